@@ -1,0 +1,62 @@
+using System.Buffers;
+
+namespace Proxy.Buffers;
+
+/// <summary>
+/// Bytes in a rented array with one owner. Grows as it is written to; <see cref="Dispose"/> gives the array back, after which nothing may read it.
+/// </summary>
+internal sealed class PooledBody(int capacity = 4096) : IBufferWriter<byte>, IDisposable
+{
+    private byte[]? array = ArrayPool<byte>.Shared.Rent(Math.Max(capacity, 16));
+
+    public int Length { get; private set; }
+    public ReadOnlyMemory<byte> Memory => array.AsMemory(0, Length);
+    public ReadOnlySpan<byte> Span => array.AsSpan(0, Length);
+
+    public void Advance(int count) => Length += count;
+
+    public Memory<byte> GetMemory(int sizeHint = 0)
+    {
+        Reserve(Math.Max(sizeHint, 1));
+        return array.AsMemory(Length);
+    }
+
+    public Span<byte> GetSpan(int sizeHint = 0)
+    {
+        Reserve(Math.Max(sizeHint, 1));
+        return array.AsSpan(Length);
+    }
+
+    public void Write(ReadOnlySpan<byte> bytes)
+    {
+        Reserve(bytes.Length);
+        bytes.CopyTo(array.AsSpan(Length));
+        Length += bytes.Length;
+    }
+
+    /// <summary>Drops the first <paramref name="count"/> bytes; what follows moves to the front.</summary>
+    public void Consume(int count)
+    {
+        array.AsSpan(count, Length - count).CopyTo(array);
+        Length -= count;
+    }
+
+    public void Clear() => Length = 0;
+
+    public void Dispose()
+    {
+        if (Interlocked.Exchange(ref array, null) is { } rented) ArrayPool<byte>.Shared.Return(rented);
+        Length = 0;
+    }
+
+    private void Reserve(int more)
+    {
+        ObjectDisposedException.ThrowIf(array is null, this);
+        if (array.Length - Length >= more) return;
+
+        var larger = ArrayPool<byte>.Shared.Rent(Math.Max(array.Length * 2, Length + more));
+        array.AsSpan(0, Length).CopyTo(larger);
+        ArrayPool<byte>.Shared.Return(array);
+        array = larger;
+    }
+}

@@ -1,0 +1,57 @@
+using Proxy.Buffers;
+
+namespace Proxy.Chat;
+
+/// <summary>
+/// A host's answer under way: head, what was already read while the dispatcher made sure that it is an answer, and the rest.
+/// One owner, who disposes it; that gives back the connection, the lease and the held bytes.
+/// </summary>
+internal sealed class BackendReply(ReplyBody body, PooledBody held) : IDisposable
+{
+    private IDisposable? lease;
+    private CancellationTokenRegistration cancellation;
+
+    public required int Status { get; init; }
+    public required string Backend { get; init; }
+
+    /// <summary>The model's name at the host.</summary>
+    public required string ServedModel { get; init; }
+
+    /// <summary>Null for a reply that is not a chat's: it is only passed on.</summary>
+    public BackendDialect? Dialect { get; init; }
+    public string? ContentType { get; init; }
+    public long? ContentLength { get; init; }
+    public IReadOnlyList<KeyValuePair<string, string>> Headers { get; init; } = [];
+
+    /// <summary>Silence allowed between two pieces of the body.</summary>
+    public TimeSpan Idle { get; init; }
+
+    /// <summary>A stream of frames, which has an end marker; otherwise one document.</summary>
+    public bool Streams { get; init; }
+
+    /// <summary>The body is complete in <see cref="Held"/>.</summary>
+    public bool Complete { get; init; }
+
+    /// <summary>Only we asked the host for usage: its usage frame is not the client's.</summary>
+    public bool DropUsage { get; init; }
+
+    /// <summary>The first bytes of the body, in order. They come before what <see cref="Body"/> still reads.</summary>
+    public ReadOnlyMemory<byte> Held => held.Memory;
+
+    public ReplyBody Body => body;
+
+    /// <summary>What ends with this reply: the slot at the backend and the client's cancellation.</summary>
+    public void Bind(IDisposable slot, CancellationTokenRegistration registration)
+    {
+        lease = slot;
+        cancellation = registration;
+    }
+
+    public void Dispose()
+    {
+        cancellation.Dispose();
+        body.Dispose();
+        held.Dispose();
+        Interlocked.Exchange(ref lease, null)?.Dispose();
+    }
+}

@@ -1,0 +1,25 @@
+namespace Proxy.Chat;
+
+/// <summary>What a route returns. Nothing below Http writes to a client.</summary>
+internal abstract record ChatAnswer
+{
+    private ChatAnswer() { }
+
+    /// <summary>A backend's own bytes, in the client's dialect.</summary>
+    public sealed record Verbatim(BackendReply Reply) : ChatAnswer;
+
+    /// <summary>Events to write in the client's dialect. A whole answer is the fold of them. <paramref name="Source"/> is the backend that speaks, if one does; whoever enumerates disposes it.</summary>
+    public sealed record Events(IAsyncEnumerable<ChatEvent> Stream, BackendReply? Source) : ChatAnswer;
+
+    public sealed record Refused(ProxyError Error) : ChatAnswer;
+}
+
+/// <summary>Answers a call, somehow.</summary>
+internal interface IChatRoute
+{
+    /// <summary>A name for the log: direct, rag, workflow.</summary>
+    string Name { get; }
+
+    /// <summary>Cancelled when the client left or the process stops.</summary>
+    ValueTask<ChatAnswer> AnswerAsync(ChatCall call, CancellationToken cancellation);
+}

@@ -1,0 +1,80 @@
+namespace Proxy.Chat;
+
+/// <summary>
+/// What the proxy must know to route a call, found in one forward scan without building the request. <paramref name="ModelSlice"/> is where the model's JSON string stands,
+/// quotes included. <paramref name="Stream"/> is null when the body does not say.
+/// </summary>
+internal sealed record ChatEnvelope(string Model, bool? Stream, Range ModelSlice)
+{
+    /// <summary>The client asked for usage in its stream.</summary>
+    public bool IncludeUsage { get; init; }
+
+    /// <summary>Where the value of <c>stream_options</c> stands, if it is there.</summary>
+    public Range? StreamOptionsSlice { get; init; }
+
+    /// <summary>Elements of <c>messages</c>; null when the body has none.</summary>
+    public int? Messages { get; init; }
+}
+
+/// <summary>Whose call it is and how it is traced. <paramref name="Owner"/> is the key's name or <c>anonymous</c>.</summary>
+internal sealed record CallInfo(string TraceId, string CorrelationId, string Owner)
+{
+    public string? TraceParent { get; init; }
+    public string? TraceState { get; init; }
+    public string? RequestId { get; init; }
+    public string? Workspace { get; init; }
+    public string? Pipeline { get; init; }
+
+    /// <summary><c>x-route</c>: direct, rag or workflow, as the client forced it.</summary>
+    public string? Route { get; init; }
+    public string? Session { get; init; }
+}
+
+/// <summary>
+/// A client's chat call, in up to two forms: the bytes as they came, and the parsed request.
+/// A route that edits the request drops the bytes, so nothing can forward a stale body.
+/// </summary>
+internal sealed class ChatCall
+{
+    private ChatRequest? request;
+
+    public ChatCall(ClientDialect dialect, ChatEnvelope envelope, CallInfo info, ReadOnlyMemory<byte> body)
+    {
+        Dialect = dialect;
+        Envelope = envelope;
+        Info = info;
+        OriginalBody = body;
+    }
+
+    private ChatCall(ChatCall origin, ChatRequest edited)
+    {
+        Dialect = origin.Dialect;
+        Envelope = origin.Envelope;
+        Info = origin.Info;
+        Headers = origin.Headers;
+        request = edited;
+    }
+
+    public ClientDialect Dialect { get; }
+    public ChatEnvelope Envelope { get; }
+    public CallInfo Info { get; }
+
+    /// <summary>The client's headers that may cross to a host.</summary>
+    public IReadOnlyList<KeyValuePair<string, string>> Headers { get; init; } = [];
+
+    /// <summary>Valid as long as the call; null once the request was edited.</summary>
+    public ReadOnlyMemory<byte>? OriginalBody { get; }
+
+    public bool Streams => Envelope.Stream ?? Dialect.StreamsByDefault;
+
+    /// <summary>The parsed request, read on first use; a verbatim relay never asks. Returns what is wrong with it when it cannot be read.</summary>
+    public ProxyError? TryGetRequest(out ChatRequest? parsed)
+    {
+        ProxyError? problem = null;
+        if (request is null) problem = Dialect.ReadRequest(OriginalBody!.Value, out request);
+        parsed = request;
+        return problem;
+    }
+
+    public ChatCall Edited(ChatRequest edited) => new(this, edited);
+}

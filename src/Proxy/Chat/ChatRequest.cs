@@ -1,0 +1,117 @@
+using System.Text.Json;
+
+namespace Proxy.Chat;
+
+/// <summary>
+/// A chat request that no dialect owns. What the schema does not name is kept as it came in the <c>Unknown</c> members, so that a rewrite in the same dialect loses nothing.
+/// </summary>
+internal sealed record ChatRequest
+{
+    public required string Model { get; init; }
+    public required IReadOnlyList<ChatMessage> Messages { get; init; }
+    public bool Stream { get; init; }
+
+    /// <summary>The client asked for usage in its stream (OpenAI's <c>stream_options.include_usage</c>); other dialects always report it.</summary>
+    public bool IncludeUsage { get; init; }
+    public IReadOnlyList<ToolDefinition> Tools { get; init; } = [];
+    public ToolChoice? ToolChoice { get; init; }
+    public bool? ParallelToolCalls { get; init; }
+    public SamplingOptions Sampling { get; init; } = new();
+
+    /// <summary>Null: free text.</summary>
+    public OutputFormat? Format { get; init; }
+
+    /// <summary>Null: the host's own default.</summary>
+    public Thinking? Thinking { get; init; }
+
+    /// <summary>How many answers; null when unsaid.</summary>
+    public int? Choices { get; init; }
+
+    /// <summary>Log probabilities wanted; with how many alternatives.</summary>
+    public bool? LogProbabilities { get; init; }
+    public int? TopLogProbabilities { get; init; }
+
+    /// <summary>Ollama's <c>keep_alive</c>, as it came.</summary>
+    public JsonElement? KeepAlive { get; init; }
+
+    /// <summary>The caller's own name for its user.</summary>
+    public string? User { get; init; }
+
+    public IReadOnlyList<KeyValuePair<string, JsonElement>> Unknown { get; init; } = [];
+}
+
+internal sealed record ChatMessage(ChatRole Role, IReadOnlyList<ContentPart> Content)
+{
+    public string? Name { get; init; }
+
+    /// <summary>What an assistant called.</summary>
+    public IReadOnlyList<ToolInvocation> ToolCalls { get; init; } = [];
+
+    /// <summary>Which call a tool's message answers, by id and, where the dialect says it, by the tool's name.</summary>
+    public string? ToolCallId { get; init; }
+    public string? ToolName { get; init; }
+    public string? Reasoning { get; init; }
+    public string? Refusal { get; init; }
+    public IReadOnlyList<KeyValuePair<string, JsonElement>> Unknown { get; init; } = [];
+}
+
+internal abstract record ContentPart
+{
+    private ContentPart() { }
+
+    public IReadOnlyList<KeyValuePair<string, JsonElement>> Unknown { get; init; } = [];
+
+    public sealed record Text(string Value) : ContentPart;
+
+    /// <summary>An image's bytes in base64 without a prefix, or where it is. <paramref name="MediaType"/> is null when the dialect does not say.</summary>
+    public sealed record Image(string? MediaType, string? Base64, string? Url) : ContentPart
+    {
+        public string? Detail { get; init; }
+    }
+
+    /// <summary>A part that only one dialect knows (audio, files), as it came.</summary>
+    public sealed record Other(string Type, JsonElement Raw) : ContentPart;
+}
+
+/// <summary>A tool the model may call. <paramref name="Parameters"/> is a JSON schema.</summary>
+internal sealed record ToolDefinition(string Name, string? Description, JsonElement? Parameters)
+{
+    public bool? Strict { get; init; }
+    public IReadOnlyList<KeyValuePair<string, JsonElement>> Unknown { get; init; } = [];
+}
+
+/// <summary>A call that was made. <paramref name="Arguments"/> is JSON text.</summary>
+internal sealed record ToolInvocation(string? Id, string Name, string Arguments);
+
+/// <summary><c>auto</c>, <c>none</c>, <c>required</c>, or the one tool named.</summary>
+internal sealed record ToolChoice(string Mode, string? Name = null);
+
+/// <summary>Any JSON (<paramref name="Schema"/> null) or JSON of a schema.</summary>
+internal sealed record OutputFormat(JsonElement? Schema)
+{
+    public string? Name { get; init; }
+    public bool? Strict { get; init; }
+}
+
+/// <summary>Whether to think, and how hard in the host's own word (low, medium, high …).</summary>
+internal sealed record Thinking(bool Enabled, string? Effort = null);
+
+internal sealed record SamplingOptions
+{
+    public double? Temperature { get; init; }
+    public double? TopP { get; init; }
+    public int? TopK { get; init; }
+    public double? MinP { get; init; }
+    public int? MaxTokens { get; init; }
+    public long? Seed { get; init; }
+    public double? FrequencyPenalty { get; init; }
+    public double? PresencePenalty { get; init; }
+    public double? RepeatPenalty { get; init; }
+    public IReadOnlyList<string> Stop { get; init; } = [];
+
+    /// <summary>The context window asked for, in tokens (Ollama's <c>num_ctx</c>).</summary>
+    public int? ContextLength { get; init; }
+
+    /// <summary>Options of the dialect that we have no name for (Ollama's <c>options</c>), as they came.</summary>
+    public IReadOnlyList<KeyValuePair<string, JsonElement>> Unknown { get; init; } = [];
+}

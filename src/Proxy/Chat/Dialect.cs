@@ -1,0 +1,113 @@
+using System.Buffers;
+
+namespace Proxy.Chat;
+
+/// <summary>How a dialect marks where one message of a stream ends.</summary>
+internal enum StreamFraming { ServerSentEvents, JsonLines }
+
+/// <summary>A wire format, by name. Several belong to one family of a backend's <c>dialects</c>.</summary>
+internal enum DialectName { OpenAiChat, OpenAiCompletions, OpenAiResponses, OllamaChat, OllamaGenerate, Anthropic, Events }
+
+/// <summary>What a stream's frame means to whoever decides on failover.</summary>
+internal enum FrameKind
+{
+    /// <summary>Says nothing yet: a role, an id, a comment, a ping.</summary>
+    Preamble,
+
+    /// <summary>Content, or anything else a client would miss.</summary>
+    Content,
+
+    /// <summary>The host failed and says so inside the stream.</summary>
+    Error,
+
+    /// <summary>The stream's own end marker.</summary>
+    End,
+}
+
+/// <summary>What makes two identical answers differ on the wire; fixed in tests. <paramref name="Model"/> is the name the client asked for.</summary>
+internal readonly record struct ReplyStamp(string TraceId, DateTimeOffset Created, string Model)
+{
+    /// <summary>The client wants usage in its stream although its dialect leaves it out by default.</summary>
+    public bool IncludeUsage { get; init; }
+}
+
+/// <summary>The client's side of a dialect: requests come in, answers go out. Stateless and shared.</summary>
+internal abstract class ClientDialect
+{
+    public abstract DialectName Name { get; }
+    public abstract StreamFraming Framing { get; }
+    public abstract string StreamContentType { get; }
+    public abstract string WholeContentType { get; }
+
+    /// <summary>What a body without <c>stream</c> asks for (Ollama: true).</summary>
+    public abstract bool StreamsByDefault { get; }
+
+    /// <summary>Bytes that keep an idle stream alive between two frames; empty where the dialect has none.</summary>
+    public abstract ReadOnlySpan<byte> KeepAlive { get; }
+
+    /// <summary>Parses the whole body. On bad input returns the error that names the field, and no request.</summary>
+    public abstract ProxyError? ReadRequest(ReadOnlyMemory<byte> body, out ChatRequest? request);
+
+    public abstract EventWriter NewEventWriter(ReplyStamp stamp);
+
+    /// <summary>The whole answer as one document, from all its events.</summary>
+    public abstract void WriteWhole(IReadOnlyList<ChatEvent> events, ReplyStamp stamp, IBufferWriter<byte> output);
+
+    /// <summary>The body of an error response.</summary>
+    public abstract void WriteError(ProxyError error, string traceId, IBufferWriter<byte> output);
+
+    /// <summary>The frame, or frames, that end a stream which broke after it had begun.</summary>
+    public abstract void WriteStreamError(ProxyError error, string traceId, IBufferWriter<byte> output);
+}
+
+/// <summary>The backend's side of a dialect: requests go out, answers come in. Stateless and shared.</summary>
+internal abstract class BackendDialect
+{
+    public abstract DialectName Name { get; }
+    public abstract StreamFraming Framing { get; }
+
+    /// <summary>Path of the chat call, from the host's root.</summary>
+    public abstract string ChatPath { get; }
+
+    /// <summary>Writes the request in this dialect and names what it cannot say (request fields that are lost), for the log.</summary>
+    public abstract void WriteRequest(ChatRequest request, string model, IBufferWriter<byte> output, List<string> lost);
+
+    public abstract EventReader NewEventReader();
+
+    /// <summary>A whole answer as events. False when it is not one, or says itself that it is not complete.</summary>
+    public abstract bool TryReadWhole(ReadOnlySpan<byte> body, List<ChatEvent> events);
+
+    /// <summary>What a frame means; cheap, and sure only of what it can see in that frame. The frame is the payload: without <c>data:</c> and line ends.</summary>
+    public abstract FrameKind Classify(ReadOnlySpan<byte> frame);
+
+    /// <summary>False when a whole 200 answer is not an answer: an error object, or one that says it broke off (Ollama's <c>"done":false</c>).</summary>
+    public abstract bool IsWholeAnswer(ReadOnlySpan<byte> body);
+
+    /// <summary>The host's own words in an error body or error frame. Never null: what cannot be read is quoted, shortened.</summary>
+    public abstract HostError ReadError(ReadOnlySpan<byte> body);
+
+    /// <summary>Finds the token counts in one frame or whole body by a scan, without parsing the rest. Null when it holds none.</summary>
+    public abstract Usage? FindUsage(ReadOnlySpan<byte> frame);
+}
+
+/// <summary>What a host said of its failure; only the message is sure to be there.</summary>
+internal sealed record HostError(string Message, string? Type = null, string? Code = null, string? Param = null, int? Status = null);
+
+/// <summary>Turns one stream's frames into events. Stateful: one reader per stream.</summary>
+internal abstract class EventReader
+{
+    /// <summary>Adds what the frame says. A frame that is not of this dialect becomes <see cref="ChatEvent.Finished"/> with an error.</summary>
+    public abstract void Read(ReadOnlySpan<byte> frame, List<ChatEvent> events);
+
+    /// <summary>The stream is over: adds what was held back. False when the end marker never came, so the reply broke off.</summary>
+    public abstract bool End(List<ChatEvent> events);
+}
+
+/// <summary>Turns events into one stream's bytes. Stateful: one writer per stream.</summary>
+internal abstract class EventWriter
+{
+    public abstract void Write(ChatEvent happened, IBufferWriter<byte> output);
+
+    /// <summary>The stream is over and whole: writes its end marker and what comes last (usage).</summary>
+    public abstract void End(IBufferWriter<byte> output);
+}

@@ -1,0 +1,78 @@
+namespace Proxy.Chat;
+
+/// <summary>Every way a call is refused or breaks off. <see cref="ProxyErrorTable"/> gives each its status and names.</summary>
+internal enum ProxyErrorKind
+{
+    InvalidRequest,
+    ContextLengthExceeded,
+    Unauthenticated,
+    Forbidden,
+    UnknownModel,
+    UnknownPath,
+    WrongMethod,
+    BodyTooLarge,
+    UnsupportedMediaType,
+    RateLimited,
+    NotImplemented,
+    QueueFull,
+    NoBackend,
+    Draining,
+
+    /// <summary>The host said 4xx: <see cref="ProxyError.Status"/> and the message are its own.</summary>
+    HostRefused,
+
+    /// <summary>The host does not accept our credentials: our misconfiguration, not the client's.</summary>
+    HostUnauthorized,
+
+    /// <summary>The host could not be reached, broke off, or answered nonsense.</summary>
+    HostFailed,
+    HostTimedOut,
+    Internal,
+}
+
+/// <summary>A refusal or a break, in words a client's user can act on.</summary>
+internal sealed record ProxyError(ProxyErrorKind Kind, string Message)
+{
+    /// <summary>The request's field at fault, if one is.</summary>
+    public string? Param { get; init; }
+
+    /// <summary>A machine-readable name finer than the kind's own, e.g. a host's <c>context_length_exceeded</c>.</summary>
+    public string? Code { get; init; }
+
+    /// <summary>The error's type in the host's own words, for a host's refusal.</summary>
+    public string? HostType { get; init; }
+
+    public TimeSpan? RetryAfter { get; init; }
+
+    /// <summary>HTTP status: the host's own where it refused, else the kind's.</summary>
+    public int Status { get => field != 0 ? field : ProxyErrorTable.Of(Kind).Status; init; }
+}
+
+/// <summary>One row a kind: HTTP status, and what each dialect calls it.</summary>
+internal readonly record struct ProxyErrorRow(int Status, string OpenAiType, string Code, string AnthropicType);
+
+internal static class ProxyErrorTable
+{
+    public static ProxyErrorRow Of(ProxyErrorKind kind) => kind switch
+    {
+        ProxyErrorKind.InvalidRequest => new(400, "validation_error", "invalid_request", "invalid_request_error"),
+        ProxyErrorKind.ContextLengthExceeded => new(400, "validation_error", "context_length_exceeded", "invalid_request_error"),
+        ProxyErrorKind.Unauthenticated => new(401, "authentication_error", "invalid_api_key", "authentication_error"),
+        ProxyErrorKind.Forbidden => new(403, "permission_error", "forbidden", "permission_error"),
+        ProxyErrorKind.UnknownModel => new(404, "validation_error", "model_not_found", "not_found_error"),
+        ProxyErrorKind.UnknownPath => new(404, "validation_error", "unknown_path", "not_found_error"),
+        ProxyErrorKind.WrongMethod => new(405, "validation_error", "method_not_allowed", "invalid_request_error"),
+        ProxyErrorKind.BodyTooLarge => new(413, "validation_error", "body_too_large", "request_too_large"),
+        ProxyErrorKind.UnsupportedMediaType => new(415, "validation_error", "unsupported_media_type", "invalid_request_error"),
+        ProxyErrorKind.RateLimited => new(429, "rate_limit_error", "rate_limit_exceeded", "rate_limit_error"),
+        ProxyErrorKind.NotImplemented => new(501, "proxy_error", "not_implemented", "api_error"),
+        ProxyErrorKind.QueueFull => new(503, "proxy_error", "queue_full", "overloaded_error"),
+        ProxyErrorKind.NoBackend => new(503, "proxy_error", "no_backend", "overloaded_error"),
+        ProxyErrorKind.Draining => new(503, "proxy_error", "draining", "overloaded_error"),
+        ProxyErrorKind.HostRefused => new(400, "validation_error", "host_refused", "invalid_request_error"),
+        ProxyErrorKind.HostUnauthorized => new(502, "backend_error", "backend_unauthorized", "api_error"),
+        ProxyErrorKind.HostFailed => new(502, "backend_error", "backend_failed", "api_error"),
+        ProxyErrorKind.HostTimedOut => new(504, "backend_error", "backend_timeout", "timeout_error"),
+        _ => new(500, "proxy_error", "internal", "api_error"),
+    };
+}

@@ -34,10 +34,13 @@ internal abstract class ReplyBody : IDisposable
     /// <summary>Never, as a value of <see cref="Deadline"/> and <see cref="QuietAt"/>.</summary>
     public const long Never = long.MaxValue;
 
-    /// <summary>When to give up a silent host, in milliseconds of <see cref="Environment.TickCount64"/>. Checked by a coarse tick (100 ms).</summary>
+    /// <summary>The clock of <see cref="Deadline"/> and <see cref="QuietAt"/>, in milliseconds from some beginning.</summary>
+    public abstract long Now { get; }
+
+    /// <summary>When to give up a silent host, by <see cref="Now"/>. Checked by a coarse tick (100 ms).</summary>
     public long Deadline { get; set; } = Never;
 
-    /// <summary>When to return <see cref="ReplyReadKind.Quiet"/> from a read that waits, in milliseconds of <see cref="Environment.TickCount64"/>.</summary>
+    /// <summary>When to return <see cref="ReplyReadKind.Quiet"/> from a read that waits, by <see cref="Now"/>.</summary>
     public long QuietAt { get; set; } = Never;
 
     /// <summary>Why the last read was <see cref="ReplyReadKind.Failed"/> or <see cref="ReplyReadKind.TimedOut"/>; for the log and the error message.</summary>

@@ -32,9 +32,6 @@ internal sealed class BackendReply(ReplyBody body, PooledBody held) : IDisposabl
     /// <summary>The body is complete in <see cref="Held"/>.</summary>
     public bool Complete { get; init; }
 
-    /// <summary>Only we asked the host for usage: its usage frame is not the client's.</summary>
-    public bool DropUsage { get; init; }
-
     /// <summary>The first bytes of the body, in order. They come before what <see cref="Body"/> still reads.</summary>
     public ReadOnlyMemory<byte> Held => held.Memory;
 

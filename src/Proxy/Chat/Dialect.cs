@@ -80,6 +80,9 @@ internal abstract class BackendDialect
     /// <summary>What a frame means; cheap, and sure only of what it can see in that frame. The frame is the payload: without <c>data:</c> and line ends.</summary>
     public abstract FrameKind Classify(ReadOnlySpan<byte> frame);
 
+    /// <summary>Whether the frame is the stream's end marker. Asked of every relayed frame: override where <see cref="Classify"/> parses.</summary>
+    public virtual bool IsEnd(ReadOnlySpan<byte> frame) => Classify(frame) is FrameKind.End;
+
     /// <summary>False when a whole 200 answer is not an answer: an error object, or one that says it broke off (Ollama's <c>"done":false</c>).</summary>
     public abstract bool IsWholeAnswer(ReadOnlySpan<byte> body);
 

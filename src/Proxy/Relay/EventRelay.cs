@@ -1,0 +1,96 @@
+using System.Runtime.CompilerServices;
+using Proxy.Buffers;
+using Proxy.Chat;
+
+namespace Proxy.Relay;
+
+/// <summary>Reads a host's reply as events, for a client of another dialect. Independent of how the network cut the bytes.</summary>
+internal static class EventRelay
+{
+    /// <summary>
+    /// The events of <paramref name="reply"/>, streamed or whole, which is disposed at the end. A reply that breaks off ends with <see cref="ChatEvent.Finished"/> that carries the error;
+    /// a silent one yields <see cref="ChatEvent.Quiet"/> every <paramref name="keepAliveAfter"/>.
+    /// </summary>
+    public static async IAsyncEnumerable<ChatEvent> ReadAsync(BackendReply reply, TimeSpan keepAliveAfter, [EnumeratorCancellation] CancellationToken cancellation = default)
+    {
+        using var owned = reply;
+        var events = new List<ChatEvent>();
+        if (!reply.Streams)
+        {
+            if (!reply.Dialect!.TryReadWhole(reply.Held.Span, events)) events.Add(Broken(ProxyErrorKind.HostFailed, $"backend '{reply.Backend}' sent an answer that is not one"));
+            foreach (var happened in events) yield return happened;
+            yield break;
+        }
+
+        using var cutter = FrameCutter.For(reply.Dialect!.Framing);
+        using var cut = new PooledBody();
+        var reader = reply.Dialect.NewEventReader();
+        var body = reply.Body;
+        Take(reply.Held.Span, cut, cutter, reader, events);
+        var ended = reply.Complete;
+        var silence = (long)reply.Idle.TotalMilliseconds;
+        body.Deadline = body.Now + silence;
+        while (true)
+        {
+            foreach (var happened in events) yield return happened;
+            if (events.Exists(static e => e is ChatEvent.Finished { Error: not null })) yield break;
+            events.Clear();
+            if (ended) break;
+
+            body.QuietAt = body.Now + (long)keepAliveAfter.TotalMilliseconds;
+            var read = await body.ReadAsync();
+            if (cancellation.IsCancellationRequested || read.Kind is ReplyReadKind.Cancelled) yield break;
+            switch (read.Kind)
+            {
+                case ReplyReadKind.Data:
+                    body.Deadline = body.Now + silence;
+                    Take(read.Bytes.Span, cut, cutter, reader, events);
+                    break;
+                case ReplyReadKind.Quiet:
+                    events.Add(ChatEvent.Quiet.Now);
+                    break;
+                case ReplyReadKind.TimedOut:
+                    events.Add(Broken(ProxyErrorKind.HostTimedOut, $"backend '{reply.Backend}' was silent for {reply.Idle.TotalSeconds:0.#} s in the middle of its answer"));
+                    break;
+                case ReplyReadKind.Failed:
+                    events.Add(Broken(ProxyErrorKind.HostFailed, $"backend '{reply.Backend}' broke off in the middle of its answer: {body.Failure}"));
+                    break;
+                default:
+                    ended = true;
+                    break;
+            }
+        }
+
+        events.Clear();
+        TakeRest(cut, cutter, reader, events);
+        if (!reader.End(events) && !events.Exists(static e => e is ChatEvent.Finished { Error: not null }))
+            events.Add(Broken(ProxyErrorKind.HostFailed, $"backend '{reply.Backend}' ended its answer without saying that it was complete"));
+        foreach (var happened in events) yield return happened;
+    }
+
+    private static ChatEvent.Finished Broken(ProxyErrorKind kind, string message) => new(FinishReason.Error, Error: new(kind, message));
+
+    private static void TakeRest(PooledBody cut, FrameCutter cutter, EventReader reader, List<ChatEvent> events)
+    {
+        var rest = cutter.PayloadOfRest(cut.Span);
+        if (!rest.IsEmpty) reader.Read(rest, events);
+    }
+
+    private static void Take(ReadOnlySpan<byte> bytes, PooledBody cut, FrameCutter cutter, EventReader reader, List<ChatEvent> events)
+    {
+        var joined = cut.Length > 0;
+        if (joined)
+        {
+            cut.Write(bytes);
+            bytes = cut.Span;
+        }
+
+        while (cutter.TryTake(ref bytes, out _, out var payload))
+        {
+            if (!payload.IsEmpty) reader.Read(payload, events);
+        }
+
+        if (joined) cut.Consume(cut.Length - bytes.Length);
+        else if (!bytes.IsEmpty) cut.Write(bytes);
+    }
+}

@@ -1,0 +1,20 @@
+namespace Proxy.Cli;
+
+/// <summary>What the process ends with. Scripts rely on the numbers: never renumber.</summary>
+internal enum ExitCode
+{
+    /// <summary>Done; for <c>healthcheck</c>: healthy.</summary>
+    Ok = 0,
+
+    /// <summary>It did not work; for <c>healthcheck</c>: not healthy, or no answer in time.</summary>
+    Failed = 1,
+
+    /// <summary>The command line itself is wrong.</summary>
+    Usage = 2,
+
+    /// <summary>The configuration has problems; they were printed.</summary>
+    ConfigProblem = 3,
+
+    /// <summary>The command needs a running proxy, and none answers on its admin socket.</summary>
+    NotRunning = 4,
+}

@@ -1,0 +1,7 @@
+namespace Proxy.Config;
+
+/// <summary>Something wrong in the file: the dotted key, its line (from 1; 0 where it is not in the file) and what to write instead.</summary>
+internal sealed record ConfigProblem(string Key, int Line, string Message);
+
+/// <summary>What reading a file gave. There is a configuration exactly when there is no problem.</summary>
+internal sealed record ConfigResult(ProxyConfig? Config, IReadOnlyList<ConfigProblem> Problems);

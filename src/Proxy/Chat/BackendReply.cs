@@ -26,6 +26,12 @@ internal sealed class BackendReply(ReplyBody body, PooledBody held) : IDisposabl
     /// <summary>Silence allowed between two pieces of the body.</summary>
     public TimeSpan Idle { get; init; }
 
+    /// <summary>When the whole answer must be over, by the body's clock.</summary>
+    public long Total { get; init; } = ReplyBody.Never;
+
+    /// <summary>The deadline for the next piece: the allowed silence, but never past the whole answer's end.</summary>
+    public long NextDeadline(long now) => Math.Min(Total, now + (long)Idle.TotalMilliseconds);
+
     /// <summary>A stream of frames, which has an end marker; otherwise one document.</summary>
     public bool Streams { get; init; }
 
@@ -43,6 +49,16 @@ internal sealed class BackendReply(ReplyBody body, PooledBody held) : IDisposabl
         lease = slot;
         cancellation = registration;
     }
+
+    public ProxyError TimedOut() => new(ProxyErrorKind.HostTimedOut, Body.Now >= Total
+        ? $"backend '{Backend}' did not finish its answer in the time it has"
+        : $"backend '{Backend}' was silent for {Idle.TotalSeconds:0.#} s in the middle of its answer") { Backend = Backend };
+
+    public ProxyError BrokeOff() => new(ProxyErrorKind.HostFailed, $"backend '{Backend}' broke off in the middle of its answer: {Body.Failure}") { Backend = Backend };
+
+    public ProxyError Unfinished() => new(ProxyErrorKind.HostFailed, $"backend '{Backend}' ended its answer without saying that it was complete") { Backend = Backend };
+
+    public ProxyError NotAnAnswer() => new(ProxyErrorKind.HostFailed, $"backend '{Backend}' sent an answer that is not one") { Backend = Backend };
 
     public void Dispose()
     {

@@ -44,6 +44,9 @@ internal sealed record ProxyError(ProxyErrorKind Kind, string Message)
 
     public TimeSpan? RetryAfter { get; init; }
 
+    /// <summary>The backend that failed or refused, for the log; never told to a client by this field.</summary>
+    public string? Backend { get; init; }
+
     /// <summary>HTTP status: the host's own where it refused, else the kind's.</summary>
     public int Status { get => field != 0 ? field : ProxyErrorTable.Of(Kind).Status; init; }
 }

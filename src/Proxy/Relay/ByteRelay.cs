@@ -22,10 +22,9 @@ internal sealed class ByteRelay(BackendReply reply, PipeWriter output, FrameEdit
         if (!reply.Held.IsEmpty && !await SendAsync(reply.Held)) return new(RelayEnd.ClientLeft, watch.Usage);
         if (reply.Complete) return Ended();
 
-        var idle = (long)reply.Idle.TotalMilliseconds;
         var quiet = keepAlive.IsEmpty ? ReplyBody.Never : (long)keepAliveAfter.TotalMilliseconds;
         var now = body.Now;
-        body.Deadline = now + idle;
+        body.Deadline = reply.NextDeadline(now);
         while (true)
         {
             if (quiet != ReplyBody.Never) body.QuietAt = now + quiet;
@@ -35,7 +34,7 @@ internal sealed class ByteRelay(BackendReply reply, PipeWriter output, FrameEdit
                 case ReplyReadKind.Data:
                     if (!await SendAsync(read.Bytes)) return new(RelayEnd.ClientLeft, watch.Usage);
                     now = body.Now;
-                    body.Deadline = now + idle;
+                    body.Deadline = reply.NextDeadline(now);
                     break;
                 case ReplyReadKind.Quiet:
                     now = body.Now;
@@ -47,9 +46,9 @@ internal sealed class ByteRelay(BackendReply reply, PipeWriter output, FrameEdit
                 case ReplyReadKind.Cancelled:
                     return new(RelayEnd.ClientLeft, watch.Usage);
                 case ReplyReadKind.TimedOut:
-                    return new(RelayEnd.BrokeOff, watch.Usage, new(ProxyErrorKind.HostTimedOut, $"backend '{reply.Backend}' was silent for {reply.Idle.TotalSeconds:0.#} s in the middle of its answer"));
+                    return new(RelayEnd.BrokeOff, watch.Usage, reply.TimedOut());
                 default:
-                    return watch.Ended ? new(RelayEnd.Whole, watch.Usage) : new(RelayEnd.BrokeOff, watch.Usage, new(ProxyErrorKind.HostFailed, $"backend '{reply.Backend}' broke off in the middle of its answer: {body.Failure}"));
+                    return watch.Ended ? new(RelayEnd.Whole, watch.Usage) : new(RelayEnd.BrokeOff, watch.Usage, reply.BrokeOff());
             }
         }
     }
@@ -67,7 +66,7 @@ internal sealed class ByteRelay(BackendReply reply, PipeWriter output, FrameEdit
         if (cut is { Length: > 0 }) output.Write(cut.Span);
         if (watch.Error is { } said) return new(RelayEnd.HostSaidError, watch.Usage, new(ProxyErrorKind.HostFailed, said.Message));
         if (watch.Ended) return new(RelayEnd.Whole, watch.Usage);
-        return new(RelayEnd.BrokeOff, watch.Usage, new(ProxyErrorKind.HostFailed, $"backend '{reply.Backend}' ended its answer without saying that it was complete"));
+        return new(RelayEnd.BrokeOff, watch.Usage, reply.Unfinished());
     }
 
     /// <summary>False when the client takes no more.</summary>

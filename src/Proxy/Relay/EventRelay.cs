@@ -17,7 +17,7 @@ internal static class EventRelay
         var events = new List<ChatEvent>();
         if (!reply.Streams)
         {
-            if (!reply.Dialect!.TryReadWhole(reply.Held.Span, events)) events.Add(Broken(ProxyErrorKind.HostFailed, $"backend '{reply.Backend}' sent an answer that is not one"));
+            if (!reply.Dialect!.TryReadWhole(reply.Held.Span, events)) events.Add(Broken(reply.NotAnAnswer()));
             foreach (var happened in events) yield return happened;
             yield break;
         }
@@ -28,8 +28,7 @@ internal static class EventRelay
         var body = reply.Body;
         Take(reply.Held.Span, cut, cutter, reader, events);
         var ended = reply.Complete;
-        var silence = (long)reply.Idle.TotalMilliseconds;
-        body.Deadline = body.Now + silence;
+        body.Deadline = reply.NextDeadline(body.Now);
         while (true)
         {
             foreach (var happened in events) yield return happened;
@@ -43,17 +42,17 @@ internal static class EventRelay
             switch (read.Kind)
             {
                 case ReplyReadKind.Data:
-                    body.Deadline = body.Now + silence;
+                    body.Deadline = reply.NextDeadline(body.Now);
                     Take(read.Bytes.Span, cut, cutter, reader, events);
                     break;
                 case ReplyReadKind.Quiet:
                     events.Add(ChatEvent.Quiet.Now);
                     break;
                 case ReplyReadKind.TimedOut:
-                    events.Add(Broken(ProxyErrorKind.HostTimedOut, $"backend '{reply.Backend}' was silent for {reply.Idle.TotalSeconds:0.#} s in the middle of its answer"));
+                    events.Add(Broken(reply.TimedOut()));
                     break;
                 case ReplyReadKind.Failed:
-                    events.Add(Broken(ProxyErrorKind.HostFailed, $"backend '{reply.Backend}' broke off in the middle of its answer: {body.Failure}"));
+                    events.Add(Broken(reply.BrokeOff()));
                     break;
                 default:
                     ended = true;
@@ -64,11 +63,11 @@ internal static class EventRelay
         events.Clear();
         TakeRest(cut, cutter, reader, events);
         if (!reader.End(events) && !events.Exists(static e => e is ChatEvent.Finished { Error: not null }))
-            events.Add(Broken(ProxyErrorKind.HostFailed, $"backend '{reply.Backend}' ended its answer without saying that it was complete"));
+            events.Add(Broken(reply.Unfinished()));
         foreach (var happened in events) yield return happened;
     }
 
-    private static ChatEvent.Finished Broken(ProxyErrorKind kind, string message) => new(FinishReason.Error, Error: new(kind, message));
+    private static ChatEvent.Finished Broken(ProxyError error) => new(FinishReason.Error, Error: error);
 
     private static void TakeRest(PooledBody cut, FrameCutter cutter, EventReader reader, List<ChatEvent> events)
     {

@@ -1,7 +1,6 @@
 using Proxy.Buffers;
-using Proxy.Chat;
 
-namespace Proxy.Relay;
+namespace Proxy.Chat;
 
 /// <summary>
 /// Cuts a byte stream into frames: one SSE event (its lines and the blank line after them), or one line of JSON. Stateless but for the scratch that joins

@@ -1,0 +1,70 @@
+using Proxy.Chat;
+using Proxy.Config;
+using Proxy.Transport;
+
+namespace Proxy.Backends;
+
+/// <summary>A backend of one configuration: immutable but for its <see cref="State"/>, which it shares with its namesakes before and after a reload.</summary>
+internal sealed class Backend(BackendConfig config, BackendState state, UpstreamClient? upstream, Func<DialectName, BackendDialect?> dialects)
+{
+    private readonly string basePath = BasePath(config.Url);
+
+    public string Name => config.Name;
+    public BackendConfig Config => config;
+    public BackendState State => state;
+
+    /// <summary>The one inside this program, which has no host.</summary>
+    public bool IsEcho => config.Url == BackendConfig.BuiltinEcho;
+
+    /// <summary>Only a backend with a host has one.</summary>
+    public UpstreamClient Upstream => upstream ?? throw new InvalidOperationException($"backend '{Name}' has no host");
+
+    public int? Slots => config.Slots;
+
+    /// <summary>What it speaks: as configured, else as it said itself, else (never reached yet) OpenAI.</summary>
+    public IReadOnlyList<DialectFamily> Families => config.Dialects ?? state.Report?.Dialects ?? [DialectFamily.OpenAi];
+
+    /// <summary>The client's own dialect when this backend speaks it, else the one it is best reached by; null when it does not chat at all.</summary>
+    public BackendDialect? DialectFor(DialectName client)
+    {
+        // An Ollama host is reached by its own API even where it offers OpenAI's: only there is num_ctx honoured.
+        var families = Families;
+        var native = families.Contains(DialectFamily.Ollama) && config.Dialects is null ? [DialectFamily.Ollama] : families;
+        if (Family(client) is { } wanted && native.Contains(wanted) && dialects(client) is { } same) return same;
+        foreach (var family in native)
+        {
+            if (Preferred(family) is { } name && dialects(name) is { } other) return other;
+        }
+
+        return null;
+    }
+
+    /// <summary>The path of a request to this host: the url's own path first, a trailing <c>/v1</c> not doubled.</summary>
+    public string PathOf(string path)
+    {
+        if (basePath.Length == 0) return path;
+        return basePath.EndsWith("/v1", StringComparison.Ordinal) && path.StartsWith("/v1/", StringComparison.Ordinal)
+            ? basePath + path["/v1".Length..]
+            : basePath + path;
+    }
+
+    private static string BasePath(string url) => Uri.TryCreate(url, UriKind.Absolute, out var address) ? address.AbsolutePath.TrimEnd('/') : "";
+
+    private static DialectFamily? Family(DialectName name) => name switch
+    {
+        DialectName.OpenAiChat or DialectName.OpenAiCompletions => DialectFamily.OpenAi,
+        DialectName.OpenAiResponses => DialectFamily.Responses,
+        DialectName.OllamaChat or DialectName.OllamaGenerate => DialectFamily.Ollama,
+        DialectName.Anthropic => DialectFamily.Anthropic,
+        _ => null,
+    };
+
+    private static DialectName? Preferred(DialectFamily family) => family switch
+    {
+        DialectFamily.OpenAi => DialectName.OpenAiChat,
+        DialectFamily.Ollama => DialectName.OllamaChat,
+        DialectFamily.Anthropic => DialectName.Anthropic,
+        DialectFamily.Responses => DialectName.OpenAiResponses,
+        _ => null,
+    };
+}

@@ -1,0 +1,257 @@
+using System.Globalization;
+using Microsoft.Extensions.Logging;
+using Proxy.Buffers;
+using Proxy.Chat;
+using Proxy.Transport;
+
+namespace Proxy.Backends;
+
+/// <summary>What one try at one backend came to.</summary>
+internal abstract record AttemptResult
+{
+    private AttemptResult() { }
+
+    /// <summary>An answer, a host's own refusal of the call included.</summary>
+    public sealed record Answered(BackendReply Reply) : AttemptResult;
+
+    /// <summary>No other backend would do better.</summary>
+    public sealed record Refused(ProxyError Error) : AttemptResult;
+
+    /// <summary>Another backend may make it good. <paramref name="Uncertain"/>: it may be the call's fault and not the host's.</summary>
+    public sealed record TryNext(ProxyError Error, bool Uncertain = false) : AttemptResult;
+}
+
+/// <summary>
+/// One try at one backend: sends the call and looks at the answer until it is sure that it is one. Owns the exchange, the lease and what was read,
+/// until a reply takes them over.
+/// </summary>
+internal sealed class BackendAttempt : IDisposable
+{
+    /// <summary>A stream that has said so much without any content is passed on as it is.</summary>
+    private const int LongestPreamble = 256 * 1024;
+
+    /// <summary>An error body is read this far.</summary>
+    private const int LongestError = 1 << 20;
+
+    private readonly Backend backend;
+    private readonly string served;
+    private readonly string traceId;
+    private readonly OutgoingCall call;
+    private readonly ILogger log;
+    private readonly UpstreamExchange exchange;
+    private readonly PooledBody held = new(2048);
+    private readonly Lease lease;
+    private readonly CancellationTokenRegistration registration;
+    private readonly long total;
+    private UpstreamHead head = new(UpstreamOutcome.Broken);
+    private bool handedOver;
+
+    /// <param name="waited">How long the call has waited already: it counts against the time to the first token.</param>
+    public BackendAttempt(OutgoingCall call, Lease lease, string served, string traceId, TimeSpan waited, ILogger log, CancellationToken cancellation)
+    {
+        this.call = call;
+        this.lease = lease;
+        this.served = served;
+        this.traceId = traceId;
+        this.log = log;
+        backend = lease.Backend;
+        exchange = backend.Upstream.Open();
+        total = backend.Config.Total is { } limit ? exchange.Now + (long)(limit - waited).TotalMilliseconds : ReplyBody.Never;
+        exchange.Deadline = call.Streams ? Math.Min(total, exchange.Now + (long)(backend.Config.FirstToken - waited).TotalMilliseconds) : total;
+        registration = cancellation.UnsafeRegister(static state => ((UpstreamExchange)state!).Cancel(), exchange);
+    }
+
+    public async ValueTask<AttemptResult> RunAsync(IReadOnlyList<UpstreamHeader> headers)
+    {
+        head = await exchange.SendAsync(new(call.Method, backend.PathOf(call.Path), call.Body) { ContentType = call.ContentType, Headers = headers });
+        if (head.Outcome is not UpstreamOutcome.Answered) return NoAnswer();
+        if (head.Status is < 200 or > 299) return await RefusalAsync();
+        if (call.Dialect is null) return Reply(streams: false, complete: false);
+
+        return call.Streams && IsStream(head.ContentType) ? await FirstContentAsync(call.Dialect) : await WholeAsync(call.Dialect);
+    }
+
+    public void Dispose()
+    {
+        call.Owned?.Dispose();
+        if (handedOver) return;
+        registration.Dispose();
+        exchange.Dispose();
+        held.Dispose();
+        lease.Dispose();
+    }
+
+    private static bool IsStream(string? contentType)
+        => contentType is not null && (contentType.StartsWith("text/event-stream", StringComparison.OrdinalIgnoreCase) || contentType.StartsWith("application/x-ndjson", StringComparison.OrdinalIgnoreCase));
+
+    /// <summary>Reads a stream until a frame says something that a client would miss.</summary>
+    private async ValueTask<AttemptResult> FirstContentAsync(BackendDialect dialect)
+    {
+        using var cutter = FrameCutter.For(dialect.Framing);
+        var seen = 0;
+        while (true)
+        {
+            var read = await exchange.ReadAsync();
+            switch (read.Kind)
+            {
+                case ReplyReadKind.Data:
+                    held.Write(read.Bytes.Span);
+                    switch (Look(dialect, cutter, ref seen, out var error))
+                    {
+                        case FrameKind.Error:
+                            return HostSaid(error!);
+                        case FrameKind.Content or FrameKind.End:
+                            return Reply(streams: true, complete: false);
+                    }
+
+                    if (held.Length > LongestPreamble) return Reply(streams: true, complete: false);
+                    break;
+                case ReplyReadKind.Quiet:
+                    break;
+                case ReplyReadKind.End:
+                    var rest = cutter.PayloadOfRest(held.Span[seen..]);
+                    var kind = rest.IsEmpty ? FrameKind.Preamble : dialect.Classify(rest);
+                    if (kind is FrameKind.Error) return HostSaid(dialect.ReadError(rest));
+                    if (kind is not FrameKind.Preamble) return Reply(streams: true, complete: true);
+                    return Failed(ProxyErrorKind.HostFailed, "it ended its answer before it began", connection: false);
+                case ReplyReadKind.TimedOut:
+                    return Failed(ProxyErrorKind.HostTimedOut, $"no first token within {backend.Config.FirstToken.TotalSeconds:0.#} s", connection: false);
+                case ReplyReadKind.Cancelled:
+                    return Left();
+                default:
+                    return Failed(ProxyErrorKind.HostFailed, $"it broke off before its first token: {exchange.Failure}", connection: false);
+            }
+        }
+    }
+
+    private FrameKind Look(BackendDialect dialect, FrameCutter cutter, ref int seen, out HostError? error)
+    {
+        error = null;
+        var pending = held.Span[seen..];
+        while (cutter.TryTake(ref pending, out var frame, out var payload))
+        {
+            seen += frame.Length;
+            if (payload.IsEmpty) continue;
+            var kind = dialect.Classify(payload);
+            if (kind is FrameKind.Error) error = dialect.ReadError(payload);
+            if (kind is not FrameKind.Preamble) return kind;
+        }
+
+        return FrameKind.Preamble;
+    }
+
+    /// <summary>Reads an answer that is one document to its end: a host that dies in the middle of it can still be replaced.</summary>
+    private async ValueTask<AttemptResult> WholeAsync(BackendDialect dialect)
+    {
+        switch (await ReadToEndAsync(int.MaxValue))
+        {
+            case ReplyReadKind.End when dialect.IsWholeAnswer(held.Span):
+                return Reply(streams: false, complete: true);
+            case ReplyReadKind.End when dialect.Classify(held.Span) is FrameKind.Error:
+                return HostSaid(dialect.ReadError(held.Span));
+            case ReplyReadKind.End:
+                return Failed(ProxyErrorKind.HostFailed, "its answer says itself that it is not complete, or is none", connection: false);
+            case ReplyReadKind.TimedOut:
+                return Failed(ProxyErrorKind.HostTimedOut, "it did not finish its answer in the time it has", connection: false);
+            case ReplyReadKind.Cancelled:
+                return Left();
+            default:
+                return Failed(ProxyErrorKind.HostFailed, $"it broke off in the middle of its answer: {exchange.Failure}", connection: false);
+        }
+    }
+
+    /// <summary>A status that is not a success. The client's mistakes go to the client; what another host may do better goes there.</summary>
+    private async ValueTask<AttemptResult> RefusalAsync()
+    {
+        if (await ReadToEndAsync(LongestError) is ReplyReadKind.Cancelled) return Left();
+
+        var said = call.Dialect?.ReadError(held.Span) ?? new HostError($"status {head.Status}");
+        return Judge(said, head.Status);
+    }
+
+    /// <summary>A failure inside a 200: as if the host had used the status it should have.</summary>
+    private AttemptResult HostSaid(HostError said) => Judge(said, said.Status ?? 500, inside: true);
+
+    private AttemptResult Judge(HostError said, int status, bool inside = false)
+    {
+        switch (status)
+        {
+            case 401 or 403:
+                log.Unauthorized(backend.Name, status);
+                return new AttemptResult.TryNext(new(ProxyErrorKind.HostUnauthorized, $"backend '{backend.Name}' does not accept this proxy's credentials; its operator has to set the backend's key") { Backend = backend.Name });
+            case 429 or 503:
+                return new AttemptResult.TryNext(new(ProxyErrorKind.HostRefused, said.Message) { Status = status, Code = said.Code, HostType = said.Type, Backend = backend.Name, RetryAfter = RetryAfter() ?? TimeSpan.FromSeconds(1) });
+            case >= 300 and < 500 when inside || call.Dialect is null || status < 400:
+                return new AttemptResult.Refused(new(ProxyErrorKind.HostRefused, said.Message) { Status = status < 400 ? 502 : status, Code = said.Code, HostType = said.Type, Param = said.Param, Backend = backend.Name });
+            case < 500:
+                return Reply(streams: false, complete: true);
+            default:
+                log.AttemptFailed(traceId, backend.Name, string.Create(CultureInfo.InvariantCulture, $"status {status}{(inside ? " inside a 200" : "")}"));
+                // The message is the host's: a 500 is often its way to name a client's mistake.
+                return new AttemptResult.TryNext(new(ProxyErrorKind.HostFailed, $"backend '{backend.Name}' failed: {said.Message}") { Backend = backend.Name }, Uncertain: true);
+        }
+    }
+
+    private TimeSpan? RetryAfter()
+    {
+        foreach (var header in head.Headers)
+        {
+            if (header.Name.Equals("retry-after", StringComparison.OrdinalIgnoreCase) && int.TryParse(header.Value, CultureInfo.InvariantCulture, out var seconds)) return TimeSpan.FromSeconds(seconds);
+        }
+
+        return null;
+    }
+
+    private async ValueTask<ReplyReadKind> ReadToEndAsync(int limit)
+    {
+        while (true)
+        {
+            var read = await exchange.ReadAsync();
+            if (read.Kind is ReplyReadKind.Quiet) continue;
+            if (read.Kind is not ReplyReadKind.Data) return read.Kind;
+            held.Write(read.Bytes.Span);
+            if (held.Length > limit) return ReplyReadKind.End;
+        }
+    }
+
+    private AttemptResult NoAnswer() => head.Outcome switch
+    {
+        UpstreamOutcome.Cancelled => Left(),
+        UpstreamOutcome.TimedOut => Failed(ProxyErrorKind.HostTimedOut, call.Streams ? $"no first token within {backend.Config.FirstToken.TotalSeconds:0.#} s" : "no answer in the time it has", connection: false),
+        UpstreamOutcome.ConnectTimedOut => Failed(ProxyErrorKind.HostTimedOut, $"no connection within {backend.Config.Connect.TotalSeconds:0.#} s", connection: true),
+        UpstreamOutcome.ConnectFailed => Failed(ProxyErrorKind.HostFailed, $"it cannot be reached: {head.Failure}", connection: true),
+        _ => Failed(ProxyErrorKind.HostFailed, head.Failure ?? "it broke off before answering", connection: false),
+    };
+
+    private AttemptResult.TryNext Failed(ProxyErrorKind kind, string reason, bool connection)
+    {
+        log.AttemptFailed(traceId, backend.Name, reason);
+        if (backend.State.MarkFailed(reason, connection)) log.WentDown(backend.Name, reason);
+        return new(new(kind, $"backend '{backend.Name}': {reason}") { Backend = backend.Name });
+    }
+
+    /// <summary>The client is gone: nobody reads this.</summary>
+    private AttemptResult.Refused Left() => new(new(ProxyErrorKind.Internal, "the client left") { Backend = backend.Name });
+
+    private AttemptResult.Answered Reply(bool streams, bool complete)
+    {
+        handedOver = true;
+        var reply = new BackendReply(exchange, held)
+        {
+            Status = head.Status,
+            Backend = backend.Name,
+            ServedModel = served,
+            Dialect = call.Dialect,
+            ContentType = head.ContentType,
+            ContentLength = head.ContentLength,
+            Headers = head.Headers.Count == 0 ? [] : [.. head.Headers.Select(h => KeyValuePair.Create(h.Name, h.Value))],
+            Idle = backend.Config.Idle,
+            Total = total,
+            Streams = streams,
+            Complete = complete,
+        };
+        reply.Bind(lease, registration);
+        if (head.Status < 300) backend.State.MarkServed();
+        return new(reply);
+    }
+}

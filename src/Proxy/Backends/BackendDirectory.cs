@@ -1,0 +1,88 @@
+using System.Security.Cryptography.X509Certificates;
+using Proxy.Chat;
+using Proxy.Config;
+using Proxy.Transport;
+
+namespace Proxy.Backends;
+
+/// <summary>
+/// The one place that knows the current <see cref="BackendTable"/>. A reload or news from a host makes a new one; calls under way keep theirs.
+/// </summary>
+internal sealed class BackendDirectory(ProxyConfig config, Func<UpstreamTarget, UpstreamClient> connect, Func<DialectName, BackendDialect?> dialects, TimeProvider time) : IDisposable
+{
+    private readonly Lock gate = new();
+    private readonly Dictionary<(string Name, string Url), BackendState> states = [];
+    private readonly Dictionary<string, UpstreamClient> clients = [];
+    private BackendTable? table;
+
+    public BackendTable Table => Volatile.Read(ref table) ?? Apply(config);
+
+    /// <summary>Told after the table changed.</summary>
+    public Action? Changed { get; set; }
+
+    /// <summary>Makes a configuration the current one. Hosts that are reached as before keep their connections; backends of the same name and url keep what is known of them.</summary>
+    public BackendTable Apply(ProxyConfig next)
+    {
+        lock (gate)
+        {
+            Volatile.Write(ref table, new BackendTable(next, [.. next.Backends.Select(Build)]));
+        }
+
+        Changed?.Invoke();
+        return Table;
+    }
+
+    /// <summary>A host said something new of itself: which models it serves may have changed.</summary>
+    public void Refresh()
+    {
+        lock (gate)
+        {
+            var current = Table;
+            Volatile.Write(ref table, new BackendTable(current.Config, current.All));
+        }
+    }
+
+    public void Dispose()
+    {
+        foreach (var client in clients.Values) client.Dispose();
+    }
+
+    private Backend Build(BackendConfig wanted)
+    {
+        if (!states.TryGetValue((wanted.Name, wanted.Url), out var state)) states.Add((wanted.Name, wanted.Url), state = new BackendState(wanted.Name, time));
+        return new Backend(wanted, state, wanted.Url == BackendConfig.BuiltinEcho ? null : Client(wanted), dialects);
+    }
+
+    /// <summary>One client for each way of reaching a host. One that a reload made superfluous stays: calls under way still use it, and it is closed with the process.</summary>
+    private UpstreamClient Client(BackendConfig wanted)
+    {
+        var way = string.Join('\n', [wanted.Url, wanted.Key, wanted.Ca, wanted.TlsVerify, wanted.Connect, .. wanted.Headers.Select(h => $"{h.Key}: {h.Value}")]);
+        if (!clients.TryGetValue(way, out var client)) clients.Add(way, client = connect(Target(wanted)));
+        return client;
+    }
+
+    public static UpstreamTarget Target(BackendConfig backend)
+    {
+        var headers = backend.Headers.Select(h => new UpstreamHeader(h.Key, h.Value)).ToList();
+        if (backend.Key is { } key)
+        {
+            var anthropicOnly = backend.Dialects is [DialectFamily.Anthropic];
+            headers.Add(anthropicOnly ? new("x-api-key", key) : new("Authorization", "Bearer " + key));
+        }
+
+        return new UpstreamTarget(new Uri(backend.Url))
+        {
+            Headers = headers,
+            Connect = backend.Connect,
+            Authorities = backend.Ca is { } ca ? Authorities(ca) : null,
+            VerifyCertificate = backend.TlsVerify,
+        };
+    }
+
+    private static X509Certificate2Collection Authorities(string path)
+    {
+        var authorities = new X509Certificate2Collection();
+        authorities.ImportFromPemFile(path);
+        return authorities;
+    }
+}

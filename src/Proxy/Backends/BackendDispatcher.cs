@@ -1,0 +1,98 @@
+using Microsoft.Extensions.Logging;
+using Proxy.Chat;
+using Proxy.Transport;
+
+namespace Proxy.Backends;
+
+/// <summary>
+/// Gets a call answered by one of the backends that serve its model: waits for a slot, tries, and tries the next one as long as the first has not begun to answer.
+/// It returns a reply and cannot write to a client.
+/// </summary>
+internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue slots, ILogger<BackendDispatcher> log, TimeProvider time)
+{
+    public async ValueTask<DispatchResult> SendAsync(IDispatchable call, string model, Resolution resolution, CancellationToken cancellation)
+    {
+        var started = time.GetTimestamp();
+        var candidates = resolution.Candidates;
+        ProxyError? last = null;
+        List<Backend>? uncertain = null;
+        while (true)
+        {
+            var grant = await slots.TakeAsync(model, candidates, directory.Table.Config.Server.Queue, started + Patience(candidates), cancellation);
+            if (grant.Lease is not { } lease) return new DispatchResult.Failed(last ?? Explain(grant.Refusal, model, candidates));
+
+            var backend = lease.Backend;
+            if (backend.IsEcho) return new DispatchResult.Echo(lease, resolution.Served);
+            if (call.Prepare(backend, resolution.Served, out var outgoing) is { } unsayable)
+            {
+                lease.Dispose();
+                return new DispatchResult.Failed(unsayable);
+            }
+
+            using var attempt = new BackendAttempt(outgoing, lease, resolution.Served, call.Info.TraceId, time.GetElapsedTime(started), log, cancellation);
+            switch (await attempt.RunAsync(Crossing(call)))
+            {
+                case AttemptResult.Answered answered:
+                    // Another host accepted the call, so those that said 5xx to it were at fault.
+                    if (answered.Reply.Status < 300) uncertain?.ForEach(Blame);
+                    return new DispatchResult.Answered(answered.Reply);
+                case AttemptResult.Refused refused:
+                    return new DispatchResult.Failed(refused.Error);
+                case AttemptResult.TryNext next:
+                    last = next.Error;
+                    if (next.Uncertain)
+                    {
+                        // One failover for a 5xx: a call that two hosts cannot answer will not be answered by a third.
+                        if (uncertain is not null) return new DispatchResult.Failed(last);
+                        uncertain = [backend];
+                    }
+
+                    break;
+            }
+
+            candidates = [.. candidates.Where(b => b != backend)];
+            if (candidates.Count == 0 || cancellation.IsCancellationRequested) return new DispatchResult.Failed(last!);
+        }
+    }
+
+    private void Blame(Backend backend)
+    {
+        const string Reason = "it failed calls that another backend accepted";
+        if (backend.State.MarkFailed(Reason, connection: false)) log.WentDown(backend.Name, Reason);
+    }
+
+    /// <summary>How long a call may wait for a slot, in the time provider's ticks: as long as for a first token.</summary>
+    private long Patience(IReadOnlyList<Backend> candidates)
+    {
+        var longest = TimeSpan.Zero;
+        foreach (var candidate in candidates) longest = candidate.Config.FirstToken > longest ? candidate.Config.FirstToken : longest;
+        return (long)(longest.TotalSeconds * time.TimestampFrequency);
+    }
+
+    private static ProxyError Explain(SlotRefusal refusal, string model, IReadOnlyList<Backend> candidates) => refusal switch
+    {
+        SlotRefusal.QueueFull => new(ProxyErrorKind.QueueFull, $"all slots for '{model}' are busy and the queue is full") { RetryAfter = TimeSpan.FromSeconds(2) },
+        SlotRefusal.TimedOut => new(ProxyErrorKind.QueueFull, $"no slot for '{model}' became free in time") { RetryAfter = TimeSpan.FromSeconds(5) },
+        SlotRefusal.Cancelled => new(ProxyErrorKind.Internal, "the client left"),
+        _ => new(ProxyErrorKind.NoBackend, $"no backend for '{model}' is up: {string.Join("; ", candidates.Select(b => $"'{b.Name}' is down ({b.State.Reason})"))}")
+        {
+            RetryAfter = TimeSpan.FromSeconds(1),
+            Backend = candidates.Count == 1 ? candidates[0].Name : null,
+        },
+    };
+
+    /// <summary>The client's headers that cross, and who is calling: trace ids, ours first.</summary>
+    private static UpstreamHeader[] Crossing(IDispatchable call)
+    {
+        var info = call.Info;
+        var headers = new UpstreamHeader[call.Headers.Count + 3 + (info.TraceParent is null ? 0 : 1) + (info.TraceState is null ? 0 : 1)];
+        var at = 0;
+        foreach (var (name, value) in call.Headers) headers[at++] = new(name, value);
+        headers[at++] = new("x-trace-id", info.TraceId);
+        headers[at++] = new("x-correlation-id", info.CorrelationId);
+        headers[at++] = new("x-request-id", info.RequestId ?? info.TraceId);
+        if (info.TraceParent is { } parent) headers[at++] = new("traceparent", parent);
+        if (info.TraceState is { } state) headers[at] = new("tracestate", state);
+        return headers;
+    }
+}

@@ -1,0 +1,78 @@
+using System.Collections.Concurrent;
+using System.Collections.Frozen;
+using System.IO.Enumeration;
+using Proxy.Config;
+
+namespace Proxy.Backends;
+
+/// <summary>Who serves a model: the name to ask them for, and the backends to choose among.</summary>
+internal sealed record Resolution(string Served, IReadOnlyList<Backend> Candidates);
+
+/// <summary>
+/// Which backend serves which model, by one configuration and by what the hosts have said so far. An immutable snapshot, swapped in one assignment.
+/// The order is: alias, explicit model, name learned from a host, longest prefix or glob, default. All backends at the first rank that matches are candidates.
+/// </summary>
+internal sealed class BackendTable
+{
+    private const int Remembered = 4096;
+    private readonly ProxyConfig config;
+    private readonly FrozenDictionary<string, Backend[]> explicitly;
+    private readonly FrozenDictionary<string, Backend[]> learned;
+    private readonly (string Pattern, Backend Backend)[] prefixes;
+    private readonly Backend[] byDefault;
+    private readonly ConcurrentDictionary<string, Resolution?> resolved = new();
+
+    public BackendTable(ProxyConfig config, IReadOnlyList<Backend> backends)
+    {
+        this.config = config;
+        All = backends;
+        explicitly = Group(backends.SelectMany(b => b.Config.Models.Select(model => (model, b))));
+        learned = Group(backends.SelectMany(b => (b.State.Report?.Models ?? []).SelectMany(model => Names(model.Name).Select(name => (name, b)))));
+        prefixes = [.. backends.SelectMany(b => b.Config.Prefixes.Select(prefix => (prefix, b))).OrderByDescending(p => Fixed(p.prefix))];
+        byDefault = [.. backends.Where(b => b.Name == config.DefaultBackend)];
+    }
+
+    public IReadOnlyList<Backend> All { get; }
+
+    public ProxyConfig Config => config;
+
+    /// <summary>Null: nobody serves it.</summary>
+    public Resolution? Resolve(string model)
+    {
+        if (resolved.TryGetValue(model, out var known)) return known;
+        var served = config.Aliases.GetValueOrDefault(model, model);
+        var candidates = Serving(served);
+        var resolution = candidates.Length == 0 ? null : new Resolution(served, candidates);
+        if (resolved.Count < Remembered) resolved[model] = resolution;
+        return resolution;
+    }
+
+    private Backend[] Serving(string model)
+    {
+        if (explicitly.TryGetValue(model, out var found) || learned.TryGetValue(model, out found)) return found;
+        var longest = -1;
+        var matches = new List<Backend>();
+        foreach (var (pattern, backend) in prefixes)
+        {
+            if (Fixed(pattern) < longest) break;
+            if (!Matches(pattern, model)) continue;
+            longest = Fixed(pattern);
+            if (!matches.Contains(backend)) matches.Add(backend);
+        }
+
+        return matches.Count > 0 ? [.. matches] : byDefault;
+    }
+
+    public static bool Matches(string pattern, string model)
+        => pattern.AsSpan().ContainsAny('*', '?') ? FileSystemName.MatchesSimpleExpression(pattern, model, ignoreCase: false) : model.StartsWith(pattern, StringComparison.Ordinal);
+
+    /// <summary>How much of a pattern is fixed: what makes one longer than another.</summary>
+    private static int Fixed(string pattern) => pattern.Count(c => c is not ('*' or '?'));
+
+    /// <summary>Ollama lists <c>name:latest</c> for what everyone calls <c>name</c>.</summary>
+    private static IEnumerable<string> Names(string listed)
+        => listed.EndsWith(":latest", StringComparison.Ordinal) ? [listed, listed[..^":latest".Length]] : [listed];
+
+    private static FrozenDictionary<string, Backend[]> Group(IEnumerable<(string Model, Backend Backend)> pairs)
+        => pairs.GroupBy(p => p.Model).ToFrozenDictionary(g => g.Key, g => g.Select(p => p.Backend).Distinct().ToArray());
+}

@@ -1,0 +1,138 @@
+using System.Runtime.InteropServices;
+using Proxy.Backends.Picking;
+
+namespace Proxy.Backends;
+
+/// <summary>A slot held at a backend; disposing gives it back to whoever waits longest.</summary>
+internal sealed class Lease(SlotQueue queue, Backend backend) : IDisposable
+{
+    private int returned;
+
+    public Backend Backend => backend;
+
+    public void Dispose()
+    {
+        if (Interlocked.Exchange(ref returned, 1) == 0) queue.Return(backend);
+    }
+}
+
+/// <summary>Why no slot was given.</summary>
+internal enum SlotRefusal { None, QueueFull, TimedOut, Cancelled, AllDown }
+
+/// <summary>The outcome of asking for a slot: a lease, or why not.</summary>
+internal readonly record struct SlotGrant(Lease? Lease, SlotRefusal Refusal);
+
+/// <summary>
+/// Hands out the backends' slots: at once where one is free, else first come, first served for each model, up to a bound. A full line refuses at once.
+/// </summary>
+internal sealed class SlotQueue(TimeProvider time)
+{
+    private readonly Lock gate = new();
+    private readonly LinkedList<Waiter> line = new();
+    private readonly Dictionary<string, int> lengths = [];
+
+    /// <summary>Calls waiting now, over all models.</summary>
+    public int Waiting { get { lock (gate) return line.Count; } }
+
+    /// <param name="deadline">A timestamp of the time provider.</param>
+    public ValueTask<SlotGrant> TakeAsync(string model, IReadOnlyList<Backend> candidates, int bound, long deadline, CancellationToken cancellation)
+    {
+        Waiter waiter;
+        lock (gate)
+        {
+            var available = false;
+            foreach (var candidate in candidates) available |= candidate.State.Available;
+            if (!available) return new(new SlotGrant(null, SlotRefusal.AllDown));
+            if (LeastBusy.Pick(candidates) is { } free) return new(new SlotGrant(Give(free), SlotRefusal.None));
+
+            var length = lengths.GetValueOrDefault(model);
+            if (length >= bound) return new(new SlotGrant(null, SlotRefusal.QueueFull));
+            lengths[model] = length + 1;
+            waiter = new Waiter(model, candidates);
+            waiter.Node = line.AddLast(waiter);
+        }
+
+        return new(WaitAsync(waiter, deadline, cancellation));
+    }
+
+    public void Return(Backend backend)
+    {
+        Waiter? next = null;
+        Lease? lease = null;
+        lock (gate)
+        {
+            backend.State.InFlight--;
+            for (var node = line.First; node is not null; node = node.Next)
+            {
+                if (!node.Value.Candidates.Contains(backend) || LeastBusy.Pick([backend]) is null) continue;
+                next = node.Value;
+                Remove(next);
+                lease = Give(backend);
+                break;
+            }
+        }
+
+        next?.Granted.SetResult(new(lease, SlotRefusal.None));
+    }
+
+    /// <summary>A backend came back or got more slots: whoever can use it is served.</summary>
+    public void Recheck()
+    {
+        var grants = new List<(Waiter, Lease)>();
+        lock (gate)
+        {
+            for (var node = line.First; node is not null;)
+            {
+                var waiter = node.Value;
+                node = node.Next;
+                if (LeastBusy.Pick(waiter.Candidates) is not { } free) continue;
+                Remove(waiter);
+                grants.Add((waiter, Give(free)));
+            }
+        }
+
+        foreach (var (waiter, lease) in grants) waiter.Granted.SetResult(new(lease, SlotRefusal.None));
+    }
+
+    private async Task<SlotGrant> WaitAsync(Waiter waiter, long deadline, CancellationToken cancellation)
+    {
+        var left = time.GetElapsedTime(time.GetTimestamp(), deadline);
+        using var timeout = new CancellationTokenSource(left > TimeSpan.Zero ? left : TimeSpan.Zero, time);
+        using var late = timeout.Token.UnsafeRegister(_ => Drop(waiter, SlotRefusal.TimedOut), null);
+        using var gone = cancellation.UnsafeRegister(_ => Drop(waiter, SlotRefusal.Cancelled), null);
+        return await waiter.Granted.Task;
+    }
+
+    private void Drop(Waiter waiter, SlotRefusal why)
+    {
+        lock (gate)
+        {
+            if (waiter.Node is null) return;
+            Remove(waiter);
+        }
+
+        waiter.Granted.SetResult(new(null, why));
+    }
+
+    private void Remove(Waiter waiter)
+    {
+        line.Remove(waiter.Node!);
+        waiter.Node = null;
+        if (--CollectionsMarshal.GetValueRefOrNullRef(lengths, waiter.Model) == 0) lengths.Remove(waiter.Model);
+    }
+
+    private Lease Give(Backend backend)
+    {
+        backend.State.InFlight++;
+        backend.State.Given++;
+        return new(this, backend);
+    }
+
+    private sealed class Waiter(string model, IReadOnlyList<Backend> candidates)
+    {
+        public string Model => model;
+        public IReadOnlyList<Backend> Candidates => candidates;
+        public LinkedListNode<Waiter>? Node { get; set; }
+        public TaskCompletionSource<SlotGrant> Granted { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    }
+}

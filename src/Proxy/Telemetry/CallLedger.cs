@@ -1,0 +1,74 @@
+using Microsoft.Extensions.Logging;
+
+namespace Proxy.Telemetry;
+
+/// <summary>How a call ended, in the words of the log and of the metrics.</summary>
+internal enum CallOutcome { Ok, ClientLeft, Timeout, BackendError, Refused, Drained, ProxyError }
+
+/// <summary>Whose doing it was that a call did not end well.</summary>
+internal enum Fault { None, Client, Backend, Proxy }
+
+/// <summary>What is known of one call; filled in as it goes along, written once at its end.</summary>
+internal sealed class CallRecord
+{
+    public required string TraceId { get; init; }
+    public required string CorrelationId { get; set; }
+    public required string Surface { get; init; }
+
+    /// <summary>A <see cref="TimeProvider.GetTimestamp"/>.</summary>
+    public required long Started { get; init; }
+    public string? Key { get; set; }
+    public string? Model { get; set; }
+    public string? Served { get; set; }
+    public bool Stream { get; set; }
+    public int? Messages { get; set; }
+    public string? Route { get; set; }
+    public string? Backend { get; set; }
+    public int Status { get; set; }
+    public long FirstToken { get; set; }
+    public int? TokensIn { get; set; }
+    public int? TokensOut { get; set; }
+    public CallOutcome Outcome { get; set; }
+    public Fault Fault { get; set; }
+
+    /// <summary>The error's machine-readable name. Never a message: those may quote a prompt.</summary>
+    public string? Error { get; set; }
+}
+
+/// <summary>One line and one count a finished call.</summary>
+internal sealed class CallLedger(LogWriter writer, LogFormat format, LogLevel least, ProxyMetrics metrics, TimeProvider time)
+{
+    private static readonly string[] Outcomes = ["ok", "client_left", "timeout", "backend_error", "refused", "drained", "proxy_error"];
+    private static readonly string[] Faults = ["none", "client", "backend", "proxy"];
+
+    public static string Name(CallOutcome outcome) => Outcomes[(int)outcome];
+
+    public void Write(CallRecord call)
+    {
+        var duration = time.GetElapsedTime(call.Started);
+        TimeSpan? first = call.FirstToken == 0 ? null : time.GetElapsedTime(call.Started, call.FirstToken);
+        metrics.Count(call, duration, first);
+        if (least > LogLevel.Information) return;
+
+        LogLine.Begin(format, time.GetUtcNow(), LogLevel.Information, "call")
+            .Add("trace_id", call.TraceId)
+            .Add("correlation_id", call.CorrelationId)
+            .Add("key", call.Key)
+            .Add("surface", call.Surface)
+            .Add("model", call.Model)
+            .Add("served", call.Served)
+            .Add("stream", call.Stream)
+            .Add("messages", call.Messages)
+            .Add("route", call.Route)
+            .Add("backend", call.Backend)
+            .Add("status", call.Status)
+            .Add("first_token_ms", first?.TotalMilliseconds)
+            .Add("duration_ms", duration.TotalMilliseconds)
+            .Add("tokens_in", call.TokensIn)
+            .Add("tokens_out", call.TokensOut)
+            .Add("outcome", Name(call.Outcome))
+            .Add("fault", Faults[(int)call.Fault])
+            .Add("error", call.Error)
+            .End(writer);
+    }
+}

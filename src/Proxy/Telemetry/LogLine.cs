@@ -1,0 +1,143 @@
+using System.Buffers;
+using System.Buffers.Text;
+using System.Text;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using Microsoft.Extensions.Logging;
+using Proxy.Buffers;
+
+namespace Proxy.Telemetry;
+
+/// <summary>How a line looks: <c>key=value</c> text for eyes, or one JSON object for collectors.</summary>
+internal enum LogFormat { Text, Json }
+
+/// <summary>Builds log lines in a buffer of the current thread. A value is quoted and escaped where it must be, so no client can write a line of its own.</summary>
+[System.Diagnostics.CodeAnalysis.SuppressMessage("Reliability", "CA1001", Justification = "One a thread, for as long as the thread; its buffer is never given back.")]
+internal sealed class LogLine
+{
+    [ThreadStatic] private static LogLine? current;
+    private readonly PooledBody buffer = new(1024);
+    private readonly Utf8JsonWriter json;
+    private LogFormat format;
+
+    private LogLine() => json = new Utf8JsonWriter(buffer, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, SkipValidation = true });
+
+    public static LogLine Begin(LogFormat format, DateTimeOffset time, LogLevel level, string named)
+    {
+        var line = current ??= new LogLine();
+        line.format = format;
+        line.buffer.Clear();
+        if (format is LogFormat.Json)
+        {
+            line.json.Reset();
+            line.json.WriteStartObject();
+            line.json.WriteString("time"u8, time.UtcDateTime);
+            line.json.WriteString("level"u8, Name(level));
+            line.json.WriteString("event"u8, named);
+            return line;
+        }
+
+        Utf8Formatter.TryFormat(time.UtcDateTime, line.buffer.GetSpan(32), out var written, 'O');
+        line.buffer.Advance(written - 5); // milliseconds will do: 7 digits and Z become 3 and Z
+        line.buffer.Write("Z "u8);
+        line.Raw(Name(level));
+        line.buffer.Write(" "u8);
+        line.Raw(named);
+        return line;
+    }
+
+    public LogLine Add(string key, string? value)
+    {
+        if (value is null) return this;
+        if (format is LogFormat.Json)
+        {
+            json.WriteString(key, value);
+            return this;
+        }
+
+        Key(key);
+        if (value.Length > 0 && value.AsSpan().IndexOfAnyExceptInRange('!', '~') < 0 && value.AsSpan().IndexOfAny('"', '=') < 0)
+        {
+            Raw(value);
+            return this;
+        }
+
+        buffer.Write("\""u8);
+        buffer.Write(JsonEncodedText.Encode(value, JavaScriptEncoder.UnsafeRelaxedJsonEscaping).EncodedUtf8Bytes);
+        buffer.Write("\""u8);
+        return this;
+    }
+
+    public LogLine Add(string key, long? value)
+    {
+        if (value is not { } number) return this;
+        if (format is LogFormat.Json)
+        {
+            json.WriteNumber(key, number);
+            return this;
+        }
+
+        Key(key);
+        Utf8Formatter.TryFormat(number, buffer.GetSpan(24), out var written);
+        buffer.Advance(written);
+        return this;
+    }
+
+    public LogLine Add(string key, double? value)
+    {
+        if (value is not { } number) return this;
+        number = Math.Round(number, 2);
+        if (format is LogFormat.Json)
+        {
+            json.WriteNumber(key, number);
+            return this;
+        }
+
+        Key(key);
+        Utf8Formatter.TryFormat(number, buffer.GetSpan(32), out var written);
+        buffer.Advance(written);
+        return this;
+    }
+
+    public LogLine Add(string key, bool value)
+    {
+        if (format is LogFormat.Json)
+        {
+            json.WriteBoolean(key, value);
+            return this;
+        }
+
+        Key(key);
+        buffer.Write(value ? "true"u8 : "false"u8);
+        return this;
+    }
+
+    public void End(LogWriter writer)
+    {
+        if (format is LogFormat.Json)
+        {
+            json.WriteEndObject();
+            json.Flush();
+        }
+
+        writer.Write(buffer.Span);
+    }
+
+    private static string Name(LogLevel level) => level switch
+    {
+        LogLevel.Trace => "trace",
+        LogLevel.Debug => "debug",
+        LogLevel.Information => "info",
+        LogLevel.Warning => "warn",
+        _ => "error",
+    };
+
+    private void Key(string key)
+    {
+        buffer.Write(" "u8);
+        Raw(key);
+        buffer.Write("="u8);
+    }
+
+    private void Raw(string text) => buffer.Advance(Encoding.UTF8.GetBytes(text, buffer.GetSpan(text.Length * 3)));
+}

@@ -1,0 +1,108 @@
+using System.Text;
+using Proxy.Buffers;
+
+namespace Proxy.Telemetry;
+
+/// <summary>
+/// Where log lines go. A line is appended to a buffer under a lock; one thread writes the buffer out, so no call waits for a terminal, a pipe or a disk.
+/// What waits is bounded: past 8 MiB lines are dropped and counted, and the count is said when there is room again.
+/// </summary>
+internal sealed class LogWriter : IDisposable
+{
+    private const int Bound = 8 << 20;
+    private readonly Lock gate = new();
+    private readonly Stream output;
+    private readonly AutoResetEvent something = new(false);
+    private readonly Thread thread;
+    private PooledBody filling = new(16384);
+    private PooledBody writing = new(16384);
+    private long dropped;
+    private bool asleep = true;
+    private bool stopped;
+
+    public LogWriter(Stream output)
+    {
+        this.output = output;
+        thread = new Thread(Run) { IsBackground = true, Name = "log" };
+        thread.Start();
+    }
+
+    /// <summary>Appends one line; the line end is added.</summary>
+    public void Write(ReadOnlySpan<byte> line)
+    {
+        bool wake;
+        lock (gate)
+        {
+            if (stopped) return;
+            if (filling.Length + line.Length > Bound)
+            {
+                dropped++;
+                return;
+            }
+
+            filling.Write(line);
+            filling.Write("\n"u8);
+            wake = asleep;
+            asleep = false;
+        }
+
+        if (wake) something.Set();
+    }
+
+    /// <summary>Writes what waits and ends.</summary>
+    public void Dispose()
+    {
+        lock (gate)
+        {
+            if (stopped) return;
+            stopped = true;
+        }
+
+        something.Set();
+        thread.Join(TimeSpan.FromSeconds(2));
+        something.Dispose();
+    }
+
+    private void Run()
+    {
+        while (true)
+        {
+            lock (gate)
+            {
+                if (filling.Length == 0 && stopped) return;
+                (filling, writing) = (writing, filling);
+                if (dropped > 0)
+                {
+                    filling.Write(Encoding.UTF8.GetBytes($"log: {dropped} lines dropped, the reader of this log is too slow\n"));
+                    dropped = 0;
+                }
+
+                asleep = writing.Length == 0;
+            }
+
+            if (writing.Length > 0)
+            {
+                Send();
+                writing.Clear();
+                // Lines of the next moment share one write: a call a millisecond must not mean a write a millisecond.
+                if (!stopped) something.WaitOne(20);
+                continue;
+            }
+
+            something.WaitOne();
+        }
+    }
+
+    private void Send()
+    {
+        try
+        {
+            output.Write(writing.Span);
+            output.Flush();
+        }
+        catch (IOException)
+        {
+            // The reader of the log is gone; the proxy's work goes on without it.
+        }
+    }
+}

@@ -1,0 +1,48 @@
+using Microsoft.Extensions.Logging;
+
+namespace Proxy.Telemetry;
+
+/// <summary>Sends what the program says through <see cref="ILogger"/> to the same writer, in the same shape, as the calls' lines.</summary>
+internal sealed class ProxyLoggerProvider(LogWriter writer, LogFormat format, LogLevel least, TimeProvider time) : ILoggerProvider
+{
+    public ILogger CreateLogger(string categoryName) => new Logger(this, categoryName);
+
+    public void Dispose() { }
+
+    private sealed class Logger(ProxyLoggerProvider owner, string category) : ILogger
+    {
+        // The framework's own lines are for its developers, except when something is wrong.
+        private readonly LogLevel own = category.StartsWith("Microsoft.", StringComparison.Ordinal) ? LogLevel.Warning : LogLevel.Trace;
+
+        public IDisposable? BeginScope<TState>(TState state) where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => logLevel >= owner.Least && logLevel >= own;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+        {
+            if (!IsEnabled(logLevel)) return;
+            var line = LogLine.Begin(owner.Format, owner.Time.GetUtcNow(), logLevel, Snake(eventId.Name ?? category)).Add("message", formatter(state, exception));
+            if (state is IReadOnlyList<KeyValuePair<string, object?>> values)
+            {
+                foreach (var (key, value) in values)
+                {
+                    if (key != "{OriginalFormat}") line.Add(Snake(key), value?.ToString());
+                }
+            }
+
+            line.Add("exception", exception?.ToString()).End(owner.Writer);
+        }
+
+        /// <summary><c>WentDown</c> is <c>went_down</c> in a log.</summary>
+        private static string Snake(string name)
+        {
+            if (!name.Any(char.IsUpper) || name.Contains('.')) return name;
+            return string.Concat(name.Select((c, at) => char.IsUpper(c) ? (at > 0 ? "_" : "") + char.ToLowerInvariant(c) : c.ToString()));
+        }
+    }
+
+    private LogWriter Writer => writer;
+    private LogFormat Format => format;
+    private LogLevel Least => least;
+    private TimeProvider Time => time;
+}

@@ -1,0 +1,127 @@
+using System.Collections.Concurrent;
+using System.Globalization;
+using System.Text;
+
+namespace Proxy.Telemetry;
+
+/// <summary>A value that is read when it is asked for.</summary>
+/// <param name="Labels">Already in exposition form: <c>backend="a"</c>, or empty.</param>
+internal readonly record struct Gauge(string Name, string Help, string Labels, double Value);
+
+/// <summary>
+/// Counts and times of calls, and their text for Prometheus (exposition format 0.0.4). Counting allocates nothing after the first call of a kind.
+/// See docs/decisions/0002 for why this is not a library.
+/// </summary>
+internal sealed class ProxyMetrics
+{
+    // The seconds that the OpenTelemetry conventions give for the time to the first token, and four more: a large prompt prefills for minutes.
+    private static readonly double[] FirstTokenBounds = [.001, .005, .01, .02, .04, .06, .08, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10, 30, 60, 120, 300];
+    private static readonly double[] DurationBounds = [.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
+
+    private readonly ConcurrentDictionary<(string Surface, string Backend, CallOutcome Outcome), Counter> requests = new();
+    private readonly ConcurrentDictionary<(string Backend, string Model, bool Input), Counter> tokens = new();
+    private readonly ConcurrentDictionary<string, Histogram> firstTokens = new();
+    private readonly ConcurrentDictionary<string, Histogram> durations = new();
+    private readonly List<Func<IEnumerable<Gauge>>> gauges = [];
+    private long inFlight;
+
+    public long InFlight => Volatile.Read(ref inFlight);
+
+    public void Enter() => Interlocked.Increment(ref inFlight);
+
+    public void Leave() => Interlocked.Decrement(ref inFlight);
+
+    /// <summary>Values to read at every scrape. Call while composing.</summary>
+    public void Add(Func<IEnumerable<Gauge>> source) => gauges.Add(source);
+
+    public void Count(CallRecord call, TimeSpan duration, TimeSpan? firstToken)
+    {
+        var backend = call.Backend ?? "";
+        requests.GetOrAdd((call.Surface, backend, call.Outcome), static _ => new()).Add(1);
+        durations.GetOrAdd(call.Surface, static _ => new(DurationBounds)).Observe(duration.TotalSeconds);
+        if (firstToken is { } first) firstTokens.GetOrAdd(backend, static _ => new(FirstTokenBounds)).Observe(first.TotalSeconds);
+        if (call.Served is not { } served) return;
+        if (call.TokensIn is { } input) tokens.GetOrAdd((backend, served, true), static _ => new()).Add(input);
+        if (call.TokensOut is { } output) tokens.GetOrAdd((backend, served, false), static _ => new()).Add(output);
+    }
+
+    public string Expose()
+    {
+        var text = new StringBuilder(4096);
+        Head(text, "proxy_requests_total", "counter", "Finished calls.");
+        foreach (var (key, counter) in requests)
+            Line(text, "proxy_requests_total", $"surface=\"{key.Surface}\",backend=\"{Escape(key.Backend)}\",outcome=\"{CallLedger.Name(key.Outcome)}\"", counter.Value);
+        Head(text, "proxy_tokens_total", "counter", "Tokens as the hosts counted them.");
+        foreach (var (key, counter) in tokens)
+            Line(text, "proxy_tokens_total", $"backend=\"{Escape(key.Backend)}\",model=\"{Escape(key.Model)}\",direction=\"{(key.Input ? "input" : "output")}\"", counter.Value);
+        Write(text, "proxy_first_token_seconds", "Time from the request to the first content.", "backend", firstTokens);
+        Write(text, "proxy_request_duration_seconds", "Time from the request to the end of its answer.", "surface", durations);
+        Head(text, "proxy_in_flight", "gauge", "Calls running now.");
+        Line(text, "proxy_in_flight", "", InFlight);
+        string? last = null;
+        foreach (var gauge in gauges.SelectMany(source => source()).OrderBy(g => g.Name, StringComparer.Ordinal))
+        {
+            if (gauge.Name != last) Head(text, last = gauge.Name, "gauge", gauge.Help);
+            Line(text, gauge.Name, gauge.Labels, gauge.Value);
+        }
+
+        return text.ToString();
+    }
+
+    public static string Escape(string label) => label.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("\"", "\\\"", StringComparison.Ordinal).Replace("\n", "\\n", StringComparison.Ordinal);
+
+    private static void Head(StringBuilder text, string name, string kind, string help)
+        => text.Append("# HELP ").Append(name).Append(' ').Append(help).Append("\n# TYPE ").Append(name).Append(' ').Append(kind).Append('\n');
+
+    private static void Line(StringBuilder text, string name, string labels, double value)
+    {
+        text.Append(name);
+        if (labels.Length > 0) text.Append('{').Append(labels).Append('}');
+        text.Append(' ').Append(value.ToString(CultureInfo.InvariantCulture)).Append('\n');
+    }
+
+    private static void Write(StringBuilder text, string name, string help, string label, ConcurrentDictionary<string, Histogram> all)
+    {
+        Head(text, name, "histogram", help);
+        foreach (var (key, histogram) in all)
+        {
+            var labels = $"{label}=\"{Escape(key)}\"";
+            var total = 0L;
+            for (var i = 0; i < histogram.Bounds.Length; i++)
+            {
+                total += histogram.Bucket(i);
+                Line(text, name + "_bucket", $"{labels},le=\"{histogram.Bounds[i].ToString(CultureInfo.InvariantCulture)}\"", total);
+            }
+
+            total += histogram.Bucket(histogram.Bounds.Length);
+            Line(text, name + "_bucket", $"{labels},le=\"+Inf\"", total);
+            Line(text, name + "_sum", labels, histogram.Sum);
+            Line(text, name + "_count", labels, total);
+        }
+    }
+
+    private sealed class Counter
+    {
+        private long value;
+        public long Value => Volatile.Read(ref value);
+        public void Add(long more) => Interlocked.Add(ref value, more);
+    }
+
+    private sealed class Histogram(double[] bounds)
+    {
+        private readonly long[] counts = new long[bounds.Length + 1];
+        private long microseconds;
+
+        public double[] Bounds => bounds;
+        public double Sum => Volatile.Read(ref microseconds) / 1e6;
+        public long Bucket(int at) => Volatile.Read(ref counts[at]);
+
+        public void Observe(double seconds)
+        {
+            var at = 0;
+            while (at < bounds.Length && seconds > bounds[at]) at++;
+            Interlocked.Increment(ref counts[at]);
+            Interlocked.Add(ref microseconds, (long)(seconds * 1e6));
+        }
+    }
+}

@@ -1,0 +1,180 @@
+using System.Text;
+using System.Text.Json;
+using Proxy.Chat;
+
+namespace Proxy.Dialects;
+
+/// <summary>
+/// Finds what routing needs in a request body by one forward scan, building nothing else. A body that two parsers could read differently is refused:
+/// the one that authorises and the one that serves must see the same model.
+/// </summary>
+internal static class EnvelopePeek
+{
+    /// <summary>Deeper nesting than any tool schema seen; a bound on what the parsers behind us are asked to take.</summary>
+    public const int MaxDepth = 256;
+
+    /// <summary>Returns what is wrong with the body, or null and the envelope.</summary>
+    public static ProxyError? Read(ReadOnlySpan<byte> body, out ChatEnvelope? envelope)
+    {
+        envelope = null;
+        if (body.IsEmpty) return Invalid("the body is empty; send a JSON object with a \"model\"");
+
+        try
+        {
+            return Scan(body, ref envelope);
+        }
+        catch (JsonException problem) // Utf8JsonReader has no other way to say it
+        {
+            envelope = null;
+            return Invalid($"the body is not valid JSON (line {problem.LineNumber + 1}, byte {problem.BytePositionInLine + 1}): {Reason(problem)}");
+        }
+        catch (InvalidOperationException) // a string that is not UTF-8, or half of a surrogate pair
+        {
+            envelope = null;
+            return Invalid("the body is not valid JSON: a name or the model is not valid Unicode text");
+        }
+    }
+
+    private static ProxyError? Scan(ReadOnlySpan<byte> body, ref ChatEnvelope? envelope)
+    {
+        var json = new Utf8JsonReader(body, new JsonReaderOptions { MaxDepth = MaxDepth });
+        json.Read();
+        if (json.TokenType != JsonTokenType.StartObject) return Invalid("the body must be a JSON object");
+
+        string? model = null;
+        Range modelSlice = default;
+        Range? optionsSlice = null;
+        bool? stream = null;
+        bool streamSeen = false, includeUsage = false;
+        int? messages = null;
+
+        while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
+        {
+            if (json.ValueTextEquals("model"u8))
+            {
+                if (model is not null) return Twice("model");
+                json.Read();
+                if (json.TokenType != JsonTokenType.String) return Invalid("\"model\" must be a string", "model");
+                model = Name(ref json);
+                if (string.IsNullOrWhiteSpace(model)) return Invalid("\"model\" is empty; say which model should answer", "model");
+                modelSlice = Slice(ref json);
+            }
+            else if (IsModelInOtherLetters(ref json))
+            {
+                return Invalid("\"model\" must be written in small letters, and once; some hosts would take this one for it", "model");
+            }
+            else if (json.ValueTextEquals("stream"u8))
+            {
+                if (streamSeen) return Twice("stream");
+                streamSeen = true;
+                json.Read();
+                switch (json.TokenType)
+                {
+                    case JsonTokenType.True: stream = true; break;
+                    case JsonTokenType.False: stream = false; break;
+                    case JsonTokenType.Null: break;
+                    default: return Invalid("\"stream\" must be true or false", "stream");
+                }
+            }
+            else if (json.ValueTextEquals("stream_options"u8))
+            {
+                if (optionsSlice is not null) return Twice("stream_options");
+                json.Read();
+                var start = (int)json.TokenStartIndex;
+                includeUsage = ReadIncludeUsage(ref json);
+                optionsSlice = start..(int)json.BytesConsumed;
+            }
+            else if (json.ValueTextEquals("messages"u8))
+            {
+                if (messages is not null) return Twice("messages");
+                json.Read();
+                if (json.TokenType == JsonTokenType.StartArray) messages = CountElements(ref json);
+                else json.Skip();
+            }
+            else
+            {
+                json.Skip();
+            }
+        }
+
+        json.Read(); // anything but white space after the object throws
+        if (model is null) return Invalid("the body has no \"model\"; say which model should answer", "model");
+
+        envelope = new ChatEnvelope(model, stream, modelSlice)
+        {
+            IncludeUsage = includeUsage,
+            StreamOptionsSlice = optionsSlice,
+            Messages = messages,
+        };
+        return null;
+    }
+
+    // Ollama's parser does not tell "Model" from "model": a body with both would be served by a model that nobody authorised.
+    private static bool IsModelInOtherLetters(ref Utf8JsonReader json) => json.ValueIsEscaped
+        ? string.Equals(json.GetString(), "model", StringComparison.OrdinalIgnoreCase)
+        : Ascii.EqualsIgnoreCase(json.ValueSpan, "model"u8);
+
+    private static bool ReadIncludeUsage(ref Utf8JsonReader json)
+    {
+        if (json.TokenType != JsonTokenType.StartObject)
+        {
+            json.Skip();
+            return false;
+        }
+
+        var wanted = false;
+        while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
+        {
+            var asks = json.ValueTextEquals("include_usage"u8);
+            json.Read();
+            if (asks) wanted = json.TokenType == JsonTokenType.True;
+            json.Skip();
+        }
+
+        return wanted;
+    }
+
+    private static int CountElements(ref Utf8JsonReader json)
+    {
+        var count = 0;
+        while (json.Read() && json.TokenType != JsonTokenType.EndArray)
+        {
+            count++;
+            json.Skip();
+        }
+
+        return count;
+    }
+
+    private static Range Slice(ref Utf8JsonReader json) => (int)json.TokenStartIndex..(int)json.BytesConsumed;
+
+    // A proxy sees the same few names all day: the last ones seen are kept, so that a call allocates no new string for them.
+    private const int LongestKeptName = 96;
+    private static readonly string?[] RecentNames = new string?[64];
+
+    private static string? Name(ref Utf8JsonReader json)
+    {
+        var bytes = json.ValueSpan;
+        if (json.ValueIsEscaped || bytes.Length > LongestKeptName || !Ascii.IsValid(bytes)) return json.GetString();
+
+        var hash = 2166136261u;
+        foreach (var value in bytes) hash = (hash ^ value) * 16777619u;
+        ref var kept = ref RecentNames[hash % (uint)RecentNames.Length];
+        var name = kept;
+        if (name is null || !Ascii.Equals(bytes, name)) kept = name = json.GetString();
+        return name;
+    }
+
+    // The reader's message ends with its own count of lines from 0.
+    private static string Reason(JsonException problem)
+    {
+        var message = problem.Message;
+        var end = message.IndexOf(" LineNumber:", StringComparison.Ordinal);
+        return end < 0 ? message : message[..end];
+    }
+
+    private static ProxyError Twice(string member) =>
+        Invalid($"the body has \"{member}\" twice; two readers could choose differently, so it must be there once", member);
+
+    private static ProxyError Invalid(string message, string? param = null) => new(ProxyErrorKind.InvalidRequest, message) { Param = param };
+}

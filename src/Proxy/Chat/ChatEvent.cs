@@ -1,20 +1,11 @@
 using System.Text.Json;
-using System.Text.Json.Serialization;
 
 namespace Proxy.Chat;
 
 /// <summary>
 /// One thing a model said or did. Every dialect reads its stream into these and writes its stream from these; in JSON they are what workflow workers publish.
-/// A missing <c>choice</c> or <c>index</c> is 0.
+/// A missing <c>choice</c> or <c>index</c> is 0. <c>Dialects/Events</c> knows that form.
 /// </summary>
-[JsonPolymorphic(TypeDiscriminatorPropertyName = "type")]
-[JsonDerivedType(typeof(Started), "started")]
-[JsonDerivedType(typeof(RoleGiven), "role")]
-[JsonDerivedType(typeof(Token), "token")]
-[JsonDerivedType(typeof(ToolCall), "tool_call")]
-[JsonDerivedType(typeof(BlockEnded), "block_end")]
-[JsonDerivedType(typeof(UsageReported), "usage")]
-[JsonDerivedType(typeof(Finished), "finished")]
 internal abstract record ChatEvent
 {
     private ChatEvent() { }
@@ -25,7 +16,7 @@ internal abstract record ChatEvent
     /// <summary>The workflow task that speaks, when several do.</summary>
     public string? Task { get; init; }
 
-    /// <summary>What only one dialect can say (log probabilities, signatures), as that dialect wrote it.</summary>
+    /// <summary>An object of what not every dialect can say, each member by its own name: <c>logprobs</c> (in OpenAI's form), <c>system_fingerprint</c>, <c>done_reason</c>, signatures.</summary>
     public JsonElement? Opaque { get; init; }
 
     /// <summary>The reply began. <paramref name="Created"/> is in Unix seconds; the host's own id passes unchanged.</summary>
@@ -56,27 +47,27 @@ internal abstract record ChatEvent
 
 internal enum ChatRole
 {
-    [JsonStringEnumMemberName("system")] System,
-    [JsonStringEnumMemberName("user")] User,
-    [JsonStringEnumMemberName("assistant")] Assistant,
-    [JsonStringEnumMemberName("tool")] Tool,
-    [JsonStringEnumMemberName("developer")] Developer,
+    System,
+    User,
+    Assistant,
+    Tool,
+    Developer,
 }
 
 internal enum TokenKind
 {
-    [JsonStringEnumMemberName("answer")] Answer,
-    [JsonStringEnumMemberName("reasoning")] Reasoning,
-    [JsonStringEnumMemberName("refusal")] Refusal,
+    Answer,
+    Reasoning,
+    Refusal,
 }
 
 internal enum FinishReason
 {
-    [JsonStringEnumMemberName("stop")] Stop,
-    [JsonStringEnumMemberName("length")] Length,
-    [JsonStringEnumMemberName("tool_calls")] ToolCalls,
-    [JsonStringEnumMemberName("content_filter")] ContentFilter,
-    [JsonStringEnumMemberName("error")] Error,
+    Stop,
+    Length,
+    ToolCalls,
+    ContentFilter,
+    Error,
 }
 
 /// <summary>Tokens of one reply, as the host counted them. Details are null when the host did not say.</summary>

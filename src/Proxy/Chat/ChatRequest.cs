@@ -7,6 +7,8 @@ namespace Proxy.Chat;
 /// </summary>
 internal sealed record ChatRequest
 {
+    /// <summary>The dialect it was read from, and so the only one in which the <c>Unknown</c> members mean anything. Null: ours, none has any.</summary>
+    public DialectName? Origin { get; init; }
     public required string Model { get; init; }
     public required IReadOnlyList<ChatMessage> Messages { get; init; }
     public bool Stream { get; init; }
@@ -42,6 +44,9 @@ internal sealed record ChatRequest
 
 internal sealed record ChatMessage(ChatRole Role, IReadOnlyList<ContentPart> Content)
 {
+    /// <summary>The role in its dialect's own word where <see cref="ChatRole"/> has none for it (OpenAI's old <c>function</c>, a template's own).</summary>
+    public string? RoleWord { get; init; }
+
     public string? Name { get; init; }
 
     /// <summary>What an assistant called.</summary>
@@ -77,11 +82,18 @@ internal abstract record ContentPart
 internal sealed record ToolDefinition(string Name, string? Description, JsonElement? Parameters)
 {
     public bool? Strict { get; init; }
+
+    /// <summary>A tool that is no function and that only one dialect knows (a host's own search, free-form tools), whole as it came.</summary>
+    public JsonElement? Raw { get; init; }
+
     public IReadOnlyList<KeyValuePair<string, JsonElement>> Unknown { get; init; } = [];
 }
 
 /// <summary>A call that was made. <paramref name="Arguments"/> is JSON text.</summary>
-internal sealed record ToolInvocation(string? Id, string Name, string Arguments);
+internal sealed record ToolInvocation(string? Id, string Name, string Arguments)
+{
+    public IReadOnlyList<KeyValuePair<string, JsonElement>> Unknown { get; init; } = [];
+}
 
 /// <summary><c>auto</c>, <c>none</c>, <c>required</c>, or the one tool named.</summary>
 internal sealed record ToolChoice(string Mode, string? Name = null);
@@ -90,6 +102,7 @@ internal sealed record ToolChoice(string Mode, string? Name = null);
 internal sealed record OutputFormat(JsonElement? Schema)
 {
     public string? Name { get; init; }
+    public string? Description { get; init; }
     public bool? Strict { get; init; }
 }
 

@@ -69,6 +69,12 @@ internal abstract class BackendDialect
     /// <summary>Path of the chat call, from the host's root.</summary>
     public abstract string ChatPath { get; }
 
+    /// <summary>
+    /// What is wrong with sending this request to a host of this dialect at all; null when it can be said, if perhaps with losses. A loss that would make the answer
+    /// one to another question (an image left out) is refused here, not lost.
+    /// </summary>
+    public virtual ProxyError? Unsayable(ChatRequest request) => null;
+
     /// <summary>Writes the request in this dialect and names what it cannot say (request fields that are lost), for the log.</summary>
     public abstract void WriteRequest(ChatRequest request, string model, IBufferWriter<byte> output, List<string> lost);
 

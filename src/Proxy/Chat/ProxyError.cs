@@ -39,6 +39,9 @@ internal sealed record ProxyError(ProxyErrorKind Kind, string Message)
     /// <summary>A machine-readable name finer than the kind's own, e.g. a host's <c>context_length_exceeded</c>.</summary>
     public string? Code { get; init; }
 
+    /// <summary>The model that was asked for, where the error is about it: some dialects name it in a sentence of their own.</summary>
+    public string? Model { get; init; }
+
     /// <summary>The error's type in the host's own words, for a host's refusal.</summary>
     public string? HostType { get; init; }
 

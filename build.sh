@@ -1,0 +1,264 @@
+#!/usr/bin/env bash
+# Builds, runs, tests and packages the proxy. `./build.sh --help` lists the verbs.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+export DOTNET_NOLOGO=1 DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_CLI_USE_MSBUILD_SERVER=0
+export DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1 # a fresh SDK on a small machine has no ICU
+readonly oldest_glibc=2.31                     # Debian 11, RHEL 9, Ubuntu 20.04
+readonly glibc_libraries='^(libc\.so\.6|libm\.so\.6|libdl\.so\.2|libpthread\.so\.0|librt\.so\.1|ld-linux-(x86-64\.so\.2|aarch64\.so\.1))$'
+readonly test_minutes=18
+
+usage() {
+  cat <<'TEXT'
+./build.sh                           publish dist/proxy, one native file
+./build.sh run [-- ARGUMENTS]        publish what is stale, then start it with config.example.toml
+./build.sh test [--quick] [FILTER]   publish, then every test, against dist/proxy;
+                                     --quick: the inner loop, without publishing and without the slow tests;
+                                     FILTER: only tests whose full name contains it
+./build.sh bench [ARGUMENTS]         the speed table (bench/run.sh)
+./build.sh package                   dist/proxy_VERSION_ARCHITECTURE.deb
+./build.sh setup [build|test|bench]  install what those verbs need (all of it when none is named); every verb
+                                     calls this for itself, and it is quick when nothing is missing
+TEXT
+}
+
+# ---- saying what happens -------------------------------------------------------------------------------------------
+
+step() { printf '==> %d:%02d  %s\n' $((SECONDS / 60)) $((SECONDS % 60)) "$*"; }
+die() {
+  printf '\n==> failed: %s\n' "$*" >&2
+  exit 1
+}
+
+# Runs a command with its output in a log, and shows the part that matters when it fails.
+logged() { # log, command...
+  local log=$1
+  shift
+  mkdir -p "$(dirname "$log")"
+  if ! "$@" >"$log" 2>&1; then
+    grep -E '(error|warning) [A-Z]+[0-9]+|error:|^E: ' "$log" | sort -u | head -40 >&2 || tail -40 "$log" >&2
+    die "$1 $2; the whole output is in $log"
+  fi
+}
+
+# ---- setup ---------------------------------------------------------------------------------------------------------
+
+# Debian package, and what shows that it is there: a command, or a file.
+build_needs="clang:clang cmake:cmake make:make binutils:readelf ca-certificates:/etc/ssl/certs/ca-certificates.crt
+  debian-archive-keyring:/usr/share/keyrings/debian-archive-keyring.gpg"
+test_needs="debootstrap:debootstrap systemd-container:systemd-nspawn openssl:openssl curl:curl
+  nodejs:node npm:npm python3:python3 python3-venv:/usr/share/doc/python3-venv chromium:chromium"
+bench_needs="nginx:nginx haproxy:haproxy"
+
+setup() { # groups
+  local group needs="" pair missing=()
+  for group in "$@"; do
+    case $group in
+      build) needs+=" $build_needs" ;;
+      test) needs+=" $test_needs" ;;
+      bench) needs+=" $bench_needs" ;;
+      *) die "setup knows build, test and bench, not '$group'" ;;
+    esac
+  done
+  for pair in $needs; do
+    [[ ${pair#*:} == /* ]] && [[ -e ${pair#*:} ]] && continue
+    command -v "${pair#*:}" >/dev/null || missing+=("${pair%%:*}")
+  done
+  ((${#missing[@]} == 0)) || install_packages "${missing[@]}"
+  setup_dotnet
+}
+
+install_packages() {
+  command -v apt-get >/dev/null || die "this machine lacks (by their Debian names): $*"
+  ((EUID == 0)) || die "some packages are missing; run
+      sudo apt-get install -y --no-install-recommends $*
+    and then this again"
+  step "installing $*"
+  local log=.build/apt.log options=(-y --no-install-recommends -o DPkg::Lock::Timeout=300)
+  export DEBIAN_FRONTEND=noninteractive
+  mkdir -p .build
+  keep_services_off
+  apt-get install "${options[@]}" "$@" >"$log" 2>&1 \
+    || { apt-get update && apt-get install "${options[@]}" "$@"; } >"$log" 2>&1 \
+    || { tail -20 "$log" >&2; die "apt-get could not install $*"; }
+}
+
+# A yardstick such as nginx is started by the benchmark, never by its package.
+keep_services_off() {
+  [[ ! -e /usr/sbin/policy-rc.d ]] || return 0
+  printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+  chmod +x /usr/sbin/policy-rc.d
+  trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+}
+
+setup_dotnet() {
+  local wanted own="$HOME/.dotnet"
+  wanted=$(sed -n 's/.*"version": *"\([0-9.]*\)".*/\1/p' global.json)
+  has_sdk dotnet "$wanted" && return
+  export PATH="$own:$PATH" DOTNET_ROOT="$own"
+  has_sdk "$own/dotnet" "$wanted" && return
+
+  step "this machine has no .NET SDK $wanted; fetching it into $own (Microsoft's install script)"
+  command -v curl >/dev/null || install_packages curl
+  mkdir -p .build
+  curl -fsSL --retry 3 https://dot.net/v1/dotnet-install.sh -o .build/dotnet-install.sh \
+    || die "https://dot.net/v1/dotnet-install.sh cannot be reached; install the .NET SDK $wanted by hand"
+  logged .build/dotnet-install.log bash .build/dotnet-install.sh --version "$wanted" --install-dir "$own" --no-path
+}
+
+# An SDK serves when it is of the same release and not older: what global.json's rollForward allows.
+has_sdk() { # dotnet, version
+  command -v "$1" >/dev/null || return 1
+  "$1" --list-sdks 2>/dev/null | awk -v wanted="$2" '
+    { split($1, have, "."); split(wanted, want, ".")
+      if (have[1] == want[1] && have[2] == want[2] && have[3] + 0 >= want[3] + 0) found = 1 }
+    END { exit !found }'
+}
+
+# ---- publish -------------------------------------------------------------------------------------------------------
+
+# One line that changes whenever the published file would.
+sources() {
+  find . \( -path ./src/Proxy.Tests -o -name obj -o -name bin -o -name '.?*' \) -prune -o -type f \
+    \( -path './src/*' -o -path './models/*' -o -name 'Directory.*.props' -o -name '*sysroot*' -o -name global.json \) \
+    -print0 | sort -z | xargs -0 sha256sum | sha256sum
+}
+
+publish() {
+  local now
+  now=$(sources)
+  if [[ -x dist/proxy && -f .build/published && $(<.build/published) == "$now" ]]; then
+    step "dist/proxy is up to date"
+    return
+  fi
+  setup_sysroot
+  step "publishing dist/proxy (native: one to two minutes)"
+  rm -rf .build/publish .build/published
+  CMAKE_PREFIX_PATH="$PROXY_SYSROOT/usr" logged .build/publish.log \
+    dotnet publish src/Proxy -c Release -r "$(runtime_identifier)" -o .build/publish -v minimal --nologo
+  ! grep -E 'warning IL[0-9]+' .build/publish.log >&2 || die "the ahead-of-time compiler warned"
+  check_binary .build/publish/proxy
+  mkdir -p dist
+  mv .build/publish/proxy dist/proxy # its debug symbols stay in .build/publish
+  echo "$now" >.build/published
+  step "dist/proxy: $(stat -c %s dist/proxy | awk '{ printf "%.1f MB", $1 / 1e6 }'), glibc $(glibc_floor dist/proxy) or newer, nothing else"
+}
+
+setup_sysroot() {
+  local recipe
+  recipe=$(sha256sum <packaging/sysroot.sh)
+  export PROXY_SYSROOT="$PWD/.build/sysroot-${recipe:0:12}"
+  [[ -d $PROXY_SYSROOT ]] && return
+  step "fetching the Debian 11 headers and libraries to link against"
+  rm -rf .build/sysroot-*
+  logged .build/sysroot.log packaging/sysroot.sh "$PROXY_SYSROOT"
+}
+
+runtime_identifier() {
+  case $(uname -m) in
+    x86_64) echo linux-x64 ;;
+    aarch64) echo linux-arm64 ;;
+    *) die "no runtime for $(uname -m)" ;;
+  esac
+}
+
+# The promise of one file that runs anywhere: only glibc's libraries, none newer than Debian 11's.
+check_binary() {
+  local strangers beside
+  strangers=$(readelf -d "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | grep -Ev "$glibc_libraries" | xargs) || true
+  [[ -z $strangers ]] || die "the binary needs libraries that a bare machine lacks: $strangers"
+  beside=$(find "$(dirname "$1")" -type f \( -name '*.so' -o -name '*.json' \) -printf '%f ')
+  [[ -z $beside ]] || die "the publish is not one file, it also wrote: $beside"
+  [[ $(printf '%s\n' "$(glibc_floor "$1")" "$oldest_glibc" | sort -V | tail -1) == "$oldest_glibc" ]] \
+    || die "the binary needs glibc $(glibc_floor "$1"); $oldest_glibc is the newest it may ask for"
+}
+
+glibc_floor() { readelf -VW "$1" | grep -o 'GLIBC_2\.[0-9.]*' | cut -c7- | sort -Vu | tail -1; }
+
+# ---- the other verbs -----------------------------------------------------------------------------------------------
+
+run() {
+  [[ ${1:-} != -- ]] || shift
+  setup build
+  publish
+  step "starting dist/proxy with config.example.toml (Ctrl-C stops it)"
+  exec dist/proxy serve --config config.example.toml "$@"
+}
+
+run_tests() {
+  local quick="" filter=() results=.build/tests.xml runner=()
+  if [[ ${1:-} == --quick ]]; then
+    quick=1
+    shift
+    filter=(-trait- Category=System -trait- Category=Sdk -trait- Category=Slow)
+  fi
+  [[ -z ${1:-} ]] || filter+=(-method "*$1*")
+
+  if [[ $quick ]]; then
+    setup_dotnet
+  else
+    setup build test
+    publish
+    export PROXY_BINARY="$PWD/dist/proxy"
+  fi
+  step "building the tests"
+  logged .build/test-build.log dotnet build src/Proxy.Tests -v minimal --nologo
+
+  step "testing ${PROXY_BINARY:-the program as built for debugging}"
+  rm -f "$results"
+  runner=(dotnet src/Proxy.Tests/bin/Debug/net10.0/Proxy.Tests.dll -noLogo -noColor -longRunning 60 -xml "$results")
+  timeout --foreground "${test_minutes}m" "${runner[@]}" "${filter[@]}" || case $? in
+    124) die "the tests were still running after $test_minutes minutes" ;;
+    *) [[ -s $results ]] || die "the test run ended without results" ;;
+  esac
+  report "$results"
+}
+
+# The last line a reader or a machine looks at, and the exit code.
+report() { # xunit's XML
+  local assembly passed failed skipped errors
+  assembly=$(grep -o '<assembly [^>]*>' "$1")
+  count() { grep -o " $1=\"[0-9]*\"" <<<"$assembly" | head -1 | tr -dc 0-9; }
+  passed=$(count passed) failed=$(count failed) skipped=$(count skipped) errors=$(count errors)
+  failed=$((failed + errors))
+  step "tested"
+  echo "$passed passed, $failed failed, $skipped skipped"
+  ((failed == 0)) || exit 1
+  ((passed > 0)) || die "no test ran"
+  [[ ${CI:-} != true || $skipped -eq 0 ]] || die "in CI every test must run; the reasons stand above"
+}
+
+bench() {
+  setup build bench
+  publish
+  [[ -x bench/run.sh ]] || die "bench/run.sh is missing"
+  exec bench/run.sh "$@"
+}
+
+package() {
+  setup build
+  publish
+  step "packing the Debian package"
+  packaging/deb/build.sh dist/proxy dist
+}
+
+case ${1:-} in
+  "")
+    setup build
+    publish
+    ;;
+  run | bench | package) "$@" ;;
+  test) run_tests "${@:2}" ;;
+  setup)
+    shift
+    (($# > 0)) || set -- build test bench
+    setup "$@"
+    step "everything is there"
+    ;;
+  -h | --help | help) usage ;;
+  *)
+    usage >&2
+    die "there is no verb '$1'"
+    ;;
+esac

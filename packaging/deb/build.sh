@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Packs a published binary as a Debian package.
+#   packaging/deb/build.sh BINARY FOLDER
+set -euo pipefail
+binary=$(realpath "$1") folder=$(realpath "$2")
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+version=$(sed -n 's|.*<Version>\(.*\)</Version>.*|\1|p' Directory.Build.props)
+architecture=$(dpkg --print-architecture)
+root=.build/deb
+rm -rf "$root"
+install -Dm755 "$binary" "$root/usr/bin/proxy"
+install -Dm644 config.example.toml "$root/etc/proxy/config.toml"
+install -Dm644 -t "$root/lib/systemd/system" proxy.service proxy.socket
+for document in README.md CHANGELOG.md docs/*.md; do
+  [[ ! -e $document ]] || install -Dm644 -t "$root/usr/share/doc/proxy" "$document"
+done
+install -Dm644 LICENSE "$root/usr/share/doc/proxy/copyright"
+
+mkdir -p "$root/DEBIAN"
+cp packaging/deb/postinst packaging/deb/prerm packaging/deb/postrm "$root/DEBIAN"
+chmod 755 "$root"/DEBIAN/*
+echo /etc/proxy/config.toml >"$root/DEBIAN/conffiles"
+sed -e "s/@VERSION@/$version/" -e "s/@ARCHITECTURE@/$architecture/" \
+  -e "s/@SIZE@/$(du -sk --exclude=DEBIAN "$root" | cut -f1)/" packaging/deb/control >"$root/DEBIAN/control"
+(cd "$root" && find . -path ./DEBIAN -prune -o -type f -printf '%P\0' | sort -z | xargs -0 md5sum >DEBIAN/md5sums)
+
+# xz: Debian 11 cannot unpack the zstd that newer machines would choose.
+dpkg-deb --root-owner-group -Zxz --build "$root" "$folder/proxy_${version}_$architecture.deb"
+rm -rf "$root"

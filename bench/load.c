@@ -9,8 +9,9 @@
 //                                          N times: exec, poll GET /health until 200, end it; median milliseconds
 //   OPTIONS  --to PORT  --key BEARER  --model NAME  --conns N  --warm SECONDS  --secs SECONDS  --rate TOKENS_PER_S  --pids P[,P]
 //
-// CPU is utime+stime from /proc/PID/stat. A stream counts as whole when its tokens come numbered without a gap under
-// the model name that was asked for, with usage, [DONE] and the end of the chunked body. Exit 1: some were not whole.
+// CPU is utime+stime from /proc/PID/stat. An answer must name the model that was asked for. A stream counts as
+// whole when its tokens come numbered without a gap under that name, with usage, [DONE] and the end of the chunked body.
+// Exit 1: some were not whole.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -174,11 +175,10 @@ static bool on_body(struct conn *c, const char *bytes, size_t length)
     if (c->got == 0 && !streaming && bytes[0] != '{') return false;
     c->got += length;
     c->last = bytes[length - 1];
-    if (!streaming && c->status == 200) return true;
     if (c->event_length + length > sizeof c->event) return false;
     memcpy(c->event + c->event_length, bytes, length);
     c->event_length += length;
-    if (c->status != 200) return true;
+    if (c->status != 200 || !streaming) return true;
     char *from = c->event, *end = c->event + c->event_length, *stop;
     while ((stop = memmem(from, (size_t)(end - from), "\n\n", 2))) {
         if (!read_event(c, from, (size_t)(stop - from))) return false;
@@ -194,6 +194,7 @@ static void on_end(struct conn *c)
     if (c->status != 200) give_up(c, "refused");
     else if (streaming && (c->seen != tokens_each || !c->usage || !c->done)) give_up(c, "a stream ended early");
     else if (!streaming && (c->got < 1000 || c->last != '}')) give_up(c, "an answer is cut off");
+    else if (!streaming && !memmem(c->event, c->event_length, model_mark, strlen(model_mark))) give_up(c, "an answer from another model");
     else if (streaming) {
         whole++;
         c->over = true;
@@ -295,7 +296,7 @@ static void write_request(void)
     int n = snprintf(body, sizeof body,
         "{\"model\":\"%s\",\"messages\":[{\"role\":\"system\",\"content\":\"%.*s\"},{\"role\":\"user\",\"content\":\"%s. %.*s\"}],"
         "\"temperature\":0.7,\"top_p\":1.0,\"max_tokens\":512,%s}",
-        model, padding, filler, text, 310, filler,
+        model, padding, filler, text, 361, filler,
         streaming ? "\"stream\":true,\"stream_options\":{\"include_usage\":true}" : "\"stream\":false,\"user\":\"bench\"");
     request_length = (size_t)snprintf(request, sizeof request,
         "POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:%d\r\nauthorization: Bearer %s\r\ncontent-type: application/json\r\naccept: application/json\r\n"

@@ -8,8 +8,8 @@ internal abstract record ChatAnswer
     /// <summary>A backend's own bytes, in the client's dialect.</summary>
     public sealed record Verbatim(BackendReply Reply) : ChatAnswer;
 
-    /// <summary>Events to write in the client's dialect. A whole answer is the fold of them. <paramref name="Source"/> is the backend that speaks, if one does; whoever enumerates disposes it.</summary>
-    public sealed record Events(IAsyncEnumerable<ChatEvent> Stream, BackendReply? Source) : ChatAnswer;
+    /// <summary>Events to write in the client's dialect. A whole answer is the fold of them. <paramref name="Backend"/> speaks, if one does; <paramref name="Served"/> is the model's name there. Enumerate once: the end gives back what it holds.</summary>
+    public sealed record Events(IAsyncEnumerable<ChatEvent> Stream, string? Backend, string? Served) : ChatAnswer;
 
     public sealed record Refused(ProxyError Error) : ChatAnswer;
 }

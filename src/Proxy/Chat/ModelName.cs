@@ -1,0 +1,46 @@
+using System.Collections.Concurrent;
+using System.Text;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+
+namespace Proxy.Chat;
+
+/// <summary>A model's name as it stands in JSON: writing it, and finding where it stands.</summary>
+internal static class ModelName
+{
+    private const int Remembered = 1024;
+    private static readonly ConcurrentDictionary<string, byte[]> Written = new();
+
+    /// <summary>The name as a JSON string in UTF-8, quotes included.</summary>
+    public static ReadOnlyMemory<byte> Json(string name)
+    {
+        if (Written.TryGetValue(name, out var known)) return known;
+        var json = Encoding.UTF8.GetBytes($"\"{JavaScriptEncoder.UnsafeRelaxedJsonEscaping.Encode(name)}\"");
+        if (Written.Count < Remembered) Written[name] = json;
+        return json;
+    }
+
+    /// <summary>Where the value of the top-level <c>model</c> stands, quotes included; null when there is none, or it is no JSON object.</summary>
+    public static Range? Find(ReadOnlySpan<byte> json)
+    {
+        if (json.IsEmpty || json[0] != '{') return null;
+        try
+        {
+            var reader = new Utf8JsonReader(json);
+            reader.Read();
+            while (reader.Read() && reader.TokenType is JsonTokenType.PropertyName)
+            {
+                var isModel = reader.ValueTextEquals("model"u8);
+                reader.Read();
+                if (isModel && reader.TokenType is JsonTokenType.String) return (int)reader.TokenStartIndex..(int)reader.BytesConsumed;
+                reader.Skip();
+            }
+        }
+        catch (JsonException)
+        {
+            // Not JSON: a host's bytes are passed on as they are, and the client's parser is the judge of them.
+        }
+
+        return null;
+    }
+}

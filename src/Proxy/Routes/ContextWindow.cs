@@ -1,0 +1,51 @@
+using Proxy.Chat;
+
+namespace Proxy.Routes;
+
+/// <summary>
+/// How large a context an Ollama host is to run a call with. Unsaid, Ollama uses its default and silently drops what does not fit; so a call that may not fit says what it needs.
+/// </summary>
+internal static class ContextWindow
+{
+    /// <summary>What Ollama runs a model with when nobody says otherwise.</summary>
+    public const int HostDefault = 4096;
+
+    private const int ImageTokens = 1024;
+    private const int ReplyTokens = 1024;
+
+    /// <summary>
+    /// Tokens to ask for; null leaves it to the host. Rounded up to a power of two, because a host loads the model anew for every other size.
+    /// </summary>
+    /// <param name="limit">What the model can take at most, where the host says.</param>
+    public static ProxyError? Choose(ChatRequest request, int? configured, int? limit, out int? tokens)
+    {
+        tokens = request.Sampling.ContextLength ?? configured;
+        if (tokens is not null) return null;
+
+        var characters = 0L;
+        var images = 0;
+        foreach (var message in request.Messages)
+        {
+            characters += (message.Reasoning?.Length ?? 0) + message.ToolCalls.Sum(static c => (long)c.Arguments.Length + c.Name.Length);
+            foreach (var part in message.Content)
+            {
+                if (part is ContentPart.Text text) characters += text.Value.Length;
+                else images++;
+            }
+        }
+
+        foreach (var tool in request.Tools) characters += (tool.Description?.Length ?? 0) + (tool.Parameters?.GetRawText().Length ?? 0) + tool.Name.Length;
+
+        // Three characters a token is more tokens than text has; eight is fewer than any text a person writes.
+        var most = (characters / 3) + ((long)images * ImageTokens) + (request.Sampling.MaxTokens ?? ReplyTokens);
+        var least = characters / 8;
+        if (limit is { } largest && least > largest)
+        {
+            return new(ProxyErrorKind.ContextLengthExceeded, $"the messages are at least {least} tokens long, and the model takes {largest}; shorten them or use a model with a larger context") { Param = "messages" };
+        }
+
+        if (most <= HostDefault) return null;
+        tokens = (int)Math.Min(System.Numerics.BitOperations.RoundUpToPowerOf2((ulong)most), (ulong)(limit ?? 1 << 20));
+        return null;
+    }
+}

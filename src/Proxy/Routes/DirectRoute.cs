@@ -1,0 +1,97 @@
+using System.Text.Json;
+using Microsoft.Extensions.Logging;
+using Proxy.Backends;
+using Proxy.Buffers;
+using Proxy.Chat;
+using Proxy.Relay;
+
+namespace Proxy.Routes;
+
+/// <summary>Answers from a backend. Bytes stay bytes when both ends speak one dialect; otherwise both sides meet in events.</summary>
+internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher dispatcher, ILogger<DirectRoute> log, TimeProvider time) : IChatRoute
+{
+    public string Name => "direct";
+
+    public async ValueTask<ChatAnswer> AnswerAsync(ChatCall call, CancellationToken cancellation)
+    {
+        var table = directory.Table;
+        var model = call.Envelope.Model;
+        if (table.Resolve(model) is not { } resolution) return new ChatAnswer.Refused(UnknownModel(model));
+
+        switch (await dispatcher.SendAsync(new Outgoing(call, log), model, resolution, cancellation))
+        {
+            case DispatchResult.Failed failed:
+                return new ChatAnswer.Refused(failed.Error);
+            case DispatchResult.Echo echo:
+                if (call.TryGetRequest(out var request) is { } problem)
+                {
+                    echo.Lease.Dispose();
+                    return new ChatAnswer.Refused(problem);
+                }
+
+                return new ChatAnswer.Events(EchoBackend.AnswerAsync(request! with { Stream = call.Streams }, echo.Lease, time, cancellation), echo.Lease.Backend.Name, echo.Served);
+            case DispatchResult.Answered { Reply: var reply }:
+                var same = reply.Dialect!.Name == call.Dialect.Name;
+                if (reply.Status >= 300) return same ? new ChatAnswer.Verbatim(reply) : Translated(reply);
+                // A host that ignores stream=true sends one document: its client gets a stream all the same.
+                return same && (reply.Streams || !call.Streams)
+                    ? new ChatAnswer.Verbatim(reply)
+                    : new ChatAnswer.Events(EventRelay.ReadAsync(reply, table.Config.Server.KeepaliveAfter, cancellation), reply.Backend, reply.ServedModel);
+            default:
+                throw new System.Diagnostics.UnreachableException();
+        }
+    }
+
+    /// <summary>The same words whether the model does not exist or is not for this caller.</summary>
+    public static ProxyError UnknownModel(string model) => new(ProxyErrorKind.UnknownModel, $"no backend serves the model '{model}'; the models listing says what there is") { Param = "model" };
+
+    private static ChatAnswer.Refused Translated(BackendReply refusal)
+    {
+        using (refusal)
+        {
+            var said = refusal.Dialect!.ReadError(refusal.Held.Span);
+            return new(new(ProxyErrorKind.HostRefused, said.Message) { Status = refusal.Status, Code = said.Code, HostType = said.Type, Param = said.Param, Backend = refusal.Backend });
+        }
+    }
+
+    /// <summary>The call as each backend is to get it.</summary>
+    private sealed class Outgoing(ChatCall call, ILogger log) : IDispatchable
+    {
+        public CallInfo Info => call.Info;
+        public IReadOnlyList<KeyValuePair<string, string>> Headers => call.Headers;
+
+        public ProxyError? Prepare(Backend backend, string served, out OutgoingCall outgoing)
+        {
+            outgoing = default;
+            if (backend.DialectFor(call.Dialect.Name) is not { } dialect)
+                return new(ProxyErrorKind.NotImplemented, $"backend '{backend.Name}' does not chat in any dialect that this proxy can speak") { Backend = backend.Name };
+            if (dialect.Name == call.Dialect.Name && call.OriginalBody is { } bytes)
+            {
+                outgoing = new("POST", dialect.ChatPath, Named(bytes, served), "application/json", dialect, call.Streams);
+                return null;
+            }
+
+            if (call.TryGetRequest(out var request) is { } problem) return problem;
+            request = request! with { Model = served, Stream = call.Streams };
+            if (dialect.Name is DialectName.OllamaChat)
+            {
+                var known = backend.State.Report?.Models.FirstOrDefault(m => m.Name == served || m.Name == served + ":latest");
+                if (ContextWindow.Choose(request, backend.Config.Options.NumCtx, known?.ContextLength, out var context) is { } tooLong) return tooLong;
+                request = request with { Sampling = request.Sampling with { ContextLength = context } };
+            }
+
+            if (dialect.Unsayable(request) is { } unsayable) return unsayable;
+            var body = new PooledBody();
+            var lost = new List<string>();
+            dialect.WriteRequest(request, served, body, lost);
+            if (lost.Count > 0) log.FieldsLost(call.Info.TraceId, backend.Name, string.Join(", ", lost));
+            outgoing = new("POST", dialect.ChatPath, new(body.Memory), "application/json", dialect, call.Streams, body);
+            return null;
+        }
+
+        /// <summary>The client's own bytes; only the model's name is another where the host knows it by another.</summary>
+        private SplicedBody Named(ReadOnlyMemory<byte> bytes, string served) => served == call.Envelope.Model
+            ? new(bytes)
+            : new(bytes[..call.Envelope.ModelSlice.Start], ModelName.Json(served), bytes[call.Envelope.ModelSlice.End..]);
+    }
+}

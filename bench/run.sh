@@ -13,7 +13,8 @@
 #   --write      put the tables into bench/RESULTS.md too
 #
 # The proxy is dist/proxy, or $PROXY_BINARY. Everything is on 127.0.0.1 on free ports and on two cores. See README.md.
-set -euo pipefail
+set -Eeuo pipefail
+trap 'echo "bench: stopped at line $LINENO" >&2' ERR
 export LC_ALL=C
 
 bench=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -201,17 +202,15 @@ HAPROXY
     esac
 }
 
-answers() { # path; true when the row says 200
-    local status
+answers() ( # path; true when the row says 200. A subshell: writing to a connection that was reset ends it
     { exec 3<>"/dev/tcp/127.0.0.1/$port"; } 2>/dev/null || return 1
     printf 'GET %s HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer %s\r\nconnection: close\r\n\r\n' "$1" "$key" >&3
     read -r -t 5 status <&3 || status=
-    exec 3>&-
     [[ $status == *" 200"* ]]
-}
+)
 
 family_of() { # pid and its children, with commas
-    cat /proc/[0-9]*/stat 2>/dev/null | awk -v p="$1" '{ pid = $1; sub(/.*\) /, ""); if ($2 == p) all = all "," pid } END { print p all }'
+    { cat /proc/[0-9]*/stat 2>/dev/null || true; } | awk -v p="$1" '{ pid = $1; sub(/.*\) /, ""); if ($2 == p) all = all "," pid } END { print p all }'
 }
 
 note() { echo "$*" | tee -a "$notes" >&2; }

@@ -1,0 +1,181 @@
+using System.Collections.Concurrent;
+using System.Security.Cryptography;
+using System.Text;
+using Proxy.Backends;
+using Proxy.Chat;
+using Proxy.Config;
+
+namespace Proxy.Http;
+
+/// <summary>Who calls and what it may do.</summary>
+internal sealed class Caller(string name, ApiKeyConfig? key, KeyUse? use)
+{
+    public const string AnonymousName = "anonymous";
+
+    public static readonly Caller Anonymous = new(AnonymousName, null, null);
+
+    public string Name => name;
+
+    public bool MayUse(string model)
+    {
+        if (key is null || key.Models.Count == 0) return true;
+        foreach (var allowed in key.Models)
+        {
+            if (allowed == model || (allowed.AsSpan().ContainsAny('*', '?') && BackendTable.Matches(allowed, model))) return true;
+        }
+
+        return false;
+    }
+
+    /// <summary>Counts a call against the key's limits; the one that is over is refused. Every call that entered must <see cref="Leave"/>.</summary>
+    public ProxyError? Enter() => use?.Enter(key!);
+
+    public void Leave() => use?.Leave();
+}
+
+/// <summary>What a key has running and how much of its minute is left. Outlives reloads. Thread-safe.</summary>
+internal sealed class KeyUse(TimeProvider time)
+{
+    private readonly Lock gate = new();
+    private int running;
+    private double tokens = -1;
+    private long filled;
+
+    public ProxyError? Enter(ApiKeyConfig key)
+    {
+        lock (gate)
+        {
+            if (key.Concurrency is { } most && running >= most)
+                return new(ProxyErrorKind.RateLimited, $"key '{key.Name}' has {running} calls running, which is its limit") { RetryAfter = TimeSpan.FromSeconds(1) };
+            if (key.RequestsPerMinute is { } rate)
+            {
+                // A bucket that holds a minute's calls and fills evenly: a burst is allowed, a flood is not.
+                var now = time.GetTimestamp();
+                tokens = tokens < 0 ? rate : Math.Min(rate, tokens + (time.GetElapsedTime(filled, now).TotalMinutes * rate));
+                filled = now;
+                if (tokens < 1)
+                    return new(ProxyErrorKind.RateLimited, $"key '{key.Name}' has used its {rate} requests a minute") { RetryAfter = TimeSpan.FromSeconds(Math.Ceiling((1 - tokens) * 60 / rate)) };
+                tokens--;
+            }
+
+            running++;
+            return null;
+        }
+    }
+
+    public void Leave()
+    {
+        lock (gate) running--;
+    }
+}
+
+/// <summary>
+/// Tells who calls, by key. Keys are known by their SHA-256 only and compared in constant time. Without keys, and on loopback or where the file allows it, everybody is anonymous;
+/// then a browser's page must come from here or from one of <c>[server] origins</c>, since the person in front of it may not know that it calls.
+/// </summary>
+internal sealed class ApiKeyGate(ProxyConfig config, TimeProvider time)
+{
+    private readonly ConcurrentDictionary<string, KeyUse> uses = new();
+    private Table table = new(config);
+
+    public void Apply(ProxyConfig next) => Volatile.Write(ref table, new Table(next));
+
+    /// <summary>The caller, or why it is not let in.</summary>
+    public ProxyError? Admit(HttpContext context, out Caller caller)
+    {
+        caller = Caller.Anonymous;
+        var current = Volatile.Read(ref table);
+        var headers = context.Request.Headers;
+        if (Presented(headers) is { } presented && current.Keys.Length > 0)
+        {
+            if (current.Find(presented) is not { } key) return new(ProxyErrorKind.Unauthenticated, "the API key is not valid here");
+            caller = new Caller(key.Name, key, uses.GetOrAdd(key.Name, static (_, clock) => new KeyUse(clock), time));
+            return null;
+        }
+
+        if (!MayBeAnonymous(context, current))
+            return new(ProxyErrorKind.Unauthenticated, "an API key is needed: send it as 'Authorization: Bearer …' or 'x-api-key: …'");
+        if (!IsKnownHost(context, current))
+            return new(ProxyErrorKind.Forbidden, $"the Host header '{context.Request.Host}' is not one of this machine's names");
+        var origin = headers.Origin.ToString();
+        if (origin.Length > 0 && !IsOwnOrigin(context, origin) && !current.Allows(origin))
+            return new(ProxyErrorKind.Forbidden, $"pages of the origin '{origin}' may not use this proxy; its operator can list it in [server] origins");
+        return null;
+    }
+
+    /// <summary>A valid key, or a caller on this machine: for what is open to those alone.</summary>
+    public bool IsTrusted(HttpContext context)
+        => context.Features.Get<ListenerFeature>() is { Local: true } || (Presented(context.Request.Headers) is { } presented && Volatile.Read(ref table).Find(presented) is not null);
+
+    /// <summary>The origin to name in the answer's CORS headers; null when there is none, or it is not configured.</summary>
+    public string? AllowedOrigin(HttpContext context)
+    {
+        var origin = context.Request.Headers.Origin.ToString();
+        return origin.Length > 0 && Volatile.Read(ref table).Allows(origin) ? origin : null;
+    }
+
+    private static bool MayBeAnonymous(HttpContext context, Table current)
+        => current.AllowAnonymous || (current.Keys.Length == 0 && context.Features.Get<ListenerFeature>() is { Local: true });
+
+    private static bool IsOwnOrigin(HttpContext context, string origin)
+        => string.Equals(origin, $"{context.Request.Scheme}://{context.Request.Host}", StringComparison.OrdinalIgnoreCase);
+
+    /// <summary>
+    /// A name that only this machine or its own network resolves. A page whose name was made to point here (DNS rebinding) comes with a public one.
+    /// </summary>
+    private static bool IsKnownHost(HttpContext context, Table current)
+    {
+        var host = context.Request.Host.Host;
+        if (host.Length == 0 || !host.Contains('.', StringComparison.Ordinal)) return true;
+        if (System.Net.IPAddress.TryParse(host, out _)) return true;
+        foreach (var ending in (ReadOnlySpan<string>)[".localhost", ".local", ".internal", ".lan", ".home.arpa"])
+        {
+            if (host.EndsWith(ending, StringComparison.OrdinalIgnoreCase)) return true;
+        }
+
+        return string.Equals(host, Environment.MachineName, StringComparison.OrdinalIgnoreCase) || current.Allows($"{context.Request.Scheme}://{context.Request.Host}");
+    }
+
+    private static string? Presented(IHeaderDictionary headers)
+    {
+        var authorization = headers.Authorization.ToString();
+        if (authorization.StartsWith("Bearer ", StringComparison.OrdinalIgnoreCase)) return authorization[7..].Trim();
+        if (headers.TryGetValue("x-api-key", out var key) || headers.TryGetValue("api-key", out key)) return key.ToString();
+        return null;
+    }
+
+    private sealed class Table(ProxyConfig config)
+    {
+        private readonly byte[][] digests = [.. config.Auth.Keys.Select(k => Convert.FromHexString(k.Sha256))];
+
+        public ApiKeyConfig[] Keys { get; } = [.. config.Auth.Keys];
+        public bool AllowAnonymous => config.Auth.AllowAnonymous;
+
+        public bool Allows(string origin)
+        {
+            foreach (var allowed in config.Server.Origins)
+            {
+                if (allowed == "*" || string.Equals(allowed, origin, StringComparison.OrdinalIgnoreCase)) return true;
+            }
+
+            return false;
+        }
+
+        /// <summary>Looks at every key, whichever matches: how long it takes says nothing.</summary>
+        public ApiKeyConfig? Find(string presented)
+        {
+            Span<byte> digest = stackalloc byte[32];
+            var length = Encoding.UTF8.GetByteCount(presented);
+            var bytes = length <= 512 ? stackalloc byte[length] : new byte[length];
+            Encoding.UTF8.GetBytes(presented, bytes);
+            SHA256.HashData(bytes, digest);
+            ApiKeyConfig? found = null;
+            for (var i = 0; i < digests.Length; i++)
+            {
+                if (CryptographicOperations.FixedTimeEquals(digests[i], digest)) found = Keys[i];
+            }
+
+            return found;
+        }
+    }
+}

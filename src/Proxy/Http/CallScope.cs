@@ -1,0 +1,190 @@
+using System.Globalization;
+using Microsoft.Extensions.Primitives;
+using Proxy.Buffers;
+using Proxy.Chat;
+using Proxy.Telemetry;
+
+namespace Proxy.Http;
+
+/// <summary>What every exchange is made of, whatever it serves.</summary>
+internal sealed record ExchangeParts(ApiKeyGate Gate, ActiveCalls Calls, CallLedger Ledger, ProxyMetrics Metrics, Func<Config.ServerConfig> Server, ILogger Log, TimeProvider Time, Transport.CoarseTicker Ticker);
+
+/// <summary>
+/// One call at the edge, from admission to its line in the log: ids, caller, cancellation, and the error in the client's dialect. Dispose it when the answer is written.
+/// </summary>
+internal sealed class CallScope : IDisposable
+{
+    private readonly ExchangeParts parts;
+    private readonly CancellationTokenSource cancellation = new();
+    private readonly CancellationTokenRegistration left;
+    private readonly LinkedListNode<CallScope> node;
+    private Caller? entered;
+
+    private CallScope(HttpContext context, string surface, ClientDialect dialect, ExchangeParts parts)
+    {
+        this.parts = parts;
+        Context = context;
+        Dialect = dialect;
+        var traceId = TraceIds.Mint(parts.Time);
+        var headers = context.Request.Headers;
+        var correlationId = Id(headers, "x-correlation-id") ?? traceId;
+        var requestId = Id(headers, "x-request-id") ?? traceId;
+        Info = new CallInfo(traceId, correlationId, Caller.AnonymousName)
+        {
+            RequestId = requestId,
+            TraceParent = Id(headers, "traceparent") ?? NewTraceParent(),
+            TraceState = Id(headers, "tracestate"),
+            Workspace = Id(headers, "x-workspace"),
+            Pipeline = Id(headers, "x-pipeline"),
+            Route = Id(headers, "x-route"),
+            Session = Id(headers, "x-session-id"),
+        };
+        Record = new CallRecord { TraceId = traceId, CorrelationId = correlationId, Surface = surface, Started = parts.Time.GetTimestamp() };
+        var response = context.Response.Headers;
+        response["x-trace-id"] = traceId;
+        response["x-correlation-id"] = correlationId;
+        response["x-request-id"] = requestId;
+        response["traceparent"] = Info.TraceParent;
+        left = context.RequestAborted.UnsafeRegister(static state => ((CallScope)state!).Cancel(), this);
+        node = new LinkedListNode<CallScope>(this);
+        parts.Calls.Add(node);
+        parts.Metrics.Enter();
+    }
+
+    public HttpContext Context { get; }
+    public ClientDialect Dialect { get; }
+    public CallInfo Info { get; private set; }
+    public CallRecord Record { get; }
+    public Caller Caller { get; private set; } = Caller.Anonymous;
+
+    /// <summary>Cancelled when the client leaves or the drain's time is over.</summary>
+    public CancellationToken Cancellation => cancellation.Token;
+
+    /// <summary>The drain's time ran out; the client is still there and has to be told.</summary>
+    public bool Interrupted { get; private set; }
+
+    public bool ClientLeft => !Interrupted && cancellation.IsCancellationRequested;
+
+    public static CallScope Begin(HttpContext context, string surface, ClientDialect dialect, ExchangeParts parts) => new(context, surface, dialect, parts);
+
+    /// <summary>Lets the caller in, or says why not.</summary>
+    public ProxyError? Admit()
+    {
+        if (parts.Calls.Draining) return new(ProxyErrorKind.Draining, "this proxy is shutting down; try again in a moment") { RetryAfter = TimeSpan.FromSeconds(1) };
+        if (parts.Gate.Admit(Context, out var caller) is { } problem) return problem;
+        Caller = caller;
+        Info = Info with { Owner = caller.Name };
+        Record.Key = caller.Name;
+        Cors.Answer(Context, parts.Gate);
+        return null;
+    }
+
+    /// <summary>Checks that the caller may use the model, and counts the call against its limits.</summary>
+    public ProxyError? Use(string model)
+    {
+        Record.Model = model;
+        if (!Caller.MayUse(model)) return Routes.DirectRoute.UnknownModel(model);
+        if (Caller.Enter() is { } limited) return limited;
+        entered = Caller;
+        return null;
+    }
+
+    public void Interrupt()
+    {
+        Interrupted = true;
+        Cancel();
+    }
+
+    /// <summary>Tells the client: by status and body, or inside the stream when that has begun. Nothing when the client is gone.</summary>
+    public async ValueTask RefuseAsync(ProxyError error)
+    {
+        if (Interrupted) error = new(ProxyErrorKind.Draining, "this proxy is shutting down and could not finish the answer in time") { RetryAfter = TimeSpan.FromSeconds(1) };
+        Judge(error);
+        if (ClientLeft) return;
+        var response = Context.Response;
+        using var body = new PooledBody(512);
+        if (response.HasStarted)
+        {
+            Dialect.WriteStreamError(error, Info.TraceId, body);
+        }
+        else
+        {
+            response.StatusCode = error.Status;
+            response.ContentType = "application/json";
+            if (error.RetryAfter is { } wait) response.Headers.RetryAfter = ((int)Math.Ceiling(wait.TotalSeconds)).ToString(CultureInfo.InvariantCulture);
+            if (error.Kind is ProxyErrorKind.Unauthenticated) response.Headers.WWWAuthenticate = "Bearer";
+            Dialect.WriteError(error, Info.TraceId, body);
+            response.ContentLength = body.Length;
+        }
+
+        await response.BodyWriter.WriteAsync(body.Memory, CancellationToken.None);
+    }
+
+    /// <summary>Puts an error's meaning into the record.</summary>
+    public void Judge(ProxyError error)
+    {
+        Record.Error = error.Code ?? ProxyErrorTable.Of(error.Kind).Code;
+        Record.Backend ??= error.Backend;
+        (Record.Outcome, Record.Fault) = error.Kind switch
+        {
+            _ when ClientLeft => (CallOutcome.ClientLeft, Fault.Client),
+            ProxyErrorKind.HostTimedOut => (CallOutcome.Timeout, Fault.Backend),
+            ProxyErrorKind.HostFailed or ProxyErrorKind.HostUnauthorized or ProxyErrorKind.NoBackend => (CallOutcome.BackendError, Fault.Backend),
+            ProxyErrorKind.HostRefused => (CallOutcome.Refused, error.Status is 429 or >= 500 ? Fault.Backend : Fault.Client),
+            ProxyErrorKind.QueueFull => (CallOutcome.Refused, Fault.Backend),
+            ProxyErrorKind.Draining => (Interrupted ? CallOutcome.Drained : CallOutcome.Refused, Fault.Proxy),
+            ProxyErrorKind.Internal => (CallOutcome.ProxyError, Fault.Proxy),
+            ProxyErrorKind.NotImplemented => (CallOutcome.Refused, Fault.Proxy),
+            _ => (CallOutcome.Refused, Fault.Client),
+        };
+        Record.Status = ClientLeft ? 499 : Context.Response.HasStarted ? Context.Response.StatusCode : error.Status;
+    }
+
+    /// <summary>A bug of ours: the client gets an error without a stack trace, the log gets the trace.</summary>
+    public async ValueTask FailAsync(Exception problem)
+    {
+        if (!ClientLeft) parts.Log.CallFailed(problem, Info.TraceId);
+        try
+        {
+            await RefuseAsync(new(ProxyErrorKind.Internal, $"the proxy failed; its log has the reason under trace id {Info.TraceId}"));
+        }
+        catch (Exception second) when (second is IOException or OperationCanceledException or InvalidOperationException)
+        {
+            Context.Abort(); // the answer cannot be ended properly, so it must not look as if it had been
+        }
+    }
+
+    public void Dispose()
+    {
+        left.Dispose();
+        cancellation.Dispose();
+        entered?.Leave();
+        parts.Calls.Remove(node);
+        parts.Metrics.Leave();
+        if (Record.Status == 0) Record.Status = ClientLeft ? 499 : Context.Response.StatusCode;
+        parts.Ledger.Write(Record);
+    }
+
+    private void Cancel()
+    {
+        try
+        {
+            cancellation.Cancel();
+        }
+        catch (ObjectDisposedException)
+        {
+            // The call ended in the same moment.
+        }
+    }
+
+    /// <summary>A client's id, if it is one that can stand in a header and a log: short, visible ASCII.</summary>
+    private static string? Id(IHeaderDictionary headers, string name)
+    {
+        if (!headers.TryGetValue(name, out StringValues values)) return null;
+        var id = values.ToString();
+        return id.Length is > 0 and <= 256 && id.AsSpan().IndexOfAnyExceptInRange(' ', '~') < 0 ? id : null;
+    }
+
+    /// <summary>W3C Trace Context: version 00, random ids, sampled.</summary>
+    private static string NewTraceParent() => string.Create(CultureInfo.InvariantCulture, $"00-{Random.Shared.NextInt64(1, long.MaxValue):x16}{Random.Shared.NextInt64(1, long.MaxValue):x16}-{Random.Shared.NextInt64(1, long.MaxValue):x16}-01");
+}

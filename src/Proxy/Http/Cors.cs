@@ -1,0 +1,33 @@
+namespace Proxy.Http;
+
+/// <summary>Cross-origin headers, for the origins that the file lists and no others.</summary>
+internal static class Cors
+{
+    /// <summary>Answers a preflight: 204 with what is allowed, or 403.</summary>
+    public static void Preflight(HttpContext context, ApiKeyGate gate)
+    {
+        if (gate.AllowedOrigin(context) is null)
+        {
+            context.Response.StatusCode = StatusCodes.Status403Forbidden;
+            return;
+        }
+
+        var request = context.Request.Headers;
+        var response = context.Response.Headers;
+        Answer(context, gate);
+        response.AccessControlAllowMethods = "GET, POST, DELETE, HEAD, OPTIONS";
+        response.AccessControlAllowHeaders = request.AccessControlRequestHeaders.Count > 0 ? request.AccessControlRequestHeaders : "authorization, content-type, x-api-key";
+        response.AccessControlMaxAge = "600";
+        context.Response.StatusCode = StatusCodes.Status204NoContent;
+    }
+
+    /// <summary>Lets the page read the answer.</summary>
+    public static void Answer(HttpContext context, ApiKeyGate gate)
+    {
+        if (gate.AllowedOrigin(context) is not { } origin) return;
+        var response = context.Response.Headers;
+        response.AccessControlAllowOrigin = origin;
+        response.Vary = "Origin";
+        response.AccessControlExposeHeaders = "x-trace-id, x-correlation-id, x-request-id, retry-after";
+    }
+}

@@ -1,0 +1,14 @@
+namespace Proxy.Http;
+
+/// <summary>Everything this folder says to the log, the calls' own lines apart. Ids 300-399.</summary>
+internal static partial class HttpLog
+{
+    [LoggerMessage(300, LogLevel.Error, "Call {TraceId} failed inside the proxy", EventName = "call_failed")]
+    public static partial void CallFailed(this ILogger logger, Exception problem, string traceId);
+
+    [LoggerMessage(301, LogLevel.Information, "Configuration reloaded: {Backends} backends, {Keys} keys", EventName = "reloaded")]
+    public static partial void Reloaded(this ILogger logger, int backends, int keys);
+
+    [LoggerMessage(302, LogLevel.Error, "Configuration not reloaded, the old one goes on: {Problems}", EventName = "reload_refused")]
+    public static partial void ReloadRefused(this ILogger logger, string problems);
+}

@@ -165,8 +165,7 @@ internal sealed class BackendAttempt : IDisposable
     {
         if (await ReadToEndAsync(LongestError) is ReplyReadKind.Cancelled) return Left();
 
-        var said = call.Dialect?.ReadError(held.Span) ?? new HostError($"status {head.Status}");
-        return Judge(said, head.Status);
+        return Judge(call.Errors.ReadError(held.Span), head.Status);
     }
 
     /// <summary>A failure inside a 200: as if the host had used the status it should have.</summary>
@@ -181,10 +180,12 @@ internal sealed class BackendAttempt : IDisposable
                 return new AttemptResult.TryNext(new(ProxyErrorKind.HostUnauthorized, $"backend '{backend.Name}' does not accept this proxy's credentials; its operator has to set the backend's key") { Backend = backend.Name });
             case 429 or 503:
                 return new AttemptResult.TryNext(new(ProxyErrorKind.HostRefused, said.Message) { Status = status, Code = said.Code, HostType = said.Type, Backend = backend.Name, RetryAfter = RetryAfter() ?? TimeSpan.FromSeconds(1) });
-            case >= 300 and < 500 when inside || call.Dialect is null || status < 400:
-                return new AttemptResult.Refused(new(ProxyErrorKind.HostRefused, said.Message) { Status = status < 400 ? 502 : status, Code = said.Code, HostType = said.Type, Param = said.Param, Backend = backend.Name });
-            case < 500:
+            case >= 400 and < 500 when inside:
+                return new AttemptResult.Refused(new(ProxyErrorKind.HostRefused, said.Message) { Status = status, Code = said.Code, HostType = said.Type, Param = said.Param, Backend = backend.Name });
+            case >= 400 and < 500:
                 return Reply(streams: false, complete: true);
+            case < 400:
+                return new AttemptResult.Refused(new(ProxyErrorKind.HostFailed, $"backend '{backend.Name}' answered with status {status}, which means nothing here; is its url right?") { Backend = backend.Name });
             default:
                 log.AttemptFailed(traceId, backend.Name, string.Create(CultureInfo.InvariantCulture, $"status {status}{(inside ? " inside a 200" : "")}"));
                 // The message is the host's: a 500 is often its way to name a client's mistake.

@@ -17,8 +17,9 @@ internal abstract record DispatchResult
 
 /// <summary>A request as one backend is to get it.</summary>
 /// <param name="Dialect">How to read the answer; null when it is only passed on.</param>
+/// <param name="Errors">How to read a refusal.</param>
 /// <param name="Owned">What holds the body's bytes, if they were written for this backend.</param>
-internal readonly record struct OutgoingCall(string Method, string Path, Buffers.SplicedBody Body, string? ContentType, BackendDialect? Dialect, bool Streams, IDisposable? Owned = null);
+internal readonly record struct OutgoingCall(string Method, string Path, Buffers.SplicedBody Body, string? ContentType, BackendDialect? Dialect, BackendDialect Errors, bool Streams, IDisposable? Owned = null);
 
 /// <summary>What the dispatcher needs to know of a call, whatever its dialect.</summary>
 internal interface IDispatchable

@@ -50,6 +50,9 @@ internal sealed class BackendReply(ReplyBody body, PooledBody held) : IDisposabl
         cancellation = registration;
     }
 
+    /// <summary>The host's own refusal, in our terms.</summary>
+    public ProxyError Refusal(HostError said) => new(ProxyErrorKind.HostRefused, said.Message) { Status = Status, Code = said.Code, HostType = said.Type, Param = said.Param, Backend = Backend };
+
     public ProxyError TimedOut() => new(ProxyErrorKind.HostTimedOut, Body.Now >= Total
         ? $"backend '{Backend}' did not finish its answer in the time it has"
         : $"backend '{Backend}' was silent for {Idle.TotalSeconds:0.#} s in the middle of its answer") { Backend = Backend };
@@ -62,9 +65,10 @@ internal sealed class BackendReply(ReplyBody body, PooledBody held) : IDisposabl
 
     public void Dispose()
     {
+        if (Interlocked.Exchange(ref lease, null) is not { } slot) return;
         cancellation.Dispose();
         body.Dispose();
         held.Dispose();
-        Interlocked.Exchange(ref lease, null)?.Dispose();
+        slot.Dispose();
     }
 }

@@ -89,6 +89,24 @@ internal sealed class CallScope : IDisposable
         return null;
     }
 
+    /// <summary>The first content is here: who speaks, and since when.</summary>
+    public void Answering(string? backend, string? served)
+    {
+        Record.Backend = backend;
+        Record.Served = served;
+        Record.FirstToken = parts.Time.GetTimestamp();
+    }
+
+    public void Count(Usage? usage)
+    {
+        if (usage is null) return;
+        Record.TokensIn = usage.InputTokens;
+        Record.TokensOut = usage.OutputTokens;
+    }
+
+    /// <summary>The answer was cut off because nobody takes it any more, or because the drain's time is over; only in the second case is there somebody to tell.</summary>
+    public ValueTask LeftAsync() => RefuseAsync(new(ProxyErrorKind.Internal, "the client left"));
+
     public void Interrupt()
     {
         Interrupted = true;
@@ -127,7 +145,7 @@ internal sealed class CallScope : IDisposable
         Record.Backend ??= error.Backend;
         (Record.Outcome, Record.Fault) = error.Kind switch
         {
-            _ when ClientLeft => (CallOutcome.ClientLeft, Fault.Client),
+            _ when ClientLeft || Context.RequestAborted.IsCancellationRequested => (CallOutcome.ClientLeft, Fault.Client),
             ProxyErrorKind.HostTimedOut => (CallOutcome.Timeout, Fault.Backend),
             ProxyErrorKind.HostFailed or ProxyErrorKind.HostUnauthorized or ProxyErrorKind.NoBackend => (CallOutcome.BackendError, Fault.Backend),
             ProxyErrorKind.HostRefused => (CallOutcome.Refused, error.Status is 429 or >= 500 ? Fault.Backend : Fault.Client),

@@ -29,6 +29,7 @@ internal sealed class ByteRelay(BackendReply reply, PipeWriter output, FrameEdit
         {
             if (quiet != ReplyBody.Never) body.QuietAt = now + quiet;
             var read = await body.ReadAsync();
+            if (watch.Ended && read.Kind is not (ReplyReadKind.Data or ReplyReadKind.Cancelled)) return Ended(); // however the host leaves after its end marker
             switch (read.Kind)
             {
                 case ReplyReadKind.Data:
@@ -48,7 +49,7 @@ internal sealed class ByteRelay(BackendReply reply, PipeWriter output, FrameEdit
                 case ReplyReadKind.TimedOut:
                     return new(RelayEnd.BrokeOff, watch.Usage, reply.TimedOut());
                 default:
-                    return watch.Ended ? new(RelayEnd.Whole, watch.Usage) : new(RelayEnd.BrokeOff, watch.Usage, reply.BrokeOff());
+                    return new(RelayEnd.BrokeOff, watch.Usage, reply.BrokeOff());
             }
         }
     }

@@ -49,8 +49,7 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
     {
         using (refusal)
         {
-            var said = refusal.Dialect!.ReadError(refusal.Held.Span);
-            return new(new(ProxyErrorKind.HostRefused, said.Message) { Status = refusal.Status, Code = said.Code, HostType = said.Type, Param = said.Param, Backend = refusal.Backend });
+            return new(refusal.Refusal(refusal.Dialect!.ReadError(refusal.Held.Span)));
         }
     }
 
@@ -67,7 +66,7 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
                 return new(ProxyErrorKind.NotImplemented, $"backend '{backend.Name}' does not chat in any dialect that this proxy can speak") { Backend = backend.Name };
             if (dialect.Name == call.Dialect.Name && call.OriginalBody is { } bytes)
             {
-                outgoing = new("POST", dialect.ChatPath, Named(bytes, served), "application/json", dialect, call.Streams);
+                outgoing = new("POST", dialect.ChatPath, Named(bytes, served), "application/json", dialect, dialect, call.Streams);
                 return null;
             }
 
@@ -85,7 +84,7 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
             var lost = new List<string>();
             dialect.WriteRequest(request, served, body, lost);
             if (lost.Count > 0) log.FieldsLost(call.Info.TraceId, backend.Name, string.Join(", ", lost));
-            outgoing = new("POST", dialect.ChatPath, new(body.Memory), "application/json", dialect, call.Streams, body);
+            outgoing = new("POST", dialect.ChatPath, new(body.Memory), "application/json", dialect, dialect, call.Streams, body);
             return null;
         }
 

@@ -28,6 +28,8 @@ internal abstract class InterruptibleExchange(CoarseTicker ticker) : UpstreamExc
 
     int ITicked.TickMark { get; set; }
 
+    public override long Now => ticker.Now;
+
     protected CoarseTicker Ticker => ticker;
 
     /// <summary>Connecting or sending: no read waits, but <see cref="ReplyBody.Deadline"/> counts.</summary>

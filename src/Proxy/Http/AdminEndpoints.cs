@@ -1,0 +1,105 @@
+using System.Text.Json;
+using Proxy.Backends;
+using Proxy.Config;
+
+namespace Proxy.Http;
+
+/// <summary>The operator's side, on its own unix socket: what the command line asks a running proxy.</summary>
+internal sealed class AdminEndpoints(BackendDirectory directory, ModelCatalog catalog, ActiveCalls calls, Func<IReadOnlyList<ConfigProblem>> reload, Action drain, TimeProvider time)
+{
+    public Task HandleAsync(HttpContext context, string method, string path) => (method, path) switch
+    {
+        ("GET", "/models") => ModelsAsync(context),
+        ("POST", "/reload") => ReloadAsync(context),
+        ("POST", "/drain") => DrainAsync(context),
+        ("GET", "/calls") => CallsAsync(context),
+        _ => WriteAsync(context, StatusCodes.Status404NotFound, static json => json.WriteString("error", "the admin socket serves GET /models, GET /calls, POST /reload and POST /drain")),
+    };
+
+    private async Task ModelsAsync(HttpContext context)
+    {
+        var models = await catalog.ListAsync(static _ => true);
+        var table = directory.Table;
+        await WriteAsync(context, StatusCodes.Status200OK, json =>
+        {
+            json.WriteStartArray("models");
+            foreach (var model in models)
+            {
+                foreach (var backend in table.Resolve(model.Name)?.Candidates ?? [])
+                {
+                    var served = table.Resolve(model.Name)!.Served;
+                    var learned = backend.State.Report?.Models.FirstOrDefault(m => m.Name == served || m.Name == served + ":latest");
+                    json.WriteStartObject();
+                    json.WriteString("model", model.Name);
+                    json.WriteString("backend", backend.Name);
+                    if ((learned?.ContextLength ?? model.ContextLength) is { } context) json.WriteNumber("context_length", context);
+                    if (learned?.Loaded is { } loaded) json.WriteBoolean("loaded", loaded);
+                    if ((backend.Slots ?? backend.State.Report?.Slots) is { } slots) json.WriteNumber("slots", slots);
+                    json.WriteNumber("in_use", backend.State.InFlight);
+                    json.WriteString("health", StatusEndpoints.Health(backend));
+                    json.WriteStartArray("dialects");
+                    foreach (var family in backend.Families) json.WriteStringValue(DialectNames.Name(family));
+                    json.WriteEndArray();
+                    json.WriteEndObject();
+                }
+            }
+
+            json.WriteEndArray();
+        });
+    }
+
+    private Task ReloadAsync(HttpContext context)
+    {
+        var problems = reload();
+        return WriteAsync(context, StatusCodes.Status200OK, json =>
+        {
+            json.WriteBoolean("ok", problems.Count == 0);
+            json.WriteStartArray("problems");
+            foreach (var problem in problems)
+            {
+                json.WriteStartObject();
+                json.WriteString("key", problem.Key);
+                json.WriteNumber("line", problem.Line);
+                json.WriteString("message", problem.Message);
+                json.WriteEndObject();
+            }
+
+            json.WriteEndArray();
+        });
+    }
+
+    private Task DrainAsync(HttpContext context)
+    {
+        drain();
+        return WriteAsync(context, StatusCodes.Status202Accepted, json => json.WriteNumber("running", calls.Count));
+    }
+
+    private Task CallsAsync(HttpContext context) => WriteAsync(context, StatusCodes.Status200OK, json =>
+    {
+        json.WriteStartArray("calls");
+        foreach (var call in calls.Snapshot())
+        {
+            json.WriteStartObject();
+            json.WriteString("trace_id", call.Record.TraceId);
+            json.WriteString("key", call.Record.Key);
+            json.WriteString("surface", call.Record.Surface);
+            json.WriteString("model", call.Record.Model);
+            json.WriteString("backend", call.Record.Backend);
+            json.WriteBoolean("stream", call.Record.Stream);
+            json.WriteNumber("running_ms", (long)time.GetElapsedTime(call.Record.Started).TotalMilliseconds);
+            json.WriteEndObject();
+        }
+
+        json.WriteEndArray();
+    });
+
+    private static async Task WriteAsync(HttpContext context, int status, Action<Utf8JsonWriter> write)
+    {
+        context.Response.StatusCode = status;
+        context.Response.ContentType = "application/json";
+        await using var json = new Utf8JsonWriter(context.Response.BodyWriter);
+        json.WriteStartObject();
+        write(json);
+        json.WriteEndObject();
+    }
+}

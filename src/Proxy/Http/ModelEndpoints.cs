@@ -1,0 +1,66 @@
+using Proxy.Backends;
+using Proxy.Buffers;
+using Proxy.Chat;
+using Proxy.Dialects.OllamaChat;
+using Proxy.Dialects.OpenAiChat;
+using Proxy.Routes;
+
+namespace Proxy.Http;
+
+/// <summary>The listings: every model of every host that the caller's key may use, in the dialect of the path.</summary>
+internal sealed class ModelEndpoints(ModelCatalog catalog, ClientDialect openAi, ClientDialect ollama, ExchangeParts parts)
+{
+    public Task ListOpenAiAsync(HttpContext context) => ListAsync(context, openAi, static (models, body) => OpenAiModelList.Write(models, body));
+
+    public Task ListOllamaAsync(HttpContext context) => ListAsync(context, ollama, static (models, body) => OllamaListing.WriteTags(models, body));
+
+    public Task OneOpenAiAsync(HttpContext context)
+    {
+        // A model's name may hold slashes and escapes: everything after the listing's own path is the name.
+        var name = Uri.UnescapeDataString(context.Request.Path.Value!["/v1/models/".Length..]);
+        return WriteAsync(context, openAi, models =>
+        {
+            foreach (var model in models)
+            {
+                if (model.Name != name) continue;
+                var body = new PooledBody();
+                OpenAiModelList.WriteOne(model, body);
+                return (body, null);
+            }
+
+            return (null, DirectRoute.UnknownModel(name));
+        });
+    }
+
+    private Task ListAsync(HttpContext context, ClientDialect dialect, Action<IReadOnlyList<ModelListing>, PooledBody> write) => WriteAsync(context, dialect, models =>
+    {
+        var body = new PooledBody();
+        write(models, body);
+        return (body, null);
+    });
+
+    private async Task WriteAsync(HttpContext context, ClientDialect dialect, Func<IReadOnlyList<ModelListing>, (PooledBody? Body, ProxyError? Problem)> write)
+    {
+        using var scope = CallScope.Begin(context, "models", dialect, parts);
+        try
+        {
+            var problem = scope.Admit();
+            PooledBody? body = null;
+            if (problem is null) (body, problem) = write(await catalog.ListAsync(scope.Caller.MayUse));
+            using var held = body;
+            if (problem is not null)
+            {
+                await scope.RefuseAsync(problem);
+                return;
+            }
+
+            context.Response.ContentType = dialect.WholeContentType;
+            context.Response.ContentLength = body!.Length;
+            if (!HttpMethods.IsHead(context.Request.Method)) await context.Response.BodyWriter.WriteAsync(body.Memory);
+        }
+        catch (Exception problem) // whatever it is, the client gets an error in its dialect and the log gets the reason
+        {
+            await scope.FailAsync(problem);
+        }
+    }
+}

@@ -1,0 +1,92 @@
+using Proxy.Buffers;
+using Proxy.Chat;
+using Proxy.Dialects;
+using Proxy.Routes;
+
+namespace Proxy.Http;
+
+/// <summary>A call that is no chat: embeddings, audio, images, whatever names a model. Passed on to whoever serves that model, and its answer back.</summary>
+internal sealed class ModelExchange(ClientDialect dialect, BackendDialect hostDialect, ModelRelay relay, ExchangeParts parts)
+{
+    /// <summary>A document is read whole, for its token counts and its model's name; what is longer is passed on as it comes.</summary>
+    private const long LongestDocument = 64L << 20;
+
+    public async Task HandleAsync(HttpContext context)
+    {
+        using var scope = CallScope.Begin(context, context.Request.Path.Value!, dialect, parts);
+        PooledBody? body = null;
+        try
+        {
+            var problem = scope.Admit();
+            if (problem is null) (body, problem) = await RequestBody.ReadAsync(context.Request, parts.Server().BodyLimit, scope.Cancellation);
+            ModelCall? call = null;
+            problem ??= Read(scope, body!, out call) ?? scope.Use(call!.Model);
+            if (problem is not null)
+            {
+                await scope.RefuseAsync(problem);
+                return;
+            }
+
+            scope.Record.Route = "direct";
+            var (reply, refusal) = await relay.SendAsync(call!, scope.Cancellation);
+            if (reply is null)
+            {
+                await scope.RefuseAsync(refusal!);
+                return;
+            }
+
+            scope.Answering(reply.Backend, reply.ServedModel);
+            await WriteAsync(scope, reply, call!.Model);
+        }
+        catch (Exception problem) // whatever it is, the client gets an error in its dialect and the log gets the reason
+        {
+            await scope.FailAsync(problem);
+        }
+        finally
+        {
+            body?.Dispose();
+        }
+    }
+
+    private ProxyError? Read(CallScope scope, PooledBody body, out ModelCall? call)
+    {
+        call = null;
+        var request = scope.Context.Request;
+        var contentType = request.ContentType;
+        string model;
+        Range slice;
+        var multipart = contentType?.StartsWith("multipart/", StringComparison.OrdinalIgnoreCase) == true;
+        if (multipart)
+        {
+            if (MultipartModel.Find(body.Span, contentType!) is not { } field) return new(ProxyErrorKind.InvalidRequest, "the form needs one field \"model\"") { Param = "model" };
+            (model, slice) = field;
+        }
+        else
+        {
+            if (EnvelopePeek.Read(body.Span, out var envelope) is { } problem) return problem;
+            (model, slice) = (envelope!.Model, envelope.ModelSlice);
+            scope.Record.Stream = envelope.Stream ?? false;
+        }
+
+        call = new ModelCall(scope.Info, request.Method, request.Path.Value + request.QueryString.Value, contentType, body.Memory, model, slice, !multipart, CrossingHeaders.Of(request)) { Errors = hostDialect };
+        return null;
+    }
+
+    private async ValueTask WriteAsync(CallScope scope, BackendReply reply, string asked)
+    {
+        using var held = reply;
+        var isDocument = reply.ContentType?.StartsWith("application/json", StringComparison.OrdinalIgnoreCase) == true && !(reply.ContentLength > LongestDocument);
+        if (isDocument || reply.Complete)
+        {
+            using var document = new PooledBody((int)(reply.ContentLength ?? 16384) + 1);
+            var broken = await VerbatimWriter.ReadAsync(reply, document);
+            if (broken is not null) await scope.RefuseAsync(broken);
+            else await VerbatimWriter.WriteWholeAsync(scope, reply, document.Memory, asked, hostDialect);
+            return;
+        }
+
+        if (await VerbatimWriter.CopyAsync(scope, reply) is not { } cut) return;
+        scope.Judge(cut);
+        scope.Context.Abort(); // half a body must not look like a whole one
+    }
+}

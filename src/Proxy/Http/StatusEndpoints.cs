@@ -1,0 +1,74 @@
+using System.Text;
+using System.Text.Json;
+using Proxy.Backends;
+using Proxy.Dialects.OllamaChat;
+using Proxy.Telemetry;
+
+namespace Proxy.Http;
+
+/// <summary>Is it alive, is it ready, how is it doing. The first two are open to everybody and say no more than that to strangers.</summary>
+internal sealed class StatusEndpoints(BackendDirectory directory, ActiveCalls calls, ProxyMetrics metrics, ApiKeyGate gate)
+{
+    /// <summary>What Ollama's own server says here; its clients look for it.</summary>
+    public Task RootAsync(HttpContext context) => TextAsync(context, "Ollama is running", "text/plain; charset=utf-8");
+
+    public Task VersionAsync(HttpContext context) => TextAsync(context, OllamaListing.Version, "application/json; charset=utf-8");
+
+    /// <summary>The process answers.</summary>
+    public Task HealthAsync(HttpContext context) => TextAsync(context, """{"status":"ok"}""", "application/json");
+
+    /// <summary>Something real can answer: a host that is up, or the echo where it is all there is.</summary>
+    public Task ReadyAsync(HttpContext context)
+    {
+        var all = directory.Table.All;
+        var ready = !calls.Draining && (all.All(static b => b.IsEcho) || all.Any(static b => !b.IsEcho && b.State is { Available: true, Health: BackendHealth.Up }));
+        context.Response.StatusCode = ready ? StatusCodes.Status200OK : StatusCodes.Status503ServiceUnavailable;
+        return TextAsync(context, gate.IsTrusted(context) ? Details(ready, all) : ready ? """{"status":"ready"}""" : """{"status":"not ready"}""", "application/json");
+    }
+
+    public Task MetricsAsync(HttpContext context)
+    {
+        if (gate.IsTrusted(context)) return TextAsync(context, metrics.Expose(), "text/plain; version=0.0.4; charset=utf-8");
+        context.Response.StatusCode = StatusCodes.Status401Unauthorized;
+        context.Response.Headers.WWWAuthenticate = "Bearer";
+        return TextAsync(context, "metrics need a key from another machine\n", "text/plain; charset=utf-8");
+    }
+
+    private string Details(bool ready, IReadOnlyList<Backend> all)
+    {
+        var output = new System.Buffers.ArrayBufferWriter<byte>();
+        using (var json = new Utf8JsonWriter(output))
+        {
+            json.WriteStartObject();
+            json.WriteString("status", ready ? "ready" : calls.Draining ? "draining" : "not ready");
+            json.WriteStartArray("backends");
+            foreach (var backend in all)
+            {
+                json.WriteStartObject();
+                json.WriteString("name", backend.Name);
+                json.WriteString("health", Health(backend));
+                if (backend.State.Reason is { } reason) json.WriteString("reason", reason);
+                json.WriteEndObject();
+            }
+
+            json.WriteEndArray();
+            json.WriteEndObject();
+        }
+
+        return Encoding.UTF8.GetString(output.WrittenSpan);
+    }
+
+    /// <summary>up, down, unknown; failing where it is there but its breaker is open.</summary>
+    public static string Health(Backend backend) => backend.IsEcho ? "up"
+        : backend.State.Health is BackendHealth.Down ? "down"
+        : backend.State.Breaker is BreakerState.Open ? "failing"
+        : backend.State.Health is BackendHealth.Up ? "up" : "unknown";
+
+    private static Task TextAsync(HttpContext context, string text, string contentType)
+    {
+        var bytes = Encoding.UTF8.GetBytes(text);
+        context.Response.ContentType = contentType;
+        context.Response.ContentLength = bytes.Length;
+        return HttpMethods.IsHead(context.Request.Method) ? Task.CompletedTask : context.Response.BodyWriter.WriteAsync(bytes).AsTask();
+    }
+}

@@ -1,0 +1,115 @@
+using System.Buffers;
+using Proxy.Buffers;
+using Proxy.Chat;
+
+namespace Proxy.Http;
+
+/// <summary>Passes a host's answer on as it came: status, content type, the headers that cross, the bytes.</summary>
+internal static class VerbatimWriter
+{
+    public static void CopyHeaders(BackendReply reply, HttpResponse response)
+    {
+        foreach (var (name, value) in reply.Headers)
+        {
+            // Ours names the exchange here; the host's own id would hide it.
+            if (!name.Equals("x-request-id", StringComparison.OrdinalIgnoreCase)) response.Headers[name] = value;
+        }
+    }
+
+    /// <summary>An answer that is complete in memory. Disposes the reply.</summary>
+    public static async ValueTask WriteWholeAsync(CallScope scope, BackendReply reply, ReadOnlyMemory<byte> body, string askedModel, BackendDialect dialect)
+    {
+        using var held = reply;
+        var response = scope.Context.Response;
+        if (reply.Status >= 300)
+        {
+            var refusal = reply.Refusal(dialect.ReadError(body.Span));
+            if (response.HasStarted)
+            {
+                // Keep-alives have committed a stream: a refusal that came late is said inside it.
+                await scope.RefuseAsync(refusal);
+                return;
+            }
+
+            scope.Judge(refusal);
+        }
+        else
+        {
+            scope.Count(dialect.FindUsage(body.Span));
+        }
+
+        response.StatusCode = reply.Status;
+        response.ContentType = reply.ContentType;
+        CopyHeaders(reply, response);
+        await WriteAsync(response, body, reply.ServedModel == askedModel || reply.Status >= 300 ? null : askedModel);
+    }
+
+    /// <summary>Reads what is left of a reply into memory. Returns what broke it off, if anything did.</summary>
+    public static async ValueTask<ProxyError?> ReadAsync(BackendReply reply, PooledBody body)
+    {
+        body.Write(reply.Held.Span);
+        return reply.Complete ? null : await DrainAsync(reply, bytes =>
+        {
+            body.Write(bytes.Span);
+            return new(true);
+        });
+    }
+
+    /// <summary>An answer whose bytes are only passed on, whatever they are. Disposes the reply. Returns what ended it early, if anything did.</summary>
+    public static async ValueTask<ProxyError?> CopyAsync(CallScope scope, BackendReply reply)
+    {
+        using var held = reply;
+        var response = scope.Context.Response;
+        response.StatusCode = reply.Status;
+        response.ContentType = reply.ContentType;
+        response.ContentLength = reply.ContentLength;
+        CopyHeaders(reply, response);
+        await response.StartAsync();
+        return await DrainAsync(reply, async bytes =>
+        {
+            var flushed = await response.BodyWriter.WriteAsync(bytes);
+            return !flushed.IsCompleted && !flushed.IsCanceled;
+        });
+    }
+
+    private static async ValueTask<ProxyError?> DrainAsync(BackendReply reply, Func<ReadOnlyMemory<byte>, ValueTask<bool>> take)
+    {
+        while (true)
+        {
+            reply.Body.Deadline = reply.NextDeadline(reply.Body.Now);
+            var read = await reply.Body.ReadAsync();
+            switch (read.Kind)
+            {
+                case ReplyReadKind.Data:
+                    if (!await take(read.Bytes)) return new(ProxyErrorKind.Internal, "the client left");
+                    break;
+                case ReplyReadKind.Quiet:
+                    break;
+                case ReplyReadKind.End:
+                    return null;
+                case ReplyReadKind.TimedOut:
+                    return reply.TimedOut();
+                case ReplyReadKind.Failed:
+                    return reply.BrokeOff();
+                default:
+                    return new(ProxyErrorKind.Internal, "the client left");
+            }
+        }
+    }
+
+    private static ValueTask<System.IO.Pipelines.FlushResult> WriteAsync(HttpResponse response, ReadOnlyMemory<byte> body, string? rename)
+    {
+        if (rename is null || ModelName.Find(body.Span) is not { } value)
+        {
+            response.ContentLength = body.Length;
+            return response.BodyWriter.WriteAsync(body);
+        }
+
+        var name = ModelName.Json(rename);
+        var (start, end) = (value.Start.Value, value.End.Value);
+        response.ContentLength = body.Length - (end - start) + name.Length;
+        response.BodyWriter.Write(body.Span[..start]);
+        response.BodyWriter.Write(name.Span);
+        return response.BodyWriter.WriteAsync(body[end..]);
+    }
+}

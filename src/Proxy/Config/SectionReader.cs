@@ -10,15 +10,15 @@ internal sealed class SectionReader
 {
     private static readonly Dictionary<string, string> NoHints = [];
 
-    private readonly Setting.Table _table;
-    private readonly string _path;
-    private readonly Findings _findings;
-    private readonly ConfigSources _sources;
-    private readonly HashSet<string> _asked = new(StringComparer.Ordinal);
+    private readonly Setting.Table table;
+    private readonly string path;
+    private readonly Findings findings;
+    private readonly ConfigSources sources;
+    private readonly HashSet<string> asked = new(StringComparer.Ordinal);
 
     public SectionReader(Setting.Table table, string path, string title, Findings findings, ConfigSources sources)
     {
-        (_table, _path, Title, _findings, _sources) = (table, path, title, findings, sources);
+        (this.table, this.path, Title, this.findings, this.sources) = (table, path, title, findings, sources);
         if (path.Length > 0 && table.Line > 0) findings.Locate(path, table.Line);
         findings.Opened(this);
     }
@@ -29,17 +29,17 @@ internal sealed class SectionReader
     /// <summary>What to answer to keys that people bring from elsewhere.</summary>
     public IReadOnlyDictionary<string, string> Hints { get; init; } = NoHints;
 
-    public IReadOnlySet<string> Asked => _asked;
+    public IReadOnlySet<string> Asked => asked;
 
-    public IEnumerable<KeyValuePair<string, Setting>> Unasked => _table.Items.Where(item => !_asked.Contains(item.Key));
+    public IEnumerable<KeyValuePair<string, Setting>> Unasked => table.Items.Where(item => !asked.Contains(item.Key));
 
-    public string PathOf(string key) => _path.Length == 0 ? key : $"{_path}.{key}";
+    public string PathOf(string key) => path.Length == 0 ? key : $"{path}.{key}";
 
-    public bool Has(string key) => _table.Items.ContainsKey(key);
+    public bool Has(string key) => table.Items.ContainsKey(key);
 
     /// <summary>Notes a problem with a key; on the section's own line where the key is not there.</summary>
     public void Refuse(string key, string message) =>
-        _findings.Add(PathOf(key), _table.Items.TryGetValue(key, out var setting) ? setting.Line : _table.Line, message);
+        findings.Add(PathOf(key), table.Items.TryGetValue(key, out var setting) ? setting.Line : table.Line, message);
 
     public string? Text(string key) => Ask(key) switch
     {
@@ -51,10 +51,10 @@ internal sealed class SectionReader
     /// <summary>A text that has to be there and not empty; empty after noting that it is not.</summary>
     public string Required(string key, string example)
     {
-        var before = _findings.Count;
+        var before = findings.Count;
         var text = Text(key);
-        var isBroken = _table.Items.GetValueOrDefault(key) is Setting.Broken;
-        if (string.IsNullOrWhiteSpace(text) && !isBroken && _findings.Count == before)
+        var isBroken = table.Items.GetValueOrDefault(key) is Setting.Broken;
+        if (string.IsNullOrWhiteSpace(text) && !isBroken && findings.Count == before)
             Refuse(key, Has(key) ? $"is empty; write {example}" : $"is missing; write {key} = {example}");
         return text ?? "";
     }
@@ -118,8 +118,8 @@ internal sealed class SectionReader
                 for (var i = 0; i < list.Items.Count; i++)
                 {
                     var path = $"{PathOf(key)}[{texts.Count}]";
-                    _findings.Locate(path, list.Items[i].Line);
-                    if (list.Items[i] is not Setting.Text text) _findings.Add(PathOf(key), list.Items[i].Line, $"holds {list.Items[i].Kind}; write every entry in quotes");
+                    findings.Locate(path, list.Items[i].Line);
+                    if (list.Items[i] is not Setting.Text text) findings.Add(PathOf(key), list.Items[i].Line, $"holds {list.Items[i].Kind}; write every entry in quotes");
                     else if (Expand(path, text) is { } expanded) texts.Add(expanded);
                 }
 
@@ -141,17 +141,17 @@ internal sealed class SectionReader
             case null:
                 break;
             case Setting.Table table:
-                _findings.Locate(PathOf(key), table.Line);
+                findings.Locate(PathOf(key), table.Line);
                 foreach (var (name, setting) in table.Items)
                 {
                     var path = $"{PathOf(key)}.{name}";
-                    _findings.Locate(path, setting.Line);
+                    findings.Locate(path, setting.Line);
                     if (setting is Setting.Text text)
                     {
                         if (Expand(path, text) is { } expanded) texts[name] = expanded;
                     }
-                    else if (setting is Setting.Table { IsOpened: false } dotted) _findings.Add(path, setting.Line, $"a name with a dot needs quotes; write \"{Dotted(name, dotted)}\" = …");
-                    else _findings.Add(path, setting.Line, $"is {setting.Kind}; write a text in quotes");
+                    else if (setting is Setting.Table { IsOpened: false } dotted) findings.Add(path, setting.Line, $"a name with a dot needs quotes; write \"{Dotted(name, dotted)}\" = …");
+                    else findings.Add(path, setting.Line, $"is {setting.Kind}; write a text in quotes");
                 }
 
                 break;
@@ -166,7 +166,7 @@ internal sealed class SectionReader
     /// <summary>A section inside this one; an empty one where the file has none.</summary>
     public SectionReader Section(string key, IReadOnlyDictionary<string, string>? hints = null)
     {
-        var title = $"[{(_path.Length == 0 ? "" : WithoutIndex(_path) + ".")}{key}]";
+        var title = $"[{(path.Length == 0 ? "" : WithoutIndex(path) + ".")}{key}]";
         var table = Ask(key) switch
         {
             null => null,
@@ -174,7 +174,7 @@ internal sealed class SectionReader
             Setting.List { IsSections: true } list => Wrong<Setting.Table?>(key, list, $"one section, {title} with single brackets"),
             var other => Wrong<Setting.Table?>(key, other, $"a section, {title}"),
         };
-        return new(table ?? Setting.Table.Empty(0), PathOf(key), title, _findings, _sources) { Hints = hints ?? NoHints };
+        return new(table ?? Setting.Table.Empty(0), PathOf(key), title, findings, sources) { Hints = hints ?? NoHints };
     }
 
     /// <summary>The <c>[[key]]</c> sections, in order.</summary>
@@ -187,7 +187,7 @@ internal sealed class SectionReader
                 return [];
             // An inline list of tables says the same.
             case Setting.List list when list.Items.All(item => item is Setting.Table):
-                return [.. list.Items.Cast<Setting.Table>().Select((table, i) => new SectionReader(table, $"{PathOf(key)}[{i}]", title, _findings, _sources) { Hints = hints })];
+                return [.. list.Items.Cast<Setting.Table>().Select((table, i) => new SectionReader(table, $"{PathOf(key)}[{i}]", title, findings, sources) { Hints = hints })];
             case var other:
                 Wrong(key, other, $"one {title} section for each, with double brackets", 0);
                 return [];
@@ -196,9 +196,9 @@ internal sealed class SectionReader
 
     private Setting? Ask(string key)
     {
-        _asked.Add(key);
-        if (!_table.Items.TryGetValue(key, out var setting) || setting is Setting.Broken) return null;
-        _findings.Locate(PathOf(key), setting.Line);
+        asked.Add(key);
+        if (!table.Items.TryGetValue(key, out var setting) || setting is Setting.Broken) return null;
+        findings.Locate(PathOf(key), setting.Line);
         return setting;
     }
 
@@ -214,7 +214,7 @@ internal sealed class SectionReader
 
     private T Wrong<T>(string key, Setting setting, string wanted, T otherwise = default!)
     {
-        _findings.Add(PathOf(key), setting.Line, $"is {setting.Kind}; write {wanted}");
+        findings.Add(PathOf(key), setting.Line, $"is {setting.Kind}; write {wanted}");
         return otherwise;
     }
 
@@ -247,14 +247,14 @@ internal sealed class SectionReader
             var name = end < 0 ? "" : value[(start + 2)..end];
             if (name.Length == 0 || !name.All(c => char.IsAsciiLetterOrDigit(c) || c == '_'))
             {
-                _findings.Add(path, text.Line, "has a \"${\" without a variable's name and \"}\"; write ${NAME}, or $${ for the two characters themselves");
+                findings.Add(path, text.Line, "has a \"${\" without a variable's name and \"}\"; write ${NAME}, or $${ for the two characters themselves");
                 return null;
             }
 
-            if (_sources.Environment(name) is { } found) expanded.Append(found);
+            if (sources.Environment(name) is { } found) expanded.Append(found);
             else
             {
-                _findings.Add(path, text.Line, $"the environment has no {name}; set it, or write the value itself");
+                findings.Add(path, text.Line, $"the environment has no {name}; set it, or write the value itself");
                 whole = false;
             }
 

@@ -1,3 +1,6 @@
+using System.Security.Cryptography;
+using System.Text;
+
 namespace Proxy.Config;
 
 /// <summary>The <c>[auth]</c> section: who may call.</summary>
@@ -27,4 +30,7 @@ internal sealed record ApiKeyConfig
 
     /// <summary>Calls the key may start in a minute. Null: without limit.</summary>
     public int? RequestsPerMinute { get; init; }
+
+    /// <summary>What the file holds of a key: the SHA-256 of its UTF-8 bytes, as lower-case hex.</summary>
+    public static string Digest(string key) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(key)));
 }

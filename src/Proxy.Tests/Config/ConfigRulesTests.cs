@@ -1,0 +1,113 @@
+namespace Proxy.Tests.Config;
+
+public sealed class ConfigRulesTests
+{
+    private const string Backend = "[[backends]]\nname = \"gpu\"\nurl = \"http://127.0.0.1:8000\"\n";
+    private const string Digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    [Theory]
+    [InlineData("0.0.0.0:80")]
+    [InlineData("[::]:80")]
+    [InlineData("192.168.1.2:80")]
+    public void An_address_others_can_reach_without_a_key_Is_refused_with_both_ways_out(string address)
+    {
+        var toml = $"[server]\nlisten = [\"127.0.0.1:80\",\n\"{address}\"]\n";
+
+        Toml.IsRefused(toml, 3, "server.listen[1]", "proxy keys new NAME");
+        Toml.IsRefused(toml, 3, "server.listen[1]", "allow_anonymous = true in [auth]");
+        Toml.Good(toml + "[auth]\nallow_anonymous = true");
+        Toml.Good(toml + $"[[auth.keys]]\nname = \"k\"\nsha256 = \"{Digest}\"");
+    }
+
+    [Theory]
+    [InlineData("127.0.0.1:80")]
+    [InlineData("127.0.0.2:80")]
+    [InlineData("localhost:80")]
+    [InlineData("[::1]:80")]
+    [InlineData("unix:/run/p.sock")]
+    public void An_address_of_this_machine_alone_Needs_no_key(string address) =>
+        Toml.Good($"[server]\nlisten = [\"{address}\"]");
+
+    [Theory]
+    [InlineData("127.0.0.1", "the port is missing")]
+    [InlineData("::1", "the port is missing")]
+    [InlineData("127.0.0.1:http", "the port is a number")]
+    [InlineData("127.0.0.1:70000", "the port is a number")]
+    [InlineData("http://127.0.0.1:80", "an address, not a URL")]
+    [InlineData("proxy.example:80", "an IP address or localhost")]
+    [InlineData(":80", "an IP address or localhost")]
+    [InlineData("::1:80", "the port is missing")]
+    [InlineData("unix:run/p.sock", "the absolute path")]
+    [InlineData("1:80", "an IP address or localhost")]
+    public void An_address_that_is_none_Is_refused(string address, string message) =>
+        Toml.IsRefused($"[server]\nlisten = [\"{address}\"]", 2, "server.listen[0]", message);
+
+    [Theory]
+    [InlineData("[server]\nlisten = []", 2, "server.listen", "is empty")]
+    [InlineData("[server]\nlisten = [\"127.0.0.1:80\",\"127.0.0.1:80\"]", 2, "server.listen[1]", "there twice")]
+    [InlineData("[server]\norigins = [\"chat.example\"]", 2, "server.origins[0]", "is not an origin")]
+    [InlineData("[server]\norigins = [\"*\"]", 2, "server.origins[0]", "is not an origin")]
+    [InlineData("[server]\norigins = [\"https://*.example\"]", 2, "server.origins[0]", "is not an origin")]
+    [InlineData("[server]\norigins = [\"https://chat.example/path\"]", 2, "server.origins[0]", "is not an origin")]
+    [InlineData("[server]\norigins = [\"https://Chat.example/\"]", 2, "server.origins[0]", "write \"https://chat.example\"")]
+    [InlineData("[server]\norigins = [\"https://chat.example:443\"]", 2, "server.origins[0]", "write \"https://chat.example\"")]
+    [InlineData("default_backend = \"echoo\"", 1, "default_backend", "write \"echo\"")]
+    [InlineData(Backend + "prefixes = [\"a\", \"a\"]", 4, "backends[0].prefixes[1]", "there twice")]
+    [InlineData(Backend + "prefixes = [\"\"]", 4, "backends[0].prefixes[0]", "is empty")]
+    [InlineData(Backend + "models = [\"a \"]", 4, "backends[0].models[0]", "a space at an end")]
+    [InlineData(Backend + "models = [\"a*\"]", 4, "backends[0].models[0]", "write globs in prefixes")]
+    [InlineData(Backend + "connect = \"0s\"", 4, "backends[0].connect", "no time at all")]
+    [InlineData(Backend + "ca = \"/c\"", 4, "backends[0].ca", "https://")]
+    [InlineData(Backend + "tls_verify = false", 4, "backends[0].tls_verify", "https://")]
+    [InlineData(Backend + "key = \"\"", 4, "backends[0].key", "is empty")]
+    [InlineData(Backend + "key = \"a b\"", 4, "backends[0].key", "a header cannot carry")]
+    [InlineData(Backend + "headers = { \"x y\" = \"1\" }", 4, "backends[0].headers.x y", "not a header's name")]
+    [InlineData(Backend + "headers = { Host = \"1\" }", 4, "backends[0].headers.Host", "by itself")]
+    [InlineData(Backend + "key = \"k\"\nheaders = { Authorization = \"1\" }", 5, "backends[0].headers.Authorization", "stands beside key")]
+    [InlineData(Backend + "headers = { a = \"x\\r\\ny: z\" }", 4, "backends[0].headers.a", "a line break")]
+    [InlineData(Backend + "dialects = [\"openai\"]\noptions = { num_ctx = 4096 }", 5, "backends[0].options.num_ctx", "Ollama hosts")]
+    [InlineData("[[backends]]\nname = \"g p\"\nurl = \"http://h\"", 2, "backends[0].name", "will not do")]
+    [InlineData("[[backends]]\nname = \"g\"\nurl = \"builtin:eko\"", 3, "backends[0].url", "\"builtin:echo\"")]
+    [InlineData("[[backends]]\nname = \"g\"\nurl = \"ftp://h\"", 3, "backends[0].url", "is not a URL of a host")]
+    [InlineData("[[backends]]\nname = \"g\"\nurl = \"http://h?x=1\"", 3, "backends[0].url", "a query")]
+    [InlineData("[aliases]\na = \"a\"", 2, "aliases.a", "stands for itself")]
+    [InlineData("[aliases]\na = \"\"", 2, "aliases.a", "stands for nothing")]
+    [InlineData("[aliases]\na = \"b\"\nb = \"c\"", 2, "aliases.a", "is an alias too")]
+    [InlineData("[aliases]\n\"a*\" = \"b\"", 2, "aliases.a*", "one exact name")]
+    [InlineData("[[auth.keys]]\nname = \"anonymous\"\nsha256 = \"" + Digest + "\"", 2, "auth.keys[0].name", "callers without a key")]
+    [InlineData("[[auth.keys]]\nname = \"k\"\nsha256 = \"pxy-secret\"", 3, "auth.keys[0].sha256", "is not a SHA-256 digest")]
+    [InlineData("[[auth.keys]]\nname = \"k\"", 1, "auth.keys[0].sha256", "is missing")]
+    [InlineData("[[auth.keys]]\nname = \"k\"\nsha256 = \"" + Digest + "\"\nconcurrency = 0", 4, "auth.keys[0].concurrency", "1 or more")]
+    [InlineData("[[auth.keys]]\nname = \"k\"\nsha256 = \"" + Digest + "\"\n[[auth.keys]]\nname = \"j\"\nsha256 = \"" + Digest + "\"", 6, "auth.keys[1].sha256", "the same key as \"k\"")]
+    public void What_cannot_work_Is_refused_with_its_line_and_the_way_out(string toml, int line, string key, string message) =>
+        Toml.IsRefused(toml, line, key, message, Toml.Machine(files: new() { ["/c"] = Toml.CertPem }));
+
+    [Fact]
+    public void Two_names_alike_Are_refused()
+    {
+        Toml.IsRefused(Backend + Backend, 5, "backends[1].name", "\"gpu\" is used already");
+        Toml.IsRefused($"[[auth.keys]]\nname = \"k\"\nsha256 = \"{Digest}\"\n[[auth.keys]]\nname = \"k\"\nsha256 = \"{Digest.Replace('b', 'c')}\"", 5, "auth.keys[1].name", "\"k\" is used already");
+    }
+
+    [Fact]
+    public void No_message_Repeats_a_secret()
+    {
+        var problems = Toml.Bad("""
+            [[backends]]
+            name = "g"
+            url = "http://user:hunter2@h"
+            key = "hunter2 "
+            headers = { a = "hunter2\n" }
+            [[auth.keys]]
+            name = "k"
+            sha256 = "pxy-hunter2"
+            """);
+
+        Assert.Equal(4, problems.Count);
+        Assert.DoesNotContain(problems.Concat(Toml.Bad("[[backends]]\nkey = hunter2")), problem => problem.Message.Contains("hunter2", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void Backends_that_share_models_and_prefixes_Are_fine() =>
+        Toml.Good(Backend + "prefixes = [\"q\"]\nmodels = [\"m\"]\n" + Backend.Replace("gpu", "two", StringComparison.Ordinal) + "prefixes = [\"q\"]\nmodels = [\"m\"]");
+}

@@ -1,0 +1,101 @@
+using System.Text.Json;
+
+namespace Proxy.Backends;
+
+/// <summary>What the answers of hosts mean. Pure: JSON in, facts out; what a host does not tell stays null.</summary>
+internal static class HostProbeJson
+{
+    /// <summary>The models of <c>GET /v1/models</c>, or null where the answer is no such list.</summary>
+    public static IReadOnlyList<HostModel>? OpenAiModels(JsonElement? answer) =>
+        Entries(answer, "data") is { } entries
+            ? [.. from entry in entries let name = Text(entry, "id") where name is not null select new HostModel(name, ContextLength(entry), Loaded(entry), entry.Clone())]
+            : null;
+
+    /// <summary>The models of Ollama's <c>GET /api/tags</c>, with those of <c>/api/ps</c> marked as loaded, or null where the answer is no such list.</summary>
+    public static IReadOnlyList<HostModel>? OllamaModels(JsonElement? tags, JsonElement? running)
+    {
+        if (Entries(tags, "models") is not { } entries) return null;
+
+        var loaded = new Dictionary<string, int?>(StringComparer.Ordinal);
+        foreach (var entry in Entries(running, "models") ?? [])
+            if (Text(entry, "name") is { } name) loaded[name] = Count(entry, "context_length");
+
+        // The details' context_length is what the model was trained with: not what a call gets, so not told.
+        return
+        [
+            .. from entry in entries
+            let name = Text(entry, "name")
+            where name is not null
+            select new HostModel(name, loaded.GetValueOrDefault(name), running is null ? null : loaded.ContainsKey(name), entry.Clone()),
+        ];
+    }
+
+    /// <summary>True for the answer of Ollama's <c>GET /api/version</c>.</summary>
+    public static bool IsOllamaVersion(JsonElement? answer) => answer is { } version && Text(version, "version") is not null;
+
+    /// <summary>From llama.cpp's <c>GET /props</c>: the slots it runs and the context of each, in tokens. Null where the answer is not llama.cpp's.</summary>
+    public static (int? Slots, int? ContextLength)? Props(JsonElement? answer)
+    {
+        if (answer is not { ValueKind: JsonValueKind.Object } props) return null;
+
+        // The n_ctx at the top is the sum over all slots in some versions.
+        var settings = props.TryGetProperty("default_generation_settings", out var found) ? found : default;
+        var (slots, context) = (Count(props, "total_slots"), Count(settings, "n_ctx"));
+        return slots is null && context is null ? null : (slots, context);
+    }
+
+    /// <summary>The same from llama.cpp's <c>GET /slots</c>, for hosts whose props say less.</summary>
+    public static (int? Slots, int? ContextLength)? Slots(JsonElement? answer) =>
+        answer is { ValueKind: JsonValueKind.Array } slots && slots.GetArrayLength() > 0 && Count(slots[0], "n_ctx") is { } context
+            ? (slots.GetArrayLength(), context)
+            : null;
+
+    /// <summary>The model of TEI's <c>GET /info</c>, and whether it embeds; null where the answer is not TEI's.</summary>
+    public static (HostModel Model, bool Embeds)? TeiModel(JsonElement? answer)
+    {
+        if (answer is not { ValueKind: JsonValueKind.Object } info || !info.TryGetProperty("model_type", out var type)) return null;
+        if ((Text(info, "served_model_name") ?? Text(info, "model_id")) is not { } name) return null;
+
+        return (new HostModel(name, Count(info, "max_input_length"), Loaded: true, info.Clone()), type.ValueKind is JsonValueKind.Object && type.TryGetProperty("embedding", out _));
+    }
+
+    /// <summary>Who says so of itself in a model's <c>owned_by</c>; null for everybody else.</summary>
+    public static string? Kind(IReadOnlyList<HostModel> models) =>
+        models.Select(model => model.Details is { } entry ? Text(entry, "owned_by") : null).FirstOrDefault() switch
+        {
+            "llamacpp" => "llama.cpp",
+            "vllm" => "vllm",
+            "sglang" => "sglang",
+            _ => null,
+        };
+
+    /// <summary>The message of an error in any dialect; null where there is none.</summary>
+    public static string? ErrorMessage(JsonElement? answer)
+    {
+        if (answer is not { ValueKind: JsonValueKind.Object } body) return null;
+        if (!body.TryGetProperty("error", out var error)) return Text(body, "message") ?? Text(body, "detail");
+        return error.ValueKind is JsonValueKind.String ? error.GetString() : Text(error, "message");
+    }
+
+    /// <summary>What the host runs the model with, in the words of vLLM, then of other proxies. Never n_ctx_train: a call does not get that.</summary>
+    private static int? ContextLength(JsonElement entry) => Count(entry, "max_model_len") ?? Count(entry, "context_length") ?? Count(entry, "context_window");
+
+    /// <summary>llama.cpp's router says of each model whether it is loaded; vLLM lists only what is.</summary>
+    private static bool? Loaded(JsonElement entry)
+    {
+        if (entry.TryGetProperty("status", out var status) && Text(status, "value") is { } value) return value == "loaded";
+        return Text(entry, "owned_by") == "vllm" ? true : null;
+    }
+
+    private static IEnumerable<JsonElement>? Entries(JsonElement? answer, string key) =>
+        answer is { ValueKind: JsonValueKind.Object } body && body.TryGetProperty(key, out var list) && list.ValueKind is JsonValueKind.Array
+            ? list.EnumerateArray().Where(entry => entry.ValueKind is JsonValueKind.Object)
+            : null;
+
+    private static string? Text(JsonElement element, string key) =>
+        element.ValueKind is JsonValueKind.Object && element.TryGetProperty(key, out var value) && value.ValueKind is JsonValueKind.String && value.GetString() is { Length: > 0 } text ? text : null;
+
+    /// <summary>A number that counts something; nought and less mean that the host does not know.</summary>
+    private static int? Count(JsonElement element, string key) =>
+        element.ValueKind is JsonValueKind.Object && element.TryGetProperty(key, out var value) && value.ValueKind is JsonValueKind.Number && value.TryGetInt32(out var count) && count > 0 ? count : null;
+}

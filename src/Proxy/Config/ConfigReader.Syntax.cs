@@ -1,0 +1,216 @@
+using Tomlyn.Parsing;
+using Tomlyn.Syntax;
+
+namespace Proxy.Config;
+
+/// <summary>From TOML's syntax to settings. The only place that knows the TOML library.</summary>
+internal static partial class ConfigReader
+{
+    /// <summary>
+    /// Reads the text into one table. Duplicate keys are noted here and not by the library, whose check of <c>[[sections]]</c> takes a second section's
+    /// inline table for a redefinition of the first's.
+    /// </summary>
+    private static Setting.Table ReadSyntax(string toml, Findings findings)
+    {
+        var document = Parse(toml, findings);
+        var root = Setting.Table.Empty(0);
+        foreach (var pair in document.KeyValues) Put(pair, root, "", findings);
+        foreach (var section in document.Tables)
+            if (Open(section, root, findings) is { } table)
+                foreach (var pair in section.Items)
+                    Put(pair, table, string.Join('.', Names(section.Name) ?? []) + ".", findings);
+        return root;
+    }
+
+    /// <summary>Only the first thing a parser complains about is sure to be true. So that line is noted and mended, and the text read again, until nothing is left.</summary>
+    private static DocumentSyntax Parse(string toml, Findings findings)
+    {
+        var lines = toml.Split('\n');
+        while (true)
+        {
+            var document = SyntaxParser.Parse(string.Join('\n', lines), sourceName: null, validate: false);
+            if (document.Diagnostics.MinBy(diagnostic => diagnostic.Span.Start.Offset) is not { } first) return document;
+
+            var line = Math.Min(first.Span.Start.Line, lines.Length - 1);
+            if (findings.IsBroken(line + 1))
+            {
+                findings.IsLost = true;
+                return document;
+            }
+
+            var (message, mended) = Mend(lines[line]);
+            findings.AddSyntax(line + 1, message ?? $"is not TOML: {first.Message}");
+            findings.IsLost |= mended.Length == 0;
+            lines[line] = mended;
+        }
+    }
+
+    /// <summary>What to write instead of a line, where that can be told, and a line that reads in its place (empty where its sense is lost).</summary>
+    private static (string? Message, string Mended) Mend(string line)
+    {
+        line = line.Trim();
+        if (line.StartsWith('['))
+        {
+            var name = line.Trim('[', ']', ' ');
+            if (!name.All(c => char.IsAsciiLetterOrDigit(c) || c is '_' or '-' or '.')) return (null, "");
+            return line.StartsWith("[[", StringComparison.Ordinal) ? ($"a section of a list is written [[{name}]]", $"[[{name}]]") : ($"a section is written [{name}]", $"[{name}]");
+        }
+
+        var equals = line.IndexOf('=');
+        if (equals <= 0) return (line.Contains('"', StringComparison.Ordinal) ? null : "is not TOML; a line is key = value, [section] or # comment", "");
+
+        var (key, value) = (line[..equals].Trim(), line[(equals + 1)..].Split('#')[0].Trim());
+        var message = value switch
+        {
+            "" => $"{key} has no value; write {key} = \"…\"",
+            "True" or "False" or "yes" or "no" or "on" or "off" => $"write {key} = true or {key} = false",
+            ['"' or '\'' or '[' or '{', ..] => null,
+            _ when value.Contains('"', StringComparison.Ordinal) => null,
+            // A credential is not repeated.
+            _ when key.EndsWith("key", StringComparison.OrdinalIgnoreCase) || key.EndsWith("authorization", StringComparison.OrdinalIgnoreCase) || key == "sha256" => $"a text needs quotes; write {key} = \"…\"",
+            _ => $"a text needs quotes; write {key} = \"{value}\"",
+        };
+        return (message, $"{key} = \"\"");
+    }
+
+    /// <summary>The table that a header opens, or null after noting why it cannot.</summary>
+    private static Setting.Table? Open(TableSyntaxBase section, Setting.Table root, Findings findings)
+    {
+        var line = section.Span.Start.Line + 1;
+        if (Names(section.Name) is not { Count: > 0 } names) return null;
+
+        var parent = root;
+        foreach (var name in names.SkipLast(1))
+        {
+            if (Inside(parent, name, line) is not { } next) return Refuse($"\"{name}\" is a value, not a section");
+            parent = next;
+        }
+
+        var isList = section is TableArraySyntax;
+        switch (parent.Items.GetValueOrDefault(names[^1]))
+        {
+            case null:
+            {
+                var table = Setting.Table.Empty(line);
+                table.IsOpened = true;
+                parent.Items[names[^1]] = isList ? new Setting.List([table], line) { IsSections = true } : table;
+                return table;
+            }
+            case Setting.List { IsSections: true } list when isList:
+            {
+                var table = Setting.Table.Empty(line);
+                table.IsOpened = true;
+                list.Items.Add(table);
+                return table;
+            }
+            case Setting.Table { IsOpened: false } table when !isList:
+                table.IsOpened = true;
+                return table;
+            case Setting.List { IsSections: true }:
+                return Refuse($"is a list of sections since another line; write [[{section.Name?.ToString().Trim()}]]");
+            case Setting.Table earlier when isList:
+                return Refuse($"is one section since line {earlier.Line}; write both with double brackets, or both keys in one");
+            case Setting.Table earlier:
+                // Its keys are read all the same, so that what is wrong with them is known too.
+                Refuse($"was opened on line {earlier.Line} already; put its keys together");
+                return earlier;
+            case var earlier:
+                return Refuse($"is set on line {earlier.Line} already; keep one of the two");
+        }
+
+        Setting.Table? Refuse(string message)
+        {
+            findings.Add(string.Join('.', names), line, message);
+            return null;
+        }
+    }
+
+    private static void Put(KeyValueSyntax pair, Setting.Table table, string path, Findings findings)
+    {
+        // Half a pair is what a syntax error leaves behind; the error has been noted.
+        if (Names(pair.Key) is not { Count: > 0 } names || pair.Value is null) return;
+
+        var line = pair.Span.Start.Line + 1;
+        var key = (path + string.Join('.', names)).Trim();
+        foreach (var name in names.SkipLast(1))
+        {
+            if (Inside(table, name, line) is not { } next)
+            {
+                findings.Add(key, line, $"\"{name}\" is a value, not a section");
+                return;
+            }
+
+            table = next;
+        }
+
+        if (table.Items.TryGetValue(names[^1], out var earlier)) findings.Add(key, line, $"is written on line {earlier.Line} already; keep one of the two");
+        else if (findings.IsBroken(line)) table.Items[names[^1]] = new Setting.Broken(line);
+        else table.Items[names[^1]] = Value(pair.Value, line, key + ".", findings);
+    }
+
+    private static Setting Value(ValueSyntax value, int line, string path, Findings findings)
+    {
+        switch (value)
+        {
+            case StringValueSyntax text:
+                return new Setting.Text(text.Value ?? "", line);
+            case IntegerValueSyntax whole:
+                return new Setting.Whole(whole.Value, line);
+            case BooleanValueSyntax truth:
+                return new Setting.Truth(truth.Value, line);
+            case FloatValueSyntax:
+                return new Setting.Other("a fraction", line);
+            case DateTimeValueSyntax:
+                return new Setting.Other("a date", line);
+            case ArraySyntax list:
+                return new Setting.List([.. list.Items.Where(item => item.Value is not null).Select(item => Value(item.Value!, item.Value!.Span.Start.Line + 1, path, findings))], line);
+            case InlineTableSyntax braces:
+                var table = Setting.Table.Empty(line);
+                table.IsOpened = true;
+                foreach (var item in braces.Items)
+                    if (item.KeyValue is { } pair) Put(pair, table, path, findings);
+                return table;
+            default:
+                return new Setting.Other("no value", line);
+        }
+    }
+
+    /// <summary>The table of a name inside another, made where there is none; the last one of a list. Null where the name is a value.</summary>
+    private static Setting.Table? Inside(Setting.Table table, string name, int line)
+    {
+        switch (table.Items.GetValueOrDefault(name))
+        {
+            case null:
+                var made = Setting.Table.Empty(line);
+                table.Items[name] = made;
+                return made;
+            case Setting.Table found:
+                return found;
+            case Setting.List { IsSections: true } list:
+                return (Setting.Table)list.Items[^1];
+            default:
+                return null;
+        }
+    }
+
+    private static List<string>? Names(KeySyntax? key)
+    {
+        if (key?.Key is not { } first || Name(first) is not { } start) return null;
+
+        var names = new List<string> { start };
+        foreach (var dotted in key.DotKeys)
+        {
+            if (dotted.Key is not { } next || Name(next) is not { } name) return null;
+            names.Add(name);
+        }
+
+        return names;
+    }
+
+    private static string? Name(BareKeyOrStringValueSyntax key) => key switch
+    {
+        BareKeySyntax bare => bare.Key?.Text?.Trim(),
+        StringValueSyntax quoted => quoted.Value,
+        _ => null,
+    };
+}

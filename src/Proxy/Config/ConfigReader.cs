@@ -1,0 +1,254 @@
+using System.Security.Cryptography;
+using System.Security.Cryptography.X509Certificates;
+
+namespace Proxy.Config;
+
+/// <summary>From the file's text to the records, once: everything after this uses the records alone.</summary>
+internal static partial class ConfigReader
+{
+    private static readonly Dictionary<string, string> BackendHints = new()
+    {
+        ["api_key"] = "write key",
+        ["base_url"] = "write url",
+        ["host"] = "write url = \"http://HOST:PORT\"",
+        ["dialect"] = "write dialects = [\"openai\"]",
+        ["timeout"] = "the clocks are connect, first_token, idle and total",
+        ["verify"] = "write tls_verify",
+        ["num_ctx"] = "write options = { num_ctx = … }",
+    };
+
+    private static readonly Dictionary<string, string> ServerHints = new()
+    {
+        ["host"] = "write listen = [\"HOST:PORT\"]",
+        ["port"] = "write listen = [\"127.0.0.1:PORT\"]",
+        ["address"] = "write listen = [\"HOST:PORT\"]",
+        ["bind"] = "write listen = [\"HOST:PORT\"]",
+        ["cors"] = "write origins = [\"https://…\"]",
+        ["cert"] = "it belongs in [server.tls]",
+    };
+
+    private static readonly Dictionary<string, string> KeyHints = new()
+    {
+        ["key"] = "the file holds only the key's digest; `proxy keys new NAME` prints what to paste",
+        ["rpm"] = "write requests_per_minute",
+    };
+
+    /// <summary>The configuration that the text means, or every problem that it has.</summary>
+    public static ConfigResult Read(string toml, ConfigSources sources)
+    {
+        var draft = ReadDraft(toml, sources, out var problems);
+        return new(problems.Count == 0 ? draft : null, problems);
+    }
+
+    /// <summary>The same, with a configuration even where there are problems: defaults stand in for what is wrong. For asking after a proxy whose file was spoilt since it started.</summary>
+    public static ProxyConfig ReadDraft(string toml, ConfigSources sources, out IReadOnlyList<ConfigProblem> problems)
+    {
+        var findings = new Findings();
+        var file = new SectionReader(ReadSyntax(toml, findings), "", "", findings, sources);
+
+        var backends = file.Sections("backends", BackendHints).Select(section => ReadBackend(section, sources)).ToList();
+        var defaultBackend = file.Text("default_backend");
+        var config = new ProxyConfig
+        {
+            Server = ReadServer(file.Section("server", ServerHints), sources),
+            Backends = backends.Count > 0 ? backends : [BackendConfig.Echo],
+            // Where the backends could not be read at all, what does not name one of them is no second problem.
+            DefaultBackend = backends.Count == 0 && file.Has("backends") ? null : defaultBackend,
+            Aliases = file.TextTable("aliases"),
+            Auth = ReadAuth(file.Section("auth")),
+            Log = ReadLog(file.Section("log")),
+        };
+
+        findings.RefuseUnknownKeys();
+        foreach (var problem in ConfigRules.Check(config))
+            findings.Add(sources.Listen is not null && IsListen(problem) ? problem with { Key = "--listen" } : problem);
+        problems = findings.InReadingOrder();
+        return config;
+    }
+
+    /// <summary>The configuration of a process without a file: the defaults, with what a container is told by its environment.</summary>
+    public static ProxyConfig ReadEnvironment(ConfigSources sources, out IReadOnlyList<ConfigProblem> problems)
+    {
+        var config = new ProxyConfig();
+        if (sources.Listen is not null)
+            config = config with { Server = config.Server with { Listen = sources.Listen } };
+        else if (Set("PROXY_LISTEN") is { } listen)
+            config = config with { Server = config.Server with { Listen = listen.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries) } };
+
+        if (Set("LLM_BASE_URL") is { } url)
+            config = config with { Backends = [new() { Name = "llm", Url = url, Key = Set("LLM_API_KEY") }], DefaultBackend = "llm" };
+        if (Set("PROXY_API_KEY") is { } key)
+            config = config with { Auth = config.Auth with { Keys = [new() { Name = "env", Sha256 = ApiKeyConfig.Digest(key) }] } };
+        if (Set("PROXY_ALLOW_ANONYMOUS") == "true")
+            config = config with { Auth = config.Auth with { AllowAnonymous = true } };
+
+        problems = [.. ConfigRules.Check(config).Select(problem => problem with { Key = Variable(problem) })];
+        return config;
+
+        string? Set(string name) => sources.Environment(name) is { Length: > 0 } value ? value : null;
+
+        string Variable(ConfigProblem problem) =>
+            IsListen(problem) ? sources.Listen is null ? "PROXY_LISTEN" : "--listen"
+            : problem.Key.EndsWith(".key", StringComparison.Ordinal) ? "LLM_API_KEY"
+            : "LLM_BASE_URL";
+    }
+
+    private static bool IsListen(ConfigProblem problem) => problem.Key.StartsWith("server.listen", StringComparison.Ordinal);
+
+    private static ServerConfig ReadServer(SectionReader section, ConfigSources sources)
+    {
+        var defaults = new ServerConfig();
+        var listen = section.Texts("listen", defaults.Listen);
+        return new()
+        {
+            Listen = sources.Listen ?? listen,
+            Tls = ReadTls(section, sources),
+            BodyLimit = section.Size("body_limit", defaults.BodyLimit),
+            Queue = section.Whole("queue", least: 0) ?? defaults.Queue,
+            Drain = section.Time("drain", defaults.Drain),
+            KeepaliveAfter = section.Time("keepalive_after", defaults.KeepaliveAfter),
+            Origins = section.Texts("origins", defaults.Origins),
+            Transport = section.Choice("transport", defaults.Transport, "sockets", "epoll"),
+        };
+    }
+
+    private static TlsConfig? ReadTls(SectionReader server, ConfigSources sources)
+    {
+        var section = server.Section("tls");
+        var isThere = server.Has("tls");
+        var cert = isThere ? section.Required("cert", "\"/path/to/chain.pem\"") : section.Text("cert");
+        var key = isThere ? section.Required("key", "\"/path/to/key.pem\"") : section.Text("key");
+        if (cert is not { Length: > 0 } || key is not { Length: > 0 }) return null;
+
+        (cert, key) = (Path.GetFullPath(cert, sources.Folder), Path.GetFullPath(key, sources.Folder));
+        if (ReadFile(section, "cert", cert, sources) is { } chain && ReadFile(section, "key", key, sources) is { } secret)
+            try
+            {
+                X509Certificate2.CreateFromPem(chain, secret).Dispose();
+            }
+            catch (Exception e) when (e is CryptographicException or ArgumentException)
+            {
+                section.Refuse("cert", $"cert and key are not a PEM certificate and its unencrypted PEM key: {e.Message}");
+            }
+
+        return new() { Cert = cert, Key = key };
+    }
+
+    private static BackendConfig ReadBackend(SectionReader section, ConfigSources sources)
+    {
+        var defaults = BackendConfig.Echo;
+        return new()
+        {
+            Name = section.Required("name", "\"gpu\""),
+            Url = section.Required("url", "\"http://127.0.0.1:8000\""),
+            Dialects = ReadDialects(section),
+            Prefixes = section.Texts("prefixes", []),
+            Models = section.Texts("models", []),
+            Slots = section.Whole("slots", least: 1),
+            Weight = section.Whole("weight", least: 1, most: 1000) ?? defaults.Weight,
+            Key = ReadKey(section, sources),
+            Headers = section.TextTable("headers"),
+            Ca = ReadCa(section, sources),
+            TlsVerify = section.Truth("tls_verify", defaults.TlsVerify),
+            Connect = section.Time("connect", defaults.Connect),
+            FirstToken = section.Time("first_token", defaults.FirstToken),
+            Idle = section.Time("idle", defaults.Idle),
+            Total = section.TimeOrOff("total"),
+            Options = new() { NumCtx = section.Section("options").Whole("num_ctx", least: 1) },
+        };
+    }
+
+    private static List<DialectFamily>? ReadDialects(SectionReader section)
+    {
+        if (section.Texts("dialects", []) is var names && !section.Has("dialects")) return null;
+        if (names.Count == 0) section.Refuse("dialects", "is empty; leave it out, and the host is asked");
+
+        var families = new List<DialectFamily>();
+        foreach (var name in names)
+            if (DialectNames.Parse(name) is not { } family) section.Refuse("dialects", $"\"{name}\" is not known; write {SectionReader.NoneOf(name, [.. DialectNames.All])}");
+            else if (families.Contains(family)) section.Refuse("dialects", $"\"{name}\" is there twice");
+            else families.Add(family);
+        return families.Count > 0 ? families : null;
+    }
+
+    /// <summary>The credential, from <c>key</c>, or from the file or systemd credential that <c>key_file</c> names. No message repeats it.</summary>
+    private static string? ReadKey(SectionReader section, ConfigSources sources)
+    {
+        var key = section.Text("key");
+        if (section.Text("key_file") is not { } file) return key;
+        if (section.Has("key"))
+        {
+            section.Refuse("key_file", "stands beside key; keep one of the two");
+            return key;
+        }
+
+        // A bare name is a credential's where the service has credentials; a path is a path.
+        var folder = !file.Contains('/', StringComparison.Ordinal) && sources.Environment("CREDENTIALS_DIRECTORY") is { Length: > 0 } credentials ? credentials : sources.Folder;
+        return ReadFile(section, "key_file", Path.GetFullPath(file, folder), sources)?.Trim();
+    }
+
+    private static string? ReadCa(SectionReader section, ConfigSources sources)
+    {
+        if (section.Text("ca") is not { } ca) return null;
+
+        ca = Path.GetFullPath(ca, sources.Folder);
+        if (ReadFile(section, "ca", ca, sources) is { } pem)
+            try
+            {
+                var authorities = new X509Certificate2Collection();
+                authorities.ImportFromPem(pem);
+                if (authorities.Count == 0) section.Refuse("ca", $"{ca} holds no PEM certificate");
+                foreach (var authority in authorities) authority.Dispose();
+            }
+            catch (CryptographicException e)
+            {
+                section.Refuse("ca", $"{ca} holds no readable PEM certificate: {e.Message}");
+            }
+
+        return ca;
+    }
+
+    private static AuthConfig ReadAuth(SectionReader section) => new()
+    {
+        AllowAnonymous = section.Truth("allow_anonymous", new AuthConfig().AllowAnonymous),
+        Keys =
+        [
+            .. section.Sections("keys", KeyHints).Select(key => new ApiKeyConfig
+            {
+                Name = key.Required("name", "\"laptop\""),
+                Sha256 = key.Required("sha256", "\"…\", 64 hex digits; `proxy keys new NAME` prints them").ToLowerInvariant(),
+                Models = key.Texts("models", []),
+                Concurrency = key.Whole("concurrency", least: 1),
+                RequestsPerMinute = key.Whole("requests_per_minute", least: 1),
+            }),
+        ],
+    };
+
+    private static LogConfig ReadLog(SectionReader section)
+    {
+        var defaults = new LogConfig();
+        return new()
+        {
+            Level = section.Choice("level", defaults.Level, "trace", "debug", "info", "warn", "error"),
+            Format = section.Choice("format", defaults.Format, "text", "json"),
+        };
+    }
+
+    private static string? ReadFile(SectionReader section, string key, string path, ConfigSources sources)
+    {
+        try
+        {
+            return sources.ReadText(path);
+        }
+        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
+        {
+            section.Refuse(key, $"there is no file {path}");
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            section.Refuse(key, $"{path} cannot be read: {e.Message}");
+        }
+
+        return null;
+    }
+}

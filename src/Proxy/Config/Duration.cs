@@ -1,0 +1,62 @@
+using System.Globalization;
+
+namespace Proxy.Config;
+
+/// <summary>Durations as the file spells them: <c>250ms</c>, <c>30s</c>, <c>5m</c>, <c>1h30m</c>.</summary>
+internal static class Duration
+{
+    public const string Example = "\"30s\", \"5m\", \"1h30m\" or \"250ms\"";
+
+    /// <summary>Timers take no more than about 49 days; nothing of ours is meant to last a tenth of that.</summary>
+    private static readonly TimeSpan Longest = TimeSpan.FromDays(20);
+
+    private static readonly (string Unit, TimeSpan Length)[] Units =
+    [
+        ("h", TimeSpan.FromHours(1)), ("m", TimeSpan.FromMinutes(1)), ("s", TimeSpan.FromSeconds(1)), ("ms", TimeSpan.FromMilliseconds(1)),
+    ];
+
+    /// <summary>Parts go from large to small, each unit at most once. No sign, no fraction, no spaces.</summary>
+    public static bool TryParse(string text, out TimeSpan duration)
+    {
+        duration = TimeSpan.Zero;
+        if (text.Length == 0) return false;
+
+        var rest = text.AsSpan();
+        var next = 0;
+        while (rest.Length > 0)
+        {
+            var digits = rest.IndexOfAnyExceptInRange('0', '9');
+            if (digits is <= 0 or > 9) return false;
+            var amount = int.Parse(rest[..digits], NumberStyles.None, CultureInfo.InvariantCulture);
+            rest = rest[digits..];
+
+            var letters = rest.IndexOfAnyInRange('0', '9');
+            var unit = letters < 0 ? rest : rest[..letters];
+            while (next < Units.Length && !unit.SequenceEqual(Units[next].Unit)) next++;
+            if (next == Units.Length) return false;
+
+            var length = Units[next++].Length;
+            if (amount > Longest / length) return false;
+            duration += amount * length;
+            rest = rest[unit.Length..];
+        }
+
+        return duration <= Longest;
+    }
+
+    public static string Text(TimeSpan duration)
+    {
+        if (duration == TimeSpan.Zero) return "0s";
+
+        var text = "";
+        var rest = duration;
+        foreach (var (unit, length) in Units)
+        {
+            var amount = rest.Ticks / length.Ticks;
+            if (amount > 0) text += string.Create(CultureInfo.InvariantCulture, $"{amount}{unit}");
+            rest -= amount * length;
+        }
+
+        return text;
+    }
+}

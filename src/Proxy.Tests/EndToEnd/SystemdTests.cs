@@ -152,6 +152,31 @@ public sealed class SystemdTests(SystemdBox box) : IClassFixture<SystemdBox>, IA
         Assert.Contains("lissten", await box.RunAsync("journalctl", "--unit", "proxy", "--no-pager"), StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task Package_is_upgraded_and_removed_The_service_is_replaced_and_gone()
+    {
+        await box.RunAsync("systemctl", "enable", "--now", "proxy");
+        var process = await box.ShowAsync("proxy", "MainPID");
+        await File.AppendAllTextAsync(box.Inside(Config), "# edited\n", TestContext.Current.CancellationToken);
+
+        await box.RunAsync("dpkg", "--install", SystemdBox.Package);
+
+        Assert.Equal("active", await box.ShowAsync("proxy", "ActiveState"));
+        Assert.NotEqual(process, await box.ShowAsync("proxy", "MainPID"));
+        Assert.EndsWith("# edited", await box.RunAsync("cat", Config), StringComparison.Ordinal);
+        try
+        {
+            await box.RunAsync("dpkg", "--remove", "proxy");
+
+            Assert.Equal("not-found", await box.ShowAsync("proxy", "LoadState"));
+            Assert.Equal("0", await box.ShowAsync("proxy", "MainPID"));
+        }
+        finally
+        {
+            await box.RunAsync("dpkg", "--install", SystemdBox.Package);
+        }
+    }
+
     async Task ConfigureAsync(TokenHost host) => await File.WriteAllTextAsync(box.Inside(Config), $"""
         [server]
         listen = ["127.0.0.1:11435"]

@@ -56,7 +56,11 @@ internal static class DebianTree
     static async Task DebootstrapAsync(string release, string folder, params string[] options)
     {
         var mirror = Environment.GetEnvironmentVariable("DEBIAN_MIRROR") is { Length: > 0 } chosen ? chosen : "http://deb.debian.org/debian";
-        await Command.RunAsync("debootstrap", ["--variant=minbase", .. options, release, folder, mirror]);
+        string[] before = ["--variant=minbase", .. options, release, folder];
+        if ((await Command.TryAsync("debootstrap", [.. before, mirror])).ExitCode == 0) return;
+
+        Directory.Delete(folder, recursive: true);
+        await Command.RunAsync("debootstrap", [.. before, "http://archive.debian.org/debian"]); // where old releases move to
     }
 
     static string Root()

@@ -11,6 +11,9 @@ public sealed class SystemdBox : IAsyncDisposable
     /// <summary>Where proxy.socket listens, and the configuration that the package brings.</summary>
     internal static readonly Uri Address = new("http://127.0.0.1:11435");
 
+    /// <summary>The package, in the box.</summary>
+    internal const string Package = "/root/proxy.deb";
+
     readonly SemaphoreSlim starting = new(1);
     Process? container;
     int first;
@@ -39,8 +42,8 @@ public sealed class SystemdBox : IAsyncDisposable
                 return await FirstProcessAsync() is { } found && (first = found) > 0
                     && (await TryAsync("systemctl", "is-system-running")).Output.Trim() is "running" or "degraded";
             }, "the box has booted");
-            File.Copy(package!, Inside("/root/proxy.deb"));
-            await RunAsync("dpkg", "--install", "/root/proxy.deb");
+            File.Copy(package!, Inside(Package));
+            await RunAsync("dpkg", "--install", Package);
             await RunAsync("cp", "/etc/proxy/config.toml", "/root/config.toml");
         }
         finally

@@ -37,7 +37,7 @@ logged() { # log, command...
   shift
   mkdir -p "$(dirname "$log")"
   if ! "$@" >"$log" 2>&1; then
-    grep -E '(error|warning) [A-Z]+[0-9]+|error:|^E: ' "$log" | sort -u | head -40 >&2 || tail -40 "$log" >&2
+    grep -E '(error|warning) [A-Za-z]+[0-9]+|error:|^E: ' "$log" | sort -u | head -40 >&2 || tail -40 "$log" >&2
     die "$1 $2; the whole output is in $log"
   fi
 }

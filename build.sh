@@ -7,7 +7,7 @@ export DOTNET_NOLOGO=1 DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_CLI_USE_MSBUILD_SERV
 export DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1 # a fresh SDK on a small machine has no ICU
 readonly oldest_glibc=2.31                     # Debian 11, RHEL 9, Ubuntu 20.04
 readonly glibc_libraries='^(libc\.so\.6|libm\.so\.6|libdl\.so\.2|libpthread\.so\.0|librt\.so\.1|ld-linux-(x86-64\.so\.2|aarch64\.so\.1))$'
-readonly test_minutes=18
+readonly test_minutes=19 # setup and publish included
 
 usage() {
   cat <<'TEXT'
@@ -37,7 +37,7 @@ logged() { # log, command...
   shift
   mkdir -p "$(dirname "$log")"
   if ! "$@" >"$log" 2>&1; then
-    grep -E '(error|warning) [A-Z]+[0-9]+|error:|^E: ' "$log" | sort -u | head -40 >&2 || tail -40 "$log" >&2
+    grep -E '(error|warning) [A-Za-z]+[0-9]+|error:|^E: ' "$log" | sort -u | head -40 >&2 || tail -40 "$log" >&2
     die "$1 $2; the whole output is in $log"
   fi
 }
@@ -49,7 +49,7 @@ build_needs="clang:clang cmake:cmake make:make binutils:readelf ca-certificates:
   debian-archive-keyring:/usr/share/keyrings/debian-archive-keyring.gpg"
 test_needs="debootstrap:debootstrap systemd-container:systemd-nspawn openssl:openssl curl:curl
   nodejs:node npm:npm python3:python3 python3-venv:/usr/share/doc/python3-venv chromium:chromium"
-bench_needs="nginx:nginx haproxy:haproxy"
+bench_needs="nginx:nginx haproxy:haproxy gcc:gcc libc6-dev:/usr/include/stdio.h"
 
 setup() { # groups
   local group needs="" pair missing=()
@@ -78,18 +78,22 @@ install_packages() {
   local log=.build/apt.log options=(-y --no-install-recommends -o DPkg::Lock::Timeout=300)
   export DEBIAN_FRONTEND=noninteractive
   mkdir -p .build
-  keep_services_off
+  keep_services_off # a yardstick such as nginx is started by the benchmark, never by its package
   apt-get install "${options[@]}" "$@" >"$log" 2>&1 \
     || { apt-get update && apt-get install "${options[@]}" "$@"; } >"$log" 2>&1 \
     || { tail -20 "$log" >&2; die "apt-get could not install $*"; }
+  allow_services
 }
 
-# A yardstick such as nginx is started by the benchmark, never by its package.
 keep_services_off() {
   [[ ! -e /usr/sbin/policy-rc.d ]] || return 0
-  printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
+  trap allow_services EXIT
+  printf '#!/bin/sh\nexit 101 # build.sh\n' >/usr/sbin/policy-rc.d
   chmod +x /usr/sbin/policy-rc.d
-  trap 'rm -f /usr/sbin/policy-rc.d' EXIT
+}
+
+allow_services() {
+  ! grep -qs 'build.sh' /usr/sbin/policy-rc.d || rm /usr/sbin/policy-rc.d
 }
 
 setup_dotnet() {
@@ -105,6 +109,7 @@ setup_dotnet() {
   curl -fsSL --retry 3 https://dot.net/v1/dotnet-install.sh -o .build/dotnet-install.sh \
     || die "https://dot.net/v1/dotnet-install.sh cannot be reached; install the .NET SDK $wanted by hand"
   logged .build/dotnet-install.log bash .build/dotnet-install.sh --version "$wanted" --install-dir "$own" --no-path
+  has_sdk "$own/dotnet" "$wanted" || die "the SDK was fetched into $own and does not start there; see .build/dotnet-install.log"
 }
 
 # An SDK serves when it is of the same release and not older: what global.json's rollForward allows.
@@ -200,7 +205,8 @@ run_tests() {
   else
     setup build test
     publish
-    export PROXY_BINARY="$PWD/dist/proxy"
+    package
+    export PROXY_BINARY="$PWD/dist/proxy" PROXY_PACKAGE
   fi
   step "building the tests"
   logged .build/test-build.log dotnet build src/Proxy.Tests -v minimal --nologo
@@ -208,8 +214,9 @@ run_tests() {
   step "testing ${PROXY_BINARY:-the program as built for debugging}"
   rm -f "$results"
   runner=(dotnet src/Proxy.Tests/bin/Debug/net10.0/Proxy.Tests.dll -noLogo -noColor -longRunning 60 -xml "$results")
-  timeout --foreground "${test_minutes}m" "${runner[@]}" "${filter[@]}" || case $? in
-    124) die "the tests were still running after $test_minutes minutes" ;;
+  # An interrupt lets the runner end what its tests have started.
+  timeout --foreground --signal=INT --kill-after=60 $((test_minutes * 60 - SECONDS)) "${runner[@]}" "${filter[@]}" || case $? in
+    124 | 137) die "the tests were still running after $test_minutes minutes" ;;
     *) [[ -s $results ]] || die "the test run ended without results" ;;
   esac
   report "$results"
@@ -237,10 +244,9 @@ bench() {
 }
 
 package() {
-  setup build
-  publish
   step "packing the Debian package"
-  packaging/deb/build.sh dist/proxy dist
+  PROXY_PACKAGE=$(packaging/deb/build.sh dist/proxy dist)
+  step "$PROXY_PACKAGE"
 }
 
 case ${1:-} in
@@ -248,7 +254,12 @@ case ${1:-} in
     setup build
     publish
     ;;
-  run | bench | package) "$@" ;;
+  run | bench) "$@" ;;
+  package)
+    setup build
+    publish
+    package
+    ;;
   test) run_tests "${@:2}" ;;
   setup)
     shift

@@ -1,0 +1,210 @@
+using System.Net;
+using Proxy.Tests.Harness;
+
+namespace Proxy.Tests.EndToEnd;
+
+/// <summary>The package's units under a real systemd.</summary>
+[Trait("Category", "System")]
+public sealed class SystemdTests(SystemdBox box) : IClassFixture<SystemdBox>, IAsyncLifetime
+{
+    const string Config = "/etc/proxy/config.toml";
+
+    /// <summary>Every test begins with a stopped service, as the package brought it.</summary>
+    public async ValueTask InitializeAsync()
+    {
+        await box.StartAsync();
+        await box.TryAsync("systemctl", "stop", "proxy.socket", "proxy.service");
+        await box.TryAsync("systemctl", "reset-failed", "proxy.socket", "proxy.service");
+        await box.RunAsync("cp", "/root/config.toml", Config);
+        await box.RunAsync("rm", "-rf", "/run/systemd/system/proxy.service.d");
+        await box.RunAsync("systemctl", "daemon-reload");
+    }
+
+    public ValueTask DisposeAsync() => ValueTask.CompletedTask;
+
+    [Fact]
+    public async Task Start_has_returned_The_service_answers_as_a_user_without_rights()
+    {
+        await box.RunAsync("systemctl", "start", "proxy");
+
+        using var client = box.Network.Client(SystemdBox.Address);
+        using var health = await client.GetAsync("/health", TestContext.Current.CancellationToken);
+        Assert.Equal(HttpStatusCode.OK, health.StatusCode);
+        var process = await box.ShowAsync("proxy", "MainPID");
+        Assert.InRange(int.Parse(await box.ShowAsync("proxy", "UID"), null), 61184, 65519); // a user of systemd's making, for this run
+        Assert.Contains("CapEff:\t0000000000000000", await box.RunAsync("cat", $"/proc/{process}/status"), StringComparison.Ordinal);
+        Assert.Equal("active", await box.ShowAsync("proxy", "ActiveState"));
+    }
+
+    [Fact]
+    public async Task First_connection_Starts_the_service_on_the_socket_that_systemd_holds()
+    {
+        await box.RunAsync("systemctl", "start", "proxy.socket");
+        Assert.Equal("inactive", await box.ShowAsync("proxy.service", "ActiveState"));
+
+        using var client = box.Network.Client(SystemdBox.Address);
+        using var health = await client.GetAsync("/health", TestContext.Current.CancellationToken);
+
+        Assert.Equal(HttpStatusCode.OK, health.StatusCode);
+        Assert.Equal("active", await box.ShowAsync("proxy.service", "ActiveState"));
+    }
+
+    [Fact]
+    public async Task Restart_behind_the_socket_No_connection_is_refused()
+    {
+        await box.RunAsync("systemctl", "start", "proxy.socket");
+        using var stop = new CancellationTokenSource();
+        var answers = AskAsync(stop.Token);
+
+        for (var round = 0; round < 3; round++) await box.RunAsync("systemctl", "restart", "proxy.service");
+        await stop.CancelAsync();
+
+        var statuses = await answers;
+        Assert.NotEmpty(statuses);
+        Assert.All(statuses, status => Assert.Equal(HttpStatusCode.OK, status));
+
+        // Each on a connection of its own: one that the stopped service still held would say nothing about the socket.
+        async Task<List<HttpStatusCode>> AskAsync(CancellationToken enough)
+        {
+            var seen = new List<HttpStatusCode>();
+            while (!enough.IsCancellationRequested)
+            {
+                using var client = box.Network.Client(SystemdBox.Address);
+                client.DefaultRequestHeaders.ConnectionClose = true;
+                using var health = await client.GetAsync("/health", TestContext.Current.CancellationToken);
+                seen.Add(health.StatusCode);
+            }
+
+            return seen;
+        }
+    }
+
+    [Fact]
+    public async Task Stop_under_twenty_live_streams_All_end_whole()
+    {
+        using var socket = await box.Network.ListenAsync();
+        await using var host = await TokenHost.StartAsync(socket);
+        await ConfigureAsync(host);
+        await box.RunAsync("systemctl", "start", "proxy");
+        using var client = box.Network.Client(SystemdBox.Address);
+        var chats = await Task.WhenAll(Enumerable.Range(0, 20).Select(_ => StreamedChat.BeginAsync(client, "slow")));
+
+        var stop = box.RunAsync("systemctl", "stop", "proxy");
+        await Patience.Until(async () => await box.ShowAsync("proxy", "ActiveState") == "deactivating", "the service is stopping");
+        using var late = box.Network.Client(SystemdBox.Address);
+        await Patience.Until(async () => await RefusedAsync(late), "no new connection is taken");
+        Assert.False(stop.IsCompleted);
+        host.Release(); // not before: every stream was live when the stop came
+        var streams = await Patience.For(Task.WhenAll(chats.Select(chat => chat.EndAsync())), "the streams' ends");
+        await Patience.For(stop, "the stop");
+
+        Assert.All(streams, stream => Assert.Equal(TokenHost.Stream("slow"), stream));
+        Assert.Equal("inactive", await box.ShowAsync("proxy", "ActiveState"));
+        Assert.Equal("success", await box.ShowAsync("proxy", "Result"));
+        Assert.Equal("0", await box.ShowAsync("proxy", "ExecMainStatus"));
+        foreach (var chat in chats) chat.Dispose();
+    }
+
+    [Fact]
+    public async Task Reload_Takes_a_good_file_and_fails_on_a_bad_one_that_changes_nothing()
+    {
+        using var socket = await box.Network.ListenAsync();
+        await using var host = await TokenHost.StartAsync(socket);
+        host.Release();
+        await box.RunAsync("systemctl", "start", "proxy");
+        await ConfigureAsync(host);
+        using var client = box.Network.Client(SystemdBox.Address);
+
+        await box.RunAsync("systemctl", "reload", "proxy");
+        using var chat = await StreamedChat.BeginAsync(client, "slow");
+        Assert.Equal(TokenHost.Stream("slow"), await chat.EndAsync());
+
+        await File.WriteAllTextAsync(box.Inside(Config), "nonsense = ", TestContext.Current.CancellationToken);
+        Assert.NotEqual(0, (await box.TryAsync("systemctl", "reload", "proxy")).ExitCode);
+        using var after = await StreamedChat.BeginAsync(client, "slow");
+        Assert.Equal(TokenHost.Stream("slow"), await after.EndAsync());
+    }
+
+    [Fact]
+    public async Task Service_hangs_The_watchdog_replaces_it()
+    {
+        await WithWatchdogAsync();
+        await box.RunAsync("systemctl", "start", "proxy");
+        var process = await box.ShowAsync("proxy", "MainPID");
+        var sign = await box.ShowAsync("proxy", "WatchdogTimestampMonotonic");
+        await Patience.Until(async () => await box.ShowAsync("proxy", "WatchdogTimestampMonotonic") != sign, "the service gives a sign of life");
+
+        await box.RunAsync("systemctl", "kill", "--kill-whom=main", "--signal=STOP", "proxy");
+
+        await Patience.Until(async () => await box.ShowAsync("proxy", "NRestarts") == "1" && await box.ShowAsync("proxy", "ActiveState") == "active", "the service is replaced");
+        Assert.NotEqual(process, await box.ShowAsync("proxy", "MainPID"));
+    }
+
+    [Fact]
+    public async Task Configuration_is_wrong_The_service_fails_once_and_says_why()
+    {
+        await File.WriteAllTextAsync(box.Inside(Config), "[server]\nlisten = [\"127.0.0.1:11435\"]\nlissten = 1\n", TestContext.Current.CancellationToken);
+
+        Assert.NotEqual(0, (await box.TryAsync("systemctl", "start", "proxy")).ExitCode);
+
+        Assert.Equal("failed", await box.ShowAsync("proxy", "ActiveState"));
+        Assert.Equal("0", await box.ShowAsync("proxy", "NRestarts"));
+        Assert.Contains("lissten", await box.RunAsync("journalctl", "--unit", "proxy", "--no-pager"), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Package_is_upgraded_and_removed_The_service_is_replaced_and_gone()
+    {
+        await box.RunAsync("systemctl", "enable", "--now", "proxy");
+        var process = await box.ShowAsync("proxy", "MainPID");
+        await File.AppendAllTextAsync(box.Inside(Config), "# edited\n", TestContext.Current.CancellationToken);
+
+        await box.RunAsync("dpkg", "--install", SystemdBox.Package);
+
+        Assert.Equal("active", await box.ShowAsync("proxy", "ActiveState"));
+        Assert.NotEqual(process, await box.ShowAsync("proxy", "MainPID"));
+        Assert.EndsWith("# edited", await box.RunAsync("cat", Config), StringComparison.Ordinal);
+        try
+        {
+            await box.RunAsync("dpkg", "--remove", "proxy");
+
+            Assert.Equal("not-found", await box.ShowAsync("proxy", "LoadState"));
+            Assert.Equal("0", await box.ShowAsync("proxy", "MainPID"));
+        }
+        finally
+        {
+            await box.RunAsync("dpkg", "--install", SystemdBox.Package);
+        }
+    }
+
+    async Task ConfigureAsync(TokenHost host) => await File.WriteAllTextAsync(box.Inside(Config), $"""
+        [server]
+        listen = ["127.0.0.1:11435"]
+        [[backends]]
+        name = "slow"
+        url = "{host.Url}"
+        dialects = ["openai"]
+        models = ["slow"]
+        """);
+
+    async Task WithWatchdogAsync()
+    {
+        Directory.CreateDirectory(box.Inside("/run/systemd/system/proxy.service.d"));
+        await File.WriteAllTextAsync(box.Inside("/run/systemd/system/proxy.service.d/test.conf"), "[Service]\nWatchdogSec=2\n");
+        await box.RunAsync("systemctl", "daemon-reload");
+    }
+
+    static async Task<bool> RefusedAsync(HttpClient client)
+    {
+        try
+        {
+            using var health = await client.GetAsync("/health");
+            client.CancelPendingRequests();
+            return false;
+        }
+        catch (HttpRequestException)
+        {
+            return true;
+        }
+    }
+}

@@ -1,0 +1,50 @@
+namespace Proxy.Tests.Harness;
+
+/// <summary>How long a test waits for what must happen. Reached only when something is broken, so it is generous: a loaded machine must not fail a test.</summary>
+internal static class Patience
+{
+    public static readonly TimeSpan Long = TimeSpan.FromSeconds(30);
+
+    /// <summary>Waits for <paramref name="task"/>, and says what was waited for when it does not come.</summary>
+    public static async Task<T> For<T>(Task<T> task, string what)
+    {
+        try
+        {
+            return await task.WaitAsync(Long);
+        }
+        catch (TimeoutException)
+        {
+            throw new TimeoutException($"waited {Long.TotalSeconds:0} s in vain for {what}");
+        }
+    }
+
+    public static async Task For(Task task, string what)
+    {
+        try
+        {
+            await task.WaitAsync(Long);
+        }
+        catch (TimeoutException)
+        {
+            throw new TimeoutException($"waited {Long.TotalSeconds:0} s in vain for {what}");
+        }
+    }
+
+    /// <summary>Asks again and again, for what nobody announces (the health of a backend, a file).</summary>
+    public static async Task Until(Func<Task<bool>> condition, string what)
+    {
+        using var patience = new CancellationTokenSource(Long);
+        using var pace = new PeriodicTimer(TimeSpan.FromMilliseconds(20));
+        while (!await condition())
+        {
+            try
+            {
+                await pace.WaitForNextTickAsync(patience.Token);
+            }
+            catch (OperationCanceledException)
+            {
+                throw new TimeoutException($"waited {Long.TotalSeconds:0} s in vain until {what}");
+            }
+        }
+    }
+}

@@ -51,6 +51,9 @@ internal sealed class FakeExchange(FakeRequest request, Socket socket, Task gone
 
     public Task ChunkAsync(string text) => ChunkAsync(Encoding.UTF8.GetBytes(text));
 
+    /// <summary>Says that a script which wrote its own framing has written all of it.</summary>
+    public void Finish() => Finished = true;
+
     /// <summary>The clean end of a chunked body.</summary>
     public async Task EndAsync()
     {

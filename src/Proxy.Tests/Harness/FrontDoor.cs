@@ -12,19 +12,23 @@ public abstract class FrontDoor : IAsyncLifetime
     private readonly List<FakeBackend> others = [];
     private ProxyProcess? proxy;
     private int taken;
+    private int takenOllama;
 
     internal ProxyProcess Proxy => proxy!;
 
     internal Uri Address => Proxy.Address;
 
-    /// <summary>How many tests of the class need a lane.</summary>
-    protected abstract int Lanes { get; }
+    /// <summary>How many tests of the class need a pair of OpenAI hosts.</summary>
+    protected virtual int Lanes => 0;
 
-    /// <summary>Settings of every fake host; the time-outs of the contract, shortened where the class waits for them.</summary>
+    /// <summary>How many tests of the class need a pair of Ollama hosts.</summary>
+    protected virtual int OllamaLanes => 0;
+
+    /// <summary>Settings of every fake host. The time-outs are longer than a test may take: where one matters, the class shortens it.</summary>
     protected virtual string HostSettings => """
-        connect = "5s"
-        first_token = "30s"
-        idle = "30s"
+        connect = "60s"
+        first_token = "120s"
+        idle = "120s"
         """;
 
     /// <summary>Lines of the [server] section beside <c>listen</c>.</summary>
@@ -33,40 +37,36 @@ public abstract class FrontDoor : IAsyncLifetime
     /// <summary>What stands before the first section.</summary>
     protected virtual string Top => "";
 
-    /// <summary>Sections after those of the lanes; hosts that <see cref="Host"/> starts may be named in it.</summary>
-    protected virtual string Sections => "";
-
-    /// <summary>The dialect that the lanes' hosts speak.</summary>
-    protected virtual string Dialect => "openai";
+    /// <summary>Sections after those of the lanes; a host for them comes from <see cref="Host"/>.</summary>
+    protected virtual string Sections() => "";
 
     public async ValueTask InitializeAsync()
     {
         var config = new StringBuilder();
-        var sections = Sections;
-        config.AppendLine(Top).AppendLine(Server(ServerSettings)).AppendLine("[log]").AppendLine("level = \"info\"").AppendLine("format = \"json\"");
-        for (var number = 0; number < Lanes; number++)
+        config.AppendLine(Top).AppendLine(Server(ServerSettings)).AppendLine("[log]").AppendLine("format = \"json\"");
+        for (var number = 0; number < Lanes + OllamaLanes; number++)
         {
             var lane = new Lane(this, number);
             lanes.Add(lane);
-            config.AppendLine($$"""
+            var dialect = number < Lanes ? "openai" : "ollama";
+            config.AppendLine($"""
                 [[backends]]
-                name = "a{{number}}"
-                url = "{{lane.A.Url}}"
-                dialects = ["{{Dialect}}"]
-                prefixes = ["solo{{number}}-", "pair{{number}}-"]
-                weight = 10
-                {{HostSettings}}
+                name = "a{number}"
+                url = "{lane.A.Url}"
+                dialects = ["{dialect}"]
+                prefixes = ["solo{number}-", "pair{number}-"]
+                weight = 1000000
+                {HostSettings}
                 [[backends]]
-                name = "b{{number}}"
-                url = "{{lane.B.Url}}"
-                dialects = ["{{Dialect}}"]
-                prefixes = ["pair{{number}}-"]
-                weight = 1
-                {{HostSettings}}
+                name = "b{number}"
+                url = "{lane.B.Url}"
+                dialects = ["{dialect}"]
+                prefixes = ["pair{number}-"]
+                {HostSettings}
                 """);
         }
 
-        config.AppendLine(sections);
+        config.AppendLine(Sections());
         proxy = await ProxyProcess.StartAsync(config.ToString());
     }
 
@@ -89,15 +89,31 @@ public abstract class FrontDoor : IAsyncLifetime
         {settings}
         """;
 
-    internal Lane Take()
-    {
-        var number = Interlocked.Increment(ref taken) - 1;
-        return number < lanes.Count ? lanes[number] : throw new InvalidOperationException($"{GetType().Name} has {lanes.Count} lanes and more tests");
-    }
+    /// <summary>A pair of OpenAI hosts that no other test uses.</summary>
+    internal Lane Take() => Take(Interlocked.Increment(ref taken) - 1, Lanes, 0);
+
+    /// <summary>A pair of Ollama hosts that no other test uses.</summary>
+    internal Lane TakeOllama() => Take(Interlocked.Increment(ref takenOllama) - 1, OllamaLanes, Lanes);
 
     internal Task<RawReply> PostAsync(string path, string body, params string[] headers) => RawClient.SendAsync(Address, "POST", path, Encoding.UTF8.GetBytes(body), headers);
 
     internal Task<RawReply> GetAsync(string path, params string[] headers) => RawClient.SendAsync(Address, "GET", path, null, headers);
+
+    /// <summary>A call and its log line, found by a correlation id of its own.</summary>
+    internal async Task<(RawReply Reply, CallLine Line)> CallAsync(string path, string body, params string[] headers)
+    {
+        var correlation = Correlation();
+        var reply = await PostAsync(path, body, [.. headers, $"x-correlation-id: {correlation}"]);
+        return (reply, await Proxy.Log.CallAsync(correlation));
+    }
+
+    internal Task<(RawReply Reply, CallLine Line)> ChatAsync(string model, bool stream, string more = "", params string[] headers) =>
+        CallAsync("/v1/chat/completions", OpenAi.Request(model, stream, more), headers);
+
+    internal Task<(RawReply Reply, CallLine Line)> OllamaChatAsync(string model, bool stream, string more = "", params string[] headers) =>
+        CallAsync("/api/chat", Ollama.Request(model, stream, more), headers);
+
+    internal static string Correlation() => "test-" + Guid.NewGuid().ToString("N");
 
     /// <summary>Starts a host that belongs to no lane; for use in <see cref="Sections"/>.</summary>
     private protected FakeBackend Host()
@@ -106,6 +122,9 @@ public abstract class FrontDoor : IAsyncLifetime
         others.Add(host);
         return host;
     }
+
+    private Lane Take(int number, int count, int first) =>
+        number < count ? lanes[first + number] : throw new InvalidOperationException($"{GetType().Name} has {count} lanes of this kind and more tests");
 }
 
 /// <summary>Two fake hosts: model names that begin with <see cref="Solo"/> are served by A alone, with <see cref="Pair"/> by A first and then B.</summary>
@@ -123,23 +142,9 @@ internal sealed class Lane(FrontDoor door, int number) : IAsyncDisposable
 
     public string NameB { get; } = $"b{number}";
 
-    /// <summary>A chat call with a correlation id of its own.</summary>
-    public async Task<(RawReply Reply, CallLine Line)> ChatAsync(string model, bool stream, string more = "", params string[] headers)
-    {
-        var correlation = Correlation();
-        var reply = await door.PostAsync("/v1/chat/completions", OpenAi.Request(model, stream, more), [.. headers, $"x-correlation-id: {correlation}"]);
-        return (reply, await door.Proxy.Log.CallAsync(correlation));
-    }
+    public Task<(RawReply Reply, CallLine Line)> ChatAsync(string model, bool stream) => door.ChatAsync(model, stream);
 
-    /// <summary>The same at <c>/api/chat</c>.</summary>
-    public async Task<(RawReply Reply, CallLine Line)> OllamaChatAsync(string model, bool stream, string more = "", params string[] headers)
-    {
-        var correlation = Correlation();
-        var reply = await door.PostAsync("/api/chat", Ollama.Request(model, stream, more), [.. headers, $"x-correlation-id: {correlation}"]);
-        return (reply, await door.Proxy.Log.CallAsync(correlation));
-    }
-
-    public static string Correlation() => "test-" + Guid.NewGuid().ToString("N");
+    public Task<(RawReply Reply, CallLine Line)> OllamaChatAsync(string model, bool stream) => door.OllamaChatAsync(model, stream);
 
     public async ValueTask DisposeAsync()
     {

@@ -8,25 +8,20 @@ internal static class Patience
     /// <summary>Waits for <paramref name="task"/>, and says what was waited for when it does not come.</summary>
     public static async Task<T> For<T>(Task<T> task, string what)
     {
-        try
-        {
-            return await task.WaitAsync(Long);
-        }
-        catch (TimeoutException)
-        {
-            throw new TimeoutException($"waited {Long.TotalSeconds:0} s in vain for {what}");
-        }
+        await For((Task)task, what);
+        return await task;
     }
 
-    public static async Task For(Task task, string what)
+    /// <inheritdoc cref="For{T}"/>
+    public static async Task For(Task task, string what, TimeSpan? within = null)
     {
         try
         {
-            await task.WaitAsync(Long);
+            await task.WaitAsync(within ?? Long);
         }
-        catch (TimeoutException)
+        catch (TimeoutException) when (!task.IsCompleted)
         {
-            throw new TimeoutException($"waited {Long.TotalSeconds:0} s in vain for {what}");
+            throw new TimeoutException($"waited {(within ?? Long).TotalSeconds:0} s in vain for {what}");
         }
     }
 

@@ -1,0 +1,210 @@
+using System.Text;
+using Proxy.Tests.Harness;
+
+namespace Proxy.Tests.EndToEnd;
+
+/// <summary>During a long prefill the client hears that the line is alive, between frames and never inside one.</summary>
+public sealed class KeepAliveTests(KeepAliveTests.Door door) : IClassFixture<KeepAliveTests.Door>
+{
+    public sealed class Door : FrontDoor
+    {
+        protected override int Lanes => 10;
+
+        protected override int OllamaLanes => 3;
+
+        protected override string ServerSettings => "keepalive_after = \"300ms\"";
+
+        protected override string HostSettings => """
+            first_token = "1500ms"
+            idle = "1500ms"
+            """;
+    }
+
+    [Theory]
+    [InlineData("nothing")]
+    [InlineData("head")]
+    [InlineData("role")]
+    public async Task Prefill_takes_long_Client_gets_comments_and_then_the_stream(string before)
+    {
+        var lane = door.Take();
+        var go = new TaskCompletionSource();
+        var stream = OpenAi.Stream("at ", "last");
+        lane.A.Answer(async exchange =>
+        {
+            if (before != "nothing")
+                await exchange.HeadAsync(OpenAi.Sse);
+            if (before == "role")
+                await exchange.ChunkAsync(stream[0]);
+            await go.Task;
+            if (before == "nothing")
+                await exchange.HeadAsync(OpenAi.Sse);
+            foreach (var frame in stream.Skip(before == "role" ? 1 : 0))
+                await exchange.ChunkAsync(frame);
+            await exchange.EndAsync();
+        });
+        var (client, correlation) = await CallAsync("/v1/chat/completions", OpenAi.Request(lane.Solo, stream: true));
+        await using var _ = client;
+
+        await client.ReadHeadAsync();
+        await client.ReadUntilAsync("\n\n");
+        var early = client.BodySoFar;
+        go.SetResult();
+        var reply = await client.ReadRestAsync();
+
+        Assert.Equal(200, reply.Status);
+        Assert.StartsWith(OpenAi.Sse, reply.ContentType, StringComparison.Ordinal);
+        Assert.StartsWith(":", early, StringComparison.Ordinal);
+        Assert.Equal("at last", OpenAi.Read(reply));
+        Assert.Equal(string.Concat(stream), WithoutComments(reply.Text));
+        Assert.Equal("ok none 200", (await door.Proxy.Log.CallAsync(correlation)).Verdict);
+    }
+
+    [Fact]
+    public async Task Host_pauses_inside_a_frame_No_comment_goes_into_it()
+    {
+        var lane = door.Take();
+        var stream = string.Concat(OpenAi.Stream("a", "b"));
+        var cut = stream.IndexOf("\"b\"", StringComparison.Ordinal);
+        lane.A.Answer(async exchange =>
+        {
+            await exchange.HeadAsync(OpenAi.Sse);
+            await exchange.ChunkAsync(stream[..cut]);
+            await Task.Delay(900);
+            await exchange.ChunkAsync(stream[cut..]);
+            await exchange.EndAsync();
+        });
+
+        var (reply, line) = await lane.ChatAsync(lane.Solo, stream: true);
+
+        Assert.Equal(stream, WithoutComments(reply.Text));
+        Assert.Equal("ok none 200", line.Verdict);
+    }
+
+    [Fact]
+    public async Task First_host_stays_silent_after_comments_went_out_Next_host_answers()
+    {
+        var lane = door.Take();
+        var stream = OpenAi.Stream("from ", "B");
+        lane.A.Answer(exchange => exchange.StallAsync());
+        lane.B.Answer(exchange => exchange.StreamAsync(OpenAi.Sse, stream));
+
+        var (reply, line) = await lane.ChatAsync(lane.Pair, stream: true);
+
+        Assert.StartsWith(":", reply.Text, StringComparison.Ordinal);
+        Assert.Equal(string.Concat(stream), WithoutComments(reply.Text));
+        Assert.Equal("ok none 200", line.Verdict);
+        Assert.Equal(lane.NameB, line.Backend);
+    }
+
+    [Fact]
+    public async Task Every_host_stays_silent_after_comments_went_out_Client_gets_an_error_frame()
+    {
+        var lane = door.Take();
+        lane.A.Answer(exchange => exchange.StallAsync());
+
+        var (reply, line) = await lane.ChatAsync(lane.Solo, stream: true);
+
+        Assert.Equal(200, reply.Status);
+        Assert.True(reply.Whole);
+        Assert.StartsWith(":", reply.Text, StringComparison.Ordinal);
+        Assert.Equal("backend_error", OpenAi.ReadError(reply).GetProperty("type").GetString());
+        Assert.Equal("timeout backend", $"{line.Outcome} {line.Fault}");
+    }
+
+    [Fact]
+    public async Task Host_refuses_late_Client_gets_its_message_in_an_error_frame()
+    {
+        var lane = door.Take();
+        lane.A.Answer(async exchange =>
+        {
+            await Task.Delay(800);
+            await exchange.JsonAsync(OpenAi.Error("this model's limit is 4096 tokens", "invalid_request_error", "\"context_length_exceeded\""), 400);
+        });
+
+        var (reply, line) = await lane.ChatAsync(lane.Solo, stream: true);
+
+        Assert.Equal(200, reply.Status);
+        Assert.StartsWith(":", reply.Text, StringComparison.Ordinal);
+        Assert.Equal("this model's limit is 4096 tokens", OpenAi.ReadError(reply).GetProperty("message").GetString());
+        Assert.Equal("client", line.Fault);
+    }
+
+    [Fact]
+    public async Task Whole_call_takes_long_Nothing_is_sent_before_the_answer()
+    {
+        var lane = door.Take();
+        lane.A.Answer(async exchange =>
+        {
+            await Task.Delay(900);
+            await exchange.JsonAsync(OpenAi.Whole("slow"));
+        });
+
+        var (reply, _) = await lane.ChatAsync(lane.Solo, stream: false);
+
+        Assert.Equal(OpenAi.Whole("slow"), reply.Text);
+    }
+
+    [Fact]
+    public async Task Ollama_prefill_takes_long_Not_one_byte_is_put_between_the_lines()
+    {
+        var lane = door.TakeOllama();
+        var stream = Ollama.Stream("at ", "last");
+        lane.A.Answer(async exchange =>
+        {
+            await Task.Delay(800);
+            await exchange.StreamAsync(Ollama.Lines, stream);
+        });
+
+        var (reply, line) = await lane.OllamaChatAsync(lane.Solo, stream: true);
+
+        Assert.Equal("at last", Ollama.Read(reply));
+        Assert.Equal(stream.Length, reply.Text.Split('\n').Length - 1);
+        Assert.Equal("ok none 200", line.Verdict);
+    }
+
+    [Fact]
+    public async Task OpenAI_client_waits_for_an_Ollama_host_It_gets_comments_too()
+    {
+        var lane = door.TakeOllama();
+        lane.A.Answer(async exchange =>
+        {
+            await Task.Delay(800);
+            await exchange.StreamAsync(Ollama.Lines, Ollama.Stream("at ", "last"));
+        });
+
+        var (reply, line) = await lane.ChatAsync(lane.Solo, stream: true);
+
+        Assert.StartsWith(":", reply.Text, StringComparison.Ordinal);
+        Assert.Equal("at last", OpenAi.Read(reply));
+        Assert.Equal("ok none 200", line.Verdict);
+    }
+
+    [Fact]
+    public async Task Client_leaves_between_comments_Host_is_cancelled()
+    {
+        var lane = door.Take();
+        lane.A.Answer(exchange => exchange.StallAsync());
+        var arrival = lane.A.NextCallAsync();
+        var (client, correlation) = await CallAsync("/v1/chat/completions", OpenAi.Request(lane.Solo, stream: true));
+        await client.ReadHeadAsync();
+        await client.ReadUntilAsync("\n\n");
+
+        await client.DisposeAsync();
+
+        await Patience.For((await arrival).Gone, "the host's cancellation");
+        var line = await door.Proxy.Log.CallAsync(correlation);
+        Assert.Equal("client_left client", $"{line.Outcome} {line.Fault}");
+    }
+
+    private async Task<(RawClient Client, string Correlation)> CallAsync(string path, string body)
+    {
+        var correlation = FrontDoor.Correlation();
+        var client = await RawClient.ConnectAsync(door.Address);
+        await client.RequestAsync("POST", path, Encoding.UTF8.GetBytes(body), $"x-correlation-id: {correlation}");
+        return (client, correlation);
+    }
+
+    /// <summary>The stream without our comments; a comment ends with an empty line, so it is an event of its own.</summary>
+    private static string WithoutComments(string text) =>
+        string.Concat(text.Split("\n\n", StringSplitOptions.RemoveEmptyEntries).Where(part => !part.StartsWith(':')).Select(part => part + "\n\n"));
+}

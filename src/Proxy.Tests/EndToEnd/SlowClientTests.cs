@@ -1,0 +1,137 @@
+using System.Security.Cryptography;
+using System.Text;
+using Proxy.Tests.Harness;
+
+namespace Proxy.Tests.EndToEnd;
+
+/// <summary>A client that reads slowly holds its host back; the proxy neither hoards nor loses what is in between.</summary>
+public sealed class SlowClientTests(SlowClientTests.Door door) : IClassFixture<SlowClientTests.Door>
+{
+    private const int MiB = 1024 * 1024;
+
+    public sealed class Door : FrontDoor
+    {
+        protected override int Lanes => 4;
+
+        protected override int OllamaLanes => 1;
+
+        protected override string HostSettings => """
+            first_token = "120s"
+            idle = "1s"
+            """;
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Client_does_not_read_Host_is_held_back_and_nothing_is_lost(bool otherDialect)
+    {
+        const int Frames = 4096;
+        var lane = otherDialect ? door.TakeOllama() : door.Take();
+        var filler = new string('f', 16 * 1024);
+        using var expected = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        var finished = new TaskCompletionSource();
+        FakeExchange? host = null;
+        lane.A.Answer(async exchange =>
+        {
+            host = exchange;
+            await exchange.HeadAsync(otherDialect ? Ollama.Lines : OpenAi.Sse);
+            for (var i = 0; i < Frames; i++)
+            {
+                expected.AppendData(Encoding.UTF8.GetBytes($"{i}{filler}"));
+                await exchange.ChunkAsync(otherDialect ? Ollama.Token($"{i}{filler}") : OpenAi.Token($"{i}{filler}"));
+            }
+
+            await exchange.ChunkAsync(otherDialect ? Ollama.Last() : OpenAi.Stop() + OpenAi.Done);
+            await exchange.EndAsync();
+            finished.SetResult();
+        });
+        var correlation = FrontDoor.Correlation();
+        var arrival = lane.A.NextCallAsync();
+        await using var client = await RawClient.ConnectAsync(door.Address, receiveBuffer: 64 * 1024);
+        await client.RequestAsync("POST", "/v1/chat/completions", Encoding.UTF8.GetBytes(OpenAi.Request(lane.Solo, stream: true)), $"x-correlation-id: {correlation}");
+        await arrival;
+
+        // Twice the idle limit passes with the client asleep. The host is not to blame for that silence.
+        var before = 0L;
+        for (var still = 0; still < 20; still = host!.Sent == before ? still + 1 : 0)
+        {
+            before = host!.Sent;
+            await Task.Delay(100, TestContext.Current.CancellationToken);
+        }
+
+        // 64 MiB are on their way; only the kernel's socket buffers and a few of ours may be full.
+        Assert.InRange(host!.Sent, 64 * 1024, 24L * MiB);
+        Assert.False(finished.Task.IsCompleted);
+        Assert.InRange(door.Proxy.ResidentBytes, 1, 250L * MiB);
+
+        var reply = await client.ReadReplyAsync();
+        Assert.True(reply.Whole);
+        Assert.Equal(Convert.ToHexString(expected.GetHashAndReset()), Convert.ToHexString(SHA256.HashData(Encoding.UTF8.GetBytes(OpenAi.Read(reply)))));
+        Assert.Equal("ok none 200", (await door.Proxy.Log.CallAsync(correlation)).Verdict);
+    }
+
+    [Fact]
+    public async Task Client_does_not_read_and_leaves_Host_is_cancelled()
+    {
+        var lane = door.Take();
+        lane.A.Answer(async exchange =>
+        {
+            await exchange.HeadAsync(OpenAi.Sse);
+            var frame = OpenAi.Token(new string('f', 16 * 1024));
+            while (!exchange.Gone.IsCompleted)
+                await exchange.ChunkAsync(frame);
+        });
+        var correlation = FrontDoor.Correlation();
+        var arrival = lane.A.NextCallAsync();
+        await using var client = await RawClient.ConnectAsync(door.Address, receiveBuffer: 64 * 1024);
+        await client.RequestAsync("POST", "/v1/chat/completions", Encoding.UTF8.GetBytes(OpenAi.Request(lane.Solo, stream: true)), $"x-correlation-id: {correlation}");
+        var host = await arrival;
+        var before = -1L;
+        while (host.Sent != before)
+        {
+            before = host.Sent;
+            await Task.Delay(200, TestContext.Current.CancellationToken);
+        }
+
+        client.Reset();
+
+        await Patience.For(host.Gone, "the host's cancellation", TimeSpan.FromSeconds(3));
+        var line = await door.Proxy.Log.CallAsync(correlation);
+        Assert.Equal("client_left client", $"{line.Outcome} {line.Fault}");
+    }
+
+    [Fact]
+    public async Task Other_clients_are_served_while_one_does_not_read()
+    {
+        var lane = door.Take();
+        lane.A.Answer(async exchange =>
+        {
+            if (exchange.Request.Text.Contains("\"quick\"", StringComparison.Ordinal))
+            {
+                await exchange.JsonAsync(OpenAi.Whole("quick"));
+                return;
+            }
+
+            await exchange.HeadAsync(OpenAi.Sse);
+            var frame = OpenAi.Token(new string('f', 16 * 1024));
+            while (!exchange.Gone.IsCompleted)
+                await exchange.ChunkAsync(frame);
+        });
+        var sleepers = new List<RawClient>();
+        for (var i = 0; i < 6; i++)
+        {
+            var arrival = lane.A.NextCallAsync();
+            var sleeper = await RawClient.ConnectAsync(door.Address, receiveBuffer: 64 * 1024);
+            sleepers.Add(sleeper);
+            await sleeper.RequestAsync("POST", "/v1/chat/completions", Encoding.UTF8.GetBytes(OpenAi.Request(lane.Solo, stream: true)));
+            await arrival;
+        }
+
+        for (var i = 0; i < 20; i++)
+            Assert.Equal(200, (await door.PostAsync("/v1/chat/completions", OpenAi.Request(lane.Solo, text: "quick"))).Status);
+
+        foreach (var sleeper in sleepers)
+            sleeper.Reset();
+    }
+}

@@ -1,0 +1,273 @@
+using System.Collections.Concurrent;
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
+using System.Runtime.InteropServices;
+using System.Text;
+
+namespace Proxy.Tests.Harness;
+
+/// <summary>
+/// A scripted model host on a raw TCP socket: it can do everything that a real one does when it breaks.
+/// Calls (POST) are answered by the script; probes (GET) have answers of their own and are not counted.
+/// </summary>
+internal sealed class FakeBackend : IAsyncDisposable
+{
+    private readonly CancellationTokenSource stopping = new();
+    private readonly ConcurrentDictionary<Socket, int> open = new();
+    private readonly ConcurrentQueue<FakeRequest> calls = new();
+    private readonly ConcurrentQueue<FakeRequest> probes = new();
+    private readonly ConcurrentQueue<Func<FakeExchange, Task>> once = new();
+    private readonly ConcurrentQueue<TaskCompletionSource<FakeExchange>> expected = new();
+    private readonly ConcurrentDictionary<Task, bool> running = new();
+    private Func<FakeExchange, Task> answer = static exchange => exchange.JsonAsync("""{"error":{"message":"the test has no script for this call","type":"test","param":null,"code":null}}""", 500);
+    private Socket listener;
+    private int connections;
+
+    private FakeBackend(Socket listener)
+    {
+        this.listener = listener;
+        Port = ((IPEndPoint)listener.LocalEndPoint!).Port;
+    }
+
+    public int Port { get; }
+
+    public string Url => $"http://127.0.0.1:{Port}";
+
+    /// <summary>Every call so far, in order of arrival; probes are not among them.</summary>
+    public IReadOnlyList<FakeRequest> Calls => [.. calls];
+
+    /// <summary>Every GET and HEAD so far.</summary>
+    public IReadOnlyList<FakeRequest> Probes => [.. probes];
+
+    /// <summary>Connections that are open now.</summary>
+    public int OpenConnections => open.Count;
+
+    /// <summary>Connections accepted so far.</summary>
+    public int Connections => Volatile.Read(ref connections);
+
+    /// <summary>What <c>GET</c> answers by path; a path that is not here is 404.</summary>
+    public ConcurrentDictionary<string, string> Pages { get; } = new(StringComparer.Ordinal) { ["/v1/models"] = """{"object":"list","data":[]}""" };
+
+    public static FakeBackend Start()
+    {
+        var backend = new FakeBackend(Bind(0));
+        backend.Listen();
+        return backend;
+    }
+
+    /// <summary>How every call is answered from now on.</summary>
+    public void Answer(Func<FakeExchange, Task> script) => answer = script;
+
+    /// <summary>How the next call is answered, once; several queue up.</summary>
+    public void Once(Func<FakeExchange, Task> script) => once.Enqueue(script);
+
+    /// <summary>The next call that arrives from now on.</summary>
+    public Task<FakeExchange> NextCallAsync()
+    {
+        var arrival = new TaskCompletionSource<FakeExchange>(TaskCreationOptions.RunContinuationsAsynchronously);
+        expected.Enqueue(arrival);
+        return Patience.For(arrival.Task, "a call at the fake host");
+    }
+
+    /// <summary>From now on connections are refused; the port stays ours.</summary>
+    public void Refuse()
+    {
+        listener.Dispose();
+        listener = Bind(Port);
+        foreach (var socket in open.Keys)
+            socket.Dispose();
+    }
+
+    /// <summary>Listens again after <see cref="Refuse"/>.</summary>
+    public void Listen()
+    {
+        listener.Listen(512);
+        Track(AcceptAsync(listener));
+    }
+
+    /// <summary>Closes the connections that wait idle for their next request, in good order.</summary>
+    public void DropConnections()
+    {
+        foreach (var socket in open.Keys)
+            socket.Dispose();
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await stopping.CancelAsync();
+        listener.Dispose();
+        foreach (var socket in open.Keys)
+            socket.Dispose();
+        await Patience.For(Task.WhenAll(running.Keys), "the fake host's end");
+        stopping.Dispose();
+    }
+
+    private static Socket Bind(int port)
+    {
+        var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
+        socket.Bind(new IPEndPoint(IPAddress.Loopback, port));
+        return socket;
+    }
+
+    private void Track(Task task)
+    {
+        running[task] = true;
+        _ = task.ContinueWith(ended => running.TryRemove(ended, out _), CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+    }
+
+    private async Task AcceptAsync(Socket accepting)
+    {
+        try
+        {
+            while (true)
+            {
+                var socket = await accepting.AcceptAsync(stopping.Token);
+                socket.NoDelay = true;
+                Track(ServeAsync(socket, Interlocked.Increment(ref connections)));
+            }
+        }
+        catch (Exception exception) when (exception is SocketException or ObjectDisposedException or OperationCanceledException)
+        {
+            // Told to stop, or to refuse.
+        }
+    }
+
+    private async Task ServeAsync(Socket socket, int number)
+    {
+        open[socket] = number;
+        try
+        {
+            var inbox = new Inbox(socket);
+            while (await ReadAsync(inbox, socket, number) is { } request)
+            {
+                if (request.Method is "GET" or "HEAD")
+                {
+                    probes.Enqueue(request);
+                    await ProbeAsync(new FakeExchange(request, socket, Task.CompletedTask));
+                    continue;
+                }
+
+                calls.Enqueue(request);
+                // While the script runs, reading goes on only to learn that the other side has left.
+                var exchange = new FakeExchange(request, socket, inbox.WatchAsync());
+                if (expected.TryDequeue(out var arrival))
+                    arrival.TrySetResult(exchange);
+                await (once.TryDequeue(out var script) ? script : answer)(exchange);
+                if (!exchange.Finished)
+                    return;
+            }
+        }
+        catch (Exception exception) when (exception is SocketException or ObjectDisposedException or IOException)
+        {
+            // The other side has gone, or the script closed the socket.
+        }
+        finally
+        {
+            open.TryRemove(socket, out _);
+            socket.Dispose();
+        }
+    }
+
+    private async Task ProbeAsync(FakeExchange exchange)
+    {
+        var path = exchange.Request.Target.Split('?')[0];
+        if (Pages.TryGetValue(path, out var page))
+            await exchange.JsonAsync(page);
+        else
+            await exchange.JsonAsync("""{"error":"not here"}""", 404);
+    }
+
+    private static async Task<FakeRequest?> ReadAsync(Inbox inbox, Socket socket, int number)
+    {
+        if (await inbox.TakeThroughAsync("\r\n\r\n"u8.ToArray()) is not { } head)
+            return null;
+
+        var request = new FakeRequest(Encoding.Latin1.GetString(head), [], number);
+        if (request.Header("expect") is not null)
+            await socket.SendAsync("HTTP/1.1 100 Continue\r\n\r\n"u8.ToArray());
+        if (request.Header("transfer-encoding") is { } coding && coding.Contains("chunked", StringComparison.OrdinalIgnoreCase))
+        {
+            var body = new List<byte>();
+            while (true)
+            {
+                var line = await inbox.TakeThroughAsync("\r\n"u8.ToArray()) ?? throw new IOException("the request broke off");
+                var size = int.Parse(Encoding.ASCII.GetString(line).Split(';')[0].Trim(), NumberStyles.HexNumber, CultureInfo.InvariantCulture);
+                var chunk = await inbox.TakeAsync(size + 2) ?? throw new IOException("the request broke off");
+                if (size == 0)
+                    return request with { Body = [.. body] };
+                body.AddRange(chunk.AsSpan(0, size));
+            }
+        }
+
+        var length = int.Parse(request.Header("content-length") ?? "0", CultureInfo.InvariantCulture);
+        return request with { Body = await inbox.TakeAsync(length) ?? throw new IOException("the request broke off") };
+    }
+
+    /// <summary>What has come in and was not asked for yet.</summary>
+    private sealed class Inbox(Socket socket)
+    {
+        private readonly byte[] buffer = new byte[64 * 1024];
+        private readonly List<byte> held = [];
+        private Task watching = Task.CompletedTask;
+
+        /// <summary>Reads ahead until the other side leaves; ends then, and not before.</summary>
+        public Task WatchAsync()
+        {
+            var left = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            watching = AheadAsync();
+            return left.Task;
+
+            async Task AheadAsync()
+            {
+                if (!await FillAsync())
+                    left.TrySetResult();
+            }
+        }
+
+        public async Task<byte[]?> TakeThroughAsync(byte[] end)
+        {
+            await watching;
+            while (true)
+            {
+                var at = CollectionsMarshal.AsSpan(held).IndexOf(end);
+                if (at >= 0)
+                    return Cut(at + end.Length);
+                if (!await FillAsync())
+                    return null;
+            }
+        }
+
+        public async Task<byte[]?> TakeAsync(int count)
+        {
+            while (held.Count < count)
+            {
+                if (!await FillAsync())
+                    return null;
+            }
+
+            return Cut(count);
+        }
+
+        private byte[] Cut(int count)
+        {
+            var taken = held.GetRange(0, count).ToArray();
+            held.RemoveRange(0, count);
+            return taken;
+        }
+
+        private async Task<bool> FillAsync()
+        {
+            try
+            {
+                var read = await socket.ReceiveAsync(buffer);
+                held.AddRange(buffer.AsSpan(0, read));
+                return read > 0;
+            }
+            catch (Exception exception) when (exception is SocketException or ObjectDisposedException)
+            {
+                return false;
+            }
+        }
+    }
+}

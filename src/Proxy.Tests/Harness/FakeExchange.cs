@@ -1,0 +1,99 @@
+using System.Globalization;
+using System.Net.Sockets;
+using System.Text;
+
+namespace Proxy.Tests.Harness;
+
+/// <summary>One request at a fake host, and every way to answer it, rightly or wrongly.</summary>
+internal sealed class FakeExchange(FakeRequest request, Socket socket, Task gone)
+{
+    public FakeRequest Request => request;
+
+    /// <summary>Ends when the other side has closed or reset the connection.</summary>
+    public Task Gone => gone;
+
+    /// <summary>Whether this connection may serve another request after this one.</summary>
+    public bool Finished { get; private set; }
+
+    /// <summary>Payload bytes that the kernel has taken from us so far.</summary>
+    public long Sent { get; private set; }
+
+    public async Task SendAsync(ReadOnlyMemory<byte> bytes)
+    {
+        while (!bytes.IsEmpty)
+        {
+            var sent = await socket.SendAsync(bytes);
+            bytes = bytes[sent..];
+            Sent += sent;
+        }
+    }
+
+    public Task SendAsync(string text) => SendAsync(Encoding.UTF8.GetBytes(text));
+
+    /// <summary>A whole answer with its length.</summary>
+    public async Task WholeAsync(int status, string contentType, ReadOnlyMemory<byte> body, params string[] headers)
+    {
+        var head = $"HTTP/1.1 {status} {Reason(status)}\r\nContent-Type: {contentType}\r\nContent-Length: {body.Length}\r\n{Lines(headers)}\r\n";
+        await SendAsync((byte[])[.. Encoding.ASCII.GetBytes(head), .. body.Span]);
+        Finished = true;
+    }
+
+    public Task WholeAsync(int status, string contentType, string body, params string[] headers) => WholeAsync(status, contentType, Encoding.UTF8.GetBytes(body), headers);
+
+    public Task JsonAsync(string body, int status = 200, params string[] headers) => WholeAsync(status, "application/json", body, headers);
+
+    /// <summary>The head of an answer whose body comes in chunks.</summary>
+    public Task HeadAsync(string contentType, int status = 200, params string[] headers) =>
+        SendAsync($"HTTP/1.1 {status} {Reason(status)}\r\nContent-Type: {contentType}\r\nTransfer-Encoding: chunked\r\n{Lines(headers)}\r\n");
+
+    public Task ChunkAsync(ReadOnlyMemory<byte> bytes) =>
+        SendAsync((byte[])[.. Encoding.ASCII.GetBytes(bytes.Length.ToString("x", CultureInfo.InvariantCulture) + "\r\n"), .. bytes.Span, .. "\r\n"u8]);
+
+    public Task ChunkAsync(string text) => ChunkAsync(Encoding.UTF8.GetBytes(text));
+
+    /// <summary>Says that a script which wrote its own framing has written all of it.</summary>
+    public void Finish() => Finished = true;
+
+    /// <summary>The clean end of a chunked body.</summary>
+    public async Task EndAsync()
+    {
+        await SendAsync("0\r\n\r\n");
+        Finished = true;
+    }
+
+    /// <summary>A head, each frame as one chunk, and the clean end.</summary>
+    public async Task StreamAsync(string contentType, params string[] frames)
+    {
+        await HeadAsync(contentType);
+        foreach (var frame in frames)
+            await ChunkAsync(frame);
+        await EndAsync();
+    }
+
+    /// <summary>Drops the connection with RST, as a crashed host does.</summary>
+    public void Reset()
+    {
+        socket.LingerState = new LingerOption(true, 0);
+        socket.Close();
+    }
+
+    /// <summary>Closes in good order, whatever has been sent.</summary>
+    public void Close() => socket.Close();
+
+    /// <summary>Says nothing more until the other side has gone.</summary>
+    public Task StallAsync() => gone;
+
+    private static string Lines(string[] headers) => string.Concat(headers.Select(header => header + "\r\n"));
+
+    private static string Reason(int status) => status switch
+    {
+        200 => "OK",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        404 => "Not Found",
+        429 => "Too Many Requests",
+        500 => "Internal Server Error",
+        503 => "Service Unavailable",
+        _ => "Status",
+    };
+}

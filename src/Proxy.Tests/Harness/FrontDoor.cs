@@ -1,0 +1,154 @@
+using System.Text;
+
+namespace Proxy.Tests.Harness;
+
+/// <summary>
+/// One proxy for many tests: it is started once with pairs of fake hosts, and each test takes a pair of its own,
+/// so that no test meets a host that another one has broken.
+/// </summary>
+public abstract class FrontDoor : IAsyncLifetime
+{
+    private readonly List<Lane> lanes = [];
+    private readonly List<FakeBackend> others = [];
+    private ProxyProcess? proxy;
+    private int taken;
+    private int takenOllama;
+
+    internal ProxyProcess Proxy => proxy!;
+
+    internal Uri Address => Proxy.Address;
+
+    /// <summary>How many tests of the class need a pair of OpenAI hosts.</summary>
+    protected virtual int Lanes => 0;
+
+    /// <summary>How many tests of the class need a pair of Ollama hosts.</summary>
+    protected virtual int OllamaLanes => 0;
+
+    /// <summary>Settings of every fake host. The time-outs are longer than a test may take: where one matters, the class shortens it.</summary>
+    protected virtual string HostSettings => """
+        connect = "60s"
+        first_token = "120s"
+        idle = "120s"
+        """;
+
+    /// <summary>Lines of the [server] section beside <c>listen</c>.</summary>
+    protected virtual string ServerSettings => "";
+
+    /// <summary>What stands before the first section.</summary>
+    protected virtual string Top => "";
+
+    /// <summary>Sections after those of the lanes; a host for them comes from <see cref="Host"/>.</summary>
+    protected virtual string Sections() => "";
+
+    public async ValueTask InitializeAsync()
+    {
+        var config = new StringBuilder();
+        config.AppendLine(Top).AppendLine(Server(ServerSettings)).AppendLine("[log]").AppendLine("format = \"json\"");
+        for (var number = 0; number < Lanes + OllamaLanes; number++)
+        {
+            var lane = new Lane(this, number);
+            lanes.Add(lane);
+            var dialect = number < Lanes ? "openai" : "ollama";
+            config.AppendLine($"""
+                [[backends]]
+                name = "a{number}"
+                url = "{lane.A.Url}"
+                dialects = ["{dialect}"]
+                prefixes = ["solo{number}-", "pair{number}-"]
+                weight = 1000000
+                {HostSettings}
+                [[backends]]
+                name = "b{number}"
+                url = "{lane.B.Url}"
+                dialects = ["{dialect}"]
+                prefixes = ["pair{number}-"]
+                {HostSettings}
+                """);
+        }
+
+        config.AppendLine(Sections());
+        proxy = await ProxyProcess.StartAsync(config.ToString());
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (proxy is not null)
+            await proxy.DisposeAsync();
+        foreach (var lane in lanes)
+            await lane.DisposeAsync();
+        foreach (var host in others)
+            await host.DisposeAsync();
+        GC.SuppressFinalize(this);
+    }
+
+    /// <summary>The [server] section for a port of the system's choice. PROXY_TEST_TRANSPORT names the transport under test.</summary>
+    internal static string Server(string settings = "") => $"""
+        [server]
+        listen = ["127.0.0.1:0"]
+        {(Environment.GetEnvironmentVariable("PROXY_TEST_TRANSPORT") is { Length: > 0 } transport ? $"transport = \"{transport}\"" : "")}
+        {settings}
+        """;
+
+    /// <summary>A pair of OpenAI hosts that no other test uses.</summary>
+    internal Lane Take() => Take(Interlocked.Increment(ref taken) - 1, Lanes, 0);
+
+    /// <summary>A pair of Ollama hosts that no other test uses.</summary>
+    internal Lane TakeOllama() => Take(Interlocked.Increment(ref takenOllama) - 1, OllamaLanes, Lanes);
+
+    internal Task<RawReply> PostAsync(string path, string body, params string[] headers) => RawClient.SendAsync(Address, "POST", path, Encoding.UTF8.GetBytes(body), headers);
+
+    internal Task<RawReply> GetAsync(string path, params string[] headers) => RawClient.SendAsync(Address, "GET", path, null, headers);
+
+    /// <summary>A call and its log line, found by a correlation id of its own.</summary>
+    internal async Task<(RawReply Reply, CallLine Line)> CallAsync(string path, string body, params string[] headers)
+    {
+        var correlation = Correlation();
+        var reply = await PostAsync(path, body, [.. headers, $"x-correlation-id: {correlation}"]);
+        return (reply, await Proxy.Log.CallAsync(correlation));
+    }
+
+    internal Task<(RawReply Reply, CallLine Line)> ChatAsync(string model, bool stream, string more = "", params string[] headers) =>
+        CallAsync("/v1/chat/completions", OpenAi.Request(model, stream, more), headers);
+
+    internal Task<(RawReply Reply, CallLine Line)> OllamaChatAsync(string model, bool stream, string more = "", params string[] headers) =>
+        CallAsync("/api/chat", Ollama.Request(model, stream, more), headers);
+
+    internal static string Correlation() => "test-" + Guid.NewGuid().ToString("N");
+
+    /// <summary>Starts a host that belongs to no lane; for use in <see cref="Sections"/>.</summary>
+    private protected FakeBackend Host()
+    {
+        var host = FakeBackend.Start();
+        others.Add(host);
+        return host;
+    }
+
+    private Lane Take(int number, int count, int first) =>
+        number < count ? lanes[first + number] : throw new InvalidOperationException($"{GetType().Name} has {count} lanes of this kind and more tests");
+}
+
+/// <summary>Two fake hosts: model names that begin with <see cref="Solo"/> are served by A alone, with <see cref="Pair"/> by A first and then B.</summary>
+internal sealed class Lane(FrontDoor door, int number) : IAsyncDisposable
+{
+    public FakeBackend A { get; } = FakeBackend.Start();
+
+    public FakeBackend B { get; } = FakeBackend.Start();
+
+    public string Solo { get; } = $"solo{number}-m";
+
+    public string Pair { get; } = $"pair{number}-m";
+
+    public string NameA { get; } = $"a{number}";
+
+    public string NameB { get; } = $"b{number}";
+
+    public Task<(RawReply Reply, CallLine Line)> ChatAsync(string model, bool stream) => door.ChatAsync(model, stream);
+
+    public Task<(RawReply Reply, CallLine Line)> OllamaChatAsync(string model, bool stream) => door.OllamaChatAsync(model, stream);
+
+    public async ValueTask DisposeAsync()
+    {
+        await A.DisposeAsync();
+        await B.DisposeAsync();
+    }
+}

@@ -1,0 +1,140 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Runtime.InteropServices;
+
+namespace Proxy.Tests.Harness;
+
+/// <summary>
+/// A running proxy: the binary that PROXY_BINARY names, else the program beside the tests.
+/// Its log is read as it is written; the process is ended by its own id when the test is done.
+/// </summary>
+internal sealed partial class ProxyProcess : IAsyncDisposable
+{
+    private readonly Process process;
+    private readonly string folder;
+    private Uri? address;
+
+    private ProxyProcess(Process process, string folder, ProxyLog log)
+    {
+        this.process = process;
+        this.folder = folder;
+        Log = log;
+    }
+
+    public ProxyLog Log { get; }
+
+    /// <summary>The first TCP listener.</summary>
+    public Uri Address => address ?? throw new InvalidOperationException("the proxy has no TCP listener");
+
+    public int Id => process.Id;
+    public bool HasExited => process.HasExited;
+    public string ConfigFile => Path.Combine(folder, "config.toml");
+    public string AdminSocket => Path.Combine(folder, "admin.sock");
+
+    /// <summary>Resident memory in bytes.</summary>
+    public long ResidentBytes
+    {
+        get
+        {
+            var line = File.ReadLines($"/proc/{process.Id}/status").First(line => line.StartsWith("VmRSS:", StringComparison.Ordinal));
+            return 1024 * long.Parse(line.AsSpan(6, line.Length - 6 - 2), NumberStyles.AllowLeadingWhite | NumberStyles.AllowTrailingWhite, CultureInfo.InvariantCulture);
+        }
+    }
+
+    /// <summary>Starts a proxy and waits until it listens.</summary>
+    public static async Task<ProxyProcess> StartAsync(string config)
+    {
+        var proxy = Launch(config, ["serve"]);
+        try
+        {
+            var listening = await proxy.Log.EventAsync("listening");
+            proxy.address = new Uri(ProxyLog.Text(listening, "url")!);
+            return proxy;
+        }
+        catch
+        {
+            await proxy.DisposeAsync();
+            throw;
+        }
+    }
+
+    /// <summary>Runs the program to its end, for a start that must be refused and for the other verbs.</summary>
+    public static async Task<(int ExitCode, string Output)> RunAsync(string config, params string[] arguments)
+    {
+        await using var proxy = Launch(config, arguments, readOutput: true);
+        var output = proxy.process.StandardOutput.ReadToEndAsync();
+        var exit = await proxy.ExitAsync();
+        return (exit, await output + string.Join('\n', proxy.Log.Strays.Concat(proxy.Log.Lines.Select(line => line.GetRawText()))));
+    }
+
+    public void Signal(PosixSignal signal)
+    {
+        if (Kill(process.Id, signal switch { PosixSignal.SIGTERM => 15, PosixSignal.SIGHUP => 1, _ => throw new ArgumentOutOfRangeException(nameof(signal)) }) != 0)
+            throw new InvalidOperationException($"the signal {signal} did not reach process {process.Id}");
+    }
+
+    public async Task<int> ExitAsync()
+    {
+        await Patience.For(process.WaitForExitAsync(), "the proxy's end");
+        return process.ExitCode;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (!process.HasExited)
+        {
+            process.Kill();
+            await Patience.For(process.WaitForExitAsync(), "the proxy's end");
+        }
+
+        process.Dispose();
+        Directory.Delete(folder, recursive: true);
+    }
+
+    private static ProxyProcess Launch(string config, IReadOnlyList<string> arguments, bool readOutput = false)
+    {
+        var folder = Directory.CreateTempSubdirectory("proxy-test-").FullName;
+        File.WriteAllText(Path.Combine(folder, "config.toml"), config);
+
+        var start = new ProcessStartInfo { RedirectStandardError = true, RedirectStandardOutput = true, WorkingDirectory = folder };
+        if (Environment.GetEnvironmentVariable("PROXY_BINARY") is { Length: > 0 } binary)
+        {
+            start.FileName = Path.GetFullPath(binary);
+        }
+        else
+        {
+            start.FileName = "dotnet";
+            start.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, "proxy.dll"));
+            // A quick start matters more here than the last bit of steady speed.
+            start.Environment["DOTNET_TieredPGO"] = "0";
+            start.Environment["DOTNET_TieredCompilation"] = "1";
+        }
+
+        foreach (var argument in arguments)
+            start.ArgumentList.Add(argument);
+        start.ArgumentList.Add("--config");
+        start.ArgumentList.Add(Path.Combine(folder, "config.toml"));
+        start.Environment["PROXY_ADMIN_SOCKET"] = Path.Combine(folder, "admin.sock");
+        // What the surroundings of the tests may hold must not reach the proxy under test.
+        foreach (var name in new[] { "LISTEN_FDS", "LISTEN_PID", "NOTIFY_SOCKET", "WATCHDOG_USEC", "LLM_BASE_URL", "DATABASE_URL", "NATS_URL", "PROXY_LISTEN", "PROXY_CONFIG", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY" })
+            start.Environment.Remove(name);
+
+        var log = new ProxyLog();
+        var process = new Process { StartInfo = start };
+        process.ErrorDataReceived += (_, line) =>
+        {
+            if (line.Data is null)
+                log.Close();
+            else
+                log.Add(line.Data);
+        };
+        process.Start();
+        process.BeginErrorReadLine();
+        if (!readOutput)
+            process.BeginOutputReadLine();
+        return new ProxyProcess(process, folder, log);
+    }
+
+    [LibraryImport("libc", EntryPoint = "kill")]
+    private static partial int Kill(int process, int signal);
+}

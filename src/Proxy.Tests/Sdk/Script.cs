@@ -1,0 +1,121 @@
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+using Proxy.Tests.Harness;
+
+namespace Proxy.Tests.Sdk;
+
+/// <summary>Other people's clients in their own languages: installed once under <c>.build/</c> at the pinned versions, run as processes.</summary>
+internal static class Script
+{
+    private static readonly TimeSpan Limit = TimeSpan.FromMinutes(4);
+    private static readonly Lazy<Task<string>> Node = new(InstallNodeAsync);
+    private static readonly Lazy<Task<string>> Python = new(InstallPythonAsync);
+
+    /// <summary>The folder that holds Proxy.sln.</summary>
+    public static string Root { get; } = FindRoot();
+
+    private static string Sources => Path.Combine(Root, "src", "Proxy.Tests", "Sdk");
+
+    /// <summary>Runs a script of ours against the proxy and returns what it said worked.</summary>
+    public static async Task<IReadOnlyList<string>> NodeAsync(string script, Uri proxy)
+    {
+        var folder = await Node.Value;
+        return Worked(await RunAsync(folder, "node", [script, proxy.GetLeftPart(UriPartial.Authority)]));
+    }
+
+    /// <inheritdoc cref="NodeAsync"/>
+    public static async Task<IReadOnlyList<string>> PythonAsync(string script, Uri proxy)
+    {
+        var folder = await Python.Value;
+        return Worked(await RunAsync(folder, Path.Combine(folder, "bin", "python"), [Path.Combine(Sources, "python", script), proxy.GetLeftPart(UriPartial.Authority)]));
+    }
+
+    /// <summary>Where the packages for node are, with our scripts beside them.</summary>
+    public static Task<string> NodeFolderAsync() => Node.Value;
+
+    private static async Task<string> InstallNodeAsync()
+    {
+        var folder = Path.Combine(Root, ".build", "sdk", "node");
+        Directory.CreateDirectory(folder);
+        // Modules are looked for beside the script, so the scripts go where the modules are.
+        foreach (var file in Directory.GetFiles(Path.Combine(Sources, "node")))
+            File.Copy(file, Path.Combine(folder, Path.GetFileName(file)), overwrite: true);
+
+        await OnceAsync(folder, await File.ReadAllTextAsync(Path.Combine(folder, "package-lock.json")), async () =>
+        {
+            // No script of a package runs; the engine comes as a prebuilt package of this platform.
+            var engine = RuntimeInformation.OSArchitecture == Architecture.Arm64 ? "@node-llama-cpp/linux-arm64@3.22.1" : "@node-llama-cpp/linux-x64@3.22.1";
+            await MustRunAsync(folder, "npm", ["ci", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund"]);
+            await MustRunAsync(folder, "npm", ["install", "--no-save", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund", engine]);
+        });
+        return folder;
+    }
+
+    private static async Task<string> InstallPythonAsync()
+    {
+        var folder = Path.Combine(Root, ".build", "sdk", "python");
+        Directory.CreateDirectory(folder);
+        var requirements = Path.Combine(Sources, "python", "requirements.txt");
+        await OnceAsync(folder, await File.ReadAllTextAsync(requirements), async () =>
+        {
+            await MustRunAsync(folder, "python3", ["-m", "venv", "--clear", folder]);
+            // A mirror beside the repository serves machines that reach no package index.
+            var wheels = Path.Combine(Root, "..", "shared", "wheels", "sdk");
+            string[] from = Directory.Exists(wheels) ? ["--no-index", "--find-links", wheels] : [];
+            await MustRunAsync(folder, Path.Combine(folder, "bin", "python"), ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", .. from, "-r", requirements]);
+        });
+        return folder;
+    }
+
+    /// <summary>Installs unless just this was installed before.</summary>
+    private static async Task OnceAsync(string folder, string what, Func<Task> install)
+    {
+        var stamp = Path.Combine(folder, "installed");
+        if (File.Exists(stamp) && await File.ReadAllTextAsync(stamp) == what)
+            return;
+
+        await install();
+        await File.WriteAllTextAsync(stamp, what);
+    }
+
+    private static async Task MustRunAsync(string folder, string program, IReadOnlyList<string> arguments)
+    {
+        var (exit, output) = await RunAsync(folder, program, arguments);
+        Assert.True(exit == 0, $"{program} {string.Join(' ', arguments)} ended with {exit}:\n{output}");
+    }
+
+    private static async Task<(int Exit, string Output)> RunAsync(string folder, string program, IReadOnlyList<string> arguments)
+    {
+        using var process = new Process { StartInfo = new ProcessStartInfo(program, arguments) { WorkingDirectory = folder, RedirectStandardOutput = true, RedirectStandardError = true } };
+        process.StartInfo.Environment["PYTHONUTF8"] = "1";
+        foreach (var name in new[] { "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "all_proxy" }.Where(_ => program is not "npm" && !arguments.Contains("pip")))
+            process.StartInfo.Environment.Remove(name);
+        process.Start();
+        try
+        {
+            var output = process.StandardOutput.ReadToEndAsync();
+            var errors = process.StandardError.ReadToEndAsync();
+            await Patience.For(process.WaitForExitAsync(), $"the end of {program} {string.Join(' ', arguments)}", Limit);
+            return (process.ExitCode, await output + await errors);
+        }
+        finally
+        {
+            if (!process.HasExited)
+                process.Kill(entireProcessTree: true);
+        }
+    }
+
+    private static string[] Worked((int Exit, string Output) run)
+    {
+        Assert.True(run.Exit == 0, run.Output);
+        return [.. run.Output.Split('\n').Where(line => line.StartsWith("ok ", StringComparison.Ordinal)).Select(line => line[3..].Trim())];
+    }
+
+    private static string FindRoot()
+    {
+        var folder = new DirectoryInfo(AppContext.BaseDirectory);
+        while (!File.Exists(Path.Combine(folder.FullName, "Proxy.sln")))
+            folder = folder.Parent ?? throw new InvalidOperationException("the tests run outside their repository");
+        return folder.FullName;
+    }
+}

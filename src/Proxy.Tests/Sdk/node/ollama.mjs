@@ -1,0 +1,121 @@
+// Ollama's own client for JavaScript, through the proxy. Usage: node ollama.mjs BASE_URL. Says "ok NAME" for each thing that works; any other ending is a failure.
+import assert from 'node:assert/strict';
+import { Ollama } from 'ollama';
+
+const client = new Ollama({ host: process.argv[2] });
+const hello = [{ role: 'user', content: 'hello' }];
+const weather = { type: 'function', function: { name: 'get_weather', description: 'the weather', parameters: { type: 'object', properties: { city: { type: 'string', enum: ['Paris', 'Rome'] } }, required: ['city'] } } };
+
+async function read(stream) {
+  let text = '', last;
+  for await (const part of stream) {
+    text += part.message.content;
+    last = part;
+  }
+  return { text, last };
+}
+
+const things = {
+  async chat() {
+    // A real engine that speaks OpenAI's dialect.
+    const reply = await client.chat({ model: 'tiny-bigram', messages: hello });
+    assert.match(reply.message.content, /\w+ \w+/);
+    assert.equal(reply.model, 'tiny-bigram');
+    assert.equal(reply.done, true);
+    assert.ok(reply.eval_count > 0);
+  },
+
+  async stream() {
+    const { text, last } = await read(await client.chat({ model: 'tiny-bigram', messages: hello, stream: true }));
+    assert.match(text, /\w+ \w+/);
+    assert.equal(last.done, true);
+    assert.equal(last.done_reason, 'stop');
+    assert.ok(last.eval_count > 0, 'no token count came through');
+  },
+
+  async leaving() {
+    const format = { type: 'array', items: { enum: ['Paris', 'Rome'] }, minItems: 400, maxItems: 400 };
+    const stream = await client.chat({ model: 'tiny-bigram', messages: hello, stream: true, format, options: { num_predict: 1900 } });
+    for await (const part of stream) {
+      if (!part.message.content) continue;
+      stream.abort();
+      break;
+    }
+  },
+
+  async format() {
+    const reply = await client.chat({ model: 'tiny-bigram', messages: hello, format: { type: 'object', properties: { n: { enum: [1, 2] } }, required: ['n'] } });
+    assert.ok([1, 2].includes(JSON.parse(reply.message.content).n), reply.message.content);
+  },
+
+  async tools_of_an_OpenAI_host() {
+    const whole = await client.chat({ model: 'fake-two-tools', messages: hello, tools: [weather] });
+    const calls = [];
+    for await (const part of await client.chat({ model: 'fake-two-tools', messages: hello, tools: [weather], stream: true })) calls.push(...part.message.tool_calls ?? []);
+    for (const list of [whole.message.tool_calls, calls])
+      assert.deepEqual(list.map(call => [call.function.name, call.function.arguments]), [['get_weather', { city: 'Paris' }], ['get_weather', { city: 'Rome' }]]);
+    const next = await client.chat({ model: 'fake-hello', tools: [weather], messages: [...hello, whole.message, { role: 'tool', tool_name: 'get_weather', content: 'sunny' }, { role: 'tool', tool_name: 'get_weather', content: 'rain' }] });
+    assert.equal(next.message.content, 'Héllo 😀');
+  },
+
+  async tools() {
+    const reply = await client.chat({ model: 'native-two-tools', messages: hello, tools: [weather] });
+    assert.deepEqual(reply.message.tool_calls.map(call => call.function.arguments), [{ city: 'Paris' }, { city: 'Rome' }]);
+  },
+
+  async native() {
+    assert.equal((await client.chat({ model: 'native-hello', messages: hello })).message.content, 'Héllo 😀');
+    assert.equal((await read(await client.chat({ model: 'native-hello', messages: hello, stream: true }))).text, 'Héllo 😀');
+  },
+
+  async image_to_an_OpenAI_host() {
+    const pixel = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
+    const reply = await client.chat({ model: 'fake-image', messages: [{ role: 'user', content: 'what is this?', images: [pixel] }] });
+    assert.equal(reply.message.content, `data:image/png;base64,${pixel}`);
+  },
+
+  async models() {
+    const { models } = await client.list();
+    assert.ok(models.some(model => model.name.startsWith('tiny-bigram')), JSON.stringify(models));
+    assert.match((await client.version()).version, /^\d+\.\d+\.\d+/);
+  },
+
+  async error_of_the_proxy() {
+    await assert.rejects(client.chat({ model: 'never-heard-of', messages: hello }), error => {
+      assert.equal(error.status_code, 404);
+      assert.match(error.message, /model 'never-heard-of' not found/);
+      return true;
+    });
+  },
+
+  async error_of_the_host() {
+    await assert.rejects(client.chat({ model: 'tiny-bigram', messages: [{ role: 'user', content: 'cat '.repeat(5000) }] }), error => {
+      assert.equal(error.status_code, 400);
+      assert.match(error.message, /longer than the context/);
+      return true;
+    });
+  },
+
+  async faults() {
+    for (const model of ['native-silent-end', 'native-dies', 'fake-dies', 'fake-silent-end']) {
+      const stream = await client.chat({ model, messages: hello, stream: true });
+      let text = '';
+      await assert.rejects(async () => { for await (const part of stream) text += part.message.content; }, undefined, model);
+      assert.match(text, /^half/, model);
+    }
+    await assert.rejects(client.chat({ model: 'native-not-done', messages: hello }), error => error.status_code === 502);
+    await assert.rejects(client.chat({ model: 'fake-down', messages: hello }), error => error.status_code >= 502);
+  },
+};
+
+let failed = false;
+for (const [name, thing] of Object.entries(things)) {
+  try {
+    await thing();
+    console.log(`ok ${name}`);
+  } catch (error) {
+    failed = true;
+    console.log(`FAILED ${name}: ${error.stack}`);
+  }
+}
+process.exit(failed ? 1 : 0);

@@ -1,0 +1,206 @@
+// OpenAI's own client for JavaScript, through the proxy. Usage: node openai.mjs BASE_URL. Says "ok NAME" for each thing that works; any other ending is a failure.
+import assert from 'node:assert/strict';
+import OpenAI, { APIError, BadRequestError, InternalServerError, NotFoundError, RateLimitError } from 'openai';
+
+const client = new OpenAI({ baseURL: `${process.argv[2]}/v1`, apiKey: 'sk-unused', maxRetries: 0, timeout: 30_000 });
+const hello = [{ role: 'user', content: 'hello' }];
+const weather = { type: 'function', function: { name: 'get_weather', description: 'the weather', parameters: { type: 'object', properties: { city: { enum: ['Paris', 'Rome'] } }, required: ['city'] } } };
+
+const things = {
+  async chat() {
+    const reply = await client.chat.completions.create({ model: 'tiny-bigram', messages: hello });
+    assert.match(reply.choices[0].message.content, /\w+ \w+/);
+    assert.equal(reply.model, 'tiny-bigram');
+    assert.ok(reply.usage.completion_tokens > 0);
+    assert.ok(reply._request_id);
+  },
+
+  async alias() {
+    const reply = await client.chat.completions.create({ model: 'gpt-4o', messages: hello });
+    assert.equal(reply.model, 'gpt-4o');
+  },
+
+  async stream() {
+    const stream = await client.chat.completions.create({ model: 'tiny-bigram', messages: hello, stream: true, stream_options: { include_usage: true } });
+    let text = '', pieces = 0, usage, finish;
+    for await (const chunk of stream) {
+      if (chunk.choices[0]?.delta.content) pieces++;
+      text += chunk.choices[0]?.delta.content ?? '';
+      finish = chunk.choices[0]?.finish_reason ?? finish;
+      usage = chunk.usage ?? usage;
+    }
+    assert.match(text, /\w+ \w+/);
+    assert.ok(pieces > 3, 'it came in one piece');
+    assert.equal(finish, 'stop');
+    assert.ok(usage.completion_tokens > 0);
+  },
+
+  async stream_without_usage() {
+    const stream = await client.chat.completions.create({ model: 'tiny-bigram', messages: hello, stream: true });
+    for await (const chunk of stream) assert.equal(chunk.choices.length, 1, 'a chunk without a choice that nobody asked for');
+  },
+
+  async leaving() {
+    // The engine would go on for a long time: four hundred cities. The test looks whether it was stopped.
+    const schema = { type: 'array', items: { enum: ['Paris', 'Rome'] }, minItems: 400, maxItems: 400 };
+    const stream = await client.chat.completions.create({ model: 'tiny-bigram', messages: hello, stream: true, max_tokens: 1900, response_format: { type: 'json_schema', json_schema: { name: 'x', schema } } });
+    for await (const chunk of stream) if (chunk.choices[0]?.delta.content) break;
+  },
+
+  async tools() {
+    const reply = await client.chat.completions.create({ model: 'tiny-bigram', messages: hello, tools: [weather], tool_choice: 'required' });
+    const call = reply.choices[0].message.tool_calls[0];
+    assert.equal(call.function.name, 'get_weather');
+    assert.match(JSON.parse(call.function.arguments).city, /Paris|Rome/);
+    assert.equal(reply.choices[0].finish_reason, 'tool_calls');
+  },
+
+  async tools_streamed() {
+    const runner = client.chat.completions.stream({ model: 'tiny-bigram', messages: hello, tools: [weather], tool_choice: 'required' });
+    const message = await runner.finalMessage();
+    assert.match(JSON.parse(message.tool_calls[0].function.arguments).city, /Paris|Rome/);
+  },
+
+  async json_schema() {
+    const reply = await client.chat.completions.create({ model: 'tiny-bigram', messages: hello, response_format: { type: 'json_schema', json_schema: { name: 'x', schema: { type: 'object', properties: { n: { enum: [1, 2] } }, required: ['n'] } } } });
+    assert.ok([1, 2].includes(JSON.parse(reply.choices[0].message.content).n));
+  },
+
+  async completions() {
+    const reply = await client.completions.create({ model: 'tiny-bigram', prompt: 'the cat' });
+    assert.ok(reply.choices[0].text.length > 0);
+  },
+
+  async models() {
+    const ids = [];
+    for await (const model of client.models.list()) ids.push(model.id);
+    assert.ok(ids.includes('tiny-bigram'), ids.join());
+    assert.equal((await client.models.retrieve('tiny-bigram')).id, 'tiny-bigram');
+    await assert.rejects(client.models.retrieve('never-heard-of'), NotFoundError);
+  },
+
+  async embeddings() {
+    // Unless told otherwise the client asks for base64.
+    const reply = await client.embeddings.create({ model: 'tiny-bigram', input: ['the cat sat on the mat', 'a cat on a mat', 'database log page'] });
+    assert.equal(reply.data.length, 3);
+    assert.equal(reply.data[0].embedding.length, 1024);
+    const cosine = (a, b) => a.reduce((sum, x, i) => sum + x * b[i], 0) / Math.sqrt(a.reduce((s, x) => s + x * x, 0) * b.reduce((s, x) => s + x * x, 0));
+    assert.ok(cosine(reply.data[0].embedding, reply.data[1].embedding) > cosine(reply.data[0].embedding, reply.data[2].embedding));
+    const floats = await client.embeddings.create({ model: 'tiny-bigram', input: 'the cat', encoding_format: 'float' });
+    assert.equal(typeof floats.data[0].embedding[0], 'number');
+  },
+
+  async error_of_the_proxy() {
+    await assert.rejects(client.chat.completions.create({ model: 'never-heard-of', messages: hello }), error => {
+      assert.ok(error instanceof NotFoundError);
+      assert.equal(error.code, 'model_not_found');
+      assert.match(error.message, /never-heard-of/);
+      assert.ok(error.requestID);
+      return true;
+    });
+  },
+
+  async error_of_the_host() {
+    await assert.rejects(client.chat.completions.create({ model: 'tiny-bigram', messages: [] }), error => {
+      assert.ok(error instanceof BadRequestError);
+      assert.match(error.message, /'messages' is required/);
+      return true;
+    });
+    await assert.rejects(client.chat.completions.create({ model: 'tiny-bigram', messages: [{ role: 'user', content: 'cat '.repeat(5000) }] }), error => {
+      assert.ok(error instanceof BadRequestError);
+      assert.equal(error.code, 'context_length_exceeded');
+      return true;
+    });
+  },
+
+  async fault_midstream() {
+    const stream = await client.chat.completions.create({ model: 'fake-dies', messages: hello, stream: true });
+    let text = '';
+    await assert.rejects(async () => { for await (const chunk of stream) text += chunk.choices[0]?.delta.content ?? ''; }, APIError);
+    assert.equal(text, 'half');
+  },
+
+  async fault_in_silence() {
+    const stream = await client.chat.completions.create({ model: 'fake-silent-end', messages: hello, stream: true });
+    await assert.rejects(async () => { for await (const _ of stream); }, APIError);
+  },
+
+  async fault_before_content_is_hidden() {
+    const stream = await client.chat.completions.create({ model: 'fake-fails-over', messages: hello, stream: true });
+    let text = '';
+    for await (const chunk of stream) text += chunk.choices[0]?.delta.content ?? '';
+    assert.equal(text, 'from the second');
+  },
+
+  async overload() {
+    await assert.rejects(client.chat.completions.create({ model: 'fake-429', messages: hello }), RateLimitError);
+    // With retries the client waits as long as it is told, and gets its answer.
+    const reply = await client.chat.completions.create({ model: 'fake-429-once', messages: hello }, { maxRetries: 2 });
+    assert.equal(reply.choices[0].message.content, 'second try');
+  },
+
+  async host_is_down() {
+    await assert.rejects(client.chat.completions.create({ model: 'fake-down', messages: hello }), InternalServerError);
+  },
+
+  async two_tools_streamed() {
+    const message = await client.chat.completions.stream({ model: 'fake-two-tools', messages: hello, tools: [weather] }).finalMessage();
+    assert.deepEqual(message.tool_calls.map(call => [call.id, call.function.name, JSON.parse(call.function.arguments)]), [['call_a', 'get_weather', { city: 'Paris' }], ['call_b', 'get_weather', { city: 'Rome' }]]);
+  },
+
+  async ollama_host() {
+    const reply = await client.chat.completions.create({ model: 'native-hello', messages: hello });
+    assert.equal(reply.choices[0].message.content, 'Héllo 😀');
+    assert.equal(reply.choices[0].finish_reason, 'stop');
+    assert.deepEqual([reply.usage.prompt_tokens, reply.usage.completion_tokens, reply.usage.total_tokens], [9, 7, 16]);
+  },
+
+  async ollama_host_streamed() {
+    const stream = await client.chat.completions.create({ model: 'native-hello', messages: hello, stream: true, stream_options: { include_usage: true } });
+    let text = '', usage;
+    for await (const chunk of stream) {
+      text += chunk.choices[0]?.delta.content ?? '';
+      usage = chunk.usage ?? usage;
+    }
+    assert.equal(text, 'Héllo 😀');
+    assert.equal(usage.total_tokens, 16);
+  },
+
+  async ollama_host_tools() {
+    const whole = await client.chat.completions.create({ model: 'native-two-tools', messages: hello, tools: [weather] });
+    const message = await client.chat.completions.stream({ model: 'native-two-tools', messages: hello, tools: [weather] }).finalMessage();
+    assert.equal(whole.choices[0].finish_reason, 'tool_calls');
+    for (const { tool_calls } of [whole.choices[0].message, message]) {
+      assert.deepEqual(tool_calls.map(call => [call.function.name, JSON.parse(call.function.arguments)]), [['get_weather', { city: 'Paris' }], ['get_weather', { city: 'Rome' }]]);
+      assert.equal(new Set(tool_calls.map(call => call.id)).size, 2);
+    }
+    // The conversation goes on with the tools' answers.
+    const calls = message.tool_calls;
+    const next = await client.chat.completions.create({ model: 'native-hello', tools: [weather], messages: [...hello, message, ...calls.map(call => ({ role: 'tool', tool_call_id: call.id, content: 'sunny' }))] });
+    assert.equal(next.choices[0].message.content, 'Héllo 😀');
+  },
+
+  async ollama_host_image() {
+    const pixel = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
+    const reply = await client.chat.completions.create({ model: 'native-image', messages: [{ role: 'user', content: [{ type: 'text', text: 'what is this?' }, { type: 'image_url', image_url: { url: `data:image/png;base64,${pixel}` } }] }] });
+    assert.equal(reply.choices[0].message.content, pixel);
+  },
+
+  async ollama_host_fault() {
+    const stream = await client.chat.completions.create({ model: 'native-silent-end', messages: hello, stream: true });
+    await assert.rejects(async () => { for await (const _ of stream); }, APIError);
+    await assert.rejects(client.chat.completions.create({ model: 'native-not-done', messages: hello }), InternalServerError);
+  },
+};
+
+let failed = false;
+for (const [name, thing] of Object.entries(things)) {
+  try {
+    await thing();
+    console.log(`ok ${name}`);
+  } catch (error) {
+    failed = true;
+    console.log(`FAILED ${name}: ${error.stack}`);
+  }
+}
+process.exit(failed ? 1 : 0);

@@ -21,6 +21,33 @@ internal sealed class FakeHost : IDisposable
 
     public async Task<Peer> AcceptAsync() => new(await listener.AcceptSocketAsync(TestContext.Current.CancellationToken));
 
+    /// <summary>Answers every request on every connection alike, until cancelled.</summary>
+    public async Task ServeAsync(string answer, CancellationToken cancellation)
+    {
+        var connections = new List<Task>();
+        try
+        {
+            while (true) connections.Add(ServeAsync(new(await listener.AcceptSocketAsync(cancellation)), answer, cancellation));
+        }
+        catch (OperationCanceledException)
+        {
+            await Task.WhenAll(connections);
+        }
+    }
+
+    private static async Task ServeAsync(Peer peer, string answer, CancellationToken cancellation)
+    {
+        using var closing = cancellation.Register(peer.Dispose);
+        try
+        {
+            while (await peer.ReadRequestAsync() != "") await peer.SendAsync(answer);
+        }
+        catch (Exception failure) when (failure is SocketException or ObjectDisposedException)
+        {
+            // The other side is gone, as it may.
+        }
+    }
+
     public bool HasPending => listener.Pending();
 
     /// <summary>Nothing listens on the port any more.</summary>
@@ -28,14 +55,17 @@ internal sealed class FakeHost : IDisposable
 }
 
 /// <summary>The host's end of one connection.</summary>
-internal sealed class Peer(Socket socket) : IDisposable
+internal sealed class Peer : IDisposable
 {
+    private readonly Socket socket;
     private readonly byte[] buffer = new byte[64 * 1024];
     private readonly List<byte> unread = [];
 
-    public Socket Socket => socket;
-
-    public void NoDelay() => socket.NoDelay = true;
+    public Peer(Socket socket)
+    {
+        this.socket = socket;
+        socket.NoDelay = true; // what a test sends in two pieces leaves in two
+    }
 
     /// <summary>One request with a Content-Length, as text; empty when the other side closed first.</summary>
     public async Task<string> ReadRequestAsync()
@@ -72,6 +102,23 @@ internal sealed class Peer(Socket socket) : IDisposable
         while (!bytes.IsEmpty) bytes = bytes[await socket.SendAsync(bytes, TestContext.Current.CancellationToken)..];
     }
 
+    /// <summary>Reads a request with a body of this length and sends the body back.</summary>
+    public async Task EchoAsync(int length)
+    {
+        var head = 0;
+        var all = new List<byte>();
+        while (head == 0 || all.Count < head + length)
+        {
+            var count = await ReceiveAsync();
+            Assert.NotEqual(0, count);
+            all.AddRange(buffer.AsSpan(0, count));
+            if (head == 0) head = System.Runtime.InteropServices.CollectionsMarshal.AsSpan(all).IndexOf("\r\n\r\n"u8) + 4;
+        }
+
+        await SendAsync($"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+        await SendAsync(all.ToArray().AsMemory(head));
+    }
+
     /// <summary>Until the other side is gone, by FIN or by RST.</summary>
     public async Task WaitForGoneAsync()
     {
@@ -80,6 +127,9 @@ internal sealed class Peer(Socket socket) : IDisposable
             // What still came is of no interest.
         }
     }
+
+    /// <summary>Sends a FIN.</summary>
+    public void SayGoodbye() => socket.Shutdown(SocketShutdown.Both); // over loopback the FIN is there when this returns
 
     /// <summary>Closes with a reset.</summary>
     public void Reset()

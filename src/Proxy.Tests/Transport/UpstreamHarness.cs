@@ -8,10 +8,10 @@ namespace Proxy.Tests.Transport;
 /// <summary>A client, a host and a clock that stands still until a test moves it.</summary>
 internal sealed class UpstreamHarness : IDisposable
 {
-    public UpstreamHarness(UpstreamTarget? target = null)
+    public UpstreamHarness(Uri? address = null, UpstreamHeader[]? headers = null)
     {
         Ticker = new(Time);
-        Client = UpstreamClients.Create(target ?? new(Host.Address), Ticker);
+        Client = UpstreamClients.Create(new(address ?? Host.Address) { Headers = headers ?? [] }, Ticker);
     }
 
     public FakeHost Host { get; } = new();
@@ -23,11 +23,48 @@ internal sealed class UpstreamHarness : IDisposable
 
     public static UpstreamRequest Get(string path = "/") => new("GET", path, default);
 
+    /// <summary>One exchange on a new connection; the host's end of it, which the client may use again.</summary>
+    public async Task<Peer> AnswerOnceAsync(string answer)
+    {
+        using var exchange = Client.Open();
+        var sending = exchange.SendAsync(Post());
+        var peer = await Host.AcceptAsync();
+        await AnswerAsync(peer, answer, exchange, sending);
+        return peer;
+    }
+
+    /// <summary>One exchange on a connection that is idle.</summary>
+    public async Task AnswerAsync(Peer peer, string answer)
+    {
+        using var exchange = Client.Open();
+        await AnswerAsync(peer, answer, exchange, exchange.SendAsync(Post()));
+    }
+
+    /// <summary>A chunked answer that has just begun.</summary>
+    public async Task<(UpstreamExchange Exchange, Peer Peer)> StreamAsync()
+    {
+        var exchange = Client.Open();
+        var sending = exchange.SendAsync(Post());
+        var peer = await Host.AcceptAsync();
+        await peer.ReadRequestAsync();
+        await peer.SendAsync("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+        Assert.Equal(200, (await sending).Status);
+        return (exchange, peer);
+    }
+
     public void Dispose()
     {
         Client.Dispose();
         Ticker.Dispose();
         Host.Dispose();
+    }
+
+    private static async Task AnswerAsync(Peer peer, string answer, UpstreamExchange exchange, ValueTask<UpstreamHead> sending)
+    {
+        Assert.NotEqual("", await peer.ReadRequestAsync());
+        await peer.SendAsync(answer);
+        Assert.Equal(UpstreamOutcome.Answered, (await sending).Outcome);
+        Assert.Equal(ReplyReadKind.End, (await exchange.ReadAllAsync()).Last);
     }
 }
 

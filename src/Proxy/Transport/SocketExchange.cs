@@ -16,6 +16,7 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
     private SocketConnection? connection; // the reader's
     private SocketConnection? held; // whoever takes it out closes it or gives it back
     private CancellationTokenSource? connecting;
+    private CancellationTokenSource? upload; // of a body too large for one send
     private byte[]? buffer;
     private int start;
     private int end;
@@ -43,9 +44,7 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
         {
             if (await TakeConnectionAsync(fresh) is { } failure) return failure;
 
-            await SendRequestAsync(request);
-            Opening = false;
-            var read = await NextAsync();
+            var read = await ExchangeHeadsAsync(request);
             if (read.Kind == ReplyReadKind.Data) return Answered();
             if (IsEnded || heard || fresh || !connection!.IsReused) return Failed(headFailure);
 
@@ -239,6 +238,36 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
         return Failed(default);
     }
 
+    // The body's memory is free when this has completed.
+    private async ValueTask<ReplyRead> ExchangeHeadsAsync(UpstreamRequest request)
+    {
+        sent = false;
+        using var large = request.Body.Length > OneSend ? new CancellationTokenSource() : null;
+        upload = large;
+        var sending = SendRequestAsync(request);
+        if (sending.IsCompleted)
+        {
+            await sending;
+            Opening = false;
+            return await NextAsync();
+        }
+
+        return await UploadAsync(sending.AsTask());
+    }
+
+    // A host may answer before it has read everything, and may then close or read no more: what it says must not be lost for that.
+    private async ValueTask<ReplyRead> UploadAsync(Task sending)
+    {
+        Opening = false;
+        var read = await NextAsync();
+        if (read.Kind != ReplyReadKind.Data) Interlocked.Exchange(ref held, null)?.Close();
+        else if (head.Status < 300) Opening = true; // it goes on reading, and the deadline on counting
+        else if (upload is not null) await upload.CancelAsync();
+        await sending;
+        Opening = false;
+        return IsEnded ? new(ReplyReadKind.Cancelled) : read;
+    }
+
     // An error here shows again when the answer is read; a host may have answered before it closed.
     private async ValueTask SendRequestAsync(UpstreamRequest request)
     {
@@ -264,13 +293,13 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
         }
         catch (Exception failure) when (failure is SocketException or ObjectDisposedException or OperationCanceledException)
         {
-            sent = false;
+            // Not sent.
         }
     }
 
     private async ValueTask SendAllAsync(ReadOnlyMemory<byte> bytes)
     {
-        while (!bytes.IsEmpty) bytes = bytes[await connection!.Socket.SendAsync(bytes, SocketFlags.None)..];
+        while (!bytes.IsEmpty) bytes = bytes[await connection!.Socket.SendAsync(bytes, SocketFlags.None, upload?.Token ?? default)..];
     }
 
     private UpstreamHead Answered()

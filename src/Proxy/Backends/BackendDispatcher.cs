@@ -8,7 +8,7 @@ namespace Proxy.Backends;
 /// Gets a call answered by one of the backends that serve its model: waits for a slot, tries, and tries the next one as long as the first has not begun to answer.
 /// It returns a reply and cannot write to a client.
 /// </summary>
-internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue slots, ILogger<BackendDispatcher> log, TimeProvider time)
+internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue slots, ILogger log, TimeProvider time)
 {
     public async ValueTask<DispatchResult> SendAsync(IDispatchable call, string model, Resolution resolution, CancellationToken cancellation)
     {

@@ -5,7 +5,7 @@ namespace Proxy.Backends;
 /// <summary>
 /// Asks every host, again and again, whether it is there and what it serves: every ten seconds while it is up, every second while it is not.
 /// </summary>
-internal sealed class BackendProbe(BackendDirectory directory, SlotQueue slots, Func<Backend, CancellationToken, Task<HostReport>> ask, ILogger<BackendProbe> log, TimeProvider time)
+internal sealed class BackendProbe(BackendDirectory directory, SlotQueue slots, Func<Backend, CancellationToken, Task<HostReport>> ask, ILogger log, TimeProvider time)
 {
     private static readonly TimeSpan Whole = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan Broken = TimeSpan.FromSeconds(1);
@@ -83,6 +83,3 @@ internal sealed class BackendProbe(BackendDirectory directory, SlotQueue slots, 
         }
     }
 }
-
-/// <summary>A host answered a probe with nothing that a model host would say.</summary>
-internal sealed class HostProbeException(string message) : Exception(message);

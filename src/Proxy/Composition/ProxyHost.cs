@@ -1,15 +1,175 @@
+using System.Reflection;
+using System.Runtime.InteropServices;
+using System.Security.Cryptography;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Proxy.Cli;
 using Proxy.Config;
+using Proxy.Telemetry;
 
 namespace Proxy.Composition;
 
-/// <summary>The running server.</summary>
+/// <summary>The running server: listeners, signals, the service manager, and the way out.</summary>
 internal static class ProxyHost
 {
+    private static readonly TimeSpan LastWords = TimeSpan.FromSeconds(2);
+
     /// <summary>Serves until the token is cancelled or a signal says stop.</summary>
-    public static Task<ExitCode> RunAsync(LoadedConfig config, CancellationToken cancellation)
+    public static async Task<ExitCode> RunAsync(LoadedConfig loaded, CancellationToken cancellation)
     {
-        ArgumentNullException.ThrowIfNull(config);
-        return Task.FromResult(cancellation.IsCancellationRequested ? ExitCode.Failed : ExitCode.Ok);
+        using var writer = new LogWriter(Console.OpenStandardError());
+        using var parts = new Parts(loaded, writer, TimeProvider.System);
+        using var manager = SystemdNotify.FromEnvironment(TimeProvider.System);
+        var config = loaded.Config;
+        var log = parts.Log;
+        var inherited = InheritedSockets.Take();
+        if (Listeners.Refusal(inherited, config.Auth) is { } refusal)
+        {
+            log.CannotListen(refusal);
+            return ExitCode.ConfigProblem;
+        }
+
+        Certificates? certificates;
+        try
+        {
+            certificates = config.Server.Tls is { } tls ? new Certificates(tls) : null;
+        }
+        catch (Exception problem) when (problem is CryptographicException or IOException or UnauthorizedAccessException)
+        {
+            log.CannotListen($"[server.tls]: {problem.Message}");
+            return ExitCode.ConfigProblem;
+        }
+
+        var adminPath = Listeners.PrepareAdmin(AdminSocket.Path(), out var noAdmin);
+        var listeners = new Listeners(config, certificates);
+        await using var app = Build(parts, listeners, inherited, adminPath);
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        using var now = new CancellationTokenSource();
+        using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, signal => Signalled(signal, stop, now));
+        using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, signal => Signalled(signal, stop, now));
+        using var hangUp = PosixSignalRegistration.Create(PosixSignal.SIGHUP, signal =>
+        {
+            signal.Cancel = true;
+            manager.Reloading();
+            parts.Reload();
+            manager.Ready();
+        });
+        parts.Drain = stop.Cancel;
+        parts.Reloaded = () => Reload(certificates, parts);
+
+        try
+        {
+            await app.StartAsync(CancellationToken.None);
+        }
+        catch (Exception problem) when (problem is IOException or InvalidOperationException or System.Net.Sockets.SocketException or UnauthorizedAccessException)
+        {
+            log.CannotListen(problem.Message);
+            return ExitCode.Failed;
+        }
+
+        log.Started(Version, loaded.Path ?? "no file", config.Backends.Count, config.Auth.Keys.Count);
+        foreach (var listener in listeners.All)
+        {
+            if (!listener.IsAdmin) log.Listening(listener.Url, config.Server.Transport);
+        }
+
+        if (noAdmin is not null) log.NoAdmin(noAdmin);
+        var probing = parts.Probe.RunAsync(stop.Token);
+        manager.Status($"serving on {string.Join(", ", listeners.All.Where(l => !l.IsAdmin).Select(l => l.Url))}");
+        manager.Ready();
+        var watching = WatchdogAsync(manager, stop.Token);
+
+        await Task.Delay(Timeout.Infinite, stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await StopAsync(app, parts, manager, now.Token);
+        await Task.WhenAll(probing, watching);
+        log.Stopped();
+        return ExitCode.Ok;
+    }
+
+    public static string Version => typeof(ProxyHost).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "0";
+
+    private static WebApplication Build(Parts parts, Listeners listeners, IReadOnlyList<InheritedSocket> inherited, string? adminPath)
+    {
+        // The default host watches its content root for changes: under systemd that is the whole disk.
+        var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { Args = ["--hostBuilder:reloadConfigOnChange=false"], ContentRootPath = AppContext.BaseDirectory });
+        builder.Logging.ClearProviders();
+        builder.Logging.AddProvider(parts.LoggerProvider);
+        builder.Logging.SetMinimumLevel(LogLevel.Warning);
+        builder.Services.AddSingleton<IHostLifetime, NoLifetime>();
+        builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = Timeout.InfiniteTimeSpan);
+        builder.Services.Configure<SocketTransportOptions>(static options => options.UnsafePreferInlineScheduling = true);
+        builder.WebHost.UseKestrelHttpsConfiguration();
+        builder.WebHost.ConfigureKestrel(kestrel =>
+        {
+            kestrel.AddServerHeader = false;
+            kestrel.AllowResponseHeaderCompression = false;
+            kestrel.Limits.MaxRequestBodySize = null; // RequestBody counts, and answers in the client's dialect
+            kestrel.Limits.MinRequestBodyDataRate = new MinDataRate(1, TimeSpan.FromMinutes(1));
+            // A client that reads nothing for so long is gone, and its slot is somebody else's.
+            kestrel.Limits.MinResponseDataRate = new MinDataRate(1, TimeSpan.FromMinutes(5));
+            listeners.Configure(kestrel, inherited, adminPath);
+        });
+        var app = builder.Build();
+        app.Run(parts.Endpoints.HandleAsync);
+        return app;
+    }
+
+    /// <summary>Takes no new calls, lets the running ones end, then breaks off what is left, each stream with its dialect's error.</summary>
+    private static async Task StopAsync(WebApplication app, Parts parts, SystemdNotify manager, CancellationToken now)
+    {
+        var drain = parts.Directory.Table.Config.Server.Drain;
+        manager.Stopping();
+        parts.Calls.StartDraining();
+        parts.Log.Stopping(parts.Calls.Count, drain);
+        using var hard = new CancellationTokenSource();
+        var stopping = app.StopAsync(hard.Token);
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(now);
+        limit.CancelAfter(drain);
+        await parts.Calls.WhenEmptyAsync().WaitAsync(limit.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (parts.Calls.Count > 0)
+        {
+            parts.Log.DrainOver(parts.Calls.Count, drain);
+            parts.Calls.InterruptAll();
+        }
+
+        hard.CancelAfter(LastWords);
+        await stopping.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    }
+
+    private static void Signalled(PosixSignalContext signal, CancellationTokenSource stop, CancellationTokenSource now)
+    {
+        signal.Cancel = true;
+        if (stop.IsCancellationRequested) now.Cancel();
+        stop.Cancel();
+    }
+
+    private static void Reload(Certificates? certificates, Parts parts)
+    {
+        try
+        {
+            if (parts.Directory.Table.Config.Server.Tls is { } tls) certificates?.Reload(tls);
+        }
+        catch (Exception problem) when (problem is CryptographicException or IOException or UnauthorizedAccessException)
+        {
+            parts.Log.CertificateKept(problem.Message);
+        }
+    }
+
+    private static async Task WatchdogAsync(SystemdNotify manager, CancellationToken cancellation)
+    {
+        if (manager.WatchdogPeriod is not { } period) return;
+        while (!cancellation.IsCancellationRequested)
+        {
+            manager.Watchdog();
+            await Task.Delay(period, TimeProvider.System, cancellation).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    /// <summary>Signals are ours: the default lifetime would stop the server without a drain.</summary>
+    private sealed class NoLifetime : IHostLifetime
+    {
+        public Task WaitForStartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+        public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
     }
 }

@@ -8,7 +8,7 @@ using Proxy.Relay;
 namespace Proxy.Routes;
 
 /// <summary>Answers from a backend. Bytes stay bytes when both ends speak one dialect; otherwise both sides meet in events.</summary>
-internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher dispatcher, ILogger<DirectRoute> log, TimeProvider time) : IChatRoute
+internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher dispatcher, ILogger log, TimeProvider time) : IChatRoute
 {
     public string Name => "direct";
 

@@ -1,0 +1,31 @@
+using System.Net.Security;
+using System.Security.Cryptography.X509Certificates;
+using Microsoft.AspNetCore.Server.Kestrel.Https;
+using Proxy.Config;
+
+namespace Proxy.Composition;
+
+/// <summary>The certificate we show; read again on reload, so that a renewed one needs no restart.</summary>
+internal sealed class Certificates
+{
+    private SslServerAuthenticationOptions options;
+
+    /// <summary>Throws <see cref="System.Security.Cryptography.CryptographicException"/> or <see cref="IOException"/> when the files hold no certificate and key that belong together.</summary>
+    public Certificates(TlsConfig tls) => options = Read(tls);
+
+    public void Reload(TlsConfig tls) => Volatile.Write(ref options, Read(tls));
+
+    public ValueTask<SslServerAuthenticationOptions> AnswerAsync(TlsHandshakeCallbackContext context) => new(Volatile.Read(ref options));
+
+    private static SslServerAuthenticationOptions Read(TlsConfig tls)
+    {
+        var leaf = X509Certificate2.CreateFromPemFile(tls.Cert, tls.Key);
+        var chain = new X509Certificate2Collection();
+        chain.ImportFromPemFile(tls.Cert);
+        return new SslServerAuthenticationOptions
+        {
+            ServerCertificateContext = SslStreamCertificateContext.Create(leaf, chain, offline: true),
+            ApplicationProtocols = [SslApplicationProtocol.Http2, SslApplicationProtocol.Http11],
+        };
+    }
+}

@@ -1,0 +1,137 @@
+using System.Collections.Concurrent;
+using Proxy.Backends;
+using Proxy.Chat;
+using Proxy.Config;
+using Proxy.Dialects;
+using Proxy.Dialects.OllamaChat;
+using Proxy.Dialects.OpenAiChat;
+using Proxy.Dialects.OpenAiCompletions;
+using Proxy.Http;
+using Proxy.Routes;
+using Proxy.Telemetry;
+using Proxy.Transport;
+
+namespace Proxy.Composition;
+
+/// <summary>Everything that runs, made by hand in reading order. What owns something is disposed in the opposite order.</summary>
+internal sealed class Parts : IDisposable
+{
+    private readonly ConcurrentDictionary<Backend, HandlerUpstream> probes = new();
+    private readonly LoadedConfig loaded;
+    private readonly Lock reloading = new();
+
+    public Parts(LoadedConfig loaded, LogWriter writer, TimeProvider time)
+    {
+        this.loaded = loaded;
+        Time = time;
+        var config = loaded.Config;
+
+        // Telemetry
+        Format = config.Log.Format == "json" ? LogFormat.Json : LogFormat.Text;
+        Least = config.Log.Level switch { "trace" => LogLevel.Trace, "debug" => LogLevel.Debug, "warn" => LogLevel.Warning, "error" => LogLevel.Error, _ => LogLevel.Information };
+        LoggerProvider = new ProxyLoggerProvider(writer, Format, Least, time);
+        Metrics = new ProxyMetrics();
+        Log = LoggerProvider.CreateLogger("Proxy");
+
+        // Backends
+        Ticker = new CoarseTicker(time);
+        Directory = new BackendDirectory(config, target => UpstreamClients.Create(target, Ticker), DialectTable.Backend, time);
+        var slots = new SlotQueue(time);
+        Probe = new BackendProbe(Directory, slots, AskAsync, Log, time);
+        var dispatcher = new BackendDispatcher(Directory, slots, Log, time);
+        Metrics.Add(() => Gauges(Directory, slots));
+
+        // Routes
+        var routes = new RouteTable(new DirectRoute(Directory, dispatcher, Log, time));
+        var relay = new ModelRelay(Directory, dispatcher);
+
+        // The edge
+        Gate = new ApiKeyGate(config, time);
+        Calls = new ActiveCalls();
+        var catalog = new ModelCatalog(Directory, Probe);
+        var exchange = new ExchangeParts(Gate, Calls, new CallLedger(writer, Format, Least, Metrics, time), Metrics, () => Directory.Table.Config.Server, Log, time, Ticker);
+        var openAi = new OpenAiChatClientDialect();
+        var ollama = new OllamaChatClientDialect();
+        Endpoints = new Endpoints(
+            new ChatExchange("/v1/chat/completions", openAi, routes, exchange).HandleAsync,
+            new ChatExchange("/v1/completions", new OpenAiCompletionsClientDialect(), routes, exchange).HandleAsync,
+            new ChatExchange("/api/chat", ollama, routes, exchange).HandleAsync,
+            new ModelExchange(openAi, new OpenAiChatBackendDialect(), relay, exchange).HandleAsync,
+            new ModelEndpoints(catalog, openAi, ollama, exchange),
+            new StatusEndpoints(Directory, Calls, Metrics, Gate),
+            new AdminEndpoints(Directory, catalog, Calls, Reload, () => Drain?.Invoke(), time),
+            new ErrorEndpoints(openAi, ollama, exchange),
+            Gate);
+    }
+
+    public TimeProvider Time { get; }
+    public LogFormat Format { get; }
+    public LogLevel Least { get; }
+    public ProxyLoggerProvider LoggerProvider { get; }
+    public ILogger Log { get; }
+    public ProxyMetrics Metrics { get; }
+    public CoarseTicker Ticker { get; }
+    public BackendDirectory Directory { get; }
+    public BackendProbe Probe { get; }
+    public ApiKeyGate Gate { get; }
+    public ActiveCalls Calls { get; }
+    public Endpoints Endpoints { get; }
+
+    /// <summary>What the operator's wish to drain does; the host sets it.</summary>
+    public Action? Drain { get; set; }
+
+    /// <summary>Told after a reload.</summary>
+    public Action? Reloaded { get; set; }
+
+    /// <summary>Reads the file again and makes it the current configuration, or keeps the old one and returns every problem.</summary>
+    public IReadOnlyList<ConfigProblem> Reload()
+    {
+        lock (reloading)
+        {
+            var result = loaded.Reread();
+            if (result.Config is not { } next)
+            {
+                Log.ReloadRefused(string.Join("; ", result.Problems.Select(p => $"line {p.Line}: {p.Key}: {p.Message}")));
+                return result.Problems;
+            }
+
+            if (NeedsRestart(Directory.Table.Config, next) is { } section) Log.NeedsRestart(section);
+            Directory.Apply(next);
+            Gate.Apply(next);
+            Reloaded?.Invoke();
+            Log.Reloaded(next.Backends.Count, next.Auth.Keys.Count);
+            return [];
+        }
+    }
+
+    public void Dispose()
+    {
+        Directory.Dispose();
+        foreach (var probe in probes.Values) probe.Dispose();
+        Ticker.Dispose();
+        LoggerProvider.Dispose();
+    }
+
+    private Task<HostReport> AskAsync(Backend backend, CancellationToken cancellation)
+        => HostProbe.AskAsync(backend.Config, probes.GetOrAdd(backend, static (b, ticker) => new HandlerUpstream(BackendDirectory.Target(b.Config), ticker), Ticker).Invoker, cancellation);
+
+    /// <summary>What a reload cannot change, if the file changes it.</summary>
+    private static string? NeedsRestart(ProxyConfig before, ProxyConfig next)
+        => !before.Server.Listen.SequenceEqual(next.Server.Listen) ? "[server] listen"
+            : before.Server.Transport != next.Server.Transport ? "[server] transport"
+            : before.Server.Tls is null != next.Server.Tls is null ? "[server.tls]"
+            : before.Log != next.Log ? "[log]" : null;
+
+    private static IEnumerable<Gauge> Gauges(BackendDirectory directory, SlotQueue slots)
+    {
+        yield return new("proxy_queue_waiting", "Calls waiting for a slot.", "", slots.Waiting);
+        foreach (var backend in directory.Table.All)
+        {
+            var labels = $"backend=\"{ProxyMetrics.Escape(backend.Name)}\"";
+            yield return new("proxy_backend_up", "1 while the backend can be given calls.", labels, backend.IsEcho || backend.State.Available ? 1 : 0);
+            yield return new("proxy_backend_breaker_open", "1 while the backend's circuit breaker is open.", labels, backend.State.Breaker is BreakerState.Open ? 1 : 0);
+            yield return new("proxy_backend_in_flight", "Calls running at the backend.", labels, backend.State.InFlight);
+            if (backend.Slots is { } limit) yield return new("proxy_backend_slots", "Calls that the backend may run at once.", labels, limit);
+        }
+    }
+}

@@ -59,7 +59,8 @@ internal static class OllamaListing
     {
         json.WriteStartObject("details"u8);
         foreach (var name in DetailNames) json.WriteString(name, "");
-        json.WriteNull("families"u8);
+        json.WriteStartArray("families"u8);
+        json.WriteEndArray();
         if (contextLength is { } context) json.WriteNumber("context_length"u8, context);
         json.WriteEndObject();
     }

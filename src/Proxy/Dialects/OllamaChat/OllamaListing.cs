@@ -9,21 +9,10 @@ namespace Proxy.Dialects.OllamaChat;
 /// <summary><c>/api/tags</c> and <c>/api/version</c>. Every member that a client has been seen to require is there, if empty.</summary>
 internal static class OllamaListing
 {
-    /// <summary>The Ollama whose API this is. Clients refuse below 0.6.4 and take the lowest of all their hosts.</summary>
-    public const string Version = "0.12.11";
-
-    /// <summary>What <c>GET /</c> and <c>HEAD /</c> say.</summary>
-    public const string Greeting = "Ollama is running";
+    /// <summary>What <c>/api/version</c> says: the Ollama whose API this is. Clients refuse below 0.6.4 and take the lowest of all their hosts.</summary>
+    public const string Version = """{"version":"0.12.11"}""";
 
     private static readonly string[] DetailNames = ["parent_model", "format", "family", "parameter_size", "quantization_level"];
-
-    public static void WriteVersion(IBufferWriter<byte> output)
-    {
-        using var json = WireJson.NewWriter(output);
-        json.WriteStartObject();
-        json.WriteString("version"u8, Version);
-        json.WriteEndObject();
-    }
 
     public static void WriteTags(IReadOnlyList<ModelListing> models, IBufferWriter<byte> output)
     {

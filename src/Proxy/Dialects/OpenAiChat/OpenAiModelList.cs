@@ -18,7 +18,7 @@ internal static class OpenAiModelList
         json.WriteEndObject();
     }
 
-    public static void Write(ModelListing model, IBufferWriter<byte> output)
+    public static void WriteOne(ModelListing model, IBufferWriter<byte> output)
     {
         using var json = WireJson.NewWriter(output);
         Write(json, model);

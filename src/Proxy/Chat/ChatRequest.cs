@@ -40,6 +40,9 @@ internal sealed record ChatRequest
     public string? User { get; init; }
 
     public IReadOnlyList<KeyValuePair<string, JsonElement>> Unknown { get; init; } = [];
+
+    /// <summary>Members that are understood, but of which their dialect has several spellings: how they came, for a rewrite. In another dialect they are no loss.</summary>
+    public IReadOnlyList<KeyValuePair<string, JsonElement>> AsItCame { get; init; } = [];
 }
 
 internal sealed record ChatMessage(ChatRole Role, IReadOnlyList<ContentPart> Content)
@@ -58,6 +61,9 @@ internal sealed record ChatMessage(ChatRole Role, IReadOnlyList<ContentPart> Con
     public string? Reasoning { get; init; }
     public string? Refusal { get; init; }
     public IReadOnlyList<KeyValuePair<string, JsonElement>> Unknown { get; init; } = [];
+
+    /// <inheritdoc cref="ChatRequest.AsItCame"/>
+    public IReadOnlyList<KeyValuePair<string, JsonElement>> AsItCame { get; init; } = [];
 }
 
 internal abstract record ContentPart
@@ -83,17 +89,14 @@ internal sealed record ToolDefinition(string Name, string? Description, JsonElem
 {
     public bool? Strict { get; init; }
 
-    /// <summary>A tool that is no function and that only one dialect knows (a host's own search, free-form tools), whole as it came.</summary>
+    /// <summary>
+    /// The tool whole as it came, where the members above do not say all of it: it has unknown members, or is no function at all (a host's own search); then <see cref="Name"/> is empty.
+    /// </summary>
     public JsonElement? Raw { get; init; }
-
-    public IReadOnlyList<KeyValuePair<string, JsonElement>> Unknown { get; init; } = [];
 }
 
 /// <summary>A call that was made. <paramref name="Arguments"/> is JSON text.</summary>
-internal sealed record ToolInvocation(string? Id, string Name, string Arguments)
-{
-    public IReadOnlyList<KeyValuePair<string, JsonElement>> Unknown { get; init; } = [];
-}
+internal sealed record ToolInvocation(string? Id, string Name, string Arguments);
 
 /// <summary><c>auto</c>, <c>none</c>, <c>required</c>, or the one tool named.</summary>
 internal sealed record ToolChoice(string Mode, string? Name = null);
@@ -115,6 +118,8 @@ internal sealed record SamplingOptions
     public double? TopP { get; init; }
     public int? TopK { get; init; }
     public double? MinP { get; init; }
+
+    /// <summary>Tokens of the answer at most; below 0: as many as the host likes.</summary>
     public int? MaxTokens { get; init; }
     public long? Seed { get; init; }
     public double? FrequencyPenalty { get; init; }

@@ -1,0 +1,28 @@
+using Proxy.Chat;
+using Proxy.Dialects.OllamaChat;
+using Proxy.Dialects.OpenAiChat;
+using Proxy.Dialects.OpenAiCompletions;
+
+namespace Proxy.Dialects;
+
+/// <summary>Every dialect that is spoken, by name. A half that is not there is not built, or makes no sense.</summary>
+internal static class DialectTable
+{
+    public static readonly IReadOnlyList<ClientDialect> Clients = [new OpenAiChatClientDialect(), new OpenAiCompletionsClientDialect(), new OllamaChatClientDialect()];
+
+    public static readonly IReadOnlyList<BackendDialect> Backends = [new OpenAiChatBackendDialect(), new OpenAiCompletionsBackendDialect(), new OllamaChatBackendDialect()];
+
+    public static ClientDialect? Client(DialectName name) => Clients.FirstOrDefault(dialect => dialect.Name == name);
+
+    public static BackendDialect? Backend(DialectName name) => Backends.FirstOrDefault(dialect => dialect.Name == name);
+
+    /// <summary>The word under which a backend's <c>dialects</c> list it; null for a dialect that no host speaks.</summary>
+    public static string? Family(DialectName name) => name switch
+    {
+        DialectName.OpenAiChat or DialectName.OpenAiCompletions => "openai",
+        DialectName.OpenAiResponses => "responses",
+        DialectName.OllamaChat or DialectName.OllamaGenerate => "ollama",
+        DialectName.Anthropic => "anthropic",
+        _ => null,
+    };
+}

@@ -1,0 +1,182 @@
+using System.Text.Json;
+using Proxy.Chat;
+
+namespace Proxy.Dialects.Events;
+
+/// <summary>
+/// Reads published events. Workers are many and of many ages: members come in any order (<c>type</c> last too), an event of an unknown type is skipped and counted,
+/// and the short form is enough (<c>{"type":"token","text":"…"}</c>; a missing index or choice is 0, a missing reason is stop, arguments may be an object, an error a sentence).
+/// </summary>
+internal sealed class EventSchemaReader : EventReader
+{
+    private bool finished;
+
+    /// <summary>Events of a type that this version does not know.</summary>
+    public int Skipped { get; private set; }
+
+    public override void Read(ReadOnlySpan<byte> frame, List<ChatEvent> events)
+    {
+        if (frame.Trim(" \t\r\n"u8).IsEmpty) return;
+        try
+        {
+            var json = new Utf8JsonReader(frame, WireJson.Reading);
+            json.Read();
+            if (json.TokenType is not JsonTokenType.StartObject) throw new JsonException("an event must be a JSON object");
+            var members = new Members();
+            members.Read(ref json);
+            if (members.ToEvent() is { } happened)
+            {
+                finished |= happened is ChatEvent.Finished;
+                events.Add(happened);
+            }
+            else
+            {
+                Skipped++;
+            }
+        }
+        catch (Exception problem) when (problem is JsonException or InvalidOperationException or FormatException) // how the reader says that it is no JSON
+        {
+            finished = true;
+            events.Add(new ChatEvent.Finished(FinishReason.Error, Error: new ProxyError(ProxyErrorKind.HostFailed, $"a published event is not one: {problem.Message}")));
+        }
+    }
+
+    public override bool End(List<ChatEvent> events) => finished;
+
+    /// <summary>All members that any event has; which of them count is known when <c>type</c> is.</summary>
+    private struct Members
+    {
+        private string? type, id, model, role, text, kind, name, arguments, reason, winner, task;
+        private long? created;
+        private int index, choice;
+        private int? input, output, cached, reasoning;
+        private long? total, load, prompt, answer;
+        private JsonElement? opaque;
+        private ProxyError? error;
+
+        public void Read(ref Utf8JsonReader json)
+        {
+            while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
+            {
+                if (json.ValueTextEquals("type"u8)) type = Text(ref json);
+                else if (json.ValueTextEquals("text"u8)) text = Text(ref json);
+                else if (json.ValueTextEquals("kind"u8)) kind = Text(ref json);
+                else if (json.ValueTextEquals("choice"u8)) choice = (int)(Number(ref json) ?? 0);
+                else if (json.ValueTextEquals("task"u8)) task = Text(ref json);
+                else if (json.ValueTextEquals("index"u8)) index = (int)(Number(ref json) ?? 0);
+                else if (json.ValueTextEquals("id"u8)) id = Text(ref json);
+                else if (json.ValueTextEquals("name"u8)) name = Text(ref json);
+                else if (json.ValueTextEquals("arguments"u8)) arguments = TextOrJson(ref json);
+                else if (json.ValueTextEquals("role"u8)) role = Text(ref json);
+                else if (json.ValueTextEquals("model"u8)) model = Text(ref json);
+                else if (json.ValueTextEquals("created"u8)) created = Number(ref json);
+                else if (json.ValueTextEquals("reason"u8)) reason = Text(ref json);
+                else if (json.ValueTextEquals("winner"u8)) winner = Text(ref json);
+                else if (json.ValueTextEquals("error"u8)) error = Error(ref json);
+                else if (json.ValueTextEquals("opaque"u8)) opaque = Element(ref json);
+                else if (json.ValueTextEquals("usage"u8)) ReadUsage(ref json);
+                else if (!TryReadCount(ref json)) json.Skip();
+            }
+        }
+
+        public readonly ChatEvent? ToEvent()
+        {
+            ChatEvent? happened = type switch
+            {
+                "started" => new ChatEvent.Started(id, model, created),
+                "role" => new ChatEvent.RoleGiven(EventSchemaJson.Role(role)),
+                "token" => new ChatEvent.Token(text ?? "", EventSchemaJson.Kind(kind)),
+                "tool_call" => new ChatEvent.ToolCall(index, id, name, arguments),
+                "block_end" => new ChatEvent.BlockEnded(),
+                "usage" => new ChatEvent.UsageReported(new Usage(input ?? 0, output ?? 0)
+                {
+                    CachedInputTokens = cached,
+                    ReasoningTokens = reasoning,
+                    TotalDuration = total,
+                    LoadDuration = load,
+                    PromptEvalDuration = prompt,
+                    EvalDuration = answer,
+                }),
+                "finished" => new ChatEvent.Finished(error is null ? EventSchemaJson.Reason(reason) : FinishReason.Error, winner, error),
+                _ => null,
+            };
+            return happened is null ? null : happened with { Choice = choice, Task = task, Opaque = opaque };
+        }
+
+        private bool TryReadCount(ref Utf8JsonReader json)
+        {
+            if (json.ValueTextEquals("input_tokens"u8)) input = (int?)Number(ref json);
+            else if (json.ValueTextEquals("output_tokens"u8)) output = (int?)Number(ref json);
+            else if (json.ValueTextEquals("cached_input_tokens"u8)) cached = (int?)Number(ref json);
+            else if (json.ValueTextEquals("reasoning_tokens"u8)) reasoning = (int?)Number(ref json);
+            else if (json.ValueTextEquals("total_duration"u8)) total = Number(ref json);
+            else if (json.ValueTextEquals("load_duration"u8)) load = Number(ref json);
+            else if (json.ValueTextEquals("prompt_eval_duration"u8)) prompt = Number(ref json);
+            else if (json.ValueTextEquals("eval_duration"u8)) answer = Number(ref json);
+            else return false;
+            return true;
+        }
+
+        private void ReadUsage(ref Utf8JsonReader json)
+        {
+            json.Read();
+            if (json.TokenType is not JsonTokenType.StartObject)
+            {
+                json.Skip();
+                return;
+            }
+
+            while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
+            {
+                if (!TryReadCount(ref json)) json.Skip();
+            }
+        }
+
+        private static ProxyError? Error(ref Utf8JsonReader json)
+        {
+            if (Element(ref json) is not { } value || value.ValueKind is JsonValueKind.Null) return null;
+            if (value.ValueKind is JsonValueKind.String) return new ProxyError(ProxyErrorKind.HostFailed, value.GetString()!);
+            if (value.ValueKind is not JsonValueKind.Object) return new ProxyError(ProxyErrorKind.HostFailed, value.GetRawText());
+
+            var error = new ProxyError(EventSchemaJson.ErrorKind(Word("kind")), Word("message") ?? "the worker failed and gave no reason")
+            {
+                HostType = Word("type"),
+                Code = Word("code"),
+                Param = Word("param"),
+            };
+            return value.TryGetProperty("status"u8, out var status) && status.ValueKind is JsonValueKind.Number && status.TryGetInt32(out var number) && number != error.Status ? error with { Status = number } : error;
+
+            string? Word(string member) => value.TryGetProperty(member, out var word) && word.ValueKind is JsonValueKind.String ? word.GetString() : null;
+        }
+
+        private static JsonElement? Element(ref Utf8JsonReader json)
+        {
+            json.Read();
+            return JsonElement.ParseValue(ref json);
+        }
+
+        private static string? Text(ref Utf8JsonReader json)
+        {
+            json.Read();
+            if (json.TokenType is JsonTokenType.String) return json.GetString();
+            json.Skip();
+            return null;
+        }
+
+        private static string? TextOrJson(ref Utf8JsonReader json)
+        {
+            json.Read();
+            if (json.TokenType is JsonTokenType.String) return json.GetString();
+            if (json.TokenType is JsonTokenType.Null) return null;
+            return JsonElement.ParseValue(ref json).GetRawText();
+        }
+
+        private static long? Number(ref Utf8JsonReader json)
+        {
+            json.Read();
+            if (json.TokenType is JsonTokenType.Number && json.TryGetInt64(out var number)) return number;
+            json.Skip();
+            return null;
+        }
+    }
+}

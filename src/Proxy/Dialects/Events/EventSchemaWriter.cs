@@ -1,0 +1,96 @@
+using System.Buffers;
+using System.Text.Json;
+using Proxy.Chat;
+
+namespace Proxy.Dialects.Events;
+
+/// <summary>Writes events as they are published: one JSON object a line, what is unsaid left out.</summary>
+internal sealed class EventSchemaWriter : EventWriter
+{
+    private Utf8JsonWriter? json;
+
+    public override void Write(ChatEvent happened, IBufferWriter<byte> output)
+    {
+        if (happened is ChatEvent.Quiet) return;
+        WriteObject(happened, output);
+        output.Write("\n"u8);
+    }
+
+    public override void End(IBufferWriter<byte> output) { }
+
+    /// <summary>One event without the line's end, as a message of its own carries it.</summary>
+    public void WriteObject(ChatEvent happened, IBufferWriter<byte> output)
+    {
+        json ??= WireJson.NewWriter(output);
+        json.Reset(output);
+        json.WriteStartObject();
+        switch (happened)
+        {
+            case ChatEvent.Started started:
+                json.WriteString("type"u8, "started"u8);
+                if (started.Id is { } id) json.WriteString("id"u8, id);
+                if (started.Model is { } model) json.WriteString("model"u8, model);
+                if (started.Created is { } created) json.WriteNumber("created"u8, created);
+                break;
+            case ChatEvent.RoleGiven given:
+                json.WriteString("type"u8, "role"u8);
+                json.WriteString("role"u8, EventSchemaJson.Word(given.Role));
+                break;
+            case ChatEvent.Token token:
+                json.WriteString("type"u8, "token"u8);
+                json.WriteString("text"u8, token.Text);
+                if (token.Kind is not TokenKind.Answer) json.WriteString("kind"u8, EventSchemaJson.Word(token.Kind));
+                break;
+            case ChatEvent.ToolCall call:
+                json.WriteString("type"u8, "tool_call"u8);
+                json.WriteNumber("index"u8, call.Index);
+                if (call.Id is { } callId) json.WriteString("id"u8, callId);
+                if (call.Name is { } name) json.WriteString("name"u8, name);
+                if (call.Arguments is { } arguments) json.WriteString("arguments"u8, arguments);
+                break;
+            case ChatEvent.BlockEnded:
+                json.WriteString("type"u8, "block_end"u8);
+                break;
+            case ChatEvent.UsageReported reported:
+                json.WriteString("type"u8, "usage"u8);
+                WriteUsage(json, reported.Usage);
+                break;
+            case ChatEvent.Finished finished:
+                json.WriteString("type"u8, "finished"u8);
+                json.WriteString("reason"u8, EventSchemaJson.Word(finished.Reason));
+                if (finished.Winner is { } winner) json.WriteString("winner"u8, winner);
+                if (finished.Error is { } error) WriteError(json, error);
+                break;
+        }
+
+        if (happened.Choice != 0) json.WriteNumber("choice"u8, happened.Choice);
+        if (happened.Task is { } task) json.WriteString("task"u8, task);
+        if (happened.Opaque is { } opaque) json.WriteAsItCame("opaque", opaque);
+        json.WriteEndObject();
+        json.Flush();
+    }
+
+    private static void WriteUsage(Utf8JsonWriter json, Usage usage)
+    {
+        json.WriteNumber("input_tokens"u8, usage.InputTokens);
+        json.WriteNumber("output_tokens"u8, usage.OutputTokens);
+        if (usage.CachedInputTokens is { } cached) json.WriteNumber("cached_input_tokens"u8, cached);
+        if (usage.ReasoningTokens is { } reasoning) json.WriteNumber("reasoning_tokens"u8, reasoning);
+        if (usage.TotalDuration is { } total) json.WriteNumber("total_duration"u8, total);
+        if (usage.LoadDuration is { } load) json.WriteNumber("load_duration"u8, load);
+        if (usage.PromptEvalDuration is { } prompt) json.WriteNumber("prompt_eval_duration"u8, prompt);
+        if (usage.EvalDuration is { } answer) json.WriteNumber("eval_duration"u8, answer);
+    }
+
+    private static void WriteError(Utf8JsonWriter json, ProxyError error)
+    {
+        json.WriteStartObject("error"u8);
+        json.WriteString("kind"u8, ProxyErrorTable.Of(error.Kind).Code);
+        json.WriteString("message"u8, error.Message);
+        if (error.HostType is { } type) json.WriteString("type"u8, type);
+        if (error.Code is { } code) json.WriteString("code"u8, code);
+        if (error.Param is { } param) json.WriteString("param"u8, param);
+        json.WriteNumber("status"u8, error.Status);
+        json.WriteEndObject();
+    }
+}

@@ -1,0 +1,237 @@
+using System.Text;
+using System.Text.Json;
+using Proxy.Chat;
+
+namespace Proxy.Dialects.OllamaChat;
+
+/// <summary>
+/// Reads Ollama's lines, and whole answers, which are one line more. Without <c>"done":true</c> the host broke off: Ollama ends in silence when its engine dies.
+/// </summary>
+internal sealed class OllamaChatEventReader : EventReader
+{
+    private TextPieces answer, reasoning;
+    private bool started, roleSeen, over;
+    private int calls;
+
+    public override void Read(ReadOnlySpan<byte> frame, List<ChatEvent> events)
+    {
+        if (over || frame.Trim(" \t\r\n"u8).IsEmpty) return;
+        try
+        {
+            var json = new Utf8JsonReader(frame, WireJson.Reading);
+            json.Read();
+            if (json.TokenType is JsonTokenType.StartObject) ReadMembers(ref json, frame, events);
+            else Fail(HostErrorBody.Read(frame), events);
+        }
+        catch (Exception problem) when (problem is JsonException or InvalidOperationException or FormatException) // how the reader says that it is no JSON
+        {
+            Fail(new HostError($"the host sent what is not JSON: {HostErrorBody.Read(frame).Message}"), events);
+        }
+    }
+
+    public override bool End(List<ChatEvent> events)
+    {
+        if (over) return true;
+        Say(reasoning.Flush(), TokenKind.Reasoning, default, events);
+        Say(answer.Flush(), TokenKind.Answer, default, events);
+        return false;
+    }
+
+    private void ReadMembers(ref Utf8JsonReader json, ReadOnlySpan<byte> frame, List<ChatEvent> events)
+    {
+        string? model = null;
+        long? created = null;
+        Utf8JsonReader message = default;
+        bool speaks = false, done = false;
+        ReadOnlySpan<byte> probabilities = default, word = default;
+        var reason = FinishReason.Stop;
+        var counts = new OllamaChatCounts();
+        while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
+        {
+            if (json.ValueTextEquals("message"u8))
+            {
+                json.Read();
+                message = json;
+                speaks = json.TokenType is JsonTokenType.StartObject;
+                json.Skip();
+            }
+            else if (json.ValueTextEquals("done"u8))
+            {
+                json.Read();
+                done = json.TokenType is JsonTokenType.True;
+                json.Skip();
+            }
+            else if (json.ValueTextEquals("error"u8))
+            {
+                json.Read();
+                if (json.TokenType is JsonTokenType.Null) continue;
+                Fail(HostErrorBody.Read(frame), events);
+                return;
+            }
+            else if (json.ValueTextEquals("done_reason"u8))
+            {
+                json.Read();
+                if (json.TokenType is JsonTokenType.String && json.ValueTextEquals("length"u8)) reason = FinishReason.Length;
+                else if (json.TokenType is JsonTokenType.String && json.ValueSpan.Length > 0 && !json.ValueTextEquals("stop"u8)) word = frame[(int)json.TokenStartIndex..(int)json.BytesConsumed];
+                json.Skip();
+            }
+            else if (json.ValueTextEquals("logprobs"u8))
+            {
+                json.Read();
+                var start = (int)json.TokenStartIndex;
+                var some = json.TokenType is JsonTokenType.StartArray;
+                json.Skip();
+                if (some && json.BytesConsumed > start + 2) probabilities = frame[start..(int)json.BytesConsumed];
+            }
+            else if (!started && json.ValueTextEquals("model"u8))
+            {
+                json.Read();
+                if (json.TokenType is JsonTokenType.String) model = json.GetString();
+                json.Skip();
+            }
+            else if (!started && json.ValueTextEquals("created_at"u8))
+            {
+                json.Read();
+                if (json.TokenType is JsonTokenType.String && json.TryGetDateTimeOffset(out var time)) created = time.ToUnixTimeSeconds();
+                json.Skip();
+            }
+            else if (!counts.TryRead(ref json))
+            {
+                json.Skip();
+            }
+        }
+
+        if (!started)
+        {
+            started = true;
+            events.Add(new ChatEvent.Started(null, model, created));
+        }
+
+        if (speaks) ReadMessage(ref message, frame, probabilities, events);
+        if (!done) return;
+
+        over = true;
+        Say(reasoning.Flush(), TokenKind.Reasoning, default, events);
+        Say(answer.Flush(), TokenKind.Answer, default, events);
+        if (counts.Usage is { } usage) events.Add(new ChatEvent.UsageReported(usage));
+        events.Add(new ChatEvent.Finished(reason is FinishReason.Stop && calls > 0 ? FinishReason.ToolCalls : reason)
+        {
+            Opaque = word.IsEmpty ? null : WireJson.Opaque("done_reason"u8, word),
+        });
+    }
+
+    private void ReadMessage(ref Utf8JsonReader json, ReadOnlySpan<byte> frame, ReadOnlySpan<byte> probabilities, List<ChatEvent> events)
+    {
+        string said = "", thought = "";
+        Utf8JsonReader list = default;
+        var called = false;
+        while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
+        {
+            if (json.ValueTextEquals("content"u8))
+            {
+                json.Read();
+                if (json.TokenType is JsonTokenType.String) said = answer.Take(ref json);
+                json.Skip();
+            }
+            else if (json.ValueTextEquals("thinking"u8))
+            {
+                json.Read();
+                if (json.TokenType is JsonTokenType.String) thought = reasoning.Take(ref json);
+                json.Skip();
+            }
+            else if (json.ValueTextEquals("role"u8))
+            {
+                json.Read();
+                if (!roleSeen && json.TokenType is JsonTokenType.String)
+                {
+                    roleSeen = true;
+                    events.Add(new ChatEvent.RoleGiven(ChatRole.Assistant));
+                }
+
+                json.Skip();
+            }
+            else if (json.ValueTextEquals("tool_calls"u8))
+            {
+                json.Read();
+                list = json;
+                called = json.TokenType is JsonTokenType.StartArray;
+                json.Skip();
+            }
+            else
+            {
+                json.Skip();
+            }
+        }
+
+        Say(thought, TokenKind.Reasoning, said.Length == 0 ? probabilities : default, events);
+        Say(said, TokenKind.Answer, probabilities, events);
+        if (said.Length == 0 && thought.Length == 0 && !probabilities.IsEmpty) events.Add(new ChatEvent.Token("") { Opaque = OllamaChatProbabilities.Read(probabilities) });
+        if (!called) return;
+        while (list.Read() && list.TokenType is JsonTokenType.StartObject) ReadCall(ref list, frame, events);
+    }
+
+    private static void Say(string text, TokenKind kind, ReadOnlySpan<byte> probabilities, List<ChatEvent> events)
+    {
+        if (text.Length == 0) return;
+        events.Add(new ChatEvent.Token(text, kind) { Opaque = probabilities.IsEmpty ? null : OllamaChatProbabilities.Read(probabilities) });
+    }
+
+    /// <summary>Each call comes whole. Hosts disagree about <c>index</c>, so calls are counted.</summary>
+    private void ReadCall(ref Utf8JsonReader json, ReadOnlySpan<byte> frame, List<ChatEvent> events)
+    {
+        string? id = null, name = null, arguments = null;
+        while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
+        {
+            if (json.ValueTextEquals("id"u8))
+            {
+                json.Read();
+                if (json.TokenType is JsonTokenType.String && json.ValueSpan.Length > 0) id = json.GetString();
+                json.Skip();
+            }
+            else if (json.ValueTextEquals("function"u8))
+            {
+                json.Read();
+                if (json.TokenType is JsonTokenType.StartObject) ReadFunction(ref json, frame, out name, out arguments);
+                else json.Skip();
+            }
+            else
+            {
+                json.Skip();
+            }
+        }
+
+        events.Add(new ChatEvent.ToolCall(calls++, id, name, arguments));
+    }
+
+    private static void ReadFunction(ref Utf8JsonReader json, ReadOnlySpan<byte> frame, out string? name, out string? arguments)
+    {
+        name = arguments = null;
+        while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
+        {
+            if (json.ValueTextEquals("name"u8))
+            {
+                json.Read();
+                if (json.TokenType is JsonTokenType.String) name = json.GetString();
+                json.Skip();
+            }
+            else if (json.ValueTextEquals("arguments"u8))
+            {
+                json.Read();
+                var start = (int)json.TokenStartIndex;
+                var text = json.TokenType is JsonTokenType.String ? json.GetString() : null;
+                json.Skip();
+                arguments = text ?? Encoding.UTF8.GetString(frame[start..(int)json.BytesConsumed]);
+            }
+            else
+            {
+                json.Skip();
+            }
+        }
+    }
+
+    private void Fail(HostError said, List<ChatEvent> events)
+    {
+        over = true;
+        events.Add(new ChatEvent.Finished(FinishReason.Error, Error: new ProxyError(ProxyErrorKind.HostFailed, said.Message) { Code = said.Code, HostType = said.Type }));
+    }
+}

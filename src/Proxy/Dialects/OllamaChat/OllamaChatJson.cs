@@ -1,0 +1,105 @@
+using System.Globalization;
+using System.Text.Json;
+using Proxy.Chat;
+
+namespace Proxy.Dialects.OllamaChat;
+
+/// <summary>The words and small shapes of Ollama's answers, both ways.</summary>
+internal static class OllamaChatJson
+{
+    public const string StreamContentType = "application/x-ndjson";
+    public const string WholeContentType = "application/json; charset=utf-8";
+
+    /// <summary>Arguments that are no JSON object stand under this name: a model wrote them, and its tool must see them to refuse them.</summary>
+    public const string BrokenArguments = "_raw";
+
+    public static string Time(DateTimeOffset time) => time.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss.fffffff'Z'", CultureInfo.InvariantCulture);
+
+    public static ReadOnlySpan<byte> Word(FinishReason reason) => reason is FinishReason.Length ? "length"u8 : "stop"u8; // a call is a stop, to Ollama
+
+    public static void WriteArguments(Utf8JsonWriter json, string arguments)
+    {
+        json.WritePropertyName("arguments"u8);
+        if (string.IsNullOrWhiteSpace(arguments))
+        {
+            json.WriteStartObject();
+            json.WriteEndObject();
+        }
+        else if (WireJson.IsObject(arguments))
+        {
+            json.WriteAsItCame(System.Text.Encoding.UTF8.GetBytes(arguments));
+        }
+        else
+        {
+            json.WriteStartObject();
+            json.WriteString(BrokenArguments, arguments);
+            json.WriteEndObject();
+        }
+    }
+
+    public static void WriteUsage(Utf8JsonWriter json, Usage? usage)
+    {
+        if (usage is null) return;
+        if (usage.TotalDuration is { } total) json.WriteNumber("total_duration"u8, total);
+        if (usage.LoadDuration is { } load) json.WriteNumber("load_duration"u8, load);
+        json.WriteNumber("prompt_eval_count"u8, usage.InputTokens);
+        if (usage.PromptEvalDuration is { } prompt) json.WriteNumber("prompt_eval_duration"u8, prompt);
+        json.WriteNumber("eval_count"u8, usage.OutputTokens);
+        if (usage.EvalDuration is { } answer) json.WriteNumber("eval_duration"u8, answer);
+    }
+
+    /// <summary>Finds the counts of a last frame or a whole answer. Other frames do not hold the word that is looked for.</summary>
+    public static Usage? FindUsage(ReadOnlySpan<byte> frame)
+    {
+        if (frame.IndexOf("\"eval_count\""u8) < 0 && frame.IndexOf("\"prompt_eval_count\""u8) < 0) return null;
+        try
+        {
+            var json = new Utf8JsonReader(frame, WireJson.Reading);
+            var counts = new OllamaChatCounts();
+            json.Read();
+            if (json.TokenType is not JsonTokenType.StartObject) return null;
+            while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
+            {
+                if (!counts.TryRead(ref json)) json.Skip();
+            }
+
+            return counts.Usage;
+        }
+        catch (JsonException) // a host's broken frame is passed on; it only counts nothing
+        {
+            return null;
+        }
+    }
+}
+
+/// <summary>Collects the numbers of Ollama's last frame, member by member.</summary>
+internal struct OllamaChatCounts
+{
+    private int? input, output;
+    private long? total, load, prompt, answer;
+
+    public readonly Usage? Usage => input is null && output is null
+        ? null
+        : new Usage(input ?? 0, output ?? 0) { TotalDuration = total, LoadDuration = load, PromptEvalDuration = prompt, EvalDuration = answer };
+
+    /// <summary>Reads the member at whose name the reader stands, if it is one of them.</summary>
+    public bool TryRead(ref Utf8JsonReader json)
+    {
+        if (json.ValueTextEquals("prompt_eval_count"u8)) input = (int?)ReadNumber(ref json);
+        else if (json.ValueTextEquals("eval_count"u8)) output = (int?)ReadNumber(ref json);
+        else if (json.ValueTextEquals("total_duration"u8)) total = ReadNumber(ref json);
+        else if (json.ValueTextEquals("load_duration"u8)) load = ReadNumber(ref json);
+        else if (json.ValueTextEquals("prompt_eval_duration"u8)) prompt = ReadNumber(ref json);
+        else if (json.ValueTextEquals("eval_duration"u8)) answer = ReadNumber(ref json);
+        else return false;
+        return true;
+    }
+
+    private static long? ReadNumber(ref Utf8JsonReader json)
+    {
+        json.Read();
+        if (json.TokenType is JsonTokenType.Number && json.TryGetInt64(out var number)) return number;
+        json.Skip();
+        return null;
+    }
+}

@@ -1,0 +1,76 @@
+using System.Buffers;
+using System.Text.Json;
+
+namespace Proxy.Dialects.OllamaChat;
+
+/// <summary>
+/// Log probabilities between Ollama's list of tokens and the form in which events carry them (OpenAI's): there every token has its bytes and its alternatives,
+/// here both may be left out.
+/// </summary>
+internal static class OllamaChatProbabilities
+{
+    public static JsonElement Read(ReadOnlySpan<byte> list)
+    {
+        var buffer = new ArrayBufferWriter<byte>(list.Length * 2);
+        using (var json = WireJson.NewWriter(buffer))
+        {
+            json.WriteStartObject();
+            json.WriteStartObject("logprobs"u8);
+            json.WriteStartArray("content"u8);
+            foreach (var token in WireJson.Parse(list).EnumerateArray()) WriteToken(json, token, alternatives: true);
+            json.WriteEndArray();
+            json.WriteNull("refusal"u8);
+            json.WriteEndObject();
+            json.WriteEndObject();
+        }
+
+        return WireJson.Parse(buffer.WrittenSpan);
+    }
+
+    /// <summary>Writes the member, if the probabilities have any token of the answer.</summary>
+    public static void Write(Utf8JsonWriter json, IReadOnlyList<JsonElement> pieces)
+    {
+        var any = false;
+        foreach (var piece in pieces)
+        {
+            if (!piece.TryGetProperty("content"u8, out var list) || list.ValueKind is not JsonValueKind.Array) continue;
+            foreach (var token in list.EnumerateArray())
+            {
+                if (!any) json.WriteStartArray("logprobs"u8);
+                any = true;
+                json.WriteAsItCame(token);
+            }
+        }
+
+        if (any) json.WriteEndArray();
+    }
+
+    private static void WriteToken(Utf8JsonWriter json, JsonElement token, bool alternatives)
+    {
+        var text = token.TryGetProperty("token"u8, out var said) && said.ValueKind is JsonValueKind.String ? said.GetString()! : "";
+        json.WriteStartObject();
+        json.WriteString("token"u8, text);
+        if (token.TryGetProperty("logprob"u8, out var probability)) json.WriteAsItCame("logprob", probability);
+        if (token.TryGetProperty("bytes"u8, out var bytes)) json.WriteAsItCame("bytes", bytes);
+        else WriteBytes(json, text);
+        if (alternatives)
+        {
+            json.WriteStartArray("top_logprobs"u8);
+            if (token.TryGetProperty("top_logprobs"u8, out var top) && top.ValueKind is JsonValueKind.Array)
+            {
+                foreach (var other in top.EnumerateArray()) WriteToken(json, other, alternatives: false);
+            }
+
+            json.WriteEndArray();
+        }
+
+        json.WriteEndObject();
+    }
+
+    private static void WriteBytes(Utf8JsonWriter json, string text)
+    {
+        json.WriteStartArray("bytes"u8);
+        foreach (var value in System.Text.Encoding.UTF8.GetBytes(text)) json.WriteNumberValue(value);
+        json.WriteEndArray();
+    }
+}

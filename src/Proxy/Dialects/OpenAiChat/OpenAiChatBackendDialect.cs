@@ -1,0 +1,37 @@
+using System.Buffers;
+using System.Text.Json;
+using Proxy.Chat;
+
+namespace Proxy.Dialects.OpenAiChat;
+
+/// <summary>A host that speaks OpenAI's chat: llama.cpp, vLLM, SGLang, LM Studio and their like.</summary>
+internal sealed class OpenAiChatBackendDialect : BackendDialect
+{
+    public override DialectName Name => DialectName.OpenAiChat;
+    public override StreamFraming Framing => StreamFraming.ServerSentEvents;
+    public override string ChatPath => "/v1/chat/completions";
+
+    public override ProxyError? Unsayable(ChatRequest request) => OpenAiChatRequestCodec.Unsayable(request);
+
+    public override void WriteRequest(ChatRequest request, string model, IBufferWriter<byte> output, List<string> lost) => OpenAiChatRequestCodec.Write(request, model, output, lost);
+
+    public override EventReader NewEventReader() => new OpenAiChatEventReader();
+
+    public override bool TryReadWhole(ReadOnlySpan<byte> body, List<ChatEvent> events)
+    {
+        var read = new List<ChatEvent>();
+        if (!new OpenAiChatEventReader().TryReadWhole(body, read)) return false;
+        events.AddRange(read);
+        return true;
+    }
+
+    public override bool IsEnd(ReadOnlySpan<byte> frame) => OpenAiChatJson.IsDone(frame);
+
+    public override FrameKind Classify(ReadOnlySpan<byte> frame) => OpenAiChatFrames.Classify(frame);
+
+    public override bool IsWholeAnswer(ReadOnlySpan<byte> body) => OpenAiChatFrames.IsWholeAnswer(body);
+
+    public override HostError ReadError(ReadOnlySpan<byte> body) => HostErrorBody.Read(body);
+
+    public override Usage? FindUsage(ReadOnlySpan<byte> frame) => OpenAiChatJson.FindUsage(frame);
+}

@@ -1,0 +1,31 @@
+using System.Buffers;
+using Proxy.Chat;
+
+namespace Proxy.Dialects.OpenAiChat;
+
+/// <summary>Errors on OpenAI's paths: OpenAI's four members, and the status as a number for those who only see the body.</summary>
+internal static class OpenAiChatErrors
+{
+    public static void Write(ProxyError error, IBufferWriter<byte> output)
+    {
+        var row = ProxyErrorTable.Of(error.Kind);
+        using var json = WireJson.NewWriter(output);
+        json.WriteStartObject();
+        json.WriteStartObject("error"u8);
+        json.WriteString("message"u8, error.Message);
+        json.WriteString("type"u8, error.HostType ?? row.OpenAiType);
+        json.WriteString("param"u8, error.Param);
+        json.WriteString("code"u8, error.Code ?? row.Code);
+        json.WriteNumber("status"u8, error.Status);
+        json.WriteEndObject();
+        json.WriteEndObject();
+    }
+
+    /// <summary>As an event of a stream. SDKs raise it and read no further, so no end marker follows.</summary>
+    public static void WriteToStream(ProxyError error, IBufferWriter<byte> output)
+    {
+        output.Write("data: "u8);
+        Write(error, output);
+        output.Write("\n\n"u8);
+    }
+}

@@ -1,0 +1,126 @@
+using System.Text.Json;
+using Proxy.Chat;
+
+namespace Proxy.Dialects.OpenAiChat;
+
+/// <summary>What a frame or a body is, found without reading what it says. Serves chat and completions.</summary>
+internal static class OpenAiChatFrames
+{
+    public static FrameKind Classify(ReadOnlySpan<byte> frame)
+    {
+        if (OpenAiChatJson.IsDone(frame)) return FrameKind.End;
+        try
+        {
+            var json = new Utf8JsonReader(frame, WireJson.Reading);
+            json.Read();
+            return json.TokenType is JsonTokenType.StartObject ? ClassifyObject(ref json) : FrameKind.Error;
+        }
+        catch (Exception problem) when (problem is JsonException or InvalidOperationException) // not JSON: the host fails
+        {
+            return FrameKind.Error;
+        }
+    }
+
+    /// <summary>True without a parse in the usual case: it is an object, it has choices, nothing in it is named <c>error</c>.</summary>
+    public static bool IsWholeAnswer(ReadOnlySpan<byte> body)
+    {
+        body = body.Trim(" \t\r\n"u8);
+        if (!body.StartsWith("{"u8) || !body.EndsWith("}"u8) || body.IndexOf("\"choices\""u8) < 0) return false;
+        return body.IndexOf("\"error\""u8) < 0 || Classify(body) is FrameKind.Content;
+    }
+
+    private static FrameKind ClassifyObject(ref Utf8JsonReader json)
+    {
+        var kind = FrameKind.Preamble;
+        while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
+        {
+            if (json.ValueTextEquals("error"u8))
+            {
+                json.Read();
+                if (json.TokenType is not JsonTokenType.Null) return FrameKind.Error;
+            }
+            else if (json.ValueTextEquals("object"u8))
+            {
+                json.Read();
+                if (json.TokenType is JsonTokenType.String && json.ValueTextEquals("error"u8)) return FrameKind.Error;
+                json.Skip();
+            }
+            else if (json.ValueTextEquals("choices"u8))
+            {
+                json.Read();
+                if (json.TokenType is not JsonTokenType.StartArray) json.Skip();
+                else if (AnyContent(ref json)) kind = FrameKind.Content;
+            }
+            else
+            {
+                json.Skip();
+            }
+        }
+
+        return kind;
+    }
+
+    private static bool AnyContent(ref Utf8JsonReader json)
+    {
+        var any = false;
+        while (json.Read() && json.TokenType is not JsonTokenType.EndArray)
+        {
+            if (json.TokenType is not JsonTokenType.StartObject)
+            {
+                json.Skip();
+                continue;
+            }
+
+            while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
+            {
+                if (json.ValueTextEquals("delta"u8) || json.ValueTextEquals("message"u8))
+                {
+                    json.Read();
+                    if (json.TokenType is JsonTokenType.StartObject) any |= Says(ref json);
+                    else json.Skip();
+                }
+                else if (json.ValueTextEquals("finish_reason"u8) || json.ValueTextEquals("text"u8))
+                {
+                    json.Read();
+                    any |= json.TokenType is JsonTokenType.String && json.ValueSpan.Length > 0;
+                    json.Skip();
+                }
+                else
+                {
+                    json.Skip();
+                }
+            }
+        }
+
+        return any;
+    }
+
+    /// <summary>Whether a delta has anything but its role: hosts open with <c>"content":null</c> or an empty text.</summary>
+    private static bool Says(ref Utf8JsonReader json)
+    {
+        var says = false;
+        while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
+        {
+            var counts = !json.ValueTextEquals("role"u8);
+            json.Read();
+            switch (json.TokenType)
+            {
+                case JsonTokenType.Null or JsonTokenType.False:
+                    break;
+                case JsonTokenType.String:
+                    says |= counts && json.ValueSpan.Length > 0;
+                    break;
+                case JsonTokenType.StartArray or JsonTokenType.StartObject:
+                    var start = json.BytesConsumed;
+                    json.Skip();
+                    says |= counts && json.BytesConsumed > start + 1;
+                    break;
+                default:
+                    says |= counts;
+                    break;
+            }
+        }
+
+        return says;
+    }
+}

@@ -1,0 +1,149 @@
+using System.Text.Json;
+using Proxy.Chat;
+
+namespace Proxy.Dialects.OpenAiChat;
+
+/// <summary>The words and small shapes that OpenAI's chat and completions share, both ways.</summary>
+internal static class OpenAiChatJson
+{
+    public const string StreamContentType = "text/event-stream";
+    public const string WholeContentType = "application/json";
+
+    public static ReadOnlySpan<byte> Done => "[DONE]"u8;
+
+    public static bool IsDone(ReadOnlySpan<byte> frame) => frame.Length < 16 && frame.Trim(" \t\r\n"u8).SequenceEqual(Done);
+
+    public static string Word(ChatRole role) => role switch
+    {
+        ChatRole.System => "system",
+        ChatRole.User => "user",
+        ChatRole.Tool => "tool",
+        ChatRole.Developer => "developer",
+        _ => "assistant",
+    };
+
+    public static ChatRole? Role(string? word) => word switch
+    {
+        "system" => ChatRole.System,
+        "user" => ChatRole.User,
+        "assistant" => ChatRole.Assistant,
+        "tool" => ChatRole.Tool,
+        "developer" => ChatRole.Developer,
+        _ => null,
+    };
+
+    public static ReadOnlySpan<byte> Word(FinishReason reason) => reason switch
+    {
+        FinishReason.Length => "length"u8,
+        FinishReason.ToolCalls => "tool_calls"u8,
+        FinishReason.ContentFilter => "content_filter"u8,
+        _ => "stop"u8,
+    };
+
+    /// <summary>The reason at which the reader stands. Hosts add words of their own (abort, eos, stop_sequence): they all mean that it stopped.</summary>
+    public static FinishReason Reason(ref Utf8JsonReader json) =>
+        json.ValueTextEquals("stop"u8) ? FinishReason.Stop
+        : json.ValueTextEquals("tool_calls"u8) || json.ValueTextEquals("function_call"u8) || json.ValueTextEquals("tool_use"u8) ? FinishReason.ToolCalls
+        : json.ValueTextEquals("length"u8) || json.ValueTextEquals("max_tokens"u8) ? FinishReason.Length
+        : json.ValueTextEquals("content_filter"u8) ? FinishReason.ContentFilter
+        : FinishReason.Stop;
+
+    public static void WriteUsage(Utf8JsonWriter json, Usage usage)
+    {
+        json.WriteStartObject();
+        json.WriteNumber("prompt_tokens"u8, usage.InputTokens);
+        json.WriteNumber("completion_tokens"u8, usage.OutputTokens);
+        json.WriteNumber("total_tokens"u8, usage.InputTokens + usage.OutputTokens);
+        if (usage.CachedInputTokens is { } cached)
+        {
+            json.WriteStartObject("prompt_tokens_details"u8);
+            json.WriteNumber("cached_tokens"u8, cached);
+            json.WriteEndObject();
+        }
+
+        if (usage.ReasoningTokens is { } reasoning)
+        {
+            json.WriteStartObject("completion_tokens_details"u8);
+            json.WriteNumber("reasoning_tokens"u8, reasoning);
+            json.WriteEndObject();
+        }
+
+        json.WriteEndObject();
+    }
+
+    /// <summary>Reads the usage object at which the reader stands, to its end. Null when it counts nothing.</summary>
+    public static Usage? ReadUsage(ref Utf8JsonReader json)
+    {
+        if (json.TokenType is not JsonTokenType.StartObject)
+        {
+            json.Skip();
+            return null;
+        }
+
+        int? input = null, output = null, cached = null, reasoning = null;
+        while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
+        {
+            if (json.ValueTextEquals("prompt_tokens"u8)) input = ReadCount(ref json);
+            else if (json.ValueTextEquals("completion_tokens"u8)) output = ReadCount(ref json);
+            else if (json.ValueTextEquals("prompt_tokens_details"u8)) cached = ReadDetail(ref json, "cached_tokens"u8);
+            else if (json.ValueTextEquals("completion_tokens_details"u8)) reasoning = ReadDetail(ref json, "reasoning_tokens"u8);
+            else json.Skip();
+        }
+
+        if (input is null && output is null) return null;
+        return new Usage(input ?? 0, output ?? 0) { CachedInputTokens = cached, ReasoningTokens = reasoning };
+    }
+
+    /// <summary>Finds the counts in a frame or body by a scan for their name. In a text the quotes would be escaped, so the name is never one.</summary>
+    public static Usage? FindUsage(ReadOnlySpan<byte> frame)
+    {
+        while (frame.LastIndexOf("\"usage\""u8) is var at and >= 0)
+        {
+            var value = frame[(at + 7)..].TrimStart(" \t\r\n"u8);
+            if (value.StartsWith(":"u8) && value[1..].TrimStart(" \t\r\n"u8) is var counts && counts.StartsWith("{"u8))
+            {
+                try
+                {
+                    var json = new Utf8JsonReader(counts, isFinalBlock: false, default);
+                    json.Read();
+                    if (ReadUsage(ref json) is { } usage) return usage;
+                }
+                catch (JsonException)
+                {
+                    // A host's broken frame is passed on; it only counts nothing.
+                }
+            }
+
+            frame = frame[..at];
+        }
+
+        return null;
+    }
+
+    private static int? ReadCount(ref Utf8JsonReader json)
+    {
+        json.Read();
+        if (json.TokenType is JsonTokenType.Number && json.TryGetInt32(out var count)) return count;
+        json.Skip();
+        return null;
+    }
+
+    private static int? ReadDetail(ref Utf8JsonReader json, ReadOnlySpan<byte> name)
+    {
+        json.Read();
+        if (json.TokenType is not JsonTokenType.StartObject)
+        {
+            json.Skip();
+            return null;
+        }
+
+        int? count = null;
+        while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
+        {
+            if (json.ValueTextEquals(name)) count = ReadCount(ref json);
+            else json.Skip();
+        }
+
+        return count;
+    }
+}

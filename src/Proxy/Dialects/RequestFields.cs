@@ -1,0 +1,71 @@
+using System.Text.Json;
+using Proxy.Chat;
+
+namespace Proxy.Dialects;
+
+/// <summary>Reads the members of a request by kind and remembers the first that is of the wrong one. A null member is one that is not there.</summary>
+internal sealed class RequestFields
+{
+    public ProxyError? Problem { get; private set; }
+
+    public double? Number(JsonElement value, string path) => value.ValueKind switch
+    {
+        JsonValueKind.Null => null,
+        JsonValueKind.Number when value.TryGetDouble(out var number) && double.IsFinite(number) => number,
+        _ => Wrong<double?>(path, "a number"),
+    };
+
+    public long? Integer(JsonElement value, string path)
+    {
+        if (value.ValueKind is JsonValueKind.Null) return null;
+        if (value.ValueKind is JsonValueKind.Number)
+        {
+            if (value.TryGetInt64(out var whole)) return whole;
+            if (value.TryGetDouble(out var number) && number == Math.Truncate(number) && Math.Abs(number) < 1e18) return (long)number; // 4096.0, 1e3
+        }
+
+        return Wrong<long?>(path, "a whole number");
+    }
+
+    public int? Count(JsonElement value, string path)
+    {
+        if (Integer(value, path) is not { } whole) return null;
+        return whole is >= int.MinValue and <= int.MaxValue ? (int)whole : Wrong<int?>(path, "a smaller number");
+    }
+
+    public bool? Flag(JsonElement value, string path) => value.ValueKind switch
+    {
+        JsonValueKind.Null => null,
+        JsonValueKind.True => true,
+        JsonValueKind.False => false,
+        _ => Wrong<bool?>(path, "true or false"),
+    };
+
+    public string? Text(JsonElement value, string path) => value.ValueKind switch
+    {
+        JsonValueKind.Null => null,
+        JsonValueKind.String => value.GetString(),
+        _ => Wrong<string?>(path, "a string"),
+    };
+
+    /// <summary>A string or a list of them.</summary>
+    public IReadOnlyList<string> Texts(JsonElement value, string path)
+    {
+        if (value.ValueKind is JsonValueKind.Null) return [];
+        if (value.ValueKind is JsonValueKind.String) return [value.GetString()!];
+        if (value.ValueKind is JsonValueKind.Array && value.EnumerateArray().All(item => item.ValueKind is JsonValueKind.String)) return [.. value.EnumerateArray().Select(item => item.GetString()!)];
+        return Wrong<IReadOnlyList<string>>(path, "a string or a list of strings") ?? [];
+    }
+
+    public bool IsList(JsonElement value, string path) => value.ValueKind is JsonValueKind.Array || Wrong<bool>(path, "a list");
+
+    public bool IsObject(JsonElement value, string path) => value.ValueKind is JsonValueKind.Object || Wrong<bool>(path, "an object");
+
+    public void Fail(string path, string message) => Problem ??= new ProxyError(ProxyErrorKind.InvalidRequest, message) { Param = path };
+
+    private T? Wrong<T>(string path, string expected)
+    {
+        Fail(path, $"\"{path}\" must be {expected}");
+        return default;
+    }
+}

@@ -1,0 +1,121 @@
+using System.Text;
+using System.Text.Json;
+using Proxy.Chat;
+
+namespace Proxy.Dialects;
+
+/// <summary>The fold of an answer's events: what a whole reply says, in no dialect yet.</summary>
+internal sealed class WholeAnswer
+{
+    private WholeAnswer() { }
+
+    public string? Id { get; private set; }
+    public long? Created { get; private set; }
+
+    /// <summary>Of the start: what only some dialects can say.</summary>
+    public JsonElement? Opaque { get; private set; }
+    public Usage? Usage { get; private set; }
+
+    /// <summary>By number; never empty.</summary>
+    public List<WholeChoice> Choices { get; } = [];
+
+    public static WholeAnswer Of(IReadOnlyList<ChatEvent> events)
+    {
+        var whole = new WholeAnswer();
+        for (var i = 0; i < events.Count; i++) whole.Add(events[i]);
+        if (whole.Choices.Count == 0) whole.Choices.Add(new WholeChoice(0));
+        whole.Choices.Sort(static (a, b) => a.Number.CompareTo(b.Number));
+        return whole;
+    }
+
+    private void Add(ChatEvent happened)
+    {
+        switch (happened)
+        {
+            case ChatEvent.Started started:
+                Id = started.Id;
+                Created = started.Created;
+                Opaque = started.Opaque;
+                break;
+            case ChatEvent.UsageReported reported:
+                Usage = reported.Usage;
+                break;
+            case ChatEvent.RoleGiven:
+                Choice(happened.Choice);
+                break;
+            case ChatEvent.Token token:
+                Choice(happened.Choice).Add(token);
+                break;
+            case ChatEvent.ToolCall call:
+                Choice(happened.Choice).Add(call);
+                break;
+            case ChatEvent.Finished finished:
+                var choice = Choice(happened.Choice);
+                choice.Reason = finished.Reason;
+                choice.FinishOpaque = finished.Opaque;
+                break;
+        }
+    }
+
+    private WholeChoice Choice(int number)
+    {
+        foreach (var known in Choices)
+        {
+            if (known.Number == number) return known;
+        }
+
+        var added = new WholeChoice(number);
+        Choices.Add(added);
+        return added;
+    }
+}
+
+internal sealed class WholeChoice(int number)
+{
+    private readonly StringBuilder answer = new();
+    private readonly StringBuilder reasoning = new();
+    private readonly StringBuilder refusal = new();
+
+    public int Number => number;
+    public string Answer => answer.ToString();
+    public string Reasoning => reasoning.ToString();
+    public string Refusal => refusal.ToString();
+    public List<WholeToolCall> ToolCalls { get; } = [];
+
+    /// <summary>Each piece's <c>logprobs</c>, in order.</summary>
+    public List<JsonElement> LogProbabilities { get; } = [];
+    public JsonElement? FinishOpaque { get; set; }
+
+    /// <summary>What was said, raised from stop to tool calls where calls were made.</summary>
+    public FinishReason Reason { get => field is FinishReason.Stop && ToolCalls.Count > 0 ? FinishReason.ToolCalls : field; set; }
+
+    public void Add(ChatEvent.Token token)
+    {
+        var kind = token.Kind switch { TokenKind.Reasoning => reasoning, TokenKind.Refusal => refusal, _ => answer };
+        kind.Append(token.Text);
+        if (token.Opaque.Member("logprobs"u8) is { } probabilities) LogProbabilities.Add(probabilities);
+    }
+
+    public void Add(ChatEvent.ToolCall piece)
+    {
+        var call = ToolCalls.Find(known => known.Index == piece.Index);
+        if (call is null) ToolCalls.Add(call = new WholeToolCall(piece.Index));
+        call.Id ??= piece.Id;
+        call.Name ??= piece.Name;
+        call.Add(piece.Arguments);
+    }
+}
+
+internal sealed class WholeToolCall(int index)
+{
+    private readonly StringBuilder arguments = new();
+
+    public int Index => index;
+    public string? Id { get; set; }
+    public string? Name { get; set; }
+
+    /// <summary>JSON text as the model wrote it; may be empty or broken.</summary>
+    public string Arguments => arguments.ToString();
+
+    public void Add(string? piece) => arguments.Append(piece);
+}

@@ -1,0 +1,108 @@
+using System.Buffers;
+using System.Runtime.InteropServices;
+using System.Text.Json;
+
+namespace Proxy.Dialects;
+
+/// <summary>How every dialect writes JSON: compact, one line, text as raw UTF-8.</summary>
+internal static class WireJson
+{
+    private static readonly JsonWriterOptions Writing = new() { Encoder = RawTextEncoder.Instance, SkipValidation = true };
+
+    public static readonly JsonReaderOptions Reading = new() { MaxDepth = EnvelopePeek.MaxDepth };
+
+    public static readonly JsonDocumentOptions ReadingWhole = new() { MaxDepth = EnvelopePeek.MaxDepth };
+
+    public static Utf8JsonWriter NewWriter(IBufferWriter<byte> output) => new(output, Writing);
+
+    /// <summary>A value as it came, byte for byte but for line breaks: in JSON they stand only between tokens, and in a frame they would end it.</summary>
+    public static void WriteAsItCame(this Utf8JsonWriter json, ReadOnlySpan<byte> value)
+    {
+        if (value.IndexOfAny((byte)'\n', (byte)'\r') < 0)
+        {
+            json.WriteRawValue(value, skipInputValidation: true);
+            return;
+        }
+
+        var oneLine = ArrayPool<byte>.Shared.Rent(value.Length);
+        var length = 0;
+        foreach (var part in value)
+        {
+            if (part is not ((byte)'\n' or (byte)'\r')) oneLine[length++] = part;
+        }
+
+        json.WriteRawValue(oneLine.AsSpan(0, length), skipInputValidation: true);
+        ArrayPool<byte>.Shared.Return(oneLine);
+    }
+
+    /// <inheritdoc cref="WriteAsItCame(Utf8JsonWriter, ReadOnlySpan{byte})"/>
+    public static void WriteAsItCame(this Utf8JsonWriter json, JsonElement value) => json.WriteAsItCame(JsonMarshal.GetRawUtf8Value(value));
+
+    public static void WriteAsItCame(this Utf8JsonWriter json, string name, JsonElement value)
+    {
+        json.WritePropertyName(name);
+        json.WriteAsItCame(value);
+    }
+
+    public static void WriteAll(this Utf8JsonWriter json, IReadOnlyList<KeyValuePair<string, JsonElement>> members)
+    {
+        for (var i = 0; i < members.Count; i++) json.WriteAsItCame(members[i].Key, members[i].Value);
+    }
+
+    public static bool Has(this IReadOnlyList<KeyValuePair<string, JsonElement>> members, string name) => members.Find(name) is not null;
+
+    public static JsonElement? Find(this IReadOnlyList<KeyValuePair<string, JsonElement>> members, string name)
+    {
+        for (var i = 0; i < members.Count; i++)
+        {
+            if (members[i].Key == name) return members[i].Value;
+        }
+
+        return null;
+    }
+
+    /// <summary>The member of <see cref="Chat.ChatEvent.Opaque"/> by that name.</summary>
+    public static JsonElement? Member(this JsonElement? opaque, ReadOnlySpan<byte> name) =>
+        opaque is { ValueKind: JsonValueKind.Object } members && members.TryGetProperty(name, out var value) && value.ValueKind is not JsonValueKind.Null ? value : null;
+
+    /// <summary>An object of one member, for <see cref="Chat.ChatEvent.Opaque"/>.</summary>
+    public static JsonElement Opaque(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value)
+    {
+        var buffer = new ArrayBufferWriter<byte>(name.Length + value.Length + 5);
+        buffer.Write("{\""u8);
+        buffer.Write(name);
+        buffer.Write("\":"u8);
+        buffer.Write(value);
+        buffer.Write("}"u8);
+        return Parse(buffer.WrittenSpan);
+    }
+
+    /// <summary>A value that owns its memory.</summary>
+    public static JsonElement Parse(ReadOnlySpan<byte> value)
+    {
+        var reader = new Utf8JsonReader(value, Reading);
+        return JsonElement.ParseValue(ref reader);
+    }
+
+    /// <summary>Whether a text is one JSON object, as tool arguments should be.</summary>
+    public static bool IsObject(string text)
+    {
+        if (!text.AsSpan().TrimStart().StartsWith('{')) return false;
+        var bytes = ArrayPool<byte>.Shared.Rent(text.Length * 3);
+        try
+        {
+            var reader = new Utf8JsonReader(bytes.AsSpan(0, System.Text.Encoding.UTF8.GetBytes(text, bytes)), Reading);
+            reader.Read();
+            reader.Skip();
+            return !reader.Read();
+        }
+        catch (JsonException) // the reader's only way to say no
+        {
+            return false;
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(bytes);
+        }
+    }
+}

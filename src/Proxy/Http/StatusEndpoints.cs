@@ -10,12 +10,12 @@ namespace Proxy.Http;
 internal sealed class StatusEndpoints(BackendDirectory directory, ActiveCalls calls, ProxyMetrics metrics, ApiKeyGate gate)
 {
     /// <summary>What Ollama's own server says here; its clients look for it.</summary>
-    public Task RootAsync(HttpContext context) => TextAsync(context, "Ollama is running", "text/plain; charset=utf-8");
+    public static Task RootAsync(HttpContext context) => TextAsync(context, "Ollama is running", "text/plain; charset=utf-8");
 
-    public Task VersionAsync(HttpContext context) => TextAsync(context, OllamaListing.Version, "application/json; charset=utf-8");
+    public static Task VersionAsync(HttpContext context) => TextAsync(context, OllamaListing.Version, "application/json; charset=utf-8");
 
     /// <summary>The process answers.</summary>
-    public Task HealthAsync(HttpContext context) => TextAsync(context, """{"status":"ok"}""", "application/json");
+    public static Task HealthAsync(HttpContext context) => TextAsync(context, """{"status":"ok"}""", "application/json");
 
     /// <summary>Something real can answer: a host that is up, or the echo where it is all there is.</summary>
     public Task ReadyAsync(HttpContext context)

@@ -1,1 +1,4 @@
-return 0;
+using Proxy.Cli;
+
+TlsRoots.Probe();
+return await ProxyCommand.RunAsync(args);

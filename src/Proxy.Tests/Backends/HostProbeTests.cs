@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using System.Text.Json;
 using Proxy.Backends;
 using Proxy.Config;
+using Proxy.Tests.Config;
 
 namespace Proxy.Tests.Backends;
 
@@ -177,6 +178,24 @@ public sealed class HostProbeTests
         Assert.Equal("answers 503 at /v1/models: Loading model", await ReasonAsync(new() { Name = "host", Url = loading.Url, Dialects = [DialectFamily.OpenAi] }));
         Assert.StartsWith("answers, but lists no models", await ReasonAsync(new() { Name = "host", Url = strange.Url }), StringComparison.Ordinal);
         Assert.StartsWith("answers, but lists no models", await ReasonAsync(new() { Name = "host", Url = garbage.Url }), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_TLS_host_Is_trusted_by_its_authority_or_not_looked_at()
+    {
+        await using var host = new RecordedHost(certificate: Toml.Certificate()).Recorded("/v1/models", "llama.cpp/models.http");
+        var ca = Path.GetTempFileName();
+        await File.WriteAllTextAsync(ca, Toml.CertPem, Cancellation);
+        var backend = new BackendConfig { Name = "host", Url = host.Url };
+
+        var unknown = await ReasonAsync(backend);
+        var known = await AskAsync(backend with { Ca = ca });
+        var lenient = await AskAsync(backend with { TlsVerify = false });
+        File.Delete(ca);
+
+        Assert.StartsWith("TLS failed: ", unknown, StringComparison.Ordinal);
+        Assert.Single(known.Models);
+        Assert.Single(lenient.Models);
     }
 
     [Fact]

@@ -1,5 +1,8 @@
 using System.Net;
+using System.Net.Security;
 using System.Net.Sockets;
+using System.Security.Authentication;
+using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using System.Text.RegularExpressions;
 
@@ -8,19 +11,27 @@ namespace Proxy.Tests.Backends;
 /// <summary>A host that answers each path with the bytes it was given, on a port of its own, and remembers what it was asked. Anything else is 404.</summary>
 internal sealed partial class RecordedHost : IAsyncDisposable
 {
-    private readonly TcpListener listener = new(IPAddress.Loopback, 0);
+    private readonly Socket listener;
+    private readonly X509Certificate2? certificate;
     private readonly CancellationTokenSource stop = new();
     private readonly Dictionary<string, byte[]> answers = [];
     private readonly List<string> asked = [];
     private readonly Task serving;
 
-    public RecordedHost()
+    /// <summary>On loopback, or on a unix socket; with a certificate, over TLS.</summary>
+    public RecordedHost(string? unixPath = null, X509Certificate2? certificate = null)
     {
-        listener.Start();
+        this.certificate = certificate;
+        listener = unixPath is null ? new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) : new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        listener.Bind(unixPath is null ? new IPEndPoint(IPAddress.Loopback, 0) : new UnixDomainSocketEndPoint(unixPath));
+        listener.Listen();
         serving = ServeAsync();
     }
 
-    public string Url => $"http://{listener.LocalEndpoint}";
+    /// <summary>As <c>listen</c> spells it.</summary>
+    public string Address => listener.LocalEndPoint is IPEndPoint ip ? ip.ToString() : $"unix:{listener.LocalEndPoint}";
+
+    public string Url => $"{(certificate is null ? "http" : "https")}://{Address}";
 
     /// <summary>The heads of all requests so far.</summary>
     public IReadOnlyList<string> Asked
@@ -54,8 +65,9 @@ internal sealed partial class RecordedHost : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await stop.CancelAsync();
-        listener.Stop();
+        listener.Dispose();
         await serving;
+        certificate?.Dispose();
         stop.Dispose();
     }
 
@@ -64,7 +76,7 @@ internal sealed partial class RecordedHost : IAsyncDisposable
         var connections = new List<Task>();
         try
         {
-            while (true) connections.Add(AnswerAsync(await listener.AcceptTcpClientAsync(stop.Token)));
+            while (true) connections.Add(AnswerAsync(await listener.AcceptAsync(stop.Token)));
         }
         catch (OperationCanceledException)
         {
@@ -72,29 +84,31 @@ internal sealed partial class RecordedHost : IAsyncDisposable
         }
     }
 
-    private async Task AnswerAsync(TcpClient client)
+    private async Task AnswerAsync(Socket client)
     {
-        using (client)
-            try
+        await using var socket = new NetworkStream(client, ownsSocket: true);
+        await using Stream stream = certificate is null ? socket : new SslStream(socket);
+        try
+        {
+            if (stream is SslStream tls) await tls.AuthenticateAsServerAsync(new SslServerAuthenticationOptions { ServerCertificate = certificate }, stop.Token);
+            var buffer = new byte[16384];
+            var length = 0;
+            while (buffer.AsSpan(0, length).IndexOf("\r\n\r\n"u8) < 0)
             {
-                var buffer = new byte[16384];
-                var length = 0;
-                while (buffer.AsSpan(0, length).IndexOf("\r\n\r\n"u8) < 0)
-                {
-                    var read = await client.GetStream().ReadAsync(buffer.AsMemory(length), stop.Token);
-                    if (read == 0) return;
-                    length += read;
-                }
+                var read = await stream.ReadAsync(buffer.AsMemory(length), stop.Token);
+                if (read == 0) return;
+                length += read;
+            }
 
-                var head = Encoding.ASCII.GetString(buffer, 0, length);
-                lock (asked) asked.Add(head);
-                var answer = answers.GetValueOrDefault(head.Split(' ')[1]) ?? "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"u8.ToArray();
-                await client.GetStream().WriteAsync(answer, stop.Token);
-            }
-            catch (Exception e) when (e is IOException or OperationCanceledException)
-            {
-                // The asker left, or the test is over.
-            }
+            var head = Encoding.ASCII.GetString(buffer, 0, length);
+            lock (asked) asked.Add(head);
+            var answer = answers.GetValueOrDefault(head.Split(' ')[1]) ?? "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"u8.ToArray();
+            await stream.WriteAsync(answer, stop.Token);
+        }
+        catch (Exception e) when (e is IOException or OperationCanceledException or AuthenticationException)
+        {
+            // The asker left, or the test is over.
+        }
     }
 
     [GeneratedRegex("^Content-Length: [0-9]+", RegexOptions.IgnoreCase | RegexOptions.Multiline)]

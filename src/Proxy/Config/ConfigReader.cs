@@ -82,7 +82,7 @@ internal static partial class ConfigReader
         if (Set("PROXY_ALLOW_ANONYMOUS") == "true")
             config = config with { Auth = config.Auth with { AllowAnonymous = true } };
 
-        problems = [.. ConfigRules.Check(config).Select(problem => problem with { Key = Variable(problem) })];
+        problems = [.. ConfigRules.Check(config).Select(problem => problem with { Key = Variable(problem), Message = problem.Message.Replace(ConfigRules.WaysOut, WaysOut, StringComparison.Ordinal) })];
         return config;
 
         string? Set(string name) => sources.Environment(name) is { Length: > 0 } value ? value : null;
@@ -92,6 +92,8 @@ internal static partial class ConfigReader
             : problem.Key.EndsWith(".key", StringComparison.Ordinal) ? "LLM_API_KEY"
             : "LLM_BASE_URL";
     }
+
+    private const string WaysOut = "set PROXY_API_KEY to one, or serve anyone with PROXY_ALLOW_ANONYMOUS=true";
 
     private static bool IsListen(ConfigProblem problem) => problem.Key.StartsWith("server.listen", StringComparison.Ordinal);
 

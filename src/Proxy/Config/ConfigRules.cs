@@ -8,6 +8,9 @@ internal static class ConfigRules
     /// <summary>Names appear in logs, metric labels and systemd units; these characters are safe in all of them.</summary>
     private const string NameAdvice = "a name has letters, digits, \"-\", \"_\" and \".\" (at most 64), and starts with a letter or digit";
 
+    /// <summary>How an address that others can reach is made to pass.</summary>
+    public const string WaysOut = "add one (`proxy keys new NAME` prints the [[auth.keys]] section), or serve anyone with allow_anonymous = true in [auth]";
+
     private static readonly string[] OwnHeaders = ["host", "content-length", "content-type", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer", "expect", "accept-encoding"];
 
     /// <summary>Every problem, keyed by the path of what is wrong; lines are for the reader to add.</summary>
@@ -46,7 +49,7 @@ internal static class ConfigRules
             else if (address.Ip?.Port != 0 && !seen.Add(address.ToString()))
                 yield return new(path, 0, $"\"{listen[i]}\" is there twice; keep one");
             else if (!address.IsLocal && config.Auth is { Keys.Count: 0, AllowAnonymous: false })
-                yield return new(path, 0, $"\"{listen[i]}\" can be reached from other machines and there is no key: add one (`proxy keys new NAME` prints the [[auth.keys]] section), or serve anyone with allow_anonymous = true in [auth]");
+                yield return new(path, 0, $"\"{listen[i]}\" can be reached from other machines and there is no key: {WaysOut}");
         }
     }
 

@@ -1,0 +1,65 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Text.Json;
+using System.Text.Json.Serialization.Metadata;
+using Proxy.Config;
+
+namespace Proxy.Cli;
+
+/// <summary>Asks the running proxy over its admin socket.</summary>
+internal sealed class AdminClient(Func<string, string?> environment)
+{
+    /// <summary>The answer's JSON, whatever its status. Throws <see cref="AdminException"/> with the words for the user, and the exit code that goes with them.</summary>
+    public async Task<T> AskAsync<T>(HttpMethod method, string path, JsonTypeInfo<T> type, CancellationToken cancellation)
+    {
+        using var connection = await ConnectAsync(cancellation).ConfigureAwait(false);
+        using var handler = new SocketsHttpHandler { UseProxy = false, ConnectCallback = (_, _) => ValueTask.FromResult<Stream>(new NetworkStream(connection)) };
+        using var http = new HttpClient(handler) { BaseAddress = new Uri("http://localhost") };
+        try
+        {
+            using var response = await http.SendAsync(new HttpRequestMessage(method, path), cancellation).ConfigureAwait(false);
+            var body = await response.Content.ReadAsStringAsync(cancellation).ConfigureAwait(false);
+            return JsonSerializer.Deserialize(body, type) ?? throw new JsonException();
+        }
+        catch (JsonException)
+        {
+            throw new AdminException(ExitCode.Failed, $"the running proxy does not know {path}; it is of another version");
+        }
+        catch (HttpRequestException e)
+        {
+            throw new AdminException(ExitCode.Failed, $"the running proxy broke off: {e.Message}");
+        }
+    }
+
+    private async Task<Socket> ConnectAsync(CancellationToken cancellation)
+    {
+        var places = AdminSocket.Candidates(environment);
+        foreach (var place in places)
+        {
+            var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+            try
+            {
+                await socket.ConnectAsync(new UnixDomainSocketEndPoint(place), cancellation).ConfigureAwait(false);
+                return socket;
+            }
+            catch (SocketException e)
+            {
+                socket.Dispose();
+                if (e.SocketErrorCode is SocketError.AccessDenied) throw new AdminException(ExitCode.Failed, $"{place} is another user's; ask as that user or as root");
+            }
+            catch (ArgumentOutOfRangeException)
+            {
+                socket.Dispose();
+                throw new AdminException(ExitCode.Usage, $"{place} is too long for a unix socket's path");
+            }
+        }
+
+        throw new AdminException(ExitCode.NotRunning, $"no proxy runs: none answers at {string.Join(" or ", places)}");
+    }
+}
+
+/// <summary>The running proxy could not be asked.</summary>
+internal sealed class AdminException(ExitCode code, string message) : Exception(message)
+{
+    public ExitCode Code => code;
+}

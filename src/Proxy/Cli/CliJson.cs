@@ -1,0 +1,53 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using Proxy.Config;
+
+namespace Proxy.Cli;
+
+/// <summary>What <c>check --json</c> prints.</summary>
+internal sealed record CheckResult(bool Ok, string? File, IReadOnlyList<ProblemRow> Problems);
+
+/// <summary>A <see cref="ConfigProblem"/> on the wire: of the admin socket and of <c>--json</c>.</summary>
+internal sealed record ProblemRow(string Key, int Line, string Message)
+{
+    public static ProblemRow From(ConfigProblem problem) => new(problem.Key, problem.Line, problem.Message);
+
+    public ConfigProblem ToProblem() => new(Key, Line, Message);
+}
+
+/// <summary>The admin socket's answer to <c>POST /reload</c>. <paramref name="File"/>: what was read, where the server says so.</summary>
+internal sealed record ReloadResult(bool Ok, IReadOnlyList<ProblemRow>? Problems, string? File = null);
+
+/// <summary>The admin socket's answer to <c>GET /models</c>, and what <c>models --json</c> prints.</summary>
+internal sealed record ModelTable(IReadOnlyList<ModelRow> Models);
+
+/// <summary>One model at one backend. What is not known is left out; no <paramref name="Slots"/> means no limit.</summary>
+internal sealed record ModelRow(string Model, string Backend, int? ContextLength, bool? Loaded, int? Slots, int? InUse, string Health, IReadOnlyList<string> Dialects)
+{
+    /// <summary>Why the backend is down, in words.</summary>
+    public string? Reason { get; init; }
+}
+
+/// <summary>What <c>keys new --json</c> prints. The key is nowhere else.</summary>
+internal sealed record NewKey(string Name, string Key, string Sha256, string Toml);
+
+/// <summary>What <c>version --json</c> prints.</summary>
+internal sealed record VersionInfo(string Version, string Runtime, string Platform);
+
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull, WriteIndented = true)]
+[JsonSerializable(typeof(CheckResult))]
+[JsonSerializable(typeof(ReloadResult))]
+[JsonSerializable(typeof(ModelTable))]
+[JsonSerializable(typeof(NewKey))]
+[JsonSerializable(typeof(VersionInfo))]
+internal sealed partial class CliJson : JsonSerializerContext
+{
+    /// <summary>For terminals and jq, not for web pages: "é" and "+" stay themselves.</summary>
+    public static CliJson Print => Relaxed.Context;
+
+    private static class Relaxed
+    {
+        public static readonly CliJson Context = new(new JsonSerializerOptions(Default.Options) { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
+    }
+}

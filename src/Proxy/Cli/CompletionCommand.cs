@@ -1,0 +1,57 @@
+using System.CommandLine;
+
+namespace Proxy.Cli;
+
+/// <summary><c>proxy completion SHELL</c>: the script that makes a shell complete our commands. The script asks this program, so it never grows old.</summary>
+internal static class CompletionCommand
+{
+    // The parser suggests every spelling of every option, at any place of a word: the shells are to show what starts so,
+    // options only after a dash, and no "/h".
+    private const string Bash = """
+        # bash: source <(proxy completion bash)
+        _proxy() {
+            local line="${COMP_LINE:0:COMP_POINT}" found
+            found=$("${COMP_WORDS[0]}" "[suggest:${#line}]" "$line" 2>/dev/null | grep -v '^/')
+            [[ $2 == -* ]] || found=$(grep -v '^-' <<<"$found")
+            mapfile -t COMPREPLY < <(compgen -W "$found" -- "$2")
+        }
+        complete -o default -F _proxy proxy
+        """;
+
+    private const string Zsh = """
+        #compdef proxy
+        # zsh: source <(proxy completion zsh)
+        _proxy() {
+            local -a found
+            found=(${(f)"$(${words[1]} "[suggest:${#LBUFFER}]" "$LBUFFER" 2>/dev/null)"})
+            found=(${found:#/*})
+            [[ $PREFIX == -* ]] || found=(${found:#-*})
+            compadd -a found || _files
+        }
+        compdef _proxy proxy
+        """;
+
+    private const string Fish = """
+        # fish: proxy completion fish | source
+        function __proxy_complete
+            set -l line (commandline -cp)
+            set -l hidden '^[-/]'
+            string match -q -- '-*' (commandline -ct); and set hidden '^/'
+            proxy "[suggest:"(string length -- "$line")"]" "$line" 2>/dev/null | string match -rv $hidden
+        end
+        complete -c proxy -a '(__proxy_complete)'
+        """;
+
+    public static Command Make(Surroundings around)
+    {
+        var shell = new Argument<string>("SHELL") { Description = "bash, zsh or fish." };
+        shell.AcceptOnlyFromAmong("bash", "zsh", "fish");
+        var command = new Command("completion", "Print the script that completes these commands in a shell.") { shell };
+        command.SetAction(parsed =>
+        {
+            around.Output.WriteLine(parsed.GetRequiredValue(shell) switch { "bash" => Bash, "zsh" => Zsh, _ => Fish });
+            return (int)ExitCode.Ok;
+        });
+        return command;
+    }
+}

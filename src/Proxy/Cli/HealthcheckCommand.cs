@@ -1,0 +1,88 @@
+using System.CommandLine;
+using System.Net;
+using System.Net.Sockets;
+using Proxy.Config;
+
+namespace Proxy.Cli;
+
+/// <summary><c>proxy healthcheck</c>: what a container or systemd calls. Asks the public listener, as a client would.</summary>
+internal static class HealthcheckCommand
+{
+    public static Command Make(Surroundings around, Option<string?> config)
+    {
+        var timeout = new Option<string>("--timeout") { Description = "How long to wait, such as 3s or 500ms.", HelpName = "DURATION", DefaultValueFactory = _ => "3s" };
+        timeout.Validators.Add(result =>
+        {
+            if (!Duration.TryParse(result.GetValueOrDefault<string>() ?? "", out var time) || time <= TimeSpan.Zero) result.AddError($"--timeout takes a duration, such as {Duration.Example}, without the quotes.");
+        });
+        var ready = new Option<bool>("--ready") { Description = "Ask /ready (something real can answer) and not only /health (the process lives)." };
+        var listen = new Option<string?>("--listen") { Description = "The address to ask, where it is not the first of the configuration.", HelpName = "ADDRESS" };
+        var command = new Command("healthcheck", "Ask the proxy whether it is well: exit 0, else 1, within --timeout.") { timeout, ready, listen };
+        command.SetAction(async (parsed, cancellation) =>
+        {
+            _ = Duration.TryParse(parsed.GetValue(timeout) ?? "", out var time);
+            return (int)await RunAsync(around, parsed.GetValue(config), parsed.GetValue(listen), parsed.GetValue(ready) ? "/ready" : "/health", time, cancellation).ConfigureAwait(false);
+        });
+        return command;
+    }
+
+    private static async Task<ExitCode> RunAsync(Surroundings around, string? named, string? listen, string path, TimeSpan timeout, CancellationToken cancellation)
+    {
+        // A draft: a file that was spoilt since the proxy started must not make the proxy look ill.
+        var server = ConfigFile.LoadDraft(ConfigFile.Find(named, around.Environment), around.Sources, out _).Server;
+        var wanted = listen ?? (server.Listen is [var first, ..] ? first : "");
+        if (!ListenAddress.TryParse(wanted, out var address, out var problem))
+        {
+            around.Error.WriteLine($"\"{wanted}\": {problem}");
+            return listen is null ? ExitCode.Failed : ExitCode.Usage;
+        }
+
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        patience.CancelAfter(timeout);
+        try
+        {
+            using var handler = new SocketsHttpHandler { UseProxy = false, AllowAutoRedirect = false, ConnectCallback = (_, token) => ConnectAsync(address, token) };
+#pragma warning disable CA5359 // it is this machine's own listener; its certificate is for the name that clients use
+            handler.SslOptions.RemoteCertificateValidationCallback = static (_, _, _, _) => true;
+#pragma warning restore CA5359
+            using var http = new HttpMessageInvoker(handler);
+            using var request = new HttpRequestMessage(HttpMethod.Get, $"{(server.Tls is null ? "http" : "https")}://localhost{path}");
+            using var response = await http.SendAsync(request, patience.Token).ConfigureAwait(false);
+            if (response.StatusCode is HttpStatusCode.OK) return ExitCode.Ok;
+            around.Error.WriteLine($"{address} answers {(int)response.StatusCode} at {path}");
+        }
+        catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
+        {
+            around.Error.WriteLine($"{address}: no answer within {Duration.Text(timeout)}");
+        }
+        catch (HttpRequestException e)
+        {
+            around.Error.WriteLine($"{address}: {(e.InnerException ?? e).Message}");
+        }
+
+        return ExitCode.Failed;
+    }
+
+    private static async ValueTask<Stream> ConnectAsync(ListenAddress address, CancellationToken cancellation)
+    {
+        EndPoint end = address switch
+        {
+            { UnixPath: { } path } => new UnixDomainSocketEndPoint(path),
+            // What listens on every address is reached at loopback.
+            { Ip.Address: var ip } when ip.Equals(IPAddress.Any) => new IPEndPoint(IPAddress.Loopback, address.Ip.Port),
+            { Ip.Address: var ip } when ip.Equals(IPAddress.IPv6Any) => new IPEndPoint(IPAddress.IPv6Loopback, address.Ip.Port),
+            _ => address.Ip!,
+        };
+        var socket = new Socket(end.AddressFamily, SocketType.Stream, ProtocolType.Unspecified);
+        try
+        {
+            await socket.ConnectAsync(end, cancellation).ConfigureAwait(false);
+            return new NetworkStream(socket, ownsSocket: true);
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
+    }
+}

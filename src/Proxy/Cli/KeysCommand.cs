@@ -1,0 +1,66 @@
+using System.CommandLine;
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json;
+using Proxy.Config;
+
+namespace Proxy.Cli;
+
+/// <summary><c>proxy keys new NAME</c>: makes a key, shows it once, and prints the section that lets it in.</summary>
+internal static class KeysCommand
+{
+    /// <summary>Letters and digits alone: one double click selects a key, and no shell or URL touches it.</summary>
+    private const string Alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+    /// <summary>As many as 32 random bytes need: 62^43 > 2^256.</summary>
+    private const int Length = 43;
+
+    public static Command Make(Surroundings around)
+    {
+        var name = new Argument<string>("NAME") { Description = "What logs and metrics call the key's owner." };
+        name.Validators.Add(result =>
+        {
+            if (result.Tokens.Count > 0 && ConfigRules.KeyNameProblem(result.Tokens[0].Value) is { } problem) result.AddError(problem);
+        });
+        var models = new Option<string?>("--models") { Description = "Models the key may use, globs too, with commas between. All if left out.", HelpName = "A,B" };
+        var concurrency = new Option<int?>("--concurrency") { Description = "Calls it may have running at once.", HelpName = "N" };
+        var rate = new Option<int?>("--requests-per-minute") { Description = "Calls it may start in a minute.", HelpName = "N" };
+        foreach (var limit in new[] { concurrency, rate })
+            limit.Validators.Add(result =>
+            {
+                if (result.GetValueOrDefault<int?>() < 1) result.AddError($"{limit.Name} takes a number of 1 or more.");
+            });
+        var json = ProxyCommand.Json();
+
+        var fresh = new Command("new", "Make a key. It is shown once; the configuration holds only its digest.") { name, models, concurrency, rate, json };
+        fresh.SetAction(parsed => (int)Run(around, parsed.GetRequiredValue(name), parsed.GetValue(models), parsed.GetValue(concurrency), parsed.GetValue(rate), parsed.GetValue(json)));
+        return new("keys", "Keys that open the door.") { fresh };
+    }
+
+    private static ExitCode Run(Surroundings around, string name, string? models, int? concurrency, int? rate, bool json)
+    {
+        var key = $"pxy-{RandomNumberGenerator.GetString(Alphabet, Length)}";
+        var toml = Toml(name, ApiKeyConfig.Digest(key), models?.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries) ?? [], concurrency, rate);
+        if (json)
+        {
+            around.Output.WriteLine(JsonSerializer.Serialize(new NewKey(name, key, ApiKeyConfig.Digest(key), toml), CliJson.Print.NewKey));
+            return ExitCode.Ok;
+        }
+
+        around.Output.WriteLine($"{key}\n");
+        around.Output.WriteLine($"# The key above is shown this once: give it to {name}. The section below goes into config.toml; then `proxy reload`.");
+        around.Output.Write(toml);
+        return ExitCode.Ok;
+    }
+
+    private static string Toml(string name, string digest, string[] models, int? concurrency, int? rate)
+    {
+        var toml = new StringBuilder($"[[auth.keys]]\nname = \"{name}\"\nsha256 = \"{digest}\"\n");
+        if (models.Length > 0) toml.Append("models = [").AppendJoin(", ", models.Select(Quoted)).Append("]\n");
+        if (concurrency is { } calls) toml.Append("concurrency = ").Append(calls).Append('\n');
+        if (rate is { } starts) toml.Append("requests_per_minute = ").Append(starts).Append('\n');
+        return toml.ToString();
+    }
+
+    private static string Quoted(string text) => $"\"{text.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("\"", "\\\"", StringComparison.Ordinal).Replace("${", "$${", StringComparison.Ordinal)}\"";
+}

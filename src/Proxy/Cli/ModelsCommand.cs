@@ -1,0 +1,91 @@
+using System.CommandLine;
+using System.Globalization;
+using System.Text.Json;
+using Proxy.Backends;
+using Proxy.Config;
+
+namespace Proxy.Cli;
+
+/// <summary><c>proxy models</c>: which model is where, as the running proxy knows it, or as the hosts say while none runs.</summary>
+internal static class ModelsCommand
+{
+    public static Command Make(Surroundings around, Option<string?> config)
+    {
+        var json = ProxyCommand.Json();
+        var command = new Command("models", "List models: backend, context length, loaded or not, slots, health. Asks the running proxy, or the hosts while none runs.") { json };
+        command.SetAction(async (parsed, cancellation) => (int)await RunAsync(around, parsed.GetValue(config), parsed.GetValue(json), cancellation).ConfigureAwait(false));
+        return command;
+    }
+
+    private static async Task<ExitCode> RunAsync(Surroundings around, string? named, bool json, CancellationToken cancellation)
+    {
+        ModelTable table;
+        try
+        {
+            table = await new AdminClient(around.Environment).AskAsync(HttpMethod.Get, "/models", CliJson.Default.ModelTable, cancellation).ConfigureAwait(false);
+        }
+        catch (AdminException e) when (e.Code is ExitCode.NotRunning)
+        {
+            var path = ConfigFile.Find(named, around.Environment);
+            var result = ConfigFile.Load(path, around.Sources);
+            if (result.Config is not { } config)
+            {
+                around.Tell(path, result.Problems);
+                return ExitCode.ConfigProblem;
+            }
+
+            around.Error.WriteLine("No proxy runs; these are the hosts' own answers.");
+            var rows = await Task.WhenAll(config.Backends.Select(backend => AskHostAsync(backend, cancellation))).ConfigureAwait(false);
+            table = new([.. rows.SelectMany(row => row)]);
+        }
+        catch (AdminException e)
+        {
+            around.Error.WriteLine(e.Message);
+            return e.Code;
+        }
+
+        if (json) around.Output.WriteLine(JsonSerializer.Serialize(table, CliJson.Print.ModelTable));
+        else Print(around, table);
+        return table.Models.Any(row => row.Health != "down") ? ExitCode.Ok : ExitCode.Failed;
+    }
+
+    private static async Task<IReadOnlyList<ModelRow>> AskHostAsync(BackendConfig backend, CancellationToken cancellation)
+    {
+        try
+        {
+            using var http = HostProbe.Client(backend);
+            var report = await HostProbe.AskAsync(backend, http, cancellation).ConfigureAwait(false);
+            var dialects = report.Dialects.Select(DialectNames.Name).ToList();
+            var named = backend.Models.Except(report.Models.Select(model => model.Name)).Select(model => new HostModel(model, null, null, null));
+            return [.. report.Models.Concat(named).Select(model => new ModelRow(model.Name, backend.Name, model.ContextLength, model.Loaded, backend.Slots ?? report.Slots, null, "up", dialects))];
+        }
+        catch (HostProbeException e)
+        {
+            var dialects = (backend.Dialects ?? []).Select(DialectNames.Name).ToList();
+            IReadOnlyList<string> models = backend.Models.Count > 0 ? backend.Models : [""];
+            return [.. models.Select(model => new ModelRow(model, backend.Name, null, null, backend.Slots, null, "down", dialects) { Reason = e.Message })];
+        }
+    }
+
+    private static void Print(Surroundings around, ModelTable table)
+    {
+        TextTable.Write(around.Output, ["MODEL", "BACKEND", "CONTEXT", "LOADED", "SLOTS", "HEALTH", "DIALECTS"], table.Models.Select(row => (IReadOnlyList<string>)
+        [
+            row.Model.Length > 0 ? row.Model : "-",
+            row.Backend,
+            row.ContextLength?.ToString(CultureInfo.InvariantCulture) ?? "-",
+            row.Loaded switch { true => "yes", false => "no", null => "-" },
+            (row.InUse, row.Slots) switch
+            {
+                (null, null) => "-",
+                (null, { } slots) => slots.ToString(CultureInfo.InvariantCulture),
+                ({ } used, { } slots) => string.Create(CultureInfo.InvariantCulture, $"{used}/{slots}"),
+                ({ } used, null) => string.Create(CultureInfo.InvariantCulture, $"{used}/-"),
+            },
+            row.Health,
+            string.Join(",", row.Dialects),
+        ]));
+        foreach (var (backend, reason) in table.Models.Where(row => row.Reason is not null).Select(row => (row.Backend, row.Reason)).Distinct())
+            around.Error.WriteLine($"{backend}: {reason}");
+    }
+}

@@ -1,0 +1,38 @@
+using System.CommandLine;
+using Proxy.Config;
+
+namespace Proxy.Cli;
+
+/// <summary><c>proxy serve</c>: reads the configuration and serves until told to stop.</summary>
+internal static class ServeCommand
+{
+    public static Command Make(Surroundings around, Option<string?> config)
+    {
+        var listen = new Option<string[]>("--listen") { Description = "An address to listen on, instead of the file's: host:port, [v6]:port or unix:/path. May be repeated.", HelpName = "ADDRESS" };
+        var command = new Command("serve", "Serve.") { listen };
+        command.SetAction(async (parsed, cancellation) => (int)await RunAsync(around, parsed.GetValue(config), parsed.GetValue(listen), cancellation).ConfigureAwait(false));
+        return command;
+    }
+
+    private static async Task<ExitCode> RunAsync(Surroundings around, string? named, string[]? listen, CancellationToken cancellation)
+    {
+        // Read once, at the process's first socket: callbacks run where the event was seen, which saves two thread switches an event.
+        Environment.SetEnvironmentVariable("DOTNET_SYSTEM_NET_SOCKETS_INLINE_COMPLETIONS", "1");
+
+        var path = ConfigFile.Find(named, around.Environment);
+        var sources = around.Sources with { Listen = listen is { Length: > 0 } ? listen : null };
+        var result = ConfigFile.Load(path, sources);
+        if (result.Config is not { } config)
+        {
+            around.Tell(path, result.Problems);
+            return ExitCode.ConfigProblem;
+        }
+
+        if (path is null) around.Error.WriteLine($"No configuration file: serving {Served(config)}. config.example.toml shows what there is to set; `proxy check` looks a file over.");
+        return await around.Host(new LoadedConfig(path, config) { Sources = sources }, cancellation).ConfigureAwait(false);
+    }
+
+    private static string Served(ProxyConfig config) => config.Backends[0].Url == BackendConfig.BuiltinEcho
+        ? "the built-in echo as model \"echo\""
+        : $"{config.Backends[0].Url} from LLM_BASE_URL";
+}

@@ -1,0 +1,20 @@
+using Proxy.Composition;
+using Proxy.Config;
+
+namespace Proxy.Cli;
+
+/// <summary>What a command touches outside itself: where it writes, the environment it reads, the server it starts.</summary>
+internal sealed record Surroundings(TextWriter Output, TextWriter Error, Func<string, string?> Environment)
+{
+    public static Surroundings Process => new(Console.Out, Console.Error, System.Environment.GetEnvironmentVariable);
+
+    public Func<LoadedConfig, CancellationToken, Task<ExitCode>> Host { get; init; } = ProxyHost.RunAsync;
+
+    public ConfigSources Sources => new() { Environment = Environment };
+
+    /// <summary>Problems to stderr, one a line, in the form that editors jump to.</summary>
+    public void Tell(string? path, IReadOnlyList<ConfigProblem> problems)
+    {
+        foreach (var problem in problems) Error.WriteLine(problem.In(path ?? "environment"));
+    }
+}

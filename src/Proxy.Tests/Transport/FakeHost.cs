@@ -1,5 +1,7 @@
 using System.Net;
+using System.Net.Security;
 using System.Net.Sockets;
+using System.Security.Cryptography.X509Certificates;
 using System.Text;
 
 namespace Proxy.Tests.Transport;
@@ -8,18 +10,32 @@ namespace Proxy.Tests.Transport;
 internal sealed class FakeHost : IDisposable
 {
     private readonly TcpListener listener = new(IPAddress.Loopback, 0);
+    private readonly X509Certificate2? certificate;
 
-    public FakeHost()
+    /// <param name="certificate">Given, the host speaks TLS.</param>
+    public FakeHost(X509Certificate2? certificate = null)
     {
+        this.certificate = certificate;
         listener.Start();
         Port = ((IPEndPoint)listener.LocalEndpoint).Port;
     }
 
     public int Port { get; }
 
-    public Uri Address => new($"http://127.0.0.1:{Port}");
+    public Uri Address => new(certificate is null ? $"http://127.0.0.1:{Port}" : $"https://localhost:{Port}");
 
-    public async Task<Peer> AcceptAsync() => new(await listener.AcceptSocketAsync(TestContext.Current.CancellationToken));
+    public Task<Peer> AcceptAsync() => TakeAsync(TestContext.Current.CancellationToken);
+
+    private async Task<Peer> TakeAsync(CancellationToken cancellation)
+    {
+        var socket = await listener.AcceptSocketAsync(cancellation);
+        var stream = new NetworkStream(socket, ownsSocket: true);
+        if (certificate is null) return new(socket, stream);
+
+        var secure = new SslStream(stream);
+        await secure.AuthenticateAsServerAsync(new SslServerAuthenticationOptions { ServerCertificate = certificate }, cancellation);
+        return new(socket, secure);
+    }
 
     /// <summary>Answers every request on every connection alike, until cancelled.</summary>
     public async Task ServeAsync(string answer, CancellationToken cancellation)
@@ -27,7 +43,7 @@ internal sealed class FakeHost : IDisposable
         var connections = new List<Task>();
         try
         {
-            while (true) connections.Add(ServeAsync(new(await listener.AcceptSocketAsync(cancellation)), answer, cancellation));
+            while (true) connections.Add(ServeAsync(await TakeAsync(cancellation), answer, cancellation));
         }
         catch (OperationCanceledException)
         {
@@ -42,7 +58,7 @@ internal sealed class FakeHost : IDisposable
         {
             while (await peer.ReadRequestAsync() != "") await peer.SendAsync(answer);
         }
-        catch (Exception failure) when (failure is SocketException or ObjectDisposedException)
+        catch (Exception failure) when (failure is IOException or ObjectDisposedException)
         {
             // The other side is gone, as it may.
         }
@@ -58,12 +74,14 @@ internal sealed class FakeHost : IDisposable
 internal sealed class Peer : IDisposable
 {
     private readonly Socket socket;
+    private readonly Stream stream;
     private readonly byte[] buffer = new byte[64 * 1024];
     private readonly List<byte> unread = [];
 
-    public Peer(Socket socket)
+    public Peer(Socket socket, Stream stream)
     {
         this.socket = socket;
+        this.stream = stream;
         socket.NoDelay = true; // what a test sends in two pieces leaves in two
     }
 
@@ -97,10 +115,7 @@ internal sealed class Peer : IDisposable
 
     public Task SendAsync(string text) => SendAsync(Encoding.Latin1.GetBytes(text));
 
-    public async Task SendAsync(ReadOnlyMemory<byte> bytes)
-    {
-        while (!bytes.IsEmpty) bytes = bytes[await socket.SendAsync(bytes, TestContext.Current.CancellationToken)..];
-    }
+    public async Task SendAsync(ReadOnlyMemory<byte> bytes) => await stream.WriteAsync(bytes, TestContext.Current.CancellationToken);
 
     /// <summary>Reads a request with a body of this length and sends the body back.</summary>
     public async Task EchoAsync(int length)
@@ -128,6 +143,8 @@ internal sealed class Peer : IDisposable
         }
     }
 
+    public Socket Socket => socket;
+
     /// <summary>Sends a FIN.</summary>
     public void SayGoodbye() => socket.Shutdown(SocketShutdown.Both); // over loopback the FIN is there when this returns
 
@@ -138,15 +155,16 @@ internal sealed class Peer : IDisposable
         socket.Dispose();
     }
 
-    public void Dispose() => socket.Dispose();
+    public void Dispose() => stream.Dispose();
 
-    private async Task<int> ReceiveAsync()
+    /// <summary>How many bytes came; 0 when the other side is gone.</summary>
+    public async Task<int> ReceiveAsync()
     {
         try
         {
-            return await socket.ReceiveAsync(buffer, TestContext.Current.CancellationToken);
+            return await stream.ReadAsync(buffer, TestContext.Current.CancellationToken);
         }
-        catch (SocketException)
+        catch (IOException)
         {
             return 0;
         }

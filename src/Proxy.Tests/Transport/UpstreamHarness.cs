@@ -10,11 +10,19 @@ internal sealed class UpstreamHarness : IDisposable
 {
     public UpstreamHarness(Uri? address = null, UpstreamHeader[]? headers = null)
     {
+        Host = new();
         Ticker = new(Time);
         Client = UpstreamClients.Create(new(address ?? Host.Address) { Headers = headers ?? [] }, Ticker);
     }
 
-    public FakeHost Host { get; } = new();
+    public UpstreamHarness(FakeHost host, UpstreamTarget target)
+    {
+        Host = host;
+        Ticker = new(Time);
+        Client = UpstreamClients.Create(target, Ticker);
+    }
+
+    public FakeHost Host { get; }
     public FakeTimeProvider Time { get; } = new();
     public CoarseTicker Ticker { get; }
     public UpstreamClient Client { get; }

@@ -173,7 +173,7 @@ internal sealed class FakeBackend : IAsyncDisposable
     {
         var path = exchange.Request.Target.Split('?')[0];
         if (Pages.TryGetValue(path, out var page))
-            await exchange.JsonAsync(page);
+            await exchange.WholeAsync(200, page.StartsWith('<') ? "text/html; charset=utf-8" : "application/json", page);
         else
             await exchange.JsonAsync("""{"error":"not here"}""", 404);
     }

@@ -31,7 +31,7 @@ internal sealed class LlamaServer : IAsyncDisposable
             using var said = JsonDocument.Parse(text);
             if (said.RootElement.TryGetProperty("port", out var number))
                 port.TrySetResult(number.GetInt32());
-            else if (server is not null && said.RootElement.TryGetProperty("aborted", out _))
+            else if (server is not null && said.RootElement.TryGetProperty("aborted", out JsonElement _))
                 Interlocked.Increment(ref server.aborted);
         };
         process.Start();

@@ -11,7 +11,7 @@ using Proxy.Tests.Harness;
 namespace Proxy.Tests.Sdk;
 
 /// <summary>The clients that people use in .NET, to a real engine and to breaking hosts.</summary>
-[Collection(SdkCollection.Name)]
+[Collection(RealClients.Name)]
 [Trait("Category", "Sdk")]
 public sealed class NugetSdkTests(SdkDoor door)
 {
@@ -90,7 +90,7 @@ public sealed class NugetSdkTests(SdkDoor door)
         {
             using var client = new OllamaApiClient(door.Address, model);
             var pieces = new List<string>();
-            await foreach (var piece in new Chat(client).SendAsync("hello", Stop))
+            await foreach (var piece in new OllamaSharp.Chat(client).SendAsync("hello", Stop))
                 pieces.Add(piece);
 
             Assert.True(pieces.Count > 2, model);
@@ -126,7 +126,7 @@ public sealed class NugetSdkTests(SdkDoor door)
         var models = await client.ListLocalModelsAsync(Stop);
         var failure = await Assert.ThrowsAnyAsync<Exception>(async () =>
         {
-            await foreach (var _ in new Chat(client).SendAsync("hello", Stop))
+            await foreach (var _ in new OllamaSharp.Chat(client).SendAsync("hello", Stop))
             {
             }
         });

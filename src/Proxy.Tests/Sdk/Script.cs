@@ -45,7 +45,7 @@ internal static class Script
         {
             // No script of a package runs; the engine comes as a prebuilt package of this platform.
             var engine = RuntimeInformation.OSArchitecture == Architecture.Arm64 ? "@node-llama-cpp/linux-arm64@3.22.1" : "@node-llama-cpp/linux-x64@3.22.1";
-            await MustRunAsync(folder, "npm", ["ci", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund"]);
+            // Not `npm ci`: it insists on the engine's packages for every other platform, which not every registry has.
             await MustRunAsync(folder, "npm", ["install", "--no-save", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund", engine]);
         });
         return folder;

@@ -1,5 +1,4 @@
 using System.Text;
-using System.Text.Json;
 using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.Sdk;
@@ -139,20 +138,22 @@ public sealed class SdkDoor : IAsyncLifetime
             """{"tool_calls":[{"index":1,"id":"call_b","type":"function","function":{"name":"get_weather","arguments":"{\"ci"}}]}""",
             """{"tool_calls":[{"index":1,"function":{"arguments":"ty\":\"Rome\"}"}}]}""",
         ];
-        return exchange.StreamAsync(OpenAi.Sse, [.. deltas.Select(delta => $"data: {Head}{delta},\"finish_reason\":null}}]}}\n\n"), $"data: {Head}{{}},\"finish_reason\":\"tool_calls\"}}]}}\n\n", OpenAi.Done]);
+        return exchange.StreamAsync(OpenAi.Sse, [.. deltas.Select(delta => Frame(delta, "null")), Frame("{}", "\"tool_calls\""), OpenAi.Done]);
+
+        static string Frame(string delta, string finish) => "data: " + Head + delta + ",\"finish_reason\":" + finish + "}]}\n\n";
     }
 
     /// <summary>As a real Ollama does it: in the same object as <c>done</c>, with reason <c>stop</c>, arguments an object.</summary>
     private static Task NativeTwoToolsAsync(FakeExchange exchange)
     {
-        var last = JsonSerializer.Deserialize<JsonElement>(Ollama.Last()).GetRawText()
-            .Replace("\"content\":\"\"", """"content":"","tool_calls":[{"id":"call_a","function":{"index":0,"name":"get_weather","arguments":{"city":"Paris"}}},{"id":"call_b","function":{"index":1,"name":"get_weather","arguments":{"city":"Rome"}}}]""", StringComparison.Ordinal);
+        const string Calls = """[{"id":"call_a","function":{"index":0,"name":"get_weather","arguments":{"city":"Paris"}}},{"id":"call_b","function":{"index":1,"name":"get_weather","arguments":{"city":"Rome"}}}]""";
+        var last = Ollama.Last().TrimEnd().Replace("\"content\":\"\"", "\"content\":\"\",\"tool_calls\":" + Calls, StringComparison.Ordinal);
         return Streams(exchange, unsaid: true) ? exchange.StreamAsync(Ollama.Lines, Ollama.Token("Let me look. "), last + "\n") : exchange.JsonAsync(last);
     }
 }
 
 [CollectionDefinition(Name)]
-public sealed class SdkCollection : ICollectionFixture<SdkDoor>
+public sealed class RealClients : ICollectionFixture<SdkDoor>
 {
     public const string Name = "real clients";
 }

@@ -13,7 +13,7 @@ internal static class HostErrorBody
     private const int LongestQuote = 300;
 
     /// <summary>Engines' errors come wrapped in servers' errors; deeper than this is no error's shape.</summary>
-    private const int DeepestWrapping = 4;
+    private const int DeepestWrapping = 8;
 
     public static HostError Read(ReadOnlySpan<byte> body)
     {

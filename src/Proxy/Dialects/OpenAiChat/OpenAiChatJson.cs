@@ -104,7 +104,7 @@ internal static class OpenAiChatJson
             {
                 try
                 {
-                    var json = new Utf8JsonReader(counts, isFinalBlock: false, default);
+                    var json = new Utf8JsonReader(counts, WireJson.Reading);
                     json.Read();
                     if (ReadUsage(ref json) is { } usage) return usage;
                 }

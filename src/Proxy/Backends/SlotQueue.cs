@@ -42,9 +42,9 @@ internal sealed class SlotQueue(TimeProvider time)
         {
             var available = false;
             foreach (var candidate in candidates) available |= candidate.State.Available;
-            if (!available) return new(new SlotGrant(null, SlotRefusal.AllDown));
-            if (LeastBusy.Pick(candidates) is { } free) return new(new SlotGrant(Give(free), SlotRefusal.None));
+            if (LeastBusy.Pick(candidates, evenDown: !available) is { } free) return new(new SlotGrant(Give(free), SlotRefusal.None));
 
+            if (!available) return new(new SlotGrant(null, SlotRefusal.AllDown));
             var length = lengths.GetValueOrDefault(model);
             if (length >= bound) return new(new SlotGrant(null, SlotRefusal.QueueFull));
             lengths[model] = length + 1;

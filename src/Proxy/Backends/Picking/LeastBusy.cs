@@ -6,15 +6,18 @@ namespace Proxy.Backends.Picking;
 /// </summary>
 internal static class LeastBusy
 {
-    /// <summary>Null when none is available with a free slot. Reads counts that only the <see cref="SlotQueue"/>'s lock keeps still.</summary>
-    public static Backend? Pick(IReadOnlyList<Backend> candidates)
+    /// <summary>
+    /// Null when none is available with a free slot. With <paramref name="evenDown"/>, one that a probe did not reach will do as long as its breaker is closed:
+    /// where nothing else is left, a try costs little, and the host may have come back since. Reads counts that only the <see cref="SlotQueue"/>'s lock keeps still.
+    /// </summary>
+    public static Backend? Pick(IReadOnlyList<Backend> candidates, bool evenDown = false)
     {
         Backend? best = null;
         var bestFree = 0;
         for (var i = 0; i < candidates.Count; i++)
         {
             var candidate = candidates[i];
-            if (!candidate.State.Available) continue;
+            if (!candidate.State.Available && !(evenDown && candidate.State.Breaker is BreakerState.Closed)) continue;
             var free = candidate.Slots is { } slots ? slots - candidate.State.InFlight : int.MaxValue;
             if (free <= 0) continue;
             if (best is null || free > bestFree || (free == bestFree && Compare(candidate, best) < 0)) (best, bestFree) = (candidate, free);

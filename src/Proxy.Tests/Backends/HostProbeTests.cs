@@ -4,6 +4,7 @@ using System.Text.Json;
 using Proxy.Backends;
 using Proxy.Config;
 using Proxy.Tests.Config;
+using Proxy.Transport;
 
 namespace Proxy.Tests.Backends;
 
@@ -205,9 +206,10 @@ public sealed class HostProbeTests
         silent.Start();
         using var given = new CancellationTokenSource();
         var backend = new BackendConfig { Name = "host", Url = $"http://{silent.LocalEndpoint}" };
-        using var http = HostProbe.Client(backend);
+        using var ticker = new CoarseTicker(TimeProvider.System);
+        using var host = new HandlerUpstream(BackendDirectory.Target(backend), ticker);
 
-        var asking = HostProbe.AskAsync(backend, http, given.Token);
+        var asking = HostProbe.AskAsync(backend, host.Invoker, given.Token);
         using var reached = await silent.AcceptTcpClientAsync(Cancellation);
         await given.CancelAsync();
 
@@ -228,8 +230,9 @@ public sealed class HostProbeTests
 
     private static async Task<HostReport> AskAsync(BackendConfig backend)
     {
-        using var http = HostProbe.Client(backend);
-        return await HostProbe.AskAsync(backend, http, Cancellation);
+        using var ticker = new CoarseTicker(TimeProvider.System);
+        using var host = new HandlerUpstream(BackendDirectory.Target(backend), ticker);
+        return await HostProbe.AskAsync(backend, host.Invoker, Cancellation);
     }
 
     private static async Task<string> ReasonAsync(BackendConfig backend) =>

@@ -1,8 +1,6 @@
 using System.Net;
 using System.Net.Http.Headers;
-using System.Net.Security;
 using System.Net.Sockets;
-using System.Security.Cryptography.X509Certificates;
 using System.Text.Json;
 using Proxy.Config;
 
@@ -22,33 +20,9 @@ internal static class HostProbe
 
     private static readonly Task<JsonElement?> Nothing = Task.FromResult<JsonElement?>(null);
 
-    /// <summary>The client that reaches the host as configured: its authorities, its connect clock, no redirects and no environment's proxy. For the caller to keep and to dispose.</summary>
-    public static HttpMessageInvoker Client(BackendConfig backend)
-    {
-        var handler = new SocketsHttpHandler
-        {
-            ConnectTimeout = backend.Connect,
-            AllowAutoRedirect = false,
-            UseCookies = false,
-            UseProxy = false,
-        };
-        if (!backend.TlsVerify)
-#pragma warning disable CA5359 // what tls_verify = false asks for
-            handler.SslOptions.RemoteCertificateValidationCallback = static (_, _, _, _) => true;
-#pragma warning restore CA5359
-        else if (backend.Ca is { } path)
-        {
-            var trust = new X509ChainPolicy { TrustMode = X509ChainTrustMode.CustomRootTrust, RevocationMode = X509RevocationMode.NoCheck };
-            trust.CustomTrustStore.ImportFromPemFile(path);
-            handler.SslOptions.CertificateChainPolicy = trust;
-        }
-
-        return new HttpMessageInvoker(handler);
-    }
-
     /// <summary>
     /// Asks everything at once. Families that <c>dialects</c> names are taken as said, and only their models asked for.
-    /// Throws <see cref="HostProbeException"/> with one reason where the host cannot be used, <see cref="OperationCanceledException"/> where the caller gave up.
+    /// The client given knows how to reach the host (its authorities, its connect clock) and adds no header. Throws <see cref="HostProbeException"/> with one reason where the host cannot be used, <see cref="OperationCanceledException"/> where the caller gave up.
     /// </summary>
     public static async Task<HostReport> AskAsync(BackendConfig backend, HttpMessageInvoker http, CancellationToken cancellation)
     {
@@ -211,6 +185,7 @@ internal static class HostProbe
             (HttpRequestError.NameResolutionError, _) => "its name cannot be resolved",
             (HttpRequestError.SecureConnectionError, { } inner) => $"TLS failed: {inner.Message}",
             (HttpRequestError.ConfigurationLimitExceeded, _) => $"an answer was longer than {ByteSize.Text(LongestAnswer)}",
+            (_, SocketException { SocketErrorCode: SocketError.HostNotFound or SocketError.NoData or SocketError.TryAgain }) => "its name cannot be resolved",
             (_, SocketException { SocketErrorCode: SocketError.ConnectionRefused }) => "connection refused",
             (_, SocketException socket) => socket.Message,
             (HttpRequestError.InvalidResponse, _) => "what it answers is not HTTP",

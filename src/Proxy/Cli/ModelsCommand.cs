@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Text.Json;
 using Proxy.Backends;
 using Proxy.Config;
+using Proxy.Transport;
 
 namespace Proxy.Cli;
 
@@ -53,8 +54,9 @@ internal static class ModelsCommand
     {
         try
         {
-            using var http = HostProbe.Client(backend);
-            var report = await HostProbe.AskAsync(backend, http, cancellation).ConfigureAwait(false);
+            using var ticker = new CoarseTicker(TimeProvider.System);
+            using var host = new HandlerUpstream(BackendDirectory.Target(backend), ticker);
+            var report = await HostProbe.AskAsync(backend, host.Invoker, cancellation).ConfigureAwait(false);
             var dialects = report.Dialects.Select(DialectNames.Name).ToList();
             var named = backend.Models.Except(report.Models.Select(model => model.Name)).Select(model => new HostModel(model, null, null, null));
             return [.. report.Models.Concat(named).Select(model => new ModelRow(model.Name, backend.Name, model.ContextLength, model.Loaded, backend.Slots ?? report.Slots, null, "up", dialects))];

@@ -27,6 +27,6 @@ sed -e "s/@VERSION@/$version/" -e "s/@ARCHITECTURE@/$architecture/" \
 
 # xz: Debian 11 cannot unpack the zstd that newer machines would choose.
 package=$folder/proxy_${version}_$architecture.deb
-dpkg-deb --root-owner-group -Zxz --build "$root" "$package" >/dev/null
+dpkg-deb --root-owner-group -Zxz -z2 --build "$root" "$package" >/dev/null
 rm -rf "$root"
 echo "$package"

@@ -55,7 +55,7 @@ public abstract class FrontDoor : IAsyncLifetime
                 url = "{lane.A.Url}"
                 dialects = ["{dialect}"]
                 prefixes = ["solo{number}-", "pair{number}-"]
-                weight = 1000000
+                weight = 1000
                 {HostSettings}
                 [[backends]]
                 name = "b{number}"

@@ -44,7 +44,7 @@ public sealed class SdkDoor : IAsyncLifetime
             exchange.Reset();
         });
         Fake("fake-silent-end", exchange => exchange.StreamAsync(OpenAi.Sse, OpenAi.Role(), OpenAi.Token("half")));
-        Fake("fake-fails-over", exchange => exchange.StreamAsync(OpenAi.Sse, OpenAi.Role(), OpenAi.ErrorFrame("out of memory")), "weight = 1000000");
+        Fake("fake-fails-over", exchange => exchange.StreamAsync(OpenAi.Sse, OpenAi.Role(), OpenAi.ErrorFrame("out of memory")), "weight = 1000");
         Fake("fake-fails-over", exchange => OpenAiAsync(exchange, "from ", "the ", "second"));
         Fake("fake-429", exchange => exchange.JsonAsync(OpenAi.Error("slow down"), 429, "Retry-After: 1"));
         var busy = true;

@@ -22,7 +22,7 @@ internal sealed class Backend(BackendConfig config, BackendState state, Upstream
     public int? Slots => config.Slots;
 
     /// <summary>What it speaks: as configured, else as it said itself, else (never reached yet) OpenAI.</summary>
-    public IReadOnlyList<DialectFamily> Families => config.Dialects ?? state.Report?.Dialects ?? [DialectFamily.OpenAi];
+    public IReadOnlyList<DialectFamily> Families => config.Dialects ?? state.Report?.Dialects ?? (IsEcho ? [DialectFamily.OpenAi, DialectFamily.Ollama] : [DialectFamily.OpenAi]);
 
     /// <summary>The client's own dialect when this backend speaks it, else the one it is best reached by; null when it does not chat at all.</summary>
     public BackendDialect? DialectFor(DialectName client)

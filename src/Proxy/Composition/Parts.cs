@@ -59,7 +59,7 @@ internal sealed class Parts : IDisposable
             new ModelExchange(openAi, new OpenAiChatBackendDialect(), relay, exchange).HandleAsync,
             new ModelEndpoints(catalog, openAi, ollama, exchange),
             new StatusEndpoints(Directory, Calls, Metrics, Gate),
-            new AdminEndpoints(Directory, catalog, Calls, Reload, () => Drain?.Invoke(), time),
+            new AdminEndpoints(Directory, catalog, Calls, Reload, loaded.Path, () => Drain?.Invoke(), time),
             new ErrorEndpoints(openAi, ollama, exchange),
             Gate);
     }
@@ -91,7 +91,7 @@ internal sealed class Parts : IDisposable
             var result = loaded.Reread();
             if (result.Config is not { } next)
             {
-                Log.ReloadRefused(string.Join("; ", result.Problems.Select(p => $"line {p.Line}: {p.Key}: {p.Message}")));
+                Log.ReloadRefused(string.Join("; ", result.Problems.Select(p => p.In(loaded.Path ?? "the environment"))));
                 return result.Problems;
             }
 

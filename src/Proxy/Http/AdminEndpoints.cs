@@ -5,7 +5,7 @@ using Proxy.Config;
 namespace Proxy.Http;
 
 /// <summary>The operator's side, on its own unix socket: what the command line asks a running proxy.</summary>
-internal sealed class AdminEndpoints(BackendDirectory directory, ModelCatalog catalog, ActiveCalls calls, Func<IReadOnlyList<ConfigProblem>> reload, Action drain, TimeProvider time)
+internal sealed class AdminEndpoints(BackendDirectory directory, ModelCatalog catalog, ActiveCalls calls, Func<IReadOnlyList<ConfigProblem>> reload, string? file, Action drain, TimeProvider time)
 {
     public Task HandleAsync(HttpContext context, string method, string path) => (method, path) switch
     {
@@ -37,6 +37,7 @@ internal sealed class AdminEndpoints(BackendDirectory directory, ModelCatalog ca
                     if ((backend.Slots ?? backend.State.Report?.Slots) is { } slots) json.WriteNumber("slots", slots);
                     json.WriteNumber("in_use", backend.State.InFlight);
                     json.WriteString("health", StatusEndpoints.Health(backend));
+                    if (backend.State.Reason is { } reason) json.WriteString("reason", reason);
                     json.WriteStartArray("dialects");
                     foreach (var family in backend.Families) json.WriteStringValue(DialectNames.Name(family));
                     json.WriteEndArray();
@@ -54,6 +55,7 @@ internal sealed class AdminEndpoints(BackendDirectory directory, ModelCatalog ca
         return WriteAsync(context, StatusCodes.Status200OK, json =>
         {
             json.WriteBoolean("ok", problems.Count == 0);
+            if (file is not null) json.WriteString("file", file);
             json.WriteStartArray("problems");
             foreach (var problem in problems)
             {

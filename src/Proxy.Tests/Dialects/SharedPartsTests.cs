@@ -108,6 +108,23 @@ public sealed class SharedPartsTests
     }
 
     [Theory]
+    [InlineData(DialectName.OpenAiChat, true)]
+    [InlineData(DialectName.OpenAiChat, false)]
+    [InlineData(DialectName.OllamaChat, true)]
+    [InlineData(DialectName.OllamaChat, false)]
+    public void Stream_that_ends_inside_a_character_Shows_that_one_is_missing(object dialect, bool ended)
+    {
+        byte[] stream = (DialectName)dialect is DialectName.OpenAiChat
+            ? [.. "data: {\"choices\":[{\"delta\":{\"content\":\"a"u8, 0xF0, 0x9F, .. "\"}}]}\n\n"u8, .. ended ? "data: [DONE]\n\n"u8 : default]
+            : [.. "{\"message\":{\"content\":\"a"u8, 0xF0, 0x9F, .. "\"},\"done\":false}\n"u8, .. ended ? "{\"done\":true}\n"u8 : default];
+
+        var events = Wire.Read(DialectTable.Backend((DialectName)dialect)!, out var whole, stream);
+
+        Assert.Equal(ended, whole);
+        Assert.Equal("a\ufffd", WholeAnswer.Of(events).Choices[0].Answer);
+    }
+
+    [Theory]
     [InlineData("""{"error":{"message":"m","type":"t","param":"p","code":"c"}}""", "m", "t", "c", "p", null)]
     [InlineData("""{"error":{"message":"m","code":404}}""", "m", null, null, null, 404)]
     [InlineData("""{"error":"m","error_type":"Validation"}""", "m", "Validation", null, null, null)]

@@ -76,7 +76,7 @@ public sealed class BadRequestTests(BadRequestTests.Door door) : IClassFixture<B
         Assert.Equal($"refused client {status}", line.Verdict);
         Assert.Empty(lane.A.Calls);
         if (status == 404)
-            Assert.Equal("model 'nobody-serves-this' not found", reply.Json.GetProperty("error").GetString());
+            Assert.StartsWith("model 'nobody-serves-this' not found", reply.Json.GetProperty("error").GetString(), StringComparison.Ordinal);
     }
 
     [Theory]
@@ -103,7 +103,7 @@ public sealed class BadRequestTests(BadRequestTests.Door door) : IClassFixture<B
 
         Assert.Equal(413, reply.Status);
         Assert.Equal("validation_error", reply.ErrorType);
-        Assert.Contains("64", reply.ErrorMessage, StringComparison.Ordinal);
+        Assert.Contains("65536", reply.ErrorMessage, StringComparison.Ordinal);
         Assert.Equal("refused client 413", line.Verdict);
         Assert.Empty(lane.A.Calls);
     }
@@ -247,7 +247,7 @@ public sealed class BadRequestTests(BadRequestTests.Door door) : IClassFixture<B
 
         Assert.Equal(400, reply.Status);
         Assert.Equal("validation_error", reply.ErrorType);
-        Assert.Contains(header.Split(':')[0], reply.ErrorMessage, StringComparison.OrdinalIgnoreCase);
+        Assert.Contains(header.Split(':')[0][2..], reply.ErrorMessage, StringComparison.OrdinalIgnoreCase);
         Assert.Equal("refused client 400", line.Verdict);
         Assert.Empty(lane.A.Calls);
     }
@@ -262,7 +262,7 @@ public sealed class BadRequestTests(BadRequestTests.Door door) : IClassFixture<B
         var (reply, _) = await door.OllamaChatAsync(lane.Solo, stream: true, "", header);
 
         Assert.Equal(400, reply.Status);
-        Assert.Contains(header.Split(':')[0], reply.Json.GetProperty("error").GetString(), StringComparison.OrdinalIgnoreCase);
+        Assert.Contains(header.Split(':')[0][2..], reply.Json.GetProperty("error").GetString(), StringComparison.OrdinalIgnoreCase);
     }
 
     [Fact]

@@ -90,7 +90,7 @@ public sealed partial class BrowserTests : IAsyncLifetime
 
         Assert.Contains("json: 200", page, StringComparison.Ordinal);
         Assert.Contains("the answer", page, StringComparison.Ordinal);
-        Assert.Contains("stream: 200", page, StringComparison.Ordinal);
+        Assert.True(page.Contains("stream: 200", StringComparison.Ordinal), page);
         Assert.Contains("[DONE]", page, StringComparison.Ordinal);
         Assert.Contains("secret-model", page, StringComparison.Ordinal);
         Assert.Matches("trace: id [0-9A-Z]{26}", page);

@@ -156,7 +156,7 @@ public sealed partial class ByteExactTests(ByteExactTests.Door door) : IClassFix
             + string.Concat(frames.Select(frame => $"{Encoding.UTF8.GetByteCount(frame):x}\r\n{frame}\r\n")) + "0\r\n\r\n");
         lane.A.Answer(async exchange =>
         {
-            var cut = int.Parse(exchange.Request.Json.GetProperty("user").GetString()!, CultureInfo.InvariantCulture);
+            var cut = int.Parse(exchange.Request.Json.GetProperty("messages")[0].GetProperty("content").GetString()!, CultureInfo.InvariantCulture);
             await exchange.SendAsync(wire.AsMemory(0, cut));
             if (cut > 0)
                 await Task.Delay(2);
@@ -173,8 +173,8 @@ public sealed partial class ByteExactTests(ByteExactTests.Door door) : IClassFix
             await using var client = await RawClient.ConnectAsync(door.Address);
             for (var cut = Interlocked.Increment(ref next); cut < answers.Length; cut = Interlocked.Increment(ref next))
             {
-                var more = $",\"user\":\"{cut}\"";
-                await client.RequestAsync("POST", path, Encoding.UTF8.GetBytes(ollamaClient ? Ollama.Request(model, true, more) : OpenAi.Request(model, true, more)));
+                var text = cut.ToString(CultureInfo.InvariantCulture);
+                await client.RequestAsync("POST", path, Encoding.UTF8.GetBytes(ollamaClient ? Ollama.Request(model, true, text: text) : OpenAi.Request(model, true, text: text)));
                 var reply = await client.ReadReplyAsync();
                 answers[cut] = reply.Status == 200 && reply.Whole ? Steady(reply.Text) : $"{reply.Status} {reply.Whole} {reply.Text}";
             }

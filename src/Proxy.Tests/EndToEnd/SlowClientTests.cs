@@ -22,19 +22,18 @@ public sealed class SlowClientTests(SlowClientTests.Door door) : IClassFixture<S
     }
 
     [Theory]
+    [Trait("Category", "Slow")]
     [InlineData(false)]
     [InlineData(true)]
     public async Task Client_does_not_read_Host_is_held_back_and_nothing_is_lost(bool otherDialect)
     {
-        const int Frames = 4096;
+        const int Frames = 6144;
         var lane = otherDialect ? door.TakeOllama() : door.Take();
         var filler = new string('f', 16 * 1024);
         using var expected = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         var finished = new TaskCompletionSource();
-        FakeExchange? host = null;
         lane.A.Answer(async exchange =>
         {
-            host = exchange;
             await exchange.HeadAsync(otherDialect ? Ollama.Lines : OpenAi.Sse);
             for (var i = 0; i < Frames; i++)
             {
@@ -50,20 +49,19 @@ public sealed class SlowClientTests(SlowClientTests.Door door) : IClassFixture<S
         var arrival = lane.A.NextCallAsync();
         await using var client = await RawClient.ConnectAsync(door.Address, receiveBuffer: 64 * 1024);
         await client.RequestAsync("POST", "/v1/chat/completions", Encoding.UTF8.GetBytes(OpenAi.Request(lane.Solo, stream: true)), $"x-correlation-id: {correlation}");
-        await arrival;
+        var host = await arrival;
 
         // Twice the idle limit passes with the client asleep. The host is not to blame for that silence.
         var before = 0L;
-        for (var still = 0; still < 20; still = host!.Sent == before ? still + 1 : 0)
+        for (var still = 0; still < 20; still = host.Sent == before ? still + 1 : 0)
         {
-            before = host!.Sent;
+            before = host.Sent;
             await Task.Delay(100, TestContext.Current.CancellationToken);
         }
 
-        // 64 MiB are on their way; only the kernel's socket buffers and a few of ours may be full.
-        Assert.InRange(host!.Sent, 64 * 1024, 24L * MiB);
+        // 96 MiB are on their way; only the kernel's socket buffers (up to 33 MiB a connection) and a few of ours may be full.
+        Assert.InRange(host.Sent, 64 * 1024, 48L * MiB);
         Assert.False(finished.Task.IsCompleted);
-        Assert.InRange(door.Proxy.ResidentBytes, 1, 250L * MiB);
 
         var reply = await client.ReadReplyAsync();
         Assert.True(reply.Whole);
@@ -75,49 +73,62 @@ public sealed class SlowClientTests(SlowClientTests.Door door) : IClassFixture<S
     public async Task Client_does_not_read_and_leaves_Host_is_cancelled()
     {
         var lane = door.Take();
-        lane.A.Answer(async exchange =>
-        {
-            await exchange.HeadAsync(OpenAi.Sse);
-            var frame = OpenAi.Token(new string('f', 16 * 1024));
-            while (!exchange.Gone.IsCompleted)
-                await exchange.ChunkAsync(frame);
-        });
+        lane.A.Answer(PourAsync);
         var correlation = FrontDoor.Correlation();
         var arrival = lane.A.NextCallAsync();
         await using var client = await RawClient.ConnectAsync(door.Address, receiveBuffer: 64 * 1024);
         await client.RequestAsync("POST", "/v1/chat/completions", Encoding.UTF8.GetBytes(OpenAi.Request(lane.Solo, stream: true)), $"x-correlation-id: {correlation}");
         var host = await arrival;
-        var before = -1L;
-        while (host.Sent != before)
-        {
-            before = host.Sent;
-            await Task.Delay(200, TestContext.Current.CancellationToken);
-        }
+        await StandsStillAsync(host);
 
         client.Reset();
 
         await Patience.For(host.Gone, "the host's cancellation", TimeSpan.FromSeconds(3));
         var line = await door.Proxy.Log.CallAsync(correlation);
-        Assert.Equal("client_left client", $"{line.Outcome} {line.Fault}");
+        Assert.True($"{line.Outcome} {line.Fault}" == "client_left client", door.Proxy.Log.Tail);
+    }
+
+    [Fact]
+    [Trait("Category", "Slow")]
+    public async Task Many_clients_do_not_read_Memory_stays_bounded()
+    {
+        await using var host = FakeBackend.Start();
+        host.Answer(PourAsync);
+        await using var proxy = await ProxyProcess.StartAsync($"""
+            {FrontDoor.Server()}
+            [log]
+            format = "json"
+            [[backends]]
+            name = "host"
+            url = "{host.Url}"
+            dialects = ["openai"]
+            models = ["m"]
+            """);
+        var sleepers = new List<(RawClient Client, FakeExchange Exchange)>();
+        var before = 0L;
+        for (var i = 0; i < 24; i++)
+        {
+            var arrival = host.NextCallAsync();
+            var client = await RawClient.ConnectAsync(proxy.Address, receiveBuffer: 64 * 1024);
+            await client.RequestAsync("POST", "/v1/chat/completions", Encoding.UTF8.GetBytes(OpenAi.Request("m", stream: true)));
+            sleepers.Add((client, await arrival));
+            await StandsStillAsync(sleepers[^1].Exchange);
+            // The first few warm the process up.
+            if (i == 3)
+                before = proxy.ResidentBytes;
+        }
+
+        // What twenty more sleepers hold: less than 2 MiB each, while the host would pour for ever.
+        Assert.InRange(proxy.ResidentBytes - before, -100L * MiB, 40L * MiB);
+        foreach (var (client, _) in sleepers)
+            client.Reset();
     }
 
     [Fact]
     public async Task Other_clients_are_served_while_one_does_not_read()
     {
         var lane = door.Take();
-        lane.A.Answer(async exchange =>
-        {
-            if (exchange.Request.Text.Contains("\"quick\"", StringComparison.Ordinal))
-            {
-                await exchange.JsonAsync(OpenAi.Whole("quick"));
-                return;
-            }
-
-            await exchange.HeadAsync(OpenAi.Sse);
-            var frame = OpenAi.Token(new string('f', 16 * 1024));
-            while (!exchange.Gone.IsCompleted)
-                await exchange.ChunkAsync(frame);
-        });
+        lane.A.Answer(exchange => exchange.Request.Text.Contains("\"quick\"", StringComparison.Ordinal) ? exchange.JsonAsync(OpenAi.Whole("quick")) : PourAsync(exchange));
         var sleepers = new List<RawClient>();
         for (var i = 0; i < 6; i++)
         {
@@ -133,5 +144,25 @@ public sealed class SlowClientTests(SlowClientTests.Door door) : IClassFixture<S
 
         foreach (var sleeper in sleepers)
             sleeper.Reset();
+    }
+
+    /// <summary>Tokens without end, as fast as the other side takes them.</summary>
+    private static async Task PourAsync(FakeExchange exchange)
+    {
+        await exchange.HeadAsync(OpenAi.Sse);
+        var frame = OpenAi.Token(new string('f', 16 * 1024));
+        while (!exchange.Gone.IsCompleted)
+            await exchange.ChunkAsync(frame);
+    }
+
+    /// <summary>Waits until a host can send no more.</summary>
+    private static async Task StandsStillAsync(FakeExchange exchange)
+    {
+        var before = -1L;
+        while (exchange.Sent != before)
+        {
+            before = exchange.Sent;
+            await Task.Delay(100);
+        }
     }
 }

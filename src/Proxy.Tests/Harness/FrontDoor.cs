@@ -68,6 +68,8 @@ public abstract class FrontDoor : IAsyncLifetime
 
         config.AppendLine(Sections());
         proxy = await ProxyProcess.StartAsync(config.ToString());
+        // A host that a test breaks must have been seen whole before.
+        await Patience.Until(() => Task.FromResult(lanes.TrueForAll(lane => lane.A.Probes.Count > 0 && lane.B.Probes.Count > 0)), "every host was probed once");
     }
 
     public async ValueTask DisposeAsync()

@@ -41,7 +41,9 @@ internal static class OpenAi
         return JsonElement.Parse(last).TryGetProperty("error", out var error) ? error : throw new InvalidOperationException($"the stream does not end with an error: '{reply.Text}'");
     }
 
-    public static string Quote(string text) => JsonSerializer.Serialize(text);
+    /// <summary>A JSON string with its characters as they are, emoji too, as most hosts write it; the framework's encoder would escape them.</summary>
+    public static string Quote(string text) =>
+        $"\"{text.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("\"", "\\\"", StringComparison.Ordinal).Replace("\n", "\\n", StringComparison.Ordinal)}\"";
 
     private static string Chunk(string model, string delta, string finish = "null") =>
         $$"""data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795000000,"model":{{Quote(model)}},"choices":[{"index":0,"delta":{{delta}},"logprobs":null,"finish_reason":{{finish}}}]}""" + "\n\n";

@@ -120,6 +120,8 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
             start.Environment.Remove(name);
 
         var log = new ProxyLog();
+        // For a closer look at a failure: the folder that keeps what each proxy wrote.
+        var copy = Environment.GetEnvironmentVariable("PROXY_TEST_LOGS") is { Length: > 0 } logs ? Path.Combine(logs, Path.GetFileName(folder) + ".log") : null;
         var process = new Process { StartInfo = start };
         process.ErrorDataReceived += (_, line) =>
         {
@@ -127,6 +129,8 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
                 log.Close();
             else
                 log.Add(line.Data);
+            if (copy is not null)
+                File.AppendAllText(copy, line.Data + "\n");
         };
         process.Start();
         process.BeginErrorReadLine();

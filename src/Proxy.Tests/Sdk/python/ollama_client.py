@@ -67,7 +67,7 @@ def models():
 
 def errors():
     error = rejected(lambda: client.chat(model="never-heard-of", messages=HELLO))
-    assert error.status_code == 404 and error.error == "model 'never-heard-of' not found", error
+    assert error.status_code == 404 and error.error.startswith("model 'never-heard-of' not found"), error
     error = rejected(lambda: client.chat(model="tiny-bigram", messages=[{"role": "user", "content": "cat " * 5000}]))
     assert error.status_code == 400 and "longer than the context" in error.error, error
 

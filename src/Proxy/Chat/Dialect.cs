@@ -48,6 +48,9 @@ internal abstract class ClientDialect
     /// <summary>Parses the whole body. On bad input returns the error that names the field, and no request.</summary>
     public abstract ProxyError? ReadRequest(ReadOnlyMemory<byte> body, out ChatRequest? request);
 
+    /// <summary>The answer to a request that means something to a host of this dialect only, and is granted without one elsewhere (Ollama's load and unload). Null: a chat like any other.</summary>
+    public virtual IReadOnlyList<ChatEvent>? AnswerElsewhere(ChatRequest request) => null;
+
     public abstract EventWriter NewEventWriter(ReplyStamp stamp);
 
     /// <summary>The whole answer as one document, from all its events.</summary>

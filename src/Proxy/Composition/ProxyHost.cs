@@ -95,6 +95,8 @@ internal static class ProxyHost
         builder.Logging.ClearProviders();
         builder.Logging.AddProvider(parts.LoggerProvider);
         builder.Logging.SetMinimumLevel(LogLevel.Warning);
+        // Enabled at any level, it makes an activity for every request; the ledger and the trace ids are ours.
+        builder.Logging.AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.None);
         builder.Services.AddSingleton<IHostLifetime, NoLifetime>();
         builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = Timeout.InfiniteTimeSpan);
         builder.Services.Configure<SocketTransportOptions>(static options => options.UnsafePreferInlineScheduling = true);

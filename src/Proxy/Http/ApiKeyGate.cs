@@ -95,23 +95,33 @@ internal sealed class ApiKeyGate(ProxyConfig config, TimeProvider time)
 
         if (!MayBeAnonymous(context, current))
             return new(ProxyErrorKind.Unauthenticated, "an API key is needed: send it as 'Authorization: Bearer …' or 'x-api-key: …'");
-        if (!IsKnownHost(context, current))
-            return new(ProxyErrorKind.Forbidden, $"the Host header '{context.Request.Host}' is not one of this machine's names");
-        var origin = headers.Origin.ToString();
-        if (origin.Length > 0 && !IsOwnOrigin(context, origin) && !current.Allows(origin))
-            return new(ProxyErrorKind.Forbidden, $"pages of the origin '{origin}' may not use this proxy; its operator can list it in [server] origins");
-        return null;
+        return RefusePage(context, current);
     }
 
-    /// <summary>A valid key, or a caller on this machine: for what is open to those alone.</summary>
-    public bool IsTrusted(HttpContext context)
-        => context.Features.Get<ListenerFeature>() is { Local: true } || (Presented(context.Request.Headers) is { } presented && Volatile.Read(ref table).Find(presented) is not null);
+    /// <summary>For what is open to a valid key, or to this machine, alone: null, or why not.</summary>
+    public ProxyError? Trust(HttpContext context)
+    {
+        var current = Volatile.Read(ref table);
+        if (Presented(context.Request.Headers) is { } presented && current.Find(presented) is not null) return null;
+        return context.Features.Get<ListenerFeature>() is { Local: true } ? RefusePage(context, current) : new(ProxyErrorKind.Unauthenticated, "this needs an API key from another machine");
+    }
 
     /// <summary>The origin to name in the answer's CORS headers; null when there is none, or it is not configured.</summary>
     public string? AllowedOrigin(HttpContext context)
     {
         var origin = context.Request.Headers.Origin.ToString();
         return origin.Length > 0 && Volatile.Read(ref table).Allows(origin) ? origin : null;
+    }
+
+    /// <summary>What a browser's page could do unasked: call from a foreign origin, or by a foreign name that was made to point here.</summary>
+    private static ProxyError? RefusePage(HttpContext context, Table current)
+    {
+        if (!IsKnownHost(context, current))
+            return new(ProxyErrorKind.Forbidden, $"the Host header '{context.Request.Host}' is not one of this machine's names");
+        var origin = context.Request.Headers.Origin.ToString();
+        if (origin.Length > 0 && !IsOwnOrigin(context, origin) && !current.Allows(origin))
+            return new(ProxyErrorKind.Forbidden, $"pages of the origin '{origin}' may not use this proxy; its operator can list it in [server] origins");
+        return null;
     }
 
     private static bool MayBeAnonymous(HttpContext context, Table current)

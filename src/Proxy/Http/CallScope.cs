@@ -29,11 +29,12 @@ internal sealed class CallScope : IDisposable
         var headers = context.Request.Headers;
         var correlationId = Id(headers, "x-correlation-id") ?? traceId;
         var requestId = Id(headers, "x-request-id") ?? traceId;
+        var parent = Id(headers, "traceparent") is { } given && TraceParents.IsValid(given) ? given : null;
         Info = new CallInfo(traceId, correlationId, Caller.AnonymousName)
         {
             RequestId = requestId,
-            TraceParent = Id(headers, "traceparent") ?? NewTraceParent(),
-            TraceState = Id(headers, "tracestate"),
+            TraceParent = parent ?? TraceParents.Mint(),
+            TraceState = parent is null ? null : Id(headers, "tracestate"),
             Workspace = Id(headers, "x-workspace"),
             Pipeline = Id(headers, "x-pipeline"),
             Route = Id(headers, "x-route"),
@@ -105,7 +106,11 @@ internal sealed class CallScope : IDisposable
     }
 
     /// <summary>The answer was cut off because nobody takes it any more, or because the drain's time is over; only in the second case is there somebody to tell.</summary>
-    public ValueTask LeftAsync() => RefuseAsync(new(ProxyErrorKind.Internal, "the client left"));
+    public ValueTask LeftAsync()
+    {
+        if (!Interrupted) Cancel(); // a write that nobody took may be known before the connection's end is
+        return RefuseAsync(new(ProxyErrorKind.Internal, "the client left"));
+    }
 
     public void Interrupt()
     {
@@ -120,6 +125,8 @@ internal sealed class CallScope : IDisposable
         Judge(error);
         if (ClientLeft) return;
         var response = Context.Response;
+        // Frames that wait to be flushed are a beginning too.
+        if (!response.HasStarted && response.BodyWriter.UnflushedBytes > 0) await response.BodyWriter.FlushAsync(CancellationToken.None);
         using var body = new PooledBody(512);
         if (response.HasStarted)
         {
@@ -147,7 +154,8 @@ internal sealed class CallScope : IDisposable
         {
             _ when ClientLeft || Context.RequestAborted.IsCancellationRequested => (CallOutcome.ClientLeft, Fault.Client),
             ProxyErrorKind.HostTimedOut => (CallOutcome.Timeout, Fault.Backend),
-            ProxyErrorKind.HostFailed or ProxyErrorKind.HostUnauthorized or ProxyErrorKind.NoBackend => (CallOutcome.BackendError, Fault.Backend),
+            ProxyErrorKind.HostFailed or ProxyErrorKind.NoBackend => (CallOutcome.BackendError, Fault.Backend),
+            ProxyErrorKind.HostUnauthorized => (CallOutcome.BackendError, Fault.Proxy), // the key that we were given is wrong
             ProxyErrorKind.HostRefused => (CallOutcome.Refused, error.Status is 429 or >= 500 ? Fault.Backend : Fault.Client),
             ProxyErrorKind.QueueFull => (CallOutcome.Refused, Fault.Backend),
             ProxyErrorKind.Draining => (Interrupted ? CallOutcome.Drained : CallOutcome.Refused, Fault.Proxy),
@@ -202,7 +210,4 @@ internal sealed class CallScope : IDisposable
         var id = values.ToString();
         return id.Length is > 0 and <= 256 && id.AsSpan().IndexOfAnyExceptInRange(' ', '~') < 0 ? id : null;
     }
-
-    /// <summary>W3C Trace Context: version 00, random ids, sampled.</summary>
-    private static string NewTraceParent() => string.Create(CultureInfo.InvariantCulture, $"00-{Random.Shared.NextInt64(1, long.MaxValue):x16}{Random.Shared.NextInt64(1, long.MaxValue):x16}-{Random.Shared.NextInt64(1, long.MaxValue):x16}-01");
 }

@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Json;
 using Proxy.Backends;
+using Proxy.Chat;
 using Proxy.Dialects.OllamaChat;
 using Proxy.Telemetry;
 
@@ -23,15 +24,15 @@ internal sealed class StatusEndpoints(BackendDirectory directory, ActiveCalls ca
         var all = directory.Table.All;
         var ready = !calls.Draining && (all.All(static b => b.IsEcho) || all.Any(static b => !b.IsEcho && b.State is { Available: true, Health: BackendHealth.Up }));
         context.Response.StatusCode = ready ? StatusCodes.Status200OK : StatusCodes.Status503ServiceUnavailable;
-        return TextAsync(context, gate.IsTrusted(context) ? Details(ready, all) : ready ? """{"status":"ready"}""" : """{"status":"not ready"}""", "application/json");
+        return TextAsync(context, gate.Trust(context) is null ? Details(ready, all) : ready ? """{"status":"ready"}""" : """{"status":"not ready"}""", "application/json");
     }
 
     public Task MetricsAsync(HttpContext context)
     {
-        if (gate.IsTrusted(context)) return TextAsync(context, metrics.Expose(), "text/plain; version=0.0.4; charset=utf-8");
-        context.Response.StatusCode = StatusCodes.Status401Unauthorized;
-        context.Response.Headers.WWWAuthenticate = "Bearer";
-        return TextAsync(context, "metrics need a key from another machine\n", "text/plain; charset=utf-8");
+        if (gate.Trust(context) is not { } refusal) return TextAsync(context, metrics.Expose(), "text/plain; version=0.0.4; charset=utf-8");
+        context.Response.StatusCode = refusal.Status;
+        if (refusal.Kind is ProxyErrorKind.Unauthenticated) context.Response.Headers.WWWAuthenticate = "Bearer";
+        return TextAsync(context, refusal.Message + "\n", "text/plain; charset=utf-8");
     }
 
     private string Details(bool ready, IReadOnlyList<Backend> all)

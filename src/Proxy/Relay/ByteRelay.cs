@@ -6,13 +6,12 @@ using Proxy.Chat;
 namespace Proxy.Relay;
 
 /// <summary>
-/// Sends a host's stream on in the dialect it came in: one read from the host, one write to the client, then the look at it.
-/// Without edits not one byte differs and a cut frame goes out as it came; with edits a frame goes out when it is whole.
+/// Sends a host's stream on in the dialect it came in: one read from the host, one write to the client. Without edits not one byte differs.
+/// A frame that the network cut goes out when it is whole: half of one is of no use to a client, and an error frame or a keep-alive must never stand inside it.
 /// </summary>
 internal sealed class ByteRelay(BackendReply reply, PipeWriter output, FrameEdits? edits, ReadOnlyMemory<byte> keepAlive, TimeSpan keepAliveAfter) : IDisposable
 {
     private readonly StreamWatch watch = new(reply.Dialect!);
-    private readonly FrameCutter? cutter = edits is null ? null : FrameCutter.For(reply.Dialect!.Framing);
     private PooledBody? cut;
 
     /// <summary>Runs until the stream ends, one way or another. Writes no error frame: that is the caller's to say.</summary>
@@ -39,7 +38,6 @@ internal sealed class ByteRelay(BackendReply reply, PipeWriter output, FrameEdit
                     break;
                 case ReplyReadKind.Quiet:
                     now = body.Now;
-                    if (!watch.AtBoundary) break;
                     if (!Taken(await output.WriteAsync(keepAlive))) return new(RelayEnd.ClientLeft, watch.Usage);
                     break;
                 case ReplyReadKind.End:
@@ -57,15 +55,18 @@ internal sealed class ByteRelay(BackendReply reply, PipeWriter output, FrameEdit
     public void Dispose()
     {
         watch.Dispose();
-        cutter?.Dispose();
         cut?.Dispose();
     }
 
     private RelayOutcome Ended()
     {
-        watch.SeeEnd();
-        if (cut is { Length: > 0 }) output.Write(cut.Span);
-        if (watch.Error is { } said) return new(RelayEnd.HostSaidError, watch.Usage, new(ProxyErrorKind.HostFailed, said.Message));
+        if (cut is { Length: > 0 })
+        {
+            watch.SeeRest(cut.Span);
+            output.Write(cut.Span);
+        }
+
+        if (watch.Error is { } said) return new(RelayEnd.HostSaidError, watch.Usage, new(ProxyErrorKind.HostFailed, said.Message) { Backend = reply.Backend });
         if (watch.Ended) return new(RelayEnd.Whole, watch.Usage);
         return new(RelayEnd.BrokeOff, watch.Usage, reply.Unfinished());
     }
@@ -73,9 +74,7 @@ internal sealed class ByteRelay(BackendReply reply, PipeWriter output, FrameEdit
     /// <summary>False when the client takes no more.</summary>
     private ValueTask<bool> SendAsync(ReadOnlyMemory<byte> bytes)
     {
-        if (edits is null) output.Write(bytes.Span);
-        else WriteEdited(bytes.Span);
-        watch.See(bytes.Span); // before the flush: the bytes are borrowed until the first suspension
+        if (!Write(bytes.Span)) return new(true);
 
         var flush = output.FlushAsync();
         if (!flush.IsCompletedSuccessfully) return FlushedAsync(flush);
@@ -86,7 +85,8 @@ internal sealed class ByteRelay(BackendReply reply, PipeWriter output, FrameEdit
 
     private static bool Taken(FlushResult result) => !result.IsCompleted && !result.IsCanceled;
 
-    private void WriteEdited(ReadOnlySpan<byte> bytes)
+    /// <summary>Writes what is whole, keeps the rest. False when nothing was.</summary>
+    private bool Write(ReadOnlySpan<byte> bytes)
     {
         var joined = cut is { Length: > 0 };
         if (joined)
@@ -96,8 +96,11 @@ internal sealed class ByteRelay(BackendReply reply, PipeWriter output, FrameEdit
         }
 
         var rest = bytes;
-        while (cutter!.TryTake(ref rest, out var frame, out var payload)) edits!.Write(frame, payload, output);
-        if (joined) cut!.Consume(cut.Length - rest.Length);
+        while (watch.TrySee(ref rest, out var frame, out var payload)) edits?.Write(frame, payload, output);
+        var whole = bytes.Length - rest.Length;
+        if (edits is null) output.Write(bytes[..whole]);
+        if (joined) cut!.Consume(whole);
         else if (!rest.IsEmpty) (cut ??= new PooledBody(rest.Length * 2)).Write(rest);
+        return whole > 0;
     }
 }

@@ -1,16 +1,13 @@
-using Proxy.Buffers;
 using Proxy.Chat;
 
 namespace Proxy.Relay;
 
 /// <summary>
-/// Looks at a relayed stream's bytes after they were sent on: token counts, the end marker, an error frame. Nothing is parsed that does not hold
-/// one of the words looked for. Sees whole frames however the network cut them; only the rest of a cut frame is copied.
+/// Looks at a relayed stream's frames: token counts, the end marker, an error frame. Nothing is parsed that does not hold one of the words looked for.
 /// </summary>
 internal sealed class StreamWatch(BackendDialect dialect) : IDisposable
 {
     private readonly FrameCutter cutter = FrameCutter.For(dialect.Framing);
-    private PooledBody? cut;
 
     public Usage? Usage { get; private set; }
 
@@ -20,41 +17,18 @@ internal sealed class StreamWatch(BackendDialect dialect) : IDisposable
     /// <summary>The host said inside the stream that it failed.</summary>
     public HostError? Error { get; private set; }
 
-    /// <summary>Between two frames: the only place where a keep-alive may stand.</summary>
-    public bool AtBoundary => cut is not { Length: > 0 };
-
-    public void See(ReadOnlySpan<byte> bytes)
+    /// <summary>Looks at the next frame and takes it off the front of <paramref name="pending"/>; false when no whole frame is left.</summary>
+    public bool TrySee(ref ReadOnlySpan<byte> pending, out ReadOnlySpan<byte> frame, out ReadOnlySpan<byte> payload)
     {
-        if (AtBoundary)
-        {
-            var rest = Examine(bytes);
-            if (!rest.IsEmpty) (cut ??= new PooledBody(rest.Length * 2)).Write(rest);
-            return;
-        }
-
-        cut!.Write(bytes);
-        cut.Consume(cut.Length - Examine(cut.Span).Length);
+        if (!cutter.TryTake(ref pending, out frame, out payload)) return false;
+        Look(payload);
+        return true;
     }
 
-    /// <summary>The host closed the stream: what is left counts as a frame.</summary>
-    public void SeeEnd()
-    {
-        if (AtBoundary) return;
-        Look(cutter.PayloadOfRest(cut!.Span));
-        cut.Clear();
-    }
+    /// <summary>The host closed the stream: what it left unterminated counts as a frame.</summary>
+    public void SeeRest(ReadOnlySpan<byte> rest) => Look(cutter.PayloadOfRest(rest));
 
-    public void Dispose()
-    {
-        cutter.Dispose();
-        cut?.Dispose();
-    }
-
-    private ReadOnlySpan<byte> Examine(ReadOnlySpan<byte> bytes)
-    {
-        while (cutter.TryTake(ref bytes, out _, out var payload)) Look(payload);
-        return bytes;
-    }
+    public void Dispose() => cutter.Dispose();
 
     private void Look(ReadOnlySpan<byte> payload)
     {

@@ -18,6 +18,7 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
         var model = call.Envelope.Model;
         if (table.Resolve(model) is not { } resolution) return new ChatAnswer.Refused(UnknownModel(model));
 
+        if (call.Envelope.Messages is null or 0 && WithoutHost(call, resolution) is { } granted) return granted;
         switch (await dispatcher.SendAsync(new Outgoing(call, log), model, resolution, cancellation))
         {
             case DispatchResult.Failed failed:
@@ -43,7 +44,15 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
     }
 
     /// <summary>The same words whether the model does not exist or is not for this caller.</summary>
-    public static ProxyError UnknownModel(string model) => new(ProxyErrorKind.UnknownModel, $"no backend serves the model '{model}'; the models listing says what there is") { Param = "model" };
+    public static ProxyError UnknownModel(string model) => new(ProxyErrorKind.UnknownModel, $"no backend serves the model '{model}'; the models listing says what there is") { Param = "model", Model = model };
+
+    /// <summary>What only a host of the client's dialect could do, where none of those that serve the model is one.</summary>
+    private static ChatAnswer.Events? WithoutHost(ChatCall call, Resolution resolution)
+    {
+        if (resolution.Candidates.Any(b => !b.IsEcho && b.DialectFor(call.Dialect.Name)?.Name == call.Dialect.Name)) return null;
+        if (call.TryGetRequest(out var request) is not null || call.Dialect.AnswerElsewhere(request!) is not { } events) return null;
+        return new(events.ToAsyncEnumerable(), resolution.Candidates[0].Name, resolution.Served);
+    }
 
     private static ChatAnswer.Refused Translated(BackendReply refusal)
     {

@@ -15,6 +15,8 @@ internal sealed class OllamaChatClientDialect : ClientDialect
 
     public override ProxyError? ReadRequest(ReadOnlyMemory<byte> body, out ChatRequest? request) => OllamaChatRequestCodec.Read(body, out request);
 
+    public override IReadOnlyList<ChatEvent>? AnswerElsewhere(ChatRequest request) => OllamaLoad.IsAsked(request) ? OllamaLoad.Answer(request) : null;
+
     public override EventWriter NewEventWriter(ReplyStamp stamp) => new OllamaChatEventWriter(stamp);
 
     public override void WriteWhole(IReadOnlyList<ChatEvent> events, ReplyStamp stamp, IBufferWriter<byte> output)

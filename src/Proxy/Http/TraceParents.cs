@@ -1,0 +1,39 @@
+using System.Buffers;
+using System.Buffers.Binary;
+
+namespace Proxy.Http;
+
+/// <summary>W3C Trace Context's <c>traceparent</c>: <c>version-traceid-parentid-flags</c> in lower-case hex.</summary>
+internal static class TraceParents
+{
+    private const int Length = 55;
+    private static readonly SearchValues<char> Hex = SearchValues.Create("0123456789abcdef");
+
+    /// <summary>Version 00 of 55 characters, or a later one that begins like it; no id all zero. Version ff is forbidden.</summary>
+    public static bool IsValid(string text)
+    {
+        if (text.Length < Length || (text.Length > Length && (text.StartsWith("00", StringComparison.Ordinal) || text[Length] != '-'))) return false;
+        var parts = text.AsSpan(0, Length);
+        if (parts[2] != '-' || parts[35] != '-' || parts[52] != '-' || parts.StartsWith("ff")) return false;
+        foreach (var part in (ReadOnlySpan<Range>)[0..2, 3..35, 36..52, 53..55])
+        {
+            if (parts[part].IndexOfAnyExcept(Hex) >= 0) return false;
+        }
+
+        return parts[3..35].IndexOfAnyExcept('0') >= 0 && parts[36..52].IndexOfAnyExcept('0') >= 0;
+    }
+
+    /// <summary>A new trace, sampled. The ids need to be unlike each other, not secret.</summary>
+    public static string Mint() => string.Create(Length, 0, static (text, _) =>
+    {
+        Span<byte> ids = stackalloc byte[24];
+        BinaryPrimitives.WriteInt64LittleEndian(ids, Random.Shared.NextInt64(1, long.MaxValue));
+        BinaryPrimitives.WriteInt64LittleEndian(ids[8..], Random.Shared.NextInt64(1, long.MaxValue));
+        BinaryPrimitives.WriteInt64LittleEndian(ids[16..], Random.Shared.NextInt64(1, long.MaxValue));
+        "00-".CopyTo(text);
+        Convert.TryToHexStringLower(ids[..16], text[3..], out _);
+        text[35] = '-';
+        Convert.TryToHexStringLower(ids[16..], text[36..], out _);
+        "-01".CopyTo(text[52..]);
+    });
+}

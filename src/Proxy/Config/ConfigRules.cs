@@ -58,7 +58,7 @@ internal static class ConfigRules
         if (server.BodyLimit is < 1024 or > 1L << 30)
             yield return new("server.body_limit", 0, $"{ByteSize.Text(server.BodyLimit)} is out of range; a body is held in memory: write \"1KiB\" to \"1GiB\"");
         if (server.KeepaliveAfter < TimeSpan.FromMilliseconds(100))
-            yield return new("server.keepalive_after", 0, "is too short; write \"100ms\" or more, \"15s\" as a rule");
+            yield return new("server.keepalive_after", 0, "is too short; write \"100ms\" or more");
 
         var seen = new HashSet<string>(StringComparer.Ordinal);
         for (var i = 0; i < server.Origins.Count; i++)

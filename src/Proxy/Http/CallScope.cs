@@ -122,11 +122,11 @@ internal sealed class CallScope : IDisposable
     public async ValueTask RefuseAsync(ProxyError error)
     {
         if (Interrupted) error = new(ProxyErrorKind.Draining, "this proxy is shutting down and could not finish the answer in time") { RetryAfter = TimeSpan.FromSeconds(1) };
-        Judge(error);
-        if (ClientLeft) return;
         var response = Context.Response;
         // Frames that wait to be flushed are a beginning too.
-        if (!response.HasStarted && response.BodyWriter.UnflushedBytes > 0) await response.BodyWriter.FlushAsync(CancellationToken.None);
+        if (!ClientLeft && !response.HasStarted && response.BodyWriter.UnflushedBytes > 0) await response.BodyWriter.FlushAsync(CancellationToken.None);
+        Judge(error);
+        if (ClientLeft) return;
         using var body = new PooledBody(512);
         if (response.HasStarted)
         {

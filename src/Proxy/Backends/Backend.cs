@@ -19,7 +19,8 @@ internal sealed class Backend(BackendConfig config, BackendState state, Upstream
     /// <summary>Only a backend with a host has one.</summary>
     public UpstreamClient Upstream => upstream ?? throw new InvalidOperationException($"backend '{Name}' has no host");
 
-    public int? Slots => config.Slots;
+    /// <summary>Of the configuration that is current now, not of this backend's own: a call that waits through a reload waits for the new number.</summary>
+    public int? Slots => state.Slots;
 
     /// <summary>What it speaks: as configured, else as it said itself, else (never reached yet) OpenAI.</summary>
     public IReadOnlyList<DialectFamily> Families => config.Dialects ?? state.Report?.Dialects ?? (IsEcho ? [DialectFamily.OpenAi, DialectFamily.Ollama] : [DialectFamily.OpenAi]);
@@ -43,9 +44,8 @@ internal sealed class Backend(BackendConfig config, BackendState state, Upstream
     public string PathOf(string path)
     {
         if (basePath.Length == 0) return path;
-        return basePath.EndsWith("/v1", StringComparison.Ordinal) && path.StartsWith("/v1/", StringComparison.Ordinal)
-            ? basePath + path["/v1".Length..]
-            : basePath + path;
+        // People copy an SDK's base url: its /v1 is no folder of the host, and Ollama's own API stands beside it.
+        return basePath.EndsWith("/v1", StringComparison.Ordinal) ? basePath[..^"/v1".Length] + path : basePath + path;
     }
 
     private static string BasePath(string url) => Uri.TryCreate(url, UriKind.Absolute, out var address) ? address.AbsolutePath.TrimEnd('/') : "";

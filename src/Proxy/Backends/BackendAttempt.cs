@@ -43,6 +43,7 @@ internal sealed class BackendAttempt : IDisposable
     private readonly Lease lease;
     private readonly CancellationTokenRegistration registration;
     private readonly long total;
+    private readonly bool late;
     private UpstreamHead head = new(UpstreamOutcome.Broken);
     private bool handedOver;
 
@@ -55,6 +56,7 @@ internal sealed class BackendAttempt : IDisposable
         this.traceId = traceId;
         this.log = log;
         backend = lease.Backend;
+        late = waited > backend.Config.FirstToken / 2;
         exchange = backend.Upstream.Open();
         total = backend.Config.Total is { } limit ? exchange.Now + (long)(limit - waited).TotalMilliseconds : ReplyBody.Never;
         exchange.Deadline = call.Streams ? Math.Min(total, exchange.Now + (long)(backend.Config.FirstToken - waited).TotalMilliseconds) : total;
@@ -163,6 +165,7 @@ internal sealed class BackendAttempt : IDisposable
     /// <summary>A status that is not a success. The client's mistakes go to the client; what another host may do better goes there.</summary>
     private async ValueTask<AttemptResult> RefusalAsync()
     {
+        exchange.Deadline = Math.Min(exchange.Deadline, exchange.Now + (long)backend.Config.Idle.TotalMilliseconds);
         if (await ReadToEndAsync(LongestError) is ReplyReadKind.Cancelled) return Left();
 
         return Judge(call.Errors.ReadError(held.Span), head.Status);
@@ -197,7 +200,7 @@ internal sealed class BackendAttempt : IDisposable
     {
         foreach (var header in head.Headers)
         {
-            if (header.Name.Equals("retry-after", StringComparison.OrdinalIgnoreCase) && int.TryParse(header.Value, CultureInfo.InvariantCulture, out var seconds)) return TimeSpan.FromSeconds(seconds);
+            if (header.Name.Equals("retry-after", StringComparison.OrdinalIgnoreCase) && int.TryParse(header.Value, NumberStyles.None, CultureInfo.InvariantCulture, out var seconds)) return TimeSpan.FromSeconds(seconds);
         }
 
         return null;
@@ -227,7 +230,9 @@ internal sealed class BackendAttempt : IDisposable
     private AttemptResult.TryNext Failed(ProxyErrorKind kind, string reason, bool connection)
     {
         log.AttemptFailed(traceId, backend.Name, reason);
-        if (backend.State.MarkFailed(reason, connection)) log.WentDown(backend.Name, reason);
+        // A call that spent its time in our queue says nothing of the host: an overload must not take the hosts away as well.
+        var blameless = kind is ProxyErrorKind.HostTimedOut && late && !connection;
+        if (!blameless && backend.State.MarkFailed(reason, connection)) log.WentDown(backend.Name, reason);
         return new(new(kind, $"backend '{backend.Name}': {reason}") { Backend = backend.Name });
     }
 

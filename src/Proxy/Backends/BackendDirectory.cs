@@ -50,6 +50,7 @@ internal sealed class BackendDirectory(ProxyConfig config, Func<UpstreamTarget, 
     private Backend Build(BackendConfig wanted)
     {
         if (!states.TryGetValue((wanted.Name, wanted.Url), out var state)) states.Add((wanted.Name, wanted.Url), state = new BackendState(wanted.Name, time));
+        state.Slots = wanted.Slots;
         return new Backend(wanted, state, wanted.Url == BackendConfig.BuiltinEcho ? null : Client(wanted), dialects);
     }
 

@@ -23,14 +23,8 @@ internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue sl
 
             var backend = lease.Backend;
             if (backend.IsEcho) return new DispatchResult.Echo(lease, resolution.Served);
-            if (call.Prepare(backend, resolution.Served, out var outgoing) is { } unsayable)
-            {
-                lease.Dispose();
-                return new DispatchResult.Failed(unsayable);
-            }
-
-            using var attempt = new BackendAttempt(outgoing, lease, resolution.Served, call.Info.TraceId, time.GetElapsedTime(started), log, cancellation);
-            switch (await attempt.RunAsync(Crossing(call)))
+            using var attempt = Begin(call, lease, resolution.Served, time.GetElapsedTime(started), cancellation, out var unsayable);
+            switch (attempt is null ? new AttemptResult.TryNext(unsayable!) : await attempt.RunAsync(Crossing(call)))
             {
                 case AttemptResult.Answered answered:
                     // Another host accepted the call, so those that said 5xx to it were at fault.
@@ -52,6 +46,27 @@ internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue sl
 
             candidates = [.. candidates.Where(b => b != backend)];
             if (candidates.Count == 0 || cancellation.IsCancellationRequested) return new DispatchResult.Failed(last!);
+        }
+    }
+
+    /// <summary>Null when this backend cannot be asked this; another may speak a dialect that can.</summary>
+    private BackendAttempt? Begin(IDispatchable call, Lease lease, string served, TimeSpan waited, CancellationToken cancellation, out ProxyError? unsayable)
+    {
+        BackendAttempt? attempt = null;
+        OutgoingCall outgoing = default;
+        try
+        {
+            unsayable = call.Prepare(lease.Backend, served, out outgoing);
+            if (unsayable is null) attempt = new BackendAttempt(outgoing, lease, served, call.Info.TraceId, waited, log, cancellation);
+            return attempt;
+        }
+        finally
+        {
+            if (attempt is null)
+            {
+                outgoing.Owned?.Dispose();
+                lease.Dispose();
+            }
         }
     }
 

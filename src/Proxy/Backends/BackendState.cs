@@ -32,6 +32,9 @@ internal sealed class BackendState(string name, TimeProvider time)
     /// <summary>What the host last said it is and serves; null until it answered once.</summary>
     public HostReport? Report { get; set; }
 
+    /// <summary>Generations the host runs at a time, by the current configuration; null is without limit.</summary>
+    public int? Slots { get; set; }
+
     /// <summary>Calls that hold a slot. Changed under the <see cref="SlotQueue"/>'s lock.</summary>
     public int InFlight { get; set; }
 
@@ -45,10 +48,11 @@ internal sealed class BackendState(string name, TimeProvider time)
     {
         lock (gate)
         {
-            failures = 0;
             // A host that accepts connections but fails calls has to sit its pause out: being reachable says nothing of that.
             if (Breaker is BreakerState.Open && !connectionLost && time.GetTimestamp() < openUntil) return false;
 
+            // For the same reason only a call that was answered, or a pause sat out, wipes what calls have failed.
+            if (connectionLost || Breaker is BreakerState.Open) failures = 0;
             var news = !Available;
             Health = BackendHealth.Up;
             Breaker = BreakerState.Closed;
@@ -75,9 +79,10 @@ internal sealed class BackendState(string name, TimeProvider time)
         lock (gate)
         {
             var was = Available;
-            Reason = reason;
             connectionLost = connection;
             if (++failures < Tolerance) return false;
+
+            Reason = reason;
 
             if (Breaker is BreakerState.Closed)
             {

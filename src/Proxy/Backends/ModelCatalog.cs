@@ -6,6 +6,9 @@ namespace Proxy.Backends;
 /// <summary>Every model that can be asked for, as the hosts describe them: learned names, configured names, aliases.</summary>
 internal sealed class ModelCatalog(BackendDirectory directory, BackendProbe probe)
 {
+    /// <summary>Of the year 9999: a host that says milliseconds says nothing.</summary>
+    private const long LastSecond = 253_402_300_799;
+
     /// <summary>What a caller may see, in the order of the file and of the hosts. Waits for the hosts' first answer, two seconds at most.</summary>
     public async ValueTask<IReadOnlyList<ModelListing>> ListAsync(Func<string, bool> mayUse)
     {
@@ -51,14 +54,17 @@ internal sealed class ModelCatalog(BackendDirectory directory, BackendProbe prob
         return listing with
         {
             OwnedBy = Text(said, "owned_by") ?? backend.Name,
-            Created = said.TryGetProperty("created", out var created) && created.TryGetInt64(out var seconds) ? DateTimeOffset.FromUnixTimeSeconds(seconds)
-                : said.TryGetProperty("modified_at", out var modified) && modified.TryGetDateTimeOffset(out var at) ? at : null,
-            Size = said.TryGetProperty("size", out var size) && size.TryGetInt64(out var bytes) ? bytes : null,
+            Created = Number(said, "created") is { } seconds and >= 0 and <= LastSecond ? DateTimeOffset.FromUnixTimeSeconds(seconds)
+                : said.TryGetProperty("modified_at", out var modified) && modified.ValueKind is JsonValueKind.String && modified.TryGetDateTimeOffset(out var at) ? at : null,
+            Size = Number(said, "size"),
             Digest = Text(said, "digest"),
             Details = said.TryGetProperty("details", out var details) && details.ValueKind is JsonValueKind.Object ? details : null,
             Capabilities = said.TryGetProperty("capabilities", out var can) && can.ValueKind is JsonValueKind.Array ? [.. can.EnumerateArray().Where(c => c.ValueKind is JsonValueKind.String).Select(c => c.GetString()!)] : [],
         };
     }
+
+    // Hosts differ: llama.cpp says "size": "" where Ollama says a number.
+    private static long? Number(JsonElement said, string name) => said.TryGetProperty(name, out var value) && value.ValueKind is JsonValueKind.Number && value.TryGetInt64(out var number) ? number : null;
 
     private static string? Text(JsonElement said, string name) => said.TryGetProperty(name, out var value) && value.ValueKind is JsonValueKind.String ? value.GetString() : null;
 }

@@ -64,10 +64,11 @@ internal sealed class SlotQueue(TimeProvider time)
             backend.State.InFlight--;
             for (var node = line.First; node is not null; node = node.Next)
             {
-                if (!node.Value.Candidates.Contains(backend) || LeastBusy.Pick([backend]) is null) continue;
+                // By its state, not by itself: a reload made new backends of what are the same slots.
+                if (Namesake(node.Value.Candidates, backend) is not { } wanted || LeastBusy.Pick([wanted]) is null) continue;
                 next = node.Value;
                 Remove(next);
-                lease = Give(backend);
+                lease = Give(wanted);
                 break;
             }
         }
@@ -75,7 +76,7 @@ internal sealed class SlotQueue(TimeProvider time)
         next?.Granted.SetResult(new(lease, SlotRefusal.None));
     }
 
-    /// <summary>A backend came back or got more slots: whoever can use it is served.</summary>
+    /// <summary>A backend came back, or a reload gave it more slots: whoever can use it is served.</summary>
     public void Recheck()
     {
         var grants = new List<(Waiter, Lease)>();
@@ -92,6 +93,16 @@ internal sealed class SlotQueue(TimeProvider time)
         }
 
         foreach (var (waiter, lease) in grants) waiter.Granted.SetResult(new(lease, SlotRefusal.None));
+    }
+
+    private static Backend? Namesake(IReadOnlyList<Backend> candidates, Backend backend)
+    {
+        for (var i = 0; i < candidates.Count; i++)
+        {
+            if (candidates[i].State == backend.State) return candidates[i];
+        }
+
+        return null;
     }
 
     private async Task<SlotGrant> WaitAsync(Waiter waiter, long deadline, CancellationToken cancellation)

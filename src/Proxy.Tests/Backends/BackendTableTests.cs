@@ -1,0 +1,102 @@
+using Proxy.Backends;
+using Proxy.Config;
+
+namespace Proxy.Tests.Backends;
+
+public sealed class BackendTableTests
+{
+    private static readonly ProxyConfig Config = new()
+    {
+        DefaultBackend = "rest",
+        Aliases = new Dictionary<string, string> { ["small"] = "qwen3:8b", ["explicit"] = "listed", ["loop"] = "small" },
+        Backends =
+        [
+            House.At("one", "explicit", "shared"),
+            House.At("two", "shared"),
+            House.At("short") with { Prefixes = ["qwen"] },
+            House.At("long") with { Prefixes = ["qwen3", "glob-*-q4"] },
+            House.At("long2") with { Prefixes = ["qwen?3", "qwen3"] },
+            House.At("learner"),
+            House.At("rest"),
+        ],
+    };
+
+    private static House With(params string[] learned)
+    {
+        var house = new House(Config);
+        house["learner"].State.Report = new([DialectFamily.OpenAi], [.. learned.Select(name => new HostModel(name, null, null, null))], null, null);
+        house.Directory.Refresh();
+        return house;
+    }
+
+    private static string Ask(House house, string model)
+        => house.Directory.Table.Resolve(model) is { } found ? $"{found.Served} at {string.Join(",", found.Candidates.Select(b => b.Name))}" : "nobody";
+
+    [Theory]
+    [InlineData("shared", "shared at one,two")] // all of the first rank that matches
+    [InlineData("small", "qwen3:8b at long,long2")] // alias before every rule, then the longest prefix
+    [InlineData("explicit", "listed at learner")] // the alias, although a backend lists that very name
+    [InlineData("loop", "small at rest")] // an alias is looked up once
+    [InlineData("qwen2", "qwen2 at short")]
+    [InlineData("qwen3", "qwen3 at long,long2")]
+    [InlineData("qwenX3-b", "qwenX3-b at short")] // a pattern must match whole
+    [InlineData("qwenX3", "qwenX3 at long2")] // 5 fixed characters are more than the prefix's 4
+    [InlineData("glob-a-q4", "glob-a-q4 at long")]
+    [InlineData("glob-a-q4-x", "glob-a-q4-x at rest")]
+    [InlineData("QWEN3", "QWEN3 at rest")] // names are case-sensitive
+    [InlineData("listed", "listed at learner")]
+    [InlineData("llama3", "llama3 at learner")] // Ollama's :latest
+    [InlineData("llama3:latest", "llama3:latest at learner")]
+    [InlineData("qwen3-learned", "qwen3-learned at learner")] // a name learned before any prefix
+    [InlineData("unheard", "unheard at rest")]
+    public void Resolve_Follows_the_order(string model, string expected)
+    {
+        using var house = With("listed", "llama3:latest", "qwen3-learned", "shared");
+
+        Assert.Equal(expected, Ask(house, model));
+        Assert.Equal(expected, Ask(house, model)); // once more, from memory
+    }
+
+    [Fact]
+    public void No_default_Unknown_model_has_nobody()
+    {
+        using var house = new House(House.At("one", "m"));
+
+        Assert.Null(house.Directory.Table.Resolve("other"));
+    }
+
+    [Fact]
+    public void A_backend_is_down_Model_does_not_fall_to_a_lower_rank()
+    {
+        using var house = With();
+        house["one"].State.MarkDown("gone");
+        house["two"].State.MarkDown("gone");
+
+        Assert.Equal("shared at one,two", Ask(house, "shared"));
+    }
+
+    [Fact]
+    public void Ten_thousand_unknown_names_The_real_ones_are_still_found()
+    {
+        using var house = With("listed");
+        for (var i = 0; i < 10_000; i++) house.Directory.Table.Resolve($"unheard-{i}");
+
+        Assert.Equal("listed at learner", Ask(house, "listed"));
+        Assert.Equal("unheard-9999 at rest", Ask(house, "unheard-9999"));
+    }
+
+    [Theory]
+    [InlineData("http://h:1", "/v1/chat/completions", "/v1/chat/completions")]
+    [InlineData("http://h:1/", "/v1/chat/completions", "/v1/chat/completions")]
+    [InlineData("http://h:1/v1", "/v1/chat/completions", "/v1/chat/completions")]
+    [InlineData("http://h:1/v1/", "/v1/models", "/v1/models")]
+    [InlineData("http://h:1/gateway/v1", "/v1/chat/completions", "/gateway/v1/chat/completions")]
+    [InlineData("http://h:1/gateway", "/v1/chat/completions", "/gateway/v1/chat/completions")]
+    [InlineData("http://h:1/v1", "/api/chat", "/api/chat")] // an Ollama host by its OpenAI url
+    public void Path_of_a_request_Has_the_urls_path_and_one_v1(string url, string path, string expected)
+    {
+        using var house = new House(new BackendConfig { Name = "a", Url = url });
+
+        Assert.Equal(expected, house["a"].PathOf(path));
+    }
+}

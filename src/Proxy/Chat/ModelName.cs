@@ -23,7 +23,7 @@ internal static class ModelName
     /// <summary>Where the value of the top-level <c>model</c> stands, quotes included; null when there is none, or it is no JSON object.</summary>
     public static Range? Find(ReadOnlySpan<byte> json)
     {
-        if (json.IsEmpty || json[0] != '{') return null;
+        if (json.TrimStart(" \t\r\n"u8) is not [(byte)'{', ..]) return null;
         try
         {
             var reader = new Utf8JsonReader(json);

@@ -28,7 +28,8 @@ internal sealed class ByteRelay(BackendReply reply, PipeWriter output, FrameEdit
         {
             if (quiet != ReplyBody.Never) body.QuietAt = now + quiet;
             var read = await body.ReadAsync();
-            if (watch.Ended && read.Kind is not (ReplyReadKind.Data or ReplyReadKind.Cancelled)) return Ended(); // however the host leaves after its end marker
+            // However the host leaves after its end marker, or after it said that it failed: the client knows.
+            if ((watch.Ended || watch.Error is not null) && read.Kind is not (ReplyReadKind.Data or ReplyReadKind.Cancelled)) return Ended();
             switch (read.Kind)
             {
                 case ReplyReadKind.Data:
@@ -62,8 +63,13 @@ internal sealed class ByteRelay(BackendReply reply, PipeWriter output, FrameEdit
     {
         if (cut is { Length: > 0 })
         {
-            watch.SeeRest(cut.Span);
-            output.Write(cut.Span);
+            // Its last words count without their line end too; half a frame does not, and an error frame must not become its second half.
+            var payload = watch.SeeRest(cut.Span);
+            if (watch.Ended || watch.Error is not null)
+            {
+                if (edits is null) output.Write(cut.Span);
+                else edits.Write(cut.Span, payload, output);
+            }
         }
 
         if (watch.Error is { } said) return new(RelayEnd.HostSaidError, watch.Usage, new(ProxyErrorKind.HostFailed, said.Message) { Backend = reply.Backend });

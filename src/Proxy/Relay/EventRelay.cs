@@ -28,13 +28,14 @@ internal static class EventRelay
         var body = reply.Body;
         Take(reply.Held.Span, cut, cutter, reader, events);
         var ended = reply.Complete;
+        ProxyError? broken = null;
         body.Deadline = reply.NextDeadline(body.Now);
         while (true)
         {
             foreach (var happened in events) yield return happened;
             if (events.Exists(static e => e is ChatEvent.Finished { Error: not null })) yield break;
             events.Clear();
-            if (ended) break;
+            if (ended || broken is not null) break;
 
             body.QuietAt = body.Now + (long)keepAliveAfter.TotalMilliseconds;
             var read = await body.ReadAsync();
@@ -49,10 +50,10 @@ internal static class EventRelay
                     events.Add(ChatEvent.Quiet.Now);
                     break;
                 case ReplyReadKind.TimedOut:
-                    events.Add(Broken(reply.TimedOut()));
+                    broken = reply.TimedOut();
                     break;
                 case ReplyReadKind.Failed:
-                    events.Add(Broken(reply.BrokeOff()));
+                    broken = reply.BrokeOff();
                     break;
                 default:
                     ended = true;
@@ -61,9 +62,10 @@ internal static class EventRelay
         }
 
         events.Clear();
-        TakeRest(cut, cutter, reader, events);
+        // However the host left: what came after its end marker is nobody's loss, and half a frame is no frame.
+        if (broken is null) TakeRest(cut, cutter, reader, events);
         if (!reader.End(events) && !events.Exists(static e => e is ChatEvent.Finished { Error: not null }))
-            events.Add(Broken(reply.Unfinished()));
+            events.Add(Broken(broken ?? reply.Unfinished()));
         foreach (var happened in events) yield return happened;
     }
 

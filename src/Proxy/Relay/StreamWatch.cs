@@ -25,8 +25,13 @@ internal sealed class StreamWatch(BackendDialect dialect) : IDisposable
         return true;
     }
 
-    /// <summary>The host closed the stream: what it left unterminated counts as a frame.</summary>
-    public void SeeRest(ReadOnlySpan<byte> rest) => Look(cutter.PayloadOfRest(rest));
+    /// <summary>The host closed the stream: what it left unterminated counts as a frame. Returns what that carries.</summary>
+    public ReadOnlySpan<byte> SeeRest(ReadOnlySpan<byte> rest)
+    {
+        var payload = cutter.PayloadOfRest(rest);
+        Look(payload);
+        return payload;
+    }
 
     public void Dispose() => cutter.Dispose();
 

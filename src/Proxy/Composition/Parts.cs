@@ -29,6 +29,7 @@ internal sealed class Parts : IDisposable
         // Telemetry
         Format = config.Log.Format == "json" ? LogFormat.Json : LogFormat.Text;
         Least = config.Log.Level switch { "trace" => LogLevel.Trace, "debug" => LogLevel.Debug, "warn" => LogLevel.Warning, "error" => LogLevel.Error, _ => LogLevel.Information };
+        writer.Format = Format;
         LoggerProvider = new ProxyLoggerProvider(writer, Format, Least, time);
         Metrics = new ProxyMetrics();
         Log = LoggerProvider.CreateLogger("Proxy");
@@ -37,6 +38,7 @@ internal sealed class Parts : IDisposable
         Ticker = new CoarseTicker(time);
         Directory = new BackendDirectory(config, target => UpstreamClients.Create(target, Ticker), DialectTable.Backend, time);
         var slots = new SlotQueue(time);
+        Directory.Changed = slots.Recheck;
         Probe = new BackendProbe(Directory, slots, AskAsync, Log, time);
         var dispatcher = new BackendDispatcher(Directory, slots, Log, time);
         Metrics.Add(() => Gauges(Directory, slots));

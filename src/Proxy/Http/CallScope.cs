@@ -35,9 +35,9 @@ internal sealed class CallScope : IDisposable
             RequestId = requestId,
             TraceParent = parent ?? TraceParents.Mint(),
             TraceState = parent is null ? null : Id(headers, "tracestate"),
-            Workspace = Id(headers, "x-workspace"),
-            Pipeline = Id(headers, "x-pipeline"),
-            Route = Id(headers, "x-route"),
+            Workspace = Wish(headers, "x-workspace"),
+            Pipeline = Wish(headers, "x-pipeline"),
+            Route = Wish(headers, "x-route"),
             Session = Id(headers, "x-session-id"),
         };
         Record = new CallRecord { TraceId = traceId, CorrelationId = correlationId, Surface = surface, Started = parts.Time.GetTimestamp() };
@@ -90,12 +90,12 @@ internal sealed class CallScope : IDisposable
         return null;
     }
 
-    /// <summary>The first content is here: who speaks, and since when.</summary>
-    public void Answering(string? backend, string? served)
+    /// <summary>The answer is here: who speaks, and since when; a refusal has no first token.</summary>
+    public void Answering(string? backend, string? served, int status = StatusCodes.Status200OK)
     {
         Record.Backend = backend;
         Record.Served = served;
-        Record.FirstToken = parts.Time.GetTimestamp();
+        if (status < 300) Record.FirstToken = parts.Time.GetTimestamp();
     }
 
     public void Count(Usage? usage)
@@ -202,6 +202,9 @@ internal sealed class CallScope : IDisposable
             // The call ended in the same moment.
         }
     }
+
+    /// <summary>What a client asks for, whatever it is: what cannot be given is refused, and only what was never said is ignored.</summary>
+    private static string? Wish(IHeaderDictionary headers, string name) => headers.TryGetValue(name, out var values) && values.ToString() is { Length: > 0 } wish ? wish : null;
 
     /// <summary>A client's id, if it is one that can stand in a header and a log: short, visible ASCII.</summary>
     private static string? Id(IHeaderDictionary headers, string name)

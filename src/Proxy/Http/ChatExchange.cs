@@ -72,7 +72,7 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
             case ChatAnswer.Refused refused:
                 return scope.RefuseAsync(refused.Error);
             case ChatAnswer.Verbatim { Reply: var reply }:
-                scope.Answering(reply.Backend, reply.ServedModel);
+                scope.Answering(reply.Backend, reply.ServedModel, reply.Status);
                 return reply.Streams ? RelayAsync(scope, call, reply) : VerbatimWriter.WriteWholeAsync(scope, reply, reply.Held, call.Envelope.Model, reply.Dialect!);
             case ChatAnswer.Events events:
                 scope.Answering(events.Backend, events.Served);

@@ -1,3 +1,4 @@
+using System.Collections.Frozen;
 using Proxy.Buffers;
 using Proxy.Chat;
 using Proxy.Dialects;
@@ -11,16 +12,20 @@ internal sealed class ModelExchange(ClientDialect dialect, BackendDialect hostDi
     /// <summary>A document is read whole, for its token counts and its model's name; what is longer is passed on as it comes.</summary>
     private const long LongestDocument = 64L << 20;
 
+    private static readonly FrozenSet<string> Surfaces = FrozenSet.Create(
+        "/v1/embeddings", "/v1/rerank", "/v1/responses", "/v1/messages", "/v1/messages/count_tokens", "/v1/moderations", "/v1/score",
+        "/v1/audio/speech", "/v1/audio/transcriptions", "/v1/audio/translations", "/v1/images/generations", "/v1/images/edits", "/v1/images/variations");
+
     public async Task HandleAsync(HttpContext context)
     {
-        using var scope = CallScope.Begin(context, context.Request.Path.Value!, dialect, parts);
+        using var scope = CallScope.Begin(context, Surface(context.Request.Path.Value!), dialect, parts);
         PooledBody? body = null;
         try
         {
             var problem = scope.Admit();
             if (problem is null) (body, problem) = await RequestBody.ReadAsync(context.Request, parts.Server().BodyLimit, scope.Cancellation);
             ModelCall? call = null;
-            problem ??= Read(scope, body!, out call) ?? scope.Use(call!.Model);
+            problem ??= Read(scope, body!, out call) ?? scope.Use(call!.Model) ?? RouteTable.Refusal(scope.Info, call!.Model);
             if (problem is not null)
             {
                 await scope.RefuseAsync(problem);
@@ -35,7 +40,7 @@ internal sealed class ModelExchange(ClientDialect dialect, BackendDialect hostDi
                 return;
             }
 
-            scope.Answering(reply.Backend, reply.ServedModel);
+            scope.Answering(reply.Backend, reply.ServedModel, reply.Status);
             await WriteAsync(scope, reply, call!.Model);
         }
         catch (Exception problem) // whatever it is, the client gets an error in its dialect and the log gets the reason
@@ -47,6 +52,9 @@ internal sealed class ModelExchange(ClientDialect dialect, BackendDialect hostDi
             body?.Dispose();
         }
     }
+
+    /// <summary>The path where it is one that we know; another is one name, or every caller could make metrics of its own.</summary>
+    private static string Surface(string path) => Surfaces.Contains(path) ? path : "/v1/*";
 
     private ProxyError? Read(CallScope scope, PooledBody body, out ModelCall? call)
     {
@@ -68,7 +76,7 @@ internal sealed class ModelExchange(ClientDialect dialect, BackendDialect hostDi
             scope.Record.Stream = envelope.Stream ?? false;
         }
 
-        call = new ModelCall(scope.Info, request.Method, request.Path.Value + request.QueryString.Value, contentType, body.Memory, model, slice, !multipart, CrossingHeaders.Of(request)) { Errors = hostDialect };
+        call = new ModelCall(scope.Info, request.Method, request.Path.ToUriComponent() + request.QueryString.ToUriComponent(), contentType, body.Memory, model, slice, !multipart, CrossingHeaders.Of(request)) { Errors = hostDialect };
         return null;
     }
 

@@ -1,49 +1,67 @@
+using System.Net.Http.Headers;
 using System.Text;
 
 namespace Proxy.Http;
 
-/// <summary>Finds the <c>model</c> field of a <c>multipart/form-data</c> body (RFC 7578), wherever it stands: after the file, as often as not.</summary>
+/// <summary>
+/// Finds the <c>model</c> field of a <c>multipart/form-data</c> body (RFC 7578), wherever it stands: after the file, as often as not. Strict: a form that two readers
+/// could read differently has none, because we decide who may use a model and the host decides which one runs.
+/// </summary>
 internal static class MultipartModel
 {
     /// <summary>The field's value and its place; null when the body has none, or more than one.</summary>
     public static (string Model, Range Slice)? Find(ReadOnlySpan<byte> body, string contentType)
     {
         if (Boundary(contentType) is not { } boundary) return null;
-        var delimiter = Encoding.ASCII.GetBytes("--" + boundary);
+        var delimiter = Encoding.ASCII.GetBytes("\r\n--" + boundary);
         (string, Range)? found = null;
-        var at = body.IndexOf(delimiter);
-        while (at >= 0)
+
+        // The first delimiter may open the body; every other one opens a line. In the middle of a line it is content.
+        var at = body.StartsWith(delimiter.AsSpan(2)) ? delimiter.Length - 2 : After(body, 0, delimiter);
+        while (at >= 0 && !body[at..].StartsWith("--"u8))
         {
-            at += delimiter.Length;
-            var headersEnd = body[at..].IndexOf("\r\n\r\n"u8);
-            if (headersEnd < 0) break;
-            var headers = body.Slice(at, headersEnd);
-            var start = at + headersEnd + 4;
-            var next = body[start..].IndexOf(delimiter);
-            if (next < 0) break;
-            if (IsModel(headers))
+            if (body[at..].IndexOf("\r\n"u8) is not (var lineEnd and >= 0) || !body.Slice(at, lineEnd).Trim(" \t"u8).IsEmpty) return null;
+            var headers = at + lineEnd + 2;
+            if (body[headers..].IndexOf("\r\n\r\n"u8) is not (var headersEnd and >= 0)) return null;
+            var content = headers + headersEnd + 4;
+            var next = After(body, content, delimiter);
+            if (next < 0 || body[content..].StartsWith(delimiter.AsSpan(2))) return null;
+            if (Name(body.Slice(headers, headersEnd)) is not { } name) return null;
+            if (name == "model")
             {
                 if (found is not null) return null;
-                var end = start + next;
-                if (end >= start + 2 && body[end - 2] == '\r' && body[end - 1] == '\n') end -= 2;
-                found = (Encoding.UTF8.GetString(body[start..end]), start..end);
+                var value = content..(next - delimiter.Length);
+                found = (Encoding.UTF8.GetString(body[value]), value);
             }
 
-            at = start + next;
+            at = next;
         }
 
-        return found;
+        return at < 0 ? null : found;
     }
 
-    private static bool IsModel(ReadOnlySpan<byte> headers)
-        => headers.IndexOf(" name=\"model\""u8) >= 0 || headers.IndexOf(";name=\"model\""u8) >= 0 || headers.IndexOf(" name=model"u8) >= 0;
+    private static int After(ReadOnlySpan<byte> body, int from, ReadOnlySpan<byte> delimiter) => body[from..].IndexOf(delimiter) is var at and >= 0 ? from + at + delimiter.Length : -1;
+
+    /// <summary>The field's name; null when the part does not say one name in one way.</summary>
+    private static string? Name(ReadOnlySpan<byte> headers)
+    {
+        string? name = null;
+        foreach (var line in Encoding.UTF8.GetString(headers).Split("\r\n"))
+        {
+            if (!line.StartsWith("content-disposition:", StringComparison.OrdinalIgnoreCase)) continue;
+            if (name is not null || !ContentDispositionHeaderValue.TryParse(line["content-disposition:".Length..], out var disposition)) return null;
+            if (disposition.Parameters.Count(static p => p.Name.StartsWith("name", StringComparison.OrdinalIgnoreCase)) != 1) return null;
+            if (disposition.Name is not { } said || said.Contains('\\', StringComparison.Ordinal)) return null;
+            name = said.Trim('"');
+        }
+
+        return name;
+    }
 
     private static string? Boundary(string contentType)
     {
-        if (!contentType.StartsWith("multipart/form-data", StringComparison.OrdinalIgnoreCase)) return null;
-        var at = contentType.IndexOf("boundary=", StringComparison.OrdinalIgnoreCase);
-        if (at < 0) return null;
-        var value = contentType[(at + 9)..].Split(';')[0].Trim().Trim('"');
-        return value.Length is > 0 and <= 70 ? value : null;
+        if (!MediaTypeHeaderValue.TryParse(contentType, out var type) || !"multipart/form-data".Equals(type.MediaType, StringComparison.OrdinalIgnoreCase)) return null;
+        var all = type.Parameters.Where(static p => p.Name.StartsWith("boundary", StringComparison.OrdinalIgnoreCase)).ToArray();
+        return all is [{ Value: { } value }] && value.Trim('"') is { Length: > 0 and <= 70 } boundary ? boundary : null;
     }
 }

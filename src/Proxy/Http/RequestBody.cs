@@ -2,6 +2,8 @@ using System.Buffers;
 using System.IO.Compression;
 using Proxy.Buffers;
 using Proxy.Chat;
+using ZstdSharp;
+using ZstdSharp.Unsafe;
 
 namespace Proxy.Http;
 
@@ -36,10 +38,12 @@ internal static class RequestBody
         catch (Exception problem)
         {
             body.Dispose();
-            if (problem is BadHttpRequestException bad) return (null, new(bad.StatusCode == 413 ? ProxyErrorKind.BodyTooLarge : ProxyErrorKind.InvalidRequest, bad.Message));
+            if (problem is BadHttpRequestException bad) return (null, BadRequest(bad));
             throw;
         }
     }
+
+    private static ProxyError BadRequest(BadHttpRequestException bad) => new(bad.StatusCode == StatusCodes.Status413PayloadTooLarge ? ProxyErrorKind.BodyTooLarge : ProxyErrorKind.InvalidRequest, bad.Message);
 
     private static async ValueTask<(PooledBody? Body, ProxyError? Problem)> DecodeAsync(HttpRequest request, string encoding, long limit, CancellationToken cancellation)
     {
@@ -48,9 +52,10 @@ internal static class RequestBody
             "gzip" or "x-gzip" => new GZipStream(request.Body, CompressionMode.Decompress),
             "br" => new BrotliStream(request.Body, CompressionMode.Decompress),
             "deflate" => new ZLibStream(request.Body, CompressionMode.Decompress),
+            "zstd" => Zstd(request.Body),
             _ => null,
         };
-        if (decoded is null) return (null, new(ProxyErrorKind.UnsupportedMediaType, $"content-encoding '{encoding}' is not understood; send gzip, br or deflate, or no encoding"));
+        if (decoded is null) return (null, new(ProxyErrorKind.UnsupportedMediaType, $"content-encoding '{encoding}' is not understood; send gzip, br, zstd or deflate, or no encoding"));
 
         var body = new PooledBody(16384);
         try
@@ -65,11 +70,23 @@ internal static class RequestBody
                 return (null, TooLarge(limit));
             }
         }
-        catch (InvalidDataException)
+        catch (Exception problem)
         {
             body.Dispose();
-            return (null, new(ProxyErrorKind.InvalidRequest, $"the body is not valid {encoding}, as its content-encoding says"));
+            // Each of the decoders has its own way to say that the bytes are none of its.
+            if (problem is BadHttpRequestException bad) return (null, BadRequest(bad));
+            if (problem is InvalidDataException or InvalidOperationException or ZstdException or EndOfStreamException)
+                return (null, new(ProxyErrorKind.InvalidRequest, $"the body is not valid {encoding}, as its content-encoding says"));
+            throw;
         }
+    }
+
+    /// <summary>With the window that RFC 9659 allows on the web: what a body may make us allocate is ours to say.</summary>
+    private static DecompressionStream Zstd(Stream body)
+    {
+        var stream = new DecompressionStream(body);
+        stream.SetParameter(ZSTD_dParameter.ZSTD_d_windowLogMax, 23);
+        return stream;
     }
 
     private static ProxyError TooLarge(long limit)

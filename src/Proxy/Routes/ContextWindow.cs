@@ -1,3 +1,4 @@
+using System.Text;
 using Proxy.Chat;
 
 namespace Proxy.Routes;
@@ -23,21 +24,33 @@ internal static class ContextWindow
         if (tokens is not null) return null;
 
         var characters = 0L;
+        var bytes = 0L;
         var images = 0;
         foreach (var message in request.Messages)
         {
-            characters += (message.Reasoning?.Length ?? 0) + message.ToolCalls.Sum(static c => (long)c.Arguments.Length + c.Name.Length);
+            Add(message.Reasoning);
+            foreach (var made in message.ToolCalls)
+            {
+                Add(made.Name);
+                Add(made.Arguments);
+            }
+
             foreach (var part in message.Content)
             {
-                if (part is ContentPart.Text text) characters += text.Value.Length;
+                if (part is ContentPart.Text text) Add(text.Value);
                 else images++;
             }
         }
 
-        foreach (var tool in request.Tools) characters += (tool.Description?.Length ?? 0) + (tool.Parameters?.GetRawText().Length ?? 0) + tool.Name.Length;
+        foreach (var tool in request.Tools)
+        {
+            Add(tool.Name);
+            Add(tool.Description);
+            Add(tool.Parameters?.GetRawText());
+        }
 
-        // Three characters a token is more tokens than text has; eight is fewer than any text a person writes.
-        var most = (characters / 3) + ((long)images * ImageTokens) + (request.Sampling.MaxTokens ?? ReplyTokens);
+        // Three bytes a token is more tokens than text has, Chinese (three bytes and about a token a character) included; eight characters is fewer than any text a person writes.
+        var most = (bytes / 3) + ((long)images * ImageTokens) + (request.Sampling.MaxTokens is { } asked and >= 0 ? asked : ReplyTokens);
         var least = characters / 8;
         if (limit is { } largest && least > largest)
         {
@@ -47,5 +60,12 @@ internal static class ContextWindow
         if (most <= HostDefault) return null;
         tokens = (int)Math.Min(System.Numerics.BitOperations.RoundUpToPowerOf2((ulong)most), (ulong)(limit ?? 1 << 20));
         return null;
+
+        void Add(string? text)
+        {
+            if (text is null) return;
+            characters += text.Length;
+            bytes += Encoding.UTF8.GetByteCount(text);
+        }
     }
 }

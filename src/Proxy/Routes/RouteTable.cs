@@ -14,6 +14,12 @@ internal sealed class RouteTable(IChatRoute direct)
     public ProxyError? Find(CallInfo info, string model, out IChatRoute route)
     {
         route = direct;
+        return Refusal(info, model);
+    }
+
+    /// <summary>Why a call cannot have what it asks for besides a model; null when it asks for nothing. Also for calls that know one route only.</summary>
+    public static ProxyError? Refusal(CallInfo info, string model)
+    {
         if (info.Route is { } forced && forced is not ("direct" or "rag" or "workflow")) return Refuse("x-route", $"x-route is '{forced}'; it can be direct, rag or workflow");
 
         var pipeline = info.Pipeline ?? (model.StartsWith(PipelinePrefix, StringComparison.Ordinal) ? model[PipelinePrefix.Length..] : null);

@@ -17,6 +17,9 @@ internal sealed class LogWriter : IDisposable
     private PooledBody filling = new(16384);
     private PooledBody writing = new(16384);
     private long dropped;
+
+    /// <summary>The shape of the lines, for the one that this writes itself.</summary>
+    public LogFormat Format { get; set; }
     private bool asleep = true;
     private bool stopped;
 
@@ -73,7 +76,9 @@ internal sealed class LogWriter : IDisposable
                 (filling, writing) = (writing, filling);
                 if (dropped > 0)
                 {
-                    filling.Write(Encoding.UTF8.GetBytes($"log: {dropped} lines dropped, the reader of this log is too slow\n"));
+                    filling.Write(Encoding.UTF8.GetBytes(Format is LogFormat.Json
+                        ? $"{{\"level\":\"warn\",\"event\":\"lines_dropped\",\"lines\":{dropped},\"message\":\"the reader of this log is too slow\"}}\n"
+                        : $"log: {dropped} lines dropped, the reader of this log is too slow\n"));
                     dropped = 0;
                 }
 

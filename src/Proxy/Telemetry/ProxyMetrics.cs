@@ -18,6 +18,8 @@ internal sealed class ProxyMetrics
     private static readonly double[] FirstTokenBounds = [.001, .005, .01, .02, .04, .06, .08, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10, 30, 60, 120, 300];
     private static readonly double[] DurationBounds = [.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
 
+    private const int MostModels = 1000;
+
     private readonly ConcurrentDictionary<(string Surface, string Backend, CallOutcome Outcome), Counter> requests = new();
     private readonly ConcurrentDictionary<(string Backend, string Model, bool Input), Counter> tokens = new();
     private readonly ConcurrentDictionary<string, Histogram> firstTokens = new();
@@ -41,8 +43,15 @@ internal sealed class ProxyMetrics
         durations.GetOrAdd(call.Surface, static _ => new(DurationBounds)).Observe(duration.TotalSeconds);
         if (firstToken is { } first) firstTokens.GetOrAdd(backend, static _ => new(FirstTokenBounds)).Observe(first.TotalSeconds);
         if (call.Served is not { } served) return;
-        if (call.TokensIn is { } input) tokens.GetOrAdd((backend, served, true), static _ => new()).Add(input);
-        if (call.TokensOut is { } output) tokens.GetOrAdd((backend, served, false), static _ => new()).Add(output);
+        if (call.TokensIn is { } input) Tokens(backend, served, input: true).Add(input);
+        if (call.TokensOut is { } output) Tokens(backend, served, input: false).Add(output);
+    }
+
+    /// <summary>A host that takes any name for its one model must not make a series of every name that clients think of.</summary>
+    private Counter Tokens(string backend, string model, bool input)
+    {
+        if (tokens.TryGetValue((backend, model, input), out var known)) return known;
+        return tokens.GetOrAdd((backend, tokens.Count < MostModels ? model : "other", input), static _ => new());
     }
 
     public string Expose()
@@ -50,7 +59,7 @@ internal sealed class ProxyMetrics
         var text = new StringBuilder(4096);
         Head(text, "proxy_requests_total", "counter", "Finished calls.");
         foreach (var (key, counter) in requests)
-            Line(text, "proxy_requests_total", $"surface=\"{key.Surface}\",backend=\"{Escape(key.Backend)}\",outcome=\"{CallLedger.Name(key.Outcome)}\"", counter.Value);
+            Line(text, "proxy_requests_total", $"surface=\"{Escape(key.Surface)}\",backend=\"{Escape(key.Backend)}\",outcome=\"{CallLedger.Name(key.Outcome)}\"", counter.Value);
         Head(text, "proxy_tokens_total", "counter", "Tokens as the hosts counted them.");
         foreach (var (key, counter) in tokens)
             Line(text, "proxy_tokens_total", $"backend=\"{Escape(key.Backend)}\",model=\"{Escape(key.Model)}\",direction=\"{(key.Input ? "input" : "output")}\"", counter.Value);

@@ -62,9 +62,21 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
     public static async Task<(int ExitCode, string Output)> RunAsync(string config, params string[] arguments)
     {
         await using var proxy = Launch(config, arguments, readOutput: true);
-        var output = proxy.process.StandardOutput.ReadToEndAsync();
-        var exit = await proxy.ExitAsync();
-        return (exit, await output + string.Join('\n', proxy.Log.Strays.Concat(proxy.Log.Lines.Select(line => line.GetRawText()))));
+        return await proxy.FinishAsync();
+    }
+
+    /// <summary>Runs another verb of the program beside this proxy, with its configuration and its admin socket.</summary>
+    public async Task<(int ExitCode, string Output)> CommandAsync(params string[] arguments)
+    {
+        await using var command = Launch(await File.ReadAllTextAsync(ConfigFile), arguments, readOutput: true, AdminSocket);
+        return await command.FinishAsync();
+    }
+
+    private async Task<(int ExitCode, string Output)> FinishAsync()
+    {
+        var output = process.StandardOutput.ReadToEndAsync();
+        var exit = await ExitAsync();
+        return (exit, await output + string.Join('\n', Log.Strays.Concat(Log.Lines.Select(line => line.GetRawText()))));
     }
 
     public void Signal(PosixSignal signal)
@@ -91,7 +103,7 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
         Directory.Delete(folder, recursive: true);
     }
 
-    private static ProxyProcess Launch(string config, IReadOnlyList<string> arguments, bool readOutput = false)
+    private static ProxyProcess Launch(string config, IReadOnlyList<string> arguments, bool readOutput = false, string? adminSocket = null)
     {
         var folder = Directory.CreateTempSubdirectory("proxy-test-").FullName;
         File.WriteAllText(Path.Combine(folder, "config.toml"), config);
@@ -114,7 +126,7 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
             start.ArgumentList.Add(argument);
         start.ArgumentList.Add("--config");
         start.ArgumentList.Add(Path.Combine(folder, "config.toml"));
-        start.Environment["PROXY_ADMIN_SOCKET"] = Path.Combine(folder, "admin.sock");
+        start.Environment["PROXY_ADMIN_SOCKET"] = adminSocket ?? Path.Combine(folder, "admin.sock");
         // What the surroundings of the tests may hold must not reach the proxy under test.
         foreach (var name in new[] { "LISTEN_FDS", "LISTEN_PID", "NOTIFY_SOCKET", "WATCHDOG_USEC", "LLM_BASE_URL", "DATABASE_URL", "NATS_URL", "PROXY_LISTEN", "PROXY_CONFIG", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY" })
             start.Environment.Remove(name);

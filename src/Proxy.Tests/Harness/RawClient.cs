@@ -33,10 +33,12 @@ internal sealed class RawClient : IAsyncDisposable
 
     public static async Task<RawClient> ConnectAsync(Uri address, int? receiveBuffer = null)
     {
-        var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        // A unix socket is named as unix:/path.
+        var socket = address.Scheme == "unix" ? new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified) : new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
         if (receiveBuffer is { } size)
             socket.ReceiveBufferSize = size;
-        await socket.ConnectAsync(IPAddress.Parse(address.Host), address.Port);
+        EndPoint end = address.Scheme == "unix" ? new UnixDomainSocketEndPoint(address.AbsolutePath) : new IPEndPoint(IPAddress.Parse(address.DnsSafeHost), address.Port);
+        await socket.ConnectAsync(end);
         return new RawClient(socket, address);
     }
 
@@ -67,7 +69,7 @@ internal sealed class RawClient : IAsyncDisposable
 
         IEnumerable<string> Usual()
         {
-            yield return $"Host: {address.Authority}";
+            yield return $"Host: {(address.Scheme == "unix" ? "localhost" : address.Authority)}";
             if (content is not { } bytes)
                 yield break;
             yield return "Content-Type: application/json";
@@ -96,6 +98,14 @@ internal sealed class RawClient : IAsyncDisposable
         }
 
         string? Value(string name) => Headers.FirstOrDefault(header => header.Name.Equals(name, StringComparison.OrdinalIgnoreCase)).Value;
+    }
+
+    /// <summary>Waits for <c>100 Continue</c>.</summary>
+    public async Task ReadInterimAsync()
+    {
+        var head = Encoding.ASCII.GetString(await ThroughAsync("\r\n\r\n"u8.ToArray()) ?? []);
+        if (!head.StartsWith("HTTP/1.1 100 ", StringComparison.Ordinal))
+            throw new IOException($"no interim answer came but: {head}");
     }
 
     /// <summary>Reads on until the body so far holds <paramref name="text"/>.</summary>

@@ -14,7 +14,7 @@ public sealed class ApiKeyGateTests
     private static string Admit(ProxyConfig config, bool local, params string[] headers)
     {
         var context = new DefaultHttpContext();
-        context.Features.Set(new ListenerFeature(local, Admin: false));
+        context.Features.Set(new ConnectionFeature(local, admin: false));
         context.Request.Scheme = "http";
         context.Request.Headers.Host = "localhost:11435";
         foreach (var header in headers)
@@ -46,6 +46,30 @@ public sealed class ApiKeyGateTests
 
         Assert.Equal(expected, Admit(config, local: false, headers));
         Assert.Equal(expected, Admit(config, local: true, headers)); // from this machine too
+    }
+
+    [Fact]
+    public void Caller_is_known_on_its_connection_Each_request_is_still_judged_by_its_own_headers_and_the_keys_of_now()
+    {
+        var config = new ProxyConfig { Auth = new AuthConfig { Keys = [Me] } };
+        var gate = new ApiKeyGate(config, TimeProvider.System);
+        var context = new DefaultHttpContext();
+        context.Features.Set(new ConnectionFeature(local: true, admin: false));
+        var (bearer, basic) = ("Bearer secret", "Basic dTpw");
+        string Send(string authorization, string? key = null)
+        {
+            context.Request.Headers.Authorization = authorization;
+            context.Request.Headers.Remove("x-api-key");
+            if (key is not null) context.Request.Headers["x-api-key"] = key;
+            return gate.Admit(context, out var caller) is null ? caller.Name : "refused";
+        }
+
+        Assert.Equal(["me", "me"], [Send(bearer), Send(bearer)]);
+        Assert.Equal(["me", "refused", "refused"], [Send(basic, "secret"), Send(basic, "wrong"), Send(basic)]);
+
+        Assert.Equal("me", Send(bearer));
+        gate.Apply(config with { Auth = new AuthConfig { Keys = [You] } });
+        Assert.Equal("refused", Send(bearer));
     }
 
     [Fact]

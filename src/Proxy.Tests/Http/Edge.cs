@@ -53,7 +53,7 @@ internal sealed class Edge : IAsyncDisposable
             kestrel.Limits.MaxRequestBodySize = null;
             kestrel.Listen(IPAddress.Loopback, 0, options => options.Use(next => connection =>
             {
-                connection.Features.Set(new ListenerFeature(local, Admin: false));
+                connection.Features.Set(new ConnectionFeature(local, admin: false));
                 return next(connection);
             }));
         });

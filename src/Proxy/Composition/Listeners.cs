@@ -111,7 +111,7 @@ internal sealed partial class Listeners(ProxyConfig config, Certificates? certif
 
     private void Public(ListenOptions options, bool local)
     {
-        Remember(options, new ListenerFeature(local, Admin: false));
+        Remember(options, local, admin: false);
         options.Protocols = certificates is null ? HttpProtocols.Http1 : HttpProtocols.Http1AndHttp2;
         if (certificates is not null)
         {
@@ -131,13 +131,13 @@ internal sealed partial class Listeners(ProxyConfig config, Certificates? certif
     {
         options.Protocols = HttpProtocols.Http1;
         options.Use(static next => connection => connection.Features.Get<IConnectionSocketFeature>() is { } feature && IsOwner(feature.Socket) ? next(connection) : Task.CompletedTask);
-        Remember(options, new ListenerFeature(Local: true, Admin: true));
+        Remember(options, local: true, admin: true);
         all.Add(new(options, "http", IsAdmin: true));
     }
 
-    private static void Remember(ListenOptions options, ListenerFeature feature) => options.Use(next => connection =>
+    private static void Remember(ListenOptions options, bool local, bool admin) => options.Use(next => connection =>
     {
-        connection.Features.Set(feature);
+        connection.Features.Set(new ConnectionFeature(local, admin));
         return next(connection);
     });
 

@@ -86,10 +86,19 @@ internal sealed class ApiKeyGate(ProxyConfig config, TimeProvider time)
         caller = Caller.Anonymous;
         var current = Volatile.Read(ref table);
         var headers = context.Request.Headers;
+        var connection = ConnectionFeature.Of(context);
+        var header = headers.Authorization.ToString();
+        if (connection?.Last is { } last && ReferenceEquals(last.Header, header) && ReferenceEquals(last.Keys, current))
+        {
+            caller = last.Caller;
+            return null;
+        }
+
         if (Presented(headers) is { } presented && current.Keys.Length > 0)
         {
             if (current.Find(presented) is not { } key) return new(ProxyErrorKind.Unauthenticated, "the API key is not valid here");
             caller = new Caller(key.Name, key, uses.GetOrAdd(key.Name, static (_, clock) => new KeyUse(clock), time));
+            if (connection is not null && IsBearer(header)) connection.Last = new(header, current, caller);
             return null;
         }
 
@@ -103,7 +112,7 @@ internal sealed class ApiKeyGate(ProxyConfig config, TimeProvider time)
     {
         var current = Volatile.Read(ref table);
         if (Presented(context.Request.Headers) is { } presented && current.Find(presented) is not null) return null;
-        return context.Features.Get<ListenerFeature>() is { Local: true } ? RefusePage(context, current) : new(ProxyErrorKind.Unauthenticated, "this needs an API key from another machine");
+        return ConnectionFeature.Of(context) is { Local: true } ? RefusePage(context, current) : new(ProxyErrorKind.Unauthenticated, "this needs an API key from another machine");
     }
 
     /// <summary>The origin to name in the answer's CORS headers; null when there is none, or it is not configured.</summary>
@@ -125,7 +134,7 @@ internal sealed class ApiKeyGate(ProxyConfig config, TimeProvider time)
     }
 
     private static bool MayBeAnonymous(HttpContext context, Table current)
-        => current.AllowAnonymous || (current.Keys.Length == 0 && context.Features.Get<ListenerFeature>() is { Local: true });
+        => current.AllowAnonymous || (current.Keys.Length == 0 && ConnectionFeature.Of(context) is { Local: true });
 
     private static bool IsOwnOrigin(HttpContext context, string origin)
         => string.Equals(origin, $"{context.Request.Scheme}://{context.Request.Host}", StringComparison.OrdinalIgnoreCase);
@@ -149,10 +158,12 @@ internal sealed class ApiKeyGate(ProxyConfig config, TimeProvider time)
     private static string? Presented(IHeaderDictionary headers)
     {
         var authorization = headers.Authorization.ToString();
-        if (authorization.StartsWith("Bearer ", StringComparison.OrdinalIgnoreCase)) return authorization[7..].Trim();
+        if (IsBearer(authorization)) return authorization[7..].Trim();
         if (headers.TryGetValue("x-api-key", out var key) || headers.TryGetValue("api-key", out key)) return key.ToString();
         return null;
     }
+
+    private static bool IsBearer(string authorization) => authorization.StartsWith("Bearer ", StringComparison.OrdinalIgnoreCase);
 
     private sealed class Table(ProxyConfig config)
     {

@@ -16,7 +16,7 @@ internal sealed class Endpoints(
     {
         var path = context.Request.Path.Value ?? "/";
         var method = context.Request.Method;
-        if (context.Features.Get<ListenerFeature>() is { Admin: true }) return admin.HandleAsync(context, method, path);
+        if (ConnectionFeature.Of(context) is { Admin: true }) return admin.HandleAsync(context, method, path);
         if (HttpMethods.IsOptions(method))
         {
             Cors.Preflight(context, gate);

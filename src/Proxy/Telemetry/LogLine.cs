@@ -46,7 +46,7 @@ internal sealed class LogLine
         return line;
     }
 
-    public LogLine Add(string key, string? value)
+    public LogLine Add(ReadOnlySpan<byte> key, string? value)
     {
         if (value is null) return this;
         if (format is LogFormat.Json)
@@ -68,7 +68,7 @@ internal sealed class LogLine
         return this;
     }
 
-    public LogLine Add(string key, long? value)
+    public LogLine Add(ReadOnlySpan<byte> key, long? value)
     {
         if (value is not { } number) return this;
         if (format is LogFormat.Json)
@@ -83,7 +83,7 @@ internal sealed class LogLine
         return this;
     }
 
-    public LogLine Add(string key, double? value)
+    public LogLine Add(ReadOnlySpan<byte> key, double? value)
     {
         if (value is not { } number) return this;
         number = Math.Round(number, 2);
@@ -99,7 +99,7 @@ internal sealed class LogLine
         return this;
     }
 
-    public LogLine Add(string key, bool value)
+    public LogLine Add(ReadOnlySpan<byte> key, bool value)
     {
         if (format is LogFormat.Json)
         {
@@ -132,11 +132,13 @@ internal sealed class LogLine
         _ => "error",
     };
 
-    private void Key(string key)
+    private void Key(ReadOnlySpan<byte> key)
     {
-        buffer.Write(" "u8);
-        Raw(key);
-        buffer.Write("="u8);
+        var room = buffer.GetSpan(key.Length + 2);
+        room[0] = (byte)' ';
+        key.CopyTo(room[1..]);
+        room[key.Length + 1] = (byte)'=';
+        buffer.Advance(key.Length + 2);
     }
 
     private void Raw(string text) => buffer.Advance(Encoding.UTF8.GetBytes(text, buffer.GetSpan(text.Length * 3)));

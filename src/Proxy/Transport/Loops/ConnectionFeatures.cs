@@ -17,6 +17,7 @@ internal sealed class ConnectionFeatures : IFeatureCollection
         new(typeof(IConnectionItemsFeature), connection),
         new(typeof(IConnectionLifetimeFeature), connection),
         new(typeof(IConnectionEndPointFeature), connection),
+        new(typeof(IMemoryPoolFeature), BlockPool.Only),
     };
 
     public bool IsReadOnly => false;

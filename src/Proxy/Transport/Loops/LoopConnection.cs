@@ -7,7 +7,7 @@ using Microsoft.AspNetCore.Http.Features;
 namespace Proxy.Transport.Loops;
 
 /// <summary>A client's connection, on one loop for life. Kestrel uses it from any thread; the descriptor is read and closed on the loop only.</summary>
-internal sealed class LoopConnection : ConnectionContext, ILoopTarget, ILoopWork, IDuplexPipe, IConnectionIdFeature, IConnectionTransportFeature, IConnectionItemsFeature,
+internal sealed class LoopConnection : ConnectionContext, ILoopTarget, ILoopWork, ITicked, IDuplexPipe, IConnectionIdFeature, IConnectionTransportFeature, IConnectionItemsFeature,
     IConnectionLifetimeFeature, IConnectionEndPointFeature
 {
     // What Run is to do; set from any thread.
@@ -15,6 +15,10 @@ internal sealed class LoopConnection : ConnectionContext, ILoopTarget, ILoopWork
     private const int Reading = 2;
     private const int Aborting = 4;
     private const int Closing = 8;
+    private const int Watching = 16;
+
+    // A client that has taken nothing for so long is gone. Kestrel's own limit does not see what is sent past it.
+    private const long LongestStall = 5 * 60 * 1000;
 
     private static long lastId;
 
@@ -26,6 +30,8 @@ internal sealed class LoopConnection : ConnectionContext, ILoopTarget, ILoopWork
     private bool closed;
     private bool dead;
     private int told;
+    private long takenBefore;
+    private long stalledSince;
     private TaskCompletionSource? drained;
 
     public LoopConnection(EventLoop loop, int descriptor, EndPoint? local, EndPoint? remote, Action<LoopConnection> offer)
@@ -63,6 +69,8 @@ internal sealed class LoopConnection : ConnectionContext, ILoopTarget, ILoopWork
         set;
     }
 
+    int ITicked.TickMark { get; set; }
+
     /// <summary>Bytes go out as they are: nothing (TLS, a log) stands between the protocol and the socket.</summary>
     public bool IsBare => ReferenceEquals(Transport, this);
 
@@ -81,6 +89,12 @@ internal sealed class LoopConnection : ConnectionContext, ILoopTarget, ILoopWork
 
     /// <summary>A read waits, and there may be something to read. Any thread.</summary>
     public void Resume() => Ask(Reading);
+
+    /// <summary>A flush waits for the client. Any thread.</summary>
+    public void WatchForStall()
+    {
+        if (((ITicked)this).TickMark == 0) Ask(Watching);
+    }
 
     public override void Abort(ConnectionAbortedException abortReason)
     {
@@ -116,7 +130,30 @@ internal sealed class LoopConnection : ConnectionContext, ILoopTarget, ILoopWork
         if ((asked & Beginning) != 0) Begin();
         if ((asked & Aborting) != 0) Kill();
         if ((asked & Reading) != 0) Reader.GoOn();
+        if ((asked & Watching) != 0 && !closed)
+        {
+            stalledSince = 0;
+            Loop.AddTicked(this);
+        }
+
         if ((asked & Closing) != 0) Close();
+    }
+
+    void ITicked.Tick(long now)
+    {
+        if (!Writer.HasRest)
+        {
+            Loop.RemoveTicked(this);
+        }
+        else if (stalledSince == 0 || Writer.Taken != takenBefore)
+        {
+            takenBefore = Writer.Taken;
+            stalledSince = now;
+        }
+        else if (now - stalledSince >= LongestStall)
+        {
+            Kill();
+        }
     }
 
     /// <summary>All that had been accepted from the writer has left, or never will.</summary>
@@ -155,6 +192,7 @@ internal sealed class LoopConnection : ConnectionContext, ILoopTarget, ILoopWork
         if (closed) return;
         closed = true;
         Loop.Connections--;
+        Loop.RemoveTicked(this);
         if (slot >= 0) Loop.Forget(slot);
         Reader.Close();
         Writer.Close(); // from here on nobody sends on the descriptor, whose number will soon be another's

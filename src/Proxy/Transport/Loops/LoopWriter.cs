@@ -26,9 +26,13 @@ internal sealed class LoopWriter(LoopConnection connection, int descriptor) : Pi
     private byte[]? rest;
     private int restStart;
     private int restEnd;
+    private long taken; // by the kernel, of rests
     private bool waiting;
     private bool canceled;
     private bool failed;
+
+    /// <summary>How much of what had to wait has left; only that it grows means something. Any thread.</summary>
+    public long Taken => Volatile.Read(ref taken);
 
     /// <summary>Something that was flushed has not left yet.</summary>
     public bool HasRest
@@ -255,6 +259,7 @@ internal sealed class LoopWriter(LoopConnection connection, int descriptor) : Pi
             }
 
             restStart += sent;
+            taken += sent;
         }
 
         ReleaseRest();
@@ -265,6 +270,7 @@ internal sealed class LoopWriter(LoopConnection connection, int descriptor) : Pi
         if (rest is null || failed || canceled) return new(Result());
         source.Reset();
         waiting = true;
+        connection.WatchForStall();
         if (cancellationToken.CanBeCanceled)
         {
             token = cancellationToken;

@@ -21,6 +21,9 @@ internal sealed class DirectWriter : PipeWriter
         server = response.BodyWriter;
     }
 
+    /// <summary>Something has gone past the server.</summary>
+    public bool HasSentDirectly { get; private set; }
+
     public override bool CanGetUnflushedBytes => server.CanGetUnflushedBytes;
 
     public override long UnflushedBytes => server.UnflushedBytes;
@@ -34,6 +37,7 @@ internal sealed class DirectWriter : PipeWriter
     public override ValueTask<FlushResult> WriteAsync(ReadOnlyMemory<byte> source, CancellationToken cancellationToken = default)
     {
         if (source.IsEmpty || !IsDirect()) return server.WriteAsync(source, cancellationToken);
+        HasSentDirectly = true;
         return socket.WriteChunkAsync(source.Span, cancellationToken);
     }
 

@@ -78,12 +78,16 @@ internal sealed class Peer : IDisposable
     private readonly byte[] buffer = new byte[64 * 1024];
     private readonly List<byte> unread = [];
 
-    public Peer(Socket socket, Stream stream)
+    /// <param name="sendsAtOnce">What a test sends in two pieces leaves in two.</param>
+    public Peer(Socket socket, Stream stream, bool sendsAtOnce = true)
     {
         this.socket = socket;
         this.stream = stream;
-        socket.NoDelay = true; // what a test sends in two pieces leaves in two
+        if (sendsAtOnce) socket.NoDelay = true;
     }
+
+    public EndPoint? LocalEndPoint => socket.LocalEndPoint;
+    public EndPoint? RemoteEndPoint => socket.RemoteEndPoint;
 
     /// <summary>One request with a Content-Length, as text; empty when the other side closed first.</summary>
     public async Task<string> ReadRequestAsync()
@@ -111,6 +115,35 @@ internal sealed class Peer : IDisposable
             if (count == 0) return "";
             unread.AddRange(buffer.AsSpan(0, count));
         }
+    }
+
+    /// <summary>One answer, as its status and its body without framing.</summary>
+    public async Task<(int Status, string Text)> ReadAnswerAsync()
+    {
+        var head = Encoding.Latin1.GetString(await ThroughAsync("\r\n\r\n"));
+        var status = int.Parse(head.AsSpan(9, 3), System.Globalization.CultureInfo.InvariantCulture);
+        if (status < 200) return (status, "");
+        if (head.Contains("Transfer-Encoding: chunked", StringComparison.Ordinal))
+        {
+            var text = new StringBuilder();
+            while (true)
+            {
+                var size = int.Parse(Encoding.Latin1.GetString(await ThroughAsync("\r\n")).Trim(), System.Globalization.NumberStyles.HexNumber, System.Globalization.CultureInfo.InvariantCulture);
+                text.Append(Encoding.Latin1.GetString(await TakeAsync(size)));
+                Assert.Equal("\r\n", Encoding.Latin1.GetString(await TakeAsync(2)));
+                if (size == 0) return (status, text.ToString());
+            }
+        }
+
+        var at = head.IndexOf("Content-Length: ", StringComparison.Ordinal);
+        if (at >= 0) return (status, Encoding.Latin1.GetString(await TakeAsync(int.Parse(head.AsSpan(at + 16, head.IndexOf('\r', at) - at - 16), System.Globalization.CultureInfo.InvariantCulture))));
+
+        while (await MoreAsync())
+        {
+            // A body without a length ends with the connection.
+        }
+
+        return (status, Encoding.Latin1.GetString(await TakeAsync(unread.Count)));
     }
 
     public Task SendAsync(string text) => SendAsync(Encoding.Latin1.GetBytes(text));
@@ -156,6 +189,29 @@ internal sealed class Peer : IDisposable
     }
 
     public void Dispose() => stream.Dispose();
+
+    private async Task<byte[]> ThroughAsync(string end)
+    {
+        var mark = Encoding.Latin1.GetBytes(end);
+        int at;
+        while ((at = System.Runtime.InteropServices.CollectionsMarshal.AsSpan(unread).IndexOf(mark)) < 0) Assert.True(await MoreAsync(), "the connection ended in the middle of an answer");
+        return await TakeAsync(at + mark.Length);
+    }
+
+    private async Task<byte[]> TakeAsync(int count)
+    {
+        while (unread.Count < count) Assert.True(await MoreAsync(), "the connection ended in the middle of an answer");
+        var taken = unread.GetRange(0, count).ToArray();
+        unread.RemoveRange(0, count);
+        return taken;
+    }
+
+    private async Task<bool> MoreAsync()
+    {
+        var count = await ReceiveAsync();
+        unread.AddRange(buffer.AsSpan(0, count));
+        return count > 0;
+    }
 
     /// <summary>How many bytes came; 0 when the other side is gone.</summary>
     public async Task<int> ReceiveAsync()

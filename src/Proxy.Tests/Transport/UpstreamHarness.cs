@@ -1,18 +1,24 @@
 using System.Text;
+using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
 using Proxy.Buffers;
 using Proxy.Transport;
+using Proxy.Transport.Loops;
 
 namespace Proxy.Tests.Transport;
 
 /// <summary>A client, a host and a clock that stands still until a test moves it.</summary>
 internal sealed class UpstreamHarness : IDisposable
 {
-    public UpstreamHarness(Uri? address = null, UpstreamHeader[]? headers = null)
+    private readonly EventLoops? loops;
+
+    /// <param name="onLoops">The client lives on loops; else on the runtime's sockets.</param>
+    public UpstreamHarness(Uri? address = null, UpstreamHeader[]? headers = null, bool onLoops = false)
     {
         Host = new();
         Ticker = new(Time);
-        Client = UpstreamClients.Create(new(address ?? Host.Address) { Headers = headers ?? [] }, Ticker);
+        if (onLoops) loops = new(1, Ticker, NullLogger.Instance);
+        Client = UpstreamClients.Create(new(address ?? Host.Address) { Headers = headers ?? [] }, Ticker, loops);
     }
 
     public UpstreamHarness(FakeHost host, UpstreamTarget target)
@@ -34,18 +40,23 @@ internal sealed class UpstreamHarness : IDisposable
     /// <summary>One exchange on a new connection; the host's end of it, which the client may use again.</summary>
     public async Task<Peer> AnswerOnceAsync(string answer)
     {
-        using var exchange = Client.Open();
-        var sending = exchange.SendAsync(Post());
-        var peer = await Host.AcceptAsync();
-        await AnswerAsync(peer, answer, exchange, sending);
+        Peer peer;
+        using (var exchange = Client.Open())
+        {
+            var sending = exchange.SendAsync(Post());
+            peer = await Host.AcceptAsync();
+            await AnswerAsync(peer, answer, exchange, sending);
+        }
+
+        await SettleAsync();
         return peer;
     }
 
     /// <summary>One exchange on a connection that is idle.</summary>
     public async Task AnswerAsync(Peer peer, string answer)
     {
-        using var exchange = Client.Open();
-        await AnswerAsync(peer, answer, exchange, exchange.SendAsync(Post()));
+        using (var exchange = Client.Open()) await AnswerAsync(peer, answer, exchange, exchange.SendAsync(Post()));
+        await SettleAsync();
     }
 
     /// <summary>A chunked answer that has just begun.</summary>
@@ -60,9 +71,18 @@ internal sealed class UpstreamHarness : IDisposable
         return (exchange, peer);
     }
 
+    /// <summary>What a loop was asked to do is done: it takes things in turn.</summary>
+    public async Task SettleAsync()
+    {
+        if (loops is null) return;
+        await loops.All[0].EnterAsync();
+        await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
+    }
+
     public void Dispose()
     {
         Client.Dispose();
+        loops?.Dispose();
         Ticker.Dispose();
         Host.Dispose();
     }
@@ -84,7 +104,7 @@ internal static class ReplyReading
         using var all = new PooledBody();
         while (true)
         {
-            var read = await body.ReadAsync();
+            var read = await body.ReadAsync().ConfigureAwait(false);
             if (read.Kind != ReplyReadKind.Data) return (Encoding.Latin1.GetString(all.Span), read.Kind);
             Assert.False(read.Bytes.IsEmpty);
             all.Write(read.Bytes.Span);

@@ -10,6 +10,7 @@ using Proxy.Http;
 using Proxy.Routes;
 using Proxy.Telemetry;
 using Proxy.Transport;
+using Proxy.Transport.Loops;
 
 namespace Proxy.Composition;
 
@@ -36,7 +37,8 @@ internal sealed class Parts : IDisposable
 
         // Backends
         Ticker = new CoarseTicker(time);
-        Directory = new BackendDirectory(config, target => UpstreamClients.Create(target, Ticker), DialectTable.Backend, time);
+        if (config.Server.Transport == "epoll") Loops = new EventLoops(Environment.ProcessorCount, Ticker, Log);
+        Directory = new BackendDirectory(config, target => UpstreamClients.Create(target, Ticker, Loops), DialectTable.Backend, time);
         var slots = new SlotQueue(time);
         Directory.Changed = slots.Recheck;
         Probe = new BackendProbe(Directory, slots, AskAsync, Log, time);
@@ -73,6 +75,10 @@ internal sealed class Parts : IDisposable
     public ILogger Log { get; }
     public ProxyMetrics Metrics { get; }
     public CoarseTicker Ticker { get; }
+
+    /// <summary>Where clients and hosts meet, when <c>[server] transport = "epoll"</c>.</summary>
+    public EventLoops? Loops { get; }
+
     public BackendDirectory Directory { get; }
     public BackendProbe Probe { get; }
     public ApiKeyGate Gate { get; }
@@ -110,6 +116,7 @@ internal sealed class Parts : IDisposable
     {
         Directory.Dispose();
         foreach (var probe in probes.Values) probe.Dispose();
+        Loops?.Dispose();
         Ticker.Dispose();
         LoggerProvider.Dispose();
     }

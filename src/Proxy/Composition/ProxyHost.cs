@@ -1,11 +1,14 @@
+using System.Net.Sockets;
 using System.Reflection;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Proxy.Cli;
 using Proxy.Config;
 using Proxy.Telemetry;
+using Proxy.Transport.Loops;
 
 namespace Proxy.Composition;
 
@@ -100,6 +103,13 @@ internal static class ProxyHost
         builder.Services.AddSingleton<IHostLifetime, NoLifetime>();
         builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = Timeout.InfiniteTimeSpan);
         builder.Services.Configure<SocketTransportOptions>(static options => options.UnsafePreferInlineScheduling = true);
+        if (parts.Loops is { } loops)
+        {
+            // TLS computes, which would hold up a loop's other connections; the operator's socket needs the runtime's to know its peer.
+            builder.Services.AddSingleton<IConnectionListenerFactory>(new LoopTransport(
+                loops, parts.Log, endpoint => parts.Directory.Table.Config.Server.Tls is null && (endpoint as UnixDomainSocketEndPoint)?.ToString() != adminPath));
+        }
+
         builder.WebHost.UseKestrelHttpsConfiguration();
         builder.WebHost.ConfigureKestrel(kestrel =>
         {

@@ -3,6 +3,7 @@ using Proxy.Chat;
 using Proxy.Dialects;
 using Proxy.Relay;
 using Proxy.Routes;
+using Proxy.Transport.Loops;
 
 namespace Proxy.Http;
 
@@ -94,7 +95,7 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
         }
 
         var edits = reply.ServedModel == call.Envelope.Model ? null : new FrameEdits(call.Envelope.Model);
-        using var relay = new ByteRelay(reply, response.BodyWriter, edits, keepAlive, parts.Server().KeepaliveAfter);
+        using var relay = new ByteRelay(reply, DirectWriter.Of(scope.Context), edits, keepAlive, parts.Server().KeepaliveAfter);
         var outcome = await relay.RunAsync();
         scope.Count(outcome.Usage);
         switch (outcome.End)

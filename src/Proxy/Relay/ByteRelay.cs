@@ -77,36 +77,28 @@ internal sealed class ByteRelay(BackendReply reply, PipeWriter output, FrameEdit
         return new(RelayEnd.BrokeOff, watch.Usage, reply.Unfinished());
     }
 
-    /// <summary>False when the client takes no more.</summary>
+    /// <summary>Sends what is whole, keeps the rest. False when the client takes no more.</summary>
     private ValueTask<bool> SendAsync(ReadOnlyMemory<byte> bytes)
-    {
-        if (!Write(bytes.Span)) return new(true);
-
-        var flush = output.FlushAsync();
-        if (!flush.IsCompletedSuccessfully) return FlushedAsync(flush);
-        return new(Taken(flush.GetAwaiter().GetResult()));
-    }
-
-    private static async ValueTask<bool> FlushedAsync(ValueTask<FlushResult> flush) => Taken(await flush);
-
-    private static bool Taken(FlushResult result) => !result.IsCompleted && !result.IsCanceled;
-
-    /// <summary>Writes what is whole, keeps the rest. False when nothing was.</summary>
-    private bool Write(ReadOnlySpan<byte> bytes)
     {
         var joined = cut is { Length: > 0 };
         if (joined)
         {
-            cut!.Write(bytes);
-            bytes = cut.Span;
+            cut!.Write(bytes.Span);
+            bytes = cut.Memory;
         }
 
-        var rest = bytes;
+        var rest = bytes.Span;
         while (watch.TrySee(ref rest, out var frame, out var payload)) edits?.Write(frame, payload, output);
         var whole = bytes.Length - rest.Length;
-        if (edits is null) output.Write(bytes[..whole]);
+
+        // A writer has taken the bytes when it returns, if not sent them; they are borrowed no longer than that.
+        var sending = whole == 0 ? default : edits is null ? output.WriteAsync(bytes[..whole]) : output.FlushAsync();
         if (joined) cut!.Consume(whole);
         else if (!rest.IsEmpty) (cut ??= new PooledBody(rest.Length * 2)).Write(rest);
-        return whole > 0;
+        return sending.IsCompletedSuccessfully ? new(Taken(sending.GetAwaiter().GetResult())) : SentAsync(sending);
     }
+
+    private static async ValueTask<bool> SentAsync(ValueTask<FlushResult> sending) => Taken(await sending);
+
+    private static bool Taken(FlushResult result) => !result.IsCompleted && !result.IsCanceled;
 }

@@ -46,7 +46,7 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
 
             var read = await ExchangeHeadsAsync(request);
             if (read.Kind == ReplyReadKind.Data) return Answered();
-            if (IsEnded || heard || fresh || !connection!.IsReused) return Failed(headFailure);
+            if (IsEnded || heard || !connection!.IsReused) return Failed(headFailure);
 
             // The host had closed the idle connection; it has not seen this request.
             Drop();

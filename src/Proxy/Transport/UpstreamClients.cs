@@ -1,10 +1,14 @@
+using Proxy.Transport.Loops;
+
 namespace Proxy.Transport;
 
 /// <summary>Chooses how a host is spoken to.</summary>
 internal static class UpstreamClients
 {
-    public static UpstreamClient Create(UpstreamTarget target, CoarseTicker ticker) => target.Address.Scheme switch
+    /// <param name="loops">Given, <c>http://</c> hosts are spoken to on them.</param>
+    public static UpstreamClient Create(UpstreamTarget target, CoarseTicker ticker, EventLoops? loops = null) => target.Address.Scheme switch
     {
+        "http" when loops is not null => new LoopUpstream(target, loops, ticker),
         "http" => new SocketUpstream(target, ticker),
         "https" => new HandlerUpstream(target, ticker),
         var scheme => throw new ArgumentException($"a host is http:// or https://, not {scheme}://", nameof(target)),

@@ -6,14 +6,19 @@ using Proxy.Transport;
 
 namespace Proxy.Tests.Transport;
 
-public sealed class SocketUpstreamTests
+public sealed class SocketUpstreamTests() : UpstreamTests(onLoops: false);
+
+public sealed class LoopUpstreamTests() : UpstreamTests(onLoops: true);
+
+/// <summary>What holds for a client of http:// hosts, however it gets its bytes.</summary>
+public abstract class UpstreamTests(bool onLoops)
 {
     private const string Hello = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
     [Fact]
     public async Task Post_Arrives_whole_and_answer_is_read()
     {
-        using var harness = new UpstreamHarness(headers: [new("Authorization", "Bearer ours")]);
+        using var harness = Harness(headers: [new("Authorization", "Bearer ours")]);
         using var exchange = harness.Client.Open();
         var sending = exchange.SendAsync(UpstreamHarness.Post("{\"a\":1}") with { Headers = [new("traceparent", "00-1"), new("Host", "evil"), new("x-bad", "a\r\nb: c")] });
         using var peer = await harness.Host.AcceptAsync();
@@ -32,7 +37,7 @@ public sealed class SocketUpstreamTests
     [Fact]
     public async Task Get_Has_no_length_and_its_path_cannot_end_the_line()
     {
-        using var harness = new UpstreamHarness();
+        using var harness = Harness();
         using var exchange = harness.Client.Open();
         var sending = exchange.SendAsync(UpstreamHarness.Get("/a b\r\nX: é?q=1"));
         using var peer = await harness.Host.AcceptAsync();
@@ -51,7 +56,7 @@ public sealed class SocketUpstreamTests
     [InlineData("HTTP/1.1 200 OK\nContent-Length: 5\n\nhello")]
     public async Task Answer_cut_at_any_byte_Reads_the_same_on_one_connection(string answer)
     {
-        using var harness = new UpstreamHarness();
+        using var harness = Harness();
         Peer? peer = null;
         for (var cut = 1; cut < answer.Length; cut++)
         {
@@ -74,7 +79,7 @@ public sealed class SocketUpstreamTests
     [Fact]
     public async Task Answer_without_length_Ends_where_the_host_closes_and_connection_is_not_reused()
     {
-        using var harness = new UpstreamHarness();
+        using var harness = Harness();
         const string answer = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello";
         for (var cut = 1; cut < answer.Length; cut += 5)
         {
@@ -99,7 +104,7 @@ public sealed class SocketUpstreamTests
     [InlineData("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")]
     public async Task Answer_without_body_Ends_at_once(string answer)
     {
-        using var harness = new UpstreamHarness();
+        using var harness = Harness();
         using var exchange = harness.Client.Open();
         var sending = exchange.SendAsync(UpstreamHarness.Post());
         using var peer = await harness.Host.AcceptAsync();
@@ -115,7 +120,7 @@ public sealed class SocketUpstreamTests
     [Fact]
     public async Task Answer_to_HEAD_Has_no_body()
     {
-        using var harness = new UpstreamHarness();
+        using var harness = Harness();
         using var exchange = harness.Client.Open();
         var sending = exchange.SendAsync(new("HEAD", "/", default));
         using var peer = await harness.Host.AcceptAsync();
@@ -148,7 +153,7 @@ public sealed class SocketUpstreamTests
     [InlineData("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n")]
     public async Task Answer_that_is_not_HTTP_Is_said_to_be_so_and_connection_is_closed(string answer)
     {
-        using var harness = new UpstreamHarness();
+        using var harness = Harness();
         using var exchange = harness.Client.Open();
         var sending = exchange.SendAsync(UpstreamHarness.Post());
         using var peer = await harness.Host.AcceptAsync();
@@ -165,7 +170,7 @@ public sealed class SocketUpstreamTests
     [Fact]
     public async Task Head_of_60_KB_Is_read_and_one_of_64_KB_is_not()
     {
-        using var harness = new UpstreamHarness();
+        using var harness = Harness();
         foreach (var (size, outcome) in new[] { (60_000, UpstreamOutcome.Answered), (70_000, UpstreamOutcome.NotHttp) })
         {
             using var exchange = harness.Client.Open();
@@ -193,7 +198,7 @@ public sealed class SocketUpstreamTests
     [InlineData("5\r\nhello\r\n0\r\n\rx")]
     public async Task Malformed_chunk_Is_a_failure(string body)
     {
-        using var harness = new UpstreamHarness();
+        using var harness = Harness();
         using var exchange = harness.Client.Open();
         var sending = exchange.SendAsync(UpstreamHarness.Post());
         using var peer = await harness.Host.AcceptAsync();
@@ -217,7 +222,7 @@ public sealed class SocketUpstreamTests
     [InlineData("Content-Length: 9\r\n\r\nhello", true)]
     public async Task Host_that_breaks_off_Is_a_failure_after_what_came(string rest, bool reset)
     {
-        using var harness = new UpstreamHarness();
+        using var harness = Harness();
         using var exchange = harness.Client.Open();
         var sending = exchange.SendAsync(UpstreamHarness.Post());
         using var peer = await harness.Host.AcceptAsync();
@@ -239,7 +244,7 @@ public sealed class SocketUpstreamTests
     [Fact]
     public async Task Length_and_chunks_Chunks_win_and_connection_is_not_reused()
     {
-        using var harness = new UpstreamHarness();
+        using var harness = Harness();
         using var exchange = harness.Client.Open();
         var sending = exchange.SendAsync(UpstreamHarness.Post());
         using var peer = await harness.Host.AcceptAsync();
@@ -258,7 +263,7 @@ public sealed class SocketUpstreamTests
     [Fact]
     public async Task Several_chunks_in_one_segment_Are_one_read()
     {
-        using var harness = new UpstreamHarness();
+        using var harness = Harness();
         using var exchange = harness.Client.Open();
         var sending = exchange.SendAsync(UpstreamHarness.Post());
         using var peer = await harness.Host.AcceptAsync();
@@ -277,7 +282,7 @@ public sealed class SocketUpstreamTests
     [Fact]
     public async Task Large_bodies_Cross_both_ways()
     {
-        using var harness = new UpstreamHarness();
+        using var harness = Harness();
         using var exchange = harness.Client.Open();
         var body = new byte[8 << 20];
         new Random(1).NextBytes(body);
@@ -299,7 +304,7 @@ public sealed class SocketUpstreamTests
     [Fact]
     public async Task Host_refuses_a_large_body_before_it_has_read_it_Its_answer_is_read()
     {
-        using var harness = new UpstreamHarness();
+        using var harness = Harness();
         using var exchange = harness.Client.Open();
         var sending = exchange.SendAsync(UpstreamHarness.Post() with { Body = new(new byte[64 << 20]) });
         using var peer = await harness.Host.AcceptAsync();
@@ -316,7 +321,7 @@ public sealed class SocketUpstreamTests
     [Fact]
     public async Task Port_where_nobody_listens_Is_a_failed_connection()
     {
-        using var harness = new UpstreamHarness();
+        using var harness = Harness();
         harness.Host.Dispose();
         using var exchange = harness.Client.Open();
 
@@ -329,7 +334,7 @@ public sealed class SocketUpstreamTests
     [Fact]
     public async Task Name_that_does_not_exist_Is_a_failed_connection()
     {
-        using var harness = new UpstreamHarness(new("http://no-such-host.invalid:1"));
+        using var harness = Harness(new("http://no-such-host.invalid:1"));
         using var exchange = harness.Client.Open();
 
         var head = await exchange.SendAsync(UpstreamHarness.Post());
@@ -338,30 +343,30 @@ public sealed class SocketUpstreamTests
     }
 
     [Fact]
-    public async Task Name_with_an_address_that_refuses_The_next_one_is_tried()
+    public async Task Host_with_a_name_Is_resolved()
     {
-        using var harness = new UpstreamHarness();
-        using var client = UpstreamClients.Create(new(new($"http://localhost:{harness.Host.Port}")), harness.Ticker); // ::1 refuses where it is known
-        using var exchange = client.Open();
+        using var host = new FakeHost();
+        using var harness = Harness(new($"http://localhost:{host.Port}")); // ::1 refuses where it is known
+        using var exchange = harness.Client.Open();
         var sending = exchange.SendAsync(UpstreamHarness.Post());
-        using var peer = await harness.Host.AcceptAsync();
+        using var peer = await host.AcceptAsync();
         var request = await peer.ReadRequestAsync();
         await peer.SendAsync(Hello);
 
         var head = await sending;
 
         Assert.Equal(200, head.Status);
-        Assert.Contains($"Host: localhost:{harness.Host.Port}\r\n", request, StringComparison.Ordinal);
+        Assert.Contains($"Host: localhost:{host.Port}\r\n", request, StringComparison.Ordinal);
     }
 
     [Fact]
     public async Task Host_that_takes_no_connection_Times_out_after_connect()
     {
         using var full = new FullListener();
-        using var harness = new UpstreamHarness(full.Address);
+        using var harness = Harness(full.Address);
         using var exchange = harness.Client.Open();
         var sending = exchange.SendAsync(UpstreamHarness.Post()).AsTask();
-        Assert.False(sending.IsCompleted);
+        await harness.SettleAsync();
 
         harness.Time.Advance(TimeSpan.FromSeconds(4.9));
         Assert.False(sending.IsCompleted);
@@ -375,7 +380,7 @@ public sealed class SocketUpstreamTests
     public async Task Deadline_before_connect_is_over_Is_a_time_out()
     {
         using var full = new FullListener();
-        using var harness = new UpstreamHarness(full.Address);
+        using var harness = Harness(full.Address);
         using var exchange = harness.Client.Open();
         exchange.Deadline = harness.Ticker.Now + 1000;
         var sending = exchange.SendAsync(UpstreamHarness.Post());
@@ -390,7 +395,7 @@ public sealed class SocketUpstreamTests
     public async Task Cancelled_while_connecting_Returns_at_once()
     {
         using var full = new FullListener();
-        using var harness = new UpstreamHarness(full.Address);
+        using var harness = Harness(full.Address);
         using var exchange = harness.Client.Open();
         var sending = exchange.SendAsync(UpstreamHarness.Post());
 
@@ -403,7 +408,7 @@ public sealed class SocketUpstreamTests
     [Fact]
     public async Task Idle_connection_that_the_host_closed_Is_not_used()
     {
-        using var harness = new UpstreamHarness();
+        using var harness = Harness();
         using (var first = await harness.AnswerOnceAsync(Hello)) first.SayGoodbye();
 
         using var second = await harness.AnswerOnceAsync(Hello);
@@ -414,7 +419,7 @@ public sealed class SocketUpstreamTests
     [Fact]
     public async Task Reused_connection_dies_before_a_byte_Request_is_repeated_once_on_a_fresh_one()
     {
-        using var harness = new UpstreamHarness();
+        using var harness = Harness();
         using var first = await harness.AnswerOnceAsync(Hello);
         using var exchange = harness.Client.Open();
         var sending = exchange.SendAsync(UpstreamHarness.Post("{\"n\":2}"));
@@ -434,7 +439,7 @@ public sealed class SocketUpstreamTests
     [Fact]
     public async Task Second_connection_dies_too_Is_broken()
     {
-        using var harness = new UpstreamHarness();
+        using var harness = Harness();
         using var first = await harness.AnswerOnceAsync(Hello);
         using var exchange = harness.Client.Open();
         var sending = exchange.SendAsync(UpstreamHarness.Post());
@@ -453,7 +458,7 @@ public sealed class SocketUpstreamTests
     [Fact]
     public async Task Reused_connection_dies_after_a_byte_Is_broken_and_not_repeated()
     {
-        using var harness = new UpstreamHarness();
+        using var harness = Harness();
         using var first = await harness.AnswerOnceAsync(Hello);
         using var exchange = harness.Client.Open();
         var sending = exchange.SendAsync(UpstreamHarness.Post());
@@ -476,7 +481,7 @@ public sealed class SocketUpstreamTests
     [InlineData("Connection: Keep-Alive, Close\r\n", 0, false)]
     public async Task Idle_connection_Is_dropped_a_second_before_the_host_would(string header, int seconds, bool isReused)
     {
-        using var harness = new UpstreamHarness();
+        using var harness = Harness();
         using var first = await harness.AnswerOnceAsync($"HTTP/1.1 200 OK\r\n{header}Content-Length: 5\r\n\r\nhello");
 
         for (var second = 0; second < seconds; second++) harness.Time.Advance(TimeSpan.FromSeconds(1));
@@ -496,7 +501,7 @@ public sealed class SocketUpstreamTests
     [Fact]
     public async Task Old_host_Is_asked_on_a_connection_each_unless_it_offers_to_keep_it()
     {
-        using var harness = new UpstreamHarness();
+        using var harness = Harness();
         using var first = await harness.AnswerOnceAsync("HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello");
         await first.WaitForGoneAsync();
         using var second = await harness.AnswerOnceAsync("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 5\r\n\r\nhello");
@@ -509,7 +514,7 @@ public sealed class SocketUpstreamTests
     [Fact]
     public async Task Client_is_disposed_Idle_connections_are_closed()
     {
-        using var harness = new UpstreamHarness();
+        using var harness = Harness();
         using var peer = await harness.AnswerOnceAsync(Hello);
 
         harness.Client.Dispose();
@@ -520,7 +525,7 @@ public sealed class SocketUpstreamTests
     [Fact]
     public async Task Cancelled_before_it_is_sent_Nothing_is_sent()
     {
-        using var harness = new UpstreamHarness();
+        using var harness = Harness();
         using var exchange = harness.Client.Open();
         exchange.Cancel();
 
@@ -533,7 +538,7 @@ public sealed class SocketUpstreamTests
     [Fact]
     public async Task Cancelled_while_it_uploads_Host_sees_it_at_once()
     {
-        using var harness = new UpstreamHarness();
+        using var harness = Harness();
         using var exchange = harness.Client.Open();
         var sending = exchange.SendAsync(UpstreamHarness.Post() with { Body = new(new byte[64 << 20]) });
         using var peer = await harness.Host.AcceptAsync();
@@ -548,7 +553,7 @@ public sealed class SocketUpstreamTests
     [Fact]
     public async Task Cancelled_before_the_head_Host_sees_it_at_once()
     {
-        using var harness = new UpstreamHarness();
+        using var harness = Harness();
         using var exchange = harness.Client.Open();
         var sending = exchange.SendAsync(UpstreamHarness.Post());
         using var peer = await harness.Host.AcceptAsync();
@@ -564,7 +569,7 @@ public sealed class SocketUpstreamTests
     [Fact]
     public async Task Cancelled_while_a_read_waits_Read_and_host_see_it_at_once()
     {
-        using var harness = new UpstreamHarness();
+        using var harness = Harness();
         var (exchange, peer) = await harness.StreamAsync();
         var reading = exchange.ReadAsync();
 
@@ -581,7 +586,7 @@ public sealed class SocketUpstreamTests
     [Fact]
     public async Task Cancelled_between_two_reads_Host_sees_it_and_bytes_in_hand_stay_whole()
     {
-        using var harness = new UpstreamHarness();
+        using var harness = Harness();
         var (exchange, peer) = await harness.StreamAsync();
         await peer.SendAsync("5\r\nhello\r\n");
         var read = await exchange.ReadAsync();
@@ -599,7 +604,7 @@ public sealed class SocketUpstreamTests
     [Fact]
     public async Task Cancelled_after_it_was_given_back_Connection_serves_the_next()
     {
-        using var harness = new UpstreamHarness();
+        using var harness = Harness();
         var done = harness.Client.Open();
         var sending = done.SendAsync(UpstreamHarness.Post());
         using var peer = await harness.Host.AcceptAsync();
@@ -618,7 +623,7 @@ public sealed class SocketUpstreamTests
     [Fact]
     public async Task Disposed_in_the_middle_Host_sees_it_at_once()
     {
-        using var harness = new UpstreamHarness();
+        using var harness = Harness();
         var (exchange, peer) = await harness.StreamAsync();
         exchange.QuietAt = harness.Ticker.Now + 100;
         var reading = exchange.ReadAsync();
@@ -634,7 +639,7 @@ public sealed class SocketUpstreamTests
     [Fact]
     public async Task Deadline_before_the_head_Is_a_time_out_and_closes()
     {
-        using var harness = new UpstreamHarness();
+        using var harness = Harness();
         using var exchange = harness.Client.Open();
         exchange.Deadline = harness.Ticker.Now + 5000;
         exchange.QuietAt = harness.Ticker.Now + 1000;
@@ -654,7 +659,7 @@ public sealed class SocketUpstreamTests
     [Fact]
     public async Task Deadline_in_the_body_Is_a_time_out_and_closes()
     {
-        using var harness = new UpstreamHarness();
+        using var harness = Harness();
         var (exchange, peer) = await harness.StreamAsync();
         exchange.Deadline = harness.Ticker.Now + 5000;
         var reading = exchange.ReadAsync();
@@ -672,7 +677,7 @@ public sealed class SocketUpstreamTests
     [Fact]
     public async Task Reader_that_is_slow_itself_Is_not_timed_out()
     {
-        using var harness = new UpstreamHarness();
+        using var harness = Harness();
         var (exchange, peer) = await harness.StreamAsync();
         exchange.Deadline = harness.Ticker.Now + 1000;
         harness.Time.Advance(TimeSpan.FromSeconds(5)); // nobody waits
@@ -688,7 +693,7 @@ public sealed class SocketUpstreamTests
     [Fact]
     public async Task Silence_Is_quiet_again_and_again_and_the_reply_goes_on()
     {
-        using var harness = new UpstreamHarness();
+        using var harness = Harness();
         var (exchange, peer) = await harness.StreamAsync();
         for (var round = 0; round < 3; round++)
         {
@@ -710,7 +715,7 @@ public sealed class SocketUpstreamTests
     [Fact]
     public async Task Many_exchanges_cancelled_at_any_moment_None_hangs()
     {
-        using var harness = new UpstreamHarness();
+        using var harness = Harness();
         using var over = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
         var host = harness.Host.ServeAsync("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n5\r\nhello\r\n0\r\n\r\n", over.Token);
         var outcomes = await Task.WhenAll(Enumerable.Range(0, 200).Select(async number =>
@@ -734,6 +739,8 @@ public sealed class SocketUpstreamTests
 
         Assert.All(outcomes, outcome => Assert.True(outcome is (UpstreamOutcome.Cancelled, _) or (UpstreamOutcome.Answered, ReplyReadKind.Cancelled or ReplyReadKind.End), outcome.ToString()));
     }
+
+    private UpstreamHarness Harness(Uri? address = null, UpstreamHeader[]? headers = null) => new(address, headers, onLoops);
 
     private static async Task<(int Status, string Text, ReplyReadKind Last)> ReadAsync(UpstreamExchange exchange, ValueTask<UpstreamHead> sending)
     {
@@ -773,49 +780,6 @@ public sealed class SocketUpstreamTests
         {
             foreach (var socket in queued) socket.Dispose();
             listener.Dispose();
-        }
-    }
-}
-
-/// <summary>Counts what the whole process allocates, so nothing else may run beside it.</summary>
-[Collection(nameof(SocketAllocationTests))]
-[CollectionDefinition(nameof(SocketAllocationTests), DisableParallelization = true)]
-public sealed class SocketAllocationTests
-{
-    [Fact]
-    public async Task Stream_of_2000_frames_Allocates_next_to_nothing_per_read()
-    {
-        using var harness = new UpstreamHarness();
-        var (exchange, peer) = await harness.StreamAsync();
-        var frame = "c\r\ndata: {\"a\"}\n\r\n"u8.ToArray();
-        using var wanted = new SemaphoreSlim(0);
-        var sender = new Thread(() =>
-        {
-            while (true)
-            {
-                wanted.Wait();
-                if (peer.Socket.Send(frame) < frame.Length) throw new IOException("the socket took half a frame");
-            }
-        }) { IsBackground = true };
-        sender.Start();
-        await ReadAsync(exchange, wanted, 200); // warm
-        var before = GC.GetTotalAllocatedBytes(precise: true);
-
-        await ReadAsync(exchange, wanted, 2000);
-
-        Assert.InRange((GC.GetTotalAllocatedBytes(precise: true) - before) / 2000.0, 0, 16);
-        exchange.Dispose();
-        peer.Dispose();
-    }
-
-    // Outside of the test's own context, whose posts are not ours to count.
-    private static async Task ReadAsync(UpstreamExchange exchange, SemaphoreSlim wanted, int frames)
-    {
-        for (var i = 0; i < frames; i++)
-        {
-            var reading = exchange.ReadAsync().ConfigureAwait(false);
-            wanted.Release();
-            if ((await reading).Bytes.Length != 12) throw new InvalidOperationException("a read is not one frame");
         }
     }
 }

@@ -1,0 +1,552 @@
+using System.Net.Sockets;
+using System.Threading.Tasks.Sources;
+using Proxy.Buffers;
+
+namespace Proxy.Transport.Loops;
+
+/// <summary>
+/// One request and its reply on a loop. Reads are received into the loop's scratch, so a stream that waits holds no buffer; therefore bytes are handed out only on the loop's thread,
+/// to a reader that asks there or whose continuation is already attached. A reader elsewhere comes back to the loop with its next read. Await reads directly: what stands in
+/// between (a <see cref="Task"/>) would outlive the bytes.
+/// </summary>
+internal sealed class LoopExchange(LoopUpstream client, CoarseTicker ticker) : UpstreamExchange, IValueTaskSource<ReplyRead>, ILoopWork, ITicked
+{
+    private ManualResetValueTaskSourceCore<ReplyRead> source;
+    private volatile EventLoop? loop;
+    private HostConnection? connection;
+    private CancellationTokenSource? connecting;
+
+    // Written by the reader, read by the loop: a continuation is there, and only the loop completes it.
+    private volatile bool attached;
+    private bool elsewhere; // that continuation will not run on the loop's thread
+    private volatile bool cancelled;
+    private volatile bool disposed;
+    private int posted;
+    private bool released;
+    private bool clocked;
+
+    private UpstreamRequest request;
+    private PooledBody? unsentHead;
+    private long unsent; // of the body, at its end
+    private TaskCompletionSource? sent;
+    private bool sendFailed;
+    private bool abandoned; // the host answered before it had read the body
+
+    private ReplyReadKind ended; // Cancelled or TimedOut
+    private bool opening;
+    private bool reading;
+    private bool bodyless;
+    private bool heard;
+    private bool closedByHost;
+    private int error;
+    private bool headRead;
+    private ResponseHead head;
+    private UpstreamOutcome headFailure;
+    private PooledBody? stash; // of the head what has come; then what came with it
+    private int scanned;
+    private int taken; // of the stash
+    private int received; // in the scratch, not looked at
+
+    public override long Now => ticker.Now;
+
+    int ITicked.TickMark { get; set; }
+
+    private bool HasEnded => ended != default;
+
+    public override async ValueTask<UpstreamHead> SendAsync(UpstreamRequest request)
+    {
+        var here = client.Loop();
+        loop = here;
+        await here.EnterAsync();
+        if (cancelled) ended = ReplyReadKind.Cancelled;
+        this.request = request;
+        bodyless = request.Method == "HEAD";
+        opening = true;
+        clocked = true;
+        here.AddTicked(this);
+        for (var fresh = false; ; fresh = true)
+        {
+            if (HasEnded) return Failed(default);
+            connection = fresh ? null : client.Idle(here).Take();
+            if (connection is null && await ConnectAsync(here).ConfigureAwait(false) is { } failure) return failure;
+
+            connection!.Exchange = this;
+            Send();
+            opening = false;
+            var read = await NextAsync().ConfigureAwait(false);
+            if (read.Kind == ReplyReadKind.Data) return await AnsweredAsync().ConfigureAwait(false);
+            if (HasEnded || heard || !connection.IsReused) return Failed(headFailure);
+
+            // The host had closed the idle connection; it has not seen this request.
+            Drop();
+            opening = true;
+        }
+    }
+
+    public override ValueTask<ReplyRead> ReadAsync() => headRead ? NextAsync() : new(new ReplyRead(ReplyReadKind.Failed));
+
+    public override void Cancel()
+    {
+        cancelled = true;
+        Post();
+    }
+
+    public override void Dispose()
+    {
+        disposed = true;
+        if (loop is { IsCurrent: true }) Release();
+        else Post();
+    }
+
+    /// <summary>On the loop: the connection may be read or written.</summary>
+    public void OnReady(bool writable)
+    {
+        if (writable && IsUnsent) SendRest();
+        if (attached) GoOn();
+    }
+
+    void ILoopWork.Run()
+    {
+        Volatile.Write(ref posted, 0);
+        if (cancelled) End(ReplyReadKind.Cancelled);
+        if (disposed) Release();
+        else if (attached) GoOn();
+    }
+
+    void ITicked.Tick(long now)
+    {
+        if (opening || sent is not null)
+        {
+            if (now >= Deadline) End(ReplyReadKind.TimedOut);
+        }
+        else if (attached)
+        {
+            if (now >= Deadline)
+            {
+                End(ReplyReadKind.TimedOut);
+                GoOn();
+            }
+            else if (reading && now >= QuietAt)
+            {
+                Complete(new(ReplyReadKind.Quiet));
+            }
+        }
+    }
+
+    ReplyRead IValueTaskSource<ReplyRead>.GetResult(short token) => source.GetResult(token);
+
+    ValueTaskSourceStatus IValueTaskSource<ReplyRead>.GetStatus(short token) => source.GetStatus(token);
+
+    void IValueTaskSource<ReplyRead>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags)
+    {
+        elsewhere = (flags & ValueTaskSourceOnCompletedFlags.UseSchedulingContext) != 0
+            && (SynchronizationContext.Current is { } context && context.GetType() != typeof(SynchronizationContext) || TaskScheduler.Current != TaskScheduler.Default);
+        source.OnCompleted(continuation, state, token, flags);
+        var here = loop!;
+        attached = true; // from here on the loop may complete it; nothing else of this object is touched
+        if (!here.IsCurrent || connection is { Readable: true } || HasEnded) Post();
+    }
+
+    private bool IsUnsent => unsent > 0 || unsentHead is not null;
+
+    private void Post()
+    {
+        if (loop is { } there && Interlocked.Exchange(ref posted, 1) == 0) there.Post(this);
+    }
+
+    private ValueTask<ReplyRead> NextAsync()
+    {
+        if (loop!.IsCurrent && TryNext(out var read)) return new(read);
+        source.Reset();
+        return new(this, source.Version);
+    }
+
+    private void GoOn()
+    {
+        if (TryNext(out var read)) Complete(read);
+        else if (connection!.Readable) Post(); // its turn is over
+    }
+
+    private void Complete(ReplyRead read)
+    {
+        attached = false;
+        if (elsewhere && !read.Bytes.IsEmpty)
+        {
+            // The loop's scratch will be somebody else's by the time they are looked at.
+            var kept = new PooledBody(read.Bytes.Length);
+            kept.Write(read.Bytes.Span);
+            stash?.Dispose();
+            stash = kept;
+            taken = kept.Length;
+            read = new(read.Kind, kept.Memory);
+        }
+
+        source.SetResult(read);
+    }
+
+    // On the loop. False: nothing to be had now.
+    private bool TryNext(out ReplyRead read)
+    {
+        while (true)
+        {
+            if (cancelled) End(ReplyReadKind.Cancelled);
+            if (HasEnded)
+            {
+                if (ended == ReplyReadKind.TimedOut) Failure ??= "the host was silent for too long";
+                read = new(ended);
+                return true;
+            }
+
+            if (headRead ? TryReadBody(out read) : TryReadHead(out read)) return true;
+            if (!connection!.Readable || loop!.Budget <= 0) return false;
+            loop.Budget--;
+            Receive();
+        }
+    }
+
+    private void Receive()
+    {
+        received = 0;
+        var count = connection!.Receive(loop!.Scratch);
+        if (count == LibC.WouldBlock) return;
+        if (count > 0)
+        {
+            heard = true;
+            received = count;
+            return;
+        }
+
+        closedByHost = true;
+        if (count == LibC.Failed) error = LibC.LastError;
+    }
+
+    private bool TryReadHead(out ReplyRead read)
+    {
+        read = new(ReplyReadKind.Failed);
+        var bytes = loop!.Scratch.AsSpan(0, received);
+        received = 0;
+        if (stash is not null)
+        {
+            stash.Write(bytes);
+            bytes = System.Runtime.InteropServices.MemoryMarshal.AsMemory(stash.Memory).Span;
+        }
+
+        var at = 0;
+        while (true)
+        {
+            var rest = bytes[at..];
+            if (!ResponseHead.CanBegin(rest)) return NotHttp("its first bytes are not an HTTP/1.x response");
+            var length = ResponseHead.FindEnd(rest, ref scanned);
+            if (length == 0)
+            {
+                if (rest.Length >= ResponseHead.MaxBytes) return NotHttp($"its head is larger than {ResponseHead.MaxBytes} bytes");
+                if (!closedByHost)
+                {
+                    Keep(bytes, at);
+                    return false;
+                }
+
+                headFailure = UpstreamOutcome.Broken;
+                Failure = error != 0 ? $"the connection broke before the answer: {LibC.Words(error)}" : "the host closed the connection before it answered";
+                return true;
+            }
+
+            if (ResponseHead.Read(rest[..length], bodyless, out head) is { } fault) return NotHttp(fault);
+            at += length;
+            scanned = 0;
+            if (head.Status == 101) return NotHttp("it switched to another protocol");
+            if (head.Status < 200) continue;
+            headRead = true;
+            Keep(bytes, at);
+            read = new(ReplyReadKind.Data);
+            return true;
+        }
+    }
+
+    // What has come after the first bytes stays for later, in memory of our own.
+    private void Keep(ReadOnlySpan<byte> bytes, int from)
+    {
+        if (stash is not null)
+        {
+            stash.Consume(from);
+        }
+        else if (from < bytes.Length)
+        {
+            stash = new(bytes.Length - from);
+            stash.Write(bytes[from..]);
+        }
+    }
+
+    private bool TryReadBody(out ReplyRead read)
+    {
+        while (!head.Body.Done)
+        {
+            if (head.Body.Fault is { } fault) return Fail(fault, out read);
+            if (stash is not null && taken < stash.Length)
+            {
+                var kept = System.Runtime.InteropServices.MemoryMarshal.AsMemory(stash.Memory)[taken..];
+                var length = head.Body.Unframe(kept.Span, out var from, out var used);
+                taken += used;
+                if (length == 0) continue;
+                read = new(ReplyReadKind.Data, kept.Slice(from, length));
+                return true;
+            }
+
+            if (stash is not null)
+            {
+                stash.Dispose();
+                stash = null;
+                taken = 0;
+            }
+
+            if (received > 0)
+            {
+                var scratch = loop!.Scratch;
+                var length = head.Body.Unframe(scratch.AsSpan(0, received), out var from, out var used);
+                if (used < received) abandoned = true; // more than an answer: the connection serves no other
+                received = 0;
+                if (length == 0) continue;
+                read = new(ReplyReadKind.Data, scratch.AsMemory(from, length));
+                return true;
+            }
+
+            if (!closedByHost)
+            {
+                read = default;
+                return false;
+            }
+
+            if (error != 0) return Fail($"the host broke off its answer: {LibC.Words(error)}", out read);
+            head.Body.Close();
+        }
+
+        read = new(ReplyReadKind.End);
+        return true;
+    }
+
+    private bool NotHttp(string why)
+    {
+        headFailure = UpstreamOutcome.NotHttp;
+        Failure = $"the host's answer cannot be read: {why}";
+        return true;
+    }
+
+    private bool Fail(string why, out ReplyRead read)
+    {
+        Failure = why;
+        read = new(ReplyReadKind.Failed);
+        return true;
+    }
+
+    // Null: there is a connection.
+    private async ValueTask<UpstreamHead?> ConnectAsync(EventLoop here)
+    {
+        using var patience = new CancellationTokenSource(client.Target.Connect, ticker.Time);
+        connecting = patience;
+        try
+        {
+            connection = await client.Addresses.ConnectAsync(OpenAsync, client.Target.Connect, patience.Token).ConfigureAwait(false);
+            return HasEnded ? Failed(default) : null;
+        }
+        catch (OperationCanceledException)
+        {
+            await here.EnterAsync();
+            Failure = $"{client.Name} took no connection within {client.Target.Connect.TotalSeconds:0.###} s";
+            return Failed(UpstreamOutcome.ConnectTimedOut);
+        }
+        catch (SocketException failure)
+        {
+            await here.EnterAsync();
+            Failure = $"{client.Name} cannot be reached: {failure.Message}";
+            return Failed(UpstreamOutcome.ConnectFailed);
+        }
+        finally
+        {
+            connecting = null;
+        }
+    }
+
+    // Names resolve elsewhere, which is where this may be called.
+    private async Task<HostConnection> OpenAsync(System.Net.IPEndPoint address, CancellationToken cancellation)
+    {
+        var here = loop!;
+        await here.EnterAsync();
+        return await HostConnection.OpenAsync(here, address, cancellation).ConfigureAwait(false);
+    }
+
+    // Head and body in one call, from where they are.
+    private void Send()
+    {
+        var heads = loop!.Heads;
+        heads.Clear();
+        client.Head.Write(heads, request);
+        unsent = request.Body.Length;
+        sendFailed = false;
+        var count = LibC.Send(connection!.Descriptor, heads.Span, request.Body.Before.Span, request.Body.Inserted.Span, request.Body.After.Span);
+        if (count == LibC.Failed)
+        {
+            FailSend();
+            return;
+        }
+
+        count = Math.Max(count, 0);
+        if (count < heads.Length)
+        {
+            unsentHead = new(heads.Length - count);
+            unsentHead.Write(heads.Span[count..]);
+            return;
+        }
+
+        unsent -= count - heads.Length;
+        if (unsent > 0) SendRest();
+    }
+
+    private void SendRest()
+    {
+        while (IsUnsent)
+        {
+            var done = request.Body.Length - unsent;
+            var before = Skip(request.Body.Before.Span, ref done);
+            var inserted = Skip(request.Body.Inserted.Span, ref done);
+            var after = Skip(request.Body.After.Span, ref done);
+            var first = unsentHead is null ? default : unsentHead.Span;
+            var count = LibC.Send(connection!.Descriptor, first, before, inserted, after);
+            if (count == LibC.WouldBlock) return;
+            if (count == LibC.Failed)
+            {
+                FailSend();
+                break;
+            }
+
+            if (unsentHead is not null)
+            {
+                var ofHead = Math.Min(count, unsentHead.Length);
+                count -= ofHead;
+                unsentHead.Consume(ofHead);
+                if (unsentHead.Length == 0) DropHead();
+            }
+
+            unsent -= count;
+        }
+
+        sent?.TrySetResult();
+
+        static ReadOnlySpan<byte> Skip(ReadOnlySpan<byte> bytes, ref long count)
+        {
+            var skipped = (int)Math.Min(count, bytes.Length);
+            count -= skipped;
+            return bytes[skipped..];
+        }
+    }
+
+    // What is wrong shows when the answer is read; a host may have answered before it closed.
+    private void FailSend()
+    {
+        sendFailed = true;
+        StopSending();
+    }
+
+    private void StopSending()
+    {
+        unsent = 0;
+        DropHead();
+    }
+
+    private void DropHead()
+    {
+        unsentHead?.Dispose();
+        unsentHead = null;
+    }
+
+    private async ValueTask<UpstreamHead> AnsweredAsync()
+    {
+        // A host may answer before it has read everything. Refusing, it wants no more; else it goes on reading, and the body's memory is in use until it has.
+        if (IsUnsent && head.Status >= 300)
+        {
+            abandoned = true;
+            StopSending();
+        }
+        else if (IsUnsent)
+        {
+            sent = new();
+            await sent.Task.ConfigureAwait(false);
+            sent = null;
+            if (HasEnded) return Failed(default);
+        }
+
+        request = default;
+        reading = true;
+        return new(UpstreamOutcome.Answered, head.Status)
+        {
+            ContentType = head.ContentType,
+            ContentLength = head.ContentLength,
+            Headers = head.Headers is { } headers ? headers : [],
+        };
+    }
+
+    private UpstreamHead Failed(UpstreamOutcome outcome)
+    {
+        opening = false;
+        StopSending();
+        request = default;
+        headRead = false;
+        connection?.Close();
+        connection = null;
+        return ended switch
+        {
+            ReplyReadKind.TimedOut => new(UpstreamOutcome.TimedOut) { Failure = "the host did not answer in time" },
+            ReplyReadKind.Cancelled => new(UpstreamOutcome.Cancelled) { Failure = "the call was cancelled" },
+            _ => new(outcome) { Failure = Failure },
+        };
+    }
+
+    private void Drop()
+    {
+        connection!.Close();
+        connection = null;
+        StopSending();
+        stash?.Dispose();
+        stash = null;
+        scanned = received = error = 0;
+        closedByHost = false;
+        Failure = null;
+    }
+
+    // Closes at once, whatever is under way; whoever waits is told by the caller.
+    private void End(ReplyReadKind kind)
+    {
+        if (HasEnded) return;
+        ended = kind;
+        connection?.Close();
+        StopSending();
+        connecting?.Cancel();
+        sent?.TrySetResult();
+    }
+
+    private void Release()
+    {
+        if (released) return;
+        released = true;
+        if (clocked) loop!.RemoveTicked(this);
+        if (connection is { } mine)
+        {
+            connection = null;
+            var whole = headRead && head.Body.Done && head.KeepAlive && !IsUnsent && !sendFailed && !abandoned && !closedByHost && !HasEnded
+                && (stash is null || taken == stash.Length);
+            if (whole && !mine.Readable)
+            {
+                mine.KeepAliveSeconds = head.KeepAliveSeconds ?? mine.KeepAliveSeconds;
+                client.Idle(loop!).GiveBack(mine);
+                client.KeepSwept();
+            }
+            else
+            {
+                mine.Close();
+            }
+        }
+
+        StopSending();
+        stash?.Dispose();
+        stash = null;
+    }
+}

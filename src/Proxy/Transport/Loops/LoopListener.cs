@@ -1,0 +1,134 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Threading.Channels;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.Extensions.Logging;
+
+namespace Proxy.Transport.Loops;
+
+/// <summary>One listening descriptor, which all loops watch; the kernel wakes one of them for a connection.</summary>
+internal sealed class LoopListener(Socket socket, EndPoint endpoint, EventLoops loops, ILogger log) : IConnectionListener
+{
+    private readonly Channel<ConnectionContext> accepted = Channel.CreateUnbounded<ConnectionContext>(new() { AllowSynchronousContinuations = true, SingleReader = true });
+    private readonly EndPoint bound = socket.LocalEndPoint ?? endpoint;
+    private readonly List<Acceptor> acceptors = [];
+    private int unbound;
+
+    /// <summary>What was asked for, with the port that was found where it said 0.</summary>
+    public EndPoint EndPoint => endpoint is IPEndPoint ? bound : endpoint;
+
+    public async Task StartAsync()
+    {
+        foreach (var loop in loops.All)
+        {
+            await loop.EnterAsync();
+            var acceptor = new Acceptor(this, loop);
+            acceptors.Add(acceptor);
+            acceptor.Start();
+        }
+
+        await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding); // whoever starts the server does not belong on a loop
+    }
+
+    public async ValueTask<ConnectionContext?> AcceptAsync(CancellationToken cancellationToken = default)
+    {
+        while (await accepted.Reader.WaitToReadAsync(cancellationToken))
+        {
+            if (accepted.Reader.TryRead(out var connection)) return connection;
+        }
+
+        return null;
+    }
+
+    public async ValueTask UnbindAsync(CancellationToken cancellationToken = default)
+    {
+        if (Interlocked.Exchange(ref unbound, 1) != 0) return;
+        foreach (var acceptor in acceptors)
+        {
+            await acceptor.Loop.EnterAsync();
+            acceptor.Stop();
+        }
+
+        await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
+        socket.Dispose();
+        accepted.Writer.TryComplete();
+    }
+
+    public ValueTask DisposeAsync() => UnbindAsync();
+
+    private void Offer(LoopConnection connection)
+    {
+        if (!accepted.Writer.TryWrite(connection)) connection.Abort();
+    }
+
+    /// <summary>One loop's part in the listener.</summary>
+    private sealed class Acceptor(LoopListener listener, EventLoop loop) : ILoopTarget, ITicked
+    {
+        // A connection a time, then back to the loop: the others wake too while more are waiting.
+        private const int AtOnce = 4;
+
+        private readonly int descriptor = (int)listener.Socket.SafeHandle.DangerousGetHandle();
+        private int slot = -1;
+        private long againAt;
+
+        public EventLoop Loop => loop;
+
+        int ITicked.TickMark { get; set; }
+
+        public void Start()
+        {
+            slot = loop.Watch(descriptor, this, LibC.Readable | LibC.Exclusive);
+            if (slot < 0) throw new IOException($"the listener cannot be watched: {LibC.Words(LibC.LastError)}");
+        }
+
+        public void Stop()
+        {
+            loop.RemoveTicked(this);
+            if (slot < 0) return;
+            loop.Unwatch(descriptor);
+            loop.Forget(slot);
+            slot = -1;
+        }
+
+        public void OnReady(uint events)
+        {
+            Span<byte> address = stackalloc byte[128];
+            for (var i = 0; i < AtOnce; i++)
+            {
+                var connection = LibC.Accept(descriptor, address, out var length);
+                if (connection < 0)
+                {
+                    if (LibC.IsExhausted(LibC.LastError)) Pause(LibC.LastError);
+                    return;
+                }
+
+                LibC.SendAtOnce(connection);
+                var home = listener.Loops.Home(loop);
+                var local = listener.NeedsLocalAddress ? SocketNames.Local(connection) : listener.bound;
+                new LoopConnection(home, connection, local, SocketNames.Read(address[..length]), listener.Offer).Start();
+            }
+        }
+
+        // Out of descriptors or memory: the connections stay in the kernel's queue.
+        private void Pause(int error)
+        {
+            listener.Log.CannotAccept(listener.EndPoint.ToString() ?? "", LibC.Words(error));
+            Stop();
+            againAt = 0;
+            loop.AddTicked(this);
+        }
+
+        public void Tick(long now)
+        {
+            if (againAt == 0) againAt = now + 1000;
+            if (now < againAt) return;
+            loop.RemoveTicked(this);
+            Start();
+        }
+    }
+
+    private Socket Socket => socket;
+    private EventLoops Loops => loops;
+    private ILogger Log => log;
+    private bool NeedsLocalAddress => bound is IPEndPoint { Address: var address } && (address.Equals(IPAddress.Any) || address.Equals(IPAddress.IPv6Any));
+}

@@ -1,0 +1,231 @@
+using System.Buffers;
+using System.IO.Pipelines;
+using System.Threading.Tasks.Sources;
+using Microsoft.AspNetCore.Connections;
+
+namespace Proxy.Transport.Loops;
+
+/// <summary>A client's bytes, received when they are asked for: while nobody reads, the kernel holds them and the peer has to wait. An idle connection holds no buffer.</summary>
+internal sealed class LoopReader(LoopConnection connection, int descriptor) : PipeReader, IValueTaskSource<ReadResult>
+{
+    private readonly Lock gate = new();
+    private ManualResetValueTaskSourceCore<bool> source;
+    private CancellationTokenRegistration registration;
+    private CancellationToken token;
+    private byte[]? buffer;
+    private int start;
+    private int end;
+    private int examined; // from start
+    private bool readable;
+    private bool waiting;
+    private bool canceled;
+    private bool ended;
+    private bool failed;
+    private bool completed;
+    private bool closed;
+
+    private bool IsReady => end - start > examined || ended || failed || canceled;
+
+    public override ValueTask<ReadResult> ReadAsync(CancellationToken cancellationToken = default)
+    {
+        lock (gate)
+        {
+            if (!IsReady && readable && connection.Loop.IsCurrent && connection.Loop.Budget-- > 0) Receive();
+            if (IsReady) return new(Take());
+            source.Reset();
+            waiting = true;
+            if (cancellationToken.CanBeCanceled)
+            {
+                token = cancellationToken;
+                registration = cancellationToken.UnsafeRegister(static state => ((LoopReader)state!).Interrupt(byToken: true), this);
+            }
+
+            return new(this, source.Version);
+        }
+    }
+
+    public override bool TryRead(out ReadResult result)
+    {
+        lock (gate)
+        {
+            if (!IsReady && readable && connection.Loop.IsCurrent) Receive();
+            result = IsReady ? Take() : default;
+            return !result.Buffer.IsEmpty || result.IsCompleted || result.IsCanceled;
+        }
+    }
+
+    public override void AdvanceTo(SequencePosition consumed) => AdvanceTo(consumed, consumed);
+
+    public override void AdvanceTo(SequencePosition consumed, SequencePosition examined)
+    {
+        lock (gate)
+        {
+            if (buffer is null) return;
+            start = Index(consumed);
+            this.examined = Index(examined) - start;
+            if (start == end) Release();
+        }
+    }
+
+    public override void CancelPendingRead() => Interrupt(byToken: false);
+
+    public override void Complete(Exception? exception = null)
+    {
+        lock (gate)
+        {
+            completed = true;
+            Release();
+        }
+    }
+
+    /// <summary>On the loop: there may be something to receive.</summary>
+    public void OnReadable()
+    {
+        lock (gate) readable = true;
+        GoOn();
+    }
+
+    /// <summary>On the loop: receives for a read that waits.</summary>
+    public void GoOn()
+    {
+        lock (gate)
+        {
+            if (!waiting || completed) return;
+            if (!IsReady && readable) Receive();
+            if (!IsReady) return;
+            waiting = false;
+        }
+
+        registration.Dispose();
+        source.SetResult(true); // the protocol goes on here
+    }
+
+    /// <summary>On the loop: the connection is broken.</summary>
+    public void Fail()
+    {
+        bool wake;
+        lock (gate)
+        {
+            failed = true;
+            wake = waiting;
+            waiting = false;
+        }
+
+        if (!wake) return;
+        registration.Dispose();
+        source.SetResult(true);
+    }
+
+    /// <summary>On the loop: nothing is read any more.</summary>
+    public void Close()
+    {
+        lock (gate)
+        {
+            closed = true;
+            Release();
+        }
+
+        Fail();
+    }
+
+    ReadResult IValueTaskSource<ReadResult>.GetResult(short token)
+    {
+        source.GetResult(token);
+        lock (gate) return Take();
+    }
+
+    ValueTaskSourceStatus IValueTaskSource<ReadResult>.GetStatus(short token) => source.GetStatus(token);
+
+    void IValueTaskSource<ReadResult>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags)
+    {
+        source.OnCompleted(continuation, state, token, flags);
+
+        // Only now: so it goes on on the loop, and not on the pool because it was late.
+        lock (gate)
+        {
+            if (waiting && readable) connection.Resume();
+        }
+    }
+
+    // The sign bit tells what kind of sequence a position belongs to.
+    private static int Index(SequencePosition position) => position.GetInteger() & int.MaxValue;
+
+    private ReadResult Take()
+    {
+        if (failed && !canceled) throw new ConnectionResetException("the client's connection is broken");
+        var wasCanceled = canceled;
+        canceled = false;
+        return new(buffer is null ? ReadOnlySequence<byte>.Empty : new(buffer, start, end - start), wasCanceled, ended);
+    }
+
+    // Through the loop's buffer, so that none is held while there is nothing.
+    private void Receive()
+    {
+        if (closed || completed) return;
+        var scratch = connection.Loop.Scratch;
+        var count = LibC.Receive(descriptor, scratch);
+        if (count == LibC.WouldBlock)
+        {
+            readable = false;
+            return;
+        }
+
+        if (count <= 0)
+        {
+            ended = count == 0;
+            failed = count < 0;
+            return;
+        }
+
+        // Edge-triggered: less than there was room for was all there is, and the next byte will be told; but an end that was already told will not be again.
+        if (count < scratch.Length && !connection.PeerDone) readable = false;
+        Reserve(count);
+        scratch.AsSpan(0, count).CopyTo(buffer.AsSpan(end));
+        end += count;
+    }
+
+    private void Reserve(int more)
+    {
+        if (buffer is null)
+        {
+            buffer = ArrayPool<byte>.Shared.Rent(more);
+            start = end = examined = 0;
+            return;
+        }
+
+        if (buffer.Length - end >= more) return;
+        var have = end - start;
+        var larger = buffer.Length >= have + more ? buffer : ArrayPool<byte>.Shared.Rent(Math.Max(have + more, have * 2));
+        buffer.AsSpan(start, have).CopyTo(larger);
+        if (!ReferenceEquals(larger, buffer)) ArrayPool<byte>.Shared.Return(buffer);
+        buffer = larger;
+        start = 0;
+        end = have;
+    }
+
+    private void Interrupt(bool byToken)
+    {
+        lock (gate)
+        {
+            if (!byToken) canceled = true;
+            if (!waiting) return;
+            waiting = false;
+        }
+
+        if (byToken)
+        {
+            source.SetException(new OperationCanceledException(token));
+            return;
+        }
+
+        registration.Dispose();
+        source.SetResult(true);
+    }
+
+    private void Release()
+    {
+        if (buffer is { } rented) ArrayPool<byte>.Shared.Return(rented);
+        buffer = null;
+        start = end = examined = 0;
+    }
+}

@@ -1,0 +1,71 @@
+namespace Proxy.Transport.Loops;
+
+/// <summary>Connections to one <c>http://</c> host, each on the loop of the client that it serves: a token crosses on one thread.</summary>
+internal sealed class LoopUpstream : UpstreamClient
+{
+    private readonly EventLoops loops;
+    private readonly CoarseTicker ticker;
+    private readonly IdleConnections[] idle;
+    private readonly ITimer sweep;
+    private int sweeping;
+
+    public LoopUpstream(UpstreamTarget target, EventLoops loops, CoarseTicker ticker)
+    {
+        Target = target;
+        Head = new(target);
+        Addresses = new(target.Address.IdnHost, target.Address.Port, ticker.Time);
+        Name = target.Address.Authority;
+        this.loops = loops;
+        this.ticker = ticker;
+        idle = [.. loops.All.Select(loop => new IdleConnections(loop, ticker))];
+        sweep = ticker.Time.CreateTimer(static state => ((LoopUpstream)state!).Sweep(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+    }
+
+    public UpstreamTarget Target { get; }
+    public RequestHead Head { get; }
+    public HostAddresses Addresses { get; }
+
+    /// <summary>The host and its port, for messages.</summary>
+    public string Name { get; }
+
+    public override UpstreamExchange Open() => new LoopExchange(this, ticker);
+
+    /// <summary>The caller's loop, when it is on one; else one that has an idle connection, or each in turn.</summary>
+    public EventLoop Loop()
+    {
+        if (EventLoop.Current is { } here && loops.Has(here)) return here;
+        foreach (var connections in idle)
+        {
+            if (!connections.IsEmpty) return connections.Loop;
+        }
+
+        return loops.Next();
+    }
+
+    public IdleConnections Idle(EventLoop loop) => idle[loop.Index];
+
+    /// <summary>Connections are idle somewhere: they are looked at every second until none is.</summary>
+    public void KeepSwept()
+    {
+        if (Interlocked.Exchange(ref sweeping, 1) == 0) sweep.Change(TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(1));
+    }
+
+    public override void Dispose()
+    {
+        sweep.Dispose();
+        foreach (var connections in idle) connections.Dispose();
+    }
+
+    private void Sweep()
+    {
+        if (Array.TrueForAll(idle, static connections => connections.IsEmpty))
+        {
+            sweep.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+            Volatile.Write(ref sweeping, 0);
+            if (Array.TrueForAll(idle, static connections => connections.IsEmpty)) return;
+            KeepSwept();
+        }
+
+        foreach (var connections in idle) connections.Sweep();
+    }
+}

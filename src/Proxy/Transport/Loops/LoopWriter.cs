@@ -1,0 +1,316 @@
+using System.Buffers;
+using System.Globalization;
+using System.IO.Pipelines;
+using System.Threading.Tasks.Sources;
+
+namespace Proxy.Transport.Loops;
+
+/// <summary>
+/// Bytes to a client, without a pipe: a flush is a send from the writer's own buffer on the caller's thread, and only what the kernel does not take at once waits for the loop.
+/// One writer at a time; a flush that has not completed means that the client is slow.
+/// </summary>
+internal sealed class LoopWriter(LoopConnection connection, int descriptor) : PipeWriter, IValueTaskSource<FlushResult>
+{
+    private const int SmallBuffer = 4096;
+
+    private readonly Lock gate = new();
+    private ManualResetValueTaskSourceCore<bool> source;
+    private CancellationTokenRegistration registration;
+    private CancellationToken token;
+
+    // Written but not flushed: the writer's.
+    private byte[]? buffer;
+    private int length;
+
+    // Flushed but not taken by the kernel: under the gate.
+    private byte[]? rest;
+    private int restStart;
+    private int restEnd;
+    private long taken; // by the kernel, of rests
+    private bool waiting;
+    private bool canceled;
+    private bool failed;
+
+    /// <summary>How much of what had to wait has left; only that it grows means something. Any thread.</summary>
+    public long Taken => Volatile.Read(ref taken);
+
+    /// <summary>Something that was flushed has not left yet.</summary>
+    public bool HasRest
+    {
+        get
+        {
+            lock (gate) return rest is not null;
+        }
+    }
+
+    public override bool CanGetUnflushedBytes => true;
+
+    public override long UnflushedBytes => length;
+
+    public override Memory<byte> GetMemory(int sizeHint = 0)
+    {
+        Reserve(sizeHint);
+        return buffer.AsMemory(length);
+    }
+
+    public override Span<byte> GetSpan(int sizeHint = 0)
+    {
+        Reserve(sizeHint);
+        return buffer.AsSpan(length);
+    }
+
+    public override void Advance(int bytes) => length += bytes;
+
+    public override ValueTask<FlushResult> FlushAsync(CancellationToken cancellationToken = default)
+    {
+        lock (gate)
+        {
+            Flush();
+            return Outcome(cancellationToken);
+        }
+    }
+
+    public override ValueTask<FlushResult> WriteAsync(ReadOnlyMemory<byte> source, CancellationToken cancellationToken = default)
+    {
+        lock (gate)
+        {
+            Flush();
+            Send(default, source.Span, default);
+            return Outcome(cancellationToken);
+        }
+    }
+
+    /// <summary>As one chunk of a chunked body, straight from where it is: nothing of it is copied but what the kernel does not take.</summary>
+    public ValueTask<FlushResult> WriteChunkAsync(ReadOnlySpan<byte> payload, CancellationToken cancellationToken = default)
+    {
+        Span<byte> size = stackalloc byte[10];
+        payload.Length.TryFormat(size, out var digits, "x", CultureInfo.InvariantCulture);
+        "\r\n"u8.CopyTo(size[digits..]);
+        lock (gate)
+        {
+            Flush();
+            Send(size[..(digits + 2)], payload, "\r\n"u8);
+            return Outcome(cancellationToken);
+        }
+    }
+
+    public override void CancelPendingFlush() => Interrupt(byToken: false);
+
+    public override void Complete(Exception? exception = null)
+    {
+        lock (gate) Flush();
+    }
+
+    /// <summary>On the loop: the kernel takes bytes again.</summary>
+    public void OnWritable()
+    {
+        bool wake;
+        lock (gate)
+        {
+            if (rest is null) return;
+            SendRest();
+            if (rest is not null) return;
+            wake = waiting;
+            waiting = false;
+        }
+
+        connection.OnDrained();
+        if (wake) Complete();
+    }
+
+    /// <summary>On the loop: the connection is broken.</summary>
+    public void Fail()
+    {
+        bool wake;
+        lock (gate)
+        {
+            failed = true;
+            ReleaseRest();
+            wake = waiting;
+            waiting = false;
+        }
+
+        connection.OnDrained();
+        if (wake) Complete();
+    }
+
+    /// <summary>On the loop: the descriptor is about to be closed. After this it is not touched.</summary>
+    public void Close()
+    {
+        Fail();
+        lock (gate) ReleaseBuffer();
+    }
+
+    FlushResult IValueTaskSource<FlushResult>.GetResult(short token)
+    {
+        source.GetResult(token);
+        lock (gate) return Result();
+    }
+
+    ValueTaskSourceStatus IValueTaskSource<FlushResult>.GetStatus(short token) => source.GetStatus(token);
+
+    void IValueTaskSource<FlushResult>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+        source.OnCompleted(continuation, state, token, flags);
+
+    private void Complete()
+    {
+        registration.Dispose();
+        source.SetResult(true);
+    }
+
+    private void Reserve(int hint)
+    {
+        hint = Math.Max(hint, 1);
+        if (buffer is null)
+        {
+            buffer = ArrayPool<byte>.Shared.Rent(Math.Max(hint, SmallBuffer));
+            return;
+        }
+
+        if (buffer.Length - length >= hint) return;
+        var larger = ArrayPool<byte>.Shared.Rent(Math.Max(buffer.Length * 2, length + hint));
+        buffer.AsSpan(0, length).CopyTo(larger);
+        ArrayPool<byte>.Shared.Return(buffer);
+        buffer = larger;
+    }
+
+    private void Flush()
+    {
+        if (length == 0) return;
+        if (failed)
+        {
+            ReleaseBuffer();
+            return;
+        }
+
+        if (rest is not null)
+        {
+            Keep(buffer.AsSpan(0, length));
+            length = 0;
+            return;
+        }
+
+        // The buffer itself becomes the rest: the writer takes another.
+        (rest, restStart, restEnd) = (buffer, 0, length);
+        (buffer, length) = (null, 0);
+        SendRest();
+    }
+
+    private void Send(ReadOnlySpan<byte> before, ReadOnlySpan<byte> bytes, ReadOnlySpan<byte> after)
+    {
+        if (failed || bytes.IsEmpty) return;
+        var sent = 0;
+        if (rest is null)
+        {
+            sent = before.IsEmpty ? LibC.Send(descriptor, bytes) : LibC.Send(descriptor, before, bytes, after);
+            if (sent == before.Length + bytes.Length + after.Length) return;
+            if (sent == LibC.Failed)
+            {
+                failed = true;
+                return;
+            }
+
+            sent = Math.Max(sent, 0);
+        }
+
+        KeepFrom(before, ref sent);
+        KeepFrom(bytes, ref sent);
+        KeepFrom(after, ref sent);
+    }
+
+    private void KeepFrom(ReadOnlySpan<byte> bytes, ref int sent)
+    {
+        var skipped = Math.Min(sent, bytes.Length);
+        sent -= skipped;
+        Keep(bytes[skipped..]);
+    }
+
+    private void Keep(ReadOnlySpan<byte> bytes)
+    {
+        if (bytes.IsEmpty) return;
+        if (rest is null)
+        {
+            rest = ArrayPool<byte>.Shared.Rent(bytes.Length);
+            restStart = restEnd = 0;
+        }
+        else if (rest.Length - restEnd < bytes.Length)
+        {
+            var have = restEnd - restStart;
+            var larger = ArrayPool<byte>.Shared.Rent(have + bytes.Length);
+            rest.AsSpan(restStart, have).CopyTo(larger);
+            ArrayPool<byte>.Shared.Return(rest);
+            (rest, restStart, restEnd) = (larger, 0, have);
+        }
+
+        bytes.CopyTo(rest.AsSpan(restEnd));
+        restEnd += bytes.Length;
+    }
+
+    private void SendRest()
+    {
+        while (restStart < restEnd)
+        {
+            var sent = LibC.Send(descriptor, rest.AsSpan(restStart, restEnd - restStart));
+            if (sent == LibC.WouldBlock) return;
+            if (sent == LibC.Failed)
+            {
+                failed = true;
+                break;
+            }
+
+            restStart += sent;
+            taken += sent;
+        }
+
+        ReleaseRest();
+    }
+
+    private ValueTask<FlushResult> Outcome(CancellationToken cancellationToken)
+    {
+        if (rest is null || failed || canceled) return new(Result());
+        source.Reset();
+        waiting = true;
+        connection.WatchForStall();
+        if (cancellationToken.CanBeCanceled)
+        {
+            token = cancellationToken;
+            registration = cancellationToken.UnsafeRegister(static state => ((LoopWriter)state!).Interrupt(byToken: true), this);
+        }
+
+        return new(this, source.Version);
+    }
+
+    private FlushResult Result()
+    {
+        var wasCanceled = canceled;
+        canceled = false;
+        return new(wasCanceled, failed);
+    }
+
+    private void Interrupt(bool byToken)
+    {
+        lock (gate)
+        {
+            if (!byToken) canceled = true;
+            if (!waiting) return;
+            waiting = false;
+        }
+
+        if (byToken) source.SetException(new OperationCanceledException(token));
+        else Complete();
+    }
+
+    private void ReleaseRest()
+    {
+        if (rest is { } rented) ArrayPool<byte>.Shared.Return(rented);
+        rest = null;
+        restStart = restEnd = 0;
+    }
+
+    private void ReleaseBuffer()
+    {
+        if (buffer is { } rented) ArrayPool<byte>.Shared.Return(rented);
+        buffer = null;
+        length = 0;
+    }
+}

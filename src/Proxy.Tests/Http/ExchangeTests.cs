@@ -259,15 +259,15 @@ public sealed class ExchangeTests
     {
         await using var edge = await StartAsync(Script.Json(Answer), Script.Json(Answer));
 
-        var (_, _, own) = await edge.SendAsync("POST", "/v1/chat/completions", Chat(false), "x-request-id: mine", "x-correlation-id: theirs", "traceparent: 00-aa-bb-01", "x-trace-id: forged");
+        var (_, _, own) = await edge.SendAsync("POST", "/v1/chat/completions", Chat(false), "x-request-id: mine", "x-correlation-id: theirs", "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "x-trace-id: forged");
         var (_, _, minted) = await edge.SendAsync("POST", "/v1/chat/completions", Chat(false), "x-request-id: " + new string('x', 300));
 
         string Header(HttpResponseMessage reply, string name) => reply.Headers.GetValues(name).Single();
-        Assert.Equal(("mine", "theirs", "00-aa-bb-01"), (Header(own, "x-request-id"), Header(own, "x-correlation-id"), Header(own, "traceparent")));
+        Assert.Equal(("mine", "theirs", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"), (Header(own, "x-request-id"), Header(own, "x-correlation-id"), Header(own, "traceparent")));
         Assert.Equal(26, Header(own, "x-trace-id").Length);
         Assert.Equal(Header(minted, "x-trace-id"), Header(minted, "x-request-id"));
         Assert.Matches("^00-[0-9a-f]{32}-[0-9a-f]{16}-01$", Header(minted, "traceparent"));
         var sent = edge.House.Hosts["a"].Exchanges[0].Request.Headers.ToDictionary(h => h.Name, h => h.Value);
-        Assert.Equal((Header(own, "x-trace-id"), "mine", "theirs", "00-aa-bb-01"), (sent["x-trace-id"], sent["x-request-id"], sent["x-correlation-id"], sent["traceparent"]));
+        Assert.Equal((Header(own, "x-trace-id"), "mine", "theirs", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"), (sent["x-trace-id"], sent["x-request-id"], sent["x-correlation-id"], sent["traceparent"]));
     }
 }

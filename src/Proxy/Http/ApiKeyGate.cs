@@ -54,7 +54,7 @@ internal sealed class KeyUse(TimeProvider time)
                 tokens = tokens < 0 ? rate : Math.Min(rate, tokens + (time.GetElapsedTime(filled, now).TotalMinutes * rate));
                 filled = now;
                 if (tokens < 1)
-                    return new(ProxyErrorKind.RateLimited, $"key '{key.Name}' has used its {rate} requests a minute") { RetryAfter = TimeSpan.FromSeconds(Math.Ceiling((1 - tokens) * 60 / rate)) };
+                    return new(ProxyErrorKind.RateLimited, $"key '{key.Name}' has used its {rate} requests a minute") { RetryAfter = TimeSpan.FromSeconds(Math.Ceiling(((1 - tokens) * 60 / rate) - 1e-6)) };
                 tokens--;
             }
 

@@ -38,7 +38,7 @@ internal sealed class KeyUse(TimeProvider time)
 {
     private readonly Lock gate = new();
     private int running;
-    private double tokens = -1;
+    private long? saved;
     private long filled;
 
     public ProxyError? Enter(ApiKeyConfig key)
@@ -49,13 +49,14 @@ internal sealed class KeyUse(TimeProvider time)
                 return new(ProxyErrorKind.RateLimited, $"key '{key.Name}' has {running} calls running, which is its limit") { RetryAfter = TimeSpan.FromSeconds(1) };
             if (key.RequestsPerMinute is { } rate)
             {
-                // A bucket that holds a minute's calls and fills evenly: a burst is allowed, a flood is not.
+                // A bucket that holds a minute of time and fills evenly, a call costing its share of it: a burst is allowed, a flood is not.
                 var now = time.GetTimestamp();
-                tokens = tokens < 0 ? rate : Math.Min(rate, tokens + (time.GetElapsedTime(filled, now).TotalMinutes * rate));
+                saved = saved is { } before ? Math.Min(TimeSpan.TicksPerMinute, before + time.GetElapsedTime(filled, now).Ticks) : TimeSpan.TicksPerMinute;
                 filled = now;
-                if (tokens < 1)
-                    return new(ProxyErrorKind.RateLimited, $"key '{key.Name}' has used its {rate} requests a minute") { RetryAfter = TimeSpan.FromSeconds(Math.Ceiling(((1 - tokens) * 60 / rate) - 1e-6)) };
-                tokens--;
+                var cost = TimeSpan.TicksPerMinute / rate;
+                if (saved < cost)
+                    return new(ProxyErrorKind.RateLimited, $"key '{key.Name}' has used its {rate} requests a minute") { RetryAfter = TimeSpan.FromSeconds(Math.Ceiling(TimeSpan.FromTicks(cost - saved.Value).TotalSeconds)) };
+                saved -= cost;
             }
 
             running++;

@@ -49,6 +49,12 @@ internal sealed class FakeBackend : IAsyncDisposable
     /// <summary>What <c>GET</c> answers by path; a path that is not here is 404.</summary>
     public ConcurrentDictionary<string, string> Pages { get; } = new(StringComparer.Ordinal) { ["/v1/models"] = """{"object":"list","data":[]}""" };
 
+    /// <summary>How a POST that is a question about the host, not a call, is answered, by path (Ollama's <c>/api/show</c>).</summary>
+    public ConcurrentDictionary<string, string> Questions { get; } = new(StringComparer.Ordinal);
+
+    /// <summary>A GET of this path is never answered.</summary>
+    public string? SilentPage { get; set; }
+
     public static FakeBackend Start()
     {
         var backend = new FakeBackend(Bind(0));
@@ -144,7 +150,19 @@ internal sealed class FakeBackend : IAsyncDisposable
                 if (request.Method is "GET" or "HEAD")
                 {
                     probes.Enqueue(request);
+                    if (request.Target == SilentPage)
+                    {
+                        await inbox.WatchAsync();
+                        return;
+                    }
+
                     await ProbeAsync(new FakeExchange(request, socket, Task.CompletedTask));
+                    continue;
+                }
+
+                if (Questions.TryGetValue(request.Target, out var known))
+                {
+                    await new FakeExchange(request, socket, Task.CompletedTask).JsonAsync(known);
                     continue;
                 }
 

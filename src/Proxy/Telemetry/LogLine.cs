@@ -49,6 +49,8 @@ internal sealed class LogLine
     public LogLine Add(ReadOnlySpan<byte> key, string? value)
     {
         if (value is null) return this;
+        // Half of a surrogate pair is no text, and the writers throw at it.
+        if (value.AsSpan().IndexOfAnyInRange('\ud800', '\udfff') >= 0) value = Encoding.UTF8.GetString(Encoding.UTF8.GetBytes(value));
         if (format is LogFormat.Json)
         {
             json.WriteString(key, value);

@@ -1,0 +1,132 @@
+using System.Text.RegularExpressions;
+
+namespace Proxy.Tests.Rules;
+
+/// <summary>Who may use whom: docs/ARCHITECTURE.md §4, held against every file.</summary>
+public sealed partial class FolderRuleTests
+{
+    private static readonly string[] Everything = ["*"];
+
+    /// <summary>The table of §4. A folder may always use itself.</summary>
+    private static readonly Dictionary<string, string[]> Allowed = new()
+    {
+        ["Buffers"] = [],
+        ["Vectors"] = [],
+        ["Config"] = [],
+        ["Telemetry"] = ["Buffers"],
+        ["Chat"] = ["Buffers"],
+        ["Transport"] = ["Buffers", "Telemetry"],
+        ["Streams"] = ["Chat", "Telemetry"],
+        ["Dialects"] = ["Chat", "Buffers"],
+        ["Relay"] = ["Chat", "Buffers"],
+        ["Backends"] = ["Chat", "Vectors", "Buffers", "Transport", "Config", "Telemetry"],
+        ["Inference"] = ["Vectors", "Buffers", "Config", "Telemetry"],
+        ["Routes"] = ["Chat", "Buffers", "Relay", "Backends", "Streams", "Telemetry"],
+        ["Store"] = ["Streams", "Config", "Telemetry"],
+        ["Nats"] = ["Chat", "Streams", "Dialects.Events", "Config", "Telemetry"],
+        ["Knowledge"] = ["Routes", "Vectors", "Store", "Config", "Telemetry"],
+        ["Workflow"] = ["Routes", "Chat", "Relay", "Dialects.Events", "Nats", "Config", "Telemetry"],
+        ["Http"] = ["Chat", "Vectors", "Dialects", "Relay", "Routes", "Streams", "Backends", "Transport", "Buffers", "Config", "Telemetry"],
+        ["Composition"] = Everything,
+        ["Cli"] = Everything,
+        [""] = ["Cli"],
+    };
+
+    /// <summary>What a package or framework is known by in a source, and where it may stand: folders, or files.</summary>
+    private static readonly (string Name, string Pattern, string[] Places)[] Fences =
+    [
+        ("ASP.NET", @"\busing Microsoft\.(AspNetCore|Extensions\.(Hosting|Primitives|DependencyInjection))|\b(HttpContext|HttpRequest|HttpResponse|IHeaderDictionary|WebApplication|StatusCodes|HttpMethods|Kestrel\w*)\b", ["Http/", "Transport/", "Composition/", "Cli/"]),
+        ("Tomlyn", @"\bTomlyn\b", ["Config/ConfigReader"]),
+        ("System.CommandLine", @"\bSystem\.CommandLine\b", ["Cli/"]),
+        ("ZstdSharp", @"\bZstdSharp\b", ["Http/RequestBody.cs"]),
+        ("NATS", @"\bNATS\.", ["Nats/"]),
+        ("Npgsql", @"\bNpgsql", ["Store/Postgres/"]),
+        ("SQLite", @"\b(Microsoft\.Data\.Sqlite|SQLitePCL)", ["Store/Embedded/"]),
+        ("ONNX Runtime", @"\bMicrosoft\.ML\.OnnxRuntime", ["Inference/"]),
+        ("reflection", @"\busing System\.Reflection;|\bActivator\.CreateInstance\b", ["Cli/", "Composition/"]),
+    ];
+
+    [GeneratedRegex(@"(?<![\w.])(?:global::)?Proxy\.(?<to>[A-Z]\w*(\.[A-Z]\w*)?)|(?<![\w.])(?<to>[A-Z]\w*)\.(?<type>[A-Z]\w*)", RegexOptions.ExplicitCapture)]
+    private static partial Regex Reference();
+
+    [GeneratedRegex(@"\b(?:class|record|struct|enum|interface|delegate [\w<>]+)\s+(?:struct\s+|class\s+)?(\w+)")]
+    private static partial Regex Declaration();
+
+    [GeneratedRegex(@"""(\\.|[^""\\\n])*""|//[^\n]*")]
+    private static partial Regex TextOrComment();
+
+    [Fact]
+    public void Every_file_uses_only_the_folders_that_its_own_may()
+    {
+        var wrong = new List<string>();
+        var seen = 0;
+        var types = Repository.Sources().SelectMany(s => Declaration().Matches(s.Text).Select(m => (s.Folder, m.Groups[1].Value))).ToHashSet();
+        foreach (var (folder, file, text) in Repository.Sources())
+        {
+            Assert.True(Allowed.TryGetValue(folder, out var allowed), $"{file}: the folder has no row in the rule");
+            foreach (Match match in Reference().Matches(Strip(text)))
+            {
+                var reference = match.Groups["to"].Value;
+                var to = reference.Split('.')[0];
+                if (!Allowed.ContainsKey(to) || to == folder) continue;
+                // Config.Server may be a property's; Buffers.PooledBody is a type's.
+                if (match.Groups["type"] is { Success: true } type && !types.Contains((to, type.Value))) continue;
+                seen++;
+                if (allowed != Everything && !allowed.Contains(to) && !allowed.Contains(reference)) wrong.Add($"{file} uses {reference}");
+            }
+        }
+
+        Assert.True(seen > 100, "the rule reads nothing");
+        Assert.Empty(wrong.Distinct());
+    }
+
+    [Fact]
+    public void Packages_Stay_behind_their_fences()
+    {
+        var wrong = from source in Repository.Sources()
+                    from fence in Fences
+                    where Regex.IsMatch(Strip(source.Text), fence.Pattern) && !fence.Places.Any(place => source.File.StartsWith("src/Proxy/" + place, StringComparison.Ordinal))
+                    select $"{source.File} uses {fence.Name}";
+
+        Assert.Empty(wrong);
+    }
+
+    [Fact]
+    public void Packages_of_the_program_Each_has_a_fence()
+    {
+        var packages = Regex.Matches(Repository.Read("src/Proxy/Proxy.csproj"), "<PackageReference Include=\"([^\"]+)\"(?! PrivateAssets)").Select(m => m.Groups[1].Value);
+
+        Assert.Empty(packages.Where(package => !Fences.Any(fence => Regex.IsMatch(package.Replace(".Port", "", StringComparison.Ordinal), fence.Pattern))).ToArray());
+    }
+
+    [Fact]
+    public void Document_says_the_same_as_this_table()
+    {
+        var text = Repository.Read("docs/ARCHITECTURE.md");
+        var block = text[text.IndexOf("## 4.", StringComparison.Ordinal)..];
+        block = block[(block.IndexOf("```\n", StringComparison.Ordinal) + 4)..];
+        block = block[..block.IndexOf("```", StringComparison.Ordinal)];
+        var said = new Dictionary<string, string>();
+        foreach (Match row in Regex.Matches(block, @"(?<from>[A-Z]\w+(, [A-Z]\w+)*) +-> (?<to>nothing of ours|everything|[A-Z][\w.]*(, [A-Z][\w.]*)*)"))
+        {
+            foreach (var from in row.Groups["from"].Value.Split(", ")) said.Add(from, row.Groups["to"].Value);
+        }
+
+        var meant = Allowed.Where(row => row.Key.Length > 0).ToDictionary(row => row.Key, row => row.Value == Everything ? "everything" : row.Value.Length == 0 ? "nothing of ours" : string.Join(", ", row.Value));
+        Assert.Equal(meant.OrderBy(row => row.Key, StringComparer.Ordinal), said.OrderBy(row => row.Key, StringComparer.Ordinal));
+    }
+
+    [Fact]
+    public void Namespace_Is_the_folder()
+    {
+        var wrong = from source in Repository.Files("src").Where(f => f.EndsWith(".cs", StringComparison.Ordinal) && (f.StartsWith("src/Proxy/", StringComparison.Ordinal) || f.StartsWith("src/Proxy.Tests/", StringComparison.Ordinal)))
+                    let said = Regex.Match(Repository.Read(source), @"^namespace ([\w.]+)", RegexOptions.Multiline)
+                    where said.Success && said.Groups[1].Value != Path.GetDirectoryName(source)!["src/".Length..].Replace('/', '.')
+                    select $"{source} is in {said.Groups[1].Value}";
+
+        Assert.Empty(wrong);
+    }
+
+    /// <summary>The code alone: what a comment or a string says is no use of anything.</summary>
+    private static string Strip(string text) => TextOrComment().Replace(text, " ");
+}

@@ -19,12 +19,14 @@ public sealed class ContextTests(ContextTests.Door door) : IClassFixture<Context
             {
                 host.Answer(exchange => exchange.StreamAsync(Ollama.Lines, Ollama.Stream("fine")));
                 host.Pages["/api/version"] = """{"version":"0.12.0"}""";
-                // As Ollama tells it: the model can take 8,192 tokens and runs with 4,096 now, because nobody has asked for more.
-                host.Pages["/api/tags"] = """{"models":[{"name":"small:latest","model":"small:latest","details":{"family":"llama","context_length":8192}}]}""";
-                host.Pages["/api/ps"] = """{"models":[{"name":"small:latest","model":"small:latest","context_length":4096}]}""";
+                host.Pages["/api/tags"] = """{"models":[]}""";
+                host.Pages["/api/ps"] = """{"models":[]}""";
                 host.Questions["/api/show"] = """{"details":{"family":"llama"},"model_info":{"general.architecture":"llama","llama.context_length":8192},"capabilities":["completion"]}""";
             }
 
+            // As Ollama tells it: the model can take 8,192 tokens and runs with 4,096 now, because nobody has asked for more.
+            Unsaid.Pages["/api/tags"] = """{"models":[{"name":"small:latest","model":"small:latest","details":{"family":"llama","context_length":8192}}]}""";
+            Unsaid.Pages["/api/ps"] = """{"models":[{"name":"small:latest","model":"small:latest","context_length":4096}]}""";
             return $$"""
                 [[backends]]
                 name = "configured"

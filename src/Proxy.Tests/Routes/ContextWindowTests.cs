@@ -8,15 +8,17 @@ public sealed class ContextWindowTests
 {
     private static ChatRequest Saying(string text, SamplingOptions? sampling = null) => new() { Model = "m", Messages = [new(ChatRole.User, [new ContentPart.Text(text)])], Sampling = sampling ?? new() };
 
-    private static int? Chosen(ChatRequest request, int? configured = null, int? limit = null)
+    private static int? Chosen(ChatRequest request, int? configured = null, int? running = null, int? limit = null)
     {
-        Assert.Null(ContextWindow.Choose(request, configured, limit, out var tokens));
+        Assert.Null(ContextWindow.Choose(request, configured, running, limit, out var tokens));
         return tokens;
     }
 
     [Theory]
     [InlineData(100, null)] // it fits what the host does anyway
-    [InlineData(9_216, null)] // 3,072 and 1,024 for the answer
+    [InlineData(3_072, null)] // 1,024 and 1,024 for the answer
+    [InlineData(3_075, 4096)] // some models' own files say 2048
+    [InlineData(9_216, 4096)]
     [InlineData(9_219, 8192)]
     [InlineData(30_000, 16384)]
     [InlineData(1_000_000, 524_288)]
@@ -24,6 +26,18 @@ public sealed class ContextWindowTests
     public void Text_is_long_The_next_power_of_two_holds_it(int characters, int? expected)
     {
         Assert.Equal(expected, Chosen(Saying(new string('x', characters))));
+    }
+
+    [Theory]
+    [InlineData(100, 4096, 4096)]
+    [InlineData(100, 2048, 2048)]
+    [InlineData(6_000, 2048, 4096)]
+    [InlineData(60_000, 32768, 32768)]
+    [InlineData(60_000, 4096, 32768)]
+    [InlineData(60_000, 4096, 20_000, 20_000)]
+    public void Model_runs_already_It_is_loaded_anew_only_where_it_must(int characters, int running, int expected, int? limit = null)
+    {
+        Assert.Equal(expected, Chosen(Saying(new string('x', characters)), running: running, limit: limit));
     }
 
     [Fact]
@@ -43,15 +57,15 @@ public sealed class ContextWindowTests
     public void Model_takes_less_Its_limit_is_asked_for_and_what_is_surely_too_long_refused()
     {
         Assert.Equal(10_000, Chosen(Saying(new string('x', 60_000)), limit: 10_000));
-        var refusal = ContextWindow.Choose(Saying(new string('x', 80_009)), null, 10_000, out _)!;
+        var refusal = ContextWindow.Choose(Saying(new string('x', 80_009)), null, null, 10_000, out _)!;
 
         Assert.Equal((400, ProxyErrorKind.ContextLengthExceeded, "messages"), (refusal.Status, refusal.Kind, refusal.Param));
-        Assert.Null(ContextWindow.Choose(Saying(new string('x', 80_007)), null, 10_000, out _));
+        Assert.Null(ContextWindow.Choose(Saying(new string('x', 80_007)), null, null, 10_000, out _));
     }
 
     [Theory]
     [InlineData(4000, 8192)]
-    [InlineData(3000, null)]
+    [InlineData(3000, 4096)]
     [InlineData(-1, null)] // as many as the host likes
     [InlineData(-2, null)]
     public void Answer_may_be_long_It_needs_room_too(int tokens, int? expected)

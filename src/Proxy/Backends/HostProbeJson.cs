@@ -20,13 +20,16 @@ internal static class HostProbeJson
         foreach (var entry in Entries(running, "models") ?? [])
             if (Text(entry, "name") is { } name) loaded[name] = Count(entry, "context_length");
 
-        // The details' context_length is what the model was trained with: not what a call gets, so not told.
+        // The details' context_length is what the model was trained with: a limit, not what a call gets.
         return
         [
             .. from entry in entries
             let name = Text(entry, "name")
             where name is not null
-            select new HostModel(name, loaded.GetValueOrDefault(name), running is null ? null : loaded.ContainsKey(name), entry.Clone()),
+            select new HostModel(name, loaded.GetValueOrDefault(name), running is null ? null : loaded.ContainsKey(name), entry.Clone())
+            {
+                ContextLimit = entry.TryGetProperty("details", out var details) && details.ValueKind is JsonValueKind.Object ? Count(details, "context_length") : null,
+            },
         ];
     }
 

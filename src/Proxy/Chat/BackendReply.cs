@@ -9,6 +9,7 @@ namespace Proxy.Chat;
 internal sealed class BackendReply(ReplyBody body, PooledBody held) : IDisposable
 {
     private IDisposable? lease;
+    private int disposed;
     private CancellationTokenRegistration cancellation;
 
     public required int Status { get; init; }
@@ -63,12 +64,15 @@ internal sealed class BackendReply(ReplyBody body, PooledBody held) : IDisposabl
 
     public ProxyError NotAnAnswer() => new(ProxyErrorKind.HostFailed, $"backend '{Backend}' sent an answer that is not one") { Backend = Backend };
 
+    /// <summary>The host has said all it has to say: its slot is free, whatever the client still has to take. A client that calls again at its last byte finds it so.</summary>
+    public void GiveBackSlot() => Interlocked.Exchange(ref lease, null)?.Dispose();
+
     public void Dispose()
     {
-        if (Interlocked.Exchange(ref lease, null) is not { } slot) return;
+        if (Interlocked.Exchange(ref disposed, 1) != 0) return;
         cancellation.Dispose();
         body.Dispose();
         held.Dispose();
-        slot.Dispose();
+        GiveBackSlot();
     }
 }

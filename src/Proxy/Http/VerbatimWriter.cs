@@ -20,6 +20,7 @@ internal static class VerbatimWriter
     public static async ValueTask WriteWholeAsync(CallScope scope, BackendReply reply, ReadOnlyMemory<byte> body, string askedModel, BackendDialect dialect)
     {
         using var held = reply;
+        reply.GiveBackSlot();
         var response = scope.Context.Response;
         if (reply.Status >= 300)
         {

@@ -90,6 +90,7 @@ internal sealed class ByteRelay(BackendReply reply, PipeWriter output, FrameEdit
         var rest = bytes.Span;
         while (watch.TrySee(ref rest, out var frame, out var payload)) edits?.Write(frame, payload, output);
         var whole = bytes.Length - rest.Length;
+        if (watch.Ended) reply.GiveBackSlot();
 
         // A writer has taken the bytes when it returns, if not sent them; they are borrowed no longer than that.
         var sending = whole == 0 ? default : edits is null ? output.WriteAsync(bytes[..whole]) : output.FlushAsync();

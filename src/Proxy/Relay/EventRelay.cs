@@ -17,6 +17,7 @@ internal static class EventRelay
         var events = new List<ChatEvent>();
         if (!reply.Streams)
         {
+            reply.GiveBackSlot();
             if (!reply.Dialect!.TryReadWhole(reply.Held.Span, events)) events.Add(Broken(reply.NotAnAnswer()));
             foreach (var happened in events) yield return happened;
             yield break;
@@ -62,6 +63,7 @@ internal static class EventRelay
         }
 
         events.Clear();
+        reply.GiveBackSlot();
         // However the host left: what came after its end marker is nobody's loss, and half a frame is no frame.
         if (broken is null) TakeRest(cut, cutter, reader, events);
         if (!reader.End(events) && !events.Exists(static e => e is ChatEvent.Finished { Error: not null }))

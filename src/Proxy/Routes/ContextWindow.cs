@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Text;
 using Proxy.Chat;
 
@@ -11,14 +12,19 @@ internal static class ContextWindow
     /// <summary>What Ollama runs a model with when nobody says otherwise.</summary>
     public const int HostDefault = 4096;
 
+    /// <summary>A model's own file may say less than the default; below this hardly one does.</summary>
+    public const int SmallestDefault = 2048;
+
     private const int ImageTokens = 1024;
     private const int ReplyTokens = 1024;
 
     /// <summary>
-    /// Tokens to ask for; null leaves it to the host. Rounded up to a power of two, because a host loads the model anew for every other size.
+    /// Tokens to ask for; null leaves it to the host. A host loads the model anew for every other size, so what it runs with is asked for again where that is enough,
+    /// and otherwise the next power of two.
     /// </summary>
+    /// <param name="running">What the model runs with now, where it is loaded.</param>
     /// <param name="limit">What the model can take at most, where the host says.</param>
-    public static ProxyError? Choose(ChatRequest request, int? configured, int? limit, out int? tokens)
+    public static ProxyError? Choose(ChatRequest request, int? configured, int? running, int? limit, out int? tokens)
     {
         tokens = request.Sampling.ContextLength ?? configured;
         if (tokens is not null) return null;
@@ -57,8 +63,8 @@ internal static class ContextWindow
             return new(ProxyErrorKind.ContextLengthExceeded, $"the messages are at least {least} tokens long, and the model takes {largest}; shorten them or use a model with a larger context") { Param = "messages" };
         }
 
-        if (most <= HostDefault) return null;
-        tokens = (int)Math.Min(System.Numerics.BitOperations.RoundUpToPowerOf2((ulong)most), (ulong)(limit ?? 1 << 20));
+        if (running is { } enough && most <= enough) tokens = enough;
+        else if (running is not null || most > SmallestDefault) tokens = (int)Math.Min(BitOperations.RoundUpToPowerOf2((ulong)Math.Max(most, HostDefault)), (ulong)(limit ?? 1 << 20));
         return null;
 
         void Add(string? text)

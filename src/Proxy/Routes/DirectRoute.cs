@@ -84,7 +84,7 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
             if (dialect.Name is DialectName.OllamaChat)
             {
                 var known = backend.State.Report?.Models.FirstOrDefault(m => m.Name == served || m.Name == served + ":latest");
-                if (ContextWindow.Choose(request, backend.Config.Options.NumCtx, known?.ContextLength, out var context) is { } tooLong) return tooLong;
+                if (ContextWindow.Choose(request, backend.Config.Options.NumCtx, known?.ContextLength, known?.ContextLimit, out var context) is { } tooLong) return tooLong;
                 request = request with { Sampling = request.Sampling with { ContextLength = context } };
             }
 

@@ -42,7 +42,7 @@ public sealed class FailoverTests : IDisposable
     }
 
     private ValueTask<DispatchResult> SendAsync(Call call, CancellationToken cancellation = default)
-        => house.Dispatcher.SendAsync(call, "m", house.Directory.Table.Resolve("m")!, cancellation);
+        => new(house.Dispatcher.SendAsync(call, "m", house.Directory.Table.Resolve("m")!, cancellation).AsTask().WaitAsync(TimeSpan.FromSeconds(30)));
 
     /// <summary>The answer's backend and all its bytes, or the error as status, kind and backend.</summary>
     private async Task<string> OutcomeAsync(DispatchResult result)
@@ -393,11 +393,11 @@ public sealed class FailoverTests : IDisposable
         using var one = new House(House.At("a", "m") with { Slots = 1 });
         for (var i = 0; i < BackendState.Tolerance + 1; i++)
         {
-            one.Plays("a", Script.Stream(Hello, Step.Silence), Script.Stream(Role, Step.TimedOut));
-            var first = Assert.IsType<DispatchResult.Answered>(await one.Dispatcher.SendAsync(new Call(true), "m", one.Directory.Table.Resolve("m")!, default)).Reply;
+            one.Plays("a", Script.Stream(Role, Step.TimedOut));
+            var held = (await one.Slots.TakeAsync("m", [one["a"]], 9, one.In(TimeSpan.FromHours(1)), default)).Lease!; // a served call would wipe the failures
             var waiting = one.Dispatcher.SendAsync(new Call(true), "m", one.Directory.Table.Resolve("m")!, default).AsTask();
             one.Time.Advance(TimeSpan.FromSeconds(299));
-            first.Dispose();
+            held.Dispose();
 
             Assert.Equal(ProxyErrorKind.HostTimedOut, Assert.IsType<DispatchResult.Failed>(await waiting).Error.Kind);
             Assert.Equal(1000, one.Hosts["a"].Exchanges[^1].Deadlines[0]); // what is left of its 300 s

@@ -34,7 +34,7 @@ internal static class Replies
         var output = PipeWriter.Create(sent);
         using var held = reply;
         using var relay = new ByteRelay(reply, output, rename is null ? null : new FrameEdits(rename), Encoding.UTF8.GetBytes(keepAlive), TimeSpan.FromSeconds(15));
-        var outcome = await relay.RunAsync();
+        var outcome = await relay.RunAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(30));
         await output.FlushAsync();
         return (Encoding.UTF8.GetString(sent.ToArray()), outcome);
     }

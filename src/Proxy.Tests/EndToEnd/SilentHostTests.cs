@@ -54,6 +54,29 @@ public sealed class SilentHostTests(SilentHostTests.Door door) : IClassFixture<S
         await Patience.For((await arrival).Gone, "the silent host's connection to be closed");
     }
 
+    [Theory]
+    [InlineData(": processing\n\n")]
+    [InlineData("role")]
+    public async Task Host_says_only_that_it_is_alive_Next_host_answers(string sign)
+    {
+        var lane = door.Take();
+        lane.A.Answer(async exchange =>
+        {
+            await exchange.HeadAsync(OpenAi.Sse);
+            while (!exchange.Gone.IsCompleted)
+            {
+                await exchange.ChunkAsync(sign == "role" ? OpenAi.Role() : sign);
+                await Task.Delay(100);
+            }
+        });
+        lane.B.Answer(exchange => exchange.StreamAsync(OpenAi.Sse, OpenAi.Stream("from ", "B")));
+
+        var (reply, line) = await lane.ChatAsync(lane.Pair, stream: true);
+
+        Assert.Equal("from B", OpenAi.Read(reply));
+        Assert.Equal("ok none 200", line.Verdict);
+    }
+
     [Fact]
     public async Task Host_stalls_midstream_Client_gets_an_error_frame()
     {

@@ -42,7 +42,7 @@ public sealed class FailoverTests : IDisposable
     }
 
     private ValueTask<DispatchResult> SendAsync(Call call, CancellationToken cancellation = default)
-        => new(house.Dispatcher.SendAsync(call, "m", house.Directory.Table.Resolve("m")!, cancellation).AsTask().WaitAsync(TimeSpan.FromSeconds(30)));
+        => new(house.Dispatcher.SendAsync(call, "m", house.Directory.Table.Resolve("m")!, cancellation).AsTask().WaitAsync(TimeSpan.FromSeconds(30), CancellationToken.None));
 
     /// <summary>The answer's backend and all its bytes, or the error as status, kind and backend.</summary>
     private async Task<string> OutcomeAsync(DispatchResult result)

@@ -185,10 +185,10 @@ internal sealed class CallScope : IDisposable
         left.Dispose();
         cancellation.Dispose();
         entered?.Leave();
-        parts.Calls.Remove(node);
         parts.Metrics.Leave();
         if (Record.Status == 0) Record.Status = ClientLeft ? 499 : Context.Response.StatusCode;
         parts.Ledger.Write(Record);
+        parts.Calls.Remove(node); // last: a drain that sees no call any more closes the log
     }
 
     private void Cancel()

@@ -31,9 +31,19 @@ internal static class TraceParents
         BinaryPrimitives.WriteInt64LittleEndian(ids[8..], Random.Shared.NextInt64(1, long.MaxValue));
         BinaryPrimitives.WriteInt64LittleEndian(ids[16..], Random.Shared.NextInt64(1, long.MaxValue));
         "00-".CopyTo(text);
-        Convert.TryToHexStringLower(ids[..16], text[3..], out _);
+        Write(ids[..16], text[3..]);
         text[35] = '-';
-        Convert.TryToHexStringLower(ids[16..], text[36..], out _);
+        Write(ids[16..], text[36..]);
         "-01".CopyTo(text[52..]);
     });
+
+    // The runtime's own hex writer is emulated where the processor's wider instructions are not assumed, and is ten times this.
+    private static void Write(ReadOnlySpan<byte> bytes, Span<char> text)
+    {
+        for (var i = 0; i < bytes.Length; i++)
+        {
+            text[2 * i] = (char)"0123456789abcdef"u8[bytes[i] >> 4];
+            text[(2 * i) + 1] = (char)"0123456789abcdef"u8[bytes[i] & 15];
+        }
+    }
 }

@@ -16,6 +16,9 @@ internal enum LogFormat { Text, Json }
 internal sealed class LogLine
 {
     [ThreadStatic] private static LogLine? current;
+    /// <summary>What needs no quotes: visible ASCII, without the quote and the sign that would end a key.</summary>
+    private static readonly SearchValues<char> Plain = SearchValues.Create([.. Enumerable.Range('!', '~' - '!' + 1).Select(c => (char)c).Where(c => c is not ('"' or '='))]);
+
     private readonly PooledBody buffer = new(1024);
     private readonly Utf8JsonWriter json;
     private LogFormat format;
@@ -49,6 +52,14 @@ internal sealed class LogLine
     public LogLine Add(ReadOnlySpan<byte> key, string? value)
     {
         if (value is null) return this;
+        if (format is LogFormat.Text && value.Length > 0 && !value.AsSpan().ContainsAnyExcept(Plain))
+        {
+            Key(key);
+            Ascii.FromUtf16(value, buffer.GetSpan(value.Length), out var written);
+            buffer.Advance(written);
+            return this;
+        }
+
         // Half of a surrogate pair is no text, and the writers throw at it.
         if (value.AsSpan().IndexOfAnyInRange('\ud800', '\udfff') >= 0) value = Encoding.UTF8.GetString(Encoding.UTF8.GetBytes(value));
         if (format is LogFormat.Json)
@@ -58,12 +69,6 @@ internal sealed class LogLine
         }
 
         Key(key);
-        if (value.Length > 0 && value.AsSpan().IndexOfAnyExceptInRange('!', '~') < 0 && value.AsSpan().IndexOfAny('"', '=') < 0)
-        {
-            Raw(value);
-            return this;
-        }
-
         buffer.Write("\""u8);
         buffer.Write(JsonEncodedText.Encode(value, JavaScriptEncoder.UnsafeRelaxedJsonEscaping).EncodedUtf8Bytes);
         buffer.Write("\""u8);
@@ -88,16 +93,27 @@ internal sealed class LogLine
     public LogLine Add(ReadOnlySpan<byte> key, double? value)
     {
         if (value is not { } number) return this;
-        number = Math.Round(number, 2);
+
+        // Hundredths as an integer: the shortest form of a double is looked for at the cost of a hundred such divisions.
+        var hundredths = (long)Math.Round(number * 100);
+        Span<byte> digits = stackalloc byte[32];
+        Utf8Formatter.TryFormat(hundredths / 100, digits, out var length);
+        if (Math.Abs(hundredths % 100) is var rest and > 0)
+        {
+            digits[length++] = (byte)'.';
+            digits[length++] = (byte)('0' + (rest / 10));
+            if (rest % 10 > 0) digits[length++] = (byte)('0' + (rest % 10));
+        }
+
         if (format is LogFormat.Json)
         {
-            json.WriteNumber(key, number);
+            json.WritePropertyName(key);
+            json.WriteRawValue(digits[..length], skipInputValidation: true);
             return this;
         }
 
         Key(key);
-        Utf8Formatter.TryFormat(number, buffer.GetSpan(32), out var written);
-        buffer.Advance(written);
+        buffer.Write(digits[..length]);
         return this;
     }
 

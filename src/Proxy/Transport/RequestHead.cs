@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Buffers.Text;
 using System.Text;
 using Proxy.Buffers;
@@ -7,6 +8,8 @@ namespace Proxy.Transport;
 /// <summary>Writes the head of a request to one host. What every request has in common is prepared once.</summary>
 internal sealed class RequestHead
 {
+    private static readonly SearchValues<char> NotInNames = SearchValues.Create("\r\n\0: ");
+    private static readonly SearchValues<char> NotInValues = SearchValues.Create("\r\n\0");
     private readonly byte[] common;
 
     public RequestHead(UpstreamTarget target)
@@ -60,15 +63,20 @@ internal sealed class RequestHead
     private static void Write(PooledBody output, UpstreamHeader header)
     {
         // A line break in a value would be a second header: such a header is left out.
-        if (!MaySet(header.Name) || header.Name.AsSpan().IndexOfAny("\r\n\0: ") >= 0 || header.Value.AsSpan().IndexOfAny("\r\n\0") >= 0) return;
+        if (!MaySet(header.Name) || header.Name.AsSpan().ContainsAny(NotInNames) || header.Value.AsSpan().ContainsAny(NotInValues)) return;
         Ascii(output, header.Name);
         output.Write(": "u8);
-        var length = Encoding.UTF8.GetMaxByteCount(header.Value.Length);
-        output.Advance(Encoding.UTF8.GetBytes(header.Value, output.GetSpan(length)));
+        var room = output.GetSpan(Encoding.UTF8.GetMaxByteCount(header.Value.Length));
+        if (System.Text.Ascii.FromUtf16(header.Value, room, out var written) is not OperationStatus.Done) written = Encoding.UTF8.GetBytes(header.Value, room);
+        output.Advance(written);
         output.Write("\r\n"u8);
     }
 
-    private static void Ascii(PooledBody output, string text) => output.Advance(Encoding.ASCII.GetBytes(text, output.GetSpan(text.Length)));
+    private static void Ascii(PooledBody output, string text)
+    {
+        System.Text.Ascii.FromUtf16(text, output.GetSpan(text.Length), out var written);
+        output.Advance(written);
+    }
 
     // What may not stand in a request line is escaped, so that no path can end it.
     private static void WritePath(PooledBody output, string path)

@@ -145,8 +145,10 @@ internal sealed class BackendAttempt : IDisposable
     /// <summary>Reads an answer that is one document to its end: a host that dies in the middle of it can still be replaced.</summary>
     private async ValueTask<AttemptResult> WholeAsync(BackendDialect dialect)
     {
-        switch (await ReadToEndAsync(int.MaxValue))
+        switch (await ReadToEndAsync(BackendReply.LongestDocument))
         {
+            case ReplyReadKind.Data:
+                return Failed(ProxyErrorKind.HostFailed, $"its answer is longer than {BackendReply.LongestDocument >> 20} MiB", connection: false);
             case ReplyReadKind.End when dialect.IsWholeAnswer(held.Span):
                 return Reply(streams: false, complete: true);
             case ReplyReadKind.End when dialect.Classify(held.Span) is FrameKind.Error:
@@ -206,6 +208,7 @@ internal sealed class BackendAttempt : IDisposable
         return null;
     }
 
+    /// <summary>Reads what comes into what is held. How it ended; <see cref="ReplyReadKind.Data"/> when there was more than the limit.</summary>
     private async ValueTask<ReplyReadKind> ReadToEndAsync(int limit)
     {
         while (true)
@@ -214,7 +217,7 @@ internal sealed class BackendAttempt : IDisposable
             if (read.Kind is ReplyReadKind.Quiet) continue;
             if (read.Kind is not ReplyReadKind.Data) return read.Kind;
             held.Write(read.Bytes.Span);
-            if (held.Length > limit) return ReplyReadKind.End;
+            if (held.Length > limit) return ReplyReadKind.Data;
         }
     }
 

@@ -51,6 +51,7 @@ internal sealed class BackendDirectory(ProxyConfig config, Func<UpstreamTarget, 
     {
         if (!states.TryGetValue((wanted.Name, wanted.Url), out var state)) states.Add((wanted.Name, wanted.Url), state = new BackendState(wanted.Name, time));
         state.Slots = wanted.Slots;
+        state.Given = 0; // a newcomer need not catch up with those that were here before it
         return new Backend(wanted, state, wanted.Url == BackendConfig.BuiltinEcho ? null : Client(wanted), dialects);
     }
 

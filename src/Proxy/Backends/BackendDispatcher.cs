@@ -34,6 +34,7 @@ internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue sl
                     return new DispatchResult.Failed(refused.Error);
                 case AttemptResult.TryNext next:
                     last = next.Error;
+                    if (!backend.State.Available) slots.Recheck(); // it went down by this: who waits for it alone need not
                     if (next.Uncertain)
                     {
                         // One failover for a 5xx: a call that two hosts cannot answer will not be answered by a third.

@@ -78,8 +78,10 @@ internal sealed class BackendProbe(BackendDirectory directory, SlotQueue slots, 
         catch (Exception problem) when (problem is HttpRequestException or OperationCanceledException or IOException or TimeoutException or HostProbeException)
         {
             // A busy host may be too slow for a probe while it serves calls well: only one that runs nothing is given up for that.
-            if (problem is OperationCanceledException or TimeoutException && backend.State.InFlight > 0) return;
-            if (backend.State.MarkDown(problem.Message)) log.WentDown(backend.Name, problem.Message);
+            if (problem is OperationCanceledException or TimeoutException or HostProbeException { TimedOut: true } && backend.State.InFlight > 0) return;
+            if (!backend.State.MarkDown(problem.Message)) return;
+            log.WentDown(backend.Name, problem.Message);
+            slots.Recheck();
         }
     }
 }

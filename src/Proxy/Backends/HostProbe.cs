@@ -97,6 +97,7 @@ internal static class HostProbe
         private string? unreached;
         private string? refused;
         private bool isReached;
+        private bool timedOut;
 
         /// <summary>The JSON that a path answers with; null where it answers with anything else, or not.</summary>
         public async Task<JsonElement?> GetAsync(string path)
@@ -113,6 +114,7 @@ internal static class HostProbe
             }
             catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
             {
+                lock (gate) timedOut = true;
                 Failed($"no answer to {path} within {Duration.Text(Patience)}");
             }
             catch (HttpRequestException e)
@@ -131,7 +133,7 @@ internal static class HostProbe
         public void RefuseUnlessReached()
         {
             if (refused is not null) throw new HostProbeException(refused);
-            if (!isReached) throw new HostProbeException(unreached ?? "no answer");
+            if (!isReached) throw new HostProbeException(unreached ?? "no answer") { TimedOut = timedOut };
         }
 
         private JsonElement? Answered(string path, HttpStatusCode status, JsonElement? body)
@@ -203,4 +205,8 @@ internal static class HostProbe
 }
 
 /// <summary>Why a host cannot be used, in words that follow its name: "connection refused", "wants a key (401 at /v1/models)".</summary>
-internal sealed class HostProbeException(string reason) : Exception(reason);
+internal sealed class HostProbeException(string reason) : Exception(reason)
+{
+    /// <summary>It may only be busy: a connection there was, but no answer in time.</summary>
+    public bool TimedOut { get; init; }
+}

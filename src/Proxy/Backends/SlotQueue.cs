@@ -40,8 +40,7 @@ internal sealed class SlotQueue(TimeProvider time)
         Waiter waiter;
         lock (gate)
         {
-            var available = false;
-            foreach (var candidate in candidates) available |= candidate.State.Available;
+            var available = IsAnyAvailable(candidates);
             if (LeastBusy.Pick(candidates, evenDown: !available) is { } free) return new(new SlotGrant(Give(free), SlotRefusal.None));
 
             if (!available) return new(new SlotGrant(null, SlotRefusal.AllDown));
@@ -76,23 +75,35 @@ internal sealed class SlotQueue(TimeProvider time)
         next?.Granted.SetResult(new(lease, SlotRefusal.None));
     }
 
-    /// <summary>A backend came back, or a reload gave it more slots: whoever can use it is served.</summary>
+    /// <summary>A backend came back or went down, or a reload gave it more slots: whoever can use one is served, and who waits for nothing but dead ones is told.</summary>
     public void Recheck()
     {
-        var grants = new List<(Waiter, Lease)>();
+        var grants = new List<(Waiter Waiter, SlotGrant Grant)>();
         lock (gate)
         {
             for (var node = line.First; node is not null;)
             {
                 var waiter = node.Value;
                 node = node.Next;
-                if (LeastBusy.Pick(waiter.Candidates) is not { } free) continue;
+                var available = IsAnyAvailable(waiter.Candidates);
+                var free = LeastBusy.Pick(waiter.Candidates, evenDown: !available);
+                if (free is null && available) continue;
                 Remove(waiter);
-                grants.Add((waiter, Give(free)));
+                grants.Add((waiter, free is null ? new(null, SlotRefusal.AllDown) : new(Give(free), SlotRefusal.None)));
             }
         }
 
-        foreach (var (waiter, lease) in grants) waiter.Granted.SetResult(new(lease, SlotRefusal.None));
+        foreach (var (waiter, grant) in grants) waiter.Granted.SetResult(grant);
+    }
+
+    private static bool IsAnyAvailable(IReadOnlyList<Backend> candidates)
+    {
+        foreach (var candidate in candidates)
+        {
+            if (candidate.State.Available) return true;
+        }
+
+        return false;
     }
 
     private static Backend? Namesake(IReadOnlyList<Backend> candidates, Backend backend)

@@ -8,6 +8,9 @@ namespace Proxy.Chat;
 /// </summary>
 internal sealed class BackendReply(ReplyBody body, PooledBody held) : IDisposable
 {
+    /// <summary>An answer that is one document is held in memory up to here: two thousand long embeddings are a third of it.</summary>
+    public const int LongestDocument = 128 << 20;
+
     private IDisposable? lease;
     private int disposed;
     private CancellationTokenRegistration cancellation;
@@ -61,6 +64,10 @@ internal sealed class BackendReply(ReplyBody body, PooledBody held) : IDisposabl
     public ProxyError BrokeOff() => new(ProxyErrorKind.HostFailed, $"backend '{Backend}' broke off in the middle of its answer: {Body.Failure}") { Backend = Backend };
 
     public ProxyError Unfinished() => new(ProxyErrorKind.HostFailed, $"backend '{Backend}' ended its answer without saying that it was complete") { Backend = Backend };
+
+    public ProxyError EndlessFrame() => new(ProxyErrorKind.HostFailed, $"backend '{Backend}' sent a frame without an end") { Backend = Backend };
+
+    public ProxyError EndlessDocument() => new(ProxyErrorKind.HostFailed, $"backend '{Backend}' sent an answer too large to hold") { Backend = Backend };
 
     public ProxyError NotAnAnswer() => new(ProxyErrorKind.HostFailed, $"backend '{Backend}' sent an answer that is not one") { Backend = Backend };
 

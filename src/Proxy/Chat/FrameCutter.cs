@@ -16,6 +16,9 @@ internal abstract class FrameCutter : IDisposable
     /// </summary>
     public abstract bool TryTake(ref ReadOnlySpan<byte> pending, out ReadOnlySpan<byte> frame, out ReadOnlySpan<byte> payload);
 
+    /// <summary>Whether a frame may end in what came after the first <paramref name="before"/> bytes, which end none.</summary>
+    public abstract bool MayEnd(ReadOnlySpan<byte> bytes, int before);
+
     /// <summary>What is left when the stream ended without the last frame's terminator.</summary>
     public abstract ReadOnlySpan<byte> PayloadOfRest(ReadOnlySpan<byte> rest);
 
@@ -38,6 +41,8 @@ internal abstract class FrameCutter : IDisposable
             return true;
         }
 
+        public override bool MayEnd(ReadOnlySpan<byte> bytes, int before) => bytes[before..].Contains((byte)'\n');
+
         public override ReadOnlySpan<byte> PayloadOfRest(ReadOnlySpan<byte> rest) => rest.Trim(" \t\r\n"u8);
     }
 
@@ -59,6 +64,9 @@ internal abstract class FrameCutter : IDisposable
             pending = pending[end..];
             return true;
         }
+
+        // The blank line's first line end, with its CR, may be among the bytes before.
+        public override bool MayEnd(ReadOnlySpan<byte> bytes, int before) => bytes[Math.Max(before - 2, 0)..] is var last && (last.IndexOf("\n\n"u8) >= 0 || last.IndexOf("\n\r\n"u8) >= 0);
 
         public override ReadOnlySpan<byte> PayloadOfRest(ReadOnlySpan<byte> rest) => Data(rest);
 

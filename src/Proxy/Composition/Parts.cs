@@ -106,6 +106,11 @@ internal sealed class Parts : IDisposable
             if (NeedsRestart(Directory.Table.Config, next) is { } section) Log.NeedsRestart(section);
             Directory.Apply(next);
             Gate.Apply(next);
+            foreach (var gone in probes.Keys.Except(Directory.Table.All))
+            {
+                if (probes.TryRemove(gone, out var probe)) probe.Dispose();
+            }
+
             Reloaded?.Invoke();
             Log.Reloaded(next.Backends.Count, next.Auth.Keys.Count);
             return [];

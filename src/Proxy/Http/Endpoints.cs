@@ -23,6 +23,8 @@ internal sealed class Endpoints(
             return Task.CompletedTask;
         }
 
+        if (path.Length > 1 && path[^1] == '/') path = path.TrimEnd('/'); // some base urls end so, and clients append to them
+
         return path switch
         {
             "/v1/chat/completions" => Only("POST", openAiChat),

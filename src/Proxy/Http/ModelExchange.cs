@@ -9,9 +9,6 @@ namespace Proxy.Http;
 /// <summary>A call that is no chat: embeddings, audio, images, whatever names a model. Passed on to whoever serves that model, and its answer back.</summary>
 internal sealed class ModelExchange(ClientDialect dialect, BackendDialect hostDialect, ModelRelay relay, ExchangeParts parts)
 {
-    /// <summary>A document is read whole, for its token counts and its model's name; what is longer is passed on as it comes.</summary>
-    private const long LongestDocument = 64L << 20;
-
     private static readonly FrozenSet<string> Surfaces = FrozenSet.Create(
         "/v1/embeddings", "/v1/rerank", "/v1/responses", "/v1/messages", "/v1/messages/count_tokens", "/v1/moderations", "/v1/score",
         "/v1/audio/speech", "/v1/audio/transcriptions", "/v1/audio/translations", "/v1/images/generations", "/v1/images/edits", "/v1/images/variations");
@@ -83,7 +80,7 @@ internal sealed class ModelExchange(ClientDialect dialect, BackendDialect hostDi
     private async ValueTask WriteAsync(CallScope scope, BackendReply reply, string asked)
     {
         using var held = reply;
-        var isDocument = reply.ContentType?.StartsWith("application/json", StringComparison.OrdinalIgnoreCase) == true && !(reply.ContentLength > LongestDocument);
+        var isDocument = reply.ContentType?.StartsWith("application/json", StringComparison.OrdinalIgnoreCase) == true && !(reply.ContentLength > BackendReply.LongestDocument);
         if (isDocument || reply.Complete)
         {
             using var document = new PooledBody((int)(reply.ContentLength ?? 16384) + 1);

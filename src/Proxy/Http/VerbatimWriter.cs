@@ -49,11 +49,14 @@ internal static class VerbatimWriter
     public static async ValueTask<ProxyError?> ReadAsync(BackendReply reply, PooledBody body)
     {
         body.Write(reply.Held.Span);
-        return reply.Complete ? null : await DrainAsync(reply, bytes =>
+        var tooLong = false;
+        var broken = reply.Complete ? null : await DrainAsync(reply, bytes =>
         {
             body.Write(bytes.Span);
-            return new(true);
+            tooLong = body.Length > BackendReply.LongestDocument;
+            return new(!tooLong);
         });
+        return tooLong ? reply.EndlessDocument() : broken;
     }
 
     /// <summary>An answer whose bytes are only passed on, whatever they are. Disposes the reply. Returns what ended it early, if anything did.</summary>

@@ -9,10 +9,26 @@ namespace Proxy.Relay;
 /// Sends a host's stream on in the dialect it came in: one read from the host, one write to the client. Without edits not one byte differs.
 /// A frame that the network cut goes out when it is whole: half of one is of no use to a client, and an error frame or a keep-alive must never stand inside it.
 /// </summary>
-internal sealed class ByteRelay(BackendReply reply, PipeWriter output, FrameEdits? edits, ReadOnlyMemory<byte> keepAlive, TimeSpan keepAliveAfter) : IDisposable
+internal sealed class ByteRelay : IDisposable
 {
-    private readonly StreamWatch watch = new(reply.Dialect!);
-    private PooledBody? cut;
+    private readonly BackendReply reply;
+    private readonly PipeWriter output;
+    private readonly FrameEdits? edits;
+    private readonly ReadOnlyMemory<byte> keepAlive;
+    private readonly TimeSpan keepAliveAfter;
+    private readonly StreamWatch watch;
+    private readonly CutFrame cut;
+
+    public ByteRelay(BackendReply reply, PipeWriter output, FrameEdits? edits, ReadOnlyMemory<byte> keepAlive, TimeSpan keepAliveAfter)
+    {
+        this.reply = reply;
+        this.output = output;
+        this.edits = edits;
+        this.keepAlive = keepAlive;
+        this.keepAliveAfter = keepAliveAfter;
+        watch = new StreamWatch(reply.Dialect!);
+        cut = new CutFrame(watch.Cutter);
+    }
 
     /// <summary>Runs until the stream ends, one way or another. Writes no error frame: that is the caller's to say.</summary>
     public async ValueTask<RelayOutcome> RunAsync()
@@ -34,6 +50,7 @@ internal sealed class ByteRelay(BackendReply reply, PipeWriter output, FrameEdit
             {
                 case ReplyReadKind.Data:
                     if (!await SendAsync(read.Bytes)) return new(RelayEnd.ClientLeft, watch.Usage);
+                    if (cut.IsTooLong) return new(RelayEnd.BrokeOff, watch.Usage, reply.EndlessFrame());
                     now = body.Now;
                     body.Deadline = reply.NextDeadline(now);
                     break;
@@ -56,12 +73,12 @@ internal sealed class ByteRelay(BackendReply reply, PipeWriter output, FrameEdit
     public void Dispose()
     {
         watch.Dispose();
-        cut?.Dispose();
+        cut.Dispose();
     }
 
     private RelayOutcome Ended()
     {
-        if (cut is { Length: > 0 })
+        if (!cut.Span.IsEmpty)
         {
             // Its last words count without their line end too; half a frame does not, and an error frame must not become its second half.
             var payload = watch.SeeRest(cut.Span);
@@ -80,13 +97,7 @@ internal sealed class ByteRelay(BackendReply reply, PipeWriter output, FrameEdit
     /// <summary>Sends what is whole, keeps the rest. False when the client takes no more.</summary>
     private ValueTask<bool> SendAsync(ReadOnlyMemory<byte> bytes)
     {
-        var joined = cut is { Length: > 0 };
-        if (joined)
-        {
-            cut!.Write(bytes.Span);
-            bytes = cut.Memory;
-        }
-
+        bytes = cut.Join(bytes);
         var rest = bytes.Span;
         while (watch.TrySee(ref rest, out var frame, out var payload)) edits?.Write(frame, payload, output);
         var whole = bytes.Length - rest.Length;
@@ -94,8 +105,7 @@ internal sealed class ByteRelay(BackendReply reply, PipeWriter output, FrameEdit
 
         // A writer has taken the bytes when it returns, if not sent them; they are borrowed no longer than that.
         var sending = whole == 0 ? default : edits is null ? output.WriteAsync(bytes[..whole]) : output.FlushAsync();
-        if (joined) cut!.Consume(whole);
-        else if (!rest.IsEmpty) (cut ??= new PooledBody(rest.Length * 2)).Write(rest);
+        cut.Keep(whole, rest);
         return sending.IsCompletedSuccessfully ? new(Taken(sending.GetAwaiter().GetResult())) : SentAsync(sending);
     }
 

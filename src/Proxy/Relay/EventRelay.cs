@@ -24,10 +24,10 @@ internal static class EventRelay
         }
 
         using var cutter = FrameCutter.For(reply.Dialect!.Framing);
-        using var cut = new PooledBody();
+        using var cut = new CutFrame(cutter);
         var reader = reply.Dialect.NewEventReader();
         var body = reply.Body;
-        Take(reply.Held.Span, cut, cutter, reader, events);
+        Take(reply.Held, cut, cutter, reader, events);
         var ended = reply.Complete;
         ProxyError? broken = null;
         body.Deadline = reply.NextDeadline(body.Now);
@@ -45,7 +45,8 @@ internal static class EventRelay
             {
                 case ReplyReadKind.Data:
                     body.Deadline = reply.NextDeadline(body.Now);
-                    Take(read.Bytes.Span, cut, cutter, reader, events);
+                    Take(read.Bytes, cut, cutter, reader, events);
+                    if (cut.IsTooLong) broken = reply.EndlessFrame();
                     break;
                 case ReplyReadKind.Quiet:
                     events.Add(ChatEvent.Quiet.Now);
@@ -73,27 +74,21 @@ internal static class EventRelay
 
     private static ChatEvent.Finished Broken(ProxyError error) => new(FinishReason.Error, Error: error);
 
-    private static void TakeRest(PooledBody cut, FrameCutter cutter, EventReader reader, List<ChatEvent> events)
+    private static void TakeRest(CutFrame cut, FrameCutter cutter, EventReader reader, List<ChatEvent> events)
     {
         var rest = cutter.PayloadOfRest(cut.Span);
         if (!rest.IsEmpty) reader.Read(rest, events);
     }
 
-    private static void Take(ReadOnlySpan<byte> bytes, PooledBody cut, FrameCutter cutter, EventReader reader, List<ChatEvent> events)
+    private static void Take(ReadOnlyMemory<byte> bytes, CutFrame cut, FrameCutter cutter, EventReader reader, List<ChatEvent> events)
     {
-        var joined = cut.Length > 0;
-        if (joined)
-        {
-            cut.Write(bytes);
-            bytes = cut.Span;
-        }
-
-        while (cutter.TryTake(ref bytes, out _, out var payload))
+        bytes = cut.Join(bytes);
+        var rest = bytes.Span;
+        while (cutter.TryTake(ref rest, out _, out var payload))
         {
             if (!payload.IsEmpty) reader.Read(payload, events);
         }
 
-        if (joined) cut.Consume(cut.Length - bytes.Length);
-        else if (!bytes.IsEmpty) cut.Write(bytes);
+        cut.Keep(bytes.Length - rest.Length, rest);
     }
 }

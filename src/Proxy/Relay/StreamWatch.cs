@@ -9,6 +9,8 @@ internal sealed class StreamWatch(BackendDialect dialect) : IDisposable
 {
     private readonly FrameCutter cutter = FrameCutter.For(dialect.Framing);
 
+    public FrameCutter Cutter => cutter;
+
     public Usage? Usage { get; private set; }
 
     /// <summary>The stream's own end marker came.</summary>

@@ -38,7 +38,18 @@ internal sealed class FakeHost : IDisposable
     }
 
     /// <summary>Answers every request on every connection alike, until cancelled.</summary>
-    public async Task ServeAsync(string answer, CancellationToken cancellation)
+    public Task ServeAsync(string answer, CancellationToken cancellation) => ServeAsync(_ => answer, cancellation);
+
+    /// <summary>Answers every request on every connection with its body, until cancelled.</summary>
+    public Task EchoForEverAsync(CancellationToken cancellation) => ServeAsync(
+        static request =>
+        {
+            var body = request[(request.IndexOf("\r\n\r\n", StringComparison.Ordinal) + 4)..];
+            return $"HTTP/1.1 200 OK\r\nContent-Length: {body.Length}\r\n\r\n{body}";
+        },
+        cancellation);
+
+    private async Task ServeAsync(Func<string, string> answer, CancellationToken cancellation)
     {
         var connections = new List<Task>();
         try
@@ -51,12 +62,12 @@ internal sealed class FakeHost : IDisposable
         }
     }
 
-    private static async Task ServeAsync(Peer peer, string answer, CancellationToken cancellation)
+    private static async Task ServeAsync(Peer peer, Func<string, string> answer, CancellationToken cancellation)
     {
         using var closing = cancellation.Register(peer.Dispose);
         try
         {
-            while (await peer.ReadRequestAsync() != "") await peer.SendAsync(answer);
+            while (await peer.ReadRequestAsync() is { Length: > 0 } request) await peer.SendAsync(answer(request));
         }
         catch (Exception failure) when (failure is IOException or ObjectDisposedException)
         {

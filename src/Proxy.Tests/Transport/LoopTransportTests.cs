@@ -9,6 +9,7 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Time.Testing;
 using Proxy.Transport;
 using Proxy.Transport.Loops;
 
@@ -16,7 +17,8 @@ namespace Proxy.Tests.Transport;
 
 public sealed class LoopTransportTests : IAsyncLifetime
 {
-    private readonly CoarseTicker ticker = new(TimeProvider.System);
+    private readonly FakeTimeProvider time = new();
+    private readonly CoarseTicker ticker;
     private readonly TaskCompletionSource<CancellationToken> entered = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource left = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource go = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -29,6 +31,8 @@ public sealed class LoopTransportTests : IAsyncLifetime
     private ListenOptions v6 = null!;
 
     private int Port => v4.IPEndPoint!.Port;
+
+    public LoopTransportTests() => ticker = new(time);
 
     public async ValueTask InitializeAsync()
     {
@@ -142,6 +146,22 @@ public sealed class LoopTransportTests : IAsyncLifetime
         client.Reset();
 
         await left.Task;
+    }
+
+    [Fact]
+    public async Task Client_that_takes_nothing_for_five_minutes_Is_let_go()
+    {
+        var client = await ConnectAsync();
+        await client.SendAsync("GET /flood HTTP/1.1\r\nHost: x\r\n\r\n");
+        await entered.Task;
+
+        while (!left.Task.IsCompleted)
+        {
+            time.Advance(TimeSpan.FromMinutes(4));
+            await Task.Yield();
+        }
+
+        await client.WaitForGoneAsync();
     }
 
     [Fact]
@@ -372,6 +392,7 @@ public sealed class LoopTransportTests : IAsyncLifetime
         builder.WebHost.ConfigureKestrel(kestrel =>
         {
             kestrel.Limits.MaxRequestBodySize = null;
+            kestrel.Limits.MinResponseDataRate = null; // ours is under test
             configure(kestrel);
         });
         var built = builder.Build();

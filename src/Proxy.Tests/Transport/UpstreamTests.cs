@@ -417,6 +417,29 @@ public abstract class UpstreamTests(bool onLoops)
     }
 
     [Fact]
+    public async Task One_of_two_idle_connections_was_closed_The_other_serves()
+    {
+        using var harness = Harness();
+        using var old = harness.Client.Open();
+        var sending = old.SendAsync(UpstreamHarness.Post());
+        using var last = await harness.Host.AcceptAsync();
+        using var other = await harness.AnswerOnceAsync(Hello); // is idle first ...
+        await last.ReadRequestAsync();
+        await last.SendAsync(Hello);
+        await sending;
+        await old.ReadAllAsync();
+        old.Dispose();
+        await harness.SettleAsync();
+        await harness.AnswerAsync(last, Hello);
+        last.SayGoodbye(); // ... and the one that was used last goes
+        await harness.SettleAsync();
+
+        await harness.AnswerAsync(other, Hello);
+
+        Assert.False(harness.Host.HasPending);
+    }
+
+    [Fact]
     public async Task Reused_connection_dies_before_a_byte_Request_is_repeated_once_on_a_fresh_one()
     {
         using var harness = Harness();
@@ -504,6 +527,8 @@ public abstract class UpstreamTests(bool onLoops)
         using var harness = Harness();
         using var first = await harness.AnswerOnceAsync("HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello");
         await first.WaitForGoneAsync();
+        using var odd = await harness.AnswerOnceAsync("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"); // which it does not know
+        await odd.WaitForGoneAsync();
         using var second = await harness.AnswerOnceAsync("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 5\r\n\r\nhello");
 
         await harness.AnswerAsync(second, Hello);

@@ -164,6 +164,14 @@ internal sealed class Peer : IDisposable
     /// <summary>Reads a request with a body of this length and sends the body back.</summary>
     public async Task EchoAsync(int length)
     {
+        var body = await ReadBodyAsync(length);
+        await SendAsync($"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+        await SendAsync(body);
+    }
+
+    /// <summary>Reads a request with a body of this length.</summary>
+    public async Task<ReadOnlyMemory<byte>> ReadBodyAsync(int length)
+    {
         var head = 0;
         var all = new List<byte>();
         while (head == 0 || all.Count < head + length)
@@ -174,8 +182,7 @@ internal sealed class Peer : IDisposable
             if (head == 0) head = System.Runtime.InteropServices.CollectionsMarshal.AsSpan(all).IndexOf("\r\n\r\n"u8) + 4;
         }
 
-        await SendAsync($"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
-        await SendAsync(all.ToArray().AsMemory(head));
+        return all.ToArray().AsMemory(head);
     }
 
     /// <summary>Until the other side is gone, by FIN or by RST.</summary>

@@ -319,6 +319,43 @@ public abstract class UpstreamTests(bool onLoops)
     }
 
     [Fact]
+    public async Task Host_begins_to_answer_before_it_has_read_the_body_Both_go_on()
+    {
+        using var harness = Harness();
+        using var exchange = harness.Client.Open();
+        var sending = exchange.SendAsync(UpstreamHarness.Post() with { Body = new(new byte[16 << 20]) }).AsTask();
+        using var peer = await harness.Host.AcceptAsync();
+        await peer.SendAsync("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+
+        await peer.ReadBodyAsync(16 << 20);
+        await peer.SendAsync("0\r\n\r\n");
+        var head = await sending;
+
+        Assert.Equal(200, head.Status);
+        Assert.Equal(("hello", ReplyReadKind.End), await exchange.ReadAllAsync());
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Host_begins_to_answer_and_reads_no_more_Wait_can_be_ended(bool byDeadline)
+    {
+        using var harness = Harness();
+        using var exchange = harness.Client.Open();
+        exchange.Deadline = harness.Ticker.Now + 5000;
+        var sending = exchange.SendAsync(UpstreamHarness.Post() with { Body = new(new byte[64 << 20]) }).AsTask();
+        using var peer = await harness.Host.AcceptAsync();
+        await peer.SendAsync("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+
+        if (byDeadline) harness.Time.Advance(TimeSpan.FromSeconds(5.2));
+        else exchange.Cancel();
+        var head = await sending;
+
+        Assert.Equal(byDeadline ? UpstreamOutcome.TimedOut : UpstreamOutcome.Cancelled, head.Outcome);
+        await peer.WaitForGoneAsync();
+    }
+
+    [Fact]
     public async Task Port_where_nobody_listens_Is_a_failed_connection()
     {
         using var harness = Harness();

@@ -110,7 +110,7 @@ public sealed class LoopTransportTests : IAsyncLifetime
     [Fact]
     public async Task Client_that_does_not_read_Holds_the_server_back_and_loses_nothing()
     {
-        var client = await ConnectAsync();
+        var client = await ConnectAsync(isSlow: true);
         await client.SendAsync("GET /counts HTTP/1.1\r\nHost: x\r\n\r\n");
         await entered.Task;
 
@@ -298,7 +298,7 @@ public sealed class LoopTransportTests : IAsyncLifetime
     [Fact]
     public async Task Stream_sent_past_the_server_to_a_slow_client_Loses_nothing()
     {
-        var client = await ConnectAsync();
+        var client = await ConnectAsync(isSlow: true);
         await client.SendAsync("GET /direct-counts HTTP/1.1\r\nHost: x\r\n\r\n");
         await entered.Task;
 
@@ -306,7 +306,8 @@ public sealed class LoopTransportTests : IAsyncLifetime
         Assert.True(waited, "no write had to wait");
     }
 
-    private static readonly string Counts = string.Concat(Enumerable.Range(0, 1_000_000).Select(i => $"{i} "));
+    // More than a kernel keeps for a client that does not read.
+    private static readonly string Counts = string.Concat(Enumerable.Range(0, 2_000_000).Select(i => $"{i} "));
 
     private bool waited;
     private bool? wasDirect;
@@ -400,11 +401,12 @@ public sealed class LoopTransportTests : IAsyncLifetime
         return built;
     }
 
-    private async Task<Peer> ConnectAsync(EndPoint? address = null)
+    private async Task<Peer> ConnectAsync(EndPoint? address = null, bool isSlow = false)
     {
         address ??= new IPEndPoint(IPAddress.Loopback, Port);
         var isUnix = address is UnixDomainSocketEndPoint;
         var socket = new Socket(address.AddressFamily, SocketType.Stream, isUnix ? ProtocolType.Unspecified : ProtocolType.Tcp);
+        if (isSlow) socket.ReceiveBufferSize = 16 * 1024;
         await socket.ConnectAsync(address, TestContext.Current.CancellationToken);
         var peer = new Peer(socket, new NetworkStream(socket, ownsSocket: true), sendsAtOnce: !isUnix);
         owned.Add(peer);

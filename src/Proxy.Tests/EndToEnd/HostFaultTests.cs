@@ -530,8 +530,11 @@ public sealed class HostFaultTests(HostFaultTests.Door door) : IClassFixture<Hos
             Assert.Equal(200, (await lane.ChatAsync(lane.Solo, stream: true)).Reply.Status);
 
         Assert.Equal(3, lane.A.Calls.Count);
-        Assert.Single(lane.A.Calls.Select(call => call.Connection).Distinct());
-        Assert.True(lane.A.Connections - before <= 2, $"{lane.A.Connections - before} connections for three calls");
+
+        // On loops a host's connection lives with the client that it serves: one a loop.
+        var loops = Environment.GetEnvironmentVariable("PROXY_TEST_TRANSPORT") == "epoll" ? Environment.ProcessorCount : 1;
+        Assert.InRange(lane.A.Calls.Select(call => call.Connection).Distinct().Count(), 1, loops);
+        Assert.True(lane.A.Connections - before <= loops + 1, $"{lane.A.Connections - before} connections for three calls");
     }
 
     [Theory]

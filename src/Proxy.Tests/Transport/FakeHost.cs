@@ -38,7 +38,18 @@ internal sealed class FakeHost : IDisposable
     }
 
     /// <summary>Answers every request on every connection alike, until cancelled.</summary>
-    public async Task ServeAsync(string answer, CancellationToken cancellation)
+    public Task ServeAsync(string answer, CancellationToken cancellation) => ServeAsync(_ => answer, cancellation);
+
+    /// <summary>Answers every request on every connection with its body, until cancelled.</summary>
+    public Task EchoForEverAsync(CancellationToken cancellation) => ServeAsync(
+        static request =>
+        {
+            var body = request[(request.IndexOf("\r\n\r\n", StringComparison.Ordinal) + 4)..];
+            return $"HTTP/1.1 200 OK\r\nContent-Length: {body.Length}\r\n\r\n{body}";
+        },
+        cancellation);
+
+    private async Task ServeAsync(Func<string, string> answer, CancellationToken cancellation)
     {
         var connections = new List<Task>();
         try
@@ -51,12 +62,12 @@ internal sealed class FakeHost : IDisposable
         }
     }
 
-    private static async Task ServeAsync(Peer peer, string answer, CancellationToken cancellation)
+    private static async Task ServeAsync(Peer peer, Func<string, string> answer, CancellationToken cancellation)
     {
         using var closing = cancellation.Register(peer.Dispose);
         try
         {
-            while (await peer.ReadRequestAsync() != "") await peer.SendAsync(answer);
+            while (await peer.ReadRequestAsync() is { Length: > 0 } request) await peer.SendAsync(answer(request));
         }
         catch (Exception failure) when (failure is IOException or ObjectDisposedException)
         {
@@ -153,6 +164,14 @@ internal sealed class Peer : IDisposable
     /// <summary>Reads a request with a body of this length and sends the body back.</summary>
     public async Task EchoAsync(int length)
     {
+        var body = await ReadBodyAsync(length);
+        await SendAsync($"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+        await SendAsync(body);
+    }
+
+    /// <summary>Reads a request with a body of this length.</summary>
+    public async Task<ReadOnlyMemory<byte>> ReadBodyAsync(int length)
+    {
         var head = 0;
         var all = new List<byte>();
         while (head == 0 || all.Count < head + length)
@@ -163,8 +182,7 @@ internal sealed class Peer : IDisposable
             if (head == 0) head = System.Runtime.InteropServices.CollectionsMarshal.AsSpan(all).IndexOf("\r\n\r\n"u8) + 4;
         }
 
-        await SendAsync($"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
-        await SendAsync(all.ToArray().AsMemory(head));
+        return all.ToArray().AsMemory(head);
     }
 
     /// <summary>Until the other side is gone, by FIN or by RST.</summary>

@@ -9,6 +9,7 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Time.Testing;
 using Proxy.Transport;
 using Proxy.Transport.Loops;
 
@@ -16,7 +17,8 @@ namespace Proxy.Tests.Transport;
 
 public sealed class LoopTransportTests : IAsyncLifetime
 {
-    private readonly CoarseTicker ticker = new(TimeProvider.System);
+    private readonly FakeTimeProvider time = new();
+    private readonly CoarseTicker ticker;
     private readonly TaskCompletionSource<CancellationToken> entered = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource left = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource go = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -29,6 +31,8 @@ public sealed class LoopTransportTests : IAsyncLifetime
     private ListenOptions v6 = null!;
 
     private int Port => v4.IPEndPoint!.Port;
+
+    public LoopTransportTests() => ticker = new(time);
 
     public async ValueTask InitializeAsync()
     {
@@ -106,7 +110,7 @@ public sealed class LoopTransportTests : IAsyncLifetime
     [Fact]
     public async Task Client_that_does_not_read_Holds_the_server_back_and_loses_nothing()
     {
-        var client = await ConnectAsync();
+        var client = await ConnectAsync(isSlow: true);
         await client.SendAsync("GET /counts HTTP/1.1\r\nHost: x\r\n\r\n");
         await entered.Task;
 
@@ -142,6 +146,22 @@ public sealed class LoopTransportTests : IAsyncLifetime
         client.Reset();
 
         await left.Task;
+    }
+
+    [Fact]
+    public async Task Client_that_takes_nothing_for_five_minutes_Is_let_go()
+    {
+        var client = await ConnectAsync();
+        await client.SendAsync("GET /flood HTTP/1.1\r\nHost: x\r\n\r\n");
+        await entered.Task;
+
+        while (!left.Task.IsCompleted)
+        {
+            time.Advance(TimeSpan.FromMinutes(4));
+            await Task.Yield();
+        }
+
+        await client.WaitForGoneAsync();
     }
 
     [Fact]
@@ -278,7 +298,7 @@ public sealed class LoopTransportTests : IAsyncLifetime
     [Fact]
     public async Task Stream_sent_past_the_server_to_a_slow_client_Loses_nothing()
     {
-        var client = await ConnectAsync();
+        var client = await ConnectAsync(isSlow: true);
         await client.SendAsync("GET /direct-counts HTTP/1.1\r\nHost: x\r\n\r\n");
         await entered.Task;
 
@@ -286,7 +306,8 @@ public sealed class LoopTransportTests : IAsyncLifetime
         Assert.True(waited, "no write had to wait");
     }
 
-    private static readonly string Counts = string.Concat(Enumerable.Range(0, 1_000_000).Select(i => $"{i} "));
+    // More than a kernel keeps for a client that does not read.
+    private static readonly string Counts = string.Concat(Enumerable.Range(0, 2_000_000).Select(i => $"{i} "));
 
     private bool waited;
     private bool? wasDirect;
@@ -372,6 +393,7 @@ public sealed class LoopTransportTests : IAsyncLifetime
         builder.WebHost.ConfigureKestrel(kestrel =>
         {
             kestrel.Limits.MaxRequestBodySize = null;
+            kestrel.Limits.MinResponseDataRate = null; // ours is under test
             configure(kestrel);
         });
         var built = builder.Build();
@@ -379,11 +401,12 @@ public sealed class LoopTransportTests : IAsyncLifetime
         return built;
     }
 
-    private async Task<Peer> ConnectAsync(EndPoint? address = null)
+    private async Task<Peer> ConnectAsync(EndPoint? address = null, bool isSlow = false)
     {
         address ??= new IPEndPoint(IPAddress.Loopback, Port);
         var isUnix = address is UnixDomainSocketEndPoint;
         var socket = new Socket(address.AddressFamily, SocketType.Stream, isUnix ? ProtocolType.Unspecified : ProtocolType.Tcp);
+        if (isSlow) socket.ReceiveBufferSize = 16 * 1024;
         await socket.ConnectAsync(address, TestContext.Current.CancellationToken);
         var peer = new Peer(socket, new NetworkStream(socket, ownsSocket: true), sendsAtOnce: !isUnix);
         owned.Add(peer);

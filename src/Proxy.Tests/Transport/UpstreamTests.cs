@@ -319,6 +319,43 @@ public abstract class UpstreamTests(bool onLoops)
     }
 
     [Fact]
+    public async Task Host_begins_to_answer_before_it_has_read_the_body_Both_go_on()
+    {
+        using var harness = Harness();
+        using var exchange = harness.Client.Open();
+        var sending = exchange.SendAsync(UpstreamHarness.Post() with { Body = new(new byte[16 << 20]) }).AsTask();
+        using var peer = await harness.Host.AcceptAsync();
+        await peer.SendAsync("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+
+        await peer.ReadBodyAsync(16 << 20);
+        await peer.SendAsync("0\r\n\r\n");
+        var head = await sending;
+
+        Assert.Equal(200, head.Status);
+        Assert.Equal(("hello", ReplyReadKind.End), await exchange.ReadAllAsync());
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Host_begins_to_answer_and_reads_no_more_Wait_can_be_ended(bool byDeadline)
+    {
+        using var harness = Harness();
+        using var exchange = harness.Client.Open();
+        exchange.Deadline = harness.Ticker.Now + 5000;
+        var sending = exchange.SendAsync(UpstreamHarness.Post() with { Body = new(new byte[64 << 20]) }).AsTask();
+        using var peer = await harness.Host.AcceptAsync();
+        await peer.SendAsync("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+
+        if (byDeadline) harness.Time.Advance(TimeSpan.FromSeconds(5.2));
+        else exchange.Cancel();
+        var head = await sending;
+
+        Assert.Equal(byDeadline ? UpstreamOutcome.TimedOut : UpstreamOutcome.Cancelled, head.Outcome);
+        await peer.WaitForGoneAsync();
+    }
+
+    [Fact]
     public async Task Port_where_nobody_listens_Is_a_failed_connection()
     {
         using var harness = Harness();
@@ -417,6 +454,29 @@ public abstract class UpstreamTests(bool onLoops)
     }
 
     [Fact]
+    public async Task One_of_two_idle_connections_was_closed_The_other_serves()
+    {
+        using var harness = Harness();
+        using var old = harness.Client.Open();
+        var sending = old.SendAsync(UpstreamHarness.Post());
+        using var last = await harness.Host.AcceptAsync();
+        using var other = await harness.AnswerOnceAsync(Hello); // is idle first ...
+        await last.ReadRequestAsync();
+        await last.SendAsync(Hello);
+        await sending;
+        await old.ReadAllAsync();
+        old.Dispose();
+        await harness.SettleAsync();
+        await harness.AnswerAsync(last, Hello);
+        last.SayGoodbye(); // ... and the one that was used last goes
+        await harness.SettleAsync();
+
+        await harness.AnswerAsync(other, Hello);
+
+        Assert.False(harness.Host.HasPending);
+    }
+
+    [Fact]
     public async Task Reused_connection_dies_before_a_byte_Request_is_repeated_once_on_a_fresh_one()
     {
         using var harness = Harness();
@@ -504,6 +564,8 @@ public abstract class UpstreamTests(bool onLoops)
         using var harness = Harness();
         using var first = await harness.AnswerOnceAsync("HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello");
         await first.WaitForGoneAsync();
+        using var odd = await harness.AnswerOnceAsync("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"); // which it does not know
+        await odd.WaitForGoneAsync();
         using var second = await harness.AnswerOnceAsync("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 5\r\n\r\nhello");
 
         await harness.AnswerAsync(second, Hello);

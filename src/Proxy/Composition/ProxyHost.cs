@@ -73,7 +73,7 @@ internal static class ProxyHost
         log.Started(Version, loaded.Path ?? "no file", config.Backends.Count, config.Auth.Keys.Count);
         foreach (var listener in listeners.All)
         {
-            if (!listener.IsAdmin) log.Listening(listener.Url, config.Server.Transport);
+            if (!listener.IsAdmin) log.Listening(listener.Url, listener.Scheme == "https" ? "sockets" : config.Server.Transport);
         }
 
         if (noAdmin is not null) log.NoAdmin(noAdmin);

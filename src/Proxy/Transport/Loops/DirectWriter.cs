@@ -5,7 +5,8 @@ namespace Proxy.Transport.Loops;
 
 /// <summary>
 /// A response's body writer whose <see cref="WriteAsync"/> sends from where the bytes are, past the server's own buffers, once the response has begun and is chunked.
-/// Everything else goes through the server, in order: the head and what is written first, what is written by <see cref="GetSpan"/>, the end.
+/// Everything else goes through the server, in order: the head and what is written first, what is written by <see cref="GetSpan"/>, the end. Nobody else may write to the response
+/// meanwhile without flushing it.
 /// </summary>
 internal sealed class DirectWriter : PipeWriter
 {
@@ -13,6 +14,7 @@ internal sealed class DirectWriter : PipeWriter
     private readonly PipeWriter server;
     private readonly LoopWriter socket;
     private bool isDirect;
+    private bool serverHolds;
 
     private DirectWriter(HttpResponse response, LoopWriter socket)
     {
@@ -36,18 +38,31 @@ internal sealed class DirectWriter : PipeWriter
 
     public override ValueTask<FlushResult> WriteAsync(ReadOnlyMemory<byte> source, CancellationToken cancellationToken = default)
     {
-        if (source.IsEmpty || !IsDirect()) return server.WriteAsync(source, cancellationToken);
+        if (source.IsEmpty || !IsDirect())
+        {
+            serverHolds = false;
+            return server.WriteAsync(source, cancellationToken);
+        }
+
         HasSentDirectly = true;
         return socket.WriteChunkAsync(source.Span, cancellationToken);
     }
 
-    public override ValueTask<FlushResult> FlushAsync(CancellationToken cancellationToken = default) => server.FlushAsync(cancellationToken);
+    public override ValueTask<FlushResult> FlushAsync(CancellationToken cancellationToken = default)
+    {
+        serverHolds = false;
+        return server.FlushAsync(cancellationToken);
+    }
 
     public override Memory<byte> GetMemory(int sizeHint = 0) => server.GetMemory(sizeHint);
 
     public override Span<byte> GetSpan(int sizeHint = 0) => server.GetSpan(sizeHint);
 
-    public override void Advance(int bytes) => server.Advance(bytes);
+    public override void Advance(int bytes)
+    {
+        serverHolds = true;
+        server.Advance(bytes);
+    }
 
     public override void CancelPendingFlush() => server.CancelPendingFlush();
 
@@ -56,7 +71,7 @@ internal sealed class DirectWriter : PipeWriter
     // The server says by its header that it wrote the head and frames the body in chunks; what it still holds must leave first.
     private bool IsDirect()
     {
-        isDirect = isDirect || (response.HasStarted && response.Headers.TransferEncoding is ["chunked"]);
-        return isDirect && server.UnflushedBytes == 0;
+        if (serverHolds) return false;
+        return isDirect || (isDirect = response.HasStarted && response.Headers.TransferEncoding is ["chunked"] && server.UnflushedBytes == 0);
     }
 }

@@ -59,6 +59,7 @@ internal sealed class HostConnection : ILoopTarget
         }
         catch (Exception failure) when (failure is SocketException or OperationCanceledException)
         {
+            await loop.EnterAsync();
             connection.Close();
             throw;
         }

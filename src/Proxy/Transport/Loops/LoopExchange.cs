@@ -345,7 +345,9 @@ internal sealed class LoopExchange(LoopUpstream client, CoarseTicker ticker) : U
         connecting = patience;
         try
         {
-            connection = await client.Addresses.ConnectAsync(OpenAsync, client.Target.Connect, patience.Token).ConfigureAwait(false);
+            var opened = await client.Addresses.ConnectAsync(OpenAsync, client.Target.Connect, patience.Token).ConfigureAwait(false);
+            await here.EnterAsync();
+            connection = opened;
             return HasEnded ? Failed(default) : null;
         }
         catch (OperationCanceledException)

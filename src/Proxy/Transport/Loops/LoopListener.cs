@@ -13,6 +13,7 @@ internal sealed class LoopListener(Socket socket, EndPoint endpoint, EventLoops 
     private readonly EndPoint bound = socket.LocalEndPoint ?? endpoint;
     private readonly List<Acceptor> acceptors = [];
     private int unbound;
+    private int exhausted; // and the log has been told
 
     /// <summary>What was asked for, with the port that was found where it said 0.</summary>
     public EndPoint EndPoint => endpoint is IPEndPoint ? bound : endpoint;
@@ -102,6 +103,7 @@ internal sealed class LoopListener(Socket socket, EndPoint endpoint, EventLoops 
                     return;
                 }
 
+                listener.exhausted = 0;
                 LibC.SendAtOnce(connection);
                 var home = listener.Loops.Home(loop);
                 var local = listener.NeedsLocalAddress ? SocketNames.Local(connection) : listener.bound;
@@ -112,7 +114,7 @@ internal sealed class LoopListener(Socket socket, EndPoint endpoint, EventLoops 
         // Out of descriptors or memory: the connections stay in the kernel's queue.
         private void Pause(int error)
         {
-            listener.Log.CannotAccept(listener.EndPoint.ToString() ?? "", LibC.Words(error));
+            if (Interlocked.Exchange(ref listener.exhausted, 1) == 0) listener.Log.CannotAccept(listener.EndPoint.ToString() ?? "", LibC.Words(error));
             Stop();
             againAt = 0;
             loop.AddTicked(this);

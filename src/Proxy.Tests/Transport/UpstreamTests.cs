@@ -454,6 +454,28 @@ public abstract class UpstreamTests(bool onLoops)
     }
 
     [Fact]
+    public async Task Idle_connection_that_the_host_closed_Is_closed_by_us_too()
+    {
+        using var harness = Harness();
+        using var peer = await harness.AnswerOnceAsync(Hello);
+
+        peer.Socket.Shutdown(SocketShutdown.Send);
+        await harness.SettleAsync();
+        harness.Time.Advance(TimeSpan.FromSeconds(1.1));
+
+        await peer.WaitForGoneAsync();
+    }
+
+    [Fact]
+    public async Task Host_says_more_than_its_answer_Connection_is_not_used_again()
+    {
+        using var harness = Harness();
+        using var peer = await harness.AnswerOnceAsync(Hello + "HTTP/1.1 200 OK\r\n\r\n");
+
+        await peer.WaitForGoneAsync();
+    }
+
+    [Fact]
     public async Task One_of_two_idle_connections_was_closed_The_other_serves()
     {
         using var harness = Harness();

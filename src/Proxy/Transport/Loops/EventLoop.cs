@@ -35,6 +35,7 @@ internal sealed unsafe class EventLoop
     private int tickedCount;
     private long nextTick;
     private int wakePending;
+    private int connections;
     private volatile bool stopping;
 
     private struct Slot
@@ -61,8 +62,8 @@ internal sealed unsafe class EventLoop
 
     public bool IsCurrent => ReferenceEquals(current, this);
 
-    /// <summary>Client connections that live here. Any thread may read it.</summary>
-    public int Connections { get; set; }
+    /// <summary>Client connections that live here, or are on their way. Any thread.</summary>
+    public int Connections => Volatile.Read(ref connections);
 
     /// <summary>Where bytes are received. What stands in it is valid until the reader returns to the loop.</summary>
     public byte[] Scratch { get; } = GC.AllocateUninitializedArray<byte>(ScratchBytes, pinned: true);
@@ -72,6 +73,8 @@ internal sealed unsafe class EventLoop
 
     /// <summary>Reads left to the present target in this turn.</summary>
     public int Budget { get; set; }
+
+    public void CountConnection(int change) => Interlocked.Add(ref connections, change);
 
     /// <summary>Has it done on the loop's thread: soon, or right after what is being done. Any thread.</summary>
     public void Post(ILoopWork work)

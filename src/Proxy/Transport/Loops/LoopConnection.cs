@@ -46,6 +46,7 @@ internal sealed class LoopConnection : ConnectionContext, ILoopTarget, ILoopWork
         Transport = this;
         ConnectionClosed = gone.Token;
         Features = new ConnectionFeatures(this);
+        loop.CountConnection(1); // at once: whoever accepts the next one chooses by it
     }
 
     public EventLoop Loop { get; }
@@ -166,7 +167,6 @@ internal sealed class LoopConnection : ConnectionContext, ILoopTarget, ILoopWork
 
     private void Begin()
     {
-        Loop.Connections++;
         slot = Loop.Watch(descriptor, this);
         if (slot < 0)
         {
@@ -191,7 +191,7 @@ internal sealed class LoopConnection : ConnectionContext, ILoopTarget, ILoopWork
     {
         if (closed) return;
         closed = true;
-        Loop.Connections--;
+        Loop.CountConnection(-1);
         Loop.RemoveTicked(this);
         if (slot >= 0) Loop.Forget(slot);
         Reader.Close();

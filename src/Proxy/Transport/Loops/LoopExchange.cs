@@ -533,7 +533,7 @@ internal sealed class LoopExchange(LoopUpstream client, CoarseTicker ticker) : U
         if (connection is { } mine)
         {
             connection = null;
-            var whole = headRead && head.Body.Done && head.KeepAlive && !IsUnsent && !sendFailed && !abandoned && !closedByHost && !HasEnded
+            var whole = headRead && head.Body.Done && head.KeepAlive && !sendFailed && !abandoned && !closedByHost && !HasEnded
                 && (stash is null || taken == stash.Length);
             if (whole && !mine.Readable)
             {

@@ -80,6 +80,37 @@ public sealed class KeepAliveTests(KeepAliveTests.Door door) : IClassFixture<Kee
         Assert.Equal("ok none 200", line.Verdict);
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Host_pauses_between_tokens_Client_gets_comments_between_the_frames(bool otherDialect)
+    {
+        var lane = otherDialect ? door.TakeOllama() : door.Take();
+        var stream = otherDialect ? Ollama.Stream("a", "b") : OpenAi.Stream("a", "b");
+        lane.A.Answer(async exchange =>
+        {
+            await exchange.HeadAsync(otherDialect ? Ollama.Lines : OpenAi.Sse);
+            foreach (var frame in stream)
+            {
+                await exchange.ChunkAsync(frame);
+                if (frame.Contains("\"a\"", StringComparison.Ordinal))
+                    await Task.Delay(900);
+            }
+
+            await exchange.EndAsync();
+        });
+
+        var (reply, line) = await lane.ChatAsync(lane.Solo, stream: true);
+
+        var events = reply.Text.Split("\n\n", StringSplitOptions.RemoveEmptyEntries);
+        var first = Array.FindIndex(events, text => text.Contains("\"a\"", StringComparison.Ordinal));
+        Assert.StartsWith(":", events[first + 1], StringComparison.Ordinal);
+        Assert.Equal("ab", OpenAi.Read(reply));
+        if (!otherDialect)
+            Assert.Equal(string.Concat(stream), WithoutComments(reply.Text));
+        Assert.Equal("ok none 200", line.Verdict);
+    }
+
     [Fact]
     public async Task First_host_stays_silent_after_comments_went_out_Next_host_answers()
     {

@@ -57,6 +57,7 @@ internal struct ResponseHead
     public static string? Read(Span<byte> bytes, bool bodyless, out ResponseHead head)
     {
         head = default;
+        if (bytes.Length > MaxBytes) return $"its head is larger than {MaxBytes} bytes"; // whole, if all of it came at once
         var at = bytes.IndexOf((byte)'\n') + 1;
         var line = TrimEnd(bytes[..at]);
         if (line.Length < 12 || !CanBegin(line) || line[7] is not ((byte)'0' or (byte)'1') || line[8] != ' ' || (line.Length > 12 && line[12] != ' ')) return "its first line is not an HTTP/1.x status line";

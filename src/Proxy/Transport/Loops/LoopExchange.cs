@@ -108,9 +108,14 @@ internal sealed class LoopExchange(LoopUpstream client, CoarseTicker ticker) : U
     void ILoopWork.Run()
     {
         Volatile.Write(ref posted, 0);
+        if (disposed)
+        {
+            Release();
+            return;
+        }
+
         if (cancelled) End(ReplyReadKind.Cancelled);
-        if (disposed) Release();
-        else if (attached) GoOn();
+        if (attached) GoOn();
     }
 
     void ITicked.Tick(long now)

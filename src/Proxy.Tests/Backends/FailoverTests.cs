@@ -351,6 +351,28 @@ public sealed class FailoverTests : IDisposable
     }
 
     [Fact]
+    public async Task First_backend_takes_all_its_time_The_next_one_has_its_own()
+    {
+        var patience = TimeSpan.FromSeconds(30);
+        using var two = new House(House.At("a", "m") with { FirstToken = patience }, House.At("b", "m") with { FirstToken = patience });
+        two.Plays("a", Script.None(UpstreamOutcome.TimedOut)).Plays("b", Script.Stream(Hello, Step.End));
+        var call = new Call(true)
+        {
+            Refuses = backend =>
+            {
+                if (backend.Name == "a") two.Time.Advance(patience);
+                return null;
+            },
+        };
+
+        using var reply = Assert.IsType<DispatchResult.Answered>(await two.Dispatcher.SendAsync(call, "m", two.Directory.Table.Resolve("m")!, default)).Reply;
+
+        Assert.Equal("b", reply.Backend);
+        var asked = two.Hosts["b"].Exchanges[0];
+        Assert.Equal(patience.TotalMilliseconds, asked.Deadlines[0] - asked.Now);
+    }
+
+    [Fact]
     public async Task All_are_down_503_names_them_and_why()
     {
         foreach (var backend in house.Directory.Table.All)

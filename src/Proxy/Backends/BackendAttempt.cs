@@ -47,8 +47,9 @@ internal sealed class BackendAttempt : IDisposable
     private UpstreamHead head = new(UpstreamOutcome.Broken);
     private bool handedOver;
 
-    /// <param name="waited">How long the call has waited already: it counts against the time to the first token.</param>
-    public BackendAttempt(OutgoingCall call, Lease lease, string served, string traceId, TimeSpan waited, ILogger log, CancellationToken cancellation)
+    /// <param name="queued">How long the call has waited for this slot: it counts against the time to the first token. What other backends took of it does not.</param>
+    /// <param name="elapsed">How long the call has run in all: it counts against the time for the whole answer.</param>
+    public BackendAttempt(OutgoingCall call, Lease lease, string served, string traceId, TimeSpan queued, TimeSpan elapsed, ILogger log, CancellationToken cancellation)
     {
         this.call = call;
         this.lease = lease;
@@ -56,10 +57,10 @@ internal sealed class BackendAttempt : IDisposable
         this.traceId = traceId;
         this.log = log;
         backend = lease.Backend;
-        late = waited > backend.Config.FirstToken / 2;
+        late = queued > backend.Config.FirstToken / 2;
         exchange = backend.Upstream.Open();
-        total = backend.Config.Total is { } limit ? exchange.Now + (long)(limit - waited).TotalMilliseconds : ReplyBody.Never;
-        exchange.Deadline = call.Streams ? Math.Min(total, exchange.Now + (long)(backend.Config.FirstToken - waited).TotalMilliseconds) : total;
+        total = backend.Config.Total is { } limit ? exchange.Now + (long)(limit - elapsed).TotalMilliseconds : ReplyBody.Never;
+        exchange.Deadline = call.Streams ? Math.Min(total, exchange.Now + (long)(backend.Config.FirstToken - queued).TotalMilliseconds) : total;
         registration = cancellation.UnsafeRegister(static state => ((UpstreamExchange)state!).Cancel(), exchange);
     }
 

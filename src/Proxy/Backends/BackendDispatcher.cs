@@ -18,12 +18,13 @@ internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue sl
         List<Backend>? uncertain = null;
         while (true)
         {
-            var grant = await slots.TakeAsync(model, candidates, directory.Table.Config.Server.Queue, started + Patience(candidates), cancellation);
+            var asked = time.GetTimestamp();
+            var grant = await slots.TakeAsync(model, candidates, directory.Table.Config.Server.Queue, asked + Patience(candidates), cancellation);
             if (grant.Lease is not { } lease) return new DispatchResult.Failed(last ?? Explain(grant.Refusal, model, candidates));
 
             var backend = lease.Backend;
             if (backend.IsEcho) return new DispatchResult.Echo(lease, resolution.Served);
-            using var attempt = Begin(call, lease, resolution.Served, time.GetElapsedTime(started), cancellation, out var unsayable);
+            using var attempt = Begin(call, lease, resolution.Served, time.GetElapsedTime(asked), time.GetElapsedTime(started), cancellation, out var unsayable);
             switch (attempt is null ? new AttemptResult.TryNext(unsayable!) : await attempt.RunAsync(Crossing(call)))
             {
                 case AttemptResult.Answered answered:
@@ -51,14 +52,14 @@ internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue sl
     }
 
     /// <summary>Null when this backend cannot be asked this; another may speak a dialect that can.</summary>
-    private BackendAttempt? Begin(IDispatchable call, Lease lease, string served, TimeSpan waited, CancellationToken cancellation, out ProxyError? unsayable)
+    private BackendAttempt? Begin(IDispatchable call, Lease lease, string served, TimeSpan queued, TimeSpan elapsed, CancellationToken cancellation, out ProxyError? unsayable)
     {
         BackendAttempt? attempt = null;
         OutgoingCall outgoing = default;
         try
         {
             unsayable = call.Prepare(lease.Backend, served, out outgoing);
-            if (unsayable is null) attempt = new BackendAttempt(outgoing, lease, served, call.Info.TraceId, waited, log, cancellation);
+            if (unsayable is null) attempt = new BackendAttempt(outgoing, lease, served, call.Info.TraceId, queued, elapsed, log, cancellation);
             return attempt;
         }
         finally

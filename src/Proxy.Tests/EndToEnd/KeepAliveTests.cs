@@ -15,8 +15,8 @@ public sealed class KeepAliveTests(KeepAliveTests.Door door) : IClassFixture<Kee
         protected override string ServerSettings => "keepalive_after = \"300ms\"";
 
         protected override string HostSettings => """
-            first_token = "1500ms"
-            idle = "1500ms"
+            first_token = "4s"
+            idle = "4s"
             """;
     }
 

@@ -12,8 +12,8 @@ public sealed class SilentHostTests(SilentHostTests.Door door) : IClassFixture<S
         protected override int OllamaLanes => 2;
 
         protected override string HostSettings => """
-            first_token = "700ms"
-            idle = "700ms"
+            first_token = "4s"
+            idle = "4s"
             """;
     }
 
@@ -133,7 +133,7 @@ public sealed class SilentHostTests(SilentHostTests.Door door) : IClassFixture<S
         var lane = door.Take();
         lane.A.Answer(async exchange =>
         {
-            await Task.Delay(1500);
+            await Task.Delay(5000); // longer than both clocks
             await exchange.JsonAsync(OpenAi.Whole("slow"));
         });
 

@@ -45,6 +45,12 @@ internal abstract class ClientDialect
     /// <summary>Bytes that keep an idle stream alive between two frames; empty where the dialect has none.</summary>
     public abstract ReadOnlySpan<byte> KeepAlive { get; }
 
+    /// <summary>The header in which clients of this dialect look for the id of their call, besides ours; null where they look for none.</summary>
+    public virtual string? RequestIdHeader => null;
+
+    /// <summary>The HTTP status by which this dialect's clients know the error.</summary>
+    public virtual int StatusOf(ProxyError error) => error.Status;
+
     /// <summary>Parses the whole body. On bad input returns the error that names the field, and no request.</summary>
     public abstract ProxyError? ReadRequest(ReadOnlyMemory<byte> body, out ChatRequest? request);
 
@@ -71,6 +77,9 @@ internal abstract class BackendDialect
 
     /// <summary>Path of the chat call, from the host's root.</summary>
     public abstract string ChatPath { get; }
+
+    /// <summary>A header without which the host takes no call; the client's own goes before it. Null: none.</summary>
+    public virtual KeyValuePair<string, string>? VersionHeader => null;
 
     /// <summary>
     /// What is wrong with sending this request to a host of this dialect at all; null when it can be said, if perhaps with losses. A loss that would make the answer

@@ -45,6 +45,7 @@ internal sealed class CallScope : IDisposable
         response["x-correlation-id"] = correlationId;
         response["x-request-id"] = requestId;
         response["traceparent"] = Info.TraceParent;
+        if (dialect.RequestIdHeader is { } header) response[header] = traceId;
         left = context.RequestAborted.UnsafeRegister(static state => ((CallScope)state!).Cancel(), this);
         node = new LinkedListNode<CallScope>(this);
         parts.Calls.Add(node);
@@ -136,7 +137,7 @@ internal sealed class CallScope : IDisposable
         }
         else
         {
-            response.StatusCode = error.Status;
+            response.StatusCode = Dialect.StatusOf(error);
             response.ContentType = "application/json";
             if (error.RetryAfter is { } wait) response.Headers.RetryAfter = ((int)Math.Ceiling(wait.TotalSeconds)).ToString(CultureInfo.InvariantCulture);
             if (error.Kind is ProxyErrorKind.Unauthenticated) response.Headers.WWWAuthenticate = "Bearer";
@@ -165,7 +166,7 @@ internal sealed class CallScope : IDisposable
             ProxyErrorKind.NotImplemented => (CallOutcome.Refused, Fault.Proxy),
             _ => (CallOutcome.Refused, Fault.Client),
         };
-        Record.Status = ClientLeft ? 499 : Context.Response.HasStarted ? Context.Response.StatusCode : error.Status;
+        Record.Status = ClientLeft ? 499 : Context.Response.HasStarted ? Context.Response.StatusCode : Dialect.StatusOf(error);
     }
 
     /// <summary>A bug of ours: the client gets an error without a stack trace, the log gets the trace.</summary>

@@ -210,7 +210,7 @@ internal static class OpenAiResponsesRequestCodec
 
             foreach (var member in request.Unknown)
             {
-                if (!member.Key.AsSpan().ContainsAny(".[")) json.WriteAsItCame(member.Key, member.Value);
+                if (!Echoed.Contains(member.Key) && !member.Key.AsSpan().ContainsAny(".[")) json.WriteAsItCame(member.Key, member.Value);
             }
         }
         else

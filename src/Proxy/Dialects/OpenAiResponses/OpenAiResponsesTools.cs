@@ -69,12 +69,8 @@ internal static class OpenAiResponsesTools
             json.WriteStartArray("tools"u8);
             foreach (var tool in request.Tools)
             {
-                if (tool.Name.Length == 0)
-                {
-                    lost.Add("tools[] of another type");
-                    continue;
-                }
-
+                if (tool.Raw is { } raw) ToolJson.NameLosses(raw, lost);
+                if (tool.Name.Length == 0) continue;
                 json.WriteStartObject();
                 json.WriteString("type"u8, "function"u8);
                 json.WriteString("name"u8, tool.Name);

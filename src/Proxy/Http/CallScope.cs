@@ -61,6 +61,9 @@ internal sealed class CallScope : IDisposable
     public CallRecord Record { get; }
     public Caller Caller { get; private set; } = Caller.Anonymous;
 
+    /// <summary>Writes the stream that has begun, where it is written from events: it knows how that stream is to end.</summary>
+    public EventWriter? Writer { get; set; }
+
     /// <summary>Cancelled when the client leaves or the drain's time is over.</summary>
     public CancellationToken Cancellation => cancellation.Token;
 
@@ -133,7 +136,8 @@ internal sealed class CallScope : IDisposable
         using var body = new PooledBody(512);
         if (response.HasStarted)
         {
-            Dialect.WriteStreamError(error, Info.TraceId, body);
+            if (Writer is { } writer) writer.Write(new ChatEvent.Finished(FinishReason.Error, Error: error), body);
+            else Dialect.WriteStreamError(error, Info.TraceId, body);
         }
         else
         {

@@ -73,7 +73,6 @@ public sealed class LogLineTests(LogLineTests.Door door) : IClassFixture<LogLine
     }
 
     [Theory]
-    [InlineData("POST", "/api/generate")]
     [InlineData("POST", "/api/show")]
     [InlineData("POST", "/api/pull")]
     [InlineData("GET", "/api/ps")]

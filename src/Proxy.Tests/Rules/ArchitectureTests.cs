@@ -9,7 +9,7 @@ public sealed partial class ArchitectureTests
     private static readonly string[] FoldersToCome =
     [
         "Vectors", "Streams", "Inference", "Knowledge", "Workflow", "Nats", "Store",
-        "OllamaGenerate", "Anthropic", "Embeddings", "Rerank", "Embedded", "Postgres", "Migrations", "Tokenizing",
+        "Anthropic", "Embeddings", "Rerank", "Embedded", "Postgres", "Migrations", "Tokenizing",
     ];
 
     /// <summary>Take a type off when it is built.</summary>

@@ -75,7 +75,9 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
             outgoing = default;
             if (backend.Native(call.Dialect.Name) is { } own && call.OriginalBody is { } bytes)
             {
-                outgoing = new("POST", own.ChatPath, Named(bytes, served), "application/json", own, own, call.Streams);
+                var wish = call.Streams && backend.Config.StreamUsage ? own.AskUsage(bytes.Span, call.Envelope) : null;
+                var name = served == call.Envelope.Model ? (BodyEdit?)null : new(call.Envelope.ModelSlice, ModelName.Json(served));
+                outgoing = new OutgoingCall("POST", own.ChatPath, Spliced(bytes, name, wish, out var copy), "application/json", own, own, call.Streams, copy) { UnaskedUsage = wish is not null };
                 return null;
             }
 
@@ -100,9 +102,21 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
             return null;
         }
 
-        /// <summary>The client's own bytes; only the model's name is another where the host knows it by another.</summary>
-        private SplicedBody Named(ReadOnlyMemory<byte> bytes, string served) => served == call.Envelope.Model
-            ? new(bytes)
-            : new(bytes[..call.Envelope.ModelSlice.Start], ModelName.Json(served), bytes[call.Envelope.ModelSlice.End..]);
+        /// <summary>The client's own bytes with up to two edits, the second of which takes a copy.</summary>
+        private static SplicedBody Spliced(ReadOnlyMemory<byte> bytes, BodyEdit? name, BodyEdit? wish, out PooledBody? copy)
+        {
+            copy = null;
+            if ((name ?? wish) is not { } first) return new(bytes);
+            if (name is null || wish is not { } second) return new(bytes[..first.Place.Start], first.Text, bytes[first.Place.End..]);
+
+            if (second.Place.Start.Value < first.Place.Start.Value) (first, second) = (second, first);
+            copy = new PooledBody(bytes.Length + first.Text.Length + second.Text.Length);
+            copy.Write(bytes[..first.Place.Start].Span);
+            copy.Write(first.Text.Span);
+            copy.Write(bytes[first.Place.End..second.Place.Start].Span);
+            copy.Write(second.Text.Span);
+            copy.Write(bytes[second.Place.End..].Span);
+            return new(copy.Memory);
+        }
     }
 }

@@ -44,6 +44,7 @@ internal sealed class Edge : IAsyncDisposable
             new ChatExchange("/api/chat", ollama, routes, Parts).HandleAsync,
             new ModelExchange(openAi, new OpenAiChatBackendDialect(), new ModelRelay(House.Directory, House.Dispatcher), Parts).HandleAsync,
             new ModelEndpoints(catalog, openAi, ollama, Parts),
+            new OllamaHostEndpoints(catalog, House.Directory, House.Dispatcher, ollama, new OllamaChatBackendDialect(), Parts),
             new StatusEndpoints(House.Directory, Calls, Metrics, Gate),
             new AdminEndpoints(House.Directory, catalog, Calls, static () => [], null, static () => { }, House.Time),
             new ErrorEndpoints(openAi, ollama, Parts),

@@ -256,7 +256,7 @@ internal sealed class BackendAttempt : IDisposable
             ContentType = head.ContentType,
             ContentLength = head.ContentLength,
             Headers = head.Headers.Count == 0 ? [] : [.. head.Headers.Select(h => KeyValuePair.Create(h.Name, h.Value))],
-            Idle = backend.Config.Idle,
+            Idle = call.Patient ? TimeSpan.FromDays(1) : backend.Config.Idle,
             Total = total,
             Streams = streams,
             Complete = complete,

@@ -64,6 +64,7 @@ internal sealed class Parts : IDisposable
             new ChatExchange("/api/chat", ollama, routes, exchange).HandleAsync,
             new ModelExchange(openAi, new OpenAiChatBackendDialect(), relay, exchange).HandleAsync,
             new ModelEndpoints(catalog, openAi, ollama, exchange),
+            new OllamaHostEndpoints(catalog, Directory, dispatcher, ollama, new OllamaChatBackendDialect(), exchange),
             new StatusEndpoints(Directory, Calls, Metrics, Gate),
             new AdminEndpoints(Directory, catalog, Calls, Reload, loaded.Path, () => Drain?.Invoke(), time),
             new ErrorEndpoints(openAi, ollama, exchange),
@@ -129,7 +130,7 @@ internal sealed class Parts : IDisposable
     }
 
     private Task<HostReport> AskAsync(Backend backend, CancellationToken cancellation)
-        => HostProbe.AskAsync(backend.Config, probes.GetOrAdd(backend, static (b, ticker) => new HandlerUpstream(BackendDirectory.Target(b.Config), ticker), Ticker).Invoker, cancellation);
+        => HostProbe.AskAsync(backend.Config, probes.GetOrAdd(backend, static (b, ticker) => new HandlerUpstream(BackendDirectory.Target(b.Config), ticker), Ticker).Invoker, backend.State is { Health: BackendHealth.Up, Report: { } before } ? before : null, cancellation);
 
     /// <summary>What a reload cannot change, if the file changes it.</summary>
     private static string? NeedsRestart(ProxyConfig before, ProxyConfig next)

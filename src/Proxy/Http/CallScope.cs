@@ -88,7 +88,12 @@ internal sealed class CallScope : IDisposable
     public ProxyError? Use(string model)
     {
         Record.Model = model;
-        if (!Caller.MayUse(model)) return Routes.DirectRoute.UnknownModel(model);
+        return Caller.MayUse(model) ? Enter() : Routes.DirectRoute.UnknownModel(model);
+    }
+
+    /// <summary>Counts the call against its caller's limits.</summary>
+    public ProxyError? Enter()
+    {
         if (Caller.Enter() is { } limited) return limited;
         entered = Caller;
         return null;
@@ -140,7 +145,7 @@ internal sealed class CallScope : IDisposable
         else
         {
             response.StatusCode = Dialect.StatusOf(error);
-            response.ContentType = "application/json";
+            response.ContentType = Dialect.WholeContentType;
             if (error.RetryAfter is { } wait) response.Headers.RetryAfter = ((int)Math.Ceiling(wait.TotalSeconds)).ToString(CultureInfo.InvariantCulture);
             if (error.Kind is ProxyErrorKind.Unauthenticated) response.Headers.WWWAuthenticate = "Bearer";
             Dialect.WriteError(error, Info.TraceId, body);

@@ -10,7 +10,7 @@ internal delegate Task Answer(HttpContext context);
 /// </summary>
 internal sealed class Endpoints(
     Answer openAiChat, Answer openAiCompletions, Answer openAiResponses, Answer ollamaChat, Answer relayByModel,
-    ModelEndpoints models, StatusEndpoints status, AdminEndpoints admin, ErrorEndpoints errors, ApiKeyGate gate)
+    ModelEndpoints models, OllamaHostEndpoints ollamaHosts, StatusEndpoints status, AdminEndpoints admin, ErrorEndpoints errors, ApiKeyGate gate)
 {
     public Task HandleAsync(HttpContext context)
     {
@@ -33,6 +33,11 @@ internal sealed class Endpoints(
             "/v1/models" => Only("GET", models.ListOpenAiAsync),
             "/api/chat" => Only("POST", ollamaChat),
             "/api/tags" => Only("GET", models.ListOllamaAsync),
+            "/api/ps" => Only("GET", models.ListRunningAsync),
+            "/api/show" => Only("POST", ollamaHosts.ShowAsync),
+            "/api/pull" or "/api/push" or "/api/create" => Only("POST", ollamaHosts.ManageAsync),
+            "/api/copy" => Only("POST", ollamaHosts.CopyAsync),
+            "/api/delete" => Only("DELETE", ollamaHosts.ManageAsync),
             "/api/version" => Only("GET", StatusEndpoints.VersionAsync),
             "/" => Only("GET", StatusEndpoints.RootAsync),
             "/health" => Only("GET", StatusEndpoints.HealthAsync),
@@ -40,6 +45,7 @@ internal sealed class Endpoints(
             "/metrics" => Only("GET", status.MetricsAsync),
             _ when path.StartsWith("/v1/models/", StringComparison.Ordinal) => Only("GET", models.OneOpenAiAsync),
             _ when path.StartsWith("/v1/responses/", StringComparison.Ordinal) && path is not "/v1/responses/compact" => errors.NoResponseAsync(context),
+            _ when path.StartsWith(OllamaHostEndpoints.Blobs, StringComparison.Ordinal) => HttpMethods.IsHead(method) ? ollamaHosts.BlobAsync(context) : Only("POST", ollamaHosts.BlobAsync),
             _ when path.StartsWith("/v1/", StringComparison.Ordinal) && HttpMethods.IsPost(method) => relayByModel(context),
             _ => errors.UnknownPathAsync(context),
         };
@@ -52,7 +58,7 @@ internal sealed class Endpoints(
 /// <summary>Refusals of URLs, each in the dialect of its path.</summary>
 internal sealed class ErrorEndpoints(ClientDialect openAi, ClientDialect ollama, ExchangeParts parts)
 {
-    private static readonly string[] OllamaPaths = ["/api/generate", "/api/embed", "/api/embeddings", "/api/show", "/api/ps", "/api/pull", "/api/push", "/api/create", "/api/copy", "/api/delete"];
+    private static readonly string[] OllamaPaths = ["/api/generate", "/api/embed", "/api/embeddings"];
 
     public ClientDialect DialectOf(HttpContext context) => context.Request.Path.StartsWithSegments("/api") ? ollama : openAi;
 

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Microsoft.Extensions.Logging;
 using Proxy.Chat;
 using Proxy.Transport;
@@ -10,6 +11,7 @@ namespace Proxy.Backends;
 /// </summary>
 internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue slots, ILogger log, TimeProvider time)
 {
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public async ValueTask<DispatchResult> SendAsync(IDispatchable call, string model, Resolution resolution, CancellationToken cancellation)
     {
         var started = time.GetTimestamp();

@@ -33,11 +33,12 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
                 return;
             }
 
-            var call = new ChatCall(dialect, envelope!, scope.Info, body!.Memory) { Headers = CrossingHeaders.Of(context.Request) };
+            var call = new ChatCall(dialect, envelope!, scope.Info, body!.Memory) { Headers = scope.CrossingHeaders };
             scope.Record.Route = route!.Name;
             scope.Record.Stream = call.Streams;
             scope.Record.Messages = envelope!.Messages;
-            await WriteAsync(scope, call, await AnswerAsync(scope, call, route));
+            var pending = route.AnswerAsync(call, scope.Cancellation);
+            await WriteAsync(scope, call, await (pending.IsCompleted || !call.Streams || keepAlive.Length == 0 ? pending : KeepAliveAsync(scope, pending)));
         }
         catch (Exception problem) // whatever it is, the client gets an error in its dialect and the log gets the reason
         {
@@ -49,12 +50,9 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
         }
     }
 
-    /// <summary>Asks the route, and keeps the client's connection alive meanwhile.</summary>
-    private async ValueTask<ChatAnswer> AnswerAsync(CallScope scope, ChatCall call, IChatRoute route)
+    /// <summary>Waits for the route's answer, and keeps the client's connection alive meanwhile.</summary>
+    private async ValueTask<ChatAnswer> KeepAliveAsync(CallScope scope, ValueTask<ChatAnswer> pending)
     {
-        var pending = route.AnswerAsync(call, scope.Cancellation);
-        if (pending.IsCompleted || !call.Streams || keepAlive.Length == 0) return await pending;
-
         var keeper = new PendingKeepAlive(scope.Context.Response, dialect, parts.Ticker, parts.Server().KeepaliveAfter);
         try
         {

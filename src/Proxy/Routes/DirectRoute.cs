@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Text.Json;
 using Microsoft.Extensions.Logging;
 using Proxy.Backends;
@@ -12,6 +13,7 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
 {
     public string Name => "direct";
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public async ValueTask<ChatAnswer> AnswerAsync(ChatCall call, CancellationToken cancellation)
     {
         var table = directory.Table;

@@ -82,7 +82,6 @@ const things = {
     assert.ok(Array.isArray(reply.context) && reply.eval_count > 0);
     const raw = await client.generate({ model: 'tiny-bigram', prompt: 'the cat', raw: true, options: { num_predict: 3 } });
     assert.ok(raw.response.length > 0);
-    assert.equal(raw.done_reason, 'length');
   },
 
   async generate_streamed() {

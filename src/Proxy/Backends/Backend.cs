@@ -29,6 +29,22 @@ internal sealed class Backend(BackendConfig config, BackendState state, Upstream
     /// <summary>The client's own dialect, when this backend speaks it.</summary>
     public BackendDialect? Native(DialectName client) => Family(client) is { } wanted && Reached.Contains(wanted) ? dialects(client) : null;
 
+    /// <summary>What the host said of a model, by the name it is asked for, with <c>:latest</c> or without; null where it said nothing.</summary>
+    public HostModel? Learned(string served)
+    {
+        HostModel? tagged = null;
+        foreach (var model in state.Report?.Models ?? [])
+        {
+            if (model.Name == served) return model;
+            if (ModelName.Same(model.Name, served)) tagged = model;
+        }
+
+        return tagged;
+    }
+
+    /// <summary>It is reached by Ollama's own API.</summary>
+    public bool IsOllama => !IsEcho && Families.Contains(DialectFamily.Ollama);
+
     /// <summary>The client's own dialect when this backend speaks it, else the one it is best reached by; null when it does not chat at all.</summary>
     /// <param name="client">The dialect of the call.</param>
     /// <param name="continues">The call is a text to be continued: whatever family comes first, one that takes prompts is better than a chat.</param>

@@ -53,6 +53,19 @@ internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue sl
         }
     }
 
+    /// <summary>Asks one backend something that is no generation: it takes no slot, waits for none, and no other backend is tried.</summary>
+    public async ValueTask<DispatchResult> AskAsync(IDispatchable call, Backend backend, string served, CancellationToken cancellation)
+    {
+        using var attempt = Begin(call, new Lease(null, backend), served, TimeSpan.Zero, TimeSpan.Zero, cancellation, out var unsayable);
+        return (attempt is null ? new AttemptResult.Refused(unsayable!) : await attempt.RunAsync(Crossing(call))) switch
+        {
+            AttemptResult.Answered answered => new DispatchResult.Answered(answered.Reply),
+            AttemptResult.Refused refused => new DispatchResult.Failed(refused.Error),
+            AttemptResult.TryNext next => new DispatchResult.Failed(next.Error),
+            _ => throw new System.Diagnostics.UnreachableException(),
+        };
+    }
+
     /// <summary>Null when this backend cannot be asked this; another may speak a dialect that can.</summary>
     private BackendAttempt? Begin(IDispatchable call, Lease lease, string served, TimeSpan queued, TimeSpan elapsed, CancellationToken cancellation, out ProxyError? unsayable)
     {

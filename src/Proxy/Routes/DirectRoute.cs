@@ -100,7 +100,7 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
             request = request with { Model = served, Stream = call.Streams };
             if (dialect.Name is DialectName.OllamaChat or DialectName.OllamaGenerate)
             {
-                var known = backend.State.Report?.Models.FirstOrDefault(m => m.Name == served || m.Name == served + ":latest");
+                var known = backend.Learned(served);
                 if (ContextWindow.Choose(request, backend.Config.Options.NumCtx, known?.ContextLength, known?.ContextLimit, out var context) is { } tooLong) return tooLong;
                 request = request with { Sampling = request.Sampling with { ContextLength = context } };
             }

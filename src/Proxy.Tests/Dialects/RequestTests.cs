@@ -326,7 +326,7 @@ public sealed class RequestTests
         return Wire.Text(output => DialectTable.Backend(dialect)!.WriteRequest(request, request.Model, output, named));
     }
 
-    private static void Same(string expected, string actual) => Assert.Equal(Sorted(JsonNode.Parse(expected)!), Sorted(JsonNode.Parse(actual)!));
+    internal static void Same(string expected, string actual) => Assert.Equal(Sorted(JsonNode.Parse(expected)!), Sorted(JsonNode.Parse(actual)!));
 
     /// <summary>The same JSON whatever the order of members; numbers stay as they were written, but for what a double cannot tell apart.</summary>
     private static string Sorted(JsonNode? node) => node switch

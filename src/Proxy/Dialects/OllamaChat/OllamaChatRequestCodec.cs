@@ -232,7 +232,7 @@ internal static class OllamaChatRequestCodec
             else json.WriteString("format"u8, "json"u8);
         }
 
-        WriteThinking(json, request.Thinking);
+        WriteThinking(json, request, lost);
         if (request.KeepAlive is { } keepAlive) json.WriteAsItCame("keep_alive", keepAlive);
         if (request.LogProbabilities is { } probabilities) json.WriteBoolean("logprobs"u8, probabilities);
         if (request.TopLogProbabilities is { } top) json.WriteNumber("top_logprobs"u8, top);
@@ -263,9 +263,17 @@ internal static class OllamaChatRequestCodec
         ToolJson.Write(json, tools, own, strict: false, lost);
     }
 
-    private static void WriteThinking(Utf8JsonWriter json, Thinking? thinking)
+    private static void WriteThinking(Utf8JsonWriter json, ChatRequest request, List<string> lost)
     {
-        if (thinking is null) return;
+        if (request.Thinking is not { } thinking) return;
+        if (thinking.Enabled && request.Origin is DialectName.Anthropic)
+        {
+            // Agents of Anthropic's ask every model to think. Ollama's thinking models do unless told not to; the others refuse a call that asks for it.
+            if (thinking.Budget is not null) lost.Add("thinking.budget_tokens");
+            else if (thinking.Effort is not null) lost.Add("output_config.effort");
+            return;
+        }
+
         if (!thinking.Enabled)
         {
             json.WriteBoolean("think"u8, false);
@@ -321,6 +329,7 @@ internal static class OllamaChatRequestCodec
             if ((message.ToolName ?? turns.NameAnswered(i) ?? (message.Role is ChatRole.Tool ? message.Name : null)) is { } tool) json.WriteString("tool_name"u8, tool);
             if ((message.ToolCallId ?? (own ? null : turns.IdAnswered(i))) is { } id) json.WriteString("tool_call_id"u8, id);
             if (message.Name is not null && message.Role is not ChatRole.Tool) lost.Add("messages[].name");
+            MessageLosses.Name(message, lost);
             foreach (var member in message.Unknown)
             {
                 if (own) json.WriteAsItCame(member.Key, member.Value);

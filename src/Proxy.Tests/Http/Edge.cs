@@ -11,6 +11,7 @@ using Proxy.Config;
 using Proxy.Dialects.Anthropic;
 using Proxy.Dialects.OllamaChat;
 using Proxy.Dialects.OpenAiChat;
+using Proxy.Dialects.OpenAiResponses;
 using Proxy.Http;
 using Proxy.Routes;
 using Proxy.Telemetry;
@@ -40,11 +41,14 @@ internal sealed class Edge : IAsyncDisposable
         var endpoints = new Endpoints(
             new ChatExchange("/v1/chat/completions", openAi, routes, Parts).HandleAsync,
             new ChatExchange("/v1/completions", openAi, routes, Parts).HandleAsync,
+            new ChatExchange("/v1/responses", new OpenAiResponsesClientDialect(), routes, Parts).HandleAsync,
             new ChatExchange("/api/chat", ollama, routes, Parts).HandleAsync,
+            new ChatExchange("/api/generate", ollama, routes, Parts).HandleAsync,
             new ChatExchange("/v1/messages", anthropic, routes, Parts).HandleAsync,
             new CountExchange("/v1/messages/count_tokens", new AnthropicClientDialect(counts: true), AnthropicCount.Write, new TokenCount(House.Directory), Parts).HandleAsync,
             new ModelExchange(openAi, new OpenAiChatBackendDialect(), new ModelRelay(House.Directory, House.Dispatcher), Parts).HandleAsync,
             new ModelEndpoints(catalog, openAi, ollama, anthropic, Parts),
+            new OllamaHostEndpoints(catalog, House.Directory, House.Dispatcher, ollama, new OllamaChatBackendDialect(), Parts),
             new StatusEndpoints(House.Directory, Calls, Metrics, Gate),
             new AdminEndpoints(House.Directory, catalog, Calls, static () => [], null, static () => { }, House.Time),
             new ErrorEndpoints(openAi, ollama, anthropic, Parts),

@@ -8,8 +8,8 @@ public sealed partial class ArchitectureTests
     /// <summary>Take a folder off when it is built.</summary>
     private static readonly string[] FoldersToCome =
     [
-        "Vectors", "Streams", "Inference", "Knowledge", "Workflow", "Nats", "Store",
-        "OpenAiResponses", "OllamaGenerate", "Embeddings", "Rerank", "Embedded", "Postgres", "Migrations", "Tokenizing",
+        "Vectors", "Streams", "Knowledge", "Workflow", "Nats", "Store",
+        "Embeddings", "Rerank", "Embedded", "Postgres", "Migrations",
     ];
 
     /// <summary>Take a type off when it is built.</summary>

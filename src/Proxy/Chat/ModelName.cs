@@ -11,6 +11,19 @@ internal static class ModelName
     private const int Remembered = 1024;
     private static readonly ConcurrentDictionary<string, byte[]> Written = new();
 
+    /// <summary>What Ollama and its clients add to a name that has no tag.</summary>
+    public const string Latest = ":latest";
+
+    /// <summary>The same name, with <see cref="Latest"/> or without.</summary>
+    public static bool Same(string a, string b) =>
+        a.Length == b.Length ? a == b : a.Length < b.Length ? IsTagged(b, a) : IsTagged(a, b);
+
+    /// <summary>The name without <see cref="Latest"/>.</summary>
+    public static string Bare(string name) => name.EndsWith(Latest, StringComparison.Ordinal) ? name[..^Latest.Length] : name;
+
+    private static bool IsTagged(string tagged, string bare) =>
+        tagged.Length == bare.Length + Latest.Length && tagged.EndsWith(Latest, StringComparison.Ordinal) && tagged.StartsWith(bare, StringComparison.Ordinal);
+
     /// <summary>The name as a JSON string in UTF-8, quotes included.</summary>
     public static ReadOnlyMemory<byte> Json(string name)
     {

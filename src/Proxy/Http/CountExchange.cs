@@ -20,7 +20,7 @@ internal sealed class CountExchange(string surface, ClientDialect dialect, Actio
             ChatEnvelope? envelope = null;
             problem ??= EnvelopePeek.Read(body!.Span, out envelope) ?? scope.Use(envelope!.Model) ?? RouteTable.Refusal(scope.Info, envelope!.Model);
             CountedTokens counted = default;
-            if (problem is null) (counted, problem) = await count.CountAsync(new ChatCall(dialect, envelope!, scope.Info, body!.Memory) { Headers = CrossingHeaders.Of(context.Request) }, scope.Cancellation);
+            if (problem is null) (counted, problem) = await count.CountAsync(new ChatCall(dialect, envelope!, scope.Info, body!.Memory) { Headers = scope.CrossingHeaders }, scope.Cancellation);
             if (problem is not null)
             {
                 await scope.RefuseAsync(problem);

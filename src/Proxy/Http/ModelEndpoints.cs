@@ -20,6 +20,8 @@ internal sealed class ModelEndpoints(ModelCatalog catalog, ClientDialect openAi,
 
     public Task ListOllamaAsync(HttpContext context) => ListAsync(context, ollama, static (models, body) => OllamaListing.WriteTags(models, body));
 
+    public Task ListRunningAsync(HttpContext context) => ListAsync(context, ollama, (models, body) => OllamaListing.WriteRunning(models, parts.Time.GetUtcNow(), body));
+
     public Task OneAsync(HttpContext context)
     {
         var forAnthropic = IsAnthropics(context.Request);
@@ -27,16 +29,12 @@ internal sealed class ModelEndpoints(ModelCatalog catalog, ClientDialect openAi,
         var name = Uri.UnescapeDataString(context.Request.Path.Value!["/v1/models/".Length..]);
         return WriteAsync(context, forAnthropic ? anthropic : openAi, models =>
         {
-            foreach (var model in models)
-            {
-                if (model.Name != name) continue;
-                var body = new PooledBody();
-                if (forAnthropic) AnthropicModelList.WriteOne(model, body);
-                else OpenAiModelList.WriteOne(model, body);
-                return (body, null);
-            }
-
-            return (null, DirectRoute.UnknownModel(name));
+            // With a tag or without; but the very name that is asked for first.
+            if ((models.FirstOrDefault(m => m.Name == name) ?? models.FirstOrDefault(m => ModelName.Same(m.Name, name))) is not { } model) return (null, DirectRoute.UnknownModel(name));
+            var body = new PooledBody();
+            if (forAnthropic) AnthropicModelList.WriteOne(model with { Name = name }, body);
+            else OpenAiModelList.WriteOne(model with { Name = name }, body);
+            return (body, null);
         });
     }
 

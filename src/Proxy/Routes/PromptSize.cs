@@ -29,6 +29,7 @@ internal readonly record struct PromptSize(long Least, long Most)
             }
         }
 
+        Add(request.Prompt?.Suffix);
         foreach (var tool in request.Tools)
         {
             Add(tool.Name);

@@ -30,7 +30,7 @@ internal sealed class TokenCount(BackendDirectory directory)
             foreach (var question in Questions(backend, call, request! with { Model = resolution.Served, Stream = false, IncludeUsage = false }, resolution.Served))
             {
                 using var asked = question.Body;
-                using var answer = await HostQuestion.AskAsync(backend, question.Path, asked.Memory, question.Version, call.Headers, cancellation);
+                using var answer = await HostCounter.AskAsync(backend, question.Path, asked.Memory, question.Version, call.Headers, cancellation);
                 if (answer is { Status: 200 } && Read(answer.Body.Span) is { } tokens) return (new(tokens, Estimated: false), null);
             }
 

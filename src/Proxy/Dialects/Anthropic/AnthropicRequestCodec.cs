@@ -1,5 +1,4 @@
 using System.Buffers;
-using System.Text.Json;
 using Proxy.Chat;
 
 namespace Proxy.Dialects.Anthropic;
@@ -12,22 +11,8 @@ internal static class AnthropicRequestCodec
     /// <param name="request"></param>
     public static ProxyError? Read(ReadOnlyMemory<byte> body, bool limited, out ChatRequest? request)
     {
-        request = null;
-        try
-        {
-            using var document = JsonDocument.Parse(body, WireJson.ReadingWhole);
-            if (document.RootElement.ValueKind is not JsonValueKind.Object) return new ProxyError(ProxyErrorKind.InvalidRequest, "the body must be a JSON object");
-
-            var reader = new AnthropicRequestReader();
-            var read = reader.Read(document.RootElement, limited);
-            if (reader.Problem is { } problem) return problem;
-            request = read;
-            return null;
-        }
-        catch (Exception problem) when (problem is JsonException or InvalidOperationException) // not JSON, or text that is not Unicode
-        {
-            return new ProxyError(ProxyErrorKind.InvalidRequest, $"the body is not valid JSON: {problem.Message}");
-        }
+        var fields = new RequestFields();
+        return RequestDocument.Read(body, fields, root => new AnthropicRequestReader(fields).Read(root, limited), out request);
     }
 
     /// <summary>What a host cannot be shown, or cannot be asked for at all, is no loss to name in a log: the answer would be one to another question.</summary>

@@ -7,14 +7,11 @@ namespace Proxy.Dialects.Anthropic;
 /// Reads one request. A user's message of Anthropic's holds the answers of tools beside what the user says; here each answer is a message of its own, in the same order,
 /// and the writer puts neighbours together again.
 /// </summary>
-internal sealed class AnthropicRequestReader
+internal sealed class AnthropicRequestReader(RequestFields fields)
 {
-    private readonly RequestFields fields = new();
     private readonly List<ChatMessage> messages = [];
     private readonly List<KeyValuePair<string, JsonElement>> unknown = [];
     private readonly List<KeyValuePair<string, JsonElement>> asItCame = [];
-
-    public ProxyError? Problem => fields.Problem;
 
     public ChatRequest Read(JsonElement root, bool limited)
     {

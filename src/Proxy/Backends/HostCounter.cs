@@ -3,14 +3,14 @@ using Proxy.Transport;
 
 namespace Proxy.Backends;
 
-/// <summary>What a host answered to a question; the owner gives its bytes back.</summary>
-internal sealed record HostAnswer(int Status, PooledBody Body) : IDisposable
+/// <summary>What a host answered to who asked it to count; the owner gives its bytes back.</summary>
+internal sealed record CounterAnswer(int Status, PooledBody Body) : IDisposable
 {
     public void Dispose() => Body.Dispose();
 }
 
-/// <summary>Asks a host what it knows without generating: takes no slot, waits for none, and marks nobody.</summary>
-internal static class HostQuestion
+/// <summary>Asks a host to count a prompt, by the way that calls take: takes no slot, waits for none, and marks nobody.</summary>
+internal static class HostCounter
 {
     /// <summary>A host that is busy generating still counts at once.</summary>
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
@@ -18,7 +18,7 @@ internal static class HostQuestion
     private const int LongestAnswer = 8 << 20;
 
     /// <summary>Null when there was no answer in time, or none that is one.</summary>
-    public static async ValueTask<HostAnswer?> AskAsync(
+    public static async ValueTask<CounterAnswer?> AskAsync(
         Backend backend, string path, ReadOnlyMemory<byte> body, KeyValuePair<string, string>? version, IReadOnlyList<KeyValuePair<string, string>> crossing, CancellationToken cancellation)
     {
         var headers = crossing.Select(header => new UpstreamHeader(header.Key, header.Value)).ToList();

@@ -8,8 +8,7 @@ public sealed partial class ArchitectureTests
     /// <summary>Take a folder off when it is built.</summary>
     private static readonly string[] FoldersToCome =
     [
-        "Streams", "Knowledge", "Workflow", "Nats", "Store",
-        "Anthropic", "Embeddings", "Rerank", "Embedded", "Postgres", "Migrations",
+        "Streams", "Knowledge", "Workflow", "Nats", "Store", "Embeddings", "Rerank", "Embedded", "Postgres", "Migrations",
     ];
 
     /// <summary>Take a type off when it is built.</summary>

@@ -26,9 +26,22 @@ public sealed partial class LossTests
         {"model":"m","keep_alive":"5m","truncate":true,"think":true,"format":"xml","messages":[{"role":"user","content":"x","weird":1}],"options":{"num_ctx":4096,"mirostat":2}}
         """;
 
+    private const string CompletionsWithEverything =
+        """
+        {"model":"m","prompt":"x","n":2,"best_of":3,"user":"u","logit_bias":{"5":1},"stream":true,"stream_options":{"include_usage":true,"include_obfuscation":false}}
+        """;
+
+    private const string GenerateWithEverything =
+        """
+        {"model":"m","prompt":"x","keep_alive":"5m","truncate":true,"think":true,"format":"xml","options":{"num_ctx":4096,"mirostat":2}}
+        """;
+
     [Theory]
     [InlineData("openai", DialectName.OpenAiChat, "ollama", DialectName.OllamaChat, OpenAiWithEverything)]
     [InlineData("ollama", DialectName.OllamaChat, "openai", DialectName.OpenAiChat, OllamaWithEverything)]
+    [InlineData("completions", DialectName.OpenAiCompletions, "generate", DialectName.OllamaGenerate, CompletionsWithEverything)]
+    [InlineData("generate", DialectName.OllamaGenerate, "openai", DialectName.OpenAiChat, GenerateWithEverything)]
+    [InlineData("generate", DialectName.OllamaGenerate, "completions", DialectName.OpenAiCompletions, GenerateWithEverything)]
     public void Every_loss_of_a_request_Has_a_row(string from, object source, string to, object target, string body)
     {
         var request = RequestTests.Read((DialectName)source, body);
@@ -45,7 +58,7 @@ public sealed partial class LossTests
     [Fact]
     public void Every_row_Names_a_test_that_exists()
     {
-        var tests = Assembly.GetExecutingAssembly().GetTypes().SelectMany(type => type.GetMethods()).Where(method => method.GetCustomAttribute<FactAttribute>() is not null).Select(method => method.Name).ToHashSet();
+        var tests = Assembly.GetExecutingAssembly().GetTypes().SelectMany(type => type.GetMethods(BindingFlags.Instance | BindingFlags.Public | BindingFlags.NonPublic)).Where(method => method.GetCustomAttribute<FactAttribute>() is not null).Select(method => method.Name).ToHashSet();
 
         var rows = Rows();
 

@@ -9,7 +9,7 @@ public sealed partial class ArchitectureTests
     private static readonly string[] FoldersToCome =
     [
         "Vectors", "Streams", "Inference", "Knowledge", "Workflow", "Nats", "Store",
-        "OpenAiResponses", "OllamaGenerate", "Anthropic", "Embeddings", "Rerank", "Embedded", "Postgres", "Migrations", "Tokenizing",
+        "OpenAiResponses", "Anthropic", "Embeddings", "Rerank", "Embedded", "Postgres", "Migrations", "Tokenizing",
     ];
 
     /// <summary>Take a type off when it is built.</summary>

@@ -11,6 +11,9 @@ internal sealed record ChatRequest
     public DialectName? Origin { get; init; }
     public required string Model { get; init; }
     public required IReadOnlyList<ChatMessage> Messages { get; init; }
+
+    /// <summary>Not null: a call of a prompt dialect, whose text is the one user message.</summary>
+    public Prompt? Prompt { get; init; }
     public bool Stream { get; init; }
 
     /// <summary>The client asked for usage in its stream (OpenAI's <c>stream_options.include_usage</c>); other dialects always report it.</summary>

@@ -72,6 +72,9 @@ internal abstract class BackendDialect
     /// <summary>Path of the chat call, from the host's root.</summary>
     public abstract string ChatPath { get; }
 
+    /// <summary>Takes a text to continue, where others take a conversation.</summary>
+    public virtual bool TakesPrompts => false;
+
     /// <summary>
     /// What is wrong with sending this request to a host of this dialect at all; null when it can be said, if perhaps with losses. A loss that would make the answer
     /// one to another question (an image left out) is refused here, not lost.

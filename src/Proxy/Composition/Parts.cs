@@ -4,6 +4,7 @@ using Proxy.Chat;
 using Proxy.Config;
 using Proxy.Dialects;
 using Proxy.Dialects.OllamaChat;
+using Proxy.Dialects.OllamaGenerate;
 using Proxy.Dialects.OpenAiChat;
 using Proxy.Dialects.OpenAiCompletions;
 using Proxy.Http;
@@ -60,6 +61,7 @@ internal sealed class Parts : IDisposable
             new ChatExchange("/v1/chat/completions", openAi, routes, exchange).HandleAsync,
             new ChatExchange("/v1/completions", new OpenAiCompletionsClientDialect(), routes, exchange).HandleAsync,
             new ChatExchange("/api/chat", ollama, routes, exchange).HandleAsync,
+            new ChatExchange("/api/generate", new OllamaGenerateClientDialect(), routes, exchange).HandleAsync,
             new ModelExchange(openAi, new OpenAiChatBackendDialect(), relay, exchange).HandleAsync,
             new ModelEndpoints(catalog, openAi, ollama, exchange),
             new OllamaHostEndpoints(catalog, Directory, dispatcher, ollama, new OllamaChatBackendDialect(), exchange),

@@ -75,7 +75,7 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
                 return reply.Streams ? RelayAsync(scope, call, reply) : VerbatimWriter.WriteWholeAsync(scope, reply, reply.Held, call.Envelope.Model, reply.Dialect!);
             case ChatAnswer.Events events:
                 scope.Answering(events.Backend, events.Served);
-                return call.Streams ? EncodeAsync(scope, call, events.Stream) : FoldAsync(scope, call, events.Stream);
+                return call.Streams && !events.Whole ? EncodeAsync(scope, call, events.Stream) : FoldAsync(scope, call, events.Stream);
             default:
                 throw new System.Diagnostics.UnreachableException();
         }

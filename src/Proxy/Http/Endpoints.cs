@@ -9,7 +9,7 @@ internal delegate Task Answer(HttpContext context);
 /// Every URL there is, always mapped: what is not built or not configured refuses in the words of its dialect. Matched by hand, because every call passes here and the table is this small.
 /// </summary>
 internal sealed class Endpoints(
-    Answer openAiChat, Answer openAiCompletions, Answer ollamaChat, Answer relayByModel,
+    Answer openAiChat, Answer openAiCompletions, Answer ollamaChat, Answer ollamaGenerate, Answer relayByModel,
     ModelEndpoints models, OllamaHostEndpoints ollamaHosts, StatusEndpoints status, AdminEndpoints admin, ErrorEndpoints errors, ApiKeyGate gate)
 {
     public Task HandleAsync(HttpContext context)
@@ -31,6 +31,7 @@ internal sealed class Endpoints(
             "/v1/completions" => Only("POST", openAiCompletions),
             "/v1/models" => Only("GET", models.ListOpenAiAsync),
             "/api/chat" => Only("POST", ollamaChat),
+            "/api/generate" => Only("POST", ollamaGenerate),
             "/api/tags" => Only("GET", models.ListOllamaAsync),
             "/api/ps" => Only("GET", models.ListRunningAsync),
             "/api/show" => Only("POST", ollamaHosts.ShowAsync),
@@ -56,7 +57,7 @@ internal sealed class Endpoints(
 /// <summary>Refusals of URLs, each in the dialect of its path.</summary>
 internal sealed class ErrorEndpoints(ClientDialect openAi, ClientDialect ollama, ExchangeParts parts)
 {
-    private static readonly string[] OllamaPaths = ["/api/generate", "/api/embed", "/api/embeddings"];
+    private static readonly string[] OllamaPaths = ["/api/embed", "/api/embeddings"];
 
     public ClientDialect DialectOf(HttpContext context) => context.Request.Path.StartsWithSegments("/api") ? ollama : openAi;
 

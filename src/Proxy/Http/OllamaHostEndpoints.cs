@@ -107,7 +107,7 @@ internal sealed class OllamaHostEndpoints(ModelCatalog catalog, BackendDirectory
         }
 
         scope.Record.Route = "direct";
-        var question = new Question(scope.Info, method, path, contentType, body, owned, CrossingHeaders.Of(scope.Context.Request), hostDialect);
+        var question = new Question(scope.Info, method, path, contentType, body, owned, scope.CrossingHeaders, hostDialect);
         switch (await dispatcher.AskAsync(question, backend, served, scope.Cancellation))
         {
             case DispatchResult.Failed failed:

@@ -26,6 +26,14 @@ public sealed partial class LossTests
         {"model":"m","keep_alive":"5m","truncate":true,"think":true,"format":"xml","messages":[{"role":"user","content":"x","weird":1}],"options":{"num_ctx":4096,"mirostat":2}}
         """;
 
+    private const string ResponsesWithEverything =
+        """
+        {"model":"m","user":"u","parallel_tool_calls":false,"tool_choice":{"type":"web_search"},"truncation":"auto","text":{"verbosity":"low","format":{"type":"grammar"}},"service_tier":"flex","client_metadata":{},
+         "input":[{"role":"user","content":[{"type":"input_image","image_url":"data:image/png;base64,AAAA","detail":"low"}]},
+          {"type":"function_call","call_id":"c","name":"f","arguments":"{broken"},{"type":"web_search_call","id":"w","status":"completed"}],
+         "tools":[{"type":"function","name":"f","strict":true,"defer_loading":true},{"type":"custom","name":"apply_patch"}]}
+        """;
+
     private const string CompletionsWithEverything =
         """
         {"model":"m","prompt":"x","n":2,"best_of":3,"user":"u","logit_bias":{"5":1},"stream":true,"stream_options":{"include_usage":true,"include_obfuscation":false}}
@@ -37,6 +45,10 @@ public sealed partial class LossTests
         """;
 
     [Theory]
+    [InlineData("responses", DialectName.OpenAiResponses, "openai", DialectName.OpenAiChat, ResponsesWithEverything)]
+    [InlineData("responses", DialectName.OpenAiResponses, "ollama", DialectName.OllamaChat, ResponsesWithEverything)]
+    [InlineData("openai", DialectName.OpenAiChat, "responses", DialectName.OpenAiResponses, OpenAiWithEverything)]
+    [InlineData("ollama", DialectName.OllamaChat, "responses", DialectName.OpenAiResponses, OllamaWithEverything)]
     [InlineData("openai", DialectName.OpenAiChat, "ollama", DialectName.OllamaChat, OpenAiWithEverything)]
     [InlineData("ollama", DialectName.OllamaChat, "openai", DialectName.OpenAiChat, OllamaWithEverything)]
     [InlineData("completions", DialectName.OpenAiCompletions, "generate", DialectName.OllamaGenerate, CompletionsWithEverything)]

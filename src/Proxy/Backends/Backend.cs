@@ -26,6 +26,9 @@ internal sealed class Backend(BackendConfig config, BackendState state, Upstream
     /// <summary>What it speaks: as configured, else as it said itself, else (never reached yet) OpenAI.</summary>
     public IReadOnlyList<DialectFamily> Families => config.Dialects ?? state.Report?.Dialects ?? (IsEcho ? [DialectFamily.OpenAi, DialectFamily.Ollama] : [DialectFamily.OpenAi]);
 
+    /// <summary>The client's own dialect, when this backend speaks it.</summary>
+    public BackendDialect? Native(DialectName client) => Family(client) is { } wanted && Reached.Contains(wanted) ? dialects(client) : null;
+
     /// <summary>What the host said of a model, by the name it is asked for, with <c>:latest</c> or without; null where it said nothing.</summary>
     public HostModel? Learned(string served)
     {
@@ -41,9 +44,6 @@ internal sealed class Backend(BackendConfig config, BackendState state, Upstream
 
     /// <summary>It is reached by Ollama's own API.</summary>
     public bool IsOllama => !IsEcho && Families.Contains(DialectFamily.Ollama);
-
-    /// <summary>The client's own dialect, when this backend speaks it.</summary>
-    public BackendDialect? Native(DialectName client) => Family(client) is { } wanted && Reached.Contains(wanted) ? dialects(client) : null;
 
     /// <summary>The client's own dialect when this backend speaks it, else the one it is best reached by; null when it does not chat at all.</summary>
     /// <param name="client">The dialect of the call.</param>

@@ -68,6 +68,7 @@ internal sealed class BackendAttempt : IDisposable
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public async ValueTask<AttemptResult> RunAsync(IReadOnlyList<UpstreamHeader> headers)
     {
+        if (call.Errors.VersionHeader is { } version && !headers.Any(header => header.Name.Equals(version.Key, StringComparison.OrdinalIgnoreCase))) headers = [.. headers, new(version.Key, version.Value)];
         head = await exchange.SendAsync(new(call.Method, backend.PathOf(call.Path), call.Body) { ContentType = call.ContentType, Headers = headers });
         if (head.Outcome is not UpstreamOutcome.Answered) return NoAnswer();
         if (head.Status is < 200 or > 299) return await RefusalAsync();

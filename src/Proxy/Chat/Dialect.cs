@@ -29,6 +29,9 @@ internal readonly record struct ReplyStamp(string TraceId, DateTimeOffset Create
 {
     /// <summary>The client wants usage in its stream although its dialect leaves it out by default.</summary>
     public bool IncludeUsage { get; init; }
+
+    /// <summary>What was asked, for dialects whose answers repeat it.</summary>
+    public ChatRequest? Request { get; init; }
 }
 
 /// <summary>The client's side of a dialect: requests come in, answers go out. Stateless and shared.</summary>
@@ -44,6 +47,15 @@ internal abstract class ClientDialect
 
     /// <summary>Bytes that keep an idle stream alive between two frames; empty where the dialect has none.</summary>
     public abstract ReadOnlySpan<byte> KeepAlive { get; }
+
+    /// <summary>The header in which clients of this dialect look for the id of their call, besides ours; null where they look for none.</summary>
+    public virtual string? RequestIdHeader => null;
+
+    /// <summary>The HTTP status by which this dialect's clients know the error.</summary>
+    public virtual int StatusOf(ProxyError error) => error.Status;
+
+    /// <summary>What this dialect's surface refuses whichever host would answer. Asked of every call: cheap where there is nothing.</summary>
+    public virtual ProxyError? Refuses(ReadOnlySpan<byte> body) => null;
 
     /// <summary>Parses the whole body. On bad input returns the error that names the field, and no request.</summary>
     public abstract ProxyError? ReadRequest(ReadOnlyMemory<byte> body, out ChatRequest? request);
@@ -71,6 +83,9 @@ internal abstract class BackendDialect
 
     /// <summary>Path of the chat call, from the host's root.</summary>
     public abstract string ChatPath { get; }
+
+    /// <summary>A header without which the host takes no call; the client's own goes before it. Null: none.</summary>
+    public virtual KeyValuePair<string, string>? VersionHeader => null;
 
     /// <summary>Takes a text to continue, where others take a conversation.</summary>
     public virtual bool TakesPrompts => false;

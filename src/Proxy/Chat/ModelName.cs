@@ -33,10 +33,14 @@ internal static class ModelName
         return json;
     }
 
-    /// <summary>Where the value of the top-level <c>model</c> stands, quotes included; null when there is none, or it is no JSON object.</summary>
+    /// <summary>
+    /// Where the answer's <c>model</c> stands, quotes included: at the top level, or in the object that a first or last event wraps (<c>message</c>, <c>response</c>).
+    /// Null when there is none, or it is no JSON object.
+    /// </summary>
     public static Range? Find(ReadOnlySpan<byte> json)
     {
         if (json.TrimStart(" \t\r\n"u8) is not [(byte)'{', ..]) return null;
+        Range? wrapped = null;
         try
         {
             var reader = new Utf8JsonReader(json);
@@ -44,16 +48,34 @@ internal static class ModelName
             while (reader.Read() && reader.TokenType is JsonTokenType.PropertyName)
             {
                 var isModel = reader.ValueTextEquals("model"u8);
+                var wraps = !isModel && (reader.ValueTextEquals("message"u8) || reader.ValueTextEquals("response"u8));
                 reader.Read();
                 if (isModel && reader.TokenType is JsonTokenType.String) return (int)reader.TokenStartIndex..(int)reader.BytesConsumed;
-                reader.Skip();
+                if (wraps && reader.TokenType is JsonTokenType.StartObject) wrapped = FindInside(ref reader) ?? wrapped;
+                else reader.Skip();
             }
         }
         catch (JsonException)
         {
             // Not JSON: a host's bytes are passed on as they are, and the client's parser is the judge of them.
+            return null;
         }
 
-        return null;
+        return wrapped;
+    }
+
+    /// <summary>Reads on to the end of the object that the reader has entered.</summary>
+    private static Range? FindInside(ref Utf8JsonReader reader)
+    {
+        Range? found = null;
+        while (reader.Read() && reader.TokenType is JsonTokenType.PropertyName)
+        {
+            var isModel = reader.ValueTextEquals("model"u8);
+            reader.Read();
+            if (isModel && reader.TokenType is JsonTokenType.String) found = (int)reader.TokenStartIndex..(int)reader.BytesConsumed;
+            reader.Skip();
+        }
+
+        return found;
     }
 }

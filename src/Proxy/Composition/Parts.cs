@@ -7,6 +7,7 @@ using Proxy.Dialects.OllamaChat;
 using Proxy.Dialects.OllamaGenerate;
 using Proxy.Dialects.OpenAiChat;
 using Proxy.Dialects.OpenAiCompletions;
+using Proxy.Dialects.OpenAiResponses;
 using Proxy.Http;
 using Proxy.Routes;
 using Proxy.Telemetry;
@@ -60,6 +61,7 @@ internal sealed class Parts : IDisposable
         Endpoints = new Endpoints(
             new ChatExchange("/v1/chat/completions", openAi, routes, exchange).HandleAsync,
             new ChatExchange("/v1/completions", new OpenAiCompletionsClientDialect(), routes, exchange).HandleAsync,
+            new ChatExchange("/v1/responses", new OpenAiResponsesClientDialect(), routes, exchange).HandleAsync,
             new ChatExchange("/api/chat", ollama, routes, exchange).HandleAsync,
             new ChatExchange("/api/generate", new OllamaGenerateClientDialect(), routes, exchange).HandleAsync,
             new ModelExchange(openAi, new OpenAiChatBackendDialect(), relay, exchange).HandleAsync,

@@ -45,6 +45,7 @@ internal sealed class CallScope : IDisposable
         response["x-correlation-id"] = correlationId;
         response["x-request-id"] = requestId;
         response["traceparent"] = Info.TraceParent;
+        if (dialect.RequestIdHeader is { } header) response[header] = traceId;
         left = context.RequestAborted.UnsafeRegister(static state => ((CallScope)state!).Cancel(), this);
         node = new LinkedListNode<CallScope>(this);
         parts.Calls.Add(node);
@@ -59,6 +60,9 @@ internal sealed class CallScope : IDisposable
     public IReadOnlyList<KeyValuePair<string, string>> CrossingHeaders { get; }
     public CallRecord Record { get; }
     public Caller Caller { get; private set; } = Caller.Anonymous;
+
+    /// <summary>Writes the stream that has begun, where it is written from events: it knows how that stream is to end.</summary>
+    public EventWriter? Writer { get; set; }
 
     /// <summary>Cancelled when the client leaves or the drain's time is over.</summary>
     public CancellationToken Cancellation => cancellation.Token;
@@ -137,11 +141,12 @@ internal sealed class CallScope : IDisposable
         using var body = new PooledBody(512);
         if (response.HasStarted)
         {
-            Dialect.WriteStreamError(error, Info.TraceId, body);
+            if (Writer is { } writer) writer.Write(new ChatEvent.Finished(FinishReason.Error, Error: error), body);
+            else Dialect.WriteStreamError(error, Info.TraceId, body);
         }
         else
         {
-            response.StatusCode = error.Status;
+            response.StatusCode = Dialect.StatusOf(error);
             response.ContentType = Dialect.WholeContentType;
             if (error.RetryAfter is { } wait) response.Headers.RetryAfter = ((int)Math.Ceiling(wait.TotalSeconds)).ToString(CultureInfo.InvariantCulture);
             if (error.Kind is ProxyErrorKind.Unauthenticated) response.Headers.WWWAuthenticate = "Bearer";
@@ -170,7 +175,7 @@ internal sealed class CallScope : IDisposable
             ProxyErrorKind.NotImplemented => (CallOutcome.Refused, Fault.Proxy),
             _ => (CallOutcome.Refused, Fault.Client),
         };
-        Record.Status = ClientLeft ? 499 : Context.Response.HasStarted ? Context.Response.StatusCode : error.Status;
+        Record.Status = ClientLeft ? 499 : Context.Response.HasStarted ? Context.Response.StatusCode : Dialect.StatusOf(error);
     }
 
     /// <summary>A bug of ours: the client gets an error without a stack trace, the log gets the trace.</summary>

@@ -24,7 +24,7 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
             var problem = scope.Admit();
             if (problem is null) (body, problem) = await RequestBody.ReadAsync(context.Request, parts.Server().BodyLimit, scope.Cancellation);
             ChatEnvelope? envelope = null;
-            problem ??= EnvelopePeek.Read(body!.Span, out envelope) ?? scope.Use(envelope!.Model);
+            problem ??= EnvelopePeek.Read(body!.Span, out envelope) ?? dialect.Refuses(body.Span) ?? scope.Use(envelope!.Model);
             IChatRoute? route = null;
             problem ??= routes.Find(scope.Info, envelope!.Model, out route);
             if (problem is not null)
@@ -116,6 +116,7 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
         var response = scope.Context.Response;
         var output = response.BodyWriter;
         var writer = dialect.NewEventWriter(Stamp(scope, call));
+        scope.Writer = writer;
         await using var events = stream.GetAsyncEnumerator(scope.Cancellation);
         while (true)
         {
@@ -177,5 +178,9 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
         await response.BodyWriter.WriteAsync(body.Memory);
     }
 
-    private ReplyStamp Stamp(CallScope scope, ChatCall call) => new(scope.Info.TraceId, parts.Time.GetUtcNow(), call.Envelope.Model) { IncludeUsage = call.Envelope.IncludeUsage };
+    private ReplyStamp Stamp(CallScope scope, ChatCall call)
+    {
+        call.TryGetRequest(out var request); // who answers in events has read it already
+        return new(scope.Info.TraceId, parts.Time.GetUtcNow(), call.Envelope.Model) { IncludeUsage = call.Envelope.IncludeUsage, Request = request };
+    }
 }

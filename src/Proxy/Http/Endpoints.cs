@@ -9,7 +9,7 @@ internal delegate Task Answer(HttpContext context);
 /// Every URL there is, always mapped: what is not built or not configured refuses in the words of its dialect. Matched by hand, because every call passes here and the table is this small.
 /// </summary>
 internal sealed class Endpoints(
-    Answer openAiChat, Answer openAiCompletions, Answer ollamaChat, Answer ollamaGenerate, Answer relayByModel,
+    Answer openAiChat, Answer openAiCompletions, Answer openAiResponses, Answer ollamaChat, Answer ollamaGenerate, Answer relayByModel,
     ModelEndpoints models, OllamaHostEndpoints ollamaHosts, StatusEndpoints status, AdminEndpoints admin, ErrorEndpoints errors, ApiKeyGate gate)
 {
     public Task HandleAsync(HttpContext context)
@@ -29,6 +29,7 @@ internal sealed class Endpoints(
         {
             "/v1/chat/completions" => Only("POST", openAiChat),
             "/v1/completions" => Only("POST", openAiCompletions),
+            "/v1/responses" => Only("POST", openAiResponses),
             "/v1/models" => Only("GET", models.ListOpenAiAsync),
             "/api/chat" => Only("POST", ollamaChat),
             "/api/generate" => Only("POST", ollamaGenerate),
@@ -44,6 +45,7 @@ internal sealed class Endpoints(
             "/ready" => Only("GET", status.ReadyAsync),
             "/metrics" => Only("GET", status.MetricsAsync),
             _ when path.StartsWith("/v1/models/", StringComparison.Ordinal) => Only("GET", models.OneOpenAiAsync),
+            _ when path.StartsWith("/v1/responses/", StringComparison.Ordinal) && path is not "/v1/responses/compact" => errors.NoResponseAsync(context),
             _ when path.StartsWith(OllamaHostEndpoints.Blobs, StringComparison.Ordinal) => HttpMethods.IsHead(method) ? ollamaHosts.BlobAsync(context) : Only("POST", ollamaHosts.BlobAsync),
             _ when path.StartsWith("/v1/", StringComparison.Ordinal) && HttpMethods.IsPost(method) => relayByModel(context),
             _ => errors.UnknownPathAsync(context),
@@ -68,6 +70,9 @@ internal sealed class ErrorEndpoints(ClientDialect openAi, ClientDialect ollama,
             ? new(ProxyErrorKind.NotImplemented, $"{path} is not available on this proxy yet")
             : new(ProxyErrorKind.UnknownPath, $"there is nothing at {context.Request.Method} {path}"));
     }
+
+    /// <summary>Whatever is done with a response by its id.</summary>
+    public Task NoResponseAsync(HttpContext context) => RefuseAsync(context, new(ProxyErrorKind.UnknownPath, $"this proxy keeps no responses yet: there is nothing at {context.Request.Method} {context.Request.Path}") { Code = "response_not_found" });
 
     public Task WrongMethodAsync(HttpContext context, string allowed)
     {

@@ -20,10 +20,6 @@ public sealed class PromptTests(PromptTests.Door door) : IClassFixture<PromptTes
             """;
     }
 
-    private const string Done = """{"model":"served","created_at":"2026-11-23T06:33:28.249069903Z","response":"","done":true,"done_reason":"length","context":[0,1,2],"total_duration":332819750,"prompt_eval_count":9,"prompt_eval_duration":12500000,"eval_count":7,"eval_duration":70100000}""";
-
-    private static string Line(string text) => $$"""{"model":"served","created_at":"2026-11-23T06:33:28.204575202Z","response":{{OpenAi.Quote(text)}},"done":false}""" + "\n";
-
     private static string Chunk(string text, string finish = "null") =>
         $$"""data: {"id":"cmpl-1","object":"text_completion","created":1795000000,"model":"served","choices":[{"text":{{OpenAi.Quote(text)}},"index":0,"logprobs":null,"finish_reason":{{finish}}}]}""" + "\n\n";
 
@@ -40,7 +36,7 @@ public sealed class PromptTests(PromptTests.Door door) : IClassFixture<PromptTes
     public async Task Completions_client_streams_from_an_Ollama_host(bool usage)
     {
         var lane = door.TakeOllama();
-        lane.A.Answer(exchange => exchange.StreamAsync(Ollama.Lines, Line("Hé"), Line("llo 😀"), Done + "\n"));
+        lane.A.Answer(exchange => exchange.StreamAsync(Ollama.Lines, Ollama.Piece("Hé"), Ollama.Piece("llo 😀"), Ollama.LastPiece(reason: "length")));
 
         var (reply, line) = await door.CallAsync("/v1/completions", $$"""{"model":"{{lane.Solo}}","prompt":"Once","suffix":"end","max_tokens":7,"stream":true{{(usage ? ",\"stream_options\":{\"include_usage\":true}" : "")}}}""");
 
@@ -67,7 +63,7 @@ public sealed class PromptTests(PromptTests.Door door) : IClassFixture<PromptTes
     public async Task Completions_client_gets_one_answer_from_an_Ollama_host()
     {
         var lane = door.TakeOllama();
-        lane.A.Answer(exchange => exchange.JsonAsync(Done.Replace("\"response\":\"\"", "\"response\":\" upon\"", StringComparison.Ordinal)));
+        lane.A.Answer(exchange => exchange.JsonAsync(Ollama.LastPiece(" upon")));
 
         var (reply, _) = await door.CallAsync("/v1/completions", $$"""{"model":"{{lane.Solo}}","prompt":["Once"]}""");
 
@@ -100,7 +96,7 @@ public sealed class PromptTests(PromptTests.Door door) : IClassFixture<PromptTes
     public async Task Ollama_host_breaks_off_Completions_client_gets_an_error_frame()
     {
         var lane = door.TakeOllama();
-        lane.A.Answer(exchange => exchange.StreamAsync(Ollama.Lines, Line("half")));
+        lane.A.Answer(exchange => exchange.StreamAsync(Ollama.Lines, Ollama.Piece("half")));
 
         var (reply, line) = await door.CallAsync("/v1/completions", $$"""{"model":"{{lane.Solo}}","prompt":"p","stream":true}""");
 
@@ -195,7 +191,7 @@ public sealed class PromptTests(PromptTests.Door door) : IClassFixture<PromptTes
     public async Task Generate_client_over_an_Ollama_host_Bytes_stay()
     {
         var lane = door.TakeOllama();
-        var frames = new[] { Line("Hé"), Line("llo"), Done + "\n" }.Select(frame => frame.Replace("\"served\"", $"\"{lane.Solo}\"", StringComparison.Ordinal)).ToArray();
+        var frames = new[] { Ollama.Piece("Hé"), Ollama.Piece("llo"), Ollama.LastPiece() }.Select(frame => frame.Replace("\"served\"", $"\"{lane.Solo}\"", StringComparison.Ordinal)).ToArray();
         lane.A.Answer(exchange => exchange.StreamAsync(Ollama.Lines, frames));
         var body = $$"""{"model":"{{lane.Solo}}", "prompt":"hi","context":[1,2],"weird":1.50}""";
 

@@ -11,6 +11,9 @@ namespace Proxy.Routes;
 /// <summary>Answers from a backend. Bytes stay bytes when both ends speak one dialect; otherwise both sides meet in events.</summary>
 internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher dispatcher, ILogger log, TimeProvider time) : IChatRoute
 {
+    /// <summary>Bytes of a body that are parsed in about a millisecond. A longer one is read and said anew off the event loop, whose other calls would have to wait for it.</summary>
+    private const int LongBody = 64 << 10;
+
     public string Name => "direct";
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
@@ -20,6 +23,7 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
         var model = call.Envelope.Model;
         if (table.Resolve(model) is not { } resolution) return new ChatAnswer.Refused(UnknownModel(model));
 
+        if (call.OriginalBody is { Length: > LongBody } && NeedsParsing(call, resolution)) await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
         if (call.Envelope.Messages is null or 0 && WithoutHost(call, resolution) is { } granted) return granted;
         switch (await dispatcher.SendAsync(new Outgoing(call, log), model, resolution, cancellation))
         {
@@ -47,6 +51,16 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
 
     /// <summary>The same words whether the model does not exist or is not for this caller.</summary>
     public static ProxyError UnknownModel(string model) => new(ProxyErrorKind.UnknownModel, $"no backend serves the model '{model}'; the models listing says what there is") { Param = "model", Model = model };
+
+    private static bool NeedsParsing(ChatCall call, Resolution resolution)
+    {
+        foreach (var candidate in resolution.Candidates)
+        {
+            if (candidate.IsEcho || candidate.Native(call.Dialect.Name) is null) return true;
+        }
+
+        return false;
+    }
 
     /// <summary>What only a host of the client's dialect could do, where none of those that serve the model is one.</summary>
     private static ChatAnswer.Events? WithoutHost(ChatCall call, Resolution resolution)

@@ -9,7 +9,7 @@ public sealed partial class ArchitectureTests
     private static readonly string[] FoldersToCome =
     [
         "Streams", "Knowledge", "Workflow", "Nats", "Store",
-        "Anthropic", "Embeddings", "Rerank", "Embedded", "Postgres", "Migrations",
+        "Embeddings", "Rerank", "Embedded", "Postgres", "Migrations",
     ];
 
     /// <summary>Take a type off when it is built.</summary>

@@ -9,13 +9,13 @@ public sealed partial class ArchitectureTests
     private static readonly string[] FoldersToCome =
     [
         "Streams", "Inference", "Knowledge", "Workflow", "Nats", "Store",
-        "OpenAiResponses", "OllamaGenerate", "Anthropic", "Embeddings", "Rerank", "Embedded", "Postgres", "Migrations", "Tokenizing",
+        "OpenAiResponses", "OllamaGenerate", "Anthropic", "Rerank", "Embedded", "Postgres", "Migrations", "Tokenizing",
     ];
 
     /// <summary>Take a type off when it is built.</summary>
     private static readonly string[] TypesToCome =
     [
-        "RagRoute", "WorkflowRoute", "IRetriever", "IWorkflowLauncher", "MemoryJournal", "InFlight", "CompletionRecord", "EmbeddingExchange", "RerankExchange",
+        "RagRoute", "WorkflowRoute", "IRetriever", "IWorkflowLauncher", "MemoryJournal", "InFlight", "CompletionRecord", "RerankExchange",
         "OnnxEmbedder", "OnnxReranker", "BatchQueue", "BatchPlanner", "ModelRunner", "ModelFolder", "NativeRuntime", "SemanticCache", "PipelineTable", "WorkflowEvents", "NatsLink", "EventPublisher", "JetStreamJournal",
     ];
 

@@ -8,8 +8,8 @@ public sealed partial class ArchitectureTests
     /// <summary>Take a folder off when it is built.</summary>
     private static readonly string[] FoldersToCome =
     [
-        "Streams", "Inference", "Knowledge", "Workflow", "Nats", "Store",
-        "OpenAiResponses", "OllamaGenerate", "Anthropic", "Rerank", "Embedded", "Postgres", "Migrations", "Tokenizing",
+        "Streams", "Knowledge", "Workflow", "Nats", "Store",
+        "Anthropic", "Rerank", "Embedded", "Postgres", "Migrations",
     ];
 
     /// <summary>Take a type off when it is built.</summary>

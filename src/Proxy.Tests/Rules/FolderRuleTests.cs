@@ -17,7 +17,7 @@ public sealed partial class FolderRuleTests
         ["Chat"] = ["Buffers"],
         ["Transport"] = ["Buffers", "Telemetry"],
         ["Streams"] = ["Chat", "Telemetry"],
-        ["Dialects"] = ["Chat", "Buffers"],
+        ["Dialects"] = ["Chat", "Vectors", "Buffers"],
         ["Relay"] = ["Chat", "Buffers"],
         ["Backends"] = ["Chat", "Vectors", "Buffers", "Transport", "Config", "Telemetry"],
         ["Inference"] = ["Vectors", "Buffers", "Config", "Telemetry"],

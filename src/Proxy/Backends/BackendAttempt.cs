@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.CompilerServices;
 using Microsoft.Extensions.Logging;
 using Proxy.Buffers;
 using Proxy.Chat;
@@ -64,8 +65,10 @@ internal sealed class BackendAttempt : IDisposable
         registration = cancellation.UnsafeRegister(static state => ((UpstreamExchange)state!).Cancel(), exchange);
     }
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public async ValueTask<AttemptResult> RunAsync(IReadOnlyList<UpstreamHeader> headers)
     {
+        if (call.Errors.VersionHeader is { } version && !headers.Any(header => header.Name.Equals(version.Key, StringComparison.OrdinalIgnoreCase))) headers = [.. headers, new(version.Key, version.Value)];
         head = await exchange.SendAsync(new(call.Method, backend.PathOf(call.Path), call.Body) { ContentType = call.ContentType, Headers = headers });
         if (head.Outcome is not UpstreamOutcome.Answered) return NoAnswer();
         if (head.Status is < 200 or > 299) return await RefusalAsync();
@@ -184,8 +187,8 @@ internal sealed class BackendAttempt : IDisposable
             case 401 or 403:
                 log.Unauthorized(backend.Name, status);
                 return new AttemptResult.TryNext(new(ProxyErrorKind.HostUnauthorized, $"backend '{backend.Name}' does not accept this proxy's credentials; its operator has to set the backend's key") { Backend = backend.Name });
-            case 429 or 503:
-                return new AttemptResult.TryNext(new(ProxyErrorKind.HostRefused, said.Message) { Status = status, Code = said.Code, HostType = said.Type, Backend = backend.Name, RetryAfter = RetryAfter() ?? TimeSpan.FromSeconds(1) });
+            case 429 or 503 or 529: // the last is Anthropic's way to say the second
+                return new AttemptResult.TryNext(new(ProxyErrorKind.HostRefused, said.Message) { Status = Math.Min(status, 503), Code = said.Code, HostType = said.Type, Backend = backend.Name, RetryAfter = RetryAfter() ?? TimeSpan.FromSeconds(1) });
             case >= 400 and < 500 when inside:
                 return new AttemptResult.Refused(new(ProxyErrorKind.HostRefused, said.Message) { Status = status, Code = said.Code, HostType = said.Type, Param = said.Param, Backend = backend.Name });
             case >= 400 and < 500:
@@ -255,8 +258,9 @@ internal sealed class BackendAttempt : IDisposable
             ContentType = head.ContentType,
             ContentLength = head.ContentLength,
             Headers = head.Headers.Count == 0 ? [] : [.. head.Headers.Select(h => KeyValuePair.Create(h.Name, h.Value))],
-            Idle = backend.Config.Idle,
+            Idle = call.Patient ? TimeSpan.FromDays(1) : backend.Config.Idle,
             Total = total,
+            UnaskedUsage = call.UnaskedUsage,
             Streams = streams,
             Complete = complete,
         };

@@ -2,6 +2,7 @@ using System.Security.Cryptography.X509Certificates;
 using Proxy.Chat;
 using Proxy.Config;
 using Proxy.Transport;
+using Proxy.Vectors;
 
 namespace Proxy.Backends;
 
@@ -17,6 +18,9 @@ internal sealed class BackendDirectory(ProxyConfig config, Func<UpstreamTarget, 
 
     public BackendTable Table => Volatile.Read(ref table) ?? Apply(config);
 
+    /// <summary>The models in this process; a table that is made from now on knows them.</summary>
+    public EmbedderTable Embedders { get; set; } = EmbedderTable.Empty;
+
     /// <summary>Told after the table changed.</summary>
     public Action? Changed { get; set; }
 
@@ -25,7 +29,7 @@ internal sealed class BackendDirectory(ProxyConfig config, Func<UpstreamTarget, 
     {
         lock (gate)
         {
-            Volatile.Write(ref table, new BackendTable(next, [.. next.Backends.Select(Build)]));
+            Volatile.Write(ref table, new BackendTable(next, [.. next.Backends.Select(Build)], Embedders));
         }
 
         Changed?.Invoke();
@@ -38,7 +42,7 @@ internal sealed class BackendDirectory(ProxyConfig config, Func<UpstreamTarget, 
         lock (gate)
         {
             var current = Table;
-            Volatile.Write(ref table, new BackendTable(current.Config, current.All));
+            Volatile.Write(ref table, new BackendTable(current.Config, current.All, Embedders));
         }
     }
 
@@ -68,8 +72,9 @@ internal sealed class BackendDirectory(ProxyConfig config, Func<UpstreamTarget, 
         var headers = backend.Headers.Select(h => new UpstreamHeader(h.Key, h.Value)).ToList();
         if (backend.Key is { } key)
         {
-            var anthropicOnly = backend.Dialects is [DialectFamily.Anthropic];
-            headers.Add(anthropicOnly ? new("x-api-key", key) : new("Authorization", "Bearer " + key));
+            // Anthropic's own API takes the first alone; local hosts that speak its dialect beside others take the second.
+            if (backend.Dialects?.Contains(DialectFamily.Anthropic) is true) headers.Add(new("x-api-key", key));
+            if (backend.Dialects is not [DialectFamily.Anthropic]) headers.Add(new("Authorization", "Bearer " + key));
         }
 
         return new UpstreamTarget(new Uri(backend.Url))

@@ -1,41 +1,38 @@
+using System.Buffers;
 using System.Globalization;
+using System.Text;
 using System.Text.Json;
 using Proxy.Chat;
 
 namespace Proxy.Dialects.OllamaChat;
 
-/// <summary>The words and small shapes of Ollama's answers, both ways.</summary>
+/// <summary>The words and small shapes of Ollama's answers, of chat and of generate, both ways.</summary>
 internal static class OllamaChatJson
 {
     public const string StreamContentType = "application/x-ndjson";
     public const string WholeContentType = "application/json; charset=utf-8";
 
-    /// <summary>Arguments that are no JSON object stand under this name: a model wrote them, and its tool must see them to refuse them.</summary>
-    public const string BrokenArguments = "_raw";
-
     public static string Time(DateTimeOffset time) => time.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss.fffffff'Z'", CultureInfo.InvariantCulture);
 
     public static ReadOnlySpan<byte> Word(FinishReason reason) => reason is FinishReason.Length ? "length"u8 : "stop"u8; // a call is a stop, to Ollama
 
-    public static void WriteArguments(Utf8JsonWriter json, string arguments)
+    /// <summary>What each line of a stream has after <c>"model":</c>: the name and the time, with what stands between them.</summary>
+    public static byte[] Head(ReplyStamp stamp)
     {
-        json.WritePropertyName("arguments"u8);
-        if (string.IsNullOrWhiteSpace(arguments))
-        {
-            json.WriteStartObject();
-            json.WriteEndObject();
-        }
-        else if (WireJson.IsObject(arguments))
-        {
-            json.WriteAsItCame(System.Text.Encoding.UTF8.GetBytes(arguments));
-        }
-        else
-        {
-            json.WriteStartObject();
-            json.WriteString(BrokenArguments, arguments);
-            json.WriteEndObject();
-        }
+        var buffer = new ArrayBufferWriter<byte>();
+        using (var name = WireJson.NewWriter(buffer)) name.WriteStringValue(stamp.Model);
+        return [.. buffer.WrittenSpan, .. ",\"created_at\":\""u8, .. Encoding.UTF8.GetBytes(Time(stamp.Created)), .. "\""u8];
     }
+
+    /// <summary>That it is over, and why: the host's own word where it had one.</summary>
+    public static void WriteDone(Utf8JsonWriter json, FinishReason reason, JsonElement? opaque)
+    {
+        json.WriteBoolean("done"u8, true);
+        if (opaque.Member("done_reason"u8) is { } word) json.WriteAsItCame("done_reason", word);
+        else json.WriteString("done_reason"u8, Word(reason));
+    }
+
+    public static void WriteArguments(Utf8JsonWriter json, string arguments) => ToolJson.WriteArguments(json, "arguments"u8, arguments);
 
     public static void WriteUsage(Utf8JsonWriter json, Usage? usage)
     {

@@ -41,6 +41,17 @@ public sealed class StageTests
 
         Assert.NotEmpty(stage);
         Assert.Empty(wrong);
+    }
+
+    [Theory]
+    [Trait("Category", "Slow")]
+    [MemberData(nameof(Stages))]
+    public void Stage_Knows_every_code_point_as_the_reference(int index, string stage)
+    {
+        var line = GoldenTests.Lines("reference-tokenizers", "stages.jsonl").ElementAt(index);
+        var tokenizer = Reveal(line);
+        var output = new TokenList();
+        Assert.NotEmpty(stage);
 
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         foreach (var text in EveryCodePoint()) hash.AppendData(Encoding.UTF8.GetBytes(Answer(tokenizer, text, output) + "\n"));

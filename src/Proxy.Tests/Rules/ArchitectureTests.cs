@@ -8,15 +8,15 @@ public sealed partial class ArchitectureTests
     /// <summary>Take a folder off when it is built.</summary>
     private static readonly string[] FoldersToCome =
     [
-        "Streams", "Inference", "Knowledge", "Workflow", "Nats", "Store",
-        "OpenAiResponses", "OllamaGenerate", "Anthropic", "Embeddings", "Rerank", "Embedded", "Postgres", "Migrations", "Tokenizing",
+        "Streams", "Knowledge", "Workflow", "Nats", "Store",
+        "OpenAiResponses", "OllamaGenerate", "Anthropic", "Embeddings", "Rerank", "Embedded", "Postgres", "Migrations",
     ];
 
     /// <summary>Take a type off when it is built.</summary>
     private static readonly string[] TypesToCome =
     [
         "RagRoute", "WorkflowRoute", "IRetriever", "IWorkflowLauncher", "MemoryJournal", "InFlight", "CompletionRecord", "EmbeddingExchange", "RerankExchange",
-        "OnnxEmbedder", "OnnxReranker", "BatchQueue", "BatchPlanner", "ModelRunner", "ModelFolder", "NativeRuntime", "SemanticCache", "PipelineTable", "WorkflowEvents", "NatsLink", "EventPublisher", "JetStreamJournal",
+        "SemanticCache", "PipelineTable", "WorkflowEvents", "NatsLink", "EventPublisher", "JetStreamJournal",
     ];
 
     /// <summary>Names of others.</summary>

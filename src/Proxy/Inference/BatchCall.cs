@@ -34,7 +34,7 @@ internal abstract class BatchCall
     public bool IsOver => end.Task.IsCompleted;
 
     /// <summary>To be set before it is queued.</summary>
-    public IReadOnlyList<Sequence> Sequences { get; protected set; } = [];
+    public IReadOnlyList<Sequence> Sequences { get; set; } = [];
 
     /// <summary>Takes a result, on a computing thread.</summary>
     /// <param name="index">Which sequence.</param>

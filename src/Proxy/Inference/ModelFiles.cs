@@ -1,5 +1,3 @@
-using System.Reflection;
-
 namespace Proxy.Inference;
 
 /// <summary>The files of one model, by their paths inside its folder: a folder on disk, or what this program carries.</summary>
@@ -33,6 +31,8 @@ internal sealed class FileLease(string path, IDisposable? file = null) : IDispos
 /// <summary>A folder on disk.</summary>
 internal sealed class FolderFiles(string folder) : ModelFiles
 {
+    private static readonly string[] GraphFolders = ["onnx", ""];
+
     public override string NameOf(string path) => Full(path);
 
     public override bool Has(string path) => File.Exists(Full(path));
@@ -43,7 +43,7 @@ internal sealed class FolderFiles(string folder) : ModelFiles
 
     public override IReadOnlyList<string> Graphs() =>
     [
-        .. new[] { "onnx", "" }.Where(inner => Directory.Exists(Full(inner)))
+        .. GraphFolders.Where(inner => Directory.Exists(Full(inner)))
             .SelectMany(inner => Directory.EnumerateFiles(Full(inner), "*.onnx").Select(Path.GetFileName).Order(StringComparer.Ordinal).Select(name => Path.Combine(inner, name!))),
     ];
 
@@ -59,7 +59,7 @@ internal sealed class BundledFiles : ModelFiles
 
     public override string NameOf(string path) => $"{path} of the bundled model";
 
-    public override bool Has(string path) => Assembly.GetExecutingAssembly().GetManifestResourceInfo(Prefix + path) is not null;
+    public override bool Has(string path) => typeof(NativeRuntime).Assembly.GetManifestResourceInfo(Prefix + path) is not null;
 
     public override byte[] Read(string path)
     {
@@ -88,5 +88,5 @@ internal sealed class BundledFiles : ModelFiles
         return new($"/proc/self/fd/{descriptor}", file);
     }
 
-    private static Stream Open(string path) => Assembly.GetExecutingAssembly().GetManifestResourceStream(Prefix + path) ?? throw new FileNotFoundException($"this build does not carry {path}");
+    private static Stream Open(string path) => typeof(NativeRuntime).Assembly.GetManifestResourceStream(Prefix + path) ?? throw new FileNotFoundException($"this build does not carry {path}");
 }

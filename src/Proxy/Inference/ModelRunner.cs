@@ -45,7 +45,7 @@ internal sealed class ModelRunner : IBatchRunner, IDisposable
     public static ModelRunner Load(ModelFolder folder, int threads)
     {
         NativeRuntime.EnsureLoaded();
-        using var settings = new SessionOptions
+        using var settings = new Microsoft.ML.OnnxRuntime.SessionOptions
         {
             IntraOpNumThreads = threads,
             InterOpNumThreads = 1,
@@ -73,7 +73,7 @@ internal sealed class ModelRunner : IBatchRunner, IDisposable
         try
         {
             var runner = new ModelRunner(session, Output(folder, session), folder.PadId);
-            NativeRuntime.TrimHeap(0);
+            NativeRuntime.TrimHeap();
             return runner;
         }
         catch
@@ -107,7 +107,7 @@ internal sealed class ModelRunner : IBatchRunner, IDisposable
         }
     }
 
-    public void Rest() => NativeRuntime.TrimHeap(0);
+    public void Rest() => NativeRuntime.TrimHeap();
 
     public void Dispose()
     {
@@ -166,10 +166,10 @@ internal sealed class ModelRunner : IBatchRunner, IDisposable
                 throw ModelFolder.Broken(folder.Files, folder.Graph, $"wants its \"{name}\" as {input.ElementDataType}; Int64 is served");
         }
 
-        var name2 = KnownOutputs.FirstOrDefault(session.OutputMetadata.ContainsKey) ?? session.OutputMetadata.Keys.First();
-        var output = session.OutputMetadata[name2];
+        var chosen = KnownOutputs.FirstOrDefault(session.OutputMetadata.ContainsKey) ?? session.OutputMetadata.Keys.First();
+        var output = session.OutputMetadata[chosen];
         if (output.ElementDataType is not TensorElementType.Float || output.Dimensions.Length is not (2 or 3))
-            throw ModelFolder.Broken(folder.Files, folder.Graph, $"answers \"{name2}\" as {output.ElementDataType} of {output.Dimensions.Length} dimensions; Float of 2 or 3 is served");
-        return name2;
+            throw ModelFolder.Broken(folder.Files, folder.Graph, $"answers \"{chosen}\" as {output.ElementDataType} of {output.Dimensions.Length} dimensions; Float of 2 or 3 is served");
+        return chosen;
     }
 }

@@ -1,5 +1,4 @@
 using System.IO.Compression;
-using System.Reflection;
 using System.Runtime.InteropServices;
 using Microsoft.ML.OnnxRuntime;
 using Microsoft.Win32.SafeHandles;
@@ -51,9 +50,9 @@ internal static partial class NativeRuntime
     internal static string? CacheFolder(Func<string, string?> environment)
     {
         // systemd gives several folders with colons between them.
-        var folder = Set("CACHE_DIRECTORY")?.Split(':')[0]
-            ?? (Set("XDG_CACHE_HOME") ?? (Set("HOME") is { } home ? Path.Combine(home, ".cache") : null) is { } cache && Path.IsPathRooted(cache) ? Path.Combine(cache, "proxy") : null);
-        if (folder is null) return null;
+        var users = Set("XDG_CACHE_HOME") ?? (Set("HOME") is { } home ? Path.Combine(home, ".cache") : null);
+        var folder = Set("CACHE_DIRECTORY")?.Split(':')[0] ?? (users is not null ? Path.Combine(users, "proxy") : null);
+        if (folder is null || !Path.IsPathRooted(folder)) return null;
         try
         {
             Directory.CreateDirectory(folder);
@@ -121,7 +120,7 @@ internal static partial class NativeRuntime
         brotli.CopyTo(to, 1 << 18);
     }
 
-    private static Stream? Resource(string name) => Assembly.GetExecutingAssembly().GetManifestResourceStream(name);
+    private static Stream? Resource(string name) => typeof(NativeRuntime).Assembly.GetManifestResourceStream(name);
 
     /// <summary>A file in memory that goes when its descriptor is closed; negative where the kernel refuses.</summary>
     [LibraryImport("libc", EntryPoint = "memfd_create", StringMarshalling = StringMarshalling.Utf8)]
@@ -131,8 +130,10 @@ internal static partial class NativeRuntime
     private const uint Executable = 0x10; // MFD_EXEC
 
     /// <summary>Gives memory that was freed back to the system.</summary>
+    public static void TrimHeap() => _ = TrimHeap(0);
+
     [LibraryImport("libc", EntryPoint = "malloc_trim")]
-    internal static partial int TrimHeap(nint keep);
+    private static partial int TrimHeap(nint keep);
 
     [LibraryImport("libc", EntryPoint = "setenv", StringMarshalling = StringMarshalling.Utf8)]
     private static partial int SetEnvironment(string name, string value, int overwrite);

@@ -1,0 +1,11 @@
+namespace Proxy.Inference.Tokenizing;
+
+/// <summary>Cuts one piece of text into tokens of its vocabulary. Immutable; for any number of threads.</summary>
+internal abstract class PieceModel
+{
+    /// <summary>Appends the tokens of <c>scratch.Text[start..end]</c>, which is not empty.</summary>
+    public abstract void Encode(TextScratch scratch, int start, int end, TokenRun output);
+
+    /// <summary>The id of a piece; -1 if the vocabulary has none.</summary>
+    public abstract int IdOf(ReadOnlySpan<char> piece);
+}

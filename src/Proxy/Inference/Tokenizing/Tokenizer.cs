@@ -1,0 +1,232 @@
+using System.Text;
+
+namespace Proxy.Inference.Tokenizing;
+
+/// <summary>
+/// Texts to the token ids of one model, as its <c>tokenizer.json</c> says (<see cref="TokenizerFile"/>). Immutable; for any number of threads.
+/// A lone surrogate counts as U+FFFD.
+/// </summary>
+internal sealed class Tokenizer
+{
+    private readonly Normalizer? normalizer;
+    private readonly PreTokenizer? preTokenizer;
+    private readonly PieceModel model;
+    private readonly PostProcessor post;
+    private readonly TokenDecoder decoder;
+    private readonly Vocabulary vocabulary;
+    private readonly AddedTokens added;
+    private readonly AddedTokens addedNormalized;
+    private readonly Dictionary<int, AddedToken> byId;
+
+    internal Tokenizer(Normalizer? normalizer, PreTokenizer? preTokenizer, PieceModel model, PostProcessor post, TokenDecoder decoder, Vocabulary vocabulary, IReadOnlyList<AddedToken> addedTokens)
+    {
+        (this.normalizer, this.preTokenizer, this.model, this.post, this.decoder, this.vocabulary) = (normalizer, preTokenizer, model, post, decoder, vocabulary);
+        added = new(addedTokens.Where(token => !token.Normalized).Select(token => (token.Content, token)));
+        addedNormalized = new(addedTokens.Where(token => token.Normalized).Select(token => (Normalize(token.Content), token)));
+        byId = [];
+        foreach (var token in addedTokens) byId[token.Id] = token;
+    }
+
+    /// <summary>One more than the largest id.</summary>
+    public int Size => Math.Max(vocabulary.Size, byId.Count == 0 ? 0 : byId.Keys.Max() + 1);
+
+    /// <summary>The token to fill batches with; null if the file names none.</summary>
+    public int? PaddingId { get; init; }
+
+    /// <summary>How many special tokens are put around one text, or around a pair.</summary>
+    public int SpecialCount(bool pair) => post.SpecialCount(pair);
+
+    /// <summary>The id of a token; null if there is none.</summary>
+    public int? IdOf(string token) => byId.Values.FirstOrDefault(t => t.Content == token)?.Id ?? (model.IdOf(token) is var id and >= 0 ? id : null);
+
+    /// <summary>The token as the vocabulary spells it; null if there is none with this id.</summary>
+    public string? TextOf(int id) => byId.TryGetValue(id, out var token) ? token.Content : vocabulary[id];
+
+    /// <summary>Whether the file calls the token special.</summary>
+    public bool IsSpecial(int id) => byId.TryGetValue(id, out var token) && token.Special;
+
+    /// <summary>The text that the tokens stand for, near enough to be read.</summary>
+    public string Decode(ReadOnlySpan<int> ids, bool skipSpecial = true)
+    {
+        var tokens = new List<string>(ids.Length);
+        foreach (var id in ids)
+        {
+            if (skipSpecial && IsSpecial(id)) continue;
+            if (TextOf(id) is { } text) tokens.Add(text);
+        }
+
+        return decoder.Decode(tokens);
+    }
+
+    /// <summary>How many tokens the text has. Allocates nothing once it is warm.</summary>
+    public int CountTokens(ReadOnlySpan<char> text, bool specialTokens = true)
+    {
+        var scratch = TextScratch.Rent();
+        Run(scratch, text, scratch.First, tracking: false);
+        var count = scratch.First.Count + (specialTokens ? SpecialCount(pair: false) : 0);
+        scratch.Return();
+        return count;
+    }
+
+    /// <summary>Encodes one text into <paramref name="output"/>, whose content is replaced.</summary>
+    public void Encode(ReadOnlySpan<char> text, EncodeOptions options, TokenList output)
+    {
+        var scratch = TextScratch.Rent();
+        Run(scratch, text, scratch.First, options.Offsets);
+        scratch.Second.Clear(options.Offsets);
+        var room = Math.Max(0, options.MaxLength - (options.SpecialTokens ? SpecialCount(pair: false) : 0));
+        Assemble(post.Single, scratch, Math.Min(scratch.First.Count, room), 0, options, output);
+        if (options.Offsets) ToBytes(output, text, default);
+        scratch.Return();
+    }
+
+    /// <summary>Encodes a pair of texts, as a cross-encoder's query and document, into <paramref name="output"/>, whose content is replaced.</summary>
+    public void Encode(ReadOnlySpan<char> text, ReadOnlySpan<char> second, EncodeOptions options, TokenList output)
+    {
+        var scratch = TextScratch.Rent();
+        Run(scratch, text, scratch.First, options.Offsets);
+        Run(scratch, second, scratch.Second, options.Offsets);
+        var room = Math.Max(0, options.MaxLength - (options.SpecialTokens ? SpecialCount(pair: true) : 0));
+        var (one, two) = Share(scratch.First.Count, scratch.Second.Count, room, options.Pair);
+        Assemble(post.Pair, scratch, one, two, options, output);
+        if (options.Offsets) ToBytes(output, text, second);
+        scratch.Return();
+    }
+
+    /// <summary>How many tokens each of a pair keeps. <see cref="PairCut.OnlySecond"/> cuts the first too when it alone is too long.</summary>
+    internal static (int First, int Second) Share(int first, int second, int room, PairCut cut)
+    {
+        if ((long)first + second <= room) return (first, second);
+        if (cut == PairCut.OnlySecond) return (Math.Min(first, room), Math.Max(0, room - first));
+        var (small, large) = (Math.Min(first, second), Math.Max(first, second));
+        large = Math.Min(large, small > room ? small : Math.Max(small, room - small));
+        if (small + large > room) (small, large) = (room / 2, room - room / 2);
+        return first <= second ? (small, large) : (large, small);
+    }
+
+    private string Normalize(string content)
+    {
+        if (normalizer is null) return content;
+        var scratch = TextScratch.Rent();
+        scratch.Text.Clear(tracking: false);
+        scratch.Text.Load(content, 0);
+        normalizer.Apply(scratch);
+        var normalized = scratch.Text.Chars.ToString();
+        scratch.Return();
+        return normalized;
+    }
+
+    private void Run(TextScratch scratch, ReadOnlySpan<char> text, TokenRun output, bool tracking)
+    {
+        output.Clear(tracking);
+        var done = 0;
+        while (added.Any && added.TryFind(text, done, done, out var match))
+        {
+            RunText(scratch, text[done..match.Start], done, output);
+            output.Add(match.Token.Id, match.Start, match.End);
+            done = match.End;
+        }
+
+        RunText(scratch, text[done..], done, output);
+        if (tracking && post.TrimOffsets) TrimSpaces(output, text);
+    }
+
+    private void RunText(TextScratch scratch, ReadOnlySpan<char> text, int start, TokenRun output)
+    {
+        if (text.IsEmpty) return;
+        scratch.Text.Clear(output.Tracking);
+        scratch.Text.Load(text, start);
+        normalizer?.Apply(scratch);
+        Cut(scratch);
+        preTokenizer?.Split(scratch, first: start == 0);
+        foreach (var piece in scratch.Pieces.Items)
+        {
+            if (piece.Token == PieceList.Text) model.Encode(scratch, piece.Start, piece.End, output);
+            else if (piece.End > piece.Start) output.Add(piece.Token, scratch.Text, piece.Start, piece.End);
+        }
+    }
+
+    /// <summary>The normalised text as pieces: the added tokens that are found in it, and what lies between.</summary>
+    private void Cut(TextScratch scratch)
+    {
+        scratch.Pieces.Clear();
+        var text = scratch.Text.Chars;
+        var done = 0;
+        while (addedNormalized.Any && addedNormalized.TryFind(text, done, done, out var match))
+        {
+            scratch.Pieces.Add(done, match.Start);
+            scratch.Pieces.Add(match.Start, match.End, match.Token.Id);
+            done = match.End;
+        }
+
+        scratch.Pieces.Add(done, text.Length);
+    }
+
+    private static void Assemble(PostProcessor.Part[] template, TextScratch scratch, int first, int second, EncodeOptions options, TokenList output)
+    {
+        var special = options.SpecialTokens ? PostProcessor.SpecialCount(template) : 0;
+        output.Start(options.Offsets, first + second + special, scratch.First.Count + scratch.Second.Count + special);
+        foreach (var part in template)
+        {
+            if (part.Source == PostProcessor.Source.Special)
+            {
+                if (!options.SpecialTokens) continue;
+                foreach (var id in part.Ids) output.AddSpecial(id, part.Type);
+                continue;
+            }
+
+            var (run, length) = part.Source == PostProcessor.Source.First ? (scratch.First, first) : (scratch.Second, second);
+            var from = options.Cut == CutSide.Right ? 0 : run.Count - length;
+            var at = output.Count;
+            output.Add(run.Ids.Slice(from, length), part.Type);
+            if (!options.Offsets) continue;
+            for (var i = 0; i < length; i++)
+            {
+                var (start, end) = run.Offsets(from + i);
+                // The second text's are told apart from the first's until both are counted in bytes.
+                if (part.Source == PostProcessor.Source.Second) (start, end) = (-2 - start, -2 - end);
+                output.SetOffsets(at + i, start, end);
+            }
+        }
+    }
+
+    private static void TrimSpaces(TokenRun run, ReadOnlySpan<char> text)
+    {
+        for (var i = 0; i < run.Count; i++)
+        {
+            var (start, end) = run.Offsets(i);
+            while (start < end && char.IsWhiteSpace(text[start])) start++;
+            while (end > start && char.IsWhiteSpace(text[end - 1])) end--;
+            run.Trim(i, start, end);
+        }
+    }
+
+    private static void ToBytes(TokenList output, ReadOnlySpan<char> first, ReadOnlySpan<char> second)
+    {
+        var (one, two) = (ByteIndex(first), ByteIndex(second));
+        for (var i = 0; i < output.Count; i++)
+        {
+            var (start, stop) = output.Offsets[i];
+            if (start == -1) continue;
+            if (start < 0) output.SetOffsets(i, two[-2 - start], two[-2 - stop]);
+            else output.SetOffsets(i, one[start], one[stop]);
+        }
+    }
+
+    private static int[] ByteIndex(ReadOnlySpan<char> text)
+    {
+        var bytes = new int[text.Length + 1];
+        var count = 0;
+        for (var i = 0; i < text.Length;)
+        {
+            bytes[i] = count;
+            Rune.DecodeFromUtf16(text[i..], out var rune, out var length);
+            for (var k = 1; k < length; k++) bytes[i + k] = count;
+            count += rune.Utf8SequenceLength;
+            i += length;
+        }
+
+        bytes[text.Length] = count;
+        return bytes;
+    }
+}

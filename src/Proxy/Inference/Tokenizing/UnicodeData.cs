@@ -1,0 +1,138 @@
+using System.Text;
+
+namespace Proxy.Inference.Tokenizing;
+
+/// <summary>What a code point is to a tokenizer. Read from <see cref="UnicodeTables"/> once, into two-stage tables.</summary>
+internal static class UnicodeData
+{
+    [Flags]
+    private enum Kind : byte { None = 0, Mark = 1, NonspacingMark8 = 2, Punctuation8 = 4, Other8 = 8 }
+
+    private static readonly TwoStage<Kind> Kinds = ReadKinds();
+    private static readonly TwoStage<byte> Classes = ReadClasses();
+    private static readonly TwoStage<ushort> Canonical = ReadDecompositions(compatible: false);
+    private static readonly TwoStage<ushort> Compatible = ReadDecompositions(compatible: true);
+    private static readonly Dictionary<ulong, int> Compositions = ReadCompositions();
+
+    /// <summary>The first of the Hangul syllables, which decompose by arithmetic.</summary>
+    public const int HangulFirst = 0xAC00;
+    public const int HangulCount = 11172;
+
+    public static bool IsMark(int codePoint) => (Kinds[codePoint] & Kind.Mark) != 0;
+
+    /// <summary>Nonspacing, as Unicode 8.0 had it.</summary>
+    public static bool IsNonspacingMark(int codePoint) => (Kinds[codePoint] & Kind.NonspacingMark8) != 0;
+
+    /// <summary>ASCII's symbols too, as BERT has it.</summary>
+    public static bool IsPunctuation(int codePoint) =>
+        codePoint < 128 ? (uint)(codePoint - 33) < 94 && !char.IsAsciiLetterOrDigit((char)codePoint) : (Kinds[codePoint] & Kind.Punctuation8) != 0;
+
+    /// <summary>Control, format or private use, as Unicode 8.0 had it.</summary>
+    public static bool IsOther(int codePoint) => (Kinds[codePoint] & Kind.Other8) != 0;
+
+    public static bool IsWhiteSpace(int codePoint) => codePoint <= 0xFFFF && char.IsWhiteSpace((char)codePoint);
+
+    /// <summary>What \w means to the reference: alphabetic, a mark, a decimal digit, a connector or a joiner.</summary>
+    public static bool IsWord(int codePoint) => codePoint < 128
+        ? char.IsAsciiLetterOrDigit((char)codePoint) || codePoint == '_'
+        : System.Globalization.CharUnicodeInfo.GetUnicodeCategory(codePoint) switch
+        {
+            <= System.Globalization.UnicodeCategory.LetterNumber => true, // letters, marks, decimal digits, letter numbers
+            System.Globalization.UnicodeCategory.ConnectorPunctuation => true,
+            System.Globalization.UnicodeCategory.OtherSymbol => codePoint is >= 0x24B6 and <= 0x24E9 or >= 0x1F130 and <= 0x1F149 or >= 0x1F150 and <= 0x1F169 or >= 0x1F170 and <= 0x1F189,
+            _ => codePoint is 0x200C or 0x200D,
+        };
+
+    public static bool IsNumeric(int codePoint) => codePoint < 128
+        ? char.IsAsciiDigit((char)codePoint)
+        : System.Globalization.CharUnicodeInfo.GetUnicodeCategory(codePoint) is System.Globalization.UnicodeCategory.DecimalDigitNumber or System.Globalization.UnicodeCategory.LetterNumber or System.Globalization.UnicodeCategory.OtherNumber;
+
+    public static int CombiningClass(int codePoint) => Classes[codePoint];
+
+    /// <summary>Complete; empty if the code point stays as it is. Hangul is not in here.</summary>
+    public static ReadOnlySpan<uint> Decomposition(int codePoint, bool compatible)
+    {
+        var entry = (compatible ? Compatible : Canonical)[codePoint];
+        if (entry == 0) return default;
+        var place = UnicodeTables.Decompositions[(entry - 1) * 2 + 1];
+        return UnicodeTables.Decomposed.Slice((int)(place >> 8), (int)(place & 0xFF));
+    }
+
+    /// <summary>What two code points compose to; -1 if nothing.</summary>
+    public static int Compose(int first, int second)
+    {
+        if ((uint)(first - 0x1100) < 19 && (uint)(second - 0x1161) < 21) return HangulFirst + ((first - 0x1100) * 21 + (second - 0x1161)) * 28;
+        if ((uint)(first - HangulFirst) < HangulCount && (first - HangulFirst) % 28 == 0 && (uint)(second - 0x11A8) < 27) return first + (second - 0x11A7);
+        return Compositions.GetValueOrDefault(((ulong)first << 32) | (uint)second, -1);
+    }
+
+    public static int ToLower(int codePoint) => codePoint switch
+    {
+        < 128 => (uint)(codePoint - 'A') < 26 ? codePoint | 0x20 : codePoint,
+        0x212A => 'k',
+        _ => Rune.ToLowerInvariant(new Rune(codePoint)).Value,
+    };
+
+    private static TwoStage<Kind> ReadKinds()
+    {
+        var kinds = new TwoStage<Kind>();
+        Mark(UnicodeTables.Marks, Kind.Mark);
+        Mark(UnicodeTables.NonspacingMarks8, Kind.NonspacingMark8);
+        Mark(UnicodeTables.Punctuation8, Kind.Punctuation8);
+        Mark(UnicodeTables.Others8, Kind.Other8);
+        return kinds;
+
+        void Mark(ReadOnlySpan<uint> ranges, Kind kind)
+        {
+            for (var i = 0; i < ranges.Length; i += 2)
+            {
+                for (var c = (int)ranges[i]; c <= (int)ranges[i + 1]; c++) kinds[c] |= kind;
+            }
+        }
+    }
+
+    private static TwoStage<byte> ReadClasses()
+    {
+        var classes = new TwoStage<byte>();
+        var rows = UnicodeTables.CombiningClasses;
+        for (var i = 0; i < rows.Length; i += 3)
+        {
+            for (var c = (int)rows[i]; c <= (int)rows[i + 1]; c++) classes[c] = (byte)rows[i + 2];
+        }
+
+        return classes;
+    }
+
+    private static TwoStage<ushort> ReadDecompositions(bool compatible)
+    {
+        var entries = new TwoStage<ushort>();
+        var rows = UnicodeTables.Decompositions;
+        for (var i = 0; i < rows.Length; i += 2)
+        {
+            var forK = rows[i] >> 31 != 0;
+            if (!forK || compatible) entries[(int)(rows[i] & 0x7FFFFFFF)] = (ushort)(i / 2 + 1); // the K row follows the canonical one
+        }
+
+        return entries;
+    }
+
+    private static Dictionary<ulong, int> ReadCompositions()
+    {
+        var rows = UnicodeTables.Compositions;
+        var pairs = new Dictionary<ulong, int>(rows.Length / 3);
+        for (var i = 0; i < rows.Length; i += 3) pairs.Add(((ulong)rows[i] << 32) | rows[i + 1], (int)rows[i + 2]);
+        return pairs;
+    }
+
+    /// <summary>A value for every code point in blocks of 256, of which only those with a value exist.</summary>
+    private sealed class TwoStage<T> where T : unmanaged
+    {
+        private readonly T[]?[] blocks = new T[0x1100][];
+
+        public T this[int codePoint]
+        {
+            get => blocks[codePoint >> 8] is { } block ? block[codePoint & 0xFF] : default;
+            set => (blocks[codePoint >> 8] ??= new T[256])[codePoint & 0xFF] = value;
+        }
+    }
+}

@@ -7,6 +7,7 @@ using Proxy.Dialects.OllamaChat;
 using Proxy.Dialects.OpenAiChat;
 using Proxy.Dialects.OpenAiCompletions;
 using Proxy.Http;
+using Proxy.Inference;
 using Proxy.Routes;
 using Proxy.Telemetry;
 using Proxy.Transport;
@@ -45,6 +46,10 @@ internal sealed class Parts : IDisposable
         var dispatcher = new BackendDispatcher(Directory, slots, Log, time);
         Metrics.Add(() => Gauges(Directory, slots));
 
+        // Inference
+        Models = new LocalModels(config.Inference, Log);
+        Metrics.Add(() => Gauges(Models));
+
         // Routes
         var routes = new RouteTable(new DirectRoute(Directory, dispatcher, Log, time));
         var relay = new ModelRelay(Directory, dispatcher);
@@ -62,7 +67,7 @@ internal sealed class Parts : IDisposable
             new ChatExchange("/api/chat", ollama, routes, exchange).HandleAsync,
             new ModelExchange(openAi, new OpenAiChatBackendDialect(), relay, exchange).HandleAsync,
             new ModelEndpoints(catalog, openAi, ollama, exchange),
-            new StatusEndpoints(Directory, Calls, Metrics, Gate),
+            new StatusEndpoints(Directory, Calls, Metrics, Gate, () => Models.AreReady),
             new AdminEndpoints(Directory, catalog, Calls, Reload, loaded.Path, () => Drain?.Invoke(), time),
             new ErrorEndpoints(openAi, ollama, exchange),
             Gate);
@@ -81,6 +86,10 @@ internal sealed class Parts : IDisposable
 
     public BackendDirectory Directory { get; }
     public BackendProbe Probe { get; }
+
+    /// <summary>The models of this process.</summary>
+    public LocalModels Models { get; }
+
     public ApiKeyGate Gate { get; }
     public ActiveCalls Calls { get; }
     public Endpoints Endpoints { get; }
@@ -120,6 +129,7 @@ internal sealed class Parts : IDisposable
     public void Dispose()
     {
         Directory.Dispose();
+        Models.Dispose();
         foreach (var probe in probes.Values) probe.Dispose();
         Loops?.Dispose();
         Ticker.Dispose();
@@ -134,7 +144,19 @@ internal sealed class Parts : IDisposable
         => !before.Server.Listen.SequenceEqual(next.Server.Listen) ? "[server] listen"
             : before.Server.Transport != next.Server.Transport ? "[server] transport"
             : before.Server.Tls is null != next.Server.Tls is null ? "[server.tls]"
+            : before.Inference with { Models = [] } != next.Inference with { Models = [] } || !before.Inference.Models.SequenceEqual(next.Inference.Models) ? "[inference]"
             : before.Log != next.Log ? "[log]" : null;
+
+    private static IEnumerable<Gauge> Gauges(LocalModels models)
+    {
+        foreach (var (name, tokens, padding, waiting) in models.Load())
+        {
+            var labels = $"model=\"{ProxyMetrics.Escape(name)}\"";
+            yield return new("proxy_inference_waiting", "Texts waiting for a model of this process.", labels, waiting);
+            yield return new("proxy_inference_tokens", "Tokens that a model of this process has computed.", labels, tokens);
+            yield return new("proxy_inference_padding", "Tokens computed only to fill batches up.", labels, padding);
+        }
+    }
 
     private static IEnumerable<Gauge> Gauges(BackendDirectory directory, SlotQueue slots)
     {

@@ -24,8 +24,8 @@ internal sealed class LocalModels : IDisposable
 
     public EmbedderTable Table { get; }
 
-    /// <summary>Every model that was configured is loaded; the bundled one is loaded when somebody asks for it.</summary>
-    public bool AreReady => awaited.All(static model => model.IsLoaded);
+    /// <summary>Whether every model that was configured is loaded; null where none is. The bundled one is loaded when somebody asks for it.</summary>
+    public bool? AreReady => awaited.Length == 0 ? null : awaited.All(static model => model.IsLoaded);
 
     /// <summary>Loads the configured ones, one after the other. What cannot be loaded is in the log, and keeps us from being ready.</summary>
     public async Task WarmAsync(CancellationToken cancellation)

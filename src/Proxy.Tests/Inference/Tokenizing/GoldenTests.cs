@@ -13,6 +13,8 @@ public sealed class GoldenTests
     [InlineData("all-MiniLM-L6-v2", 515)]
     [InlineData("tiny-wordpiece-rerank", 501)]
     [InlineData("tiny-wordpiece-colbert", 503)]
+    [InlineData("tiny-unigram-embed", 503)]
+    [InlineData("tiny-bpe-embed", 503)]
     public void Every_line_Has_the_ids_of_the_reference(string model, int lines)
     {
         var tokenizer = Open(model);

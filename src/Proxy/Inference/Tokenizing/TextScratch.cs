@@ -9,6 +9,11 @@ internal sealed class TextScratch
     private static TextScratch? idle;
 
     private TextBuffer spare = new();
+    private PieceList sparePieces = new();
+    private int[] numbers = [];
+    private double[] scores = [];
+    private char[] shadow = [];
+    private BpeModel.Symbol[] symbols = [];
 
     /// <summary>The text as the stages so far left it.</summary>
     public TextBuffer Text { get; private set; } = new();
@@ -16,19 +21,11 @@ internal sealed class TextScratch
     /// <summary>The pieces of <see cref="Text"/> that the model gets, one by one.</summary>
     public PieceList Pieces { get; private set; } = new();
 
-    private PieceList sparePieces = new();
-
     public TokenRun First { get; } = new();
 
     public TokenRun Second { get; } = new();
 
-    /// <summary>Room for a model's own work.</summary>
-    public int[] Numbers { get; private set; } = [];
-
-    public double[] Scores { get; private set; } = [];
-
-    public char[] Shadow { get; private set; } = [];
-
+    /// <summary>To be given back; what another call on this thread holds is not handed out.</summary>
     public static TextScratch Rent()
     {
         var scratch = idle ?? new TextScratch();
@@ -38,7 +35,7 @@ internal sealed class TextScratch
 
     public void Return()
     {
-        if (Text.Capacity <= KeptChars && spare.Capacity <= KeptChars && Numbers.Length <= KeptChars * 4) idle = this;
+        if (Text.Capacity <= KeptChars && spare.Capacity <= KeptChars && numbers.Length <= KeptChars * 4 && symbols.Length <= KeptChars * 4) idle = this;
     }
 
     /// <summary>The other buffer, empty, to write the next stage's text into.</summary>
@@ -58,9 +55,12 @@ internal sealed class TextScratch
 
     public void SwapPieces() => (Pieces, sparePieces) = (sparePieces, Pieces);
 
-    public int[] NumbersOf(int count) => Numbers.Length >= count ? Numbers : Numbers = new int[Math.Max(count, Numbers.Length * 2)];
+    /// <summary>Room for a stage's own work, at least so long; what is in it is not said. So are the next three.</summary>
+    public int[] NumbersOf(int count) => numbers.Length >= count ? numbers : numbers = new int[Math.Max(count, numbers.Length * 2)];
 
-    public double[] ScoresOf(int count) => Scores.Length >= count ? Scores : Scores = new double[Math.Max(count, Scores.Length * 2)];
+    public double[] ScoresOf(int count) => scores.Length >= count ? scores : scores = new double[Math.Max(count, scores.Length * 2)];
 
-    public char[] ShadowOf(int count) => Shadow.Length >= count ? Shadow : Shadow = new char[Math.Max(count, Shadow.Length * 2)];
+    public BpeModel.Symbol[] SymbolsOf(int count) => symbols.Length >= count ? symbols : symbols = new BpeModel.Symbol[Math.Max(count, symbols.Length * 2)];
+
+    public char[] ShadowOf(int count) => shadow.Length >= count ? shadow : shadow = new char[Math.Max(count, shadow.Length * 2)];
 }

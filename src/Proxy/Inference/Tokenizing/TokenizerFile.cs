@@ -62,32 +62,4 @@ internal static partial class TokenizerFile
 
     /// <summary>An id; a vocabulary has fewer than 16 million.</summary>
     private static int Id(JsonPlace id) => id.Number is var number and >= 0 and < 1 << 24 ? number : throw id.Wrong($"is no id: {id.Number}");
-
-    private static Normalizer ReadNormalizer(JsonPlace normalizer) => normalizer.Type switch
-    {
-        "Sequence" => new Normalizer.Sequence([.. normalizer["normalizers"].Items.Select(ReadNormalizer)]),
-        "BertNormalizer" => new BertNormalizer(
-            normalizer.Flag("clean_text", true), normalizer.Flag("handle_chinese_chars", true),
-            normalizer.Flag("strip_accents", normalizer.Flag("lowercase", true)), normalizer.Flag("lowercase", true)),
-        "NFC" => new Normalizer.Form(compatible: false, compose: true),
-        "NFD" => new Normalizer.Form(compatible: false, compose: false),
-        "NFKC" => new Normalizer.Form(compatible: true, compose: true),
-        "NFKD" => new Normalizer.Form(compatible: true, compose: false),
-        "Lowercase" => new Normalizer.Lowercase(),
-        "StripAccents" => new Normalizer.StripAccents(),
-        var type => throw normalizer.Unknown(type),
-    };
-
-    private static PreTokenizer ReadPreTokenizer(JsonPlace preTokenizer) => preTokenizer.Type switch
-    {
-        "Sequence" => new PreTokenizer.Sequence([.. preTokenizer["pretokenizers"].Items.Select(ReadPreTokenizer)]),
-        "BertPreTokenizer" => new PreTokenizer.Bert(),
-        var type => throw preTokenizer.Unknown(type),
-    };
-
-    private static TokenDecoder ReadDecoder(JsonPlace decoder) => decoder.Type switch
-    {
-        "WordPiece" => new TokenDecoder.WordPiece(decoder.TextOrNull("prefix") ?? "##", decoder.Flag("cleanup", true)),
-        _ => new TokenDecoder.Spaced(),
-    };
 }

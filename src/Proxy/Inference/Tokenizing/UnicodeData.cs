@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text;
 
 namespace Proxy.Inference.Tokenizing;
@@ -35,17 +36,17 @@ internal static class UnicodeData
     /// <summary>What \w means to the reference: alphabetic, a mark, a decimal digit, a connector or a joiner.</summary>
     public static bool IsWord(int codePoint) => codePoint < 128
         ? char.IsAsciiLetterOrDigit((char)codePoint) || codePoint == '_'
-        : System.Globalization.CharUnicodeInfo.GetUnicodeCategory(codePoint) switch
+        : CharUnicodeInfo.GetUnicodeCategory(codePoint) switch
         {
-            <= System.Globalization.UnicodeCategory.LetterNumber => true, // letters, marks, decimal digits, letter numbers
-            System.Globalization.UnicodeCategory.ConnectorPunctuation => true,
-            System.Globalization.UnicodeCategory.OtherSymbol => codePoint is >= 0x24B6 and <= 0x24E9 or >= 0x1F130 and <= 0x1F149 or >= 0x1F150 and <= 0x1F169 or >= 0x1F170 and <= 0x1F189,
+            <= UnicodeCategory.LetterNumber => true, // letters, marks, decimal digits, letter numbers
+            UnicodeCategory.ConnectorPunctuation => true,
+            UnicodeCategory.OtherSymbol => codePoint is >= 0x24B6 and <= 0x24E9 or >= 0x1F130 and <= 0x1F149 or >= 0x1F150 and <= 0x1F169 or >= 0x1F170 and <= 0x1F189,
             _ => codePoint is 0x200C or 0x200D,
         };
 
     public static bool IsNumeric(int codePoint) => codePoint < 128
         ? char.IsAsciiDigit((char)codePoint)
-        : System.Globalization.CharUnicodeInfo.GetUnicodeCategory(codePoint) is System.Globalization.UnicodeCategory.DecimalDigitNumber or System.Globalization.UnicodeCategory.LetterNumber or System.Globalization.UnicodeCategory.OtherNumber;
+        : CharUnicodeInfo.GetUnicodeCategory(codePoint) is UnicodeCategory.DecimalDigitNumber or UnicodeCategory.LetterNumber or UnicodeCategory.OtherNumber;
 
     public static int CombiningClass(int codePoint) => Classes[codePoint];
 
@@ -72,6 +73,12 @@ internal static class UnicodeData
         0x212A => 'k',
         _ => Rune.ToLowerInvariant(new Rune(codePoint)).Value,
     };
+
+    /// <summary>A char of the basic plane with the category of a code point beyond it; U+4E00 for an ideograph.</summary>
+    public static char StandIn(int codePoint) => codePoint is >= 0x20000 and <= 0x3FFFF ? '\u4E00' : StandIns[(int)CharUnicodeInfo.GetUnicodeCategory(codePoint)];
+
+    private static readonly char[] StandIns = [.. Enumerable.Range(0, 30).Select(category => (char)Enumerable.Range(0x250, 0xFDAF).FirstOrDefault(
+        c => (int)CharUnicodeInfo.GetUnicodeCategory(c) == category, 0x378))];
 
     private static TwoStage<Kind> ReadKinds()
     {

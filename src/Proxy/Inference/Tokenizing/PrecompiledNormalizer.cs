@@ -1,0 +1,96 @@
+using System.Buffers.Binary;
+using System.Globalization;
+using System.Text;
+
+namespace Proxy.Inference.Tokenizing;
+
+/// <summary>
+/// SentencePiece's compiled rules: a double-array trie (Darts) over UTF-8 that leads to replacements, each ended by a 0. A cluster of less than six
+/// bytes is looked up as a whole first, then code point by code point; and, as in the reference, the shortest key that the looked-up text begins
+/// with decides for all of it.
+/// </summary>
+internal sealed class PrecompiledNormalizer : Normalizer
+{
+    private const int WholeCluster = 6;
+
+    private readonly uint[] units;
+    private readonly string?[] replacements;
+
+    /// <param name="map">The charsmap, out of its base64.</param>
+    public PrecompiledNormalizer(ReadOnlySpan<byte> map)
+    {
+        if (map.Length < 4 || BinaryPrimitives.ReadUInt32LittleEndian(map) is var size && (size % 4 != 0 || size > map.Length - 4)) throw new TokenizerException("is cut off");
+        units = new uint[size / 4];
+        for (var i = 0; i < units.Length; i++) units[i] = BinaryPrimitives.ReadUInt32LittleEndian(map[(4 + i * 4)..]);
+
+        // Kept by the place at which they begin: keys may share the end of a replacement.
+        var pool = map[(4 + (int)size)..];
+        replacements = new string?[pool.Length];
+        foreach (var unit in units)
+        {
+            var start = (int)(unit & 0x7FFFFFFF);
+            if (unit >> 31 == 0 || start >= pool.Length || replacements[start] is not null) continue;
+            var end = pool[start..].IndexOf((byte)0);
+            replacements[start] = Encoding.UTF8.GetString(pool.Slice(start, end < 0 ? pool.Length - start : end));
+        }
+    }
+
+    public override void Apply(TextScratch scratch)
+    {
+        var text = scratch.Text;
+        var output = scratch.StartSpare();
+        Span<byte> utf8 = stackalloc byte[16];
+        for (var at = 0; at < text.Length;)
+        {
+            var rest = text.Chars[at..];
+            // Two ASCII chars are never one cluster, but for a line's end.
+            var length = rest.Length > 1 && rest[0] < 128 && rest[1] < 128 && rest[0] != '\r' ? 1 : StringInfo.GetNextTextElementLength(rest);
+            if (length < WholeCluster && Encoding.UTF8.GetByteCount(rest[..length]) is var bytes and < WholeCluster
+                && Find(utf8[..Encoding.UTF8.GetBytes(rest[..length], utf8)]) is { } whole)
+            {
+                foreach (var c in whole) output.Append(c, text.From(at), text.To(at + length - 1));
+                at += length;
+                continue;
+            }
+
+            for (var end = at + length; at < end;)
+            {
+                var rune = text.RuneAt(at, out var runeLength);
+                if (Find(utf8[..new Rune(rune).EncodeToUtf8(utf8)]) is { } single)
+                {
+                    foreach (var c in single) output.Append(c, text.From(at), text.To(at));
+                }
+                else
+                {
+                    output.Append(text, at, runeLength);
+                }
+
+                at += runeLength;
+            }
+        }
+
+        scratch.Swap();
+    }
+
+    private string? Find(ReadOnlySpan<byte> key)
+    {
+        if (units.Length == 0) return null;
+        var place = Offset(units[0]);
+        foreach (var value in key)
+        {
+            if (value == 0) return null;
+            place ^= value;
+            if (place >= units.Length) return null;
+            var unit = units[place];
+            if ((unit & 0x800000FF) != value) return null;
+            place ^= Offset(unit);
+            if (((unit >> 8) & 1) == 0) continue;
+            var found = place < units.Length ? units[place] & 0x7FFFFFFF : uint.MaxValue;
+            return found < replacements.Length ? replacements[found] : null;
+        }
+
+        return null;
+    }
+
+    private static uint Offset(uint unit) => (unit >> 10) << (int)((unit & (1 << 9)) >> 6);
+}

@@ -23,9 +23,19 @@ internal sealed record LateInteraction
     /// <summary>Words whose tokens in a document count for nothing.</summary>
     public IReadOnlyList<string> Skip { get; init; } = [.. "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~".Select(static c => c.ToString())];
 
-    public static LateInteraction Read(JsonElement? said)
+    /// <param name="said">config_sentence_transformers.json, as PyLate writes it.</param>
+    /// <param name="artifact">artifact.metadata, as ColBERT's own library writes it.</param>
+    public static LateInteraction Read(JsonElement? said, JsonElement? artifact)
     {
-        var defaults = new LateInteraction();
+        var defaults = artifact is null ? new() : new LateInteraction
+        {
+            QueryPrefix = ModelFolder.Text(artifact, "query_token_id") ?? "[unused0]",
+            DocumentPrefix = ModelFolder.Text(artifact, "doc_token_id") ?? "[unused1]",
+            QueryLength = ModelFolder.Whole(artifact, "query_maxlen") ?? 32,
+            DocumentLength = ModelFolder.Whole(artifact, "doc_maxlen") ?? 300,
+            AttendToExpansion = ModelFolder.Truth(artifact, "attend_to_mask_tokens") ?? false,
+            Skip = ModelFolder.Truth(artifact, "mask_punctuation") is false ? [] : new LateInteraction().Skip,
+        };
         return new()
         {
             QueryPrefix = ModelFolder.Text(said, "query_prefix") ?? defaults.QueryPrefix,

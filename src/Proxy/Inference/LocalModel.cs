@@ -26,13 +26,11 @@ internal abstract class LocalModel(string name, ModelFolder folder, ModelSetting
 
     private readonly Lock gate = new();
     private Task<LoadedModel>? loading;
-    private int width = folder.HiddenSize;
-
-    public VectorModelInfo Info => new(name, folder.Kind)
+    private VectorModelInfo info = new(name, folder.Kind)
     {
         Aliases = settings.Aliases,
         MaxInputLength = folder.MaxLength,
-        Dimensions = folder.Kind is VectorModelKind.Rerank ? 0 : Volatile.Read(ref width),
+        Dimensions = folder.Kind is VectorModelKind.Rerank ? 0 : folder.HiddenSize,
         Pooling = folder.Pooling,
         Matryoshka = folder.Matryoshka,
         Prompts = [.. folder.Prompts.Keys],
@@ -40,6 +38,8 @@ internal abstract class LocalModel(string name, ModelFolder folder, ModelSetting
         SizeBytes = folder.Files.Length(folder.Graph),
         Variant = settings.Variant ?? folder.Variant,
     };
+
+    public VectorModelInfo Info => Volatile.Read(ref info);
 
     protected ModelFolder Folder => folder;
 
@@ -151,11 +151,10 @@ internal abstract class LocalModel(string name, ModelFolder folder, ModelSetting
         {
             var tokenizer = TokenizerFile.Parse(folder.Files.Read(ModelFolder.Tokenizer), folder.Files.NameOf(ModelFolder.Tokenizer));
             var runner = ModelRunner.Load(folder, settings.Threads);
-            var vector = runner.Width > 0 ? runner.Width : folder.HiddenSize;
-            if (folder.Kind is not VectorModelKind.Rerank && vector == 0) throw ModelFolder.Broken(folder.Files, folder.Graph, "does not say how long its vectors are, nor does config.json (hidden_size)");
-            if (folder.Kind is VectorModelKind.Rerank && (runner.Rank != 2 || runner.Width > 1)) throw ModelFolder.Broken(folder.Files, folder.Graph, $"answers {runner.Width} numbers a pair; a reranker answers one");
-            if (folder.Kind is VectorModelKind.LateInteraction && runner.Rank != 3) throw ModelFolder.Broken(folder.Files, folder.Graph, "answers no vector a token");
-            Volatile.Write(ref width, vector);
+            var (rank, vector) = (runner.Rank, runner.Width);
+            if (folder.Kind is VectorModelKind.Rerank && (rank != 2 || vector != 1)) throw ModelFolder.Broken(folder.Files, folder.Graph, $"answers {vector} numbers for a pair; a reranker answers one");
+            if (folder.Kind is VectorModelKind.LateInteraction && rank != 3) throw ModelFolder.Broken(folder.Files, folder.Graph, "answers no vector a token");
+            if (folder.Kind is not VectorModelKind.Rerank) Volatile.Write(ref info, info with { Dimensions = vector });
             log.ModelLoaded(name, folder.Kind.ToString(), Info.Variant!, (int)Stopwatch.GetElapsedTime(began).TotalMilliseconds);
             return new(tokenizer, runner, new BatchQueue(name, runner, settings.BatchTokens, settings.Queue), vector);
         }

@@ -70,7 +70,7 @@ internal sealed record ModelFolder(ModelFiles Files, VectorModelKind Kind, strin
             Prompts = PromptsOf(files, sentences),
             DefaultPrompt = Text(sentences, "default_prompt_name"),
             Matryoshka = configuration.TryGetProperty("matryoshka_dimensions", out _) || Number(files, SentenceTransformers, sentences, "truncate_dim") is not null,
-            Late = kind is VectorModelKind.LateInteraction ? LateInteraction.Read(sentences) : null,
+            Late = kind is VectorModelKind.LateInteraction ? LateInteraction.Read(sentences, Parse(files, "artifact.metadata")) : null,
         };
     }
 

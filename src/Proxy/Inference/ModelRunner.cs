@@ -28,14 +28,19 @@ internal sealed class ModelRunner : IBatchRunner, IDisposable
         this.padId = padId;
         inputs = [.. session.InputMetadata.Keys];
         outputs = [output];
-        var shape = session.OutputMetadata[output].Dimensions;
-        (Rank, Width) = (shape.Length, shape[^1]);
+        Rank = session.OutputMetadata[output].Dimensions.Length;
+
+        // What a graph says of itself may leave the width open; and one that cannot run is better found out now.
+        var trial = new Trial(padId);
+        Run([.. trial.Sequences]);
+        Width = trial.Width;
+        (tokens, padding) = (0, 0);
     }
 
     /// <summary>3: a vector a token. 2: one row a text.</summary>
     public int Rank { get; }
 
-    /// <summary>Numbers in a vector; -1 where the graph leaves it open.</summary>
+    /// <summary>Numbers in a vector.</summary>
     public int Width { get; }
 
     /// <summary>Tokens computed so far, and how many more were computed to fill batches up.</summary>
@@ -59,27 +64,26 @@ internal sealed class ModelRunner : IBatchRunner, IDisposable
         // A thread that spins between two operators takes the core from the one that reads the network.
         settings.AddSessionConfigEntry("session.intra_op.allow_spinning", "0");
 
-        InferenceSession session;
+        InferenceSession? session = null;
         try
         {
             using var file = folder.Files.Lease(folder.Graph);
             session = new InferenceSession(file.Path, settings);
+            return new ModelRunner(session, Output(folder, session), folder.PadId);
         }
         catch (OnnxRuntimeException problem)
         {
-            throw ModelFolder.Broken(folder.Files, folder.Graph, $"cannot be loaded: {problem.Message}");
-        }
-
-        try
-        {
-            var runner = new ModelRunner(session, Output(folder, session), folder.PadId);
-            NativeRuntime.TrimHeap();
-            return runner;
+            session?.Dispose();
+            throw ModelFolder.Broken(folder.Files, folder.Graph, $"cannot be run: {problem.Message}");
         }
         catch
         {
-            session.Dispose();
+            session?.Dispose();
             throw;
+        }
+        finally
+        {
+            NativeRuntime.TrimHeap();
         }
     }
 
@@ -171,5 +175,19 @@ internal sealed class ModelRunner : IBatchRunner, IDisposable
         if (output.ElementDataType is not TensorElementType.Float || output.Dimensions.Length is not (2 or 3))
             throw ModelFolder.Broken(folder.Files, folder.Graph, $"answers \"{chosen}\" as {output.ElementDataType} of {output.Dimensions.Length} dimensions; Float of 2 or 3 is served");
         return chosen;
+    }
+
+    /// <summary>One sequence of three tokens.</summary>
+    private sealed class Trial : BatchCall
+    {
+        public Trial(int id)
+        {
+            Sequences = [new(this, 0, [id, id, id], null, 3)];
+            Begin();
+        }
+
+        public int Width { get; private set; }
+
+        protected override void Take(int index, ReadOnlySpan<float> row, int width) => Width = width;
     }
 }

@@ -41,6 +41,7 @@ internal sealed class Edge : IAsyncDisposable
             new ChatExchange("/v1/completions", openAi, routes, Parts).HandleAsync,
             new ChatExchange("/api/chat", ollama, routes, Parts).HandleAsync,
             new ModelExchange(openAi, new OpenAiChatBackendDialect(), new ModelRelay(House.Directory, House.Dispatcher), Parts).HandleAsync,
+            new VectorEndpoints(new VectorParts(House.Directory, House.Dispatcher, Parts)),
             new ModelEndpoints(catalog, openAi, ollama, Parts),
             new StatusEndpoints(House.Directory, Calls, Metrics, Gate),
             new AdminEndpoints(House.Directory, catalog, Calls, static () => [], null, static () => { }, House.Time),

@@ -9,13 +9,13 @@ public sealed partial class ArchitectureTests
     private static readonly string[] FoldersToCome =
     [
         "Streams", "Knowledge", "Workflow", "Nats", "Store",
-        "OpenAiResponses", "OllamaGenerate", "Anthropic", "Embeddings", "Rerank", "Embedded", "Postgres", "Migrations",
+        "OpenAiResponses", "OllamaGenerate", "Anthropic", "Rerank", "Embedded", "Postgres", "Migrations",
     ];
 
     /// <summary>Take a type off when it is built.</summary>
     private static readonly string[] TypesToCome =
     [
-        "RagRoute", "WorkflowRoute", "IRetriever", "IWorkflowLauncher", "MemoryJournal", "InFlight", "CompletionRecord", "EmbeddingExchange", "RerankExchange",
+        "RagRoute", "WorkflowRoute", "IRetriever", "IWorkflowLauncher", "MemoryJournal", "InFlight", "CompletionRecord", "RerankExchange",
         "SemanticCache", "PipelineTable", "WorkflowEvents", "NatsLink", "EventPublisher", "JetStreamJournal",
     ];
 

@@ -2,15 +2,20 @@ using System.Collections.Concurrent;
 using System.Collections.Frozen;
 using System.IO.Enumeration;
 using Proxy.Config;
+using Proxy.Vectors;
 
 namespace Proxy.Backends;
 
 /// <summary>Who serves a model: the name to ask them for, and the backends to choose among.</summary>
-internal sealed record Resolution(string Served, IReadOnlyList<Backend> Candidates);
+internal sealed record Resolution(string Served, IReadOnlyList<Backend> Candidates)
+{
+    /// <summary>The model inside this process that serves it; then there are no candidates.</summary>
+    public IVectorModel? InProcess { get; init; }
+}
 
 /// <summary>
 /// Which backend serves which model, by one configuration and by what the hosts have said so far. An immutable snapshot, swapped in one assignment.
-/// The order is: alias, explicit model, name learned from a host, longest prefix or glob, default. All backends at the first rank that matches are candidates.
+/// The order is: alias, explicit model, name learned from a host, longest prefix or glob, model in this process, default. All backends at the first rank that matches are candidates.
 /// </summary>
 internal sealed class BackendTable
 {
@@ -22,9 +27,10 @@ internal sealed class BackendTable
     private readonly Backend[] byDefault;
     private readonly ConcurrentDictionary<string, Resolution?> resolved = new();
 
-    public BackendTable(ProxyConfig config, IReadOnlyList<Backend> backends)
+    public BackendTable(ProxyConfig config, IReadOnlyList<Backend> backends, EmbedderTable? embedders = null)
     {
         this.config = config;
+        Embedders = embedders ?? EmbedderTable.Empty;
         All = backends;
         explicitly = Group(backends.SelectMany(b => b.Config.Models.Select(model => (model, b))));
         learned = Group(backends.SelectMany(b => (b.State.Report?.Models ?? []).SelectMany(model => Names(model.Name).Select(name => (name, b)))));
@@ -36,18 +42,24 @@ internal sealed class BackendTable
 
     public ProxyConfig Config => config;
 
+    /// <summary>The models in this process.</summary>
+    public EmbedderTable Embedders { get; }
+
     /// <summary>Null: nobody serves it.</summary>
     public Resolution? Resolve(string model)
     {
         if (resolved.TryGetValue(model, out var known)) return known;
         var served = config.Aliases.GetValueOrDefault(model, model);
         var candidates = Serving(served);
-        var resolution = candidates.Length == 0 ? null : new Resolution(served, candidates);
+        var resolution = candidates is null && Embedders.Find(served) is { } here ? new Resolution(served, []) { InProcess = here }
+            : (candidates ?? byDefault) is { Length: > 0 } serving ? new Resolution(served, serving)
+            : null;
         if (resolved.Count < Remembered) resolved[model] = resolution;
         return resolution;
     }
 
-    private Backend[] Serving(string model)
+    /// <summary>Null: nobody does by name.</summary>
+    private Backend[]? Serving(string model)
     {
         if (explicitly.TryGetValue(model, out var found) || learned.TryGetValue(model, out found)) return found;
         var longest = -1;
@@ -60,7 +72,7 @@ internal sealed class BackendTable
             if (!matches.Contains(backend)) matches.Add(backend);
         }
 
-        return matches.Count > 0 ? [.. matches] : byDefault;
+        return matches.Count > 0 ? [.. matches] : null;
     }
 
     public static bool Matches(string pattern, string model)

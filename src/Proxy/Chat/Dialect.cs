@@ -31,8 +31,23 @@ internal readonly record struct ReplyStamp(string TraceId, DateTimeOffset Create
     public bool IncludeUsage { get; init; }
 }
 
+/// <summary>How a surface says that something went wrong; the whole of what surfaces have in common that do not chat. Stateless and shared.</summary>
+internal abstract class ErrorDialect
+{
+    /// <summary>The body of an error response.</summary>
+    public abstract void WriteError(ProxyError error, string traceId, IBufferWriter<byte> output);
+
+    /// <summary>The frame, or frames, that end a stream which broke after it had begun.</summary>
+    public abstract void WriteStreamError(ProxyError error, string traceId, IBufferWriter<byte> output);
+
+    /// <summary>The status that this surface uses for the error.</summary>
+    public virtual int StatusOf(ProxyError error) => error.Status;
+
+    public virtual string ErrorContentType(ProxyError error) => "application/json";
+}
+
 /// <summary>The client's side of a dialect: requests come in, answers go out. Stateless and shared.</summary>
-internal abstract class ClientDialect
+internal abstract class ClientDialect : ErrorDialect
 {
     public abstract DialectName Name { get; }
     public abstract StreamFraming Framing { get; }
@@ -55,12 +70,6 @@ internal abstract class ClientDialect
 
     /// <summary>The whole answer as one document, from all its events.</summary>
     public abstract void WriteWhole(IReadOnlyList<ChatEvent> events, ReplyStamp stamp, IBufferWriter<byte> output);
-
-    /// <summary>The body of an error response.</summary>
-    public abstract void WriteError(ProxyError error, string traceId, IBufferWriter<byte> output);
-
-    /// <summary>The frame, or frames, that end a stream which broke after it had begun.</summary>
-    public abstract void WriteStreamError(ProxyError error, string traceId, IBufferWriter<byte> output);
 }
 
 /// <summary>The backend's side of a dialect: requests go out, answers come in. Stateless and shared.</summary>

@@ -48,6 +48,7 @@ internal sealed class Parts : IDisposable
 
         // Inference
         Models = new LocalModels(config.Inference, Log);
+        Directory.Embedders = Models.Table;
         Metrics.Add(() => Gauges(Models));
 
         // Routes
@@ -66,6 +67,7 @@ internal sealed class Parts : IDisposable
             new ChatExchange("/v1/completions", new OpenAiCompletionsClientDialect(), routes, exchange).HandleAsync,
             new ChatExchange("/api/chat", ollama, routes, exchange).HandleAsync,
             new ModelExchange(openAi, new OpenAiChatBackendDialect(), relay, exchange).HandleAsync,
+            new VectorEndpoints(new VectorParts(Directory, dispatcher, exchange)),
             new ModelEndpoints(catalog, openAi, ollama, exchange),
             new StatusEndpoints(Directory, Calls, Metrics, Gate, () => Models.AreReady),
             new AdminEndpoints(Directory, catalog, Calls, Reload, loaded.Path, () => Drain?.Invoke(), time),

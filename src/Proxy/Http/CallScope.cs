@@ -20,7 +20,7 @@ internal sealed class CallScope : IDisposable
     private readonly LinkedListNode<CallScope> node;
     private Caller? entered;
 
-    private CallScope(HttpContext context, string surface, ClientDialect dialect, ExchangeParts parts)
+    private CallScope(HttpContext context, string surface, ErrorDialect dialect, ExchangeParts parts)
     {
         this.parts = parts;
         Context = context;
@@ -53,7 +53,7 @@ internal sealed class CallScope : IDisposable
     }
 
     public HttpContext Context { get; }
-    public ClientDialect Dialect { get; }
+    public ErrorDialect Dialect { get; }
     public CallInfo Info { get; private set; }
     public CallRecord Record { get; }
     public Caller Caller { get; private set; } = Caller.Anonymous;
@@ -66,7 +66,7 @@ internal sealed class CallScope : IDisposable
 
     public bool ClientLeft => !Interrupted && cancellation.IsCancellationRequested;
 
-    public static CallScope Begin(HttpContext context, string surface, ClientDialect dialect, ExchangeParts parts) => new(context, surface, dialect, parts);
+    public static CallScope Begin(HttpContext context, string surface, ErrorDialect dialect, ExchangeParts parts) => new(context, surface, dialect, parts);
 
     /// <summary>Lets the caller in, or says why not.</summary>
     public ProxyError? Admit()
@@ -134,8 +134,8 @@ internal sealed class CallScope : IDisposable
         }
         else
         {
-            response.StatusCode = error.Status;
-            response.ContentType = "application/json";
+            response.StatusCode = Dialect.StatusOf(error);
+            response.ContentType = Dialect.ErrorContentType(error);
             if (error.RetryAfter is { } wait) response.Headers.RetryAfter = ((int)Math.Ceiling(wait.TotalSeconds)).ToString(CultureInfo.InvariantCulture);
             if (error.Kind is ProxyErrorKind.Unauthenticated) response.Headers.WWWAuthenticate = "Bearer";
             Dialect.WriteError(error, Info.TraceId, body);
@@ -163,7 +163,7 @@ internal sealed class CallScope : IDisposable
             ProxyErrorKind.NotImplemented => (CallOutcome.Refused, Fault.Proxy),
             _ => (CallOutcome.Refused, Fault.Client),
         };
-        Record.Status = ClientLeft ? 499 : Context.Response.HasStarted ? Context.Response.StatusCode : error.Status;
+        Record.Status = ClientLeft ? 499 : Context.Response.HasStarted ? Context.Response.StatusCode : Dialect.StatusOf(error);
     }
 
     /// <summary>A bug of ours: the client gets an error without a stack trace, the log gets the trace.</summary>

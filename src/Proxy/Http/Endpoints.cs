@@ -10,7 +10,7 @@ internal delegate Task Answer(HttpContext context);
 /// </summary>
 internal sealed class Endpoints(
     Answer openAiChat, Answer openAiCompletions, Answer ollamaChat, Answer relayByModel,
-    ModelEndpoints models, StatusEndpoints status, AdminEndpoints admin, ErrorEndpoints errors, ApiKeyGate gate)
+    VectorEndpoints vectors, ModelEndpoints models, StatusEndpoints status, AdminEndpoints admin, ErrorEndpoints errors, ApiKeyGate gate)
 {
     public Task HandleAsync(HttpContext context)
     {
@@ -37,6 +37,7 @@ internal sealed class Endpoints(
             "/health" => Only("GET", StatusEndpoints.HealthAsync),
             "/ready" => Only("GET", status.ReadyAsync),
             "/metrics" => Only("GET", status.MetricsAsync),
+            _ when vectors.Find(path) is { } answer => Only("POST", answer),
             _ when path.StartsWith("/v1/models/", StringComparison.Ordinal) => Only("GET", models.OneOpenAiAsync),
             _ when path.StartsWith("/v1/", StringComparison.Ordinal) && HttpMethods.IsPost(method) => relayByModel(context),
             _ => errors.UnknownPathAsync(context),
@@ -50,7 +51,7 @@ internal sealed class Endpoints(
 /// <summary>Refusals of URLs, each in the dialect of its path.</summary>
 internal sealed class ErrorEndpoints(ClientDialect openAi, ClientDialect ollama, ExchangeParts parts)
 {
-    private static readonly string[] OllamaPaths = ["/api/generate", "/api/embed", "/api/embeddings", "/api/show", "/api/ps", "/api/pull", "/api/push", "/api/create", "/api/copy", "/api/delete"];
+    private static readonly string[] OllamaPaths = ["/api/generate", "/api/show", "/api/ps", "/api/pull", "/api/push", "/api/create", "/api/copy", "/api/delete"];
 
     public ClientDialect DialectOf(HttpContext context) => context.Request.Path.StartsWithSegments("/api") ? ollama : openAi;
 

@@ -17,6 +17,7 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
         var table = directory.Table;
         var model = call.Envelope.Model;
         if (table.Resolve(model) is not { } resolution) return new ChatAnswer.Refused(UnknownModel(model));
+        if (resolution.InProcess is not null) return new ChatAnswer.Refused(OnlyVectors(model));
 
         if (call.Envelope.Messages is null or 0 && WithoutHost(call, resolution) is { } granted) return granted;
         switch (await dispatcher.SendAsync(new Outgoing(call, log), model, resolution, cancellation))
@@ -45,6 +46,9 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
 
     /// <summary>The same words whether the model does not exist or is not for this caller.</summary>
     public static ProxyError UnknownModel(string model) => new(ProxyErrorKind.UnknownModel, $"no backend serves the model '{model}'; the models listing says what there is") { Param = "model", Model = model };
+
+    /// <summary>A model in this process was asked for what only a host does.</summary>
+    public static ProxyError OnlyVectors(string model) => new(ProxyErrorKind.InvalidRequest, $"\"{model}\" does not support chat: it runs in this proxy, which embeds and reranks") { Param = "model" };
 
     /// <summary>What only a host of the client's dialect could do, where none of those that serve the model is one.</summary>
     private static ChatAnswer.Events? WithoutHost(ChatCall call, Resolution resolution)

@@ -15,7 +15,7 @@ public sealed partial class ArchitectureTests
     private static readonly string[] TypesToCome =
     [
         "RagRoute", "WorkflowRoute", "IRetriever", "IWorkflowLauncher", "MemoryJournal", "InFlight", "CompletionRecord", "RerankExchange",
-        "OnnxEmbedder", "OnnxReranker", "BatchQueue", "BatchPlanner", "ModelRunner", "ModelFolder", "NativeRuntime", "SemanticCache", "PipelineTable", "WorkflowEvents", "NatsLink", "EventPublisher", "JetStreamJournal",
+        "SemanticCache", "PipelineTable", "WorkflowEvents", "NatsLink", "EventPublisher", "JetStreamJournal",
     ];
 
     /// <summary>Names of others.</summary>

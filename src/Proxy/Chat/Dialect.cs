@@ -34,25 +34,39 @@ internal readonly record struct ReplyStamp(string TraceId, DateTimeOffset Create
     public ChatRequest? Request { get; init; }
 }
 
+/// <summary>How a surface says that something went wrong; the whole of what surfaces have in common that do not chat. Stateless and shared.</summary>
+internal abstract class ErrorDialect
+{
+    /// <summary>The body of an error response.</summary>
+    public abstract void WriteError(ProxyError error, string traceId, IBufferWriter<byte> output);
+
+    /// <summary>The frame, or frames, that end a stream which broke after it had begun.</summary>
+    public abstract void WriteStreamError(ProxyError error, string traceId, IBufferWriter<byte> output);
+
+    /// <summary>The HTTP status by which this surface's clients know the error.</summary>
+    public virtual int StatusOf(ProxyError error) => error.Status;
+
+    public virtual string ErrorContentType(ProxyError error) => "application/json";
+
+    /// <summary>The header in which this surface's clients look for the id of their call, besides ours; null where they look for none.</summary>
+    public virtual string? RequestIdHeader => null;
+}
+
 /// <summary>The client's side of a dialect: requests come in, answers go out. Stateless and shared.</summary>
-internal abstract class ClientDialect
+internal abstract class ClientDialect : ErrorDialect
 {
     public abstract DialectName Name { get; }
     public abstract StreamFraming Framing { get; }
     public abstract string StreamContentType { get; }
     public abstract string WholeContentType { get; }
 
+    public override string ErrorContentType(ProxyError error) => WholeContentType;
+
     /// <summary>What a body without <c>stream</c> asks for (Ollama: true).</summary>
     public abstract bool StreamsByDefault { get; }
 
     /// <summary>Bytes that keep an idle stream alive between two frames; empty where the dialect has none.</summary>
     public abstract ReadOnlySpan<byte> KeepAlive { get; }
-
-    /// <summary>The header in which clients of this dialect look for the id of their call, besides ours; null where they look for none.</summary>
-    public virtual string? RequestIdHeader => null;
-
-    /// <summary>The HTTP status by which this dialect's clients know the error.</summary>
-    public virtual int StatusOf(ProxyError error) => error.Status;
 
     /// <summary>What this dialect's surface refuses whichever host would answer. Asked of every call: cheap where there is nothing.</summary>
     public virtual ProxyError? Refuses(ReadOnlySpan<byte> body) => null;
@@ -67,12 +81,6 @@ internal abstract class ClientDialect
 
     /// <summary>The whole answer as one document, from all its events.</summary>
     public abstract void WriteWhole(IReadOnlyList<ChatEvent> events, ReplyStamp stamp, IBufferWriter<byte> output);
-
-    /// <summary>The body of an error response.</summary>
-    public abstract void WriteError(ProxyError error, string traceId, IBufferWriter<byte> output);
-
-    /// <summary>The frame, or frames, that end a stream which broke after it had begun.</summary>
-    public abstract void WriteStreamError(ProxyError error, string traceId, IBufferWriter<byte> output);
 }
 
 /// <summary>The backend's side of a dialect: requests go out, answers come in. Stateless and shared.</summary>

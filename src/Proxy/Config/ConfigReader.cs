@@ -56,6 +56,7 @@ internal static partial class ConfigReader
             DefaultBackend = backends.Count == 0 && file.Has("backends") ? null : defaultBackend,
             Aliases = file.TextTable("aliases"),
             Auth = ReadAuth(file.Section("auth")),
+            Inference = ReadInference(file.Section("inference"), sources),
             Log = ReadLog(file.Section("log")),
         };
 

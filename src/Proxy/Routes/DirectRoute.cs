@@ -22,6 +22,7 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
         var table = directory.Table;
         var model = call.Envelope.Model;
         if (table.Resolve(model) is not { } resolution) return new ChatAnswer.Refused(UnknownModel(model));
+        if (resolution.InProcess is not null) return new ChatAnswer.Refused(OnlyVectors(model));
 
         if (call.OriginalBody is { Length: > LongBody } && NeedsParsing(call, resolution)) await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
         if (call.Envelope.Messages is null or 0 && WithoutHost(call, resolution) is { } granted) return granted;
@@ -61,6 +62,9 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
 
         return false;
     }
+
+    /// <summary>A model in this process was asked for what only a host does.</summary>
+    public static ProxyError OnlyVectors(string model) => new(ProxyErrorKind.InvalidRequest, $"\"{model}\" does not support chat: it runs in this proxy, which embeds and reranks") { Param = "model" };
 
     /// <summary>What only a host of the client's dialect could do, where none of those that serve the model is one.</summary>
     private static ChatAnswer.Events? WithoutHost(ChatCall call, Resolution resolution)

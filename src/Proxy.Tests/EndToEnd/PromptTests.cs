@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Proxy.Tests.Dialects;
 using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
@@ -12,12 +13,33 @@ public sealed class PromptTests(PromptTests.Door door) : IClassFixture<PromptTes
 
         protected override int OllamaLanes => 10;
 
-        protected override string Sections() => """
-            [[backends]]
-            name = "echo"
-            url = "builtin:echo"
-            models = ["echo"]
-            """;
+        /// <summary>A host for each dialect without prompts, by its name.</summary>
+        internal Dictionary<string, FakeBackend> Chatting { get; } = [];
+
+        protected override string Sections()
+        {
+            var sections = """
+                [[backends]]
+                name = "echo"
+                url = "builtin:echo"
+                models = ["echo"]
+
+                """;
+            foreach (var dialect in new[] { "responses" })
+            {
+                Chatting[dialect] = Host();
+                sections += $"""
+                    [[backends]]
+                    name = "{dialect}"
+                    url = "{Chatting[dialect].Url}"
+                    dialects = ["{dialect}"]
+                    models = ["{dialect}"]
+
+                    """;
+            }
+
+            return sections;
+        }
     }
 
     private static string Chunk(string text, string finish = "null") =>
@@ -220,6 +242,32 @@ public sealed class PromptTests(PromptTests.Door door) : IClassFixture<PromptTes
         var (reply, _) = await door.CallAsync("/api/generate", """{"model":"nope","prompt":"hi"}""");
 
         Assert.Equal((404, """{"error":"model 'nope' not found"}"""), (reply.Status, reply.Text));
+    }
+
+    [Theory]
+    [InlineData("responses", "/v1/responses")]
+    public async Task Host_only_chats_Prompts_are_one_users_message(string dialect, string path)
+    {
+        var host = door.Chatting[dialect];
+        var answer = await File.ReadAllTextAsync(Path.Combine(Wire.Transcripts, "plain", $"{dialect}.whole.json"), TestContext.Current.CancellationToken);
+        host.Answer(exchange => exchange.JsonAsync(answer.Trim()));
+
+        var (completion, _) = await door.CallAsync("/v1/completions", $$"""{"model":"{{dialect}}","prompt":"Where is it?","max_tokens":20}""");
+        var (generated, _) = await door.CallAsync("/api/generate", $$"""{"model":"{{dialect}}","prompt":"Where is it?","system":"Be brief.","stream":false}""");
+
+        Assert.Equal("The queue holds a \"short\" wait.\n", JsonElement.Parse(completion.Text).GetProperty("choices")[0].GetProperty("text").GetString());
+        Assert.Equal("The queue holds a \"short\" wait.\n", JsonElement.Parse(generated.Text).GetProperty("response").GetString());
+        Assert.Equal([path, path], host.Calls.Select(call => call.Target));
+        Assert.All(host.Calls, call => Assert.Contains("Where is it?", call.Json.ToString(), StringComparison.Ordinal));
+        Assert.Contains("Be brief.", host.Calls[1].Json.ToString(), StringComparison.Ordinal);
+
+        foreach (var (surface, members) in new[] { ("/v1/completions", "\"suffix\":\"b\""), ("/v1/completions", "\"echo\":true"), ("/api/generate", "\"raw\":true"), ("/api/generate", "\"context\":[1]") })
+        {
+            var (refused, line) = await door.CallAsync(surface, $$"""{"model":"{{dialect}}","prompt":"a",{{members}}}""");
+            Assert.Equal((400, "refused client 400"), (refused.Status, line.Verdict));
+        }
+
+        Assert.Equal(2, host.Calls.Count);
     }
 
     [Fact]

@@ -12,7 +12,8 @@ public sealed class EndpointsTests
     [InlineData("POST", "/v1/models/x", 405, "GET, HEAD, OPTIONS")]
     [InlineData("GET", "/api/chat", 405, "POST, OPTIONS")]
     [InlineData("PUT", "/health", 405, "GET, HEAD, OPTIONS")]
-    [InlineData("GET", "/v1/embeddings", 404, null)]
+    [InlineData("GET", "/v1/embeddings", 405, "POST, OPTIONS")]
+    [InlineData("GET", "/api/embed", 405, "POST, OPTIONS")]
     [InlineData("POST", "/nowhere", 404, null)]
     [InlineData("POST", "/api/nowhere", 404, null)]
     [InlineData("POST", "/api/pull", 400, null)] // it names no model

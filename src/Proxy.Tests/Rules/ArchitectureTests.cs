@@ -8,15 +8,14 @@ public sealed partial class ArchitectureTests
     /// <summary>Take a folder off when it is built.</summary>
     private static readonly string[] FoldersToCome =
     [
-        "Streams", "Knowledge", "Workflow", "Nats", "Store",
-        "Embeddings", "Rerank", "Embedded", "Postgres", "Migrations",
+        "Streams", "Knowledge", "Workflow", "Nats", "Store", "Rerank", "Embedded", "Postgres", "Migrations",
     ];
 
     /// <summary>Take a type off when it is built.</summary>
     private static readonly string[] TypesToCome =
     [
-        "RagRoute", "WorkflowRoute", "IRetriever", "IWorkflowLauncher", "MemoryJournal", "InFlight", "CompletionRecord", "EmbeddingExchange", "RerankExchange",
-        "OnnxEmbedder", "OnnxReranker", "BatchQueue", "BatchPlanner", "ModelRunner", "ModelFolder", "NativeRuntime", "SemanticCache", "PipelineTable", "WorkflowEvents", "NatsLink", "EventPublisher", "JetStreamJournal",
+        "RagRoute", "WorkflowRoute", "IRetriever", "IWorkflowLauncher", "MemoryJournal", "InFlight", "CompletionRecord", "RerankExchange",
+        "SemanticCache", "PipelineTable", "WorkflowEvents", "NatsLink", "EventPublisher", "JetStreamJournal",
     ];
 
     /// <summary>Names of others.</summary>

@@ -260,6 +260,7 @@ internal sealed class BackendAttempt : IDisposable
             Headers = head.Headers.Count == 0 ? [] : [.. head.Headers.Select(h => KeyValuePair.Create(h.Name, h.Value))],
             Idle = call.Patient ? TimeSpan.FromDays(1) : backend.Config.Idle,
             Total = total,
+            UnaskedUsage = call.UnaskedUsage,
             Streams = streams,
             Complete = complete,
         };

@@ -10,6 +10,7 @@ using Proxy.Dialects.OpenAiChat;
 using Proxy.Dialects.OpenAiCompletions;
 using Proxy.Dialects.OpenAiResponses;
 using Proxy.Http;
+using Proxy.Inference;
 using Proxy.Routes;
 using Proxy.Telemetry;
 using Proxy.Transport;
@@ -48,6 +49,11 @@ internal sealed class Parts : IDisposable
         var dispatcher = new BackendDispatcher(Directory, slots, Log, time);
         Metrics.Add(() => Gauges(Directory, slots));
 
+        // Inference
+        Models = new LocalModels(config.Inference, Log);
+        Directory.Embedders = Models.Table;
+        Metrics.Add(() => Gauges(Models));
+
         // Routes
         var routes = new RouteTable(new DirectRoute(Directory, dispatcher, Log, time));
         var relay = new ModelRelay(Directory, dispatcher);
@@ -70,9 +76,10 @@ internal sealed class Parts : IDisposable
             new ChatExchange("/v1/messages", anthropic, routes, exchange).HandleAsync,
             new CountExchange("/v1/messages/count_tokens", new AnthropicClientDialect(counts: true), AnthropicCount.Write, count, exchange).HandleAsync,
             new ModelExchange(openAi, new OpenAiChatBackendDialect(), relay, exchange).HandleAsync,
+            new VectorEndpoints(new VectorParts(Directory, dispatcher, exchange)),
             new ModelEndpoints(catalog, openAi, ollama, anthropic, exchange),
             new OllamaHostEndpoints(catalog, Directory, dispatcher, ollama, new OllamaChatBackendDialect(), exchange),
-            new StatusEndpoints(Directory, Calls, Metrics, Gate),
+            new StatusEndpoints(Directory, Calls, Metrics, Gate, () => Models.AreReady),
             new AdminEndpoints(Directory, catalog, Calls, Reload, loaded.Path, () => Drain?.Invoke(), time),
             new ErrorEndpoints(openAi, ollama, anthropic, exchange),
             Gate);
@@ -91,6 +98,10 @@ internal sealed class Parts : IDisposable
 
     public BackendDirectory Directory { get; }
     public BackendProbe Probe { get; }
+
+    /// <summary>The models of this process.</summary>
+    public LocalModels Models { get; }
+
     public ApiKeyGate Gate { get; }
     public ActiveCalls Calls { get; }
     public Endpoints Endpoints { get; }
@@ -130,6 +141,7 @@ internal sealed class Parts : IDisposable
     public void Dispose()
     {
         Directory.Dispose();
+        Models.Dispose();
         foreach (var probe in probes.Values) probe.Dispose();
         Loops?.Dispose();
         Ticker.Dispose();
@@ -144,7 +156,19 @@ internal sealed class Parts : IDisposable
         => !before.Server.Listen.SequenceEqual(next.Server.Listen) ? "[server] listen"
             : before.Server.Transport != next.Server.Transport ? "[server] transport"
             : before.Server.Tls is null != next.Server.Tls is null ? "[server.tls]"
+            : before.Inference with { Models = [] } != next.Inference with { Models = [] } || !before.Inference.Models.SequenceEqual(next.Inference.Models) ? "[inference]"
             : before.Log != next.Log ? "[log]" : null;
+
+    private static IEnumerable<Gauge> Gauges(LocalModels models)
+    {
+        foreach (var (name, tokens, padding, waiting) in models.Load())
+        {
+            var labels = $"model=\"{ProxyMetrics.Escape(name)}\"";
+            yield return new("proxy_inference_waiting", "Texts waiting for a model of this process.", labels, waiting);
+            yield return new("proxy_inference_tokens", "Tokens that a model of this process has computed.", labels, tokens);
+            yield return new("proxy_inference_padding", "Tokens computed only to fill batches up.", labels, padding);
+        }
+    }
 
     private static IEnumerable<Gauge> Gauges(BackendDirectory directory, SlotQueue slots)
     {

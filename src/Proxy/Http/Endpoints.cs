@@ -10,7 +10,7 @@ internal delegate Task Answer(HttpContext context);
 /// </summary>
 internal sealed class Endpoints(
     Answer openAiChat, Answer openAiCompletions, Answer openAiResponses, Answer ollamaChat, Answer ollamaGenerate, Answer anthropicMessages, Answer anthropicCount, Answer relayByModel,
-    ModelEndpoints models, OllamaHostEndpoints ollamaHosts, StatusEndpoints status, AdminEndpoints admin, ErrorEndpoints errors, ApiKeyGate gate)
+    VectorEndpoints vectors, ModelEndpoints models, OllamaHostEndpoints ollamaHosts, StatusEndpoints status, AdminEndpoints admin, ErrorEndpoints errors, ApiKeyGate gate)
 {
     public Task HandleAsync(HttpContext context)
     {
@@ -46,6 +46,7 @@ internal sealed class Endpoints(
             "/health" => Only("GET", StatusEndpoints.HealthAsync),
             "/ready" => Only("GET", status.ReadyAsync),
             "/metrics" => Only("GET", status.MetricsAsync),
+            _ when vectors.Find(path) is { } answer => Only("POST", answer),
             _ when path.StartsWith("/v1/models/", StringComparison.Ordinal) => Only("GET", models.OneAsync),
             _ when path.StartsWith("/v1/responses/", StringComparison.Ordinal) && path is not "/v1/responses/compact" => errors.NoResponseAsync(context),
             _ when path.StartsWith(OllamaHostEndpoints.Blobs, StringComparison.Ordinal) => HttpMethods.IsHead(method) ? ollamaHosts.BlobAsync(context) : Only("POST", ollamaHosts.BlobAsync),
@@ -62,20 +63,12 @@ internal sealed class Endpoints(
 /// <summary>Refusals of URLs, each in the dialect of its path.</summary>
 internal sealed class ErrorEndpoints(ClientDialect openAi, ClientDialect ollama, ClientDialect anthropic, ExchangeParts parts)
 {
-    private static readonly string[] OllamaPaths = ["/api/embed", "/api/embeddings"];
-
     public ClientDialect DialectOf(HttpContext context) =>
         context.Request.Path.StartsWithSegments("/api") ? ollama
         : context.Request.Path.StartsWithSegments("/v1/messages") || ModelEndpoints.IsAnthropics(context.Request) ? anthropic
         : openAi;
 
-    public Task UnknownPathAsync(HttpContext context)
-    {
-        var path = context.Request.Path.Value!;
-        return RefuseAsync(context, OllamaPaths.Contains(path)
-            ? new(ProxyErrorKind.NotImplemented, $"{path} is not available on this proxy yet")
-            : new(ProxyErrorKind.UnknownPath, $"there is nothing at {context.Request.Method} {path}"));
-    }
+    public Task UnknownPathAsync(HttpContext context) => RefuseAsync(context, new(ProxyErrorKind.UnknownPath, $"there is nothing at {context.Request.Method} {context.Request.Path.Value}"));
 
     /// <summary>Whatever is done with a response by its id.</summary>
     public Task NoResponseAsync(HttpContext context) => RefuseAsync(context, new(ProxyErrorKind.UnknownPath, $"this proxy keeps no responses yet: there is nothing at {context.Request.Method} {context.Request.Path}") { Code = "response_not_found" });

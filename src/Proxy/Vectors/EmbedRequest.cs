@@ -50,6 +50,45 @@ internal sealed record VectorBatch(ReadOnlyMemory<float> Values, int Dimensions,
     public int Count => Dimensions == 0 ? 0 : Values.Length / Dimensions;
 
     public ReadOnlySpan<float> this[int input] => Values.Span.Slice(input * Dimensions, Dimensions);
+
+    /// <summary>The head of each vector, scaled to length 1 again where <paramref name="normalize"/> says so.</summary>
+    public VectorBatch Cut(int dimensions, bool normalize)
+    {
+        var values = new float[Count * dimensions];
+        for (var i = 0; i < Count; i++)
+        {
+            var head = values.AsSpan(i * dimensions, dimensions);
+            this[i][..dimensions].CopyTo(head);
+            if (normalize) Scale(head);
+        }
+
+        return new(values, dimensions, Tokens);
+    }
+
+    /// <summary>Every vector scaled to length 1; itself where they have it already.</summary>
+    public VectorBatch Normalized()
+    {
+        for (var i = 0; i < Count; i++)
+        {
+            if (Math.Abs(SquareOf(this[i]) - 1) > 1e-3) return Cut(Dimensions, normalize: true);
+        }
+
+        return this;
+    }
+
+    private static void Scale(Span<float> vector)
+    {
+        var length = Math.Sqrt(SquareOf(vector));
+        if (length == 0) return;
+        for (var i = 0; i < vector.Length; i++) vector[i] = (float)(vector[i] / length);
+    }
+
+    private static double SquareOf(ReadOnlySpan<float> vector)
+    {
+        var sum = 0.0;
+        foreach (var value in vector) sum += (double)value * value;
+        return sum;
+    }
 }
 
 /// <summary>One vector a token: the whole last layer, before pooling.</summary>

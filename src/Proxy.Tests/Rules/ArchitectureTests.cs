@@ -9,6 +9,7 @@ public sealed partial class ArchitectureTests
     private static readonly string[] FoldersToCome =
     [
         "Streams", "Knowledge", "Workflow", "Nats", "Store",
+        "Streams", "Knowledge", "Workflow", "Nats", "Store",
         "Anthropic", "Rerank", "Embedded", "Postgres", "Migrations",
     ];
 

@@ -10,13 +10,13 @@ public sealed partial class ArchitectureTests
     [
         "Streams", "Knowledge", "Workflow", "Nats", "Store",
         "Streams", "Knowledge", "Workflow", "Nats", "Store",
-        "Anthropic", "Rerank", "Embedded", "Postgres", "Migrations",
+        "Anthropic", "Embedded", "Postgres", "Migrations",
     ];
 
     /// <summary>Take a type off when it is built.</summary>
     private static readonly string[] TypesToCome =
     [
-        "RagRoute", "WorkflowRoute", "IRetriever", "IWorkflowLauncher", "MemoryJournal", "InFlight", "CompletionRecord", "RerankExchange",
+        "RagRoute", "WorkflowRoute", "IRetriever", "IWorkflowLauncher", "MemoryJournal", "InFlight", "CompletionRecord", 
         "OnnxEmbedder", "OnnxReranker", "BatchQueue", "BatchPlanner", "ModelRunner", "ModelFolder", "NativeRuntime", "SemanticCache", "PipelineTable", "WorkflowEvents", "NatsLink", "EventPublisher", "JetStreamJournal",
     ];
 

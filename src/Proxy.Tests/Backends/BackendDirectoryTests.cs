@@ -91,6 +91,8 @@ public sealed class BackendDirectoryTests
     [InlineData(DialectName.OpenAiChat, DialectName.OllamaChat, DialectFamily.Ollama)]
     [InlineData(DialectName.OpenAiChat, DialectName.OpenAiChat, DialectFamily.Ollama, DialectFamily.OpenAi)]
     [InlineData(DialectName.OllamaChat, DialectName.OllamaChat, DialectFamily.OpenAi, DialectFamily.Ollama)]
+    [InlineData(DialectName.OllamaGenerate, DialectName.OllamaGenerate, DialectFamily.OpenAi, DialectFamily.Ollama)]
+    [InlineData(DialectName.OllamaGenerate, DialectName.OpenAiChat, DialectFamily.OpenAi)]
     [InlineData(DialectName.OpenAiChat, null, DialectFamily.Tei)]
     [InlineData(DialectName.OpenAiChat, DialectName.OpenAiChat, DialectFamily.Tei, DialectFamily.OpenAi)]
     internal void Dialect_for_a_client_Is_its_own_where_the_host_speaks_it(DialectName client, DialectName? expected, params DialectFamily[] families)
@@ -98,6 +100,19 @@ public sealed class BackendDirectoryTests
         using var house = new House(House.At("a") with { Dialects = families });
 
         Assert.Equal(expected, house["a"].DialectFor(client)?.Name);
+    }
+
+    [Theory]
+    [InlineData(DialectName.OpenAiCompletions, DialectName.OllamaGenerate, DialectFamily.Ollama)]
+    [InlineData(DialectName.OpenAiCompletions, DialectName.OllamaGenerate, DialectFamily.Responses, DialectFamily.Ollama)]
+    [InlineData(DialectName.OllamaGenerate, DialectName.OpenAiCompletions, DialectFamily.OpenAi)]
+    [InlineData(DialectName.OllamaGenerate, DialectName.OpenAiCompletions, DialectFamily.Responses, DialectFamily.OpenAi)]
+    [InlineData(DialectName.OllamaGenerate, DialectName.OllamaGenerate, DialectFamily.OpenAi, DialectFamily.Ollama)]
+    internal void Text_to_continue_Goes_where_prompts_are_taken(DialectName client, DialectName expected, params DialectFamily[] families)
+    {
+        using var house = new House(House.At("a") with { Dialects = families });
+
+        Assert.Equal(expected, house["a"].DialectFor(client, continues: true)?.Name);
     }
 
     [Fact]

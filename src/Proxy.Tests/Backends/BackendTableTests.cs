@@ -43,10 +43,17 @@ public sealed class BackendTableTests
     [InlineData("qwenX3", "qwenX3 at long2")] // 5 fixed characters are more than the prefix's 4
     [InlineData("glob-a-q4", "glob-a-q4 at long")]
     [InlineData("glob-a-q4-x", "glob-a-q4-x at rest")]
-    [InlineData("QWEN3", "QWEN3 at rest")] // names are case-sensitive
+    [InlineData("QWEN3", "QWEN3 at rest")] // prefixes are case-sensitive
     [InlineData("listed", "listed at learner")]
     [InlineData("llama3", "llama3 at learner")] // Ollama's :latest
     [InlineData("llama3:latest", "llama3:latest at learner")]
+    [InlineData("shared:latest", "shared at one,two")] // which Ollama's clients add
+    [InlineData("small:latest", "qwen3:8b at long,long2")]
+    [InlineData("listed:latest", "listed at learner")]
+    [InlineData("qwen3:latest", "qwen3:latest at long,long2")] // no exact name: as it was asked
+    [InlineData("LLAMA3", "llama3 at learner")] // Ollama does not tell its names' letters apart
+    [InlineData("Llama3:LATEST", "llama3:latest at learner")]
+    [InlineData("SHARED", "shared at one,two")]
     [InlineData("qwen3-learned", "qwen3-learned at learner")] // a name learned before any prefix
     [InlineData("unheard", "unheard at rest")]
     public void Resolve_Follows_the_order(string model, string expected)

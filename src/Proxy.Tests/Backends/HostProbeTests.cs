@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using System.Text.Json;
 using Proxy.Backends;
+using Proxy.Chat;
 using Proxy.Config;
 using Proxy.Tests.Config;
 using Proxy.Transport;
@@ -209,11 +210,154 @@ public sealed class HostProbeTests
         using var ticker = new CoarseTicker(TimeProvider.System);
         using var host = new HandlerUpstream(BackendDirectory.Target(backend), ticker);
 
-        var asking = HostProbe.AskAsync(backend, host.Invoker, given.Token);
+        var asking = HostProbe.AskAsync(backend, host.Invoker, null, given.Token);
         using var reached = await silent.AcceptTcpClientAsync(Cancellation);
         await given.CancelAsync();
 
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => asking);
+    }
+
+    [Fact]
+    public async Task Props_of_llama_cpp_Tell_what_its_model_can_do()
+    {
+        await using var recorded = new RecordedHost().Recorded("/v1/models", "llama.cpp/models.http").Recorded("/props", "llama.cpp/props.http");
+        await using var newer = new RecordedHost().Recorded("/v1/models", "llama.cpp/models.http").Json("/props", """
+            {"default_generation_settings":{"n_ctx":4096},"total_slots":1,"chat_template":"x","chat_template_caps":{"supports_tools":false,"supports_enable_thinking":true},"modalities":{"vision":true,"audio":false},"build_info":"b9000-abc"}
+            """);
+
+        var (model, report) = ((await AskAsync(recorded)).Models[0], await AskAsync(newer));
+
+        // Its template speaks of tools, and its capabilities are empty.
+        Assert.Equal(["completion", "tools"], model.Traits.Capabilities);
+        Assert.Equal((ModelKind.Chat, true, "8.92M", 17846272L, 1024), (model.Traits.Kind, model.Loaded, model.Traits.ParameterSize, model.Traits.Size, model.Traits.EmbeddingLength));
+        Assert.StartsWith("{%- if tools %}", model.Traits.Template, StringComparison.Ordinal);
+        Assert.Equal(["completion", "vision", "thinking"], report.Models[0].Traits.Capabilities);
+        Assert.Equal("b9000-abc", report.Version);
+    }
+
+    [Fact]
+    public async Task Dialects_beside_OpenAIs_Are_learned_from_routes_that_take_another_method()
+    {
+        await using var vllm = Vllm().Json("/v1/responses", """{"detail":"Method Not Allowed"}""", 405).Json("/v1/messages", """{"detail":"Method Not Allowed"}""", 405).Json("/version", """{"version":"0.11.2"}""");
+        await using var older = Vllm().Json("/v1/responses", """{"detail":"Method Not Allowed"}""", 405);
+        await using var deaf = Vllm().Json("/v1/responses", "{}", 405).Json("/v1/messages", "{}", 405).Json("/v1/no-such-route", "{}", 405);
+
+        var report = await AskAsync(vllm);
+
+        Assert.Equal([DialectFamily.OpenAi, DialectFamily.Responses, DialectFamily.Anthropic], report.Dialects);
+        Assert.Equal(("vllm", "0.11.2", true), (report.Kind, report.Version, report.IsLearned));
+        Assert.Equal([DialectFamily.OpenAi, DialectFamily.Responses], (await AskAsync(older)).Dialects);
+        Assert.Equal([DialectFamily.OpenAi], (await AskAsync(deaf)).Dialects);
+    }
+
+    [Fact]
+    public async Task Dialects_of_llama_cpp_Are_learned_from_how_it_refuses_nothing()
+    {
+        await using var host = new RecordedHost().Recorded("/v1/models", "llama.cpp/models.http").Recorded("/props", "llama.cpp/props.http")
+            .Json("/v1/messages", """{"error":{"code":400,"message":"'messages' is required","type":"invalid_request_error"}}""", 400);
+
+        var report = await AskAsync(host);
+
+        Assert.Equal([DialectFamily.OpenAi, DialectFamily.Anthropic], report.Dialects);
+        // An empty object asks for nothing: the host generates nothing and loads nothing.
+        Assert.All(host.Asked.Where(request => request.StartsWith("POST ", StringComparison.Ordinal)), request => Assert.EndsWith("\r\n\r\n{}", request, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task What_was_learned_of_the_same_program_Is_not_asked_again()
+    {
+        await using var host = Vllm().Json("/v1/messages", "{}", 405).Json("/version", """{"version":"0.11.2"}""");
+        var before = await AskAsync(host);
+        var asked = host.Paths.Count(path => path == "/v1/messages");
+
+        var again = await AskAsync(host, before);
+        var upgraded = await AskAsync(host, before with { Version = "0.11.1", Dialects = [DialectFamily.OpenAi] });
+
+        Assert.Equal([DialectFamily.OpenAi, DialectFamily.Anthropic], again.Dialects);
+        Assert.Equal([DialectFamily.OpenAi, DialectFamily.Anthropic], upgraded.Dialects);
+        Assert.Equal((1, 2), (asked, host.Paths.Count(path => path == "/v1/messages")));
+    }
+
+    [Fact]
+    public async Task Show_of_ollama_Tells_of_each_model_and_is_asked_once_a_digest()
+    {
+        await using var host = new RecordedHost().Recorded("/api/version", "ollama/version.http").Recorded("/api/tags", "ollama/tags.http").Recorded("/api/ps", "ollama/ps.loaded.http").Json("/api/show", """
+            {"parameters":"stop                           \"<|x|>\"\nnum_ctx                        16384","template":"{{ .Prompt }}{{ .Suffix }}","details":{"family":"llama","format":"gguf"},
+             "model_info":{"general.architecture":"llama","llama.context_length":131072,"llama.embedding_length":64},"capabilities":["completion","tools","insert"]}
+            """);
+
+        var before = await AskAsync(host);
+        var shown = host.Asked.Count(request => request.StartsWith("POST /api/show ", StringComparison.Ordinal));
+        var again = await AskAsync(host, before);
+        var changed = await AskAsync(host, before with { Models = [before.Models[0] with { ShownDigest = "old" }, .. before.Models.Skip(1)] });
+
+        Assert.Equal(3, shown);
+        Assert.Equal(4, host.Asked.Count(request => request.StartsWith("POST /api/show ", StringComparison.Ordinal)));
+        Assert.Contains(host.Asked, request => request.EndsWith("""{"model":"agent:latest"}""", StringComparison.Ordinal));
+        foreach (var report in new[] { before, again, changed })
+        {
+            // What runs has the context that it was loaded with, the others what their files ask for.
+            Assert.Equal([16384, 2048, 16384], report.Models.Select(model => model.ContextLength));
+            Assert.All(report.Models, model => Assert.Equal(["completion", "tools", "insert"], model.Traits.Capabilities));
+            Assert.Equal((64, "llama"), (report.Models[0].Traits.EmbeddingLength, report.Models[0].Traits.Architecture));
+            Assert.Equal(5021664, report.Models[1].Traits.Running!.Value.GetProperty("size_vram").GetInt64());
+            Assert.Null(report.Models[0].Traits.Running);
+        }
+    }
+
+    [Fact]
+    public async Task LM_Studio_Tells_kind_context_and_what_is_loaded_in_either_of_its_listings()
+    {
+        const string Listing = """{"object":"list","data":[{"id":"qwen2-vl","object":"model","owned_by":"organization_owner"},{"id":"nomic","object":"model","owned_by":"organization_owner"}]}""";
+        const string Unexpected = """{"error":"Unexpected endpoint or method. (GET /props). Returning 200 anyway"}""";
+        await using var older = new RecordedHost().Json("/v1/models", Listing).Json("/props", Unexpected).Json("/info", Unexpected).Json("/api/version", Unexpected).Json("/api/tags", Unexpected).Json("/api/v0/models", """
+            {"object":"list","data":[{"id":"qwen2-vl","type":"vlm","arch":"qwen2_vl","compatibility_type":"gguf","quantization":"Q4_K_M","state":"loaded","max_context_length":32768,"loaded_context_length":4096,"capabilities":["tool_use"]},
+             {"id":"nomic","type":"embeddings","arch":"nomic-bert","state":"not-loaded","max_context_length":2048}]}
+            """);
+        await using var newer = new RecordedHost().Json("/v1/models", Listing).Json("/v1/messages", """{"type":"error"}""", 400).Json("/v1/responses", Unexpected).Json("/v1/no-such-route", Unexpected).Json("/api/v1/models", """
+            {"models":[{"type":"llm","key":"qwen2-vl","architecture":"qwen2_vl","quantization":{"name":"Q4_K_M","bits_per_weight":4},"size_bytes":1000,"params_string":"7B","format":"gguf","max_context_length":32768,
+              "loaded_instances":[{"id":"qwen2-vl","config":{"context_length":4096}}],"capabilities":{"vision":true,"trained_for_tool_use":true}},
+             {"type":"embedding","key":"nomic","architecture":"nomic-bert","loaded_instances":[],"max_context_length":2048}]}
+            """);
+
+        var (v0, v1) = (await AskAsync(older), await AskAsync(newer));
+
+        foreach (var report in new[] { v0, v1 })
+        {
+            Assert.Equal("lmstudio", report.Kind);
+            Assert.Equal([(ModelKind.Chat, 4096, 32768, true), (ModelKind.Embed, null, 2048, false)], report.Models.Select(model => (model.Traits.Kind!.Value, model.ContextLength, model.ContextLimit!.Value, model.Loaded!.Value)));
+            Assert.Equal(["completion", "vision", "tools"], report.Models[0].Traits.Capabilities);
+            Assert.Equal(["embedding"], report.Models[1].Traits.Capabilities);
+            Assert.Equal(("qwen2_vl", "Q4_K_M", "gguf"), (report.Models[0].Traits.Architecture, report.Models[0].Traits.Quantization, report.Models[0].Traits.Format));
+        }
+
+        Assert.Equal([DialectFamily.OpenAi], v0.Dialects);
+        Assert.Equal([DialectFamily.OpenAi, DialectFamily.Anthropic], v1.Dialects);
+    }
+
+    [Fact]
+    public async Task Listings_of_other_proxies_Tell_what_their_models_can_do()
+    {
+        await using var host = new RecordedHost().Json("/v1/models", """
+            {"data":[{"id":"a","context_length":1000,"architecture":{"input_modalities":["text","image"]},"supported_parameters":["tools","reasoning"]},{"id":"b","capabilities":["embedding"],"status":{"value":"loaded"}},{"id":"c"}]}
+            """);
+
+        var models = (await AskAsync(host)).Models;
+
+        Assert.Equal([["vision", "tools", "thinking"], ["embedding"], []], models.Select(model => model.Traits.Capabilities));
+        Assert.Equal([(null, null), (ModelKind.Embed, true), (null, null)], models.Select(model => (model.Traits.Kind, model.Loaded)));
+    }
+
+    [Theory]
+    [InlineData("tei/embed.info.http", "Embed")]
+    [InlineData("tei/rerank.info.http", "Rerank")]
+    public async Task A_TEI_host_Tells_what_its_model_is_for(string recording, string kind)
+    {
+        await using var host = new RecordedHost().Recorded("/info", recording);
+
+        var report = await AskAsync(host);
+
+        Assert.Equal((kind, "1.9.3"), (report.Models[0].Traits.Kind.ToString(), report.Version));
     }
 
     [Fact]
@@ -228,11 +372,15 @@ public sealed class HostProbeTests
     private static Task<HostReport> AskAsync(RecordedHost host, params DialectFamily[] families) =>
         AskAsync(new BackendConfig { Name = "host", Url = host.Url, Dialects = families.Length == 0 ? null : families });
 
-    private static async Task<HostReport> AskAsync(BackendConfig backend)
+    private static Task<HostReport> AskAsync(RecordedHost host, HostReport before) => AskAsync(new BackendConfig { Name = "host", Url = host.Url }, before);
+
+    private static RecordedHost Vllm() => new RecordedHost().Json("/v1/models", """{"object":"list","data":[{"id":"qwen","object":"model","owned_by":"vllm","max_model_len":40960}]}""");
+
+    private static async Task<HostReport> AskAsync(BackendConfig backend, HostReport? before = null)
     {
         using var ticker = new CoarseTicker(TimeProvider.System);
         using var host = new HandlerUpstream(BackendDirectory.Target(backend), ticker);
-        return await HostProbe.AskAsync(backend, host.Invoker, Cancellation);
+        return await HostProbe.AskAsync(backend, host.Invoker, before, Cancellation);
     }
 
     private static async Task<string> ReasonAsync(BackendConfig backend) =>

@@ -38,6 +38,32 @@ public sealed class ModelCatalogTests
     }
 
     [Fact]
+    public async Task Alias_Is_listed_with_the_model_it_stands_for()
+    {
+        var listed = await ListAsync("""{"size":123}""");
+
+        Assert.Equal([null, null, null, null, "llama3:latest", "configured"], listed.Select(m => m.Resolved));
+        Assert.Equal((123L, true), (listed[4].Size!.Value, listed[4].Loaded!.Value));
+    }
+
+    [Fact]
+    public async Task Model_that_one_host_has_loaded_Is_loaded()
+    {
+        using var house = new House(House.At("a"), House.At("b"), House.At("c"));
+        house["a"].State.Report = new([DialectFamily.OpenAi], [new("m", 1000, false, null), new("n", null, false, null)], null, null);
+        house["b"].State.Report = new([DialectFamily.OpenAi], [new("m", 2000, true, null)], null, null);
+        house["c"].State.Report = new([DialectFamily.OpenAi], [new("m", null, null, null)], null, null);
+        house.Directory.Refresh();
+        var catalog = new ModelCatalog(house.Directory, new BackendProbe(house.Directory, house.Slots, static (_, _) => throw new NotSupportedException(), house.Log, house.Time));
+
+        var listed = await catalog.ListAsync(static _ => true);
+
+        Assert.Equal([("m", 1000, true), ("n", null, false)], listed.Select(m => (m.Name, m.ContextLength, m.Loaded!.Value)));
+        Assert.Equal("m", (await catalog.FindAsync("m:latest"))!.Name[..1]);
+        Assert.Null(await catalog.FindAsync("nope"));
+    }
+
+    [Fact]
     public async Task What_the_host_says_of_a_model_Is_kept()
     {
         var model = (await ListAsync("""{"owned_by":"me","created":1700000000,"size":123,"digest":"abc","details":{"family":"llama"},"capabilities":["tools",1,"vision"]}"""))[0];

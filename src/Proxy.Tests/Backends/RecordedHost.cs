@@ -33,7 +33,7 @@ internal sealed partial class RecordedHost : IAsyncDisposable
 
     public string Url => $"{(certificate is null ? "http" : "https")}://{Address}";
 
-    /// <summary>The heads of all requests so far.</summary>
+    /// <summary>All requests so far, head and body.</summary>
     public IReadOnlyList<string> Asked
     {
         get { lock (asked) return [.. asked]; }
@@ -100,7 +100,11 @@ internal sealed partial class RecordedHost : IAsyncDisposable
                 length += read;
             }
 
-            var head = Encoding.ASCII.GetString(buffer, 0, length);
+            var end = buffer.AsSpan(0, length).IndexOf("\r\n\r\n"u8) + 4;
+            var head = Encoding.ASCII.GetString(buffer, 0, end);
+            var body = LengthLine().Match(head) is { Success: true } line ? int.Parse(line.Value["Content-Length: ".Length..], System.Globalization.CultureInfo.InvariantCulture) : 0;
+            while (length < end + body && await stream.ReadAsync(buffer.AsMemory(length), stop.Token) is var more and > 0) length += more;
+            head += Encoding.UTF8.GetString(buffer, end, length - end);
             lock (asked) asked.Add(head);
             var answer = answers.GetValueOrDefault(head.Split(' ')[1]) ?? "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"u8.ToArray();
             await stream.WriteAsync(answer, stop.Token);

@@ -18,11 +18,15 @@ public sealed class ModelNameTests
     [InlineData("""{"model":{"model":"inner"}}""", null)]
     [InlineData("""{"models":"a"}""", null)]
     [InlineData("""[{"model":"a"}]""", null)]
+    [InlineData("""{"type":"message_start","message":{"id":"i","content":[{"model":"no"}],"model":"yes","usage":{}}}""", "\"yes\"")]
+    [InlineData("""{"response":{"model":"yes","x":{"model":"no"}},"sequence_number":1}""", "\"yes\"")]
+    [InlineData("""{"message":{"model":"inner"},"model":"outer"}""", "\"outer\"")]
+    [InlineData("""{"message":{"model":"a","x":tru""", null)]
     [InlineData("[DONE]", null)]
     [InlineData("", null)]
     [InlineData("""{"x":tru""", null)]
     [InlineData("""{"model":"a","x":tru""", "\"a\"")]
-    public void Find_The_value_at_the_top_and_no_other(string json, string? expected)
+    public void Find_The_value_at_the_top_or_of_the_wrapped_answer_and_no_other(string json, string? expected)
     {
         var bytes = Encoding.UTF8.GetBytes(json);
 

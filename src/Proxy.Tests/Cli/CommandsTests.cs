@@ -239,7 +239,8 @@ public sealed class CommandsTests : IDisposable
     {
         await using var admin = new RecordedHost(proxy.AdminSocket).Json("/models", """
             {"models":[
-              {"model":"qwen3:8b","backend":"gpu","context_length":40960,"loaded":true,"slots":8,"in_use":2,"health":"up","dialects":["openai","ollama"],"new":1},
+              {"model":"qwen3:8b","backend":"gpu","context_length":40960,"loaded":true,"slots":8,"in_use":2,"health":"up","dialects":["openai","ollama"],"capabilities":["completion","tools"],"new":1},
+              {"model":"small","resolved":"qwen3:8b","backend":"gpu","context_limit":40960,"health":"up","dialects":["ollama"]},
               {"model":"é","backend":"box","in_use":0,"health":"unknown","dialects":[]}]}
             """);
 
@@ -247,9 +248,10 @@ public sealed class CommandsTests : IDisposable
 
         Assert.Equal(ExitCode.Ok, code);
         Assert.Equal(
-            "MODEL     BACKEND  CONTEXT  LOADED  SLOTS  HEALTH   DIALECTS\n" +
-            "qwen3:8b  gpu      40960    yes     2/8    up       openai,ollama\n" +
-            "é         box      -        -       0/-    unknown\n", output);
+            "MODEL              BACKEND  CONTEXT  LOADED  SLOTS  HEALTH   DIALECTS       CAPABILITIES\n" +
+            "qwen3:8b           gpu      40960    yes     2/8    up       openai,ollama  completion,tools\n" +
+            "small -> qwen3:8b  gpu      <=40960  -       -      up       ollama         -\n" +
+            "é                  box      -        -       0/-    unknown  -              -\n", output);
     }
 
     [Fact]
@@ -276,9 +278,9 @@ public sealed class CommandsTests : IDisposable
 
         Assert.Equal(ExitCode.Ok, code);
         Assert.Equal(
-            "MODEL        BACKEND  CONTEXT  LOADED  SLOTS  HEALTH  DIALECTS\n" +
-            "tiny-bigram  gpu      8192     -       4      up      openai\n" +
-            "m            old      -        -       -      down    ollama\n", output);
+            "MODEL        BACKEND  CONTEXT  LOADED  SLOTS  HEALTH  DIALECTS  CAPABILITIES\n" +
+            "tiny-bigram  gpu      8192     yes     4      up      openai    completion,tools\n" +
+            "m            old      -        -       -      down    ollama    -\n", output);
         Assert.Equal("No proxy runs; these are the hosts' own answers.\nold: connection refused\n", error);
     }
 

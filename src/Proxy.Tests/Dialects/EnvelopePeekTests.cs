@@ -171,4 +171,42 @@ public sealed class EnvelopePeekTests
             Assert.Equal($"model-{i}", envelope!.Model);
         }
     }
+
+    /// <summary>The quick way and the thorough one see the same in every body, whole or broken at any byte. An escaped name forces the thorough one.</summary>
+    [Fact]
+    public void Quick_look_Sees_what_the_reader_sees()
+    {
+        var full = Encoding.UTF8.GetBytes(Full);
+        var checkedBodies = 0;
+        for (var at = 1; at < full.Length; at++)
+        {
+            foreach (var other in "\"\\{}[]:,0 1e.-tnM\u0001"u8)
+            {
+                Compare([.. full[..at], other, .. full[(at + 1)..]]); // another byte
+                Compare([.. full[..at], other, .. full[at..]]); // one more
+            }
+
+            Compare([.. full[..at], .. full[(at + 1)..]]); // one less
+            Compare(full[..at]);
+        }
+
+        Assert.True(checkedBodies > 10_000);
+
+        void Compare(byte[] body)
+        {
+            if (body[0] != '{' || body.AsSpan(1).IndexOfAnyExcept(" \n\r\t"u8) is var first && (first < 0 || body[1 + first] != '"')) return;
+            byte[] forced = [.. "{\"\\u0078\":0,"u8, .. body.AsSpan(1)];
+            var quick = EnvelopePeek.Read(body, out var seen);
+            var thorough = EnvelopePeek.Read(forced, out var read);
+            var shift = forced.Length - body.Length;
+            Assert.True(quick is null == thorough is null, Encoding.UTF8.GetString(body));
+            Assert.Equal(read?.Model, seen?.Model);
+            Assert.Equal(read?.Stream, seen?.Stream);
+            Assert.Equal(read?.IncludeUsage, seen?.IncludeUsage);
+            Assert.Equal(read?.Messages, seen?.Messages);
+            if (read is not null) Assert.Equal((read.ModelSlice.Start.Value - shift, read.ModelSlice.End.Value - shift), (seen!.ModelSlice.Start.Value, seen.ModelSlice.End.Value));
+            if (read?.StreamOptionsSlice is { } options) Assert.Equal((options.Start.Value - shift, options.End.Value - shift), (seen!.StreamOptionsSlice!.Value.Start.Value, seen.StreamOptionsSlice.Value.End.Value));
+            checkedBodies++;
+        }
+    }
 }

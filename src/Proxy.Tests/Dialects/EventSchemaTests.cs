@@ -14,7 +14,7 @@ public sealed class EventSchemaTests
     [InlineData("""{"type":"token","text":"x","kind":"refusal"}""")]
     [InlineData("""{"type":"tool_call","index":1,"id":"call_a","name":"f","arguments":"{\"a\":1.50}"}""")]
     [InlineData("""{"type":"block_end"}""")]
-    [InlineData("""{"type":"usage","input_tokens":9,"output_tokens":7,"cached_input_tokens":4,"reasoning_tokens":3,"total_duration":1,"load_duration":2,"prompt_eval_duration":3,"eval_duration":4}""")]
+    [InlineData("""{"type":"usage","input_tokens":9,"output_tokens":7,"cached_input_tokens":4,"cache_written_tokens":2,"reasoning_tokens":3,"total_duration":1,"load_duration":2,"prompt_eval_duration":3,"eval_duration":4}""")]
     [InlineData("""{"type":"finished","reason":"stop"}""")]
     [InlineData("""{"type":"finished","reason":"tool_calls","winner":"b","choice":1}""")]
     [InlineData("""{"type":"finished","reason":"error","error":{"kind":"backend_timeout","message":"slow","type":"t","code":"c","param":"p","status":599}}""")]

@@ -26,9 +26,34 @@ public sealed partial class LossTests
         {"model":"m","keep_alive":"5m","truncate":true,"think":true,"format":"xml","messages":[{"role":"user","content":"x","weird":1}],"options":{"num_ctx":4096,"mirostat":2}}
         """;
 
+    private const string ResponsesWithEverything =
+        """
+        {"model":"m","user":"u","parallel_tool_calls":false,"tool_choice":{"type":"web_search"},"truncation":"auto","text":{"verbosity":"low","format":{"type":"grammar"}},"service_tier":"flex","client_metadata":{},
+         "input":[{"role":"user","content":[{"type":"input_image","image_url":"data:image/png;base64,AAAA","detail":"low"}]},
+          {"type":"function_call","call_id":"c","name":"f","arguments":"{broken"},{"type":"web_search_call","id":"w","status":"completed"}],
+         "tools":[{"type":"function","name":"f","strict":true,"defer_loading":true},{"type":"custom","name":"apply_patch"}]}
+        """;
+
+    private const string CompletionsWithEverything =
+        """
+        {"model":"m","prompt":"x","n":2,"best_of":3,"user":"u","logit_bias":{"5":1},"stream":true,"stream_options":{"include_usage":true,"include_obfuscation":false}}
+        """;
+
+    private const string GenerateWithEverything =
+        """
+        {"model":"m","prompt":"x","keep_alive":"5m","truncate":true,"think":true,"format":"xml","options":{"num_ctx":4096,"mirostat":2}}
+        """;
+
     [Theory]
+    [InlineData("responses", DialectName.OpenAiResponses, "openai", DialectName.OpenAiChat, ResponsesWithEverything)]
+    [InlineData("responses", DialectName.OpenAiResponses, "ollama", DialectName.OllamaChat, ResponsesWithEverything)]
+    [InlineData("openai", DialectName.OpenAiChat, "responses", DialectName.OpenAiResponses, OpenAiWithEverything)]
+    [InlineData("ollama", DialectName.OllamaChat, "responses", DialectName.OpenAiResponses, OllamaWithEverything)]
     [InlineData("openai", DialectName.OpenAiChat, "ollama", DialectName.OllamaChat, OpenAiWithEverything)]
     [InlineData("ollama", DialectName.OllamaChat, "openai", DialectName.OpenAiChat, OllamaWithEverything)]
+    [InlineData("completions", DialectName.OpenAiCompletions, "generate", DialectName.OllamaGenerate, CompletionsWithEverything)]
+    [InlineData("generate", DialectName.OllamaGenerate, "openai", DialectName.OpenAiChat, GenerateWithEverything)]
+    [InlineData("generate", DialectName.OllamaGenerate, "completions", DialectName.OpenAiCompletions, GenerateWithEverything)]
     public void Every_loss_of_a_request_Has_a_row(string from, object source, string to, object target, string body)
     {
         var request = RequestTests.Read((DialectName)source, body);
@@ -45,7 +70,7 @@ public sealed partial class LossTests
     [Fact]
     public void Every_row_Names_a_test_that_exists()
     {
-        var tests = Assembly.GetExecutingAssembly().GetTypes().SelectMany(type => type.GetMethods()).Where(method => method.GetCustomAttribute<FactAttribute>() is not null).Select(method => method.Name).ToHashSet();
+        var tests = Assembly.GetExecutingAssembly().GetTypes().SelectMany(type => type.GetMethods(BindingFlags.Instance | BindingFlags.Public | BindingFlags.NonPublic)).Where(method => method.GetCustomAttribute<FactAttribute>() is not null).Select(method => method.Name).ToHashSet();
 
         var rows = Rows();
 

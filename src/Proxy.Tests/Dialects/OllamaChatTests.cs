@@ -137,7 +137,7 @@ public sealed class OllamaChatTests
         var real = JsonNode.Parse(recorded.GetRawText())!;
         real["modified_at"] = written[0]!["modified_at"]!.DeepClone(); // the real one has nanoseconds
         Assert.Equal(real.ToJsonString(), written[0]!.ToJsonString());
-        Assert.Equal("""{"parent_model":"","format":"","family":"","parameter_size":"","quantization_level":"","families":[],"context_length":40960}""", written[1]!["details"]!.ToJsonString());
+        Assert.Equal("""{"parent_model":"","format":"","family":"","families":[],"parameter_size":"","quantization_level":"","context_length":40960}""", written[1]!["details"]!.ToJsonString());
         Assert.Equal(64, ((string)written[1]!["digest"]!).Length);
         Assert.Equal(["name", "model", "modified_at", "size", "digest", "details"], written[1]!.AsObject().Select(member => member.Key));
     }

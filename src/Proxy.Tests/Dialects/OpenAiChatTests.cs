@@ -253,7 +253,7 @@ public sealed class OpenAiChatTests
     {
         var models = new List<ModelListing> { new("a/é") { Created = DateTimeOffset.FromUnixTimeSeconds(7), OwnedBy = "vllm", ContextLength = 32768 }, new("b") };
 
-        Assert.Equal("""{"object":"list","data":[{"id":"a/é","object":"model","created":7,"owned_by":"vllm","context_length":32768,"max_model_len":32768},{"id":"b","object":"model","created":0,"owned_by":"proxy"}]}""", Wire.Text(output => OpenAiModelList.Write(models, output)));
+        Assert.Equal("""{"object":"list","data":[{"id":"a/é","object":"model","created":7,"owned_by":"vllm","context_length":32768,"context_window":32768,"max_model_len":32768},{"id":"b","object":"model","created":0,"owned_by":"proxy"}]}""", Wire.Text(output => OpenAiModelList.Write(models, output)));
         Assert.Equal("""{"id":"b","object":"model","created":0,"owned_by":"proxy"}""", Wire.Text(output => OpenAiModelList.WriteOne(models[1], output)));
         Assert.Equal("""{"object":"list","data":[]}""", Wire.Text(output => OpenAiModelList.Write([], output)));
     }

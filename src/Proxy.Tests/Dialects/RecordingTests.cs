@@ -9,6 +9,8 @@ namespace Proxy.Tests.Dialects;
 public sealed class RecordingTests
 {
     private static readonly BackendDialect OpenAi = DialectTable.Backend(DialectName.OpenAiChat)!;
+    private static readonly BackendDialect Completions = DialectTable.Backend(DialectName.OpenAiCompletions)!;
+    private static readonly BackendDialect Generate = DialectTable.Backend(DialectName.OllamaGenerate)!;
     private static readonly BackendDialect Ollama = DialectTable.Backend(DialectName.OllamaChat)!;
 
     [Theory]
@@ -241,6 +243,111 @@ public sealed class RecordingTests
         Assert.Equal(new Usage(2, 5) { CachedInputTokens = 0 }, completions.FindUsage(frames[^2]));
         Assert.True(completions.IsEnd(frames[^1]));
         Assert.True(completions.IsWholeAnswer(Wire.Recording("llama.cpp/completions.once")));
+    }
+
+    [Theory]
+    [InlineData("llama.cpp/completions.stream")]
+    [InlineData("ollama/v1.completions.stream")]
+    public void Completion_stream_Is_read_without_loss(string recording)
+    {
+        var bytes = Wire.Recording(recording);
+        var frames = Encoding.UTF8.GetString(bytes).Split('\n').Where(line => line.StartsWith("data: {", StringComparison.Ordinal)).Select(line => JsonNode.Parse(line[6..])!).ToList();
+
+        var events = Wire.Read(Completions, out var whole, bytes);
+
+        Assert.True(whole);
+        var said = WholeAnswer.Of(events);
+        Assert.Equal((string?)frames[0]["id"], Assert.IsType<ChatEvent.Started>(events[0]).Id);
+        Assert.IsType<ChatEvent.RoleGiven>(events[1]);
+        Assert.Equal(string.Concat(frames.Select(frame => (string?)frame["choices"]![0]!["text"])), said.Choices[0].Answer);
+        Assert.Equal((int?)frames[^1]["usage"]?["completion_tokens"], said.Usage?.OutputTokens);
+        Assert.Equal(FinishReason.Stop, Assert.IsType<ChatEvent.Finished>(events[^1]).Reason);
+    }
+
+    [Theory]
+    [InlineData("llama.cpp/completions.once")]
+    [InlineData("ollama/v1.completions")]
+    public void Completion_Is_read_without_loss(string recording)
+    {
+        var bytes = Wire.Recording(recording);
+        var answer = JsonNode.Parse(bytes)!;
+        var events = new List<ChatEvent>();
+
+        Assert.True(Completions.IsWholeAnswer(bytes));
+        Assert.True(Completions.TryReadWhole(bytes, events));
+
+        var said = WholeAnswer.Of(events);
+        Assert.Equal((string?)answer["choices"]![0]!["text"], Assert.Single(said.Choices).Answer);
+        Assert.Equal((string?)answer["id"], said.Id);
+        Assert.Equal((int)answer["usage"]!["completion_tokens"]!, said.Usage!.OutputTokens);
+        if (answer["timings"] is { } timings) Assert.Equal((long)((double)timings["predicted_ms"]! * 1_000_000), said.Usage.EvalDuration);
+    }
+
+    [Theory]
+    [InlineData("stream")]
+    [InlineData("once")]
+    [InlineData("raw")]
+    [InlineData("system")]
+    [InlineData("think")]
+    [InlineData("format")]
+    [InlineData("context")]
+    [InlineData("load")]
+    [InlineData("unload")]
+    public void Ollama_generate_Is_read_without_loss(string recording)
+    {
+        var bytes = Wire.Recording("ollama/generate." + recording);
+        var frames = Encoding.UTF8.GetString(bytes).Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => JsonNode.Parse(line)!).ToList();
+        var last = frames[^1];
+
+        var events = Wire.Read(Generate, out var whole, bytes);
+
+        Assert.True(whole);
+        var said = WholeAnswer.Of(events);
+        Assert.Equal((string?)frames[0]["model"], Assert.IsType<ChatEvent.Started>(events[0]).Model);
+        Assert.Equal(string.Concat(frames.Select(frame => (string?)frame["response"])), said.Choices[0].Answer);
+        Assert.Equal((int?)last["eval_count"], said.Usage?.OutputTokens);
+        Assert.Equal((long?)last["eval_duration"], said.Usage?.EvalDuration);
+        Assert.Equal(said.Usage, Generate.FindUsage(Wire.Bytes(last.ToJsonString())));
+        Assert.Equal((string?)last["done_reason"] is "stop" ? null : (string?)last["done_reason"], Assert.IsType<ChatEvent.Finished>(events[^1]).Opaque.Member("done_reason"u8)?.GetString());
+        Assert.Equal(FrameKind.End, Generate.Classify(Wire.Bytes(last.ToJsonString())));
+        if (frames.Count > 1) Assert.Equal(FrameKind.Content, Generate.Classify(Wire.Bytes(frames[0].ToJsonString())));
+    }
+
+    [Theory]
+    [InlineData("once")]
+    [InlineData("system")]
+    [InlineData("format")]
+    [InlineData("load")]
+    [InlineData("unload")]
+    [InlineData("stream")]
+    public void Ollama_generate_Is_written_with_the_real_servers_members_in_its_order(string recording)
+    {
+        var bytes = Wire.Recording("ollama/generate." + recording);
+        var lines = Encoding.UTF8.GetString(bytes).Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => JsonNode.Parse(line)!).ToList();
+        var events = Wire.Read(Generate, out _, bytes);
+        var (client, stamp) = (DialectTable.Client(DialectName.OllamaGenerate)!, new ReplyStamp("T", DateTimeOffset.UnixEpoch, (string)lines[0]["model"]!));
+
+        var written = (lines.Count > 1 ? Wire.Write(client, events, stamp) : Wire.Text(output => client.WriteWhole(events, stamp, output)))
+            .Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => JsonNode.Parse(line)!).ToList();
+
+        foreach (var line in lines.Concat(written)) line["created_at"] = "";
+        if (lines[^1]["context"] is not null) lines[^1]["context"] = new JsonArray();
+        Assert.Equal(lines.Select(line => line.ToJsonString()), written.Select(line => line.ToJsonString()));
+    }
+
+    [Theory]
+    [InlineData("unknown", "model 'nope' not found")]
+    [InlineData("suffix_unsupported", "registry.ollama.ai/library/tiny:latest does not support insert")]
+    [InlineData("raw_with_system", "raw mode does not support template, system, or context")]
+    public void Refusal_of_generate_Is_said_in_the_hosts_words(string recording, string message)
+    {
+        var body = Wire.Recording("ollama/generate." + recording);
+
+        Assert.Equal(message, Generate.ReadError(body).Message);
+        Assert.False(Generate.IsWholeAnswer(body));
+        Assert.False(Generate.TryReadWhole(body, []));
+        Assert.Equal(FrameKind.Error, Generate.Classify(body));
+        Assert.Equal(Encoding.UTF8.GetString(body).Trim(), Wire.Text(output => DialectTable.Client(DialectName.OllamaGenerate)!.WriteError(new ProxyError(ProxyErrorKind.HostRefused, message), "T", output)));
     }
 
     private static string Joined(List<JsonNode> frames, string member) =>

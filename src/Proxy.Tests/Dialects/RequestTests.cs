@@ -304,15 +304,6 @@ public sealed class RequestTests
         Assert.Equal(whole.ToJsonString(), JsonNode.Parse(Wire.Write(DialectTable.Client(DialectName.OllamaChat)!, OllamaLoad.Answer(request), Wire.Stamp))!.ToJsonString());
     }
 
-    [Fact]
-    public void Completions_Are_refused_where_they_would_have_to_be_translated()
-    {
-        var problem = DialectTable.Client(DialectName.OpenAiCompletions)!.ReadRequest(Wire.Bytes("""{"model":"m","prompt":"x"}"""), out _);
-
-        Assert.Equal(ProxyErrorKind.NotImplemented, problem!.Kind);
-        Assert.Equal(ProxyErrorKind.NotImplemented, DialectTable.Backend(DialectName.OpenAiCompletions)!.Unsayable(new ChatRequest { Model = "m", Messages = [] })!.Kind);
-    }
-
     internal static ChatRequest Read(DialectName dialect, string body)
     {
         Assert.Null(DialectTable.Client(dialect)!.ReadRequest(Wire.Bytes(body), out var request));
@@ -326,7 +317,7 @@ public sealed class RequestTests
         return Wire.Text(output => DialectTable.Backend(dialect)!.WriteRequest(request, request.Model, output, named));
     }
 
-    private static void Same(string expected, string actual) => Assert.Equal(Sorted(JsonNode.Parse(expected)!), Sorted(JsonNode.Parse(actual)!));
+    internal static void Same(string expected, string actual) => Assert.Equal(Sorted(JsonNode.Parse(expected)!), Sorted(JsonNode.Parse(actual)!));
 
     /// <summary>The same JSON whatever the order of members; numbers stay as they were written, but for what a double cannot tell apart.</summary>
     private static string Sorted(JsonNode? node) => node switch

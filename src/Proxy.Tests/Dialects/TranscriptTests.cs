@@ -15,7 +15,13 @@ public sealed class TranscriptTests
     [
         ("openai", DialectName.OpenAiChat, "openai.sse", "openai.whole.json"),
         ("ollama", DialectName.OllamaChat, "ollama.jsonl", "ollama.whole.json"),
+        ("responses", DialectName.OpenAiResponses, "responses.sse", "responses.whole.json"),
+        ("completions", DialectName.OpenAiCompletions, "completions.sse", "completions.whole.json"),
+        ("generate", DialectName.OllamaGenerate, "generate.jsonl", "generate.whole.json"),
     ];
+
+    /// <summary>Scenarios with tools, which a prompt cannot offer.</summary>
+    private static readonly string[] WithTools = ["two_tools", "no_call_ids"];
 
     public static TheoryData<string, string> Streams() => Each(files => files.Stream);
 
@@ -140,7 +146,7 @@ public sealed class TranscriptTests
         }
 
         Assert.Equal(scenario is "broken_off" ? FrameKind.Error : FrameKind.End, kinds[^1]);
-        Assert.All(kinds[..^1], kind => Assert.True(kind is FrameKind.Preamble or FrameKind.Content));
+        Assert.All(kinds[..^1], kind => Assert.True(kind is FrameKind.Preamble or FrameKind.Content || (dialect, scenario) is ("responses", "broken_off"))); // an error is two events there
     }
 
     [Fact]
@@ -148,8 +154,9 @@ public sealed class TranscriptTests
     {
         foreach (var folder in Directory.GetDirectories(Wire.Transcripts))
         {
-            foreach (var (_, _, stream, whole) in Files)
+            foreach (var (name, _, stream, whole) in Files)
             {
+                if (name is "completions" or "generate" && WithTools.Contains(Path.GetFileName(folder))) continue;
                 Assert.True(File.Exists(Path.Combine(folder, stream)), $"{folder} has no {stream}");
                 Assert.True(File.Exists(Path.Combine(folder, whole)) != folder.EndsWith("broken_off", StringComparison.Ordinal), $"{folder}: {whole}"); // what broke off has no whole form
             }
@@ -182,7 +189,12 @@ public sealed class TranscriptTests
     {
         var own = Path.Combine(Wire.Transcripts, scenario, $"{dialect}.read.jsonl");
         var lines = File.Exists(own) ? File.ReadAllText(own) : Read(scenario, "events.jsonl");
-        return dialect == "ollama" ? lines.Replace("\"id\":\"chatcmpl-7\",", "", StringComparison.Ordinal) : lines; // its answers have no id
+        return dialect switch
+        {
+            "ollama" or "generate" => lines.Replace("\"id\":\"chatcmpl-7\",", "", StringComparison.Ordinal), // its answers have no id
+            "responses" => lines.Replace("chatcmpl-7", $"resp_{Wire.Stamp.TraceId}", StringComparison.Ordinal), // its ids are of its own kind
+            _ => lines,
+        };
     }
 
     /// <summary>What was said, however it was cut into pieces, without what only streams can lose (usage that nobody asked for).</summary>

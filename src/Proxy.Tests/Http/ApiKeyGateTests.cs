@@ -147,7 +147,9 @@ public sealed class ApiKeyGateTests
     [InlineData("smaller", false)]
     [InlineData("qwen3:8b", true)]
     [InlineData("Qwen3", false)]
-    [InlineData("small:latest", false)]
+    [InlineData("small:latest", true)] // the same name, to Ollama and its clients
+    [InlineData("small:8b", false)]
+    [InlineData("qwen3:8b:latest", true)]
     public void Key_may_use_models_Only_those_it_lists(string model, bool expected)
     {
         Assert.Equal(expected, new Caller("you", You, null).MayUse(model));

@@ -10,6 +10,7 @@ using Proxy.Backends;
 using Proxy.Config;
 using Proxy.Dialects.OllamaChat;
 using Proxy.Dialects.OpenAiChat;
+using Proxy.Dialects.OpenAiResponses;
 using Proxy.Http;
 using Proxy.Routes;
 using Proxy.Telemetry;
@@ -39,10 +40,13 @@ internal sealed class Edge : IAsyncDisposable
         var endpoints = new Endpoints(
             new ChatExchange("/v1/chat/completions", openAi, routes, Parts).HandleAsync,
             new ChatExchange("/v1/completions", openAi, routes, Parts).HandleAsync,
+            new ChatExchange("/v1/responses", new OpenAiResponsesClientDialect(), routes, Parts).HandleAsync,
             new ChatExchange("/api/chat", ollama, routes, Parts).HandleAsync,
+            new ChatExchange("/api/generate", ollama, routes, Parts).HandleAsync,
             new ModelExchange(openAi, new OpenAiChatBackendDialect(), new ModelRelay(House.Directory, House.Dispatcher), Parts).HandleAsync,
             new VectorEndpoints(new VectorParts(House.Directory, House.Dispatcher, Parts)),
             new ModelEndpoints(catalog, openAi, ollama, Parts),
+            new OllamaHostEndpoints(catalog, House.Directory, House.Dispatcher, ollama, new OllamaChatBackendDialect(), Parts),
             new StatusEndpoints(House.Directory, Calls, Metrics, Gate),
             new AdminEndpoints(House.Directory, catalog, Calls, static () => [], null, static () => { }, House.Time),
             new ErrorEndpoints(openAi, ollama, Parts),

@@ -37,7 +37,7 @@ public sealed class IdsAndHeadersTests
         foreach (var name in (string[])["Authorization", "x-api-key", "api-key", "Cookie", "Host", "Connection", "Content-Length", "Transfer-Encoding", "Accept-Encoding", "Content-Encoding", "X-Forwarded-For", "Origin", "Proxy-Authorization", "x-workspace", "Expect", "openai"])
             request.Headers[name] = "v";
 
-        Assert.Equal(["Accept", "Anthropic-Beta", "OpenAI-Organization", "User-Agent", "anthropic-version"], CrossingHeaders.Of(request).Select(h => h.Key).Order(StringComparer.Ordinal));
+        Assert.Equal(["Accept", "Anthropic-Beta", "OpenAI-Organization", "User-Agent", "anthropic-version"], ClientHeaders.Of(request.Headers).Crossing.Select(h => h.Key).Order(StringComparer.Ordinal));
     }
 
     [Theory]

@@ -9,7 +9,7 @@ public sealed partial class ArchitectureTests
     private static readonly string[] FoldersToCome =
     [
         "Streams", "Knowledge", "Workflow", "Nats", "Store",
-        "OpenAiResponses", "OllamaGenerate", "Anthropic", "Rerank", "Embedded", "Postgres", "Migrations",
+        "Anthropic", "Rerank", "Embedded", "Postgres", "Migrations",
     ];
 
     /// <summary>Take a type off when it is built.</summary>

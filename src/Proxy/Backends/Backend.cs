@@ -7,6 +7,7 @@ namespace Proxy.Backends;
 /// <summary>A backend of one configuration: immutable but for its <see cref="State"/>, which it shares with its namesakes before and after a reload.</summary>
 internal sealed class Backend(BackendConfig config, BackendState state, UpstreamClient? upstream, Func<DialectName, BackendDialect?> dialects)
 {
+    private static readonly DialectFamily[] OllamaAlone = [DialectFamily.Ollama];
     private readonly string basePath = BasePath(config.Url);
 
     public string Name => config.Name;
@@ -25,19 +26,32 @@ internal sealed class Backend(BackendConfig config, BackendState state, Upstream
     /// <summary>What it speaks: as configured, else as it said itself, else (never reached yet) OpenAI.</summary>
     public IReadOnlyList<DialectFamily> Families => config.Dialects ?? state.Report?.Dialects ?? (IsEcho ? [DialectFamily.OpenAi, DialectFamily.Ollama] : [DialectFamily.OpenAi]);
 
-    /// <summary>The client's own dialect when this backend speaks it, else the one it is best reached by; null when it does not chat at all.</summary>
-    public BackendDialect? DialectFor(DialectName client)
+    /// <summary>The client's own dialect, when this backend speaks it.</summary>
+    public BackendDialect? Native(DialectName client) => Family(client) is { } wanted && Reached.Contains(wanted) ? dialects(client) : null;
+
+    /// <summary>What the host said of a model, by the name it is asked for, with <c>:latest</c> or without; null where it said nothing.</summary>
+    public HostModel? Learned(string served)
     {
-        // An Ollama host is reached by its own API even where it offers OpenAI's: only there is num_ctx honoured.
-        var families = Families;
-        var native = families.Contains(DialectFamily.Ollama) && config.Dialects is null ? [DialectFamily.Ollama] : families;
-        if (Family(client) is { } wanted && native.Contains(wanted) && dialects(client) is { } same) return same;
-        foreach (var family in native)
+        HostModel? tagged = null;
+        foreach (var model in state.Report?.Models ?? [])
         {
-            if (Preferred(family) is { } name && dialects(name) is { } other) return other;
+            if (model.Name == served) return model;
+            if (ModelName.Same(model.Name, served)) tagged = model;
         }
 
-        return null;
+        return tagged;
+    }
+
+    /// <summary>It is reached by Ollama's own API.</summary>
+    public bool IsOllama => !IsEcho && Families.Contains(DialectFamily.Ollama);
+
+    /// <summary>The client's own dialect when this backend speaks it, else the one it is best reached by; null when it does not chat at all.</summary>
+    /// <param name="client">The dialect of the call.</param>
+    /// <param name="continues">The call is a text to be continued: whatever family comes first, one that takes prompts is better than a chat.</param>
+    public BackendDialect? DialectFor(DialectName client, bool continues = false)
+    {
+        if (Native(client) is { } same) return same;
+        return (continues ? First(WithPrompts) : null) ?? First(Preferred);
     }
 
     /// <summary>The path of a request to this host: the url's own path first, a trailing <c>/v1</c> not doubled.</summary>
@@ -46,6 +60,19 @@ internal sealed class Backend(BackendConfig config, BackendState state, Upstream
         if (basePath.Length == 0) return path;
         // People copy an SDK's base url: its /v1 is no folder of the host, and Ollama's own API stands beside it.
         return basePath.EndsWith("/v1", StringComparison.Ordinal) ? basePath[..^"/v1".Length] + path : basePath + path;
+    }
+
+    // An Ollama host is reached by its own API even where it offers OpenAI's: only there is num_ctx honoured.
+    private IReadOnlyList<DialectFamily> Reached => config.Dialects is null && Families.Contains(DialectFamily.Ollama) ? OllamaAlone : Families;
+
+    private BackendDialect? First(Func<DialectFamily, DialectName?> choose)
+    {
+        foreach (var family in Reached)
+        {
+            if (choose(family) is { } name && dialects(name) is { } dialect) return dialect;
+        }
+
+        return null;
     }
 
     private static string BasePath(string url) => Uri.TryCreate(url, UriKind.Absolute, out var address) ? address.AbsolutePath.TrimEnd('/') : "";
@@ -65,6 +92,13 @@ internal sealed class Backend(BackendConfig config, BackendState state, Upstream
         DialectFamily.Ollama => DialectName.OllamaChat,
         DialectFamily.Anthropic => DialectName.Anthropic,
         DialectFamily.Responses => DialectName.OpenAiResponses,
+        _ => null,
+    };
+
+    private static DialectName? WithPrompts(DialectFamily family) => family switch
+    {
+        DialectFamily.OpenAi => DialectName.OpenAiCompletions,
+        DialectFamily.Ollama => DialectName.OllamaGenerate,
         _ => null,
     };
 }

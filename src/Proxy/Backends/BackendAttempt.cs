@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.CompilerServices;
 using Microsoft.Extensions.Logging;
 using Proxy.Buffers;
 using Proxy.Chat;
@@ -64,8 +65,10 @@ internal sealed class BackendAttempt : IDisposable
         registration = cancellation.UnsafeRegister(static state => ((UpstreamExchange)state!).Cancel(), exchange);
     }
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public async ValueTask<AttemptResult> RunAsync(IReadOnlyList<UpstreamHeader> headers)
     {
+        if (call.Errors.VersionHeader is { } version && !headers.Any(header => header.Name.Equals(version.Key, StringComparison.OrdinalIgnoreCase))) headers = [.. headers, new(version.Key, version.Value)];
         head = await exchange.SendAsync(new(call.Method, backend.PathOf(call.Path), call.Body) { ContentType = call.ContentType, Headers = headers });
         if (head.Outcome is not UpstreamOutcome.Answered) return NoAnswer();
         if (head.Status is < 200 or > 299) return await RefusalAsync();
@@ -255,7 +258,7 @@ internal sealed class BackendAttempt : IDisposable
             ContentType = head.ContentType,
             ContentLength = head.ContentLength,
             Headers = head.Headers.Count == 0 ? [] : [.. head.Headers.Select(h => KeyValuePair.Create(h.Name, h.Value))],
-            Idle = backend.Config.Idle,
+            Idle = call.Patient ? TimeSpan.FromDays(1) : backend.Config.Idle,
             Total = total,
             Streams = streams,
             Complete = complete,

@@ -72,8 +72,9 @@ internal sealed class BackendDirectory(ProxyConfig config, Func<UpstreamTarget, 
         var headers = backend.Headers.Select(h => new UpstreamHeader(h.Key, h.Value)).ToList();
         if (backend.Key is { } key)
         {
-            var anthropicOnly = backend.Dialects is [DialectFamily.Anthropic];
-            headers.Add(anthropicOnly ? new("x-api-key", key) : new("Authorization", "Bearer " + key));
+            // Anthropic's own API takes the first alone; local hosts that speak its dialect beside others take the second.
+            if (backend.Dialects?.Contains(DialectFamily.Anthropic) is true) headers.Add(new("x-api-key", key));
+            if (backend.Dialects is not [DialectFamily.Anthropic]) headers.Add(new("Authorization", "Bearer " + key));
         }
 
         return new UpstreamTarget(new Uri(backend.Url))

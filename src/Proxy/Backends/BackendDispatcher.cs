@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Microsoft.Extensions.Logging;
 using Proxy.Chat;
 using Proxy.Transport;
@@ -10,6 +11,7 @@ namespace Proxy.Backends;
 /// </summary>
 internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue slots, ILogger log, TimeProvider time)
 {
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public async ValueTask<DispatchResult> SendAsync(IDispatchable call, string model, Resolution resolution, CancellationToken cancellation)
     {
         var started = time.GetTimestamp();
@@ -49,6 +51,19 @@ internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue sl
             candidates = [.. candidates.Where(b => b != backend)];
             if (candidates.Count == 0 || cancellation.IsCancellationRequested) return new DispatchResult.Failed(last!);
         }
+    }
+
+    /// <summary>Asks one backend something that is no generation: it takes no slot, waits for none, and no other backend is tried.</summary>
+    public async ValueTask<DispatchResult> AskAsync(IDispatchable call, Backend backend, string served, CancellationToken cancellation)
+    {
+        using var attempt = Begin(call, new Lease(null, backend), served, TimeSpan.Zero, TimeSpan.Zero, cancellation, out var unsayable);
+        return (attempt is null ? new AttemptResult.Refused(unsayable!) : await attempt.RunAsync(Crossing(call))) switch
+        {
+            AttemptResult.Answered answered => new DispatchResult.Answered(answered.Reply),
+            AttemptResult.Refused refused => new DispatchResult.Failed(refused.Error),
+            AttemptResult.TryNext next => new DispatchResult.Failed(next.Error),
+            _ => throw new System.Diagnostics.UnreachableException(),
+        };
     }
 
     /// <summary>Null when this backend cannot be asked this; another may speak a dialect that can.</summary>

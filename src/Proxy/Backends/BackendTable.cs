@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Collections.Frozen;
 using System.IO.Enumeration;
+using Proxy.Chat;
 using Proxy.Config;
 using Proxy.Vectors;
 
@@ -16,6 +17,7 @@ internal sealed record Resolution(string Served, IReadOnlyList<Backend> Candidat
 /// <summary>
 /// Which backend serves which model, by one configuration and by what the hosts have said so far. An immutable snapshot, swapped in one assignment.
 /// The order is: alias, explicit model, name learned from a host, longest prefix or glob, model in this process, default. All backends at the first rank that matches are candidates.
+/// A name that no exact rank has as it was asked is looked for without its <c>:latest</c>, which Ollama's clients add, and among learned names in other letters, as Ollama does.
 /// </summary>
 internal sealed class BackendTable
 {
@@ -23,6 +25,7 @@ internal sealed class BackendTable
     private readonly ProxyConfig config;
     private readonly FrozenDictionary<string, Backend[]> explicitly;
     private readonly FrozenDictionary<string, Backend[]> learned;
+    private readonly FrozenDictionary<string, string> inOtherLetters;
     private readonly (string Pattern, Backend Backend)[] prefixes;
     private readonly Backend[] byDefault;
     private readonly ConcurrentDictionary<string, Resolution?> resolved = new();
@@ -34,6 +37,7 @@ internal sealed class BackendTable
         All = backends;
         explicitly = Group(backends.SelectMany(b => b.Config.Models.Select(model => (model, b))));
         learned = Group(backends.SelectMany(b => (b.State.Report?.Models ?? []).SelectMany(model => Names(model.Name).Select(name => (name, b)))));
+        inOtherLetters = learned.Keys.GroupBy(name => name, StringComparer.OrdinalIgnoreCase).Where(same => same.Count() == 1).ToFrozenDictionary(same => same.Key, same => same.Key, StringComparer.OrdinalIgnoreCase);
         prefixes = [.. backends.SelectMany(b => b.Config.Prefixes.Select(prefix => (prefix, b))).OrderByDescending(p => Fixed(p.prefix))];
         byDefault = [.. backends.Where(b => b.Name == config.DefaultBackend)];
     }
@@ -49,19 +53,23 @@ internal sealed class BackendTable
     public Resolution? Resolve(string model)
     {
         if (resolved.TryGetValue(model, out var known)) return known;
-        var served = config.Aliases.GetValueOrDefault(model, model);
-        var candidates = Serving(served);
-        var resolution = candidates is null && Embedders.Find(served) is { } here ? new Resolution(served, []) { InProcess = here }
-            : (candidates ?? byDefault) is { Length: > 0 } serving ? new Resolution(served, serving)
-            : null;
+        var meant = Meant(model);
+        var resolution = Exactly(meant) ?? Exactly(ModelName.Bare(meant)) ?? ByPrefix(meant)
+            ?? (inOtherLetters.TryGetValue(meant, out var spelled) ? Exactly(spelled) : null)
+            ?? (Embedders.Find(meant) is { } here ? new Resolution(meant, []) { InProcess = here } : null)
+            ?? (byDefault.Length > 0 ? new(meant, byDefault) : null);
         if (resolved.Count < Remembered) resolved[model] = resolution;
         return resolution;
     }
 
-    /// <summary>Null: nobody does by name.</summary>
-    private Backend[]? Serving(string model)
+    private string Meant(string model) =>
+        config.Aliases.TryGetValue(model, out var meant) || config.Aliases.TryGetValue(ModelName.Bare(model), out meant) ? meant : model;
+
+    private Resolution? Exactly(string model) =>
+        explicitly.TryGetValue(model, out var found) || learned.TryGetValue(model, out found) ? new(model, found) : null;
+
+    private Resolution? ByPrefix(string model)
     {
-        if (explicitly.TryGetValue(model, out var found) || learned.TryGetValue(model, out found)) return found;
         var longest = -1;
         var matches = new List<Backend>();
         foreach (var (pattern, backend) in prefixes)
@@ -72,7 +80,7 @@ internal sealed class BackendTable
             if (!matches.Contains(backend)) matches.Add(backend);
         }
 
-        return matches.Count > 0 ? [.. matches] : null;
+        return matches.Count > 0 ? new(model, [.. matches]) : null;
     }
 
     public static bool Matches(string pattern, string model)
@@ -83,7 +91,7 @@ internal sealed class BackendTable
 
     /// <summary>Ollama lists <c>name:latest</c> for what everyone calls <c>name</c>.</summary>
     private static IEnumerable<string> Names(string listed)
-        => listed.EndsWith(":latest", StringComparison.Ordinal) ? [listed, listed[..^":latest".Length]] : [listed];
+        => ModelName.Bare(listed) is var bare && bare != listed ? [listed, bare] : [listed];
 
     private static FrozenDictionary<string, Backend[]> Group(IEnumerable<(string Model, Backend Backend)> pairs)
         => pairs.GroupBy(p => p.Model).ToFrozenDictionary(g => g.Key, g => g.Select(p => p.Backend).Distinct().ToArray());

@@ -19,7 +19,11 @@ internal abstract record DispatchResult
 /// <param name="Dialect">How to read the answer; null when it is only passed on.</param>
 /// <param name="Errors">How to read a refusal.</param>
 /// <param name="Owned">What holds the body's bytes, if they were written for this backend.</param>
-internal readonly record struct OutgoingCall(string Method, string Path, Buffers.SplicedBody Body, string? ContentType, BackendDialect? Dialect, BackendDialect Errors, bool Streams, IDisposable? Owned = null);
+internal readonly record struct OutgoingCall(string Method, string Path, Buffers.SplicedBody Body, string? ContentType, BackendDialect? Dialect, BackendDialect Errors, bool Streams, IDisposable? Owned = null)
+{
+    /// <summary>The host may be silent for as long as it likes in the middle of its answer: it reads a disk, or loads from afar.</summary>
+    public bool Patient { get; init; }
+}
 
 /// <summary>What the dispatcher needs to know of a call, whatever its dialect.</summary>
 internal interface IDispatchable

@@ -1,6 +1,4 @@
 using System.Net;
-using System.Net.Http.Headers;
-using System.Net.Sockets;
 using System.Text.Json;
 using Proxy.Config;
 
@@ -8,27 +6,23 @@ namespace Proxy.Backends;
 
 /// <summary>
 /// Asks a host what it is, which dialects it speaks and which models it serves. The questions only read; a host is never made to generate or to load something.
-/// Responses and Anthropic have no such question: they are spoken where <c>dialects</c> says so.
 /// </summary>
 internal static class HostProbe
 {
-    /// <summary>Wait for one answer. A host that is busy generating still lists its models at once.</summary>
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
-
-    /// <summary>Bytes of one answer. The longest listings of public aggregators have about one MB.</summary>
-    private const int LongestAnswer = 8 << 20;
+    /// <summary>Ollama's models that are asked about in one round, and how many at a time: the rest is asked about in the next.</summary>
+    private const int ShownARound = 64, ShownAtATime = 4;
 
     private static readonly Task<JsonElement?> Nothing = Task.FromResult<JsonElement?>(null);
 
     /// <summary>
-    /// Asks everything at once. Families that <c>dialects</c> names are taken as said, and only their models asked for.
+    /// Asks everything at once. Families that <c>dialects</c> names are taken as said, and only their models asked for. What <paramref name="before"/> tells and cannot have changed since is not asked again.
     /// The client given knows how to reach the host (its authorities, its connect clock) and adds no header. Throws <see cref="HostProbeException"/> with one reason where the host cannot be used, <see cref="OperationCanceledException"/> where the caller gave up.
     /// </summary>
-    public static async Task<HostReport> AskAsync(BackendConfig backend, HttpMessageInvoker http, CancellationToken cancellation)
+    public static async Task<HostReport> AskAsync(BackendConfig backend, HttpMessageInvoker http, HostReport? before, CancellationToken cancellation)
     {
         if (backend.Url == BackendConfig.BuiltinEcho) return EchoReport(backend);
 
-        var host = new Questions(backend, http, cancellation);
+        var host = new HostQuestions(backend, http, cancellation);
         var families = backend.Dialects;
         bool Asks(DialectFamily family) => families is null || families.Contains(family);
         var asksOpenAi = Asks(DialectFamily.OpenAi) || Asks(DialectFamily.Responses) || Asks(DialectFamily.Anthropic);
@@ -45,27 +39,37 @@ internal static class HostProbe
         var openAi = HostProbeJson.OpenAiModels(await listing);
         var ollama = HostProbeJson.OllamaModels(await tags, await running);
         var tei = HostProbeJson.TeiModel(await info);
+        var owner = openAi is null ? null : HostProbeJson.Kind(openAi);
 
         if (openAi is { Count: 1 })
         {
-            if (llama?.ContextLength is null && HostProbeJson.Kind(openAi) == "llama.cpp") llama = HostProbeJson.Slots(await host.GetAsync("/slots")) ?? llama;
+            if (llama?.ContextLength is null && owner == "llama.cpp") llama = HostProbeJson.Slots(await host.GetAsync("/slots")) ?? llama;
             // With one model, what the slots say is said of it. It is what a call gets, which goes before what the listing says.
             if (llama?.ContextLength is { } context) openAi = [openAi[0] with { ContextLength = context }];
+            // It cannot be reached without its model.
+            if (llama is not null && await props is { } told) openAi = [openAi[0] with { Loaded = openAi[0].Loaded ?? true, Traits = ModelTraitsJson.OfProps(told, openAi[0].Traits) }];
         }
+
+        if (owner == "lmstudio") openAi = await LmStudioAsync(host, openAi!);
 
         if (families is not null)
         {
             if (openAi is null && ollama is null && tei is null) host.RefuseUnlessReached();
-            return new(families, Merged(ollama, openAi, tei), llama?.Slots, Kind(families, ollama, tei, openAi, llama is not null));
+            if (ollama is not null) ollama = await ShownAsync(host, ollama, before);
+            return new(families, Merged(ollama, openAi, tei), llama?.Slots, Kind(families, ollama, tei, owner, openAi is not null, llama is not null)) { Version = HostProbeJson.Build(await props) };
         }
 
         // llama.cpp first: it answers some of Ollama's questions too.
-        if (llama is not null && openAi is not null) return new([DialectFamily.OpenAi], openAi, llama?.Slots, "llama.cpp");
-        // Ollama offers OpenAI's dialect too, but num_ctx is honoured in its own alone: the other is not reported.
-        if (ollama is not null && HostProbeJson.IsOllamaVersion(await version)) return new([DialectFamily.Ollama], ollama, null, "ollama");
+        if (llama is not null && openAi is not null) return await LearnAsync(host, new([DialectFamily.OpenAi], openAi, llama?.Slots, "llama.cpp") { Version = HostProbeJson.Build(await props) }, before);
+        // Ollama offers the other dialects too, but num_ctx is honoured in its own alone: the others are not reported.
+        if (ollama is not null && HostProbeJson.Version(await version) is { } release) return new([DialectFamily.Ollama], await ShownAsync(host, ollama, before), null, "ollama") { Version = release };
         // TEI has /v1/embeddings, and no /v1/models to say so.
-        if (tei is { } one) return new(one.Embeds ? [DialectFamily.Tei, DialectFamily.OpenAi] : [DialectFamily.Tei], [one.Model], null, "tei");
-        if (openAi is not null) return new([DialectFamily.OpenAi], openAi, llama?.Slots, HostProbeJson.Kind(openAi) ?? "openai");
+        if (tei is { } one) return new(one.Embeds ? [DialectFamily.Tei, DialectFamily.OpenAi] : [DialectFamily.Tei], [one.Model], null, "tei") { Version = HostProbeJson.Version(await info) };
+        if (openAi is not null)
+        {
+            var itsVersion = owner == "vllm" ? HostProbeJson.Version(await host.GetAsync("/version")) : null;
+            return await LearnAsync(host, new([DialectFamily.OpenAi], openAi, llama?.Slots, owner ?? "openai") { Version = itsVersion }, before);
+        }
 
         host.RefuseUnlessReached();
         throw new HostProbeException("answers, but lists no models in any dialect known here; name what it speaks in dialects");
@@ -77,136 +81,85 @@ internal static class HostProbe
         Slots: null,
         Kind: "echo");
 
-    private static string? Kind(IReadOnlyList<DialectFamily> families, IReadOnlyList<HostModel>? ollama, (HostModel, bool)? tei, IReadOnlyList<HostModel>? openAi, bool isLlama) =>
+    /// <summary>
+    /// Adds the families that a host of OpenAI's dialect speaks besides. Their routes take POST alone: most servers say so to a GET (405) where the route is there, and 404 where it is not.
+    /// llama.cpp and LM Studio do not tell the two apart; an empty object they refuse as no request (400), where the route is there.
+    /// </summary>
+    private static async Task<HostReport> LearnAsync(HostQuestions host, HostReport report, HostReport? before)
+    {
+        if (before is { IsLearned: true } && before.Kind == report.Kind && before.Version == report.Version) return report with { Dialects = before.Dialects, IsLearned = true };
+
+        var json = report.Kind is "llama.cpp" or "lmstudio" ? "{}" : null;
+        var (responses, messages, nonsense) = (host.AskAsync("/v1/responses", json), host.AskAsync("/v1/messages", json), host.AskAsync("/v1/no-such-route", json));
+        var answers = await Task.WhenAll(responses, messages, nonsense).ConfigureAwait(false);
+        return report with
+        {
+            Dialects = [.. report.Dialects, .. Spoken(answers[0], DialectFamily.Responses), .. Spoken(answers[1], DialectFamily.Anthropic)],
+            IsLearned = answers.All(answer => answer.Status is not null),
+        };
+
+        // A host that says the same of a route that nobody has says nothing by it.
+        DialectFamily[] Spoken(HostAnswer answer, DialectFamily family) =>
+            answer.Status != answers[2].Status && (json is null ? answer.Status is HttpStatusCode.MethodNotAllowed : answer.Status is HttpStatusCode.BadRequest or HttpStatusCode.UnprocessableEntity) ? [family] : [];
+    }
+
+    /// <summary>Adds what <c>/api/show</c> tells of each model, which loads none. A model is asked about again only when its digest has changed.</summary>
+    private static async Task<IReadOnlyList<HostModel>> ShownAsync(HostQuestions host, IReadOnlyList<HostModel> listed, HostReport? before)
+    {
+        var known = (before?.Models ?? []).Where(model => model.ShownDigest is not null).DistinctBy(model => model.Name).ToDictionary(model => model.Name);
+        using var few = new SemaphoreSlim(ShownAtATime);
+        var left = ShownARound;
+        return await Task.WhenAll(listed.Select(async model =>
+        {
+            var digest = HostProbeJson.Digest(model) ?? "";
+            if (digest.Length > 0 && known.TryGetValue(model.Name, out var same) && same.ShownDigest == digest) return With(model, same.Traits, digest);
+            if (--left < 0) return model;
+
+            await few.WaitAsync().ConfigureAwait(false);
+            try
+            {
+                var question = $"{{\"model\":{System.Text.Encoding.UTF8.GetString(Chat.ModelName.Json(model.Name).Span)}}}";
+                return await host.PostAsync("/api/show", question).ConfigureAwait(false) is { ValueKind: JsonValueKind.Object } show ? With(model, ModelTraitsJson.OfShow(show), digest) : model;
+            }
+            finally
+            {
+                few.Release();
+            }
+        })).ConfigureAwait(false);
+
+        static HostModel With(HostModel model, Chat.ModelTraits told, string digest)
+        {
+            var traits = told with { Running = model.Traits.Running };
+            return model with
+            {
+                Traits = traits,
+                ShownDigest = digest,
+                ContextLength = model.ContextLength ?? ModelTraitsJson.ContextOf(traits.Parameters),
+                ContextLimit = model.ContextLimit ?? ModelTraitsJson.ContextLimit(traits),
+            };
+        }
+    }
+
+    private static async Task<IReadOnlyList<HostModel>> LmStudioAsync(HostQuestions host, IReadOnlyList<HostModel> listed)
+    {
+        var (older, newer) = (host.GetAsync("/api/v0/models"), host.GetAsync("/api/v1/models"));
+        var (v0, v1) = (HostProbeJson.LmStudio(await older, "data", "id"), HostProbeJson.LmStudio(await newer, "models", "key"));
+        return
+        [
+            .. listed.Select(model => v0.TryGetValue(model.Name, out var entry) ? ModelTraitsJson.OfLmStudio(model, entry.Clone()) : model)
+                .Select(model => v1.TryGetValue(model.Name, out var entry) ? ModelTraitsJson.OfLmStudioV1(model, entry.Clone()) : model),
+        ];
+    }
+
+    private static string? Kind(IReadOnlyList<DialectFamily> families, IReadOnlyList<HostModel>? ollama, (HostModel, bool)? tei, string? owner, bool isOpenAi, bool isLlama) =>
         isLlama ? "llama.cpp"
-        : openAi is not null && HostProbeJson.Kind(openAi) is { } kind ? kind
+        : owner is not null ? owner
         : ollama is not null && families.Contains(DialectFamily.Ollama) ? "ollama"
         : tei is not null ? "tei"
-        : openAi is not null ? "openai"
+        : isOpenAi ? "openai"
         : null;
 
     /// <summary>Each name once. Ollama's own entries say most, so they go before what the same host lists elsewhere.</summary>
     private static List<HostModel> Merged(IReadOnlyList<HostModel>? ollama, IReadOnlyList<HostModel>? openAi, (HostModel Model, bool)? tei) =>
         [.. (ollama ?? []).Concat(openAi ?? []).Concat(tei is { } one ? [one.Model] : []).DistinctBy(model => model.Name)];
-
-    /// <summary>The questions to one host, and what went wrong with them.</summary>
-    private sealed class Questions(BackendConfig backend, HttpMessageInvoker http, CancellationToken cancellation)
-    {
-        private readonly string root = Root(backend.Url);
-        private readonly Lock gate = new();
-        private string? unreached;
-        private string? refused;
-        private bool isReached;
-        private bool timedOut;
-
-        /// <summary>The JSON that a path answers with; null where it answers with anything else, or not.</summary>
-        public async Task<JsonElement?> GetAsync(string path)
-        {
-            using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
-            patience.CancelAfter(Patience);
-            try
-            {
-                using var request = Request(path);
-                using var response = await http.SendAsync(request, patience.Token).ConfigureAwait(false);
-                await response.Content.LoadIntoBufferAsync(LongestAnswer, patience.Token).ConfigureAwait(false);
-                var body = await response.Content.ReadAsByteArrayAsync(patience.Token).ConfigureAwait(false);
-                return Answered(path, response.StatusCode, Parsed(body));
-            }
-            catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
-            {
-                lock (gate) timedOut = true;
-                Failed($"no answer to {path} within {Duration.Text(Patience)}");
-            }
-            catch (HttpRequestException e)
-            {
-                Failed(Reason(e));
-            }
-            catch (IOException e)
-            {
-                Failed($"the connection broke: {e.Message}");
-            }
-
-            return null;
-        }
-
-        /// <summary>Throws where nothing was answered at all, or where the host answered that it will not, or cannot yet, be used.</summary>
-        public void RefuseUnlessReached()
-        {
-            if (refused is not null) throw new HostProbeException(refused);
-            if (!isReached) throw new HostProbeException(unreached ?? "no answer") { TimedOut = timedOut };
-        }
-
-        private JsonElement? Answered(string path, HttpStatusCode status, JsonElement? body)
-        {
-            lock (gate)
-            {
-                isReached = true;
-                if (status is HttpStatusCode.Unauthorized && backend.Key is null) refused = $"wants a key (401 at {path}); write key or key_file";
-                else if (status is HttpStatusCode.Unauthorized) refused = $"refuses our key (401 at {path})";
-                else if (status is HttpStatusCode.Forbidden || (int)status >= 500)
-                    refused ??= $"answers {(int)status} at {path}{(HostProbeJson.ErrorMessage(body) is { } message ? $": {message}" : "")}";
-            }
-
-            return status is HttpStatusCode.OK ? body : null;
-        }
-
-        private void Failed(string reason)
-        {
-            lock (gate) unreached ??= reason;
-        }
-
-        private HttpRequestMessage Request(string path)
-        {
-            var request = new HttpRequestMessage(HttpMethod.Get, root + path);
-            request.Headers.Accept.Add(new MediaTypeWithQualityHeaderValue("application/json"));
-            if (backend.Key is { } key)
-            {
-                if (backend.Dialects is [DialectFamily.Anthropic]) request.Headers.TryAddWithoutValidation("x-api-key", key);
-                else request.Headers.TryAddWithoutValidation("Authorization", $"Bearer {key}");
-            }
-
-            foreach (var (name, value) in backend.Headers) request.Headers.TryAddWithoutValidation(name, value);
-            return request;
-        }
-
-        private static JsonElement? Parsed(byte[] body)
-        {
-            try
-            {
-                using var document = JsonDocument.Parse(body);
-                return document.RootElement.Clone();
-            }
-            catch (JsonException)
-            {
-                return null;
-            }
-        }
-
-        private static string Reason(HttpRequestException e) => (e.HttpRequestError, e.InnerException) switch
-        {
-            (HttpRequestError.NameResolutionError, _) => "its name cannot be resolved",
-            (HttpRequestError.SecureConnectionError, { } inner) => $"TLS failed: {inner.Message}",
-            (HttpRequestError.ConfigurationLimitExceeded, _) => $"an answer was longer than {ByteSize.Text(LongestAnswer)}",
-            (_, SocketException { SocketErrorCode: SocketError.HostNotFound or SocketError.NoData or SocketError.TryAgain }) => "its name cannot be resolved",
-            (_, SocketException { SocketErrorCode: SocketError.ConnectionRefused }) => "connection refused",
-            (_, SocketException socket) => socket.Message,
-            (HttpRequestError.InvalidResponse, _) => "what it answers is not HTTP",
-            (_, { } inner) => inner.Message,
-            _ => e.Message,
-        };
-
-        /// <summary>The url without the <c>/v1</c> that people copy from an SDK's base url: half of the questions are asked beside it.</summary>
-        private static string Root(string url)
-        {
-            url = url.TrimEnd('/');
-            return url.EndsWith("/v1", StringComparison.Ordinal) ? url[..^"/v1".Length] : url;
-        }
-    }
-}
-
-/// <summary>Why a host cannot be used, in words that follow its name: "connection refused", "wants a key (401 at /v1/models)".</summary>
-internal sealed class HostProbeException(string reason) : Exception(reason)
-{
-    /// <summary>It may only be busy: a connection there was, but no answer in time.</summary>
-    public bool TimedOut { get; init; }
 }

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Proxy.Chat;
 
 namespace Proxy.Backends;
 
@@ -8,7 +9,7 @@ internal static class HostProbeJson
     /// <summary>The models of <c>GET /v1/models</c>, or null where the answer is no such list.</summary>
     public static IReadOnlyList<HostModel>? OpenAiModels(JsonElement? answer) =>
         Entries(answer, "data") is { } entries
-            ? [.. from entry in entries let name = Text(entry, "id") where name is not null select new HostModel(name, ContextLength(entry), Loaded(entry), entry.Clone())]
+            ? [.. from entry in entries let name = Text(entry, "id") where name is not null select new HostModel(name, ContextLength(entry), Loaded(entry), entry.Clone()) { Traits = ModelTraitsJson.OfEntry(entry) }]
             : null;
 
     /// <summary>The models of Ollama's <c>GET /api/tags</c>, with those of <c>/api/ps</c> marked as loaded, or null where the answer is no such list.</summary>
@@ -16,9 +17,9 @@ internal static class HostProbeJson
     {
         if (Entries(tags, "models") is not { } entries) return null;
 
-        var loaded = new Dictionary<string, int?>(StringComparer.Ordinal);
+        var loaded = new Dictionary<string, JsonElement>(StringComparer.Ordinal);
         foreach (var entry in Entries(running, "models") ?? [])
-            if (Text(entry, "name") is { } name) loaded[name] = Count(entry, "context_length");
+            if (Text(entry, "name") is { } name) loaded[name] = entry.Clone();
 
         // The details' context_length is what the model was trained with: a limit, not what a call gets.
         return
@@ -26,15 +27,31 @@ internal static class HostProbeJson
             .. from entry in entries
             let name = Text(entry, "name")
             where name is not null
-            select new HostModel(name, loaded.GetValueOrDefault(name), running is null ? null : loaded.ContainsKey(name), entry.Clone())
+            select new HostModel(name, Count(loaded.GetValueOrDefault(name), "context_length"), running is null ? null : loaded.ContainsKey(name), entry.Clone())
             {
+                Traits = ModelTraits.None with { Running = loaded.TryGetValue(name, out var entryOfPs) ? entryOfPs : null },
                 ContextLimit = entry.TryGetProperty("details", out var details) && details.ValueKind is JsonValueKind.Object ? Count(details, "context_length") : null,
             },
         ];
     }
 
-    /// <summary>True for the answer of Ollama's <c>GET /api/version</c>.</summary>
-    public static bool IsOllamaVersion(JsonElement? answer) => answer is { } version && Text(version, "version") is not null;
+    /// <summary>The version in the answer of Ollama's <c>GET /api/version</c> or vLLM's <c>GET /version</c>; null where it is neither.</summary>
+    public static string? Version(JsonElement? answer) => answer is { } version ? Text(version, "version") : null;
+
+    /// <summary>The build of llama.cpp's <c>GET /props</c>.</summary>
+    public static string? Build(JsonElement? props) => props is { } answer ? Text(answer, "build_info") : null;
+
+    /// <summary>The entries of LM Studio's own listings by the model's name: <c>data</c> and <c>id</c> in its v0, <c>models</c> and <c>key</c> in its v1.</summary>
+    public static Dictionary<string, JsonElement> LmStudio(JsonElement? answer, string list, string key)
+    {
+        var found = new Dictionary<string, JsonElement>(StringComparer.Ordinal);
+        foreach (var entry in Entries(answer, list) ?? [])
+            if (Text(entry, key) is { } name) found[name] = entry;
+        return found;
+    }
+
+    /// <summary>By what Ollama knows one state of a model: it changes with every change of the model.</summary>
+    public static string? Digest(HostModel model) => model.Details is { } entry ? Text(entry, "digest") : null;
 
     /// <summary>From llama.cpp's <c>GET /props</c>: the slots it runs and the context of each, in tokens. Null where the answer is not llama.cpp's.</summary>
     public static (int? Slots, int? ContextLength)? Props(JsonElement? answer)
@@ -59,7 +76,7 @@ internal static class HostProbeJson
         if (answer is not { ValueKind: JsonValueKind.Object } info || !info.TryGetProperty("model_type", out var type)) return null;
         if ((Text(info, "served_model_name") ?? Text(info, "model_id")) is not { } name) return null;
 
-        return (new HostModel(name, Count(info, "max_input_length"), Loaded: true, info.Clone()), type.ValueKind is JsonValueKind.Object && type.TryGetProperty("embedding", out _));
+        return (new HostModel(name, Count(info, "max_input_length"), Loaded: true, info.Clone()) { Traits = ModelTraitsJson.OfTei(info) }, type.ValueKind is JsonValueKind.Object && type.TryGetProperty("embedding", out _));
     }
 
     /// <summary>Who says so of itself in a model's <c>owned_by</c>; null for everybody else.</summary>
@@ -69,6 +86,7 @@ internal static class HostProbeJson
             "llamacpp" => "llama.cpp",
             "vllm" => "vllm",
             "sglang" => "sglang",
+            "organization_owner" => "lmstudio",
             _ => null,
         };
 

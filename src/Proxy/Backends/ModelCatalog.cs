@@ -12,6 +12,39 @@ internal sealed class ModelCatalog(BackendDirectory directory, BackendProbe prob
     /// <summary>What a caller may see, in the order of the file and of the hosts. Waits for the hosts' first answer, two seconds at most.</summary>
     public async ValueTask<IReadOnlyList<ModelListing>> ListAsync(Func<string, bool> mayUse)
     {
+        await FirstRoundAsync();
+        var table = directory.Table;
+        var listed = new Dictionary<string, ModelListing>();
+        foreach (var backend in table.All)
+        {
+            foreach (var model in backend.State.Report?.Models ?? []) Add(model.Name, backend, model);
+            foreach (var name in backend.Config.Models) Add(name, backend, backend.Learned(name));
+        }
+
+        foreach (var alias in table.Config.Aliases.Keys)
+        {
+            if (table.Resolve(alias) is { } resolution) listed.TryAdd(alias, Describe(alias, resolution));
+        }
+
+        return [.. listed.Values.Where(m => mayUse(m.Name))];
+
+        void Add(string name, Backend backend, HostModel? model)
+        {
+            // Loaded on one host is loaded: whoever calls may meet that one.
+            if (!listed.TryGetValue(name, out var known)) listed.Add(name, Describe(name, backend, model));
+            else if (model?.Loaded is { } loaded) listed[name] = known with { Loaded = known.Loaded == true || loaded };
+        }
+    }
+
+    /// <summary>One model by the name that is asked for, listed or not; null where nobody serves it.</summary>
+    public async ValueTask<ModelListing?> FindAsync(string name)
+    {
+        await FirstRoundAsync();
+        return directory.Table.Resolve(name) is { } resolution ? Describe(name, resolution) : null;
+    }
+
+    private async ValueTask FirstRoundAsync()
+    {
         try
         {
             await probe.FirstRound;
@@ -20,46 +53,44 @@ internal sealed class ModelCatalog(BackendDirectory directory, BackendProbe prob
         {
             // A host that does not answer must not hide what the others serve.
         }
-
-        var table = directory.Table;
-        var listed = new Dictionary<string, ModelListing>();
-        foreach (var backend in table.All)
-        {
-            foreach (var model in backend.State.Report?.Models ?? []) listed.TryAdd(model.Name, Describe(model.Name, backend, model));
-            foreach (var name in backend.Config.Models) listed.TryAdd(name, Describe(name, backend, Learned(backend, name)));
-        }
-
-        foreach (var (alias, meant) in table.Config.Aliases)
-        {
-            if (table.Resolve(alias) is { } resolution) listed.TryAdd(alias, (listed.GetValueOrDefault(meant) ?? Describe(meant, resolution.Candidates[0], null)) with { Name = alias });
-        }
-
-        return [.. listed.Values.Where(m => mayUse(m.Name))];
     }
 
-    private static HostModel? Learned(Backend backend, string name)
+    /// <summary>As the first of its backends that knows it describes it.</summary>
+    private static ModelListing Describe(string name, Resolution resolution)
     {
-        foreach (var model in backend.State.Report?.Models ?? [])
-        {
-            if (model.Name == name || model.Name == name + ":latest") return model;
-        }
-
-        return null;
+        var backend = resolution.Candidates.FirstOrDefault(b => b.Learned(resolution.Served) is not null) ?? resolution.Candidates[0];
+        var model = backend.Learned(resolution.Served);
+        var isAlias = !string.Equals(ModelName.Bare(resolution.Served), ModelName.Bare(name), StringComparison.OrdinalIgnoreCase);
+        return Describe(name, backend, model) with { Resolved = isAlias ? model?.Name ?? resolution.Served : null };
     }
 
     private static ModelListing Describe(string name, Backend backend, HostModel? model)
     {
-        var listing = new ModelListing(name) { OwnedBy = backend.Name, ContextLength = model?.ContextLength };
-        if (model?.Details is not { ValueKind: JsonValueKind.Object } said) return listing;
+        var listing = new ModelListing(name) { OwnedBy = backend.Name };
+        if (model is null) return listing;
+
+        var traits = model.Traits;
+        listing = listing with
+        {
+            ContextLength = model.ContextLength,
+            ContextLimit = model.ContextLimit,
+            Loaded = model.Loaded,
+            Size = traits.Size,
+            Capabilities = traits.Capabilities,
+            Kind = traits.Kind,
+            Traits = traits,
+        };
+        if (model.Details is not { ValueKind: JsonValueKind.Object } said) return listing;
         return listing with
         {
             OwnedBy = Text(said, "owned_by") ?? backend.Name,
             Created = Number(said, "created") is { } seconds and >= 0 and <= LastSecond ? DateTimeOffset.FromUnixTimeSeconds(seconds)
                 : said.TryGetProperty("modified_at", out var modified) && modified.ValueKind is JsonValueKind.String && modified.TryGetDateTimeOffset(out var at) ? at : null,
-            Size = Number(said, "size"),
+            Size = Number(said, "size") ?? traits.Size,
             Digest = Text(said, "digest"),
             Details = said.TryGetProperty("details", out var details) && details.ValueKind is JsonValueKind.Object ? details : null,
-            Capabilities = said.TryGetProperty("capabilities", out var can) && can.ValueKind is JsonValueKind.Array ? [.. can.EnumerateArray().Where(c => c.ValueKind is JsonValueKind.String).Select(c => c.GetString()!)] : [],
+            Capabilities = traits.Capabilities.Count > 0 ? traits.Capabilities
+                : said.TryGetProperty("capabilities", out var can) && can.ValueKind is JsonValueKind.Array ? [.. can.EnumerateArray().Where(c => c.ValueKind is JsonValueKind.String).Select(c => c.GetString()!)] : [],
         };
     }
 

@@ -3,8 +3,8 @@ using Proxy.Backends.Picking;
 
 namespace Proxy.Backends;
 
-/// <summary>A slot held at a backend; disposing gives it back to whoever waits longest.</summary>
-internal sealed class Lease(SlotQueue queue, Backend backend) : IDisposable
+/// <summary>A slot held at a backend; disposing gives it back to whoever waits longest. Without a queue: the use of a backend for what takes no slot.</summary>
+internal sealed class Lease(SlotQueue? queue, Backend backend) : IDisposable
 {
     private int returned;
 
@@ -12,7 +12,7 @@ internal sealed class Lease(SlotQueue queue, Backend backend) : IDisposable
 
     public void Dispose()
     {
-        if (Interlocked.Exchange(ref returned, 1) == 0) queue.Return(backend);
+        if (Interlocked.Exchange(ref returned, 1) == 0) queue?.Return(backend);
     }
 }
 

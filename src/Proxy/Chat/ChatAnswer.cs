@@ -9,7 +9,11 @@ internal abstract record ChatAnswer
     public sealed record Verbatim(BackendReply Reply) : ChatAnswer;
 
     /// <summary>Events to write in the client's dialect. A whole answer is the fold of them. <paramref name="Backend"/> speaks, if one does; <paramref name="Served"/> is the model's name there. Enumerate once: the end gives back what it holds.</summary>
-    public sealed record Events(IAsyncEnumerable<ChatEvent> Stream, string? Backend, string? Served) : ChatAnswer;
+    public sealed record Events(IAsyncEnumerable<ChatEvent> Stream, string? Backend, string? Served) : ChatAnswer
+    {
+        /// <summary>One document even for a client that wants a stream: what it asked for has no pieces.</summary>
+        public bool Whole { get; init; }
+    }
 
     public sealed record Refused(ProxyError Error) : ChatAnswer;
 }

@@ -30,7 +30,10 @@ internal abstract record ChatEvent
     /// <summary>A piece of a tool call: the first piece of an index has id and name; arguments are JSON text, in pieces or whole.</summary>
     public sealed record ToolCall(int Index, string? Id, string? Name, string? Arguments) : ChatEvent;
 
-    /// <summary>The block that was open (text, reasoning, a tool call) is complete.</summary>
+    /// <summary>
+    /// The block that was open (text, reasoning, a tool call) is complete. Its <see cref="Opaque"/> may hold the <c>signature</c> of a thought; with <c>redacted_thinking</c>
+    /// the event is a block of its own, a thought that was sealed.
+    /// </summary>
     public sealed record BlockEnded : ChatEvent;
 
     public sealed record UsageReported(Usage Usage) : ChatEvent;
@@ -70,10 +73,14 @@ internal enum FinishReason
     Error,
 }
 
-/// <summary>Tokens of one reply, as the host counted them. Details are null when the host did not say.</summary>
+/// <summary>Tokens of one reply, as the host counted them: <paramref name="InputTokens"/> is all of the prompt, cached or not. Details are null when the host did not say.</summary>
 internal sealed record Usage(int InputTokens, int OutputTokens)
 {
+    /// <summary>Of the prompt: what came out of the host's cache.</summary>
     public int? CachedInputTokens { get; init; }
+
+    /// <summary>Of the prompt: what was put into the host's cache, where that is counted (and paid) apart.</summary>
+    public int? CacheWrittenTokens { get; init; }
     public int? ReasoningTokens { get; init; }
 
     /// <summary>Ollama's durations, in nanoseconds.</summary>
@@ -81,4 +88,12 @@ internal sealed record Usage(int InputTokens, int OutputTokens)
     public long? LoadDuration { get; init; }
     public long? PromptEvalDuration { get; init; }
     public long? EvalDuration { get; init; }
+
+    /// <summary>This later report of the same reply, with what only the <paramref name="earlier"/> one said: some hosts count the prompt at the start and the answer at the end.</summary>
+    public Usage After(Usage? earlier) => earlier is null || InputTokens > 0 ? this : this with
+    {
+        InputTokens = earlier.InputTokens,
+        CachedInputTokens = CachedInputTokens ?? earlier.CachedInputTokens,
+        CacheWrittenTokens = CacheWrittenTokens ?? earlier.CacheWrittenTokens,
+    };
 }

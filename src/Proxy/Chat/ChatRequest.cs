@@ -11,6 +11,9 @@ internal sealed record ChatRequest
     public DialectName? Origin { get; init; }
     public required string Model { get; init; }
     public required IReadOnlyList<ChatMessage> Messages { get; init; }
+
+    /// <summary>Not null: a call of a prompt dialect, whose text is the one user message.</summary>
+    public Prompt? Prompt { get; init; }
     public bool Stream { get; init; }
 
     /// <summary>The client asked for usage in its stream (OpenAI's <c>stream_options.include_usage</c>); other dialects always report it.</summary>
@@ -58,13 +61,24 @@ internal sealed record ChatMessage(ChatRole Role, IReadOnlyList<ContentPart> Con
     /// <summary>Which call a tool's message answers, by id and, where the dialect says it, by the tool's name.</summary>
     public string? ToolCallId { get; init; }
     public string? ToolName { get; init; }
+
+    /// <summary>The tool's answer says that it failed (Anthropic's <c>is_error</c>).</summary>
+    public bool ToolFailed { get; init; }
+
+    /// <summary>What the assistant thought, as one text.</summary>
     public string? Reasoning { get; init; }
+
+    /// <summary>The same where its dialect gives thoughts back as signed blocks, which are worth something only unchanged and in their places.</summary>
+    public IReadOnlyList<Thought> Thoughts { get; init; } = [];
     public string? Refusal { get; init; }
     public IReadOnlyList<KeyValuePair<string, JsonElement>> Unknown { get; init; } = [];
 
     /// <inheritdoc cref="ChatRequest.AsItCame"/>
     public IReadOnlyList<KeyValuePair<string, JsonElement>> AsItCame { get; init; } = [];
 }
+
+/// <summary>A block of thinking that its model signed, or sealed: then <paramref name="Redacted"/> is all there is. <paramref name="Position"/>: how many parts and calls of the message come before it.</summary>
+internal sealed record Thought(string Text, string? Signature, string? Redacted, int Position);
 
 internal abstract record ContentPart
 {
@@ -96,7 +110,10 @@ internal sealed record ToolDefinition(string Name, string? Description, JsonElem
 }
 
 /// <summary>A call that was made. <paramref name="Arguments"/> is JSON text.</summary>
-internal sealed record ToolInvocation(string? Id, string Name, string Arguments);
+internal sealed record ToolInvocation(string? Id, string Name, string Arguments)
+{
+    public IReadOnlyList<KeyValuePair<string, JsonElement>> Unknown { get; init; } = [];
+}
 
 /// <summary><c>auto</c>, <c>none</c>, <c>required</c>, or the one tool named.</summary>
 internal sealed record ToolChoice(string Mode, string? Name = null);
@@ -109,8 +126,11 @@ internal sealed record OutputFormat(JsonElement? Schema)
     public bool? Strict { get; init; }
 }
 
-/// <summary>Whether to think, and how hard in the host's own word (low, medium, high …).</summary>
-internal sealed record Thinking(bool Enabled, string? Effort = null);
+/// <summary>Whether to think, and how hard in the host's own word (low, medium, high …). A dialect that counts tokens of thinking instead has both: the count, and the word that is nearest to it.</summary>
+internal sealed record Thinking(bool Enabled, string? Effort = null)
+{
+    public int? Budget { get; init; }
+}
 
 internal sealed record SamplingOptions
 {

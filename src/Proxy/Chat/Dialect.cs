@@ -29,6 +29,9 @@ internal readonly record struct ReplyStamp(string TraceId, DateTimeOffset Create
 {
     /// <summary>The client wants usage in its stream although its dialect leaves it out by default.</summary>
     public bool IncludeUsage { get; init; }
+
+    /// <summary>What was asked, for dialects whose answers repeat it.</summary>
+    public ChatRequest? Request { get; init; }
 }
 
 /// <summary>How a surface says that something went wrong; the whole of what surfaces have in common that do not chat. Stateless and shared.</summary>
@@ -40,10 +43,13 @@ internal abstract class ErrorDialect
     /// <summary>The frame, or frames, that end a stream which broke after it had begun.</summary>
     public abstract void WriteStreamError(ProxyError error, string traceId, IBufferWriter<byte> output);
 
-    /// <summary>The status that this surface uses for the error.</summary>
+    /// <summary>The HTTP status by which this surface's clients know the error.</summary>
     public virtual int StatusOf(ProxyError error) => error.Status;
 
     public virtual string ErrorContentType(ProxyError error) => "application/json";
+
+    /// <summary>The header in which this surface's clients look for the id of their call, besides ours; null where they look for none.</summary>
+    public virtual string? RequestIdHeader => null;
 }
 
 /// <summary>The client's side of a dialect: requests come in, answers go out. Stateless and shared.</summary>
@@ -54,11 +60,16 @@ internal abstract class ClientDialect : ErrorDialect
     public abstract string StreamContentType { get; }
     public abstract string WholeContentType { get; }
 
+    public override string ErrorContentType(ProxyError error) => WholeContentType;
+
     /// <summary>What a body without <c>stream</c> asks for (Ollama: true).</summary>
     public abstract bool StreamsByDefault { get; }
 
     /// <summary>Bytes that keep an idle stream alive between two frames; empty where the dialect has none.</summary>
     public abstract ReadOnlySpan<byte> KeepAlive { get; }
+
+    /// <summary>What this dialect's surface refuses whichever host would answer. Asked of every call: cheap where there is nothing.</summary>
+    public virtual ProxyError? Refuses(ReadOnlySpan<byte> body) => null;
 
     /// <summary>Parses the whole body. On bad input returns the error that names the field, and no request.</summary>
     public abstract ProxyError? ReadRequest(ReadOnlyMemory<byte> body, out ChatRequest? request);
@@ -80,6 +91,12 @@ internal abstract class BackendDialect
 
     /// <summary>Path of the chat call, from the host's root.</summary>
     public abstract string ChatPath { get; }
+
+    /// <summary>A header without which the host takes no call; the client's own goes before it. Null: none.</summary>
+    public virtual KeyValuePair<string, string>? VersionHeader => null;
+
+    /// <summary>Takes a text to continue, where others take a conversation.</summary>
+    public virtual bool TakesPrompts => false;
 
     /// <summary>
     /// What is wrong with sending this request to a host of this dialect at all; null when it can be said, if perhaps with losses. A loss that would make the answer

@@ -25,6 +25,17 @@ internal sealed record ModelTable(IReadOnlyList<ModelRow> Models);
 /// <summary>One model at one backend. What is not known is left out; no <paramref name="Slots"/> means no limit.</summary>
 internal sealed record ModelRow(string Model, string Backend, int? ContextLength, bool? Loaded, int? Slots, int? InUse, string Health, IReadOnlyList<string> Dialects)
 {
+    /// <summary>The model that an alias stands for.</summary>
+    public string? Resolved { get; init; }
+
+    /// <summary>The longest context that the host could run it with.</summary>
+    public int? ContextLimit { get; init; }
+
+    public IReadOnlyList<string>? Capabilities { get; init; }
+
+    /// <summary>What program the host is, and of which version.</summary>
+    public string? Host { get; init; }
+
     /// <summary>Why the backend is down, in words.</summary>
     public string? Reason { get; init; }
 }

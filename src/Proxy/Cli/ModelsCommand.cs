@@ -56,10 +56,15 @@ internal static class ModelsCommand
         {
             using var ticker = new CoarseTicker(TimeProvider.System);
             using var host = new HandlerUpstream(BackendDirectory.Target(backend), ticker);
-            var report = await HostProbe.AskAsync(backend, host.Invoker, cancellation).ConfigureAwait(false);
+            var report = await HostProbe.AskAsync(backend, host.Invoker, null, cancellation).ConfigureAwait(false);
             var dialects = report.Dialects.Select(DialectNames.Name).ToList();
             var named = backend.Models.Except(report.Models.Select(model => model.Name)).Select(model => new HostModel(model, null, null, null));
-            return [.. report.Models.Concat(named).Select(model => new ModelRow(model.Name, backend.Name, model.ContextLength, model.Loaded, backend.Slots ?? report.Slots, null, "up", dialects))];
+            return [.. report.Models.Concat(named).Select(model => new ModelRow(model.Name, backend.Name, model.ContextLength, model.Loaded, backend.Slots ?? report.Slots, null, "up", dialects)
+            {
+                ContextLimit = model.ContextLimit,
+                Capabilities = model.Traits.Capabilities is { Count: > 0 } capabilities ? capabilities : null,
+                Host = report.Version is { } version ? $"{report.Kind} {version}" : report.Kind,
+            })];
         }
         catch (HostProbeException e)
         {
@@ -71,11 +76,11 @@ internal static class ModelsCommand
 
     private static void Print(Surroundings around, ModelTable table)
     {
-        TextTable.Write(around.Output, ["MODEL", "BACKEND", "CONTEXT", "LOADED", "SLOTS", "HEALTH", "DIALECTS"], table.Models.Select(row => (IReadOnlyList<string>)
+        TextTable.Write(around.Output, ["MODEL", "BACKEND", "CONTEXT", "LOADED", "SLOTS", "HEALTH", "DIALECTS", "CAPABILITIES"], table.Models.Select(row => (IReadOnlyList<string>)
         [
-            row.Model.Length > 0 ? row.Model : "-",
+            row.Resolved is { } resolved ? $"{row.Model} -> {resolved}" : row.Model.Length > 0 ? row.Model : "-",
             row.Backend,
-            row.ContextLength?.ToString(CultureInfo.InvariantCulture) ?? "-",
+            row.ContextLength?.ToString(CultureInfo.InvariantCulture) ?? (row.ContextLimit is { } limit ? string.Create(CultureInfo.InvariantCulture, $"<={limit}") : "-"),
             row.Loaded switch { true => "yes", false => "no", null => "-" },
             (row.InUse, row.Slots) switch
             {
@@ -85,7 +90,8 @@ internal static class ModelsCommand
                 ({ } used, null) => string.Create(CultureInfo.InvariantCulture, $"{used}/-"),
             },
             row.Health,
-            string.Join(",", row.Dialects),
+            row.Dialects.Count > 0 ? string.Join(",", row.Dialects) : "-",
+            row.Capabilities is { Count: > 0 } can ? string.Join(",", can) : "-",
         ]));
         foreach (var (backend, reason) in table.Models.Where(row => row.Reason is not null).Select(row => (row.Backend, row.Reason)).Distinct())
             around.Error.WriteLine($"{backend}: {reason}");

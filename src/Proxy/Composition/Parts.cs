@@ -4,8 +4,10 @@ using Proxy.Chat;
 using Proxy.Config;
 using Proxy.Dialects;
 using Proxy.Dialects.OllamaChat;
+using Proxy.Dialects.OllamaGenerate;
 using Proxy.Dialects.OpenAiChat;
 using Proxy.Dialects.OpenAiCompletions;
+using Proxy.Dialects.OpenAiResponses;
 using Proxy.Http;
 using Proxy.Inference;
 using Proxy.Routes;
@@ -65,10 +67,13 @@ internal sealed class Parts : IDisposable
         Endpoints = new Endpoints(
             new ChatExchange("/v1/chat/completions", openAi, routes, exchange).HandleAsync,
             new ChatExchange("/v1/completions", new OpenAiCompletionsClientDialect(), routes, exchange).HandleAsync,
+            new ChatExchange("/v1/responses", new OpenAiResponsesClientDialect(), routes, exchange).HandleAsync,
             new ChatExchange("/api/chat", ollama, routes, exchange).HandleAsync,
+            new ChatExchange("/api/generate", new OllamaGenerateClientDialect(), routes, exchange).HandleAsync,
             new ModelExchange(openAi, new OpenAiChatBackendDialect(), relay, exchange).HandleAsync,
             new VectorEndpoints(new VectorParts(Directory, dispatcher, exchange)),
             new ModelEndpoints(catalog, openAi, ollama, exchange),
+            new OllamaHostEndpoints(catalog, Directory, dispatcher, ollama, new OllamaChatBackendDialect(), exchange),
             new StatusEndpoints(Directory, Calls, Metrics, Gate, () => Models.AreReady),
             new AdminEndpoints(Directory, catalog, Calls, Reload, loaded.Path, () => Drain?.Invoke(), time),
             new ErrorEndpoints(openAi, ollama, exchange),
@@ -139,7 +144,7 @@ internal sealed class Parts : IDisposable
     }
 
     private Task<HostReport> AskAsync(Backend backend, CancellationToken cancellation)
-        => HostProbe.AskAsync(backend.Config, probes.GetOrAdd(backend, static (b, ticker) => new HandlerUpstream(BackendDirectory.Target(b.Config), ticker), Ticker).Invoker, cancellation);
+        => HostProbe.AskAsync(backend.Config, probes.GetOrAdd(backend, static (b, ticker) => new HandlerUpstream(BackendDirectory.Target(b.Config), ticker), Ticker).Invoker, backend.State is { Health: BackendHealth.Up, Report: { } before } ? before : null, cancellation);
 
     /// <summary>What a reload cannot change, if the file changes it.</summary>
     private static string? NeedsRestart(ProxyConfig before, ProxyConfig next)

@@ -1,16 +1,26 @@
 using Proxy.Chat;
 using Proxy.Dialects.OllamaChat;
+using Proxy.Dialects.OllamaGenerate;
 using Proxy.Dialects.OpenAiChat;
 using Proxy.Dialects.OpenAiCompletions;
+using Proxy.Dialects.OpenAiResponses;
 
 namespace Proxy.Dialects;
 
 /// <summary>Every dialect that is spoken, by name. A half that is not there is not built, or makes no sense.</summary>
 internal static class DialectTable
 {
-    public static readonly IReadOnlyList<ClientDialect> Clients = [new OpenAiChatClientDialect(), new OpenAiCompletionsClientDialect(), new OllamaChatClientDialect()];
+    public static readonly IReadOnlyList<ClientDialect> Clients =
+    [
+        new OpenAiChatClientDialect(), new OpenAiCompletionsClientDialect(), new OpenAiResponsesClientDialect(),
+        new OllamaChatClientDialect(), new OllamaGenerateClientDialect(),
+    ];
 
-    public static readonly IReadOnlyList<BackendDialect> Backends = [new OpenAiChatBackendDialect(), new OpenAiCompletionsBackendDialect(), new OllamaChatBackendDialect()];
+    public static readonly IReadOnlyList<BackendDialect> Backends =
+    [
+        new OpenAiChatBackendDialect(), new OpenAiCompletionsBackendDialect(), new OpenAiResponsesBackendDialect(),
+        new OllamaChatBackendDialect(), new OllamaGenerateBackendDialect(),
+    ];
 
     public static ClientDialect? Client(DialectName name) => Clients.FirstOrDefault(dialect => dialect.Name == name);
 

@@ -22,7 +22,7 @@ internal static class EnvelopePeek
 
         try
         {
-            return Scan(body, modelOptional, ref envelope);
+            return Skim(body, out envelope) ? null : Scan(body, modelOptional, ref envelope);
         }
         catch (JsonException problem) // Utf8JsonReader has no other way to say it
         {
@@ -34,6 +34,97 @@ internal static class EnvelopePeek
             envelope = null;
             return Invalid("the body is not valid JSON: a name or the model is not valid Unicode text");
         }
+    }
+
+    /// <summary>
+    /// The usual body, gone over without a stop at every token. False where it is anything else, wrong or only unusual: the reader decides, and says why.
+    /// </summary>
+    private static bool Skim(ReadOnlySpan<byte> body, out ChatEnvelope? envelope)
+    {
+        envelope = null;
+        string? model = null;
+        Range modelSlice = default;
+        Range? optionsSlice = null;
+        bool? stream = null;
+        var streamSeen = false;
+        int? messages = null;
+
+        var at = JsonSkim.Space(body, 0);
+        if (JsonSkim.Peek(body, at) != '{') return false;
+        do
+        {
+            var opened = JsonSkim.Space(body, at + 1);
+            at = JsonSkim.String(body, opened, out var escaped);
+            if (at == JsonSkim.No || escaped) return false;
+            var name = body[(opened + 1)..(at - 1)];
+            at = JsonSkim.Space(body, at);
+            if (JsonSkim.Peek(body, at) != ':') return false;
+            var from = JsonSkim.Space(body, at + 1);
+            if (name.SequenceEqual("messages"u8))
+            {
+                if (messages is not null) return false;
+                at = Elements(body, from, out messages);
+            }
+            else
+            {
+                at = JsonSkim.Value(body, from);
+            }
+
+            if (at == JsonSkim.No) return false;
+            var value = body[from..at];
+            switch (name.Length)
+            {
+                case 5 when Ascii.EqualsIgnoreCase(name, "model"u8):
+                    if (model is not null || !name.SequenceEqual("model"u8) || value.Length is <= 2 or > LongestKeptName || value[0] != '"' || value.Contains((byte)'\\') || !Ascii.IsValid(value)) return false;
+                    model = Kept(value[1..^1]);
+                    modelSlice = from..at;
+                    break;
+                case 6 when name.SequenceEqual("stream"u8):
+                    if (streamSeen) return false;
+                    streamSeen = true;
+                    stream = value[0] switch { (byte)'t' => true, (byte)'f' => false, _ => null };
+                    if (stream is null && value[0] != 'n') return false;
+                    break;
+                case 14 when name.SequenceEqual("stream_options"u8):
+                    if (optionsSlice is not null || value[0] != '{') return false;
+                    optionsSlice = from..at;
+                    break;
+            }
+
+            at = JsonSkim.Space(body, at);
+        }
+        while (JsonSkim.Peek(body, at) == ',');
+
+        if (JsonSkim.Peek(body, at) != '}' || JsonSkim.Space(body, at + 1) < body.Length || string.IsNullOrWhiteSpace(model)) return false;
+
+        var includeUsage = false;
+        if (optionsSlice is { } options)
+        {
+            var reader = new Utf8JsonReader(body[options]);
+            reader.Read();
+            includeUsage = ReadIncludeUsage(ref reader);
+        }
+
+        envelope = new ChatEnvelope(model, stream, modelSlice) { IncludeUsage = includeUsage, StreamOptionsSlice = optionsSlice, Messages = messages };
+        return true;
+    }
+
+    private static int Elements(ReadOnlySpan<byte> body, int at, out int? count)
+    {
+        count = null;
+        if (JsonSkim.Peek(body, at) != '[') return JsonSkim.No;
+        var elements = 0;
+        if (JsonSkim.Peek(body, JsonSkim.Space(body, at + 1)) == ']') return JsonSkim.No; // a reader counts to 0 as well
+        do
+        {
+            at = JsonSkim.Value(body, JsonSkim.Space(body, at + 1));
+            if (at == JsonSkim.No) return JsonSkim.No;
+            elements++;
+            at = JsonSkim.Space(body, at);
+        }
+        while (JsonSkim.Peek(body, at) == ',');
+        count = elements;
+        return JsonSkim.Peek(body, at) == ']' ? at + 1 : JsonSkim.No;
     }
 
     private static ProxyError? Scan(ReadOnlySpan<byte> body, bool modelOptional, ref ChatEnvelope? envelope)
@@ -156,13 +247,17 @@ internal static class EnvelopePeek
     private static string? Name(ref Utf8JsonReader json)
     {
         var bytes = json.ValueSpan;
-        if (json.ValueIsEscaped || bytes.Length > LongestKeptName || !Ascii.IsValid(bytes)) return json.GetString();
+        return json.ValueIsEscaped || bytes.Length > LongestKeptName || !Ascii.IsValid(bytes) ? json.GetString() : Kept(bytes);
+    }
 
+    /// <param name="bytes">ASCII, of the length that is kept at most.</param>
+    private static string Kept(ReadOnlySpan<byte> bytes)
+    {
         var hash = 2166136261u;
         foreach (var value in bytes) hash = (hash ^ value) * 16777619u;
         ref var kept = ref RecentNames[hash % (uint)RecentNames.Length];
         var name = kept;
-        if (name is null || !Ascii.Equals(bytes, name)) kept = name = json.GetString();
+        if (name is null || !Ascii.Equals(bytes, name)) kept = name = Encoding.ASCII.GetString(bytes);
         return name;
     }
 

@@ -61,7 +61,9 @@ internal sealed class RequestFields
 
     public bool IsObject(JsonElement value, string path) => value.ValueKind is JsonValueKind.Object || Wrong<bool>(path, "an object");
 
-    public void Fail(string path, string message) => Problem ??= new ProxyError(ProxyErrorKind.InvalidRequest, message) { Param = path };
+    public void Fail(string path, string message) => Refuse(new ProxyError(ProxyErrorKind.InvalidRequest, message) { Param = path });
+
+    public void Refuse(ProxyError problem) => Problem ??= problem;
 
     private T? Wrong<T>(string path, string expected)
     {

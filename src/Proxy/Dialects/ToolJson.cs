@@ -96,7 +96,7 @@ internal static class ToolJson
         }
     }
 
-    private static void NameLosses(JsonElement raw, List<string> lost)
+    public static void NameLosses(JsonElement raw, List<string> lost)
     {
         if (!raw.TryGetProperty("function"u8, out var function) || function.ValueKind is not JsonValueKind.Object)
         {

@@ -65,6 +65,14 @@ internal static class WireJson
     public static JsonElement? Member(this JsonElement? opaque, ReadOnlySpan<byte> name) =>
         opaque is { ValueKind: JsonValueKind.Object } members && members.TryGetProperty(name, out var value) && value.ValueKind is not JsonValueKind.Null ? value : null;
 
+    /// <summary>A text's UTF-8 bytes as a list of numbers.</summary>
+    public static void WriteBytes(this Utf8JsonWriter json, ReadOnlySpan<byte> name, string text)
+    {
+        json.WriteStartArray(name);
+        foreach (var value in System.Text.Encoding.UTF8.GetBytes(text)) json.WriteNumberValue(value);
+        json.WriteEndArray();
+    }
+
     /// <summary>An object of one member, for <see cref="Chat.ChatEvent.Opaque"/>.</summary>
     public static JsonElement Opaque(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value)
     {

@@ -28,11 +28,14 @@ internal sealed class AdminEndpoints(BackendDirectory directory, ModelCatalog ca
                 foreach (var backend in table.Resolve(model.Name)?.Candidates ?? [])
                 {
                     var served = table.Resolve(model.Name)!.Served;
-                    var learned = backend.State.Report?.Models.FirstOrDefault(m => m.Name == served || m.Name == served + ":latest");
+                    var learned = backend.Learned(served);
                     json.WriteStartObject();
                     json.WriteString("model", model.Name);
+                    if (model.Resolved is { } resolved) json.WriteString("resolved", resolved);
                     json.WriteString("backend", backend.Name);
                     if ((learned?.ContextLength ?? model.ContextLength) is { } context) json.WriteNumber("context_length", context);
+                    if ((learned?.ContextLimit ?? model.ContextLimit) is { } limit) json.WriteNumber("context_limit", limit);
+                    WriteWords(json, "capabilities", model.Capabilities);
                     if (learned?.Loaded is { } loaded) json.WriteBoolean("loaded", loaded);
                     if ((backend.Slots ?? backend.State.Report?.Slots) is { } slots) json.WriteNumber("slots", slots);
                     json.WriteNumber("in_use", backend.State.InFlight);
@@ -41,12 +44,21 @@ internal sealed class AdminEndpoints(BackendDirectory directory, ModelCatalog ca
                     json.WriteStartArray("dialects");
                     foreach (var family in backend.Families) json.WriteStringValue(DialectNames.Name(family));
                     json.WriteEndArray();
+                    if (backend.State.Report is { Kind: { } kind } report) json.WriteString("host", report.Version is { } version ? $"{kind} {version}" : kind);
                     json.WriteEndObject();
                 }
             }
 
             json.WriteEndArray();
         });
+    }
+
+    private static void WriteWords(Utf8JsonWriter json, string name, IReadOnlyList<string> words)
+    {
+        if (words.Count == 0) return;
+        json.WriteStartArray(name);
+        foreach (var word in words) json.WriteStringValue(word);
+        json.WriteEndArray();
     }
 
     private Task ReloadAsync(HttpContext context)

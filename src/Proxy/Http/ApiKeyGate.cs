@@ -16,12 +16,18 @@ internal sealed class Caller(string name, ApiKeyConfig? key, KeyUse? use)
 
     public string Name => name;
 
+    /// <summary>It may use every model, those included that there are not yet.</summary>
+    public bool MayUseAll => key is null || key.Models.Count == 0;
+
+    /// <summary>A call without a key.</summary>
+    public bool IsAnonymous => key is null;
+
     public bool MayUse(string model)
     {
         if (key is null || key.Models.Count == 0) return true;
         foreach (var allowed in key.Models)
         {
-            if (allowed == model || (allowed.AsSpan().ContainsAny('*', '?') && BackendTable.Matches(allowed, model))) return true;
+            if (ModelName.Same(allowed, model) || (allowed.AsSpan().ContainsAny('*', '?') && (BackendTable.Matches(allowed, model) || BackendTable.Matches(allowed, ModelName.Bare(model))))) return true;
         }
 
         return false;

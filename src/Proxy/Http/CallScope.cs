@@ -1,5 +1,4 @@
 using System.Globalization;
-using Microsoft.Extensions.Primitives;
 using Proxy.Buffers;
 using Proxy.Chat;
 using Proxy.Telemetry;
@@ -26,19 +25,19 @@ internal sealed class CallScope : IDisposable
         Context = context;
         Dialect = dialect;
         var traceId = TraceIds.Mint(parts.Time);
-        var headers = context.Request.Headers;
-        var correlationId = Id(headers, "x-correlation-id") ?? traceId;
-        var requestId = Id(headers, "x-request-id") ?? traceId;
-        var parent = Id(headers, "traceparent") is { } given && TraceParents.IsValid(given) ? given : null;
+        var said = ClientHeaders.Of(context.Request.Headers);
+        var correlationId = said.CorrelationId ?? traceId;
+        var requestId = said.RequestId ?? traceId;
+        CrossingHeaders = said.Crossing;
         Info = new CallInfo(traceId, correlationId, Caller.AnonymousName)
         {
             RequestId = requestId,
-            TraceParent = parent ?? TraceParents.Mint(),
-            TraceState = parent is null ? null : Id(headers, "tracestate"),
-            Workspace = Wish(headers, "x-workspace"),
-            Pipeline = Wish(headers, "x-pipeline"),
-            Route = Wish(headers, "x-route"),
-            Session = Id(headers, "x-session-id"),
+            TraceParent = said.TraceParent ?? TraceParents.Mint(),
+            TraceState = said.TraceParent is null ? null : said.TraceState,
+            Workspace = said.Workspace,
+            Pipeline = said.Pipeline,
+            Route = said.Route,
+            Session = said.Session,
         };
         Record = new CallRecord { TraceId = traceId, CorrelationId = correlationId, Surface = surface, Started = parts.Time.GetTimestamp() };
         var response = context.Response.Headers;
@@ -46,6 +45,7 @@ internal sealed class CallScope : IDisposable
         response["x-correlation-id"] = correlationId;
         response["x-request-id"] = requestId;
         response["traceparent"] = Info.TraceParent;
+        if (dialect.RequestIdHeader is { } header) response[header] = traceId;
         left = context.RequestAborted.UnsafeRegister(static state => ((CallScope)state!).Cancel(), this);
         node = new LinkedListNode<CallScope>(this);
         parts.Calls.Add(node);
@@ -55,8 +55,14 @@ internal sealed class CallScope : IDisposable
     public HttpContext Context { get; }
     public ErrorDialect Dialect { get; }
     public CallInfo Info { get; private set; }
+
+    /// <summary>The client's headers that may cross to a host.</summary>
+    public IReadOnlyList<KeyValuePair<string, string>> CrossingHeaders { get; }
     public CallRecord Record { get; }
     public Caller Caller { get; private set; } = Caller.Anonymous;
+
+    /// <summary>Writes the stream that has begun, where it is written from events: it knows how that stream is to end.</summary>
+    public EventWriter? Writer { get; set; }
 
     /// <summary>Cancelled when the client leaves or the drain's time is over.</summary>
     public CancellationToken Cancellation => cancellation.Token;
@@ -84,7 +90,12 @@ internal sealed class CallScope : IDisposable
     public ProxyError? Use(string model)
     {
         Record.Model = model;
-        if (!Caller.MayUse(model)) return Routes.DirectRoute.UnknownModel(model);
+        return Caller.MayUse(model) ? Enter() : Routes.DirectRoute.UnknownModel(model);
+    }
+
+    /// <summary>Counts the call against its caller's limits.</summary>
+    public ProxyError? Enter()
+    {
         if (Caller.Enter() is { } limited) return limited;
         entered = Caller;
         return null;
@@ -130,7 +141,8 @@ internal sealed class CallScope : IDisposable
         using var body = new PooledBody(512);
         if (response.HasStarted)
         {
-            Dialect.WriteStreamError(error, Info.TraceId, body);
+            if (Writer is { } writer) writer.Write(new ChatEvent.Finished(FinishReason.Error, Error: error), body);
+            else Dialect.WriteStreamError(error, Info.TraceId, body);
         }
         else
         {
@@ -201,16 +213,5 @@ internal sealed class CallScope : IDisposable
         {
             // The call ended in the same moment.
         }
-    }
-
-    /// <summary>What a client asks for, whatever it is: what cannot be given is refused, and only what was never said is ignored.</summary>
-    private static string? Wish(IHeaderDictionary headers, string name) => headers.TryGetValue(name, out var values) && values.ToString() is { Length: > 0 } wish ? wish : null;
-
-    /// <summary>A client's id, if it is one that can stand in a header and a log: short, visible ASCII.</summary>
-    private static string? Id(IHeaderDictionary headers, string name)
-    {
-        if (!headers.TryGetValue(name, out StringValues values)) return null;
-        var id = values.ToString();
-        return id.Length is > 0 and <= 256 && id.AsSpan().IndexOfAnyExceptInRange(' ', '~') < 0 ? id : null;
     }
 }

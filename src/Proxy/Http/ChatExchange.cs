@@ -24,7 +24,7 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
             var problem = scope.Admit();
             if (problem is null) (body, problem) = await RequestBody.ReadAsync(context.Request, parts.Server().BodyLimit, scope.Cancellation);
             ChatEnvelope? envelope = null;
-            problem ??= EnvelopePeek.Read(body!.Span, out envelope) ?? scope.Use(envelope!.Model);
+            problem ??= EnvelopePeek.Read(body!.Span, out envelope) ?? dialect.Refuses(body.Span) ?? scope.Use(envelope!.Model);
             IChatRoute? route = null;
             problem ??= routes.Find(scope.Info, envelope!.Model, out route);
             if (problem is not null)
@@ -33,11 +33,12 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
                 return;
             }
 
-            var call = new ChatCall(dialect, envelope!, scope.Info, body!.Memory) { Headers = CrossingHeaders.Of(context.Request) };
+            var call = new ChatCall(dialect, envelope!, scope.Info, body!.Memory) { Headers = scope.CrossingHeaders };
             scope.Record.Route = route!.Name;
             scope.Record.Stream = call.Streams;
             scope.Record.Messages = envelope!.Messages;
-            await WriteAsync(scope, call, await AnswerAsync(scope, call, route));
+            var pending = route.AnswerAsync(call, scope.Cancellation);
+            await WriteAsync(scope, call, await (pending.IsCompleted || !call.Streams || keepAlive.Length == 0 ? pending : KeepAliveAsync(scope, pending)));
         }
         catch (Exception problem) // whatever it is, the client gets an error in its dialect and the log gets the reason
         {
@@ -49,12 +50,9 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
         }
     }
 
-    /// <summary>Asks the route, and keeps the client's connection alive meanwhile.</summary>
-    private async ValueTask<ChatAnswer> AnswerAsync(CallScope scope, ChatCall call, IChatRoute route)
+    /// <summary>Waits for the route's answer, and keeps the client's connection alive meanwhile.</summary>
+    private async ValueTask<ChatAnswer> KeepAliveAsync(CallScope scope, ValueTask<ChatAnswer> pending)
     {
-        var pending = route.AnswerAsync(call, scope.Cancellation);
-        if (pending.IsCompleted || !call.Streams || keepAlive.Length == 0) return await pending;
-
         var keeper = new PendingKeepAlive(scope.Context.Response, dialect, parts.Ticker, parts.Server().KeepaliveAfter);
         try
         {
@@ -77,7 +75,7 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
                 return reply.Streams ? RelayAsync(scope, call, reply) : VerbatimWriter.WriteWholeAsync(scope, reply, reply.Held, call.Envelope.Model, reply.Dialect!);
             case ChatAnswer.Events events:
                 scope.Answering(events.Backend, events.Served);
-                return call.Streams ? EncodeAsync(scope, call, events.Stream) : FoldAsync(scope, call, events.Stream);
+                return call.Streams && !events.Whole ? EncodeAsync(scope, call, events.Stream) : FoldAsync(scope, call, events.Stream);
             default:
                 throw new System.Diagnostics.UnreachableException();
         }
@@ -118,6 +116,7 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
         var response = scope.Context.Response;
         var output = response.BodyWriter;
         var writer = dialect.NewEventWriter(Stamp(scope, call));
+        scope.Writer = writer;
         await using var events = stream.GetAsyncEnumerator(scope.Cancellation);
         while (true)
         {
@@ -179,5 +178,9 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
         await response.BodyWriter.WriteAsync(body.Memory);
     }
 
-    private ReplyStamp Stamp(CallScope scope, ChatCall call) => new(scope.Info.TraceId, parts.Time.GetUtcNow(), call.Envelope.Model) { IncludeUsage = call.Envelope.IncludeUsage };
+    private ReplyStamp Stamp(CallScope scope, ChatCall call)
+    {
+        call.TryGetRequest(out var request); // who answers in events has read it already
+        return new(scope.Info.TraceId, parts.Time.GetUtcNow(), call.Envelope.Model) { IncludeUsage = call.Envelope.IncludeUsage, Request = request };
+    }
 }

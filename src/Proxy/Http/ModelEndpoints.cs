@@ -14,21 +14,19 @@ internal sealed class ModelEndpoints(ModelCatalog catalog, ClientDialect openAi,
 
     public Task ListOllamaAsync(HttpContext context) => ListAsync(context, ollama, static (models, body) => OllamaListing.WriteTags(models, body));
 
+    public Task ListRunningAsync(HttpContext context) => ListAsync(context, ollama, (models, body) => OllamaListing.WriteRunning(models, parts.Time.GetUtcNow(), body));
+
     public Task OneOpenAiAsync(HttpContext context)
     {
         // A model's name may hold slashes and escapes: everything after the listing's own path is the name.
         var name = Uri.UnescapeDataString(context.Request.Path.Value!["/v1/models/".Length..]);
         return WriteAsync(context, openAi, models =>
         {
-            foreach (var model in models)
-            {
-                if (model.Name != name) continue;
-                var body = new PooledBody();
-                OpenAiModelList.WriteOne(model, body);
-                return (body, null);
-            }
-
-            return (null, DirectRoute.UnknownModel(name));
+            // With a tag or without; but the very name that is asked for first.
+            if ((models.FirstOrDefault(m => m.Name == name) ?? models.FirstOrDefault(m => ModelName.Same(m.Name, name))) is not { } model) return (null, DirectRoute.UnknownModel(name));
+            var body = new PooledBody();
+            OpenAiModelList.WriteOne(model with { Name = name }, body);
+            return (body, null);
         });
     }
 

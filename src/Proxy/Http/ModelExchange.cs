@@ -73,7 +73,7 @@ internal sealed class ModelExchange(ClientDialect dialect, BackendDialect hostDi
             scope.Record.Stream = envelope.Stream ?? false;
         }
 
-        call = new ModelCall(scope.Info, request.Method, request.Path.ToUriComponent() + request.QueryString.ToUriComponent(), contentType, body.Memory, model, slice, !multipart, CrossingHeaders.Of(request)) { Errors = hostDialect };
+        call = new ModelCall(scope.Info, request.Method, request.Path.ToUriComponent() + request.QueryString.ToUriComponent(), contentType, body.Memory, model, slice, !multipart, scope.CrossingHeaders) { Errors = hostDialect };
         return null;
     }
 }

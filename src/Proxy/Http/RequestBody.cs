@@ -11,20 +11,25 @@ namespace Proxy.Http;
 internal static class RequestBody
 {
     /// <summary>The body, or what is wrong with it. The caller owns the body.</summary>
-    public static async ValueTask<(PooledBody? Body, ProxyError? Problem)> ReadAsync(HttpRequest request, long limit, CancellationToken cancellation)
+    public static ValueTask<(PooledBody? Body, ProxyError? Problem)> ReadAsync(HttpRequest request, long limit, CancellationToken cancellation)
     {
         var encoding = request.Headers.ContentEncoding.ToString();
-        if (encoding.Length > 0 && !encoding.Equals("identity", StringComparison.OrdinalIgnoreCase)) return await DecodeAsync(request, encoding, limit, cancellation);
-        if (request.ContentLength > limit) return (null, TooLarge(limit));
+        if (encoding.Length > 0 && !encoding.Equals("identity", StringComparison.OrdinalIgnoreCase)) return DecodeAsync(request, encoding, limit, cancellation);
+        var length = request.ContentLength;
+        if (length > limit) return new((null, TooLarge(limit)));
+        return CopyAsync(request, new PooledBody((int)(length ?? 4096) + 1), limit, cancellation);
+    }
 
-        var body = new PooledBody((int)(request.ContentLength ?? 4096) + 1);
+    private static async ValueTask<(PooledBody? Body, ProxyError? Problem)> CopyAsync(HttpRequest request, PooledBody body, long limit, CancellationToken cancellation)
+    {
         try
         {
             var reader = request.BodyReader;
             while (true)
             {
                 var read = await reader.ReadAsync(cancellation);
-                foreach (var piece in read.Buffer) body.Write(piece.Span);
+                if (read.Buffer.IsSingleSegment) body.Write(read.Buffer.FirstSpan);
+                else foreach (var piece in read.Buffer) body.Write(piece.Span);
                 reader.AdvanceTo(read.Buffer.End);
                 if (body.Length > limit)
                 {

@@ -23,8 +23,15 @@ internal static class TraceIds
             used = 0;
         }
 
-        var bits = ((UInt128)(ulong)milliseconds << 80) | ((UInt128)BitConverter.ToUInt16(random, used) << 64) | BitConverter.ToUInt64(random, used + 2);
+        ulong high = BitConverter.ToUInt16(random, used), low = BitConverter.ToUInt64(random, used + 2);
         used += 10;
-        for (var i = 25; i >= 0; i--, bits >>= 5) text[i] = Alphabet[(int)(bits & 31)];
+        Write(text[14..], low);
+        Write(text[10..14], (high << 4) | (low >> 60));
+        Write(text[..10], (ulong)milliseconds);
     });
+
+    private static void Write(Span<char> text, ulong bits)
+    {
+        for (var i = text.Length - 1; i >= 0; i--, bits >>= 5) text[i] = Alphabet[(int)(bits & 31)];
+    }
 }

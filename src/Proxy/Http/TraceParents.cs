@@ -1,5 +1,7 @@
 using System.Buffers;
 using System.Buffers.Binary;
+using System.Globalization;
+using System.Runtime.InteropServices;
 
 namespace Proxy.Http;
 
@@ -7,6 +9,7 @@ namespace Proxy.Http;
 internal static class TraceParents
 {
     private const int Length = 55;
+    private static readonly uint[] Pairs = [.. Enumerable.Range(0, 256).Select(b => MemoryMarshal.Cast<char, uint>(b.ToString("x2", CultureInfo.InvariantCulture))[0])];
     private static readonly SearchValues<char> Hex = SearchValues.Create("0123456789abcdef");
 
     /// <summary>Version 00 of 55 characters, or a later one that begins like it; no id all zero. Version ff is forbidden.</summary>
@@ -27,9 +30,9 @@ internal static class TraceParents
     public static string Mint() => string.Create(Length, 0, static (text, _) =>
     {
         Span<byte> ids = stackalloc byte[24];
-        BinaryPrimitives.WriteInt64LittleEndian(ids, Random.Shared.NextInt64(1, long.MaxValue));
-        BinaryPrimitives.WriteInt64LittleEndian(ids[8..], Random.Shared.NextInt64(1, long.MaxValue));
-        BinaryPrimitives.WriteInt64LittleEndian(ids[16..], Random.Shared.NextInt64(1, long.MaxValue));
+        BinaryPrimitives.WriteInt64LittleEndian(ids, Random.Shared.NextInt64() | 1); // no id may be all zero
+        BinaryPrimitives.WriteInt64LittleEndian(ids[8..], Random.Shared.NextInt64());
+        BinaryPrimitives.WriteInt64LittleEndian(ids[16..], Random.Shared.NextInt64() | 1);
         "00-".CopyTo(text);
         Write(ids[..16], text[3..]);
         text[35] = '-';
@@ -40,10 +43,7 @@ internal static class TraceParents
     // The runtime's own hex writer is emulated where the processor's wider instructions are not assumed, and is ten times this.
     private static void Write(ReadOnlySpan<byte> bytes, Span<char> text)
     {
-        for (var i = 0; i < bytes.Length; i++)
-        {
-            text[2 * i] = (char)"0123456789abcdef"u8[bytes[i] >> 4];
-            text[(2 * i) + 1] = (char)"0123456789abcdef"u8[bytes[i] & 15];
-        }
+        var pairs = MemoryMarshal.Cast<char, uint>(text[..(2 * bytes.Length)]);
+        for (var i = 0; i < bytes.Length; i++) pairs[i] = Pairs[bytes[i]];
     }
 }

@@ -163,7 +163,7 @@ internal sealed class HostCall(VectorCall call, Func<Backend, string?> path, Hos
 
     public CallInfo Info => call.Scope.Info;
 
-    public IReadOnlyList<KeyValuePair<string, string>> Headers { get; } = CrossingHeaders.Of(call.Scope.Context.Request);
+    public IReadOnlyList<KeyValuePair<string, string>> Headers => call.Scope.CrossingHeaders;
 
     public ProxyError? Prepare(Backend backend, string served, out OutgoingCall outgoing)
     {

@@ -11,8 +11,8 @@ internal static class VerbatimWriter
     {
         foreach (var (name, value) in reply.Headers)
         {
-            // Ours names the exchange here; the host's own id would hide it.
-            if (!name.Equals("x-request-id", StringComparison.OrdinalIgnoreCase)) response.Headers[name] = value;
+            // Our ids name the exchange here; the host's own would hide them.
+            response.Headers.TryAdd(name, value);
         }
     }
 

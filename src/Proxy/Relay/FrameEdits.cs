@@ -5,7 +5,7 @@ namespace Proxy.Relay;
 
 /// <summary>
 /// The closed list of edits that a relayed answer's JSON may get. Today: the model's name, back to the one the client asked for.
-/// Only the value at the top level is touched; every other byte stays as the host wrote it.
+/// Only the value at the top level is touched, or that of the answer which an event wraps; every other byte stays as the host wrote it.
 /// </summary>
 internal sealed class FrameEdits(string askedModel)
 {

@@ -41,7 +41,7 @@ internal sealed class StreamWatch(BackendDialect dialect) : IDisposable
     {
         if (payload.IsEmpty) return;
         if (dialect.IsEnd(payload)) Ended = true;
-        Usage = dialect.FindUsage(payload) ?? Usage;
+        if (dialect.FindUsage(payload) is { } counted) Usage = counted.After(Usage);
         if (payload.IndexOf("\"error\""u8) >= 0 && dialect.Classify(payload) is FrameKind.Error) Error = dialect.ReadError(payload);
     }
 }

@@ -48,6 +48,7 @@ internal static class ContextWindow
             }
         }
 
+        Add(request.Prompt?.Suffix);
         foreach (var tool in request.Tools)
         {
             Add(tool.Name);
@@ -60,7 +61,8 @@ internal static class ContextWindow
         var least = characters / 8;
         if (limit is { } largest && least > largest)
         {
-            return new(ProxyErrorKind.ContextLengthExceeded, $"the messages are at least {least} tokens long, and the model takes {largest}; shorten them or use a model with a larger context") { Param = "messages" };
+            var (what, param) = request.Prompt is null ? ("messages are", "messages") : ("prompt is", "prompt");
+            return new(ProxyErrorKind.ContextLengthExceeded, $"the {what} at least {least} tokens long, and the model takes {largest}; shorten what you send or use a model with a larger context") { Param = param };
         }
 
         if (running is { } enough && most <= enough) tokens = enough;

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Text.Json;
 using Microsoft.Extensions.Logging;
 using Proxy.Backends;
@@ -12,6 +13,7 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
 {
     public string Name => "direct";
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public async ValueTask<ChatAnswer> AnswerAsync(ChatCall call, CancellationToken cancellation)
     {
         var table = directory.Table;
@@ -53,9 +55,9 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
     /// <summary>What only a host of the client's dialect could do, where none of those that serve the model is one.</summary>
     private static ChatAnswer.Events? WithoutHost(ChatCall call, Resolution resolution)
     {
-        if (resolution.Candidates.Any(b => !b.IsEcho && b.DialectFor(call.Dialect.Name)?.Name == call.Dialect.Name)) return null;
+        if (resolution.Candidates.Any(b => !b.IsEcho && b.Native(call.Dialect.Name) is not null)) return null;
         if (call.TryGetRequest(out var request) is not null || call.Dialect.AnswerElsewhere(request!) is not { } events) return null;
-        return new(events.ToAsyncEnumerable(), resolution.Candidates[0].Name, resolution.Served);
+        return new(events.ToAsyncEnumerable(), resolution.Candidates[0].Name, resolution.Served) { Whole = true };
     }
 
     private static ChatAnswer.Refused Translated(BackendReply refusal)
@@ -75,19 +77,20 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
         public ProxyError? Prepare(Backend backend, string served, out OutgoingCall outgoing)
         {
             outgoing = default;
-            if (backend.DialectFor(call.Dialect.Name) is not { } dialect)
-                return new(ProxyErrorKind.NotImplemented, $"backend '{backend.Name}' does not chat in any dialect that this proxy can speak") { Backend = backend.Name };
-            if (dialect.Name == call.Dialect.Name && call.OriginalBody is { } bytes)
+            if (backend.Native(call.Dialect.Name) is { } own && call.OriginalBody is { } bytes)
             {
-                outgoing = new("POST", dialect.ChatPath, Named(bytes, served), "application/json", dialect, dialect, call.Streams);
+                outgoing = new("POST", own.ChatPath, Named(bytes, served), "application/json", own, own, call.Streams);
                 return null;
             }
 
             if (call.TryGetRequest(out var request) is { } problem) return problem;
-            request = request! with { Model = served, Stream = call.Streams };
-            if (dialect.Name is DialectName.OllamaChat)
+            if (backend.DialectFor(call.Dialect.Name, request!.Prompt is { Continues: true }) is not { } dialect)
+                return new(ProxyErrorKind.NotImplemented, $"backend '{backend.Name}' does not chat in any dialect that this proxy can speak") { Backend = backend.Name };
+            if (!dialect.TakesPrompts && request.Prompt?.UnsayableInChat() is { } prompt) return prompt;
+            request = request with { Model = served, Stream = call.Streams };
+            if (dialect.Name is DialectName.OllamaChat or DialectName.OllamaGenerate)
             {
-                var known = backend.State.Report?.Models.FirstOrDefault(m => m.Name == served || m.Name == served + ":latest");
+                var known = backend.Learned(served);
                 if (ContextWindow.Choose(request, backend.Config.Options.NumCtx, known?.ContextLength, known?.ContextLimit, out var context) is { } tooLong) return tooLong;
                 request = request with { Sampling = request.Sampling with { ContextLength = context } };
             }

@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.Buffers.Text;
 using System.Text;
 using System.Text.Encodings.Web;
@@ -12,16 +11,20 @@ namespace Proxy.Telemetry;
 internal enum LogFormat { Text, Json }
 
 /// <summary>Builds log lines in a buffer of the current thread. A value is quoted and escaped where it must be, so no client can write a line of its own.</summary>
-[System.Diagnostics.CodeAnalysis.SuppressMessage("Reliability", "CA1001", Justification = "One a thread, for as long as the thread; its buffer is never given back.")]
+[System.Diagnostics.CodeAnalysis.SuppressMessage("Reliability", "CA1001", Justification = "One a thread, for as long as the thread; its buffers are never given back.")]
 internal sealed class LogLine
 {
     [ThreadStatic] private static LogLine? current;
-    /// <summary>What needs no quotes: visible ASCII, without the quote and the sign that would end a key.</summary>
-    private static readonly SearchValues<char> Plain = SearchValues.Create([.. Enumerable.Range('!', '~' - '!' + 1).Select(c => (char)c).Where(c => c is not ('"' or '='))]);
 
-    private readonly PooledBody buffer = new(1024);
+    private readonly PooledBody buffer = new(1024); // of a JSON line
     private readonly Utf8JsonWriter json;
+    private byte[] text = new byte[1024]; // of the other kind
+    private int length;
     private LogFormat format;
+
+    // The line's beginning up to the second, and the second it is of.
+    private readonly byte[] second = new byte[20];
+    private long secondOf = -1;
 
     private LogLine() => json = new Utf8JsonWriter(buffer, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, SkipValidation = true });
 
@@ -29,9 +32,9 @@ internal sealed class LogLine
     {
         var line = current ??= new LogLine();
         line.format = format;
-        line.buffer.Clear();
         if (format is LogFormat.Json)
         {
+            line.buffer.Clear();
             line.json.Reset();
             line.json.WriteStartObject();
             line.json.WriteString("time"u8, time.UtcDateTime);
@@ -40,25 +43,17 @@ internal sealed class LogLine
             return line;
         }
 
-        Utf8Formatter.TryFormat(time.UtcDateTime, line.buffer.GetSpan(32), out var written, 'O');
-        line.buffer.Advance(written - 5); // milliseconds will do: 7 digits and Z become 3 and Z
-        line.buffer.Write("Z "u8);
-        line.Raw(Name(level));
-        line.buffer.Write(" "u8);
-        line.Raw(named);
+        line.length = 0;
+        line.Time(time.UtcDateTime);
+        line.Word(Name(level));
+        line.Word(named);
         return line;
     }
 
     public LogLine Add(ReadOnlySpan<byte> key, string? value)
     {
         if (value is null) return this;
-        if (format is LogFormat.Text && value.Length > 0 && !value.AsSpan().ContainsAnyExcept(Plain))
-        {
-            Key(key);
-            Ascii.FromUtf16(value, buffer.GetSpan(value.Length), out var written);
-            buffer.Advance(written);
-            return this;
-        }
+        if (format is LogFormat.Text && value.Length > 0 && TryPlain(key, value)) return this;
 
         // Half of a surrogate pair is no text, and the writers throw at it.
         if (value.AsSpan().IndexOfAnyInRange('\ud800', '\udfff') >= 0) value = Encoding.UTF8.GetString(Encoding.UTF8.GetBytes(value));
@@ -68,10 +63,12 @@ internal sealed class LogLine
             return this;
         }
 
-        Key(key);
-        buffer.Write("\""u8);
-        buffer.Write(JsonEncodedText.Encode(value, JavaScriptEncoder.UnsafeRelaxedJsonEscaping).EncodedUtf8Bytes);
-        buffer.Write("\""u8);
+        var encoded = JsonEncodedText.Encode(value, JavaScriptEncoder.UnsafeRelaxedJsonEscaping).EncodedUtf8Bytes;
+        var room = Key(key, encoded.Length + 2);
+        room[0] = (byte)'"';
+        encoded.CopyTo(room[1..]);
+        room[encoded.Length + 1] = (byte)'"';
+        length += encoded.Length + 2;
         return this;
     }
 
@@ -84,9 +81,8 @@ internal sealed class LogLine
             return this;
         }
 
-        Key(key);
-        Utf8Formatter.TryFormat(number, buffer.GetSpan(24), out var written);
-        buffer.Advance(written);
+        var room = Key(key, 20);
+        length += Digits(number, room);
         return this;
     }
 
@@ -97,23 +93,23 @@ internal sealed class LogLine
         // Hundredths as an integer: the shortest form of a double is looked for at the cost of a hundred such divisions.
         var hundredths = (long)Math.Round(number * 100);
         Span<byte> digits = stackalloc byte[32];
-        Utf8Formatter.TryFormat(hundredths / 100, digits, out var length);
+        var written = Digits(hundredths / 100, digits);
         if (Math.Abs(hundredths % 100) is var rest and > 0)
         {
-            digits[length++] = (byte)'.';
-            digits[length++] = (byte)('0' + (rest / 10));
-            if (rest % 10 > 0) digits[length++] = (byte)('0' + (rest % 10));
+            digits[written++] = (byte)'.';
+            digits[written++] = (byte)('0' + (rest / 10));
+            if (rest % 10 > 0) digits[written++] = (byte)('0' + (rest % 10));
         }
 
         if (format is LogFormat.Json)
         {
             json.WritePropertyName(key);
-            json.WriteRawValue(digits[..length], skipInputValidation: true);
+            json.WriteRawValue(digits[..written], skipInputValidation: true);
             return this;
         }
 
-        Key(key);
-        buffer.Write(digits[..length]);
+        digits[..written].CopyTo(Key(key, written));
+        length += written;
         return this;
     }
 
@@ -125,19 +121,22 @@ internal sealed class LogLine
             return this;
         }
 
-        Key(key);
-        buffer.Write(value ? "true"u8 : "false"u8);
+        var word = value ? "true"u8 : "false"u8;
+        word.CopyTo(Key(key, word.Length));
+        length += word.Length;
         return this;
     }
 
     public void End(LogWriter writer)
     {
-        if (format is LogFormat.Json)
+        if (format is LogFormat.Text)
         {
-            json.WriteEndObject();
-            json.Flush();
+            writer.Write(text.AsSpan(0, length));
+            return;
         }
 
+        json.WriteEndObject();
+        json.Flush();
         writer.Write(buffer.Span);
     }
 
@@ -150,14 +149,71 @@ internal sealed class LogLine
         _ => "error",
     };
 
-    private void Key(ReadOnlySpan<byte> key)
+    private static int Digits(long number, Span<byte> room)
     {
-        var room = buffer.GetSpan(key.Length + 2);
+        if (number is >= 0 and < 10)
+        {
+            room[0] = (byte)('0' + number);
+            return 1;
+        }
+
+        Utf8Formatter.TryFormat(number, room, out var written);
+        return written;
+    }
+
+    /// <summary>Key and value in one go where the value needs no quotes, as nearly all of them. False: nothing is written.</summary>
+    private bool TryPlain(ReadOnlySpan<byte> key, string value)
+    {
+        var room = Room(key.Length + 2 + value.Length);
+        if (!AsciiText.TryCopyWord(value, room[(key.Length + 2)..])) return false;
+        Key(key, value.Length);
+        length += value.Length;
+        return true;
+    }
+
+    /// <summary>Writes the key and returns the room for its value, which is not counted yet.</summary>
+    private Span<byte> Key(ReadOnlySpan<byte> key, int valueLength)
+    {
+        var room = Room(key.Length + 2 + valueLength);
         room[0] = (byte)' ';
         key.CopyTo(room[1..]);
         room[key.Length + 1] = (byte)'=';
-        buffer.Advance(key.Length + 2);
+        length += key.Length + 2;
+        return room[(key.Length + 2)..];
     }
 
-    private void Raw(string text) => buffer.Advance(Encoding.UTF8.GetBytes(text, buffer.GetSpan(text.Length * 3)));
+    private Span<byte> Room(int more)
+    {
+        if (text.Length - length < more) Array.Resize(ref text, Math.Max(text.Length * 2, length + more));
+        return text.AsSpan(length);
+    }
+
+    // To the millisecond, in the form of ISO 8601.
+    private void Time(DateTime time)
+    {
+        var now = time.Ticks / TimeSpan.TicksPerSecond;
+        if (now != secondOf)
+        {
+            Span<byte> all = stackalloc byte[32];
+            Utf8Formatter.TryFormat(time, all, out _, 'O');
+            all[..second.Length].CopyTo(second);
+            secondOf = now;
+        }
+
+        var room = Room(24);
+        second.CopyTo(room);
+        var milliseconds = time.Millisecond;
+        room[20] = (byte)('0' + (milliseconds / 100));
+        room[21] = (byte)('0' + (milliseconds / 10 % 10));
+        room[22] = (byte)('0' + (milliseconds % 10));
+        room[23] = (byte)'Z';
+        length = 24;
+    }
+
+    private void Word(string word)
+    {
+        var room = Room(1 + (word.Length * 3));
+        room[0] = (byte)' ';
+        length += 1 + Encoding.UTF8.GetBytes(word, room[1..]);
+    }
 }

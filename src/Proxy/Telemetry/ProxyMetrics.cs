@@ -25,6 +25,7 @@ internal sealed class ProxyMetrics
     private readonly ConcurrentDictionary<string, Histogram> firstTokens = new();
     private readonly ConcurrentDictionary<string, Histogram> durations = new();
     private readonly List<Func<IEnumerable<Gauge>>> gauges = [];
+    private Series? last;
     private long inFlight;
 
     public long InFlight => Volatile.Read(ref inFlight);
@@ -38,14 +39,20 @@ internal sealed class ProxyMetrics
 
     public void Count(CallRecord call, TimeSpan duration, TimeSpan? firstToken)
     {
-        var backend = call.Backend ?? "";
-        requests.GetOrAdd((call.Surface, backend, call.Outcome), static _ => new()).Add(1);
-        durations.GetOrAdd(call.Surface, static _ => new(DurationBounds)).Observe(duration.TotalSeconds);
-        if (firstToken is { } first) firstTokens.GetOrAdd(backend, static _ => new(FirstTokenBounds)).Observe(first.TotalSeconds);
+        var series = last;
+        if (series?.IsOf(call) != true) last = series = Find(call);
+        series.Requests.Add(1);
+        series.Durations.Observe(duration.TotalSeconds);
+        if (firstToken is { } first) (series.FirstTokens ??= firstTokens.GetOrAdd(call.Backend ?? "", static _ => new(FirstTokenBounds))).Observe(first.TotalSeconds);
         if (call.Served is not { } served) return;
-        if (call.TokensIn is { } input) Tokens(backend, served, input: true).Add(input);
-        if (call.TokensOut is { } output) Tokens(backend, served, input: false).Add(output);
+        if (call.TokensIn is { } input) (series.Input ??= Tokens(call.Backend ?? "", served, input: true)).Add(input);
+        if (call.TokensOut is { } output) (series.Output ??= Tokens(call.Backend ?? "", served, input: false)).Add(output);
     }
+
+    private Series Find(CallRecord call) => new(
+        call.Surface, call.Backend, call.Outcome, call.Served,
+        requests.GetOrAdd((call.Surface, call.Backend ?? "", call.Outcome), static _ => new()),
+        durations.GetOrAdd(call.Surface, static _ => new(DurationBounds)));
 
     /// <summary>A host that takes any name for its one model must not make a series of every name that clients think of.</summary>
     private Counter Tokens(string backend, string model, bool input)
@@ -107,6 +114,19 @@ internal sealed class ProxyMetrics
             Line(text, name + "_sum", labels, histogram.Sum);
             Line(text, name + "_count", labels, total);
         }
+    }
+
+    /// <summary>Where the last call was counted: the next one is likely of the same kind, and then nothing is looked up. The strings are the same objects from call to call.</summary>
+    private sealed class Series(string surface, string? backend, CallOutcome outcome, string? served, Counter requests, Histogram durations)
+    {
+        public Counter Requests => requests;
+        public Histogram Durations => durations;
+        public Histogram? FirstTokens { get; set; }
+        public Counter? Input { get; set; }
+        public Counter? Output { get; set; }
+
+        public bool IsOf(CallRecord call)
+            => ReferenceEquals(call.Surface, surface) && ReferenceEquals(call.Backend, backend) && call.Outcome == outcome && ReferenceEquals(call.Served, served);
     }
 
     private sealed class Counter

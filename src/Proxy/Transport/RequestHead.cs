@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.Buffers.Text;
 using System.Text;
 using Proxy.Buffers;
@@ -8,8 +7,6 @@ namespace Proxy.Transport;
 /// <summary>Writes the head of a request to one host. What every request has in common is prepared once.</summary>
 internal sealed class RequestHead
 {
-    private static readonly SearchValues<char> NotInNames = SearchValues.Create("\r\n\0: ");
-    private static readonly SearchValues<char> NotInValues = SearchValues.Create("\r\n\0");
     private readonly byte[] common;
 
     public RequestHead(UpstreamTarget target)
@@ -30,15 +27,16 @@ internal sealed class RequestHead
         output.Write(common);
         if (request.ContentType is { } type) Write(output, new("Content-Type", type));
         foreach (var header in request.Headers) Write(output, header);
-        if (!request.Body.IsEmpty || request.Method is "POST" or "PUT" or "PATCH")
+        if (request.Body.IsEmpty && request.Method is not ("POST" or "PUT" or "PATCH"))
         {
-            output.Write("Content-Length: "u8);
-            Utf8Formatter.TryFormat(request.Body.Length, output.GetSpan(20), out var digits);
-            output.Advance(digits);
             output.Write("\r\n"u8);
+            return;
         }
 
-        output.Write("\r\n"u8);
+        output.Write("Content-Length: "u8);
+        Utf8Formatter.TryFormat(request.Body.Length, output.GetSpan(20), out var digits);
+        output.Advance(digits);
+        output.Write("\r\n\r\n"u8);
     }
 
     /// <summary>Whether a caller may set this header; the others are the client's own business.</summary>
@@ -62,14 +60,28 @@ internal sealed class RequestHead
 
     private static void Write(PooledBody output, UpstreamHeader header)
     {
-        // A line break in a value would be a second header: such a header is left out.
-        if (!MaySet(header.Name) || header.Name.AsSpan().ContainsAny(NotInNames) || header.Value.AsSpan().ContainsAny(NotInValues)) return;
-        Ascii(output, header.Name);
-        output.Write(": "u8);
-        var room = output.GetSpan(Encoding.UTF8.GetMaxByteCount(header.Value.Length));
-        if (System.Text.Ascii.FromUtf16(header.Value, room, out var written) is not OperationStatus.Done) written = Encoding.UTF8.GetBytes(header.Value, room);
-        output.Advance(written);
-        output.Write("\r\n"u8);
+        var (name, value) = header;
+        if (!MaySet(name)) return;
+        var room = output.GetSpan(name.Length + Encoding.UTF8.GetMaxByteCount(value.Length) + 4);
+        // A line break would begin another header: a header that has one is left out.
+        if (!AsciiText.TryCopyWord(name, room) || name.Contains(':')) return;
+        var at = name.Length;
+        room[at] = (byte)':';
+        room[at + 1] = (byte)' ';
+        at += 2;
+        if (AsciiText.TryCopy(value, room[at..]))
+        {
+            at += value.Length;
+        }
+        else
+        {
+            if (value.AsSpan().IndexOfAny('\r', '\n', '\0') >= 0) return;
+            at += Encoding.UTF8.GetBytes(value, room[at..]);
+        }
+
+        room[at] = (byte)'\r';
+        room[at + 1] = (byte)'\n';
+        output.Advance(at + 2);
     }
 
     private static void Ascii(PooledBody output, string text)

@@ -89,6 +89,8 @@ internal sealed class OllamaEmbedClientDialect(bool older) : EmbeddingClientDial
             ? $"the input length exceeds the context length (input {input}: {tokens} tokens of {limit})" : "the input length exceeds the context length")
         : VectorRefusals.Of(error, older ? "prompt" : "input");
 
+    public override string ErrorContentType(ProxyError error) => ContentType;
+
     public override ProxyError TooMany(int inputs, int limit) => new(ProxyErrorKind.InvalidRequest, $"{inputs} inputs are more than the {limit} that are taken at once");
 
     public override void WriteError(ProxyError error, string traceId, IBufferWriter<byte> output)

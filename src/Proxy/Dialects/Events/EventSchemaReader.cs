@@ -49,7 +49,7 @@ internal sealed class EventSchemaReader : EventReader
         private string? type, id, model, role, text, kind, name, arguments, reason, winner, task;
         private long? created;
         private int index, choice;
-        private int? input, output, cached, reasoning;
+        private int? input, output, cached, written, reasoning;
         private long? total, load, prompt, answer;
         private JsonElement? opaque;
         private ProxyError? error;
@@ -91,6 +91,7 @@ internal sealed class EventSchemaReader : EventReader
                 "usage" => new ChatEvent.UsageReported(new Usage(input ?? 0, output ?? 0)
                 {
                     CachedInputTokens = cached,
+                    CacheWrittenTokens = written,
                     ReasoningTokens = reasoning,
                     TotalDuration = total,
                     LoadDuration = load,
@@ -108,6 +109,7 @@ internal sealed class EventSchemaReader : EventReader
             if (json.ValueTextEquals("input_tokens"u8)) input = (int?)Number(ref json);
             else if (json.ValueTextEquals("output_tokens"u8)) output = (int?)Number(ref json);
             else if (json.ValueTextEquals("cached_input_tokens"u8)) cached = (int?)Number(ref json);
+            else if (json.ValueTextEquals("cache_written_tokens"u8)) written = (int?)Number(ref json);
             else if (json.ValueTextEquals("reasoning_tokens"u8)) reasoning = (int?)Number(ref json);
             else if (json.ValueTextEquals("total_duration"u8)) total = Number(ref json);
             else if (json.ValueTextEquals("load_duration"u8)) load = Number(ref json);

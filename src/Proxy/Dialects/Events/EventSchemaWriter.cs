@@ -75,6 +75,7 @@ internal sealed class EventSchemaWriter : EventWriter
         json.WriteNumber("input_tokens"u8, usage.InputTokens);
         json.WriteNumber("output_tokens"u8, usage.OutputTokens);
         if (usage.CachedInputTokens is { } cached) json.WriteNumber("cached_input_tokens"u8, cached);
+        if (usage.CacheWrittenTokens is { } written) json.WriteNumber("cache_written_tokens"u8, written);
         if (usage.ReasoningTokens is { } reasoning) json.WriteNumber("reasoning_tokens"u8, reasoning);
         if (usage.TotalDuration is { } total) json.WriteNumber("total_duration"u8, total);
         if (usage.LoadDuration is { } load) json.WriteNumber("load_duration"u8, load);

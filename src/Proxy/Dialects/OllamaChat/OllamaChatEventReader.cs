@@ -5,13 +5,24 @@ using Proxy.Chat;
 namespace Proxy.Dialects.OllamaChat;
 
 /// <summary>
-/// Reads Ollama's lines, and whole answers, which are one line more. Without <c>"done":true</c> the host broke off: Ollama ends in silence when its engine dies.
+/// Reads Ollama's lines, of chat and of generate, and whole answers, which are one line more. Without <c>"done":true</c> the host broke off: Ollama ends in silence when its engine dies.
 /// </summary>
 internal sealed class OllamaChatEventReader : EventReader
 {
     private TextPieces answer, reasoning;
     private bool started, roleSeen, over;
     private int calls;
+
+    /// <summary>A whole answer; false when it is not one, or says itself that it broke off.</summary>
+    public static bool TryReadWhole(ReadOnlySpan<byte> body, List<ChatEvent> events)
+    {
+        var reader = new OllamaChatEventReader();
+        var read = new List<ChatEvent>();
+        reader.Read(body, read);
+        if (!reader.End(read) || read is [.., ChatEvent.Finished { Error: not null }]) return false;
+        events.AddRange(read);
+        return true;
+    }
 
     public override void Read(ReadOnlySpan<byte> frame, List<ChatEvent> events)
     {
@@ -42,7 +53,8 @@ internal sealed class OllamaChatEventReader : EventReader
         string? model = null;
         long? created = null;
         Utf8JsonReader message = default;
-        bool speaks = false, done = false;
+        bool speaks = false, done = false, generates = false;
+        string response = "", thinking = "";
         ReadOnlySpan<byte> probabilities = default, word = default;
         var reason = FinishReason.Stop;
         var counts = new OllamaChatCounts();
@@ -53,6 +65,19 @@ internal sealed class OllamaChatEventReader : EventReader
                 json.Read();
                 message = json;
                 speaks = json.TokenType is JsonTokenType.StartObject;
+                json.Skip();
+            }
+            else if (json.ValueTextEquals("response"u8))
+            {
+                json.Read();
+                generates = true;
+                if (json.TokenType is JsonTokenType.String) response = answer.Take(ref json);
+                json.Skip();
+            }
+            else if (json.ValueTextEquals("thinking"u8))
+            {
+                json.Read();
+                if (json.TokenType is JsonTokenType.String) thinking = reasoning.Take(ref json);
                 json.Skip();
             }
             else if (json.ValueTextEquals("done"u8))
@@ -108,6 +133,7 @@ internal sealed class OllamaChatEventReader : EventReader
         }
 
         if (speaks) ReadMessage(ref message, frame, probabilities, events);
+        else if (generates) Say(thinking, response, probabilities, events);
         if (!done) return;
 
         over = true;
@@ -142,12 +168,7 @@ internal sealed class OllamaChatEventReader : EventReader
             else if (json.ValueTextEquals("role"u8))
             {
                 json.Read();
-                if (!roleSeen && json.TokenType is JsonTokenType.String)
-                {
-                    roleSeen = true;
-                    events.Add(new ChatEvent.RoleGiven(ChatRole.Assistant));
-                }
-
+                if (!roleSeen && json.TokenType is JsonTokenType.String) GiveRole(events);
                 json.Skip();
             }
             else if (json.ValueTextEquals("tool_calls"u8))
@@ -163,11 +184,23 @@ internal sealed class OllamaChatEventReader : EventReader
             }
         }
 
+        Say(thought, said, probabilities, events);
+        if (!called) return;
+        while (list.Read() && list.TokenType is JsonTokenType.StartObject) ReadCall(ref list, frame, events);
+    }
+
+    private void Say(string thought, string said, ReadOnlySpan<byte> probabilities, List<ChatEvent> events)
+    {
+        if (!roleSeen) GiveRole(events); // generate never says it
         Say(thought, TokenKind.Reasoning, said.Length == 0 ? probabilities : default, events);
         Say(said, TokenKind.Answer, probabilities, events);
         if (said.Length == 0 && thought.Length == 0 && !probabilities.IsEmpty) events.Add(new ChatEvent.Token("") { Opaque = OllamaChatProbabilities.Read(probabilities) });
-        if (!called) return;
-        while (list.Read() && list.TokenType is JsonTokenType.StartObject) ReadCall(ref list, frame, events);
+    }
+
+    private void GiveRole(List<ChatEvent> events)
+    {
+        roleSeen = true;
+        events.Add(new ChatEvent.RoleGiven(ChatRole.Assistant));
     }
 
     private static void Say(string text, TokenKind kind, ReadOnlySpan<byte> probabilities, List<ChatEvent> events)

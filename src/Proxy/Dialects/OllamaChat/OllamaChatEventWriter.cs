@@ -1,5 +1,4 @@
 using System.Buffers;
-using System.Text;
 using System.Text.Json;
 using Proxy.Chat;
 
@@ -86,9 +85,7 @@ internal sealed class OllamaChatEventWriter(ReplyStamp stamp) : EventWriter
     /// <summary>What follows the message in a last line or a whole answer, the object's end included.</summary>
     public static void WriteEnd(Utf8JsonWriter json, FinishReason reason, JsonElement? opaque, Usage? usage)
     {
-        json.WriteBoolean("done"u8, true);
-        if (opaque.Member("done_reason"u8) is { } word) json.WriteAsItCame("done_reason", word);
-        else json.WriteString("done_reason"u8, OllamaChatJson.Word(reason));
+        OllamaChatJson.WriteDone(json, reason, opaque);
         OllamaChatJson.WriteUsage(json, usage);
         json.WriteEndObject();
     }
@@ -117,7 +114,7 @@ internal sealed class OllamaChatEventWriter(ReplyStamp stamp) : EventWriter
 
     private void BeginMessage(IBufferWriter<byte> output)
     {
-        head ??= Head();
+        head ??= OllamaChatJson.Head(stamp);
         json ??= WireJson.NewWriter(output);
         json.Reset(output);
         json.WriteStartObject();
@@ -125,13 +122,5 @@ internal sealed class OllamaChatEventWriter(ReplyStamp stamp) : EventWriter
         json.WriteRawValue(head, skipInputValidation: true);
         json.WriteStartObject("message"u8);
         json.WriteString("role"u8, "assistant"u8);
-    }
-
-    // The model's name and the time, with what stands between them: the same in each line.
-    private byte[] Head()
-    {
-        var buffer = new ArrayBufferWriter<byte>();
-        using (var name = WireJson.NewWriter(buffer)) name.WriteStringValue(stamp.Model);
-        return [.. buffer.WrittenSpan, .. ",\"created_at\":\""u8, .. Encoding.UTF8.GetBytes(OllamaChatJson.Time(stamp.Created)), .. "\""u8];
     }
 }

@@ -1,10 +1,12 @@
+using System.Buffers;
 using System.Globalization;
+using System.Text;
 using System.Text.Json;
 using Proxy.Chat;
 
 namespace Proxy.Dialects.OllamaChat;
 
-/// <summary>The words and small shapes of Ollama's answers, both ways.</summary>
+/// <summary>The words and small shapes of Ollama's answers, of chat and of generate, both ways.</summary>
 internal static class OllamaChatJson
 {
     public const string StreamContentType = "application/x-ndjson";
@@ -17,6 +19,22 @@ internal static class OllamaChatJson
 
     public static ReadOnlySpan<byte> Word(FinishReason reason) => reason is FinishReason.Length ? "length"u8 : "stop"u8; // a call is a stop, to Ollama
 
+    /// <summary>What each line of a stream has after <c>"model":</c>: the name and the time, with what stands between them.</summary>
+    public static byte[] Head(ReplyStamp stamp)
+    {
+        var buffer = new ArrayBufferWriter<byte>();
+        using (var name = WireJson.NewWriter(buffer)) name.WriteStringValue(stamp.Model);
+        return [.. buffer.WrittenSpan, .. ",\"created_at\":\""u8, .. Encoding.UTF8.GetBytes(Time(stamp.Created)), .. "\""u8];
+    }
+
+    /// <summary>That it is over, and why: the host's own word where it had one.</summary>
+    public static void WriteDone(Utf8JsonWriter json, FinishReason reason, JsonElement? opaque)
+    {
+        json.WriteBoolean("done"u8, true);
+        if (opaque.Member("done_reason"u8) is { } word) json.WriteAsItCame("done_reason", word);
+        else json.WriteString("done_reason"u8, Word(reason));
+    }
+
     public static void WriteArguments(Utf8JsonWriter json, string arguments)
     {
         json.WritePropertyName("arguments"u8);
@@ -27,7 +45,7 @@ internal static class OllamaChatJson
         }
         else if (WireJson.IsObject(arguments))
         {
-            json.WriteAsItCame(System.Text.Encoding.UTF8.GetBytes(arguments));
+            json.WriteAsItCame(Encoding.UTF8.GetBytes(arguments));
         }
         else
         {

@@ -52,7 +52,7 @@ internal static class OllamaChatProbabilities
         json.WriteString("token"u8, text);
         if (token.TryGetProperty("logprob"u8, out var probability)) json.WriteAsItCame("logprob", probability);
         if (token.TryGetProperty("bytes"u8, out var bytes)) json.WriteAsItCame("bytes", bytes);
-        else WriteBytes(json, text);
+        else json.WriteBytes("bytes"u8, text);
         if (alternatives)
         {
             json.WriteStartArray("top_logprobs"u8);
@@ -65,12 +65,5 @@ internal static class OllamaChatProbabilities
         }
 
         json.WriteEndObject();
-    }
-
-    private static void WriteBytes(Utf8JsonWriter json, string text)
-    {
-        json.WriteStartArray("bytes"u8);
-        foreach (var value in System.Text.Encoding.UTF8.GetBytes(text)) json.WriteNumberValue(value);
-        json.WriteEndArray();
     }
 }

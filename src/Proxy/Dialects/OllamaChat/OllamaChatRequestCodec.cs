@@ -9,22 +9,8 @@ internal static class OllamaChatRequestCodec
 {
     public static ProxyError? Read(ReadOnlyMemory<byte> body, out ChatRequest? request)
     {
-        request = null;
-        try
-        {
-            using var document = JsonDocument.Parse(body, WireJson.ReadingWhole);
-            if (document.RootElement.ValueKind is not JsonValueKind.Object) return new ProxyError(ProxyErrorKind.InvalidRequest, "the body must be a JSON object");
-
-            var fields = new RequestFields();
-            var read = ReadRequest(document.RootElement, fields);
-            if (fields.Problem is { } problem) return problem;
-            request = read;
-            return null;
-        }
-        catch (Exception problem) when (problem is JsonException or InvalidOperationException) // not JSON, or text that is not Unicode
-        {
-            return new ProxyError(ProxyErrorKind.InvalidRequest, $"the body is not valid JSON: {problem.Message}");
-        }
+        var fields = new RequestFields();
+        return RequestDocument.Read(body, fields, root => ReadRequest(root, fields), out request);
     }
 
     private static ChatRequest ReadRequest(JsonElement root, RequestFields fields)
@@ -42,77 +28,17 @@ internal static class OllamaChatRequestCodec
                 case "messages":
                     if (value.ValueKind is not JsonValueKind.Null) request = request with { Messages = ReadMessages(value, fields) };
                     break;
-                case "stream":
-                    request = request with { Stream = fields.Flag(value, "stream") ?? true };
-                    break;
                 case "tools":
                     if (value.ValueKind is not JsonValueKind.Null) request = request with { Tools = ToolJson.Read(value, fields) };
                     break;
-                case "format":
-                    if (value.ValueKind is JsonValueKind.Object) request = request with { Format = new OutputFormat(value.Clone()) };
-                    else if (value.ValueKind is JsonValueKind.String && value.ValueEquals("json"u8)) request = request with { Format = new OutputFormat(null) };
-                    else if (value.ValueKind is not JsonValueKind.Null && !(value.ValueKind is JsonValueKind.String && value.ValueEquals(""u8))) Keep(unknown, member);
-                    break;
-                case "think":
-                    if (ReadThinking(value) is { } thinking) request = request with { Thinking = thinking };
-                    else if (value.ValueKind is not JsonValueKind.Null) Keep(unknown, member);
-                    break;
-                case "keep_alive":
-                    if (value.ValueKind is not JsonValueKind.Null) request = request with { KeepAlive = value.Clone() };
-                    break;
-                case "logprobs":
-                    request = request with { LogProbabilities = fields.Flag(value, "logprobs") };
-                    break;
-                case "top_logprobs":
-                    request = request with { TopLogProbabilities = fields.Count(value, "top_logprobs") };
-                    break;
-                case "options":
-                    if (value.ValueKind is not JsonValueKind.Null && fields.IsObject(value, "options")) request = request with { Sampling = ReadOptions(value, fields) };
-                    break;
                 default:
-                    Keep(unknown, member);
+                    if (!OllamaMembers.TryRead(member, fields, ref request)) OllamaMembers.Keep(unknown, member);
                     break;
             }
         }
 
         if (string.IsNullOrWhiteSpace(request.Model)) fields.Fail("model", "model is required");
         return request with { Unknown = unknown, IncludeUsage = request.Stream };
-    }
-
-    private static Thinking? ReadThinking(JsonElement value) => value.ValueKind switch
-    {
-        JsonValueKind.True => new Thinking(true),
-        JsonValueKind.False => new Thinking(false),
-        JsonValueKind.String when value.GetString() is "low" or "medium" or "high" or "max" => new Thinking(true, value.GetString()),
-        _ => null,
-    };
-
-    private static SamplingOptions ReadOptions(JsonElement options, RequestFields fields)
-    {
-        var sampling = new SamplingOptions();
-        var unknown = new List<KeyValuePair<string, JsonElement>>();
-        foreach (var option in options.EnumerateObject())
-        {
-            var value = option.Value;
-            var path = $"options.{option.Name}";
-            switch (option.Name)
-            {
-                case "num_ctx": sampling = sampling with { ContextLength = fields.Count(value, path) }; break;
-                case "num_predict": sampling = sampling with { MaxTokens = fields.Count(value, path) }; break;
-                case "temperature": sampling = sampling with { Temperature = fields.Number(value, path) }; break;
-                case "top_p": sampling = sampling with { TopP = fields.Number(value, path) }; break;
-                case "top_k": sampling = sampling with { TopK = fields.Count(value, path) }; break;
-                case "min_p": sampling = sampling with { MinP = fields.Number(value, path) }; break;
-                case "seed": sampling = sampling with { Seed = fields.Integer(value, path) }; break;
-                case "stop": sampling = sampling with { Stop = fields.Texts(value, path) }; break;
-                case "frequency_penalty": sampling = sampling with { FrequencyPenalty = fields.Number(value, path) }; break;
-                case "presence_penalty": sampling = sampling with { PresencePenalty = fields.Number(value, path) }; break;
-                case "repeat_penalty": sampling = sampling with { RepeatPenalty = fields.Number(value, path) }; break;
-                default: Keep(unknown, option); break;
-            }
-        }
-
-        return sampling with { Unknown = unknown };
     }
 
     private static List<ChatMessage> ReadMessages(JsonElement value, RequestFields fields)
@@ -148,7 +74,7 @@ internal static class OllamaChatRequestCodec
                     break;
                 case "images":
                     if (value.ValueKind is JsonValueKind.Null || !fields.IsList(value, $"{path}.images")) break;
-                    foreach (var image in value.EnumerateArray()) content.Add(ReadImage(fields.Text(image, $"{path}.images") ?? ""));
+                    foreach (var image in value.EnumerateArray()) content.Add(OllamaMembers.ReadImage(fields.Text(image, $"{path}.images") ?? ""));
                     break;
                 case "thinking":
                     message = message with { Reasoning = fields.Text(value, $"{path}.thinking") };
@@ -163,7 +89,7 @@ internal static class OllamaChatRequestCodec
                     message = message with { ToolCallId = fields.Text(value, $"{path}.tool_call_id") };
                     break;
                 default:
-                    Keep(unknown, member);
+                    OllamaMembers.Keep(unknown, member);
                     break;
             }
         }
@@ -172,10 +98,6 @@ internal static class OllamaChatRequestCodec
         ChatRole? known = role switch { "system" => ChatRole.System, "user" => ChatRole.User, "assistant" => ChatRole.Assistant, "tool" => ChatRole.Tool, _ => null };
         return message with { Role = known ?? ChatRole.User, RoleWord = known is null ? role : null, Content = content, Unknown = unknown };
     }
-
-    /// <summary>Bare base64; a data URL, which Ollama itself refuses, is understood too.</summary>
-    private static ContentPart.Image ReadImage(string text) =>
-        text.StartsWith("data:", StringComparison.OrdinalIgnoreCase) ? ImageText.FromUrl(text) : new ContentPart.Image(null, text, null);
 
     private static List<ToolInvocation> ReadToolCalls(JsonElement value, string path, RequestFields fields)
     {
@@ -195,8 +117,6 @@ internal static class OllamaChatRequestCodec
 
         return calls;
     }
-
-    private static void Keep(List<KeyValuePair<string, JsonElement>> unknown, JsonProperty member) => unknown.Add(new(member.Name, member.Value.Clone()));
 
     /// <summary>An image or another part that the host cannot be given is no loss to name in a log: the answer would be one to another question.</summary>
     public static ProxyError? Unsayable(ChatRequest request)
@@ -225,26 +145,7 @@ internal static class OllamaChatRequestCodec
         json.WriteString("model"u8, model);
         WriteMessages(json, request.Messages, own, lost);
         WriteTools(json, request, own, lost);
-        json.WriteBoolean("stream"u8, request.Stream);
-        if (request.Format is { } format)
-        {
-            if (format.Schema is { } schema) json.WriteAsItCame("format", schema);
-            else json.WriteString("format"u8, "json"u8);
-        }
-
-        WriteThinking(json, request.Thinking);
-        if (request.KeepAlive is { } keepAlive) json.WriteAsItCame("keep_alive", keepAlive);
-        if (request.LogProbabilities is { } probabilities) json.WriteBoolean("logprobs"u8, probabilities);
-        if (request.TopLogProbabilities is { } top) json.WriteNumber("top_logprobs"u8, top);
-        WriteOptions(json, request.Sampling, own);
-        if (request.Choices is > 1) lost.Add("n");
-        if (request.User is not null) lost.Add("user");
-        foreach (var member in request.Unknown)
-        {
-            if (own) json.WriteAsItCame(member.Key, member.Value);
-            else lost.Add(member.Key);
-        }
-
+        OllamaMembers.Write(json, request, own, lost);
         json.WriteEndObject();
     }
 
@@ -261,49 +162,6 @@ internal static class OllamaChatRequestCodec
         }
 
         ToolJson.Write(json, tools, own, strict: false, lost);
-    }
-
-    private static void WriteThinking(Utf8JsonWriter json, Thinking? thinking)
-    {
-        if (thinking is null) return;
-        if (!thinking.Enabled)
-        {
-            json.WriteBoolean("think"u8, false);
-            return;
-        }
-
-        switch (thinking.Effort)
-        {
-            case "minimal" or "low": json.WriteString("think"u8, "low"u8); break;
-            case "medium": json.WriteString("think"u8, "medium"u8); break;
-            case "high": json.WriteString("think"u8, "high"u8); break;
-            case "xhigh" or "max": json.WriteString("think"u8, "max"u8); break;
-            default: json.WriteBoolean("think"u8, true); break;
-        }
-    }
-
-    private static void WriteOptions(Utf8JsonWriter json, SamplingOptions sampling, bool own)
-    {
-        json.WriteStartObject("options"u8);
-        if (sampling.ContextLength is { } context) json.WriteNumber("num_ctx"u8, context);
-        if (sampling.MaxTokens is { } limit) json.WriteNumber("num_predict"u8, limit);
-        if (sampling.Temperature is { } temperature) json.WriteNumber("temperature"u8, temperature);
-        if (sampling.TopP is { } topP) json.WriteNumber("top_p"u8, topP);
-        if (sampling.TopK is { } topK) json.WriteNumber("top_k"u8, topK);
-        if (sampling.MinP is { } minP) json.WriteNumber("min_p"u8, minP);
-        if (sampling.Seed is { } seed) json.WriteNumber("seed"u8, seed);
-        if (sampling.FrequencyPenalty is { } frequency) json.WriteNumber("frequency_penalty"u8, frequency);
-        if (sampling.PresencePenalty is { } presence) json.WriteNumber("presence_penalty"u8, presence);
-        if (sampling.RepeatPenalty is { } repeat) json.WriteNumber("repeat_penalty"u8, repeat);
-        if (sampling.Stop.Count > 0)
-        {
-            json.WriteStartArray("stop"u8);
-            foreach (var stop in sampling.Stop) json.WriteStringValue(stop);
-            json.WriteEndArray();
-        }
-
-        if (own) json.WriteAll(sampling.Unknown);
-        json.WriteEndObject();
     }
 
     private static void WriteMessages(Utf8JsonWriter json, IReadOnlyList<ChatMessage> messages, bool own, List<string> lost)

@@ -5,12 +5,12 @@ using Proxy.Chat;
 namespace Proxy.Dialects.OllamaChat;
 
 /// <summary>
-/// A chat without messages asks Ollama to load a model, or with <c>keep_alive: 0</c> to unload it. A host of another dialect has no such wish to grant:
+/// A chat without messages, or a prompt without text, asks Ollama to load a model, or with <c>keep_alive: 0</c> to unload it. A host of another dialect has no such wish to grant:
 /// its model is loaded or comes with the first call. So it is answered here.
 /// </summary>
 internal static class OllamaLoad
 {
-    public static bool IsAsked(ChatRequest request) => request is { Origin: DialectName.OllamaChat, Messages.Count: 0 };
+    public static bool IsAsked(ChatRequest request) => request is { Origin: DialectName.OllamaChat or DialectName.OllamaGenerate, Messages.Count: 0 };
 
     public static IReadOnlyList<ChatEvent> Answer(ChatRequest request) =>
     [

@@ -5,7 +5,7 @@ using Proxy.Chat;
 namespace Proxy.Dialects.OpenAiChat;
 
 /// <summary>
-/// Reads chunks of a chat completion, and whole ones, which are the same but for <c>message</c> instead of <c>delta</c>. Usage and the finish reasons are held back
+/// Reads chunks of a chat completion, and whole ones, which are the same but for <c>message</c> instead of <c>delta</c>; and completions of a prompt, which have a <c>text</c> there. Usage and the finish reasons are held back
 /// until <c>[DONE]</c>, so that <see cref="ChatEvent.Finished"/> comes last whatever the host's order.
 /// </summary>
 internal sealed class OpenAiChatEventReader : EventReader
@@ -139,7 +139,7 @@ internal sealed class OpenAiChatEventReader : EventReader
     {
         var number = 0;
         Utf8JsonReader said = default;
-        var speaks = false;
+        bool speaks = false, continues = false;
         ReadOnlySpan<byte> probabilities = default;
         FinishReason? reason = null;
         while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
@@ -149,6 +149,13 @@ internal sealed class OpenAiChatEventReader : EventReader
                 json.Read();
                 said = json;
                 speaks = json.TokenType is JsonTokenType.StartObject;
+                json.Skip();
+            }
+            else if (json.ValueTextEquals("text"u8))
+            {
+                json.Read();
+                if (json.TokenType is JsonTokenType.String) said = json;
+                continues = json.TokenType is JsonTokenType.String;
                 json.Skip();
             }
             else if (json.ValueTextEquals("index"u8))
@@ -179,6 +186,7 @@ internal sealed class OpenAiChatEventReader : EventReader
 
         var choice = ChoiceOf(number);
         if (speaks) choice.ReadMessage(ref said, frame, probabilities, events);
+        else if (continues) choice.ReadCompletion(ref said, probabilities, events);
         if (reason is { } ended) choice.Reason = ended;
     }
 
@@ -321,6 +329,15 @@ internal sealed class OpenAiChatEventReader : EventReader
             if (events.Count == before && probabilities.IndexOf("\"token\""u8) >= 0) events.Add(new ChatEvent.Token("") { Choice = number, Opaque = WireJson.Opaque("logprobs"u8, probabilities) });
             if (!called) return;
             while (list.Read() && list.TokenType is JsonTokenType.StartObject) ReadCall(ref list, frame, events);
+        }
+
+        public void ReadCompletion(ref Utf8JsonReader json, ReadOnlySpan<byte> probabilities, List<ChatEvent> events)
+        {
+            if (!roleSeen) events.Add(new ChatEvent.RoleGiven(ChatRole.Assistant) { Choice = number });
+            roleSeen = true;
+            var said = answer.Take(ref json);
+            var likely = probabilities.IsEmpty ? null : OpenAiTextProbabilities.Read(probabilities);
+            if (said.Length > 0 || likely is not null) events.Add(new ChatEvent.Token(said) { Choice = number, Opaque = likely });
         }
 
         private void Say(string text, TokenKind kind, ReadOnlySpan<byte> probabilities, List<ChatEvent> events)

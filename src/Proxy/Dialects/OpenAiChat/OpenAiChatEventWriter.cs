@@ -9,11 +9,12 @@ namespace Proxy.Dialects.OpenAiChat;
 /// <summary>Writes chunks of a chat completion. All that is the same in each chunk is made once; a token costs its own text.</summary>
 internal sealed class OpenAiChatEventWriter(ReplyStamp stamp) : EventWriter
 {
-    private readonly ArrayBufferWriter<byte> head = new(256);
+    private readonly OpenAiChunks chunks = new(stamp, "chat.completion.chunk", IdOf);
     private readonly List<Choice> choices = [];
-    private Utf8JsonWriter? json;
     private Usage? usage;
     private bool failed;
+
+    private Utf8JsonWriter Json => chunks.Json;
 
     public override void Write(ChatEvent happened, IBufferWriter<byte> output)
     {
@@ -21,12 +22,12 @@ internal sealed class OpenAiChatEventWriter(ReplyStamp stamp) : EventWriter
         switch (happened)
         {
             case ChatEvent.Started started:
-                MakeHead(started);
+                chunks.Start(started);
                 break;
             case ChatEvent.RoleGiven:
                 if (ChoiceOf(happened.Choice).RoleWritten) break;
                 BeginDelta(happened.Choice, output);
-                json!.WriteString("content"u8, ""u8);
+                Json.WriteString("content"u8, ""u8);
                 EndDelta(output);
                 break;
             case ChatEvent.Token token:
@@ -52,7 +53,7 @@ internal sealed class OpenAiChatEventWriter(ReplyStamp stamp) : EventWriter
                 output.Write("{},\"logprobs\":null,\"finish_reason\":\""u8);
                 output.Write(OpenAiChatJson.Word(reason));
                 output.Write("\"}]"u8);
-                EndChunk(output);
+                chunks.End(output);
                 break;
             case ChatEvent.Quiet:
                 output.Write(OpenAiChatClientDialect.Comment);
@@ -63,19 +64,7 @@ internal sealed class OpenAiChatEventWriter(ReplyStamp stamp) : EventWriter
     public override void End(IBufferWriter<byte> output)
     {
         if (failed) return;
-        if (stamp.IncludeUsage && usage is not null)
-        {
-            WriteHead(output);
-            output.Write("],\"usage\":"u8);
-            json!.Reset(output);
-            OpenAiChatJson.WriteUsage(json, usage);
-            json.Flush();
-            output.Write("}\n\n"u8);
-        }
-
-        output.Write("data: "u8);
-        output.Write(OpenAiChatJson.Done);
-        output.Write("\n\n"u8);
+        chunks.EndStream(usage, output);
     }
 
     /// <summary>The answer's id where the host gave none.</summary>
@@ -84,31 +73,9 @@ internal sealed class OpenAiChatEventWriter(ReplyStamp stamp) : EventWriter
     /// <summary>The id of a call whose host gave it none; the same whenever the same answer is written.</summary>
     public static string CallIdOf(ReplyStamp stamp, int choice, int index) => string.Create(CultureInfo.InvariantCulture, $"call_{stamp.TraceId}{choice}{index}");
 
-    private void MakeHead(ChatEvent.Started? started)
-    {
-        head.Clear();
-        head.Write("data: "u8);
-        json ??= WireJson.NewWriter(head);
-        json.Reset(head);
-        json.WriteStartObject();
-        json.WriteString("id"u8, started?.Id ?? IdOf(stamp));
-        json.WriteString("object"u8, "chat.completion.chunk"u8);
-        json.WriteNumber("created"u8, started?.Created ?? stamp.Created.ToUnixTimeSeconds());
-        json.WriteString("model"u8, stamp.Model);
-        if (started?.Opaque.Member("system_fingerprint"u8) is { } fingerprint) json.WriteAsItCame("system_fingerprint", fingerprint);
-        json.WriteStartArray("choices"u8);
-        json.Flush();
-    }
-
-    private void WriteHead(IBufferWriter<byte> output)
-    {
-        if (head.WrittenCount == 0) MakeHead(null);
-        output.Write(head.WrittenSpan);
-    }
-
     private void BeginChunk(int choice, IBufferWriter<byte> output)
     {
-        WriteHead(output);
+        chunks.Begin(output);
         output.Write("{\"index\":"u8);
         var digits = output.GetSpan(11);
         _ = Utf8Formatter.TryFormat(choice, digits, out var written);
@@ -120,11 +87,11 @@ internal sealed class OpenAiChatEventWriter(ReplyStamp stamp) : EventWriter
     {
         BeginChunk(number, output);
         var choice = ChoiceOf(number);
-        json!.Reset(output);
-        json.WriteStartObject();
+        Json.Reset(output);
+        Json.WriteStartObject();
         if (choice.RoleWritten) return;
         choice.RoleWritten = true;
-        json.WriteString("role"u8, "assistant"u8);
+        Json.WriteString("role"u8, "assistant"u8);
     }
 
     private void WriteToken(ChatEvent.Token token)
@@ -132,14 +99,14 @@ internal sealed class OpenAiChatEventWriter(ReplyStamp stamp) : EventWriter
         switch (token.Kind)
         {
             case TokenKind.Reasoning: // clients look for either name
-                json!.WriteString("reasoning_content"u8, token.Text);
-                json.WriteString("reasoning"u8, token.Text);
+                Json.WriteString("reasoning_content"u8, token.Text);
+                Json.WriteString("reasoning"u8, token.Text);
                 break;
             case TokenKind.Refusal:
-                json!.WriteString("refusal"u8, token.Text);
+                Json.WriteString("refusal"u8, token.Text);
                 break;
             default:
-                json!.WriteString("content"u8, token.Text);
+                Json.WriteString("content"u8, token.Text);
                 break;
         }
     }
@@ -147,38 +114,38 @@ internal sealed class OpenAiChatEventWriter(ReplyStamp stamp) : EventWriter
     private void WriteCall(ChatEvent.ToolCall call)
     {
         var known = ChoiceOf(call.Choice).Calls;
-        json!.WriteStartArray("tool_calls"u8);
-        json.WriteStartObject();
-        json.WriteNumber("index"u8, call.Index);
+        Json.WriteStartArray("tool_calls"u8);
+        Json.WriteStartObject();
+        Json.WriteNumber("index"u8, call.Index);
         if (!known.Contains(call.Index))
         {
             known.Add(call.Index);
-            json.WriteString("id"u8, call.Id ?? CallIdOf(stamp, call.Choice, call.Index));
-            json.WriteString("type"u8, "function"u8);
-            json.WriteStartObject("function"u8);
-            json.WriteString("name"u8, call.Name ?? "");
+            Json.WriteString("id"u8, call.Id ?? CallIdOf(stamp, call.Choice, call.Index));
+            Json.WriteString("type"u8, "function"u8);
+            Json.WriteStartObject("function"u8);
+            Json.WriteString("name"u8, call.Name ?? "");
         }
         else
         {
-            json.WriteStartObject("function"u8);
+            Json.WriteStartObject("function"u8);
         }
 
-        json.WriteString("arguments"u8, call.Arguments ?? "");
-        json.WriteEndObject();
-        json.WriteEndObject();
-        json.WriteEndArray();
+        Json.WriteString("arguments"u8, call.Arguments ?? "");
+        Json.WriteEndObject();
+        Json.WriteEndObject();
+        Json.WriteEndArray();
     }
 
     private void EndDelta(IBufferWriter<byte> output, JsonElement? probabilities = null)
     {
-        json!.WriteEndObject();
-        json.Flush();
+        Json.WriteEndObject();
+        Json.Flush();
         output.Write(",\"logprobs\":"u8);
         if (probabilities is { } some)
         {
-            json.Reset(output);
-            json.WriteAsItCame(some);
-            json.Flush();
+            Json.Reset(output);
+            Json.WriteAsItCame(some);
+            Json.Flush();
         }
         else
         {
@@ -186,10 +153,8 @@ internal sealed class OpenAiChatEventWriter(ReplyStamp stamp) : EventWriter
         }
 
         output.Write(",\"finish_reason\":null}]"u8);
-        EndChunk(output);
+        chunks.End(output);
     }
-
-    private void EndChunk(IBufferWriter<byte> output) => output.Write(stamp.IncludeUsage ? ",\"usage\":null}\n\n"u8 : "}\n\n"u8);
 
     private Choice ChoiceOf(int number)
     {

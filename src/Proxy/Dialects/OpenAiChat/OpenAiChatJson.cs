@@ -1,3 +1,4 @@
+using System.Buffers.Text;
 using System.Text.Json;
 using Proxy.Chat;
 
@@ -102,6 +103,7 @@ internal static class OpenAiChatJson
             var value = frame[(at + 7)..].TrimStart(" \t\r\n"u8);
             if (value.StartsWith(":"u8) && value[1..].TrimStart(" \t\r\n"u8) is var counts && counts.StartsWith("{"u8))
             {
+                if (SkimUsage(counts) is { } plain) return plain;
                 try
                 {
                     var json = new Utf8JsonReader(counts, WireJson.Reading);
@@ -119,6 +121,37 @@ internal static class OpenAiChatJson
 
         return null;
     }
+
+    /// <summary>Usage as it nearly always looks, read without a reader; null where it looks otherwise.</summary>
+    private static Usage? SkimUsage(ReadOnlySpan<byte> json)
+    {
+        int? input = null, output = null, cached = null, reasoning = null;
+        var at = 0;
+        while (JsonSkim.Member(json, ref at, out var name, out var value))
+        {
+            if (name.SequenceEqual("prompt_tokens"u8)) input = SkimCount(json[value]);
+            else if (name.SequenceEqual("completion_tokens"u8)) output = SkimCount(json[value]);
+            else if (name.SequenceEqual("prompt_tokens_details"u8)) cached = SkimDetail(json[value], "cached_tokens"u8);
+            else if (name.SequenceEqual("completion_tokens_details"u8)) reasoning = SkimDetail(json[value], "reasoning_tokens"u8);
+        }
+
+        if (JsonSkim.Peek(json, at) != '}' || input is null || output is null) return null;
+        return new Usage(input.Value, output.Value) { CachedInputTokens = cached, ReasoningTokens = reasoning };
+    }
+
+    private static int? SkimDetail(ReadOnlySpan<byte> json, ReadOnlySpan<byte> wanted)
+    {
+        var at = 0;
+        int? count = null;
+        while (JsonSkim.Member(json, ref at, out var name, out var value))
+        {
+            if (name.SequenceEqual(wanted)) count = SkimCount(json[value]);
+        }
+
+        return count;
+    }
+
+    private static int? SkimCount(ReadOnlySpan<byte> json) => Utf8Parser.TryParse(json, out int count, out var length) && length == json.Length ? count : null;
 
     private static int? ReadCount(ref Utf8JsonReader json)
     {

@@ -9,38 +9,13 @@ namespace Proxy.Dialects.OpenAiChat;
 /// <summary>Requests of <c>/v1/chat/completions</c>, both ways. Members that local hosts added (<c>top_k</c>, <c>min_p</c>, <c>repeat_penalty</c>) are read as what they mean.</summary>
 internal static class OpenAiChatRequestCodec
 {
-    private sealed class Draft
-    {
-        public readonly RequestFields Fields = new();
-        public readonly List<KeyValuePair<string, JsonElement>> Unknown = [];
-        public readonly List<KeyValuePair<string, JsonElement>> AsItCame = [];
-
-        public void Keep(JsonProperty member) => Unknown.Add(new(member.Name, member.Value.Clone()));
-
-        public void KeepSpelling(string name, JsonElement value) => AsItCame.Add(new(name, value.Clone()));
-    }
-
     public static ProxyError? Read(ReadOnlyMemory<byte> body, out ChatRequest? request)
     {
-        request = null;
-        try
-        {
-            using var document = JsonDocument.Parse(body, WireJson.ReadingWhole);
-            if (document.RootElement.ValueKind is not JsonValueKind.Object) return new ProxyError(ProxyErrorKind.InvalidRequest, "the body must be a JSON object");
-
-            var draft = new Draft();
-            var read = ReadRequest(document.RootElement, draft);
-            if (draft.Fields.Problem is { } problem) return problem;
-            request = read;
-            return null;
-        }
-        catch (Exception problem) when (problem is JsonException or InvalidOperationException) // not JSON, or text that is not Unicode
-        {
-            return new ProxyError(ProxyErrorKind.InvalidRequest, $"the body is not valid JSON: {problem.Message}");
-        }
+        var draft = new OpenAiDraft();
+        return RequestDocument.Read(body, draft.Fields, root => ReadRequest(root, draft), out request);
     }
 
-    private static ChatRequest ReadRequest(JsonElement root, Draft draft)
+    private static ChatRequest ReadRequest(JsonElement root, OpenAiDraft draft)
     {
         var fields = draft.Fields;
         var request = new ChatRequest { Origin = DialectName.OpenAiChat, Model = "", Messages = [] };
@@ -57,14 +32,6 @@ internal static class OpenAiChatRequestCodec
                 case "messages":
                     messages = true;
                     request = request with { Messages = ReadMessages(value, fields) };
-                    break;
-                case "stream":
-                    request = request with { Stream = fields.Flag(value, "stream") ?? false };
-                    break;
-                case "stream_options":
-                    if (value.ValueKind is JsonValueKind.Null || !fields.IsObject(value, "stream_options")) break;
-                    if (value.TryGetProperty("include_usage"u8, out var wish)) request = request with { IncludeUsage = fields.Flag(wish, "stream_options.include_usage") ?? false };
-                    if (value.EnumerateObject().Any(static option => option.Name != "include_usage")) draft.Keep(member);
                     break;
                 case "tools":
                     if (value.ValueKind is not JsonValueKind.Null) request = request with { Tools = ToolJson.Read(value, fields) };
@@ -85,29 +52,11 @@ internal static class OpenAiChatRequestCodec
                 case "reasoning_effort":
                     if (fields.Text(value, "reasoning_effort") is { } effort) request = request with { Thinking = new Thinking(effort != "none", effort) };
                     break;
-                case "n":
-                    request = request with { Choices = fields.Count(value, "n") };
-                    break;
                 case "logprobs":
                     request = request with { LogProbabilities = fields.Flag(value, "logprobs") };
                     break;
                 case "top_logprobs":
                     request = request with { TopLogProbabilities = fields.Count(value, "top_logprobs") };
-                    break;
-                case "user":
-                    request = request with { User = fields.Text(value, "user") };
-                    break;
-                case "temperature":
-                    sampling = sampling with { Temperature = fields.Number(value, "temperature") };
-                    break;
-                case "top_p":
-                    sampling = sampling with { TopP = fields.Number(value, "top_p") };
-                    break;
-                case "top_k":
-                    sampling = sampling with { TopK = fields.Count(value, "top_k") };
-                    break;
-                case "min_p":
-                    sampling = sampling with { MinP = fields.Number(value, "min_p") };
                     break;
                 case "max_tokens":
                     if (newLimit) draft.KeepSpelling("max_tokens", value);
@@ -120,27 +69,8 @@ internal static class OpenAiChatRequestCodec
                     sampling = sampling with { MaxTokens = fields.Count(value, "max_completion_tokens") };
                     draft.KeepSpelling("max_completion_tokens", value);
                     break;
-                case "seed":
-                    sampling = sampling with { Seed = fields.Integer(value, "seed") };
-                    break;
-                case "stop":
-                    sampling = sampling with { Stop = fields.Texts(value, "stop") };
-                    break;
-                case "frequency_penalty":
-                    sampling = sampling with { FrequencyPenalty = fields.Number(value, "frequency_penalty") };
-                    break;
-                case "presence_penalty":
-                    sampling = sampling with { PresencePenalty = fields.Number(value, "presence_penalty") };
-                    break;
-                case "repeat_penalty":
-                    sampling = sampling with { RepeatPenalty = fields.Number(value, "repeat_penalty") };
-                    break;
-                case "repetition_penalty":
-                    sampling = sampling with { RepeatPenalty = fields.Number(value, "repetition_penalty") };
-                    draft.KeepSpelling("repetition_penalty", value);
-                    break;
                 default:
-                    draft.Keep(member);
+                    if (!OpenAiMembers.TryRead(member, draft, ref request, ref sampling)) draft.Keep(member);
                     break;
             }
         }
@@ -376,42 +306,16 @@ internal static class OpenAiChatRequestCodec
         json.WriteString("model"u8, model);
         WriteMessages(json, request.Messages, own, lost);
         if (request.Stream) json.WriteBoolean("stream"u8, true);
-        WriteStreamOptions(json, request, own);
+        OpenAiMembers.WriteStreamOptions(json, request, own);
         WriteTools(json, request, own, lost);
-        WriteFormat(json, request, own);
+        if (!own || !request.AsItCame.Has("response_format")) WriteFormat(json, request.Format);
         WriteThinking(json, request.Thinking, own, lost);
-        if (request.Choices is { } n) json.WriteNumber("n"u8, n);
         if (request.LogProbabilities is { } probabilities) json.WriteBoolean("logprobs"u8, probabilities);
         if (request.TopLogProbabilities is { } top) json.WriteNumber("top_logprobs"u8, top);
-        if (request.User is { } user) json.WriteString("user"u8, user);
-        WriteSampling(json, request, own, lost);
-        if (request.KeepAlive is not null) lost.Add("keep_alive");
-        foreach (var member in request.Unknown)
-        {
-            if (!own) lost.Add(member.Key);
-            else if (member.Key is not "stream_options") json.WriteAsItCame(member.Key, member.Value);
-        }
-
+        OpenAiMembers.Write(json, request, own, lost);
         foreach (var member in request.AsItCame)
         {
             if (own && member.Key is ("response_format" or "max_tokens")) json.WriteAsItCame(member.Key, member.Value); // the others only say which name to use
-        }
-
-        json.WriteEndObject();
-    }
-
-    private static void WriteStreamOptions(Utf8JsonWriter json, ChatRequest request, bool own)
-    {
-        var others = own ? request.Unknown.Find("stream_options") : null;
-        if (others is null && !(request.Stream && request.IncludeUsage)) return;
-        json.WriteStartObject("stream_options"u8);
-        if (request.IncludeUsage) json.WriteBoolean("include_usage"u8, true);
-        if (others is { } kept)
-        {
-            foreach (var member in kept.EnumerateObject())
-            {
-                if (!member.NameEquals("include_usage"u8)) json.WriteAsItCame(member.Name, member.Value);
-            }
         }
 
         json.WriteEndObject();
@@ -440,9 +344,9 @@ internal static class OpenAiChatRequestCodec
         if (request.ParallelToolCalls is { } parallel) json.WriteBoolean("parallel_tool_calls"u8, parallel);
     }
 
-    private static void WriteFormat(Utf8JsonWriter json, ChatRequest request, bool own)
+    public static void WriteFormat(Utf8JsonWriter json, OutputFormat? format)
     {
-        if (request.Format is not { } format || (own && request.AsItCame.Has("response_format"))) return;
+        if (format is null) return;
         json.WriteStartObject("response_format"u8);
         if (format.Schema is null && format.Name is null)
         {
@@ -468,35 +372,6 @@ internal static class OpenAiChatRequestCodec
         if (!thinking.Enabled) json.WriteString("reasoning_effort"u8, "none"u8);
         else if (thinking.Effort is { } effort) json.WriteString("reasoning_effort"u8, effort == "max" && !own ? "high" : effort);
         else lost.Add("think");
-    }
-
-    private static void WriteSampling(Utf8JsonWriter json, ChatRequest request, bool own, List<string> lost)
-    {
-        var sampling = request.Sampling;
-        if (sampling.Temperature is { } temperature) json.WriteNumber("temperature"u8, temperature);
-        if (sampling.TopP is { } topP) json.WriteNumber("top_p"u8, topP);
-        if (sampling.TopK is { } topK) json.WriteNumber("top_k"u8, topK);
-        if (sampling.MinP is { } minP) json.WriteNumber("min_p"u8, minP);
-        if (sampling.MaxTokens is { } limit && (own || limit >= 0)) json.WriteNumber(own && request.AsItCame.Has("max_completion_tokens") ? "max_completion_tokens"u8 : "max_tokens"u8, limit);
-        if (sampling.Seed is { } seed) json.WriteNumber("seed"u8, seed);
-        if (sampling.FrequencyPenalty is { } frequency) json.WriteNumber("frequency_penalty"u8, frequency);
-        if (sampling.PresencePenalty is { } presence) json.WriteNumber("presence_penalty"u8, presence);
-        if (sampling.RepeatPenalty is { } repeat)
-        {
-            var byVllm = own && request.AsItCame.Has("repetition_penalty");
-            if (!byVllm) json.WriteNumber("repeat_penalty"u8, repeat); // llama.cpp's name
-            if (byVllm || !own) json.WriteNumber("repetition_penalty"u8, repeat); // vLLM's
-        }
-
-        if (sampling.Stop.Count > 0)
-        {
-            json.WriteStartArray("stop"u8);
-            foreach (var stop in sampling.Stop) json.WriteStringValue(stop);
-            json.WriteEndArray();
-        }
-
-        if (sampling.ContextLength is not null) lost.Add("options.num_ctx");
-        foreach (var option in sampling.Unknown) lost.Add($"options.{option.Key}");
     }
 
     private static void WriteMessages(Utf8JsonWriter json, IReadOnlyList<ChatMessage> messages, bool own, List<string> lost)

@@ -4,7 +4,10 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects.OpenAiChat;
 
-/// <summary><c>GET /v1/models</c> and <c>/v1/models/{id}</c>. The context window goes by the names that clients look for: OpenRouter's and vLLM's.</summary>
+/// <summary>
+/// <c>GET /v1/models</c> and <c>/v1/models/{id}</c>. What OpenAI has no word for goes by the names that clients look for: the context window by those of OpenRouter, of other proxies and of vLLM,
+/// its limit by LM Studio's, loaded or not by llama.cpp's, what an alias stands for by vLLM's.
+/// </summary>
 internal static class OpenAiModelList
 {
     public static void Write(IReadOnlyList<ModelListing> models, IBufferWriter<byte> output)
@@ -34,8 +37,26 @@ internal static class OpenAiModelList
         if (model.ContextLength is { } context)
         {
             json.WriteNumber("context_length"u8, context);
+            json.WriteNumber("context_window"u8, context);
             json.WriteNumber("max_model_len"u8, context);
         }
+
+        if (model.ContextLimit is { } limit) json.WriteNumber("max_context_length"u8, limit);
+        if (model.Capabilities.Count > 0)
+        {
+            json.WriteStartArray("capabilities"u8);
+            foreach (var capability in model.Capabilities) json.WriteStringValue(capability);
+            json.WriteEndArray();
+        }
+
+        if (model.Loaded is { } loaded)
+        {
+            json.WriteStartObject("status"u8);
+            json.WriteString("value"u8, loaded ? "loaded"u8 : "unloaded"u8);
+            json.WriteEndObject();
+        }
+
+        if (model.Resolved is { } resolved) json.WriteString("root"u8, resolved);
 
         json.WriteEndObject();
     }

@@ -4,20 +4,27 @@ using Proxy.Dialects.OpenAiChat;
 
 namespace Proxy.Dialects.OpenAiCompletions;
 
-/// <summary>A host that speaks <c>/v1/completions</c>. Only what relaying its bytes needs.</summary>
+/// <summary>A host that speaks <c>/v1/completions</c>. Its frames are the chat's but for where the text stands.</summary>
 internal sealed class OpenAiCompletionsBackendDialect : BackendDialect
 {
     public override DialectName Name => DialectName.OpenAiCompletions;
     public override StreamFraming Framing => StreamFraming.ServerSentEvents;
     public override string ChatPath => "/v1/completions";
+    public override bool TakesPrompts => true;
 
-    public override ProxyError? Unsayable(ChatRequest request) => new(ProxyErrorKind.NotImplemented, OpenAiCompletionsClientDialect.NotYet);
+    public override ProxyError? Unsayable(ChatRequest request) => OpenAiCompletionsRequestCodec.Unsayable(request);
 
-    public override void WriteRequest(ChatRequest request, string model, IBufferWriter<byte> output, List<string> lost) => throw new NotSupportedException(OpenAiCompletionsClientDialect.NotYet);
+    public override void WriteRequest(ChatRequest request, string model, IBufferWriter<byte> output, List<string> lost) => OpenAiCompletionsRequestCodec.Write(request, model, output, lost);
 
-    public override EventReader NewEventReader() => throw new NotSupportedException(OpenAiCompletionsClientDialect.NotYet);
+    public override EventReader NewEventReader() => new OpenAiChatEventReader();
 
-    public override bool TryReadWhole(ReadOnlySpan<byte> body, List<ChatEvent> events) => throw new NotSupportedException(OpenAiCompletionsClientDialect.NotYet);
+    public override bool TryReadWhole(ReadOnlySpan<byte> body, List<ChatEvent> events)
+    {
+        var read = new List<ChatEvent>();
+        if (!new OpenAiChatEventReader().TryReadWhole(body, read)) return false;
+        events.AddRange(read);
+        return true;
+    }
 
     public override bool IsEnd(ReadOnlySpan<byte> frame) => OpenAiChatJson.IsDone(frame);
 

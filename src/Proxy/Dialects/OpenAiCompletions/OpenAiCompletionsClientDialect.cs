@@ -4,11 +4,9 @@ using Proxy.Dialects.OpenAiChat;
 
 namespace Proxy.Dialects.OpenAiCompletions;
 
-/// <summary><c>POST /v1/completions</c>. Passed on to hosts that speak it; it cannot be translated yet, and says so.</summary>
+/// <summary><c>POST /v1/completions</c>, as OpenAI's clients speak it.</summary>
 internal sealed class OpenAiCompletionsClientDialect : ClientDialect
 {
-    public const string NotYet = "/v1/completions is only passed on to hosts that speak it themselves; it is not translated to another dialect yet";
-
     public override DialectName Name => DialectName.OpenAiCompletions;
     public override StreamFraming Framing => StreamFraming.ServerSentEvents;
     public override string StreamContentType => OpenAiChatJson.StreamContentType;
@@ -16,15 +14,42 @@ internal sealed class OpenAiCompletionsClientDialect : ClientDialect
     public override bool StreamsByDefault => false;
     public override ReadOnlySpan<byte> KeepAlive => OpenAiChatClientDialect.Comment;
 
-    public override ProxyError? ReadRequest(ReadOnlyMemory<byte> body, out ChatRequest? request)
+    public override ProxyError? ReadRequest(ReadOnlyMemory<byte> body, out ChatRequest? request) => OpenAiCompletionsRequestCodec.Read(body, out request);
+
+    public override EventWriter NewEventWriter(ReplyStamp stamp) => new OpenAiCompletionsEventWriter(stamp);
+
+    public override void WriteWhole(IReadOnlyList<ChatEvent> events, ReplyStamp stamp, IBufferWriter<byte> output)
     {
-        request = null;
-        return new ProxyError(ProxyErrorKind.NotImplemented, NotYet);
+        var whole = WholeAnswer.Of(events);
+        using var json = WireJson.NewWriter(output);
+        json.WriteStartObject();
+        json.WriteString("id"u8, whole.Id ?? OpenAiCompletionsEventWriter.IdOf(stamp));
+        json.WriteString("object"u8, OpenAiCompletionsEventWriter.Kind);
+        json.WriteNumber("created"u8, whole.Created ?? stamp.Created.ToUnixTimeSeconds());
+        json.WriteString("model"u8, stamp.Model);
+        if (whole.Opaque.Member("system_fingerprint"u8) is { } fingerprint) json.WriteAsItCame("system_fingerprint", fingerprint);
+        json.WriteStartArray("choices"u8);
+        foreach (var choice in whole.Choices)
+        {
+            var offset = 0;
+            json.WriteStartObject();
+            json.WriteString("text"u8, choice.Answer + choice.Refusal);
+            json.WriteNumber("index"u8, choice.Number);
+            json.WritePropertyName("logprobs"u8);
+            OpenAiTextProbabilities.Write(json, choice.LogProbabilities, ref offset);
+            json.WriteString("finish_reason"u8, OpenAiCompletionsEventWriter.Word(choice.Reason));
+            json.WriteEndObject();
+        }
+
+        json.WriteEndArray();
+        if (whole.Usage is { } usage)
+        {
+            json.WritePropertyName("usage"u8);
+            OpenAiChatJson.WriteUsage(json, usage);
+        }
+
+        json.WriteEndObject();
     }
-
-    public override EventWriter NewEventWriter(ReplyStamp stamp) => throw new NotSupportedException(NotYet);
-
-    public override void WriteWhole(IReadOnlyList<ChatEvent> events, ReplyStamp stamp, IBufferWriter<byte> output) => throw new NotSupportedException(NotYet);
 
     public override void WriteError(ProxyError error, string traceId, IBufferWriter<byte> output) => OpenAiChatErrors.Write(error, output);
 

@@ -1,4 +1,5 @@
 using System.Net.Sockets;
+using System.Runtime.CompilerServices;
 using System.Threading.Tasks.Sources;
 using Proxy.Buffers;
 
@@ -53,6 +54,7 @@ internal sealed class LoopExchange(LoopUpstream client, CoarseTicker ticker) : U
 
     private bool HasEnded => ended != default;
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public override async ValueTask<UpstreamHead> SendAsync(UpstreamRequest request)
     {
         var here = client.Loop();

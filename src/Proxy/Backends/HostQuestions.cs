@@ -1,0 +1,139 @@
+using System.Net;
+using System.Net.Http.Headers;
+using System.Net.Sockets;
+using System.Text;
+using System.Text.Json;
+using Proxy.Config;
+
+namespace Proxy.Backends;
+
+/// <summary>What a host answered: no status where it did not, no body where that was no JSON.</summary>
+internal readonly record struct HostAnswer(HttpStatusCode? Status, JsonElement? Body);
+
+/// <summary>The questions to one host, and what went wrong with them.</summary>
+internal sealed class HostQuestions(BackendConfig backend, HttpMessageInvoker http, CancellationToken cancellation)
+{
+    private readonly string root = Root(backend.Url);
+    private readonly Lock gate = new();
+    private string? unreached;
+    private string? refused;
+    private bool isReached;
+    private bool timedOut;
+
+    /// <summary>Wait for one answer. A host that is busy generating still lists its models at once.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
+
+    /// <summary>Bytes of one answer. The longest listings of public aggregators have about one MB.</summary>
+    private const int LongestAnswer = 8 << 20;
+
+    /// <summary>The JSON that a path answers with; null where it answers with anything else, or not.</summary>
+    public async Task<JsonElement?> GetAsync(string path) => Ok(await AskAsync(path, null).ConfigureAwait(false));
+
+    /// <summary>The JSON that a path answers a question with that needs a body; null where it answers with anything else, or not.</summary>
+    public async Task<JsonElement?> PostAsync(string path, string json) => Ok(await AskAsync(path, json).ConfigureAwait(false));
+
+    /// <summary>The answer with its status, whatever it is; without a status where there was none.</summary>
+    public async Task<HostAnswer> AskAsync(string path, string? json)
+    {
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        patience.CancelAfter(Patience);
+        try
+        {
+            using var request = Request(path, json);
+            using var response = await http.SendAsync(request, patience.Token).ConfigureAwait(false);
+            await response.Content.LoadIntoBufferAsync(LongestAnswer, patience.Token).ConfigureAwait(false);
+            var body = Parsed(await response.Content.ReadAsByteArrayAsync(patience.Token).ConfigureAwait(false));
+            if (json is null) Reached(path, response.StatusCode, body);
+            return new(response.StatusCode, body);
+        }
+        catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
+        {
+            lock (gate) timedOut = true;
+            Failed($"no answer to {path} within {Duration.Text(Patience)}");
+        }
+        catch (HttpRequestException e)
+        {
+            Failed(Reason(e));
+        }
+        catch (IOException e)
+        {
+            Failed($"the connection broke: {e.Message}");
+        }
+
+        return default;
+    }
+
+    /// <summary>Throws where nothing was answered at all, or where the host answered that it will not, or cannot yet, be used.</summary>
+    public void RefuseUnlessReached()
+    {
+        if (refused is not null) throw new HostProbeException(refused);
+        if (!isReached) throw new HostProbeException(unreached ?? "no answer") { TimedOut = timedOut };
+    }
+
+    private static JsonElement? Ok(HostAnswer answer) => answer.Status is HttpStatusCode.OK ? answer.Body : null;
+
+    private void Reached(string path, HttpStatusCode status, JsonElement? body)
+    {
+        lock (gate)
+        {
+            isReached = true;
+            if (status is HttpStatusCode.Unauthorized && backend.Key is null) refused = $"wants a key (401 at {path}); write key or key_file";
+            else if (status is HttpStatusCode.Unauthorized) refused = $"refuses our key (401 at {path})";
+            else if (status is HttpStatusCode.Forbidden || (int)status >= 500)
+                refused ??= $"answers {(int)status} at {path}{(HostProbeJson.ErrorMessage(body) is { } message ? $": {message}" : "")}";
+        }
+    }
+
+    private void Failed(string reason)
+    {
+        lock (gate) unreached ??= reason;
+    }
+
+    private HttpRequestMessage Request(string path, string? json)
+    {
+        var request = new HttpRequestMessage(json is null ? HttpMethod.Get : HttpMethod.Post, root + path);
+        if (json is not null) request.Content = new StringContent(json, Encoding.UTF8, "application/json");
+        request.Headers.Accept.Add(new MediaTypeWithQualityHeaderValue("application/json"));
+        if (backend.Key is { } key)
+        {
+            if (backend.Dialects is [DialectFamily.Anthropic]) request.Headers.TryAddWithoutValidation("x-api-key", key);
+            else request.Headers.TryAddWithoutValidation("Authorization", $"Bearer {key}");
+        }
+
+        foreach (var (name, value) in backend.Headers) request.Headers.TryAddWithoutValidation(name, value);
+        return request;
+    }
+
+    private static JsonElement? Parsed(byte[] body)
+    {
+        try
+        {
+            using var document = JsonDocument.Parse(body);
+            return document.RootElement.Clone();
+        }
+        catch (JsonException)
+        {
+            return null;
+        }
+    }
+
+    private static string Reason(HttpRequestException e) => (e.HttpRequestError, e.InnerException) switch
+    {
+        (HttpRequestError.NameResolutionError, _) => "its name cannot be resolved",
+        (HttpRequestError.SecureConnectionError, { } inner) => $"TLS failed: {inner.Message}",
+        (HttpRequestError.ConfigurationLimitExceeded, _) => $"an answer was longer than {ByteSize.Text(LongestAnswer)}",
+        (_, SocketException { SocketErrorCode: SocketError.HostNotFound or SocketError.NoData or SocketError.TryAgain }) => "its name cannot be resolved",
+        (_, SocketException { SocketErrorCode: SocketError.ConnectionRefused }) => "connection refused",
+        (_, SocketException socket) => socket.Message,
+        (HttpRequestError.InvalidResponse, _) => "what it answers is not HTTP",
+        (_, { } inner) => inner.Message,
+        _ => e.Message,
+    };
+
+    /// <summary>The url without the <c>/v1</c> that people copy from an SDK's base url: half of the questions are asked beside it.</summary>
+    private static string Root(string url)
+    {
+        url = url.TrimEnd('/');
+        return url.EndsWith("/v1", StringComparison.Ordinal) ? url[..^"/v1".Length] : url;
+    }
+}

@@ -1,0 +1,153 @@
+using System.Text.Json;
+using Proxy.Chat;
+
+namespace Proxy.Dialects.OllamaChat;
+
+/// <summary>The members of a request that Ollama's chat and generate share, both ways: how to answer, not what.</summary>
+internal static class OllamaMembers
+{
+    /// <summary>Reads the member if it is one of them and is understood.</summary>
+    public static bool TryRead(JsonProperty member, RequestFields fields, ref ChatRequest request)
+    {
+        var value = member.Value;
+        var isNull = value.ValueKind is JsonValueKind.Null;
+        switch (member.Name)
+        {
+            case "stream":
+                request = request with { Stream = fields.Flag(value, "stream") ?? true };
+                return true;
+            case "format":
+                if (value.ValueKind is JsonValueKind.Object) request = request with { Format = new OutputFormat(value.Clone()) };
+                else if (value.ValueKind is JsonValueKind.String && value.ValueEquals("json"u8)) request = request with { Format = new OutputFormat(null) };
+                else return isNull || (value.ValueKind is JsonValueKind.String && value.ValueEquals(""u8));
+                return true;
+            case "think":
+                if (ReadThinking(value) is { } thinking) request = request with { Thinking = thinking };
+                else return isNull;
+                return true;
+            case "keep_alive":
+                if (!isNull) request = request with { KeepAlive = value.Clone() };
+                return true;
+            case "logprobs":
+                request = request with { LogProbabilities = fields.Flag(value, "logprobs") };
+                return true;
+            case "top_logprobs":
+                request = request with { TopLogProbabilities = fields.Count(value, "top_logprobs") };
+                return true;
+            case "options":
+                if (!isNull && fields.IsObject(value, "options")) request = request with { Sampling = ReadOptions(value, fields) };
+                return true;
+            default:
+                return false;
+        }
+    }
+
+    /// <summary>Bare base64; a data URL, which Ollama itself refuses, is understood too.</summary>
+    public static ContentPart.Image ReadImage(string text) =>
+        text.StartsWith("data:", StringComparison.OrdinalIgnoreCase) ? ImageText.FromUrl(text) : new ContentPart.Image(null, text, null);
+
+    public static void Keep(List<KeyValuePair<string, JsonElement>> unknown, JsonProperty member) => unknown.Add(new(member.Name, member.Value.Clone()));
+
+    /// <summary>Writes them all, and the unknown ones of the same dialect; names what is lost.</summary>
+    public static void Write(Utf8JsonWriter json, ChatRequest request, bool own, List<string> lost)
+    {
+        json.WriteBoolean("stream"u8, request.Stream);
+        if (request.Format is { } format)
+        {
+            if (format.Schema is { } schema) json.WriteAsItCame("format", schema);
+            else json.WriteString("format"u8, "json"u8);
+        }
+
+        WriteThinking(json, request.Thinking);
+        if (request.KeepAlive is { } keepAlive) json.WriteAsItCame("keep_alive", keepAlive);
+        if (request.LogProbabilities is { } probabilities) json.WriteBoolean("logprobs"u8, probabilities);
+        if (request.TopLogProbabilities is { } top) json.WriteNumber("top_logprobs"u8, top);
+        WriteOptions(json, request.Sampling, own);
+        if (request.Choices is > 1) lost.Add("n");
+        if (request.User is not null) lost.Add("user");
+        foreach (var member in request.Unknown)
+        {
+            if (own) json.WriteAsItCame(member.Key, member.Value);
+            else lost.Add(member.Key);
+        }
+    }
+
+    private static Thinking? ReadThinking(JsonElement value) => value.ValueKind switch
+    {
+        JsonValueKind.True => new Thinking(true),
+        JsonValueKind.False => new Thinking(false),
+        JsonValueKind.String when value.GetString() is "low" or "medium" or "high" or "max" => new Thinking(true, value.GetString()),
+        _ => null,
+    };
+
+    private static SamplingOptions ReadOptions(JsonElement options, RequestFields fields)
+    {
+        var sampling = new SamplingOptions();
+        var unknown = new List<KeyValuePair<string, JsonElement>>();
+        foreach (var option in options.EnumerateObject())
+        {
+            var value = option.Value;
+            var path = $"options.{option.Name}";
+            switch (option.Name)
+            {
+                case "num_ctx": sampling = sampling with { ContextLength = fields.Count(value, path) }; break;
+                case "num_predict": sampling = sampling with { MaxTokens = fields.Count(value, path) }; break;
+                case "temperature": sampling = sampling with { Temperature = fields.Number(value, path) }; break;
+                case "top_p": sampling = sampling with { TopP = fields.Number(value, path) }; break;
+                case "top_k": sampling = sampling with { TopK = fields.Count(value, path) }; break;
+                case "min_p": sampling = sampling with { MinP = fields.Number(value, path) }; break;
+                case "seed": sampling = sampling with { Seed = fields.Integer(value, path) }; break;
+                case "stop": sampling = sampling with { Stop = fields.Texts(value, path) }; break;
+                case "frequency_penalty": sampling = sampling with { FrequencyPenalty = fields.Number(value, path) }; break;
+                case "presence_penalty": sampling = sampling with { PresencePenalty = fields.Number(value, path) }; break;
+                case "repeat_penalty": sampling = sampling with { RepeatPenalty = fields.Number(value, path) }; break;
+                default: Keep(unknown, option); break;
+            }
+        }
+
+        return sampling with { Unknown = unknown };
+    }
+
+    private static void WriteThinking(Utf8JsonWriter json, Thinking? thinking)
+    {
+        if (thinking is null) return;
+        if (!thinking.Enabled)
+        {
+            json.WriteBoolean("think"u8, false);
+            return;
+        }
+
+        switch (thinking.Effort)
+        {
+            case "minimal" or "low": json.WriteString("think"u8, "low"u8); break;
+            case "medium": json.WriteString("think"u8, "medium"u8); break;
+            case "high": json.WriteString("think"u8, "high"u8); break;
+            case "xhigh" or "max": json.WriteString("think"u8, "max"u8); break;
+            default: json.WriteBoolean("think"u8, true); break;
+        }
+    }
+
+    private static void WriteOptions(Utf8JsonWriter json, SamplingOptions sampling, bool own)
+    {
+        json.WriteStartObject("options"u8);
+        if (sampling.ContextLength is { } context) json.WriteNumber("num_ctx"u8, context);
+        if (sampling.MaxTokens is { } limit) json.WriteNumber("num_predict"u8, limit);
+        if (sampling.Temperature is { } temperature) json.WriteNumber("temperature"u8, temperature);
+        if (sampling.TopP is { } topP) json.WriteNumber("top_p"u8, topP);
+        if (sampling.TopK is { } topK) json.WriteNumber("top_k"u8, topK);
+        if (sampling.MinP is { } minP) json.WriteNumber("min_p"u8, minP);
+        if (sampling.Seed is { } seed) json.WriteNumber("seed"u8, seed);
+        if (sampling.FrequencyPenalty is { } frequency) json.WriteNumber("frequency_penalty"u8, frequency);
+        if (sampling.PresencePenalty is { } presence) json.WriteNumber("presence_penalty"u8, presence);
+        if (sampling.RepeatPenalty is { } repeat) json.WriteNumber("repeat_penalty"u8, repeat);
+        if (sampling.Stop.Count > 0)
+        {
+            json.WriteStartArray("stop"u8);
+            foreach (var stop in sampling.Stop) json.WriteStringValue(stop);
+            json.WriteEndArray();
+        }
+
+        if (own) json.WriteAll(sampling.Unknown);
+        json.WriteEndObject();
+    }
+}

@@ -1,0 +1,106 @@
+using System.Text.Json;
+using Proxy.Chat;
+
+namespace Proxy.Dialects.OpenAiChat;
+
+/// <summary>The members of a request that OpenAI's chat and completions share, both ways: how to answer, not what.</summary>
+internal static class OpenAiMembers
+{
+    /// <summary>Reads the member if it is one of them.</summary>
+    public static bool TryRead(JsonProperty member, OpenAiDraft draft, ref ChatRequest request, ref SamplingOptions sampling)
+    {
+        var (value, fields) = (member.Value, draft.Fields);
+        switch (member.Name)
+        {
+            case "stream": request = request with { Stream = fields.Flag(value, "stream") ?? false }; break;
+            case "stream_options": ReadStreamOptions(member, draft, ref request); break;
+            case "n": request = request with { Choices = fields.Count(value, "n") }; break;
+            case "user": request = request with { User = fields.Text(value, "user") }; break;
+            case "temperature": sampling = sampling with { Temperature = fields.Number(value, "temperature") }; break;
+            case "top_p": sampling = sampling with { TopP = fields.Number(value, "top_p") }; break;
+            case "top_k": sampling = sampling with { TopK = fields.Count(value, "top_k") }; break;
+            case "min_p": sampling = sampling with { MinP = fields.Number(value, "min_p") }; break;
+            case "max_tokens": sampling = sampling with { MaxTokens = fields.Count(value, "max_tokens") }; break;
+            case "seed": sampling = sampling with { Seed = fields.Integer(value, "seed") }; break;
+            case "stop": sampling = sampling with { Stop = fields.Texts(value, "stop") }; break;
+            case "frequency_penalty": sampling = sampling with { FrequencyPenalty = fields.Number(value, "frequency_penalty") }; break;
+            case "presence_penalty": sampling = sampling with { PresencePenalty = fields.Number(value, "presence_penalty") }; break;
+            case "repeat_penalty": sampling = sampling with { RepeatPenalty = fields.Number(value, "repeat_penalty") }; break;
+            case "repetition_penalty":
+                sampling = sampling with { RepeatPenalty = fields.Number(value, "repetition_penalty") };
+                draft.KeepSpelling("repetition_penalty", value);
+                break;
+            default: return false;
+        }
+
+        return true;
+    }
+
+    /// <summary>Writes them all but those of the stream; names what is lost.</summary>
+    public static void Write(Utf8JsonWriter json, ChatRequest request, bool own, List<string> lost)
+    {
+        if (request.Choices is { } n) json.WriteNumber("n"u8, n);
+        if (request.User is { } user) json.WriteString("user"u8, user);
+        WriteSampling(json, request, own, lost);
+        if (request.KeepAlive is not null) lost.Add("keep_alive");
+        foreach (var member in request.Unknown)
+        {
+            if (!own) lost.Add(member.Key);
+            else if (member.Key is not "stream_options") json.WriteAsItCame(member.Key, member.Value);
+        }
+    }
+
+    public static void WriteStreamOptions(Utf8JsonWriter json, ChatRequest request, bool own)
+    {
+        var others = own ? request.Unknown.Find("stream_options") : null;
+        if (others is null && !(request.Stream && request.IncludeUsage)) return;
+        json.WriteStartObject("stream_options"u8);
+        if (request.IncludeUsage) json.WriteBoolean("include_usage"u8, true);
+        if (others is { } kept)
+        {
+            foreach (var member in kept.EnumerateObject())
+            {
+                if (!member.NameEquals("include_usage"u8)) json.WriteAsItCame(member.Name, member.Value);
+            }
+        }
+
+        json.WriteEndObject();
+    }
+
+    private static void ReadStreamOptions(JsonProperty member, OpenAiDraft draft, ref ChatRequest request)
+    {
+        var value = member.Value;
+        if (value.ValueKind is JsonValueKind.Null || !draft.Fields.IsObject(value, "stream_options")) return;
+        if (value.TryGetProperty("include_usage"u8, out var wish)) request = request with { IncludeUsage = draft.Fields.Flag(wish, "stream_options.include_usage") ?? false };
+        if (value.EnumerateObject().Any(static option => option.Name != "include_usage")) draft.Keep(member);
+    }
+
+    private static void WriteSampling(Utf8JsonWriter json, ChatRequest request, bool own, List<string> lost)
+    {
+        var sampling = request.Sampling;
+        if (sampling.Temperature is { } temperature) json.WriteNumber("temperature"u8, temperature);
+        if (sampling.TopP is { } topP) json.WriteNumber("top_p"u8, topP);
+        if (sampling.TopK is { } topK) json.WriteNumber("top_k"u8, topK);
+        if (sampling.MinP is { } minP) json.WriteNumber("min_p"u8, minP);
+        if (sampling.MaxTokens is { } limit && (own || limit >= 0)) json.WriteNumber(own && request.AsItCame.Has("max_completion_tokens") ? "max_completion_tokens"u8 : "max_tokens"u8, limit);
+        if (sampling.Seed is { } seed) json.WriteNumber("seed"u8, seed);
+        if (sampling.FrequencyPenalty is { } frequency) json.WriteNumber("frequency_penalty"u8, frequency);
+        if (sampling.PresencePenalty is { } presence) json.WriteNumber("presence_penalty"u8, presence);
+        if (sampling.RepeatPenalty is { } repeat)
+        {
+            var byVllm = own && request.AsItCame.Has("repetition_penalty");
+            if (!byVllm) json.WriteNumber("repeat_penalty"u8, repeat); // llama.cpp's name
+            if (byVllm || !own) json.WriteNumber("repetition_penalty"u8, repeat); // vLLM's
+        }
+
+        if (sampling.Stop.Count > 0)
+        {
+            json.WriteStartArray("stop"u8);
+            foreach (var stop in sampling.Stop) json.WriteStringValue(stop);
+            json.WriteEndArray();
+        }
+
+        if (sampling.ContextLength is not null) lost.Add("options.num_ctx");
+        foreach (var option in sampling.Unknown) lost.Add($"options.{option.Key}");
+    }
+}

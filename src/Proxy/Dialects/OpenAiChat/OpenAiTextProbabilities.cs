@@ -1,0 +1,129 @@
+using System.Buffers;
+using System.Runtime.InteropServices;
+using System.Text.Json;
+
+namespace Proxy.Dialects.OpenAiChat;
+
+/// <summary>
+/// Log probabilities between the lists of a completion (<c>tokens</c>, <c>token_logprobs</c>, <c>top_logprobs</c>, <c>text_offset</c>) and the form in which events carry them, a chat's.
+/// </summary>
+internal static class OpenAiTextProbabilities
+{
+    /// <summary>What an event carries; null when no token is in it. Some hosts answer completions in the chat's form.</summary>
+    public static JsonElement? Read(ReadOnlySpan<byte> value)
+    {
+        var lists = WireJson.Parse(value);
+        if (lists.TryGetProperty("content"u8, out _)) return WireJson.Opaque("logprobs"u8, value);
+        if (!lists.TryGetProperty("tokens"u8, out var tokens) || tokens.ValueKind is not JsonValueKind.Array || tokens.GetArrayLength() == 0) return null;
+
+        var buffer = new ArrayBufferWriter<byte>(value.Length * 2);
+        using (var json = WireJson.NewWriter(buffer))
+        {
+            json.WriteStartObject();
+            json.WriteStartObject("logprobs"u8);
+            json.WriteStartArray("content"u8);
+            var at = 0;
+            foreach (var token in tokens.EnumerateArray())
+            {
+                json.WriteStartObject();
+                WriteToken(json, token.ToString(), Item(lists, "token_logprobs"u8, at));
+                json.WriteStartArray("top_logprobs"u8);
+                if (Item(lists, "top_logprobs"u8, at) is { ValueKind: JsonValueKind.Object } others)
+                {
+                    foreach (var other in others.EnumerateObject())
+                    {
+                        json.WriteStartObject();
+                        WriteToken(json, other.Name, other.Value);
+                        json.WriteEndObject();
+                    }
+                }
+
+                json.WriteEndArray();
+                json.WriteEndObject();
+                at++;
+            }
+
+            json.WriteEndArray();
+            json.WriteNull("refusal"u8);
+            json.WriteEndObject();
+            json.WriteEndObject();
+        }
+
+        return WireJson.Parse(buffer.WrittenSpan);
+    }
+
+    /// <summary>Writes the member's value: the lists, or null when there is no token.</summary>
+    /// <param name="json">Stands after the member's name.</param>
+    /// <param name="pieces">Each event's, in order.</param>
+    /// <param name="offset">How far into the answer the first token stands, in characters; afterwards the last one's end.</param>
+    public static void Write(Utf8JsonWriter json, IReadOnlyList<JsonElement> pieces, ref int offset)
+    {
+        var tokens = new List<JsonElement>();
+        foreach (var piece in pieces)
+        {
+            if (piece.TryGetProperty("content"u8, out var list) && list.ValueKind is JsonValueKind.Array) tokens.AddRange(list.EnumerateArray());
+        }
+
+        if (tokens.Count == 0)
+        {
+            json.WriteNullValue();
+            return;
+        }
+
+        json.WriteStartObject();
+        json.WriteStartArray("tokens"u8);
+        foreach (var token in tokens) json.WriteStringValue(Text(token));
+        json.WriteEndArray();
+        json.WriteStartArray("token_logprobs"u8);
+        foreach (var token in tokens) WriteNumber(json, token);
+        json.WriteEndArray();
+        json.WriteStartArray("top_logprobs"u8);
+        foreach (var token in tokens) WriteAlternatives(json, token);
+        json.WriteEndArray();
+        json.WriteStartArray("text_offset"u8);
+        foreach (var token in tokens)
+        {
+            json.WriteNumberValue(offset);
+            foreach (var _ in Text(token).EnumerateRunes()) offset++;
+        }
+
+        json.WriteEndArray();
+        json.WriteEndObject();
+    }
+
+    private static void WriteAlternatives(Utf8JsonWriter json, JsonElement token)
+    {
+        json.WriteStartObject();
+        if (token.TryGetProperty("top_logprobs"u8, out var top) && top.ValueKind is JsonValueKind.Array)
+        {
+            var named = new HashSet<string>();
+            foreach (var other in top.EnumerateArray())
+            {
+                if (!named.Add(Text(other))) continue; // two tokens whose bytes are no text look alike
+                json.WritePropertyName(Text(other));
+                WriteNumber(json, other);
+            }
+        }
+
+        json.WriteEndObject();
+    }
+
+    private static void WriteNumber(Utf8JsonWriter json, JsonElement token)
+    {
+        if (token.TryGetProperty("logprob"u8, out var number) && number.ValueKind is JsonValueKind.Number) json.WriteRawValue(JsonMarshal.GetRawUtf8Value(number), skipInputValidation: true);
+        else json.WriteNumberValue(0);
+    }
+
+    private static void WriteToken(Utf8JsonWriter json, string text, JsonElement? probability)
+    {
+        json.WriteString("token"u8, text);
+        if (probability is { ValueKind: JsonValueKind.Number } number) json.WriteAsItCame("logprob", number);
+        else json.WriteNumber("logprob"u8, 0); // a prompt's first token has none
+        json.WriteBytes("bytes"u8, text);
+    }
+
+    private static string Text(JsonElement token) => token.TryGetProperty("token"u8, out var text) && text.ValueKind is JsonValueKind.String ? text.GetString()! : "";
+
+    private static JsonElement? Item(JsonElement lists, ReadOnlySpan<byte> name, int at) =>
+        lists.TryGetProperty(name, out var list) && list.ValueKind is JsonValueKind.Array && at < list.GetArrayLength() ? list[at] : null;
+}

@@ -1,0 +1,128 @@
+using System.Buffers;
+using System.Text.Json;
+using Proxy.Chat;
+using Proxy.Dialects.OpenAiChat;
+
+namespace Proxy.Dialects.OpenAiCompletions;
+
+/// <summary>Requests of <c>/v1/completions</c>, both ways.</summary>
+internal static class OpenAiCompletionsRequestCodec
+{
+    public static ProxyError? Read(ReadOnlyMemory<byte> body, out ChatRequest? request)
+    {
+        var draft = new OpenAiDraft();
+        return RequestDocument.Read(body, draft.Fields, root => ReadRequest(root, draft), out request);
+    }
+
+    private static ChatRequest ReadRequest(JsonElement root, OpenAiDraft draft)
+    {
+        var fields = draft.Fields;
+        var request = new ChatRequest { Origin = DialectName.OpenAiCompletions, Model = "", Messages = [] };
+        var sampling = new SamplingOptions();
+        var prompt = new Prompt { Continues = true };
+        IReadOnlyList<ContentPart>? content = null;
+        foreach (var member in root.EnumerateObject())
+        {
+            var value = member.Value;
+            switch (member.Name)
+            {
+                case "model":
+                    request = request with { Model = fields.Text(value, "model") ?? "" };
+                    break;
+                case "prompt":
+                    content = ReadPrompt(value, fields, ref prompt);
+                    break;
+                case "suffix":
+                    prompt = prompt with { Suffix = fields.SomeText(value, "suffix") };
+                    break;
+                case "echo":
+                    prompt = prompt with { Echo = fields.Flag(value, "echo") ?? false };
+                    break;
+                case "best_of":
+                    prompt = prompt with { BestOf = fields.Count(value, "best_of") };
+                    break;
+                case "logprobs":
+                    if (fields.Count(value, "logprobs") is { } top) request = request with { LogProbabilities = true, TopLogProbabilities = top };
+                    break;
+                default:
+                    if (!OpenAiMembers.TryRead(member, draft, ref request, ref sampling)) draft.Keep(member);
+                    break;
+            }
+        }
+
+        if (content is null) fields.Fail("prompt", "the body has no \"prompt\"; send the text to continue");
+        if (string.IsNullOrWhiteSpace(request.Model)) fields.Fail("model", "the body has no \"model\"; say which model should answer");
+        return request with { Messages = PromptMessages.Of(null, content ?? []), Prompt = prompt, Sampling = sampling, Unknown = draft.Unknown, AsItCame = draft.AsItCame };
+    }
+
+    /// <summary>A text, or a list of one, is the prompt; several, and token numbers, only a host of this dialect can be given.</summary>
+    private static List<ContentPart>? ReadPrompt(JsonElement value, RequestFields fields, ref Prompt prompt)
+    {
+        switch (value.ValueKind)
+        {
+            case JsonValueKind.Null:
+                return null;
+            case JsonValueKind.String:
+                return [new ContentPart.Text(value.GetString()!)];
+            case JsonValueKind.Array when value.EnumerateArray().All(static item => item.ValueKind is JsonValueKind.String):
+                if (value.GetArrayLength() != 1) prompt = prompt with { NotOneText = value.Clone() };
+                return [.. value.EnumerateArray().Select(static item => new ContentPart.Text(item.GetString()!))];
+            case JsonValueKind.Array when value.EnumerateArray().All(static item => item.ValueKind is JsonValueKind.Number or JsonValueKind.Array):
+                prompt = prompt with { NotOneText = value.Clone() };
+                return [];
+            default:
+                fields.Fail("prompt", "\"prompt\" must be a string, a list of strings, or token numbers");
+                return [];
+        }
+    }
+
+    public static ProxyError? Unsayable(ChatRequest request)
+    {
+        if (PromptMessages.NotOne(request) is { } problem) return problem;
+        var prompt = request.Prompt!;
+        if (prompt.Context is not null) return Refused("context");
+        if (prompt.Template is not null && !prompt.Untemplated) return Refused("template");
+        if (PromptMessages.Images(request).Any()) return Refused("images");
+        return PromptMessages.System(request).Length > 0 ? Refused("system") : null;
+    }
+
+    private static ProxyError Refused(string field) =>
+        PromptMessages.Refused(field, $"the model's host continues a text as it stands, so it cannot be given \"{field}\" together with \"raw\", \"suffix\" or a \"template\" of its own");
+
+    public static void Write(ChatRequest request, string model, IBufferWriter<byte> output, List<string> lost)
+    {
+        var own = request.Origin is DialectName.OpenAiCompletions;
+        var prompt = request.Prompt!;
+        using var json = WireJson.NewWriter(output);
+        json.WriteStartObject();
+        json.WriteString("model"u8, model);
+        if (prompt.NotOneText is { } several) json.WriteAsItCame("prompt", several);
+        else json.WriteString("prompt"u8, PromptMessages.Text(request));
+        if (prompt.Suffix is { } suffix) json.WriteString("suffix"u8, suffix);
+        if (prompt.Echo) json.WriteBoolean("echo"u8, true);
+        if (prompt.BestOf is { } best) json.WriteNumber("best_of"u8, best);
+        if (request.LogProbabilities is true) json.WriteNumber("logprobs"u8, request.TopLogProbabilities is { } top && (own || top > 0) ? top : 1); // 0 is none to llama.cpp
+        if (request.Stream) json.WriteBoolean("stream"u8, true);
+        OpenAiMembers.WriteStreamOptions(json, request, own);
+        if (!own && request.Sampling.MaxTokens is null or < 0) json.WriteNull("max_tokens"u8); // left out, it would be 16
+        if (!own) WriteFormat(json, request.Format);
+        if (request.Thinking is not null) lost.Add("think");
+        OpenAiMembers.Write(json, request, own, lost);
+        json.WriteEndObject();
+    }
+
+    /// <summary>Both ways in which hosts take it here: vLLM as in chat, llama.cpp as a schema alone.</summary>
+    private static void WriteFormat(Utf8JsonWriter json, OutputFormat? format)
+    {
+        if (format is null) return;
+        OpenAiChatRequestCodec.WriteFormat(json, format);
+        if (format.Schema is { } schema)
+        {
+            json.WriteAsItCame("json_schema", schema);
+            return;
+        }
+
+        json.WriteStartObject("json_schema"u8);
+        json.WriteEndObject();
+    }
+}

@@ -1,0 +1,71 @@
+using System.Buffers;
+using Proxy.Chat;
+using Proxy.Dialects.OpenAiChat;
+
+namespace Proxy.Dialects.OpenAiResponses;
+
+/// <summary><c>POST /v1/responses</c>, as OpenAI's clients and Codex speak it. Nothing is kept: each call brings its whole conversation.</summary>
+internal sealed class OpenAiResponsesClientDialect : ClientDialect
+{
+    public override DialectName Name => DialectName.OpenAiResponses;
+    public override StreamFraming Framing => StreamFraming.ServerSentEvents;
+    public override string StreamContentType => OpenAiChatJson.StreamContentType;
+    public override string WholeContentType => OpenAiChatJson.WholeContentType;
+    public override bool StreamsByDefault => false;
+    public override ReadOnlySpan<byte> KeepAlive => OpenAiChatClientDialect.Comment;
+
+    public override ProxyError? Refuses(ReadOnlySpan<byte> body) => OpenAiResponsesRequestCodec.NeedsMemory(body);
+
+    public override ProxyError? ReadRequest(ReadOnlyMemory<byte> body, out ChatRequest? request) => OpenAiResponsesRequestCodec.Read(body, out request);
+
+    public override EventWriter NewEventWriter(ReplyStamp stamp) => new OpenAiResponsesEventWriter(stamp);
+
+    public override void WriteWhole(IReadOnlyList<ChatEvent> events, ReplyStamp stamp, IBufferWriter<byte> output)
+    {
+        var whole = WholeAnswer.Of(events);
+        var echo = new ResponseEcho(stamp);
+        var answer = whole.Choices[0];
+        var items = new List<ResponseItem>();
+        if (answer.Reasoning.Length > 0) Part(Item(ResponseItemKind.Reasoning, "rs"), echo.ReasoningPart, answer.Reasoning);
+        if (answer.Answer.Length > 0 || answer.Refusal.Length > 0)
+        {
+            var message = Item(ResponseItemKind.Message, "msg");
+            if (answer.Answer.Length > 0) Part(message, ResponsePartKind.Text, answer.Answer).LogProbabilities.AddRange(answer.LogProbabilities);
+            if (answer.Refusal.Length > 0) Part(message, ResponsePartKind.Refusal, answer.Refusal);
+        }
+
+        foreach (var call in answer.ToolCalls)
+        {
+            var item = new ResponseItem(ResponseItemKind.FunctionCall, items.Count, OpenAiResponsesJson.ItemId("fc", stamp, items.Count))
+            {
+                CallIndex = call.Index,
+                CallId = call.Id ?? OpenAiChatEventWriter.CallIdOf(stamp, 0, call.Index),
+                Name = call.Name ?? "",
+            };
+            item.AddArguments(call.Arguments);
+            items.Add(item);
+        }
+
+        using var json = WireJson.NewWriter(output);
+        echo.Write(json, new ChatEvent.Started(whole.Id, null, whole.Created), ResponseEnd.Of(answer.Reason), items, whole.Usage);
+
+        ResponseItem Item(ResponseItemKind kind, string prefix)
+        {
+            var item = new ResponseItem(kind, items.Count, OpenAiResponsesJson.ItemId(prefix, stamp, items.Count));
+            items.Add(item);
+            return item;
+        }
+
+        static ResponsePart Part(ResponseItem item, ResponsePartKind kind, string text)
+        {
+            var part = new ResponsePart(kind);
+            part.Add(text);
+            item.Parts.Add(part);
+            return part;
+        }
+    }
+
+    public override void WriteError(ProxyError error, string traceId, IBufferWriter<byte> output) => OpenAiChatErrors.Write(error, output);
+
+    public override void WriteStreamError(ProxyError error, string traceId, IBufferWriter<byte> output) => OpenAiResponsesErrors.WriteToStream(error, traceId, output);
+}

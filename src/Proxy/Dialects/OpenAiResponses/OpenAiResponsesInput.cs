@@ -1,0 +1,313 @@
+using System.Text.Json;
+using Proxy.Chat;
+
+namespace Proxy.Dialects.OpenAiResponses;
+
+/// <summary>
+/// A conversation as items. What an assistant did in one turn (reasoning, words, calls) is several items here and one message elsewhere. Instructions and the system's or developer's messages before
+/// the first other one are one message: most models' templates take no more.
+/// </summary>
+internal sealed class OpenAiResponsesInput(RequestFields fields, List<KeyValuePair<string, JsonElement>> unknown)
+{
+    private readonly List<ChatMessage> messages = [];
+    private readonly List<string> leading = [];
+    private ChatMessage? turn;
+
+    public IReadOnlyList<ChatMessage> Read(JsonElement input, string? instructions)
+    {
+        if (!string.IsNullOrEmpty(instructions)) leading.Add(instructions);
+        if (input.ValueKind is JsonValueKind.String)
+        {
+            Add(new ChatMessage(ChatRole.User, [new ContentPart.Text(input.GetString()!)]));
+        }
+        else if (fields.IsList(input, "input"))
+        {
+            var number = 0;
+            foreach (var item in input.EnumerateArray())
+            {
+                var path = $"input[{number++}]";
+                if (fields.IsObject(item, path)) ReadItem(item, path);
+                if (fields.Problem is not null) break;
+            }
+        }
+
+        EndTurn();
+        if (leading.Count > 0 && !messages.Exists(static message => message.Role is not ChatRole.System)) messages.Insert(0, Leading());
+        return messages;
+    }
+
+    private void ReadItem(JsonElement item, string path)
+    {
+        var type = OpenAiResponsesJson.Text(item, "type"u8) ?? (item.TryGetProperty("role"u8, out _) ? "message" : item.TryGetProperty("id"u8, out _) ? "item_reference" : "");
+        switch (type)
+        {
+            case "message":
+                ReadMessage(item, path);
+                break;
+            case "reasoning":
+                if (turn is not null && (turn.Content.Count > 0 || turn.ToolCalls.Count > 0 || turn.Reasoning is not null)) EndTurn();
+                if (ReasoningOf(item) is { } reasoning) turn = (turn ?? NewTurn()) with { Reasoning = reasoning };
+                break;
+            case "function_call":
+                Call(new ToolInvocation(Required(item, "call_id"u8, $"{path}.call_id"), Required(item, "name"u8, $"{path}.name"), OpenAiResponsesJson.Text(item, "arguments"u8) ?? ""));
+                break;
+            case "custom_tool_call":
+                // Its input is any text; elsewhere a call has arguments.
+                Call(new ToolInvocation(Required(item, "call_id"u8, $"{path}.call_id"), Required(item, "name"u8, $"{path}.name"), Wrapped(OpenAiResponsesJson.Text(item, "input"u8) ?? "")));
+                break;
+            case "function_call_output" or "custom_tool_call_output":
+                EndTurn();
+                var answered = Required(item, "call_id"u8, $"{path}.call_id");
+                item.TryGetProperty("output"u8, out var result);
+                Add(new ChatMessage(ChatRole.Tool, ReadContent(result, $"{path}.output")) { ToolCallId = answered });
+                break;
+            case "item_reference":
+                fields.Fail(path, $"\"{path}\" refers to an item by its id, and this proxy keeps no responses yet; send the item itself");
+                break;
+            case "":
+                fields.Fail($"{path}.type", $"\"{path}.type\" is missing");
+                break;
+            default:
+                unknown.Add(new("input[] of another type", item.Clone())); // what OpenAI's own tools did: no other model knows of it
+                break;
+        }
+    }
+
+    private void ReadMessage(JsonElement item, string path)
+    {
+        var role = Required(item, "role"u8, $"{path}.role");
+        if (!item.TryGetProperty("content"u8, out var content)) fields.Fail($"{path}.content", $"\"{path}.content\" is missing");
+        var refusal = role is "assistant" ? RefusalOf(content) : null;
+        var parts = ReadContent(content, $"{path}.content");
+        switch (role)
+        {
+            case "assistant":
+                if (turn is not null && (turn.Content.Count > 0 || turn.Refusal is not null || turn.ToolCalls.Count > 0)) EndTurn();
+                turn = (turn ?? NewTurn()) with { Content = parts, Refusal = refusal };
+                break;
+            case "system" or "developer":
+                EndTurn();
+                if (messages.Count == 0 && parts.TrueForAll(static part => part is ContentPart.Text)) leading.Add(string.Concat(parts.Select(static part => ((ContentPart.Text)part).Value)));
+                else Add(new ChatMessage(ChatRole.System, parts));
+                break;
+            case "user":
+                EndTurn();
+                Add(new ChatMessage(ChatRole.User, parts));
+                break;
+            default:
+                fields.Fail($"{path}.role", $"\"{path}.role\" is '{role}'; it can be user, assistant, system or developer");
+                break;
+        }
+    }
+
+    private List<ContentPart> ReadContent(JsonElement content, string path)
+    {
+        var parts = new List<ContentPart>();
+        switch (content.ValueKind)
+        {
+            case JsonValueKind.String:
+                parts.Add(new ContentPart.Text(content.GetString()!));
+                break;
+            case JsonValueKind.Array:
+                var number = 0;
+                foreach (var part in content.EnumerateArray())
+                {
+                    var at = $"{path}[{number++}]";
+                    if (fields.IsObject(part, at) && ReadPart(part, at) is { } read) parts.Add(read);
+                }
+
+                break;
+            case JsonValueKind.Null or JsonValueKind.Undefined:
+                break;
+            default:
+                fields.Fail(path, $"\"{path}\" must be a string or a list of parts");
+                break;
+        }
+
+        return parts;
+    }
+
+    private ContentPart? ReadPart(JsonElement part, string path)
+    {
+        switch (OpenAiResponsesJson.Text(part, "type"u8))
+        {
+            case "input_text" or "output_text" or "text" or "summary_text" or "reasoning_text":
+                return new ContentPart.Text(Required(part, "text"u8, $"{path}.text"));
+            case "refusal":
+                return null; // the message's own
+            case "input_image":
+                if (OpenAiResponsesJson.Text(part, "image_url"u8) is { } url) return ImageText.FromUrl(url) with { Detail = OpenAiResponsesJson.Text(part, "detail"u8) is { } detail and not "auto" ? detail : null };
+                fields.Fail($"{path}.image_url", $"\"{path}\" has no \"image_url\"; files are not kept by this proxy, so send the image itself");
+                return null;
+            case { } other:
+                return new ContentPart.Other(other, part.Clone());
+            default:
+                fields.Fail($"{path}.type", $"\"{path}.type\" is missing");
+                return null;
+        }
+    }
+
+    private static string? RefusalOf(JsonElement content) => content.ValueKind is not JsonValueKind.Array ? null
+        : string.Concat(content.EnumerateArray().Select(static part => OpenAiResponsesJson.Text(part, "refusal"u8))) is { Length: > 0 } said ? said : null;
+
+    /// <summary>The text of a reasoning item: its own, else the summary, else what we ourselves gave out as encrypted. What OpenAI has really encrypted is nobody else's to read.</summary>
+    private static string? ReasoningOf(JsonElement item)
+    {
+        foreach (var name in (ReadOnlySpan<string>)["content", "summary"])
+        {
+            if (!item.TryGetProperty(name, out var parts) || parts.ValueKind is not JsonValueKind.Array) continue;
+            var text = string.Join("\n\n", parts.EnumerateArray().Select(static part => OpenAiResponsesJson.Text(part, "text"u8)).Where(static said => !string.IsNullOrEmpty(said)));
+            if (text.Length > 0) return text;
+        }
+
+        return OpenAiResponsesJson.Text(item, "encrypted_content"u8) is { Length: > 0 } own && !own.StartsWith("gAAAA", StringComparison.Ordinal) ? own : null;
+    }
+
+    private static ChatMessage NewTurn() => new(ChatRole.Assistant, []);
+
+    private void Call(ToolInvocation made)
+    {
+        turn ??= NewTurn();
+        turn = turn with { ToolCalls = [.. turn.ToolCalls, made] };
+    }
+
+    private void EndTurn()
+    {
+        if (turn is null) return;
+        var ended = turn;
+        turn = null;
+        Add(ended);
+    }
+
+    private void Add(ChatMessage message)
+    {
+        if (messages.Count == 0 && leading.Count > 0) messages.Add(Leading());
+        messages.Add(message);
+    }
+
+    private ChatMessage Leading() => new(ChatRole.System, [new ContentPart.Text(string.Join("\n\n", leading))]);
+
+    private string Required(JsonElement item, ReadOnlySpan<byte> name, string path)
+    {
+        if (OpenAiResponsesJson.Text(item, name) is { } text) return text;
+        fields.Fail(path, $"\"{path}\" must be a string");
+        return "";
+    }
+
+    private static string Wrapped(string text)
+    {
+        var buffer = new System.Buffers.ArrayBufferWriter<byte>(text.Length + 16);
+        using (var json = WireJson.NewWriter(buffer))
+        {
+            json.WriteStartObject();
+            json.WriteString("input"u8, text);
+            json.WriteEndObject();
+        }
+
+        return System.Text.Encoding.UTF8.GetString(buffer.WrittenSpan);
+    }
+
+    /// <summary>Writes <c>input</c>.</summary>
+    public static void Write(Utf8JsonWriter json, IReadOnlyList<ChatMessage> messages, bool own, List<string> lost)
+    {
+        var turns = new ToolTurns(messages);
+        json.WriteStartArray("input"u8);
+        for (var i = 0; i < messages.Count; i++)
+        {
+            var message = messages[i];
+            if (!own)
+            {
+                foreach (var member in message.Unknown) lost.Add($"messages[].{member.Key}");
+                if (message.Name is not null && message.Role is not ChatRole.Tool) lost.Add("messages[].name");
+            }
+
+            if (message.Role is ChatRole.Tool)
+            {
+                json.WriteStartObject();
+                json.WriteString("type"u8, "function_call_output"u8);
+                json.WriteString("call_id"u8, message.ToolCallId ?? turns.IdAnswered(i) ?? "");
+                if (message.Content is [ContentPart.Text alone]) json.WriteString("output"u8, alone.Value);
+                else WriteParts(json, "output", message, own, lost);
+                json.WriteEndObject();
+                continue;
+            }
+
+            if (message.Reasoning is { Length: > 0 } reasoning) WriteReasoning(json, i, reasoning);
+            if (message.Content.Count > 0 || message.Refusal is not null || message.ToolCalls.Count == 0)
+            {
+                json.WriteStartObject();
+                json.WriteString("type"u8, "message"u8);
+                json.WriteString("role"u8, message.Role switch { ChatRole.Assistant => "assistant", ChatRole.System => "system", ChatRole.Developer => "developer", _ => "user" });
+                WriteParts(json, "content", message, own, lost);
+                json.WriteEndObject();
+            }
+
+            for (var j = 0; j < message.ToolCalls.Count; j++)
+            {
+                json.WriteStartObject();
+                json.WriteString("type"u8, "function_call"u8);
+                json.WriteString("call_id"u8, turns.IdOfCall(i, j));
+                json.WriteString("name"u8, message.ToolCalls[j].Name);
+                json.WriteString("arguments"u8, message.ToolCalls[j].Arguments);
+                json.WriteEndObject();
+            }
+        }
+
+        json.WriteEndArray();
+    }
+
+    private static void WriteReasoning(Utf8JsonWriter json, int number, string reasoning)
+    {
+        json.WriteStartObject();
+        json.WriteString("type"u8, "reasoning"u8);
+        json.WriteString("id"u8, string.Create(System.Globalization.CultureInfo.InvariantCulture, $"rs_{number}"));
+        json.WriteStartArray("summary"u8);
+        json.WriteEndArray();
+        json.WriteStartArray("content"u8);
+        json.WriteStartObject();
+        json.WriteString("type"u8, "reasoning_text"u8);
+        json.WriteString("text"u8, reasoning);
+        json.WriteEndObject();
+        json.WriteEndArray();
+        json.WriteEndObject();
+    }
+
+    private static void WriteParts(Utf8JsonWriter json, string name, ChatMessage message, bool own, List<string> lost)
+    {
+        json.WriteStartArray(name);
+        foreach (var part in message.Content)
+        {
+            if (!own) foreach (var member in part.Unknown) lost.Add($"messages[].content[].{member.Key}");
+            if (part is ContentPart.Other other)
+            {
+                json.WriteAsItCame(other.Raw);
+                continue;
+            }
+
+            json.WriteStartObject();
+            if (part is ContentPart.Text text)
+            {
+                json.WriteString("type"u8, message.Role is ChatRole.Assistant ? "output_text"u8 : "input_text"u8);
+                json.WriteString("text"u8, text.Value);
+            }
+            else if (part is ContentPart.Image image)
+            {
+                json.WriteString("type"u8, "input_image"u8);
+                json.WriteString("image_url"u8, ImageText.ToUrl(image));
+                json.WriteString("detail"u8, image.Detail ?? "auto");
+            }
+
+            json.WriteEndObject();
+        }
+
+        if (message.Refusal is { } refusal)
+        {
+            json.WriteStartObject();
+            json.WriteString("type"u8, "refusal"u8);
+            json.WriteString("refusal"u8, refusal);
+            json.WriteEndObject();
+        }
+
+        json.WriteEndArray();
+    }
+}

@@ -1,0 +1,80 @@
+using System.Text.Json;
+using Proxy.Chat;
+
+namespace Proxy.Dialects.OpenAiResponses;
+
+/// <summary>The words and small shapes of <c>/v1/responses</c>, both ways.</summary>
+internal static class OpenAiResponsesJson
+{
+    public const string EncryptedReasoning = "reasoning.encrypted_content";
+    public const string LogProbabilities = "message.output_text.logprobs";
+
+    /// <summary>The answer's id: a host's own where it is one of this dialect.</summary>
+    public static string IdOf(ReplyStamp stamp, string? given) => given is not null && given.StartsWith("resp_", StringComparison.Ordinal) ? given : $"resp_{stamp.TraceId}";
+
+    public static string ItemId(string prefix, ReplyStamp stamp, int index) => string.Create(System.Globalization.CultureInfo.InvariantCulture, $"{prefix}_{stamp.TraceId}{index}");
+
+    public static void WriteUsage(Utf8JsonWriter json, Usage usage)
+    {
+        json.WriteStartObject();
+        json.WriteNumber("input_tokens"u8, usage.InputTokens);
+        json.WriteStartObject("input_tokens_details"u8);
+        json.WriteNumber("cached_tokens"u8, usage.CachedInputTokens ?? 0);
+        json.WriteNumber("cache_write_tokens"u8, usage.CacheWrittenTokens ?? 0);
+        json.WriteEndObject();
+        json.WriteNumber("output_tokens"u8, usage.OutputTokens);
+        json.WriteStartObject("output_tokens_details"u8);
+        json.WriteNumber("reasoning_tokens"u8, usage.ReasoningTokens ?? 0);
+        json.WriteEndObject();
+        json.WriteNumber("total_tokens"u8, usage.InputTokens + usage.OutputTokens);
+        json.WriteEndObject();
+    }
+
+    /// <summary>Null when it counts nothing. Details that are 0 were often not counted at all, and are not told on.</summary>
+    public static Usage? ReadUsage(JsonElement usage)
+    {
+        if (usage.ValueKind is not JsonValueKind.Object) return null;
+        var input = Count(usage, "input_tokens"u8);
+        var output = Count(usage, "output_tokens"u8);
+        if (input is null && output is null) return null;
+        return new Usage(input ?? 0, output ?? 0)
+        {
+            CachedInputTokens = Detail(usage, "input_tokens_details"u8, "cached_tokens"u8),
+            ReasoningTokens = Detail(usage, "output_tokens_details"u8, "reasoning_tokens"u8),
+        };
+    }
+
+    /// <summary>Finds the counts in a frame or body by a scan for their name. In a text the quotes would be escaped, so the name is never one.</summary>
+    public static Usage? FindUsage(ReadOnlySpan<byte> frame)
+    {
+        while (frame.LastIndexOf("\"usage\""u8) is var at and >= 0)
+        {
+            var value = frame[(at + 7)..].TrimStart(" \t\r\n"u8);
+            if (value.StartsWith(":"u8) && value[1..].TrimStart(" \t\r\n"u8) is var counts && counts.StartsWith("{"u8))
+            {
+                try
+                {
+                    if (ReadUsage(WireJson.Parse(counts)) is { } usage) return usage;
+                }
+                catch (JsonException)
+                {
+                    // A host's broken frame is passed on; it only counts nothing.
+                }
+            }
+
+            frame = frame[..at];
+        }
+
+        return null;
+    }
+
+    /// <summary>The string member of an object; null when there is none.</summary>
+    public static string? Text(JsonElement value, ReadOnlySpan<byte> name) =>
+        value.ValueKind is JsonValueKind.Object && value.TryGetProperty(name, out var text) && text.ValueKind is JsonValueKind.String ? text.GetString() : null;
+
+    private static int? Detail(JsonElement usage, ReadOnlySpan<byte> details, ReadOnlySpan<byte> name) =>
+        usage.TryGetProperty(details, out var inner) && inner.ValueKind is JsonValueKind.Object && Count(inner, name) is > 0 and var count ? count : null;
+
+    private static int? Count(JsonElement value, ReadOnlySpan<byte> name) =>
+        value.TryGetProperty(name, out var number) && number.ValueKind is JsonValueKind.Number && number.TryGetInt32(out var count) ? count : null;
+}

@@ -1,0 +1,101 @@
+using System.Text.Json;
+using Proxy.Chat;
+
+namespace Proxy.Dialects.OpenAiResponses;
+
+/// <summary>Tools and their choice: functions are flat here, and stand among tools that OpenAI's own servers run.</summary>
+internal static class OpenAiResponsesTools
+{
+    /// <summary>All tools; those that are no functions have no name, and are not offered to a host of another dialect.</summary>
+    public static IReadOnlyList<ToolDefinition> Read(JsonElement value, RequestFields fields, List<KeyValuePair<string, JsonElement>> unknown)
+    {
+        var tools = new List<ToolDefinition>();
+        if (!fields.IsList(value, "tools")) return tools;
+        foreach (var item in value.EnumerateArray())
+        {
+            if (!fields.IsObject(item, $"tools[{tools.Count}]")) break;
+            var name = OpenAiResponsesJson.Text(item, "name"u8);
+            tools.Add(OpenAiResponsesJson.Text(item, "type"u8) is "function" && name is { Length: > 0 } ? ReadFunction(item, name, unknown) : new ToolDefinition("", null, null) { Raw = item.Clone() });
+        }
+
+        return tools;
+    }
+
+    private static ToolDefinition ReadFunction(JsonElement item, string name, List<KeyValuePair<string, JsonElement>> unknown)
+    {
+        var tool = new ToolDefinition(name, null, null);
+        foreach (var member in item.EnumerateObject())
+        {
+            if (member.Value.ValueKind is JsonValueKind.Null) continue;
+            switch (member.Name)
+            {
+                case "type" or "name": break;
+                case "description": tool = tool with { Description = member.Value.ToString() }; break;
+                case "parameters": tool = tool with { Parameters = member.Value.Clone() }; break;
+                case "strict" when member.Value.ValueKind is JsonValueKind.True or JsonValueKind.False: tool = tool with { Strict = member.Value.GetBoolean() }; break;
+                default: unknown.Add(new($"tools[].{member.Name}", member.Value.Clone())); break;
+            }
+        }
+
+        return tool;
+    }
+
+    public static ChatRequest ReadChoice(JsonElement value, ChatRequest request, List<KeyValuePair<string, JsonElement>> unknown)
+    {
+        if (value.ValueKind is JsonValueKind.String) return request with { ToolChoice = new ToolChoice(value.GetString()!) };
+        switch (OpenAiResponsesJson.Text(value, "type"u8))
+        {
+            case null:
+                return request;
+            case "function" when OpenAiResponsesJson.Text(value, "name"u8) is { } name:
+                return request with { ToolChoice = new ToolChoice("function", name) };
+            case "allowed_tools" when value.TryGetProperty("tools"u8, out var tools) && tools.ValueKind is JsonValueKind.Array:
+                var allowed = tools.EnumerateArray().Select(static tool => OpenAiResponsesJson.Text(tool, "name"u8)).ToHashSet();
+                return request with
+                {
+                    ToolChoice = new ToolChoice(OpenAiResponsesJson.Text(value, "mode"u8) ?? "auto"),
+                    Tools = [.. request.Tools.Where(tool => tool.Name.Length == 0 || allowed.Contains(tool.Name))],
+                };
+            default:
+                unknown.Add(new("tool_choice", value.Clone()));
+                return request;
+        }
+    }
+
+    public static void Write(Utf8JsonWriter json, ChatRequest request, List<string> lost)
+    {
+        if (request.Tools.Count > 0)
+        {
+            json.WriteStartArray("tools"u8);
+            foreach (var tool in request.Tools)
+            {
+                if (tool.Raw is { } raw) ToolJson.NameLosses(raw, lost);
+                if (tool.Name.Length == 0) continue;
+                json.WriteStartObject();
+                json.WriteString("type"u8, "function"u8);
+                json.WriteString("name"u8, tool.Name);
+                if (tool.Description is { } description) json.WriteString("description"u8, description);
+                if (tool.Parameters is { } parameters) json.WriteAsItCame("parameters", parameters);
+                else json.WriteNull("parameters"u8);
+                if (tool.Strict is { } strict) json.WriteBoolean("strict"u8, strict);
+                else json.WriteBoolean("strict"u8, false); // unsaid, OpenAI would take it for true
+                json.WriteEndObject();
+            }
+
+            json.WriteEndArray();
+        }
+
+        if (request.ParallelToolCalls is { } parallel) json.WriteBoolean("parallel_tool_calls"u8, parallel);
+        if (request.ToolChoice is not { } choice) return;
+        if (choice.Name is null)
+        {
+            json.WriteString("tool_choice"u8, choice.Mode);
+            return;
+        }
+
+        json.WriteStartObject("tool_choice"u8);
+        json.WriteString("type"u8, "function"u8);
+        json.WriteString("name"u8, choice.Name);
+        json.WriteEndObject();
+    }
+}

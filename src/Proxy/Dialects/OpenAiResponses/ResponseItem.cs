@@ -1,0 +1,155 @@
+using System.Text;
+using System.Text.Json;
+using Proxy.Chat;
+
+namespace Proxy.Dialects.OpenAiResponses;
+
+internal enum ResponseItemKind
+{
+    Message,
+    Reasoning,
+    FunctionCall,
+}
+
+/// <summary>One element of a response's <c>output</c>, as far as it has come.</summary>
+internal sealed class ResponseItem(ResponseItemKind kind, int index, string id)
+{
+    private readonly StringBuilder arguments = new();
+
+    public ResponseItemKind Kind => kind;
+
+    /// <summary>Its place in <c>output</c>.</summary>
+    public int Index => index;
+    public string Id => id;
+
+    /// <summary>Of a message its texts and refusals, of reasoning the one text.</summary>
+    public List<ResponsePart> Parts { get; } = [];
+
+    /// <summary>The call's number among the calls of the answer.</summary>
+    public int CallIndex { get; init; }
+    public string CallId { get; init; } = "";
+    public string Name { get; set; } = "";
+    public string Arguments => arguments.ToString();
+
+    /// <summary>Complete: nothing is added any more.</summary>
+    public bool Closed { get; set; }
+
+    public void AddArguments(string? piece) => arguments.Append(piece);
+
+    /// <summary>Writes the item: empty, as it begins, or with what there is of it.</summary>
+    public void Write(Utf8JsonWriter json, string status, bool empty, ResponseEcho echo)
+    {
+        json.WriteStartObject();
+        json.WriteString("id"u8, id);
+        switch (kind)
+        {
+            case ResponseItemKind.Message:
+                json.WriteString("type"u8, "message"u8);
+                json.WriteString("status"u8, status);
+                json.WriteString("role"u8, "assistant"u8);
+                json.WriteStartArray("content"u8);
+                if (!empty) foreach (var part in Parts) part.Write(json);
+                json.WriteEndArray();
+                break;
+            case ResponseItemKind.Reasoning:
+                json.WriteString("type"u8, "reasoning"u8);
+                WriteReasoning(json, empty, echo);
+                break;
+            default:
+                json.WriteString("type"u8, "function_call"u8);
+                json.WriteString("status"u8, status);
+                json.WriteString("call_id"u8, CallId);
+                json.WriteString("name"u8, Name);
+                json.WriteString("arguments"u8, empty ? "" : Arguments);
+                break;
+        }
+
+        json.WriteEndObject();
+    }
+
+    private void WriteReasoning(Utf8JsonWriter json, bool empty, ResponseEcho echo)
+    {
+        json.WriteStartArray("summary"u8);
+        if (!empty && echo.SummarisesReasoning) foreach (var part in Parts) part.Write(json);
+        json.WriteEndArray();
+        if (!echo.SummarisesReasoning)
+        {
+            json.WriteStartArray("content"u8);
+            if (!empty) foreach (var part in Parts) part.Write(json);
+            json.WriteEndArray();
+        }
+
+        // No secret of ours: it is how a client that keeps no reasoning in the open gives it back with its next turn.
+        if (!empty && echo.EncryptsReasoning) json.WriteString("encrypted_content"u8, string.Concat(Parts.Select(part => part.Text)));
+    }
+}
+
+internal enum ResponsePartKind
+{
+    Text,
+    Refusal,
+    ReasoningText,
+    ReasoningSummary,
+}
+
+/// <summary>One part of an item's content.</summary>
+internal sealed class ResponsePart(ResponsePartKind kind)
+{
+    private readonly StringBuilder text = new();
+
+    public ResponsePartKind Kind => kind;
+    public string Text => text.ToString();
+
+    /// <summary>Each piece's <c>logprobs</c>, in OpenAI's form for chat.</summary>
+    public List<JsonElement> LogProbabilities { get; } = [];
+
+    /// <summary>Complete: nothing is added any more.</summary>
+    public bool Closed { get; set; }
+
+    public void Add(string piece) => text.Append(piece);
+
+    public void Write(Utf8JsonWriter json, bool empty = false)
+    {
+        var said = empty ? "" : Text;
+        json.WriteStartObject();
+        switch (kind)
+        {
+            case ResponsePartKind.Text:
+                json.WriteString("type"u8, "output_text"u8);
+                json.WriteString("text"u8, said);
+                json.WriteStartArray("annotations"u8);
+                json.WriteEndArray();
+                WriteProbabilities(json, empty ? [] : LogProbabilities);
+                break;
+            case ResponsePartKind.Refusal:
+                json.WriteString("type"u8, "refusal"u8);
+                json.WriteString("refusal"u8, said);
+                break;
+            case ResponsePartKind.ReasoningText:
+                json.WriteString("type"u8, "reasoning_text"u8);
+                json.WriteString("text"u8, said);
+                break;
+            default:
+                json.WriteString("type"u8, "summary_text"u8);
+                json.WriteString("text"u8, said);
+                break;
+        }
+
+        json.WriteEndObject();
+    }
+
+    /// <summary>Writes <c>logprobs</c>: chat's object of two lists is one list here.</summary>
+    public static void WriteProbabilities(Utf8JsonWriter json, IReadOnlyList<JsonElement> pieces)
+    {
+        json.WriteStartArray("logprobs"u8);
+        foreach (var piece in pieces)
+        {
+            if (!piece.TryGetProperty("content"u8, out var list) || list.ValueKind is not JsonValueKind.Array) continue;
+            foreach (var token in list.EnumerateArray()) json.WriteAsItCame(token);
+        }
+
+        json.WriteEndArray();
+    }
+
+    public static IReadOnlyList<JsonElement> ProbabilitiesOf(ChatEvent.Token token) => token.Opaque.Member("logprobs"u8) is { } some ? [some] : [];
+}

@@ -1,0 +1,179 @@
+using System.Text.Json;
+using Proxy.Backends;
+using Proxy.Buffers;
+using Proxy.Chat;
+using Proxy.Dialects;
+using Proxy.Dialects.OllamaChat;
+using Proxy.Routes;
+
+namespace Proxy.Http;
+
+/// <summary>
+/// What an Ollama host does besides answering: it tells of its models, and is told to pull, make, copy and delete them. What only tells is answered for every host; what changes a host's disk
+/// goes to the Ollama host of the model, and to nobody where that is none.
+/// </summary>
+internal sealed class OllamaHostEndpoints(ModelCatalog catalog, BackendDirectory directory, BackendDispatcher dispatcher, ClientDialect dialect, BackendDialect hostDialect, ExchangeParts parts)
+{
+    public const string Blobs = "/api/blobs/";
+
+    private const string NotHere = "needs an Ollama host";
+
+    /// <summary>Passed to an Ollama host; for a model of any other, what is known of it in the same form.</summary>
+    public Task ShowAsync(HttpContext context) => RunAsync(context, "/api/show", async scope =>
+    {
+        var (body, problem) = await RequestBody.ReadAsync(context.Request, parts.Server().BodyLimit, scope.Cancellation);
+        using var held = body;
+        OllamaShowRequest asked = default;
+        problem ??= OllamaShow.Read(body!.Memory, out asked);
+        if (problem is not null) return problem;
+
+        scope.Record.Model = asked.Model;
+        if (!scope.Caller.MayUse(asked.Model) || await catalog.FindAsync(asked.Model) is not { } model) return Unknown(asked.Model);
+        if (directory.Table.Resolve(asked.Model) is { } resolution && resolution.Candidates.FirstOrDefault(b => b.IsOllama) is { } backend)
+        {
+            var question = new PooledBody(256);
+            OllamaShow.WriteRequest(asked, resolution.Served, question);
+            return await PassAsync(scope, backend, resolution.Served, "POST", "/api/show", "application/json", question.Memory, question);
+        }
+
+        using var answer = new PooledBody();
+        OllamaShow.Write(model, answer);
+        context.Response.ContentType = dialect.WholeContentType;
+        context.Response.ContentLength = answer.Length;
+        await context.Response.BodyWriter.WriteAsync(answer.Memory);
+        return null;
+    });
+
+    /// <summary>Pull, push, create, delete: the body names the model.</summary>
+    public Task ManageAsync(HttpContext context) => ChangeAsync(context, "model", "name");
+
+    /// <summary>The model that is there is the one that says which host.</summary>
+    public Task CopyAsync(HttpContext context) => ChangeAsync(context, "source");
+
+    /// <summary>A blob belongs to no model yet: it goes to the Ollama host if there is exactly one.</summary>
+    public Task BlobAsync(HttpContext context) => RunAsync(context, Blobs + "*", async scope =>
+    {
+        if (MayChange(scope) is { } refusal) return refusal;
+        if (OnlyOllama(directory.Table) is not { } backend) return NotImplemented(context);
+
+        var (body, problem) = await RequestBody.ReadAsync(context.Request, parts.Server().BodyLimit, scope.Cancellation);
+        if (problem is not null) return problem;
+        return await PassAsync(scope, backend, "", context.Request.Method, context.Request.Path.ToUriComponent(), context.Request.ContentType, body!.Memory, body);
+    });
+
+    private Task ChangeAsync(HttpContext context, params string[] naming) => RunAsync(context, context.Request.Path.Value!.TrimEnd('/'), async scope =>
+    {
+        if (MayChange(scope) is { } refusal) return refusal;
+        var (body, problem) = await RequestBody.ReadAsync(context.Request, parts.Server().BodyLimit, scope.Cancellation);
+        using var held = body;
+        JsonElement root = default;
+        problem ??= OllamaShow.ReadObject(body!.Memory, out root);
+        if (problem is not null) return problem;
+        if (naming.Select(member => (Member: member, Name: OllamaShow.Text(root, member))).FirstOrDefault(found => found.Name is not null) is not { Name: { } asked } named)
+            return new(ProxyErrorKind.InvalidRequest, $"{naming[0]} is required") { Param = naming[0] };
+
+        scope.Record.Model = asked;
+        var table = directory.Table;
+        var (backend, served) = table.Resolve(asked) is { } resolution
+            ? (resolution.Candidates.FirstOrDefault(b => b.IsOllama), resolution.Served)
+            : (OnlyOllama(table), asked);
+        if (backend is null) return NotImplemented(context);
+
+        var request = new PooledBody((int)body!.Length + 64);
+        Renamed(root, named.Member, served, request);
+        return await PassAsync(scope, backend, served, context.Request.Method, context.Request.Path.Value!.TrimEnd('/'), "application/json", request.Memory, request);
+    });
+
+    private async Task RunAsync(HttpContext context, string surface, Func<CallScope, Task<ProxyError?>> answer)
+    {
+        using var scope = CallScope.Begin(context, surface, dialect, parts);
+        try
+        {
+            if ((scope.Admit() ?? await answer(scope)) is { } problem) await scope.RefuseAsync(problem);
+        }
+        catch (Exception problem) // whatever it is, the client gets an error in its dialect and the log gets the reason
+        {
+            await scope.FailAsync(problem);
+        }
+    }
+
+    /// <summary>Asks one host and passes its answer on as it comes, a stream piece by piece.</summary>
+    private async Task<ProxyError?> PassAsync(CallScope scope, Backend backend, string served, string method, string path, string? contentType, ReadOnlyMemory<byte> body, PooledBody owned)
+    {
+        if (scope.Enter() is { } limited)
+        {
+            owned.Dispose();
+            return limited;
+        }
+
+        scope.Record.Route = "direct";
+        var question = new Question(scope.Info, method, path, contentType, body, owned, scope.CrossingHeaders, hostDialect);
+        switch (await dispatcher.AskAsync(question, backend, served, scope.Cancellation))
+        {
+            case DispatchResult.Failed failed:
+                return failed.Error;
+            case DispatchResult.Answered { Reply: var reply }:
+                scope.Answering(reply.Backend, reply.ServedModel, reply.Status);
+                if (reply.Complete)
+                {
+                    await VerbatimWriter.WriteWholeAsync(scope, reply, reply.Held, reply.ServedModel, hostDialect);
+                    return null;
+                }
+
+                if (await VerbatimWriter.CopyAsync(scope, reply) is not { } cut) return null;
+                scope.Judge(cut);
+                scope.Context.Abort(); // half a body must not look like a whole one
+                return null;
+            default:
+                throw new System.Diagnostics.UnreachableException();
+        }
+    }
+
+    /// <summary>A host's disk is everybody's: a key that is limited to some models may not fill or empty it, nor may strangers where they are let in.</summary>
+    private static ProxyError? MayChange(CallScope scope)
+    {
+        if (!scope.Caller.MayUseAll) return new(ProxyErrorKind.Forbidden, "this key is limited to some models, and may not change what the hosts have");
+        if (scope.Caller.IsAnonymous && ConnectionFeature.Of(scope.Context) is not { Local: true }) return new(ProxyErrorKind.Forbidden, "changing what the hosts have needs an API key from another machine");
+        return null;
+    }
+
+    private static Backend? OnlyOllama(BackendTable table)
+    {
+        var all = table.All.Where(b => b.IsOllama).Take(2).ToArray();
+        return all.Length == 1 ? all[0] : null;
+    }
+
+    private static ProxyError NotImplemented(HttpContext context) => new(ProxyErrorKind.NotImplemented, $"{context.Request.Path} {NotHere}, and no single one is meant by this request");
+
+    /// <summary>Here Ollama names the tag too.</summary>
+    private static ProxyError Unknown(string model)
+    {
+        var error = DirectRoute.UnknownModel(model);
+        return model[(model.LastIndexOf('/') + 1)..].Contains(':', StringComparison.Ordinal) ? error : error with { Model = model + ModelName.Latest };
+    }
+
+    /// <summary>The body with one name replaced. Written anew: of two members of one name, the host must not read the one that nobody looked at.</summary>
+    private static void Renamed(JsonElement root, string member, string name, PooledBody output)
+    {
+        using var json = WireJson.NewWriter(output);
+        json.WriteStartObject();
+        json.WriteString(member, name);
+        var seen = new HashSet<string>(StringComparer.OrdinalIgnoreCase) { member };
+        if (member is "model" or "name") seen.UnionWith(["model", "name"]);
+        foreach (var other in root.EnumerateObject())
+        {
+            if (seen.Add(other.Name)) json.WriteAsItCame(other.Name, other.Value);
+        }
+
+        json.WriteEndObject();
+    }
+
+    private sealed record Question(CallInfo Info, string Method, string Path, string? ContentType, ReadOnlyMemory<byte> Body, IDisposable Owned, IReadOnlyList<KeyValuePair<string, string>> Headers, BackendDialect Errors) : IDispatchable
+    {
+        public ProxyError? Prepare(Backend backend, string served, out OutgoingCall outgoing)
+        {
+            outgoing = new(Method, Path, new(Body), ContentType, null, Errors, Streams: false, Owned) { Patient = true };
+            return null;
+        }
+    }
+}

@@ -44,7 +44,7 @@ internal sealed class Edge : IAsyncDisposable
             new ChatExchange("/api/chat", ollama, routes, Parts).HandleAsync,
             new ChatExchange("/api/generate", ollama, routes, Parts).HandleAsync,
             new ModelExchange(openAi, new OpenAiChatBackendDialect(), new ModelRelay(House.Directory, House.Dispatcher), Parts).HandleAsync,
-            new VectorEndpoints(new VectorParts(House.Directory, House.Dispatcher, Parts)),
+            new VectorEndpoints(new VectorParts(House.Directory, House.Dispatcher, Parts, "0")),
             new ModelEndpoints(catalog, openAi, ollama, Parts),
             new OllamaHostEndpoints(catalog, House.Directory, House.Dispatcher, ollama, new OllamaChatBackendDialect(), Parts),
             new StatusEndpoints(House.Directory, Calls, Metrics, Gate),

@@ -71,7 +71,7 @@ internal sealed class Parts : IDisposable
             new ChatExchange("/api/chat", ollama, routes, exchange).HandleAsync,
             new ChatExchange("/api/generate", new OllamaGenerateClientDialect(), routes, exchange).HandleAsync,
             new ModelExchange(openAi, new OpenAiChatBackendDialect(), relay, exchange).HandleAsync,
-            new VectorEndpoints(new VectorParts(Directory, dispatcher, exchange)),
+            new VectorEndpoints(new VectorParts(Directory, dispatcher, exchange, ProxyHost.Version)),
             new ModelEndpoints(catalog, openAi, ollama, exchange),
             new OllamaHostEndpoints(catalog, Directory, dispatcher, ollama, new OllamaChatBackendDialect(), exchange),
             new StatusEndpoints(Directory, Calls, Metrics, Gate, () => Models.AreReady),

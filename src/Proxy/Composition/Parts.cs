@@ -23,6 +23,7 @@ internal sealed class Parts : IDisposable
 {
     private readonly ConcurrentDictionary<Backend, HandlerUpstream> probes = new();
     private readonly LoadedConfig loaded;
+    private readonly RemoteImages images;
     private readonly Lock reloading = new();
 
     public Parts(LoadedConfig loaded, LogWriter writer, TimeProvider time)
@@ -55,7 +56,8 @@ internal sealed class Parts : IDisposable
         Metrics.Add(() => Gauges(Models));
 
         // Routes
-        var routes = new RouteTable(new DirectRoute(Directory, dispatcher, Log, time));
+        images = new RemoteImages();
+        var routes = new RouteTable(new DirectRoute(Directory, dispatcher, images, new PromptPrefixes(Metrics), Log, time));
         var relay = new ModelRelay(Directory, dispatcher);
 
         // The edge
@@ -141,6 +143,7 @@ internal sealed class Parts : IDisposable
     public void Dispose()
     {
         Directory.Dispose();
+        images.Dispose();
         Models.Dispose();
         foreach (var probe in probes.Values) probe.Dispose();
         Loops?.Dispose();

@@ -24,6 +24,8 @@ public sealed partial class RecordedOllamaTests(RecordedOllamaTests.Door door) :
             host.Pages["/v1/models"] = ScriptedOpenAi.Models;
             host.Answer(ScriptedOpenAi.AnswerAsync);
             return $"""
+                [inference]
+                bundled = false
                 [[backends]]
                 name = "foreign"
                 url = "{host.Url}"

@@ -8,9 +8,7 @@ public sealed partial class ArchitectureTests
     /// <summary>Take a folder off when it is built.</summary>
     private static readonly string[] FoldersToCome =
     [
-        "Streams", "Knowledge", "Workflow", "Nats", "Store",
-        "Streams", "Knowledge", "Workflow", "Nats", "Store",
-        "Anthropic", "Embedded", "Postgres", "Migrations",
+        "Streams", "Knowledge", "Workflow", "Nats", "Store", "Embedded", "Postgres", "Migrations",
     ];
 
     /// <summary>Take a type off when it is built.</summary>

@@ -3,6 +3,7 @@ using Proxy.Backends;
 using Proxy.Chat;
 using Proxy.Config;
 using Proxy.Dialects;
+using Proxy.Dialects.Anthropic;
 using Proxy.Dialects.OllamaChat;
 using Proxy.Dialects.OllamaGenerate;
 using Proxy.Dialects.OpenAiChat;
@@ -64,19 +65,23 @@ internal sealed class Parts : IDisposable
         var exchange = new ExchangeParts(Gate, Calls, new CallLedger(writer, Format, Least, Metrics, time), Metrics, () => Directory.Table.Config.Server, Log, time, Ticker);
         var openAi = new OpenAiChatClientDialect();
         var ollama = new OllamaChatClientDialect();
+        var anthropic = new AnthropicClientDialect();
+        var count = new TokenCount(Directory);
         Endpoints = new Endpoints(
             new ChatExchange("/v1/chat/completions", openAi, routes, exchange).HandleAsync,
             new ChatExchange("/v1/completions", new OpenAiCompletionsClientDialect(), routes, exchange).HandleAsync,
             new ChatExchange("/v1/responses", new OpenAiResponsesClientDialect(), routes, exchange).HandleAsync,
             new ChatExchange("/api/chat", ollama, routes, exchange).HandleAsync,
             new ChatExchange("/api/generate", new OllamaGenerateClientDialect(), routes, exchange).HandleAsync,
+            new ChatExchange("/v1/messages", anthropic, routes, exchange).HandleAsync,
+            new CountExchange("/v1/messages/count_tokens", new AnthropicClientDialect(counts: true), AnthropicCount.Write, count, exchange).HandleAsync,
             new ModelExchange(openAi, new OpenAiChatBackendDialect(), relay, exchange).HandleAsync,
             new VectorEndpoints(new VectorParts(Directory, dispatcher, exchange, ProxyHost.Version)),
-            new ModelEndpoints(catalog, openAi, ollama, exchange),
+            new ModelEndpoints(catalog, openAi, ollama, anthropic, exchange),
             new OllamaHostEndpoints(catalog, Directory, dispatcher, ollama, new OllamaChatBackendDialect(), exchange),
             new StatusEndpoints(Directory, Calls, Metrics, Gate, () => Models.AreReady),
             new AdminEndpoints(Directory, catalog, Calls, Reload, loaded.Path, () => Drain?.Invoke(), time),
-            new ErrorEndpoints(openAi, ollama, exchange),
+            new ErrorEndpoints(openAi, ollama, anthropic, exchange),
             Gate);
     }
 

@@ -153,6 +153,7 @@ internal static partial class ConfigReader
             Headers = section.TextTable("headers"),
             Ca = ReadCa(section, sources),
             TlsVerify = section.Truth("tls_verify", defaults.TlsVerify),
+            StreamUsage = section.Truth("stream_usage", defaults.StreamUsage),
             Connect = section.Time("connect", defaults.Connect),
             FirstToken = section.Time("first_token", defaults.FirstToken),
             Idle = section.Time("idle", defaults.Idle),

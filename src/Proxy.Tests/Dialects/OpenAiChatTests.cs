@@ -253,8 +253,31 @@ public sealed class OpenAiChatTests
     {
         var models = new List<ModelListing> { new("a/é") { Created = DateTimeOffset.FromUnixTimeSeconds(7), OwnedBy = "vllm", ContextLength = 32768 }, new("b") };
 
-        Assert.Equal("""{"object":"list","data":[{"id":"a/é","object":"model","created":7,"owned_by":"vllm","context_length":32768,"context_window":32768,"max_model_len":32768},{"id":"b","object":"model","created":0,"owned_by":"proxy"}]}""", Wire.Text(output => OpenAiModelList.Write(models, output)));
+        Assert.StartsWith("""{"object":"list","data":[{"id":"a/é","object":"model","created":7,"owned_by":"vllm","context_length":32768,"context_window":32768,"max_model_len":32768},{"id":"b","object":"model","created":0,"owned_by":"proxy"}],"models":[{""", Wire.Text(output => OpenAiModelList.Write(models, output)), StringComparison.Ordinal);
         Assert.Equal("""{"id":"b","object":"model","created":0,"owned_by":"proxy"}""", Wire.Text(output => OpenAiModelList.WriteOne(models[1], output)));
-        Assert.Equal("""{"object":"list","data":[]}""", Wire.Text(output => OpenAiModelList.Write([], output)));
+        Assert.Equal("""{"object":"list","data":[],"models":[]}""", Wire.Text(output => OpenAiModelList.Write([], output)));
+    }
+
+    [Fact]
+    public void Model_list_Has_all_that_Codex_demands_of_a_model()
+    {
+        var models = new List<ModelListing> { new("a/é") { ContextLength = 32768, Capabilities = ["completion", "thinking", "vision"] }, new("embedder") { Kind = ModelKind.Embed }, new("b") };
+
+        var listed = JsonNode.Parse(Wire.Text(output => OpenAiModelList.Write(models, output)))!["models"]!.AsArray();
+
+        Assert.Equal(["a/é", "b"], listed.Select(model => (string?)model!["slug"]));
+        foreach (var model in listed)
+        {
+            // Each is a member without which Codex 0.169 throws the whole listing away.
+            foreach (var member in new[] { "slug", "display_name", "supported_reasoning_levels", "shell_type", "visibility", "supported_in_api", "priority", "base_instructions", "support_verbosity", "truncation_policy", "supports_parallel_tool_calls", "experimental_supported_tools" })
+                Assert.True(model![member] is not null, member);
+            Assert.True(((string)model!["base_instructions"]!).Length > 500, "Codex has no instructions but these");
+        }
+
+        Assert.Equal(32768, (int)listed[0]!["context_window"]!);
+        Assert.Equal(["low", "medium", "high"], listed[0]!["supported_reasoning_levels"]!.AsArray().Select(level => (string?)level!["effort"]));
+        Assert.Equal(["text", "image"], listed[0]!["input_modalities"]!.AsArray().Select(kind => (string?)kind));
+        Assert.Null(listed[1]!["context_window"]);
+        Assert.Equal(["text"], listed[1]!["input_modalities"]!.AsArray().Select(kind => (string?)kind));
     }
 }

@@ -8,16 +8,14 @@ public sealed partial class ArchitectureTests
     /// <summary>Take a folder off when it is built.</summary>
     private static readonly string[] FoldersToCome =
     [
-        "Streams", "Knowledge", "Workflow", "Nats", "Store",
-        "Streams", "Knowledge", "Workflow", "Nats", "Store",
-        "Anthropic", "Embedded", "Postgres", "Migrations",
+        "Streams", "Knowledge", "Workflow", "Nats", "Store", "Embedded", "Postgres", "Migrations",
     ];
 
     /// <summary>Take a type off when it is built.</summary>
     private static readonly string[] TypesToCome =
     [
-        "RagRoute", "WorkflowRoute", "IRetriever", "IWorkflowLauncher", "MemoryJournal", "InFlight", "CompletionRecord", 
-        "OnnxEmbedder", "OnnxReranker", "BatchQueue", "BatchPlanner", "ModelRunner", "ModelFolder", "NativeRuntime", "SemanticCache", "PipelineTable", "WorkflowEvents", "NatsLink", "EventPublisher", "JetStreamJournal",
+        "RagRoute", "WorkflowRoute", "IRetriever", "IWorkflowLauncher", "MemoryJournal", "InFlight", "CompletionRecord",
+        "SemanticCache", "PipelineTable", "WorkflowEvents", "NatsLink", "EventPublisher", "JetStreamJournal",
     ];
 
     /// <summary>Names of others.</summary>

@@ -112,6 +112,12 @@ internal abstract class BackendDialect
     /// <summary>A whole answer as events. False when it is not one, or says itself that it is not complete.</summary>
     public abstract bool TryReadWhole(ReadOnlySpan<byte> body, List<ChatEvent> events);
 
+    /// <summary>What has to stand where in a client's own body so that the host counts a stream's tokens although the client did not ask; null where nothing has to.</summary>
+    public virtual BodyEdit? AskUsage(ReadOnlySpan<byte> body, ChatEnvelope envelope) => null;
+
+    /// <summary>Whether a frame that counts tokens says nothing else: a client that did not ask for it must not see it.</summary>
+    public virtual bool OnlyCounts(ReadOnlySpan<byte> frame) => false;
+
     /// <summary>What a frame means; cheap, and sure only of what it can see in that frame. The frame is the payload: without <c>data:</c> and line ends.</summary>
     public abstract FrameKind Classify(ReadOnlySpan<byte> frame);
 
@@ -127,6 +133,9 @@ internal abstract class BackendDialect
     /// <summary>Finds the token counts in one frame or whole body by a scan, without parsing the rest. Null when it holds none.</summary>
     public abstract Usage? FindUsage(ReadOnlySpan<byte> frame);
 }
+
+/// <summary>A replacement in a body that otherwise stays as it came.</summary>
+internal readonly record struct BodyEdit(Range Place, ReadOnlyMemory<byte> Text);
 
 /// <summary>What a host said of its failure; only the message is sure to be there.</summary>
 internal sealed record HostError(string Message, string? Type = null, string? Code = null, string? Param = null, int? Status = null);

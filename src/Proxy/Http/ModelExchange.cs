@@ -10,7 +10,7 @@ namespace Proxy.Http;
 internal sealed class ModelExchange(ClientDialect dialect, BackendDialect hostDialect, ModelRelay relay, ExchangeParts parts)
 {
     private static readonly FrozenSet<string> Surfaces = FrozenSet.Create(
-        "/v1/embeddings", "/v1/rerank", "/v1/responses", "/v1/messages", "/v1/messages/count_tokens", "/v1/moderations", "/v1/score",
+        "/v1/embeddings", "/v1/rerank", "/v1/responses", "/v1/moderations", "/v1/score",
         "/v1/audio/speech", "/v1/audio/transcriptions", "/v1/audio/translations", "/v1/images/generations", "/v1/images/edits", "/v1/images/variations");
 
     public async Task HandleAsync(HttpContext context)

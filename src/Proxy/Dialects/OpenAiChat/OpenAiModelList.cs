@@ -18,6 +18,7 @@ internal static class OpenAiModelList
         json.WriteStartArray("data"u8);
         foreach (var model in models) Write(json, model);
         json.WriteEndArray();
+        CodexModels.Write(json, models);
         json.WriteEndObject();
     }
 

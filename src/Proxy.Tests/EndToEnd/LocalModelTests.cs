@@ -13,6 +13,8 @@ public sealed class LocalModelTests
     private const string Listen = """
         [server]
         listen = ["127.0.0.1:0"]
+        [log]
+        format = "json"
         """;
 
     [Fact]

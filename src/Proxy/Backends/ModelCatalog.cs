@@ -53,6 +53,9 @@ internal sealed class ModelCatalog(BackendDirectory directory, BackendProbe prob
         return directory.Table.Resolve(name) is { } resolution ? Describe(name, resolution) : null;
     }
 
+    /// <summary>A host's models were changed: what it has now is known when this is over.</summary>
+    public Task AskAgainAsync(Backend backend, CancellationToken cancellation) => probe.AskAsync(backend, cancellation);
+
     private async ValueTask FirstRoundAsync()
     {
         try

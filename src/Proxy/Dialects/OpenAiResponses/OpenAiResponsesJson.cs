@@ -40,6 +40,7 @@ internal static class OpenAiResponsesJson
         return new Usage(input ?? 0, output ?? 0)
         {
             CachedInputTokens = Detail(usage, "input_tokens_details"u8, "cached_tokens"u8),
+            CacheWrittenTokens = Detail(usage, "input_tokens_details"u8, "cache_write_tokens"u8) is > 0 and var written ? written : null,
             ReasoningTokens = Detail(usage, "output_tokens_details"u8, "reasoning_tokens"u8),
         };
     }

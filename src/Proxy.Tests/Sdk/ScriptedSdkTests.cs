@@ -14,7 +14,7 @@ public sealed class ScriptedSdkTests(SdkDoor door)
 
         var worked = await Script.NodeAsync("openai.mjs", door.Address);
 
-        Assert.Equal(24, worked.Count);
+        Assert.Equal(29, worked.Count);
         await EngineStoppedAsync(aborted);
     }
 

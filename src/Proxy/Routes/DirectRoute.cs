@@ -95,7 +95,7 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
             var body = new PooledBody();
             var lost = new List<string>();
             dialect.WriteRequest(request, served, body, lost);
-            if (lost.Count > 0) log.FieldsLost(call.Info.TraceId, backend.Name, string.Join(", ", lost));
+            if (lost.Count > 0) log.FieldsLost(call.Info.TraceId, backend.Name, string.Join(", ", lost.Distinct()));
             outgoing = new("POST", dialect.ChatPath, new(body.Memory), "application/json", dialect, dialect, call.Streams, body);
             return null;
         }

@@ -8,7 +8,7 @@ folder=$(realpath -m "$1")
 mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 archive=http://archive.debian.org/debian # where old releases move to
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-libc=(libc6-dev libc6 linux-libc-dev libgcc-10-dev libgcc-s1)
+libc=(libc6-dev libc6 linux-libc-dev libgcc-10-dev libgcc-s1 libstdc++6)
 
 made=$folder.making
 rm -rf "$made"

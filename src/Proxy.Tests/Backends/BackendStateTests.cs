@@ -84,6 +84,42 @@ public sealed class BackendStateTests
     }
 
     [Fact]
+    public void Pause_is_over_One_call_at_a_time_tries_it_out()
+    {
+        Open(connection: false);
+        time.Advance(TimeSpan.FromSeconds(1));
+        state.MarkUp();
+        Assert.Equal((BreakerState.HalfOpen, true, true), (state.Breaker, state.Available, state.MayTake));
+
+        state.Take();
+        Assert.False(state.MayTake);
+        state.Return(); // it came to nothing: its client left
+        Assert.True(state.MayTake);
+
+        state.Take();
+        time.Advance(TimeSpan.FromSeconds(5)); // an answer may be long
+        Assert.True(state.MayTake);
+
+        state.MarkServed();
+        state.Take();
+        Assert.Equal((BreakerState.Closed, true), (state.Breaker, state.MayTake));
+    }
+
+    [Fact]
+    public void Trial_fails_The_breaker_opens_again_at_once()
+    {
+        Open(connection: false);
+        time.Advance(TimeSpan.FromSeconds(1));
+        state.MarkUp();
+
+        Assert.True(state.MarkFailed("still broken", connection: false));
+
+        Assert.Equal((BreakerState.Open, "still broken"), (state.Breaker, state.Reason));
+        time.Advance(TimeSpan.FromSeconds(1));
+        Assert.False(state.MarkUp()); // for twice as long
+    }
+
+    [Fact]
     public void Probe_fails_and_comes_back_Each_is_news_once()
     {
         Assert.False(state.MarkUp()); // it was thought to be there

@@ -41,8 +41,10 @@ internal sealed record Script(UpstreamHead Head, params Step[] Steps)
 internal sealed class ScriptedHost(params Script[] scripts) : UpstreamClient
 {
     private readonly Queue<Script> left = new(scripts);
+    private readonly List<ScriptedExchange> exchanges = [];
 
-    public List<ScriptedExchange> Exchanges { get; } = [];
+    /// <summary>Those so far; a test may look while another thread asks.</summary>
+    public IReadOnlyList<ScriptedExchange> Exchanges { get { lock (exchanges) return [.. exchanges]; } }
 
     public bool Closed { get; private set; }
 
@@ -51,7 +53,7 @@ internal sealed class ScriptedHost(params Script[] scripts) : UpstreamClient
     public override UpstreamExchange Open()
     {
         var exchange = new ScriptedExchange(left.Count > 0 ? left.Dequeue() : Script.NoHead);
-        Exchanges.Add(exchange);
+        lock (exchanges) exchanges.Add(exchange);
         return exchange;
     }
 

@@ -30,6 +30,41 @@ public sealed class SlotQueueTests : IDisposable
     }
 
     [Fact]
+    public async Task Backend_is_tried_out_The_others_wait_for_what_comes_of_it()
+    {
+        var state = house["b"].State;
+        for (var i = 0; i < BackendState.Tolerance; i++) state.MarkFailed("x", connection: false);
+        house.Time.Advance(TimeSpan.FromSeconds(1));
+        state.MarkUp();
+
+        var trial = await TakeAsync("y", on: "b");
+        var next = TakeAsync("y", on: "b");
+        Assert.NotNull(trial.Lease);
+        Assert.False(next.IsCompleted); // although it has two slots
+
+        state.MarkServed();
+        house.Slots.Recheck();
+        Assert.NotNull((await next).Lease);
+    }
+
+    [Fact]
+    public async Task Backend_came_back_It_is_not_given_every_call_until_it_has_caught_up()
+    {
+        for (var i = 0; i < 100; i++) (await TakeAsync("x")).Lease!.Dispose();
+        house["b"].State.Slots = 1;
+
+        house.Slots.Level(house.Directory.Table.All);
+        var served = new List<string>();
+        for (var i = 0; i < 10; i++)
+        {
+            using var lease = (await TakeAsync("m", on: "a,b")).Lease!;
+            served.Add(lease.Backend.Name);
+        }
+
+        Assert.Equal(5, served.Count(name => name == "a"));
+    }
+
+    [Fact]
     public async Task Many_wait_First_come_first_served()
     {
         var held = (await TakeAsync("m")).Lease!;

@@ -33,6 +33,8 @@ public sealed partial class ExampleTests
 
         Same(new ServerConfig(), config.Server with { Tls = null }, "server");
         Same(new LogConfig(), config.Log, "log");
+        Same(new InferenceConfig(), config.Inference with { Models = [], Threads = null }, "inference");
+        Same(new InferenceModelConfig { Name = "bge-small", Path = "/var/lib/proxy/models/bge-small-en-v1.5" }, config.Inference.Models[0] with { Kind = null }, "model");
         Same(new AuthConfig(), config.Auth with { Keys = [] }, "auth");
         Same(BackendConfig.Echo, config.Backends[0], "echo");
         Same(plain, gpu with { Dialects = null, Prefixes = [], Models = [], Slots = null, Key = null, Headers = plain.Headers, Ca = null, Options = new() }, "gpu");
@@ -44,7 +46,7 @@ public sealed partial class ExampleTests
         var config = ReadUncommented();
         var gpu = config.Backends.Single(backend => backend.Name == "gpu");
 
-        foreach (var (record, name) in new (object, string)[] { (config, "top"), (gpu, "gpu"), (gpu.Options, "options"), (config.Server.Tls!, "tls"), (config.Auth.Keys[0], "key") })
+        foreach (var (record, name) in new (object, string)[] { (config, "top"), (gpu, "gpu"), (gpu.Options, "options"), (config.Server.Tls!, "tls"), (config.Auth.Keys[0], "key"), (config.Inference, "inference") })
             foreach (var property in Properties(record.GetType()).Where(property => property.Name != nameof(BackendConfig.Total)))
                 Assert.False(property.GetValue(record) is null or "" or ICollection { Count: 0 }, $"{name}.{property.Name} has no example");
     }
@@ -53,12 +55,12 @@ public sealed partial class ExampleTests
     public void Every_property_Has_its_line_and_every_line_its_property()
     {
         var spelt = KeyOfLine().Matches(Uncommented).Select(match => match.Groups[1].Value).Where(key => !key.StartsWith('"')).ToHashSet();
-        var known = new[] { typeof(ProxyConfig), typeof(ServerConfig), typeof(TlsConfig), typeof(BackendConfig), typeof(AuthConfig), typeof(ApiKeyConfig), typeof(LogConfig) }
+        var known = new[] { typeof(ProxyConfig), typeof(ServerConfig), typeof(TlsConfig), typeof(BackendConfig), typeof(AuthConfig), typeof(ApiKeyConfig), typeof(LogConfig), typeof(InferenceConfig), typeof(InferenceModelConfig) }
             .SelectMany(Properties).Where(property => !IsSection(property)).Select(property => JsonNamingPolicy.SnakeCaseLower.ConvertName(property.Name)).ToHashSet();
 
         Assert.Equal(known.Order(), spelt.Order());
         Assert.All(Beside, key => Assert.Contains(key, Example, StringComparison.Ordinal));
-        foreach (var section in new[] { "[server]", "[server.tls]", "[[backends]]", "[aliases]", "[auth]", "[[auth.keys]]", "[log]" })
+        foreach (var section in new[] { "[server]", "[server.tls]", "[[backends]]", "[aliases]", "[auth]", "[[auth.keys]]", "[log]", "[inference]", "[[inference.models]]" })
             Assert.Contains($"\n{section}\n", Uncommented, StringComparison.Ordinal);
     }
 
@@ -73,7 +75,7 @@ public sealed partial class ExampleTests
         foreach (var property in Properties(expected.GetType()))
         {
             var (want, have) = (property.GetValue(expected), property.GetValue(actual));
-            if (want is ServerConfig or AuthConfig or LogConfig or BackendOptions) Same(want, have, $"{path}.{property.Name}");
+            if (want is ServerConfig or AuthConfig or LogConfig or InferenceConfig or BackendOptions) Same(want, have, $"{path}.{property.Name}");
             else if (want is IEnumerable<BackendConfig> backends) foreach (var (a, b) in backends.Zip((IEnumerable<BackendConfig>)have!)) Same(a, b, $"{path}.{a.Name}");
             else if (want is IEnumerable and not string) Assert.True(((IEnumerable)want).Cast<object>().SequenceEqual(((IEnumerable)have!).Cast<object>()), $"{path}.{property.Name}");
             else Assert.True(Equals(want, have), $"{path}.{property.Name}: the record says {want}, the file {have}");
@@ -84,7 +86,7 @@ public sealed partial class ExampleTests
 
     private static bool IsSection(PropertyInfo property) =>
         property.DeclaringType == typeof(ProxyConfig) && property.Name != nameof(ProxyConfig.DefaultBackend)
-        || property.Name is nameof(ServerConfig.Tls) or nameof(AuthConfig.Keys);
+        || property.Name is nameof(ServerConfig.Tls) or nameof(AuthConfig.Keys) || property.DeclaringType == typeof(InferenceConfig) && property.Name == nameof(InferenceConfig.Models);
 
     private static string Root()
     {

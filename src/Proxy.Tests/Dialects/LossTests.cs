@@ -17,13 +17,27 @@ public sealed partial class LossTests
          "response_format":{"type":"grammar","grammar":"x"},
          "messages":[
           {"role":"user","name":"ann","audio":{"id":"a"},"content":[{"type":"text","text":"x","cache_control":{}},{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA","detail":"low","min_pixels":4}}]},
-          {"role":"assistant","content":null,"tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{broken"}},{"id":"d","type":"custom","custom":{}}]}],
+          {"role":"assistant","content":null,"reasoning_content":"t","tool_calls":[{"id":"c","type":"function","function":{"name":"f","arguments":"{broken"}},{"id":"d","type":"custom","custom":{}}]},
+          {"role":"tool","tool_call_id":"c","content":"1"}],
+         "seed":1,"min_p":0.1,"frequency_penalty":0.1,"presence_penalty":0.1,"repeat_penalty":1.1,"reasoning_effort":"high",
          "tools":[{"type":"function","function":{"name":"f","strict":true}},{"type":"web_search"},{"type":"function","cache_control":{},"function":{"name":"g","examples":[]}}]}
         """;
 
     private const string OllamaWithEverything =
         """
-        {"model":"m","keep_alive":"5m","truncate":true,"think":true,"format":"xml","messages":[{"role":"user","content":"x","weird":1}],"options":{"num_ctx":4096,"mirostat":2}}
+        {"model":"m","keep_alive":"5m","truncate":true,"think":true,"format":"xml","messages":[{"role":"user","content":"x","weird":1}],"options":{"num_ctx":4096,"mirostat":2,"seed":1,"min_p":0.1,"frequency_penalty":0.1,"presence_penalty":0.1,"repeat_penalty":1.1}}
+        """;
+
+    private const string AnthropicWithEverything =
+        """
+        {"model":"m","max_tokens":100,"container":"c","metadata":{"user_id":"u","x":1},"thinking":{"type":"enabled","budget_tokens":5000},"output_config":{"format":{"type":"grammar"},"new":1},
+         "system":[{"type":"text","text":"s","cache_control":{"type":"ephemeral"}}],
+         "messages":[
+          {"role":"user","weird":1,"content":"x"},
+          {"role":"assistant","content":[{"type":"thinking","thinking":"t","signature":"s"},{"type":"redacted_thinking","data":"d"},{"type":"tool_use","id":"a","name":"f","input":{},"caller":{"type":"direct"}}]},
+          {"role":"user","content":[{"type":"tool_result","tool_use_id":"a","is_error":true,"toolset_name":"x","content":"bad"}]}],
+         "tools":[{"name":"f","input_schema":{"type":"object"},"strict":true,"defer_loading":true},{"type":"web_search_20250305","name":"web_search"}],
+         "tool_choice":{"type":"any","disable_parallel_tool_use":true}}
         """;
 
     private const string ResponsesWithEverything =
@@ -51,6 +65,10 @@ public sealed partial class LossTests
     [InlineData("ollama", DialectName.OllamaChat, "responses", DialectName.OpenAiResponses, OllamaWithEverything)]
     [InlineData("openai", DialectName.OpenAiChat, "ollama", DialectName.OllamaChat, OpenAiWithEverything)]
     [InlineData("ollama", DialectName.OllamaChat, "openai", DialectName.OpenAiChat, OllamaWithEverything)]
+    [InlineData("openai", DialectName.OpenAiChat, "anthropic", DialectName.Anthropic, OpenAiWithEverything)]
+    [InlineData("ollama", DialectName.OllamaChat, "anthropic", DialectName.Anthropic, OllamaWithEverything)]
+    [InlineData("anthropic", DialectName.Anthropic, "openai", DialectName.OpenAiChat, AnthropicWithEverything)]
+    [InlineData("anthropic", DialectName.Anthropic, "ollama", DialectName.OllamaChat, AnthropicWithEverything)]
     [InlineData("completions", DialectName.OpenAiCompletions, "generate", DialectName.OllamaGenerate, CompletionsWithEverything)]
     [InlineData("generate", DialectName.OllamaGenerate, "openai", DialectName.OpenAiChat, GenerateWithEverything)]
     [InlineData("generate", DialectName.OllamaGenerate, "completions", DialectName.OpenAiCompletions, GenerateWithEverything)]

@@ -161,7 +161,7 @@ public sealed class SharedPartsTests
         Assert.All(DialectTable.Clients, dialect => Assert.Same(dialect, DialectTable.Client(dialect.Name)));
         Assert.All(DialectTable.Backends, dialect => Assert.Same(dialect, DialectTable.Backend(dialect.Name)));
         Assert.All(DialectTable.Backends, dialect => Assert.NotNull(DialectTable.Family(dialect.Name)));
-        Assert.Null(DialectTable.Client(DialectName.Anthropic));
+        Assert.Null(DialectTable.Client(DialectName.Events));
     }
 
     [Theory]

@@ -15,13 +15,14 @@ public sealed class TranscriptTests
     [
         ("openai", DialectName.OpenAiChat, "openai.sse", "openai.whole.json"),
         ("ollama", DialectName.OllamaChat, "ollama.jsonl", "ollama.whole.json"),
+        ("anthropic", DialectName.Anthropic, "anthropic.sse", "anthropic.whole.json"),
         ("responses", DialectName.OpenAiResponses, "responses.sse", "responses.whole.json"),
         ("completions", DialectName.OpenAiCompletions, "completions.sse", "completions.whole.json"),
         ("generate", DialectName.OllamaGenerate, "generate.jsonl", "generate.whole.json"),
     ];
 
     /// <summary>Scenarios with tools, which a prompt cannot offer.</summary>
-    private static readonly string[] WithTools = ["two_tools", "no_call_ids"];
+    private static readonly string[] WithTools = ["two_tools", "no_call_ids", "signed_thinking"];
 
     public static TheoryData<string, string> Streams() => Each(files => files.Stream);
 
@@ -192,6 +193,7 @@ public sealed class TranscriptTests
         return dialect switch
         {
             "ollama" or "generate" => lines.Replace("\"id\":\"chatcmpl-7\",", "", StringComparison.Ordinal), // its answers have no id
+            "anthropic" => lines.Replace(",\"created\":1795415603", "", StringComparison.Ordinal), // its answers do not say when
             "responses" => lines.Replace("chatcmpl-7", $"resp_{Wire.Stamp.TraceId}", StringComparison.Ordinal), // its ids are of its own kind
             _ => lines,
         };

@@ -1,6 +1,10 @@
 using System.Net;
+using System.Numerics.Tensors;
 using System.Security.Cryptography.X509Certificates;
+using System.Text;
+using System.Text.Json;
 using Proxy.Tests.Harness;
+using Proxy.Tests.Inference;
 
 namespace Proxy.Tests.EndToEnd;
 
@@ -72,6 +76,25 @@ public sealed class BareBoxTests
         using var chat = await StreamedChat.BeginAsync(client, "plain");
 
         Assert.Equal(TokenHost.Stream("plain"), await chat.EndAsync());
+    }
+
+    [Theory]
+    [InlineData("bullseye")]
+    [InlineData("bookworm")]
+    public async Task Bare_Debian_The_model_inside_embeds(string release)
+    {
+        DebianTree.Require();
+        using var own = TestAuthority.SelfSigned();
+        await using var box = await BareBox.StartAsync(release, Files(own, ""));
+        using var client = Trusting(own, box.Address);
+        var line = TestModels.Lines("all-minilm-q4", "golden.jsonl").First();
+
+        using var reply = await client.PostAsync("/v1/embeddings", new StringContent($$"""{"model":"all-minilm-q4","input":{{line.GetProperty("text").GetRawText()}}}""", Encoding.UTF8, "application/json"), TestContext.Current.CancellationToken);
+
+        var body = await reply.Content.ReadAsStringAsync(TestContext.Current.CancellationToken);
+        Assert.True(reply.IsSuccessStatusCode, $"{body}\n{box.Output}");
+        float[] vector = [.. JsonDocument.Parse(body).RootElement.GetProperty("data")[0].GetProperty("embedding").EnumerateArray().Select(static number => number.GetSingle())];
+        Assert.InRange(TensorPrimitives.CosineSimilarity(line.Vector()!, vector), 0.999f, 1.0001f);
     }
 
     static string Plain(TokenHost host) => $"""

@@ -14,7 +14,7 @@ public sealed partial class ByteExactTests(ByteExactTests.Door door) : IClassFix
 
     public sealed class Door : FrontDoor
     {
-        protected override int Lanes => 20;
+        protected override int Lanes => 28;
 
         protected override int OllamaLanes => 10;
 
@@ -55,21 +55,33 @@ public sealed partial class ByteExactTests(ByteExactTests.Door door) : IClassFix
         Assert.Equal(path, lane.A.Calls[0].Target);
     }
 
-    [Fact]
-    public async Task Streaming_request_does_not_ask_for_usage_Client_sees_none_and_the_log_may()
+    [Theory]
+    [InlineData(false, "", "\"stream_options\":{\"include_usage\":true},", "")]
+    [InlineData(true, "", "\"stream_options\":{\"include_usage\":true},", "")]
+    [InlineData(false, ""","stream_options":null""", "", ""","stream_options":{"include_usage":true}""")]
+    [InlineData(true, ""","stream_options": { } ,"x":1.50""", "", ""","stream_options": {"include_usage":true} ,"x":1.50""")]
+    [InlineData(false, ""","stream_options":{ "x":1.50 }""", "", ""","stream_options":{"include_usage":true, "x":1.50 }""")]
+    [InlineData(true, ""","stream_options":{"include_usage":false,"x":1.50}""", "", ""","stream_options":{"include_usage":true,"x":1.50}""")]
+    public async Task Streaming_request_does_not_ask_for_usage_The_log_has_it_and_the_client_does_not(bool renamed, string options, string before, string instead)
     {
         var lane = door.Take();
         lane.A.Answer(exchange =>
         {
-            var asked = exchange.Request.Json.TryGetProperty("stream_options", out var options) && options.GetProperty("include_usage").GetBoolean();
+            var asked = exchange.Request.Json.TryGetProperty("stream_options", out var wish) && wish.GetProperty("include_usage").GetBoolean();
             string[] usage = asked ? ["""data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795000000,"model":"served","choices":[],"usage":{"prompt_tokens":9,"completion_tokens":7,"total_tokens":16}}""" + "\n\n"] : [];
             return exchange.StreamAsync(OpenAi.Sse, [OpenAi.Role(), OpenAi.Token("fine"), OpenAi.Stop(), .. usage, OpenAi.Done]);
         });
+        var name = renamed ? Door.Alias(lane) : lane.Solo;
 
-        var (reply, line) = await lane.ChatAsync(lane.Solo, stream: true);
+        var (reply, line) = await door.ChatAsync(name, stream: true, options);
 
-        Assert.Equal(string.Concat(OpenAi.Stream("fine")), reply.Text);
+        Assert.Equal(string.Concat(OpenAi.Stream("fine")).Replace("\"served\"", renamed ? $"\"{name}\"" : "\"served\"", StringComparison.Ordinal), reply.Text);
         Assert.Equal("ok none 200", line.Verdict);
+        Assert.Equal("9 7", $"{line["tokens_in"]} {line["tokens_out"]}");
+        var body = Assert.Single(lane.A.Calls).Text;
+        Assert.StartsWith("{" + before, body, StringComparison.Ordinal);
+        Assert.Contains($"\"model\":\"{lane.Solo}\"", body, StringComparison.Ordinal);
+        if (instead.Length > 0) Assert.Contains(instead, body, StringComparison.Ordinal);
     }
 
     [Theory]

@@ -72,6 +72,16 @@ public sealed class ContextTests(ContextTests.Door door) : IClassFixture<Context
     }
 
     [Fact]
+    public async Task Long_prompt_Host_is_asked_for_enough()
+    {
+        var (reply, _) = await door.CallAsync("/v1/completions", $$"""{"model":"unsaid","stream":true,"prompt":"{{string.Concat(Enumerable.Repeat("word ", 10_000))}}"}""");
+
+        Assert.Equal(200, reply.Status);
+        Assert.Equal("/api/generate", door.Unsaid.Calls[^1].Target);
+        Assert.InRange(door.Unsaid.Calls[^1].Json.GetProperty("options").GetProperty("num_ctx").GetInt32(), 10_000, 1 << 20);
+    }
+
+    [Fact]
     public async Task Model_runs_with_less_than_the_call_needs_Host_is_asked_for_more()
     {
         await KnownAsync();

@@ -8,7 +8,7 @@ public sealed class KeepAliveTests(KeepAliveTests.Door door) : IClassFixture<Kee
 {
     public sealed class Door : FrontDoor
     {
-        protected override int Lanes => 10;
+        protected override int Lanes => 11;
 
         protected override int OllamaLanes => 3;
 
@@ -57,6 +57,28 @@ public sealed class KeepAliveTests(KeepAliveTests.Door door) : IClassFixture<Kee
         Assert.Equal("at last", OpenAi.Read(reply));
         Assert.Equal(string.Concat(stream), WithoutComments(reply.Text));
         Assert.Equal("ok none 200", (await door.Proxy.Log.CallAsync(correlation)).Verdict);
+    }
+
+    [Fact]
+    public async Task Prefill_takes_long_Client_of_Anthropic_gets_pings_and_then_its_stream()
+    {
+        var lane = door.Take();
+        var go = new TaskCompletionSource();
+        lane.A.Answer(async exchange =>
+        {
+            await go.Task;
+            await exchange.StreamAsync(OpenAi.Sse, OpenAi.Stream("at ", "last"));
+        });
+        var (client, _) = await CallAsync("/v1/messages", Anthropic.Request(lane.Solo, stream: true));
+        await using var held = client;
+
+        await client.ReadHeadAsync();
+        await client.ReadUntilAsync("event: ping\ndata: {\"type\": \"ping\"}\n\n");
+        go.SetResult();
+        var reply = await client.ReadRestAsync();
+
+        Assert.Equal("at last", Anthropic.Read(reply));
+        Assert.Equal("message_start", Anthropic.Events(reply)[0].GetProperty("type").GetString());
     }
 
     [Fact]

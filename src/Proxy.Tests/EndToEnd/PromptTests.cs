@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Proxy.Tests.Dialects;
 using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
@@ -12,17 +13,34 @@ public sealed class PromptTests(PromptTests.Door door) : IClassFixture<PromptTes
 
         protected override int OllamaLanes => 10;
 
-        protected override string Sections() => """
-            [[backends]]
-            name = "echo"
-            url = "builtin:echo"
-            models = ["echo"]
-            """;
+        /// <summary>A host for each dialect without prompts, by its name.</summary>
+        internal Dictionary<string, FakeBackend> Chatting { get; } = [];
+
+        protected override string Sections()
+        {
+            var sections = """
+                [[backends]]
+                name = "echo"
+                url = "builtin:echo"
+                models = ["echo"]
+
+                """;
+            foreach (var dialect in new[] { "responses", "anthropic" })
+            {
+                Chatting[dialect] = Host();
+                sections += $"""
+                    [[backends]]
+                    name = "{dialect}"
+                    url = "{Chatting[dialect].Url}"
+                    dialects = ["{dialect}"]
+                    models = ["{dialect}"]
+
+                    """;
+            }
+
+            return sections;
+        }
     }
-
-    private const string Done = """{"model":"served","created_at":"2026-11-23T06:33:28.249069903Z","response":"","done":true,"done_reason":"length","context":[0,1,2],"total_duration":332819750,"prompt_eval_count":9,"prompt_eval_duration":12500000,"eval_count":7,"eval_duration":70100000}""";
-
-    private static string Line(string text) => $$"""{"model":"served","created_at":"2026-11-23T06:33:28.204575202Z","response":{{OpenAi.Quote(text)}},"done":false}""" + "\n";
 
     private static string Chunk(string text, string finish = "null") =>
         $$"""data: {"id":"cmpl-1","object":"text_completion","created":1795000000,"model":"served","choices":[{"text":{{OpenAi.Quote(text)}},"index":0,"logprobs":null,"finish_reason":{{finish}}}]}""" + "\n\n";
@@ -40,7 +58,7 @@ public sealed class PromptTests(PromptTests.Door door) : IClassFixture<PromptTes
     public async Task Completions_client_streams_from_an_Ollama_host(bool usage)
     {
         var lane = door.TakeOllama();
-        lane.A.Answer(exchange => exchange.StreamAsync(Ollama.Lines, Line("Hé"), Line("llo 😀"), Done + "\n"));
+        lane.A.Answer(exchange => exchange.StreamAsync(Ollama.Lines, Ollama.Piece("Hé"), Ollama.Piece("llo 😀"), Ollama.LastPiece(reason: "length")));
 
         var (reply, line) = await door.CallAsync("/v1/completions", $$"""{"model":"{{lane.Solo}}","prompt":"Once","suffix":"end","max_tokens":7,"stream":true{{(usage ? ",\"stream_options\":{\"include_usage\":true}" : "")}}}""");
 
@@ -67,7 +85,7 @@ public sealed class PromptTests(PromptTests.Door door) : IClassFixture<PromptTes
     public async Task Completions_client_gets_one_answer_from_an_Ollama_host()
     {
         var lane = door.TakeOllama();
-        lane.A.Answer(exchange => exchange.JsonAsync(Done.Replace("\"response\":\"\"", "\"response\":\" upon\"", StringComparison.Ordinal)));
+        lane.A.Answer(exchange => exchange.JsonAsync(Ollama.LastPiece(" upon")));
 
         var (reply, _) = await door.CallAsync("/v1/completions", $$"""{"model":"{{lane.Solo}}","prompt":["Once"]}""");
 
@@ -100,7 +118,7 @@ public sealed class PromptTests(PromptTests.Door door) : IClassFixture<PromptTes
     public async Task Ollama_host_breaks_off_Completions_client_gets_an_error_frame()
     {
         var lane = door.TakeOllama();
-        lane.A.Answer(exchange => exchange.StreamAsync(Ollama.Lines, Line("half")));
+        lane.A.Answer(exchange => exchange.StreamAsync(Ollama.Lines, Ollama.Piece("half")));
 
         var (reply, line) = await door.CallAsync("/v1/completions", $$"""{"model":"{{lane.Solo}}","prompt":"p","stream":true}""");
 
@@ -195,7 +213,7 @@ public sealed class PromptTests(PromptTests.Door door) : IClassFixture<PromptTes
     public async Task Generate_client_over_an_Ollama_host_Bytes_stay()
     {
         var lane = door.TakeOllama();
-        var frames = new[] { Line("Hé"), Line("llo"), Done + "\n" }.Select(frame => frame.Replace("\"served\"", $"\"{lane.Solo}\"", StringComparison.Ordinal)).ToArray();
+        var frames = new[] { Ollama.Piece("Hé"), Ollama.Piece("llo"), Ollama.LastPiece() }.Select(frame => frame.Replace("\"served\"", $"\"{lane.Solo}\"", StringComparison.Ordinal)).ToArray();
         lane.A.Answer(exchange => exchange.StreamAsync(Ollama.Lines, frames));
         var body = $$"""{"model":"{{lane.Solo}}", "prompt":"hi","context":[1,2],"weird":1.50}""";
 
@@ -224,6 +242,33 @@ public sealed class PromptTests(PromptTests.Door door) : IClassFixture<PromptTes
         var (reply, _) = await door.CallAsync("/api/generate", """{"model":"nope","prompt":"hi"}""");
 
         Assert.Equal((404, """{"error":"model 'nope' not found"}"""), (reply.Status, reply.Text));
+    }
+
+    [Theory]
+    [InlineData("responses", "/v1/responses")]
+    [InlineData("anthropic", "/v1/messages")]
+    public async Task Host_only_chats_Prompts_are_one_users_message(string dialect, string path)
+    {
+        var host = door.Chatting[dialect];
+        var answer = await File.ReadAllTextAsync(Path.Combine(Wire.Transcripts, "plain", $"{dialect}.whole.json"), TestContext.Current.CancellationToken);
+        host.Answer(exchange => exchange.JsonAsync(answer.Trim()));
+
+        var (completion, _) = await door.CallAsync("/v1/completions", $$"""{"model":"{{dialect}}","prompt":"Where is it?","max_tokens":20}""");
+        var (generated, _) = await door.CallAsync("/api/generate", $$"""{"model":"{{dialect}}","prompt":"Where is it?","system":"Be brief.","stream":false}""");
+
+        Assert.Equal("The queue holds a \"short\" wait.\n", JsonElement.Parse(completion.Text).GetProperty("choices")[0].GetProperty("text").GetString());
+        Assert.Equal("The queue holds a \"short\" wait.\n", JsonElement.Parse(generated.Text).GetProperty("response").GetString());
+        Assert.Equal([path, path], host.Calls.Select(call => call.Target));
+        Assert.All(host.Calls, call => Assert.Contains("Where is it?", call.Json.ToString(), StringComparison.Ordinal));
+        Assert.Contains("Be brief.", host.Calls[1].Json.ToString(), StringComparison.Ordinal);
+
+        foreach (var (surface, members) in new[] { ("/v1/completions", "\"suffix\":\"b\""), ("/v1/completions", "\"echo\":true"), ("/api/generate", "\"raw\":true"), ("/api/generate", "\"context\":[1]") })
+        {
+            var (refused, line) = await door.CallAsync(surface, $$"""{"model":"{{dialect}}","prompt":"a",{{members}}}""");
+            Assert.Equal((400, "refused client 400"), (refused.Status, line.Verdict));
+        }
+
+        Assert.Equal(2, host.Calls.Count);
     }
 
     [Fact]

@@ -8,6 +8,7 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.Logging;
 using Proxy.Backends;
 using Proxy.Config;
+using Proxy.Dialects.Anthropic;
 using Proxy.Dialects.OllamaChat;
 using Proxy.Dialects.OpenAiChat;
 using Proxy.Dialects.OpenAiResponses;
@@ -36,19 +37,23 @@ internal sealed class Edge : IAsyncDisposable
         var catalog = new ModelCatalog(House.Directory, probe);
         Parts = new ExchangeParts(Gate, Calls, new CallLedger(writer, LogFormat.Text, LogLevel.Information, Metrics, House.Time), Metrics, () => House.Directory.Table.Config.Server, House.Log, House.Time, Ticker);
         var routes = new RouteTable(new DirectRoute(House.Directory, House.Dispatcher, House.Log, House.Time));
-        var (openAi, ollama) = (new OpenAiChatClientDialect(), new OllamaChatClientDialect());
+        var (openAi, ollama, anthropic) = (new OpenAiChatClientDialect(), new OllamaChatClientDialect(), new AnthropicClientDialect());
         var endpoints = new Endpoints(
             new ChatExchange("/v1/chat/completions", openAi, routes, Parts).HandleAsync,
             new ChatExchange("/v1/completions", openAi, routes, Parts).HandleAsync,
             new ChatExchange("/v1/responses", new OpenAiResponsesClientDialect(), routes, Parts).HandleAsync,
+            new CountExchange("/v1/responses/input_tokens", new OpenAiResponsesClientDialect(), OpenAiResponsesJson.WriteCount, new TokenCount(House.Directory), Parts).HandleAsync,
             new ChatExchange("/api/chat", ollama, routes, Parts).HandleAsync,
             new ChatExchange("/api/generate", ollama, routes, Parts).HandleAsync,
+            new ChatExchange("/v1/messages", anthropic, routes, Parts).HandleAsync,
+            new CountExchange("/v1/messages/count_tokens", new AnthropicClientDialect(counts: true), AnthropicCount.Write, new TokenCount(House.Directory), Parts).HandleAsync,
             new ModelExchange(openAi, new OpenAiChatBackendDialect(), new ModelRelay(House.Directory, House.Dispatcher), Parts).HandleAsync,
-            new ModelEndpoints(catalog, openAi, ollama, Parts),
+            new VectorEndpoints(new VectorParts(House.Directory, House.Dispatcher, Parts, "0")),
+            new ModelEndpoints(catalog, openAi, ollama, anthropic, Parts),
             new OllamaHostEndpoints(catalog, House.Directory, House.Dispatcher, ollama, new OllamaChatBackendDialect(), Parts),
             new StatusEndpoints(House.Directory, Calls, Metrics, Gate),
             new AdminEndpoints(House.Directory, catalog, Calls, static () => [], null, static () => { }, House.Time),
-            new ErrorEndpoints(openAi, ollama, Parts),
+            new ErrorEndpoints(openAi, ollama, anthropic, Parts),
             Gate);
         var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { Args = ["--hostBuilder:reloadConfigOnChange=false"], ContentRootPath = AppContext.BaseDirectory });
         builder.Logging.ClearProviders();

@@ -12,10 +12,11 @@ public sealed class EndpointsTests
     [InlineData("POST", "/v1/models/x", 405, "GET, HEAD, OPTIONS")]
     [InlineData("GET", "/api/chat", 405, "POST, OPTIONS")]
     [InlineData("PUT", "/health", 405, "GET, HEAD, OPTIONS")]
-    [InlineData("GET", "/v1/embeddings", 404, null)]
+    [InlineData("GET", "/v1/embeddings", 405, "POST, OPTIONS")]
+    [InlineData("GET", "/api/embed", 405, "POST, OPTIONS")]
     [InlineData("POST", "/nowhere", 404, null)]
     [InlineData("POST", "/api/nowhere", 404, null)]
-    [InlineData("POST", "/api/pull", 501, null)]
+    [InlineData("POST", "/api/pull", 400, null)] // it names no model
     [InlineData("GET", "/apiary", 404, null)]
     public async Task Url_or_method_is_not_there_Refused_in_the_dialect_of_the_path(string method, string path, int expected, string? allow)
     {

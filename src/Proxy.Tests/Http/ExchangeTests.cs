@@ -47,7 +47,7 @@ public sealed class ExchangeTests
 
         Assert.Equal(Answer.Replace("\"model\":\"m\"", "\"model\":\"alias\"", StringComparison.Ordinal), whole);
         Assert.Equal((Hello + Stop).Replace("\"model\":\"m\"", "\"model\":\"alias\"", StringComparison.Ordinal), stream);
-        Assert.Equal([Chat(false), Chat(true)], edge.House.Hosts["a"].Exchanges.Select(e => e.Sent));
+        Assert.Equal([Chat(false), "{\"stream_options\":{\"include_usage\":true}," + Chat(true)[1..]], edge.House.Hosts["a"].Exchanges.Select(e => e.Sent));
         var line = edge.Log()[0];
         Assert.Contains("model=alias served=m", line, StringComparison.Ordinal);
         Assert.Contains("tokens_in=3 tokens_out=4", line, StringComparison.Ordinal);

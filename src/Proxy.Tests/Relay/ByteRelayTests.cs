@@ -37,6 +37,24 @@ public sealed class ByteRelayTests
     [Theory]
     [InlineData(null)]
     [InlineData("asked")]
+    public async Task Counts_that_the_client_did_not_ask_for_Are_ours_alone(string? rename)
+    {
+        var counts = Stream.Split("\n\n", StringSplitOptions.None)[2].Split("\r\n\r\n")[0] + "\r\n\r\n";
+        var expected = (rename is null ? Stream : Renamed).Replace(rename is null ? counts : counts.Replace("served", "asked", StringComparison.Ordinal), "", StringComparison.Ordinal);
+        Assert.DoesNotContain("completion_tokens", expected, StringComparison.Ordinal);
+        var bytes = Encoding.UTF8.GetBytes(Stream);
+        for (var cut = 0; cut <= bytes.Length; cut++)
+        {
+            var (sent, outcome) = await Replies.RelayAsync(Replies.Of(new(bytes[..cut], bytes[cut..], Step.End), unaskedUsage: true), rename);
+
+            Assert.Equal(expected, sent);
+            Assert.Equal(new RelayOutcome(RelayEnd.Whole, new Usage(11, 22)), outcome);
+        }
+    }
+
+    [Theory]
+    [InlineData(null)]
+    [InlineData("asked")]
     public async Task Every_byte_alone_and_a_part_read_before_The_client_gets_the_same_bytes(string? rename)
     {
         var bytes = Encoding.UTF8.GetBytes(Stream[20..]);

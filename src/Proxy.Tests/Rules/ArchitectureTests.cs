@@ -8,15 +8,13 @@ public sealed partial class ArchitectureTests
     /// <summary>Take a folder off when it is built.</summary>
     private static readonly string[] FoldersToCome =
     [
-        "Vectors", "Streams", "Knowledge", "Workflow", "Nats", "Store",
-        "Anthropic", "Embeddings", "Rerank", "Embedded", "Postgres", "Migrations",
+        "Streams", "Knowledge", "Workflow", "Nats", "Store", "Embedded", "Postgres", "Migrations",
     ];
 
     /// <summary>Take a type off when it is built.</summary>
     private static readonly string[] TypesToCome =
     [
-        "IEmbedder", "IReranker", "EmbedderTable", "RagRoute", "WorkflowRoute", "IRetriever", "IWorkflowLauncher", "MemoryJournal", "InFlight", "CompletionRecord", "EmbeddingExchange", "RerankExchange",
-        "OnnxEmbedder", "OnnxReranker", "BatchQueue", "BatchPlanner", "ModelRunner", "ModelFolder", "NativeRuntime", "SemanticCache", "PipelineTable", "WorkflowEvents", "NatsLink", "EventPublisher", "JetStreamJournal",
+        "RagRoute", "WorkflowRoute", "IRetriever", "IWorkflowLauncher", "MemoryJournal", "InFlight", "CompletionRecord", "SemanticCache", "PipelineTable", "WorkflowEvents", "NatsLink", "EventPublisher", "JetStreamJournal",
     ];
 
     /// <summary>Names of others.</summary>

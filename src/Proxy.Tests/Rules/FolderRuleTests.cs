@@ -17,7 +17,7 @@ public sealed partial class FolderRuleTests
         ["Chat"] = ["Buffers"],
         ["Transport"] = ["Buffers", "Telemetry"],
         ["Streams"] = ["Chat", "Telemetry"],
-        ["Dialects"] = ["Chat", "Buffers"],
+        ["Dialects"] = ["Chat", "Vectors", "Buffers"],
         ["Relay"] = ["Chat", "Buffers"],
         ["Backends"] = ["Chat", "Vectors", "Buffers", "Transport", "Config", "Telemetry"],
         ["Inference"] = ["Vectors", "Buffers", "Config", "Telemetry"],
@@ -43,6 +43,7 @@ public sealed partial class FolderRuleTests
         ("Npgsql", @"\bNpgsql", ["Store/Postgres/"]),
         ("SQLite", @"\b(Microsoft\.Data\.Sqlite|SQLitePCL)", ["Store/Embedded/"]),
         ("ONNX Runtime", @"\bMicrosoft\.ML\.OnnxRuntime", ["Inference/"]),
+        ("tensor arithmetic", @"\bSystem\.Numerics\.Tensors", ["Inference/"]),
         ("reflection", @"\busing System\.Reflection;|\bActivator\.CreateInstance\b", ["Cli/", "Composition/"]),
     ];
 

@@ -14,7 +14,7 @@ public sealed class ScriptedSdkTests(SdkDoor door)
 
         var worked = await Script.NodeAsync("openai.mjs", door.Address);
 
-        Assert.Equal(29, worked.Count);
+        Assert.Equal(30, worked.Count);
         await EngineStoppedAsync(aborted);
     }
 
@@ -25,7 +25,7 @@ public sealed class ScriptedSdkTests(SdkDoor door)
 
         var worked = await Script.NodeAsync("ollama.mjs", door.Address);
 
-        Assert.Equal(12, worked.Count);
+        Assert.Equal(15, worked.Count);
         await EngineStoppedAsync(aborted);
     }
 

@@ -59,6 +59,7 @@ public sealed class SdkDoor : IAsyncLifetime
         Native("native-hello", exchange => OllamaAsync(exchange, Hello));
         Native("native-two-tools", NativeTwoToolsAsync);
         Native("native-image", exchange => OllamaAsync(exchange, exchange.Request.Json.GetProperty("messages")[0].GetProperty("images")[0].GetString()!));
+        Native("native-prompt", exchange => GenerateAsync(exchange, Hello));
         Native("native-silent-end", exchange => exchange.StreamAsync(Ollama.Lines, Ollama.Token("half")));
         Native("native-dies", async exchange =>
         {
@@ -117,6 +118,10 @@ public sealed class SdkDoor : IAsyncLifetime
 
     private static Task OllamaAsync(FakeExchange exchange, params string[] tokens) =>
         Streams(exchange, unsaid: true) ? exchange.StreamAsync(Ollama.Lines, Ollama.Stream(tokens)) : exchange.JsonAsync(Ollama.Last(text: string.Concat(tokens)).TrimEnd());
+
+    private static Task GenerateAsync(FakeExchange exchange, params string[] tokens) => exchange.Request.Target != "/api/generate"
+        ? exchange.JsonAsync("""{"error":"only prompts here"}""", 400)
+        : Streams(exchange, unsaid: true) ? exchange.StreamAsync(Ollama.Lines, [.. tokens.Select(token => Ollama.Piece(token)), Ollama.LastPiece()]) : exchange.JsonAsync(Ollama.LastPiece(string.Concat(tokens)).TrimEnd());
 
     /// <summary>Two parallel calls; in the stream their pieces take turns, as some hosts do it.</summary>
     private static Task TwoToolsAsync(FakeExchange exchange)

@@ -187,8 +187,8 @@ internal sealed class BackendAttempt : IDisposable
             case 401 or 403:
                 log.Unauthorized(backend.Name, status);
                 return new AttemptResult.TryNext(new(ProxyErrorKind.HostUnauthorized, $"backend '{backend.Name}' does not accept this proxy's credentials; its operator has to set the backend's key") { Backend = backend.Name });
-            case 429 or 503:
-                return new AttemptResult.TryNext(new(ProxyErrorKind.HostRefused, said.Message) { Status = status, Code = said.Code, HostType = said.Type, Backend = backend.Name, RetryAfter = RetryAfter() ?? TimeSpan.FromSeconds(1) });
+            case 429 or 503 or 529: // the last is Anthropic's way to say the second
+                return new AttemptResult.TryNext(new(ProxyErrorKind.HostRefused, said.Message) { Status = Math.Min(status, 503), Code = said.Code, HostType = said.Type, Backend = backend.Name, RetryAfter = RetryAfter() ?? TimeSpan.FromSeconds(1) });
             case >= 400 and < 500 when inside:
                 return new AttemptResult.Refused(new(ProxyErrorKind.HostRefused, said.Message) { Status = status, Code = said.Code, HostType = said.Type, Param = said.Param, Backend = backend.Name });
             case >= 400 and < 500:
@@ -260,6 +260,7 @@ internal sealed class BackendAttempt : IDisposable
             Headers = head.Headers.Count == 0 ? [] : [.. head.Headers.Select(h => KeyValuePair.Create(h.Name, h.Value))],
             Idle = call.Patient ? TimeSpan.FromDays(1) : backend.Config.Idle,
             Total = total,
+            UnaskedUsage = call.UnaskedUsage,
             Streams = streams,
             Complete = complete,
         };

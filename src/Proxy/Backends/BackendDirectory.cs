@@ -2,6 +2,7 @@ using System.Security.Cryptography.X509Certificates;
 using Proxy.Chat;
 using Proxy.Config;
 using Proxy.Transport;
+using Proxy.Vectors;
 
 namespace Proxy.Backends;
 
@@ -17,6 +18,9 @@ internal sealed class BackendDirectory(ProxyConfig config, Func<UpstreamTarget, 
 
     public BackendTable Table => Volatile.Read(ref table) ?? Apply(config);
 
+    /// <summary>The models in this process; a table that is made from now on knows them.</summary>
+    public EmbedderTable Embedders { get; set; } = EmbedderTable.Empty;
+
     /// <summary>Told after the table changed.</summary>
     public Action? Changed { get; set; }
 
@@ -25,7 +29,7 @@ internal sealed class BackendDirectory(ProxyConfig config, Func<UpstreamTarget, 
     {
         lock (gate)
         {
-            Volatile.Write(ref table, new BackendTable(next, [.. next.Backends.Select(Build)]));
+            Volatile.Write(ref table, new BackendTable(next, [.. next.Backends.Select(Build)], Embedders));
         }
 
         Changed?.Invoke();
@@ -38,7 +42,7 @@ internal sealed class BackendDirectory(ProxyConfig config, Func<UpstreamTarget, 
         lock (gate)
         {
             var current = Table;
-            Volatile.Write(ref table, new BackendTable(current.Config, current.All));
+            Volatile.Write(ref table, new BackendTable(current.Config, current.All, Embedders));
         }
     }
 

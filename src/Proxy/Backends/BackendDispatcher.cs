@@ -26,12 +26,14 @@ internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue sl
 
             var backend = lease.Backend;
             if (backend.IsEcho) return new DispatchResult.Echo(lease, resolution.Served);
+            var tries = backend.State.Breaker is BreakerState.HalfOpen;
             using var attempt = Begin(call, lease, resolution.Served, time.GetElapsedTime(asked), time.GetElapsedTime(started), cancellation, out var unsayable);
             switch (attempt is null ? new AttemptResult.TryNext(unsayable!) : await attempt.RunAsync(Crossing(call)))
             {
                 case AttemptResult.Answered answered:
                     // Another host accepted the call, so those that said 5xx to it were at fault.
                     if (answered.Reply.Status < 300) uncertain?.ForEach(Blame);
+                    if (tries) slots.Recheck(); // it is well again: who waited for that need not any longer
                     return new DispatchResult.Answered(answered.Reply);
                 case AttemptResult.Refused refused:
                     return new DispatchResult.Failed(refused.Error);

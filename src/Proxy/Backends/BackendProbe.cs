@@ -3,7 +3,7 @@ using Microsoft.Extensions.Logging;
 namespace Proxy.Backends;
 
 /// <summary>
-/// Asks every host, again and again, whether it is there and what it serves: every ten seconds while it is up, every second while it is not.
+/// Asks every host, again and again, whether it is there and what it serves: every ten seconds while it is up, every second while it is not, or is being tried out.
 /// </summary>
 internal sealed class BackendProbe(BackendDirectory directory, SlotQueue slots, Func<Backend, CancellationToken, Task<HostReport>> ask, ILogger log, TimeProvider time)
 {
@@ -53,21 +53,25 @@ internal sealed class BackendProbe(BackendDirectory directory, SlotQueue slots, 
             {
                 await Task.Delay(Broken, time, cancellation).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
-            while (!cancellation.IsCancellationRequested && backend.State.Available && time.GetTimestamp() < until);
+            while (!cancellation.IsCancellationRequested && backend.State is { Available: true, Breaker: BreakerState.Closed } && time.GetTimestamp() < until);
         }
     }
 
-    private async Task AskAsync(Backend backend, CancellationToken cancellation)
+    /// <summary>Asks one host now; what it says is in the table afterwards.</summary>
+    public async Task AskAsync(Backend backend, CancellationToken cancellation)
     {
         try
         {
             var report = await ask(backend, cancellation);
-            var news = backend.State.Report is not { } before || !before.Models.Select(m => m.Name).SequenceEqual(report.Models.Select(m => m.Name)) || !before.Dialects.SequenceEqual(report.Dialects);
+            var changed = backend.State.Report is not { } before || !before.Models.Select(m => m.Name).SequenceEqual(report.Models.Select(m => m.Name)) || !before.Dialects.SequenceEqual(report.Dialects);
             backend.State.Report = report;
-            if (news) directory.Refresh();
-            if (backend.State.MarkUp())
+            if (changed) directory.Refresh();
+            var news = backend.State.MarkUp();
+            if (!news && backend.State.Breaker is BreakerState.HalfOpen) slots.Recheck();
+            if (news)
             {
                 log.CameUp(backend.Name, report.Models.Count);
+                slots.Level(directory.Table.All);
                 slots.Recheck();
             }
         }

@@ -4,7 +4,14 @@ namespace Proxy.Backends;
 
 internal enum BackendHealth { Unknown, Up, Down }
 
-internal enum BreakerState { Closed, Open }
+internal enum BreakerState
+{
+    Closed,
+    Open,
+
+    /// <summary>Its pause is over: one call at a time is given to it, until one is answered (closed) or fails (open again, for longer).</summary>
+    HalfOpen,
+}
 
 /// <summary>
 /// What is known of a backend from talking to it: its health, what it said it serves, its calls in flight. Keyed by name and url, so it outlives a reload.
@@ -15,11 +22,15 @@ internal sealed class BackendState(string name, TimeProvider time)
     /// <summary>Failures in a row that open the breaker.</summary>
     public const int Tolerance = 3;
 
+    /// <summary>A long answer is no failure: after this time the next call is let in, whether or not the one that tries it out has come back.</summary>
+    private static readonly TimeSpan Trial = TimeSpan.FromSeconds(5);
+
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(15);
     private readonly Lock gate = new();
     private int failures;
     private int openings;
     private long openUntil;
+    private long tryingUntil;
     private bool connectionLost;
 
     public string Name => name;
@@ -41,7 +52,26 @@ internal sealed class BackendState(string name, TimeProvider time)
     /// <summary>Calls given to it, ever: spreads calls over equally free backends by weight.</summary>
     public long Given { get; set; }
 
-    public bool Available => Health is not BackendHealth.Down && Breaker is BreakerState.Closed;
+    /// <summary>Calls may wait for it.</summary>
+    public bool Available => Health is not BackendHealth.Down && Breaker is not BreakerState.Open;
+
+    /// <summary>A call may be given to it now, if it has a slot.</summary>
+    public bool MayTake => Available && (Breaker is BreakerState.Closed || time.GetTimestamp() >= tryingUntil);
+
+    /// <summary>A call is given to it: while the breaker is half open, the only one for a while. Called under the <see cref="SlotQueue"/>'s lock.</summary>
+    public void Take()
+    {
+        InFlight++;
+        Given++;
+        if (Breaker is BreakerState.HalfOpen) tryingUntil = time.GetTimestamp() + (long)(Trial.TotalSeconds * time.TimestampFrequency);
+    }
+
+    /// <summary>A call is over, whatever came of it. Called under the <see cref="SlotQueue"/>'s lock.</summary>
+    public void Return()
+    {
+        InFlight--;
+        tryingUntil = 0;
+    }
 
     /// <summary>It answered. Returns whether that is news.</summary>
     public bool MarkUp()
@@ -55,7 +85,8 @@ internal sealed class BackendState(string name, TimeProvider time)
             if (connectionLost || Breaker is BreakerState.Open) failures = 0;
             var news = !Available;
             Health = BackendHealth.Up;
-            Breaker = BreakerState.Closed;
+            // A probe proves a connection, not that calls are answered.
+            Breaker = Breaker is BreakerState.Closed || connectionLost ? BreakerState.Closed : BreakerState.HalfOpen;
             connectionLost = false;
             Reason = null;
             return news;
@@ -70,6 +101,7 @@ internal sealed class BackendState(string name, TimeProvider time)
         {
             failures = 0;
             openings = 0;
+            if (Breaker is BreakerState.HalfOpen) Breaker = BreakerState.Closed;
         }
     }
 
@@ -80,11 +112,11 @@ internal sealed class BackendState(string name, TimeProvider time)
         {
             var was = Available;
             connectionLost = connection;
-            if (++failures < Tolerance) return false;
+            if (++failures < Tolerance && Breaker is not BreakerState.HalfOpen) return false;
 
             Reason = reason;
 
-            if (Breaker is BreakerState.Closed)
+            if (Breaker is not BreakerState.Open)
             {
                 Breaker = BreakerState.Open;
                 var pause = TimeSpan.FromSeconds(Math.Min(Math.Pow(2, openings++), LongestPause.TotalSeconds));

@@ -3,15 +3,20 @@ using System.Collections.Frozen;
 using System.IO.Enumeration;
 using Proxy.Chat;
 using Proxy.Config;
+using Proxy.Vectors;
 
 namespace Proxy.Backends;
 
 /// <summary>Who serves a model: the name to ask them for, and the backends to choose among.</summary>
-internal sealed record Resolution(string Served, IReadOnlyList<Backend> Candidates);
+internal sealed record Resolution(string Served, IReadOnlyList<Backend> Candidates)
+{
+    /// <summary>The model inside this process that serves it; then there are no candidates.</summary>
+    public IVectorModel? InProcess { get; init; }
+}
 
 /// <summary>
 /// Which backend serves which model, by one configuration and by what the hosts have said so far. An immutable snapshot, swapped in one assignment.
-/// The order is: alias, explicit model, name learned from a host, longest prefix or glob, default. All backends at the first rank that matches are candidates.
+/// The order is: alias, explicit model, name learned from a host, longest prefix or glob, model in this process, default. All backends at the first rank that matches are candidates.
 /// A name that no exact rank has as it was asked is looked for without its <c>:latest</c>, which Ollama's clients add, and among learned names in other letters, as Ollama does.
 /// </summary>
 internal sealed class BackendTable
@@ -25,9 +30,10 @@ internal sealed class BackendTable
     private readonly Backend[] byDefault;
     private readonly ConcurrentDictionary<string, Resolution?> resolved = new();
 
-    public BackendTable(ProxyConfig config, IReadOnlyList<Backend> backends)
+    public BackendTable(ProxyConfig config, IReadOnlyList<Backend> backends, EmbedderTable? embedders = null)
     {
         this.config = config;
+        Embedders = embedders ?? EmbedderTable.Empty;
         All = backends;
         explicitly = Group(backends.SelectMany(b => b.Config.Models.Select(model => (model, b))));
         learned = Group(backends.SelectMany(b => (b.State.Report?.Models ?? []).SelectMany(model => Names(model.Name).Select(name => (name, b)))));
@@ -40,6 +46,9 @@ internal sealed class BackendTable
 
     public ProxyConfig Config => config;
 
+    /// <summary>The models in this process.</summary>
+    public EmbedderTable Embedders { get; }
+
     /// <summary>Null: nobody serves it.</summary>
     public Resolution? Resolve(string model)
     {
@@ -47,6 +56,7 @@ internal sealed class BackendTable
         var meant = Meant(model);
         var resolution = Exactly(meant) ?? Exactly(ModelName.Bare(meant)) ?? ByPrefix(meant)
             ?? (inOtherLetters.TryGetValue(meant, out var spelled) ? Exactly(spelled) : null)
+            ?? (Embedders.Find(meant) is { } here ? new Resolution(meant, []) { InProcess = here } : null)
             ?? (byDefault.Length > 0 ? new(meant, byDefault) : null);
         if (resolved.Count < Remembered) resolved[model] = resolution;
         return resolution;

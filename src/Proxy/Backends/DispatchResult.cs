@@ -23,6 +23,9 @@ internal readonly record struct OutgoingCall(string Method, string Path, Buffers
 {
     /// <summary>The host may be silent for as long as it likes in the middle of its answer: it reads a disk, or loads from afar.</summary>
     public bool Patient { get; init; }
+
+    /// <summary>The tokens of the stream are counted for us alone.</summary>
+    public bool UnaskedUsage { get; init; }
 }
 
 /// <summary>What the dispatcher needs to know of a call, whatever its dialect.</summary>

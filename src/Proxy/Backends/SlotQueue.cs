@@ -60,7 +60,7 @@ internal sealed class SlotQueue(TimeProvider time)
         Lease? lease = null;
         lock (gate)
         {
-            backend.State.InFlight--;
+            backend.State.Return();
             for (var node = line.First; node is not null; node = node.Next)
             {
                 // By its state, not by itself: a reload made new backends of what are the same slots.
@@ -73,6 +73,15 @@ internal sealed class SlotQueue(TimeProvider time)
         }
 
         next?.Granted.SetResult(new(lease, SlotRefusal.None));
+    }
+
+    /// <summary>Backends came or came back: none of them has to catch up with what the others were given meanwhile.</summary>
+    public void Level(IReadOnlyList<Backend> backends)
+    {
+        lock (gate)
+        {
+            foreach (var backend in backends) backend.State.Given = 0;
+        }
     }
 
     /// <summary>A backend came back or went down, or a reload gave it more slots: whoever can use one is served, and who waits for nothing but dead ones is told.</summary>
@@ -145,8 +154,7 @@ internal sealed class SlotQueue(TimeProvider time)
 
     private Lease Give(Backend backend)
     {
-        backend.State.InFlight++;
-        backend.State.Given++;
+        backend.State.Take();
         return new(this, backend);
     }
 

@@ -36,6 +36,9 @@ internal sealed class BackendReply(ReplyBody body, PooledBody held) : IDisposabl
     /// <summary>The deadline for the next piece: the allowed silence, but never past the whole answer's end.</summary>
     public long NextDeadline(long now) => Math.Min(Total, now + (long)Idle.TotalMilliseconds);
 
+    /// <summary>The client did not ask for the token counts: the frame that has nothing else is ours.</summary>
+    public bool UnaskedUsage { get; init; }
+
     /// <summary>A stream of frames, which has an end marker; otherwise one document.</summary>
     public bool Streams { get; init; }
 

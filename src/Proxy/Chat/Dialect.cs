@@ -34,25 +34,39 @@ internal readonly record struct ReplyStamp(string TraceId, DateTimeOffset Create
     public ChatRequest? Request { get; init; }
 }
 
+/// <summary>How a surface says that something went wrong; the whole of what surfaces have in common that do not chat. Stateless and shared.</summary>
+internal abstract class ErrorDialect
+{
+    /// <summary>The body of an error response.</summary>
+    public abstract void WriteError(ProxyError error, string traceId, IBufferWriter<byte> output);
+
+    /// <summary>The frame, or frames, that end a stream which broke after it had begun.</summary>
+    public abstract void WriteStreamError(ProxyError error, string traceId, IBufferWriter<byte> output);
+
+    /// <summary>The HTTP status by which this surface's clients know the error.</summary>
+    public virtual int StatusOf(ProxyError error) => error.Status;
+
+    public virtual string ErrorContentType(ProxyError error) => "application/json";
+
+    /// <summary>The header in which this surface's clients look for the id of their call, besides ours; null where they look for none.</summary>
+    public virtual string? RequestIdHeader => null;
+}
+
 /// <summary>The client's side of a dialect: requests come in, answers go out. Stateless and shared.</summary>
-internal abstract class ClientDialect
+internal abstract class ClientDialect : ErrorDialect
 {
     public abstract DialectName Name { get; }
     public abstract StreamFraming Framing { get; }
     public abstract string StreamContentType { get; }
     public abstract string WholeContentType { get; }
 
+    public override string ErrorContentType(ProxyError error) => WholeContentType;
+
     /// <summary>What a body without <c>stream</c> asks for (Ollama: true).</summary>
     public abstract bool StreamsByDefault { get; }
 
     /// <summary>Bytes that keep an idle stream alive between two frames; empty where the dialect has none.</summary>
     public abstract ReadOnlySpan<byte> KeepAlive { get; }
-
-    /// <summary>The header in which clients of this dialect look for the id of their call, besides ours; null where they look for none.</summary>
-    public virtual string? RequestIdHeader => null;
-
-    /// <summary>The HTTP status by which this dialect's clients know the error.</summary>
-    public virtual int StatusOf(ProxyError error) => error.Status;
 
     /// <summary>What this dialect's surface refuses whichever host would answer. Asked of every call: cheap where there is nothing.</summary>
     public virtual ProxyError? Refuses(ReadOnlySpan<byte> body) => null;
@@ -67,12 +81,6 @@ internal abstract class ClientDialect
 
     /// <summary>The whole answer as one document, from all its events.</summary>
     public abstract void WriteWhole(IReadOnlyList<ChatEvent> events, ReplyStamp stamp, IBufferWriter<byte> output);
-
-    /// <summary>The body of an error response.</summary>
-    public abstract void WriteError(ProxyError error, string traceId, IBufferWriter<byte> output);
-
-    /// <summary>The frame, or frames, that end a stream which broke after it had begun.</summary>
-    public abstract void WriteStreamError(ProxyError error, string traceId, IBufferWriter<byte> output);
 }
 
 /// <summary>The backend's side of a dialect: requests go out, answers come in. Stateless and shared.</summary>
@@ -104,6 +112,12 @@ internal abstract class BackendDialect
     /// <summary>A whole answer as events. False when it is not one, or says itself that it is not complete.</summary>
     public abstract bool TryReadWhole(ReadOnlySpan<byte> body, List<ChatEvent> events);
 
+    /// <summary>What has to stand where in a client's own body so that the host counts a stream's tokens although the client did not ask; null where nothing has to.</summary>
+    public virtual BodyEdit? AskUsage(ReadOnlySpan<byte> body, ChatEnvelope envelope) => null;
+
+    /// <summary>Whether a frame that counts tokens says nothing else: a client that did not ask for it must not see it.</summary>
+    public virtual bool OnlyCounts(ReadOnlySpan<byte> frame) => false;
+
     /// <summary>What a frame means; cheap, and sure only of what it can see in that frame. The frame is the payload: without <c>data:</c> and line ends.</summary>
     public abstract FrameKind Classify(ReadOnlySpan<byte> frame);
 
@@ -119,6 +133,9 @@ internal abstract class BackendDialect
     /// <summary>Finds the token counts in one frame or whole body by a scan, without parsing the rest. Null when it holds none.</summary>
     public abstract Usage? FindUsage(ReadOnlySpan<byte> frame);
 }
+
+/// <summary>A replacement in a body that otherwise stays as it came.</summary>
+internal readonly record struct BodyEdit(Range Place, ReadOnlyMemory<byte> Text);
 
 /// <summary>What a host said of its failure; only the message is sure to be there.</summary>
 internal sealed record HostError(string Message, string? Type = null, string? Code = null, string? Param = null, int? Status = null);

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Text.Json;
 using Proxy.Config;
+using Proxy.Inference;
 
 namespace Proxy.Cli;
 
@@ -35,6 +36,9 @@ internal static class CheckCommand
         output.WriteLine($"  listens on  {string.Join(", ", config.Server.Listen)}{(config.Server.Tls is null ? "" : " (TLS)")}");
         foreach (var backend in config.Backends)
             output.WriteLine($"  backend     {backend.Name}: {backend.Url} ({Dialects(backend)}){(backend.Name == config.DefaultBackend ? ", default" : "")}");
+        foreach (var model in config.Inference.Models)
+            output.WriteLine($"  model       {model.Name}: {model.Path}");
+        if (config.Inference.Bundled) output.WriteLine($"  model       {LocalModels.BundledName}: inside this program");
         if (config.Aliases.Count > 0) output.WriteLine($"  aliases     {string.Join(", ", config.Aliases.Select(alias => $"{alias.Key} = {alias.Value}"))}");
         output.WriteLine($"  keys        {(config.Auth.Keys.Count > 0 ? string.Join(", ", config.Auth.Keys.Select(key => key.Name)) : config.Auth.AllowAnonymous ? "none: serves anyone" : "none: serves this machine alone")}");
     }

@@ -1,5 +1,6 @@
 using Proxy.Composition;
 using Proxy.Config;
+using Proxy.Inference;
 
 namespace Proxy.Cli;
 
@@ -10,7 +11,7 @@ internal sealed record Surroundings(TextWriter Output, TextWriter Error, Func<st
 
     public Func<LoadedConfig, CancellationToken, Task<ExitCode>> Host { get; init; } = ProxyHost.RunAsync;
 
-    public ConfigSources Sources => new() { Environment = Environment };
+    public ConfigSources Sources => new() { Environment = Environment, ModelProblem = ModelFolder.Problem };
 
     /// <summary>Problems to stderr, one a line, in the form that editors jump to.</summary>
     public void Tell(string? path, IReadOnlyList<ConfigProblem> problems)

@@ -3,12 +3,14 @@ using Proxy.Backends;
 using Proxy.Chat;
 using Proxy.Config;
 using Proxy.Dialects;
+using Proxy.Dialects.Anthropic;
 using Proxy.Dialects.OllamaChat;
 using Proxy.Dialects.OllamaGenerate;
 using Proxy.Dialects.OpenAiChat;
 using Proxy.Dialects.OpenAiCompletions;
 using Proxy.Dialects.OpenAiResponses;
 using Proxy.Http;
+using Proxy.Inference;
 using Proxy.Routes;
 using Proxy.Telemetry;
 using Proxy.Transport;
@@ -47,6 +49,11 @@ internal sealed class Parts : IDisposable
         var dispatcher = new BackendDispatcher(Directory, slots, Log, time);
         Metrics.Add(() => Gauges(Directory, slots));
 
+        // Inference
+        Models = new LocalModels(config.Inference, Log);
+        Directory.Embedders = Models.Table;
+        Metrics.Add(() => Gauges(Models));
+
         // Routes
         var routes = new RouteTable(new DirectRoute(Directory, dispatcher, Log, time));
         var relay = new ModelRelay(Directory, dispatcher);
@@ -58,18 +65,25 @@ internal sealed class Parts : IDisposable
         var exchange = new ExchangeParts(Gate, Calls, new CallLedger(writer, Format, Least, Metrics, time), Metrics, () => Directory.Table.Config.Server, Log, time, Ticker);
         var openAi = new OpenAiChatClientDialect();
         var ollama = new OllamaChatClientDialect();
+        var anthropic = new AnthropicClientDialect();
+        var responses = new OpenAiResponsesClientDialect();
+        var count = new TokenCount(Directory);
         Endpoints = new Endpoints(
             new ChatExchange("/v1/chat/completions", openAi, routes, exchange).HandleAsync,
             new ChatExchange("/v1/completions", new OpenAiCompletionsClientDialect(), routes, exchange).HandleAsync,
-            new ChatExchange("/v1/responses", new OpenAiResponsesClientDialect(), routes, exchange).HandleAsync,
+            new ChatExchange("/v1/responses", responses, routes, exchange).HandleAsync,
+            new CountExchange("/v1/responses/input_tokens", responses, OpenAiResponsesJson.WriteCount, count, exchange).HandleAsync,
             new ChatExchange("/api/chat", ollama, routes, exchange).HandleAsync,
             new ChatExchange("/api/generate", new OllamaGenerateClientDialect(), routes, exchange).HandleAsync,
+            new ChatExchange("/v1/messages", anthropic, routes, exchange).HandleAsync,
+            new CountExchange("/v1/messages/count_tokens", new AnthropicClientDialect(counts: true), AnthropicCount.Write, count, exchange).HandleAsync,
             new ModelExchange(openAi, new OpenAiChatBackendDialect(), relay, exchange).HandleAsync,
-            new ModelEndpoints(catalog, openAi, ollama, exchange),
+            new VectorEndpoints(new VectorParts(Directory, dispatcher, exchange, ProxyHost.Version)),
+            new ModelEndpoints(catalog, openAi, ollama, anthropic, exchange),
             new OllamaHostEndpoints(catalog, Directory, dispatcher, ollama, new OllamaChatBackendDialect(), exchange),
-            new StatusEndpoints(Directory, Calls, Metrics, Gate),
+            new StatusEndpoints(Directory, Calls, Metrics, Gate, () => Models.AreReady),
             new AdminEndpoints(Directory, catalog, Calls, Reload, loaded.Path, () => Drain?.Invoke(), time),
-            new ErrorEndpoints(openAi, ollama, exchange),
+            new ErrorEndpoints(openAi, ollama, anthropic, exchange),
             Gate);
     }
 
@@ -86,6 +100,10 @@ internal sealed class Parts : IDisposable
 
     public BackendDirectory Directory { get; }
     public BackendProbe Probe { get; }
+
+    /// <summary>The models of this process.</summary>
+    public LocalModels Models { get; }
+
     public ApiKeyGate Gate { get; }
     public ActiveCalls Calls { get; }
     public Endpoints Endpoints { get; }
@@ -125,6 +143,7 @@ internal sealed class Parts : IDisposable
     public void Dispose()
     {
         Directory.Dispose();
+        Models.Dispose();
         foreach (var probe in probes.Values) probe.Dispose();
         Loops?.Dispose();
         Ticker.Dispose();
@@ -139,7 +158,19 @@ internal sealed class Parts : IDisposable
         => !before.Server.Listen.SequenceEqual(next.Server.Listen) ? "[server] listen"
             : before.Server.Transport != next.Server.Transport ? "[server] transport"
             : before.Server.Tls is null != next.Server.Tls is null ? "[server.tls]"
+            : before.Inference with { Models = [] } != next.Inference with { Models = [] } || !before.Inference.Models.SequenceEqual(next.Inference.Models) ? "[inference]"
             : before.Log != next.Log ? "[log]" : null;
+
+    private static IEnumerable<Gauge> Gauges(LocalModels models)
+    {
+        foreach (var (name, tokens, padding, waiting) in models.Load())
+        {
+            var labels = $"model=\"{ProxyMetrics.Escape(name)}\"";
+            yield return new("proxy_inference_waiting", "Texts waiting for a model of this process.", labels, waiting);
+            yield return new("proxy_inference_tokens", "Tokens that a model of this process has computed.", labels, tokens);
+            yield return new("proxy_inference_padding", "Tokens computed only to fill batches up.", labels, padding);
+        }
+    }
 
     private static IEnumerable<Gauge> Gauges(BackendDirectory directory, SlotQueue slots)
     {

@@ -78,13 +78,14 @@ internal static class ProxyHost
 
         if (noAdmin is not null) log.NoAdmin(noAdmin);
         var probing = parts.Probe.RunAsync(stop.Token);
+        var warming = parts.Models.WarmAsync(stop.Token);
         manager.Status($"serving on {string.Join(", ", listeners.All.Where(l => !l.IsAdmin).Select(l => l.Url))}");
         manager.Ready();
         var watching = WatchdogAsync(manager, stop.Token);
 
         await Task.Delay(Timeout.Infinite, stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await StopAsync(app, parts, manager, now.Token);
-        await Task.WhenAll(probing, watching);
+        await Task.WhenAll(probing, warming, watching);
         log.Stopped();
         return ExitCode.Ok;
     }

@@ -42,6 +42,9 @@ internal sealed record BackendConfig
     /// <summary>False accepts any certificate: for a test box, never for a network.</summary>
     public bool TlsVerify { get; init; } = true;
 
+    /// <summary>Ask an OpenAI host for the token counts of every stream, for the log and the metrics; a client that did not ask does not see them. False: for a host that refuses <c>stream_options</c>.</summary>
+    public bool StreamUsage { get; init; } = true;
+
     /// <summary>Time for name lookup, connection and TLS.</summary>
     public TimeSpan Connect { get; init; } = TimeSpan.FromSeconds(5);
 

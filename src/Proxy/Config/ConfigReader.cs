@@ -56,6 +56,7 @@ internal static partial class ConfigReader
             DefaultBackend = backends.Count == 0 && file.Has("backends") ? null : defaultBackend,
             Aliases = file.TextTable("aliases"),
             Auth = ReadAuth(file.Section("auth")),
+            Inference = ReadInference(file.Section("inference"), sources),
             Log = ReadLog(file.Section("log")),
         };
 
@@ -152,6 +153,7 @@ internal static partial class ConfigReader
             Headers = section.TextTable("headers"),
             Ca = ReadCa(section, sources),
             TlsVerify = section.Truth("tls_verify", defaults.TlsVerify),
+            StreamUsage = section.Truth("stream_usage", defaults.StreamUsage),
             Connect = section.Time("connect", defaults.Connect),
             FirstToken = section.Time("first_token", defaults.FirstToken),
             Idle = section.Time("idle", defaults.Idle),

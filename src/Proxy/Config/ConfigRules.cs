@@ -23,6 +23,7 @@ internal static class ConfigRules
         .. Keys(config.Auth),
         .. DefaultBackend(config),
         .. Aliases(config),
+        .. Models(config.Inference),
     ];
 
     /// <summary>Null where the name will do; else what to write instead.</summary>
@@ -151,6 +152,14 @@ internal static class ConfigRules
             else if (model == alias) yield return new(path, 0, "stands for itself; leave it out");
             else if (config.Aliases.ContainsKey(model)) yield return new(path, 0, $"\"{model}\" is an alias too, and aliases are looked up once; write the model that is meant in the end");
         }
+    }
+
+    private static IEnumerable<ConfigProblem> Models(InferenceConfig inference)
+    {
+        for (var i = 0; i < inference.Models.Count; i++)
+            if (inference.Models[i].Name is { Length: > 0 } name && PatternProblem(name) is { } problem) yield return new($"inference.models[{i}].name", 0, problem);
+
+        foreach (var problem in Twins(inference.Models, static model => model.Name, "inference.models", "name")) yield return problem;
     }
 
     private static IEnumerable<ConfigProblem> Patterns(IReadOnlyList<string> patterns, string path)

@@ -16,5 +16,7 @@ internal sealed record ProxyConfig
 
     public AuthConfig Auth { get; init; } = new();
 
+    public InferenceConfig Inference { get; init; } = new();
+
     public LogConfig Log { get; init; } = new();
 }

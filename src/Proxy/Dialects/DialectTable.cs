@@ -1,4 +1,5 @@
 using Proxy.Chat;
+using Proxy.Dialects.Anthropic;
 using Proxy.Dialects.OllamaChat;
 using Proxy.Dialects.OllamaGenerate;
 using Proxy.Dialects.OpenAiChat;
@@ -13,13 +14,13 @@ internal static class DialectTable
     public static readonly IReadOnlyList<ClientDialect> Clients =
     [
         new OpenAiChatClientDialect(), new OpenAiCompletionsClientDialect(), new OpenAiResponsesClientDialect(),
-        new OllamaChatClientDialect(), new OllamaGenerateClientDialect(),
+        new OllamaChatClientDialect(), new OllamaGenerateClientDialect(), new AnthropicClientDialect(),
     ];
 
     public static readonly IReadOnlyList<BackendDialect> Backends =
     [
         new OpenAiChatBackendDialect(), new OpenAiCompletionsBackendDialect(), new OpenAiResponsesBackendDialect(),
-        new OllamaChatBackendDialect(), new OllamaGenerateBackendDialect(),
+        new OllamaChatBackendDialect(), new OllamaGenerateBackendDialect(), new AnthropicBackendDialect(),
     ];
 
     public static ClientDialect? Client(DialectName name) => Clients.FirstOrDefault(dialect => dialect.Name == name);

@@ -14,14 +14,15 @@ internal static class EnvelopePeek
     public const int MaxDepth = 256;
 
     /// <summary>Returns what is wrong with the body, or null and the envelope.</summary>
-    public static ProxyError? Read(ReadOnlySpan<byte> body, out ChatEnvelope? envelope)
+    /// <param name="modelOptional">A body without a model is one with the model <c>""</c>, which stands nowhere.</param>
+    public static ProxyError? Read(ReadOnlySpan<byte> body, out ChatEnvelope? envelope, bool modelOptional = false)
     {
         envelope = null;
         if (body.IsEmpty) return Invalid("the body is empty; send a JSON object with a \"model\"");
 
         try
         {
-            return Skim(body, out envelope) ? null : Scan(body, ref envelope);
+            return Skim(body, out envelope) ? null : Scan(body, modelOptional, ref envelope);
         }
         catch (JsonException problem) // Utf8JsonReader has no other way to say it
         {
@@ -126,7 +127,7 @@ internal static class EnvelopePeek
         return JsonSkim.Peek(body, at) == ']' ? at + 1 : JsonSkim.No;
     }
 
-    private static ProxyError? Scan(ReadOnlySpan<byte> body, ref ChatEnvelope? envelope)
+    private static ProxyError? Scan(ReadOnlySpan<byte> body, bool modelOptional, ref ChatEnvelope? envelope)
     {
         var json = new Utf8JsonReader(body, new JsonReaderOptions { MaxDepth = MaxDepth });
         json.Read();
@@ -189,9 +190,9 @@ internal static class EnvelopePeek
         }
 
         json.Read(); // anything but white space after the object throws
-        if (model is null) return Invalid("the body has no \"model\"; say which model should answer", "model");
+        if (model is null && !modelOptional) return Invalid("the body has no \"model\"; say which model should answer", "model");
 
-        envelope = new ChatEnvelope(model, stream, modelSlice)
+        envelope = new ChatEnvelope(model ?? "", stream, modelSlice)
         {
             IncludeUsage = includeUsage,
             StreamOptionsSlice = optionsSlice,

@@ -87,7 +87,8 @@ internal static class HostErrorBody
         var tooLong = said.Type is "exceed_context_size_error"
             || said.Message.Contains("maximum context length", StringComparison.OrdinalIgnoreCase)
             || said.Message.Contains("exceeds the available context size", StringComparison.OrdinalIgnoreCase)
-            || said.Message.Contains("exceeds the context", StringComparison.OrdinalIgnoreCase);
+            || said.Message.Contains("exceeds the context", StringComparison.OrdinalIgnoreCase)
+            || said.Message.Contains("prompt is too long", StringComparison.OrdinalIgnoreCase);
         return tooLong ? said with { Code = "context_length_exceeded" } : said;
     }
 

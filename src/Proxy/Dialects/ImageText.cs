@@ -19,7 +19,10 @@ internal static class ImageText
     }
 
     public static string ToUrl(ContentPart.Image image) =>
-        image.Url ?? $"data:{image.MediaType ?? Guess(image.Base64!)};base64,{image.Base64}";
+        image.Url ?? $"data:{MediaType(image)};base64,{image.Base64}";
+
+    /// <summary>The type of an image that is given as bytes: as said, else as its first bytes show.</summary>
+    public static string MediaType(ContentPart.Image image) => image.MediaType ?? Guess(image.Base64!);
 
     // The first bytes of each format, in base64.
     private static string Guess(string base64) =>

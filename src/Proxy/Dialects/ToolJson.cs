@@ -3,9 +3,33 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects;
 
-/// <summary>Tool definitions in the shape that OpenAI's chat and Ollama share.</summary>
+/// <summary>Tool definitions in the shape that OpenAI's chat and Ollama share, and what is the same of tools in every dialect.</summary>
 internal static class ToolJson
 {
+    /// <summary>Arguments that are no JSON object stand under this name: a model wrote them, and its tool must see them to refuse them.</summary>
+    public const string BrokenArguments = "_raw";
+
+    /// <summary>Arguments, which are JSON text, as a member that must be an object.</summary>
+    public static void WriteArguments(Utf8JsonWriter json, ReadOnlySpan<byte> name, string arguments)
+    {
+        json.WritePropertyName(name);
+        if (string.IsNullOrWhiteSpace(arguments))
+        {
+            json.WriteStartObject();
+            json.WriteEndObject();
+        }
+        else if (WireJson.IsObject(arguments))
+        {
+            json.WriteAsItCame(System.Text.Encoding.UTF8.GetBytes(arguments));
+        }
+        else
+        {
+            json.WriteStartObject();
+            json.WriteString(BrokenArguments, arguments);
+            json.WriteEndObject();
+        }
+    }
+
     public static IReadOnlyList<ToolDefinition> Read(JsonElement value, RequestFields fields)
     {
         if (!fields.IsList(value, "tools")) return [];
@@ -66,7 +90,7 @@ internal static class ToolJson
                     continue;
                 }
 
-                NameLosses(raw, lost);
+                NameLosses(tool, lost);
             }
 
             if (tool.Name.Length == 0) continue;
@@ -96,19 +120,24 @@ internal static class ToolJson
         }
     }
 
-    public static void NameLosses(JsonElement raw, List<string> lost)
+    /// <summary>Names what of a tool that came with members of its own dialect another does not say: its function's members, or its own where it is flat (Anthropic's, Responses').</summary>
+    public static void NameLosses(ToolDefinition tool, List<string> lost)
     {
-        if (!raw.TryGetProperty("function"u8, out var function) || function.ValueKind is not JsonValueKind.Object)
+        if (tool.Raw is not { } raw) return;
+        if (tool.Name.Length == 0)
         {
             lost.Add("tools[] of another type");
             return;
         }
 
+        var nested = raw.TryGetProperty("function"u8, out var function) && function.ValueKind is JsonValueKind.Object;
         foreach (var member in raw.EnumerateObject())
         {
-            if (member.Name is not ("type" or "function")) lost.Add($"tools[].{member.Name}");
+            if (member.Name is "type" || (nested ? member.Name is "function" : member.Name is "name" or "description" or "parameters" or "input_schema" or "strict")) continue;
+            lost.Add($"tools[].{member.Name}");
         }
 
+        if (!nested) return;
         foreach (var member in function.EnumerateObject())
         {
             if (member.Name is not ("name" or "description" or "parameters" or "strict")) lost.Add($"tools[].function.{member.Name}");

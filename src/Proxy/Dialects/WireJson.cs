@@ -85,6 +85,14 @@ internal static class WireJson
         return Parse(buffer.WrittenSpan);
     }
 
+    /// <inheritdoc cref="Opaque(ReadOnlySpan{byte}, ReadOnlySpan{byte})"/>
+    public static JsonElement Opaque(ReadOnlySpan<byte> name, string value)
+    {
+        var buffer = new ArrayBufferWriter<byte>(value.Length + 2);
+        using (var json = NewWriter(buffer)) json.WriteStringValue(value);
+        return Opaque(name, buffer.WrittenSpan);
+    }
+
     /// <summary>A value that owns its memory.</summary>
     public static JsonElement Parse(ReadOnlySpan<byte> value)
     {

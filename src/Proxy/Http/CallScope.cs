@@ -19,7 +19,7 @@ internal sealed class CallScope : IDisposable
     private readonly LinkedListNode<CallScope> node;
     private Caller? entered;
 
-    private CallScope(HttpContext context, string surface, ClientDialect dialect, ExchangeParts parts)
+    private CallScope(HttpContext context, string surface, ErrorDialect dialect, ExchangeParts parts)
     {
         this.parts = parts;
         Context = context;
@@ -53,7 +53,9 @@ internal sealed class CallScope : IDisposable
     }
 
     public HttpContext Context { get; }
-    public ClientDialect Dialect { get; }
+
+    /// <summary>How errors are told. One path has two dialects: which it is, its body tells.</summary>
+    public ErrorDialect Dialect { get; set; }
     public CallInfo Info { get; private set; }
 
     /// <summary>The client's headers that may cross to a host.</summary>
@@ -72,7 +74,7 @@ internal sealed class CallScope : IDisposable
 
     public bool ClientLeft => !Interrupted && cancellation.IsCancellationRequested;
 
-    public static CallScope Begin(HttpContext context, string surface, ClientDialect dialect, ExchangeParts parts) => new(context, surface, dialect, parts);
+    public static CallScope Begin(HttpContext context, string surface, ErrorDialect dialect, ExchangeParts parts) => new(context, surface, dialect, parts);
 
     /// <summary>Lets the caller in, or says why not.</summary>
     public ProxyError? Admit()
@@ -147,7 +149,7 @@ internal sealed class CallScope : IDisposable
         else
         {
             response.StatusCode = Dialect.StatusOf(error);
-            response.ContentType = Dialect.WholeContentType;
+            response.ContentType = Dialect.ErrorContentType(error);
             if (error.RetryAfter is { } wait) response.Headers.RetryAfter = ((int)Math.Ceiling(wait.TotalSeconds)).ToString(CultureInfo.InvariantCulture);
             if (error.Kind is ProxyErrorKind.Unauthenticated) response.Headers.WWWAuthenticate = "Bearer";
             Dialect.WriteError(error, Info.TraceId, body);

@@ -92,7 +92,8 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
             VerbatimWriter.CopyHeaders(reply, response);
         }
 
-        var edits = reply.ServedModel == call.Envelope.Model ? null : new FrameEdits(call.Envelope.Model);
+        var renamed = reply.ServedModel == call.Envelope.Model ? null : call.Envelope.Model;
+        var edits = renamed is null && !reply.UnaskedUsage ? null : new FrameEdits(renamed, reply.UnaskedUsage ? reply.Dialect : null);
         using var relay = new ByteRelay(reply, DirectWriter.Of(scope.Context), edits, keepAlive, parts.Server().KeepaliveAfter);
         var outcome = await relay.RunAsync();
         scope.Count(outcome.Usage);

@@ -9,8 +9,8 @@ internal delegate Task Answer(HttpContext context);
 /// Every URL there is, always mapped: what is not built or not configured refuses in the words of its dialect. Matched by hand, because every call passes here and the table is this small.
 /// </summary>
 internal sealed class Endpoints(
-    Answer openAiChat, Answer openAiCompletions, Answer openAiResponses, Answer ollamaChat, Answer ollamaGenerate, Answer relayByModel,
-    ModelEndpoints models, OllamaHostEndpoints ollamaHosts, StatusEndpoints status, AdminEndpoints admin, ErrorEndpoints errors, ApiKeyGate gate)
+    Answer openAiChat, Answer openAiCompletions, Answer openAiResponses, Answer openAiResponsesCount, Answer ollamaChat, Answer ollamaGenerate, Answer anthropicMessages, Answer anthropicCount, Answer relayByModel,
+    VectorEndpoints vectors, ModelEndpoints models, OllamaHostEndpoints ollamaHosts, StatusEndpoints status, AdminEndpoints admin, ErrorEndpoints errors, ApiKeyGate gate)
 {
     public Task HandleAsync(HttpContext context)
     {
@@ -30,7 +30,10 @@ internal sealed class Endpoints(
             "/v1/chat/completions" => Only("POST", openAiChat),
             "/v1/completions" => Only("POST", openAiCompletions),
             "/v1/responses" => Only("POST", openAiResponses),
-            "/v1/models" => Only("GET", models.ListOpenAiAsync),
+            "/v1/responses/input_tokens" => Only("POST", openAiResponsesCount),
+            "/v1/messages" => Only("POST", anthropicMessages),
+            "/v1/messages/count_tokens" => Only("POST", anthropicCount),
+            "/v1/models" => Only("GET", models.ListAsync),
             "/api/chat" => Only("POST", ollamaChat),
             "/api/generate" => Only("POST", ollamaGenerate),
             "/api/tags" => Only("GET", models.ListOllamaAsync),
@@ -44,9 +47,12 @@ internal sealed class Endpoints(
             "/health" => Only("GET", StatusEndpoints.HealthAsync),
             "/ready" => Only("GET", status.ReadyAsync),
             "/metrics" => Only("GET", status.MetricsAsync),
-            _ when path.StartsWith("/v1/models/", StringComparison.Ordinal) => Only("GET", models.OneOpenAiAsync),
+            "/info" => Only("GET", vectors.InfoAsync),
+            _ when vectors.Find(path) is { } answer => Only("POST", answer),
+            _ when path.StartsWith("/v1/models/", StringComparison.Ordinal) => Only("GET", models.OneAsync),
             _ when path.StartsWith("/v1/responses/", StringComparison.Ordinal) && path is not "/v1/responses/compact" => errors.NoResponseAsync(context),
             _ when path.StartsWith(OllamaHostEndpoints.Blobs, StringComparison.Ordinal) => HttpMethods.IsHead(method) ? ollamaHosts.BlobAsync(context) : Only("POST", ollamaHosts.BlobAsync),
+            _ when path.StartsWith("/v1/messages/", StringComparison.Ordinal) => errors.UnknownPathAsync(context), // batches: no local host has them
             _ when path.StartsWith("/v1/", StringComparison.Ordinal) && HttpMethods.IsPost(method) => relayByModel(context),
             _ => errors.UnknownPathAsync(context),
         };
@@ -57,19 +63,14 @@ internal sealed class Endpoints(
 }
 
 /// <summary>Refusals of URLs, each in the dialect of its path.</summary>
-internal sealed class ErrorEndpoints(ClientDialect openAi, ClientDialect ollama, ExchangeParts parts)
+internal sealed class ErrorEndpoints(ClientDialect openAi, ClientDialect ollama, ClientDialect anthropic, ExchangeParts parts)
 {
-    private static readonly string[] OllamaPaths = ["/api/embed", "/api/embeddings"];
+    public ClientDialect DialectOf(HttpContext context) =>
+        context.Request.Path.StartsWithSegments("/api") ? ollama
+        : context.Request.Path.StartsWithSegments("/v1/messages") || ModelEndpoints.IsAnthropics(context.Request) ? anthropic
+        : openAi;
 
-    public ClientDialect DialectOf(HttpContext context) => context.Request.Path.StartsWithSegments("/api") ? ollama : openAi;
-
-    public Task UnknownPathAsync(HttpContext context)
-    {
-        var path = context.Request.Path.Value!;
-        return RefuseAsync(context, OllamaPaths.Contains(path)
-            ? new(ProxyErrorKind.NotImplemented, $"{path} is not available on this proxy yet")
-            : new(ProxyErrorKind.UnknownPath, $"there is nothing at {context.Request.Method} {path}"));
-    }
+    public Task UnknownPathAsync(HttpContext context) => RefuseAsync(context, new(ProxyErrorKind.UnknownPath, $"there is nothing at {context.Request.Method} {context.Request.Path.Value}"));
 
     /// <summary>Whatever is done with a response by its id.</summary>
     public Task NoResponseAsync(HttpContext context) => RefuseAsync(context, new(ProxyErrorKind.UnknownPath, $"this proxy keeps no responses yet: there is nothing at {context.Request.Method} {context.Request.Path}") { Code = "response_not_found" });

@@ -1,6 +1,7 @@
 using Proxy.Backends;
 using Proxy.Buffers;
 using Proxy.Chat;
+using Proxy.Dialects.Anthropic;
 using Proxy.Dialects.OllamaChat;
 using Proxy.Dialects.OpenAiChat;
 using Proxy.Routes;
@@ -8,24 +9,31 @@ using Proxy.Routes;
 namespace Proxy.Http;
 
 /// <summary>The listings: every model of every host that the caller's key may use, in the dialect of the path.</summary>
-internal sealed class ModelEndpoints(ModelCatalog catalog, ClientDialect openAi, ClientDialect ollama, ExchangeParts parts)
+internal sealed class ModelEndpoints(ModelCatalog catalog, ClientDialect openAi, ClientDialect ollama, ClientDialect anthropic, ExchangeParts parts)
 {
-    public Task ListOpenAiAsync(HttpContext context) => ListAsync(context, openAi, static (models, body) => OpenAiModelList.Write(models, body));
+    /// <summary>Anthropic's clients ask at the same path as OpenAI's, and say which version of their API they mean.</summary>
+    public static bool IsAnthropics(HttpRequest request) => request.Headers.ContainsKey("anthropic-version");
+
+    public Task ListAsync(HttpContext context) => IsAnthropics(context.Request)
+        ? ListAsync(context, anthropic, static (models, body) => AnthropicModelList.Write(models, body))
+        : ListAsync(context, openAi, static (models, body) => OpenAiModelList.Write(models, body));
 
     public Task ListOllamaAsync(HttpContext context) => ListAsync(context, ollama, static (models, body) => OllamaListing.WriteTags(models, body));
 
     public Task ListRunningAsync(HttpContext context) => ListAsync(context, ollama, (models, body) => OllamaListing.WriteRunning(models, parts.Time.GetUtcNow(), body));
 
-    public Task OneOpenAiAsync(HttpContext context)
+    public Task OneAsync(HttpContext context)
     {
+        var forAnthropic = IsAnthropics(context.Request);
         // A model's name may hold slashes and escapes: everything after the listing's own path is the name.
         var name = Uri.UnescapeDataString(context.Request.Path.Value!["/v1/models/".Length..]);
-        return WriteAsync(context, openAi, models =>
+        return WriteAsync(context, forAnthropic ? anthropic : openAi, models =>
         {
             // With a tag or without; but the very name that is asked for first.
             if ((models.FirstOrDefault(m => m.Name == name) ?? models.FirstOrDefault(m => ModelName.Same(m.Name, name))) is not { } model) return (null, DirectRoute.UnknownModel(name));
             var body = new PooledBody();
-            OpenAiModelList.WriteOne(model with { Name = name }, body);
+            if (forAnthropic) AnthropicModelList.WriteOne(model with { Name = name }, body);
+            else OpenAiModelList.WriteOne(model with { Name = name }, body);
             return (body, null);
         });
     }

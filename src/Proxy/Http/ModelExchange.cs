@@ -10,7 +10,7 @@ namespace Proxy.Http;
 internal sealed class ModelExchange(ClientDialect dialect, BackendDialect hostDialect, ModelRelay relay, ExchangeParts parts)
 {
     private static readonly FrozenSet<string> Surfaces = FrozenSet.Create(
-        "/v1/embeddings", "/v1/rerank", "/v1/responses", "/v1/messages", "/v1/messages/count_tokens", "/v1/moderations", "/v1/score",
+        "/v1/embeddings", "/v1/rerank", "/v1/responses", "/v1/moderations", "/v1/score",
         "/v1/audio/speech", "/v1/audio/transcriptions", "/v1/audio/translations", "/v1/images/generations", "/v1/images/edits", "/v1/images/variations");
 
     public async Task HandleAsync(HttpContext context)
@@ -38,7 +38,7 @@ internal sealed class ModelExchange(ClientDialect dialect, BackendDialect hostDi
             }
 
             scope.Answering(reply.Backend, reply.ServedModel, reply.Status);
-            await WriteAsync(scope, reply, call!.Model);
+            await VerbatimWriter.RelayAsync(scope, reply, call!.Model, hostDialect);
         }
         catch (Exception problem) // whatever it is, the client gets an error in its dialect and the log gets the reason
         {
@@ -75,23 +75,5 @@ internal sealed class ModelExchange(ClientDialect dialect, BackendDialect hostDi
 
         call = new ModelCall(scope.Info, request.Method, request.Path.ToUriComponent() + request.QueryString.ToUriComponent(), contentType, body.Memory, model, slice, !multipart, scope.CrossingHeaders) { Errors = hostDialect };
         return null;
-    }
-
-    private async ValueTask WriteAsync(CallScope scope, BackendReply reply, string asked)
-    {
-        using var held = reply;
-        var isDocument = reply.ContentType?.StartsWith("application/json", StringComparison.OrdinalIgnoreCase) == true && !(reply.ContentLength > BackendReply.LongestDocument);
-        if (isDocument || reply.Complete)
-        {
-            using var document = new PooledBody((int)(reply.ContentLength ?? 16384) + 1);
-            var broken = await VerbatimWriter.ReadAsync(reply, document);
-            if (broken is not null) await scope.RefuseAsync(broken);
-            else await VerbatimWriter.WriteWholeAsync(scope, reply, document.Memory, asked, hostDialect);
-            return;
-        }
-
-        if (await VerbatimWriter.CopyAsync(scope, reply) is not { } cut) return;
-        scope.Judge(cut);
-        scope.Context.Abort(); // half a body must not look like a whole one
     }
 }

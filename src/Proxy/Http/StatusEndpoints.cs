@@ -8,7 +8,7 @@ using Proxy.Telemetry;
 namespace Proxy.Http;
 
 /// <summary>Is it alive, is it ready, how is it doing. The first two are open to everybody and say no more than that to strangers.</summary>
-internal sealed class StatusEndpoints(BackendDirectory directory, ActiveCalls calls, ProxyMetrics metrics, ApiKeyGate gate)
+internal sealed class StatusEndpoints(BackendDirectory directory, ActiveCalls calls, ProxyMetrics metrics, ApiKeyGate gate, Func<bool?>? models = null)
 {
     /// <summary>What Ollama's own server says here; its clients look for it.</summary>
     public static Task RootAsync(HttpContext context) => TextAsync(context, "Ollama is running", "text/plain; charset=utf-8");
@@ -18,11 +18,12 @@ internal sealed class StatusEndpoints(BackendDirectory directory, ActiveCalls ca
     /// <summary>The process answers.</summary>
     public static Task HealthAsync(HttpContext context) => TextAsync(context, """{"status":"ok"}""", "application/json");
 
-    /// <summary>Something real can answer: a host that is up, or the echo where it is all there is.</summary>
+    /// <summary>Something real can answer: a host that is up, a model of this process, or the echo where it is all there is. What is configured to run here must be loaded.</summary>
     public Task ReadyAsync(HttpContext context)
     {
         var all = directory.Table.All;
-        var ready = !calls.Draining && (all.All(static b => b.IsEcho) || all.Any(static b => !b.IsEcho && b.State is { Available: true, Health: BackendHealth.Up }));
+        var loaded = models?.Invoke();
+        var ready = !calls.Draining && loaded is not false && (loaded is true || all.All(static b => b.IsEcho) || all.Any(static b => !b.IsEcho && b.State is { Available: true, Health: BackendHealth.Up }));
         context.Response.StatusCode = ready ? StatusCodes.Status200OK : StatusCodes.Status503ServiceUnavailable;
         return TextAsync(context, gate.Trust(context) is null ? Details(ready, all) : ready ? """{"status":"ready"}""" : """{"status":"not ready"}""", "application/json");
     }

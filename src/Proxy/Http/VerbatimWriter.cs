@@ -16,6 +16,25 @@ internal static class VerbatimWriter
         }
     }
 
+    /// <summary>An answer of any kind: a document is held until it is whole, so that half of one becomes an error. Disposes the reply.</summary>
+    public static async ValueTask RelayAsync(CallScope scope, BackendReply reply, string askedModel, BackendDialect dialect)
+    {
+        using var held = reply;
+        var isDocument = reply.ContentType?.StartsWith("application/json", StringComparison.OrdinalIgnoreCase) == true && !(reply.ContentLength > BackendReply.LongestDocument);
+        if (isDocument || reply.Complete)
+        {
+            using var document = new PooledBody((int)(reply.ContentLength ?? 16384) + 1);
+            var broken = await ReadAsync(reply, document);
+            if (broken is not null) await scope.RefuseAsync(broken);
+            else await WriteWholeAsync(scope, reply, document.Memory, askedModel, dialect);
+            return;
+        }
+
+        if (await CopyAsync(scope, reply) is not { } cut) return;
+        scope.Judge(cut);
+        scope.Context.Abort(); // half a body must not look like a whole one
+    }
+
     /// <summary>An answer that is complete in memory. Disposes the reply.</summary>
     public static async ValueTask WriteWholeAsync(CallScope scope, BackendReply reply, ReadOnlyMemory<byte> body, string askedModel, BackendDialect dialect)
     {

@@ -84,7 +84,7 @@ internal sealed class ByteRelay : IDisposable
             var payload = watch.SeeRest(cut.Span);
             if (watch.Ended || watch.Error is not null)
             {
-                if (edits is null) output.Write(cut.Span);
+                if (edits is not { Renames: true }) output.Write(cut.Span);
                 else edits.Write(cut.Span, payload, output);
             }
         }
@@ -99,12 +99,27 @@ internal sealed class ByteRelay : IDisposable
     {
         bytes = cut.Join(bytes);
         var rest = bytes.Span;
-        while (watch.TrySee(ref rest, out var frame, out var payload)) edits?.Write(frame, payload, output);
+        var from = 0;
+        while (watch.TrySee(ref rest, out var frame, out var payload))
+        {
+            if (edits is null) continue;
+            if (watch.Counted && edits.LeavesOut(payload))
+            {
+                var end = bytes.Length - rest.Length;
+                if (!edits.Renames) output.Write(bytes.Span[from..(end - frame.Length)]);
+                from = end;
+            }
+            else if (edits.Renames)
+            {
+                edits.Write(frame, payload, output);
+            }
+        }
+
         var whole = bytes.Length - rest.Length;
         if (watch.Ended) reply.GiveBackSlot();
 
         // A writer has taken the bytes when it returns, if not sent them; they are borrowed no longer than that.
-        var sending = whole == 0 ? default : edits is null ? output.WriteAsync(bytes[..whole]) : output.FlushAsync();
+        var sending = whole == 0 ? default : edits is { Renames: true } ? output.FlushAsync() : output.WriteAsync(bytes[from..whole]);
         cut.Keep(whole, rest);
         return sending.IsCompletedSuccessfully ? new(Taken(sending.GetAwaiter().GetResult())) : SentAsync(sending);
     }

@@ -13,6 +13,9 @@ internal sealed class StreamWatch(BackendDialect dialect) : IDisposable
 
     public Usage? Usage { get; private set; }
 
+    /// <summary>The frame seen last counts tokens.</summary>
+    public bool Counted { get; private set; }
+
     /// <summary>The stream's own end marker came.</summary>
     public bool Ended { get; private set; }
 
@@ -39,9 +42,15 @@ internal sealed class StreamWatch(BackendDialect dialect) : IDisposable
 
     private void Look(ReadOnlySpan<byte> payload)
     {
+        Counted = false;
         if (payload.IsEmpty) return;
         if (dialect.IsEnd(payload)) Ended = true;
-        if (dialect.FindUsage(payload) is { } counted) Usage = counted.After(Usage);
+        if (dialect.FindUsage(payload) is { } counts)
+        {
+            Counted = true;
+            Usage = counts.After(Usage);
+        }
+
         if (payload.IndexOf("\"error\""u8) >= 0 && dialect.Classify(payload) is FrameKind.Error) Error = dialect.ReadError(payload);
     }
 }

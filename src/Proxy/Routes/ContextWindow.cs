@@ -1,5 +1,4 @@
 using System.Numerics;
-using System.Text;
 using Proxy.Chat;
 
 namespace Proxy.Routes;
@@ -15,7 +14,6 @@ internal static class ContextWindow
     /// <summary>A model's own file may say less than the default; below this hardly one does.</summary>
     public const int SmallestDefault = 2048;
 
-    private const int ImageTokens = 1024;
     private const int ReplyTokens = 1024;
 
     /// <summary>
@@ -29,36 +27,9 @@ internal static class ContextWindow
         tokens = request.Sampling.ContextLength ?? configured;
         if (tokens is not null) return null;
 
-        var characters = 0L;
-        var bytes = 0L;
-        var images = 0;
-        foreach (var message in request.Messages)
-        {
-            Add(message.Reasoning);
-            foreach (var made in message.ToolCalls)
-            {
-                Add(made.Name);
-                Add(made.Arguments);
-            }
-
-            foreach (var part in message.Content)
-            {
-                if (part is ContentPart.Text text) Add(text.Value);
-                else images++;
-            }
-        }
-
-        Add(request.Prompt?.Suffix);
-        foreach (var tool in request.Tools)
-        {
-            Add(tool.Name);
-            Add(tool.Description);
-            Add(tool.Parameters?.GetRawText());
-        }
-
-        // Three bytes a token is more tokens than text has, Chinese (three bytes and about a token a character) included; eight characters is fewer than any text a person writes.
-        var most = (bytes / 3) + ((long)images * ImageTokens) + (request.Sampling.MaxTokens is { } asked and >= 0 ? asked : ReplyTokens);
-        var least = characters / 8;
+        var size = PromptSize.Of(request);
+        var most = size.Most + (request.Sampling.MaxTokens is { } asked and >= 0 ? asked : ReplyTokens);
+        var least = size.Least;
         if (limit is { } largest && least > largest)
         {
             var (what, param) = request.Prompt is null ? ("messages are", "messages") : ("prompt is", "prompt");
@@ -68,12 +39,5 @@ internal static class ContextWindow
         if (running is { } enough && most <= enough) tokens = enough;
         else if (running is not null || most > SmallestDefault) tokens = (int)Math.Min(BitOperations.RoundUpToPowerOf2((ulong)Math.Max(most, HostDefault)), (ulong)(limit ?? 1 << 20));
         return null;
-
-        void Add(string? text)
-        {
-            if (text is null) return;
-            characters += text.Length;
-            bytes += Encoding.UTF8.GetByteCount(text);
-        }
     }
 }

@@ -11,6 +11,9 @@ namespace Proxy.Routes;
 /// <summary>Answers from a backend. Bytes stay bytes when both ends speak one dialect; otherwise both sides meet in events.</summary>
 internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher dispatcher, ILogger log, TimeProvider time) : IChatRoute
 {
+    /// <summary>Bytes of a body that are parsed in about a millisecond. A longer one is read and said anew off the event loop, whose other calls would have to wait for it.</summary>
+    private const int LongBody = 64 << 10;
+
     public string Name => "direct";
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
@@ -19,7 +22,9 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
         var table = directory.Table;
         var model = call.Envelope.Model;
         if (table.Resolve(model) is not { } resolution) return new ChatAnswer.Refused(UnknownModel(model));
+        if (resolution.InProcess is not null) return new ChatAnswer.Refused(OnlyVectors(model));
 
+        if (call.OriginalBody is { Length: > LongBody } && NeedsParsing(call, resolution)) await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
         if (call.Envelope.Messages is null or 0 && WithoutHost(call, resolution) is { } granted) return granted;
         switch (await dispatcher.SendAsync(new Outgoing(call, log), model, resolution, cancellation))
         {
@@ -48,6 +53,19 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
     /// <summary>The same words whether the model does not exist or is not for this caller.</summary>
     public static ProxyError UnknownModel(string model) => new(ProxyErrorKind.UnknownModel, $"no backend serves the model '{model}'; the models listing says what there is") { Param = "model", Model = model };
 
+    private static bool NeedsParsing(ChatCall call, Resolution resolution)
+    {
+        foreach (var candidate in resolution.Candidates)
+        {
+            if (candidate.IsEcho || candidate.Native(call.Dialect.Name) is null) return true;
+        }
+
+        return false;
+    }
+
+    /// <summary>A model in this process was asked for what only a host does.</summary>
+    public static ProxyError OnlyVectors(string model) => new(ProxyErrorKind.InvalidRequest, $"\"{model}\" does not support chat: it runs in this proxy, which embeds and reranks") { Param = "model" };
+
     /// <summary>What only a host of the client's dialect could do, where none of those that serve the model is one.</summary>
     private static ChatAnswer.Events? WithoutHost(ChatCall call, Resolution resolution)
     {
@@ -75,7 +93,9 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
             outgoing = default;
             if (backend.Native(call.Dialect.Name) is { } own && call.OriginalBody is { } bytes)
             {
-                outgoing = new("POST", own.ChatPath, Named(bytes, served), "application/json", own, own, call.Streams);
+                var wish = call.Streams && backend.Config.StreamUsage ? own.AskUsage(bytes.Span, call.Envelope) : null;
+                var name = served == call.Envelope.Model ? (BodyEdit?)null : new(call.Envelope.ModelSlice, ModelName.Json(served));
+                outgoing = new OutgoingCall("POST", own.ChatPath, Spliced(bytes, name, wish, out var copy), "application/json", own, own, call.Streams, copy) { UnaskedUsage = wish is not null };
                 return null;
             }
 
@@ -83,7 +103,7 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
             if (backend.DialectFor(call.Dialect.Name, request!.Prompt is { Continues: true }) is not { } dialect)
                 return new(ProxyErrorKind.NotImplemented, $"backend '{backend.Name}' does not chat in any dialect that this proxy can speak") { Backend = backend.Name };
             if (!dialect.TakesPrompts && request.Prompt?.UnsayableInChat() is { } prompt) return prompt;
-            request = request with { Model = served, Stream = call.Streams };
+            request = request with { Model = served, Stream = call.Streams, IncludeUsage = request.IncludeUsage && backend.Config.StreamUsage };
             if (dialect.Name is DialectName.OllamaChat or DialectName.OllamaGenerate)
             {
                 var known = backend.Learned(served);
@@ -100,9 +120,21 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
             return null;
         }
 
-        /// <summary>The client's own bytes; only the model's name is another where the host knows it by another.</summary>
-        private SplicedBody Named(ReadOnlyMemory<byte> bytes, string served) => served == call.Envelope.Model
-            ? new(bytes)
-            : new(bytes[..call.Envelope.ModelSlice.Start], ModelName.Json(served), bytes[call.Envelope.ModelSlice.End..]);
+        /// <summary>The client's own bytes with up to two edits, the second of which takes a copy.</summary>
+        private static SplicedBody Spliced(ReadOnlyMemory<byte> bytes, BodyEdit? name, BodyEdit? wish, out PooledBody? copy)
+        {
+            copy = null;
+            if ((name ?? wish) is not { } first) return new(bytes);
+            if (name is null || wish is not { } second) return new(bytes[..first.Place.Start], first.Text, bytes[first.Place.End..]);
+
+            if (second.Place.Start.Value < first.Place.Start.Value) (first, second) = (second, first);
+            copy = new PooledBody(bytes.Length + first.Text.Length + second.Text.Length);
+            copy.Write(bytes[..first.Place.Start].Span);
+            copy.Write(first.Text.Span);
+            copy.Write(bytes[first.Place.End..second.Place.Start].Span);
+            copy.Write(second.Text.Span);
+            copy.Write(bytes[second.Place.End..].Span);
+            return new(copy.Memory);
+        }
     }
 }

@@ -27,6 +27,7 @@ internal sealed class ModelRelay(BackendDirectory directory, BackendDispatcher d
     public async ValueTask<(BackendReply? Reply, ProxyError? Error)> SendAsync(ModelCall call, CancellationToken cancellation)
     {
         if (directory.Table.Resolve(call.Model) is not { } resolution) return (null, DirectRoute.UnknownModel(call.Model));
+        if (resolution.InProcess is not null) return (null, DirectRoute.OnlyVectors(call.Model));
         switch (await dispatcher.SendAsync(call, call.Model, resolution, cancellation))
         {
             case DispatchResult.Answered answered:

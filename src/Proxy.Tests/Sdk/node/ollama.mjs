@@ -74,6 +74,35 @@ const things = {
     assert.equal(reply.message.content, `data:image/png;base64,${pixel}`);
   },
 
+  async generate() {
+    // A real engine behind OpenAI's dialect: as a chat, and as a text to continue.
+    const reply = await client.generate({ model: 'tiny-bigram', prompt: 'the cat', system: 'Be brief.' });
+    assert.match(reply.response, /\w+ \w+/);
+    assert.equal(reply.done_reason, 'stop');
+    assert.ok(Array.isArray(reply.context) && reply.eval_count > 0);
+    const raw = await client.generate({ model: 'tiny-bigram', prompt: 'the cat', raw: true, options: { num_predict: 3 } });
+    assert.ok(raw.response.length > 0);
+  },
+
+  async generate_streamed() {
+    for (const options of [{}, { raw: true }]) {
+      let text = '', last;
+      for await (const part of await client.generate({ model: 'tiny-bigram', prompt: 'the cat', stream: true, ...options })) {
+        text += part.response;
+        last = part;
+      }
+      assert.ok(text.length > 0);
+      assert.equal(last.done, true);
+      assert.ok(last.eval_count > 0, 'no token count came through');
+    }
+    assert.equal((await client.generate({ model: 'tiny-bigram', prompt: '', keep_alive: 0 })).done_reason, 'unload');
+  },
+
+  async generate_refused() {
+    await assert.rejects(client.generate({ model: 'tiny-bigram', prompt: 'a', context: [1, 2] }), error => error.status_code === 400 && /context/.test(error.message));
+    await assert.rejects(client.generate({ model: 'never-heard-of', prompt: 'a' }), error => error.status_code === 404);
+  },
+
   async models() {
     const { models } = await client.list();
     assert.ok(models.some(model => model.name.startsWith('tiny-bigram')), JSON.stringify(models));

@@ -71,6 +71,22 @@ const things = {
     assert.ok(reply.choices[0].text.length > 0);
   },
 
+  async completions_of_an_Ollama_host() {
+    const reply = await client.completions.create({ model: 'native-prompt', prompt: 'the cat', suffix: '.', max_tokens: 5 });
+    assert.equal(reply.choices[0].text, 'Héllo 😀');
+    assert.equal(reply.choices[0].finish_reason, 'stop');
+    assert.equal(reply.object, 'text_completion');
+    assert.equal(reply.usage.total_tokens, 16);
+    let text = '', usage;
+    for await (const chunk of await client.completions.create({ model: 'native-prompt', prompt: 'the cat', stream: true, stream_options: { include_usage: true } })) {
+      text += chunk.choices[0]?.text ?? '';
+      usage = chunk.usage ?? usage;
+    }
+    assert.equal(text, 'Héllo 😀');
+    assert.equal(usage.total_tokens, 16);
+    await assert.rejects(client.completions.create({ model: 'native-prompt', prompt: [1, 2, 3] }), error => error instanceof BadRequestError && error.param === 'prompt');
+  },
+
   async models() {
     const ids = [];
     for await (const model of client.models.list()) ids.push(model.id);

@@ -17,7 +17,7 @@ internal static class LeastBusy
         for (var i = 0; i < candidates.Count; i++)
         {
             var candidate = candidates[i];
-            if (!candidate.State.Available && !(evenDown && candidate.State.Breaker is BreakerState.Closed)) continue;
+            if (!candidate.State.MayTake && !(evenDown && candidate.State.Breaker is BreakerState.Closed)) continue;
             var free = candidate.Slots is { } slots ? slots - candidate.State.InFlight : int.MaxValue;
             if (free <= 0) continue;
             if (best is null || free > bestFree || (free == bestFree && Compare(candidate, best) < 0)) (best, bestFree) = (candidate, free);

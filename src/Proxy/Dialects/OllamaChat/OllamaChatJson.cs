@@ -12,9 +12,6 @@ internal static class OllamaChatJson
     public const string StreamContentType = "application/x-ndjson";
     public const string WholeContentType = "application/json; charset=utf-8";
 
-    /// <summary>Arguments that are no JSON object stand under this name: a model wrote them, and its tool must see them to refuse them.</summary>
-    public const string BrokenArguments = "_raw";
-
     public static string Time(DateTimeOffset time) => time.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss.fffffff'Z'", CultureInfo.InvariantCulture);
 
     public static ReadOnlySpan<byte> Word(FinishReason reason) => reason is FinishReason.Length ? "length"u8 : "stop"u8; // a call is a stop, to Ollama
@@ -35,25 +32,7 @@ internal static class OllamaChatJson
         else json.WriteString("done_reason"u8, Word(reason));
     }
 
-    public static void WriteArguments(Utf8JsonWriter json, string arguments)
-    {
-        json.WritePropertyName("arguments"u8);
-        if (string.IsNullOrWhiteSpace(arguments))
-        {
-            json.WriteStartObject();
-            json.WriteEndObject();
-        }
-        else if (WireJson.IsObject(arguments))
-        {
-            json.WriteAsItCame(Encoding.UTF8.GetBytes(arguments));
-        }
-        else
-        {
-            json.WriteStartObject();
-            json.WriteString(BrokenArguments, arguments);
-            json.WriteEndObject();
-        }
-    }
+    public static void WriteArguments(Utf8JsonWriter json, string arguments) => ToolJson.WriteArguments(json, "arguments"u8, arguments);
 
     public static void WriteUsage(Utf8JsonWriter json, Usage? usage)
     {

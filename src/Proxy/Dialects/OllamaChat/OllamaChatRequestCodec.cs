@@ -179,6 +179,7 @@ internal static class OllamaChatRequestCodec
             if ((message.ToolName ?? turns.NameAnswered(i) ?? (message.Role is ChatRole.Tool ? message.Name : null)) is { } tool) json.WriteString("tool_name"u8, tool);
             if ((message.ToolCallId ?? (own ? null : turns.IdAnswered(i))) is { } id) json.WriteString("tool_call_id"u8, id);
             if (message.Name is not null && message.Role is not ChatRole.Tool) lost.Add("messages[].name");
+            MessageLosses.Name(message, lost);
             foreach (var member in message.Unknown)
             {
                 if (own) json.WriteAsItCame(member.Key, member.Value);

@@ -58,7 +58,7 @@ internal static class OllamaMembers
             else json.WriteString("format"u8, "json"u8);
         }
 
-        WriteThinking(json, request.Thinking);
+        WriteThinking(json, request, lost);
         if (request.KeepAlive is { } keepAlive) json.WriteAsItCame("keep_alive", keepAlive);
         if (request.LogProbabilities is { } probabilities) json.WriteBoolean("logprobs"u8, probabilities);
         if (request.TopLogProbabilities is { } top) json.WriteNumber("top_logprobs"u8, top);
@@ -108,9 +108,17 @@ internal static class OllamaMembers
         return sampling with { Unknown = unknown };
     }
 
-    private static void WriteThinking(Utf8JsonWriter json, Thinking? thinking)
+    private static void WriteThinking(Utf8JsonWriter json, ChatRequest request, List<string> lost)
     {
-        if (thinking is null) return;
+        if (request.Thinking is not { } thinking) return;
+        if (thinking.Enabled && request.Origin is DialectName.Anthropic)
+        {
+            // Agents of Anthropic's ask every model to think. Ollama's thinking models do unless told not to; the others refuse a call that asks for it.
+            if (thinking.Budget is not null) lost.Add("thinking.budget_tokens");
+            else if (thinking.Effort is not null) lost.Add("output_config.effort");
+            return;
+        }
+
         if (!thinking.Enabled)
         {
             json.WriteBoolean("think"u8, false);

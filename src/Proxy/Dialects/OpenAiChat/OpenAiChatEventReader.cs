@@ -141,6 +141,7 @@ internal sealed class OpenAiChatEventReader : EventReader
         Utf8JsonReader said = default;
         bool speaks = false, continues = false;
         ReadOnlySpan<byte> probabilities = default;
+        ReadOnlySpan<byte> sequence = default;
         FinishReason? reason = null;
         while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
         {
@@ -170,6 +171,12 @@ internal sealed class OpenAiChatEventReader : EventReader
                 if (json.TokenType is JsonTokenType.String && json.ValueSpan.Length > 0) reason = OpenAiChatJson.Reason(ref json);
                 json.Skip();
             }
+            else if (json.ValueTextEquals("stop_reason"u8)) // vLLM's: the stop sequence that matched
+            {
+                json.Read();
+                if (json.TokenType is JsonTokenType.String) sequence = frame[(int)json.TokenStartIndex..(int)json.BytesConsumed];
+                json.Skip();
+            }
             else if (json.ValueTextEquals("logprobs"u8))
             {
                 json.Read();
@@ -188,6 +195,7 @@ internal sealed class OpenAiChatEventReader : EventReader
         if (speaks) choice.ReadMessage(ref said, frame, probabilities, events);
         else if (continues) choice.ReadCompletion(ref said, probabilities, events);
         if (reason is { } ended) choice.Reason = ended;
+        if (!sequence.IsEmpty) choice.Matched = WireJson.Opaque("stop_sequence"u8, sequence);
     }
 
     private Choice ChoiceOf(int number)
@@ -240,7 +248,7 @@ internal sealed class OpenAiChatEventReader : EventReader
         over = true;
         foreach (var choice in choices) choice.Flush(events);
         if (usage is not null) events.Add(new ChatEvent.UsageReported(usage with { PromptEvalDuration = promptTime, EvalDuration = answerTime }));
-        foreach (var choice in choices) events.Add(new ChatEvent.Finished(choice.Finish) { Choice = choice.Number });
+        foreach (var choice in choices) events.Add(new ChatEvent.Finished(choice.Finish) { Choice = choice.Number, Opaque = choice.Matched });
     }
 
     private void Fail(HostError said, List<ChatEvent> events)
@@ -257,6 +265,9 @@ internal sealed class OpenAiChatEventReader : EventReader
 
         public int Number => number;
         public FinishReason Reason { get; set; } = FinishReason.Stop;
+
+        /// <summary>The stop sequence that ended it, in an opaque part.</summary>
+        public JsonElement? Matched { get; set; }
 
         /// <summary>Hosts that stop after a call say <c>stop</c>; their clients then never run the tool.</summary>
         public FinishReason Finish => Reason is FinishReason.Stop && calls.Count > 0 ? FinishReason.ToolCalls : Reason;

@@ -370,41 +370,58 @@ internal static class OpenAiChatRequestCodec
     {
         if (thinking is null) return;
         if (!thinking.Enabled) json.WriteString("reasoning_effort"u8, "none"u8);
-        else if (thinking.Effort is { } effort) json.WriteString("reasoning_effort"u8, effort == "max" && !own ? "high" : effort);
+        else if (thinking.Effort is { } effort) json.WriteString("reasoning_effort"u8, !own && effort is "max" or "xhigh" ? "high" : effort);
         else lost.Add("think");
     }
 
     private static void WriteMessages(Utf8JsonWriter json, IReadOnlyList<ChatMessage> messages, bool own, List<string> lost)
     {
         var turns = new ToolTurns(messages);
+        List<ContentPart>? shown = null;
         json.WriteStartArray("messages"u8);
         for (var i = 0; i < messages.Count; i++)
         {
             var message = messages[i];
-            json.WriteStartObject();
-            json.WriteString("role"u8, message.RoleWord ?? OpenAiChatJson.Word(message.Role));
-            WriteContent(json, message, own, lost);
-            if (message.Name is { } name) json.WriteString("name"u8, name);
-            if (message.Refusal is { } refusal) json.WriteString("refusal"u8, refusal);
-            if (message.ToolCalls.Count > 0 && !(own && message.Unknown.Has("tool_calls"))) WriteToolCalls(json, message, i, turns);
-            if ((message.ToolCallId ?? turns.IdAnswered(i)) is { } answered) json.WriteString("tool_call_id"u8, answered);
-            if (message.Reasoning is { } reasoning && !own)
+            if (!own && message.Role is ChatRole.Tool && message.Content.Any(static part => part is ContentPart.Image))
             {
-                json.WriteString("reasoning_content"u8, reasoning);
-                json.WriteString("reasoning"u8, reasoning);
+                // What a tool shows is said by the user, after all the answers: here only the user may show something.
+                (shown ??= []).AddRange(message.Content.Where(static part => part is ContentPart.Image));
+                message = message with { Content = [.. message.Content.Where(static part => part is not ContentPart.Image)] };
             }
 
-            if (own) json.WriteAll(message.AsItCame);
-            foreach (var member in message.Unknown)
-            {
-                if (own) json.WriteAsItCame(member.Key, member.Value);
-                else lost.Add($"messages[].{member.Key}");
-            }
-
-            json.WriteEndObject();
+            WriteMessage(json, message, i, turns, own, lost);
+            if (shown is null || (i + 1 < messages.Count && messages[i + 1].Role is ChatRole.Tool)) continue;
+            WriteMessage(json, new ChatMessage(ChatRole.User, shown), i, turns, own, lost);
+            shown = null;
         }
 
         json.WriteEndArray();
+    }
+
+    private static void WriteMessage(Utf8JsonWriter json, ChatMessage message, int number, ToolTurns turns, bool own, List<string> lost)
+    {
+        json.WriteStartObject();
+        json.WriteString("role"u8, message.RoleWord ?? OpenAiChatJson.Word(message.Role));
+        WriteContent(json, message, own, lost);
+        if (message.Name is { } name) json.WriteString("name"u8, name);
+        if (message.Refusal is { } refusal) json.WriteString("refusal"u8, refusal);
+        if (message.ToolCalls.Count > 0 && !(own && message.Unknown.Has("tool_calls"))) WriteToolCalls(json, message, number, turns);
+        if ((message.ToolCallId ?? (message.Role is ChatRole.Tool ? turns.IdAnswered(number) : null)) is { } answered) json.WriteString("tool_call_id"u8, answered);
+        if (message.Reasoning is { } reasoning && !own)
+        {
+            json.WriteString("reasoning_content"u8, reasoning);
+            json.WriteString("reasoning"u8, reasoning);
+        }
+
+        if (own) json.WriteAll(message.AsItCame);
+        MessageLosses.Name(message, lost);
+        foreach (var member in message.Unknown)
+        {
+            if (own) json.WriteAsItCame(member.Key, member.Value);
+            else lost.Add($"messages[].{member.Key}");
+        }
+
+        json.WriteEndObject();
     }
 
     private static void WriteContent(Utf8JsonWriter json, ChatMessage message, bool own, List<string> lost)

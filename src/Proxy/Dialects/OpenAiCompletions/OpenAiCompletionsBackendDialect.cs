@@ -26,6 +26,10 @@ internal sealed class OpenAiCompletionsBackendDialect : BackendDialect
         return true;
     }
 
+    public override BodyEdit? AskUsage(ReadOnlySpan<byte> body, ChatEnvelope envelope) => OpenAiUsageWish.In(body, envelope);
+
+    public override bool OnlyCounts(ReadOnlySpan<byte> frame) => OpenAiUsageWish.OnlyCounts(frame);
+
     public override bool IsEnd(ReadOnlySpan<byte> frame) => OpenAiChatJson.IsDone(frame);
 
     public override FrameKind Classify(ReadOnlySpan<byte> frame) => OpenAiChatFrames.Classify(frame);

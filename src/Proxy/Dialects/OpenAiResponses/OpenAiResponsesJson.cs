@@ -14,6 +14,16 @@ internal static class OpenAiResponsesJson
 
     public static string ItemId(string prefix, ReplyStamp stamp, int index) => string.Create(System.Globalization.CultureInfo.InvariantCulture, $"{prefix}_{stamp.TraceId}{index}");
 
+    /// <summary>The answer of <c>/v1/responses/input_tokens</c>.</summary>
+    public static void WriteCount(long tokens, System.Buffers.IBufferWriter<byte> output)
+    {
+        using var json = WireJson.NewWriter(output);
+        json.WriteStartObject();
+        json.WriteString("object"u8, "response.input_tokens"u8);
+        json.WriteNumber("input_tokens"u8, tokens);
+        json.WriteEndObject();
+    }
+
     public static void WriteUsage(Utf8JsonWriter json, Usage usage)
     {
         json.WriteStartObject();
@@ -40,6 +50,7 @@ internal static class OpenAiResponsesJson
         return new Usage(input ?? 0, output ?? 0)
         {
             CachedInputTokens = Detail(usage, "input_tokens_details"u8, "cached_tokens"u8),
+            CacheWrittenTokens = Detail(usage, "input_tokens_details"u8, "cache_write_tokens"u8) is > 0 and var written ? written : null,
             ReasoningTokens = Detail(usage, "output_tokens_details"u8, "reasoning_tokens"u8),
         };
     }

@@ -69,7 +69,7 @@ internal static class OpenAiResponsesTools
             json.WriteStartArray("tools"u8);
             foreach (var tool in request.Tools)
             {
-                if (tool.Raw is { } raw) ToolJson.NameLosses(raw, lost);
+                ToolJson.NameLosses(tool, lost);
                 if (tool.Name.Length == 0) continue;
                 json.WriteStartObject();
                 json.WriteString("type"u8, "function"u8);

@@ -1,0 +1,140 @@
+using System.Collections.Concurrent;
+using Proxy.Inference;
+using Proxy.Vectors;
+using static Proxy.Tests.Inference.BatchPlannerTests;
+
+namespace Proxy.Tests.Inference;
+
+public sealed class BatchQueueTests
+{
+    private static readonly TimeSpan Long = TimeSpan.FromSeconds(20);
+
+    [Fact]
+    public async Task A_call_Ends_when_all_of_it_is_computed()
+    {
+        using var runner = new HandRunner();
+        using var queue = new BatchQueue("test", runner, tokens: 64, limit: 100);
+        var call = Call(20, 16); // five batches
+
+        Assert.True(queue.TryEnqueue(call));
+        for (var i = 0; i < 4; i++) runner.LetOne();
+        Assert.False(call.Completion.IsCompleted);
+        runner.LetOne();
+
+        Assert.Null(await call.Completion.WaitAsync(Long, TestContext.Current.CancellationToken));
+    }
+
+    [Fact]
+    public async Task A_small_call_Does_not_wait_for_the_bulk()
+    {
+        using var runner = new HandRunner(static batch => batch[0].Length == 16);
+        using var queue = new BatchQueue("test", runner, tokens: 64, limit: 1000);
+        var bulk = Call(200, 16);
+        Assert.True(queue.TryEnqueue(bulk));
+        runner.WaitUntilHeld();
+
+        var small = Call(1, 8);
+        Assert.True(queue.TryEnqueue(small));
+
+        Assert.Null(await small.Completion.WaitAsync(Long, TestContext.Current.CancellationToken));
+        Assert.False(bulk.Completion.IsCompleted);
+        runner.LetAll();
+        Assert.Null(await bulk.Completion.WaitAsync(Long, TestContext.Current.CancellationToken));
+    }
+
+    [Fact]
+    public async Task A_full_line_Refuses_at_once()
+    {
+        using var runner = new HandRunner();
+        using var queue = new BatchQueue("test", runner, tokens: 64, limit: 50);
+        var first = Call(40, 16);
+        Assert.True(queue.TryEnqueue(first));
+
+        Assert.False(queue.TryEnqueue(Call(20, 16)));
+        runner.LetAll();
+        Assert.Null(await first.Completion.WaitAsync(Long, TestContext.Current.CancellationToken));
+        Assert.True(queue.TryEnqueue(Call(80, 16))); // alone, it may be larger than the line
+    }
+
+    [Fact]
+    public async Task A_caller_who_leaves_Frees_its_work()
+    {
+        using var runner = new HandRunner();
+        using var queue = new BatchQueue("test", runner, tokens: 64, limit: 1000);
+        var leaving = Call(400, 16);
+        Assert.True(queue.TryEnqueue(leaving));
+        runner.WaitUntilHeld();
+
+        leaving.Leave(new CancellationToken(true));
+        queue.Forget(leaving);
+
+        Assert.Equal(0, queue.Waiting);
+        runner.LetAll();
+        var next = Call(8, 16);
+        Assert.True(queue.TryEnqueue(next));
+        Assert.Null(await next.Completion.WaitAsync(Long, TestContext.Current.CancellationToken));
+        Assert.True(runner.Computed <= 4 + 8, $"{runner.Computed} were computed");
+    }
+
+    [Fact]
+    public async Task A_computation_that_fails_Fails_its_calls_alone()
+    {
+        using var runner = new HandRunner(hold: static _ => false, fails: static batch => batch[0].Length == 13);
+        using var queue = new BatchQueue("test", runner, tokens: 64, limit: 1000);
+        var (bad, good) = (Call(1, 13), Call(10, 16));
+
+        Assert.True(queue.TryEnqueue(bad) && queue.TryEnqueue(good));
+
+        Assert.Equal(VectorErrorKind.Failed, (await bad.Completion.WaitAsync(Long, TestContext.Current.CancellationToken))!.Kind);
+        Assert.Null(await good.Completion.WaitAsync(Long, TestContext.Current.CancellationToken));
+    }
+
+    private static NoCall Call(int count, int length)
+    {
+        var call = new NoCall();
+        call.Sequences = [.. Enumerable.Range(0, count).Select(i => Of(call, length, i))];
+        return call;
+    }
+
+    /// <summary>Computes nothing, when it is told to.</summary>
+    private sealed class HandRunner(Func<List<Sequence>, bool>? hold = null, Func<List<Sequence>, bool>? fails = null) : IBatchRunner, IDisposable
+    {
+        private readonly SemaphoreSlim let = new(0);
+        private readonly SemaphoreSlim done = new(0);
+        private readonly SemaphoreSlim held = new(0);
+        private int computed;
+
+        public int Computed => Volatile.Read(ref computed);
+
+        public void Run(List<Sequence> batch)
+        {
+            if (hold?.Invoke(batch) ?? true)
+            {
+                held.Release();
+                let.Wait();
+            }
+
+            if (fails?.Invoke(batch) == true) throw new InvalidOperationException("told to fail");
+            foreach (var sequence in batch) sequence.Call.Give(sequence.Index, [], 0);
+            Interlocked.Add(ref computed, batch.Count);
+            done.Release();
+        }
+
+        public void Rest()
+        {
+        }
+
+        public void WaitUntilHeld() => Assert.True(held.Wait(Long));
+
+        /// <summary>Lets one batch through and waits for its end.</summary>
+        public void LetOne()
+        {
+            let.Release();
+            Assert.True(done.Wait(Long));
+        }
+
+        public void LetAll() => let.Release(100_000);
+
+        public void Dispose() => LetAll();
+    }
+}

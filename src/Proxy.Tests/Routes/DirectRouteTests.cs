@@ -1,0 +1,80 @@
+using System.Buffers;
+using Proxy.Chat;
+using Proxy.Config;
+using Proxy.Dialects;
+using Proxy.Dialects.OllamaChat;
+using Proxy.Routes;
+using Proxy.Tests.Backends;
+
+namespace Proxy.Tests.Routes;
+
+public sealed class DirectRouteTests
+{
+    /// <summary>Ollama's chat, that remembers which thread parsed a request.</summary>
+    private sealed class Watched : ClientDialect
+    {
+        private readonly OllamaChatClientDialect real = new();
+
+        public int? Parser { get; private set; }
+
+        public override DialectName Name => real.Name;
+        public override StreamFraming Framing => real.Framing;
+        public override string StreamContentType => real.StreamContentType;
+        public override string WholeContentType => real.WholeContentType;
+        public override bool StreamsByDefault => real.StreamsByDefault;
+        public override ReadOnlySpan<byte> KeepAlive => real.KeepAlive;
+
+        public override ProxyError? ReadRequest(ReadOnlyMemory<byte> body, out ChatRequest? request)
+        {
+            Parser = Environment.CurrentManagedThreadId;
+            return real.ReadRequest(body, out request);
+        }
+
+        public override EventWriter NewEventWriter(ReplyStamp stamp) => real.NewEventWriter(stamp);
+
+        public override void WriteWhole(IReadOnlyList<ChatEvent> events, ReplyStamp stamp, IBufferWriter<byte> output) => real.WriteWhole(events, stamp, output);
+
+        public override void WriteError(ProxyError error, string traceId, IBufferWriter<byte> output) => real.WriteError(error, traceId, output);
+
+        public override void WriteStreamError(ProxyError error, string traceId, IBufferWriter<byte> output) => real.WriteStreamError(error, traceId, output);
+    }
+
+    [Theory]
+    [InlineData(100, true)]
+    [InlineData(100_000, false)]
+    public async Task Call_has_to_be_translated_Long_bodies_are_parsed_elsewhere(int length, bool here)
+    {
+        using var house = new House(House.At("a", "m")).Plays("a", Script.Json("""{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"x"},"finish_reason":"stop"}]}"""));
+        var (dialect, answer, caller) = await AskAsync(house, $$"""{"model":"m","stream":false,"messages":[{"role":"user","content":"{{new string('x', length)}}"}]}""");
+
+        Assert.IsType<ChatAnswer.Events>(answer);
+        Assert.Equal(here, dialect.Parser == caller);
+        Assert.NotNull(dialect.Parser);
+    }
+
+    [Fact]
+    public async Task Host_speaks_the_clients_dialect_Nothing_is_parsed()
+    {
+        using var house = new House(House.At("a", "m") with { Dialects = [DialectFamily.Ollama] }).Plays("a", Script.Json("""{"model":"m","created_at":"2026-11-23T06:33:23Z","message":{"role":"assistant","content":"x"},"done":true,"done_reason":"stop"}"""));
+        var (dialect, answer, _) = await AskAsync(house, $$"""{"model":"m","stream":false,"messages":[{"role":"user","content":"{{new string('x', 100_000)}}"}]}""");
+
+        Assert.IsType<ChatAnswer.Verbatim>(answer).Reply.Dispose();
+        Assert.Null(dialect.Parser);
+    }
+
+    /// <summary>Asks on a thread of its own, as a loop is one: whatever is done without waiting is done there.</summary>
+    private static async Task<(Watched Dialect, ChatAnswer Answer, int Caller)> AskAsync(House house, string body)
+    {
+        var dialect = new Watched();
+        var bytes = System.Text.Encoding.UTF8.GetBytes(body);
+        Assert.Null(EnvelopePeek.Read(bytes, out var envelope));
+        var call = new ChatCall(dialect, envelope!, new CallInfo("T", "C", "me"), bytes);
+        var route = new DirectRoute(house.Directory, house.Dispatcher, house.Log, house.Time);
+        var begun = new TaskCompletionSource<Task<ChatAnswer>>(TaskCreationOptions.RunContinuationsAsynchronously);
+        var thread = new Thread(() => begun.SetResult(route.AnswerAsync(call, CancellationToken.None).AsTask()));
+        thread.Start();
+
+        var answer = await (await begun.Task);
+        return (dialect, answer, thread.ManagedThreadId);
+    }
+}

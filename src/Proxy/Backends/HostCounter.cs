@@ -1,0 +1,54 @@
+using Proxy.Buffers;
+using Proxy.Transport;
+
+namespace Proxy.Backends;
+
+/// <summary>What a host answered to who asked it to count; the owner gives its bytes back.</summary>
+internal sealed record CounterAnswer(int Status, PooledBody Body) : IDisposable
+{
+    public void Dispose() => Body.Dispose();
+}
+
+/// <summary>Asks a host to count a prompt, by the way that calls take: takes no slot, waits for none, and marks nobody.</summary>
+internal static class HostCounter
+{
+    /// <summary>A host that is busy generating still counts at once.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
+
+    private const int LongestAnswer = 8 << 20;
+
+    /// <summary>Null when there was no answer in time, or none that is one.</summary>
+    public static async ValueTask<CounterAnswer?> AskAsync(
+        Backend backend, string path, ReadOnlyMemory<byte> body, KeyValuePair<string, string>? version, IReadOnlyList<KeyValuePair<string, string>> crossing, CancellationToken cancellation)
+    {
+        var headers = crossing.Select(header => new UpstreamHeader(header.Key, header.Value)).ToList();
+        if (version is { } needed && !headers.Exists(header => header.Name.Equals(needed.Key, StringComparison.OrdinalIgnoreCase))) headers.Add(new(needed.Key, needed.Value));
+
+        using var exchange = backend.Upstream.Open();
+        exchange.Deadline = exchange.Now + (long)Patience.TotalMilliseconds;
+        using var registration = cancellation.UnsafeRegister(static state => ((UpstreamExchange)state!).Cancel(), exchange);
+        var head = await exchange.SendAsync(new("POST", backend.PathOf(path), new(body)) { ContentType = "application/json", Headers = headers });
+        if (head.Outcome is not UpstreamOutcome.Answered) return null;
+
+        var answer = new PooledBody();
+        while (true)
+        {
+            var read = await exchange.ReadAsync();
+            switch (read.Kind)
+            {
+                case ReplyReadKind.Data:
+                    answer.Write(read.Bytes.Span);
+                    if (answer.Length <= LongestAnswer) break;
+                    answer.Dispose();
+                    return null;
+                case ReplyReadKind.Quiet:
+                    break;
+                case ReplyReadKind.End:
+                    return new(head.Status, answer);
+                default:
+                    answer.Dispose();
+                    return null;
+            }
+        }
+    }
+}

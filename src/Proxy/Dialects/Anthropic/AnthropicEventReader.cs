@@ -1,0 +1,349 @@
+using System.Text.Json;
+using Proxy.Chat;
+
+namespace Proxy.Dialects.Anthropic;
+
+/// <summary>
+/// Reads the events of a message. Usage and the reason for the end are held back until <c>message_stop</c>, so that <see cref="ChatEvent.Finished"/> comes last.
+/// Blocks that only Anthropic's servers make (a search and what it found) are left out.
+/// </summary>
+internal sealed class AnthropicEventReader : EventReader
+{
+    private readonly List<Block> blocks = [];
+    private Block? last;
+    private Usage? usage;
+    private FinishReason reason = FinishReason.Stop;
+    private JsonElement? stop;
+    private int calls;
+    private bool started, over;
+
+    public override void Read(ReadOnlySpan<byte> frame, List<ChatEvent> events)
+    {
+        if (over || frame.Trim(" \t\r\n"u8).IsEmpty) return;
+        try
+        {
+            var json = new Utf8JsonReader(frame, WireJson.Reading);
+            json.Read();
+            if (json.TokenType is JsonTokenType.StartObject) ReadEvent(ref json, frame, events);
+            else Fail(HostErrorBody.Read(frame), events);
+        }
+        catch (Exception problem) when (problem is JsonException or InvalidOperationException or FormatException) // how the reader says that it is no JSON
+        {
+            Fail(new HostError($"the host sent what is not JSON: {HostErrorBody.Read(frame).Message}"), events);
+        }
+    }
+
+    public override bool End(List<ChatEvent> events)
+    {
+        if (over) return true;
+        foreach (var block in blocks) Flush(block, events);
+        return false;
+    }
+
+    /// <summary>A whole message; false when it is not one.</summary>
+    public bool TryReadWhole(ReadOnlySpan<byte> body, List<ChatEvent> events)
+    {
+        try
+        {
+            var json = new Utf8JsonReader(body, WireJson.Reading);
+            json.Read();
+            if (json.TokenType is not JsonTokenType.StartObject) return false;
+            var list = ReadMessage(ref json, body, out var start, out var word, out var sequence);
+            if (list.TokenType is not JsonTokenType.StartArray) return false;
+            started = true;
+            events.Add(start);
+            events.Add(new ChatEvent.RoleGiven(ChatRole.Assistant));
+            for (var index = 0; list.Read() && list.TokenType is JsonTokenType.StartObject; index++)
+            {
+                OpenBlock(index, ref list, body, events);
+                Close(index, events);
+            }
+
+            Stopped(word, sequence);
+            Release(events);
+            return true;
+        }
+        catch (Exception problem) when (problem is JsonException or InvalidOperationException or FormatException) // how the reader says that it is no JSON
+        {
+            return false;
+        }
+    }
+
+    private Utf8JsonReader ReadMessage(ref Utf8JsonReader json, ReadOnlySpan<byte> body, out ChatEvent.Started start, out string? word, out ReadOnlySpan<byte> sequence)
+    {
+        string? id = null, model = null;
+        Utf8JsonReader list = default;
+        word = null;
+        sequence = default;
+        while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
+        {
+            if (json.ValueTextEquals("id"u8)) id = ReadText(ref json);
+            else if (json.ValueTextEquals("model"u8)) model = ReadText(ref json);
+            else if (json.ValueTextEquals("content"u8)) Remember(ref json, ref list);
+            else if (json.ValueTextEquals("stop_reason"u8)) word = ReadText(ref json);
+            else if (json.ValueTextEquals("stop_sequence"u8)) sequence = ReadRaw(ref json, body);
+            else if (json.ValueTextEquals("usage"u8))
+            {
+                json.Read();
+                usage = AnthropicJson.ReadUsage(ref json);
+            }
+            else
+            {
+                json.Skip();
+            }
+        }
+
+        start = new ChatEvent.Started(id, model, null);
+        return list;
+    }
+
+    private void ReadEvent(ref Utf8JsonReader json, ReadOnlySpan<byte> frame, List<ChatEvent> events)
+    {
+        string? type = null;
+        var index = 0;
+        Utf8JsonReader inside = default;
+        var has = false;
+        while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
+        {
+            if (json.ValueTextEquals("type"u8))
+            {
+                type = ReadText(ref json);
+            }
+            else if (json.ValueTextEquals("index"u8))
+            {
+                json.Read();
+                if (json.TokenType is JsonTokenType.Number) json.TryGetInt32(out index);
+                json.Skip();
+            }
+            else if (json.ValueTextEquals("message"u8) || json.ValueTextEquals("content_block"u8) || json.ValueTextEquals("delta"u8))
+            {
+                json.Read();
+                inside = json;
+                has = json.TokenType is JsonTokenType.StartObject;
+                json.Skip();
+            }
+            else if (json.ValueTextEquals("usage"u8))
+            {
+                json.Read();
+                if (AnthropicJson.ReadUsage(ref json) is { } counted) usage = counted.After(usage);
+            }
+            else if (json.ValueTextEquals("error"u8))
+            {
+                json.Read();
+                if (json.TokenType is JsonTokenType.Null) continue;
+                Fail(AnthropicFrames.ReadError(frame), events);
+                return;
+            }
+            else
+            {
+                json.Skip();
+            }
+        }
+
+        switch (type)
+        {
+            case "message_start" when has: ReadStart(ref inside, events); break;
+            case "content_block_start" when has: OpenBlock(index, ref inside, frame, events); break;
+            case "content_block_delta" when has: ReadDelta(BlockOf(index), ref inside, events); break;
+            case "content_block_stop": Close(index, events); break;
+            case "message_delta" when has: ReadStop(ref inside, frame); break;
+            case "message_stop": Release(events); break;
+            case "error": Fail(AnthropicFrames.ReadError(frame), events); break;
+        }
+    }
+
+    private void ReadStart(ref Utf8JsonReader json, List<ChatEvent> events)
+    {
+        if (started) return;
+        started = true;
+        ReadMessage(ref json, default, out var start, out _, out _);
+        events.Add(start);
+        events.Add(new ChatEvent.RoleGiven(ChatRole.Assistant));
+    }
+
+    private void OpenBlock(int index, ref Utf8JsonReader json, ReadOnlySpan<byte> frame, List<ChatEvent> events)
+    {
+        string? id = null, name = null, type = null, data = null;
+        Utf8JsonReader said = default, signed = default, input = default;
+        while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
+        {
+            if (json.ValueTextEquals("type"u8)) type = ReadText(ref json);
+            else if (json.ValueTextEquals("id"u8)) id = ReadText(ref json);
+            else if (json.ValueTextEquals("name"u8)) name = ReadText(ref json);
+            else if (json.ValueTextEquals("data"u8)) data = ReadText(ref json);
+            else if (json.ValueTextEquals("text"u8) || json.ValueTextEquals("thinking"u8)) Remember(ref json, ref said);
+            else if (json.ValueTextEquals("signature"u8)) Remember(ref json, ref signed);
+            else if (json.ValueTextEquals("input"u8)) Remember(ref json, ref input);
+            else json.Skip();
+        }
+
+        var block = new Block(index, type switch { "text" => BlockKind.Text, "thinking" => BlockKind.Thinking, "redacted_thinking" => BlockKind.Redacted, "tool_use" => BlockKind.Call, _ => BlockKind.Foreign });
+        // Two blocks of one kind would run into each other: what is between them has to be said.
+        if (last is { } before && before.Kind == block.Kind && block.Kind is BlockKind.Text or BlockKind.Thinking && before.Signature is null) events.Add(new ChatEvent.BlockEnded());
+        if (block.Kind is not BlockKind.Foreign) last = block;
+        blocks.RemoveAll(known => known.Index == index);
+        blocks.Add(block);
+        switch (block.Kind)
+        {
+            case BlockKind.Text or BlockKind.Thinking:
+                if (said.TokenType is JsonTokenType.String) Say(block, block.Pieces.Take(ref said), events);
+                if (signed.TokenType is JsonTokenType.String) block.Sign(ref signed);
+                break;
+            case BlockKind.Redacted:
+                events.Add(new ChatEvent.BlockEnded { Opaque = WireJson.Opaque("redacted_thinking"u8, data ?? "") });
+                break;
+            case BlockKind.Call:
+                block.Call = calls++;
+                // Whole in the beginning, as a host may do that does not stream its calls; an empty object is only the beginning.
+                var arguments = input.TokenType is JsonTokenType.StartObject ? RawText(ref input, frame) : "";
+                if (arguments.AsSpan().Trim("{} \r\n\t").IsEmpty) arguments = "";
+                block.HasArguments = arguments.Length > 0;
+                events.Add(new ChatEvent.ToolCall(block.Call, id, name, arguments.Length == 0 ? null : arguments));
+                break;
+        }
+    }
+
+    private static void ReadDelta(Block? block, ref Utf8JsonReader json, List<ChatEvent> events)
+    {
+        if (block is null) return;
+        while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
+        {
+            var text = json.ValueTextEquals("text"u8) || json.ValueTextEquals("thinking"u8);
+            var arguments = json.ValueTextEquals("partial_json"u8);
+            var signature = json.ValueTextEquals("signature"u8);
+            json.Read();
+            if (json.TokenType is JsonTokenType.String)
+            {
+                if (text) Say(block, block.Pieces.Take(ref json), events);
+                else if (signature) block.Sign(ref json);
+                else if (arguments && block.Kind is BlockKind.Call && block.Pieces.Take(ref json) is { Length: > 0 } piece)
+                {
+                    block.HasArguments = true;
+                    events.Add(new ChatEvent.ToolCall(block.Call, null, null, piece));
+                }
+            }
+
+            json.Skip();
+        }
+    }
+
+    private void Close(int index, List<ChatEvent> events)
+    {
+        if (BlockOf(index) is not { } block) return;
+        Flush(block, events);
+        if (block is { Kind: BlockKind.Call, HasArguments: false }) events.Add(new ChatEvent.ToolCall(block.Call, null, null, "{}")); // no text is no JSON to other clients
+        if (block.Signature is { } signature) events.Add(new ChatEvent.BlockEnded { Opaque = WireJson.Opaque("signature"u8, signature) });
+    }
+
+    private void ReadStop(ref Utf8JsonReader json, ReadOnlySpan<byte> frame)
+    {
+        string? word = null;
+        ReadOnlySpan<byte> sequence = default;
+        while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
+        {
+            if (json.ValueTextEquals("stop_reason"u8)) word = ReadText(ref json);
+            else if (json.ValueTextEquals("stop_sequence"u8)) sequence = ReadRaw(ref json, frame);
+            else json.Skip();
+        }
+
+        Stopped(word, sequence);
+    }
+
+    private void Stopped(string? word, ReadOnlySpan<byte> sequence)
+    {
+        if (word is null) return;
+        reason = AnthropicJson.Reason(word);
+        if (!sequence.IsEmpty) stop = WireJson.Opaque("stop_sequence"u8, sequence);
+        else if (word != AnthropicJson.Word(reason)) stop = WireJson.Opaque("stop_reason"u8, word);
+    }
+
+    private void Release(List<ChatEvent> events)
+    {
+        over = true;
+        foreach (var block in blocks) Flush(block, events);
+        if (usage is { InputTokens: > 0 } or { OutputTokens: > 0 }) events.Add(new ChatEvent.UsageReported(usage));
+        // Hosts that stop after a call say end_turn; their clients then never run the tool.
+        events.Add(new ChatEvent.Finished(reason is FinishReason.Stop && calls > 0 && stop is null ? FinishReason.ToolCalls : reason) { Opaque = stop });
+    }
+
+    private static void Flush(Block block, List<ChatEvent> events)
+    {
+        if (block.Pieces.Flush() is not { Length: > 0 } rest) return;
+        if (block.Kind is BlockKind.Call) events.Add(new ChatEvent.ToolCall(block.Call, null, null, rest));
+        else Say(block, rest, events);
+    }
+
+    private static void Say(Block block, string text, List<ChatEvent> events)
+    {
+        if (text.Length > 0 && block.Kind is BlockKind.Text or BlockKind.Thinking) events.Add(new ChatEvent.Token(text, block.Kind is BlockKind.Thinking ? TokenKind.Reasoning : TokenKind.Answer));
+    }
+
+    private Block? BlockOf(int index) => blocks.FindLast(known => known.Index == index);
+
+    private void Fail(HostError said, List<ChatEvent> events)
+    {
+        over = true;
+        events.Add(new ChatEvent.Finished(FinishReason.Error, Error: new ProxyError(ProxyErrorKind.HostFailed, said.Message) { Code = said.Code, HostType = said.Type, Param = said.Param }));
+    }
+
+    private static void Remember(ref Utf8JsonReader json, ref Utf8JsonReader place)
+    {
+        json.Read();
+        place = json;
+        json.Skip();
+    }
+
+    private static string? ReadText(ref Utf8JsonReader json)
+    {
+        json.Read();
+        if (json.TokenType is JsonTokenType.String) return json.GetString() is { Length: > 0 } text ? text : null;
+        json.Skip();
+        return null;
+    }
+
+    /// <summary>A string as it stands in the JSON, quotes included; empty where it is no string.</summary>
+    private static ReadOnlySpan<byte> ReadRaw(scoped ref Utf8JsonReader json, ReadOnlySpan<byte> frame)
+    {
+        json.Read();
+        if (json.TokenType is JsonTokenType.String) return frame.IsEmpty ? default : frame[(int)json.TokenStartIndex..(int)json.BytesConsumed];
+        json.Skip();
+        return default;
+    }
+
+    private static string RawText(ref Utf8JsonReader json, ReadOnlySpan<byte> frame)
+    {
+        var start = (int)json.TokenStartIndex;
+        json.Skip();
+        return System.Text.Encoding.UTF8.GetString(frame[start..(int)json.BytesConsumed]);
+    }
+
+    private enum BlockKind
+    {
+        Text,
+        Thinking,
+        Redacted,
+        Call,
+        Foreign,
+    }
+
+    private sealed class Block(int index, BlockKind kind)
+    {
+        public TextPieces Pieces;
+        private TextPieces signed;
+
+        public int Index => index;
+        public BlockKind Kind => kind;
+
+        /// <summary>Its number among the calls.</summary>
+        public int Call { get; set; }
+
+        public bool HasArguments { get; set; }
+
+        public string? Signature { get; private set; }
+
+        public void Sign(ref Utf8JsonReader json)
+        {
+            if (signed.Take(ref json) is { Length: > 0 } piece) Signature += piece;
+        }
+    }
+}

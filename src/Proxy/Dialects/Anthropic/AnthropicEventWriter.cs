@@ -1,0 +1,291 @@
+using System.Buffers;
+using System.Buffers.Text;
+using System.Text;
+using System.Text.Json;
+using Proxy.Chat;
+
+namespace Proxy.Dialects.Anthropic;
+
+/// <summary>
+/// Writes the events of a message. Blocks follow each other, one open at a time: a call whose pieces come between another's waits until that one is whole.
+/// Choices beyond the first have no place in a message.
+/// </summary>
+internal sealed class AnthropicEventWriter(ReplyStamp stamp) : EventWriter
+{
+    private readonly List<Call> calls = [];
+    private Utf8JsonWriter? json;
+    private Usage? usage;
+    private ChatEvent.Finished? finish;
+    private OpenBlock open;
+    private Call? speaking;
+    private int block;
+    private bool started, failed;
+
+    private enum OpenBlock
+    {
+        None,
+        Text,
+        Thinking,
+        Call,
+    }
+
+    public override void Write(ChatEvent happened, IBufferWriter<byte> output)
+    {
+        if (failed || (happened.Choice != 0 && happened is not ChatEvent.UsageReported)) return;
+        json ??= WireJson.NewWriter(output);
+        switch (happened)
+        {
+            case ChatEvent.Started begun:
+                Start(begun, output);
+                break;
+            case ChatEvent.RoleGiven:
+                Start(null, output);
+                break;
+            case ChatEvent.Token { Text.Length: > 0 } token:
+                WriteToken(token, output);
+                break;
+            case ChatEvent.ToolCall piece:
+                WriteCall(piece, output);
+                break;
+            case ChatEvent.BlockEnded ended:
+                EndBlock(ended.Opaque, output);
+                break;
+            case ChatEvent.UsageReported reported:
+                usage = reported.Usage;
+                break;
+            case ChatEvent.Finished { Error: { } error }:
+                failed = true;
+                AnthropicErrors.WriteToStream(error, stamp.TraceId, output);
+                break;
+            case ChatEvent.Finished finished:
+                finish = finished;
+                break;
+            case ChatEvent.Quiet:
+                output.Write(AnthropicClientDialect.Ping);
+                break;
+        }
+    }
+
+    public override void End(IBufferWriter<byte> output)
+    {
+        if (failed) return;
+        json ??= WireJson.NewWriter(output);
+        Start(null, output);
+        Stop(output);
+        foreach (var call in calls.Where(static call => !call.Begun))
+        {
+            Begin(call, output);
+            Stop(output);
+        }
+
+        Event("message_delta"u8, output);
+        json.WriteStartObject("delta"u8);
+        var reason = finish?.Reason ?? FinishReason.Stop;
+        AnthropicJson.WriteStop(json, reason is FinishReason.Stop && calls.Count > 0 ? FinishReason.ToolCalls : reason, finish?.Opaque);
+        json.WriteEndObject();
+        AnthropicJson.WriteUsage(json, usage);
+        EndEvent(output);
+        Event("message_stop"u8, output);
+        EndEvent(output);
+    }
+
+    private void Start(ChatEvent.Started? begun, IBufferWriter<byte> output)
+    {
+        if (started) return;
+        started = true;
+        Event("message_start"u8, output);
+        json!.WriteStartObject("message"u8);
+        json.WriteString("id"u8, begun?.Id ?? AnthropicJson.IdOf(stamp));
+        json.WriteString("type"u8, "message"u8);
+        json.WriteString("role"u8, "assistant"u8);
+        json.WriteString("model"u8, stamp.Model);
+        json.WriteStartArray("content"u8);
+        json.WriteEndArray();
+        json.WriteNull("stop_reason"u8);
+        json.WriteNull("stop_sequence"u8);
+        AnthropicJson.WriteUsage(json, null); // nobody has counted yet; message_delta says it
+        json.WriteEndObject();
+        EndEvent(output);
+    }
+
+    private void WriteToken(ChatEvent.Token token, IBufferWriter<byte> output)
+    {
+        var kind = token.Kind is TokenKind.Reasoning ? OpenBlock.Thinking : OpenBlock.Text; // a refusal is said in words
+        if (open != kind) Open(kind, output);
+        BeginDelta(output);
+        if (kind is OpenBlock.Thinking)
+        {
+            json!.WriteString("type"u8, "thinking_delta"u8);
+            json.WriteString("thinking"u8, token.Text);
+        }
+        else
+        {
+            json!.WriteString("type"u8, "text_delta"u8);
+            json.WriteString("text"u8, token.Text);
+        }
+
+        EndDelta(output);
+    }
+
+    private void WriteCall(ChatEvent.ToolCall piece, IBufferWriter<byte> output)
+    {
+        var call = calls.Find(known => known.Index == piece.Index);
+        if (call is null) calls.Add(call = new Call(piece.Index));
+        call.Id ??= piece.Id;
+        call.Name ??= piece.Name;
+        call.Arguments.Append(piece.Arguments);
+        if (speaking == call)
+        {
+            WriteArguments(piece.Arguments, output);
+            return;
+        }
+
+        // The next may speak when this one has said all of its arguments; until the end nobody knows it of one that never does.
+        if (speaking is not null && !WireJson.IsObject(speaking.Arguments.ToString())) return;
+        if (!call.Begun) Begin(call, output);
+    }
+
+    private void Begin(Call call, IBufferWriter<byte> output)
+    {
+        Stop(output);
+        call.Begun = true;
+        speaking = call;
+        open = OpenBlock.Call;
+        BeginBlock(output);
+        json!.WriteString("type"u8, "tool_use"u8);
+        json.WriteString("id"u8, call.Id ?? AnthropicJson.CallIdOf(stamp, call.Index));
+        json.WriteString("name"u8, call.Name ?? "");
+        json.WriteStartObject("input"u8);
+        json.WriteEndObject();
+        json.WriteEndObject();
+        EndEvent(output);
+        WriteArguments(call.Arguments.ToString(), output);
+    }
+
+    private void WriteArguments(string? arguments, IBufferWriter<byte> output)
+    {
+        if (string.IsNullOrEmpty(arguments)) return;
+        BeginDelta(output);
+        json!.WriteString("type"u8, "input_json_delta"u8);
+        json.WriteString("partial_json"u8, arguments);
+        EndDelta(output);
+    }
+
+    private void EndBlock(JsonElement? opaque, IBufferWriter<byte> output)
+    {
+        if (opaque.Member("redacted_thinking"u8) is { ValueKind: JsonValueKind.String } data)
+        {
+            Stop(output);
+            Start(null, output);
+            BeginBlock(output);
+            json!.WriteString("type"u8, "redacted_thinking"u8);
+            json.WriteAsItCame("data", data);
+            json.WriteEndObject();
+            EndEvent(output);
+            CloseBlock(output);
+            return;
+        }
+
+        if (opaque.Member("signature"u8) is { ValueKind: JsonValueKind.String } signature)
+        {
+            if (open is not OpenBlock.Thinking) Open(OpenBlock.Thinking, output); // its text was withheld
+            BeginDelta(output);
+            json!.WriteString("type"u8, "signature_delta"u8);
+            json.WriteAsItCame("signature", signature);
+            EndDelta(output);
+        }
+
+        Stop(output);
+    }
+
+    private void Open(OpenBlock kind, IBufferWriter<byte> output)
+    {
+        Stop(output);
+        Start(null, output);
+        open = kind;
+        BeginBlock(output);
+        if (kind is OpenBlock.Thinking)
+        {
+            json!.WriteString("type"u8, "thinking"u8);
+            json.WriteString("thinking"u8, ""u8);
+            json.WriteString("signature"u8, ""u8);
+        }
+        else
+        {
+            json!.WriteString("type"u8, "text"u8);
+            json.WriteString("text"u8, ""u8);
+        }
+
+        json.WriteEndObject();
+        EndEvent(output);
+    }
+
+    /// <summary>Closes the block that is open, if one is.</summary>
+    private void Stop(IBufferWriter<byte> output)
+    {
+        if (open is OpenBlock.None) return;
+        open = OpenBlock.None;
+        speaking = null;
+        CloseBlock(output);
+    }
+
+    private void BeginBlock(IBufferWriter<byte> output)
+    {
+        Start(null, output);
+        Event("content_block_start"u8, output);
+        json!.WriteNumber("index"u8, block);
+        json.WriteStartObject("content_block"u8);
+    }
+
+    private void CloseBlock(IBufferWriter<byte> output)
+    {
+        Event("content_block_stop"u8, output);
+        json!.WriteNumber("index"u8, block++);
+        EndEvent(output);
+    }
+
+    /// <summary>The commonest event by far, so its head is copied and not composed.</summary>
+    private void BeginDelta(IBufferWriter<byte> output)
+    {
+        output.Write("event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":"u8);
+        var digits = output.GetSpan(11);
+        _ = Utf8Formatter.TryFormat(block, digits, out var written);
+        output.Advance(written);
+        output.Write(",\"delta\":"u8);
+        json!.Reset(output);
+        json.WriteStartObject();
+    }
+
+    private void EndDelta(IBufferWriter<byte> output)
+    {
+        json!.WriteEndObject();
+        json.Flush();
+        output.Write("}\n\n"u8);
+    }
+
+    private void Event(ReadOnlySpan<byte> name, IBufferWriter<byte> output)
+    {
+        output.Write("event: "u8);
+        output.Write(name);
+        output.Write("\ndata: "u8);
+        json!.Reset(output);
+        json.WriteStartObject();
+        json.WriteString("type"u8, name);
+    }
+
+    private void EndEvent(IBufferWriter<byte> output)
+    {
+        json!.WriteEndObject();
+        json.Flush();
+        output.Write("\n\n"u8);
+    }
+
+    private sealed class Call(int index)
+    {
+        public int Index => index;
+        public string? Id { get; set; }
+        public string? Name { get; set; }
+        public StringBuilder Arguments { get; } = new();
+        public bool Begun { get; set; }
+    }
+}

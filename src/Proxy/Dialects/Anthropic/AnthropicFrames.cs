@@ -1,0 +1,129 @@
+using System.Text.Json;
+using Proxy.Chat;
+
+namespace Proxy.Dialects.Anthropic;
+
+/// <summary>What a frame or a body is, found without reading what it says.</summary>
+internal static class AnthropicFrames
+{
+    public static FrameKind Classify(ReadOnlySpan<byte> frame)
+    {
+        try
+        {
+            var json = new Utf8JsonReader(frame, WireJson.Reading);
+            json.Read();
+            return json.TokenType is JsonTokenType.StartObject ? ClassifyObject(ref json) : FrameKind.Error;
+        }
+        catch (Exception problem) when (problem is JsonException or InvalidOperationException) // not JSON: the host fails
+        {
+            return FrameKind.Error;
+        }
+    }
+
+    /// <summary>A complete message; not an error, and not an answer in another dialect.</summary>
+    public static bool IsWholeAnswer(ReadOnlySpan<byte> body)
+    {
+        body = body.Trim(" \t\r\n"u8);
+        if (!body.StartsWith("{"u8) || !body.EndsWith("}"u8)) return false;
+        try
+        {
+            var json = new Utf8JsonReader(body, WireJson.Reading);
+            json.Read();
+            var (message, content) = (false, false);
+            while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
+            {
+                if (json.ValueTextEquals("type"u8))
+                {
+                    json.Read();
+                    message = json.TokenType is JsonTokenType.String && json.ValueTextEquals("message"u8);
+                }
+                else if (json.ValueTextEquals("content"u8))
+                {
+                    json.Read();
+                    content = json.TokenType is JsonTokenType.StartArray;
+                }
+                else
+                {
+                    json.Read();
+                }
+
+                json.Skip();
+            }
+
+            return message && content;
+        }
+        catch (Exception problem) when (problem is JsonException or InvalidOperationException)
+        {
+            return false;
+        }
+    }
+
+    /// <summary>The host's words, with the status that its kind of error would have had if it had come in time.</summary>
+    public static HostError ReadError(ReadOnlySpan<byte> body)
+    {
+        var said = HostErrorBody.Read(body);
+        return said.Status is not null ? said : said with
+        {
+            Status = said.Type switch
+            {
+                "invalid_request_error" => 400,
+                "authentication_error" => 401,
+                "permission_error" => 403,
+                "not_found_error" => 404,
+                "request_too_large" => 413,
+                "rate_limit_error" => 429,
+                "overloaded_error" => 503,
+                _ => null,
+            },
+        };
+    }
+
+    private static FrameKind ClassifyObject(ref Utf8JsonReader json)
+    {
+        var block = false;
+        while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
+        {
+            if (json.ValueTextEquals("type"u8))
+            {
+                json.Read();
+                if (json.TokenType is not JsonTokenType.String) return FrameKind.Error;
+                if (json.ValueTextEquals("content_block_delta"u8) || json.ValueTextEquals("message_delta"u8)) return FrameKind.Content;
+                if (json.ValueTextEquals("message_stop"u8)) return FrameKind.End;
+                if (json.ValueTextEquals("error"u8)) return FrameKind.Error;
+                if (!json.ValueTextEquals("content_block_start"u8)) return FrameKind.Preamble;
+                block = true;
+            }
+            else if (json.ValueTextEquals("error"u8))
+            {
+                json.Read();
+                if (json.TokenType is not JsonTokenType.Null) return FrameKind.Error;
+            }
+            else if (block && json.ValueTextEquals("content_block"u8))
+            {
+                json.Read();
+                return json.TokenType is JsonTokenType.StartObject && Opens(ref json) ? FrameKind.Content : FrameKind.Preamble;
+            }
+            else
+            {
+                json.Read();
+                json.Skip();
+            }
+        }
+
+        return FrameKind.Preamble;
+    }
+
+    /// <summary>Whether a block says something by beginning: an empty text or thought does not, a call has its name.</summary>
+    private static bool Opens(ref Utf8JsonReader json)
+    {
+        while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
+        {
+            var counts = json.ValueTextEquals("text"u8) || json.ValueTextEquals("thinking"u8) || json.ValueTextEquals("data"u8) || json.ValueTextEquals("name"u8);
+            json.Read();
+            if (counts && json.TokenType is JsonTokenType.String && json.ValueSpan.Length > 0) return true;
+            json.Skip();
+        }
+
+        return false;
+    }
+}

@@ -1,0 +1,40 @@
+using System.Buffers;
+using System.Globalization;
+using System.Text.Json;
+using Proxy.Chat;
+
+namespace Proxy.Dialects.Anthropic;
+
+/// <summary><c>GET /v1/models</c> and <c>/v1/models/{id}</c> for Anthropic's clients: all of it on one page.</summary>
+internal static class AnthropicModelList
+{
+    public static void Write(IReadOnlyList<ModelListing> models, IBufferWriter<byte> output)
+    {
+        using var json = WireJson.NewWriter(output);
+        json.WriteStartObject();
+        json.WriteStartArray("data"u8);
+        foreach (var model in models) Write(json, model);
+        json.WriteEndArray();
+        json.WriteBoolean("has_more"u8, false);
+        json.WriteString("first_id"u8, models.Count == 0 ? null : models[0].Name);
+        json.WriteString("last_id"u8, models.Count == 0 ? null : models[^1].Name);
+        json.WriteEndObject();
+    }
+
+    public static void WriteOne(ModelListing model, IBufferWriter<byte> output)
+    {
+        using var json = WireJson.NewWriter(output);
+        Write(json, model);
+    }
+
+    private static void Write(Utf8JsonWriter json, ModelListing model)
+    {
+        json.WriteStartObject();
+        json.WriteString("type"u8, "model"u8);
+        json.WriteString("id"u8, model.Name);
+        json.WriteString("display_name"u8, model.Name);
+        json.WriteString("created_at"u8, (model.Created ?? DateTimeOffset.UnixEpoch).UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture)); // "an epoch value if unknown"
+        if (model.ContextLength is { } context) json.WriteNumber("max_input_tokens"u8, context);
+        json.WriteEndObject();
+    }
+}

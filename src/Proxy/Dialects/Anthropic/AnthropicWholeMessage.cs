@@ -1,0 +1,90 @@
+using System.Buffers;
+using System.Text;
+using System.Text.Json;
+using Proxy.Chat;
+
+namespace Proxy.Dialects.Anthropic;
+
+/// <summary>A whole message, from all its events: the blocks in their order, which tells a thought's place among texts and calls.</summary>
+internal static class AnthropicWholeMessage
+{
+    public static void Write(IReadOnlyList<ChatEvent> events, ReplyStamp stamp, IBufferWriter<byte> output)
+    {
+        var whole = WholeAnswer.Of(events);
+        var choice = whole.Choices[0];
+        using var json = WireJson.NewWriter(output);
+        json.WriteStartObject();
+        json.WriteString("id"u8, whole.Id ?? AnthropicJson.IdOf(stamp));
+        json.WriteString("type"u8, "message"u8);
+        json.WriteString("role"u8, "assistant"u8);
+        json.WriteString("model"u8, stamp.Model);
+        json.WriteStartArray("content"u8);
+        WriteTexts(json, events);
+        foreach (var call in choice.ToolCalls)
+        {
+            json.WriteStartObject();
+            json.WriteString("type"u8, "tool_use"u8);
+            json.WriteString("id"u8, call.Id ?? AnthropicJson.CallIdOf(stamp, call.Index));
+            json.WriteString("name"u8, call.Name ?? "");
+            ToolJson.WriteArguments(json, "input"u8, call.Arguments);
+            json.WriteEndObject();
+        }
+
+        json.WriteEndArray();
+        AnthropicJson.WriteStop(json, choice.Reason, choice.FinishOpaque);
+        AnthropicJson.WriteUsage(json, whole.Usage);
+        json.WriteEndObject();
+    }
+
+    /// <summary>Texts and thoughts, as they took turns.</summary>
+    private static void WriteTexts(Utf8JsonWriter json, IReadOnlyList<ChatEvent> events)
+    {
+        var text = new StringBuilder();
+        bool? thinking = null;
+        for (var i = 0; i < events.Count; i++)
+        {
+            if (events[i].Choice != 0) continue;
+            switch (events[i])
+            {
+                case ChatEvent.Token { Text.Length: > 0 } token:
+                    var thinks = token.Kind is TokenKind.Reasoning;
+                    if (thinking is { } before && before != thinks) Flush(null);
+                    thinking = thinks;
+                    text.Append(token.Text);
+                    break;
+                case ChatEvent.BlockEnded ended when ended.Opaque.Member("redacted_thinking"u8) is { ValueKind: JsonValueKind.String } data:
+                    Flush(null);
+                    json.WriteStartObject();
+                    json.WriteString("type"u8, "redacted_thinking"u8);
+                    json.WriteAsItCame("data", data);
+                    json.WriteEndObject();
+                    break;
+                case ChatEvent.BlockEnded ended:
+                    var signature = ended.Opaque.Member("signature"u8);
+                    if (signature is not null && thinking is not true)
+                    {
+                        Flush(null);
+                        thinking = true; // its text was withheld
+                    }
+
+                    Flush(signature);
+                    break;
+            }
+        }
+
+        Flush(null);
+
+        void Flush(JsonElement? signature)
+        {
+            if (thinking is not { } thought) return;
+            json.WriteStartObject();
+            json.WriteString("type"u8, thought ? "thinking"u8 : "text"u8);
+            json.WriteString(thought ? "thinking"u8 : "text"u8, text.ToString());
+            if (thought && signature is { ValueKind: JsonValueKind.String } signed) json.WriteAsItCame("signature", signed);
+            else if (thought) json.WriteString("signature"u8, ""u8);
+            json.WriteEndObject();
+            text.Clear();
+            thinking = null;
+        }
+    }
+}

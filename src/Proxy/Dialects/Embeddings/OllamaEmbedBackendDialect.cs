@@ -1,0 +1,86 @@
+using System.Text.Json;
+using Proxy.Buffers;
+using Proxy.Chat;
+using Proxy.Vectors;
+
+namespace Proxy.Dialects.Embeddings;
+
+/// <summary>An Ollama host's <c>/api/embed</c>.</summary>
+internal sealed class OllamaEmbedBackendDialect : EmbeddingBackendDialect
+{
+    public override string Path => "/api/embed";
+
+    public override ProxyError? Unsayable(EmbeddingCall call)
+        => call.Request.Inputs.Any(input => input.TokenIds is not null) ? Refuse("input", "the host of this model takes texts only, no token ids") : UnsayableToMost(call);
+
+    public override void WriteRequest(EmbeddingCall call, string model, PooledBody output, List<string> lost)
+    {
+        using var json = WireJson.NewWriter(output);
+        json.WriteStartObject();
+        json.WriteString("model"u8, model);
+        json.WritePropertyName("input"u8); // as a list: one empty text by itself would be nothing to embed
+        VectorJson.WriteInputs(json, call.Request.Inputs);
+        json.WriteBoolean("truncate"u8, call.Request.Truncate);
+        if (call.Request.Dimensions is { } dimensions) json.WriteNumber("dimensions"u8, dimensions);
+        json.WriteEndObject();
+        Lose(call, truncate: false, lost);
+    }
+
+    public override EmbeddingReply? Read(ReadOnlySpan<byte> body)
+    {
+        try
+        {
+            var json = new Utf8JsonReader(body, WireJson.Reading);
+            json.Read();
+            if (json.TokenType is not JsonTokenType.StartObject) return null;
+            VectorBatch? vectors = null;
+            int? tokens = null;
+            while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
+            {
+                if (json.ValueTextEquals("embeddings"u8))
+                {
+                    json.Read();
+                    vectors = VectorRows.Read(ref json, body.Length);
+                }
+                else if (json.ValueTextEquals("prompt_eval_count"u8))
+                {
+                    json.Read();
+                    if (json.TokenType is JsonTokenType.Number && json.TryGetInt32(out var count)) tokens = count;
+                    else json.Skip();
+                }
+                else
+                {
+                    json.Skip();
+                }
+            }
+
+            return vectors is null ? null : new(vectors, tokens);
+        }
+        catch (Exception problem) when (problem is JsonException or InvalidOperationException)
+        {
+            return null;
+        }
+    }
+}
+
+/// <summary>Reads a list of vectors of one length.</summary>
+internal static class VectorRows
+{
+    /// <summary>The list at which the reader stands; null when it is none. <paramref name="bytes"/> is about how long it is.</summary>
+    public static VectorBatch? Read(ref Utf8JsonReader json, int bytes)
+    {
+        if (json.TokenType is not JsonTokenType.StartArray) return null;
+        var values = new FloatList(bytes / 10);
+        var dimensions = 0;
+        while (json.Read() && json.TokenType is not JsonTokenType.EndArray)
+        {
+            var before = values.Count;
+            if (!VectorJson.TryReadVector(ref json, ref values)) return null;
+            var length = values.Count - before;
+            if (length == 0 || (dimensions != 0 && length != dimensions)) return null;
+            dimensions = length;
+        }
+
+        return dimensions == 0 ? null : new(values.Memory, dimensions, []);
+    }
+}

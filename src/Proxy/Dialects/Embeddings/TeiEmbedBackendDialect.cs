@@ -1,0 +1,43 @@
+using System.Text.Json;
+using Proxy.Buffers;
+using Proxy.Chat;
+
+namespace Proxy.Dialects.Embeddings;
+
+/// <summary>A TEI host's <c>/embed</c>: unlike its <c>/v1/embeddings</c> it is told whether to cut. It does not say how many tokens it read.</summary>
+internal sealed class TeiEmbedBackendDialect : EmbeddingBackendDialect
+{
+    public override string Path => "/embed";
+
+    public override ProxyError? Unsayable(EmbeddingCall call) => null;
+
+    public override void WriteRequest(EmbeddingCall call, string model, PooledBody output, List<string> lost)
+    {
+        var request = call.Request;
+        using var json = WireJson.NewWriter(output);
+        json.WriteStartObject();
+        json.WritePropertyName("inputs"u8);
+        VectorJson.WriteInputs(json, request.Inputs);
+        json.WriteBoolean("truncate"u8, request.Truncate);
+        if (request.TruncateLeft) json.WriteString("truncation_direction"u8, "left"u8);
+        if (!request.Normalize) json.WriteBoolean("normalize"u8, false);
+        if (request.PromptName is { } prompt) json.WriteString("prompt_name"u8, prompt);
+        if (request.Dimensions is { } dimensions) json.WriteNumber("dimensions"u8, dimensions);
+        json.WriteEndObject();
+        lost.AddRange(call.Others);
+    }
+
+    public override EmbeddingReply? Read(ReadOnlySpan<byte> body)
+    {
+        try
+        {
+            var json = new Utf8JsonReader(body, WireJson.Reading);
+            json.Read();
+            return VectorRows.Read(ref json, body.Length) is { } vectors ? new(vectors, null) : null;
+        }
+        catch (Exception problem) when (problem is JsonException or InvalidOperationException)
+        {
+            return null;
+        }
+    }
+}

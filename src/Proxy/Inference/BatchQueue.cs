@@ -1,0 +1,161 @@
+using Proxy.Vectors;
+
+namespace Proxy.Inference;
+
+/// <summary>Computes batches. Called by at most two threads at a time.</summary>
+internal interface IBatchRunner
+{
+    /// <summary>Computes them together and gives each result to its call. Throws when the computation fails.</summary>
+    void Run(List<Sequence> batch);
+
+    /// <summary>Nothing has been asked for a while: a chance to give memory back.</summary>
+    void Rest();
+}
+
+/// <summary>
+/// The line before one model. Two threads empty it: one takes only the small calls, so that a person who waits for one vector does not wait
+/// for a batch of somebody's ten thousand; the other takes the bulk, and small calls when there is none.
+/// </summary>
+internal sealed class BatchQueue : IDisposable
+{
+    /// <summary>A call that is no larger is somebody waiting.</summary>
+    internal const int SmallCall = 4;
+
+    /// <inheritdoc cref="SmallCall"/>
+    internal const int SmallTokens = 256;
+
+    /// <summary>Quiet time after which memory is given back.</summary>
+    private static readonly TimeSpan Quiet = TimeSpan.FromSeconds(2);
+
+    private readonly Lock gate = new();
+    private readonly LinkedList<Sequence> small = new();
+    private readonly LinkedList<Sequence> bulk = new();
+    private readonly SemaphoreSlim smallReady = new(0);
+    private readonly SemaphoreSlim bulkReady = new(0);
+    private readonly IBatchRunner runner;
+    private readonly int limit;
+    private bool isClosed;
+    private bool smallRuns;
+    private int waiting;
+    private int running;
+
+    /// <param name="tokens">Tokens of a batch, padding included.</param>
+    /// <param name="limit">Sequences that may wait.</param>
+    public BatchQueue(string name, IBatchRunner runner, int tokens, int limit)
+    {
+        (this.runner, this.limit) = (runner, limit);
+        Start($"{name} small", new BatchPlanner(Math.Min(tokens, SmallTokens)), isBulk: false);
+        Start($"{name} bulk", new BatchPlanner(tokens), isBulk: true);
+    }
+
+    public int Waiting => Volatile.Read(ref waiting);
+
+    /// <summary>Puts the call's sequences into the line; false when there are too many there. A call larger than the whole line is taken when it is alone.</summary>
+    public bool TryEnqueue(BatchCall call)
+    {
+        var sequences = call.Sequences;
+        call.Begin();
+        var isSmall = sequences.Count <= SmallCall && sequences.Sum(static sequence => sequence.Length) <= SmallTokens;
+        bool help;
+        lock (gate)
+        {
+            if (isClosed || (waiting > 0 && waiting + sequences.Count > limit)) return false;
+            Volatile.Write(ref waiting, waiting + sequences.Count);
+            var line = isSmall ? small : bulk;
+            foreach (var sequence in sequences) line.AddLast(sequence);
+            help = !isSmall || smallRuns;
+        }
+
+        if (isSmall) Signal(smallReady);
+        if (help) Signal(bulkReady);
+        return true;
+    }
+
+    /// <summary>Takes what is left of a call out of the line.</summary>
+    public void Forget(BatchCall call)
+    {
+        lock (gate)
+        {
+            foreach (var line in (LinkedList<Sequence>[])[small, bulk])
+            {
+                for (var node = line.First; node is not null;)
+                {
+                    var next = node.Next;
+                    if (node.Value.Call == call)
+                    {
+                        line.Remove(node);
+                        Volatile.Write(ref waiting, waiting - 1);
+                    }
+
+                    node = next;
+                }
+            }
+        }
+    }
+
+    public void Dispose()
+    {
+        List<Sequence> left;
+        lock (gate)
+        {
+            isClosed = true;
+            left = [.. small, .. bulk];
+            small.Clear();
+            bulk.Clear();
+        }
+
+        foreach (var sequence in left) sequence.Call.Fail(new(VectorErrorKind.Failed, "the model is being unloaded"));
+        smallReady.Release();
+        bulkReady.Release();
+    }
+
+    private static void Signal(SemaphoreSlim ready)
+    {
+        if (ready.CurrentCount == 0) ready.Release();
+    }
+
+    private void Start(string name, BatchPlanner planner, bool isBulk) => new Thread(() => Serve(planner, isBulk)) { IsBackground = true, Name = name }.Start();
+
+    private void Serve(BatchPlanner planner, bool isBulk)
+    {
+        var ready = isBulk ? bulkReady : smallReady;
+        var batch = new List<Sequence>();
+        var hasRested = true;
+        while (true)
+        {
+            lock (gate)
+            {
+                if (isClosed) return;
+                var dropped = planner.Take(isBulk && bulk.Count > 0 ? bulk : small, batch);
+                Volatile.Write(ref waiting, waiting - dropped - batch.Count);
+                if (batch.Count > 0) running++;
+                if (!isBulk) smallRuns = batch.Count > 0;
+            }
+
+            if (batch.Count == 0)
+            {
+                if (ready.Wait(hasRested ? Timeout.InfiniteTimeSpan : Quiet)) continue;
+                if (IsIdle()) runner.Rest();
+                hasRested = true;
+                continue;
+            }
+
+            hasRested = false;
+            try
+            {
+                runner.Run(batch);
+            }
+            catch (Exception problem)
+            {
+                foreach (var sequence in batch) sequence.Call.Fail(new(VectorErrorKind.Failed, problem.Message));
+            }
+
+            lock (gate) running--;
+        }
+    }
+
+    private bool IsIdle()
+    {
+        lock (gate) return running == 0 && waiting == 0;
+    }
+}

@@ -1,0 +1,176 @@
+using System.Diagnostics;
+using System.Text;
+using Proxy.Inference.Tokenizing;
+using Proxy.Vectors;
+
+namespace Proxy.Inference;
+
+/// <summary>What a loaded model consists of.</summary>
+internal sealed record LoadedModel(Tokenizer Tokenizer, ModelRunner Runner, BatchQueue Queue, int Width) : IDisposable
+{
+    public void Dispose()
+    {
+        Queue.Dispose();
+        // The runner stays: a batch may still be computing in it, and the process is at its end.
+    }
+}
+
+/// <summary>A model of this process: a folder's files, loaded when first asked for. The kinds build on it.</summary>
+internal abstract class LocalModel(string name, ModelFolder folder, ModelSettings settings, ILogger log) : IVectorModel, IDisposable
+{
+    /// <summary>Texts that one thread tokenises at once; more are shared out among the cores.</summary>
+    private const int Alone = 8192;
+
+    [ThreadStatic]
+    private static TokenList? scratch;
+
+    private readonly Lock gate = new();
+    private Task<LoadedModel>? loading;
+    private VectorModelInfo info = new(name, folder.Kind)
+    {
+        Aliases = settings.Aliases,
+        MaxInputLength = folder.MaxLength,
+        Dimensions = folder.Kind is VectorModelKind.Rerank ? 0 : folder.HiddenSize,
+        Pooling = folder.Pooling,
+        Matryoshka = folder.Matryoshka,
+        Prompts = [.. folder.Prompts.Keys],
+        MaxBatchTokens = settings.BatchTokens,
+        SizeBytes = folder.Files.Length(folder.Graph),
+        Variant = settings.Variant ?? folder.Variant,
+    };
+
+    public VectorModelInfo Info => Volatile.Read(ref info);
+
+    protected ModelFolder Folder => folder;
+
+    /// <summary>Loads it, if that has not happened yet. The task fails with what is wrong.</summary>
+    public Task<LoadedModel> LoadAsync()
+    {
+        lock (gate)
+        {
+            // What failed may have been mended since.
+            if (loading is null or { IsFaulted: true }) loading = Task.Run(Load);
+            return loading;
+        }
+    }
+
+    /// <summary>Tokens computed so far, and those that only filled batches up. Both 0 before the first call.</summary>
+    public (long Tokens, long Padding) Work => Loaded?.Runner.Work ?? default;
+
+    /// <summary>Texts that wait.</summary>
+    public int Waiting => Loaded?.Queue.Waiting ?? 0;
+
+    public bool IsLoaded => Loaded is not null;
+
+    private LoadedModel? Loaded => loading is { IsCompletedSuccessfully: true } done ? done.Result : null;
+
+    public async ValueTask<(IReadOnlyList<IReadOnlyList<TextToken>>? Tokens, VectorError? Error)> TokenizeAsync(IReadOnlyList<string> texts, bool special, CancellationToken cancellation)
+    {
+        var (model, problem) = await ReadyAsync(cancellation);
+        if (model is null) return (null, problem);
+        var all = new IReadOnlyList<TextToken>[texts.Count];
+        var options = new EncodeOptions { SpecialTokens = special, Offsets = true };
+        await ForEachAsync(texts.Count, texts.Sum(static text => (long)text.Length), i => all[i] = Tokens(model.Tokenizer, texts[i], options), cancellation);
+        return (all, null);
+    }
+
+    public void Dispose() => Loaded?.Dispose();
+
+    /// <summary>The loaded model, or why there is none.</summary>
+    protected async ValueTask<(LoadedModel? Model, VectorError? Error)> ReadyAsync(CancellationToken cancellation)
+    {
+        if (Loaded is { } there) return (there, null);
+        try
+        {
+            return (await LoadAsync().WaitAsync(cancellation), null);
+        }
+        catch (Exception problem) when (problem is not OperationCanceledException)
+        {
+            return (null, new(VectorErrorKind.Failed, $"the model \"{name}\" cannot be loaded: {problem.Message}"));
+        }
+    }
+
+    /// <summary>Queues the call and waits for its end. Null where all is computed.</summary>
+    protected async ValueTask<VectorError?> ComputeAsync(LoadedModel model, BatchCall call, CancellationToken cancellation)
+    {
+        if (call.Sequences.Count == 0) return null;
+        cancellation.ThrowIfCancellationRequested();
+        if (!model.Queue.TryEnqueue(call)) return new(VectorErrorKind.Overloaded, $"{model.Queue.Waiting} texts wait for the model \"{name}\" already; try again later");
+        await using var leaving = cancellation.UnsafeRegister(static (state, token) =>
+        {
+            var (queue, left) = ((BatchQueue, BatchCall))state!;
+            left.Leave(token);
+            queue.Forget(left);
+        }, (model.Queue, call));
+        return await call.Completion;
+    }
+
+    /// <summary>Does something with every text: here when it is little, else on all cores.</summary>
+    /// <param name="characters">Of all texts together.</param>
+    protected static async ValueTask ForEachAsync(int count, long characters, Action<int> body, CancellationToken cancellation)
+    {
+        if (count == 1 || characters < Alone)
+        {
+            for (var i = 0; i < count; i++) body(i);
+            return;
+        }
+
+        await Task.Run(() => Parallel.For(0, count, new ParallelOptions { CancellationToken = cancellation, MaxDegreeOfParallelism = Environment.ProcessorCount }, body), cancellation);
+    }
+
+    /// <summary>A list to encode into, this thread's own: empty it before the next call.</summary>
+    protected static TokenList Scratch => scratch ??= new TokenList();
+
+    protected static VectorError TooLong(int input, int tokens, int limit) =>
+        new(VectorErrorKind.TooLong, $"input {input} has {tokens} tokens; the model reads {limit}") { Input = input, Tokens = tokens, Limit = limit };
+
+    /// <summary>The text as the model was trained to see it.</summary>
+    protected string Shaped(string text) => folder.LowerCase ? text.ToLowerInvariant() : text;
+
+    private static List<TextToken> Tokens(Tokenizer tokenizer, string text, EncodeOptions options)
+    {
+        var list = Scratch;
+        tokenizer.Encode(text, options, list);
+        var bytes = Encoding.UTF8.GetBytes(text);
+        var tokens = new List<TextToken>(list.Count);
+        for (var i = 0; i < list.Count; i++)
+        {
+            var (start, stop) = list.Offsets[i];
+            tokens.Add(list.Special[i] || start < 0
+                ? new(list.Ids[i], tokenizer.TextOf(list.Ids[i]) ?? "", true, null, null)
+                : new(list.Ids[i], Encoding.UTF8.GetString(bytes, start, stop - start), tokenizer.IsSpecial(list.Ids[i]), start, stop));
+        }
+
+        return tokens;
+    }
+
+    private LoadedModel Load()
+    {
+        var began = Stopwatch.GetTimestamp();
+        try
+        {
+            var tokenizer = TokenizerFile.Parse(folder.Files.Read(ModelFolder.Tokenizer), folder.Files.NameOf(ModelFolder.Tokenizer));
+            var runner = ModelRunner.Load(folder, settings.Threads);
+            var (rank, vector) = (runner.Rank, runner.Width);
+            if (folder.Kind is VectorModelKind.Rerank && (rank != 2 || vector != 1)) throw ModelFolder.Broken(folder.Files, folder.Graph, $"answers {vector} numbers for a pair; a reranker answers one");
+            if (folder.Kind is VectorModelKind.LateInteraction && rank != 3) throw ModelFolder.Broken(folder.Files, folder.Graph, "answers no vector a token");
+            if (folder.Kind is not VectorModelKind.Rerank) Volatile.Write(ref info, info with { Dimensions = vector });
+            log.ModelLoaded(name, folder.Kind.ToString(), Info.Variant!, (int)Stopwatch.GetElapsedTime(began).TotalMilliseconds);
+            return new(tokenizer, runner, new BatchQueue(name, runner, settings.BatchTokens, settings.Queue), vector);
+        }
+        catch (Exception problem)
+        {
+            log.ModelNotLoaded(name, problem.Message);
+            throw;
+        }
+    }
+}
+
+/// <summary>How a model is run.</summary>
+internal sealed record ModelSettings(int Threads, int BatchTokens, int Queue)
+{
+    public IReadOnlyList<string> Aliases { get; init; } = [];
+
+    /// <summary>How the weights are kept, where the file's name does not say.</summary>
+    public string? Variant { get; init; }
+}

@@ -1,0 +1,92 @@
+namespace Proxy.Inference;
+
+/// <summary>The files of one model, by their paths inside its folder: a folder on disk, or what this program carries.</summary>
+internal abstract class ModelFiles
+{
+    /// <summary>What a message calls a file.</summary>
+    public abstract string NameOf(string path);
+
+    public abstract bool Has(string path);
+
+    /// <summary>Throws <see cref="IOException"/> or <see cref="UnauthorizedAccessException"/>.</summary>
+    public abstract byte[] Read(string path);
+
+    public abstract long Length(string path);
+
+    /// <summary>Every <c>*.onnx</c>, at the root and in <c>onnx/</c>.</summary>
+    public abstract IReadOnlyList<string> Graphs();
+
+    /// <summary>A path that native code can open for as long as the lease is held.</summary>
+    public abstract FileLease Lease(string path);
+}
+
+/// <summary>A file's place on disk; disposing it may end the file.</summary>
+internal sealed class FileLease(string path, IDisposable? file = null) : IDisposable
+{
+    public string Path => path;
+
+    public void Dispose() => file?.Dispose();
+}
+
+/// <summary>A folder on disk.</summary>
+internal sealed class FolderFiles(string folder) : ModelFiles
+{
+    private static readonly string[] GraphFolders = ["onnx", ""];
+
+    public override string NameOf(string path) => Full(path);
+
+    public override bool Has(string path) => File.Exists(Full(path));
+
+    public override byte[] Read(string path) => File.ReadAllBytes(Full(path));
+
+    public override long Length(string path) => new FileInfo(Full(path)).Length;
+
+    public override IReadOnlyList<string> Graphs() =>
+    [
+        .. GraphFolders.Where(inner => Directory.Exists(Full(inner)))
+            .SelectMany(inner => Directory.EnumerateFiles(Full(inner), "*.onnx").Select(Path.GetFileName).Order(StringComparer.Ordinal).Select(name => Path.Combine(inner, name!))),
+    ];
+
+    public override FileLease Lease(string path) => new(Full(path));
+
+    private string Full(string path) => Path.Combine(folder, path);
+}
+
+/// <summary>The model inside this program. Its pages are read from the program's own file when asked for, and not before.</summary>
+internal sealed class BundledFiles : ModelFiles
+{
+    private const string Prefix = "all-minilm/";
+
+    public override string NameOf(string path) => $"{path} of the bundled model";
+
+    public override bool Has(string path) => typeof(NativeRuntime).Assembly.GetManifestResourceInfo(Prefix + path) is not null;
+
+    public override byte[] Read(string path)
+    {
+        using var stream = Open(path);
+        var bytes = new byte[stream.Length];
+        stream.ReadExactly(bytes);
+        return bytes;
+    }
+
+    public override long Length(string path)
+    {
+        using var stream = Open(path);
+        return stream.Length;
+    }
+
+    public override IReadOnlyList<string> Graphs() => ["onnx/model.onnx"];
+
+    /// <summary>Native code reads it from a file in memory, which is gone when the lease ends.</summary>
+    public override FileLease Lease(string path)
+    {
+        var descriptor = NativeRuntime.AnonymousFile("model", NativeRuntime.CloseOnExec);
+        if (descriptor < 0) throw new IOException("no memory for the bundled model's file");
+        var file = new FileStream(new Microsoft.Win32.SafeHandles.SafeFileHandle(descriptor, ownsHandle: true), FileAccess.Write, bufferSize: 0);
+        using var stream = Open(path);
+        stream.CopyTo(file, 1 << 18);
+        return new($"/proc/self/fd/{descriptor}", file);
+    }
+
+    private static Stream Open(string path) => typeof(NativeRuntime).Assembly.GetManifestResourceStream(Prefix + path) ?? throw new FileNotFoundException($"this build does not carry {path}");
+}

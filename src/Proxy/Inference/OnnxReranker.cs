@@ -1,0 +1,54 @@
+using System.Text;
+using Proxy.Inference.Tokenizing;
+using Proxy.Vectors;
+
+namespace Proxy.Inference;
+
+/// <summary>A cross-encoder: query and document are read together and get one number.</summary>
+internal sealed class OnnxReranker(string name, ModelFolder folder, ModelSettings settings, ILogger log) : LocalModel(name, folder, settings, log), IReranker
+{
+    public async ValueTask<(RerankScores? Scores, VectorError? Error)> ScoreAsync(RerankRequest request, CancellationToken cancellation)
+    {
+        var (model, problem) = await ReadyAsync(cancellation);
+        if (model is null) return (null, problem);
+        var documents = request.Documents;
+        var call = new PairCall(documents.Count);
+        var sequences = new Sequence[documents.Count];
+        VectorError? first = null;
+        await ForEachAsync(documents.Count, documents.Sum(text => (long)text.Length + request.Query.Length), i =>
+        {
+            var list = Scratch;
+            var document = Shaped(documents[i]);
+            if (request.MaxTokensPerDocument is { } most) document = Head(model.Tokenizer, document, most);
+            model.Tokenizer.Encode(Shaped(request.Query), document, new() { MaxLength = Folder.MaxLength, Cut = request.TruncateLeft ? CutSide.Left : CutSide.Right }, list);
+            if (!request.Truncate && list.FullLength > Folder.MaxLength) Interlocked.CompareExchange(ref first, TooLong(i, list.FullLength, Folder.MaxLength), null);
+            sequences[i] = new(call, i, list.Count > 0 ? list.Ids.ToArray() : [Folder.PadId], list.TypeIds.ToArray(), Math.Max(1, list.Count));
+        }, cancellation);
+        if (first is not null) return (null, first);
+        call.Sequences = sequences;
+        if (await ComputeAsync(model, call, cancellation) is { } failure) return (null, failure);
+
+        if (!request.RawScores)
+        {
+            for (var i = 0; i < call.Logits.Length; i++) call.Logits[i] = 1 / (1 + MathF.Exp(-call.Logits[i]));
+        }
+
+        return (new(call.Logits, sequences.Sum(static sequence => sequence.Length), RerankMethod.CrossEncoder), null);
+    }
+
+    /// <summary>The text's first tokens, as text.</summary>
+    internal static string Head(Tokenizer tokenizer, string text, int tokens)
+    {
+        var list = Scratch;
+        tokenizer.Encode(text, new() { SpecialTokens = false, MaxLength = tokens, Offsets = true }, list);
+        if (list.FullLength <= tokens) return text;
+        return list.Count == 0 ? "" : Encoding.UTF8.GetString(Encoding.UTF8.GetBytes(text).AsSpan(0, list.Offsets[^1].Stop));
+    }
+
+    private sealed class PairCall(int count) : BatchCall
+    {
+        public float[] Logits { get; } = new float[count];
+
+        protected override void Take(int index, ReadOnlySpan<float> row, int width) => Logits[index] = row[0];
+    }
+}

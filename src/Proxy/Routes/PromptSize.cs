@@ -1,0 +1,50 @@
+using System.Text;
+using Proxy.Chat;
+
+namespace Proxy.Routes;
+
+/// <summary>How many tokens a prompt is, seen from outside: surely no fewer than <paramref name="Least"/> and hardly more than <paramref name="Most"/>.</summary>
+internal readonly record struct PromptSize(long Least, long Most)
+{
+    private const int ImageTokens = 1024;
+
+    public static PromptSize Of(ChatRequest request)
+    {
+        var characters = 0L;
+        var bytes = 0L;
+        var images = 0;
+        foreach (var message in request.Messages)
+        {
+            Add(message.Reasoning);
+            foreach (var made in message.ToolCalls)
+            {
+                Add(made.Name);
+                Add(made.Arguments);
+            }
+
+            foreach (var part in message.Content)
+            {
+                if (part is ContentPart.Text text) Add(text.Value);
+                else images++;
+            }
+        }
+
+        Add(request.Prompt?.Suffix);
+        foreach (var tool in request.Tools)
+        {
+            Add(tool.Name);
+            Add(tool.Description);
+            Add(tool.Parameters?.GetRawText());
+        }
+
+        // Three bytes a token is more tokens than text has, Chinese (three bytes and about a token a character) included; eight characters is fewer than any text a person writes.
+        return new(characters / 8, (bytes / 3) + ((long)images * ImageTokens));
+
+        void Add(string? text)
+        {
+            if (text is null) return;
+            characters += text.Length;
+            bytes += Encoding.UTF8.GetByteCount(text);
+        }
+    }
+}

@@ -1,0 +1,102 @@
+using System.Text.Json;
+using Proxy.Backends;
+using Proxy.Buffers;
+using Proxy.Chat;
+
+namespace Proxy.Routes;
+
+/// <summary>Tokens of a prompt. Estimated: hardly fewer than it really has, and marked so.</summary>
+internal readonly record struct CountedTokens(long Tokens, bool Estimated);
+
+/// <summary>
+/// Counts a call's prompt without answering it: by the host's own counter where it has one, else by an estimate that is rather too high. Agents fill a context up to the number they
+/// are told, so one that is too low ends in a refusal. Takes no slot: counting is not generating.
+/// </summary>
+internal sealed class TokenCount(BackendDirectory directory)
+{
+    /// <summary>What templates put around one message, and around the tools together.</summary>
+    private const int MessageFrame = 8, ToolsFrame = 400, ToolFrame = 16;
+
+    /// <summary>The count, or why the call cannot be counted: it is broken, or its model is nobody's.</summary>
+    public async ValueTask<(CountedTokens Counted, ProxyError? Error)> CountAsync(ChatCall call, CancellationToken cancellation)
+    {
+        var model = call.Envelope.Model;
+        if (directory.Table.Resolve(model) is not { } resolution) return (default, DirectRoute.UnknownModel(model));
+        if (call.TryGetRequest(out var request) is { } problem) return (default, problem);
+
+        foreach (var backend in resolution.Candidates)
+        {
+            if (backend.IsEcho || !backend.State.Available) continue;
+            foreach (var question in Questions(backend, call, request! with { Model = resolution.Served, Stream = false, IncludeUsage = false }, resolution.Served))
+            {
+                using var asked = question.Body;
+                using var answer = await HostCounter.AskAsync(backend, question.Path, asked.Memory, question.Version, call.Headers, cancellation);
+                if (answer is { Status: 200 } && Read(answer.Body.Span) is { } tokens) return (new(tokens, Estimated: false), null);
+            }
+
+            break; // what one host of a model cannot count, its like cannot either
+        }
+
+        return (new(Estimate(request!), Estimated: true), null);
+    }
+
+    /// <summary>An over-estimate.</summary>
+    public static long Estimate(ChatRequest request) =>
+        PromptSize.Of(request).Most + ((request.Messages.Count + 1L) * MessageFrame) + (request.Tools.Count == 0 ? 0 : ToolsFrame + ((long)request.Tools.Count * ToolFrame));
+
+    /// <summary>The ways in which a host may know, surest first.</summary>
+    private static IEnumerable<(string Path, PooledBody Body, KeyValuePair<string, string>? Version)> Questions(Backend backend, ChatCall call, ChatRequest request, string served)
+    {
+        const string Native = "/v1/messages/count_tokens";
+        var kind = backend.State.Report?.Kind;
+        var counts = kind is "llama.cpp" or "vllm";
+        var anthropic = backend.DialectFor(DialectName.Anthropic) is { Name: DialectName.Anthropic } spoken ? spoken : null;
+        if (call.Dialect.Name is DialectName.OpenAiResponses && backend.DialectFor(DialectName.OpenAiResponses) is { Name: DialectName.OpenAiResponses } responses) yield return ("/v1/responses/input_tokens", Body(responses), null);
+        if (anthropic is not null && (call.Dialect.Name is DialectName.Anthropic || !counts)) yield return (Native, Body(anthropic), anthropic.VersionHeader);
+        if (!counts || backend.DialectFor(DialectName.OpenAiChat) is not { Name: DialectName.OpenAiChat } openAi) yield break;
+        yield return (kind is "vllm" ? "/tokenize" : "/v1/chat/completions/input_tokens", Body(openAi), null);
+        // A fork of llama.cpp has only Anthropic's counter, whatever else it speaks.
+        if (kind is "llama.cpp" && anthropic is null && call.Dialect.Name is DialectName.Anthropic && call.OriginalBody is { } own) yield return (Native, Named(own), null);
+
+        PooledBody Body(BackendDialect dialect)
+        {
+            if (dialect.Name == call.Dialect.Name && call.OriginalBody is { } bytes) return Named(bytes);
+            var body = new PooledBody();
+            dialect.WriteRequest(request, served, body, []);
+            return body;
+        }
+
+        PooledBody Named(ReadOnlyMemory<byte> bytes)
+        {
+            var body = new PooledBody(bytes.Length + 64);
+            body.Write(bytes.Span[..call.Envelope.ModelSlice.Start.Value]);
+            body.Write(ModelName.Json(served).Span);
+            body.Write(bytes.Span[call.Envelope.ModelSlice.End.Value..]);
+            return body;
+        }
+    }
+
+    /// <summary><c>input_tokens</c> of Anthropic's and OpenAI's counters, <c>count</c> of vLLM's.</summary>
+    private static long? Read(ReadOnlySpan<byte> body)
+    {
+        try
+        {
+            var json = new Utf8JsonReader(body);
+            json.Read();
+            if (json.TokenType is not JsonTokenType.StartObject) return null;
+            while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
+            {
+                var counts = json.ValueTextEquals("input_tokens"u8) || json.ValueTextEquals("count"u8);
+                json.Read();
+                if (counts && json.TokenType is JsonTokenType.Number && json.TryGetInt64(out var tokens) && tokens >= 0) return tokens;
+                json.Skip();
+            }
+        }
+        catch (JsonException)
+        {
+            // An answer that is none: the next way, or the estimate.
+        }
+
+        return null;
+    }
+}

@@ -42,6 +42,7 @@ internal sealed class Edge : IAsyncDisposable
             new ChatExchange("/v1/chat/completions", openAi, routes, Parts).HandleAsync,
             new ChatExchange("/v1/completions", openAi, routes, Parts).HandleAsync,
             new ChatExchange("/v1/responses", new OpenAiResponsesClientDialect(), routes, Parts).HandleAsync,
+            new CountExchange("/v1/responses/input_tokens", new OpenAiResponsesClientDialect(), OpenAiResponsesJson.WriteCount, new TokenCount(House.Directory), Parts).HandleAsync,
             new ChatExchange("/api/chat", ollama, routes, Parts).HandleAsync,
             new ChatExchange("/api/generate", ollama, routes, Parts).HandleAsync,
             new ChatExchange("/v1/messages", anthropic, routes, Parts).HandleAsync,

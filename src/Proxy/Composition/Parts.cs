@@ -68,11 +68,13 @@ internal sealed class Parts : IDisposable
         var openAi = new OpenAiChatClientDialect();
         var ollama = new OllamaChatClientDialect();
         var anthropic = new AnthropicClientDialect();
+        var responses = new OpenAiResponsesClientDialect();
         var count = new TokenCount(Directory);
         Endpoints = new Endpoints(
             new ChatExchange("/v1/chat/completions", openAi, routes, exchange).HandleAsync,
             new ChatExchange("/v1/completions", new OpenAiCompletionsClientDialect(), routes, exchange).HandleAsync,
-            new ChatExchange("/v1/responses", new OpenAiResponsesClientDialect(), routes, exchange).HandleAsync,
+            new ChatExchange("/v1/responses", responses, routes, exchange).HandleAsync,
+            new CountExchange("/v1/responses/input_tokens", responses, OpenAiResponsesJson.WriteCount, count, exchange).HandleAsync,
             new ChatExchange("/api/chat", ollama, routes, exchange).HandleAsync,
             new ChatExchange("/api/generate", new OllamaGenerateClientDialect(), routes, exchange).HandleAsync,
             new ChatExchange("/v1/messages", anthropic, routes, exchange).HandleAsync,

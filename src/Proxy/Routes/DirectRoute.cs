@@ -115,7 +115,7 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
                 return new(ProxyErrorKind.NotImplemented, $"backend '{backend.Name}' does not chat in any dialect that this proxy can speak") { Backend = backend.Name };
             if (!dialect.TakesImageAddresses && inlined is not null) request = inlined;
             if (!dialect.TakesPrompts && request.Prompt?.UnsayableInChat() is { } prompt) return prompt;
-            request = request with { Model = served, Stream = call.Streams };
+            request = request with { Model = served, Stream = call.Streams, IncludeUsage = request.IncludeUsage && backend.Config.StreamUsage };
             if (dialect.Name is DialectName.OllamaChat or DialectName.OllamaGenerate)
             {
                 var known = backend.Learned(served);
@@ -127,7 +127,7 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
             var body = new PooledBody();
             var lost = new List<string>();
             dialect.WriteRequest(request, served, body, lost);
-            if (lost.Count > 0) log.FieldsLost(call.Info.TraceId, backend.Name, string.Join(", ", lost));
+            if (lost.Count > 0) log.FieldsLost(call.Info.TraceId, backend.Name, string.Join(", ", lost.Distinct()));
             outgoing = new("POST", dialect.ChatPath, new(body.Memory), "application/json", dialect, dialect, call.Streams, body);
             return null;
         }

@@ -27,13 +27,13 @@ internal sealed record MatrixAnswer(string Text, string Reasoning, string Calls,
                     seen.Text += (string?)happened["text"];
                     break;
                 case "tool_call":
-                    seen.Call((int)happened["index"]!, (string?)happened["id"], (string?)happened["name"], (string?)happened["arguments"]);
+                    seen.Call((int?)happened["index"] ?? 0, (string?)happened["id"], (string?)happened["name"], (string?)happened["arguments"]);
                     break;
                 case "usage":
                     seen.Count(happened["input_tokens"], happened["output_tokens"]);
                     break;
                 case "finished":
-                    seen.Reason = (string?)happened["reason"];
+                    seen.Reason = (string?)happened["reason"] is { } reason ? reason == "stop" && seen.HasCalls ? "tool_calls" : reason : null;
                     seen.Error = (string?)happened["error"]?["message"];
                     break;
             }
@@ -219,7 +219,7 @@ internal sealed record MatrixAnswer(string Text, string Reasoning, string Calls,
         {
             try
             {
-                return JsonNode.Parse(arguments)?.ToJsonString() ?? "";
+                return arguments.Length == 0 ? "{}" : JsonNode.Parse(arguments)?.ToJsonString() ?? "";
             }
             catch (JsonException)
             {

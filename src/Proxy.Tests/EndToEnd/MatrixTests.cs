@@ -222,6 +222,14 @@ public sealed partial class MatrixTests(MatrixTests.Door door) : IClassFixture<M
     {
         if (meant.Text != seen.Text) differences.Add(seen.Text.Length == 0 ? "-text" : "other text");
         if (meant.Reasoning != seen.Reasoning) differences.Add(seen.Reasoning.Length == 0 ? "-reasoning" : "other reasoning");
+        if (meant.Calls.StartsWith(' '))
+        {
+            // The host named none: each call has an id of its own all the same.
+            var calls = seen.Calls.Split('\n');
+            Assert.Equal(calls.Length, calls.Select(call => call[..call.IndexOf(' ', StringComparison.Ordinal)]).Where(id => id.Length > 0).Distinct().Count());
+            seen = seen with { Calls = string.Join('\n', calls.Select(call => call[call.IndexOf(' ', StringComparison.Ordinal)..])) };
+        }
+
         if (meant.Calls != seen.Calls) differences.Add(seen.Calls.Length == 0 ? "-calls" : $"calls {meant.Calls} → {seen.Calls}");
         else if (meant.Reason != seen.Reason) differences.Add($"reason {meant.Reason} → {seen.Reason}");
         if (meant.Error != seen.Error) differences.Add($"error {seen.Error}");
@@ -251,7 +259,7 @@ public sealed partial class MatrixTests(MatrixTests.Door door) : IClassFixture<M
 
             if (node["id"] is not null) node["id"] = "x";
             if ((string?)node["object"] != "response") continue;
-            foreach (var name in new[] { "instructions", "max_output_tokens", "reasoning", "temperature", "text", "tools", "top_p" }) node.Remove(name);
+            foreach (var name in new[] { "instructions", "max_output_tokens", "reasoning", "temperature", "text", "tools", "top_logprobs", "top_p" }) node.Remove(name);
         }
 
         return frame;

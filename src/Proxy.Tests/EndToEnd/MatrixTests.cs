@@ -36,9 +36,15 @@ public sealed partial class MatrixTests(MatrixTests.Door door) : IClassFixture<M
         ("calls_without_ids", "two_tools", "no_call_ids", true, true),
         ("logprobs", "logprobs", "logprobs", true, true),
         ("error_before", "plain", "", true, true),
+        ("error_limit", "plain", "", true, true),
+        ("error_engine", "plain", "", true, true),
         ("error_first", "plain", "", false, true),
         ("error_after", "plain", "broken_off", false, true),
+        ("silence_after", "plain", "broken_off", false, true),
     ];
+
+    /// <summary>Hosts that refuse instead of answering, and with which status; the body is a file of the situation.</summary>
+    private static readonly Dictionary<string, int> Refusals = new(StringComparer.Ordinal) { ["error_before"] = 400, ["error_limit"] = 429, ["error_engine"] = 500, ["error_first"] = 200 };
 
     /// <summary>What is at a host's path: the file's name, and the dialect.</summary>
     private static readonly Dictionary<string, (string File, DialectName Dialect)> Paths = new(StringComparer.Ordinal)
@@ -113,7 +119,7 @@ public sealed partial class MatrixTests(MatrixTests.Door door) : IClassFixture<M
         {
             if (answers == "two_tools" && (client is "completions" or "generate" || !exchange.Request.Json.TryGetProperty("tools", out _))) answers = "plain"; // nobody offered it a tool
             sent = Answer(situation, answers, host, stream, exchange.Request);
-            if (situation == "error_before") await exchange.JsonAsync(sent, 400);
+            if (Refusals.TryGetValue(situation, out var status) && status != 200) await exchange.JsonAsync(sent, status, status == 429 ? ["retry-after: 7"] : []);
             else if (stream) await exchange.StreamAsync(host == "ollama" ? Ollama.Lines : OpenAi.Sse, sent);
             else await exchange.JsonAsync(sent);
         });
@@ -132,28 +138,40 @@ public sealed partial class MatrixTests(MatrixTests.Door door) : IClassFixture<M
             if (asked.Target != (string)cell["path"]!) Assert.Equal((string)cell[host]!["path"]!, asked.Target);
         }
 
-        if (situation is "error_before" or "error_first" || reply.Status != 200)
+        if (Refusals.ContainsKey(situation) || reply.Status != 200)
         {
-            if (situation is not ("error_before" or "error_first")) differences.Add($"status 200 → {reply.Status}");
+            if (!Refusals.ContainsKey(situation)) differences.Add($"status 200 → {reply.Status}");
             var refusal = JsonNode.Parse(Read($"matrix/{(asked is null ? asks : situation)}/{client}.refusal.json"))![host]!;
             Assert.Equal((int)refusal["status"]!, reply.Status);
             SameJson(refusal["body"]!, JsonNode.Parse(Masked(reply, model))!);
+            Assert.Equal(situation == "error_limit" ? "7" : null, reply.Header("retry-after"));
         }
         else
         {
             var said = Paths[asked!.Target];
             if (asked.Target == (string)cell["path"]!)
             {
-                Assert.Equal(Verbatim(sent, request, stream), reply.Text);
+                Assert.StartsWith(Verbatim(sent, request, stream), reply.Text, StringComparison.Ordinal);
+                Assert.Equal(situation == "silence_after", reply.Text.Length > Verbatim(sent, request, stream).Length); // then the client is told, in its own words
+                if (situation == "silence_after") Assert.Contains("without", MatrixAnswer.Of(client, stream, reply).Error, StringComparison.Ordinal);
                 return;
             }
 
-            SameAnswer(client, stream, Expected(answers, client, said, request, stream), Masked(reply, model));
-            Compare(MatrixAnswer.OfEvents(Read($"{answers}/events.jsonl")), MatrixAnswer.Of(client, stream, reply), client, request, stream, differences);
+            var seen = MatrixAnswer.Of(client, stream, reply);
+            var expected = Expected(answers, client, said, request, stream);
+            if (situation == "silence_after")
+            {
+                Assert.Contains("without", seen.Error, StringComparison.Ordinal);
+                (expected, seen) = (expected.Replace("the engine broke", seen.Error, StringComparison.Ordinal), seen with { Error = "the engine broke" });
+                if (client != "anthropic") expected = expected.Replace("api_error", "backend_error", StringComparison.Ordinal); // the host named no type
+            }
+
+            SameAnswer(client, stream, expected, Masked(reply, model));
+            Compare(MatrixAnswer.OfEvents(Read($"{answers}/events.jsonl")), seen, client, request, stream, differences);
         }
 
         Assert.Equal(Rows(situation, client, host, stream).Order(StringComparer.Ordinal), differences.Distinct().Order(StringComparer.Ordinal));
-        Assert.Equal(situation is "error_after" ? "backend_error" : line.Outcome, line.Outcome);
+        Assert.Equal(situation is "error_after" or "silence_after" ? "backend_error" : line.Outcome, line.Outcome);
         if (asked?.Target != (string)cell["path"]!) Conforms(client, stream, reply);
     }
 
@@ -172,15 +190,16 @@ public sealed partial class MatrixTests(MatrixTests.Door door) : IClassFixture<M
     /// <summary>What the host says: the scenario's file in the dialect that it was asked in.</summary>
     private static string Answer(string situation, string answers, string host, bool stream, FakeRequest asked)
     {
-        if (situation is "error_before" or "error_first")
+        if (Refusals.TryGetValue(situation, out var status))
         {
             var error = Read($"matrix/{situation}/{host}.host.json").Trim();
-            return situation == "error_before" ? error : host switch { "ollama" => error + "\n", "anthropic" => $"event: error\ndata: {error}\n\n", _ => $"data: {error}\n\n" };
+            return status != 200 ? error : host switch { "ollama" => error + "\n", "anthropic" => $"event: error\ndata: {error}\n\n", _ => $"data: {error}\n\n" };
         }
 
         var (file, _) = Paths[asked.Target];
         if (!stream) return Read($"{answers}/{file}.whole.json").TrimEnd('\n');
         var text = Read($"{answers}/{file}.{(host == "ollama" ? "jsonl" : "sse")}");
+        if (situation == "silence_after") return text[..(text.TrimEnd('\n').LastIndexOf(host == "ollama" ? "\n" : "\n\n", StringComparison.Ordinal) + (host == "ollama" ? 1 : 2))]; // all but the error
         // OpenAI's hosts count in a stream if they are asked to, as the proxy does.
         return host == "openai" && answers != "broken_off" && !text.Contains("\"usage\":{", StringComparison.Ordinal) && JsonNode.Parse(Read($"{answers}/{file}.whole.json"))!["usage"] is { } usage
             ? text.Replace("data: [DONE]", $$"""data: {"id":"chatcmpl-7","object":"chat.completion.chunk","created":1795415603,"model":"tiny","choices":[],"usage":{{usage.ToJsonString()}}}""" + "\n\ndata: [DONE]", StringComparison.Ordinal)

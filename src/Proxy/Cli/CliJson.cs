@@ -40,6 +40,30 @@ internal sealed record ModelRow(string Model, string Backend, int? ContextLength
     public string? Reason { get; init; }
 }
 
+/// <summary>What <c>models local --json</c> prints. What is not known is left out.</summary>
+internal sealed record LocalModelTable(string Folder, IReadOnlyList<LocalModelRow> Models);
+
+/// <summary>One model that was fetched.</summary>
+internal sealed record LocalModelRow(string Model, string Path, long SizeBytes)
+{
+    public string? Kind { get; init; }
+
+    public int? Dimensions { get; init; }
+
+    public string? Variant { get; init; }
+
+    /// <summary>Why it cannot be served.</summary>
+    public string? Problem { get; init; }
+}
+
+/// <summary>What <c>models pull --json</c> prints. <paramref name="Pulled"/>: false where all of it was there already.</summary>
+internal sealed record PullResult(string Model, string Commit, string Path, string Kind, string Variant, long SizeBytes, bool Pulled, IReadOnlyList<PulledFileRow> Files)
+{
+    public int? Dimensions { get; init; }
+}
+
+internal sealed record PulledFileRow(string Path, long SizeBytes);
+
 /// <summary>What <c>keys new --json</c> prints. The key is nowhere else.</summary>
 internal sealed record NewKey(string Name, string Key, string Sha256, string Toml);
 
@@ -50,6 +74,8 @@ internal sealed record VersionInfo(string Version, string Runtime, string Platfo
 [JsonSerializable(typeof(CheckResult))]
 [JsonSerializable(typeof(ReloadResult))]
 [JsonSerializable(typeof(ModelTable))]
+[JsonSerializable(typeof(LocalModelTable))]
+[JsonSerializable(typeof(PullResult))]
 [JsonSerializable(typeof(NewKey))]
 [JsonSerializable(typeof(VersionInfo))]
 internal sealed partial class CliJson : JsonSerializerContext

@@ -33,7 +33,7 @@ internal static partial class ConfigReader
         var model = new InferenceModelConfig
         {
             Name = section.Required("name", "\"bge-small\""),
-            Path = path.Length > 0 ? Path.GetFullPath(path, sources.Folder) : "",
+            Path = path.Length > 0 ? ModelsFolder.Resolve(path, sources) : "",
             Kind = kind < 0 ? null : (InferenceKind)kind,
             Variant = section.Choice("variant", "auto", "auto", "fp32", "int8", "q4"),
             Threads = section.Whole("threads", least: 1, most: 256),

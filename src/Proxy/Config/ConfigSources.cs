@@ -9,6 +9,9 @@ internal sealed record ConfigSources
     /// <summary>Content of a file, by absolute path. Throws <see cref="IOException"/> or <see cref="UnauthorizedAccessException"/>.</summary>
     public Func<string, string> ReadText { get; init; } = File.ReadAllText;
 
+    /// <summary>Whether there is a folder at an absolute path.</summary>
+    public Func<string, bool> HasFolder { get; init; } = Directory.Exists;
+
     /// <summary>What is wrong with a model's folder; null where it can be served.</summary>
     public Func<InferenceModelConfig, string?> ModelProblem { get; init; } = static _ => null;
 

@@ -1,0 +1,67 @@
+using System.Globalization;
+using System.Security.Cryptography;
+using System.Text;
+
+namespace Proxy.Inference;
+
+/// <summary>What a file's bytes come to, in the digest that the hub gives for it.</summary>
+internal sealed class FileDigest : IDisposable
+{
+    private const int Block = 1 << 18;
+
+    private readonly IncrementalHash hash;
+
+    /// <summary>Throws <see cref="HubException"/> where the hub gives none: what cannot be checked is not taken.</summary>
+    public FileDigest(HubFile file)
+    {
+        Expected = Of(file);
+        hash = IncrementalHash.CreateHash(file.Sha256 is not null ? HashAlgorithmName.SHA256 : HashAlgorithmName.SHA1);
+        Begin(file);
+    }
+
+    public string Expected { get; }
+
+    /// <summary>The digest to be met, in lower case.</summary>
+    public static string Of(HubFile file)
+    {
+        var digest = (file.Sha256 ?? file.BlobId)?.ToLowerInvariant();
+        if (digest is null || digest.Length != (file.Sha256 is not null ? 64 : 40) || !digest.All(char.IsAsciiHexDigit) || file.Size < 0)
+            throw new HubException($"the hub gives no size or no digest for {file.Path}, so it cannot be checked");
+        return digest;
+    }
+
+    /// <summary>Whether a file is there and the very one. Reads all of it.</summary>
+    public static async Task<bool> IsMetAsync(string path, HubFile file, CancellationToken cancellation)
+    {
+        if (new FileInfo(path) is not { Exists: true } there || there.Length != file.Size) return false;
+        using var digest = new FileDigest(file);
+        await using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.Read, 0, useAsync: true);
+        await digest.AppendAsync(stream, cancellation);
+        return digest.Finish() == digest.Expected;
+    }
+
+    /// <summary>Forgets what was appended.</summary>
+    public void Restart(HubFile file)
+    {
+        Finish();
+        Begin(file);
+    }
+
+    public void Append(ReadOnlySpan<byte> bytes) => hash.AppendData(bytes);
+
+    public async Task AppendAsync(Stream stream, CancellationToken cancellation)
+    {
+        var buffer = new byte[Block];
+        for (int read; (read = await stream.ReadAsync(buffer, cancellation)) > 0;) Append(buffer.AsSpan(0, read));
+    }
+
+    public string Finish() => Convert.ToHexStringLower(hash.GetHashAndReset());
+
+    public void Dispose() => hash.Dispose();
+
+    /// <summary>Git names a content by its length and its bytes.</summary>
+    private void Begin(HubFile file)
+    {
+        if (file.Sha256 is null) hash.AppendData(Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"blob {file.Size}\0")));
+    }
+}

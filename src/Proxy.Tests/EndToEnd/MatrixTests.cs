@@ -166,7 +166,7 @@ public sealed partial class MatrixTests(MatrixTests.Door door) : IClassFixture<M
                 if (client != "anthropic") expected = expected.Replace("api_error", "backend_error", StringComparison.Ordinal); // the host named no type
             }
 
-            SameAnswer(client, stream, expected, Masked(reply, model));
+            SameAnswer(stream, expected, Masked(reply, model));
             Compare(MatrixAnswer.OfEvents(Read($"{answers}/events.jsonl")), seen, client, request, stream, differences);
         }
 
@@ -224,7 +224,7 @@ public sealed partial class MatrixTests(MatrixTests.Door door) : IClassFixture<M
         !stream || request.ContainsKey("stream_options") ? sent : string.Concat(Frames().Split(sent).Where(frame => !frame.Contains("\"choices\":[],\"usage\":{", StringComparison.Ordinal)));
 
     private static string WithUsage(string body, string client, bool stream) =>
-        stream && client is "openai" or "completions" && stream && !body.Contains("stream_options", StringComparison.Ordinal) ? body.Insert(1, "\"stream_options\":{\"include_usage\":true},") : body;
+        stream && client is "openai" or "completions" && !body.Contains("stream_options", StringComparison.Ordinal) ? body.Insert(1, "\"stream_options\":{\"include_usage\":true},") : body;
 
     /// <summary>The request without what every one has: the model, and how it is to be sent.</summary>
     private static JsonObject Bare(FakeRequest asked, string model, bool stream)
@@ -256,14 +256,14 @@ public sealed partial class MatrixTests(MatrixTests.Door door) : IClassFixture<M
         if (counted != seen.Usage) differences.Add($"usage {counted} → {seen.Usage}");
     }
 
-    private static void SameAnswer(string client, bool stream, string expected, string actual)
+    private static void SameAnswer(bool stream, string expected, string actual)
     {
-        var (wanted, got) = (Frames(client, stream, expected), Frames(client, stream, actual));
+        var (wanted, got) = (Frames(stream, expected), Frames(stream, actual));
         for (var i = 0; i < Math.Max(wanted.Count, got.Count); i++)
             Assert.True(i < wanted.Count && i < got.Count && wanted[i] == got[i], $"frame {i}\nexpected {(i < wanted.Count ? wanted[i] : "no more")}\ngot      {(i < got.Count ? got[i] : "no more")}");
     }
 
-    private static List<string> Frames(string client, bool stream, string text) =>
+    private static List<string> Frames(bool stream, string text) =>
         [.. (stream ? text.Split('\n', StringSplitOptions.RemoveEmptyEntries) : [text.Trim()]).Select(line => line.IndexOf('{', StringComparison.Ordinal) is var at and >= 0 ? line[..at] + Timeless(JsonNode.Parse(line[at..])!).ToJsonString() : line)];
 
     /// <summary>Without what a dialect mints where another has no word for it (the answer's id and its time), and without what a response repeats of its request.</summary>

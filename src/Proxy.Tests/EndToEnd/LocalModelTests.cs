@@ -33,6 +33,32 @@ public sealed class LocalModelTests
     }
 
     [Fact]
+    public async Task Rerankers_in_folders_Rerank_and_the_model_inside_does_by_cosine()
+    {
+        await using var proxy = await ProxyProcess.StartAsync($"""
+            {Listen}
+            [[inference.models]]
+            name = "cross"
+            path = "{TestModels.Folder("tiny-wordpiece-rerank")}"
+            [[inference.models]]
+            name = "late"
+            path = "{TestModels.Folder("tiny-wordpiece-colbert")}"
+            """);
+        using var client = new HttpClient { BaseAddress = proxy.Address };
+        var documents = new[] { "a man is sleeping", "streams of tokens cross the proxy", "a pod in a cluster" };
+
+        foreach (var model in (string[])["cross", "late", "all-minilm-q4"])
+        {
+            var reply = await PostAsync(client, "/v1/rerank", new { model, query = "tokens cross the proxy", documents });
+
+            var first = reply.GetProperty("results")[0];
+            Assert.Equal(1, first.GetProperty("index").GetInt32());
+            Assert.InRange(first.GetProperty("relevance_score").GetSingle(), 0.2f, 1f);
+            Assert.Equal(model == "all-minilm-q4", reply.TryGetProperty("method", out var method) && method.GetString() == "cosine");
+        }
+    }
+
+    [Fact]
     public async Task Turned_off_The_model_inside_is_not_there()
     {
         await using var proxy = await ProxyProcess.StartAsync(Listen + "\n[inference]\nbundled = false\n");

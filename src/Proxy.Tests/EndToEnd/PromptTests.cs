@@ -25,7 +25,7 @@ public sealed class PromptTests(PromptTests.Door door) : IClassFixture<PromptTes
                 models = ["echo"]
 
                 """;
-            foreach (var dialect in new[] { "responses" })
+            foreach (var dialect in new[] { "responses", "anthropic" })
             {
                 Chatting[dialect] = Host();
                 sections += $"""
@@ -246,6 +246,7 @@ public sealed class PromptTests(PromptTests.Door door) : IClassFixture<PromptTes
 
     [Theory]
     [InlineData("responses", "/v1/responses")]
+    [InlineData("anthropic", "/v1/messages")]
     public async Task Host_only_chats_Prompts_are_one_users_message(string dialect, string path)
     {
         var host = door.Chatting[dialect];

@@ -14,6 +14,9 @@ internal static class ScriptedOpenAi
 
     private const string Usage = """{"prompt_tokens":9,"completion_tokens":7,"total_tokens":16}""";
 
+    /// <summary>Characters; a real host counts tokens.</summary>
+    private const int LongestInput = 4000;
+
     private sealed record Line(string[] Thoughts, string[] Text, string[] Calls, string Reason);
 
     public static async Task AnswerAsync(FakeExchange exchange)
@@ -107,6 +110,7 @@ internal static class ScriptedOpenAi
     private static Task EmbedAsync(FakeExchange exchange, JsonElement request)
     {
         var input = request.GetProperty("input");
+        if (input.GetRawText().Length > LongestInput) return exchange.JsonAsync("""{"error":{"message":"the input length exceeds the context length","type":"invalid_request_error","param":null,"code":null}}""", 400);
         var count = input.ValueKind is JsonValueKind.Array ? input.GetArrayLength() : 1;
         var model = request.GetProperty("model").GetString();
         var value = request.TryGetProperty("encoding_format", out var format) && format.GetString() == "base64" ? "\"mpkZP83MTD8AAAAAAAAAgA==\"" : "[0.6,0.8,0,-0]";

@@ -47,7 +47,7 @@ internal sealed class Edge : IAsyncDisposable
             new ChatExchange("/v1/messages", anthropic, routes, Parts).HandleAsync,
             new CountExchange("/v1/messages/count_tokens", new AnthropicClientDialect(counts: true), AnthropicCount.Write, new TokenCount(House.Directory), Parts).HandleAsync,
             new ModelExchange(openAi, new OpenAiChatBackendDialect(), new ModelRelay(House.Directory, House.Dispatcher), Parts).HandleAsync,
-            new VectorEndpoints(new VectorParts(House.Directory, House.Dispatcher, Parts)),
+            new VectorEndpoints(new VectorParts(House.Directory, House.Dispatcher, Parts, "0")),
             new ModelEndpoints(catalog, openAi, ollama, anthropic, Parts),
             new OllamaHostEndpoints(catalog, House.Directory, House.Dispatcher, ollama, new OllamaChatBackendDialect(), Parts),
             new StatusEndpoints(House.Directory, Calls, Metrics, Gate),

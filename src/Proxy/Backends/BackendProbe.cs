@@ -57,7 +57,8 @@ internal sealed class BackendProbe(BackendDirectory directory, SlotQueue slots, 
         }
     }
 
-    private async Task AskAsync(Backend backend, CancellationToken cancellation)
+    /// <summary>Asks one host now; what it says is in the table afterwards.</summary>
+    public async Task AskAsync(Backend backend, CancellationToken cancellation)
     {
         try
         {

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Proxy.Chat;
+using Proxy.Vectors;
 
 namespace Proxy.Backends;
 
@@ -26,6 +27,15 @@ internal sealed class ModelCatalog(BackendDirectory directory, BackendProbe prob
             if (table.Resolve(alias) is { } resolution) listed.TryAdd(alias, Describe(alias, resolution));
         }
 
+        foreach (var model in table.Embedders.Models)
+        {
+            // A name that a host serves is the host's.
+            foreach (var name in (string[])[model.Info.Name, .. model.Info.Aliases])
+            {
+                if (table.Resolve(name)?.InProcess == model) listed.TryAdd(name, Describe(name, model));
+            }
+        }
+
         return [.. listed.Values.Where(m => mayUse(m.Name))];
 
         void Add(string name, Backend backend, HostModel? model)
@@ -43,6 +53,9 @@ internal sealed class ModelCatalog(BackendDirectory directory, BackendProbe prob
         return directory.Table.Resolve(name) is { } resolution ? Describe(name, resolution) : null;
     }
 
+    /// <summary>A host's models were changed: what it has now is known when this is over.</summary>
+    public Task AskAgainAsync(Backend backend, CancellationToken cancellation) => probe.AskAsync(backend, cancellation);
+
     private async ValueTask FirstRoundAsync()
     {
         try
@@ -58,11 +71,23 @@ internal sealed class ModelCatalog(BackendDirectory directory, BackendProbe prob
     /// <summary>As the first of its backends that knows it describes it.</summary>
     private static ModelListing Describe(string name, Resolution resolution)
     {
+        if (resolution.InProcess is { } here) return Describe(name, here);
         var backend = resolution.Candidates.FirstOrDefault(b => b.Learned(resolution.Served) is not null) ?? resolution.Candidates[0];
         var model = backend.Learned(resolution.Served);
         var isAlias = !string.Equals(ModelName.Bare(resolution.Served), ModelName.Bare(name), StringComparison.OrdinalIgnoreCase);
         return Describe(name, backend, model) with { Resolved = isAlias ? model?.Name ?? resolution.Served : null };
     }
+
+    /// <summary>A model of this process.</summary>
+    private static ModelListing Describe(string name, IVectorModel model) => new(name)
+    {
+        Resolved = name == model.Info.Name ? null : model.Info.Name,
+        OwnedBy = "proxy",
+        ContextLength = model.Info.MaxInputLength,
+        Size = model.Info.SizeBytes,
+        Kind = model.Info.Kind is VectorModelKind.Rerank ? ModelKind.Rerank : ModelKind.Embed,
+        Capabilities = model.Info.Kind is VectorModelKind.Rerank ? [] : ["embedding"],
+    };
 
     private static ModelListing Describe(string name, Backend backend, HostModel? model)
     {

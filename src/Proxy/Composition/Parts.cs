@@ -76,7 +76,7 @@ internal sealed class Parts : IDisposable
             new ChatExchange("/v1/messages", anthropic, routes, exchange).HandleAsync,
             new CountExchange("/v1/messages/count_tokens", new AnthropicClientDialect(counts: true), AnthropicCount.Write, count, exchange).HandleAsync,
             new ModelExchange(openAi, new OpenAiChatBackendDialect(), relay, exchange).HandleAsync,
-            new VectorEndpoints(new VectorParts(Directory, dispatcher, exchange)),
+            new VectorEndpoints(new VectorParts(Directory, dispatcher, exchange, ProxyHost.Version)),
             new ModelEndpoints(catalog, openAi, ollama, anthropic, exchange),
             new OllamaHostEndpoints(catalog, Directory, dispatcher, ollama, new OllamaChatBackendDialect(), exchange),
             new StatusEndpoints(Directory, Calls, Metrics, Gate, () => Models.AreReady),

@@ -10,7 +10,7 @@ internal sealed record InferenceConfig
     public int? Threads { get; init; }
 
     /// <summary>Tokens that are computed at once, padding included: what memory and the wait behind a running batch are bounded by. More is hardly faster.</summary>
-    public int BatchTokens { get; init; } = 1024;
+    public int BatchTokens { get; init; } = 512;
 
     /// <summary>Texts that may wait for one model. A call that would make it more is refused at once.</summary>
     public int Queue { get; init; } = 8192;

@@ -53,7 +53,9 @@ internal sealed class CallScope : IDisposable
     }
 
     public HttpContext Context { get; }
-    public ErrorDialect Dialect { get; }
+
+    /// <summary>How errors are told. One path has two dialects: which it is, its body tells.</summary>
+    public ErrorDialect Dialect { get; set; }
     public CallInfo Info { get; private set; }
 
     /// <summary>The client's headers that may cross to a host.</summary>

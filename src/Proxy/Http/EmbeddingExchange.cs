@@ -17,10 +17,10 @@ internal sealed class EmbeddingExchange(string surface, EmbeddingClientDialect d
 
     protected override bool NeedsModel => dialect.NeedsModel;
 
-    protected override ProxyError Unreadable(ProxyError problem) => dialect.Unreadable(problem);
+    protected override ProxyError Unreadable(CallScope scope, ProxyError problem) => dialect.Unreadable(problem);
 
-    protected override string? FirstModel(Func<string, bool> mayUse)
-        => FirstAtHost(mayUse, "embedding") ?? Parts.Directory.Table.Embedders.Models.FirstOrDefault(model => model is IEmbedder && Serves(model.Info.Kind) && mayUse(model.Info.Name))?.Info.Name;
+    protected override string? FirstModel(CallScope scope)
+        => FirstAtHost(scope.Caller.MayUse, "embedding") ?? Parts.Directory.Table.Embedders.Models.FirstOrDefault(model => model is IEmbedder && Serves(model.Info.Kind) && scope.Caller.MayUse(model.Info.Name))?.Info.Name;
 
     protected override async ValueTask AnswerHereAsync(VectorCall call, IVectorModel model)
     {

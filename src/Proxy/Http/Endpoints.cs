@@ -46,6 +46,7 @@ internal sealed class Endpoints(
             "/health" => Only("GET", StatusEndpoints.HealthAsync),
             "/ready" => Only("GET", status.ReadyAsync),
             "/metrics" => Only("GET", status.MetricsAsync),
+            "/info" => Only("GET", vectors.InfoAsync),
             _ when vectors.Find(path) is { } answer => Only("POST", answer),
             _ when path.StartsWith("/v1/models/", StringComparison.Ordinal) => Only("GET", models.OneAsync),
             _ when path.StartsWith("/v1/responses/", StringComparison.Ordinal) && path is not "/v1/responses/compact" => errors.NoResponseAsync(context),

@@ -81,7 +81,10 @@ internal sealed class OllamaHostEndpoints(ModelCatalog catalog, BackendDirectory
 
         var request = new PooledBody((int)body!.Length + 64);
         Renamed(root, named.Member, served, request);
-        return await PassAsync(scope, backend, served, context.Request.Method, context.Request.Path.Value!.TrimEnd('/'), "application/json", request.Memory, request);
+        var refused = await PassAsync(scope, backend, served, context.Request.Method, context.Request.Path.Value!.TrimEnd('/'), "application/json", request.Memory, request);
+        // Whoever has pulled a model asks for it next. A stream's end is told only when this is over.
+        if (refused is null && context.Response.StatusCode < 300) await catalog.AskAgainAsync(backend, scope.Cancellation);
+        return refused;
     });
 
     private async Task RunAsync(HttpContext context, string surface, Func<CallScope, Task<ProxyError?>> answer)

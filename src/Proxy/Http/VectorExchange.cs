@@ -12,7 +12,7 @@ using Proxy.Vectors;
 namespace Proxy.Http;
 
 /// <summary>What the exchanges of vectors and scores are made of.</summary>
-internal sealed record VectorParts(BackendDirectory Directory, BackendDispatcher Dispatcher, ExchangeParts Exchange);
+internal sealed record VectorParts(BackendDirectory Directory, BackendDispatcher Dispatcher, ExchangeParts Exchange, string Version);
 
 /// <summary>
 /// One call that is answered with vectors or scores: let the caller in, read the body, find the model and who serves it. Bytes that need no change stay bytes, as with chats.
@@ -33,7 +33,12 @@ internal abstract class VectorExchange(string surface, ErrorDialect errors, Vect
             var problem = scope.Admit();
             if (problem is null) (body, problem) = await RequestBody.ReadAsync(context.Request, parts.Exchange.Server().BodyLimit, scope.Cancellation);
             ChatEnvelope? envelope = null;
-            if (problem is null && EnvelopePeek.Read(body!.Span, out envelope, modelOptional: !NeedsModel) is { } broken) problem = Unreadable(broken);
+            if (problem is null)
+            {
+                scope.Dialect = Settle(body!.Span);
+                if (EnvelopePeek.Read(body.Span, out envelope, modelOptional: !NeedsModel) is { } broken) problem = Unreadable(scope, broken);
+            }
+
             string? model = null;
             problem ??= Choose(scope, envelope!, out model);
             problem ??= scope.Use(model!) ?? RouteTable.Refusal(scope.Info, model!);
@@ -62,10 +67,13 @@ internal abstract class VectorExchange(string surface, ErrorDialect errors, Vect
 
     protected virtual bool NeedsModel => true;
 
-    protected virtual ProxyError Unreadable(ProxyError problem) => problem;
+    /// <summary>The dialect of a call, where its path has more than one.</summary>
+    protected virtual ErrorDialect Settle(ReadOnlySpan<byte> body) => errors;
+
+    protected virtual ProxyError Unreadable(CallScope scope, ProxyError problem) => problem;
 
     /// <summary>The model of a call that names none; null when there is none of the kind that the caller may use.</summary>
-    protected virtual string? FirstModel(Func<string, bool> mayUse) => null;
+    protected virtual string? FirstModel(CallScope scope) => null;
 
     protected abstract ValueTask AnswerHereAsync(VectorCall call, IVectorModel model);
 
@@ -135,7 +143,7 @@ internal abstract class VectorExchange(string surface, ErrorDialect errors, Vect
 
     private ProxyError? Choose(CallScope scope, ChatEnvelope envelope, [NotNullWhen(true)] out string? model)
     {
-        model = envelope.Model.Length > 0 ? envelope.Model : FirstModel(scope.Caller.MayUse);
+        model = envelope.Model.Length > 0 ? envelope.Model : FirstModel(scope);
         return model is not null ? null : new(ProxyErrorKind.UnknownModel, $"no model here answers {surface}; name one in `model`");
     }
 }

@@ -85,6 +85,7 @@ internal sealed class BundledFiles : ModelFiles
         var file = new FileStream(new Microsoft.Win32.SafeHandles.SafeFileHandle(descriptor, ownsHandle: true), FileAccess.Write, bufferSize: 0);
         using var stream = Open(path);
         stream.CopyTo(file, 1 << 18);
+        NativeRuntime.Drop(stream);
         return new($"/proc/self/fd/{descriptor}", file);
     }
 

@@ -1,4 +1,5 @@
 using System.IO.Compression;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Microsoft.ML.OnnxRuntime;
 using Microsoft.Win32.SafeHandles;
@@ -118,6 +119,7 @@ internal static partial class NativeRuntime
         packed.Position = 0;
         using var brotli = new BrotliStream(packed, CompressionMode.Decompress, leaveOpen: true);
         brotli.CopyTo(to, 1 << 18);
+        Drop(packed);
     }
 
     private static Stream? Resource(string name) => typeof(NativeRuntime).Assembly.GetManifestResourceStream(name);
@@ -131,6 +133,23 @@ internal static partial class NativeRuntime
 
     /// <summary>Gives memory that was freed back to the system.</summary>
     public static void TrimHeap() => _ = TrimHeap(0);
+
+    /// <summary>What was read of a resource need not stay in memory: its pages come from the program's file again when they are asked for.</summary>
+    public static unsafe void Drop(Stream resource)
+    {
+        // Only a program that was compiled ahead of time maps its file as it is; elsewhere the pages might be the only copy.
+        if (RuntimeFeature.IsDynamicCodeSupported || resource is not UnmanagedMemoryStream memory) return;
+        memory.Position = 0;
+        var page = (nint)Environment.SystemPageSize;
+        var from = ((nint)memory.PositionPointer + page - 1) / page * page;
+        var to = ((nint)memory.PositionPointer + (nint)memory.Length) / page * page;
+        if (to > from) _ = Advise(from, to - from, NotNeeded);
+    }
+
+    private const int NotNeeded = 4; // MADV_DONTNEED
+
+    [LibraryImport("libc", EntryPoint = "madvise")]
+    private static partial int Advise(nint from, nint length, int advice);
 
     [LibraryImport("libc", EntryPoint = "malloc_trim")]
     private static partial int TrimHeap(nint keep);

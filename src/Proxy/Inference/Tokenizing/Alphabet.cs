@@ -6,6 +6,9 @@ namespace Proxy.Inference.Tokenizing;
 /// <summary>GPT-2's printable letter for every byte: itself where it is printable Latin-1, else one from U+0100 on.</summary>
 internal static class Alphabet
 {
+    /// <summary>The letter of a space.</summary>
+    public const char Space = '\u0120';
+
     private static readonly char[] Letters = Make();
     private static readonly FrozenDictionary<char, byte> Bytes = Enumerable.Range(0, 256).ToFrozenDictionary(value => Letters[value], value => (byte)value);
 

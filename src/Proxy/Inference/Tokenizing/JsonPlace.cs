@@ -24,7 +24,7 @@ internal readonly record struct JsonPlace(JsonElement Value, string File, string
         return new(Value.TryGetProperty(name, out var member) ? member : default, File, Path.Length == 0 ? name : $"{Path}.{name}");
     }
 
-    public string Text => Value.ValueKind == JsonValueKind.String ? Read(Value) : throw Wrong("is not a string");
+    public string Text => Value.ValueKind == JsonValueKind.String ? ReadText() : throw Wrong("is not a string");
 
     public string Type => this["type"].Text;
 
@@ -60,7 +60,7 @@ internal readonly record struct JsonPlace(JsonElement Value, string File, string
             return Each(this);
             static IEnumerable<(string, JsonPlace)> Each(JsonPlace place)
             {
-                foreach (var member in place.Value.EnumerateObject()) yield return (member.Name, new(member.Value, place.File, place.Path));
+                foreach (var member in place.Value.EnumerateObject()) yield return (place.Read(() => member.Name), new(member.Value, place.File, place.Path));
             }
         }
     }
@@ -71,11 +71,17 @@ internal readonly record struct JsonPlace(JsonElement Value, string File, string
     /// <summary>The complaint for a type that is not known here.</summary>
     public TokenizerException Unknown(string type) => new($"{File}: {Path}.type '{type}' is not known");
 
-    private string Read(JsonElement text)
+    private string ReadText()
+    {
+        var value = Value;
+        return Read(() => value.GetString()!);
+    }
+
+    private string Read(Func<string> text)
     {
         try
         {
-            return text.GetString()!;
+            return text();
         }
         catch (InvalidOperationException)
         {

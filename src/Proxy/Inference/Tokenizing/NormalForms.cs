@@ -94,7 +94,7 @@ internal static class NormalForms
             if (starter >= 0 && rune >= 0x300 && (lastClass == 0 || lastClass < combining) && UnicodeData.Compose(starter, rune) is var composed and >= 0)
             {
                 starter = composed;
-                output.ReplaceRune(starterAt, composed, text.To(i));
+                output.ReplaceRune(starterAt, composed);
             }
             else
             {

@@ -4,7 +4,7 @@ using System.Text.RegularExpressions;
 namespace Proxy.Inference.Tokenizing;
 
 /// <summary>Expressions as the reference's engine (Oniguruma) reads them, for .NET's. What would silently mean something else is refused.</summary>
-internal static class Oniguruma
+internal static partial class Oniguruma
 {
     /// <summary>No text is worth longer: an expression that takes so long runs in exponential time.</summary>
     private static readonly TimeSpan Longest = TimeSpan.FromSeconds(10);
@@ -18,11 +18,14 @@ internal static class Oniguruma
         ["Hangul"] = @"\u1100-\u11FF\u3131-\u318E\uA960-\uA97C\uAC00-\uD7A3\uD7B0-\uD7FB",
     };
 
+    [GeneratedRegex(@"\{\d*,?\d*\}")]
+    private static partial Regex Count();
+
     /// <exception cref="ArgumentException">The expression is wrong, or uses what .NET cannot say.</exception>
     public static Regex Translate(string expression)
     {
         var output = new StringBuilder(expression.Length + 16);
-        var groups = new Stack<int>();
+        var groups = new Stack<(int Start, bool AnyCase)>();
         var atom = 0; // where the last thing that a quantifier could stand after begins
         for (var at = 0; at < expression.Length;)
         {
@@ -38,18 +41,31 @@ internal static class Oniguruma
                     at = Class(expression, at, output);
                     break;
                 case '(':
-                    groups.Push(output.Length);
-                    output.Append(c);
-                    at++;
+                    var anyCase = expression.AsSpan(at).StartsWith("(?i:", StringComparison.Ordinal);
+                    groups.Push((output.Length, anyCase || groups.TryPeek(out var around) && around.AnyCase));
+                    output.Append(anyCase ? "(?i:" : "(");
+                    at += anyCase ? 4 : 1;
                     break;
                 case ')':
-                    atom = groups.TryPop(out var open) ? open : output.Length;
+                    atom = groups.TryPop(out var open) ? open.Start : output.Length;
                     output.Append(c);
                     at++;
                     break;
                 case '*' or '+' or '?' when atom < output.Length && output[^1] is not ('(' or '|'):
                     output.Append(c);
                     at = Possessive(expression, at + 1, output, atom);
+                    break;
+                case '{' when Count().Match(expression, at) is { Success: true } count && count.Index == at:
+                    output.Append(count.Value);
+                    at += count.Length;
+                    if (at >= expression.Length || expression[at] != '+') break;
+                    output.Insert(atom, "(?:").Append(")+"); // here a + is no more than another quantifier
+                    at++;
+                    break;
+                case 's' or 'S' when groups.TryPeek(out var group) && group.AnyCase:
+                    atom = output.Length;
+                    output.Append(@"[sS\u017F]"); // .NET does not take the long s for an s
+                    at++;
                     break;
                 default:
                     if (char.IsSurrogate(c)) throw new ArgumentException("a char beyond the basic plane stands in it");
@@ -122,15 +138,16 @@ internal static class Oniguruma
             return end + 1;
         }
 
-        // .NET's word chars lack letter numbers and two kinds of marks.
-        const string Word = @"\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}";
+        // .NET's word chars lack letter numbers, circled letters and two kinds of marks. Outside of a class the engine counts Latin-1's small numbers too.
+        const string Word = @"\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\u24B6-\u24E9";
+        const string Numbers = @"\u00B2\u00B3\u00B9\u00BC-\u00BE";
         switch (c)
         {
             case 'w':
-                output.Append(inClass ? Word : $"[{Word}]");
+                output.Append(inClass ? Word : $"[{Word}{Numbers}]");
                 break;
             case 'W' when !inClass:
-                output.Append("[^").Append(Word).Append(']');
+                output.Append("[^").Append(Word).Append(Numbers).Append(']');
                 break;
             case 'h' or 'H' or 'R' or 'X' or 'K' or 'G':
                 throw new ArgumentException($"\\{c} stands in it");

@@ -48,7 +48,7 @@ internal sealed class PrecompiledNormalizer : Normalizer
             if (length < WholeCluster && Encoding.UTF8.GetByteCount(rest[..length]) is var bytes and < WholeCluster
                 && Find(utf8[..Encoding.UTF8.GetBytes(rest[..length], utf8)]) is { } whole)
             {
-                foreach (var c in whole) output.Append(c, text.From(at), text.To(at + length - 1));
+                Put(whole, text, at, length, output);
                 at += length;
                 continue;
             }
@@ -58,7 +58,7 @@ internal sealed class PrecompiledNormalizer : Normalizer
                 var rune = text.RuneAt(at, out var runeLength);
                 if (Find(utf8[..new Rune(rune).EncodeToUtf8(utf8)]) is { } single)
                 {
-                    foreach (var c in single) output.Append(c, text.From(at), text.To(at));
+                    Put(single, text, at, runeLength, output);
                 }
                 else
                 {
@@ -70,6 +70,18 @@ internal sealed class PrecompiledNormalizer : Normalizer
         }
 
         scratch.Swap();
+    }
+
+    /// <summary>The first of the new comes from the first of the old, and so on; what is left over from the last.</summary>
+    private static void Put(string replacement, TextBuffer text, int at, int length, TextBuffer output)
+    {
+        var end = at + length;
+        foreach (var rune in replacement.EnumerateRunes())
+        {
+            output.AppendRune(rune.Value, text.From(at), text.To(at));
+            text.RuneAt(at, out var runeLength);
+            if (at + runeLength < end) at += runeLength;
+        }
     }
 
     private string? Find(ReadOnlySpan<byte> key)

@@ -98,7 +98,7 @@ internal sealed class ByteLevelPreTokenizer(bool prefixSpace, bool useExpression
         foreach (var piece in scratch.Pieces.Items)
         {
             var start = output.Length;
-            if (piece.Token == PieceList.Text && text.Chars[piece.Start] != ' ') output.Append(' ', text.From(piece.Start), text.From(piece.Start));
+            if (piece.Token == PieceList.Text && text.Chars[piece.Start] != ' ') output.Append(' ', text.From(piece.Start), text.To(piece.Start));
             output.Append(text, piece.Start, piece.End - piece.Start);
             pieces.Add(start, output.Length, piece.Token);
         }
@@ -129,7 +129,7 @@ internal sealed class MetaspacePreTokenizer(char sign, PrependScheme scheme, boo
             }
 
             var prepend = scheme == PrependScheme.Always || scheme == PrependScheme.First && first && piece.Start == 0;
-            if (prepend && text.Chars[piece.Start] != sign && text.Chars[piece.Start] != ' ') output.Append(sign, text.From(piece.Start), text.From(piece.Start));
+            if (prepend && text.Chars[piece.Start] != sign && text.Chars[piece.Start] != ' ') output.Append(sign, text.From(piece.Start), text.To(piece.Start));
             for (var i = piece.Start; i < piece.End; i++)
             {
                 var c = text.Chars[i];

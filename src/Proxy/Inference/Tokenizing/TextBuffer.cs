@@ -116,14 +116,11 @@ internal sealed class TextBuffer
 
     public void Truncate(int length) => Length = length;
 
-    /// <summary>Writes the code point over the one at <paramref name="index"/>, which is as long, and lets its origin reach <paramref name="originTo"/>.</summary>
-    public void ReplaceRune(int index, int codePoint, int originTo)
+    /// <summary>Writes the code point over the one at <paramref name="index"/>, which is as long; its origin stays.</summary>
+    public void ReplaceRune(int index, int codePoint)
     {
-        var length = codePoint > 0xFFFF ? 2 : 1;
-        Span<char> rune = stackalloc char[2];
-        new Rune(codePoint).EncodeToUtf16(rune);
-        rune[..length].CopyTo(chars.AsSpan(index));
-        if (Tracking) to.AsSpan(index, length).Fill(originTo);
+        if (codePoint <= 0xFFFF) chars[index] = (char)codePoint;
+        else new Rune(codePoint).EncodeToUtf16(chars.AsSpan(index));
     }
 
     /// <summary>Keeps a char that stands at <paramref name="index"/> as the one at <paramref name="target"/>, which is not after it.</summary>

@@ -17,7 +17,7 @@ internal sealed class ReplaceNormalizer(SplitPattern pattern, string content) : 
         foreach (var match in parts.Items)
         {
             output.Append(text, done, match.Start - done);
-            foreach (var c in content) output.Append(c, text.From(match.Start), text.To(match.End - 1));
+            foreach (var c in content) output.Append(c, text.From(match.End - 1), text.To(match.End - 1));
             done = match.End;
         }
 
@@ -34,7 +34,7 @@ internal sealed class PrependNormalizer(string prefix) : Normalizer
         var text = scratch.Text;
         if (text.Length == 0) return;
         var output = scratch.StartSpare();
-        foreach (var c in prefix) output.Append(c, text.From(0), text.From(0));
+        foreach (var c in prefix) output.Append(c, text.From(0), text.To(0));
         output.Append(text, 0, text.Length);
         scratch.Swap();
     }

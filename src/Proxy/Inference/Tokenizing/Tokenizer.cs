@@ -128,7 +128,7 @@ internal sealed class Tokenizer
         }
 
         RunText(scratch, text[done..], done, output);
-        if (tracking && post.TrimOffsets) TrimSpaces(output, text);
+        if (tracking && post.TrimOffsets) TrimSpaces(output);
     }
 
     private void RunText(TextScratch scratch, ReadOnlySpan<char> text, int start, TokenRun output)
@@ -190,14 +190,17 @@ internal sealed class Tokenizer
         }
     }
 
-    private static void TrimSpaces(TokenRun run, ReadOnlySpan<char> text)
+    /// <summary>As the reference: by the spaces that the token is spelt with; one before the first stays if the file says that one is put there, be it there already.</summary>
+    private void TrimSpaces(TokenRun run)
     {
         for (var i = 0; i < run.Count; i++)
         {
+            var spelling = TextOf(run.Ids[i]) ?? "";
+            var (before, after) = (spelling.Length - spelling.TrimStart(Alphabet.Space).Length, spelling.Length - spelling.TrimEnd(Alphabet.Space).Length);
             var (start, end) = run.Offsets(i);
-            while (start < end && char.IsWhiteSpace(text[start])) start++;
-            while (end > start && char.IsWhiteSpace(text[end - 1])) end--;
-            run.Trim(i, start, end);
+            if (before == 1 && post.PrefixSpace && (i == 0 || start == 0)) before = 0;
+            start = Math.Min(start + before, end);
+            run.Trim(i, start, Math.Max(end - after, start));
         }
     }
 

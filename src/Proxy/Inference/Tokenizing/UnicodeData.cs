@@ -46,7 +46,8 @@ internal static class UnicodeData
 
     public static bool IsNumeric(int codePoint) => codePoint < 128
         ? char.IsAsciiDigit((char)codePoint)
-        : CharUnicodeInfo.GetUnicodeCategory(codePoint) is UnicodeCategory.DecimalDigitNumber or UnicodeCategory.LetterNumber or UnicodeCategory.OtherNumber;
+        : CharUnicodeInfo.GetUnicodeCategory(codePoint) is UnicodeCategory.DecimalDigitNumber or UnicodeCategory.LetterNumber or UnicodeCategory.OtherNumber
+            || codePoint is >= 0x11DE0 and <= 0x11DE9 or >= 0x16FF4 and <= 0x16FF6; // of Unicode 17
 
     public static int CombiningClass(int codePoint) => Classes[codePoint];
 
@@ -71,11 +72,18 @@ internal static class UnicodeData
     {
         < 128 => (uint)(codePoint - 'A') < 26 ? codePoint | 0x20 : codePoint,
         0x212A => 'k',
+        0xA7CE or 0xA7D2 or 0xA7D4 => codePoint + 1, // of Unicode 17, as the next
+        >= 0x16EA0 and <= 0x16EB8 => codePoint + 27,
         _ => Rune.ToLowerInvariant(new Rune(codePoint)).Value,
     };
 
-    /// <summary>A char of the basic plane with the category of a code point beyond it; U+4E00 for an ideograph.</summary>
-    public static char StandIn(int codePoint) => codePoint is >= 0x20000 and <= 0x3FFFF ? '\u4E00' : StandIns[(int)CharUnicodeInfo.GetUnicodeCategory(codePoint)];
+    /// <summary>A char of the basic plane with the category of a code point beyond it; for an ideograph one of them that no expression's range is likely to name.</summary>
+    public static char StandIn(int codePoint)
+    {
+        var category = CharUnicodeInfo.GetUnicodeCategory(codePoint);
+        if (codePoint >= 0x20000 && category == UnicodeCategory.OtherLetter) return '\u3400';
+        return category == UnicodeCategory.OtherSymbol && IsWord(codePoint) ? '\u24B6' : StandIns[(int)category];
+    }
 
     private static readonly char[] StandIns = [.. Enumerable.Range(0, 30).Select(category => (char)Enumerable.Range(0x250, 0xFDAF).FirstOrDefault(
         c => (int)CharUnicodeInfo.GetUnicodeCategory(c) == category, 0x378))];

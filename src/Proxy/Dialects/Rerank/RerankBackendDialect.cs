@@ -1,0 +1,110 @@
+using System.Text.Json;
+using Proxy.Buffers;
+
+namespace Proxy.Dialects.Rerank;
+
+/// <summary>What a host answered: the scores as they came, and whether they came as the client wants them.</summary>
+/// <param name="Brought">Every result has its document with it.</param>
+internal sealed record HostRanking(IReadOnlyList<RerankResult> Results, int? Tokens, bool Brought)
+{
+    public bool IsSorted => Results.Zip(Results.Skip(1), static (one, next) => one.Score >= next.Score).All(static right => right);
+
+    /// <summary>They cannot all be probabilities: the host answers with what its model computes.</summary>
+    public bool AreLogits => Results.Any(static result => result.Score is < 0 or > 1);
+}
+
+/// <summary>The host's side of one way to rerank. All documents are always asked for: which ones the client gets is decided here, by scores of one kind.</summary>
+internal abstract class RerankBackendDialect
+{
+    public abstract string Path { get; }
+
+    /// <summary>Scores are logits where the call asks for them; other hosts answer with what they like.</summary>
+    public virtual bool HonoursRaw => false;
+
+    public abstract void WriteRequest(RerankCall call, string model, PooledBody output, List<string> lost);
+
+    /// <summary>Null when it is no answer.</summary>
+    public abstract HostRanking? Read(ReadOnlySpan<byte> body);
+
+    protected static HostRanking? Read(ReadOnlySpan<byte> body, string list, string score, string document)
+    {
+        try
+        {
+            using var json = JsonDocument.Parse(body.ToArray(), WireJson.ReadingWhole);
+            var root = json.RootElement;
+            var results = root;
+            int? tokens = null;
+            if (root.ValueKind is JsonValueKind.Object)
+            {
+                if (!root.TryGetProperty(list, out results)) return null;
+                if (root.TryGetProperty("usage"u8, out var usage) && usage.ValueKind is JsonValueKind.Object
+                    && (usage.TryGetProperty("prompt_tokens"u8, out var count) || usage.TryGetProperty("total_tokens"u8, out count)) && count.ValueKind is JsonValueKind.Number && count.TryGetInt32(out var said)) tokens = said;
+            }
+
+            if (results.ValueKind is not JsonValueKind.Array) return null;
+            var ranking = new List<RerankResult>();
+            var brought = true;
+            foreach (var result in results.EnumerateArray())
+            {
+                if (result.ValueKind is not JsonValueKind.Object || !result.TryGetProperty("index"u8, out var index) || index.ValueKind is not JsonValueKind.Number || !index.TryGetInt32(out var at)) return null;
+                if (!result.TryGetProperty(score, out var number) || number.ValueKind is not JsonValueKind.Number || !number.TryGetSingle(out var value) || !float.IsFinite(value)) return null;
+                brought &= result.TryGetProperty(document, out _);
+                ranking.Add(new(at, value));
+            }
+
+            return ranking.Count == 0 ? null : new(ranking, tokens, brought);
+        }
+        catch (JsonException)
+        {
+            return null;
+        }
+    }
+}
+
+/// <summary>A host's <c>/v1/rerank</c>: vLLM, llama.cpp, Jina, Cohere.</summary>
+internal sealed class JinaRerankBackendDialect : RerankBackendDialect
+{
+    public override string Path => "/v1/rerank";
+
+    public override void WriteRequest(RerankCall call, string model, PooledBody output, List<string> lost)
+    {
+        using var json = WireJson.NewWriter(output);
+        json.WriteStartObject();
+        json.WriteString("model"u8, model);
+        json.WriteString("query"u8, call.Request.Query);
+        json.WriteStartArray("documents"u8);
+        foreach (var document in call.Request.Documents) json.WriteStringValue(document);
+        json.WriteEndArray();
+        if (call.Request.MaxTokensPerDocument is { } most) json.WriteNumber("max_tokens_per_doc"u8, most);
+        json.WriteEndObject();
+        lost.AddRange(call.Others);
+        if (!call.Request.Truncate) lost.Add("truncate");
+        if (call.Request.TruncateLeft) lost.Add("truncation_direction");
+    }
+
+    public override HostRanking? Read(ReadOnlySpan<byte> body) => Read(body, "results", "relevance_score", "document");
+}
+
+/// <summary>A TEI host's <c>/rerank</c>.</summary>
+internal sealed class TeiRerankBackendDialect : RerankBackendDialect
+{
+    public override string Path => "/rerank";
+    public override bool HonoursRaw => true;
+
+    public override void WriteRequest(RerankCall call, string model, PooledBody output, List<string> lost)
+    {
+        using var json = WireJson.NewWriter(output);
+        json.WriteStartObject();
+        json.WriteString("query"u8, call.Request.Query);
+        json.WriteStartArray("texts"u8);
+        foreach (var document in call.Request.Documents) json.WriteStringValue(document);
+        json.WriteEndArray();
+        json.WriteBoolean("truncate"u8, call.Request.Truncate);
+        if (call.Request.RawScores) json.WriteBoolean("raw_scores"u8, true);
+        json.WriteEndObject();
+        lost.AddRange(call.Others);
+        if (call.Request.MaxTokensPerDocument is not null) lost.Add("max_tokens_per_doc");
+    }
+
+    public override HostRanking? Read(ReadOnlySpan<byte> body) => Read(body, "results", "score", "text");
+}

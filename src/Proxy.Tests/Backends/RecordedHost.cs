@@ -107,7 +107,9 @@ internal sealed partial class RecordedHost : IAsyncDisposable
             head += Encoding.UTF8.GetString(buffer, end, length - end);
             lock (asked) asked.Add(head);
             var answer = answers.GetValueOrDefault(head.Split(' ')[1]) ?? "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"u8.ToArray();
-            await stream.WriteAsync(answer, stop.Token);
+            // Said, so that the asker does not send its next question over a connection that ends here.
+            var status = answer.AsSpan().IndexOf("\r\n"u8) + 2;
+            await stream.WriteAsync(answer.AsSpan().StartsWith("HTTP/"u8) ? (byte[])[.. answer.AsSpan(0, status), .. "Connection: close\r\n"u8, .. answer.AsSpan(status)] : answer, stop.Token);
         }
         catch (Exception e) when (e is IOException or OperationCanceledException or AuthenticationException)
         {

@@ -1,11 +1,12 @@
 using Proxy.Chat;
 using Proxy.Dialects;
+using Proxy.Dialects.OllamaChat;
 using Proxy.Dialects.OpenAiChat;
 using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.Dialects;
 
-/// <summary>What we write is what OpenAI's specification says, by a library's judgement and not ours.</summary>
+/// <summary>What we write is what OpenAI's and Ollama's specifications say, by a library's judgement and not ours.</summary>
 public sealed class ConformanceTests
 {
     public static TheoryData<string> Scenarios() => [.. Directory.GetDirectories(Wire.Transcripts).Select(folder => Path.GetFileName(folder)!).Order(StringComparer.Ordinal)];
@@ -28,6 +29,23 @@ public sealed class ConformanceTests
         if (scenario == "broken_off") return; // what broke off has no whole form
         OpenApiSchema.OpenAi.Valid("Response", Text(scenario, "responses.whole.json"));
         OpenApiSchema.OpenAi.Valid("CreateChatCompletionResponse", Text(scenario, "openai.whole.json"));
+        if (Exists(scenario, "completions.whole.json")) OpenApiSchema.OpenAi.Valid("CreateCompletionResponse", Text(scenario, "completions.whole.json")); // a completion calls no tools
+        OpenApiSchema.Ollama.Valid("ChatResponse", Text(scenario, "ollama.whole.json"));
+        if (Exists(scenario, "generate.whole.json")) OpenApiSchema.Ollama.Valid("GenerateResponse", Text(scenario, "generate.whole.json"));
+    }
+
+    [Theory]
+    [MemberData(nameof(Scenarios))]
+    public void Lines_for_Ollamas_clients_Are_as_the_specification_says(string scenario)
+    {
+        foreach (var (file, schema) in new[] { ("ollama.jsonl", "ChatStreamEvent"), ("generate.jsonl", "GenerateStreamEvent") })
+        {
+            if (file == "generate.jsonl" && !Exists(scenario, file)) continue;
+            var lines = Text(scenario, file).Split('\n', StringSplitOptions.RemoveEmptyEntries);
+
+            Assert.NotEmpty(lines);
+            Assert.All(lines, line => OpenApiSchema.Ollama.Valid(line.StartsWith("{\"error\"", StringComparison.Ordinal) ? "ErrorResponse" : schema, line));
+        }
     }
 
     [Theory]
@@ -37,8 +55,25 @@ public sealed class ConformanceTests
         var schema = OpenApiSchema.OpenAi;
         var chunks = Data(scenario, "openai.sse").Where(data => data != "[DONE]").ToList();
 
+
         Assert.NotEmpty(chunks);
         Assert.All(chunks, chunk => schema.Valid(chunk.StartsWith("{\"error\"", StringComparison.Ordinal) ? "ErrorResponse" : "CreateChatCompletionStreamResponse", chunk));
+    }
+
+    [Theory]
+    [MemberData(nameof(Scenarios))]
+    public void Pieces_of_a_completion_Are_as_the_specification_says(string scenario)
+    {
+        if (!Exists(scenario, "completions.sse")) return;
+        var pieces = Data(scenario, "completions.sse").Where(data => data != "[DONE]").ToList();
+
+        Assert.NotEmpty(pieces);
+        foreach (var piece in pieces)
+        {
+            // The specification has one schema for a whole completion and its pieces, and forgets that a piece has not ended yet, and counts nothing.
+            var ended = piece.Replace("\"finish_reason\":null", "\"finish_reason\":\"stop\"", StringComparison.Ordinal).Replace(",\"usage\":null", "", StringComparison.Ordinal);
+            OpenApiSchema.OpenAi.Valid(piece.StartsWith("{\"error\"", StringComparison.Ordinal) ? "ErrorResponse" : "CreateCompletionResponse", ended);
+        }
     }
 
     [Fact]
@@ -61,6 +96,8 @@ public sealed class ConformanceTests
     {
         List<ModelListing> models = [new("a") { ContextLength = 4096 }, new("b/c:latest") { Created = DateTimeOffset.UnixEpoch, OwnedBy = "library", Capabilities = ["completion", "vision"] }];
 
+        OpenApiSchema.Ollama.Valid("ListResponse", Wire.Text(output => OllamaListing.WriteTags(models, output)));
+        OpenApiSchema.Ollama.Valid("PsResponse", Wire.Text(output => OllamaListing.WriteRunning(models, Wire.Stamp.Created, output)));
         OpenApiSchema.OpenAi.Valid("ListModelsResponse", Wire.Text(output => OpenAiModelList.Write(models, output)));
         OpenApiSchema.OpenAi.Valid("Model", Wire.Text(output => OpenAiModelList.WriteOne(models[0], output)));
         foreach (var kind in Enum.GetValues<ProxyErrorKind>())
@@ -68,6 +105,8 @@ public sealed class ConformanceTests
             var error = new ProxyError(kind, "no") { Param = kind is ProxyErrorKind.InvalidRequest ? "input" : null };
             foreach (var client in DialectTable.Clients.Where(client => client.Name is DialectName.OpenAiChat or DialectName.OpenAiCompletions or DialectName.OpenAiResponses))
                 OpenApiSchema.OpenAi.Valid("ErrorResponse", Wire.Text(output => client.WriteError(error, "t", output)));
+            foreach (var client in DialectTable.Clients.Where(client => client.Name is DialectName.OllamaChat or DialectName.OllamaGenerate))
+                OpenApiSchema.Ollama.Valid("ErrorResponse", Wire.Text(output => client.WriteError(error, "t", output)));
         }
     }
 
@@ -79,6 +118,15 @@ public sealed class ConformanceTests
     [InlineData("ResponseTextDeltaEvent", """{"type":"response.output_text.done","item_id":"m","output_index":0,"content_index":0,"delta":"x","sequence_number":1,"logprobs":[]}""")]
     [InlineData("CreateChatCompletionResponse", """{"id":"x","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant"},"finish_reason":"nonsense"}]}""")]
     public void What_breaks_the_specification_Is_seen(string schema, string document) => Assert.NotEmpty(OpenApiSchema.OpenAi.Problems(schema, document));
+
+    [Theory]
+    [InlineData("ChatStreamEvent", """{"model":"m","message":{"content":7},"done":false}""")]
+    [InlineData("ChatResponse", """{"model":"m","message":{"role":"user","content":"x"},"done":"yes"}""")]
+    [InlineData("ListResponse", """{"models":[{"size":"big"}]}""")]
+    [InlineData("ErrorResponse", """{"error":{"message":"x"}}""")]
+    public void What_breaks_Ollamas_specification_Is_seen(string schema, string document) => Assert.NotEmpty(OpenApiSchema.Ollama.Problems(schema, document));
+
+    private static bool Exists(string scenario, string file) => File.Exists(Path.Combine(Wire.Transcripts, scenario, file));
 
     private static string Text(string scenario, string file) => File.ReadAllText(Path.Combine(Wire.Transcripts, scenario, file));
 

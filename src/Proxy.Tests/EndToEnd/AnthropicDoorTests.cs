@@ -13,7 +13,7 @@ public sealed class AnthropicDoorTests(AnthropicDoorTests.Door door) : IClassFix
     {
         private readonly Dictionary<string, FakeBackend> hosts = [];
 
-        protected override int Lanes => 6;
+        protected override int Lanes => 7;
 
         protected override int OllamaLanes => 2;
 
@@ -105,6 +105,22 @@ public sealed class AnthropicDoorTests(AnthropicDoorTests.Door door) : IClassFix
         Assert.Contains(events, e => e.TryGetProperty("content_block", out var block) && block.GetRawText() == """{"type":"tool_use","id":"call_b","name":"f","input":{}}""");
         Assert.Contains(events, e => e.TryGetProperty("delta", out var delta) && delta.TryGetProperty("partial_json", out var json) && json.GetString() == """{"city":"Rome"}""");
         Assert.Equal("tool_use", events[^2].GetProperty("delta").GetProperty("stop_reason").GetString());
+    }
+
+    [Fact]
+    public async Task Agents_mark_in_the_system_prompt_Reaches_no_host()
+    {
+        var lane = door.Take();
+        lane.A.Answer(exchange => exchange.JsonAsync(OpenAi.Whole("fine")));
+        var native = door["native5"];
+        native.Answer(exchange => exchange.StreamAsync(Anthropic.Sse, Anthropic.Stream("fine")));
+        const string System = ""","system":"x-anthropic-billing-header: cc_version=2.1.38.e5a; cch=fa690;\n" """;
+
+        await door.CallAsync("/v1/messages", Anthropic.Request(lane.Solo, false, System), Version);
+        await door.CallAsync("/v1/messages", Anthropic.Request("native5-m", true, System), Version);
+
+        Assert.Contains("cch=00000;", lane.A.Calls[0].Text, StringComparison.Ordinal);
+        Assert.Equal(Anthropic.Request("native5-m", true, System.Replace("fa690", "00000", StringComparison.Ordinal)), native.Calls[^1].Text);
     }
 
     [Fact]

@@ -29,6 +29,8 @@ public sealed class OllamaHostTests(OllamaHostTests.Door door) : IClassFixture<O
             Llama.Answer(AnswerAsync);
             Gpu.Pages["/v1/models"] = """{"object":"list","data":[{"id":"Qwen/Qwen3-8B","object":"model","created":1700000000,"owned_by":"vllm","max_model_len":40960}]}""";
             return $$"""
+                [inference]
+                bundled = false
                 [aliases]
                 "small" = "llama3"
                 "big" = "Qwen/Qwen3-8B"

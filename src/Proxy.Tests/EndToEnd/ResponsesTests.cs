@@ -19,12 +19,22 @@ public sealed class ResponsesTests(ResponsesTests.Door door) : IClassFixture<Res
         /// <summary>A host that speaks the dialect itself.</summary>
         internal FakeBackend Native { get; private set; } = null!;
 
+        /// <summary>A host that refuses <c>stream_options</c>.</summary>
+        internal FakeBackend Plain { get; private set; } = null!;
+
         protected override string Sections()
         {
             Native = Host();
+            Plain = Host();
             return $$"""
             [aliases]
             "by-another-name" = "native"
+            [[backends]]
+            name = "plain"
+            url = "{{Plain.Url}}"
+            dialects = ["openai"]
+            models = ["plain"]
+            stream_usage = false
             [[backends]]
             name = "native"
             url = "{{Native.Url}}"
@@ -109,6 +119,18 @@ public sealed class ResponsesTests(ResponsesTests.Door door) : IClassFixture<Res
         Assert.Equal("Héllo", (string?)response["output"]![0]!["content"]![0]!["text"]);
         Assert.Equal((9, 7), ((int)response["usage"]!["input_tokens"]!, (int)response["usage"]!["output_tokens"]!));
         OpenApiSchema.OpenAi.Valid("Response", response.ToJsonString());
+    }
+
+    [Fact]
+    public async Task Host_refuses_to_be_asked_for_usage_It_is_not_asked()
+    {
+        door.Plain.Answer(exchange => exchange.StreamAsync(OpenAi.Sse, OpenAi.Stream("hi")));
+
+        var (reply, line) = await door.CallAsync("/v1/responses", Request("plain", stream: true));
+
+        Assert.Equal("ok none 200", line.Verdict);
+        Assert.False(Assert.Single(door.Plain.Calls).Json.TryGetProperty("stream_options", out _));
+        Assert.False(JsonNode.Parse(reply.Events[^1])!["response"]!.AsObject().ContainsKey("usage"));
     }
 
     [Fact]
@@ -200,6 +222,26 @@ public sealed class ResponsesTests(ResponsesTests.Door door) : IClassFixture<Res
         Assert.Equal(("9", "7"), (line["tokens_in"], line["tokens_out"]));
         Assert.Contains(door.Native.Calls, call => call.Text == body && call.Target == "/v1/responses");
         Assert.Equal(Stream.Replace("\"model\":\"native\"", "\"model\":\"by-another-name\"", StringComparison.Ordinal), renamed.Text);
+    }
+
+    [Fact]
+    public async Task Tokens_are_counted_by_the_host_that_can_and_estimated_elsewhere()
+    {
+        var lane = door.Take();
+        const string Long = "one two three four five six seven eight nine ten";
+        door.Native.Questions["/v1/responses/input_tokens"] = """{"object":"response.input_tokens","input_tokens":22}""";
+
+        var counted = await door.PostAsync("/v1/responses/input_tokens", """{"model":"native","input":"hello"}""");
+        var estimated = await door.PostAsync("/v1/responses/input_tokens", $$"""{"model":"{{lane.Solo}}","input":"{{Long}}"}""");
+        var nobody = await door.PostAsync("/v1/responses/input_tokens", """{"model":"nobody","input":"hello"}""");
+
+        Assert.Equal("""{"object":"response.input_tokens","input_tokens":22}""", counted.Text);
+        Assert.Null(counted.Header("x-token-count"));
+        Assert.Equal("estimate", estimated.Header("x-token-count"));
+        Assert.InRange(estimated.Json.GetProperty("input_tokens").GetInt32(), 10, 200);
+        Assert.Empty(lane.A.Calls);
+        Assert.Equal((404, "model_not_found"), (nobody.Status, nobody.ErrorCode));
+        OpenApiSchema.OpenAi.Valid("TokenCountsResource", estimated.Text);
     }
 
     [Theory]

@@ -1,7 +1,10 @@
+using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using NJsonSchema;
 using NJsonSchema.Validation;
+using YamlDotNet.Core;
+using YamlDotNet.RepresentationModel;
 
 namespace Proxy.Tests.Harness;
 
@@ -11,7 +14,14 @@ namespace Proxy.Tests.Harness;
 /// </summary>
 internal sealed class OpenApiSchema
 {
-    private static readonly Lazy<OpenApiSchema?> OpenAiFile = new(static () => Load("openai.openapi.json"));
+    private static readonly Lazy<OpenApiSchema?> OpenAiFile = new(static () => Load("openai.openapi.json", static text => JsonNode.Parse(text)!));
+    private static readonly Lazy<OpenApiSchema?> OllamaFile = new(static () => Load("ollama.openapi.yaml", static text =>
+    {
+        var stream = new YamlStream();
+        stream.Load(new StringReader(text));
+        return FromYaml(stream.Documents[0].RootNode)!;
+    }));
+
     private readonly JsonSchema all;
     private readonly Dictionary<string, string> events = [];
 
@@ -29,14 +39,10 @@ internal sealed class OpenApiSchema
     }
 
     /// <summary>OpenAI's own; skips the test where it is not there.</summary>
-    public static OpenApiSchema OpenAi
-    {
-        get
-        {
-            if (OpenAiFile.Value is null) Assert.Skip("openai.openapi.json is neither in ../shared/specs nor in $PROXY_SPECS");
-            return OpenAiFile.Value!;
-        }
-    }
+    public static OpenApiSchema OpenAi => There(OpenAiFile.Value, "openai.openapi.json");
+
+    /// <summary>Ollama's own; skips the test where it is not there. It demands no member, it only says what each is.</summary>
+    public static OpenApiSchema Ollama => There(OllamaFile.Value, "ollama.openapi.yaml");
 
     /// <summary>What is wrong with a document, if it should be one of <paramref name="schema"/>; empty when nothing is.</summary>
     public IReadOnlyList<string> Problems(string schema, string document)
@@ -69,11 +75,41 @@ internal sealed class OpenApiSchema
         }
     }
 
-    private static OpenApiSchema? Load(string file)
+    private static OpenApiSchema There(OpenApiSchema? schema, string file)
+    {
+        if (schema is null) Assert.Skip($"{file} is neither in ../shared/specs nor in $PROXY_SPECS");
+        return schema!;
+    }
+
+    private static OpenApiSchema? Load(string file, Func<string, JsonNode> parse)
     {
         string?[] folders = [Environment.GetEnvironmentVariable("PROXY_SPECS"), Path.Combine(Dialects.Wire.Root, "..", "shared", "specs"), Path.Combine(Dialects.Wire.Root, "..", "..", "shared", "specs")];
         var path = folders.OfType<string>().Select(folder => Path.Combine(folder, file)).FirstOrDefault(File.Exists);
-        return path is null ? null : new OpenApiSchema(JsonNode.Parse(File.ReadAllText(path))!.AsObject());
+        return path is null ? null : new OpenApiSchema(parse(File.ReadAllText(path)).AsObject());
+    }
+
+    private static JsonNode? FromYaml(YamlNode node)
+    {
+        switch (node)
+        {
+            case YamlMappingNode mapping:
+                var members = new JsonObject();
+                foreach (var (name, value) in mapping) members[((YamlScalarNode)name).Value!] = FromYaml(value);
+                return members;
+            case YamlSequenceNode sequence:
+                return new JsonArray([.. sequence.Select(FromYaml)]);
+            case YamlScalarNode { Style: ScalarStyle.Plain } plain:
+                return plain.Value switch
+                {
+                    null or "" or "null" or "~" => null,
+                    "true" => true,
+                    "false" => false,
+                    var text when double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var number) => number,
+                    var text => text,
+                };
+            default:
+                return ((YamlScalarNode)node).Value;
+        }
     }
 
     /// <summary>

@@ -36,12 +36,13 @@ internal sealed class Edge : IAsyncDisposable
         var probe = new BackendProbe(House.Directory, House.Slots, static (_, _) => throw new NotSupportedException(), House.Log, House.Time);
         var catalog = new ModelCatalog(House.Directory, probe);
         Parts = new ExchangeParts(Gate, Calls, new CallLedger(writer, LogFormat.Text, LogLevel.Information, Metrics, House.Time), Metrics, () => House.Directory.Table.Config.Server, House.Log, House.Time, Ticker);
-        var routes = new RouteTable(new DirectRoute(House.Directory, House.Dispatcher, House.Log, House.Time));
+        var routes = new RouteTable(new DirectRoute(House.Directory, House.Dispatcher, new RemoteImages(), new PromptPrefixes(new ProxyMetrics()), House.Log, House.Time));
         var (openAi, ollama, anthropic) = (new OpenAiChatClientDialect(), new OllamaChatClientDialect(), new AnthropicClientDialect());
         var endpoints = new Endpoints(
             new ChatExchange("/v1/chat/completions", openAi, routes, Parts).HandleAsync,
             new ChatExchange("/v1/completions", openAi, routes, Parts).HandleAsync,
             new ChatExchange("/v1/responses", new OpenAiResponsesClientDialect(), routes, Parts).HandleAsync,
+            new CountExchange("/v1/responses/input_tokens", new OpenAiResponsesClientDialect(), OpenAiResponsesJson.WriteCount, new TokenCount(House.Directory), Parts).HandleAsync,
             new ChatExchange("/api/chat", ollama, routes, Parts).HandleAsync,
             new ChatExchange("/api/generate", ollama, routes, Parts).HandleAsync,
             new ChatExchange("/v1/messages", anthropic, routes, Parts).HandleAsync,

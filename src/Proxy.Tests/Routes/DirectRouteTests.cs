@@ -69,7 +69,7 @@ public sealed class DirectRouteTests
         var bytes = System.Text.Encoding.UTF8.GetBytes(body);
         Assert.Null(EnvelopePeek.Read(bytes, out var envelope));
         var call = new ChatCall(dialect, envelope!, new CallInfo("T", "C", "me"), bytes);
-        var route = new DirectRoute(house.Directory, house.Dispatcher, house.Log, house.Time);
+        var route = new DirectRoute(house.Directory, house.Dispatcher, new RemoteImages(), new PromptPrefixes(new Proxy.Telemetry.ProxyMetrics()), house.Log, house.Time);
         var begun = new TaskCompletionSource<Task<ChatAnswer>>(TaskCreationOptions.RunContinuationsAsynchronously);
         var thread = new Thread(() => begun.SetResult(route.AnswerAsync(call, CancellationToken.None).AsTask()));
         thread.Start();

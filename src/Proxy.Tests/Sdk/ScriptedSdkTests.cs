@@ -14,7 +14,7 @@ public sealed class ScriptedSdkTests(SdkDoor door)
 
         var worked = await Script.NodeAsync("openai.mjs", door.Address);
 
-        Assert.Equal(25, worked.Count);
+        Assert.Equal(30, worked.Count);
         await EngineStoppedAsync(aborted);
     }
 

@@ -42,6 +42,9 @@ internal sealed class Backend(BackendConfig config, BackendState state, Upstream
         return tagged;
     }
 
+    /// <summary>The service of Anthropic itself, which checks what an agent puts into its prompts.</summary>
+    public bool IsAnthropicsOwn { get; } = Uri.TryCreate(config.Url, UriKind.Absolute, out var url) && url.Host.EndsWith(".anthropic.com", StringComparison.OrdinalIgnoreCase);
+
     /// <summary>It is reached by Ollama's own API.</summary>
     public bool IsOllama => !IsEcho && Families.Contains(DialectFamily.Ollama);
 

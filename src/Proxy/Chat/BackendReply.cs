@@ -50,6 +50,9 @@ internal sealed class BackendReply(ReplyBody body, PooledBody held) : IDisposabl
 
     public ReplyBody Body => body;
 
+    /// <summary>Called once, when the host has said all it has to say.</summary>
+    public Action? Finished { get; set; }
+
     /// <summary>What ends with this reply: the slot at the backend and the client's cancellation.</summary>
     public void Bind(IDisposable slot, CancellationTokenRegistration registration)
     {
@@ -75,7 +78,12 @@ internal sealed class BackendReply(ReplyBody body, PooledBody held) : IDisposabl
     public ProxyError NotAnAnswer() => new(ProxyErrorKind.HostFailed, $"backend '{Backend}' sent an answer that is not one") { Backend = Backend };
 
     /// <summary>The host has said all it has to say: its slot is free, whatever the client still has to take. A client that calls again at its last byte finds it so.</summary>
-    public void GiveBackSlot() => Interlocked.Exchange(ref lease, null)?.Dispose();
+    public void GiveBackSlot()
+    {
+        if (Interlocked.Exchange(ref lease, null) is not { } slot) return;
+        slot.Dispose();
+        Finished?.Invoke();
+    }
 
     public void Dispose()
     {

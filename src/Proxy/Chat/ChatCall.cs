@@ -76,5 +76,11 @@ internal sealed class ChatCall
         return problem;
     }
 
+    /// <summary>Makes the prompt's changing marks alike, in the client's own bytes.</summary>
+    public void NormalisePrompt()
+    {
+        if (OriginalBody is { } bytes && request is null) Dialect.NormalisePrompt(System.Runtime.InteropServices.MemoryMarshal.AsMemory(bytes).Span);
+    }
+
     public ChatCall Edited(ChatRequest edited) => new(this, edited);
 }

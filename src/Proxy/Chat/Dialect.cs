@@ -71,6 +71,12 @@ internal abstract class ClientDialect : ErrorDialect
     /// <summary>What this dialect's surface refuses whichever host would answer. Asked of every call: cheap where there is nothing.</summary>
     public virtual ProxyError? Refuses(ReadOnlySpan<byte> body) => null;
 
+    /// <summary>Makes what an agent changes in every prompt for no reader the same in every call, in its place.</summary>
+    public virtual void NormalisePrompt(Span<byte> body) { }
+
+    /// <summary>Adds where the pieces of the prompt stand, in the order in which a model reads them.</summary>
+    public virtual void CutPrompt(ReadOnlySpan<byte> body, List<Range> pieces) { }
+
     /// <summary>Parses the whole body. On bad input returns the error that names the field, and no request.</summary>
     public abstract ProxyError? ReadRequest(ReadOnlyMemory<byte> body, out ChatRequest? request);
 
@@ -117,6 +123,9 @@ internal abstract class BackendDialect
 
     /// <summary>Whether a frame that counts tokens says nothing else: a client that did not ask for it must not see it.</summary>
     public virtual bool OnlyCounts(ReadOnlySpan<byte> frame) => false;
+
+    /// <summary>Takes an image by its address, too; otherwise it has to stand in the request.</summary>
+    public virtual bool TakesImageAddresses => true;
 
     /// <summary>What a frame means; cheap, and sure only of what it can see in that frame. The frame is the payload: without <c>data:</c> and line ends.</summary>
     public abstract FrameKind Classify(ReadOnlySpan<byte> frame);

@@ -23,6 +23,7 @@ internal sealed class Parts : IDisposable
 {
     private readonly ConcurrentDictionary<Backend, HandlerUpstream> probes = new();
     private readonly LoadedConfig loaded;
+    private readonly RemoteImages images;
     private readonly Lock reloading = new();
 
     public Parts(LoadedConfig loaded, LogWriter writer, TimeProvider time)
@@ -55,7 +56,8 @@ internal sealed class Parts : IDisposable
         Metrics.Add(() => Gauges(Models));
 
         // Routes
-        var routes = new RouteTable(new DirectRoute(Directory, dispatcher, Log, time));
+        images = new RemoteImages();
+        var routes = new RouteTable(new DirectRoute(Directory, dispatcher, images, new PromptPrefixes(Metrics), Log, time));
         var relay = new ModelRelay(Directory, dispatcher);
 
         // The edge
@@ -66,11 +68,13 @@ internal sealed class Parts : IDisposable
         var openAi = new OpenAiChatClientDialect();
         var ollama = new OllamaChatClientDialect();
         var anthropic = new AnthropicClientDialect();
+        var responses = new OpenAiResponsesClientDialect();
         var count = new TokenCount(Directory);
         Endpoints = new Endpoints(
             new ChatExchange("/v1/chat/completions", openAi, routes, exchange).HandleAsync,
             new ChatExchange("/v1/completions", new OpenAiCompletionsClientDialect(), routes, exchange).HandleAsync,
-            new ChatExchange("/v1/responses", new OpenAiResponsesClientDialect(), routes, exchange).HandleAsync,
+            new ChatExchange("/v1/responses", responses, routes, exchange).HandleAsync,
+            new CountExchange("/v1/responses/input_tokens", responses, OpenAiResponsesJson.WriteCount, count, exchange).HandleAsync,
             new ChatExchange("/api/chat", ollama, routes, exchange).HandleAsync,
             new ChatExchange("/api/generate", new OllamaGenerateClientDialect(), routes, exchange).HandleAsync,
             new ChatExchange("/v1/messages", anthropic, routes, exchange).HandleAsync,
@@ -141,6 +145,7 @@ internal sealed class Parts : IDisposable
     public void Dispose()
     {
         Directory.Dispose();
+        images.Dispose();
         Models.Dispose();
         foreach (var probe in probes.Values) probe.Dispose();
         Loops?.Dispose();

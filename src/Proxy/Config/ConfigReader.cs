@@ -110,6 +110,8 @@ internal static partial class ConfigReader
             Queue = section.Whole("queue", least: 0) ?? defaults.Queue,
             Drain = section.Time("drain", defaults.Drain),
             KeepaliveAfter = section.Time("keepalive_after", defaults.KeepaliveAfter),
+            PrefixHygiene = section.Truth("prefix_hygiene", defaults.PrefixHygiene),
+            FetchImages = section.Truth("fetch_images", defaults.FetchImages),
             Origins = section.Texts("origins", defaults.Origins),
             Transport = section.Choice("transport", defaults.Transport, "sockets", "epoll"),
         };

@@ -23,6 +23,12 @@ internal sealed record ServerConfig
     /// <summary>Web origins (<c>https://chat.example</c>) whose pages may call us. None by default: a page that someone happens to visit must not use the models.</summary>
     public IReadOnlyList<string> Origins { get; init; } = [];
 
+    /// <summary>Makes the marks that coding agents change in every prompt the same, so that a local host's prefix cache holds. Not for Anthropic's own service, which reads them.</summary>
+    public bool PrefixHygiene { get; init; } = true;
+
+    /// <summary>Fetches images that a request names by address for hosts that take them only inside it; from the public internet alone. Off: whoever can chat could make us fetch.</summary>
+    public bool FetchImages { get; init; }
+
     /// <summary>How connections are served: <c>sockets</c> (the runtime's own) or <c>epoll</c> (our loops).</summary>
     public string Transport { get; init; } = "sockets";
 }

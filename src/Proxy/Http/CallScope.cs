@@ -111,12 +111,22 @@ internal sealed class CallScope : IDisposable
         if (status < 300) Record.FirstToken = parts.Time.GetTimestamp();
     }
 
+    /// <summary>The host's reply that is passed on: the key is given back with its slot.</summary>
+    public void Answering(BackendReply reply)
+    {
+        reply.Finished = GiveBackKey;
+        Answering(reply.Backend, reply.ServedModel, reply.Status);
+    }
+
     public void Count(Usage? usage)
     {
         if (usage is null) return;
         Record.TokensIn = usage.InputTokens;
         Record.TokensOut = usage.OutputTokens;
     }
+
+    /// <summary>Nothing more is done for the caller's key: it may call again, whatever its client still has to take. A client that does so at the last byte is let in.</summary>
+    public void GiveBackKey() => Interlocked.Exchange(ref entered, null)?.Leave();
 
     /// <summary>The answer was cut off because nobody takes it any more, or because the drain's time is over; only in the second case is there somebody to tell.</summary>
     public ValueTask LeftAsync()
@@ -139,6 +149,7 @@ internal sealed class CallScope : IDisposable
         // Frames that wait to be flushed are a beginning too.
         if (!ClientLeft && !response.HasStarted && response.BodyWriter.UnflushedBytes > 0) await response.BodyWriter.FlushAsync(CancellationToken.None);
         Judge(error);
+        GiveBackKey();
         if (ClientLeft) return;
         using var body = new PooledBody(512);
         if (response.HasStarted)
@@ -198,7 +209,7 @@ internal sealed class CallScope : IDisposable
     {
         left.Dispose();
         cancellation.Dispose();
-        entered?.Leave();
+        GiveBackKey();
         parts.Metrics.Leave();
         if (Record.Status == 0) Record.Status = ClientLeft ? 499 : Context.Response.StatusCode;
         parts.Ledger.Write(Record);

@@ -71,7 +71,7 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
             case ChatAnswer.Refused refused:
                 return scope.RefuseAsync(refused.Error);
             case ChatAnswer.Verbatim { Reply: var reply }:
-                scope.Answering(reply.Backend, reply.ServedModel, reply.Status);
+                scope.Answering(reply);
                 return reply.Streams ? RelayAsync(scope, call, reply) : VerbatimWriter.WriteWholeAsync(scope, reply, reply.Held, call.Envelope.Model, reply.Dialect!);
             case ChatAnswer.Events events:
                 scope.Answering(events.Backend, events.Served);
@@ -145,6 +145,7 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
         }
 
         writer.End(output);
+        scope.GiveBackKey();
         await output.FlushAsync();
     }
 
@@ -172,6 +173,7 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
 
         using var body = new PooledBody();
         dialect.WriteWhole(events, Stamp(scope, call), body);
+        scope.GiveBackKey();
         var response = scope.Context.Response;
         response.StatusCode = StatusCodes.Status200OK;
         response.ContentType = dialect.WholeContentType;

@@ -9,7 +9,7 @@ internal delegate Task Answer(HttpContext context);
 /// Every URL there is, always mapped: what is not built or not configured refuses in the words of its dialect. Matched by hand, because every call passes here and the table is this small.
 /// </summary>
 internal sealed class Endpoints(
-    Answer openAiChat, Answer openAiCompletions, Answer openAiResponses, Answer ollamaChat, Answer ollamaGenerate, Answer anthropicMessages, Answer anthropicCount, Answer relayByModel,
+    Answer openAiChat, Answer openAiCompletions, Answer openAiResponses, Answer openAiResponsesCount, Answer ollamaChat, Answer ollamaGenerate, Answer anthropicMessages, Answer anthropicCount, Answer relayByModel,
     VectorEndpoints vectors, ModelEndpoints models, OllamaHostEndpoints ollamaHosts, StatusEndpoints status, AdminEndpoints admin, ErrorEndpoints errors, ApiKeyGate gate)
 {
     public Task HandleAsync(HttpContext context)
@@ -30,6 +30,7 @@ internal sealed class Endpoints(
             "/v1/chat/completions" => Only("POST", openAiChat),
             "/v1/completions" => Only("POST", openAiCompletions),
             "/v1/responses" => Only("POST", openAiResponses),
+            "/v1/responses/input_tokens" => Only("POST", openAiResponsesCount),
             "/v1/messages" => Only("POST", anthropicMessages),
             "/v1/messages/count_tokens" => Only("POST", anthropicCount),
             "/v1/models" => Only("GET", models.ListAsync),

@@ -37,7 +37,7 @@ internal sealed class ModelExchange(ClientDialect dialect, BackendDialect hostDi
                 return;
             }
 
-            scope.Answering(reply.Backend, reply.ServedModel, reply.Status);
+            scope.Answering(reply);
             await VerbatimWriter.RelayAsync(scope, reply, call!.Model, hostDialect);
         }
         catch (Exception problem) // whatever it is, the client gets an error in its dialect and the log gets the reason

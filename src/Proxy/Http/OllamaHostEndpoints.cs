@@ -116,7 +116,7 @@ internal sealed class OllamaHostEndpoints(ModelCatalog catalog, BackendDirectory
             case DispatchResult.Failed failed:
                 return failed.Error;
             case DispatchResult.Answered { Reply: var reply }:
-                scope.Answering(reply.Backend, reply.ServedModel, reply.Status);
+                scope.Answering(reply);
                 if (reply.Complete)
                 {
                     await VerbatimWriter.WriteWholeAsync(scope, reply, reply.Held, reply.ServedModel, hostDialect);

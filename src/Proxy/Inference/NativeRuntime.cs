@@ -32,6 +32,8 @@ internal static partial class NativeRuntime
             // Read by native code, which never sees Environment.SetEnvironmentVariable. Without it the library writes a
             // device id and a database under the home folder.
             _ = SetEnvironment("ORT_DISABLE_TELEMETRY", "1", overwrite: 1);
+            // Every thread that computes would keep a heap of its own, as large as its largest batch.
+            _ = TuneHeap(Heaps, 1);
             foreach (var companion in Companions)
             {
                 if (!NativeLibrary.TryLoad(companion, out _) && Resource($"{companion}.br") is { } ours) Load(companion, ours);
@@ -150,6 +152,11 @@ internal static partial class NativeRuntime
 
     [LibraryImport("libc", EntryPoint = "madvise")]
     private static partial int Advise(nint from, nint length, int advice);
+
+    private const int Heaps = -8; // M_ARENA_MAX
+
+    [LibraryImport("libc", EntryPoint = "mallopt")]
+    private static partial int TuneHeap(int setting, int value);
 
     [LibraryImport("libc", EntryPoint = "malloc_trim")]
     private static partial int TrimHeap(nint keep);

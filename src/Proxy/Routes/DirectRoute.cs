@@ -9,7 +9,7 @@ using Proxy.Relay;
 namespace Proxy.Routes;
 
 /// <summary>Answers from a backend. Bytes stay bytes when both ends speak one dialect; otherwise both sides meet in events.</summary>
-internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher dispatcher, ILogger log, TimeProvider time) : IChatRoute
+internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher dispatcher, RemoteImages images, PromptPrefixes prefixes, ILogger log, TimeProvider time) : IChatRoute
 {
     /// <summary>Bytes of a body that are parsed in about a millisecond. A longer one is read and said anew off the event loop, whose other calls would have to wait for it.</summary>
     private const int LongBody = 64 << 10;
@@ -25,8 +25,18 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
         if (resolution.InProcess is not null) return new ChatAnswer.Refused(OnlyVectors(model));
 
         if (call.OriginalBody is { Length: > LongBody } && NeedsParsing(call, resolution)) await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
+        var server = table.Config.Server;
+        if (server.PrefixHygiene && call.Dialect.Name is DialectName.Anthropic && !resolution.Candidates.Any(static b => b.IsAnthropicsOwn)) call.NormalisePrompt();
+        prefixes.See(call);
         if (call.Envelope.Messages is null or 0 && WithoutHost(call, resolution) is { } granted) return granted;
-        switch (await dispatcher.SendAsync(new Outgoing(call, log), model, resolution, cancellation))
+        ChatRequest? inlined = null;
+        if (server.FetchImages && NeedsParsing(call, resolution) && call.TryGetRequest(out var parsed) is null && RemoteImages.Any(parsed!))
+        {
+            (inlined, var unreachable) = await images.FetchAsync(parsed!, cancellation);
+            if (unreachable is not null) return new ChatAnswer.Refused(unreachable);
+        }
+
+        switch (await dispatcher.SendAsync(new Outgoing(call, inlined, log), model, resolution, cancellation))
         {
             case DispatchResult.Failed failed:
                 return new ChatAnswer.Refused(failed.Error);
@@ -83,7 +93,8 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
     }
 
     /// <summary>The call as each backend is to get it.</summary>
-    private sealed class Outgoing(ChatCall call, ILogger log) : IDispatchable
+    /// <param name="inlined">The request with the images that it names by address inside it, where that was asked for.</param>
+    private sealed class Outgoing(ChatCall call, ChatRequest? inlined, ILogger log) : IDispatchable
     {
         public CallInfo Info => call.Info;
         public IReadOnlyList<KeyValuePair<string, string>> Headers => call.Headers;
@@ -102,8 +113,9 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
             if (call.TryGetRequest(out var request) is { } problem) return problem;
             if (backend.DialectFor(call.Dialect.Name, request!.Prompt is { Continues: true }) is not { } dialect)
                 return new(ProxyErrorKind.NotImplemented, $"backend '{backend.Name}' does not chat in any dialect that this proxy can speak") { Backend = backend.Name };
+            if (!dialect.TakesImageAddresses && inlined is not null) request = inlined;
             if (!dialect.TakesPrompts && request.Prompt?.UnsayableInChat() is { } prompt) return prompt;
-            request = request with { Model = served, Stream = call.Streams };
+            request = request with { Model = served, Stream = call.Streams, IncludeUsage = request.IncludeUsage && backend.Config.StreamUsage };
             if (dialect.Name is DialectName.OllamaChat or DialectName.OllamaGenerate)
             {
                 var known = backend.Learned(served);
@@ -115,7 +127,7 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
             var body = new PooledBody();
             var lost = new List<string>();
             dialect.WriteRequest(request, served, body, lost);
-            if (lost.Count > 0) log.FieldsLost(call.Info.TraceId, backend.Name, string.Join(", ", lost));
+            if (lost.Count > 0) log.FieldsLost(call.Info.TraceId, backend.Name, string.Join(", ", lost.Distinct()));
             outgoing = new("POST", dialect.ChatPath, new(body.Memory), "application/json", dialect, dialect, call.Streams, body);
             return null;
         }

@@ -51,6 +51,7 @@ internal sealed class TokenCount(BackendDirectory directory)
         var kind = backend.State.Report?.Kind;
         var counts = kind is "llama.cpp" or "vllm";
         var anthropic = backend.DialectFor(DialectName.Anthropic) is { Name: DialectName.Anthropic } spoken ? spoken : null;
+        if (call.Dialect.Name is DialectName.OpenAiResponses && backend.DialectFor(DialectName.OpenAiResponses) is { Name: DialectName.OpenAiResponses } responses) yield return ("/v1/responses/input_tokens", Body(responses), null);
         if (anthropic is not null && (call.Dialect.Name is DialectName.Anthropic || !counts)) yield return (Native, Body(anthropic), anthropic.VersionHeader);
         if (!counts || backend.DialectFor(DialectName.OpenAiChat) is not { Name: DialectName.OpenAiChat } openAi) yield break;
         yield return (kind is "vllm" ? "/tokenize" : "/v1/chat/completions/input_tokens", Body(openAi), null);

@@ -27,10 +27,19 @@ internal sealed class ProxyMetrics
     private readonly List<Func<IEnumerable<Gauge>>> gauges = [];
     private Series? last;
     private long inFlight;
+    private long promptBytes;
+    private long sharedPromptBytes;
 
     public long InFlight => Volatile.Read(ref inFlight);
 
     public void Enter() => Interlocked.Increment(ref inFlight);
+
+    /// <summary>A long prompt, and how much of it began like an earlier one; in bytes.</summary>
+    public void CountPrompt(long length, long shared)
+    {
+        Interlocked.Add(ref promptBytes, length);
+        Interlocked.Add(ref sharedPromptBytes, shared);
+    }
 
     public void Leave() => Interlocked.Decrement(ref inFlight);
 
@@ -70,6 +79,10 @@ internal sealed class ProxyMetrics
         Head(text, "proxy_tokens_total", "counter", "Tokens as the hosts counted them.");
         foreach (var (key, counter) in tokens)
             Line(text, "proxy_tokens_total", $"backend=\"{Escape(key.Backend)}\",model=\"{Escape(key.Model)}\",direction=\"{(key.Input ? "input" : "output")}\"", counter.Value);
+        Head(text, "proxy_prompt_bytes_total", "counter", "Bytes of prompts of 8 KiB or more.");
+        Line(text, "proxy_prompt_bytes_total", "", Volatile.Read(ref promptBytes));
+        Head(text, "proxy_prompt_shared_bytes_total", "counter", "Bytes of them that began like an earlier prompt of the same key and model: what a prefix cache can save.");
+        Line(text, "proxy_prompt_shared_bytes_total", "", Volatile.Read(ref sharedPromptBytes));
         Write(text, "proxy_first_token_seconds", "Time from the request to the first content.", "backend", firstTokens);
         Write(text, "proxy_request_duration_seconds", "Time from the request to the end of its answer.", "surface", durations);
         Head(text, "proxy_in_flight", "gauge", "Calls running now.");

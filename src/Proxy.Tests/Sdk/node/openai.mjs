@@ -207,6 +207,67 @@ const things = {
     await assert.rejects(async () => { for await (const _ of stream); }, APIError);
     await assert.rejects(client.chat.completions.create({ model: 'native-not-done', messages: hello }), InternalServerError);
   },
+
+  async responses() {
+    // The engine speaks chat; the client does not notice.
+    const reply = await client.responses.create({ model: 'tiny-bigram', input: 'hello', max_output_tokens: 200, store: true });
+    assert.match(reply.output_text, /\w+ \w+/);
+    assert.equal(reply.status, 'completed');
+    assert.equal(reply.store, false);
+    assert.ok(reply.usage.output_tokens > 0);
+    const short = await client.responses.create({ model: 'tiny-bigram', input: 'hello', max_output_tokens: 2 });
+    assert.deepEqual([short.status, short.incomplete_details], ['incomplete', { reason: 'max_output_tokens' }]);
+  },
+
+  async responses_streamed() {
+    for (const model of ['tiny-bigram', 'native-hello']) {
+      const stream = client.responses.stream({ model, input: [{ role: 'user', content: 'hello' }], instructions: 'be brief' });
+      let text = '', last = -1;
+      for await (const event of stream) {
+        assert.equal(event.sequence_number, ++last);
+        if (event.type === 'response.output_text.delta') text += event.delta;
+      }
+      const final = await stream.finalResponse();
+      assert.equal(final.output_text, text);
+      assert.ok(text.length > 3);
+      assert.ok(final.usage.total_tokens > 0);
+      assert.equal(final.instructions, 'be brief');
+    }
+  },
+
+  async responses_tools() {
+    const tools = [{ type: 'function', name: 'get_weather', description: 'the weather', strict: false, parameters: weather.function.parameters }, { type: 'web_search' }];
+    for (const model of ['fake-two-tools', 'native-two-tools']) {
+      const whole = await client.responses.create({ model, input: 'hello', tools });
+      const streamed = await client.responses.stream({ model, input: 'hello', tools }).finalResponse();
+      for (const reply of [whole, streamed]) {
+        const calls = reply.output.filter(item => item.type === 'function_call');
+        assert.deepEqual(calls.map(call => [call.name, JSON.parse(call.arguments)]), [['get_weather', { city: 'Paris' }], ['get_weather', { city: 'Rome' }]]);
+        assert.equal(new Set(calls.map(call => call.call_id)).size, 2);
+        // The conversation goes on with the tools' answers.
+        const input = [...hello, ...reply.output, ...calls.map(call => ({ type: 'function_call_output', call_id: call.call_id, output: 'sunny' }))];
+        assert.equal((await client.responses.create({ model: 'native-hello', input, tools })).output_text, 'Héllo 😀');
+      }
+    }
+  },
+
+  async responses_schema() {
+    const text = { format: { type: 'json_schema', name: 'x', strict: true, schema: { type: 'object', properties: { n: { enum: [1, 2] } }, required: ['n'] } } };
+    const reply = await client.responses.parse({ model: 'tiny-bigram', input: 'hello', text });
+    assert.ok([1, 2].includes(reply.output_parsed.n));
+  },
+
+  async responses_errors() {
+    await assert.rejects(client.responses.create({ model: 'never-heard-of', input: 'x' }), NotFoundError);
+    await assert.rejects(client.responses.create({ model: 'tiny-bigram', input: 'x', previous_response_id: 'resp_1' }), error => error instanceof BadRequestError && error.param === 'previous_response_id');
+    await assert.rejects(client.responses.retrieve('resp_1'), NotFoundError);
+    for (const model of ['fake-dies', 'native-silent-end']) {
+      const stream = await client.responses.create({ model, input: 'x', stream: true });
+      let text = '';
+      await assert.rejects(async () => { for await (const event of stream) text += event.type === 'response.output_text.delta' ? event.delta : ''; }, APIError);
+      assert.equal(text, 'half');
+    }
+  },
 };
 
 let failed = false;

@@ -19,6 +19,10 @@ internal sealed class AnthropicClientDialect(bool counts = false) : ClientDialec
 
     public override int StatusOf(ProxyError error) => AnthropicErrors.StatusOf(error);
 
+    public override void NormalisePrompt(Span<byte> body) => PrefixHygiene.Normalise(body);
+
+    public override void CutPrompt(ReadOnlySpan<byte> body, List<Range> pieces) => PromptPieces.Find(body, pieces);
+
     public override ProxyError? ReadRequest(ReadOnlyMemory<byte> body, out ChatRequest? request) => AnthropicRequestCodec.Read(body, limited: !counts, out request);
 
     public override EventWriter NewEventWriter(ReplyStamp stamp) => new AnthropicEventWriter(stamp);

@@ -18,6 +18,8 @@ internal sealed class OllamaChatBackendDialect : BackendDialect
 
     public override bool TryReadWhole(ReadOnlySpan<byte> body, List<ChatEvent> events) => OllamaChatEventReader.TryReadWhole(body, events);
 
+    public override bool TakesImageAddresses => false;
+
     public override FrameKind Classify(ReadOnlySpan<byte> frame) => OllamaChatFrames.Classify(frame);
 
     public override bool IsEnd(ReadOnlySpan<byte> frame) => OllamaChatFrames.IsEnd(frame);

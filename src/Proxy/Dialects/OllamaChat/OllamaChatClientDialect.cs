@@ -13,6 +13,8 @@ internal sealed class OllamaChatClientDialect : ClientDialect
     public override bool StreamsByDefault => true;
     public override ReadOnlySpan<byte> KeepAlive => default;
 
+    public override void CutPrompt(ReadOnlySpan<byte> body, List<Range> pieces) => PromptPieces.Find(body, pieces);
+
     public override ProxyError? ReadRequest(ReadOnlyMemory<byte> body, out ChatRequest? request) => OllamaChatRequestCodec.Read(body, out request);
 
     public override IReadOnlyList<ChatEvent>? AnswerElsewhere(ChatRequest request) => OllamaLoad.IsAsked(request) ? OllamaLoad.Answer(request) : null;

@@ -128,7 +128,7 @@ internal static class OllamaChatRequestCodec
             {
                 var path = $"messages[{i}].content[{j}]";
                 if (content[j] is ContentPart.Image { Base64: null })
-                    return new ProxyError(ProxyErrorKind.InvalidRequest, $"the model's host takes images only inside the request: send \"{path}\" as a data: URL with base64 instead of an address") { Param = $"{path}.image_url.url" };
+                    return new ProxyError(ProxyErrorKind.InvalidRequest, $"the model's host takes images only inside the request: send \"{path}\" as a data: URL with base64 instead of an address, or let the operator allow [server] fetch_images") { Param = $"{path}.image_url.url" };
                 if (content[j] is ContentPart.Other other)
                     return new ProxyError(ProxyErrorKind.InvalidRequest, $"the model's host takes text and images only, and \"{path}\" is of type \"{other.Type}\"") { Param = path };
             }

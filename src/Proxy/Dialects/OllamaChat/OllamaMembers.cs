@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Text.Json;
 using Proxy.Chat;
 
@@ -6,6 +7,8 @@ namespace Proxy.Dialects.OllamaChat;
 /// <summary>The members of a request that Ollama's chat and generate share, both ways: how to answer, not what.</summary>
 internal static class OllamaMembers
 {
+    private static readonly SearchValues<char> Numerals = SearchValues.Create("0123456789.");
+
     /// <summary>Reads the member if it is one of them and is understood.</summary>
     public static bool TryRead(JsonProperty member, RequestFields fields, ref ChatRequest request)
     {
@@ -26,7 +29,8 @@ internal static class OllamaMembers
                 else return isNull;
                 return true;
             case "keep_alive":
-                if (!isNull) request = request with { KeepAlive = value.Clone() };
+                if (value.ValueKind is JsonValueKind.String && !IsDuration(value.GetString())) fields.Fail("keep_alive", $"time: invalid duration {value.GetRawText()}");
+                else if (!isNull) request = request with { KeepAlive = value.Clone() };
                 return true;
             case "logprobs":
                 request = request with { LogProbabilities = fields.Flag(value, "logprobs") };
@@ -40,6 +44,25 @@ internal static class OllamaMembers
             default:
                 return false;
         }
+    }
+
+    /// <summary>As Go writes one: 5m, 1h30m, -1s, and 0 without a unit.</summary>
+    private static bool IsDuration(ReadOnlySpan<char> text)
+    {
+        text = text.TrimStart("+-");
+        if (text is "0") return true;
+        var parts = 0;
+        for (; text.Length > 0; parts++)
+        {
+            var number = text.IndexOfAnyExcept(Numerals);
+            if (number <= 0) return false;
+            text = text[number..];
+            var unit = text.IndexOfAny(Numerals) is var next and >= 0 ? next : text.Length;
+            if (text[..unit] is not ("ns" or "us" or "µs" or "μs" or "ms" or "s" or "m" or "h")) return false;
+            text = text[unit..];
+        }
+
+        return parts > 0;
     }
 
     /// <summary>Bare base64; a data URL, which Ollama itself refuses, is understood too.</summary>

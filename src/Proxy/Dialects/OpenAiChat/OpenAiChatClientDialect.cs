@@ -16,6 +16,8 @@ internal sealed class OpenAiChatClientDialect : ClientDialect
     public override bool StreamsByDefault => false;
     public override ReadOnlySpan<byte> KeepAlive => Comment;
 
+    public override void CutPrompt(ReadOnlySpan<byte> body, List<Range> pieces) => PromptPieces.Find(body, pieces);
+
     public override ProxyError? ReadRequest(ReadOnlyMemory<byte> body, out ChatRequest? request) => OpenAiChatRequestCodec.Read(body, out request);
 
     public override EventWriter NewEventWriter(ReplyStamp stamp) => new OpenAiChatEventWriter(stamp);

@@ -14,6 +14,16 @@ internal static class OpenAiResponsesJson
 
     public static string ItemId(string prefix, ReplyStamp stamp, int index) => string.Create(System.Globalization.CultureInfo.InvariantCulture, $"{prefix}_{stamp.TraceId}{index}");
 
+    /// <summary>The answer of <c>/v1/responses/input_tokens</c>.</summary>
+    public static void WriteCount(long tokens, System.Buffers.IBufferWriter<byte> output)
+    {
+        using var json = WireJson.NewWriter(output);
+        json.WriteStartObject();
+        json.WriteString("object"u8, "response.input_tokens"u8);
+        json.WriteNumber("input_tokens"u8, tokens);
+        json.WriteEndObject();
+    }
+
     public static void WriteUsage(Utf8JsonWriter json, Usage usage)
     {
         json.WriteStartObject();

@@ -1,0 +1,49 @@
+namespace Proxy.Dialects.Anthropic;
+
+/// <summary>
+/// Makes the marks that a coding agent puts anew into each system prompt the same in every call: the check value in Claude Code's <c>x-anthropic-billing-header</c> line and the count in
+/// <c>&lt;total_tokens&gt;</c>. They stand before everything else, so a local host would have to read the whole prompt again for every call. Digits and letters become zeros in their place; nothing moves.
+/// </summary>
+internal static class PrefixHygiene
+{
+    /// <summary>A call that carries signed thoughts is left alone: what was signed may have been signed together with the prompt.</summary>
+    public static void Normalise(Span<byte> body)
+    {
+        if (body.IndexOf("x-anthropic-billing-header"u8) < 0 && body.IndexOf("<total_tokens>"u8) < 0) return;
+        Range? system = null;
+        var at = JsonSkim.Space(body, 0);
+        while (JsonSkim.Member(body, ref at, out var name, out var value))
+        {
+            if (name.SequenceEqual("system"u8)) system = value;
+            else if (name.SequenceEqual("messages"u8) && HasSignature(body[value])) return;
+        }
+
+        if (system is not { } prompt || JsonSkim.Peek(body, at) != '}') return;
+        Blank(body[prompt], "x-anthropic-billing-header"u8, "cch="u8);
+        Blank(body[prompt], "<total_tokens>"u8, ""u8);
+    }
+
+    private static bool HasSignature(ReadOnlySpan<byte> messages)
+    {
+        while (messages.IndexOf("\"signature\""u8) is var at and >= 0)
+        {
+            messages = messages[(at + 11)..];
+            var value = messages.TrimStart(" \t\r\n"u8);
+            if (value is [(byte)':', ..] && value[1..].TrimStart(" \t\r\n"u8) is [(byte)'"', not (byte)'"', ..]) return true;
+        }
+
+        return false;
+    }
+
+    /// <summary>Blanks the word that follows <paramref name="key"/> behind each <paramref name="mark"/>, within its line.</summary>
+    private static void Blank(Span<byte> prompt, ReadOnlySpan<byte> mark, ReadOnlySpan<byte> key)
+    {
+        while (prompt.IndexOf(mark) is var at and >= 0)
+        {
+            prompt = prompt[(at + mark.Length)..];
+            var line = prompt.IndexOfAny("\"\\"u8) is var end and >= 0 ? prompt[..end] : prompt;
+            if (line.IndexOf(key) is not (var from and >= 0)) continue;
+            for (var i = from + key.Length; i < line.Length && char.IsAsciiLetterOrDigit((char)line[i]); i++) line[i] = (byte)'0';
+        }
+    }
+}

@@ -1,0 +1,33 @@
+namespace Proxy.Dialects;
+
+/// <summary>Where in a chat's body the pieces of its prompt stand, in the order in which a model reads them: the tools, the system prompt, each message. Alike in every dialect that has messages.</summary>
+internal static class PromptPieces
+{
+    /// <summary>Adds the pieces; none where the body is written unusually.</summary>
+    public static void Find(ReadOnlySpan<byte> body, List<Range> pieces)
+    {
+        Range? tools = null, system = null, messages = null;
+        var at = JsonSkim.Space(body, 0);
+        while (JsonSkim.Member(body, ref at, out var name, out var value))
+        {
+            if (name.SequenceEqual("tools"u8)) tools = value;
+            else if (name.SequenceEqual("system"u8)) system = value;
+            else if (name.SequenceEqual("messages"u8)) messages = value;
+        }
+
+        if (JsonSkim.Peek(body, at) != '}' || messages is not { } turns) return;
+        if (tools is { } first) pieces.Add(first);
+        if (system is { } second) pieces.Add(second);
+        at = turns.Start.Value;
+        if (JsonSkim.Peek(body, at) != '[') return;
+        do
+        {
+            var from = JsonSkim.Space(body, at + 1);
+            at = JsonSkim.Value(body, from);
+            if (at == JsonSkim.No) return;
+            pieces.Add(from..at);
+            at = JsonSkim.Space(body, at);
+        }
+        while (JsonSkim.Peek(body, at) == ',');
+    }
+}

@@ -177,6 +177,20 @@ public sealed class SlotQueueTests : IDisposable
     }
 
     [Fact]
+    public async Task Last_backend_goes_down_Who_waits_for_it_is_refused_at_once()
+    {
+        var held = (await TakeAsync("m", "a")).Lease!;
+        var waiting = TakeAsync("m", "a");
+        Assert.False(waiting.IsCompleted);
+
+        for (var i = 0; i < BackendState.Tolerance; i++) house["a"].State.MarkFailed("x", connection: false);
+        house.Slots.Recheck();
+
+        Assert.Equal(SlotRefusal.AllDown, (await waiting).Refusal);
+        held.Dispose();
+    }
+
+    [Fact]
     public async Task Backend_comes_back_Recheck_serves_whoever_waits_for_it()
     {
         using var held = (await TakeAsync("m", "a")).Lease!;

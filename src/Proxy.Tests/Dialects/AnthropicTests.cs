@@ -73,6 +73,12 @@ public sealed class AnthropicTests
         RequestTests.Same(OpenAiRequest, written);
         Assert.Empty(lost);
 
+        // Clients send back what our own answers say of every call.
+        var called = AnthropicRequest.Replace("\"input\":{}}", "\"input\":{},\"caller\":{\"type\":\"direct\"}}", StringComparison.Ordinal);
+        Assert.NotEqual(AnthropicRequest, called);
+        RequestTests.Same(OpenAiRequest, RequestTests.Write(DialectName.OpenAiChat, RequestTests.Read(DialectName.Anthropic, called), out lost));
+        Assert.Empty(lost);
+
         Assert.Equal(("none", ""), Effort("""{"type":"disabled"}""", ""));
         Assert.Equal(("low", ""), Effort("""{"type":"enabled","budget_tokens":1024}""", ""));
         Assert.Equal(("medium", ""), Effort("""{"type":"enabled","budget_tokens":10000}""", ""));
@@ -348,7 +354,13 @@ public sealed class AnthropicTests
         Assert.True(Backend.TryReadWhole(bytes, events));
 
         var back = JsonNode.Parse(Wire.Text(output => Client.WriteWhole(events, Wire.Stamp with { Model = (string)answer["model"]! }, output)))!;
-        foreach (var block in back["content"]!.AsArray()) block!.AsObject().Remove("signature"); // they sign nothing; clients demand the member
+        foreach (var block in back["content"]!.AsArray())
+        {
+            // They sign nothing and name no caller; clients demand the members.
+            block!.AsObject().Remove("signature");
+            block.AsObject().Remove("caller");
+        }
+
         foreach (var member in answer.AsObject()) Assert.True(JsonNode.DeepEquals(member.Value, back[member.Key]), $"{member.Key}: {back[member.Key]?.ToJsonString()}");
     }
 

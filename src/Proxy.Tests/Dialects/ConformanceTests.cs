@@ -9,7 +9,7 @@ namespace Proxy.Tests.Dialects;
 /// <summary>What we write is what OpenAI's and Ollama's specifications say, by a library's judgement and not ours.</summary>
 public sealed class ConformanceTests
 {
-    public static TheoryData<string> Scenarios() => [.. Directory.GetDirectories(Wire.Transcripts).Select(folder => Path.GetFileName(folder)!).Order(StringComparer.Ordinal)];
+    public static TheoryData<string> Scenarios() => [.. Wire.Scenarios.Select(folder => Path.GetFileName(folder)!).Order(StringComparer.Ordinal)];
 
     [Theory]
     [MemberData(nameof(Scenarios))]

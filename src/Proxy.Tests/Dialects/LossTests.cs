@@ -34,7 +34,7 @@ public sealed partial class LossTests
          "system":[{"type":"text","text":"s","cache_control":{"type":"ephemeral"}}],
          "messages":[
           {"role":"user","weird":1,"content":"x"},
-          {"role":"assistant","content":[{"type":"thinking","thinking":"t","signature":"s"},{"type":"redacted_thinking","data":"d"},{"type":"tool_use","id":"a","name":"f","input":{},"caller":{"type":"direct"}}]},
+          {"role":"assistant","content":[{"type":"thinking","thinking":"t","signature":"s"},{"type":"redacted_thinking","data":"d"},{"type":"tool_use","id":"a","name":"f","input":{},"caller":{"type":"code_execution_20250825","tool_id":"srvtoolu_1"}}]},
           {"role":"user","content":[{"type":"tool_result","tool_use_id":"a","is_error":true,"toolset_name":"x","content":"bad"}]}],
          "tools":[{"name":"f","input_schema":{"type":"object"},"strict":true,"defer_loading":true},{"type":"web_search_20250305","name":"web_search"}],
          "tool_choice":{"type":"any","disable_parallel_tool_use":true}}

@@ -258,6 +258,17 @@ public sealed class OpenAiChatTests
         Assert.Equal("""{"object":"list","data":[],"models":[]}""", Wire.Text(output => OpenAiModelList.Write([], output)));
     }
 
+    [Theory]
+    [InlineData(400, "validation_error", "host_refused")]
+    [InlineData(429, "rate_limit_error", "rate_limit_exceeded")]
+    [InlineData(503, "backend_error", "host_refused")]
+    public void Refusal_to_which_the_host_gave_no_name_Is_called_by_its_status(int status, string type, string code)
+    {
+        var error = new ProxyError(ProxyErrorKind.HostRefused, "no") { Status = status };
+
+        Assert.Equal($$$"""{"error":{"message":"no","type":"{{{type}}}","param":null,"code":"{{{code}}}","status":{{{status}}}}}""", Wire.Text(output => Client.WriteError(error, "t", output)));
+    }
+
     [Fact]
     public void Model_list_Has_all_that_Codex_demands_of_a_model()
     {

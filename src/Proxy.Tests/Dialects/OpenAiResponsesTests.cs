@@ -235,7 +235,7 @@ public sealed class OpenAiResponsesTests
     [Fact]
     public void Stream_Counts_its_events_without_a_gap_and_names_each()
     {
-        foreach (var folder in Directory.GetDirectories(Wire.Transcripts))
+        foreach (var folder in Wire.Scenarios)
         {
             var stream = File.ReadAllText(Path.Combine(folder, "responses.sse"));
             var frames = Frames(stream);

@@ -29,6 +29,20 @@ public sealed class PromptTests
     }
 
     [Fact]
+    public void Schema_of_a_completion_Is_said_to_every_host()
+    {
+        const string Body = """{"model":"m","prompt":"x","response_format":{"type":"json_schema","json_schema":{"name":"trip","strict":true,"schema":{"type":"object"}}}}""";
+        var request = RequestTests.Read(DialectName.OpenAiCompletions, Body);
+
+        RequestTests.Same("""{"model":"m","prompt":"x","format":{"type":"object"},"stream":false,"options":{}}""", RequestTests.Write(DialectName.OllamaGenerate, request, out var lost));
+        Assert.Empty(lost);
+        RequestTests.Same(Body, RequestTests.Write(DialectName.OpenAiCompletions, request, out lost)); // rewritten, it is as it came
+        Assert.Empty(lost);
+        RequestTests.Same("""{"model":"m","messages":[{"role":"user","content":"x"}],"response_format":{"type":"json_schema","json_schema":{"name":"trip","strict":true,"schema":{"type":"object"}}}}""", RequestTests.Write(DialectName.OpenAiChat, request, out lost));
+        Assert.Empty(lost);
+    }
+
+    [Fact]
     public void Generate_Is_said_to_OpenAi_as_a_chat()
     {
         var request = RequestTests.Read(DialectName.OllamaGenerate,
@@ -199,7 +213,7 @@ public sealed class PromptTests
     [Fact]
     public void Completions_Are_as_the_specification_has_them()
     {
-        foreach (var file in Directory.GetFiles(Wire.Transcripts, "completions.*", SearchOption.AllDirectories))
+        foreach (var file in Wire.Scenarios.SelectMany(folder => Directory.GetFiles(folder, "completions.*")))
         {
             var text = File.ReadAllText(file);
             var documents = file.EndsWith(".json", StringComparison.Ordinal) ? [text] : text.Split('\n').Where(line => line.StartsWith("data: {\"id\"", StringComparison.Ordinal)).Select(line => line[6..]).ToArray();

@@ -15,6 +15,9 @@ internal static class Wire
 
     public static string Transcripts => Path.Combine(Root, "src", "Proxy.Tests", "Transcripts");
 
+    /// <summary>The folders of events and their forms; <c>matrix</c> beside them holds requests.</summary>
+    public static IReadOnlyList<string> Scenarios { get; } = [.. Directory.GetDirectories(Transcripts).Where(folder => File.Exists(Path.Combine(folder, "events.jsonl"))).Order(StringComparer.Ordinal)];
+
     /// <summary>A recording's body, without the head before it.</summary>
     public static byte[] Recording(string name)
     {

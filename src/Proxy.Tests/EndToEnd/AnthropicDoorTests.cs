@@ -102,7 +102,7 @@ public sealed class AnthropicDoorTests(AnthropicDoorTests.Door door) : IClassFix
         Assert.Equal("""{"role":"tool","content":"sunny","tool_name":"f","tool_call_id":"call_a"}""", asked.Json.GetProperty("messages")[2].GetRawText());
         var events = Anthropic.Events(reply);
         Assert.Equal("Let me look. ", Anthropic.Read(reply));
-        Assert.Contains(events, e => e.TryGetProperty("content_block", out var block) && block.GetRawText() == """{"type":"tool_use","id":"call_b","name":"f","input":{}}""");
+        Assert.Contains(events, e => e.TryGetProperty("content_block", out var block) && block.GetRawText() == """{"type":"tool_use","id":"call_b","name":"f","input":{},"caller":{"type":"direct"}}""");
         Assert.Contains(events, e => e.TryGetProperty("delta", out var delta) && delta.TryGetProperty("partial_json", out var json) && json.GetString() == """{"city":"Rome"}""");
         Assert.Equal("tool_use", events[^2].GetProperty("delta").GetProperty("stop_reason").GetString());
     }
@@ -310,7 +310,7 @@ public sealed class AnthropicDoorTests(AnthropicDoorTests.Door door) : IClassFix
         var data = list.Json.GetProperty("data");
         Assert.Equal(data[0].GetProperty("id").GetString(), list.Json.GetProperty("first_id").GetString());
         Assert.Equal(data[data.GetArrayLength() - 1].GetProperty("id").GetString(), list.Json.GetProperty("last_id").GetString());
-        Assert.Equal("""{"type":"model","id":"llama-m","display_name":"llama-m","created_at":"2026-11-18T11:06:40Z","max_input_tokens":4096}""", one.Text);
+        Assert.Equal("""{"type":"model","id":"llama-m","display_name":"llama-m","created_at":"2026-11-18T11:06:40Z","lifecycle":"active","max_input_tokens":4096}""", one.Text);
         Assert.Contains(data.EnumerateArray(), model => model.GetRawText() == one.Text);
         Assert.Equal("404 not_found_error", $"{none.Status} {none.ErrorType}");
         Assert.Equal("list", openAi.Json.GetProperty("object").GetString());

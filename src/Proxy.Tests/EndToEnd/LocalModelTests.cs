@@ -59,6 +59,22 @@ public sealed class LocalModelTests
     }
 
     [Fact]
+    public async Task Models_of_this_process_Are_in_every_listing()
+    {
+        await using var proxy = await ProxyProcess.StartAsync(Listen);
+        using var client = new HttpClient { BaseAddress = proxy.Address };
+
+        var openAi = await client.GetStringAsync("/v1/models", TestContext.Current.CancellationToken);
+        var ollama = await client.GetStringAsync("/api/tags", TestContext.Current.CancellationToken);
+        var (code, table) = await proxy.CommandAsync("models");
+
+        Assert.Contains("\"all-minilm-q4\"", openAi, StringComparison.Ordinal);
+        Assert.Contains("\"all-minilm-q4\"", ollama, StringComparison.Ordinal);
+        Assert.Equal(0, code);
+        Assert.Matches(@"all-minilm-q4\s+\(this proxy\)\s+256", table);
+    }
+
+    [Fact]
     public async Task Turned_off_The_model_inside_is_not_there()
     {
         await using var proxy = await ProxyProcess.StartAsync(Listen + "\n[inference]\nbundled = false\n");

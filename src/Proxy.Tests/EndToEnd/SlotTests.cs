@@ -81,6 +81,27 @@ public sealed class SlotTests(SlotTests.Door door) : IClassFixture<SlotTests.Doo
     }
 
     [Fact]
+    public async Task Host_has_said_its_last_word_and_stays_The_slot_is_free()
+    {
+        var (hosts, model) = door.TakeSlots();
+        hosts[0].Answer(exchange => exchange.JsonAsync(OpenAi.Whole("fine")));
+        hosts[0].Once(async exchange =>
+        {
+            await exchange.HeadAsync(OpenAi.Sse);
+            foreach (var frame in OpenAi.Stream("one")) await exchange.ChunkAsync(frame);
+            await exchange.StallAsync(); // the end of the body never comes
+        });
+        var arrival = hosts[0].NextCallAsync();
+        var first = door.PostAsync("/v1/chat/completions", OpenAi.Request(model, stream: true));
+        await arrival;
+
+        var second = await PostAsync(model, "second");
+
+        Assert.Equal(200, second.Status);
+        Assert.False(first.IsCompleted);
+    }
+
+    [Fact]
     public async Task Line_is_full_Client_gets_503_at_once()
     {
         var (hosts, model) = door.TakeSlots();

@@ -55,9 +55,14 @@ internal sealed class FakeBackend : IAsyncDisposable
     /// <summary>A GET of this path is never answered.</summary>
     public string? SilentPage { get; set; }
 
-    public static FakeBackend Start()
+    public static FakeBackend Start() => Start(Bind(0));
+
+    /// <summary>A host in another network; it cannot <see cref="Refuse"/>.</summary>
+    public static async Task<FakeBackend> StartAsync(NetworkNamespace network) => Start(await network.ListenAsync());
+
+    private static FakeBackend Start(Socket bound)
     {
-        var backend = new FakeBackend(Bind(0));
+        var backend = new FakeBackend(bound);
         backend.Listen();
         return backend;
     }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
@@ -9,9 +10,42 @@ namespace Proxy.Tests.Harness;
 /// The network of another process, such as a container that has only its own loopback. A socket stays in the network
 /// where it was made, whoever uses it: so the test's own clients and hosts can live in there.
 /// </summary>
-internal sealed partial class NetworkNamespace(int process)
+internal sealed partial class NetworkNamespace : IDisposable
 {
     const int Network = 0x40000000; // CLONE_NEWNET
+    const int SetInterfaceFlags = 0x8914; // SIOCSIFFLAGS
+    const byte UpAndRunning = 0x41; // IFF_UP | IFF_RUNNING
+
+    readonly SafeFileHandle? made;
+
+    /// <summary>The network of a process that runs.</summary>
+    public NetworkNamespace(int process) => Path = $"/proc/{process}/ns/net";
+
+    NetworkNamespace(SafeFileHandle made)
+    {
+        this.made = made;
+        Path = $"/proc/{Environment.ProcessId}/fd/{made.DangerousGetHandle()}";
+    }
+
+    /// <summary>The file by which the network is entered.</summary>
+    public string Path { get; }
+
+    /// <summary>A new network that has its own loopback and nothing else. It lasts while a process is in it, or until this is disposed. Needs root.</summary>
+    public static async Task<NetworkNamespace> MakeAsync() => new(await OnThreadAsync(() =>
+    {
+        if (Unshare(Network) != 0) throw new IOException($"unshare failed: {Marshal.GetLastPInvokeErrorMessage()}");
+        using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Dgram, ProtocolType.Udp);
+        var loopback = new byte[40]; // struct ifreq: the name in 16 bytes, then the flags
+        "lo"u8.CopyTo(loopback);
+        loopback[16] = UpAndRunning;
+        if (Control(socket.SafeHandle, SetInterfaceFlags, loopback) != 0) throw new IOException($"the loopback stays down: {Marshal.GetLastPInvokeErrorMessage()}");
+        return File.OpenHandle("/proc/thread-self/ns/net");
+    }));
+
+    /// <summary>What starts a program in that network; it keeps its process id.</summary>
+    public ProcessStartInfo Within(string program, params IEnumerable<string> arguments) => new("nsenter", [$"--net={Path}", program, .. arguments]);
+
+    public void Dispose() => made?.Dispose();
 
     /// <summary>A listener on a free port of that loopback.</summary>
     public Task<Socket> ListenAsync() => WithinAsync(() =>
@@ -49,16 +83,21 @@ internal sealed partial class NetworkNamespace(int process)
         BaseAddress = address,
     };
 
-    /// <summary>Runs on a thread of its own: entering a network namespace holds for the thread, and a pool would keep it.</summary>
-    Task<Socket> WithinAsync(Func<Socket> make)
+    Task<Socket> WithinAsync(Func<Socket> make) => OnThreadAsync(() =>
     {
-        var made = new TaskCompletionSource<Socket>(TaskCreationOptions.RunContinuationsAsynchronously);
+        using var other = File.OpenHandle(Path);
+        if (Enter(other, Network) != 0) throw new IOException($"setns failed: {Marshal.GetLastPInvokeErrorMessage()}");
+        return make();
+    });
+
+    /// <summary>Runs on a thread of its own: entering a network namespace holds for the thread, and a pool would keep it.</summary>
+    static Task<T> OnThreadAsync<T>(Func<T> make)
+    {
+        var made = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
         var thread = new Thread(() =>
         {
             try
             {
-                using var other = File.OpenHandle($"/proc/{process}/ns/net");
-                if (Enter(other, Network) != 0) throw new IOException($"setns failed: {Marshal.GetLastPInvokeErrorMessage()}");
                 made.SetResult(make());
             }
             catch (Exception exception) // the caller's, wherever it waits
@@ -72,4 +111,10 @@ internal sealed partial class NetworkNamespace(int process)
 
     [LibraryImport("libc", EntryPoint = "setns", SetLastError = true)]
     private static partial int Enter(SafeFileHandle descriptor, int kind);
+
+    [LibraryImport("libc", EntryPoint = "unshare", SetLastError = true)]
+    private static partial int Unshare(int kinds);
+
+    [LibraryImport("libc", EntryPoint = "ioctl", SetLastError = true)]
+    private static partial int Control(SafeSocketHandle socket, nuint request, byte[] argument);
 }

@@ -42,9 +42,10 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
     }
 
     /// <summary>Starts a proxy and waits until it listens.</summary>
-    public static async Task<ProxyProcess> StartAsync(string config)
+    /// <param name="network">Where it runs, if not in the test's own network.</param>
+    public static async Task<ProxyProcess> StartAsync(string config, NetworkNamespace? network = null)
     {
-        var proxy = Launch(config, ["serve"]);
+        var proxy = Launch(config, ["serve"], network: network);
         try
         {
             var listening = await proxy.Log.EventAsync("listening");
@@ -103,20 +104,18 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
         Directory.Delete(folder, recursive: true);
     }
 
-    private static ProxyProcess Launch(string config, IReadOnlyList<string> arguments, bool readOutput = false, string? adminSocket = null)
+    private static ProxyProcess Launch(string config, IReadOnlyList<string> arguments, bool readOutput = false, string? adminSocket = null, NetworkNamespace? network = null)
     {
         var folder = Directory.CreateTempSubdirectory("proxy-test-").FullName;
         File.WriteAllText(Path.Combine(folder, "config.toml"), config);
 
-        var start = new ProcessStartInfo { RedirectStandardError = true, RedirectStandardOutput = true, WorkingDirectory = folder };
-        if (Environment.GetEnvironmentVariable("PROXY_BINARY") is { Length: > 0 } binary)
+        string[] program = Environment.GetEnvironmentVariable("PROXY_BINARY") is { Length: > 0 } binary
+            ? [Path.GetFullPath(binary)]
+            : ["dotnet", Path.Combine(AppContext.BaseDirectory, "proxy.dll")];
+        var start = network?.Within(program[0], program[1..]) ?? new ProcessStartInfo(program[0], program[1..]);
+        (start.RedirectStandardError, start.RedirectStandardOutput, start.WorkingDirectory) = (true, true, folder);
+        if (program.Length > 1)
         {
-            start.FileName = Path.GetFullPath(binary);
-        }
-        else
-        {
-            start.FileName = "dotnet";
-            start.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, "proxy.dll"));
             // A quick start matters more here than the last bit of steady speed.
             start.Environment["DOTNET_TieredPGO"] = "0";
             start.Environment["DOTNET_TieredCompilation"] = "1";

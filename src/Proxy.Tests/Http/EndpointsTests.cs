@@ -18,6 +18,8 @@ public sealed class EndpointsTests
     [InlineData("POST", "/api/nowhere", 404, null)]
     [InlineData("POST", "/api/pull", 400, null)] // it names no model
     [InlineData("GET", "/apiary", 404, null)]
+    [InlineData("GET", "/v1/chat/completions/", 405, "POST, OPTIONS")] // some base urls end in a slash
+    [InlineData("POST", "/v1/models///", 405, "GET, HEAD, OPTIONS")]
     public async Task Url_or_method_is_not_there_Refused_in_the_dialect_of_the_path(string method, string path, int expected, string? allow)
     {
         await using var edge = await Edge.StartAsync(BackendConfig.Echo);

@@ -10,6 +10,7 @@ internal static class Script
     private static readonly TimeSpan Limit = TimeSpan.FromMinutes(4);
     private static readonly Lazy<Task<string>> Node = new(InstallNodeAsync);
     private static readonly Lazy<Task<string>> Python = new(InstallPythonAsync);
+    private static readonly Lazy<Task<string>> Agents = new(InstallAgentsAsync);
 
     /// <summary>The folder that holds Proxy.sln.</summary>
     public static string Root { get; } = FindRoot();
@@ -32,6 +33,22 @@ internal static class Script
 
     /// <summary>Where the packages for node are, with our scripts beside them.</summary>
     public static Task<string> NodeFolderAsync() => Node.Value;
+
+    /// <summary>Where the coding agents' packages are.</summary>
+    public static Task<string> AgentsFolderAsync() => Agents.Value;
+
+    private static async Task<string> InstallAgentsAsync()
+    {
+        var folder = Path.Combine(Root, ".build", "sdk", "agents");
+        Directory.CreateDirectory(folder);
+        foreach (var file in Directory.GetFiles(Path.Combine(Sources, "agents")))
+            File.Copy(file, Path.Combine(folder, Path.GetFileName(file)), overwrite: true);
+
+        // Each agent is a package of this platform beside a small one for all, and npm picks it.
+        await OnceAsync(folder, await File.ReadAllTextAsync(Path.Combine(folder, "package-lock.json")), () =>
+            MustRunAsync(folder, "npm", ["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund"]));
+        return folder;
+    }
 
     private static async Task<string> InstallNodeAsync()
     {

@@ -14,7 +14,7 @@ public sealed class ScriptedSdkTests(SdkDoor door)
 
         var worked = await Script.NodeAsync("openai.mjs", door.Address);
 
-        Assert.Equal(30, worked.Count);
+        Assert.Equal(45, worked.Count);
         await EngineStoppedAsync(aborted);
     }
 
@@ -25,9 +25,19 @@ public sealed class ScriptedSdkTests(SdkDoor door)
 
         var worked = await Script.NodeAsync("ollama.mjs", door.Address);
 
-        Assert.Equal(15, worked.Count);
+        Assert.Equal(21, worked.Count);
         await EngineStoppedAsync(aborted);
     }
+
+    [Theory]
+    [InlineData("anthropic.mjs", 16)]
+    [InlineData("ai.mjs", 29)]
+    [InlineData("langchain.mjs", 29)]
+    public async Task Client_for_JavaScript_over_hosts_of_other_dialects_Everything_works(string script, int things) =>
+        Assert.Equal(things, (await Script.NodeAsync(script, door.Address)).Count);
+
+    [Fact]
+    public async Task Anthropic_client_for_Python_Everything_works() => Assert.Equal(14, (await Script.PythonAsync("anthropic_client.py", door.Address)).Count);
 
     [Fact]
     public async Task OpenAI_client_for_Python_Everything_works()
@@ -36,7 +46,7 @@ public sealed class ScriptedSdkTests(SdkDoor door)
 
         var worked = await Script.PythonAsync("openai_client.py", door.Address);
 
-        Assert.Equal(11, worked.Count);
+        Assert.Equal(13, worked.Count);
         await EngineStoppedAsync(aborted);
     }
 
@@ -47,7 +57,7 @@ public sealed class ScriptedSdkTests(SdkDoor door)
 
         var worked = await Script.PythonAsync("ollama_client.py", door.Address);
 
-        Assert.Equal(8, worked.Count);
+        Assert.Equal(9, worked.Count);
         await EngineStoppedAsync(aborted);
     }
 

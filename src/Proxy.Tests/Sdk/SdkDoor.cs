@@ -3,7 +3,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.Sdk;
 
-/// <summary>A proxy before a real engine (<c>tiny-bigram</c>) and before fake hosts, one for each way to answer: <c>fake-…</c> speak OpenAI's dialect, <c>native-…</c> Ollama's.</summary>
+/// <summary>A proxy before a real engine (<c>tiny-bigram</c>) and before fake hosts, one for each way to answer: <c>fake-…</c> speak OpenAI's dialect, <c>native-…</c> Ollama's, <c>any-DIALECT</c> are <see cref="EveryDialectHost"/>.</summary>
 public sealed class SdkDoor : IAsyncLifetime
 {
     private static readonly string[] Hello = ["Hé", "llo ", "😀"];
@@ -69,6 +69,10 @@ public sealed class SdkDoor : IAsyncLifetime
             exchange.Reset();
         });
         Native("native-not-done", exchange => exchange.JsonAsync(Ollama.Token("half").TrimEnd()));
+
+        Add("openai", "any-openai", EveryDialectHost.OpenAiAsync, "");
+        Add("ollama", "any-ollama", EveryDialectHost.OllamaAsync, "");
+        Add("anthropic", "any-anthropic", EveryDialectHost.AnthropicAsync, "");
 
         proxy = await ProxyProcess.StartAsync(config.ToString());
 

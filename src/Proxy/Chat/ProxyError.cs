@@ -59,6 +59,14 @@ internal readonly record struct ProxyErrorRow(int Status, string OpenAiType, str
 
 internal static class ProxyErrorTable
 {
+    /// <summary>A host's refusal is called by its status, which clients expect to agree with the name.</summary>
+    public static ProxyErrorRow Of(ProxyError error) => error switch
+    {
+        { Kind: ProxyErrorKind.HostRefused, Status: 429 } => Of(ProxyErrorKind.RateLimited),
+        { Kind: ProxyErrorKind.HostRefused, Status: >= 500 } => Of(ProxyErrorKind.HostRefused) with { OpenAiType = "backend_error", AnthropicType = "api_error" },
+        _ => Of(error.Kind),
+    };
+
     public static ProxyErrorRow Of(ProxyErrorKind kind) => kind switch
     {
         ProxyErrorKind.InvalidRequest => new(400, "validation_error", "invalid_request", "invalid_request_error"),

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Proxy.Backends;
+using Proxy.Chat;
 using Proxy.Config;
 
 namespace Proxy.Http;
@@ -25,9 +26,11 @@ internal sealed class AdminEndpoints(BackendDirectory directory, ModelCatalog ca
             json.WriteStartArray("models");
             foreach (var model in models)
             {
-                foreach (var backend in table.Resolve(model.Name)?.Candidates ?? [])
+                if (table.Resolve(model.Name) is not { } resolution) continue;
+                if (resolution.InProcess is not null) WriteInProcess(json, model);
+                foreach (var backend in resolution.Candidates)
                 {
-                    var served = table.Resolve(model.Name)!.Served;
+                    var served = resolution.Served;
                     var learned = backend.Learned(served);
                     json.WriteStartObject();
                     json.WriteString("model", model.Name);
@@ -51,6 +54,21 @@ internal sealed class AdminEndpoints(BackendDirectory directory, ModelCatalog ca
 
             json.WriteEndArray();
         });
+    }
+
+    /// <summary>A model of this process: no host, no slots, and as healthy as the process.</summary>
+    private static void WriteInProcess(Utf8JsonWriter json, ModelListing model)
+    {
+        json.WriteStartObject();
+        json.WriteString("model", model.Name);
+        if (model.Resolved is { } resolved) json.WriteString("resolved", resolved);
+        json.WriteString("backend", "(this proxy)");
+        if (model.ContextLength is { } context) json.WriteNumber("context_length", context);
+        WriteWords(json, "capabilities", model.Capabilities);
+        json.WriteString("health", "up");
+        json.WriteStartArray("dialects");
+        json.WriteEndArray();
+        json.WriteEndObject();
     }
 
     private static void WriteWords(Utf8JsonWriter json, string name, IReadOnlyList<string> words)

@@ -1,9 +1,9 @@
 // Ollama's own client for JavaScript, through the proxy. Usage: node ollama.mjs BASE_URL. Says "ok NAME" for each thing that works; any other ending is a failure.
 import assert from 'node:assert/strict';
 import { Ollama } from 'ollama';
+import { cities, hello, over, pixel, run } from './things.mjs';
 
 const client = new Ollama({ host: process.argv[2] });
-const hello = [{ role: 'user', content: 'hello' }];
 const weather = { type: 'function', function: { name: 'get_weather', description: 'the weather', parameters: { type: 'object', properties: { city: { type: 'string', enum: ['Paris', 'Rome'] } }, required: ['city'] } } };
 
 async function read(stream) {
@@ -69,7 +69,6 @@ const things = {
   },
 
   async image_to_an_OpenAI_host() {
-    const pixel = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
     const reply = await client.chat({ model: 'fake-image', messages: [{ role: 'user', content: 'what is this?', images: [pixel] }] });
     assert.equal(reply.message.content, `data:image/png;base64,${pixel}`);
   },
@@ -137,14 +136,36 @@ const things = {
   },
 };
 
-let failed = false;
-for (const [name, thing] of Object.entries(things)) {
-  try {
-    await thing();
-    console.log(`ok ${name}`);
-  } catch (error) {
-    failed = true;
-    console.log(`FAILED ${name}: ${error.stack}`);
-  }
+for (const model of over('openai', 'anthropic')) {
+  const ask = (content, more) => client.chat({ model, messages: [{ role: 'user', content }], ...more });
+
+  things[`chat_${model}`] = async () => {
+    const whole = await ask('hello');
+    const { text, last } = await read(await ask('hello', { stream: true }));
+    assert.equal(whole.message.content, 'Héllo 😀');
+    assert.equal(text, 'Héllo 😀');
+    for (const reply of [whole, last]) assert.deepEqual([reply.model, reply.done, reply.done_reason, reply.eval_count], [model, true, 'stop', 7]);
+    assert.equal((await ask('long', { options: { num_predict: 2 } })).done_reason, 'length');
+    assert.equal((await ask('think', { think: true })).message.thinking, 'Let me think.');
+    assert.equal((await client.chat({ model, messages: [{ role: 'user', content: 'what is this?', images: [pixel] }] })).message.content, pixel);
+    assert.equal((await client.generate({ model, prompt: 'hello' })).response, 'Héllo 😀');
+  };
+
+  things[`tools_${model}`] = async () => {
+    const whole = await ask('hello', { tools: [weather] });
+    const calls = [];
+    for await (const part of await ask('hello', { tools: [weather], stream: true })) calls.push(...part.message.tool_calls ?? []);
+    for (const list of [whole.message.tool_calls, calls]) assert.deepEqual(list.map(call => [call.function.name, call.function.arguments]), cities.map(city => ['get_weather', city]));
+    const next = await client.chat({ model, tools: [weather], messages: [...hello, whole.message, { role: 'tool', tool_name: 'get_weather', content: 'sunny' }, { role: 'tool', tool_name: 'get_weather', content: 'rain' }] });
+    assert.equal(next.message.content, 'sunny, rain');
+  };
+
+  things[`errors_${model}`] = async () => {
+    await assert.rejects(ask('refuse'), error => error.status_code === 400 && /I take no such prompt/.test(error.message));
+    let text = '';
+    await assert.rejects(async () => { for await (const part of await ask('die', { stream: true })) text += part.message.content; });
+    assert.equal(text, 'half');
+  };
 }
-process.exit(failed ? 1 : 0);
+
+await run(things);

@@ -1,9 +1,9 @@
 // OpenAI's own client for JavaScript, through the proxy. Usage: node openai.mjs BASE_URL. Says "ok NAME" for each thing that works; any other ending is a failure.
 import assert from 'node:assert/strict';
 import OpenAI, { APIError, BadRequestError, InternalServerError, NotFoundError, RateLimitError } from 'openai';
+import { cities, hello, over, parameters, pixel, run } from './things.mjs';
 
 const client = new OpenAI({ baseURL: `${process.argv[2]}/v1`, apiKey: 'sk-unused', maxRetries: 0, timeout: 30_000 });
-const hello = [{ role: 'user', content: 'hello' }];
 const weather = { type: 'function', function: { name: 'get_weather', description: 'the weather', parameters: { type: 'object', properties: { city: { enum: ['Paris', 'Rome'] } }, required: ['city'] } } };
 
 const things = {
@@ -197,7 +197,6 @@ const things = {
   },
 
   async ollama_host_image() {
-    const pixel = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
     const reply = await client.chat.completions.create({ model: 'native-image', messages: [{ role: 'user', content: [{ type: 'text', text: 'what is this?' }, { type: 'image_url', image_url: { url: `data:image/png;base64,${pixel}` } }] }] });
     assert.equal(reply.choices[0].message.content, pixel);
   },
@@ -270,14 +269,99 @@ const things = {
   },
 };
 
-let failed = false;
-for (const [name, thing] of Object.entries(things)) {
-  try {
-    await thing();
-    console.log(`ok ${name}`);
-  } catch (error) {
-    failed = true;
-    console.log(`FAILED ${name}: ${error.stack}`);
-  }
+const png = { type: 'image_url', image_url: { url: `data:image/png;base64,${pixel}` } };
+const tools = [{ type: 'function', function: { name: 'get_weather', description: 'the weather', parameters } }];
+
+for (const model of over('ollama', 'anthropic')) {
+  const ask = (text, more) => client.chat.completions.create({ model, messages: [{ role: 'user', content: text }], ...more });
+
+  things[`chat_${model}`] = async () => {
+    const whole = await ask('hello');
+    const streamed = await client.chat.completions.stream({ model, messages: hello, stream_options: { include_usage: true } }).finalChatCompletion();
+    for (const reply of [whole, streamed]) {
+      assert.equal(reply.model, model);
+      assert.equal(reply.choices[0].message.content, 'Héllo 😀');
+      assert.equal(reply.choices[0].finish_reason, 'stop');
+      assert.equal(reply.usage.completion_tokens, 7);
+    }
+    assert.equal((await ask('long', { max_tokens: 2 })).choices[0].finish_reason, 'length');
+    assert.equal((await ask('think')).choices[0].message.reasoning_content, 'Let me think.');
+    assert.equal((await ask([{ type: 'text', text: 'what is this?' }, png])).choices[0].message.content, pixel);
+  };
+
+  things[`tools_${model}`] = async () => {
+    const whole = (await ask('hello', { tools })).choices[0];
+    const message = await client.chat.completions.stream({ model, messages: hello, tools }).finalMessage();
+    assert.equal(whole.finish_reason, 'tool_calls');
+    for (const { tool_calls, content } of [whole.message, message]) {
+      assert.deepEqual(tool_calls.map(call => [call.id, call.function.name, JSON.parse(call.function.arguments)]), [['call_a', 'get_weather', cities[0]], ['call_b', 'get_weather', cities[1]]]);
+      assert.equal(content, 'Let me look. ');
+    }
+    const next = await client.chat.completions.create({ model, tools, messages: [...hello, message, { role: 'tool', tool_call_id: 'call_a', content: 'sunny' }, { role: 'tool', tool_call_id: 'call_b', content: 'rain' }] });
+    assert.equal(next.choices[0].message.content, 'sunny, rain');
+  };
+
+  things[`errors_${model}`] = async () => {
+    await assert.rejects(ask('refuse'), error => error instanceof BadRequestError && /I take no such prompt/.test(error.message));
+    let text = '';
+    await assert.rejects(async () => { for await (const chunk of await ask('die', { stream: true })) text += chunk.choices[0]?.delta.content ?? ''; }, APIError);
+    assert.equal(text, 'half');
+  };
 }
-process.exit(failed ? 1 : 0);
+
+for (const model of over('openai', 'ollama', 'anthropic')) {
+  const ask = (input, more) => client.responses.create({ model, input, ...more });
+  const tool = [{ type: 'function', name: 'get_weather', description: 'the weather', parameters, strict: false }];
+
+  things[`responses_${model}`] = async () => {
+    const whole = await ask('hello', { instructions: 'be brief' });
+    const streamed = await client.responses.stream({ model, input: 'hello' }).finalResponse();
+    for (const reply of [whole, streamed]) {
+      assert.equal(reply.output_text, 'Héllo 😀');
+      assert.equal(reply.status, 'completed');
+      assert.equal(reply.usage.output_tokens, 7);
+      assert.equal(reply.model, model);
+    }
+    const long = await ask('long', { max_output_tokens: 20 });
+    assert.equal(long.status, 'incomplete');
+    assert.equal(long.incomplete_details.reason, 'max_output_tokens');
+    assert.deepEqual((await ask('think')).output.map(item => item.type), ['reasoning', 'message']);
+    assert.equal((await ask([{ role: 'user', content: [{ type: 'input_text', text: 'what is this?' }, { type: 'input_image', image_url: png.image_url.url, detail: 'auto' }] }])).output_text, pixel);
+  };
+
+  things[`responses_tools_${model}`] = async () => {
+    const types = [];
+    const stream = client.responses.stream({ model, input: hello, tools: tool });
+    let last = -1;
+    for await (const event of stream) {
+      assert.equal(event.sequence_number, ++last);
+      types.push(event.type);
+    }
+    const reply = await stream.finalResponse();
+    const calls = reply.output.filter(item => item.type === 'function_call');
+    assert.deepEqual(calls.map(call => [call.call_id, call.name, JSON.parse(call.arguments)]), [['call_a', 'get_weather', cities[0]], ['call_b', 'get_weather', cities[1]]]);
+    assert.equal(types.filter(type => type === 'response.function_call_arguments.done').length, 2);
+    assert.equal(types.at(-1), 'response.completed');
+    const next = await ask([...hello, ...reply.output, { type: 'function_call_output', call_id: 'call_a', output: 'sunny' }, { type: 'function_call_output', call_id: 'call_b', output: 'rain' }], { tools: tool });
+    assert.equal(next.output_text, 'sunny, rain');
+  };
+
+  things[`responses_errors_${model}`] = async () => {
+    await assert.rejects(ask('refuse'), error => error instanceof BadRequestError && /I take no such prompt/.test(error.message));
+    let text = '';
+    const events = [];
+    try {
+      for await (const event of await ask('die', { stream: true })) {
+        events.push(event.type);
+        if (event.type === 'response.output_text.delta') text += event.delta;
+      }
+    } catch (error) {
+      assert.ok(error instanceof APIError, error);
+      events.push('thrown');
+    }
+    assert.equal(text, 'half');
+    assert.ok(!events.includes('response.completed') && ['thrown', 'response.failed', 'error'].includes(events.at(-1)), events.join());
+  };
+}
+
+await run(things);

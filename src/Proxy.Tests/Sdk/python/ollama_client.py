@@ -53,6 +53,14 @@ def native():
     assert "".join(piece.message.content or "" for piece in client.chat(model="native-hello", messages=HELLO, stream=True)) == "Héllo 😀"
 
 
+def other_hosts():
+    for model in ("any-openai", "any-anthropic"):
+        assert client.chat(model=model, messages=HELLO).message.content == "Héllo 😀"
+        assert client.chat(model=model, messages=[{"role": "user", "content": "think"}], think=True).message.thinking == "Let me think."
+        assert "I take no such prompt" in rejected(lambda: client.chat(model=model, messages=[{"role": "user", "content": "refuse"}])).error
+    assert len(client.embed(model="any-openai", input=["the cat", "the dog"]).embeddings) == 2
+
+
 def tools():
     for model in ("native-two-tools", "fake-two-tools"):
         reply = client.chat(model=model, messages=HELLO, tools=[get_weather])
@@ -80,7 +88,7 @@ def faults():
 
 
 failed = False
-for thing in (chat, stream, leaving, native, tools, models, errors, faults):
+for thing in (chat, stream, leaving, native, other_hosts, tools, models, errors, faults):
     try:
         thing()
         print("ok", thing.__name__)

@@ -110,8 +110,28 @@ def ollama_host():
     assert read(client.chat.completions.create(model="native-hello", messages=HELLO, stream=True)) == "Héllo 😀"
 
 
+def responses():
+    weather = {"type": "function", "name": "get_weather", "parameters": WEATHER["function"]["parameters"], "strict": False}
+    for model in ("any-openai", "any-ollama", "any-anthropic"):
+        reply = client.responses.create(model=model, input="hello", instructions="be brief")
+        assert (reply.output_text, reply.status, reply.usage.output_tokens) == ("Héllo 😀", "completed", 7), reply
+        with client.responses.stream(model=model, input="hello", tools=[weather]) as events:
+            reply = [*events] and events.get_final_response()
+        calls = [item for item in reply.output if item.type == "function_call"]
+        assert [(call.call_id, json.loads(call.arguments)) for call in calls] == [("call_a", {"city": "Paris"}), ("call_b", {"city": "Rome"})], calls
+        results = [{"type": "function_call_output", "call_id": call.call_id, "output": output} for call, output in zip(calls, ("sunny", "rain"))]
+        following = client.responses.create(model=model, input=[*HELLO, *calls, *results], tools=[weather])
+        assert following.output_text == "sunny, rain", following
+        assert "I take no such prompt" in str(rejected(openai.BadRequestError, lambda: client.responses.create(model=model, input="refuse")))
+
+
+def anthropic_host():
+    assert client.chat.completions.create(model="any-anthropic", messages=HELLO).choices[0].message.content == "Héllo 😀"
+    assert read(client.chat.completions.create(model="any-anthropic", messages=HELLO, stream=True)) == "Héllo 😀"
+
+
 failed = False
-for thing in (chat, stream, stream_asynchronously, leaving, tools, two_tools_streamed, models, embeddings, errors, faults, ollama_host):
+for thing in (chat, stream, stream_asynchronously, leaving, tools, two_tools_streamed, models, embeddings, errors, faults, ollama_host, responses, anthropic_host):
     try:
         thing()
         print("ok", thing.__name__)

@@ -157,6 +157,7 @@ internal sealed class AnthropicEventWriter(ReplyStamp stamp) : EventWriter
         json.WriteString("name"u8, call.Name ?? "");
         json.WriteStartObject("input"u8);
         json.WriteEndObject();
+        AnthropicJson.WriteCaller(json);
         json.WriteEndObject();
         EndEvent(output);
         WriteArguments(call.Arguments.ToString(), output);

@@ -41,6 +41,18 @@ internal static class AnthropicJson
         else json.WriteNull("stop_sequence"u8);
     }
 
+    /// <summary>Who calls the tool: the model itself, and not a program that it wrote. Some clients insist on it.</summary>
+    public static void WriteCaller(Utf8JsonWriter json)
+    {
+        json.WriteStartObject("caller"u8);
+        json.WriteString("type"u8, "direct"u8);
+        json.WriteEndObject();
+    }
+
+    /// <summary>Whether it is what <see cref="WriteCaller"/> writes: clients send it back, and it says nothing.</summary>
+    public static bool IsDirectCaller(JsonProperty member) =>
+        member.NameEquals("caller"u8) && member.Value.ValueKind is JsonValueKind.Object && member.Value.TryGetProperty("type"u8, out var type) && type.ValueKind is JsonValueKind.String && type.ValueEquals("direct"u8);
+
     /// <summary>The counts: what came from the cache, or went there, is not among the input tokens here.</summary>
     public static void WriteUsage(Utf8JsonWriter json, Usage? usage)
     {

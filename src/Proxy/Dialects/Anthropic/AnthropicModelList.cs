@@ -34,6 +34,7 @@ internal static class AnthropicModelList
         json.WriteString("id"u8, model.Name);
         json.WriteString("display_name"u8, model.Name);
         json.WriteString("created_at"u8, (model.Created ?? DateTimeOffset.UnixEpoch).UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture)); // "an epoch value if unknown"
+        json.WriteString("lifecycle"u8, "active"u8);
         if (model.ContextLength is { } context) json.WriteNumber("max_input_tokens"u8, context);
         json.WriteEndObject();
     }

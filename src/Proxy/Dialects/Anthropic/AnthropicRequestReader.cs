@@ -336,7 +336,7 @@ internal sealed class AnthropicRequestReader(RequestFields fields)
         foreach (var member in block.EnumerateObject())
         {
             if (member.NameEquals("input"u8)) input = member.Value.GetRawText();
-            else if (member.Name is not ("type" or "id" or "name")) (others ??= []).Add(new(member.Name, member.Value.Clone()));
+            else if (member.Name is not ("type" or "id" or "name") && !AnthropicJson.IsDirectCaller(member)) (others ??= []).Add(new(member.Name, member.Value.Clone()));
         }
 
         if (TextOf(block, "name", path) is not { } name)

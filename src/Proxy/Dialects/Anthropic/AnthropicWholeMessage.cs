@@ -27,6 +27,7 @@ internal static class AnthropicWholeMessage
             json.WriteString("id"u8, call.Id ?? AnthropicJson.CallIdOf(stamp, call.Index));
             json.WriteString("name"u8, call.Name ?? "");
             ToolJson.WriteArguments(json, "input"u8, call.Arguments);
+            AnthropicJson.WriteCaller(json);
             json.WriteEndObject();
         }
 

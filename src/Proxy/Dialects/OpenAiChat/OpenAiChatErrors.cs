@@ -8,7 +8,7 @@ internal static class OpenAiChatErrors
 {
     public static void Write(ProxyError error, IBufferWriter<byte> output)
     {
-        var row = ProxyErrorTable.Of(error.Kind);
+        var row = ProxyErrorTable.Of(error);
         using var json = WireJson.NewWriter(output);
         json.WriteStartObject();
         json.WriteStartObject("error"u8);

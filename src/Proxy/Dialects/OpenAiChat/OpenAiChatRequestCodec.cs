@@ -89,7 +89,7 @@ internal static class OpenAiChatRequestCodec
 
     /// <param name="value"></param>
     /// <param name="whole">What is returned says all of it.</param>
-    private static OutputFormat? ReadFormat(JsonElement value, out bool whole)
+    public static OutputFormat? ReadFormat(JsonElement value, out bool whole)
     {
         whole = true;
         var type = value.TryGetProperty("type"u8, out var named) && named.ValueKind is JsonValueKind.String ? named.GetString() : null;

@@ -44,6 +44,12 @@ internal static class OpenAiCompletionsRequestCodec
                 case "logprobs":
                     if (fields.Count(value, "logprobs") is { } top) request = request with { LogProbabilities = true, TopLogProbabilities = top };
                     break;
+                case "response_format": // vLLM takes it here too
+                    if (value.ValueKind is JsonValueKind.Null || !fields.IsObject(value, "response_format")) break;
+                    request = request with { Format = OpenAiChatRequestCodec.ReadFormat(value, out var whole) };
+                    if (request.Format is null && !whole) draft.Keep(member);
+                    else draft.KeepSpelling("response_format", value);
+                    break;
                 default:
                     if (!OpenAiMembers.TryRead(member, draft, ref request, ref sampling)) draft.Keep(member);
                     break;
@@ -106,6 +112,7 @@ internal static class OpenAiCompletionsRequestCodec
         OpenAiMembers.WriteStreamOptions(json, request, own);
         if (!own && request.Sampling.MaxTokens is null or < 0) json.WriteNull("max_tokens"u8); // left out, it would be 16
         if (!own) WriteFormat(json, request.Format);
+        else if (request.AsItCame.Find("response_format") is { } format) json.WriteAsItCame("response_format", format);
         if (request.Thinking is not null) lost.Add("think");
         OpenAiMembers.Write(json, request, own, lost);
         json.WriteEndObject();

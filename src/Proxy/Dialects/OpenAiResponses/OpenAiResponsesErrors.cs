@@ -19,7 +19,7 @@ internal static class OpenAiResponsesErrors
     /// <summary>The body of the <c>error</c> event: its own members, and OpenAI's error object, which alone makes its SDKs raise.</summary>
     public static void WriteEvent(Utf8JsonWriter json, ProxyError error, int sequence)
     {
-        var row = ProxyErrorTable.Of(error.Kind);
+        var row = ProxyErrorTable.Of(error);
         json.WriteStartObject();
         json.WriteString("type"u8, "error"u8);
         json.WriteString("code"u8, error.Code ?? row.Code);

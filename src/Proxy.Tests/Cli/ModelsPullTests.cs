@@ -186,6 +186,7 @@ public sealed class ModelsPullTests : IDisposable
         Assert.Equal(ExitCode.Failed, code);
         Assert.Contains(expected, error, StringComparison.Ordinal);
         Assert.Equal(2, hub.Asked.Count);
+        Assert.Equal([], Directory.EnumerateFileSystemEntries(Models, "*", SearchOption.AllDirectories).ToArray());
     }
 
     [Theory]
@@ -252,6 +253,19 @@ public sealed class ModelsPullTests : IDisposable
     }
 
     [Fact]
+    public async Task Two_pulls_of_one_model_The_second_is_refused()
+    {
+        await using var hub = FakeHub.Of("tiny-bpe-embed");
+        Directory.CreateDirectory(Path.Combine(Models, "owner"));
+        await using var other = new FileStream(Path.Combine(Models, "owner/.tiny.part.lock"), FileMode.Create, FileAccess.ReadWrite, FileShare.None);
+
+        var (code, _, error) = await PullAsync(hub);
+
+        Assert.Equal(ExitCode.Failed, code);
+        Assert.Contains("owner/tiny is being pulled by another process", error, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Hub_is_not_there_It_says_so()
     {
         proxy.Environment["HF_ENDPOINT"] = "http://127.0.0.1:1";
@@ -306,11 +320,11 @@ public sealed class ModelsPullTests : IDisposable
         await proxy.RunAsync("models remove owner/judge");
 
         Assert.Equal(ExitCode.Ok, code);
-        Assert.Equal(["MODEL KIND DIMENSIONS VARIANT SIZE", "broken - - - 0.0 MB", "late late-interaction - fp32", "owner/judge rerank - fp32", "owner/tiny embed 32 fp32"],
+        Assert.Equal(["MODEL KIND DIMENSIONS VARIANT SIZE", "broken - - - 0.0 MB", "late late-interaction - fp32", "owner/judge rerank - fp32", "owner/tiny embed 64 fp32"],
             table.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select((line, i) => string.Join(' ', line.Split(' ', StringSplitOptions.RemoveEmptyEntries).Take(i < 2 ? 9 : 4))));
         Assert.Equal($"broken: {Path.Combine(Models, "broken/tokenizer.json")} is missing\n", error);
         var row = JsonDocument.Parse(json).RootElement.GetProperty("models")[3];
-        Assert.Equal(("owner/tiny", Place, 32), (row.GetProperty("model").GetString(), row.GetProperty("path").GetString(), row.GetProperty("dimensions").GetInt32()));
+        Assert.Equal(("owner/tiny", Place, 64), (row.GetProperty("model").GetString(), row.GetProperty("path").GetString(), row.GetProperty("dimensions").GetInt32()));
         Assert.Equal((ExitCode.Ok, "removed owner/tiny\n"), (removed.Code, removed.Output));
         Assert.Equal((ExitCode.Failed, $"there is no model owner/tiny in {Models}\n"), (again.Code, again.Error));
         Assert.Equal(ExitCode.Failed, owner.Code);

@@ -34,7 +34,7 @@ public sealed partial class ExampleTests
         Same(new ServerConfig(), config.Server with { Tls = null }, "server");
         Same(new LogConfig(), config.Log, "log");
         Same(new InferenceConfig(), config.Inference with { Models = [], Threads = null }, "inference");
-        Same(new InferenceModelConfig { Name = "bge-small", Path = "/var/lib/proxy/models/bge-small-en-v1.5" }, config.Inference.Models[0] with { Kind = null }, "model");
+        Same(new InferenceModelConfig { Name = "bge-small", Path = "/etc/proxy/BAAI/bge-small-en-v1.5" }, config.Inference.Models[0] with { Kind = null }, "model");
         Same(new AuthConfig(), config.Auth with { Keys = [] }, "auth");
         Same(BackendConfig.Echo, config.Backends[0], "echo");
         Same(plain, gpu with { Dialects = null, Prefixes = [], Models = [], Slots = null, Key = null, Headers = plain.Headers, Ca = null, Options = new() }, "gpu");

@@ -78,9 +78,10 @@ internal sealed partial class PulledModels(string folder)
         return true;
     }
 
-    /// <summary>Drops the owner's folder when nothing is left in it.</summary>
+    /// <summary>Drops what was gathered where not a byte of it is here, and the owner's folder when nothing is left in it.</summary>
     public void Tidy(string name)
     {
+        if (Directory.Exists(GatheringOf(name)) && Bytes(GatheringOf(name)) == 0) Forget(name);
         var owner = Path.GetDirectoryName(PlaceOf(name))!;
         if (owner != folder && Directory.Exists(owner) && !Directory.EnumerateFileSystemEntries(owner).Any()) Directory.Delete(owner);
     }

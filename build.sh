@@ -213,9 +213,9 @@ run_tests() {
 
   run_suite .build/tests.xml "${filter[@]}"
   # What a client sees must not depend on how its connection is served.
-  [[ $quick ]] || PROXY_TEST_TRANSPORT=epoll run_suite .build/tests-epoll.xml "${filter[@]}" \
+  [[ $quick ]] || PROXY_TEST_TRANSPORT=sockets run_suite .build/tests-sockets.xml "${filter[@]}" \
     -namespace Proxy.Tests.EndToEnd -trait- Category=System -trait- Category=Sdk
-  if [[ $quick ]]; then report .build/tests.xml; else report .build/tests.xml .build/tests-epoll.xml; fi
+  if [[ $quick ]]; then report .build/tests.xml; else report .build/tests.xml .build/tests-sockets.xml; fi
 }
 
 run_suite() { # where xunit's XML goes, filters

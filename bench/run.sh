@@ -4,7 +4,7 @@
 #   bench/run.sh [--quick] [--only ROW,ROW] [--scenario NAME,NAME] [--rounds N] [--write]
 #
 #   --quick      one short round (about 20 s a row): a smoke test, not a measurement
-#   --only       nginx haproxy kestrel proxy proxy-renamed proxy-translated proxy-epoll proxy-sockets
+#   --only       nginx haproxy kestrel proxy proxy-renamed proxy-translated proxy-sockets proxy-epoll
 #                (left out: all but the last). A row that this proxy's configuration refuses is left out and named.
 #                Without nginx there are no ratios.
 #   --scenario   requests (1 KiB in, 1.3 KiB out) · streams200 (× 50 tokens/s) · streams2000 (× 5 tokens/s; memory too) ·
@@ -23,7 +23,7 @@ if [ "$(nproc)" -gt 2 ] && [ -z "${BENCH_PINNED:-}" ] && command -v taskset >/de
     BENCH_PINNED=1 exec taskset -c 0,1 "$bench/run.sh" "$@"
 fi
 
-rows=nginx,haproxy,kestrel,proxy,proxy-renamed,proxy-translated,proxy-epoll
+rows=nginx,haproxy,kestrel,proxy,proxy-renamed,proxy-translated,proxy-sockets
 scenarios=start,idle,streams2000,streams200,requests
 rounds=3 seconds=10 request_seconds=6 warm=1 starts=20 settle=2 write=no
 asked="bench/run.sh${*:+ $*}"

@@ -97,7 +97,7 @@ internal sealed class Parts : IDisposable
     public ProxyMetrics Metrics { get; }
     public CoarseTicker Ticker { get; }
 
-    /// <summary>Where clients and hosts meet, when <c>[server] transport = "epoll"</c>.</summary>
+    /// <summary>Where clients and hosts meet, unless <c>[server] transport = "sockets"</c>.</summary>
     public EventLoops? Loops { get; }
 
     public BackendDirectory Directory { get; }

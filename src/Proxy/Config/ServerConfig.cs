@@ -29,8 +29,8 @@ internal sealed record ServerConfig
     /// <summary>Fetches images that a request names by address for hosts that take them only inside it; from the public internet alone. Off: whoever can chat could make us fetch.</summary>
     public bool FetchImages { get; init; }
 
-    /// <summary>How connections are served: <c>sockets</c> (the runtime's own) or <c>epoll</c> (our loops).</summary>
-    public string Transport { get; init; } = "sockets";
+    /// <summary>How connections are served: <c>epoll</c> (our loops) or <c>sockets</c> (the runtime's own), which costs more and is there in case the loops misbehave.</summary>
+    public string Transport { get; init; } = "epoll";
 }
 
 /// <summary>The <c>[server.tls]</c> section: a PEM certificate chain and its PEM key, by path. Read again on reload.</summary>

@@ -13,7 +13,7 @@ public sealed class BatchQueueTests
     public async Task A_call_Ends_when_all_of_it_is_computed()
     {
         using var runner = new HandRunner();
-        using var queue = new BatchQueue("test", runner, tokens: 64, limit: 100);
+        using var queue = new BatchQueue("test", runner, tokens: 64, limit: 100, workers: 1);
         var call = Call(20, 16); // five batches
 
         Assert.True(queue.TryEnqueue(call));
@@ -28,7 +28,7 @@ public sealed class BatchQueueTests
     public async Task A_small_call_Does_not_wait_for_the_bulk()
     {
         using var runner = new HandRunner(static batch => batch[0].Length == 16);
-        using var queue = new BatchQueue("test", runner, tokens: 64, limit: 1000);
+        using var queue = new BatchQueue("test", runner, tokens: 64, limit: 1000, workers: 1);
         var bulk = Call(200, 16);
         Assert.True(queue.TryEnqueue(bulk));
         runner.WaitUntilHeld();
@@ -46,7 +46,7 @@ public sealed class BatchQueueTests
     public async Task A_full_line_Refuses_at_once()
     {
         using var runner = new HandRunner();
-        using var queue = new BatchQueue("test", runner, tokens: 64, limit: 50);
+        using var queue = new BatchQueue("test", runner, tokens: 64, limit: 50, workers: 1);
         var first = Call(40, 16);
         Assert.True(queue.TryEnqueue(first));
 
@@ -60,7 +60,7 @@ public sealed class BatchQueueTests
     public async Task A_caller_who_leaves_Frees_its_work()
     {
         using var runner = new HandRunner();
-        using var queue = new BatchQueue("test", runner, tokens: 64, limit: 1000);
+        using var queue = new BatchQueue("test", runner, tokens: 64, limit: 1000, workers: 1);
         var leaving = Call(400, 16);
         Assert.True(queue.TryEnqueue(leaving));
         runner.WaitUntilHeld();
@@ -80,7 +80,7 @@ public sealed class BatchQueueTests
     public async Task A_computation_that_fails_Fails_its_calls_alone()
     {
         using var runner = new HandRunner(hold: static _ => false, fails: static batch => batch[0].Length == 13);
-        using var queue = new BatchQueue("test", runner, tokens: 64, limit: 1000);
+        using var queue = new BatchQueue("test", runner, tokens: 64, limit: 1000, workers: 1);
         var (bad, good) = (Call(1, 13), Call(10, 16));
 
         Assert.True(queue.TryEnqueue(bad) && queue.TryEnqueue(good));

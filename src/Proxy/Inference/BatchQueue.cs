@@ -123,6 +123,7 @@ internal sealed class BatchQueue : IDisposable
 
     private void Serve(BatchPlanner planner, bool isBulk)
     {
+        if (isBulk) NativeRuntime.StepBack(); // whoever waits for one vector, or for a chat, finds a core
         var ready = isBulk ? bulkReady : smallReady;
         var batch = new List<Sequence>();
         var hasRested = true;

@@ -152,6 +152,14 @@ internal static partial class NativeRuntime
         if (to > from) _ = Advise(from, to - from, NotNeeded);
     }
 
+    /// <summary>Lets this thread go behind the others of this machine where there are not cores enough for all.</summary>
+    public static void StepBack() => _ = SetPriority(0, 0, Nicer);
+
+    private const int Nicer = 5;
+
+    [LibraryImport("libc", EntryPoint = "setpriority")]
+    private static partial int SetPriority(int which, int who, int value); // 0, 0: the calling thread, on Linux
+
     private const int NotNeeded = 4; // MADV_DONTNEED
 
     [LibraryImport("libc", EntryPoint = "madvise")]

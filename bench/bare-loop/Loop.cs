@@ -58,6 +58,7 @@ internal static class Loop
             LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL,
         };
         settings.AddSessionConfigEntry("session.intra_op.allow_spinning", given.Number("spin", 1) == 1 ? "1" : "0");
+        if (given.Number("spin-us", -1) is >= 0 and var us) settings.AddSessionConfigEntry("session.intra_op.spin_duration_us", us.ToString(CultureInfo.InvariantCulture));
         var session = new InferenceSession(given.Text("graph"), settings);
         output = [session.OutputMetadata.Keys.First(static name => name is "last_hidden_state" or "logits" or "token_embeddings")];
         return session;

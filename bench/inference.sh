@@ -30,7 +30,7 @@ int8=${MINILM:-}
 asked="bench/inference.sh${*:+ $*}"
 while [ $# -gt 0 ]; do
     case $1 in
-        --quick) rounds=1 times=1 seconds=1 busy_seconds=3 requests=2000 ;;
+        --quick) rounds=1 times=1 seconds=1 busy_seconds=3 requests=5000 ;;
         --only) parts=$2; shift ;;
         --rounds) rounds=$2; shift ;;
         --int8) int8=$2; shift ;;

@@ -32,8 +32,6 @@ internal static partial class NativeRuntime
             // Read by native code, which never sees Environment.SetEnvironmentVariable. Without it the library writes a
             // device id and a database under the home folder.
             _ = SetEnvironment("ORT_DISABLE_TELEMETRY", "1", overwrite: 1);
-            // Every thread that computes would keep a heap of its own, as large as its largest batch.
-            _ = TuneHeap(Heaps, 1);
             // What a batch frees the next one wants again: to go to the kernel for it each time costs a tenth of the speed. It
             // goes back when nothing has been asked for a while (TrimHeap).
             _ = TuneHeap(MappedFrom, 32 << 20);
@@ -136,6 +134,12 @@ internal static partial class NativeRuntime
 
     internal const uint CloseOnExec = 1; // MFD_CLOEXEC
     private const uint Executable = 0x10; // MFD_EXEC
+
+    /// <summary>
+    /// One heap for all native code. To be said before there are threads: each that computes would otherwise keep one of its own, as
+    /// large as its largest batch.
+    /// </summary>
+    public static void ShareHeap() => _ = TuneHeap(Heaps, 1);
 
     /// <summary>Gives memory that was freed back to the system.</summary>
     public static void TrimHeap() => _ = TrimHeap(0);

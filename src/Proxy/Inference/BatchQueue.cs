@@ -67,7 +67,7 @@ internal sealed class BatchQueue : IDisposable
             Volatile.Write(ref waiting, waiting + sequences.Count);
             var line = isSmall ? small : bulk;
             foreach (var sequence in sequences) line.AddLast(sequence);
-            help = !isSmall || running > 0;
+            help = !isSmall || running > 0 || small.Count > sequences.Count;
         }
 
         if (isSmall) Signal(smallReady, 1);

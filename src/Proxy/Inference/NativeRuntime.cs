@@ -135,12 +135,6 @@ internal static partial class NativeRuntime
     internal const uint CloseOnExec = 1; // MFD_CLOEXEC
     private const uint Executable = 0x10; // MFD_EXEC
 
-    /// <summary>
-    /// One heap for all native code. To be said before there are threads: each that computes would otherwise keep one of its own, as
-    /// large as its largest batch.
-    /// </summary>
-    public static void ShareHeap() => _ = TuneHeap(Heaps, 1);
-
     /// <summary>Gives memory that was freed back to the system.</summary>
     public static void TrimHeap() => _ = TrimHeap(0);
 
@@ -171,7 +165,6 @@ internal static partial class NativeRuntime
 
     private const int TrimmedFrom = -1; // M_TRIM_THRESHOLD
     private const int MappedFrom = -3; // M_MMAP_THRESHOLD
-    private const int Heaps = -8; // M_ARENA_MAX
 
     [LibraryImport("libc", EntryPoint = "mallopt")]
     private static partial int TuneHeap(int setting, int value);

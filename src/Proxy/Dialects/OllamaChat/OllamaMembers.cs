@@ -25,8 +25,7 @@ internal static class OllamaMembers
                 else return isNull || (value.ValueKind is JsonValueKind.String && value.ValueEquals(""u8));
                 return true;
             case "think":
-                if (ReadThinking(value) is { } thinking) request = request with { Thinking = thinking };
-                else return isNull;
+                if (!isNull) request = request with { Thinking = ReadThinking(value, fields) };
                 return true;
             case "keep_alive":
                 if (value.ValueKind is JsonValueKind.String && !IsDuration(value.GetString())) fields.Fail("keep_alive", $"time: invalid duration {value.GetRawText()}");
@@ -95,13 +94,19 @@ internal static class OllamaMembers
         }
     }
 
-    private static Thinking? ReadThinking(JsonElement value) => value.ValueKind switch
+    /// <summary>A value that it cannot be is refused in Ollama's own words.</summary>
+    private static Thinking? ReadThinking(JsonElement value, RequestFields fields)
     {
-        JsonValueKind.True => new Thinking(true),
-        JsonValueKind.False => new Thinking(false),
-        JsonValueKind.String when value.GetString() is "low" or "medium" or "high" or "max" => new Thinking(true, value.GetString()),
-        _ => null,
-    };
+        const string Allowed = "\"high\", \"medium\", \"low\", \"max\", true, or false";
+        switch (value.ValueKind)
+        {
+            case JsonValueKind.True: return new Thinking(true);
+            case JsonValueKind.False: return new Thinking(false);
+            case JsonValueKind.String when value.GetString() is "low" or "medium" or "high" or "max": return new Thinking(true, value.GetString());
+            case JsonValueKind.String: fields.Fail("think", $"invalid think value: {value.GetRawText()} (must be {Allowed})"); return null;
+            default: fields.Fail("think", $"think must be a boolean or string ({Allowed})"); return null;
+        }
+    }
 
     private static SamplingOptions ReadOptions(JsonElement options, RequestFields fields)
     {

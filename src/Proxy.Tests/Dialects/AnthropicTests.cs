@@ -94,6 +94,41 @@ public sealed class AnthropicTests
     }
 
     [Fact]
+    public void Anthropic_request_Is_said_to_Responses()
+    {
+        var written = RequestTests.Write(DialectName.OpenAiResponses, RequestTests.Read(DialectName.Anthropic, AnthropicRequest), out var lost);
+
+        RequestTests.Same(
+            """
+            {"model":"m","input":[
+              {"type":"message","role":"system","content":[{"type":"input_text","text":"Réponds 😀"}]},
+              {"type":"message","role":"user","content":[{"type":"input_text","text":"Look:"},{"type":"input_image","image_url":"data:image/png;base64,iVBORw0KGgo=","detail":"auto"}]},
+              {"type":"function_call","call_id":"call_a","name":"get_weather","arguments":"{\"city\":\"Zürich\",\"days\":1.50}"},
+              {"type":"function_call","call_id":"call_b","name":"get_time","arguments":"{}"},
+              {"type":"function_call_output","call_id":"call_b","output":"noon"},
+              {"type":"function_call_output","call_id":"call_a","output":"sunny"},
+              {"type":"message","role":"user","content":[{"type":"input_text","text":"and?"}]}],
+             "stream":true,"store":false,
+             "tools":[{"type":"function","name":"get_weather","description":"Weather","parameters":{"type":"object","properties":{"city":{"type":"string"}},"required":["city"]},"strict":false}],
+             "tool_choice":"required","parallel_tool_calls":false,
+             "text":{"format":{"type":"json_schema","name":"answer","schema":{"type":"object","properties":{"city":{"type":"string"}}}}},
+             "user":"u","temperature":0.7,"top_p":0.9,"max_output_tokens":100}
+            """, written);
+        Assert.Equal(["top_k", "stop"], lost);
+
+        Assert.Equal(("none", ""), Effort("""{"type":"disabled"}""", ""));
+        Assert.Equal(("medium", ""), Effort("""{"type":"enabled","budget_tokens":10000}""", ""));
+        Assert.Equal(("high", ""), Effort("""{"type":"adaptive"}""", ""","output_config":{"effort":"max"}"""));
+        Assert.Equal((null, "think"), Effort("""{"type":"adaptive"}""", ""));
+
+        static (string?, string) Effort(string thinking, string more)
+        {
+            var body = """{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"x"}],"thinking":""" + thinking + more + "}";
+            return ((string?)JsonNode.Parse(RequestTests.Write(DialectName.OpenAiResponses, RequestTests.Read(DialectName.Anthropic, body), out var lost))!["reasoning"]?["effort"], string.Join(' ', lost));
+        }
+    }
+
+    [Fact]
     public void Ollama_request_Is_said_to_Anthropic()
     {
         var request = RequestTests.Read(DialectName.OllamaChat,
@@ -219,6 +254,7 @@ public sealed class AnthropicTests
 
         Assert.Contains("document", DialectTable.Backend(DialectName.OpenAiChat)!.Unsayable(request)!.Message, StringComparison.Ordinal);
         Assert.Equal("messages[0].content[1]", DialectTable.Backend(DialectName.OllamaChat)!.Unsayable(request)!.Param);
+        Assert.Contains("document", DialectTable.Backend(DialectName.OpenAiResponses)!.Unsayable(request)!.Message, StringComparison.Ordinal);
         Assert.Null(Backend.Unsayable(request));
     }
 

@@ -231,7 +231,7 @@ internal static class OpenAiResponsesRequestCodec
             else
             {
                 json.WriteStartObject("reasoning"u8);
-                json.WriteString("effort"u8, thinking.Enabled ? thinking.Effort : "none");
+                json.WriteString("effort"u8, thinking.Enabled ? thinking.Effort is "max" ? "high" : thinking.Effort : "none");
                 json.WriteEndObject();
             }
         }

@@ -130,9 +130,10 @@ internal static class OllamaMembers
         if (request.Thinking is not { } thinking) return;
         if (thinking.Enabled && request.Origin is DialectName.Anthropic)
         {
-            // Agents of Anthropic's ask every model to think. Ollama's thinking models do unless told not to; the others refuse a call that asks for it.
+            // Agents of Anthropic's ask every model to think, and one that cannot refuses the call. How much, few of Ollama's models can be told, and the others refuse the word.
             if (thinking.Budget is not null) lost.Add("thinking.budget_tokens");
             else if (thinking.Effort is not null) lost.Add("output_config.effort");
+            if (request.ModelThinks) json.WriteBoolean("think"u8, true);
             return;
         }
 

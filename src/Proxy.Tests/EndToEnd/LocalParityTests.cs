@@ -3,6 +3,7 @@ using System.Numerics.Tensors;
 using System.Text.Json;
 using Proxy.Tests.Harness;
 using Proxy.Tests.Inference;
+using Proxy.Tests.Sdk;
 
 namespace Proxy.Tests.EndToEnd;
 
@@ -11,11 +12,22 @@ public sealed class LocalParityTests(LocalParityTests.Door door) : IClassFixture
 {
     public sealed class Door : FrontDoor
     {
+        private readonly LocalModelFolders folders = new();
+
         protected override string Sections() => $"""
+            [[inference.models]]
+            name = "raw"
+            path = "{folders.Path}/raw"
             [[inference.models]]
             name = "cross"
             path = "{TestModels.Folder("tiny-wordpiece-rerank")}"
             """;
+
+        public override async ValueTask DisposeAsync()
+        {
+            await base.DisposeAsync();
+            folders.Dispose();
+        }
     }
 
     [Theory]
@@ -73,10 +85,33 @@ public sealed class LocalParityTests(LocalParityTests.Door door) : IClassFixture
         Assert.Empty(wrong);
     }
 
+    [Fact]
+    public async Task Folder_names_no_Normalize_Vectors_keep_their_length_unless_the_dialect_scales_them()
+    {
+        using var client = new HttpClient { BaseAddress = door.Address };
+        const string text = "tokens of one text, far apart";
+
+        var tokens = (await PostAsync(client, "/embed_all", new { model = "raw", inputs = text }))[0].EnumerateArray().Select(Floats).ToArray();
+        float[] whole = [.. Enumerable.Range(0, tokens[0].Length).Select(i => (float)tokens.Average(token => (double)token[i]))];
+        var unit = new float[whole.Length];
+        TensorPrimitives.Divide(whole, TensorPrimitives.Norm<float>(whole), unit);
+        var openAi = Floats((await PostAsync(client, "/v1/embeddings", new { model = "raw", input = text })).GetProperty("data")[0].GetProperty("embedding"));
+        var older = Floats((await PostAsync(client, "/api/embeddings", new { model = "raw", prompt = text })).GetProperty("embedding"));
+        var ollama = Floats((await PostAsync(client, "/api/embed", new { model = "raw", input = text })).GetProperty("embeddings")[0]);
+        var tei = Floats((await PostAsync(client, "/embed", new { model = "raw", inputs = text }))[0]);
+        var teiRaw = Floats((await PostAsync(client, "/embed", new { model = "raw", inputs = text, normalize = false }))[0]);
+
+        Assert.False(Math.Abs(TensorPrimitives.Norm<float>(whole) - 1) < 0.01, "this text's vector has length 1 anyway");
+        Assert.All([openAi, older, teiRaw], vector => Assert.InRange(TensorPrimitives.Distance(whole, vector), 0, 1e-4f));
+        Assert.All([ollama, tei], vector => Assert.InRange(TensorPrimitives.Distance(unit, vector), 0, 1e-4f));
+    }
+
+    private static float[] Floats(JsonElement list) => [.. list.EnumerateArray().Select(static number => number.GetSingle())];
+
     private static async Task<float[][]> EmbedAsync(HttpClient client, params string[] texts)
     {
         var reply = await PostAsync(client, "/v1/embeddings", new { model = "all-minilm-q4", input = texts });
-        return [.. reply.GetProperty("data").EnumerateArray().Select(static item => item.GetProperty("embedding").EnumerateArray().Select(static number => number.GetSingle()).ToArray())];
+        return [.. reply.GetProperty("data").EnumerateArray().Select(static item => Floats(item.GetProperty("embedding")))];
     }
 
     private static async Task<JsonElement> PostAsync(HttpClient client, string path, object body)

@@ -3,7 +3,7 @@ using Proxy.Tests.Inference;
 
 namespace Proxy.Tests.Sdk;
 
-/// <summary>A folder of models for a proxy under test: <c>tiny</c> and <c>tiny-short</c> embed, the second is made for cutting; <c>cross</c> and <c>late</c> rerank.</summary>
+/// <summary>A folder of models for a proxy under test: <c>tiny</c> and <c>tiny-short</c> embed, the second is made for cutting; <c>cross</c> and <c>late</c> rerank. <c>raw</c>, not in the configuration, has the mean of the tokens' vectors, and nothing scales it.</summary>
 internal sealed class LocalModelFolders : IDisposable
 {
     /// <summary>What <c>local.mjs</c> tries.</summary>
@@ -20,6 +20,9 @@ internal sealed class LocalModelFolders : IDisposable
     public LocalModelFolders()
     {
         foreach (var (name, from) in Models) Copy(TestModels.Folder(from), System.IO.Path.Combine(Path, name));
+        Copy(TestModels.Folder("tiny-bpe-embed"), System.IO.Path.Combine(Path, "raw"));
+        Change(System.IO.Path.Combine(Path, "raw", "modules.json"), static modules => modules.AsArray().RemoveAt(2));
+        Change(System.IO.Path.Combine(Path, "raw", "1_Pooling", "config.json"), static pooling => (pooling["pooling_mode_lasttoken"], pooling["pooling_mode_mean_tokens"]) = (false, true));
         Change(System.IO.Path.Combine(Path, "tiny-short", "config.json"), static config => config["matryoshka_dimensions"] = new JsonArray(64, 32, 16));
     }
 

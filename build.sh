@@ -17,6 +17,8 @@ usage() {
                                      --quick: the inner loop, without publishing and without the slow tests;
                                      FILTER: only tests whose full name contains it
 ./build.sh bench [ARGUMENTS]         the speed table (bench/run.sh)
+./build.sh bench inference [ARGUMENTS]
+                                     the same for embedding and reranking (bench/inference.sh)
 ./build.sh package                   dist/proxy_VERSION_ARCHITECTURE.deb
 ./build.sh setup [build|test|bench]  install what those verbs need (all of it when none is named); every verb
                                      calls this for itself, and it is quick when nothing is missing
@@ -49,7 +51,8 @@ build_needs="clang:clang cmake:cmake make:make binutils:readelf ca-certificates:
   debian-archive-keyring:/usr/share/keyrings/debian-archive-keyring.gpg"
 test_needs="debootstrap:debootstrap systemd-container:systemd-nspawn openssl:openssl curl:curl
   nodejs:node npm:npm python3:python3 python3-venv:/usr/share/doc/python3-venv chromium:chromium"
-bench_needs="nginx:nginx haproxy:haproxy gcc:gcc libc6-dev:/usr/include/stdio.h"
+bench_needs="nginx:nginx haproxy:haproxy gcc:gcc libc6-dev:/usr/include/stdio.h
+  nodejs:node npm:npm"
 
 setup() { # groups
   local group needs="" pair missing=()
@@ -249,8 +252,12 @@ report() { # xunit's XML, of each run
 bench() {
   setup build bench
   publish
-  [[ -x bench/run.sh ]] || die "bench/run.sh is missing"
-  exec bench/run.sh "$@"
+  local script=bench/run.sh
+  if [[ ${1:-} == inference ]]; then
+    script=bench/inference.sh
+    shift
+  fi
+  exec "$script" "$@"
 }
 
 package() {

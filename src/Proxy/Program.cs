@@ -1,4 +1,6 @@
 using Proxy.Cli;
+using Proxy.Inference;
 
+NativeRuntime.ShareHeap();
 TlsRoots.Probe();
 return await ProxyCommand.RunAsync(args);

@@ -13,7 +13,7 @@ public sealed class BatchQueueTests
     public async Task A_call_Ends_when_all_of_it_is_computed()
     {
         using var runner = new HandRunner();
-        using var queue = new BatchQueue("test", runner, tokens: 64, limit: 100);
+        using var queue = new BatchQueue("test", runner, tokens: 64, limit: 100, workers: 1);
         var call = Call(20, 16); // five batches
 
         Assert.True(queue.TryEnqueue(call));
@@ -28,7 +28,7 @@ public sealed class BatchQueueTests
     public async Task A_small_call_Does_not_wait_for_the_bulk()
     {
         using var runner = new HandRunner(static batch => batch[0].Length == 16);
-        using var queue = new BatchQueue("test", runner, tokens: 64, limit: 1000);
+        using var queue = new BatchQueue("test", runner, tokens: 64, limit: 1000, workers: 1);
         var bulk = Call(200, 16);
         Assert.True(queue.TryEnqueue(bulk));
         runner.WaitUntilHeld();
@@ -43,10 +43,46 @@ public sealed class BatchQueueTests
     }
 
     [Fact]
+    public async Task Two_workers_Share_the_bulk_and_the_tokens_and_a_small_call_waits_for_neither()
+    {
+        using var runner = new HandRunner(static batch => batch[0].Length == 16);
+        using var queue = new BatchQueue("test", runner, tokens: 128, limit: 1000, workers: 2);
+        var bulk = Call(200, 16);
+        Assert.True(queue.TryEnqueue(bulk));
+        runner.WaitUntilHeld();
+        runner.WaitUntilHeld();
+        Assert.Equal(200 - 2 * 4, queue.Waiting);
+
+        var small = Call(1, 8);
+        Assert.True(queue.TryEnqueue(small));
+
+        Assert.Null(await small.Completion.WaitAsync(Long, TestContext.Current.CancellationToken));
+        runner.LetAll();
+        Assert.Null(await bulk.Completion.WaitAsync(Long, TestContext.Current.CancellationToken));
+        Assert.Equal(2, runner.MostAtOnce);
+    }
+
+    [Fact]
+    public async Task Small_calls_alone_Are_no_more_batches_at_once_than_there_are_workers()
+    {
+        using var runner = new HandRunner();
+        using var queue = new BatchQueue("test", runner, tokens: 128, limit: 1000, workers: 2);
+        var calls = Enumerable.Range(0, 40).Select(static _ => Call(1, 60)).ToArray();
+        Assert.All(calls, call => Assert.True(queue.TryEnqueue(call)));
+        runner.WaitUntilHeld();
+        runner.WaitUntilHeld();
+
+        runner.LetAll();
+
+        foreach (var call in calls) Assert.Null(await call.Completion.WaitAsync(Long, TestContext.Current.CancellationToken));
+        Assert.Equal(2, runner.MostAtOnce);
+    }
+
+    [Fact]
     public async Task A_full_line_Refuses_at_once()
     {
         using var runner = new HandRunner();
-        using var queue = new BatchQueue("test", runner, tokens: 64, limit: 50);
+        using var queue = new BatchQueue("test", runner, tokens: 64, limit: 50, workers: 1);
         var first = Call(40, 16);
         Assert.True(queue.TryEnqueue(first));
 
@@ -60,7 +96,7 @@ public sealed class BatchQueueTests
     public async Task A_caller_who_leaves_Frees_its_work()
     {
         using var runner = new HandRunner();
-        using var queue = new BatchQueue("test", runner, tokens: 64, limit: 1000);
+        using var queue = new BatchQueue("test", runner, tokens: 64, limit: 1000, workers: 1);
         var leaving = Call(400, 16);
         Assert.True(queue.TryEnqueue(leaving));
         runner.WaitUntilHeld();
@@ -80,7 +116,7 @@ public sealed class BatchQueueTests
     public async Task A_computation_that_fails_Fails_its_calls_alone()
     {
         using var runner = new HandRunner(hold: static _ => false, fails: static batch => batch[0].Length == 13);
-        using var queue = new BatchQueue("test", runner, tokens: 64, limit: 1000);
+        using var queue = new BatchQueue("test", runner, tokens: 64, limit: 1000, workers: 1);
         var (bad, good) = (Call(1, 13), Call(10, 16));
 
         Assert.True(queue.TryEnqueue(bad) && queue.TryEnqueue(good));
@@ -103,6 +139,11 @@ public sealed class BatchQueueTests
         private readonly SemaphoreSlim done = new(0);
         private readonly SemaphoreSlim held = new(0);
         private int computed;
+        private int heldNow;
+        private int most;
+
+        /// <summary>Of the batches that were held.</summary>
+        public int MostAtOnce => Volatile.Read(ref most);
 
         public int Computed => Volatile.Read(ref computed);
 
@@ -110,8 +151,10 @@ public sealed class BatchQueueTests
         {
             if (hold?.Invoke(batch) ?? true)
             {
+                lock (held) most = Math.Max(most, ++heldNow);
                 held.Release();
                 let.Wait();
+                lock (held) heldNow--;
             }
 
             if (fails?.Invoke(batch) == true) throw new InvalidOperationException("told to fail");

@@ -2,7 +2,7 @@ using Proxy.Vectors;
 
 namespace Proxy.Inference;
 
-/// <summary>Computes batches. Called by at most two threads at a time.</summary>
+/// <summary>Computes batches. Called by several threads at a time: see <see cref="BatchQueue"/>.</summary>
 internal interface IBatchRunner
 {
     /// <summary>Computes them together and gives each result to its call. Throws when the computation fails.</summary>
@@ -13,8 +13,9 @@ internal interface IBatchRunner
 }
 
 /// <summary>
-/// The line before one model. Two threads empty it: one takes only the small calls, so that a person who waits for one vector does not wait
-/// for a batch of somebody's ten thousand; the other takes the bulk, and small calls when there is none.
+/// The line before one model. Workers take the bulk, and small calls when there is none; two of them, since what one batch leaves of the
+/// cores (no operator shares itself out perfectly) the other takes. One more thread takes only small calls, so that a person who waits
+/// for one vector does not wait for a batch of somebody's ten thousand.
 /// </summary>
 internal sealed class BatchQueue : IDisposable
 {
@@ -27,6 +28,8 @@ internal sealed class BatchQueue : IDisposable
     /// <summary>Quiet time after which memory is given back.</summary>
     private static readonly TimeSpan Quiet = TimeSpan.FromSeconds(2);
 
+    private static readonly LinkedList<Sequence> Nothing = new();
+
     private readonly Lock gate = new();
     private readonly LinkedList<Sequence> small = new();
     private readonly LinkedList<Sequence> bulk = new();
@@ -34,18 +37,19 @@ internal sealed class BatchQueue : IDisposable
     private readonly SemaphoreSlim bulkReady = new(0);
     private readonly IBatchRunner runner;
     private readonly int limit;
+    private readonly int workers;
     private bool isClosed;
-    private bool smallRuns;
     private int waiting;
     private int running;
+    private int bulkRunning;
 
-    /// <param name="tokens">Tokens of a batch, padding included.</param>
+    /// <param name="tokens">Tokens that the workers compute at once, padding included; the small calls' thread adds <see cref="SmallTokens"/>.</param>
     /// <param name="limit">Sequences that may wait.</param>
-    public BatchQueue(string name, IBatchRunner runner, int tokens, int limit)
+    public BatchQueue(string name, IBatchRunner runner, int tokens, int limit, int workers)
     {
-        (this.runner, this.limit) = (runner, limit);
+        (this.runner, this.limit, this.workers) = (runner, limit, workers);
         Start($"{name} small", new BatchPlanner(Math.Min(tokens, SmallTokens)), isBulk: false);
-        Start($"{name} bulk", new BatchPlanner(tokens), isBulk: true);
+        for (var i = 0; i < workers; i++) Start($"{name} bulk", new BatchPlanner(tokens / workers), isBulk: true);
     }
 
     public int Waiting => Volatile.Read(ref waiting);
@@ -63,11 +67,11 @@ internal sealed class BatchQueue : IDisposable
             Volatile.Write(ref waiting, waiting + sequences.Count);
             var line = isSmall ? small : bulk;
             foreach (var sequence in sequences) line.AddLast(sequence);
-            help = !isSmall || smallRuns;
+            help = !isSmall || running > 0 || small.Count > sequences.Count;
         }
 
-        if (isSmall) Signal(smallReady);
-        if (help) Signal(bulkReady);
+        if (isSmall) Signal(smallReady, 1);
+        if (help) Signal(bulkReady, workers);
         return true;
     }
 
@@ -106,30 +110,37 @@ internal sealed class BatchQueue : IDisposable
 
         foreach (var sequence in left) sequence.Call.Fail(new(VectorErrorKind.Failed, "the model is being unloaded"));
         smallReady.Release();
-        bulkReady.Release();
+        bulkReady.Release(workers);
     }
 
-    private static void Signal(SemaphoreSlim ready)
+    /// <summary>Wakes who sleeps. One signal too many is harmless, one too few is not.</summary>
+    private static void Signal(SemaphoreSlim ready, int sleepers)
     {
-        if (ready.CurrentCount == 0) ready.Release();
+        if (sleepers - ready.CurrentCount is > 0 and var missing) ready.Release(missing);
     }
 
     private void Start(string name, BatchPlanner planner, bool isBulk) => new Thread(() => Serve(planner, isBulk)) { IsBackground = true, Name = name }.Start();
 
     private void Serve(BatchPlanner planner, bool isBulk)
     {
+        if (isBulk) NativeRuntime.StepBack(); // whoever waits for one vector, or for a chat, finds a core
         var ready = isBulk ? bulkReady : smallReady;
         var batch = new List<Sequence>();
         var hasRested = true;
         while (true)
         {
+            bool takesBulk;
             lock (gate)
             {
                 if (isClosed) return;
-                var dropped = planner.Take(isBulk && bulk.Count > 0 ? bulk : small, batch);
+                var line = NextLine(isBulk);
+                var dropped = planner.Take(line, batch);
                 Volatile.Write(ref waiting, waiting - dropped - batch.Count);
+                takesBulk = line == bulk;
                 if (batch.Count > 0) running++;
-                if (!isBulk) smallRuns = batch.Count > 0;
+                if (batch.Count > 0 && takesBulk) bulkRunning++;
+                // Small calls may have waited for the two that computed such calls; the bulk they must not wait for.
+                if (takesBulk && small.Count > 0) Signal(smallReady, 1);
             }
 
             if (batch.Count == 0)
@@ -150,8 +161,19 @@ internal sealed class BatchQueue : IDisposable
                 foreach (var sequence in batch) sequence.Call.Fail(new(VectorErrorKind.Failed, problem.Message));
             }
 
-            lock (gate) running--;
+            lock (gate)
+            {
+                running--;
+                if (takesBulk) bulkRunning--;
+            }
         }
+    }
+
+    /// <summary>More batches at once than there are workers only where somebody would have to wait for the bulk.</summary>
+    private LinkedList<Sequence> NextLine(bool isBulk)
+    {
+        if (isBulk && bulk.Count > 0) return bulk;
+        return running < workers || (!isBulk && bulkRunning > 0) ? small : Nothing;
     }
 
     private bool IsIdle()

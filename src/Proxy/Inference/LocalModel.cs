@@ -156,7 +156,7 @@ internal abstract class LocalModel(string name, ModelFolder folder, ModelSetting
             if (folder.Kind is VectorModelKind.LateInteraction && rank != 3) throw ModelFolder.Broken(folder.Files, folder.Graph, "answers no vector a token");
             if (folder.Kind is not VectorModelKind.Rerank) Volatile.Write(ref info, info with { Dimensions = vector });
             log.ModelLoaded(name, folder.Kind.ToString(), Info.Variant!, (int)Stopwatch.GetElapsedTime(began).TotalMilliseconds);
-            return new(tokenizer, runner, new BatchQueue(name, runner, settings.BatchTokens, settings.Queue), vector);
+            return new(tokenizer, runner, new BatchQueue(name, runner, settings.BatchTokens, settings.Queue, workers: Math.Min(2, settings.Threads)), vector);
         }
         catch (Exception problem)
         {

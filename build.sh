@@ -129,7 +129,7 @@ has_sdk() { # dotnet, version
 # One line that changes whenever the published file would.
 sources() {
   find . \( -path ./src/Proxy.Tests -o -name obj -o -name bin -o -name '.?*' \) -prune -o -type f \
-    \( -path './src/*' -o -path './models/*' -o -name 'Directory.*.props' -o -name '*sysroot*' -o -name global.json \) \
+    \( -path './src/*' -o -path './models/*' -o -path ./packaging/copyright -o -name 'Directory.*.props' -o -name '*sysroot*' -o -name global.json \) \
     -print0 | sort -z | xargs -0 sha256sum | sha256sum
 }
 

@@ -170,6 +170,18 @@ public sealed class CommandsTests : IDisposable
     }
 
     [Fact]
+    public async Task Licences_Of_all_that_is_inside_are_printed()
+    {
+        var (code, text, _) = await proxy.RunAsync("version --licenses");
+
+        Assert.Equal(ExitCode.Ok, code);
+        // Our own page, the Apache licence, what ONNX Runtime and what .NET carry along.
+        foreach (var words in (string[])["Files: libonnxruntime.so", "Files: libstdc++.so.6", "Files: libssl.a", "Unicode, Inc.", "GNU General Public License", "TERMS AND CONDITIONS FOR USE, REPRODUCTION, AND DISTRIBUTION", "protobuf", "License notice for Unicode data"])
+            Assert.Contains(words, text, StringComparison.Ordinal);
+        Assert.True(text.Length > 300_000, $"{text.Length} characters");
+    }
+
+    [Fact]
     public async Task Version_Says_what_was_built()
     {
         var (_, text, _) = await proxy.RunAsync("version");

@@ -1,4 +1,5 @@
 using System.Text;
+using System.Text.Json;
 using Proxy.Chat;
 using Proxy.Dialects;
 
@@ -91,6 +92,13 @@ public sealed class EnvelopePeekTests
     [InlineData("""{"model":"a"} x""", null, "line 1, byte 15")]
     [InlineData("""{"model":"a"}{"model":"b"}""", null, "not valid JSON")]
     [InlineData("""{"model":"a",}""", null, "not valid JSON")]
+    [InlineData("""{"model":"a"{"stream":true}""", null, "not valid JSON")]
+    [InlineData("""{"model":"a" "stream":true}""", null, "not valid JSON")]
+    [InlineData("""{"model":"a","messages":[1[2]}""", null, "not valid JSON")]
+    [InlineData("""{"model":"a","messages":[1,]}""", null, "not valid JSON")]
+    [InlineData("""{"model":"a","messages":]}""", null, "not valid JSON")]
+    [InlineData("""{"model":"a","messages":,1]}""", null, "not valid JSON")]
+    [InlineData("""{"model":"a","messag\u0065s"}""", null, "not valid JSON")]
     [InlineData("{\"model\":\"a\",\n  no}", null, "line 2, byte 3")]
     [InlineData("""{"model":"\ud83d"}""", null, "Unicode")]
     [InlineData("""{"\ud83dmodel":"a"}""", null, "Unicode")]
@@ -121,7 +129,7 @@ public sealed class EnvelopePeekTests
     public void Body_with_any_byte_spoilt_Never_throws_and_finds_only_what_is_there()
     {
         var clean = Encoding.UTF8.GetBytes(Full);
-        byte[] poisons = [0, (byte)'"', (byte)'}', (byte)']', (byte)'\\', 0xC3, 0xFF, (byte)','];
+        byte[] poisons = [0, (byte)'"', (byte)'{', (byte)'}', (byte)'[', (byte)']', (byte)'\\', 0xC3, 0xFF, (byte)',', (byte)' ', (byte)'1'];
 
         foreach (var poison in poisons)
         {
@@ -132,6 +140,7 @@ public sealed class EnvelopePeekTests
                 var problem = EnvelopePeek.Read(body, out var envelope);
                 Assert.True(problem is null ^ envelope is null);
                 if (envelope is null) continue;
+                using var whole = JsonDocument.Parse(body);
                 Assert.Equal((byte)'"', body[envelope.ModelSlice][0]);
                 Assert.Equal((byte)'"', body[envelope.ModelSlice][^1]);
             }

@@ -30,7 +30,7 @@ public sealed partial class LossTests
 
     private const string AnthropicWithEverything =
         """
-        {"model":"m","max_tokens":100,"container":"c","metadata":{"user_id":"u","x":1},"thinking":{"type":"enabled","budget_tokens":5000},"output_config":{"format":{"type":"grammar"},"new":1},
+        {"model":"m","max_tokens":100,"top_k":5,"stop_sequences":["x"],"container":"c","metadata":{"user_id":"u","x":1},"thinking":{"type":"enabled","budget_tokens":5000},"output_config":{"format":{"type":"grammar"},"new":1},
          "system":[{"type":"text","text":"s","cache_control":{"type":"ephemeral"}}],
          "messages":[
           {"role":"user","weird":1,"content":"x"},
@@ -69,6 +69,7 @@ public sealed partial class LossTests
     [InlineData("ollama", DialectName.OllamaChat, "anthropic", DialectName.Anthropic, OllamaWithEverything)]
     [InlineData("anthropic", DialectName.Anthropic, "openai", DialectName.OpenAiChat, AnthropicWithEverything)]
     [InlineData("anthropic", DialectName.Anthropic, "ollama", DialectName.OllamaChat, AnthropicWithEverything)]
+    [InlineData("anthropic", DialectName.Anthropic, "responses", DialectName.OpenAiResponses, AnthropicWithEverything)]
     [InlineData("completions", DialectName.OpenAiCompletions, "generate", DialectName.OllamaGenerate, CompletionsWithEverything)]
     [InlineData("generate", DialectName.OllamaGenerate, "openai", DialectName.OpenAiChat, GenerateWithEverything)]
     [InlineData("generate", DialectName.OllamaGenerate, "completions", DialectName.OpenAiCompletions, GenerateWithEverything)]

@@ -42,6 +42,21 @@ public sealed class AnthropicDoorTests(AnthropicDoorTests.Door door) : IClassFix
 
             hosts["llama"].Pages["/props"] = """{"default_generation_settings":{"n_ctx":4096},"total_slots":2,"chat_template":"x"}""";
             hosts["llama"].Pages["/v1/models"] = """{"object":"list","data":[{"id":"llama-m","object":"model","created":1795000000,"owned_by":"llamacpp","meta":{"n_ctx_train":8192}}]}""";
+            foreach (var (name, capabilities) in new[] { ("thinker", "\"completion\",\"thinking\""), ("talker", "\"completion\"") })
+            {
+                var host = hosts[name] = Host();
+                host.Pages["/api/version"] = """{"version":"0.12.0"}""";
+                host.Pages["/api/tags"] = $$"""{"models":[{"name":"{{name}}:latest","model":"{{name}}:latest"}]}""";
+                host.Pages["/api/ps"] = """{"models":[]}""";
+                host.Questions["/api/show"] = $$"""{"details":{"family":"llama"},"model_info":{},"capabilities":[{{capabilities}}]}""";
+                sections.AppendLine($"""
+                    [[backends]]
+                    name = "{name}"
+                    url = "{host.Url}"
+                    dialects = ["ollama"]
+                    """);
+            }
+
             sections.AppendLine("""
                 [[backends]]
                 name = "echo"
@@ -98,13 +113,33 @@ public sealed class AnthropicDoorTests(AnthropicDoorTests.Door door) : IClassFix
         Assert.True(reply.Status == 200, reply.Text);
         var asked = lane.A.Calls[0];
         Assert.Equal("/api/chat", asked.Target);
-        Assert.False(asked.Json.TryGetProperty("think", out _)); // a model that cannot think would refuse the call
+        Assert.False(asked.Json.TryGetProperty("think", out _)); // a model that cannot think would refuse the call, and this host does not say
         Assert.Equal("""{"role":"tool","content":"sunny","tool_name":"f","tool_call_id":"call_a"}""", asked.Json.GetProperty("messages")[2].GetRawText());
         var events = Anthropic.Events(reply);
         Assert.Equal("Let me look. ", Anthropic.Read(reply));
         Assert.Contains(events, e => e.TryGetProperty("content_block", out var block) && block.GetRawText() == """{"type":"tool_use","id":"call_b","name":"f","input":{},"caller":{"type":"direct"}}""");
         Assert.Contains(events, e => e.TryGetProperty("delta", out var delta) && delta.TryGetProperty("partial_json", out var json) && json.GetString() == """{"city":"Rome"}""");
         Assert.Equal("tool_use", events[^2].GetProperty("delta").GetProperty("stop_reason").GetString());
+    }
+
+    [Theory]
+    [InlineData("thinker", "enabled", ""","budget_tokens":1024""", "true", "thinking.budget_tokens")]
+    [InlineData("thinker", "adaptive", "", "true", "")]
+    [InlineData("thinker", "disabled", "", "false", "")]
+    [InlineData("talker", "enabled", ""","budget_tokens":1024""", null, "thinking.budget_tokens")]
+    [InlineData("talker", "adaptive", "", null, "")]
+    [InlineData("talker", "disabled", "", "false", "")]
+    public async Task Ollama_host_says_that_its_model_thinks_Anthropic_client_asks_it_to(string model, string type, string more, string? think, string lost)
+    {
+        var ollama = door[model];
+        ollama.Answer(exchange => exchange.StreamAsync(Ollama.Lines, Ollama.Stream("fine")));
+        await Patience.Until(async () => (await door.GetAsync("/v1/models")).Text.Contains($"{model}:latest", StringComparison.Ordinal), "the host's models are known");
+
+        var (reply, _) = await door.CallAsync("/v1/messages", Anthropic.Request(model, true, $$""","thinking":{"type":"{{type}}"{{more}}}"""), Version);
+
+        Assert.True(reply.Status == 200, reply.Text);
+        Assert.Equal(think, ollama.Calls[^1].Json.TryGetProperty("think", out var asked) ? asked.GetRawText() : null);
+        Assert.Equal(lost, string.Join(", ", door.Proxy.Log.Lines.Where(entry => ProxyLog.Text(entry, "event") == "fields_lost" && ProxyLog.Text(entry, "trace_id") == reply.TraceId).Select(entry => ProxyLog.Text(entry, "lost"))));
     }
 
     [Fact]

@@ -11,7 +11,9 @@ public sealed class BadRequestTests(BadRequestTests.Door door) : IClassFixture<B
 
     public sealed class Door : FrontDoor
     {
-        protected override int Lanes => 60;
+        protected override int Lanes => 64;
+
+        protected override int OllamaLanes => 2;
 
         protected override string ServerSettings => "body_limit = \"64KiB\"";
     }
@@ -77,6 +79,37 @@ public sealed class BadRequestTests(BadRequestTests.Door door) : IClassFixture<B
         Assert.Empty(lane.A.Calls);
         if (status == 404)
             Assert.StartsWith("model 'nobody-serves-this' not found", reply.Json.GetProperty("error").GetString(), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("/api/chat", "\"nonsense\"", """invalid think value: "nonsense" (must be "high", "medium", "low", "max", true, or false)""")] // as recorded
+    [InlineData("/api/chat", "\"\"", """invalid think value: "" (must be "high", "medium", "low", "max", true, or false)""")]
+    [InlineData("/api/chat", "1", """think must be a boolean or string ("high", "medium", "low", "max", true, or false)""")]
+    [InlineData("/api/generate", "{\"budget\":1}", """think must be a boolean or string ("high", "medium", "low", "max", true, or false)""")]
+    public async Task Think_is_no_such_thing_Client_is_told_in_Ollamas_words(string path, string think, string words)
+    {
+        var lane = door.Take();
+
+        var (reply, line) = await door.CallAsync(path, $$"""{"model":"{{lane.Solo}}","messages":[{"role":"user","content":"x"}],"prompt":"x","think":{{think}} }""");
+
+        Assert.True(reply.Status == 400, $"{reply.Status} {reply.Text}");
+        Assert.Equal(words, reply.Json.GetProperty("error").GetString());
+        Assert.Equal("refused client 400", line.Verdict);
+        Assert.Empty(lane.A.Calls);
+    }
+
+    [Theory]
+    [InlineData("\"nonsense\"")]
+    [InlineData("1")]
+    public async Task Think_is_no_such_thing_An_Ollama_host_decides(string think)
+    {
+        var lane = door.TakeOllama();
+        lane.A.Answer(exchange => exchange.JsonAsync("""{"error":"the host's own words"}""", 400));
+
+        var (reply, _) = await door.OllamaChatAsync(lane.Solo, stream: false, $",\"think\":{think}");
+
+        Assert.Equal("""400 {"error":"the host's own words"}""", $"{reply.Status} {reply.Text}");
+        Assert.Equal(think, lane.A.Calls[0].Json.GetProperty("think").GetRawText());
     }
 
     [Theory]

@@ -5,6 +5,7 @@ using System.Text;
 using System.Text.Json;
 using Proxy.Tests.Harness;
 using Proxy.Tests.Inference;
+using Proxy.Tests.Sdk;
 
 namespace Proxy.Tests.EndToEnd;
 
@@ -95,6 +96,20 @@ public sealed class BareBoxTests
         Assert.True(reply.IsSuccessStatusCode, $"{body}\n{box.Output}");
         float[] vector = [.. JsonDocument.Parse(body).RootElement.GetProperty("data")[0].GetProperty("embedding").EnumerateArray().Select(static number => number.GetSingle())];
         Assert.InRange(TensorPrimitives.CosineSimilarity(line.Vector()!, vector), 0.999f, 1.0001f);
+    }
+
+    [Fact]
+    public async Task Bare_Debian_Clients_embed_and_rerank_Answers_are_the_reference_s()
+    {
+        const string Models = "/srv/models";
+        DebianTree.Require();
+        using var models = new LocalModelFolders();
+        await using var box = await BareBox.StartAsync("bullseye", new Dictionary<string, string> { ["/etc/proxy.toml"] = FrontDoor.Server() + LocalModelFolders.Sections(Models) }, new Dictionary<string, string> { [Models] = models.Path });
+
+        var javaScript = await Script.NodeAsync("local.mjs", box.Address, LocalModelFolders.Golden);
+        var python = await Script.PythonAsync("local_client.py", box.Address, LocalModelFolders.Golden);
+
+        Assert.Equal((LocalModelFolders.ThingsInJavaScript, LocalModelFolders.ThingsInPython), (javaScript.Count, python.Count));
     }
 
     static string Plain(TokenHost host) => $"""

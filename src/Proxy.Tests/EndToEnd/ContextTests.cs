@@ -25,8 +25,10 @@ public sealed class ContextTests(ContextTests.Door door) : IClassFixture<Context
             }
 
             // As Ollama tells it: the model can take 8,192 tokens and runs with 4,096 now, because nobody has asked for more.
-            Unsaid.Pages["/api/tags"] = """{"models":[{"name":"small:latest","model":"small:latest","details":{"family":"llama","context_length":8192}}]}""";
+            Unsaid.Pages["/api/tags"] = """{"models":[{"name":"small:latest","model":"small:latest","details":{"family":"llama","context_length":8192}},{"name":"tight:latest","model":"tight:latest"}]}""";
             Unsaid.Pages["/api/ps"] = """{"models":[{"name":"small:latest","model":"small:latest","context_length":4096}]}""";
+            // Of what is not loaded, the model's own file tells what it will run with.
+            Unsaid.Questions["/api/show"] = """{"parameters":"num_ctx                        2048","details":{"family":"llama"},"model_info":{"general.architecture":"llama","llama.context_length":8192},"capabilities":["completion"]}""";
             return $$"""
                 [[backends]]
                 name = "configured"
@@ -39,7 +41,7 @@ public sealed class ContextTests(ContextTests.Door door) : IClassFixture<Context
                 url = "{{Unsaid.Url}}"
                 dialects = ["ollama"]
                 models = ["unsaid"]
-                prefixes = ["small"]
+                prefixes = ["small", "tight"]
                 """;
         }
     }
@@ -53,13 +55,25 @@ public sealed class ContextTests(ContextTests.Door door) : IClassFixture<Context
         Assert.Equal("/api/chat", door.Configured.Calls[^1].Target);
     }
 
-    [Fact]
-    public async Task Short_call_Host_keeps_its_own_default()
+    [Theory]
+    [InlineData("""{"type":"text","text":"hello"}""")]
+    [InlineData("""{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}""")]
+    public async Task Call_fits_every_hosts_default_Host_keeps_its_own(string part)
     {
-        await door.ChatAsync("unsaid", stream: true);
+        var (reply, _) = await door.CallAsync("/v1/chat/completions", $$"""{"model":"unsaid","stream":true,"messages":[{"role":"user","content":[{{part}}]}]}""");
 
-        var asked = door.Unsaid.Calls[^1].Json.TryGetProperty("options", out var options) && options.TryGetProperty("num_ctx", out var context) ? context.GetInt32() : 4096;
-        Assert.True(asked >= 4096, $"{asked}");
+        Assert.Equal(200, reply.Status);
+        Assert.False(door.Unsaid.Calls[^1].Json.GetProperty("options").TryGetProperty("num_ctx", out _));
+    }
+
+    [Fact]
+    public async Task Models_own_file_says_less_Call_that_needs_more_asks_for_it()
+    {
+        await KnownAsync();
+
+        await door.CallAsync("/v1/chat/completions", OpenAi.Request("tight:latest", stream: true, text: string.Concat(Enumerable.Repeat("word ", 1_000))));
+
+        Assert.Equal(4096, door.Unsaid.Calls[^1].Json.GetProperty("options").GetProperty("num_ctx").GetInt32());
     }
 
     [Fact]

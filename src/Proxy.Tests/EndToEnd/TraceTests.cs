@@ -10,7 +10,7 @@ public sealed partial class TraceTests(TraceTests.Door door) : IClassFixture<Tra
 
     public sealed class Door : FrontDoor
     {
-        protected override int Lanes => 12;
+        protected override int Lanes => 15;
     }
 
     [Fact]
@@ -84,6 +84,22 @@ public sealed partial class TraceTests(TraceTests.Door door) : IClassFixture<Tra
         Assert.Equal(200, reply.Status);
         Assert.Matches(TraceParent(), lane.A.Calls[0].Header("traceparent"));
         Assert.NotEqual(traceparent, lane.A.Calls[0].Header("traceparent"));
+    }
+
+    [Theory]
+    [InlineData]
+    [InlineData("traceparent: garbage")]
+    [InlineData("traceparent: ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")]
+    public async Task Traceparent_is_missing_or_invalid_Its_tracestate_goes_no_further(params string[] traceparent)
+    {
+        var lane = FineLane();
+
+        var (reply, _) = await door.ChatAsync(lane.Solo, stream: false, "", [.. traceparent, "tracestate: a=b"]);
+
+        Assert.Equal(200, reply.Status);
+        var host = Assert.Single(lane.A.Calls);
+        Assert.Matches(TraceParent(), host.Header("traceparent"));
+        Assert.Null(host.Header("tracestate"));
     }
 
     [Fact]

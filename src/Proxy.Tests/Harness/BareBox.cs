@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Collections.Immutable;
 using System.Diagnostics;
 using System.Text.RegularExpressions;
 
@@ -30,7 +31,8 @@ internal sealed partial class BareBox : IAsyncDisposable
 
     /// <param name="release">Debian's name for it.</param>
     /// <param name="files">Put into the box for this run, by absolute path; the configuration is <c>/etc/proxy.toml</c>.</param>
-    public static async Task<BareBox> StartAsync(string release, IReadOnlyDictionary<string, string> files)
+    /// <param name="folders">Shown to the box for this run: its path there, and the machine's folder.</param>
+    public static async Task<BareBox> StartAsync(string release, IReadOnlyDictionary<string, string> files, IReadOnlyDictionary<string, string>? folders = null)
     {
         var tree = await DebianTree.BareAsync(release);
         File.Copy(DebianTree.Binary!, tree + "/usr/bin/proxy", overwrite: true);
@@ -42,9 +44,11 @@ internal sealed partial class BareBox : IAsyncDisposable
 
         // The mounts are in a namespace of their own and vanish with the process, which keeps its id through every exec.
         const string Enter = """
-            mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" && exec chroot "$0" /usr/bin/proxy serve --config /etc/proxy.toml
+            mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" || exit
+            while [ $# -gt 0 ]; do mkdir -p "$0$1" && mount --bind "$2" "$0$1" || exit; shift 2; done
+            exec chroot "$0" /usr/bin/proxy serve --config /etc/proxy.toml
             """;
-        var start = new ProcessStartInfo("unshare", ["--mount", "--propagation", "private", "sh", "-c", Enter, tree])
+        var start = new ProcessStartInfo("unshare", ["--mount", "--propagation", "private", "sh", "-c", Enter, tree, .. (folders ?? ImmutableDictionary<string, string>.Empty).SelectMany(folder => new[] { folder.Key, folder.Value })])
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,

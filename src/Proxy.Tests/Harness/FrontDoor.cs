@@ -72,7 +72,7 @@ public abstract class FrontDoor : IAsyncLifetime
         await Patience.Until(() => Task.FromResult(lanes.TrueForAll(lane => lane.A.Probes.Count > 0 && lane.B.Probes.Count > 0)), "every host was probed once");
     }
 
-    public async ValueTask DisposeAsync()
+    public virtual async ValueTask DisposeAsync()
     {
         if (proxy is not null)
             await proxy.DisposeAsync();

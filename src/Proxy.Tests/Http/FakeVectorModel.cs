@@ -17,8 +17,8 @@ internal sealed class FakeVectorModel(VectorModelInfo info) : IEmbedder, IRerank
         Asked.Add(request);
         if (Refusal is { } refusal) return new((null, refusal));
         var batch = new VectorBatch(request.Inputs.SelectMany(input => Vector(input)).ToArray(), info.Dimensions, [.. request.Inputs.Select(_ => 3)]);
-        if (request.Normalize) batch = batch.Normalized();
-        return new((request.Dimensions is { } cut && cut < info.Dimensions ? batch.Cut(cut, request.Normalize) : batch, null));
+        if (request.Normalize is not false) batch = batch.Normalized();
+        return new((request.Dimensions is { } cut && cut < info.Dimensions ? batch.Cut(cut, request.Normalize is not false) : batch, null));
     }
 
     public ValueTask<(TokenVectors? Vectors, VectorError? Error)> EmbedTokensAsync(EmbedRequest request, CancellationToken cancellation)

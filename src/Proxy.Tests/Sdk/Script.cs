@@ -18,17 +18,18 @@ internal static class Script
     private static string Sources => Path.Combine(Root, "src", "Proxy.Tests", "Sdk");
 
     /// <summary>Runs a script of ours against the proxy and returns what it said worked.</summary>
-    public static async Task<IReadOnlyList<string>> NodeAsync(string script, Uri proxy)
+    /// <param name="more">Arguments behind the proxy's address.</param>
+    public static async Task<IReadOnlyList<string>> NodeAsync(string script, Uri proxy, params string[] more)
     {
         var folder = await Node.Value;
-        return Worked(await RunAsync(folder, "node", [script, proxy.GetLeftPart(UriPartial.Authority)]));
+        return Worked(await RunAsync(folder, "node", [script, proxy.GetLeftPart(UriPartial.Authority), .. more]));
     }
 
     /// <inheritdoc cref="NodeAsync"/>
-    public static async Task<IReadOnlyList<string>> PythonAsync(string script, Uri proxy)
+    public static async Task<IReadOnlyList<string>> PythonAsync(string script, Uri proxy, params string[] more)
     {
         var folder = await Python.Value;
-        return Worked(await RunAsync(folder, Path.Combine(folder, "bin", "python"), [Path.Combine(Sources, "python", script), proxy.GetLeftPart(UriPartial.Authority)]));
+        return Worked(await RunAsync(folder, Path.Combine(folder, "bin", "python"), [Path.Combine(Sources, "python", script), proxy.GetLeftPart(UriPartial.Authority), .. more]));
     }
 
     /// <summary>Where the packages for node are, with our scripts beside them.</summary>

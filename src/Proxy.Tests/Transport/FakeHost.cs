@@ -194,6 +194,17 @@ internal sealed class Peer : IDisposable
         }
     }
 
+    /// <summary>All that comes before the other side is gone.</summary>
+    public async Task<string> ReadToEndAsync()
+    {
+        while (await MoreAsync())
+        {
+            // More of it.
+        }
+
+        return Encoding.Latin1.GetString(await TakeAsync(unread.Count));
+    }
+
     public Socket Socket => socket;
 
     /// <summary>Sends a FIN.</summary>
@@ -208,7 +219,8 @@ internal sealed class Peer : IDisposable
 
     public void Dispose() => stream.Dispose();
 
-    private async Task<byte[]> ThroughAsync(string end)
+    /// <summary>Everything up to an end, with it.</summary>
+    public async Task<byte[]> ThroughAsync(string end)
     {
         var mark = Encoding.Latin1.GetBytes(end);
         int at;

@@ -10,6 +10,9 @@ namespace Proxy.Tests.Transport;
 /// <summary>A client, a host and a clock that stands still until a test moves it.</summary>
 internal sealed class UpstreamHarness : IDisposable
 {
+    /// <summary>The answer of a host that has little to say.</summary>
+    public const string Hello = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+
     private readonly EventLoops? loops;
 
     /// <param name="onLoops">The client lives on loops; else on the runtime's sockets.</param>

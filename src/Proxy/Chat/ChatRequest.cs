@@ -29,6 +29,9 @@ internal sealed record ChatRequest
     /// <summary>Null: the host's own default.</summary>
     public Thinking? Thinking { get; init; }
 
+    /// <summary>The host that gets the request says that its model thinks.</summary>
+    public bool ModelThinks { get; init; }
+
     /// <summary>How many answers; null when unsaid.</summary>
     public int? Choices { get; init; }
 

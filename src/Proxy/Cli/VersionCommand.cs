@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.IO.Compression;
 using System.Reflection;
 using System.Runtime.InteropServices;
 using System.Text.Json;
@@ -8,6 +9,15 @@ namespace Proxy.Cli;
 /// <summary><c>proxy version</c>.</summary>
 internal static class VersionCommand
 {
+    /// <summary>What the program carries inside, in the order in which it is printed. A build for debugging may lack one.</summary>
+    private static readonly (string Resource, string Title)[] Notices =
+    [
+        ("copyright", "What is inside, and whose it is"),
+        ("apache-2.0", "Apache License 2.0"),
+        ("onnxruntime.notices.br", "Notices that come with ONNX Runtime"),
+        ("dotnet.notices.br", "Notices that come with .NET"),
+    ];
+
     /// <summary>The version that was built, with the commit where the build knew it.</summary>
     public static string Version { get; } =
         typeof(VersionCommand).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "0.0.0";
@@ -15,13 +25,32 @@ internal static class VersionCommand
     public static Command Make(Surroundings around)
     {
         var json = ProxyCommand.Json();
-        var command = new Command("version", "Print the version.") { json };
+        var licenses = new Option<bool>("--licenses") { Description = "Print the licences and notices of all that is inside." };
+        var command = new Command("version", "Print the version.") { json, licenses };
         command.SetAction(parsed =>
         {
+            if (parsed.GetValue(licenses))
+            {
+                Print(around.Output);
+                return (int)ExitCode.Ok;
+            }
+
             var info = new VersionInfo(Version, RuntimeInformation.FrameworkDescription, RuntimeInformation.RuntimeIdentifier);
             around.Output.WriteLine(parsed.GetValue(json) ? JsonSerializer.Serialize(info, CliJson.Print.VersionInfo) : $"proxy {info.Version} ({info.Platform}, {info.Runtime})");
             return (int)ExitCode.Ok;
         });
         return command;
+    }
+
+    private static void Print(TextWriter output)
+    {
+        foreach (var (resource, title) in Notices)
+        {
+            using var stored = typeof(VersionCommand).Assembly.GetManifestResourceStream(resource);
+            if (stored is null) continue;
+            using var text = new StreamReader(resource.EndsWith(".br", StringComparison.Ordinal) ? new BrotliStream(stored, CompressionMode.Decompress) : stored);
+            output.WriteLine($"==== {title} ====\n");
+            output.WriteLine(text.ReadToEnd());
+        }
     }
 }

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Https;
@@ -22,7 +23,8 @@ internal sealed record Listener(ListenOptions Options, string Scheme, bool IsAdm
 }
 
 /// <summary>Binds what the file, or the service manager, says, and the operator's socket.</summary>
-internal sealed partial class Listeners(ProxyConfig config, Certificates? certificates)
+/// <param name="plain">Serves plain requests before the server sees their connection; null where the server gets them all.</param>
+internal sealed partial class Listeners(ProxyConfig config, Certificates? certificates, Func<ConnectionDelegate, ConnectionDelegate>? plain)
 {
     private readonly List<Listener> all = [];
 
@@ -122,6 +124,10 @@ internal sealed partial class Listeners(ProxyConfig config, Certificates? certif
                 await next(connection);
             });
             options.UseHttps(new TlsHandshakeCallbackOptions { OnConnection = certificates.AnswerAsync });
+        }
+        else if (plain is not null)
+        {
+            options.Use(plain);
         }
 
         all.Add(new(options, certificates is null ? "http" : "https", IsAdmin: false));

@@ -8,6 +8,7 @@ using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Proxy.Cli;
 using Proxy.Config;
 using Proxy.Telemetry;
+using Proxy.Transport.Http1;
 using Proxy.Transport.Loops;
 
 namespace Proxy.Composition;
@@ -44,7 +45,8 @@ internal static class ProxyHost
         }
 
         var adminPath = Listeners.PrepareAdmin(AdminSocket.Path(), out var noAdmin);
-        var listeners = new Listeners(config, certificates);
+        var date = new HttpDate(parts.Time);
+        var listeners = new Listeners(config, certificates, parts.Loops is null ? null : server => Http1Connection.Use(server, parts.Endpoints.HandleAsync, date, log));
         await using var app = Build(parts, listeners, inherited, adminPath);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         using var now = new CancellationTokenSource();

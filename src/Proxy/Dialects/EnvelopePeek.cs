@@ -51,15 +51,9 @@ internal static class EnvelopePeek
 
         var at = JsonSkim.Space(body, 0);
         if (JsonSkim.Peek(body, at) != '{') return false;
-        do
+        while (JsonSkim.MemberName(body, ref at, out var name))
         {
-            var opened = JsonSkim.Space(body, at + 1);
-            at = JsonSkim.String(body, opened, out var escaped);
-            if (at == JsonSkim.No || escaped) return false;
-            var name = body[(opened + 1)..(at - 1)];
-            at = JsonSkim.Space(body, at);
-            if (JsonSkim.Peek(body, at) != ':') return false;
-            var from = JsonSkim.Space(body, at + 1);
+            var from = at;
             if (name.SequenceEqual("messages"u8))
             {
                 if (messages is not null) return false;
@@ -91,9 +85,8 @@ internal static class EnvelopePeek
                     break;
             }
 
-            at = JsonSkim.Space(body, at);
+            at = JsonSkim.Behind(body, at, (byte)'}');
         }
-        while (JsonSkim.Peek(body, at) == ',');
 
         if (JsonSkim.Peek(body, at) != '}' || JsonSkim.Space(body, at + 1) < body.Length || string.IsNullOrWhiteSpace(model)) return false;
 
@@ -114,15 +107,7 @@ internal static class EnvelopePeek
         count = null;
         if (JsonSkim.Peek(body, at) != '[') return JsonSkim.No;
         var elements = 0;
-        if (JsonSkim.Peek(body, JsonSkim.Space(body, at + 1)) == ']') return JsonSkim.No; // a reader counts to 0 as well
-        do
-        {
-            at = JsonSkim.Value(body, JsonSkim.Space(body, at + 1));
-            if (at == JsonSkim.No) return JsonSkim.No;
-            elements++;
-            at = JsonSkim.Space(body, at);
-        }
-        while (JsonSkim.Peek(body, at) == ',');
+        while (JsonSkim.Element(body, ref at, out _)) elements++;
         count = elements;
         return JsonSkim.Peek(body, at) == ']' ? at + 1 : JsonSkim.No;
     }

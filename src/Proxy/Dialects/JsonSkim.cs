@@ -130,26 +130,60 @@ internal static class JsonSkim
     /// </summary>
     public static bool Member(ReadOnlySpan<byte> json, ref int at, out ReadOnlySpan<byte> name, out Range value)
     {
-        name = default;
         value = default;
-        if (Peek(json, at) is not ((byte)'{' or (byte)',')) return false;
-        var from = Space(json, at + 1);
-        if (Peek(json, at) == '{' && Peek(json, from) == '}')
+        return MemberName(json, ref at, out name) && PassValue(json, ref at, (byte)'}', out value);
+    }
+
+    /// <summary>The same up to the member's value, which the caller has to pass, and what is <see cref="Behind"/> it.</summary>
+    public static bool MemberName(ReadOnlySpan<byte> json, ref int at, out ReadOnlySpan<byte> name)
+    {
+        name = default;
+        if (!Next(json, ref at, (byte)'{', (byte)'}')) return false;
+        var from = at;
+        var end = String(json, from, out var escaped);
+        at = Space(json, end);
+        if (escaped || Peek(json, at) != ':')
         {
-            at = from;
+            at = No;
             return false;
         }
 
-        at = String(json, from, out var escaped);
-        if (at == No || escaped) return false;
-        name = json[(from + 1)..(at - 1)];
+        name = json[(from + 1)..(end - 1)];
+        at = Space(json, at + 1);
+        return true;
+    }
+
+    /// <summary>The next element of an array, in the same way.</summary>
+    public static bool Element(ReadOnlySpan<byte> json, ref int at, out Range value)
+    {
+        value = default;
+        return Next(json, ref at, (byte)'[', (byte)']') && PassValue(json, ref at, (byte)']', out value);
+    }
+
+    /// <summary>From the opening bracket or a comma to what follows it. False at the closing one, behind the opening one too.</summary>
+    private static bool Next(ReadOnlySpan<byte> json, ref int at, byte opening, byte closing)
+    {
+        var first = Peek(json, at) == opening;
+        if (!first && Peek(json, at) != ',') return false;
+        at = Space(json, at + 1);
+        return !first || Peek(json, at) != closing;
+    }
+
+    /// <summary>From where a value ended to the comma or the closing bracket; nothing else may follow one.</summary>
+    public static int Behind(ReadOnlySpan<byte> json, int at, byte closing)
+    {
         at = Space(json, at);
-        if (Peek(json, at) != ':') return false;
-        from = Space(json, at + 1);
+        return Peek(json, at) == ',' || Peek(json, at) == closing ? at : No;
+    }
+
+    private static bool PassValue(ReadOnlySpan<byte> json, ref int at, byte closing, out Range value)
+    {
+        var from = at;
         at = Value(json, from);
+        value = default;
         if (at == No) return false;
         value = from..at;
-        at = Space(json, at);
+        at = Behind(json, at, closing);
         return true;
     }
 

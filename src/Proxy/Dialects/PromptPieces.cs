@@ -19,15 +19,6 @@ internal static class PromptPieces
         if (tools is { } first) pieces.Add(first);
         if (system is { } second) pieces.Add(second);
         at = turns.Start.Value;
-        if (JsonSkim.Peek(body, at) != '[') return;
-        do
-        {
-            var from = JsonSkim.Space(body, at + 1);
-            at = JsonSkim.Value(body, from);
-            if (at == JsonSkim.No) return;
-            pieces.Add(from..at);
-            at = JsonSkim.Space(body, at);
-        }
-        while (JsonSkim.Peek(body, at) == ',');
+        while (JsonSkim.Element(body, ref at, out var turn)) pieces.Add(turn);
     }
 }

@@ -61,6 +61,26 @@ internal sealed class RequestFields
 
     public bool IsObject(JsonElement value, string path) => value.ValueKind is JsonValueKind.Object || Wrong<bool>(path, "an object");
 
+    /// <summary>Each object of a list, as <paramref name="read"/> makes it of the object and its path; up to the first item that is none.</summary>
+    public List<T> Objects<T>(JsonElement value, string path, Func<JsonElement, string, T> read)
+    {
+        var made = new List<T>();
+        if (!IsList(value, path)) return made;
+        foreach (var item in value.EnumerateArray())
+        {
+            var at = $"{path}[{made.Count}]";
+            if (!IsObject(item, at)) break;
+            made.Add(read(item, at));
+        }
+
+        return made;
+    }
+
+    public void NeedModel(ChatRequest request)
+    {
+        if (string.IsNullOrWhiteSpace(request.Model)) Fail("model", "the body has no \"model\"; say which model should answer");
+    }
+
     public void Fail(string path, string message) => Refuse(new ProxyError(ProxyErrorKind.InvalidRequest, message) { Param = path });
 
     public void Refuse(ProxyError problem) => Problem ??= problem;

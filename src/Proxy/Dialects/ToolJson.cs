@@ -30,18 +30,7 @@ internal static class ToolJson
         }
     }
 
-    public static IReadOnlyList<ToolDefinition> Read(JsonElement value, RequestFields fields)
-    {
-        if (!fields.IsList(value, "tools")) return [];
-        var tools = new List<ToolDefinition>();
-        foreach (var item in value.EnumerateArray())
-        {
-            if (!fields.IsObject(item, $"tools[{tools.Count}]")) break;
-            tools.Add(ReadTool(item));
-        }
-
-        return tools;
-    }
+    public static IReadOnlyList<ToolDefinition> Read(JsonElement value, RequestFields fields) => fields.Objects(value, "tools", static (item, _) => ReadTool(item));
 
     private static ToolDefinition ReadTool(JsonElement item)
     {

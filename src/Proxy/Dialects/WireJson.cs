@@ -49,6 +49,34 @@ internal static class WireJson
         for (var i = 0; i < members.Count; i++) json.WriteAsItCame(members[i].Key, members[i].Value);
     }
 
+    /// <summary>Members that only their own dialect knows: as they came to a host of it, else named as lost, each after the place where it stood.</summary>
+    public static void WriteOrLose(this Utf8JsonWriter json, IReadOnlyList<KeyValuePair<string, JsonElement>> members, bool own, string place, List<string> lost)
+    {
+        if (own) json.WriteAll(members);
+        else lost.AddRange(members.Select(member => place + member.Key));
+    }
+
+    /// <summary>A list of texts; nothing where there are none.</summary>
+    public static void WriteTexts(this Utf8JsonWriter json, ReadOnlySpan<byte> name, IReadOnlyList<string> texts)
+    {
+        if (texts.Count == 0) return;
+        json.WriteStartArray(name);
+        foreach (var text in texts) json.WriteStringValue(text);
+        json.WriteEndArray();
+    }
+
+    /// <summary>The members of an object but for two.</summary>
+    public static List<KeyValuePair<string, JsonElement>> Others(this JsonElement value, string known, string alsoKnown = "type")
+    {
+        var others = new List<KeyValuePair<string, JsonElement>>();
+        foreach (var member in value.EnumerateObject())
+        {
+            if (member.Name != known && member.Name != alsoKnown) others.Add(new(member.Name, member.Value.Clone()));
+        }
+
+        return others;
+    }
+
     public static bool Has(this IReadOnlyList<KeyValuePair<string, JsonElement>> members, string name) => members.Find(name) is not null;
 
     public static JsonElement? Find(this IReadOnlyList<KeyValuePair<string, JsonElement>> members, string name)

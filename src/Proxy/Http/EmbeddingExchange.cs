@@ -190,8 +190,8 @@ internal sealed class EmbeddingExchange(string surface, EmbeddingClientDialect d
             return;
         }
 
-        if (asked.Request.Dimensions is { } wanted && wanted < vectors.Dimensions) vectors = vectors.Cut(wanted, asked.Request.Normalize);
-        else if (dialect.Family == "tei" && asked.Request.Normalize) vectors = vectors.Normalized();
+        if (asked.Request.Dimensions is { } wanted && wanted < vectors.Dimensions) vectors = vectors.Cut(wanted, asked.Request.Normalize is not false);
+        else if (dialect.Family == "tei" && asked.Request.Normalize is true) vectors = vectors.Normalized();
         if (said.Tokens is { } tokens) call.Scope.Count(new Usage(tokens, 0));
         await WriteAsync(call.Scope, asked, said with { Vectors = vectors }, call.Model, Parts.Exchange.Time.GetElapsedTime(started));
     }

@@ -31,6 +31,9 @@ internal sealed record ModelFolder(ModelFiles Files, VectorModelKind Kind, strin
     public int PadId { get; init; }
     public Pooling Pooling { get; init; }
 
+    /// <summary>Its vectors are scaled to length 1 where a call does not say: modules.json names that step, or there is none that could.</summary>
+    public bool Normalizes { get; init; } = true;
+
     /// <summary>The text is lower-cased before the tokenizer sees it.</summary>
     public bool LowerCase { get; init; }
 
@@ -53,6 +56,7 @@ internal sealed record ModelFolder(ModelFiles Files, VectorModelKind Kind, strin
         var sentences = Parse(files, SentenceTransformers);
         var limits = Parse(files, "sentence_bert_config.json");
 
+        var modules = Parse(files, Modules);
         var kind = asked switch
         {
             InferenceKind.Embed => VectorModelKind.Embed,
@@ -65,7 +69,8 @@ internal sealed record ModelFolder(ModelFiles Files, VectorModelKind Kind, strin
             MaxLength = Longest(files, configuration, tokenizer, limits),
             HiddenSize = Number(files, Configuration, configuration, "hidden_size") ?? Number(files, Configuration, configuration, "dim") ?? 0,
             PadId = Number(files, Configuration, configuration, "pad_token_id") ?? 0,
-            Pooling = kind is VectorModelKind.Embed ? HowToPool(files) : default,
+            Pooling = kind is VectorModelKind.Embed ? HowToPool(files, modules) : default,
+            Normalizes = modules is not { ValueKind: JsonValueKind.Array } steps || steps.EnumerateArray().Any(static step => TypeOf(step) is "Normalize"),
             LowerCase = limits is { } bert && bert.TryGetProperty("do_lower_case", out var lower) && lower.ValueKind is JsonValueKind.True,
             Prompts = PromptsOf(files, sentences),
             DefaultPrompt = Text(sentences, "default_prompt_name"),
@@ -115,15 +120,18 @@ internal sealed record ModelFolder(ModelFiles Files, VectorModelKind Kind, strin
         return least > Absurd ? Unsaid : least;
     }
 
-    private static Pooling HowToPool(ModelFiles files)
+    /// <summary>A module's type without the names of its packages.</summary>
+    private static string? TypeOf(JsonElement module) => Text(module, "type")?.Split('.')[^1];
+
+    private static Pooling HowToPool(ModelFiles files, JsonElement? listed)
     {
-        if (Parse(files, Modules) is not { } modules) return Pooling.Mean;
+        if (listed is not { } modules) return Pooling.Mean;
         if (modules.ValueKind is not JsonValueKind.Array) throw Broken(files, Modules, "is no list of modules");
 
         var pooling = Pooling.Mean;
         foreach (var module in modules.EnumerateArray())
         {
-            var type = Text(module, "type")?.Split('.')[^1];
+            var type = TypeOf(module);
             var folder = Text(module, "path") ?? "";
             switch (type)
             {

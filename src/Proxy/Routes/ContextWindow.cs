@@ -8,11 +8,11 @@ namespace Proxy.Routes;
 /// </summary>
 internal static class ContextWindow
 {
-    /// <summary>What Ollama runs a model with when nobody says otherwise.</summary>
+    /// <summary>
+    /// What Ollama runs a model with at least when nobody says otherwise: the host's own settings or its memory may make it more, so a call that fits this says nothing.
+    /// A model's own file may say less, which its host tells.
+    /// </summary>
     public const int HostDefault = 4096;
-
-    /// <summary>A model's own file may say less than the default; below this hardly one does.</summary>
-    public const int SmallestDefault = 2048;
 
     private const int ReplyTokens = 1024;
 
@@ -20,7 +20,7 @@ internal static class ContextWindow
     /// Tokens to ask for; null leaves it to the host. A host loads the model anew for every other size, so what it runs with is asked for again where that is enough,
     /// and otherwise the next power of two.
     /// </summary>
-    /// <param name="running">What the model runs with now, where it is loaded.</param>
+    /// <param name="running">What the model runs with now, where it is loaded, or would by its own file.</param>
     /// <param name="limit">What the model can take at most, where the host says.</param>
     public static ProxyError? Choose(ChatRequest request, int? configured, int? running, int? limit, out int? tokens)
     {
@@ -37,7 +37,7 @@ internal static class ContextWindow
         }
 
         if (running is { } enough && most <= enough) tokens = enough;
-        else if (running is not null || most > SmallestDefault) tokens = (int)Math.Min(BitOperations.RoundUpToPowerOf2((ulong)Math.Max(most, HostDefault)), (ulong)(limit ?? 1 << 20));
+        else if (running is not null || most > HostDefault) tokens = (int)Math.Min(BitOperations.RoundUpToPowerOf2((ulong)Math.Max(most, HostDefault)), (ulong)(limit ?? 1 << 20));
         return null;
     }
 }

@@ -120,7 +120,7 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
             {
                 var known = backend.Learned(served);
                 if (ContextWindow.Choose(request, backend.Config.Options.NumCtx, known?.ContextLength, known?.ContextLimit, out var context) is { } tooLong) return tooLong;
-                request = request with { Sampling = request.Sampling with { ContextLength = context } };
+                request = request with { Sampling = request.Sampling with { ContextLength = context }, ModelThinks = known?.Traits.Capabilities.Contains("thinking") is true };
             }
 
             if (dialect.Unsayable(request) is { } unsayable) return unsayable;

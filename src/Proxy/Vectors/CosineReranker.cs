@@ -13,7 +13,7 @@ internal sealed class CosineReranker(IEmbedder embedder) : IReranker
 
     public async ValueTask<(RerankScores? Scores, VectorError? Error)> ScoreAsync(RerankRequest request, CancellationToken cancellation)
     {
-        var asked = new EmbedRequest([new(request.Query)]) { Truncate = request.Truncate, TruncateLeft = request.TruncateLeft, Prompt = PromptKind.Query };
+        var asked = new EmbedRequest([new(request.Query)]) { Truncate = request.Truncate, TruncateLeft = request.TruncateLeft, Prompt = PromptKind.Query, Normalize = true };
         var (query, problem) = await embedder.EmbedAsync(asked, cancellation);
         if (query is null) return (null, problem);
         var offered = asked with { Inputs = [.. request.Documents.Select(text => new EmbedInput(text))], Prompt = PromptKind.Document };

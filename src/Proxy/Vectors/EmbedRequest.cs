@@ -23,7 +23,7 @@ internal enum PromptKind
 /// <summary>Texts to embed in one call.</summary>
 internal sealed record EmbedRequest(IReadOnlyList<EmbedInput> Inputs)
 {
-    /// <summary>Numbers to keep of each vector, from its head; what remains is normalised again where <see cref="Normalize"/> is on. Null: all of them.</summary>
+    /// <summary>Numbers to keep of each vector, from its head; what remains is normalised again where the whole would be. Null: all of them.</summary>
     public int? Dimensions { get; init; }
 
     /// <summary>Cut what is too long; otherwise <see cref="VectorErrorKind.TooLong"/>.</summary>
@@ -32,8 +32,8 @@ internal sealed record EmbedRequest(IReadOnlyList<EmbedInput> Inputs)
     /// <summary>Cut from the head of a text, not from its tail.</summary>
     public bool TruncateLeft { get; init; }
 
-    /// <summary>Scale each vector to length 1.</summary>
-    public bool Normalize { get; init; } = true;
+    /// <summary>Scale each vector to length 1. Null: as the model was made, which for most is yes.</summary>
+    public bool? Normalize { get; init; }
 
     public PromptKind Prompt { get; init; }
 

@@ -83,11 +83,11 @@ internal static class AnthropicJson
         int? input = null, output = null, cached = null, written = null, reasoning = null;
         while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
         {
-            if (json.ValueTextEquals("input_tokens"u8)) input = ReadCount(ref json);
-            else if (json.ValueTextEquals("output_tokens"u8)) output = ReadCount(ref json);
-            else if (json.ValueTextEquals("cache_read_input_tokens"u8)) cached = ReadCount(ref json);
-            else if (json.ValueTextEquals("cache_creation_input_tokens"u8)) written = ReadCount(ref json);
-            else if (json.ValueTextEquals("output_tokens_details"u8)) reasoning = ReadThinking(ref json);
+            if (json.ValueTextEquals("input_tokens"u8)) input = UsageJson.ReadCount(ref json);
+            else if (json.ValueTextEquals("output_tokens"u8)) output = UsageJson.ReadCount(ref json);
+            else if (json.ValueTextEquals("cache_read_input_tokens"u8)) cached = UsageJson.ReadCount(ref json);
+            else if (json.ValueTextEquals("cache_creation_input_tokens"u8)) written = UsageJson.ReadCount(ref json);
+            else if (json.ValueTextEquals("output_tokens_details"u8)) reasoning = UsageJson.ReadDetail(ref json, "thinking_tokens"u8);
             else json.Skip();
         }
 
@@ -95,56 +95,23 @@ internal static class AnthropicJson
         return new Usage((input ?? 0) + (cached ?? 0) + (written ?? 0), output ?? 0) { CachedInputTokens = cached, CacheWrittenTokens = written, ReasoningTokens = reasoning };
     }
 
-    /// <summary>Finds the counts in a frame or body by a scan for their name. In a text the quotes would be escaped, so the name is never one.</summary>
+    /// <summary>The counts in a frame or body; null where there are none.</summary>
     public static Usage? FindUsage(ReadOnlySpan<byte> frame)
     {
-        while (frame.LastIndexOf("\"usage\""u8) is var at and >= 0)
+        while (UsageJson.TryFind(ref frame, out var counts))
         {
-            var value = frame[(at + 7)..].TrimStart(" \t\r\n"u8);
-            if (value.StartsWith(":"u8) && value[1..].TrimStart(" \t\r\n"u8) is var counts && counts.StartsWith("{"u8))
+            try
             {
-                try
-                {
-                    var json = new Utf8JsonReader(counts, WireJson.Reading);
-                    json.Read();
-                    if (ReadUsage(ref json) is { } usage) return usage;
-                }
-                catch (JsonException)
-                {
-                    // A host's broken frame is passed on; it only counts nothing.
-                }
+                var json = new Utf8JsonReader(counts, WireJson.Reading);
+                json.Read();
+                if (ReadUsage(ref json) is { } usage) return usage;
             }
-
-            frame = frame[..at];
+            catch (JsonException)
+            {
+                // A host's broken frame is passed on; it only counts nothing.
+            }
         }
 
         return null;
-    }
-
-    private static int? ReadCount(ref Utf8JsonReader json)
-    {
-        json.Read();
-        if (json.TokenType is JsonTokenType.Number && json.TryGetInt32(out var count)) return count;
-        json.Skip();
-        return null;
-    }
-
-    private static int? ReadThinking(ref Utf8JsonReader json)
-    {
-        json.Read();
-        if (json.TokenType is not JsonTokenType.StartObject)
-        {
-            json.Skip();
-            return null;
-        }
-
-        int? count = null;
-        while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
-        {
-            if (json.ValueTextEquals("thinking_tokens"u8)) count = ReadCount(ref json);
-            else json.Skip();
-        }
-
-        return count;
     }
 }

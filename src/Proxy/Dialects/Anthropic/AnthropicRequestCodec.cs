@@ -20,19 +20,13 @@ internal static class AnthropicRequestCodec
     {
         if (request.Origin is DialectName.Anthropic) return null;
         if (request.LogProbabilities is true) return Refuse("the host of this model does not tell log probabilities; leave \"logprobs\" out", "logprobs");
-        for (var i = 0; i < request.Messages.Count; i++)
+        return request.FirstPart(static (part, path) => part switch
         {
-            var content = request.Messages[i].Content;
-            for (var j = 0; j < content.Count; j++)
-            {
-                var path = $"messages[{i}].content[{j}]";
-                if (content[j] is ContentPart.Other other) return Refuse($"the host of this model cannot be given \"{path}\", which is of type \"{other.Type}\"", path);
-                if (content[j] is ContentPart.Image { Url: { } url } && !url.StartsWith("http", StringComparison.OrdinalIgnoreCase))
-                    return Refuse($"the model's host takes images by an http(s) address or in base64, and \"{path}\" is neither", $"{path}.image_url.url");
-            }
-        }
-
-        return null;
+            ContentPart.Other other => Refuse($"the host of this model cannot be given \"{path}\", which is of type \"{other.Type}\"", $"{path}"),
+            ContentPart.Image { Url: { } url } when !url.StartsWith("http", StringComparison.OrdinalIgnoreCase) =>
+                Refuse($"the model's host takes images by an http(s) address or in base64, and \"{path}\" is neither", $"{path}.image_url.url"),
+            _ => null,
+        });
     }
 
     public static void Write(ChatRequest request, string model, IBufferWriter<byte> output, List<string> lost)

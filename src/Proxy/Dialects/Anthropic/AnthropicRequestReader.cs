@@ -39,20 +39,14 @@ internal sealed class AnthropicRequestReader(RequestFields fields)
                 case "stream":
                     request = request with { Stream = fields.Flag(value, "stream") ?? false };
                     break;
-                case "temperature":
-                    sampling = sampling with { Temperature = fields.Number(value, "temperature") };
-                    break;
-                case "top_p":
-                    sampling = sampling with { TopP = fields.Number(value, "top_p") };
-                    break;
-                case "top_k":
-                    sampling = sampling with { TopK = fields.Count(value, "top_k") };
+                case "temperature" or "top_p" or "top_k":
+                    SamplingJson.TryRead(member, member.Name, fields, ref sampling);
                     break;
                 case "stop_sequences":
                     sampling = sampling with { Stop = fields.Texts(value, "stop_sequences") };
                     break;
                 case "tools":
-                    if (value.ValueKind is not JsonValueKind.Null) request = request with { Tools = ReadTools(value) };
+                    if (value.ValueKind is not JsonValueKind.Null) request = request with { Tools = fields.Objects(value, "tools", static (item, _) => ReadTool(item)) };
                     break;
                 case "tool_choice":
                     if (value.ValueKind is not JsonValueKind.Null && fields.IsObject(value, "tool_choice")) request = ReadToolChoice(request, value);
@@ -93,7 +87,7 @@ internal sealed class AnthropicRequestReader(RequestFields fields)
         else fields.Fail("messages", "the body has no \"messages\"; send at least one");
         if (limited && sampling.MaxTokens is null) fields.Fail("max_tokens", "\"max_tokens\" is missing; say how many tokens the answer may have");
         if (limited && sampling.MaxTokens <= 0) fields.Fail("max_tokens", "\"max_tokens\" must be above 0");
-        if (string.IsNullOrWhiteSpace(request.Model)) fields.Fail("model", "the body has no \"model\"; say which model should answer");
+        fields.NeedModel(request);
         return request with
         {
             Sampling = sampling,
@@ -132,19 +126,6 @@ internal sealed class AnthropicRequestReader(RequestFields fields)
         if (value.TryGetProperty("schema"u8, out var schema) && schema.ValueKind is JsonValueKind.Object) return new OutputFormat(schema.Clone());
         unknown.Add(new(path, value.Clone()));
         return null;
-    }
-
-    private List<ToolDefinition> ReadTools(JsonElement value)
-    {
-        var tools = new List<ToolDefinition>();
-        if (!fields.IsList(value, "tools")) return tools;
-        foreach (var item in value.EnumerateArray())
-        {
-            if (!fields.IsObject(item, $"tools[{tools.Count}]")) break;
-            tools.Add(ReadTool(item));
-        }
-
-        return tools;
     }
 
     private static ToolDefinition ReadTool(JsonElement item)
@@ -357,10 +338,10 @@ internal sealed class AnthropicRequestReader(RequestFields fields)
             case null:
                 break;
             case "text":
-                parts.Add(new ContentPart.Text(TextOf(block, "text", path) ?? "") { Unknown = Others(block, "text") });
+                parts.Add(new ContentPart.Text(TextOf(block, "text", path) ?? "") { Unknown = block.Others("text") });
                 break;
             case "image" when block.TryGetProperty("source"u8, out var source) && fields.IsObject(source, $"{path}.source") && ReadImage(source, $"{path}.source") is { } image:
-                parts.Add(image with { Unknown = Others(block, "source") });
+                parts.Add(image with { Unknown = block.Others("source") });
                 break;
             default:
                 parts.Add(new ContentPart.Other(type, block.Clone()));
@@ -392,15 +373,4 @@ internal sealed class AnthropicRequestReader(RequestFields fields)
     }
 
     private string? TextOf(JsonElement value, string name, string path) => value.TryGetProperty(name, out var member) ? fields.Text(member, $"{path}.{name}") : null;
-
-    private static List<KeyValuePair<string, JsonElement>> Others(JsonElement block, string known)
-    {
-        var others = new List<KeyValuePair<string, JsonElement>>();
-        foreach (var member in block.EnumerateObject())
-        {
-            if (member.Name != "type" && member.Name != known) others.Add(new(member.Name, member.Value.Clone()));
-        }
-
-        return others;
-    }
 }

@@ -30,7 +30,7 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
         WriteSampling();
         WriteFormat();
         WriteUser();
-        NameLosses();
+        SamplingJson.NameLosses(request, lost);
         foreach (var member in request.Unknown)
         {
             if (!own) lost.Add(member.Key);
@@ -261,8 +261,7 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
                 break;
         }
 
-        if (own) json.WriteAll(part.Unknown);
-        else foreach (var member in part.Unknown) lost.Add($"messages[].content[].{member.Key}");
+        json.WriteOrLose(part.Unknown, own, "messages[].content[].", lost);
         json.WriteEndObject();
     }
 
@@ -324,10 +323,7 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
         if (sampling.Temperature is { } temperature) json.WriteNumber("temperature"u8, temperature);
         if (sampling.TopP is { } topP) json.WriteNumber("top_p"u8, topP);
         if (sampling.TopK is { } topK) json.WriteNumber("top_k"u8, topK);
-        if (sampling.Stop.Count == 0) return;
-        json.WriteStartArray("stop_sequences"u8);
-        foreach (var stop in sampling.Stop) json.WriteStringValue(stop);
-        json.WriteEndArray();
+        json.WriteTexts("stop_sequences"u8, sampling.Stop);
     }
 
     private void WriteFormat()
@@ -359,19 +355,5 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
             json.WriteString("user_id"u8, user);
             json.WriteEndObject();
         }
-    }
-
-    private void NameLosses()
-    {
-        var sampling = request.Sampling;
-        if (request.Choices is > 1) lost.Add("n");
-        if (request.KeepAlive is not null) lost.Add("keep_alive");
-        if (sampling.Seed is not null) lost.Add("seed");
-        if (sampling.MinP is not null) lost.Add("min_p");
-        if (sampling.FrequencyPenalty is not null) lost.Add("frequency_penalty");
-        if (sampling.PresencePenalty is not null) lost.Add("presence_penalty");
-        if (sampling.RepeatPenalty is not null) lost.Add("repeat_penalty");
-        if (sampling.ContextLength is not null) lost.Add("options.num_ctx");
-        foreach (var option in sampling.Unknown) lost.Add($"options.{option.Key}");
     }
 }

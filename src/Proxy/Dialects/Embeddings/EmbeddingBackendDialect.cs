@@ -22,7 +22,7 @@ internal abstract class EmbeddingBackendDialect
 
     /// <summary>What no host but TEI can be asked, because the vectors would be others.</summary>
     protected static ProxyError? UnsayableToMost(EmbeddingCall call)
-        => !call.Request.Normalize ? Refuse("normalize", "the host of this model always answers with normalised vectors; leave `normalize` out")
+        => call.Request.Normalize is false ? Refuse("normalize", "the host of this model always answers with normalised vectors; leave `normalize` out")
             : call.Request.PromptName is { } prompt ? Refuse("prompt_name", $"the host of this model knows no prompts; write '{prompt}' into the text")
             : null;
 

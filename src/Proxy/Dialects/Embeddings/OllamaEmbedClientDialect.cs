@@ -44,7 +44,7 @@ internal sealed class OllamaEmbedClientDialect(bool older) : EmbeddingClientDial
         });
         others.Remove("model");
         if ((fields.Problem ?? problem) is { } wrong) return wrong;
-        call = new(new(inputs) { Dimensions = dimensions, Truncate = truncate ?? true, Normalize = true }) { TruncateSaid = truncate is not null, Others = others };
+        call = new(new(inputs) { Dimensions = dimensions, Truncate = truncate ?? true, Normalize = older ? null : true }) { TruncateSaid = truncate is not null, Others = others };
         return null;
     }
 

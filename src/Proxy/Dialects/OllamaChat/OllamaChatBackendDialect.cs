@@ -4,7 +4,7 @@ using Proxy.Chat;
 namespace Proxy.Dialects.OllamaChat;
 
 /// <summary>A host that speaks Ollama's own API.</summary>
-internal sealed class OllamaChatBackendDialect : BackendDialect
+internal class OllamaChatBackendDialect : BackendDialect
 {
     public override DialectName Name => DialectName.OllamaChat;
     public override StreamFraming Framing => StreamFraming.JsonLines;

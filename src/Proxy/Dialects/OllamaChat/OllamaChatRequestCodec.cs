@@ -26,7 +26,7 @@ internal static class OllamaChatRequestCodec
                     request = request with { Model = fields.Text(value, "model") ?? "" };
                     break;
                 case "messages":
-                    if (value.ValueKind is not JsonValueKind.Null) request = request with { Messages = ReadMessages(value, fields) };
+                    if (value.ValueKind is not JsonValueKind.Null) request = request with { Messages = fields.Objects(value, "messages", (item, path) => ReadMessage(item, path, fields)) };
                     break;
                 case "tools":
                     if (value.ValueKind is not JsonValueKind.Null) request = request with { Tools = ToolJson.Read(value, fields) };
@@ -39,20 +39,6 @@ internal static class OllamaChatRequestCodec
 
         if (string.IsNullOrWhiteSpace(request.Model)) fields.Fail("model", "model is required");
         return request with { Unknown = unknown, IncludeUsage = request.Stream };
-    }
-
-    private static List<ChatMessage> ReadMessages(JsonElement value, RequestFields fields)
-    {
-        var messages = new List<ChatMessage>();
-        if (!fields.IsList(value, "messages")) return messages;
-        foreach (var item in value.EnumerateArray())
-        {
-            var path = $"messages[{messages.Count}]";
-            if (!fields.IsObject(item, path)) break;
-            messages.Add(ReadMessage(item, path, fields));
-        }
-
-        return messages;
     }
 
     private static ChatMessage ReadMessage(JsonElement item, string path, RequestFields fields)
@@ -119,23 +105,13 @@ internal static class OllamaChatRequestCodec
     }
 
     /// <summary>An image or another part that the host cannot be given is no loss to name in a log: the answer would be one to another question.</summary>
-    public static ProxyError? Unsayable(ChatRequest request)
+    public static ProxyError? Unsayable(ChatRequest request) => request.FirstPart(static (part, place) => part switch
     {
-        for (var i = 0; i < request.Messages.Count; i++)
-        {
-            var content = request.Messages[i].Content;
-            for (var j = 0; j < content.Count; j++)
-            {
-                var path = $"messages[{i}].content[{j}]";
-                if (content[j] is ContentPart.Image { Base64: null })
-                    return new ProxyError(ProxyErrorKind.InvalidRequest, $"the model's host takes images only inside the request: send \"{path}\" as a data: URL with base64 instead of an address, or let the operator allow [server] fetch_images") { Param = $"{path}.image_url.url" };
-                if (content[j] is ContentPart.Other other)
-                    return new ProxyError(ProxyErrorKind.InvalidRequest, $"the model's host takes text and images only, and \"{path}\" is of type \"{other.Type}\"") { Param = path };
-            }
-        }
-
-        return null;
-    }
+        ContentPart.Image { Base64: null } =>
+            new ProxyError(ProxyErrorKind.InvalidRequest, $"the model's host takes images only inside the request: send \"{place}\" as a data: URL with base64 instead of an address, or let the operator allow [server] fetch_images") { Param = $"{place}.image_url.url" },
+        ContentPart.Other other => new ProxyError(ProxyErrorKind.InvalidRequest, $"the model's host takes text and images only, and \"{place}\" is of type \"{other.Type}\"") { Param = $"{place}" },
+        _ => null,
+    });
 
     public static void Write(ChatRequest request, string model, IBufferWriter<byte> output, List<string> lost)
     {
@@ -180,12 +156,7 @@ internal static class OllamaChatRequestCodec
             if ((message.ToolCallId ?? (own ? null : turns.IdAnswered(i))) is { } id) json.WriteString("tool_call_id"u8, id);
             if (message.Name is not null && message.Role is not ChatRole.Tool) lost.Add("messages[].name");
             MessageLosses.Name(message, lost);
-            foreach (var member in message.Unknown)
-            {
-                if (own) json.WriteAsItCame(member.Key, member.Value);
-                else lost.Add($"messages[].{member.Key}");
-            }
-
+            json.WriteOrLose(message.Unknown, own, "messages[].", lost);
             json.WriteEndObject();
         }
 

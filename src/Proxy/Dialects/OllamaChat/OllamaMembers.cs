@@ -25,8 +25,7 @@ internal static class OllamaMembers
                 else return isNull || (value.ValueKind is JsonValueKind.String && value.ValueEquals(""u8));
                 return true;
             case "think":
-                if (ReadThinking(value) is { } thinking) request = request with { Thinking = thinking };
-                else return isNull;
+                if (!isNull) request = request with { Thinking = ReadThinking(value, fields) };
                 return true;
             case "keep_alive":
                 if (value.ValueKind is JsonValueKind.String && !IsDuration(value.GetString())) fields.Fail("keep_alive", $"time: invalid duration {value.GetRawText()}");
@@ -88,20 +87,22 @@ internal static class OllamaMembers
         WriteOptions(json, request.Sampling, own);
         if (request.Choices is > 1) lost.Add("n");
         if (request.User is not null) lost.Add("user");
-        foreach (var member in request.Unknown)
-        {
-            if (own) json.WriteAsItCame(member.Key, member.Value);
-            else lost.Add(member.Key);
-        }
+        json.WriteOrLose(request.Unknown, own, "", lost);
     }
 
-    private static Thinking? ReadThinking(JsonElement value) => value.ValueKind switch
+    /// <summary>A value that it cannot be is refused in Ollama's own words.</summary>
+    private static Thinking? ReadThinking(JsonElement value, RequestFields fields)
     {
-        JsonValueKind.True => new Thinking(true),
-        JsonValueKind.False => new Thinking(false),
-        JsonValueKind.String when value.GetString() is "low" or "medium" or "high" or "max" => new Thinking(true, value.GetString()),
-        _ => null,
-    };
+        const string Allowed = "\"high\", \"medium\", \"low\", \"max\", true, or false";
+        switch (value.ValueKind)
+        {
+            case JsonValueKind.True: return new Thinking(true);
+            case JsonValueKind.False: return new Thinking(false);
+            case JsonValueKind.String when value.GetString() is "low" or "medium" or "high" or "max": return new Thinking(true, value.GetString());
+            case JsonValueKind.String: fields.Fail("think", $"invalid think value: {value.GetRawText()} (must be {Allowed})"); return null;
+            default: fields.Fail("think", $"think must be a boolean or string ({Allowed})"); return null;
+        }
+    }
 
     private static SamplingOptions ReadOptions(JsonElement options, RequestFields fields)
     {
@@ -115,16 +116,9 @@ internal static class OllamaMembers
             {
                 case "num_ctx": sampling = sampling with { ContextLength = fields.Count(value, path) }; break;
                 case "num_predict": sampling = sampling with { MaxTokens = fields.Count(value, path) }; break;
-                case "temperature": sampling = sampling with { Temperature = fields.Number(value, path) }; break;
-                case "top_p": sampling = sampling with { TopP = fields.Number(value, path) }; break;
-                case "top_k": sampling = sampling with { TopK = fields.Count(value, path) }; break;
-                case "min_p": sampling = sampling with { MinP = fields.Number(value, path) }; break;
-                case "seed": sampling = sampling with { Seed = fields.Integer(value, path) }; break;
-                case "stop": sampling = sampling with { Stop = fields.Texts(value, path) }; break;
-                case "frequency_penalty": sampling = sampling with { FrequencyPenalty = fields.Number(value, path) }; break;
-                case "presence_penalty": sampling = sampling with { PresencePenalty = fields.Number(value, path) }; break;
-                case "repeat_penalty": sampling = sampling with { RepeatPenalty = fields.Number(value, path) }; break;
-                default: Keep(unknown, option); break;
+                default:
+                    if (!SamplingJson.TryRead(option, path, fields, ref sampling)) Keep(unknown, option);
+                    break;
             }
         }
 
@@ -136,9 +130,10 @@ internal static class OllamaMembers
         if (request.Thinking is not { } thinking) return;
         if (thinking.Enabled && request.Origin is DialectName.Anthropic)
         {
-            // Agents of Anthropic's ask every model to think. Ollama's thinking models do unless told not to; the others refuse a call that asks for it.
+            // Agents of Anthropic's ask every model to think, and one that cannot refuses the call. How much, few of Ollama's models can be told, and the others refuse the word.
             if (thinking.Budget is not null) lost.Add("thinking.budget_tokens");
             else if (thinking.Effort is not null) lost.Add("output_config.effort");
+            if (request.ModelThinks) json.WriteBoolean("think"u8, true);
             return;
         }
 
@@ -163,21 +158,8 @@ internal static class OllamaMembers
         json.WriteStartObject("options"u8);
         if (sampling.ContextLength is { } context) json.WriteNumber("num_ctx"u8, context);
         if (sampling.MaxTokens is { } limit) json.WriteNumber("num_predict"u8, limit);
-        if (sampling.Temperature is { } temperature) json.WriteNumber("temperature"u8, temperature);
-        if (sampling.TopP is { } topP) json.WriteNumber("top_p"u8, topP);
-        if (sampling.TopK is { } topK) json.WriteNumber("top_k"u8, topK);
-        if (sampling.MinP is { } minP) json.WriteNumber("min_p"u8, minP);
-        if (sampling.Seed is { } seed) json.WriteNumber("seed"u8, seed);
-        if (sampling.FrequencyPenalty is { } frequency) json.WriteNumber("frequency_penalty"u8, frequency);
-        if (sampling.PresencePenalty is { } presence) json.WriteNumber("presence_penalty"u8, presence);
+        SamplingJson.Write(json, sampling);
         if (sampling.RepeatPenalty is { } repeat) json.WriteNumber("repeat_penalty"u8, repeat);
-        if (sampling.Stop.Count > 0)
-        {
-            json.WriteStartArray("stop"u8);
-            foreach (var stop in sampling.Stop) json.WriteStringValue(stop);
-            json.WriteEndArray();
-        }
-
         if (own) json.WriteAll(sampling.Unknown);
         json.WriteEndObject();
     }

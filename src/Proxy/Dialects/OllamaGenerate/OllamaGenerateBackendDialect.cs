@@ -5,30 +5,13 @@ using Proxy.Dialects.OllamaChat;
 namespace Proxy.Dialects.OllamaGenerate;
 
 /// <summary>A host that speaks Ollama's own API, given a prompt. Its lines are the chat's but for where the text stands.</summary>
-internal sealed class OllamaGenerateBackendDialect : BackendDialect
+internal sealed class OllamaGenerateBackendDialect : OllamaChatBackendDialect
 {
     public override DialectName Name => DialectName.OllamaGenerate;
-    public override StreamFraming Framing => StreamFraming.JsonLines;
     public override string ChatPath => "/api/generate";
     public override bool TakesPrompts => true;
 
     public override ProxyError? Unsayable(ChatRequest request) => OllamaGenerateRequestCodec.Unsayable(request);
 
     public override void WriteRequest(ChatRequest request, string model, IBufferWriter<byte> output, List<string> lost) => OllamaGenerateRequestCodec.Write(request, model, output, lost);
-
-    public override EventReader NewEventReader() => new OllamaChatEventReader();
-
-    public override bool TryReadWhole(ReadOnlySpan<byte> body, List<ChatEvent> events) => OllamaChatEventReader.TryReadWhole(body, events);
-
-    public override bool TakesImageAddresses => false;
-
-    public override FrameKind Classify(ReadOnlySpan<byte> frame) => OllamaChatFrames.Classify(frame);
-
-    public override bool IsEnd(ReadOnlySpan<byte> frame) => OllamaChatFrames.IsEnd(frame);
-
-    public override bool IsWholeAnswer(ReadOnlySpan<byte> body) => Classify(body) is FrameKind.End;
-
-    public override HostError ReadError(ReadOnlySpan<byte> body) => HostErrorBody.Read(body);
-
-    public override Usage? FindUsage(ReadOnlySpan<byte> frame) => OllamaChatJson.FindUsage(frame);
 }

@@ -5,7 +5,7 @@ using Proxy.Chat;
 namespace Proxy.Dialects.OpenAiChat;
 
 /// <summary>A host that speaks OpenAI's chat: llama.cpp, vLLM, SGLang, LM Studio and their like.</summary>
-internal sealed class OpenAiChatBackendDialect : BackendDialect
+internal class OpenAiChatBackendDialect : BackendDialect
 {
     public override DialectName Name => DialectName.OpenAiChat;
     public override StreamFraming Framing => StreamFraming.ServerSentEvents;

@@ -26,22 +26,9 @@ internal sealed class OpenAiChatClientDialect : ClientDialect
     {
         var whole = WholeAnswer.Of(events);
         using var json = WireJson.NewWriter(output);
-        json.WriteStartObject();
-        json.WriteString("id"u8, whole.Id ?? OpenAiChatEventWriter.IdOf(stamp));
-        json.WriteString("object"u8, "chat.completion"u8);
-        json.WriteNumber("created"u8, whole.Created ?? stamp.Created.ToUnixTimeSeconds());
-        json.WriteString("model"u8, stamp.Model);
-        if (whole.Opaque.Member("system_fingerprint"u8) is { } fingerprint) json.WriteAsItCame("system_fingerprint", fingerprint);
-        json.WriteStartArray("choices"u8);
+        OpenAiChatJson.WriteHead(json, whole.Id ?? OpenAiChatEventWriter.IdOf(stamp), "chat.completion", whole.Created, whole.Opaque, stamp);
         foreach (var choice in whole.Choices) WriteChoice(json, choice, stamp);
-        json.WriteEndArray();
-        if (whole.Usage is { } usage)
-        {
-            json.WritePropertyName("usage"u8);
-            OpenAiChatJson.WriteUsage(json, usage);
-        }
-
-        json.WriteEndObject();
+        OpenAiChatJson.WriteTail(json, whole.Usage);
     }
 
     public override void WriteError(ProxyError error, string traceId, IBufferWriter<byte> output) => OpenAiChatErrors.Write(error, output);

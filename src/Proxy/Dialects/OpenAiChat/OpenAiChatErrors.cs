@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Text.Json;
 using Proxy.Chat;
 
 namespace Proxy.Dialects.OpenAiChat;
@@ -8,16 +9,22 @@ internal static class OpenAiChatErrors
 {
     public static void Write(ProxyError error, IBufferWriter<byte> output)
     {
-        var row = ProxyErrorTable.Of(error);
         using var json = WireJson.NewWriter(output);
         json.WriteStartObject();
+        WriteMember(json, error);
+        json.WriteEndObject();
+    }
+
+    /// <summary>The member <c>error</c>.</summary>
+    public static void WriteMember(Utf8JsonWriter json, ProxyError error)
+    {
+        var row = ProxyErrorTable.Of(error);
         json.WriteStartObject("error"u8);
         json.WriteString("message"u8, error.Message);
         json.WriteString("type"u8, error.HostType ?? row.OpenAiType);
         json.WriteString("param"u8, error.Param);
         json.WriteString("code"u8, error.Code ?? row.Code);
         json.WriteNumber("status"u8, error.Status);
-        json.WriteEndObject();
         json.WriteEndObject();
     }
 

@@ -11,19 +11,14 @@ internal sealed class OpenAiChatEventWriter(ReplyStamp stamp) : EventWriter
 {
     private readonly OpenAiChunks chunks = new(stamp, "chat.completion.chunk", IdOf);
     private readonly List<Choice> choices = [];
-    private Usage? usage;
-    private bool failed;
 
     private Utf8JsonWriter Json => chunks.Json;
 
     public override void Write(ChatEvent happened, IBufferWriter<byte> output)
     {
-        if (failed) return;
+        if (chunks.TryWrite(happened, output)) return;
         switch (happened)
         {
-            case ChatEvent.Started started:
-                chunks.Start(started);
-                break;
             case ChatEvent.RoleGiven:
                 if (ChoiceOf(happened.Choice).RoleWritten) break;
                 BeginDelta(happened.Choice, output);
@@ -40,13 +35,6 @@ internal sealed class OpenAiChatEventWriter(ReplyStamp stamp) : EventWriter
                 WriteCall(call);
                 EndDelta(output);
                 break;
-            case ChatEvent.UsageReported reported:
-                usage = reported.Usage;
-                break;
-            case ChatEvent.Finished { Error: { } error }:
-                failed = true;
-                OpenAiChatErrors.WriteToStream(error, output);
-                break;
             case ChatEvent.Finished finished:
                 var reason = finished.Reason is FinishReason.Stop && ChoiceOf(happened.Choice).Calls.Count > 0 ? FinishReason.ToolCalls : finished.Reason;
                 BeginChunk(happened.Choice, output);
@@ -55,17 +43,10 @@ internal sealed class OpenAiChatEventWriter(ReplyStamp stamp) : EventWriter
                 output.Write("\"}]"u8);
                 chunks.End(output);
                 break;
-            case ChatEvent.Quiet:
-                output.Write(OpenAiChatClientDialect.Comment);
-                break;
         }
     }
 
-    public override void End(IBufferWriter<byte> output)
-    {
-        if (failed) return;
-        chunks.EndStream(usage, output);
-    }
+    public override void End(IBufferWriter<byte> output) => chunks.EndStream(output);
 
     /// <summary>The answer's id where the host gave none.</summary>
     public static string IdOf(ReplyStamp stamp) => $"chatcmpl-{stamp.TraceId}";

@@ -25,8 +25,9 @@ internal static class OpenAiChatFrames
     public static bool IsWholeAnswer(ReadOnlySpan<byte> body)
     {
         body = body.Trim(" \t\r\n"u8);
-        if (!body.StartsWith("{"u8) || !body.EndsWith("}"u8) || body.IndexOf("\"choices\""u8) < 0) return false;
-        return body.IndexOf("\"error\""u8) < 0 || Classify(body) is FrameKind.Content;
+        // The search goes by first and last byte: with a quote at both ends it would stop at every string.
+        if (!body.StartsWith("{"u8) || !body.EndsWith("}"u8) || body.IndexOf("choices\""u8) < 0) return false;
+        return body.IndexOf("error\""u8) < 0 || Classify(body) is FrameKind.Content;
     }
 
     private static FrameKind ClassifyObject(ref Utf8JsonReader json)

@@ -49,6 +49,31 @@ internal static class OpenAiChatJson
         : json.ValueTextEquals("content_filter"u8) ? FinishReason.ContentFilter
         : FinishReason.Stop;
 
+    /// <summary>What an answer, and each chunk of one, begins with: up to the first choice.</summary>
+    public static void WriteHead(Utf8JsonWriter json, string id, string kind, long? created, JsonElement? opaque, ReplyStamp stamp)
+    {
+        json.WriteStartObject();
+        json.WriteString("id"u8, id);
+        json.WriteString("object"u8, kind);
+        json.WriteNumber("created"u8, created ?? stamp.Created.ToUnixTimeSeconds());
+        json.WriteString("model"u8, stamp.Model);
+        if (opaque.Member("system_fingerprint"u8) is { } fingerprint) json.WriteAsItCame("system_fingerprint", fingerprint);
+        json.WriteStartArray("choices"u8);
+    }
+
+    /// <summary>What a whole answer ends with, after its last choice.</summary>
+    public static void WriteTail(Utf8JsonWriter json, Usage? usage)
+    {
+        json.WriteEndArray();
+        if (usage is not null)
+        {
+            json.WritePropertyName("usage"u8);
+            WriteUsage(json, usage);
+        }
+
+        json.WriteEndObject();
+    }
+
     public static void WriteUsage(Utf8JsonWriter json, Usage usage)
     {
         json.WriteStartObject();
@@ -84,10 +109,10 @@ internal static class OpenAiChatJson
         int? input = null, output = null, cached = null, reasoning = null;
         while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
         {
-            if (json.ValueTextEquals("prompt_tokens"u8)) input = ReadCount(ref json);
-            else if (json.ValueTextEquals("completion_tokens"u8)) output = ReadCount(ref json);
-            else if (json.ValueTextEquals("prompt_tokens_details"u8)) cached = ReadDetail(ref json, "cached_tokens"u8);
-            else if (json.ValueTextEquals("completion_tokens_details"u8)) reasoning = ReadDetail(ref json, "reasoning_tokens"u8);
+            if (json.ValueTextEquals("prompt_tokens"u8)) input = UsageJson.ReadCount(ref json);
+            else if (json.ValueTextEquals("completion_tokens"u8)) output = UsageJson.ReadCount(ref json);
+            else if (json.ValueTextEquals("prompt_tokens_details"u8)) cached = UsageJson.ReadDetail(ref json, "cached_tokens"u8);
+            else if (json.ValueTextEquals("completion_tokens_details"u8)) reasoning = UsageJson.ReadDetail(ref json, "reasoning_tokens"u8);
             else json.Skip();
         }
 
@@ -95,28 +120,31 @@ internal static class OpenAiChatJson
         return new Usage(input ?? 0, output ?? 0) { CachedInputTokens = cached, ReasoningTokens = reasoning };
     }
 
-    /// <summary>Finds the counts in a frame or body by a scan for their name. In a text the quotes would be escaped, so the name is never one.</summary>
+    /// <summary>The text that follows; null where it is empty or something else.</summary>
+    public static string? ReadText(ref Utf8JsonReader json)
+    {
+        json.Read();
+        if (json.TokenType is JsonTokenType.String) return json.GetString() is { Length: > 0 } text ? text : null;
+        json.Skip();
+        return null;
+    }
+
+    /// <summary>The counts in a frame or body; null where there are none.</summary>
     public static Usage? FindUsage(ReadOnlySpan<byte> frame)
     {
-        while (frame.LastIndexOf("\"usage\""u8) is var at and >= 0)
+        while (UsageJson.TryFind(ref frame, out var counts))
         {
-            var value = frame[(at + 7)..].TrimStart(" \t\r\n"u8);
-            if (value.StartsWith(":"u8) && value[1..].TrimStart(" \t\r\n"u8) is var counts && counts.StartsWith("{"u8))
+            if (SkimUsage(counts) is { } plain) return plain;
+            try
             {
-                if (SkimUsage(counts) is { } plain) return plain;
-                try
-                {
-                    var json = new Utf8JsonReader(counts, WireJson.Reading);
-                    json.Read();
-                    if (ReadUsage(ref json) is { } usage) return usage;
-                }
-                catch (JsonException)
-                {
-                    // A host's broken frame is passed on; it only counts nothing.
-                }
+                var json = new Utf8JsonReader(counts, WireJson.Reading);
+                json.Read();
+                if (ReadUsage(ref json) is { } usage) return usage;
             }
-
-            frame = frame[..at];
+            catch (JsonException)
+            {
+                // A host's broken frame is passed on; it only counts nothing.
+            }
         }
 
         return null;
@@ -152,31 +180,4 @@ internal static class OpenAiChatJson
     }
 
     private static int? SkimCount(ReadOnlySpan<byte> json) => Utf8Parser.TryParse(json, out int count, out var length) && length == json.Length ? count : null;
-
-    private static int? ReadCount(ref Utf8JsonReader json)
-    {
-        json.Read();
-        if (json.TokenType is JsonTokenType.Number && json.TryGetInt32(out var count)) return count;
-        json.Skip();
-        return null;
-    }
-
-    private static int? ReadDetail(ref Utf8JsonReader json, ReadOnlySpan<byte> name)
-    {
-        json.Read();
-        if (json.TokenType is not JsonTokenType.StartObject)
-        {
-            json.Skip();
-            return null;
-        }
-
-        int? count = null;
-        while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
-        {
-            if (json.ValueTextEquals(name)) count = ReadCount(ref json);
-            else json.Skip();
-        }
-
-        return count;
-    }
 }

@@ -9,22 +9,45 @@ internal sealed class OpenAiChunks(ReplyStamp stamp, string kind, Func<ReplyStam
 {
     private readonly ArrayBufferWriter<byte> head = new(256);
     private Utf8JsonWriter? json;
+    private Usage? usage;
+    private bool failed;
 
     /// <summary>The writer for what stands between a chunk's beginning and its end. Reset it to the output first, and flush it.</summary>
     public Utf8JsonWriter Json => json ??= WireJson.NewWriter(head);
 
-    public void Start(ChatEvent.Started? started)
+    /// <summary>Writes what both say alike; false for an event that each says in its own way. After a failure nothing more is said.</summary>
+    public bool TryWrite(ChatEvent happened, IBufferWriter<byte> output)
+    {
+        switch (happened)
+        {
+            case var _ when failed:
+                break;
+            case ChatEvent.Started started:
+                Start(started);
+                break;
+            case ChatEvent.UsageReported reported:
+                usage = reported.Usage;
+                break;
+            case ChatEvent.Finished { Error: { } error }:
+                failed = true;
+                OpenAiChatErrors.WriteToStream(error, output);
+                break;
+            case ChatEvent.Quiet:
+                output.Write(OpenAiChatClientDialect.Comment);
+                break;
+            default:
+                return false;
+        }
+
+        return true;
+    }
+
+    private void Start(ChatEvent.Started? started)
     {
         head.Clear();
         head.Write("data: "u8);
         Json.Reset(head);
-        Json.WriteStartObject();
-        Json.WriteString("id"u8, started?.Id ?? idOf(stamp));
-        Json.WriteString("object"u8, kind);
-        Json.WriteNumber("created"u8, started?.Created ?? stamp.Created.ToUnixTimeSeconds());
-        Json.WriteString("model"u8, stamp.Model);
-        if (started?.Opaque.Member("system_fingerprint"u8) is { } fingerprint) Json.WriteAsItCame("system_fingerprint", fingerprint);
-        Json.WriteStartArray("choices"u8);
+        OpenAiChatJson.WriteHead(Json, started?.Id ?? idOf(stamp), kind, started?.Created, started?.Opaque, stamp);
         Json.Flush();
     }
 
@@ -38,8 +61,9 @@ internal sealed class OpenAiChunks(ReplyStamp stamp, string kind, Func<ReplyStam
     /// <summary>After the last choice and the list's end.</summary>
     public void End(IBufferWriter<byte> output) => output.Write(stamp.IncludeUsage ? ",\"usage\":null}\n\n"u8 : "}\n\n"u8);
 
-    public void EndStream(Usage? usage, IBufferWriter<byte> output)
+    public void EndStream(IBufferWriter<byte> output)
     {
+        if (failed) return;
         if (stamp.IncludeUsage && usage is not null)
         {
             Begin(output);

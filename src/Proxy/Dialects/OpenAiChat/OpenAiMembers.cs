@@ -16,21 +16,12 @@ internal static class OpenAiMembers
             case "stream_options": ReadStreamOptions(member, draft, ref request); break;
             case "n": request = request with { Choices = fields.Count(value, "n") }; break;
             case "user": request = request with { User = fields.Text(value, "user") }; break;
-            case "temperature": sampling = sampling with { Temperature = fields.Number(value, "temperature") }; break;
-            case "top_p": sampling = sampling with { TopP = fields.Number(value, "top_p") }; break;
-            case "top_k": sampling = sampling with { TopK = fields.Count(value, "top_k") }; break;
-            case "min_p": sampling = sampling with { MinP = fields.Number(value, "min_p") }; break;
             case "max_tokens": sampling = sampling with { MaxTokens = fields.Count(value, "max_tokens") }; break;
-            case "seed": sampling = sampling with { Seed = fields.Integer(value, "seed") }; break;
-            case "stop": sampling = sampling with { Stop = fields.Texts(value, "stop") }; break;
-            case "frequency_penalty": sampling = sampling with { FrequencyPenalty = fields.Number(value, "frequency_penalty") }; break;
-            case "presence_penalty": sampling = sampling with { PresencePenalty = fields.Number(value, "presence_penalty") }; break;
-            case "repeat_penalty": sampling = sampling with { RepeatPenalty = fields.Number(value, "repeat_penalty") }; break;
             case "repetition_penalty":
                 sampling = sampling with { RepeatPenalty = fields.Number(value, "repetition_penalty") };
                 draft.KeepSpelling("repetition_penalty", value);
                 break;
-            default: return false;
+            default: return SamplingJson.TryRead(member, member.Name, fields, ref sampling);
         }
 
         return true;
@@ -78,26 +69,13 @@ internal static class OpenAiMembers
     private static void WriteSampling(Utf8JsonWriter json, ChatRequest request, bool own, List<string> lost)
     {
         var sampling = request.Sampling;
-        if (sampling.Temperature is { } temperature) json.WriteNumber("temperature"u8, temperature);
-        if (sampling.TopP is { } topP) json.WriteNumber("top_p"u8, topP);
-        if (sampling.TopK is { } topK) json.WriteNumber("top_k"u8, topK);
-        if (sampling.MinP is { } minP) json.WriteNumber("min_p"u8, minP);
+        SamplingJson.Write(json, sampling);
         if (sampling.MaxTokens is { } limit && (own || limit >= 0)) json.WriteNumber(own && request.AsItCame.Has("max_completion_tokens") ? "max_completion_tokens"u8 : "max_tokens"u8, limit);
-        if (sampling.Seed is { } seed) json.WriteNumber("seed"u8, seed);
-        if (sampling.FrequencyPenalty is { } frequency) json.WriteNumber("frequency_penalty"u8, frequency);
-        if (sampling.PresencePenalty is { } presence) json.WriteNumber("presence_penalty"u8, presence);
         if (sampling.RepeatPenalty is { } repeat)
         {
             var byVllm = own && request.AsItCame.Has("repetition_penalty");
             if (!byVllm) json.WriteNumber("repeat_penalty"u8, repeat); // llama.cpp's name
             if (byVllm || !own) json.WriteNumber("repetition_penalty"u8, repeat); // vLLM's
-        }
-
-        if (sampling.Stop.Count > 0)
-        {
-            json.WriteStartArray("stop"u8);
-            foreach (var stop in sampling.Stop) json.WriteStringValue(stop);
-            json.WriteEndArray();
         }
 
         if (sampling.ContextLength is not null) lost.Add("options.num_ctx");

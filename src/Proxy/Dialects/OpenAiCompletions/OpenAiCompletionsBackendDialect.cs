@@ -5,38 +5,13 @@ using Proxy.Dialects.OpenAiChat;
 namespace Proxy.Dialects.OpenAiCompletions;
 
 /// <summary>A host that speaks <c>/v1/completions</c>. Its frames are the chat's but for where the text stands.</summary>
-internal sealed class OpenAiCompletionsBackendDialect : BackendDialect
+internal sealed class OpenAiCompletionsBackendDialect : OpenAiChatBackendDialect
 {
     public override DialectName Name => DialectName.OpenAiCompletions;
-    public override StreamFraming Framing => StreamFraming.ServerSentEvents;
     public override string ChatPath => "/v1/completions";
     public override bool TakesPrompts => true;
 
     public override ProxyError? Unsayable(ChatRequest request) => OpenAiCompletionsRequestCodec.Unsayable(request);
 
     public override void WriteRequest(ChatRequest request, string model, IBufferWriter<byte> output, List<string> lost) => OpenAiCompletionsRequestCodec.Write(request, model, output, lost);
-
-    public override EventReader NewEventReader() => new OpenAiChatEventReader();
-
-    public override bool TryReadWhole(ReadOnlySpan<byte> body, List<ChatEvent> events)
-    {
-        var read = new List<ChatEvent>();
-        if (!new OpenAiChatEventReader().TryReadWhole(body, read)) return false;
-        events.AddRange(read);
-        return true;
-    }
-
-    public override BodyEdit? AskUsage(ReadOnlySpan<byte> body, ChatEnvelope envelope) => OpenAiUsageWish.In(body, envelope);
-
-    public override bool OnlyCounts(ReadOnlySpan<byte> frame) => OpenAiUsageWish.OnlyCounts(frame);
-
-    public override bool IsEnd(ReadOnlySpan<byte> frame) => OpenAiChatJson.IsDone(frame);
-
-    public override FrameKind Classify(ReadOnlySpan<byte> frame) => OpenAiChatFrames.Classify(frame);
-
-    public override bool IsWholeAnswer(ReadOnlySpan<byte> body) => OpenAiChatFrames.IsWholeAnswer(body);
-
-    public override HostError ReadError(ReadOnlySpan<byte> body) => HostErrorBody.Read(body);
-
-    public override Usage? FindUsage(ReadOnlySpan<byte> frame) => OpenAiChatJson.FindUsage(frame);
 }

@@ -22,13 +22,7 @@ internal sealed class OpenAiCompletionsClientDialect : ClientDialect
     {
         var whole = WholeAnswer.Of(events);
         using var json = WireJson.NewWriter(output);
-        json.WriteStartObject();
-        json.WriteString("id"u8, whole.Id ?? OpenAiCompletionsEventWriter.IdOf(stamp));
-        json.WriteString("object"u8, OpenAiCompletionsEventWriter.Kind);
-        json.WriteNumber("created"u8, whole.Created ?? stamp.Created.ToUnixTimeSeconds());
-        json.WriteString("model"u8, stamp.Model);
-        if (whole.Opaque.Member("system_fingerprint"u8) is { } fingerprint) json.WriteAsItCame("system_fingerprint", fingerprint);
-        json.WriteStartArray("choices"u8);
+        OpenAiChatJson.WriteHead(json, whole.Id ?? OpenAiCompletionsEventWriter.IdOf(stamp), OpenAiCompletionsEventWriter.Kind, whole.Created, whole.Opaque, stamp);
         foreach (var choice in whole.Choices)
         {
             var offset = 0;
@@ -41,14 +35,7 @@ internal sealed class OpenAiCompletionsClientDialect : ClientDialect
             json.WriteEndObject();
         }
 
-        json.WriteEndArray();
-        if (whole.Usage is { } usage)
-        {
-            json.WritePropertyName("usage"u8);
-            OpenAiChatJson.WriteUsage(json, usage);
-        }
-
-        json.WriteEndObject();
+        OpenAiChatJson.WriteTail(json, whole.Usage);
     }
 
     public override void WriteError(ProxyError error, string traceId, IBufferWriter<byte> output) => OpenAiChatErrors.Write(error, output);

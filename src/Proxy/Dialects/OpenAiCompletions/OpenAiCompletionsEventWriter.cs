@@ -12,41 +12,22 @@ internal sealed class OpenAiCompletionsEventWriter(ReplyStamp stamp) : EventWrit
 
     private readonly OpenAiChunks chunks = new(stamp, Kind, IdOf);
     private readonly Dictionary<int, int> offsets = [];
-    private Usage? usage;
-    private bool failed;
 
     public override void Write(ChatEvent happened, IBufferWriter<byte> output)
     {
-        if (failed) return;
+        if (chunks.TryWrite(happened, output)) return;
         switch (happened)
         {
-            case ChatEvent.Started started:
-                chunks.Start(started);
-                break;
             case ChatEvent.Token { Kind: TokenKind.Answer or TokenKind.Refusal } token:
                 WriteChunk(token.Text, happened, null, output);
-                break;
-            case ChatEvent.UsageReported reported:
-                usage = reported.Usage;
-                break;
-            case ChatEvent.Finished { Error: { } error }:
-                failed = true;
-                OpenAiChatErrors.WriteToStream(error, output);
                 break;
             case ChatEvent.Finished finished:
                 WriteChunk("", happened, finished.Reason, output);
                 break;
-            case ChatEvent.Quiet:
-                output.Write(OpenAiChatClientDialect.Comment);
-                break;
         }
     }
 
-    public override void End(IBufferWriter<byte> output)
-    {
-        if (failed) return;
-        chunks.EndStream(usage, output);
-    }
+    public override void End(IBufferWriter<byte> output) => chunks.EndStream(output);
 
     /// <summary>The answer's id where the host gave none.</summary>
     public static string IdOf(ReplyStamp stamp) => $"cmpl-{stamp.TraceId}";

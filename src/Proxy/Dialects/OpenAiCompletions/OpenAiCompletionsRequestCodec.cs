@@ -46,7 +46,7 @@ internal static class OpenAiCompletionsRequestCodec
                     break;
                 case "response_format": // vLLM takes it here too
                     if (value.ValueKind is JsonValueKind.Null || !fields.IsObject(value, "response_format")) break;
-                    request = request with { Format = OpenAiChatRequestCodec.ReadFormat(value, out var whole) };
+                    request = request with { Format = OpenAiFormat.Read(value, out var whole) };
                     if (request.Format is null && !whole) draft.Keep(member);
                     else draft.KeepSpelling("response_format", value);
                     break;
@@ -57,7 +57,7 @@ internal static class OpenAiCompletionsRequestCodec
         }
 
         if (content is null) fields.Fail("prompt", "the body has no \"prompt\"; send the text to continue");
-        if (string.IsNullOrWhiteSpace(request.Model)) fields.Fail("model", "the body has no \"model\"; say which model should answer");
+        fields.NeedModel(request);
         return request with { Messages = PromptMessages.Of(null, content ?? []), Prompt = prompt, Sampling = sampling, Unknown = draft.Unknown, AsItCame = draft.AsItCame };
     }
 
@@ -122,7 +122,7 @@ internal static class OpenAiCompletionsRequestCodec
     private static void WriteFormat(Utf8JsonWriter json, OutputFormat? format)
     {
         if (format is null) return;
-        OpenAiChatRequestCodec.WriteFormat(json, format);
+        OpenAiFormat.Write(json, format);
         if (format.Schema is { } schema)
         {
             json.WriteAsItCame("json_schema", schema);

@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Text.Json;
 using Proxy.Chat;
+using Proxy.Dialects.OpenAiChat;
 
 namespace Proxy.Dialects.OpenAiResponses;
 
@@ -25,13 +26,7 @@ internal static class OpenAiResponsesErrors
         json.WriteString("code"u8, error.Code ?? row.Code);
         json.WriteString("message"u8, error.Message);
         json.WriteString("param"u8, error.Param);
-        json.WriteStartObject("error"u8);
-        json.WriteString("message"u8, error.Message);
-        json.WriteString("type"u8, error.HostType ?? row.OpenAiType);
-        json.WriteString("param"u8, error.Param);
-        json.WriteString("code"u8, error.Code ?? row.Code);
-        json.WriteNumber("status"u8, error.Status);
-        json.WriteEndObject();
+        OpenAiChatErrors.WriteMember(json, error);
         json.WriteNumber("sequence_number"u8, sequence);
         json.WriteEndObject();
     }

@@ -217,6 +217,7 @@ internal sealed class OpenAiResponsesInput(RequestFields fields, List<KeyValuePa
             var message = messages[i];
             if (!own)
             {
+                MessageLosses.Name(message, lost);
                 foreach (var member in message.Unknown) lost.Add($"messages[].{member.Key}");
                 if (message.Name is not null && message.Role is not ChatRole.Tool) lost.Add("messages[].name");
             }

@@ -55,25 +55,19 @@ internal static class OpenAiResponsesJson
         };
     }
 
-    /// <summary>Finds the counts in a frame or body by a scan for their name. In a text the quotes would be escaped, so the name is never one.</summary>
+    /// <summary>The counts in a frame or body; null where there are none.</summary>
     public static Usage? FindUsage(ReadOnlySpan<byte> frame)
     {
-        while (frame.LastIndexOf("\"usage\""u8) is var at and >= 0)
+        while (UsageJson.TryFind(ref frame, out var counts))
         {
-            var value = frame[(at + 7)..].TrimStart(" \t\r\n"u8);
-            if (value.StartsWith(":"u8) && value[1..].TrimStart(" \t\r\n"u8) is var counts && counts.StartsWith("{"u8))
+            try
             {
-                try
-                {
-                    if (ReadUsage(WireJson.Parse(counts)) is { } usage) return usage;
-                }
-                catch (JsonException)
-                {
-                    // A host's broken frame is passed on; it only counts nothing.
-                }
+                if (ReadUsage(WireJson.Parse(counts)) is { } usage) return usage;
             }
-
-            frame = frame[..at];
+            catch (JsonException)
+            {
+                // A host's broken frame is passed on; it only counts nothing.
+            }
         }
 
         return null;

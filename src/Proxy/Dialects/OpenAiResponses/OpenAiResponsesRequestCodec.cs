@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Text.Json;
 using Proxy.Chat;
+using Proxy.Dialects.OpenAiChat;
 
 namespace Proxy.Dialects.OpenAiResponses;
 
@@ -38,22 +39,8 @@ internal static class OpenAiResponsesRequestCodec
 
     public static ProxyError? Read(ReadOnlyMemory<byte> body, out ChatRequest? request)
     {
-        request = null;
-        try
-        {
-            using var document = JsonDocument.Parse(body, WireJson.ReadingWhole);
-            if (document.RootElement.ValueKind is not JsonValueKind.Object) return new ProxyError(ProxyErrorKind.InvalidRequest, "the body must be a JSON object");
-
-            var fields = new RequestFields();
-            var read = ReadRequest(document.RootElement, fields);
-            if (fields.Problem is { } problem) return problem;
-            request = read;
-            return null;
-        }
-        catch (Exception problem) when (problem is JsonException or InvalidOperationException) // not JSON, or text that is not Unicode
-        {
-            return new ProxyError(ProxyErrorKind.InvalidRequest, $"the body is not valid JSON: {problem.Message}");
-        }
+        var fields = new RequestFields();
+        return RequestDocument.Read(body, fields, root => ReadRequest(root, fields), out request);
     }
 
     public static ProxyError Memory(string param) => new(ProxyErrorKind.InvalidRequest, param is "background"
@@ -106,11 +93,8 @@ internal static class OpenAiResponsesRequestCodec
                 case "max_output_tokens":
                     sampling = sampling with { MaxTokens = fields.Count(value, "max_output_tokens") };
                     break;
-                case "temperature":
-                    sampling = sampling with { Temperature = fields.Number(value, "temperature") };
-                    break;
-                case "top_p":
-                    sampling = sampling with { TopP = fields.Number(value, "top_p") };
+                case "temperature" or "top_p":
+                    SamplingJson.TryRead(member, member.Name, fields, ref sampling);
                     break;
                 case "top_logprobs":
                     request = request with { TopLogProbabilities = fields.Count(value, "top_logprobs") is > 0 and var top ? top : null };
@@ -145,7 +129,7 @@ internal static class OpenAiResponsesRequestCodec
         if (root.TryGetProperty("tool_choice"u8, out var choice)) request = OpenAiResponsesTools.ReadChoice(choice, request, unknown);
         if (request.Tools.All(static tool => tool.Name.Length == 0)) request = request with { ToolChoice = null, ParallelToolCalls = null }; // hosts refuse to choose among no tools
         if (input.ValueKind is JsonValueKind.Undefined) fields.Fail("input", "the body has no \"input\"; send a text or a list of items");
-        if (string.IsNullOrWhiteSpace(request.Model)) fields.Fail("model", "the body has no \"model\"; say which model should answer");
+        fields.NeedModel(request);
         if (fields.Problem is not null) return request;
         return request with { Messages = new OpenAiResponsesInput(fields, unknown).Read(input, instructions), Sampling = sampling, Unknown = unknown, AsItCame = asItCame };
     }
@@ -177,20 +161,7 @@ internal static class OpenAiResponsesRequestCodec
         }
     }
 
-    public static ProxyError? Unsayable(ChatRequest request)
-    {
-        if (request.Origin is DialectName.OpenAiResponses) return null;
-        for (var i = 0; i < request.Messages.Count; i++)
-        {
-            var content = request.Messages[i].Content;
-            for (var j = 0; j < content.Count; j++)
-            {
-                if (content[j] is ContentPart.Other other) return new ProxyError(ProxyErrorKind.InvalidRequest, $"the host of this model cannot be given a part of type \"{other.Type}\"") { Param = $"messages[{i}].content[{j}]" };
-            }
-        }
-
-        return null;
-    }
+    public static ProxyError? Unsayable(ChatRequest request) => request.Origin is DialectName.OpenAiResponses ? null : MessageLosses.FirstOther(request);
 
     public static void Write(ChatRequest request, string model, IBufferWriter<byte> output, List<string> lost)
     {
@@ -231,7 +202,7 @@ internal static class OpenAiResponsesRequestCodec
             else
             {
                 json.WriteStartObject("reasoning"u8);
-                json.WriteString("effort"u8, thinking.Enabled ? thinking.Effort : "none");
+                json.WriteString("effort"u8, thinking.Enabled ? thinking.Effort is "max" ? "high" : thinking.Effort : "none");
                 json.WriteEndObject();
             }
         }
@@ -249,17 +220,9 @@ internal static class OpenAiResponsesRequestCodec
         }
 
         if (request.User is { } user) json.WriteString("user"u8, user);
-        if (request.Choices is > 1) lost.Add("n");
-        if (request.KeepAlive is not null) lost.Add("keep_alive");
         if (sampling.TopK is not null) lost.Add("top_k");
-        if (sampling.MinP is not null) lost.Add("min_p");
-        if (sampling.Seed is not null) lost.Add("seed");
-        if (sampling.FrequencyPenalty is not null) lost.Add("frequency_penalty");
-        if (sampling.PresencePenalty is not null) lost.Add("presence_penalty");
-        if (sampling.RepeatPenalty is not null) lost.Add("repeat_penalty");
         if (sampling.Stop.Count > 0) lost.Add("stop");
-        if (sampling.ContextLength is not null) lost.Add("options.num_ctx");
-        foreach (var option in sampling.Unknown) lost.Add($"options.{option.Key}");
+        SamplingJson.NameLosses(request, lost);
         foreach (var member in request.Unknown) lost.Add(member.Key);
     }
 
@@ -275,10 +238,7 @@ internal static class OpenAiResponsesRequestCodec
         else
         {
             json.WriteString("type"u8, "json_schema"u8);
-            json.WriteString("name"u8, format.Name ?? "answer");
-            if (format.Description is { } description) json.WriteString("description"u8, description);
-            if (format.Strict is { } strict) json.WriteBoolean("strict"u8, strict);
-            if (format.Schema is { } schema) json.WriteAsItCame("schema", schema);
+            OpenAiFormat.WriteDescribed(json, format);
         }
 
         json.WriteEndObject();

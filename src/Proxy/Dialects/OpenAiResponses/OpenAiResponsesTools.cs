@@ -7,19 +7,8 @@ namespace Proxy.Dialects.OpenAiResponses;
 internal static class OpenAiResponsesTools
 {
     /// <summary>All tools; those that are no functions have no name, and are not offered to a host of another dialect.</summary>
-    public static IReadOnlyList<ToolDefinition> Read(JsonElement value, RequestFields fields, List<KeyValuePair<string, JsonElement>> unknown)
-    {
-        var tools = new List<ToolDefinition>();
-        if (!fields.IsList(value, "tools")) return tools;
-        foreach (var item in value.EnumerateArray())
-        {
-            if (!fields.IsObject(item, $"tools[{tools.Count}]")) break;
-            var name = OpenAiResponsesJson.Text(item, "name"u8);
-            tools.Add(OpenAiResponsesJson.Text(item, "type"u8) is "function" && name is { Length: > 0 } ? ReadFunction(item, name, unknown) : new ToolDefinition("", null, null) { Raw = item.Clone() });
-        }
-
-        return tools;
-    }
+    public static IReadOnlyList<ToolDefinition> Read(JsonElement value, RequestFields fields, List<KeyValuePair<string, JsonElement>> unknown) => fields.Objects(value, "tools", (item, _) =>
+        OpenAiResponsesJson.Text(item, "type"u8) is "function" && OpenAiResponsesJson.Text(item, "name"u8) is { Length: > 0 } name ? ReadFunction(item, name, unknown) : new ToolDefinition("", null, null) { Raw = item.Clone() });
 
     private static ToolDefinition ReadFunction(JsonElement item, string name, List<KeyValuePair<string, JsonElement>> unknown)
     {

@@ -30,9 +30,9 @@ internal sealed class DirectWriter : PipeWriter
 
     public override long UnflushedBytes => server.UnflushedBytes;
 
-    /// <summary>The server's own writer where there is no such way: under TLS, HTTP/1.0, HTTP/2, another transport.</summary>
+    /// <summary>The server's own writer where there is no such way (under TLS, HTTP/1.0, HTTP/2, another transport), and where it needs none.</summary>
     public static PipeWriter Of(HttpContext context) =>
-        context.Features.Get<LoopConnection>() is { IsBare: true } connection && HttpProtocol.IsHttp11(context.Request.Protocol) && !HttpMethods.IsHead(context.Request.Method)
+        context is not Http1.Http1Context && context.Features.Get<LoopConnection>() is { IsBare: true } connection && HttpProtocol.IsHttp11(context.Request.Protocol) && !HttpMethods.IsHead(context.Request.Method)
             ? new DirectWriter(context.Response, connection.Writer)
             : context.Response.BodyWriter;
 

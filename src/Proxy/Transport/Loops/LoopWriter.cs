@@ -74,8 +74,7 @@ internal sealed class LoopWriter(LoopConnection connection, int descriptor) : Pi
     {
         lock (gate)
         {
-            Flush();
-            Send(default, source.Span, default);
+            SendWithBuffer(default, source.Span, default);
             return Outcome(cancellationToken);
         }
     }
@@ -88,8 +87,7 @@ internal sealed class LoopWriter(LoopConnection connection, int descriptor) : Pi
         "\r\n"u8.CopyTo(size[digits..]);
         lock (gate)
         {
-            Flush();
-            Send(size[..(digits + 2)], payload, "\r\n"u8);
+            SendWithBuffer(size[..(digits + 2)], payload, "\r\n"u8);
             return Outcome(cancellationToken);
         }
     }
@@ -194,6 +192,23 @@ internal sealed class LoopWriter(LoopConnection connection, int descriptor) : Pi
         (rest, restStart, restEnd) = (buffer, 0, length);
         (buffer, length) = (null, 0);
         SendRest();
+    }
+
+    // What was written and not flushed (a response's head) leaves with it, in one send.
+    private void SendWithBuffer(ReadOnlySpan<byte> before, ReadOnlySpan<byte> bytes, ReadOnlySpan<byte> after)
+    {
+        if (length == 0 || rest is not null || failed || bytes.IsEmpty)
+        {
+            Flush();
+            Send(before, bytes, after);
+            return;
+        }
+
+        this.Write(before);
+        var (written, size) = (buffer, length);
+        (buffer, length) = (null, 0);
+        Send(written.AsSpan(0, size), bytes, after);
+        ArrayPool<byte>.Shared.Return(written!);
     }
 
     private void Send(ReadOnlySpan<byte> before, ReadOnlySpan<byte> bytes, ReadOnlySpan<byte> after)

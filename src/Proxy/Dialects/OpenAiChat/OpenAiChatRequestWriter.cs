@@ -1,0 +1,177 @@
+using System.Buffers;
+using System.Text.Json;
+using Proxy.Chat;
+
+namespace Proxy.Dialects.OpenAiChat;
+
+/// <summary>Writes a request of <c>/v1/chat/completions</c>, anew in the words it came in or for another dialect's client.</summary>
+internal static class OpenAiChatRequestWriter
+{
+    public static void Write(ChatRequest request, string model, IBufferWriter<byte> output, List<string> lost)
+    {
+        var own = request.Origin is DialectName.OpenAiChat;
+        using var json = WireJson.NewWriter(output);
+        json.WriteStartObject();
+        json.WriteString("model"u8, model);
+        WriteMessages(json, request.Messages, own, lost);
+        if (request.Stream) json.WriteBoolean("stream"u8, true);
+        OpenAiMembers.WriteStreamOptions(json, request, own);
+        WriteTools(json, request, own, lost);
+        if (!own || !request.AsItCame.Has("response_format")) OpenAiFormat.Write(json, request.Format);
+        WriteThinking(json, request.Thinking, own, lost);
+        if (request.LogProbabilities is { } probabilities) json.WriteBoolean("logprobs"u8, probabilities);
+        if (request.TopLogProbabilities is { } top) json.WriteNumber("top_logprobs"u8, top);
+        OpenAiMembers.Write(json, request, own, lost);
+        foreach (var member in request.AsItCame)
+        {
+            if (own && member.Key is ("response_format" or "max_tokens")) json.WriteAsItCame(member.Key, member.Value); // the others only say which name to use
+        }
+
+        json.WriteEndObject();
+    }
+
+    private static void WriteTools(Utf8JsonWriter json, ChatRequest request, bool own, List<string> lost)
+    {
+        ToolJson.Write(json, request.Tools, own, strict: true, lost);
+        if (request.ToolChoice is { } choice)
+        {
+            if (choice.Name is null)
+            {
+                json.WriteString("tool_choice"u8, choice.Mode);
+            }
+            else
+            {
+                json.WriteStartObject("tool_choice"u8);
+                json.WriteString("type"u8, "function"u8);
+                json.WriteStartObject("function"u8);
+                json.WriteString("name"u8, choice.Name);
+                json.WriteEndObject();
+                json.WriteEndObject();
+            }
+        }
+
+        if (request.ParallelToolCalls is { } parallel) json.WriteBoolean("parallel_tool_calls"u8, parallel);
+    }
+
+    private static void WriteThinking(Utf8JsonWriter json, Thinking? thinking, bool own, List<string> lost)
+    {
+        if (thinking is null) return;
+        if (!thinking.Enabled) json.WriteString("reasoning_effort"u8, "none"u8);
+        else if (thinking.Effort is { } effort) json.WriteString("reasoning_effort"u8, !own && effort is "max" or "xhigh" ? "high" : effort);
+        else lost.Add("think");
+    }
+
+    private static void WriteMessages(Utf8JsonWriter json, IReadOnlyList<ChatMessage> messages, bool own, List<string> lost)
+    {
+        var turns = new ToolTurns(messages);
+        List<ContentPart>? shown = null;
+        json.WriteStartArray("messages"u8);
+        for (var i = 0; i < messages.Count; i++)
+        {
+            var message = messages[i];
+            if (!own && message.Role is ChatRole.Tool && message.Content.Any(static part => part is ContentPart.Image))
+            {
+                // What a tool shows is said by the user, after all the answers: here only the user may show something.
+                (shown ??= []).AddRange(message.Content.Where(static part => part is ContentPart.Image));
+                message = message with { Content = [.. message.Content.Where(static part => part is not ContentPart.Image)] };
+            }
+
+            WriteMessage(json, message, i, turns, own, lost);
+            if (shown is null || (i + 1 < messages.Count && messages[i + 1].Role is ChatRole.Tool)) continue;
+            WriteMessage(json, new ChatMessage(ChatRole.User, shown), i, turns, own, lost);
+            shown = null;
+        }
+
+        json.WriteEndArray();
+    }
+
+    private static void WriteMessage(Utf8JsonWriter json, ChatMessage message, int number, ToolTurns turns, bool own, List<string> lost)
+    {
+        json.WriteStartObject();
+        json.WriteString("role"u8, message.RoleWord ?? OpenAiChatJson.Word(message.Role));
+        WriteContent(json, message, own, lost);
+        if (message.Name is { } name) json.WriteString("name"u8, name);
+        if (message.Refusal is { } refusal) json.WriteString("refusal"u8, refusal);
+        if (message.ToolCalls.Count > 0 && !(own && message.Unknown.Has("tool_calls"))) WriteToolCalls(json, message, number, turns);
+        if ((message.ToolCallId ?? (message.Role is ChatRole.Tool ? turns.IdAnswered(number) : null)) is { } answered) json.WriteString("tool_call_id"u8, answered);
+        if (message.Reasoning is { } reasoning && !own)
+        {
+            json.WriteString("reasoning_content"u8, reasoning);
+            json.WriteString("reasoning"u8, reasoning);
+        }
+
+        if (own) json.WriteAll(message.AsItCame);
+        MessageLosses.Name(message, lost);
+        json.WriteOrLose(message.Unknown, own, "messages[].", lost);
+        json.WriteEndObject();
+    }
+
+    private static void WriteContent(Utf8JsonWriter json, ChatMessage message, bool own, List<string> lost)
+    {
+        var content = message.Content;
+        if (content.Count == 0)
+        {
+            if (message.Role is ChatRole.Assistant) json.WriteNull("content"u8);
+            else json.WriteString("content"u8, ""u8);
+            return;
+        }
+
+        if (content is [ContentPart.Text { Unknown.Count: 0 } alone])
+        {
+            json.WriteString("content"u8, alone.Value);
+            return;
+        }
+
+        json.WriteStartArray("content"u8);
+        foreach (var part in content)
+        {
+            if (part is ContentPart.Other other)
+            {
+                json.WriteAsItCame(other.Raw);
+                continue;
+            }
+
+            json.WriteStartObject();
+            if (part is ContentPart.Text text)
+            {
+                json.WriteString("type"u8, "text"u8);
+                json.WriteString("text"u8, text.Value);
+            }
+            else if (part is ContentPart.Image image)
+            {
+                json.WriteString("type"u8, "image_url"u8);
+                if (!own || !image.Unknown.Has("image_url"))
+                {
+                    json.WriteStartObject("image_url"u8);
+                    json.WriteString("url"u8, ImageText.ToUrl(image));
+                    if (image.Detail is { } detail) json.WriteString("detail"u8, detail);
+                    json.WriteEndObject();
+                }
+            }
+
+            json.WriteOrLose(part.Unknown, own, "messages[].content[].", lost);
+            json.WriteEndObject();
+        }
+
+        json.WriteEndArray();
+    }
+
+    private static void WriteToolCalls(Utf8JsonWriter json, ChatMessage message, int number, ToolTurns turns)
+    {
+        json.WriteStartArray("tool_calls"u8);
+        for (var j = 0; j < message.ToolCalls.Count; j++)
+        {
+            var call = message.ToolCalls[j];
+            json.WriteStartObject();
+            json.WriteString("id"u8, turns.IdOfCall(number, j));
+            json.WriteString("type"u8, "function"u8);
+            json.WriteStartObject("function"u8);
+            json.WriteString("name"u8, call.Name);
+            json.WriteString("arguments"u8, call.Arguments);
+            json.WriteEndObject();
+            json.WriteEndObject();
+        }
+
+        json.WriteEndArray();
+    }
+}

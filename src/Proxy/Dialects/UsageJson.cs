@@ -1,0 +1,54 @@
+using System.Text.Json;
+
+namespace Proxy.Dialects;
+
+/// <summary>How token counts are found and read where they stand in an object called <c>usage</c>.</summary>
+internal static class UsageJson
+{
+    /// <summary>
+    /// Finds the last such object of a frame or body by a scan for its name, and leaves what stands before it in <paramref name="frame"/>. In a text the quotes would be escaped, so the name is never one.
+    /// </summary>
+    public static bool TryFind(ref ReadOnlySpan<byte> frame, out ReadOnlySpan<byte> counts)
+    {
+        while (frame.LastIndexOf("\"usage\""u8) is var at and >= 0)
+        {
+            var value = frame[(at + 7)..].TrimStart(" \t\r\n"u8);
+            frame = frame[..at];
+            if (!value.StartsWith(":"u8)) continue;
+            counts = value[1..].TrimStart(" \t\r\n"u8);
+            if (counts.StartsWith("{"u8)) return true;
+        }
+
+        counts = default;
+        return false;
+    }
+
+    /// <summary>The number that follows; null where it is something else.</summary>
+    public static int? ReadCount(ref Utf8JsonReader json)
+    {
+        json.Read();
+        if (json.TokenType is JsonTokenType.Number && json.TryGetInt32(out var count)) return count;
+        json.Skip();
+        return null;
+    }
+
+    /// <summary>The number of that name in the object that follows.</summary>
+    public static int? ReadDetail(ref Utf8JsonReader json, ReadOnlySpan<byte> name)
+    {
+        json.Read();
+        if (json.TokenType is not JsonTokenType.StartObject)
+        {
+            json.Skip();
+            return null;
+        }
+
+        int? count = null;
+        while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
+        {
+            if (json.ValueTextEquals(name)) count = ReadCount(ref json);
+            else json.Skip();
+        }
+
+        return count;
+    }
+}

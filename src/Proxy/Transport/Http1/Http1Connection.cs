@@ -1,0 +1,182 @@
+using System.Runtime.CompilerServices;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Connections.Features;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.Logging;
+using Proxy.Transport.Loops;
+
+namespace Proxy.Transport.Http1;
+
+/// <summary>
+/// Serves the plain requests of a connection without the server's general machinery, for a third of its price. The first request that is not plain, and all that follow it there, are left to the
+/// server as they came: what is unusual or wrong has one reader, and it is not this one.
+/// </summary>
+internal sealed class Http1Connection
+{
+    // The server's own limits, in its heartbeats of a second.
+    private const int LongestIdle = 130;
+    private const int LongestBodyStall = 60;
+    private const int LongestSkip = 5;
+
+    private readonly LoopConnection connection;
+    private readonly RequestDelegate handle;
+    private readonly ILogger log;
+    private readonly RequestReader head = new();
+    private readonly RequestBodyReader body;
+    private readonly Http1Context context;
+    private volatile Waiting waiting;
+    private volatile bool closing;
+    private int beats;
+
+    private enum Waiting : byte
+    {
+        ForNothing,
+        ForRequest,
+        ForBody,
+        ForSkipped,
+    }
+
+    private Http1Connection(LoopConnection connection, RequestDelegate handle, HttpDate date, ILogger log)
+    {
+        this.connection = connection;
+        this.handle = handle;
+        this.log = log;
+        body = new(connection.Reader);
+        context = new(connection, head, body, date);
+    }
+
+    /// <summary>For a listener of the loops: plain requests are handled, the rest goes on to the server.</summary>
+    public static ConnectionDelegate Use(ConnectionDelegate server, RequestDelegate handle, HttpDate date, ILogger log) => connection =>
+        connection is LoopConnection { IsBare: true } bare ? new Http1Connection(bare, handle, date, log).ServeAsync(server) : server(connection);
+
+    private async Task ServeAsync(ConnectionDelegate server)
+    {
+        connection.Features.Get<IConnectionHeartbeatFeature>()?.OnHeartbeat(static state => ((Http1Connection)state).Beat(), this);
+        var ending = connection.Features.Get<IConnectionLifetimeNotificationFeature>()?.ConnectionClosedRequested ?? default;
+        await using var registration = ending.UnsafeRegister(static state => ((Http1Connection)state!).Close(), this);
+        try
+        {
+            if (!await ServePlainAsync()) return;
+        }
+        catch (ConnectionResetException)
+        {
+            return; // the client's way to leave
+        }
+
+        await server(connection);
+    }
+
+    /// <summary>Until the connection's end (false), or a request that is not plain (true).</summary>
+    private async Task<bool> ServePlainAsync()
+    {
+        while (!closing)
+        {
+            Wait(Waiting.ForRequest);
+            var read = await connection.Reader.ReadAsync();
+            var isIdle = beats >= LongestIdle;
+            Wait(Waiting.ForNothing);
+            if (read.Buffer.IsEmpty)
+            {
+                if (read.IsCompleted || isIdle) return false;
+                continue;
+            }
+
+            if (!head.TryRead(read.Buffer.FirstSpan, out var length))
+            {
+                connection.Reader.AdvanceTo(read.Buffer.Start);
+                return true;
+            }
+
+            connection.Reader.AdvanceTo(read.Buffer.GetPosition(length));
+            body.Start(head.BodyLength);
+            if (!await HandleAsync() || !await SkipAsync()) return false;
+        }
+
+        return false;
+    }
+
+    /// <summary>One request and its response. False when the connection cannot go on.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    private async ValueTask<bool> HandleAsync()
+    {
+        var response = context.Answer;
+        try
+        {
+            if (body.Left > 0) Wait(Waiting.ForBody);
+            await handle(context);
+        }
+        catch (Exception problem) when (problem is not OutOfMemoryException)
+        {
+            if (!connection.ConnectionClosed.IsCancellationRequested) log.HandlerFault(problem);
+            if (response.HasStarted)
+            {
+                connection.Abort();
+                return false;
+            }
+
+            context.Reset();
+            response.StatusCode = StatusCodes.Status500InternalServerError;
+        }
+
+        if (context.IsAborted) return false;
+        var sent = await response.Writer.FinishAsync();
+        var isShort = response.Writer.IsShort;
+        if (isShort) connection.Abort(); // half a body must not look like a whole one
+        var goesOn = !sent.IsCompleted && !isShort && !response.Closes;
+        context.Reset();
+        return goesOn;
+    }
+
+    /// <summary>What nobody has read of the body. False when it does not come soon.</summary>
+    private async ValueTask<bool> SkipAsync()
+    {
+        if (body.Left == 0) return true;
+        Wait(Waiting.ForSkipped);
+        try
+        {
+            while (body.Left > 0)
+            {
+                var read = await body.ReadAsync();
+                body.AdvanceTo(read.Buffer.End);
+            }
+        }
+        catch (BadHttpRequestException)
+        {
+            return false;
+        }
+
+        return true;
+    }
+
+    private void Wait(Waiting what)
+    {
+        waiting = what;
+        beats = 0;
+    }
+
+    // On the heartbeat's thread.
+    private void Beat()
+    {
+        switch (waiting)
+        {
+            case Waiting.ForRequest when ++beats == LongestIdle:
+                connection.Reader.CancelPendingRead();
+                break;
+            case Waiting.ForBody when body.IsMoving:
+                body.IsMoving = false;
+                beats = 0;
+                break;
+            case Waiting.ForBody when body.Left > 0 && ++beats == LongestBodyStall:
+            case Waiting.ForSkipped when ++beats == LongestSkip:
+                body.Stall();
+                break;
+        }
+    }
+
+    private void Close()
+    {
+        closing = true;
+        context.Answer.Closes = true;
+        if (waiting is Waiting.ForRequest) connection.Reader.CancelPendingRead();
+    }
+}

@@ -1,0 +1,33 @@
+using Microsoft.AspNetCore.Http;
+using System.IO.Pipelines;
+
+namespace Proxy.Transport.Http1;
+
+/// <summary>A plain request: what its head says. Queries, forms and cookies are none of it.</summary>
+internal sealed class Http1Request(Http1Context context, RequestReader head, RequestBodyReader body) : HttpRequest
+{
+    private Stream? stream;
+
+    public override HttpContext HttpContext => context;
+    public override string Method { get => head.Method; set => throw Fixed(); }
+    public override string Scheme { get => "http"; set => throw Fixed(); }
+    public override bool IsHttps { get => false; set => throw Fixed(); }
+    public override HostString Host { get => new(head.Fields["host"].ToString()); set => throw Fixed(); }
+    public override PathString PathBase { get => PathString.Empty; set => throw Fixed(); }
+    public override PathString Path { get => new(head.Path); set => throw Fixed(); }
+    public override QueryString QueryString { get => QueryString.Empty; set => throw Fixed(); }
+    public override IQueryCollection Query { get => QueryCollection.Empty; set => throw Fixed(); }
+    public override string Protocol { get => HttpProtocol.Http11; set => throw Fixed(); }
+    public override IHeaderDictionary Headers => head.Fields;
+    public override IRequestCookieCollection Cookies { get => throw new NotSupportedException(); set => throw Fixed(); }
+    public override long? ContentLength { get => head.Method == "POST" ? head.BodyLength : null; set => throw Fixed(); }
+    public override string? ContentType { get => head.Fields["content-type"]; set => throw Fixed(); }
+    public override PipeReader BodyReader => body;
+    public override Stream Body { get => stream ??= body.AsStream(leaveOpen: true); set => throw Fixed(); }
+    public override bool HasFormContentType => false;
+    public override IFormCollection Form { get => throw new NotSupportedException(); set => throw Fixed(); }
+
+    public override Task<IFormCollection> ReadFormAsync(CancellationToken cancellationToken = default) => throw new NotSupportedException();
+
+    private static InvalidOperationException Fixed() => new("a request is what its client sent");
+}

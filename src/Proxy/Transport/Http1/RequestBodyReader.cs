@@ -1,0 +1,77 @@
+using System.Buffers;
+using System.IO.Pipelines;
+using Microsoft.AspNetCore.Http;
+using Proxy.Transport.Loops;
+
+namespace Proxy.Transport.Http1;
+
+/// <summary>The bytes of one request's body, out of its connection's. Its end is where the request said, not where the connection's is.</summary>
+internal sealed class RequestBodyReader(LoopReader connection) : PipeReader
+{
+    private ReadOnlySequence<byte> given;
+    private bool isStalled;
+
+    /// <summary>Bytes that have not been consumed.</summary>
+    public long Left { get; private set; }
+
+    /// <summary>Bytes were given out since this was set to false.</summary>
+    public bool IsMoving { get; set; }
+
+    public void Start(long length)
+    {
+        Left = length;
+        given = default;
+    }
+
+    /// <summary>The client has sent nothing for too long. Any thread.</summary>
+    public void Stall()
+    {
+        isStalled = true;
+        connection.CancelPendingRead();
+    }
+
+    public override ValueTask<ReadResult> ReadAsync(CancellationToken cancellationToken = default)
+    {
+        if (Left == 0) return new(new ReadResult(default, false, true));
+        var pending = connection.ReadAsync(cancellationToken);
+        return pending.IsCompletedSuccessfully ? new(Cut(pending.Result)) : AwaitAsync(pending);
+    }
+
+    public override bool TryRead(out ReadResult result)
+    {
+        result = default;
+        if (Left == 0) result = new(default, false, true);
+        else if (connection.TryRead(out var read)) result = Cut(read);
+        else return false;
+        return true;
+    }
+
+    public override void AdvanceTo(SequencePosition consumed) => AdvanceTo(consumed, consumed);
+
+    public override void AdvanceTo(SequencePosition consumed, SequencePosition examined)
+    {
+        if (given.IsEmpty) return;
+        Left -= given.Slice(0, consumed).Length;
+        given = default;
+        connection.AdvanceTo(consumed, examined);
+    }
+
+    public override void CancelPendingRead() => connection.CancelPendingRead();
+
+    public override void Complete(Exception? exception = null)
+    {
+        // What is left is the server's to skip.
+    }
+
+    private async ValueTask<ReadResult> AwaitAsync(ValueTask<ReadResult> pending) => Cut(await pending);
+
+    private ReadResult Cut(ReadResult read)
+    {
+        if (isStalled) throw new BadHttpRequestException("the body did not come in time", StatusCodes.Status408RequestTimeout);
+        var bytes = read.Buffer;
+        if (read.IsCompleted && bytes.Length < Left) throw new BadHttpRequestException("the body ended before its Content-Length");
+        given = bytes.Length > Left ? bytes.Slice(0, Left) : bytes;
+        IsMoving |= !given.IsEmpty;
+        return new(given, read.IsCanceled, given.Length == Left);
+    }
+}

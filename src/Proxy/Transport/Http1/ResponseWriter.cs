@@ -1,0 +1,116 @@
+using System.Buffers;
+using System.Globalization;
+using System.IO.Pipelines;
+using Microsoft.AspNetCore.Http;
+using Proxy.Buffers;
+using Proxy.Transport.Loops;
+
+namespace Proxy.Transport.Http1;
+
+/// <summary>
+/// A response's body, to its connection. What is written whole goes to the socket from where it is, together with the head that stands before it.
+/// With a Content-Length the bytes are the body; without one each flush is a chunk (RFC 9112 §7.1).
+/// </summary>
+internal sealed class ResponseWriter(Http1Response response, LoopWriter connection) : PipeWriter
+{
+    private PooledBody? staged; // written by GetSpan and Advance, not flushed yet
+    private Framing framing;
+    private long left; // of the length that was said
+
+    private enum Framing : byte
+    {
+        Length,
+        Chunks,
+        Nothing,
+    }
+
+    public override bool CanGetUnflushedBytes => true;
+    public override long UnflushedBytes => staged?.Length ?? 0;
+
+    public override Memory<byte> GetMemory(int sizeHint = 0) => (staged ??= new(sizeHint)).GetMemory(sizeHint);
+
+    public override Span<byte> GetSpan(int sizeHint = 0) => (staged ??= new(sizeHint)).GetSpan(sizeHint);
+
+    public override void Advance(int bytes) => staged!.Advance(bytes);
+
+    public override ValueTask<FlushResult> WriteAsync(ReadOnlyMemory<byte> source, CancellationToken cancellationToken = default)
+    {
+        Begin();
+        PutStaged();
+        if (framing is Framing.Chunks && !source.IsEmpty) return connection.WriteChunkAsync(source.Span, cancellationToken);
+        return framing is Framing.Length ? connection.WriteAsync(source[..Count(source.Length)], cancellationToken) : connection.FlushAsync(cancellationToken);
+    }
+
+    public override ValueTask<FlushResult> FlushAsync(CancellationToken cancellationToken = default)
+    {
+        Begin();
+        PutStaged();
+        return connection.FlushAsync(cancellationToken);
+    }
+
+    /// <summary>Writes the head, if that has not been done.</summary>
+    public void Begin()
+    {
+        if (response.HasStarted) return;
+        var length = response.ContentLength;
+        framing = response.StatusCode is StatusCodes.Status204NoContent or StatusCodes.Status304NotModified ? Framing.Nothing : length.HasValue ? Framing.Length : Framing.Chunks;
+        left = length ?? 0;
+        response.WriteHead(connection, framing is Framing.Chunks);
+    }
+
+    /// <summary>The response's end. What was written and never flushed is all of it, and tells its length.</summary>
+    public ValueTask<FlushResult> FinishAsync()
+    {
+        if (!response.HasStarted) response.ContentLength ??= UnflushedBytes;
+        Begin();
+        PutStaged();
+        if (framing is Framing.Chunks) connection.Write("0\r\n\r\n"u8);
+        return connection.FlushAsync();
+    }
+
+    /// <summary>Fewer bytes came than the head has promised.</summary>
+    public bool IsShort => framing is Framing.Length && left > 0;
+
+    /// <summary>Ready for the next response.</summary>
+    public void Reset()
+    {
+        staged?.Dispose();
+        staged = null;
+        (framing, left) = (Framing.Nothing, 0);
+    }
+
+    public override void CancelPendingFlush() => connection.CancelPendingFlush();
+
+    public override void Complete(Exception? exception = null)
+    {
+        // The response ends with its request.
+    }
+
+    private void PutStaged()
+    {
+        if (staged is not { Length: > 0 } bytes) return;
+        switch (framing)
+        {
+            case Framing.Chunks:
+                Span<byte> size = stackalloc byte[10];
+                bytes.Length.TryFormat(size, out var digits, "x", CultureInfo.InvariantCulture);
+                connection.Write(size[..digits]);
+                connection.Write("\r\n"u8);
+                connection.Write(bytes.Span);
+                connection.Write("\r\n"u8);
+                break;
+            case Framing.Length:
+                connection.Write(bytes.Span[..Count(bytes.Length)]);
+                break;
+        }
+
+        bytes.Clear();
+    }
+
+    private int Count(int bytes)
+    {
+        if (bytes > left) throw new InvalidOperationException("the body is longer than its Content-Length");
+        left -= bytes;
+        return bytes;
+    }
+}

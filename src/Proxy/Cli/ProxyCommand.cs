@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.CommandLine.Invocation;
-using Proxy.Inference;
 
 namespace Proxy.Cli;
 
@@ -14,11 +13,7 @@ internal static class ProxyCommand
         3 the configuration has problems (they are printed); 4 no proxy answers on the admin socket.
         """;
 
-    public static Task<int> RunAsync(string[] args)
-    {
-        NativeRuntime.ShareHeap();
-        return RunAsync(args, Surroundings.Process, CancellationToken.None);
-    }
+    public static Task<int> RunAsync(string[] args) => RunAsync(args, Surroundings.Process, CancellationToken.None);
 
     public static async Task<int> RunAsync(IReadOnlyList<string> args, Surroundings around, CancellationToken cancellation)
     {

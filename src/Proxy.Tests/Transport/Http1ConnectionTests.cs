@@ -126,4 +126,23 @@ public sealed class Http1ConnectionTests : LoopTransportTests
 
         Assert.DoesNotContain("plain", await client.ReadToEndAsync(), StringComparison.Ordinal);
     }
+
+    [Fact]
+    public async Task Client_that_connected_before_the_stop_Is_answered_and_told_that_the_connection_ends()
+    {
+        var fresh = await ConnectAsync();
+        var used = await ConnectAsync();
+        await used.SendAsync("GET /who HTTP/1.1\r\nHost: x\r\n\r\n");
+        Assert.Equal((200, "plain"), await used.ReadAnswerAsync());
+
+        var stopping = StopAsync();
+        Assert.Equal("", await used.ReadToEndAsync()); // now the stop has reached the connections
+        await fresh.SendAsync("GET /who HTTP/1.1\r\nHost: x\r\n\r\n");
+
+        var answer = await fresh.ReadToEndAsync();
+        Assert.StartsWith("HTTP/1.1 200 OK\r\n", answer, StringComparison.Ordinal);
+        Assert.Contains("\r\nConnection: close\r\n", answer, StringComparison.Ordinal);
+        Assert.Contains("plain", answer, StringComparison.Ordinal);
+        await stopping;
+    }
 }

@@ -449,6 +449,8 @@ public class LoopTransportTests : IAsyncLifetime
         return peer;
     }
 
+    private protected Task StopAsync() => app.StopAsync(TestContext.Current.CancellationToken);
+
     private static async Task WaitUntilRefusedAsync(int port)
     {
         while (true)

@@ -1,3 +1,4 @@
+using System.IO.Pipelines;
 using System.Runtime.CompilerServices;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
@@ -18,6 +19,9 @@ internal sealed class Http1Connection
     private const int LongestBodyStall = 60;
     private const int LongestSkip = 5;
 
+    // Whoever connected in the moment of the stop was let in, and sends its request now.
+    private const int LongestFirst = 2;
+
     private readonly LoopConnection connection;
     private readonly RequestDelegate handle;
     private readonly ILogger log;
@@ -26,6 +30,7 @@ internal sealed class Http1Connection
     private readonly Http1Context context;
     private volatile Waiting waiting;
     private volatile bool closing;
+    private volatile bool hasServed;
     private int beats;
 
     private enum Waiting : byte
@@ -69,15 +74,26 @@ internal sealed class Http1Connection
     /// <summary>Until the connection's end (false), or a request that is not plain (true).</summary>
     private async Task<bool> ServePlainAsync()
     {
-        while (!closing)
+        while (true)
         {
             Wait(Waiting.ForRequest);
-            var read = await connection.Reader.ReadAsync();
-            var isIdle = beats >= LongestIdle;
+            ReadResult read;
+            if (closing && hasServed)
+            {
+                // What has arrived is answered; nothing is waited for.
+                await connection.Loop.EnterAsync();
+                if (!connection.Reader.TryRead(out read) || read.Buffer.IsEmpty) return false;
+            }
+            else
+            {
+                read = await connection.Reader.ReadAsync();
+            }
+
+            var isOver = read.IsCompleted || beats >= LongestIdle || (closing && read.IsCanceled);
             Wait(Waiting.ForNothing);
             if (read.Buffer.IsEmpty)
             {
-                if (read.IsCompleted || isIdle) return false;
+                if (isOver) return false;
                 continue;
             }
 
@@ -89,10 +105,9 @@ internal sealed class Http1Connection
 
             connection.Reader.AdvanceTo(read.Buffer.GetPosition(length));
             body.Start(head.BodyLength);
+            hasServed = true;
             if (!await HandleAsync() || !await SkipAsync()) return false;
         }
-
-        return false;
     }
 
     /// <summary>One request and its response. False when the connection cannot go on.</summary>
@@ -159,7 +174,7 @@ internal sealed class Http1Connection
     {
         switch (waiting)
         {
-            case Waiting.ForRequest when ++beats == LongestIdle:
+            case Waiting.ForRequest when ++beats == LongestIdle || (closing && beats >= LongestFirst):
                 connection.Reader.CancelPendingRead();
                 break;
             case Waiting.ForBody when body.IsMoving:
@@ -177,6 +192,6 @@ internal sealed class Http1Connection
     {
         closing = true;
         context.Answer.Closes = true;
-        if (waiting is Waiting.ForRequest) connection.Reader.CancelPendingRead();
+        if (hasServed && waiting is Waiting.ForRequest) connection.Reader.CancelPendingRead();
     }
 }

@@ -9,7 +9,7 @@ using Proxy.Transport.Loops;
 namespace Proxy.Transport.Http1;
 
 /// <summary>
-/// Serves the plain requests of a connection without the server's general machinery, for a third of its price. The first request that is not plain, and all that follow it there, are left to the
+/// Serves the plain requests of a connection without the server's general machinery. The first request that is not plain, and all that follow it there, are left to the
 /// server as they came: what is unusual or wrong has one reader, and it is not this one.
 /// </summary>
 internal sealed class Http1Connection

@@ -129,7 +129,7 @@ internal sealed class Http1Connection
                 return false;
             }
 
-            context.Reset();
+            response.Reset();
             response.StatusCode = StatusCodes.Status500InternalServerError;
         }
 
@@ -138,7 +138,7 @@ internal sealed class Http1Connection
         var isShort = response.Writer.IsShort;
         if (isShort) connection.Abort(); // half a body must not look like a whole one
         var goesOn = !sent.IsCompleted && !isShort && !response.Closes;
-        context.Reset();
+        response.Reset();
         return goesOn;
     }
 

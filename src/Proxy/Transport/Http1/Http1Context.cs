@@ -9,7 +9,6 @@ namespace Proxy.Transport.Http1;
 internal sealed class Http1Context : HttpContext
 {
     private readonly LoopConnection connection;
-    private Dictionary<object, object?>? items;
 
     public Http1Context(LoopConnection connection, RequestReader head, RequestBodyReader body, HttpDate date)
     {
@@ -26,7 +25,7 @@ internal sealed class Http1Context : HttpContext
     public override ConnectionInfo Connection => throw new NotSupportedException();
     public override WebSocketManager WebSockets => throw new NotSupportedException();
     public override ClaimsPrincipal User { get => throw new NotSupportedException(); set => throw new NotSupportedException(); }
-    public override IDictionary<object, object?> Items { get => items ??= []; set => throw new NotSupportedException(); }
+    public override IDictionary<object, object?> Items { get => throw new NotSupportedException(); set => throw new NotSupportedException(); }
     public override IServiceProvider RequestServices { get => throw new NotSupportedException(); set => throw new NotSupportedException(); }
     public override string TraceIdentifier { get => connection.ConnectionId; set => throw new NotSupportedException(); }
     public override ISession Session { get => throw new NotSupportedException(); set => throw new NotSupportedException(); }
@@ -38,11 +37,5 @@ internal sealed class Http1Context : HttpContext
     {
         IsAborted = true;
         connection.Abort();
-    }
-
-    public void Reset()
-    {
-        Answer.Reset();
-        items = null;
     }
 }

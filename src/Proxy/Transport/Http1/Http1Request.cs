@@ -6,8 +6,6 @@ namespace Proxy.Transport.Http1;
 /// <summary>A plain request: what its head says. Queries, forms and cookies are none of it.</summary>
 internal sealed class Http1Request(Http1Context context, RequestReader head, RequestBodyReader body) : HttpRequest
 {
-    private Stream? stream;
-
     public override HttpContext HttpContext => context;
     public override string Method { get => head.Method; set => throw Fixed(); }
     public override string Scheme { get => "http"; set => throw Fixed(); }
@@ -23,7 +21,7 @@ internal sealed class Http1Request(Http1Context context, RequestReader head, Req
     public override long? ContentLength { get => head.Method == "POST" ? head.BodyLength : null; set => throw Fixed(); }
     public override string? ContentType { get => head.Fields["content-type"]; set => throw Fixed(); }
     public override PipeReader BodyReader => body;
-    public override Stream Body { get => stream ??= body.AsStream(leaveOpen: true); set => throw Fixed(); }
+    public override Stream Body { get => body.AsStream(leaveOpen: true); set => throw Fixed(); }
     public override bool HasFormContentType => false;
     public override IFormCollection Form { get => throw new NotSupportedException(); set => throw Fixed(); }
 

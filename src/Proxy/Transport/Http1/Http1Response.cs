@@ -18,7 +18,6 @@ internal sealed class Http1Response : HttpResponse
     private readonly HttpDate date;
     private readonly HeaderFields headers = new();
     private readonly ResponseWriter body;
-    private Stream? stream;
     private int status = StatusCodes.Status200OK;
     private bool hasStarted;
 
@@ -55,7 +54,7 @@ internal sealed class Http1Response : HttpResponse
 
     public override Stream Body
     {
-        get => stream ??= body.AsStream(leaveOpen: true);
+        get => body.AsStream(leaveOpen: true);
         set => throw new NotSupportedException();
     }
 
@@ -70,7 +69,7 @@ internal sealed class Http1Response : HttpResponse
         return Task.CompletedTask;
     }
 
-    public override async Task CompleteAsync() => await body.FinishAsync();
+    public override Task CompleteAsync() => throw new NotSupportedException();
 
     public override void OnStarting(Func<object, Task> callback, object state) => throw new NotSupportedException();
 

@@ -1,5 +1,4 @@
 using System.Buffers;
-using System.Globalization;
 using System.IO.Pipelines;
 using Microsoft.AspNetCore.Http;
 using Proxy.Buffers;
@@ -92,12 +91,7 @@ internal sealed class ResponseWriter(Http1Response response, LoopWriter connecti
         switch (framing)
         {
             case Framing.Chunks:
-                Span<byte> size = stackalloc byte[10];
-                bytes.Length.TryFormat(size, out var digits, "x", CultureInfo.InvariantCulture);
-                connection.Write(size[..digits]);
-                connection.Write("\r\n"u8);
-                connection.Write(bytes.Span);
-                connection.Write("\r\n"u8);
+                connection.PutChunk(bytes.Span);
                 break;
             case Framing.Length:
                 connection.Write(bytes.Span[..Count(bytes.Length)]);

@@ -12,6 +12,7 @@ namespace Proxy.Transport.Loops;
 internal sealed class LoopWriter(LoopConnection connection, int descriptor) : PipeWriter, IValueTaskSource<FlushResult>
 {
     private const int SmallBuffer = 4096;
+    private const int LongestChunkSize = 10; // eight digits and a line end
 
     private readonly Lock gate = new();
     private ManualResetValueTaskSourceCore<bool> source;
@@ -79,15 +80,22 @@ internal sealed class LoopWriter(LoopConnection connection, int descriptor) : Pi
         }
     }
 
+    /// <summary>One chunk of a chunked body, not flushed.</summary>
+    public void PutChunk(ReadOnlySpan<byte> payload)
+    {
+        Advance(WriteChunkSize(payload.Length, GetSpan(LongestChunkSize)));
+        this.Write(payload);
+        this.Write("\r\n"u8);
+    }
+
     /// <summary>As one chunk of a chunked body, straight from where it is: nothing of it is copied but what the kernel does not take.</summary>
     public ValueTask<FlushResult> WriteChunkAsync(ReadOnlySpan<byte> payload, CancellationToken cancellationToken = default)
     {
-        Span<byte> size = stackalloc byte[10];
-        payload.Length.TryFormat(size, out var digits, "x", CultureInfo.InvariantCulture);
-        "\r\n"u8.CopyTo(size[digits..]);
+        Span<byte> size = stackalloc byte[LongestChunkSize];
+        size = size[..WriteChunkSize(payload.Length, size)];
         lock (gate)
         {
-            SendWithBuffer(size[..(digits + 2)], payload, "\r\n"u8);
+            SendWithBuffer(size, payload, "\r\n"u8);
             return Outcome(cancellationToken);
         }
     }
@@ -149,6 +157,13 @@ internal sealed class LoopWriter(LoopConnection connection, int descriptor) : Pi
 
     void IValueTaskSource<FlushResult>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
         source.OnCompleted(continuation, state, token, flags);
+
+    private static int WriteChunkSize(int size, Span<byte> to)
+    {
+        size.TryFormat(to, out var digits, "x", CultureInfo.InvariantCulture);
+        "\r\n"u8.CopyTo(to[digits..]);
+        return digits + 2;
+    }
 
     private void Complete()
     {

@@ -8,9 +8,9 @@ internal static partial class TransportLog
     [LoggerMessage(700, LogLevel.Critical, "Loop {Loop} came upon a fault of ours; the connection concerned may hang", EventName = "loop_fault")]
     public static partial void LoopFault(this ILogger logger, int loop, Exception fault);
 
-    [LoggerMessage(702, LogLevel.Error, "A request's handler failed", EventName = "handler_fault")]
-    public static partial void HandlerFault(this ILogger logger, Exception fault);
-
     [LoggerMessage(701, LogLevel.Warning, "No connection can be accepted on {Listener}: {Reason}; trying again every second", EventName = "accept_failed")]
     public static partial void CannotAccept(this ILogger logger, string listener, string reason);
+
+    [LoggerMessage(702, LogLevel.Error, "A request's handler failed", EventName = "handler_fault")]
+    public static partial void HandlerFault(this ILogger logger, Exception fault);
 }

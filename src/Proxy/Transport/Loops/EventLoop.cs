@@ -65,14 +65,29 @@ internal sealed unsafe class EventLoop
     /// <summary>Client connections that live here, or are on their way. Any thread.</summary>
     public int Connections => Volatile.Read(ref connections);
 
-    /// <summary>Where bytes are received. What stands in it is valid until the reader returns to the loop.</summary>
+    /// <summary>Where bytes are received. What stands in it is valid until its reader returns to the loop; for a holder, until it is asked to leave.</summary>
     public byte[] Scratch { get; } = GC.AllocateUninitializedArray<byte>(ScratchBytes, pinned: true);
+
+    /// <summary>Whoever will come back for what stands in the scratch.</summary>
+    public IScratchHolder? ScratchHolder { get; set; }
 
     /// <summary>For requests' heads.</summary>
     public Buffers.PooledBody Heads { get; } = new(4096);
 
     /// <summary>Reads left to the present target in this turn.</summary>
     public int Budget { get; set; }
+
+    /// <summary>The scratch, for bytes of one's own.</summary>
+    public byte[] TakeScratch()
+    {
+        if (ScratchHolder is { } holder)
+        {
+            ScratchHolder = null;
+            holder.LeaveScratch();
+        }
+
+        return Scratch;
+    }
 
     public void CountConnection(int change) => Interlocked.Add(ref connections, change);
 
@@ -154,6 +169,7 @@ internal sealed unsafe class EventLoop
     private void Run()
     {
         current = this;
+        ExecutionContext.SuppressFlow(); // nothing here is kept in the context, and to carry it costs something at every wait
         var events = LibC.NewEvents(EventsAtOnce);
         while (!stopping)
         {

@@ -12,3 +12,10 @@ internal interface ILoopWork
 {
     void Run();
 }
+
+/// <summary>Has bytes in a loop's scratch that it has not looked at.</summary>
+internal interface IScratchHolder
+{
+    /// <summary>On the loop: the scratch is somebody else's now, so they have to be kept elsewhere.</summary>
+    void LeaveScratch();
+}

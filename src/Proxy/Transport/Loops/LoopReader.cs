@@ -8,7 +8,6 @@ namespace Proxy.Transport.Loops;
 /// <summary>A client's bytes, received when they are asked for: while nobody reads, the kernel holds them and the peer has to wait. An idle connection holds no buffer.</summary>
 internal sealed class LoopReader(LoopConnection connection, int descriptor) : PipeReader, IValueTaskSource<ReadResult>
 {
-    private readonly Lock gate = new();
     private ManualResetValueTaskSourceCore<bool> source;
     private CancellationTokenRegistration registration;
     private CancellationToken token;
@@ -16,122 +15,96 @@ internal sealed class LoopReader(LoopConnection connection, int descriptor) : Pi
     private int start;
     private int end;
     private int examined; // from start
-    private bool readable;
-    private bool waiting;
-    private bool canceled;
+    private bool readable; // the loop's
     private bool ended;
-    private bool failed;
-    private bool completed;
     private bool closed;
+
+    // There is no lock: while a read waits, what is here is the loop's to change, and the reader's at any other time. What others want goes over the loop.
+    private volatile bool waiting;
+    private volatile bool canceled;
+    private volatile bool failed;
+    private volatile bool completed;
 
     private bool IsReady => end - start > examined || ended || failed || canceled;
 
     public override ValueTask<ReadResult> ReadAsync(CancellationToken cancellationToken = default)
     {
-        lock (gate)
+        if (!IsReady && connection.Loop.IsCurrent && readable && connection.Loop.Budget-- > 0) Receive();
+        if (IsReady) return new(Take());
+        source.Reset();
+        if (cancellationToken.CanBeCanceled)
         {
-            if (!IsReady && readable && connection.Loop.IsCurrent && connection.Loop.Budget-- > 0) Receive();
-            if (IsReady) return new(Take());
-            source.Reset();
-            waiting = true;
-            if (cancellationToken.CanBeCanceled)
-            {
-                token = cancellationToken;
-                registration = cancellationToken.UnsafeRegister(static state => ((LoopReader)state!).Interrupt(byToken: true), this);
-            }
-
-            return new(this, source.Version);
+            token = cancellationToken;
+            registration = cancellationToken.UnsafeRegister(static state => ((LoopConnection)state!).Resume(), connection);
         }
+
+        waiting = true;
+        return new(this, source.Version);
     }
 
     public override bool TryRead(out ReadResult result)
     {
-        lock (gate)
-        {
-            if (!IsReady && readable && connection.Loop.IsCurrent) Receive();
-            result = IsReady ? Take() : default;
-            return !result.Buffer.IsEmpty || result.IsCompleted || result.IsCanceled;
-        }
+        if (!IsReady && connection.Loop.IsCurrent && readable) Receive();
+        result = IsReady ? Take() : default;
+        return !result.Buffer.IsEmpty || result.IsCompleted || result.IsCanceled;
     }
 
     public override void AdvanceTo(SequencePosition consumed) => AdvanceTo(consumed, consumed);
 
     public override void AdvanceTo(SequencePosition consumed, SequencePosition examined)
     {
-        lock (gate)
-        {
-            if (buffer is null) return;
-            start = Index(consumed);
-            this.examined = Index(examined) - start;
-            if (start == end) Release();
-        }
+        if (buffer is null) return;
+        start = Index(consumed);
+        this.examined = Index(examined) - start;
+        if (start == end) Release();
     }
 
-    public override void CancelPendingRead() => Interrupt(byToken: false);
+    /// <summary>Any thread.</summary>
+    public override void CancelPendingRead()
+    {
+        canceled = true;
+        connection.Resume();
+    }
 
     public override void Complete(Exception? exception = null)
     {
-        lock (gate)
-        {
-            completed = true;
-            Release();
-        }
+        completed = true;
+        Release();
     }
 
     /// <summary>On the loop: there may be something to receive.</summary>
     public void OnReadable()
     {
-        lock (gate) readable = true;
+        readable = true;
         GoOn();
     }
 
     /// <summary>On the loop: receives for a read that waits.</summary>
     public void GoOn()
     {
-        lock (gate)
-        {
-            if (!waiting || completed) return;
-            if (!IsReady && readable) Receive();
-            if (!IsReady) return;
-            waiting = false;
-        }
-
-        registration.Dispose();
-        source.SetResult(true); // the protocol goes on here
+        if (!waiting || completed) return;
+        if (!IsReady && readable) Receive();
+        if (IsReady || token.IsCancellationRequested) Wake();
     }
 
     /// <summary>On the loop: the connection is broken.</summary>
     public void Fail()
     {
-        bool wake;
-        lock (gate)
-        {
-            failed = true;
-            wake = waiting;
-            waiting = false;
-        }
-
-        if (!wake) return;
-        registration.Dispose();
-        source.SetResult(true);
+        failed = true;
+        if (waiting) Wake();
     }
 
     /// <summary>On the loop: nothing is read any more.</summary>
     public void Close()
     {
-        lock (gate)
-        {
-            closed = true;
-            Release();
-        }
-
+        closed = true;
         Fail();
     }
 
     ReadResult IValueTaskSource<ReadResult>.GetResult(short token)
     {
         source.GetResult(token);
-        lock (gate) return Take();
+        return Take();
     }
 
     ValueTaskSourceStatus IValueTaskSource<ReadResult>.GetStatus(short token) => source.GetStatus(token);
@@ -140,11 +113,8 @@ internal sealed class LoopReader(LoopConnection connection, int descriptor) : Pi
     {
         source.OnCompleted(continuation, state, token, flags);
 
-        // Only now: so it goes on on the loop, and not on the pool because it was late.
-        lock (gate)
-        {
-            if (waiting && readable) connection.Resume();
-        }
+        // Only now: so it goes on on the loop, and not on the pool because it was late. The loop may have seen bytes before it could see that a read elsewhere waits.
+        if (!connection.Loop.IsCurrent || readable) connection.Resume();
     }
 
     // The sign bit tells what kind of sequence a position belongs to.
@@ -162,7 +132,7 @@ internal sealed class LoopReader(LoopConnection connection, int descriptor) : Pi
     private void Receive()
     {
         if (closed || completed) return;
-        var scratch = connection.Loop.Scratch;
+        var scratch = connection.Loop.TakeScratch();
         var count = LibC.Receive(descriptor, scratch);
         if (count == LibC.WouldBlock)
         {
@@ -203,23 +173,16 @@ internal sealed class LoopReader(LoopConnection connection, int descriptor) : Pi
         end = have;
     }
 
-    private void Interrupt(bool byToken)
+    // On the loop.
+    private void Wake()
     {
-        lock (gate)
-        {
-            if (!byToken) canceled = true;
-            if (!waiting) return;
-            waiting = false;
-        }
-
-        if (byToken)
-        {
-            source.SetException(new OperationCanceledException(token));
-            return;
-        }
-
+        waiting = false;
         registration.Dispose();
-        source.SetResult(true);
+        registration = default;
+        var reason = token;
+        token = default;
+        if (IsReady) source.SetResult(true); // the protocol goes on here
+        else source.SetException(new OperationCanceledException(reason));
     }
 
     private void Release()

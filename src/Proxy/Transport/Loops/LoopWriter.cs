@@ -23,7 +23,7 @@ internal sealed class LoopWriter(LoopConnection connection, int descriptor) : Pi
     private byte[]? buffer;
     private int length;
 
-    // Flushed but not taken by the kernel: under the gate.
+    // Flushed but not taken by the kernel: under the gate, where others than the loop's thread write.
     private byte[]? rest;
     private int restStart;
     private int restEnd;
@@ -31,6 +31,7 @@ internal sealed class LoopWriter(LoopConnection connection, int descriptor) : Pi
     private bool waiting;
     private bool canceled;
     private bool failed;
+    private volatile bool isWrittenElsewhere; // has ever been
 
     /// <summary>How much of what had to wait has left; only that it grows means something. Any thread.</summary>
     public long Taken => Volatile.Read(ref taken);
@@ -48,6 +49,9 @@ internal sealed class LoopWriter(LoopConnection connection, int descriptor) : Pi
 
     public override long UnflushedBytes => length;
 
+    // The writer is on the loop and nothing waits: then there is nobody to share anything with.
+    private bool IsAlone => connection.Loop.IsCurrent && rest is null && !failed && !canceled;
+
     public override Memory<byte> GetMemory(int sizeHint = 0)
     {
         Reserve(sizeHint);
@@ -62,42 +66,23 @@ internal sealed class LoopWriter(LoopConnection connection, int descriptor) : Pi
 
     public override void Advance(int bytes) => length += bytes;
 
-    public override ValueTask<FlushResult> FlushAsync(CancellationToken cancellationToken = default)
-    {
-        lock (gate)
-        {
-            Flush();
-            return Outcome(cancellationToken);
-        }
-    }
+    public override ValueTask<FlushResult> FlushAsync(CancellationToken cancellationToken = default) => SendAsync(default, default, default, cancellationToken);
 
-    public override ValueTask<FlushResult> WriteAsync(ReadOnlyMemory<byte> source, CancellationToken cancellationToken = default)
-    {
-        lock (gate)
-        {
-            SendWithBuffer(default, source.Span, default);
-            return Outcome(cancellationToken);
-        }
-    }
+    public override ValueTask<FlushResult> WriteAsync(ReadOnlyMemory<byte> source, CancellationToken cancellationToken = default) => SendAsync(default, source.Span, default, cancellationToken);
 
     /// <summary>One chunk of a chunked body, not flushed.</summary>
     public void PutChunk(ReadOnlySpan<byte> payload)
     {
         Advance(WriteChunkSize(payload.Length, GetSpan(LongestChunkSize)));
-        this.Write(payload);
-        this.Write("\r\n"u8);
+        Put(payload);
+        Put("\r\n"u8);
     }
 
     /// <summary>As one chunk of a chunked body, straight from where it is: nothing of it is copied but what the kernel does not take.</summary>
     public ValueTask<FlushResult> WriteChunkAsync(ReadOnlySpan<byte> payload, CancellationToken cancellationToken = default)
     {
         Span<byte> size = stackalloc byte[LongestChunkSize];
-        size = size[..WriteChunkSize(payload.Length, size)];
-        lock (gate)
-        {
-            SendWithBuffer(size, payload, "\r\n"u8);
-            return Outcome(cancellationToken);
-        }
+        return SendAsync(size[..WriteChunkSize(payload.Length, size)], payload, "\r\n"u8, cancellationToken);
     }
 
     public override void CancelPendingFlush() => Interrupt(byToken: false);
@@ -110,6 +95,7 @@ internal sealed class LoopWriter(LoopConnection connection, int descriptor) : Pi
     /// <summary>On the loop: the kernel takes bytes again.</summary>
     public void OnWritable()
     {
+        if (rest is null && !isWrittenElsewhere) return;
         bool wake;
         lock (gate)
         {
@@ -171,6 +157,13 @@ internal sealed class LoopWriter(LoopConnection connection, int descriptor) : Pi
         source.SetResult(true);
     }
 
+    private void Put(ReadOnlySpan<byte> bytes)
+    {
+        Reserve(bytes.Length);
+        bytes.CopyTo(buffer.AsSpan(length));
+        length += bytes.Length;
+    }
+
     private void Reserve(int hint)
     {
         hint = Math.Max(hint, 1);
@@ -209,21 +202,54 @@ internal sealed class LoopWriter(LoopConnection connection, int descriptor) : Pi
         SendRest();
     }
 
-    // What was written and not flushed (a response's head) leaves with it, in one send.
+    private ValueTask<FlushResult> SendAsync(ReadOnlySpan<byte> before, ReadOnlySpan<byte> bytes, ReadOnlySpan<byte> after, CancellationToken cancellationToken)
+    {
+        var isAlone = IsAlone;
+        if (isAlone)
+        {
+            SendWithBuffer(before, bytes, after);
+            if (rest is null && !failed) return default;
+        }
+
+        lock (gate)
+        {
+            if (!isAlone)
+            {
+                if (!connection.Loop.IsCurrent) isWrittenElsewhere = true; // before the send, after whose failure to send all the loop must look
+                SendWithBuffer(before, bytes, after);
+            }
+
+            return Outcome(cancellationToken);
+        }
+    }
+
+    // What was written and not flushed (a response's head) leaves with it, in one send. To copy little is quicker than to have the kernel gather it.
     private void SendWithBuffer(ReadOnlySpan<byte> before, ReadOnlySpan<byte> bytes, ReadOnlySpan<byte> after)
     {
-        if (length == 0 || rest is not null || failed || bytes.IsEmpty)
+        if (bytes.IsEmpty)
+        {
+            Flush();
+        }
+        else if (length + before.Length + bytes.Length + after.Length <= SmallBuffer)
+        {
+            Put(before);
+            Put(bytes);
+            Put(after);
+            Flush();
+        }
+        else if (length == 0 || rest is not null || failed)
         {
             Flush();
             Send(before, bytes, after);
-            return;
         }
-
-        this.Write(before);
-        var (written, size) = (buffer, length);
-        (buffer, length) = (null, 0);
-        Send(written.AsSpan(0, size), bytes, after);
-        ArrayPool<byte>.Shared.Return(written!);
+        else
+        {
+            Put(before);
+            var (written, size) = (buffer, length);
+            (buffer, length) = (null, 0);
+            Send(written.AsSpan(0, size), bytes, after);
+            ArrayPool<byte>.Shared.Return(written!);
+        }
     }
 
     private void Send(ReadOnlySpan<byte> before, ReadOnlySpan<byte> bytes, ReadOnlySpan<byte> after)

@@ -99,11 +99,11 @@ public sealed class BackendProbeTests : IAsyncLifetime
     {
         Start();
         await probe.FirstRound;
-        using var held = (await house.Slots.TakeAsync("m", [house["a"]], 9, house.In(TimeSpan.FromHours(1)), default)).Lease!;
+        using var held = (await house.Slots.TakeAsync("m", [house["a"]], 9, TimeSpan.FromHours(1), default)).Lease!;
         answers["b"] = Refuses;
         await PassAsync(12);
         Assert.False(house["b"].State.Available);
-        var waiting = house.Slots.TakeAsync("m", [house["a"], house["b"]], 9, house.In(TimeSpan.FromHours(1)), default).AsTask();
+        var waiting = house.Slots.TakeAsync("m", [house["a"], house["b"]], 9, TimeSpan.FromHours(1), default).AsTask();
         Assert.False(waiting.IsCompleted);
 
         answers["b"] = _ => Serves("m");
@@ -116,7 +116,7 @@ public sealed class BackendProbeTests : IAsyncLifetime
     public async Task Host_is_too_busy_for_a_probe_It_stays_up_while_it_serves()
     {
         answers["a"] = static _ => Task.FromException<HostReport>(new TaskCanceledException("slow"));
-        var lease = (await house.Slots.TakeAsync("m", [house["a"]], 9, house.In(TimeSpan.FromHours(1)), default)).Lease!;
+        var lease = (await house.Slots.TakeAsync("m", [house["a"]], 9, TimeSpan.FromHours(1), default)).Lease!;
         Start();
         await PassAsync(2);
         Assert.True(house["a"].State.Available);

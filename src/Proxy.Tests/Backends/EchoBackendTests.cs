@@ -11,7 +11,7 @@ public sealed class EchoBackendTests : IDisposable
 
     public void Dispose() => house.Dispose();
 
-    private async Task<Lease> TakeAsync() => (await house.Slots.TakeAsync("echo", [house["echo"]], 1, house.In(TimeSpan.FromSeconds(9)), default)).Lease!;
+    private async Task<Lease> TakeAsync() => (await house.Slots.TakeAsync("echo", [house["echo"]], 1, TimeSpan.FromSeconds(9), default)).Lease!;
 
     private static ChatRequest Saying(bool stream, params ChatMessage[] messages) => new() { Model = "echo", Messages = messages, Stream = stream };
 

@@ -416,7 +416,7 @@ public sealed class FailoverTests : IDisposable
         for (var i = 0; i < BackendState.Tolerance + 1; i++)
         {
             one.Plays("a", Script.Stream(Role, Step.TimedOut));
-            var held = (await one.Slots.TakeAsync("m", [one["a"]], 9, one.In(TimeSpan.FromHours(1)), default)).Lease!; // a served call would wipe the failures
+            var held = (await one.Slots.TakeAsync("m", [one["a"]], 9, TimeSpan.FromHours(1), default)).Lease!; // a served call would wipe the failures
             var waiting = one.Dispatcher.SendAsync(new Call(true), "m", one.Directory.Table.Resolve("m")!, default).AsTask();
             one.Time.Advance(TimeSpan.FromSeconds(299));
             held.Dispose();

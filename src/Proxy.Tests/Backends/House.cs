@@ -38,8 +38,6 @@ internal sealed class House : IDisposable
         return this;
     }
 
-    public long In(TimeSpan wait) => Time.GetTimestamp() + (long)(wait.TotalSeconds * Time.TimestampFrequency);
-
     public void Dispose() => Directory.Dispose();
 }
 

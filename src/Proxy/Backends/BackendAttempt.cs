@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Runtime.CompilerServices;
 using Microsoft.Extensions.Logging;
 using Proxy.Buffers;
 using Proxy.Chat;
@@ -34,18 +33,21 @@ internal sealed class BackendAttempt : IDisposable
     /// <summary>An error body is read this far.</summary>
     private const int LongestError = 1 << 20;
 
+    /// <summary>What a host says of its answer's length is believed this far before it has come.</summary>
+    private const int LongestFirstRoom = 64 << 10;
+
     private readonly Backend backend;
     private readonly string served;
     private readonly string traceId;
     private readonly OutgoingCall call;
     private readonly ILogger log;
     private readonly UpstreamExchange exchange;
-    private readonly PooledBody held = new(2048);
     private readonly Lease lease;
     private readonly CancellationTokenRegistration registration;
     private readonly long total;
     private readonly bool late;
-    private UpstreamHead head = new(UpstreamOutcome.Broken);
+    private UpstreamHead? head;
+    private PooledBody? held;
     private bool handedOver;
 
     /// <param name="queued">How long the call has waited for this slot: it counts against the time to the first token. What other backends took of it does not.</param>
@@ -65,16 +67,24 @@ internal sealed class BackendAttempt : IDisposable
         registration = cancellation.UnsafeRegister(static state => ((UpstreamExchange)state!).Cancel(), exchange);
     }
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    public async ValueTask<AttemptResult> RunAsync(IReadOnlyList<UpstreamHeader> headers)
+    // Rented when there is something to hold: most of a call's time is the wait for that.
+    private PooledBody Held => held ??= new(Math.Clamp((int)(head!.ContentLength ?? 0) + 1, 2048, LongestFirstRoom));
+
+    public ValueTask<UpstreamHead> SendAsync(IReadOnlyList<UpstreamHeader> headers)
     {
         if (call.Errors.VersionHeader is { } version && !headers.Any(header => header.Name.Equals(version.Key, StringComparison.OrdinalIgnoreCase))) headers = [.. headers, new(version.Key, version.Value)];
-        head = await exchange.SendAsync(new(call.Method, backend.PathOf(call.Path), call.Body) { ContentType = call.ContentType, Headers = headers });
-        if (head.Outcome is not UpstreamOutcome.Answered) return NoAnswer();
-        if (head.Status is < 200 or > 299) return await RefusalAsync();
-        if (call.Dialect is null) return Reply(streams: false, complete: false);
+        return exchange.SendAsync(new(call.Method, backend.PathOf(call.Path), call.Body) { ContentType = call.ContentType, Headers = headers });
+    }
 
-        return call.Streams && IsStream(head.ContentType) ? await FirstContentAsync(call.Dialect) : await WholeAsync(call.Dialect);
+    /// <summary>What the answer that begins like this comes to.</summary>
+    public ValueTask<AttemptResult> ReadAsync(UpstreamHead answered)
+    {
+        head = answered;
+        if (head.Outcome is not UpstreamOutcome.Answered) return new(NoAnswer(head));
+        if (head.Status is < 200 or > 299) return RefusalAsync();
+        if (call.Dialect is null) return new(Reply(streams: false, complete: false));
+
+        return call.Streams && IsStream(head.ContentType) ? FirstContentAsync(call.Dialect) : WholeAsync(call.Dialect);
     }
 
     public void Dispose()
@@ -83,7 +93,7 @@ internal sealed class BackendAttempt : IDisposable
         if (handedOver) return;
         registration.Dispose();
         exchange.Dispose();
-        held.Dispose();
+        held?.Dispose();
         lease.Dispose();
     }
 
@@ -101,7 +111,7 @@ internal sealed class BackendAttempt : IDisposable
             switch (read.Kind)
             {
                 case ReplyReadKind.Data:
-                    held.Write(read.Bytes.Span);
+                    Held.Write(read.Bytes.Span);
                     switch (Look(dialect, cutter, ref seen, out var error))
                     {
                         case FrameKind.Error:
@@ -110,12 +120,12 @@ internal sealed class BackendAttempt : IDisposable
                             return Reply(streams: true, complete: false);
                     }
 
-                    if (held.Length > LongestPreamble) return Reply(streams: true, complete: false);
+                    if (Held.Length > LongestPreamble) return Reply(streams: true, complete: false);
                     break;
                 case ReplyReadKind.Quiet:
                     break;
                 case ReplyReadKind.End:
-                    var rest = cutter.PayloadOfRest(held.Span[seen..]);
+                    var rest = cutter.PayloadOfRest(Held.Span[seen..]);
                     var kind = rest.IsEmpty ? FrameKind.Preamble : dialect.Classify(rest);
                     if (kind is FrameKind.Error) return HostSaid(dialect.ReadError(rest));
                     if (kind is not FrameKind.Preamble) return Reply(streams: true, complete: true);
@@ -133,7 +143,7 @@ internal sealed class BackendAttempt : IDisposable
     private FrameKind Look(BackendDialect dialect, FrameCutter cutter, ref int seen, out HostError? error)
     {
         error = null;
-        var pending = held.Span[seen..];
+        var pending = Held.Span[seen..];
         while (cutter.TryTake(ref pending, out var frame, out var payload))
         {
             seen += frame.Length;
@@ -153,10 +163,10 @@ internal sealed class BackendAttempt : IDisposable
         {
             case ReplyReadKind.Data:
                 return Failed(ProxyErrorKind.HostFailed, $"its answer is longer than {BackendReply.LongestDocument >> 20} MiB", connection: false);
-            case ReplyReadKind.End when dialect.IsWholeAnswer(held.Span):
+            case ReplyReadKind.End when dialect.IsWholeAnswer(Held.Span):
                 return Reply(streams: false, complete: true);
-            case ReplyReadKind.End when dialect.Classify(held.Span) is FrameKind.Error:
-                return HostSaid(dialect.ReadError(held.Span));
+            case ReplyReadKind.End when dialect.Classify(Held.Span) is FrameKind.Error:
+                return HostSaid(dialect.ReadError(Held.Span));
             case ReplyReadKind.End:
                 return Failed(ProxyErrorKind.HostFailed, "its answer says itself that it is not complete, or is none", connection: false);
             case ReplyReadKind.TimedOut:
@@ -174,7 +184,7 @@ internal sealed class BackendAttempt : IDisposable
         exchange.Deadline = Math.Min(exchange.Deadline, exchange.Now + (long)backend.Config.Idle.TotalMilliseconds);
         if (await ReadToEndAsync(LongestError) is ReplyReadKind.Cancelled) return Left();
 
-        return Judge(call.Errors.ReadError(held.Span), head.Status);
+        return Judge(call.Errors.ReadError(Held.Span), head!.Status);
     }
 
     /// <summary>A failure inside a 200: as if the host had used the status it should have.</summary>
@@ -204,7 +214,7 @@ internal sealed class BackendAttempt : IDisposable
 
     private TimeSpan? RetryAfter()
     {
-        foreach (var header in head.Headers)
+        foreach (var header in head!.Headers)
         {
             if (header.Name.Equals("retry-after", StringComparison.OrdinalIgnoreCase) && int.TryParse(header.Value, NumberStyles.None, CultureInfo.InvariantCulture, out var seconds)) return TimeSpan.FromSeconds(seconds);
         }
@@ -220,12 +230,12 @@ internal sealed class BackendAttempt : IDisposable
             var read = await exchange.ReadAsync();
             if (read.Kind is ReplyReadKind.Quiet) continue;
             if (read.Kind is not ReplyReadKind.Data) return read.Kind;
-            held.Write(read.Bytes.Span);
-            if (held.Length > limit) return ReplyReadKind.Data;
+            Held.Write(read.Bytes.Span);
+            if (Held.Length > limit) return ReplyReadKind.Data;
         }
     }
 
-    private AttemptResult NoAnswer() => head.Outcome switch
+    private AttemptResult NoAnswer(UpstreamHead head) => head.Outcome switch
     {
         UpstreamOutcome.Cancelled => Left(),
         UpstreamOutcome.TimedOut => Failed(ProxyErrorKind.HostTimedOut, call.Streams ? $"no first token within {backend.Config.FirstToken.TotalSeconds:0.#} s" : "no answer in the time it has", connection: false),
@@ -249,9 +259,9 @@ internal sealed class BackendAttempt : IDisposable
     private AttemptResult.Answered Reply(bool streams, bool complete)
     {
         handedOver = true;
-        var reply = new BackendReply(exchange, held)
+        var reply = new BackendReply(exchange, Held)
         {
-            Status = head.Status,
+            Status = head!.Status,
             Backend = backend.Name,
             ServedModel = served,
             Dialect = call.Dialect,

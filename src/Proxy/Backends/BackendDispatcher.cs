@@ -20,15 +20,18 @@ internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue sl
         List<Backend>? uncertain = null;
         while (true)
         {
-            var asked = time.GetTimestamp();
-            var grant = await slots.TakeAsync(model, candidates, directory.Table.Config.Server.Queue, asked + Patience(candidates), cancellation);
+            var pending = slots.TakeAsync(model, candidates, directory.Table.Config.Server.Queue, Patience(candidates), cancellation);
+            long? waits = pending.IsCompleted ? null : time.GetTimestamp();
+            var grant = await pending;
             if (grant.Lease is not { } lease) return new DispatchResult.Failed(last ?? Explain(grant.Refusal, model, candidates));
 
             var backend = lease.Backend;
             if (backend.IsEcho) return new DispatchResult.Echo(lease, resolution.Served);
             var tries = backend.State.Breaker is BreakerState.HalfOpen;
-            using var attempt = Begin(call, lease, resolution.Served, time.GetElapsedTime(asked), time.GetElapsedTime(started), cancellation, out var unsayable);
-            switch (attempt is null ? new AttemptResult.TryNext(unsayable!) : await attempt.RunAsync(Crossing(call)))
+            var queued = waits is { } asked ? time.GetElapsedTime(asked) : TimeSpan.Zero;
+            var elapsed = backend.Config.Total is null ? TimeSpan.Zero : time.GetElapsedTime(started);
+            using var attempt = Begin(call, lease, resolution.Served, queued, elapsed, cancellation, out var unsayable);
+            switch (attempt is null ? new AttemptResult.TryNext(unsayable!) : await attempt.ReadAsync(await attempt.SendAsync(Crossing(call))))
             {
                 case AttemptResult.Answered answered:
                     // Another host accepted the call, so those that said 5xx to it were at fault.
@@ -59,7 +62,7 @@ internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue sl
     public async ValueTask<DispatchResult> AskAsync(IDispatchable call, Backend backend, string served, CancellationToken cancellation)
     {
         using var attempt = Begin(call, new Lease(null, backend), served, TimeSpan.Zero, TimeSpan.Zero, cancellation, out var unsayable);
-        return (attempt is null ? new AttemptResult.Refused(unsayable!) : await attempt.RunAsync(Crossing(call))) switch
+        return (attempt is null ? new AttemptResult.Refused(unsayable!) : await attempt.ReadAsync(await attempt.SendAsync(Crossing(call)))) switch
         {
             AttemptResult.Answered answered => new DispatchResult.Answered(answered.Reply),
             AttemptResult.Refused refused => new DispatchResult.Failed(refused.Error),
@@ -95,12 +98,16 @@ internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue sl
         if (backend.State.MarkFailed(Reason, connection: false)) log.WentDown(backend.Name, Reason);
     }
 
-    /// <summary>How long a call may wait for a slot, in the time provider's ticks: as long as for a first token.</summary>
-    private long Patience(IReadOnlyList<Backend> candidates)
+    /// <summary>How long a call may wait for a slot: as long as for a first token.</summary>
+    private static TimeSpan Patience(IReadOnlyList<Backend> candidates)
     {
         var longest = TimeSpan.Zero;
-        foreach (var candidate in candidates) longest = candidate.Config.FirstToken > longest ? candidate.Config.FirstToken : longest;
-        return (long)(longest.TotalSeconds * time.TimestampFrequency);
+        for (var i = 0; i < candidates.Count; i++)
+        {
+            if (candidates[i].Config.FirstToken is var patience && patience > longest) longest = patience;
+        }
+
+        return longest;
     }
 
     private static ProxyError Explain(SlotRefusal refusal, string model, IReadOnlyList<Backend> candidates) => refusal switch
@@ -121,7 +128,7 @@ internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue sl
         var info = call.Info;
         var headers = new UpstreamHeader[call.Headers.Count + 3 + (info.TraceParent is null ? 0 : 1) + (info.TraceState is null ? 0 : 1)];
         var at = 0;
-        foreach (var (name, value) in call.Headers) headers[at++] = new(name, value);
+        for (var i = 0; i < call.Headers.Count; i++) headers[at++] = new(call.Headers[i].Key, call.Headers[i].Value);
         headers[at++] = new("x-trace-id", info.TraceId);
         headers[at++] = new("x-correlation-id", info.CorrelationId);
         headers[at++] = new("x-request-id", info.RequestId ?? info.TraceId);

@@ -34,8 +34,8 @@ internal sealed class SlotQueue(TimeProvider time)
     /// <summary>Calls waiting now, over all models.</summary>
     public int Waiting { get { lock (gate) return line.Count; } }
 
-    /// <param name="deadline">A timestamp of the time provider.</param>
-    public ValueTask<SlotGrant> TakeAsync(string model, IReadOnlyList<Backend> candidates, int bound, long deadline, CancellationToken cancellation)
+    /// <param name="patience">How long to wait at most.</param>
+    public ValueTask<SlotGrant> TakeAsync(string model, IReadOnlyList<Backend> candidates, int bound, TimeSpan patience, CancellationToken cancellation)
     {
         Waiter waiter;
         lock (gate)
@@ -51,7 +51,7 @@ internal sealed class SlotQueue(TimeProvider time)
             waiter.Node = line.AddLast(waiter);
         }
 
-        return new(WaitAsync(waiter, deadline, cancellation));
+        return new(WaitAsync(waiter, patience, cancellation));
     }
 
     public void Return(Backend backend)
@@ -125,10 +125,9 @@ internal sealed class SlotQueue(TimeProvider time)
         return null;
     }
 
-    private async Task<SlotGrant> WaitAsync(Waiter waiter, long deadline, CancellationToken cancellation)
+    private async Task<SlotGrant> WaitAsync(Waiter waiter, TimeSpan patience, CancellationToken cancellation)
     {
-        var left = time.GetElapsedTime(time.GetTimestamp(), deadline);
-        using var timeout = new CancellationTokenSource(left > TimeSpan.Zero ? left : TimeSpan.Zero, time);
+        using var timeout = new CancellationTokenSource(patience > TimeSpan.Zero ? patience : TimeSpan.Zero, time);
         using var late = timeout.Token.UnsafeRegister(_ => Drop(waiter, SlotRefusal.TimedOut), null);
         using var gone = cancellation.UnsafeRegister(_ => Drop(waiter, SlotRefusal.Cancelled), null);
         return await waiter.Granted.Task;

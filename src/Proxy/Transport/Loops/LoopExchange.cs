@@ -1,5 +1,4 @@
 using System.Net.Sockets;
-using System.Runtime.CompilerServices;
 using System.Threading.Tasks.Sources;
 using Proxy.Buffers;
 
@@ -10,8 +9,10 @@ namespace Proxy.Transport.Loops;
 /// to a reader that asks there or whose continuation is already attached. A reader elsewhere comes back to the loop with its next read. Await reads directly: what stands in
 /// between (a <see cref="Task"/>) would outlive the bytes.
 /// </summary>
-internal sealed class LoopExchange(LoopUpstream client, CoarseTicker ticker) : UpstreamExchange, IValueTaskSource<ReplyRead>, ILoopWork, ITicked
+internal sealed class LoopExchange(LoopUpstream client, CoarseTicker ticker) : UpstreamExchange, IValueTaskSource<ReplyRead>, IValueTaskSource<UpstreamHead>, ILoopWork, ITicked, IScratchHolder
 {
+    private const int SmallBody = 8 << 10;
+
     private ManualResetValueTaskSourceCore<ReplyRead> source;
     private volatile EventLoop? loop;
     private HostConnection? connection;
@@ -33,6 +34,9 @@ internal sealed class LoopExchange(LoopUpstream client, CoarseTicker ticker) : U
     private bool sendFailed;
     private bool abandoned; // the host answered before it had read the body
 
+    private ManualResetValueTaskSourceCore<UpstreamHead> headSource;
+    private bool awaitsHead;
+
     private ReplyReadKind ended; // Cancelled or TimedOut
     private bool opening;
     private bool reading;
@@ -43,10 +47,11 @@ internal sealed class LoopExchange(LoopUpstream client, CoarseTicker ticker) : U
     private bool headRead;
     private ResponseHead head;
     private UpstreamOutcome headFailure;
-    private PooledBody? stash; // of the head what has come; then what came with it
+    private PooledBody? stash; // of the head what has come; then what came with it and could not stay in the scratch
     private int scanned;
     private int taken; // of the stash
-    private int received; // in the scratch, not looked at
+    private int looked; // at the scratch, so far
+    private int received; // end of what is ours in the scratch
 
     public override long Now => ticker.Now;
 
@@ -54,35 +59,62 @@ internal sealed class LoopExchange(LoopUpstream client, CoarseTicker ticker) : U
 
     private bool HasEnded => ended != default;
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    public override async ValueTask<UpstreamHead> SendAsync(UpstreamRequest request)
+    public override ValueTask<UpstreamHead> SendAsync(UpstreamRequest request)
     {
         var here = client.Loop();
         loop = here;
-        await here.EnterAsync();
-        if (cancelled) ended = ReplyReadKind.Cancelled;
         this.request = request;
         bodyless = request.Method == "HEAD";
-        opening = true;
+        return here.IsCurrent ? StartAsync(here) : EnterAsync(here);
+    }
+
+    private async ValueTask<UpstreamHead> EnterAsync(EventLoop here)
+    {
+        await here.EnterAsync();
+        return await StartAsync(here).ConfigureAwait(false);
+    }
+
+    private ValueTask<UpstreamHead> StartAsync(EventLoop here)
+    {
         clocked = true;
         here.AddTicked(this);
-        for (var fresh = false; ; fresh = true)
+        if (cancelled)
         {
-            if (HasEnded) return Failed(default);
-            connection = fresh ? null : client.Idle(here).Take();
-            if (connection is null && await ConnectAsync(here).ConfigureAwait(false) is { } failure) return failure;
-
-            connection!.Exchange = this;
-            Send();
-            opening = false;
-            var read = await NextAsync().ConfigureAwait(false);
-            if (read.Kind == ReplyReadKind.Data) return await AnsweredAsync().ConfigureAwait(false);
-            if (HasEnded || heard || !connection.IsReused) return Failed(headFailure);
-
-            // The host had closed the idle connection; it has not seen this request.
-            Drop();
-            opening = true;
+            ended = ReplyReadKind.Cancelled;
+            return new(Failed(default));
         }
+
+        if (client.Idle(here).Take() is not { } idle) return OpenAsync(here);
+        SendOver(idle);
+        awaitsHead = true;
+        return new(this, headSource.Version);
+    }
+
+    // Over a connection that has to be opened first.
+    private async ValueTask<UpstreamHead> OpenAsync(EventLoop here)
+    {
+        opening = true;
+        if (await ConnectAsync(here).ConfigureAwait(false) is { } failure) return failure;
+        SendOver(connection!);
+        opening = false;
+        return await HeadAsync(await NextAsync().ConfigureAwait(false)).ConfigureAwait(false);
+    }
+
+    private ValueTask<UpstreamHead> HeadAsync(ReplyRead read)
+    {
+        if (read.Kind == ReplyReadKind.Data) return IsUnsent ? UploadedAsync() : new(Answered());
+        if (HasEnded || heard || !connection!.IsReused) return new(Failed(headFailure));
+
+        // The host had closed the idle connection; it has not seen this request.
+        Drop();
+        return OpenAsync(loop!);
+    }
+
+    private void SendOver(HostConnection to)
+    {
+        connection = to;
+        to.Exchange = this;
+        Send();
     }
 
     public override ValueTask<ReplyRead> ReadAsync() => headRead ? NextAsync() : new(new ReplyRead(ReplyReadKind.Failed));
@@ -149,6 +181,21 @@ internal sealed class LoopExchange(LoopUpstream client, CoarseTicker ticker) : U
         elsewhere = (flags & ValueTaskSourceOnCompletedFlags.UseSchedulingContext) != 0
             && (SynchronizationContext.Current is { } context && context.GetType() != typeof(SynchronizationContext) || TaskScheduler.Current != TaskScheduler.Default);
         source.OnCompleted(continuation, state, token, flags);
+        Attach();
+    }
+
+    UpstreamHead IValueTaskSource<UpstreamHead>.GetResult(short token) => headSource.GetResult(token);
+
+    ValueTaskSourceStatus IValueTaskSource<UpstreamHead>.GetStatus(short token) => headSource.GetStatus(token);
+
+    void IValueTaskSource<UpstreamHead>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags)
+    {
+        headSource.OnCompleted(continuation, state, token, flags);
+        Attach();
+    }
+
+    private void Attach()
+    {
         var here = loop!;
         attached = true; // from here on the loop may complete it; nothing else of this object is touched
         if (!here.IsCurrent || connection is { Readable: true } || HasEnded) Post();
@@ -170,8 +217,36 @@ internal sealed class LoopExchange(LoopUpstream client, CoarseTicker ticker) : U
 
     private void GoOn()
     {
-        if (TryNext(out var read)) Complete(read);
+        if (TryNext(out var read))
+        {
+            if (awaitsHead) CompleteHead(read);
+            else Complete(read);
+        }
         else if (connection!.Readable) Post(); // its turn is over
+    }
+
+    private void CompleteHead(ReplyRead read)
+    {
+        awaitsHead = attached = false;
+        var pending = HeadAsync(read);
+        if (pending.IsCompletedSuccessfully) headSource.SetResult(pending.Result);
+        else _ = CompleteLaterAsync(pending);
+    }
+
+    private async Task CompleteLaterAsync(ValueTask<UpstreamHead> pending)
+    {
+        UpstreamHead late;
+        try
+        {
+            late = await pending.ConfigureAwait(false);
+        }
+        catch (Exception bug) // of ours: it is the reader's to tell
+        {
+            headSource.SetException(bug);
+            return;
+        }
+
+        headSource.SetResult(late);
     }
 
     private void Complete(ReplyRead read)
@@ -213,8 +288,8 @@ internal sealed class LoopExchange(LoopUpstream client, CoarseTicker ticker) : U
 
     private void Receive()
     {
-        received = 0;
-        var count = connection!.Receive(loop!.Scratch);
+        looked = received = 0;
+        var count = connection!.Receive(loop!.TakeScratch());
         if (count == LibC.WouldBlock) return;
         if (count > 0)
         {
@@ -264,10 +339,26 @@ internal sealed class LoopExchange(LoopUpstream client, CoarseTicker ticker) : U
             if (head.Status == 101) return NotHttp("it switched to another protocol");
             if (head.Status < 200) continue;
             headRead = true;
-            Keep(bytes, at);
+            if (stash is not null)
+            {
+                stash.Consume(at);
+            }
+            else if (at < bytes.Length)
+            {
+                // Whoever waits for the head mostly asks for the body at once: it stays where it is.
+                (looked, received) = (at, bytes.Length);
+                loop.ScratchHolder = this;
+            }
+
             read = new(ReplyReadKind.Data);
             return true;
         }
+    }
+
+    void IScratchHolder.LeaveScratch()
+    {
+        Keep(loop!.Scratch.AsSpan(0, received), looked);
+        looked = received = 0;
     }
 
     // What has come after the first bytes stays for later, in memory of our own.
@@ -308,12 +399,12 @@ internal sealed class LoopExchange(LoopUpstream client, CoarseTicker ticker) : U
 
             if (received > 0)
             {
-                var scratch = loop!.Scratch;
-                var length = head.Body.Unframe(scratch.AsSpan(0, received), out var from, out var used);
-                if (used < received) abandoned = true; // more than an answer: the connection serves no other
-                received = 0;
+                var come = loop!.Scratch.AsMemory(looked, received - looked);
+                var length = head.Body.Unframe(come.Span, out var from, out var used);
+                if (used < come.Length) abandoned = true; // more than an answer: the connection serves no other
+                ForgetScratch();
                 if (length == 0) continue;
-                read = new(ReplyReadKind.Data, scratch.AsMemory(from, length));
+                read = new(ReplyReadKind.Data, come.Slice(from, length));
                 return true;
             }
 
@@ -329,6 +420,12 @@ internal sealed class LoopExchange(LoopUpstream client, CoarseTicker ticker) : U
 
         read = new(ReplyReadKind.End);
         return true;
+    }
+
+    private void ForgetScratch()
+    {
+        looked = received = 0;
+        if (ReferenceEquals(loop!.ScratchHolder, this)) loop.ScratchHolder = null;
     }
 
     private bool NotHttp(string why)
@@ -383,7 +480,7 @@ internal sealed class LoopExchange(LoopUpstream client, CoarseTicker ticker) : U
         return await HostConnection.OpenAsync(here, address, cancellation).ConfigureAwait(false);
     }
 
-    // Head and body in one call, from where they are.
+    // Head and body in one call: a small body behind its head, which is quicker than to have the kernel gather them, a large one from where it is.
     private void Send()
     {
         var heads = loop!.Heads;
@@ -391,7 +488,19 @@ internal sealed class LoopExchange(LoopUpstream client, CoarseTicker ticker) : U
         client.Head.Write(heads, request);
         unsent = request.Body.Length;
         sendFailed = false;
-        var count = LibC.Send(connection!.Descriptor, heads.Span, request.Body.Before.Span, request.Body.Inserted.Span, request.Body.After.Span);
+        int count;
+        if (unsent <= SmallBody)
+        {
+            request.Body.CopyTo(heads.GetSpan((int)unsent));
+            heads.Advance((int)unsent);
+            unsent = 0;
+            count = LibC.Send(connection!.Descriptor, heads.Span);
+        }
+        else
+        {
+            count = LibC.Send(connection!.Descriptor, heads.Span, request.Body.Before.Span, request.Body.Inserted.Span, request.Body.After.Span);
+        }
+
         if (count == LibC.Failed)
         {
             FailSend();
@@ -467,22 +576,24 @@ internal sealed class LoopExchange(LoopUpstream client, CoarseTicker ticker) : U
         unsentHead = null;
     }
 
-    private async ValueTask<UpstreamHead> AnsweredAsync()
+    // The host answered before it had read everything. Refusing, it wants no more; else it goes on reading, and the body's memory is in use until it has.
+    private async ValueTask<UpstreamHead> UploadedAsync()
     {
-        // A host may answer before it has read everything. Refusing, it wants no more; else it goes on reading, and the body's memory is in use until it has.
-        if (IsUnsent && head.Status >= 300)
+        if (head.Status >= 300)
         {
             abandoned = true;
             StopSending();
-        }
-        else if (IsUnsent)
-        {
-            sent = new();
-            await sent.Task.ConfigureAwait(false);
-            sent = null;
-            if (HasEnded) return Failed(default);
+            return Answered();
         }
 
+        sent = new();
+        await sent.Task.ConfigureAwait(false);
+        sent = null;
+        return HasEnded ? Failed(default) : Answered();
+    }
+
+    private UpstreamHead Answered()
+    {
         request = default;
         reading = true;
         return new(UpstreamOutcome.Answered, head.Status)
@@ -516,7 +627,8 @@ internal sealed class LoopExchange(LoopUpstream client, CoarseTicker ticker) : U
         StopSending();
         stash?.Dispose();
         stash = null;
-        scanned = received = error = 0;
+        scanned = error = 0;
+        ForgetScratch();
         closedByHost = false;
         Failure = null;
     }
@@ -541,7 +653,7 @@ internal sealed class LoopExchange(LoopUpstream client, CoarseTicker ticker) : U
         {
             connection = null;
             var whole = headRead && head.Body.Done && head.KeepAlive && !sendFailed && !abandoned && !closedByHost && !HasEnded
-                && (stash is null || taken == stash.Length);
+                && (stash is null || taken == stash.Length) && received == 0;
             if (whole && !mine.Readable)
             {
                 mine.KeepAliveSeconds = head.KeepAliveSeconds ?? mine.KeepAliveSeconds;
@@ -555,6 +667,7 @@ internal sealed class LoopExchange(LoopUpstream client, CoarseTicker ticker) : U
         }
 
         StopSending();
+        if (loop is not null) ForgetScratch();
         stash?.Dispose();
         stash = null;
     }

@@ -47,7 +47,7 @@ internal sealed class LoopUpstream : UpstreamClient
     /// <summary>Connections are idle somewhere: they are looked at every second until none is.</summary>
     public void KeepSwept()
     {
-        if (Interlocked.Exchange(ref sweeping, 1) == 0) sweep.Change(TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(1));
+        if (Volatile.Read(ref sweeping) == 0 && Interlocked.Exchange(ref sweeping, 1) == 0) sweep.Change(TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(1));
     }
 
     public override void Dispose()

@@ -45,8 +45,9 @@ internal sealed class PooledBody(int capacity = 4096) : IBufferWriter<byte>, IDi
 
     public void Dispose()
     {
-        if (Interlocked.Exchange(ref array, null) is { } rented) ArrayPool<byte>.Shared.Return(rented);
-        Length = 0;
+        var rented = array;
+        (array, Length) = (null, 0);
+        if (rented is not null) ArrayPool<byte>.Shared.Return(rented);
     }
 
     private void Reserve(int more)

@@ -7,7 +7,13 @@ namespace Proxy.Transport;
 /// <summary>Writes the head of a request to one host. What every request has in common is prepared once.</summary>
 internal sealed class RequestHead
 {
+    // The same few names head every request's lines. A lost race costs one more object.
+    private static readonly LineStart?[] starts = new LineStart?[64];
+
     private readonly byte[] common;
+
+    /// <param name="Bytes">The name, a colon and a space; null where it may not be sent.</param>
+    private sealed record LineStart(string Name, byte[]? Bytes);
 
     public RequestHead(UpstreamTarget target)
     {
@@ -61,20 +67,17 @@ internal sealed class RequestHead
     private static void Write(PooledBody output, UpstreamHeader header)
     {
         var (name, value) = header;
-        if (!MaySet(name)) return;
-        var room = output.GetSpan(name.Length + Encoding.UTF8.GetMaxByteCount(value.Length) + 4);
-        // A line break would begin another header: a header that has one is left out.
-        if (!AsciiText.TryCopyWord(name, room) || name.Contains(':')) return;
-        var at = name.Length;
-        room[at] = (byte)':';
-        room[at + 1] = (byte)' ';
-        at += 2;
+        if (StartOf(name) is not { } start) return;
+        var room = output.GetSpan(start.Length + value.Length * 3 + 2);
+        start.CopyTo(room);
+        var at = start.Length;
         if (AsciiText.TryCopy(value, room[at..]))
         {
             at += value.Length;
         }
         else
         {
+            // A line break would begin another header: a header that has one is left out.
             if (value.AsSpan().IndexOfAny('\r', '\n', '\0') >= 0) return;
             at += Encoding.UTF8.GetBytes(value, room[at..]);
         }
@@ -82,6 +85,18 @@ internal sealed class RequestHead
         room[at] = (byte)'\r';
         room[at + 1] = (byte)'\n';
         output.Advance(at + 2);
+    }
+
+    private static byte[]? StartOf(string name)
+    {
+        if (name.Length == 0) return null;
+        ref var start = ref starts[(name.Length * 5 + name[^1]) & 63];
+        if (start is { } known && (ReferenceEquals(known.Name, name) || known.Name == name)) return known.Bytes;
+        var bytes = new byte[name.Length + 2];
+        bytes[^2] = (byte)':';
+        bytes[^1] = (byte)' ';
+        start = new(name, AsciiText.TryCopyWord(name, bytes) && !name.Contains(':') && MaySet(name) ? bytes : null);
+        return start.Bytes;
     }
 
     private static void Ascii(PooledBody output, string text)

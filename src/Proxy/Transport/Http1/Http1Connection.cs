@@ -1,5 +1,4 @@
 using System.IO.Pipelines;
-using System.Runtime.CompilerServices;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.AspNetCore.Http;
@@ -61,7 +60,9 @@ internal sealed class Http1Connection
         await using var registration = ending.UnsafeRegister(static state => ((Http1Connection)state!).Close(), this);
         try
         {
-            if (!await ServePlainAsync()) return;
+            Task<bool> serving;
+            using (ExecutionContext.SuppressFlow()) serving = ServePlainAsync(); // as the loop itself: nothing is kept in the context
+            if (!await serving) return;
         }
         catch (ConnectionResetException)
         {
@@ -106,35 +107,41 @@ internal sealed class Http1Connection
             connection.Reader.AdvanceTo(read.Buffer.GetPosition(length));
             body.Start(head.BodyLength);
             hasServed = true;
-            if (!await HandleAsync() || !await SkipAsync()) return false;
+            if (body.Left > 0) Wait(Waiting.ForBody);
+            try
+            {
+                await handle(context);
+            }
+            catch (Exception problem) when (problem is not OutOfMemoryException)
+            {
+                if (!IsAnswerable(problem)) return false;
+            }
+
+            if (context.IsAborted || !IsWhole(await context.Answer.Writer.FinishAsync())) return false;
+            if (body.Left > 0 && !await SkipAsync()) return false;
         }
     }
 
-    /// <summary>One request and its response. False when the connection cannot go on.</summary>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    private async ValueTask<bool> HandleAsync()
+    /// <summary>What came of a handler that failed. False when the client cannot be told.</summary>
+    private bool IsAnswerable(Exception problem)
+    {
+        if (!connection.ConnectionClosed.IsCancellationRequested) log.HandlerFault(problem);
+        var response = context.Answer;
+        if (response.HasStarted)
+        {
+            connection.Abort();
+            return false;
+        }
+
+        response.Reset();
+        response.StatusCode = StatusCodes.Status500InternalServerError;
+        return true;
+    }
+
+    /// <summary>The response has been sent. False when the connection cannot go on.</summary>
+    private bool IsWhole(FlushResult sent)
     {
         var response = context.Answer;
-        try
-        {
-            if (body.Left > 0) Wait(Waiting.ForBody);
-            await handle(context);
-        }
-        catch (Exception problem) when (problem is not OutOfMemoryException)
-        {
-            if (!connection.ConnectionClosed.IsCancellationRequested) log.HandlerFault(problem);
-            if (response.HasStarted)
-            {
-                connection.Abort();
-                return false;
-            }
-
-            response.Reset();
-            response.StatusCode = StatusCodes.Status500InternalServerError;
-        }
-
-        if (context.IsAborted) return false;
-        var sent = await response.Writer.FinishAsync();
         var isShort = response.Writer.IsShort;
         if (isShort) connection.Abort(); // half a body must not look like a whole one
         var goesOn = !sent.IsCompleted && !isShort && !response.Closes;
@@ -145,7 +152,6 @@ internal sealed class Http1Connection
     /// <summary>What nobody has read of the body. False when it does not come soon.</summary>
     private async ValueTask<bool> SkipAsync()
     {
-        if (body.Left == 0) return true;
         Wait(Waiting.ForSkipped);
         try
         {

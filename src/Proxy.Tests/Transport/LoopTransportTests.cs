@@ -181,6 +181,15 @@ public class LoopTransportTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Header_with_a_tab_in_it_Goes_out_as_it_is()
+    {
+        var client = await ConnectAsync();
+        await client.SendAsync("GET /tab HTTP/1.1\r\nHost: x\r\n\r\n");
+
+        Assert.Contains("\r\nx-note: a\tb c\r\n", Encoding.ASCII.GetString(await client.ThroughAsync("\r\n\r\n")), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Client_wants_to_close_Connection_is_closed_after_the_answer()
     {
         var client = await ConnectAsync();
@@ -393,6 +402,9 @@ public class LoopTransportTests : IAsyncLifetime
                 break;
             case "/header":
                 response.Headers["x-injected"] = "a\r\nb: c";
+                break;
+            case "/tab":
+                response.Headers["x-note"] = "a\tb c";
                 break;
             case "/echo-headers":
                 await response.WriteAsync(string.Join('|', context.Request.Headers.Select(h => $"{h.Key}={h.Value}")));

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Collections;
 using System.Diagnostics.CodeAnalysis;
 using Microsoft.AspNetCore.Http;
@@ -9,6 +10,8 @@ namespace Proxy.Transport.Http1;
 /// <summary>A message's header fields in their order. There are about ten: to look through a list is quicker than to hash a name.</summary>
 internal sealed class HeaderFields : IHeaderDictionary
 {
+    private static readonly SearchValues<char> TextCharacters = SearchValues.Create(['\t', .. Enumerable.Range(' ', '~' - ' ' + 1).Select(code => (char)code)]);
+
     private KeyValuePair<string, StringValues>[] fields = new KeyValuePair<string, StringValues>[12];
 
     public int Count { get; private set; }
@@ -95,7 +98,7 @@ internal sealed class HeaderFields : IHeaderDictionary
 
     private void Append(string name, StringValues value)
     {
-        if (name.Equals(HeaderNames.ContentLength, StringComparison.OrdinalIgnoreCase) || name.Equals(HeaderNames.TransferEncoding, StringComparison.OrdinalIgnoreCase))
+        if (name.Length is 14 or 17 && (name.Equals(HeaderNames.ContentLength, StringComparison.OrdinalIgnoreCase) || name.Equals(HeaderNames.TransferEncoding, StringComparison.OrdinalIgnoreCase)))
             throw new InvalidOperationException($"the header '{name}' frames the body, which is the server's to do");
         if (Count == fields.Length) Array.Resize(ref fields, Count * 2);
         fields[Count++] = new(name, Checked(name, value));
@@ -104,9 +107,10 @@ internal sealed class HeaderFields : IHeaderDictionary
     // A line end in a value would be the beginning of a header of somebody else's.
     private static StringValues Checked(string name, StringValues value)
     {
-        foreach (var one in value)
+        for (var i = 0; i < value.Count; i++)
         {
-            if (one.AsSpan().IndexOfAnyExceptInRange(' ', '~') >= 0) throw new InvalidOperationException($"the header '{name}' may hold visible ASCII only");
+            var text = value[i].AsSpan();
+            if (text.IndexOfAnyExceptInRange(' ', '~') is >= 0 and var at && text[at..].IndexOfAnyExcept(TextCharacters) >= 0) throw new InvalidOperationException($"the header '{name}' may hold visible ASCII, spaces and tabs only");
         }
 
         return value;

@@ -141,7 +141,7 @@ internal sealed class Http1Response : HttpResponse
 
     private static void Put(string text, Span<byte> to, ref int at)
     {
-        AsciiText.TryCopy(text, to[at..]); // the fields have been looked at when they were set
+        if (!AsciiText.TryCopy(text, to[at..])) Encoding.ASCII.GetBytes(text, to[at..]); // it has a tab: the fields have been looked at when they were set
         at += text.Length;
     }
 

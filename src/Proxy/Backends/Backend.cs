@@ -15,7 +15,7 @@ internal sealed class Backend(BackendConfig config, BackendState state, Upstream
     public BackendState State => state;
 
     /// <summary>The one inside this program, which has no host.</summary>
-    public bool IsEcho => config.Url == BackendConfig.BuiltinEcho;
+    public bool IsEcho { get; } = config.Url == BackendConfig.BuiltinEcho;
 
     /// <summary>Only a backend with a host has one.</summary>
     public UpstreamClient Upstream => upstream ?? throw new InvalidOperationException($"backend '{Name}' has no host");
@@ -27,7 +27,7 @@ internal sealed class Backend(BackendConfig config, BackendState state, Upstream
     public IReadOnlyList<DialectFamily> Families => config.Dialects ?? state.Report?.Dialects ?? (IsEcho ? [DialectFamily.OpenAi, DialectFamily.Ollama] : [DialectFamily.OpenAi]);
 
     /// <summary>The client's own dialect, when this backend speaks it.</summary>
-    public BackendDialect? Native(DialectName client) => Family(client) is { } wanted && Reached.Contains(wanted) ? dialects(client) : null;
+    public BackendDialect? Native(DialectName client) => Family(client) is { } wanted && Reaches(wanted) ? dialects(client) : null;
 
     /// <summary>What the host said of a model, by the name it is asked for, with <c>:latest</c> or without; null where it said nothing.</summary>
     public HostModel? Learned(string served)
@@ -67,6 +67,17 @@ internal sealed class Backend(BackendConfig config, BackendState state, Upstream
 
     // An Ollama host is reached by its own API even where it offers OpenAI's: only there is num_ctx honoured.
     private IReadOnlyList<DialectFamily> Reached => config.Dialects is null && Families.Contains(DialectFamily.Ollama) ? OllamaAlone : Families;
+
+    private bool Reaches(DialectFamily wanted)
+    {
+        var reached = Reached;
+        for (var i = 0; i < reached.Count; i++)
+        {
+            if (reached[i] == wanted) return true;
+        }
+
+        return false;
+    }
 
     private BackendDialect? First(Func<DialectFamily, DialectName?> choose)
     {

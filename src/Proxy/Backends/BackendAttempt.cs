@@ -70,7 +70,7 @@ internal sealed class BackendAttempt : IDisposable
     // Rented when there is something to hold: most of a call's time is the wait for that.
     private PooledBody Held => held ??= new(Math.Clamp((int)(head!.ContentLength ?? 0) + 1, 2048, LongestFirstRoom));
 
-    public ValueTask<UpstreamHead> SendAsync(IReadOnlyList<UpstreamHeader> headers)
+    public ValueTask<UpstreamHead> SendAsync(UpstreamHeader[] headers)
     {
         if (call.Errors.VersionHeader is { } version && !headers.Any(header => header.Name.Equals(version.Key, StringComparison.OrdinalIgnoreCase))) headers = [.. headers, new(version.Key, version.Value)];
         return exchange.SendAsync(new(call.Method, backend.PathOf(call.Path), call.Body) { ContentType = call.ContentType, Headers = headers });

@@ -128,7 +128,12 @@ internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue sl
         var info = call.Info;
         var headers = new UpstreamHeader[call.Headers.Count + 3 + (info.TraceParent is null ? 0 : 1) + (info.TraceState is null ? 0 : 1)];
         var at = 0;
-        for (var i = 0; i < call.Headers.Count; i++) headers[at++] = new(call.Headers[i].Key, call.Headers[i].Value);
+        for (; at < call.Headers.Count; at++)
+        {
+            var (name, value) = call.Headers[at];
+            headers[at] = new(name, value);
+        }
+
         headers[at++] = new("x-trace-id", info.TraceId);
         headers[at++] = new("x-correlation-id", info.CorrelationId);
         headers[at++] = new("x-request-id", info.RequestId ?? info.TraceId);

@@ -27,7 +27,7 @@ internal static class HostCounter
         using var exchange = backend.Upstream.Open();
         exchange.Deadline = exchange.Now + (long)Patience.TotalMilliseconds;
         using var registration = cancellation.UnsafeRegister(static state => ((UpstreamExchange)state!).Cancel(), exchange);
-        var head = await exchange.SendAsync(new("POST", backend.PathOf(path), new(body)) { ContentType = "application/json", Headers = headers });
+        var head = await exchange.SendAsync(new("POST", backend.PathOf(path), new(body)) { ContentType = "application/json", Headers = [.. headers] });
         if (head.Outcome is not UpstreamOutcome.Answered) return null;
 
         var answer = new PooledBody();

@@ -16,9 +16,12 @@ internal sealed record ChatEnvelope(string Model, bool? Stream, Range ModelSlice
     public int? Messages { get; init; }
 }
 
-/// <summary>Whose call it is and how it is traced. <paramref name="Owner"/> is the key's name or <c>anonymous</c>.</summary>
+/// <summary>Whose call it is and how it is traced.</summary>
 internal sealed record CallInfo(string TraceId, string CorrelationId, string Owner)
 {
+    /// <summary>The key's name or <c>anonymous</c>; set once, when the caller is known.</summary>
+    public string Owner { get; set; } = Owner;
+
     public string? TraceParent { get; init; }
     public string? TraceState { get; init; }
     public string? RequestId { get; init; }

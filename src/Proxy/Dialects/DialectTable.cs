@@ -23,9 +23,12 @@ internal static class DialectTable
         new OllamaChatBackendDialect(), new OllamaGenerateBackendDialect(), new AnthropicBackendDialect(),
     ];
 
+    // By the number of their names: every call asks.
+    private static readonly BackendDialect?[] NumberedBackends = [.. Enum.GetValues<DialectName>().Select(name => Backends.FirstOrDefault(dialect => dialect.Name == name))];
+
     public static ClientDialect? Client(DialectName name) => Clients.FirstOrDefault(dialect => dialect.Name == name);
 
-    public static BackendDialect? Backend(DialectName name) => Backends.FirstOrDefault(dialect => dialect.Name == name);
+    public static BackendDialect? Backend(DialectName name) => NumberedBackends[(int)name];
 
     /// <summary>The word under which a backend's <c>dialects</c> list it; null for a dialect that no host speaks.</summary>
     public static string? Family(DialectName name) => name switch

@@ -56,7 +56,7 @@ internal sealed class CallScope : IDisposable
 
     /// <summary>How errors are told. One path has two dialects: which it is, its body tells.</summary>
     public ErrorDialect Dialect { get; set; }
-    public CallInfo Info { get; private set; }
+    public CallInfo Info { get; }
 
     /// <summary>The client's headers that may cross to a host.</summary>
     public IReadOnlyList<KeyValuePair<string, string>> CrossingHeaders { get; }
@@ -82,7 +82,7 @@ internal sealed class CallScope : IDisposable
         if (parts.Calls.Draining) return new(ProxyErrorKind.Draining, "this proxy is shutting down; try again in a moment") { RetryAfter = TimeSpan.FromSeconds(1) };
         if (parts.Gate.Admit(Context, out var caller) is { } problem) return problem;
         Caller = caller;
-        Info = Info with { Owner = caller.Name };
+        Info.Owner = caller.Name;
         Record.Key = caller.Name;
         Cors.Answer(Context, parts.Gate);
         return null;

@@ -1,3 +1,5 @@
+using Proxy.Transport.Http1;
+
 namespace Proxy.Http;
 
 /// <summary>
@@ -18,6 +20,12 @@ internal struct ClientHeaders
     public static ClientHeaders Of(IHeaderDictionary headers)
     {
         var said = new ClientHeaders { Crossing = new(2) };
+        if (headers is HeaderFields plain)
+        {
+            foreach (ref readonly var field in plain.Fields) said.Take(field.Key, field.Value);
+            return said;
+        }
+
         foreach (var (name, values) in headers) said.Take(name, values);
         return said;
     }

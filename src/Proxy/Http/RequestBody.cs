@@ -2,6 +2,7 @@ using System.Buffers;
 using System.IO.Compression;
 using Proxy.Buffers;
 using Proxy.Chat;
+using Proxy.Transport.Http1;
 using ZstdSharp;
 using ZstdSharp.Unsafe;
 
@@ -17,7 +18,9 @@ internal static class RequestBody
         if (encoding.Length > 0 && !encoding.Equals("identity", StringComparison.OrdinalIgnoreCase)) return DecodeAsync(request, encoding, limit, cancellation);
         var length = request.ContentLength;
         if (length > limit) return new((null, TooLarge(limit)));
-        return CopyAsync(request, new PooledBody((int)(length ?? 4096) + 1), limit, cancellation);
+        var body = new PooledBody((int)(length ?? 4096) + 1);
+        var isThere = request.BodyReader is RequestBodyReader plain && plain.TryTakeWhole(body); // it came with its head, as small ones do
+        return isThere ? new((body, null)) : CopyAsync(request, body, limit, cancellation);
     }
 
     private static async ValueTask<(PooledBody? Body, ProxyError? Problem)> CopyAsync(HttpRequest request, PooledBody body, long limit, CancellationToken cancellation)

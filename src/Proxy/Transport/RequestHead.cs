@@ -7,10 +7,18 @@ namespace Proxy.Transport;
 /// <summary>Writes the head of a request to one host. What every request has in common is prepared once.</summary>
 internal sealed class RequestHead
 {
+    private const string ContentType = "Content-Type";
+    private const int LineBreaks = 64; // and the length of the body, with its name
+
     // The same few names head every request's lines. A lost race costs one more object.
     private static readonly LineStart?[] starts = new LineStart?[64];
 
     private readonly byte[] common;
+
+    // So does the same first line: with what all requests have in common behind it. A lost race writes it once more.
+    private StartLine? last;
+
+    private sealed record StartLine(string Method, string Path, byte[] Bytes);
 
     /// <param name="Bytes">The name, a colon and a space; null where it may not be sent.</param>
     private sealed record LineStart(string Name, byte[]? Bytes);
@@ -21,28 +29,41 @@ internal sealed class RequestHead
         bytes.Write(" HTTP/1.1\r\nHost: "u8);
         bytes.Write(Encoding.ASCII.GetBytes(Authority(target.Address)));
         bytes.Write("\r\nAccept-Encoding: identity\r\n"u8);
-        foreach (var header in target.Headers) Write(bytes, header);
+        foreach (var header in target.Headers)
+        {
+            var length = 0;
+            Put(header, bytes.GetSpan(Most(header.Name, header.Value)), ref length);
+            bytes.Advance(length);
+        }
+
         common = bytes.Span.ToArray();
     }
 
     public void Write(PooledBody output, in UpstreamRequest request)
     {
-        Ascii(output, request.Method);
-        output.Write(" "u8);
-        WritePath(output, request.Path);
-        output.Write(common);
-        if (request.ContentType is { } type) Write(output, new("Content-Type", type));
-        foreach (var header in request.Headers) Write(output, header);
-        if (request.Body.IsEmpty && request.Method is not ("POST" or "PUT" or "PATCH"))
+        var start = last;
+        if (start?.Path != request.Path || start.Method != request.Method) last = start = Begin(request.Method, request.Path);
+        var type = request.ContentType;
+        var most = start.Bytes.Length + LineBreaks + (type is null ? 0 : Most(ContentType, type));
+        foreach (var header in request.Headers) most += Most(header.Name, header.Value);
+
+        var room = output.GetSpan(most);
+        start.Bytes.CopyTo(room);
+        var at = start.Bytes.Length;
+        if (type is not null) Put(new(ContentType, type), room, ref at);
+        foreach (var header in request.Headers) Put(header, room, ref at);
+        if (!request.Body.IsEmpty || request.Method is "POST" or "PUT" or "PATCH")
         {
-            output.Write("\r\n"u8);
-            return;
+            "Content-Length: "u8.CopyTo(room[at..]);
+            at += "Content-Length: ".Length;
+            Utf8Formatter.TryFormat(request.Body.Length, room[at..], out var digits);
+            at += digits;
+            "\r\n"u8.CopyTo(room[at..]);
+            at += 2;
         }
 
-        output.Write("Content-Length: "u8);
-        Utf8Formatter.TryFormat(request.Body.Length, output.GetSpan(20), out var digits);
-        output.Advance(digits);
-        output.Write("\r\n\r\n"u8);
+        "\r\n"u8.CopyTo(room[at..]);
+        output.Advance(at + 2);
     }
 
     /// <summary>Whether a caller may set this header; the others are the client's own business.</summary>
@@ -64,27 +85,38 @@ internal sealed class RequestHead
         return address.IsDefaultPort ? host : $"{host}:{address.Port}";
     }
 
-    private static void Write(PooledBody output, UpstreamHeader header)
+    private StartLine Begin(string method, string path)
+    {
+        using var bytes = new PooledBody(512);
+        bytes.Write(Encoding.ASCII.GetBytes(method));
+        bytes.Write(" "u8);
+        WritePath(bytes, path);
+        bytes.Write(common);
+        return new(method, path, bytes.Span.ToArray());
+    }
+
+    private static int Most(string name, string value) => name.Length + value.Length * 3 + 4;
+
+    private static void Put(UpstreamHeader header, Span<byte> room, ref int at)
     {
         var (name, value) = header;
         if (StartOf(name) is not { } start) return;
-        var room = output.GetSpan(start.Length + value.Length * 3 + 2);
-        start.CopyTo(room);
-        var at = start.Length;
-        if (AsciiText.TryCopy(value, room[at..]))
+        var to = at + start.Length;
+        start.CopyTo(room[at..]);
+        if (AsciiText.TryCopy(value, room[to..]))
         {
-            at += value.Length;
+            to += value.Length;
         }
         else
         {
             // A line break would begin another header: a header that has one is left out.
             if (value.AsSpan().IndexOfAny('\r', '\n', '\0') >= 0) return;
-            at += Encoding.UTF8.GetBytes(value, room[at..]);
+            to += Encoding.UTF8.GetBytes(value, room[to..]);
         }
 
-        room[at] = (byte)'\r';
-        room[at + 1] = (byte)'\n';
-        output.Advance(at + 2);
+        room[to] = (byte)'\r';
+        room[to + 1] = (byte)'\n';
+        at = to + 2;
     }
 
     private static byte[]? StartOf(string name)
@@ -99,21 +131,9 @@ internal sealed class RequestHead
         return start.Bytes;
     }
 
-    private static void Ascii(PooledBody output, string text)
-    {
-        System.Text.Ascii.FromUtf16(text, output.GetSpan(text.Length), out var written);
-        output.Advance(written);
-    }
-
     // What may not stand in a request line is escaped, so that no path can end it.
     private static void WritePath(PooledBody output, string path)
     {
-        if (path.AsSpan().IndexOfAnyExceptInRange('!', '~') < 0)
-        {
-            Ascii(output, path);
-            return;
-        }
-
         foreach (var next in Encoding.UTF8.GetBytes(path))
         {
             if (next is > 0x20 and < 0x7f) output.Write([next]);

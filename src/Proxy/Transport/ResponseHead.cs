@@ -172,10 +172,10 @@ internal struct ResponseHead
     // Null for what may not be sent on.
     private static string? Text(ReadOnlySpan<byte> bytes, bool lower)
     {
-        if (bytes.IndexOfAnyExcept(Printable) >= 0) return null;
         if (bytes.IsEmpty) return "";
         ref var slot = ref seen[(bytes.Length * 31 + bytes[^1] + (lower ? 7 : 0)) & 63];
         if (slot is { } same && (lower ? Ascii.EqualsIgnoreCase(bytes, same) : Ascii.Equals(bytes, same))) return same;
+        if (bytes.IndexOfAnyExcept(Printable) >= 0) return null;
         var text = Encoding.ASCII.GetString(bytes);
         return slot = lower ? text.ToLowerInvariant() : text;
     }

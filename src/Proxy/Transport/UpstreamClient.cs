@@ -27,7 +27,7 @@ internal readonly record struct UpstreamRequest(string Method, string Path, Spli
     public string? ContentType { get; init; }
 
     /// <summary>Besides those of the target. Host, Content-Length, Connection and Accept-Encoding (identity) are the client's own business.</summary>
-    public IReadOnlyList<UpstreamHeader> Headers { get; init; } = [];
+    public UpstreamHeader[] Headers { get; init; } = [];
 }
 
 /// <summary>How the wait for a response's head ended.</summary>

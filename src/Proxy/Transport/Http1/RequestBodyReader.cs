@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.IO.Pipelines;
 using Microsoft.AspNetCore.Http;
+using Proxy.Buffers;
 using Proxy.Transport.Loops;
 
 namespace Proxy.Transport.Http1;
@@ -43,6 +44,23 @@ internal sealed class RequestBodyReader(LoopReader connection) : PipeReader
         if (Left == 0) result = new(default, false, true);
         else if (connection.TryRead(out var read)) result = Cut(read);
         else return false;
+        return true;
+    }
+
+    /// <summary>All of it, if all of it has come; else nothing is taken.</summary>
+    public bool TryTakeWhole(PooledBody into)
+    {
+        if (isStalled || Left == 0 || !connection.TryRead(out var read)) return false;
+        var bytes = read.Buffer.FirstSpan;
+        if (read.IsCanceled || bytes.Length < Left)
+        {
+            connection.AdvanceTo(read.Buffer.Start);
+            return false;
+        }
+
+        into.Write(bytes[..(int)Left]);
+        connection.AdvanceTo(read.Buffer.GetPosition(Left));
+        Left = 0;
         return true;
     }
 

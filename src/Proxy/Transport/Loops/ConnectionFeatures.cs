@@ -8,6 +8,9 @@ namespace Proxy.Transport.Loops;
 internal sealed class ConnectionFeatures : IFeatureCollection
 {
     private readonly List<KeyValuePair<Type, object>> features;
+    private Found? last; // the same one is asked for at every request
+
+    private sealed record Found(Type Key, object? Value);
 
     public ConnectionFeatures(LoopConnection connection) => features = new(12)
     {
@@ -28,9 +31,12 @@ internal sealed class ConnectionFeatures : IFeatureCollection
     {
         get
         {
+            if (last is { } found && ReferenceEquals(found.Key, key)) return found.Value;
             foreach (var feature in features)
             {
-                if (feature.Key == key) return feature.Value;
+                if (feature.Key != key) continue;
+                last = new(key, feature.Value);
+                return feature.Value;
             }
 
             return null;
@@ -39,6 +45,7 @@ internal sealed class ConnectionFeatures : IFeatureCollection
         set
         {
             Revision++;
+            last = null;
             var index = features.FindIndex(feature => feature.Key == key);
             if (index >= 0) features.RemoveAt(index);
             if (value is not null) features.Add(new(key, value));

@@ -89,6 +89,17 @@ public class LoopTransportTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Requests_sent_at_once_Are_answered_in_order_however_and_wherever_the_answers_are_written()
+    {
+        (string Path, string Answer)[] kinds = [("last", "last"), ("last", "last"), ("last-elsewhere", "last"), ("unflushed", "unflushed"), ("stream", "first second third fourth"), ("length", "0"), ("last-elsewhere", "last")];
+        var client = await ConnectAsync();
+
+        await client.SendAsync(string.Concat(Enumerable.Range(0, 70).Select(i => $"POST /{kinds[i % kinds.Length].Path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")));
+
+        for (var i = 0; i < 70; i++) Assert.Equal((200, kinds[i % kinds.Length].Answer), await client.ReadAnswerAsync());
+    }
+
+    [Fact]
     public async Task Request_that_comes_byte_by_byte_Is_answered()
     {
         var client = await ConnectAsync();
@@ -395,6 +406,11 @@ public class LoopTransportTests : IAsyncLifetime
                 break;
             case "/nothing":
                 response.StatusCode = StatusCodes.Status204NoContent;
+                break;
+            case "/last" or "/last-elsewhere":
+                if (context.Request.Path == "/last-elsewhere") await Task.Yield();
+                response.ContentLength = 4;
+                await response.BodyWriter.WriteAsync("last"u8.ToArray());
                 break;
             case "/unflushed":
                 "unflushed"u8.CopyTo(response.BodyWriter.GetSpan(9));

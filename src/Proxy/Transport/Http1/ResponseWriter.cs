@@ -37,7 +37,9 @@ internal sealed class ResponseWriter(Http1Response response, LoopWriter connecti
         Begin();
         PutStaged();
         if (framing is Framing.Chunks && !source.IsEmpty) return connection.WriteChunkAsync(source.Span, cancellationToken);
-        return framing is Framing.Length ? connection.WriteAsync(source[..Count(source.Length)], cancellationToken) : connection.FlushAsync(cancellationToken);
+        if (framing is not Framing.Length) return connection.FlushAsync(cancellationToken);
+        source = source[..Count(source.Length)];
+        return left == 0 ? connection.WriteLastAsync(source.Span) : connection.WriteAsync(source, cancellationToken);
     }
 
     public override ValueTask<FlushResult> FlushAsync(CancellationToken cancellationToken = default)
@@ -63,7 +65,8 @@ internal sealed class ResponseWriter(Http1Response response, LoopWriter connecti
         if (!response.HasStarted) response.ContentLength ??= UnflushedBytes;
         Begin();
         PutStaged();
-        if (framing is Framing.Chunks) connection.Write("0\r\n\r\n"u8);
+        if (framing is not Framing.Chunks) return connection.WriteLastAsync(default);
+        connection.Write("0\r\n\r\n"u8);
         return connection.FlushAsync();
     }
 

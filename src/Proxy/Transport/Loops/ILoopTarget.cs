@@ -13,6 +13,13 @@ internal interface ILoopWork
     void Run();
 }
 
+/// <summary>Has something to send that need not leave in the middle of other work.</summary>
+internal interface ISender
+{
+    /// <summary>On the loop.</summary>
+    void Send();
+}
+
 /// <summary>Has bytes in a loop's scratch that it has not looked at.</summary>
 internal interface IScratchHolder
 {

@@ -9,7 +9,7 @@ namespace Proxy.Transport.Loops;
 /// to a reader that asks there or whose continuation is already attached. A reader elsewhere comes back to the loop with its next read. Await reads directly: what stands in
 /// between (a <see cref="Task"/>) would outlive the bytes.
 /// </summary>
-internal sealed class LoopExchange(LoopUpstream client, CoarseTicker ticker) : UpstreamExchange, IValueTaskSource<ReplyRead>, IValueTaskSource<UpstreamHead>, ILoopWork, ITicked, IScratchHolder
+internal sealed class LoopExchange(LoopUpstream client, CoarseTicker ticker) : UpstreamExchange, IValueTaskSource<ReplyRead>, IValueTaskSource<UpstreamHead>, ILoopWork, ITicked, ISender, IScratchHolder
 {
     private const int SmallBody = 8 << 10;
 
@@ -28,6 +28,7 @@ internal sealed class LoopExchange(LoopUpstream client, CoarseTicker ticker) : U
     private bool clocked;
 
     private UpstreamRequest request;
+    private bool mustSend; // all of it
     private PooledBody? unsentHead;
     private long unsent; // of the body, at its end
     private TaskCompletionSource? sent;
@@ -114,7 +115,15 @@ internal sealed class LoopExchange(LoopUpstream client, CoarseTicker ticker) : U
     {
         connection = to;
         to.Exchange = this;
+        mustSend = true;
+        loop!.SendLater(this);
+    }
+
+    void ISender.Send()
+    {
+        if (!mustSend) return; // it was given up meanwhile
         Send();
+        if (!IsUnsent) sent?.TrySetResult();
     }
 
     public override ValueTask<ReplyRead> ReadAsync() => headRead ? NextAsync() : new(new ReplyRead(ReplyReadKind.Failed));
@@ -135,7 +144,7 @@ internal sealed class LoopExchange(LoopUpstream client, CoarseTicker ticker) : U
     /// <summary>On the loop: the connection may be read or written.</summary>
     public void OnReady(bool writable)
     {
-        if (writable && IsUnsent) SendRest();
+        if (writable && HasRest) SendRest();
         if (attached) GoOn();
     }
 
@@ -201,7 +210,9 @@ internal sealed class LoopExchange(LoopUpstream client, CoarseTicker ticker) : U
         if (!here.IsCurrent || connection is { Readable: true } || HasEnded) Post();
     }
 
-    private bool IsUnsent => unsent > 0 || unsentHead is not null;
+    private bool IsUnsent => mustSend || HasRest;
+
+    private bool HasRest => unsent > 0 || unsentHead is not null;
 
     private void Post()
     {
@@ -486,6 +497,7 @@ internal sealed class LoopExchange(LoopUpstream client, CoarseTicker ticker) : U
         var heads = loop!.Heads;
         heads.Clear();
         client.Head.Write(heads, request);
+        mustSend = false;
         unsent = request.Body.Length;
         sendFailed = false;
         int count;
@@ -521,7 +533,7 @@ internal sealed class LoopExchange(LoopUpstream client, CoarseTicker ticker) : U
 
     private void SendRest()
     {
-        while (IsUnsent)
+        while (HasRest)
         {
             var done = request.Body.Length - unsent;
             var before = Skip(request.Body.Before.Span, ref done);
@@ -566,6 +578,7 @@ internal sealed class LoopExchange(LoopUpstream client, CoarseTicker ticker) : U
 
     private void StopSending()
     {
+        mustSend = false;
         unsent = 0;
         DropHead();
     }

@@ -9,9 +9,10 @@ namespace Proxy.Transport.Loops;
 /// Bytes to a client, without a pipe: a flush is a send from the writer's own buffer on the caller's thread, and only what the kernel does not take at once waits for the loop.
 /// One writer at a time; a flush that has not completed means that the client is slow.
 /// </summary>
-internal sealed class LoopWriter(LoopConnection connection, int descriptor) : PipeWriter, IValueTaskSource<FlushResult>
+internal sealed class LoopWriter(LoopConnection connection, int descriptor) : PipeWriter, IValueTaskSource<FlushResult>, ISender
 {
     private const int SmallBuffer = 4096;
+    private const int LargestLast = 16 << 10;
     private const int LongestChunkSize = 10; // eight digits and a line end
 
     private readonly Lock gate = new();
@@ -85,6 +86,18 @@ internal sealed class LoopWriter(LoopConnection connection, int descriptor) : Pi
         return SendAsync(size[..WriteChunkSize(payload.Length, size)], payload, "\r\n"u8, cancellationToken);
     }
 
+    /// <summary>The last bytes of an answer. They leave, if there is no hurry, when the loop has worked through what is ready.</summary>
+    public ValueTask<FlushResult> WriteLastAsync(ReadOnlySpan<byte> bytes)
+    {
+        if (bytes.IsEmpty && length == 0) return default;
+        if (!IsAlone || length + bytes.Length > LargestLast) return SendAsync(default, bytes, default, default);
+        Put(bytes);
+        (rest, restStart, restEnd) = (buffer, 0, length);
+        (buffer, length) = (null, 0);
+        connection.Loop.SendLater(this);
+        return default;
+    }
+
     public override void CancelPendingFlush() => Interrupt(byToken: false);
 
     public override void Complete(Exception? exception = null)
@@ -95,20 +108,10 @@ internal sealed class LoopWriter(LoopConnection connection, int descriptor) : Pi
     /// <summary>On the loop: the kernel takes bytes again.</summary>
     public void OnWritable()
     {
-        if (rest is null && !isWrittenElsewhere) return;
-        bool wake;
-        lock (gate)
-        {
-            if (rest is null) return;
-            SendRest();
-            if (rest is not null) return;
-            wake = waiting;
-            waiting = false;
-        }
-
-        connection.OnDrained();
-        if (wake) Complete();
+        if (rest is not null || isWrittenElsewhere) GoOn();
     }
+
+    void ISender.Send() => GoOn();
 
     /// <summary>On the loop: the connection is broken.</summary>
     public void Fail()
@@ -143,6 +146,28 @@ internal sealed class LoopWriter(LoopConnection connection, int descriptor) : Pi
 
     void IValueTaskSource<FlushResult>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
         source.OnCompleted(continuation, state, token, flags);
+
+    // On the loop.
+    private void GoOn()
+    {
+        bool wake;
+        lock (gate)
+        {
+            if (rest is null) return;
+            SendRest();
+            if (rest is not null)
+            {
+                connection.WatchForStall();
+                return;
+            }
+
+            wake = waiting;
+            waiting = false;
+        }
+
+        connection.OnDrained();
+        if (wake) Complete();
+    }
 
     private static int WriteChunkSize(int size, Span<byte> to)
     {

@@ -49,8 +49,46 @@ public sealed class OpenAiChatTests
     [InlineData("", false)]
     public void Body_Is_an_answer_or_not(string body, bool answer) => Assert.Equal(answer, Backend.IsWholeAnswer(Wire.Bytes(body)));
 
+    /// <summary>What says nothing is an answer as long as nothing in it ends with the word: so it shows whether the word is seen, wherever it stands.</summary>
+    [Fact]
+    public void Word_error_at_any_place_Is_seen_and_nothing_like_it_is()
+    {
+        for (var before = 0; before < 80; before++)
+        {
+            for (var behind = 0; behind < 80; behind++)
+            {
+                Assert.False(Backend.IsWholeAnswer(Body("error")), $"{before} {behind}");
+                foreach (var other in (string[])["rror", "errar", "errors", "errorr", "error\\", "orrer"]) Assert.True(Backend.IsWholeAnswer(Body(other)), $"{other} {before} {behind}");
+
+                byte[] Body(string word) => Wire.Bytes($$"""{"choices":[],"{{new string('r', before)}}{{word}}":"{{new string('r', behind)}} "}""");
+            }
+        }
+    }
+
+    /// <summary>The quick way and the thorough one read the same counts, whatever stands there. An escaped name forces the thorough one.</summary>
+    [Fact]
+    public void Quick_counts_Are_what_the_reader_reads()
+    {
+        string[] values = ["0", "7", "-5", "-0", "00", "07", "123456789", "999999999", "1234567890", "2147483647", "2147483648", "99999999999999999999", "1e3", "1.0", "5 ", " 5", "5x", "null", "true", "\"5\"", "{}", "[1]", "", "{\"a\":5}"];
+        foreach (var value in values)
+        {
+            foreach (var end in (string[])["}", ",\"x\":1}", "", ","])
+            {
+                Compare($"\"completion_tokens\":3,\"prompt_tokens\":{value}{end}");
+                Compare($"\"prompt_tokens\":3,\"completion_tokens\":{value}{end}");
+                Compare($"\"prompt_tokens\":3,\"completion_tokens\":4,\"prompt_tokens_details\":{value}{end}");
+                Compare($"\"prompt_tokens\":3,\"completion_tokens\":4,\"completion_tokens_details\":{{\"a\":[1],\"reasoning_tokens\":{value}{end}}}");
+                Compare($"\"prompt_tokens\":3,\"completion_tokens\":4,\"prompt_tokens_details\":{{\"cached_tokens\":1,\"cached_tokens\":{value}{end}}}");
+                Compare($"\"prompt_tokens\":3,\"completion_tokens\":4,\"prompt_tokens\":{value}{end}");
+            }
+        }
+
+        static void Compare(string members) => Assert.Equal(Backend.FindUsage(Wire.Bytes("{\"usage\":{\"\\u0078\":0," + members + "}")), Backend.FindUsage(Wire.Bytes("{\"usage\":{" + members + "}")));
+    }
+
     [Theory]
     [InlineData("""{"usage":{"prompt_tokens":9,"completion_tokens":7,"total_tokens":16}}""", 9, 7)]
+    [InlineData("""{"usage":{"prompt_tokens":9,"completion_tokens":7},"usage"{"prompt_tokens":1,"completion_tokens":1}}""", 9, 7)]
     [InlineData("""{"choices":[{"delta":{"content":"\"usage\":{\"prompt_tokens\":1}"}}],"usage" : {"completion_tokens":7,"details":{"a":[1]},"prompt_tokens":9},"x":1}""", 9, 7)]
     [InlineData("""{"usage":{"prompt_tokens":9,"completion_tokens":7},"x_host":{"usage":null}}""", 9, 7)]
     [InlineData("""{"usage":null}""", null, null)]

@@ -50,45 +50,45 @@ internal static class EnvelopePeek
         int? messages = null;
 
         var at = JsonSkim.Space(body, 0);
-        if (JsonSkim.Peek(body, at) != '{') return false;
-        while (JsonSkim.MemberName(body, ref at, out var name))
+        for (var more = JsonSkim.Enter(body, ref at, (byte)'{', (byte)'}'); more; more = JsonSkim.Another(body, ref at))
         {
+            if (!JsonSkim.Name(body, ref at, out var name)) return false;
             var from = at;
-            if (name.SequenceEqual("messages"u8))
-            {
-                if (messages is not null) return false;
-                at = Elements(body, from, out messages);
-            }
-            else
-            {
-                at = JsonSkim.Value(body, from);
-            }
-
-            if (at == JsonSkim.No) return false;
-            var value = body[from..at];
             switch (name.Length)
             {
-                case 5 when Ascii.EqualsIgnoreCase(name, "model"u8):
-                    if (model is not null || !name.SequenceEqual("model"u8) || value.Length is <= 2 or > LongestKeptName || value[0] != '"' || value.Contains((byte)'\\') || !Ascii.IsValid(value)) return false;
-                    model = Kept(value[1..^1]);
+                case 5 when name.SequenceEqual("model"u8):
+                    if (model is not null) return false;
+                    at = JsonSkim.String(body, from, out var escaped);
+                    if (escaped || at - from is <= 2 or > LongestKeptName) return false;
+                    model = Kept(body[(from + 1)..(at - 1)]);
+                    if (model is null) return false;
                     modelSlice = from..at;
                     break;
                 case 6 when name.SequenceEqual("stream"u8):
                     if (streamSeen) return false;
                     streamSeen = true;
-                    stream = value[0] switch { (byte)'t' => true, (byte)'f' => false, _ => null };
-                    if (stream is null && value[0] != 'n') return false;
+                    stream = JsonSkim.Peek(body, from) switch { (byte)'t' => true, (byte)'f' => false, _ => null };
+                    if (stream is null && JsonSkim.Peek(body, from) != 'n') return false;
+                    at = JsonSkim.Value(body, from);
+                    break;
+                case 8 when name.SequenceEqual("messages"u8):
+                    if (messages is not null) return false;
+                    at = Elements(body, from, out messages);
                     break;
                 case 14 when name.SequenceEqual("stream_options"u8):
-                    if (optionsSlice is not null || value[0] != '{') return false;
+                    at = JsonSkim.Value(body, from);
+                    if (optionsSlice is not null || at == JsonSkim.No || body[from] != '{') return false;
                     optionsSlice = from..at;
                     break;
+                case 5 when (name[0] | 0x20) == 'm' && Ascii.EqualsIgnoreCase(name, "model"u8):
+                    return false;
+                default:
+                    at = JsonSkim.Value(body, from);
+                    break;
             }
-
-            at = JsonSkim.Behind(body, at, (byte)'}');
         }
 
-        if (JsonSkim.Peek(body, at) != '}' || JsonSkim.Space(body, at + 1) < body.Length || string.IsNullOrWhiteSpace(model)) return false;
+        if (JsonSkim.Peek(body, at) != '}' || JsonSkim.Space(body, at + 1) < body.Length || model is null) return false;
 
         var includeUsage = false;
         if (optionsSlice is { } options)
@@ -105,9 +105,13 @@ internal static class EnvelopePeek
     private static int Elements(ReadOnlySpan<byte> body, int at, out int? count)
     {
         count = null;
-        if (JsonSkim.Peek(body, at) != '[') return JsonSkim.No;
         var elements = 0;
-        while (JsonSkim.Element(body, ref at, out _)) elements++;
+        for (var more = JsonSkim.Enter(body, ref at, (byte)'[', (byte)']'); more; more = JsonSkim.Another(body, ref at))
+        {
+            elements++;
+            at = JsonSkim.Value(body, at);
+        }
+
         count = elements;
         return JsonSkim.Peek(body, at) == ']' ? at + 1 : JsonSkim.No;
     }
@@ -232,18 +236,21 @@ internal static class EnvelopePeek
     private static string? Name(ref Utf8JsonReader json)
     {
         var bytes = json.ValueSpan;
-        return json.ValueIsEscaped || bytes.Length > LongestKeptName || !Ascii.IsValid(bytes) ? json.GetString() : Kept(bytes);
+        return json.ValueIsEscaped || bytes.Length > LongestKeptName ? json.GetString() : Kept(bytes) ?? json.GetString();
     }
 
-    /// <param name="bytes">ASCII, of the length that is kept at most.</param>
-    private static string Kept(ReadOnlySpan<byte> bytes)
+    /// <summary>Null where the name is not ASCII or nothing but white space: those are not kept.</summary>
+    /// <param name="bytes">Of the length that is kept at most.</param>
+    private static string? Kept(ReadOnlySpan<byte> bytes)
     {
         var hash = 2166136261u;
         foreach (var value in bytes) hash = (hash ^ value) * 16777619u;
         ref var kept = ref RecentNames[hash % (uint)RecentNames.Length];
         var name = kept;
-        if (name is null || !Ascii.Equals(bytes, name)) kept = name = Encoding.ASCII.GetString(bytes);
-        return name;
+        if (name is not null && Ascii.Equals(bytes, name)) return name;
+        if (!Ascii.IsValid(bytes)) return null;
+        name = Encoding.ASCII.GetString(bytes);
+        return string.IsNullOrWhiteSpace(name) ? null : kept = name;
     }
 
     // The reader's message ends with its own count of lines from 0.

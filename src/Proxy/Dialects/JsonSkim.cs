@@ -19,8 +19,22 @@ internal static class JsonSkim
     /// <summary>The byte that stands there; 0 behind the end.</summary>
     public static byte Peek(ReadOnlySpan<byte> json, int at) => (uint)at < (uint)json.Length ? json[at] : (byte)0;
 
+    /// <summary>Passes white space.</summary>
+    public static int Space(ReadOnlySpan<byte> json, int at)
+    {
+        Look(json, ref at);
+        return at;
+    }
+
+    /// <summary>Passes white space, and returns the byte that stands there; 0 behind the end.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static int Space(ReadOnlySpan<byte> json, int at) => Peek(json, at) > ' ' ? at : PassSpace(json, at);
+    private static byte Look(ReadOnlySpan<byte> json, ref int at)
+    {
+        var next = Peek(json, at);
+        if (next > ' ') return next;
+        at = PassSpace(json, at);
+        return Peek(json, at);
+    }
 
     private static int PassSpace(ReadOnlySpan<byte> json, int at)
     {
@@ -33,32 +47,33 @@ internal static class JsonSkim
     {
         escaped = false;
         if (Peek(json, at) != '"') return No;
-        at++;
-        while (true)
+        at = EndOfPlain(json, at + 1);
+        if (Peek(json, at) == '"') return at + 1;
+        escaped = true;
+        return EscapedString(json, at);
+    }
+
+    private static int EscapedString(ReadOnlySpan<byte> json, int at)
+    {
+        while (Peek(json, at) == '\\')
         {
+            at = Escape(json, at);
+            if (at == No) return No;
             at = EndOfPlain(json, at);
-            switch (Peek(json, at))
-            {
-                case (byte)'"':
-                    return at + 1;
-                case (byte)'\\':
-                    escaped = true;
-                    at = Escape(json, at);
-                    if (at == No) return No;
-                    break;
-                default:
-                    return No;
-            }
         }
+
+        return Peek(json, at) == '"' ? at + 1 : No;
     }
 
     /// <summary>Passes a value, whatever it is.</summary>
     public static int Value(ReadOnlySpan<byte> json, int at)
     {
         var depth = 0;
-        var objects = 0UL;
+        var objects = 0UL; // the innermost level is the lowest bit
         while (true)
         {
+            if ((objects & 1) != 0) at = PassName(json, at);
+
             // A value begins here.
             switch (Peek(json, at))
             {
@@ -66,28 +81,26 @@ internal static class JsonSkim
                     at = String(json, at, out _);
                     break;
                 case (byte)'{':
-                    at = Space(json, at + 1);
-                    if (Peek(json, at) == '}')
+                    at++;
+                    if (Look(json, ref at) == '}')
                     {
                         at++;
                         break;
                     }
 
-                    if (depth == Deepest) return No;
-                    objects |= 1UL << depth++;
-                    at = Name(json, at);
-                    if (at == No) return No;
+                    if (depth++ == Deepest) return No;
+                    objects = objects << 1 | 1;
                     continue;
                 case (byte)'[':
-                    at = Space(json, at + 1);
-                    if (Peek(json, at) == ']')
+                    at++;
+                    if (Look(json, ref at) == ']')
                     {
                         at++;
                         break;
                     }
 
-                    if (depth == Deepest) return No;
-                    objects &= ~(1UL << depth++);
+                    if (depth++ == Deepest) return No;
+                    objects <<= 1;
                     continue;
                 case (byte)'t':
                     at = Word(json, at, "true"u8);
@@ -107,20 +120,15 @@ internal static class JsonSkim
             while (true)
             {
                 if (at == No || depth == 0) return at;
-                at = Space(json, at);
-                var inObject = (objects & (1UL << (depth - 1))) != 0;
-                var next = Peek(json, at++);
-                if (next == ',')
-                {
-                    at = Space(json, at);
-                    if (inObject) at = Name(json, at);
-                    if (at == No) return No;
-                    break;
-                }
-
-                if (next != (inObject ? '}' : ']')) return No;
+                var next = Look(json, ref at);
+                at++;
+                if (next == ',') break;
+                if (next != ((objects & 1) != 0 ? '}' : ']')) return No;
+                objects >>= 1;
                 depth--;
             }
+
+            Look(json, ref at);
         }
     }
 
@@ -130,27 +138,9 @@ internal static class JsonSkim
     /// </summary>
     public static bool Member(ReadOnlySpan<byte> json, ref int at, out ReadOnlySpan<byte> name, out Range value)
     {
-        value = default;
-        return MemberName(json, ref at, out name) && PassValue(json, ref at, (byte)'}', out value);
-    }
-
-    /// <summary>The same up to the member's value, which the caller has to pass, and what is <see cref="Behind"/> it.</summary>
-    public static bool MemberName(ReadOnlySpan<byte> json, ref int at, out ReadOnlySpan<byte> name)
-    {
         name = default;
-        if (!Next(json, ref at, (byte)'{', (byte)'}')) return false;
-        var from = at;
-        var end = String(json, from, out var escaped);
-        at = Space(json, end);
-        if (escaped || Peek(json, at) != ':')
-        {
-            at = No;
-            return false;
-        }
-
-        name = json[(from + 1)..(end - 1)];
-        at = Space(json, at + 1);
-        return true;
+        value = default;
+        return Next(json, ref at, (byte)'{', (byte)'}') && Name(json, ref at, out name) && PassValue(json, ref at, (byte)'}', out value);
     }
 
     /// <summary>The next element of an array, in the same way.</summary>
@@ -160,21 +150,42 @@ internal static class JsonSkim
         return Next(json, ref at, (byte)'[', (byte)']') && PassValue(json, ref at, (byte)']', out value);
     }
 
-    /// <summary>From the opening bracket or a comma to what follows it. False at the closing one, behind the opening one too.</summary>
-    private static bool Next(ReadOnlySpan<byte> json, ref int at, byte opening, byte closing)
+    /// <summary>The same in steps, with the values left to the caller: from the opening bracket to what follows it. False at the closing one, where it then stands, and where there is no opening one.</summary>
+    public static bool Enter(ReadOnlySpan<byte> json, ref int at, byte opening, byte closing)
     {
-        var first = Peek(json, at) == opening;
-        if (!first && Peek(json, at) != ',') return false;
-        at = Space(json, at + 1);
-        return !first || Peek(json, at) != closing;
+        var found = Peek(json, at) == opening;
+        at = found ? at + 1 : No;
+        return Look(json, ref at) != closing && found;
     }
 
-    /// <summary>From where a value ended to the comma or the closing bracket; nothing else may follow one.</summary>
-    public static int Behind(ReadOnlySpan<byte> json, int at, byte closing)
+    /// <summary>From where a value ended over the comma to what follows it. False where there is none, at what stands there instead: the closing bracket, if all is well.</summary>
+    public static bool Another(ReadOnlySpan<byte> json, ref int at)
     {
-        at = Space(json, at);
-        return Peek(json, at) == ',' || Peek(json, at) == closing ? at : No;
+        if (Look(json, ref at) != ',') return false;
+        at++;
+        Look(json, ref at);
+        return true;
     }
+
+    /// <summary>A member's name, and the way to its value. False at what is not plainly a name.</summary>
+    public static bool Name(ReadOnlySpan<byte> json, ref int at, out ReadOnlySpan<byte> name)
+    {
+        name = default;
+        var from = at;
+        var end = at = String(json, from, out var escaped);
+        if (escaped || Look(json, ref at) != ':')
+        {
+            at = No;
+            return false;
+        }
+
+        name = json[(from + 1)..(end - 1)];
+        at++;
+        Look(json, ref at);
+        return true;
+    }
+
+    private static bool Next(ReadOnlySpan<byte> json, ref int at, byte opening, byte closing) => Peek(json, at) == ',' ? Another(json, ref at) : Peek(json, at) == opening && Enter(json, ref at, opening, closing);
 
     private static bool PassValue(ReadOnlySpan<byte> json, ref int at, byte closing, out Range value)
     {
@@ -183,36 +194,76 @@ internal static class JsonSkim
         value = default;
         if (at == No) return false;
         value = from..at;
-        at = Behind(json, at, closing);
+        if (Look(json, ref at) is var next && next != ',' && next != closing) at = No; // nothing else may follow one
         return true;
     }
 
     private static int Word(ReadOnlySpan<byte> json, int at, ReadOnlySpan<byte> word) => json[at..].StartsWith(word) ? at + word.Length : No;
 
     /// <summary>Passes a member's name and its colon, up to the value.</summary>
-    private static int Name(ReadOnlySpan<byte> json, int at)
+    private static int PassName(ReadOnlySpan<byte> json, int at)
     {
         at = String(json, at, out _);
-        if (at == No) return No;
-        at = Space(json, at);
-        return Peek(json, at) == ':' ? Space(json, at + 1) : No;
-    }
-
-    /// <summary>Where in a string something stands that does not stand for itself: a quote, a backslash, a control character, or the end.</summary>
-    private static int EndOfPlain(ReadOnlySpan<byte> json, int at)
-    {
-        ref var first = ref MemoryMarshal.GetReference(json);
-        for (; at + Vector128<byte>.Count <= json.Length; at += Vector128<byte>.Count)
-        {
-            var text = Vector128.LoadUnsafe(ref first, (nuint)at);
-            var found = Vector128.Equals(text, Vector128.Create((byte)'"')) | Vector128.Equals(text, Vector128.Create((byte)'\\'))
-                | Vector128.Equals(Vector128.Min(text, Vector128.Create((byte)0x1f)), text);
-            if (found != Vector128<byte>.Zero) return at + BitOperations.TrailingZeroCount(found.ExtractMostSignificantBits());
-        }
-
-        while ((uint)at < (uint)json.Length && json[at] is >= (byte)' ' and not ((byte)'"' or (byte)'\\')) at++;
+        if (Look(json, ref at) != ':') return No;
+        at++;
+        Look(json, ref at);
         return at;
     }
+
+    /// <summary>Where in a string something stands that does not stand for itself: a quote, a backslash, a control character, or the end. One look finds it in most names and words.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static int EndOfPlain(ReadOnlySpan<byte> json, int at)
+    {
+        if (at > json.Length - Vector128<byte>.Count) return EndOfLong(json, at);
+        var found = Special(ref MemoryMarshal.GetReference(json), at).ExtractMostSignificantBits();
+        return found != 0 ? at + BitOperations.TrailingZeroCount(found) : EndOfLong(json, at + Vector128<byte>.Count);
+    }
+
+    private static int EndOfLong(ReadOnlySpan<byte> json, int start)
+    {
+        ref var first = ref MemoryMarshal.GetReference(json);
+        nint at = start;
+        var last = json.Length - Vector128<byte>.Count;
+        while (at <= last - 48 && ArePlain(ref first, at)) at += 64;
+        for (; at <= last; at += Vector128<byte>.Count)
+        {
+            var found = Special(ref first, at).ExtractMostSignificantBits();
+            if (found != 0) return (int)at + BitOperations.TrailingZeroCount(found);
+        }
+
+        if (last >= 0)
+        {
+            // Fewer than sixteen are left: they are looked at once more with some before them.
+            var found = Special(ref first, last).ExtractMostSignificantBits() >> (int)(at - last);
+            return found != 0 ? (int)at + BitOperations.TrailingZeroCount(found) : json.Length;
+        }
+
+        while ((uint)start < (uint)json.Length && json[start] is >= (byte)' ' and not ((byte)'"' or (byte)'\\')) start++;
+        return start;
+    }
+
+    /// <summary>Which of sixteen bytes do not stand for themselves in a string. With its second bit turned over, a quote follows on the control characters, as a space did: one comparison finds both.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<byte> Special(ref byte first, nint at)
+    {
+        var text = Vector128.LoadUnsafe(ref first, (nuint)at);
+        return AtMost(text ^ Vector128.Create((byte)2), 0x20) | Vector128.Equals(text, Vector128.Create((byte)'\\'));
+    }
+
+    /// <summary>Whether 64 bytes stand for themselves: the same of four at a time, by the least of each four, in 34 instructions instead of 56.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static bool ArePlain(ref byte first, nint at)
+    {
+        var (a, b) = (Vector128.LoadUnsafe(ref first, (nuint)at), Vector128.LoadUnsafe(ref first, (nuint)at + 16));
+        var (c, d) = (Vector128.LoadUnsafe(ref first, (nuint)at + 32), Vector128.LoadUnsafe(ref first, (nuint)at + 48));
+        var turn = Vector128.Create((byte)2);
+        var least = Vector128.Min(Vector128.Min(a ^ turn, b ^ turn), Vector128.Min(c ^ turn, d ^ turn));
+        var slash = Vector128.Create((byte)'\\');
+        var slashes = Vector128.Equals(a, slash) | Vector128.Equals(b, slash) | Vector128.Equals(c, slash) | Vector128.Equals(d, slash);
+        return (AtMost(least, 0x20) | slashes).ExtractMostSignificantBits() == 0;
+    }
+
+    private static Vector128<byte> AtMost(Vector128<byte> bytes, byte most) => Vector128.Equals(Vector128.Min(bytes, Vector128.Create(most)), bytes);
 
     private static int Escape(ReadOnlySpan<byte> json, int at)
     {
@@ -227,20 +278,28 @@ internal static class JsonSkim
 
     private static int Number(ReadOnlySpan<byte> json, int at)
     {
-        if (Peek(json, at) == '-') at++;
-        at = Peek(json, at) == '0' ? at + 1 : Digits(json, at);
-        if (Peek(json, at) == '.') at = Digits(json, at + 1);
-        if (Peek(json, at) is not ((byte)'e' or (byte)'E')) return at;
-        at++;
-        if (Peek(json, at) is (byte)'+' or (byte)'-') at++;
-        return Digits(json, at);
+        var next = Peek(json, at);
+        if (next == '-') next = Peek(json, ++at);
+        if (next == '0') next = Peek(json, ++at);
+        else if (!Digits(json, ref at, ref next)) return No;
+        if (next == '.')
+        {
+            next = Peek(json, ++at);
+            if (!Digits(json, ref at, ref next)) return No;
+        }
+
+        if (next is not ((byte)'e' or (byte)'E')) return at;
+        next = Peek(json, ++at);
+        if (next is (byte)'+' or (byte)'-') next = Peek(json, ++at);
+        return Digits(json, ref at, ref next) ? at : No;
     }
 
-    /// <summary>At least one.</summary>
-    private static int Digits(ReadOnlySpan<byte> json, int at)
+    /// <summary>At least one. <paramref name="next"/> is the byte that stands there.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static bool Digits(ReadOnlySpan<byte> json, ref int at, ref byte next)
     {
         var from = at;
-        while (char.IsAsciiDigit((char)Peek(json, at))) at++;
-        return at > from ? at : No;
+        while (char.IsAsciiDigit((char)next)) next = Peek(json, ++at);
+        return at > from;
     }
 }

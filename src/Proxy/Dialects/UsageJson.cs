@@ -12,11 +12,14 @@ internal static class UsageJson
     {
         while (frame.LastIndexOf("\"usage\""u8) is var at and >= 0)
         {
-            var value = frame[(at + 7)..].TrimStart(" \t\r\n"u8);
+            var text = frame;
             frame = frame[..at];
-            if (!value.StartsWith(":"u8)) continue;
-            counts = value[1..].TrimStart(" \t\r\n"u8);
-            if (counts.StartsWith("{"u8)) return true;
+            at = JsonSkim.Space(text, at + 7);
+            if (JsonSkim.Peek(text, at) != ':') continue;
+            at = JsonSkim.Space(text, at + 1);
+            if (JsonSkim.Peek(text, at) != '{') continue;
+            counts = text[at..];
+            return true;
         }
 
         counts = default;

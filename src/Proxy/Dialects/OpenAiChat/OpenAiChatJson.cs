@@ -155,29 +155,52 @@ internal static class OpenAiChatJson
     {
         int? input = null, output = null, cached = null, reasoning = null;
         var at = 0;
-        while (JsonSkim.Member(json, ref at, out var name, out var value))
+        for (var more = JsonSkim.Enter(json, ref at, (byte)'{', (byte)'}'); more; more = JsonSkim.Another(json, ref at))
         {
-            if (name.SequenceEqual("prompt_tokens"u8)) input = SkimCount(json[value]);
-            else if (name.SequenceEqual("completion_tokens"u8)) output = SkimCount(json[value]);
-            else if (name.SequenceEqual("prompt_tokens_details"u8)) cached = SkimDetail(json[value], "cached_tokens"u8);
-            else if (name.SequenceEqual("completion_tokens_details"u8)) reasoning = SkimDetail(json[value], "reasoning_tokens"u8);
+            if (!JsonSkim.Name(json, ref at, out var name)) return null;
+            switch (name.Length)
+            {
+                case 13 when name.SequenceEqual("prompt_tokens"u8): input = SkimCount(json, ref at); break;
+                case 17 when name.SequenceEqual("completion_tokens"u8): output = SkimCount(json, ref at); break;
+                case 21 when name.SequenceEqual("prompt_tokens_details"u8): cached = SkimDetail(json, ref at, "cached_tokens"u8); break;
+                case 25 when name.SequenceEqual("completion_tokens_details"u8): reasoning = SkimDetail(json, ref at, "reasoning_tokens"u8); break;
+                default: at = JsonSkim.Value(json, at); break;
+            }
         }
 
         if (JsonSkim.Peek(json, at) != '}' || input is null || output is null) return null;
         return new Usage(input.Value, output.Value) { CachedInputTokens = cached, ReasoningTokens = reasoning };
     }
 
-    private static int? SkimDetail(ReadOnlySpan<byte> json, ReadOnlySpan<byte> wanted)
+    private static int? SkimDetail(ReadOnlySpan<byte> json, ref int at, ReadOnlySpan<byte> wanted)
     {
-        var at = 0;
         int? count = null;
-        while (JsonSkim.Member(json, ref at, out var name, out var value))
+        var inside = at;
+        at = JsonSkim.Value(json, at);
+        if (at == JsonSkim.No) return null;
+        for (var more = JsonSkim.Enter(json, ref inside, (byte)'{', (byte)'}'); more && JsonSkim.Name(json, ref inside, out var name); more = JsonSkim.Another(json, ref inside))
         {
-            if (name.SequenceEqual(wanted)) count = SkimCount(json[value]);
+            if (name.SequenceEqual(wanted)) count = SkimCount(json, ref inside);
+            else inside = JsonSkim.Value(json, inside);
         }
 
         return count;
     }
 
-    private static int? SkimCount(ReadOnlySpan<byte> json) => Utf8Parser.TryParse(json, out int count, out var length) && length == json.Length ? count : null;
+    /// <summary>Passes a value. Returns what it counts; null where it is no whole number.</summary>
+    private static int? SkimCount(ReadOnlySpan<byte> json, ref int at)
+    {
+        var from = at;
+        var (end, count) = (from, 0);
+        var next = JsonSkim.Peek(json, end);
+        for (; char.IsAsciiDigit((char)next); next = JsonSkim.Peek(json, ++end)) count = count * 10 + (next - '0');
+        if (next is (byte)',' or (byte)'}' && end - from is >= 1 and <= 9 && json[from] != '0')
+        {
+            at = end;
+            return count;
+        }
+
+        at = JsonSkim.Value(json, from);
+        return at != JsonSkim.No && Utf8Parser.TryParse(json[from..at], out int unusual, out var length) && length == at - from ? unusual : null;
+    }
 }

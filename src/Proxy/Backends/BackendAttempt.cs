@@ -157,26 +157,24 @@ internal sealed class BackendAttempt : IDisposable
     }
 
     /// <summary>Reads an answer that is one document to its end: a host that dies in the middle of it can still be replaced.</summary>
-    private async ValueTask<AttemptResult> WholeAsync(BackendDialect dialect)
+    private ValueTask<AttemptResult> WholeAsync(BackendDialect dialect)
     {
-        switch (await ReadToEndAsync(BackendReply.LongestDocument))
-        {
-            case ReplyReadKind.Data:
-                return Failed(ProxyErrorKind.HostFailed, $"its answer is longer than {BackendReply.LongestDocument >> 20} MiB", connection: false);
-            case ReplyReadKind.End when dialect.IsWholeAnswer(Held.Span):
-                return Reply(streams: false, complete: true);
-            case ReplyReadKind.End when dialect.Classify(Held.Span) is FrameKind.Error:
-                return HostSaid(dialect.ReadError(Held.Span));
-            case ReplyReadKind.End:
-                return Failed(ProxyErrorKind.HostFailed, "its answer says itself that it is not complete, or is none", connection: false);
-            case ReplyReadKind.TimedOut:
-                return Failed(ProxyErrorKind.HostTimedOut, "it did not finish its answer in the time it has", connection: false);
-            case ReplyReadKind.Cancelled:
-                return Left();
-            default:
-                return Failed(ProxyErrorKind.HostFailed, $"it broke off in the middle of its answer: {exchange.Failure}", connection: false);
-        }
+        var reading = ReadToEndAsync(BackendReply.LongestDocument);
+        return reading.IsCompletedSuccessfully ? new(Whole(dialect, reading.Result)) : WholeAsync(dialect, reading);
     }
+
+    private async ValueTask<AttemptResult> WholeAsync(BackendDialect dialect, ValueTask<ReplyReadKind> reading) => Whole(dialect, await reading);
+
+    private AttemptResult Whole(BackendDialect dialect, ReplyReadKind end) => end switch
+    {
+        ReplyReadKind.Data => Failed(ProxyErrorKind.HostFailed, $"its answer is longer than {BackendReply.LongestDocument >> 20} MiB", connection: false),
+        ReplyReadKind.End when dialect.IsWholeAnswer(Held.Span) => Reply(streams: false, complete: true),
+        ReplyReadKind.End when dialect.Classify(Held.Span) is FrameKind.Error => HostSaid(dialect.ReadError(Held.Span)),
+        ReplyReadKind.End => Failed(ProxyErrorKind.HostFailed, "its answer says itself that it is not complete, or is none", connection: false),
+        ReplyReadKind.TimedOut => Failed(ProxyErrorKind.HostTimedOut, "it did not finish its answer in the time it has", connection: false),
+        ReplyReadKind.Cancelled => Left(),
+        _ => Failed(ProxyErrorKind.HostFailed, $"it broke off in the middle of its answer: {exchange.Failure}", connection: false),
+    };
 
     /// <summary>A status that is not a success. The client's mistakes go to the client; what another host may do better goes there.</summary>
     private async ValueTask<AttemptResult> RefusalAsync()
@@ -223,16 +221,31 @@ internal sealed class BackendAttempt : IDisposable
     }
 
     /// <summary>Reads what comes into what is held. How it ended; <see cref="ReplyReadKind.Data"/> when there was more than the limit.</summary>
-    private async ValueTask<ReplyReadKind> ReadToEndAsync(int limit)
+    private ValueTask<ReplyReadKind> ReadToEndAsync(int limit)
     {
         while (true)
         {
-            var read = await exchange.ReadAsync();
-            if (read.Kind is ReplyReadKind.Quiet) continue;
-            if (read.Kind is not ReplyReadKind.Data) return read.Kind;
-            Held.Write(read.Bytes.Span);
-            if (Held.Length > limit) return ReplyReadKind.Data;
+            var reading = exchange.ReadAsync();
+            if (!reading.IsCompletedSuccessfully) return ReadToEndAsync(reading, limit);
+            if (Ended(reading.Result, limit) is { } end) return new(end);
         }
+    }
+
+    private async ValueTask<ReplyReadKind> ReadToEndAsync(ValueTask<ReplyRead> reading, int limit)
+    {
+        while (true)
+        {
+            if (Ended(await reading, limit) is { } end) return end;
+            reading = exchange.ReadAsync();
+        }
+    }
+
+    private ReplyReadKind? Ended(ReplyRead read, int limit)
+    {
+        if (read.Kind is ReplyReadKind.Quiet) return null;
+        if (read.Kind is not ReplyReadKind.Data) return read.Kind;
+        Held.Write(read.Bytes.Span);
+        return Held.Length > limit ? ReplyReadKind.Data : null;
     }
 
     private AttemptResult NoAnswer(UpstreamHead head) => head.Outcome switch

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using Microsoft.Extensions.Logging;
 
@@ -97,7 +98,11 @@ internal sealed unsafe class EventLoop
     /// Has it send when what is ready has been worked through, or a good part of it. The way of a sent packet through the kernel is long, and so is ours from a request to what it becomes:
     /// each of them several times in a row costs 8 % less a request than in turns, since the processor still has its code at hand. A token of a stream does not wait for that.
     /// </summary>
-    public void SendLater(ISender sender) => senders.Add(sender);
+    public void SendLater(ISender sender)
+    {
+        Debug.Assert(IsCurrent);
+        senders.Add(sender);
+    }
 
     public void CountConnection(int change) => Interlocked.Add(ref connections, change);
 

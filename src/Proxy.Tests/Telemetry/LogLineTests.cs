@@ -14,7 +14,7 @@ public sealed class LogLineTests
         var output = new MemoryStream();
         using (var writer = new LogWriter(output))
         {
-            var line = LogLine.Begin(format, Noon, LogLevel.Warning, "named");
+            var line = LogLine.Begin(format, Noon, LogLevel.Warning, " named"u8);
             add(line);
             line.End(writer);
         }
@@ -33,7 +33,7 @@ public sealed class LogLineTests
     {
         foreach (var format in (LogFormat[])[LogFormat.Text, LogFormat.Json])
         {
-            var text = Write(format, line => line.Add("model"u8, value).Add("after"u8, 1L));
+            var text = Write(format, line => line.Add(" model="u8, value).Add(" after="u8, 1L));
 
             Assert.EndsWith("\n", text, StringComparison.Ordinal);
             Assert.DoesNotContain(text[..^1], c => char.IsControl(c) || c is '\u2028' or '\u2029'); // nothing that a terminal or a collector takes for more than text
@@ -54,7 +54,7 @@ public sealed class LogLineTests
     [Fact]
     public void All_kinds_of_values_Are_written_or_left_out()
     {
-        static void Add(LogLine line) => line.Add("s"u8, "v").Add("none"u8, (string?)null).Add("l"u8, 5L).Add("nol"u8, (long?)null).Add("d"u8, 1.005).Add("nod"u8, (double?)null).Add("yes"u8, true).Add("no"u8, false);
+        static void Add(LogLine line) => line.Add(" s="u8, "v").Add(" none="u8, (string?)null).Add(" l="u8, 5L).Add(" nol="u8, (long?)null).Add(" d="u8, 1.005).Add(" nod="u8, (double?)null).Add(" yes="u8, true).Add(" no="u8, false);
 
         Assert.Equal("2026-11-23T10:00:00.007Z warn named s=v l=5 d=1 yes=true no=false\n", Write(LogFormat.Text, Add).Replace("d=1.00 ", "d=1 ", StringComparison.Ordinal).Replace("d=1.01 ", "d=1 ", StringComparison.Ordinal));
         var json = JsonElement.Parse(Write(LogFormat.Json, Add));
@@ -67,8 +67,8 @@ public sealed class LogLineTests
     {
         var value = new string('x', 100_000) + "\n";
 
-        Assert.Equal(value, JsonElement.Parse(Write(LogFormat.Json, line => line.Add("v"u8, value))).GetProperty("v").GetString());
-        Assert.Contains(new string('x', 100_000), Write(LogFormat.Text, line => line.Add("v"u8, value)), StringComparison.Ordinal);
+        Assert.Equal(value, JsonElement.Parse(Write(LogFormat.Json, line => line.Add(" v="u8, value))).GetProperty("v").GetString());
+        Assert.Contains(new string('x', 100_000), Write(LogFormat.Text, line => line.Add(" v="u8, value)), StringComparison.Ordinal);
     }
 
     [Fact]

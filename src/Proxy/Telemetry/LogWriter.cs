@@ -43,8 +43,10 @@ internal sealed class LogWriter : IDisposable
                 return;
             }
 
-            filling.Write(line);
-            filling.Write("\n"u8);
+            var room = filling.GetSpan(line.Length + 1);
+            line.CopyTo(room);
+            room[line.Length] = (byte)'\n';
+            filling.Advance(line.Length + 1);
             wake = asleep;
             asleep = false;
         }

@@ -1,3 +1,4 @@
+using System.Text;
 using Microsoft.Extensions.Logging;
 
 namespace Proxy.Telemetry;
@@ -21,16 +22,16 @@ internal sealed class ProxyLoggerProvider(LogWriter writer, LogFormat format, Lo
         public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
         {
             if (!IsEnabled(logLevel)) return;
-            var line = LogLine.Begin(owner.Format, owner.Time.GetUtcNow(), logLevel, Snake(eventId.Name ?? category)).Add("message"u8, formatter(state, exception));
+            var line = LogLine.Begin(owner.Format, owner.Time.GetUtcNow(), logLevel, Encoding.UTF8.GetBytes($" {Snake(eventId.Name ?? category)}")).Add(" message="u8, formatter(state, exception));
             if (state is IReadOnlyList<KeyValuePair<string, object?>> values)
             {
                 foreach (var (key, value) in values)
                 {
-                    if (key != "{OriginalFormat}") line.Add(System.Text.Encoding.UTF8.GetBytes(Snake(key)), value?.ToString());
+                    if (key != "{OriginalFormat}") line.Add(Encoding.UTF8.GetBytes($" {Snake(key)}="), value?.ToString());
                 }
             }
 
-            line.Add("exception"u8, exception?.ToString()).End(owner.Writer);
+            line.Add(" exception="u8, exception?.ToString()).End(owner.Writer);
         }
 
         /// <summary><c>WentDown</c> is <c>went_down</c> in a log.</summary>

@@ -173,11 +173,12 @@ internal sealed class CallScope : IDisposable
     /// <summary>Puts an error's meaning into the record.</summary>
     public void Judge(ProxyError error)
     {
-        Record.Error = error.Code ?? ProxyErrorTable.Of(error.Kind).Code;
+        var hasLeft = ClientLeft || Context.RequestAborted.IsCancellationRequested;
+        Record.Error = hasLeft && error.Kind is ProxyErrorKind.Internal ? null : error.Code ?? ProxyErrorTable.Of(error.Kind).Code; // to leave is no error of ours
         Record.Backend ??= error.Backend;
         (Record.Outcome, Record.Fault) = error.Kind switch
         {
-            _ when ClientLeft || Context.RequestAborted.IsCancellationRequested => (CallOutcome.ClientLeft, Fault.Client),
+            _ when hasLeft => (CallOutcome.ClientLeft, Fault.Client),
             ProxyErrorKind.HostTimedOut => (CallOutcome.Timeout, Fault.Backend),
             ProxyErrorKind.HostFailed or ProxyErrorKind.NoBackend => (CallOutcome.BackendError, Fault.Backend),
             ProxyErrorKind.HostUnauthorized => (CallOutcome.BackendError, Fault.Proxy), // the key that we were given is wrong

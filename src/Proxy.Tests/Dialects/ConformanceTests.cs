@@ -38,13 +38,14 @@ public sealed class ConformanceTests
     [MemberData(nameof(Scenarios))]
     public void Lines_for_Ollamas_clients_Are_as_the_specification_says(string scenario)
     {
+        var specification = OpenApiSchema.Ollama; // here: a skip inside an Assert.All is a failure
         foreach (var (file, schema) in new[] { ("ollama.jsonl", "ChatStreamEvent"), ("generate.jsonl", "GenerateStreamEvent") })
         {
             if (file == "generate.jsonl" && !Exists(scenario, file)) continue;
             var lines = Text(scenario, file).Split('\n', StringSplitOptions.RemoveEmptyEntries);
 
             Assert.NotEmpty(lines);
-            Assert.All(lines, line => OpenApiSchema.Ollama.Valid(line.StartsWith("{\"error\"", StringComparison.Ordinal) ? "ErrorResponse" : schema, line));
+            Assert.All(lines, line => specification.Valid(line.StartsWith("{\"error\"", StringComparison.Ordinal) ? "ErrorResponse" : schema, line));
         }
     }
 

@@ -68,7 +68,7 @@ internal sealed class BackendAttempt : IDisposable
     }
 
     // Rented when there is something to hold: most of a call's time is the wait for that.
-    private PooledBody Held => held ??= new(Math.Clamp((int)(head!.ContentLength ?? 0) + 1, 2048, LongestFirstRoom));
+    private PooledBody Held => held ??= new((int)Math.Clamp((head!.ContentLength ?? 0) + 1, 2048, LongestFirstRoom));
 
     public ValueTask<UpstreamHead> SendAsync(UpstreamHeader[] headers)
     {

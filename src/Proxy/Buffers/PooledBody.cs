@@ -45,9 +45,8 @@ internal sealed class PooledBody(int capacity = 4096) : IBufferWriter<byte>, IDi
 
     public void Dispose()
     {
-        var rented = array;
-        (array, Length) = (null, 0);
-        if (rented is not null) ArrayPool<byte>.Shared.Return(rented);
+        if (Interlocked.Exchange(ref array, null) is { } rented) ArrayPool<byte>.Shared.Return(rented);
+        Length = 0;
     }
 
     private void Reserve(int more)

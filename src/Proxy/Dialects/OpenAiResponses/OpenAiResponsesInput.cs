@@ -45,8 +45,10 @@ internal sealed class OpenAiResponsesInput(RequestFields fields, List<KeyValuePa
                 ReadMessage(item, path);
                 break;
             case "reasoning":
-                if (turn is not null && (turn.Content.Count > 0 || turn.ToolCalls.Count > 0 || turn.Reasoning is not null)) EndTurn();
-                if (ReasoningOf(item) is { } reasoning) turn = (turn ?? NewTurn()) with { Reasoning = reasoning };
+                if (turn is not null && (turn.Content.Count > 0 || turn.ToolCalls.Count > 0)) EndTurn();
+                if (ReasoningOf(item) is not { } reasoning) break;
+                turn ??= NewTurn();
+                turn = turn with { Reasoning = turn.Reasoning is { } before ? $"{before}\n\n{reasoning}" : reasoning };
                 break;
             case "function_call":
                 Call(new ToolInvocation(Required(item, "call_id"u8, $"{path}.call_id"), Required(item, "name"u8, $"{path}.name"), OpenAiResponsesJson.Text(item, "arguments"u8) ?? ""));

@@ -14,6 +14,7 @@ internal sealed class ToolTurns
         public int Message => message;
         public string Id => id;
         public string Name => made.Name;
+        public bool TakesText => made.TakesText;
         public bool Answered { get; set; }
     }
 
@@ -55,6 +56,9 @@ internal sealed class ToolTurns
     public string? IdAnswered(int message) => answers.GetValueOrDefault(message)?.Id;
 
     public string? NameAnswered(int message) => answers.GetValueOrDefault(message)?.Name;
+
+    /// <summary>Whether the call takes any text, and not arguments.</summary>
+    public bool AnswersCustomTool(int message) => answers.GetValueOrDefault(message)?.TakesText is true;
 
     /// <summary>Where the results of this message's calls stand, in their order.</summary>
     public IReadOnlyList<int> ResultsOf(int message) => results.TryGetValue(message, out var list) ? list : [];

@@ -19,6 +19,8 @@ usage() {
 ./build.sh bench [ARGUMENTS]         the speed table (bench/run.sh)
 ./build.sh bench inference [ARGUMENTS]
                                      the same for embedding and reranking (bench/inference.sh)
+./build.sh bench pairs OLD NEW [PAIRS]
+                                     whether one binary costs more than another (bench/pairs.sh)
 ./build.sh package                   dist/proxy_VERSION_ARCHITECTURE.deb
 ./build.sh setup [build|test|bench]  install what those verbs need (all of it when none is named); every verb
                                      calls this for itself, and it is quick when nothing is missing
@@ -259,6 +261,10 @@ not_run_here() { # xunit's XML, of each run
 }
 
 bench() {
+  if [[ ${1:-} == pairs ]]; then
+    setup bench
+    exec bench/pairs.sh "${@:2}"
+  fi
   setup build bench
   publish
   local script=bench/run.sh

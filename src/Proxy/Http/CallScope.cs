@@ -96,6 +96,11 @@ internal sealed class CallScope : IDisposable
         return Caller.MayUse(model) ? Enter() : Routes.DirectRoute.UnknownModel(model);
     }
 
+    /// <summary>
+    /// The caller may do more at a host than infer. A host's disk and memory are everybody's: a key that is limited to some models may not change them, nor may strangers where they are let in.
+    /// </summary>
+    public bool MayManage => Caller.MayUseAll && (!Caller.IsAnonymous || ConnectionFeature.Of(Context) is { Local: true });
+
     /// <summary>Counts the call against its caller's limits.</summary>
     public ProxyError? Enter()
     {

@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.IO.Compression;
+using Microsoft.AspNetCore.Connections;
 using Proxy.Buffers;
 using Proxy.Chat;
 using Proxy.Transport.Http1;
@@ -46,10 +47,23 @@ internal static class RequestBody
         catch (Exception problem)
         {
             body.Dispose();
-            if (problem is BadHttpRequestException bad) return (null, BadRequest(bad));
+            if (WrongBytes(problem) is { } wrong) return (null, wrong);
             throw;
         }
     }
+
+    /// <summary>The client's connection ended or broke in the middle of its body. The server learns of it by this exception before the request's token is cancelled.</summary>
+    public static bool IsBrokenOff(Exception problem) => problem is ConnectionResetException or ConnectionAbortedException
+        || (problem is BadHttpRequestException { StatusCode: StatusCodes.Status400BadRequest } && problem.Message == "Unexpected end of request content.");
+
+    /// <summary>What is wrong with the body's framing, where that is what the exception says; the server wraps the overflow of a chunk's size.</summary>
+    private static ProxyError? WrongBytes(Exception problem) => problem switch
+    {
+        _ when IsBrokenOff(problem) => null,
+        BadHttpRequestException bad => BadRequest(bad),
+        IOException { InnerException: OverflowException } => new(ProxyErrorKind.InvalidRequest, "the body's chunks are malformed: a chunk's size is out of range"),
+        _ => null,
+    };
 
     private static ProxyError BadRequest(BadHttpRequestException bad) => new(bad.StatusCode == StatusCodes.Status413PayloadTooLarge ? ProxyErrorKind.BodyTooLarge : ProxyErrorKind.InvalidRequest, bad.Message);
 
@@ -81,8 +95,8 @@ internal static class RequestBody
         catch (Exception problem)
         {
             body.Dispose();
+            if (WrongBytes(problem) is { } wrong) return (null, wrong);
             // Each of the decoders has its own way to say that the bytes are none of its.
-            if (problem is BadHttpRequestException bad) return (null, BadRequest(bad));
             if (problem is InvalidDataException or InvalidOperationException or ZstdException or EndOfStreamException)
                 return (null, new(ProxyErrorKind.InvalidRequest, $"the body is not valid {encoding}, as its content-encoding says"));
             throw;

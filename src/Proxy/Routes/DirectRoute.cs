@@ -61,7 +61,7 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
     }
 
     /// <summary>The same words whether the model does not exist or is not for this caller.</summary>
-    public static ProxyError UnknownModel(string model) => new(ProxyErrorKind.UnknownModel, $"no backend serves the model '{model}'; the models listing says what there is") { Param = "model", Model = model };
+    public static ProxyError UnknownModel(string model) => new(ProxyErrorKind.UnknownModel, $"no backend serves the model '{ModelName.Shown(model)}'; the models listing says what there is") { Param = "model", Model = ModelName.Shown(model) };
 
     private static bool NeedsParsing(ChatCall call, Resolution resolution)
     {
@@ -74,7 +74,7 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
     }
 
     /// <summary>A model in this process was asked for what only a host does.</summary>
-    public static ProxyError OnlyVectors(string model) => new(ProxyErrorKind.InvalidRequest, $"\"{model}\" does not support chat: it runs in this proxy, which embeds and reranks") { Param = "model" };
+    public static ProxyError OnlyVectors(string model) => new(ProxyErrorKind.InvalidRequest, $"\"{ModelName.Shown(model)}\" does not support chat: it runs in this proxy, which embeds and reranks") { Param = "model" };
 
     /// <summary>What only a host of the client's dialect could do, where none of those that serve the model is one.</summary>
     private static ChatAnswer.Events? WithoutHost(ChatCall call, Resolution resolution)

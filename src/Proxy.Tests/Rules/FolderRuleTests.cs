@@ -38,7 +38,7 @@ public sealed partial class FolderRuleTests
         ("ASP.NET", @"\busing Microsoft\.(AspNetCore|Extensions\.(Hosting|Primitives|DependencyInjection))|\b(HttpContext|HttpRequest|HttpResponse|IHeaderDictionary|WebApplication|StatusCodes|HttpMethods|Kestrel\w*)\b", ["Http/", "Transport/", "Composition/", "Cli/"]),
         ("Tomlyn", @"\bTomlyn\b", ["Config/ConfigReader"]),
         ("System.CommandLine", @"\bSystem\.CommandLine\b", ["Cli/"]),
-        ("ZstdSharp", @"\bZstdSharp\b", ["Http/RequestBody.cs"]),
+        ("ZstdSharp", @"\bZstdSharp\b", ["Buffers/ContentCoding.cs"]),
         ("NATS", @"\bNATS\.", ["Nats/"]),
         ("Npgsql", @"\bNpgsql", ["Store/Postgres/"]),
         ("SQLite", @"\b(Microsoft\.Data\.Sqlite|SQLitePCL)", ["Store/Embedded/"]),

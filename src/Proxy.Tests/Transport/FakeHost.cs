@@ -92,6 +92,9 @@ internal sealed class Peer : IDisposable
     public EndPoint? LocalEndPoint => socket.LocalEndPoint;
     public EndPoint? RemoteEndPoint => socket.RemoteEndPoint;
 
+    /// <summary>Says that it sends no more (FIN), and goes on reading.</summary>
+    public void HalfClose() => socket.Shutdown(SocketShutdown.Send);
+
     /// <summary>One request with a Content-Length, as text; empty when the other side closed first.</summary>
     public async Task<string> ReadRequestAsync()
     {

@@ -23,6 +23,7 @@ internal sealed class Endpoints(
             return Task.CompletedTask;
         }
 
+        if (UnclearPath.Of(context) is { } unclear) return errors.UnclearPathAsync(context, unclear);
         if (path.Length > 1 && path[^1] == '/') path = path.TrimEnd('/'); // some base urls end so, and clients append to them
         if (LacksVersion(path)) path = "/v1" + path;
         if (IsHandshake(context.Request)) return errors.NoWebSocketAsync(context);
@@ -90,6 +91,9 @@ internal sealed class ErrorEndpoints(ClientDialect openAi, ClientDialect ollama,
     /// <summary>Realtime sessions, and Responses over a socket: a client that is told so falls back to HTTP, or says why it cannot.</summary>
     public Task NoWebSocketAsync(HttpContext context) =>
         RefuseAsync(context, new(ProxyErrorKind.NotImplemented, $"this proxy serves no websockets and no realtime sessions, so not {context.Request.Path.Value} either: stream over HTTP, by POST to /v1/responses or /v1/chat/completions"));
+
+    public Task UnclearPathAsync(HttpContext context, string what)
+        => RefuseAsync(context, new(ProxyErrorKind.InvalidRequest, $"the path has {what}, which a model host could read as another path; send the path as it is meant"));
 
     /// <summary>Whatever is done with a response by its id.</summary>
     public Task NoResponseAsync(HttpContext context) => RefuseAsync(context, new(ProxyErrorKind.UnknownPath, $"this proxy keeps no responses yet: there is nothing at {context.Request.Method} {context.Request.Path}") { Code = "response_not_found" });

@@ -43,5 +43,5 @@ internal sealed class ModelRelay(BackendDirectory directory, BackendDispatcher d
     }
 
     private static ProxyError OnlyVectors(ModelCall call) =>
-        new(ProxyErrorKind.InvalidRequest, $"\"{call.Model}\" does not support {call.Path.Split('?')[0]}: it runs in this proxy, which embeds (/v1/embeddings) and reranks (/v1/rerank)") { Param = "model" };
+        new(ProxyErrorKind.InvalidRequest, $"\"{ModelName.Shown(call.Model)}\" does not support {call.Path.Split('?')[0]}: it runs in this proxy, which embeds (/v1/embeddings) and reranks (/v1/rerank)") { Param = "model" };
 }

@@ -8,6 +8,8 @@ namespace Proxy.Backends;
 internal sealed class Backend(BackendConfig config, BackendState state, UpstreamClient? upstream, Func<DialectName, BackendDialect?> dialects)
 {
     private static readonly DialectFamily[] OllamaAlone = [DialectFamily.Ollama];
+    private static readonly DialectFamily[] OpenAiAlone = [DialectFamily.OpenAi];
+    private static readonly DialectFamily[] EveryChat = [DialectFamily.OpenAi, DialectFamily.Responses, DialectFamily.Ollama, DialectFamily.Anthropic];
 
     /// <summary>A header whose name has one of these carries a credential.</summary>
     private static readonly string[] CredentialNames = ["auth", "key", "token", "secret", "cookie", "password", "credential"];
@@ -30,8 +32,8 @@ internal sealed class Backend(BackendConfig config, BackendState state, Upstream
     /// <summary>Of the configuration that is current now, not of this backend's own: a call that waits through a reload waits for the new number.</summary>
     public int? Slots => state.Slots;
 
-    /// <summary>What it speaks: as configured, else as it said itself, else (never reached yet) OpenAI.</summary>
-    public IReadOnlyList<DialectFamily> Families => config.Dialects ?? state.Report?.Dialects ?? (IsEcho ? [DialectFamily.OpenAi, DialectFamily.Ollama] : [DialectFamily.OpenAi]);
+    /// <summary>What it speaks: as configured, else as it said itself, else (never reached yet) OpenAI. The one inside speaks whatever is chatted in.</summary>
+    public IReadOnlyList<DialectFamily> Families => IsEcho ? EveryChat : config.Dialects ?? state.Report?.Dialects ?? OpenAiAlone;
 
     /// <summary>The client's own dialect, when this backend speaks it.</summary>
     public BackendDialect? Native(DialectName client) => Family(client) is { } wanted && Reaches(wanted) ? dialects(client) : null;

@@ -92,7 +92,7 @@ internal sealed class CallScope : IDisposable
     /// <summary>Checks that the caller may use the model, and counts the call against its limits.</summary>
     public ProxyError? Use(string model)
     {
-        Record.Model = model;
+        Record.Model = ModelName.Shown(model);
         return Caller.MayUse(model) ? Enter() : Routes.DirectRoute.UnknownModel(model);
     }
 

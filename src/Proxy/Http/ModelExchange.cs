@@ -76,6 +76,7 @@ internal sealed class ModelExchange(ClientDialect dialect, BackendDialect hostDi
         {
             if (MultipartModel.Find(body.Span, contentType!) is not { } field) return new(ProxyErrorKind.InvalidRequest, "the form needs one field \"model\"") { Param = "model" };
             (model, slice) = field;
+            if (ModelName.Refusal(model) is { } tooLong) return tooLong;
         }
         else
         {

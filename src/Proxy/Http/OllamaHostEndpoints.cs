@@ -27,7 +27,7 @@ internal sealed class OllamaHostEndpoints(ModelCatalog catalog, BackendDirectory
         problem ??= OllamaShow.Read(body!.Memory, out asked);
         if (problem is not null) return problem;
 
-        scope.Record.Model = asked.Model;
+        scope.Record.Model = ModelName.Shown(asked.Model);
         if (!scope.Caller.MayUse(asked.Model) || await catalog.FindAsync(asked.Model) is not { } model) return Unknown(asked.Model);
         if (directory.Table.Resolve(asked.Model) is { } resolution && resolution.Candidates.FirstOrDefault(b => b.IsOllama) is { } backend)
         {
@@ -72,7 +72,8 @@ internal sealed class OllamaHostEndpoints(ModelCatalog catalog, BackendDirectory
         if (naming.Select(member => (Member: member, Name: OllamaShow.Text(root, member))).FirstOrDefault(found => found.Name is not null) is not { Name: { } asked } named)
             return new(ProxyErrorKind.InvalidRequest, $"{naming[0]} is required") { Param = naming[0] };
 
-        scope.Record.Model = asked;
+        if (ModelName.Refusal(asked, named.Member) is { } tooLong) return tooLong;
+        scope.Record.Model = ModelName.Shown(asked);
         var table = directory.Table;
         var (backend, served) = table.Resolve(asked) is { } resolution
             ? (resolution.Candidates.FirstOrDefault(b => b.IsOllama), resolution.Served)
@@ -148,7 +149,7 @@ internal sealed class OllamaHostEndpoints(ModelCatalog catalog, BackendDirectory
     private static ProxyError Unknown(string model)
     {
         var error = DirectRoute.UnknownModel(model);
-        return model[(model.LastIndexOf('/') + 1)..].Contains(':', StringComparison.Ordinal) ? error : error with { Model = model + ModelName.Latest };
+        return model[(model.LastIndexOf('/') + 1)..].Contains(':', StringComparison.Ordinal) ? error : error with { Model = error.Model + ModelName.Latest };
     }
 
     /// <summary>The body with one name replaced. Written anew: of two members of one name, the host must not read the one that nobody looked at.</summary>

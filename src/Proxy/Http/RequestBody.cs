@@ -1,11 +1,8 @@
 using System.Buffers;
-using System.IO.Compression;
 using Microsoft.AspNetCore.Connections;
 using Proxy.Buffers;
 using Proxy.Chat;
 using Proxy.Transport.Http1;
-using ZstdSharp;
-using ZstdSharp.Unsafe;
 
 namespace Proxy.Http;
 
@@ -16,7 +13,7 @@ internal static class RequestBody
     public static ValueTask<(PooledBody? Body, ProxyError? Problem)> ReadAsync(HttpRequest request, long limit, CancellationToken cancellation)
     {
         var encoding = request.Headers.ContentEncoding.ToString();
-        if (encoding.Length > 0 && !encoding.Equals("identity", StringComparison.OrdinalIgnoreCase)) return DecodeAsync(request, encoding, limit, cancellation);
+        if (!ContentCoding.IsIdentity(encoding)) return DecodeAsync(request, encoding, limit, cancellation);
         var length = request.ContentLength;
         if (length > limit) return new((null, TooLarge(limit)));
         var body = new PooledBody((int)(length ?? 4096) + 1);
@@ -69,14 +66,7 @@ internal static class RequestBody
 
     private static async ValueTask<(PooledBody? Body, ProxyError? Problem)> DecodeAsync(HttpRequest request, string encoding, long limit, CancellationToken cancellation)
     {
-        await using Stream? decoded = encoding.ToLowerInvariant() switch
-        {
-            "gzip" or "x-gzip" => new GZipStream(request.Body, CompressionMode.Decompress),
-            "br" => new BrotliStream(request.Body, CompressionMode.Decompress),
-            "deflate" => new ZLibStream(request.Body, CompressionMode.Decompress),
-            "zstd" => Zstd(request.Body),
-            _ => null,
-        };
+        await using var decoded = ContentCoding.Decode(encoding, request.Body);
         if (decoded is null) return (null, new(ProxyErrorKind.UnsupportedMediaType, $"content-encoding '{encoding}' is not understood; send gzip, br, zstd or deflate, or no encoding"));
 
         var body = new PooledBody(16384);
@@ -96,19 +86,10 @@ internal static class RequestBody
         {
             body.Dispose();
             if (WrongBytes(problem) is { } wrong) return (null, wrong);
-            // Each of the decoders has its own way to say that the bytes are none of its.
-            if (problem is InvalidDataException or InvalidOperationException or ZstdException or EndOfStreamException)
+            if (ContentCoding.IsBroken(problem))
                 return (null, new(ProxyErrorKind.InvalidRequest, $"the body is not valid {encoding}, as its content-encoding says"));
             throw;
         }
-    }
-
-    /// <summary>With the window that RFC 9659 allows on the web: what a body may make us allocate is ours to say.</summary>
-    private static DecompressionStream Zstd(Stream body)
-    {
-        var stream = new DecompressionStream(body);
-        stream.SetParameter(ZSTD_dParameter.ZSTD_d_windowLogMax, 23);
-        return stream;
     }
 
     private static ProxyError TooLarge(long limit)

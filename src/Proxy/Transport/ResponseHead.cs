@@ -22,6 +22,7 @@ internal struct ResponseHead
     public int Status;
     public string? ContentType;
     public long? ContentLength;
+    public string? ContentEncoding;
     public List<UpstreamHeader>? Headers;
     public BodyFraming Body;
 
@@ -124,6 +125,9 @@ internal struct ResponseHead
                 return null;
             case 14 when Is(name, "content-length"u8):
                 return ReadLength(value);
+            case 16 when Is(name, "content-encoding"u8):
+                if (!Is(value, "identity"u8)) ContentEncoding = Text(value, lower: false);
+                return null;
             case 17 when Is(name, "transfer-encoding"u8):
                 if (Is(value, "identity"u8)) return null;
                 if (chunked || !Is(value, "chunked"u8)) return "its transfer encoding is not one that was asked for";

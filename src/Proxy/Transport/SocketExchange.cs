@@ -315,6 +315,7 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
         {
             ContentType = head.ContentType,
             ContentLength = head.ContentLength,
+            ContentEncoding = head.ContentEncoding,
             Headers = head.Headers is { } headers ? headers : [],
         };
     }

@@ -384,6 +384,7 @@ internal sealed partial class LoopExchange(LoopUpstream client, CoarseTicker tic
         {
             ContentType = head.ContentType,
             ContentLength = head.ContentLength,
+            ContentEncoding = head.ContentEncoding,
             Headers = head.Headers is { } headers ? headers : [],
         };
     }

@@ -220,7 +220,7 @@ internal sealed class HandlerExchange : InterruptibleExchange
 
     private string Words(Exception failure) => failure is OperationCanceledException
         ? $"{client.Name} took no connection within {client.Target.Connect.TotalSeconds:0.###} s"
-        : $"{client.Name}: {failure.Message}{(failure.InnerException is { } inner ? $" ({inner.Message})" : "")}";
+        : $"{client.Name}: {(failure.InnerException is { } inner ? inner is System.Net.Sockets.SocketException ? inner.Message : $"{failure.Message} ({inner.Message})" : failure.Message)}";
 
     private sealed class BodyContent(SplicedBody body) : HttpContent
     {

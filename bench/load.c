@@ -9,7 +9,7 @@
 //                                          N times: exec, poll GET /health until 200, end it; median milliseconds
 //   OPTIONS  --to PORT  --key BEARER  --model NAME  --conns N  --warm SECONDS  --secs SECONDS  --rate TOKENS_PER_S  --pids P[,P]
 //
-// CPU is utime+stime from /proc/PID/stat. An answer must name the model that was asked for. A stream counts as
+// CPU is each process's own clock, in nanoseconds; the kernel's share of it is from /proc/PID/stat, in ticks. An answer must name the model that was asked for. A stream counts as
 // whole when its tokens come numbered without a gap under that name, with usage, [DONE] and the end of the chunked body.
 // Exit 1: some were not whole.
 #define _GNU_SOURCE
@@ -73,20 +73,22 @@ static void fail(const char *form, ...)
 
 // --- what the measured processes have used ---
 
-static void cpu(double *user, double *kernel)
+static void cpu(double *total, double *kernel)
 {
-    *user = *kernel = 0;
+    *total = *kernel = 0;
     for (int i = 0; i < pid_count; i++) {
         char path[64], text[1024];
         snprintf(path, sizeof path, "/proc/%d/stat", pids[i]);
         FILE *file = fopen(path, "r");
-        if (!file) fail("load: process %d is gone", pids[i]);
+        clockid_t clock;
+        struct timespec used;
+        if (!file || clock_getcpuclockid(pids[i], &clock) != 0 || clock_gettime(clock, &used) != 0) fail("load: process %d is gone", pids[i]);
         size_t n = fread(text, 1, sizeof text - 1, file);
         fclose(file);
         text[n] = 0;
-        unsigned long u = 0, s = 0;
-        sscanf(strrchr(text, ')') + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &u, &s);
-        *user += (double)u / (double)sysconf(_SC_CLK_TCK);
+        unsigned long s = 0;
+        sscanf(strrchr(text, ')') + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %lu", &s);
+        *total += (double)used.tv_sec + (double)used.tv_nsec / 1e9;
         *kernel += (double)s / (double)sysconf(_SC_CLK_TCK);
     }
 }
@@ -307,15 +309,15 @@ static void write_request(void)
 
 static int measure_requests(void)
 {
-    double user0, kernel0, user1, kernel1, begun;
+    double total0, kernel0, total1, kernel1, begun;
     for (int i = 0; i < conns; i++) open_conn(&all[i]);
     run(now() + warm);
-    cpu(&user0, &kernel0);
+    cpu(&total0, &kernel0);
     finished = 0;
     begun = now();
     run(begun + secs);
-    cpu(&user1, &kernel1);
-    double used = user1 - user0 + kernel1 - kernel0;
+    cpu(&total1, &kernel1);
+    double used = total1 - total0;
     printf("request_us %.2f\nrequests %llu\nrequests_per_s %.0f\nrequest_kernel_share %.2f\nrequests_broken %d\n", used * 1e6 / (double)(finished ? finished : 1),
         (unsigned long long)finished, (double)finished / (now() - begun), used > 0 ? (kernel1 - kernel0) / used : 0, broken);
     return broken > 0 || finished == 0;
@@ -332,7 +334,7 @@ static double delay_at(double share)
 
 static int measure_streams(void)
 {
-    double user0, kernel0, user1, kernel1, begun = now();
+    double total0, kernel0, total1, kernel1, begun = now();
     long rss0, dirty0, rss1, dirty1;
     memory(&rss0, &dirty0);
     for (int i = 0; i < conns; i++) {  // a thousand a second, so their tokens are spread over the period
@@ -341,13 +343,13 @@ static int measure_streams(void)
     }
     for (double patience = now() + 30; started + broken < conns && now() < patience;) run(now() + 0.01);
     run(now() + warm);
-    cpu(&user0, &kernel0);
+    cpu(&total0, &kernel0);
     events = reads = 0;
     memset(delays, 0, sizeof delays);
     begun = now();
     run(begun + secs);
-    cpu(&user1, &kernel1);
-    double used = user1 - user0 + kernel1 - kernel0, took = now() - begun;
+    cpu(&total1, &kernel1);
+    double used = total1 - total0, took = now() - begun;
     uint64_t counted = events;
     memory(&rss1, &dirty1);
     int ended = whole;

@@ -8,6 +8,10 @@ namespace Proxy.Backends;
 internal sealed class Backend(BackendConfig config, BackendState state, UpstreamClient? upstream, Func<DialectName, BackendDialect?> dialects)
 {
     private static readonly DialectFamily[] OllamaAlone = [DialectFamily.Ollama];
+
+    /// <summary>A header whose name has one of these carries a credential.</summary>
+    private static readonly string[] CredentialNames = ["auth", "key", "token", "secret", "cookie", "password", "credential"];
+
     private readonly string basePath = BasePath(config.Url);
 
     public string Name => config.Name;
@@ -16,6 +20,9 @@ internal sealed class Backend(BackendConfig config, BackendState state, Upstream
 
     /// <summary>The one inside this program, which has no host.</summary>
     public bool IsEcho { get; } = config.Url == BackendConfig.BuiltinEcho;
+
+    /// <summary>What its errors must not tell; null where it is shown no credential.</summary>
+    public HostSecrets? Secrets { get; } = HostSecrets.Of(Credentials(config));
 
     /// <summary>Only a backend with a host has one.</summary>
     public UpstreamClient Upstream => upstream ?? throw new InvalidOperationException($"backend '{Name}' has no host");
@@ -88,6 +95,9 @@ internal sealed class Backend(BackendConfig config, BackendState state, Upstream
 
         return null;
     }
+
+    private static IEnumerable<string> Credentials(BackendConfig config) =>
+        config.Headers.Where(static header => CredentialNames.Any(word => header.Key.Contains(word, StringComparison.OrdinalIgnoreCase))).Select(static header => header.Value).Append(config.Key ?? "");
 
     private static string BasePath(string url) => Uri.TryCreate(url, UriKind.Absolute, out var address) ? address.AbsolutePath.TrimEnd('/') : "";
 

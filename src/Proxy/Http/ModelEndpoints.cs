@@ -22,15 +22,19 @@ internal sealed class ModelEndpoints(ModelCatalog catalog, ClientDialect openAi,
 
     public Task ListRunningAsync(HttpContext context) => ListAsync(context, ollama, (models, body) => OllamaListing.WriteRunning(models, parts.Time.GetUtcNow(), body));
 
+    /// <summary>One model, by every name that a call may ask for: listed, or served by an alias, a prefix or the default backend.</summary>
     public Task OneAsync(HttpContext context)
     {
         var forAnthropic = IsAnthropics(context.Request);
         // A model's name may hold slashes and escapes: everything after the listing's own path is the name.
         var name = Uri.UnescapeDataString(context.Request.Path.Value!["/v1/models/".Length..]);
-        return WriteAsync(context, forAnthropic ? anthropic : openAi, models =>
+        return WriteAsync(context, forAnthropic ? anthropic : openAi, async mayUse =>
         {
+            if (ModelName.Refusal(name) is { } tooLong) return (null, tooLong);
+            var models = await catalog.ListAsync(mayUse);
             // With a tag or without; but the very name that is asked for first.
-            if ((models.FirstOrDefault(m => m.Name == name) ?? models.FirstOrDefault(m => ModelName.Same(m.Name, name))) is not { } model) return (null, DirectRoute.UnknownModel(name));
+            var model = models.FirstOrDefault(m => m.Name == name) ?? models.FirstOrDefault(m => ModelName.Same(m.Name, name)) ?? (mayUse(name) ? await catalog.FindAsync(name) : null);
+            if (model is null) return (null, DirectRoute.UnknownModel(name));
             var body = new PooledBody();
             if (forAnthropic) AnthropicModelList.WriteOne(model with { Name = name }, body);
             else OpenAiModelList.WriteOne(model with { Name = name }, body);
@@ -38,21 +42,22 @@ internal sealed class ModelEndpoints(ModelCatalog catalog, ClientDialect openAi,
         });
     }
 
-    private Task ListAsync(HttpContext context, ClientDialect dialect, Action<IReadOnlyList<ModelListing>, PooledBody> write) => WriteAsync(context, dialect, models =>
+    private Task ListAsync(HttpContext context, ClientDialect dialect, Action<IReadOnlyList<ModelListing>, PooledBody> write) => WriteAsync(context, dialect, async mayUse =>
     {
+        var models = await catalog.ListAsync(mayUse);
         var body = new PooledBody();
         write(models, body);
         return (body, null);
     });
 
-    private async Task WriteAsync(HttpContext context, ClientDialect dialect, Func<IReadOnlyList<ModelListing>, (PooledBody? Body, ProxyError? Problem)> write)
+    private async Task WriteAsync(HttpContext context, ClientDialect dialect, Func<Func<string, bool>, ValueTask<(PooledBody? Body, ProxyError? Problem)>> answer)
     {
         using var scope = CallScope.Begin(context, "models", dialect, parts);
         try
         {
             var problem = scope.Admit();
             PooledBody? body = null;
-            if (problem is null) (body, problem) = write(await catalog.ListAsync(scope.Caller.MayUse));
+            if (problem is null) (body, problem) = await answer(scope.Caller.MayUse);
             using var held = body;
             if (problem is not null)
             {

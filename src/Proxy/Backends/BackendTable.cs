@@ -63,6 +63,9 @@ internal sealed class BackendTable
         return resolved[model] = resolution;
     }
 
+    /// <summary>The name stands in the file, in a host's list, or among the models of this process; a prefix or the default would take others too.</summary>
+    public bool Lists(string model) => explicitly.ContainsKey(model) || learned.ContainsKey(model) || config.Aliases.ContainsKey(model) || Embedders.Find(model) is not null;
+
     private string Meant(string model) =>
         config.Aliases.TryGetValue(model, out var meant) || config.Aliases.TryGetValue(ModelName.Bare(model), out meant) ? meant : model;
 

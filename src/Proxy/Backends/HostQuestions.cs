@@ -17,6 +17,7 @@ internal sealed class HostQuestions(BackendConfig backend, HttpMessageInvoker ht
     private readonly Lock gate = new();
     private string? unreached;
     private string? refused;
+    private string? moved;
     private bool isReached;
     private bool timedOut;
 
@@ -43,7 +44,7 @@ internal sealed class HostQuestions(BackendConfig backend, HttpMessageInvoker ht
             using var response = await http.SendAsync(request, patience.Token).ConfigureAwait(false);
             await response.Content.LoadIntoBufferAsync(LongestAnswer, patience.Token).ConfigureAwait(false);
             var body = Parsed(await response.Content.ReadAsByteArrayAsync(patience.Token).ConfigureAwait(false));
-            if (json is null) Reached(path, response.StatusCode, body);
+            if (json is null) Reached(path, response, body);
             return new(response.StatusCode, body);
         }
         catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
@@ -67,21 +68,33 @@ internal sealed class HostQuestions(BackendConfig backend, HttpMessageInvoker ht
     public void RefuseUnlessReached()
     {
         if (refused is not null) throw new HostProbeException(refused);
+        if (moved is not null) throw new HostProbeException(moved);
         if (!isReached) throw new HostProbeException(unreached ?? "no answer") { TimedOut = timedOut };
     }
 
     private static JsonElement? Ok(HostAnswer answer) => answer.Status is HttpStatusCode.OK ? answer.Body : null;
 
-    private void Reached(string path, HttpStatusCode status, JsonElement? body)
+    private void Reached(string path, HttpResponseMessage response, JsonElement? body)
     {
+        var status = response.StatusCode;
         lock (gate)
         {
             isReached = true;
+            if ((int)status is >= 300 and < 400 && response.Headers.Location is { } location) moved ??= Moved(path, (int)status, location);
             if (status is HttpStatusCode.Unauthorized && backend.Key is null) refused = $"wants a key (401 at {path}); write key or key_file";
             else if (status is HttpStatusCode.Unauthorized) refused = $"refuses our key (401 at {path})";
             else if (status is HttpStatusCode.Forbidden || (int)status >= 500)
                 refused ??= $"answers {(int)status} at {path}{(HostProbeJson.ErrorMessage(body) is { } message ? $": {message}" : "")}";
         }
+    }
+
+    /// <summary>A redirect is not followed: it would take the credential along, and every call would take it again.</summary>
+    private string Moved(string path, int status, Uri location)
+    {
+        var target = new Uri(new Uri(root + path), location).GetLeftPart(UriPartial.Path);
+        return target.EndsWith(path, StringComparison.Ordinal) && target != root + path
+            ? $"answers {status} at {path} and points to {target}; write url = \"{target[..^path.Length]}\""
+            : $"answers {status} at {path} and points to {target}; write the url that answers by itself";
     }
 
     private void Failed(string reason)

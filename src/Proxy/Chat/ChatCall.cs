@@ -12,7 +12,7 @@ internal sealed record ChatEnvelope(string Model, bool? Stream, Range ModelSlice
     /// <summary>Where the value of <c>stream_options</c> stands, if it is there.</summary>
     public Range? StreamOptionsSlice { get; init; }
 
-    /// <summary>Elements of <c>messages</c>; null when the body has none.</summary>
+    /// <summary>Elements of <c>messages</c>, or of Responses' <c>input</c> or a <c>prompt</c>, where a text is one; null when the body has none.</summary>
     public int? Messages { get; init; }
 }
 

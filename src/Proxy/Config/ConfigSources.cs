@@ -7,7 +7,7 @@ internal sealed record ConfigSources
     public Func<string, string?> Environment { get; init; } = System.Environment.GetEnvironmentVariable;
 
     /// <summary>Content of a file, by absolute path. Throws <see cref="IOException"/> or <see cref="UnauthorizedAccessException"/>.</summary>
-    public Func<string, string> ReadText { get; init; } = File.ReadAllText;
+    public Func<string, string> ReadText { get; init; } = TextFile.Read;
 
     /// <summary>Whether there is a folder at an absolute path.</summary>
     public Func<string, bool> HasFolder { get; init; } = Directory.Exists;

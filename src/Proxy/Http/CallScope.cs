@@ -40,12 +40,13 @@ internal sealed class CallScope : IDisposable
             Route = said.Route,
             Session = said.Session,
         };
-        Record = new CallRecord { TraceId = traceId, CorrelationId = correlationId, Surface = surface, Started = parts.Time.GetTimestamp() };
+        Record = new CallRecord { TraceId = traceId, CorrelationId = correlationId, Session = said.Session, Surface = surface, Started = parts.Time.GetTimestamp() };
         var response = context.Response.Headers;
         response["x-trace-id"] = traceId;
         response["x-correlation-id"] = correlationId;
         response["x-request-id"] = requestId;
         response["traceparent"] = Info.TraceParent;
+        if (said.Session is { } session) response["x-session-id"] = session;
         if (dialect.RequestIdHeader is { } header) response[header] = traceId;
         left = context.RequestAborted.UnsafeRegister(static state => ((CallScope)state!).Cancel(), this);
         node = new LinkedListNode<CallScope>(this);

@@ -114,10 +114,10 @@ internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue sl
 
     private static ProxyError Explain(SlotRefusal refusal, string model, IReadOnlyList<Backend> candidates) => refusal switch
     {
-        SlotRefusal.QueueFull => new(ProxyErrorKind.QueueFull, $"all slots for '{model}' are busy and the queue is full") { RetryAfter = TimeSpan.FromSeconds(2) },
-        SlotRefusal.TimedOut => new(ProxyErrorKind.QueueFull, $"no slot for '{model}' became free in time") { RetryAfter = TimeSpan.FromSeconds(5) },
+        SlotRefusal.QueueFull => new(ProxyErrorKind.QueueFull, $"all slots for '{ModelName.Shown(model)}' are busy and the queue is full") { RetryAfter = TimeSpan.FromSeconds(2) },
+        SlotRefusal.TimedOut => new(ProxyErrorKind.QueueFull, $"no slot for '{ModelName.Shown(model)}' became free in time") { RetryAfter = TimeSpan.FromSeconds(5) },
         SlotRefusal.Cancelled => new(ProxyErrorKind.Internal, "the client left"),
-        _ => new(ProxyErrorKind.NoBackend, $"no backend for '{model}' is up: {string.Join("; ", candidates.Select(b => $"'{b.Name}' is down ({b.State.Reason})"))}")
+        _ => new(ProxyErrorKind.NoBackend, $"no backend for '{ModelName.Shown(model)}' is up: {string.Join("; ", candidates.Select(b => $"'{b.Name}' is down ({b.State.Reason})"))}")
         {
             RetryAfter = TimeSpan.FromSeconds(1),
             Backend = candidates.Count == 1 ? candidates[0].Name : null,

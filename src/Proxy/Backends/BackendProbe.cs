@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Logging;
+using Proxy.Chat;
 
 namespace Proxy.Backends;
 
@@ -63,6 +64,8 @@ internal sealed class BackendProbe(BackendDirectory directory, SlotQueue slots, 
         try
         {
             var report = await ask(backend, cancellation);
+            // A name that no client can ask for is not learned.
+            if (!report.Models.All(static model => ModelName.Fits(model.Name))) report = report with { Models = [.. report.Models.Where(static model => ModelName.Fits(model.Name))] };
             var changed = backend.State.Report is not { } before || !before.Models.Select(m => m.Name).SequenceEqual(report.Models.Select(m => m.Name)) || !before.Dialects.SequenceEqual(report.Dialects) || before.ProxyId != report.ProxyId;
             backend.State.Report = report;
             if (changed) directory.Refresh();

@@ -31,7 +31,7 @@ internal sealed class BackendTable
     private readonly FrozenDictionary<string, string> inOtherLetters;
     private readonly (string Pattern, Backend Backend)[] prefixes;
     private readonly Backend[] byDefault;
-    private readonly ConcurrentDictionary<string, Resolution?> resolved = new();
+    private readonly ConcurrentDictionary<string, Resolution> resolved = new();
 
     public BackendTable(ProxyConfig config, IReadOnlyList<Backend> backends, EmbedderTable? embedders = null)
     {
@@ -61,8 +61,9 @@ internal sealed class BackendTable
             ?? (inOtherLetters.TryGetValue(meant, out var spelled) ? Exactly(spelled) : null)
             ?? (Embedders.Find(meant) is { } here ? new Resolution(meant, []) { InProcess = here } : null)
             ?? (byDefault.Length > 0 ? new(meant, byDefault) : null);
-        if (resolved.Count < Remembered) resolved[model] = resolution;
-        return resolution;
+        if (resolution is null) return null; // a client can think of any number of names that nobody serves
+        if (resolved.Count >= Remembered) resolved.Clear();
+        return resolved[model] = resolution;
     }
 
     private string Meant(string model) =>

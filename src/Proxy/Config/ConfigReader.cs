@@ -24,6 +24,9 @@ internal static partial class ConfigReader
         ["address"] = "write listen = [\"HOST:PORT\"]",
         ["bind"] = "write listen = [\"HOST:PORT\"]",
         ["cors"] = "write origins = [\"https://…\"]",
+        ["public_url"] = "write public_urls = [\"https://…\"]",
+        ["base_url"] = "write public_urls = [\"https://…\"]",
+        ["hosts"] = "write public_urls = [\"https://…\"]",
         ["cert"] = "it belongs in [server.tls]",
     };
 
@@ -113,6 +116,7 @@ internal static partial class ConfigReader
             PrefixHygiene = section.Truth("prefix_hygiene", defaults.PrefixHygiene),
             FetchImages = section.Truth("fetch_images", defaults.FetchImages),
             Origins = section.Texts("origins", defaults.Origins),
+            PublicUrls = section.Texts("public_urls", defaults.PublicUrls),
             Transport = section.Choice("transport", defaults.Transport, "sockets", "epoll"),
         };
     }

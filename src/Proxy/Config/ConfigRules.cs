@@ -72,6 +72,13 @@ internal static class ConfigRules
             else if (!seen.Add(origin))
                 yield return new(path, 0, $"\"{origin}\" is there twice; keep one");
         }
+
+        for (var i = 0; i < server.PublicUrls.Count; i++)
+        {
+            var (text, path) = (server.PublicUrls[i], $"server.public_urls[{i}]");
+            if (!PublicUrl.TryParse(text, out _, out var problem)) yield return new(path, 0, text.Contains('@', StringComparison.Ordinal) ? problem : $"\"{text}\" {problem}");
+            else if (server.PublicUrls.Take(i).Contains(text)) yield return new(path, 0, $"\"{text}\" is there twice; keep one");
+        }
     }
 
     private static IEnumerable<ConfigProblem> Backend(BackendConfig backend, string path)

@@ -136,7 +136,9 @@ internal static class EnvelopePeek
                 if (model is not null) return Twice("model");
                 json.Read();
                 if (json.TokenType != JsonTokenType.String) return Invalid("\"model\" must be a string", "model");
+                if (json.ValueSpan.Length > LongestEscapedName) return ModelName.TooLong();
                 model = Name(ref json);
+                if (ModelName.Refusal(model!) is { } tooLong) return tooLong;
                 if (string.IsNullOrWhiteSpace(model)) return Invalid("\"model\" is empty; say which model should answer", "model");
                 modelSlice = Slice(ref json);
             }
@@ -231,6 +233,9 @@ internal static class EnvelopePeek
 
     // A proxy sees the same few names all day: the last ones seen are kept, so that a call allocates no new string for them.
     private const int LongestKeptName = 96;
+
+    // A byte may be written as \u0061, in six.
+    private const int LongestEscapedName = 6 * ModelName.LongestBytes;
     private static readonly string?[] RecentNames = new string?[64];
 
     private static string? Name(ref Utf8JsonReader json)

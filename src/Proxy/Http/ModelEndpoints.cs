@@ -18,8 +18,9 @@ internal sealed class ModelEndpoints(ModelCatalog catalog, ClientDialect openAi,
 
     public Task ListAsync(HttpContext context) => IsAnthropics(context.Request)
         ? ListAsync(context, anthropic, static (models, body) => AnthropicModelList.Write(models, body))
-        : WriteAsync(context, openAi, (models, told) =>
+        : WriteAsync(context, openAi, async scope =>
         {
+            var (models, told) = await ModelsAsync(scope);
             var body = new PooledBody();
             OpenAiModelList.Write(models, body, told is null ? null : (json, index) => WriteTold(json, told[index]));
             return (body, null);
@@ -29,15 +30,20 @@ internal sealed class ModelEndpoints(ModelCatalog catalog, ClientDialect openAi,
 
     public Task ListRunningAsync(HttpContext context) => ListAsync(context, ollama, (models, body) => OllamaListing.WriteRunning(models, parts.Time.GetUtcNow(), body));
 
+    /// <summary>One model, by every name that a call may ask for: listed, or served by an alias, a prefix or the default backend.</summary>
     public Task OneAsync(HttpContext context)
     {
         var forAnthropic = IsAnthropics(context.Request);
-        // A model's name may hold slashes and escapes: everything after the listing's own path is the name.
-        var name = Uri.UnescapeDataString(context.Request.Path.Value!["/v1/models/".Length..]);
-        return WriteAsync(context, forAnthropic ? anthropic : openAi, (models, _) =>
+        // A model's name may hold slashes and escapes: everything after the listing's own path, with /v1 or without, is the name.
+        var path = context.Request.Path.Value!;
+        var name = Uri.UnescapeDataString(path[(path.IndexOf("/models/", StringComparison.Ordinal) + "/models/".Length)..]);
+        return WriteAsync(context, forAnthropic ? anthropic : openAi, async scope =>
         {
+            if (ModelName.Refusal(name) is { } tooLong) return (null, tooLong);
+            var (models, _) = await ModelsAsync(scope);
             // With a tag or without; but the very name that is asked for first.
-            if ((models.FirstOrDefault(m => m.Name == name) ?? models.FirstOrDefault(m => ModelName.Same(m.Name, name))) is not { } model) return (null, DirectRoute.UnknownModel(name));
+            var model = models.FirstOrDefault(m => m.Name == name) ?? models.FirstOrDefault(m => ModelName.Same(m.Name, name)) ?? (scope.Caller.MayUse(name) ? await catalog.FindAsync(name) : null);
+            if (model is null) return (null, DirectRoute.UnknownModel(name));
             var body = new PooledBody();
             if (forAnthropic) AnthropicModelList.WriteOne(model with { Name = name }, body);
             else OpenAiModelList.WriteOne(model with { Name = name }, body);
@@ -45,12 +51,21 @@ internal sealed class ModelEndpoints(ModelCatalog catalog, ClientDialect openAi,
         });
     }
 
-    private Task ListAsync(HttpContext context, ClientDialect dialect, Action<IReadOnlyList<ModelListing>, PooledBody> write) => WriteAsync(context, dialect, (models, _) =>
+    private Task ListAsync(HttpContext context, ClientDialect dialect, Action<IReadOnlyList<ModelListing>, PooledBody> write) => WriteAsync(context, dialect, async scope =>
     {
+        var (models, _) = await ModelsAsync(scope);
         var body = new PooledBody();
         write(models, body);
         return (body, null);
     });
+
+    /// <summary>What the caller is told of: a client of all that its key may use; a proxy that asks of what it has not told us itself, and of each model what a proxy is told besides.</summary>
+    private async ValueTask<(IReadOnlyList<ModelListing> Models, IReadOnlyList<ProxyTold>? Told)> ModelsAsync(CallScope scope)
+    {
+        if (Via.LastProxy(scope.Info.Via) is not { } asker) return (await catalog.ListAsync(scope.Caller.MayUse), null);
+        var told = await catalog.ListForAsync(asker, scope.Caller.MayUse);
+        return ([.. told.Select(static one => one.Listing)], told);
+    }
 
     private void WriteTold(Utf8JsonWriter json, ProxyTold told)
     {
@@ -64,8 +79,7 @@ internal sealed class ModelEndpoints(ModelCatalog catalog, ClientDialect openAi,
         ProxyListing.Write(json, told);
     }
 
-    /// <param name="write">Writes the models of the listing; the second list is there where a proxy asks, and says of each of them what a proxy is told besides.</param>
-    private async Task WriteAsync(HttpContext context, ClientDialect dialect, Func<IReadOnlyList<ModelListing>, IReadOnlyList<ProxyTold>?, (PooledBody? Body, ProxyError? Problem)> write)
+    private async Task WriteAsync(HttpContext context, ClientDialect dialect, Func<CallScope, ValueTask<(PooledBody? Body, ProxyError? Problem)>> answer)
     {
         context.Response.Headers[ProxyIdentity.Header] = parts.Identity.Id;
         using var scope = CallScope.Begin(context, "models", dialect, parts);
@@ -73,12 +87,7 @@ internal sealed class ModelEndpoints(ModelCatalog catalog, ClientDialect openAi,
         {
             var problem = scope.Admit();
             PooledBody? body = null;
-            if (problem is null)
-            {
-                var told = Via.LastProxy(scope.Info.Via) is { } asker ? await catalog.ListForAsync(asker, scope.Caller.MayUse) : null;
-                (body, problem) = write(told is null ? await catalog.ListAsync(scope.Caller.MayUse) : [.. told.Select(static one => one.Listing)], told);
-            }
-
+            if (problem is null) (body, problem) = await answer(scope);
             using var held = body;
             if (problem is not null)
             {

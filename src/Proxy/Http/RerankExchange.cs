@@ -37,7 +37,7 @@ internal sealed class RerankExchange(string surface, RerankClientDialect dialect
         var speaks = In(scope);
         var problem = speaks.Read(call.Body.Span, out var asked);
         var reranker = model is IReranker own && Reranks(model) ? own : model is IEmbedder embedder && speaks.AllowsCosine ? new CosineReranker(embedder) : null;
-        if (problem is null && reranker is null) problem = speaks.Explain(new(VectorErrorKind.WrongKind, $"\"{call.Model}\" does not rerank; it embeds"));
+        if (problem is null && reranker is null) problem = speaks.Explain(new(VectorErrorKind.WrongKind, $"\"{ModelName.Shown(call.Model)}\" does not rerank; it embeds"));
         if (problem is null && Count(asked!) > model.Info.MaxInputs) problem = speaks.TooMany(Count(asked!), model.Info.MaxInputs);
         if (problem is not null)
         {

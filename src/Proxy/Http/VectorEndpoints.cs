@@ -60,6 +60,7 @@ internal sealed class VectorEndpoints(VectorParts parts)
 
     private ProxyError? Describe(CallScope scope, string? named, PooledBody body)
     {
+        if (named is not null && ModelName.Refusal(named) is { } tooLong) return tooLong;
         var table = parts.Directory.Table;
         if (named is not null && (!scope.Caller.MayUse(named) || table.Resolve(named) is null)) return DirectRoute.UnknownModel(named);
         var resolution = named is null ? null : table.Resolve(named);
@@ -75,7 +76,7 @@ internal sealed class VectorEndpoints(VectorParts parts)
         }
 
         if ((named is null ? table.Embedders.Models.FirstOrDefault(model => scope.Caller.MayUse(model.Info.Name)) : resolution?.InProcess) is not { } here)
-            return new(ProxyErrorKind.UnknownModel, named is null ? "no model here answers /info; there is no TEI host and no model in this proxy" : $"'{named}' is no TEI host's model and none of this proxy's; its own listing describes it");
+            return new(ProxyErrorKind.UnknownModel, named is null ? "no model here answers /info; there is no TEI host and no model in this proxy" : $"'{ModelName.Shown(named)}' is no TEI host's model and none of this proxy's; its own listing describes it");
         TeiAnswers.WriteInfo(here.Info, parts.Version, body);
         return null;
     }

@@ -16,7 +16,7 @@ internal static class TeiErrors
     private const string Empty = "empty";
     private static readonly string[] Types = ["Unhealthy", "Backend", "Overloaded", "Validation", "Tokenizer", "Empty"];
 
-    public static ProxyError Unreadable(ProxyError problem) => problem.Kind is not ProxyErrorKind.InvalidRequest ? problem
+    public static ProxyError Unreadable(ProxyError problem) => problem.Kind is not ProxyErrorKind.InvalidRequest || problem.Code is ModelName.TooLongCode ? problem
         : problem.Param is null ? problem with { Message = $"Failed to parse the request body as JSON: {problem.Message}", Status = 400, Code = NotJson }
         : Misfitting(problem.Param, problem.Message);
 

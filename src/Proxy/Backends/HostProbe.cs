@@ -72,7 +72,7 @@ internal static class HostProbe
         }
 
         host.RefuseUnlessReached();
-        throw new HostProbeException("answers, but lists no models in any dialect known here; name what it speaks in dialects");
+        throw new HostProbeException("answers, but lists no models in any dialect known here; name what it speaks in dialects") { Answered = true };
     }
 
     private static HostReport EchoReport(BackendConfig backend) => new(

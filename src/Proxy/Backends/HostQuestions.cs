@@ -19,6 +19,7 @@ internal sealed class HostQuestions(BackendConfig backend, HttpMessageInvoker ht
     private string? refused;
     private bool isReached;
     private bool timedOut;
+    private bool unasked;
 
     /// <summary>Wait for one answer. A host that is busy generating still lists its models at once.</summary>
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
@@ -53,6 +54,7 @@ internal sealed class HostQuestions(BackendConfig backend, HttpMessageInvoker ht
         }
         catch (HttpRequestException e)
         {
+            if (Transport.Descriptors.AreLacking(e)) unasked = true;
             Failed(Reason(e));
         }
         catch (IOException e)
@@ -66,8 +68,8 @@ internal sealed class HostQuestions(BackendConfig backend, HttpMessageInvoker ht
     /// <summary>Throws where nothing was answered at all, or where the host answered that it will not, or cannot yet, be used.</summary>
     public void RefuseUnlessReached()
     {
-        if (refused is not null) throw new HostProbeException(refused);
-        if (!isReached) throw new HostProbeException(unreached ?? "no answer") { TimedOut = timedOut };
+        if (refused is not null) throw new HostProbeException(refused) { Answered = true };
+        if (!isReached) throw new HostProbeException(unreached ?? "no answer") { TimedOut = timedOut, IsOurs = unasked };
     }
 
     private static JsonElement? Ok(HostAnswer answer) => answer.Status is HttpStatusCode.OK ? answer.Body : null;

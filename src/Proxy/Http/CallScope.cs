@@ -185,7 +185,7 @@ internal sealed class CallScope : IDisposable
             ProxyErrorKind.HostRefused => (CallOutcome.Refused, error.Status is 429 or >= 500 ? Fault.Backend : Fault.Client),
             ProxyErrorKind.QueueFull => (CallOutcome.Refused, Fault.Backend),
             ProxyErrorKind.Draining => (Interrupted ? CallOutcome.Drained : CallOutcome.Refused, Fault.Proxy),
-            ProxyErrorKind.Internal => (CallOutcome.ProxyError, Fault.Proxy),
+            ProxyErrorKind.Internal or ProxyErrorKind.OutOfDescriptors => (CallOutcome.ProxyError, Fault.Proxy),
             ProxyErrorKind.NotImplemented => (CallOutcome.Refused, Fault.Proxy),
             _ => (CallOutcome.Refused, Fault.Client),
         };

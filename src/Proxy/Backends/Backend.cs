@@ -8,6 +8,12 @@ namespace Proxy.Backends;
 internal sealed class Backend(BackendConfig config, BackendState state, UpstreamClient? upstream, Func<DialectName, BackendDialect?> dialects)
 {
     private static readonly DialectFamily[] OllamaAlone = [DialectFamily.Ollama];
+    private static readonly DialectFamily[] OpenAiAlone = [DialectFamily.OpenAi];
+    private static readonly DialectFamily[] EveryChat = [DialectFamily.OpenAi, DialectFamily.Responses, DialectFamily.Ollama, DialectFamily.Anthropic];
+
+    /// <summary>A header whose name has one of these carries a credential.</summary>
+    private static readonly string[] CredentialNames = ["auth", "key", "token", "secret", "cookie", "password", "credential"];
+
     private readonly string basePath = BasePath(config.Url);
 
     public string Name => config.Name;
@@ -17,14 +23,17 @@ internal sealed class Backend(BackendConfig config, BackendState state, Upstream
     /// <summary>The one inside this program, which has no host.</summary>
     public bool IsEcho { get; } = config.Url == BackendConfig.BuiltinEcho;
 
+    /// <summary>What its errors must not tell; null where it is shown no credential.</summary>
+    public HostSecrets? Secrets { get; } = HostSecrets.Of(Credentials(config));
+
     /// <summary>Only a backend with a host has one.</summary>
     public UpstreamClient Upstream => upstream ?? throw new InvalidOperationException($"backend '{Name}' has no host");
 
     /// <summary>Of the configuration that is current now, not of this backend's own: a call that waits through a reload waits for the new number.</summary>
     public int? Slots => state.Slots;
 
-    /// <summary>What it speaks: as configured, else as it said itself, else (never reached yet) OpenAI.</summary>
-    public IReadOnlyList<DialectFamily> Families => config.Dialects ?? state.Report?.Dialects ?? (IsEcho ? [DialectFamily.OpenAi, DialectFamily.Ollama] : [DialectFamily.OpenAi]);
+    /// <summary>What it speaks: as configured, else as it said itself, else (never reached yet) OpenAI. The one inside speaks whatever is chatted in.</summary>
+    public IReadOnlyList<DialectFamily> Families => IsEcho ? EveryChat : config.Dialects ?? state.Report?.Dialects ?? OpenAiAlone;
 
     /// <summary>The client's own dialect, when this backend speaks it.</summary>
     public BackendDialect? Native(DialectName client) => Family(client) is { } wanted && Reaches(wanted) ? dialects(client) : null;
@@ -88,6 +97,9 @@ internal sealed class Backend(BackendConfig config, BackendState state, Upstream
 
         return null;
     }
+
+    private static IEnumerable<string> Credentials(BackendConfig config) =>
+        config.Headers.Where(static header => CredentialNames.Any(word => header.Key.Contains(word, StringComparison.OrdinalIgnoreCase))).Select(static header => header.Value).Append(config.Key ?? "");
 
     private static string BasePath(string url) => Uri.TryCreate(url, UriKind.Absolute, out var address) ? address.AbsolutePath.TrimEnd('/') : "";
 

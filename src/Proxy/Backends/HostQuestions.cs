@@ -54,7 +54,7 @@ internal sealed class HostQuestions(BackendConfig backend, HttpMessageInvoker ht
         }
         catch (HttpRequestException e)
         {
-            if (Transport.Descriptors.AreLacking(e)) unasked = true;
+            if (Transport.DescriptorShortage.IsCauseOf(e)) unasked = true;
             Failed(Reason(e));
         }
         catch (IOException e)

@@ -7,6 +7,7 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Https;
 using Proxy.Config;
 using Proxy.Http;
+using Proxy.Transport;
 
 namespace Proxy.Composition;
 
@@ -125,9 +126,10 @@ internal sealed partial class Listeners(ProxyConfig config, Certificates? certif
             });
             options.UseHttps(new TlsHandshakeCallbackOptions { OnConnection = certificates.AnswerAsync });
         }
-        else if (plain is not null)
+        else
         {
-            options.Use(plain);
+            if (plain is not null) options.Use(plain);
+            options.Use(PriorKnowledge.Use);
         }
 
         all.Add(new(options, certificates is null ? "http" : "https", IsAdmin: false));

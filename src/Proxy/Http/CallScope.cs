@@ -2,6 +2,7 @@ using System.Globalization;
 using Proxy.Buffers;
 using Proxy.Chat;
 using Proxy.Telemetry;
+using Proxy.Transport.Http1;
 
 namespace Proxy.Http;
 
@@ -95,6 +96,11 @@ internal sealed class CallScope : IDisposable
         return Caller.MayUse(model) ? Enter() : Routes.DirectRoute.UnknownModel(model);
     }
 
+    /// <summary>
+    /// The caller may do more at a host than infer. A host's disk and memory are everybody's: a key that is limited to some models may not change them, nor may strangers where they are let in.
+    /// </summary>
+    public bool MayManage => Caller.MayUseAll && (!Caller.IsAnonymous || ConnectionFeature.Of(Context) is { Local: true });
+
     /// <summary>Counts the call against its caller's limits.</summary>
     public ProxyError? Enter()
     {
@@ -141,7 +147,10 @@ internal sealed class CallScope : IDisposable
         Cancel();
     }
 
-    /// <summary>Tells the client: by status and body, or inside the stream when that has begun. Nothing when the client is gone.</summary>
+    /// <summary>
+    /// Tells the client: by status and body, or inside the stream when that has begun. A client that is gone gets nothing, and its connection ends: what has not begun must not become
+    /// an empty 200, and half an answer must not end like a whole one.
+    /// </summary>
     public async ValueTask RefuseAsync(ProxyError error)
     {
         if (Interrupted) error = new(ProxyErrorKind.Draining, "this proxy is shutting down and could not finish the answer in time") { RetryAfter = TimeSpan.FromSeconds(1) };
@@ -150,7 +159,13 @@ internal sealed class CallScope : IDisposable
         if (!ClientLeft && !response.HasStarted && response.BodyWriter.UnflushedBytes > 0) await response.BodyWriter.FlushAsync(CancellationToken.None);
         Judge(error);
         GiveBackKey();
-        if (ClientLeft) return;
+        if (ClientLeft)
+        {
+            // A loop that finds nothing begun ends the connection itself, behind the answers that are on their way.
+            if (response.HasStarted || response.BodyWriter.UnflushedBytes > 0 || Context is not Http1Context) Context.Abort();
+            return;
+        }
+
         using var body = new PooledBody(512);
         if (response.HasStarted)
         {
@@ -192,9 +207,15 @@ internal sealed class CallScope : IDisposable
         Record.Status = ClientLeft ? 499 : Context.Response.HasStarted ? Context.Response.StatusCode : Dialect.StatusOf(error);
     }
 
-    /// <summary>A bug of ours: the client gets an error without a stack trace, the log gets the trace.</summary>
+    /// <summary>A bug of ours: the client gets an error without a stack trace, the log gets the trace. A client that broke off is none.</summary>
     public async ValueTask FailAsync(Exception problem)
     {
+        if (RequestBody.IsBrokenOff(problem))
+        {
+            await LeftAsync();
+            return;
+        }
+
         if (!ClientLeft) parts.Log.CallFailed(problem, Info.TraceId);
         try
         {

@@ -118,6 +118,7 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
         var output = response.BodyWriter;
         var writer = dialect.NewEventWriter(Stamp(scope, call));
         scope.Writer = writer;
+        var isWhole = false;
         await using var events = stream.GetAsyncEnumerator(scope.Cancellation);
         while (true)
         {
@@ -132,13 +133,14 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
                 return;
             }
 
+            isWhole |= events.Current is ChatEvent.Finished;
             if (!response.HasStarted && output.UnflushedBytes == 0) StreamHeaders.Set(response, dialect.StreamContentType);
             if (events.Current is ChatEvent.UsageReported usage) scope.Count(usage.Usage);
             if (events.Current is not ChatEvent.Quiet) writer.Write(events.Current, output);
             else if (keepAlive.Length > 0) await output.WriteAsync(keepAlive);
         }
 
-        if (scope.Cancellation.IsCancellationRequested)
+        if (!isWhole && scope.Cancellation.IsCancellationRequested)
         {
             await scope.LeftAsync();
             return;
@@ -165,7 +167,8 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
             if (happened is not ChatEvent.Quiet) events.Add(happened);
         }
 
-        if (scope.Cancellation.IsCancellationRequested)
+        // An answer that is complete is written, whoever is there to take it.
+        if (scope.Cancellation.IsCancellationRequested && !events.Exists(static one => one is ChatEvent.Finished))
         {
             await scope.LeftAsync();
             return;

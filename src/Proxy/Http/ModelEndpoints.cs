@@ -26,8 +26,9 @@ internal sealed class ModelEndpoints(ModelCatalog catalog, ClientDialect openAi,
     public Task OneAsync(HttpContext context)
     {
         var forAnthropic = IsAnthropics(context.Request);
-        // A model's name may hold slashes and escapes: everything after the listing's own path is the name.
-        var name = Uri.UnescapeDataString(context.Request.Path.Value!["/v1/models/".Length..]);
+        // A model's name may hold slashes and escapes: everything after the listing's own path, with /v1 or without, is the name.
+        var path = context.Request.Path.Value!;
+        var name = Uri.UnescapeDataString(path[(path.IndexOf("/models/", StringComparison.Ordinal) + "/models/".Length)..]);
         return WriteAsync(context, forAnthropic ? anthropic : openAi, async mayUse =>
         {
             if (ModelName.Refusal(name) is { } tooLong) return (null, tooLong);

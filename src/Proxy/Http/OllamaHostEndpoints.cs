@@ -133,13 +133,9 @@ internal sealed class OllamaHostEndpoints(ModelCatalog catalog, BackendDirectory
         }
     }
 
-    /// <summary>A host's disk is everybody's: a key that is limited to some models may not fill or empty it, nor may strangers where they are let in.</summary>
-    private static ProxyError? MayChange(CallScope scope)
-    {
-        if (!scope.Caller.MayUseAll) return new(ProxyErrorKind.Forbidden, "this key is limited to some models, and may not change what the hosts have");
-        if (scope.Caller.IsAnonymous && ConnectionFeature.Of(scope.Context) is not { Local: true }) return new(ProxyErrorKind.Forbidden, "changing what the hosts have needs an API key from another machine");
-        return null;
-    }
+    private static ProxyError? MayChange(CallScope scope) => scope.MayManage ? null : new(ProxyErrorKind.Forbidden, scope.Caller.IsAnonymous
+        ? "changing what the hosts have needs an API key from another machine"
+        : "this key is limited to some models, and may not change what the hosts have");
 
     private static Backend? OnlyOllama(BackendTable table)
     {

@@ -24,6 +24,9 @@ internal abstract class VectorExchange(string surface, ErrorDialect errors, Vect
 
     protected VectorParts Parts => parts;
 
+    /// <summary>The path that is answered, however the client's URL wrote it.</summary>
+    protected string Surface => surface;
+
     public async Task HandleAsync(HttpContext context)
     {
         using var scope = CallScope.Begin(context, surface, errors, parts.Exchange);

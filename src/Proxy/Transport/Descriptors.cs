@@ -1,28 +1,29 @@
-using System.Net.Sockets;
+using Proxy.Transport.Loops;
 
 namespace Proxy.Transport;
 
-/// <summary>Tells a process, or a machine, that has no descriptor left from a host that cannot be reached.</summary>
-internal static class Descriptors
+/// <summary>
+/// How the process's descriptors are shared between clients and hosts: listeners stop accepting while the last quarter (4,096 at most) is being used, so that the calls that were
+/// let in can still reach a host. A new descriptor always gets the lowest free number, so the number of an accepted connection tells how many are open, without a system call.
+/// </summary>
+internal sealed class Descriptors
 {
-    /// <summary>Whether a connection failed for want of a descriptor. For the rare case only: where the failure does not say it itself, one is opened to see.</summary>
-    public static bool AreLacking(Exception failure)
-    {
-        for (var cause = failure; cause is not null; cause = cause.InnerException)
-        {
-            if (cause is SocketException { SocketErrorCode: SocketError.TooManyOpenSockets }) return true;
-            if (cause is SocketException { SocketErrorCode: SocketError.ConnectionRefused or SocketError.HostUnreachable or SocketError.NetworkUnreachable or SocketError.TimedOut }) return false;
-        }
+    private const int MostKept = 4096;
 
-        // The resolver, whose files and sockets need descriptors too, only says that the name cannot be resolved.
-        try
-        {
-            using var one = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-            return false;
-        }
-        catch (SocketException none)
-        {
-            return none.SocketErrorCode is SocketError.TooManyOpenSockets;
-        }
+    public Descriptors(long limit)
+    {
+        Limit = limit;
+        Ceiling = limit - Math.Min(limit / 4, MostKept);
     }
+
+    public long Limit { get; }
+
+    /// <summary>A connection with this number, or a higher one, is the last for now.</summary>
+    public long Ceiling { get; }
+
+    /// <summary>By the process's own limit.</summary>
+    public static Descriptors OfProcess() => new(LibC.DescriptorLimit());
+
+    /// <summary>Whether another client may be let in again. Costs two system calls.</summary>
+    public bool HasRoom() => LibC.LowestFreeDescriptor() is var lowest && lowest >= 0 && lowest < Ceiling;
 }

@@ -73,6 +73,7 @@ internal sealed class HandlerExchange : InterruptibleExchange
         {
             ContentType = response.Content.Headers.NonValidated.TryGetValues("Content-Type", out var type) && IsPrintable(type.ToString()) ? type.ToString() : null,
             ContentLength = response.Content.Headers.ContentLength,
+            ContentEncoding = response.Content.Headers.NonValidated.TryGetValues("Content-Encoding", out var coding) && !ContentCoding.IsIdentity(coding.ToString()) ? coding.ToString() : null,
             Headers = Crossing(response.Headers),
         };
     }
@@ -216,14 +217,17 @@ internal sealed class HandlerExchange : InterruptibleExchange
     {
         OperationCanceledException => UpstreamOutcome.ConnectTimedOut, // nothing else is left once the exchange has not ended
         HttpRequestException { HttpRequestError: HttpRequestError.NameResolutionError or HttpRequestError.ConnectionError or HttpRequestError.SecureConnectionError } =>
-            Descriptors.AreLacking(failure) ? UpstreamOutcome.OutOfDescriptors : UpstreamOutcome.ConnectFailed,
+            DescriptorShortage.IsCauseOf(failure) ? UpstreamOutcome.OutOfDescriptors : UpstreamOutcome.ConnectFailed,
         HttpRequestException { HttpRequestError: HttpRequestError.InvalidResponse or HttpRequestError.ConfigurationLimitExceeded } => UpstreamOutcome.NotHttp,
         _ => UpstreamOutcome.Broken,
     };
 
     private string Words(Exception failure) => failure is OperationCanceledException
         ? $"{client.Name} took no connection within {client.Target.Connect.TotalSeconds:0.###} s"
-        : $"{client.Name}: {failure.Message}{(failure.InnerException is { } inner ? $" ({inner.Message})" : "")}";
+        : $"{client.Name}: {Text(failure.Message)}{(failure.InnerException is { } inner ? $" ({Text(inner.Message)})" : "")}";
+
+    // The runtime quotes a head that it cannot read, whatever its bytes are.
+    private static string Text(string message) => IsPrintable(message) ? message : string.Concat(message.Select(static letter => letter is >= ' ' and <= '~' ? letter : '?'));
 
     private sealed class BodyContent(SplicedBody body) : HttpContent
     {

@@ -9,6 +9,9 @@ internal struct ResponseHead
 {
     public const int MaxBytes = 64 * 1024;
 
+    /// <summary>1xx heads that may come before the answer. A host has one or two to send; one that sends them for ever must not hold a loop.</summary>
+    public const int MostInterim = 16;
+
     // What a header may consist of so that a client's server can send it on.
     private static readonly SearchValues<byte> Printable = SearchValues.Create([(byte)'\t', .. Enumerable.Range(0x20, 0x5f).Select(code => (byte)code)]);
     private static readonly SearchValues<byte> Token = SearchValues.Create("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"u8);
@@ -19,6 +22,7 @@ internal struct ResponseHead
     public int Status;
     public string? ContentType;
     public long? ContentLength;
+    public string? ContentEncoding;
     public List<UpstreamHeader>? Headers;
     public BodyFraming Body;
 
@@ -121,6 +125,9 @@ internal struct ResponseHead
                 return null;
             case 14 when Is(name, "content-length"u8):
                 return ReadLength(value);
+            case 16 when Is(name, "content-encoding"u8):
+                if (!Is(value, "identity"u8)) ContentEncoding = Text(value, lower: false);
+                return null;
             case 17 when Is(name, "transfer-encoding"u8):
                 if (Is(value, "identity"u8)) return null;
                 if (chunked || !Is(value, "chunked"u8)) return "its transfer encoding is not one that was asked for";

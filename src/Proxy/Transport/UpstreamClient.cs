@@ -62,6 +62,9 @@ internal sealed record UpstreamHead(UpstreamOutcome Outcome, int Status = 0)
 {
     public string? ContentType { get; init; }
     public long? ContentLength { get; init; }
+
+    /// <summary>How the body is encoded although identity was asked; null where it is not.</summary>
+    public string? ContentEncoding { get; init; }
     public IReadOnlyList<UpstreamHeader> Headers { get; init; } = [];
 
     /// <summary>What went wrong, in words for a log; null when <see cref="UpstreamOutcome.Answered"/>.</summary>

@@ -40,7 +40,7 @@ internal sealed class OllamaChatEventReader : EventReader
         }
     }
 
-    public override bool End(List<ChatEvent> events)
+    public override bool End(List<ChatEvent> events, bool cleanly = true)
     {
         if (over) return true;
         Say(reasoning.Flush(), TokenKind.Reasoning, default, events);

@@ -27,9 +27,15 @@ internal sealed class OpenAiChatEventReader : EventReader
         ReadObject(frame, events);
     }
 
-    public override bool End(List<ChatEvent> events)
+    public override bool End(List<ChatEvent> events, bool cleanly = true)
     {
         if (over) return true;
+        if (cleanly && choices.Count > 0 && choices.TrueForAll(static choice => choice.HasFinished))
+        {
+            Release(events);
+            return true;
+        }
+
         foreach (var choice in choices) choice.Flush(events);
         return false;
     }
@@ -193,7 +199,7 @@ internal sealed class OpenAiChatEventReader : EventReader
         var choice = ChoiceOf(number);
         if (speaks) choice.ReadMessage(ref said, frame, probabilities, events);
         else if (continues) choice.ReadCompletion(ref said, probabilities, events);
-        if (reason is { } ended) choice.Reason = ended;
+        if (reason is { } ended) (choice.Reason, choice.HasFinished) = (ended, true);
         if (!sequence.IsEmpty) choice.Matched = WireJson.Opaque("stop_sequence"u8, sequence);
     }
 

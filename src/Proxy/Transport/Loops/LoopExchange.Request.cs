@@ -110,7 +110,7 @@ internal sealed partial class LoopExchange
         {
             await here.EnterAsync();
             Failure = $"{client.Name} cannot be reached: {failure.Message}";
-            return Failed(Descriptors.AreLacking(failure) ? UpstreamOutcome.OutOfDescriptors : UpstreamOutcome.ConnectFailed);
+            return Failed(DescriptorShortage.IsCauseOf(failure) ? UpstreamOutcome.OutOfDescriptors : UpstreamOutcome.ConnectFailed);
         }
         finally
         {

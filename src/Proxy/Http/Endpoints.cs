@@ -45,7 +45,7 @@ internal sealed class Endpoints(
             "/api/pull" or "/api/push" or "/api/create" => Only("POST", ollamaHosts.ManageAsync),
             "/api/copy" => Only("POST", ollamaHosts.CopyAsync),
             "/api/delete" => Only("DELETE", ollamaHosts.ManageAsync),
-            "/api/version" => Only("GET", StatusEndpoints.VersionAsync),
+            "/api/version" => Only("GET", status.VersionAsync),
             "/" => Only("GET", StatusEndpoints.RootAsync),
             "/health" => Only("GET", StatusEndpoints.HealthAsync),
             "/ready" => Only("GET", status.ReadyAsync),

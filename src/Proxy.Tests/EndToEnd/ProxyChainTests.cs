@@ -167,6 +167,33 @@ public sealed partial class ProxyChainTests(ProxyChainTests.Chain chain) : IClas
         static string WithoutNone(RawReply reply) => Plain(reply).Replace(",\"usage\":null}\n", "}\n", StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("POST", "/v1/embeddings", """{"model":"all-minilm-q4","input":["hello","world"]}""")]
+    [InlineData("POST", "/api/embed", """{"model":"all-minilm","input":"hello"}""")]
+    [InlineData("POST", "/embed", """{"inputs":"hello"}""")]
+    [InlineData("POST", "/tokenize", """{"inputs":"hello"}""")]
+    [InlineData("POST", "/predict", """{"inputs":"hello"}""")]
+    [InlineData("POST", "/rerank", """{"query":"a","texts":["b","a"]}""")]
+    [InlineData("POST", "/rerank", """{"query":"a","documents":["b","a"]}""")]
+    [InlineData("POST", "/v1/rerank", """{"query":"a","documents":["b","a"],"return_documents":true}""")]
+    [InlineData("POST", "/v1/rerank", """{"model":"all-minilm-q4","query":"a","documents":["b","a"]}""")]
+    [InlineData("POST", "/v1/chat/completions", """{"model":"all-minilm-q4","messages":[{"role":"user","content":"hello"}]}""")]
+    [InlineData("GET", "/info", "")]
+    [InlineData("GET", "/v1/models", "")]
+    [InlineData("GET", "/api/tags", "")]
+    public async Task Proxy_behind_has_a_model_in_its_process_It_answers_as_there(string method, string path, string body)
+    {
+        var peers = await PeerProxy.StartAsync(2);
+        await using var behind = peers[1].Configure("");
+        await using var front = peers[0].Configure("[[backends]]\nname = \"echo\"\nurl = \"builtin:echo\"\nmodels = [\"echo\"]\n" + PeerProxy.Backend("behind", behind.Url) + PeerProxy.NoModels);
+        await front.ProbeAsync();
+
+        var one = await SendAsync(behind, method, path, body);
+        var two = await SendAsync(front, method, path, body);
+
+        Assert.Equal(Plain(one), Plain(two));
+    }
+
     [Fact]
     public async Task Call_passes_two_proxies_It_is_one_trace_and_says_by_which_way_it_came()
     {

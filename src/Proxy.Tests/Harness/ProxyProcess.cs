@@ -42,12 +42,23 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
         }
     }
 
+    /// <summary>Processor time used so far.</summary>
+    public TimeSpan Worked
+    {
+        get
+        {
+            process.Refresh();
+            return process.TotalProcessorTime;
+        }
+    }
+
     /// <summary>Starts a proxy and waits until it listens.</summary>
     /// <param name="network">Where it runs, if not in the test's own network.</param>
+    /// <param name="descriptors">How many it may have open, if not as many as the tests.</param>
     /// <param name="adminSocket">Where its admin socket is to be, if not in its own folder.</param>
-    public static async Task<ProxyProcess> StartAsync(string config, NetworkNamespace? network = null, string? adminSocket = null)
+    public static async Task<ProxyProcess> StartAsync(string config, NetworkNamespace? network = null, int? descriptors = null, string? adminSocket = null)
     {
-        var proxy = Launch(config, ["serve"], adminSocket: adminSocket, network: network);
+        var proxy = Launch(config, ["serve"], adminSocket: adminSocket, network: network, descriptors: descriptors);
         try
         {
             var listening = await proxy.Log.EventAsync("listening");
@@ -106,7 +117,7 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
         Directory.Delete(folder, recursive: true);
     }
 
-    private static ProxyProcess Launch(string config, string[] arguments, bool readOutput = false, string? adminSocket = null, NetworkNamespace? network = null)
+    private static ProxyProcess Launch(string config, string[] arguments, bool readOutput = false, string? adminSocket = null, NetworkNamespace? network = null, int? descriptors = null)
     {
         var folder = Directory.CreateTempSubdirectory("proxy-test-").FullName;
         File.WriteAllText(Path.Combine(folder, "config.toml"), config);
@@ -114,9 +125,11 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
         string[] program = Environment.GetEnvironmentVariable("PROXY_BINARY") is { Length: > 0 } binary
             ? [Path.GetFullPath(binary)]
             : ["dotnet", Path.Combine(AppContext.BaseDirectory, "proxy.dll")];
+        if (descriptors is { } most)
+            program = ["/bin/sh", "-c", $"ulimit -n {most} && exec \"$@\"", "sh", .. program];
         var start = network?.Within(program[0], program[1..]) ?? new ProcessStartInfo(program[0], program[1..]);
         (start.RedirectStandardError, start.RedirectStandardOutput, start.WorkingDirectory) = (true, true, folder);
-        if (program.Length > 1)
+        if (program.Contains("dotnet"))
         {
             // A quick start matters more here than the last bit of steady speed.
             start.Environment["DOTNET_TieredPGO"] = "0";

@@ -16,6 +16,9 @@ internal sealed class BackendDirectory(ProxyConfig config, Func<UpstreamTarget, 
     private readonly Dictionary<string, UpstreamClient> clients = [];
     private BackendTable? table;
 
+    /// <summary>By what this process is known to other proxies, in every request to a host.</summary>
+    public ProxyIdentity Identity { get; } = new();
+
     public BackendTable Table => Volatile.Read(ref table) ?? Apply(config);
 
     /// <summary>The models in this process; a table that is made from now on knows them.</summary>
@@ -63,7 +66,7 @@ internal sealed class BackendDirectory(ProxyConfig config, Func<UpstreamTarget, 
     private UpstreamClient Client(BackendConfig wanted)
     {
         var way = string.Join('\n', [wanted.Url, wanted.Key, wanted.Ca?.Text, wanted.TlsVerify, wanted.Connect, .. wanted.Headers.Select(h => $"{h.Key}: {h.Value}")]);
-        if (!clients.TryGetValue(way, out var client)) clients.Add(way, client = connect(Target(wanted)));
+        if (!clients.TryGetValue(way, out var client)) clients.Add(way, client = connect(Target(wanted) with { Via = Identity.Via }));
         return client;
     }
 

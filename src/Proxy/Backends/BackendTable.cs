@@ -12,6 +12,9 @@ internal sealed record Resolution(string Served, IReadOnlyList<Backend> Candidat
 {
     /// <summary>The model inside this process that serves it; then there are no candidates.</summary>
     public IVectorModel? InProcess { get; init; }
+
+    /// <summary>Some candidates are proxies: which of them a call can be given to depends on the proxies that it has come through.</summary>
+    public bool HasProxies { get; } = Candidates.Any(static backend => backend.IsProxy);
 }
 
 /// <summary>

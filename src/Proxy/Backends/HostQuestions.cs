@@ -3,6 +3,7 @@ using System.Net.Http.Headers;
 using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
+using Proxy.Chat;
 using Proxy.Config;
 
 namespace Proxy.Backends;
@@ -11,7 +12,7 @@ namespace Proxy.Backends;
 internal readonly record struct HostAnswer(HttpStatusCode? Status, JsonElement? Body);
 
 /// <summary>The questions to one host, and what went wrong with them.</summary>
-internal sealed class HostQuestions(BackendConfig backend, HttpMessageInvoker http, CancellationToken cancellation)
+internal sealed class HostQuestions(BackendConfig backend, HttpMessageInvoker http, ProxyIdentity? asker, CancellationToken cancellation)
 {
     private readonly string root = Root(backend.Url);
     private readonly Lock gate = new();
@@ -26,6 +27,9 @@ internal sealed class HostQuestions(BackendConfig backend, HttpMessageInvoker ht
 
     /// <summary>Bytes of one answer. The longest listings of public aggregators have about one MB.</summary>
     private const int LongestAnswer = 8 << 20;
+
+    /// <summary>The id by which the host has said that it is a proxy of this program; null where it has not.</summary>
+    public string? ProxyId { get; private set; }
 
     /// <summary>The JSON that a path answers with; null where it answers with anything else, or not.</summary>
     public async Task<JsonElement?> GetAsync(string path) => Ok(await AskAsync(path, null).ConfigureAwait(false));
@@ -43,6 +47,7 @@ internal sealed class HostQuestions(BackendConfig backend, HttpMessageInvoker ht
             using var request = Request(path, json);
             using var response = await http.SendAsync(request, patience.Token).ConfigureAwait(false);
             await response.Content.LoadIntoBufferAsync(LongestAnswer, patience.Token).ConfigureAwait(false);
+            if (response.Headers.TryGetValues(ProxyIdentity.Header, out var ids) && ids.FirstOrDefault() is { } id && ProxyIdentity.IsId(id)) ProxyId = id;
             var body = Parsed(await response.Content.ReadAsByteArrayAsync(patience.Token).ConfigureAwait(false));
             if (json is null) Reached(path, response, body);
             return new(response.StatusCode, body);
@@ -113,6 +118,7 @@ internal sealed class HostQuestions(BackendConfig backend, HttpMessageInvoker ht
             else request.Headers.TryAddWithoutValidation("Authorization", $"Bearer {key}");
         }
 
+        if (asker is not null) request.Headers.TryAddWithoutValidation("Via", asker.Via); // a proxy leaves out what it has through us alone
         foreach (var (name, value) in backend.Headers) request.Headers.TryAddWithoutValidation(name, value);
         return request;
     }

@@ -31,6 +31,9 @@ internal sealed record CallInfo(string TraceId, string CorrelationId, string Own
     /// <summary><c>x-route</c>: direct, rag or workflow, as the client forced it.</summary>
     public string? Route { get; init; }
     public string? Session { get; init; }
+
+    /// <summary>The proxies that the call has come through (<see cref="Chat.Via"/>); null where a client called us itself.</summary>
+    public string? Via { get; init; }
 }
 
 /// <summary>

@@ -67,7 +67,7 @@ internal sealed class Parts : IDisposable
         Gate = new ApiKeyGate(config, time);
         Calls = new ActiveCalls();
         var catalog = new ModelCatalog(Directory, Probe);
-        var exchange = new ExchangeParts(Gate, Calls, new CallLedger(writer, Format, Metrics, time), Metrics, () => Directory.Table.Config.Server, Log, time, Ticker);
+        var exchange = new ExchangeParts(Gate, Calls, new CallLedger(writer, Format, Metrics, time), Metrics, () => Directory.Table.Config.Server, Log, time, Ticker, Directory.Identity);
         var openAi = new OpenAiChatClientDialect();
         var ollama = new OllamaChatClientDialect();
         var anthropic = new AnthropicClientDialect();
@@ -84,7 +84,7 @@ internal sealed class Parts : IDisposable
             new CountExchange("/v1/messages/count_tokens", new AnthropicClientDialect(counts: true), AnthropicCount.Write, count, exchange).HandleAsync,
             new ModelExchange(openAi, new OpenAiChatBackendDialect(), relay, exchange).HandleAsync,
             new VectorEndpoints(new VectorParts(Directory, dispatcher, exchange, ProxyHost.Version)),
-            new ModelEndpoints(catalog, openAi, ollama, anthropic, exchange),
+            new ModelEndpoints(catalog, openAi, ollama, anthropic, exchange, ProxyHost.Version),
             new OllamaHostEndpoints(catalog, Directory, dispatcher, ollama, new OllamaChatBackendDialect(), exchange),
             new StatusEndpoints(Directory, Calls, Metrics, Gate, () => Models.AreReady),
             new AdminEndpoints(Directory, catalog, Calls, Reload, loaded.Path, () => Drain?.Invoke(), time),
@@ -160,8 +160,14 @@ internal sealed class Parts : IDisposable
         LoggerProvider.Dispose();
     }
 
-    private Task<HostReport> AskAsync(Backend backend, CancellationToken cancellation)
-        => HostProbe.AskAsync(backend.Config, probes.GetOrAdd(backend, static (b, ticker) => new HandlerUpstream(BackendDirectory.Target(b.Config), ticker), Ticker).Invoker, backend.State is { Health: BackendHealth.Up, Report: { } before } ? before : null, cancellation);
+    private async Task<HostReport> AskAsync(Backend backend, CancellationToken cancellation)
+    {
+        var http = probes.GetOrAdd(backend, static (b, ticker) => new HandlerUpstream(BackendDirectory.Target(b.Config), ticker), Ticker).Invoker;
+        var before = backend.State is { Report: { } last, Health: var health } && (health is BackendHealth.Up || last.IsSelf) ? last : null;
+        var report = await HostProbe.AskAsync(backend.Config, http, before, cancellation, Directory.Identity);
+        // Another proxy's own copy of a model of this process is no reason to go there for it.
+        return report.ProxyId is null ? report : report with { Models = [.. report.Models.Where(model => model.Told is not { End: ModelEnd.Process } || Directory.Embedders.Find(model.Name) is null)] };
+    }
 
     /// <summary>What a reload cannot change and the file has otherwise than what was started with, which is what runs.</summary>
     private IEnumerable<string> NeedsRestart(ProxyConfig running, ProxyConfig next)

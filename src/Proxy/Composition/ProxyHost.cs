@@ -4,10 +4,10 @@ using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
-using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Proxy.Cli;
 using Proxy.Config;
 using Proxy.Telemetry;
+using Proxy.Transport;
 using Proxy.Transport.Http1;
 using Proxy.Transport.Loops;
 
@@ -108,7 +108,7 @@ internal static class ProxyHost
         builder.Logging.AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.None);
         builder.Services.AddSingleton<IHostLifetime, NoLifetime>();
         builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = Timeout.InfiniteTimeSpan);
-        builder.Services.Configure<SocketTransportOptions>(static options => options.UnsafePreferInlineScheduling = true);
+        builder.Services.AddSingleton<IConnectionListenerFactory>(new SocketTransport(parts.Time, parts.Log));
         if (parts.Loops is { } loops)
         {
             // TLS computes, which would hold up a loop's other connections; the operator's socket needs the runtime's to know its peer.

@@ -64,7 +64,7 @@ internal static partial class ConfigReader
         };
 
         findings.RefuseUnknownKeys();
-        foreach (var problem in ConfigRules.Check(config))
+        foreach (var problem in ConfigRules.Check(config).Concat(OwnListener.Check(config, sources)))
             findings.Add(sources.Listen is not null && IsListen(problem) ? problem with { Key = "--listen" } : problem);
         problems = findings.InReadingOrder();
         return config;
@@ -86,7 +86,7 @@ internal static partial class ConfigReader
         if (Set("PROXY_ALLOW_ANONYMOUS") == "true")
             config = config with { Auth = config.Auth with { AllowAnonymous = true } };
 
-        problems = [.. ConfigRules.Check(config).Select(problem => problem with { Key = Variable(problem), Message = problem.Message.Replace(ConfigRules.WaysOut, WaysOut, StringComparison.Ordinal) })];
+        problems = [.. ConfigRules.Check(config).Concat(OwnListener.Check(config, sources)).Select(problem => problem with { Key = Variable(problem), Message = problem.Message.Replace(ConfigRules.WaysOut, WaysOut, StringComparison.Ordinal) })];
         return config;
 
         string? Set(string name) => sources.Environment(name) is { Length: > 0 } value ? value : null;

@@ -12,7 +12,7 @@ internal static partial class ConfigRules
     /// <summary>How an address that others can reach is made to pass.</summary>
     public const string WaysOut = "add one (`proxy keys new NAME` prints the [[auth.keys]] section), or serve anyone with allow_anonymous = true in [auth]";
 
-    private static readonly string[] OwnHeaders = ["host", "content-length", "content-type", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer", "expect", "accept-encoding"];
+    private static readonly string[] OwnHeaders = ["host", "content-length", "content-type", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer", "expect", "accept-encoding", "via"];
 
     /// <summary>Every problem, keyed by the path of what is wrong; lines are for the reader to add.</summary>
     public static IEnumerable<ConfigProblem> Check(ProxyConfig config) =>

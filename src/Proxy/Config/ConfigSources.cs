@@ -15,6 +15,12 @@ internal sealed record ConfigSources
     /// <summary>What is wrong with a model's folder; null where it can be served.</summary>
     public Func<InferenceModelConfig, string?> ModelProblem { get; init; } = static _ => null;
 
+    /// <summary>Whether an address is one of this machine's.</summary>
+    public Func<System.Net.IPAddress, bool> IsOwnAddress { get; init; } = OwnListener.IsOfThisMachine;
+
+    /// <summary>This machine's name.</summary>
+    public string HostName { get; init; } = System.Net.Dns.GetHostName();
+
     /// <summary>Folder that relative paths start from: the one the file is in.</summary>
     public string Folder { get; init; } = Directory.GetCurrentDirectory();
 

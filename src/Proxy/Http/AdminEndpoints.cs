@@ -20,7 +20,7 @@ internal sealed class AdminEndpoints(BackendDirectory directory, ModelCatalog ca
 
     private async Task ModelsAsync(HttpContext context)
     {
-        var models = await catalog.ListAsync(static _ => true);
+        var models = await catalog.ListAsync(static _ => true, evenDown: true);
         var table = directory.Table;
         await WriteAsync(context, StatusCodes.Status200OK, json =>
         {

@@ -17,6 +17,7 @@ internal struct ClientHeaders
     public string? Pipeline;
     public string? Route;
     public string? Session;
+    public string? Via;
     public List<KeyValuePair<string, string>> Crossing;
 
     public static ClientHeaders Of(IHeaderDictionary headers)
@@ -36,6 +37,9 @@ internal struct ClientHeaders
     {
         switch (name.Length)
         {
+            case 3 when Is(name, "via"):
+                Via = Wish(values);
+                break;
             case 6 when Is(name, "accept"):
             case 10 when Is(name, "user-agent"):
                 Crossing.Add(new(name, values.ToString()));

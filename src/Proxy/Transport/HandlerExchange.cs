@@ -177,6 +177,7 @@ internal sealed class HandlerExchange : InterruptibleExchange
         message.Headers.TryAddWithoutValidation("Accept-Encoding", "identity");
         foreach (var header in client.Target.Headers) Add(message, header);
         foreach (var header in request.Headers) Add(message, header);
+        if (client.Target.Via is { } via) Add(message, new("Via", request.Via is { } before ? $"{before}, {via}" : via));
         return message;
     }
 

@@ -29,6 +29,7 @@ internal sealed class ProxyMetrics
     private long inFlight;
     private long promptBytes;
     private long sharedPromptBytes;
+    private long skippedParts;
 
     public long InFlight => Volatile.Read(ref inFlight);
 
@@ -40,6 +41,9 @@ internal sealed class ProxyMetrics
         Interlocked.Add(ref promptBytes, length);
         Interlocked.Add(ref sharedPromptBytes, shared);
     }
+
+    /// <summary>A part of an answer that was left out because no dialect here can say it.</summary>
+    public void CountSkipped() => Interlocked.Increment(ref skippedParts);
 
     public void Leave() => Interlocked.Decrement(ref inFlight);
 
@@ -83,6 +87,8 @@ internal sealed class ProxyMetrics
         Line(text, "proxy_prompt_bytes_total", "", Volatile.Read(ref promptBytes));
         Head(text, "proxy_prompt_shared_bytes_total", "counter", "Bytes of them that began like an earlier prompt of the same key and model: what a prefix cache can save.");
         Line(text, "proxy_prompt_shared_bytes_total", "", Volatile.Read(ref sharedPromptBytes));
+        Head(text, "proxy_answer_parts_skipped_total", "counter", "Parts of answers left out in translation, of kinds that are not known.");
+        Line(text, "proxy_answer_parts_skipped_total", "", Volatile.Read(ref skippedParts));
         Write(text, "proxy_first_token_seconds", "Time from the request to the first content.", "backend", firstTokens);
         Write(text, "proxy_request_duration_seconds", "Time from the request to the end of its answer.", "surface", durations);
         Head(text, "proxy_in_flight", "gauge", "Calls running now.");

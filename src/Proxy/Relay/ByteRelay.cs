@@ -89,7 +89,7 @@ internal sealed class ByteRelay : IDisposable
             }
         }
 
-        if (watch.Error is { } said) return new(RelayEnd.HostSaidError, watch.Usage, new(ProxyErrorKind.HostFailed, said.Message) { Backend = reply.Backend });
+        if (watch.Error is { } said) return new(watch.ErrorIsHidden ? RelayEnd.BrokeOff : RelayEnd.HostSaidError, watch.Usage, new(ProxyErrorKind.HostFailed, said.Message) { Backend = reply.Backend });
         if (watch.Ended) return new(RelayEnd.Whole, watch.Usage);
         return new(RelayEnd.BrokeOff, watch.Usage, reply.Unfinished());
     }

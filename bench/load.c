@@ -8,8 +8,9 @@
 //   load start     --to PORT --count N [--log FILE] -- COMMAND ARG...
 //                                          N times: exec, poll GET /health until 200, end it; median milliseconds
 //   OPTIONS  --to PORT  --key BEARER  --model NAME  --conns N  --warm SECONDS  --secs SECONDS  --rate TOKENS_PER_S  --pids P[,P]
+//            --opening STREAMS_PER_S (1000)
 //
-// CPU is utime+stime from /proc/PID/stat. An answer must name the model that was asked for. A stream counts as
+// CPU is each process's own clock, in nanoseconds; the kernel's share of it is from /proc/PID/stat, in ticks. An answer must name the model that was asked for. A stream counts as
 // whole when its tokens come numbered without a gap under that name, with usage, [DONE] and the end of the chunked body.
 // Exit 1: some were not whole.
 #define _GNU_SOURCE
@@ -44,7 +45,7 @@ struct conn {
 };
 
 static const char *key = "none", *model = "mock", *log_file = "/dev/null";
-static int port, conns = 32, rate = 50, count = 20, pids[64], pid_count, poller, broken, whole, tokens_each;
+static int port, conns = 32, rate = 50, opening = 1000, count = 20, pids[64], pid_count, poller, broken, whole, tokens_each;
 static double warm = 1, secs = 5;
 static bool streaming;
 static struct conn *all;
@@ -73,20 +74,22 @@ static void fail(const char *form, ...)
 
 // --- what the measured processes have used ---
 
-static void cpu(double *user, double *kernel)
+static void cpu(double *total, double *kernel)
 {
-    *user = *kernel = 0;
+    *total = *kernel = 0;
     for (int i = 0; i < pid_count; i++) {
         char path[64], text[1024];
         snprintf(path, sizeof path, "/proc/%d/stat", pids[i]);
         FILE *file = fopen(path, "r");
-        if (!file) fail("load: process %d is gone", pids[i]);
+        clockid_t clock;
+        struct timespec used;
+        if (!file || clock_getcpuclockid(pids[i], &clock) != 0 || clock_gettime(clock, &used) != 0) fail("load: process %d is gone", pids[i]);
         size_t n = fread(text, 1, sizeof text - 1, file);
         fclose(file);
         text[n] = 0;
-        unsigned long u = 0, s = 0;
-        sscanf(strrchr(text, ')') + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &u, &s);
-        *user += (double)u / (double)sysconf(_SC_CLK_TCK);
+        unsigned long s = 0;
+        sscanf(strrchr(text, ')') + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %lu", &s);
+        *total += (double)used.tv_sec + (double)used.tv_nsec / 1e9;
         *kernel += (double)s / (double)sysconf(_SC_CLK_TCK);
     }
 }
@@ -288,7 +291,7 @@ static void write_request(void)
 {
     char body[2048], text[512];
     int padding = 480;
-    tokens_each = (int)(rate * (conns / 1000.0 + warm + secs + 1));
+    tokens_each = (int)(rate * ((double)conns / opening + warm + secs + 1));
     snprintf(model_mark, sizeof model_mark, "\"model\":\"%s\"", model);
     snprintf(text, sizeof text, "@mock r=%d n=%d", rate, tokens_each);
     char filler[1024];
@@ -307,15 +310,15 @@ static void write_request(void)
 
 static int measure_requests(void)
 {
-    double user0, kernel0, user1, kernel1, begun;
+    double total0, kernel0, total1, kernel1, begun;
     for (int i = 0; i < conns; i++) open_conn(&all[i]);
     run(now() + warm);
-    cpu(&user0, &kernel0);
+    cpu(&total0, &kernel0);
     finished = 0;
     begun = now();
     run(begun + secs);
-    cpu(&user1, &kernel1);
-    double used = user1 - user0 + kernel1 - kernel0;
+    cpu(&total1, &kernel1);
+    double used = total1 - total0;
     printf("request_us %.2f\nrequests %llu\nrequests_per_s %.0f\nrequest_kernel_share %.2f\nrequests_broken %d\n", used * 1e6 / (double)(finished ? finished : 1),
         (unsigned long long)finished, (double)finished / (now() - begun), used > 0 ? (kernel1 - kernel0) / used : 0, broken);
     return broken > 0 || finished == 0;
@@ -332,22 +335,22 @@ static double delay_at(double share)
 
 static int measure_streams(void)
 {
-    double user0, kernel0, user1, kernel1, begun = now();
+    double total0, kernel0, total1, kernel1, begun = now();
     long rss0, dirty0, rss1, dirty1;
     memory(&rss0, &dirty0);
-    for (int i = 0; i < conns; i++) {  // a thousand a second, so their tokens are spread over the period
-        run(begun + i / 1000.0);
+    for (int i = 0; i < conns; i++) {  // one by one, so their tokens are spread over the period
+        run(begun + (double)i / opening);
         open_conn(&all[i]);
     }
     for (double patience = now() + 30; started + broken < conns && now() < patience;) run(now() + 0.01);
     run(now() + warm);
-    cpu(&user0, &kernel0);
+    cpu(&total0, &kernel0);
     events = reads = 0;
     memset(delays, 0, sizeof delays);
     begun = now();
     run(begun + secs);
-    cpu(&user1, &kernel1);
-    double used = user1 - user0 + kernel1 - kernel0, took = now() - begun;
+    cpu(&total1, &kernel1);
+    double used = total1 - total0, took = now() - begun;
     uint64_t counted = events;
     memory(&rss1, &dirty1);
     int ended = whole;
@@ -416,7 +419,7 @@ int main(int argc, char **argv)
 {
     static const struct option options[] = {
         { "to", 1, NULL, 't' }, { "key", 1, NULL, 'k' }, { "model", 1, NULL, 'm' }, { "conns", 1, NULL, 'c' }, { "warm", 1, NULL, 'w' }, { "secs", 1, NULL, 's' },
-        { "rate", 1, NULL, 'r' }, { "pids", 1, NULL, 'p' }, { "count", 1, NULL, 'n' }, { "log", 1, NULL, 'l' }, { 0 } };
+        { "rate", 1, NULL, 'r' }, { "opening", 1, NULL, 'o' }, { "pids", 1, NULL, 'p' }, { "count", 1, NULL, 'n' }, { "log", 1, NULL, 'l' }, { 0 } };
     if (argc < 2) fail("load: port, requests, streams, memory or start; see the top of load.c");
     const char *verb = argv[1];
     for (int o; (o = getopt_long(argc - 1, argv + 1, "+", options, NULL)) != -1;) {
@@ -427,6 +430,7 @@ int main(int argc, char **argv)
         else if (o == 'w') warm = atof(optarg);
         else if (o == 's') secs = atof(optarg);
         else if (o == 'r') rate = atoi(optarg);
+        else if (o == 'o') opening = atoi(optarg);
         else if (o == 'n') count = atoi(optarg);
         else if (o == 'l') log_file = optarg;
         else if (o == 'p') for (char *p = strtok(optarg, ","); p && pid_count < 64; p = strtok(NULL, ",")) pids[pid_count++] = atoi(p);

@@ -48,6 +48,8 @@ for scenario in $scenarios; do
     [[ " requests streams200 streams2000 start idle " == *" $scenario "* ]] || { echo "bench: there is no scenario '$scenario'" >&2; exit 2; }
 done
 
+. "$bench/row.sh"
+
 say() { printf '\033[1m%s\033[0m\n' "$*" >&2; }
 ulimit -n "$(ulimit -Hn)"
 [ "$(ulimit -n)" = unlimited ] || [ "$(ulimit -n)" -ge 8192 ] || { echo "bench: needs 8192 open files a process; the hard limit is $(ulimit -n)" >&2; exit 1; }
@@ -80,11 +82,7 @@ if [ -n "$absent" ]; then
 fi
 PATH=$PATH:/usr/sbin
 
-tools=$root/.build/bench
-mkdir -p "$tools"
-for program in mock load; do
-    [ "$tools/$program" -nt "$bench/$program.c" ] || gcc -O2 -Wall -Wextra -o "$tools/$program" "$bench/$program.c"
-done
+build_tools
 relay=$tools/kestrel-relay/kestrel-relay
 if [[ " $rows " == *" kestrel "* ]] && [ ! "$relay" -nt "$bench/kestrel-relay/Program.cs" ]; then
     say "building kestrel-relay"
@@ -107,35 +105,10 @@ end_all() {
 trap end_all EXIT
 trap 'exit 130' INT TERM
 
-"$tools/mock" >"$work/mock.port" &
-running+=($!)
-until [ -s "$work/mock.port" ]; do sleep 0.05; done
-mock=$(cat "$work/mock.port")
+start_mock
+running+=("$mock_pid")
 
 # --- the rows: each sets command and model, for the port it is given ---
-
-key=sk-bench-2f6d1c0a9b8e7d65
-proxy_config() { # family, extra line of [server]
-    local url=http://127.0.0.1:$mock
-    cat <<TOML
-[server]
-listen = ["127.0.0.1:$port"]
-$2
-
-[[backends]]
-name = "mock"
-url = "$url"
-dialects = ["$1"]
-models = ["mock"]
-
-[aliases]
-a-longer-name = "mock"
-
-[[auth.keys]]
-name = "bench"
-sha256 = "$(printf %s $key | sha256sum | cut -d' ' -f1)"
-TOML
-}
 
 prepare() { # row
     local dir=$work/$1
@@ -201,13 +174,6 @@ HAPROXY
             command=("$proxy" serve --config "$dir/config.toml") ;;
     esac
 }
-
-answers() ( # path; true when the row says 200. A subshell: writing to a connection that was reset ends it
-    { exec 3<>"/dev/tcp/127.0.0.1/$port"; } 2>/dev/null || return 1
-    printf 'GET %s HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer %s\r\nconnection: close\r\n\r\n' "$1" "$key" >&3
-    read -r -t 5 status <&3 || status=
-    [[ $status == *" 200"* ]]
-)
 
 family_of() { # pid and its children, with commas
     { cat /proc/[0-9]*/stat 2>/dev/null || true; } | awk -v p="$1" '{ pid = $1; sub(/.*\) /, ""); if ($2 == p) all = all "," pid } END { print p all }'

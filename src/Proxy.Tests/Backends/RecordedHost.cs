@@ -1,10 +1,10 @@
 using System.Net;
 using System.Net.Security;
 using System.Net.Sockets;
-using System.Security.Authentication;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using System.Text.RegularExpressions;
+using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.Backends;
 
@@ -25,7 +25,7 @@ internal sealed partial class RecordedHost : IAsyncDisposable
         listener = unixPath is null ? new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) : new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         listener.Bind(unixPath is null ? new IPEndPoint(IPAddress.Loopback, 0) : new UnixDomainSocketEndPoint(unixPath));
         listener.Listen();
-        serving = ServeAsync();
+        serving = listener.ServeAsync(AnswerAsync, stop.Token);
     }
 
     /// <summary>As <c>listen</c> spells it.</summary>
@@ -65,23 +65,10 @@ internal sealed partial class RecordedHost : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await stop.CancelAsync();
-        listener.Dispose();
         await serving;
+        listener.Dispose();
         certificate?.Dispose();
         stop.Dispose();
-    }
-
-    private async Task ServeAsync()
-    {
-        var connections = new List<Task>();
-        try
-        {
-            while (true) connections.Add(AnswerAsync(await listener.AcceptAsync(stop.Token)));
-        }
-        catch (OperationCanceledException)
-        {
-            await Task.WhenAll(connections);
-        }
     }
 
     private async Task AnswerAsync(Socket client)
@@ -111,7 +98,7 @@ internal sealed partial class RecordedHost : IAsyncDisposable
             var status = answer.AsSpan().IndexOf("\r\n"u8) + 2;
             await stream.WriteAsync(answer.AsSpan().StartsWith("HTTP/"u8) ? (byte[])[.. answer.AsSpan(0, status), .. "Connection: close\r\n"u8, .. answer.AsSpan(status)] : answer, stop.Token);
         }
-        catch (Exception e) when (e is IOException or OperationCanceledException or AuthenticationException)
+        catch (Exception e) when (Connections.IsLeaving(e))
         {
             // The asker left, or the test is over.
         }

@@ -141,7 +141,7 @@ public sealed class BrowserTests : IAsyncLifetime
         public Browser(params string[] arguments)
         {
             var chromium = new[] { "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome" }.FirstOrDefault(File.Exists);
-            Assert.SkipWhen(chromium is null, "no Chromium on this machine (Debian: apt-get install chromium)");
+            Assert.SkipWhen(chromium is null, "needs Chromium: ./build.sh setup test");
             profile = Directory.CreateTempSubdirectory("proxy-browser-");
             process = new Process
             {

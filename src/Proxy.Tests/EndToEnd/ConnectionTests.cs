@@ -71,6 +71,26 @@ public sealed class ConnectionTests(ConnectionTests.Door door) : IClassFixture<C
     }
 
     [Theory]
+    [InlineData("fffffffffffffffff\r\n", "")]
+    [InlineData("80000000\r\n", "")]
+    [InlineData("7fffffffffffffff0\r\n", "Content-Encoding: gzip\r\n")]
+    [InlineData("-1\r\n", "")]
+    [InlineData("zz\r\n", "")]
+    public async Task Chunk_has_no_possible_size_It_is_the_clients_mistake(string chunk, string header)
+    {
+        var correlation = FrontDoor.Correlation();
+        await using var client = await RawClient.ConnectAsync(door.Address);
+
+        await client.SendAsync(Encoding.ASCII.GetBytes($"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\n{header}x-correlation-id: {correlation}\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}"));
+        var reply = await client.ReadReplyAsync();
+
+        Assert.Equal(400, reply.Status);
+        Assert.Contains("chunk", reply.ErrorMessage, StringComparison.OrdinalIgnoreCase);
+        Assert.Equal("refused client 400", (await door.Proxy.Log.CallAsync(correlation)).Verdict);
+        Assert.DoesNotContain(door.Proxy.Log.Lines, line => ProxyLog.Text(line, "event") is "call_failed");
+    }
+
+    [Theory]
     [InlineData("POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n{}")]
     [InlineData("POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n")]
     [InlineData("POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")]

@@ -70,6 +70,7 @@ public sealed class EmbeddingTests(EmbeddingTests.Door door) : IClassFixture<Emb
         var (reply, _) = await door.CallAsync("/v1/embeddings", $$"""{"model":"{{lane.Solo}}","input":"a"}""");
 
         Assert.Equal("[0.6,0.8,0,-0]", reply.Json.GetProperty("data")[0].GetProperty("embedding").GetRawText());
+        OpenApiSchema.OpenAi.Valid("CreateEmbeddingResponse", reply.Text);
     }
 
     [Fact]
@@ -118,6 +119,7 @@ public sealed class EmbeddingTests(EmbeddingTests.Door door) : IClassFixture<Emb
         var recorded = JsonElement.Parse(Wire.Recording("ollama/embed.list"));
         Assert.Equal(recorded.EnumerateObject().Select(member => (member.Name, member.Value.ValueKind)), reply.Json.EnumerateObject().Select(member => (member.Name, member.Value.ValueKind)));
         Assert.Equal("[[0.6,0.8,0,-0],[1e-7,-3.5,0.125,2]]", reply.Json.GetProperty("embeddings").GetRawText());
+        OpenApiSchema.Ollama.Valid("EmbedResponse", reply.Text);
         Assert.Equal((lane.Solo, 6), (reply.Json.GetProperty("model").GetString(), reply.Json.GetProperty("prompt_eval_count").GetInt32()));
         Assert.Equal("application/json; charset=utf-8", reply.ContentType);
         Assert.Equal($$"""/v1/embeddings {"model":"{{lane.Solo}}","input":["a","b"],"encoding_format":"float"}""", $"{lane.A.Calls[0].Target} {lane.A.Calls[0].Text}");
@@ -182,6 +184,7 @@ public sealed class EmbeddingTests(EmbeddingTests.Door door) : IClassFixture<Emb
 
         Assert.Equal((200, """[""]"""), (reply.Status, lane.A.Calls[0].Json.GetProperty("input").GetRawText()));
         Assert.Equal("[0.6,0.8,0,-0]", reply.Json.GetProperty("data")[0].GetProperty("embedding").GetRawText());
+        OpenApiSchema.OpenAi.Valid("CreateEmbeddingResponse", reply.Text);
     }
 
     [Fact]

@@ -115,6 +115,37 @@ public sealed class KeyTests(KeyTests.Door door) : IClassFixture<KeyTests.Door>
     public async Task Metrics_are_asked_on_loopback_They_are_open() => Assert.Equal(200, (await door.GetAsync("/metrics")).Status);
 
     [Theory]
+    [InlineData("/v1/load_lora_adapter")]
+    [InlineData("/v1/unload_lora_adapter")]
+    [InlineData("/v1/model/unload")]
+    [InlineData("/v1/model/unload/")]
+    [InlineData("/v1/model%2funload", 400)]
+    [InlineData("/v1/files")]
+    [InlineData("/v1/fine_tuning/jobs")]
+    [InlineData("/v1/realtime/sessions")]
+    [InlineData("/v1/audio/voices")]
+    [InlineData("/v1/Embeddings")]
+    [InlineData("/v1/moderations;x")]
+    [InlineData("/v1/moderations/x")]
+    [InlineData("/v1/moderations?x=/v1/embeddings", 200)]
+    [InlineData("/v1/moderations/", 200)]
+    [InlineData("/v1/audio/speech", 200)]
+    [InlineData("/v1/images/generations", 200)]
+    public async Task Key_limited_to_models_asks_a_host_for_anything_Only_inference_is_relayed(string path, int expected = 403)
+    {
+        const string Body = """{"model":"open-model","input":"x"}""";
+        var before = door.Open.Calls.Count;
+
+        var limited = await door.PostAsync(path, Body, "x-api-key: sk-limited");
+        var everything = await door.PostAsync(path, Body, "x-api-key: sk-everything");
+
+        Assert.True(limited.Status == expected, limited.Text);
+        Assert.Equal(expected == 400 ? 400 : 200, everything.Status);
+        if (expected == 403) Assert.Contains("needs a key without `models`", limited.ErrorMessage, StringComparison.Ordinal);
+        Assert.Equal(expected switch { 200 => 2, 403 => 1, _ => 0 }, door.Open.Calls.Count - before);
+    }
+
+    [Theory]
     [InlineData("secret-model")]
     [InlineData("secret-alias")]
     [InlineData("learned-secret")]

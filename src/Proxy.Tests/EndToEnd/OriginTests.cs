@@ -64,6 +64,19 @@ public sealed class OriginTests(OriginTests.Door door, OriginTests.OpenDoor open
         Assert.Equal(200, reply.Status);
     }
 
+    [Theory]
+    [InlineData("GET /v1/models HTTP/1.1")]
+    [InlineData("GET /v1/models?a=b HTTP/1.1")] // which the loops leave to the server
+    public async Task Network_resolves_a_bare_name_to_this_machine_It_gets_403_which_names_the_remedy(string line)
+    {
+        await using var client = await RawClient.ConnectAsync(door.Address);
+        await client.SendAsync(System.Text.Encoding.ASCII.GetBytes($"{line}\r\nHost: evil\r\nOrigin: http://evil\r\n\r\n"));
+        var reply = await client.ReadReplyAsync();
+
+        Assert.Equal(403, reply.Status);
+        Assert.Contains("[server] public_urls", reply.ErrorMessage, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task Page_of_the_proxys_own_origin_calls_It_is_served()
     {

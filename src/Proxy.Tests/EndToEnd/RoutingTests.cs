@@ -138,12 +138,12 @@ public sealed class RoutingTests(RoutingTests.Door door) : IClassFixture<Routing
     }
 
     [Fact]
-    public async Task Unknown_model_is_asked_about_Client_gets_404()
+    public async Task Model_is_asked_about_that_only_the_default_serves_It_is_described()
     {
         var reply = await door.GetAsync("/v1/models/never-heard-of");
 
-        Assert.Equal(404, reply.Status);
-        Assert.Equal("model_not_found", reply.ErrorCode);
+        Assert.Equal(200, reply.Status);
+        Assert.Equal("fallback", reply.Json.GetProperty("owned_by").GetString());
     }
 
     [Fact]

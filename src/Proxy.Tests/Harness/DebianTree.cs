@@ -15,7 +15,7 @@ internal static class DebianTree
     /// <summary>Skips the test where such a system cannot be made, saying why.</summary>
     public static void Require()
     {
-        Assert.SkipUnless(Environment.IsPrivilegedProcess, "needs root: it makes and starts Debian systems");
+        Machine.NeedsNamespaces();
         Assert.SkipUnless(File.Exists("/usr/sbin/debootstrap"), "needs debootstrap: ./build.sh setup test");
         Assert.SkipUnless(Binary is not null, "needs the published binary: ./build.sh test without --quick");
     }

@@ -21,7 +21,7 @@ internal sealed class FakeBackend : IAsyncDisposable
     private readonly ConcurrentQueue<TaskCompletionSource<FakeExchange>> expected = new();
     private readonly ConcurrentDictionary<Task, bool> running = new();
     private Func<FakeExchange, Task> answer = static exchange => exchange.JsonAsync("""{"error":{"message":"the test has no script for this call","type":"test","param":null,"code":null}}""", 500);
-    private Socket listener;
+    private volatile Socket listener;
     private int connections;
 
     private FakeBackend(Socket listener)
@@ -135,7 +135,7 @@ internal sealed class FakeBackend : IAsyncDisposable
             {
                 var socket = await accepting.AcceptAsync(stopping.Token);
                 socket.NoDelay = true;
-                Track(ServeAsync(socket, Interlocked.Increment(ref connections)));
+                Track(ServeAsync(accepting, socket, Interlocked.Increment(ref connections)));
             }
         }
         catch (Exception exception) when (exception is SocketException or ObjectDisposedException or OperationCanceledException)
@@ -144,11 +144,15 @@ internal sealed class FakeBackend : IAsyncDisposable
         }
     }
 
-    private async Task ServeAsync(Socket socket, int number)
+    private async Task ServeAsync(Socket accepting, Socket socket, int number)
     {
         open[socket] = number;
         try
         {
+            // Accepted at the moment of the end or of a refusal, when the open ones may have been closed already.
+            if (stopping.IsCancellationRequested || listener != accepting)
+                return;
+
             var inbox = new Inbox(socket);
             while (await ReadAsync(inbox, socket, number) is { } request)
             {

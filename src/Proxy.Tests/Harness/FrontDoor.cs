@@ -34,6 +34,9 @@ public abstract class FrontDoor : IAsyncLifetime
     /// <summary>Lines of the [server] section beside <c>listen</c>.</summary>
     protected virtual string ServerSettings => "";
 
+    /// <summary>How the proxy serves its connections: <c>epoll</c> or <c>sockets</c>. PROXY_TEST_TRANSPORT names it where the class does not.</summary>
+    protected virtual string? Transport => null;
+
     /// <summary>What stands before the first section.</summary>
     protected virtual string Top => "";
 
@@ -43,7 +46,7 @@ public abstract class FrontDoor : IAsyncLifetime
     public async ValueTask InitializeAsync()
     {
         var config = new StringBuilder();
-        config.AppendLine(Top).AppendLine(Server(ServerSettings)).AppendLine("[log]").AppendLine("format = \"json\"");
+        config.AppendLine(Top).AppendLine(Server(ServerSettings, Transport)).AppendLine("[log]").AppendLine("format = \"json\"");
         for (var number = 0; number < Lanes + OllamaLanes; number++)
         {
             var lane = new Lane(this, number);
@@ -84,10 +87,10 @@ public abstract class FrontDoor : IAsyncLifetime
     }
 
     /// <summary>The [server] section for a port of the system's choice. PROXY_TEST_TRANSPORT names the transport under test.</summary>
-    internal static string Server(string settings = "") => $"""
+    internal static string Server(string settings = "", string? transport = null) => $"""
         [server]
         listen = ["127.0.0.1:0"]
-        {(Environment.GetEnvironmentVariable("PROXY_TEST_TRANSPORT") is { Length: > 0 } transport ? $"transport = \"{transport}\"" : "")}
+        {((transport ?? Environment.GetEnvironmentVariable("PROXY_TEST_TRANSPORT")) is { Length: > 0 } named ? $"transport = \"{named}\"" : "")}
         {settings}
         """;
 

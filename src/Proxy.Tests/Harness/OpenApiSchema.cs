@@ -1,33 +1,25 @@
-using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using NJsonSchema;
 using NJsonSchema.Validation;
-using YamlDotNet.Core;
-using YamlDotNet.RepresentationModel;
 
 namespace Proxy.Tests.Harness;
 
 /// <summary>
-/// Somebody else's word on what an answer must look like: an OpenAPI file, read by a library that knows nothing of this proxy. The files are other people's and lie outside the
-/// repository, in <c>../shared/specs</c> or where <c>PROXY_SPECS</c> says; where they are not, a test that asks for one is skipped.
+/// What an answer must look like by the specification of its dialect, checked by a library that knows nothing of this proxy. The files under <c>Specifications/</c> are cut from the
+/// published ones by <c>extract.py</c>.
 /// </summary>
 internal sealed class OpenApiSchema
 {
-    private static readonly Lazy<OpenApiSchema?> OpenAiFile = new(static () => Load("openai.openapi.json", static text => JsonNode.Parse(text)!));
-    private static readonly Lazy<OpenApiSchema?> OllamaFile = new(static () => Load("ollama.openapi.yaml", static text =>
-    {
-        var stream = new YamlStream();
-        stream.Load(new StringReader(text));
-        return FromYaml(stream.Documents[0].RootNode)!;
-    }));
+    private static readonly Lazy<OpenApiSchema> OpenAiFile = new(static () => Load("openai.json"));
+    private static readonly Lazy<OpenApiSchema> OllamaFile = new(static () => Load("ollama.json"));
 
     private readonly JsonSchema all;
     private readonly Dictionary<string, string> events = [];
 
     private OpenApiSchema(JsonObject document)
     {
-        var schemas = document["components"]!["schemas"]!.AsObject();
+        var schemas = document["schemas"]!.AsObject();
         var definitions = new JsonObject();
         foreach (var (name, schema) in schemas) definitions[name] = Translate(schema!);
         all = JsonSchema.FromJsonAsync(new JsonObject { ["definitions"] = definitions }.ToJsonString()).GetAwaiter().GetResult();
@@ -38,16 +30,15 @@ internal sealed class OpenApiSchema
         }
     }
 
-    /// <summary>OpenAI's own; skips the test where it is not there.</summary>
-    public static OpenApiSchema OpenAi => There(OpenAiFile.Value, "openai.openapi.json");
+    public static OpenApiSchema OpenAi => OpenAiFile.Value;
 
-    /// <summary>Ollama's own; skips the test where it is not there. It demands no member, it only says what each is.</summary>
-    public static OpenApiSchema Ollama => There(OllamaFile.Value, "ollama.openapi.yaml");
+    /// <summary>It demands no member, it only says what each is.</summary>
+    public static OpenApiSchema Ollama => OllamaFile.Value;
 
     /// <summary>What is wrong with a document, if it should be one of <paramref name="schema"/>; empty when nothing is.</summary>
     public IReadOnlyList<string> Problems(string schema, string document)
     {
-        Assert.True(all.Definitions.TryGetValue(schema, out var wanted), $"the specification has no schema '{schema}'");
+        Assert.True(all.Definitions.TryGetValue(schema, out var wanted), $"Specifications/ has no schema '{schema}'; the names that extract.py takes stand at its head");
         return [.. wanted!.Validate(document).SelectMany(static error => Lines(error, schemaName: ""))];
     }
 
@@ -75,42 +66,8 @@ internal sealed class OpenApiSchema
         }
     }
 
-    private static OpenApiSchema There(OpenApiSchema? schema, string file)
-    {
-        if (schema is null) Assert.Skip($"{file} is neither in ../shared/specs nor in $PROXY_SPECS");
-        return schema!;
-    }
-
-    private static OpenApiSchema? Load(string file, Func<string, JsonNode> parse)
-    {
-        string?[] folders = [Environment.GetEnvironmentVariable("PROXY_SPECS"), Path.Combine(Dialects.Wire.Root, "..", "shared", "specs"), Path.Combine(Dialects.Wire.Root, "..", "..", "shared", "specs")];
-        var path = folders.OfType<string>().Select(folder => Path.Combine(folder, file)).FirstOrDefault(File.Exists);
-        return path is null ? null : new OpenApiSchema(parse(File.ReadAllText(path)).AsObject());
-    }
-
-    private static JsonNode? FromYaml(YamlNode node)
-    {
-        switch (node)
-        {
-            case YamlMappingNode mapping:
-                var members = new JsonObject();
-                foreach (var (name, value) in mapping) members[((YamlScalarNode)name).Value!] = FromYaml(value);
-                return members;
-            case YamlSequenceNode sequence:
-                return new JsonArray([.. sequence.Select(FromYaml)]);
-            case YamlScalarNode { Style: ScalarStyle.Plain } plain:
-                return plain.Value switch
-                {
-                    null or "" or "null" or "~" => null,
-                    "true" => true,
-                    "false" => false,
-                    var text when double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var number) => number,
-                    var text => text,
-                };
-            default:
-                return ((YamlScalarNode)node).Value;
-        }
-    }
+    private static OpenApiSchema Load(string file) =>
+        new(JsonNode.Parse(File.ReadAllText(Path.Combine(Dialects.Wire.Root, "src", "Proxy.Tests", "Specifications", file)))!.AsObject());
 
     /// <summary>
     /// OpenAPI as plain JSON schema: references point into the one document, <c>nullable</c> is a type, <c>const</c> is an <c>enum</c> of one, and one-of is any-of, because the
@@ -126,10 +83,7 @@ internal sealed class OpenApiSchema
                 var translated = new JsonObject();
                 foreach (var (name, value) in schema)
                 {
-                    if (name is "example" or "examples" or "default" or "discriminator" or "nullable" or "description" or "title" || name.StartsWith("x-", StringComparison.Ordinal))
-                    {
-                        if (value is not JsonObject || name is "example" or "default" or "discriminator") continue; // as a property's name it is an object
-                    }
+                    if (name is "nullable" && value is JsonValue) continue; // said by a type below; as a property's name it is an object
 
                     if (name is "$ref" && value is JsonValue) translated[name] = ((string)value!).Replace("#/components/schemas/", "#/definitions/", StringComparison.Ordinal);
                     else if (name is "const" && value is JsonValue) translated["enum"] = new JsonArray(value.DeepClone());

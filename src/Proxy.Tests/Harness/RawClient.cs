@@ -136,6 +136,19 @@ internal sealed class RawClient : IAsyncDisposable
         return new RawReply(Status, Headers, [.. body], piece == Piece.End);
     }
 
+    /// <summary>Says that it sends no more (FIN), and goes on reading.</summary>
+    public void HalfClose() => socket.Shutdown(SocketShutdown.Send);
+
+    /// <summary>Everything that still comes, until the proxy ends the connection in whichever way.</summary>
+    public async Task<string> ReadToEndAsync()
+    {
+        while (await FillAsync())
+        {
+        }
+
+        return Encoding.Latin1.GetString([.. held]);
+    }
+
     /// <summary>Leaves as a crashed or impatient client does: with RST.</summary>
     public void Reset()
     {

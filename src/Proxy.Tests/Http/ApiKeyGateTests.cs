@@ -108,32 +108,80 @@ public sealed class ApiKeyGateTests
     [InlineData("[::1]:11435", null, true)]
     [InlineData("[::ffff:127.0.0.1]:11435", null, true)]
     [InlineData("192.168.1.7:11435", null, true)]
-    [InlineData("gpu-box:11435", null, true)]
-    [InlineData("gpu-box.local", null, true)]
-    [InlineData("proxy.home.arpa", null, true)]
     [InlineData("LOCALHOST", null, true)]
+    [InlineData("localhost.", null, true)]
+    [InlineData("localhost.:11435", "http://localhost.:11435", true)]
+    [InlineData("{machine}", null, true)]
+    [InlineData("{machine}.:11435", null, true)]
+    [InlineData("{MACHINE}:11435", "http://{MACHINE}:11435", true)]
+    [InlineData("{machine}.local:11435", null, true)]
+    [InlineData("{machine}.LOCAL.", null, true)]
     [InlineData("", null, true)] // HTTP/1.0
+    [InlineData("evil", null, false)] // a hostile network resolves any of these to loopback
+    [InlineData("evil", "http://evil", false)]
+    [InlineData("gpu-box:11435", null, false)]
+    [InlineData("gpu-box.local", null, false)]
+    [InlineData("evil.localhost", null, false)]
+    [InlineData("proxy.home.arpa", null, false)]
+    [InlineData("host.docker.internal:11435", null, false)]
+    [InlineData("box.lan", null, false)]
+    [InlineData("{machine}.evil.example", null, false)]
+    [InlineData("{machine}.localx", null, false)]
+    [InlineData("x{machine}", null, false)]
+    [InlineData("localhost..", null, false)]
+    [InlineData(".localhost", null, false)]
+    [InlineData("localhost%2e", null, false)]
+    [InlineData("[::1", null, false)]
+    [InlineData("[]", null, false)]
+    [InlineData("[evil]", null, false)]
     [InlineData("evil.example", null, false)] // DNS rebinding
     [InlineData("evil.example:11435", "http://evil.example:11435", false)] // same origin, as the browser believes
     [InlineData("localhost.evil.example", null, false)]
     [InlineData("127.0.0.1.evil.example", null, false)]
-    [InlineData("evillocal", "http://evillocal", true)]
+    [InlineData("127.0.0.1.", null, true)]
     [InlineData("localhost:11435", "http://localhost:11435", true)]
     [InlineData("localhost:11435", "http://LOCALHOST:11435", true)]
     [InlineData("localhost:11435", "http://localhost:3000", false)] // another program's page
     [InlineData("localhost:11435", "https://localhost:11435", false)]
     [InlineData("localhost:11435", "https://evil.example", false)]
+    [InlineData("localhost:11435", "http://evil", false)]
     [InlineData("localhost:11435", "null", false)]
     [InlineData("localhost:11435", "https://chat.example", true)]
     [InlineData("localhost:11435", "https://CHAT.example", true)]
     [InlineData("localhost:11435", "https://chat.example.evil.example", false)]
-    [InlineData("proxy.example", null, true)] // listed
+    [InlineData("proxy.example", null, true)] // listed as an origin
     [InlineData("proxy.example", "http://proxy.example", true)]
-    public void A_page_calls_Only_from_here_or_from_a_listed_origin(string host, string? origin, bool expected)
+    [InlineData("ai.example", null, true)] // a public url: by its name, behind a server that speaks TLS
+    [InlineData("ai.example", "https://ai.example", true)]
+    [InlineData("AI.example.:8080", "https://AI.example", true)]
+    [InlineData("ai.example", "http://ai.example", true)] // its own origin, without the server in front
+    [InlineData("ai.example", "https://ai.example:8443", false)]
+    [InlineData("127.0.0.1:11435", "https://ai.example", true)]
+    [InlineData("box.docker.internal:9999", null, true)]
+    [InlineData("[2001:db8::1]:8080", "http://[2001:db8::1]:8080", true)]
+    [InlineData("sub.ai.example", null, false)]
+    public void A_page_calls_Only_by_a_name_of_this_machine_and_from_here_or_a_listed_origin(string host, string? origin, bool expected)
     {
-        var config = new ProxyConfig { Server = new ServerConfig { Origins = ["https://chat.example", "http://proxy.example"] } };
+        var config = new ProxyConfig
+        {
+            Server = new ServerConfig { Origins = ["https://chat.example", "http://proxy.example"], PublicUrls = ["https://ai.example/llm", "http://box.docker.internal:8080", "http://[2001:db8::1]:8080"] },
+        };
+        string Named(string text) => text.Replace("{machine}", Environment.MachineName.ToLowerInvariant(), StringComparison.Ordinal).Replace("{MACHINE}", Environment.MachineName.ToUpperInvariant(), StringComparison.Ordinal);
 
-        Assert.Equal(expected ? "anonymous" : "403", Admit(config, local: true, origin is null ? [$"Host: {host}"] : [$"Host: {host}", $"Origin: {origin}"]));
+        Assert.Equal(expected ? "anonymous" : "403", Admit(config, local: true, origin is null ? [$"Host: {Named(host)}"] : [$"Host: {Named(host)}", $"Origin: {Named(origin)}"]));
+    }
+
+    [Fact]
+    public void Host_is_refused_The_message_names_the_remedy()
+    {
+        var context = new DefaultHttpContext();
+        context.Features.Set(new ConnectionFeature(local: true, admin: false));
+        context.Request.Scheme = "http";
+        context.Request.Headers.Host = "host.docker.internal:11435";
+
+        var refusal = new ApiKeyGate(new ProxyConfig(), TimeProvider.System).Admit(context, out _)!;
+
+        Assert.Contains("add \"http://host.docker.internal:11435\" to [server] public_urls", refusal.Message, StringComparison.Ordinal);
     }
 
     [Fact]

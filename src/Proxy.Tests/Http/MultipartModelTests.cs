@@ -31,6 +31,12 @@ public sealed class MultipartModelTests
 
     [Theory]
     [InlineData(File + End)] // none
+    [InlineData("--B\r\nContent-Disposition: form-data; name=\"model\"; filename=\"m\"\r\n\r\nwhisper\r\n" + End)] // a file
+    [InlineData("--B\r\nContent-Disposition: form-data; name=\"model\"; filename=\"\"\r\n\r\nwhisper\r\n" + End)]
+    [InlineData("--B\r\nContent-Disposition: form-data; name=\"model\"; filename*=UTF-8''m\r\n\r\nwhisper\r\n" + End)]
+    [InlineData("--B\r\nContent-Disposition: form-data; FILENAME=m; name=\"model\"\r\n\r\nwhisper\r\n" + End)]
+    [InlineData("--B\r\nContent-Disposition: form-data; name=\"model\"; filename=\"m\"\r\n\r\nsecret\r\n" + Model + End)]
+    [InlineData(Model + "--B\r\nContent-Disposition: form-data; name=\"model\"; filename=\"m\"\r\n\r\nsecret\r\n" + End)]
     [InlineData(Model + Model + End)] // twice: who decides which?
     [InlineData(Model + "--B\r\nContent-Disposition: form-data; NAME=\"model\"\r\n\r\nsecret\r\n" + End)]
     [InlineData(Model + "--B\r\nContent-Disposition: form-data; name=\"x\"; name=\"model\"\r\n\r\nsecret\r\n" + End)]

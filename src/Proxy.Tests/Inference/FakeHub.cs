@@ -5,6 +5,7 @@ using System.Net.Sockets;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json.Nodes;
+using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.Inference;
 
@@ -16,13 +17,14 @@ internal sealed class FakeHub : IAsyncDisposable
     private readonly TcpListener listener = new(IPAddress.Loopback, 0);
     private readonly ConcurrentQueue<string> asked = new();
     private readonly ConcurrentQueue<int> cuts = new();
+    private readonly CancellationTokenSource stop = new();
     private readonly Task serving;
 
     public FakeHub(string name = "owner/tiny")
     {
         Name = name;
         listener.Start();
-        serving = ServeAsync();
+        serving = listener.Server.ServeAsync(ServeAsync, stop.Token);
     }
 
     public string Name { get; }
@@ -70,30 +72,22 @@ internal sealed class FakeHub : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        listener.Dispose();
+        await stop.CancelAsync();
         await serving;
+        listener.Dispose();
+        stop.Dispose();
     }
 
-    private async Task ServeAsync()
+    private async Task ServeAsync(Socket client)
     {
+        await using var stream = new NetworkStream(client, ownsSocket: true);
         try
         {
-            while (true)
-            {
-                using var client = await listener.AcceptTcpClientAsync();
-                try
-                {
-                    await AnswerAsync(client.GetStream());
-                }
-                catch (IOException)
-                {
-                    // The caller left.
-                }
-            }
+            await AnswerAsync(stream);
         }
-        catch (Exception end) when (end is SocketException or ObjectDisposedException or InvalidOperationException)
+        catch (Exception failure) when (Connections.IsLeaving(failure))
         {
-            // The test is over.
+            // The caller left, or the test is over.
         }
     }
 
@@ -103,7 +97,7 @@ internal sealed class FakeHub : IAsyncDisposable
         var buffer = new byte[4096];
         while (!text.ToString().Contains("\r\n\r\n", StringComparison.Ordinal))
         {
-            var read = await stream.ReadAsync(buffer);
+            var read = await stream.ReadAsync(buffer, stop.Token);
             if (read == 0) return;
             text.Append(Encoding.Latin1.GetString(buffer, 0, read));
         }
@@ -140,10 +134,10 @@ internal sealed class FakeHub : IAsyncDisposable
         await SendAsync(stream, from > 0 ? "206 Partial Content" : "200 OK", bytes[from..], from > 0 ? $"Content-Range: bytes {from}-{bytes.Length - 1}/{bytes.Length}\r\n" : "", length);
     }
 
-    private static async Task SendAsync(NetworkStream stream, string status, byte[] body, string headers = "", int? length = null)
+    private async Task SendAsync(NetworkStream stream, string status, byte[] body, string headers = "", int? length = null)
     {
-        await stream.WriteAsync(Encoding.ASCII.GetBytes($"HTTP/1.1 {status}\r\n{headers}Content-Length: {body.Length}\r\nConnection: close\r\n\r\n"));
-        await stream.WriteAsync(body.AsMemory(0, length ?? body.Length));
+        await stream.WriteAsync(Encoding.ASCII.GetBytes($"HTTP/1.1 {status}\r\n{headers}Content-Length: {body.Length}\r\nConnection: close\r\n\r\n"), stop.Token);
+        await stream.WriteAsync(body.AsMemory(0, length ?? body.Length), stop.Token);
     }
 
     private string Listing()

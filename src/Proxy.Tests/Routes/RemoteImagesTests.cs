@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using System.Text;
 using Proxy.Chat;
 using Proxy.Routes;
+using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.Routes;
 
@@ -11,38 +12,43 @@ public sealed class RemoteImagesTests
     private static ChatRequest Asking(string url) => new() { Model = "m", Messages = [new(ChatRole.User, [new ContentPart.Text("what is this?"), new ContentPart.Image(null, null, url)])] };
 
     /// <summary>A place with one page; counts who asked.</summary>
-    private sealed class Place : IDisposable
+    private sealed class Place : IAsyncDisposable
     {
         private readonly TcpListener listener = new(IPAddress.Loopback, 0);
+        private readonly CancellationTokenSource stop = new();
+        private readonly Task serving;
 
         public Place(string answer)
         {
             listener.Start();
-            _ = ServeAsync(Encoding.ASCII.GetBytes(answer));
+            var bytes = Encoding.ASCII.GetBytes(answer);
+            serving = listener.Server.ServeAsync(client => ServeAsync(client, bytes), stop.Token);
         }
 
         public int Asked { get; private set; }
 
         public string Url => $"http://127.0.0.1:{((IPEndPoint)listener.LocalEndpoint).Port}/a";
 
-        public void Dispose() => listener.Dispose();
-
-        private async Task ServeAsync(byte[] answer)
+        public async ValueTask DisposeAsync()
         {
+            await stop.CancelAsync();
+            await serving;
+            listener.Dispose();
+            stop.Dispose();
+        }
+
+        private async Task ServeAsync(Socket client, byte[] answer)
+        {
+            Asked++;
+            await using var stream = new NetworkStream(client, ownsSocket: true);
             try
             {
-                while (true)
-                {
-                    using var client = await listener.AcceptTcpClientAsync();
-                    Asked++;
-                    var stream = client.GetStream();
-                    _ = await stream.ReadAsync(new byte[4096]);
-                    await stream.WriteAsync(answer);
-                }
+                _ = await stream.ReadAsync(new byte[4096], stop.Token);
+                await stream.WriteAsync(answer, stop.Token);
             }
-            catch (Exception end) when (end is SocketException or ObjectDisposedException or IOException)
+            catch (Exception failure) when (Connections.IsLeaving(failure))
             {
-                // The test is over.
+                // The asker left, or the test is over.
             }
         }
     }
@@ -77,7 +83,7 @@ public sealed class RemoteImagesTests
     [Fact]
     public async Task Image_is_fetched_It_stands_in_the_request()
     {
-        using var place = new Place(Page("image/png", "picture"));
+        await using var place = new Place(Page("image/png", "picture"));
         using var images = new RemoteImages(static _ => true);
 
         var (request, problem) = await images.FetchAsync(Asking(place.Url), TestContext.Current.CancellationToken);
@@ -90,7 +96,7 @@ public sealed class RemoteImagesTests
     [Fact]
     public async Task Address_is_private_Nothing_is_asked()
     {
-        using var place = new Place(Page("image/png", "secret"));
+        await using var place = new Place(Page("image/png", "secret"));
         using var images = new RemoteImages();
 
         var (_, problem) = await images.FetchAsync(Asking(place.Url), TestContext.Current.CancellationToken);
@@ -103,8 +109,8 @@ public sealed class RemoteImagesTests
     [Fact]
     public async Task Redirect_leads_to_a_private_address_It_is_not_followed()
     {
-        using var inside = new Place(Page("image/png", "secret"));
-        using var place = new Place($"HTTP/1.1 302 Found\r\nlocation: {inside.Url.Replace("127.0.0.1", "127.0.0.2", StringComparison.Ordinal)}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        await using var inside = new Place(Page("image/png", "secret"));
+        await using var place = new Place($"HTTP/1.1 302 Found\r\nlocation: {inside.Url.Replace("127.0.0.1", "127.0.0.2", StringComparison.Ordinal)}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
         using var images = new RemoteImages(static address => address.Equals(IPAddress.Loopback));
 
         var (_, problem) = await images.FetchAsync(Asking(place.Url), TestContext.Current.CancellationToken);
@@ -118,7 +124,7 @@ public sealed class RemoteImagesTests
     [InlineData("image/png", "404 Not Found", "404")]
     public async Task Answer_is_no_image_The_client_is_told(string type, string status, string expected)
     {
-        using var place = new Place(Page(type, "x", status));
+        await using var place = new Place(Page(type, "x", status));
         using var images = new RemoteImages(static _ => true);
 
         var (_, problem) = await images.FetchAsync(Asking(place.Url), TestContext.Current.CancellationToken);
@@ -142,7 +148,7 @@ public sealed class RemoteImagesTests
     [Fact]
     public async Task Image_is_too_large_It_is_not_read()
     {
-        using var place = new Place(Page("image/png", "x", length: RemoteImages.LargestImage + 1));
+        await using var place = new Place(Page("image/png", "x", length: RemoteImages.LargestImage + 1));
         using var images = new RemoteImages(static _ => true);
 
         var (_, problem) = await images.FetchAsync(Asking(place.Url), TestContext.Current.CancellationToken);

@@ -18,7 +18,7 @@ public sealed class AgentTests(AgentRoom room) : IClassFixture<AgentRoom>, IDisp
     [InlineData("ollama")]
     public async Task Claude_Code_has_a_task_It_is_done(string dialect)
     {
-        NeedsRoot();
+        Machine.NeedsNamespaces();
         var model = $"coder-{dialect}";
 
         var run = await room.RunAsync(home, "@anthropic-ai/claude-code/cli-wrapper.cjs", new Dictionary<string, string>
@@ -40,7 +40,7 @@ public sealed class AgentTests(AgentRoom room) : IClassFixture<AgentRoom>, IDisp
     [InlineData("ollama")]
     public async Task Codex_has_a_task_It_is_done(string dialect)
     {
-        NeedsRoot();
+        Machine.NeedsNamespaces();
         var settings = Directory.CreateDirectory(Path.Combine(home, ".codex")).FullName;
         await File.WriteAllTextAsync(Path.Combine(settings, "config.toml"), $"""
             model = "coder-{dialect}"
@@ -63,7 +63,7 @@ public sealed class AgentTests(AgentRoom room) : IClassFixture<AgentRoom>, IDisp
     [Fact]
     public async Task The_agents_room_Has_no_way_out()
     {
-        NeedsRoot();
+        Machine.NeedsNamespaces();
         await using var outside = FakeBackend.Start();
         using var client = room.Network.Client(new Uri(outside.Url));
 
@@ -73,7 +73,6 @@ public sealed class AgentTests(AgentRoom room) : IClassFixture<AgentRoom>, IDisp
         Assert.Equal("lo", string.Join(' ', (await Command.RunAsync("nsenter", $"--net={room.Network.Path}", "cat", "/proc/self/net/dev")).Split('\n').Skip(2).Select(line => line.Split(':')[0].Trim())));
     }
 
-    private static void NeedsRoot() => Assert.SkipUnless(Environment.IsPrivilegedProcess, "needs root: it makes a network of its own");
 
     private void Done((int ExitCode, string Output, string Errors) run, string dialect, string tool)
     {

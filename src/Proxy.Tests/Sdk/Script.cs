@@ -9,7 +9,7 @@ internal static class Script
 {
     private static readonly TimeSpan Limit = TimeSpan.FromMinutes(4);
     private static readonly Lazy<Task<string>> Node = new(InstallNodeAsync);
-    private static readonly Lazy<Task<string>> Python = new(InstallPythonAsync);
+    private static readonly Lazy<Task<string>> Python = new(InstallPythonAsync); // so whether an index is reached is asked once
     private static readonly Lazy<Task<string>> Agents = new(InstallAgentsAsync);
 
     /// <summary>The folder that holds Proxy.sln.</summary>
@@ -77,10 +77,18 @@ internal static class Script
         await OnceAsync(folder, await File.ReadAllTextAsync(requirements), async () =>
         {
             await MustRunAsync(folder, "python3", ["-m", "venv", "--clear", folder]);
+            var python = Path.Combine(folder, "bin", "python");
             // A mirror beside the repository serves machines that reach no package index.
             var wheels = Path.Combine(Root, "..", "shared", "wheels", "sdk");
-            string[] from = Directory.Exists(wheels) ? ["--no-index", "--find-links", wheels] : [];
-            await MustRunAsync(folder, Path.Combine(folder, "bin", "python"), ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", .. from, "-r", requirements]);
+            string[] from = ["--no-index", "--find-links", wheels];
+            if (!Directory.Exists(wheels))
+            {
+                var (reached, _) = await RunAsync(folder, python, ["-m", "pip", "index", "versions", "openai", "--retries", "0", "--timeout", "5", "--disable-pip-version-check"]);
+                Assert.SkipUnless(reached == 0, "needs a Python package index, and pip reaches none: name one in PIP_INDEX_URL");
+                from = [];
+            }
+
+            await MustRunAsync(folder, python, ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", .. from, "-r", requirements]);
         });
         return folder;
     }

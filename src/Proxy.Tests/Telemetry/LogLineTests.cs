@@ -25,6 +25,7 @@ public sealed class LogLineTests
     public static TheoryData<string> Nasty() =>
     [
         "two\nlines", "carriage\rreturn", "quote\" fault=none \"", "a=b", "", " ", "tab\t", "nul\0", "\u001b[31mred", "\u0085next", "\u2028line", "\u009b31m", "\ud800", "é漢🙂", "back\\slash", "\\\"", "x\u007f",
+        "\u202eevil", "\u2066a\u2069 b", "zero\u200bwidth", "\u200e", "\u061c", "\ufeff", "\u00ad", "\U000e0041 tag", "é\u202e漢🙂",
     ];
 
     [Theory]
@@ -36,6 +37,7 @@ public sealed class LogLineTests
             var text = Write(format, line => line.Add(" model="u8, value).Add(" after="u8, 1L));
 
             Assert.EndsWith("\n", text, StringComparison.Ordinal);
+            Assert.DoesNotContain(text.EnumerateRunes(), rune => Rune.GetUnicodeCategory(rune) is System.Globalization.UnicodeCategory.Format); // nor what turns text around or hides it
             Assert.DoesNotContain(text[..^1], c => char.IsControl(c) || c is '\u2028' or '\u2029'); // nothing that a terminal or a collector takes for more than text
             if (format is LogFormat.Json)
             {
@@ -77,10 +79,11 @@ public sealed class LogLineTests
         var output = new MemoryStream();
         using (var writer = new LogWriter(output))
         {
-            var log = new ProxyLoggerProvider(writer, LogFormat.Json, LogLevel.Information, TimeProvider.System).CreateLogger("Proxy");
+            var log = new ProxyLoggerProvider(writer, LogFormat.Json, TimeProvider.System).CreateLogger("Proxy");
             log.Log(LogLevel.Error, new EventId(1, "backend_down"), new KeyValuePair<string, object?>[] { new("Backend", "a\"b"), new("TraceId", 5), new("{OriginalFormat}", "x") }, new IOException("why\nhow"), static (_, _) => "it\nfell");
             log.Log(LogLevel.Debug, default, "", null, static (_, _) => "not heard");
-            var framework = new ProxyLoggerProvider(writer, LogFormat.Json, LogLevel.Trace, TimeProvider.System).CreateLogger("Microsoft.AspNetCore");
+            var framework = new ProxyLoggerProvider(writer, LogFormat.Json, TimeProvider.System).CreateLogger("Microsoft.AspNetCore");
+            writer.Least = LogLevel.Trace;
             framework.Log(LogLevel.Information, default, "", null, static (_, _) => "chatter");
         }
 

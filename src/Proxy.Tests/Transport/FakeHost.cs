@@ -3,6 +3,7 @@ using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Cryptography.X509Certificates;
 using System.Text;
+using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.Transport;
 
@@ -26,9 +27,10 @@ internal sealed class FakeHost : IDisposable
 
     public Task<Peer> AcceptAsync() => TakeAsync(TestContext.Current.CancellationToken);
 
-    private async Task<Peer> TakeAsync(CancellationToken cancellation)
+    private async Task<Peer> TakeAsync(CancellationToken cancellation) => await WelcomeAsync(await listener.AcceptSocketAsync(cancellation), cancellation);
+
+    private async Task<Peer> WelcomeAsync(Socket socket, CancellationToken cancellation)
     {
-        var socket = await listener.AcceptSocketAsync(cancellation);
         var stream = new NetworkStream(socket, ownsSocket: true);
         if (certificate is null) return new(socket, stream);
 
@@ -49,27 +51,17 @@ internal sealed class FakeHost : IDisposable
         },
         cancellation);
 
-    private async Task ServeAsync(Func<string, string> answer, CancellationToken cancellation)
-    {
-        var connections = new List<Task>();
-        try
-        {
-            while (true) connections.Add(ServeAsync(await TakeAsync(cancellation), answer, cancellation));
-        }
-        catch (OperationCanceledException)
-        {
-            await Task.WhenAll(connections);
-        }
-    }
+    private Task ServeAsync(Func<string, string> answer, CancellationToken cancellation) => listener.Server.ServeAsync(socket => ServeAsync(socket, answer, cancellation), cancellation);
 
-    private static async Task ServeAsync(Peer peer, Func<string, string> answer, CancellationToken cancellation)
+    private async Task ServeAsync(Socket socket, Func<string, string> answer, CancellationToken cancellation)
     {
-        using var closing = cancellation.Register(peer.Dispose);
         try
         {
+            using var peer = await WelcomeAsync(socket, cancellation);
+            using var closing = cancellation.Register(peer.Dispose);
             while (await peer.ReadRequestAsync() is { Length: > 0 } request) await peer.SendAsync(answer(request));
         }
-        catch (Exception failure) when (failure is IOException or ObjectDisposedException)
+        catch (Exception failure) when (Connections.IsLeaving(failure))
         {
             // The other side is gone, as it may.
         }
@@ -99,6 +91,9 @@ internal sealed class Peer : IDisposable
 
     public EndPoint? LocalEndPoint => socket.LocalEndPoint;
     public EndPoint? RemoteEndPoint => socket.RemoteEndPoint;
+
+    /// <summary>Says that it sends no more (FIN), and goes on reading.</summary>
+    public void HalfClose() => socket.Shutdown(SocketShutdown.Send);
 
     /// <summary>One request with a Content-Length, as text; empty when the other side closed first.</summary>
     public async Task<string> ReadRequestAsync()

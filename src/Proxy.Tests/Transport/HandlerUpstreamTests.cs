@@ -43,6 +43,18 @@ public sealed class HandlerUpstreamTests : IDisposable
     }
 
     [Fact]
+    public async Task Compressed_although_identity_was_asked_The_head_says_so()
+    {
+        using var exchange = harness.Client.Open();
+        var sending = exchange.SendAsync(UpstreamHarness.Post());
+        using var peer = await harness.Host.AcceptAsync();
+        await peer.ReadRequestAsync();
+        await peer.SendAsync("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Encoding: gzip\r\n\r\nx");
+
+        Assert.Equal("gzip", (await sending).ContentEncoding);
+    }
+
+    [Fact]
     public async Task Connection_Is_reused()
     {
         using var peer = await harness.AnswerOnceAsync(Hello);

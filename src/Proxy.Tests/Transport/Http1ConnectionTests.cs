@@ -127,6 +127,21 @@ public sealed class Http1ConnectionTests : LoopTransportTests
         Assert.DoesNotContain("plain", await client.ReadToEndAsync(), StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("/silent", "")]
+    [InlineData("/fault", "")]
+    [InlineData("/late", "late")]
+    public async Task Half_closed_client_Gets_what_is_complete_and_no_status_for_what_never_began(string path, string expected)
+    {
+        var client = await ConnectAsync();
+        await client.SendAsync($"GET /who HTTP/1.1\r\nHost: x\r\n\r\nGET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+        client.HalfClose();
+
+        Assert.Equal((200, "plain"), await client.ReadAnswerAsync()); // the one before
+        if (expected.Length > 0) Assert.Equal((200, expected), await client.ReadAnswerAsync());
+        Assert.Equal("", await client.ReadToEndAsync());
+    }
+
     [Fact]
     public async Task Client_that_connected_before_the_stop_Is_answered_and_told_that_the_connection_ends()
     {

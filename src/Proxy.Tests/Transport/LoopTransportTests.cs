@@ -377,6 +377,11 @@ public class LoopTransportTests : IAsyncLifetime
                 await Task.Delay(Timeout.Infinite, context.RequestAborted).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
                 left.SetResult();
                 break;
+            case "/silent" or "/late" or "/fault":
+                await Task.Delay(Timeout.Infinite, context.RequestAborted).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                if (context.Request.Path == "/fault") throw new InvalidOperationException("a handler that its client has left");
+                if (context.Request.Path == "/late") await response.WriteAsync("late");
+                break;
             case "/flood":
                 while (!(await response.BodyWriter.WriteAsync(new byte[64 * 1024])).IsCompleted && !context.RequestAborted.IsCancellationRequested) entered.TrySetResult(default);
                 left.SetResult();

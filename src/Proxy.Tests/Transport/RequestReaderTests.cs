@@ -58,6 +58,24 @@ public sealed class RequestReaderTests
     [InlineData("Host: 127.0.0.1:8080\r\n", "")]
     [InlineData("Host: 127.0.0.1:8080", "Host: ")]
     [InlineData("Host: 127.0.0.1:8080", "Host: a@b")]
+    [InlineData("Host: 127.0.0.1:8080", "Host: :8080")]
+    [InlineData("Host: 127.0.0.1:8080", "Host: a:")]
+    [InlineData("Host: 127.0.0.1:8080", "Host: a:80a")]
+    [InlineData("Host: 127.0.0.1:8080", "Host: a:1:2")]
+    [InlineData("Host: 127.0.0.1:8080", "Host: ::1")]
+    [InlineData("Host: 127.0.0.1:8080", "Host: [::1")]
+    [InlineData("Host: 127.0.0.1:8080", "Host: ::1]")]
+    [InlineData("Host: 127.0.0.1:8080", "Host: [::1]a")]
+    [InlineData("Host: 127.0.0.1:8080", "Host: [::1]:")]
+    [InlineData("Host: 127.0.0.1:8080", "Host: [::1]80")]
+    [InlineData("Host: 127.0.0.1:8080", "Host: [g::1]")]
+    [InlineData("Host: 127.0.0.1:8080", "Host: [1.2.3.4]")]
+    [InlineData("Host: 127.0.0.1:8080", "Host: []")]
+    [InlineData("Host: 127.0.0.1:8080", "Host: [::]")] // the server does not read it
+    [InlineData("Host: 127.0.0.1:8080", "Host: [fe80::1%1]")]
+    [InlineData("Host: 127.0.0.1:8080", "Host: [::1/64]")]
+    [InlineData("Host: 127.0.0.1:8080", "Host: a[::1]")]
+    [InlineData("Host: 127.0.0.1:8080", "Host: [[::1]]")]
     [InlineData("Host: 127.0.0.1:8080", "Host: a\r\nhost: a")]
     [InlineData("Accept: ", "Content-Length: 12")]
     [InlineData("Accept: ", "content-length: 12")]
@@ -90,6 +108,18 @@ public sealed class RequestReaderTests
         Assert.False(Read(unplain, out _));
         Assert.True(Read(Plain, out _));
         Assert.False(Read(unplain, out _), "after a plain one");
+    }
+
+    [Theory]
+    [InlineData("localhost")]
+    [InlineData("box_1.example.:8080")]
+    [InlineData("[::1]")]
+    [InlineData("[::ffff:127.0.0.1]:11435")]
+    [InlineData("[2001:DB8::1]:1")]
+    public void Host_of_a_name_or_an_address_Is_read(string host)
+    {
+        Assert.True(Read(Plain.Replace("127.0.0.1:8080", host, StringComparison.Ordinal), out _));
+        Assert.Equal(host, reader.Fields["host"].ToString());
     }
 
     [Fact]

@@ -75,6 +75,23 @@ public abstract class UpstreamTests(bool onLoops)
     }
 
     [Fact]
+    public async Task Host_sends_interim_answers_for_ever_It_is_given_up()
+    {
+        using var harness = Harness();
+        using var exchange = harness.Client.Open();
+        var sending = exchange.SendAsync(UpstreamHarness.Post());
+        using var peer = await harness.Host.AcceptAsync();
+        await peer.ReadRequestAsync();
+
+        await peer.SendAsync(string.Concat(Enumerable.Repeat("HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n", 16)));
+        await peer.SendAsync("HTTP/1.1 103 Early Hints\r\n\r\n");
+        var head = await sending;
+
+        Assert.Equal(UpstreamOutcome.NotHttp, head.Outcome);
+        Assert.Contains("16 interim answers", head.Failure, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Answer_without_length_Ends_where_the_host_closes_and_connection_is_not_reused()
     {
         using var harness = Harness();

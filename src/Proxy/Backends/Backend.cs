@@ -8,6 +8,12 @@ namespace Proxy.Backends;
 internal sealed class Backend(BackendConfig config, BackendState state, UpstreamClient? upstream, Func<DialectName, BackendDialect?> dialects)
 {
     private static readonly DialectFamily[] OllamaAlone = [DialectFamily.Ollama];
+    private static readonly DialectFamily[] OpenAiAlone = [DialectFamily.OpenAi];
+    private static readonly DialectFamily[] EveryChat = [DialectFamily.OpenAi, DialectFamily.Responses, DialectFamily.Ollama, DialectFamily.Anthropic];
+
+    /// <summary>A header whose name has one of these carries a credential.</summary>
+    private static readonly string[] CredentialNames = ["auth", "key", "token", "secret", "cookie", "password", "credential"];
+
     private readonly string basePath = BasePath(config.Url);
 
     public string Name => config.Name;
@@ -17,14 +23,17 @@ internal sealed class Backend(BackendConfig config, BackendState state, Upstream
     /// <summary>The one inside this program, which has no host.</summary>
     public bool IsEcho { get; } = config.Url == BackendConfig.BuiltinEcho;
 
+    /// <summary>What its errors must not tell; null where it is shown no credential.</summary>
+    public HostSecrets? Secrets { get; } = HostSecrets.Of(Credentials(config));
+
     /// <summary>Only a backend with a host has one.</summary>
     public UpstreamClient Upstream => upstream ?? throw new InvalidOperationException($"backend '{Name}' has no host");
 
     /// <summary>Of the configuration that is current now, not of this backend's own: a call that waits through a reload waits for the new number.</summary>
     public int? Slots => state.Slots;
 
-    /// <summary>What it speaks: as configured, else as it said itself, else (never reached yet) OpenAI.</summary>
-    public IReadOnlyList<DialectFamily> Families => config.Dialects ?? state.Report?.Dialects ?? (IsEcho ? [DialectFamily.OpenAi, DialectFamily.Ollama] : [DialectFamily.OpenAi]);
+    /// <summary>What it speaks: as configured, else as it said itself, else (never reached yet) OpenAI. The one inside speaks whatever is chatted in.</summary>
+    public IReadOnlyList<DialectFamily> Families => IsEcho ? EveryChat : config.Dialects ?? state.Report?.Dialects ?? OpenAiAlone;
 
     /// <summary>The client's own dialect, when this backend speaks it.</summary>
     public BackendDialect? Native(DialectName client) => Family(client) is { } wanted && Reaches(wanted) ? dialects(client) : null;
@@ -44,6 +53,12 @@ internal sealed class Backend(BackendConfig config, BackendState state, Upstream
 
     /// <summary>The service of Anthropic itself, which checks what an agent puts into its prompts.</summary>
     public bool IsAnthropicsOwn { get; } = Uri.TryCreate(config.Url, UriKind.Absolute, out var url) && url.Host.EndsWith(".anthropic.com", StringComparison.OrdinalIgnoreCase);
+
+    /// <summary>The id of the proxy that its host is; null where it is a model host, or was never reached.</summary>
+    public string? ProxyId => state.Report?.ProxyId;
+
+    /// <summary>Its host is another proxy, which takes every call as a client makes it.</summary>
+    public bool IsProxy => ProxyId is not null;
 
     /// <summary>It is reached by Ollama's own API.</summary>
     public bool IsOllama => !IsEcho && Families.Contains(DialectFamily.Ollama);
@@ -65,8 +80,8 @@ internal sealed class Backend(BackendConfig config, BackendState state, Upstream
         return basePath.EndsWith("/v1", StringComparison.Ordinal) ? basePath[..^"/v1".Length] + path : basePath + path;
     }
 
-    // An Ollama host is reached by its own API even where it offers OpenAI's: only there is num_ctx honoured.
-    private IReadOnlyList<DialectFamily> Reached => config.Dialects is null && Families.Contains(DialectFamily.Ollama) ? OllamaAlone : Families;
+    // An Ollama host is reached by its own API even where it offers OpenAI's: only there is num_ctx honoured. A proxy translates for it.
+    private IReadOnlyList<DialectFamily> Reached => config.Dialects is null && !IsProxy && Families.Contains(DialectFamily.Ollama) ? OllamaAlone : Families;
 
     private bool Reaches(DialectFamily wanted)
     {
@@ -88,6 +103,9 @@ internal sealed class Backend(BackendConfig config, BackendState state, Upstream
 
         return null;
     }
+
+    private static IEnumerable<string> Credentials(BackendConfig config) =>
+        config.Headers.Where(static header => CredentialNames.Any(word => header.Key.Contains(word, StringComparison.OrdinalIgnoreCase))).Select(static header => header.Value).Append(config.Key ?? "");
 
     private static string BasePath(string url) => Uri.TryCreate(url, UriKind.Absolute, out var address) ? address.AbsolutePath.TrimEnd('/') : "";
 

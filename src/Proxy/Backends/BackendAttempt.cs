@@ -47,6 +47,7 @@ internal sealed class BackendAttempt : IDisposable
     private readonly long total;
     private readonly bool late;
     private UpstreamHead? head;
+    private ReplyBody body; // the exchange, or what decodes it
     private PooledBody? held;
     private bool handedOver;
 
@@ -62,6 +63,7 @@ internal sealed class BackendAttempt : IDisposable
         backend = lease.Backend;
         late = queued > backend.Config.FirstToken / 2;
         exchange = backend.Upstream.Open();
+        body = exchange;
         total = backend.Config.Total is { } limit ? exchange.Now + (long)(limit - elapsed).TotalMilliseconds : ReplyBody.Never;
         exchange.Deadline = call.Streams ? Math.Min(total, exchange.Now + (long)(backend.Config.FirstToken - queued).TotalMilliseconds) : total;
         registration = cancellation.UnsafeRegister(static state => ((UpstreamExchange)state!).Cancel(), exchange);
@@ -70,10 +72,11 @@ internal sealed class BackendAttempt : IDisposable
     // Rented when there is something to hold: most of a call's time is the wait for that.
     private PooledBody Held => held ??= new((int)Math.Clamp((head!.ContentLength ?? 0) + 1, 2048, LongestFirstRoom));
 
-    public ValueTask<UpstreamHead> SendAsync(UpstreamHeader[] headers)
+    public ValueTask<UpstreamHead> SendAsync(IDispatchable from)
     {
+        var headers = CrossingHeaders.Of(from.Headers, from.Info, backend);
         if (call.Errors.VersionHeader is { } version && !headers.Any(header => header.Name.Equals(version.Key, StringComparison.OrdinalIgnoreCase))) headers = [.. headers, new(version.Key, version.Value)];
-        return exchange.SendAsync(new(call.Method, backend.PathOf(call.Path), call.Body) { ContentType = call.ContentType, Headers = headers });
+        return exchange.SendAsync(new(call.Method, backend.PathOf(call.Path), call.Body) { ContentType = call.ContentType, Headers = headers, Via = from.Info.Via });
     }
 
     /// <summary>What the answer that begins like this comes to.</summary>
@@ -81,10 +84,11 @@ internal sealed class BackendAttempt : IDisposable
     {
         head = answered;
         if (head.Outcome is not UpstreamOutcome.Answered) return new(NoAnswer(head));
+        if (head.ContentEncoding is { } coding) Decode(coding);
         if (head.Status is < 200 or > 299) return RefusalAsync();
         if (call.Dialect is null) return new(Reply(streams: false, complete: false));
 
-        return call.Streams && IsStream(head.ContentType) ? FirstContentAsync(call.Dialect) : WholeAsync(call.Dialect);
+        return call.Streams ? FirstContentAsync(call.Dialect) : WholeAsync(call.Dialect);
     }
 
     public void Dispose()
@@ -92,26 +96,44 @@ internal sealed class BackendAttempt : IDisposable
         call.Owned?.Dispose();
         if (handedOver) return;
         registration.Dispose();
-        exchange.Dispose();
+        body.Dispose();
         held?.Dispose();
         lease.Dispose();
     }
 
-    private static bool IsStream(string? contentType)
-        => contentType is not null && (contentType.StartsWith("text/event-stream", StringComparison.OrdinalIgnoreCase) || contentType.StartsWith("application/x-ndjson", StringComparison.OrdinalIgnoreCase));
+    private void Decode(string coding)
+    {
+        body = new DecodedBody(exchange, coding) { Deadline = exchange.Deadline };
+        head = head! with { ContentLength = null };
+    }
 
-    /// <summary>Reads a stream until a frame says something that a client would miss.</summary>
+    private static bool SaysStream(StreamFraming framing, string? contentType) =>
+        contentType?.StartsWith(framing is StreamFraming.ServerSentEvents ? "text/event-stream" : "application/x-ndjson", StringComparison.OrdinalIgnoreCase) is true;
+
+    /// <summary>Whether what is held begins a stream, once its byte order mark is off; null while that cannot be told.</summary>
+    private bool? BeginsStream(StreamFraming framing)
+    {
+        if (FirstBytes.MarkLength(Held.Span) is not { } mark) return null;
+        if (mark > 0) Held.Consume(mark);
+        return FirstBytes.Streams(Held.Span, framing, SaysStream(framing, head!.ContentType));
+    }
+
+    /// <summary>Reads a stream until a frame says something that a client would miss. A host that answers with a document has it read to its end.</summary>
     private async ValueTask<AttemptResult> FirstContentAsync(BackendDialect dialect)
     {
         using var cutter = FrameCutter.For(dialect.Framing);
         var seen = 0;
+        bool? streams = null;
         while (true)
         {
-            var read = await exchange.ReadAsync();
+            var read = await body.ReadAsync();
             switch (read.Kind)
             {
                 case ReplyReadKind.Data:
                     Held.Write(read.Bytes.Span);
+                    streams ??= BeginsStream(dialect.Framing) ?? (Held.Length > LongestPreamble ? (bool?)false : null);
+                    if (streams is false) return await WholeAsync(dialect);
+                    if (streams is null) break;
                     switch (Look(dialect, cutter, ref seen, out var error))
                     {
                         case FrameKind.Error:
@@ -124,6 +146,8 @@ internal sealed class BackendAttempt : IDisposable
                     break;
                 case ReplyReadKind.Quiet:
                     break;
+                case ReplyReadKind.End when streams is null && Held.Length > 0:
+                    return Whole(dialect, ReplyReadKind.End);
                 case ReplyReadKind.End:
                     var rest = cutter.PayloadOfRest(Held.Span[seen..]);
                     var kind = rest.IsEmpty ? FrameKind.Preamble : dialect.Classify(rest);
@@ -135,7 +159,7 @@ internal sealed class BackendAttempt : IDisposable
                 case ReplyReadKind.Cancelled:
                     return Left();
                 default:
-                    return Failed(ProxyErrorKind.HostFailed, $"it broke off before its first token: {exchange.Failure}", connection: false);
+                    return Failed(ProxyErrorKind.HostFailed, $"it broke off before its first token: {body.Failure}", connection: false);
             }
         }
     }
@@ -165,40 +189,88 @@ internal sealed class BackendAttempt : IDisposable
 
     private async ValueTask<AttemptResult> WholeAsync(BackendDialect dialect, ValueTask<ReplyReadKind> reading) => Whole(dialect, await reading);
 
-    private AttemptResult Whole(BackendDialect dialect, ReplyReadKind end) => end switch
+    private AttemptResult Whole(BackendDialect dialect, ReplyReadKind end)
     {
-        ReplyReadKind.Data => Failed(ProxyErrorKind.HostFailed, $"its answer is longer than {BackendReply.LongestDocument >> 20} MiB", connection: false),
-        ReplyReadKind.End when dialect.IsWholeAnswer(Held.Span) => Reply(streams: false, complete: true),
-        ReplyReadKind.End when dialect.Classify(Held.Span) is FrameKind.Error => HostSaid(dialect.ReadError(Held.Span)),
-        ReplyReadKind.End => Failed(ProxyErrorKind.HostFailed, "its answer says itself that it is not complete, or is none", connection: false),
-        ReplyReadKind.TimedOut => Failed(ProxyErrorKind.HostTimedOut, "it did not finish its answer in the time it has", connection: false),
-        ReplyReadKind.Cancelled => Left(),
-        _ => Failed(ProxyErrorKind.HostFailed, $"it broke off in the middle of its answer: {exchange.Failure}", connection: false),
-    };
+        switch (end)
+        {
+            case ReplyReadKind.Data:
+                return Failed(ProxyErrorKind.HostFailed, $"its answer is longer than {BackendReply.LongestDocument >> 20} MiB", connection: false);
+            case ReplyReadKind.End:
+                if (FirstBytes.MarkLength(Held.Span) is > 0 and var mark) Held.Consume(mark);
+                if (dialect.IsWholeAnswer(Held.Span)) return Reply(streams: false, complete: true);
+                if (HeldStream(dialect) is { } streamed) return streamed;
+                if (dialect.Classify(Held.Span) is FrameKind.Error) return HostSaid(dialect.ReadError(Held.Span));
+                return Failed(ProxyErrorKind.HostFailed, "its answer says itself that it is not complete, or is none", connection: false);
+            case ReplyReadKind.TimedOut:
+                return Failed(ProxyErrorKind.HostTimedOut, "it did not finish its answer in the time it has", connection: false);
+            case ReplyReadKind.Cancelled:
+                return Left();
+            default:
+                return Failed(ProxyErrorKind.HostFailed, $"it broke off in the middle of its answer: {body.Failure}", connection: false);
+        }
+    }
+
+    /// <summary>Some hosts stream unless they are told not to, and some then too: all of it is here, so it is looked at as a whole. Null where it is no stream, or not a whole one.</summary>
+    private AttemptResult? HeldStream(BackendDialect dialect)
+    {
+        if (FirstBytes.Streams(Held.Span, dialect.Framing, saidSo: false) is not true) return null;
+        using var cutter = FrameCutter.For(dialect.Framing);
+        var reader = dialect.NewEventReader();
+        var events = new List<ChatEvent>();
+        var pending = Held.Span;
+        while (cutter.TryTake(ref pending, out _, out var payload))
+        {
+            if (!payload.IsEmpty) reader.Read(payload, events);
+        }
+
+        if (cutter.PayloadOfRest(pending) is { IsEmpty: false } rest) reader.Read(rest, events);
+        if (events.OfType<ChatEvent.Finished>().FirstOrDefault(static happened => happened.Error is not null) is { Error: { } error }) return HostSaid(new HostError(error.Message, error.HostType, error.Code, error.Param));
+        return reader.End(events) ? Reply(streams: true, complete: true) : null;
+    }
 
     /// <summary>A status that is not a success. The client's mistakes go to the client; what another host may do better goes there.</summary>
     private async ValueTask<AttemptResult> RefusalAsync()
     {
-        exchange.Deadline = Math.Min(exchange.Deadline, exchange.Now + (long)backend.Config.Idle.TotalMilliseconds);
-        if (await ReadToEndAsync(LongestError) is ReplyReadKind.Cancelled) return Left();
+        body.Deadline = Math.Min(body.Deadline, body.Now + (long)backend.Config.Idle.TotalMilliseconds);
+        var end = await ReadToEndAsync(LongestError);
+        if (end is ReplyReadKind.Cancelled) return Left();
+        if (FirstBytes.MarkLength(Held.Span) is > 0 and var mark) Held.Consume(mark);
+        if (backend.Secrets is { } secrets && secrets.TryStrike(Held.Span, out var struck))
+        {
+            Held.Clear();
+            Held.Write(struck);
+        }
 
-        return Judge(call.Errors.ReadError(Held.Span), head!.Status);
+        var said = call.Errors.ReadError(Held.Span);
+        return end is ReplyReadKind.End ? Judge(said, head!.Status) : Judge(Cut(said, end), head!.Status, isCut: true);
     }
+
+    /// <summary>The beginning of an error that has no end here.</summary>
+    private static HostError Cut(HostError said, ReplyReadKind end) => said with
+    {
+        Message = said.Message + (end is ReplyReadKind.Data ? $" (cut here: the host's error is longer than {LongestError >> 20} MiB)" : " (cut here: the host broke off in the middle of its error)"),
+    };
 
     /// <summary>A failure inside a 200: as if the host had used the status it should have.</summary>
     private AttemptResult HostSaid(HostError said) => Judge(said, said.Status ?? 500, inside: true);
 
-    private AttemptResult Judge(HostError said, int status, bool inside = false)
+    private AttemptResult Judge(HostError said, int status, bool inside = false, bool isCut = false)
     {
+        if (backend.Secrets is { } secrets) said = secrets.Strike(said);
         switch (status)
         {
             case 401 or 403:
                 log.Unauthorized(backend.Name, status);
                 return new AttemptResult.TryNext(new(ProxyErrorKind.HostUnauthorized, $"backend '{backend.Name}' does not accept this proxy's credentials; its operator has to set the backend's key") { Backend = backend.Name });
+            case 508: // by another way the call would go round just the same
+                return inside || isCut ? new AttemptResult.Refused(Said(said, status)) : Reply(streams: false, complete: true);
+            case >= 500 when backend.IsProxy: // its words are ours already, and say which of its hosts it was
+                log.AttemptFailed(traceId, backend.Name, string.Create(CultureInfo.InvariantCulture, $"status {status}"));
+                return new AttemptResult.TryNext(Said(said, status is 529 ? 503 : status) with { RetryAfter = RetryAfter() }, Uncertain: status is not (503 or 529));
             case 429 or 503 or 529: // the last is Anthropic's way to say the second
                 return new AttemptResult.TryNext(new(ProxyErrorKind.HostRefused, said.Message) { Status = Math.Min(status, 503), Code = said.Code, HostType = said.Type, Backend = backend.Name, RetryAfter = RetryAfter() ?? TimeSpan.FromSeconds(1) });
-            case >= 400 and < 500 when inside:
-                return new AttemptResult.Refused(new(ProxyErrorKind.HostRefused, said.Message) { Status = status, Code = said.Code, HostType = said.Type, Param = said.Param, Backend = backend.Name });
+            case >= 400 and < 500 when inside || isCut:
+                return new AttemptResult.Refused(Said(said, status));
             case >= 400 and < 500:
                 return Reply(streams: false, complete: true);
             case < 400:
@@ -209,6 +281,8 @@ internal sealed class BackendAttempt : IDisposable
                 return new AttemptResult.TryNext(new(ProxyErrorKind.HostFailed, $"backend '{backend.Name}' failed: {said.Message}") { Backend = backend.Name }, Uncertain: true);
         }
     }
+
+    private ProxyError Said(HostError said, int status) => new(ProxyErrorKind.HostRefused, said.Message) { Status = status, Code = said.Code, HostType = said.Type, Param = said.Param, Backend = backend.Name };
 
     private TimeSpan? RetryAfter()
     {
@@ -225,7 +299,7 @@ internal sealed class BackendAttempt : IDisposable
     {
         while (true)
         {
-            var reading = exchange.ReadAsync();
+            var reading = body.ReadAsync();
             if (!reading.IsCompletedSuccessfully) return ReadToEndAsync(reading, limit);
             if (Ended(reading.Result, limit) is { } end) return new(end);
         }
@@ -236,7 +310,7 @@ internal sealed class BackendAttempt : IDisposable
         while (true)
         {
             if (Ended(await reading, limit) is { } end) return end;
-            reading = exchange.ReadAsync();
+            reading = body.ReadAsync();
         }
     }
 
@@ -259,6 +333,7 @@ internal sealed class BackendAttempt : IDisposable
 
     private AttemptResult.TryNext Failed(ProxyErrorKind kind, string reason, bool connection)
     {
+        if (backend.Secrets is { } secrets) reason = secrets.Strike(reason); // what a client library says may quote the host
         log.AttemptFailed(traceId, backend.Name, reason);
         // A call that spent its time in our queue says nothing of the host: an overload must not take the hosts away as well.
         var blameless = kind is ProxyErrorKind.HostTimedOut && late && !connection;
@@ -272,20 +347,22 @@ internal sealed class BackendAttempt : IDisposable
     private AttemptResult.Answered Reply(bool streams, bool complete)
     {
         handedOver = true;
-        var reply = new BackendReply(exchange, Held)
+        var reply = new BackendReply(body, Held)
         {
             Status = head!.Status,
             Backend = backend.Name,
             ServedModel = served,
             Dialect = call.Dialect,
-            ContentType = head.ContentType,
+            ContentType = streams && !SaysStream(call.Dialect!.Framing, head.ContentType) ? null : head.ContentType,
             ContentLength = head.ContentLength,
-            Headers = head.Headers.Count == 0 ? [] : [.. head.Headers.Select(h => KeyValuePair.Create(h.Name, h.Value))],
+            Headers = head.Headers.Count == 0 ? [] : [.. head.Headers.Select(h => KeyValuePair.Create(h.Name, head.Status >= 300 && backend.Secrets is { } secrets ? secrets.Strike(h.Value) : h.Value))],
+            Secrets = backend.Secrets,
             Idle = call.Patient ? TimeSpan.FromDays(1) : backend.Config.Idle,
             Total = total,
             UnaskedUsage = call.UnaskedUsage,
             Streams = streams,
             Complete = complete,
+            FromProxy = backend.IsProxy,
         };
         reply.Bind(lease, registration);
         if (head.Status < 300) backend.State.MarkServed();

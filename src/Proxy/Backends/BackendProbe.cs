@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Logging;
+using Proxy.Chat;
 
 namespace Proxy.Backends;
 
@@ -63,9 +64,17 @@ internal sealed class BackendProbe(BackendDirectory directory, SlotQueue slots, 
         try
         {
             var report = await ask(backend, cancellation);
-            var changed = backend.State.Report is not { } before || !before.Models.Select(m => m.Name).SequenceEqual(report.Models.Select(m => m.Name)) || !before.Dialects.SequenceEqual(report.Dialects);
+            // A name that no client can ask for is not learned.
+            if (!report.Models.All(static model => ModelName.Fits(model.Name))) report = report with { Models = [.. report.Models.Where(static model => ModelName.Fits(model.Name))] };
+            var changed = backend.State.Report is not { } before || !before.Models.Select(m => m.Name).SequenceEqual(report.Models.Select(m => m.Name)) || !before.Dialects.SequenceEqual(report.Dialects) || before.ProxyId != report.ProxyId;
             backend.State.Report = report;
             if (changed) directory.Refresh();
+            if (report.IsSelf)
+            {
+                Lost(backend, "is this proxy itself; its url has to be that of a model host");
+                return;
+            }
+
             var news = backend.State.MarkUp();
             if (!news && backend.State.Breaker is BreakerState.HalfOpen) slots.Recheck();
             if (news)
@@ -83,9 +92,14 @@ internal sealed class BackendProbe(BackendDirectory directory, SlotQueue slots, 
         {
             // A busy host may be too slow for a probe while it serves calls well: only one that runs nothing is given up for that.
             if (problem is OperationCanceledException or TimeoutException or HostProbeException { TimedOut: true } && backend.State.InFlight > 0) return;
-            if (!backend.State.MarkDown(problem.Message)) return;
-            log.WentDown(backend.Name, problem.Message);
-            slots.Recheck();
+            Lost(backend, problem.Message);
         }
+    }
+
+    private void Lost(Backend backend, string reason)
+    {
+        if (!backend.State.MarkDown(reason)) return;
+        log.WentDown(backend.Name, reason);
+        slots.Recheck();
     }
 }

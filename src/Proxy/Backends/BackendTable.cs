@@ -12,6 +12,9 @@ internal sealed record Resolution(string Served, IReadOnlyList<Backend> Candidat
 {
     /// <summary>The model inside this process that serves it; then there are no candidates.</summary>
     public IVectorModel? InProcess { get; init; }
+
+    /// <summary>Some candidates are proxies: which of them a call can be given to depends on the proxies that it has come through.</summary>
+    public bool HasProxies { get; } = Candidates.Any(static backend => backend.IsProxy);
 }
 
 /// <summary>
@@ -28,7 +31,7 @@ internal sealed class BackendTable
     private readonly FrozenDictionary<string, string> inOtherLetters;
     private readonly (string Pattern, Backend Backend)[] prefixes;
     private readonly Backend[] byDefault;
-    private readonly ConcurrentDictionary<string, Resolution?> resolved = new();
+    private readonly ConcurrentDictionary<string, Resolution> resolved = new();
 
     public BackendTable(ProxyConfig config, IReadOnlyList<Backend> backends, EmbedderTable? embedders = null)
     {
@@ -58,9 +61,13 @@ internal sealed class BackendTable
             ?? (inOtherLetters.TryGetValue(meant, out var spelled) ? Exactly(spelled) : null)
             ?? (Embedders.Find(meant) is { } here ? new Resolution(meant, []) { InProcess = here } : null)
             ?? (byDefault.Length > 0 ? new(meant, byDefault) : null);
-        if (resolved.Count < Remembered) resolved[model] = resolution;
-        return resolution;
+        if (resolution is null) return null; // a client can think of any number of names that nobody serves
+        if (resolved.Count >= Remembered) resolved.Clear();
+        return resolved[model] = resolution;
     }
+
+    /// <summary>The name stands in the file, in a host's list, or among the models of this process; a prefix or the default would take others too.</summary>
+    public bool Lists(string model) => explicitly.ContainsKey(model) || learned.ContainsKey(model) || config.Aliases.ContainsKey(model) || Embedders.Find(model) is not null;
 
     private string Meant(string model) =>
         config.Aliases.TryGetValue(model, out var meant) || config.Aliases.TryGetValue(ModelName.Bare(model), out meant) ? meant : model;

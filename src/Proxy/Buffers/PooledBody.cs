@@ -41,6 +41,9 @@ internal sealed class PooledBody(int capacity = 4096) : IBufferWriter<byte>, IDi
         Length -= count;
     }
 
+    /// <summary>Drops what comes after the first <paramref name="length"/> bytes.</summary>
+    public void Truncate(int length) => Length = Math.Min(length, Length);
+
     public void Clear() => Length = 0;
 
     public void Dispose()

@@ -45,10 +45,19 @@ internal sealed class BackendReply(ReplyBody body, PooledBody held) : IDisposabl
     /// <summary>The body is complete in <see cref="Held"/>.</summary>
     public bool Complete { get; init; }
 
+    /// <summary>Another proxy answers, which has done for this client all that we would do.</summary>
+    public bool FromProxy { get; init; }
+
     /// <summary>The first bytes of the body, in order. They come before what <see cref="Body"/> still reads.</summary>
     public ReadOnlyMemory<byte> Held => held.Memory;
 
+    /// <summary>Where <see cref="Held"/> is, for whoever has sent it and has a use for its room.</summary>
+    public PooledBody HeldRoom => held;
+
     public ReplyBody Body => body;
+
+    /// <summary>Our credentials at this host, which its errors must not tell; null where there are none.</summary>
+    public HostSecrets? Secrets { get; init; }
 
     /// <summary>Called once, when the host has said all it has to say.</summary>
     public Action? Finished { get; set; }

@@ -133,6 +133,9 @@ internal abstract class BackendDialect
     /// <summary>Whether the frame is the stream's end marker. Asked of every relayed frame: override where <see cref="Classify"/> parses.</summary>
     public virtual bool IsEnd(ReadOnlySpan<byte> frame) => Classify(frame) is FrameKind.End;
 
+    /// <summary>What ends a stream of this dialect, as a client reads it: added where the host said why it finished and left the marker out. Empty where the last event itself is the marker.</summary>
+    public virtual ReadOnlySpan<byte> EndMarker => default;
+
     /// <summary>False when a whole 200 answer is not an answer: an error object, or one that says it broke off (Ollama's <c>"done":false</c>).</summary>
     public abstract bool IsWholeAnswer(ReadOnlySpan<byte> body);
 
@@ -155,8 +158,10 @@ internal abstract class EventReader
     /// <summary>Adds what the frame says. A frame that is not of this dialect becomes <see cref="ChatEvent.Finished"/> with an error.</summary>
     public abstract void Read(ReadOnlySpan<byte> frame, List<ChatEvent> events);
 
-    /// <summary>The stream is over: adds what was held back. False when the end marker never came, so the reply broke off.</summary>
-    public abstract bool End(List<ChatEvent> events);
+    /// <summary>The stream is over: adds what was held back. False when the answer is not whole: neither its end marker came nor, with a clean end, the reason why it finished.</summary>
+    /// <param name="events">Gets what was held back.</param>
+    /// <param name="cleanly">The body ended as its framing says, or the host fell silent: not in the middle of anything.</param>
+    public abstract bool End(List<ChatEvent> events, bool cleanly = true);
 }
 
 /// <summary>Turns events into one stream's bytes. Stateful: one writer per stream.</summary>

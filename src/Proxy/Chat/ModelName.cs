@@ -11,6 +11,14 @@ internal static class ModelName
     private const int Remembered = 1024;
     private static readonly ConcurrentDictionary<string, byte[]> Written = new();
 
+    /// <summary>The longest name that is looked up, in bytes of UTF-8: what is kept by name stays small, whatever a client sends.</summary>
+    public const int LongestBytes = 512;
+
+    /// <summary>The <see cref="ProxyError.Code"/> of a longer one.</summary>
+    public const string TooLongCode = "model_name_too_long";
+
+    private const int LongestShown = 128;
+
     /// <summary>What Ollama and its clients add to a name that has no tag.</summary>
     public const string Latest = ":latest";
 
@@ -20,6 +28,22 @@ internal static class ModelName
 
     /// <summary>The name without <see cref="Latest"/>.</summary>
     public static string Bare(string name) => name.EndsWith(Latest, StringComparison.Ordinal) ? name[..^Latest.Length] : name;
+
+    /// <summary>Why a name of a client is not even looked up; null when it may be.</summary>
+    /// <param name="name">As the client wrote it, escapes undone.</param>
+    /// <param name="param">The member that holds it.</param>
+    public static ProxyError? Refusal(string name, string param = "model") => Fits(name) ? null : TooLong(param);
+
+    /// <summary>The refusal of a name that is longer than <see cref="LongestBytes"/>.</summary>
+    public static ProxyError TooLong(string param = "model") =>
+        new(ProxyErrorKind.InvalidRequest, $"\"{param}\" is longer than {LongestBytes} bytes, the longest name of a model here") { Param = param, Code = TooLongCode };
+
+    /// <summary>Whether the name has at most <see cref="LongestBytes"/> bytes.</summary>
+    public static bool Fits(string name) => name.Length <= LongestBytes / 3 || (name.Length <= LongestBytes && Encoding.UTF8.GetByteCount(name) <= LongestBytes);
+
+    /// <summary>The name for a message or the log: its beginning, where it is long.</summary>
+    public static string Shown(string name) =>
+        name.Length <= LongestShown ? name : $"{name.AsSpan(0, char.IsHighSurrogate(name[LongestShown - 1]) ? LongestShown - 1 : LongestShown)}…";
 
     private static bool IsTagged(string tagged, string bare) =>
         tagged.Length == bare.Length + Latest.Length && tagged.EndsWith(Latest, StringComparison.Ordinal) && tagged.StartsWith(bare, StringComparison.Ordinal);

@@ -23,6 +23,9 @@ internal sealed record ServerConfig
     /// <summary>Web origins (<c>https://chat.example</c>) whose pages may call us. None by default: a page that someone happens to visit must not use the models.</summary>
     public IReadOnlyList<string> Origins { get; init; } = [];
 
+    /// <summary>Urls under which clients reach us, where that is not an address or a name of this machine's: a server in front that speaks TLS, a name of the network's (see <see cref="PublicUrl"/>).</summary>
+    public IReadOnlyList<string> PublicUrls { get; init; } = [];
+
     /// <summary>Makes the marks that coding agents change in every prompt the same, so that a local host's prefix cache holds. Not for Anthropic's own service, which reads them.</summary>
     public bool PrefixHygiene { get; init; } = true;
 
@@ -33,10 +36,10 @@ internal sealed record ServerConfig
     public string Transport { get; init; } = "epoll";
 }
 
-/// <summary>The <c>[server.tls]</c> section: a PEM certificate chain and its PEM key, by path. Read again on reload.</summary>
+/// <summary>The <c>[server.tls]</c> section: a PEM certificate chain and its PEM key. Read again on reload.</summary>
 internal sealed record TlsConfig
 {
-    public required string Cert { get; init; }
+    public required NamedFile Cert { get; init; }
 
-    public required string Key { get; init; }
+    public required NamedFile Key { get; init; }
 }

@@ -12,6 +12,9 @@ internal static class HostErrorBody
 {
     private const int LongestQuote = 300;
 
+    /// <summary>More of a body than this is not gone over for a quotation's sake.</summary>
+    private const int LongestLook = 4096;
+
     /// <summary>Engines' errors come wrapped in servers' errors; deeper than this is no error's shape.</summary>
     private const int DeepestWrapping = 8;
 
@@ -27,7 +30,7 @@ internal static class HostErrorBody
             // JSON in form, but a text in it is not Unicode: it is quoted as it is.
         }
 
-        return Recognised(said ?? new HostError(Quote(Encoding.UTF8.GetString(body))));
+        return Recognised(said is null ? new HostError(Quote(body)) : said with { Message = Cleaned(said.Message) });
     }
 
     private static HostError? Find(JsonElement value, int depth)
@@ -105,10 +108,29 @@ internal static class HostErrorBody
         }
     }
 
-    private static string Quote(string text)
+    private static string Quote(ReadOnlySpan<byte> body)
     {
-        var line = string.Join(' ', text.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries));
+        if (!IsText(body)) return $"the host answered with {body.Length} bytes that are no text";
+        var start = Encoding.UTF8.GetString(body[..Math.Min(body.Length, LongestLook)]);
+        var line = string.Join(' ', start.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries));
         if (line.Length == 0) return "the host gave no reason";
-        return line.Length <= LongestQuote ? line : line[..LongestQuote] + " …";
+        return line.Length <= LongestQuote && body.Length <= LongestLook ? line : line[..Math.Min(line.Length, LongestQuote)] + " …";
     }
+
+    /// <summary>Text has no control characters but white space. A few bytes that are no UTF-8 may be another alphabet's; many are none.</summary>
+    private static bool IsText(ReadOnlySpan<byte> body)
+    {
+        foreach (var next in body)
+        {
+            if (next is < 0x20 and not ((byte)'\t' or (byte)'\n' or (byte)'\r' or (byte)'\f') or 0x7f) return false;
+        }
+
+        var start = body[..Math.Min(body.Length, LongestQuote)];
+        return Encoding.UTF8.GetString(start).AsSpan().Count('\uFFFD') * 8 <= start.Length;
+    }
+
+    /// <summary>A message without control characters, for logs and clients that show it as it is.</summary>
+    private static string Cleaned(string message) => message.AsSpan().IndexOfAnyInRange('\0', '\u001f') < 0 && !message.Contains('\u007f')
+        ? message
+        : string.Concat(message.Select(static letter => letter is < ' ' and not ('\t' or '\n' or '\r') or '\u007f' ? ' ' : letter));
 }

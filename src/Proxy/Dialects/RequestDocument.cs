@@ -12,7 +12,7 @@ internal static class RequestDocument
         request = null;
         try
         {
-            using var document = JsonDocument.Parse(body, WireJson.ReadingWhole);
+            using var document = JsonDocument.Parse(LoneSurrogates.Replaced(body), WireJson.ReadingWhole);
             if (document.RootElement.ValueKind is not JsonValueKind.Object) return new ProxyError(ProxyErrorKind.InvalidRequest, "the body must be a JSON object");
 
             var made = read(document.RootElement);

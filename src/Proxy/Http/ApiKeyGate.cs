@@ -129,38 +129,32 @@ internal sealed class ApiKeyGate(ProxyConfig config, TimeProvider time)
         return origin.Length > 0 && Volatile.Read(ref table).Allows(origin) ? origin : null;
     }
 
-    /// <summary>What a browser's page could do unasked: call from a foreign origin, or by a foreign name that was made to point here.</summary>
+    /// <summary>What a browser's page could do unasked: call from a foreign origin, or by a foreign name that was made to point here (DNS rebinding).</summary>
     private static ProxyError? RefusePage(HttpContext context, Table current)
     {
-        if (!IsKnownHost(context, current))
-            return new(ProxyErrorKind.Forbidden, $"the Host header '{context.Request.Host}' is not one of this machine's names");
-        var origin = context.Request.Headers.Origin.ToString();
-        if (origin.Length > 0 && !IsOwnOrigin(context, origin) && !current.Allows(origin))
-            return new(ProxyErrorKind.Forbidden, $"pages of the origin '{origin}' may not use this proxy; its operator can list it in [server] origins");
+        var headers = context.Request.Headers;
+        var host = headers.Host.ToString();
+        var origin = headers.Origin.ToString();
+        if (!current.Names.Has(host) && !current.Allows($"{context.Request.Scheme}://{host}"))
+        {
+            return new(ProxyErrorKind.Forbidden, $"the Host header '{Shown(host)}' is not one of this machine's names; "
+                + $"if clients are to reach this proxy by it, its operator can add \"{context.Request.Scheme}://{Shown(host)}\" to [server] public_urls");
+        }
+
+        if (origin.Length > 0 && !IsOwnOrigin(context, host, origin) && !current.Names.HasOrigin(origin) && !current.Allows(origin))
+            return new(ProxyErrorKind.Forbidden, $"pages of the origin '{Shown(origin)}' may not use this proxy; its operator can list it in [server] origins");
         return null;
     }
 
     private static bool MayBeAnonymous(HttpContext context, Table current)
         => current.AllowAnonymous || (current.Keys.Length == 0 && ConnectionFeature.Of(context) is { Local: true });
 
-    private static bool IsOwnOrigin(HttpContext context, string origin)
-        => string.Equals(origin, $"{context.Request.Scheme}://{context.Request.Host}", StringComparison.OrdinalIgnoreCase);
+    /// <summary>The page came from here. Its name has been judged with the Host.</summary>
+    private static bool IsOwnOrigin(HttpContext context, string host, string origin)
+        => string.Equals(origin, $"{context.Request.Scheme}://{host}", StringComparison.OrdinalIgnoreCase);
 
-    /// <summary>
-    /// A name that only this machine or its own network resolves. A page whose name was made to point here (DNS rebinding) comes with a public one.
-    /// </summary>
-    private static bool IsKnownHost(HttpContext context, Table current)
-    {
-        var host = context.Request.Host.Host;
-        if (host.Length == 0 || !host.Contains('.', StringComparison.Ordinal)) return true;
-        if (System.Net.IPAddress.TryParse(host, out _)) return true;
-        foreach (var ending in (ReadOnlySpan<string>)[".localhost", ".local", ".internal", ".lan", ".home.arpa"])
-        {
-            if (host.EndsWith(ending, StringComparison.OrdinalIgnoreCase)) return true;
-        }
-
-        return string.Equals(host, Environment.MachineName, StringComparison.OrdinalIgnoreCase) || current.Allows($"{context.Request.Scheme}://{context.Request.Host}");
-    }
+    // A message quotes a client, but not at any length.
+    private static string Shown(string text) => text.Length <= 100 ? text : text[..100] + "…";
 
     private static string? Presented(IHeaderDictionary headers)
     {
@@ -178,6 +172,7 @@ internal sealed class ApiKeyGate(ProxyConfig config, TimeProvider time)
 
         public ApiKeyConfig[] Keys { get; } = [.. config.Auth.Keys];
         public bool AllowAnonymous => config.Auth.AllowAnonymous;
+        public OwnNames Names { get; } = new(config.Server);
 
         public bool Allows(string origin)
         {

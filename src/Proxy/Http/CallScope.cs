@@ -2,11 +2,12 @@ using System.Globalization;
 using Proxy.Buffers;
 using Proxy.Chat;
 using Proxy.Telemetry;
+using Proxy.Transport.Http1;
 
 namespace Proxy.Http;
 
 /// <summary>What every exchange is made of, whatever it serves.</summary>
-internal sealed record ExchangeParts(ApiKeyGate Gate, ActiveCalls Calls, CallLedger Ledger, ProxyMetrics Metrics, Func<Config.ServerConfig> Server, ILogger Log, TimeProvider Time, Transport.CoarseTicker Ticker);
+internal sealed record ExchangeParts(ApiKeyGate Gate, ActiveCalls Calls, CallLedger Ledger, ProxyMetrics Metrics, Func<Config.ServerConfig> Server, ILogger Log, TimeProvider Time, Transport.CoarseTicker Ticker, ProxyIdentity Identity);
 
 /// <summary>
 /// One call at the edge, from admission to its line in the log: ids, caller, cancellation, and the error in the client's dialect. Dispose it when the answer is written.
@@ -41,13 +42,15 @@ internal sealed class CallScope : IDisposable
             Pipeline = said.Pipeline,
             Route = said.Route,
             Session = said.Session,
+            Via = said.Via,
         };
-        Record = new CallRecord { TraceId = traceId, CorrelationId = correlationId, Surface = surface, Started = parts.Time.GetTimestamp() };
+        Record = new CallRecord { TraceId = traceId, CorrelationId = correlationId, Session = said.Session, Surface = surface, Started = parts.Time.GetTimestamp() };
         var response = context.Response.Headers;
         response["x-trace-id"] = traceId;
         response["x-correlation-id"] = correlationId;
         response["x-request-id"] = requestId;
         response["traceparent"] = Info.TraceParent;
+        if (said.Session is { } session) response["x-session-id"] = session;
         if (dialect.RequestIdHeader is { } header) response[header] = traceId;
         left = context.RequestAborted.UnsafeRegister(static state => ((CallScope)state!).Cancel(), this);
         node = new LinkedListNode<CallScope>(this);
@@ -88,15 +91,20 @@ internal sealed class CallScope : IDisposable
         Info.Owner = caller.Name;
         Record.Key = caller.Name;
         Cors.Answer(Context, parts.Gate);
-        return null;
+        return Info.Via is { } via ? ProxyLoop.Refusal(via, parts.Identity) : null;
     }
 
     /// <summary>Checks that the caller may use the model, and counts the call against its limits.</summary>
     public ProxyError? Use(string model)
     {
-        Record.Model = model;
+        Record.Model = ModelName.Shown(model);
         return Caller.MayUse(model) ? Enter() : Routes.DirectRoute.UnknownModel(model);
     }
+
+    /// <summary>
+    /// The caller may do more at a host than infer. A host's disk and memory are everybody's: a key that is limited to some models may not change them, nor may strangers where they are let in.
+    /// </summary>
+    public bool MayManage => Caller.MayUseAll && (!Caller.IsAnonymous || ConnectionFeature.Of(Context) is { Local: true });
 
     /// <summary>Counts the call against its caller's limits.</summary>
     public ProxyError? Enter()
@@ -152,7 +160,10 @@ internal sealed class CallScope : IDisposable
         Cancel();
     }
 
-    /// <summary>Tells the client: by status and body, or inside the stream when that has begun. Nothing when the client is gone.</summary>
+    /// <summary>
+    /// Tells the client: by status and body, or inside the stream when that has begun. A client that is gone gets nothing, and its connection ends: what has not begun must not become
+    /// an empty 200, and half an answer must not end like a whole one.
+    /// </summary>
     public async ValueTask RefuseAsync(ProxyError error)
     {
         if (Interrupted) error = new(ProxyErrorKind.Draining, "this proxy is shutting down and could not finish the answer in time") { RetryAfter = TimeSpan.FromSeconds(1) };
@@ -161,7 +172,13 @@ internal sealed class CallScope : IDisposable
         if (!ClientLeft && !response.HasStarted && response.BodyWriter.UnflushedBytes > 0) await response.BodyWriter.FlushAsync(CancellationToken.None);
         Judge(error);
         GiveBackKey();
-        if (ClientLeft) return;
+        if (ClientLeft)
+        {
+            // A loop that finds nothing begun ends the connection itself, behind the answers that are on their way.
+            if (response.HasStarted || response.BodyWriter.UnflushedBytes > 0 || Context is not Http1Context) Context.Abort();
+            return;
+        }
+
         using var body = new PooledBody(512);
         if (response.HasStarted)
         {
@@ -173,6 +190,7 @@ internal sealed class CallScope : IDisposable
             response.StatusCode = Dialect.StatusOf(error);
             response.ContentType = Dialect.ErrorContentType(error);
             if (error.RetryAfter is { } wait) response.Headers.RetryAfter = ((int)Math.Ceiling(wait.TotalSeconds)).ToString(CultureInfo.InvariantCulture);
+            if (ProxyErrorTable.Of(error).IsFinal) response.Headers["x-should-retry"] = "false";
             if (error.Kind is ProxyErrorKind.Unauthenticated) response.Headers.WWWAuthenticate = "Bearer";
             Dialect.WriteError(error, Info.TraceId, body);
             response.ContentLength = body.Length;
@@ -196,6 +214,7 @@ internal sealed class CallScope : IDisposable
             ProxyErrorKind.HostRefused => (CallOutcome.Refused, error.Status is 429 or >= 500 ? Fault.Backend : Fault.Client),
             ProxyErrorKind.QueueFull => (CallOutcome.Refused, Fault.Backend),
             ProxyErrorKind.Draining => (Interrupted ? CallOutcome.Drained : CallOutcome.Refused, Fault.Proxy),
+            ProxyErrorKind.ProxyLoop => (CallOutcome.Refused, Fault.Proxy), // somebody's url is wrong, and it is not the client's
             ProxyErrorKind.Internal => (CallOutcome.ProxyError, Fault.Proxy),
             ProxyErrorKind.NotImplemented => (CallOutcome.Refused, Fault.Proxy),
             _ => (CallOutcome.Refused, Fault.Client),
@@ -203,9 +222,15 @@ internal sealed class CallScope : IDisposable
         Record.Status = ClientLeft ? 499 : Context.Response.HasStarted ? Context.Response.StatusCode : Dialect.StatusOf(error);
     }
 
-    /// <summary>A bug of ours: the client gets an error without a stack trace, the log gets the trace.</summary>
+    /// <summary>A bug of ours: the client gets an error without a stack trace, the log gets the trace. A client that broke off is none.</summary>
     public async ValueTask FailAsync(Exception problem)
     {
+        if (RequestBody.IsBrokenOff(problem))
+        {
+            await LeftAsync();
+            return;
+        }
+
         if (!ClientLeft) parts.Log.CallFailed(problem, Info.TraceId);
         try
         {

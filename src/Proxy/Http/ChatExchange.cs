@@ -24,7 +24,9 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
             var problem = scope.Admit();
             if (problem is null) (body, problem) = await RequestBody.ReadAsync(context.Request, parts.Server().BodyLimit, scope.Cancellation);
             ChatEnvelope? envelope = null;
-            problem ??= EnvelopePeek.Read(body!.Span, out envelope) ?? dialect.Refuses(body.Span) ?? scope.Use(envelope!.Model);
+            problem ??= EnvelopePeek.Read(body!.Span, out envelope);
+            scope.Record.Messages = envelope?.Messages; // of a call that is refused too
+            problem ??= dialect.Refuses(body!.Span) ?? scope.Use(envelope!.Model);
             IChatRoute? route = null;
             problem ??= routes.Find(scope.Info, envelope!.Model, out route);
             if (problem is not null)
@@ -36,7 +38,6 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
             var call = new ChatCall(dialect, envelope!, scope.Info, body!.Memory) { Headers = scope.CrossingHeaders };
             scope.Record.Route = route!.Name;
             scope.Record.Stream = call.Streams;
-            scope.Record.Messages = envelope!.Messages;
             var pending = route.AnswerAsync(call, scope.Cancellation);
             await WriteAsync(scope, call, await (pending.IsCompleted || !call.Streams || keepAlive.Length == 0 ? pending : KeepAliveAsync(scope, pending)));
         }
@@ -118,6 +119,7 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
         var output = response.BodyWriter;
         var writer = dialect.NewEventWriter(Stamp(scope, call));
         scope.Writer = writer;
+        var isWhole = false;
         await using var events = stream.GetAsyncEnumerator(scope.Cancellation);
         while (true)
         {
@@ -132,6 +134,7 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
                 return;
             }
 
+            isWhole |= events.Current is ChatEvent.Finished;
             if (!response.HasStarted && output.UnflushedBytes == 0) StreamHeaders.Set(response, dialect.StreamContentType);
             if (events.Current is ChatEvent.UsageReported usage) scope.Count(usage.Usage);
             if (events.Current is ChatEvent.Skipped skipped) scope.Skip(skipped.Kind);
@@ -139,7 +142,7 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
             else if (keepAlive.Length > 0) await output.WriteAsync(keepAlive);
         }
 
-        if (scope.Cancellation.IsCancellationRequested)
+        if (!isWhole && scope.Cancellation.IsCancellationRequested)
         {
             await scope.LeftAsync();
             return;
@@ -167,7 +170,8 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
             else if (happened is not ChatEvent.Quiet) events.Add(happened);
         }
 
-        if (scope.Cancellation.IsCancellationRequested)
+        // An answer that is complete is written, whoever is there to take it.
+        if (scope.Cancellation.IsCancellationRequested && !events.Exists(static one => one is ChatEvent.Finished))
         {
             await scope.LeftAsync();
             return;

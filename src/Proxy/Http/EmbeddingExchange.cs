@@ -35,7 +35,7 @@ internal sealed class EmbeddingExchange(string surface, EmbeddingClientDialect d
 
         if (model is not IEmbedder embedder || !Serves(info.Kind))
         {
-            await scope.RefuseAsync(dialect.Explain(new(VectorErrorKind.WrongKind, $"\"{call.Model}\" does not embed texts{(model is IReranker ? "; it reranks" : "")}")));
+            await scope.RefuseAsync(dialect.Explain(new(VectorErrorKind.WrongKind, $"\"{ModelName.Shown(call.Model)}\" does not embed texts{(model is IReranker ? "; it reranks" : "")}")));
             return;
         }
 
@@ -104,7 +104,7 @@ internal sealed class EmbeddingExchange(string surface, EmbeddingClientDialect d
             }
         }
 
-        var sent = new HostCall(call, backend => IsNative(backend) ? request.Path.ToUriComponent() + request.QueryString.ToUriComponent() : null, Translate, Parts.Exchange.Log);
+        var sent = new HostCall(call, backend => IsNative(backend) ? Surface + request.QueryString.ToUriComponent() : null, Translate, Parts.Exchange.Log);
         if (await SendAsync(call, sent) is not { } reply) return;
         using var held = reply;
         if (!sent.Verbatim) await RewriteAsync(call, reply, asked!, host!, started);
@@ -203,8 +203,8 @@ internal sealed class EmbeddingExchange(string surface, EmbeddingClientDialect d
         if (wanted < dimensions && (matryoshka || dialect.CutsAnyVector)) return null;
         if (wanted > dimensions && dialect.CutsAnyVector) return null; // there is nothing to cut
         return new(ProxyErrorKind.InvalidRequest, wanted > dimensions
-            ? $"\"dimensions\" is {wanted}, and the vectors of '{model}' have {dimensions}"
-            : $"\"dimensions\" is {wanted}, but the vectors of '{model}' have {dimensions} numbers and are not known to be made for cutting; leave it out") { Param = "dimensions" };
+            ? $"\"dimensions\" is {wanted}, and the vectors of '{ModelName.Shown(model)}' have {dimensions}"
+            : $"\"dimensions\" is {wanted}, but the vectors of '{ModelName.Shown(model)}' have {dimensions} numbers and are not known to be made for cutting; leave it out") { Param = "dimensions" };
     }
 
     private async ValueTask WriteAsync(CallScope scope, EmbeddingCall asked, EmbeddingReply reply, string model, TimeSpan duration)

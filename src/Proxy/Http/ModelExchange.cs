@@ -9,8 +9,10 @@ namespace Proxy.Http;
 /// <summary>A call that is no chat: embeddings, audio, images, whatever names a model. Passed on to whoever serves that model, and its answer back.</summary>
 internal sealed class ModelExchange(ClientDialect dialect, BackendDialect hostDialect, ModelRelay relay, ExchangeParts parts)
 {
-    private static readonly FrozenSet<string> Surfaces = FrozenSet.Create(
-        "/v1/embeddings", "/v1/rerank", "/v1/responses", "/v1/moderations", "/v1/score",
+    /// <summary>What only infers. A host has more under <c>/v1</c> (it loads adapters, unloads models, keeps files), and does all of it for our credential.</summary>
+    private static readonly FrozenSet<string> Inference = FrozenSet.Create(
+        "/v1/embeddings", "/v1/rerank", "/v1/reranking", "/v1/score", "/v1/classify", "/v1/pooling", "/v1/moderations", "/v1/tokenize", "/v1/detokenize",
+        "/v1/responses", "/v1/responses/compact", "/v1/infill", "/v1/fim/completions", "/v1/ocr",
         "/v1/audio/speech", "/v1/audio/transcriptions", "/v1/audio/translations", "/v1/images/generations", "/v1/images/edits", "/v1/images/variations");
 
     public async Task HandleAsync(HttpContext context)
@@ -19,7 +21,7 @@ internal sealed class ModelExchange(ClientDialect dialect, BackendDialect hostDi
         PooledBody? body = null;
         try
         {
-            var problem = scope.Admit();
+            var problem = scope.Admit() ?? MayAsk(scope);
             if (problem is null) (body, problem) = await RequestBody.ReadAsync(context.Request, parts.Server().BodyLimit, scope.Cancellation);
             ModelCall? call = null;
             problem ??= Read(scope, body!, out call) ?? scope.Use(call!.Model) ?? RouteTable.Refusal(scope.Info, call!.Model);
@@ -51,7 +53,16 @@ internal sealed class ModelExchange(ClientDialect dialect, BackendDialect hostDi
     }
 
     /// <summary>The path where it is one that we know; another is one name, or every caller could make metrics of its own.</summary>
-    private static string Surface(string path) => Surfaces.Contains(path) ? path : "/v1/*";
+    private static string Surface(string path) => Inference.Contains(path) ? path : "/v1/*";
+
+    private static ProxyError? MayAsk(CallScope scope)
+    {
+        var path = scope.Context.Request.Path.Value!.TrimEnd('/');
+        if (scope.MayManage || Inference.Contains(path)) return null;
+        return new(ProxyErrorKind.Forbidden, scope.Caller.IsAnonymous
+            ? $"'{path}' is not known to be inference only: it needs an API key from another machine"
+            : $"'{path}' is not known to be inference only, and this key is limited to some models: it needs a key without `models`");
+    }
 
     private ProxyError? Read(CallScope scope, PooledBody body, out ModelCall? call)
     {
@@ -65,6 +76,7 @@ internal sealed class ModelExchange(ClientDialect dialect, BackendDialect hostDi
         {
             if (MultipartModel.Find(body.Span, contentType!) is not { } field) return new(ProxyErrorKind.InvalidRequest, "the form needs one field \"model\"") { Param = "model" };
             (model, slice) = field;
+            if (ModelName.Refusal(model) is { } tooLong) return tooLong;
         }
         else
         {

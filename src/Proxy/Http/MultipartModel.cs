@@ -26,10 +26,11 @@ internal static class MultipartModel
             var content = headers + headersEnd + 4;
             var next = After(body, content, delimiter);
             if (next < 0 || body[content..].StartsWith(delimiter.AsSpan(2))) return null;
-            if (Name(body.Slice(headers, headersEnd)) is not { } name) return null;
+            if (Name(body.Slice(headers, headersEnd), out var isFile) is not { } name) return null;
             if (name == "model")
             {
-                if (found is not null) return null;
+                // Some hosts take a file of this name for the field, and the first of two.
+                if (isFile || found is not null) return null;
                 var value = content..(next - delimiter.Length);
                 found = (Encoding.UTF8.GetString(body[value]), value);
             }
@@ -43,8 +44,9 @@ internal static class MultipartModel
     private static int After(ReadOnlySpan<byte> body, int from, ReadOnlySpan<byte> delimiter) => body[from..].IndexOf(delimiter) is var at and >= 0 ? from + at + delimiter.Length : -1;
 
     /// <summary>The field's name; null when the part does not say one name in one way.</summary>
-    private static string? Name(ReadOnlySpan<byte> headers)
+    private static string? Name(ReadOnlySpan<byte> headers, out bool isFile)
     {
+        isFile = false;
         string? name = null;
         foreach (var line in Encoding.UTF8.GetString(headers).Split("\r\n"))
         {
@@ -53,6 +55,7 @@ internal static class MultipartModel
             if (disposition.Parameters.Count(static p => p.Name.StartsWith("name", StringComparison.OrdinalIgnoreCase)) != 1) return null;
             if (disposition.Name is not { } said || said.Contains('\\', StringComparison.Ordinal)) return null;
             name = said.Trim('"');
+            isFile = disposition.Parameters.Any(static p => p.Name.StartsWith("filename", StringComparison.OrdinalIgnoreCase));
         }
 
         return name;

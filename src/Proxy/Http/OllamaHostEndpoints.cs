@@ -27,9 +27,9 @@ internal sealed class OllamaHostEndpoints(ModelCatalog catalog, BackendDirectory
         problem ??= OllamaShow.Read(body!.Memory, out asked);
         if (problem is not null) return problem;
 
-        scope.Record.Model = asked.Model;
+        scope.Record.Model = ModelName.Shown(asked.Model);
         if (!scope.Caller.MayUse(asked.Model) || await catalog.FindAsync(asked.Model) is not { } model) return Unknown(asked.Model);
-        if (directory.Table.Resolve(asked.Model) is { } resolution && resolution.Candidates.FirstOrDefault(b => b.IsOllama) is { } backend)
+        if (directory.Table.Resolve(asked.Model) is { } resolution && Teller(resolution, scope.Info.Via) is { } backend)
         {
             var question = new PooledBody(256);
             OllamaShow.WriteRequest(asked, resolution.Served, question);
@@ -72,10 +72,11 @@ internal sealed class OllamaHostEndpoints(ModelCatalog catalog, BackendDirectory
         if (naming.Select(member => (Member: member, Name: OllamaShow.Text(root, member))).FirstOrDefault(found => found.Name is not null) is not { Name: { } asked } named)
             return new(ProxyErrorKind.InvalidRequest, $"{naming[0]} is required") { Param = naming[0] };
 
-        scope.Record.Model = asked;
+        if (ModelName.Refusal(asked, named.Member) is { } tooLong) return tooLong;
+        scope.Record.Model = ModelName.Shown(asked);
         var table = directory.Table;
         var (backend, served) = table.Resolve(asked) is { } resolution
-            ? (resolution.Candidates.FirstOrDefault(b => b.IsOllama), resolution.Served)
+            ? (resolution.Candidates.FirstOrDefault(IsHost) ?? resolution.Candidates.FirstOrDefault(b => b.IsOllama), resolution.Served)
             : (OnlyOllama(table), asked);
         if (backend is null) return NotImplemented(context);
 
@@ -132,19 +133,25 @@ internal sealed class OllamaHostEndpoints(ModelCatalog catalog, BackendDirectory
         }
     }
 
-    /// <summary>A host's disk is everybody's: a key that is limited to some models may not fill or empty it, nor may strangers where they are let in.</summary>
-    private static ProxyError? MayChange(CallScope scope)
+    private static ProxyError? MayChange(CallScope scope) => scope.MayManage ? null : new(ProxyErrorKind.Forbidden, scope.Caller.IsAnonymous
+        ? "changing what the hosts have needs an API key from another machine"
+        : "this key is limited to some models, and may not change what the hosts have");
+
+    /// <summary>Who tells of a model: its Ollama host, else a proxy that has it, if a way leads on from there; null where what is known here has to do.</summary>
+    private Backend? Teller(Resolution resolution, string? via)
     {
-        if (!scope.Caller.MayUseAll) return new(ProxyErrorKind.Forbidden, "this key is limited to some models, and may not change what the hosts have");
-        if (scope.Caller.IsAnonymous && ConnectionFeature.Of(scope.Context) is not { Local: true }) return new(ProxyErrorKind.Forbidden, "changing what the hosts have needs an API key from another machine");
-        return null;
+        var open = ProxyWays.Open(resolution, via, directory.Identity);
+        return open.FirstOrDefault(IsHost) ?? (open is [{ IsProxy: true, IsOllama: true } proxy, ..] ? proxy : null);
     }
 
+    /// <summary>The one Ollama host there is; where there is none, the one proxy, which may have one.</summary>
     private static Backend? OnlyOllama(BackendTable table)
     {
-        var all = table.All.Where(b => b.IsOllama).Take(2).ToArray();
-        return all.Length == 1 ? all[0] : null;
+        var all = table.All.Where(b => b.IsOllama).ToArray();
+        return all.Where(IsHost).Take(2).ToArray() is [_, ..] hosts ? hosts is [var host] ? host : null : all is [var proxy] ? proxy : null;
     }
+
+    private static bool IsHost(Backend backend) => backend.IsOllama && !backend.IsProxy;
 
     private static ProxyError NotImplemented(HttpContext context) => new(ProxyErrorKind.NotImplemented, $"{context.Request.Path} {NotHere}, and no single one is meant by this request");
 
@@ -152,7 +159,7 @@ internal sealed class OllamaHostEndpoints(ModelCatalog catalog, BackendDirectory
     private static ProxyError Unknown(string model)
     {
         var error = DirectRoute.UnknownModel(model);
-        return model[(model.LastIndexOf('/') + 1)..].Contains(':', StringComparison.Ordinal) ? error : error with { Model = model + ModelName.Latest };
+        return model[(model.LastIndexOf('/') + 1)..].Contains(':', StringComparison.Ordinal) ? error : error with { Model = error.Model + ModelName.Latest };
     }
 
     /// <summary>The body with one name replaced. Written anew: of two members of one name, the host must not read the one that nobody looked at.</summary>

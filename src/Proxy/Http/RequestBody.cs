@@ -1,10 +1,8 @@
 using System.Buffers;
-using System.IO.Compression;
+using Microsoft.AspNetCore.Connections;
 using Proxy.Buffers;
 using Proxy.Chat;
 using Proxy.Transport.Http1;
-using ZstdSharp;
-using ZstdSharp.Unsafe;
 
 namespace Proxy.Http;
 
@@ -15,7 +13,7 @@ internal static class RequestBody
     public static ValueTask<(PooledBody? Body, ProxyError? Problem)> ReadAsync(HttpRequest request, long limit, CancellationToken cancellation)
     {
         var encoding = request.Headers.ContentEncoding.ToString();
-        if (encoding.Length > 0 && !encoding.Equals("identity", StringComparison.OrdinalIgnoreCase)) return DecodeAsync(request, encoding, limit, cancellation);
+        if (!ContentCoding.IsIdentity(encoding)) return DecodeAsync(request, encoding, limit, cancellation);
         var length = request.ContentLength;
         if (length > limit) return new((null, TooLarge(limit)));
         var body = new PooledBody((int)(length ?? 4096) + 1);
@@ -46,23 +44,29 @@ internal static class RequestBody
         catch (Exception problem)
         {
             body.Dispose();
-            if (problem is BadHttpRequestException bad) return (null, BadRequest(bad));
+            if (WrongBytes(problem) is { } wrong) return (null, wrong);
             throw;
         }
     }
+
+    /// <summary>The client's connection ended or broke in the middle of its body. The server learns of it by this exception before the request's token is cancelled.</summary>
+    public static bool IsBrokenOff(Exception problem) => problem is ConnectionResetException or ConnectionAbortedException
+        || (problem is BadHttpRequestException { StatusCode: StatusCodes.Status400BadRequest } && problem.Message == "Unexpected end of request content.");
+
+    /// <summary>What is wrong with the body's framing, where that is what the exception says; the server wraps the overflow of a chunk's size.</summary>
+    private static ProxyError? WrongBytes(Exception problem) => problem switch
+    {
+        _ when IsBrokenOff(problem) => null,
+        BadHttpRequestException bad => BadRequest(bad),
+        IOException { InnerException: OverflowException } => new(ProxyErrorKind.InvalidRequest, "the body's chunks are malformed: a chunk's size is out of range"),
+        _ => null,
+    };
 
     private static ProxyError BadRequest(BadHttpRequestException bad) => new(bad.StatusCode == StatusCodes.Status413PayloadTooLarge ? ProxyErrorKind.BodyTooLarge : ProxyErrorKind.InvalidRequest, bad.Message);
 
     private static async ValueTask<(PooledBody? Body, ProxyError? Problem)> DecodeAsync(HttpRequest request, string encoding, long limit, CancellationToken cancellation)
     {
-        await using Stream? decoded = encoding.ToLowerInvariant() switch
-        {
-            "gzip" or "x-gzip" => new GZipStream(request.Body, CompressionMode.Decompress),
-            "br" => new BrotliStream(request.Body, CompressionMode.Decompress),
-            "deflate" => new ZLibStream(request.Body, CompressionMode.Decompress),
-            "zstd" => Zstd(request.Body),
-            _ => null,
-        };
+        await using var decoded = ContentCoding.Decode(encoding, request.Body);
         if (decoded is null) return (null, new(ProxyErrorKind.UnsupportedMediaType, $"content-encoding '{encoding}' is not understood; send gzip, br, zstd or deflate, or no encoding"));
 
         var body = new PooledBody(16384);
@@ -81,20 +85,11 @@ internal static class RequestBody
         catch (Exception problem)
         {
             body.Dispose();
-            // Each of the decoders has its own way to say that the bytes are none of its.
-            if (problem is BadHttpRequestException bad) return (null, BadRequest(bad));
-            if (problem is InvalidDataException or InvalidOperationException or ZstdException or EndOfStreamException)
+            if (WrongBytes(problem) is { } wrong) return (null, wrong);
+            if (ContentCoding.IsBroken(problem))
                 return (null, new(ProxyErrorKind.InvalidRequest, $"the body is not valid {encoding}, as its content-encoding says"));
             throw;
         }
-    }
-
-    /// <summary>With the window that RFC 9659 allows on the web: what a body may make us allocate is ours to say.</summary>
-    private static DecompressionStream Zstd(Stream body)
-    {
-        var stream = new DecompressionStream(body);
-        stream.SetParameter(ZSTD_dParameter.ZSTD_d_windowLogMax, 23);
-        return stream;
     }
 
     private static ProxyError TooLarge(long limit)

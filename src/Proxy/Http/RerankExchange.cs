@@ -37,7 +37,7 @@ internal sealed class RerankExchange(string surface, RerankClientDialect dialect
         var speaks = In(scope);
         var problem = speaks.Read(call.Body.Span, out var asked);
         var reranker = model is IReranker own && Reranks(model) ? own : model is IEmbedder embedder && speaks.AllowsCosine ? new CosineReranker(embedder) : null;
-        if (problem is null && reranker is null) problem = speaks.Explain(new(VectorErrorKind.WrongKind, $"\"{call.Model}\" does not rerank; it embeds"));
+        if (problem is null && reranker is null) problem = speaks.Explain(new(VectorErrorKind.WrongKind, $"\"{ModelName.Shown(call.Model)}\" does not rerank; it embeds"));
         if (problem is null && Count(asked!) > model.Info.MaxInputs) problem = speaks.TooMany(Count(asked!), model.Info.MaxInputs);
         if (problem is not null)
         {
@@ -75,11 +75,12 @@ internal sealed class RerankExchange(string surface, RerankClientDialect dialect
         }
 
         RerankBackendDialect? host = null;
-        var query = call.Scope.Context.Request.QueryString.ToUriComponent();
-        var sent = new HostCall(call, backend => IsNative(backend, speaks, asked!) ? speaks.HostPath + query : null, Translate, Parts.Exchange.Log);
+        var request = call.Scope.Context.Request;
+        var query = request.QueryString.ToUriComponent();
+        var sent = new HostCall(call, PathAt, Translate, Parts.Exchange.Log);
         if (await SendAsync(call, sent) is not { } reply) return;
         using var held = reply;
-        if (sent.Verbatim && (reply.Status >= 300 || !speaks.Sorts))
+        if (sent.Verbatim && (reply.Status >= 300 || !speaks.Sorts || sent.AskedProxy))
         {
             await VerbatimWriter.RelayAsync(call.Scope, reply, NameFor(call, reply), HostErrors);
             return;
@@ -103,6 +104,9 @@ internal sealed class RerankExchange(string surface, RerankClientDialect dialect
         }
 
         await AnswerAsync(call, asked, sent.Verbatim || host!.HonoursRaw ? ranking.Results : Scaled(ranking, asked.Request.RawScores), ranking.Tokens, null);
+
+        // A proxy has every path that we have.
+        string? PathAt(Backend backend) => backend.IsProxy && Speaks(backend, "tei") ? request.Path.ToUriComponent() + query : IsNative(backend, speaks, asked!) ? speaks.HostPath + query : null;
 
         ProxyError? Translate(Backend backend, string served, PooledBody body, List<string> lost, out string path)
         {

@@ -60,6 +60,7 @@ internal sealed class VectorEndpoints(VectorParts parts)
 
     private ProxyError? Describe(CallScope scope, string? named, PooledBody body)
     {
+        if (named is not null && ModelName.Refusal(named) is { } tooLong) return tooLong;
         var table = parts.Directory.Table;
         if (named is not null && (!scope.Caller.MayUse(named) || table.Resolve(named) is null)) return DirectRoute.UnknownModel(named);
         var resolution = named is null ? null : table.Resolve(named);
@@ -67,7 +68,7 @@ internal sealed class VectorEndpoints(VectorParts parts)
         {
             foreach (var model in backend.State.Report?.Models ?? [])
             {
-                if (model.Details is not { } info || info.ValueKind is not System.Text.Json.JsonValueKind.Object || !info.TryGetProperty("model_type", out _)) continue;
+                if (model.TeiInfo is not { } info) continue;
                 if (resolution is null ? !scope.Caller.MayUse(model.Name) : model.Name != resolution.Served) continue;
                 body.Write(System.Text.Encoding.UTF8.GetBytes(info.GetRawText()));
                 return null;
@@ -75,7 +76,7 @@ internal sealed class VectorEndpoints(VectorParts parts)
         }
 
         if ((named is null ? table.Embedders.Models.FirstOrDefault(model => scope.Caller.MayUse(model.Info.Name)) : resolution?.InProcess) is not { } here)
-            return new(ProxyErrorKind.UnknownModel, named is null ? "no model here answers /info; there is no TEI host and no model in this proxy" : $"'{named}' is no TEI host's model and none of this proxy's; its own listing describes it");
+            return new(ProxyErrorKind.UnknownModel, named is null ? "no model here answers /info; there is no TEI host and no model in this proxy" : $"'{ModelName.Shown(named)}' is no TEI host's model and none of this proxy's; its own listing describes it");
         TeiAnswers.WriteInfo(here.Info, parts.Version, body);
         return null;
     }

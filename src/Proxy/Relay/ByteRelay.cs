@@ -18,6 +18,8 @@ internal sealed class ByteRelay : IDisposable
     private readonly TimeSpan keepAliveAfter;
     private readonly StreamWatch watch;
     private readonly CutFrame cut;
+    private LastFrames lastFrames;
+    private bool isFirst; // what is sent now are the held bytes, whose room the last frames take
 
     public ByteRelay(BackendReply reply, PipeWriter output, FrameEdits? edits, ReadOnlyMemory<byte> keepAlive, TimeSpan keepAliveAfter)
     {
@@ -28,13 +30,15 @@ internal sealed class ByteRelay : IDisposable
         this.keepAliveAfter = keepAliveAfter;
         watch = new StreamWatch(reply.Dialect!);
         cut = new CutFrame(watch.Cutter);
+        lastFrames = new LastFrames(reply.HeldRoom);
     }
 
     /// <summary>Runs until the stream ends, one way or another. Writes no error frame: that is the caller's to say.</summary>
     public async ValueTask<RelayOutcome> RunAsync()
     {
         var body = reply.Body;
-        if (!reply.Held.IsEmpty && !await SendAsync(reply.Held)) return new(RelayEnd.ClientLeft, watch.Usage);
+        isFirst = !reply.Held.IsEmpty;
+        if (isFirst && !await SendAsync(reply.Held)) return new(RelayEnd.ClientLeft, watch.Usage);
         if (reply.Complete) return Ended();
 
         var quiet = keepAlive.IsEmpty ? ReplyBody.Never : (long)keepAliveAfter.TotalMilliseconds;
@@ -63,6 +67,8 @@ internal sealed class ByteRelay : IDisposable
                 case ReplyReadKind.Cancelled:
                     return new(RelayEnd.ClientLeft, watch.Usage);
                 case ReplyReadKind.TimedOut:
+                    // Silent, but after it said why it finished: nothing is missing.
+                    if (cut.Span.IsEmpty && lastFrames.SayWhy(reply.Dialect!, default)) return Ended();
                     return new(RelayEnd.BrokeOff, watch.Usage, reply.TimedOut());
                 default:
                     return new(RelayEnd.BrokeOff, watch.Usage, reply.BrokeOff());
@@ -78,21 +84,42 @@ internal sealed class ByteRelay : IDisposable
 
     private RelayOutcome Ended()
     {
-        if (!cut.Span.IsEmpty)
+        var rest = cut.Span;
+        ReadOnlySpan<byte> payload = default;
+        if (!rest.IsEmpty)
         {
             // Its last words count without their line end too; half a frame does not, and an error frame must not become its second half.
-            var payload = watch.SeeRest(cut.Span);
-            if (watch.Ended || watch.Error is not null)
-            {
-                if (edits is not { Renames: true }) output.Write(cut.Span);
-                else edits.Write(cut.Span, payload, output);
-            }
+            payload = watch.SeeRest(rest);
+            if (watch.ErrorIsHidden) rest = default; // we say it ourselves
+            else if (watch.Error is not null && Struck(rest) is { } struck) output.Write(struck);
+            else if (watch.Ended || watch.Error is not null) WriteLast(rest, payload);
         }
 
-        if (watch.Error is { } said) return new(watch.ErrorIsHidden ? RelayEnd.BrokeOff : RelayEnd.HostSaidError, watch.Usage, new(ProxyErrorKind.HostFailed, said.Message) { Backend = reply.Backend });
+        if (watch.Error is { } said) return new(watch.ErrorIsHidden ? RelayEnd.BrokeOff : RelayEnd.HostSaidError, watch.Usage, new(ProxyErrorKind.HostFailed, reply.Secrets?.Strike(said.Message) ?? said.Message) { Backend = reply.Backend });
         if (watch.Ended) return new(RelayEnd.Whole, watch.Usage);
-        return new(RelayEnd.BrokeOff, watch.Usage, reply.Unfinished());
+        var isWhole = (rest.IsEmpty || IsFrame(payload)) && lastFrames.SayWhy(reply.Dialect!, payload);
+        if (!isWhole) return new(RelayEnd.BrokeOff, watch.Usage, reply.Unfinished());
+
+        if (!payload.IsEmpty && !(watch.Counted && edits?.LeavesOut(payload) == true))
+        {
+            WriteLast(rest, payload);
+            output.Write("\n\n"u8);
+        }
+
+        output.Write(reply.Dialect!.EndMarker);
+        return new(RelayEnd.Whole, watch.Usage);
     }
+
+    private bool IsFrame(ReadOnlySpan<byte> payload) => payload.IsEmpty || reply.Dialect!.Classify(payload) is not FrameKind.Error;
+
+    private void WriteLast(ReadOnlySpan<byte> frame, ReadOnlySpan<byte> payload)
+    {
+        if (edits is not { Renames: true }) output.Write(frame);
+        else edits.Write(frame, payload, output);
+    }
+
+    /// <summary>An error frame without our credentials; null where it has none of them.</summary>
+    private byte[]? Struck(ReadOnlySpan<byte> frame) => reply.Secrets is { } secrets && secrets.TryStrike(frame, out var struck) ? struck : null;
 
     /// <summary>Sends what is whole, keeps the rest. False when the client takes no more.</summary>
     private ValueTask<bool> SendAsync(ReadOnlyMemory<byte> bytes)
@@ -100,16 +127,20 @@ internal sealed class ByteRelay : IDisposable
         bytes = cut.Join(bytes);
         var rest = bytes.Span;
         var from = 0;
+        var lastFrame = 0;
         while (watch.TrySee(ref rest, out var frame, out var payload))
         {
-            if (edits is null) continue;
-            if (watch.Counted && edits.LeavesOut(payload))
+            lastFrame = frame.Length;
+            var replaced = watch.Error is null ? null : Struck(frame);
+            if (edits is null && replaced is null) continue;
+            if (replaced is not null || (watch.Counted && edits!.LeavesOut(payload)))
             {
                 var end = bytes.Length - rest.Length;
-                if (!edits.Renames) output.Write(bytes.Span[from..(end - frame.Length)]);
+                if (edits is not { Renames: true }) output.Write(bytes.Span[from..(end - frame.Length)]);
+                if (replaced is not null) output.Write(replaced);
                 from = end;
             }
-            else if (edits.Renames)
+            else if (edits!.Renames)
             {
                 edits.Write(frame, payload, output);
             }
@@ -120,7 +151,10 @@ internal sealed class ByteRelay : IDisposable
 
         // A writer has taken the bytes when it returns, if not sent them; they are borrowed no longer than that.
         var sending = whole == 0 ? default : edits is { Renames: true } ? output.FlushAsync() : output.WriteAsync(bytes[from..whole]);
+        if (!isFirst && whole > 0) lastFrames.Add(bytes.Span[..whole], lastFrame);
         cut.Keep(whole, rest);
+        if (isFirst) lastFrames.Begin(whole);
+        isFirst = false;
         return sending.IsCompletedSuccessfully ? new(Taken(sending.GetAwaiter().GetResult())) : SentAsync(sending);
     }
 

@@ -19,7 +19,7 @@ internal static class EventRelay
         {
             reply.GiveBackSlot();
             if (!reply.Dialect!.TryReadWhole(reply.Held.Span, events)) events.Add(Broken(reply.NotAnAnswer()));
-            foreach (var happened in events) yield return happened;
+            foreach (var happened in events) yield return Struck(happened, reply);
             yield break;
         }
 
@@ -30,10 +30,11 @@ internal static class EventRelay
         Take(reply.Held, cut, cutter, reader, events);
         var ended = reply.Complete;
         ProxyError? broken = null;
+        var silent = false;
         body.Deadline = reply.NextDeadline(body.Now);
         while (true)
         {
-            foreach (var happened in events) yield return happened;
+            foreach (var happened in events) yield return Struck(happened, reply);
             if (events.Exists(static e => e is ChatEvent.Finished { Error: not null })) yield break;
             events.Clear();
             if (ended || broken is not null) break;
@@ -53,6 +54,7 @@ internal static class EventRelay
                     break;
                 case ReplyReadKind.TimedOut:
                     broken = reply.TimedOut();
+                    silent = true;
                     break;
                 case ReplyReadKind.Failed:
                     broken = reply.BrokeOff();
@@ -67,10 +69,17 @@ internal static class EventRelay
         reply.GiveBackSlot();
         // However the host left: what came after its end marker is nobody's loss, and half a frame is no frame.
         if (broken is null) TakeRest(cut, cutter, reader, events);
-        if (!reader.End(events) && !events.Exists(static e => e is ChatEvent.Finished { Error: not null }))
+        // A silent host that had said why it finished has nothing more to say.
+        var cleanly = broken is null || (silent && cut.Span.IsEmpty);
+        if (!reader.End(events, cleanly) && !events.Exists(static e => e is ChatEvent.Finished { Error: not null }))
             events.Add(Broken(broken ?? reply.Unfinished()));
-        foreach (var happened in events) yield return happened;
+        foreach (var happened in events) yield return Struck(happened, reply);
     }
+
+    /// <summary>An error without our credentials in it.</summary>
+    private static ChatEvent Struck(ChatEvent happened, BackendReply reply) => happened is ChatEvent.Finished { Error: { } error } broken && reply.Secrets is { } secrets
+        ? broken with { Error = error with { Message = secrets.Strike(error.Message), Code = error.Code is { } code ? secrets.Strike(code) : null, HostType = error.HostType is { } type ? secrets.Strike(type) : null } }
+        : happened;
 
     private static ChatEvent.Finished Broken(ProxyError error) => new(FinishReason.Error, Error: error);
 

@@ -29,11 +29,11 @@ internal sealed class RouteTable(IChatRoute direct)
         {
             return Refuse("x-route", asked is "direct"
                 ? $"x-route is '{forcedTo}', but no {(forcedTo is "rag" ? "x-workspace" : "x-pipeline")} is given"
-                : $"x-route is '{forcedTo}', but the call asks for {(pipeline is not null ? $"pipeline '{pipeline}'" : $"workspace '{workspace}'")}");
+                : $"x-route is '{forcedTo}', but the call asks for {(pipeline is not null ? $"pipeline '{ModelName.Shown(pipeline)}'" : $"workspace '{ModelName.Shown(workspace!)}'")}");
         }
 
-        if (pipeline is not null) return Refuse(info.Pipeline is null ? "model" : "x-pipeline", $"there is no pipeline '{pipeline}': workflows are not configured on this proxy");
-        if (workspace is not null) return Refuse(info.Workspace is null ? "model" : "x-workspace", $"there is no workspace '{workspace}': knowledge is not configured on this proxy");
+        if (pipeline is not null) return Refuse(info.Pipeline is null ? "model" : "x-pipeline", $"there is no pipeline '{ModelName.Shown(pipeline)}': workflows are not configured on this proxy");
+        if (workspace is not null) return Refuse(info.Workspace is null ? "model" : "x-workspace", $"there is no workspace '{ModelName.Shown(workspace)}': knowledge is not configured on this proxy");
         return null;
     }
 

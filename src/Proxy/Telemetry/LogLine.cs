@@ -172,7 +172,11 @@ internal sealed class LogLine
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private void AddJson(ReadOnlySpan<byte> key, string value) => json.WriteString(key[1..^1], Whole(value));
+    private void AddJson(ReadOnlySpan<byte> key, string value)
+    {
+        if (Ascii.IsValid(value)) json.WriteString(key[1..^1], value);
+        else json.WriteString(key[1..^1], Escaped(value));
+    }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
     private void AddJson(ReadOnlySpan<byte> key, long value) => json.WriteNumber(key[1..^1], value);
@@ -220,9 +224,11 @@ internal sealed class LogLine
     private void Quote(string value)
     {
         Append("\""u8);
-        Append(JsonEncodedText.Encode(Whole(value), JavaScriptEncoder.UnsafeRelaxedJsonEscaping).EncodedUtf8Bytes);
+        Append(Escaped(value).EncodedUtf8Bytes);
         Append("\""u8);
     }
+
+    private static JsonEncodedText Escaped(string value) => JsonEncodedText.Encode(Whole(value), Ascii.IsValid(value) ? JavaScriptEncoder.UnsafeRelaxedJsonEscaping : LogTextEncoder.Instance);
 
     /// <summary>Half of a surrogate pair is no text, and the writers throw at it.</summary>
     private static string Whole(string value)

@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Net;
 using System.Net.Http.Headers;
+using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using System.Text;
 using Proxy.Buffers;
@@ -72,6 +73,7 @@ internal sealed class HandlerExchange : InterruptibleExchange
         {
             ContentType = response.Content.Headers.NonValidated.TryGetValues("Content-Type", out var type) && IsPrintable(type.ToString()) ? type.ToString() : null,
             ContentLength = response.Content.Headers.ContentLength,
+            ContentEncoding = response.Content.Headers.NonValidated.TryGetValues("Content-Encoding", out var coding) && !ContentCoding.IsIdentity(coding.ToString()) ? coding.ToString() : null,
             Headers = Crossing(response.Headers),
         };
     }
@@ -175,6 +177,7 @@ internal sealed class HandlerExchange : InterruptibleExchange
         message.Headers.TryAddWithoutValidation("Accept-Encoding", "identity");
         foreach (var header in client.Target.Headers) Add(message, header);
         foreach (var header in request.Headers) Add(message, header);
+        if (client.Target.Via is { } via) Add(message, new("Via", request.Via is { } before ? $"{before}, {via}" : via));
         return message;
     }
 
@@ -220,7 +223,15 @@ internal sealed class HandlerExchange : InterruptibleExchange
 
     private string Words(Exception failure) => failure is OperationCanceledException
         ? $"{client.Name} took no connection within {client.Target.Connect.TotalSeconds:0.###} s"
-        : $"{client.Name}: {failure.Message}{(failure.InnerException is { } inner ? $" ({inner.Message})" : "")}";
+        : $"{client.Name}: {failure.InnerException switch
+        {
+            null => Text(failure.Message),
+            SocketException socket => socket.Message, // around it the same is said again
+            var inner => $"{Text(failure.Message)} ({Text(inner.Message)})",
+        }}";
+
+    // The runtime quotes a head that it cannot read, whatever its bytes are.
+    private static string Text(string message) => IsPrintable(message) ? message : string.Concat(message.Select(static letter => letter is >= ' ' and <= '~' ? letter : '?'));
 
     private sealed class BodyContent(SplicedBody body) : HttpContent
     {

@@ -9,6 +9,9 @@ internal struct ResponseHead
 {
     public const int MaxBytes = 64 * 1024;
 
+    /// <summary>1xx heads that may come before the answer. A host has one or two to send; one that sends them for ever must not hold a loop.</summary>
+    public const int MostInterim = 16;
+
     // What a header may consist of so that a client's server can send it on.
     private static readonly SearchValues<byte> Printable = SearchValues.Create([(byte)'\t', .. Enumerable.Range(0x20, 0x5f).Select(code => (byte)code)]);
     private static readonly SearchValues<byte> Token = SearchValues.Create("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"u8);
@@ -19,6 +22,7 @@ internal struct ResponseHead
     public int Status;
     public string? ContentType;
     public long? ContentLength;
+    public string? ContentEncoding;
     public List<UpstreamHeader>? Headers;
     public BodyFraming Body;
 
@@ -97,7 +101,7 @@ internal struct ResponseHead
     /// <summary>Whether a header of this name (any case) may cross from a host to a client, content-type and content-length apart.</summary>
     public static bool MayCross(ReadOnlySpan<byte> name) => (name[0] | 0x20) switch
     {
-        'x' => Is(name, "x-request-id"u8) || Is(name, "x-should-retry"u8) || StartsWith(name, "x-ratelimit-"u8),
+        'x' => Is(name, "x-request-id"u8) || Is(name, "x-should-retry"u8) || Is(name, "x-token-count"u8) || StartsWith(name, "x-ratelimit-"u8),
         'r' => StartsWith(name, "retry-after"u8) || Is(name, "request-id"u8) || StartsWith(name, "ratelimit"u8),
         'o' => StartsWith(name, "openai-"u8),
         'a' => StartsWith(name, "anthropic-"u8),
@@ -121,6 +125,9 @@ internal struct ResponseHead
                 return null;
             case 14 when Is(name, "content-length"u8):
                 return ReadLength(value);
+            case 16 when Is(name, "content-encoding"u8):
+                if (!Is(value, "identity"u8)) ContentEncoding = Text(value, lower: false);
+                return null;
             case 17 when Is(name, "transfer-encoding"u8):
                 if (Is(value, "identity"u8)) return null;
                 if (chunked || !Is(value, "chunked"u8)) return "its transfer encoding is not one that was asked for";

@@ -21,6 +21,7 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
     private int start;
     private int end;
     private int scanned;
+    private int interim; // 1xx heads so far
     private bool full; // the last receive filled the buffer: the next one gets a larger
     private SocketError error;
     private bool closedByHost;
@@ -179,7 +180,12 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
             start += length;
             scanned = 0;
             if (head.Status == 101) return NotHttp("it switched to another protocol");
-            if (head.Status < 200) continue;
+            if (head.Status < 200)
+            {
+                if (++interim > ResponseHead.MostInterim) return NotHttp($"more than {ResponseHead.MostInterim} interim answers (1xx) came before it");
+                continue;
+            }
+
             headRead = true;
             read = new(ReplyReadKind.Data);
             return true;
@@ -219,7 +225,7 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
         }
         catch (SocketException failure)
         {
-            Failure = $"{client.Name} cannot be reached: {Words(failure.SocketErrorCode)}";
+            Failure = $"{client.Name}: {Words(failure.SocketErrorCode)}";
             return Failed(UpstreamOutcome.ConnectFailed);
         }
         finally
@@ -309,6 +315,7 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
         {
             ContentType = head.ContentType,
             ContentLength = head.ContentLength,
+            ContentEncoding = head.ContentEncoding,
             Headers = head.Headers is { } headers ? headers : [],
         };
     }
@@ -326,7 +333,7 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
         Interlocked.Exchange(ref held, null)?.Close();
         connection!.Receive.Dispose();
         Restart();
-        start = end = scanned = 0;
+        start = end = scanned = interim = 0;
         closedByHost = aborted = sent = false;
         error = SocketError.Success;
         Failure = null;

@@ -29,6 +29,8 @@ internal sealed class AnthropicBackendDialect : BackendDialect
 
     public override bool IsEnd(ReadOnlySpan<byte> frame) => frame.Length < 1024 && frame.IndexOf("message_stop"u8) >= 0 && Classify(frame) is FrameKind.End;
 
+    public override ReadOnlySpan<byte> EndMarker => "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"u8;
+
     public override bool IsWholeAnswer(ReadOnlySpan<byte> body) => AnthropicFrames.IsWholeAnswer(body);
 
     public override HostError ReadError(ReadOnlySpan<byte> body) => AnthropicFrames.ReadError(body);

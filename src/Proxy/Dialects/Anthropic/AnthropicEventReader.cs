@@ -15,7 +15,7 @@ internal sealed class AnthropicEventReader : EventReader
     private FinishReason reason = FinishReason.Stop;
     private JsonElement? stop;
     private int calls;
-    private bool started, over;
+    private bool started, stopped, over;
 
     public override void Read(ReadOnlySpan<byte> frame, List<ChatEvent> events)
     {
@@ -37,9 +37,15 @@ internal sealed class AnthropicEventReader : EventReader
         if (!rest.IsEmpty) Read(rest, events); // two objects in one frame
     }
 
-    public override bool End(List<ChatEvent> events)
+    public override bool End(List<ChatEvent> events, bool cleanly = true)
     {
         if (over) return true;
+        if (cleanly && stopped)
+        {
+            Release(events);
+            return true;
+        }
+
         foreach (var block in blocks) Flush(block, events);
         return false;
     }
@@ -302,6 +308,7 @@ internal sealed class AnthropicEventReader : EventReader
     private void Stopped(string? word, ReadOnlySpan<byte> sequence)
     {
         if (word is null) return;
+        stopped = true;
         reason = AnthropicJson.Reason(word);
         if (!sequence.IsEmpty) stop = WireJson.Opaque("stop_sequence"u8, sequence);
         else if (word != AnthropicJson.Word(reason)) stop = WireJson.Opaque("stop_reason"u8, word);

@@ -16,7 +16,7 @@ internal static class TeiErrors
     private const string Empty = "empty";
     private static readonly string[] Types = ["Unhealthy", "Backend", "Overloaded", "Validation", "Tokenizer", "Empty"];
 
-    public static ProxyError Unreadable(ProxyError problem) => problem.Kind is not ProxyErrorKind.InvalidRequest ? problem
+    public static ProxyError Unreadable(ProxyError problem) => problem.Kind is not ProxyErrorKind.InvalidRequest || problem.Code is ModelName.TooLongCode ? problem
         : problem.Param is null ? problem with { Message = $"Failed to parse the request body as JSON: {problem.Message}", Status = 400, Code = NotJson }
         : Misfitting(problem.Param, problem.Message);
 
@@ -72,7 +72,7 @@ internal static class TeiErrors
         ProxyErrorKind.NoBackend or ProxyErrorKind.Draining => "Unhealthy",
         ProxyErrorKind.HostRefused when error.HostType is { } said && Types.Contains(said) => said,
         ProxyErrorKind.HostRefused => error.Status switch { 424 => "Backend", 429 => "Overloaded", 503 => "Unhealthy", _ => "Validation" },
-        ProxyErrorKind.HostFailed or ProxyErrorKind.HostTimedOut or ProxyErrorKind.HostUnauthorized or ProxyErrorKind.Internal or ProxyErrorKind.NotImplemented => "Backend",
+        ProxyErrorKind.HostFailed or ProxyErrorKind.HostTimedOut or ProxyErrorKind.HostUnauthorized or ProxyErrorKind.ProxyLoop or ProxyErrorKind.Internal or ProxyErrorKind.NotImplemented => "Backend",
         _ => "Validation",
     };
 }

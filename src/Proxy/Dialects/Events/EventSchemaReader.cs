@@ -41,7 +41,7 @@ internal sealed class EventSchemaReader : EventReader
         }
     }
 
-    public override bool End(List<ChatEvent> events) => finished;
+    public override bool End(List<ChatEvent> events, bool cleanly = true) => finished;
 
     /// <summary>All members that any event has; which of them count is known when <c>type</c> is.</summary>
     private struct Members

@@ -44,7 +44,7 @@ internal sealed class OllamaChatEventReader : EventReader
         if (!rest.IsEmpty) Read(rest, events); // two objects in one line
     }
 
-    public override bool End(List<ChatEvent> events)
+    public override bool End(List<ChatEvent> events, bool cleanly = true)
     {
         if (over) return true;
         Say(reasoning.Flush(), TokenKind.Reasoning, default, events);

@@ -23,6 +23,7 @@ internal static class OllamaShow
         asked = default;
         if (ReadObject(body, out var root) is { } problem) return problem;
         if ((Text(root, "model") ?? Text(root, "name")) is not { } model) return new(ProxyErrorKind.InvalidRequest, "model is required") { Param = "model" };
+        if (ModelName.Refusal(model) is { } tooLong) return tooLong;
         asked = new(model, root.TryGetProperty("verbose", out var verbose) && verbose.ValueKind is JsonValueKind.True);
         return null;
     }

@@ -31,6 +31,8 @@ internal class OpenAiChatBackendDialect : BackendDialect
 
     public override bool IsEnd(ReadOnlySpan<byte> frame) => OpenAiChatJson.IsDone(frame);
 
+    public override ReadOnlySpan<byte> EndMarker => "data: [DONE]\n\n"u8;
+
     public override FrameKind Classify(ReadOnlySpan<byte> frame) => OpenAiChatFrames.Classify(frame);
 
     public override bool IsWholeAnswer(ReadOnlySpan<byte> body) => OpenAiChatFrames.IsWholeAnswer(body);

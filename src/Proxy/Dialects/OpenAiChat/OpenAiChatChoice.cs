@@ -14,6 +14,9 @@ internal sealed class OpenAiChatChoice(int number)
     public int Number => number;
     public FinishReason Reason { get; set; } = FinishReason.Stop;
 
+    /// <summary>The host said why it ended.</summary>
+    public bool HasFinished { get; set; }
+
     /// <summary>The stop sequence that ended it, in an opaque part.</summary>
     public JsonElement? Matched { get; set; }
 

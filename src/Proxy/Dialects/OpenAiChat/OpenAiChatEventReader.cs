@@ -27,9 +27,15 @@ internal sealed class OpenAiChatEventReader : EventReader
         ReadObject(frame, events);
     }
 
-    public override bool End(List<ChatEvent> events)
+    public override bool End(List<ChatEvent> events, bool cleanly = true)
     {
         if (over) return true;
+        if (cleanly && choices.Count > 0 && choices.TrueForAll(static choice => choice.HasFinished))
+        {
+            Release(events);
+            return true;
+        }
+
         foreach (var choice in choices) choice.Flush(events);
         return false;
     }
@@ -217,7 +223,7 @@ internal sealed class OpenAiChatEventReader : EventReader
         // Some hosts send besides the deltas all that was said so far: it counts where no delta says anything.
         if (cumulative.TokenType is JsonTokenType.StartObject && !(choice.HasDeltas && choice.Spoke)) choice.ReadMessage(ref cumulative, frame, probabilities, events);
         else if (!speaks && completion.TokenType is JsonTokenType.String) choice.ReadCompletion(ref completion, probabilities, events);
-        if (reason is { } ended) choice.Reason = ended;
+        if (reason is { } ended) (choice.Reason, choice.HasFinished) = (ended, true);
         if (!sequence.IsEmpty) choice.Matched = WireJson.Opaque("stop_sequence"u8, sequence);
     }
 

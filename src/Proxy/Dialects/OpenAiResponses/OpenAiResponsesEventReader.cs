@@ -36,7 +36,7 @@ internal sealed class OpenAiResponsesEventReader : EventReader
         Fail(HostErrorBody.Read(frame), events);
     }
 
-    public override bool End(List<ChatEvent> events) => over;
+    public override bool End(List<ChatEvent> events, bool cleanly = true) => over;
 
     /// <summary>A whole answer; false when it is not one.</summary>
     public static bool TryReadWhole(ReadOnlySpan<byte> body, List<ChatEvent> events)

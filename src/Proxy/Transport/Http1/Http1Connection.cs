@@ -117,17 +117,21 @@ internal sealed class Http1Connection
                 if (!IsAnswerable(problem)) return false;
             }
 
-            if (context.IsAborted || !IsWhole(await context.Answer.Writer.FinishAsync())) return false;
+            if (context.IsAborted || IsUnanswered() || !IsWhole(await context.Answer.Writer.FinishAsync())) return false;
             if (body.Left > 0 && !await SkipAsync()) return false;
         }
     }
 
+    /// <summary>The client is gone and its handler has put nothing into the response: no status is sent, since the default one is 200.</summary>
+    private bool IsUnanswered() => (connection.PeerDone || connection.Reader.IsOver) && context.Answer.IsUntouched;
+
     /// <summary>What came of a handler that failed. False when the client cannot be told.</summary>
     private bool IsAnswerable(Exception problem)
     {
-        if (!connection.ConnectionClosed.IsCancellationRequested) log.HandlerFault(problem);
+        var isGone = connection.PeerDone || connection.ConnectionClosed.IsCancellationRequested;
+        if (!isGone) log.HandlerFault(problem);
         var response = context.Answer;
-        if (response.HasStarted)
+        if (response.HasStarted || isGone)
         {
             connection.Abort();
             return false;

@@ -63,6 +63,9 @@ internal sealed class Http1Response : HttpResponse
 
     public ResponseWriter Writer => body;
 
+    /// <summary>Neither a status nor a byte of a body has been set.</summary>
+    public bool IsUntouched => !hasStarted && status == StatusCodes.Status200OK && headers.ContentLength is null && body.UnflushedBytes == 0;
+
     public override Task StartAsync(CancellationToken cancellationToken = default)
     {
         body.Begin();

@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.IO.Pipelines;
+using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Http;
 using Proxy.Buffers;
 using Proxy.Transport.Loops;
@@ -87,7 +88,7 @@ internal sealed class RequestBodyReader(LoopReader connection) : PipeReader
     {
         if (isStalled) throw new BadHttpRequestException("the body did not come in time", StatusCodes.Status408RequestTimeout);
         var bytes = read.Buffer;
-        if (read.IsCompleted && bytes.Length < Left) throw new BadHttpRequestException("the body ended before its Content-Length");
+        if (read.IsCompleted && bytes.Length < Left) throw new ConnectionResetException("the client left before its body was whole");
         given = bytes.Length > Left ? bytes.Slice(0, Left) : bytes;
         IsMoving |= !given.IsEmpty;
         return new(given, read.IsCanceled, given.Length == Left);

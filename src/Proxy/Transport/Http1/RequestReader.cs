@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Buffers.Text;
+using System.Net;
 using System.Text;
 
 namespace Proxy.Transport.Http1;
@@ -18,7 +19,8 @@ internal sealed class RequestReader
 
     private static readonly SearchValues<byte> TokenBytes = SearchValues.Create("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"u8);
     private static readonly SearchValues<byte> PathBytes = SearchValues.Create("/-_.:@0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"u8);
-    private static readonly SearchValues<byte> HostBytes = SearchValues.Create("-_.:[]0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"u8);
+    private static readonly SearchValues<byte> NameBytes = SearchValues.Create("-_.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"u8);
+    private static readonly SearchValues<byte> AddressBytes = SearchValues.Create(":.0123456789ABCDEFabcdef"u8);
 
     private byte[] requestLine = [];
     private Line[] lines = new Line[12];
@@ -141,7 +143,7 @@ internal sealed class RequestReader
         switch (name.ToLowerInvariant())
         {
             case "host":
-                return value.IsEmpty || value.ContainsAnyExcept(HostBytes) ? Meaning.Unplain : Meaning.Host;
+                return IsHost(value) ? Meaning.Host : Meaning.Unplain;
             case "content-length":
                 return value.Length is > 0 and < 16 && !value.ContainsAnyExceptInRange((byte)'0', (byte)'9') && Utf8Parser.TryParse(value, out number, out _) && number <= LargestBody ? Meaning.ContentLength : Meaning.Unplain;
             case "connection":
@@ -151,6 +153,26 @@ internal sealed class RequestReader
             default:
                 return Meaning.None;
         }
+    }
+
+    /// <summary><c>name</c> or <c>[v6]</c>, and a port that has digits.</summary>
+    private static bool IsHost(ReadOnlySpan<byte> value)
+    {
+        int end; // of the name or the address
+        if (value.StartsWith((byte)'['))
+        {
+            end = value.IndexOf((byte)']') + 1;
+            if (end < "[::1]".Length) return false;
+            var address = value[1..(end - 1)];
+            if (address.ContainsAnyExcept(AddressBytes) || !address.Contains((byte)':') || !IPAddress.IsValidUtf8(address)) return false;
+        }
+        else
+        {
+            end = value.IndexOfAnyExcept(NameBytes) is var other and >= 0 ? other : value.Length;
+        }
+
+        var port = value[end..];
+        return end > 0 && (port.IsEmpty || (port[0] == ':' && port.Length is > 1 and <= 6 && !port[1..].ContainsAnyExceptInRange((byte)'0', (byte)'9')));
     }
 
     private bool HasTwins()

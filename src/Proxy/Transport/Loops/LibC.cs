@@ -18,6 +18,7 @@ internal static unsafe partial class LibC
     public const int WouldBlock = -1;
     public const int Failed = -2;
 
+    private const int OpenFiles = 7;
     private const int Interrupted = 4;
     private const int TryAgain = 11;
     private const int InProgress = 115;
@@ -68,6 +69,21 @@ internal static unsafe partial class LibC
     public static int NewEpoll() => Checked(epoll_create1(CloseOnExec));
 
     /// <summary>A descriptor that is readable once it was written to.</summary>
+    /// <summary>How many descriptors the process may have open (RLIMIT_NOFILE).</summary>
+    public static long DescriptorLimit()
+    {
+        Span<ulong> limits = stackalloc ulong[2];
+        fixed (ulong* both = limits) return getrlimit(OpenFiles, both) == 0 && limits[0] <= int.MaxValue ? (long)limits[0] : int.MaxValue;
+    }
+
+    /// <summary>The number that the next descriptor will get; negative when there is none.</summary>
+    public static int LowestFreeDescriptor()
+    {
+        var probe = eventfd(0, CloseOnExec);
+        if (probe >= 0) Close(probe);
+        return probe;
+    }
+
     public static int NewEvent() => Checked(eventfd(0, CloseOnExec | NonBlocking));
 
     /// <summary>False when the descriptor cannot be watched.</summary>
@@ -243,6 +259,9 @@ internal static unsafe partial class LibC
 
     [LibraryImport("libc", SetLastError = true)]
     private static partial int epoll_wait(int epoll, byte* events, int count, int milliseconds);
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial int getrlimit(int resource, ulong* limits);
 
     [LibraryImport("libc", SetLastError = true)]
     private static partial int eventfd(uint value, int flags);

@@ -37,6 +37,7 @@ internal sealed partial class LoopExchange(LoopUpstream client, CoarseTicker tic
     private UpstreamOutcome headFailure;
     private PooledBody? stash; // of the head what has come; then what came with it and could not stay in the scratch
     private int scanned;
+    private int interim; // 1xx heads so far
     private int taken; // of the stash
     private int looked; // at the scratch, so far
     private int received; // end of what is ours in the scratch
@@ -265,7 +266,12 @@ internal sealed partial class LoopExchange(LoopUpstream client, CoarseTicker tic
             at += length;
             scanned = 0;
             if (head.Status == 101) return NotHttp("it switched to another protocol");
-            if (head.Status < 200) continue;
+            if (head.Status < 200)
+            {
+                if (++interim > ResponseHead.MostInterim) return NotHttp($"more than {ResponseHead.MostInterim} interim answers (1xx) came before it");
+                continue;
+            }
+
             headRead = true;
             if (stash is not null)
             {
@@ -378,6 +384,7 @@ internal sealed partial class LoopExchange(LoopUpstream client, CoarseTicker tic
         {
             ContentType = head.ContentType,
             ContentLength = head.ContentLength,
+            ContentEncoding = head.ContentEncoding,
             Headers = head.Headers is { } headers ? headers : [],
         };
     }
@@ -405,7 +412,7 @@ internal sealed partial class LoopExchange(LoopUpstream client, CoarseTicker tic
         StopSending();
         stash?.Dispose();
         stash = null;
-        scanned = error = 0;
+        scanned = error = interim = 0;
         ForgetScratch();
         closedByHost = false;
         Failure = null;

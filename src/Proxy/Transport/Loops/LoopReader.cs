@@ -25,6 +25,9 @@ internal sealed class LoopReader(LoopConnection connection, int descriptor) : Pi
     private volatile bool failed;
     private volatile bool completed;
 
+    /// <summary>The end was received, or the connection is broken. For the reader, while it does not wait.</summary>
+    public bool IsOver => ended || failed;
+
     private bool IsReady => end - start > examined || ended || failed || canceled;
 
     public override ValueTask<ReadResult> ReadAsync(CancellationToken cancellationToken = default)

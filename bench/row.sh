@@ -1,0 +1,48 @@
+# What run.sh and pairs.sh share: the tools, and a proxy in front of the mock host. Sourced; needs $bench, $root and $work.
+
+key=sk-bench-2f6d1c0a9b8e7d65
+tools=$root/.build/bench
+
+build_tools() {
+    mkdir -p "$tools"
+    local program
+    for program in mock load; do
+        [ "$tools/$program" -nt "$bench/$program.c" ] || gcc -O2 -Wall -Wextra -o "$tools/$program" "$bench/$program.c"
+    done
+}
+
+start_mock() { # sets mock, its port, and mock_pid
+    "$tools/mock" >"$work/mock.port" &
+    mock_pid=$!
+    until [ -s "$work/mock.port" ]; do sleep 0.05; done
+    mock=$(cat "$work/mock.port")
+}
+
+proxy_config() { # family, extra line of [server]; for $port
+    local url=http://127.0.0.1:$mock
+    cat <<TOML
+[server]
+listen = ["127.0.0.1:$port"]
+$2
+
+[[backends]]
+name = "mock"
+url = "$url"
+dialects = ["$1"]
+models = ["mock"]
+
+[aliases]
+a-longer-name = "mock"
+
+[[auth.keys]]
+name = "bench"
+sha256 = "$(printf %s $key | sha256sum | cut -d' ' -f1)"
+TOML
+}
+
+answers() ( # path; true when what listens on $port says 200. A subshell: writing to a connection that was reset ends it
+    { exec 3<>"/dev/tcp/127.0.0.1/$port"; } 2>/dev/null || return 1
+    printf 'GET %s HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer %s\r\nconnection: close\r\n\r\n' "$1" "$key" >&3
+    read -r -t 5 status <&3 || status=
+    [[ $status == *" 200"* ]]
+)

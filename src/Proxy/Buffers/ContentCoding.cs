@@ -1,0 +1,40 @@
+using System.IO.Compression;
+using ZstdSharp;
+using ZstdSharp.Unsafe;
+
+namespace Proxy.Buffers;
+
+/// <summary>The content codings of RFC 9110 §8.4.1 that are decoded here, in requests and in hosts' answers.</summary>
+internal static class ContentCoding
+{
+    /// <summary>The largest zstd window that RFC 9659 allows on the web (8 MiB): what a body may make us allocate is ours to say.</summary>
+    private const int LargestWindowLog = 23;
+
+    public static bool IsIdentity(string? coding) => string.IsNullOrEmpty(coding) || coding.Equals("identity", StringComparison.OrdinalIgnoreCase);
+
+    /// <summary>What <paramref name="encoded"/> says, decoded; null where the coding is not understood.</summary>
+    /// <param name="first">The first bytes, if they are known: "deflate" is zlib by the standard and raw by many servers.</param>
+    /// <param name="resumes">A read of 0 bytes from <paramref name="encoded"/> is not its end: more may come.</param>
+    public static Stream? Decode(string coding, Stream encoded, ReadOnlySpan<byte> first = default, bool resumes = false) => coding.ToLowerInvariant() switch
+    {
+        "gzip" or "x-gzip" => new GZipStream(encoded, CompressionMode.Decompress),
+        "br" => new BrotliStream(encoded, CompressionMode.Decompress),
+        "deflate" when first.Length >= 2 && !IsZlib(first) => new DeflateStream(encoded, CompressionMode.Decompress),
+        "deflate" => new ZLibStream(encoded, CompressionMode.Decompress),
+        "zstd" => Zstd(encoded, resumes),
+        _ => null,
+    };
+
+    /// <summary>Whether a decoder threw this because the bytes are none of its coding: each has its own way to say so.</summary>
+    public static bool IsBroken(Exception problem) => problem is InvalidDataException or InvalidOperationException or ZstdException or EndOfStreamException;
+
+    /// <summary>RFC 1950 §2.2: method 8, and a check over both bytes.</summary>
+    private static bool IsZlib(ReadOnlySpan<byte> first) => (first[0] & 0x0f) == 8 && ((first[0] << 8) | first[1]) % 31 == 0;
+
+    private static DecompressionStream Zstd(Stream encoded, bool resumes)
+    {
+        var stream = new DecompressionStream(encoded, checkEndOfStream: !resumes);
+        stream.SetParameter(ZSTD_dParameter.ZSTD_d_windowLogMax, LargestWindowLog);
+        return stream;
+    }
+}

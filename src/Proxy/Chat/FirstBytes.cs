@@ -1,0 +1,51 @@
+namespace Proxy.Chat;
+
+/// <summary>Tells a stream from a document by its first bytes: the content type that a host names is often wrong.</summary>
+internal static class FirstBytes
+{
+    private static ReadOnlySpan<byte> Mark => "\uFEFF"u8;
+
+    /// <summary>The length of the byte order mark in front, which is no part of a frame or a document; null while it may still become one.</summary>
+    public static int? MarkLength(ReadOnlySpan<byte> bytes)
+    {
+        if (bytes.Length > 0 && bytes[0] != Mark[0]) return 0; // as good as always
+        if (bytes.StartsWith(Mark)) return Mark.Length;
+        return bytes.Length < Mark.Length && Mark.StartsWith(bytes) ? null : 0;
+    }
+
+    /// <summary>Whether a stream begins like this, mark apart; null while too few bytes have come to tell.</summary>
+    /// <param name="saidSo">The host named a stream's content type; it is believed where the bytes do not say otherwise.</param>
+    public static bool? Streams(ReadOnlySpan<byte> bytes, StreamFraming framing, bool saidSo)
+    {
+        bytes = bytes.TrimStart(" \t\r\n"u8);
+        if (bytes.IsEmpty) return null;
+        return framing is StreamFraming.ServerSentEvents ? BeginsEvent(bytes, saidSo) : BeginsLine(bytes, saidSo);
+    }
+
+    private static bool? BeginsEvent(ReadOnlySpan<byte> bytes, bool saidSo)
+    {
+        switch (bytes[0])
+        {
+            case (byte)':': return true; // a comment
+            case (byte)'{' or (byte)'[' or (byte)'<': return false;
+            case (byte)'d': return Begins(bytes, "data:"u8, saidSo);
+            case (byte)'e': return Begins(bytes, "event:"u8, saidSo);
+            case (byte)'i': return Begins(bytes, "id:"u8, saidSo);
+            case (byte)'r': return Begins(bytes, "retry:"u8, saidSo);
+            default: return saidSo;
+        }
+    }
+
+    private static bool? Begins(ReadOnlySpan<byte> bytes, ReadOnlySpan<byte> field, bool saidSo) =>
+        bytes.StartsWith(field) ? true : bytes.Length < field.Length && field.StartsWith(bytes) ? null : saidSo;
+
+    // A line is an object of its own; a document may be as short as one, without a line end, or be spread over many.
+    private static bool? BeginsLine(ReadOnlySpan<byte> bytes, bool saidSo)
+    {
+        if (bytes[0] != '{') return saidSo;
+        var inside = bytes[1..].TrimStart(" \t\r"u8);
+        if (inside.IsEmpty) return null;
+        if (inside[0] == '\n') return false;
+        return saidSo || inside.Contains((byte)'\n') ? true : null;
+    }
+}

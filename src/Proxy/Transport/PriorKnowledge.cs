@@ -1,0 +1,92 @@
+using System.Buffers;
+using System.IO.Pipelines;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Connections.Features;
+
+namespace Proxy.Transport;
+
+/// <summary>
+/// Answers a client that speaks HTTP/2 at once on a listener without TLS, where it is not served: SETTINGS, then GOAWAY with HTTP_1_1_REQUIRED (RFC 9113 §3.4, §7). The server sends
+/// the GOAWAY alone, which its client must take for a broken connection. Everything else goes on to the server as it came.
+/// </summary>
+internal sealed class PriorKnowledge
+{
+    // The server's limit for a connection that sends nothing, in its heartbeats of a second. It begins to count when it gets the connection.
+    private const int LongestSilence = 130;
+
+    // The client's frames are taken for so long, so that the answer is not lost in a reset.
+    private const int LongestFarewell = 2;
+
+    private readonly PipeReader input;
+    private int beats;
+    private volatile int most = LongestSilence;
+
+    private PriorKnowledge(PipeReader input) => this.input = input;
+
+    private static ReadOnlySpan<byte> Preface => "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"u8;
+
+    public static ConnectionDelegate Use(ConnectionDelegate server) => async connection =>
+    {
+        var prior = new PriorKnowledge(connection.Transport.Input);
+        connection.Features.Get<IConnectionHeartbeatFeature>()?.OnHeartbeat(static state => ((PriorKnowledge)state).Beat(), prior);
+        var ending = connection.Features.Get<IConnectionLifetimeNotificationFeature>()?.ConnectionClosedRequested ?? default;
+        bool speaksHttp2;
+        await using (ending.UnsafeRegister(static state => ((PriorKnowledge)state!).input.CancelPendingRead(), prior)) speaksHttp2 = await prior.IsPrefaceAsync();
+        if (speaksHttp2) await prior.RefuseAsync(connection.Transport.Output);
+        else await server(connection);
+    };
+
+    /// <summary>Looks at the connection's first bytes, and takes none.</summary>
+    private async ValueTask<bool> IsPrefaceAsync()
+    {
+        while (true)
+        {
+            var read = await input.ReadAsync();
+            var bytes = read.Buffer;
+            var isWhole = bytes.Length >= Preface.Length;
+            var begins = Begins(bytes);
+            var goesOn = begins && !isWhole && !read.IsCompleted && !read.IsCanceled;
+            input.AdvanceTo(bytes.Start, goesOn ? bytes.End : bytes.Start);
+            if (goesOn) continue;
+            most = 0;
+            return begins && isWhole;
+        }
+    }
+
+    private static bool Begins(ReadOnlySequence<byte> bytes)
+    {
+        Span<byte> first = stackalloc byte[24];
+        var length = (int)Math.Min(bytes.Length, first.Length);
+        bytes.Slice(0, length).CopyTo(first);
+        return Preface.StartsWith(first[..length]);
+    }
+
+    private async ValueTask RefuseAsync(PipeWriter output)
+    {
+        await output.WriteAsync(Goodbye);
+        await output.CompleteAsync();
+        (beats, most) = (0, LongestFarewell);
+        ReadResult read;
+        do
+        {
+            read = await input.ReadAsync();
+            input.AdvanceTo(read.Buffer.End);
+        }
+        while (!read.IsCompleted && !read.IsCanceled);
+    }
+
+    // On the heartbeat's thread.
+    private void Beat()
+    {
+        if (most > 0 && ++beats == most) input.CancelPendingRead();
+    }
+
+    /// <summary>Frames of nine bytes and their payload (RFC 9113 §4.1): SETTINGS (4) without any, GOAWAY (7) with the last stream 0, HTTP_1_1_REQUIRED (13) and words for a log.</summary>
+    private static readonly byte[] Goodbye =
+    [
+        0, 0, 0, 4, 0, 0, 0, 0, 0,
+        0, 0, (byte)(8 + Words.Length), 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 13, .. Words,
+    ];
+
+    private static ReadOnlySpan<byte> Words => "HTTP/2 is served with TLS only; speak HTTP/1.1 here"u8;
+}

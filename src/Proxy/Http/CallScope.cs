@@ -214,8 +214,8 @@ internal sealed class CallScope : IDisposable
             ProxyErrorKind.HostRefused => (CallOutcome.Refused, error.Status is 429 or >= 500 ? Fault.Backend : Fault.Client),
             ProxyErrorKind.QueueFull => (CallOutcome.Refused, Fault.Backend),
             ProxyErrorKind.Draining => (Interrupted ? CallOutcome.Drained : CallOutcome.Refused, Fault.Proxy),
-            ProxyErrorKind.ProxyLoop => (CallOutcome.Refused, Fault.Proxy), // somebody's url is wrong, and it is not the client's
-            ProxyErrorKind.Internal => (CallOutcome.ProxyError, Fault.Proxy),
+            ProxyErrorKind.ProxyLoop => (CallOutcome.Refused, Fault.Proxy), // an operator's url is wrong, which is not the client's fault
+            ProxyErrorKind.Internal or ProxyErrorKind.OutOfDescriptors => (CallOutcome.ProxyError, Fault.Proxy),
             ProxyErrorKind.NotImplemented => (CallOutcome.Refused, Fault.Proxy),
             _ => (CallOutcome.Refused, Fault.Client),
         };

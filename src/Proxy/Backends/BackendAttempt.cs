@@ -361,7 +361,8 @@ internal sealed class BackendAttempt : IDisposable
         if (backend.Secrets is { } secrets) reason = secrets.Strike(reason); // what a client library says may quote the host
         log.AttemptFailed(traceId, backend.Name, reason);
         // A call that spent its time in our queue says nothing of the host: an overload must not take the hosts away as well.
-        var blameless = (kind is ProxyErrorKind.HostTimedOut && late && !connection) || exchange.HostWasAway;
+        // What a proxy could not bring was one of its hosts' to bring, and its others answer.
+        var blameless = (kind is ProxyErrorKind.HostTimedOut && late && !connection) || (backend.IsProxy && !connection) || exchange.HostWasAway;
         if (!blameless && backend.State.MarkFailed(reason, connection)) log.WentDown(backend.Name, reason);
         return new(new(kind, $"backend '{backend.Name}': {reason}") { Backend = backend.Name });
     }

@@ -326,17 +326,25 @@ internal sealed class BackendAttempt : IDisposable
     {
         UpstreamOutcome.Cancelled => Left(),
         UpstreamOutcome.TimedOut => Failed(ProxyErrorKind.HostTimedOut, call.Streams ? $"no first token within {backend.Config.FirstToken.TotalSeconds:0.#} s" : "no answer in the time it has", connection: false),
+        UpstreamOutcome.OutOfDescriptors => OutOfDescriptors(),
         UpstreamOutcome.ConnectTimedOut => Failed(ProxyErrorKind.HostTimedOut, $"no connection within {backend.Config.Connect.TotalSeconds:0.#} s", connection: true),
         UpstreamOutcome.ConnectFailed => Failed(ProxyErrorKind.HostFailed, $"it cannot be reached: {head.Failure}", connection: true),
         _ => Failed(ProxyErrorKind.HostFailed, head.Failure ?? "it broke off before answering", connection: false),
     };
+
+    /// <summary>Ours, and nothing against the host; another one may have a connection that lies idle.</summary>
+    private AttemptResult.TryNext OutOfDescriptors()
+    {
+        log.AttemptFailed(traceId, backend.Name, "this process has no descriptor left for a connection");
+        return new(new(ProxyErrorKind.OutOfDescriptors, "this proxy has too many files open to reach a host; try again in a moment") { RetryAfter = TimeSpan.FromSeconds(1) });
+    }
 
     private AttemptResult.TryNext Failed(ProxyErrorKind kind, string reason, bool connection)
     {
         if (backend.Secrets is { } secrets) reason = secrets.Strike(reason); // what a client library says may quote the host
         log.AttemptFailed(traceId, backend.Name, reason);
         // A call that spent its time in our queue says nothing of the host: an overload must not take the hosts away as well.
-        var blameless = kind is ProxyErrorKind.HostTimedOut && late && !connection;
+        var blameless = (kind is ProxyErrorKind.HostTimedOut && late && !connection) || exchange.HostWasAway;
         if (!blameless && backend.State.MarkFailed(reason, connection)) log.WentDown(backend.Name, reason);
         return new(new(kind, $"backend '{backend.Name}': {reason}") { Backend = backend.Name });
     }

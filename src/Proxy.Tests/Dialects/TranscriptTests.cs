@@ -78,9 +78,9 @@ public sealed class TranscriptTests
         var backend = DialectTable.Backend(name)!;
         var bytes = Wire.Bytes(Read(scenario, file));
         // Where a marker follows the reason why it finished, a stream that ends after the reason is whole.
-        var end = backend.EndMarker.IsEmpty ? LastFrame(bytes, backend.Framing) : Math.Max(bytes.AsSpan().LastIndexOf("\"finish_reason\":\""u8), bytes.AsSpan().LastIndexOf("\"stop_reason\":\""u8));
+        var reason = backend.EndMarker.IsEmpty ? -1 : Math.Max(bytes.AsSpan().LastIndexOf("\"finish_reason\":\""u8), bytes.AsSpan().LastIndexOf("\"stop_reason\":\""u8));
+        var end = reason < 0 ? LastFrame(bytes, backend.Framing) : reason;
 
-        Assert.True(end > 0);
         for (var cut = 0; cut <= end; cut++)
         {
             var events = Wire.Read(backend, out var whole, bytes[..cut]);

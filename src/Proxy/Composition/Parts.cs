@@ -24,6 +24,7 @@ internal sealed class Parts : IDisposable
     private readonly ConcurrentDictionary<Backend, HandlerUpstream> probes = new();
     private readonly LoadedConfig loaded;
     private readonly RemoteImages images;
+    private readonly MemoryTrimmer trimmer;
     private readonly Lock reloading = new();
 
     public Parts(LoadedConfig loaded, LogWriter writer, TimeProvider time)
@@ -42,6 +43,7 @@ internal sealed class Parts : IDisposable
 
         // Backends
         Ticker = new CoarseTicker(time);
+        trimmer = new MemoryTrimmer(time);
         if (config.Server.Transport == "epoll") Loops = new EventLoops(Environment.ProcessorCount, Ticker, Log);
         Directory = new BackendDirectory(config, target => UpstreamClients.Create(target, Ticker, Loops), DialectTable.Backend, time);
         var slots = new SlotQueue(time);
@@ -149,6 +151,7 @@ internal sealed class Parts : IDisposable
         Models.Dispose();
         foreach (var probe in probes.Values) probe.Dispose();
         Loops?.Dispose();
+        trimmer.Dispose();
         Ticker.Dispose();
         LoggerProvider.Dispose();
     }

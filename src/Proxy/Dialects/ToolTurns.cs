@@ -21,7 +21,9 @@ internal sealed class ToolTurns
 
     public ToolTurns(IReadOnlyList<ChatMessage> messages)
     {
-        var calls = new List<Call>();
+        var byId = new Dictionary<string, Call>();
+        var inOrder = new Queue<Call>();
+        var byName = new Dictionary<string, Queue<Call>>();
         for (var i = 0; i < messages.Count; i++)
         {
             var message = messages[i];
@@ -29,18 +31,33 @@ internal sealed class ToolTurns
             {
                 var made = message.ToolCalls[j];
                 var call = new Call(made.Id ?? string.Create(CultureInfo.InvariantCulture, $"call_{i}_{j}"), made.Name);
-                calls.Add(call);
+                byId[call.Id] = call; // of two with one id, the later one is meant
+                inOrder.Enqueue(call);
+                if (!byName.TryGetValue(call.Name, out var alike)) byName.Add(call.Name, alike = new());
+                alike.Enqueue(call);
                 callIds[(i, j)] = call.Id;
             }
 
             if (message.Role is not ChatRole.Tool) continue;
-            var answered = message.ToolCallId is { } id
-                ? calls.FindLast(call => call.Id == id)
-                : calls.Find(call => !call.Answered && (message.ToolName ?? message.Name ?? call.Name) == call.Name);
+            var answered = message.ToolCallId is { } id ? byId.GetValueOrDefault(id)
+                : (message.ToolName ?? message.Name) is { } name ? FirstOpen(byName.GetValueOrDefault(name))
+                : FirstOpen(inOrder);
             if (answered is null) continue;
             answered.Answered = true;
             answers[i] = answered;
         }
+    }
+
+    /// <summary>The first call that has no answer yet; those before it are looked at for the last time.</summary>
+    private static Call? FirstOpen(Queue<Call>? calls)
+    {
+        while (calls?.TryPeek(out var first) is true)
+        {
+            if (!first.Answered) return first;
+            calls.Dequeue();
+        }
+
+        return null;
     }
 
     public string IdOfCall(int message, int call) => callIds[(message, call)];

@@ -8,6 +8,7 @@
 //   load start     --to PORT --count N [--log FILE] -- COMMAND ARG...
 //                                          N times: exec, poll GET /health until 200, end it; median milliseconds
 //   OPTIONS  --to PORT  --key BEARER  --model NAME  --conns N  --warm SECONDS  --secs SECONDS  --rate TOKENS_PER_S  --pids P[,P]
+//            --opening STREAMS_PER_S (1000)
 //
 // CPU is each process's own clock, in nanoseconds; the kernel's share of it is from /proc/PID/stat, in ticks. An answer must name the model that was asked for. A stream counts as
 // whole when its tokens come numbered without a gap under that name, with usage, [DONE] and the end of the chunked body.
@@ -44,7 +45,7 @@ struct conn {
 };
 
 static const char *key = "none", *model = "mock", *log_file = "/dev/null";
-static int port, conns = 32, rate = 50, count = 20, pids[64], pid_count, poller, broken, whole, tokens_each;
+static int port, conns = 32, rate = 50, opening = 1000, count = 20, pids[64], pid_count, poller, broken, whole, tokens_each;
 static double warm = 1, secs = 5;
 static bool streaming;
 static struct conn *all;
@@ -290,7 +291,7 @@ static void write_request(void)
 {
     char body[2048], text[512];
     int padding = 480;
-    tokens_each = (int)(rate * (conns / 1000.0 + warm + secs + 1));
+    tokens_each = (int)(rate * ((double)conns / opening + warm + secs + 1));
     snprintf(model_mark, sizeof model_mark, "\"model\":\"%s\"", model);
     snprintf(text, sizeof text, "@mock r=%d n=%d", rate, tokens_each);
     char filler[1024];
@@ -337,8 +338,8 @@ static int measure_streams(void)
     double total0, kernel0, total1, kernel1, begun = now();
     long rss0, dirty0, rss1, dirty1;
     memory(&rss0, &dirty0);
-    for (int i = 0; i < conns; i++) {  // a thousand a second, so their tokens are spread over the period
-        run(begun + i / 1000.0);
+    for (int i = 0; i < conns; i++) {  // one by one, so their tokens are spread over the period
+        run(begun + (double)i / opening);
         open_conn(&all[i]);
     }
     for (double patience = now() + 30; started + broken < conns && now() < patience;) run(now() + 0.01);
@@ -418,7 +419,7 @@ int main(int argc, char **argv)
 {
     static const struct option options[] = {
         { "to", 1, NULL, 't' }, { "key", 1, NULL, 'k' }, { "model", 1, NULL, 'm' }, { "conns", 1, NULL, 'c' }, { "warm", 1, NULL, 'w' }, { "secs", 1, NULL, 's' },
-        { "rate", 1, NULL, 'r' }, { "pids", 1, NULL, 'p' }, { "count", 1, NULL, 'n' }, { "log", 1, NULL, 'l' }, { 0 } };
+        { "rate", 1, NULL, 'r' }, { "opening", 1, NULL, 'o' }, { "pids", 1, NULL, 'p' }, { "count", 1, NULL, 'n' }, { "log", 1, NULL, 'l' }, { 0 } };
     if (argc < 2) fail("load: port, requests, streams, memory or start; see the top of load.c");
     const char *verb = argv[1];
     for (int o; (o = getopt_long(argc - 1, argv + 1, "+", options, NULL)) != -1;) {
@@ -429,6 +430,7 @@ int main(int argc, char **argv)
         else if (o == 'w') warm = atof(optarg);
         else if (o == 's') secs = atof(optarg);
         else if (o == 'r') rate = atoi(optarg);
+        else if (o == 'o') opening = atoi(optarg);
         else if (o == 'n') count = atoi(optarg);
         else if (o == 'l') log_file = optarg;
         else if (o == 'p') for (char *p = strtok(optarg, ","); p && pid_count < 64; p = strtok(NULL, ",")) pids[pid_count++] = atoi(p);

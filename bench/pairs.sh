@@ -77,7 +77,7 @@ load() { # scenario, options of load; its lines go to $work/out
     case $scenario in
         requests) verb=requests; shape=(--conns 32) ;;
         streams200) shape=(--conns 200 --rate 50) ;;
-        streams2000) shape=(--conns 2000 --rate 5) ;;
+        streams2000) shape=(--conns 2000 --rate 5 --opening 4000) ;;
         *) echo "bench: there is no scenario '$scenario'" >&2; exit 2 ;;
     esac
     "$tools/load" "$verb" --to "$port" --key "$key" --model mock --pids "$proxy_pid" "${shape[@]}" "$@" >"$work/out" 2>"$work/err"

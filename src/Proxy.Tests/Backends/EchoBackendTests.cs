@@ -13,6 +13,17 @@ public sealed class EchoBackendTests : IDisposable
 
     private async Task<Lease> TakeAsync() => (await house.Slots.TakeAsync("echo", [house["echo"]], 1, TimeSpan.FromSeconds(9), default)).Lease!;
 
+    [Fact]
+    public void Echo_Lists_every_dialect_that_it_answers_in()
+    {
+        using var configured = new House(new ProxyConfig { Backends = [new BackendConfig { Name = "echo", Url = BackendConfig.BuiltinEcho, Models = ["echo"], Dialects = [DialectFamily.OpenAi] }] });
+
+        DialectFamily[] all = [DialectFamily.OpenAi, DialectFamily.Responses, DialectFamily.Ollama, DialectFamily.Anthropic];
+        Assert.Equal(all, house["echo"].Families);
+        Assert.Equal(all, configured["echo"].Families); // it answers in all of them, whatever the file says
+        Assert.False(house["echo"].IsOllama);
+    }
+
     private static ChatRequest Saying(bool stream, params ChatMessage[] messages) => new() { Model = "echo", Messages = messages, Stream = stream };
 
     private static ChatMessage User(string text) => new(ChatRole.User, [new ContentPart.Text(text)]);

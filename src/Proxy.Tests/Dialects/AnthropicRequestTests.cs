@@ -27,7 +27,7 @@ public sealed class AnthropicRequestTests
         {"model":"m","messages":[
           {"role":"system","content":"Réponds 😀"},
           {"role":"user","content":[{"type":"text","text":"Look:"},{"type":"image_url","image_url":{"url":"data:image/png;base64,iVBORw0KGgo="}}]},
-          {"role":"assistant","content":null,"tool_calls":[{"id":"call_a","type":"function","function":{"name":"get_weather","arguments":"{\"city\":\"Zürich\",\"days\":1.50}"}},{"id":"call_b","type":"function","function":{"name":"get_time","arguments":"{}"}}]},
+          {"role":"assistant","content":"","tool_calls":[{"id":"call_a","type":"function","function":{"name":"get_weather","arguments":"{\"city\":\"Zürich\",\"days\":1.50}"}},{"id":"call_b","type":"function","function":{"name":"get_time","arguments":"{}"}}]},
           {"role":"tool","tool_call_id":"call_b","content":"noon"},
           {"role":"tool","tool_call_id":"call_a","content":"sunny"},
           {"role":"user","content":"and?"}],
@@ -141,13 +141,18 @@ public sealed class AnthropicRequestTests
 
         RequestTests.Same(
             """
-            {"model":"m","max_tokens":12288,"thinking":{"type":"enabled","budget_tokens":8192},"stream":true,"messages":[
+            {"model":"m","max_tokens":4096,"stream":true,"messages":[
               {"role":"user","content":[{"type":"text","text":"Look:"},{"type":"image","source":{"type":"base64","media_type":"image/png","data":"iVBORw0KGgo="}}]},
               {"role":"assistant","content":[{"type":"tool_use","id":"call_1_0","name":"f","input":{"a":1.50}}]},
               {"role":"user","content":[{"type":"tool_result","tool_use_id":"call_1_0","content":"1"},{"type":"text","text":"and?"}]}],
              "output_config":{"format":{"type":"json_schema","schema":{"type":"object"}}},"stop_sequences":["x"]}
             """, written);
-        Assert.Equal(["messages[].reasoning"], lost);
+        Assert.Equal(["thinking", "messages[].reasoning"], lost); // in a turn of tools it would want its own thought back
+
+        RequestTests.Same(
+            """{"model":"m","max_tokens":12288,"thinking":{"type":"enabled","budget_tokens":8192},"stream":true,"messages":[{"role":"user","content":"x"}]}""",
+            RequestTests.Write(DialectName.Anthropic, RequestTests.Read(DialectName.OllamaChat, """{"model":"m","think":true,"messages":[{"role":"user","content":"x"}]}"""), out lost));
+        Assert.Empty(lost);
     }
 
     [Theory]
@@ -223,9 +228,41 @@ public sealed class AnthropicRequestTests
 
         var written = JsonNode.Parse(RequestTests.Write(DialectName.Anthropic, request, out var lost))!;
 
-        Assert.Equal("""[{"type":"text","text":"a"},{"type":"text","text":"b"}]""", written["system"]!.ToJsonString());
-        Assert.Equal("""[{"role":"user","content":[{"type":"text","text":"1"},{"type":"text","text":"2"}]},{"role":"user","content":"3"},{"role":"assistant","content":[{"type":"text","text":"x"},{"type":"text","text":"no"}]}]""", written["messages"]!.ToJsonString());
+        Assert.Equal("a", (string?)written["system"]);
+        Assert.Equal("""[{"role":"user","content":[{"type":"text","text":"1"},{"type":"text","text":"b\n\n2"}]},{"role":"user","content":"3"},{"role":"assistant","content":[{"type":"text","text":"x"},{"type":"text","text":"no"}]}]""", written["messages"]!.ToJsonString());
         Assert.Empty(lost);
+    }
+
+    [Theory]
+    [InlineData("functions.search:0")]
+    [InlineData("call/1|é")]
+    [InlineData("call_a-B9")]
+    [InlineData("toolu_b64_Zm9v")]
+    public void Id_of_a_call_Is_safe_to_Anthropics_clients_and_hosts_and_the_hosts_own_again(string id)
+    {
+        List<ChatEvent> events = [new ChatEvent.ToolCall(0, id, "f", "{}"), new ChatEvent.Finished(FinishReason.ToolCalls)];
+        var whole = JsonNode.Parse(Wire.Text(output => Client.WriteWhole(events, Wire.Stamp, output)))!["content"]![0]!;
+        var streamed = JsonNode.Parse(Wire.Write(Client, events, Wire.Stamp).Split('\n').First(line => line.StartsWith("data: {\"type\":\"content_block_start\"", StringComparison.Ordinal))["data: ".Length..])!["content_block"]!;
+        var safe = (string)whole["id"]!;
+
+        Assert.Equal(safe, (string?)streamed["id"]);
+        Assert.Matches("^[a-zA-Z0-9_-]+$", safe);
+        if (!id.AsSpan().ContainsAny(".:/")) Assert.Equal(id, safe);
+
+        var next = new JsonObject
+        {
+            ["model"] = "m",
+            ["max_tokens"] = 1,
+            ["messages"] = new JsonArray(
+                new JsonObject { ["role"] = "assistant", ["content"] = new JsonArray(whole.DeepClone()) },
+                new JsonObject { ["role"] = "user", ["content"] = new JsonArray(new JsonObject { ["type"] = "tool_result", ["tool_use_id"] = safe, ["content"] = "1" }) }),
+        };
+        var messages = JsonNode.Parse(RequestTests.Write(DialectName.OpenAiChat, RequestTests.Read(DialectName.Anthropic, next.ToJsonString()), out _))!["messages"]!;
+        Assert.Equal((id, id), ((string?)messages[0]!["tool_calls"]![0]!["id"], (string?)messages[1]!["tool_call_id"]));
+
+        var chat = RequestTests.Read(DialectName.OpenAiChat, new JsonObject { ["model"] = "m", ["messages"] = messages.DeepClone() }.ToJsonString());
+        var blocks = JsonNode.Parse(RequestTests.Write(DialectName.Anthropic, chat, out _))!["messages"]!;
+        Assert.Equal((safe, safe), ((string?)blocks[0]!["content"]![0]!["id"], (string?)blocks[1]!["content"]![0]!["tool_use_id"]));
     }
 
     [Fact]

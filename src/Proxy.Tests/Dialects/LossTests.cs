@@ -45,7 +45,7 @@ public sealed partial class LossTests
         {"model":"m","user":"u","parallel_tool_calls":false,"tool_choice":{"type":"web_search"},"truncation":"auto","text":{"verbosity":"low","format":{"type":"grammar"}},"service_tier":"flex","client_metadata":{},
          "input":[{"role":"user","content":[{"type":"input_image","image_url":"data:image/png;base64,AAAA","detail":"low"}]},
           {"type":"function_call","call_id":"c","name":"f","arguments":"{broken"},{"type":"web_search_call","id":"w","status":"completed"}],
-         "tools":[{"type":"function","name":"f","strict":true,"defer_loading":true},{"type":"custom","name":"apply_patch"}]}
+         "tools":[{"type":"function","name":"f","strict":true,"defer_loading":true},{"type":"custom","name":"apply_patch","format":{"type":"text"}},{"type":"namespace","name":"n","description":"d","tools":[{"type":"function","name":"g"}]},{"type":"web_search"}]}
         """;
 
     private const string CompletionsWithEverything =

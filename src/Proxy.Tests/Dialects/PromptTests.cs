@@ -38,7 +38,7 @@ public sealed class PromptTests
         Assert.Empty(lost);
         RequestTests.Same(Body, RequestTests.Write(DialectName.OpenAiCompletions, request, out lost)); // rewritten, it is as it came
         Assert.Empty(lost);
-        RequestTests.Same("""{"model":"m","messages":[{"role":"user","content":"x"}],"response_format":{"type":"json_schema","json_schema":{"name":"trip","strict":true,"schema":{"type":"object"}}}}""", RequestTests.Write(DialectName.OpenAiChat, request, out lost));
+        RequestTests.Same("""{"model":"m","messages":[{"role":"user","content":"x"}],"stream":false,"response_format":{"type":"json_schema","json_schema":{"name":"trip","strict":true,"schema":{"type":"object"}}}}""", RequestTests.Write(DialectName.OpenAiChat, request, out lost));
         Assert.Empty(lost);
     }
 
@@ -73,7 +73,7 @@ public sealed class PromptTests
         Assert.Null(DialectTable.Backend(DialectName.OpenAiCompletions)!.Unsayable(request));
         RequestTests.Same(
             """
-            {"model":"m","prompt":"a",SAID"logprobs":1,"max_tokens":null,"temperature":0,
+            {"model":"m","prompt":"a",SAID"stream":false,"logprobs":1,"max_tokens":null,"temperature":0,
              "response_format":{"type":"json_schema","json_schema":{"name":"answer","schema":{"type":"object"}}},"json_schema":{"type":"object"}}
             """.Replace("SAID", said is null ? "" : said + ",", StringComparison.Ordinal), RequestTests.Write(DialectName.OpenAiCompletions, request, out var lost));
         Assert.Empty(lost);
@@ -231,7 +231,7 @@ public sealed class PromptTests
         var request = RequestTests.Read(DialectName.OpenAiCompletions, """{"model":"m","prompt":"Once","max_tokens":5}""");
 
         Assert.Null(request.Prompt!.UnsayableInChat());
-        RequestTests.Same("""{"model":"m","messages":[{"role":"user","content":"Once"}],"max_tokens":5}""", RequestTests.Write(DialectName.OpenAiChat, request, out var lost));
+        RequestTests.Same("""{"model":"m","messages":[{"role":"user","content":"Once"}],"stream":false,"max_tokens":5}""", RequestTests.Write(DialectName.OpenAiChat, request, out var lost));
         Assert.Empty(lost);
     }
 }

@@ -273,6 +273,87 @@ public sealed class RequestTests
         Assert.Equal(["tool_choice"], lost);
     }
 
+    [Theory]
+    [InlineData(DialectName.OllamaChat, """{"model":"m","stream":false,"messages":[{"role":"user","content":"x"}]}""", DialectName.OpenAiChat)]
+    [InlineData(DialectName.Anthropic, """{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"x"}]}""", DialectName.OpenAiChat)]
+    [InlineData(DialectName.OpenAiResponses, """{"model":"m","input":"x"}""", DialectName.OpenAiChat)]
+    [InlineData(DialectName.OpenAiChat, """{"model":"m","messages":[{"role":"user","content":"x"}]}""", DialectName.Anthropic)]
+    [InlineData(DialectName.OpenAiChat, """{"model":"m","messages":[{"role":"user","content":"x"}]}""", DialectName.OpenAiResponses)]
+    [InlineData(DialectName.OpenAiChat, """{"model":"m","messages":[{"role":"user","content":"x"}]}""", DialectName.OllamaChat)]
+    [InlineData(DialectName.OllamaGenerate, """{"model":"m","stream":false,"raw":true,"prompt":"x"}""", DialectName.OpenAiCompletions)]
+    public void Whole_answer_is_wanted_Host_is_told_not_to_stream(object client, string body, object host)
+    {
+        Assert.Equal("false", JsonNode.Parse(Write((DialectName)host, Read((DialectName)client, body), out _))!["stream"]?.ToJsonString());
+    }
+
+    [Fact]
+    public void Assistant_without_words_Says_an_empty_text_to_OpenAi()
+    {
+        var request = Read(DialectName.Anthropic, """{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"x"},{"role":"assistant","content":[{"type":"tool_use","id":"a","name":"f","input":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"a"}]}]}""");
+
+        Assert.Equal(["x", "", ""], JsonNode.Parse(Write(DialectName.OpenAiChat, request, out _))!["messages"]!.AsArray().Select(message => (string?)message!["content"]));
+    }
+
+    [Theory]
+    [InlineData(DialectName.Anthropic, DialectName.OpenAiChat)]
+    [InlineData(DialectName.OpenAiChat, DialectName.Anthropic)]
+    public void Lone_text_that_is_to_be_cached_Stays_a_string(object client, object host)
+    {
+        var request = Read((DialectName)client, """
+            {"model":"m","max_tokens":1,"messages":[{"role":"user","content":[{"type":"text","text":"a","cache_control":{"type":"ephemeral"}}]},{"role":"assistant","content":[{"type":"text","text":"b","cache_control":{"type":"ephemeral"}}]}]}
+            """);
+
+        Assert.Equal(["a", "b"], JsonNode.Parse(Write((DialectName)host, request, out var lost))!["messages"]!.AsArray().Select(message => (string?)message!["content"]));
+        Assert.Equal(["messages[].content[].cache_control"], lost.Distinct());
+    }
+
+    [Theory]
+    [InlineData("""{"type":"web_search_20250305","name":"web_search"}""", """{"type":"tool","name":"web_search"}""", 0)]
+    [InlineData("""{"type":"web_search_20250305","name":"web_search"}""", """{"type":"any","disable_parallel_tool_use":true}""", 0)]
+    [InlineData("""{"type":"web_search_20250305","name":"web_search"},{"name":"f","input_schema":{"type":"object"}}""", """{"type":"tool","name":"web_search"}""", 1)]
+    public void Tool_that_is_chosen_is_not_offered_Choice_is_left_out(string tools, string choice, int left)
+    {
+        var request = Read(DialectName.Anthropic, $$"""{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"x"}],"tools":[{{tools}}],"tool_choice":{{choice}}}""");
+
+        foreach (var host in new[] { DialectName.OpenAiChat, DialectName.OpenAiResponses, DialectName.OllamaChat })
+        {
+            var written = JsonNode.Parse(Write(host, request, out var lost))!.AsObject();
+
+            Assert.False(written.ContainsKey("tool_choice") || written.ContainsKey("parallel_tool_calls"), written.ToJsonString());
+            Assert.Equal(left, written["tools"]?.AsArray().Count ?? 0);
+            Assert.Equal(["tools[] of another type"], lost);
+        }
+    }
+
+    [Theory]
+    [InlineData("a\\ud83d", "a\ufffd")]
+    [InlineData("\\uDE00\\uD83D\\ude00\\uD83D", "\ufffd😀\ufffd")]
+    [InlineData("\\\\ud83d \\u0064", "\\ud83d d")]
+    [InlineData("\\ud83d\\n\\ud83dx", "\ufffd\n\ufffdx")]
+    [InlineData("한국 \\ud7ff", "한국 \ud7ff")]
+    public void Half_a_surrogate_pair_Is_replaced(string escaped, string text)
+    {
+        var openAi = Read(DialectName.OpenAiChat, $$$"""{"model":"m","messages":[{"role":"user","content":"{{{escaped}}}"}],"tools":[{"type":"function","function":{"name":"f","description":"{{{escaped}}}"}}]}""");
+        var anthropic = Read(DialectName.Anthropic, $$$"""{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"{{{escaped}}}"},{"role":"assistant","content":[{"type":"tool_use","id":"a","name":"f","input":{"x":"{{{escaped}}}"}}]}]}""");
+
+        var written = JsonNode.Parse(Write(DialectName.OllamaChat, openAi, out _))!;
+        Assert.Equal((text, text), ((string?)written["messages"]![0]!["content"], (string?)written["tools"]![0]!["function"]!["description"]));
+        written = JsonNode.Parse(Write(DialectName.OpenAiChat, anthropic, out _))!;
+        Assert.Equal(text, (string?)written["messages"]![0]!["content"]);
+        Assert.Equal(text, (string?)JsonNode.Parse((string)written["messages"]![1]!["tool_calls"]![0]!["function"]!["arguments"]!)!["x"]);
+    }
+
+    [Fact]
+    public void Half_a_surrogate_pair_in_arguments_or_in_bytes_Is_replaced()
+    {
+        var arguments = Read(DialectName.OpenAiChat, """{"model":"m","messages":[{"role":"assistant","tool_calls":[{"id":"a","type":"function","function":{"name":"f","arguments":"{\"x\":\"\\ud83d\"}"}}]}]}""");
+        byte[] body = [.. """{"model":"m","messages":[{"role":"user","content":"a"""u8, 0xED, 0xA0, 0xBD, .. "\"}]}"u8];
+
+        Assert.Null(DialectTable.Client(DialectName.OpenAiChat)!.ReadRequest(body, out var bytes));
+        Assert.Equal("\ufffd", (string?)JsonNode.Parse(Write(DialectName.OllamaChat, arguments, out _))!["messages"]![0]!["tool_calls"]![0]!["function"]!["arguments"]!["x"]);
+        Assert.Equal("a\ufffd", (string?)JsonNode.Parse(Write(DialectName.OllamaChat, bytes!, out _))!["messages"]![0]!["content"]);
+    }
+
     [Fact]
     public void Context_length_Becomes_num_ctx()
     {

@@ -77,9 +77,9 @@ public sealed class TranscriptTests
         var (_, name, file, _) = Of(dialect);
         var backend = DialectTable.Backend(name)!;
         var bytes = Wire.Bytes(Read(scenario, file));
-        // Where a marker follows the reason why it finished, a stream that ends after the reason is whole.
-        var reason = backend.EndMarker.IsEmpty ? -1 : Math.Max(bytes.AsSpan().LastIndexOf("\"finish_reason\":\""u8), bytes.AsSpan().LastIndexOf("\"stop_reason\":\""u8));
-        var end = reason < 0 ? LastFrame(bytes, backend.Framing) : reason;
+        // Where a marker follows the finish reason, a stream that ends after the reason is whole; one that names no reason is not, however long.
+        var reason = Math.Max(bytes.AsSpan().LastIndexOf("\"finish_reason\":\""u8), bytes.AsSpan().LastIndexOf("\"stop_reason\":\""u8));
+        var end = backend.EndMarker.IsEmpty ? LastFrame(bytes, backend.Framing) : reason < 0 ? bytes.Length : reason;
 
         for (var cut = 0; cut <= end; cut++)
         {

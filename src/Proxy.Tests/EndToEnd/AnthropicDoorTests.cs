@@ -195,7 +195,7 @@ public sealed class AnthropicDoorTests(AnthropicDoorTests.Door door) : IClassFix
     [InlineData(false)]
     public async Task Anthropic_host_Client_of_OpenAi_gets_thoughts_calls_and_counts(bool stream)
     {
-        door["native2"].Answer(exchange => exchange.Request.Json.TryGetProperty("stream", out _)
+        door["native2"].Answer(exchange => exchange.Request.Json.GetProperty("stream").GetBoolean()
             ? exchange.StreamAsync(Anthropic.Sse,
                 Anthropic.Start(), "event: ping\ndata: {\"type\":\"ping\"}\n\n",
                 Anthropic.Open(0, """{"type":"thinking","thinking":"","signature":""}"""), Anthropic.Delta(0, """{"type":"thinking_delta","thinking":"First."}"""), Anthropic.Delta(0, """{"type":"signature_delta","signature":"s=="}"""), Anthropic.Close(0),

@@ -103,6 +103,33 @@ public sealed class ResponsesTests(ResponsesTests.Door door) : IClassFixture<Res
         Assert.Equal("exec", Assert.Single(lane.A.Calls[0].Json.GetProperty("tools").EnumerateArray()).GetProperty("function").GetProperty("name").GetString());
     }
 
+    [Fact]
+    public async Task Chat_host_calls_a_custom_tool_Client_gets_its_text_and_the_result_goes_back()
+    {
+        const string Text = "*** Begin Patch\n+\"x\"\n";
+        var lane = door.Take();
+        var arguments = OpenAi.Quote(new JsonObject { ["input"] = Text }.ToJsonString());
+        lane.A.Answer(exchange => exchange.StreamAsync(OpenAi.Sse, OpenAi.Role(), Delta($$$"""{"tool_calls":[{"index":0,"id":"call_a","type":"function","function":{"name":"apply_patch","arguments":{{{arguments}}}}}]}"""), Delta("{}", "\"tool_calls\""), OpenAi.Done));
+        const string Tools = """, "tools":[{"type":"custom","name":"apply_patch","format":{"type":"grammar","syntax":"lark","definition":"start: x"}}]""";
+
+        var (first, _) = await door.CallAsync("/v1/responses", Request(lane.Solo, stream: true, Tools));
+
+        Assert.Contains("response.custom_tool_call_input.delta", Types(first));
+        Assert.All(first.Events, OpenApiSchema.OpenAi.ValidResponseEvent);
+        var call = JsonNode.Parse(first.Events[^1])!["response"]!["output"]![0]!;
+        Assert.Equal(("custom_tool_call", "call_a", "apply_patch", Text), ((string?)call["type"], (string?)call["call_id"], (string?)call["name"], (string?)call["input"]));
+
+        lane.A.Answer(exchange => exchange.JsonAsync(OpenAi.Whole("done")));
+        var input = new JsonArray { JsonNode.Parse("""{"role":"user","content":"hello"}"""), call.DeepClone(), JsonNode.Parse("""{"role":"developer","content":"be quick"}"""), JsonNode.Parse("""{"type":"custom_tool_call_output","call_id":"call_a","output":"Done"}""") };
+        var (_, line) = await door.CallAsync("/v1/responses", new JsonObject { ["model"] = lane.Solo, ["input"] = input }.ToJsonString());
+
+        Assert.Equal("ok none 200", line.Verdict);
+        var asked = lane.A.Calls[1].Json;
+        Assert.Equal(["user", "assistant", "tool", "user"], asked.GetProperty("messages").EnumerateArray().Select(message => message.GetProperty("role").GetString()));
+        Assert.Equal(Text, JsonElement.Parse(asked.GetProperty("messages")[1].GetProperty("tool_calls")[0].GetProperty("function").GetProperty("arguments").GetString()!).GetProperty("input").GetString());
+        Assert.False(asked.GetProperty("stream").GetBoolean());
+    }
+
     [Theory]
     [InlineData(true)]
     [InlineData(false)]

@@ -9,7 +9,7 @@ public sealed class SurfaceTests(SurfaceTests.Door door) : IClassFixture<Surface
 {
     public sealed class Door : FrontDoor
     {
-        protected override int Lanes => 20;
+        protected override int Lanes => 24;
 
         protected override int OllamaLanes => 4;
 
@@ -96,6 +96,35 @@ public sealed class SurfaceTests(SurfaceTests.Door door) : IClassFixture<Surface
         Assert.Equal(path, lane.A.Calls[0].Target);
         Assert.Equal(body, lane.A.Calls[0].Text);
         Assert.Equal("ok none 200", line.Verdict);
+    }
+
+    [Theory]
+    [InlineData("/chat/completions", """{"model":"MODEL","messages":[{"role":"user","content":"x"}]}""")]
+    [InlineData("/completions", """{"model":"MODEL","prompt":"x"}""")]
+    [InlineData("/embeddings", """{"model":"MODEL","input":"x"}""")]
+    [InlineData("/embeddings/", """{"model":"MODEL","input":"x"}""")]
+    public async Task Path_without_the_version_Is_asked_of_the_host_with_it(string path, string request)
+    {
+        var lane = door.Take();
+        var answer = OpenAi.Whole("hello", lane.Solo).Replace("\"usage\"", "\"data\":[],\"usage\"", StringComparison.Ordinal);
+        lane.A.Answer(exchange => exchange.JsonAsync(answer));
+        var body = request.Replace("MODEL", lane.Solo, StringComparison.Ordinal);
+
+        var (reply, line) = await door.CallAsync(path, body);
+
+        Assert.Equal((200, answer), (reply.Status, reply.Text));
+        path = path.TrimEnd('/');
+        Assert.Equal(("/v1" + path, body), (lane.A.Calls[0].Target, lane.A.Calls[0].Text));
+        Assert.Equal("/v1" + path, line["surface"]);
+    }
+
+    [Fact]
+    public async Task Websocket_is_asked_for_It_is_refused_in_words_that_say_so()
+    {
+        var reply = await RawClient.SendAsync(door.Address, "GET", "/v1/responses", null, "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==");
+
+        Assert.Equal(501, reply.Status);
+        Assert.Contains("no websockets", reply.Json.GetProperty("error").GetProperty("message").GetString(), StringComparison.Ordinal);
     }
 
     [Fact]

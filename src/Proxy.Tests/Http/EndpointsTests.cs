@@ -32,6 +32,63 @@ public sealed class EndpointsTests
     }
 
     [Theory]
+    [InlineData("POST", "/chat/completions", """{"model":"echo","messages":[{"role":"user","content":"hi"}]}""")]
+    [InlineData("POST", "/completions", """{"model":"echo","prompt":"hi"}""")]
+    [InlineData("POST", "/responses", """{"model":"echo","input":"hi"}""")]
+    [InlineData("POST", "/messages", """{"model":"echo","max_tokens":9,"messages":[{"role":"user","content":"hi"}]}""")]
+    [InlineData("POST", "/messages", "{")] // refused in the same dialect
+    [InlineData("POST", "/embeddings", """{"model":"echo","input":"hi"}""")] // refused in the same words
+    [InlineData("GET", "/models", null)]
+    [InlineData("GET", "/models/", null)]
+    [InlineData("GET", "/models/echo", null)]
+    [InlineData("GET", "/models/nobody/knows%20it", null)]
+    [InlineData("DELETE", "/messages", null)]
+    public async Task Url_without_the_version_Is_served_like_the_one_with_it(string method, string path, string? body)
+    {
+        await using var edge = await Edge.StartAsync(BackendConfig.Echo);
+
+        var with = await edge.SendAsync(method, "/v1" + path, body);
+        var without = await edge.SendAsync(method, path, body);
+
+        Assert.Equal((with.Status, Masked(with.Text)), (without.Status, Masked(without.Text)));
+        Assert.Equal(with.Reply.Content.Headers.ContentType, without.Reply.Content.Headers.ContentType);
+        var surfaces = edge.Log().Select(line => line.Split(' ').Single(word => word.StartsWith("surface=", StringComparison.Ordinal))).ToArray();
+        Assert.Equal(surfaces[0], surfaces[^1]);
+
+        string Masked(string text) => System.Text.RegularExpressions.Regex.Replace(text.Replace("/v1/", "/", StringComparison.Ordinal), "[0-9a-zA-Z]{20,}|[0-9]{9,}", "x");
+    }
+
+    [Theory]
+    [InlineData("POST", "/messages/count_tokens")]
+    [InlineData("POST", "/responses/input_tokens")]
+    [InlineData("POST", "/audio/speech")]
+    [InlineData("POST", "/images/generations")]
+    [InlineData("GET", "/model")]
+    public async Task Any_other_url_without_the_version_Is_not_there(string method, string path)
+    {
+        await using var edge = await Edge.StartAsync(BackendConfig.Echo);
+
+        Assert.Equal(404, (await edge.SendAsync(method, path, method == "GET" ? null : """{"model":"echo"}""")).Status);
+    }
+
+    [Theory]
+    [InlineData("/v1/realtime?model=echo")]
+    [InlineData("/v1/responses")]
+    [InlineData("/v1/chat/completions")]
+    [InlineData("/v1/realtime?intent=transcription")]
+    public async Task Websocket_is_asked_for_The_refusal_says_that_there_is_none(string target)
+    {
+        await using var edge = await Edge.StartAsync(BackendConfig.Echo);
+
+        var (status, text, _) = await edge.SendAsync("GET", target, null, "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==");
+
+        var error = JsonElement.Parse(text).GetProperty("error");
+        Assert.Equal((501, "not_implemented"), (status, error.GetProperty("code").GetString()));
+        Assert.Contains("no websockets", error.GetProperty("message").GetString(), StringComparison.Ordinal);
+        Assert.Contains(target.Split('?')[0], error.GetProperty("message").GetString(), StringComparison.Ordinal);
+    }
+
+    [Theory]
     [InlineData("/")]
     [InlineData("/health")]
     [InlineData("/ready")]

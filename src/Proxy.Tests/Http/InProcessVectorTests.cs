@@ -63,10 +63,40 @@ public sealed class InProcessVectorTests
 
         var chat = await edge.SendAsync("POST", "/v1/chat/completions", """{"model":"mini","messages":[{"role":"user","content":"x"}]}""");
         var ollama = await edge.SendAsync("POST", "/api/chat", """{"model":"mini","messages":[{"role":"user","content":"x"}]}""");
-        var speech = await edge.SendAsync("POST", "/v1/audio/speech", """{"model":"mini","input":"x"}""");
+        var generate = await edge.SendAsync("POST", "/api/generate", """{"model":"mini","prompt":"x"}""");
 
-        Assert.Equal((400, 400, 400), (chat.Status, ollama.Status, speech.Status));
+        Assert.Equal((400, 400, 400), (chat.Status, ollama.Status, generate.Status));
+        Assert.Contains("does not support chat", chat.Text, StringComparison.Ordinal);
         Assert.Contains("does not support chat", ollama.Text, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("/v1/embed")]
+    [InlineData("/v1/audio/speech")]
+    [InlineData("/v1/images/generations")]
+    [InlineData("/v1/moderations")]
+    [InlineData("/v1/audio/speech?voice=x", "/v1/audio/speech")]
+    public async Task What_it_does_not_do_is_asked_of_it_The_refusal_names_the_path(string target, string? named = null)
+    {
+        await using var edge = await StartAsync(new FakeVectorModel(MiniLm));
+
+        var (status, text, _) = await edge.SendAsync("POST", target, """{"model":"mini","input":"x"}""");
+
+        var error = JsonElement.Parse(text).GetProperty("error");
+        Assert.Equal((400, "model"), (status, error.GetProperty("param").GetString()));
+        Assert.StartsWith($"\"mini\" does not support {named ?? target}: ", error.GetProperty("message").GetString(), StringComparison.Ordinal);
+        Assert.DoesNotContain("chat", text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Form_with_its_name_is_sent_to_it_The_refusal_names_the_path()
+    {
+        await using var edge = await StartAsync(new FakeVectorModel(MiniLm));
+
+        var (status, text, _) = await edge.SendAsync("POST", "/v1/audio/transcriptions", "--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nmini\r\n--b--\r\n", "content-type: multipart/form-data; boundary=b");
+
+        Assert.Equal(400, status);
+        Assert.Contains("does not support /v1/audio/transcriptions", text, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -43,6 +43,54 @@ public sealed class HandlerUpstreamTests : IDisposable
     }
 
     [Fact]
+    public async Task Connection_to_a_host_Is_watched_by_the_kernel()
+    {
+        using var peer = await harness.AnswerOnceAsync(Hello);
+
+        Assert.Equal("on 30 10 3 60000", UpstreamAwayTests.WatchOf((System.Net.IPEndPoint)peer.RemoteEndPoint!));
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Host_was_away_and_is_back_Stream_that_was_silent_since_has_failed(bool silent)
+    {
+        var (exchange, peer) = await harness.StreamAsync();
+        using var both = exchange;
+        using var host = peer;
+        harness.Client.Suspect();
+        if (!silent)
+        {
+            var before = harness.Client.Heard;
+            await peer.SendAsync("5\r\nhello\r\n");
+            Assert.Equal(ReplyReadKind.Data, (await exchange.ReadAsync()).Kind);
+            Assert.NotEqual(before, harness.Client.Heard);
+        }
+
+        harness.Client.EndSuspects();
+        if (!silent) await peer.SendAsync("0\r\n\r\n");
+
+        Assert.Equal(("", silent ? ReplyReadKind.Failed : ReplyReadKind.End), await exchange.ReadAllAsync());
+        Assert.Equal(silent, exchange.HostWasAway);
+    }
+
+    [Fact]
+    public async Task Host_was_away_and_is_back_Request_without_an_answer_has_failed_and_is_not_repeated()
+    {
+        using var peer = await harness.AnswerOnceAsync(Hello);
+        using var exchange = harness.Client.Open();
+        var sending = exchange.SendAsync(UpstreamHarness.Post()).AsTask();
+        await peer.ReadRequestAsync();
+
+        harness.Client.Suspect();
+        harness.Client.EndSuspects();
+
+        Assert.Equal(UpstreamOutcome.Broken, (await sending).Outcome);
+        Assert.True(exchange.HostWasAway);
+        Assert.False(harness.Host.HasPending);
+    }
+
+    [Fact]
     public async Task Compressed_although_identity_was_asked_The_head_says_so()
     {
         using var exchange = harness.Client.Open();

@@ -8,6 +8,8 @@ namespace Proxy.Backends;
 internal sealed class Backend(BackendConfig config, BackendState state, UpstreamClient? upstream, Func<DialectName, BackendDialect?> dialects)
 {
     private static readonly DialectFamily[] OllamaAlone = [DialectFamily.Ollama];
+    private static readonly DialectFamily[] OpenAiAlone = [DialectFamily.OpenAi];
+    private static readonly DialectFamily[] EveryChat = [DialectFamily.OpenAi, DialectFamily.Responses, DialectFamily.Ollama, DialectFamily.Anthropic];
 
     /// <summary>A header whose name has one of these carries a credential.</summary>
     private static readonly string[] CredentialNames = ["auth", "key", "token", "secret", "cookie", "password", "credential"];
@@ -30,8 +32,8 @@ internal sealed class Backend(BackendConfig config, BackendState state, Upstream
     /// <summary>Of the configuration that is current now, not of this backend's own: a call that waits through a reload waits for the new number.</summary>
     public int? Slots => state.Slots;
 
-    /// <summary>What it speaks: as configured, else as it said itself, else (never reached yet) OpenAI.</summary>
-    public IReadOnlyList<DialectFamily> Families => config.Dialects ?? state.Report?.Dialects ?? (IsEcho ? [DialectFamily.OpenAi, DialectFamily.Ollama] : [DialectFamily.OpenAi]);
+    /// <summary>What it speaks: as configured, else as it said itself, else (never reached yet) OpenAI. The one inside speaks whatever is chatted in.</summary>
+    public IReadOnlyList<DialectFamily> Families => IsEcho ? EveryChat : config.Dialects ?? state.Report?.Dialects ?? OpenAiAlone;
 
     /// <summary>The client's own dialect, when this backend speaks it.</summary>
     public BackendDialect? Native(DialectName client) => Family(client) is { } wanted && Reaches(wanted) ? dialects(client) : null;
@@ -51,6 +53,12 @@ internal sealed class Backend(BackendConfig config, BackendState state, Upstream
 
     /// <summary>The service of Anthropic itself, which checks what an agent puts into its prompts.</summary>
     public bool IsAnthropicsOwn { get; } = Uri.TryCreate(config.Url, UriKind.Absolute, out var url) && url.Host.EndsWith(".anthropic.com", StringComparison.OrdinalIgnoreCase);
+
+    /// <summary>The id of the proxy that its host is; null where it is a model host, or was never reached.</summary>
+    public string? ProxyId => state.Report?.ProxyId;
+
+    /// <summary>Its host is another proxy, which takes every call as a client makes it.</summary>
+    public bool IsProxy => ProxyId is not null;
 
     /// <summary>It is reached by Ollama's own API.</summary>
     public bool IsOllama => !IsEcho && Families.Contains(DialectFamily.Ollama);
@@ -72,8 +80,8 @@ internal sealed class Backend(BackendConfig config, BackendState state, Upstream
         return basePath.EndsWith("/v1", StringComparison.Ordinal) ? basePath[..^"/v1".Length] + path : basePath + path;
     }
 
-    // An Ollama host is reached by its own API even where it offers OpenAI's: only there is num_ctx honoured.
-    private IReadOnlyList<DialectFamily> Reached => config.Dialects is null && Families.Contains(DialectFamily.Ollama) ? OllamaAlone : Families;
+    // An Ollama host is reached by its own API even where it offers OpenAI's: only there is num_ctx honoured. A proxy translates for it.
+    private IReadOnlyList<DialectFamily> Reached => config.Dialects is null && !IsProxy && Families.Contains(DialectFamily.Ollama) ? OllamaAlone : Families;
 
     private bool Reaches(DialectFamily wanted)
     {

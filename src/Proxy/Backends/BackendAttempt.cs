@@ -75,10 +75,11 @@ internal sealed class BackendAttempt : IDisposable
     // Rented when there is something to hold: most of a call's time is the wait for that.
     private PooledBody Held => held ??= new((int)Math.Clamp((head!.ContentLength ?? 0) + 1, 2048, LongestFirstRoom));
 
-    public ValueTask<UpstreamHead> SendAsync(UpstreamHeader[] headers)
+    public ValueTask<UpstreamHead> SendAsync(IDispatchable from)
     {
+        var headers = CrossingHeaders.Of(from.Headers, from.Info, backend);
         if (call.Errors.VersionHeader is { } version && !headers.Any(header => header.Name.Equals(version.Key, StringComparison.OrdinalIgnoreCase))) headers = [.. headers, new(version.Key, version.Value)];
-        return exchange.SendAsync(new(call.Method, backend.PathOf(call.Path), call.Body) { ContentType = call.ContentType, Headers = headers });
+        return exchange.SendAsync(new(call.Method, backend.PathOf(call.Path), call.Body) { ContentType = call.ContentType, Headers = headers, Via = from.Info.Via });
     }
 
     /// <summary>What the answer that begins like this comes to.</summary>
@@ -264,10 +265,15 @@ internal sealed class BackendAttempt : IDisposable
             case 401 or 403:
                 log.Unauthorized(backend.Name, status);
                 return new AttemptResult.TryNext(new(ProxyErrorKind.HostUnauthorized, $"backend '{backend.Name}' does not accept this proxy's credentials; its operator has to set the backend's key") { Backend = backend.Name });
+            case 508: // by another way the call would go round just the same
+                return inside || isCut ? new AttemptResult.Refused(Said(said, status)) : Reply(streams: false, complete: true);
+            case >= 500 when backend.IsProxy: // its words are ours already, and say which of its hosts it was
+                log.AttemptFailed(traceId, backend.Name, string.Create(CultureInfo.InvariantCulture, $"status {status}"));
+                return new AttemptResult.TryNext(Said(said, status is 529 ? 503 : status) with { RetryAfter = RetryAfter() }, Uncertain: status is not (503 or 529));
             case 429 or 503 or 529: // the last is Anthropic's way to say the second
                 return new AttemptResult.TryNext(new(ProxyErrorKind.HostRefused, said.Message) { Status = Math.Min(status, 503), Code = said.Code, HostType = said.Type, Backend = backend.Name, RetryAfter = RetryAfter() ?? TimeSpan.FromSeconds(1) });
             case >= 400 and < 500 when inside || isCut:
-                return new AttemptResult.Refused(new(ProxyErrorKind.HostRefused, said.Message) { Status = status, Code = said.Code, HostType = said.Type, Param = said.Param, Backend = backend.Name });
+                return new AttemptResult.Refused(Said(said, status));
             case >= 400 and < 500:
                 return Reply(streams: false, complete: true);
             case < 400:
@@ -278,6 +284,8 @@ internal sealed class BackendAttempt : IDisposable
                 return new AttemptResult.TryNext(new(ProxyErrorKind.HostFailed, $"backend '{backend.Name}' failed: {said.Message}") { Backend = backend.Name }, Uncertain: true);
         }
     }
+
+    private ProxyError Said(HostError said, int status) => new(ProxyErrorKind.HostRefused, said.Message) { Status = status, Code = said.Code, HostType = said.Type, Param = said.Param, Backend = backend.Name };
 
     private TimeSpan? RetryAfter()
     {
@@ -321,17 +329,25 @@ internal sealed class BackendAttempt : IDisposable
     {
         UpstreamOutcome.Cancelled => Left(),
         UpstreamOutcome.TimedOut => Failed(ProxyErrorKind.HostTimedOut, call.Streams ? $"no first token within {backend.Config.FirstToken.TotalSeconds:0.#} s" : "no answer in the time it has", connection: false),
+        UpstreamOutcome.OutOfDescriptors => OutOfDescriptors(),
         UpstreamOutcome.ConnectTimedOut => Failed(ProxyErrorKind.HostTimedOut, $"no connection within {backend.Config.Connect.TotalSeconds:0.#} s", connection: true),
         UpstreamOutcome.ConnectFailed => Failed(ProxyErrorKind.HostFailed, $"it cannot be reached: {head.Failure}", connection: true),
         _ => Failed(ProxyErrorKind.HostFailed, head.Failure ?? "it broke off before answering", connection: false),
     };
+
+    /// <summary>Ours, and nothing against the host; another one may have a connection that lies idle.</summary>
+    private AttemptResult.TryNext OutOfDescriptors()
+    {
+        log.AttemptFailed(traceId, backend.Name, "this process has no descriptor left for a connection");
+        return new(new(ProxyErrorKind.OutOfDescriptors, "this proxy has too many files open to reach a host; try again in a moment") { RetryAfter = TimeSpan.FromSeconds(1) });
+    }
 
     private AttemptResult.TryNext Failed(ProxyErrorKind kind, string reason, bool connection)
     {
         if (backend.Secrets is { } secrets) reason = secrets.Strike(reason); // what a client library says may quote the host
         log.AttemptFailed(traceId, backend.Name, reason);
         // A call that spent its time in our queue says nothing of the host: an overload must not take the hosts away as well.
-        var blameless = kind is ProxyErrorKind.HostTimedOut && late && !connection;
+        var blameless = (kind is ProxyErrorKind.HostTimedOut && late && !connection) || exchange.HostWasAway;
         if (!blameless && backend.State.MarkFailed(reason, connection)) log.WentDown(backend.Name, reason);
         return new(new(kind, $"backend '{backend.Name}': {reason}") { Backend = backend.Name });
     }
@@ -357,6 +373,7 @@ internal sealed class BackendAttempt : IDisposable
             UnaskedUsage = call.UnaskedUsage,
             Streams = streams,
             Complete = complete,
+            FromProxy = backend.IsProxy,
         };
         reply.Bind(lease, registration);
         if (head.Status < 300) backend.State.MarkServed();

@@ -32,6 +32,13 @@ internal sealed class BackendState(string name, TimeProvider time)
     private long openUntil;
     private long tryingUntil;
     private bool connectionLost;
+    private long heardBefore;
+
+    /// <summary>Probes in a row that were not answered, while no running call brought a byte either.</summary>
+    public int Silences { get; private set; }
+
+    /// <summary>It went down because it could not be reached, or said nothing; not because of what it said.</summary>
+    public bool IsAway { get; private set; }
 
     public string Name => name;
     public BackendHealth Health { get; private set; }
@@ -71,6 +78,25 @@ internal sealed class BackendState(string name, TimeProvider time)
     {
         InFlight--;
         tryingUntil = 0;
+    }
+
+    /// <summary>A probe was answered.</summary>
+    /// <param name="heard">What its connections have brought so far: <see cref="Transport.UpstreamClient.Heard"/>.</param>
+    public void MarkAnswered(long heard)
+    {
+        lock (gate) (Silences, heardBefore, IsAway) = (0, heard, false);
+    }
+
+    /// <summary>A probe was not answered. Returns <see cref="Silences"/>.</summary>
+    /// <param name="heard">As above: a call that has brought something since the last probe shows that the host lives.</param>
+    public int MarkSilent(long heard)
+    {
+        lock (gate)
+        {
+            Silences = heard == heardBefore ? Silences + 1 : 0;
+            heardBefore = heard;
+            return Silences;
+        }
     }
 
     /// <summary>It answered. Returns whether that is news.</summary>
@@ -127,12 +153,13 @@ internal sealed class BackendState(string name, TimeProvider time)
         }
     }
 
-    /// <summary>A probe could not reach it. Returns whether that is news.</summary>
-    public bool MarkDown(string reason)
+    /// <summary>A probe could not reach it, or was answered that it cannot be used. Returns whether that is news.</summary>
+    public bool MarkDown(string reason, bool isAway = false)
     {
         lock (gate)
         {
             var was = Available;
+            IsAway |= isAway;
             Health = BackendHealth.Down;
             Reason = reason;
             return was;

@@ -106,6 +106,12 @@ internal sealed record ToolDefinition(string Name, string? Description, JsonElem
 {
     public bool? Strict { get; init; }
 
+    /// <summary>Takes any text (a custom tool of Responses). To hosts it is a function whose one argument is that text.</summary>
+    public bool TakesText { get; init; }
+
+    /// <summary>The group that it stands in (a namespace of Responses), with which <see cref="Name"/> begins; null where it stands alone.</summary>
+    public string? Namespace { get; init; }
+
     /// <summary>
     /// The tool whole as it came, where the members above do not say all of it: it has unknown members, or is no function at all (a host's own search); then <see cref="Name"/> is empty.
     /// </summary>
@@ -115,6 +121,12 @@ internal sealed record ToolDefinition(string Name, string? Description, JsonElem
 /// <summary>A call that was made. <paramref name="Arguments"/> is JSON text.</summary>
 internal sealed record ToolInvocation(string? Id, string Name, string Arguments)
 {
+    /// <inheritdoc cref="ToolDefinition.TakesText"/>
+    public bool TakesText { get; init; }
+
+    /// <inheritdoc cref="ToolDefinition.Namespace"/>
+    public string? Namespace { get; init; }
+
     public IReadOnlyList<KeyValuePair<string, JsonElement>> Unknown { get; init; } = [];
 }
 

@@ -13,7 +13,7 @@ internal static class RequestDocument
         if (JsonStructure.IsTooMuch(body.Span)) return new ProxyError(ProxyErrorKind.BodyTooLarge, $"the body has more than {JsonStructure.MostValues} JSON values, more than is translated for a host; send fewer messages, parts or tools");
         try
         {
-            using var document = JsonDocument.Parse(body, WireJson.ReadingWhole);
+            using var document = JsonDocument.Parse(LoneSurrogates.Replaced(body), WireJson.ReadingWhole);
             if (document.RootElement.ValueKind is not JsonValueKind.Object) return new ProxyError(ProxyErrorKind.InvalidRequest, "the body must be a JSON object");
 
             var made = read(document.RootElement);

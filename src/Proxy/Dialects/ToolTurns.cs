@@ -9,55 +9,46 @@ namespace Proxy.Dialects;
 /// </summary>
 internal sealed class ToolTurns
 {
-    private sealed class Call(string id, string name)
+    private sealed class Call(int message, string id, ToolInvocation made)
     {
+        public int Message => message;
         public string Id => id;
-        public string Name => name;
+        public string Name => made.Name;
+        public bool TakesText => made.TakesText;
         public bool Answered { get; set; }
     }
 
     private readonly Dictionary<(int Message, int Call), string> callIds = [];
     private readonly Dictionary<int, Call> answers = [];
+    private readonly Dictionary<int, List<int>> results = [];
 
     public ToolTurns(IReadOnlyList<ChatMessage> messages)
     {
-        var byId = new Dictionary<string, Call>();
-        var inOrder = new Queue<Call>();
-        var byName = new Dictionary<string, Queue<Call>>();
+        var latest = new Dictionary<string, Call>();
+        var open = new Dictionary<string, Queue<Call>>();
+        var anyOpen = new Queue<Call>();
         for (var i = 0; i < messages.Count; i++)
         {
             var message = messages[i];
             for (var j = 0; j < message.ToolCalls.Count; j++)
             {
                 var made = message.ToolCalls[j];
-                var call = new Call(made.Id ?? string.Create(CultureInfo.InvariantCulture, $"call_{i}_{j}"), made.Name);
-                byId[call.Id] = call; // of two with one id, the later one is meant
-                inOrder.Enqueue(call);
-                if (!byName.TryGetValue(call.Name, out var alike)) byName.Add(call.Name, alike = new());
-                alike.Enqueue(call);
+                var call = new Call(i, made.Id ?? string.Create(CultureInfo.InvariantCulture, $"call_{i}_{j}"), made);
+                latest[call.Id] = call;
+                anyOpen.Enqueue(call);
+                if (!open.TryGetValue(call.Name, out var named)) open[call.Name] = named = new();
+                named.Enqueue(call);
                 callIds[(i, j)] = call.Id;
             }
 
             if (message.Role is not ChatRole.Tool) continue;
-            var answered = message.ToolCallId is { } id ? byId.GetValueOrDefault(id)
-                : (message.ToolName ?? message.Name) is { } name ? FirstOpen(byName.GetValueOrDefault(name))
-                : FirstOpen(inOrder);
+            var answered = message.ToolCallId is { } id ? latest.GetValueOrDefault(id) : First((message.ToolName ?? message.Name) is { } name ? open.GetValueOrDefault(name) : anyOpen);
             if (answered is null) continue;
             answered.Answered = true;
             answers[i] = answered;
+            if (!results.TryGetValue(answered.Message, out var list)) results[answered.Message] = list = [];
+            list.Add(i);
         }
-    }
-
-    /// <summary>The first call that has no answer yet; those before it are looked at for the last time.</summary>
-    private static Call? FirstOpen(Queue<Call>? calls)
-    {
-        while (calls?.TryPeek(out var first) is true)
-        {
-            if (!first.Answered) return first;
-            calls.Dequeue();
-        }
-
-        return null;
     }
 
     public string IdOfCall(int message, int call) => callIds[(message, call)];
@@ -65,4 +56,29 @@ internal sealed class ToolTurns
     public string? IdAnswered(int message) => answers.GetValueOrDefault(message)?.Id;
 
     public string? NameAnswered(int message) => answers.GetValueOrDefault(message)?.Name;
+
+    /// <summary>Whether the call takes any text, and not arguments.</summary>
+    public bool AnswersCustomTool(int message) => answers.GetValueOrDefault(message)?.TakesText is true;
+
+    /// <summary>Where the results of this message's calls stand, in their order.</summary>
+    public IReadOnlyList<int> ResultsOf(int message) => results.TryGetValue(message, out var list) ? list : [];
+
+    /// <summary>The message with all ids said that it implies, so that it can stand elsewhere.</summary>
+    public ChatMessage WithIds(ChatMessage message, int number)
+    {
+        if (answers.TryGetValue(number, out var answered)) message = message with { ToolCallId = answered.Id, ToolName = message.ToolName ?? answered.Name };
+        if (message.ToolCalls.All(static call => call.Id is not null)) return message;
+        return message with { ToolCalls = [.. message.ToolCalls.Select((call, at) => call with { Id = callIds[(number, at)] })] };
+    }
+
+    private static Call? First(Queue<Call>? calls)
+    {
+        while (calls is not null && calls.TryPeek(out var call))
+        {
+            if (!call.Answered) return call;
+            calls.Dequeue();
+        }
+
+        return null;
+    }
 }

@@ -24,7 +24,9 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
             var problem = scope.Admit();
             if (problem is null) (body, problem) = await RequestBody.ReadAsync(context.Request, parts.Server().BodyLimit, scope.Cancellation);
             ChatEnvelope? envelope = null;
-            problem ??= EnvelopePeek.Read(body!.Span, out envelope) ?? dialect.Refuses(body.Span) ?? scope.Use(envelope!.Model);
+            problem ??= EnvelopePeek.Read(body!.Span, out envelope);
+            scope.Record.Messages = envelope?.Messages; // of a call that is refused too
+            problem ??= dialect.Refuses(body!.Span) ?? scope.Use(envelope!.Model);
             IChatRoute? route = null;
             problem ??= routes.Find(scope.Info, envelope!.Model, out route);
             if (problem is not null)
@@ -36,7 +38,6 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
             var call = new ChatCall(dialect, envelope!, scope.Info, body!.Memory) { Headers = scope.CrossingHeaders };
             scope.Record.Route = route!.Name;
             scope.Record.Stream = call.Streams;
-            scope.Record.Messages = envelope!.Messages;
             var pending = route.AnswerAsync(call, scope.Cancellation);
             await WriteAsync(scope, call, await (pending.IsCompleted || !call.Streams || keepAlive.Length == 0 ? pending : KeepAliveAsync(scope, pending)));
         }

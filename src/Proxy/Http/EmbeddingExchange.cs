@@ -104,7 +104,7 @@ internal sealed class EmbeddingExchange(string surface, EmbeddingClientDialect d
             }
         }
 
-        var sent = new HostCall(call, backend => IsNative(backend) ? request.Path.ToUriComponent() + request.QueryString.ToUriComponent() : null, Translate, Parts.Exchange.Log);
+        var sent = new HostCall(call, backend => IsNative(backend) ? Surface + request.QueryString.ToUriComponent() : null, Translate, Parts.Exchange.Log);
         if (await SendAsync(call, sent) is not { } reply) return;
         using var held = reply;
         if (!sent.Verbatim) await RewriteAsync(call, reply, asked!, host!, started);

@@ -25,6 +25,8 @@ internal sealed class Endpoints(
 
         if (UnclearPath.Of(context) is { } unclear) return errors.UnclearPathAsync(context, unclear);
         if (path.Length > 1 && path[^1] == '/') path = path.TrimEnd('/'); // some base urls end so, and clients append to them
+        if (LacksVersion(path)) path = "/v1" + path;
+        if (IsHandshake(context.Request)) return errors.NoWebSocketAsync(context);
 
         return path switch
         {
@@ -43,12 +45,13 @@ internal sealed class Endpoints(
             "/api/pull" or "/api/push" or "/api/create" => Only("POST", ollamaHosts.ManageAsync),
             "/api/copy" => Only("POST", ollamaHosts.CopyAsync),
             "/api/delete" => Only("DELETE", ollamaHosts.ManageAsync),
-            "/api/version" => Only("GET", StatusEndpoints.VersionAsync),
+            "/api/version" => Only("GET", status.VersionAsync),
             "/" => Only("GET", StatusEndpoints.RootAsync),
             "/health" => Only("GET", StatusEndpoints.HealthAsync),
             "/ready" => Only("GET", status.ReadyAsync),
             "/metrics" => Only("GET", status.MetricsAsync),
             "/info" => Only("GET", vectors.InfoAsync),
+            "/v1/realtime" => errors.NoWebSocketAsync(context),
             _ when vectors.Find(path) is { } answer => Only("POST", answer),
             _ when path.StartsWith("/v1/models/", StringComparison.Ordinal) => Only("GET", models.OneAsync),
             _ when path.StartsWith("/v1/responses/", StringComparison.Ordinal) && path is not "/v1/responses/compact" => errors.NoResponseAsync(context),
@@ -61,6 +64,18 @@ internal sealed class Endpoints(
         Task Only(string allowed, Answer answer)
             => method == allowed || (allowed == "GET" && HttpMethods.IsHead(method)) ? answer(context) : errors.WrongMethodAsync(context, allowed);
     }
+
+    /// <summary>Many base urls are typed without <c>/v1</c>. These paths, and no others, are then served all the same.</summary>
+    private static bool LacksVersion(string path) =>
+        path is "/chat/completions" or "/completions" or "/responses" or "/embeddings" or "/models" or "/messages" || path.StartsWith("/models/", StringComparison.Ordinal);
+
+    /// <summary>A websocket is asked for by a GET, and by a CONNECT in HTTP/2.</summary>
+    private static bool IsHandshake(HttpRequest request) => request.Method switch
+    {
+        "GET" => request.Headers.Upgrade.Count > 0 && request.Headers.Upgrade.ToString().Contains("websocket", StringComparison.OrdinalIgnoreCase),
+        "CONNECT" => request.Path.HasValue, // else it wants a tunnel
+        _ => false,
+    };
 }
 
 /// <summary>Refusals of URLs, each in the dialect of its path.</summary>
@@ -68,10 +83,14 @@ internal sealed class ErrorEndpoints(ClientDialect openAi, ClientDialect ollama,
 {
     public ClientDialect DialectOf(HttpContext context) =>
         context.Request.Path.StartsWithSegments("/api") ? ollama
-        : context.Request.Path.StartsWithSegments("/v1/messages") || ModelEndpoints.IsAnthropics(context.Request) ? anthropic
+        : context.Request.Path.StartsWithSegments("/v1/messages") || context.Request.Path.StartsWithSegments("/messages") || ModelEndpoints.IsAnthropics(context.Request) ? anthropic
         : openAi;
 
     public Task UnknownPathAsync(HttpContext context) => RefuseAsync(context, new(ProxyErrorKind.UnknownPath, $"there is nothing at {context.Request.Method} {context.Request.Path.Value}"));
+
+    /// <summary>Realtime sessions, and Responses over a socket: a client that is told so falls back to HTTP, or says why it cannot.</summary>
+    public Task NoWebSocketAsync(HttpContext context) =>
+        RefuseAsync(context, new(ProxyErrorKind.NotImplemented, $"this proxy serves no websockets and no realtime sessions, so not {context.Request.Path.Value} either: stream over HTTP, by POST to /v1/responses or /v1/chat/completions"));
 
     public Task UnclearPathAsync(HttpContext context, string what)
         => RefuseAsync(context, new(ProxyErrorKind.InvalidRequest, $"the path has {what}, which a model host could read as another path; send the path as it is meant"));

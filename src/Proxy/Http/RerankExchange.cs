@@ -75,11 +75,12 @@ internal sealed class RerankExchange(string surface, RerankClientDialect dialect
         }
 
         RerankBackendDialect? host = null;
-        var query = call.Scope.Context.Request.QueryString.ToUriComponent();
-        var sent = new HostCall(call, backend => IsNative(backend, speaks, asked!) ? speaks.HostPath + query : null, Translate, Parts.Exchange.Log);
+        var request = call.Scope.Context.Request;
+        var query = request.QueryString.ToUriComponent();
+        var sent = new HostCall(call, PathAt, Translate, Parts.Exchange.Log);
         if (await SendAsync(call, sent) is not { } reply) return;
         using var held = reply;
-        if (sent.Verbatim && (reply.Status >= 300 || !speaks.Sorts))
+        if (sent.Verbatim && (reply.Status >= 300 || !speaks.Sorts || sent.AskedProxy))
         {
             await VerbatimWriter.RelayAsync(call.Scope, reply, NameFor(call, reply), HostErrors);
             return;
@@ -103,6 +104,9 @@ internal sealed class RerankExchange(string surface, RerankClientDialect dialect
         }
 
         await AnswerAsync(call, asked, sent.Verbatim || host!.HonoursRaw ? ranking.Results : Scaled(ranking, asked.Request.RawScores), ranking.Tokens, null);
+
+        // A proxy has every path that we have.
+        string? PathAt(Backend backend) => backend.IsProxy && Speaks(backend, "tei") ? request.Path.ToUriComponent() + query : IsNative(backend, speaks, asked!) ? speaks.HostPath + query : null;
 
         ProxyError? Translate(Backend backend, string served, PooledBody body, List<string> lost, out string path)
         {

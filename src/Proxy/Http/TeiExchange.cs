@@ -10,19 +10,17 @@ namespace Proxy.Http;
 /// <summary>TEI's other calls: <c>/tokenize</c>, and those that only a TEI host answers (<c>/similarity</c>, <c>/predict</c>, <c>/embed_sparse</c>, <c>/decode</c>).</summary>
 internal sealed class TeiExchange(string surface, VectorParts parts) : VectorExchange(surface, TeiWords.Instance, parts)
 {
-    private readonly string surface = surface;
-
     protected override bool NeedsModel => false;
 
     protected override ProxyError Unreadable(CallScope scope, ProxyError problem) => TeiErrors.Unreadable(problem);
 
     protected override string? FirstModel(CallScope scope)
-        => FirstAtHost(scope.Caller.MayUse, surface is "/predict" ? "classifier" : "embedding") ?? FirstAtHost(scope.Caller.MayUse, "reranker")
+        => FirstAtHost(scope.Caller.MayUse, Surface is "/predict" ? "classifier" : "embedding") ?? FirstAtHost(scope.Caller.MayUse, "reranker")
             ?? Parts.Directory.Table.Embedders.Models.FirstOrDefault(model => scope.Caller.MayUse(model.Info.Name))?.Info.Name;
 
     protected override async ValueTask AnswerFromHostAsync(VectorCall call)
     {
-        var sent = new HostCall(call, backend => Speaks(backend, "tei") ? surface : null, Refuse, Parts.Exchange.Log);
+        var sent = new HostCall(call, backend => Speaks(backend, "tei") ? Surface : null, Refuse, Parts.Exchange.Log);
         if (await SendAsync(call, sent) is not { } reply) return;
         using var held = reply;
         await VerbatimWriter.RelayAsync(call.Scope, reply, NameFor(call, reply), HostErrors);
@@ -30,19 +28,19 @@ internal sealed class TeiExchange(string surface, VectorParts parts) : VectorExc
         ProxyError? Refuse(Backend backend, string served, PooledBody body, List<string> lost, out string path)
         {
             path = "";
-            return new(ProxyErrorKind.NotImplemented, $"only a TEI host answers {surface}, and backend '{backend.Name}' is none") { Backend = backend.Name };
+            return new(ProxyErrorKind.NotImplemented, $"only a TEI host answers {Surface}, and backend '{backend.Name}' is none") { Backend = backend.Name };
         }
     }
 
     protected override async ValueTask AnswerHereAsync(VectorCall call, IVectorModel model)
     {
         var scope = call.Scope;
-        var refusal = surface switch
+        var refusal = Surface switch
         {
             "/tokenize" => null,
             "/predict" => TeiErrors.WrongKind("Model is not a classifier model"),
             "/embed_sparse" => TeiErrors.WrongKind("Model is not an embedding model with SPLADE pooling"),
-            _ => new(ProxyErrorKind.NotImplemented, $"{surface} is not available for the models of this proxy; a TEI host answers it"),
+            _ => new(ProxyErrorKind.NotImplemented, $"{Surface} is not available for the models of this proxy; a TEI host answers it"),
         };
         var texts = new List<string>();
         var special = true;

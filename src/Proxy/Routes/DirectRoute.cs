@@ -22,7 +22,7 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
         var table = directory.Table;
         var model = call.Envelope.Model;
         if (table.Resolve(model) is not { } resolution) return new ChatAnswer.Refused(UnknownModel(model));
-        if (resolution.InProcess is not null) return new ChatAnswer.Refused(OnlyVectors(model));
+        if (resolution.InProcess is not null) return new ChatAnswer.Refused(OnlyVectors(call.Dialect.Name, model));
 
         if (call.OriginalBody is { Length: > LongBody } && NeedsParsing(call, resolution)) await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
         var server = table.Config.Server;
@@ -51,8 +51,8 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
             case DispatchResult.Answered { Reply: var reply }:
                 var same = reply.Dialect!.Name == call.Dialect.Name;
                 if (reply.Status >= 300) return same ? new ChatAnswer.Verbatim(reply) : Translated(reply);
-                // A host that ignores what stream says sends one document, or a stream: its client gets what it asked for all the same.
-                return same && reply.Streams == call.Streams
+                // A host that ignores what stream says sends one document, or a stream: its client gets what it asked for all the same. A proxy knows when one document is right.
+                return same && (reply.Streams == call.Streams || reply.FromProxy)
                     ? new ChatAnswer.Verbatim(reply)
                     : new ChatAnswer.Events(EventRelay.ReadAsync(reply, table.Config.Server.KeepaliveAfter, cancellation), reply.Backend, reply.ServedModel);
             default:
@@ -74,7 +74,11 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
     }
 
     /// <summary>A model in this process was asked for what only a host does.</summary>
-    public static ProxyError OnlyVectors(string model) => new(ProxyErrorKind.InvalidRequest, $"\"{ModelName.Shown(model)}\" does not support chat: it runs in this proxy, which embeds and reranks") { Param = "model" };
+    private static ProxyError OnlyVectors(DialectName dialect, string model)
+    {
+        var asked = dialect switch { DialectName.OllamaGenerate => "generate", DialectName.OpenAiCompletions => "completions", DialectName.OpenAiResponses => "responses", _ => "chat" };
+        return new(ProxyErrorKind.InvalidRequest, $"\"{ModelName.Shown(model)}\" does not support {asked}: it runs in this proxy, which embeds and reranks") { Param = "model" };
+    }
 
     /// <summary>What only a host of the client's dialect could do, where none of those that serve the model is one.</summary>
     private static ChatAnswer.Events? WithoutHost(ChatCall call, Resolution resolution)

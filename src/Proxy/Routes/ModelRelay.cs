@@ -27,7 +27,7 @@ internal sealed class ModelRelay(BackendDirectory directory, BackendDispatcher d
     public async ValueTask<(BackendReply? Reply, ProxyError? Error)> SendAsync(ModelCall call, CancellationToken cancellation)
     {
         if (directory.Table.Resolve(call.Model) is not { } resolution) return (null, DirectRoute.UnknownModel(call.Model));
-        if (resolution.InProcess is not null) return (null, DirectRoute.OnlyVectors(call.Model));
+        if (resolution.InProcess is not null) return (null, OnlyVectors(call));
         switch (await dispatcher.SendAsync(call, call.Model, resolution, cancellation))
         {
             case DispatchResult.Answered answered:
@@ -41,4 +41,7 @@ internal sealed class ModelRelay(BackendDirectory directory, BackendDispatcher d
                 throw new System.Diagnostics.UnreachableException();
         }
     }
+
+    private static ProxyError OnlyVectors(ModelCall call) =>
+        new(ProxyErrorKind.InvalidRequest, $"\"{ModelName.Shown(call.Model)}\" does not support {call.Path.Split('?')[0]}: it runs in this proxy, which embeds (/v1/embeddings) and reranks (/v1/rerank)") { Param = "model" };
 }

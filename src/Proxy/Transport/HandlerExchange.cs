@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Net;
 using System.Net.Http.Headers;
+using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using System.Text;
 using Proxy.Buffers;
@@ -59,8 +60,9 @@ internal sealed class HandlerExchange : InterruptibleExchange
             }
             catch (Exception failure) when (failure is HttpRequestException or OperationCanceledException or IOException or ObjectDisposedException)
             {
+                HostWasAway = Volatile.Read(ref used) is { IsLost: true };
                 // The host had closed the idle connection; it has not seen this request.
-                if (!retry && !IsEnded && Interlocked.Exchange(ref used, null) is { IsReused: true, HasHeard: false }) continue;
+                if (!retry && !IsEnded && !HostWasAway && Interlocked.Exchange(ref used, null) is { IsReused: true, HasHeard: false }) continue;
                 return Failed(Outcome(failure), Words(failure));
             }
         }
@@ -133,6 +135,7 @@ internal sealed class HandlerExchange : InterruptibleExchange
         }
         catch (Exception failure) when (failure is IOException or HttpRequestException or OperationCanceledException or ObjectDisposedException)
         {
+            HostWasAway = Volatile.Read(ref used) is { IsLost: true };
             fault = $"the host broke off its answer: {failure.Message}";
         }
     }
@@ -176,6 +179,7 @@ internal sealed class HandlerExchange : InterruptibleExchange
         message.Headers.TryAddWithoutValidation("Accept-Encoding", "identity");
         foreach (var header in client.Target.Headers) Add(message, header);
         foreach (var header in request.Headers) Add(message, header);
+        if (client.Target.Via is { } via) Add(message, new("Via", request.Via is { } before ? $"{before}, {via}" : via));
         return message;
     }
 
@@ -214,14 +218,20 @@ internal sealed class HandlerExchange : InterruptibleExchange
     private static UpstreamOutcome Outcome(Exception failure) => failure switch
     {
         OperationCanceledException => UpstreamOutcome.ConnectTimedOut, // nothing else is left once the exchange has not ended
-        HttpRequestException { HttpRequestError: HttpRequestError.NameResolutionError or HttpRequestError.ConnectionError or HttpRequestError.SecureConnectionError } => UpstreamOutcome.ConnectFailed,
+        HttpRequestException { HttpRequestError: HttpRequestError.NameResolutionError or HttpRequestError.ConnectionError or HttpRequestError.SecureConnectionError } =>
+            DescriptorShortage.IsCauseOf(failure) ? UpstreamOutcome.OutOfDescriptors : UpstreamOutcome.ConnectFailed,
         HttpRequestException { HttpRequestError: HttpRequestError.InvalidResponse or HttpRequestError.ConfigurationLimitExceeded } => UpstreamOutcome.NotHttp,
         _ => UpstreamOutcome.Broken,
     };
 
     private string Words(Exception failure) => failure is OperationCanceledException
         ? $"{client.Name} took no connection within {client.Target.Connect.TotalSeconds:0.###} s"
-        : $"{client.Name}: {Text(failure.Message)}{(failure.InnerException is { } inner ? $" ({Text(inner.Message)})" : "")}";
+        : $"{client.Name}: {failure.InnerException switch
+        {
+            null => Text(failure.Message),
+            SocketException socket => socket.Message, // around it the same is said again
+            var inner => $"{Text(failure.Message)} ({Text(inner.Message)})",
+        }}";
 
     // The runtime quotes a head that it cannot read, whatever its bytes are.
     private static string Text(string message) => IsPrintable(message) ? message : string.Concat(message.Select(static letter => letter is >= ' ' and <= '~' ? letter : '?'));

@@ -19,6 +19,9 @@ internal sealed record UpstreamTarget(Uri Address)
     public X509Certificate2Collection? Authorities { get; init; }
 
     public bool VerifyCertificate { get; init; } = true;
+
+    /// <summary>What this process adds to <c>Via</c> in every request; null where it says nothing of itself.</summary>
+    public string? Via { get; init; }
 }
 
 /// <summary>One request to a host. The body's memory must stay valid until <see cref="UpstreamExchange.SendAsync"/> has completed.</summary>
@@ -28,6 +31,9 @@ internal readonly record struct UpstreamRequest(string Method, string Path, Spli
 
     /// <summary>Besides those of the target. Host, Content-Length, Connection and Accept-Encoding (identity) are the client's own business.</summary>
     public UpstreamHeader[] Headers { get; init; } = [];
+
+    /// <summary>The <c>Via</c> that the call came with; null where it came from a client itself. That of the target is added to it.</summary>
+    public string? Via { get; init; }
 }
 
 /// <summary>How the wait for a response's head ended.</summary>
@@ -41,6 +47,9 @@ internal enum UpstreamOutcome : byte
 
     /// <summary>No connection within <see cref="UpstreamTarget.Connect"/>.</summary>
     ConnectTimedOut,
+
+    /// <summary>No connection because this process has no descriptor left: the host was not asked.</summary>
+    OutOfDescriptors,
 
     /// <summary>The connection broke before a whole head came.</summary>
     Broken,
@@ -82,6 +91,15 @@ internal abstract class UpstreamExchange : ReplyBody
 internal abstract class UpstreamClient : IDisposable
 {
     public abstract UpstreamExchange Open();
+
+    /// <summary>A number that grows with every receive that brings bytes, over all connections.</summary>
+    public abstract long Heard { get; }
+
+    /// <summary>The host has stopped answering: the connections that there are now may be dead.</summary>
+    public abstract void Suspect();
+
+    /// <summary>The host is back: what runs on a suspect that has brought nothing since has failed, and none is used again. Those that have brought something live.</summary>
+    public abstract void EndSuspects();
 
     public abstract void Dispose();
 }

@@ -153,7 +153,7 @@ internal sealed class AnthropicEventWriter(ReplyStamp stamp) : EventWriter
         open = OpenBlock.Call;
         BeginBlock(output);
         json!.WriteString("type"u8, "tool_use"u8);
-        json.WriteString("id"u8, call.Id ?? AnthropicJson.CallIdOf(stamp, call.Index));
+        json.WriteString("id"u8, AnthropicCallId.Safe(call.Id ?? AnthropicJson.CallIdOf(stamp, call.Index)));
         json.WriteString("name"u8, call.Name ?? "");
         json.WriteStartObject("input"u8);
         json.WriteEndObject();

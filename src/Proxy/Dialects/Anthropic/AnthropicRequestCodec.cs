@@ -32,7 +32,7 @@ internal static class AnthropicRequestCodec
     public static void Write(ChatRequest request, string model, IBufferWriter<byte> output, List<string> lost)
     {
         using var json = WireJson.NewWriter(output);
-        new AnthropicRequestWriter(request, json, lost).Write(model);
+        new AnthropicRequestWriter(TranslatedRequest.For(DialectName.Anthropic, request), json, lost).Write(model);
     }
 
     private static ProxyError Refuse(string message, string param) => new(ProxyErrorKind.InvalidRequest, message) { Param = param };

@@ -262,7 +262,7 @@ internal sealed class AnthropicRequestReader(RequestFields fields)
             switch (member.Name)
             {
                 case "type": break;
-                case "tool_use_id": message = message with { ToolCallId = fields.Text(member.Value, $"{path}.tool_use_id") }; break;
+                case "tool_use_id": message = message with { ToolCallId = fields.Text(member.Value, $"{path}.tool_use_id") is { } id ? AnthropicCallId.Restored(id) : null }; break;
                 case "is_error": message = message with { ToolFailed = fields.Flag(member.Value, $"{path}.is_error") ?? false }; break;
                 case "content":
                     if (member.Value.ValueKind is not JsonValueKind.Null) message = message with { Content = ReadTexts(member.Value, $"{path}.content") };
@@ -326,7 +326,7 @@ internal sealed class AnthropicRequestReader(RequestFields fields)
             name = "";
         }
 
-        var call = new ToolInvocation(TextOf(block, "id", path), name, input);
+        var call = new ToolInvocation(TextOf(block, "id", path) is { } id ? AnthropicCallId.Restored(id) : null, name, input);
         return others is null ? call : call with { Unknown = others };
     }
 

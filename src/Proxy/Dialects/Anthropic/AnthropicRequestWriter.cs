@@ -4,8 +4,8 @@ using Proxy.Chat;
 namespace Proxy.Dialects.Anthropic;
 
 /// <summary>
-/// Writes one request. The system's messages go before all others, and neighbours of one side become one message: the API takes turns of user and assistant,
-/// the answers of tools being the user's.
+/// Writes one request. Neighbours of one side become one message: the API takes turns of user and assistant, the answers of tools being the user's. The system speaks before all others; in a request of
+/// Anthropic's own, where it may speak later too, it does so where it did.
 /// </summary>
 internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter json, List<string> lost)
 {
@@ -26,7 +26,7 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
         WriteSystem();
         WriteMessages();
         WriteTools();
-        if (request.Stream) json.WriteBoolean("stream"u8, true);
+        if (request.Stream || !own) json.WriteBoolean("stream"u8, request.Stream); // some hosts stream unless told not to
         WriteSampling();
         WriteFormat();
         WriteUser();
@@ -77,15 +77,25 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
     }
 
     /// <summary>A tool was called and its answer is being brought: with thinking on, the API wants back the signed thought before that call, which no other dialect keeps.</summary>
-    private bool InToolTurn() => request.Messages.Count > 0 && request.Messages[^1].Role is ChatRole.Tool;
+    private bool InToolTurn()
+    {
+        for (var i = request.Messages.Count - 1; i >= 0 && request.Messages[i].Role is not ChatRole.Assistant; i--)
+        {
+            if (request.Messages[i].Role is ChatRole.Tool) return true;
+        }
+
+        return false;
+    }
 
     private void WriteSystem()
     {
-        var parts = request.Messages.Where(IsSystem).SelectMany(static message => message.Content).OfType<ContentPart.Text>().Where(static part => part.Value.Length > 0).ToList();
+        if (request.Messages is not [var first, ..] || !IsSystem(first)) return;
+        var parts = first.Content.OfType<ContentPart.Text>().Where(static part => part.Value.Length > 0).ToList();
         if (parts.Count == 0) return;
-        if (parts is [{ Unknown.Count: 0 } alone])
+        if (parts is [var alone] && IsPlain(alone))
         {
             json.WriteString("system"u8, alone.Value);
+            NamePartLosses(alone);
             return;
         }
 
@@ -96,24 +106,21 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
 
     private static bool IsSystem(ChatMessage message) => message.Role is ChatRole.System or ChatRole.Developer;
 
-    private static bool IsAssistants(ChatMessage message) => message.Role is ChatRole.Assistant;
+    /// <summary>Whose message it is to the API, which takes a tool's answer from the user.</summary>
+    private static ReadOnlySpan<byte> Side(ChatMessage message) => IsSystem(message) ? "system"u8 : message.Role is ChatRole.Assistant ? "assistant"u8 : "user"u8;
 
     private void WriteMessages()
     {
         var messages = request.Messages;
         json.WriteStartArray("messages"u8);
-        for (var i = 0; i < messages.Count;)
+        var i = 0;
+        if (messages is [var first, ..] && IsSystem(first)) NameMessageLosses(messages[i++]);
+        while (i < messages.Count)
         {
-            if (IsSystem(messages[i]))
-            {
-                NameMessageLosses(messages[i++]);
-                continue;
-            }
-
-            var assistant = IsAssistants(messages[i]);
-            var end = i;
-            while (end < messages.Count && (IsSystem(messages[end]) || IsAssistants(messages[end]) == assistant)) end++;
-            WriteTurn(i, end, assistant);
+            var side = Side(messages[i]);
+            var end = i + 1;
+            while (end < messages.Count && side.SequenceEqual(Side(messages[end]))) end++;
+            WriteTurn(i, end, side);
             i = end;
         }
 
@@ -121,18 +128,24 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
     }
 
     /// <summary>The neighbours of one side, as one message. An assistant that said nothing is left out: the API takes no empty one.</summary>
-    private void WriteTurn(int first, int end, bool assistant)
+    private void WriteTurn(int first, int end, ReadOnlySpan<byte> side)
     {
-        var turn = Enumerable.Range(first, end - first).Where(i => !IsSystem(request.Messages[i])).ToList();
+        var turn = Enumerable.Range(first, end - first);
         foreach (var i in turn) NameMessageLosses(request.Messages[i]);
         var says = turn.Any(i => Says(request.Messages[i]));
-        if (!says && assistant) return;
+        if (!says && side.SequenceEqual("assistant"u8)) return;
 
         json.WriteStartObject();
-        json.WriteString("role"u8, assistant ? "assistant"u8 : "user"u8);
-        if (!says) json.WriteString("content"u8, ""u8);
-        else if (turn is [var only] && request.Messages[only] is { Role: not ChatRole.Tool, ToolCalls.Count: 0, Thoughts.Count: 0, Refusal: null, Content: [ContentPart.Text { Unknown.Count: 0 } text] })
+        json.WriteString("role"u8, side);
+        if (!says)
+        {
+            json.WriteString("content"u8, ""u8);
+        }
+        else if (end - first == 1 && request.Messages[first] is { Role: not ChatRole.Tool, ToolCalls.Count: 0, Thoughts.Count: 0, Refusal: null, Content: [ContentPart.Text text] } && IsPlain(text))
+        {
             json.WriteString("content"u8, text.Value);
+            NamePartLosses(text);
+        }
         else
         {
             json.WriteStartArray("content"u8);
@@ -147,6 +160,11 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
 
         json.WriteEndObject();
     }
+
+    /// <summary>A text that alone is written as a string: one with members of its own dialect has to stay a block.</summary>
+    private bool IsPlain(ContentPart.Text text) => !own || text.Unknown.Count == 0;
+
+    private void NamePartLosses(ContentPart part) => json.WriteOrLose(part.Unknown, own, "messages[].content[].", lost);
 
     private bool Says(ChatMessage message) =>
         message.Role is ChatRole.Tool || message.ToolCalls.Count > 0 || (own && message.Thoughts.Count > 0) || message.Refusal is { Length: > 0 } || message.Content.Any(static part => part is not ContentPart.Text { Value.Length: 0 });
@@ -174,7 +192,7 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
             var call = message.ToolCalls[j];
             json.WriteStartObject();
             json.WriteString("type"u8, "tool_use"u8);
-            json.WriteString("id"u8, turns.IdOfCall(number, j));
+            json.WriteString("id"u8, AnthropicCallId.Safe(turns.IdOfCall(number, j)));
             json.WriteString("name"u8, call.Name);
             ToolJson.WriteArguments(json, "input"u8, call.Arguments);
             if (!string.IsNullOrWhiteSpace(call.Arguments) && !WireJson.IsObject(call.Arguments)) lost.Add("messages[].tool_calls[].function.arguments");
@@ -210,10 +228,11 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
     {
         json.WriteStartObject();
         json.WriteString("type"u8, "tool_result"u8);
-        json.WriteString("tool_use_id"u8, message.ToolCallId ?? turns.IdAnswered(number) ?? "");
-        if (message.Content is [ContentPart.Text { Unknown.Count: 0 } alone])
+        json.WriteString("tool_use_id"u8, AnthropicCallId.Safe(message.ToolCallId ?? turns.IdAnswered(number) ?? ""));
+        if (message.Content is [ContentPart.Text alone] && IsPlain(alone))
         {
             json.WriteString("content"u8, alone.Value);
+            NamePartLosses(alone);
         }
         else if (message.Content.Count > 0)
         {
@@ -261,7 +280,7 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
                 break;
         }
 
-        json.WriteOrLose(part.Unknown, own, "messages[].content[].", lost);
+        NamePartLosses(part);
         json.WriteEndObject();
     }
 

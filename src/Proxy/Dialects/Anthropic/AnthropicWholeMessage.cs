@@ -24,7 +24,7 @@ internal static class AnthropicWholeMessage
         {
             json.WriteStartObject();
             json.WriteString("type"u8, "tool_use"u8);
-            json.WriteString("id"u8, call.Id ?? AnthropicJson.CallIdOf(stamp, call.Index));
+            json.WriteString("id"u8, AnthropicCallId.Safe(call.Id ?? AnthropicJson.CallIdOf(stamp, call.Index)));
             json.WriteString("name"u8, call.Name ?? "");
             ToolJson.WriteArguments(json, "input"u8, call.Arguments);
             AnthropicJson.WriteCaller(json);

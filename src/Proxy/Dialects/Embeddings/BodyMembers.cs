@@ -14,7 +14,7 @@ internal static class BodyMembers
     {
         try
         {
-            var json = new Utf8JsonReader(body, WireJson.Reading);
+            var json = new Utf8JsonReader(LoneSurrogates.Replaced(body), WireJson.Reading);
             json.Read();
             if (json.TokenType is not JsonTokenType.StartObject) return new(ProxyErrorKind.InvalidRequest, "the body must be a JSON object");
             while (json.Read() && json.TokenType is JsonTokenType.PropertyName)

@@ -116,6 +116,7 @@ internal static class OllamaChatRequestCodec
     public static void Write(ChatRequest request, string model, IBufferWriter<byte> output, List<string> lost)
     {
         var own = request.Origin is DialectName.OllamaChat;
+        request = TranslatedRequest.For(DialectName.OllamaChat, request);
         using var json = WireJson.NewWriter(output);
         json.WriteStartObject();
         json.WriteString("model"u8, model);

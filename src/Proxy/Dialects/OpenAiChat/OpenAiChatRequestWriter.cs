@@ -10,11 +10,12 @@ internal static class OpenAiChatRequestWriter
     public static void Write(ChatRequest request, string model, IBufferWriter<byte> output, List<string> lost)
     {
         var own = request.Origin is DialectName.OpenAiChat;
+        request = TranslatedRequest.For(DialectName.OpenAiChat, request);
         using var json = WireJson.NewWriter(output);
         json.WriteStartObject();
         json.WriteString("model"u8, model);
         WriteMessages(json, request.Messages, own, lost);
-        if (request.Stream) json.WriteBoolean("stream"u8, true);
+        if (request.Stream || !own) json.WriteBoolean("stream"u8, request.Stream); // some hosts stream unless told not to
         OpenAiMembers.WriteStreamOptions(json, request, own);
         WriteTools(json, request, own, lost);
         if (!own || !request.AsItCame.Has("response_format")) OpenAiFormat.Write(json, request.Format);
@@ -111,14 +112,15 @@ internal static class OpenAiChatRequestWriter
         var content = message.Content;
         if (content.Count == 0)
         {
-            if (message.Role is ChatRole.Assistant) json.WriteNull("content"u8);
+            if (own && message.Role is ChatRole.Assistant) json.WriteNull("content"u8);
             else json.WriteString("content"u8, ""u8);
             return;
         }
 
-        if (content is [ContentPart.Text { Unknown.Count: 0 } alone])
+        if (content is [ContentPart.Text alone] && !(own && alone.Unknown.Count > 0))
         {
             json.WriteString("content"u8, alone.Value);
+            json.WriteOrLose(alone.Unknown, own, "messages[].content[].", lost);
             return;
         }
 

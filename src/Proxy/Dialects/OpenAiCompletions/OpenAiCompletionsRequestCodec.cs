@@ -108,7 +108,7 @@ internal static class OpenAiCompletionsRequestCodec
         if (prompt.Echo) json.WriteBoolean("echo"u8, true);
         if (prompt.BestOf is { } best) json.WriteNumber("best_of"u8, best);
         if (request.LogProbabilities is true) json.WriteNumber("logprobs"u8, request.TopLogProbabilities is { } top && (own || top > 0) ? top : 1); // 0 is none to llama.cpp
-        if (request.Stream) json.WriteBoolean("stream"u8, true);
+        if (request.Stream || !own) json.WriteBoolean("stream"u8, request.Stream); // some hosts stream unless told not to
         OpenAiMembers.WriteStreamOptions(json, request, own);
         if (!own && request.Sampling.MaxTokens is null or < 0) json.WriteNull("max_tokens"u8); // left out, it would be 16
         if (!own) WriteFormat(json, request.Format);

@@ -36,13 +36,9 @@ internal sealed class OpenAiResponsesClientDialect : ClientDialect
 
         foreach (var call in answer.ToolCalls)
         {
-            var item = new ResponseItem(ResponseItemKind.FunctionCall, items.Count, OpenAiResponsesJson.ItemId("fc", stamp, items.Count))
-            {
-                CallIndex = call.Index,
-                CallId = call.Id ?? OpenAiChatEventWriter.CallIdOf(stamp, 0, call.Index),
-                Name = call.Name ?? "",
-            };
+            var item = ResponseItem.OfCall(stamp, items.Count, call.Index, call.Id, call.Name);
             item.AddArguments(call.Arguments);
+            item.EndArguments();
             items.Add(item);
         }
 

@@ -122,31 +122,32 @@ internal sealed class OpenAiResponsesEventWriter(ReplyStamp stamp) : EventWriter
     private void WriteCall(ChatEvent.ToolCall piece, IBufferWriter<byte> output)
     {
         Begin(output);
-        var item = items.Find(known => known.Kind is ResponseItemKind.FunctionCall && known.CallIndex == piece.Index);
+        var item = items.Find(known => known.IsCall && known.CallIndex == piece.Index);
         if (item is null)
         {
-            if (growing is { Kind: not ResponseItemKind.FunctionCall }) Close(growing, output);
-            item = new ResponseItem(ResponseItemKind.FunctionCall, items.Count, IdOf("fc"))
-            {
-                CallIndex = piece.Index,
-                CallId = piece.Id ?? OpenAiChatEventWriter.CallIdOf(stamp, 0, piece.Index),
-                Name = piece.Name ?? "",
-            };
+            if (growing is { IsCall: false }) Close(growing, output);
+            item = ResponseItem.OfCall(stamp, items.Count, piece.Index, piece.Id, piece.Name);
             Announce(item, output);
         }
 
         growing = item;
         if (string.IsNullOrEmpty(piece.Arguments) || item.Closed) return;
-        item.AddArguments(piece.Arguments);
-        BeginFrame("response.function_call_arguments.delta", output);
-        WritePlace("response.function_call_arguments.delta", item);
-        json!.WriteString("delta"u8, piece.Arguments);
+        WriteInput(item, item.AddArguments(piece.Arguments), output);
+    }
+
+    private void WriteInput(ResponseItem item, string? added, IBufferWriter<byte> output)
+    {
+        if (string.IsNullOrEmpty(added)) return;
+        var type = item.Kind is ResponseItemKind.CustomToolCall ? "response.custom_tool_call_input.delta" : "response.function_call_arguments.delta";
+        BeginFrame(type, output);
+        WritePlace(type, item);
+        json!.WriteString("delta"u8, added);
         EndObject(output);
     }
 
     private ResponseItem Open(ResponseItemKind kind, string prefix, IBufferWriter<byte> output)
     {
-        if (growing is { Kind: not ResponseItemKind.FunctionCall }) Close(growing, output);
+        if (growing is { IsCall: false }) Close(growing, output);
         var item = new ResponseItem(kind, items.Count, IdOf(prefix));
         Announce(item, output);
         return item;
@@ -204,12 +205,15 @@ internal sealed class OpenAiResponsesEventWriter(ReplyStamp stamp) : EventWriter
         ClosePart(item, output);
         item.Closed = true;
         if (growing == item) growing = null;
-        if (item.Kind is ResponseItemKind.FunctionCall)
+        if (item.IsCall)
         {
-            BeginFrame("response.function_call_arguments.done", output);
-            WritePlace("response.function_call_arguments.done", item);
-            json!.WriteString("name"u8, item.Name);
-            json.WriteString("arguments"u8, item.Arguments);
+            WriteInput(item, item.EndArguments(), output);
+            var custom = item.Kind is ResponseItemKind.CustomToolCall;
+            var type = custom ? "response.custom_tool_call_input.done" : "response.function_call_arguments.done";
+            BeginFrame(type, output);
+            WritePlace(type, item);
+            if (!custom) json!.WriteString("name"u8, item.Name);
+            json!.WriteString(custom ? "input"u8 : "arguments"u8, item.Arguments);
             EndObject(output);
         }
 

@@ -11,6 +11,7 @@ internal sealed class OpenAiResponsesInput(RequestFields fields, List<KeyValuePa
 {
     private readonly List<ChatMessage> messages = [];
     private readonly List<string> leading = [];
+    private readonly List<ToolInvocation> calls = [];
     private ChatMessage? turn;
 
     public IReadOnlyList<ChatMessage> Read(JsonElement input, string? instructions)
@@ -45,15 +46,16 @@ internal sealed class OpenAiResponsesInput(RequestFields fields, List<KeyValuePa
                 ReadMessage(item, path);
                 break;
             case "reasoning":
-                if (turn is not null && (turn.Content.Count > 0 || turn.ToolCalls.Count > 0 || turn.Reasoning is not null)) EndTurn();
-                if (ReasoningOf(item) is { } reasoning) turn = (turn ?? NewTurn()) with { Reasoning = reasoning };
+                if (turn is not null && (turn.Content.Count > 0 || calls.Count > 0)) EndTurn();
+                if (ReasoningOf(item) is not { } reasoning) break;
+                turn ??= NewTurn();
+                turn = turn with { Reasoning = turn.Reasoning is { } before ? $"{before}\n\n{reasoning}" : reasoning };
                 break;
             case "function_call":
-                Call(new ToolInvocation(Required(item, "call_id"u8, $"{path}.call_id"), Required(item, "name"u8, $"{path}.name"), OpenAiResponsesJson.Text(item, "arguments"u8) ?? ""));
+                Call(item, path, OpenAiResponsesJson.Text(item, "arguments"u8) ?? "", takesText: false);
                 break;
             case "custom_tool_call":
-                // Its input is any text; elsewhere a call has arguments.
-                Call(new ToolInvocation(Required(item, "call_id"u8, $"{path}.call_id"), Required(item, "name"u8, $"{path}.name"), Wrapped(OpenAiResponsesJson.Text(item, "input"u8) ?? "")));
+                Call(item, path, CustomTool.Arguments(OpenAiResponsesJson.Text(item, "input"u8) ?? ""), takesText: true);
                 break;
             case "function_call_output" or "custom_tool_call_output":
                 EndTurn();
@@ -82,7 +84,7 @@ internal sealed class OpenAiResponsesInput(RequestFields fields, List<KeyValuePa
         switch (role)
         {
             case "assistant":
-                if (turn is not null && (turn.Content.Count > 0 || turn.Refusal is not null || turn.ToolCalls.Count > 0)) EndTurn();
+                if (turn is not null && (turn.Content.Count > 0 || turn.Refusal is not null || calls.Count > 0)) EndTurn();
                 turn = (turn ?? NewTurn()) with { Content = parts, Refusal = refusal };
                 break;
             case "system" or "developer":
@@ -165,17 +167,20 @@ internal sealed class OpenAiResponsesInput(RequestFields fields, List<KeyValuePa
 
     private static ChatMessage NewTurn() => new(ChatRole.Assistant, []);
 
-    private void Call(ToolInvocation made)
+    private void Call(JsonElement item, string path, string arguments, bool takesText)
     {
         turn ??= NewTurn();
-        turn = turn with { ToolCalls = [.. turn.ToolCalls, made] };
+        var space = OpenAiResponsesJson.Text(item, "namespace"u8);
+        var name = CustomTool.FullName(space, Required(item, "name"u8, $"{path}.name"));
+        calls.Add(new ToolInvocation(Required(item, "call_id"u8, $"{path}.call_id"), name, arguments) { TakesText = takesText, Namespace = space });
     }
 
     private void EndTurn()
     {
         if (turn is null) return;
-        var ended = turn;
+        var ended = calls.Count == 0 ? turn : turn with { ToolCalls = [.. calls] };
         turn = null;
+        calls.Clear();
         Add(ended);
     }
 
@@ -192,19 +197,6 @@ internal sealed class OpenAiResponsesInput(RequestFields fields, List<KeyValuePa
         if (OpenAiResponsesJson.Text(item, name) is { } text) return text;
         fields.Fail(path, $"\"{path}\" must be a string");
         return "";
-    }
-
-    private static string Wrapped(string text)
-    {
-        var buffer = new System.Buffers.ArrayBufferWriter<byte>(text.Length + 16);
-        using (var json = WireJson.NewWriter(buffer))
-        {
-            json.WriteStartObject();
-            json.WriteString("input"u8, text);
-            json.WriteEndObject();
-        }
-
-        return System.Text.Encoding.UTF8.GetString(buffer.WrittenSpan);
     }
 
     /// <summary>Writes <c>input</c>.</summary>
@@ -225,7 +217,7 @@ internal sealed class OpenAiResponsesInput(RequestFields fields, List<KeyValuePa
             if (message.Role is ChatRole.Tool)
             {
                 json.WriteStartObject();
-                json.WriteString("type"u8, "function_call_output"u8);
+                json.WriteString("type"u8, turns.AnswersCustomTool(i) ? "custom_tool_call_output"u8 : "function_call_output"u8);
                 json.WriteString("call_id"u8, message.ToolCallId ?? turns.IdAnswered(i) ?? "");
                 if (message.Content is [ContentPart.Text alone]) json.WriteString("output"u8, alone.Value);
                 else WriteParts(json, "output", message, own, lost);
@@ -243,18 +235,22 @@ internal sealed class OpenAiResponsesInput(RequestFields fields, List<KeyValuePa
                 json.WriteEndObject();
             }
 
-            for (var j = 0; j < message.ToolCalls.Count; j++)
-            {
-                json.WriteStartObject();
-                json.WriteString("type"u8, "function_call"u8);
-                json.WriteString("call_id"u8, turns.IdOfCall(i, j));
-                json.WriteString("name"u8, message.ToolCalls[j].Name);
-                json.WriteString("arguments"u8, message.ToolCalls[j].Arguments);
-                json.WriteEndObject();
-            }
+            for (var j = 0; j < message.ToolCalls.Count; j++) WriteCall(json, message.ToolCalls[j], turns.IdOfCall(i, j));
         }
 
         json.WriteEndArray();
+    }
+
+    private static void WriteCall(Utf8JsonWriter json, ToolInvocation call, string id)
+    {
+        json.WriteStartObject();
+        json.WriteString("type"u8, call.TakesText ? "custom_tool_call"u8 : "function_call"u8);
+        json.WriteString("call_id"u8, id);
+        json.WriteString("name"u8, CustomTool.OwnName(call.Namespace, call.Name));
+        if (call.Namespace is { } space) json.WriteString("namespace"u8, space);
+        if (call.TakesText) json.WriteString("input"u8, CustomTool.Text(call.Arguments));
+        else json.WriteString("arguments"u8, call.Arguments);
+        json.WriteEndObject();
     }
 
     private static void WriteReasoning(Utf8JsonWriter json, int number, string reasoning)

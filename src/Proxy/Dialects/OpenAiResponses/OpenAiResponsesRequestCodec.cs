@@ -127,7 +127,6 @@ internal static class OpenAiResponsesRequestCodec
 
         if (request.TopLogProbabilities is not null) request = request with { LogProbabilities = true };
         if (root.TryGetProperty("tool_choice"u8, out var choice)) request = OpenAiResponsesTools.ReadChoice(choice, request, unknown);
-        if (request.Tools.All(static tool => tool.Name.Length == 0)) request = request with { ToolChoice = null, ParallelToolCalls = null }; // hosts refuse to choose among no tools
         if (input.ValueKind is JsonValueKind.Undefined) fields.Fail("input", "the body has no \"input\"; send a text or a list of items");
         fields.NeedModel(request);
         if (fields.Problem is not null) return request;
@@ -166,6 +165,7 @@ internal static class OpenAiResponsesRequestCodec
     public static void Write(ChatRequest request, string model, IBufferWriter<byte> output, List<string> lost)
     {
         var own = request.Origin is DialectName.OpenAiResponses;
+        request = TranslatedRequest.For(DialectName.OpenAiResponses, request);
         using var json = WireJson.NewWriter(output);
         json.WriteStartObject();
         json.WriteString("model"u8, model);

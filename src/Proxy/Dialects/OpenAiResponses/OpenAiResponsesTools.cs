@@ -6,9 +6,59 @@ namespace Proxy.Dialects.OpenAiResponses;
 /// <summary>Tools and their choice: functions are flat here, and stand among tools that OpenAI's own servers run.</summary>
 internal static class OpenAiResponsesTools
 {
-    /// <summary>All tools; those that are no functions have no name, and are not offered to a host of another dialect.</summary>
-    public static IReadOnlyList<ToolDefinition> Read(JsonElement value, RequestFields fields, List<KeyValuePair<string, JsonElement>> unknown) => fields.Objects(value, "tools", (item, _) =>
-        OpenAiResponsesJson.Text(item, "type"u8) is "function" && OpenAiResponsesJson.Text(item, "name"u8) is { Length: > 0 } name ? ReadFunction(item, name, unknown) : new ToolDefinition("", null, null) { Raw = item.Clone() });
+    /// <summary>All tools; those that can be no functions have no name, and are not offered to a host of another dialect.</summary>
+    public static IReadOnlyList<ToolDefinition> Read(JsonElement value, RequestFields fields, List<KeyValuePair<string, JsonElement>> unknown)
+    {
+        var tools = new List<ToolDefinition>();
+        foreach (var item in fields.Objects(value, "tools", static (item, _) => item))
+        {
+            if (OpenAiResponsesJson.Text(item, "type"u8) is "namespace") ReadNamespace(item, tools, unknown);
+            else tools.Add(ReadTool(item, null, unknown));
+        }
+
+        return tools;
+    }
+
+    private static ToolDefinition ReadTool(JsonElement item, string? space, List<KeyValuePair<string, JsonElement>> unknown)
+    {
+        if (OpenAiResponsesJson.Text(item, "name"u8) is { Length: > 0 } name)
+        {
+            var fullName = CustomTool.FullName(space, name);
+            if (OpenAiResponsesJson.Text(item, "type"u8) is "function") return ReadFunction(item, fullName, unknown) with { Namespace = space };
+            if (OpenAiResponsesJson.Text(item, "type"u8) is "custom") return ReadCustom(item, fullName, unknown) with { Namespace = space };
+        }
+
+        return new ToolDefinition("", null, null) { Raw = item.Clone() };
+    }
+
+    private static void ReadNamespace(JsonElement item, List<ToolDefinition> tools, List<KeyValuePair<string, JsonElement>> unknown)
+    {
+        if (OpenAiResponsesJson.Text(item, "name"u8) is not { Length: > 0 } space || !item.TryGetProperty("tools"u8, out var inner) || inner.ValueKind is not JsonValueKind.Array)
+        {
+            tools.Add(new ToolDefinition("", null, null) { Raw = item.Clone() });
+            return;
+        }
+
+        foreach (var member in item.EnumerateObject())
+        {
+            if (member.Name is not ("type" or "name" or "tools") && member.Value.ValueKind is not JsonValueKind.Null) unknown.Add(new($"tools[].{member.Name} of a namespace", member.Value.Clone()));
+        }
+
+        foreach (var tool in inner.EnumerateArray())
+        {
+            if (tool.ValueKind is JsonValueKind.Object) tools.Add(ReadTool(tool, space, unknown));
+        }
+    }
+
+    private static ToolDefinition ReadCustom(JsonElement item, string name, List<KeyValuePair<string, JsonElement>> unknown)
+    {
+        foreach (var member in item.EnumerateObject())
+        {
+            if (member.Name is not ("type" or "name" or "description" or "format") && member.Value.ValueKind is not JsonValueKind.Null) unknown.Add(new($"tools[].{member.Name}", member.Value.Clone()));
+        }
+
+        return CustomTool.AsFunction(name, OpenAiResponsesJson.Text(item, "description"u8), item.TryGetProperty("format"u8, out var format) ? format : default);
+    }
 
     private static ToolDefinition ReadFunction(JsonElement item, string name, List<KeyValuePair<string, JsonElement>> unknown)
     {
@@ -36,14 +86,14 @@ internal static class OpenAiResponsesTools
         {
             case null:
                 return request;
-            case "function" when OpenAiResponsesJson.Text(value, "name"u8) is { } name:
-                return request with { ToolChoice = new ToolChoice("function", name) };
+            case "function" or "custom" when OpenAiResponsesJson.Text(value, "name"u8) is { } name:
+                return request with { ToolChoice = new ToolChoice("function", CustomTool.FullName(OpenAiResponsesJson.Text(value, "namespace"u8), name)) };
             case "allowed_tools" when value.TryGetProperty("tools"u8, out var tools) && tools.ValueKind is JsonValueKind.Array:
-                var allowed = tools.EnumerateArray().Select(static tool => OpenAiResponsesJson.Text(tool, "name"u8)).ToHashSet();
+                var allowed = tools.EnumerateArray().Select(static tool => CustomTool.FullName(OpenAiResponsesJson.Text(tool, "namespace"u8), OpenAiResponsesJson.Text(tool, "name"u8) ?? "")).ToHashSet();
                 return request with
                 {
                     ToolChoice = new ToolChoice(OpenAiResponsesJson.Text(value, "mode"u8) ?? "auto"),
-                    Tools = [.. request.Tools.Where(tool => tool.Name.Length == 0 || allowed.Contains(tool.Name))],
+                    Tools = [.. request.Tools.Where(tool => tool.Name.Length == 0 || allowed.Contains(tool.Name) || (tool.Namespace is { } space && allowed.Contains(space)))],
                 };
             default:
                 unknown.Add(new("tool_choice", value.Clone()));

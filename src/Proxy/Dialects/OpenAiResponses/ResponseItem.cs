@@ -9,14 +9,17 @@ internal enum ResponseItemKind
     Message,
     Reasoning,
     FunctionCall,
+    CustomToolCall,
 }
 
 /// <summary>One element of a response's <c>output</c>, as far as it has come.</summary>
 internal sealed class ResponseItem(ResponseItemKind kind, int index, string id)
 {
     private readonly StringBuilder arguments = new();
+    private readonly CustomToolInput? input = kind is ResponseItemKind.CustomToolCall ? new() : null;
 
     public ResponseItemKind Kind => kind;
+    public bool IsCall => kind is ResponseItemKind.FunctionCall or ResponseItemKind.CustomToolCall;
 
     /// <summary>Its place in <c>output</c>.</summary>
     public int Index => index;
@@ -29,12 +32,45 @@ internal sealed class ResponseItem(ResponseItemKind kind, int index, string id)
     public int CallIndex { get; init; }
     public string CallId { get; init; } = "";
     public string Name { get; set; } = "";
+
+    /// <summary>The namespace of the tool that is called; null where it has none.</summary>
+    public string? Namespace { get; init; }
+
+    /// <summary>Of a function's call its arguments, of a custom tool's the text alone.</summary>
     public string Arguments => arguments.ToString();
 
     /// <summary>Complete: nothing is added any more.</summary>
     public bool Closed { get; set; }
 
-    public void AddArguments(string? piece) => arguments.Append(piece);
+    /// <summary>Takes a piece of the arguments as the host tells them, and returns what it adds to <see cref="Arguments"/>.</summary>
+    public string? AddArguments(string? piece)
+    {
+        var added = input is null ? piece : input.Add(piece);
+        arguments.Append(added);
+        return added;
+    }
+
+    /// <summary>The arguments are complete. Returns what that adds to them.</summary>
+    public string EndArguments()
+    {
+        var rest = input?.End() ?? "";
+        arguments.Append(rest);
+        return rest;
+    }
+
+    /// <summary>The item of a call of the tool that the host named: in the form and by the name that the client gave that tool.</summary>
+    public static ResponseItem OfCall(ReplyStamp stamp, int place, int call, string? id, string? name)
+    {
+        var tool = stamp.Request?.Tools.FirstOrDefault(tool => tool.Name == name);
+        var custom = tool is { TakesText: true };
+        return new(custom ? ResponseItemKind.CustomToolCall : ResponseItemKind.FunctionCall, place, OpenAiResponsesJson.ItemId(custom ? "ctc" : "fc", stamp, place))
+        {
+            CallIndex = call,
+            CallId = id ?? OpenAiChat.OpenAiChatEventWriter.CallIdOf(stamp, 0, call),
+            Name = CustomTool.OwnName(tool?.Namespace, name ?? ""),
+            Namespace = tool?.Namespace,
+        };
+    }
 
     /// <summary>Writes the item: empty, as it begins, or with what there is of it.</summary>
     public void Write(Utf8JsonWriter json, string status, bool empty, ResponseEcho echo)
@@ -56,11 +92,13 @@ internal sealed class ResponseItem(ResponseItemKind kind, int index, string id)
                 WriteReasoning(json, empty, echo);
                 break;
             default:
-                json.WriteString("type"u8, "function_call"u8);
+                var custom = kind is ResponseItemKind.CustomToolCall;
+                json.WriteString("type"u8, custom ? "custom_tool_call"u8 : "function_call"u8);
                 json.WriteString("status"u8, status);
                 json.WriteString("call_id"u8, CallId);
                 json.WriteString("name"u8, Name);
-                json.WriteString("arguments"u8, empty ? "" : Arguments);
+                if (Namespace is not null) json.WriteString("namespace"u8, Namespace);
+                json.WriteString(custom ? "input"u8 : "arguments"u8, empty ? "" : Arguments);
                 break;
         }
 

@@ -18,6 +18,10 @@ internal static unsafe partial class LibC
     public const int WouldBlock = -1;
     public const int Failed = -2;
 
+    /// <summary>What the kernel says of a connection whose other end does not answer.</summary>
+    public const int TimedOut = 110;
+
+    private const int OpenFiles = 7;
     private const int Interrupted = 4;
     private const int TryAgain = 11;
     private const int InProgress = 115;
@@ -68,6 +72,21 @@ internal static unsafe partial class LibC
     public static int NewEpoll() => Checked(epoll_create1(CloseOnExec));
 
     /// <summary>A descriptor that is readable once it was written to.</summary>
+    /// <summary>How many descriptors the process may have open (RLIMIT_NOFILE).</summary>
+    public static long DescriptorLimit()
+    {
+        Span<ulong> limits = stackalloc ulong[2];
+        fixed (ulong* both = limits) return getrlimit(OpenFiles, both) == 0 && limits[0] <= int.MaxValue ? (long)limits[0] : int.MaxValue;
+    }
+
+    /// <summary>The number that the next descriptor will get; negative when there is none.</summary>
+    public static int LowestFreeDescriptor()
+    {
+        var probe = eventfd(0, CloseOnExec);
+        if (probe >= 0) Close(probe);
+        return probe;
+    }
+
     public static int NewEvent() => Checked(eventfd(0, CloseOnExec | NonBlocking));
 
     /// <summary>False when the descriptor cannot be watched.</summary>
@@ -121,10 +140,16 @@ internal static unsafe partial class LibC
         return descriptor;
     }
 
-    public static void SendAtOnce(int descriptor)
+    public static void SendAtOnce(int descriptor) => Set(descriptor, TcpLevel, TcpNoDelay, 1); // fails on a unix socket, which does so anyway
+
+    /// <summary>Has the kernel watch a connection, see <see cref="TcpWatch"/>.</summary>
+    public static void BeginWatch(int descriptor)
     {
-        var on = 1;
-        _ = setsockopt(descriptor, TcpLevel, TcpNoDelay, &on, sizeof(int)); // fails on a unix socket, which does so anyway
+        Set(descriptor, TcpWatch.SocketLevel, TcpWatch.KeepAlive, 1);
+        Set(descriptor, TcpWatch.TcpLevel, TcpWatch.KeepIdle, TcpWatch.IdleSeconds);
+        Set(descriptor, TcpWatch.TcpLevel, TcpWatch.KeepInterval, TcpWatch.IntervalSeconds);
+        Set(descriptor, TcpWatch.TcpLevel, TcpWatch.KeepCount, TcpWatch.Probes);
+        Set(descriptor, TcpWatch.TcpLevel, TcpWatch.UserTimeout, TcpWatch.UnacknowledgedMilliseconds);
     }
 
     /// <summary>0 connected, <see cref="WouldBlock"/> under way, else <see cref="Failed"/>.</summary>
@@ -233,6 +258,8 @@ internal static unsafe partial class LibC
 
     public static void Close(int descriptor) => _ = close(descriptor);
 
+    private static void Set(int descriptor, int level, int option, int value) => _ = setsockopt(descriptor, level, option, &value, sizeof(int));
+
     private static int Checked(int descriptor) => descriptor >= 0 ? descriptor : throw new InvalidOperationException($"the loops cannot start: {Words(LastError)}");
 
     [LibraryImport("libc", SetLastError = true)]
@@ -243,6 +270,9 @@ internal static unsafe partial class LibC
 
     [LibraryImport("libc", SetLastError = true)]
     private static partial int epoll_wait(int epoll, byte* events, int count, int milliseconds);
+
+    [LibraryImport("libc", SetLastError = true)]
+    private static partial int getrlimit(int resource, ulong* limits);
 
     [LibraryImport("libc", SetLastError = true)]
     private static partial int eventfd(uint value, int flags);

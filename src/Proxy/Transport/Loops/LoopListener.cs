@@ -7,13 +7,16 @@ using Microsoft.Extensions.Logging;
 namespace Proxy.Transport.Loops;
 
 /// <summary>One listening descriptor, which all loops watch; the kernel wakes one of them for a connection.</summary>
-internal sealed class LoopListener(Socket socket, EndPoint endpoint, EventLoops loops, ILogger log) : IConnectionListener
+internal sealed class LoopListener(Socket socket, EndPoint endpoint, EventLoops loops, Descriptors descriptors, ILogger log) : IConnectionListener
 {
+    // It may go to and fro for as long as there are more clients than descriptors.
+    private const long SayAgainAfter = 60_000;
+
     private readonly Channel<ConnectionContext> accepted = Channel.CreateUnbounded<ConnectionContext>(new() { AllowSynchronousContinuations = true, SingleReader = true });
     private readonly EndPoint bound = socket.LocalEndPoint ?? endpoint;
     private readonly List<Acceptor> acceptors = [];
     private int unbound;
-    private int exhausted; // and the log has been told
+    private long toldAt = -SayAgainAfter;
 
     /// <summary>What was asked for, with the port that was found where it said 0.</summary>
     public EndPoint EndPoint => endpoint is IPEndPoint ? bound : endpoint;
@@ -56,6 +59,15 @@ internal sealed class LoopListener(Socket socket, EndPoint endpoint, EventLoops 
     }
 
     public ValueTask DisposeAsync() => UnbindAsync();
+
+    private void TellOfPause(int error)
+    {
+        var now = Environment.TickCount64;
+        if (now - Volatile.Read(ref toldAt) < SayAgainAfter) return;
+        Volatile.Write(ref toldAt, now);
+        if (error == 0) log.AcceptPaused(EndPoint.ToString() ?? "", descriptors.Ceiling, descriptors.Limit);
+        else log.CannotAccept(EndPoint.ToString() ?? "", LibC.Words(error));
+    }
 
     private void Offer(LoopConnection connection)
     {
@@ -103,27 +115,29 @@ internal sealed class LoopListener(Socket socket, EndPoint endpoint, EventLoops 
                     return;
                 }
 
-                listener.exhausted = 0;
                 LibC.SendAtOnce(connection);
                 var home = listener.Loops.Home(loop);
                 var local = listener.NeedsLocalAddress ? SocketNames.Local(connection) : listener.bound;
                 new LoopConnection(home, connection, local, SocketNames.Read(address[..length]), listener.Offer).Start();
+                if (connection < listener.Descriptors.Ceiling) continue;
+                Pause(0);
+                return;
             }
         }
 
-        // Out of descriptors or memory: the connections stay in the kernel's queue.
+        // Out of memory or of descriptors, or of those that are for clients: the connections stay in the kernel's queue.
         private void Pause(int error)
         {
-            if (Interlocked.Exchange(ref listener.exhausted, 1) == 0) listener.Log.CannotAccept(listener.EndPoint.ToString() ?? "", LibC.Words(error));
+            listener.TellOfPause(error);
             Stop();
-            againAt = 0;
+            againAt = error == 0 ? -1 : 0;
             loop.AddTicked(this);
         }
 
         public void Tick(long now)
         {
             if (againAt == 0) againAt = now + 1000;
-            if (now < againAt) return;
+            if (now < againAt || !listener.Descriptors.HasRoom()) return;
             loop.RemoveTicked(this);
             Start();
         }
@@ -131,6 +145,6 @@ internal sealed class LoopListener(Socket socket, EndPoint endpoint, EventLoops 
 
     private Socket Socket => socket;
     private EventLoops Loops => loops;
-    private ILogger Log => log;
+    private Descriptors Descriptors => descriptors;
     private bool NeedsLocalAddress => bound is IPEndPoint { Address: var address } && (address.Equals(IPAddress.Any) || address.Equals(IPAddress.IPv6Any));
 }

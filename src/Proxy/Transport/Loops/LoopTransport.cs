@@ -1,7 +1,6 @@
 using System.Net;
 using System.Net.Sockets;
 using Microsoft.AspNetCore.Connections;
-using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Microsoft.Extensions.Logging;
 
 namespace Proxy.Transport.Loops;
@@ -18,21 +17,9 @@ internal sealed class LoopTransport(EventLoops loops, ILogger log, Func<EndPoint
 
     public async ValueTask<IConnectionListener> BindAsync(EndPoint endpoint, CancellationToken cancellationToken = default)
     {
-        // The runtime's socket binds, names and closes; only what happens often is ours.
-        Socket? socket = null;
-        try
-        {
-            socket = SocketTransportOptions.CreateDefaultBoundListenSocket(endpoint);
-            socket.Listen(Backlog);
-        }
-        catch (SocketException failure) when (failure.SocketErrorCode == SocketError.AddressAlreadyInUse)
-        {
-            socket?.Dispose();
-            throw new AddressInUseException(failure.Message, failure);
-        }
-
+        var socket = SocketListener.Bind(endpoint, Backlog); // the runtime's socket binds, names and closes; only what happens often is ours
         socket.Blocking = false;
-        var listener = new LoopListener(socket, endpoint, loops, log);
+        var listener = new LoopListener(socket, endpoint, loops, Descriptors.OfProcess(), log);
         await listener.StartAsync();
         return listener;
     }

@@ -1,0 +1,67 @@
+using System.Buffers;
+using System.Text.Json;
+using Proxy.Chat;
+
+namespace Proxy.Dialects.OpenAiResponses;
+
+/// <summary>
+/// Tools that only Responses have, as functions, which every host knows: one that takes any text gets it as its argument <c>input</c>, and one in a namespace has the namespace's name before its own.
+/// </summary>
+internal static class CustomTool
+{
+    public static ReadOnlySpan<byte> Input => "input"u8;
+
+    /// <summary>A custom tool as a function. The grammar that its text must match is told to the model; hosts do not enforce it.</summary>
+    public static ToolDefinition AsFunction(string name, string? description, JsonElement format)
+    {
+        var wanted = OpenAiResponsesJson.Text(format, "definition"u8) is { } grammar
+            ? $"The input as plain text, not as JSON. It must match this {OpenAiResponsesJson.Text(format, "syntax"u8) ?? "formal"} grammar:\n{grammar}"
+            : "The input as plain text, not as JSON.";
+        var buffer = new ArrayBufferWriter<byte>(256);
+        using (var json = WireJson.NewWriter(buffer))
+        {
+            json.WriteStartObject();
+            json.WriteString("type"u8, "object"u8);
+            json.WriteStartObject("properties"u8);
+            json.WriteStartObject(Input);
+            json.WriteString("type"u8, "string"u8);
+            json.WriteString("description"u8, wanted);
+            json.WriteEndObject();
+            json.WriteEndObject();
+            json.WriteStartArray("required"u8);
+            json.WriteStringValue(Input);
+            json.WriteEndArray();
+            json.WriteBoolean("additionalProperties"u8, false);
+            json.WriteEndObject();
+        }
+
+        return new ToolDefinition(name, description, WireJson.Parse(buffer.WrittenSpan)) { TakesText = true };
+    }
+
+    /// <summary>A text as the arguments of such a function.</summary>
+    public static string Arguments(string text)
+    {
+        var buffer = new ArrayBufferWriter<byte>(text.Length + 16);
+        using (var json = WireJson.NewWriter(buffer))
+        {
+            json.WriteStartObject();
+            json.WriteString(Input, text);
+            json.WriteEndObject();
+        }
+
+        return System.Text.Encoding.UTF8.GetString(buffer.WrittenSpan);
+    }
+
+    /// <summary>The text in such arguments again.</summary>
+    public static string Text(string arguments)
+    {
+        var input = new CustomToolInput();
+        return input.Add(arguments) + input.End();
+    }
+
+    /// <summary>The name under which hosts know a tool of a namespace.</summary>
+    public static string FullName(string? space, string name) => space is null ? name : $"{space}__{name}";
+
+    /// <summary>The name within its namespace again.</summary>
+    public static string OwnName(string? space, string fullName) => space is null ? fullName : fullName[(space.Length + 2)..];
+}

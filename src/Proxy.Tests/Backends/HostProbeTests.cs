@@ -182,18 +182,28 @@ public sealed class HostProbeTests
         Assert.StartsWith("answers, but lists no models", await ReasonAsync(new() { Name = "host", Url = garbage.Url }), StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("https://ai.example/v1/models", "answers 301 at /v1/models and points to https://ai.example/v1/models; write url = \"https://ai.example\"")]
+    [InlineData("/login?next=1", "answers 301 at /v1/models and points to {0}/login; write the url that answers by itself")]
+    [InlineData("/v1/models/", "answers 301 at /v1/models and points to {0}/v1/models/; write the url that answers by itself")]
+    public async Task A_host_that_points_elsewhere_Is_refused_with_where_it_points(string location, string reason)
+    {
+        await using var moved = new RecordedHost().Raw("/v1/models", $"HTTP/1.1 301 Moved Permanently\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n");
+
+        var expected = reason.Replace("{0}", moved.Url, StringComparison.Ordinal);
+        Assert.Equal(expected, await ReasonAsync(new() { Name = "host", Url = moved.Url }));
+        Assert.Equal(expected, await ReasonAsync(new() { Name = "host", Url = moved.Url + "/v1", Dialects = [DialectFamily.OpenAi] }));
+    }
+
     [Fact]
     public async Task A_TLS_host_Is_trusted_by_its_authority_or_not_looked_at()
     {
         await using var host = new RecordedHost(certificate: Toml.Certificate()).Recorded("/v1/models", "llama.cpp/models.http");
-        var ca = Path.GetTempFileName();
-        await File.WriteAllTextAsync(ca, Toml.CertPem, Cancellation);
         var backend = new BackendConfig { Name = "host", Url = host.Url };
 
         var unknown = await ReasonAsync(backend);
-        var known = await AskAsync(backend with { Ca = ca });
+        var known = await AskAsync(backend with { Ca = new("/ca.pem", Toml.CertPem) });
         var lenient = await AskAsync(backend with { TlsVerify = false });
-        File.Delete(ca);
 
         Assert.StartsWith("TLS failed: ", unknown, StringComparison.Ordinal);
         Assert.Single(known.Models);

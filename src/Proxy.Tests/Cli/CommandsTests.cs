@@ -36,13 +36,93 @@ public sealed class CommandsTests : IDisposable
         Assert.NotEmpty(error);
     }
 
+    [Theory]
+    [InlineData("foo", "proxy has no command 'foo'. Its commands: serve, check, healthcheck, models, keys, calls, reload, drain, version, completion.")]
+    [InlineData("relod", "proxy has no command 'relod'. Did you mean reload?")]
+    [InlineData("checkk x", "proxy has no command 'checkk'. Did you mean check?")]
+    [InlineData("models foo", "models has no command 'foo'. Its commands: local, pull, remove.")]
+    [InlineData("models pul x", "models has no command 'pul'. Did you mean pull?")]
+    [InlineData("keys nw", "keys has no command 'nw'. Did you mean new?")]
+    [InlineData("serve extra", "'extra' is too much: serve takes no more words.")]
+    [InlineData("serve --lisen x", "serve has no option '--lisen'. Did you mean --listen?")]
+    [InlineData("keys new k --wat", "keys new has no option '--wat'. Its options:")]
+    public async Task A_word_that_nothing_takes_Is_answered_with_what_there_is(string line, string told)
+    {
+        var (code, output, error) = await proxy.RunAsync(line);
+
+        Assert.Equal((ExitCode.Usage, ""), (code, output));
+        Assert.StartsWith(told, error, StringComparison.Ordinal);
+        Assert.DoesNotContain("-h", error, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("reload --config x.toml")]
+    [InlineData("--config x.toml reload")]
+    [InlineData("calls -c x.toml")]
+    [InlineData("drain -c x.toml")]
+    public async Task A_file_for_the_running_proxy_Is_refused(string line)
+    {
+        await using var admin = new RecordedHost(proxy.AdminSocket).Json("/reload", """{"ok":true,"problems":[]}""");
+
+        var (code, output, error) = await proxy.RunAsync(line);
+
+        Assert.Equal((ExitCode.Usage, ""), (code, output));
+        Assert.Contains("takes no --config: the running proxy has the file that it was started with", error, StringComparison.Ordinal);
+        Assert.Empty(admin.Asked);
+    }
+
+    [Fact]
+    public async Task Reload_of_what_needs_a_restart_Exits_5_and_names_it()
+    {
+        await using var admin = new RecordedHost(proxy.AdminSocket).Json("/reload", """{"ok":true,"problems":[],"needs_restart":["[server] listen","[log] format"]}""");
+
+        var (code, output, error) = await proxy.RunAsync("reload");
+
+        Assert.Equal((ExitCode.NeedsRestart, "reloaded\n"), (code, output));
+        Assert.Equal(["[server] listen", "[log] format"], error.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(told => told.Split(':')[0]));
+    }
+
+    [Fact]
+    public async Task Calls_Are_shown_in_columns_the_longest_first()
+    {
+        await using var admin = new RecordedHost(proxy.AdminSocket).Json("/calls", """
+            {"calls":[
+              {"trace_id":"T1","correlation_id":"T1","surface":"/v1/chat/completions","stream":true,"answering":true,"running_ms":1250,"key":"laptop","model":"m","backend":"gpu","session":"s-1"},
+              {"trace_id":"T2","correlation_id":"T2","surface":"/api/chat","stream":true,"answering":false,"running_ms":65000}]}
+            """);
+
+        var (code, output, _) = await proxy.RunAsync("calls");
+        var (_, json, _) = await proxy.RunAsync("calls --json");
+
+        Assert.Equal(ExitCode.Ok, code);
+        Assert.Equal(
+            "TRACE_ID  KEY     SURFACE               MODEL  BACKEND  STATE      RUNNING  SESSION\n" +
+            "T2        -       /api/chat             -      -        waiting    1m5s     -\n" +
+            "T1        laptop  /v1/chat/completions  m      gpu      streaming  1s       s-1\n", output);
+        Assert.Equal(1250, JsonDocument.Parse(json).RootElement.GetProperty("calls")[0].GetProperty("running_ms").GetInt64());
+    }
+
+    [Theory]
+    [InlineData(0, "draining; no call runs")]
+    [InlineData(1, "draining; 1 call runs on")]
+    [InlineData(3, "draining; 3 calls run on")]
+    public async Task Drain_Asks_the_running_proxy_and_says_what_runs_on(int running, string told)
+    {
+        await using var admin = new RecordedHost(proxy.AdminSocket).Json("/drain", $$"""{"running":{{running}}}""", 202);
+
+        var (code, output, _) = await proxy.RunAsync("drain");
+
+        Assert.Equal((ExitCode.Ok, told + "\n"), (code, output));
+        Assert.StartsWith("POST /drain HTTP/1.1\r\n", Assert.Single(admin.Asked), StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task Help_Lists_every_verb_and_every_exit_code()
     {
         var (code, help, _) = await proxy.RunAsync("--help");
 
         Assert.Equal(ExitCode.Ok, code);
-        Assert.All(["serve", "check", "healthcheck", "models", "keys", "reload", "version", "completion"], verb => Assert.Contains($"\n  {verb} ", help, StringComparison.Ordinal));
+        Assert.All(["serve", "check", "healthcheck", "models", "keys", "calls", "reload", "drain", "version", "completion"], verb => Assert.Contains($"\n  {verb} ", help, StringComparison.Ordinal));
         Assert.All(Enum.GetValues<ExitCode>(), exit => Assert.Matches($@"(^|\W){(int)exit} [a-z]", help[help.IndexOf("Exit codes:", StringComparison.Ordinal)..]));
     }
 

@@ -1,3 +1,4 @@
+using System.Text;
 using Proxy.Config;
 
 namespace Proxy.Tests.Config;
@@ -75,4 +76,45 @@ public sealed class ConfigFileTests : IDisposable
     [Fact]
     public void Without_a_runtime_folder_The_admin_socket_is_in_the_users_own_of_tmp() =>
         Assert.Matches("^/tmp/proxy-[0-9]+/admin\\.sock$", AdminSocket.Path(_ => null));
+
+    [Theory]
+    [InlineData("latin1", 2)]
+    [InlineData("smart quotes of Windows", 3)]
+    public void A_file_that_is_not_UTF8_Is_refused_with_the_line(string kind, int line)
+    {
+        byte[] bytes = kind == "latin1" ? [.. "# a\n# caf"u8, 0xE9, .. "\n"u8] : [.. "[server]\n# ok é\nqueue = "u8, 0x93, .. "5"u8, 0x94];
+        var path = WriteBytes("config.toml", bytes);
+
+        var problem = Assert.Single(ConfigFile.Load(path, new ConfigSources()).Problems);
+
+        Assert.Equal(("", line), (problem.Key, problem.Line));
+        Assert.StartsWith("is not UTF-8 (byte 0x", problem.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Files_that_the_file_names_Are_read_as_strictly_and_all_that_are_missing_are_named()
+    {
+        WriteBytes("key", [0xFF]);
+        var path = WriteBytes("config.toml", "[server.tls]\ncert = \"no-chain.pem\"\nkey = \"no-key.pem\"\n[[backends]]\nname = \"a\"\nurl = \"http://h\"\nkey_file = \"./key\""u8.ToArray());
+
+        var problems = ConfigFile.Load(path, new ConfigSources { Environment = _ => null }).Problems;
+
+        Assert.Equal(["server.tls.cert", "server.tls.key", "backends[0].key_file"], problems.Select(problem => problem.Key));
+        Assert.EndsWith("no-chain.pem", problems[0].Message, StringComparison.Ordinal);
+        Assert.EndsWith("no-key.pem", problems[1].Message, StringComparison.Ordinal);
+        Assert.Contains("is not UTF-8 (byte 0xFF on line 1)", problems[2].Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_file_saved_with_a_mark_Is_read()
+    {
+        foreach (var encoding in new Encoding[] { new UTF8Encoding(true), Encoding.Unicode })
+            Assert.Empty(ConfigFile.Load(WriteBytes("config.toml", [.. encoding.GetPreamble(), .. encoding.GetBytes("[server]\nqueue = 5")]), new ConfigSources()).Problems);
+    }
+
+    private string WriteBytes(string name, byte[] bytes)
+    {
+        File.WriteAllBytes(Path.Combine(_folder, name), bytes);
+        return Path.Combine(_folder, name);
+    }
 }

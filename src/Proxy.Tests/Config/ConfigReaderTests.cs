@@ -96,12 +96,12 @@ public sealed class ConfigReaderTests
 
         var server = config.Server;
         Assert.Equal((512_000L, 0, TimeSpan.FromMinutes(90), TimeSpan.FromSeconds(2), "epoll"), (server.BodyLimit, server.Queue, server.Drain, server.KeepaliveAfter, server.Transport));
-        Assert.Equal(("/etc/proxy/chain.pem", "/k.pem"), (server.Tls!.Cert, server.Tls.Key));
+        Assert.Equal(("/etc/proxy/chain.pem", "/k.pem"), (server.Tls!.Cert.Path, server.Tls.Key.Path));
         Assert.Equal(3, server.Listen.Count);
         Assert.Equal(3, server.Origins.Count);
         var (a, b) = (config.Backends[0], config.Backends[1]);
         Assert.Equal([DialectFamily.Ollama, DialectFamily.Tei, DialectFamily.Anthropic, DialectFamily.Responses], a.Dialects!);
-        Assert.Equal((3, "s3cret", "/etc/proxy/ca.pem", 32768), (a.Weight, a.Key, a.Ca, a.Options.NumCtx));
+        Assert.Equal((3, "s3cret", "/etc/proxy/ca.pem", 32768), (a.Weight, a.Key, a.Ca?.Path, a.Options.NumCtx));
         Assert.Equal((250d, 600_000d, 5_000d, 3_600_000d), (a.Connect.TotalMilliseconds, a.FirstToken.TotalMilliseconds, a.Idle.TotalMilliseconds, a.Total!.Value.TotalMilliseconds));
         Assert.Equal(("search", "other"), (a.Headers["x-team"], b.Headers["x-team"]));
         Assert.Equal((false, (TimeSpan?)null), (b.TlsVerify, b.Total));
@@ -160,7 +160,7 @@ public sealed class ConfigReaderTests
 
     [Theory]
     [InlineData("[server]\nlisten = \"127.0.0.1:80\"", 2, "server.listen", "write a list: listen = [\"127.0.0.1:80\"]")]
-    [InlineData("[server]\nlisten = [80]", 2, "server.listen", "write every entry in quotes")]
+    [InlineData("[server]\norigins = [80]", 2, "server.origins", "write every entry in quotes")]
     [InlineData("[server]\nqueue = -1", 2, "server.queue", "write a number of 0 or more")]
     [InlineData("[server]\nqueue = 1.5", 2, "server.queue", "is a fraction")]
     [InlineData("[server]\nbody_limit = 1000", 2, "server.body_limit", "\"1000B\"")]

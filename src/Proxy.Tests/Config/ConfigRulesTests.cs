@@ -1,3 +1,5 @@
+using Proxy.Config;
+
 namespace Proxy.Tests.Config;
 
 public sealed class ConfigRulesTests
@@ -39,8 +41,55 @@ public sealed class ConfigRulesTests
     [InlineData("::1:80", "the port is missing")]
     [InlineData("unix:run/p.sock", "the absolute path")]
     [InlineData("1:80", "an IP address or localhost")]
+    [InlineData("8080", "the host is missing; write \"127.0.0.1:8080\"")]
     public void An_address_that_is_none_Is_refused(string address, string message) =>
         Toml.IsRefused($"[server]\nlisten = [\"{address}\"]", 2, "server.listen[0]", message);
+
+    [Theory]
+    [InlineData("[server]\nlisten = [8080]", 2, "server.listen", "holds a number; write \"127.0.0.1:8080\"")]
+    [InlineData("[server]\nlisten = 8080", 2, "server.listen", "write a list: listen = [\"127.0.0.1:8080\"]")]
+    [InlineData("[server]\nlisten = \"8080\"", 2, "server.listen", "write a list: listen = [\"127.0.0.1:8080\"]")]
+    [InlineData("[server]\nqueue = 99999999999999999999", 2, "", "queue = 99999999999999999999 is out of range")]
+    [InlineData("[server]\nqueue = -99999999999999999999", 2, "", "queue = -99999999999999999999 is out of range")]
+    [InlineData("[server]\nqueue = 0xffffffffffffffffffff", 2, "", "is out of range")]
+    [InlineData("[server]\nqueue = 007", 2, "", "write queue = 7")]
+    [InlineData("default_backend = “echo”", 1, "", "“ is no quote of TOML; write default_backend = \"echo\"")]
+    [InlineData("[server]\nlisten = [‘127.0.0.1:80’]", 2, "", "‘ is no quote of TOML; write \"")]
+    [InlineData("[[auth.keys]]\nname = \"a\"\nsha256 = “secret”", 3, "", "“ is no quote of TOML; write \"")]
+    [InlineData("[[backends]]\nname = \"gpu\"\nurl = \"http://a\"\n[[backends]]\nname = \"GPU\"\nurl = \"http://b\"", 5, "backends[1].name", "\"GPU\" is \"gpu\" in other letters")]
+    [InlineData("[[auth.keys]]\nname = \"k\"\nsha256 = \"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\"\n[[auth.keys]]\nname = \"K\"\nsha256 = \"ca7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\"", 5, "auth.keys[1].name", "in other letters")]
+    public void What_people_write_instead_Is_answered_with_what_they_mean(string toml, int line, string key, string message) => Toml.IsRefused(toml, line, key, message);
+
+    [Theory]
+    [InlineData("unix:/run/llama.sock", "is a unix socket, and hosts are reached over TCP alone")]
+    [InlineData("http://unix:/run/llama.sock", "is a unix socket")]
+    [InlineData("unix:///run/llama.sock", "is a unix socket")]
+    [InlineData("http+unix://%2Frun%2Fllama.sock", "is a unix socket")]
+    [InlineData("/run/llama.sock", "is a unix socket")]
+    [InlineData("http://h/v1/chat/completions", "ends in a path of the API, which is put behind it for each call; end it before: \"http://h\"")]
+    [InlineData("https://h:8000/base/v1/messages/", "end it before: \"https://h:8000/base\"")]
+    [InlineData("http://h/v1/models", "end it before: \"http://h\"")]
+    [InlineData("http://h/chat/completions", "end it before: \"http://h\"")]
+    [InlineData("http://h/v1/audio/speech", "end it before: \"http://h\"")]
+    [InlineData("http://h:11434/api", "end it before: \"http://h:11434\"")]
+    [InlineData("http://h:11434/api/", "end it before: \"http://h:11434\"")]
+    [InlineData("http://h:11434/api/chat", "end it before: \"http://h:11434\"")]
+    [InlineData(" http://h", "has a space at an end; write \"http://h\"")]
+    [InlineData("http://h ", "has a space at an end; write \"http://h\"")]
+    public void A_url_that_would_fail_at_the_first_call_Is_refused(string url, string message)
+    {
+        Toml.IsRefused($"[[backends]]\nname = \"gpu\"\nurl = \"{url}\"", 3, "backends[0].url", message);
+        ConfigReader.ReadEnvironment(Toml.Machine(new() { ["LLM_BASE_URL"] = url }), out var problems);
+        Assert.Contains(message, Assert.Single(problems).Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("http://h/v1")]
+    [InlineData("https://openrouter.example/api/v1")]
+    [InlineData("https://gateway.example/v1/account/gateway/openai")]
+    [InlineData("http://h/models/a")]
+    [InlineData("http://api")]
+    public void A_url_with_a_path_of_the_hosts_own_Is_taken(string url) => Toml.Good($"[[backends]]\nname = \"gpu\"\nurl = \"{url}\"");
 
     [Theory]
     [InlineData("[server]\nlisten = []", 2, "server.listen", "is empty")]

@@ -50,6 +50,52 @@ public sealed class LogLineTests(LogLineTests.Door door) : IClassFixture<LogLine
         Assert.Equal("/api/chat true 1 9 7", $"{line["surface"]} {line["stream"]} {line["messages"]} {line["tokens_in"]} {line["tokens_out"]}");
     }
 
+    [Theory]
+    [InlineData("/v1/chat/completions", """{"model":"nobody","messages":[{},{},{}]}""", "3")]
+    [InlineData("/v1/messages", """{"model":"nobody","max_tokens":1,"messages":[{},{}]}""", "2")]
+    [InlineData("/v1/messages/count_tokens", """{"model":"nobody","messages":[{},{}]}""", "2")]
+    [InlineData("/api/chat", """{"model":"nobody","messages":[{}]}""", "1")]
+    [InlineData("/v1/responses", """{"model":"nobody","input":[{},{},{},{}]}""", "4")]
+    [InlineData("/v1/responses", """{"input":"hello","model":"nobody"}""", "1")]
+    [InlineData("/v1/responses", """{"\u0069nput":["escaped",{}],"model":"nobody"}""", "2")]
+    [InlineData("/v1/responses/input_tokens", """{"model":"nobody","input":"hello"}""", "1")]
+    [InlineData("/v1/completions", """{"model":"nobody","prompt":"hello"}""", "1")]
+    [InlineData("/v1/completions", """{"model":"nobody","prompt":["a","b"]}""", "2")]
+    [InlineData("/api/generate", """{"model":"nobody","prompt":"hello"}""", "1")]
+    public async Task Call_is_refused_Its_line_counts_the_messages_all_the_same(string path, string body, string messages)
+    {
+        var (reply, line) = await door.CallAsync(path, body);
+
+        Assert.Equal(("404", messages), (line["status"], line["messages"]));
+        Assert.Equal(404, reply.Status);
+    }
+
+    [Theory]
+    [InlineData("x-session-id: s-1", "s-1")]
+    [InlineData("X-Claude-Code-Session-Id: 7b0bf1d4-4f0e-4b55-9a57-2f5f9b6d0d7e", "7b0bf1d4-4f0e-4b55-9a57-2f5f9b6d0d7e")]
+    [InlineData("session_id: codex.1", "codex.1")]
+    [InlineData("session-id: codex-2", "codex-2")]
+    [InlineData("x-session-affinity: ses_3", "ses_3")]
+    [InlineData("x-opencode-session: ses_4", "ses_4")]
+    [InlineData("session-id: vendor\r\nx-session-id: ours\r\nx-opencode-session: vendor", "ours")]
+    [InlineData("x-session-id: two words", null)]
+    [InlineData("x-session-id: a/b\"c", null)]
+    [InlineData("x-session-id: ", null)]
+    public async Task Session_is_named_It_is_logged_and_returned(string headers, string? session)
+    {
+        var (reply, line) = await door.ChatAsync("nobody", stream: false, "", headers.Split("\r\n"));
+
+        Assert.Equal((session, session), (line["session"], reply.Header("x-session-id")));
+    }
+
+    [Fact]
+    public async Task Session_is_too_long_It_is_as_if_it_had_not_been_named()
+    {
+        var (reply, line) = await door.ChatAsync("nobody", stream: false, "", "x-session-id: " + new string('s', 129), "session-id: short");
+
+        Assert.Equal(("short", "short"), (line["session"], reply.Header("x-session-id")));
+    }
+
     [Fact]
     public async Task First_token_takes_its_time_The_line_tells_it_from_the_duration()
     {

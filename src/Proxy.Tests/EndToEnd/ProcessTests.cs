@@ -1,6 +1,7 @@
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using System.Text;
+using System.Text.Json;
 using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
@@ -215,7 +216,83 @@ public sealed class ProcessTests : IAsyncLifetime
             """, "serve");
 
         Assert.NotEqual(0, exit);
-        Assert.Contains($"{first.Port}", output, StringComparison.Ordinal);
+        Assert.Contains($"Cannot listen: Failed to bind to address http://127.0.0.1:{first.Port}: address already in use.", output, StringComparison.Ordinal);
+        Assert.DoesNotContain("exception", output, StringComparison.OrdinalIgnoreCase);
+        Assert.DoesNotContain("   at ", output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Operator_drains_The_running_call_is_listed_and_ends_whole_and_the_process_with_0()
+    {
+        var go = new TaskCompletionSource();
+        first.Answer(async exchange =>
+        {
+            await exchange.HeadAsync(OpenAi.Sse);
+            await exchange.ChunkAsync(OpenAi.Role() + OpenAi.Token("half "));
+            await go.Task;
+            await exchange.ChunkAsync(OpenAi.Token("and half") + OpenAi.Stop() + OpenAi.Done);
+            await exchange.EndAsync();
+        });
+        await using var proxy = await ProxyProcess.StartAsync(Config(first));
+        await using var client = await RawClient.ConnectAsync(proxy.Address);
+        await client.RequestAsync("POST", "/v1/chat/completions", Encoding.UTF8.GetBytes(OpenAi.Request("m", stream: true)), "x-session-id: drained");
+        await client.ReadHeadAsync();
+        await client.ReadUntilAsync("half ");
+
+        var calls = await proxy.CommandAsync("calls", "--json");
+        var table = await proxy.CommandAsync("calls");
+        var drain = await proxy.CommandAsync("drain");
+        await Patience.Until(() => Task.FromResult(Refuses(proxy.Address)), "the proxy takes no more connections");
+        go.SetResult();
+        var reply = await client.ReadRestAsync();
+
+        var call = Assert.Single(JsonElement.Parse(calls.Output).GetProperty("calls").EnumerateArray().ToArray());
+        Assert.Equal(("m", "host", "drained", "anonymous", true), (call.GetProperty("model").GetString(), call.GetProperty("backend").GetString(), call.GetProperty("session").GetString(), call.GetProperty("key").GetString(), call.GetProperty("answering").GetBoolean()));
+        Assert.Matches("streaming +[0-9]+m?s +drained", table.Output);
+        Assert.Equal((0, "draining; 1 call runs on"), (drain.ExitCode, drain.Output.Trim()));
+        Assert.Equal("half and half", OpenAi.Read(reply));
+        Assert.Equal(0, await proxy.ExitAsync());
+    }
+
+    [Theory]
+    [InlineData("http")]
+    [InlineData("https")]
+    public async Task Host_refuses_the_connection_Client_and_operator_are_told_once(string scheme)
+    {
+        first.Refuse();
+        await using var proxy = await ProxyProcess.StartAsync(Config(first).Replace("http://", scheme + "://", StringComparison.Ordinal));
+
+        var reply = await ChatAsync(proxy);
+
+        Assert.Equal($"backend 'host': it cannot be reached: 127.0.0.1:{first.Port}: Connection refused", reply.ErrorMessage);
+    }
+
+    [Fact]
+    public async Task Many_start_at_the_same_moment_All_serve_and_one_has_the_admin_socket()
+    {
+        var folder = Directory.CreateTempSubdirectory("proxy-start-").FullName;
+        try
+        {
+            for (var round = 0; round < 3; round++)
+            {
+                var proxies = await Task.WhenAll(Enumerable.Range(0, 6).Select(_ => ProxyProcess.StartAsync(
+                    FrontDoor.Server() + "\n[log]\nformat = \"json\"\n", adminSocket: Path.Combine(folder, "admin.sock"))));
+                var without = 0;
+                foreach (var proxy in proxies)
+                {
+                    Assert.Equal(200, (await GetAsync(proxy, "/ready")).Status);
+                    if (proxy.Log.Lines.Any(line => ProxyLog.Text(line, "event") == "no_admin")) without++;
+                }
+
+                Assert.Equal(0, (await proxies[0].CommandAsync("models")).ExitCode);
+                foreach (var proxy in proxies) await proxy.DisposeAsync();
+                Assert.Equal(proxies.Length - 1, without);
+            }
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
     }
 
     [Fact]

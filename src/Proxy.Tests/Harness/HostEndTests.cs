@@ -58,7 +58,8 @@ public sealed partial class HostEndTests
         Assert.Equal(0, SlowFirst.Rank("Test collection for Proxy.Tests.EndToEnd.SystemdTests (id: 1)"));
         Assert.Equal(1, SlowFirst.Rank("real clients"));
         Assert.Equal(2, SlowFirst.Rank("Test collection for Proxy.Tests.EndToEnd.SoakTests (id: 2)"));
-        Assert.Equal(3, SlowFirst.Rank("Test collection for Proxy.Tests.Harness.HostEndTests (id: 3)"));
+        Assert.Equal(3, SlowFirst.Rank("Test collection for Proxy.Tests.EndToEnd.MatrixTests (id: 3)"));
+        Assert.Equal(4, SlowFirst.Rank("Test collection for Proxy.Tests.Harness.HostEndTests (id: 4)"));
     }
 
     private static async Task EndsAsync<T>(Func<T> start, Func<T, string> url)

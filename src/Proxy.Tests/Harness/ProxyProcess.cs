@@ -14,10 +14,11 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
     private readonly string folder;
     private Uri? address;
 
-    private ProxyProcess(Process process, string folder, ProxyLog log)
+    private ProxyProcess(Process process, string folder, string adminSocket, ProxyLog log)
     {
         this.process = process;
         this.folder = folder;
+        AdminSocket = adminSocket;
         Log = log;
     }
 
@@ -29,7 +30,7 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
     public int Id => process.Id;
     public bool HasExited => process.HasExited;
     public string ConfigFile => Path.Combine(folder, "config.toml");
-    public string AdminSocket => Path.Combine(folder, "admin.sock");
+    public string AdminSocket { get; }
 
     /// <summary>Resident memory in bytes.</summary>
     public long ResidentBytes
@@ -54,9 +55,10 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
     /// <summary>Starts a proxy and waits until it listens.</summary>
     /// <param name="network">Where it runs, if not in the test's own network.</param>
     /// <param name="descriptors">How many it may have open, if not as many as the tests.</param>
-    public static async Task<ProxyProcess> StartAsync(string config, NetworkNamespace? network = null, int? descriptors = null)
+    /// <param name="adminSocket">Where its admin socket is to be, if not in its own folder.</param>
+    public static async Task<ProxyProcess> StartAsync(string config, NetworkNamespace? network = null, int? descriptors = null, string? adminSocket = null)
     {
-        var proxy = Launch(config, ["serve"], network: network, descriptors: descriptors);
+        var proxy = Launch(config, ["serve"], adminSocket: adminSocket, network: network, descriptors: descriptors);
         try
         {
             var listening = await proxy.Log.EventAsync("listening");
@@ -115,7 +117,7 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
         Directory.Delete(folder, recursive: true);
     }
 
-    private static ProxyProcess Launch(string config, IReadOnlyList<string> arguments, bool readOutput = false, string? adminSocket = null, NetworkNamespace? network = null, int? descriptors = null)
+    private static ProxyProcess Launch(string config, string[] arguments, bool readOutput = false, string? adminSocket = null, NetworkNamespace? network = null, int? descriptors = null)
     {
         var folder = Directory.CreateTempSubdirectory("proxy-test-").FullName;
         File.WriteAllText(Path.Combine(folder, "config.toml"), config);
@@ -136,9 +138,14 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
 
         foreach (var argument in arguments)
             start.ArgumentList.Add(argument);
-        start.ArgumentList.Add("--config");
-        start.ArgumentList.Add(Path.Combine(folder, "config.toml"));
-        start.Environment["PROXY_ADMIN_SOCKET"] = adminSocket ?? Path.Combine(folder, "admin.sock");
+        // Commands to a running proxy name no file.
+        if (arguments[0] is not ("reload" or "calls" or "drain"))
+        {
+            start.ArgumentList.Add("--config");
+            start.ArgumentList.Add(Path.Combine(folder, "config.toml"));
+        }
+
+        start.Environment["PROXY_ADMIN_SOCKET"] = adminSocket ??= Path.Combine(folder, "admin.sock");
         // What the surroundings of the tests may hold must not reach the proxy under test.
         foreach (var name in new[] { "LISTEN_FDS", "LISTEN_PID", "NOTIFY_SOCKET", "WATCHDOG_USEC", "LLM_BASE_URL", "DATABASE_URL", "NATS_URL", "PROXY_LISTEN", "PROXY_CONFIG", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY" })
             start.Environment.Remove(name);
@@ -160,7 +167,7 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
         process.BeginErrorReadLine();
         if (!readOutput)
             process.BeginOutputReadLine();
-        return new ProxyProcess(process, folder, log);
+        return new ProxyProcess(process, folder, adminSocket, log);
     }
 
     [LibraryImport("libc", EntryPoint = "kill")]

@@ -7,7 +7,7 @@ using Xunit.v3;
 
 namespace Proxy.Tests.Harness;
 
-/// <summary>Starts the classes first that have slow tests, by their category: else the last thread is alone with them while the others have nothing left.</summary>
+/// <summary>Starts the classes first that have slow tests, by their category, then those that wait for a running proxy: else the last thread is alone with them while the others have nothing left.</summary>
 internal sealed class SlowFirst : ITestCollectionOrderer
 {
     private static readonly string[] Slowest = ["System", "Sdk", "Slow"];
@@ -32,7 +32,7 @@ internal sealed class SlowFirst : ITestCollectionOrderer
 
     /// <summary>0 starts first.</summary>
     /// <param name="collection">A class's own collection is named for it, with an id behind.</param>
-    internal static int Rank(string collection) => Ranks.Value.GetValueOrDefault(collection.Split(" (id:")[0], Slowest.Length);
+    internal static int Rank(string collection) => Ranks.Value.GetValueOrDefault(collection.Split(" (id:")[0], collection.Contains(".EndToEnd.", StringComparison.Ordinal) ? Slowest.Length : Slowest.Length + 1);
 
     private static IEnumerable<string?> Categories(MemberInfo member) => member.CustomAttributes
         .Where(static attribute => attribute.AttributeType == typeof(TraitAttribute) && (string?)attribute.ConstructorArguments[0].Value == "Category")

@@ -35,7 +35,7 @@ internal sealed class Edge : IAsyncDisposable
         Gate = new ApiKeyGate(config, House.Time);
         var probe = new BackendProbe(House.Directory, House.Slots, static (_, _) => throw new NotSupportedException(), House.Log, House.Time);
         var catalog = new ModelCatalog(House.Directory, probe);
-        Parts = new ExchangeParts(Gate, Calls, new CallLedger(writer, LogFormat.Text, LogLevel.Information, Metrics, House.Time), Metrics, () => House.Directory.Table.Config.Server, House.Log, House.Time, Ticker);
+        Parts = new ExchangeParts(Gate, Calls, new CallLedger(writer, LogFormat.Text, Metrics, House.Time), Metrics, () => House.Directory.Table.Config.Server, House.Log, House.Time, Ticker, House.Directory.Identity);
         var routes = new RouteTable(new DirectRoute(House.Directory, House.Dispatcher, new RemoteImages(), new PromptPrefixes(new ProxyMetrics()), House.Log, House.Time));
         var (openAi, ollama, anthropic) = (new OpenAiChatClientDialect(), new OllamaChatClientDialect(), new AnthropicClientDialect());
         var endpoints = new Endpoints(
@@ -49,10 +49,10 @@ internal sealed class Edge : IAsyncDisposable
             new CountExchange("/v1/messages/count_tokens", new AnthropicClientDialect(counts: true), AnthropicCount.Write, new TokenCount(House.Directory), Parts).HandleAsync,
             new ModelExchange(openAi, new OpenAiChatBackendDialect(), new ModelRelay(House.Directory, House.Dispatcher), Parts).HandleAsync,
             new VectorEndpoints(new VectorParts(House.Directory, House.Dispatcher, Parts, "0")),
-            new ModelEndpoints(catalog, openAi, ollama, anthropic, Parts),
+            new ModelEndpoints(catalog, openAi, ollama, anthropic, Parts, "0"),
             new OllamaHostEndpoints(catalog, House.Directory, House.Dispatcher, ollama, new OllamaChatBackendDialect(), Parts),
             new StatusEndpoints(House.Directory, Calls, Metrics, Gate),
-            new AdminEndpoints(House.Directory, catalog, Calls, static () => [], null, static () => { }, House.Time),
+            new AdminEndpoints(House.Directory, catalog, Calls, static () => new([], []), null, static () => { }, House.Time),
             new ErrorEndpoints(openAi, ollama, anthropic, Parts),
             Gate);
         var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { Args = ["--hostBuilder:reloadConfigOnChange=false"], ContentRootPath = AppContext.BaseDirectory });

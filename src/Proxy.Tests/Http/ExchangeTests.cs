@@ -150,7 +150,7 @@ public sealed class ExchangeTests
         Assert.Equal((200, """{"model":"alias","data":[1.50]}"""), (status, text));
         Assert.Equal(expected, edge.House.Hosts["a"].Exchanges[0].Request.Path);
         Assert.Equal("""{"model":"m","input":"x"}""", edge.House.Hosts["a"].Exchanges[0].Sent);
-        Assert.Contains($"proxy_requests_total{{surface=\"{surface}\",backend=\"a\",outcome=\"ok\"}} 1\n", edge.Metrics.Expose(), StringComparison.Ordinal);
+        Assert.Contains($"proxy_requests_total{{surface=\"{surface}\",backend=\"a\",model=\"m\",outcome=\"ok\",status=\"200\"}} 1\n", edge.Metrics.Expose(), StringComparison.Ordinal);
     }
 
     [Fact]

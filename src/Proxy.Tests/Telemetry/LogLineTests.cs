@@ -79,10 +79,11 @@ public sealed class LogLineTests
         var output = new MemoryStream();
         using (var writer = new LogWriter(output))
         {
-            var log = new ProxyLoggerProvider(writer, LogFormat.Json, LogLevel.Information, TimeProvider.System).CreateLogger("Proxy");
+            var log = new ProxyLoggerProvider(writer, LogFormat.Json, TimeProvider.System).CreateLogger("Proxy");
             log.Log(LogLevel.Error, new EventId(1, "backend_down"), new KeyValuePair<string, object?>[] { new("Backend", "a\"b"), new("TraceId", 5), new("{OriginalFormat}", "x") }, new IOException("why\nhow"), static (_, _) => "it\nfell");
             log.Log(LogLevel.Debug, default, "", null, static (_, _) => "not heard");
-            var framework = new ProxyLoggerProvider(writer, LogFormat.Json, LogLevel.Trace, TimeProvider.System).CreateLogger("Microsoft.AspNetCore");
+            var framework = new ProxyLoggerProvider(writer, LogFormat.Json, TimeProvider.System).CreateLogger("Microsoft.AspNetCore");
+            writer.Least = LogLevel.Trace;
             framework.Log(LogLevel.Information, default, "", null, static (_, _) => "chatter");
         }
 

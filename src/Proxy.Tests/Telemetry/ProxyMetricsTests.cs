@@ -6,8 +6,8 @@ namespace Proxy.Tests.Telemetry;
 
 public sealed partial class ProxyMetricsTests
 {
-    private static CallRecord Call(string surface = "/v1/x", string? backend = "gpu", string? served = null, int? input = null, int? output = null, CallOutcome outcome = CallOutcome.Ok)
-        => new() { TraceId = "T", CorrelationId = "C", Surface = surface, Started = 0, Backend = backend, Served = served, TokensIn = input, TokensOut = output, Outcome = outcome };
+    private static CallRecord Call(string surface = "/v1/x", string? backend = "gpu", string? served = null, int? input = null, int? output = null, CallOutcome outcome = CallOutcome.Ok, string? asked = null, int status = 200)
+        => new() { Model = asked, Status = status, TraceId = "T", CorrelationId = "C", Surface = surface, Started = 0, Backend = backend, Served = served, TokensIn = input, TokensOut = output, Outcome = outcome };
 
     /// <summary>A line of the exposition format 0.0.4: a comment, or name, labels and value.</summary>
     [GeneratedRegex("""^(# (HELP|TYPE) [a-z_]+ .+|[a-z_]+(\{[a-z_]+="([^"\\\n]|\\[\\n"])*"(,[a-z_]+="([^"\\\n]|\\[\\n"])*")*\})? (\+Inf|-?[0-9.]+(E[+-]?[0-9]+)?))$""")]
@@ -40,8 +40,8 @@ public sealed partial class ProxyMetricsTests
 
         var text = metrics.Expose();
 
-        Assert.Contains("proxy_requests_total{surface=\"/v1/x\",backend=\"gpu\",outcome=\"ok\"} 3\n", text, StringComparison.Ordinal);
-        Assert.Contains("proxy_requests_total{surface=\"/v1/x\",backend=\"\",outcome=\"client_left\"} 1\n", text, StringComparison.Ordinal);
+        Assert.Contains("proxy_requests_total{surface=\"/v1/x\",backend=\"gpu\",model=\"m\",outcome=\"ok\",status=\"200\"} 3\n", text, StringComparison.Ordinal);
+        Assert.Contains("proxy_requests_total{surface=\"/v1/x\",backend=\"\",model=\"\",outcome=\"client_left\",status=\"200\"} 1\n", text, StringComparison.Ordinal);
         Assert.Contains("proxy_tokens_total{backend=\"gpu\",model=\"m\",direction=\"input\"} 30\n", text, StringComparison.Ordinal);
         Assert.Contains("proxy_tokens_total{backend=\"gpu\",model=\"m\",direction=\"output\"} 15\n", text, StringComparison.Ordinal);
         Assert.Contains("proxy_in_flight 1\n", text, StringComparison.Ordinal);
@@ -51,6 +51,52 @@ public sealed partial class ProxyMetricsTests
         Assert.Contains("proxy_request_duration_seconds_bucket{surface=\"/v1/x\",le=\"+Inf\"} 4\n", text, StringComparison.Ordinal);
         Assert.Contains("proxy_request_duration_seconds_count{surface=\"/v1/x\"} 4\n", text, StringComparison.Ordinal);
         Assert.Contains("proxy_request_duration_seconds_sum{surface=\"/v1/x\"} 9999.9\n", text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Calls_are_counted_By_model_and_status_and_a_name_that_a_client_made_up_is_other()
+    {
+        var metrics = new ProxyMetrics { Lists = model => model is "listed" };
+        metrics.Count(Call(served: "by-prefix", asked: "alias"), default, null);
+        metrics.Count(Call(backend: null, asked: "listed", outcome: CallOutcome.Refused, status: 503), default, null);
+        metrics.Count(Call(backend: null, asked: "by-prefix", outcome: CallOutcome.BackendError, status: 502), default, null);
+        for (var i = 0; i < 2000; i++) metrics.Count(Call(backend: null, asked: $"made-up-{i}", outcome: CallOutcome.Refused, status: 404), default, null);
+
+        var text = metrics.Expose();
+
+        foreach (var line in (string[])[
+            "backend=\"gpu\",model=\"by-prefix\",outcome=\"ok\",status=\"200\"} 1\n",
+            "backend=\"\",model=\"listed\",outcome=\"refused\",status=\"503\"} 1\n",
+            "backend=\"\",model=\"by-prefix\",outcome=\"backend_error\",status=\"502\"} 1\n",
+            "backend=\"\",model=\"other\",outcome=\"refused\",status=\"404\"} 2000\n"])
+            Assert.Contains("proxy_requests_total{surface=\"/v1/x\"," + line, text, StringComparison.Ordinal);
+        Assert.DoesNotContain("made-up", text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_host_takes_any_name_What_is_listed_keeps_a_series_of_its_own()
+    {
+        var metrics = new ProxyMetrics { Lists = model => model.StartsWith("real", StringComparison.Ordinal) };
+        for (var i = 0; i < 5000; i++) metrics.Count(Call(served: $"m{i}"), default, null);
+        for (var i = 0; i < 50; i++) metrics.Count(Call(served: $"real{i}"), default, null);
+
+        var models = metrics.Expose().Split('\n').Where(line => line.StartsWith("proxy_requests_total{", StringComparison.Ordinal)).ToArray();
+
+        Assert.Equal(50, models.Count(line => line.Contains("model=\"real", StringComparison.Ordinal)));
+        Assert.InRange(models.Length, 51, 200);
+    }
+
+    [Fact]
+    public void Calls_of_many_kinds_take_turns_Counting_them_allocates_nothing()
+    {
+        var metrics = new ProxyMetrics();
+        var calls = Enumerable.Range(0, 20).Select(i => Call(served: $"m{i % 5}", input: 1, output: 1, status: 200 + i % 4)).ToArray();
+        foreach (var call in calls) metrics.Count(call, default, TimeSpan.Zero);
+
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        for (var i = 0; i < 1000; i++) metrics.Count(calls[i % 20], default, TimeSpan.Zero);
+
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 0, 1000);
     }
 
     [Fact]

@@ -54,6 +54,12 @@ internal sealed class Backend(BackendConfig config, BackendState state, Upstream
     /// <summary>The service of Anthropic itself, which checks what an agent puts into its prompts.</summary>
     public bool IsAnthropicsOwn { get; } = Uri.TryCreate(config.Url, UriKind.Absolute, out var url) && url.Host.EndsWith(".anthropic.com", StringComparison.OrdinalIgnoreCase);
 
+    /// <summary>The id of the proxy that its host is; null where it is a model host, or was never reached.</summary>
+    public string? ProxyId => state.Report?.ProxyId;
+
+    /// <summary>Its host is another proxy, which takes every call as a client makes it.</summary>
+    public bool IsProxy => ProxyId is not null;
+
     /// <summary>It is reached by Ollama's own API.</summary>
     public bool IsOllama => !IsEcho && Families.Contains(DialectFamily.Ollama);
 
@@ -74,8 +80,8 @@ internal sealed class Backend(BackendConfig config, BackendState state, Upstream
         return basePath.EndsWith("/v1", StringComparison.Ordinal) ? basePath[..^"/v1".Length] + path : basePath + path;
     }
 
-    // An Ollama host is reached by its own API even where it offers OpenAI's: only there is num_ctx honoured.
-    private IReadOnlyList<DialectFamily> Reached => config.Dialects is null && Families.Contains(DialectFamily.Ollama) ? OllamaAlone : Families;
+    // An Ollama host is reached by its own API even where it offers OpenAI's: only there is num_ctx honoured. A proxy translates for it.
+    private IReadOnlyList<DialectFamily> Reached => config.Dialects is null && !IsProxy && Families.Contains(DialectFamily.Ollama) ? OllamaAlone : Families;
 
     private bool Reaches(DialectFamily wanted)
     {

@@ -82,10 +82,11 @@ internal sealed class BackendAttempt : IDisposable
     // Rented when there is something to hold: most of a call's time is the wait for that.
     private PooledBody Held => held ??= new((int)Math.Clamp((head!.ContentLength ?? 0) + 1, 2048, LongestFirstRoom));
 
-    public ValueTask<UpstreamHead> SendAsync(UpstreamHeader[] headers)
+    public ValueTask<UpstreamHead> SendAsync(IDispatchable from)
     {
+        var headers = CrossingHeaders.Of(from.Headers, from.Info, backend);
         if (call.Errors.VersionHeader is { } version && !headers.Any(header => header.Name.Equals(version.Key, StringComparison.OrdinalIgnoreCase))) headers = [.. headers, new(version.Key, version.Value)];
-        return exchange.SendAsync(new(call.Method, backend.PathOf(call.Path), call.Body) { ContentType = call.ContentType, Headers = headers });
+        return exchange.SendAsync(new(call.Method, backend.PathOf(call.Path), call.Body) { ContentType = call.ContentType, Headers = headers, Via = from.Info.Via });
     }
 
     /// <summary>What the answer that begins like this comes to.</summary>
@@ -271,13 +272,18 @@ internal sealed class BackendAttempt : IDisposable
             case 401 or 403:
                 log.Unauthorized(backend.Name, status);
                 return new AttemptResult.TryNext(new(ProxyErrorKind.HostUnauthorized, $"backend '{backend.Name}' does not accept this proxy's credentials; its operator has to set the backend's key") { Backend = backend.Name });
+            case 508: // by another way the call would go round just the same
+                return inside || isCut ? new AttemptResult.Refused(Said(said, status)) : Reply(streams: false, complete: true);
+            case >= 500 when backend.IsProxy: // its words are ours already, and say which of its hosts it was
+                log.AttemptFailed(traceId, backend.Name, string.Create(CultureInfo.InvariantCulture, $"status {status}"));
+                return new AttemptResult.TryNext(Said(said, status is 529 ? 503 : status) with { RetryAfter = RetryAfter() }, Uncertain: status is not (503 or 529));
             case 429 or 503 or 529: // the last is Anthropic's way to say the second
                 return new AttemptResult.TryNext(new(ProxyErrorKind.HostRefused, said.Message) { Status = Math.Min(status, 503), Code = said.Code, HostType = said.Type, Backend = backend.Name, RetryAfter = RetryAfter() ?? TimeSpan.FromSeconds(1) }) { ComeAgain = RetryAfter() };
             case 404 when HasAlternative && MeansModel(said):
                 log.AttemptFailed(traceId, backend.Name, "it does not have the model");
-                return new AttemptResult.TryNext(new(ProxyErrorKind.HostRefused, said.Message) { Status = status, Code = said.Code, HostType = said.Type, Param = said.Param, Backend = backend.Name }) { LacksModel = true };
+                return new AttemptResult.TryNext(Said(said, status)) { LacksModel = true };
             case >= 400 and < 500 when inside || isCut:
-                return new AttemptResult.Refused(new(ProxyErrorKind.HostRefused, said.Message) { Status = status, Code = said.Code, HostType = said.Type, Param = said.Param, Backend = backend.Name });
+                return new AttemptResult.Refused(Said(said, status));
             case >= 400 and < 500:
                 return Reply(streams: false, complete: true);
             case < 400:
@@ -292,6 +298,8 @@ internal sealed class BackendAttempt : IDisposable
     /// <summary>Whether what a 404 says is missing is the model, and not the path: by its code, its name or the word.</summary>
     private bool MeansModel(HostError said) =>
         said.Code is "model_not_found" || said.Param is "model" || said.Message.Contains("model", StringComparison.OrdinalIgnoreCase) || (served.Length > 0 && said.Message.Contains(served, StringComparison.OrdinalIgnoreCase));
+
+    private ProxyError Said(HostError said, int status) => new(ProxyErrorKind.HostRefused, said.Message) { Status = status, Code = said.Code, HostType = said.Type, Param = said.Param, Backend = backend.Name };
 
     private TimeSpan? RetryAfter()
     {
@@ -379,6 +387,7 @@ internal sealed class BackendAttempt : IDisposable
             UnaskedUsage = call.UnaskedUsage,
             Streams = streams,
             Complete = complete,
+            FromProxy = backend.IsProxy,
         };
         reply.Bind(lease, registration);
         if (head.Status < 300) backend.State.MarkServed();

@@ -16,6 +16,9 @@ internal sealed class BackendDirectory(ProxyConfig config, Func<UpstreamTarget, 
     private readonly Dictionary<string, UpstreamClient> clients = [];
     private BackendTable? table;
 
+    /// <summary>By what this process is known to other proxies, in every request to a host.</summary>
+    public ProxyIdentity Identity { get; } = new();
+
     public BackendTable Table => Volatile.Read(ref table) ?? Apply(config);
 
     /// <summary>The models in this process; a table that is made from now on knows them.</summary>
@@ -62,8 +65,8 @@ internal sealed class BackendDirectory(ProxyConfig config, Func<UpstreamTarget, 
     /// <summary>One client for each way of reaching a host. One that a reload made superfluous stays: calls under way still use it, and it is closed with the process.</summary>
     private UpstreamClient Client(BackendConfig wanted)
     {
-        var way = string.Join('\n', [wanted.Url, wanted.Key, wanted.Ca, wanted.TlsVerify, wanted.Connect, .. wanted.Headers.Select(h => $"{h.Key}: {h.Value}")]);
-        if (!clients.TryGetValue(way, out var client)) clients.Add(way, client = connect(Target(wanted)));
+        var way = string.Join('\n', [wanted.Url, wanted.Key, wanted.Ca?.Text, wanted.TlsVerify, wanted.Connect, .. wanted.Headers.Select(h => $"{h.Key}: {h.Value}")]);
+        if (!clients.TryGetValue(way, out var client)) clients.Add(way, client = connect(Target(wanted) with { Via = Identity.Via }));
         return client;
     }
 
@@ -81,15 +84,15 @@ internal sealed class BackendDirectory(ProxyConfig config, Func<UpstreamTarget, 
         {
             Headers = headers,
             Connect = backend.Connect,
-            Authorities = backend.Ca is { } ca ? Authorities(ca) : null,
+            Authorities = backend.Ca is { } ca ? Authorities(ca.Text) : null,
             VerifyCertificate = backend.TlsVerify,
         };
     }
 
-    private static X509Certificate2Collection Authorities(string path)
+    private static X509Certificate2Collection Authorities(string pem)
     {
         var authorities = new X509Certificate2Collection();
-        authorities.ImportFromPemFile(path);
+        authorities.ImportFromPem(pem);
         return authorities;
     }
 }

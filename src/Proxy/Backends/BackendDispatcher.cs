@@ -1,7 +1,6 @@
 using System.Runtime.CompilerServices;
 using Microsoft.Extensions.Logging;
 using Proxy.Chat;
-using Proxy.Transport;
 
 namespace Proxy.Backends;
 
@@ -15,7 +14,8 @@ internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue sl
     public async ValueTask<DispatchResult> SendAsync(IDispatchable call, string model, Resolution resolution, CancellationToken cancellation)
     {
         var started = time.GetTimestamp();
-        var candidates = resolution.Candidates;
+        var candidates = resolution.HasProxies ? ProxyWays.Open(resolution, call.Info.Via, directory.Identity) : resolution.Candidates;
+        if (candidates.Count == 0) return new DispatchResult.Failed(ProxyWays.Loop(model, resolution.Candidates, directory.Identity));
         ProxyError? last = null;
         ProxyError? soonest = null;
         var lacked = false;
@@ -33,7 +33,7 @@ internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue sl
             var queued = waits is { } asked ? time.GetElapsedTime(asked) : TimeSpan.Zero;
             var elapsed = backend.Config.Total is null ? TimeSpan.Zero : time.GetElapsedTime(started);
             using var attempt = Begin(call, lease, resolution.Served, queued, elapsed, !lacked && IsAnyOther(candidates, backend), cancellation, out var unsayable);
-            switch (attempt is null ? new AttemptResult.TryNext(unsayable!) : await attempt.ReadAsync(await attempt.SendAsync(Crossing(call))))
+            switch (attempt is null ? new AttemptResult.TryNext(unsayable!) : await attempt.ReadAsync(await attempt.SendAsync(call)))
             {
                 case AttemptResult.Answered answered:
                     // Another host accepted the call, so those that said 5xx to it were at fault.
@@ -67,8 +67,9 @@ internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue sl
     /// <summary>Asks one backend something that is no generation: it takes no slot, waits for none, and no other backend is tried.</summary>
     public async ValueTask<DispatchResult> AskAsync(IDispatchable call, Backend backend, string served, CancellationToken cancellation)
     {
+        if (!ProxyWays.Leads(backend, served, call.Info.Via, directory.Identity)) return new DispatchResult.Failed(ProxyWays.Loop(served, [backend], directory.Identity));
         using var attempt = Begin(call, new Lease(null, backend), served, TimeSpan.Zero, TimeSpan.Zero, hasAlternative: false, cancellation, out var unsayable);
-        return (attempt is null ? new AttemptResult.Refused(unsayable!) : await attempt.ReadAsync(await attempt.SendAsync(Crossing(call)))) switch
+        return (attempt is null ? new AttemptResult.Refused(unsayable!) : await attempt.ReadAsync(await attempt.SendAsync(call))) switch
         {
             AttemptResult.Answered answered => new DispatchResult.Answered(answered.Reply),
             AttemptResult.Refused refused => new DispatchResult.Failed(refused.Error),
@@ -122,6 +123,7 @@ internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue sl
 
     private void Blame(Backend backend)
     {
+        if (backend.IsProxy) return; // it was one of its hosts
         const string Reason = "it failed calls that another backend accepted";
         if (backend.State.MarkFailed(Reason, connection: false)) log.WentDown(backend.Name, Reason);
     }
@@ -149,24 +151,4 @@ internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue sl
             Backend = candidates.Count == 1 ? candidates[0].Name : null,
         },
     };
-
-    /// <summary>The client's headers that cross, and who is calling: trace ids, ours first.</summary>
-    private static UpstreamHeader[] Crossing(IDispatchable call)
-    {
-        var info = call.Info;
-        var headers = new UpstreamHeader[call.Headers.Count + 3 + (info.TraceParent is null ? 0 : 1) + (info.TraceState is null ? 0 : 1)];
-        var at = 0;
-        for (; at < call.Headers.Count; at++)
-        {
-            var (name, value) = call.Headers[at];
-            headers[at] = new(name, value);
-        }
-
-        headers[at++] = new("x-trace-id", info.TraceId);
-        headers[at++] = new("x-correlation-id", info.CorrelationId);
-        headers[at++] = new("x-request-id", info.RequestId ?? info.TraceId);
-        if (info.TraceParent is { } parent) headers[at++] = new("traceparent", parent);
-        if (info.TraceState is { } state) headers[at] = new("tracestate", state);
-        return headers;
-    }
 }

@@ -70,10 +70,16 @@ internal sealed class BackendProbe(BackendDirectory directory, SlotQueue slots, 
             var report = await ask(backend, cancellation);
             // A name that no client can ask for is not learned.
             if (!report.Models.All(static model => ModelName.Fits(model.Name))) report = report with { Models = [.. report.Models.Where(static model => ModelName.Fits(model.Name))] };
-            var changed = backend.State.Report is not { } before || !before.Models.Select(m => m.Name).SequenceEqual(report.Models.Select(m => m.Name)) || !before.Dialects.SequenceEqual(report.Dialects);
+            var changed = backend.State.Report is not { } before || !before.Models.Select(m => m.Name).SequenceEqual(report.Models.Select(m => m.Name)) || !before.Dialects.SequenceEqual(report.Dialects) || before.ProxyId != report.ProxyId;
             backend.State.Report = report;
             if (changed) directory.Refresh();
             Answered(backend);
+            if (report.IsSelf)
+            {
+                GoDown(backend, "is this proxy itself; its url has to be that of a model host", isAway: false);
+                return;
+            }
+
             var news = backend.State.MarkUp();
             if (!news && backend.State.Breaker is BreakerState.HalfOpen) slots.Recheck();
             if (news)

@@ -12,6 +12,9 @@ internal sealed record Resolution(string Served, IReadOnlyList<Backend> Candidat
 {
     /// <summary>The model inside this process that serves it; then there are no candidates.</summary>
     public IVectorModel? InProcess { get; init; }
+
+    /// <summary>Some candidates are proxies: which of them a call can be given to depends on the proxies that it has come through.</summary>
+    public bool HasProxies { get; } = Candidates.Any(static backend => backend.IsProxy);
 }
 
 /// <summary>
@@ -62,6 +65,9 @@ internal sealed class BackendTable
         if (resolved.Count >= Remembered) resolved.Clear();
         return resolved[model] = resolution;
     }
+
+    /// <summary>The name stands in the file, in a host's list, or among the models of this process; a prefix or the default would take others too.</summary>
+    public bool Lists(string model) => explicitly.ContainsKey(model) || learned.ContainsKey(model) || config.Aliases.ContainsKey(model) || Embedders.Find(model) is not null;
 
     private string Meant(string model) =>
         config.Aliases.TryGetValue(model, out var meant) || config.Aliases.TryGetValue(ModelName.Bare(model), out meant) ? meant : model;

@@ -1,4 +1,5 @@
 using Proxy.Buffers;
+using Proxy.Chat;
 using Proxy.Transport;
 
 namespace Proxy.Backends;
@@ -6,6 +7,9 @@ namespace Proxy.Backends;
 /// <summary>What a host answered to who asked it to count; the owner gives its bytes back.</summary>
 internal sealed record CounterAnswer(int Status, PooledBody Body) : IDisposable
 {
+    /// <summary>The host says of its count that it is an estimate, as a proxy may.</summary>
+    public bool Estimated { get; init; }
+
     public void Dispose() => Body.Dispose();
 }
 
@@ -19,15 +23,15 @@ internal static class HostCounter
 
     /// <summary>Null when there was no answer in time, or none that is one.</summary>
     public static async ValueTask<CounterAnswer?> AskAsync(
-        Backend backend, string path, ReadOnlyMemory<byte> body, KeyValuePair<string, string>? version, IReadOnlyList<KeyValuePair<string, string>> crossing, CancellationToken cancellation)
+        Backend backend, string path, ReadOnlyMemory<byte> body, KeyValuePair<string, string>? version, IReadOnlyList<KeyValuePair<string, string>> crossing, CallInfo info, CancellationToken cancellation)
     {
-        var headers = crossing.Select(header => new UpstreamHeader(header.Key, header.Value)).ToList();
+        List<UpstreamHeader> headers = [.. CrossingHeaders.Of(crossing, info, backend)];
         if (version is { } needed && !headers.Exists(header => header.Name.Equals(needed.Key, StringComparison.OrdinalIgnoreCase))) headers.Add(new(needed.Key, needed.Value));
 
         using var exchange = backend.Upstream.Open();
         exchange.Deadline = exchange.Now + (long)Patience.TotalMilliseconds;
         using var registration = cancellation.UnsafeRegister(static state => ((UpstreamExchange)state!).Cancel(), exchange);
-        var head = await exchange.SendAsync(new("POST", backend.PathOf(path), new(body)) { ContentType = "application/json", Headers = [.. headers] });
+        var head = await exchange.SendAsync(new("POST", backend.PathOf(path), new(body)) { ContentType = "application/json", Headers = [.. headers], Via = info.Via });
         if (head.Outcome is not UpstreamOutcome.Answered) return null;
 
         var answer = new PooledBody();
@@ -44,7 +48,7 @@ internal static class HostCounter
                 case ReplyReadKind.Quiet:
                     break;
                 case ReplyReadKind.End:
-                    return new(head.Status, answer);
+                    return new(head.Status, answer) { Estimated = head.Headers.Any(static header => header is { Name: "x-token-count", Value: "estimate" }) };
                 default:
                     answer.Dispose();
                     return null;

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Text.Json;
+using Proxy.Chat;
 using Proxy.Config;
 
 namespace Proxy.Backends;
@@ -16,16 +17,23 @@ internal static class HostProbe
 
     /// <summary>
     /// Asks everything at once. Families that <c>dialects</c> names are taken as said, and only their models asked for. What <paramref name="before"/> tells and cannot have changed since is not asked again.
-    /// The client given knows how to reach the host (its authorities, its connect clock) and adds no header. Throws <see cref="HostProbeException"/> with one reason where the host cannot be used, <see cref="OperationCanceledException"/> where the caller gave up.
+    /// To a host that is a proxy <paramref name="asker"/> says who asks; null leaves that unsaid. The client given knows how to reach the host (its authorities, its connect clock) and adds no header. Throws <see cref="HostProbeException"/> with one reason where the host cannot be used, <see cref="OperationCanceledException"/> where the caller gave up.
     /// </summary>
-    public static async Task<HostReport> AskAsync(BackendConfig backend, HttpMessageInvoker http, HostReport? before, CancellationToken cancellation)
+    public static async Task<HostReport> AskAsync(BackendConfig backend, HttpMessageInvoker http, HostReport? before, CancellationToken cancellation, ProxyIdentity? asker = null)
     {
         if (backend.Url == BackendConfig.BuiltinEcho) return EchoReport(backend);
 
-        var host = new HostQuestions(backend, http, cancellation);
+        var host = new HostQuestions(backend, http, asker, cancellation);
         var families = backend.Dialects;
         bool Asks(DialectFamily family) => families is null || families.Contains(family);
         var asksOpenAi = Asks(DialectFamily.OpenAi) || Asks(DialectFamily.Responses) || Asks(DialectFamily.Anthropic);
+
+        // What was a proxy is most likely one still, and answers everything else as well.
+        if (before?.ProxyId is not null)
+        {
+            await host.GetAsync("/api/version").ConfigureAwait(false);
+            if (await OfProxyAsync(host, backend, asker).ConfigureAwait(false) is { } known) return known;
+        }
 
         var version = families is null ? host.GetAsync("/api/version") : Nothing;
         var tags = Asks(DialectFamily.Ollama) ? host.GetAsync("/api/tags") : Nothing;
@@ -34,6 +42,8 @@ internal static class HostProbe
         var props = asksOpenAi ? host.GetAsync("/props") : Nothing;
         var info = Asks(DialectFamily.Tei) ? host.GetAsync("/info") : Nothing;
         await Task.WhenAll(version, tags, running, listing, props, info).ConfigureAwait(false);
+
+        if (await OfProxyAsync(host, backend, asker).ConfigureAwait(false) is { } proxy) return proxy;
 
         var llama = HostProbeJson.Props(await props);
         var openAi = HostProbeJson.OpenAiModels(await listing);
@@ -73,6 +83,16 @@ internal static class HostProbe
 
         host.RefuseUnlessReached();
         throw new HostProbeException("answers, but lists no models in any dialect known here; name what it speaks in dialects") { Answered = true };
+    }
+
+    /// <summary>The report of a host that has said that it is a proxy; null where it has not.</summary>
+    private static async Task<HostReport?> OfProxyAsync(HostQuestions host, BackendConfig backend, ProxyIdentity? asker)
+    {
+        if (host.ProxyId is not { } id) return null;
+        if (id == asker?.Id) return ProxyListing.Read(null, id, backend.Dialects, asker);
+        if (await host.GetAsync("/v1/models").ConfigureAwait(false) is { } listing) return ProxyListing.Read(listing, id, backend.Dialects, asker);
+        host.RefuseUnlessReached();
+        throw new HostProbeException("is a proxy, but does not list its models");
     }
 
     private static HostReport EchoReport(BackendConfig backend) => new(

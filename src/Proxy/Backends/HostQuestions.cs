@@ -3,6 +3,7 @@ using System.Net.Http.Headers;
 using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
+using Proxy.Chat;
 using Proxy.Config;
 
 namespace Proxy.Backends;
@@ -11,12 +12,13 @@ namespace Proxy.Backends;
 internal readonly record struct HostAnswer(HttpStatusCode? Status, JsonElement? Body);
 
 /// <summary>The questions to one host, and what went wrong with them.</summary>
-internal sealed class HostQuestions(BackendConfig backend, HttpMessageInvoker http, CancellationToken cancellation)
+internal sealed class HostQuestions(BackendConfig backend, HttpMessageInvoker http, ProxyIdentity? asker, CancellationToken cancellation)
 {
     private readonly string root = Root(backend.Url);
     private readonly Lock gate = new();
     private string? unreached;
     private string? refused;
+    private string? moved;
     private bool isReached;
     private bool timedOut;
     private bool unasked;
@@ -26,6 +28,9 @@ internal sealed class HostQuestions(BackendConfig backend, HttpMessageInvoker ht
 
     /// <summary>Bytes of one answer. The longest listings of public aggregators have about one MB.</summary>
     private const int LongestAnswer = 8 << 20;
+
+    /// <summary>The id by which the host has said that it is a proxy of this program; null where it has not.</summary>
+    public string? ProxyId { get; private set; }
 
     /// <summary>The JSON that a path answers with; null where it answers with anything else, or not.</summary>
     public async Task<JsonElement?> GetAsync(string path) => Ok(await AskAsync(path, null).ConfigureAwait(false));
@@ -43,8 +48,9 @@ internal sealed class HostQuestions(BackendConfig backend, HttpMessageInvoker ht
             using var request = Request(path, json);
             using var response = await http.SendAsync(request, patience.Token).ConfigureAwait(false);
             await response.Content.LoadIntoBufferAsync(LongestAnswer, patience.Token).ConfigureAwait(false);
+            if (response.Headers.TryGetValues(ProxyIdentity.Header, out var ids) && ids.FirstOrDefault() is { } id && ProxyIdentity.IsId(id)) ProxyId = id;
             var body = Parsed(await response.Content.ReadAsByteArrayAsync(patience.Token).ConfigureAwait(false));
-            if (json is null) Reached(path, response.StatusCode, body);
+            if (json is null) Reached(path, response, body);
             return new(response.StatusCode, body);
         }
         catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
@@ -69,21 +75,33 @@ internal sealed class HostQuestions(BackendConfig backend, HttpMessageInvoker ht
     public void RefuseUnlessReached()
     {
         if (refused is not null) throw new HostProbeException(refused) { Answered = true };
+        if (moved is not null) throw new HostProbeException(moved) { Answered = true };
         if (!isReached) throw new HostProbeException(unreached ?? "no answer") { TimedOut = timedOut, IsOurs = unasked };
     }
 
     private static JsonElement? Ok(HostAnswer answer) => answer.Status is HttpStatusCode.OK ? answer.Body : null;
 
-    private void Reached(string path, HttpStatusCode status, JsonElement? body)
+    private void Reached(string path, HttpResponseMessage response, JsonElement? body)
     {
+        var status = response.StatusCode;
         lock (gate)
         {
             isReached = true;
+            if ((int)status is >= 300 and < 400 && response.Headers.Location is { } location) moved ??= Moved(path, (int)status, location);
             if (status is HttpStatusCode.Unauthorized && backend.Key is null) refused = $"wants a key (401 at {path}); write key or key_file";
             else if (status is HttpStatusCode.Unauthorized) refused = $"refuses our key (401 at {path})";
             else if (status is HttpStatusCode.Forbidden || (int)status >= 500)
                 refused ??= $"answers {(int)status} at {path}{(HostProbeJson.ErrorMessage(body) is { } message ? $": {message}" : "")}";
         }
+    }
+
+    /// <summary>A redirect is not followed: it would take the credential along, and every call would take it again.</summary>
+    private string Moved(string path, int status, Uri location)
+    {
+        var target = new Uri(new Uri(root + path), location).GetLeftPart(UriPartial.Path);
+        return target.EndsWith(path, StringComparison.Ordinal) && target != root + path
+            ? $"answers {status} at {path} and points to {target}; write url = \"{target[..^path.Length]}\""
+            : $"answers {status} at {path} and points to {target}; write the url that answers by itself";
     }
 
     private void Failed(string reason)
@@ -102,6 +120,7 @@ internal sealed class HostQuestions(BackendConfig backend, HttpMessageInvoker ht
             else request.Headers.TryAddWithoutValidation("Authorization", $"Bearer {key}");
         }
 
+        if (asker is not null) request.Headers.TryAddWithoutValidation("Via", asker.Via); // a proxy leaves out what it has through us alone
         foreach (var (name, value) in backend.Headers) request.Headers.TryAddWithoutValidation(name, value);
         return request;
     }

@@ -10,15 +10,19 @@ internal sealed class ModelCatalog(BackendDirectory directory, BackendProbe prob
     /// <summary>Of the year 9999: a host that says milliseconds says nothing.</summary>
     private const long LastSecond = 253_402_300_799;
 
-    /// <summary>What a caller may see, in the order of the file and of the hosts. Waits for the hosts' first answer, two seconds at most.</summary>
-    public async ValueTask<IReadOnlyList<ModelListing>> ListAsync(Func<string, bool> mayUse)
+    /// <summary>
+    /// What a caller may see, in the order of the file and of the hosts. Waits for the hosts' first answer, two seconds at most.
+    /// What is known only from hosts that are down is left out, unless <paramref name="evenDown"/>: nobody could be answered by it.
+    /// </summary>
+    public async ValueTask<IReadOnlyList<ModelListing>> ListAsync(Func<string, bool> mayUse, bool evenDown = false)
     {
         await FirstRoundAsync();
         var table = directory.Table;
         var listed = new Dictionary<string, ModelListing>();
         foreach (var backend in table.All)
         {
-            foreach (var model in backend.State.Report?.Models ?? []) Add(model.Name, backend, model);
+            var isThere = evenDown || backend.State.Health is not BackendHealth.Down;
+            foreach (var model in isThere ? backend.State.Report?.Models ?? [] : []) Add(model.Name, backend, model);
             foreach (var name in backend.Config.Models) Add(name, backend, backend.Learned(name));
         }
 
@@ -44,6 +48,19 @@ internal sealed class ModelCatalog(BackendDirectory directory, BackendProbe prob
             if (!listed.TryGetValue(name, out var known)) listed.Add(name, Describe(name, backend, model));
             else if (model?.Loaded is { } loaded) listed[name] = known with { Loaded = known.Loaded == true || loaded };
         }
+    }
+
+    /// <summary>What a proxy that asks is told: the models to which a way leads that is not by that proxy itself. So it does not learn from us what we learned from it.</summary>
+    public async ValueTask<IReadOnlyList<ProxyTold>> ListForAsync(string asker, Func<string, bool> mayUse)
+    {
+        var told = new List<ProxyTold>();
+        foreach (var model in await ListAsync(mayUse))
+        {
+            if (directory.Table.Resolve(model.Name) is not { } resolution || ProxyWays.To(resolution, asker) is not { Count: > 0 } ways) continue;
+            told.Add(new(model, ways, End(resolution)) { Info = Learned(resolution)?.TeiInfo, Here = resolution.InProcess?.Info });
+        }
+
+        return told;
     }
 
     /// <summary>One model by the name that is asked for, listed or not; null where nobody serves it.</summary>
@@ -75,8 +92,15 @@ internal sealed class ModelCatalog(BackendDirectory directory, BackendProbe prob
         var backend = resolution.Candidates.FirstOrDefault(b => b.Learned(resolution.Served) is not null) ?? resolution.Candidates[0];
         var model = backend.Learned(resolution.Served);
         var isAlias = !string.Equals(ModelName.Bare(resolution.Served), ModelName.Bare(name), StringComparison.OrdinalIgnoreCase);
-        return Describe(name, backend, model) with { Resolved = isAlias ? model?.Name ?? resolution.Served : null };
+        var listing = Describe(name, backend, model);
+        return isAlias ? listing with { Resolved = model?.Name ?? resolution.Served } : listing;
     }
+
+    private static HostModel? Learned(Resolution resolution) => resolution.Candidates.Select(backend => backend.Learned(resolution.Served)).FirstOrDefault(static model => model is not null);
+
+    private static ModelEnd End(Resolution resolution) => resolution.InProcess is not null ? ModelEnd.Process
+        : resolution.Candidates.All(static backend => backend.IsEcho) ? ModelEnd.Echo
+        : Learned(resolution)?.Told is { } told ? told.End : ModelEnd.Host;
 
     /// <summary>A model of this process.</summary>
     private static ModelListing Describe(string name, IVectorModel model) => new(name)
@@ -91,6 +115,7 @@ internal sealed class ModelCatalog(BackendDirectory directory, BackendProbe prob
 
     private static ModelListing Describe(string name, Backend backend, HostModel? model)
     {
+        if (model?.Told is { } told) return told.Listing with { Name = name };
         var listing = new ModelListing(name) { OwnedBy = backend.Name };
         if (model is null) return listing;
 

@@ -45,6 +45,9 @@ internal sealed class BackendReply(ReplyBody body, PooledBody held) : IDisposabl
     /// <summary>The body is complete in <see cref="Held"/>.</summary>
     public bool Complete { get; init; }
 
+    /// <summary>Another proxy answers, which has done for this client all that we would do.</summary>
+    public bool FromProxy { get; init; }
+
     /// <summary>The first bytes of the body, in order. They come before what <see cref="Body"/> still reads.</summary>
     public ReadOnlyMemory<byte> Held => held.Memory;
 

@@ -12,7 +12,7 @@ internal sealed record ChatEnvelope(string Model, bool? Stream, Range ModelSlice
     /// <summary>Where the value of <c>stream_options</c> stands, if it is there.</summary>
     public Range? StreamOptionsSlice { get; init; }
 
-    /// <summary>Elements of <c>messages</c>; null when the body has none.</summary>
+    /// <summary>Elements of <c>messages</c>, or of Responses' <c>input</c> or a <c>prompt</c>, where a text is one; null when the body has none.</summary>
     public int? Messages { get; init; }
 }
 
@@ -31,6 +31,9 @@ internal sealed record CallInfo(string TraceId, string CorrelationId, string Own
     /// <summary><c>x-route</c>: direct, rag or workflow, as the client forced it.</summary>
     public string? Route { get; init; }
     public string? Session { get; init; }
+
+    /// <summary>The proxies that the call has come through (<see cref="Chat.Via"/>); null where a client called us itself.</summary>
+    public string? Via { get; init; }
 }
 
 /// <summary>

@@ -30,6 +30,9 @@ internal enum ProxyErrorKind
     /// <summary>The host could not be reached, broke off, or answered nonsense.</summary>
     HostFailed,
     HostTimedOut,
+
+    /// <summary>The call has been here before, or has passed through too many proxies: sent on, it would go round for ever.</summary>
+    ProxyLoop,
     Internal,
 }
 
@@ -58,7 +61,11 @@ internal sealed record ProxyError(ProxyErrorKind Kind, string Message)
 }
 
 /// <summary>One row a kind: HTTP status, and what each dialect calls it.</summary>
-internal readonly record struct ProxyErrorRow(int Status, string OpenAiType, string Code, string AnthropicType);
+internal readonly record struct ProxyErrorRow(int Status, string OpenAiType, string Code, string AnthropicType)
+{
+    /// <summary>The same call can only be refused again: SDKs, which try again after every 5xx, are told not to (<c>x-should-retry: false</c>).</summary>
+    public bool IsFinal { get; init; }
+}
 
 internal static class ProxyErrorTable
 {
@@ -66,6 +73,7 @@ internal static class ProxyErrorTable
     public static ProxyErrorRow Of(ProxyError error) => error switch
     {
         { Kind: ProxyErrorKind.HostRefused, Status: 429 } => Of(ProxyErrorKind.RateLimited),
+        { Kind: ProxyErrorKind.HostRefused, Status: 508 } => Of(ProxyErrorKind.ProxyLoop),
         { Kind: ProxyErrorKind.HostRefused, Status: >= 500 } => Of(ProxyErrorKind.HostRefused) with { OpenAiType = "backend_error", AnthropicType = "api_error" },
         _ => Of(error.Kind),
     };
@@ -91,6 +99,7 @@ internal static class ProxyErrorTable
         ProxyErrorKind.HostUnauthorized => new(502, "backend_error", "backend_unauthorized", "api_error"),
         ProxyErrorKind.HostFailed => new(502, "backend_error", "backend_failed", "api_error"),
         ProxyErrorKind.HostTimedOut => new(504, "backend_error", "backend_timeout", "timeout_error"),
+        ProxyErrorKind.ProxyLoop => new(508, "proxy_error", "proxy_loop", "api_error") { IsFinal = true },
         _ => new(500, "proxy_error", "internal", "api_error"),
     };
 }

@@ -1,3 +1,4 @@
+using System.CommandLine;
 using System.Net;
 using System.Net.Sockets;
 using System.Text.Json;
@@ -9,6 +10,12 @@ namespace Proxy.Cli;
 /// <summary>Asks the running proxy over its admin socket.</summary>
 internal sealed class AdminClient(Func<string, string?> environment)
 {
+    /// <summary>A command to the running proxy reads no file: to name one is a mistake, since the proxy goes on with the one that it was started with.</summary>
+    public static void TakesNoFile(Command command, Option<string?> config) => command.Validators.Add(result =>
+    {
+        if (result.GetResult(config) is not null) result.AddError($"{command.Name} takes no --config: the running proxy has the file that it was started with.");
+    });
+
     /// <summary>The answer's JSON, whatever its status. Throws <see cref="AdminException"/> with the words for the user, and the exit code that goes with them.</summary>
     public async Task<T> AskAsync<T>(HttpMethod method, string path, JsonTypeInfo<T> type, CancellationToken cancellation)
     {

@@ -17,7 +17,33 @@ internal sealed record ProblemRow(string Key, int Line, string Message)
 }
 
 /// <summary>The admin socket's answer to <c>POST /reload</c>. <paramref name="File"/>: what was read, where the server says so.</summary>
-internal sealed record ReloadResult(bool Ok, IReadOnlyList<ProblemRow>? Problems, string? File = null);
+internal sealed record ReloadResult(bool Ok, IReadOnlyList<ProblemRow>? Problems, string? File = null)
+{
+    /// <summary>The parts of the file that take effect at the next start only.</summary>
+    public IReadOnlyList<string>? NeedsRestart { get; init; }
+}
+
+/// <summary>The admin socket's answer to <c>GET /calls</c>, and what <c>calls --json</c> prints.</summary>
+internal sealed record CallTable(IReadOnlyList<CallRow> Calls);
+
+/// <summary>One call that runs. What is not known yet is left out. <paramref name="Answering"/>: its answer has begun.</summary>
+internal sealed record CallRow(string TraceId, string Surface, bool Stream, bool Answering, long RunningMs)
+{
+    public string? CorrelationId { get; init; }
+
+    public string? Session { get; init; }
+
+    public string? Key { get; init; }
+
+    public string? Model { get; init; }
+
+    public string? Served { get; init; }
+
+    public string? Backend { get; init; }
+}
+
+/// <summary>The admin socket's answer to <c>POST /drain</c>.</summary>
+internal sealed record DrainResult(int Running);
 
 /// <summary>The admin socket's answer to <c>GET /models</c>, and what <c>models --json</c> prints.</summary>
 internal sealed record ModelTable(IReadOnlyList<ModelRow> Models);
@@ -73,6 +99,8 @@ internal sealed record VersionInfo(string Version, string Runtime, string Platfo
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull, WriteIndented = true)]
 [JsonSerializable(typeof(CheckResult))]
 [JsonSerializable(typeof(ReloadResult))]
+[JsonSerializable(typeof(CallTable))]
+[JsonSerializable(typeof(DrainResult))]
 [JsonSerializable(typeof(ModelTable))]
 [JsonSerializable(typeof(LocalModelTable))]
 [JsonSerializable(typeof(PullResult))]

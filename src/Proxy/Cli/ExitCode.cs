@@ -17,4 +17,7 @@ internal enum ExitCode
 
     /// <summary>The command needs a running proxy, and none answers on its admin socket.</summary>
     NotRunning = 4,
+
+    /// <summary>The configuration was reloaded, and some of it takes effect at the next start only; which, was printed.</summary>
+    NeedsRestart = 5,
 }

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Invocation;
+using Proxy.Config;
 
 namespace Proxy.Cli;
 
@@ -10,7 +11,8 @@ internal static class ProxyCommand
         The front door to local LLM hosts.
 
         Exit codes: 0 done, or healthy; 1 it did not work, or not healthy; 2 the command line is wrong;
-        3 the configuration has problems (they are printed); 4 no proxy answers on the admin socket.
+        3 the configuration has problems (they are printed); 4 no proxy answers on the admin socket;
+        5 reloaded, but some of the file takes effect at the next start only (it is named).
         """;
 
     public static Task<int> RunAsync(string[] args) => RunAsync(args, Surroundings.Process, CancellationToken.None);
@@ -31,14 +33,26 @@ internal static class ProxyCommand
             HealthcheckCommand.Make(around, config),
             ModelsCommand.Make(around, config),
             KeysCommand.Make(around),
-            ReloadCommand.Make(around),
+            CallsCommand.Make(around, config),
+            ReloadCommand.Make(around, config),
+            DrainCommand.Make(around, config),
             VersionCommand.Make(around),
             CompletionCommand.Make(around),
         };
 
         var parsed = root.Parse(args);
-        // A slip wants one line that says so, not a page of help; no command at all wants the page.
-        if (parsed.Action is ParseErrorAction slip) slip.ShowHelp = args.Count == 0;
+        if (parsed.Action is ParseErrorAction slip)
+        {
+            // A slip wants one line that says so, not a page of help; no command at all wants the page.
+            slip.ShowHelp = args.Count == 0;
+            slip.ShowTypoCorrections = false;
+            if (parsed.UnmatchedTokens is [var unknown, ..])
+            {
+                around.Error.WriteLine(Unknown(parsed.CommandResult.Command, unknown));
+                return (int)ExitCode.Usage;
+            }
+        }
+
         var settings = new InvocationConfiguration
         {
             Output = around.Output,
@@ -48,6 +62,19 @@ internal static class ProxyCommand
         };
         var code = await parsed.InvokeAsync(settings, cancellation).ConfigureAwait(false);
         return parsed.Action is ParseErrorAction ? (int)ExitCode.Usage : code;
+    }
+
+    /// <summary>What there is instead of a word that nothing takes.</summary>
+    private static string Unknown(Command command, string word)
+    {
+        var path = string.Join(' ', command.Parents.OfType<Command>().Take(1).Where(parent => parent is not RootCommand).Append(command).Select(each => each is RootCommand ? "proxy" : each.Name));
+        var isOption = word.StartsWith('-');
+        List<string> known = isOption
+            ? [.. command.Options.Concat(command.Parents.OfType<Command>().SelectMany(parent => parent.Options.Where(option => option.Recursive))).Select(option => option.Name).Where(name => name.StartsWith("--", StringComparison.Ordinal)).Distinct()]
+            : [.. command.Subcommands.Select(verb => verb.Name)];
+        if (!isOption && known.Count == 0) return $"'{word}' is too much: {path} takes no more words.";
+        var kind = isOption ? "option" : "command";
+        return $"{path} has no {kind} '{word}'. {(Spelling.Nearest(word.TrimStart('-'), known.Select(name => name.TrimStart('-'))) is { } near ? $"Did you mean {(isOption ? "--" : "")}{near}?" : $"Its {kind}s: {string.Join(", ", known)}.")}";
     }
 
     /// <summary>The option of every command that prints a table.</summary>

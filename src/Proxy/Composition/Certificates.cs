@@ -10,7 +10,7 @@ internal sealed class Certificates
 {
     private SslServerAuthenticationOptions options;
 
-    /// <summary>Throws <see cref="System.Security.Cryptography.CryptographicException"/> or <see cref="IOException"/> when the files hold no certificate and key that belong together.</summary>
+    /// <summary>Throws <see cref="System.Security.Cryptography.CryptographicException"/> when the files hold no certificate and key that belong together.</summary>
     public Certificates(TlsConfig tls) => options = Read(tls);
 
     public void Reload(TlsConfig tls) => Volatile.Write(ref options, Read(tls));
@@ -19,9 +19,9 @@ internal sealed class Certificates
 
     private static SslServerAuthenticationOptions Read(TlsConfig tls)
     {
-        var leaf = X509Certificate2.CreateFromPemFile(tls.Cert, tls.Key);
+        var leaf = X509Certificate2.CreateFromPem(tls.Cert.Text, tls.Key.Text);
         var chain = new X509Certificate2Collection();
-        chain.ImportFromPemFile(tls.Cert);
+        chain.ImportFromPem(tls.Cert.Text);
         return new SslServerAuthenticationOptions
         {
             ServerCertificateContext = SslStreamCertificateContext.Create(leaf, chain, offline: true),

@@ -25,17 +25,22 @@ internal sealed record Listener(ListenOptions Options, string Scheme, bool IsAdm
 
 /// <summary>Binds what the file, or the service manager, says, and the operator's socket.</summary>
 /// <param name="plain">Serves plain requests before the server sees their connection; null where the server gets them all.</param>
-internal sealed partial class Listeners(ProxyConfig config, Certificates? certificates, Func<ConnectionDelegate, ConnectionDelegate>? plain)
+internal sealed partial class Listeners(ProxyConfig config, Certificates? certificates, Func<ConnectionDelegate, ConnectionDelegate>? plain) : IDisposable
 {
     private readonly List<Listener> all = [];
+    private readonly List<SocketClaim> claims = [];
 
     public IReadOnlyList<Listener> All => all;
 
     /// <summary>Why the inherited sockets may not be served; null when they may.</summary>
-    public static string? Refusal(IReadOnlyList<InheritedSocket> inherited, AuthConfig auth)
+    public static string? Refusal(IReadOnlyList<InheritedSocket> inherited, ProxyConfig config, ConfigSources sources)
     {
-        if (auth.Keys.Count > 0 || auth.AllowAnonymous) return null;
-        var open = inherited.Select(AddressOf).FirstOrDefault(static address => !IsLocal(address));
+        var addresses = inherited.Select(AddressOf).ToList();
+        // They stand in for the file's own listeners, and may be what a backend's url leads to.
+        var served = config with { Server = config.Server with { Listen = [.. addresses.OfType<IPEndPoint>().Select(static address => address.ToString())] } };
+        if (OwnListener.Check(served, sources).FirstOrDefault() is { } problem) return $"{problem.Key}: {problem.Message}";
+        if (config.Auth.Keys.Count > 0 || config.Auth.AllowAnonymous) return null;
+        var open = addresses.FirstOrDefault(static address => !IsLocal(address));
         return open is null ? null : $"the inherited socket {open} can be reached from other machines, and no key is configured: add [[auth.keys]], or set [auth] allow_anonymous = true";
     }
 
@@ -60,7 +65,7 @@ internal sealed partial class Listeners(ProxyConfig config, Certificates? certif
                     continue;
                 }
 
-                RemoveStale(address.UnixPath!);
+                claims.Add(SocketClaim.Take(address.UnixPath!, out problem) ?? throw new IOException(problem));
                 kestrel.ListenUnixSocket(address.UnixPath!, options => Public(options, local: true));
             }
         }
@@ -68,40 +73,26 @@ internal sealed partial class Listeners(ProxyConfig config, Certificates? certif
         if (adminPath is not null) kestrel.ListenUnixSocket(adminPath, Admin);
     }
 
-    /// <summary>Makes the admin socket's folder, the owner's alone. Null, and the reason, where another proxy of this user already has the socket.</summary>
-    public static string? PrepareAdmin(string path, out string? reason)
+    /// <summary>Makes the admin socket's folder, the owner's alone, and claims the socket. Null, and the reason, where another proxy of this user has it or it cannot be had: we serve without it.</summary>
+    public static SocketClaim? ClaimAdmin(string path, out string? reason)
     {
-        reason = null;
         try
         {
             if (Path.GetDirectoryName(path) is { Length: > 0 } folder && !Directory.Exists(folder))
                 Directory.CreateDirectory(folder, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
-            if (RemoveStale(path)) return path;
-            reason = $"another process serves {path}";
+            return SocketClaim.Take(path, out reason);
         }
         catch (Exception problem) when (problem is IOException or UnauthorizedAccessException)
         {
             reason = problem.Message;
+            return null;
         }
-
-        return null;
     }
 
-    /// <summary>A socket file that nobody serves any more would keep us from binding. False when somebody does.</summary>
-    private static bool RemoveStale(string path)
+    /// <summary>Gives the paths of the unix sockets to whoever starts next. After the server has ended.</summary>
+    public void Dispose()
     {
-        if (!File.Exists(path)) return true;
-        using var probe = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-        try
-        {
-            probe.Connect(new UnixDomainSocketEndPoint(path));
-            return false;
-        }
-        catch (SocketException)
-        {
-            File.Delete(path);
-            return true;
-        }
+        foreach (var claim in claims) claim.Dispose();
     }
 
     private static EndPoint? AddressOf(InheritedSocket inherited)

@@ -23,6 +23,7 @@ internal sealed class Parts : IDisposable
 {
     private readonly ConcurrentDictionary<Backend, HandlerUpstream> probes = new();
     private readonly LoadedConfig loaded;
+    private readonly LogWriter writer;
     private readonly RemoteImages images;
     private readonly Lock reloading = new();
 
@@ -34,9 +35,10 @@ internal sealed class Parts : IDisposable
 
         // Telemetry
         Format = config.Log.Format == "json" ? LogFormat.Json : LogFormat.Text;
-        Least = config.Log.Level switch { "trace" => LogLevel.Trace, "debug" => LogLevel.Debug, "warn" => LogLevel.Warning, "error" => LogLevel.Error, _ => LogLevel.Information };
+        this.writer = writer;
         writer.Format = Format;
-        LoggerProvider = new ProxyLoggerProvider(writer, Format, Least, time);
+        writer.Least = Least(config.Log);
+        LoggerProvider = new ProxyLoggerProvider(writer, Format, time);
         Metrics = new ProxyMetrics();
         Log = LoggerProvider.CreateLogger("Proxy");
 
@@ -48,6 +50,7 @@ internal sealed class Parts : IDisposable
         Directory.Changed = slots.Recheck;
         Probe = new BackendProbe(Directory, slots, AskAsync, Log, time);
         var dispatcher = new BackendDispatcher(Directory, slots, Log, time);
+        Metrics.Lists = model => Directory.Table.Lists(model);
         Metrics.Add(() => Gauges(Directory, slots));
 
         // Inference
@@ -64,7 +67,7 @@ internal sealed class Parts : IDisposable
         Gate = new ApiKeyGate(config, time);
         Calls = new ActiveCalls();
         var catalog = new ModelCatalog(Directory, Probe);
-        var exchange = new ExchangeParts(Gate, Calls, new CallLedger(writer, Format, Least, Metrics, time), Metrics, () => Directory.Table.Config.Server, Log, time, Ticker);
+        var exchange = new ExchangeParts(Gate, Calls, new CallLedger(writer, Format, Metrics, time), Metrics, () => Directory.Table.Config.Server, Log, time, Ticker, Directory.Identity);
         var openAi = new OpenAiChatClientDialect();
         var ollama = new OllamaChatClientDialect();
         var anthropic = new AnthropicClientDialect();
@@ -81,7 +84,7 @@ internal sealed class Parts : IDisposable
             new CountExchange("/v1/messages/count_tokens", new AnthropicClientDialect(counts: true), AnthropicCount.Write, count, exchange).HandleAsync,
             new ModelExchange(openAi, new OpenAiChatBackendDialect(), relay, exchange).HandleAsync,
             new VectorEndpoints(new VectorParts(Directory, dispatcher, exchange, ProxyHost.Version)),
-            new ModelEndpoints(catalog, openAi, ollama, anthropic, exchange),
+            new ModelEndpoints(catalog, openAi, ollama, anthropic, exchange, ProxyHost.Version),
             new OllamaHostEndpoints(catalog, Directory, dispatcher, ollama, new OllamaChatBackendDialect(), exchange),
             new StatusEndpoints(Directory, Calls, Metrics, Gate, () => Models.AreReady),
             new AdminEndpoints(Directory, catalog, Calls, Reload, loaded.Path, () => Drain?.Invoke(), time),
@@ -91,7 +94,6 @@ internal sealed class Parts : IDisposable
 
     public TimeProvider Time { get; }
     public LogFormat Format { get; }
-    public LogLevel Least { get; }
     public ProxyLoggerProvider LoggerProvider { get; }
     public ILogger Log { get; }
     public ProxyMetrics Metrics { get; }
@@ -116,8 +118,11 @@ internal sealed class Parts : IDisposable
     /// <summary>Told after a reload.</summary>
     public Action? Reloaded { get; set; }
 
-    /// <summary>Reads the file again and makes it the current configuration, or keeps the old one and returns every problem.</summary>
-    public IReadOnlyList<ConfigProblem> Reload()
+    /// <summary>Another process bound what we serve: <c>[server] listen</c> says nothing to this one.</summary>
+    public bool HasInheritedSockets { get; set; }
+
+    /// <summary>Reads the file again and makes it the current configuration, or keeps the old one and returns every problem. What only a start can change is named as long as the file says something else than what runs.</summary>
+    public ReloadOutcome Reload()
     {
         lock (reloading)
         {
@@ -125,10 +130,12 @@ internal sealed class Parts : IDisposable
             if (result.Config is not { } next)
             {
                 Log.ReloadRefused(string.Join("; ", result.Problems.Select(p => p.In(loaded.Path ?? "the environment"))));
-                return result.Problems;
+                return new(result.Problems, []);
             }
 
-            if (NeedsRestart(Directory.Table.Config, next) is { } section) Log.NeedsRestart(section);
+            List<string> late = [.. NeedsRestart(loaded.Config, next)];
+            foreach (var section in late) Log.NeedsRestart(section);
+            writer.Least = Least(next.Log);
             Directory.Apply(next);
             Gate.Apply(next);
             foreach (var gone in probes.Keys.Except(Directory.Table.All))
@@ -138,7 +145,7 @@ internal sealed class Parts : IDisposable
 
             Reloaded?.Invoke();
             Log.Reloaded(next.Backends.Count, next.Auth.Keys.Count);
-            return [];
+            return new([], late);
         }
     }
 
@@ -153,16 +160,34 @@ internal sealed class Parts : IDisposable
         LoggerProvider.Dispose();
     }
 
-    private Task<HostReport> AskAsync(Backend backend, CancellationToken cancellation)
-        => HostProbe.AskAsync(backend.Config, probes.GetOrAdd(backend, static (b, ticker) => new HandlerUpstream(BackendDirectory.Target(b.Config), ticker), Ticker).Invoker, backend.State is { Health: BackendHealth.Up, Report: { } before } ? before : null, cancellation);
+    private async Task<HostReport> AskAsync(Backend backend, CancellationToken cancellation)
+    {
+        var http = probes.GetOrAdd(backend, static (b, ticker) => new HandlerUpstream(BackendDirectory.Target(b.Config), ticker), Ticker).Invoker;
+        var before = backend.State is { Report: { } last, Health: var health } && (health is BackendHealth.Up || last.IsSelf) ? last : null;
+        var report = await HostProbe.AskAsync(backend.Config, http, before, cancellation, Directory.Identity);
+        // Another proxy's own copy of a model of this process is no reason to go there for it.
+        return report.ProxyId is null ? report : report with { Models = [.. report.Models.Where(model => model.Told is not { End: ModelEnd.Process } || Directory.Embedders.Find(model.Name) is null)] };
+    }
 
-    /// <summary>What a reload cannot change, if the file changes it.</summary>
-    private static string? NeedsRestart(ProxyConfig before, ProxyConfig next)
-        => !before.Server.Listen.SequenceEqual(next.Server.Listen) ? "[server] listen"
-            : before.Server.Transport != next.Server.Transport ? "[server] transport"
-            : before.Server.Tls is null != next.Server.Tls is null ? "[server.tls]"
-            : before.Inference with { Models = [] } != next.Inference with { Models = [] } || !before.Inference.Models.SequenceEqual(next.Inference.Models) ? "[inference]"
-            : before.Log != next.Log ? "[log]" : null;
+    /// <summary>What a reload cannot change and the file has otherwise than what was started with, which is what runs.</summary>
+    private IEnumerable<string> NeedsRestart(ProxyConfig running, ProxyConfig next)
+    {
+        if (!HasInheritedSockets && !running.Server.Listen.SequenceEqual(next.Server.Listen)) yield return "[server] listen";
+        if (running.Server.Transport != next.Server.Transport) yield return "[server] transport";
+        if (running.Server.Tls is null != next.Server.Tls is null) yield return "[server.tls]";
+        if (running.Inference with { Models = [] } != next.Inference with { Models = [] }) yield return "[inference]";
+        if (!running.Inference.Models.SequenceEqual(next.Inference.Models)) yield return "[[inference.models]]";
+        if (running.Log.Format != next.Log.Format) yield return "[log] format";
+    }
+
+    private static LogLevel Least(LogConfig log) => log.Level switch
+    {
+        "trace" => LogLevel.Trace,
+        "debug" => LogLevel.Debug,
+        "warn" => LogLevel.Warning,
+        "error" => LogLevel.Error,
+        _ => LogLevel.Information,
+    };
 
     private static IEnumerable<Gauge> Gauges(LocalModels models)
     {

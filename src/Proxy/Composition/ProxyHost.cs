@@ -4,6 +4,7 @@ using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.Net.Http.Headers;
 using Proxy.Cli;
 using Proxy.Config;
 using Proxy.Telemetry;
@@ -27,7 +28,7 @@ internal static class ProxyHost
         var config = loaded.Config;
         var log = parts.Log;
         var inherited = InheritedSockets.Take();
-        if (Listeners.Refusal(inherited, config.Auth) is { } refusal)
+        if (Listeners.Refusal(inherited, config, loaded.Sources) is { } refusal)
         {
             log.CannotListen(refusal);
             return ExitCode.ConfigProblem;
@@ -44,10 +45,10 @@ internal static class ProxyHost
             return ExitCode.ConfigProblem;
         }
 
-        var adminPath = Listeners.PrepareAdmin(AdminSocket.Path(), out var noAdmin);
+        using var admin = Listeners.ClaimAdmin(AdminSocket.Path(), out var noAdmin);
         var date = new HttpDate(parts.Time);
-        var listeners = new Listeners(config, certificates, parts.Loops is null ? null : server => Http1Connection.Use(server, parts.Endpoints.HandleAsync, date, log));
-        await using var app = Build(parts, listeners, inherited, adminPath);
+        using var listeners = new Listeners(config, certificates, parts.Loops is null ? null : server => Http1Connection.Use(server, parts.Endpoints.HandleAsync, date, log));
+        await using var app = Build(parts, listeners, inherited, admin?.Path);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         using var now = new CancellationTokenSource();
         using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, signal => Signalled(signal, stop, now));
@@ -59,6 +60,7 @@ internal static class ProxyHost
             parts.Reload();
             manager.Ready();
         });
+        parts.HasInheritedSockets = inherited.Count > 0;
         parts.Drain = stop.Cancel;
         parts.Reloaded = () => Reload(certificates, parts);
 
@@ -72,13 +74,13 @@ internal static class ProxyHost
             return ExitCode.Failed;
         }
 
+        if (noAdmin is not null) log.NoAdmin(noAdmin);
         log.Started(Version, loaded.Path ?? "no file", config.Backends.Count, config.Auth.Keys.Count);
         foreach (var listener in listeners.All)
         {
             if (!listener.IsAdmin) log.Listening(listener.Url, listener.Scheme == "https" ? "sockets" : config.Server.Transport);
         }
 
-        if (noAdmin is not null) log.NoAdmin(noAdmin);
         var probing = parts.Probe.RunAsync(stop.Token);
         var warming = parts.Models.WarmAsync(stop.Token);
         manager.Status($"serving on {string.Join(", ", listeners.All.Where(l => !l.IsAdmin).Select(l => l.Url))}");
@@ -103,6 +105,8 @@ internal static class ProxyHost
         builder.Logging.SetMinimumLevel(LogLevel.Warning);
         // Enabled at any level, it makes an activity for every request; the ledger and the trace ids are ours.
         builder.Logging.AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.None);
+        // What keeps it from starting is told once, in our own words.
+        builder.Logging.AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.None);
         builder.Services.AddSingleton<IHostLifetime, NoLifetime>();
         builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = Timeout.InfiniteTimeSpan);
         builder.Services.AddSingleton<IConnectionListenerFactory>(new SocketTransport(parts.Time, parts.Log));
@@ -118,6 +122,7 @@ internal static class ProxyHost
         {
             kestrel.AddServerHeader = false;
             kestrel.AllowResponseHeaderCompression = false;
+            kestrel.RequestHeaderEncodingSelector = static name => name == HeaderNames.ContentLength ? DigitsOnly.Instance : null;
             kestrel.Limits.MaxRequestBodySize = null; // RequestBody counts, and answers in the client's dialect
             kestrel.Limits.MinRequestBodyDataRate = new MinDataRate(1, TimeSpan.FromMinutes(1));
             // A client that reads nothing for so long is gone, and its slot is somebody else's.

@@ -36,8 +36,8 @@ internal sealed record BackendConfig
     /// <summary>Headers added to every request to the host.</summary>
     public IReadOnlyDictionary<string, string> Headers { get; init; } = new Dictionary<string, string>();
 
-    /// <summary>Path of a PEM file with the authorities to trust for this host.</summary>
-    public string? Ca { get; init; }
+    /// <summary>PEM file with the authorities to trust for this host.</summary>
+    public NamedFile? Ca { get; init; }
 
     /// <summary>False accepts any certificate: for a test box, never for a network.</summary>
     public bool TlsVerify { get; init; } = true;

@@ -41,6 +41,10 @@ internal static class ConfigFile
         {
             problems = [new("", 0, "there is no such file")];
         }
+        catch (NotUtf8Exception e)
+        {
+            problems = [new("", e.Line, e.Message)];
+        }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             problems = [new("", 0, $"cannot be read: {e.Message}")];

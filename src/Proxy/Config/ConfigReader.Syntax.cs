@@ -1,3 +1,5 @@
+using System.Buffers;
+using System.Text.RegularExpressions;
 using Tomlyn.Parsing;
 using Tomlyn.Syntax;
 
@@ -45,6 +47,12 @@ internal static partial class ConfigReader
         }
     }
 
+    /// <summary>What word processors and web pages make of a quote.</summary>
+    private static readonly SearchValues<char> TypographicQuotes = SearchValues.Create("“”„‟‘’‚‛«»");
+
+    [GeneratedRegex("^[+-]?(0x[0-9a-fA-F_]+|0o[0-7_]+|0b[01_]+|[0-9][0-9_]*)$")]
+    private static partial Regex WholeNumber();
+
     /// <summary>What to write instead of a line, where that can be told, and a line that reads in its place (empty where its sense is lost).</summary>
     private static (string? Message, string Mended) Mend(string line)
     {
@@ -60,14 +68,17 @@ internal static partial class ConfigReader
         if (equals <= 0) return (line.Contains('"', StringComparison.Ordinal) ? null : "is not TOML; a line is key = value, [section] or # comment", "");
 
         var (key, value) = (line[..equals].Trim(), line[(equals + 1)..].Split('#')[0].Trim());
+        // A credential is not repeated.
+        var isSecret = key.EndsWith("key", StringComparison.OrdinalIgnoreCase) || key.EndsWith("authorization", StringComparison.OrdinalIgnoreCase) || key == "sha256";
         var message = value switch
         {
+            _ when line.AsSpan().IndexOfAny(TypographicQuotes) is >= 0 and var at => $"{line[at]} is no quote of TOML; write {(isSecret || value.StartsWith('[') || value.StartsWith('{') ? "\"" : $"{key} = \"{string.Concat(value.Where(c => !TypographicQuotes.Contains(c)))}\"")}",
             "" => $"{key} has no value; write {key} = \"…\"",
             "True" or "False" or "yes" or "no" or "on" or "off" => $"write {key} = true or {key} = false",
             ['"' or '\'' or '[' or '{', ..] => null,
             _ when value.Contains('"', StringComparison.Ordinal) => null,
-            // A credential is not repeated.
-            _ when key.EndsWith("key", StringComparison.OrdinalIgnoreCase) || key.EndsWith("authorization", StringComparison.OrdinalIgnoreCase) || key == "sha256" => $"a text needs quotes; write {key} = \"…\"",
+            _ when isSecret => $"a text needs quotes; write {key} = \"…\"",
+            _ when WholeNumber().IsMatch(value) => long.TryParse(value, out var whole) ? $"a number is written without zeros before it; write {key} = {whole}" : $"{key} = {value} is out of range; no setting takes a number of that size",
             _ => $"a text needs quotes; write {key} = \"{value}\"",
         };
         return (message, $"{key} = \"\"");

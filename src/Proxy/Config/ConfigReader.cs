@@ -64,7 +64,7 @@ internal static partial class ConfigReader
         };
 
         findings.RefuseUnknownKeys();
-        foreach (var problem in ConfigRules.Check(config))
+        foreach (var problem in ConfigRules.Check(config).Concat(OwnListener.Check(config, sources)))
             findings.Add(sources.Listen is not null && IsListen(problem) ? problem with { Key = "--listen" } : problem);
         problems = findings.InReadingOrder();
         return config;
@@ -86,7 +86,7 @@ internal static partial class ConfigReader
         if (Set("PROXY_ALLOW_ANONYMOUS") == "true")
             config = config with { Auth = config.Auth with { AllowAnonymous = true } };
 
-        problems = [.. ConfigRules.Check(config).Select(problem => problem with { Key = Variable(problem), Message = problem.Message.Replace(ConfigRules.WaysOut, WaysOut, StringComparison.Ordinal) })];
+        problems = [.. ConfigRules.Check(config).Concat(OwnListener.Check(config, sources)).Select(problem => problem with { Key = Variable(problem), Message = problem.Message.Replace(ConfigRules.WaysOut, WaysOut, StringComparison.Ordinal) })];
         return config;
 
         string? Set(string name) => sources.Environment(name) is { Length: > 0 } value ? value : null;
@@ -104,7 +104,7 @@ internal static partial class ConfigReader
     private static ServerConfig ReadServer(SectionReader section, ConfigSources sources)
     {
         var defaults = new ServerConfig();
-        var listen = section.Texts("listen", defaults.Listen);
+        var listen = section.Texts("listen", defaults.Listen, ListenAddress.OfPort);
         return new()
         {
             Listen = sources.Listen ?? listen,
@@ -130,7 +130,8 @@ internal static partial class ConfigReader
         if (cert is not { Length: > 0 } || key is not { Length: > 0 }) return null;
 
         (cert, key) = (Path.GetFullPath(cert, sources.Folder), Path.GetFullPath(key, sources.Folder));
-        if (ReadFile(section, "cert", cert, sources) is { } chain && ReadFile(section, "key", key, sources) is { } secret)
+        var (chain, secret) = (ReadFile(section, "cert", cert, sources), ReadFile(section, "key", key, sources));
+        if (chain is not null && secret is not null)
             try
             {
                 X509Certificate2.CreateFromPem(chain, secret).Dispose();
@@ -140,7 +141,7 @@ internal static partial class ConfigReader
                 section.Refuse("cert", $"cert and key are not a PEM certificate and its unencrypted PEM key: {e.Message}");
             }
 
-        return new() { Cert = cert, Key = key };
+        return new() { Cert = new(cert, chain ?? ""), Key = new(key, secret ?? "") };
     }
 
     private static BackendConfig ReadBackend(SectionReader section, ConfigSources sources)
@@ -197,12 +198,13 @@ internal static partial class ConfigReader
         return ReadFile(section, "key_file", Path.GetFullPath(file, folder), sources)?.Trim();
     }
 
-    private static string? ReadCa(SectionReader section, ConfigSources sources)
+    private static NamedFile? ReadCa(SectionReader section, ConfigSources sources)
     {
         if (section.Text("ca") is not { } ca) return null;
 
         ca = Path.GetFullPath(ca, sources.Folder);
-        if (ReadFile(section, "ca", ca, sources) is { } pem)
+        var pem = ReadFile(section, "ca", ca, sources);
+        if (pem is not null)
             try
             {
                 var authorities = new X509Certificate2Collection();
@@ -215,7 +217,7 @@ internal static partial class ConfigReader
                 section.Refuse("ca", $"{ca} holds no readable PEM certificate: {e.Message}");
             }
 
-        return ca;
+        return new(ca, pem ?? "");
     }
 
     private static AuthConfig ReadAuth(SectionReader section) => new()
@@ -256,7 +258,7 @@ internal static partial class ConfigReader
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            section.Refuse(key, $"{path} cannot be read: {e.Message}");
+            section.Refuse(key, e is NotUtf8Exception ? $"{path} {e.Message}" : $"{path} cannot be read: {e.Message}");
         }
 
         return null;

@@ -1,9 +1,10 @@
 using System.Net.Http.Headers;
+using System.Text.RegularExpressions;
 
 namespace Proxy.Config;
 
 /// <summary>What must hold of a configuration as a whole. Plain functions over the records: no file, no clock, no machine.</summary>
-internal static class ConfigRules
+internal static partial class ConfigRules
 {
     /// <summary>Names appear in logs, metric labels and systemd units; these characters are safe in all of them.</summary>
     private const string NameAdvice = "a name has letters, digits, \"-\", \"_\" and \".\" (at most 64), and starts with a letter or digit";
@@ -11,7 +12,7 @@ internal static class ConfigRules
     /// <summary>How an address that others can reach is made to pass.</summary>
     public const string WaysOut = "add one (`proxy keys new NAME` prints the [[auth.keys]] section), or serve anyone with allow_anonymous = true in [auth]";
 
-    private static readonly string[] OwnHeaders = ["host", "content-length", "content-type", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer", "expect", "accept-encoding"];
+    private static readonly string[] OwnHeaders = ["host", "content-length", "content-type", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer", "expect", "accept-encoding", "via"];
 
     /// <summary>Every problem, keyed by the path of what is wrong; lines are for the reader to add.</summary>
     public static IEnumerable<ConfigProblem> Check(ProxyConfig config) =>
@@ -185,13 +186,15 @@ internal static class ConfigRules
     private static IEnumerable<ConfigProblem> Twins<T>(IReadOnlyList<T> all, Func<T, string> name, string path, string key)
     {
         for (var i = 0; i < all.Count; i++)
-            if (name(all[i]) is { Length: > 0 } own && all.Take(i).Any(earlier => name(earlier) == own))
-                yield return new($"{path}[{i}].{key}", 0, $"\"{own}\" is used already; each needs its own");
+            if (name(all[i]) is { Length: > 0 } own && all.Take(i).Select(name).FirstOrDefault(earlier => own.Equals(earlier, StringComparison.OrdinalIgnoreCase)) is { } twin)
+                yield return new($"{path}[{i}].{key}", 0, twin == own ? $"\"{own}\" is used already; each needs its own" : $"\"{own}\" is \"{twin}\" in other letters; each needs a name of its own");
     }
 
     private static string? UrlProblem(string url)
     {
         if (url == BackendConfig.BuiltinEcho) return null;
+        if (url.Trim() is var trimmed && trimmed != url) return $"\"{url}\" has a space at an end; write \"{trimmed}\"";
+        if (IsUnixSocket(url)) return $"\"{url}\" is a unix socket, and hosts are reached over TCP alone; have the host listen at an address, such as \"http://127.0.0.1:8080\"";
         if (url.StartsWith("builtin:", StringComparison.Ordinal)) return $"the only backend inside this program is \"{BackendConfig.BuiltinEcho}\"";
         if (!Uri.TryCreate(url, UriKind.Absolute, out var uri) || uri.Scheme is not ("http" or "https") || uri.Host.Length == 0)
             return !url.Contains("://", StringComparison.Ordinal) && Uri.TryCreate($"http://{url}", UriKind.Absolute, out var guess) && guess.Host.Length > 0
@@ -200,8 +203,21 @@ internal static class ConfigRules
         // Not repeated: it holds a credential.
         if (uri.UserInfo.Length > 0) return "holds a credential before the \"@\"; write it as key or key_file, or as a header in headers";
         if (uri.Query.Length > 0 || uri.Fragment.Length > 0) return $"\"{url}\" has a query or a fragment; end it with the path";
+        if (SurfacePath().Match(uri.AbsolutePath) is { Success: true } surface)
+            return $"\"{url}\" ends in a path of the API, which is put behind it for each call; end it before: \"{uri.GetLeftPart(UriPartial.Authority)}{uri.AbsolutePath[..surface.Index]}\"";
         return null;
     }
+
+    /// <summary>However people write one.</summary>
+    private static bool IsUnixSocket(string url)
+    {
+        var (scheme, rest) = url.Split("://", 2) is [var before, var behind] ? (before, behind) : ("", url);
+        return scheme.Contains("unix", StringComparison.OrdinalIgnoreCase) || rest.StartsWith("unix:", StringComparison.OrdinalIgnoreCase) || rest.StartsWith('/') || rest.EndsWith(".sock", StringComparison.OrdinalIgnoreCase);
+    }
+
+    /// <summary>What people copy from a curl line behind the base url: a path of OpenAI's or Anthropic's, with its <c>/v1</c>, or of Ollama's.</summary>
+    [GeneratedRegex("(/v1)?/(chat/completions|completions|responses|embeddings|models|messages|rerank|score|moderations|(audio|images)/[a-z]+)/?$|/api(/(chat|generate|tags|ps|show|embed|embeddings|version))?/?$", RegexOptions.IgnoreCase)]
+    private static partial Regex SurfacePath();
 
     /// <summary>The origin in the form of the Origin header, which is compared letter by letter; null for what is not an origin.</summary>
     private static string? OriginAsSent(string origin)

@@ -7,13 +7,19 @@ internal sealed record ConfigSources
     public Func<string, string?> Environment { get; init; } = System.Environment.GetEnvironmentVariable;
 
     /// <summary>Content of a file, by absolute path. Throws <see cref="IOException"/> or <see cref="UnauthorizedAccessException"/>.</summary>
-    public Func<string, string> ReadText { get; init; } = File.ReadAllText;
+    public Func<string, string> ReadText { get; init; } = TextFile.Read;
 
     /// <summary>Whether there is a folder at an absolute path.</summary>
     public Func<string, bool> HasFolder { get; init; } = Directory.Exists;
 
     /// <summary>What is wrong with a model's folder; null where it can be served.</summary>
     public Func<InferenceModelConfig, string?> ModelProblem { get; init; } = static _ => null;
+
+    /// <summary>Whether an address is one of this machine's.</summary>
+    public Func<System.Net.IPAddress, bool> IsOwnAddress { get; init; } = OwnListener.IsOfThisMachine;
+
+    /// <summary>This machine's name.</summary>
+    public string HostName { get; init; } = System.Net.Dns.GetHostName();
 
     /// <summary>Folder that relative paths start from: the one the file is in.</summary>
     public string Folder { get; init; } = Directory.GetCurrentDirectory();

@@ -23,6 +23,9 @@ internal sealed record ListenAddress
         return address is not null;
     }
 
+    /// <summary>The address that a bare port means, of this machine alone; null for what is no port.</summary>
+    public static string? OfPort(long port) => port is > 0 and <= ushort.MaxValue ? $"127.0.0.1:{port}" : null;
+
     public override string ToString() => Ip?.ToString() ?? UnixScheme + UnixPath;
 
     private static (ListenAddress? Address, string? Problem) Parse(string text)
@@ -37,6 +40,9 @@ internal sealed record ListenAddress
 
         if (text.Contains("://", StringComparison.Ordinal))
             return (null, "write an address, not a URL, such as \"127.0.0.1:11435\"; TLS is turned on by [server.tls]");
+
+        if (long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out var number) && OfPort(number) is { } meant)
+            return (null, $"the host is missing; write \"{meant}\"");
 
         var colon = text.LastIndexOf(':');
         var host = colon < 0 ? text : text[..colon];
@@ -58,5 +64,5 @@ internal sealed record ListenAddress
     }
 
     /// <summary>sockaddr_un holds 108 bytes, the last of them zero.</summary>
-    private const int LongestUnixPath = 107;
+    public const int LongestUnixPath = 107;
 }

@@ -107,7 +107,10 @@ internal sealed class SectionReader
     /// <summary>A duration, or null for <c>"off"</c>.</summary>
     public TimeSpan? TimeOrOff(string key) => Time(key, null, canBeOff: true);
 
-    public IReadOnlyList<string> Texts(string key, IReadOnlyList<string> otherwise)
+    /// <param name="key">The setting.</param>
+    /// <param name="otherwise">What it is where the file has none.</param>
+    /// <param name="meant">What somebody who wrote a number meant by it; null where that cannot be told.</param>
+    public IReadOnlyList<string> Texts(string key, IReadOnlyList<string> otherwise, Func<long, string?>? meant = null)
     {
         switch (Ask(key))
         {
@@ -119,14 +122,17 @@ internal sealed class SectionReader
                 {
                     var path = $"{PathOf(key)}[{texts.Count}]";
                     findings.Locate(path, list.Items[i].Line);
-                    if (list.Items[i] is not Setting.Text text) findings.Add(PathOf(key), list.Items[i].Line, $"holds {list.Items[i].Kind}; write every entry in quotes");
+                    if (list.Items[i] is Setting.Whole { Value: var number } && meant?.Invoke(number) is { } instead) findings.Add(PathOf(key), list.Items[i].Line, $"holds a number; write \"{instead}\"");
+                    else if (list.Items[i] is not Setting.Text text) findings.Add(PathOf(key), list.Items[i].Line, $"holds {list.Items[i].Kind}; write every entry in quotes");
                     else if (Expand(path, text) is { } expanded) texts.Add(expanded);
                 }
 
                 // Entries that could not be read have been noted; that none is left is no second problem.
                 return texts.Count == 0 && list.Items.Count > 0 ? otherwise : texts;
             case Setting.Text text:
-                return Wrong(key, text, $"a list: {key} = [\"{text.Value}\"]", otherwise);
+                return Wrong(key, text, $"a list: {key} = [\"{(long.TryParse(text.Value, out var digits) ? meant?.Invoke(digits) : null) ?? text.Value}\"]", otherwise);
+            case Setting.Whole { Value: var single } whole when meant?.Invoke(single) is { } instead:
+                return Wrong(key, whole, $"a list: {key} = [\"{instead}\"]", otherwise);
             case var other:
                 return Wrong(key, other, "a list of texts in quotes", otherwise);
         }

@@ -36,10 +36,10 @@ internal sealed record ServerConfig
     public string Transport { get; init; } = "epoll";
 }
 
-/// <summary>The <c>[server.tls]</c> section: a PEM certificate chain and its PEM key, by path. Read again on reload.</summary>
+/// <summary>The <c>[server.tls]</c> section: a PEM certificate chain and its PEM key. Read again on reload.</summary>
 internal sealed record TlsConfig
 {
-    public required string Cert { get; init; }
+    public required NamedFile Cert { get; init; }
 
-    public required string Key { get; init; }
+    public required NamedFile Key { get; init; }
 }

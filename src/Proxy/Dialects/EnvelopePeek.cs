@@ -47,7 +47,7 @@ internal static class EnvelopePeek
         Range? optionsSlice = null;
         bool? stream = null;
         var streamSeen = false;
-        int? messages = null;
+        int? messages = null, input = null;
 
         var at = JsonSkim.Space(body, 0);
         for (var more = JsonSkim.Enter(body, ref at, (byte)'{', (byte)'}'); more; more = JsonSkim.Another(body, ref at))
@@ -75,6 +75,17 @@ internal static class EnvelopePeek
                     if (messages is not null) return false;
                     at = Elements(body, from, out messages);
                     break;
+                case 5 when name.SequenceEqual("input"u8):
+                case 6 when name.SequenceEqual("prompt"u8):
+                    if (JsonSkim.Peek(body, from) == '[')
+                    {
+                        at = Elements(body, from, out input);
+                        break;
+                    }
+
+                    if (JsonSkim.Peek(body, from) == '"') input = 1;
+                    at = JsonSkim.Value(body, from);
+                    break;
                 case 14 when name.SequenceEqual("stream_options"u8):
                     at = JsonSkim.Value(body, from);
                     if (optionsSlice is not null || at == JsonSkim.No || body[from] != '{') return false;
@@ -98,7 +109,7 @@ internal static class EnvelopePeek
             includeUsage = ReadIncludeUsage(ref reader);
         }
 
-        envelope = new ChatEnvelope(model, stream, modelSlice) { IncludeUsage = includeUsage, StreamOptionsSlice = optionsSlice, Messages = messages };
+        envelope = new ChatEnvelope(model, stream, modelSlice) { IncludeUsage = includeUsage, StreamOptionsSlice = optionsSlice, Messages = messages ?? input };
         return true;
     }
 
@@ -127,7 +138,7 @@ internal static class EnvelopePeek
         Range? optionsSlice = null;
         bool? stream = null;
         bool streamSeen = false, includeUsage = false;
-        int? messages = null;
+        int? messages = null, input = null;
 
         while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
         {
@@ -174,6 +185,13 @@ internal static class EnvelopePeek
                 if (json.TokenType == JsonTokenType.StartArray) messages = CountElements(ref json);
                 else json.Skip();
             }
+            else if (json.ValueTextEquals("input"u8) || json.ValueTextEquals("prompt"u8))
+            {
+                json.Read();
+                if (json.TokenType == JsonTokenType.StartArray) input = CountElements(ref json);
+                else if (json.TokenType == JsonTokenType.String) input = 1;
+                else json.Skip();
+            }
             else
             {
                 json.Skip();
@@ -187,7 +205,7 @@ internal static class EnvelopePeek
         {
             IncludeUsage = includeUsage,
             StreamOptionsSlice = optionsSlice,
-            Messages = messages,
+            Messages = messages ?? input,
         };
         return null;
     }

@@ -2,11 +2,12 @@ using System.Text.Json;
 using Proxy.Backends;
 using Proxy.Chat;
 using Proxy.Config;
+using Proxy.Telemetry;
 
 namespace Proxy.Http;
 
 /// <summary>The operator's side, on its own unix socket: what the command line asks a running proxy.</summary>
-internal sealed class AdminEndpoints(BackendDirectory directory, ModelCatalog catalog, ActiveCalls calls, Func<IReadOnlyList<ConfigProblem>> reload, string? file, Action drain, TimeProvider time)
+internal sealed class AdminEndpoints(BackendDirectory directory, ModelCatalog catalog, ActiveCalls calls, Func<ReloadOutcome> reload, string? file, Action drain, TimeProvider time)
 {
     public Task HandleAsync(HttpContext context, string method, string path) => (method, path) switch
     {
@@ -19,7 +20,7 @@ internal sealed class AdminEndpoints(BackendDirectory directory, ModelCatalog ca
 
     private async Task ModelsAsync(HttpContext context)
     {
-        var models = await catalog.ListAsync(static _ => true);
+        var models = await catalog.ListAsync(static _ => true, evenDown: true);
         var table = directory.Table;
         await WriteAsync(context, StatusCodes.Status200OK, json =>
         {
@@ -81,7 +82,7 @@ internal sealed class AdminEndpoints(BackendDirectory directory, ModelCatalog ca
 
     private Task ReloadAsync(HttpContext context)
     {
-        var problems = reload();
+        var (problems, needsRestart) = reload();
         return WriteAsync(context, StatusCodes.Status200OK, json =>
         {
             json.WriteBoolean("ok", problems.Count == 0);
@@ -97,6 +98,7 @@ internal sealed class AdminEndpoints(BackendDirectory directory, ModelCatalog ca
             }
 
             json.WriteEndArray();
+            WriteWords(json, "needs_restart", needsRestart);
         });
     }
 
@@ -112,18 +114,32 @@ internal sealed class AdminEndpoints(BackendDirectory directory, ModelCatalog ca
         foreach (var call in calls.Snapshot())
         {
             json.WriteStartObject();
-            json.WriteString("trace_id", call.Record.TraceId);
-            json.WriteString("key", call.Record.Key);
-            json.WriteString("surface", call.Record.Surface);
-            json.WriteString("model", call.Record.Model);
-            json.WriteString("backend", call.Record.Backend);
-            json.WriteBoolean("stream", call.Record.Stream);
-            json.WriteNumber("running_ms", (long)time.GetElapsedTime(call.Record.Started).TotalMilliseconds);
+            WriteCall(json, call.Record);
             json.WriteEndObject();
         }
 
         json.WriteEndArray();
     });
+
+    private void WriteCall(Utf8JsonWriter json, CallRecord call)
+    {
+        json.WriteString("trace_id", call.TraceId);
+        json.WriteString("correlation_id", call.CorrelationId);
+        Known("session", call.Session);
+        Known("key", call.Key);
+        json.WriteString("surface", call.Surface);
+        Known("model", call.Model);
+        Known("served", call.Served);
+        Known("backend", call.Backend);
+        json.WriteBoolean("stream", call.Stream);
+        json.WriteBoolean("answering", call.FirstToken != 0);
+        json.WriteNumber("running_ms", (long)time.GetElapsedTime(call.Started).TotalMilliseconds);
+
+        void Known(string name, string? value)
+        {
+            if (value is not null) json.WriteString(name, value);
+        }
+    }
 
     private static async Task WriteAsync(HttpContext context, int status, Action<Utf8JsonWriter> write)
     {

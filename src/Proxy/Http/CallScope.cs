@@ -7,18 +7,21 @@ using Proxy.Transport.Http1;
 namespace Proxy.Http;
 
 /// <summary>What every exchange is made of, whatever it serves.</summary>
-internal sealed record ExchangeParts(ApiKeyGate Gate, ActiveCalls Calls, CallLedger Ledger, ProxyMetrics Metrics, Func<Config.ServerConfig> Server, ILogger Log, TimeProvider Time, Transport.CoarseTicker Ticker);
+internal sealed record ExchangeParts(ApiKeyGate Gate, ActiveCalls Calls, CallLedger Ledger, ProxyMetrics Metrics, Func<Config.ServerConfig> Server, ILogger Log, TimeProvider Time, Transport.CoarseTicker Ticker, ProxyIdentity Identity);
 
 /// <summary>
 /// One call at the edge, from admission to its line in the log: ids, caller, cancellation, and the error in the client's dialect. Dispose it when the answer is written.
 /// </summary>
 internal sealed class CallScope : IDisposable
 {
+    private const int MostKindsNamed = 16;
+
     private readonly ExchangeParts parts;
     private readonly CancellationTokenSource cancellation = new();
     private readonly CancellationTokenRegistration left;
     private readonly LinkedListNode<CallScope> node;
     private Caller? entered;
+    private List<string>? skipped;
 
     private CallScope(HttpContext context, string surface, ErrorDialect dialect, ExchangeParts parts)
     {
@@ -39,13 +42,15 @@ internal sealed class CallScope : IDisposable
             Pipeline = said.Pipeline,
             Route = said.Route,
             Session = said.Session,
+            Via = said.Via,
         };
-        Record = new CallRecord { TraceId = traceId, CorrelationId = correlationId, Surface = surface, Started = parts.Time.GetTimestamp() };
+        Record = new CallRecord { TraceId = traceId, CorrelationId = correlationId, Session = said.Session, Surface = surface, Started = parts.Time.GetTimestamp() };
         var response = context.Response.Headers;
         response["x-trace-id"] = traceId;
         response["x-correlation-id"] = correlationId;
         response["x-request-id"] = requestId;
         response["traceparent"] = Info.TraceParent;
+        if (said.Session is { } session) response["x-session-id"] = session;
         if (dialect.RequestIdHeader is { } header) response[header] = traceId;
         left = context.RequestAborted.UnsafeRegister(static state => ((CallScope)state!).Cancel(), this);
         node = new LinkedListNode<CallScope>(this);
@@ -86,7 +91,7 @@ internal sealed class CallScope : IDisposable
         Info.Owner = caller.Name;
         Record.Key = caller.Name;
         Cors.Answer(Context, parts.Gate);
-        return null;
+        return Info.Via is { } via ? ProxyLoop.Refusal(via, parts.Identity) : null;
     }
 
     /// <summary>Checks that the caller may use the model, and counts the call against its limits.</summary>
@@ -129,6 +134,14 @@ internal sealed class CallScope : IDisposable
         if (usage is null) return;
         Record.TokensIn = usage.InputTokens;
         Record.TokensOut = usage.OutputTokens;
+    }
+
+    /// <summary>A part of the answer, of that kind, is left out because no dialect here can say it.</summary>
+    public void Skip(string kind)
+    {
+        parts.Metrics.CountSkipped();
+        skipped ??= [];
+        if (skipped.Count < MostKindsNamed && !skipped.Contains(kind)) skipped.Add(kind);
     }
 
     /// <summary>Nothing more is done for the caller's key: it may call again, whatever its client still has to take. A client that does so at the last byte is let in.</summary>
@@ -177,6 +190,7 @@ internal sealed class CallScope : IDisposable
             response.StatusCode = Dialect.StatusOf(error);
             response.ContentType = Dialect.ErrorContentType(error);
             if (error.RetryAfter is { } wait) response.Headers.RetryAfter = ((int)Math.Ceiling(wait.TotalSeconds)).ToString(CultureInfo.InvariantCulture);
+            if (ProxyErrorTable.Of(error).IsFinal) response.Headers["x-should-retry"] = "false";
             if (error.Kind is ProxyErrorKind.Unauthenticated) response.Headers.WWWAuthenticate = "Bearer";
             Dialect.WriteError(error, Info.TraceId, body);
             response.ContentLength = body.Length;
@@ -200,6 +214,7 @@ internal sealed class CallScope : IDisposable
             ProxyErrorKind.HostRefused => (CallOutcome.Refused, error.Status is 429 or >= 500 ? Fault.Backend : Fault.Client),
             ProxyErrorKind.QueueFull => (CallOutcome.Refused, Fault.Backend),
             ProxyErrorKind.Draining => (Interrupted ? CallOutcome.Drained : CallOutcome.Refused, Fault.Proxy),
+            ProxyErrorKind.ProxyLoop => (CallOutcome.Refused, Fault.Proxy), // an operator's url is wrong, which is not the client's fault
             ProxyErrorKind.Internal or ProxyErrorKind.OutOfDescriptors => (CallOutcome.ProxyError, Fault.Proxy),
             ProxyErrorKind.NotImplemented => (CallOutcome.Refused, Fault.Proxy),
             _ => (CallOutcome.Refused, Fault.Client),
@@ -233,6 +248,7 @@ internal sealed class CallScope : IDisposable
         cancellation.Dispose();
         GiveBackKey();
         parts.Metrics.Leave();
+        if (skipped is not null) parts.Log.PartsSkipped(Info.TraceId, Record.Backend, string.Join(", ", skipped));
         if (Record.Status == 0) Record.Status = ClientLeft ? 499 : Context.Response.StatusCode;
         parts.Ledger.Write(Record);
         parts.Calls.Remove(node); // last: a drain that sees no call any more closes the log

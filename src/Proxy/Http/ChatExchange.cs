@@ -24,7 +24,9 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
             var problem = scope.Admit();
             if (problem is null) (body, problem) = await RequestBody.ReadAsync(context.Request, parts.Server().BodyLimit, scope.Cancellation);
             ChatEnvelope? envelope = null;
-            problem ??= EnvelopePeek.Read(body!.Span, out envelope) ?? dialect.Refuses(body.Span) ?? scope.Use(envelope!.Model);
+            problem ??= EnvelopePeek.Read(body!.Span, out envelope);
+            scope.Record.Messages = envelope?.Messages; // of a call that is refused too
+            problem ??= dialect.Refuses(body!.Span) ?? scope.Use(envelope!.Model);
             IChatRoute? route = null;
             problem ??= routes.Find(scope.Info, envelope!.Model, out route);
             if (problem is not null)
@@ -36,7 +38,6 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
             var call = new ChatCall(dialect, envelope!, scope.Info, body!.Memory) { Headers = scope.CrossingHeaders };
             scope.Record.Route = route!.Name;
             scope.Record.Stream = call.Streams;
-            scope.Record.Messages = envelope!.Messages;
             var pending = route.AnswerAsync(call, scope.Cancellation);
             await WriteAsync(scope, call, await (pending.IsCompleted || !call.Streams || keepAlive.Length == 0 ? pending : KeepAliveAsync(scope, pending)));
         }
@@ -136,7 +137,8 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
             isWhole |= events.Current is ChatEvent.Finished;
             if (!response.HasStarted && output.UnflushedBytes == 0) StreamHeaders.Set(response, dialect.StreamContentType);
             if (events.Current is ChatEvent.UsageReported usage) scope.Count(usage.Usage);
-            if (events.Current is not ChatEvent.Quiet) writer.Write(events.Current, output);
+            if (events.Current is ChatEvent.Skipped skipped) scope.Skip(skipped.Kind);
+            else if (events.Current is not ChatEvent.Quiet) writer.Write(events.Current, output);
             else if (keepAlive.Length > 0) await output.WriteAsync(keepAlive);
         }
 
@@ -164,7 +166,8 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
             }
 
             if (happened is ChatEvent.UsageReported usage) scope.Count(usage.Usage);
-            if (happened is not ChatEvent.Quiet) events.Add(happened);
+            if (happened is ChatEvent.Skipped skipped) scope.Skip(skipped.Kind);
+            else if (happened is not ChatEvent.Quiet) events.Add(happened);
         }
 
         // An answer that is complete is written, whoever is there to take it.

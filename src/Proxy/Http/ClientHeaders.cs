@@ -7,6 +7,8 @@ namespace Proxy.Http;
 /// </summary>
 internal struct ClientHeaders
 {
+    private static readonly System.Buffers.SearchValues<char> SessionCharacters = System.Buffers.SearchValues.Create("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:@+=");
+
     public string? CorrelationId;
     public string? RequestId;
     public string? TraceParent;
@@ -15,6 +17,7 @@ internal struct ClientHeaders
     public string? Pipeline;
     public string? Route;
     public string? Session;
+    public string? Via;
     public List<KeyValuePair<string, string>> Crossing;
 
     public static ClientHeaders Of(IHeaderDictionary headers)
@@ -34,6 +37,9 @@ internal struct ClientHeaders
     {
         switch (name.Length)
         {
+            case 3 when Is(name, "via"):
+                Via = Wish(values);
+                break;
             case 6 when Is(name, "accept"):
             case 10 when Is(name, "user-agent"):
                 Crossing.Add(new(name, values.ToString()));
@@ -57,7 +63,13 @@ internal struct ClientHeaders
                 RequestId = Id(values);
                 break;
             case 12 when Is(name, "x-session-id"):
-                Session = Id(values);
+                Session = SessionId(values) ?? Session;
+                break;
+            // What agents call it by themselves: Codex, opencode, Claude Code. The general name goes before.
+            case 10 when Is(name, "session-id") || Is(name, "session_id"):
+            case 18 when Is(name, "x-session-affinity") || Is(name, "x-opencode-session"):
+            case 24 when Is(name, "x-claude-code-session-id"):
+                Session ??= SessionId(values);
                 break;
             case 16 when Is(name, "x-correlation-id"):
                 CorrelationId = Id(values);
@@ -72,6 +84,13 @@ internal struct ClientHeaders
 
     /// <summary>What a client asks for, whatever it is: what cannot be given is refused, and only what was never said is ignored.</summary>
     private static string? Wish(Microsoft.Extensions.Primitives.StringValues values) => values.ToString() is { Length: > 0 } wish ? wish : null;
+
+    /// <summary>A conversation's id, if it is one that can stand in a header, a log and a file's name: letters, digits and a few signs. Another is as if it had not been said.</summary>
+    private static string? SessionId(Microsoft.Extensions.Primitives.StringValues values)
+    {
+        var id = values.ToString();
+        return id.Length is > 0 and <= 128 && !id.AsSpan().ContainsAnyExcept(SessionCharacters) ? id : null;
+    }
 
     /// <summary>A client's id, if it is one that can stand in a header and a log: short, visible ASCII.</summary>
     private static string? Id(Microsoft.Extensions.Primitives.StringValues values)

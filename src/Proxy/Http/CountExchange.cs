@@ -18,7 +18,9 @@ internal sealed class CountExchange(string surface, ClientDialect dialect, Actio
             var problem = scope.Admit();
             if (problem is null) (body, problem) = await RequestBody.ReadAsync(context.Request, parts.Server().BodyLimit, scope.Cancellation);
             ChatEnvelope? envelope = null;
-            problem ??= EnvelopePeek.Read(body!.Span, out envelope) ?? scope.Use(envelope!.Model) ?? RouteTable.Refusal(scope.Info, envelope!.Model);
+            problem ??= EnvelopePeek.Read(body!.Span, out envelope);
+            scope.Record.Messages = envelope?.Messages; // of a call that is refused too
+            problem ??= scope.Use(envelope!.Model) ?? RouteTable.Refusal(scope.Info, envelope!.Model);
             CountedTokens counted = default;
             if (problem is null) (counted, problem) = await count.CountAsync(new ChatCall(dialect, envelope!, scope.Info, body!.Memory) { Headers = scope.CrossingHeaders }, scope.Cancellation);
             if (problem is not null)
@@ -28,7 +30,6 @@ internal sealed class CountExchange(string surface, ClientDialect dialect, Actio
             }
 
             scope.Record.Route = "direct";
-            scope.Record.Messages = envelope!.Messages;
             using var answer = new PooledBody(64);
             write(counted.Tokens, answer);
             var response = context.Response;

@@ -1,7 +1,9 @@
+using System.Text.Json;
 using Proxy.Backends;
 using Proxy.Buffers;
 using Proxy.Chat;
 using Proxy.Dialects.Anthropic;
+using Proxy.Dialects.Embeddings;
 using Proxy.Dialects.OllamaChat;
 using Proxy.Dialects.OpenAiChat;
 using Proxy.Routes;
@@ -9,14 +11,20 @@ using Proxy.Routes;
 namespace Proxy.Http;
 
 /// <summary>The listings: every model of every host that the caller's key may use, in the dialect of the path.</summary>
-internal sealed class ModelEndpoints(ModelCatalog catalog, ClientDialect openAi, ClientDialect ollama, ClientDialect anthropic, ExchangeParts parts)
+internal sealed class ModelEndpoints(ModelCatalog catalog, ClientDialect openAi, ClientDialect ollama, ClientDialect anthropic, ExchangeParts parts, string version)
 {
     /// <summary>Anthropic's clients ask at the same path as OpenAI's, and say which version of their API they mean.</summary>
     public static bool IsAnthropics(HttpRequest request) => request.Headers.ContainsKey("anthropic-version");
 
     public Task ListAsync(HttpContext context) => IsAnthropics(context.Request)
         ? ListAsync(context, anthropic, static (models, body) => AnthropicModelList.Write(models, body))
-        : ListAsync(context, openAi, static (models, body) => OpenAiModelList.Write(models, body));
+        : WriteAsync(context, openAi, async scope =>
+        {
+            var (models, told) = await ModelsAsync(scope);
+            var body = new PooledBody();
+            OpenAiModelList.Write(models, body, told is null ? null : (json, index) => WriteTold(json, told[index]));
+            return (body, null);
+        });
 
     public Task ListOllamaAsync(HttpContext context) => ListAsync(context, ollama, static (models, body) => OllamaListing.WriteTags(models, body));
 
@@ -29,12 +37,12 @@ internal sealed class ModelEndpoints(ModelCatalog catalog, ClientDialect openAi,
         // A model's name may hold slashes and escapes: everything after the listing's own path, with /v1 or without, is the name.
         var path = context.Request.Path.Value!;
         var name = Uri.UnescapeDataString(path[(path.IndexOf("/models/", StringComparison.Ordinal) + "/models/".Length)..]);
-        return WriteAsync(context, forAnthropic ? anthropic : openAi, async mayUse =>
+        return WriteAsync(context, forAnthropic ? anthropic : openAi, async scope =>
         {
             if (ModelName.Refusal(name) is { } tooLong) return (null, tooLong);
-            var models = await catalog.ListAsync(mayUse);
+            var (models, _) = await ModelsAsync(scope);
             // With a tag or without; but the very name that is asked for first.
-            var model = models.FirstOrDefault(m => m.Name == name) ?? models.FirstOrDefault(m => ModelName.Same(m.Name, name)) ?? (mayUse(name) ? await catalog.FindAsync(name) : null);
+            var model = models.FirstOrDefault(m => m.Name == name) ?? models.FirstOrDefault(m => ModelName.Same(m.Name, name)) ?? (scope.Caller.MayUse(name) ? await catalog.FindAsync(name) : null);
             if (model is null) return (null, DirectRoute.UnknownModel(name));
             var body = new PooledBody();
             if (forAnthropic) AnthropicModelList.WriteOne(model with { Name = name }, body);
@@ -43,22 +51,43 @@ internal sealed class ModelEndpoints(ModelCatalog catalog, ClientDialect openAi,
         });
     }
 
-    private Task ListAsync(HttpContext context, ClientDialect dialect, Action<IReadOnlyList<ModelListing>, PooledBody> write) => WriteAsync(context, dialect, async mayUse =>
+    private Task ListAsync(HttpContext context, ClientDialect dialect, Action<IReadOnlyList<ModelListing>, PooledBody> write) => WriteAsync(context, dialect, async scope =>
     {
-        var models = await catalog.ListAsync(mayUse);
+        var (models, _) = await ModelsAsync(scope);
         var body = new PooledBody();
         write(models, body);
         return (body, null);
     });
 
-    private async Task WriteAsync(HttpContext context, ClientDialect dialect, Func<Func<string, bool>, ValueTask<(PooledBody? Body, ProxyError? Problem)>> answer)
+    /// <summary>What the caller is told of: a client of all that its key may use; a proxy that asks of what it has not told us itself, and of each model what a proxy is told besides.</summary>
+    private async ValueTask<(IReadOnlyList<ModelListing> Models, IReadOnlyList<ProxyTold>? Told)> ModelsAsync(CallScope scope)
     {
+        if (Via.LastProxy(scope.Info.Via) is not { } asker) return (await catalog.ListAsync(scope.Caller.MayUse), null);
+        var told = await catalog.ListForAsync(asker, scope.Caller.MayUse);
+        return ([.. told.Select(static one => one.Listing)], told);
+    }
+
+    private void WriteTold(Utf8JsonWriter json, ProxyTold told)
+    {
+        if (told.Here is { } here)
+        {
+            using var info = new PooledBody();
+            TeiAnswers.WriteInfo(here, version, info);
+            told = told with { Info = JsonElement.Parse(info.Span) };
+        }
+
+        ProxyListing.Write(json, told);
+    }
+
+    private async Task WriteAsync(HttpContext context, ClientDialect dialect, Func<CallScope, ValueTask<(PooledBody? Body, ProxyError? Problem)>> answer)
+    {
+        context.Response.Headers[ProxyIdentity.Header] = parts.Identity.Id;
         using var scope = CallScope.Begin(context, "models", dialect, parts);
         try
         {
             var problem = scope.Admit();
             PooledBody? body = null;
-            if (problem is null) (body, problem) = await answer(scope.Caller.MayUse);
+            if (problem is null) (body, problem) = await answer(scope);
             using var held = body;
             if (problem is not null)
             {

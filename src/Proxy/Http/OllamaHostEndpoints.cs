@@ -29,7 +29,7 @@ internal sealed class OllamaHostEndpoints(ModelCatalog catalog, BackendDirectory
 
         scope.Record.Model = ModelName.Shown(asked.Model);
         if (!scope.Caller.MayUse(asked.Model) || await catalog.FindAsync(asked.Model) is not { } model) return Unknown(asked.Model);
-        if (directory.Table.Resolve(asked.Model) is { } resolution && resolution.Candidates.FirstOrDefault(b => b.IsOllama) is { } backend)
+        if (directory.Table.Resolve(asked.Model) is { } resolution && Teller(resolution, scope.Info.Via) is { } backend)
         {
             var question = new PooledBody(256);
             OllamaShow.WriteRequest(asked, resolution.Served, question);
@@ -76,7 +76,7 @@ internal sealed class OllamaHostEndpoints(ModelCatalog catalog, BackendDirectory
         scope.Record.Model = ModelName.Shown(asked);
         var table = directory.Table;
         var (backend, served) = table.Resolve(asked) is { } resolution
-            ? (resolution.Candidates.FirstOrDefault(b => b.IsOllama), resolution.Served)
+            ? (resolution.Candidates.FirstOrDefault(IsHost) ?? resolution.Candidates.FirstOrDefault(b => b.IsOllama), resolution.Served)
             : (OnlyOllama(table), asked);
         if (backend is null) return NotImplemented(context);
 
@@ -137,11 +137,21 @@ internal sealed class OllamaHostEndpoints(ModelCatalog catalog, BackendDirectory
         ? "changing what the hosts have needs an API key from another machine"
         : "this key is limited to some models, and may not change what the hosts have");
 
+    /// <summary>Who tells of a model: its Ollama host, else a proxy that has it, if a way leads on from there; null where what is known here has to do.</summary>
+    private Backend? Teller(Resolution resolution, string? via)
+    {
+        var open = ProxyWays.Open(resolution, via, directory.Identity);
+        return open.FirstOrDefault(IsHost) ?? (open is [{ IsProxy: true, IsOllama: true } proxy, ..] ? proxy : null);
+    }
+
+    /// <summary>The one Ollama host there is; where there is none, the one proxy, which may have one.</summary>
     private static Backend? OnlyOllama(BackendTable table)
     {
-        var all = table.All.Where(b => b.IsOllama).Take(2).ToArray();
-        return all.Length == 1 ? all[0] : null;
+        var all = table.All.Where(b => b.IsOllama).ToArray();
+        return all.Where(IsHost).Take(2).ToArray() is [_, ..] hosts ? hosts is [var host] ? host : null : all is [var proxy] ? proxy : null;
     }
+
+    private static bool IsHost(Backend backend) => backend.IsOllama && !backend.IsProxy;
 
     private static ProxyError NotImplemented(HttpContext context) => new(ProxyErrorKind.NotImplemented, $"{context.Request.Path} {NotHere}, and no single one is meant by this request");
 

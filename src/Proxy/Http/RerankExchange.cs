@@ -28,7 +28,7 @@ internal sealed partial class RerankExchange(string surface, RerankClientDialect
         var models = Parts.Directory.Table.Embedders.Models.Where(model => scope.Caller.MayUse(model.Info.Name)).ToList();
         return FirstAtHost(scope.Caller.MayUse, "reranker")
             ?? models.FirstOrDefault(model => Reranks(model))?.Info.Name
-            ?? (In(scope).AllowsCosine ? models.FirstOrDefault(model => model is IEmbedder)?.Info.Name : null);
+            ?? (In(scope).AllowsCosine ? models.FirstOrDefault(model => model is IEmbedder)?.Info.Name ?? FirstAtHost(scope.Caller.MayUse, "embedding", inProxies: true) : null);
     }
 
     protected override async ValueTask AnswerHereAsync(VectorCall call, IVectorModel model)
@@ -76,11 +76,12 @@ internal sealed partial class RerankExchange(string surface, RerankClientDialect
 
         if (await InPartsAsync(call, asked!)) return;
         RerankBackendDialect? host = null;
-        var query = call.Scope.Context.Request.QueryString.ToUriComponent();
-        var sent = new HostCall(call, backend => IsNative(backend, speaks, asked!) ? speaks.HostPath + query : null, Translate, Parts.Exchange.Log);
+        var request = call.Scope.Context.Request;
+        var query = request.QueryString.ToUriComponent();
+        var sent = new HostCall(call, PathAt, Translate, Parts.Exchange.Log);
         if (await SendAsync(call, sent) is not { } reply) return;
         using var held = reply;
-        if (sent.Verbatim && (reply.Status >= 300 || !speaks.Sorts))
+        if (sent.Verbatim && (reply.Status >= 300 || !speaks.Sorts || sent.AskedProxy))
         {
             await VerbatimWriter.RelayAsync(call.Scope, reply, NameFor(call, reply), HostErrors);
             return;
@@ -104,6 +105,9 @@ internal sealed partial class RerankExchange(string surface, RerankClientDialect
         }
 
         await AnswerAsync(call, asked, sent.Verbatim || host!.HonoursRaw ? ranking.Results : Scaled(ranking, asked.Request.RawScores), ranking.Tokens, null);
+
+        // A proxy has every path that we have.
+        string? PathAt(Backend backend) => backend.IsProxy && Speaks(backend, "tei") ? request.Path.ToUriComponent() + query : IsNative(backend, speaks, asked!) ? speaks.HostPath + query : null;
 
         ProxyError? Translate(Backend backend, string served, PooledBody body, List<string> lost, out string path)
         {

@@ -13,17 +13,22 @@ internal sealed class StatusEndpoints(BackendDirectory directory, ActiveCalls ca
     /// <summary>What Ollama's own server says here; its clients look for it.</summary>
     public static Task RootAsync(HttpContext context) => TextAsync(context, "Ollama is running", "text/plain; charset=utf-8");
 
-    public static Task VersionAsync(HttpContext context) => TextAsync(context, OllamaListing.Version, "application/json; charset=utf-8");
+    /// <summary>Ollama's version, for its clients, and for another proxy who this is.</summary>
+    public Task VersionAsync(HttpContext context)
+    {
+        context.Response.Headers[ProxyIdentity.Header] = directory.Identity.Id;
+        return TextAsync(context, OllamaListing.Version, "application/json; charset=utf-8");
+    }
 
     /// <summary>The process answers.</summary>
     public static Task HealthAsync(HttpContext context) => TextAsync(context, """{"status":"ok"}""", "application/json");
 
-    /// <summary>Something real can answer: a host that is up, a model of this process, or the echo where it is all there is. What is configured to run here must be loaded.</summary>
+    /// <summary>Something real can answer: a host that is up, another proxy that is up and has a model which we do not have from elsewhere or from ourselves, a model of this process, or the echo where it is all there is. What is configured to run here must be loaded.</summary>
     public Task ReadyAsync(HttpContext context)
     {
         var all = directory.Table.All;
         var loaded = models?.Invoke();
-        var ready = !calls.Draining && loaded is not false && (loaded is true || all.All(static b => b.IsEcho) || all.Any(static b => !b.IsEcho && b.State is { Available: true, Health: BackendHealth.Up }));
+        var ready = !calls.Draining && loaded is not false && (loaded is true || all.All(static b => b.IsEcho) || all.Any(Answers));
         context.Response.StatusCode = ready ? StatusCodes.Status200OK : StatusCodes.Status503ServiceUnavailable;
         return TextAsync(context, gate.Trust(context) is null ? Details(ready, all) : ready ? """{"status":"ready"}""" : """{"status":"not ready"}""", "application/json");
     }
@@ -35,6 +40,10 @@ internal sealed class StatusEndpoints(BackendDirectory directory, ActiveCalls ca
         if (refusal.Kind is ProxyErrorKind.Unauthenticated) context.Response.Headers.WWWAuthenticate = "Bearer";
         return TextAsync(context, refusal.Message + "\n", "text/plain; charset=utf-8");
     }
+
+    /// <summary>A proxy answers by its hosts, or by what runs in it; one that has nothing to tell us of, or its echo alone, does not.</summary>
+    private static bool Answers(Backend backend) => !backend.IsEcho && backend.State is { Available: true, Health: BackendHealth.Up }
+        && (!backend.IsProxy || backend.State.Report!.Models.Any(static model => model.Told is not { End: ModelEnd.Echo }));
 
     private string Details(bool ready, IReadOnlyList<Backend> all)
     {

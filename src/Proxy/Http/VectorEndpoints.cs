@@ -68,7 +68,7 @@ internal sealed class VectorEndpoints(VectorParts parts)
         {
             foreach (var model in backend.State.Report?.Models ?? [])
             {
-                if (model.Details is not { } info || info.ValueKind is not System.Text.Json.JsonValueKind.Object || !info.TryGetProperty("model_type", out _)) continue;
+                if (model.TeiInfo is not { } info) continue;
                 if (resolution is null ? !scope.Caller.MayUse(model.Name) : model.Name != resolution.Served) continue;
                 body.Write(System.Text.Encoding.UTF8.GetBytes(info.GetRawText()));
                 return null;

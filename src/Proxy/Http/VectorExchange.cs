@@ -129,14 +129,16 @@ internal abstract class VectorExchange(string surface, ErrorDialect errors, Vect
     protected static bool Speaks(Backend backend, string family) => backend.Families.Any(known => Config.DialectNames.Name(known) == family);
 
     /// <summary>The first model of TEI hosts, in the order of the file, whose <c>/info</c> says that it is of the kind.</summary>
-    protected string? FirstAtHost(Func<string, bool> mayUse, string kind)
+    /// <param name="inProxies">Only among those that run in the process of a proxy behind this one, as its own do here.</param>
+    protected string? FirstAtHost(Func<string, bool> mayUse, string kind, bool inProxies = false)
     {
         foreach (var backend in parts.Directory.Table.All)
         {
             if (!Speaks(backend, "tei")) continue;
             foreach (var model in backend.State.Report?.Models ?? [])
             {
-                if (mayUse(model.Name) && model.Details is { } info && info.TryGetProperty("model_type", out var type)
+                if (inProxies && model.Told is not { End: ModelEnd.Process }) continue;
+                if (mayUse(model.Name) && model.TeiInfo is { } info && info.TryGetProperty("model_type", out var type)
                     && type.ValueKind is System.Text.Json.JsonValueKind.Object && type.TryGetProperty(kind, out _)) return model.Name;
             }
         }
@@ -158,6 +160,15 @@ internal sealed record VectorCall(CallScope Scope, PooledBody Body, ChatEnvelope
     public SplicedBody Named(string served) => served == Model || Envelope.Model.Length == 0
         ? new(Body.Memory)
         : new(Body.Memory[..Envelope.ModelSlice.Start], ModelName.Json(served), Body.Memory[Envelope.ModelSlice.End..]);
+
+    /// <summary>The same for a host that is a proxy: a call that names no model gets the name of ours, since that proxy might take another for it.</summary>
+    public SplicedBody NamedAnyway(string served)
+    {
+        if (Envelope.Model.Length > 0) return Named(served);
+        var after = Body.Memory[(Body.Span.IndexOf((byte)'{') + 1)..];
+        var isEmpty = after.Span.TrimStart(" \t\r\n"u8) is [(byte)'}', ..];
+        return new("{\"model\":"u8.ToArray(), isEmpty ? ModelName.Json(served) : (byte[])[.. ModelName.Json(served).Span, (byte)','], after);
+    }
 }
 
 /// <summary>What a host is to be sent, decided when it is known which host it is.</summary>
@@ -172,6 +183,9 @@ internal sealed class HostCall(VectorCall call, Func<Backend, string?> path, Hos
     /// <summary>The host that was asked last got the client's bytes.</summary>
     public bool Verbatim { get; private set; }
 
+    /// <summary>It was a proxy, whose answer is in every way as ours would be.</summary>
+    public bool AskedProxy { get; private set; }
+
     public CallInfo Info => call.Scope.Info;
 
     public IReadOnlyList<KeyValuePair<string, string>> Headers => call.Scope.CrossingHeaders;
@@ -182,7 +196,8 @@ internal sealed class HostCall(VectorCall call, Func<Backend, string?> path, Hos
         if (path(backend) is { } same)
         {
             Verbatim = true;
-            outgoing = new("POST", same, call.Named(served), call.Scope.Context.Request.ContentType ?? "application/json", null, Errors, Streams: false);
+            AskedProxy = backend.IsProxy;
+            outgoing = new("POST", same, backend.IsProxy ? call.NamedAnyway(served) : call.Named(served), call.Scope.Context.Request.ContentType ?? "application/json", null, Errors, Streams: false);
             return null;
         }
 

@@ -51,8 +51,8 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
             case DispatchResult.Answered { Reply: var reply }:
                 var same = reply.Dialect!.Name == call.Dialect.Name;
                 if (reply.Status >= 300) return same ? new ChatAnswer.Verbatim(reply) : Translated(reply);
-                // A host that ignores what stream says sends one document, or a stream: its client gets what it asked for all the same.
-                return same && reply.Streams == call.Streams
+                // A host that ignores what stream says sends one document, or a stream: its client gets what it asked for all the same. A proxy knows when one document is right.
+                return same && (reply.Streams == call.Streams || reply.FromProxy)
                     ? new ChatAnswer.Verbatim(reply)
                     : new ChatAnswer.Events(EventRelay.ReadAsync(reply, table.Config.Server.KeepaliveAfter, cancellation), reply.Backend, reply.ServedModel);
             default:

@@ -26,12 +26,12 @@ internal sealed class TokenCount(BackendDirectory directory)
 
         foreach (var backend in resolution.Candidates)
         {
-            if (backend.IsEcho || !backend.State.Available) continue;
+            if (backend.IsEcho || !backend.State.Available || !ProxyWays.Leads(backend, resolution.Served, call.Info.Via, directory.Identity)) continue;
             foreach (var question in Questions(backend, call, request! with { Model = resolution.Served, Stream = false, IncludeUsage = false }, resolution.Served))
             {
                 using var asked = question.Body;
-                using var answer = await HostCounter.AskAsync(backend, question.Path, asked.Memory, question.Version, call.Headers, cancellation);
-                if (answer is { Status: 200 } && Read(answer.Body.Span) is { } tokens) return (new(tokens, Estimated: false), null);
+                using var answer = await HostCounter.AskAsync(backend, question.Path, asked.Memory, question.Version, call.Headers, call.Info, cancellation);
+                if (answer is { Status: 200 } && Read(answer.Body.Span) is { } tokens) return (new(tokens, answer.Estimated), null);
             }
 
             break; // what one host of a model cannot count, its like cannot either

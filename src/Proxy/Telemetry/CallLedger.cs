@@ -13,6 +13,9 @@ internal sealed class CallRecord
 {
     public required string TraceId { get; init; }
     public required string CorrelationId { get; set; }
+
+    /// <summary>The conversation, as the client calls it.</summary>
+    public string? Session { get; init; }
     public required string Surface { get; init; }
 
     /// <summary>A <see cref="TimeProvider.GetTimestamp"/>.</summary>
@@ -36,7 +39,7 @@ internal sealed class CallRecord
 }
 
 /// <summary>One line and one count a finished call.</summary>
-internal sealed class CallLedger(LogWriter writer, LogFormat format, LogLevel least, ProxyMetrics metrics, TimeProvider time)
+internal sealed class CallLedger(LogWriter writer, LogFormat format, ProxyMetrics metrics, TimeProvider time)
 {
     private static readonly string[] Outcomes = ["ok", "client_left", "timeout", "backend_error", "refused", "drained", "proxy_error"];
     private static readonly string[] Faults = ["none", "client", "backend", "proxy"];
@@ -48,11 +51,12 @@ internal sealed class CallLedger(LogWriter writer, LogFormat format, LogLevel le
         var duration = time.GetElapsedTime(call.Started);
         TimeSpan? first = call.FirstToken == 0 ? null : time.GetElapsedTime(call.Started, call.FirstToken);
         metrics.Count(call, duration, first);
-        if (least > LogLevel.Information) return;
+        if (writer.Least > LogLevel.Information) return;
 
         LogLine.Begin(format, time.GetUtcNow(), LogLevel.Information, " call"u8)
             .Add(" trace_id="u8, call.TraceId)
             .Add(" correlation_id="u8, call.CorrelationId)
+            .Add(" session="u8, call.Session)
             .Add(" key="u8, call.Key)
             .Add(" surface="u8, call.Surface)
             .Add(" model="u8, call.Model)

@@ -4,7 +4,7 @@ using Microsoft.Extensions.Logging;
 namespace Proxy.Telemetry;
 
 /// <summary>Sends what the program says through <see cref="ILogger"/> to the same writer, in the same shape, as the calls' lines.</summary>
-internal sealed class ProxyLoggerProvider(LogWriter writer, LogFormat format, LogLevel least, TimeProvider time) : ILoggerProvider
+internal sealed class ProxyLoggerProvider(LogWriter writer, LogFormat format, TimeProvider time) : ILoggerProvider
 {
     public ILogger CreateLogger(string categoryName) => new Logger(this, categoryName);
 
@@ -44,6 +44,6 @@ internal sealed class ProxyLoggerProvider(LogWriter writer, LogFormat format, Lo
 
     private LogWriter Writer => writer;
     private LogFormat Format => format;
-    private LogLevel Least => least;
+    private LogLevel Least => writer.Least;
     private TimeProvider Time => time;
 }

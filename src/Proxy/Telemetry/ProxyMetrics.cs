@@ -18,17 +18,26 @@ internal sealed class ProxyMetrics
     private static readonly double[] FirstTokenBounds = [.001, .005, .01, .02, .04, .06, .08, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10, 30, 60, 120, 300];
     private static readonly double[] DurationBounds = [.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
 
-    private const int MostModels = 1000;
+    /// <summary>Models that have series of their own, and how many of them may be names that stand nowhere: those of prefixes, and what clients call the one model of a host that takes any name.</summary>
+    private const int MostModels = 1000, MostUnlisted = 100;
 
-    private readonly ConcurrentDictionary<(string Surface, string Backend, CallOutcome Outcome), Counter> requests = new();
+    private const string OtherModel = "other";
+
+    private readonly ConcurrentDictionary<(string Surface, string Backend, string Model, CallOutcome Outcome, int Status), Series> requests = new();
+    private readonly ConcurrentDictionary<string, string> labels = new();
     private readonly ConcurrentDictionary<(string Backend, string Model, bool Input), Counter> tokens = new();
     private readonly ConcurrentDictionary<string, Histogram> firstTokens = new();
     private readonly ConcurrentDictionary<string, Histogram> durations = new();
     private readonly List<Func<IEnumerable<Gauge>>> gauges = [];
     private Series? last;
+    private int unlisted;
     private long inFlight;
     private long promptBytes;
     private long sharedPromptBytes;
+    private long skippedParts;
+
+    /// <summary>Whether a model's name stands in the file or in a host's list: those always have series of their own.</summary>
+    public Func<string, bool> Lists { get; set; } = static _ => false;
 
     public long InFlight => Volatile.Read(ref inFlight);
 
@@ -40,6 +49,9 @@ internal sealed class ProxyMetrics
         Interlocked.Add(ref promptBytes, length);
         Interlocked.Add(ref sharedPromptBytes, shared);
     }
+
+    /// <summary>A part of an answer that was left out because no dialect here can say it.</summary>
+    public void CountSkipped() => Interlocked.Increment(ref skippedParts);
 
     public void Leave() => Interlocked.Decrement(ref inFlight);
 
@@ -53,29 +65,37 @@ internal sealed class ProxyMetrics
         series.Requests.Add(1);
         series.Durations.Observe(duration.TotalSeconds);
         if (firstToken is { } first) (series.FirstTokens ??= firstTokens.GetOrAdd(call.Backend ?? "", static _ => new(FirstTokenBounds))).Observe(first.TotalSeconds);
-        if (call.Served is not { } served) return;
-        if (call.TokensIn is { } input) (series.Input ??= Tokens(call.Backend ?? "", served, input: true)).Add(input);
-        if (call.TokensOut is { } output) (series.Output ??= Tokens(call.Backend ?? "", served, input: false)).Add(output);
+        if (call.Served is null) return;
+        if (call.TokensIn is { } input) (series.Input ??= Tokens(call, input: true)).Add(input);
+        if (call.TokensOut is { } output) (series.Output ??= Tokens(call, input: false)).Add(output);
     }
 
-    private Series Find(CallRecord call) => new(
-        call.Surface, call.Backend, call.Outcome, call.Served,
-        requests.GetOrAdd((call.Surface, call.Backend ?? "", call.Outcome), static _ => new()),
-        durations.GetOrAdd(call.Surface, static _ => new(DurationBounds)));
-
-    /// <summary>A host that takes any name for its one model must not make a series of every name that clients think of.</summary>
-    private Counter Tokens(string backend, string model, bool input)
+    private Series Find(CallRecord call)
     {
-        if (tokens.TryGetValue((backend, model, input), out var known)) return known;
-        return tokens.GetOrAdd((backend, tokens.Count < MostModels ? model : "other", input), static _ => new());
+        var key = (call.Surface, call.Backend ?? "", Label(call), call.Outcome, call.Status);
+        return requests.TryGetValue(key, out var known) ? known : requests.GetOrAdd(key, new Series(call, durations.GetOrAdd(call.Surface, static _ => new(DurationBounds))));
+    }
+
+    private Counter Tokens(CallRecord call, bool input) => tokens.GetOrAdd((call.Backend ?? "", Label(call), input), static _ => new());
+
+    /// <summary>The model that served, else the one that was asked for. A client that makes names up, and a host that takes any, must not make a series of each.</summary>
+    private string Label(CallRecord call)
+    {
+        if ((call.Served ?? call.Model) is not { } model) return "";
+        if (labels.TryGetValue(model, out var label)) return label;
+        var isListed = Lists(model);
+        if (!isListed && (call.Served is null || Volatile.Read(ref unlisted) >= MostUnlisted)) return OtherModel;
+        if (labels.Count >= MostModels) return OtherModel;
+        if (labels.TryAdd(model, model) && !isListed) Interlocked.Increment(ref unlisted);
+        return labels[model];
     }
 
     public string Expose()
     {
         var text = new StringBuilder(4096);
         Head(text, "proxy_requests_total", "counter", "Finished calls.");
-        foreach (var (key, counter) in requests)
-            Line(text, "proxy_requests_total", $"surface=\"{Escape(key.Surface)}\",backend=\"{Escape(key.Backend)}\",outcome=\"{CallLedger.Name(key.Outcome)}\"", counter.Value);
+        foreach (var (key, series) in requests)
+            Line(text, "proxy_requests_total", $"surface=\"{Escape(key.Surface)}\",backend=\"{Escape(key.Backend)}\",model=\"{Escape(key.Model)}\",outcome=\"{CallLedger.Name(key.Outcome)}\",status=\"{key.Status}\"", series.Requests.Value);
         Head(text, "proxy_tokens_total", "counter", "Tokens as the hosts counted them.");
         foreach (var (key, counter) in tokens)
             Line(text, "proxy_tokens_total", $"backend=\"{Escape(key.Backend)}\",model=\"{Escape(key.Model)}\",direction=\"{(key.Input ? "input" : "output")}\"", counter.Value);
@@ -83,6 +103,8 @@ internal sealed class ProxyMetrics
         Line(text, "proxy_prompt_bytes_total", "", Volatile.Read(ref promptBytes));
         Head(text, "proxy_prompt_shared_bytes_total", "counter", "Bytes of them that began like an earlier prompt of the same key and model: what a prefix cache can save.");
         Line(text, "proxy_prompt_shared_bytes_total", "", Volatile.Read(ref sharedPromptBytes));
+        Head(text, "proxy_answer_parts_skipped_total", "counter", "Parts of answers left out in translation, of kinds that are not known.");
+        Line(text, "proxy_answer_parts_skipped_total", "", Volatile.Read(ref skippedParts));
         Write(text, "proxy_first_token_seconds", "Time from the request to the first content.", "backend", firstTokens);
         Write(text, "proxy_request_duration_seconds", "Time from the request to the end of its answer.", "surface", durations);
         Head(text, "proxy_in_flight", "gauge", "Calls running now.");
@@ -129,17 +151,25 @@ internal sealed class ProxyMetrics
         }
     }
 
-    /// <summary>Where the last call was counted: the next one is likely of the same kind, and then nothing is looked up. The strings are the same objects from call to call.</summary>
-    private sealed class Series(string surface, string? backend, CallOutcome outcome, string? served, Counter requests, Histogram durations)
+    /// <summary>
+    /// Where calls of one kind are counted. The last one is tried first: the next call is likely of the same kind, and then nothing is looked up, since the strings are the same objects from call to call.
+    /// </summary>
+    private sealed class Series(CallRecord first, Histogram durations)
     {
-        public Counter Requests => requests;
+        private readonly string surface = first.Surface;
+        private readonly string? backend = first.Backend;
+        private readonly string? model = first.Served ?? first.Model;
+        private readonly CallOutcome outcome = first.Outcome;
+        private readonly int status = first.Status;
+
+        public Counter Requests { get; } = new();
         public Histogram Durations => durations;
         public Histogram? FirstTokens { get; set; }
         public Counter? Input { get; set; }
         public Counter? Output { get; set; }
 
-        public bool IsOf(CallRecord call)
-            => ReferenceEquals(call.Surface, surface) && ReferenceEquals(call.Backend, backend) && call.Outcome == outcome && ReferenceEquals(call.Served, served);
+        public bool IsOf(CallRecord call) =>
+            ReferenceEquals(call.Surface, surface) && ReferenceEquals(call.Backend, backend) && call.Outcome == outcome && call.Status == status && ReferenceEquals(call.Served ?? call.Model, model);
     }
 
     private sealed class Counter

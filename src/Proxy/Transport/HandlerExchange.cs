@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Net;
 using System.Net.Http.Headers;
+using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using System.Text;
 using Proxy.Buffers;
@@ -178,6 +179,7 @@ internal sealed class HandlerExchange : InterruptibleExchange
         message.Headers.TryAddWithoutValidation("Accept-Encoding", "identity");
         foreach (var header in client.Target.Headers) Add(message, header);
         foreach (var header in request.Headers) Add(message, header);
+        if (client.Target.Via is { } via) Add(message, new("Via", request.Via is { } before ? $"{before}, {via}" : via));
         return message;
     }
 
@@ -224,7 +226,12 @@ internal sealed class HandlerExchange : InterruptibleExchange
 
     private string Words(Exception failure) => failure is OperationCanceledException
         ? $"{client.Name} took no connection within {client.Target.Connect.TotalSeconds:0.###} s"
-        : $"{client.Name}: {Text(failure.Message)}{(failure.InnerException is { } inner ? $" ({Text(inner.Message)})" : "")}";
+        : $"{client.Name}: {failure.InnerException switch
+        {
+            null => Text(failure.Message),
+            SocketException socket => socket.Message, // around it the same is said again
+            var inner => $"{Text(failure.Message)} ({Text(inner.Message)})",
+        }}";
 
     // The runtime quotes a head that it cannot read, whatever its bytes are.
     private static string Text(string message) => IsPrintable(message) ? message : string.Concat(message.Select(static letter => letter is >= ' ' and <= '~' ? letter : '?'));

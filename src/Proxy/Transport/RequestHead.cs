@@ -8,12 +8,15 @@ namespace Proxy.Transport;
 internal sealed class RequestHead
 {
     private const string ContentType = "Content-Type";
+    private const string ViaName = "Via";
     private const int LineBreaks = 64; // and the length of the body, with its name
 
     // The same few names head every request's lines. A lost race costs one more object.
     private static readonly LineStart?[] starts = new LineStart?[64];
 
     private readonly byte[] common;
+    private readonly string? via;
+    private readonly int viaLength;
 
     // So does the same first line: with what all requests have in common behind it. A lost race writes it once more.
     private StartLine? last;
@@ -36,6 +39,10 @@ internal sealed class RequestHead
             bytes.Advance(length);
         }
 
+        // Last, so that it can be left out where a call brings one that is longer.
+        via = target.Via;
+        if (via is not null) bytes.Write(Encoding.ASCII.GetBytes($"{ViaName}: {via}\r\n"));
+        viaLength = via is null ? 0 : ViaName.Length + via.Length + 4;
         common = bytes.Span.ToArray();
     }
 
@@ -46,10 +53,17 @@ internal sealed class RequestHead
         var type = request.ContentType;
         var most = start.Bytes.Length + LineBreaks + (type is null ? 0 : Most(ContentType, type));
         foreach (var header in request.Headers) most += Most(header.Name, header.Value);
+        if (request.Via is { } before) most += Most(ViaName, before);
 
         var room = output.GetSpan(most);
         start.Bytes.CopyTo(room);
         var at = start.Bytes.Length;
+        if (request.Via is not null && via is not null)
+        {
+            at -= viaLength;
+            Put(new(ViaName, $"{request.Via}, {via}"), room, ref at);
+        }
+
         if (type is not null) Put(new(ContentType, type), room, ref at);
         foreach (var header in request.Headers) Put(header, room, ref at);
         if (!request.Body.IsEmpty || request.Method is "POST" or "PUT" or "PATCH")

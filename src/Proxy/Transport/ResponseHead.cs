@@ -101,7 +101,7 @@ internal struct ResponseHead
     /// <summary>Whether a header of this name (any case) may cross from a host to a client, content-type and content-length apart.</summary>
     public static bool MayCross(ReadOnlySpan<byte> name) => (name[0] | 0x20) switch
     {
-        'x' => Is(name, "x-request-id"u8) || Is(name, "x-should-retry"u8) || StartsWith(name, "x-ratelimit-"u8),
+        'x' => Is(name, "x-request-id"u8) || Is(name, "x-should-retry"u8) || Is(name, "x-token-count"u8) || StartsWith(name, "x-ratelimit-"u8),
         'r' => StartsWith(name, "retry-after"u8) || Is(name, "request-id"u8) || StartsWith(name, "ratelimit"u8),
         'o' => StartsWith(name, "openai-"u8),
         'a' => StartsWith(name, "anthropic-"u8),

@@ -235,7 +235,7 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
         }
         catch (SocketException failure)
         {
-            Failure = $"{client.Name} cannot be reached: {Words(failure.SocketErrorCode)}";
+            Failure = $"{client.Name}: {Words(failure.SocketErrorCode)}";
             return Failed(DescriptorShortage.IsCauseOf(failure) ? UpstreamOutcome.OutOfDescriptors : UpstreamOutcome.ConnectFailed);
         }
         finally

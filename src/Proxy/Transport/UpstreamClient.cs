@@ -19,6 +19,9 @@ internal sealed record UpstreamTarget(Uri Address)
     public X509Certificate2Collection? Authorities { get; init; }
 
     public bool VerifyCertificate { get; init; } = true;
+
+    /// <summary>What this process adds to <c>Via</c> in every request; null where it says nothing of itself.</summary>
+    public string? Via { get; init; }
 }
 
 /// <summary>One request to a host. The body's memory must stay valid until <see cref="UpstreamExchange.SendAsync"/> has completed.</summary>
@@ -28,6 +31,9 @@ internal readonly record struct UpstreamRequest(string Method, string Path, Spli
 
     /// <summary>Besides those of the target. Host, Content-Length, Connection and Accept-Encoding (identity) are the client's own business.</summary>
     public UpstreamHeader[] Headers { get; init; } = [];
+
+    /// <summary>The <c>Via</c> that the call came with; null where it came from a client itself. That of the target is added to it.</summary>
+    public string? Via { get; init; }
 }
 
 /// <summary>How the wait for a response's head ended.</summary>

@@ -72,7 +72,7 @@ internal static class TeiErrors
         ProxyErrorKind.NoBackend or ProxyErrorKind.Draining or ProxyErrorKind.OutOfDescriptors => "Unhealthy",
         ProxyErrorKind.HostRefused when error.HostType is { } said && Types.Contains(said) => said,
         ProxyErrorKind.HostRefused => error.Status switch { 424 => "Backend", 429 => "Overloaded", 503 => "Unhealthy", _ => "Validation" },
-        ProxyErrorKind.HostFailed or ProxyErrorKind.HostTimedOut or ProxyErrorKind.HostUnauthorized or ProxyErrorKind.Internal or ProxyErrorKind.NotImplemented => "Backend",
+        ProxyErrorKind.HostFailed or ProxyErrorKind.HostTimedOut or ProxyErrorKind.HostUnauthorized or ProxyErrorKind.ProxyLoop or ProxyErrorKind.Internal or ProxyErrorKind.NotImplemented => "Backend",
         _ => "Validation",
     };
 }

@@ -51,17 +51,21 @@ internal sealed class OpenAiChatEventReader : EventReader
 
     private void ReadObject(ReadOnlySpan<byte> frame, List<ChatEvent> events)
     {
+        ReadOnlySpan<byte> rest = default;
         try
         {
             var json = new Utf8JsonReader(frame, WireJson.Reading);
             json.Read();
             if (json.TokenType is JsonTokenType.StartObject) ReadMembers(ref json, frame, events);
             else Fail(HostErrorBody.Read(frame), events);
+            rest = frame[(int)json.BytesConsumed..];
         }
         catch (Exception problem) when (problem is JsonException or InvalidOperationException or FormatException) // how the reader says that it is no JSON
         {
             Fail(new HostError($"the host sent what is not JSON: {HostErrorBody.Read(frame).Message}"), events);
         }
+
+        if (!rest.IsEmpty) Read(rest, events); // two objects in one frame
     }
 
     private void ReadMembers(ref Utf8JsonReader json, ReadOnlySpan<byte> frame, List<ChatEvent> events)
@@ -70,7 +74,7 @@ internal sealed class OpenAiChatEventReader : EventReader
         long? created = null;
         ReadOnlySpan<byte> fingerprint = default;
         Utf8JsonReader list = default;
-        var listed = false;
+        bool listed = false, told = false;
         while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
         {
             if (json.ValueTextEquals("choices"u8))
@@ -98,6 +102,12 @@ internal sealed class OpenAiChatEventReader : EventReader
                 if (json.TokenType is not JsonTokenType.String || !json.ValueTextEquals("error"u8)) continue;
                 Fail(HostErrorBody.Read(frame), events);
                 return;
+            }
+            else if (json.ValueTextEquals("message"u8))
+            {
+                json.Read();
+                told = json.TokenType is JsonTokenType.String;
+                json.Skip();
             }
             else if (json.ValueTextEquals("timings"u8))
             {
@@ -130,6 +140,12 @@ internal sealed class OpenAiChatEventReader : EventReader
             }
         }
 
+        if (told && !listed) // an error of which there is only the message
+        {
+            Fail(HostErrorBody.Read(frame), events);
+            return;
+        }
+
         if (!started)
         {
             started = true;
@@ -143,25 +159,30 @@ internal sealed class OpenAiChatEventReader : EventReader
     private void ReadChoice(ref Utf8JsonReader json, ReadOnlySpan<byte> frame, List<ChatEvent> events)
     {
         var number = 0;
-        Utf8JsonReader said = default;
-        bool speaks = false, continues = false;
+        Utf8JsonReader said = default, cumulative = default, completion = default;
+        var speaks = false;
         ReadOnlySpan<byte> probabilities = default;
         ReadOnlySpan<byte> sequence = default;
         FinishReason? reason = null;
         while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
         {
-            if (json.ValueTextEquals("delta"u8) || json.ValueTextEquals("message"u8))
+            if (json.ValueTextEquals("delta"u8))
             {
                 json.Read();
-                said = json;
                 speaks = json.TokenType is JsonTokenType.StartObject;
+                if (speaks) said = json;
+                json.Skip();
+            }
+            else if (json.ValueTextEquals("message"u8))
+            {
+                json.Read();
+                if (json.TokenType is JsonTokenType.StartObject) cumulative = json;
                 json.Skip();
             }
             else if (json.ValueTextEquals("text"u8))
             {
                 json.Read();
-                if (json.TokenType is JsonTokenType.String) said = json;
-                continues = json.TokenType is JsonTokenType.String;
+                if (json.TokenType is JsonTokenType.String) completion = json;
                 json.Skip();
             }
             else if (json.ValueTextEquals("index"u8))
@@ -198,7 +219,10 @@ internal sealed class OpenAiChatEventReader : EventReader
 
         var choice = ChoiceOf(number);
         if (speaks) choice.ReadMessage(ref said, frame, probabilities, events);
-        else if (continues) choice.ReadCompletion(ref said, probabilities, events);
+        choice.HasDeltas |= speaks;
+        // Some hosts send besides the deltas all that was said so far: it counts where no delta says anything.
+        if (cumulative.TokenType is JsonTokenType.StartObject && !(choice.HasDeltas && choice.Spoke)) choice.ReadMessage(ref cumulative, frame, probabilities, events);
+        else if (!speaks && completion.TokenType is JsonTokenType.String) choice.ReadCompletion(ref completion, probabilities, events);
         if (reason is { } ended) (choice.Reason, choice.HasFinished) = (ended, true);
         if (!sequence.IsEmpty) choice.Matched = WireJson.Opaque("stop_sequence"u8, sequence);
     }

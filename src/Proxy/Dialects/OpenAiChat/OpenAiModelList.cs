@@ -10,13 +10,19 @@ namespace Proxy.Dialects.OpenAiChat;
 /// </summary>
 internal static class OpenAiModelList
 {
-    public static void Write(IReadOnlyList<ModelListing> models, IBufferWriter<byte> output)
+    /// <param name="more">Writes members besides into the entry of that index.</param>
+    public static void Write(IReadOnlyList<ModelListing> models, IBufferWriter<byte> output, Action<Utf8JsonWriter, int>? more = null)
     {
         using var json = WireJson.NewWriter(output);
         json.WriteStartObject();
         json.WriteString("object"u8, "list"u8);
         json.WriteStartArray("data"u8);
-        foreach (var model in models) Write(json, model);
+        for (var i = 0; i < models.Count; i++)
+        {
+            var index = i;
+            Write(json, models[i], more is null ? null : () => more(json, index));
+        }
+
         json.WriteEndArray();
         CodexModels.Write(json, models);
         json.WriteEndObject();
@@ -28,7 +34,7 @@ internal static class OpenAiModelList
         Write(json, model);
     }
 
-    private static void Write(Utf8JsonWriter json, ModelListing model)
+    private static void Write(Utf8JsonWriter json, ModelListing model, Action? more = null)
     {
         json.WriteStartObject();
         json.WriteString("id"u8, model.Name);
@@ -58,7 +64,7 @@ internal static class OpenAiModelList
         }
 
         if (model.Resolved is { } resolved) json.WriteString("root"u8, resolved);
-
+        more?.Invoke();
         json.WriteEndObject();
     }
 }

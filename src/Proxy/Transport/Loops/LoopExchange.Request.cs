@@ -109,7 +109,7 @@ internal sealed partial class LoopExchange
         catch (SocketException failure)
         {
             await here.EnterAsync();
-            Failure = $"{client.Name} cannot be reached: {failure.Message}";
+            Failure = $"{client.Name}: {failure.Message}";
             return Failed(DescriptorShortage.IsCauseOf(failure) ? UpstreamOutcome.OutOfDescriptors : UpstreamOutcome.ConnectFailed);
         }
         finally

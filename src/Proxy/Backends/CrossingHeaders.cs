@@ -1,0 +1,28 @@
+using Proxy.Chat;
+using Proxy.Transport;
+
+namespace Proxy.Backends;
+
+/// <summary>The headers of a request to a host: the client's that cross, and who is calling: trace ids, ours first. A proxy is told the session too.</summary>
+internal static class CrossingHeaders
+{
+    public static UpstreamHeader[] Of(IReadOnlyList<KeyValuePair<string, string>> crossing, CallInfo info, Backend backend)
+    {
+        var session = info.Session is not null && backend.IsProxy ? info.Session : null;
+        var headers = new UpstreamHeader[crossing.Count + 3 + (info.TraceParent is null ? 0 : 1) + (info.TraceState is null ? 0 : 1) + (session is null ? 0 : 1)];
+        var at = 0;
+        for (; at < crossing.Count; at++)
+        {
+            var (name, value) = crossing[at];
+            headers[at] = new(name, value);
+        }
+
+        headers[at++] = new("x-trace-id", info.TraceId);
+        headers[at++] = new("x-correlation-id", info.CorrelationId);
+        headers[at++] = new("x-request-id", info.RequestId ?? info.TraceId);
+        if (info.TraceParent is { } parent) headers[at++] = new("traceparent", parent);
+        if (info.TraceState is { } state) headers[at++] = new("tracestate", state);
+        if (session is not null) headers[at] = new("x-session-id", session);
+        return headers;
+    }
+}

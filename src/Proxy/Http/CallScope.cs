@@ -237,7 +237,7 @@ internal sealed class CallScope : IDisposable
         cancellation.Dispose();
         GiveBackKey();
         parts.Metrics.Leave();
-        if (Record.Status == 0) Record.Status = ClientLeft ? 499 : Context.Response.StatusCode;
+        if (Record.Status == 0) Record.Status = Context.Response.StatusCode; // whoever could not be answered in full has been judged
         parts.Ledger.Write(Record);
         parts.Calls.Remove(node); // last: a drain that sees no call any more closes the log
     }

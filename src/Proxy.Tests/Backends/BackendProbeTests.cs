@@ -128,6 +128,77 @@ public sealed class BackendProbeTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Host_is_frozen_with_its_calls_Three_unanswered_probes_mean_down()
+    {
+        var lease = (await house.Slots.TakeAsync("m", [house["a"]], 9, TimeSpan.FromHours(1), default)).Lease!;
+        Start();
+        await probe.FirstRound;
+        answers["a"] = static _ => Task.FromException<HostReport>(new HostProbeException("no answer to /v1/models within 5s") { TimedOut = true });
+
+        await PassAsync(23);
+        Assert.True(house["a"].State.Available); // two are not enough
+
+        await PassAsync(12);
+        Assert.False(house["a"].State.Available);
+        Assert.Single(house.Log.All, line => line.StartsWith("backend_down: Backend a went down: no answer to /v1/models within 5s, 3 times in a row", StringComparison.Ordinal));
+        Assert.Equal(["suspect"], house.Hosts["a"].Told);
+
+        answers["a"] = _ => Serves("m");
+        await PassAsync(2);
+
+        Assert.True(house["a"].State.Available);
+        Assert.Equal(["suspect", "end"], house.Hosts["a"].Told);
+        lease.Dispose();
+    }
+
+    [Fact]
+    public async Task Probes_are_not_answered_but_a_call_brings_tokens_Host_stays_up()
+    {
+        using var lease = (await house.Slots.TakeAsync("m", [house["a"]], 9, TimeSpan.FromHours(1), default)).Lease!;
+        Start();
+        await probe.FirstRound;
+        answers["a"] = static _ => Task.FromException<HostReport>(new HostProbeException("no answer") { TimedOut = true });
+
+        for (var i = 0; i < 8; i++)
+        {
+            house.Hosts["a"].Received++;
+            await PassAsync(20); // two probes with a token in between
+        }
+
+        Assert.True(house["a"].State.Available);
+        Assert.DoesNotContain("end", house.Hosts["a"].Told);
+    }
+
+    [Fact]
+    public async Task Host_says_that_it_cannot_be_used_yet_Its_calls_go_on_when_it_can()
+    {
+        Start();
+        await probe.FirstRound;
+        answers["a"] = static _ => Task.FromException<HostReport>(new HostProbeException("answers 503 at /v1/models: loading") { Answered = true });
+        await PassAsync(12);
+        Assert.False(house["a"].State.Available);
+
+        answers["a"] = _ => Serves("m");
+        await PassAsync(2);
+
+        Assert.True(house["a"].State.Available);
+        Assert.DoesNotContain("end", house.Hosts["a"].Told);
+    }
+
+    [Fact]
+    public async Task This_process_has_no_descriptor_left_for_a_probe_Host_stays_up()
+    {
+        Start();
+        await probe.FirstRound;
+        answers["a"] = static _ => Task.FromException<HostReport>(new HostProbeException("Too many open files") { IsOurs = true });
+
+        await PassAsync(40);
+
+        Assert.True(house["a"].State.Available);
+        Assert.DoesNotContain(house.Log.All, line => line.StartsWith("backend_down", StringComparison.Ordinal));
+    }
+
+    [Fact]
     public async Task Host_serves_another_model_The_table_knows_it()
     {
         Start();

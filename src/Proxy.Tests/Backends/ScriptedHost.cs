@@ -48,6 +48,17 @@ internal sealed class ScriptedHost(params Script[] scripts) : UpstreamClient
 
     public bool Closed { get; private set; }
 
+    public long Received { get; set; }
+
+    public override long Heard => Received;
+
+    /// <summary>What the client was told of its connections, in order: "suspect", "end".</summary>
+    public List<string> Told { get; } = [];
+
+    public override void Suspect() => Told.Add("suspect");
+
+    public override void EndSuspects() => Told.Add("end");
+
     public void Add(Script script) => left.Enqueue(script);
 
     public override UpstreamExchange Open()

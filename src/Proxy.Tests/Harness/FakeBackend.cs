@@ -55,6 +55,9 @@ internal sealed class FakeBackend : IAsyncDisposable
     /// <summary>A GET of this path is never answered.</summary>
     public string? SilentPage { get; set; }
 
+    /// <summary>Connections are taken, as a frozen host's kernel does, and nothing is answered.</summary>
+    public bool Frozen { get; set; }
+
     public static FakeBackend Start() => Start(Bind(0));
 
     /// <summary>A host in another network; it cannot <see cref="Refuse"/>.</summary>
@@ -156,6 +159,12 @@ internal sealed class FakeBackend : IAsyncDisposable
             var inbox = new Inbox(socket);
             while (await ReadAsync(inbox, socket, number) is { } request)
             {
+                if (Frozen)
+                {
+                    await inbox.WatchAsync();
+                    return;
+                }
+
                 if (request.Method is "GET" or "HEAD")
                 {
                     probes.Enqueue(request);

@@ -20,6 +20,23 @@ public sealed class HandlerUpstreamTests : IDisposable
         harness = Harness(target => target with { Authorities = [authority] });
     }
 
+    [Theory]
+    [InlineData(null, "1.1 us")]
+    [InlineData("1.1 them, 2 others", "1.1 them, 2 others, 1.1 us")]
+    public async Task Via_Says_whom_the_call_has_come_by_and_us_last(string? before, string via)
+    {
+        using var on = Harness(target => target with { Authorities = [authority], Via = "1.1 us" });
+        using var exchange = on.Client.Open();
+        var sending = exchange.SendAsync(UpstreamHarness.Post() with { Via = before });
+        using var peer = await on.Host.AcceptAsync();
+
+        var request = await peer.ReadRequestAsync();
+        await peer.SendAsync(Hello);
+        await sending;
+
+        Assert.Equal([$"Via: {via}"], request.Split("\r\n").Where(static line => line.StartsWith("via:", StringComparison.OrdinalIgnoreCase)));
+    }
+
     [Fact]
     public async Task Post_Arrives_whole_and_answer_is_read()
     {
@@ -40,6 +57,54 @@ public sealed class HandlerUpstreamTests : IDisposable
         Assert.Equal((UpstreamOutcome.Answered, 200, "text/event-stream; charset=utf-8"), (head.Outcome, head.Status, head.ContentType));
         Assert.Equal([new("x-request-id", "r1"), new("retry-after", "7")], head.Headers);
         Assert.Equal(("hello", ReplyReadKind.End), answer);
+    }
+
+    [Fact]
+    public async Task Connection_to_a_host_Is_watched_by_the_kernel()
+    {
+        using var peer = await harness.AnswerOnceAsync(Hello);
+
+        Assert.Equal("on 30 10 3 60000", UpstreamAwayTests.WatchOf((System.Net.IPEndPoint)peer.RemoteEndPoint!));
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Host_was_away_and_is_back_Stream_that_was_silent_since_has_failed(bool silent)
+    {
+        var (exchange, peer) = await harness.StreamAsync();
+        using var both = exchange;
+        using var host = peer;
+        harness.Client.Suspect();
+        if (!silent)
+        {
+            var before = harness.Client.Heard;
+            await peer.SendAsync("5\r\nhello\r\n");
+            Assert.Equal(ReplyReadKind.Data, (await exchange.ReadAsync()).Kind);
+            Assert.NotEqual(before, harness.Client.Heard);
+        }
+
+        harness.Client.EndSuspects();
+        if (!silent) await peer.SendAsync("0\r\n\r\n");
+
+        Assert.Equal(("", silent ? ReplyReadKind.Failed : ReplyReadKind.End), await exchange.ReadAllAsync());
+        Assert.Equal(silent, exchange.HostWasAway);
+    }
+
+    [Fact]
+    public async Task Host_was_away_and_is_back_Request_without_an_answer_has_failed_and_is_not_repeated()
+    {
+        using var peer = await harness.AnswerOnceAsync(Hello);
+        using var exchange = harness.Client.Open();
+        var sending = exchange.SendAsync(UpstreamHarness.Post()).AsTask();
+        await peer.ReadRequestAsync();
+
+        harness.Client.Suspect();
+        harness.Client.EndSuspects();
+
+        Assert.Equal(UpstreamOutcome.Broken, (await sending).Outcome);
+        Assert.True(exchange.HostWasAway);
+        Assert.False(harness.Host.HasPending);
     }
 
     [Fact]

@@ -10,6 +10,10 @@ internal sealed class BackendProbe(BackendDirectory directory, SlotQueue slots, 
 {
     private static readonly TimeSpan Whole = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan Broken = TimeSpan.FromSeconds(1);
+
+    /// <summary>Unanswered probes in a row, without a byte of any call, that a host which runs calls is allowed.</summary>
+    private const int Silences = 3;
+
     private readonly Dictionary<BackendState, Task> running = [];
     private readonly Lock gate = new();
     private int firstRound;
@@ -69,9 +73,10 @@ internal sealed class BackendProbe(BackendDirectory directory, SlotQueue slots, 
             var changed = backend.State.Report is not { } before || !before.Models.Select(m => m.Name).SequenceEqual(report.Models.Select(m => m.Name)) || !before.Dialects.SequenceEqual(report.Dialects) || before.ProxyId != report.ProxyId;
             backend.State.Report = report;
             if (changed) directory.Refresh();
+            Answered(backend);
             if (report.IsSelf)
             {
-                Lost(backend, "is this proxy itself; its url has to be that of a model host");
+                GoDown(backend, "is this proxy itself; its url has to be that of a model host", isAway: false);
                 return;
             }
 
@@ -90,15 +95,43 @@ internal sealed class BackendProbe(BackendDirectory directory, SlotQueue slots, 
         }
         catch (Exception problem) when (problem is HttpRequestException or OperationCanceledException or IOException or TimeoutException or HostProbeException)
         {
-            // A busy host may be too slow for a probe while it serves calls well: only one that runs nothing is given up for that.
-            if (problem is OperationCanceledException or TimeoutException or HostProbeException { TimedOut: true } && backend.State.InFlight > 0) return;
-            Lost(backend, problem.Message);
+            if (problem is HostProbeException { IsOurs: true }) return;
+            if (problem is not HostProbeException { Answered: true })
+            {
+                Unanswered(backend, problem);
+                return;
+            }
+
+            Answered(backend);
+            GoDown(backend, problem.Message, isAway: false);
         }
     }
 
-    private void Lost(Backend backend, string reason)
+    /// <summary>It is there. Whatever it was doing when it went away, it does no more; a call that has brought something since then is still alive.</summary>
+    private static void Answered(Backend backend)
     {
-        if (!backend.State.MarkDown(reason)) return;
+        if (backend.State.IsAway) backend.Upstream.EndSuspects();
+        backend.State.MarkAnswered(backend.Upstream.Heard);
+    }
+
+    private void Unanswered(Backend backend, Exception problem)
+    {
+        var silences = backend.State.MarkSilent(backend.Upstream.Heard);
+        if (silences <= 1) backend.Upstream.Suspect();
+        var reason = problem.Message;
+        if (problem is OperationCanceledException or TimeoutException or HostProbeException { TimedOut: true } && backend.State.InFlight > 0)
+        {
+            // A busy host may be too slow for a probe while it serves calls well: one that runs any is given up only when those are as silent.
+            if (silences < Silences) return;
+            reason = $"{reason}, {Silences} times in a row, and its calls brought nothing meanwhile";
+        }
+
+        GoDown(backend, reason, isAway: true);
+    }
+
+    private void GoDown(Backend backend, string reason, bool isAway)
+    {
+        if (!backend.State.MarkDown(reason, isAway)) return;
         log.WentDown(backend.Name, reason);
         slots.Recheck();
     }

@@ -82,7 +82,7 @@ internal static class HostProbe
         }
 
         host.RefuseUnlessReached();
-        throw new HostProbeException("answers, but lists no models in any dialect known here; name what it speaks in dialects");
+        throw new HostProbeException("answers, but lists no models in any dialect known here; name what it speaks in dialects") { Answered = true };
     }
 
     /// <summary>The report of a host that has said that it is a proxy; null where it has not.</summary>

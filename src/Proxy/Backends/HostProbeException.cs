@@ -5,4 +5,10 @@ internal sealed class HostProbeException(string reason) : Exception(reason)
 {
     /// <summary>It may only be busy: a connection there was, but no answer in time.</summary>
     public bool TimedOut { get; init; }
+
+    /// <summary>It was not even asked: this process had no descriptor left for that.</summary>
+    public bool IsOurs { get; init; }
+
+    /// <summary>It did answer, if not as it should: it is there.</summary>
+    public bool Answered { get; init; }
 }

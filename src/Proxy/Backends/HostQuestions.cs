@@ -21,6 +21,7 @@ internal sealed class HostQuestions(BackendConfig backend, HttpMessageInvoker ht
     private string? moved;
     private bool isReached;
     private bool timedOut;
+    private bool unasked;
 
     /// <summary>Wait for one answer. A host that is busy generating still lists its models at once.</summary>
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
@@ -59,6 +60,7 @@ internal sealed class HostQuestions(BackendConfig backend, HttpMessageInvoker ht
         }
         catch (HttpRequestException e)
         {
+            if (Transport.DescriptorShortage.IsCauseOf(e)) unasked = true;
             Failed(Reason(e));
         }
         catch (IOException e)
@@ -72,9 +74,9 @@ internal sealed class HostQuestions(BackendConfig backend, HttpMessageInvoker ht
     /// <summary>Throws where nothing was answered at all, or where the host answered that it will not, or cannot yet, be used.</summary>
     public void RefuseUnlessReached()
     {
-        if (refused is not null) throw new HostProbeException(refused);
-        if (moved is not null) throw new HostProbeException(moved);
-        if (!isReached) throw new HostProbeException(unreached ?? "no answer") { TimedOut = timedOut };
+        if (refused is not null) throw new HostProbeException(refused) { Answered = true };
+        if (moved is not null) throw new HostProbeException(moved) { Answered = true };
+        if (!isReached) throw new HostProbeException(unreached ?? "no answer") { TimedOut = timedOut, IsOurs = unasked };
     }
 
     private static JsonElement? Ok(HostAnswer answer) => answer.Status is HttpStatusCode.OK ? answer.Body : null;

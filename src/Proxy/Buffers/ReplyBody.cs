@@ -46,6 +46,9 @@ internal abstract class ReplyBody : IDisposable
     /// <summary>Why the last read was <see cref="ReplyReadKind.Failed"/> or <see cref="ReplyReadKind.TimedOut"/>; for the log and the error message.</summary>
     public string? Failure { get; protected set; }
 
+    /// <summary>The exchange failed because its host was away when it ran; now the host is back, and nothing can be said against it.</summary>
+    public bool HostWasAway { get; protected set; }
+
     /// <summary>
     /// The next bytes, without transfer framing. They are valid until the next call or the caller's next suspension, whichever comes first:
     /// use or copy them before awaiting anything. Never throws for what a network does.

@@ -18,6 +18,9 @@ internal enum ProxyErrorKind
     NoBackend,
     Draining,
 
+    /// <summary>This process may open no more files, so no connection to a host.</summary>
+    OutOfDescriptors,
+
     /// <summary>The host said 4xx: <see cref="ProxyError.Status"/> and the message are its own.</summary>
     HostRefused,
 
@@ -91,6 +94,7 @@ internal static class ProxyErrorTable
         ProxyErrorKind.QueueFull => new(503, "proxy_error", "queue_full", "overloaded_error"),
         ProxyErrorKind.NoBackend => new(503, "proxy_error", "no_backend", "overloaded_error"),
         ProxyErrorKind.Draining => new(503, "proxy_error", "draining", "overloaded_error"),
+        ProxyErrorKind.OutOfDescriptors => new(503, "proxy_error", "out_of_descriptors", "overloaded_error"),
         ProxyErrorKind.HostRefused => new(400, "validation_error", "host_refused", "invalid_request_error"),
         ProxyErrorKind.HostUnauthorized => new(502, "backend_error", "backend_unauthorized", "api_error"),
         ProxyErrorKind.HostFailed => new(502, "backend_error", "backend_failed", "api_error"),

@@ -28,7 +28,7 @@ internal static class ProxyHost
         var config = loaded.Config;
         var log = parts.Log;
         var inherited = InheritedSockets.Take();
-        if (Listeners.Refusal(inherited, config.Auth) is { } refusal)
+        if (Listeners.Refusal(inherited, config, loaded.Sources) is { } refusal)
         {
             log.CannotListen(refusal);
             return ExitCode.ConfigProblem;

@@ -60,8 +60,9 @@ internal sealed class HandlerExchange : InterruptibleExchange
             }
             catch (Exception failure) when (failure is HttpRequestException or OperationCanceledException or IOException or ObjectDisposedException)
             {
+                HostWasAway = Volatile.Read(ref used) is { IsLost: true };
                 // The host had closed the idle connection; it has not seen this request.
-                if (!retry && !IsEnded && Interlocked.Exchange(ref used, null) is { IsReused: true, HasHeard: false }) continue;
+                if (!retry && !IsEnded && !HostWasAway && Interlocked.Exchange(ref used, null) is { IsReused: true, HasHeard: false }) continue;
                 return Failed(Outcome(failure), Words(failure));
             }
         }
@@ -134,6 +135,7 @@ internal sealed class HandlerExchange : InterruptibleExchange
         }
         catch (Exception failure) when (failure is IOException or HttpRequestException or OperationCanceledException or ObjectDisposedException)
         {
+            HostWasAway = Volatile.Read(ref used) is { IsLost: true };
             fault = $"the host broke off its answer: {failure.Message}";
         }
     }
@@ -216,7 +218,8 @@ internal sealed class HandlerExchange : InterruptibleExchange
     private static UpstreamOutcome Outcome(Exception failure) => failure switch
     {
         OperationCanceledException => UpstreamOutcome.ConnectTimedOut, // nothing else is left once the exchange has not ended
-        HttpRequestException { HttpRequestError: HttpRequestError.NameResolutionError or HttpRequestError.ConnectionError or HttpRequestError.SecureConnectionError } => UpstreamOutcome.ConnectFailed,
+        HttpRequestException { HttpRequestError: HttpRequestError.NameResolutionError or HttpRequestError.ConnectionError or HttpRequestError.SecureConnectionError } =>
+            DescriptorShortage.IsCauseOf(failure) ? UpstreamOutcome.OutOfDescriptors : UpstreamOutcome.ConnectFailed,
         HttpRequestException { HttpRequestError: HttpRequestError.InvalidResponse or HttpRequestError.ConfigurationLimitExceeded } => UpstreamOutcome.NotHttp,
         _ => UpstreamOutcome.Broken,
     };

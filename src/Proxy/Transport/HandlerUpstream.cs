@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Security;
 using System.Net.Sockets;
@@ -10,6 +11,8 @@ internal sealed class HandlerUpstream : UpstreamClient
 {
     private readonly CoarseTicker ticker;
     private readonly HostAddresses addresses;
+    private readonly ConcurrentDictionary<TrackedStream, bool> open = new();
+    private long heard;
 
     public HandlerUpstream(UpstreamTarget target, CoarseTicker ticker)
     {
@@ -29,7 +32,7 @@ internal sealed class HandlerUpstream : UpstreamClient
             MaxResponseHeadersLength = ResponseHead.MaxBytes / 1024,
             MaxResponseDrainSize = 0, // an answer nobody wants is cut off, so that the host stops working on it
             ConnectCallback = ConnectAsync,
-            PlaintextStreamFilter = static (context, _) => new(new TrackedStream(context.PlaintextStream)),
+            PlaintextStreamFilter = (context, _) => new(Track(context.PlaintextStream)),
             SslOptions = Trust(target),
         });
     }
@@ -41,12 +44,37 @@ internal sealed class HandlerUpstream : UpstreamClient
 
     public HttpMessageInvoker Invoker { get; }
 
+    public override long Heard => Volatile.Read(ref heard);
+
+    public override void Suspect()
+    {
+        foreach (var connection in open.Keys) connection.Suspect();
+    }
+
+    public override void EndSuspects()
+    {
+        foreach (var connection in open.Keys) connection.CloseIfSilent();
+    }
+
+    /// <summary>Bytes came. Two at once may count as one: only that the number has grown matters.</summary>
+    public void Hear() => heard++;
+
+    /// <summary>The connection is closed.</summary>
+    public void Forget(TrackedStream connection) => open.TryRemove(connection, out _);
+
     public override UpstreamExchange Open() => new HandlerExchange(this, ticker);
 
     public override void Dispose() => Invoker.Dispose();
 
     private async ValueTask<Stream> ConnectAsync(SocketsHttpConnectionContext context, CancellationToken cancellation) =>
         new NetworkStream(await addresses.ConnectAsync(Target.Connect, cancellation), ownsSocket: true);
+
+    private TrackedStream Track(Stream stream)
+    {
+        var connection = new TrackedStream(stream, this);
+        open[connection] = true;
+        return connection;
+    }
 
     private static SslClientAuthenticationOptions Trust(UpstreamTarget target)
     {

@@ -68,6 +68,7 @@ internal sealed class HostAddresses(string host, int port, TimeProvider time, Fu
         var socket = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
         try
         {
+            TcpWatch.Begin(socket);
             await socket.ConnectAsync(address, cancellation).ConfigureAwait(false);
             return socket;
         }

@@ -3,9 +3,12 @@ using System.Net.Sockets;
 namespace Proxy.Transport;
 
 /// <summary>One connection to a host, used by one exchange at a time.</summary>
-internal sealed class SocketConnection(Socket socket)
+/// <param name="whenClosed">Called once.</param>
+internal sealed class SocketConnection(Socket socket, Action<SocketConnection> whenClosed)
 {
     private int closed;
+    private long heard;
+    private long? suspectedAt;
 
     public Socket Socket => socket;
 
@@ -29,17 +32,40 @@ internal sealed class SocketConnection(Socket socket)
             {
                 return socket.Poll(0, SelectMode.SelectRead);
             }
-            catch (SocketException)
+            catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
             {
                 return true;
             }
         }
     }
 
+    /// <summary>It was closed because its host was away.</summary>
+    public bool IsLost { get; private set; }
+
+    /// <summary>Bytes came.</summary>
+    public void Hear() => heard++;
+
+    /// <summary>Its host has stopped answering.</summary>
+    public void Suspect() => suspectedAt = heard;
+
+    /// <summary>The host is back: a suspect that has brought nothing since is closed, if a call runs on it or not.</summary>
+    public void CloseIfSilent()
+    {
+        if (suspectedAt == heard)
+        {
+            IsLost = true;
+            Close();
+        }
+
+        suspectedAt = null;
+    }
+
     /// <summary>Any thread, any number of times. A receive under way ends with an error.</summary>
     public void Close()
     {
-        if (Interlocked.Exchange(ref closed, 1) == 0) socket.Dispose();
+        if (Interlocked.Exchange(ref closed, 1) != 0) return;
+        socket.Dispose();
+        whenClosed(this);
     }
 
     /// <summary>A receive's arguments: they tell the exchange that holds the connection.</summary>

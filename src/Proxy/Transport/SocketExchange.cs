@@ -47,7 +47,7 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
 
             var read = await ExchangeHeadsAsync(request);
             if (read.Kind == ReplyReadKind.Data) return Answered();
-            if (IsEnded || heard || !connection!.IsReused) return Failed(headFailure);
+            if (IsEnded || heard || HostWasAway || !connection!.IsReused) return Failed(headFailure);
 
             // The host had closed the idle connection; it has not seen this request.
             Drop();
@@ -112,8 +112,18 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
         var receive = connection!.Receive;
         error = aborted ? SocketError.OperationAborted : receive.SocketError;
         var count = aborted || error != SocketError.Success ? 0 : receive.BytesTransferred;
-        if (count == 0) closedByHost = true;
-        else heard = true;
+        if (count == 0)
+        {
+            closedByHost = true;
+            HostWasAway = connection.IsLost;
+        }
+        else
+        {
+            heard = true;
+            connection.Hear();
+            client.Hear();
+        }
+
         end += count;
         full = end == buffer!.Length;
     }
@@ -152,7 +162,7 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
                 return false;
             }
 
-            if (error != SocketError.Success) return Fail($"the host broke off its answer: {Words(error)}", out read);
+            if (error != SocketError.Success) return Fail($"the host broke off its answer: {Reason}", out read);
             head.Body.Close();
         }
 
@@ -172,7 +182,7 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
                 if (bytes.Length >= ResponseHead.MaxBytes) return NotHttp($"its head is larger than {ResponseHead.MaxBytes} bytes");
                 if (!closedByHost) return false;
                 headFailure = UpstreamOutcome.Broken;
-                Failure = error != SocketError.Success ? $"the connection broke before the answer: {Words(error)}" : "the host closed the connection before it answered";
+                Failure = error != SocketError.Success ? $"the connection broke before the answer: {Reason}" : "the host closed the connection before it answered";
                 return true;
             }
 
@@ -216,7 +226,7 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
         try
         {
             if (IsEnded) return Failed(default);
-            return Hold(new(await client.Addresses.ConnectAsync(client.Target.Connect, patience.Token)));
+            return Hold(client.Opened(await client.Addresses.ConnectAsync(client.Target.Connect, patience.Token)));
         }
         catch (OperationCanceledException)
         {
@@ -226,7 +236,7 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
         catch (SocketException failure)
         {
             Failure = $"{client.Name}: {Words(failure.SocketErrorCode)}";
-            return Failed(UpstreamOutcome.ConnectFailed);
+            return Failed(DescriptorShortage.IsCauseOf(failure) ? UpstreamOutcome.OutOfDescriptors : UpstreamOutcome.ConnectFailed);
         }
         finally
         {
@@ -363,6 +373,8 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
     {
         if (Interlocked.Exchange(ref buffer, null) is { } rented) ArrayPool<byte>.Shared.Return(rented);
     }
+
+    private string Reason => Words(HostWasAway ? SocketError.TimedOut : error);
 
     private static string Words(SocketError error) => new SocketException((int)error).Message;
 }

@@ -1,3 +1,5 @@
+using System.Net.Sockets;
+
 namespace Proxy.Transport;
 
 /// <summary>Connections to one <c>http://</c> host over the runtime's own sockets.</summary>
@@ -9,9 +11,11 @@ internal sealed class SocketUpstream : UpstreamClient
     private readonly CoarseTicker ticker;
     private readonly Lock gate = new();
     private readonly List<SocketConnection> idle = [];
+    private readonly HashSet<SocketConnection> open = [];
     private readonly ITimer sweep;
     private bool sweeping;
     private bool disposed;
+    private long heard;
 
     public SocketUpstream(UpstreamTarget target, CoarseTicker ticker)
     {
@@ -29,6 +33,34 @@ internal sealed class SocketUpstream : UpstreamClient
 
     /// <summary>The host and its port, for messages.</summary>
     public string Name { get; }
+
+    public override long Heard => Volatile.Read(ref heard);
+
+    public override void Suspect()
+    {
+        lock (gate)
+        {
+            foreach (var connection in open) connection.Suspect();
+        }
+    }
+
+    public override void EndSuspects()
+    {
+        SocketConnection[] all;
+        lock (gate) all = [.. open];
+        foreach (var connection in all) connection.CloseIfSilent();
+    }
+
+    /// <summary>Bytes came. Two at once may count as one: only that the number has grown matters.</summary>
+    public void Hear() => heard++;
+
+    /// <summary>A new connection of this client.</summary>
+    public SocketConnection Opened(Socket socket)
+    {
+        var connection = new SocketConnection(socket, Closed);
+        lock (gate) open.Add(connection);
+        return connection;
+    }
 
     public override UpstreamExchange Open() => new SocketExchange(this, ticker);
 
@@ -109,6 +141,15 @@ internal sealed class SocketUpstream : UpstreamClient
         }
 
         return stale;
+    }
+
+    private void Closed(SocketConnection connection)
+    {
+        lock (gate)
+        {
+            open.Remove(connection);
+            idle.Remove(connection);
+        }
     }
 
     private static void Drop(SocketConnection connection)

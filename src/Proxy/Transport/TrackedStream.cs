@@ -4,11 +4,13 @@ namespace Proxy.Transport;
 /// A connection of the runtime's HTTP client, which tells the exchange that writes a request to it. So the exchange knows whether the connection is a reused one, whether a byte
 /// of the answer has come, and what to close when it is cancelled; the client itself says none of these.
 /// </summary>
-internal sealed class TrackedStream(Stream inner) : Stream
+internal sealed class TrackedStream(Stream inner, HandlerUpstream client) : Stream
 {
     private static readonly AsyncLocal<HandlerExchange?> writing = new();
 
     private HandlerExchange? user;
+    private long heard;
+    private long? suspectedAt;
 
     /// <summary>It has served an exchange before its present one.</summary>
     public bool IsReused { get; private set; }
@@ -31,10 +33,31 @@ internal sealed class TrackedStream(Stream inner) : Stream
         if (ReferenceEquals(Volatile.Read(ref user), exchange)) inner.Dispose();
     }
 
+    /// <summary>It was closed because its host was away.</summary>
+    public bool IsLost { get; private set; }
+
+    /// <summary>Its host has stopped answering.</summary>
+    public void Suspect() => suspectedAt = heard;
+
+    /// <summary>The host is back: a suspect that has brought nothing since is closed, if a call runs on it or not.</summary>
+    public void CloseIfSilent()
+    {
+        if (suspectedAt == heard)
+        {
+            IsLost = true;
+            inner.Dispose();
+        }
+
+        suspectedAt = null;
+    }
+
     public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
     {
         var count = await inner.ReadAsync(buffer, cancellationToken);
-        if (count > 0) HasHeard = true;
+        if (count == 0) return 0;
+        HasHeard = true;
+        heard++;
+        client.Hear();
         return count;
     }
 
@@ -62,7 +85,12 @@ internal sealed class TrackedStream(Stream inner) : Stream
 
     protected override void Dispose(bool disposing)
     {
-        if (disposing) inner.Dispose();
+        if (disposing)
+        {
+            inner.Dispose();
+            client.Forget(this);
+        }
+
         base.Dispose(disposing);
     }
 

@@ -48,6 +48,9 @@ internal enum UpstreamOutcome : byte
     /// <summary>No connection within <see cref="UpstreamTarget.Connect"/>.</summary>
     ConnectTimedOut,
 
+    /// <summary>No connection because this process has no descriptor left: the host was not asked.</summary>
+    OutOfDescriptors,
+
     /// <summary>The connection broke before a whole head came.</summary>
     Broken,
 
@@ -88,6 +91,15 @@ internal abstract class UpstreamExchange : ReplyBody
 internal abstract class UpstreamClient : IDisposable
 {
     public abstract UpstreamExchange Open();
+
+    /// <summary>A number that grows with every receive that brings bytes, over all connections.</summary>
+    public abstract long Heard { get; }
+
+    /// <summary>The host has stopped answering: the connections that there are now may be dead.</summary>
+    public abstract void Suspect();
+
+    /// <summary>The host is back: what runs on a suspect that has brought nothing since has failed, and none is used again. Those that have brought something live.</summary>
+    public abstract void EndSuspects();
 
     public abstract void Dispose();
 }

@@ -69,7 +69,7 @@ internal static class TeiErrors
         ProxyErrorKind.InvalidRequest when error.Code is Empty => "Empty",
         ProxyErrorKind.InvalidRequest when error.Status == 424 => "Backend",
         ProxyErrorKind.QueueFull or ProxyErrorKind.RateLimited => "Overloaded",
-        ProxyErrorKind.NoBackend or ProxyErrorKind.Draining => "Unhealthy",
+        ProxyErrorKind.NoBackend or ProxyErrorKind.Draining or ProxyErrorKind.OutOfDescriptors => "Unhealthy",
         ProxyErrorKind.HostRefused when error.HostType is { } said && Types.Contains(said) => said,
         ProxyErrorKind.HostRefused => error.Status switch { 424 => "Backend", 429 => "Overloaded", 503 => "Unhealthy", _ => "Validation" },
         ProxyErrorKind.HostFailed or ProxyErrorKind.HostTimedOut or ProxyErrorKind.HostUnauthorized or ProxyErrorKind.ProxyLoop or ProxyErrorKind.Internal or ProxyErrorKind.NotImplemented => "Backend",

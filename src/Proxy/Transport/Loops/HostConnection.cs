@@ -7,13 +7,17 @@ namespace Proxy.Transport.Loops;
 internal sealed class HostConnection : ILoopTarget
 {
     private readonly EventLoop loop;
+    private readonly OpenConnections all;
     private int slot = -1;
     private bool closed;
     private TaskCompletionSource? connecting;
+    private long heard;
+    private long? suspectedAt;
 
-    private HostConnection(EventLoop loop, int descriptor)
+    private HostConnection(EventLoop loop, OpenConnections all, int descriptor)
     {
         this.loop = loop;
+        this.all = all;
         Descriptor = descriptor;
     }
 
@@ -40,13 +44,24 @@ internal sealed class HostConnection : ILoopTarget
     /// <summary>The host sends no more than what has arrived.</summary>
     public bool PeerDone { get; private set; }
 
+    /// <summary>It was there when its host stopped answering.</summary>
+    public bool IsSuspect
+    {
+        set => suspectedAt = value ? heard : null;
+    }
+
+    /// <summary>A suspect that has brought nothing since.</summary>
+    public bool IsSilentSuspect => suspectedAt == heard;
+
     /// <summary>On the loop, and completes there. Throws <see cref="SocketException"/>, or when cancelled.</summary>
-    public static async Task<HostConnection> OpenAsync(EventLoop loop, IPEndPoint address, CancellationToken cancellation)
+    public static async Task<HostConnection> OpenAsync(EventLoop loop, OpenConnections all, IPEndPoint address, CancellationToken cancellation)
     {
         var descriptor = LibC.NewTcp(address.AddressFamily == AddressFamily.InterNetworkV6 ? LibC.InterNetworkV6 : LibC.InterNetwork);
         if (descriptor < 0) throw Failure(LibC.LastError);
 
-        var connection = new HostConnection(loop, descriptor);
+        LibC.BeginWatch(descriptor);
+        var connection = new HostConnection(loop, all, descriptor);
+        all.Add(connection);
         try
         {
             var name = address.Serialize();
@@ -92,16 +107,36 @@ internal sealed class HostConnection : ILoopTarget
     public int Receive(Span<byte> target)
     {
         var count = LibC.Receive(Descriptor, target);
+        if (count > 0)
+        {
+            heard++;
+            all.Hear();
+        }
 
         // Edge-triggered: less than there was room for was all there is, and the next byte will be told; but an end that was already told will not be again.
         if (count == LibC.WouldBlock || (count > 0 && count < target.Length && !PeerDone)) Readable = false;
         return count;
     }
 
+    /// <summary>Its host was away and is back: whatever ran on it is over.</summary>
+    public void Lose()
+    {
+        if (Exchange is { } exchange)
+        {
+            exchange.Lose();
+        }
+        else if (Idle is { } idle)
+        {
+            idle.Remove(this);
+            Close();
+        }
+    }
+
     public void Close()
     {
         if (closed) return;
         closed = true;
+        all.Remove(this);
         if (slot >= 0) loop.Forget(slot);
         LibC.Close(Descriptor);
     }

@@ -18,6 +18,9 @@ internal static unsafe partial class LibC
     public const int WouldBlock = -1;
     public const int Failed = -2;
 
+    /// <summary>What the kernel says of a connection whose other end does not answer.</summary>
+    public const int TimedOut = 110;
+
     private const int OpenFiles = 7;
     private const int Interrupted = 4;
     private const int TryAgain = 11;
@@ -137,10 +140,16 @@ internal static unsafe partial class LibC
         return descriptor;
     }
 
-    public static void SendAtOnce(int descriptor)
+    public static void SendAtOnce(int descriptor) => Set(descriptor, TcpLevel, TcpNoDelay, 1); // fails on a unix socket, which does so anyway
+
+    /// <summary>Has the kernel watch a connection, see <see cref="TcpWatch"/>.</summary>
+    public static void BeginWatch(int descriptor)
     {
-        var on = 1;
-        _ = setsockopt(descriptor, TcpLevel, TcpNoDelay, &on, sizeof(int)); // fails on a unix socket, which does so anyway
+        Set(descriptor, TcpWatch.SocketLevel, TcpWatch.KeepAlive, 1);
+        Set(descriptor, TcpWatch.TcpLevel, TcpWatch.KeepIdle, TcpWatch.IdleSeconds);
+        Set(descriptor, TcpWatch.TcpLevel, TcpWatch.KeepInterval, TcpWatch.IntervalSeconds);
+        Set(descriptor, TcpWatch.TcpLevel, TcpWatch.KeepCount, TcpWatch.Probes);
+        Set(descriptor, TcpWatch.TcpLevel, TcpWatch.UserTimeout, TcpWatch.UnacknowledgedMilliseconds);
     }
 
     /// <summary>0 connected, <see cref="WouldBlock"/> under way, else <see cref="Failed"/>.</summary>
@@ -248,6 +257,8 @@ internal static unsafe partial class LibC
     public static void Shutdown(int descriptor) => _ = shutdown(descriptor, 2);
 
     public static void Close(int descriptor) => _ = close(descriptor);
+
+    private static void Set(int descriptor, int level, int option, int value) => _ = setsockopt(descriptor, level, option, &value, sizeof(int));
 
     private static int Checked(int descriptor) => descriptor >= 0 ? descriptor : throw new InvalidOperationException($"the loops cannot start: {Words(LastError)}");
 

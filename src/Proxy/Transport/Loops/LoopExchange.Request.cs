@@ -62,7 +62,7 @@ internal sealed partial class LoopExchange
     private ValueTask<UpstreamHead> HeadAsync(ReplyRead read)
     {
         if (read.Kind == ReplyReadKind.Data) return IsUnsent ? UploadedAsync() : new(Answered());
-        if (HasEnded || heard || !connection!.IsReused) return new(Failed(headFailure));
+        if (HasEnded || heard || HostWasAway || !connection!.IsReused) return new(Failed(headFailure));
 
         // The host had closed the idle connection; it has not seen this request.
         Drop();
@@ -110,7 +110,7 @@ internal sealed partial class LoopExchange
         {
             await here.EnterAsync();
             Failure = $"{client.Name}: {failure.Message}";
-            return Failed(UpstreamOutcome.ConnectFailed);
+            return Failed(DescriptorShortage.IsCauseOf(failure) ? UpstreamOutcome.OutOfDescriptors : UpstreamOutcome.ConnectFailed);
         }
         finally
         {
@@ -123,7 +123,7 @@ internal sealed partial class LoopExchange
     {
         var here = loop!;
         await here.EnterAsync();
-        return await HostConnection.OpenAsync(here, address, cancellation).ConfigureAwait(false);
+        return await HostConnection.OpenAsync(here, client.All(here), address, cancellation).ConfigureAwait(false);
     }
 
     // Head and body in one call: a small body behind its head, which is quicker than to have the kernel gather them, a large one from where it is.

@@ -70,6 +70,17 @@ internal sealed partial class LoopExchange(LoopUpstream client, CoarseTicker tic
         if (attached) GoOn();
     }
 
+    /// <summary>On the loop: the host was away, and what it still had to say is lost.</summary>
+    public void Lose()
+    {
+        if (HasEnded || disposed) return;
+        HostWasAway = closedByHost = true;
+        error = LibC.TimedOut;
+        FailSend();
+        sent?.TrySetResult();
+        if (attached) GoOn();
+    }
+
     void ILoopWork.Run()
     {
         Volatile.Write(ref posted, 0);

@@ -6,6 +6,7 @@ internal sealed class LoopUpstream : UpstreamClient
     private readonly EventLoops loops;
     private readonly CoarseTicker ticker;
     private readonly IdleConnections[] idle;
+    private readonly OpenConnections[] open;
     private readonly ITimer sweep;
     private int sweeping;
 
@@ -18,6 +19,7 @@ internal sealed class LoopUpstream : UpstreamClient
         this.loops = loops;
         this.ticker = ticker;
         idle = [.. loops.All.Select(loop => new IdleConnections(loop, ticker))];
+        open = [.. loops.All.Select(static loop => new OpenConnections(loop))];
         sweep = ticker.Time.CreateTimer(static state => ((LoopUpstream)state!).Sweep(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
@@ -27,6 +29,18 @@ internal sealed class LoopUpstream : UpstreamClient
 
     /// <summary>The host and its port, for messages.</summary>
     public string Name { get; }
+
+    public override long Heard => open.Sum(static connections => connections.Heard);
+
+    public override void Suspect()
+    {
+        foreach (var connections in open) connections.Suspect();
+    }
+
+    public override void EndSuspects()
+    {
+        foreach (var connections in open) connections.EndSuspects();
+    }
 
     public override UpstreamExchange Open() => new LoopExchange(this, ticker);
 
@@ -43,6 +57,9 @@ internal sealed class LoopUpstream : UpstreamClient
     }
 
     public IdleConnections Idle(EventLoop loop) => idle[loop.Index];
+
+    /// <summary>All connections of a loop.</summary>
+    public OpenConnections All(EventLoop loop) => open[loop.Index];
 
     /// <summary>Connections are idle somewhere: they are looked at every second until none is.</summary>
     public void KeepSwept()

@@ -40,6 +40,9 @@ internal sealed class BackendAttempt : IDisposable
     /// <summary>An error body is read this far.</summary>
     private const int LongestError = 1 << 20;
 
+    /// <summary>A stream that was not asked for is looked at as a whole up to here; its events take many times its size.</summary>
+    private const int LongestUnasked = 4 << 20;
+
     /// <summary>What a host says of its answer's length is believed this far before it has come.</summary>
     private const int LongestFirstRoom = 64 << 10;
 
@@ -223,7 +226,7 @@ internal sealed class BackendAttempt : IDisposable
     /// <summary>Some hosts stream unless they are told not to, and some then too: all of it is here, so it is looked at as a whole. Null where it is no stream, or not a whole one.</summary>
     private AttemptResult? HeldStream(BackendDialect dialect)
     {
-        if (FirstBytes.Streams(Held.Span, dialect.Framing, saidSo: false) is not true) return null;
+        if (Held.Length > LongestUnasked || FirstBytes.Streams(Held.Span, dialect.Framing, saidSo: false) is not true) return null;
         using var cutter = FrameCutter.For(dialect.Framing);
         var reader = dialect.NewEventReader();
         var events = new List<ChatEvent>();

@@ -3,7 +3,7 @@ using Proxy.Chat;
 namespace Proxy.Backends;
 
 /// <summary>
-/// Which ways lead to a model through other proxies. A proxy tells of a model the whole way to its host, and tells it only to those that are not on it; so nobody is offered a way that leads back to him,
+/// Which ways lead to a model through other proxies. A proxy tells another the whole way to a model's host (a path vector), and only ways that the other is not on; so no proxy is offered a way that leads back to it,
 /// and a model whose host is gone is gone with the way, however the proxies are linked.
 /// </summary>
 internal static class ProxyWays
@@ -50,6 +50,6 @@ internal static class ProxyWays
     public static ProxyError Loop(string model, IEnumerable<Backend> candidates, ProxyIdentity own)
     {
         var names = string.Join(", ", candidates.Select(backend => backend.ProxyId == own.Id ? $"'{backend.Name}' is this proxy itself" : $"'{backend.Name}' leads back to a proxy that the call has come through"));
-        return new(ProxyErrorKind.ProxyLoop, $"the call for '{model}' would go round for ever: {names}; no host of the model can be reached from here");
+        return new(ProxyErrorKind.ProxyLoop, $"the call for '{ModelName.Shown(model)}' would go round for ever: {names}; no host of the model can be reached from here");
     }
 }

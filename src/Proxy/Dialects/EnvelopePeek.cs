@@ -78,7 +78,7 @@ internal static class EnvelopePeek
                 case 5 when name.SequenceEqual("input"u8):
                 case 6 when name.SequenceEqual("prompt"u8):
                     at = JsonSkim.Peek(body, from) == '[' && !IsTokens(body, from) ? Elements(body, from, out input) : JsonSkim.Value(body, from);
-                    if (JsonSkim.Peek(body, from) is (byte)'"' or (byte)'[') input ??= 1;
+                    if (JsonSkim.Peek(body, from) is (byte)'"' or (byte)'[') input ??= at - from == 2 ? 0 : 1; // an empty text is none
                     break;
                 case 14 when name.SequenceEqual("stream_options"u8):
                     at = JsonSkim.Value(body, from);
@@ -193,7 +193,7 @@ internal static class EnvelopePeek
                 }
                 else if (json.TokenType == JsonTokenType.String)
                 {
-                    input = 1;
+                    input = json.ValueSpan.IsEmpty ? 0 : 1; // an empty text is none
                 }
                 else
                 {

@@ -454,6 +454,25 @@ public sealed class FailoverTests : IDisposable
         Assert.Equal((503, ProxyErrorKind.QueueFull, true), (late.Status, late.Kind, late.RetryAfter > TimeSpan.Zero));
     }
 
+    [Theory]
+    [InlineData(UpstreamOutcome.TimedOut, false, BreakerState.Open)]
+    [InlineData(UpstreamOutcome.TimedOut, true, BreakerState.Closed)]
+    [InlineData(UpstreamOutcome.Broken, true, BreakerState.Closed)]
+    [InlineData(UpstreamOutcome.ConnectFailed, true, BreakerState.Open)]
+    internal async Task Proxy_behind_cannot_answer_for_one_of_its_hosts_Only_what_keeps_us_from_reaching_it_counts(UpstreamOutcome outcome, bool isProxy, BreakerState breaker)
+    {
+        using var one = new House(House.At("a", "m"));
+        if (isProxy) one["a"].State.Report = new([DialectFamily.OpenAi], [], null, HostReport.ProxyKind) { ProxyId = "proxy-0123456789abcdef" };
+        one.Directory.Refresh();
+        for (var i = 0; i < BackendState.Tolerance; i++)
+        {
+            one.Plays("a", Script.None(outcome));
+            Assert.IsType<DispatchResult.Failed>(await one.Dispatcher.SendAsync(new Call(true), "m", one.Directory.Table.Resolve("m")!, default));
+        }
+
+        Assert.Equal(breaker, one["a"].State.Breaker);
+    }
+
     [Fact]
     public async Task First_backend_takes_all_its_time_The_next_one_has_its_own()
     {

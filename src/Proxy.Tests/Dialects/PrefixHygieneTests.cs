@@ -65,4 +65,16 @@ public sealed class PrefixHygieneTests
         foreach (var piece in pieces) texts.Add(Encoding.UTF8.GetString(body[piece]));
         Assert.Equal(["[1]", "\"s\"", """{"role":"user","content":"a"}""", """{"role":"assistant","content":"b"}"""], texts);
     }
+
+    [Fact]
+    public void Prompt_of_very_many_messages_Has_a_bounded_number_of_pieces_that_cover_it()
+    {
+        var body = Encoding.UTF8.GetBytes("{\"messages\":[" + string.Join(',', Enumerable.Repeat("{\"role\":\"user\"}", 10_000)) + "]}");
+        var pieces = new List<Range>();
+
+        PromptPieces.Find(body, pieces);
+
+        Assert.Equal(PromptPieces.Most + 1, pieces.Count);
+        Assert.Equal(body.Length - 1, pieces[^1].End.Value);
+    }
 }

@@ -92,7 +92,7 @@ public sealed partial class ProxyChainTests(ProxyChainTests.Chain chain) : IClas
     public static TheoryData<string, string, string> Surfaces()
     {
         var data = new TheoryData<string, string, string>();
-        foreach (var model in (string[])["gpt", "llama3", "fast", "org/other", "nobodys"])
+        foreach (var model in (string[])["gpt", "llama3", "fast", "org/other", "unknown"])
         {
             foreach (var stream in (bool[])[false, true])
             {

@@ -16,8 +16,8 @@ public sealed class ProxyLoopTests
         await using var second = await StartAsync(b, a);
         var before = (Descriptors(first), Descriptors(second));
 
-        var reply = await RawClient.SendAsync(first.Address, "POST", "/v1/chat/completions", System.Text.Encoding.UTF8.GetBytes(OpenAi.Request("nobodys")), []);
-        var later = await RawClient.SendAsync(second.Address, "POST", "/api/chat", System.Text.Encoding.UTF8.GetBytes(Ollama.Request("nobodys")), []);
+        var reply = await RawClient.SendAsync(first.Address, "POST", "/v1/chat/completions", System.Text.Encoding.UTF8.GetBytes(OpenAi.Request("unknown")), []);
+        var later = await RawClient.SendAsync(second.Address, "POST", "/api/chat", System.Text.Encoding.UTF8.GetBytes(Ollama.Request("unknown")), []);
 
         Assert.Equal((508, "proxy_loop"), (reply.Status, reply.ErrorCode));
         Assert.Equal("false", reply.Header("x-should-retry"));
@@ -35,7 +35,7 @@ public sealed class ProxyLoopTests
 
         for (var i = 0; i < 3; i++)
         {
-            var reply = await RawClient.SendAsync(proxy.Address, "POST", "/v1/messages", System.Text.Encoding.UTF8.GetBytes(Anthropic.Request("nobodys")), []);
+            var reply = await RawClient.SendAsync(proxy.Address, "POST", "/v1/messages", System.Text.Encoding.UTF8.GetBytes(Anthropic.Request("unknown")), []);
             Assert.Equal((508, "false", "api_error"), (reply.Status, reply.Header("x-should-retry"), reply.Json.GetProperty("error").GetProperty("type").GetString()));
         }
 
@@ -92,7 +92,7 @@ public sealed class ProxyLoopTests
     [Theory]
     [InlineData("openai")]
     [InlineData("anthropic")]
-    public async Task Host_says_508_Nobody_else_is_asked_nobody_is_marked_and_it_is_passed_on(string dialect)
+    public async Task Host_says_508_No_other_is_asked_none_is_marked_and_it_is_passed_on(string dialect)
     {
         const string Said = """{"error":{"message":"round and round","type":"proxy_error","param":null,"code":"proxy_loop","status":508}}""";
         await using var first = FakeBackend.Start();

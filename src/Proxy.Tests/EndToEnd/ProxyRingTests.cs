@@ -116,7 +116,7 @@ public sealed class ProxyRingTests
         var peers = await PeerProxy.StartAsync(2);
         await using var host = Ring.HostOf("m");
         await using var front = peers[0].Configure("default_backend = \"other\"\n" + PeerProxy.NoModels + PeerProxy.Backend("other", peers[1].Url, "dialects = [\"openai\"]"));
-        await using var behind = peers[1].Configure(PeerProxy.NoModels + PeerProxy.Backend("other", peers[0].Url, "dialects = [\"ollama\"]\nmodels = [\"nobodys\"]") + PeerProxy.Backend("host", host.Url, "dialects = [\"openai\"]"));
+        await using var behind = peers[1].Configure(PeerProxy.NoModels + PeerProxy.Backend("other", peers[0].Url, "dialects = [\"ollama\"]\nmodels = [\"unknown\"]") + PeerProxy.Backend("host", host.Url, "dialects = [\"openai\"]"));
         for (var i = 0; i < 2; i++)
         {
             await front.ProbeAsync();
@@ -125,13 +125,13 @@ public sealed class ProxyRingTests
 
         Assert.Equal((behind.Id, front.Id), (front.Parts.Directory.Table.All[0].ProxyId, behind.Parts.Directory.Table.All[0].ProxyId));
         Assert.Equal(["m"], await front.ModelsAsync());
-        Assert.Equal(["nobodys", "m"], await behind.ModelsAsync());
+        Assert.Equal(["unknown", "m"], await behind.ModelsAsync());
         Assert.Equal(200, (await front.PostAsync("/v1/messages", Anthropic.Request("m"))).Status);
-        Assert.Equal(508, (await front.PostAsync("/v1/messages", Anthropic.Request("nobodys"))).Status);
+        Assert.Equal(508, (await front.PostAsync("/v1/messages", Anthropic.Request("unknown"))).Status);
     }
 
     [Fact]
-    public async Task Other_proxy_has_a_model_Whoever_has_no_host_of_its_own_is_ready_too()
+    public async Task Other_proxy_has_a_model_The_one_without_a_host_is_ready_too()
     {
         await using var ring = await Ring.StartAsync(2, meshed: true);
         await ring.ProbeAsync(2);

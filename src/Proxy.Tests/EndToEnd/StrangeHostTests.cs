@@ -10,7 +10,7 @@ public sealed class StrangeHostTests(StrangeHostTests.Door door) : IClassFixture
 
     public sealed class Door : FrontDoor
     {
-        protected override int Lanes => 16;
+        protected override int Lanes => 20;
     }
 
     [Theory]
@@ -72,6 +72,22 @@ public sealed class StrangeHostTests(StrangeHostTests.Door door) : IClassFixture
         var error = JsonNode.Parse(last)!;
         error = error["response"]?["error"] ?? error["error"]!;
         Assert.Contains("the engine broke", error is JsonValue ? (string)error! : (string)error["message"]!, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("/v1/chat/completions")]
+    [InlineData("/v1/messages")]
+    [InlineData("/api/chat")]
+    public async Task Host_fails_in_llama_cpps_own_field_before_it_begins_Client_reads_its_words(string path)
+    {
+        var lane = door.Take();
+        lane.A.Answer(exchange => exchange.StreamAsync(OpenAi.Sse, OpenAi.Role(), "error: {\"code\":400,\"message\":\"the request exceeds the available context size\",\"type\":\"exceed_context_size_error\"}\n\n"));
+
+        var (reply, line) = await door.CallAsync(path, Request(path, lane.Solo), Version);
+
+        Assert.Equal(400, reply.Status);
+        Assert.Equal("refused client 400", line.Verdict);
+        Assert.Contains(path == "/v1/messages" ? "prompt is too long" : "exceeds the available context size", reply.Text, StringComparison.Ordinal);
     }
 
     [Theory]

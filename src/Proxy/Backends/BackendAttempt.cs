@@ -40,6 +40,9 @@ internal sealed class BackendAttempt : IDisposable
     /// <summary>An error body is read this far.</summary>
     private const int LongestError = 1 << 20;
 
+    /// <summary>A stream that was not asked for is looked at as a whole up to here; its events take many times its size.</summary>
+    private const int LongestUnasked = 4 << 20;
+
     /// <summary>What a host says of its answer's length is believed this far before it has come.</summary>
     private const int LongestFirstRoom = 64 << 10;
 
@@ -223,7 +226,7 @@ internal sealed class BackendAttempt : IDisposable
     /// <summary>Some hosts stream unless they are told not to, and some then too: all of it is here, so it is looked at as a whole. Null where it is no stream, or not a whole one.</summary>
     private AttemptResult? HeldStream(BackendDialect dialect)
     {
-        if (FirstBytes.Streams(Held.Span, dialect.Framing, saidSo: false) is not true) return null;
+        if (Held.Length > LongestUnasked || FirstBytes.Streams(Held.Span, dialect.Framing, saidSo: false) is not true) return null;
         using var cutter = FrameCutter.For(dialect.Framing);
         var reader = dialect.NewEventReader();
         var events = new List<ChatEvent>();
@@ -295,11 +298,11 @@ internal sealed class BackendAttempt : IDisposable
         }
     }
 
+    private ProxyError Said(HostError said, int status) => new(ProxyErrorKind.HostRefused, said.Message) { Status = status, Code = said.Code, HostType = said.Type, Param = said.Param, Backend = backend.Name };
+
     /// <summary>Whether what a 404 says is missing is the model, and not the path: by its code, its name or the word.</summary>
     private bool MeansModel(HostError said) =>
         said.Code is "model_not_found" || said.Param is "model" || said.Message.Contains("model", StringComparison.OrdinalIgnoreCase) || (served.Length > 0 && said.Message.Contains(served, StringComparison.OrdinalIgnoreCase));
-
-    private ProxyError Said(HostError said, int status) => new(ProxyErrorKind.HostRefused, said.Message) { Status = status, Code = said.Code, HostType = said.Type, Param = said.Param, Backend = backend.Name };
 
     private TimeSpan? RetryAfter()
     {
@@ -361,7 +364,8 @@ internal sealed class BackendAttempt : IDisposable
         if (backend.Secrets is { } secrets) reason = secrets.Strike(reason); // what a client library says may quote the host
         log.AttemptFailed(traceId, backend.Name, reason);
         // A call that spent its time in our queue says nothing of the host: an overload must not take the hosts away as well.
-        var blameless = (kind is ProxyErrorKind.HostTimedOut && late && !connection) || exchange.HostWasAway;
+        // What a proxy could not bring was one of its hosts' to bring, and its others answer.
+        var blameless = (kind is ProxyErrorKind.HostTimedOut && late && !connection) || (backend.IsProxy && !connection) || exchange.HostWasAway;
         if (!blameless && backend.State.MarkFailed(reason, connection)) log.WentDown(backend.Name, reason);
         return new(new(kind, $"backend '{backend.Name}': {reason}") { Backend = backend.Name });
     }

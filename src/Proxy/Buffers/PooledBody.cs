@@ -7,7 +7,7 @@ namespace Proxy.Buffers;
 /// </summary>
 internal sealed class PooledBody(int capacity = 4096) : IBufferWriter<byte>, IDisposable
 {
-    private byte[]? array = ArrayPool<byte>.Shared.Rent(Math.Max(capacity, 16));
+    private byte[]? array = ByteArrays.Rent(Math.Max(capacity, 16));
 
     public int Length { get; private set; }
     public ReadOnlyMemory<byte> Memory => array.AsMemory(0, Length);
@@ -48,7 +48,7 @@ internal sealed class PooledBody(int capacity = 4096) : IBufferWriter<byte>, IDi
 
     public void Dispose()
     {
-        if (Interlocked.Exchange(ref array, null) is { } rented) ArrayPool<byte>.Shared.Return(rented);
+        if (Interlocked.Exchange(ref array, null) is { } rented) ByteArrays.Return(rented);
         Length = 0;
     }
 
@@ -57,9 +57,9 @@ internal sealed class PooledBody(int capacity = 4096) : IBufferWriter<byte>, IDi
         ObjectDisposedException.ThrowIf(array is null, this);
         if (array.Length - Length >= more) return;
 
-        var larger = ArrayPool<byte>.Shared.Rent(Math.Max(array.Length * 2, Length + more));
+        var larger = ByteArrays.Rent(Math.Max(array.Length * 2, Length + more));
         array.AsSpan(0, Length).CopyTo(larger);
-        ArrayPool<byte>.Shared.Return(array);
+        ByteArrays.Return(array);
         array = larger;
     }
 }

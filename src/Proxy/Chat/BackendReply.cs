@@ -84,6 +84,8 @@ internal sealed class BackendReply(ReplyBody body, PooledBody held) : IDisposabl
 
     public ProxyError EndlessDocument() => new(ProxyErrorKind.HostFailed, $"backend '{Backend}' sent an answer too large to hold") { Backend = Backend };
 
+    public ProxyError TooMuchStructure() => new(ProxyErrorKind.HostFailed, $"backend '{Backend}' sent an answer of more than {JsonStructure.MostValues} JSON values") { Backend = Backend };
+
     public ProxyError NotAnAnswer() => new(ProxyErrorKind.HostFailed, $"backend '{Backend}' sent an answer that is not one") { Backend = Backend };
 
     /// <summary>The host has said all it has to say: its slot is free, whatever the client still has to take. A client that calls again at its last byte finds it so.</summary>

@@ -25,6 +25,7 @@ internal sealed class Parts : IDisposable
     private readonly LoadedConfig loaded;
     private readonly LogWriter writer;
     private readonly RemoteImages images;
+    private readonly MemoryTrimmer trimmer;
     private readonly Lock reloading = new();
 
     public Parts(LoadedConfig loaded, LogWriter writer, TimeProvider time)
@@ -44,6 +45,7 @@ internal sealed class Parts : IDisposable
 
         // Backends
         Ticker = new CoarseTicker(time);
+        trimmer = new MemoryTrimmer(time);
         if (config.Server.Transport == "epoll") Loops = new EventLoops(Environment.ProcessorCount, Ticker, Log);
         Directory = new BackendDirectory(config, target => UpstreamClients.Create(target, Ticker, Loops), DialectTable.Backend, time);
         var slots = new SlotQueue(time);
@@ -156,6 +158,7 @@ internal sealed class Parts : IDisposable
         Models.Dispose();
         foreach (var probe in probes.Values) probe.Dispose();
         Loops?.Dispose();
+        trimmer.Dispose();
         Ticker.Dispose();
         LoggerProvider.Dispose();
     }

@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Runtime.InteropServices;
 using System.Text.Json;
+using Proxy.Buffers;
 
 namespace Proxy.Dialects;
 
@@ -24,7 +25,7 @@ internal static class WireJson
             return;
         }
 
-        var oneLine = ArrayPool<byte>.Shared.Rent(value.Length);
+        var oneLine = ByteArrays.Rent(value.Length);
         var length = 0;
         foreach (var part in value)
         {
@@ -32,7 +33,7 @@ internal static class WireJson
         }
 
         json.WriteRawValue(oneLine.AsSpan(0, length), skipInputValidation: true);
-        ArrayPool<byte>.Shared.Return(oneLine);
+        ByteArrays.Return(oneLine);
     }
 
     /// <inheritdoc cref="WriteAsItCame(Utf8JsonWriter, ReadOnlySpan{byte})"/>
@@ -132,7 +133,7 @@ internal static class WireJson
     public static bool IsObject(string text)
     {
         if (!text.AsSpan().TrimStart().StartsWith('{')) return false;
-        var bytes = ArrayPool<byte>.Shared.Rent(text.Length * 3);
+        var bytes = ByteArrays.Rent(text.Length * 3);
         try
         {
             var reader = new Utf8JsonReader(bytes.AsSpan(0, System.Text.Encoding.UTF8.GetBytes(text, bytes)), Reading);
@@ -146,7 +147,7 @@ internal static class WireJson
         }
         finally
         {
-            ArrayPool<byte>.Shared.Return(bytes);
+            ByteArrays.Return(bytes);
         }
     }
 }

@@ -115,7 +115,7 @@ internal abstract class VectorExchange(string surface, ErrorDialect errors, Vect
         return problem is null;
     }
 
-    protected static PooledBody NewDocument(BackendReply reply) => new((int)Math.Min(reply.ContentLength ?? 16384, BackendReply.LongestDocument) + 1);
+    protected static PooledBody NewDocument(BackendReply reply) => new((int)Math.Min(reply.ContentLength ?? 16384, VerbatimWriter.LongestFirstRoom) + 1);
 
     protected static async ValueTask WriteAsync(CallScope scope, string contentType, PooledBody body)
     {

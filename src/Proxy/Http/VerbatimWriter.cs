@@ -7,6 +7,9 @@ namespace Proxy.Http;
 /// <summary>Passes a host's answer on as it came: status, content type, the headers that cross, the bytes.</summary>
 internal static class VerbatimWriter
 {
+    /// <summary>What a host says of its answer's length is believed this far before it has come.</summary>
+    public const int LongestFirstRoom = 1 << 20;
+
     public static void CopyHeaders(BackendReply reply, HttpResponse response)
     {
         foreach (var (name, value) in reply.Headers)
@@ -23,7 +26,7 @@ internal static class VerbatimWriter
         var isDocument = reply.ContentType?.StartsWith("application/json", StringComparison.OrdinalIgnoreCase) == true && !(reply.ContentLength > BackendReply.LongestDocument);
         if (isDocument || reply.Complete)
         {
-            using var document = new PooledBody((int)(reply.ContentLength ?? 16384) + 1);
+            using var document = new PooledBody((int)Math.Min(reply.ContentLength ?? 16384, LongestFirstRoom) + 1);
             var broken = await ReadAsync(reply, document);
             if (broken is not null) await scope.RefuseAsync(broken);
             else await WriteWholeAsync(scope, reply, document.Memory, askedModel, dialect);

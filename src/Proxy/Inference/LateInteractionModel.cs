@@ -74,8 +74,14 @@ internal sealed class LateInteractionModel(string name, ModelFolder folder, Mode
         VectorError? first = null;
         await ForEachAsync(texts.Count, texts.Sum(static text => (long)text.Length), i =>
         {
+            if (!isQuery && !cutting.Allowed && FarTooLong(i, texts[i]) is { } refusal)
+            {
+                Interlocked.CompareExchange(ref first, refusal, null);
+                return;
+            }
+
             var list = Scratch;
-            model.Tokenizer.Encode(Shaped(texts[i]), new() { MaxLength = limit - 1, Cut = cutting.Left ? CutSide.Left : CutSide.Right }, list);
+            model.Tokenizer.Encode(Shaped(Near(texts[i], cutting.Left)), new() { MaxLength = limit - 1, Cut = cutting.Left ? CutSide.Left : CutSide.Right }, list);
             if (!isQuery && !cutting.Allowed && list.FullLength + 1 > limit) Interlocked.CompareExchange(ref first, TooLong(i, list.FullLength + 1, limit), null);
 
             // The marker stands behind the first token.

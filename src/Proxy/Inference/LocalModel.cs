@@ -121,6 +121,28 @@ internal abstract class LocalModel(string name, ModelFolder folder, ModelSetting
     /// <summary>A list to encode into, this thread's own: empty it before the next call.</summary>
     protected static TokenList Scratch => scratch ??= new TokenList();
 
+    /// <summary>Characters that may stand for one token, on average: several times what any language needs. A text of more, for its model's length, is not tokenized as it is.</summary>
+    private const int CharactersAToken = 64;
+
+    /// <summary>What is tokenized whatever the model's length.</summary>
+    private const int ShortText = 64 << 10;
+
+    /// <summary>What of a text the model may read, where the rest is cut off anyway; the text itself unless it is far too long.</summary>
+    protected string Near(string text, bool cutsLeft)
+    {
+        var most = MostCharacters;
+        if (text.Length <= most) return text;
+        if (!cutsLeft) return text[..(char.IsHighSurrogate(text[most - 1]) ? most - 1 : most)];
+        return text[^(char.IsLowSurrogate(text[^most]) ? most - 1 : most)..];
+    }
+
+    /// <summary>The refusal of a text that is far too long, before it is tokenized; null where tokens have to be counted.</summary>
+    protected VectorError? FarTooLong(int input, string text) => text.Length <= MostCharacters
+        ? null
+        : new(VectorErrorKind.TooLong, $"input {input} has {text.Length} characters, far more than the {folder.MaxLength} tokens that the model reads") { Input = input, Limit = folder.MaxLength };
+
+    private int MostCharacters => (int)Math.Clamp((long)folder.MaxLength * CharactersAToken, ShortText, 1 << 30);
+
     protected static VectorError TooLong(int input, int tokens, int limit) =>
         new(VectorErrorKind.TooLong, $"input {input} has {tokens} tokens; the model reads {limit}") { Input = input, Tokens = tokens, Limit = limit };
 

@@ -54,8 +54,10 @@ internal sealed class OnnxEmbedder(string name, ModelFolder folder, ModelSetting
 
     private VectorError? Encode(LoadedModel model, string text, EmbedRequest request, int index, out int[] ids)
     {
+        ids = [];
+        if (!request.Truncate && FarTooLong(index, text) is { } refusal) return refusal;
         var list = Scratch;
-        model.Tokenizer.Encode(Shaped(text), new() { MaxLength = Folder.MaxLength, Cut = request.TruncateLeft ? CutSide.Left : CutSide.Right }, list);
+        model.Tokenizer.Encode(Shaped(Near(text, request.TruncateLeft)), new() { MaxLength = Folder.MaxLength, Cut = request.TruncateLeft ? CutSide.Left : CutSide.Right }, list);
         ids = list.Count > 0 ? list.Ids.ToArray() : [Folder.PadId];
         return !request.Truncate && list.FullLength > Folder.MaxLength ? TooLong(index, list.FullLength, Folder.MaxLength) : null;
     }

@@ -14,13 +14,20 @@ internal sealed class OnnxReranker(string name, ModelFolder folder, ModelSetting
         var documents = request.Documents;
         var call = new PairCall(documents.Count);
         var sequences = new Sequence[documents.Count];
+        var query = Shaped(Near(request.Query, request.TruncateLeft)); // once: there may be many documents
         VectorError? first = null;
         await ForEachAsync(documents.Count, documents.Sum(text => (long)text.Length + request.Query.Length), i =>
         {
+            if (!request.Truncate && (FarTooLong(i, documents[i]) ?? FarTooLong(i, request.Query)) is { } refusal)
+            {
+                Interlocked.CompareExchange(ref first, refusal, null);
+                return;
+            }
+
             var list = Scratch;
-            var document = Shaped(documents[i]);
+            var document = Shaped(Near(documents[i], request.TruncateLeft));
             if (request.MaxTokensPerDocument is { } most) document = Head(model.Tokenizer, document, most);
-            model.Tokenizer.Encode(Shaped(request.Query), document, new() { MaxLength = Folder.MaxLength, Cut = request.TruncateLeft ? CutSide.Left : CutSide.Right }, list);
+            model.Tokenizer.Encode(query, document, new() { MaxLength = Folder.MaxLength, Cut = request.TruncateLeft ? CutSide.Left : CutSide.Right }, list);
             if (!request.Truncate && list.FullLength > Folder.MaxLength) Interlocked.CompareExchange(ref first, TooLong(i, list.FullLength, Folder.MaxLength), null);
             sequences[i] = new(call, i, list.Count > 0 ? list.Ids.ToArray() : [Folder.PadId], list.TypeIds.ToArray(), Math.Max(1, list.Count));
         }, cancellation);

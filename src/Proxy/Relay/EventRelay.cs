@@ -18,7 +18,8 @@ internal static class EventRelay
         if (!reply.Streams)
         {
             reply.GiveBackSlot();
-            if (!reply.Dialect!.TryReadWhole(reply.Held.Span, events)) events.Add(Broken(reply.NotAnAnswer()));
+            if (JsonStructure.IsTooMuch(reply.Held.Span)) events.Add(Broken(reply.TooMuchStructure()));
+            else if (!reply.Dialect!.TryReadWhole(reply.Held.Span, events)) events.Add(Broken(reply.NotAnAnswer()));
             foreach (var happened in events) yield return Struck(happened, reply);
             yield break;
         }
@@ -27,7 +28,7 @@ internal static class EventRelay
         using var cut = new CutFrame(cutter);
         var reader = reply.Dialect.NewEventReader();
         var body = reply.Body;
-        Take(reply.Held, cut, cutter, reader, events);
+        Take(reply, reply.Held, cut, cutter, reader, events);
         var ended = reply.Complete;
         ProxyError? broken = null;
         var silent = false;
@@ -46,7 +47,7 @@ internal static class EventRelay
             {
                 case ReplyReadKind.Data:
                     body.Deadline = reply.NextDeadline(body.Now);
-                    Take(read.Bytes, cut, cutter, reader, events);
+                    Take(reply, read.Bytes, cut, cutter, reader, events);
                     if (cut.IsTooLong) broken = reply.EndlessFrame();
                     break;
                 case ReplyReadKind.Quiet:
@@ -89,13 +90,14 @@ internal static class EventRelay
         if (!rest.IsEmpty) reader.Read(rest, events);
     }
 
-    private static void Take(ReadOnlyMemory<byte> bytes, CutFrame cut, FrameCutter cutter, EventReader reader, List<ChatEvent> events)
+    private static void Take(BackendReply reply, ReadOnlyMemory<byte> bytes, CutFrame cut, FrameCutter cutter, EventReader reader, List<ChatEvent> events)
     {
         bytes = cut.Join(bytes);
         var rest = bytes.Span;
         while (cutter.TryTake(ref rest, out _, out var payload))
         {
-            if (!payload.IsEmpty) reader.Read(payload, events);
+            if (JsonStructure.IsTooMuch(payload)) events.Add(Broken(reply.TooMuchStructure()));
+            else if (!payload.IsEmpty) reader.Read(payload, events);
         }
 
         cut.Keep(bytes.Length - rest.Length, rest);

@@ -230,7 +230,10 @@ internal sealed class AnthropicEventReader : EventReader
     {
         while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
         {
-            BlockKind? said = json.ValueTextEquals("text"u8) ? BlockKind.Text : json.ValueTextEquals("thinking"u8) ? BlockKind.Thinking : json.ValueTextEquals("partial_json"u8) ? BlockKind.Call : null;
+            BlockKind? said = json.ValueTextEquals("text"u8) ? BlockKind.Text
+                : json.ValueTextEquals("thinking"u8) ? BlockKind.Thinking
+                : json.ValueTextEquals("partial_json"u8) ? BlockKind.Call
+                : null;
             var signature = json.ValueTextEquals("signature"u8);
             json.Read();
             if (json.TokenType is JsonTokenType.String)

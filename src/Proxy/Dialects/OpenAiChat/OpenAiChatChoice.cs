@@ -45,15 +45,16 @@ internal sealed class OpenAiChatChoice(int number)
     public void ReadMessage(ref Utf8JsonReader json, ReadOnlySpan<byte> frame, ReadOnlySpan<byte> probabilities, List<ChatEvent> events)
     {
         string said = "", thought = "", refused = "";
-        Utf8JsonReader list = default, function = default, parts = default, details = default;
-        var thoughtSeen = false;
+        Utf8JsonReader list = default;
+        ReadOnlySpan<byte> function = default, parts = default, details = default; // what few hosts send: a place costs less than a reader
+        bool called = false, thoughtSeen = false;
         while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
         {
             if (json.ValueTextEquals("content"u8))
             {
                 json.Read();
                 if (json.TokenType is JsonTokenType.String) said = answer.Take(ref json);
-                else parts = json;
+                else if (json.TokenType is JsonTokenType.StartArray) parts = Slice(ref json, frame);
                 json.Skip();
             }
             else if (json.ValueTextEquals("role"u8))
@@ -84,22 +85,41 @@ internal sealed class OpenAiChatChoice(int number)
                 if (json.TokenType is JsonTokenType.String) refused = refusal.Take(ref json);
                 json.Skip();
             }
-            else if (json.ValueTextEquals("tool_calls"u8)) Remember(ref json, ref list);
-            else if (json.ValueTextEquals("function_call"u8)) Remember(ref json, ref function);
-            else if (json.ValueTextEquals("reasoning_details"u8)) Remember(ref json, ref details);
-            else json.Skip();
+            else if (json.ValueTextEquals("tool_calls"u8))
+            {
+                json.Read();
+                list = json;
+                called = json.TokenType is JsonTokenType.StartArray;
+                json.Skip();
+            }
+            else if (json.ValueTextEquals("function_call"u8))
+            {
+                json.Read();
+                if (json.TokenType is JsonTokenType.StartObject) function = Slice(ref json, frame);
+                json.Skip();
+            }
+            else if (json.ValueTextEquals("reasoning_details"u8))
+            {
+                json.Read();
+                if (json.TokenType is JsonTokenType.StartArray) details = Slice(ref json, frame);
+                json.Skip();
+            }
+            else
+            {
+                json.Skip();
+            }
         }
 
         var before = events.Count;
         thoughtTold |= thoughtSeen;
         Say(thought, TokenKind.Reasoning, said.Length == 0 ? probabilities : default, events);
-        if (details.TokenType is JsonTokenType.StartArray && !thoughtTold) ReadDetails(ref details, events);
-        if (parts.TokenType is JsonTokenType.StartArray) ReadParts(ref parts, probabilities, events);
+        if (!details.IsEmpty && !thoughtTold) ReadDetails(details, events);
+        if (!parts.IsEmpty) ReadParts(parts, probabilities, events);
         Say(said, TokenKind.Answer, probabilities, events);
         Say(refused, TokenKind.Refusal, default, events);
         if (events.Count == before && probabilities.IndexOf("\"token\""u8) >= 0) events.Add(new ChatEvent.Token("") { Choice = number, Opaque = WireJson.Opaque("logprobs"u8, probabilities) });
-        if (list.TokenType is JsonTokenType.StartArray) calls.ReadList(ref list, frame, events);
-        if (function.TokenType is JsonTokenType.StartObject) calls.ReadLegacy(ref function, frame, events);
+        if (called) calls.ReadList(ref list, frame, events);
+        if (!function.IsEmpty) calls.ReadLegacy(function, events);
         Spoke |= events.Count > before;
     }
 
@@ -113,8 +133,10 @@ internal sealed class OpenAiChatChoice(int number)
     }
 
     /// <summary>Reads content that is a list of parts, as Mistral's models answer: texts and thoughts in their order. Of other parts only the type is told.</summary>
-    private void ReadParts(ref Utf8JsonReader list, ReadOnlySpan<byte> probabilities, List<ChatEvent> events)
+    private void ReadParts(ReadOnlySpan<byte> parts, ReadOnlySpan<byte> probabilities, List<ChatEvent> events)
     {
+        var list = new Utf8JsonReader(parts, WireJson.Reading);
+        list.Read();
         while (list.Read() && list.TokenType is not JsonTokenType.EndArray)
         {
             if (list.TokenType is JsonTokenType.String)
@@ -171,8 +193,10 @@ internal sealed class OpenAiChatChoice(int number)
     }
 
     /// <summary>Reads thoughts that stand in <c>reasoning_details</c> alone. What only the host can open (encrypted, a signature) has no text.</summary>
-    private void ReadDetails(ref Utf8JsonReader list, List<ChatEvent> events)
+    private void ReadDetails(ReadOnlySpan<byte> details, List<ChatEvent> events)
     {
+        var list = new Utf8JsonReader(details, WireJson.Reading);
+        list.Read();
         while (list.Read() && list.TokenType is not JsonTokenType.EndArray)
         {
             if (list.TokenType is not JsonTokenType.StartObject)
@@ -186,11 +210,12 @@ internal sealed class OpenAiChatChoice(int number)
         }
     }
 
-    private static void Remember(ref Utf8JsonReader json, ref Utf8JsonReader place)
+    /// <summary>The value at whose beginning the reader stands, to its end.</summary>
+    private static ReadOnlySpan<byte> Slice(scoped ref Utf8JsonReader json, ReadOnlySpan<byte> frame)
     {
-        json.Read();
-        place = json;
+        var start = (int)json.TokenStartIndex;
         json.Skip();
+        return frame[start..(int)json.BytesConsumed];
     }
 
     private void Say(string text, TokenKind kind, ReadOnlySpan<byte> probabilities, List<ChatEvent> events)

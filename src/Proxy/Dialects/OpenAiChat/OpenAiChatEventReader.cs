@@ -105,9 +105,7 @@ internal sealed class OpenAiChatEventReader : EventReader
             }
             else if (json.ValueTextEquals("message"u8))
             {
-                json.Read();
-                told = json.TokenType is JsonTokenType.String;
-                json.Skip();
+                told = OpenAiChatJson.ReadText(ref json) is not null;
             }
             else if (json.ValueTextEquals("timings"u8))
             {
@@ -124,9 +122,7 @@ internal sealed class OpenAiChatEventReader : EventReader
             }
             else if (!started && json.ValueTextEquals("created"u8))
             {
-                json.Read();
-                if (json.TokenType is JsonTokenType.Number && json.TryGetInt64(out var seconds) && seconds > 0) created = seconds;
-                json.Skip();
+                created = ReadSeconds(ref json);
             }
             else if (!started && json.ValueTextEquals("system_fingerprint"u8))
             {
@@ -159,8 +155,9 @@ internal sealed class OpenAiChatEventReader : EventReader
     private void ReadChoice(ref Utf8JsonReader json, ReadOnlySpan<byte> frame, List<ChatEvent> events)
     {
         var number = 0;
-        Utf8JsonReader said = default, cumulative = default, completion = default;
-        var speaks = false;
+        Utf8JsonReader said = default;
+        ReadOnlySpan<byte> cumulative = default;
+        bool speaks = false, continues = false;
         ReadOnlySpan<byte> probabilities = default;
         ReadOnlySpan<byte> sequence = default;
         FinishReason? reason = null;
@@ -176,13 +173,16 @@ internal sealed class OpenAiChatEventReader : EventReader
             else if (json.ValueTextEquals("message"u8))
             {
                 json.Read();
-                if (json.TokenType is JsonTokenType.StartObject) cumulative = json;
+                var start = (int)json.TokenStartIndex;
+                var some = json.TokenType is JsonTokenType.StartObject;
                 json.Skip();
+                if (some) cumulative = frame[start..(int)json.BytesConsumed];
             }
             else if (json.ValueTextEquals("text"u8))
             {
                 json.Read();
-                if (json.TokenType is JsonTokenType.String) completion = json;
+                continues = json.TokenType is JsonTokenType.String;
+                if (continues && !speaks) said = json;
                 json.Skip();
             }
             else if (json.ValueTextEquals("index"u8))
@@ -221,10 +221,17 @@ internal sealed class OpenAiChatEventReader : EventReader
         if (speaks) choice.ReadMessage(ref said, frame, probabilities, events);
         choice.HasDeltas |= speaks;
         // Some hosts send besides the deltas all that was said so far: it counts where no delta says anything.
-        if (cumulative.TokenType is JsonTokenType.StartObject && !(choice.HasDeltas && choice.Spoke)) choice.ReadMessage(ref cumulative, frame, probabilities, events);
-        else if (!speaks && completion.TokenType is JsonTokenType.String) choice.ReadCompletion(ref completion, probabilities, events);
+        if (!cumulative.IsEmpty && !(choice.HasDeltas && choice.Spoke)) ReadWhole(choice, cumulative, probabilities, events);
+        else if (continues && !speaks) choice.ReadCompletion(ref said, probabilities, events);
         if (reason is { } ended) (choice.Reason, choice.HasFinished) = (ended, true);
         if (!sequence.IsEmpty) choice.Matched = WireJson.Opaque("stop_sequence"u8, sequence);
+    }
+
+    private static void ReadWhole(OpenAiChatChoice choice, ReadOnlySpan<byte> message, ReadOnlySpan<byte> probabilities, List<ChatEvent> events)
+    {
+        var json = new Utf8JsonReader(message, WireJson.Reading);
+        json.Read();
+        choice.ReadMessage(ref json, message, probabilities, events);
     }
 
     private OpenAiChatChoice ChoiceOf(int number)
@@ -254,6 +261,14 @@ internal sealed class OpenAiChatEventReader : EventReader
             else if (json.ValueTextEquals("predicted_ms"u8)) answerTime = ReadNanoseconds(ref json);
             else json.Skip();
         }
+    }
+
+    private static long? ReadSeconds(ref Utf8JsonReader json)
+    {
+        json.Read();
+        if (json.TokenType is JsonTokenType.Number) return json.TryGetInt64(out var seconds) && seconds > 0 ? seconds : null;
+        json.Skip();
+        return null;
     }
 
     private static long? ReadNanoseconds(ref Utf8JsonReader json)

@@ -28,11 +28,13 @@ internal sealed class OpenAiToolCalls(int choice)
     }
 
     /// <summary>Reads the object of a legacy <c>function_call</c>. A host that sends it besides <c>tool_calls</c> says the same twice.</summary>
-    public void ReadLegacy(ref Utf8JsonReader function, ReadOnlySpan<byte> frame, List<ChatEvent> events)
+    public void ReadLegacy(ReadOnlySpan<byte> function, List<ChatEvent> events)
     {
         if (calls.Exists(static call => call.HostIndex != LegacyIndex)) return;
         lists++;
-        ReadFunction(ref function, LegacyIndex, null, frame, events);
+        var json = new Utf8JsonReader(function, WireJson.Reading);
+        json.Read();
+        ReadFunction(ref json, LegacyIndex, null, function, events);
     }
 
     /// <summary>The answer is over: tells the calls that still wait. A piece that had neither name nor arguments was none.</summary>
@@ -153,10 +155,16 @@ internal sealed class OpenAiToolCalls(int choice)
 
         // An index with a call or a name of its own is another call, though its host gives all of them one id.
         if (named is { HostIndex: { } other } && index is not null && index != other && (name is not null || latest is not null)) (named, id) = (null, null);
-        if (index is not null && latest is null && calls is [.., { HostIndex: null } last] && (name is null || last.Name is null) && (id is null || last.Id is null)) latest = last;
+        if (index is not null && latest is null && calls is [.., { HostIndex: null } last] && (name is null || last.Name is null) && (id is null || last.Id is null))
+            latest = last; // the index comes late
         var known = named ?? latest;
         if (known is null) return Open(index, id);
-        if (!Continues(known, named is not null, index, id, name)) return Open(index, named is null ? id : null, repeats: id is null && name == known.Name && known.Progress.Whole && known.List != lists);
+        if (!Continues(known, named is not null, index, id, name))
+        {
+            var repeats = id is null && name == known.Name && known.Progress.Whole && known.List != lists;
+            return Open(index, named is null ? id : null, repeats);
+        }
+
         if (known.Told && known.Id is null) lateId = id;
         known.HostIndex ??= index;
         known.Id ??= id;
@@ -165,7 +173,9 @@ internal sealed class OpenAiToolCalls(int choice)
         return known;
     }
 
-    /// <summary>Whether a piece with this id and name goes on with the call to which its id, its index or its place points. A name that comes again, or in pieces, is no new call; one that comes after arguments is.</summary>
+    /// <summary>
+    /// Whether a piece with this id and name goes on with the call to which its id, its index or its place points. A name that comes again, or in pieces, is no new call; one that comes after arguments is.
+    /// </summary>
     private bool Continues(Call known, bool byId, int? index, string? id, string? name)
     {
         var otherId = id is not null && !byId && known.Id is not null;

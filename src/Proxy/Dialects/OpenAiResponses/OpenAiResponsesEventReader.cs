@@ -63,7 +63,8 @@ internal sealed class OpenAiResponsesEventReader : EventReader
                 break;
             case "response.output_item.done" when root.TryGetProperty("item"u8, out var done):
                 Start(default, events);
-                if (OpenAiResponsesItem.KindOf(done) is { } ends) Take(items.Of(ends, PlaceOf(root), OpenAiResponsesJson.Text(done, "id"u8), OpenAiResponsesJson.Text(done, "call_id"u8)), done, events, whole: true);
+                if (OpenAiResponsesItem.KindOf(done) is not { } ends) break;
+                Take(items.Of(ends, PlaceOf(root), OpenAiResponsesJson.Text(done, "id"u8), OpenAiResponsesJson.Text(done, "call_id"u8)), done, events, whole: true);
                 break;
             case "response.output_text.delta":
                 Say(ItemOf(root, ResponseItemKind.Message), root, TokenKind.Answer, events);
@@ -106,16 +107,19 @@ internal sealed class OpenAiResponsesEventReader : EventReader
         events.Add(new ChatEvent.RoleGiven(ChatRole.Assistant));
     }
 
-    private OpenAiResponsesItem ItemOf(JsonElement root, ResponseItemKind kind) => items.Of(kind, PlaceOf(root), OpenAiResponsesJson.Text(root, "item_id"u8), OpenAiResponsesJson.Text(root, "call_id"u8));
+    private OpenAiResponsesItem ItemOf(JsonElement root, ResponseItemKind kind) =>
+        items.Of(kind, PlaceOf(root), OpenAiResponsesJson.Text(root, "item_id"u8), OpenAiResponsesJson.Text(root, "call_id"u8));
 
-    private static int? PlaceOf(JsonElement root) =>
-        root.TryGetProperty("output_index"u8, out var place) && place.ValueKind is JsonValueKind.Number && place.TryGetInt32(out var index) ? index : null;
+    private static int? PlaceOf(JsonElement root) => IndexIn(root, "output_index"u8);
+
+    private static int? IndexIn(JsonElement root, ReadOnlySpan<byte> name) =>
+        root.TryGetProperty(name, out var place) && place.ValueKind is JsonValueKind.Number && place.TryGetInt32(out var index) ? index : null;
 
     private void Say(OpenAiResponsesItem item, JsonElement root, TokenKind kind, List<ChatEvent> events)
     {
         Start(default, events);
         if (OpenAiResponsesJson.Text(root, "delta"u8) is not { Length: > 0 } text) return;
-        item.Tell(root.TryGetProperty("content_index"u8, out var part) && part.ValueKind is JsonValueKind.Number && part.TryGetInt32(out var index) ? index : null, text.Length);
+        item.Tell(IndexIn(root, "content_index"u8), text.Length);
         events.Add(new ChatEvent.Token(text, kind) { Opaque = Probabilities(root) });
     }
 

@@ -2,6 +2,7 @@ using System.Buffers;
 using System.IO.Pipelines;
 using System.Threading.Tasks.Sources;
 using Microsoft.AspNetCore.Connections;
+using Proxy.Buffers;
 
 namespace Proxy.Transport.Loops;
 
@@ -161,16 +162,16 @@ internal sealed class LoopReader(LoopConnection connection, int descriptor) : Pi
     {
         if (buffer is null)
         {
-            buffer = ArrayPool<byte>.Shared.Rent(more);
+            buffer = ByteArrays.Rent(more);
             start = end = examined = 0;
             return;
         }
 
         if (buffer.Length - end >= more) return;
         var have = end - start;
-        var larger = buffer.Length >= have + more ? buffer : ArrayPool<byte>.Shared.Rent(Math.Max(have + more, have * 2));
+        var larger = buffer.Length >= have + more ? buffer : ByteArrays.Rent(Math.Max(have + more, have * 2));
         buffer.AsSpan(start, have).CopyTo(larger);
-        if (!ReferenceEquals(larger, buffer)) ArrayPool<byte>.Shared.Return(buffer);
+        if (!ReferenceEquals(larger, buffer)) ByteArrays.Return(buffer);
         buffer = larger;
         start = 0;
         end = have;
@@ -190,7 +191,7 @@ internal sealed class LoopReader(LoopConnection connection, int descriptor) : Pi
 
     private void Release()
     {
-        if (buffer is { } rented) ArrayPool<byte>.Shared.Return(rented);
+        if (buffer is { } rented) ByteArrays.Return(rented);
         buffer = null;
         start = end = examined = 0;
     }

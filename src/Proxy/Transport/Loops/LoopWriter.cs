@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Globalization;
 using System.IO.Pipelines;
 using System.Threading.Tasks.Sources;
+using Proxy.Buffers;
 
 namespace Proxy.Transport.Loops;
 
@@ -194,14 +195,14 @@ internal sealed class LoopWriter(LoopConnection connection, int descriptor) : Pi
         hint = Math.Max(hint, 1);
         if (buffer is null)
         {
-            buffer = ArrayPool<byte>.Shared.Rent(Math.Max(hint, SmallBuffer));
+            buffer = ByteArrays.Rent(Math.Max(hint, SmallBuffer));
             return;
         }
 
         if (buffer.Length - length >= hint) return;
-        var larger = ArrayPool<byte>.Shared.Rent(Math.Max(buffer.Length * 2, length + hint));
+        var larger = ByteArrays.Rent(Math.Max(buffer.Length * 2, length + hint));
         buffer.AsSpan(0, length).CopyTo(larger);
-        ArrayPool<byte>.Shared.Return(buffer);
+        ByteArrays.Return(buffer);
         buffer = larger;
     }
 
@@ -273,7 +274,7 @@ internal sealed class LoopWriter(LoopConnection connection, int descriptor) : Pi
             var (written, size) = (buffer, length);
             (buffer, length) = (null, 0);
             Send(written.AsSpan(0, size), bytes, after);
-            ArrayPool<byte>.Shared.Return(written!);
+            ByteArrays.Return(written!);
         }
     }
 
@@ -311,15 +312,15 @@ internal sealed class LoopWriter(LoopConnection connection, int descriptor) : Pi
         if (bytes.IsEmpty) return;
         if (rest is null)
         {
-            rest = ArrayPool<byte>.Shared.Rent(bytes.Length);
+            rest = ByteArrays.Rent(bytes.Length);
             restStart = restEnd = 0;
         }
         else if (rest.Length - restEnd < bytes.Length)
         {
             var have = restEnd - restStart;
-            var larger = ArrayPool<byte>.Shared.Rent(have + bytes.Length);
+            var larger = ByteArrays.Rent(have + bytes.Length);
             rest.AsSpan(restStart, have).CopyTo(larger);
-            ArrayPool<byte>.Shared.Return(rest);
+            ByteArrays.Return(rest);
             (rest, restStart, restEnd) = (larger, 0, have);
         }
 
@@ -383,14 +384,14 @@ internal sealed class LoopWriter(LoopConnection connection, int descriptor) : Pi
 
     private void ReleaseRest()
     {
-        if (rest is { } rented) ArrayPool<byte>.Shared.Return(rented);
+        if (rest is { } rented) ByteArrays.Return(rented);
         rest = null;
         restStart = restEnd = 0;
     }
 
     private void ReleaseBuffer()
     {
-        if (buffer is { } rented) ArrayPool<byte>.Shared.Return(rented);
+        if (buffer is { } rented) ByteArrays.Return(rented);
         buffer = null;
         length = 0;
     }

@@ -52,7 +52,8 @@ logged() { # log, command...
 build_needs="clang:clang cmake:cmake make:make binutils:readelf ca-certificates:/etc/ssl/certs/ca-certificates.crt
   debian-archive-keyring:/usr/share/keyrings/debian-archive-keyring.gpg"
 test_needs="debootstrap:debootstrap systemd-container:systemd-nspawn openssl:openssl curl:curl
-  nodejs:node npm:npm python3:python3 python3-venv:/usr/share/doc/python3-venv chromium:chromium"
+  nodejs:node npm:npm python3:python3 python3-venv:/usr/share/doc/python3-venv chromium:chromium
+  nginx:nginx haproxy:haproxy caddy:caddy"
 bench_needs="nginx:nginx haproxy:haproxy gcc:gcc libc6-dev:/usr/include/stdio.h
   nodejs:node npm:npm"
 

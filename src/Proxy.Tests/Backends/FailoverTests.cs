@@ -173,6 +173,110 @@ public sealed class FailoverTests : IDisposable
         Assert.Equal(["a"], Asked);
     }
 
+    [Theory]
+    [InlineData("""{"error":{"message":"The model `m` does not exist.","type":"NotFoundError","code":404}}""")] // vLLM
+    [InlineData("""{"error":"model 'm' not found"}""")]
+    [InlineData("""{"error":{"message":"no such thing","code":"model_not_found"}}""")]
+    public async Task Host_does_not_have_the_model_Another_one_is_asked(string said)
+    {
+        house.Plays("a", Script.Json(said, 404)).Plays("b", Script.Json(Answer));
+
+        Assert.Equal($"200 from b: {Answer}", await OutcomeAsync(await SendAsync(new Call(streams: false))));
+        Assert.Equal(["a", "b"], Asked);
+        Assert.True(house["a"].State.Available);
+    }
+
+    [Fact]
+    public async Task Two_hosts_do_not_have_the_model_The_second_ones_words_are_the_answer()
+    {
+        foreach (var host in (string[])["a", "b", "c"]) house.Plays(host, Script.Json($$"""{"error":"model 'm' not found at {{host}}"}""", 404));
+
+        Assert.Equal("""404 from b: {"error":"model 'm' not found at b"}""", await OutcomeAsync(await SendAsync(new Call(streams: true))));
+        Assert.Equal(["a", "b"], Asked);
+    }
+
+    [Fact]
+    public async Task No_other_host_is_up_The_404_is_the_answer()
+    {
+        house["b"].State.MarkDown("gone");
+        house["c"].State.MarkDown("gone");
+        house.Plays("a", Script.Json("""{"error":"model 'm' not found"}""", 404));
+
+        Assert.Equal("""404 from a: {"error":"model 'm' not found"}""", await OutcomeAsync(await SendAsync(new Call(streams: true))));
+    }
+
+    [Fact]
+    public async Task Host_says_when_to_come_again_Others_serve_until_then()
+    {
+        house.Plays("a", [Overloaded(429, "20"), .. Enumerable.Repeat(Script.Json(Answer), 9)]).Plays("b", [.. Enumerable.Repeat(Script.Json(Answer), 9)]).Plays("c", [.. Enumerable.Repeat(Script.Json(Answer), 9)]);
+
+        for (var i = 0; i < 5; i++) Assert.StartsWith("200", await OutcomeAsync(await SendAsync(new Call(streams: false))), StringComparison.Ordinal);
+        Assert.Single(house.Hosts["a"].Exchanges);
+        Assert.True(house["a"].State.Available);
+
+        house.Time.Advance(TimeSpan.FromSeconds(21));
+        for (var i = 0; i < 3; i++) await OutcomeAsync(await SendAsync(new Call(streams: false)));
+        Assert.InRange(house.Hosts["a"].Exchanges.Count, 2, 4);
+    }
+
+    [Fact]
+    public async Task Host_wants_to_be_left_alone_for_an_hour_It_is_asked_again_after_a_minute()
+    {
+        house.Plays("a", [Overloaded(503, "3600"), .. Enumerable.Repeat(Script.Json(Answer), 9)]).Plays("b", [.. Enumerable.Repeat(Script.Json(Answer), 9)]).Plays("c", [.. Enumerable.Repeat(Script.Json(Answer), 9)]);
+        await OutcomeAsync(await SendAsync(new Call(streams: false)));
+        house.Time.Advance(TimeSpan.FromSeconds(59));
+        for (var i = 0; i < 3; i++) await OutcomeAsync(await SendAsync(new Call(streams: false)));
+        Assert.Single(house.Hosts["a"].Exchanges);
+
+        house.Time.Advance(TimeSpan.FromSeconds(2));
+        for (var i = 0; i < 3; i++) await OutcomeAsync(await SendAsync(new Call(streams: false)));
+
+        Assert.InRange(house.Hosts["a"].Exchanges.Count, 2, 4);
+    }
+
+    [Fact]
+    public async Task Only_host_said_when_to_come_again_It_is_asked_all_the_same()
+    {
+        using var alone = new House(House.At("a", "m"));
+        alone.Plays("a", Overloaded(503, "20"), Script.Json(Answer));
+        var resolution = alone.Directory.Table.Resolve("m")!;
+        Assert.IsType<DispatchResult.Failed>(await alone.Dispatcher.SendAsync(new Call(streams: false), "m", resolution, default));
+
+        using var reply = Assert.IsType<DispatchResult.Answered>(await alone.Dispatcher.SendAsync(new Call(streams: false), "m", resolution, default)).Reply;
+
+        Assert.Equal(200, reply.Status);
+    }
+
+    [Fact]
+    public async Task Other_host_is_busy_A_call_waits_for_it_until_the_first_may_be_asked_again()
+    {
+        using var pair = new House(House.At("a", "m") with { Slots = 1 }, House.At("b", "m") with { Slots = 1 });
+        var candidates = pair.Directory.Table.Resolve("m")!.Candidates;
+        pair.Plays("a", Overloaded(429, "20"), Script.Json(Answer)).Plays("b", Script.Json(Answer));
+        (await SendAsync(pair)).Dispose();
+        using var held = (await pair.Slots.TakeAsync("m", [pair["b"]], 9, TimeSpan.FromHours(1), default)).Lease!;
+
+        var waiting = pair.Slots.TakeAsync("m", candidates, 9, TimeSpan.FromHours(1), default).AsTask();
+        Assert.False(waiting.IsCompleted);
+        pair.Time.Advance(TimeSpan.FromSeconds(21));
+
+        Assert.Equal("a", (await waiting.WaitAsync(TimeSpan.FromSeconds(10))).Lease!.Backend.Name);
+
+        static async Task<BackendReply> SendAsync(House house)
+            => ((DispatchResult.Answered)await house.Dispatcher.SendAsync(new Call(streams: false), "m", house.Directory.Table.Resolve("m")!, default)).Reply;
+    }
+
+    [Fact]
+    public async Task All_hosts_say_when_to_come_again_The_shortest_wait_is_told()
+    {
+        house.Plays("a", Overloaded(429, "30")).Plays("b", Overloaded(503, "7")).Plays("c", Overloaded(429, "45"));
+
+        Assert.Equal("503 HostRefused again in 7: said the host", await OutcomeAsync(await SendAsync(new Call(streams: false))));
+    }
+
+    private static Script Overloaded(int status, string wait)
+        => Script.Json("""{"error":{"message":"said the host"}}""", status) with { Head = new(UpstreamOutcome.Answered, status) { ContentType = "application/json", Headers = [new("retry-after", wait)] } };
+
     [Fact]
     public async Task Host_refuses_inside_a_200_Its_status_and_words_are_kept()
     {
@@ -348,6 +452,25 @@ public sealed class FailoverTests : IDisposable
 
         Assert.Equal((503, ProxyErrorKind.QueueFull, true), (full.Status, full.Kind, full.RetryAfter > TimeSpan.Zero));
         Assert.Equal((503, ProxyErrorKind.QueueFull, true), (late.Status, late.Kind, late.RetryAfter > TimeSpan.Zero));
+    }
+
+    [Theory]
+    [InlineData(UpstreamOutcome.TimedOut, false, BreakerState.Open)]
+    [InlineData(UpstreamOutcome.TimedOut, true, BreakerState.Closed)]
+    [InlineData(UpstreamOutcome.Broken, true, BreakerState.Closed)]
+    [InlineData(UpstreamOutcome.ConnectFailed, true, BreakerState.Open)]
+    internal async Task Proxy_behind_cannot_answer_for_one_of_its_hosts_Only_what_keeps_us_from_reaching_it_counts(UpstreamOutcome outcome, bool isProxy, BreakerState breaker)
+    {
+        using var one = new House(House.At("a", "m"));
+        if (isProxy) one["a"].State.Report = new([DialectFamily.OpenAi], [], null, HostReport.ProxyKind) { ProxyId = "proxy-0123456789abcdef" };
+        one.Directory.Refresh();
+        for (var i = 0; i < BackendState.Tolerance; i++)
+        {
+            one.Plays("a", Script.None(outcome));
+            Assert.IsType<DispatchResult.Failed>(await one.Dispatcher.SendAsync(new Call(true), "m", one.Directory.Table.Resolve("m")!, default));
+        }
+
+        Assert.Equal(breaker, one["a"].State.Breaker);
     }
 
     [Fact]

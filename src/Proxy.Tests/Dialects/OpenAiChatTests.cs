@@ -142,7 +142,8 @@ public sealed class OpenAiChatTests
     [InlineData("stop", FinishReason.Stop)]
     [InlineData("length", FinishReason.Length)]
     [InlineData("content_filter", FinishReason.ContentFilter)]
-    [InlineData("function_call", FinishReason.ToolCalls)]
+    [InlineData("function_call", FinishReason.Stop)] // there is no call
+    [InlineData("tool_calls", FinishReason.Stop)]
     [InlineData("eos", FinishReason.Stop)]
     [InlineData("max_tokens", FinishReason.Length)]
     public void Reason_Is_understood_whatever_the_hosts_word(string word, object reason)

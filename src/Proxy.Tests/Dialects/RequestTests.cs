@@ -1,7 +1,9 @@
 using System.Text.Json.Nodes;
 using Proxy.Chat;
 using Proxy.Dialects;
+using Proxy.Dialects.Embeddings;
 using Proxy.Dialects.OllamaChat;
+using Proxy.Dialects.Rerank;
 
 namespace Proxy.Tests.Dialects;
 
@@ -352,6 +354,16 @@ public sealed class RequestTests
         Assert.Null(DialectTable.Client(DialectName.OpenAiChat)!.ReadRequest(body, out var bytes));
         Assert.Equal("\ufffd", (string?)JsonNode.Parse(Write(DialectName.OllamaChat, arguments, out _))!["messages"]![0]!["tool_calls"]![0]!["function"]!["arguments"]!["x"]);
         Assert.Equal("a\ufffd", (string?)JsonNode.Parse(Write(DialectName.OllamaChat, bytes!, out _))!["messages"]![0]!["content"]);
+    }
+
+    [Fact]
+    public void Half_a_surrogate_pair_in_what_is_embedded_or_ranked_Is_replaced()
+    {
+        Assert.Null(new OpenAiEmbeddingsClientDialect().Read("""{"model":"m","input":["a\ud83d","b"]}"""u8, out var embedding));
+        Assert.Null(new JinaRerankClientDialect(default).Read("""{"model":"m","query":"\udc00","documents":["c\ud83d"]}"""u8, out var ranking));
+
+        Assert.Equal(["a\ufffd", "b"], embedding!.Request.Inputs.Select(input => input.Text));
+        Assert.Equal(("\ufffd", "c\ufffd"), (ranking!.Request.Query, ranking.Request.Documents[0]));
     }
 
     [Fact]

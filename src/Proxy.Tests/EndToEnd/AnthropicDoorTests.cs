@@ -13,7 +13,7 @@ public sealed class AnthropicDoorTests(AnthropicDoorTests.Door door) : IClassFix
     {
         private readonly Dictionary<string, FakeBackend> hosts = [];
 
-        protected override int Lanes => 7;
+        protected override int Lanes => 8;
 
         protected override int OllamaLanes => 2;
 
@@ -98,6 +98,34 @@ public sealed class AnthropicDoorTests(AnthropicDoorTests.Door door) : IClassFix
         }
 
         Assert.Equal("9 7 /v1/messages", $"{line["tokens_in"]} {line["tokens_out"]} {line["surface"]}");
+    }
+
+    [Fact]
+    public async Task Turn_of_an_agent_Reaches_a_chat_host_in_the_order_that_its_template_takes()
+    {
+        var lane = door.Take();
+        lane.A.Answer(exchange => exchange.JsonAsync(OpenAi.Whole("").Replace("\"content\":\"\"", """ "content":null,"tool_calls":[{"id":"functions.f:0","type":"function","function":{"name":"f","arguments":"{}"}}] """, StringComparison.Ordinal).Replace("\"stop\"", "\"tool_calls\"", StringComparison.Ordinal)));
+        const string Tools = """ "tools":[{"name":"f","input_schema":{"type":"object"}}] """;
+        var (called, _) = await door.CallAsync("/v1/messages", Anthropic.Request(lane.Solo, more: $",{Tools}"), Version);
+        var block = called.Json.GetProperty("content")[0];
+
+        var (reply, _) = await door.CallAsync("/v1/messages", $$$"""
+            {"model":"{{{lane.Solo}}}","max_tokens":64,"system":"be brief","messages":[
+              {"role":"user","content":"cut in half: \ud83d"},{"role":"assistant","content":[{{{block.GetRawText()}}}]},
+              {"role":"user","content":[{"type":"text","text":"here:"},{"type":"tool_result","tool_use_id":"{{{block.GetProperty("id").GetString()}}}","content":"1"}]},
+              {"role":"system","content":"remember"}],
+             "tools":[{"type":"web_search_20250305","name":"web_search"}],"tool_choice":{"type":"tool","name":"web_search"}}
+            """, Version);
+
+        Assert.True(reply.Status == 200, reply.Text);
+        Assert.Matches("^[a-zA-Z0-9_-]+$", block.GetProperty("id").GetString()!);
+        var asked = lane.A.Calls[1].Json;
+        Assert.True(JsonElement.DeepEquals(JsonElement.Parse("""
+            [{"role":"system","content":"be brief"},{"role":"user","content":"cut in half: \ufffd"},
+             {"role":"assistant","content":"","tool_calls":[{"id":"functions.f:0","type":"function","function":{"name":"f","arguments":"{}"}}]},
+             {"role":"tool","content":"1","tool_call_id":"functions.f:0"},{"role":"user","content":"here:\n\nremember"}]
+            """), asked.GetProperty("messages")), asked.GetRawText());
+        Assert.False(asked.TryGetProperty("tools", out _) || asked.TryGetProperty("tool_choice", out _), asked.GetRawText());
     }
 
     [Fact]

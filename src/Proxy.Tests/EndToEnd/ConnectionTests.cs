@@ -71,6 +71,29 @@ public sealed class ConnectionTests(ConnectionTests.Door door) : IClassFixture<C
     }
 
     [Theory]
+    [InlineData("Content-Length: +2\r\n\r\n{}")]
+    [InlineData("Content-Length: 2\r\nx(a): b\r\n\r\n{}")]
+    [InlineData("Content-Length: 2\r\nx\"a\": b\r\n\r\n{}")]
+    [InlineData("Content-Length: 2\r\nx\\a: b\r\n\r\n{}")]
+    [InlineData("Content-Length: 2\r\nx\u0001: b\r\n\r\n{}")]
+    [InlineData("Content-Length: 2\r\nx: a\u0001b\r\n\r\n{}")]
+    [InlineData("Content-Length: 2\r\nx: a\u007fb\r\n\r\n{}")]
+    [InlineData("Content-Length: 12\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n")]
+    [InlineData("Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", "HTTP/1.0")]
+    public async Task Head_breaks_a_rule_that_the_general_server_lets_pass_It_is_refused(string rest, string protocol = "HTTP/1.1")
+    {
+        foreach (var path in new[] { "/health", "/v1/models", "/v1/chat/completions" })
+        {
+            await using var client = await RawClient.ConnectAsync(door.Address);
+            await client.SendAsync(Encoding.Latin1.GetBytes($"{(path.EndsWith('s') ? "POST" : "GET")} {path} {protocol}\r\nHost: 127.0.0.1\r\n{rest}"));
+            var reply = await client.ReadReplyAsync();
+
+            Assert.Equal(400, reply.Status);
+            Assert.DoesNotContain("\"model\"", reply.Text, StringComparison.Ordinal); // it is not the body that is refused
+        }
+    }
+
+    [Theory]
     [InlineData("fffffffffffffffff\r\n", "")]
     [InlineData("80000000\r\n", "")]
     [InlineData("7fffffffffffffff0\r\n", "Content-Encoding: gzip\r\n")]

@@ -8,7 +8,7 @@ public sealed class HostRefusalTests(HostRefusalTests.Door door) : IClassFixture
 {
     public sealed class Door : FrontDoor
     {
-        protected override int Lanes => 13;
+        protected override int Lanes => 14;
     }
 
     [Theory]
@@ -59,7 +59,7 @@ public sealed class HostRefusalTests(HostRefusalTests.Door door) : IClassFixture
 
     [Theory]
     [InlineData(400, "context_length_exceeded", "this model's limit is 4096 tokens")]
-    [InlineData(404, "model_not_found", "no such adapter")]
+    [InlineData(404, "adapter_not_found", "no such adapter")]
     [InlineData(422, "unprocessable", "temperature must be below 2")]
     public async Task Host_refuses_the_request_Client_reads_its_status_code_and_message(int status, string code, string message)
     {
@@ -73,6 +73,18 @@ public sealed class HostRefusalTests(HostRefusalTests.Door door) : IClassFixture
         Assert.Equal(code, reply.ErrorCode);
         Assert.Equal("client", line.Fault);
         Assert.Empty(lane.B.Calls);
+    }
+
+    [Fact]
+    public async Task Host_does_not_have_the_model_Next_host_answers()
+    {
+        var lane = door.Take();
+        lane.A.Answer(exchange => exchange.JsonAsync(OpenAi.Error("no such adapter", "invalid_request_error", "\"model_not_found\""), 404));
+        AnswersFromB(lane, stream: false);
+
+        var (reply, line) = await lane.ChatAsync(lane.Pair, stream: false);
+
+        AssertFromB(reply, line, lane, stream: false);
     }
 
     [Theory]

@@ -61,6 +61,12 @@ public sealed class LogLineTests(LogLineTests.Door door) : IClassFixture<LogLine
     [InlineData("/v1/responses/input_tokens", """{"model":"nobody","input":"hello"}""", "1")]
     [InlineData("/v1/completions", """{"model":"nobody","prompt":"hello"}""", "1")]
     [InlineData("/v1/completions", """{"model":"nobody","prompt":["a","b"]}""", "2")]
+    [InlineData("/v1/completions", """{"model":"nobody","prompt":[ 1,2,3]}""", "1")]
+    [InlineData("/v1/completions", """{"model":"nobody","\u0070rompt":[1,2,3]}""", "1")]
+    [InlineData("/v1/completions", """{"model":"nobody","prompt":[[1,2],[3]]}""", "2")]
+    [InlineData("/v1/responses", """{"model":"nobody","input":[]}""", "0")]
+    [InlineData("/api/generate", """{"model":"nobody","prompt":""}""", "0")]
+    [InlineData("/api/generate", """{"model":"nobody","\u0070rompt":""}""", "0")]
     [InlineData("/api/generate", """{"model":"nobody","prompt":"hello"}""", "1")]
     public async Task Call_is_refused_Its_line_counts_the_messages_all_the_same(string path, string body, string messages)
     {

@@ -17,7 +17,7 @@ public sealed class OriginTests(OriginTests.Door door, OriginTests.OpenDoor open
 
     public sealed class OpenDoor : Door
     {
-        protected override string ServerSettings => "origins = [\"https://chat.example\", \"http://localhost:3000\"]";
+        protected override string ServerSettings => "origins = [\"https://chat.example\", \"http://localhost:3000\"]\npublic_urls = [\"https://ai.example\"]";
     }
 
     public static TheoryData<string, string> Paths => new()
@@ -83,6 +83,28 @@ public sealed class OriginTests(OriginTests.Door door, OriginTests.OpenDoor open
         var reply = await door.PostAsync("/v1/chat/completions", OpenAi.Request("echo"), $"Origin: http://127.0.0.1:{door.Address.Port}");
 
         Assert.Equal(200, reply.Status);
+    }
+
+    [Theory]
+    [InlineData("https://ai.example", 200)] // what a browser sees in front of TLS that ends elsewhere
+    [InlineData("https://chat.example", 200)]
+    [InlineData("https://ai.example.evil.example", 403)]
+    [InlineData("https://evil.example", 403)]
+    public async Task Server_in_front_speaks_TLS_A_page_of_the_public_url_is_one_of_ours(string origin, int status)
+    {
+        var reply = await open.PostAsync("/v1/chat/completions", OpenAi.Request("echo"), "Host: ai.example", $"Origin: {origin}");
+
+        Assert.Equal(status, reply.Status);
+    }
+
+    [Theory]
+    [InlineData("X-Forwarded-For: 203.0.113.7")]
+    [InlineData("Forwarded: for=203.0.113.7")]
+    public async Task Server_in_front_passes_a_strangers_call_on_What_is_for_this_machine_alone_needs_a_key(string header)
+    {
+        Assert.Equal(401, (await open.GetAsync("/metrics", "Host: ai.example", header)).Status);
+        Assert.Equal("""{"status":"ready"}""", (await open.GetAsync("/ready", "Host: ai.example", header)).Text);
+        Assert.Equal(200, (await open.GetAsync("/metrics", "Host: ai.example")).Status);
     }
 
     [Fact]

@@ -15,11 +15,11 @@ public sealed partial class ProxyChainTests(ProxyChainTests.Chain chain) : IClas
     public sealed class Chain : IAsyncLifetime
     {
         private readonly FakeBackend openAi = FakeBackend.Start(), ollama = FakeBackend.Start(), reranks = FakeBackend.Start(), embeds = FakeBackend.Start(), dead = FakeBackend.Start();
-        private Peer[] peers = [];
+        private PeerProxy[] peers = [];
 
-        internal Peer Front => peers[0];
+        internal PeerProxy Front => peers[0];
 
-        internal Peer Behind => peers[1];
+        internal PeerProxy Behind => peers[1];
 
         internal IReadOnlyList<FakeRequest> Calls => [.. openAi.Calls, .. ollama.Calls, .. reranks.Calls, .. embeds.Calls];
 
@@ -38,11 +38,11 @@ public sealed partial class ProxyChainTests(ProxyChainTests.Chain chain) : IClas
             embeds.Answer(static exchange => exchange.JsonAsync(exchange.Request.Target.StartsWith("/v1", StringComparison.Ordinal)
                 ? """{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.25,0.5]}],"model":"bge-small","usage":{"prompt_tokens":3,"total_tokens":3}}"""
                 : "[[0.25,0.5]]"));
-            peers = await Peer.StartAsync(2);
-            Front.Configure(Peer.NoModels + Peer.Backend("behind", peers[1].Url));
-            Behind.Configure("[aliases]\nfast = \"gpt\"\n" + Peer.NoModels
-                + Peer.Backend("openai", openAi.Url, "dialects = [\"openai\"]") + Peer.Backend("ollama", ollama.Url) + Peer.Backend("reranks", reranks.Url) + Peer.Backend("embeds", embeds.Url)
-                + Peer.Backend("dead", dead.Url, "models = [\"dead-model\"]\ndialects = [\"openai\"]"));
+            peers = await PeerProxy.StartAsync(2);
+            Front.Configure(PeerProxy.NoModels + PeerProxy.Backend("behind", peers[1].Url));
+            Behind.Configure("[aliases]\nfast = \"gpt\"\n" + PeerProxy.NoModels
+                + PeerProxy.Backend("openai", openAi.Url, "dialects = [\"openai\"]") + PeerProxy.Backend("ollama", ollama.Url) + PeerProxy.Backend("reranks", reranks.Url) + PeerProxy.Backend("embeds", embeds.Url)
+                + PeerProxy.Backend("dead", dead.Url, "models = [\"dead-model\"]\ndialects = [\"openai\"]"));
             dead.Pages["/v1/models"] = """{"object":"list","data":[{"id":"dead-model"}]}""";
             await Behind.ProbeAsync();
             await Front.ProbeAsync();
@@ -92,7 +92,7 @@ public sealed partial class ProxyChainTests(ProxyChainTests.Chain chain) : IClas
     public static TheoryData<string, string, string> Surfaces()
     {
         var data = new TheoryData<string, string, string>();
-        foreach (var model in (string[])["gpt", "llama3", "fast", "org/other", "nobodys"])
+        foreach (var model in (string[])["gpt", "llama3", "fast", "org/other", "unknown"])
         {
             foreach (var stream in (bool[])[false, true])
             {
@@ -167,6 +167,33 @@ public sealed partial class ProxyChainTests(ProxyChainTests.Chain chain) : IClas
         static string WithoutNone(RawReply reply) => Plain(reply).Replace(",\"usage\":null}\n", "}\n", StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("POST", "/v1/embeddings", """{"model":"all-minilm-q4","input":["hello","world"]}""")]
+    [InlineData("POST", "/api/embed", """{"model":"all-minilm","input":"hello"}""")]
+    [InlineData("POST", "/embed", """{"inputs":"hello"}""")]
+    [InlineData("POST", "/tokenize", """{"inputs":"hello"}""")]
+    [InlineData("POST", "/predict", """{"inputs":"hello"}""")]
+    [InlineData("POST", "/rerank", """{"query":"a","texts":["b","a"]}""")]
+    [InlineData("POST", "/rerank", """{"query":"a","documents":["b","a"]}""")]
+    [InlineData("POST", "/v1/rerank", """{"query":"a","documents":["b","a"],"return_documents":true}""")]
+    [InlineData("POST", "/v1/rerank", """{"model":"all-minilm-q4","query":"a","documents":["b","a"]}""")]
+    [InlineData("POST", "/v1/chat/completions", """{"model":"all-minilm-q4","messages":[{"role":"user","content":"hello"}]}""")]
+    [InlineData("GET", "/info", "")]
+    [InlineData("GET", "/v1/models", "")]
+    [InlineData("GET", "/api/tags", "")]
+    public async Task Proxy_behind_has_a_model_in_its_process_It_answers_as_there(string method, string path, string body)
+    {
+        var peers = await PeerProxy.StartAsync(2);
+        await using var behind = peers[1].Configure("");
+        await using var front = peers[0].Configure("[[backends]]\nname = \"echo\"\nurl = \"builtin:echo\"\nmodels = [\"echo\"]\n" + PeerProxy.Backend("behind", behind.Url) + PeerProxy.NoModels);
+        await front.ProbeAsync();
+
+        var one = await SendAsync(behind, method, path, body);
+        var two = await SendAsync(front, method, path, body);
+
+        Assert.Equal(Plain(one), Plain(two));
+    }
+
     [Fact]
     public async Task Call_passes_two_proxies_It_is_one_trace_and_says_by_which_way_it_came()
     {
@@ -183,8 +210,8 @@ public sealed partial class ProxyChainTests(ProxyChainTests.Chain chain) : IClas
     public async Task Session_of_a_call_Is_told_to_a_proxy_and_to_no_other_host()
     {
         await using var told = FakeBackend.Start();
-        var peers = await Peer.StartAsync(1);
-        await using var peer = peers[0].Configure(Peer.NoModels + Peer.Backend("told", told.Url, "models = [\"m\"]\ndialects = [\"openai\"]"));
+        var peers = await PeerProxy.StartAsync(1);
+        await using var peer = peers[0].Configure(PeerProxy.NoModels + PeerProxy.Backend("told", told.Url, "models = [\"m\"]\ndialects = [\"openai\"]"));
         told.Answer(static exchange => exchange.JsonAsync(OpenAi.Whole("x")));
         var backend = peer.Parts.Directory.Table.All.Single();
 
@@ -204,7 +231,7 @@ public sealed partial class ProxyChainTests(ProxyChainTests.Chain chain) : IClas
         Assert.Equal(["openai", "responses", "ollama", "anthropic", "tei"], backend.Families.Select(DialectNames.Name));
     }
 
-    private static Task<RawReply> SendAsync(Peer peer, string method, string path, string body) => method == "GET" ? peer.GetAsync(path) : peer.PostAsync(path, body);
+    private static Task<RawReply> SendAsync(PeerProxy peer, string method, string path, string body) => method == "GET" ? peer.GetAsync(path) : peer.PostAsync(path, body);
 
     /// <summary>What a client sees of an answer, but for ids that are each call's own and for the date.</summary>
     private static string Plain(RawReply reply)

@@ -16,8 +16,8 @@ public sealed class ProxyLoopTests
         await using var second = await StartAsync(b, a);
         var before = (Descriptors(first), Descriptors(second));
 
-        var reply = await RawClient.SendAsync(first.Address, "POST", "/v1/chat/completions", System.Text.Encoding.UTF8.GetBytes(OpenAi.Request("nobodys")), []);
-        var later = await RawClient.SendAsync(second.Address, "POST", "/api/chat", System.Text.Encoding.UTF8.GetBytes(Ollama.Request("nobodys")), []);
+        var reply = await RawClient.SendAsync(first.Address, "POST", "/v1/chat/completions", System.Text.Encoding.UTF8.GetBytes(OpenAi.Request("unknown")), []);
+        var later = await RawClient.SendAsync(second.Address, "POST", "/api/chat", System.Text.Encoding.UTF8.GetBytes(Ollama.Request("unknown")), []);
 
         Assert.Equal((508, "proxy_loop"), (reply.Status, reply.ErrorCode));
         Assert.Equal("false", reply.Header("x-should-retry"));
@@ -35,11 +35,22 @@ public sealed class ProxyLoopTests
 
         for (var i = 0; i < 3; i++)
         {
-            var reply = await RawClient.SendAsync(proxy.Address, "POST", "/v1/messages", System.Text.Encoding.UTF8.GetBytes(Anthropic.Request("nobodys")), []);
+            var reply = await RawClient.SendAsync(proxy.Address, "POST", "/v1/messages", System.Text.Encoding.UTF8.GetBytes(Anthropic.Request("unknown")), []);
             Assert.Equal((508, "false", "api_error"), (reply.Status, reply.Header("x-should-retry"), reply.Json.GetProperty("error").GetProperty("type").GetString()));
         }
 
         Assert.InRange(Descriptors(proxy) - before, -50, 50);
+    }
+
+    [Theory]
+    [InlineData("check")]
+    [InlineData("serve")]
+    public async Task Url_is_the_proxys_own_listener_It_is_refused_before_it_serves(string verb)
+    {
+        var (exit, output) = await ProxyProcess.RunAsync("[server]\nlisten = [\"127.0.0.1:18080\"]\n[[backends]]\nname = \"me\"\nurl = \"http://localhost:18080/v1\"\n", verb);
+
+        Assert.Equal(3, exit);
+        Assert.Contains("config.toml:5: backends[0].url: \"http://localhost:18080/v1\" is this proxy's own listener", output);
     }
 
     [Theory]
@@ -54,7 +65,7 @@ public sealed class ProxyLoopTests
     [InlineData("/rerank", """{"error":"MESSAGE","error_type":"Backend"}""")]
     public async Task Call_comes_back_It_is_refused_in_the_words_of_its_dialect(string path, string body)
     {
-        await using var peer = (await Peer.StartAsync(1))[0].Configure("");
+        await using var peer = (await PeerProxy.StartAsync(1))[0].Configure("");
         var via = $"1.1 nginx, 1.1 {peer.Id}, 1.1 other (a comment)";
 
         var reply = await peer.PostAsync(path, OpenAi.Request("echo"), $"via: {via}");
@@ -70,7 +81,7 @@ public sealed class ProxyLoopTests
     [InlineData(30, 508)]
     public async Task Call_has_passed_many_proxies_Eight_are_the_most(int before, int status)
     {
-        await using var peer = (await Peer.StartAsync(1))[0].Configure("");
+        await using var peer = (await PeerProxy.StartAsync(1))[0].Configure("");
 
         var reply = await peer.PostAsync("/v1/chat/completions", OpenAi.Request("echo"), $"via: {string.Join(", ", Enumerable.Range(0, before).Select(static i => $"1.1 p{i}"))}");
 
@@ -81,12 +92,12 @@ public sealed class ProxyLoopTests
     [Theory]
     [InlineData("openai")]
     [InlineData("anthropic")]
-    public async Task Host_says_508_Nobody_else_is_asked_nobody_is_marked_and_it_is_passed_on(string dialect)
+    public async Task Host_says_508_No_other_is_asked_none_is_marked_and_it_is_passed_on(string dialect)
     {
         const string Said = """{"error":{"message":"round and round","type":"proxy_error","param":null,"code":"proxy_loop","status":508}}""";
         await using var first = FakeBackend.Start();
         await using var second = FakeBackend.Start();
-        await using var peer = (await Peer.StartAsync(1))[0].Configure(Peer.Backend("first", first.Url, "models = [\"m\"]\ndialects = [\"openai\"]") + Peer.Backend("second", second.Url, "models = [\"m\"]\ndialects = [\"openai\"]"));
+        await using var peer = (await PeerProxy.StartAsync(1))[0].Configure(PeerProxy.Backend("first", first.Url, "models = [\"m\"]\ndialects = [\"openai\"]") + PeerProxy.Backend("second", second.Url, "models = [\"m\"]\ndialects = [\"openai\"]"));
         first.Answer(static exchange => exchange.JsonAsync(Said, 508, "X-Should-Retry: false"));
         second.Answer(static exchange => exchange.JsonAsync(Said, 508, "X-Should-Retry: false"));
 
@@ -105,11 +116,11 @@ public sealed class ProxyLoopTests
     [Fact]
     public async Task Candidate_leads_back_Another_one_answers()
     {
-        var peers = await Peer.StartAsync(2);
+        var peers = await PeerProxy.StartAsync(2);
         await using var host = FakeBackend.Start();
         host.Answer(static exchange => exchange.JsonAsync(OpenAi.Whole("well")));
-        await using var a = peers[0].Configure("default_backend = \"b\"\n" + Peer.Backend("b", peers[1].Url));
-        await using var b = peers[1].Configure(Peer.Backend("a", peers[0].Url, "models = [\"m\"]\nweight = 1000") + Peer.Backend("host", host.Url, "models = [\"m\"]\ndialects = [\"openai\"]"));
+        await using var a = peers[0].Configure("default_backend = \"b\"\n" + PeerProxy.Backend("b", peers[1].Url));
+        await using var b = peers[1].Configure(PeerProxy.Backend("a", peers[0].Url, "models = [\"m\"]\nweight = 1000") + PeerProxy.Backend("host", host.Url, "models = [\"m\"]\ndialects = [\"openai\"]"));
         await a.ProbeAsync();
         await b.ProbeAsync();
 

@@ -111,7 +111,27 @@ public sealed class ProxyRingTests
     }
 
     [Fact]
-    public async Task Other_proxy_has_a_model_Whoever_has_no_host_of_its_own_is_ready_too()
+    public async Task Other_proxy_is_reached_by_one_dialect_alone_It_is_known_as_a_proxy_all_the_same()
+    {
+        var peers = await PeerProxy.StartAsync(2);
+        await using var host = Ring.HostOf("m");
+        await using var front = peers[0].Configure("default_backend = \"other\"\n" + PeerProxy.NoModels + PeerProxy.Backend("other", peers[1].Url, "dialects = [\"openai\"]"));
+        await using var behind = peers[1].Configure(PeerProxy.NoModels + PeerProxy.Backend("other", peers[0].Url, "dialects = [\"ollama\"]\nmodels = [\"unknown\"]") + PeerProxy.Backend("host", host.Url, "dialects = [\"openai\"]"));
+        for (var i = 0; i < 2; i++)
+        {
+            await front.ProbeAsync();
+            await behind.ProbeAsync();
+        }
+
+        Assert.Equal((behind.Id, front.Id), (front.Parts.Directory.Table.All[0].ProxyId, behind.Parts.Directory.Table.All[0].ProxyId));
+        Assert.Equal(["m"], await front.ModelsAsync());
+        Assert.Equal(["unknown", "m"], await behind.ModelsAsync());
+        Assert.Equal(200, (await front.PostAsync("/v1/messages", Anthropic.Request("m"))).Status);
+        Assert.Equal(508, (await front.PostAsync("/v1/messages", Anthropic.Request("unknown"))).Status);
+    }
+
+    [Fact]
+    public async Task Other_proxy_has_a_model_The_one_without_a_host_is_ready_too()
     {
         await using var ring = await Ring.StartAsync(2, meshed: true);
         await ring.ProbeAsync(2);
@@ -143,11 +163,11 @@ public sealed class ProxyRingTests
     [Fact]
     public async Task Chain_of_proxies_The_last_of_eight_is_reached_and_a_ninth_is_not_offered()
     {
-        var peers = await Peer.StartAsync(9);
+        var peers = await PeerProxy.StartAsync(9);
         await using var host = Ring.HostOf("far");
         try
         {
-            for (var i = 0; i < peers.Length; i++) peers[i].Configure(Peer.NoModels + Peer.Backend("next", i == 8 ? host.Url : peers[i + 1].Url, i == 8 ? "dialects = [\"openai\"]" : ""));
+            for (var i = 0; i < peers.Length; i++) peers[i].Configure(PeerProxy.NoModels + PeerProxy.Backend("next", i == 8 ? host.Url : peers[i + 1].Url, i == 8 ? "dialects = [\"openai\"]" : ""));
             for (var i = peers.Length - 1; i >= 0; i--) await peers[i].ProbeAsync();
 
             Assert.Equal(["far"], await peers[1].ModelsAsync());
@@ -165,9 +185,9 @@ public sealed class ProxyRingTests
     [Fact]
     public async Task Model_of_this_process_Another_proxy_has_its_own_copy_The_nearer_one_answers()
     {
-        var peers = await Peer.StartAsync(2);
-        await using var first = peers[0].Configure(Peer.Backend("other", peers[1].Url));
-        await using var second = peers[1].Configure(Peer.Backend("other", peers[0].Url));
+        var peers = await PeerProxy.StartAsync(2);
+        await using var first = peers[0].Configure(PeerProxy.Backend("other", peers[1].Url));
+        await using var second = peers[1].Configure(PeerProxy.Backend("other", peers[0].Url));
         for (var i = 0; i < 2; i++)
         {
             await first.ProbeAsync();
@@ -186,8 +206,8 @@ public sealed class ProxyRingTests
     [Fact]
     public async Task Proxy_is_its_own_backend_It_is_down_says_so_and_its_models_are_not_listed()
     {
-        var peers = await Peer.StartAsync(1);
-        await using var peer = peers[0].Configure("default_backend = \"mirror\"\n" + Peer.NoModels + Peer.Backend("mirror", peers[0].Url, "models = [\"mine\"]"));
+        var peers = await PeerProxy.StartAsync(1);
+        await using var peer = peers[0].Configure("default_backend = \"mirror\"\n" + PeerProxy.NoModels + PeerProxy.Backend("mirror", peers[0].Url, "models = [\"mine\"]"));
         await peer.ProbeAsync();
         await peer.ProbeAsync();
 
@@ -207,20 +227,20 @@ public sealed class ProxyRingTests
     }
 
     /// <summary>Proxies in a ring, each with a host of its own and the next proxy, or all others, as backends.</summary>
-    private sealed class Ring(Peer[] peers, FakeBackend[] hosts) : IAsyncDisposable
+    private sealed class Ring(PeerProxy[] peers, FakeBackend[] hosts) : IAsyncDisposable
     {
-        public Peer[] Peers => peers;
+        public PeerProxy[] Peers => peers;
 
         public FakeBackend[] Hosts => hosts;
 
         public static async Task<Ring> StartAsync(int count, bool meshed, Func<int, string>? model = null)
         {
-            var peers = await Peer.StartAsync(count);
+            var peers = await PeerProxy.StartAsync(count);
             var hosts = Enumerable.Range(0, count).Select(i => HostOf(model?.Invoke(i) ?? $"m{i}")).ToArray();
             for (var i = 0; i < count; i++)
             {
                 var others = meshed ? Enumerable.Range(1, count - 1) : [1];
-                peers[i].Configure(Peer.NoModels + Peer.Backend("host", hosts[i].Url, "dialects = [\"openai\"]") + string.Concat(others.Select(step => Peer.Backend($"next{step}", peers[(i + step) % count].Url))));
+                peers[i].Configure(PeerProxy.NoModels + PeerProxy.Backend("host", hosts[i].Url, "dialects = [\"openai\"]") + string.Concat(others.Select(step => PeerProxy.Backend($"next{step}", peers[(i + step) % count].Url))));
             }
 
             return new(peers, hosts);

@@ -59,8 +59,15 @@ public sealed class ReloadTests : IDisposable
     {
         var config = Log();
         await using var proxy = await ProxyProcess.StartAsync(config);
-        var changed = config.Replace("format = \"json\"", "format = \"text\"", StringComparison.Ordinal)
-            .Replace("listen = [\"127.0.0.1:0\"]", "listen = [\"127.0.0.2:0\"]\ntransport = \"sockets\"", StringComparison.Ordinal) + "\n[inference]\nbundled = false\n";
+        var changed = """
+            [server]
+            listen = ["127.0.0.2:0"]
+            transport = "OTHER"
+            [log]
+            format = "text"
+            [inference]
+            bundled = false
+            """.Replace("OTHER", config.Contains("\"sockets\"", StringComparison.Ordinal) ? "epoll" : "sockets", StringComparison.Ordinal);
         string[] sections = ["[server] listen", "[server] transport", "[inference]", "[log] format"];
 
         for (var round = 0; round < 2; round++)

@@ -46,7 +46,8 @@ public sealed class SystemdTests(SystemdBox box) : IClassFixture<SystemdBox>, IA
         using var health = await client.GetAsync("/health", TestContext.Current.CancellationToken);
 
         Assert.Equal(HttpStatusCode.OK, health.StatusCode);
-        Assert.Equal("active", await box.ShowAsync("proxy.service", "ActiveState"));
+        // The answer may be here before systemd has read that the service is ready.
+        await Patience.Until(async () => await box.ShowAsync("proxy.service", "ActiveState") == "active", "the service is active");
     }
 
     [Fact]

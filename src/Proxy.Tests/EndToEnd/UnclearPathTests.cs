@@ -51,7 +51,7 @@ public sealed class UnclearPathTests(UnclearPathTests.Door door) : IClassFixture
         var reply = await client.ReadReplyAsync();
 
         Assert.Equal(400, reply.Status);
-        Assert.Contains("the path has a", reply.Text, StringComparison.Ordinal);
+        Assert.Contains("in its path", reply.Text, StringComparison.Ordinal);
         Assert.Empty(door.Models.Calls);
     }
 

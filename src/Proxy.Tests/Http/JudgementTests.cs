@@ -28,6 +28,8 @@ public sealed class JudgementTests
     [InlineData(ProxyErrorKind.HostUnauthorized, 0, CallOutcome.BackendError, Fault.Proxy, 502)]
     [InlineData(ProxyErrorKind.HostFailed, 0, CallOutcome.BackendError, Fault.Backend, 502)]
     [InlineData(ProxyErrorKind.HostTimedOut, 0, CallOutcome.Timeout, Fault.Backend, 504)]
+    [InlineData(ProxyErrorKind.ProxyLoop, 0, CallOutcome.Refused, Fault.Proxy, 508)]
+    [InlineData(ProxyErrorKind.HostRefused, 508, CallOutcome.Refused, Fault.Backend, 508)]
     [InlineData(ProxyErrorKind.Internal, 0, CallOutcome.ProxyError, Fault.Proxy, 500)]
     internal async Task Call_fails_The_record_says_how_and_whose_fault(ProxyErrorKind kind, int hostStatus, CallOutcome outcome, Fault fault, int status)
     {

@@ -19,6 +19,10 @@ internal static class AgentHost
     /// <summary>What the command prints, and only by being run.</summary>
     public const string Result = "answer-42";
 
+    /// <summary>In a task, that it is to be done with this tool instead of the shell.</summary>
+    public const string ByPatch = "with apply_patch";
+
+    private const string Patch = $"*** Begin Patch\n*** Add File: {File}\n+{Content}\n*** End Patch\n";
     private const string Command = $"printf '%s' '{Content}' > {File} && echo answer-$((6*7))";
 
     /// <summary>The arguments that the model gives to the shell, by the tool's name.</summary>
@@ -26,6 +30,7 @@ internal static class AgentHost
     {
         "Bash" => new() { ["command"] = Command, ["description"] = "Make the file" },
         "exec_command" => new() { ["cmd"] = Command },
+        "apply_patch" => new() { ["input"] = Patch },
         _ => null,
     };
 
@@ -79,6 +84,7 @@ internal static class AgentHost
         if (!request.TryGetProperty("tools", out var tools) || tools.GetArrayLength() == 0)
             return (null, "A file");
         var names = tools.EnumerateArray().Select(tool => tool.GetProperty("function").GetProperty("name").GetString()!).ToArray();
-        return Array.Find(names, name => Arguments(name) is not null) is { } shell ? (shell, "") : (null, $"There is no shell among {string.Join(", ", names)}");
+        var patches = request.GetProperty("messages").GetRawText().Contains(ByPatch, StringComparison.Ordinal);
+        return Array.Find(names, name => Arguments(name) is not null && patches == (name == "apply_patch")) is { } shell ? (shell, "") : (null, $"There is no shell among {string.Join(", ", names)}");
     }
 }

@@ -6,6 +6,9 @@ namespace Proxy.Tests.Sdk;
 /// <summary>A network that has only its loopback, and in it a proxy before two hosts: one speaks only OpenAI's chat, one only Ollama's.</summary>
 public sealed class AgentRoom : IAsyncLifetime
 {
+    /// <summary>The name of a model of which Codex knows that it takes a custom tool.</summary>
+    internal const string Patcher = "gpt-5.5";
+
     private static readonly TimeSpan Limit = TimeSpan.FromMinutes(2);
     private readonly Dictionary<string, FakeBackend> hosts = [];
     private NetworkNamespace? network;
@@ -32,6 +35,8 @@ public sealed class AgentRoom : IAsyncLifetime
 
             [log]
             format = "json"
+            [aliases]
+            "{Patcher}" = "coder-openai"
             """ + string.Concat(hosts.Select(host => $"""
 
             [[backends]]

@@ -41,9 +41,33 @@ public sealed class AgentTests(AgentRoom room) : IClassFixture<AgentRoom>, IDisp
     public async Task Codex_has_a_task_It_is_done(string dialect)
     {
         Machine.NeedsNamespaces();
+
+        var run = await RunCodexAsync($"coder-{dialect}", Task);
+
+        Done(run, dialect, "exec_command");
+    }
+
+    [Fact]
+    public async Task Codex_patches_a_file_with_its_custom_tool_It_is_patched()
+    {
+        Machine.NeedsNamespaces();
+
+        var run = await RunCodexAsync(AgentRoom.Patcher, $"Make the file made.txt {AgentHost.ByPatch}.");
+
+        Assert.True(run.ExitCode == 0, $"exit {run.ExitCode}\n{run.Output}\n{run.Errors}");
+        Assert.Equal(AgentHost.Content + "\n", File.ReadAllText(Path.Combine(home, "work", AgentHost.File)));
+        var messages = Calls("openai").Last(call => call.TryGetProperty("tools", out _)).GetProperty("messages").EnumerateArray().ToArray();
+        var call = Assert.Single(Assert.Single(messages, message => message.GetProperty("role").GetString() == "assistant").GetProperty("tool_calls").EnumerateArray()).GetProperty("function");
+        Assert.Equal("apply_patch", call.GetProperty("name").GetString());
+        Assert.True(JsonElement.DeepEquals(JsonElement.Parse(AgentHost.Arguments("apply_patch")!.ToJsonString()), JsonElement.Parse(call.GetProperty("arguments").GetString()!)), call.GetRawText());
+        Assert.Contains("Success", Assert.Single(messages, message => message.GetProperty("role").GetString() == "tool").GetProperty("content").GetString());
+    }
+
+    private async Task<(int ExitCode, string Output, string Errors)> RunCodexAsync(string model, string task)
+    {
         var settings = Directory.CreateDirectory(Path.Combine(home, ".codex")).FullName;
         await File.WriteAllTextAsync(Path.Combine(settings, "config.toml"), $"""
-            model = "coder-{dialect}"
+            model = "{model}"
             model_provider = "proxy"
             check_for_update_on_startup = false
             [analytics]
@@ -54,10 +78,8 @@ public sealed class AgentTests(AgentRoom room) : IClassFixture<AgentRoom>, IDisp
             wire_api = "responses"
             """, TestContext.Current.CancellationToken);
 
-        var run = await room.RunAsync(home, "@openai/codex/bin/codex.js", new Dictionary<string, string>(),
-            "exec", "--dangerously-bypass-approvals-and-sandbox", "--skip-git-repo-check", Task);
-
-        Done(run, dialect, "exec_command");
+        return await room.RunAsync(home, "@openai/codex/bin/codex.js", new Dictionary<string, string>(),
+            "exec", "--dangerously-bypass-approvals-and-sandbox", "--skip-git-repo-check", task);
     }
 
     [Fact]

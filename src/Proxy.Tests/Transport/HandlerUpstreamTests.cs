@@ -20,6 +20,23 @@ public sealed class HandlerUpstreamTests : IDisposable
         harness = Harness(target => target with { Authorities = [authority] });
     }
 
+    [Theory]
+    [InlineData(null, "1.1 us")]
+    [InlineData("1.1 them, 2 others", "1.1 them, 2 others, 1.1 us")]
+    public async Task Via_Says_whom_the_call_has_come_by_and_us_last(string? before, string via)
+    {
+        using var on = Harness(target => target with { Authorities = [authority], Via = "1.1 us" });
+        using var exchange = on.Client.Open();
+        var sending = exchange.SendAsync(UpstreamHarness.Post() with { Via = before });
+        using var peer = await on.Host.AcceptAsync();
+
+        var request = await peer.ReadRequestAsync();
+        await peer.SendAsync(Hello);
+        await sending;
+
+        Assert.Equal([$"Via: {via}"], request.Split("\r\n").Where(static line => line.StartsWith("via:", StringComparison.OrdinalIgnoreCase)));
+    }
+
     [Fact]
     public async Task Post_Arrives_whole_and_answer_is_read()
     {

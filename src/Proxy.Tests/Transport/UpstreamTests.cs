@@ -32,6 +32,28 @@ public abstract class UpstreamTests(bool onLoops)
         Assert.Equal(("hello", ReplyReadKind.End), (text, last));
     }
 
+    [Theory]
+    [InlineData(null, "1.1 us")]
+    [InlineData("1.1 them, 2 others", "1.1 them, 2 others, 1.1 us")]
+    public async Task Via_Says_whom_the_call_has_come_by_and_us_last(string? before, string via)
+    {
+        var host = new FakeHost();
+        using var harness = new UpstreamHarness(host, new(host.Address) { Via = "1.1 us", Headers = [new("x-a", "b")] });
+        using var exchange = harness.Client.Open();
+        var sending = exchange.SendAsync(UpstreamHarness.Post() with { Via = before, Headers = [new("x-c", "d")] });
+        using var peer = await harness.Host.AcceptAsync();
+
+        var request = await peer.ReadRequestAsync();
+        await peer.SendAsync(UpstreamHarness.Hello);
+        await sending;
+
+        var lines = request.Split("\r\n");
+        Assert.Equal([$"Via: {via}"], lines.Where(static line => line.StartsWith("via:", StringComparison.OrdinalIgnoreCase)));
+        Assert.Contains("x-a: b", lines);
+        Assert.Contains("x-c: d", lines);
+        Assert.EndsWith("\r\n\r\n{}", request);
+    }
+
     [Fact]
     public async Task Get_Has_no_length_and_its_path_cannot_end_the_line()
     {

@@ -18,7 +18,14 @@ internal abstract record AttemptResult
     public sealed record Refused(ProxyError Error) : AttemptResult;
 
     /// <summary>Another backend may make it good. <paramref name="Uncertain"/>: it may be the call's fault and not the host's.</summary>
-    public sealed record TryNext(ProxyError Error, bool Uncertain = false) : AttemptResult;
+    public sealed record TryNext(ProxyError Error, bool Uncertain = false) : AttemptResult
+    {
+        /// <summary>The host said when to come again.</summary>
+        public TimeSpan? ComeAgain { get; init; }
+
+        /// <summary>The host does not have the model that it is said to serve.</summary>
+        public bool LacksModel { get; init; }
+    }
 }
 
 /// <summary>
@@ -71,6 +78,9 @@ internal sealed class BackendAttempt : IDisposable
         exchange.Deadline = call.Streams ? Math.Min(total, exchange.Now + (long)(backend.Config.FirstToken - queued).TotalMilliseconds) : total;
         registration = cancellation.UnsafeRegister(static state => ((UpstreamExchange)state!).Cancel(), exchange);
     }
+
+    /// <summary>Where the host says that it does not have the model, another one is there to be asked.</summary>
+    public bool HasAlternative { get; init; }
 
     // Rented when there is something to hold: most of a call's time is the wait for that.
     private PooledBody Held => held ??= new((int)Math.Clamp((head!.ContentLength ?? 0) + 1, 2048, LongestFirstRoom));
@@ -271,7 +281,10 @@ internal sealed class BackendAttempt : IDisposable
                 log.AttemptFailed(traceId, backend.Name, string.Create(CultureInfo.InvariantCulture, $"status {status}"));
                 return new AttemptResult.TryNext(Said(said, status is 529 ? 503 : status) with { RetryAfter = RetryAfter() }, Uncertain: status is not (503 or 529));
             case 429 or 503 or 529: // the last is Anthropic's way to say the second
-                return new AttemptResult.TryNext(new(ProxyErrorKind.HostRefused, said.Message) { Status = Math.Min(status, 503), Code = said.Code, HostType = said.Type, Backend = backend.Name, RetryAfter = RetryAfter() ?? TimeSpan.FromSeconds(1) });
+                return new AttemptResult.TryNext(new(ProxyErrorKind.HostRefused, said.Message) { Status = Math.Min(status, 503), Code = said.Code, HostType = said.Type, Backend = backend.Name, RetryAfter = RetryAfter() ?? TimeSpan.FromSeconds(1) }) { ComeAgain = RetryAfter() };
+            case 404 when HasAlternative && MeansModel(said):
+                log.AttemptFailed(traceId, backend.Name, "it does not have the model");
+                return new AttemptResult.TryNext(Said(said, status)) { LacksModel = true };
             case >= 400 and < 500 when inside || isCut:
                 return new AttemptResult.Refused(Said(said, status));
             case >= 400 and < 500:
@@ -286,6 +299,10 @@ internal sealed class BackendAttempt : IDisposable
     }
 
     private ProxyError Said(HostError said, int status) => new(ProxyErrorKind.HostRefused, said.Message) { Status = status, Code = said.Code, HostType = said.Type, Param = said.Param, Backend = backend.Name };
+
+    /// <summary>Whether what a 404 says is missing is the model, and not the path: by its code, its name or the word.</summary>
+    private bool MeansModel(HostError said) =>
+        said.Code is "model_not_found" || said.Param is "model" || said.Message.Contains("model", StringComparison.OrdinalIgnoreCase) || (served.Length > 0 && said.Message.Contains(served, StringComparison.OrdinalIgnoreCase));
 
     private TimeSpan? RetryAfter()
     {
@@ -347,7 +364,8 @@ internal sealed class BackendAttempt : IDisposable
         if (backend.Secrets is { } secrets) reason = secrets.Strike(reason); // what a client library says may quote the host
         log.AttemptFailed(traceId, backend.Name, reason);
         // A call that spent its time in our queue says nothing of the host: an overload must not take the hosts away as well.
-        var blameless = (kind is ProxyErrorKind.HostTimedOut && late && !connection) || exchange.HostWasAway;
+        // What a proxy could not bring was one of its hosts' to bring, and its others answer.
+        var blameless = (kind is ProxyErrorKind.HostTimedOut && late && !connection) || (backend.IsProxy && !connection) || exchange.HostWasAway;
         if (!blameless && backend.State.MarkFailed(reason, connection)) log.WentDown(backend.Name, reason);
         return new(new(kind, $"backend '{backend.Name}': {reason}") { Backend = backend.Name });
     }

@@ -17,6 +17,8 @@ internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue sl
         var candidates = resolution.HasProxies ? ProxyWays.Open(resolution, call.Info.Via, directory.Identity) : resolution.Candidates;
         if (candidates.Count == 0) return new DispatchResult.Failed(ProxyWays.Loop(model, resolution.Candidates, directory.Identity));
         ProxyError? last = null;
+        ProxyError? soonest = null;
+        var lacked = false;
         List<Backend>? uncertain = null;
         while (true)
         {
@@ -30,7 +32,7 @@ internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue sl
             var tries = backend.State.Breaker is BreakerState.HalfOpen;
             var queued = waits is { } asked ? time.GetElapsedTime(asked) : TimeSpan.Zero;
             var elapsed = backend.Config.Total is null ? TimeSpan.Zero : time.GetElapsedTime(started);
-            using var attempt = Begin(call, lease, resolution.Served, queued, elapsed, cancellation, out var unsayable);
+            using var attempt = Begin(call, lease, resolution.Served, queued, elapsed, !lacked && IsAnyOther(candidates, backend), cancellation, out var unsayable);
             switch (attempt is null ? new AttemptResult.TryNext(unsayable!) : await attempt.ReadAsync(await attempt.SendAsync(call)))
             {
                 case AttemptResult.Answered answered:
@@ -42,6 +44,10 @@ internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue sl
                     return new DispatchResult.Failed(refused.Error);
                 case AttemptResult.TryNext next:
                     last = next.Error;
+                    lacked |= next.LacksModel;
+                    if (next.ComeAgain is { } wait) Avoid(backend, wait);
+                    // Of several that are overloaded, the one that will be free first is told.
+                    if (last is { Kind: ProxyErrorKind.HostRefused, RetryAfter: { } told }) last = soonest = soonest?.RetryAfter <= told ? soonest : last;
                     if (!backend.State.Available) slots.Recheck(); // it went down by this: who waits for it alone need not
                     if (next.Uncertain)
                     {
@@ -62,7 +68,7 @@ internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue sl
     public async ValueTask<DispatchResult> AskAsync(IDispatchable call, Backend backend, string served, CancellationToken cancellation)
     {
         if (!ProxyWays.Leads(backend, served, call.Info.Via, directory.Identity)) return new DispatchResult.Failed(ProxyWays.Loop(served, [backend], directory.Identity));
-        using var attempt = Begin(call, new Lease(null, backend), served, TimeSpan.Zero, TimeSpan.Zero, cancellation, out var unsayable);
+        using var attempt = Begin(call, new Lease(null, backend), served, TimeSpan.Zero, TimeSpan.Zero, hasAlternative: false, cancellation, out var unsayable);
         return (attempt is null ? new AttemptResult.Refused(unsayable!) : await attempt.ReadAsync(await attempt.SendAsync(call))) switch
         {
             AttemptResult.Answered answered => new DispatchResult.Answered(answered.Reply),
@@ -73,14 +79,14 @@ internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue sl
     }
 
     /// <summary>Null when this backend cannot be asked this; another may speak a dialect that can.</summary>
-    private BackendAttempt? Begin(IDispatchable call, Lease lease, string served, TimeSpan queued, TimeSpan elapsed, CancellationToken cancellation, out ProxyError? unsayable)
+    private BackendAttempt? Begin(IDispatchable call, Lease lease, string served, TimeSpan queued, TimeSpan elapsed, bool hasAlternative, CancellationToken cancellation, out ProxyError? unsayable)
     {
         BackendAttempt? attempt = null;
         OutgoingCall outgoing = default;
         try
         {
             unsayable = call.Prepare(lease.Backend, served, out outgoing);
-            if (unsayable is null) attempt = new BackendAttempt(outgoing, lease, served, call.Info.TraceId, queued, elapsed, log, cancellation);
+            if (unsayable is null) attempt = new BackendAttempt(outgoing, lease, served, call.Info.TraceId, queued, elapsed, log, cancellation) { HasAlternative = hasAlternative };
             return attempt;
         }
         finally
@@ -91,6 +97,28 @@ internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue sl
                 lease.Dispose();
             }
         }
+    }
+
+    private static bool IsAnyOther(IReadOnlyList<Backend> candidates, Backend backend)
+    {
+        for (var i = 0; i < candidates.Count; i++)
+        {
+            if (candidates[i] != backend && candidates[i].State.Available) return true;
+        }
+
+        return false;
+    }
+
+    /// <summary>Leaves a host alone that said when to come again. Who waits for a slot may have it when that time has come.</summary>
+    private void Avoid(Backend backend, TimeSpan wait)
+    {
+        if (backend.State.Avoid(wait) is { } avoided) _ = RecheckAfterAsync(avoided);
+    }
+
+    private async Task RecheckAfterAsync(TimeSpan wait)
+    {
+        await Task.Delay(wait, time).ConfigureAwait(false);
+        slots.Recheck();
     }
 
     private void Blame(Backend backend)

@@ -25,6 +25,9 @@ internal sealed class BackendState(string name, TimeProvider time)
     /// <summary>A long answer is no failure: after this time the next call is let in, whether or not the one that tries it out has come back.</summary>
     private static readonly TimeSpan Trial = TimeSpan.FromSeconds(5);
 
+    /// <summary>A host that wants to be left alone for longer is asked again after this time.</summary>
+    private static readonly TimeSpan LongestAvoidance = TimeSpan.FromSeconds(60);
+
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(15);
     private readonly Lock gate = new();
     private int failures;
@@ -33,6 +36,7 @@ internal sealed class BackendState(string name, TimeProvider time)
     private long tryingUntil;
     private bool connectionLost;
     private long heardBefore;
+    private long avoidUntil;
 
     /// <summary>Probes in a row that were not answered, while no running call brought a byte either.</summary>
     public int Silences { get; private set; }
@@ -62,6 +66,9 @@ internal sealed class BackendState(string name, TimeProvider time)
     /// <summary>Calls may wait for it.</summary>
     public bool Available => Health is not BackendHealth.Down && Breaker is not BreakerState.Open;
 
+    /// <summary>It said when to come again, and that time has not come. No clock is read where it said nothing.</summary>
+    public bool IsAvoided => Volatile.Read(ref avoidUntil) is not 0 and var until && time.GetTimestamp() < until;
+
     /// <summary>A call may be given to it now, if it has a slot.</summary>
     public bool MayTake => Available && (Breaker is BreakerState.Closed || time.GetTimestamp() >= tryingUntil);
 
@@ -78,6 +85,15 @@ internal sealed class BackendState(string name, TimeProvider time)
     {
         InFlight--;
         tryingUntil = 0;
+    }
+
+    /// <summary>It refused a call and said when to come again. Returns for how long it is avoided; null where it is already.</summary>
+    public TimeSpan? Avoid(TimeSpan wait)
+    {
+        if (wait > LongestAvoidance) wait = LongestAvoidance;
+        var was = IsAvoided;
+        Volatile.Write(ref avoidUntil, time.GetTimestamp() + (long)(wait.TotalSeconds * time.TimestampFrequency));
+        return was ? null : wait;
     }
 
     /// <summary>A probe was answered.</summary>

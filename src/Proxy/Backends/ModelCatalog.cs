@@ -12,7 +12,7 @@ internal sealed class ModelCatalog(BackendDirectory directory, BackendProbe prob
 
     /// <summary>
     /// What a caller may see, in the order of the file and of the hosts. Waits for the hosts' first answer, two seconds at most.
-    /// What is known only from hosts that are down is left out, unless <paramref name="evenDown"/>: nobody could be answered by it.
+    /// What is known only from hosts that are down is left out, unless <paramref name="evenDown"/>: no call could be answered by it.
     /// </summary>
     public async ValueTask<IReadOnlyList<ModelListing>> ListAsync(Func<string, bool> mayUse, bool evenDown = false)
     {

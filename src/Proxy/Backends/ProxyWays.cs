@@ -3,7 +3,7 @@ using Proxy.Chat;
 namespace Proxy.Backends;
 
 /// <summary>
-/// Which ways lead to a model through other proxies. A proxy tells of a model the whole way to its host, and tells it only to those that are not on it; so nobody is offered a way that leads back to him,
+/// Which ways lead to a model through other proxies. A proxy tells another the whole way to a model's host (a path vector), and only ways that the other is not on; so no proxy is offered a way that leads back to it,
 /// and a model whose host is gone is gone with the way, however the proxies are linked.
 /// </summary>
 internal static class ProxyWays

@@ -64,7 +64,7 @@ internal sealed class SlotQueue(TimeProvider time)
             for (var node = line.First; node is not null; node = node.Next)
             {
                 // By its state, not by itself: a reload made new backends of what are the same slots.
-                if (Namesake(node.Value.Candidates, backend) is not { } wanted || LeastBusy.Pick([wanted]) is null) continue;
+                if (Namesake(node.Value.Candidates, backend) is not { } wanted || LeastBusy.Pick([wanted]) is null || LeastBusy.IsPassedOver(wanted, node.Value.Candidates)) continue;
                 next = node.Value;
                 Remove(next);
                 lease = Give(wanted);

@@ -41,6 +41,9 @@ internal abstract record ChatEvent
     /// <summary>The last event of a choice. With an <paramref name="Error"/>, of the whole reply: it broke off.</summary>
     public sealed record Finished(FinishReason Reason, string? Winner = null, ProxyError? Error = null) : ChatEvent;
 
+    /// <summary>The host sent a part of an answer of this kind, which no dialect here can say. It is counted, never published and never part of a reply.</summary>
+    public sealed record Skipped(string Kind) : ChatEvent;
+
     /// <summary>Nothing happened for a while: a writer may keep the connection alive. Never published and never part of a reply.</summary>
     public sealed record Quiet : ChatEvent
     {

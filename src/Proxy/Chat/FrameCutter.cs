@@ -22,6 +22,9 @@ internal abstract class FrameCutter : IDisposable
     /// <summary>What is left when the stream ended without the last frame's terminator.</summary>
     public abstract ReadOnlySpan<byte> PayloadOfRest(ReadOnlySpan<byte> rest);
 
+    /// <summary>The frame taken last says that the host failed, but not in a form that every client of its dialect knows as a failure. Its payload is in that form.</summary>
+    public virtual bool IsHiddenError => false;
+
     public virtual void Dispose() { }
 
     private sealed class JsonLineCutter : FrameCutter
@@ -49,6 +52,7 @@ internal abstract class FrameCutter : IDisposable
     private sealed class SseCutter : FrameCutter
     {
         private PooledBody? joined;
+        private bool failed;
 
         public override bool TryTake(ref ReadOnlySpan<byte> pending, out ReadOnlySpan<byte> frame, out ReadOnlySpan<byte> payload)
         {
@@ -69,6 +73,8 @@ internal abstract class FrameCutter : IDisposable
         public override bool MayEnd(ReadOnlySpan<byte> bytes, int before) => bytes[Math.Max(before - 2, 0)..] is var last && (last.IndexOf("\n\n"u8) >= 0 || last.IndexOf("\n\r\n"u8) >= 0);
 
         public override ReadOnlySpan<byte> PayloadOfRest(ReadOnlySpan<byte> rest) => Data(rest);
+
+        public override bool IsHiddenError => failed;
 
         public override void Dispose()
         {
@@ -94,12 +100,21 @@ internal abstract class FrameCutter : IDisposable
         {
             ReadOnlySpan<byte> first = default;
             var found = 0;
+            failed = false;
             while (!lines.IsEmpty)
             {
                 var end = lines.IndexOf((byte)'\n');
                 var line = (end < 0 ? lines : lines[..end]).TrimEnd((byte)'\r');
                 lines = end < 0 ? default : lines[(end + 1)..];
-                if (!line.StartsWith("data"u8)) continue;
+                if (!line.StartsWith("data"u8))
+                {
+                    if (line is not [(byte)'e', ..]) continue;
+                    if (line.SequenceEqual("event: error"u8) || line.SequenceEqual("event:error"u8)) failed = true;
+                    if (!line.StartsWith("error:"u8)) continue; // llama.cpp's own field, in the place of data
+                    failed = true;
+                    line = line[1..]; // as long as "data:"
+                }
+
                 if (line.Length > 4 && line[4] != ':') continue;
 
                 var value = line.Length > 5 ? line[(line[5] == ' ' ? 6 : 5)..] : default;
@@ -120,7 +135,9 @@ internal abstract class FrameCutter : IDisposable
                 joined.Write(value);
             }
 
-            return found > 1 ? joined!.Span : first;
+            var payload = found > 1 ? joined!.Span : first;
+            failed = failed && !payload.IsEmpty && !StreamError.IsOne(payload);
+            return failed ? StreamError.Wrap(payload, joined ??= new PooledBody(payload.Length + 16)) : payload;
         }
     }
 }

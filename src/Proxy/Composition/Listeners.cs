@@ -33,10 +33,14 @@ internal sealed partial class Listeners(ProxyConfig config, Certificates? certif
     public IReadOnlyList<Listener> All => all;
 
     /// <summary>Why the inherited sockets may not be served; null when they may.</summary>
-    public static string? Refusal(IReadOnlyList<InheritedSocket> inherited, AuthConfig auth)
+    public static string? Refusal(IReadOnlyList<InheritedSocket> inherited, ProxyConfig config, ConfigSources sources)
     {
-        if (auth.Keys.Count > 0 || auth.AllowAnonymous) return null;
-        var open = inherited.Select(AddressOf).FirstOrDefault(static address => !IsLocal(address));
+        var addresses = inherited.Select(AddressOf).ToList();
+        // They stand in for the file's own listeners, and may be what a backend's url leads to.
+        var served = config with { Server = config.Server with { Listen = [.. addresses.OfType<IPEndPoint>().Select(static address => address.ToString())] } };
+        if (OwnListener.Check(served, sources).FirstOrDefault() is { } problem) return $"{problem.Key}: {problem.Message}";
+        if (config.Auth.Keys.Count > 0 || config.Auth.AllowAnonymous) return null;
+        var open = addresses.FirstOrDefault(static address => !IsLocal(address));
         return open is null ? null : $"the inherited socket {open} can be reached from other machines, and no key is configured: add [[auth.keys]], or set [auth] allow_anonymous = true";
     }
 

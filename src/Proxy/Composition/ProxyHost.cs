@@ -4,6 +4,7 @@ using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.Net.Http.Headers;
 using Proxy.Cli;
 using Proxy.Config;
 using Proxy.Telemetry;
@@ -27,7 +28,7 @@ internal static class ProxyHost
         var config = loaded.Config;
         var log = parts.Log;
         var inherited = InheritedSockets.Take();
-        if (Listeners.Refusal(inherited, config.Auth) is { } refusal)
+        if (Listeners.Refusal(inherited, config, loaded.Sources) is { } refusal)
         {
             log.CannotListen(refusal);
             return ExitCode.ConfigProblem;
@@ -121,6 +122,7 @@ internal static class ProxyHost
         {
             kestrel.AddServerHeader = false;
             kestrel.AllowResponseHeaderCompression = false;
+            kestrel.RequestHeaderEncodingSelector = static name => name == HeaderNames.ContentLength ? DigitsOnly.Instance : null;
             kestrel.Limits.MaxRequestBodySize = null; // RequestBody counts, and answers in the client's dialect
             kestrel.Limits.MinRequestBodyDataRate = new MinDataRate(1, TimeSpan.FromMinutes(1));
             // A client that reads nothing for so long is gone, and its slot is somebody else's.

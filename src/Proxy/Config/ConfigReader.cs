@@ -135,6 +135,9 @@ internal static partial class ConfigReader
             try
             {
                 X509Certificate2.CreateFromPem(chain, secret).Dispose();
+                var others = new X509Certificate2Collection();
+                others.ImportFromPem(chain);
+                foreach (var other in others) other.Dispose();
             }
             catch (Exception e) when (e is CryptographicException or ArgumentException)
             {

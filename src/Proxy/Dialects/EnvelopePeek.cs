@@ -77,14 +77,8 @@ internal static class EnvelopePeek
                     break;
                 case 5 when name.SequenceEqual("input"u8):
                 case 6 when name.SequenceEqual("prompt"u8):
-                    if (JsonSkim.Peek(body, from) == '[')
-                    {
-                        at = Elements(body, from, out input);
-                        break;
-                    }
-
-                    if (JsonSkim.Peek(body, from) == '"') input = 1;
-                    at = JsonSkim.Value(body, from);
+                    at = JsonSkim.Peek(body, from) == '[' && !IsTokens(body, from) ? Elements(body, from, out input) : JsonSkim.Value(body, from);
+                    if (JsonSkim.Peek(body, from) is (byte)'"' or (byte)'[') input ??= at - from == 2 ? 0 : 1; // an empty text is none
                     break;
                 case 14 when name.SequenceEqual("stream_options"u8):
                     at = JsonSkim.Value(body, from);
@@ -112,6 +106,9 @@ internal static class EnvelopePeek
         envelope = new ChatEnvelope(model, stream, modelSlice) { IncludeUsage = includeUsage, StreamOptionsSlice = optionsSlice, Messages = messages ?? input };
         return true;
     }
+
+    /// <summary>A list of numbers is one text, in tokens; it is long, and not gone over one by one.</summary>
+    private static bool IsTokens(ReadOnlySpan<byte> body, int at) => JsonSkim.Peek(body, JsonSkim.Space(body, at + 1)) is >= (byte)'0' and <= (byte)'9';
 
     private static int Elements(ReadOnlySpan<byte> body, int at, out int? count)
     {
@@ -188,9 +185,20 @@ internal static class EnvelopePeek
             else if (json.ValueTextEquals("input"u8) || json.ValueTextEquals("prompt"u8))
             {
                 json.Read();
-                if (json.TokenType == JsonTokenType.StartArray) input = CountElements(ref json);
-                else if (json.TokenType == JsonTokenType.String) input = 1;
-                else json.Skip();
+                if (json.TokenType == JsonTokenType.StartArray)
+                {
+                    var isTokens = IsTokens(body, (int)json.TokenStartIndex);
+                    var elements = CountElements(ref json);
+                    input = isTokens ? 1 : elements;
+                }
+                else if (json.TokenType == JsonTokenType.String)
+                {
+                    input = json.ValueSpan.IsEmpty ? 0 : 1; // an empty text is none
+                }
+                else
+                {
+                    json.Skip();
+                }
             }
             else
             {

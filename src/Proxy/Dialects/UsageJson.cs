@@ -30,10 +30,17 @@ internal static class UsageJson
     public static int? ReadCount(ref Utf8JsonReader json)
     {
         json.Read();
-        if (json.TokenType is JsonTokenType.Number && json.TryGetInt32(out var count)) return count;
+        if (json.TokenType is JsonTokenType.Number) return json.TryGetInt32(out var count) ? count : json.TryGetDouble(out var counted) ? Whole(counted) : null;
         json.Skip();
         return null;
     }
+
+    /// <summary>The count of some hosts is a float. Null where it is too large for any count.</summary>
+    public static int? Whole(double count) => Math.Abs(count) <= int.MaxValue ? (int)Math.Round(count) : null;
+
+    /// <summary>The count that the number is; null where it is none.</summary>
+    public static int? Count(JsonElement number) =>
+        number.ValueKind is not JsonValueKind.Number ? null : number.TryGetInt32(out var count) ? count : number.TryGetDouble(out var counted) ? Whole(counted) : null;
 
     /// <summary>The number of that name in the object that follows.</summary>
     public static int? ReadDetail(ref Utf8JsonReader json, ReadOnlySpan<byte> name)

@@ -25,6 +25,7 @@ internal sealed class WholeAnswer
         for (var i = 0; i < events.Count; i++) whole.Add(events[i]);
         if (whole.Choices.Count == 0) whole.Choices.Add(new WholeChoice(0));
         whole.Choices.Sort(static (a, b) => a.Number.CompareTo(b.Number));
+        foreach (var choice in whole.Choices) WholeToolCall.Sort(choice.ToolCalls);
         return whole;
     }
 
@@ -99,14 +100,7 @@ internal sealed class WholeChoice(int number)
         if (token.Opaque.Member("logprobs"u8) is { } probabilities) LogProbabilities.Add(probabilities);
     }
 
-    public void Add(ChatEvent.ToolCall piece)
-    {
-        var call = ToolCalls.Find(known => known.Index == piece.Index);
-        if (call is null) ToolCalls.Add(call = new WholeToolCall(piece.Index));
-        call.Id ??= piece.Id;
-        call.Name ??= piece.Name;
-        call.Add(piece.Arguments);
-    }
+    public void Add(ChatEvent.ToolCall piece) => WholeToolCall.Add(ToolCalls, piece);
 }
 
 internal sealed class WholeToolCall(int index)
@@ -120,7 +114,28 @@ internal sealed class WholeToolCall(int index)
     /// <summary>JSON text as the model wrote it; may be empty or broken.</summary>
     public string Arguments => arguments.ToString();
 
-    public void Add(string? piece) => arguments.Append(piece);
+    /// <summary>All of it as one event.</summary>
+    public ChatEvent.ToolCall ToPiece(int choice) => new(Index, Id, Name, Arguments.Length == 0 ? null : Arguments) { Choice = choice };
+
+    /// <summary>The name came. Until then nothing can be said of the call in a stream.</summary>
+    public bool IsNamed => !string.IsNullOrEmpty(Name);
+
+    /// <summary>Brings calls into the order in which the model made them: a call without arguments is told last.</summary>
+    public static void Sort(List<WholeToolCall> calls)
+    {
+        if (calls.Count > 1) calls.Sort(static (a, b) => a.Index.CompareTo(b.Index));
+    }
+
+    /// <summary>Adds a piece to its call in the list, or a call to the list. A name that comes late, or empty first, is the call's name all the same.</summary>
+    public static WholeToolCall Add(List<WholeToolCall> calls, ChatEvent.ToolCall piece)
+    {
+        var call = calls.Find(known => known.Index == piece.Index);
+        if (call is null) calls.Add(call = new WholeToolCall(piece.Index));
+        call.Id ??= piece.Id;
+        if (!call.IsNamed) call.Name = piece.Name;
+        call.arguments.Append(piece.Arguments);
+        return call;
+    }
 }
 
 /// <summary>A text of one piece, which is not copied, or of many. Mutable: keep it in a field.</summary>

@@ -119,7 +119,8 @@ internal sealed class ApiKeyGate(ProxyConfig config, TimeProvider time)
     {
         var current = Volatile.Read(ref table);
         if (Presented(context.Request.Headers) is { } presented && current.Find(presented) is not null) return null;
-        return ConnectionFeature.Of(context) is { Local: true } ? RefusePage(context, current) : new(ProxyErrorKind.Unauthenticated, "this needs an API key from another machine");
+        if (ConnectionFeature.Of(context) is not { Local: true } || IsForwarded(context.Request.Headers)) return new(ProxyErrorKind.Unauthenticated, "this needs an API key from another machine");
+        return RefusePage(context, current);
     }
 
     /// <summary>The origin to name in the answer's CORS headers; null when there is none, or it is not configured.</summary>
@@ -155,6 +156,9 @@ internal sealed class ApiKeyGate(ProxyConfig config, TimeProvider time)
 
     // A message quotes a client, but not at any length.
     private static string Shown(string text) => text.Length <= 100 ? text : text[..100] + "…";
+
+    /// <summary>A server in front passed it on: it comes from another machine, whatever its connection says.</summary>
+    private static bool IsForwarded(IHeaderDictionary headers) => headers.ContainsKey("x-forwarded-for") || headers.ContainsKey("forwarded");
 
     private static string? Presented(IHeaderDictionary headers)
     {

@@ -14,11 +14,14 @@ internal sealed record ExchangeParts(ApiKeyGate Gate, ActiveCalls Calls, CallLed
 /// </summary>
 internal sealed class CallScope : IDisposable
 {
+    private const int MostKindsNamed = 16;
+
     private readonly ExchangeParts parts;
     private readonly CancellationTokenSource cancellation = new();
     private readonly CancellationTokenRegistration left;
     private readonly LinkedListNode<CallScope> node;
     private Caller? entered;
+    private List<string>? skipped;
 
     private CallScope(HttpContext context, string surface, ErrorDialect dialect, ExchangeParts parts)
     {
@@ -133,6 +136,14 @@ internal sealed class CallScope : IDisposable
         Record.TokensOut = usage.OutputTokens;
     }
 
+    /// <summary>A part of the answer, of that kind, is left out because no dialect here can say it.</summary>
+    public void Skip(string kind)
+    {
+        parts.Metrics.CountSkipped();
+        skipped ??= [];
+        if (skipped.Count < MostKindsNamed && !skipped.Contains(kind)) skipped.Add(kind);
+    }
+
     /// <summary>Nothing more is done for the caller's key: it may call again, whatever its client still has to take. A client that does so at the last byte is let in.</summary>
     public void GiveBackKey() => Interlocked.Exchange(ref entered, null)?.Leave();
 
@@ -237,6 +248,7 @@ internal sealed class CallScope : IDisposable
         cancellation.Dispose();
         GiveBackKey();
         parts.Metrics.Leave();
+        if (skipped is not null) parts.Log.PartsSkipped(Info.TraceId, Record.Backend, string.Join(", ", skipped));
         if (Record.Status == 0) Record.Status = ClientLeft ? 499 : Context.Response.StatusCode;
         parts.Ledger.Write(Record);
         parts.Calls.Remove(node); // last: a drain that sees no call any more closes the log

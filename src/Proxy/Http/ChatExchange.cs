@@ -137,7 +137,8 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
             isWhole |= events.Current is ChatEvent.Finished;
             if (!response.HasStarted && output.UnflushedBytes == 0) StreamHeaders.Set(response, dialect.StreamContentType);
             if (events.Current is ChatEvent.UsageReported usage) scope.Count(usage.Usage);
-            if (events.Current is not ChatEvent.Quiet) writer.Write(events.Current, output);
+            if (events.Current is ChatEvent.Skipped skipped) scope.Skip(skipped.Kind);
+            else if (events.Current is not ChatEvent.Quiet) writer.Write(events.Current, output);
             else if (keepAlive.Length > 0) await output.WriteAsync(keepAlive);
         }
 
@@ -165,7 +166,8 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
             }
 
             if (happened is ChatEvent.UsageReported usage) scope.Count(usage.Usage);
-            if (happened is not ChatEvent.Quiet) events.Add(happened);
+            if (happened is ChatEvent.Skipped skipped) scope.Skip(skipped.Kind);
+            else if (happened is not ChatEvent.Quiet) events.Add(happened);
         }
 
         // An answer that is complete is written, whoever is there to take it.

@@ -23,7 +23,7 @@ internal sealed class Endpoints(
             return Task.CompletedTask;
         }
 
-        if (UnclearPath.Of(context) is { } unclear) return errors.UnclearPathAsync(context, unclear);
+        if ((UnclearPath.Of(context) ?? UnclearFields.Of(context)) is { } unclear) return errors.UnclearAsync(context, unclear);
         if (path.Length > 1 && path[^1] == '/') path = path.TrimEnd('/'); // some base urls end so, and clients append to them
         if (LacksVersion(path)) path = "/v1" + path;
         if (IsHandshake(context.Request)) return errors.NoWebSocketAsync(context);
@@ -92,8 +92,9 @@ internal sealed class ErrorEndpoints(ClientDialect openAi, ClientDialect ollama,
     public Task NoWebSocketAsync(HttpContext context) =>
         RefuseAsync(context, new(ProxyErrorKind.NotImplemented, $"this proxy serves no websockets and no realtime sessions, so not {context.Request.Path.Value} either: stream over HTTP, by POST to /v1/responses or /v1/chat/completions"));
 
-    public Task UnclearPathAsync(HttpContext context, string what)
-        => RefuseAsync(context, new(ProxyErrorKind.InvalidRequest, $"the path has {what}, which a model host could read as another path; send the path as it is meant"));
+    /// <summary>A request that two readers could read differently.</summary>
+    public Task UnclearAsync(HttpContext context, string what)
+        => RefuseAsync(context, new(ProxyErrorKind.InvalidRequest, $"the request has {what}: a server could read it as another request than another one does"));
 
     /// <summary>Whatever is done with a response by its id.</summary>
     public Task NoResponseAsync(HttpContext context) => RefuseAsync(context, new(ProxyErrorKind.UnknownPath, $"this proxy keeps no responses yet: there is nothing at {context.Request.Method} {context.Request.Path}") { Code = "response_not_found" });

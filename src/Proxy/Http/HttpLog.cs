@@ -9,6 +9,9 @@ internal static partial class HttpLog
     [LoggerMessage(301, LogLevel.Information, "Configuration reloaded: {Backends} backends, {Keys} keys", EventName = "reloaded")]
     public static partial void Reloaded(this ILogger logger, int backends, int keys);
 
+    [LoggerMessage(303, LogLevel.Warning, "Call {TraceId}: parts of the answer of backend {Backend} are left out, of kinds that this proxy does not know: {Kinds}", EventName = "parts_skipped")]
+    public static partial void PartsSkipped(this ILogger logger, string traceId, string? backend, string kinds);
+
     [LoggerMessage(302, LogLevel.Error, "Configuration not reloaded, the old one goes on: {Problems}", EventName = "reload_refused")]
     public static partial void ReloadRefused(this ILogger logger, string problems);
 }

@@ -28,7 +28,7 @@ internal sealed class RerankExchange(string surface, RerankClientDialect dialect
         var models = Parts.Directory.Table.Embedders.Models.Where(model => scope.Caller.MayUse(model.Info.Name)).ToList();
         return FirstAtHost(scope.Caller.MayUse, "reranker")
             ?? models.FirstOrDefault(model => Reranks(model))?.Info.Name
-            ?? (In(scope).AllowsCosine ? models.FirstOrDefault(model => model is IEmbedder)?.Info.Name : null);
+            ?? (In(scope).AllowsCosine ? models.FirstOrDefault(model => model is IEmbedder)?.Info.Name ?? FirstAtHost(scope.Caller.MayUse, "embedding", inProxies: true) : null);
     }
 
     protected override async ValueTask AnswerHereAsync(VectorCall call, IVectorModel model)

@@ -16,7 +16,8 @@ internal sealed class TeiExchange(string surface, VectorParts parts) : VectorExc
 
     protected override string? FirstModel(CallScope scope)
         => FirstAtHost(scope.Caller.MayUse, Surface is "/predict" ? "classifier" : "embedding") ?? FirstAtHost(scope.Caller.MayUse, "reranker")
-            ?? Parts.Directory.Table.Embedders.Models.FirstOrDefault(model => scope.Caller.MayUse(model.Info.Name))?.Info.Name;
+            ?? Parts.Directory.Table.Embedders.Models.FirstOrDefault(model => scope.Caller.MayUse(model.Info.Name))?.Info.Name
+            ?? FirstAtHost(scope.Caller.MayUse, "embedding", inProxies: true);
 
     protected override async ValueTask AnswerFromHostAsync(VectorCall call)
     {

@@ -19,10 +19,10 @@ internal static class UnclearPath
         var path = context.Request.Path.Value ?? "";
         var sent = Sent(context.Features.Get<IHttpRequestFeature>()?.RawTarget ?? path);
         if (!path.StartsWith(Prefix, StringComparison.Ordinal) && !sent.StartsWith(Prefix)) return null;
-        if (HasDots(sent) || HasDots(path)) return "a segment of dots";
+        if (HasDots(sent) || HasDots(path)) return "a segment of dots in its path";
         if (path.StartsWith(OneModel, StringComparison.Ordinal)) return null;
-        if (sent.Contains("//", StringComparison.Ordinal)) return "an empty segment ('//')";
-        return HasSlash(sent) || HasSlash(path) ? "an encoded slash" : null;
+        if (sent.Contains("//", StringComparison.Ordinal)) return "an empty segment ('//') in its path";
+        return HasSlash(sent) || HasSlash(path) ? "an encoded slash in its path" : null;
     }
 
     /// <summary>The path of a request's target: of <c>/a?b</c>, and of <c>http://host/a?b</c>, which is said to a proxy.</summary>

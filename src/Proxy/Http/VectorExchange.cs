@@ -129,13 +129,15 @@ internal abstract class VectorExchange(string surface, ErrorDialect errors, Vect
     protected static bool Speaks(Backend backend, string family) => backend.Families.Any(known => Config.DialectNames.Name(known) == family);
 
     /// <summary>The first model of TEI hosts, in the order of the file, whose <c>/info</c> says that it is of the kind.</summary>
-    protected string? FirstAtHost(Func<string, bool> mayUse, string kind)
+    /// <param name="inProxies">Only among those that run in the process of a proxy behind this one, as its own do here.</param>
+    protected string? FirstAtHost(Func<string, bool> mayUse, string kind, bool inProxies = false)
     {
         foreach (var backend in parts.Directory.Table.All)
         {
             if (!Speaks(backend, "tei")) continue;
             foreach (var model in backend.State.Report?.Models ?? [])
             {
+                if (inProxies && model.Told is not { End: ModelEnd.Process }) continue;
                 if (mayUse(model.Name) && model.TeiInfo is { } info && info.TryGetProperty("model_type", out var type)
                     && type.ValueKind is System.Text.Json.JsonValueKind.Object && type.TryGetProperty(kind, out _)) return model.Name;
             }

@@ -90,11 +90,12 @@ internal sealed class ByteRelay : IDisposable
         {
             // Its last words count without their line end too; half a frame does not, and an error frame must not become its second half.
             payload = watch.SeeRest(rest);
-            if (watch.Error is not null && Struck(rest) is { } struck) output.Write(struck);
+            if (watch.ErrorIsHidden) rest = default; // we say it ourselves
+            else if (watch.Error is not null && Struck(rest) is { } struck) output.Write(struck);
             else if (watch.Ended || watch.Error is not null) WriteLast(rest, payload);
         }
 
-        if (watch.Error is { } said) return new(RelayEnd.HostSaidError, watch.Usage, new(ProxyErrorKind.HostFailed, said.Message) { Backend = reply.Backend });
+        if (watch.Error is { } said) return new(watch.ErrorIsHidden ? RelayEnd.BrokeOff : RelayEnd.HostSaidError, watch.Usage, new(ProxyErrorKind.HostFailed, reply.Secrets?.Strike(said.Message) ?? said.Message) { Backend = reply.Backend });
         if (watch.Ended) return new(RelayEnd.Whole, watch.Usage);
         var isWhole = (rest.IsEmpty || IsFrame(payload)) && lastFrames.SayWhy(reply.Dialect!, payload);
         if (!isWhole) return new(RelayEnd.BrokeOff, watch.Usage, reply.Unfinished());

@@ -22,6 +22,9 @@ internal sealed class StreamWatch(BackendDialect dialect) : IDisposable
     /// <summary>The host said inside the stream that it failed.</summary>
     public HostError? Error { get; private set; }
 
+    /// <summary>Not every client sees <see cref="Error"/> in what the host sent.</summary>
+    public bool ErrorIsHidden { get; private set; }
+
     /// <summary>Looks at the next frame and takes it off the front of <paramref name="pending"/>; false when no whole frame is left.</summary>
     public bool TrySee(ref ReadOnlySpan<byte> pending, out ReadOnlySpan<byte> frame, out ReadOnlySpan<byte> payload)
     {
@@ -51,6 +54,8 @@ internal sealed class StreamWatch(BackendDialect dialect) : IDisposable
             Usage = counts.After(Usage);
         }
 
-        if (payload.IndexOf("\"error\""u8) >= 0 && dialect.Classify(payload) is FrameKind.Error) Error = dialect.ReadError(payload);
+        if (payload.IndexOf("\"error\""u8) < 0 || dialect.Classify(payload) is not FrameKind.Error) return;
+        Error = dialect.ReadError(payload);
+        ErrorIsHidden = cutter.IsHiddenError;
     }
 }

@@ -34,6 +34,7 @@ internal sealed class ProxyMetrics
     private long inFlight;
     private long promptBytes;
     private long sharedPromptBytes;
+    private long skippedParts;
 
     /// <summary>Whether a model's name stands in the file or in a host's list: those always have series of their own.</summary>
     public Func<string, bool> Lists { get; set; } = static _ => false;
@@ -48,6 +49,9 @@ internal sealed class ProxyMetrics
         Interlocked.Add(ref promptBytes, length);
         Interlocked.Add(ref sharedPromptBytes, shared);
     }
+
+    /// <summary>A part of an answer that was left out because no dialect here can say it.</summary>
+    public void CountSkipped() => Interlocked.Increment(ref skippedParts);
 
     public void Leave() => Interlocked.Decrement(ref inFlight);
 
@@ -99,6 +103,8 @@ internal sealed class ProxyMetrics
         Line(text, "proxy_prompt_bytes_total", "", Volatile.Read(ref promptBytes));
         Head(text, "proxy_prompt_shared_bytes_total", "counter", "Bytes of them that began like an earlier prompt of the same key and model: what a prefix cache can save.");
         Line(text, "proxy_prompt_shared_bytes_total", "", Volatile.Read(ref sharedPromptBytes));
+        Head(text, "proxy_answer_parts_skipped_total", "counter", "Parts of answers left out in translation, of kinds that are not known.");
+        Line(text, "proxy_answer_parts_skipped_total", "", Volatile.Read(ref skippedParts));
         Write(text, "proxy_first_token_seconds", "Time from the request to the first content.", "backend", firstTokens);
         Write(text, "proxy_request_duration_seconds", "Time from the request to the end of its answer.", "surface", durations);
         Head(text, "proxy_in_flight", "gauge", "Calls running now.");

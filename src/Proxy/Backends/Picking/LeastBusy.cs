@@ -18,12 +18,25 @@ internal static class LeastBusy
         {
             var candidate = candidates[i];
             if (!candidate.State.MayTake && !(evenDown && candidate.State.Breaker is BreakerState.Closed)) continue;
+            if (IsPassedOver(candidate, candidates)) continue;
             var free = candidate.Slots is { } slots ? slots - candidate.State.InFlight : int.MaxValue;
             if (free <= 0) continue;
             if (best is null || free > bestFree || (free == bestFree && Compare(candidate, best) < 0)) (best, bestFree) = (candidate, free);
         }
 
         return best;
+    }
+
+    /// <summary>It said when to come again, and until then another one is there that can serve, be it busy at the moment.</summary>
+    public static bool IsPassedOver(Backend candidate, IReadOnlyList<Backend> candidates)
+    {
+        if (!candidate.State.IsAvoided) return false;
+        for (var i = 0; i < candidates.Count; i++)
+        {
+            if (candidates[i].State.Available && !candidates[i].State.IsAvoided) return true;
+        }
+
+        return false;
     }
 
     private static int Compare(Backend a, Backend b)

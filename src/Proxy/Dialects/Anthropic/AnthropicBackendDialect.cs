@@ -27,7 +27,7 @@ internal sealed class AnthropicBackendDialect : BackendDialect
 
     public override FrameKind Classify(ReadOnlySpan<byte> frame) => AnthropicFrames.Classify(frame);
 
-    public override bool IsEnd(ReadOnlySpan<byte> frame) => frame.Length < 256 && frame.IndexOf("message_stop"u8) >= 0 && Classify(frame) is FrameKind.End;
+    public override bool IsEnd(ReadOnlySpan<byte> frame) => frame.Length < 1024 && frame.IndexOf("message_stop"u8) >= 0 && Classify(frame) is FrameKind.End;
 
     public override ReadOnlySpan<byte> EndMarker => "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"u8;
 

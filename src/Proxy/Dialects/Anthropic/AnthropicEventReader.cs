@@ -20,17 +20,21 @@ internal sealed class AnthropicEventReader : EventReader
     public override void Read(ReadOnlySpan<byte> frame, List<ChatEvent> events)
     {
         if (over || frame.Trim(" \t\r\n"u8).IsEmpty) return;
+        ReadOnlySpan<byte> rest = default;
         try
         {
             var json = new Utf8JsonReader(frame, WireJson.Reading);
             json.Read();
             if (json.TokenType is JsonTokenType.StartObject) ReadEvent(ref json, frame, events);
             else Fail(HostErrorBody.Read(frame), events);
+            rest = frame[(int)json.BytesConsumed..];
         }
         catch (Exception problem) when (problem is JsonException or InvalidOperationException or FormatException) // how the reader says that it is no JSON
         {
             Fail(new HostError($"the host sent what is not JSON: {HostErrorBody.Read(frame).Message}"), events);
         }
+
+        if (!rest.IsEmpty) Read(rest, events); // two objects in one frame
     }
 
     public override bool End(List<ChatEvent> events, bool cleanly = true)
@@ -150,7 +154,7 @@ internal sealed class AnthropicEventReader : EventReader
         {
             case "message_start" when has: ReadStart(ref inside, events); break;
             case "content_block_start" when has: OpenBlock(index, ref inside, frame, events); break;
-            case "content_block_delta" when has: ReadDelta(BlockOf(index), ref inside, events); break;
+            case "content_block_delta" when has: ReadDelta(index, ref inside, events); break;
             case "content_block_stop": Close(index, events); break;
             case "message_delta" when has: ReadStop(ref inside, frame); break;
             case "message_stop": Release(events); break;
@@ -184,11 +188,8 @@ internal sealed class AnthropicEventReader : EventReader
         }
 
         var block = new Block(index, type switch { "text" => BlockKind.Text, "thinking" => BlockKind.Thinking, "redacted_thinking" => BlockKind.Redacted, "tool_use" => BlockKind.Call, _ => BlockKind.Foreign });
-        // Two blocks of one kind would run into each other: what is between them has to be said.
-        if (last is { } before && before.Kind == block.Kind && block.Kind is BlockKind.Text or BlockKind.Thinking && before.Signature is null) events.Add(new ChatEvent.BlockEnded());
-        if (block.Kind is not BlockKind.Foreign) last = block;
         blocks.RemoveAll(known => known.Index == index);
-        blocks.Add(block);
+        Begin(block, events);
         switch (block.Kind)
         {
             case BlockKind.Text or BlockKind.Thinking:
@@ -209,23 +210,42 @@ internal sealed class AnthropicEventReader : EventReader
         }
     }
 
-    private static void ReadDelta(Block? block, ref Utf8JsonReader json, List<ChatEvent> events)
+    /// <summary>Adds a block, and what has to be said before it.</summary>
+    private void Begin(Block block, List<ChatEvent> events)
     {
-        if (block is null) return;
+        if (!started)
+        {
+            started = true;
+            events.Add(new ChatEvent.Started(null, null, null));
+            events.Add(new ChatEvent.RoleGiven(ChatRole.Assistant));
+        }
+
+        // Two blocks of one kind would run into each other: what is between them has to be said.
+        if (last is { } before && before.Kind == block.Kind && block.Kind is BlockKind.Text or BlockKind.Thinking && before.Signature is null) events.Add(new ChatEvent.BlockEnded());
+        if (block.Kind is not BlockKind.Foreign) last = block;
+        blocks.Add(block);
+    }
+
+    private void ReadDelta(int index, ref Utf8JsonReader json, List<ChatEvent> events)
+    {
         while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
         {
-            var text = json.ValueTextEquals("text"u8) || json.ValueTextEquals("thinking"u8);
-            var arguments = json.ValueTextEquals("partial_json"u8);
+            BlockKind? said = json.ValueTextEquals("text"u8) ? BlockKind.Text
+                : json.ValueTextEquals("thinking"u8) ? BlockKind.Thinking
+                : json.ValueTextEquals("partial_json"u8) ? BlockKind.Call
+                : null;
             var signature = json.ValueTextEquals("signature"u8);
             json.Read();
             if (json.TokenType is JsonTokenType.String)
             {
-                if (text) Say(block, block.Pieces.Take(ref json), events);
-                else if (signature) block.Sign(ref json);
-                else if (arguments && block.Kind is BlockKind.Call && block.Pieces.Take(ref json) is { Length: > 0 } piece)
+                if (said is { } kind && BlockOf(index, kind, events) is { } block)
                 {
-                    block.HasArguments = true;
-                    events.Add(new ChatEvent.ToolCall(block.Call, null, null, piece));
+                    if (kind is not BlockKind.Call) Say(block, block.Pieces.Take(ref json), events);
+                    else if (block.Pieces.Take(ref json) is { Length: > 0 } piece) Argue(block, piece, events);
+                }
+                else if (signature)
+                {
+                    BlockOf(index, BlockKind.Thinking, events)?.Sign(ref json);
                 }
             }
 
@@ -233,9 +253,42 @@ internal sealed class AnthropicEventReader : EventReader
         }
     }
 
+    private static void Argue(Block block, string piece, List<ChatEvent> events)
+    {
+        block.HasArguments = true;
+        events.Add(new ChatEvent.ToolCall(block.Call, null, null, piece));
+    }
+
+    /// <summary>The block to which a delta belongs. One that its host did not begin begins with it; a block that is left out takes what is its own with it.</summary>
+    private Block? BlockOf(int index, BlockKind kind, List<ChatEvent> events)
+    {
+        Block? other = null;
+        for (var i = blocks.Count - 1; i >= 0; i--)
+        {
+            if (blocks[i].Index != index) continue;
+            if (blocks[i].Kind == kind) return blocks[i];
+            other ??= blocks[i];
+        }
+
+        if (other is { Kind: BlockKind.Foreign or BlockKind.Redacted } || (other is not null && kind is BlockKind.Call)) return null;
+        var block = new Block(index, kind);
+        Begin(block, events);
+        if (kind is BlockKind.Call) block.Call = calls++;
+        return block;
+    }
+
     private void Close(int index, List<ChatEvent> events)
     {
-        if (BlockOf(index) is not { } block) return;
+        foreach (var block in blocks)
+        {
+            if (block.Index == index) Close(block, events);
+        }
+    }
+
+    private static void Close(Block block, List<ChatEvent> events)
+    {
+        if (block.Closed) return;
+        block.Closed = true;
         Flush(block, events);
         if (block is { Kind: BlockKind.Call, HasArguments: false }) events.Add(new ChatEvent.ToolCall(block.Call, null, null, "{}")); // no text is no JSON to other clients
         if (block.Signature is { } signature) events.Add(new ChatEvent.BlockEnded { Opaque = WireJson.Opaque("signature"u8, signature) });
@@ -267,10 +320,12 @@ internal sealed class AnthropicEventReader : EventReader
     private void Release(List<ChatEvent> events)
     {
         over = true;
-        foreach (var block in blocks) Flush(block, events);
+        foreach (var block in blocks) Close(block, events);
         if (usage is { InputTokens: > 0 } or { OutputTokens: > 0 }) events.Add(new ChatEvent.UsageReported(usage));
-        // Hosts that stop after a call say end_turn; their clients then never run the tool.
-        events.Add(new ChatEvent.Finished(reason is FinishReason.Stop && calls > 0 && stop is null ? FinishReason.ToolCalls : reason) { Opaque = stop });
+        // Hosts that stop after a call say end_turn, whose clients then never run the tool; others say tool_use without one, and theirs wait for it.
+        if (reason is FinishReason.Stop && calls > 0 && stop is null) reason = FinishReason.ToolCalls;
+        else if (reason is FinishReason.ToolCalls && calls == 0) reason = FinishReason.Stop;
+        events.Add(new ChatEvent.Finished(reason) { Opaque = stop });
     }
 
     private static void Flush(Block block, List<ChatEvent> events)
@@ -284,8 +339,6 @@ internal sealed class AnthropicEventReader : EventReader
     {
         if (text.Length > 0 && block.Kind is BlockKind.Text or BlockKind.Thinking) events.Add(new ChatEvent.Token(text, block.Kind is BlockKind.Thinking ? TokenKind.Reasoning : TokenKind.Answer));
     }
-
-    private Block? BlockOf(int index) => blocks.FindLast(known => known.Index == index);
 
     private void Fail(HostError said, List<ChatEvent> events)
     {
@@ -345,6 +398,9 @@ internal sealed class AnthropicEventReader : EventReader
         public int Call { get; set; }
 
         public bool HasArguments { get; set; }
+
+        /// <summary>All of it was told.</summary>
+        public bool Closed { get; set; }
 
         public string? Signature { get; private set; }
 

@@ -7,12 +7,13 @@ using Proxy.Chat;
 namespace Proxy.Dialects.Anthropic;
 
 /// <summary>
-/// Writes the events of a message. Blocks follow each other, one open at a time: a call whose pieces come between another's waits until that one is whole.
+/// Writes the events of a message. Blocks follow each other, one open at a time: a call or a text whose pieces come between another call's waits until that one is whole, and a call for its name.
 /// Choices beyond the first have no place in a message.
 /// </summary>
 internal sealed class AnthropicEventWriter(ReplyStamp stamp) : EventWriter
 {
     private readonly List<Call> calls = [];
+    private readonly List<ChatEvent.Token> waiting = [];
     private Utf8JsonWriter? json;
     private Usage? usage;
     private ChatEvent.Finished? finish;
@@ -72,6 +73,8 @@ internal sealed class AnthropicEventWriter(ReplyStamp stamp) : EventWriter
         json ??= WireJson.NewWriter(output);
         Start(null, output);
         Stop(output);
+        WriteWaiting(output);
+        Stop(output);
         foreach (var call in calls.Where(static call => !call.Begun))
         {
             Begin(call, output);
@@ -110,6 +113,12 @@ internal sealed class AnthropicEventWriter(ReplyStamp stamp) : EventWriter
 
     private void WriteToken(ChatEvent.Token token, IBufferWriter<byte> output)
     {
+        if (speaking is { Progress: { Begun: true, Whole: false } })
+        {
+            waiting.Add(token);
+            return;
+        }
+
         var kind = token.Kind is TokenKind.Reasoning ? OpenBlock.Thinking : OpenBlock.Text; // a refusal is said in words
         if (open != kind) Open(kind, output);
         BeginDelta(output);
@@ -132,17 +141,28 @@ internal sealed class AnthropicEventWriter(ReplyStamp stamp) : EventWriter
         var call = calls.Find(known => known.Index == piece.Index);
         if (call is null) calls.Add(call = new Call(piece.Index));
         call.Id ??= piece.Id;
-        call.Name ??= piece.Name;
-        call.Arguments.Append(piece.Arguments);
+        if (string.IsNullOrEmpty(call.Name)) call.Name = piece.Name;
+        if (!call.Begun) call.Arguments.Append(piece.Arguments);
+        call.Progress.Add(piece.Arguments);
         if (speaking == call)
         {
             WriteArguments(piece.Arguments, output);
+            if (call.Progress.Whole) WriteWaiting(output);
             return;
         }
 
-        // The next may speak when this one has said all of its arguments; until the end nobody knows it of one that never does.
-        if (speaking is not null && !WireJson.IsObject(speaking.Arguments.ToString())) return;
-        if (!call.Begun) Begin(call, output);
+        // Hold the next call until the arguments of the current one are a whole object, and its own name is known. What never is goes out at the end.
+        if (call.Begun || string.IsNullOrEmpty(call.Name) || speaking is { Progress.Whole: false }) return;
+        Begin(call, output);
+    }
+
+    /// <summary>Writes the texts that came before the call that was speaking was whole.</summary>
+    private void WriteWaiting(IBufferWriter<byte> output)
+    {
+        if (waiting.Count == 0) return;
+        ChatEvent.Token[] tokens = [.. waiting];
+        waiting.Clear();
+        foreach (var token in tokens) WriteToken(token, output);
     }
 
     private void Begin(Call call, IBufferWriter<byte> output)
@@ -283,9 +303,13 @@ internal sealed class AnthropicEventWriter(ReplyStamp stamp) : EventWriter
 
     private sealed class Call(int index)
     {
+        public ArgumentsProgress Progress;
+
         public int Index => index;
         public string? Id { get; set; }
         public string? Name { get; set; }
+
+        /// <summary>What came before its block began.</summary>
         public StringBuilder Arguments { get; } = new();
         public bool Begun { get; set; }
     }

@@ -6,19 +6,7 @@ namespace Proxy.Dialects.Anthropic;
 /// <summary>What a frame or a body is, found without reading what it says.</summary>
 internal static class AnthropicFrames
 {
-    public static FrameKind Classify(ReadOnlySpan<byte> frame)
-    {
-        try
-        {
-            var json = new Utf8JsonReader(frame, WireJson.Reading);
-            json.Read();
-            return json.TokenType is JsonTokenType.StartObject ? ClassifyObject(ref json) : FrameKind.Error;
-        }
-        catch (Exception problem) when (problem is JsonException or InvalidOperationException) // not JSON: the host fails
-        {
-            return FrameKind.Error;
-        }
-    }
+    public static FrameKind Classify(ReadOnlySpan<byte> frame) => FrameObjects.Classify(frame, ClassifyObject);
 
     /// <summary>A complete message; not an error, and not an answer in another dialect.</summary>
     public static bool IsWholeAnswer(ReadOnlySpan<byte> body)

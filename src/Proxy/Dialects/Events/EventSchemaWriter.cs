@@ -11,7 +11,7 @@ internal sealed class EventSchemaWriter : EventWriter
 
     public override void Write(ChatEvent happened, IBufferWriter<byte> output)
     {
-        if (happened is ChatEvent.Quiet) return;
+        if (happened is ChatEvent.Quiet or ChatEvent.Skipped) return;
         WriteObject(happened, output);
         output.Write("\n"u8);
     }

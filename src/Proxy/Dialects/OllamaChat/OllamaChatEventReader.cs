@@ -27,17 +27,21 @@ internal sealed class OllamaChatEventReader : EventReader
     public override void Read(ReadOnlySpan<byte> frame, List<ChatEvent> events)
     {
         if (over || frame.Trim(" \t\r\n"u8).IsEmpty) return;
+        ReadOnlySpan<byte> rest = default;
         try
         {
             var json = new Utf8JsonReader(frame, WireJson.Reading);
             json.Read();
             if (json.TokenType is JsonTokenType.StartObject) ReadMembers(ref json, frame, events);
             else Fail(HostErrorBody.Read(frame), events);
+            rest = frame[(int)json.BytesConsumed..];
         }
         catch (Exception problem) when (problem is JsonException or InvalidOperationException or FormatException) // how the reader says that it is no JSON
         {
             Fail(new HostError($"the host sent what is not JSON: {HostErrorBody.Read(frame).Message}"), events);
         }
+
+        if (!rest.IsEmpty) Read(rest, events); // two objects in one line
     }
 
     public override bool End(List<ChatEvent> events, bool cleanly = true)
@@ -233,7 +237,7 @@ internal sealed class OllamaChatEventReader : EventReader
             }
         }
 
-        events.Add(new ChatEvent.ToolCall(calls++, id, name, arguments));
+        events.Add(new ChatEvent.ToolCall(calls++, id, name, string.IsNullOrWhiteSpace(arguments) ? "{}" : arguments)); // no text is no JSON to other clients
     }
 
     private static void ReadFunction(ref Utf8JsonReader json, ReadOnlySpan<byte> frame, out string? name, out string? arguments)
@@ -253,7 +257,7 @@ internal sealed class OllamaChatEventReader : EventReader
                 var start = (int)json.TokenStartIndex;
                 var text = json.TokenType is JsonTokenType.String ? json.GetString() : null;
                 json.Skip();
-                arguments = text ?? Encoding.UTF8.GetString(frame[start..(int)json.BytesConsumed]);
+                arguments = json.TokenType is JsonTokenType.Null ? "{}" : text ?? Encoding.UTF8.GetString(frame[start..(int)json.BytesConsumed]);
             }
             else
             {

@@ -8,15 +8,6 @@ internal sealed class OllamaChatEventWriter(ReplyStamp stamp) : OllamaEventWrite
 {
     private readonly List<WholeToolCall> calls = [];
 
-    public static void Add(List<WholeToolCall> calls, ChatEvent.ToolCall piece)
-    {
-        var call = calls.Find(known => known.Index == piece.Index);
-        if (call is null) calls.Add(call = new WholeToolCall(piece.Index));
-        call.Id ??= piece.Id;
-        call.Name ??= piece.Name;
-        call.Add(piece.Arguments);
-    }
-
     public static void WriteCalls(Utf8JsonWriter json, List<WholeToolCall> calls, ReplyStamp stamp)
     {
         if (calls.Count == 0) return;
@@ -43,7 +34,7 @@ internal sealed class OllamaChatEventWriter(ReplyStamp stamp) : OllamaEventWrite
         OllamaChatJson.WriteUsage(json, usage);
     }
 
-    protected override void Call(ChatEvent.ToolCall piece) => Add(calls, piece);
+    protected override void Call(ChatEvent.ToolCall piece) => WholeToolCall.Add(calls, piece);
 
     protected override void WriteText(Utf8JsonWriter json, ChatEvent.Token token)
     {
@@ -58,6 +49,7 @@ internal sealed class OllamaChatEventWriter(ReplyStamp stamp) : OllamaEventWrite
     {
         BeginMessage(json);
         json.WriteString("content"u8, ""u8);
+        WholeToolCall.Sort(calls);
         WriteCalls(json, calls, Stamp);
         json.WriteEndObject();
         WriteEnd(json, reason, opaque, usage);

@@ -6,19 +6,7 @@ namespace Proxy.Dialects.OllamaChat;
 /// <summary>What a line or a whole answer is, found without reading what it says. Serves chat and generate.</summary>
 internal static class OllamaChatFrames
 {
-    public static FrameKind Classify(ReadOnlySpan<byte> frame)
-    {
-        try
-        {
-            var json = new Utf8JsonReader(frame, WireJson.Reading);
-            json.Read();
-            return json.TokenType is JsonTokenType.StartObject ? ClassifyObject(ref json) : FrameKind.Error;
-        }
-        catch (Exception problem) when (problem is JsonException or InvalidOperationException) // not JSON: the host fails
-        {
-            return FrameKind.Error;
-        }
-    }
+    public static FrameKind Classify(ReadOnlySpan<byte> frame) => FrameObjects.Classify(frame, ClassifyObject);
 
     /// <summary>Parsed only where the words stand somewhere: a tool's arguments may have a <c>done</c> of their own.</summary>
     public static bool IsEnd(ReadOnlySpan<byte> frame) =>

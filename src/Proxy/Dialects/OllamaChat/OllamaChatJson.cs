@@ -95,7 +95,7 @@ internal struct OllamaChatCounts
     private static long? ReadNumber(ref Utf8JsonReader json)
     {
         json.Read();
-        if (json.TokenType is JsonTokenType.Number && json.TryGetInt64(out var number)) return number;
+        if (json.TokenType is JsonTokenType.Number) return json.TryGetInt64(out var number) ? number : json.TryGetDouble(out var counted) && Math.Abs(counted) < long.MaxValue ? (long)Math.Round(counted) : null;
         json.Skip();
         return null;
     }

@@ -7,9 +7,9 @@ namespace Proxy.Dialects.OpenAiChat;
 /// <summary>One choice of an answer while it is read: its texts, whose pieces may be cut inside a character, its calls, and why it ended.</summary>
 internal sealed class OpenAiChatChoice(int number)
 {
-    private readonly List<Call> calls = [];
+    private readonly OpenAiToolCalls calls = new(number);
     private TextPieces answer, reasoning, refusal;
-    private bool roleSeen;
+    private bool roleSeen, thoughtTold;
 
     public int Number => number;
     public FinishReason Reason { get; set; } = FinishReason.Stop;
@@ -20,20 +20,33 @@ internal sealed class OpenAiChatChoice(int number)
     /// <summary>The stop sequence that ended it, in an opaque part.</summary>
     public JsonElement? Matched { get; set; }
 
-    /// <summary>Hosts that stop after a call say <c>stop</c>; their clients then never run the tool.</summary>
-    public FinishReason Finish => Reason is FinishReason.Stop && calls.Count > 0 ? FinishReason.ToolCalls : Reason;
+    /// <summary>Hosts that stop after a call say <c>stop</c>, whose clients then never run the tool; others say <c>tool_calls</c> without one, and theirs wait for it.</summary>
+    public FinishReason Finish => Reason switch
+    {
+        FinishReason.Stop when calls.Any => FinishReason.ToolCalls,
+        FinishReason.ToolCalls when !calls.Any => FinishReason.Stop,
+        var said => said,
+    };
+
+    /// <summary>A <c>delta</c> came: what stands in <c>message</c> then is no news.</summary>
+    public bool HasDeltas { get; set; }
+
+    /// <summary>A text or a call came.</summary>
+    public bool Spoke { get; private set; }
 
     public void Flush(List<ChatEvent> events)
     {
         Say(reasoning.Flush(), TokenKind.Reasoning, default, events);
         Say(answer.Flush(), TokenKind.Answer, default, events);
         Say(refusal.Flush(), TokenKind.Refusal, default, events);
+        calls.Flush(events);
     }
 
     public void ReadMessage(ref Utf8JsonReader json, ReadOnlySpan<byte> frame, ReadOnlySpan<byte> probabilities, List<ChatEvent> events)
     {
         string said = "", thought = "", refused = "";
         Utf8JsonReader list = default;
+        ReadOnlySpan<byte> function = default, parts = default, details = default; // what few hosts send: a place costs less than a reader
         bool called = false, thoughtSeen = false;
         while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
         {
@@ -41,6 +54,7 @@ internal sealed class OpenAiChatChoice(int number)
             {
                 json.Read();
                 if (json.TokenType is JsonTokenType.String) said = answer.Take(ref json);
+                else if (json.TokenType is JsonTokenType.StartArray) parts = Slice(ref json, frame);
                 json.Skip();
             }
             else if (json.ValueTextEquals("role"u8))
@@ -78,6 +92,18 @@ internal sealed class OpenAiChatChoice(int number)
                 called = json.TokenType is JsonTokenType.StartArray;
                 json.Skip();
             }
+            else if (json.ValueTextEquals("function_call"u8))
+            {
+                json.Read();
+                if (json.TokenType is JsonTokenType.StartObject) function = Slice(ref json, frame);
+                json.Skip();
+            }
+            else if (json.ValueTextEquals("reasoning_details"u8))
+            {
+                json.Read();
+                if (json.TokenType is JsonTokenType.StartArray) details = Slice(ref json, frame);
+                json.Skip();
+            }
             else
             {
                 json.Skip();
@@ -85,12 +111,16 @@ internal sealed class OpenAiChatChoice(int number)
         }
 
         var before = events.Count;
+        thoughtTold |= thoughtSeen;
         Say(thought, TokenKind.Reasoning, said.Length == 0 ? probabilities : default, events);
+        if (!details.IsEmpty && !thoughtTold) ReadDetails(details, events);
+        if (!parts.IsEmpty) ReadParts(parts, probabilities, events);
         Say(said, TokenKind.Answer, probabilities, events);
         Say(refused, TokenKind.Refusal, default, events);
         if (events.Count == before && probabilities.IndexOf("\"token\""u8) >= 0) events.Add(new ChatEvent.Token("") { Choice = number, Opaque = WireJson.Opaque("logprobs"u8, probabilities) });
-        if (!called) return;
-        while (list.Read() && list.TokenType is JsonTokenType.StartObject) ReadCall(ref list, frame, events);
+        if (called) calls.ReadList(ref list, frame, events);
+        if (!function.IsEmpty) calls.ReadLegacy(function, events);
+        Spoke |= events.Count > before;
     }
 
     public void ReadCompletion(ref Utf8JsonReader json, ReadOnlySpan<byte> probabilities, List<ChatEvent> events)
@@ -102,105 +132,95 @@ internal sealed class OpenAiChatChoice(int number)
         if (said.Length > 0 || likely is not null) events.Add(new ChatEvent.Token(said) { Choice = number, Opaque = likely });
     }
 
+    /// <summary>Reads content that is a list of parts, as Mistral's models answer: texts and thoughts in their order. Of other parts only the type is told.</summary>
+    private void ReadParts(ReadOnlySpan<byte> parts, ReadOnlySpan<byte> probabilities, List<ChatEvent> events)
+    {
+        var list = new Utf8JsonReader(parts, WireJson.Reading);
+        list.Read();
+        while (list.Read() && list.TokenType is not JsonTokenType.EndArray)
+        {
+            if (list.TokenType is JsonTokenType.String)
+            {
+                Say(answer.Take(ref list), TokenKind.Answer, probabilities, events);
+                probabilities = default;
+                continue;
+            }
+
+            if (list.TokenType is not JsonTokenType.StartObject)
+            {
+                list.Skip();
+                continue;
+            }
+
+            var part = OpenAiContentPart.Read(ref list);
+            if (part.Text.TokenType is JsonTokenType.String)
+            {
+                Say(part.Thinks ? reasoning.Take(ref part.Text) : answer.Take(ref part.Text), part.Thinks ? TokenKind.Reasoning : TokenKind.Answer, probabilities, events);
+                probabilities = default;
+            }
+            else if (part.Text.TokenType is JsonTokenType.StartArray)
+            {
+                ReadThoughts(ref part.Text, events);
+            }
+            else if (!part.Silent)
+            {
+                events.Add(new ChatEvent.Skipped(part.Type ?? "part") { Choice = number });
+            }
+        }
+    }
+
+    /// <summary>The texts of a thought that is a list of parts itself.</summary>
+    private void ReadThoughts(ref Utf8JsonReader list, List<ChatEvent> events)
+    {
+        while (list.Read() && list.TokenType is not JsonTokenType.EndArray)
+        {
+            if (list.TokenType is JsonTokenType.String)
+            {
+                Say(reasoning.Take(ref list), TokenKind.Reasoning, default, events);
+                continue;
+            }
+
+            if (list.TokenType is not JsonTokenType.StartObject)
+            {
+                list.Skip();
+                continue;
+            }
+
+            var part = OpenAiContentPart.Read(ref list);
+            if (part.Text.TokenType is JsonTokenType.String) Say(reasoning.Take(ref part.Text), TokenKind.Reasoning, default, events);
+            else if (!part.Silent) events.Add(new ChatEvent.Skipped(part.Type ?? "part") { Choice = number });
+        }
+    }
+
+    /// <summary>Reads thoughts that stand in <c>reasoning_details</c> alone. What only the host can open (encrypted, a signature) has no text.</summary>
+    private void ReadDetails(ReadOnlySpan<byte> details, List<ChatEvent> events)
+    {
+        var list = new Utf8JsonReader(details, WireJson.Reading);
+        list.Read();
+        while (list.Read() && list.TokenType is not JsonTokenType.EndArray)
+        {
+            if (list.TokenType is not JsonTokenType.StartObject)
+            {
+                list.Skip();
+                continue;
+            }
+
+            var detail = OpenAiContentPart.Read(ref list);
+            if (detail.Text.TokenType is JsonTokenType.String) Say(reasoning.Take(ref detail.Text), TokenKind.Reasoning, default, events);
+        }
+    }
+
+    /// <summary>The value at whose beginning the reader stands, to its end.</summary>
+    private static ReadOnlySpan<byte> Slice(scoped ref Utf8JsonReader json, ReadOnlySpan<byte> frame)
+    {
+        var start = (int)json.TokenStartIndex;
+        json.Skip();
+        return frame[start..(int)json.BytesConsumed];
+    }
+
     private void Say(string text, TokenKind kind, ReadOnlySpan<byte> probabilities, List<ChatEvent> events)
     {
         if (text.Length == 0) return;
         events.Add(new ChatEvent.Token(text, kind) { Choice = number, Opaque = probabilities.IsEmpty ? null : WireJson.Opaque("logprobs"u8, probabilities) });
-    }
-
-    private void ReadCall(ref Utf8JsonReader json, ReadOnlySpan<byte> frame, List<ChatEvent> events)
-    {
-        int? index = null;
-        string? id = null;
-        Utf8JsonReader function = default;
-        var named = false;
-        while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
-        {
-            if (json.ValueTextEquals("index"u8))
-            {
-                json.Read();
-                if (json.TokenType is JsonTokenType.Number && json.TryGetInt32(out var given)) index = given;
-                json.Skip();
-            }
-            else if (json.ValueTextEquals("id"u8))
-            {
-                id = OpenAiChatJson.ReadText(ref json);
-            }
-            else if (json.ValueTextEquals("function"u8))
-            {
-                json.Read();
-                function = json;
-                named = json.TokenType is JsonTokenType.StartObject;
-                json.Skip();
-            }
-            else
-            {
-                json.Skip();
-            }
-        }
-
-        if (named) ReadFunction(ref function, frame, index, id, events);
-    }
-
-    private void ReadFunction(ref Utf8JsonReader json, ReadOnlySpan<byte> frame, int? index, string? id, List<ChatEvent> events)
-    {
-        string? name = null;
-        Utf8JsonReader written = default;
-        while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
-        {
-            if (json.ValueTextEquals("name"u8))
-            {
-                name = OpenAiChatJson.ReadText(ref json);
-            }
-            else if (json.ValueTextEquals("arguments"u8))
-            {
-                json.Read();
-                written = json;
-                json.Skip();
-            }
-            else
-            {
-                json.Skip();
-            }
-        }
-
-        var call = CallOf(index, id, name, out var opened);
-        var arguments = written.TokenType switch
-        {
-            JsonTokenType.String => call.Pieces.Take(ref written),
-            JsonTokenType.StartObject => RawText(ref written, frame), // some hosts forget to make a text of it
-            _ => "",
-        };
-        if (!opened && arguments.Length == 0) return;
-        events.Add(new ChatEvent.ToolCall(call.Index, opened ? id : null, opened ? name : null, arguments.Length == 0 ? null : arguments) { Choice = number });
-    }
-
-    /// <summary>
-    /// Pieces belong together by index. Hosts leave it out, or give every call the same: then a new id (without an index, also a name) opens a new call.
-    /// </summary>
-    private Call CallOf(int? index, string? id, string? name, out bool opened)
-    {
-        var known = index is null ? calls.LastOrDefault() : calls.FindLast(call => call.HostIndex == index);
-        opened = known is null || (id is not null && known.Id is not null && id != known.Id) || (index is null && id is null && name is not null);
-        if (!opened) return known!;
-        var call = new Call(calls.Count, index, id);
-        calls.Add(call);
-        return call;
-    }
-
-    private static string RawText(ref Utf8JsonReader json, ReadOnlySpan<byte> frame)
-    {
-        var start = (int)json.TokenStartIndex;
-        json.Skip();
-        return Encoding.UTF8.GetString(frame[start..(int)json.BytesConsumed]);
-    }
-
-    private sealed class Call(int index, int? hostIndex, string? id)
-    {
-        public TextPieces Pieces;
-
-        public int Index => index;
-        public int? HostIndex => hostIndex;
-        public string? Id => id;
     }
 }

@@ -51,17 +51,21 @@ internal sealed class OpenAiChatEventReader : EventReader
 
     private void ReadObject(ReadOnlySpan<byte> frame, List<ChatEvent> events)
     {
+        ReadOnlySpan<byte> rest = default;
         try
         {
             var json = new Utf8JsonReader(frame, WireJson.Reading);
             json.Read();
             if (json.TokenType is JsonTokenType.StartObject) ReadMembers(ref json, frame, events);
             else Fail(HostErrorBody.Read(frame), events);
+            rest = frame[(int)json.BytesConsumed..];
         }
         catch (Exception problem) when (problem is JsonException or InvalidOperationException or FormatException) // how the reader says that it is no JSON
         {
             Fail(new HostError($"the host sent what is not JSON: {HostErrorBody.Read(frame).Message}"), events);
         }
+
+        if (!rest.IsEmpty) Read(rest, events); // two objects in one frame
     }
 
     private void ReadMembers(ref Utf8JsonReader json, ReadOnlySpan<byte> frame, List<ChatEvent> events)
@@ -70,7 +74,7 @@ internal sealed class OpenAiChatEventReader : EventReader
         long? created = null;
         ReadOnlySpan<byte> fingerprint = default;
         Utf8JsonReader list = default;
-        var listed = false;
+        bool listed = false, told = false;
         while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
         {
             if (json.ValueTextEquals("choices"u8))
@@ -99,6 +103,10 @@ internal sealed class OpenAiChatEventReader : EventReader
                 Fail(HostErrorBody.Read(frame), events);
                 return;
             }
+            else if (json.ValueTextEquals("message"u8))
+            {
+                told = OpenAiChatJson.ReadText(ref json) is not null;
+            }
             else if (json.ValueTextEquals("timings"u8))
             {
                 json.Read();
@@ -114,9 +122,7 @@ internal sealed class OpenAiChatEventReader : EventReader
             }
             else if (!started && json.ValueTextEquals("created"u8))
             {
-                json.Read();
-                if (json.TokenType is JsonTokenType.Number && json.TryGetInt64(out var seconds) && seconds > 0) created = seconds;
-                json.Skip();
+                created = ReadSeconds(ref json);
             }
             else if (!started && json.ValueTextEquals("system_fingerprint"u8))
             {
@@ -128,6 +134,12 @@ internal sealed class OpenAiChatEventReader : EventReader
             {
                 json.Skip();
             }
+        }
+
+        if (told && !listed) // an error of which there is only the message
+        {
+            Fail(HostErrorBody.Read(frame), events);
+            return;
         }
 
         if (!started)
@@ -144,24 +156,33 @@ internal sealed class OpenAiChatEventReader : EventReader
     {
         var number = 0;
         Utf8JsonReader said = default;
+        ReadOnlySpan<byte> cumulative = default;
         bool speaks = false, continues = false;
         ReadOnlySpan<byte> probabilities = default;
         ReadOnlySpan<byte> sequence = default;
         FinishReason? reason = null;
         while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
         {
-            if (json.ValueTextEquals("delta"u8) || json.ValueTextEquals("message"u8))
+            if (json.ValueTextEquals("delta"u8))
             {
                 json.Read();
-                said = json;
                 speaks = json.TokenType is JsonTokenType.StartObject;
+                if (speaks) said = json;
                 json.Skip();
+            }
+            else if (json.ValueTextEquals("message"u8))
+            {
+                json.Read();
+                var start = (int)json.TokenStartIndex;
+                var some = json.TokenType is JsonTokenType.StartObject;
+                json.Skip();
+                if (some) cumulative = frame[start..(int)json.BytesConsumed];
             }
             else if (json.ValueTextEquals("text"u8))
             {
                 json.Read();
-                if (json.TokenType is JsonTokenType.String) said = json;
                 continues = json.TokenType is JsonTokenType.String;
+                if (continues && !speaks) said = json;
                 json.Skip();
             }
             else if (json.ValueTextEquals("index"u8))
@@ -198,9 +219,19 @@ internal sealed class OpenAiChatEventReader : EventReader
 
         var choice = ChoiceOf(number);
         if (speaks) choice.ReadMessage(ref said, frame, probabilities, events);
-        else if (continues) choice.ReadCompletion(ref said, probabilities, events);
+        choice.HasDeltas |= speaks;
+        // Some hosts send besides the deltas all that was said so far: it counts where no delta says anything.
+        if (!cumulative.IsEmpty && !(choice.HasDeltas && choice.Spoke)) ReadWhole(choice, cumulative, probabilities, events);
+        else if (continues && !speaks) choice.ReadCompletion(ref said, probabilities, events);
         if (reason is { } ended) (choice.Reason, choice.HasFinished) = (ended, true);
         if (!sequence.IsEmpty) choice.Matched = WireJson.Opaque("stop_sequence"u8, sequence);
+    }
+
+    private static void ReadWhole(OpenAiChatChoice choice, ReadOnlySpan<byte> message, ReadOnlySpan<byte> probabilities, List<ChatEvent> events)
+    {
+        var json = new Utf8JsonReader(message, WireJson.Reading);
+        json.Read();
+        choice.ReadMessage(ref json, message, probabilities, events);
     }
 
     private OpenAiChatChoice ChoiceOf(int number)
@@ -230,6 +261,14 @@ internal sealed class OpenAiChatEventReader : EventReader
             else if (json.ValueTextEquals("predicted_ms"u8)) answerTime = ReadNanoseconds(ref json);
             else json.Skip();
         }
+    }
+
+    private static long? ReadSeconds(ref Utf8JsonReader json)
+    {
+        json.Read();
+        if (json.TokenType is JsonTokenType.Number) return json.TryGetInt64(out var seconds) && seconds > 0 ? seconds : null;
+        json.Skip();
+        return null;
     }
 
     private static long? ReadNanoseconds(ref Utf8JsonReader json)

@@ -31,11 +31,13 @@ internal sealed class OpenAiChatEventWriter(ReplyStamp stamp) : EventWriter
                 EndDelta(output, token.Opaque.Member("logprobs"u8));
                 break;
             case ChatEvent.ToolCall call:
+                if (Sayable(call) is not { } piece) break;
                 BeginDelta(happened.Choice, output);
-                WriteCall(call);
+                WriteCall(piece);
                 EndDelta(output);
                 break;
             case ChatEvent.Finished finished:
+                WriteNameless(happened.Choice, output);
                 var reason = finished.Reason is FinishReason.Stop && ChoiceOf(happened.Choice).Calls.Count > 0 ? FinishReason.ToolCalls : finished.Reason;
                 BeginChunk(happened.Choice, output);
                 output.Write("{},\"logprobs\":null,\"finish_reason\":\""u8);
@@ -89,6 +91,28 @@ internal sealed class OpenAiChatEventWriter(ReplyStamp stamp) : EventWriter
             default:
                 Json.WriteString("content"u8, token.Text);
                 break;
+        }
+    }
+
+    /// <summary>The piece, with all that came of its call before its name; null while the name is not known.</summary>
+    private ChatEvent.ToolCall? Sayable(ChatEvent.ToolCall piece)
+    {
+        var choice = ChoiceOf(piece.Choice);
+        if (choice.Calls.Contains(piece.Index) || (choice.Nameless.Count == 0 && piece.Name is { Length: > 0 })) return piece;
+        var call = WholeToolCall.Add(choice.Nameless, piece);
+        if (!call.IsNamed) return null;
+        choice.Nameless.Remove(call);
+        return call.ToPiece(piece.Choice);
+    }
+
+    /// <summary>The calls whose name never came: the model made them, and the client has to see that.</summary>
+    private void WriteNameless(int choice, IBufferWriter<byte> output)
+    {
+        foreach (var call in ChoiceOf(choice).Nameless)
+        {
+            BeginDelta(choice, output);
+            WriteCall(call.ToPiece(choice));
+            EndDelta(output);
         }
     }
 
@@ -154,5 +178,8 @@ internal sealed class OpenAiChatEventWriter(ReplyStamp stamp) : EventWriter
         public int Number => number;
         public bool RoleWritten { get; set; }
         public List<int> Calls { get; } = [];
+
+        /// <summary>Calls that wait for their name.</summary>
+        public List<WholeToolCall> Nameless { get; } = [];
     }
 }

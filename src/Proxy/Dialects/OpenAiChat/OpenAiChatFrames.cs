@@ -8,20 +8,7 @@ namespace Proxy.Dialects.OpenAiChat;
 /// <summary>What a frame or a body is, found without reading what it says. Serves chat and completions.</summary>
 internal static class OpenAiChatFrames
 {
-    public static FrameKind Classify(ReadOnlySpan<byte> frame)
-    {
-        if (OpenAiChatJson.IsDone(frame)) return FrameKind.End;
-        try
-        {
-            var json = new Utf8JsonReader(frame, WireJson.Reading);
-            json.Read();
-            return json.TokenType is JsonTokenType.StartObject ? ClassifyObject(ref json) : FrameKind.Error;
-        }
-        catch (Exception problem) when (problem is JsonException or InvalidOperationException) // not JSON: the host fails
-        {
-            return FrameKind.Error;
-        }
-    }
+    public static FrameKind Classify(ReadOnlySpan<byte> frame) => OpenAiChatJson.IsDone(frame) ? FrameKind.End : FrameObjects.Classify(frame, ClassifyObject);
 
     /// <summary>True without a parse in the usual case: it is an object, it has choices, nothing in it is named <c>error</c>.</summary>
     public static bool IsWholeAnswer(ReadOnlySpan<byte> body)
@@ -59,6 +46,7 @@ internal static class OpenAiChatFrames
     private static FrameKind ClassifyObject(ref Utf8JsonReader json)
     {
         var kind = FrameKind.Preamble;
+        bool listed = false, told = false;
         while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
         {
             if (json.ValueTextEquals("error"u8))
@@ -75,8 +63,15 @@ internal static class OpenAiChatFrames
             else if (json.ValueTextEquals("choices"u8))
             {
                 json.Read();
+                listed = true;
                 if (json.TokenType is not JsonTokenType.StartArray) json.Skip();
                 else if (AnyContent(ref json)) kind = FrameKind.Content;
+            }
+            else if (json.ValueTextEquals("message"u8))
+            {
+                json.Read();
+                told = json.TokenType is JsonTokenType.String;
+                json.Skip();
             }
             else
             {
@@ -84,7 +79,7 @@ internal static class OpenAiChatFrames
             }
         }
 
-        return kind;
+        return told && !listed ? FrameKind.Error : kind;
     }
 
     private static bool AnyContent(ref Utf8JsonReader json)

@@ -201,6 +201,8 @@ internal static class OpenAiChatJson
         }
 
         at = JsonSkim.Value(json, from);
-        return at != JsonSkim.No && Utf8Parser.TryParse(json[from..at], out int unusual, out var length) && length == at - from ? unusual : null;
+        if (at == JsonSkim.No) return null;
+        if (Utf8Parser.TryParse(json[from..at], out int unusual, out var length) && length == at - from) return unusual;
+        return Utf8Parser.TryParse(json[from..at], out double counted, out length) && length == at - from ? UsageJson.Whole(counted) : null;
     }
 }

@@ -5,24 +5,25 @@ namespace Proxy.Dialects.OpenAiResponses;
 
 /// <summary>
 /// Reads the events of a response, and whole responses. Hosts differ in how much they tell in pieces: what no delta told is taken from the item when it is done, and what no item told from the whole response at the end.
-/// Items are known by id, for not every host counts its indexes right.
+/// What was told is not told again: <see cref="OpenAiResponsesItems"/> knows an item whatever ids its host gives it.
 /// </summary>
 internal sealed class OpenAiResponsesEventReader : EventReader
 {
-    private readonly List<Item> items = [];
+    private readonly OpenAiResponsesItems items = new();
     private bool started, over;
     private int calls;
 
     public override void Read(ReadOnlySpan<byte> frame, List<ChatEvent> events)
     {
         if (over || frame.Trim(" \t\r\n"u8).IsEmpty || OpenAiResponsesFrames.IsDone(frame)) return;
-        JsonElement root;
         try
         {
-            root = WireJson.Parse(frame);
+            var json = new Utf8JsonReader(frame, WireJson.Reading);
+            var root = JsonElement.ParseValue(ref json);
             if (root.ValueKind is JsonValueKind.Object)
             {
                 ReadEvent(root, frame, events);
+                if (json.BytesConsumed < frame.Length) Read(frame[(int)json.BytesConsumed..], events); // two objects in one frame
                 return;
             }
         }
@@ -58,25 +59,31 @@ internal sealed class OpenAiResponsesEventReader : EventReader
                 break;
             case "response.output_item.added" when root.TryGetProperty("item"u8, out var added):
                 Start(default, events);
-                Take(added, events, whole: false);
+                if (OpenAiResponsesItem.KindOf(added) is { } begins) Take(items.Begin(begins, PlaceOf(root), added), added, events, whole: false);
                 break;
             case "response.output_item.done" when root.TryGetProperty("item"u8, out var done):
                 Start(default, events);
-                Take(done, events, whole: true);
+                if (OpenAiResponsesItem.KindOf(done) is not { } ends) break;
+                Take(items.Of(ends, PlaceOf(root), OpenAiResponsesJson.Text(done, "id"u8), OpenAiResponsesJson.Text(done, "call_id"u8)), done, events, whole: true);
                 break;
             case "response.output_text.delta":
-                Say(root, TokenKind.Answer, events);
+                Say(ItemOf(root, ResponseItemKind.Message), root, TokenKind.Answer, events);
                 break;
             case "response.refusal.delta":
-                Say(root, TokenKind.Refusal, events);
+                Say(ItemOf(root, ResponseItemKind.Message), root, TokenKind.Refusal, events);
                 break;
             case "response.reasoning_text.delta" or "response.reasoning_summary_text.delta":
-                var item = ItemOf(OpenAiResponsesJson.Text(root, "item_id"u8));
+                var item = ItemOf(root, ResponseItemKind.Reasoning);
                 item.ReasoningFrom ??= type;
-                if (item.ReasoningFrom == type) Say(root, TokenKind.Reasoning, events); // the same thoughts, told twice
+                if (item.ReasoningFrom == type) Say(item, root, TokenKind.Reasoning, events); // the same thoughts, told twice
                 break;
             case "response.function_call_arguments.delta":
-                Argue(ItemOf(OpenAiResponsesJson.Text(root, "item_id"u8)), OpenAiResponsesJson.Text(root, "delta"u8), events);
+                Start(default, events);
+                Argue(ItemOf(root, ResponseItemKind.FunctionCall), OpenAiResponsesJson.Text(root, "delta"u8), events);
+                break;
+            case "response.function_call_arguments.done":
+                Start(default, events);
+                TakeCall(ItemOf(root, ResponseItemKind.FunctionCall), root, events);
                 break;
             case "response.completed" or "response.incomplete" when root.TryGetProperty("response"u8, out var response):
                 Start(response, events);
@@ -100,59 +107,95 @@ internal sealed class OpenAiResponsesEventReader : EventReader
         events.Add(new ChatEvent.RoleGiven(ChatRole.Assistant));
     }
 
-    private void Say(JsonElement root, TokenKind kind, List<ChatEvent> events)
+    private OpenAiResponsesItem ItemOf(JsonElement root, ResponseItemKind kind) =>
+        items.Of(kind, PlaceOf(root), OpenAiResponsesJson.Text(root, "item_id"u8), OpenAiResponsesJson.Text(root, "call_id"u8));
+
+    private static int? PlaceOf(JsonElement root) => IndexIn(root, "output_index"u8);
+
+    private static int? IndexIn(JsonElement root, ReadOnlySpan<byte> name) =>
+        root.TryGetProperty(name, out var place) && place.ValueKind is JsonValueKind.Number && place.TryGetInt32(out var index) ? index : null;
+
+    private void Say(OpenAiResponsesItem item, JsonElement root, TokenKind kind, List<ChatEvent> events)
     {
         Start(default, events);
-        var item = ItemOf(OpenAiResponsesJson.Text(root, "item_id"u8));
-        item.Told = true;
         if (OpenAiResponsesJson.Text(root, "delta"u8) is not { Length: > 0 } text) return;
+        item.Tell(IndexIn(root, "content_index"u8), text.Length);
         events.Add(new ChatEvent.Token(text, kind) { Opaque = Probabilities(root) });
     }
 
-    private static void Argue(Item item, string? piece, List<ChatEvent> events)
+    /// <summary>Adds to a call's arguments. A call without a name is told when that comes.</summary>
+    private void Argue(OpenAiResponsesItem item, string? piece, List<ChatEvent> events)
     {
-        item.Told = true;
-        if (item.Call is { } call && !string.IsNullOrEmpty(piece)) events.Add(new ChatEvent.ToolCall(call, null, null, piece));
+        if (!string.IsNullOrEmpty(piece)) item.Arguments.Append(piece);
+        if (item.Call is { } call)
+        {
+            if (!string.IsNullOrEmpty(piece)) events.Add(new ChatEvent.ToolCall(call, null, null, piece));
+        }
+        else if (item.Name is not null)
+        {
+            Announce(item, events);
+        }
+    }
+
+    private void Announce(OpenAiResponsesItem item, List<ChatEvent> events)
+    {
+        item.Call = calls++;
+        events.Add(new ChatEvent.ToolCall(item.Call.Value, item.CallId, item.Name, item.Arguments.Length == 0 ? null : item.Arguments.ToString()));
     }
 
     /// <summary>An item that begins, or is there whole: what has not been told of it yet.</summary>
-    private void Take(JsonElement value, List<ChatEvent> events, bool whole)
+    private void Take(OpenAiResponsesItem item, JsonElement value, List<ChatEvent> events, bool whole)
     {
-        var item = ItemOf(OpenAiResponsesJson.Text(value, "id"u8) ?? OpenAiResponsesJson.Text(value, "call_id"u8));
-        switch (OpenAiResponsesJson.Text(value, "type"u8))
+        item.Done |= whole;
+        switch (item.Kind)
         {
-            case "function_call":
-                if (item.Call is null)
-                {
-                    item.Call = calls++;
-                    events.Add(new ChatEvent.ToolCall(item.Call.Value, OpenAiResponsesJson.Text(value, "call_id"u8), OpenAiResponsesJson.Text(value, "name"u8), null));
-                }
-
-                if (whole && !item.Told) Argue(item, OpenAiResponsesJson.Text(value, "arguments"u8), events);
+            case ResponseItemKind.FunctionCall:
+                TakeCall(item, value, events, whole);
                 break;
-            case "message" when whole && !item.Told:
-                item.Told = true;
-                TakeParts(value, "content"u8, events, static type => type is "refusal" ? TokenKind.Refusal : TokenKind.Answer);
+            case ResponseItemKind.Message when whole:
+                TakeParts(item, value, "content"u8, events, static type => type is "refusal" ? TokenKind.Refusal : TokenKind.Answer);
                 break;
-            case "reasoning" when whole && !item.Told:
-                item.Told = true;
-                if (!TakeParts(value, "content"u8, events, static _ => TokenKind.Reasoning)) TakeParts(value, "summary"u8, events, static _ => TokenKind.Reasoning);
+            case ResponseItemKind.Reasoning when whole && !item.Told:
+                if (!TakeParts(item, value, "content"u8, events, static _ => TokenKind.Reasoning)) TakeParts(item, value, "summary"u8, events, static _ => TokenKind.Reasoning);
                 break;
         }
     }
 
-    private static bool TakeParts(JsonElement item, ReadOnlySpan<byte> name, List<ChatEvent> events, Func<string?, TokenKind> kindOf)
+    private void TakeCall(OpenAiResponsesItem item, JsonElement value, List<ChatEvent> events, bool whole = true)
     {
-        var any = false;
-        if (!item.TryGetProperty(name, out var parts) || parts.ValueKind is not JsonValueKind.Array) return false;
+        var lateId = item.CallId is null && OpenAiResponsesJson.Text(value, "call_id"u8) is { Length: > 0 } id ? id : null;
+        item.CallId ??= lateId;
+        if (OpenAiResponsesJson.Text(value, "name"u8) is { Length: > 0 } name) item.Name ??= name;
+        if (item.Call is null && item.Name is not null) Announce(item, events);
+        else if (item.Call is { } call && lateId is not null) events.Add(new ChatEvent.ToolCall(call, lateId, null, null));
+        if (!whole || OpenAiResponsesJson.Text(value, "arguments"u8) is not { } arguments) return;
+        var told = item.Arguments.ToString();
+        if (arguments.Length > told.Length && arguments.StartsWith(told, StringComparison.Ordinal)) Argue(item, arguments[told.Length..], events);
+    }
+
+    /// <summary>The parts that no delta told. Hosts do not all count their parts right: where as much was told as there is, none is missing.</summary>
+    private static bool TakeParts(OpenAiResponsesItem item, JsonElement value, ReadOnlySpan<byte> name, List<ChatEvent> events, Func<string?, TokenKind> kindOf)
+    {
+        if (!value.TryGetProperty(name, out var parts) || parts.ValueKind is not JsonValueKind.Array) return false;
+        var length = 0;
+        foreach (var part in parts.EnumerateArray()) length += TextOf(part)?.Length ?? 0;
+        if (length == 0 || item.ToldLength >= length) return false;
+
+        var number = 0;
         foreach (var part in parts.EnumerateArray())
         {
-            if ((OpenAiResponsesJson.Text(part, "text"u8) ?? OpenAiResponsesJson.Text(part, "refusal"u8)) is not { Length: > 0 } text) continue;
-            events.Add(new ChatEvent.Token(text, kindOf(OpenAiResponsesJson.Text(part, "type"u8))) { Opaque = Probabilities(part) });
-            any = true;
+            if (TextOf(part) is { Length: > 0 } text && !item.HasTold(number))
+            {
+                item.Tell(number, text.Length);
+                events.Add(new ChatEvent.Token(text, kindOf(OpenAiResponsesJson.Text(part, "type"u8))) { Opaque = Probabilities(part) });
+            }
+
+            number++;
         }
 
-        return any;
+        return true;
+
+        static string? TextOf(JsonElement part) => OpenAiResponsesJson.Text(part, "text"u8) ?? OpenAiResponsesJson.Text(part, "refusal"u8);
     }
 
     private void Finish(JsonElement response, List<ChatEvent> events)
@@ -160,8 +203,14 @@ internal sealed class OpenAiResponsesEventReader : EventReader
         over = true;
         if (response.TryGetProperty("output"u8, out var output) && output.ValueKind is JsonValueKind.Array)
         {
-            foreach (var item in output.EnumerateArray()) Take(item, events, whole: true);
+            ResponseItemKind?[] kinds = [.. output.EnumerateArray().Select(OpenAiResponsesItem.KindOf)];
+            for (var place = 0; place < kinds.Length; place++)
+            {
+                if (kinds[place] is { } kind) Take(items.InSnapshot(kind, place, output[place], kinds.AsSpan(place).Count(kind)), output[place], events, whole: true);
+            }
         }
+
+        foreach (var item in items.Nameless) Announce(item, events); // the model made the call, and the client has to see that
 
         if (response.TryGetProperty("usage"u8, out var counts) && OpenAiResponsesJson.ReadUsage(counts) is { } usage) events.Add(new ChatEvent.UsageReported(usage));
         var why = response.TryGetProperty("incomplete_details"u8, out var details) ? OpenAiResponsesJson.Text(details, "reason"u8) : null;
@@ -183,30 +232,4 @@ internal sealed class OpenAiResponsesEventReader : EventReader
         value.TryGetProperty("logprobs"u8, out var list) && list.ValueKind is JsonValueKind.Array && list.GetArrayLength() > 0
             ? WireJson.Parse(System.Text.Encoding.UTF8.GetBytes($$$"""{"logprobs":{"content":{{{list.GetRawText()}}},"refusal":null}}"""))
             : null;
-
-    private Item ItemOf(string? id)
-    {
-        foreach (var known in items)
-        {
-            if (known.Id == id) return known;
-        }
-
-        var added = new Item(id);
-        items.Add(added);
-        return added;
-    }
-
-    private sealed class Item(string? id)
-    {
-        public string? Id => id;
-
-        /// <summary>Its text or arguments came in pieces, or whole.</summary>
-        public bool Told { get; set; }
-
-        /// <summary>The call's number.</summary>
-        public int? Call { get; set; }
-
-        /// <summary>Which of the two kinds of events tell its thoughts.</summary>
-        public string? ReasoningFrom { get; set; }
-    }
 }

@@ -13,6 +13,7 @@ namespace Proxy.Dialects.OpenAiResponses;
 internal sealed class OpenAiResponsesEventWriter(ReplyStamp stamp) : EventWriter
 {
     private readonly List<ResponseItem> items = [];
+    private readonly List<WholeToolCall> nameless = [];
     private readonly ArrayBufferWriter<byte> deltaHead = new(256);
     private readonly ResponseEcho echo = new(stamp);
     private Utf8JsonWriter? json;
@@ -66,6 +67,7 @@ internal sealed class OpenAiResponsesEventWriter(ReplyStamp stamp) : EventWriter
         over = true;
         json ??= WireJson.NewWriter(output);
         Begin(output);
+        foreach (var call in nameless) WriteArguments(AnnounceCall(call.ToPiece(0), output), call.ToPiece(0), output); // the model made them, and the client has to see that
         var end = ResponseEnd.Of(reason);
         foreach (var item in items) Close(item, output, item == items[^1] && end.IncompleteReason is not null ? "incomplete" : "completed");
         WriteResponse($"response.{end.Status}", end, output);
@@ -125,12 +127,32 @@ internal sealed class OpenAiResponsesEventWriter(ReplyStamp stamp) : EventWriter
         var item = items.Find(known => known.IsCall && known.CallIndex == piece.Index);
         if (item is null)
         {
-            if (growing is { IsCall: false }) Close(growing, output);
-            item = ResponseItem.OfCall(stamp, items.Count, piece.Index, piece.Id, piece.Name);
-            Announce(item, output);
+            if (nameless.Count > 0 || piece.Name is not { Length: > 0 })
+            {
+                // An item begins with its call's name: the pieces wait for it.
+                var call = WholeToolCall.Add(nameless, piece);
+                if (!call.IsNamed) return;
+                nameless.Remove(call);
+                piece = call.ToPiece(0);
+            }
+
+            item = AnnounceCall(piece, output);
         }
 
         growing = item;
+        WriteArguments(item, piece, output);
+    }
+
+    private ResponseItem AnnounceCall(ChatEvent.ToolCall call, IBufferWriter<byte> output)
+    {
+        if (growing is { IsCall: false }) Close(growing, output);
+        var item = ResponseItem.OfCall(stamp, items.Count, call.Index, call.Id, call.Name);
+        Announce(item, output);
+        return item;
+    }
+
+    private void WriteArguments(ResponseItem item, ChatEvent.ToolCall piece, IBufferWriter<byte> output)
+    {
         if (string.IsNullOrEmpty(piece.Arguments) || item.Closed) return;
         WriteInput(item, item.AddArguments(piece.Arguments), output);
     }

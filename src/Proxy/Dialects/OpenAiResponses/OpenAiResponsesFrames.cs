@@ -10,42 +10,38 @@ internal static class OpenAiResponsesFrames
     public static bool IsEnd(ReadOnlySpan<byte> frame) =>
         (frame.IndexOf("\"response.completed\""u8) >= 0 || frame.IndexOf("\"response.incomplete\""u8) >= 0) && Classify(frame) is FrameKind.End;
 
-    public static FrameKind Classify(ReadOnlySpan<byte> frame)
+    public static FrameKind Classify(ReadOnlySpan<byte> frame) => IsDone(frame) ? FrameKind.Preamble : FrameObjects.Classify(frame, ClassifyObject);
+
+    private static FrameKind ClassifyObject(ref Utf8JsonReader json)
     {
-        try
+        var (kind, typed, begins, calls) = (FrameKind.Preamble, false, false, false);
+        while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
         {
-            var json = new Utf8JsonReader(frame, WireJson.Reading);
-            json.Read();
-            if (json.TokenType is not JsonTokenType.StartObject) return IsDone(frame) ? FrameKind.Preamble : FrameKind.Error;
-
-            var kind = FrameKind.Preamble;
-            var typed = false;
-            while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
+            if (json.ValueTextEquals("type"u8))
             {
-                if (json.ValueTextEquals("type"u8))
-                {
-                    json.Read();
-                    if (json.TokenType is JsonTokenType.String) kind = KindOf(ref json, frame);
-                    typed = true;
-                }
-                else if (!typed && json.ValueTextEquals("error"u8))
-                {
-                    json.Read();
-                    if (json.TokenType is not JsonTokenType.Null) kind = FrameKind.Error;
-                    json.Skip();
-                }
-                else
-                {
-                    json.Skip();
-                }
+                json.Read();
+                if (json.TokenType is JsonTokenType.String) kind = KindOf(ref json, out begins);
+                typed = true;
             }
+            else if (!typed && json.ValueTextEquals("error"u8))
+            {
+                json.Read();
+                if (json.TokenType is not JsonTokenType.Null) kind = FrameKind.Error;
+                json.Skip();
+            }
+            else if (json.ValueTextEquals("item"u8))
+            {
+                json.Read();
+                calls = json.TokenType is JsonTokenType.StartObject && IsCall(ref json);
+                json.Skip();
+            }
+            else
+            {
+                json.Skip();
+            }
+        }
 
-            return kind;
-        }
-        catch (Exception problem) when (problem is JsonException or InvalidOperationException) // not JSON: the host fails
-        {
-            return FrameKind.Error;
-        }
+        return begins && !calls ? FrameKind.Preamble : kind;
     }
 
     /// <summary>A whole response that its host did not give up.</summary>
@@ -89,11 +85,27 @@ internal static class OpenAiResponsesFrames
     /// <summary>Some hosts add chat's end marker after this dialect's own.</summary>
     public static bool IsDone(ReadOnlySpan<byte> frame) => OpenAiChat.OpenAiChatJson.IsDone(frame);
 
-    private static FrameKind KindOf(ref Utf8JsonReader type, ReadOnlySpan<byte> frame) =>
-        type.ValueTextEquals("response.completed"u8) || type.ValueTextEquals("response.incomplete"u8) ? FrameKind.End
-        : type.ValueTextEquals("error"u8) || type.ValueTextEquals("response.failed"u8) ? FrameKind.Error
-        : type.ValueTextEquals("response.created"u8) || type.ValueTextEquals("response.in_progress"u8) || type.ValueTextEquals("response.queued"u8)
-            || type.ValueTextEquals("response.content_part.added"u8) || type.ValueTextEquals("response.reasoning_summary_part.added"u8) || type.ValueTextEquals("keepalive"u8) ? FrameKind.Preamble
-        : type.ValueTextEquals("response.output_item.added"u8) && frame.IndexOf("\"function_call\""u8) < 0 ? FrameKind.Preamble
-        : FrameKind.Content;
+    private static bool IsCall(ref Utf8JsonReader item)
+    {
+        var calls = false;
+        while (item.Read() && item.TokenType is JsonTokenType.PropertyName)
+        {
+            var type = item.ValueTextEquals("type"u8);
+            item.Read();
+            calls |= type && item.TokenType is JsonTokenType.String && item.ValueTextEquals("function_call"u8);
+            item.Skip();
+        }
+
+        return calls;
+    }
+
+    private static FrameKind KindOf(ref Utf8JsonReader type, out bool begins)
+    {
+        begins = type.ValueTextEquals("response.output_item.added"u8);
+        return type.ValueTextEquals("response.completed"u8) || type.ValueTextEquals("response.incomplete"u8) ? FrameKind.End
+            : type.ValueTextEquals("error"u8) || type.ValueTextEquals("response.failed"u8) ? FrameKind.Error
+            : type.ValueTextEquals("response.created"u8) || type.ValueTextEquals("response.in_progress"u8) || type.ValueTextEquals("response.queued"u8)
+                || type.ValueTextEquals("response.content_part.added"u8) || type.ValueTextEquals("response.reasoning_summary_part.added"u8) || type.ValueTextEquals("keepalive"u8) ? FrameKind.Preamble
+            : FrameKind.Content;
+    }
 }

@@ -11,6 +11,7 @@ internal sealed class OpenAiResponsesInput(RequestFields fields, List<KeyValuePa
 {
     private readonly List<ChatMessage> messages = [];
     private readonly List<string> leading = [];
+    private readonly List<string> thoughts = [];
     private readonly List<ToolInvocation> calls = [];
     private ChatMessage? turn;
 
@@ -49,7 +50,7 @@ internal sealed class OpenAiResponsesInput(RequestFields fields, List<KeyValuePa
                 if (turn is not null && (turn.Content.Count > 0 || calls.Count > 0)) EndTurn();
                 if (ReasoningOf(item) is not { } reasoning) break;
                 turn ??= NewTurn();
-                turn = turn with { Reasoning = turn.Reasoning is { } before ? $"{before}\n\n{reasoning}" : reasoning };
+                thoughts.Add(reasoning);
                 break;
             case "function_call":
                 Call(item, path, OpenAiResponsesJson.Text(item, "arguments"u8) ?? "", takesText: false);
@@ -178,8 +179,9 @@ internal sealed class OpenAiResponsesInput(RequestFields fields, List<KeyValuePa
     private void EndTurn()
     {
         if (turn is null) return;
-        var ended = calls.Count == 0 ? turn : turn with { ToolCalls = [.. calls] };
+        var ended = turn with { ToolCalls = [.. calls], Reasoning = thoughts.Count == 0 ? null : string.Join("\n\n", thoughts) };
         turn = null;
+        thoughts.Clear();
         calls.Clear();
         Add(ended);
     }

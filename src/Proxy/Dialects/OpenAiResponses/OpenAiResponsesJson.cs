@@ -81,5 +81,5 @@ internal static class OpenAiResponsesJson
         usage.TryGetProperty(details, out var inner) && inner.ValueKind is JsonValueKind.Object && Count(inner, name) is > 0 and var count ? count : null;
 
     private static int? Count(JsonElement value, ReadOnlySpan<byte> name) =>
-        value.TryGetProperty(name, out var number) && number.ValueKind is JsonValueKind.Number && number.TryGetInt32(out var count) ? count : null;
+        value.TryGetProperty(name, out var number) ? UsageJson.Count(number) : null;
 }

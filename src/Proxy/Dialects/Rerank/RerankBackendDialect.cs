@@ -38,7 +38,7 @@ internal abstract class RerankBackendDialect
             {
                 if (!root.TryGetProperty(list, out results)) return null;
                 if (root.TryGetProperty("usage"u8, out var usage) && usage.ValueKind is JsonValueKind.Object
-                    && (usage.TryGetProperty("prompt_tokens"u8, out var count) || usage.TryGetProperty("total_tokens"u8, out count)) && count.ValueKind is JsonValueKind.Number && count.TryGetInt32(out var said)) tokens = said;
+                    && (usage.TryGetProperty("prompt_tokens"u8, out var count) || usage.TryGetProperty("total_tokens"u8, out count)) && UsageJson.Count(count) is { } said) tokens = said;
             }
 
             if (results.ValueKind is not JsonValueKind.Array) return null;

@@ -17,13 +17,13 @@ namespace Proxy.Tests.Harness;
 /// <summary>
 /// A proxy of this process, real but for its clock, which stands still, and its probes, which run when the test says so. Its address is known before its configuration, so that several can be each other's backends.
 /// </summary>
-internal sealed class Peer : IAsyncDisposable
+internal sealed class PeerProxy : IAsyncDisposable
 {
     private readonly WebApplication app;
     private readonly LogWriter writer = new(new MemoryStream());
     private Parts? parts;
 
-    private Peer()
+    private PeerProxy()
     {
         var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { Args = ["--hostBuilder:reloadConfigOnChange=false"], ContentRootPath = AppContext.BaseDirectory });
         builder.Logging.ClearProviders();
@@ -48,14 +48,14 @@ internal sealed class Peer : IAsyncDisposable
     public string Id => Parts.Directory.Identity.Id;
 
     /// <summary>Bare proxies that listen.</summary>
-    public static async Task<Peer[]> StartAsync(int count)
+    public static async Task<PeerProxy[]> StartAsync(int count)
     {
-        var peers = Enumerable.Range(0, count).Select(static _ => new Peer()).ToArray();
+        var peers = Enumerable.Range(0, count).Select(static _ => new PeerProxy()).ToArray();
         foreach (var peer in peers) await peer.app.StartAsync();
         return peers;
     }
 
-    public Peer Configure(string toml)
+    public PeerProxy Configure(string toml)
     {
         var result = ConfigReader.Read(toml, new ConfigSources());
         if (result.Config is not { } config) throw new InvalidOperationException(string.Join("; ", result.Problems));

@@ -45,7 +45,16 @@ public sealed class BatchLimitTests(BatchLimitTests.Door door) : IClassFixture<B
             {"model_id":"{{name}}","model_type":{{type}},"max_concurrent_requests":512,"max_input_length":256,"max_batch_tokens":1000,"max_client_batch_size":{{Most}},"version":"1.9.3"}
             """;
 
-        /// <summary>The vector of a text is its number and 1; a text "bad" is refused, "slow" is never answered.</summary>
+        /// <summary>The next part with a text "slow" that arrives.</summary>
+        internal TaskCompletionSource<FakeExchange> Slow { get; private set; } = new();
+
+        internal Task<FakeExchange> NextSlowAsync()
+        {
+            Slow = new(TaskCreationOptions.RunContinuationsAsynchronously);
+            return Patience.For(Slow.Task, "the slow part at the host");
+        }
+
+        /// <summary>The vector of a text is its number and 1; a text "bad" is refused, "late bad" when a slow one has come, and "slow" is never answered.</summary>
         private async Task EmbedAsync(FakeExchange exchange)
         {
             lock (this) Peak = Math.Max(Peak, ++running);
@@ -54,10 +63,16 @@ public sealed class BatchLimitTests(BatchLimitTests.Door door) : IClassFixture<B
                 var json = exchange.Request.Json;
                 var inputs = json.TryGetProperty("inputs", out var asked) ? asked : json.GetProperty("input");
                 var texts = inputs.ValueKind is JsonValueKind.Array ? inputs.EnumerateArray().ToArray() : [inputs];
-                if (texts.Any(text => text.ToString() == "slow")) await exchange.StallAsync();
+                if (texts.Any(text => text.ToString() == "slow"))
+                {
+                    Slow.TrySetResult(exchange);
+                    await exchange.StallAsync();
+                }
+
+                if (texts.Any(text => text.ToString() == "late bad")) await Slow.Task;
                 await Task.Delay(20);
                 if (texts.Length > Most) await exchange.JsonAsync($$"""{"error":"batch size {{texts.Length}} > maximum allowed batch size {{Most}}","error_type":"Validation"}""", 422);
-                else if (texts.Any(text => text.ToString() == "bad")) await exchange.JsonAsync("""{"error":"`inputs` must have less than 256 tokens. Given: 300","error_type":"Validation"}""", 413);
+                else if (texts.Any(text => text.ToString() is "bad" or "late bad")) await exchange.JsonAsync("""{"error":"`inputs` must have less than 256 tokens. Given: 300","error_type":"Validation"}""", 413);
                 else if (exchange.Request.Target == "/embed") await exchange.JsonAsync($"[{string.Join(',', texts.Select(text => $"[{text},1]"))}]");
                 else if (exchange.Request.Target == "/embed_all") await exchange.JsonAsync($"[ {string.Join(',', texts.Select(text => $"[[{text},1],[0,1]]"))} ]");
                 else await exchange.JsonAsync($$$"""{"object":"list","data":[{{{string.Join(',', texts.Select((text, i) => $$"""{"object":"embedding","index":{{i}},"embedding":[{{Number(text)}},1]}""").Reverse())}}}],"model":"embedder","usage":{"prompt_tokens":{{{texts.Length * 2}}}}}""");
@@ -173,9 +188,9 @@ public sealed class BatchLimitTests(BatchLimitTests.Door door) : IClassFixture<B
     public async Task One_part_is_refused_The_others_are_ended()
     {
         await KnownAsync();
-        var slow = door.Embedder.NextCallAsync();
+        var slow = door.NextSlowAsync();
 
-        var reply = await door.PostAsync("/v1/embeddings", """{"model":"embedder","input":["slow","1","2","3","bad","5"]}""");
+        var reply = await door.PostAsync("/v1/embeddings", """{"model":"embedder","input":["slow","1","2","3","late bad","5"]}""");
 
         Assert.Equal(413, reply.Status);
         await Patience.For((await slow).Gone, "the slow part's end");
@@ -185,7 +200,7 @@ public sealed class BatchLimitTests(BatchLimitTests.Door door) : IClassFixture<B
     public async Task Client_leaves_All_parts_are_ended()
     {
         await KnownAsync();
-        var slow = door.Embedder.NextCallAsync();
+        var slow = door.NextSlowAsync();
         var correlation = FrontDoor.Correlation();
         await using (var client = await RawClient.ConnectAsync(door.Address))
         {

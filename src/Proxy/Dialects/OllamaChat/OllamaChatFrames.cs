@@ -12,6 +12,9 @@ internal static class OllamaChatFrames
     public static bool IsEnd(ReadOnlySpan<byte> frame) =>
         (frame.IndexOf("\"done\":true"u8) >= 0 || frame.IndexOf("\"done\": true"u8) >= 0) && Classify(frame) is FrameKind.End;
 
+    /// <summary>Whether there are several objects, each in a line of its own: within one, a bracket closes before a comma or another bracket.</summary>
+    public static bool AreLines(ReadOnlySpan<byte> body) => body.IndexOf("}\n{"u8) >= 0 || body.IndexOf("}\r\n{"u8) >= 0;
+
     private static FrameKind ClassifyObject(ref Utf8JsonReader json)
     {
         var kind = FrameKind.Preamble;

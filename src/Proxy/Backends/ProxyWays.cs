@@ -50,6 +50,6 @@ internal static class ProxyWays
     public static ProxyError Loop(string model, IEnumerable<Backend> candidates, ProxyIdentity own)
     {
         var names = string.Join(", ", candidates.Select(backend => backend.ProxyId == own.Id ? $"'{backend.Name}' is this proxy itself" : $"'{backend.Name}' leads back to a proxy that the call has come through"));
-        return new(ProxyErrorKind.ProxyLoop, $"the call for '{model}' would go round for ever: {names}; no host of the model can be reached from here");
+        return new(ProxyErrorKind.ProxyLoop, $"the call for '{ModelName.Shown(model)}' would go round for ever: {names}; no host of the model can be reached from here");
     }
 }

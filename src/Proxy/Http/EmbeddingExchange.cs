@@ -8,7 +8,7 @@ using Proxy.Vectors;
 namespace Proxy.Http;
 
 /// <summary>One call to embed. Over a host of the client's dialect the bytes are the host's, unless it ignored what the call asks of the vectors' form; otherwise the vectors are read and written anew.</summary>
-internal sealed class EmbeddingExchange(string surface, EmbeddingClientDialect dialect, VectorParts parts) : VectorExchange(surface, dialect, parts)
+internal sealed partial class EmbeddingExchange(string surface, EmbeddingClientDialect dialect, VectorParts parts) : VectorExchange(surface, dialect, parts)
 {
     private static readonly OpenAiEmbeddingsBackendDialect OpenAi = new();
     private static readonly OllamaEmbedBackendDialect Ollama = new();
@@ -85,6 +85,7 @@ internal sealed class EmbeddingExchange(string surface, EmbeddingClientDialect d
     {
         var started = Parts.Exchange.Time.GetTimestamp();
         var request = call.Scope.Context.Request;
+        if (await InPartsAsync(call, started)) return;
         EmbeddingCall? asked = null;
         EmbeddingBackendDialect? host = null;
         // Nothing to embed is answered without a host, where none of those that serve the model says it itself.
@@ -183,8 +184,13 @@ internal sealed class EmbeddingExchange(string surface, EmbeddingClientDialect d
             return;
         }
 
+        await AnswerAsync(call, reply.ServedModel, asked, said, started);
+    }
+
+    private async ValueTask AnswerAsync(VectorCall call, string served, EmbeddingCall asked, EmbeddingReply said, long started)
+    {
         var vectors = said.Vectors;
-        if (Uncuttable(asked, vectors.Dimensions, Matryoshka.Knows(reply.ServedModel), call.Model) is { } refusal)
+        if (Uncuttable(asked, vectors.Dimensions, Matryoshka.Knows(served), call.Model) is { } refusal)
         {
             await call.Scope.RefuseAsync(refusal);
             return;

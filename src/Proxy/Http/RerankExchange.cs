@@ -11,7 +11,7 @@ namespace Proxy.Http;
 /// One call for scores. Over a host of the client's dialect the bytes are the host's, unless they are not in the order, number or form that was asked for;
 /// otherwise the scores are read and written anew.
 /// </summary>
-internal sealed class RerankExchange(string surface, RerankClientDialect dialect, VectorParts parts, RerankClientDialect? withDocuments = null) : VectorExchange(surface, dialect, parts)
+internal sealed partial class RerankExchange(string surface, RerankClientDialect dialect, VectorParts parts, RerankClientDialect? withDocuments = null) : VectorExchange(surface, dialect, parts)
 {
     private static readonly JinaRerankBackendDialect Jina = new();
     private static readonly TeiRerankBackendDialect Tei = new();
@@ -74,6 +74,7 @@ internal sealed class RerankExchange(string surface, RerankClientDialect dialect
             return;
         }
 
+        if (await InPartsAsync(call, asked!)) return;
         RerankBackendDialect? host = null;
         var request = call.Scope.Context.Request;
         var query = request.QueryString.ToUriComponent();
@@ -111,14 +112,18 @@ internal sealed class RerankExchange(string surface, RerankClientDialect dialect
         ProxyError? Translate(Backend backend, string served, PooledBody body, List<string> lost, out string path)
         {
             path = "";
-            host = Speaks(backend, "tei") ? Tei : Speaks(backend, "openai") ? Jina : null;
-            if (host is null) return new(ProxyErrorKind.NotImplemented, $"backend '{backend.Name}' does not rerank in any dialect that this proxy can speak") { Backend = backend.Name };
+            host = Translated(backend);
+            if (host is null) return NoReranker(backend);
             if (asked!.Requests.Count > 1) return new(ProxyErrorKind.NotImplemented, $"backend '{backend.Name}' scores one text against many, no pairs") { Backend = backend.Name };
             path = host.Path;
             host.WriteRequest(asked, served, body, lost);
             return null;
         }
     }
+
+    private static RerankBackendDialect? Translated(Backend backend) => Speaks(backend, "tei") ? Tei : Speaks(backend, "openai") ? Jina : null;
+
+    private static ProxyError NoReranker(Backend backend) => new(ProxyErrorKind.NotImplemented, $"backend '{backend.Name}' does not rerank in any dialect that this proxy can speak") { Backend = backend.Name };
 
     private static RerankClientDialect In(CallScope scope) => (RerankClientDialect)scope.Dialect;
 

@@ -138,7 +138,7 @@ internal abstract class VectorExchange(string surface, ErrorDialect errors, Vect
             foreach (var model in backend.State.Report?.Models ?? [])
             {
                 if (inProxies && model.Told is not { End: ModelEnd.Process }) continue;
-                if (mayUse(model.Name) && model.TeiInfo is { } info && info.TryGetProperty("model_type", out var type)
+                if (parts.Directory.Table.IsServed(model.Name, backend) && mayUse(model.Name) && model.TeiInfo is { } info && info.TryGetProperty("model_type", out var type)
                     && type.ValueKind is System.Text.Json.JsonValueKind.Object && type.TryGetProperty(kind, out _)) return model.Name;
             }
         }

@@ -40,6 +40,13 @@ internal static class ByteArrays
         lock (gate)
         {
             largeUses++;
+            // Rather one long one than those that it grew from.
+            while (keptBytes + array.Length > MostKept && kept.Count > 0 && kept.MinBy(static known => known.Length) is { } least && least.Length < array.Length)
+            {
+                kept.Remove(least);
+                (keptBytes, lostBytes) = (keptBytes - least.Length, lostBytes + least.Length);
+            }
+
             if (keptBytes + array.Length <= MostKept)
             {
                 kept.Add(array);

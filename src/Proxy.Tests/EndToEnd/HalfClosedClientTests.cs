@@ -27,7 +27,7 @@ public abstract class HalfClosedClientTests(FrontDoor door)
 
     public abstract class HalfClosedDoor : FrontDoor
     {
-        protected override int Lanes => 10;
+        protected override int Lanes => 11;
 
         protected override string Sections() => """
             [[backends]]
@@ -79,6 +79,27 @@ public abstract class HalfClosedClientTests(FrontDoor door)
 
             Assert.Equal("", await client.ReadToEndAsync());
         }
+    }
+
+    [Fact]
+    public async Task Half_closed_after_the_end_marker_The_answer_was_whole()
+    {
+        var lane = door.Take();
+        lane.A.Answer(async exchange =>
+        {
+            await exchange.HeadAsync(OpenAi.Sse);
+            await exchange.ChunkAsync(string.Concat(OpenAi.Stream("all")));
+            await exchange.StallAsync(); // its connection stays open
+        });
+        var correlation = FrontDoor.Correlation();
+        await using var client = await RawClient.ConnectAsync(door.Address);
+        await client.RequestAsync("POST", "/v1/chat/completions", Encoding.UTF8.GetBytes(OpenAi.Request(lane.Solo, stream: true)), $"x-correlation-id: {correlation}");
+        await client.ReadHeadAsync();
+        await client.ReadUntilAsync("[DONE]");
+
+        client.HalfClose();
+
+        Assert.Equal("ok none 200", (await door.Proxy.Log.CallAsync(correlation)).Verdict);
     }
 
     [Theory]

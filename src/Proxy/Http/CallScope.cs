@@ -249,7 +249,7 @@ internal sealed class CallScope : IDisposable
         GiveBackKey();
         parts.Metrics.Leave();
         if (skipped is not null) parts.Log.PartsSkipped(Info.TraceId, Record.Backend, string.Join(", ", skipped));
-        if (Record.Status == 0) Record.Status = ClientLeft ? 499 : Context.Response.StatusCode;
+        if (Record.Status == 0) Record.Status = Context.Response.StatusCode; // whoever could not be answered in full has been judged
         parts.Ledger.Write(Record);
         parts.Calls.Remove(node); // last: a drain that sees no call any more closes the log
     }

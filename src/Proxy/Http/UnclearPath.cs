@@ -17,7 +17,7 @@ internal static class UnclearPath
     {
         if (context is Http1Context) return null;
         var path = context.Request.Path.Value ?? "";
-        var sent = Sent(context.Features.Get<IHttpRequestFeature>()?.RawTarget ?? path);
+        var sent = Sent((context.Features[typeof(IHttpRequestFeature)] as IHttpRequestFeature)?.RawTarget ?? path);
         if (!path.StartsWith(Prefix, StringComparison.Ordinal) && !sent.StartsWith(Prefix)) return null;
         if (HasDots(sent) || HasDots(path)) return "a segment of dots in its path";
         if (path.StartsWith(OneModel, StringComparison.Ordinal)) return null;

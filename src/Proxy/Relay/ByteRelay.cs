@@ -48,8 +48,8 @@ internal sealed class ByteRelay : IDisposable
         {
             if (quiet != ReplyBody.Never) body.QuietAt = now + quiet;
             var read = await body.ReadAsync();
-            // However the host leaves after its end marker, or after it said that it failed: the client knows.
-            if ((watch.Ended || watch.Error is not null) && read.Kind is not (ReplyReadKind.Data or ReplyReadKind.Cancelled)) return Ended();
+            // However the host leaves after its end marker, or after it said that it failed: the client knows. So does one that leaves now.
+            if ((watch.Ended || watch.Error is not null) && read.Kind is not ReplyReadKind.Data) return Ended();
             switch (read.Kind)
             {
                 case ReplyReadKind.Data:

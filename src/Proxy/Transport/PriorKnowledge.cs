@@ -30,10 +30,22 @@ internal sealed class PriorKnowledge
         var prior = new PriorKnowledge(connection.Transport.Input);
         connection.Features.Get<IConnectionHeartbeatFeature>()?.OnHeartbeat(static state => ((PriorKnowledge)state).Beat(), prior);
         var ending = connection.Features.Get<IConnectionLifetimeNotificationFeature>()?.ConnectionClosedRequested ?? default;
-        bool speaksHttp2;
-        await using (ending.UnsafeRegister(static state => ((PriorKnowledge)state!).input.CancelPendingRead(), prior)) speaksHttp2 = await prior.IsPrefaceAsync();
-        if (speaksHttp2) await prior.RefuseAsync(connection.Transport.Output);
-        else await server(connection);
+        try
+        {
+            bool speaksHttp2;
+            await using (ending.UnsafeRegister(static state => ((PriorKnowledge)state!).input.CancelPendingRead(), prior)) speaksHttp2 = await prior.IsPrefaceAsync();
+            if (speaksHttp2)
+            {
+                await prior.RefuseAsync(connection.Transport.Output);
+                return;
+            }
+        }
+        catch (Exception gone) when (gone is ConnectionResetException or ConnectionAbortedException)
+        {
+            return; // the client's way to leave
+        }
+
+        await server(connection);
     };
 
     /// <summary>Looks at the connection's first bytes, and takes none.</summary>
@@ -63,8 +75,7 @@ internal sealed class PriorKnowledge
 
     private async ValueTask RefuseAsync(PipeWriter output)
     {
-        await output.WriteAsync(Goodbye);
-        await output.CompleteAsync();
+        await output.WriteAsync(Goodbye); // not completed: the runtime's transport would close its socket at once
         (beats, most) = (0, LongestFarewell);
         ReadResult read;
         do

@@ -44,10 +44,11 @@ internal sealed class SocketListener(Socket socket, Descriptors descriptors, Tim
     {
         while (true)
         {
+            Socket? client = null;
             try
             {
                 while (isFull && !descriptors.HasRoom()) await Task.Delay(Pause, time, unbound.Token);
-                var client = await socket.AcceptAsync(cancellationToken);
+                client = await socket.AcceptAsync(cancellationToken);
                 isFull = client.SafeHandle.DangerousGetHandle() >= descriptors.Ceiling;
                 if (isFull) Tell(null);
                 if (client.LocalEndPoint is IPEndPoint) client.NoDelay = true;
@@ -65,7 +66,7 @@ internal sealed class SocketListener(Socket socket, Descriptors descriptors, Tim
             }
             catch (SocketException)
             {
-                // The client left while it waited to be accepted.
+                client?.Dispose(); // it left while it waited to be accepted
             }
         }
     }

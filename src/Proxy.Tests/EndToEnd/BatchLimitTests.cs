@@ -61,6 +61,13 @@ public sealed class BatchLimitTests(BatchLimitTests.Door door) : IClassFixture<B
             try
             {
                 var json = exchange.Request.Json;
+                if (exchange.Request.Target == "/similarity")
+                {
+                    var sentences = json.GetProperty("inputs").GetProperty("sentences");
+                    await exchange.JsonAsync(sentences.GetArrayLength() + 1 > Most ? "{}" : $"[{string.Join(',', sentences.EnumerateArray().Select(text => text.GetString()))}]", sentences.GetArrayLength() + 1 > Most ? 422 : 200);
+                    return;
+                }
+
                 var inputs = json.TryGetProperty("inputs", out var asked) ? asked : json.GetProperty("input");
                 var texts = inputs.ValueKind is JsonValueKind.Array ? inputs.EnumerateArray().ToArray() : [inputs];
                 if (texts.Any(text => text.ToString() == "slow"))
@@ -74,6 +81,7 @@ public sealed class BatchLimitTests(BatchLimitTests.Door door) : IClassFixture<B
                 if (texts.Length > Most) await exchange.JsonAsync($$"""{"error":"batch size {{texts.Length}} > maximum allowed batch size {{Most}}","error_type":"Validation"}""", 422);
                 else if (texts.Any(text => text.ToString() is "bad" or "late bad")) await exchange.JsonAsync("""{"error":"`inputs` must have less than 256 tokens. Given: 300","error_type":"Validation"}""", 413);
                 else if (exchange.Request.Target == "/embed") await exchange.JsonAsync($"[{string.Join(',', texts.Select(text => $"[{text},1]"))}]");
+                else if (exchange.Request.Target is "/embed_sparse" or "/predict" or "/tokenize") await exchange.JsonAsync($"[{string.Join(',', texts.Select(text => $"[{(text.ValueKind is JsonValueKind.Array ? text[0] : text)}]"))}]");
                 else if (exchange.Request.Target == "/embed_all") await exchange.JsonAsync($"[ {string.Join(',', texts.Select(text => $"[[{text},1],[0,1]]"))} ]");
                 else await exchange.JsonAsync($$$"""{"object":"list","data":[{{{string.Join(',', texts.Select((text, i) => $$"""{"object":"embedding","index":{{i}},"embedding":[{{Number(text)}},1]}""").Reverse())}}}],"model":"embedder","usage":{"prompt_tokens":{{{texts.Length * 2}}}}}""");
             }
@@ -132,6 +140,21 @@ public sealed class BatchLimitTests(BatchLimitTests.Door door) : IClassFixture<B
 
         Assert.True(reply.Status == 200, $"{reply.Status} {reply.Text}");
         Assert.Equal(Enumerable.Range(0, 7).Select(i => (double)i), reply.Json.EnumerateArray().Select(matrix => matrix[0][0].GetDouble()));
+    }
+
+    [Theory]
+    [InlineData("/embed_sparse", """{"truncate":true,"inputs":["0","1","2","3","4"]}""")]
+    [InlineData("/tokenize", """{"inputs":["0","1","2","3","4"],"add_special_tokens":false}""")]
+    [InlineData("/predict", """{"inputs":[["0"],["1"],["2"],["3"],["4"]]}""")]
+    [InlineData("/similarity", """{"inputs":{"source_sentence":"x","sentences":["0","1","2","3","4"]}}""")]
+    public async Task TEI_client_asks_for_something_else_Lists_are_joined(string path, string body)
+    {
+        await KnownAsync();
+
+        var reply = await door.PostAsync(path, body.Replace("{\"", "{\"model\":\"embedder\",\"", StringComparison.Ordinal).Replace("\"inputs\":{\"model\":\"embedder\",", "\"inputs\":{", StringComparison.Ordinal));
+
+        Assert.True(reply.Status == 200, $"{reply.Status} {reply.Text}");
+        Assert.Equal(["0", "1", "2", "3", "4"], reply.Json.EnumerateArray().Select(element => element.ValueKind is JsonValueKind.Array ? element[0].ToString() : element.ToString()));
     }
 
     [Fact]

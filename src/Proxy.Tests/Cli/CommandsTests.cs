@@ -377,6 +377,37 @@ public sealed class CommandsTests : IDisposable
     }
 
     [Fact]
+    public async Task Host_lists_what_anothers_prefix_would_get_Check_and_models_say_so()
+    {
+        await using var host = new RecordedHost().Recorded("/v1/models", "llama.cpp/models.http").Recorded("/props", "llama.cpp/props.http");
+        var file = $"[[backends]]\nname = \"gpu\"\nurl = \"builtin:echo\"\nprefixes = [\"tiny-\"]\n[[backends]]\nname = \"box\"\nurl = \"{host.Url}\"";
+        proxy.Config = file;
+        const string Said = "prefix \"tiny-\" of gpu does not get \"tiny-bigram\": box lists it, and a listed name goes first; write learn = false for box, or name what gpu is to get in its models";
+
+        var check = await proxy.RunAsync("check");
+        var models = await proxy.RunAsync("models");
+        var json = await proxy.RunAsync("check --json");
+        proxy.Config = file + "\nlearn = false\nprefixes = [\"x\"]";
+        var quiet = await proxy.RunAsync("check");
+
+        Assert.Equal(ExitCode.Ok, check.Code);
+        Assert.Contains($"  note        {Said}\n", check.Output, StringComparison.Ordinal);
+        Assert.Contains(Said + "\n", models.Error, StringComparison.Ordinal);
+        Assert.Contains("\"overruled\"", json.Output, StringComparison.Ordinal);
+        Assert.DoesNotContain("note", quiet.Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Running_proxy_knows_of_a_prefix_that_is_overruled_Models_says_so()
+    {
+        await using var admin = new RecordedHost(proxy.AdminSocket).Json("/models", """{"models":[],"overruled":[{"prefix":"q","backend":"gpu","by":"box","models":["q1","q2","q3","q4"]}]}""");
+
+        var (_, _, error) = await proxy.RunAsync("models");
+
+        Assert.Equal("prefix \"q\" of gpu does not get \"q1\", \"q2\", \"q3\" and 1 more: box lists them, and a listed name goes first; write learn = false for box, or name what gpu is to get in its models\n", error);
+    }
+
+    [Fact]
     public async Task Models_where_every_host_is_down_Exits_1()
     {
         using var gone = new TcpListener(IPAddress.Loopback, 0);

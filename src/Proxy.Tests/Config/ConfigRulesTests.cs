@@ -21,6 +21,15 @@ public sealed class ConfigRulesTests
         Toml.Good(toml + $"[[auth.keys]]\nname = \"k\"\nsha256 = \"{Digest}\"");
     }
 
+    [Fact]
+    public void A_backend_that_learns_nothing_Needs_prefixes_or_models_or_to_be_the_default()
+    {
+        Toml.IsRefused(Backend + "learn = false", 4, "backends[0].learn", "write its prefixes or models");
+        Toml.Good(Backend + "learn = false\nprefixes = [\"qwen\"]");
+        Toml.Good(Backend + "learn = false\nmodels = [\"m\"]");
+        Toml.Good("default_backend = \"gpu\"\n" + Backend + "learn = false");
+    }
+
     [Theory]
     [InlineData("127.0.0.1:80")]
     [InlineData("127.0.0.2:80")]

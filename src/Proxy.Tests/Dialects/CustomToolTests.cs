@@ -71,6 +71,26 @@ public sealed class CustomToolTests
         }
     }
 
+    [Fact]
+    public void Any_text_in_any_spelling_and_any_pieces_Is_told_as_it_is()
+    {
+        for (var i = 0; i < 500; i++)
+        {
+            var seed = Random.Shared.Next();
+            var random = new Random(seed);
+            var text = string.Concat(Enumerable.Range(0, random.Next(40)).Select(_ => random.Next(8) switch { 0 => "\"", 1 => "\\", 2 => "\n", 3 => "\u0001", 4 => "😀", 5 => "é", 6 => "{", _ => "a" }));
+            var spelled = string.Concat(text.Select(c => c is '"' or '\\' or < ' ' || random.Next(3) == 0 ? $"\\u{(int)c:x4}" : c.ToString()));
+            var other = new[] { "", "\"n\":[1,{\"input\":\"no\"}],", "\"input2\":\"no\\\"\", ", "\n" }[random.Next(4)];
+            var arguments = $"{{{other}\"input\" : \"{spelled}\", \"z\":null}}";
+            var cuts = Enumerable.Range(0, random.Next(6)).Select(_ => random.Next(arguments.Length + 1)).Append(0).Append(arguments.Length).Order().ToArray();
+            var input = new CustomToolInput();
+
+            var told = string.Concat(cuts.Zip(cuts.Skip(1), (from, to) => input.Add(arguments[from..to]))) + input.End();
+
+            Assert.True(told == text, $"seed {seed}: {arguments} cut at {string.Join(' ', cuts)} is {told}");
+        }
+    }
+
     [Theory]
     [InlineData("", "")]
     [InlineData("*** Begin Patch\n{\"x\"", "*** Begin Patch\n{\"x\"")]

@@ -357,6 +357,23 @@ public sealed class RequestTests
     }
 
     [Fact]
+    public void Any_text_with_halves_of_pairs_Is_whole_again()
+    {
+        for (var i = 0; i < 500; i++)
+        {
+            var seed = Random.Shared.Next();
+            var random = new Random(seed);
+            var units = Enumerable.Range(0, random.Next(1, 20)).Select(_ => (char)(random.Next(4) switch { 0 => random.Next(0xD800, 0xDC00), 1 => random.Next(0xDC00, 0xE000), 2 => 'a' + random.Next(26), _ => '\\' })).ToArray();
+            var escaped = string.Concat(units.Select(c => c is '\\' ? "\\\\" : char.IsSurrogate(c) || random.Next(2) == 0 ? $"\\u{(random.Next(2) == 0 ? $"{(int)c:x4}" : $"{(int)c:X4}")}" : c.ToString()));
+
+            var request = Read(DialectName.OpenAiChat, $$$"""{"model":"m","messages":[{"role":"user","content":"{{{escaped}}}"}]}""");
+
+            var text = Assert.IsType<ContentPart.Text>(Assert.Single(request.Messages[0].Content)).Value;
+            Assert.True(System.Text.Encoding.UTF8.GetString(System.Text.Encoding.UTF8.GetBytes(new string(units))) == text, $"seed {seed}: {escaped}");
+        }
+    }
+
+    [Fact]
     public void Half_a_surrogate_pair_in_what_is_embedded_or_ranked_Is_replaced()
     {
         Assert.Null(new OpenAiEmbeddingsClientDialect().Read("""{"model":"m","input":["a\ud83d","b"]}"""u8, out var embedding));

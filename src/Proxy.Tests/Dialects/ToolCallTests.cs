@@ -140,7 +140,7 @@ public sealed class ToolCallTests
     [Fact]
     public void Made_up_calls_in_made_up_forms_Are_the_calls_that_were_cut()
     {
-        for (var seed = 1; seed <= 2000; seed++)
+        for (var seed = 1; seed <= 1000; seed++)
         {
             var forms = new ToolCallForms(seed);
             var deltas = forms.Make(out var calls);
@@ -156,7 +156,7 @@ public sealed class ToolCallTests
     [Fact]
     public void Made_up_calls_of_two_choices_Do_not_mix()
     {
-        for (var seed = 1; seed <= 500; seed++)
+        for (var seed = 1; seed <= 300; seed++)
         {
             ToolCallForms one = new(seed), other = new(seed + 10_000);
             var first = one.Make(out var calls).Select(delta => Chunk(delta, 0)).ToList();

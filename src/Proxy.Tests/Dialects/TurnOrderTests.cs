@@ -147,28 +147,6 @@ public sealed class TurnOrderTests
         static IEnumerable<string> Roles(JsonNode body) => body["messages"]!.AsArray().Select(message => (string)message!["role"]!);
     }
 
-    /// <summary>Each would take minutes if the time grew with the square of the length.</summary>
-    [Theory]
-    [InlineData(nameof(DialectName.OpenAiChat), "messages", """{"role":"system","content":"a"}""", "")]
-    [InlineData(nameof(DialectName.OpenAiChat), "messages", """{"role":"user","content":"a"},{"role":"system","content":"b"}""", "")]
-    [InlineData(nameof(DialectName.OpenAiChat), "messages", """{"role":"assistant","tool_calls":[{"id":"a","function":{"name":"f","arguments":"{}"}}]}""", """{"role":"tool","tool_call_id":"a","content":"b"}""")]
-    [InlineData(nameof(DialectName.OllamaChat), "messages", """{"role":"assistant","content":"","tool_calls":[{"function":{"name":"f","arguments":{}}}]}""", """{"role":"tool","content":"b"}""")]
-    [InlineData(nameof(DialectName.OpenAiResponses), "input", """{"type":"reasoning","summary":[{"text":"b"}]}""", "")]
-    [InlineData(nameof(DialectName.OpenAiResponses), "input", """{"type":"function_call","call_id":"a","name":"f","arguments":"{}"}""", """{"type":"function_call_output","call_id":"a","output":"b"}""")]
-    [InlineData(nameof(DialectName.Anthropic), "messages", """{"role":"assistant","content":[{"type":"tool_use","id":"a","name":"f","input":{}}]},{"role":"system","content":"c"}""", """{"role":"user","content":[{"type":"tool_result","tool_use_id":"a","content":"b"}]}""")]
-    public void Conversation_of_very_many_messages_Takes_time_in_proportion(string client, string list, string first, string then)
-    {
-        const int Times = 100_000;
-        var from = Enum.Parse<DialectName>(client);
-        var text = string.Join(',', Enumerable.Repeat(first, Times).Concat(Enumerable.Repeat(then, then.Length == 0 ? 0 : Times)));
-        var watch = System.Diagnostics.Stopwatch.StartNew();
-
-        var request = RequestTests.Read(from, $$"""{"model":"m","max_tokens":1,"{{list}}":[{{text}}]}""");
-        RequestTests.Write(Array.Find(Chats, host => host != from), request, out _);
-
-        Assert.True(watch.Elapsed < TimeSpan.FromSeconds(30), $"it took {watch.Elapsed}");
-    }
-
     private static void Is(string messages, DialectName host, ChatRequest request)
     {
         var written = JsonNode.Parse(RequestTests.Write(host, request, out _))!["messages"]!;

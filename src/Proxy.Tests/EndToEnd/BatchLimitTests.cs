@@ -45,20 +45,43 @@ public sealed class BatchLimitTests(BatchLimitTests.Door door) : IClassFixture<B
             {"model_id":"{{name}}","model_type":{{type}},"max_concurrent_requests":512,"max_input_length":256,"max_batch_tokens":1000,"max_client_batch_size":{{Most}},"version":"1.9.3"}
             """;
 
-        /// <summary>The vector of a text is its number and 1; a text "bad" is refused, "slow" is never answered.</summary>
+        /// <summary>The next part with a text "slow" that arrives.</summary>
+        internal TaskCompletionSource<FakeExchange> Slow { get; private set; } = new();
+
+        internal Task<FakeExchange> NextSlowAsync()
+        {
+            Slow = new(TaskCreationOptions.RunContinuationsAsynchronously);
+            return Patience.For(Slow.Task, "the slow part at the host");
+        }
+
+        /// <summary>The vector of a text is its number and 1; a text "bad" is refused, "late bad" when a slow one has come, and "slow" is never answered.</summary>
         private async Task EmbedAsync(FakeExchange exchange)
         {
             lock (this) Peak = Math.Max(Peak, ++running);
             try
             {
                 var json = exchange.Request.Json;
+                if (exchange.Request.Target == "/similarity")
+                {
+                    var sentences = json.GetProperty("inputs").GetProperty("sentences");
+                    await exchange.JsonAsync(sentences.GetArrayLength() + 1 > Most ? "{}" : $"[{string.Join(',', sentences.EnumerateArray().Select(text => text.GetString()))}]", sentences.GetArrayLength() + 1 > Most ? 422 : 200);
+                    return;
+                }
+
                 var inputs = json.TryGetProperty("inputs", out var asked) ? asked : json.GetProperty("input");
                 var texts = inputs.ValueKind is JsonValueKind.Array ? inputs.EnumerateArray().ToArray() : [inputs];
-                if (texts.Any(text => text.ToString() == "slow")) await exchange.StallAsync();
+                if (texts.Any(text => text.ToString() == "slow"))
+                {
+                    Slow.TrySetResult(exchange);
+                    await exchange.StallAsync();
+                }
+
+                if (texts.Any(text => text.ToString() == "late bad")) await Slow.Task;
                 await Task.Delay(20);
                 if (texts.Length > Most) await exchange.JsonAsync($$"""{"error":"batch size {{texts.Length}} > maximum allowed batch size {{Most}}","error_type":"Validation"}""", 422);
-                else if (texts.Any(text => text.ToString() == "bad")) await exchange.JsonAsync("""{"error":"`inputs` must have less than 256 tokens. Given: 300","error_type":"Validation"}""", 413);
+                else if (texts.Any(text => text.ToString() is "bad" or "late bad")) await exchange.JsonAsync("""{"error":"`inputs` must have less than 256 tokens. Given: 300","error_type":"Validation"}""", 413);
                 else if (exchange.Request.Target == "/embed") await exchange.JsonAsync($"[{string.Join(',', texts.Select(text => $"[{text},1]"))}]");
+                else if (exchange.Request.Target is "/embed_sparse" or "/predict" or "/tokenize") await exchange.JsonAsync($"[{string.Join(',', texts.Select(text => $"[{(text.ValueKind is JsonValueKind.Array ? text[0] : text)}]"))}]");
                 else if (exchange.Request.Target == "/embed_all") await exchange.JsonAsync($"[ {string.Join(',', texts.Select(text => $"[[{text},1],[0,1]]"))} ]");
                 else await exchange.JsonAsync($$$"""{"object":"list","data":[{{{string.Join(',', texts.Select((text, i) => $$"""{"object":"embedding","index":{{i}},"embedding":[{{Number(text)}},1]}""").Reverse())}}}],"model":"embedder","usage":{"prompt_tokens":{{{texts.Length * 2}}}}}""");
             }
@@ -119,6 +142,21 @@ public sealed class BatchLimitTests(BatchLimitTests.Door door) : IClassFixture<B
         Assert.Equal(Enumerable.Range(0, 7).Select(i => (double)i), reply.Json.EnumerateArray().Select(matrix => matrix[0][0].GetDouble()));
     }
 
+    [Theory]
+    [InlineData("/embed_sparse", """{"truncate":true,"inputs":["0","1","2","3","4"]}""")]
+    [InlineData("/tokenize", """{"inputs":["0","1","2","3","4"],"add_special_tokens":false}""")]
+    [InlineData("/predict", """{"inputs":[["0"],["1"],["2"],["3"],["4"]]}""")]
+    [InlineData("/similarity", """{"inputs":{"source_sentence":"x","sentences":["0","1","2","3","4"]}}""")]
+    public async Task TEI_client_asks_for_something_else_Lists_are_joined(string path, string body)
+    {
+        await KnownAsync();
+
+        var reply = await door.PostAsync(path, body.Replace("{\"", "{\"model\":\"embedder\",\"", StringComparison.Ordinal).Replace("\"inputs\":{\"model\":\"embedder\",", "\"inputs\":{", StringComparison.Ordinal));
+
+        Assert.True(reply.Status == 200, $"{reply.Status} {reply.Text}");
+        Assert.Equal(["0", "1", "2", "3", "4"], reply.Json.EnumerateArray().Select(element => element.ValueKind is JsonValueKind.Array ? element[0].ToString() : element.ToString()));
+    }
+
     [Fact]
     public async Task Ollama_client_sends_more_than_the_host_takes_Vectors_come_in_order()
     {
@@ -173,9 +211,9 @@ public sealed class BatchLimitTests(BatchLimitTests.Door door) : IClassFixture<B
     public async Task One_part_is_refused_The_others_are_ended()
     {
         await KnownAsync();
-        var slow = door.Embedder.NextCallAsync();
+        var slow = door.NextSlowAsync();
 
-        var reply = await door.PostAsync("/v1/embeddings", """{"model":"embedder","input":["slow","1","2","3","bad","5"]}""");
+        var reply = await door.PostAsync("/v1/embeddings", """{"model":"embedder","input":["slow","1","2","3","late bad","5"]}""");
 
         Assert.Equal(413, reply.Status);
         await Patience.For((await slow).Gone, "the slow part's end");
@@ -185,7 +223,7 @@ public sealed class BatchLimitTests(BatchLimitTests.Door door) : IClassFixture<B
     public async Task Client_leaves_All_parts_are_ended()
     {
         await KnownAsync();
-        var slow = door.Embedder.NextCallAsync();
+        var slow = door.NextSlowAsync();
         var correlation = FrontDoor.Correlation();
         await using (var client = await RawClient.ConnectAsync(door.Address))
         {

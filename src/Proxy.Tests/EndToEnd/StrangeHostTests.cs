@@ -11,6 +11,21 @@ public sealed class StrangeHostTests(StrangeHostTests.Door door) : IClassFixture
     public sealed class Door : FrontDoor
     {
         protected override int Lanes => 20;
+
+        /// <summary>A host that speaks Responses alone.</summary>
+        internal FakeBackend Responses { get; private set; } = null!;
+
+        protected override string Sections()
+        {
+            Responses = Host();
+            return $"""
+                [[backends]]
+                name = "responses"
+                url = "{Responses.Url}"
+                dialects = ["responses"]
+                models = ["resp-model"]
+                """;
+        }
     }
 
     [Theory]
@@ -28,6 +43,36 @@ public sealed class StrangeHostTests(StrangeHostTests.Door door) : IClassFixture
 
         Assert.Equal("ok none 200", line.Verdict);
         Assert.Equal(["call_a get_weather {\"city\":\"Rome\"}", "call_b get_time {}"], Read(path, reply));
+    }
+
+    [Theory]
+    [InlineData("/v1/chat/completions")]
+    [InlineData("/v1/messages")]
+    [InlineData("/api/chat")]
+    public async Task Responses_host_gives_each_event_another_id_Client_reads_text_and_call_once(string path)
+    {
+        string[] data =
+        [
+            """{"type":"response.created","response":{"id":"resp_1","model":"served","created_at":1795000000}}""",
+            """{"type":"response.output_item.added","output_index":0,"item":{"type":"message","id":"m1","content":[]}}""", """{"type":"response.output_text.delta","output_index":0,"item_id":"m2","content_index":0,"delta":"Hel"}""",
+            """{"type":"response.output_text.delta","output_index":0,"item_id":"m3","content_index":0,"delta":"lo"}""", """{"type":"response.output_item.done","output_index":0,"item":{"type":"message","id":"m4","content":[{"type":"output_text","text":"Hello"}]}}""",
+            """{"type":"response.output_item.added","output_index":1,"item":{"type":"function_call","id":"f1","call_id":"call_a","name":"","arguments":""}}""",
+            """{"type":"response.function_call_arguments.delta","output_index":1,"item_id":"f2","delta":"{\"city\":\"Rome\"}"}""",
+            """{"type":"response.output_item.done","output_index":1,"item":{"type":"function_call","id":"f3","call_id":"call_a","name":"get_weather","arguments":"{\"city\":\"Rome\"}"}}""",
+            """{"type":"response.completed","response":{"id":"resp_1","status":"completed","output":[{"type":"message","id":"m9","content":[{"type":"output_text","text":"Hello"}]},{"type":"function_call","id":"f9","call_id":"call_a","name":"get_weather","arguments":"{\"city\":\"Rome\"}"}]}}""",
+        ];
+        door.Responses.Answer(exchange => exchange.StreamAsync(OpenAi.Sse, [.. data.Select(one => $"data: {one}\n\n")]));
+
+        var (reply, line) = await door.CallAsync(path, Request(path, "resp-model"), Version);
+
+        Assert.Equal("ok none 200", line.Verdict);
+        Assert.Equal(1, Count(reply.Text, "Hel"));
+        Assert.Equal(1, Count(reply.Text, "\"lo\""));
+        Assert.Equal(1, Count(reply.Text, "\"get_weather\""));
+        Assert.Equal(1, Count(reply.Text, "Rome"));
+        Assert.Contains("call_a", reply.Text, StringComparison.Ordinal);
+
+        static int Count(string text, string word) => text.Split(word).Length - 1;
     }
 
     [Theory]

@@ -1,5 +1,4 @@
 using System.Text.RegularExpressions;
-using Proxy.Backends;
 using Proxy.Telemetry;
 
 namespace Proxy.Tests.Rules;
@@ -86,17 +85,23 @@ public sealed partial class OperationsPageTests
     {
         var rules = Table("rule").ToDictionary(row => row[0], row => row[1]);
 
-        Assert.Equal(6, rules.Count);
-        Assert.Equal(BackendState.Tolerance.ToString(System.Globalization.CultureInfo.InvariantCulture), rules["failures in a row that open the breaker"]);
-        foreach (var (rule, file, name) in new[]
+        var constants = new[] { "BackendProbe", "BackendState", "HostQuestions" }.SelectMany(file => Constant().Matches(Repository.Read($"src/Proxy/Backends/{file}.cs")))
+            .ToDictionary(match => match.Groups["name"].Value, match => match.Groups["seconds"] is { Success: true, Value: var seconds } ? $"{seconds} s" : match.Groups["count"].Value);
+
+        Assert.Equal(rules.OrderBy(rule => rule.Key), constants.Select(constant => KeyValuePair.Create(Rule(constant.Key), constant.Value)).OrderBy(rule => rule.Key));
+
+        static string Rule(string constant) => constant switch
         {
-            ("asked again, while it is well", "BackendProbe", "Whole"),
-            ("asked again, while it is not", "BackendProbe", "Broken"),
-            ("patience with an answer to that", "HostQuestions", "Patience"),
-            ("longest pause of the breaker", "BackendState", "LongestPause"),
-            ("trial after a pause", "BackendState", "Trial"),
-        })
-            Assert.Contains($" {name} = TimeSpan.FromSeconds({rules[rule][..^2]});", Repository.Read($"src/Proxy/Backends/{file}.cs"), StringComparison.Ordinal);
+            "Whole" => "asked again, while it is well",
+            "Broken" => "asked again, while it is not",
+            "Silences" => "unanswered rounds that a host is allowed while calls run there",
+            "Patience" => "patience with an answer to that",
+            "Tolerance" => "failures in a row that open the breaker",
+            "LongestPause" => "longest pause of the breaker",
+            "LongestAvoidance" => "longest avoidance after a 429 or 503",
+            "Trial" => "trial after a pause",
+            _ => $"{constant} has no row",
+        };
     }
 
     private static List<T> Found<T>(Regex pattern, Func<Match, T> read, string? folder = null) =>
@@ -155,6 +160,9 @@ public sealed partial class OperationsPageTests
 
     [GeneratedRegex("""(Is|StartsWith)\(name, "([a-z-]+)"u8\)""")]
     private static partial Regex FromHost();
+
+    [GeneratedRegex(@"(?:static readonly TimeSpan (?<name>\w+) = TimeSpan\.FromSeconds\((?<seconds>\d+)\)|const int (?<name>\w+) = (?<count>\d+));")]
+    private static partial Regex Constant();
 
     [GeneratedRegex("(?<!^)[A-Z]")]
     private static partial Regex Capital();

@@ -46,6 +46,9 @@ internal sealed class BackendAttempt : IDisposable
     /// <summary>What a host says of its answer's length is believed this far before it has come.</summary>
     private const int LongestFirstRoom = 64 << 10;
 
+    /// <summary>Once so much of an answer has come, its host is believed.</summary>
+    private const int LongestBelieved = 1 << 20;
+
     private readonly Backend backend;
     private readonly string served;
     private readonly string traceId;
@@ -339,6 +342,8 @@ internal sealed class BackendAttempt : IDisposable
         if (read.Kind is ReplyReadKind.Quiet) return null;
         if (read.Kind is not ReplyReadKind.Data) return read.Kind;
         Held.Write(read.Bytes.Span);
+        // What has come in earnest has a length to believe: room for all of it, which takes memory only as it is written to.
+        if (Held.Length > LongestBelieved && head!.ContentLength is { } whole && whole > Held.Length && whole <= limit) _ = Held.GetSpan((int)whole - Held.Length);
         return Held.Length > limit ? ReplyReadKind.Data : null;
     }
 

@@ -39,7 +39,7 @@ internal sealed class BackendTable
         Embedders = embedders ?? EmbedderTable.Empty;
         All = backends;
         explicitly = Group(backends.SelectMany(b => b.Config.Models.Select(model => (model, b))));
-        learned = Group(backends.SelectMany(b => (b.State.Report?.Models ?? []).SelectMany(model => Names(model.Name).Select(name => (name, b)))));
+        learned = Group(backends.Where(static b => b.Config.Learn).SelectMany(b => (b.State.Report?.Models ?? []).SelectMany(model => Names(model.Name).Select(name => (name, b)))));
         inOtherLetters = learned.Keys.GroupBy(name => name, StringComparer.OrdinalIgnoreCase).Where(same => same.Count() == 1).ToFrozenDictionary(same => same.Key, same => same.Key, StringComparer.OrdinalIgnoreCase);
         prefixes = [.. backends.SelectMany(b => b.Config.Prefixes.Select(prefix => (prefix, b))).OrderByDescending(p => Fixed(p.prefix))];
         byDefault = [.. backends.Where(b => b.Name == config.DefaultBackend)];
@@ -69,6 +69,13 @@ internal sealed class BackendTable
     /// <summary>The name stands in the file, in a host's list, or among the models of this process; a prefix or the default would take others too.</summary>
     public bool Lists(string model) => explicitly.ContainsKey(model) || learned.ContainsKey(model) || config.Aliases.ContainsKey(model) || Embedders.Find(model) is not null;
 
+    /// <summary>A model that a backend's host lists is to be had there: by being listed, or by a prefix where the names that it lists are not learned.</summary>
+    public bool IsServed(string listed, Backend backend) => backend.Config.Learn || Resolve(listed)?.Candidates.Contains(backend) is true;
+
+    /// <summary>The prefixes that do not get what other hosts list.</summary>
+    public IReadOnlyList<OverruledPrefix> Overruled() =>
+        OverruledPrefix.Find([.. All.Select(static backend => (backend.Config, (IReadOnlyList<string>)[.. (backend.State.Report?.Models ?? []).Select(static model => model.Name)]))]);
+
     private string Meant(string model) =>
         config.Aliases.TryGetValue(model, out var meant) || config.Aliases.TryGetValue(ModelName.Bare(model), out meant) ? meant : model;
 
@@ -94,7 +101,7 @@ internal sealed class BackendTable
         => pattern.AsSpan().ContainsAny('*', '?') ? FileSystemName.MatchesSimpleExpression(pattern, model, ignoreCase: false) : model.StartsWith(pattern, StringComparison.Ordinal);
 
     /// <summary>How much of a pattern is fixed: what makes one longer than another.</summary>
-    private static int Fixed(string pattern) => pattern.Count(c => c is not ('*' or '?'));
+    public static int Fixed(string pattern) => pattern.Count(c => c is not ('*' or '?'));
 
     /// <summary>Ollama lists <c>name:latest</c> for what everyone calls <c>name</c>.</summary>
     private static IEnumerable<string> Names(string listed)

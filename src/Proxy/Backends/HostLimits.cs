@@ -13,6 +13,7 @@ internal readonly record struct HostLimits(int? Inputs, int? Tokens)
         var least = default(HostLimits);
         foreach (var backend in resolution.Candidates)
         {
+            if (backend.IsProxy) continue; // it cuts by itself
             // A host of one model serves it by whatever name it is asked for.
             var model = backend.Learned(resolution.Served) ?? (backend.State.Report is { Kind: "tei", Models: [var only] } ? only : null);
             if (model?.Details is not { ValueKind: JsonValueKind.Object } info) continue;

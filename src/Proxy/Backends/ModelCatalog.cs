@@ -22,7 +22,12 @@ internal sealed class ModelCatalog(BackendDirectory directory, BackendProbe prob
         foreach (var backend in table.All)
         {
             var isThere = evenDown || backend.State.Health is not BackendHealth.Down;
-            foreach (var model in isThere ? backend.State.Report?.Models ?? [] : []) Add(model.Name, backend, model);
+            foreach (var model in isThere ? backend.State.Report?.Models ?? [] : [])
+            {
+                if (table.IsServed(model.Name, backend)) Add(model.Name, backend, model);
+            }
+
+
             foreach (var name in backend.Config.Models) Add(name, backend, backend.Learned(name));
         }
 

@@ -12,11 +12,15 @@ internal static class ByteArrays
     public const int LongestSmall = 512 << 10;
 
     /// <summary>No more than so many bytes wait to be rented again.</summary>
-    private const long MostKept = 96 << 20;
+    private const long MostKept = 192 << 20;
+
+    /// <summary>After so many bytes that were not kept a collection is asked for: the collector itself lets some such arrays come together first.</summary>
+    private const long MostLost = 256 << 20;
 
     private static readonly Lock gate = new();
     private static readonly List<byte[]> kept = [];
     private static long keptBytes;
+    private static long lostBytes;
     private static long largeUses;
 
     /// <summary>How often a large array was rented or returned so far.</summary>
@@ -36,10 +40,26 @@ internal static class ByteArrays
         lock (gate)
         {
             largeUses++;
-            if (keptBytes + array.Length > MostKept) return; // the collector's
-            kept.Add(array);
-            keptBytes += array.Length;
+            // Rather one long one than those that it grew from.
+            while (keptBytes + array.Length > MostKept && kept.Count > 0 && kept.MinBy(static known => known.Length) is { } least && least.Length < array.Length)
+            {
+                kept.Remove(least);
+                (keptBytes, lostBytes) = (keptBytes - least.Length, lostBytes + least.Length);
+            }
+
+            if (keptBytes + array.Length <= MostKept)
+            {
+                kept.Add(array);
+                keptBytes += array.Length;
+                return;
+            }
+
+            lostBytes += array.Length;
+            if (lostBytes < MostLost) return;
+            lostBytes = 0;
         }
+
+        GC.Collect(GC.MaxGeneration, GCCollectionMode.Forced, blocking: false);
     }
 
     /// <summary>Gives up what is not in use.</summary>

@@ -76,8 +76,15 @@ internal sealed class ChatCall
     /// <summary>The parsed request, read on first use; a verbatim relay never asks. Returns what is wrong with it when it cannot be read.</summary>
     public ProxyError? TryGetRequest(out ChatRequest? parsed)
     {
+        parsed = null;
         ProxyError? problem = null;
-        if (request is null) problem = Dialect.ReadRequest(OriginalBody!.Value, out request);
+        if (request is null)
+        {
+            var body = OriginalBody!.Value;
+            if (JsonStructure.IsTooMuch(body.Span)) return new(ProxyErrorKind.BodyTooLarge, $"the body has more than {JsonStructure.MostValues} JSON values, more than is translated for a host; send fewer messages, parts or tools");
+            problem = Dialect.ReadRequest(body, out request);
+        }
+
         parsed = request;
         return problem;
     }

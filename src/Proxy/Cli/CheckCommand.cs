@@ -1,36 +1,42 @@
 using System.CommandLine;
 using System.Text.Json;
+using Proxy.Backends;
 using Proxy.Config;
 using Proxy.Inference;
+using Proxy.Transport;
 
 namespace Proxy.Cli;
 
-/// <summary><c>proxy check [FILE]</c>: every problem of a configuration, or what it comes to. Asks no host.</summary>
+/// <summary><c>proxy check [FILE]</c>: every problem of a configuration, or what it comes to. Hosts are asked only where the file has prefixes: what other hosts list goes before those.</summary>
 internal static class CheckCommand
 {
+    /// <summary>A host that does not say within this time what it lists is left out.</summary>
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
+
     public static Command Make(Surroundings around, Option<string?> config)
     {
         var file = new Argument<string?>("FILE") { Description = "The file to look over; the one that serve would read if left out.", Arity = ArgumentArity.ZeroOrOne };
         var json = ProxyCommand.Json();
         var command = new Command("check", "Print every problem of the configuration, with its line, or what it comes to.") { file, json };
-        command.SetAction(parsed => (int)Run(around, parsed.GetValue(file) ?? parsed.GetValue(config), parsed.GetValue(json)));
+        command.SetAction(async (parsed, cancellation) => (int)await RunAsync(around, parsed.GetValue(file) ?? parsed.GetValue(config), parsed.GetValue(json), cancellation).ConfigureAwait(false));
         return command;
     }
 
-    private static ExitCode Run(Surroundings around, string? named, bool json)
+    private static async Task<ExitCode> RunAsync(Surroundings around, string? named, bool json, CancellationToken cancellation)
     {
         var path = ConfigFile.Find(named, around.Environment);
         var result = ConfigFile.Load(path, around.Sources);
+        var overruled = result.Config is { } checkedConfig ? await OverruledAsync(checkedConfig, cancellation).ConfigureAwait(false) : [];
         if (json)
-            around.Output.WriteLine(JsonSerializer.Serialize(new CheckResult(result.Config is not null, path, [.. result.Problems.Select(ProblemRow.From)]), CliJson.Print.CheckResult));
+            around.Output.WriteLine(JsonSerializer.Serialize(new CheckResult(result.Config is not null, path, [.. result.Problems.Select(ProblemRow.From)]) { Overruled = OverruledRow.From(overruled) }, CliJson.Print.CheckResult));
         else if (result.Config is { } config)
-            Summarise(around.Output, path, config);
+            Summarise(around.Output, path, config, overruled);
         else
             around.Tell(path, result.Problems);
         return result.Config is null ? ExitCode.ConfigProblem : ExitCode.Ok;
     }
 
-    private static void Summarise(TextWriter output, string? path, ProxyConfig config)
+    private static void Summarise(TextWriter output, string? path, ProxyConfig config, IReadOnlyList<OverruledPrefix> overruled)
     {
         output.WriteLine($"{path ?? "no file, the defaults"}: ok");
         output.WriteLine($"  listens on  {string.Join(", ", config.Server.Listen)}{(config.Server.Tls is null ? "" : " (TLS)")}");
@@ -41,6 +47,31 @@ internal static class CheckCommand
         if (config.Inference.Bundled) output.WriteLine($"  model       {LocalModels.BundledName}: inside this program");
         if (config.Aliases.Count > 0) output.WriteLine($"  aliases     {string.Join(", ", config.Aliases.Select(alias => $"{alias.Key} = {alias.Value}"))}");
         output.WriteLine($"  keys        {(config.Auth.Keys.Count > 0 ? string.Join(", ", config.Auth.Keys.Select(key => key.Name)) : config.Auth.AllowAnonymous ? "none: serves anyone" : "none: serves this machine alone")}");
+        foreach (var one in overruled) output.WriteLine($"  note        {one}");
+    }
+
+    private static async Task<IReadOnlyList<OverruledPrefix>> OverruledAsync(ProxyConfig config, CancellationToken cancellation)
+    {
+        if (config.Backends.All(static backend => backend.Prefixes.Count == 0)) return [];
+        var listed = await Task.WhenAll(config.Backends.Select(backend => ListedAsync(backend, cancellation))).ConfigureAwait(false);
+        return OverruledPrefix.Find([.. config.Backends.Zip(listed)]);
+    }
+
+    private static async Task<IReadOnlyList<string>> ListedAsync(BackendConfig backend, CancellationToken cancellation)
+    {
+        if (!backend.Learn || backend.Url == BackendConfig.BuiltinEcho) return [];
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        patience.CancelAfter(Patience);
+        try
+        {
+            using var ticker = new CoarseTicker(TimeProvider.System);
+            using var host = new HandlerUpstream(BackendDirectory.Target(backend), ticker);
+            return [.. (await HostProbe.AskAsync(backend, host.Invoker, null, patience.Token).ConfigureAwait(false)).Models.Select(static model => model.Name)];
+        }
+        catch (Exception e) when (e is HostProbeException or OperationCanceledException && !cancellation.IsCancellationRequested)
+        {
+            return [];
+        }
     }
 
     private static string Dialects(BackendConfig backend) =>

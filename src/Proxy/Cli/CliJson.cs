@@ -6,7 +6,20 @@ using Proxy.Config;
 namespace Proxy.Cli;
 
 /// <summary>What <c>check --json</c> prints.</summary>
-internal sealed record CheckResult(bool Ok, string? File, IReadOnlyList<ProblemRow> Problems);
+internal sealed record CheckResult(bool Ok, string? File, IReadOnlyList<ProblemRow> Problems)
+{
+    /// <summary>Prefixes that do not get what other hosts list.</summary>
+    public IReadOnlyList<OverruledRow>? Overruled { get; init; }
+}
+
+/// <summary>A <see cref="Backends.OverruledPrefix"/> on the wire.</summary>
+internal sealed record OverruledRow(string Prefix, string Backend, string By, IReadOnlyList<string> Models)
+{
+    public static IReadOnlyList<OverruledRow>? From(IReadOnlyList<Backends.OverruledPrefix> found) =>
+        found.Count == 0 ? null : [.. found.Select(static one => new OverruledRow(one.Prefix, one.Backend, one.By, one.Models))];
+
+    public string InWords() => new Backends.OverruledPrefix(Prefix, Backend, By, Models).ToString();
+}
 
 /// <summary>A <see cref="ConfigProblem"/> on the wire: of the admin socket and of <c>--json</c>.</summary>
 internal sealed record ProblemRow(string Key, int Line, string Message)
@@ -46,7 +59,11 @@ internal sealed record CallRow(string TraceId, string Surface, bool Stream, bool
 internal sealed record DrainResult(int Running);
 
 /// <summary>The admin socket's answer to <c>GET /models</c>, and what <c>models --json</c> prints.</summary>
-internal sealed record ModelTable(IReadOnlyList<ModelRow> Models);
+internal sealed record ModelTable(IReadOnlyList<ModelRow> Models)
+{
+    /// <summary>Prefixes that do not get what other hosts list.</summary>
+    public IReadOnlyList<OverruledRow>? Overruled { get; init; }
+}
 
 /// <summary>One model at one backend. What is not known is left out; no <paramref name="Slots"/> means no limit.</summary>
 internal sealed record ModelRow(string Model, string Backend, int? ContextLength, bool? Loaded, int? Slots, int? InUse, string Health, IReadOnlyList<string> Dialects)

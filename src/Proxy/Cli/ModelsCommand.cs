@@ -43,7 +43,8 @@ internal static class ModelsCommand
 
             around.Error.WriteLine("No proxy runs; these are the hosts' own answers.");
             var rows = await Task.WhenAll(config.Backends.Select(backend => AskHostAsync(backend, cancellation))).ConfigureAwait(false);
-            table = new([.. rows.SelectMany(row => row)]);
+            var listed = config.Backends.Select((backend, i) => (backend, (IReadOnlyList<string>)[.. rows[i].Where(static row => row.Health == "up").Select(static row => row.Model)]));
+            table = new([.. rows.SelectMany(row => row)]) { Overruled = OverruledRow.From(OverruledPrefix.Find([.. listed])) };
         }
         catch (AdminException e)
         {
@@ -101,5 +102,6 @@ internal static class ModelsCommand
         ]));
         foreach (var (backend, reason) in table.Models.Where(row => row.Reason is not null).Select(row => (row.Backend, row.Reason)).Distinct())
             around.Error.WriteLine($"{backend}: {reason}");
+        foreach (var row in table.Overruled ?? []) around.Error.WriteLine(row.InWords());
     }
 }

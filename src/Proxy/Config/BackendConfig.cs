@@ -24,6 +24,9 @@ internal sealed record BackendConfig
     /// <summary>Exact model names that this host serves, whatever it lists itself.</summary>
     public IReadOnlyList<string> Models { get; init; } = [];
 
+    /// <summary>Names that the host lists itself are served by it. False: only <see cref="Models"/> and <see cref="Prefixes"/> come here.</summary>
+    public bool Learn { get; init; } = true;
+
     /// <summary>Generations the host runs at a time. Null: without limit.</summary>
     public int? Slots { get; init; }
 

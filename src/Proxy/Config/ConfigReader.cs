@@ -157,6 +157,7 @@ internal static partial class ConfigReader
             Dialects = ReadDialects(section),
             Prefixes = section.Texts("prefixes", []),
             Models = section.Texts("models", []),
+            Learn = section.Truth("learn", defaults.Learn),
             Slots = section.Whole("slots", least: 1),
             Weight = section.Whole("weight", least: 1, most: 1000) ?? defaults.Weight,
             Key = ReadKey(section, sources),

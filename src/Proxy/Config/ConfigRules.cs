@@ -23,6 +23,7 @@ internal static partial class ConfigRules
         .. Twins(config.Backends, backend => backend.Name, "backends", "name"),
         .. Keys(config.Auth),
         .. DefaultBackend(config),
+        .. Unlearned(config),
         .. Aliases(config),
         .. Models(config.Inference),
     ];
@@ -146,6 +147,16 @@ internal static partial class ConfigRules
 
         var names = config.Backends.Select(backend => backend.Name).ToList();
         yield return new("default_backend", 0, $"there is no backend \"{name}\"; write {SectionReader.NoneOf(name, names)}");
+    }
+
+    private static IEnumerable<ConfigProblem> Unlearned(ProxyConfig config)
+    {
+        for (var i = 0; i < config.Backends.Count; i++)
+        {
+            var backend = config.Backends[i];
+            if (!backend.Learn && backend is { Prefixes.Count: 0, Models.Count: 0 } && backend.Name != config.DefaultBackend)
+                yield return new($"backends[{i}].learn", 0, "false leaves nothing that this backend serves; write its prefixes or models");
+        }
     }
 
     private static IEnumerable<ConfigProblem> Aliases(ProxyConfig config)

@@ -10,7 +10,8 @@ internal delegate FrameKind ObjectKind(ref Utf8JsonReader json);
 internal static class FrameObjects
 {
     /// <summary>What a frame means: the failure or the end that one of its objects is, else whether one of them says anything.</summary>
-    public static FrameKind Classify(ReadOnlySpan<byte> frame, ObjectKind kindOf)
+    /// <param name="all">Not the first object alone: what is no frame but a body may be several lines.</param>
+    public static FrameKind Classify(ReadOnlySpan<byte> frame, ObjectKind kindOf, bool all = true)
     {
         var kind = FrameKind.Preamble;
         try
@@ -24,7 +25,7 @@ internal static class FrameObjects
                 var said = kindOf(ref json);
                 if (said is FrameKind.Error or FrameKind.End) return said;
                 if (said is FrameKind.Content) kind = said;
-                if (frame.IndexOf("}{"u8) < 0 && frame.IndexOf("}\n{"u8) < 0) return kind;
+                if (!all || (frame.IndexOf("}{"u8) < 0 && frame.IndexOf("}\n{"u8) < 0)) return kind;
 
                 start.Skip();
                 frame = frame[(int)start.BytesConsumed..].TrimStart(" \t\r\n"u8);

@@ -10,7 +10,6 @@ internal static class RequestDocument
     public static ProxyError? Read(ReadOnlyMemory<byte> body, RequestFields fields, Func<JsonElement, ChatRequest> read, out ChatRequest? request)
     {
         request = null;
-        if (JsonStructure.IsTooMuch(body.Span)) return new ProxyError(ProxyErrorKind.BodyTooLarge, $"the body has more than {JsonStructure.MostValues} JSON values, more than is translated for a host; send fewer messages, parts or tools");
         try
         {
             using var document = JsonDocument.Parse(LoneSurrogates.Replaced(body), WireJson.ReadingWhole);

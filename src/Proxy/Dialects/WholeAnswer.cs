@@ -73,9 +73,7 @@ internal sealed class WholeAnswer
 
 internal sealed class WholeChoice(int number)
 {
-    private readonly StringBuilder answer = new();
-    private readonly StringBuilder reasoning = new();
-    private readonly StringBuilder refusal = new();
+    private JoinedText answer, reasoning, refusal;
 
     public int Number => number;
     public string Answer => answer.ToString();
@@ -92,8 +90,13 @@ internal sealed class WholeChoice(int number)
 
     public void Add(ChatEvent.Token token)
     {
-        var kind = token.Kind switch { TokenKind.Reasoning => reasoning, TokenKind.Refusal => refusal, _ => answer };
-        kind.Append(token.Text);
+        switch (token.Kind)
+        {
+            case TokenKind.Reasoning: reasoning.Append(token.Text); break;
+            case TokenKind.Refusal: refusal.Append(token.Text); break;
+            default: answer.Append(token.Text); break;
+        }
+
         if (token.Opaque.Member("logprobs"u8) is { } probabilities) LogProbabilities.Add(probabilities);
     }
 
@@ -102,7 +105,7 @@ internal sealed class WholeChoice(int number)
 
 internal sealed class WholeToolCall(int index)
 {
-    private readonly StringBuilder arguments = new();
+    private JoinedText arguments;
 
     public int Index => index;
     public string? Id { get; set; }
@@ -132,5 +135,26 @@ internal sealed class WholeToolCall(int index)
         if (!call.IsNamed) call.Name = piece.Name;
         call.arguments.Append(piece.Arguments);
         return call;
+    }
+}
+
+/// <summary>A text of one piece, which is not copied, or of many. Mutable: keep it in a field.</summary>
+internal struct JoinedText
+{
+    private string? one;
+    private StringBuilder? many;
+
+    public void Append(string? piece)
+    {
+        if (string.IsNullOrEmpty(piece)) return;
+        if (many is not null) many.Append(piece);
+        else if (one is null) one = piece;
+        else (many, one) = (new StringBuilder(one).Append(piece), null);
+    }
+
+    public override string ToString()
+    {
+        if (many is not null) (one, many) = (many.ToString(), null);
+        return one ?? "";
     }
 }

@@ -54,7 +54,26 @@ internal sealed class AdminEndpoints(BackendDirectory directory, ModelCatalog ca
             }
 
             json.WriteEndArray();
+            WriteOverruled(json, table.Overruled());
         });
+    }
+
+    /// <summary>Only where there are any.</summary>
+    private static void WriteOverruled(Utf8JsonWriter json, IReadOnlyList<OverruledPrefix> overruled)
+    {
+        if (overruled.Count == 0) return;
+        json.WriteStartArray("overruled");
+        foreach (var one in overruled)
+        {
+            json.WriteStartObject();
+            json.WriteString("prefix", one.Prefix);
+            json.WriteString("backend", one.Backend);
+            json.WriteString("by", one.By);
+            WriteWords(json, "models", one.Models);
+            json.WriteEndObject();
+        }
+
+        json.WriteEndArray();
     }
 
     /// <summary>A model of this process: no host, no slots, and as healthy as the process.</summary>

@@ -24,9 +24,7 @@ internal sealed partial class EmbeddingExchange
         var sent = Enumerable.Range(0, pieces.Length).Select(number => new HostCall(call, static _ => null, Writer(number), Parts.Exchange.Log)).ToArray();
         if (dialect.TokenByToken)
         {
-            var matrices = await new PartedCall<byte[]>(call, Parts, sent, HostErrors, static (_, answer) => Inside(answer.Span)).SendAsync();
-            if (matrices.Answers is null) await call.Scope.RefuseAsync(matrices.Problem!);
-            else await WriteAsync(call.Scope, Joined(call, matrices.Answers, matrices.Backend, matrices.Served));
+            await JoinListsAsync(call, sent);
             return true;
         }
 
@@ -73,28 +71,5 @@ internal sealed partial class EmbeddingExchange
         }
 
         return new(new(values, parts[0].Vectors.Dimensions, []), parts.All(static part => part.Tokens is not null) ? parts.Sum(static part => part.Tokens) : null);
-    }
-
-    private static PooledBody Joined(VectorCall call, IReadOnlyList<byte[]> lists, string? backend, string served)
-    {
-        call.Scope.Answering(backend, served);
-        var body = new PooledBody(lists.Sum(static list => list.Length + 1) + 1);
-        for (var i = 0; i < lists.Count; i++)
-        {
-            body.Write(i == 0 ? "["u8 : ","u8);
-            body.Write(lists[i]);
-        }
-
-        body.Write("]"u8);
-        return body;
-    }
-
-    /// <summary>What stands between the brackets of a list; null where it is none.</summary>
-    private static byte[]? Inside(ReadOnlySpan<byte> list) => list.Trim(" \t\r\n"u8) is [(byte)'[', .. var inside, (byte)']'] ? inside.ToArray() : null;
-
-    private async ValueTask WriteAsync(CallScope scope, PooledBody body)
-    {
-        using var owned = body;
-        await WriteAsync(scope, dialect.ContentType, body);
     }
 }

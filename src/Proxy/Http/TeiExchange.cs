@@ -8,7 +8,7 @@ using Proxy.Vectors;
 namespace Proxy.Http;
 
 /// <summary>TEI's other calls: <c>/tokenize</c>, and those that only a TEI host answers (<c>/similarity</c>, <c>/predict</c>, <c>/embed_sparse</c>, <c>/decode</c>).</summary>
-internal sealed class TeiExchange(string surface, VectorParts parts) : VectorExchange(surface, TeiWords.Instance, parts)
+internal sealed partial class TeiExchange(string surface, VectorParts parts) : VectorExchange(surface, TeiWords.Instance, parts)
 {
     protected override bool NeedsModel => false;
 
@@ -21,6 +21,7 @@ internal sealed class TeiExchange(string surface, VectorParts parts) : VectorExc
 
     protected override async ValueTask AnswerFromHostAsync(VectorCall call)
     {
+        if (await InPartsAsync(call)) return;
         var sent = new HostCall(call, backend => Speaks(backend, "tei") ? Surface : null, Refuse, Parts.Exchange.Log);
         if (await SendAsync(call, sent) is not { } reply) return;
         using var held = reply;
@@ -29,9 +30,11 @@ internal sealed class TeiExchange(string surface, VectorParts parts) : VectorExc
         ProxyError? Refuse(Backend backend, string served, PooledBody body, List<string> lost, out string path)
         {
             path = "";
-            return new(ProxyErrorKind.NotImplemented, $"only a TEI host answers {Surface}, and backend '{backend.Name}' is none") { Backend = backend.Name };
+            return OnlyTei(backend);
         }
     }
+
+    private ProxyError OnlyTei(Backend backend) => new(ProxyErrorKind.NotImplemented, $"only a TEI host answers {Surface}, and backend '{backend.Name}' is none") { Backend = backend.Name };
 
     protected override async ValueTask AnswerHereAsync(VectorCall call, IVectorModel model)
     {

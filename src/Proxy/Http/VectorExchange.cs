@@ -125,6 +125,32 @@ internal abstract class VectorExchange(string surface, ErrorDialect errors, Vect
         await response.BodyWriter.WriteAsync(body.Memory);
     }
 
+    /// <summary>Sends a call in parts whose answers are lists, and answers with one list of all that is in them.</summary>
+    protected async ValueTask JoinListsAsync(VectorCall call, IReadOnlyList<HostCall> sent)
+    {
+        var (lists, backend, served, problem) = await new PartedCall<byte[]>(call, parts, sent, HostErrors, static (_, answer) => Inside(answer.Span)).SendAsync();
+        if (problem is not null)
+        {
+            await call.Scope.RefuseAsync(problem);
+            return;
+        }
+
+        call.Scope.Answering(backend, served);
+        using var body = new PooledBody(lists!.Sum(static list => list.Length + 1) + 1);
+        for (var i = 0; i < lists!.Length; i++)
+        {
+            body.Write(i == 0 ? "["u8 : ","u8);
+            body.Write(lists[i]);
+        }
+
+        body.Write("]"u8);
+        await WriteAsync(call.Scope, "application/json", body);
+    }
+
+    /// <summary>What stands between the brackets of a list; null where it is none, or an empty one.</summary>
+    private static byte[]? Inside(ReadOnlySpan<byte> list) =>
+        list.Trim(" \t\r\n"u8) is [(byte)'[', .. var inside, (byte)']'] && !inside.Trim(" \t\r\n"u8).IsEmpty ? inside.ToArray() : null;
+
     /// <summary>Whether a backend speaks a family: as configured, else as it says.</summary>
     protected static bool Speaks(Backend backend, string family) => backend.Families.Any(known => Config.DialectNames.Name(known) == family);
 
@@ -138,7 +164,7 @@ internal abstract class VectorExchange(string surface, ErrorDialect errors, Vect
             foreach (var model in backend.State.Report?.Models ?? [])
             {
                 if (inProxies && model.Told is not { End: ModelEnd.Process }) continue;
-                if (mayUse(model.Name) && model.TeiInfo is { } info && info.TryGetProperty("model_type", out var type)
+                if (parts.Directory.Table.IsServed(model.Name, backend) && mayUse(model.Name) && model.TeiInfo is { } info && info.TryGetProperty("model_type", out var type)
                     && type.ValueKind is System.Text.Json.JsonValueKind.Object && type.TryGetProperty(kind, out _)) return model.Name;
             }
         }

@@ -24,7 +24,7 @@ internal class OllamaChatBackendDialect : BackendDialect
 
     public override bool IsEnd(ReadOnlySpan<byte> frame) => OllamaChatFrames.IsEnd(frame);
 
-    public override bool IsWholeAnswer(ReadOnlySpan<byte> body) => Classify(body) is FrameKind.End;
+    public override bool IsWholeAnswer(ReadOnlySpan<byte> body) => OllamaChatFrames.IsWholeAnswer(body);
 
     public override HostError ReadError(ReadOnlySpan<byte> body) => HostErrorBody.Read(body);
 

@@ -8,6 +8,9 @@ internal static class OllamaChatFrames
 {
     public static FrameKind Classify(ReadOnlySpan<byte> frame) => FrameObjects.Classify(frame, ClassifyObject);
 
+    /// <summary>One object that says that it is complete; several are a stream.</summary>
+    public static bool IsWholeAnswer(ReadOnlySpan<byte> body) => FrameObjects.Classify(body, ClassifyObject, all: false) is FrameKind.End;
+
     /// <summary>Parsed only where the words stand somewhere: a tool's arguments may have a <c>done</c> of their own.</summary>
     public static bool IsEnd(ReadOnlySpan<byte> frame) =>
         (frame.IndexOf("\"done\":true"u8) >= 0 || frame.IndexOf("\"done\": true"u8) >= 0) && Classify(frame) is FrameKind.End;

@@ -77,6 +77,12 @@ internal sealed class OpenAiResponsesEventReader : EventReader
                 item.ReasoningFrom ??= type;
                 if (item.ReasoningFrom == type) Say(item, root, TokenKind.Reasoning, events); // the same thoughts, told twice
                 break;
+            case "response.output_text.done":
+                TakeText(ItemOf(root, ResponseItemKind.Message), root, "text"u8, TokenKind.Answer, events);
+                break;
+            case "response.refusal.done":
+                TakeText(ItemOf(root, ResponseItemKind.Message), root, "refusal"u8, TokenKind.Refusal, events);
+                break;
             case "response.function_call_arguments.delta":
                 Start(default, events);
                 Argue(ItemOf(root, ResponseItemKind.FunctionCall), OpenAiResponsesJson.Text(root, "delta"u8), events);
@@ -120,6 +126,16 @@ internal sealed class OpenAiResponsesEventReader : EventReader
         Start(default, events);
         if (OpenAiResponsesJson.Text(root, "delta"u8) is not { Length: > 0 } text) return;
         item.Tell(IndexIn(root, "content_index"u8), text.Length);
+        events.Add(new ChatEvent.Token(text, kind) { Opaque = Probabilities(root) });
+    }
+
+    /// <summary>A part's text that is there whole: told where no delta told it.</summary>
+    private void TakeText(OpenAiResponsesItem item, JsonElement root, ReadOnlySpan<byte> name, TokenKind kind, List<ChatEvent> events)
+    {
+        var part = IndexIn(root, "content_index"u8) ?? 0;
+        if (OpenAiResponsesJson.Text(root, name) is not { } text || item.ToldLength >= text.Length || item.HasTold(part)) return;
+        Start(default, events);
+        item.Tell(part, text.Length);
         events.Add(new ChatEvent.Token(text, kind) { Opaque = Probabilities(root) });
     }
 

@@ -379,6 +379,30 @@ public sealed class HostProbeTests
         Assert.Contains(DialectFamily.Ollama, report.Dialects);
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Host_compresses_its_listing_or_puts_a_mark_before_it_Its_models_are_known(bool compresses)
+    {
+        var json = "\uFEFF" + """{"object":"list","data":[{"id":"qwen","object":"model","owned_by":"vllm"}]}""";
+        var packed = new MemoryStream();
+        using (Stream output = compresses ? new System.IO.Compression.GZipStream(packed, System.IO.Compression.CompressionLevel.Fastest, leaveOpen: true) : packed) output.Write(System.Text.Encoding.UTF8.GetBytes(json));
+        var body = packed.ToArray();
+        await using var host = new RecordedHost().Raw("/v1/models", [.. System.Text.Encoding.ASCII.GetBytes($"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{(compresses ? "Content-Encoding: gzip\r\n" : "")}Content-Length: {body.Length}\r\n\r\n"), .. body]);
+
+        Assert.Equal("qwen", Assert.Single((await AskAsync(host, DialectFamily.OpenAi)).Models).Name);
+    }
+
+    [Fact]
+    public async Task Host_repeats_our_key_in_its_refusal_The_reason_does_not()
+    {
+        await using var host = new RecordedHost().Json("/v1/models", """{"error":{"message":"the key sk-0123456789 is locked"}}""", 500);
+
+        var reason = await ReasonAsync(new BackendConfig { Name = "host", Url = host.Url, Key = "sk-0123456789", Dialects = [DialectFamily.OpenAi] });
+
+        Assert.Contains("the key [redacted] is locked", reason, StringComparison.Ordinal);
+    }
+
     private static Task<HostReport> AskAsync(RecordedHost host, params DialectFamily[] families) =>
         AskAsync(new BackendConfig { Name = "host", Url = host.Url, Dialects = families.Length == 0 ? null : families });
 

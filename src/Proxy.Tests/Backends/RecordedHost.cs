@@ -56,9 +56,11 @@ internal sealed partial class RecordedHost : IAsyncDisposable
         return this;
     }
 
-    public RecordedHost Raw(string path, string bytes)
+    public RecordedHost Raw(string path, string bytes) => Raw(path, Encoding.UTF8.GetBytes(bytes));
+
+    public RecordedHost Raw(string path, byte[] bytes)
     {
-        answers[path] = Encoding.UTF8.GetBytes(bytes);
+        answers[path] = bytes;
         return this;
     }
 

@@ -24,7 +24,7 @@ internal sealed class Backend(BackendConfig config, BackendState state, Upstream
     public bool IsEcho { get; } = config.Url == BackendConfig.BuiltinEcho;
 
     /// <summary>What its errors must not tell; null where it is shown no credential.</summary>
-    public HostSecrets? Secrets { get; } = HostSecrets.Of(Credentials(config));
+    public HostSecrets? Secrets { get; } = SecretsOf(config);
 
     /// <summary>Only a backend with a host has one.</summary>
     public UpstreamClient Upstream => upstream ?? throw new InvalidOperationException($"backend '{Name}' has no host");
@@ -104,8 +104,9 @@ internal sealed class Backend(BackendConfig config, BackendState state, Upstream
         return null;
     }
 
-    private static IEnumerable<string> Credentials(BackendConfig config) =>
-        config.Headers.Where(static header => CredentialNames.Any(word => header.Key.Contains(word, StringComparison.OrdinalIgnoreCase))).Select(static header => header.Value).Append(config.Key ?? "");
+    /// <summary>The credentials that a backend's host is shown; null where it is shown none.</summary>
+    public static HostSecrets? SecretsOf(BackendConfig config) => HostSecrets.Of(
+        config.Headers.Where(static header => CredentialNames.Any(word => header.Key.Contains(word, StringComparison.OrdinalIgnoreCase))).Select(static header => header.Value).Append(config.Key ?? ""));
 
     private static string BasePath(string url) => Uri.TryCreate(url, UriKind.Absolute, out var address) ? address.AbsolutePath.TrimEnd('/') : "";
 

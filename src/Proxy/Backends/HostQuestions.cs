@@ -3,6 +3,7 @@ using System.Net.Http.Headers;
 using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
+using Proxy.Buffers;
 using Proxy.Chat;
 using Proxy.Config;
 
@@ -49,7 +50,7 @@ internal sealed class HostQuestions(BackendConfig backend, HttpMessageInvoker ht
             using var response = await http.SendAsync(request, patience.Token).ConfigureAwait(false);
             await response.Content.LoadIntoBufferAsync(LongestAnswer, patience.Token).ConfigureAwait(false);
             if (response.Headers.TryGetValues(ProxyIdentity.Header, out var ids) && ids.FirstOrDefault() is { } id && ProxyIdentity.IsId(id)) ProxyId = id;
-            var body = Parsed(await response.Content.ReadAsByteArrayAsync(patience.Token).ConfigureAwait(false));
+            var body = Parsed(Decoded(await response.Content.ReadAsByteArrayAsync(patience.Token).ConfigureAwait(false), string.Join(',', response.Content.Headers.ContentEncoding)));
             if (json is null) Reached(path, response, body);
             return new(response.StatusCode, body);
         }
@@ -74,10 +75,13 @@ internal sealed class HostQuestions(BackendConfig backend, HttpMessageInvoker ht
     /// <summary>Throws where nothing was answered at all, or where the host answered that it will not, or cannot yet, be used.</summary>
     public void RefuseUnlessReached()
     {
-        if (refused is not null) throw new HostProbeException(refused) { Answered = true };
-        if (moved is not null) throw new HostProbeException(moved) { Answered = true };
-        if (!isReached) throw new HostProbeException(unreached ?? "no answer") { TimedOut = timedOut, IsOurs = unasked };
+        if (refused is not null) throw new HostProbeException(Told(refused)) { Answered = true };
+        if (moved is not null) throw new HostProbeException(Told(moved)) { Answered = true };
+        if (!isReached) throw new HostProbeException(Told(unreached ?? "no answer")) { TimedOut = timedOut, IsOurs = unasked };
     }
+
+    /// <summary>A host's words may repeat what it was shown; the reason goes to the log and to whoever asks for the state.</summary>
+    private string Told(string reason) => Backend.SecretsOf(backend)?.Strike(reason) ?? reason;
 
     private static JsonElement? Ok(HostAnswer answer) => answer.Status is HttpStatusCode.OK ? answer.Body : null;
 
@@ -125,11 +129,35 @@ internal sealed class HostQuestions(BackendConfig backend, HttpMessageInvoker ht
         return request;
     }
 
+    /// <summary>What a host says that compresses whatever it is asked; nothing where it cannot be told, or is longer than an answer may be.</summary>
+    private static byte[] Decoded(byte[] body, string coding)
+    {
+        if (ContentCoding.IsIdentity(coding)) return body;
+        using var decoder = ContentCoding.Decode(coding, new MemoryStream(body), body);
+        if (decoder is null) return [];
+        using var decoded = new PooledBody();
+        try
+        {
+            while (decoded.Length <= LongestAnswer)
+            {
+                var count = decoder.Read(decoded.GetSpan(4096));
+                if (count == 0) return decoded.Span.ToArray();
+                decoded.Advance(count);
+            }
+
+            return [];
+        }
+        catch (Exception problem) when (ContentCoding.IsBroken(problem))
+        {
+            return [];
+        }
+    }
+
     private static JsonElement? Parsed(byte[] body)
     {
         try
         {
-            using var document = JsonDocument.Parse(body);
+            using var document = JsonDocument.Parse(body.AsMemory(FirstBytes.MarkLength(body) ?? 0));
             return document.RootElement.Clone();
         }
         catch (JsonException)

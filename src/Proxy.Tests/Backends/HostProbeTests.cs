@@ -26,6 +26,30 @@ public sealed class HostProbeTests
         Assert.Equal(("tiny-bigram", 8192), (Assert.Single(report.Models).Name, report.Models[0].ContextLength));
     }
 
+    [Theory]
+    [InlineData("/api/tags")]
+    [InlineData("/v1/responses")]
+    [InlineData("")] // all of them
+    public async Task This_process_lacks_a_descriptor_for_a_question_Nothing_is_concluded_of_the_host(string unasked)
+    {
+        using var http = new HttpMessageInvoker(new Shortage(unasked));
+
+        var problem = await Assert.ThrowsAsync<HostProbeException>(() => HostProbe.AskAsync(new BackendConfig { Name = "a", Url = "http://a" }, http, null, Cancellation));
+
+        Assert.True(problem.IsOurs);
+    }
+
+    /// <summary>Answers everything as an OpenAI host, but for the questions for which there is no descriptor.</summary>
+    private sealed class Shortage(string path) : HttpMessageHandler
+    {
+        protected override Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken) =>
+            request.RequestUri!.AbsolutePath.StartsWith(path, StringComparison.Ordinal)
+                ? Task.FromException<HttpResponseMessage>(new HttpRequestException(HttpRequestError.ConnectionError, "no", new SocketException((int)SocketError.TooManyOpenSockets)))
+                : Task.FromResult(request.RequestUri.AbsolutePath == "/v1/models"
+                    ? new HttpResponseMessage(HttpStatusCode.OK) { Content = new StringContent("""{"object":"list","data":[{"id":"m","object":"model"}]}""") }
+                    : new HttpResponseMessage(HttpStatusCode.NotFound) { Content = new StringContent("{}") });
+    }
+
     [Fact]
     public async Task A_llama_cpp_host_without_props_Is_known_by_its_slots()
     {

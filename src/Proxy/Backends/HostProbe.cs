@@ -24,6 +24,13 @@ internal static class HostProbe
         if (backend.Url == BackendConfig.BuiltinEcho) return EchoReport(backend);
 
         var host = new HostQuestions(backend, http, asker, cancellation);
+        var report = await ReportAsync(host, backend, before, asker).ConfigureAwait(false);
+        host.RefuseIfUnasked();
+        return report;
+    }
+
+    private static async Task<HostReport> ReportAsync(HostQuestions host, BackendConfig backend, HostReport? before, ProxyIdentity? asker)
+    {
         var families = backend.Dialects;
         bool Asks(DialectFamily family) => families is null || families.Contains(family);
         var asksOpenAi = Asks(DialectFamily.OpenAi) || Asks(DialectFamily.Responses) || Asks(DialectFamily.Anthropic);

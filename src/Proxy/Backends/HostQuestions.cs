@@ -72,12 +72,19 @@ internal sealed class HostQuestions(BackendConfig backend, HttpMessageInvoker ht
         return default;
     }
 
+    /// <summary>Throws where a question could not even be asked: what the others say together would be half of what the host is.</summary>
+    public void RefuseIfUnasked()
+    {
+        if (unasked) throw new HostProbeException("this process has no descriptor left to ask it") { IsOurs = true };
+    }
+
     /// <summary>Throws where nothing was answered at all, or where the host answered that it will not, or cannot yet, be used.</summary>
     public void RefuseUnlessReached()
     {
+        RefuseIfUnasked();
         if (refused is not null) throw new HostProbeException(Told(refused)) { Answered = true };
         if (moved is not null) throw new HostProbeException(Told(moved)) { Answered = true };
-        if (!isReached) throw new HostProbeException(Told(unreached ?? "no answer")) { TimedOut = timedOut, IsOurs = unasked };
+        if (!isReached) throw new HostProbeException(Told(unreached ?? "no answer")) { TimedOut = timedOut };
     }
 
     /// <summary>A host's words may repeat what it was shown; the reason goes to the log and to whoever asks for the state.</summary>

@@ -60,7 +60,7 @@ internal sealed partial class EmbeddingExchange
         }
     }
 
-    private static EmbeddingReply Joined(IReadOnlyList<EmbeddingReply> parts)
+    private static EmbeddingReply Joined(EmbeddingReply[] parts)
     {
         var values = new float[parts.Sum(static part => part.Vectors.Values.Length)];
         var at = 0;

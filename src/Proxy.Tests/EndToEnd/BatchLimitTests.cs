@@ -12,6 +12,7 @@ public sealed class BatchLimitTests(BatchLimitTests.Door door) : IClassFixture<B
     public sealed class Door : FrontDoor
     {
         private int running;
+        private int count;
 
         internal FakeBackend Embedder { get; private set; } = null!;
         internal FakeBackend Reranker { get; private set; } = null!;
@@ -57,7 +58,7 @@ public sealed class BatchLimitTests(BatchLimitTests.Door door) : IClassFixture<B
         /// <summary>The vector of a text is its number and 1; a text "bad" is refused, "late bad" when a slow one has come, and "slow" is never answered.</summary>
         private async Task EmbedAsync(FakeExchange exchange)
         {
-            lock (this) Peak = Math.Max(Peak, ++running);
+            var counted = Enter();
             try
             {
                 var json = exchange.Request.Json;
@@ -78,6 +79,7 @@ public sealed class BatchLimitTests(BatchLimitTests.Door door) : IClassFixture<B
 
                 if (texts.Any(text => text.ToString() == "late bad")) await Slow.Task;
                 await Task.Delay(20);
+                Leave(ref counted); // the proxy may send the next part as soon as it has read the answer
                 if (texts.Length > Most) await exchange.JsonAsync($$"""{"error":"batch size {{texts.Length}} > maximum allowed batch size {{Most}}","error_type":"Validation"}""", 422);
                 else if (texts.Any(text => text.ToString() is "bad" or "late bad")) await exchange.JsonAsync("""{"error":"`inputs` must have less than 256 tokens. Given: 300","error_type":"Validation"}""", 413);
                 else if (exchange.Request.Target == "/embed") await exchange.JsonAsync($"[{string.Join(',', texts.Select(text => $"[{text},1]"))}]");
@@ -87,10 +89,35 @@ public sealed class BatchLimitTests(BatchLimitTests.Door door) : IClassFixture<B
             }
             finally
             {
-                lock (this) running--;
+                Leave(ref counted);
             }
 
             static string Number(JsonElement text) => text.ValueKind is JsonValueKind.Array ? text[0].GetRawText() : text.GetString()!;
+        }
+
+        /// <summary>Begins to count anew: calls of other tests that still stall here do not count.</summary>
+        internal void CountAnew()
+        {
+            lock (this) (count, running, Peak) = (count + 1, 0, 0);
+        }
+
+        private int Enter()
+        {
+            lock (this)
+            {
+                Peak = Math.Max(Peak, ++running);
+                return count;
+            }
+        }
+
+        private void Leave(ref int counted)
+        {
+            lock (this)
+            {
+                if (counted == count) running--;
+            }
+
+            counted = -1;
         }
 
         /// <summary>A document's score is its number, as a percentage.</summary>
@@ -109,6 +136,7 @@ public sealed class BatchLimitTests(BatchLimitTests.Door door) : IClassFixture<B
     public async Task OpenAi_client_sends_more_than_the_host_takes_Vectors_come_in_order_and_usage_is_summed(string model)
     {
         await KnownAsync();
+        door.CountAnew();
 
         var (reply, line) = await door.CallAsync("/v1/embeddings", $$"""{"model":"{{model}}","input":[{{Texts(11)}}]}""");
 

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Connections.Features;
 using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Microsoft.Extensions.Logging;
 using Proxy.Transport.Loops;
@@ -52,7 +53,9 @@ internal sealed class SocketListener(Socket socket, Descriptors descriptors, Tim
                 isFull = client.SafeHandle.DangerousGetHandle() >= descriptors.Ceiling;
                 if (isFull) Tell(null);
                 if (client.LocalEndPoint is IPEndPoint) client.NoDelay = true;
-                return connections.Create(client);
+                var connection = connections.Create(client);
+                connection.Features.Set<IMemoryPoolFeature>(BlockPool.Only); // the factory's own pool gives the server no bytes where it asks for a block
+                return connection;
             }
             catch (Exception end) when (end is ObjectDisposedException or OperationCanceledException or SocketException { SocketErrorCode: SocketError.OperationAborted })
             {

@@ -136,6 +136,21 @@ internal abstract class BackendDialect
     /// <summary>What ends a stream of this dialect, as a client reads it: added where the host said why it finished and left the marker out. Empty where the last event itself is the marker.</summary>
     public virtual ReadOnlySpan<byte> EndMarker => default;
 
+    /// <summary>Whether the frame says why the answer finished. Asked of every relayed frame of a dialect that has an <see cref="EndMarker"/>; must not parse.</summary>
+    public virtual bool SaysWhyFinished(ReadOnlySpan<byte> frame) => false;
+
+    /// <summary>Whether a member of this name (in its quotes) has a text for its value, anywhere in the frame. Inside a text the quotes would be escaped.</summary>
+    protected static bool HasText(ReadOnlySpan<byte> frame, ReadOnlySpan<byte> name)
+    {
+        while (frame.IndexOf(name) is var at and >= 0)
+        {
+            frame = frame[(at + name.Length)..];
+            if (frame.TrimStart(" :"u8) is [(byte)'"', ..]) return true;
+        }
+
+        return false;
+    }
+
     /// <summary>False when a whole 200 answer is not an answer: an error object, or one that says it broke off (Ollama's <c>"done":false</c>).</summary>
     public abstract bool IsWholeAnswer(ReadOnlySpan<byte> body);
 

@@ -68,7 +68,7 @@ internal sealed class ByteRelay : IDisposable
                     return new(RelayEnd.ClientLeft, watch.Usage);
                 case ReplyReadKind.TimedOut:
                     // Silent, but after it said why it finished: nothing is missing.
-                    if (cut.Span.IsEmpty && lastFrames.SayWhy(reply.Dialect!, default)) return Ended();
+                    if (cut.Span.IsEmpty && SaidWhy(default)) return Ended();
                     return new(RelayEnd.BrokeOff, watch.Usage, reply.TimedOut());
                 default:
                     return new(RelayEnd.BrokeOff, watch.Usage, reply.BrokeOff());
@@ -97,7 +97,7 @@ internal sealed class ByteRelay : IDisposable
 
         if (watch.Error is { } said) return new(watch.ErrorIsHidden ? RelayEnd.BrokeOff : RelayEnd.HostSaidError, watch.Usage, new(ProxyErrorKind.HostFailed, reply.Secrets?.Strike(said.Message) ?? said.Message) { Backend = reply.Backend });
         if (watch.Ended) return new(RelayEnd.Whole, watch.Usage);
-        var isWhole = (rest.IsEmpty || IsFrame(payload)) && lastFrames.SayWhy(reply.Dialect!, payload);
+        var isWhole = (rest.IsEmpty || IsFrame(payload)) && SaidWhy(payload);
         if (!isWhole) return new(RelayEnd.BrokeOff, watch.Usage, reply.Unfinished());
 
         if (!payload.IsEmpty && !(watch.Counted && edits?.LeavesOut(payload) == true))
@@ -109,6 +109,8 @@ internal sealed class ByteRelay : IDisposable
         output.Write(reply.Dialect!.EndMarker);
         return new(RelayEnd.Whole, watch.Usage);
     }
+
+    private bool SaidWhy(ReadOnlySpan<byte> rest) => watch.SaidWhy && lastFrames.SayWhy(reply.Dialect!, rest);
 
     private bool IsFrame(ReadOnlySpan<byte> payload) => payload.IsEmpty || reply.Dialect!.Classify(payload) is not FrameKind.Error;
 
@@ -151,7 +153,7 @@ internal sealed class ByteRelay : IDisposable
 
         // A writer has taken the bytes when it returns, if not sent them; they are borrowed no longer than that.
         var sending = whole == 0 ? default : edits is { Renames: true } ? output.FlushAsync() : output.WriteAsync(bytes[from..whole]);
-        if (!isFirst && whole > 0) lastFrames.Add(bytes.Span[..whole], lastFrame);
+        if (watch.SaidWhy && !isFirst && whole > 0) lastFrames.Add(bytes.Span[..whole], lastFrame);
         cut.Keep(whole, rest);
         if (isFirst) lastFrames.Begin(whole);
         isFirst = false;

@@ -4,8 +4,8 @@ using Proxy.Chat;
 namespace Proxy.Relay;
 
 /// <summary>
-/// The last frames of a relayed stream, for the host that ends it without the end marker: did it say why it finished? They are looked at only then.
-/// They take the room of the first bytes, which have been sent: a stream holds no memory for them.
+/// The first frames of a relayed stream and the last ones, from the one that says why a choice finished: for the host that ends the stream without the end marker. Did all choices finish? They are read only then.
+/// They take the room of the first bytes, which have been sent. Nothing is copied before: each token would be written to memory that the processor's cache does not hold, which costs 4 % of an event.
 /// </summary>
 /// <param name="room">What was held until it was sent; its first bytes are the first of the frames.</param>
 internal struct LastFrames(PooledBody room)
@@ -34,7 +34,6 @@ internal struct LastFrames(PooledBody room)
     /// <summary>Whether the host said why it finished, in these frames or in <paramref name="rest"/>, a payload that had no line end.</summary>
     public readonly bool SayWhy(BackendDialect dialect, ReadOnlySpan<byte> rest)
     {
-        if (dialect.EndMarker.IsEmpty) return false;
         using var cutter = FrameCutter.For(dialect.Framing);
         var reader = dialect.NewEventReader();
         var events = new List<ChatEvent>();

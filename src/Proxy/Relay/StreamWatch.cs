@@ -19,6 +19,9 @@ internal sealed class StreamWatch(BackendDialect dialect) : IDisposable
     /// <summary>The stream's own end marker came.</summary>
     public bool Ended { get; private set; }
 
+    /// <summary>A frame said why the answer finished, or at least why one of its choices did.</summary>
+    public bool SaidWhy { get; private set; }
+
     /// <summary>The host said inside the stream that it failed.</summary>
     public HostError? Error { get; private set; }
 
@@ -48,6 +51,7 @@ internal sealed class StreamWatch(BackendDialect dialect) : IDisposable
         Counted = false;
         if (payload.IsEmpty) return;
         if (dialect.IsEnd(payload)) Ended = true;
+        SaidWhy = SaidWhy || dialect.SaysWhyFinished(payload);
         if (dialect.FindUsage(payload) is { } counts)
         {
             Counted = true;

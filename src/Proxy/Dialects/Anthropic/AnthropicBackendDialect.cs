@@ -31,6 +31,8 @@ internal sealed class AnthropicBackendDialect : BackendDialect
 
     public override ReadOnlySpan<byte> EndMarker => "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"u8;
 
+    public override bool SaysWhyFinished(ReadOnlySpan<byte> frame) => HasText(frame, "\"stop_reason\""u8);
+
     public override bool IsWholeAnswer(ReadOnlySpan<byte> body) => AnthropicFrames.IsWholeAnswer(body);
 
     public override HostError ReadError(ReadOnlySpan<byte> body) => AnthropicFrames.ReadError(body);

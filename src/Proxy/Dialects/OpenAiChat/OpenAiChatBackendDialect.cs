@@ -33,6 +33,8 @@ internal class OpenAiChatBackendDialect : BackendDialect
 
     public override ReadOnlySpan<byte> EndMarker => "data: [DONE]\n\n"u8;
 
+    public override bool SaysWhyFinished(ReadOnlySpan<byte> frame) => HasText(frame, "\"finish_reason\""u8);
+
     public override FrameKind Classify(ReadOnlySpan<byte> frame) => OpenAiChatFrames.Classify(frame);
 
     public override bool IsWholeAnswer(ReadOnlySpan<byte> body) => OpenAiChatFrames.IsWholeAnswer(body);

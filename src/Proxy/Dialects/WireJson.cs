@@ -57,6 +57,24 @@ internal static class WireJson
         else lost.AddRange(members.Select(member => place + member.Key));
     }
 
+    /// <summary>A text that may be as long as an answer: piece by piece, because the writer asks for six times the length of a text that it escapes.</summary>
+    public static void WriteLongString(this Utf8JsonWriter json, ReadOnlySpan<byte> name, string text)
+    {
+        const int Piece = 32 << 10;
+        if (text.Length <= Piece)
+        {
+            json.WriteString(name, text);
+            return;
+        }
+
+        json.WritePropertyName(name);
+        for (var at = 0; at < text.Length; at += Piece)
+        {
+            var rest = text.AsSpan(at);
+            json.WriteStringValueSegment(rest.Length > Piece ? rest[..Piece] : rest, isFinalSegment: rest.Length <= Piece);
+        }
+    }
+
     /// <summary>A list of texts; nothing where there are none.</summary>
     public static void WriteTexts(this Utf8JsonWriter json, ReadOnlySpan<byte> name, IReadOnlyList<string> texts)
     {

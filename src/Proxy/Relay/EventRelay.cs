@@ -20,6 +20,7 @@ internal static class EventRelay
             reply.GiveBackSlot();
             if (JsonStructure.IsTooMuch(reply.Held.Span)) events.Add(Broken(reply.TooMuchStructure()));
             else if (!reply.Dialect!.TryReadWhole(reply.Held.Span, events)) events.Add(Broken(reply.NotAnAnswer()));
+            reply.Dispose(); // it has been read, and its room is needed for what is written
             foreach (var happened in events) yield return Struck(happened, reply);
             yield break;
         }

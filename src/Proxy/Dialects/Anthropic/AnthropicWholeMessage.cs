@@ -1,5 +1,4 @@
 using System.Buffers;
-using System.Text;
 using System.Text.Json;
 using Proxy.Chat;
 
@@ -40,7 +39,7 @@ internal static class AnthropicWholeMessage
     /// <summary>Texts and thoughts, as they took turns.</summary>
     private static void WriteTexts(Utf8JsonWriter json, IReadOnlyList<ChatEvent> events)
     {
-        var text = new StringBuilder();
+        JoinedText text = default;
         bool? thinking = null;
         for (var i = 0; i < events.Count; i++)
         {
@@ -80,11 +79,11 @@ internal static class AnthropicWholeMessage
             if (thinking is not { } thought) return;
             json.WriteStartObject();
             json.WriteString("type"u8, thought ? "thinking"u8 : "text"u8);
-            json.WriteString(thought ? "thinking"u8 : "text"u8, text.ToString());
+            json.WriteLongString(thought ? "thinking"u8 : "text"u8, text.ToString());
             if (thought && signature is { ValueKind: JsonValueKind.String } signed) json.WriteAsItCame("signature", signed);
             else if (thought) json.WriteString("signature"u8, ""u8);
             json.WriteEndObject();
-            text.Clear();
+            text = default;
             thinking = null;
         }
     }

@@ -31,7 +31,7 @@ internal sealed class OllamaChatClientDialect : ClientDialect
         json.WriteString("created_at"u8, OllamaChatJson.Time(stamp.Created));
         json.WriteStartObject("message"u8);
         json.WriteString("role"u8, "assistant"u8);
-        json.WriteString("content"u8, choice.Answer + choice.Refusal);
+        json.WriteLongString("content"u8, choice.Answer + choice.Refusal);
         if (choice.Reasoning.Length > 0) json.WriteString("thinking"u8, choice.Reasoning);
         OllamaChatEventWriter.WriteCalls(json, choice.ToolCalls, stamp);
         json.WriteEndObject();

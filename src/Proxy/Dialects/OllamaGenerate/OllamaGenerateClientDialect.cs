@@ -28,7 +28,7 @@ internal sealed class OllamaGenerateClientDialect : ClientDialect
         json.WriteStartObject();
         json.WriteString("model"u8, stamp.Model);
         json.WriteString("created_at"u8, OllamaChatJson.Time(stamp.Created));
-        json.WriteString("response"u8, choice.Answer + choice.Refusal);
+        json.WriteLongString("response"u8, choice.Answer + choice.Refusal);
         if (choice.Reasoning.Length > 0) json.WriteString("thinking"u8, choice.Reasoning);
         OllamaGenerateEventWriter.WriteEnd(json, choice.Reason, choice.FinishOpaque, whole.Usage);
         OllamaChatProbabilities.Write(json, choice.LogProbabilities);

@@ -42,7 +42,7 @@ internal sealed class OpenAiChatClientDialect : ClientDialect
         json.WriteStartObject("message"u8);
         json.WriteString("role"u8, "assistant"u8);
         if (choice.Answer.Length == 0 && (choice.ToolCalls.Count > 0 || choice.Refusal.Length > 0)) json.WriteNull("content"u8);
-        else json.WriteString("content"u8, choice.Answer);
+        else json.WriteLongString("content"u8, choice.Answer);
         json.WriteString("refusal"u8, choice.Refusal.Length == 0 ? null : choice.Refusal);
         if (choice.Reasoning.Length > 0)
         {

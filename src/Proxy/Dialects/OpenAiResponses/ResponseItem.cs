@@ -154,7 +154,7 @@ internal sealed class ResponsePart(ResponsePartKind kind)
         {
             case ResponsePartKind.Text:
                 json.WriteString("type"u8, "output_text"u8);
-                json.WriteString("text"u8, said);
+                json.WriteLongString("text"u8, said);
                 json.WriteStartArray("annotations"u8);
                 json.WriteEndArray();
                 WriteProbabilities(json, empty ? [] : LogProbabilities);
@@ -165,11 +165,11 @@ internal sealed class ResponsePart(ResponsePartKind kind)
                 break;
             case ResponsePartKind.ReasoningText:
                 json.WriteString("type"u8, "reasoning_text"u8);
-                json.WriteString("text"u8, said);
+                json.WriteLongString("text"u8, said);
                 break;
             default:
                 json.WriteString("type"u8, "summary_text"u8);
-                json.WriteString("text"u8, said);
+                json.WriteLongString("text"u8, said);
                 break;
         }
 

@@ -389,7 +389,7 @@ public sealed class FailoverTests : IDisposable
 
         await leaving.CancelAsync();
 
-        Assert.Equal("500 Internal: the client left", await OutcomeAsync(await sending));
+        Assert.Equal("499 ClientLeft: the client left", await OutcomeAsync(await sending));
         Assert.Equal(["a"], Asked);
         Assert.True(house["a"].State.Available);
     }

@@ -47,7 +47,7 @@ public sealed class DirectRouteTests
         using var house = new House(House.At("a", "m")).Plays("a", Script.Json("""{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"x"},"finish_reason":"stop"}]}"""));
         var (dialect, answer, caller) = await AskAsync(house, $$"""{"model":"m","stream":false,"messages":[{"role":"user","content":"{{new string('x', length)}}"}]}""");
 
-        Assert.IsType<ChatAnswer.Events>(answer);
+        Assert.IsType<ChatAnswer.Translated>(answer).Reply.Dispose();
         Assert.Equal(here, dialect.Parser == caller);
         Assert.NotNull(dialect.Parser);
     }

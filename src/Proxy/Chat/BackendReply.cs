@@ -12,6 +12,7 @@ internal sealed class BackendReply(ReplyBody body, PooledBody held) : IDisposabl
     public const int LongestDocument = 128 << 20;
 
     private IDisposable? lease;
+    private int isDone;
     private int disposed;
     private CancellationTokenRegistration cancellation;
 
@@ -24,6 +25,12 @@ internal sealed class BackendReply(ReplyBody body, PooledBody held) : IDisposabl
     /// <summary>Null for a reply that is not a chat's: it is only passed on.</summary>
     public BackendDialect? Dialect { get; init; }
     public string? ContentType { get; init; }
+
+    /// <summary>How its frames are marked, where it has frames.</summary>
+    public StreamFraming Framing => Dialect?.Framing ?? StreamFraming.JsonLines;
+
+    /// <summary>Has looked at the first frames in <see cref="Held"/> and knows where they are cut; null where they were not looked at.</summary>
+    public FrameBatch? Frames { get; init; }
     public long? ContentLength { get; init; }
     public IReadOnlyList<KeyValuePair<string, string>> Headers { get; init; } = [];
 
@@ -41,6 +48,9 @@ internal sealed class BackendReply(ReplyBody body, PooledBody held) : IDisposabl
 
     /// <summary>A stream of frames, which has an end marker; otherwise one document.</summary>
     public bool Streams { get; init; }
+
+    /// <summary>A chat's answer as one document, all of it in <see cref="Held"/>.</summary>
+    public bool IsDocument => Dialect is not null && !Streams;
 
     /// <summary>The body is complete in <see cref="Held"/>.</summary>
     public bool Complete { get; init; }
@@ -63,7 +73,7 @@ internal sealed class BackendReply(ReplyBody body, PooledBody held) : IDisposabl
     public Action? Finished { get; set; }
 
     /// <summary>What ends with this reply: the slot at the backend and the client's cancellation.</summary>
-    public void Bind(IDisposable slot, CancellationTokenRegistration registration)
+    public void Bind(IDisposable? slot, CancellationTokenRegistration registration)
     {
         lease = slot;
         cancellation = registration;
@@ -91,8 +101,8 @@ internal sealed class BackendReply(ReplyBody body, PooledBody held) : IDisposabl
     /// <summary>The host has said all it has to say: its slot is free, whatever the client still has to take. A client that calls again at its last byte finds it so.</summary>
     public void GiveBackSlot()
     {
-        if (Interlocked.Exchange(ref lease, null) is not { } slot) return;
-        slot.Dispose();
+        if (Interlocked.Exchange(ref isDone, 1) != 0) return;
+        lease?.Dispose();
         Finished?.Invoke();
     }
 
@@ -100,6 +110,7 @@ internal sealed class BackendReply(ReplyBody body, PooledBody held) : IDisposabl
     {
         if (Interlocked.Exchange(ref disposed, 1) != 0) return;
         cancellation.Dispose();
+        Frames?.Dispose();
         body.Dispose();
         held.Dispose();
         GiveBackSlot();

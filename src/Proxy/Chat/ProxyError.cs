@@ -33,6 +33,11 @@ internal enum ProxyErrorKind
 
     /// <summary>The call has been here before, or has passed through too many proxies: sent on, it would go round for ever.</summary>
     ProxyLoop,
+
+    /// <summary>The client left before its answer was complete. For the log: no client is told.</summary>
+    ClientLeft,
+
+    /// <summary>A bug of ours.</summary>
     Internal,
 }
 
@@ -100,6 +105,7 @@ internal static class ProxyErrorTable
         ProxyErrorKind.HostFailed => new(502, "backend_error", "backend_failed", "api_error"),
         ProxyErrorKind.HostTimedOut => new(504, "backend_error", "backend_timeout", "timeout_error"),
         ProxyErrorKind.ProxyLoop => new(508, "proxy_error", "proxy_loop", "api_error") { IsFinal = true },
+        ProxyErrorKind.ClientLeft => new(499, "proxy_error", "client_left", "api_error"),
         _ => new(500, "proxy_error", "internal", "api_error"),
     };
 }

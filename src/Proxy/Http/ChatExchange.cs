@@ -1,8 +1,9 @@
 using Proxy.Buffers;
 using Proxy.Chat;
 using Proxy.Dialects;
-using Proxy.Relay;
+using Proxy.Dialects.Events;
 using Proxy.Routes;
+using Proxy.Streams;
 using Proxy.Transport.Loops;
 
 namespace Proxy.Http;
@@ -13,8 +14,6 @@ namespace Proxy.Http;
 /// </summary>
 internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteTable routes, ExchangeParts parts)
 {
-    private readonly byte[] keepAlive = dialect.KeepAlive.ToArray();
-
     public async Task HandleAsync(HttpContext context)
     {
         using var scope = CallScope.Begin(context, surface, dialect, parts);
@@ -38,8 +37,9 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
             var call = new ChatCall(dialect, envelope!, scope.Info, body!.Memory) { Headers = scope.CrossingHeaders };
             scope.Record.Route = route!.Name;
             scope.Record.Stream = call.Streams;
+            var client = call.Streams ? Stream(scope) : null;
             var pending = route.AnswerAsync(call, scope.Cancellation);
-            await WriteAsync(scope, call, await (pending.IsCompleted || !call.Streams || keepAlive.Length == 0 ? pending : KeepAliveAsync(scope, pending)));
+            await WriteAsync(scope, call, client, await (pending.IsCompleted || client is not { KeepsAlive: true } ? pending : client.WhileAsync(pending)));
         }
         catch (Exception problem) // whatever it is, the client gets an error in its dialect and the log gets the reason
         {
@@ -51,41 +51,36 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
         }
     }
 
-    /// <summary>Waits for the route's answer, and keeps the client's connection alive meanwhile.</summary>
-    private async ValueTask<ChatAnswer> KeepAliveAsync(CallScope scope, ValueTask<ChatAnswer> pending)
+    private ValueTask WriteAsync(CallScope scope, ChatCall call, ClientStream? client, ChatAnswer answer) => answer switch
     {
-        var keeper = new PendingKeepAlive(scope.Context.Response, dialect, parts.Ticker, parts.Server().KeepaliveAfter);
-        try
-        {
-            return await pending;
-        }
-        finally
-        {
-            await keeper.StopAsync();
-        }
-    }
+        ChatAnswer.Refused refused => scope.RefuseAsync(refused.Error),
+        ChatAnswer.Verbatim { Reply: { Streams: false } reply } => WholeAsync(scope, call, reply),
+        ChatAnswer.Verbatim { Reply: var reply } => RelayAsync(scope, call, client ?? Stream(scope), reply),
+        ChatAnswer.Translated { Reply: var reply } => TranslateAsync(scope, call, client, reply),
+        ChatAnswer.Events events => TranslateAsync(scope, call, events.Whole ? null : client, Reply(scope, events), new EventSchemaReader()),
+        _ => throw new System.Diagnostics.UnreachableException(),
+    };
 
-    private ValueTask WriteAsync(CallScope scope, ChatCall call, ChatAnswer answer)
+    /// <summary>A host's document in the client's dialect: its bytes.</summary>
+    private ValueTask WholeAsync(CallScope scope, ChatCall call, BackendReply reply)
     {
-        switch (answer)
+        scope.Answering(reply);
+        var followers = parts.Follow(scope.Info);
+        return followers.IsNone ? WriteAsync() : FollowAsync();
+
+        ValueTask WriteAsync() => VerbatimWriter.WriteWholeAsync(scope, reply, reply.Held, call.Envelope.Model, reply.Dialect!);
+
+        async ValueTask FollowAsync()
         {
-            case ChatAnswer.Refused refused:
-                return scope.RefuseAsync(refused.Error);
-            case ChatAnswer.Verbatim { Reply: var reply }:
-                scope.Answering(reply);
-                return reply.Streams ? RelayAsync(scope, call, reply) : VerbatimWriter.WriteWholeAsync(scope, reply, reply.Held, call.Envelope.Model, reply.Dialect!);
-            case ChatAnswer.Events events:
-                scope.Answering(events.Backend, events.Served);
-                return call.Streams && !events.Whole ? EncodeAsync(scope, call, events.Stream) : FoldAsync(scope, call, events.Stream);
-            default:
-                throw new System.Diagnostics.UnreachableException();
+            using var generation = new Generation(reply, new DocumentSink(reply, WriteAsync), default, followers, scope.Lifetime);
+            await EndAsync(scope, await generation.RunAsync());
         }
     }
 
     /// <summary>A host's stream in the client's dialect: its bytes.</summary>
-    private async ValueTask RelayAsync(CallScope scope, ChatCall call, BackendReply reply)
+    private async ValueTask RelayAsync(CallScope scope, ChatCall call, ClientStream client, BackendReply reply)
     {
-        using var held = reply;
+        scope.Answering(reply);
         var response = scope.Context.Response;
         if (!response.HasStarted)
         {
@@ -93,98 +88,83 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
             VerbatimWriter.CopyHeaders(reply, response);
         }
 
+        var followers = parts.Follow(scope.Info);
         var renamed = reply.ServedModel == call.Envelope.Model ? null : call.Envelope.Model;
         var edits = renamed is null && !reply.UnaskedUsage ? null : new FrameEdits(renamed, reply.UnaskedUsage ? reply.Dialect : null);
-        using var relay = new ByteRelay(reply, DirectWriter.Of(scope.Context), edits, keepAlive, parts.Server().KeepaliveAfter);
-        var outcome = await relay.RunAsync();
-        scope.Count(outcome.Usage);
-        switch (outcome.End)
+        using var sink = new VerbatimSink(reply, client, edits, holdsEnd: followers.Gates.Length > 0);
+        using var generation = new Generation(reply, sink, parts.Server().KeepaliveAfter, followers, scope.Lifetime);
+        await EndAsync(scope, await generation.RunAsync());
+    }
+
+    /// <summary>An answer as events: a stream where the client wants one, else one document.</summary>
+    /// <param name="scope">The call's.</param>
+    /// <param name="call">What was asked.</param>
+    /// <param name="client">The client's stream; null: it wants a document.</param>
+    /// <param name="reply">Disposed at the end.</param>
+    /// <param name="reader">Reads the reply's frames; null: its dialect's own reader.</param>
+    private async ValueTask TranslateAsync(CallScope scope, ChatCall call, ClientStream? client, BackendReply reply, EventReader? reader = null)
+    {
+        scope.Answering(reply);
+        EventSink sink;
+        if (client is null)
         {
-            case RelayEnd.ClientLeft:
+            sink = new FoldingSink(reply, events => FoldAsync(scope, call, events), scope.Skip, reader);
+        }
+        else
+        {
+            scope.Writer = dialect.NewEventWriter(Stamp(scope, call));
+            sink = new TranslatingSink(reply, scope.Writer, client, scope.Skip, reader);
+        }
+
+        using var generation = new Generation(reply, sink, parts.Server().KeepaliveAfter, parts.Follow(scope.Info), scope.Lifetime);
+        await EndAsync(scope, await generation.RunAsync());
+    }
+
+    private static async ValueTask EndAsync(CallScope scope, GenerationEnd end)
+    {
+        scope.Count(end.Usage);
+        switch (end.Kind)
+        {
+            case EndKind.ClientLeft:
                 await scope.LeftAsync();
                 break;
-            case RelayEnd.HostSaidError:
-                scope.Judge(outcome.Error!);
+            case EndKind.HostSaidError:
+                scope.Judge(end.Error!);
                 break;
-            case RelayEnd.BrokeOff:
-                await scope.RefuseAsync(outcome.Error!);
+            case EndKind.BrokeOff:
+                await scope.RefuseAsync(end.Error!);
                 break;
         }
     }
 
-    /// <summary>Events as a stream. What came together leaves together: a flush only when the next event has to be waited for.</summary>
-    private async ValueTask EncodeAsync(CallScope scope, ChatCall call, IAsyncEnumerable<ChatEvent> stream)
+    /// <summary>Writes events as one document.</summary>
+    private async ValueTask FoldAsync(CallScope scope, ChatCall call, IReadOnlyList<ChatEvent> events)
     {
-        var response = scope.Context.Response;
-        var output = response.BodyWriter;
-        var writer = dialect.NewEventWriter(Stamp(scope, call));
-        scope.Writer = writer;
-        var isWhole = false;
-        await using var events = stream.GetAsyncEnumerator(scope.Cancellation);
-        while (true)
-        {
-            var next = events.MoveNextAsync();
-            // A client that is gone cancels the scope, which ends the wait for the next event.
-            if (!next.IsCompleted && output.UnflushedBytes > 0) await output.FlushAsync();
-
-            if (!await next) break;
-            if (events.Current is ChatEvent.Finished { Error: { } error })
-            {
-                await scope.RefuseAsync(error);
-                return;
-            }
-
-            isWhole |= events.Current is ChatEvent.Finished;
-            if (!response.HasStarted && output.UnflushedBytes == 0) StreamHeaders.Set(response, dialect.StreamContentType);
-            if (events.Current is ChatEvent.UsageReported usage) scope.Count(usage.Usage);
-            if (events.Current is ChatEvent.Skipped skipped) scope.Skip(skipped.Kind);
-            else if (events.Current is not ChatEvent.Quiet) writer.Write(events.Current, output);
-            else if (keepAlive.Length > 0) await output.WriteAsync(keepAlive);
-        }
-
-        if (!isWhole && scope.Cancellation.IsCancellationRequested)
-        {
-            await scope.LeftAsync();
-            return;
-        }
-
-        writer.End(output);
-        scope.GiveBackKey();
-        await output.FlushAsync();
-    }
-
-    /// <summary>Events as one document.</summary>
-    private async ValueTask FoldAsync(CallScope scope, ChatCall call, IAsyncEnumerable<ChatEvent> stream)
-    {
-        var events = new List<ChatEvent>();
-        await foreach (var happened in stream.WithCancellation(scope.Cancellation))
-        {
-            if (happened is ChatEvent.Finished { Error: { } error })
-            {
-                await scope.RefuseAsync(error);
-                return;
-            }
-
-            if (happened is ChatEvent.UsageReported usage) scope.Count(usage.Usage);
-            if (happened is ChatEvent.Skipped skipped) scope.Skip(skipped.Kind);
-            else if (happened is not ChatEvent.Quiet) events.Add(happened);
-        }
-
-        // An answer that is complete is written, whoever is there to take it.
-        if (scope.Cancellation.IsCancellationRequested && !events.Exists(static one => one is ChatEvent.Finished))
-        {
-            await scope.LeftAsync();
-            return;
-        }
-
         using var body = new PooledBody();
         dialect.WriteWhole(events, Stamp(scope, call), body);
-        scope.GiveBackKey();
         var response = scope.Context.Response;
         response.StatusCode = StatusCodes.Status200OK;
         response.ContentType = dialect.WholeContentType;
         response.ContentLength = body.Length;
         await response.BodyWriter.WriteAsync(body.Memory);
+    }
+
+    private ClientStream Stream(CallScope scope) =>
+        new(scope.Context.Response, DirectWriter.Of(scope.Context), dialect, parts.Ticker, parts.Server().KeepaliveAfter);
+
+    private BackendReply Reply(CallScope scope, ChatAnswer.Events events)
+    {
+        var body = new EventBody(events.Stream, new EventSchemaWriter(), parts.Time, scope.Cancellation);
+        var reply = new BackendReply(body, new PooledBody(16))
+        {
+            Status = StatusCodes.Status200OK,
+            Backend = events.Backend ?? "",
+            ServedModel = events.Served ?? "",
+            Idle = TimeSpan.FromDays(1),
+            Streams = true,
+        };
+        reply.Bind(null, scope.Cancellation.UnsafeRegister(static state => ((EventBody)state!).Cancel(), body));
+        return reply;
     }
 
     private ReplyStamp Stamp(CallScope scope, ChatCall call)

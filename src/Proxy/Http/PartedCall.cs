@@ -28,7 +28,7 @@ internal sealed class PartedCall<T>(VectorCall call, VectorParts parts, IReadOnl
         var slots = call.Resolution.Candidates.Sum(static backend => (long)(backend.Slots ?? WhereUnlimited));
         await Task.WhenAll(Enumerable.Range(0, (int)Math.Min(sent.Count, Math.Clamp(slots, 1, MostAtOnce))).Select(_ => RunAsync(ending)));
         T[] all = [.. answers.OfType<T>()];
-        if (problem is null && all.Length < sent.Count) problem = new(ProxyErrorKind.Internal, "the client left");
+        if (problem is null && all.Length < sent.Count) problem = new(ProxyErrorKind.ClientLeft, "the client left");
         return problem is null ? (all, first!.Backend, first.ServedModel, null) : (null, null, call.Resolution.Served, problem);
     }
 

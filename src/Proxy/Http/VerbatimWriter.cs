@@ -1,6 +1,7 @@
 using System.Buffers;
 using Proxy.Buffers;
 using Proxy.Chat;
+using Proxy.Streams;
 
 namespace Proxy.Http;
 
@@ -67,19 +68,8 @@ internal static class VerbatimWriter
         await WriteAsync(response, body, reply.ServedModel == askedModel || reply.Status >= 300 ? null : askedModel);
     }
 
-    /// <summary>Reads what is left of a reply into memory. Returns what broke it off, if anything did.</summary>
-    public static async ValueTask<ProxyError?> ReadAsync(BackendReply reply, PooledBody body)
-    {
-        body.Write(reply.Held.Span);
-        var tooLong = false;
-        var broken = reply.Complete ? null : await DrainAsync(reply, bytes =>
-        {
-            body.Write(bytes.Span);
-            tooLong = body.Length > BackendReply.LongestDocument;
-            return new(!tooLong);
-        });
-        return tooLong ? reply.EndlessDocument() : broken;
-    }
+    /// <summary>Reads a reply to its end into memory. Returns what broke it off, if anything did.</summary>
+    public static ValueTask<ProxyError?> ReadAsync(BackendReply reply, PooledBody body) => RunAsync(reply, new DocumentSink(reply, body: body));
 
     /// <summary>An answer whose bytes are only passed on, whatever they are. Disposes the reply. Returns what ended it early, if anything did.</summary>
     public static async ValueTask<ProxyError?> CopyAsync(CallScope scope, BackendReply reply)
@@ -91,36 +81,13 @@ internal static class VerbatimWriter
         response.ContentLength = reply.ContentLength;
         CopyHeaders(reply, response);
         await response.StartAsync();
-        return await DrainAsync(reply, async bytes =>
-        {
-            var flushed = await response.BodyWriter.WriteAsync(bytes);
-            return !flushed.IsCompleted && !flushed.IsCanceled;
-        });
+        return await RunAsync(reply, new CopySink(response.BodyWriter));
     }
 
-    private static async ValueTask<ProxyError?> DrainAsync(BackendReply reply, Func<ReadOnlyMemory<byte>, ValueTask<bool>> take)
+    private static async ValueTask<ProxyError?> RunAsync(BackendReply reply, IFrameSink sink)
     {
-        while (true)
-        {
-            reply.Body.Deadline = reply.NextDeadline(reply.Body.Now);
-            var read = await reply.Body.ReadAsync();
-            switch (read.Kind)
-            {
-                case ReplyReadKind.Data:
-                    if (!await take(read.Bytes)) return new(ProxyErrorKind.Internal, "the client left");
-                    break;
-                case ReplyReadKind.Quiet:
-                    break;
-                case ReplyReadKind.End:
-                    return null;
-                case ReplyReadKind.TimedOut:
-                    return reply.TimedOut();
-                case ReplyReadKind.Failed:
-                    return reply.BrokeOff();
-                default:
-                    return new(ProxyErrorKind.Internal, "the client left");
-            }
-        }
+        var end = await new Generation(reply, sink, default, Followers.None).RunAsync();
+        return end.Kind is EndKind.ClientLeft ? new(ProxyErrorKind.ClientLeft, "the client left") : end.Error;
     }
 
     private static ValueTask<System.IO.Pipelines.FlushResult> WriteAsync(HttpResponse response, ReadOnlyMemory<byte> body, string? rename)

@@ -4,7 +4,6 @@ using Microsoft.Extensions.Logging;
 using Proxy.Backends;
 using Proxy.Buffers;
 using Proxy.Chat;
-using Proxy.Relay;
 
 namespace Proxy.Routes;
 
@@ -54,7 +53,7 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
                 // A host that ignores what stream says sends one document, or a stream: its client gets what it asked for all the same. A proxy knows when one document is right.
                 return same && (reply.Streams == call.Streams || reply.FromProxy)
                     ? new ChatAnswer.Verbatim(reply)
-                    : new ChatAnswer.Events(EventRelay.ReadAsync(reply, table.Config.Server.KeepaliveAfter, cancellation), reply.Backend, reply.ServedModel);
+                    : new ChatAnswer.Translated(reply);
             default:
                 throw new System.Diagnostics.UnreachableException();
         }

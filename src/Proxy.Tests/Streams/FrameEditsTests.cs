@@ -1,9 +1,9 @@
 using System.Buffers;
 using System.Text;
 using Proxy.Chat;
-using Proxy.Relay;
+using Proxy.Streams;
 
-namespace Proxy.Tests.Relay;
+namespace Proxy.Tests.Streams;
 
 public sealed class FrameEditsTests
 {

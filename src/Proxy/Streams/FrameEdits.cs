@@ -1,7 +1,7 @@
 using System.Buffers;
 using Proxy.Chat;
 
-namespace Proxy.Relay;
+namespace Proxy.Streams;
 
 /// <summary>
 /// The closed list of edits that a relayed answer's JSON may get: the model's name, back to the one the client asked for, and the frame of token counts that only we asked for.

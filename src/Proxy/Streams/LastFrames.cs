@@ -1,7 +1,7 @@
 using Proxy.Buffers;
 using Proxy.Chat;
 
-namespace Proxy.Relay;
+namespace Proxy.Streams;
 
 /// <summary>
 /// The first frames of a relayed stream and the last ones, from the one that says why a choice finished: for the host that ends the stream without the end marker. Did all choices finish? They are read only then.

@@ -2,10 +2,10 @@ using System.Text;
 using Proxy.Chat;
 using Proxy.Dialects.Anthropic;
 using Proxy.Dialects.OpenAiResponses;
-using Proxy.Relay;
+using Proxy.Streams;
 using Proxy.Tests.Backends;
 
-namespace Proxy.Tests.Relay;
+namespace Proxy.Tests.Streams;
 
 /// <summary>A host that says why it finished and leaves its dialect's end marker out has answered in whole; one that does not say why has not.</summary>
 public sealed class EndWithoutMarkerTests
@@ -42,13 +42,13 @@ public sealed class EndWithoutMarkerTests
             var (sent, outcome) = await Replies.RelayAsync(Replies.Of(new(bytes[..cut], bytes[cut..], Step.End), dialect: dialect is "openai" ? null : Anthropic), rename);
 
             Assert.Equal(expected, sent);
-            Assert.Equal((RelayEnd.Whole, 1, 2), (outcome.End, outcome.Usage!.InputTokens, outcome.Usage.OutputTokens));
+            Assert.Equal((EndKind.Whole, 1, 2), (outcome.Kind, outcome.Usage!.InputTokens, outcome.Usage.OutputTokens));
         }
 
         var (held, whole) = await Replies.RelayAsync(Replies.Of(new(), held: stream, complete: true, dialect: dialect is "openai" ? null : Anthropic), rename);
-        Assert.Equal((expected, RelayEnd.Whole), (held, whole.End));
+        Assert.Equal((expected, EndKind.Whole), (held, whole.Kind));
         (held, whole) = await Replies.RelayAsync(Replies.Of(new(stream[60..], Step.End), held: stream[..60], dialect: dialect is "openai" ? null : Anthropic), rename);
-        Assert.Equal((expected, RelayEnd.Whole), (held, whole.End));
+        Assert.Equal((expected, EndKind.Whole), (held, whole.Kind));
     }
 
     [Fact]
@@ -62,7 +62,7 @@ public sealed class EndWithoutMarkerTests
             var (sent, outcome) = await Replies.RelayAsync(Replies.Of(exchange, held: Token));
 
             Assert.EndsWith(stop + ": a\n\n: b\n\n" + Counts + Done, sent, StringComparison.Ordinal);
-            Assert.Equal(RelayEnd.Whole, outcome.End);
+            Assert.Equal(EndKind.Whole, outcome.Kind);
         }
     }
 
@@ -71,7 +71,7 @@ public sealed class EndWithoutMarkerTests
     {
         var (sent, outcome) = await Replies.RelayAsync(Replies.Of(new(Token, Stop.TrimEnd(), Step.End)));
 
-        Assert.Equal((Token + Stop + Done, RelayEnd.Whole), (sent, outcome.End));
+        Assert.Equal((Token + Stop + Done, EndKind.Whole), (sent, outcome.Kind));
     }
 
     [Fact]
@@ -80,7 +80,7 @@ public sealed class EndWithoutMarkerTests
         foreach (var (dialect, stream, marker) in ((BackendDialect, string, string)[])[(Replies.OpenAi, OpenAiStream, Done), (Anthropic, AnthropicStream, MessageStop)])
         {
             var (sent, outcome) = await Replies.RelayAsync(Replies.Of(new(stream, Step.TimedOut), dialect: dialect));
-            Assert.Equal((stream + marker, RelayEnd.Whole), (sent, outcome.End));
+            Assert.Equal((stream + marker, EndKind.Whole), (sent, outcome.Kind));
 
             var events = await ReadAsync(Replies.Of(new(stream, Step.Quiet, Step.TimedOut), dialect: dialect));
             Assert.Equal(new ChatEvent.Finished(FinishReason.Stop), events[^1]);
@@ -94,7 +94,7 @@ public sealed class EndWithoutMarkerTests
     public async Task Nothing_says_that_it_is_whole_The_client_is_told(string why, string stream)
     {
         var (sent, outcome) = await Replies.RelayAsync(Replies.Of(new(stream, Step.End)));
-        Assert.True(outcome.End is RelayEnd.BrokeOff, why);
+        Assert.True(outcome.Kind is EndKind.BrokeOff, why);
         Assert.DoesNotContain("[DONE]", sent, StringComparison.Ordinal);
 
         Assert.NotNull(Assert.IsType<ChatEvent.Finished>((await ReadAsync(Replies.Of(new(stream, Step.End))))[^1]).Error);
@@ -106,7 +106,7 @@ public sealed class EndWithoutMarkerTests
         foreach (var (dialect, stream) in ((BackendDialect, string)[])[(Replies.OpenAi, OpenAiStream), (Anthropic, AnthropicStream)])
         {
             var (_, outcome) = await Replies.RelayAsync(Replies.Of(new(stream, Step.Failed), dialect: dialect));
-            Assert.Equal(RelayEnd.BrokeOff, outcome.End);
+            Assert.Equal(EndKind.BrokeOff, outcome.Kind);
 
             Assert.NotNull(Assert.IsType<ChatEvent.Finished>((await ReadAsync(Replies.Of(new(stream, Step.Failed), dialect: dialect)))[^1]).Error);
         }
@@ -122,7 +122,7 @@ public sealed class EndWithoutMarkerTests
         ])
         {
             var (_, outcome) = await Replies.RelayAsync(Replies.Of(new(stream, Step.End), dialect: dialect));
-            Assert.Equal(RelayEnd.BrokeOff, outcome.End);
+            Assert.Equal(EndKind.BrokeOff, outcome.Kind);
         }
     }
 
@@ -138,14 +138,5 @@ public sealed class EndWithoutMarkerTests
         for (var cut = 0; cut <= stream.Length; cut++) Assert.Equal(expected, await ReadAsync(Replies.Of(new(stream[..cut], stream[cut..], Step.End), dialect: spoken)));
     }
 
-    private static async Task<List<ChatEvent>> ReadAsync(BackendReply reply)
-    {
-        var events = new List<ChatEvent>();
-        await foreach (var happened in EventRelay.ReadAsync(reply, TimeSpan.FromSeconds(15)))
-        {
-            if (happened is not ChatEvent.Quiet) events.Add(happened);
-        }
-
-        return events;
-    }
+    private static async Task<List<ChatEvent>> ReadAsync(BackendReply reply) => [.. (await Replies.ReadAsync(reply)).Where(static happened => happened is not ChatEvent.Quiet)];
 }

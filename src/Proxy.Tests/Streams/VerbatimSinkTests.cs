@@ -2,12 +2,12 @@ using System.IO.Pipelines;
 using System.Text;
 using Proxy.Buffers;
 using Proxy.Chat;
-using Proxy.Relay;
+using Proxy.Streams;
 using Proxy.Tests.Backends;
 
-namespace Proxy.Tests.Relay;
+namespace Proxy.Tests.Streams;
 
-public sealed class ByteRelayTests
+public sealed class VerbatimSinkTests
 {
     private const string Stream =
         ": hello\n\n" +
@@ -30,7 +30,7 @@ public sealed class ByteRelayTests
             var (sent, outcome) = await Replies.RelayAsync(Replies.Of(exchange), rename);
 
             Assert.Equal(rename is null ? Stream : Renamed, sent);
-            Assert.Equal(new RelayOutcome(RelayEnd.Whole, new Usage(11, 22)), outcome);
+            Assert.Equal(new GenerationEnd(EndKind.Whole, new Usage(11, 22)), outcome);
         }
     }
 
@@ -48,7 +48,7 @@ public sealed class ByteRelayTests
             var (sent, outcome) = await Replies.RelayAsync(Replies.Of(new(bytes[..cut], bytes[cut..], Step.End), unaskedUsage: true), rename);
 
             Assert.Equal(expected, sent);
-            Assert.Equal(new RelayOutcome(RelayEnd.Whole, new Usage(11, 22)), outcome);
+            Assert.Equal(new GenerationEnd(EndKind.Whole, new Usage(11, 22)), outcome);
         }
     }
 
@@ -63,7 +63,7 @@ public sealed class ByteRelayTests
         var (sent, outcome) = await Replies.RelayAsync(Replies.Of(exchange, held: Stream[..20]), rename);
 
         Assert.Equal(rename is null ? Stream : Renamed, sent);
-        Assert.Equal(RelayEnd.Whole, outcome.End);
+        Assert.Equal(EndKind.Whole, outcome.Kind);
     }
 
     [Fact]
@@ -75,7 +75,7 @@ public sealed class ByteRelayTests
             var (sent, outcome) = await Replies.RelayAsync(Replies.Of(new(Lines[..cut], Lines[cut..], Step.End), dialect: Replies.Ollama), "asked", keepAlive: "");
 
             Assert.Equal(Lines.Replace("served", "asked", StringComparison.Ordinal), sent);
-            Assert.Equal((RelayEnd.Whole, 3, 4), (outcome.End, outcome.Usage!.InputTokens, outcome.Usage.OutputTokens));
+            Assert.Equal((EndKind.Whole, 3, 4), (outcome.Kind, outcome.Usage!.InputTokens, outcome.Usage.OutputTokens));
         }
     }
 
@@ -87,10 +87,10 @@ public sealed class ByteRelayTests
         var (sent, outcome) = await Replies.RelayAsync(Replies.Of(new("data: {}\n\ndata: [DONE]", Step.End)), rename);
 
         Assert.Equal("data: {}\n\ndata: [DONE]", sent);
-        Assert.Equal(RelayEnd.Whole, outcome.End);
+        Assert.Equal(EndKind.Whole, outcome.Kind);
         const string Last = """{"model":"served","done":true}""";
         (sent, outcome) = await Replies.RelayAsync(Replies.Of(new(Last, Step.End), dialect: Replies.Ollama), rename, keepAlive: "");
-        Assert.Equal((rename is null ? Last : Last.Replace("served", rename, StringComparison.Ordinal), RelayEnd.Whole), (sent, outcome.End));
+        Assert.Equal((rename is null ? Last : Last.Replace("served", rename, StringComparison.Ordinal), EndKind.Whole), (sent, outcome.Kind));
     }
 
     [Fact]
@@ -120,7 +120,7 @@ public sealed class ByteRelayTests
         var exchange = new ScriptedExchange("data: {}\n\n", Step.Quiet, Step.TimedOut) { Clock = 1000 };
         var (_, outcome) = await Replies.RelayAsync(Replies.Of(exchange));
         Assert.Equal([61_000, 61_000, 61_000], exchange.Deadlines);
-        Assert.Equal((RelayEnd.BrokeOff, ProxyErrorKind.HostTimedOut), (outcome.End, outcome.Error!.Kind));
+        Assert.Equal((EndKind.BrokeOff, ProxyErrorKind.HostTimedOut), (outcome.Kind, outcome.Error!.Kind));
         Assert.Contains("silent for 60 s", outcome.Error.Message, StringComparison.Ordinal);
 
         exchange = new ScriptedExchange("data: {}\n\n", Step.TimedOut) { Clock = 5000 };
@@ -135,7 +135,7 @@ public sealed class ByteRelayTests
         var (sent, outcome) = await Replies.RelayAsync(Replies.Of(new("data: {}\n\n", Step.End)));
 
         Assert.Equal("data: {}\n\n", sent);
-        Assert.Equal((RelayEnd.BrokeOff, ProxyErrorKind.HostFailed), (outcome.End, outcome.Error!.Kind));
+        Assert.Equal((EndKind.BrokeOff, ProxyErrorKind.HostFailed), (outcome.Kind, outcome.Error!.Kind));
         Assert.Contains("without saying that it was complete", outcome.Error.Message, StringComparison.Ordinal);
     }
 
@@ -148,7 +148,7 @@ public sealed class ByteRelayTests
         {
             var (sent, outcome) = await Replies.RelayAsync(Replies.Of(new("data: {}\n\ndata: {\"a", step)), rename);
 
-            Assert.Equal(("data: {}\n\n", RelayEnd.BrokeOff), (sent, outcome.End));
+            Assert.Equal(("data: {}\n\n", EndKind.BrokeOff), (sent, outcome.Kind));
             Assert.Contains(said, outcome.Error!.Message, StringComparison.Ordinal);
         }
     }
@@ -163,7 +163,7 @@ public sealed class ByteRelayTests
     {
         var (sent, outcome) = await Replies.RelayAsync(Replies.Of(new(Stream, Leaving(how))));
 
-        Assert.Equal((Stream, RelayEnd.Whole), (sent, outcome.End));
+        Assert.Equal((Stream, EndKind.Whole), (sent, outcome.Kind));
     }
 
     [Theory]
@@ -174,7 +174,7 @@ public sealed class ByteRelayTests
 
         var (sent, outcome) = await Replies.RelayAsync(Replies.Of(new(Said, Leaving(how))));
 
-        Assert.Equal((Said, RelayEnd.HostSaidError, "out of memory"), (sent, outcome.End, outcome.Error!.Message));
+        Assert.Equal((Said, EndKind.HostSaidError, "out of memory"), (sent, outcome.Kind, outcome.Error!.Message));
     }
 
     [Fact]
@@ -184,7 +184,7 @@ public sealed class ByteRelayTests
 
         var (sent, outcome) = await Replies.RelayAsync(Replies.Of(exchange, held: Stream, complete: true));
 
-        Assert.Equal((Stream, RelayEnd.Whole), (sent, outcome.End));
+        Assert.Equal((Stream, EndKind.Whole), (sent, outcome.Kind));
         Assert.Empty(exchange.Deadlines);
     }
 
@@ -196,10 +196,11 @@ public sealed class ByteRelayTests
         var pipe = new Pipe();
         var exchange = new ScriptedExchange("data: {}\n\n", "data: {}\n\n");
         using var reply = Replies.Of(exchange, held: atOnce ? "data: {}\n\n" : "");
-        using var relay = new ByteRelay(reply, pipe.Writer, null, default, TimeSpan.FromSeconds(15));
+        using var sink = new VerbatimSink(reply, new Replies.Client(pipe.Writer, ""), null);
+        using var relay = new Generation(reply, sink, TimeSpan.FromSeconds(15), Followers.None);
         await pipe.Reader.CompleteAsync();
 
-        Assert.Equal(RelayEnd.ClientLeft, (await relay.RunAsync()).End);
+        Assert.Equal(EndKind.ClientLeft, (await relay.RunAsync()).Kind);
         Assert.Equal(atOnce ? 0 : 1, exchange.Deadlines.Count);
     }
 
@@ -212,6 +213,6 @@ public sealed class ByteRelayTests
 
         exchange.Cancel();
 
-        Assert.Equal(RelayEnd.ClientLeft, (await relaying).Outcome.End);
+        Assert.Equal(EndKind.ClientLeft, (await relaying).Outcome.Kind);
     }
 }

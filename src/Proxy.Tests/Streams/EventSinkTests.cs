@@ -1,12 +1,12 @@
 using System.Text;
 using Proxy.Buffers;
 using Proxy.Chat;
-using Proxy.Relay;
+using Proxy.Streams;
 using Proxy.Tests.Backends;
 
-namespace Proxy.Tests.Relay;
+namespace Proxy.Tests.Streams;
 
-public sealed class EventRelayTests
+public sealed class EventSinkTests
 {
     private const string Stream =
         """data: {"id":"1","created":1,"model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}""" + "\n\n: c\n\n" +
@@ -15,12 +15,7 @@ public sealed class EventRelayTests
         """data: {"id":"1","created":1,"model":"m","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}""" + "\n\n" +
         "data: [DONE]\n\n";
 
-    private static async Task<List<ChatEvent>> ReadAsync(BackendReply reply, CancellationToken cancellation = default)
-    {
-        var events = new List<ChatEvent>();
-        await foreach (var happened in EventRelay.ReadAsync(reply, TimeSpan.FromSeconds(15), cancellation)) events.Add(happened);
-        return events;
-    }
+    private static Task<List<ChatEvent>> ReadAsync(BackendReply reply) => Replies.ReadAsync(reply);
 
     private static string Text(IEnumerable<ChatEvent> events) => string.Concat(events.OfType<ChatEvent.Token>().Select(t => t.Text));
 
@@ -99,23 +94,12 @@ public sealed class EventRelayTests
     public async Task Client_leaves_The_events_end_and_the_reply_is_given_back()
     {
         var exchange = new ScriptedExchange(Stream[..200], Step.Silence);
-        using var leaving = new CancellationTokenSource();
-        var reading = ReadAsync(Replies.Of(exchange), leaving.Token);
+        var reading = ReadAsync(Replies.Of(exchange));
         await exchange.Waiting;
 
-        await leaving.CancelAsync();
         exchange.Cancel();
 
         Assert.Null(Error(await reading));
-        Assert.Equal(1, exchange.Disposals);
-    }
-
-    [Fact]
-    public async Task Reader_stops_early_The_reply_is_given_back()
-    {
-        var exchange = new ScriptedExchange(Stream, Step.End);
-        await foreach (var _ in EventRelay.ReadAsync(Replies.Of(exchange), TimeSpan.FromSeconds(15))) break;
-
         Assert.Equal(1, exchange.Disposals);
     }
 

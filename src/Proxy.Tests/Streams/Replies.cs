@@ -16,13 +16,13 @@ internal static class Replies
     public static readonly BackendDialect OpenAi = new OpenAiChatBackendDialect();
     public static readonly BackendDialect Ollama = new OllamaChatBackendDialect();
 
-    public static BackendReply Of(ScriptedExchange exchange, string held = "", BackendDialect? dialect = null, bool complete = false, bool streams = true, long total = ReplyBody.Never, bool unaskedUsage = false)
+    public static BackendReply Of(ScriptedExchange exchange, string held = "", BackendDialect? dialect = null, bool complete = false, bool streams = true, long total = ReplyBody.Never, bool unaskedUsage = false, FrameBatch? frames = null)
     {
         var read = new PooledBody();
         read.Write(Encoding.UTF8.GetBytes(held));
         var reply = new BackendReply(exchange, read)
         {
-            Status = 200, Backend = "gpu", ServedModel = "served", Dialect = dialect ?? OpenAi, Idle = TimeSpan.FromSeconds(60), Streams = streams, Complete = complete, Total = total, UnaskedUsage = unaskedUsage,
+            Status = 200, Backend = "gpu", ServedModel = "served", Dialect = dialect ?? OpenAi, Idle = TimeSpan.FromSeconds(60), Streams = streams, Complete = complete, Total = total, UnaskedUsage = unaskedUsage, Frames = frames,
         };
         reply.Bind(new Ended(), default);
         return reply;

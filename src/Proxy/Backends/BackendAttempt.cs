@@ -278,7 +278,7 @@ internal sealed class BackendAttempt : IDisposable
                 log.Unauthorized(backend.Name, status);
                 return new AttemptResult.TryNext(new(ProxyErrorKind.HostUnauthorized, $"backend '{backend.Name}' does not accept this proxy's credentials; its operator has to set the backend's key") { Backend = backend.Name });
             case 508: // by another way the call would go round just the same
-                return inside || isCut ? new AttemptResult.Refused(Said(said, status)) : Reply(streams: false, complete: true);
+                return inside || isCut ? new AttemptResult.Refused(Said(said, status)) : Reply(streams: false, complete: true, Said(said, status));
             case >= 500 when backend.IsProxy: // its words are ours already, and say which of its hosts it was
                 log.AttemptFailed(traceId, backend.Name, string.Create(CultureInfo.InvariantCulture, $"status {status}"));
                 return new AttemptResult.TryNext(Said(said, status is 529 ? 503 : status) with { RetryAfter = RetryAfter() }, Uncertain: status is not (503 or 529));
@@ -290,7 +290,7 @@ internal sealed class BackendAttempt : IDisposable
             case >= 400 and < 500 when inside || isCut:
                 return new AttemptResult.Refused(Said(said, status));
             case >= 400 and < 500:
-                return Reply(streams: false, complete: true);
+                return Reply(streams: false, complete: true, Said(said, status));
             case < 400:
                 return new AttemptResult.Refused(new(ProxyErrorKind.HostFailed, $"backend '{backend.Name}' answered with status {status}, which means nothing here; is its url right?") { Backend = backend.Name });
             default:
@@ -376,7 +376,7 @@ internal sealed class BackendAttempt : IDisposable
 
     private AttemptResult.Refused Left() => new(new(ProxyErrorKind.ClientLeft, "the client left") { Backend = backend.Name });
 
-    private AttemptResult.Answered Reply(bool streams, bool complete)
+    private AttemptResult.Answered Reply(bool streams, bool complete, ProxyError? refusal = null)
     {
         handedOver = true;
         if (!streams) frames?.Dispose();
@@ -393,6 +393,7 @@ internal sealed class BackendAttempt : IDisposable
             Idle = call.Patient ? TimeSpan.FromDays(1) : backend.Config.Idle,
             Total = total,
             UnaskedUsage = call.UnaskedUsage,
+            Refusal = refusal,
             Streams = streams,
             Frames = streams ? frames : null,
             Complete = complete,

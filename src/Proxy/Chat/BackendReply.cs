@@ -79,8 +79,8 @@ internal sealed class BackendReply(ReplyBody body, PooledBody held) : IDisposabl
         cancellation = registration;
     }
 
-    /// <summary>The host's own refusal, in our terms.</summary>
-    public ProxyError Refusal(HostError said) => new(ProxyErrorKind.HostRefused, said.Message) { Status = Status, Code = said.Code, HostType = said.Type, Param = said.Param, Backend = Backend };
+    /// <summary>What the host refused the call with, where <see cref="Status"/> is no success: read once, by whoever decided that it goes to the client.</summary>
+    public ProxyError? Refusal { get; init; }
 
     public ProxyError TimedOut() => new(ProxyErrorKind.HostTimedOut, Body.Now >= Total
         ? $"backend '{Backend}' did not finish its answer in the time it has"

@@ -27,7 +27,6 @@ internal sealed class CallScope : IDisposable
     private readonly LinkedListNode<CallScope> node;
     private Caller? entered;
     private List<string>? skipped;
-    private int hasLeft;
 
     private CallScope(HttpContext context, string surface, ErrorDialect dialect, ExchangeParts parts)
     {
@@ -58,7 +57,7 @@ internal sealed class CallScope : IDisposable
         response["traceparent"] = Info.TraceParent;
         if (said.Session is { } session) response["x-session-id"] = session;
         if (dialect.RequestIdHeader is { } header) response[header] = traceId;
-        left = context.RequestAborted.UnsafeRegister(static state => ((CallScope)state!).Leave(), this);
+        left = context.RequestAborted.UnsafeRegister(static state => ((CallLifetime)state!).ClientLeft(), lifetime);
         node = new LinkedListNode<CallScope>(this);
         parts.Calls.Add(node);
         parts.Metrics.Enter();
@@ -86,7 +85,7 @@ internal sealed class CallScope : IDisposable
     /// <summary>The drain's time ran out; the client is still there and has to be told.</summary>
     public bool Interrupted { get; private set; }
 
-    public bool ClientLeft => !Interrupted && hasLeft != 0;
+    public bool ClientLeft => !Interrupted && lifetime.ClientHasLeft;
 
     public static CallScope Begin(HttpContext context, string surface, ErrorDialect dialect, ExchangeParts parts) => new(context, surface, dialect, parts);
 
@@ -158,7 +157,7 @@ internal sealed class CallScope : IDisposable
     /// <summary>The answer was cut off: the client took no more, or the drain's time is over, which the client is told.</summary>
     public ValueTask LeftAsync()
     {
-        if (!Interrupted) Leave(); // a failed write may be known before the connection's end
+        if (!Interrupted) lifetime.ClientLeft();
         return RefuseAsync(new(ProxyErrorKind.ClientLeft, "the client left"));
     }
 
@@ -261,10 +260,5 @@ internal sealed class CallScope : IDisposable
         if (Record.Status == 0) Record.Status = Context.Response.StatusCode; // whoever could not be answered in full has been judged
         parts.Ledger.Write(Record);
         parts.Calls.Remove(node); // last: a drain that sees no call any more closes the log
-    }
-
-    private void Leave()
-    {
-        if (Interlocked.Exchange(ref hasLeft, 1) == 0) lifetime.Release();
     }
 }

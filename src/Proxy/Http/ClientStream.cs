@@ -17,6 +17,9 @@ internal sealed class ClientStream(HttpResponse response, PipeWriter writer, Cli
     private Task written = Task.CompletedTask;
     private bool seeks;
 
+    /// <summary>Its writer, where that holds bytes for a slow client.</summary>
+    public HoldingWriter? Holding { get; init; }
+
     public int TickMark { get; set; }
 
     public override bool KeepsAlive => !dialect.KeepAlive.IsEmpty;

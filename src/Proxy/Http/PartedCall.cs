@@ -56,7 +56,7 @@ internal sealed class PartedCall<T>(VectorCall call, VectorParts parts, IReadOnl
                 {
                     using var document = new PooledBody((int)Math.Min(reply.ContentLength ?? 16384, BackendReply.LongestDocument) + 1);
                     if (await VerbatimWriter.ReadAsync(reply, document) is { } broken) return broken;
-                    if (reply.Status >= 300) return reply.Refusal(errors.ReadError(document.Span));
+                    if (reply.Refusal is { } refusal) return refusal;
                     if (read(number, document.Memory) is not { } answer) return reply.NotAnAnswer();
                     answers[number] = answer;
                     Interlocked.CompareExchange(ref first, reply, null);

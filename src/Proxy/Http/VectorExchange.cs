@@ -110,7 +110,7 @@ internal abstract class VectorExchange(string surface, ErrorDialect errors, Vect
     {
         var problem = await VerbatimWriter.ReadAsync(reply, document);
         reply.GiveBackSlot();
-        if (problem is null && reply.Status >= 300) problem = reply.Refusal(HostErrors.ReadError(document.Span));
+        problem ??= reply.Refusal;
         if (problem is not null) await call.Scope.RefuseAsync(problem);
         return problem is null;
     }

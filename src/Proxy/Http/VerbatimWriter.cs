@@ -45,9 +45,8 @@ internal static class VerbatimWriter
         using var held = reply;
         reply.GiveBackSlot();
         var response = scope.Context.Response;
-        if (reply.Status >= 300)
+        if (reply.Refusal is { } refusal)
         {
-            var refusal = reply.Refusal(dialect.ReadError(body.Span));
             if (response.HasStarted)
             {
                 // Keep-alives have committed a stream: a refusal that came late is said inside it.
@@ -65,7 +64,7 @@ internal static class VerbatimWriter
         response.StatusCode = reply.Status;
         response.ContentType = reply.ContentType;
         CopyHeaders(reply, response);
-        await WriteAsync(response, body, reply.ServedModel == askedModel || reply.Status >= 300 ? null : askedModel);
+        await WriteAsync(response, body, reply.ServedModel == askedModel || reply.Refusal is not null ? null : askedModel);
     }
 
     /// <summary>Reads a reply to its end into memory. Returns what broke it off, if anything did.</summary>

@@ -91,7 +91,7 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
     {
         using (refusal)
         {
-            return new(refusal.Refusal(refusal.Dialect!.ReadError(refusal.Held.Span)));
+            return new(refusal.Refusal!);
         }
     }
 

@@ -4,6 +4,15 @@ namespace Proxy.Streams;
 internal sealed class CallLifetime : CancellationTokenSource
 {
     private int reasons = 1;
+    private int hasLeft;
+
+    public bool ClientHasLeft => hasLeft != 0;
+
+    /// <summary>The client is gone. May be said more than once: a failed write can be known before the connection's end.</summary>
+    public void ClientLeft()
+    {
+        if (Interlocked.Exchange(ref hasLeft, 1) == 0) Release();
+    }
 
     public void Add() => Interlocked.Increment(ref reasons);
 

@@ -83,7 +83,7 @@ internal sealed class Generation : IDisposable
             if (await gate.BeforeEndAsync(end) is { } kept) return end with { Kind = EndKind.BrokeOff, Error = kept };
         }
 
-        if (detached) return end with { Kind = EndKind.ClientLeft };
+        if (detached || lifetime is { ClientHasLeft: true }) return end with { Kind = EndKind.ClientLeft };
         await sink.EndAsync();
         return end;
     }
@@ -91,6 +91,7 @@ internal sealed class Generation : IDisposable
     public void Dispose()
     {
         lifetime?.Release();
+        (sink as IDisposable)?.Dispose();
         reply.Dispose();
     }
 

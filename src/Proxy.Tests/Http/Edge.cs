@@ -17,6 +17,7 @@ using Proxy.Routes;
 using Proxy.Telemetry;
 using Proxy.Tests.Backends;
 using Proxy.Transport;
+using Proxy.VectorRoutes;
 
 namespace Proxy.Tests.Http;
 
@@ -48,7 +49,7 @@ internal sealed class Edge : IAsyncDisposable
             new ChatExchange("/v1/messages", anthropic, routes, Parts).HandleAsync,
             new CountExchange("/v1/messages/count_tokens", new AnthropicClientDialect(counts: true), AnthropicCount.Write, new TokenCount(House.Directory), Parts).HandleAsync,
             new ModelExchange(openAi, new OpenAiChatBackendDialect(), new ModelRelay(House.Directory, House.Dispatcher), Parts).HandleAsync,
-            new VectorEndpoints(new VectorParts(House.Directory, House.Dispatcher, Parts, "0")),
+            new VectorEndpoints(new VectorParts(new VectorHosts(House.Directory, House.Dispatcher, new OpenAiChatBackendDialect(), House.Log), Parts, "0")),
             new ModelEndpoints(catalog, openAi, ollama, anthropic, Parts, "0"),
             new OllamaHostEndpoints(catalog, House.Directory, House.Dispatcher, ollama, new OllamaChatBackendDialect(), Parts),
             new StatusEndpoints(House.Directory, Calls, Metrics, Gate),

@@ -8,9 +8,6 @@ namespace Proxy.Http;
 /// <summary>Passes a host's answer on as it came: status, content type, the headers that cross, the bytes.</summary>
 internal static class VerbatimWriter
 {
-    /// <summary>What a host says of its answer's length is believed this far before it has come.</summary>
-    public const int LongestFirstRoom = 1 << 20;
-
     public static void CopyHeaders(BackendReply reply, HttpResponse response)
     {
         foreach (var (name, value) in reply.Headers)
@@ -27,8 +24,8 @@ internal static class VerbatimWriter
         var isDocument = reply.ContentType?.StartsWith("application/json", StringComparison.OrdinalIgnoreCase) == true && !(reply.ContentLength > BackendReply.LongestDocument);
         if (isDocument || reply.Complete)
         {
-            using var document = new PooledBody((int)Math.Min(reply.ContentLength ?? 16384, LongestFirstRoom) + 1);
-            var broken = await ReadAsync(reply, document);
+            using var document = WholeReply.NewRoom(reply);
+            var broken = await WholeReply.ReadAsync(reply, document);
             if (broken is not null) await scope.RefuseAsync(broken);
             else await WriteWholeAsync(scope, reply, document.Memory, askedModel, dialect);
             return;
@@ -67,9 +64,6 @@ internal static class VerbatimWriter
         await WriteAsync(response, body, reply.ServedModel == askedModel || reply.Refusal is not null ? null : askedModel);
     }
 
-    /// <summary>Reads a reply to its end into memory. Returns what broke it off, if anything did.</summary>
-    public static ValueTask<ProxyError?> ReadAsync(BackendReply reply, PooledBody body) => RunAsync(reply, new DocumentSink(reply, body: body));
-
     /// <summary>An answer whose bytes are only passed on, whatever they are. Disposes the reply. Returns what ended it early, if anything did.</summary>
     public static async ValueTask<ProxyError?> CopyAsync(CallScope scope, BackendReply reply)
     {
@@ -80,13 +74,7 @@ internal static class VerbatimWriter
         response.ContentLength = reply.ContentLength;
         CopyHeaders(reply, response);
         await response.StartAsync();
-        return await RunAsync(reply, new CopySink(response.BodyWriter));
-    }
-
-    private static async ValueTask<ProxyError?> RunAsync(BackendReply reply, IFrameSink sink)
-    {
-        var end = await new Generation(reply, sink, default, Followers.None).RunAsync();
-        return end.Kind is EndKind.ClientLeft ? new(ProxyErrorKind.ClientLeft, "the client left") : end.Error;
+        return await WholeReply.CopyAsync(reply, response.BodyWriter);
     }
 
     private static ValueTask<System.IO.Pipelines.FlushResult> WriteAsync(HttpResponse response, ReadOnlyMemory<byte> body, string? rename)

@@ -33,4 +33,25 @@ internal static class BodyMembers
             return new(ProxyErrorKind.InvalidRequest, $"the body is not valid JSON: {problem.Message}");
         }
     }
+
+    /// <summary>Whether a body is an object that has the member. What else is wrong with it, its reader says.</summary>
+    public static bool Has(ReadOnlySpan<byte> body, ReadOnlySpan<byte> member)
+    {
+        try
+        {
+            var json = new Utf8JsonReader(body);
+            json.Read();
+            while (json.TokenType is not JsonTokenType.None && json.Read() && json.TokenType is JsonTokenType.PropertyName)
+            {
+                if (json.ValueTextEquals(member)) return true;
+                json.Skip();
+            }
+        }
+        catch (JsonException)
+        {
+            // Not JSON, and so no object.
+        }
+
+        return false;
+    }
 }

@@ -1,4 +1,3 @@
-using System.Buffers;
 using Proxy.Buffers;
 using Proxy.Chat;
 using Proxy.Vectors;
@@ -25,24 +24,13 @@ internal sealed record EmbeddingReply(VectorBatch Vectors, int? Tokens);
 internal readonly record struct EmbeddingStamp(string Model, TimeSpan Duration);
 
 /// <summary>The client's side of one way to ask for embeddings. Stateless and shared.</summary>
-internal abstract class EmbeddingClientDialect : ErrorDialect
+internal abstract class EmbeddingClientDialect : VectorClientDialect
 {
-    public abstract string ContentType { get; }
-
-    /// <summary>The word under which a backend's <c>dialects</c> list it.</summary>
-    public abstract string Family { get; }
-
-    /// <summary>A call must name a model; otherwise the first that embeds serves it.</summary>
-    public virtual bool NeedsModel => true;
-
     /// <summary>One vector a token, not one a text.</summary>
     public virtual bool TokenByToken => false;
 
     /// <summary>The dialect's own server cuts vectors of any model; otherwise only those that were made to be cut are.</summary>
     public virtual bool CutsAnyVector => true;
-
-    /// <summary>A body that does not even name its model, in the dialect's own words.</summary>
-    public virtual ProxyError Unreadable(ProxyError problem) => problem;
 
     /// <summary>Parses the whole body. On bad input returns the error that names the field, and no call.</summary>
     public abstract ProxyError? Read(ReadOnlySpan<byte> body, out EmbeddingCall? call);
@@ -51,12 +39,4 @@ internal abstract class EmbeddingClientDialect : ErrorDialect
 
     /// <summary>Only where <see cref="TokenByToken"/>.</summary>
     public virtual void Write(TokenVectors vectors, PooledBody output) => throw new NotSupportedException();
-
-    /// <summary>A model's refusal, in the dialect's own words.</summary>
-    public abstract ProxyError Explain(VectorError error);
-
-    /// <summary>More inputs than the model takes in one call.</summary>
-    public abstract ProxyError TooMany(int inputs, int limit);
-
-    public override void WriteStreamError(ProxyError error, string traceId, IBufferWriter<byte> output) => WriteError(error, traceId, output);
 }

@@ -9,7 +9,6 @@ namespace Proxy.Dialects.Embeddings;
 /// <summary><c>POST /embed</c> of Text Embeddings Inference, and <c>/embed_all</c>, which answers one vector a token.</summary>
 internal sealed class TeiEmbedClientDialect(bool tokenByToken) : EmbeddingClientDialect
 {
-    public override string ContentType => "application/json";
     public override string Family => "tei";
     public override bool NeedsModel => false;
     public override bool TokenByToken => tokenByToken;

@@ -1,6 +1,6 @@
-using System.Buffers;
 using Proxy.Buffers;
 using Proxy.Chat;
+using Proxy.Dialects.Embeddings;
 using Proxy.Vectors;
 
 namespace Proxy.Dialects.Rerank;
@@ -36,10 +36,11 @@ internal sealed record RerankReply(IReadOnlyList<RerankResult> Results, int? Tok
 internal readonly record struct RerankStamp(string Model, string Id, DateTimeOffset Created);
 
 /// <summary>The client's side of one way to ask for scores. Stateless and shared.</summary>
-internal abstract class RerankClientDialect : ErrorDialect
+internal abstract class RerankClientDialect : VectorClientDialect
 {
-    /// <summary>The word under which a backend's <c>dialects</c> list it.</summary>
-    public virtual string Family => "openai";
+    public override string Family => "openai";
+
+    public override bool NeedsModel => false;
 
     /// <summary>The path at a host of that family.</summary>
     public virtual string HostPath => "/v1/rerank";
@@ -50,16 +51,7 @@ internal abstract class RerankClientDialect : ErrorDialect
     /// <summary>An answer can say that its scores are no reranker's.</summary>
     public virtual bool AllowsCosine => true;
 
-    /// <summary>A body that is no JSON object, in the dialect's own words.</summary>
-    public virtual ProxyError Unreadable(ProxyError problem) => problem;
-
     public abstract ProxyError? Read(ReadOnlySpan<byte> body, out RerankCall? call);
 
     public abstract void Write(RerankCall call, RerankReply reply, RerankStamp stamp, PooledBody output);
-
-    public abstract ProxyError Explain(VectorError error);
-
-    public abstract ProxyError TooMany(int documents, int limit);
-
-    public override void WriteStreamError(ProxyError error, string traceId, IBufferWriter<byte> output) => WriteError(error, traceId, output);
 }

@@ -159,13 +159,8 @@ internal static class EnvelopePeek
                 if (streamSeen) return Twice("stream");
                 streamSeen = true;
                 json.Read();
-                switch (json.TokenType)
-                {
-                    case JsonTokenType.True: stream = true; break;
-                    case JsonTokenType.False: stream = false; break;
-                    case JsonTokenType.Null: break;
-                    default: return Invalid("\"stream\" must be true or false", "stream");
-                }
+                if (json.TokenType is not (JsonTokenType.True or JsonTokenType.False or JsonTokenType.Null)) return Invalid("\"stream\" must be true or false", "stream");
+                stream = json.TokenType is JsonTokenType.Null ? null : json.TokenType is JsonTokenType.True;
             }
             else if (json.ValueTextEquals("stream_options"u8))
             {
@@ -184,21 +179,7 @@ internal static class EnvelopePeek
             }
             else if (json.ValueTextEquals("input"u8) || json.ValueTextEquals("prompt"u8))
             {
-                json.Read();
-                if (json.TokenType == JsonTokenType.StartArray)
-                {
-                    var isTokens = IsTokens(body, (int)json.TokenStartIndex);
-                    var elements = CountElements(ref json);
-                    input = isTokens ? 1 : elements;
-                }
-                else if (json.TokenType == JsonTokenType.String)
-                {
-                    input = json.ValueSpan.IsEmpty ? 0 : 1; // an empty text is none
-                }
-                else
-                {
-                    json.Skip();
-                }
+                input = CountTexts(body, ref json) ?? input;
             }
             else
             {
@@ -241,6 +222,17 @@ internal static class EnvelopePeek
         }
 
         return wanted;
+    }
+
+    /// <summary>The texts of an <c>input</c> or <c>prompt</c>; null where it is neither a text nor a list.</summary>
+    private static int? CountTexts(ReadOnlySpan<byte> body, ref Utf8JsonReader json)
+    {
+        json.Read();
+        if (json.TokenType == JsonTokenType.String) return json.ValueSpan.IsEmpty ? 0 : 1; // an empty text is none
+        var isList = json.TokenType == JsonTokenType.StartArray;
+        if (isList && !IsTokens(body, (int)json.TokenStartIndex)) return CountElements(ref json);
+        json.Skip();
+        return isList ? 1 : null;
     }
 
     private static int CountElements(ref Utf8JsonReader json)

@@ -24,6 +24,8 @@ internal sealed class AnthropicRequestReader(RequestFields fields)
             var value = member.Value;
             switch (member.Name)
             {
+                case "tool_choice" or "thinking" or "output_config" or "metadata" when value.ValueKind is JsonValueKind.Null || !fields.IsObject(value, member.Name):
+                    break;
                 case "model":
                     request = request with { Model = fields.Text(value, "model") ?? "" };
                     break;
@@ -49,23 +51,15 @@ internal sealed class AnthropicRequestReader(RequestFields fields)
                     if (value.ValueKind is not JsonValueKind.Null) request = request with { Tools = fields.Objects(value, "tools", static (item, _) => ReadTool(item)) };
                     break;
                 case "tool_choice":
-                    if (value.ValueKind is not JsonValueKind.Null && fields.IsObject(value, "tool_choice")) request = ReadToolChoice(request, value);
+                    request = ReadToolChoice(request, value);
                     break;
                 case "thinking":
-                    if (value.ValueKind is JsonValueKind.Null || !fields.IsObject(value, "thinking")) break;
                     thinking = value;
                     asItCame.Add(new("thinking", value.Clone()));
                     break;
                 case "output_config":
-                    if (value.ValueKind is JsonValueKind.Null || !fields.IsObject(value, "output_config")) break;
                     asItCame.Add(new("output_config", value.Clone()));
-                    foreach (var part in value.EnumerateObject())
-                    {
-                        if (part.NameEquals("effort"u8)) effort = fields.Text(part.Value, "output_config.effort");
-                        else if (part.NameEquals("format"u8)) request = request with { Format = ReadFormat(part.Value, "output_config.format") ?? request.Format };
-                        else unknown.Add(new($"output_config.{part.Name}", part.Value.Clone()));
-                    }
-
+                    request = ReadOutputConfig(request, value, ref effort);
                     break;
                 case "output_format":
                     if (ReadFormat(value, "output_format") is not { } format) break;
@@ -73,7 +67,6 @@ internal sealed class AnthropicRequestReader(RequestFields fields)
                     asItCame.Add(new("output_format", value.Clone()));
                     break;
                 case "metadata":
-                    if (value.ValueKind is JsonValueKind.Null || !fields.IsObject(value, "metadata")) break;
                     if (value.TryGetProperty("user_id"u8, out var user)) request = request with { User = fields.Text(user, "metadata.user_id") };
                     if (value.EnumerateObject().Any(static part => part.Name != "user_id")) unknown.Add(new("metadata", value.Clone()));
                     break;
@@ -96,6 +89,18 @@ internal sealed class AnthropicRequestReader(RequestFields fields)
             Unknown = unknown,
             AsItCame = asItCame,
         };
+    }
+
+    private ChatRequest ReadOutputConfig(ChatRequest request, JsonElement config, ref string? effort)
+    {
+        foreach (var part in config.EnumerateObject())
+        {
+            if (part.NameEquals("effort"u8)) effort = fields.Text(part.Value, "output_config.effort");
+            else if (part.NameEquals("format"u8)) request = request with { Format = ReadFormat(part.Value, "output_config.format") ?? request.Format };
+            else unknown.Add(new($"output_config.{part.Name}", part.Value.Clone()));
+        }
+
+        return request;
     }
 
     /// <summary>How much thinking a budget of tokens is, in the words of those who count none.</summary>

@@ -46,10 +46,8 @@ internal sealed class OllamaChatEventReader : EventReader
 
     public override bool End(List<ChatEvent> events, bool cleanly = true)
     {
-        if (over) return true;
-        Say(reasoning.Flush(), TokenKind.Reasoning, default, events);
-        Say(answer.Flush(), TokenKind.Answer, default, events);
-        return false;
+        if (!over) Flush(events);
+        return over;
     }
 
     private void ReadMembers(ref Utf8JsonReader json, ReadOnlySpan<byte> frame, List<ChatEvent> events)
@@ -73,16 +71,12 @@ internal sealed class OllamaChatEventReader : EventReader
             }
             else if (json.ValueTextEquals("response"u8))
             {
-                json.Read();
                 generates = true;
-                if (json.TokenType is JsonTokenType.String) response = answer.Take(ref json);
-                json.Skip();
+                response = TakeText(ref json, ref answer);
             }
             else if (json.ValueTextEquals("thinking"u8))
             {
-                json.Read();
-                if (json.TokenType is JsonTokenType.String) thinking = reasoning.Take(ref json);
-                json.Skip();
+                thinking = TakeText(ref json, ref reasoning);
             }
             else if (json.ValueTextEquals("done"u8))
             {
@@ -112,19 +106,7 @@ internal sealed class OllamaChatEventReader : EventReader
                 json.Skip();
                 if (some && json.BytesConsumed > start + 2) probabilities = frame[start..(int)json.BytesConsumed];
             }
-            else if (!started && json.ValueTextEquals("model"u8))
-            {
-                json.Read();
-                if (json.TokenType is JsonTokenType.String) model = json.GetString();
-                json.Skip();
-            }
-            else if (!started && json.ValueTextEquals("created_at"u8))
-            {
-                json.Read();
-                if (json.TokenType is JsonTokenType.String && json.TryGetDateTimeOffset(out var time)) created = time.ToUnixTimeSeconds();
-                json.Skip();
-            }
-            else if (!counts.TryRead(ref json))
+            else if (!TryReadStart(ref json, ref model, ref created) && !counts.TryRead(ref json))
             {
                 json.Skip();
             }
@@ -141,13 +123,38 @@ internal sealed class OllamaChatEventReader : EventReader
         if (!done) return;
 
         over = true;
-        Say(reasoning.Flush(), TokenKind.Reasoning, default, events);
-        Say(answer.Flush(), TokenKind.Answer, default, events);
+        Flush(events);
         if (counts.Usage is { } usage) events.Add(new ChatEvent.UsageReported(usage));
         events.Add(new ChatEvent.Finished(reason is FinishReason.Stop && calls > 0 ? FinishReason.ToolCalls : reason)
         {
             Opaque = word.IsEmpty ? null : WireJson.Opaque("done_reason"u8, word),
         });
+    }
+
+    private bool TryReadStart(ref Utf8JsonReader json, ref string? model, ref long? created)
+    {
+        if (started) return false;
+        var isModel = json.ValueTextEquals("model"u8);
+        if (!isModel && !json.ValueTextEquals("created_at"u8)) return false;
+        json.Read();
+        if (json.TokenType is not JsonTokenType.String) json.Skip();
+        else if (isModel) model = json.GetString();
+        else if (json.TryGetDateTimeOffset(out var time)) created = time.ToUnixTimeSeconds();
+        return true;
+    }
+
+    private static string TakeText(ref Utf8JsonReader json, ref TextPieces pieces)
+    {
+        json.Read();
+        if (json.TokenType is JsonTokenType.String) return pieces.Take(ref json);
+        json.Skip();
+        return "";
+    }
+
+    private void Flush(List<ChatEvent> events)
+    {
+        Say(reasoning.Flush(), TokenKind.Reasoning, default, events);
+        Say(answer.Flush(), TokenKind.Answer, default, events);
     }
 
     private void ReadMessage(ref Utf8JsonReader json, ReadOnlySpan<byte> frame, ReadOnlySpan<byte> probabilities, List<ChatEvent> events)
@@ -159,15 +166,11 @@ internal sealed class OllamaChatEventReader : EventReader
         {
             if (json.ValueTextEquals("content"u8))
             {
-                json.Read();
-                if (json.TokenType is JsonTokenType.String) said = answer.Take(ref json);
-                json.Skip();
+                said = TakeText(ref json, ref answer);
             }
             else if (json.ValueTextEquals("thinking"u8))
             {
-                json.Read();
-                if (json.TokenType is JsonTokenType.String) thought = reasoning.Take(ref json);
-                json.Skip();
+                thought = TakeText(ref json, ref reasoning);
             }
             else if (json.ValueTextEquals("role"u8))
             {

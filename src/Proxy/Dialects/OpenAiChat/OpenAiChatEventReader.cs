@@ -142,12 +142,8 @@ internal sealed class OpenAiChatEventReader : EventReader
             return;
         }
 
-        if (!started)
-        {
-            started = true;
-            events.Add(new ChatEvent.Started(id, model, created) { Opaque = fingerprint.IsEmpty ? null : WireJson.Opaque("system_fingerprint"u8, fingerprint) });
-        }
-
+        if (!started) events.Add(new ChatEvent.Started(id, model, created) { Opaque = fingerprint.IsEmpty ? null : WireJson.Opaque("system_fingerprint"u8, fingerprint) });
+        started = true;
         if (!listed) return;
         while (list.Read() && list.TokenType is JsonTokenType.StartObject) ReadChoice(ref list, frame, events);
     }

@@ -78,8 +78,6 @@ internal static class OpenAiResponsesRequestCodec
                 case "tools":
                     request = request with { Tools = OpenAiResponsesTools.Read(value, fields, unknown) };
                     break;
-                case "tool_choice":
-                    break; // read below: it may speak of the tools
                 case "parallel_tool_calls":
                     request = request with { ParallelToolCalls = fields.Flag(value, "parallel_tool_calls") };
                     break;
@@ -105,11 +103,8 @@ internal static class OpenAiResponsesRequestCodec
                 case "user":
                     request = request with { User = fields.Text(value, "user") };
                     break;
-                case "previous_response_id" or "conversation":
-                    fields.Refuse(Memory(member.Name));
-                    break;
-                case "background":
-                    if (fields.Flag(value, "background") is true) fields.Refuse(Memory("background"));
+                case "previous_response_id" or "conversation" or "background":
+                    if (member.Name is not "background" || fields.Flag(value, "background") is true) fields.Refuse(Memory(member.Name));
                     break;
                 case "prompt":
                     fields.Fail("prompt", "\"prompt\" names a template that is kept at OpenAI; send its text as \"instructions\"");
@@ -117,7 +112,7 @@ internal static class OpenAiResponsesRequestCodec
                 case "truncation":
                     if (fields.Text(value, "truncation") is not "disabled") unknown.Add(new("truncation", value.Clone()));
                     break;
-                case "store" or "metadata" or "stream_options": // nothing is kept; the answer repeats it; about padding that is never written
+                case "tool_choice" or "store" or "metadata" or "stream_options": // read below; nothing is kept; repeated in the answer; about padding that is never written
                     break;
                 default:
                     unknown.Add(new(member.Name, value.Clone()));

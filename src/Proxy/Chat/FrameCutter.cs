@@ -3,26 +3,28 @@ using Proxy.Buffers;
 namespace Proxy.Chat;
 
 /// <summary>
-/// Cuts a byte stream into frames: one SSE event (its lines and the blank line after them), or one line of JSON. Stateless but for the scratch that joins
-/// an event's several <c>data</c> lines, so one cutter a stream. Grammar: WHATWG HTML, "Server-sent events"; lines end in LF or CRLF.
+/// Cuts a byte stream into frames: one SSE event (its lines and the blank line after them), or one line of JSON. Stateless except for the buffer that joins an
+/// event's several <c>data</c> lines, so each stream needs its own cutter. Grammar: WHATWG HTML, "Server-sent events"; lines end in LF or CRLF.
 /// </summary>
 internal abstract class FrameCutter : IDisposable
 {
     public static FrameCutter For(StreamFraming framing) => framing is StreamFraming.ServerSentEvents ? new SseCutter() : new JsonLineCutter();
 
     /// <summary>
-    /// Takes the next whole frame off the front of <paramref name="pending"/>; false when more bytes are needed. <paramref name="frame"/> is all its bytes;
-    /// <paramref name="payload"/> what it carries, empty for a comment.
+    /// Takes the next complete frame from the front of <paramref name="pending"/>. False if more bytes are needed. <paramref name="frame"/> is all its bytes,
+    /// <paramref name="payload"/> its content; the payload of a comment is empty.
     /// </summary>
     public abstract bool TryTake(ref ReadOnlySpan<byte> pending, out ReadOnlySpan<byte> frame, out ReadOnlySpan<byte> payload);
 
-    /// <summary>Whether a frame may end in what came after the first <paramref name="before"/> bytes, which end none.</summary>
+    /// <summary>True if a frame may end in the bytes after the first <paramref name="before"/>, which are known to contain no frame's end.</summary>
     public abstract bool MayEnd(ReadOnlySpan<byte> bytes, int before);
 
-    /// <summary>What is left when the stream ended without the last frame's terminator.</summary>
+    /// <summary>The payload of the remaining bytes, if the stream ended without the last frame's terminator.</summary>
     public abstract ReadOnlySpan<byte> PayloadOfRest(ReadOnlySpan<byte> rest);
 
-    /// <summary>The frame taken last says that the host failed, but not in a form that every client of its dialect knows as a failure. Its payload is in that form.</summary>
+    /// <summary>
+    /// True if the last frame reports an error in a form that some clients of its dialect do not recognise. Its payload is then in the form that they do.
+    /// </summary>
     public virtual bool IsHiddenError => false;
 
     public virtual void Dispose() { }
@@ -69,8 +71,9 @@ internal abstract class FrameCutter : IDisposable
             return true;
         }
 
-        // The blank line's first line end, with its CR, may be among the bytes before.
-        public override bool MayEnd(ReadOnlySpan<byte> bytes, int before) => bytes[Math.Max(before - 2, 0)..] is var last && (last.IndexOf("\n\n"u8) >= 0 || last.IndexOf("\n\r\n"u8) >= 0);
+        // The first newline of the blank line, and its CR, may be among the earlier bytes.
+        public override bool MayEnd(ReadOnlySpan<byte> bytes, int before) =>
+            bytes[Math.Max(before - 2, 0)..] is var last && (last.IndexOf("\n\n"u8) >= 0 || last.IndexOf("\n\r\n"u8) >= 0);
 
         public override ReadOnlySpan<byte> PayloadOfRest(ReadOnlySpan<byte> rest) => Data(rest);
 
@@ -82,7 +85,7 @@ internal abstract class FrameCutter : IDisposable
             base.Dispose();
         }
 
-        /// <summary>Just past the blank line, or -1.</summary>
+        /// <summary>The position just after the blank line, or -1.</summary>
         private static int EndOfEvent(ReadOnlySpan<byte> bytes)
         {
             var at = 0;
@@ -110,9 +113,9 @@ internal abstract class FrameCutter : IDisposable
                 {
                     if (line is not [(byte)'e', ..]) continue;
                     if (line.SequenceEqual("event: error"u8) || line.SequenceEqual("event:error"u8)) failed = true;
-                    if (!line.StartsWith("error:"u8)) continue; // llama.cpp's own field, in the place of data
+                    if (!line.StartsWith("error:"u8)) continue; // llama.cpp's own field, used instead of "data"
                     failed = true;
-                    line = line[1..]; // as long as "data:"
+                    line = line[1..]; // now the field name is as long as "data"
                 }
 
                 if (line.Length > 4 && line[4] != ':') continue;

@@ -15,13 +15,15 @@ internal static class Replies
     public static readonly BackendDialect OpenAi = new OpenAiChatBackendDialect();
     public static readonly BackendDialect Ollama = new OllamaChatBackendDialect();
 
-    public static BackendReply Of(ScriptedExchange exchange, string held = "", BackendDialect? dialect = null, bool complete = false, bool streams = true, long total = ReplyBody.Never, bool unaskedUsage = false)
+    public static BackendReply Of(ScriptedExchange exchange, string held = "", BackendDialect? dialect = null, bool complete = false, bool streams = true,
+        long total = ReplyBody.Never, bool unaskedUsage = false)
     {
         var read = new PooledBody();
         read.Write(Encoding.UTF8.GetBytes(held));
         var reply = new BackendReply(exchange, read)
         {
-            Status = 200, Backend = "gpu", ServedModel = "served", Dialect = dialect ?? OpenAi, Idle = TimeSpan.FromSeconds(60), Streams = streams, Complete = complete, Total = total, UnaskedUsage = unaskedUsage,
+            Status = 200, Backend = "gpu", ServedModel = "served", Dialect = dialect ?? OpenAi, Idle = TimeSpan.FromSeconds(60), Streams = streams,
+            Complete = complete, Total = total, UnaskedUsage = unaskedUsage,
         };
         reply.Bind(new Ended(), default);
         return reply;
@@ -33,7 +35,9 @@ internal static class Replies
         var sent = new MemoryStream();
         var output = PipeWriter.Create(sent);
         using var held = reply;
-        using var relay = new ByteRelay(reply, output, rename is null && !reply.UnaskedUsage ? null : new FrameEdits(rename, reply.UnaskedUsage ? reply.Dialect : null), Encoding.UTF8.GetBytes(keepAlive), TimeSpan.FromSeconds(15));
+        using var relay = new ByteRelay(reply, output,
+            rename is null && !reply.UnaskedUsage ? null : new FrameEdits(rename, reply.UnaskedUsage ? reply.Dialect : null), Encoding.UTF8.GetBytes(keepAlive),
+            TimeSpan.FromSeconds(15));
         var outcome = await relay.RunAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(30));
         await output.FlushAsync();
         return (Encoding.UTF8.GetString(sent.ToArray()), outcome);

@@ -41,7 +41,8 @@ public sealed class StreamWatchTests
     public void Usage_in_several_frames_The_last_one_holds()
     {
         using var watch = new StreamWatch(Replies.OpenAi);
-        foreach (var count in (ReadOnlySpan<int>)[1, 2, 3]) See(watch, $"data: {{\"choices\":[],\"usage\":{{\"prompt_tokens\":9,\"completion_tokens\":{count}}}}}\n\n");
+        foreach (var count in (ReadOnlySpan<int>)[1, 2, 3])
+            See(watch, $"data: {{\"choices\":[],\"usage\":{{\"prompt_tokens\":9,\"completion_tokens\":{count}}}}}\n\n");
         See(watch, "data: {\"choices\":[]}\n\n");
 
         Assert.Equal(3, watch.Usage!.OutputTokens);

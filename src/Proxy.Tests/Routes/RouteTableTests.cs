@@ -15,7 +15,8 @@ public sealed class RouteTableTests
     private static ProxyError? Find(string model, string? route, string? pipeline, string? workspace)
     {
         var direct = new Direct();
-        var refusal = new RouteTable(direct).Find(new CallInfo("T", "C", "me") { Route = route, Pipeline = pipeline, Workspace = workspace }, model, out var found);
+        var refusal = new RouteTable(direct).Find(new CallInfo("T", "C", "me") { Route = route, Pipeline = pipeline, Workspace = workspace }, model,
+            out var found);
         if (refusal is null) Assert.Same(direct, found);
         return refusal;
     }

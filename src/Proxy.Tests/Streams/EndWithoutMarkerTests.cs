@@ -39,7 +39,8 @@ public sealed class EndWithoutMarkerTests
         var bytes = Encoding.UTF8.GetBytes(stream);
         for (var cut = 0; cut <= bytes.Length; cut++)
         {
-            var (sent, outcome) = await Replies.RelayAsync(Replies.Of(new(bytes[..cut], bytes[cut..], Step.End), dialect: dialect is "openai" ? null : Anthropic), rename);
+            var (sent, outcome) = await Replies.RelayAsync(Replies.Of(new(bytes[..cut], bytes[cut..], Step.End),
+                dialect: dialect is "openai" ? null : Anthropic), rename);
 
             Assert.Equal(expected, sent);
             Assert.Equal((EndKind.Whole, 1, 2), (outcome.Kind, outcome.Usage!.InputTokens, outcome.Usage.OutputTokens));
@@ -77,7 +78,8 @@ public sealed class EndWithoutMarkerTests
     [Fact]
     public async Task Connection_is_left_open_beyond_idle_The_answer_is_whole()
     {
-        foreach (var (dialect, stream, marker) in ((BackendDialect, string, string)[])[(Replies.OpenAi, OpenAiStream, Done), (Anthropic, AnthropicStream, MessageStop)])
+        foreach (var (dialect, stream, marker) in ((BackendDialect, string, string)[])[(Replies.OpenAi, OpenAiStream, Done),
+            (Anthropic, AnthropicStream, MessageStop)])
         {
             var (sent, outcome) = await Replies.RelayAsync(Replies.Of(new(stream, Step.TimedOut), dialect: dialect));
             Assert.Equal((stream + marker, EndKind.Whole), (sent, outcome.Kind));
@@ -135,7 +137,8 @@ public sealed class EndWithoutMarkerTests
         var spoken = dialect is "openai" ? Replies.OpenAi : Anthropic;
         var expected = await ReadAsync(Replies.Of(new(stream + marker, Step.End), dialect: spoken));
         Assert.Null(Assert.IsType<ChatEvent.Finished>(expected[^1]).Error);
-        for (var cut = 0; cut <= stream.Length; cut++) Assert.Equal(expected, await ReadAsync(Replies.Of(new(stream[..cut], stream[cut..], Step.End), dialect: spoken)));
+        for (var cut = 0; cut <= stream.Length; cut++)
+            Assert.Equal(expected, await ReadAsync(Replies.Of(new(stream[..cut], stream[cut..], Step.End), dialect: spoken)));
     }
 
     private static async Task<List<ChatEvent>> ReadAsync(BackendReply reply) => [.. (await Replies.ReadAsync(reply)).Where(static happened => happened is not ChatEvent.Quiet)];

@@ -55,7 +55,8 @@ public sealed class EventSinkTests
         var half = Stream[..(Stream.IndexOf("🙂", StringComparison.Ordinal) - 5)];
         foreach (var (step, kind, said) in ((Step, ProxyErrorKind, string)[])
         [
-            (Step.Failed, ProxyErrorKind.HostFailed, "connection reset"), (Step.TimedOut, ProxyErrorKind.HostTimedOut, "silent for 60 s"), (Step.End, ProxyErrorKind.HostFailed, ""),
+            (Step.Failed, ProxyErrorKind.HostFailed, "connection reset"), (Step.TimedOut, ProxyErrorKind.HostTimedOut, "silent for 60 s"),
+            (Step.End, ProxyErrorKind.HostFailed, ""),
         ])
         {
             var events = await ReadAsync(Replies.Of(new(half, step)));
@@ -65,7 +66,8 @@ public sealed class EventSinkTests
             Assert.IsType<ChatEvent.Finished>(events[^1]);
         }
 
-        Assert.Contains("without saying that it was complete", Error(await ReadAsync(Replies.Of(new(Stream[..Stream.IndexOf("""data: {"id":"1","created":1,"model":"m","choices":[{"index":0,"delta":{},"finish_reason""", StringComparison.Ordinal)], Step.End))))!.Message, StringComparison.Ordinal);
+        Assert.Contains("without saying that it was complete",
+            Error(await ReadAsync(Replies.Of(new(Stream[..Stream.IndexOf("""data: {"id":"1","created":1,"model":"m","choices":[{"index":0,"delta":{},"finish_reason""", StringComparison.Ordinal)], Step.End))))!.Message, StringComparison.Ordinal);
     }
 
     [Fact]

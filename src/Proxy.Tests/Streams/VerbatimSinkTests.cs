@@ -15,7 +15,8 @@ public sealed class VerbatimSinkTests
         """data: {"id":"1","choices":[],"usage":{"prompt_tokens":11,"completion_tokens":22},"model":"served"}""" + "\r\n\r\n" +
         "data: [DONE]\n\n";
 
-    private static readonly string Renamed = Stream.Replace("\"id\":\"1\",\"model\":\"served\"", "\"id\":\"1\",\"model\":\"asked\"", StringComparison.Ordinal).Replace("22},\"model\":\"served\"", "22},\"model\":\"asked\"", StringComparison.Ordinal);
+    private static readonly string Renamed = Stream.Replace("\"id\":\"1\",\"model\":\"served\"", "\"id\":\"1\",\"model\":\"asked\"", StringComparison.Ordinal)
+        .Replace("22},\"model\":\"served\"", "22},\"model\":\"asked\"", StringComparison.Ordinal);
 
     [Theory]
     [InlineData(null)]
@@ -40,7 +41,8 @@ public sealed class VerbatimSinkTests
     public async Task Counts_that_the_client_did_not_ask_for_Are_ours_alone(string? rename)
     {
         var counts = Stream.Split("\n\n", StringSplitOptions.None)[2].Split("\r\n\r\n")[0] + "\r\n\r\n";
-        var expected = (rename is null ? Stream : Renamed).Replace(rename is null ? counts : counts.Replace("served", "asked", StringComparison.Ordinal), "", StringComparison.Ordinal);
+        var expected = (rename is null ? Stream : Renamed).Replace(rename is null ? counts : counts.Replace("served", "asked", StringComparison.Ordinal), "",
+            StringComparison.Ordinal);
         Assert.DoesNotContain("completion_tokens", expected, StringComparison.Ordinal);
         var bytes = Encoding.UTF8.GetBytes(Stream);
         for (var cut = 0; cut <= bytes.Length; cut++)
@@ -72,7 +74,8 @@ public sealed class VerbatimSinkTests
         const string Lines = """{"model":"served","message":{"content":"a"},"done":false}""" + "\n" + """{"model":"served","done":true,"done_reason":"stop","prompt_eval_count":3,"eval_count":4}""" + "\n";
         for (var cut = 0; cut <= Lines.Length; cut++)
         {
-            var (sent, outcome) = await Replies.RelayAsync(Replies.Of(new(Lines[..cut], Lines[cut..], Step.End), dialect: Replies.Ollama), "asked", keepAlive: "");
+            var (sent, outcome) = await Replies.RelayAsync(Replies.Of(new(Lines[..cut], Lines[cut..], Step.End), dialect: Replies.Ollama), "asked",
+                keepAlive: "");
 
             Assert.Equal(Lines.Replace("served", "asked", StringComparison.Ordinal), sent);
             Assert.Equal((EndKind.Whole, 3, 4), (outcome.Kind, outcome.Usage!.InputTokens, outcome.Usage.OutputTokens));
@@ -96,7 +99,8 @@ public sealed class VerbatimSinkTests
     [Fact]
     public async Task Host_is_quiet_Keep_alives_go_out_and_never_into_a_frame()
     {
-        var exchange = new ScriptedExchange(Step.Quiet, "data: {\"a\"", Step.Quiet, ":1}\n", Step.Quiet, "\n", Step.Quiet, Step.Quiet, "data: [DONE]\n\n", Step.End);
+        var exchange = new ScriptedExchange(Step.Quiet, "data: {\"a\"", Step.Quiet, ":1}\n", Step.Quiet, "\n", Step.Quiet, Step.Quiet, "data: [DONE]\n\n",
+            Step.End);
 
         var (sent, _) = await Replies.RelayAsync(Replies.Of(exchange), keepAlive: ": k\n\n");
 
@@ -144,7 +148,8 @@ public sealed class VerbatimSinkTests
     [InlineData("asked")]
     public async Task Host_breaks_off_inside_a_frame_The_client_has_whole_frames_only(string? rename)
     {
-        foreach (var (step, said) in ((Step, string)[])[(Step.Failed, "broke off in the middle of its answer: connection reset"), (Step.TimedOut, "silent for 60 s"), (Step.End, "without saying")])
+        foreach (var (step, said) in ((Step, string)[])[(Step.Failed, "broke off in the middle of its answer: connection reset"),
+            (Step.TimedOut, "silent for 60 s"), (Step.End, "without saying")])
         {
             var (sent, outcome) = await Replies.RelayAsync(Replies.Of(new("data: {}\n\ndata: {\"a", step)), rename);
 

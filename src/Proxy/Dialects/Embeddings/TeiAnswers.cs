@@ -5,7 +5,7 @@ using Proxy.Vectors;
 
 namespace Proxy.Dialects.Embeddings;
 
-/// <summary>TEI's errors, for its paths that have no dialect of their own.</summary>
+/// <summary>TEI's error format, for those of its paths that have no client dialect.</summary>
 internal sealed class TeiWords : VectorClientDialect
 {
     public static readonly TeiWords Instance = new();
@@ -26,7 +26,7 @@ internal sealed class TeiWords : VectorClientDialect
     public override string ErrorContentType(ProxyError error) => TeiErrors.ContentType(error);
 }
 
-/// <summary>The answers of <c>/info</c> and <c>/tokenize</c>.</summary>
+/// <summary>Writes the answers of <c>/info</c> and <c>/tokenize</c>.</summary>
 internal static class TeiAnswers
 {
     public static void WriteInfo(VectorModelInfo model, string version, PooledBody output)

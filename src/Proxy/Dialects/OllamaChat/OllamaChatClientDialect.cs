@@ -3,7 +3,7 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects.OllamaChat;
 
-/// <summary><c>POST /api/chat</c>, as Ollama's clients speak it.</summary>
+/// <summary><c>POST /api/chat</c>, for Ollama's clients.</summary>
 internal sealed class OllamaChatClientDialect : ClientDialect
 {
     public override DialectName Name => DialectName.OllamaChat;

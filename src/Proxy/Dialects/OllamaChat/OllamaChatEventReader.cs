@@ -5,7 +5,8 @@ using Proxy.Chat;
 namespace Proxy.Dialects.OllamaChat;
 
 /// <summary>
-/// Reads Ollama's lines, of chat and of generate, and whole answers, which are one line more. Without <c>"done":true</c> the host broke off: Ollama ends in silence when its engine dies.
+/// Reads Ollama's lines, both of chat and of generate, and whole answers, which have the same form as a line. An answer without <c>"done":true</c> is
+/// incomplete: when its engine dies, Ollama ends the stream without an error.
 /// </summary>
 internal sealed class OllamaChatEventReader : EventReader
 {
@@ -13,7 +14,7 @@ internal sealed class OllamaChatEventReader : EventReader
     private bool started, roleSeen, over;
     private int calls;
 
-    /// <summary>A whole answer; false when it is not one, or says itself that it broke off.</summary>
+    /// <summary>Reads a whole answer. False if the body is not one, or if it contains an error or lacks <c>"done":true</c>.</summary>
     public static bool TryReadWhole(ReadOnlySpan<byte> body, List<ChatEvent> events)
     {
         var reader = new OllamaChatEventReader();
@@ -36,9 +37,10 @@ internal sealed class OllamaChatEventReader : EventReader
             else Fail(HostErrorBody.Read(frame), events);
             rest = frame[(int)json.BytesConsumed..];
         }
-        catch (Exception problem) when (problem is JsonException or InvalidOperationException or FormatException) // how the reader says that it is no JSON
+        // Utf8JsonReader throws these for invalid JSON
+        catch (Exception problem) when (problem is JsonException or InvalidOperationException or FormatException)
         {
-            Fail(new HostError($"the host sent what is not JSON: {HostErrorBody.Read(frame).Message}"), events);
+            Fail(new HostError($"the host sent something that is not JSON: {HostErrorBody.Read(frame).Message}"), events);
         }
 
         if (!rest.IsEmpty) Read(rest, events); // two objects in one line
@@ -95,7 +97,8 @@ internal sealed class OllamaChatEventReader : EventReader
             {
                 json.Read();
                 if (json.TokenType is JsonTokenType.String && json.ValueTextEquals("length"u8)) reason = FinishReason.Length;
-                else if (json.TokenType is JsonTokenType.String && json.ValueSpan.Length > 0 && !json.ValueTextEquals("stop"u8)) word = frame[(int)json.TokenStartIndex..(int)json.BytesConsumed];
+                else if (json.TokenType is JsonTokenType.String && json.ValueSpan.Length > 0 && !json.ValueTextEquals("stop"u8))
+                    word = frame[(int)json.TokenStartIndex..(int)json.BytesConsumed];
                 json.Skip();
             }
             else if (json.ValueTextEquals("logprobs"u8))
@@ -198,10 +201,11 @@ internal sealed class OllamaChatEventReader : EventReader
 
     private void Say(string thought, string said, ReadOnlySpan<byte> probabilities, List<ChatEvent> events)
     {
-        if (!roleSeen) GiveRole(events); // generate never says it
+        if (!roleSeen) GiveRole(events); // generate has no role
         Say(thought, TokenKind.Reasoning, said.Length == 0 ? probabilities : default, events);
         Say(said, TokenKind.Answer, probabilities, events);
-        if (said.Length == 0 && thought.Length == 0 && !probabilities.IsEmpty) events.Add(new ChatEvent.Token("") { Opaque = OllamaChatProbabilities.Read(probabilities) });
+        if (said.Length == 0 && thought.Length == 0 && !probabilities.IsEmpty)
+            events.Add(new ChatEvent.Token("") { Opaque = OllamaChatProbabilities.Read(probabilities) });
     }
 
     private void GiveRole(List<ChatEvent> events)
@@ -216,7 +220,7 @@ internal sealed class OllamaChatEventReader : EventReader
         events.Add(new ChatEvent.Token(text, kind) { Opaque = probabilities.IsEmpty ? null : OllamaChatProbabilities.Read(probabilities) });
     }
 
-    /// <summary>Each call comes whole. Hosts disagree about <c>index</c>, so calls are counted.</summary>
+    /// <summary>Reads one call; calls always arrive complete. Hosts number them differently in <c>index</c>, so they are counted here.</summary>
     private void ReadCall(ref Utf8JsonReader json, ReadOnlySpan<byte> frame, List<ChatEvent> events)
     {
         string? id = null, name = null, arguments = null;
@@ -240,7 +244,8 @@ internal sealed class OllamaChatEventReader : EventReader
             }
         }
 
-        events.Add(new ChatEvent.ToolCall(calls++, id, name, string.IsNullOrWhiteSpace(arguments) ? "{}" : arguments)); // no text is no JSON to other clients
+        // "{}": an empty string is not valid JSON for other clients
+        events.Add(new ChatEvent.ToolCall(calls++, id, name, string.IsNullOrWhiteSpace(arguments) ? "{}" : arguments));
     }
 
     private static void ReadFunction(ref Utf8JsonReader json, ReadOnlySpan<byte> frame, out string? name, out string? arguments)
@@ -272,6 +277,7 @@ internal sealed class OllamaChatEventReader : EventReader
     private void Fail(HostError said, List<ChatEvent> events)
     {
         over = true;
-        events.Add(new ChatEvent.Finished(FinishReason.Error, Error: new ProxyError(ProxyErrorKind.HostFailed, said.Message) { Code = said.Code, HostType = said.Type }));
+        events.Add(new ChatEvent.Finished(FinishReason.Error,
+            Error: new ProxyError(ProxyErrorKind.HostFailed, said.Message) { Code = said.Code, HostType = said.Type }));
     }
 }

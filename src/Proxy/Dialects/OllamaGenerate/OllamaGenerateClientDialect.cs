@@ -4,7 +4,7 @@ using Proxy.Dialects.OllamaChat;
 
 namespace Proxy.Dialects.OllamaGenerate;
 
-/// <summary><c>POST /api/generate</c>, as Ollama's clients speak it.</summary>
+/// <summary><c>POST /api/generate</c>, for Ollama's clients.</summary>
 internal sealed class OllamaGenerateClientDialect : ClientDialect
 {
     public override DialectName Name => DialectName.OllamaGenerate;

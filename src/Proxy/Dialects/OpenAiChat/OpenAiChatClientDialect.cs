@@ -4,7 +4,7 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects.OpenAiChat;
 
-/// <summary><c>POST /v1/chat/completions</c>, as OpenAI's clients speak it.</summary>
+/// <summary><c>POST /v1/chat/completions</c>, for OpenAI's clients.</summary>
 internal sealed class OpenAiChatClientDialect : ClientDialect
 {
     public static ReadOnlySpan<byte> Comment => ": keep-alive\n\n"u8;

@@ -4,7 +4,7 @@ using Proxy.Dialects.OpenAiChat;
 
 namespace Proxy.Dialects.OpenAiCompletions;
 
-/// <summary><c>POST /v1/completions</c>, as OpenAI's clients speak it.</summary>
+/// <summary><c>POST /v1/completions</c>, for OpenAI's clients.</summary>
 internal sealed class OpenAiCompletionsClientDialect : ClientDialect
 {
     public override DialectName Name => DialectName.OpenAiCompletions;
@@ -22,7 +22,8 @@ internal sealed class OpenAiCompletionsClientDialect : ClientDialect
     {
         var whole = WholeAnswer.Of(events);
         using var json = WireJson.NewWriter(output);
-        OpenAiChatJson.WriteHead(json, whole.Id ?? OpenAiCompletionsEventWriter.IdOf(stamp), OpenAiCompletionsEventWriter.Kind, whole.Created, whole.Opaque, stamp);
+        OpenAiChatJson.WriteHead(json, whole.Id ?? OpenAiCompletionsEventWriter.IdOf(stamp), OpenAiCompletionsEventWriter.Kind, whole.Created, whole.Opaque,
+            stamp);
         foreach (var choice in whole.Choices)
         {
             var offset = 0;

@@ -36,7 +36,7 @@ internal sealed class Edge : IAsyncDisposable
         var probe = new BackendProbe(House.Directory, House.Slots, static (_, _) => throw new NotSupportedException(), House.Log, House.Time);
         var catalog = new ModelCatalog(House.Directory, probe);
         Parts = new ExchangeParts(Gate, Calls, new CallLedger(writer, LogFormat.Text, Metrics, House.Time), Metrics, () => House.Directory.Table.Config.Server, House.Log, House.Time, Ticker, House.Directory.Identity);
-        var routes = new RouteTable(new DirectRoute(House.Directory, House.Dispatcher, new RemoteImages(), new PromptPrefixes(new ProxyMetrics()), House.Log, House.Time));
+        var routes = new RouteTable([new DirectRoute(House.Directory, House.Dispatcher, new RemoteImages(), new PromptPrefixes(new ProxyMetrics()), House.Log, House.Time)]);
         var (openAi, ollama, anthropic) = (new OpenAiChatClientDialect(), new OllamaChatClientDialect(), new AnthropicClientDialect());
         var endpoints = new Endpoints(
             new ChatExchange("/v1/chat/completions", openAi, routes, Parts).HandleAsync,

@@ -1,4 +1,5 @@
 using System.Buffers;
+using Proxy.Buffers;
 
 namespace Proxy.Chat;
 
@@ -32,6 +33,9 @@ internal readonly record struct ReplyStamp(string TraceId, DateTimeOffset Create
 
     /// <summary>What was asked, for dialects whose answers repeat it.</summary>
     public ChatRequest? Request { get; init; }
+
+    /// <summary>The workflow's run that answers; null where none does.</summary>
+    public string? RunId { get; init; }
 }
 
 /// <summary>How a surface says that something went wrong; the whole of what surfaces have in common that do not chat. Stateless and shared.</summary>
@@ -57,6 +61,10 @@ internal abstract class ClientDialect : ErrorDialect
 {
     public abstract DialectName Name { get; }
     public abstract StreamFraming Framing { get; }
+
+    /// <summary>What its clients ask of a model, in a word.</summary>
+    public virtual string Verb => "chat";
+
     public abstract string StreamContentType { get; }
     public abstract string WholeContentType { get; }
 
@@ -71,8 +79,8 @@ internal abstract class ClientDialect : ErrorDialect
     /// <summary>What this dialect's surface refuses whichever host would answer. Asked of every call: cheap where there is nothing.</summary>
     public virtual ProxyError? Refuses(ReadOnlySpan<byte> body) => null;
 
-    /// <summary>Makes what an agent changes in every prompt for no reader the same in every call, in its place.</summary>
-    public virtual void NormalisePrompt(Span<byte> body) { }
+    /// <summary>The edits that make what an agent changes in every prompt for no reader the same in every call; mostly none. None changes a length.</summary>
+    public virtual IReadOnlyList<BodyEdit> NormalisePrompt(ReadOnlySpan<byte> body) => [];
 
     /// <summary>Adds where the pieces of the prompt stand, in the order in which a model reads them.</summary>
     public virtual void CutPrompt(ReadOnlySpan<byte> body, List<Range> pieces) { }
@@ -103,6 +111,9 @@ internal abstract class BackendDialect
 
     /// <summary>Takes a text to continue, where others take a conversation.</summary>
     public virtual bool TakesPrompts => false;
+
+    /// <summary>Sets what has to be asked of this host because of what it said of the model, or says why it cannot be asked.</summary>
+    public virtual ProxyError? Fit(ref ChatRequest request, in HostModelFacts facts) => null;
 
     /// <summary>
     /// What is wrong with sending this request to a host of this dialect at all; null when it can be said, if perhaps with losses. A loss that would make the answer
@@ -162,7 +173,30 @@ internal abstract class BackendDialect
 }
 
 /// <summary>A replacement in a body that otherwise stays as it came.</summary>
-internal readonly record struct BodyEdit(Range Place, ReadOnlyMemory<byte> Text);
+internal readonly record struct BodyEdit(Range Place, ReadOnlyMemory<byte> Text)
+{
+    /// <summary>A copy of the body with all of the edits, which stand in the order of their places. Null where there are none.</summary>
+    public static PooledBody? Apply(IReadOnlyList<BodyEdit> edits, ReadOnlySpan<byte> body) => edits.Count == 0 ? null : Apply([.. edits], body);
+
+    /// <inheritdoc cref="Apply(IReadOnlyList{BodyEdit}, ReadOnlySpan{byte})"/>
+    public static PooledBody Apply(ReadOnlySpan<BodyEdit> edits, ReadOnlySpan<byte> body)
+    {
+        var copy = new PooledBody(body.Length + 64);
+        var from = 0;
+        foreach (var edit in edits)
+        {
+            copy.Write(body[from..edit.Place.Start.Value]);
+            copy.Write(edit.Text.Span);
+            from = edit.Place.End.Value;
+        }
+
+        copy.Write(body[from..]);
+        return copy;
+    }
+}
+
+/// <summary>What is known of a model at one host: the context that its operator configured for it, the one that it runs with, the most that it takes, and whether it thinks. Null: nobody said.</summary>
+internal readonly record struct HostModelFacts(int? ConfiguredContext, int? RunningContext, int? ContextLimit, bool Thinks);
 
 /// <summary>What a host said of its failure; only the message is sure to be there.</summary>
 internal sealed record HostError(string Message, string? Type = null, string? Code = null, string? Param = null, int? Status = null);

@@ -16,6 +16,8 @@ internal sealed class WholeAnswer
     public JsonElement? Opaque { get; private set; }
     public Usage? Usage { get; private set; }
 
+    public ProxyNote Note;
+
     /// <summary>By number; never empty.</summary>
     public List<WholeChoice> Choices { get; } = [];
 
@@ -31,6 +33,7 @@ internal sealed class WholeAnswer
 
     private void Add(ChatEvent happened)
     {
+        Note.See(happened);
         switch (happened)
         {
             case ChatEvent.Started started:

@@ -26,19 +26,26 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
             ChatEnvelope? envelope = null;
             problem ??= EnvelopePeek.Read(body!.Span, out envelope);
             scope.Record.Messages = envelope?.Messages; // of a call that is refused too
-            problem ??= dialect.Refuses(body!.Span) ?? scope.Use(envelope!.Model);
+            problem ??= dialect.Refuses(body!.Span);
+            RoutedCall routed = default;
             IChatRoute? route = null;
-            problem ??= routes.Find(scope.Info, envelope!.Model, out route);
+            if (problem is null)
+            {
+                routed = RouteTable.Split(new ChatCall(dialect, envelope!, scope.Info, body!.Memory) { Headers = scope.CrossingHeaders });
+                problem = scope.Use(routed.Model) ?? routes.Find(routed, out route);
+                scope.Record.Model = ModelName.Shown(envelope!.Model); // as the client wrote it
+            }
+
             if (problem is not null)
             {
                 await scope.RefuseAsync(problem);
                 return;
             }
 
-            var call = new ChatCall(dialect, envelope!, scope.Info, body!.Memory) { Headers = scope.CrossingHeaders };
+            var call = routed.Call;
             scope.Record.Route = route!.Name;
             scope.Record.Stream = call.Streams;
-            var pending = route.AnswerAsync(call, scope.Cancellation);
+            var pending = route.AnswerAsync(routed, scope.Cancellation);
             await WriteAsync(scope, call, await (pending.IsCompleted || !call.Streams || keepAlive.Length == 0 ? pending : KeepAliveAsync(scope, pending)));
         }
         catch (Exception problem) // whatever it is, the client gets an error in its dialect and the log gets the reason
@@ -67,6 +74,7 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
 
     private ValueTask WriteAsync(CallScope scope, ChatCall call, ChatAnswer answer)
     {
+        AnswerHeaders.Set(scope.Context.Response, answer);
         switch (answer)
         {
             case ChatAnswer.Refused refused:
@@ -76,7 +84,7 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
                 return reply.Streams ? RelayAsync(scope, call, reply) : VerbatimWriter.WriteWholeAsync(scope, reply, reply.Held, call.Envelope.Model, reply.Dialect!);
             case ChatAnswer.Events events:
                 scope.Answering(events.Backend, events.Served);
-                return call.Streams && !events.Whole ? EncodeAsync(scope, call, events.Stream) : FoldAsync(scope, call, events.Stream);
+                return call.Streams && !events.Whole ? EncodeAsync(scope, call, events) : FoldAsync(scope, call, events);
             default:
                 throw new System.Diagnostics.UnreachableException();
         }
@@ -113,13 +121,14 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
     }
 
     /// <summary>Events as a stream. What came together leaves together: a flush only when the next event has to be waited for.</summary>
-    private async ValueTask EncodeAsync(CallScope scope, ChatCall call, IAsyncEnumerable<ChatEvent> stream)
+    private async ValueTask EncodeAsync(CallScope scope, ChatCall call, ChatAnswer.Events answer)
     {
         var response = scope.Context.Response;
         var output = response.BodyWriter;
-        var writer = dialect.NewEventWriter(Stamp(scope, call));
+        var writer = dialect.NewEventWriter(Stamp(scope, call, answer));
         scope.Writer = writer;
         var isWhole = false;
+        var stream = answer.KeepAliveAfter is { } quiet && keepAlive.Length > 0 ? QuietEvents.Between(answer.Stream, quiet, parts.Time) : answer.Stream;
         await using var events = stream.GetAsyncEnumerator(scope.Cancellation);
         while (true)
         {
@@ -154,10 +163,11 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
     }
 
     /// <summary>Events as one document.</summary>
-    private async ValueTask FoldAsync(CallScope scope, ChatCall call, IAsyncEnumerable<ChatEvent> stream)
+    private async ValueTask FoldAsync(CallScope scope, ChatCall call, ChatAnswer.Events answer)
     {
         var events = new List<ChatEvent>();
-        await foreach (var happened in stream.WithCancellation(scope.Cancellation))
+        var note = new ProxyNote();
+        await foreach (var happened in answer.Stream.WithCancellation(scope.Cancellation))
         {
             if (happened is ChatEvent.Finished { Error: { } error })
             {
@@ -168,6 +178,7 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
             if (happened is ChatEvent.UsageReported usage) scope.Count(usage.Usage);
             if (happened is ChatEvent.Skipped skipped) scope.Skip(skipped.Kind);
             else if (happened is not ChatEvent.Quiet) events.Add(happened);
+            note.See(happened);
         }
 
         // An answer that is complete is written, whoever is there to take it.
@@ -178,18 +189,19 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
         }
 
         using var body = new PooledBody();
-        dialect.WriteWhole(events, Stamp(scope, call), body);
+        dialect.WriteWhole(events, Stamp(scope, call, answer), body);
         scope.GiveBackKey();
         var response = scope.Context.Response;
         response.StatusCode = StatusCodes.Status200OK;
         response.ContentType = dialect.WholeContentType;
+        AnswerHeaders.Set(response, note, answer.RunId);
         response.ContentLength = body.Length;
         await response.BodyWriter.WriteAsync(body.Memory);
     }
 
-    private ReplyStamp Stamp(CallScope scope, ChatCall call)
+    private ReplyStamp Stamp(CallScope scope, ChatCall call, ChatAnswer.Events answer)
     {
         call.TryGetRequest(out var request); // who answers in events has read it already
-        return new(scope.Info.TraceId, parts.Time.GetUtcNow(), call.Envelope.Model) { IncludeUsage = call.Envelope.IncludeUsage, Request = request };
+        return new(scope.Info.TraceId, parts.Time.GetUtcNow(), call.Envelope.Model) { IncludeUsage = call.Envelope.IncludeUsage, Request = request, RunId = answer.RunId };
     }
 }

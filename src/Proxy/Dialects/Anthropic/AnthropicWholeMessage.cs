@@ -33,6 +33,7 @@ internal static class AnthropicWholeMessage
         json.WriteEndArray();
         AnthropicJson.WriteStop(json, choice.Reason, choice.FinishOpaque);
         AnthropicJson.WriteUsage(json, whole.Usage);
+        whole.Note.Write(json, stamp);
         json.WriteEndObject();
     }
 

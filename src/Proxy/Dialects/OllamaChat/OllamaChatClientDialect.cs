@@ -37,6 +37,7 @@ internal sealed class OllamaChatClientDialect : ClientDialect
         json.WriteEndObject();
         OllamaChatProbabilities.Write(json, choice.LogProbabilities);
         OllamaChatEventWriter.WriteEnd(json, choice.Reason, choice.FinishOpaque, whole.Usage);
+        whole.Note.Write(json, stamp);
         json.WriteEndObject();
     }
 

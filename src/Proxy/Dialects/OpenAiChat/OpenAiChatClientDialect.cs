@@ -28,7 +28,7 @@ internal sealed class OpenAiChatClientDialect : ClientDialect
         using var json = WireJson.NewWriter(output);
         OpenAiChatJson.WriteHead(json, whole.Id ?? OpenAiChatEventWriter.IdOf(stamp), "chat.completion", whole.Created, whole.Opaque, stamp);
         foreach (var choice in whole.Choices) WriteChoice(json, choice, stamp);
-        OpenAiChatJson.WriteTail(json, whole.Usage);
+        OpenAiChatJson.WriteTail(json, whole, stamp);
     }
 
     public override void WriteError(ProxyError error, string traceId, IBufferWriter<byte> output) => OpenAiChatErrors.Write(error, output);

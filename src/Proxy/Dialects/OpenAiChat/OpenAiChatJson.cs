@@ -62,15 +62,16 @@ internal static class OpenAiChatJson
     }
 
     /// <summary>What a whole answer ends with, after its last choice.</summary>
-    public static void WriteTail(Utf8JsonWriter json, Usage? usage)
+    public static void WriteTail(Utf8JsonWriter json, WholeAnswer whole, ReplyStamp stamp)
     {
         json.WriteEndArray();
-        if (usage is not null)
+        if (whole.Usage is { } usage)
         {
             json.WritePropertyName("usage"u8);
             WriteUsage(json, usage);
         }
 
+        whole.Note.Write(json, stamp);
         json.WriteEndObject();
     }
 

@@ -10,6 +10,7 @@ internal sealed class OpenAiChunks(ReplyStamp stamp, string kind, Func<ReplyStam
     private readonly ArrayBufferWriter<byte> head = new(256);
     private Utf8JsonWriter? json;
     private Usage? usage;
+    private ProxyNote note;
     private bool failed;
 
     /// <summary>The writer for what stands between a chunk's beginning and its end. Reset it to the output first, and flush it.</summary>
@@ -18,6 +19,7 @@ internal sealed class OpenAiChunks(ReplyStamp stamp, string kind, Func<ReplyStam
     /// <summary>Writes what both say alike; false for an event that each says in its own way. After a failure nothing more is said.</summary>
     public bool TryWrite(ChatEvent happened, IBufferWriter<byte> output)
     {
+        note.See(happened);
         switch (happened)
         {
             case var _ when failed:
@@ -56,6 +58,20 @@ internal sealed class OpenAiChunks(ReplyStamp stamp, string kind, Func<ReplyStam
     {
         if (head.WrittenCount == 0) Start(null);
         output.Write(head.WrittenSpan);
+    }
+
+    /// <summary>After the last choice and the list's end, in the chunk that says why a choice finished.</summary>
+    public void EndLast(IBufferWriter<byte> output)
+    {
+        if (!note.SaysNothing(stamp))
+        {
+            output.Write(","u8);
+            Json.Reset(output);
+            note.Write(Json, stamp);
+            Json.Flush();
+        }
+
+        End(output);
     }
 
     /// <summary>After the last choice and the list's end.</summary>

@@ -9,6 +9,7 @@ internal sealed class OpenAiCompletionsClientDialect : ClientDialect
 {
     public override DialectName Name => DialectName.OpenAiCompletions;
     public override StreamFraming Framing => StreamFraming.ServerSentEvents;
+    public override string Verb => "completions";
     public override string StreamContentType => OpenAiChatJson.StreamContentType;
     public override string WholeContentType => OpenAiChatJson.WholeContentType;
     public override bool StreamsByDefault => false;
@@ -35,7 +36,7 @@ internal sealed class OpenAiCompletionsClientDialect : ClientDialect
             json.WriteEndObject();
         }
 
-        OpenAiChatJson.WriteTail(json, whole.Usage);
+        OpenAiChatJson.WriteTail(json, whole, stamp);
     }
 
     public override void WriteError(ProxyError error, string traceId, IBufferWriter<byte> output) => OpenAiChatErrors.Write(error, output);

@@ -9,6 +9,7 @@ internal sealed class OpenAiResponsesClientDialect : ClientDialect
 {
     public override DialectName Name => DialectName.OpenAiResponses;
     public override StreamFraming Framing => StreamFraming.ServerSentEvents;
+    public override string Verb => "responses";
     public override string StreamContentType => OpenAiChatJson.StreamContentType;
     public override string WholeContentType => OpenAiChatJson.WholeContentType;
     public override bool StreamsByDefault => false;
@@ -43,7 +44,7 @@ internal sealed class OpenAiResponsesClientDialect : ClientDialect
         }
 
         using var json = WireJson.NewWriter(output);
-        echo.Write(json, new ChatEvent.Started(whole.Id, null, whole.Created), ResponseEnd.Of(answer.Reason), items, whole.Usage);
+        echo.Write(json, new ChatEvent.Started(whole.Id, null, whole.Created), ResponseEnd.Of(answer.Reason), items, whole.Usage, whole.Note);
 
         ResponseItem Item(ResponseItemKind kind, string prefix)
         {

@@ -21,6 +21,7 @@ usage() {
                                      the same for embedding and reranking (bench/inference.sh)
 ./build.sh bench pairs OLD NEW [PAIRS]
                                      whether one binary costs more than another (bench/pairs.sh)
+./build.sh count                     the program's statements by folder, and methods that are too long
 ./build.sh package                   dist/proxy_VERSION_ARCHITECTURE.deb
 ./build.sh setup [build|test|bench]  install what those verbs need (all of it when none is named); every verb
                                      calls this for itself, and it is quick when nothing is missing
@@ -276,6 +277,12 @@ bench() {
   exec "$script" "$@"
 }
 
+count_statements() {
+  setup_dotnet
+  logged .build/count.log dotnet build .ci/count -c Release -v minimal --nologo
+  exec dotnet .ci/count/bin/Release/net10.0/count.dll
+}
+
 package() {
   step "packing the Debian package"
   PROXY_PACKAGE=$(packaging/deb/build.sh dist/proxy dist)
@@ -288,6 +295,7 @@ case ${1:-} in
     publish
     ;;
   run | bench) "$@" ;;
+  count) count_statements ;;
   package)
     setup build
     publish

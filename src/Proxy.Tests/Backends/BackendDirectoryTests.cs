@@ -42,7 +42,8 @@ public sealed class BackendDirectoryTests
     public void Reload_reaches_a_host_otherwise_It_gets_new_connections(string what)
     {
         var opened = 0;
-        using var directory = new BackendDirectory(new ProxyConfig { Backends = [House.At("a")] }, _ => { opened++; return new ScriptedHost(); }, static _ => null, TimeProvider.System);
+        using var directory = new BackendDirectory(new ProxyConfig { Backends = [House.At("a")] }, _ => { opened++; return new ScriptedHost(); },
+            static _ => null, TimeProvider.System);
         _ = directory.Table;
 
         directory.Apply(new ProxyConfig
@@ -79,7 +80,12 @@ public sealed class BackendDirectoryTests
     [InlineData(DialectFamily.Anthropic, "x-api-key", "secret")]
     internal void Key_Is_shown_as_the_hosts_dialect_wants(DialectFamily? family, string name, string value)
     {
-        var target = BackendDirectory.Target(House.At("a") with { Key = "secret", Dialects = family is { } one ? [one] : null, Headers = new Dictionary<string, string> { ["x-tenant"] = "1" } });
+        var target = BackendDirectory.Target(House.At("a") with
+        {
+            Key = "secret",
+            Dialects = family is { } one ? [one] : null,
+            Headers = new Dictionary<string, string> { ["x-tenant"] = "1" }
+        });
 
         Assert.Equal([new("x-tenant", "1"), new(name, value)], target.Headers);
     }

@@ -32,9 +32,11 @@ public sealed class BackendProbeTests : IAsyncLifetime
         house.Dispose();
     }
 
-    private static Task<HostReport> Serves(params string[] models) => Task.FromResult(new HostReport([DialectFamily.OpenAi], [.. models.Select(m => new HostModel(m, null, null, null))], null, null));
+    private static Task<HostReport> Serves(params string[] models) =>
+        Task.FromResult(new HostReport([DialectFamily.OpenAi], [.. models.Select(m => new HostModel(m, null, null, null))], null, null));
 
-    private static Func<CancellationToken, Task<HostReport>> Refuses => static _ => Task.FromException<HostReport>(new HttpRequestException("connection refused"));
+    private static Func<CancellationToken, Task<HostReport>> Refuses =>
+        static _ => Task.FromException<HostReport>(new HttpRequestException("connection refused"));
 
     private void Start() => running = probe.RunAsync(stopping.Token);
 
@@ -140,7 +142,8 @@ public sealed class BackendProbeTests : IAsyncLifetime
 
         await PassAsync(12);
         Assert.False(house["a"].State.Available);
-        Assert.Single(house.Log.All, line => line.StartsWith("backend_down: Backend a went down: no answer to /v1/models within 5s, 3 times in a row", StringComparison.Ordinal));
+        Assert.Single(house.Log.All,
+            line => line.StartsWith("backend_down: Backend a went down: no answer to /v1/models within 5s, 3 times in a row", StringComparison.Ordinal));
         Assert.Equal(["suspect"], house.Hosts["a"].Told);
 
         answers["a"] = _ => Serves("m");

@@ -68,14 +68,16 @@ public sealed class BackendTableTests
     public async Task Names_of_a_host_are_not_learned_It_serves_its_prefixes_and_models_only()
     {
         using var house = new House(House.At("gpu") with { Prefixes = ["qwen"] }, House.At("ollama", "named") with { Prefixes = ["llama"], Learn = false });
-        house["ollama"].State.Report = new HostReport([DialectFamily.OpenAi], [.. ((string[])["qwen3:8b", "llama3", "gemma", "named"]).Select(name => new HostModel(name, null, null, null))], null, null);
+        house["ollama"].State.Report = new HostReport([DialectFamily.OpenAi],
+            [.. ((string[])["qwen3:8b", "llama3", "gemma", "named"]).Select(name => new HostModel(name, null, null, null))], null, null);
         house.Directory.Refresh();
 
         Assert.Equal("qwen3:8b at gpu", Ask(house, "qwen3:8b"));
         Assert.Equal("llama3 at ollama", Ask(house, "llama3"));
         Assert.Equal("named at ollama", Ask(house, "named"));
         Assert.Null(house.Directory.Table.Resolve("gemma"));
-        var catalog = new ModelCatalog(house.Directory, new BackendProbe(house.Directory, house.Slots, (_, _) => throw new InvalidOperationException(), house.Log, house.Time));
+        var catalog = new ModelCatalog(house.Directory,
+            new BackendProbe(house.Directory, house.Slots, (_, _) => throw new InvalidOperationException(), house.Log, house.Time));
         Assert.Equal(["llama3", "named"], (await catalog.ListAsync(static _ => true)).Select(model => model.Name));
         Assert.Empty(house.Directory.Table.Overruled());
     }
@@ -84,7 +86,8 @@ public sealed class BackendTableTests
     public void Host_lists_what_anothers_prefix_would_get_It_is_told()
     {
         using var house = new House(
-            House.At("gpu", "qwen-own") with { Prefixes = ["qwen", "q"] }, House.At("ollama") with { Prefixes = ["qwen2"] }, House.At("both") with { Prefixes = ["qwen"] });
+            House.At("gpu", "qwen-own") with { Prefixes = ["qwen", "q"] }, House.At("ollama") with { Prefixes = ["qwen2"] },
+            House.At("both") with { Prefixes = ["qwen"] });
         Lists("ollama", "qwen3:8b", "qwen2:7b", "llama3", "qwen-own", "qwen-both");
         Lists("both", "qwen-both");
         house.Directory.Refresh();
@@ -97,7 +100,8 @@ public sealed class BackendTableTests
             ],
             house.Directory.Table.Overruled().Select(one => $"{one.Prefix} of {one.Backend} by {one.By}: {string.Join(", ", one.Models)}"));
 
-        void Lists(string host, params string[] models) => house[host].State.Report = new HostReport([DialectFamily.OpenAi], [.. models.Select(name => new HostModel(name, null, null, null))], null, null);
+        void Lists(string host, params string[] models) =>
+            house[host].State.Report = new HostReport([DialectFamily.OpenAi], [.. models.Select(name => new HostModel(name, null, null, null))], null, null);
     }
 
     [Fact]

@@ -16,7 +16,8 @@ public sealed class EchoBackendTests : IDisposable
     [Fact]
     public void Echo_Lists_every_dialect_that_it_answers_in()
     {
-        using var configured = new House(new ProxyConfig { Backends = [new BackendConfig { Name = "echo", Url = BackendConfig.BuiltinEcho, Models = ["echo"], Dialects = [DialectFamily.OpenAi] }] });
+        using var configured = new House(new ProxyConfig { Backends = [new BackendConfig { Name = "echo", Url = BackendConfig.BuiltinEcho, Models = ["echo"],
+            Dialects = [DialectFamily.OpenAi] }] });
 
         DialectFamily[] all = [DialectFamily.OpenAi, DialectFamily.Responses, DialectFamily.Ollama, DialectFamily.Anthropic];
         Assert.Equal(all, house["echo"].Families);
@@ -35,7 +36,8 @@ public sealed class EchoBackendTests : IDisposable
     public async Task Last_user_message_Comes_back_word_by_word(string said, string expected)
     {
         var events = new List<ChatEvent>();
-        await foreach (var happened in EchoBackend.AnswerAsync(Saying(false, User("first"), User(said), new(ChatRole.Assistant, [])), await TakeAsync(), house.Time)) events.Add(happened);
+        await foreach (var happened in EchoBackend.AnswerAsync(Saying(false, User("first"), User(said), new(ChatRole.Assistant, [])), await TakeAsync(),
+            house.Time)) events.Add(happened);
 
         var words = events.OfType<ChatEvent.Token>().Select(t => t.Text).ToArray();
         Assert.Equal(expected, string.Join("|", words));

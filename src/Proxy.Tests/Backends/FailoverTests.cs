@@ -42,7 +42,8 @@ public sealed class FailoverTests : IDisposable
     }
 
     private ValueTask<DispatchResult> SendAsync(Call call, CancellationToken cancellation = default)
-        => new(house.Dispatcher.SendAsync(call, "m", house.Directory.Table.Resolve("m")!, cancellation).AsTask().WaitAsync(TimeSpan.FromSeconds(30), CancellationToken.None));
+        => new(house.Dispatcher.SendAsync(call, "m", house.Directory.Table.Resolve("m")!, cancellation).AsTask()
+            .WaitAsync(TimeSpan.FromSeconds(30), CancellationToken.None));
 
     /// <summary>The answer's backend and all its bytes, or the error as status, kind and backend.</summary>
     private async Task<string> OutcomeAsync(DispatchResult result)
@@ -78,7 +79,8 @@ public sealed class FailoverTests : IDisposable
     {
         { "refused", true }, { "connect timeout", true }, { "broken", true }, { "not http", true }, { "timeout", true },
         { "503", true }, { "429", true }, { "401", true }, { "403", true }, { "500", true }, { "502", false },
-        { "error inside", true }, { "401 inside", true }, { "429 inside", true }, { "empty stream", true }, { "broke in the preamble", true }, { "silent after the preamble", true }, { "no json", true },
+        { "error inside", true }, { "401 inside", true }, { "429 inside", true }, { "empty stream", true }, { "broke in the preamble", true },
+        { "silent after the preamble", true }, { "no json", true },
         { "error inside", false }, { "not whole", false }, { "cut document", false }, { "silent document", false }, { "refused", false }, { "html", false },
     };
 
@@ -169,7 +171,8 @@ public sealed class FailoverTests : IDisposable
     {
         house.Plays("a", Script.Json("""{"error":{"message":"too long","code":"context_length_exceeded"}}""", status));
 
-        Assert.Equal($$$"""{{{status}}} from a: {"error":{"message":"too long","code":"context_length_exceeded"}}""", await OutcomeAsync(await SendAsync(new Call(streams: true))));
+        Assert.Equal($$$"""{{{status}}} from a: {"error":{"message":"too long","code":"context_length_exceeded"}}""",
+            await OutcomeAsync(await SendAsync(new Call(streams: true))));
         Assert.Equal(["a"], Asked);
     }
 
@@ -208,7 +211,8 @@ public sealed class FailoverTests : IDisposable
     [Fact]
     public async Task Host_says_when_to_come_again_Others_serve_until_then()
     {
-        house.Plays("a", [Overloaded(429, "20"), .. Enumerable.Repeat(Script.Json(Answer), 9)]).Plays("b", [.. Enumerable.Repeat(Script.Json(Answer), 9)]).Plays("c", [.. Enumerable.Repeat(Script.Json(Answer), 9)]);
+        house.Plays("a", [Overloaded(429, "20"), .. Enumerable.Repeat(Script.Json(Answer), 9)]).Plays("b", [.. Enumerable.Repeat(Script.Json(Answer), 9)])
+            .Plays("c", [.. Enumerable.Repeat(Script.Json(Answer), 9)]);
 
         for (var i = 0; i < 5; i++) Assert.StartsWith("200", await OutcomeAsync(await SendAsync(new Call(streams: false))), StringComparison.Ordinal);
         Assert.Single(house.Hosts["a"].Exchanges);
@@ -222,7 +226,8 @@ public sealed class FailoverTests : IDisposable
     [Fact]
     public async Task Host_wants_to_be_left_alone_for_an_hour_It_is_asked_again_after_a_minute()
     {
-        house.Plays("a", [Overloaded(503, "3600"), .. Enumerable.Repeat(Script.Json(Answer), 9)]).Plays("b", [.. Enumerable.Repeat(Script.Json(Answer), 9)]).Plays("c", [.. Enumerable.Repeat(Script.Json(Answer), 9)]);
+        house.Plays("a", [Overloaded(503, "3600"), .. Enumerable.Repeat(Script.Json(Answer), 9)]).Plays("b", [.. Enumerable.Repeat(Script.Json(Answer), 9)])
+            .Plays("c", [.. Enumerable.Repeat(Script.Json(Answer), 9)]);
         await OutcomeAsync(await SendAsync(new Call(streams: false)));
         house.Time.Advance(TimeSpan.FromSeconds(59));
         for (var i = 0; i < 3; i++) await OutcomeAsync(await SendAsync(new Call(streams: false)));
@@ -275,7 +280,8 @@ public sealed class FailoverTests : IDisposable
     }
 
     private static Script Overloaded(int status, string wait)
-        => Script.Json("""{"error":{"message":"said the host"}}""", status) with { Head = new(UpstreamOutcome.Answered, status) { ContentType = "application/json", Headers = [new("retry-after", wait)] } };
+        => Script.Json("""{"error":{"message":"said the host"}}""",
+            status) with { Head = new(UpstreamOutcome.Answered, status) { ContentType = "application/json", Headers = [new("retry-after", wait)] } };
 
     [Fact]
     public async Task Host_refuses_inside_a_200_Its_status_and_words_are_kept()
@@ -293,7 +299,8 @@ public sealed class FailoverTests : IDisposable
     {
         house.Plays("a", Script.Answer(status, "text/html", "moved", Step.End));
 
-        Assert.StartsWith("502 HostFailed: backend 'a' answered with status", await OutcomeAsync(await SendAsync(new Call(streams: false))), StringComparison.Ordinal);
+        Assert.StartsWith("502 HostFailed: backend 'a' answered with status", await OutcomeAsync(await SendAsync(new Call(streams: false))),
+            StringComparison.Ordinal);
     }
 
     [Theory]
@@ -389,7 +396,7 @@ public sealed class FailoverTests : IDisposable
 
         await leaving.CancelAsync();
 
-        Assert.Equal("500 Internal: the client left", await OutcomeAsync(await sending));
+        Assert.Equal("499 ClientLeft: the client left", await OutcomeAsync(await sending));
         Assert.Equal(["a"], Asked);
         Assert.True(house["a"].State.Available);
     }
@@ -425,7 +432,8 @@ public sealed class FailoverTests : IDisposable
     {
         using var one = new House(House.At("a", "m") with { Slots = 0 + 1 });
         one.Plays("a", Script.Stream(Hello, Step.Silence));
-        var first = Assert.IsType<DispatchResult.Answered>(await one.Dispatcher.SendAsync(new Call(true), "m", one.Directory.Table.Resolve("m")!, default)).Reply;
+        var first = Assert.IsType<DispatchResult.Answered>(await one.Dispatcher.SendAsync(new Call(true), "m", one.Directory.Table.Resolve("m")!,
+            default)).Reply;
         using var leaving = new CancellationTokenSource();
         var second = one.Dispatcher.SendAsync(new Call(true), "m", one.Directory.Table.Resolve("m")!, leaving.Token).AsTask();
 
@@ -440,7 +448,8 @@ public sealed class FailoverTests : IDisposable
     [Fact]
     public async Task All_are_busy_The_line_has_an_end_and_a_deadline()
     {
-        using var one = new House(new ProxyConfig { Server = new ServerConfig { Queue = 1 }, Backends = [House.At("a", "m") with { Slots = 1, FirstToken = TimeSpan.FromSeconds(30) }] });
+        using var one = new House(new ProxyConfig { Server = new ServerConfig { Queue = 1 },
+            Backends = [House.At("a", "m") with { Slots = 1, FirstToken = TimeSpan.FromSeconds(30) }] });
         one.Plays("a", Script.Stream(Hello, Step.Silence));
         ValueTask<DispatchResult> Send() => one.Dispatcher.SendAsync(new Call(true), "m", one.Directory.Table.Resolve("m")!, default);
         using var first = Assert.IsType<DispatchResult.Answered>(await Send()).Reply;
@@ -459,7 +468,8 @@ public sealed class FailoverTests : IDisposable
     [InlineData(UpstreamOutcome.TimedOut, true, BreakerState.Closed)]
     [InlineData(UpstreamOutcome.Broken, true, BreakerState.Closed)]
     [InlineData(UpstreamOutcome.ConnectFailed, true, BreakerState.Open)]
-    internal async Task Proxy_behind_cannot_answer_for_one_of_its_hosts_Only_what_keeps_us_from_reaching_it_counts(UpstreamOutcome outcome, bool isProxy, BreakerState breaker)
+    internal async Task Proxy_behind_cannot_answer_for_one_of_its_hosts_Only_what_keeps_us_from_reaching_it_counts(UpstreamOutcome outcome, bool isProxy,
+        BreakerState breaker)
     {
         using var one = new House(House.At("a", "m"));
         if (isProxy) one["a"].State.Report = new([DialectFamily.OpenAi], [], null, HostReport.ProxyKind) { ProxyId = "proxy-0123456789abcdef" };
@@ -503,7 +513,8 @@ public sealed class FailoverTests : IDisposable
             for (var i = 0; i < BackendState.Tolerance; i++) backend.State.MarkFailed("no route", connection: false);
         }
 
-        Assert.Equal("503 NoBackend again in 1: no backend for 'm' is up: 'a' is down (no route); 'b' is down (no route); 'c' is down (no route)", await OutcomeAsync(await SendAsync(new Call(true))));
+        Assert.Equal("503 NoBackend again in 1: no backend for 'm' is up: 'a' is down (no route); 'b' is down (no route); 'c' is down (no route)",
+            await OutcomeAsync(await SendAsync(new Call(true))));
     }
 
     [Fact]
@@ -511,7 +522,9 @@ public sealed class FailoverTests : IDisposable
     {
         house.Plays("b", Script.Json(Answer));
 
-        var outcome = await OutcomeAsync(await SendAsync(new Call(streams: false) { Refuses = b => b.Name == "a" ? new(ProxyErrorKind.NotImplemented, "no chat") : null }));
+        var outcome = await OutcomeAsync(await SendAsync(new Call(streams: false) { Refuses = b => b.Name == "a"
+            ? new(ProxyErrorKind.NotImplemented, "no chat")
+            : null }));
 
         Assert.Equal($"200 from b: {Answer}", outcome);
         Assert.Equal(["b"], Asked);
@@ -520,7 +533,8 @@ public sealed class FailoverTests : IDisposable
     [Fact]
     public async Task No_backend_can_say_it_The_reason_is_told()
     {
-        Assert.Equal("400 InvalidRequest: an image", await OutcomeAsync(await SendAsync(new Call(true) { Refuses = static _ => new(ProxyErrorKind.InvalidRequest, "an image") })));
+        Assert.Equal("400 InvalidRequest: an image",
+            await OutcomeAsync(await SendAsync(new Call(true) { Refuses = static _ => new(ProxyErrorKind.InvalidRequest, "an image") })));
         Assert.Empty(Asked);
     }
 
@@ -573,7 +587,8 @@ public sealed class FailoverTests : IDisposable
     {
         using var one = new House(House.At("a", "m") with { Total = total is { } limit ? TimeSpan.FromSeconds(limit) : null });
         one.Plays("a", streams ? Script.Stream(Hello) : Script.Json(Answer));
-        using var reply = Assert.IsType<DispatchResult.Answered>(await one.Dispatcher.SendAsync(new Call(streams), "m", one.Directory.Table.Resolve("m")!, default)).Reply;
+        using var reply = Assert.IsType<DispatchResult.Answered>(await one.Dispatcher.SendAsync(new Call(streams), "m", one.Directory.Table.Resolve("m")!,
+            default)).Reply;
 
         Assert.Equal(expected, one.Hosts["a"].Exchanges[0].Deadlines[0]);
         Assert.Equal(Math.Min(60_005, total * 1000 ?? long.MaxValue), reply.NextDeadline(5));
@@ -592,7 +607,8 @@ public sealed class FailoverTests : IDisposable
         await OutcomeAsync(await SendAsync(call));
 
         Assert.Equal(
-            [new("accept", "*/*"), new("x-trace-id", "TRACE"), new("x-correlation-id", "CORR"), new("x-request-id", "REQ"), new("traceparent", "00-1-2-01"), new("tracestate", "x=y")],
+            [new("accept", "*/*"), new("x-trace-id", "TRACE"), new("x-correlation-id", "CORR"), new("x-request-id", "REQ"), new("traceparent", "00-1-2-01"),
+                new("tracestate", "x=y")],
             house.Hosts["a"].Exchanges[0].Request.Headers);
         Assert.Equal("for a", house.Hosts["a"].Exchanges[0].Sent);
         Assert.All(call.Bodies, body => Assert.Throws<ObjectDisposedException>(() => body.GetSpan())); // what was written for a host is given back

@@ -34,7 +34,8 @@ public sealed class HostProbeTests
     {
         using var http = new HttpMessageInvoker(new Shortage(unasked));
 
-        var problem = await Assert.ThrowsAsync<HostProbeException>(() => HostProbe.AskAsync(new BackendConfig { Name = "a", Url = "http://a" }, http, null, Cancellation));
+        var problem = await Assert.ThrowsAsync<HostProbeException>(() => HostProbe.AskAsync(new BackendConfig { Name = "a", Url = "http://a" }, http, null,
+            Cancellation));
 
         Assert.True(problem.IsOurs);
     }
@@ -44,7 +45,8 @@ public sealed class HostProbeTests
     {
         protected override Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken) =>
             request.RequestUri!.AbsolutePath.StartsWith(path, StringComparison.Ordinal)
-                ? Task.FromException<HttpResponseMessage>(new HttpRequestException(HttpRequestError.ConnectionError, "no", new SocketException((int)SocketError.TooManyOpenSockets)))
+                ? Task.FromException<HttpResponseMessage>(new HttpRequestException(HttpRequestError.ConnectionError, "no",
+                    new SocketException((int)SocketError.TooManyOpenSockets)))
                 : Task.FromResult(request.RequestUri.AbsolutePath == "/v1/models"
                     ? new HttpResponseMessage(HttpStatusCode.OK) { Content = new StringContent("""{"object":"list","data":[{"id":"m","object":"model"}]}""") }
                     : new HttpResponseMessage(HttpStatusCode.NotFound) { Content = new StringContent("{}") });
@@ -53,7 +55,8 @@ public sealed class HostProbeTests
     [Fact]
     public async Task A_llama_cpp_host_without_props_Is_known_by_its_slots()
     {
-        await using var host = new RecordedHost().Recorded("/v1/models", "llama.cpp/models.http").Recorded("/props", "llama.cpp/notfound.http").Recorded("/slots", "llama.cpp/slots.http");
+        await using var host = new RecordedHost().Recorded("/v1/models", "llama.cpp/models.http").Recorded("/props", "llama.cpp/notfound.http")
+            .Recorded("/slots", "llama.cpp/slots.http");
 
         var report = await AskAsync(host);
 
@@ -131,7 +134,8 @@ public sealed class HostProbeTests
     [Fact]
     public async Task Families_that_are_named_Are_not_asked_for()
     {
-        await using var host = new RecordedHost().Recorded("/v1/models", "llama.cpp/models.http").Recorded("/api/version", "ollama/version.http").Recorded("/api/tags", "ollama/tags.http");
+        await using var host = new RecordedHost().Recorded("/v1/models", "llama.cpp/models.http").Recorded("/api/version", "ollama/version.http")
+            .Recorded("/api/tags", "ollama/tags.http");
 
         var report = await AskAsync(host, DialectFamily.OpenAi, DialectFamily.Responses);
 
@@ -201,7 +205,12 @@ public sealed class HostProbeTests
 
         Assert.Equal("wants a key (401 at /v1/models); write key or key_file", await ReasonAsync(new() { Name = "host", Url = locked.Url }));
         Assert.Equal("refuses our key (401 at /v1/models)", await ReasonAsync(new() { Name = "host", Url = locked.Url, Key = "k" }));
-        Assert.Equal("answers 503 at /v1/models: Loading model", await ReasonAsync(new() { Name = "host", Url = loading.Url, Dialects = [DialectFamily.OpenAi] }));
+        Assert.Equal("answers 503 at /v1/models: Loading model", await ReasonAsync(new()
+        {
+            Name = "host",
+            Url = loading.Url,
+            Dialects = [DialectFamily.OpenAi]
+        }));
         Assert.StartsWith("answers, but lists no models", await ReasonAsync(new() { Name = "host", Url = strange.Url }), StringComparison.Ordinal);
         Assert.StartsWith("answers, but lists no models", await ReasonAsync(new() { Name = "host", Url = garbage.Url }), StringComparison.Ordinal);
     }
@@ -263,7 +272,8 @@ public sealed class HostProbeTests
 
         // Its template speaks of tools, and its capabilities are empty.
         Assert.Equal(["completion", "tools"], model.Traits.Capabilities);
-        Assert.Equal((ModelKind.Chat, true, "8.92M", 17846272L, 1024), (model.Traits.Kind, model.Loaded, model.Traits.ParameterSize, model.Traits.Size, model.Traits.EmbeddingLength));
+        Assert.Equal((ModelKind.Chat, true, "8.92M", 17846272L, 1024),
+            (model.Traits.Kind, model.Loaded, model.Traits.ParameterSize, model.Traits.Size, model.Traits.EmbeddingLength));
         Assert.StartsWith("{%- if tools %}", model.Traits.Template, StringComparison.Ordinal);
         Assert.Equal(["completion", "vision", "thinking"], report.Models[0].Traits.Capabilities);
         Assert.Equal("b9000-abc", report.Version);
@@ -272,7 +282,8 @@ public sealed class HostProbeTests
     [Fact]
     public async Task Dialects_beside_OpenAIs_Are_learned_from_routes_that_take_another_method()
     {
-        await using var vllm = Vllm().Json("/v1/responses", """{"detail":"Method Not Allowed"}""", 405).Json("/v1/messages", """{"detail":"Method Not Allowed"}""", 405).Json("/version", """{"version":"0.11.2"}""");
+        await using var vllm = Vllm().Json("/v1/responses", """{"detail":"Method Not Allowed"}""", 405)
+            .Json("/v1/messages", """{"detail":"Method Not Allowed"}""", 405).Json("/version", """{"version":"0.11.2"}""");
         await using var older = Vllm().Json("/v1/responses", """{"detail":"Method Not Allowed"}""", 405);
         await using var deaf = Vllm().Json("/v1/responses", "{}", 405).Json("/v1/messages", "{}", 405).Json("/v1/no-such-route", "{}", 405);
 
@@ -294,7 +305,8 @@ public sealed class HostProbeTests
 
         Assert.Equal([DialectFamily.OpenAi, DialectFamily.Anthropic], report.Dialects);
         // An empty object asks for nothing: the host generates nothing and loads nothing.
-        Assert.All(host.Asked.Where(request => request.StartsWith("POST ", StringComparison.Ordinal)), request => Assert.EndsWith("\r\n\r\n{}", request, StringComparison.Ordinal));
+        Assert.All(host.Asked.Where(request => request.StartsWith("POST ", StringComparison.Ordinal)),
+            request => Assert.EndsWith("\r\n\r\n{}", request, StringComparison.Ordinal));
     }
 
     [Fact]
@@ -359,10 +371,12 @@ public sealed class HostProbeTests
         foreach (var report in new[] { v0, v1 })
         {
             Assert.Equal("lmstudio", report.Kind);
-            Assert.Equal([(ModelKind.Chat, 4096, 32768, true), (ModelKind.Embed, null, 2048, false)], report.Models.Select(model => (model.Traits.Kind!.Value, model.ContextLength, model.ContextLimit!.Value, model.Loaded!.Value)));
+            Assert.Equal([(ModelKind.Chat, 4096, 32768, true), (ModelKind.Embed, null, 2048, false)],
+                report.Models.Select(model => (model.Traits.Kind!.Value, model.ContextLength, model.ContextLimit!.Value, model.Loaded!.Value)));
             Assert.Equal(["completion", "vision", "tools"], report.Models[0].Traits.Capabilities);
             Assert.Equal(["embedding"], report.Models[1].Traits.Capabilities);
-            Assert.Equal(("qwen2_vl", "Q4_K_M", "gguf"), (report.Models[0].Traits.Architecture, report.Models[0].Traits.Quantization, report.Models[0].Traits.Format));
+            Assert.Equal(("qwen2_vl", "Q4_K_M", "gguf"),
+                (report.Models[0].Traits.Architecture, report.Models[0].Traits.Quantization, report.Models[0].Traits.Format));
         }
 
         Assert.Equal([DialectFamily.OpenAi], v0.Dialects);
@@ -410,9 +424,13 @@ public sealed class HostProbeTests
     {
         var json = "\uFEFF" + """{"object":"list","data":[{"id":"qwen","object":"model","owned_by":"vllm"}]}""";
         var packed = new MemoryStream();
-        using (Stream output = compresses ? new System.IO.Compression.GZipStream(packed, System.IO.Compression.CompressionLevel.Fastest, leaveOpen: true) : packed) output.Write(System.Text.Encoding.UTF8.GetBytes(json));
+        using (Stream output = compresses
+            ? new System.IO.Compression.GZipStream(packed, System.IO.Compression.CompressionLevel.Fastest, leaveOpen: true)
+            : packed)
+            output.Write(System.Text.Encoding.UTF8.GetBytes(json));
         var body = packed.ToArray();
-        await using var host = new RecordedHost().Raw("/v1/models", [.. System.Text.Encoding.ASCII.GetBytes($"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{(compresses ? "Content-Encoding: gzip\r\n" : "")}Content-Length: {body.Length}\r\n\r\n"), .. body]);
+        await using var host = new RecordedHost()
+            .Raw("/v1/models", [.. System.Text.Encoding.ASCII.GetBytes($"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{(compresses ? "Content-Encoding: gzip\r\n" : "")}Content-Length: {body.Length}\r\n\r\n"), .. body]);
 
         Assert.Equal("qwen", Assert.Single((await AskAsync(host, DialectFamily.OpenAi)).Models).Name);
     }
@@ -432,7 +450,8 @@ public sealed class HostProbeTests
 
     private static Task<HostReport> AskAsync(RecordedHost host, HostReport before) => AskAsync(new BackendConfig { Name = "host", Url = host.Url }, before);
 
-    private static RecordedHost Vllm() => new RecordedHost().Json("/v1/models", """{"object":"list","data":[{"id":"qwen","object":"model","owned_by":"vllm","max_model_len":40960}]}""");
+    private static RecordedHost Vllm() =>
+        new RecordedHost().Json("/v1/models", """{"object":"list","data":[{"id":"qwen","object":"model","owned_by":"vllm","max_model_len":40960}]}""");
 
     private static async Task<HostReport> AskAsync(BackendConfig backend, HostReport? before = null)
     {

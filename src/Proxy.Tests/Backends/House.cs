@@ -14,7 +14,8 @@ internal sealed class House : IDisposable
 
     public House(ProxyConfig config)
     {
-        Directory = new BackendDirectory(config, target => Hosts[target.Address.Host] = Hosts.GetValueOrDefault(target.Address.Host) ?? new ScriptedHost(), DialectTable.Backend, Time);
+        Directory = new BackendDirectory(config, target => Hosts[target.Address.Host] = Hosts.GetValueOrDefault(target.Address.Host) ?? new ScriptedHost(),
+            DialectTable.Backend, Time);
         Slots = new SlotQueue(Time);
         Dispatcher = new BackendDispatcher(Directory, Slots, Log, Time);
     }
@@ -29,7 +30,8 @@ internal sealed class House : IDisposable
     public Backend this[string name] => Directory.Table.All.Single(b => b.Name == name);
 
     /// <summary>A backend whose host's name is its own, with the scripts of its next answers.</summary>
-    public static BackendConfig At(string name, params string[] models) => new() { Name = name, Url = $"http://{name}", Models = models, Dialects = [DialectFamily.OpenAi] };
+    public static BackendConfig At(string name, params string[] models) =>
+        new() { Name = name, Url = $"http://{name}", Models = models, Dialects = [DialectFamily.OpenAi] };
 
     public House Plays(string host, params Script[] scripts)
     {

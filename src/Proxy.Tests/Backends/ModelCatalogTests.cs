@@ -14,7 +14,8 @@ public sealed class ModelCatalogTests
             Aliases = new Dictionary<string, string> { ["small"] = "llama3", ["nowhere"] = "gone", ["mine"] = "configured" },
             Backends = [House.At("a", "configured", "llama3"), House.At("b")],
         });
-        house["a"].State.Report = new([DialectFamily.OpenAi], [new("llama3:latest", 8192, true, details is null ? null : JsonElement.Parse(details))], null, null);
+        house["a"].State.Report = new([DialectFamily.OpenAi], [new("llama3:latest", 8192, true, details is null ? null : JsonElement.Parse(details))], null,
+            null);
         house["b"].State.Report = new([DialectFamily.OpenAi], [new("other", null, null, null), new("llama3:latest", 1, null, null)], null, null);
         house.Directory.Refresh();
         var probe = new BackendProbe(house.Directory, house.Slots, static (_, _) => throw new NotSupportedException(), house.Log, house.Time);
@@ -54,7 +55,8 @@ public sealed class ModelCatalogTests
         house["b"].State.Report = new([DialectFamily.OpenAi], [new("m", 2000, true, null)], null, null);
         house["c"].State.Report = new([DialectFamily.OpenAi], [new("m", null, null, null)], null, null);
         house.Directory.Refresh();
-        var catalog = new ModelCatalog(house.Directory, new BackendProbe(house.Directory, house.Slots, static (_, _) => throw new NotSupportedException(), house.Log, house.Time));
+        var catalog = new ModelCatalog(house.Directory,
+            new BackendProbe(house.Directory, house.Slots, static (_, _) => throw new NotSupportedException(), house.Log, house.Time));
 
         var listed = await catalog.ListAsync(static _ => true);
 

@@ -22,7 +22,9 @@ internal sealed partial class RecordedHost : IAsyncDisposable
     public RecordedHost(string? unixPath = null, X509Certificate2? certificate = null)
     {
         this.certificate = certificate;
-        listener = unixPath is null ? new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) : new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        listener = unixPath is null
+            ? new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp)
+            : new(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
         listener.Bind(unixPath is null ? new IPEndPoint(IPAddress.Loopback, 0) : new UnixDomainSocketEndPoint(unixPath));
         listener.Listen();
         serving = listener.ServeAsync(AnswerAsync, stop.Token);
@@ -79,7 +81,8 @@ internal sealed partial class RecordedHost : IAsyncDisposable
         await using Stream stream = certificate is null ? socket : new SslStream(socket);
         try
         {
-            if (stream is SslStream tls) await tls.AuthenticateAsServerAsync(new SslServerAuthenticationOptions { ServerCertificate = certificate }, stop.Token);
+            if (stream is SslStream tls)
+                await tls.AuthenticateAsServerAsync(new SslServerAuthenticationOptions { ServerCertificate = certificate }, stop.Token);
             var buffer = new byte[16384];
             var length = 0;
             while (buffer.AsSpan(0, length).IndexOf("\r\n\r\n"u8) < 0)
@@ -91,14 +94,17 @@ internal sealed partial class RecordedHost : IAsyncDisposable
 
             var end = buffer.AsSpan(0, length).IndexOf("\r\n\r\n"u8) + 4;
             var head = Encoding.ASCII.GetString(buffer, 0, end);
-            var body = LengthLine().Match(head) is { Success: true } line ? int.Parse(line.Value["Content-Length: ".Length..], System.Globalization.CultureInfo.InvariantCulture) : 0;
+            var body = LengthLine().Match(head) is { Success: true } line
+                ? int.Parse(line.Value["Content-Length: ".Length..], System.Globalization.CultureInfo.InvariantCulture)
+                : 0;
             while (length < end + body && await stream.ReadAsync(buffer.AsMemory(length), stop.Token) is var more and > 0) length += more;
             head += Encoding.UTF8.GetString(buffer, end, length - end);
             lock (asked) asked.Add(head);
             var answer = answers.GetValueOrDefault(head.Split(' ')[1]) ?? "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"u8.ToArray();
             // Said, so that the asker does not send its next question over a connection that ends here.
             var status = answer.AsSpan().IndexOf("\r\n"u8) + 2;
-            await stream.WriteAsync(answer.AsSpan().StartsWith("HTTP/"u8) ? (byte[])[.. answer.AsSpan(0, status), .. "Connection: close\r\n"u8, .. answer.AsSpan(status)] : answer, stop.Token);
+            await stream.WriteAsync(answer.AsSpan().StartsWith("HTTP/"u8) ? (byte[])[.. answer.AsSpan(0, status), .. "Connection: close\r\n"u8,
+                .. answer.AsSpan(status)] : answer, stop.Token);
         }
         catch (Exception e) when (Connections.IsLeaving(e))
         {
@@ -113,6 +119,7 @@ internal sealed partial class RecordedHost : IAsyncDisposable
     {
         var folder = new DirectoryInfo(AppContext.BaseDirectory);
         while (folder is not null && !File.Exists(Path.Combine(folder.FullName, "Proxy.sln"))) folder = folder.Parent;
-        return Path.Combine(folder?.FullName ?? throw new InvalidOperationException("the repository is not above the tests"), "src", "Proxy.Tests", "Recordings");
+        return Path.Combine(folder?.FullName ?? throw new InvalidOperationException("the repository is not above the tests"), "src", "Proxy.Tests",
+            "Recordings");
     }
 }

@@ -23,7 +23,8 @@ internal readonly record struct Step(ReplyReadKind? Kind, byte[] Bytes)
 /// <summary>One answer of a host: its head, and what its body does read by read. After the last step it is silent.</summary>
 internal sealed record Script(UpstreamHead Head, params Step[] Steps)
 {
-    public static Script Answer(int status, string contentType, params Step[] steps) => new(new UpstreamHead(UpstreamOutcome.Answered, status) { ContentType = contentType }, steps);
+    public static Script Answer(int status, string contentType, params Step[] steps) =>
+        new(new UpstreamHead(UpstreamOutcome.Answered, status) { ContentType = contentType }, steps);
 
     public static Script Stream(params Step[] steps) => Answer(200, "text/event-stream", steps);
 

@@ -11,7 +11,9 @@ public sealed class SlotQueueTests : IDisposable
     public void Dispose() => house.Dispose();
 
     private Task<SlotGrant> TakeAsync(string model, string on = "a", int bound = 256, TimeSpan? wait = null, CancellationToken cancellation = default)
-        => house.Slots.TakeAsync(model, [.. on.Split(',').Select(name => house[name])], bound, wait ?? Patience, cancellation).AsTask().WaitAsync(TimeSpan.FromSeconds(30), CancellationToken.None); // a lost wake-up fails, and does not hang
+        // a lost wake-up fails, and does not hang
+        => house.Slots.TakeAsync(model, [.. on.Split(',').Select(name => house[name])], bound, wait ?? Patience, cancellation).AsTask()
+            .WaitAsync(TimeSpan.FromSeconds(30), CancellationToken.None);
 
     [Fact]
     public async Task Free_slot_Is_given_at_once_and_back_once_only()

@@ -38,7 +38,7 @@ public sealed class FrameCutterTests
 
             Assert.Equal(stream, string.Concat(frames));
             Assert.Empty(rest);
-            // The parser tells an event without data as one with none, if it has a data line; ours has no payload for either.
+            // The reference parser reports an event with an empty data line; our cutter gives no payload for it.
             Assert.Equal(expected.Where(data => data.Length > 0), payloads);
         }
     }

@@ -2,7 +2,7 @@ using Proxy.Cli;
 
 namespace Proxy.Tests.Cli;
 
-/// <summary>Runs the program's command line inside the test: its output, its errors, its exit code, in a folder and an environment of its own.</summary>
+/// <summary>Runs the program's command line inside the test, in a folder and an environment of its own, and captures output, errors and exit code.</summary>
 internal sealed class CommandLine : IDisposable
 {
     private readonly string folder = Directory.CreateTempSubdirectory("proxy-cli-").FullName;

@@ -74,7 +74,8 @@ public sealed class CommandsTests : IDisposable
     [Fact]
     public async Task Reload_of_what_needs_a_restart_Exits_5_and_names_it()
     {
-        await using var admin = new RecordedHost(proxy.AdminSocket).Json("/reload", """{"ok":true,"problems":[],"needs_restart":["[server] listen","[log] format"]}""");
+        await using var admin = new RecordedHost(proxy.AdminSocket)
+            .Json("/reload", """{"ok":true,"problems":[],"needs_restart":["[server] listen","[log] format"]}""");
 
         var (code, output, error) = await proxy.RunAsync("reload");
 
@@ -122,8 +123,10 @@ public sealed class CommandsTests : IDisposable
         var (code, help, _) = await proxy.RunAsync("--help");
 
         Assert.Equal(ExitCode.Ok, code);
-        Assert.All(["serve", "check", "healthcheck", "models", "keys", "calls", "reload", "drain", "version", "completion"], verb => Assert.Contains($"\n  {verb} ", help, StringComparison.Ordinal));
-        Assert.All(Enum.GetValues<ExitCode>(), exit => Assert.Matches($@"(^|\W){(int)exit} [a-z]", help[help.IndexOf("Exit codes:", StringComparison.Ordinal)..]));
+        Assert.All(["serve", "check", "healthcheck", "models", "keys", "calls", "reload", "drain", "version", "completion"],
+            verb => Assert.Contains($"\n  {verb} ", help, StringComparison.Ordinal));
+        Assert.All(Enum.GetValues<ExitCode>(),
+            exit => Assert.Matches($@"(^|\W){(int)exit} [a-z]", help[help.IndexOf("Exit codes:", StringComparison.Ordinal)..]));
     }
 
     [Fact]
@@ -170,7 +173,8 @@ public sealed class CommandsTests : IDisposable
 
         var json = JsonDocument.Parse(output).RootElement;
         Assert.Equal((ExitCode.ConfigProblem, false, file), (code, json.GetProperty("ok").GetBoolean(), json.GetProperty("file").GetString()));
-        Assert.Equal(("queue", 1), (json.GetProperty("problems")[0].GetProperty("key").GetString(), json.GetProperty("problems")[0].GetProperty("line").GetInt32()));
+        Assert.Equal(("queue", 1),
+            (json.GetProperty("problems")[0].GetProperty("key").GetString(), json.GetProperty("problems")[0].GetProperty("line").GetInt32()));
     }
 
     [Fact]
@@ -255,8 +259,9 @@ public sealed class CommandsTests : IDisposable
         var (code, text, _) = await proxy.RunAsync("version --licenses");
 
         Assert.Equal(ExitCode.Ok, code);
-        // Our own page, the Apache licence, what ONNX Runtime and what .NET carry along.
-        foreach (var words in (string[])["Files: libonnxruntime.so", "Files: libstdc++.so.6", "Files: libssl.a", "Unicode, Inc.", "GNU General Public License", "TERMS AND CONDITIONS FOR USE, REPRODUCTION, AND DISTRIBUTION", "protobuf", "License notice for Unicode data"])
+        // Our own page, the Apache licence, and the notices that ONNX Runtime and .NET bring along.
+        foreach (var words in (string[])["Files: libonnxruntime.so", "Files: libstdc++.so.6", "Files: libssl.a", "Unicode, Inc.", "GNU General Public License",
+            "TERMS AND CONDITIONS FOR USE, REPRODUCTION, AND DISTRIBUTION", "protobuf", "License notice for Unicode data"])
             Assert.Contains(words, text, StringComparison.Ordinal);
         Assert.True(text.Length > 300_000, $"{text.Length} characters");
     }
@@ -349,11 +354,13 @@ public sealed class CommandsTests : IDisposable
     [Fact]
     public async Task Models_As_JSON_leaves_out_what_is_not_known()
     {
-        await using var admin = new RecordedHost(proxy.AdminSocket).Json("/models", """{"models":[{"model":"é","backend":"box","in_use":0,"health":"up","dialects":["tei"]}]}""");
+        await using var admin = new RecordedHost(proxy.AdminSocket)
+            .Json("/models", """{"models":[{"model":"é","backend":"box","in_use":0,"health":"up","dialects":["tei"]}]}""");
 
         var (_, output, _) = await proxy.RunAsync("models --json");
 
-        Assert.Equal("""{"models":[{"model":"é","backend":"box","in_use":0,"health":"up","dialects":["tei"]}]}""", string.Concat(output.Split('\n').Select(line => line.Trim())).Replace("\": ", "\":", StringComparison.Ordinal));
+        Assert.Equal("""{"models":[{"model":"é","backend":"box","in_use":0,"health":"up","dialects":["tei"]}]}""",
+            string.Concat(output.Split('\n').Select(line => line.Trim())).Replace("\": ", "\":", StringComparison.Ordinal));
     }
 
     [Fact]
@@ -400,7 +407,8 @@ public sealed class CommandsTests : IDisposable
     [Fact]
     public async Task Running_proxy_knows_of_a_prefix_that_is_overruled_Models_says_so()
     {
-        await using var admin = new RecordedHost(proxy.AdminSocket).Json("/models", """{"models":[],"overruled":[{"prefix":"q","backend":"gpu","by":"box","models":["q1","q2","q3","q4"]}]}""");
+        await using var admin = new RecordedHost(proxy.AdminSocket)
+            .Json("/models", """{"models":[],"overruled":[{"prefix":"q","backend":"gpu","by":"box","models":["q1","q2","q3","q4"]}]}""");
 
         var (_, _, error) = await proxy.RunAsync("models");
 

@@ -5,7 +5,7 @@ using Proxy.Tests.Inference;
 
 namespace Proxy.Tests.Cli;
 
-/// <summary>Fetching, listing and removing models, against a hub of our own.</summary>
+/// <summary>Fetching, listing and removing models, with a fake hub.</summary>
 public sealed class ModelsPullTests : IDisposable
 {
     private const string Graph = "onnx/model.onnx";
@@ -18,7 +18,11 @@ public sealed class ModelsPullTests : IDisposable
 
     private string Place => Path.Combine(Models, "owner/tiny");
 
-    private string[] Left => Directory.Exists(Models) ? [.. Directory.EnumerateFiles(Models, "*", SearchOption.AllDirectories).Select(file => Path.GetRelativePath(Models, file)).Order(StringComparer.Ordinal)] : [];
+    private string[] Left =>
+        Directory.Exists(Models)
+            ? [.. Directory.EnumerateFiles(Models, "*", SearchOption.AllDirectories)
+                .Select(file => Path.GetRelativePath(Models, file)).Order(StringComparer.Ordinal)]
+            : [];
 
     public void Dispose() => proxy.Dispose();
 
@@ -30,7 +34,8 @@ public sealed class ModelsPullTests : IDisposable
 
     private void IsWhole(FakeHub hub)
     {
-        Assert.Equal(["1_Pooling/config.json", "config.json", "config_sentence_transformers.json", "modules.json", Graph, "tokenizer.json", "tokenizer_config.json"], Left.Select(file => file["owner/tiny/".Length..]));
+        Assert.Equal(["1_Pooling/config.json", "config.json", "config_sentence_transformers.json", "modules.json", Graph, "tokenizer.json",
+            "tokenizer_config.json"], Left.Select(file => file["owner/tiny/".Length..]));
         Assert.All(Left, file => Assert.Equal(hub.Files[file["owner/tiny/".Length..]], File.ReadAllBytes(Path.Combine(Models, file))));
     }
 
@@ -63,8 +68,10 @@ public sealed class ModelsPullTests : IDisposable
         Assert.Equal((ExitCode.Ok, asked + 1), (code, hub.Asked.Count));
         var json = JsonDocument.Parse(output).RootElement;
         Assert.False(json.GetProperty("pulled").GetBoolean());
-        Assert.Equal((FakeHub.Commit, Place, "embed", "fp32"), (json.GetProperty("commit").GetString(), json.GetProperty("path").GetString(), json.GetProperty("kind").GetString(), json.GetProperty("variant").GetString()));
-        Assert.Equal(json.GetProperty("files").EnumerateArray().Sum(file => file.GetProperty("size_bytes").GetInt64()), json.GetProperty("size_bytes").GetInt64());
+        Assert.Equal((FakeHub.Commit, Place, "embed", "fp32"), (json.GetProperty("commit").GetString(), json.GetProperty("path").GetString(),
+            json.GetProperty("kind").GetString(), json.GetProperty("variant").GetString()));
+        Assert.Equal(json.GetProperty("files").EnumerateArray().Sum(file => file.GetProperty("size_bytes").GetInt64()),
+            json.GetProperty("size_bytes").GetInt64());
     }
 
     [Fact]
@@ -90,7 +97,8 @@ public sealed class ModelsPullTests : IDisposable
 
         Assert.Equal(ExitCode.Ok, code);
         IsWhole(hub);
-        Assert.Equal(["", "bytes=100000-", "bytes=150000-"], hub.AskedFor(Graph).Select(head => head.Split("\r\n").FirstOrDefault(line => line.StartsWith("Range: ", StringComparison.Ordinal))?["Range: ".Length..] ?? ""));
+        Assert.Equal(["", "bytes=100000-", "bytes=150000-"], hub.AskedFor(Graph)
+            .Select(head => head.Split("\r\n").FirstOrDefault(line => line.StartsWith("Range: ", StringComparison.Ordinal))?["Range: ".Length..] ?? ""));
         Assert.Contains("goes on at 0.1 MB", error, StringComparison.Ordinal);
     }
 
@@ -109,7 +117,7 @@ public sealed class ModelsPullTests : IDisposable
         Assert.Contains("onnx/model.onnx of owner/tiny stopped at 0.3 MB of 0.8 MB", thrown.Message, StringComparison.Ordinal);
         Assert.Matches(@"\nowner/tiny  - ", between);
         Assert.Contains("owner/tiny: a part of it is here", problem, StringComparison.Ordinal);
-        Assert.Equal((ExitCode.Ok, fetched + 2), (code, hub.Asked.Count)); // the listing, and the rest of the graph
+        Assert.Equal((ExitCode.Ok, fetched + 2), (code, hub.Asked.Count)); // one call for the listing, one for the rest of the graph
         Assert.Contains("Range: bytes=300000-\r\n", hub.Asked[^1], StringComparison.Ordinal);
         Assert.Contains("onnx/model.onnx 0.8 MB, from 0.3 MB on\n", error, StringComparison.Ordinal);
         IsWhole(hub);
@@ -208,7 +216,8 @@ public sealed class ModelsPullTests : IDisposable
     [Theory]
     [InlineData(Graph, null, "owner/tiny has no ONNX graph")]
     [InlineData("tokenizer.json", null, "owner/tiny has no tokenizer.json")]
-    [InlineData("modules.json", """[{"type": "sentence_transformers.models.Dense", "path": "2_Dense"}]""", "modules.json of owner/tiny has a module that is not served here: Dense")]
+    [InlineData("modules.json", """[{"type": "sentence_transformers.models.Dense", "path": "2_Dense"}]""",
+        "modules.json of owner/tiny has a module that is not served here: Dense")]
     public async Task Model_cannot_be_served_It_is_refused_before_the_graph_is_fetched(string file, string? content, string expected)
     {
         await using var hub = FakeHub.Of("tiny-bpe-embed");
@@ -234,7 +243,8 @@ public sealed class ModelsPullTests : IDisposable
         var (code, output, _) = await PullAsync(hub, "--variant q4 --json");
 
         Assert.Equal(ExitCode.Ok, code);
-        Assert.Equal(["model_q4.onnx", "model_q4.onnx_data"], Directory.EnumerateFiles(Path.Combine(Place, "onnx")).Select(Path.GetFileName).Order(StringComparer.Ordinal));
+        Assert.Equal(["model_q4.onnx", "model_q4.onnx_data"],
+            Directory.EnumerateFiles(Path.Combine(Place, "onnx")).Select(Path.GetFileName).Order(StringComparer.Ordinal));
         Assert.Equal("q4", JsonDocument.Parse(output).RootElement.GetProperty("variant").GetString());
     }
 
@@ -308,7 +318,8 @@ public sealed class ModelsPullTests : IDisposable
     [Fact]
     public async Task Local_Lists_the_folders_and_remove_takes_one_away()
     {
-        foreach (var (name, source) in new[] { ("owner/tiny", "tiny-bpe-embed"), ("owner/judge", "tiny-wordpiece-rerank"), ("late", "tiny-wordpiece-colbert") }) Copy(TestModels.Folder(source), Path.Combine(Models, name));
+        foreach (var (name, source) in new[] { ("owner/tiny", "tiny-bpe-embed"), ("owner/judge", "tiny-wordpiece-rerank"), ("late", "tiny-wordpiece-colbert") })
+            Copy(TestModels.Folder(source), Path.Combine(Models, name));
         Directory.CreateDirectory(Path.Combine(Models, "broken"));
         await File.WriteAllTextAsync(Path.Combine(Models, "broken/config.json"), "{}", TestContext.Current.CancellationToken);
 
@@ -320,11 +331,14 @@ public sealed class ModelsPullTests : IDisposable
         await proxy.RunAsync("models remove owner/judge");
 
         Assert.Equal(ExitCode.Ok, code);
-        Assert.Equal(["MODEL KIND DIMENSIONS VARIANT SIZE", "broken - - - 0.0 MB", "late late-interaction - fp32", "owner/judge rerank - fp32", "owner/tiny embed 64 fp32"],
-            table.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select((line, i) => string.Join(' ', line.Split(' ', StringSplitOptions.RemoveEmptyEntries).Take(i < 2 ? 9 : 4))));
+        Assert.Equal(["MODEL KIND DIMENSIONS VARIANT SIZE", "broken - - - 0.0 MB", "late late-interaction - fp32", "owner/judge rerank - fp32",
+            "owner/tiny embed 64 fp32"],
+            table.Split('\n', StringSplitOptions.RemoveEmptyEntries)
+                .Select((line, i) => string.Join(' ', line.Split(' ', StringSplitOptions.RemoveEmptyEntries).Take(i < 2 ? 9 : 4))));
         Assert.Equal($"broken: {Path.Combine(Models, "broken/tokenizer.json")} is missing\n", error);
         var row = JsonDocument.Parse(json).RootElement.GetProperty("models")[3];
-        Assert.Equal(("owner/tiny", Place, 64), (row.GetProperty("model").GetString(), row.GetProperty("path").GetString(), row.GetProperty("dimensions").GetInt32()));
+        Assert.Equal(("owner/tiny", Place, 64),
+            (row.GetProperty("model").GetString(), row.GetProperty("path").GetString(), row.GetProperty("dimensions").GetInt32()));
         Assert.Equal((ExitCode.Ok, "removed owner/tiny\n"), (removed.Code, removed.Output));
         Assert.Equal((ExitCode.Failed, $"there is no model owner/tiny in {Models}\n"), (again.Code, again.Error));
         Assert.Equal(ExitCode.Failed, owner.Code);

@@ -58,7 +58,8 @@ public sealed class SocketClaimTests : IDisposable
     public void The_path_cannot_be_had_The_reason_is_told()
     {
         Directory.CreateDirectory(Place);
-        foreach (var (path, words) in new[] { (Place, "is a folder"), (Path.Combine(folder, new string('x', 120)), "longer than the 107 characters"), (Path.Combine(folder, "none", "a.sock"), "none") })
+        foreach (var (path, words) in new[] { (Place, "is a folder"), (Path.Combine(folder, new string('x', 120)), "longer than the 107 characters"),
+            (Path.Combine(folder, "none", "a.sock"), "none") })
         {
             Assert.Null(SocketClaim.Take(path, out var reason));
             Assert.Contains(words, reason, StringComparison.Ordinal);

@@ -15,7 +15,8 @@ public sealed class ConfigFileTests : IDisposable
         var xdg = Path.Combine(_folder, "xdg", "proxy", "config.toml");
         Directory.CreateDirectory(Path.GetDirectoryName(xdg)!);
         File.WriteAllText(xdg, "");
-        var environment = new Dictionary<string, string> { ["PROXY_CONFIG"] = "/named/by/environment.toml", ["XDG_CONFIG_HOME"] = Path.Combine(_folder, "xdg") };
+        var environment = new Dictionary<string, string> { ["PROXY_CONFIG"] = "/named/by/environment.toml",
+            ["XDG_CONFIG_HOME"] = Path.Combine(_folder, "xdg") };
 
         Assert.Equal("/named.toml", ConfigFile.Find("/named.toml", environment.GetValueOrDefault));
         Assert.Equal("/named/by/environment.toml", ConfigFile.Find(null, environment.GetValueOrDefault));
@@ -95,7 +96,8 @@ public sealed class ConfigFileTests : IDisposable
     public void Files_that_the_file_names_Are_read_as_strictly_and_all_that_are_missing_are_named()
     {
         WriteBytes("key", [0xFF]);
-        var path = WriteBytes("config.toml", "[server.tls]\ncert = \"no-chain.pem\"\nkey = \"no-key.pem\"\n[[backends]]\nname = \"a\"\nurl = \"http://h\"\nkey_file = \"./key\""u8.ToArray());
+        var path = WriteBytes("config.toml",
+            "[server.tls]\ncert = \"no-chain.pem\"\nkey = \"no-key.pem\"\n[[backends]]\nname = \"a\"\nurl = \"http://h\"\nkey_file = \"./key\""u8.ToArray());
 
         var problems = ConfigFile.Load(path, new ConfigSources { Environment = _ => null }).Problems;
 
@@ -109,7 +111,8 @@ public sealed class ConfigFileTests : IDisposable
     public void A_file_saved_with_a_mark_Is_read()
     {
         foreach (var encoding in new Encoding[] { new UTF8Encoding(true), Encoding.Unicode })
-            Assert.Empty(ConfigFile.Load(WriteBytes("config.toml", [.. encoding.GetPreamble(), .. encoding.GetBytes("[server]\nqueue = 5")]), new ConfigSources()).Problems);
+            Assert.Empty(ConfigFile.Load(WriteBytes("config.toml", [.. encoding.GetPreamble(), .. encoding.GetBytes("[server]\nqueue = 5")]),
+                new ConfigSources()).Problems);
     }
 
     private string WriteBytes(string name, byte[] bytes)

@@ -95,14 +95,16 @@ public sealed class ConfigReaderTests
         }));
 
         var server = config.Server;
-        Assert.Equal((512_000L, 0, TimeSpan.FromMinutes(90), TimeSpan.FromSeconds(2), "epoll"), (server.BodyLimit, server.Queue, server.Drain, server.KeepaliveAfter, server.Transport));
+        Assert.Equal((512_000L, 0, TimeSpan.FromMinutes(90), TimeSpan.FromSeconds(2), "epoll"),
+            (server.BodyLimit, server.Queue, server.Drain, server.KeepaliveAfter, server.Transport));
         Assert.Equal(("/etc/proxy/chain.pem", "/k.pem"), (server.Tls!.Cert.Path, server.Tls.Key.Path));
         Assert.Equal(3, server.Listen.Count);
         Assert.Equal(3, server.Origins.Count);
         var (a, b) = (config.Backends[0], config.Backends[1]);
         Assert.Equal([DialectFamily.Ollama, DialectFamily.Tei, DialectFamily.Anthropic, DialectFamily.Responses], a.Dialects!);
         Assert.Equal((3, "s3cret", "/etc/proxy/ca.pem", 32768), (a.Weight, a.Key, a.Ca?.Path, a.Options.NumCtx));
-        Assert.Equal((250d, 600_000d, 5_000d, 3_600_000d), (a.Connect.TotalMilliseconds, a.FirstToken.TotalMilliseconds, a.Idle.TotalMilliseconds, a.Total!.Value.TotalMilliseconds));
+        Assert.Equal((250d, 600_000d, 5_000d, 3_600_000d),
+            (a.Connect.TotalMilliseconds, a.FirstToken.TotalMilliseconds, a.Idle.TotalMilliseconds, a.Total!.Value.TotalMilliseconds));
         Assert.Equal(("search", "other"), (a.Headers["x-team"], b.Headers["x-team"]));
         Assert.Equal((false, (TimeSpan?)null), (b.TlsVerify, b.Total));
         Assert.Equal("m", config.Aliases["gpt-4.1"]);
@@ -226,7 +228,8 @@ public sealed class ConfigReaderTests
     [Fact]
     public void A_key_file_Is_a_path_or_a_credential_of_the_service()
     {
-        var machine = Toml.Machine(new() { ["CREDENTIALS_DIRECTORY"] = "/run/credentials/proxy" }, new() { ["/run/credentials/proxy/gpu"] = "from-systemd\n", ["/etc/proxy/k"] = "from-file" });
+        var machine = Toml.Machine(new() { ["CREDENTIALS_DIRECTORY"] = "/run/credentials/proxy" },
+            new() { ["/run/credentials/proxy/gpu"] = "from-systemd\n", ["/etc/proxy/k"] = "from-file" });
 
         Assert.Equal("from-systemd", Toml.Good(Backend + "key_file = \"gpu\"", machine).Backends[0].Key);
         Assert.Equal("from-file", Toml.Good(Backend + "key_file = \"./k\"", machine).Backends[0].Key);

@@ -65,9 +65,11 @@ public sealed class ConfigRulesTests
     [InlineData("default_backend = “echo”", 1, "", "“ is no quote of TOML; write default_backend = \"echo\"")]
     [InlineData("[server]\nlisten = [‘127.0.0.1:80’]", 2, "", "‘ is no quote of TOML; write \"")]
     [InlineData("[[auth.keys]]\nname = \"a\"\nsha256 = “secret”", 3, "", "“ is no quote of TOML; write \"")]
-    [InlineData("[[backends]]\nname = \"gpu\"\nurl = \"http://a\"\n[[backends]]\nname = \"GPU\"\nurl = \"http://b\"", 5, "backends[1].name", "\"GPU\" is \"gpu\" in other letters")]
+    [InlineData("[[backends]]\nname = \"gpu\"\nurl = \"http://a\"\n[[backends]]\nname = \"GPU\"\nurl = \"http://b\"", 5, "backends[1].name",
+        "\"GPU\" is \"gpu\" in other letters")]
     [InlineData("[[auth.keys]]\nname = \"k\"\nsha256 = \"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\"\n[[auth.keys]]\nname = \"K\"\nsha256 = \"ca7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\"", 5, "auth.keys[1].name", "in other letters")]
-    public void What_people_write_instead_Is_answered_with_what_they_mean(string toml, int line, string key, string message) => Toml.IsRefused(toml, line, key, message);
+    public void What_people_write_instead_Is_answered_with_what_they_mean(string toml, int line, string key, string message) =>
+        Toml.IsRefused(toml, line, key, message);
 
     [Theory]
     [InlineData("unix:/run/llama.sock", "is a unix socket, and hosts are reached over TCP alone")]
@@ -144,7 +146,8 @@ public sealed class ConfigRulesTests
     [InlineData("[[auth.keys]]\nname = \"k\"\nsha256 = \"pxy-secret\"", 3, "auth.keys[0].sha256", "is not a SHA-256 digest")]
     [InlineData("[[auth.keys]]\nname = \"k\"", 1, "auth.keys[0].sha256", "is missing")]
     [InlineData("[[auth.keys]]\nname = \"k\"\nsha256 = \"" + Digest + "\"\nconcurrency = 0", 4, "auth.keys[0].concurrency", "1 or more")]
-    [InlineData("[[auth.keys]]\nname = \"k\"\nsha256 = \"" + Digest + "\"\n[[auth.keys]]\nname = \"j\"\nsha256 = \"" + Digest + "\"", 6, "auth.keys[1].sha256", "the same key as \"k\"")]
+    [InlineData("[[auth.keys]]\nname = \"k\"\nsha256 = \"" + Digest + "\"\n[[auth.keys]]\nname = \"j\"\nsha256 = \"" + Digest + "\"", 6, "auth.keys[1].sha256",
+        "the same key as \"k\"")]
     public void What_cannot_work_Is_refused_with_its_line_and_the_way_out(string toml, int line, string key, string message) =>
         Toml.IsRefused(toml, line, key, message, Toml.Machine(files: new() { ["/c"] = Toml.CertPem }));
 
@@ -152,7 +155,8 @@ public sealed class ConfigRulesTests
     public void Two_names_alike_Are_refused()
     {
         Toml.IsRefused(Backend + Backend, 5, "backends[1].name", "\"gpu\" is used already");
-        Toml.IsRefused($"[[auth.keys]]\nname = \"k\"\nsha256 = \"{Digest}\"\n[[auth.keys]]\nname = \"k\"\nsha256 = \"{Digest.Replace('b', 'c')}\"", 5, "auth.keys[1].name", "\"k\" is used already");
+        Toml.IsRefused($"[[auth.keys]]\nname = \"k\"\nsha256 = \"{Digest}\"\n[[auth.keys]]\nname = \"k\"\nsha256 = \"{Digest.Replace('b', 'c')}\"", 5,
+            "auth.keys[1].name", "\"k\" is used already");
     }
 
     [Fact]
@@ -170,10 +174,12 @@ public sealed class ConfigRulesTests
             """);
 
         Assert.Equal(4, problems.Count);
-        Assert.DoesNotContain(problems.Concat(Toml.Bad("[[backends]]\nkey = hunter2")), problem => problem.Message.Contains("hunter2", StringComparison.Ordinal));
+        Assert.DoesNotContain(problems.Concat(Toml.Bad("[[backends]]\nkey = hunter2")),
+            problem => problem.Message.Contains("hunter2", StringComparison.Ordinal));
     }
 
     [Fact]
     public void Backends_that_share_models_and_prefixes_Are_fine() =>
-        Toml.Good(Backend + "prefixes = [\"q\"]\nmodels = [\"m\"]\n" + Backend.Replace("gpu", "two", StringComparison.Ordinal) + "prefixes = [\"q\"]\nmodels = [\"m\"]");
+        Toml.Good(Backend + "prefixes = [\"q\"]\nmodels = [\"m\"]\n"
+            + Backend.Replace("gpu", "two", StringComparison.Ordinal) + "prefixes = [\"q\"]\nmodels = [\"m\"]");
 }

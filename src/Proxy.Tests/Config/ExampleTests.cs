@@ -6,14 +6,14 @@ using Proxy.Config;
 
 namespace Proxy.Tests.Config;
 
-/// <summary>Holds config.example.toml equal to the records: every key, and every default.</summary>
+/// <summary>Checks config.example.toml against the configuration records: it has every key, with its default.</summary>
 public sealed partial class ExampleTests
 {
     private static readonly string Example = File.ReadAllText(Path.Combine(Root(), "config.example.toml"));
 
     private static readonly string Uncommented = SettingLine().Replace(Example, "");
 
-    /// <summary>Keys that the file spells in two ways.</summary>
+    /// <summary>Keys that are an alternative to another key and so are not in the file.</summary>
     private static readonly string[] Beside = ["key_file"];
 
     [Fact]
@@ -34,10 +34,12 @@ public sealed partial class ExampleTests
         Same(new ServerConfig(), config.Server with { Tls = null }, "server");
         Same(new LogConfig(), config.Log, "log");
         Same(new InferenceConfig(), config.Inference with { Models = [], Threads = null }, "inference");
-        Same(new InferenceModelConfig { Name = "bge-small", Path = "/etc/proxy/BAAI/bge-small-en-v1.5" }, config.Inference.Models[0] with { Kind = null }, "model");
+        Same(new InferenceModelConfig { Name = "bge-small", Path = "/etc/proxy/BAAI/bge-small-en-v1.5" }, config.Inference.Models[0] with { Kind = null },
+            "model");
         Same(new AuthConfig(), config.Auth with { Keys = [] }, "auth");
         Same(BackendConfig.Echo, config.Backends[0], "echo");
-        Same(plain, gpu with { Dialects = null, Prefixes = [], Models = [], Slots = null, Key = null, Headers = plain.Headers, Ca = null, Options = new() }, "gpu");
+        Same(plain, gpu with { Dialects = null, Prefixes = [], Models = [], Slots = null, Key = null, Headers = plain.Headers, Ca = null, Options = new() },
+            "gpu");
     }
 
     [Fact]
@@ -46,7 +48,8 @@ public sealed partial class ExampleTests
         var config = ReadUncommented();
         var gpu = config.Backends.Single(backend => backend.Name == "gpu");
 
-        foreach (var (record, name) in new (object, string)[] { (config, "top"), (gpu, "gpu"), (gpu.Options, "options"), (config.Server.Tls!, "tls"), (config.Auth.Keys[0], "key"), (config.Inference, "inference") })
+        foreach (var (record, name) in new (object, string)[] { (config, "top"), (gpu, "gpu"), (gpu.Options, "options"), (config.Server.Tls!, "tls"),
+            (config.Auth.Keys[0], "key"), (config.Inference, "inference") })
             foreach (var property in Properties(record.GetType()).Where(property => property.Name != nameof(BackendConfig.Total)))
                 Assert.False(property.GetValue(record) is null or "" or ICollection { Count: 0 }, $"{name}.{property.Name} has no example");
     }
@@ -55,12 +58,15 @@ public sealed partial class ExampleTests
     public void Every_property_Has_its_line_and_every_line_its_property()
     {
         var spelt = KeyOfLine().Matches(Uncommented).Select(match => match.Groups[1].Value).Where(key => !key.StartsWith('"')).ToHashSet();
-        var known = new[] { typeof(ProxyConfig), typeof(ServerConfig), typeof(TlsConfig), typeof(BackendConfig), typeof(AuthConfig), typeof(ApiKeyConfig), typeof(LogConfig), typeof(InferenceConfig), typeof(InferenceModelConfig) }
-            .SelectMany(Properties).Where(property => !IsSection(property)).Select(property => JsonNamingPolicy.SnakeCaseLower.ConvertName(property.Name)).ToHashSet();
+        var known = new[] { typeof(ProxyConfig), typeof(ServerConfig), typeof(TlsConfig), typeof(BackendConfig), typeof(AuthConfig), typeof(ApiKeyConfig),
+            typeof(LogConfig), typeof(InferenceConfig), typeof(InferenceModelConfig) }
+            .SelectMany(Properties).Where(property => !IsSection(property))
+            .Select(property => JsonNamingPolicy.SnakeCaseLower.ConvertName(property.Name)).ToHashSet();
 
         Assert.Equal(known.Order(), spelt.Order());
         Assert.All(Beside, key => Assert.Contains(key, Example, StringComparison.Ordinal));
-        foreach (var section in new[] { "[server]", "[server.tls]", "[[backends]]", "[aliases]", "[auth]", "[[auth.keys]]", "[log]", "[inference]", "[[inference.models]]" })
+        foreach (var section in new[] { "[server]", "[server.tls]", "[[backends]]", "[aliases]", "[auth]", "[[auth.keys]]", "[log]", "[inference]",
+            "[[inference.models]]" })
             Assert.Contains($"\n{section}\n", Uncommented, StringComparison.Ordinal);
     }
 
@@ -76,8 +82,10 @@ public sealed partial class ExampleTests
         {
             var (want, have) = (property.GetValue(expected), property.GetValue(actual));
             if (want is ServerConfig or AuthConfig or LogConfig or InferenceConfig or BackendOptions) Same(want, have, $"{path}.{property.Name}");
-            else if (want is IEnumerable<BackendConfig> backends) foreach (var (a, b) in backends.Zip((IEnumerable<BackendConfig>)have!)) Same(a, b, $"{path}.{a.Name}");
-            else if (want is IEnumerable and not string) Assert.True(((IEnumerable)want).Cast<object>().SequenceEqual(((IEnumerable)have!).Cast<object>()), $"{path}.{property.Name}");
+            else if (want is IEnumerable<BackendConfig> backends)
+                foreach (var (a, b) in backends.Zip((IEnumerable<BackendConfig>)have!)) Same(a, b, $"{path}.{a.Name}");
+            else if (want is IEnumerable and not string)
+                Assert.True(((IEnumerable)want).Cast<object>().SequenceEqual(((IEnumerable)have!).Cast<object>()), $"{path}.{property.Name}");
             else Assert.True(Equals(want, have), $"{path}.{property.Name}: the record says {want}, the file {have}");
         }
     }
@@ -86,7 +94,8 @@ public sealed partial class ExampleTests
 
     private static bool IsSection(PropertyInfo property) =>
         property.DeclaringType == typeof(ProxyConfig) && property.Name != nameof(ProxyConfig.DefaultBackend)
-        || property.Name is nameof(ServerConfig.Tls) or nameof(AuthConfig.Keys) || property.DeclaringType == typeof(InferenceConfig) && property.Name == nameof(InferenceConfig.Models);
+        || property.Name is nameof(ServerConfig.Tls) or nameof(AuthConfig.Keys)
+        || property.DeclaringType == typeof(InferenceConfig) && property.Name == nameof(InferenceConfig.Models);
 
     private static string Root()
     {

@@ -5,7 +5,12 @@ namespace Proxy.Tests.Config;
 
 public sealed class OwnListenerTests
 {
-    private static readonly ConfigSources Machine = new() { Environment = static _ => null, IsOwnAddress = static address => address.ToString() is "192.168.1.5" or "fe80::5", HostName = "gpu1.home.example" };
+    private static readonly ConfigSources Machine = new()
+    {
+        Environment = static _ => null,
+        IsOwnAddress = static address => address.ToString() is "192.168.1.5" or "fe80::5",
+        HostName = "gpu1.home.example"
+    };
 
     [Theory]
     [InlineData("127.0.0.1:8080", "http://127.0.0.1:8080")]

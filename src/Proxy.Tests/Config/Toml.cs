@@ -5,7 +5,7 @@ using Proxy.Config;
 
 namespace Proxy.Tests.Config;
 
-/// <summary>Reads configuration text on a machine that exists only in the test.</summary>
+/// <summary>Reads configuration text on a simulated machine: the test supplies its files and environment.</summary>
 internal static class Toml
 {
     public static readonly string CertPem, KeyPem;
@@ -21,7 +21,7 @@ internal static class Toml
         (CertPem, KeyPem) = (certificate.ExportCertificatePem(), key.ExportPkcs8PrivateKeyPem());
     }
 
-    /// <summary>A certificate for 127.0.0.1 that nobody but a test trusts.</summary>
+    /// <summary>A certificate for 127.0.0.1 that only the tests trust.</summary>
     public static X509Certificate2 Certificate() => X509Certificate2.CreateFromPem(CertPem, KeyPem);
 
     public static ConfigSources Machine(Dictionary<string, string>? environment = null, Dictionary<string, string>? files = null) => new()
@@ -45,7 +45,7 @@ internal static class Toml
         return result.Problems;
     }
 
-    /// <summary>The one problem there is: its line, key and message.</summary>
+    /// <summary>Asserts that there is exactly one problem, with this line, key and message.</summary>
     public static void IsRefused(string toml, int line, string key, string message, ConfigSources? sources = null)
     {
         var problem = Assert.Single(Bad(toml, sources));

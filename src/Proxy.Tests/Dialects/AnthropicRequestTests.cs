@@ -5,7 +5,7 @@ using Proxy.Dialects.Anthropic;
 
 namespace Proxy.Tests.Dialects;
 
-/// <summary>What only requests of Anthropic's dialect have: turns of blocks, signed thoughts, a budget to think with.</summary>
+/// <summary>Features that only requests of Anthropic's dialect have: turns made of blocks, signed thoughts, a thinking budget.</summary>
 public sealed class AnthropicRequestTests
 {
     private const string AnthropicRequest =
@@ -54,13 +54,15 @@ public sealed class AnthropicRequestTests
         Assert.Equal((4096, null), Limits("""{"model":"m","messages":[{"role":"user","content":"x"}]}"""));
         Assert.Equal((4096, "disabled"), Limits("""{"model":"m","messages":[{"role":"user","content":"x"}],"reasoning_effort":"none"}"""));
         Assert.Equal((4096 + 16384, "enabled 16384"), Limits("""{"model":"m","messages":[{"role":"user","content":"x"}],"reasoning_effort":"high"}"""));
-        Assert.Equal((5000, "enabled 2500"), Limits("""{"model":"m","messages":[{"role":"user","content":"x"}],"reasoning_effort":"high","max_completion_tokens":5000}"""));
+        Assert.Equal((5000, "enabled 2500"),
+            Limits("""{"model":"m","messages":[{"role":"user","content":"x"}],"reasoning_effort":"high","max_completion_tokens":5000}"""));
         Assert.Equal((2000, null), Limits("""{"model":"m","messages":[{"role":"user","content":"x"}],"reasoning_effort":"low","max_tokens":2000}"""));
 
         static (int, string?) Limits(string body)
         {
             var request = JsonNode.Parse(RequestTests.Write(DialectName.Anthropic, RequestTests.Read(DialectName.OpenAiChat, body), out _))!;
-            return ((int)request["max_tokens"]!, request["thinking"] is { } thinking ? string.Join(' ', thinking.AsObject().Select(member => member.Value!.ToString())) : null);
+            return ((int)request["max_tokens"]!,
+                request["thinking"] is { } thinking ? string.Join(' ', thinking.AsObject().Select(member => member.Value!.ToString())) : null);
         }
     }
 
@@ -72,7 +74,7 @@ public sealed class AnthropicRequestTests
         RequestTests.Same(OpenAiRequest, written);
         Assert.Empty(lost);
 
-        // Clients send back what our own answers say of every call.
+        // Clients send back the member "caller", which our own answers add to every call.
         var called = AnthropicRequest.Replace("\"input\":{}}", "\"input\":{},\"caller\":{\"type\":\"direct\"}}", StringComparison.Ordinal);
         Assert.NotEqual(AnthropicRequest, called);
         RequestTests.Same(OpenAiRequest, RequestTests.Write(DialectName.OpenAiChat, RequestTests.Read(DialectName.Anthropic, called), out lost));
@@ -88,7 +90,8 @@ public sealed class AnthropicRequestTests
         static (string?, string) Effort(string thinking, string more)
         {
             var body = """{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"x"}],"thinking":""" + thinking + more + "}";
-            return ((string?)JsonNode.Parse(RequestTests.Write(DialectName.OpenAiChat, RequestTests.Read(DialectName.Anthropic, body), out var lost))!["reasoning_effort"], string.Join(' ', lost));
+            return ((string?)JsonNode.Parse(RequestTests.Write(DialectName.OpenAiChat, RequestTests.Read(DialectName.Anthropic, body),
+                out var lost))!["reasoning_effort"], string.Join(' ', lost));
         }
     }
 
@@ -123,7 +126,8 @@ public sealed class AnthropicRequestTests
         static (string?, string) Effort(string thinking, string more)
         {
             var body = """{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"x"}],"thinking":""" + thinking + more + "}";
-            return ((string?)JsonNode.Parse(RequestTests.Write(DialectName.OpenAiResponses, RequestTests.Read(DialectName.Anthropic, body), out var lost))!["reasoning"]?["effort"], string.Join(' ', lost));
+            return ((string?)JsonNode.Parse(RequestTests.Write(DialectName.OpenAiResponses, RequestTests.Read(DialectName.Anthropic, body),
+                out var lost))!["reasoning"]?["effort"], string.Join(' ', lost));
         }
     }
 
@@ -147,11 +151,12 @@ public sealed class AnthropicRequestTests
               {"role":"user","content":[{"type":"tool_result","tool_use_id":"call_1_0","content":"1"},{"type":"text","text":"and?"}]}],
              "output_config":{"format":{"type":"json_schema","schema":{"type":"object"}}},"stop_sequences":["x"]}
             """, written);
-        Assert.Equal(["thinking", "messages[].reasoning"], lost); // in a turn of tools it would want its own thought back
+        Assert.Equal(["thinking", "messages[].reasoning"], lost); // in a tool turn the API would require the signed thought back
 
         RequestTests.Same(
             """{"model":"m","max_tokens":12288,"thinking":{"type":"enabled","budget_tokens":8192},"stream":true,"messages":[{"role":"user","content":"x"}]}""",
-            RequestTests.Write(DialectName.Anthropic, RequestTests.Read(DialectName.OllamaChat, """{"model":"m","think":true,"messages":[{"role":"user","content":"x"}]}"""), out lost));
+            RequestTests.Write(DialectName.Anthropic,
+                RequestTests.Read(DialectName.OllamaChat, """{"model":"m","think":true,"messages":[{"role":"user","content":"x"}]}"""), out lost));
         Assert.Empty(lost);
     }
 
@@ -185,7 +190,8 @@ public sealed class AnthropicRequestTests
     [InlineData("""{"model":"m","max_tokens":1,"messages":[{"role":"user","content":7}]}""", "messages[0].content")]
     [InlineData("""{"model":"m","max_tokens":1,"messages":[{"role":"user","content":[{"text":"x"}]}]}""", "messages[0].content[0].type")]
     [InlineData("""{"model":"m","max_tokens":1,"messages":[{"role":"user","content":["x"]}]}""", "messages[0].content[0]")]
-    [InlineData("""{"model":"m","max_tokens":1,"messages":[{"role":"user","content":[{"type":"tool_result","content":"x"}]}]}""", "messages[0].content[0].tool_use_id")]
+    [InlineData("""{"model":"m","max_tokens":1,"messages":[{"role":"user","content":[{"type":"tool_result","content":"x"}]}]}""",
+        "messages[0].content[0].tool_use_id")]
     [InlineData("""{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"x"}],"tool_choice":{"type":"must"}}""", "tool_choice.type")]
     [InlineData("""{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"x"}],"tool_choice":{"type":"tool"}}""", "tool_choice.name")]
     [InlineData("""{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"x"}],"thinking":{}}""", "thinking.type")]
@@ -202,7 +208,8 @@ public sealed class AnthropicRequestTests
     [Fact]
     public void Call_that_only_counts_Needs_no_limit()
     {
-        Assert.Null(new AnthropicClientDialect(counts: true).ReadRequest(Wire.Bytes("""{"model":"m","messages":[{"role":"user","content":"x"}]}"""), out var request));
+        Assert.Null(new AnthropicClientDialect(counts: true).ReadRequest(Wire.Bytes("""{"model":"m","messages":[{"role":"user","content":"x"}]}"""),
+            out var request));
         Assert.Null(request!.Sampling.MaxTokens);
     }
 
@@ -242,7 +249,8 @@ public sealed class AnthropicRequestTests
     {
         List<ChatEvent> events = [new ChatEvent.ToolCall(0, id, "f", "{}"), new ChatEvent.Finished(FinishReason.ToolCalls)];
         var whole = JsonNode.Parse(Wire.Text(output => Client.WriteWhole(events, Wire.Stamp, output)))!["content"]![0]!;
-        var streamed = JsonNode.Parse(Wire.Write(Client, events, Wire.Stamp).Split('\n').First(line => line.StartsWith("data: {\"type\":\"content_block_start\"", StringComparison.Ordinal))["data: ".Length..])!["content_block"]!;
+        var streamed = JsonNode.Parse(Wire.Write(Client, events, Wire.Stamp).Split('\n')
+            .First(line => line.StartsWith("data: {\"type\":\"content_block_start\"", StringComparison.Ordinal))["data: ".Length..])!["content_block"]!;
         var safe = (string)whole["id"]!;
 
         Assert.Equal(safe, (string?)streamed["id"]);
@@ -255,9 +263,11 @@ public sealed class AnthropicRequestTests
             ["max_tokens"] = 1,
             ["messages"] = new JsonArray(
                 new JsonObject { ["role"] = "assistant", ["content"] = new JsonArray(whole.DeepClone()) },
-                new JsonObject { ["role"] = "user", ["content"] = new JsonArray(new JsonObject { ["type"] = "tool_result", ["tool_use_id"] = safe, ["content"] = "1" }) }),
+                new JsonObject { ["role"] = "user",
+                    ["content"] = new JsonArray(new JsonObject { ["type"] = "tool_result", ["tool_use_id"] = safe, ["content"] = "1" }) }),
         };
-        var messages = JsonNode.Parse(RequestTests.Write(DialectName.OpenAiChat, RequestTests.Read(DialectName.Anthropic, next.ToJsonString()), out _))!["messages"]!;
+        var messages = JsonNode.Parse(RequestTests.Write(DialectName.OpenAiChat, RequestTests.Read(DialectName.Anthropic, next.ToJsonString()),
+            out _))!["messages"]!;
         Assert.Equal((id, id), ((string?)messages[0]!["tool_calls"]![0]!["id"], (string?)messages[1]!["tool_call_id"]));
 
         var chat = RequestTests.Read(DialectName.OpenAiChat, new JsonObject { ["model"] = "m", ["messages"] = messages.DeepClone() }.ToJsonString());
@@ -272,7 +282,8 @@ public sealed class AnthropicRequestTests
         {
             (""","messages":[],"logprobs":true""", "logprobs"),
             (""","messages":[{"role":"user","content":[{"type":"input_audio","input_audio":{}}]}]""", "messages[0].content[0]"),
-            (""","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/svg+xml,%3Csvg/%3E"}}]}]""", "messages[0].content[0].image_url.url"),
+            (""","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"data:image/svg+xml,%3Csvg/%3E"}}]}]""",
+                "messages[0].content[0].image_url.url"),
         })
         {
             var problem = Backend.Unsayable(RequestTests.Read(DialectName.OpenAiChat, "{\"model\":\"m\"" + more + "}"));
@@ -280,13 +291,15 @@ public sealed class AnthropicRequestTests
             Assert.Equal(400, problem.Status);
         }
 
-        Assert.Null(Backend.Unsayable(RequestTests.Read(DialectName.OpenAiChat, """{"model":"m","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://x/y.png"}}]}]}""")));
+        Assert.Null(Backend.Unsayable(RequestTests.Read(DialectName.OpenAiChat,
+            """{"model":"m","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"https://x/y.png"}}]}]}""")));
     }
 
     [Fact]
     public void Block_that_only_Anthropic_knows_Is_refused()
     {
-        var request = RequestTests.Read(DialectName.Anthropic, """{"model":"m","max_tokens":1,"messages":[{"role":"user","content":[{"type":"text","text":"x"},{"type":"document","source":{}}]}]}""");
+        var request = RequestTests.Read(DialectName.Anthropic,
+            """{"model":"m","max_tokens":1,"messages":[{"role":"user","content":[{"type":"text","text":"x"},{"type":"document","source":{}}]}]}""");
 
         Assert.Contains("document", DialectTable.Backend(DialectName.OpenAiChat)!.Unsayable(request)!.Message, StringComparison.Ordinal);
         Assert.Equal("messages[0].content[1]", DialectTable.Backend(DialectName.OllamaChat)!.Unsayable(request)!.Param);

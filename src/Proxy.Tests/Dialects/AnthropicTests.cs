@@ -6,7 +6,7 @@ using Proxy.Dialects.Anthropic;
 
 namespace Proxy.Tests.Dialects;
 
-/// <summary>What only answers of Anthropic's dialect have: blocks, signed thoughts, a prompt counted in three parts.</summary>
+/// <summary>Features that only answers of Anthropic's dialect have: blocks, signed thoughts, a prompt counted in three parts.</summary>
 public sealed class AnthropicTests
 {
     private static readonly BackendDialect Backend = DialectTable.Backend(DialectName.Anthropic)!;
@@ -15,7 +15,8 @@ public sealed class AnthropicTests
     [Fact]
     public void Broken_arguments_Reach_an_Anthropic_client()
     {
-        List<ChatEvent> events = [new ChatEvent.ToolCall(0, "a", "f", "{\"city\":"), new ChatEvent.ToolCall(1, "b", "g", null), new ChatEvent.Finished(FinishReason.ToolCalls)];
+        List<ChatEvent> events = [new ChatEvent.ToolCall(0, "a", "f", "{\"city\":"), new ChatEvent.ToolCall(1, "b", "g", null),
+            new ChatEvent.Finished(FinishReason.ToolCalls)];
 
         var whole = JsonNode.Parse(Wire.Text(output => Client.WriteWhole(events, Wire.Stamp, output)))!;
         var stream = Wire.Write(Client, events, Wire.Stamp);
@@ -39,7 +40,8 @@ public sealed class AnthropicTests
         var events = new List<ChatEvent>();
         Assert.True(Backend.TryReadWhole(Wire.Bytes(body), events));
 
-        Assert.Equal(told, (string)JsonNode.Parse(Wire.Text(output => DialectTable.Client(DialectName.OpenAiChat)!.WriteWhole(events, Wire.Stamp, output)))!["choices"]![0]!["finish_reason"]!);
+        Assert.Equal(told, (string)JsonNode.Parse(Wire.Text(output => DialectTable.Client(DialectName.OpenAiChat)!
+            .WriteWhole(events, Wire.Stamp, output)))!["choices"]![0]!["finish_reason"]!);
         Assert.Equal(word, (string)JsonNode.Parse(Wire.Text(output => Client.WriteWhole(events, Wire.Stamp, output)))!["stop_reason"]!);
     }
 
@@ -80,7 +82,8 @@ public sealed class AnthropicTests
 
         Assert.Equal("ab", WholeAnswer.Of(events).Choices[0].Answer);
         Assert.DoesNotContain(events, happened => happened is ChatEvent.ToolCall);
-        Assert.Equal(2, JsonNode.Parse(Wire.Text(output => Client.WriteWhole(events, Wire.Stamp, output)))!["content"]!.AsArray().Count); // and stay two texts
+        // and they stay two texts
+        Assert.Equal(2, JsonNode.Parse(Wire.Text(output => Client.WriteWhole(events, Wire.Stamp, output)))!["content"]!.AsArray().Count);
     }
 
     [Theory]
@@ -91,7 +94,8 @@ public sealed class AnthropicTests
     public void Recorded_stream_Is_read_without_loss(string recording)
     {
         var bytes = Wire.Recording(recording);
-        var frames = Encoding.UTF8.GetString(bytes).Split('\n').Where(line => line.StartsWith("data: {", StringComparison.Ordinal)).Select(line => JsonNode.Parse(line[6..])!).ToList();
+        var frames = Encoding.UTF8.GetString(bytes).Split('\n').Where(line => line.StartsWith("data: {", StringComparison.Ordinal))
+            .Select(line => JsonNode.Parse(line[6..])!).ToList();
 
         var events = Wire.Read(Backend, out var whole, bytes);
 
@@ -101,7 +105,8 @@ public sealed class AnthropicTests
         Assert.Equal((string?)frames[0]["message"]!["model"], Assert.IsType<ChatEvent.Started>(events[0]).Model);
         Assert.Equal(string.Concat(frames.Select(frame => (string?)frame["delta"]?["text"])), said.Choices[0].Answer);
         Assert.Equal(string.Concat(frames.Select(frame => (string?)frame["delta"]?["thinking"])), said.Choices[0].Reasoning);
-        Assert.Equal(string.Concat(frames.Select(frame => (string?)frame["delta"]?["partial_json"])), string.Concat(said.Choices[0].ToolCalls.Select(call => call.Arguments)));
+        Assert.Equal(string.Concat(frames.Select(frame => (string?)frame["delta"]?["partial_json"])),
+            string.Concat(said.Choices[0].ToolCalls.Select(call => call.Arguments)));
         var last = frames.Single(frame => (string?)frame["type"] == "message_delta");
         Assert.Equal((int)last["usage"]!["output_tokens"]!, said.Usage!.OutputTokens);
         Assert.Equal((int?)last["usage"]!["input_tokens"] ?? (int)frames[0]["message"]!["usage"]!["input_tokens"]!, said.Usage.InputTokens);
@@ -126,12 +131,13 @@ public sealed class AnthropicTests
         var back = JsonNode.Parse(Wire.Text(output => Client.WriteWhole(events, Wire.Stamp with { Model = (string)answer["model"]! }, output)))!;
         foreach (var block in back["content"]!.AsArray())
         {
-            // They sign nothing and name no caller; clients demand the members.
+            // These hosts send neither signatures nor callers, but clients require the members.
             block!.AsObject().Remove("signature");
             block.AsObject().Remove("caller");
         }
 
-        foreach (var member in answer.AsObject()) Assert.True(JsonNode.DeepEquals(member.Value, back[member.Key]), $"{member.Key}: {back[member.Key]?.ToJsonString()}");
+        foreach (var member in answer.AsObject())
+            Assert.True(JsonNode.DeepEquals(member.Value, back[member.Key]), $"{member.Key}: {back[member.Key]?.ToJsonString()}");
     }
 
     [Fact]
@@ -144,7 +150,8 @@ public sealed class AnthropicTests
         Assert.False(whole);
         Assert.Equal("half ", WholeAnswer.Of(events).Choices[0].Answer);
         Assert.Equal(503, Backend.ReadError("""{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}"""u8).Status);
-        Assert.Equal("context_length_exceeded", Backend.ReadError("""{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 9 tokens > 8 maximum"}}"""u8).Code);
+        Assert.Equal("context_length_exceeded",
+            Backend.ReadError("""{"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: 9 tokens > 8 maximum"}}"""u8).Code);
     }
 
     [Theory]
@@ -159,15 +166,22 @@ public sealed class AnthropicTests
         var error = new ProxyError((ProxyErrorKind)kind, "why");
 
         Assert.Equal(status, Client.StatusOf(error));
-        Assert.Equal($$$"""{"type":"error","error":{"type":"{{{type}}}","message":"why"},"request_id":"t"}""", Wire.Text(output => Client.WriteError(error, "t", output)));
-        Assert.Equal($$$"""event: error{{{"\n"}}}data: {"type":"error","error":{"type":"{{{type}}}","message":"why"},"request_id":"t"}{{{"\n\n"}}}""", Wire.Text(output => Client.WriteStreamError(error, "t", output)));
+        Assert.Equal($$$"""{"type":"error","error":{"type":"{{{type}}}","message":"why"},"request_id":"t"}""",
+            Wire.Text(output => Client.WriteError(error, "t", output)));
+        Assert.Equal($$$"""event: error{{{"\n"}}}data: {"type":"error","error":{"type":"{{{type}}}","message":"why"},"request_id":"t"}{{{"\n\n"}}}""",
+            Wire.Text(output => Client.WriteStreamError(error, "t", output)));
     }
 
     [Fact]
     public void Too_long_a_prompt_Is_said_in_the_words_that_agents_look_for()
     {
-        var refused = new ProxyError(ProxyErrorKind.HostRefused, "the request exceeds the available context size") { Status = 400, Code = "context_length_exceeded" };
+        var refused = new ProxyError(ProxyErrorKind.HostRefused, "the request exceeds the available context size")
+        {
+            Status = 400,
+            Code = "context_length_exceeded"
+        };
 
-        Assert.StartsWith("prompt is too long: ", (string)JsonNode.Parse(Wire.Text(output => Client.WriteError(refused, "t", output)))!["error"]!["message"]!, StringComparison.Ordinal);
+        Assert.StartsWith("prompt is too long: ", (string)JsonNode.Parse(Wire.Text(output => Client.WriteError(refused, "t", output)))!["error"]!["message"]!,
+            StringComparison.Ordinal);
     }
 }

@@ -4,18 +4,21 @@ using Proxy.Dialects;
 
 namespace Proxy.Tests.Dialects;
 
-/// <summary>One call of a tool. Without an id the host gave none.</summary>
+/// <summary>One tool call. The id is null if the host gave none.</summary>
 internal sealed record TrueCall(string? Id, string Name, string Arguments)
 {
     public override string ToString() => $"{Id} {Name} {Arguments}";
 }
 
-/// <summary>Writes events in a client's dialect and reads the calls out of that as the client's SDK does, by its own rules: who announces a call must say its name at once.</summary>
+/// <summary>
+/// Writes events in a client's dialect and reads the calls back as the client's SDK does, by the SDK's own rules: a call must be announced together with its
+/// name.
+/// </summary>
 internal static class ClientCalls
 {
     private static readonly DialectName[] Streams = [DialectName.Anthropic, DialectName.OpenAiResponses, DialectName.OllamaChat, DialectName.OpenAiChat];
 
-    /// <summary>Asserts that a client of each dialect gets these calls, streamed and whole, and knows that it has to run them.</summary>
+    /// <summary>Asserts that a client of each dialect gets these calls, streamed and whole, with the finish reason that makes it run them.</summary>
     public static void AssertEveryClientGets(IReadOnlyList<TrueCall> calls, IReadOnlyList<ChatEvent> events, string why)
     {
         foreach (var name in Streams)
@@ -28,7 +31,7 @@ internal static class ClientCalls
         }
     }
 
-    /// <summary>Asserts that the calls are the same, in any order in a stream: each with its id, where it has one.</summary>
+    /// <summary>Asserts that the calls are the same, each with its id if it has one. In a stream the order does not matter.</summary>
     public static void AssertSame(IReadOnlyList<TrueCall> expected, IReadOnlyList<TrueCall> read, string why)
     {
         Assert.True(expected.Count == read.Count, $"{why}\nexpected {string.Join("; ", expected)}\nread {string.Join("; ", read)}");
@@ -42,8 +45,9 @@ internal static class ClientCalls
         }
     }
 
-    /// <summary>No arguments at all are an empty object, in dialects that write objects.</summary>
-    private static bool Same(string one, string other) => one == other || JsonNode.DeepEquals(JsonNode.Parse(one.Length == 0 ? "{}" : one), JsonNode.Parse(other.Length == 0 ? "{}" : other));
+    /// <summary>Missing arguments equal an empty object in dialects that write objects.</summary>
+    private static bool Same(string one, string other) =>
+        one == other || JsonNode.DeepEquals(JsonNode.Parse(one.Length == 0 ? "{}" : one), JsonNode.Parse(other.Length == 0 ? "{}" : other));
 
     private static List<TrueCall> OfStream(DialectName name, string stream) => name switch
     {
@@ -139,11 +143,20 @@ internal static class ClientCalls
 
     private static List<TrueCall> OfWhole(DialectName name, JsonNode whole) => name switch
     {
-        DialectName.Anthropic => [.. whole["content"]!.AsArray().Where(block => (string)block!["type"]! == "tool_use").Select(block => new TrueCall((string)block!["id"]!, (string)block["name"]!, block["input"]!.ToJsonString()))],
-        DialectName.OpenAiResponses => [.. whole["output"]!.AsArray().Where(item => (string)item!["type"]! == "function_call").Select(item => new TrueCall((string)item!["call_id"]!, (string)item["name"]!, (string)item["arguments"]!))],
-        DialectName.OllamaChat => [.. (whole["message"]!["tool_calls"]?.AsArray() ?? []).Select(call => new TrueCall((string)call!["id"]!, (string)call["function"]!["name"]!, call["function"]!["arguments"]!.ToJsonString()))],
-        _ => [.. (whole["choices"]![0]!["message"]!["tool_calls"]?.AsArray() ?? []).Select(call => new TrueCall((string)call!["id"]!, (string)call["function"]!["name"]!, (string)call["function"]!["arguments"]!))],
+        DialectName.Anthropic =>
+            [.. whole["content"]!.AsArray().Where(block => (string)block!["type"]! == "tool_use")
+                .Select(block => new TrueCall((string)block!["id"]!, (string)block["name"]!, block["input"]!.ToJsonString()))],
+        DialectName.OpenAiResponses =>
+            [.. whole["output"]!.AsArray().Where(item => (string)item!["type"]! == "function_call")
+                .Select(item => new TrueCall((string)item!["call_id"]!, (string)item["name"]!, (string)item["arguments"]!))],
+        DialectName.OllamaChat =>
+            [.. (whole["message"]!["tool_calls"]?.AsArray() ?? [])
+                .Select(call => new TrueCall((string)call!["id"]!, (string)call["function"]!["name"]!, call["function"]!["arguments"]!.ToJsonString()))],
+        _ =>
+            [.. (whole["choices"]![0]!["message"]!["tool_calls"]?.AsArray() ?? [])
+                .Select(call => new TrueCall((string)call!["id"]!, (string)call["function"]!["name"]!, (string)call["function"]!["arguments"]!))],
     };
 
-    private static List<JsonNode> Frames(string stream) => [.. stream.Split('\n').Where(line => line.StartsWith("data: {", StringComparison.Ordinal)).Select(line => JsonNode.Parse(line["data: ".Length..])!)];
+    private static List<JsonNode> Frames(string stream) =>
+        [.. stream.Split('\n').Where(line => line.StartsWith("data: {", StringComparison.Ordinal)).Select(line => JsonNode.Parse(line["data: ".Length..])!)];
 }

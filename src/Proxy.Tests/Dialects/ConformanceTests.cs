@@ -6,7 +6,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.Dialects;
 
-/// <summary>What we write is what OpenAI's and Ollama's specifications say, by a library's judgement and not ours.</summary>
+/// <summary>Validates our output against the OpenAPI specifications of OpenAI and Ollama, with a schema library as the judge.</summary>
 public sealed class ConformanceTests
 {
     public static TheoryData<string> Scenarios() => [.. Wire.Scenarios.Select(folder => Path.GetFileName(folder)!).Order(StringComparer.Ordinal)];
@@ -26,10 +26,11 @@ public sealed class ConformanceTests
     [MemberData(nameof(Scenarios))]
     public void Whole_answers_Are_as_the_specification_says(string scenario)
     {
-        if (scenario == "broken_off") return; // what broke off has no whole form
+        if (scenario == "broken_off") return; // an answer that broke off has no whole form
         OpenApiSchema.OpenAi.Valid("Response", Text(scenario, "responses.whole.json"));
         OpenApiSchema.OpenAi.Valid("CreateChatCompletionResponse", Text(scenario, "openai.whole.json"));
-        if (Exists(scenario, "completions.whole.json")) OpenApiSchema.OpenAi.Valid("CreateCompletionResponse", Text(scenario, "completions.whole.json")); // a completion calls no tools
+        // a completion calls no tools
+        if (Exists(scenario, "completions.whole.json")) OpenApiSchema.OpenAi.Valid("CreateCompletionResponse", Text(scenario, "completions.whole.json"));
         OpenApiSchema.Ollama.Valid("ChatResponse", Text(scenario, "ollama.whole.json"));
         if (Exists(scenario, "generate.whole.json")) OpenApiSchema.Ollama.Valid("GenerateResponse", Text(scenario, "generate.whole.json"));
     }
@@ -58,7 +59,8 @@ public sealed class ConformanceTests
 
 
         Assert.NotEmpty(chunks);
-        Assert.All(chunks, chunk => schema.Valid(chunk.StartsWith("{\"error\"", StringComparison.Ordinal) ? "ErrorResponse" : "CreateChatCompletionStreamResponse", chunk));
+        Assert.All(chunks,
+            chunk => schema.Valid(chunk.StartsWith("{\"error\"", StringComparison.Ordinal) ? "ErrorResponse" : "CreateChatCompletionStreamResponse", chunk));
     }
 
     [Theory]
@@ -71,8 +73,10 @@ public sealed class ConformanceTests
         Assert.NotEmpty(pieces);
         foreach (var piece in pieces)
         {
-            // The specification has one schema for a whole completion and its pieces, and forgets that a piece has not ended yet, and counts nothing.
-            var ended = piece.Replace("\"finish_reason\":null", "\"finish_reason\":\"stop\"", StringComparison.Ordinal).Replace(",\"usage\":null", "", StringComparison.Ordinal);
+            // The specification uses one schema for a whole completion and for its chunks. It does not allow a chunk whose finish reason and usage are still
+            // null.
+            var ended = piece.Replace("\"finish_reason\":null", "\"finish_reason\":\"stop\"", StringComparison.Ordinal)
+                .Replace(",\"usage\":null", "", StringComparison.Ordinal);
             OpenApiSchema.OpenAi.Valid(piece.StartsWith("{\"error\"", StringComparison.Ordinal) ? "ErrorResponse" : "CreateCompletionResponse", ended);
         }
     }
@@ -85,7 +89,8 @@ public sealed class ConformanceTests
         {
             Assert.Null(client.ReadRequest(Wire.Bytes(body), out var request));
             var stamp = Wire.Stamp with { Request = request };
-            List<ChatEvent> events = [new ChatEvent.Started(null, null, null), new ChatEvent.Token("why", TokenKind.Reasoning), new ChatEvent.Token("so"), new ChatEvent.UsageReported(new Usage(3, 4)), new ChatEvent.Finished(FinishReason.Stop)];
+            List<ChatEvent> events = [new ChatEvent.Started(null, null, null), new ChatEvent.Token("why", TokenKind.Reasoning), new ChatEvent.Token("so"),
+                new ChatEvent.UsageReported(new Usage(3, 4)), new ChatEvent.Finished(FinishReason.Stop)];
 
             OpenApiSchema.OpenAi.Valid("Response", Wire.Text(output => client.WriteWhole(events, stamp, output)));
             Assert.All(DataOf(Wire.Write(client, events, stamp)), OpenApiSchema.OpenAi.ValidResponseEvent);
@@ -95,7 +100,8 @@ public sealed class ConformanceTests
     [Fact]
     public void Models_and_errors_Are_as_the_specification_says()
     {
-        List<ModelListing> models = [new("a") { ContextLength = 4096 }, new("b/c:latest") { Created = DateTimeOffset.UnixEpoch, OwnedBy = "library", Capabilities = ["completion", "vision"] }];
+        List<ModelListing> models = [new("a") { ContextLength = 4096 },
+            new("b/c:latest") { Created = DateTimeOffset.UnixEpoch, OwnedBy = "library", Capabilities = ["completion", "vision"] }];
 
         OpenApiSchema.Ollama.Valid("ListResponse", Wire.Text(output => OllamaListing.WriteTags(models, output)));
         OpenApiSchema.Ollama.Valid("PsResponse", Wire.Text(output => OllamaListing.WriteRunning(models, Wire.Stamp.Created, output)));
@@ -104,7 +110,8 @@ public sealed class ConformanceTests
         foreach (var kind in Enum.GetValues<ProxyErrorKind>())
         {
             var error = new ProxyError(kind, "no") { Param = kind is ProxyErrorKind.InvalidRequest ? "input" : null };
-            foreach (var client in DialectTable.Clients.Where(client => client.Name is DialectName.OpenAiChat or DialectName.OpenAiCompletions or DialectName.OpenAiResponses))
+            foreach (var client in DialectTable.Clients.Where(client => client.Name is DialectName.OpenAiChat or DialectName.OpenAiCompletions
+                or DialectName.OpenAiResponses))
                 OpenApiSchema.OpenAi.Valid("ErrorResponse", Wire.Text(output => client.WriteError(error, "t", output)));
             foreach (var client in DialectTable.Clients.Where(client => client.Name is DialectName.OllamaChat or DialectName.OllamaGenerate))
                 OpenApiSchema.Ollama.Valid("ErrorResponse", Wire.Text(output => client.WriteError(error, "t", output)));
@@ -115,9 +122,12 @@ public sealed class ConformanceTests
     [InlineData("Response", """{"id":"resp_1","object":"response"}""")]
     [InlineData("Response", """{"id":1}""")]
     [InlineData("ErrorResponse", """{"error":{"message":"x","type":"y","param":1,"code":null}}""")]
-    [InlineData("ResponseTextDeltaEvent", """{"type":"response.output_text.delta","item_id":"m","output_index":0,"content_index":0,"delta":"x","sequence_number":1}""")]
-    [InlineData("ResponseTextDeltaEvent", """{"type":"response.output_text.done","item_id":"m","output_index":0,"content_index":0,"delta":"x","sequence_number":1,"logprobs":[]}""")]
-    [InlineData("CreateChatCompletionResponse", """{"id":"x","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant"},"finish_reason":"nonsense"}]}""")]
+    [InlineData("ResponseTextDeltaEvent",
+        """{"type":"response.output_text.delta","item_id":"m","output_index":0,"content_index":0,"delta":"x","sequence_number":1}""")]
+    [InlineData("ResponseTextDeltaEvent",
+        """{"type":"response.output_text.done","item_id":"m","output_index":0,"content_index":0,"delta":"x","sequence_number":1,"logprobs":[]}""")]
+    [InlineData("CreateChatCompletionResponse",
+        """{"id":"x","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant"},"finish_reason":"nonsense"}]}""")]
     public void What_breaks_the_specification_Is_seen(string schema, string document) => Assert.NotEmpty(OpenApiSchema.OpenAi.Problems(schema, document));
 
     [Theory]
@@ -133,5 +143,6 @@ public sealed class ConformanceTests
 
     private static List<string> Data(string scenario, string file) => DataOf(Text(scenario, file));
 
-    private static List<string> DataOf(string stream) => [.. stream.Split('\n').Where(line => line.StartsWith("data: ", StringComparison.Ordinal)).Select(line => line["data: ".Length..])];
+    private static List<string> DataOf(string stream) =>
+        [.. stream.Split('\n').Where(line => line.StartsWith("data: ", StringComparison.Ordinal)).Select(line => line["data: ".Length..])];
 }

@@ -6,7 +6,8 @@ namespace Proxy.Tests.Dialects;
 
 public sealed class ContextWindowTests
 {
-    private static ChatRequest Saying(string text, SamplingOptions? sampling = null) => new() { Model = "m", Messages = [new(ChatRole.User, [new ContentPart.Text(text)])], Sampling = sampling ?? new() };
+    private static ChatRequest Saying(string text, SamplingOptions? sampling = null) =>
+        new() { Model = "m", Messages = [new(ChatRole.User, [new ContentPart.Text(text)])], Sampling = sampling ?? new() };
 
     private static int? Chosen(ChatRequest request, int? configured = null, int? running = null, int? limit = null)
     {

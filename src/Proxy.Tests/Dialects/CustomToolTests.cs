@@ -6,7 +6,10 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.Dialects;
 
-/// <summary>Codex's custom tools and namespaces over hosts that know functions only: offered as functions, called back as what they are, and told again in the history.</summary>
+/// <summary>
+/// Codex's custom tools and namespaces with hosts that know only functions: they are offered as functions, their calls reach the client in the original form,
+/// and the history is converted too.
+/// </summary>
 public sealed class CustomToolTests
 {
     private const string Patch = "*** Begin Patch\n*** Update File: a.cs\n+\tvar s = \"x\\n\"; // 😀 é \u2028\n*** End Patch\n";
@@ -29,14 +32,16 @@ public sealed class CustomToolTests
     {
         var written = JsonNode.Parse(RequestTests.Write(DialectName.OpenAiChat, Stamp.Request!, out var lost))!;
 
-        Assert.Equal(["exec_command", "apply_patch", "note", "mcp__demo__add", "mcp__demo__say"], written["tools"]!.AsArray().Select(tool => (string?)tool!["function"]!["name"]));
+        Assert.Equal(["exec_command", "apply_patch", "note", "mcp__demo__add", "mcp__demo__say"],
+            written["tools"]!.AsArray().Select(tool => (string?)tool!["function"]!["name"]));
         Assert.All(written["tools"]!.AsArray(), tool => Assert.Equal("function", (string?)tool!["type"]));
         var patch = written["tools"]![1]!["function"]!;
         Assert.Equal("Edits files", (string?)patch["description"]);
         Assert.Equal("""["input"]""", patch["parameters"]!["required"]!.ToJsonString());
         Assert.Equal("string", (string?)patch["parameters"]!["properties"]!["input"]!["type"]);
         Assert.Contains("lark grammar:\nstart: begin_patch", (string?)patch["parameters"]!["properties"]!["input"]!["description"], StringComparison.Ordinal);
-        Assert.Equal("""{"name":"mcp__demo__add","description":"Adds","parameters":{"type":"object","properties":{"a":{"type":"number"}}},"strict":true}""", written["tools"]![3]!["function"]!.ToJsonString());
+        Assert.Equal("""{"name":"mcp__demo__add","description":"Adds","parameters":{"type":"object","properties":{"a":{"type":"number"}}},"strict":true}""",
+            written["tools"]![3]!["function"]!.ToJsonString());
         Assert.Equal(["tools[] of another type", "tools[].description of a namespace"], lost.Order(StringComparer.Ordinal));
     }
 
@@ -46,7 +51,8 @@ public sealed class CustomToolTests
     [InlineData("""{"type":"function","namespace":"mcp__demo","name":"add"}""", "mcp__demo__add")]
     public void Tool_that_is_chosen_Is_chosen_of_the_host(string choice, string name)
     {
-        var request = RequestTests.Read(DialectName.OpenAiResponses, Asked.Replace("\"input\":\"x\"", $"\"input\":\"x\",\"tool_choice\":{choice}", StringComparison.Ordinal));
+        var request = RequestTests.Read(DialectName.OpenAiResponses,
+            Asked.Replace("\"input\":\"x\"", $"\"input\":\"x\",\"tool_choice\":{choice}", StringComparison.Ordinal));
 
         Assert.Equal(name, (string?)JsonNode.Parse(RequestTests.Write(DialectName.OpenAiChat, request, out _))!["tool_choice"]!["function"]!["name"]);
     }
@@ -56,15 +62,18 @@ public sealed class CustomToolTests
     [InlineData("""[{"type":"function","namespace":"mcp__demo","name":"add"}]""", "mcp__demo__add")]
     public void Tools_that_are_allowed_Are_the_only_ones(string tools, string names)
     {
-        var request = RequestTests.Read(DialectName.OpenAiResponses, Asked.Replace("\"input\":\"x\"", $$""" "input":"x","tool_choice":{"type":"allowed_tools","mode":"required","tools":{{tools}}} """, StringComparison.Ordinal));
+        var request = RequestTests.Read(DialectName.OpenAiResponses, Asked.Replace("\"input\":\"x\"",
+            $$""" "input":"x","tool_choice":{"type":"allowed_tools","mode":"required","tools":{{tools}}} """, StringComparison.Ordinal));
 
-        Assert.Equal(names.Split(' '), JsonNode.Parse(RequestTests.Write(DialectName.OpenAiChat, request, out _))!["tools"]!.AsArray().Select(tool => (string)tool!["function"]!["name"]!));
+        Assert.Equal(names.Split(' '), JsonNode.Parse(RequestTests.Write(DialectName.OpenAiChat, request, out _))!["tools"]!.AsArray()
+            .Select(tool => (string)tool!["function"]!["name"]!));
     }
 
     [Fact]
     public void Call_of_a_custom_tool_Is_streamed_as_its_text_however_its_arguments_are_cut()
     {
-        foreach (var arguments in new[] { CustomTool.Arguments(Patch), new JsonObject { ["input"] = Patch }.ToJsonString(), $$""" { "why" : {"a":["}",1]} , "input" :{{new JsonObject { ["x"] = Patch }["x"]!.ToJsonString()}}, "n":2} """ })
+        foreach (var arguments in new[] { CustomTool.Arguments(Patch), new JsonObject { ["input"] = Patch }.ToJsonString(),
+            $$""" { "why" : {"a":["}",1]} , "input" :{{new JsonObject { ["x"] = Patch }["x"]!.ToJsonString()}}, "n":2} """ })
         {
             Is(Patch, [.. arguments.Select(c => c.ToString())]);
             for (var cut = 0; cut <= arguments.Length; cut++) Is(Patch, arguments[..cut], arguments[cut..]);
@@ -78,7 +87,17 @@ public sealed class CustomToolTests
         {
             var seed = Random.Shared.Next();
             var random = new Random(seed);
-            var text = string.Concat(Enumerable.Range(0, random.Next(40)).Select(_ => random.Next(8) switch { 0 => "\"", 1 => "\\", 2 => "\n", 3 => "\u0001", 4 => "😀", 5 => "é", 6 => "{", _ => "a" }));
+            var text = string.Concat(Enumerable.Range(0, random.Next(40)).Select(_ => random.Next(8) switch
+            {
+                0 => "\"",
+                1 => "\\",
+                2 => "\n",
+                3 => "\u0001",
+                4 => "😀",
+                5 => "é",
+                6 => "{",
+                _ => "a"
+            }));
             var spelled = string.Concat(text.Select(c => c is '"' or '\\' or < ' ' || random.Next(3) == 0 ? $"\\u{(int)c:x4}" : c.ToString()));
             var other = new[] { "", "\"n\":[1,{\"input\":\"no\"}],", "\"input2\":\"no\\\"\", ", "\n" }[random.Next(4)];
             var arguments = $"{{{other}\"input\" : \"{spelled}\", \"z\":null}}";
@@ -119,7 +138,8 @@ public sealed class CustomToolTests
         List<ChatEvent> events = [new ChatEvent.ToolCall(0, "call_a", host, arguments), new ChatEvent.Finished(FinishReason.ToolCalls)];
 
         foreach (var item in Items(events).Concat([Whole(events)["output"]![0]!]))
-            Assert.Equal((type, "call_a", name, "mcp__demo", said), ((string?)item["type"], (string?)item["call_id"], (string?)item["name"], (string?)item["namespace"], (string?)item[member]));
+            Assert.Equal((type, "call_a", name, "mcp__demo", said),
+                ((string?)item["type"], (string?)item["call_id"], (string?)item["name"], (string?)item["namespace"], (string?)item[member]));
     }
 
     [Fact]
@@ -127,7 +147,8 @@ public sealed class CustomToolTests
     {
         List<ChatEvent> events =
         [
-            new ChatEvent.Token("why", TokenKind.Reasoning), new ChatEvent.ToolCall(0, "a", "apply_patch", "{\"inp"), new ChatEvent.ToolCall(1, "b", "exec_command", "{\"cmd\":"), new ChatEvent.ToolCall(0, null, null, "ut\":\"x\"}"),
+            new ChatEvent.Token("why", TokenKind.Reasoning), new ChatEvent.ToolCall(0, "a", "apply_patch", "{\"inp"),
+            new ChatEvent.ToolCall(1, "b", "exec_command", "{\"cmd\":"), new ChatEvent.ToolCall(0, null, null, "ut\":\"x\"}"),
             new ChatEvent.ToolCall(1, null, null, "1}"), new ChatEvent.Token("after"), new ChatEvent.Finished(FinishReason.ToolCalls),
         ];
 
@@ -162,7 +183,7 @@ public sealed class CustomToolTests
         Assert.True(JsonNode.DeepEquals(JsonNode.Parse(Asked)!["tools"], own["tools"]));
     }
 
-    /// <summary>The text of the call, streamed in these pieces and whole.</summary>
+    /// <summary>Asserts the text of a call, streamed in these pieces and whole.</summary>
     private static void Is(string text, params string[] pieces)
     {
         var events = new List<ChatEvent> { new ChatEvent.ToolCall(0, "call_a", "apply_patch", null) };
@@ -171,11 +192,13 @@ public sealed class CustomToolTests
 
         var frames = Frames(events);
 
-        Assert.Equal(text, string.Concat(frames.Where(frame => (string?)frame["type"] == "response.custom_tool_call_input.delta").Select(frame => (string?)frame["delta"])));
+        Assert.Equal(text,
+            string.Concat(frames.Where(frame => (string?)frame["type"] == "response.custom_tool_call_input.delta").Select(frame => (string?)frame["delta"])));
         Assert.Equal(text, (string?)Assert.Single(frames, frame => (string?)frame["type"] == "response.custom_tool_call_input.done")["input"]);
         Assert.DoesNotContain(frames, frame => ((string)frame["type"]!).Contains("function_call", StringComparison.Ordinal));
         var added = Assert.Single(frames, frame => (string?)frame["type"] == "response.output_item.added")["item"]!;
-        Assert.Equal(("custom_tool_call", "call_a", "apply_patch", ""), ((string?)added["type"], (string?)added["call_id"], (string?)added["name"], (string?)added["input"]));
+        Assert.Equal(("custom_tool_call", "call_a", "apply_patch", ""),
+            ((string?)added["type"], (string?)added["call_id"], (string?)added["name"], (string?)added["input"]));
         Assert.Equal((text, (string?)added["id"]), ((string?)Items(events)[0]["input"], (string?)Items(events)[0]["id"]));
         Assert.Equal(text, (string?)Whole(events)["output"]![0]!["input"]);
     }
@@ -183,18 +206,21 @@ public sealed class CustomToolTests
     [Fact]
     public void Events_of_a_custom_tool_Are_as_the_specification_says()
     {
-        List<ChatEvent> events = [new ChatEvent.ToolCall(0, "call_a", "apply_patch", CustomTool.Arguments(Patch)), new ChatEvent.ToolCall(1, "call_b", "mcp__demo__say", CustomTool.Arguments("x")), new ChatEvent.Finished(FinishReason.ToolCalls)];
+        List<ChatEvent> events = [new ChatEvent.ToolCall(0, "call_a", "apply_patch", CustomTool.Arguments(Patch)),
+            new ChatEvent.ToolCall(1, "call_b", "mcp__demo__say", CustomTool.Arguments("x")), new ChatEvent.Finished(FinishReason.ToolCalls)];
 
         Assert.All(Frames(events), frame => OpenApiSchema.OpenAi.ValidResponseEvent(frame.ToJsonString()));
         OpenApiSchema.OpenAi.Valid("Response", Whole(events).ToJsonString());
     }
 
     private static List<JsonNode> Frames(List<ChatEvent> events) =>
-        [.. Wire.Write(Client, events, Stamp).Split('\n').Where(line => line.StartsWith("data: ", StringComparison.Ordinal)).Select(line => JsonNode.Parse(line["data: ".Length..])!)];
+        [.. Wire.Write(Client, events, Stamp).Split('\n').Where(line => line.StartsWith("data: ", StringComparison.Ordinal))
+            .Select(line => JsonNode.Parse(line["data: ".Length..])!)];
 
-    /// <summary>The calls as they are told when they are complete.</summary>
+    /// <summary>The calls in their complete form.</summary>
     private static List<JsonNode> Items(List<ChatEvent> events) =>
-        [.. Frames(events).Where(frame => (string?)frame["type"] == "response.output_item.done").Select(frame => frame["item"]!).Where(item => ((string)item["type"]!).EndsWith("_call", StringComparison.Ordinal))];
+        [.. Frames(events).Where(frame => (string?)frame["type"] == "response.output_item.done").Select(frame => frame["item"]!)
+            .Where(item => ((string)item["type"]!).EndsWith("_call", StringComparison.Ordinal))];
 
     private static JsonNode Whole(List<ChatEvent> events) => JsonNode.Parse(Wire.Text(output => Client.WriteWhole(events, Stamp, output)))!;
 }

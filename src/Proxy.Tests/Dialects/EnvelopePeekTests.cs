@@ -73,9 +73,9 @@ public sealed class EnvelopePeekTests
     [InlineData("[]", null, "object")]
     [InlineData("\"model\"", null, "object")]
     [InlineData("{}", "model", "no \"model\"")]
-    [InlineData("""{"Model":"m"}""", "model", "small letters")]
-    [InlineData("""{"model":"a","MODEL":"b"}""", "model", "small letters")]
-    [InlineData("""{"model":"a","Mod\u0065l":"b"}""", "model", "small letters")]
+    [InlineData("""{"Model":"m"}""", "model", "lower case")]
+    [InlineData("""{"model":"a","MODEL":"b"}""", "model", "lower case")]
+    [InlineData("""{"model":"a","Mod\u0065l":"b"}""", "model", "lower case")]
     [InlineData("""{"model":null}""", "model", "string")]
     [InlineData("""{"model":7}""", "model", "string")]
     [InlineData("""{"model":["m"]}""", "model", "string")]
@@ -184,7 +184,7 @@ public sealed class EnvelopePeekTests
         }
     }
 
-    /// <summary>The quick way and the thorough one see the same in every body, whole or broken at any byte. An escaped name forces the thorough one.</summary>
+    /// <summary>The fast path and the JSON reader find the same in every body, valid or broken at any byte. An escaped name forces the reader.</summary>
     [Fact]
     public void Quick_look_Sees_what_the_reader_sees()
     {
@@ -195,10 +195,10 @@ public sealed class EnvelopePeekTests
             foreach (var other in "\"\\{}[]:,0 1e.-tnM\u0001"u8)
             {
                 Compare([.. full[..at], other, .. full[(at + 1)..]]); // another byte
-                Compare([.. full[..at], other, .. full[at..]]); // one more
+                Compare([.. full[..at], other, .. full[at..]]); // one byte more
             }
 
-            Compare([.. full[..at], .. full[(at + 1)..]]); // one less
+            Compare([.. full[..at], .. full[(at + 1)..]]); // one byte less
             Compare(full[..at]);
         }
 
@@ -216,8 +216,12 @@ public sealed class EnvelopePeekTests
             Assert.Equal(read?.Stream, seen?.Stream);
             Assert.Equal(read?.IncludeUsage, seen?.IncludeUsage);
             Assert.Equal(read?.Messages, seen?.Messages);
-            if (read is not null) Assert.Equal((read.ModelSlice.Start.Value - shift, read.ModelSlice.End.Value - shift), (seen!.ModelSlice.Start.Value, seen.ModelSlice.End.Value));
-            if (read?.StreamOptionsSlice is { } options) Assert.Equal((options.Start.Value - shift, options.End.Value - shift), (seen!.StreamOptionsSlice!.Value.Start.Value, seen.StreamOptionsSlice.Value.End.Value));
+            if (read is not null)
+                Assert.Equal((read.ModelSlice.Start.Value - shift, read.ModelSlice.End.Value - shift),
+                    (seen!.ModelSlice.Start.Value, seen.ModelSlice.End.Value));
+            if (read?.StreamOptionsSlice is { } options)
+                Assert.Equal((options.Start.Value - shift, options.End.Value - shift),
+                    (seen!.StreamOptionsSlice!.Value.Start.Value, seen.StreamOptionsSlice.Value.End.Value));
             checkedBodies++;
         }
     }

@@ -46,7 +46,8 @@ public sealed class EventSchemaTests
     [InlineData("""{"type":"tool_call","name":"f","arguments":{"a": 1.50}}""", """{"type":"tool_call","index":0,"name":"f","arguments":"{\"a\": 1.50}"}""")]
     [InlineData("""{"type":"usage","usage":{"input_tokens":9,"output_tokens":7}}""", """{"type":"usage","input_tokens":9,"output_tokens":7}""")]
     [InlineData("""{"type":"finished"}""", """{"type":"finished","reason":"stop"}""")]
-    [InlineData("""{"type":"finished","error":"it broke"}""", """{"type":"finished","reason":"error","error":{"kind":"backend_failed","message":"it broke","status":502}}""")]
+    [InlineData("""{"type":"finished","error":"it broke"}""",
+        """{"type":"finished","reason":"error","error":{"kind":"backend_failed","message":"it broke","status":502}}""")]
     [InlineData("""{"type":"finished","error":null}""", """{"type":"finished","reason":"stop"}""")]
     [InlineData("""{"type":"role"}""", """{"type":"role","role":"assistant"}""")]
     public void Short_form_of_a_worker_Is_enough(string line, string meaning)

@@ -4,8 +4,8 @@ using Proxy.Chat;
 namespace Proxy.Tests.Dialects;
 
 /// <summary>
-/// A conversation of an agent, made up from a number, as each dialect's client sends it: systems that speak late, users and thoughts between calls and their results, results in any order. Each text is a word of
-/// its own, so that a test can find it again.
+/// An agent's conversation, generated from a seed, in the form in which each dialect's client sends it: late system messages, user messages and thoughts
+/// between calls and their results, results in any order. Each text is a unique word, so that a test can find it again.
 /// </summary>
 internal sealed class GeneratedTalk
 {
@@ -20,8 +20,8 @@ internal sealed class GeneratedTalk
     }
 
     /// <param name="What"></param>
-    /// <param name="Word">The text, the arguments, or what the tool said.</param>
-    /// <param name="Id">Of a call, or of the one that a result answers.</param>
+    /// <param name="Word">The text, the arguments, or the tool's result.</param>
+    /// <param name="Id">The id of a call, or of the call that a result answers.</param>
     internal sealed record Step(Kind What, string Word, string Id = "");
 
     private readonly Random random;
@@ -52,10 +52,10 @@ internal sealed class GeneratedTalk
 
     public List<Step> Steps { get; } = [];
 
-    /// <summary>How many steps had been taken when the host was asked.</summary>
+    /// <summary>For each request to the host, the number of steps before it.</summary>
     public List<int> Asked { get; } = [];
 
-    /// <summary>The request for which so many steps are the conversation.</summary>
+    /// <summary>The request whose conversation consists of this many steps.</summary>
     public JsonObject Body(DialectName client, int steps) => client switch
     {
         DialectName.OpenAiResponses => new() { ["model"] = "m", ["input"] = Items(Steps.Take(steps)) },
@@ -93,15 +93,19 @@ internal sealed class GeneratedTalk
     [
         .. steps.Select(step => step.What switch
         {
-            Kind.Thought => new JsonObject { ["type"] = "reasoning", ["id"] = step.Word + "r", ["summary"] = new JsonArray(new JsonObject { ["type"] = "summary_text", ["text"] = step.Word }) },
-            Kind.Call when step.Word.Length % 2 == 0 => new JsonObject { ["type"] = "custom_tool_call", ["call_id"] = step.Id, ["name"] = "f" + step.Id, ["input"] = step.Word },
-            Kind.Call => new JsonObject { ["type"] = "function_call", ["call_id"] = step.Id, ["name"] = "f" + step.Id, ["arguments"] = Arguments(step).ToJsonString() },
+            Kind.Thought =>
+                new JsonObject { ["type"] = "reasoning", ["id"] = step.Word + "r",
+                    ["summary"] = new JsonArray(new JsonObject { ["type"] = "summary_text", ["text"] = step.Word }) },
+            Kind.Call when step.Word.Length % 2 == 0 =>
+                new JsonObject { ["type"] = "custom_tool_call", ["call_id"] = step.Id, ["name"] = "f" + step.Id, ["input"] = step.Word },
+            Kind.Call =>
+                new JsonObject { ["type"] = "function_call", ["call_id"] = step.Id, ["name"] = "f" + step.Id, ["arguments"] = Arguments(step).ToJsonString() },
             Kind.Result => new JsonObject { ["type"] = "function_call_output", ["call_id"] = step.Id, ["output"] = step.Word },
             _ => new JsonObject { ["role"] = step.What switch { Kind.System => "developer", Kind.User => "user", _ => "assistant" }, ["content"] = step.Word },
         }),
     ];
 
-    /// <summary>OpenAI's messages, or Ollama's, which name a result's tool and no ids.</summary>
+    /// <summary>OpenAI's messages, or Ollama's, which name a result's tool and have no ids.</summary>
     private static JsonArray Messages(IEnumerable<Step> steps, bool ollama)
     {
         var messages = new JsonArray();
@@ -113,10 +117,12 @@ internal sealed class GeneratedTalk
                     messages.Add(new JsonObject { ["role"] = step.What is Kind.System ? "system" : "user", ["content"] = step.Word });
                     break;
                 case Kind.Result:
-                    messages.Add(new JsonObject { ["role"] = "tool", [ollama ? "tool_name" : "tool_call_id"] = ollama ? "f" + step.Id : step.Id, ["content"] = step.Word });
+                    messages.Add(new JsonObject { ["role"] = "tool", [ollama ? "tool_name" : "tool_call_id"] = ollama ? "f" + step.Id : step.Id,
+                        ["content"] = step.Word });
                     break;
                 default:
-                    if (messages.LastOrDefault() is not JsonObject last || (string?)last["role"] != "assistant" || (step.What is not Kind.Call && last.ContainsKey("tool_calls")) || (step.What is Kind.Thought && (string?)last["content"] != ""))
+                    if (messages.LastOrDefault() is not JsonObject last || (string?)last["role"] != "assistant"
+                        || (step.What is not Kind.Call && last.ContainsKey("tool_calls")) || (step.What is Kind.Thought && (string?)last["content"] != ""))
                         messages.Add(last = new JsonObject { ["role"] = "assistant", ["content"] = "" });
                     if (step.What is Kind.Thought) Append(last, ollama ? "thinking" : "reasoning_content", step.Word);
                     else if (step.What is Kind.Answer) Append(last, "content", step.Word);
@@ -138,7 +144,7 @@ internal sealed class GeneratedTalk
         }
     }
 
-    /// <summary>Anthropic's turns of blocks. As Claude Code does, the last block of the last turn is the one to be cached.</summary>
+    /// <summary>Anthropic's turns of blocks. As in Claude Code, the last block of the last turn is marked for caching.</summary>
     private static JsonObject Blocks(List<Step> steps)
     {
         var first = steps.FindIndex(static step => step.What is not Kind.System);
@@ -146,7 +152,8 @@ internal sealed class GeneratedTalk
         foreach (var step in steps[first..])
         {
             var role = step.What switch { Kind.System => "system", Kind.User or Kind.Result => "user", _ => "assistant" };
-            if (messages.LastOrDefault() is not JsonObject last || (string?)last["role"] != role) messages.Add(last = new JsonObject { ["role"] = role, ["content"] = new JsonArray() });
+            if (messages.LastOrDefault() is not JsonObject last || (string?)last["role"] != role)
+                messages.Add(last = new JsonObject { ["role"] = role, ["content"] = new JsonArray() });
             last["content"]!.AsArray().Add(step.What switch
             {
                 Kind.Thought => new JsonObject { ["type"] = "thinking", ["thinking"] = step.Word, ["signature"] = "s" },

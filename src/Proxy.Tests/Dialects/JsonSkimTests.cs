@@ -4,7 +4,10 @@ using Proxy.Dialects;
 
 namespace Proxy.Tests.Dialects;
 
-/// <summary>The skim looks at many bytes at a time: these go over every way to fall on their borders, beside a plain count or the reader.</summary>
+/// <summary>
+/// The skim compares many bytes at a time. These tests move the interesting bytes over all positions relative to the vector borders, and compare with a plain
+/// count or with the JSON reader.
+/// </summary>
 public sealed class JsonSkimTests
 {
     [Theory]
@@ -37,7 +40,7 @@ public sealed class JsonSkimTests
                 var end = piece is "\"" ? before + 2 : passes == 0 ? JsonSkim.No : 1 + before + passes + behind + 1;
                 Assert.Equal(end, JsonSkim.String(text, 0, out var escaped));
                 if (end != JsonSkim.No) Assert.Equal(piece[0] == '\\', escaped);
-                Assert.Equal(JsonSkim.No, JsonSkim.String(text.AsSpan(0, Math.Max(end, before + 1) - 1), 0, out _)); // cut off before its end
+                Assert.Equal(JsonSkim.No, JsonSkim.String(text.AsSpan(0, Math.Max(end, before + 1) - 1), 0, out _)); // truncated before its end
             }
         }
     }
@@ -65,7 +68,8 @@ public sealed class JsonSkimTests
             Assert.Equal(JsonSkim.No, JsonSkim.Value(Nested(levels + 1), 0));
             Assert.Equal(JsonSkim.No, JsonSkim.Value(Nested(levels).AsSpan()[..^1], 0));
 
-            byte[] Nested(int count) => Encoding.UTF8.GetBytes(string.Concat(Enumerable.Repeat(open, count)) + "1" + string.Concat(Enumerable.Repeat(close, count)));
+            byte[] Nested(int count) =>
+                Encoding.UTF8.GetBytes(string.Concat(Enumerable.Repeat(open, count)) + "1" + string.Concat(Enumerable.Repeat(close, count)));
         }
     }
 

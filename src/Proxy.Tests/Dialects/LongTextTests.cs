@@ -5,7 +5,7 @@ using Proxy.Dialects;
 
 namespace Proxy.Tests.Dialects;
 
-/// <summary>A text as long as an answer may be is written piece by piece, and is the same text.</summary>
+/// <summary>A text as long as an answer can be is written in segments, and stays the same text.</summary>
 public sealed class LongTextTests
 {
     [Theory]
@@ -14,7 +14,7 @@ public sealed class LongTextTests
     [InlineData(null)]
     public void Text_is_written_It_is_read_as_it_was(string? text)
     {
-        // Odd lengths put pairs, quotes and line breaks across the borders of pieces.
+        // Odd lengths place surrogate pairs, quotes and line breaks across the segments' borders.
         foreach (var unit in (string[])["😀", "a😀", "\"\n", "é\\"])
         {
             var whole = text ?? string.Concat(Enumerable.Repeat(unit, 50_000));

@@ -16,7 +16,8 @@ public sealed class OllamaChatTests
     [InlineData("""{"model":"m","message":{"role":"assistant","content":"","tool_calls":[],"thinking":""},"done":false}""", FrameKind.Preamble)]
     [InlineData("""{"model":"m","message":{"role":"assistant","content":"x"},"done":false}""", FrameKind.Content)]
     [InlineData("""{"model":"m","message":{"role":"assistant","content":"","thinking":"x"},"done":false}""", FrameKind.Content)]
-    [InlineData("""{"model":"m","message":{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":{"done":true}}}]},"done":false}""", FrameKind.Content)]
+    [InlineData("""{"model":"m","message":{"role":"assistant","tool_calls":[{"function":{"name":"f","arguments":{"done":true}}}]},"done":false}""",
+        FrameKind.Content)]
     [InlineData("""{"model":"m","message":{"role":"assistant","content":"x"},"done":true}""", FrameKind.End)]
     [InlineData("""{"done": true,"message":{"role":"assistant","content":"x"}}""", FrameKind.End)]
     [InlineData("""{"error":"no"}""", FrameKind.Error)]
@@ -55,7 +56,8 @@ public sealed class OllamaChatTests
 
             """);
 
-        Assert.Equal([(0, "f", "{\"a\": 1.50}"), (1, "g", "{}")], events.OfType<ChatEvent.ToolCall>().Select(call => (call.Index, call.Name!, call.Arguments!)));
+        Assert.Equal([(0, "f", "{\"a\": 1.50}"), (1, "g", "{}")],
+            events.OfType<ChatEvent.ToolCall>().Select(call => (call.Index, call.Name!, call.Arguments!)));
         Assert.Equal(FinishReason.ToolCalls, Assert.IsType<ChatEvent.Finished>(events[^1]).Reason);
     }
 
@@ -84,13 +86,15 @@ public sealed class OllamaChatTests
     {
         var error = new ProxyError(ProxyErrorKind.UnknownModel, "no backend serves it") { Model = "nope" };
 
-        Assert.Equal(System.Text.Encoding.UTF8.GetString(Wire.Recording("ollama/chat.unknown_model")), Wire.Text(output => Client.WriteError(error, "t", output)));
+        Assert.Equal(System.Text.Encoding.UTF8.GetString(Wire.Recording("ollama/chat.unknown_model")),
+            Wire.Text(output => Client.WriteError(error, "t", output)));
     }
 
     [Fact]
     public void Broken_stream_Has_no_last_line()
     {
-        var stream = Wire.Write(Client, [new ChatEvent.Token("x"), new ChatEvent.Finished(FinishReason.Error, Error: new(ProxyErrorKind.HostFailed, "gone"))], Wire.Stamp);
+        var stream = Wire.Write(Client, [new ChatEvent.Token("x"), new ChatEvent.Finished(FinishReason.Error, Error: new(ProxyErrorKind.HostFailed, "gone"))],
+            Wire.Stamp);
 
         Assert.EndsWith("{\"error\":\"gone\"}\n", stream, StringComparison.Ordinal);
         Assert.DoesNotContain("\"done\":true", stream, StringComparison.Ordinal);
@@ -135,9 +139,10 @@ public sealed class OllamaChatTests
         var written = JsonNode.Parse(Wire.Text(output => OllamaListing.WriteTags(models, output)))!["models"]!.AsArray();
 
         var real = JsonNode.Parse(recorded.GetRawText())!;
-        real["modified_at"] = written[0]!["modified_at"]!.DeepClone(); // the real one has nanoseconds
+        real["modified_at"] = written[0]!["modified_at"]!.DeepClone(); // Ollama's time has nanoseconds
         Assert.Equal(real.ToJsonString(), written[0]!.ToJsonString());
-        Assert.Equal("""{"parent_model":"","format":"","family":"","families":[],"parameter_size":"","quantization_level":"","context_length":40960}""", written[1]!["details"]!.ToJsonString());
+        Assert.Equal("""{"parent_model":"","format":"","family":"","families":[],"parameter_size":"","quantization_level":"","context_length":40960}""",
+            written[1]!["details"]!.ToJsonString());
         Assert.Equal(64, ((string)written[1]!["digest"]!).Length);
         Assert.Equal(["name", "model", "modified_at", "size", "digest", "details"], written[1]!.AsObject().Select(member => member.Key));
     }

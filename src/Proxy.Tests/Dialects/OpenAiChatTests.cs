@@ -49,7 +49,10 @@ public sealed class OpenAiChatTests
     [InlineData("", false)]
     public void Body_Is_an_answer_or_not(string body, bool answer) => Assert.Equal(answer, Backend.IsWholeAnswer(Wire.Bytes(body)));
 
-    /// <summary>What says nothing is an answer as long as nothing in it ends with the word: so it shows whether the word is seen, wherever it stands.</summary>
+    /// <summary>
+    /// A body without content counts as an answer as long as <c>error"</c> does not occur in it, so the classification shows whether the word is found, at
+    /// every position.
+    /// </summary>
     [Fact]
     public void Word_error_at_any_place_Is_seen_and_nothing_like_it_is()
     {
@@ -58,18 +61,20 @@ public sealed class OpenAiChatTests
             for (var behind = 0; behind < 80; behind++)
             {
                 Assert.False(Backend.IsWholeAnswer(Body("error")), $"{before} {behind}");
-                foreach (var other in (string[])["rror", "errar", "errors", "errorr", "error\\", "orrer"]) Assert.True(Backend.IsWholeAnswer(Body(other)), $"{other} {before} {behind}");
+                foreach (var other in (string[])["rror", "errar", "errors", "errorr", "error\\", "orrer"])
+                    Assert.True(Backend.IsWholeAnswer(Body(other)), $"{other} {before} {behind}");
 
                 byte[] Body(string word) => Wire.Bytes($$"""{"choices":[],"{{new string('r', before)}}{{word}}":"{{new string('r', behind)}} "}""");
             }
         }
     }
 
-    /// <summary>The quick way and the thorough one read the same counts, whatever stands there. An escaped name forces the thorough one.</summary>
+    /// <summary>The fast path and the JSON reader read the same counts, whatever the values are. An escaped name forces the reader.</summary>
     [Fact]
     public void Quick_counts_Are_what_the_reader_reads()
     {
-        string[] values = ["0", "7", "-5", "-0", "00", "07", "123456789", "999999999", "1234567890", "2147483647", "2147483648", "99999999999999999999", "1e3", "1.0", "5 ", " 5", "5x", "null", "true", "\"5\"", "{}", "[1]", "", "{\"a\":5}"];
+        string[] values = ["0", "7", "-5", "-0", "00", "07", "123456789", "999999999", "1234567890", "2147483647", "2147483648", "99999999999999999999", "1e3",
+            "1.0", "5 ", " 5", "5x", "null", "true", "\"5\"", "{}", "[1]", "", "{\"a\":5}"];
         foreach (var value in values)
         {
             foreach (var end in (string[])["}", ",\"x\":1}", "", ","])
@@ -83,7 +88,9 @@ public sealed class OpenAiChatTests
             }
         }
 
-        static void Compare(string members) => Assert.Equal(Backend.FindUsage(Wire.Bytes("{\"usage\":{\"\\u0078\":0," + members + "}")), Backend.FindUsage(Wire.Bytes("{\"usage\":{" + members + "}")));
+        static void Compare(string members) =>
+            Assert.Equal(Backend.FindUsage(Wire.Bytes("{\"usage\":{\"\\u0078\":0," + members + "}")),
+                Backend.FindUsage(Wire.Bytes("{\"usage\":{" + members + "}")));
     }
 
     [Theory]
@@ -118,15 +125,23 @@ public sealed class OpenAiChatTests
     }
 
     [Theory]
-    [InlineData("""{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{1"}}]}""", """{"tool_calls":[{"index":0,"function":{"arguments":"}"}}]}""", "a f {1}")]
-    [InlineData("""{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{}"}}]}""", """{"tool_calls":[{"index":1,"id":"b","function":{"name":"g","arguments":"{}"}}]}""", "a f {};b g {}")]
-    [InlineData("""{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{}"}}]}""", """{"tool_calls":[{"index":0,"id":"b","function":{"name":"g","arguments":"{}"}}]}""", "a f {};b g {}")]
-    [InlineData("""{"tool_calls":[{"id":"a","function":{"name":"f","arguments":"{1"}}]}""", """{"tool_calls":[{"function":{"arguments":"}"}},{"id":"b","function":{"name":"g","arguments":"{}"}}]}""", "a f {1};b g {}")]
-    [InlineData("""{"tool_calls":[{"function":{"name":"f","arguments":"{}"}}]}""", """{"tool_calls":[{"function":{"name":"g","arguments":"{}"}}]}""", " f {}; g {}")]
-    [InlineData("""{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{1"}}]}""", """{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"}"}}]}""", "a f {1}")]
-    [InlineData("""{"tool_calls":[{"index":0,"id":"","function":{"name":"f","arguments":"{1"}}]}""", """{"tool_calls":[{"index":0,"id":"","function":{"name":"","arguments":"}"}}]}""", " f {1}")]
+    [InlineData("""{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{1"}}]}""",
+        """{"tool_calls":[{"index":0,"function":{"arguments":"}"}}]}""", "a f {1}")]
+    [InlineData("""{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{}"}}]}""",
+        """{"tool_calls":[{"index":1,"id":"b","function":{"name":"g","arguments":"{}"}}]}""", "a f {};b g {}")]
+    [InlineData("""{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{}"}}]}""",
+        """{"tool_calls":[{"index":0,"id":"b","function":{"name":"g","arguments":"{}"}}]}""", "a f {};b g {}")]
+    [InlineData("""{"tool_calls":[{"id":"a","function":{"name":"f","arguments":"{1"}}]}""",
+        """{"tool_calls":[{"function":{"arguments":"}"}},{"id":"b","function":{"name":"g","arguments":"{}"}}]}""", "a f {1};b g {}")]
+    [InlineData("""{"tool_calls":[{"function":{"name":"f","arguments":"{}"}}]}""", """{"tool_calls":[{"function":{"name":"g","arguments":"{}"}}]}""",
+        " f {}; g {}")]
+    [InlineData("""{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"{1"}}]}""",
+        """{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":"}"}}]}""", "a f {1}")]
+    [InlineData("""{"tool_calls":[{"index":0,"id":"","function":{"name":"f","arguments":"{1"}}]}""",
+        """{"tool_calls":[{"index":0,"id":"","function":{"name":"","arguments":"}"}}]}""", " f {1}")]
     [InlineData("""{"tool_calls":[{"index":0,"id":"a","function":{"name":"f","arguments":{"x": 1.50}}}]}""", """{"tool_calls":[]}""", "a f {\"x\": 1.50}")]
-    [InlineData("""{"tool_calls":[{"index":3,"id":"a","function":{"name":"f","arguments":null}}]}""", """{"tool_calls":[{"index":3,"function":{"arguments":"{}"}}]}""", "a f {}")]
+    [InlineData("""{"tool_calls":[{"index":3,"id":"a","function":{"name":"f","arguments":null}}]}""",
+        """{"tool_calls":[{"index":3,"function":{"arguments":"{}"}}]}""", "a f {}")]
     public void Tool_calls_Are_told_apart_by_id_where_indexes_do_not(string first, string second, string calls)
     {
         var events = Wire.Read(Backend, string.Concat(new[] { first, second }.Select(delta => "data: {\"choices\":[{\"delta\":" + delta + "}]}\n\n")) + "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n");
@@ -134,8 +149,9 @@ public sealed class OpenAiChatTests
         var said = WholeAnswer.Of(events).Choices[0];
         Assert.Equal(calls, string.Join(';', said.ToolCalls.Select(call => $"{call.Id} {call.Name} {call.Arguments}")));
         Assert.Equal(Enumerable.Range(0, said.ToolCalls.Count), said.ToolCalls.Select(call => call.Index));
-        Assert.Equal(FinishReason.ToolCalls, Assert.IsType<ChatEvent.Finished>(events[^1]).Reason); // raised from stop
-        Assert.All(events.OfType<ChatEvent.ToolCall>().GroupBy(piece => piece.Index), pieces => Assert.All(pieces.Skip(1), piece => Assert.Null(piece.Id ?? piece.Name)));
+        Assert.Equal(FinishReason.ToolCalls, Assert.IsType<ChatEvent.Finished>(events[^1]).Reason); // corrected from "stop"
+        Assert.All(events.OfType<ChatEvent.ToolCall>().GroupBy(piece => piece.Index),
+            pieces => Assert.All(pieces.Skip(1), piece => Assert.Null(piece.Id ?? piece.Name)));
     }
 
     [Theory]
@@ -230,16 +246,24 @@ public sealed class OpenAiChatTests
     [Fact]
     public void Refusal_of_the_host_Keeps_its_type_code_and_status()
     {
-        var error = new ProxyError(ProxyErrorKind.HostRefused, "too long") { HostType = "exceed_context_size_error", Code = "context_length_exceeded", Status = 422 };
+        var error = new ProxyError(ProxyErrorKind.HostRefused, "too long")
+        {
+            HostType = "exceed_context_size_error",
+            Code = "context_length_exceeded",
+            Status = 422
+        };
 
-        Assert.Equal("""{"error":{"message":"too long","type":"exceed_context_size_error","param":null,"code":"context_length_exceeded","status":422}}""", Wire.Text(output => Client.WriteError(error, "t", output)));
+        Assert.Equal("""{"error":{"message":"too long","type":"exceed_context_size_error","param":null,"code":"context_length_exceeded","status":422}}""",
+            Wire.Text(output => Client.WriteError(error, "t", output)));
         Assert.Equal("data: {\"error\":{\"message\":\"too long\",\"type\":\"exceed_context_size_error\",\"param\":null,\"code\":\"context_length_exceeded\",\"status\":422}}\n\n", Wire.Text(output => Client.WriteStreamError(error, "t", output)));
     }
 
     [Fact]
     public void Broken_stream_Has_no_end_marker()
     {
-        var stream = Wire.Write(Client, [new ChatEvent.Token("x"), new ChatEvent.Finished(FinishReason.Error, Error: new(ProxyErrorKind.HostFailed, "gone")), new ChatEvent.Token("y")], Wire.Stamp);
+        var stream = Wire.Write(Client,
+            [new ChatEvent.Token("x"), new ChatEvent.Finished(FinishReason.Error, Error: new(ProxyErrorKind.HostFailed, "gone")), new ChatEvent.Token("y")],
+            Wire.Stamp);
 
         Assert.EndsWith("\"status\":502}}\n\n", stream, StringComparison.Ordinal);
         Assert.DoesNotContain("[DONE]", stream, StringComparison.Ordinal);
@@ -270,13 +294,13 @@ public sealed class OpenAiChatTests
         var writer = Client.NewEventWriter(Wire.Stamp);
         var events = new List<ChatEvent>();
         var output = new System.Buffers.ArrayBufferWriter<byte>(1 << 16);
-        for (var i = 0; i < 100; i++) Cross(); // what is made once is made
+        for (var i = 0; i < 100; i++) Cross(); // warm-up: everything that is composed once is composed now
 
         var before = GC.GetAllocatedBytesForCurrentThread();
         for (var i = 0; i < 1000; i++) Cross();
         var each = (GC.GetAllocatedBytesForCurrentThread() - before) / 1000;
 
-        Assert.InRange(each, 1, 224); // the text (40) and its event (72); before the framework's code is optimised, 96 of its own
+        Assert.InRange(each, 1, 224); // the text (40) and its event (72); before the JIT optimises the framework's code, 96 of its own
 
         void Cross()
         {
@@ -290,7 +314,8 @@ public sealed class OpenAiChatTests
     [Fact]
     public void Model_list_Has_context_only_where_it_is_known()
     {
-        var models = new List<ModelListing> { new("a/é") { Created = DateTimeOffset.FromUnixTimeSeconds(7), OwnedBy = "vllm", ContextLength = 32768 }, new("b") };
+        var models = new List<ModelListing> { new("a/é") { Created = DateTimeOffset.FromUnixTimeSeconds(7), OwnedBy = "vllm", ContextLength = 32768 },
+            new("b") };
 
         Assert.StartsWith("""{"object":"list","data":[{"id":"a/é","object":"model","created":7,"owned_by":"vllm","context_length":32768,"context_window":32768,"max_model_len":32768},{"id":"b","object":"model","created":0,"owned_by":"proxy"}],"models":[{""", Wire.Text(output => OpenAiModelList.Write(models, output)), StringComparison.Ordinal);
         Assert.Equal("""{"id":"b","object":"model","created":0,"owned_by":"proxy"}""", Wire.Text(output => OpenAiModelList.WriteOne(models[1], output)));
@@ -305,21 +330,24 @@ public sealed class OpenAiChatTests
     {
         var error = new ProxyError(ProxyErrorKind.HostRefused, "no") { Status = status };
 
-        Assert.Equal($$$"""{"error":{"message":"no","type":"{{{type}}}","param":null,"code":"{{{code}}}","status":{{{status}}}}}""", Wire.Text(output => Client.WriteError(error, "t", output)));
+        Assert.Equal($$$"""{"error":{"message":"no","type":"{{{type}}}","param":null,"code":"{{{code}}}","status":{{{status}}}}}""",
+            Wire.Text(output => Client.WriteError(error, "t", output)));
     }
 
     [Fact]
     public void Model_list_Has_all_that_Codex_demands_of_a_model()
     {
-        var models = new List<ModelListing> { new("a/é") { ContextLength = 32768, Capabilities = ["completion", "thinking", "vision"] }, new("embedder") { Kind = ModelKind.Embed }, new("b") };
+        var models = new List<ModelListing> { new("a/é") { ContextLength = 32768, Capabilities = ["completion", "thinking", "vision"] },
+            new("embedder") { Kind = ModelKind.Embed }, new("b") };
 
         var listed = JsonNode.Parse(Wire.Text(output => OpenAiModelList.Write(models, output)))!["models"]!.AsArray();
 
         Assert.Equal(["a/é", "b"], listed.Select(model => (string?)model!["slug"]));
         foreach (var model in listed)
         {
-            // Each is a member without which Codex 0.169 throws the whole listing away.
-            foreach (var member in new[] { "slug", "display_name", "supported_reasoning_levels", "shell_type", "visibility", "supported_in_api", "priority", "base_instructions", "support_verbosity", "truncation_policy", "supports_parallel_tool_calls", "experimental_supported_tools" })
+            // Codex 0.169 rejects the whole listing if one of these members is missing.
+            foreach (var member in new[] { "slug", "display_name", "supported_reasoning_levels", "shell_type", "visibility", "supported_in_api", "priority",
+                "base_instructions", "support_verbosity", "truncation_policy", "supports_parallel_tool_calls", "experimental_supported_tools" })
                 Assert.True(model![member] is not null, member);
             Assert.True(((string)model!["base_instructions"]!).Length > 500, "Codex has no instructions but these");
         }

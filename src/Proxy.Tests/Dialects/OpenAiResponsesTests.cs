@@ -4,13 +4,13 @@ using Proxy.Dialects;
 
 namespace Proxy.Tests.Dialects;
 
-/// <summary>What is peculiar to <c>/v1/responses</c>.</summary>
+/// <summary>Features that only <c>/v1/responses</c> has.</summary>
 public sealed class OpenAiResponsesTests
 {
     private static readonly ClientDialect Client = DialectTable.Client(DialectName.OpenAiResponses)!;
     private static readonly BackendDialect Backend = DialectTable.Backend(DialectName.OpenAiResponses)!;
 
-    /// <summary>As Codex asks for its second turn, shortened.</summary>
+    /// <summary>Codex's request for its second turn, shortened.</summary>
     public const string Codex =
         """
         {"model":"m","input":[
@@ -31,7 +31,7 @@ public sealed class OpenAiResponsesTests
          "prompt_cache_key":"k","client_metadata":{"a":"b"}}
         """;
 
-    /// <summary>All that is understood.</summary>
+    /// <summary>A request with every member that is understood.</summary>
     public const string Everything =
         """
         {"model":"m","instructions":"Réponds 😀","input":[
@@ -62,7 +62,8 @@ public sealed class OpenAiResponsesTests
         Assert.Equal("high", (string?)written["reasoning_effort"]);
         Assert.True((bool)written["stream_options"]!["include_usage"]!);
         Assert.Equal("auto", (string?)written["tool_choice"]);
-        Assert.Equal(["client_metadata", "prompt_cache_key", "tools[] of another type", "tools[].description of a namespace"], lost.Distinct().Order(StringComparer.Ordinal));
+        Assert.Equal(["client_metadata", "prompt_cache_key", "tools[] of another type", "tools[].description of a namespace"],
+            lost.Distinct().Order(StringComparer.Ordinal));
     }
 
     [Fact]
@@ -112,7 +113,8 @@ public sealed class OpenAiResponsesTests
     [InlineData("""{"model":"m"}""", "input", "no \"input\"")]
     [InlineData("""{"model":"m","input":7}""", "input", "must be a list")]
     [InlineData("""{"model":"m","input":[{"type":"item_reference","id":"msg_1"}]}""", "input[0]", "keeps no responses yet")]
-    [InlineData("""{"model":"m","input":[{"role":"user","content":[{"type":"input_image","file_id":"f"}]}]}""", "input[0].content[0].image_url", "send the image itself")]
+    [InlineData("""{"model":"m","input":[{"role":"user","content":[{"type":"input_image","file_id":"f"}]}]}""", "input[0].content[0].image_url",
+        "send the image itself")]
     [InlineData("""{"model":"m","input":[{"role":"robot","content":"x"}]}""", "input[0].role", "'robot'")]
     [InlineData("""{"model":"m","input":[{"type":"function_call","name":"f","arguments":"{}"}]}""", "input[0].call_id", "must be a string")]
     [InlineData("""{"model":"m","input":"x","previous_response_id":"resp_1"}""", "previous_response_id", "keeps no responses yet")]
@@ -194,7 +196,8 @@ public sealed class OpenAiResponsesTests
     [Fact]
     public void Without_a_function_No_choice_of_tools_is_sent()
     {
-        var request = RequestTests.Read(DialectName.OpenAiResponses, """{"model":"m","input":"x","tools":[{"type":"web_search"}],"tool_choice":"auto","parallel_tool_calls":true}""");
+        var request = RequestTests.Read(DialectName.OpenAiResponses,
+            """{"model":"m","input":"x","tools":[{"type":"web_search"}],"tool_choice":"auto","parallel_tool_calls":true}""");
 
         var written = JsonNode.Parse(RequestTests.Write(DialectName.OpenAiChat, request, out _))!.AsObject();
 
@@ -206,10 +209,12 @@ public sealed class OpenAiResponsesTests
     {
         var stamp = Wire.Stamp with { Request = RequestTests.Read(DialectName.OpenAiResponses, Everything) };
 
-        var answer = JsonNode.Parse(Wire.Text(output => Client.WriteWhole([new ChatEvent.Token("x"), new ChatEvent.Finished(FinishReason.Stop)], stamp, output)))!;
+        var answer = JsonNode.Parse(Wire.Text(output => Client.WriteWhole([new ChatEvent.Token("x"), new ChatEvent.Finished(FinishReason.Stop)], stamp,
+            output)))!;
 
         var asked = JsonNode.Parse(Everything)!;
-        foreach (var name in new[] { "instructions", "tool_choice", "temperature", "top_p", "max_output_tokens", "top_logprobs", "metadata", "text", "reasoning", "user" })
+        foreach (var name in new[] { "instructions", "tool_choice", "temperature", "top_p", "max_output_tokens", "top_logprobs", "metadata", "text",
+            "reasoning", "user" })
             Assert.True(JsonNode.DeepEquals(asked[name], answer[name]), $"{name}: {answer[name]?.ToJsonString()}");
         Assert.Equal("""{"type":"function","name":"get_weather","description":"Weather","parameters":{"type":"object","properties":{"city":{"type":"string"}}},"strict":null}""", answer["tools"]![0]!.ToJsonString());
         Assert.False((bool)answer["store"]!);
@@ -218,13 +223,17 @@ public sealed class OpenAiResponsesTests
     [Fact]
     public void Reasoning_is_told_as_what_was_asked_for()
     {
-        List<ChatEvent> events = [new ChatEvent.Token("Hm. ", TokenKind.Reasoning), new ChatEvent.Token("So.", TokenKind.Reasoning), new ChatEvent.Token("42"), new ChatEvent.Finished(FinishReason.Stop)];
+        List<ChatEvent> events = [new ChatEvent.Token("Hm. ", TokenKind.Reasoning), new ChatEvent.Token("So.", TokenKind.Reasoning), new ChatEvent.Token("42"),
+            new ChatEvent.Finished(FinishReason.Stop)];
 
         var plain = Frames(Wire.Write(Client, events, Wire.Stamp));
         var summarised = Frames(Wire.Write(Client, events, Wire.Stamp with { Request = RequestTests.Read(DialectName.OpenAiResponses, Codex) }));
 
-        Assert.Equal(["response.reasoning_text.delta", "response.reasoning_text.delta", "response.reasoning_text.done"], Types(plain).Where(type => type.Contains("reasoning", StringComparison.Ordinal)));
-        Assert.Equal(["response.reasoning_summary_part.added", "response.reasoning_summary_text.delta", "response.reasoning_summary_text.delta", "response.reasoning_summary_text.done", "response.reasoning_summary_part.done"], Types(summarised).Where(type => type.Contains("reasoning", StringComparison.Ordinal)));
+        Assert.Equal(["response.reasoning_text.delta", "response.reasoning_text.delta", "response.reasoning_text.done"],
+            Types(plain).Where(type => type.Contains("reasoning", StringComparison.Ordinal)));
+        Assert.Equal(["response.reasoning_summary_part.added", "response.reasoning_summary_text.delta", "response.reasoning_summary_text.delta",
+            "response.reasoning_summary_text.done", "response.reasoning_summary_part.done"],
+            Types(summarised).Where(type => type.Contains("reasoning", StringComparison.Ordinal)));
         Assert.Equal("""[{"type":"reasoning_text","text":"Hm. So."}]""", plain[^1]["response"]!["output"]![0]!["content"]!.ToJsonString());
         Assert.Equal("""[{"type":"summary_text","text":"Hm. So."}]""", summarised[^1]["response"]!["output"]![0]!["summary"]!.ToJsonString());
         Assert.Equal("Hm. So.", (string?)summarised[^1]["response"]!["output"]![0]!["encrypted_content"]);
@@ -240,7 +249,8 @@ public sealed class OpenAiResponsesTests
             var frames = Frames(stream);
 
             Assert.Equal(Enumerable.Range(0, frames.Count), frames.Select(frame => (int)frame["sequence_number"]!));
-            Assert.Equal(stream.Split('\n').Where(line => line.StartsWith("event: ", StringComparison.Ordinal)).Select(line => line["event: ".Length..]), Types(frames));
+            Assert.Equal(stream.Split('\n').Where(line => line.StartsWith("event: ", StringComparison.Ordinal)).Select(line => line["event: ".Length..]),
+                Types(frames));
             Assert.Equal("response.created", Types(frames).First());
         }
     }
@@ -346,13 +356,17 @@ public sealed class OpenAiResponsesTests
         Assert.True(Backend.TryReadWhole(Wire.Recording("ollama/v1.responses.two_tools.once"), events));
         var whole = WholeAnswer.Of(events).Choices[0];
 
-        Assert.Equal(("call_a", "get_weather", """{"city":"Paris","days":1.5}"""), (streamed.ToolCalls[0].Id, streamed.ToolCalls[0].Name, streamed.ToolCalls[0].Arguments));
+        Assert.Equal(("call_a", "get_weather", """{"city":"Paris","days":1.5}"""),
+            (streamed.ToolCalls[0].Id, streamed.ToolCalls[0].Name, streamed.ToolCalls[0].Arguments));
         Assert.Equal("Let me look. ", streamed.Answer);
         Assert.Equal(FinishReason.ToolCalls, streamed.Reason);
-        Assert.Equal([("call_a", """{"city":"Paris"}"""), ("call_b", """{"city":"Rome","days":2}""")], whole.ToolCalls.Select(call => (call.Id!, call.Arguments)));
+        Assert.Equal([("call_a", """{"city":"Paris"}"""), ("call_b", """{"city":"Rome","days":2}""")],
+            whole.ToolCalls.Select(call => (call.Id!, call.Arguments)));
     }
 
-    /// <summary>Ours has what the real servers' answers have, in their order; what they have beyond OpenAI's schema is left to them.</summary>
+    /// <summary>
+    /// Our stream has the events, order and members of the real servers' streams. Members that those have beyond OpenAI's schema are not required.
+    /// </summary>
     [Theory]
     [InlineData("ollama/v1.responses.stream", "usage_asked")]
     [InlineData("llama.cpp/responses.stream", "usage_asked")]
@@ -367,11 +381,14 @@ public sealed class OpenAiResponsesTests
             var same = ours.First(other => (string?)other["type"] == (string?)frame["type"]).AsObject();
             Assert.Subset(same.Select(member => member.Key).ToHashSet(), frame.AsObject().Select(member => member.Key).ToHashSet());
             if (frame["response"] is not JsonObject response || same["response"] is not JsonObject own) continue;
-            Assert.Empty(response.Where(member => member.Value is not null).Select(member => member.Key).Except(own.Select(member => member.Key)).Except(["frequency_penalty", "presence_penalty"])); // of chat, not of OpenAI's Responses
+            // members of Chat Completions, not of OpenAI's Responses
+            Assert.Empty(response.Where(member => member.Value is not null).Select(member => member.Key).Except(own.Select(member => member.Key))
+                .Except(["frequency_penalty", "presence_penalty"]));
         }
     }
 
-    private static List<JsonNode> Frames(string stream) => [.. stream.Split('\n').Where(line => line.StartsWith("data: {", StringComparison.Ordinal)).Select(line => JsonNode.Parse(line["data: ".Length..])!)];
+    private static List<JsonNode> Frames(string stream) =>
+        [.. stream.Split('\n').Where(line => line.StartsWith("data: {", StringComparison.Ordinal)).Select(line => JsonNode.Parse(line["data: ".Length..])!)];
 
     private static IEnumerable<string> Types(IEnumerable<JsonNode> frames) => frames.Select(frame => (string)frame["type"]!);
 }

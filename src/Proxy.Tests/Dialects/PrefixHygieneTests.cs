@@ -35,7 +35,8 @@ public sealed class PrefixHygieneTests
         const string Body = """{"system":"x-anthropic-billing-header: cc_version=2.1;\ncch=keep1 me","messages":[],"model":"m"}""";
 
         Assert.Equal(Body, Normalised(Body));
-        Assert.Equal(Body.Replace("2.1;", "2.1; cch=000;", StringComparison.Ordinal), Normalised(Body.Replace("2.1;", "2.1; cch=9f9;", StringComparison.Ordinal)));
+        Assert.Equal(Body.Replace("2.1;", "2.1; cch=000;", StringComparison.Ordinal),
+            Normalised(Body.Replace("2.1;", "2.1; cch=9f9;", StringComparison.Ordinal)));
     }
 
     [Fact]
@@ -51,7 +52,8 @@ public sealed class PrefixHygieneTests
     [InlineData("""{"type":"thinking","thinking":"t", "signature" : "c2ln"}""")]
     public void Call_with_signed_thoughts_Is_left_alone(string thought)
     {
-        var body = Marked.Replace("CHECK", "fa690", StringComparison.Ordinal).Replace("\"messages\":[", $"\"messages\":[{{\"role\":\"assistant\",\"content\":[{thought}]}},", StringComparison.Ordinal);
+        var body = Marked.Replace("CHECK", "fa690", StringComparison.Ordinal)
+            .Replace("\"messages\":[", $"\"messages\":[{{\"role\":\"assistant\",\"content\":[{thought}]}},", StringComparison.Ordinal);
 
         Assert.Equal(body, Normalised(body));
         var unsigned = body.Replace("c2ln", "", StringComparison.Ordinal);

@@ -5,7 +5,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.Dialects;
 
-/// <summary>Calls that are a text to continue, in and between the dialects that have them, and to hosts that only chat.</summary>
+/// <summary>Calls with a text to continue: within and between the dialects that have them, and for hosts that offer only chat.</summary>
 public sealed class PromptTests
 {
     private const string Completion =
@@ -25,7 +25,8 @@ public sealed class PromptTests
              "options":{"num_predict":64,"temperature":0.2,"top_p":0.9,"seed":7,"presence_penalty":0.5,"stop":["\n\n"]}}
             """, RequestTests.Write(DialectName.OllamaGenerate, request, out var lost));
         Assert.Empty(lost);
-        RequestTests.Same("""{"model":"m","prompt":"x","stream":false,"options":{}}""", RequestTests.Write(DialectName.OllamaGenerate, RequestTests.Read(DialectName.OpenAiCompletions, """{"model":"m","prompt":["x"]}"""), out _));
+        RequestTests.Same("""{"model":"m","prompt":"x","stream":false,"options":{}}""",
+            RequestTests.Write(DialectName.OllamaGenerate, RequestTests.Read(DialectName.OpenAiCompletions, """{"model":"m","prompt":["x"]}"""), out _));
     }
 
     [Fact]
@@ -34,9 +35,11 @@ public sealed class PromptTests
         const string Body = """{"model":"m","prompt":"x","response_format":{"type":"json_schema","json_schema":{"name":"trip","strict":true,"schema":{"type":"object"}}}}""";
         var request = RequestTests.Read(DialectName.OpenAiCompletions, Body);
 
-        RequestTests.Same("""{"model":"m","prompt":"x","format":{"type":"object"},"stream":false,"options":{}}""", RequestTests.Write(DialectName.OllamaGenerate, request, out var lost));
+        RequestTests.Same("""{"model":"m","prompt":"x","format":{"type":"object"},"stream":false,"options":{}}""",
+            RequestTests.Write(DialectName.OllamaGenerate, request, out var lost));
         Assert.Empty(lost);
-        RequestTests.Same(Body, RequestTests.Write(DialectName.OpenAiCompletions, request, out lost)); // rewritten, it is as it came
+        // written in the same dialect again, it equals the original
+        RequestTests.Same(Body, RequestTests.Write(DialectName.OpenAiCompletions, request, out lost));
         Assert.Empty(lost);
         RequestTests.Same("""{"model":"m","messages":[{"role":"user","content":"x"}],"stream":false,"response_format":{"type":"json_schema","json_schema":{"name":"trip","strict":true,"schema":{"type":"object"}}}}""", RequestTests.Write(DialectName.OpenAiChat, request, out lost));
         Assert.Empty(lost);
@@ -137,7 +140,8 @@ public sealed class PromptTests
 
         foreach (var other in new[] { "\"system\":\"x\"", "\"template\":\"x\"", "\"context\":[1]" })
         {
-            var problem = DialectTable.Client(DialectName.OllamaGenerate)!.ReadRequest(Wire.Bytes($$"""{"model":"tiny","prompt":"hi","raw":true,{{other}}}"""), out _);
+            var problem = DialectTable.Client(DialectName.OllamaGenerate)!
+                .ReadRequest(Wire.Bytes($$"""{"model":"tiny","prompt":"hi","raw":true,{{other}}}"""), out _);
             Assert.Equal((400, (string)real["error"]!), (problem!.Status, problem.Message));
         }
     }
@@ -186,7 +190,8 @@ public sealed class PromptTests
     {
         List<ChatEvent> events = [new ChatEvent.Token("a"), new ChatEvent.ToolCall(0, "c", "f", "{}"), new ChatEvent.Finished(FinishReason.ToolCalls)];
 
-        foreach (var (name, reason) in new[] { (DialectName.OpenAiCompletions, "\"finish_reason\":\"stop\""), (DialectName.OllamaGenerate, "\"done_reason\":\"stop\"") })
+        foreach (var (name, reason) in new[] { (DialectName.OpenAiCompletions, "\"finish_reason\":\"stop\""),
+            (DialectName.OllamaGenerate, "\"done_reason\":\"stop\"") })
         {
             var client = DialectTable.Client(name)!;
             foreach (var written in new[] { Wire.Write(client, events, Wire.Stamp), Wire.Text(output => client.WriteWhole(events, Wire.Stamp, output)) })
@@ -216,12 +221,16 @@ public sealed class PromptTests
         foreach (var file in Wire.Scenarios.SelectMany(folder => Directory.GetFiles(folder, "completions.*")))
         {
             var text = File.ReadAllText(file);
-            var documents = file.EndsWith(".json", StringComparison.Ordinal) ? [text] : text.Split('\n').Where(line => line.StartsWith("data: {\"id\"", StringComparison.Ordinal)).Select(line => line[6..]).ToArray();
+            var documents = file.EndsWith(".json", StringComparison.Ordinal)
+                ? [text]
+                : text.Split('\n').Where(line => line.StartsWith("data: {\"id\"", StringComparison.Ordinal)).Select(line => line[6..]).ToArray();
             if (file.EndsWith(".read.jsonl", StringComparison.Ordinal)) continue;
 
             Assert.NotEmpty(documents);
-            // The specification has one schema for both forms, and forgets that a chunk has no reason and no usage yet.
-            foreach (var document in documents) OpenApiSchema.OpenAi.Valid("CreateCompletionResponse", document.Replace("\"finish_reason\":null", "\"finish_reason\":\"stop\"", StringComparison.Ordinal).Replace(",\"usage\":null", "", StringComparison.Ordinal));
+            // The specification uses one schema for both forms. It does not allow a chunk whose finish reason and usage are still null.
+            foreach (var document in documents)
+                OpenApiSchema.OpenAi.Valid("CreateCompletionResponse", document.Replace("\"finish_reason\":null", "\"finish_reason\":\"stop\"",
+                    StringComparison.Ordinal).Replace(",\"usage\":null", "", StringComparison.Ordinal));
         }
     }
 
@@ -231,7 +240,8 @@ public sealed class PromptTests
         var request = RequestTests.Read(DialectName.OpenAiCompletions, """{"model":"m","prompt":"Once","max_tokens":5}""");
 
         Assert.Null(request.Prompt!.UnsayableInChat());
-        RequestTests.Same("""{"model":"m","messages":[{"role":"user","content":"Once"}],"stream":false,"max_tokens":5}""", RequestTests.Write(DialectName.OpenAiChat, request, out var lost));
+        RequestTests.Same("""{"model":"m","messages":[{"role":"user","content":"Once"}],"stream":false,"max_tokens":5}""",
+            RequestTests.Write(DialectName.OpenAiChat, request, out var lost));
         Assert.Empty(lost);
     }
 }

@@ -5,7 +5,7 @@ using Proxy.Dialects;
 
 namespace Proxy.Tests.Dialects;
 
-/// <summary>Real servers' bytes, read as events and compared with what a plain JSON parse of the same bytes finds.</summary>
+/// <summary>Reads the recorded bytes of real servers as events, and compares them with a plain JSON parse of the same bytes.</summary>
 public sealed class RecordingTests
 {
     private static readonly BackendDialect OpenAi = DialectTable.Backend(DialectName.OpenAiChat)!;
@@ -24,7 +24,8 @@ public sealed class RecordingTests
     public void OpenAi_stream_Is_read_without_loss(string recording)
     {
         var bytes = Wire.Recording(recording);
-        var frames = Encoding.UTF8.GetString(bytes).Split('\n').Where(line => line.StartsWith("data: {", StringComparison.Ordinal)).Select(line => JsonNode.Parse(line[6..])!).ToList();
+        var frames = Encoding.UTF8.GetString(bytes).Split('\n').Where(line => line.StartsWith("data: {", StringComparison.Ordinal))
+            .Select(line => JsonNode.Parse(line[6..])!).ToList();
 
         var events = Wire.Read(OpenAi, out var whole, bytes);
 
@@ -38,14 +39,17 @@ public sealed class RecordingTests
         Assert.IsType<ChatEvent.RoleGiven>(events[1]);
         Assert.Equal(Joined(frames, "content"), said.Choices[0].Answer);
         Assert.Equal(Joined(frames, "reasoning"), said.Choices[0].Reasoning);
-        Assert.Equal(frames.SelectMany(Calls).Select(call => call["function"]!["arguments"]!.GetValue<string>()), said.Choices[0].ToolCalls.Select(call => call.Arguments));
+        Assert.Equal(frames.SelectMany(Calls).Select(call => call["function"]!["arguments"]!.GetValue<string>()),
+            said.Choices[0].ToolCalls.Select(call => call.Arguments));
         Assert.Equal(frames.SelectMany(Calls).Select(call => call["id"]!.GetValue<string>()), said.Choices[0].ToolCalls.Select(call => call.Id!));
         var usage = frames.Select(frame => frame["usage"]).LastOrDefault(found => found is not null);
         Assert.Equal((int?)usage?["prompt_tokens"], said.Usage?.InputTokens);
         Assert.Equal((int?)usage?["completion_tokens"], said.Usage?.OutputTokens);
         Assert.Equal((int?)usage?["prompt_tokens_details"]?["cached_tokens"], said.Usage?.CachedInputTokens);
-        var finish = frames.Select(frame => frame["choices"] is JsonArray { Count: > 0 } choices ? (string?)choices[0]!["finish_reason"] : null).Last(found => found is not null);
-        Assert.Equal(finish switch { "tool_calls" => FinishReason.ToolCalls, "length" => FinishReason.Length, _ => FinishReason.Stop }, Assert.IsType<ChatEvent.Finished>(events[^1]).Reason);
+        var finish = frames.Select(frame => frame["choices"] is JsonArray { Count: > 0 } choices ? (string?)choices[0]!["finish_reason"] : null)
+            .Last(found => found is not null);
+        Assert.Equal(finish switch { "tool_calls" => FinishReason.ToolCalls, "length" => FinishReason.Length, _ => FinishReason.Stop },
+            Assert.IsType<ChatEvent.Finished>(events[^1]).Reason);
     }
 
     [Theory]
@@ -74,8 +78,11 @@ public sealed class RecordingTests
         Assert.Equal((int)answer["usage"]!["prompt_tokens"]!, said.Usage!.InputTokens);
         Assert.Equal((int)answer["usage"]!["completion_tokens"]!, said.Usage.OutputTokens);
         Assert.Equal(said.Usage.OutputTokens, OpenAi.FindUsage(bytes)!.OutputTokens);
-        Assert.Equal((message["tool_calls"] as JsonArray ?? []).Select(call => (string?)call!["id"] + (string?)call["function"]!["name"] + (string?)call["function"]!["arguments"]), choice.ToolCalls.Select(call => call.Id + call.Name + call.Arguments));
-        if (answer["choices"]![0]!["logprobs"] is { } probabilities) Assert.True(JsonNode.DeepEquals(probabilities, JsonNode.Parse(Assert.Single(choice.LogProbabilities).GetRawText())));
+        Assert.Equal((message["tool_calls"] as JsonArray ?? [])
+            .Select(call => (string?)call!["id"] + (string?)call["function"]!["name"] + (string?)call["function"]!["arguments"]),
+            choice.ToolCalls.Select(call => call.Id + call.Name + call.Arguments));
+        if (answer["choices"]![0]!["logprobs"] is { } probabilities)
+            Assert.True(JsonNode.DeepEquals(probabilities, JsonNode.Parse(Assert.Single(choice.LogProbabilities).GetRawText())));
         if (answer["timings"] is { } timings) Assert.Equal((long)((double)timings["prompt_ms"]! * 1_000_000), said.Usage.PromptEvalDuration);
     }
 
@@ -105,12 +112,15 @@ public sealed class RecordingTests
         var said = WholeAnswer.Of(events);
         var started = Assert.IsType<ChatEvent.Started>(events[0]);
         Assert.Equal((string?)frames[0]["model"], started.Model);
-        Assert.Equal(DateTimeOffset.Parse((string)frames[0]["created_at"]!, System.Globalization.CultureInfo.InvariantCulture).ToUnixTimeSeconds(), started.Created);
+        Assert.Equal(DateTimeOffset.Parse((string)frames[0]["created_at"]!, System.Globalization.CultureInfo.InvariantCulture).ToUnixTimeSeconds(),
+            started.Created);
         Assert.Equal(string.Concat(frames.Select(frame => (string?)frame["message"]!["content"])), said.Choices[0].Answer);
         Assert.Equal(string.Concat(frames.Select(frame => (string?)frame["message"]!["thinking"])), said.Choices[0].Reasoning);
         var calls = frames.SelectMany(frame => frame["message"]!["tool_calls"] as JsonArray ?? []).ToList();
-        Assert.Equal(calls.Select(call => (string?)call!["id"] + (string?)call["function"]!["name"]), said.Choices[0].ToolCalls.Select(call => call.Id + call.Name));
-        Assert.Equal(calls.Select(call => call!["function"]!["arguments"]!.ToJsonString()), said.Choices[0].ToolCalls.Select(call => JsonNode.Parse(call.Arguments)!.ToJsonString()));
+        Assert.Equal(calls.Select(call => (string?)call!["id"] + (string?)call["function"]!["name"]),
+            said.Choices[0].ToolCalls.Select(call => call.Id + call.Name));
+        Assert.Equal(calls.Select(call => call!["function"]!["arguments"]!.ToJsonString()),
+            said.Choices[0].ToolCalls.Select(call => JsonNode.Parse(call.Arguments)!.ToJsonString()));
         Assert.Equal((int?)last["prompt_eval_count"], said.Usage?.InputTokens);
         Assert.Equal((int?)last["eval_count"], said.Usage?.OutputTokens);
         Assert.Equal((long?)last["total_duration"], said.Usage?.TotalDuration);
@@ -119,8 +129,10 @@ public sealed class RecordingTests
         Assert.Equal((long?)last["eval_duration"], said.Usage?.EvalDuration);
         Assert.Equal(said.Usage, Ollama.FindUsage(Wire.Bytes(last.ToJsonString())));
         var finished = Assert.IsType<ChatEvent.Finished>(events[^1]);
-        Assert.Equal(calls.Count > 0 ? FinishReason.ToolCalls : (string?)last["done_reason"] == "length" ? FinishReason.Length : FinishReason.Stop, finished.Reason);
-        Assert.Equal((string?)last["done_reason"] is "stop" or "length" ? null : (string?)last["done_reason"], finished.Opaque.Member("done_reason"u8)?.GetString());
+        Assert.Equal(calls.Count > 0 ? FinishReason.ToolCalls : (string?)last["done_reason"] == "length" ? FinishReason.Length : FinishReason.Stop,
+            finished.Reason);
+        Assert.Equal((string?)last["done_reason"] is "stop" or "length" ? null : (string?)last["done_reason"],
+            finished.Opaque.Member("done_reason"u8)?.GetString());
     }
 
     [Theory]
@@ -137,10 +149,11 @@ public sealed class RecordingTests
         var events = new List<ChatEvent>();
         Assert.True(Ollama.TryReadWhole(bytes, events));
 
-        var stamp = new ReplyStamp("T", DateTimeOffset.Parse((string)answer["created_at"]!, System.Globalization.CultureInfo.InvariantCulture), (string)answer["model"]!);
+        var stamp = new ReplyStamp("T", DateTimeOffset.Parse((string)answer["created_at"]!, System.Globalization.CultureInfo.InvariantCulture),
+            (string)answer["model"]!);
         var written = JsonNode.Parse(Wire.Text(output => DialectTable.Client(DialectName.OllamaChat)!.WriteWhole(events, stamp, output)))!;
 
-        answer["created_at"] = written["created_at"]!.DeepClone(); // the real one has nanoseconds
+        answer["created_at"] = written["created_at"]!.DeepClone(); // Ollama's time has nanoseconds
         Assert.Equal(answer.ToJsonString(), written.ToJsonString());
     }
 
@@ -155,7 +168,8 @@ public sealed class RecordingTests
         var lines = Encoding.UTF8.GetString(bytes).Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => JsonNode.Parse(line)!).ToList();
         var events = Wire.Read(Ollama, out _, bytes);
 
-        var written = Wire.Write(DialectTable.Client(DialectName.OllamaChat)!, events, new ReplyStamp("T", DateTimeOffset.UnixEpoch, (string)lines[0]["model"]!))
+        var written = Wire.Write(DialectTable.Client(DialectName.OllamaChat)!, events,
+            new ReplyStamp("T", DateTimeOffset.UnixEpoch, (string)lines[0]["model"]!))
             .Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => JsonNode.Parse(line)!).ToList();
 
         foreach (var line in lines.Concat(written)) line["created_at"] = "";
@@ -224,7 +238,8 @@ public sealed class RecordingTests
     [Fact]
     public void First_frame_of_llama_cpp_Says_nothing_yet()
     {
-        var frames = Encoding.UTF8.GetString(Wire.Recording("llama.cpp/chat.stream")).Split('\n').Where(line => line.StartsWith("data: ", StringComparison.Ordinal)).Select(line => Wire.Bytes(line[6..])).ToList();
+        var frames = Encoding.UTF8.GetString(Wire.Recording("llama.cpp/chat.stream")).Split('\n')
+            .Where(line => line.StartsWith("data: ", StringComparison.Ordinal)).Select(line => Wire.Bytes(line[6..])).ToList();
 
         Assert.Equal(FrameKind.Preamble, OpenAi.Classify(frames[0]));
         Assert.Equal(FrameKind.Content, OpenAi.Classify(frames[1]));
@@ -236,7 +251,8 @@ public sealed class RecordingTests
     public void Completions_Are_understood_as_far_as_a_relay_needs()
     {
         var completions = DialectTable.Backend(DialectName.OpenAiCompletions)!;
-        var frames = Encoding.UTF8.GetString(Wire.Recording("llama.cpp/completions.stream")).Split('\n').Where(line => line.StartsWith("data: ", StringComparison.Ordinal)).Select(line => Wire.Bytes(line[6..])).ToList();
+        var frames = Encoding.UTF8.GetString(Wire.Recording("llama.cpp/completions.stream")).Split('\n')
+            .Where(line => line.StartsWith("data: ", StringComparison.Ordinal)).Select(line => Wire.Bytes(line[6..])).ToList();
 
         Assert.Equal(FrameKind.Content, completions.Classify(frames[0]));
         Assert.Equal(FrameKind.Preamble, completions.Classify(frames[4])); // an empty text
@@ -251,7 +267,8 @@ public sealed class RecordingTests
     public void Completion_stream_Is_read_without_loss(string recording)
     {
         var bytes = Wire.Recording(recording);
-        var frames = Encoding.UTF8.GetString(bytes).Split('\n').Where(line => line.StartsWith("data: {", StringComparison.Ordinal)).Select(line => JsonNode.Parse(line[6..])!).ToList();
+        var frames = Encoding.UTF8.GetString(bytes).Split('\n').Where(line => line.StartsWith("data: {", StringComparison.Ordinal))
+            .Select(line => JsonNode.Parse(line[6..])!).ToList();
 
         var events = Wire.Read(Completions, out var whole, bytes);
 
@@ -308,7 +325,8 @@ public sealed class RecordingTests
         Assert.Equal((int?)last["eval_count"], said.Usage?.OutputTokens);
         Assert.Equal((long?)last["eval_duration"], said.Usage?.EvalDuration);
         Assert.Equal(said.Usage, Generate.FindUsage(Wire.Bytes(last.ToJsonString())));
-        Assert.Equal((string?)last["done_reason"] is "stop" ? null : (string?)last["done_reason"], Assert.IsType<ChatEvent.Finished>(events[^1]).Opaque.Member("done_reason"u8)?.GetString());
+        Assert.Equal((string?)last["done_reason"] is "stop" ? null : (string?)last["done_reason"],
+            Assert.IsType<ChatEvent.Finished>(events[^1]).Opaque.Member("done_reason"u8)?.GetString());
         Assert.Equal(FrameKind.End, Generate.Classify(Wire.Bytes(last.ToJsonString())));
         if (frames.Count > 1) Assert.Equal(FrameKind.Content, Generate.Classify(Wire.Bytes(frames[0].ToJsonString())));
     }
@@ -347,11 +365,13 @@ public sealed class RecordingTests
         Assert.False(Generate.IsWholeAnswer(body));
         Assert.False(Generate.TryReadWhole(body, []));
         Assert.Equal(FrameKind.Error, Generate.Classify(body));
-        Assert.Equal(Encoding.UTF8.GetString(body).Trim(), Wire.Text(output => DialectTable.Client(DialectName.OllamaGenerate)!.WriteError(new ProxyError(ProxyErrorKind.HostRefused, message), "T", output)));
+        Assert.Equal(Encoding.UTF8.GetString(body).Trim(),
+            Wire.Text(output => DialectTable.Client(DialectName.OllamaGenerate)!.WriteError(new ProxyError(ProxyErrorKind.HostRefused, message), "T", output)));
     }
 
     private static string Joined(List<JsonNode> frames, string member) =>
         string.Concat(frames.Select(frame => frame["choices"] is JsonArray { Count: > 0 } choices ? (string?)choices[0]!["delta"]![member] : null));
 
-    private static IEnumerable<JsonNode> Calls(JsonNode frame) => frame["choices"] is JsonArray { Count: > 0 } choices && choices[0]!["delta"]!["tool_calls"] is JsonArray calls ? calls.Select(call => call!) : [];
+    private static IEnumerable<JsonNode> Calls(JsonNode frame) =>
+        frame["choices"] is JsonArray { Count: > 0 } choices && choices[0]!["delta"]!["tool_calls"] is JsonArray calls ? calls.Select(call => call!) : [];
 }

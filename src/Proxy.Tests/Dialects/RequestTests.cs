@@ -7,12 +7,12 @@ using Proxy.Dialects.Rerank;
 
 namespace Proxy.Tests.Dialects;
 
-/// <summary>Requests from one dialect to another and back to their own.</summary>
+/// <summary>Requests converted from one dialect to another, and back to their own.</summary>
 public sealed class RequestTests
 {
     private const string Png = "iVBORw0KGgo=";
 
-    /// <summary>A request that every OpenAI-speaking client could have sent; nothing in it is beyond Ollama.</summary>
+    /// <summary>A request that any OpenAI client could send and that Ollama can express completely.</summary>
     private const string OpenAiRequest =
         """
         {"model":"m","messages":[
@@ -71,10 +71,10 @@ public sealed class RequestTests
         var expected = JsonNode.Parse(OpenAiRequest)!;
         Assert.Equal(1.1, (double)written["repetition_penalty"]!); // vLLM's name for it, besides llama.cpp's
         written.AsObject().Remove("repetition_penalty");
-        Assert.Equal("answer", (string)written["response_format"]!["json_schema"]!["name"]!); // it must have one
+        Assert.Equal("answer", (string)written["response_format"]!["json_schema"]!["name"]!); // the name is required
         expected["response_format"]!["json_schema"]!["name"] = "answer";
-        expected["messages"]![2]!["content"] = ""; // Ollama has no null
-        expected.AsObject().Remove("tool_choice"); // auto is what it is without
+        expected["messages"]![2]!["content"] = ""; // Ollama has no null here
+        expected.AsObject().Remove("tool_choice"); // auto is the default
         Assert.Equal(Sorted(expected), Sorted(written));
     }
 
@@ -143,7 +143,8 @@ public sealed class RequestTests
     [InlineData(DialectName.OpenAiChat, """{"model":"m","messages":[{"content":"hi"}]}""", "messages[0].role")]
     [InlineData(DialectName.OpenAiChat, """{"model":"m","messages":[{"role":"user","content":7}]}""", "messages[0].content")]
     [InlineData(DialectName.OpenAiChat, """{"model":"m","messages":[{"role":"user","content":[{"text":"x"}]}]}""", "messages[0].content[0].type")]
-    [InlineData(DialectName.OpenAiChat, """{"model":"m","messages":[{"role":"user","content":[{"type":"image_url","image_url":{}}]}]}""", "messages[0].content[0].image_url.url")]
+    [InlineData(DialectName.OpenAiChat, """{"model":"m","messages":[{"role":"user","content":[{"type":"image_url","image_url":{}}]}]}""",
+        "messages[0].content[0].image_url.url")]
     [InlineData(DialectName.OpenAiChat, """{"model":"m","messages":[],"temperature":"hot"}""", "temperature")]
     [InlineData(DialectName.OpenAiChat, """{"model":"m","messages":[],"max_tokens":1.5}""", "max_tokens")]
     [InlineData(DialectName.OpenAiChat, """{"model":"m","messages":[],"max_tokens":99999999999}""", "max_tokens")]
@@ -161,7 +162,8 @@ public sealed class RequestTests
         Assert.Null(request);
         Assert.Equal(ProxyErrorKind.InvalidRequest, problem!.Kind);
         Assert.Equal(param, problem.Param);
-        Assert.Contains(param == "messages" && !body.Contains("messages", StringComparison.Ordinal) ? "messages" : param, problem.Message, StringComparison.Ordinal);
+        Assert.Contains(param == "messages" && !body.Contains("messages", StringComparison.Ordinal) ? "messages" : param, problem.Message,
+            StringComparison.Ordinal);
     }
 
     [Theory]
@@ -209,9 +211,11 @@ public sealed class RequestTests
     [Fact]
     public void Image_without_a_type_Gets_the_one_its_bytes_show()
     {
-        foreach (var (base64, type) in new[] { (Png, "image/png"), ("/9j/4AAQ", "image/jpeg"), ("R0lGODdh", "image/gif"), ("UklGRgAA", "image/webp"), ("AAAA", "image/png") })
+        foreach (var (base64, type) in new[] { (Png, "image/png"), ("/9j/4AAQ", "image/jpeg"), ("R0lGODdh", "image/gif"), ("UklGRgAA", "image/webp"),
+            ("AAAA", "image/png") })
         {
-            var request = Read(DialectName.OllamaChat, """{"model":"m","messages":[{"role":"user","content":"x","images":["B64"]}]}""".Replace("B64", base64, StringComparison.Ordinal));
+            var request = Read(DialectName.OllamaChat,
+                """{"model":"m","messages":[{"role":"user","content":"x","images":["B64"]}]}""".Replace("B64", base64, StringComparison.Ordinal));
             var written = JsonNode.Parse(Write(DialectName.OpenAiChat, request, out _))!;
             Assert.Equal($"data:{type};base64,{base64}", (string)written["messages"]![0]!["content"]![1]!["image_url"]!["url"]!);
         }
@@ -247,7 +251,9 @@ public sealed class RequestTests
     {
         var request = Read(DialectName.OpenAiChat, "{\"model\":\"m\",\"messages\":[],\"reasoning_effort\":\"" + effort + "\"}");
 
-        Assert.Equal(think, JsonNode.Parse(Write(DialectName.OllamaChat, request, out _))!["think"]!.GetValueKind() is System.Text.Json.JsonValueKind.False ? false : (string)JsonNode.Parse(Write(DialectName.OllamaChat, request, out _))!["think"]!);
+        Assert.Equal(think, JsonNode.Parse(Write(DialectName.OllamaChat, request, out _))!["think"]!.GetValueKind() is System.Text.Json.JsonValueKind.False
+            ? false
+            : (string)JsonNode.Parse(Write(DialectName.OllamaChat, request, out _))!["think"]!);
     }
 
     [Theory]
@@ -293,7 +299,8 @@ public sealed class RequestTests
     {
         var request = Read(DialectName.Anthropic, """{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"x"},{"role":"assistant","content":[{"type":"tool_use","id":"a","name":"f","input":{}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"a"}]}]}""");
 
-        Assert.Equal(["x", "", ""], JsonNode.Parse(Write(DialectName.OpenAiChat, request, out _))!["messages"]!.AsArray().Select(message => (string?)message!["content"]));
+        Assert.Equal(["x", "", ""],
+            JsonNode.Parse(Write(DialectName.OpenAiChat, request, out _))!["messages"]!.AsArray().Select(message => (string?)message!["content"]));
     }
 
     [Theory]
@@ -305,17 +312,20 @@ public sealed class RequestTests
             {"model":"m","max_tokens":1,"messages":[{"role":"user","content":[{"type":"text","text":"a","cache_control":{"type":"ephemeral"}}]},{"role":"assistant","content":[{"type":"text","text":"b","cache_control":{"type":"ephemeral"}}]}]}
             """);
 
-        Assert.Equal(["a", "b"], JsonNode.Parse(Write((DialectName)host, request, out var lost))!["messages"]!.AsArray().Select(message => (string?)message!["content"]));
+        Assert.Equal(["a", "b"],
+            JsonNode.Parse(Write((DialectName)host, request, out var lost))!["messages"]!.AsArray().Select(message => (string?)message!["content"]));
         Assert.Equal(["messages[].content[].cache_control"], lost.Distinct());
     }
 
     [Theory]
     [InlineData("""{"type":"web_search_20250305","name":"web_search"}""", """{"type":"tool","name":"web_search"}""", 0)]
     [InlineData("""{"type":"web_search_20250305","name":"web_search"}""", """{"type":"any","disable_parallel_tool_use":true}""", 0)]
-    [InlineData("""{"type":"web_search_20250305","name":"web_search"},{"name":"f","input_schema":{"type":"object"}}""", """{"type":"tool","name":"web_search"}""", 1)]
+    [InlineData("""{"type":"web_search_20250305","name":"web_search"},{"name":"f","input_schema":{"type":"object"}}""",
+        """{"type":"tool","name":"web_search"}""", 1)]
     public void Tool_that_is_chosen_is_not_offered_Choice_is_left_out(string tools, string choice, int left)
     {
-        var request = Read(DialectName.Anthropic, $$"""{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"x"}],"tools":[{{tools}}],"tool_choice":{{choice}}}""");
+        var request = Read(DialectName.Anthropic,
+            $$"""{"model":"m","max_tokens":1,"messages":[{"role":"user","content":"x"}],"tools":[{{tools}}],"tool_choice":{{choice}}}""");
 
         foreach (var host in new[] { DialectName.OpenAiChat, DialectName.OpenAiResponses, DialectName.OllamaChat })
         {
@@ -352,7 +362,8 @@ public sealed class RequestTests
         byte[] body = [.. """{"model":"m","messages":[{"role":"user","content":"a"""u8, 0xED, 0xA0, 0xBD, .. "\"}]}"u8];
 
         Assert.Null(DialectTable.Client(DialectName.OpenAiChat)!.ReadRequest(body, out var bytes));
-        Assert.Equal("\ufffd", (string?)JsonNode.Parse(Write(DialectName.OllamaChat, arguments, out _))!["messages"]![0]!["tool_calls"]![0]!["function"]!["arguments"]!["x"]);
+        Assert.Equal("\ufffd",
+            (string?)JsonNode.Parse(Write(DialectName.OllamaChat, arguments, out _))!["messages"]![0]!["tool_calls"]![0]!["function"]!["arguments"]!["x"]);
         Assert.Equal("a\ufffd", (string?)JsonNode.Parse(Write(DialectName.OllamaChat, bytes!, out _))!["messages"]![0]!["content"]);
     }
 
@@ -363,8 +374,17 @@ public sealed class RequestTests
         {
             var seed = Random.Shared.Next();
             var random = new Random(seed);
-            var units = Enumerable.Range(0, random.Next(1, 20)).Select(_ => (char)(random.Next(4) switch { 0 => random.Next(0xD800, 0xDC00), 1 => random.Next(0xDC00, 0xE000), 2 => 'a' + random.Next(26), _ => '\\' })).ToArray();
-            var escaped = string.Concat(units.Select(c => c is '\\' ? "\\\\" : char.IsSurrogate(c) || random.Next(2) == 0 ? $"\\u{(random.Next(2) == 0 ? $"{(int)c:x4}" : $"{(int)c:X4}")}" : c.ToString()));
+            var units = Enumerable.Range(0, random.Next(1, 20))
+                .Select(_ => (char)(random.Next(4) switch
+                {
+                    0 => random.Next(0xD800, 0xDC00),
+                    1 => random.Next(0xDC00, 0xE000),
+                    2 => 'a' + random.Next(26),
+                    _ => '\\'
+                })).ToArray();
+            var escaped = string.Concat(units.Select(c => c is '\\'
+                ? "\\\\"
+                : char.IsSurrogate(c) || random.Next(2) == 0 ? $"\\u{(random.Next(2) == 0 ? $"{(int)c:x4}" : $"{(int)c:X4}")}" : c.ToString()));
 
             var request = Read(DialectName.OpenAiChat, $$$"""{"model":"m","messages":[{"role":"user","content":"{{{escaped}}}"}]}""");
 
@@ -391,7 +411,7 @@ public sealed class RequestTests
         var written = JsonNode.Parse(Write(DialectName.OllamaChat, request with { Sampling = request.Sampling with { ContextLength = 32768 } }, out _))!;
 
         Assert.Equal(32768, (int)written["options"]!["num_ctx"]!);
-        Assert.False((bool)written["stream"]!); // said, as Ollama streams unless told not to
+        Assert.False((bool)written["stream"]!); // written explicitly, because Ollama streams unless told not to
     }
 
     [Theory]
@@ -407,11 +427,13 @@ public sealed class RequestTests
 
         Assert.Equal(asked, OllamaLoad.IsAsked(request));
         if (reason is null) return;
-        var whole = JsonNode.Parse(Wire.Text(output => DialectTable.Client(DialectName.OllamaChat)!.WriteWhole(OllamaLoad.Answer(request), Wire.Stamp, output)))!;
+        var whole = JsonNode.Parse(Wire.Text(output => DialectTable.Client(DialectName.OllamaChat)!
+            .WriteWhole(OllamaLoad.Answer(request), Wire.Stamp, output)))!;
         var real = JsonNode.Parse(Wire.Recording("ollama/chat." + reason))!;
         real["created_at"] = whole["created_at"]!.DeepClone();
         Assert.Equal(real.ToJsonString(), whole.ToJsonString());
-        Assert.Equal(whole.ToJsonString(), JsonNode.Parse(Wire.Write(DialectTable.Client(DialectName.OllamaChat)!, OllamaLoad.Answer(request), Wire.Stamp))!.ToJsonString());
+        Assert.Equal(whole.ToJsonString(),
+            JsonNode.Parse(Wire.Write(DialectTable.Client(DialectName.OllamaChat)!, OllamaLoad.Answer(request), Wire.Stamp))!.ToJsonString());
     }
 
     internal static ChatRequest Read(DialectName dialect, string body)
@@ -429,10 +451,12 @@ public sealed class RequestTests
 
     internal static void Same(string expected, string actual) => Assert.Equal(Sorted(JsonNode.Parse(expected)!), Sorted(JsonNode.Parse(actual)!));
 
-    /// <summary>The same JSON whatever the order of members; numbers stay as they were written, but for what a double cannot tell apart.</summary>
+    /// <summary>The same JSON for any order of members. Numbers keep their written form, except for differences that a double cannot represent.</summary>
     private static string Sorted(JsonNode? node) => node switch
     {
-        JsonObject members => "{" + string.Join(",", members.OrderBy(member => member.Key, StringComparer.Ordinal).Select(member => member.Key + ":" + Sorted(member.Value))) + "}",
+        JsonObject members =>
+            "{" + string.Join(",",
+                members.OrderBy(member => member.Key, StringComparer.Ordinal).Select(member => member.Key + ":" + Sorted(member.Value))) + "}",
         JsonArray items => "[" + string.Join(",", items.Select(Sorted)) + "]",
         null => "null",
         _ => node.ToJsonString(),

@@ -35,7 +35,8 @@ public sealed class SharedPartsTests
     [Fact]
     public void Half_a_character_Is_replaced()
     {
-        foreach (var (text, expected) in new[] { ("a\ud83d", "a\ufffd"), ("\ude00b", "\ufffdb"), ("\ud83d\"x\"", "\ufffd\"x\""), ("\ud83d\ud83d\ude00", "\ufffd😀") })
+        foreach (var (text, expected) in new[] { ("a\ud83d", "a\ufffd"), ("\ude00b", "\ufffdb"), ("\ud83d\"x\"", "\ufffd\"x\""),
+            ("\ud83d\ud83d\ude00", "\ufffd😀") })
         {
             var written = Wire.Text(output =>
             {
@@ -51,10 +52,11 @@ public sealed class SharedPartsTests
     public void Text_cut_inside_a_character_Is_joined()
     {
         var text = "é你😀\"\\\n";
-        var bytes = Encoding.UTF8.GetBytes(text.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("\"", "\\\"", StringComparison.Ordinal).Replace("\n", "\\n", StringComparison.Ordinal));
+        var bytes = Encoding.UTF8.GetBytes(text.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("\"", "\\\"", StringComparison.Ordinal)
+            .Replace("\n", "\\n", StringComparison.Ordinal));
         for (var cut = 0; cut <= bytes.Length; cut++)
         {
-            if (cut is 10 or 12 or 14) continue; // inside an escape: no JSON
+            if (cut is 10 or 12 or 14) continue; // inside an escape: not valid JSON
             var pieces = new TextPieces();
 
             var first = Take(ref pieces, bytes.AsSpan(0, cut));
@@ -130,10 +132,13 @@ public sealed class SharedPartsTests
     [InlineData("""{"error":"m","error_type":"Validation"}""", "m", "Validation", null, null, null)]
     [InlineData("""{"object":"error","message":"m","type":"BadRequestError","param":null,"code":400}""", "m", "BadRequestError", null, null, 400)]
     [InlineData("""{"detail":"Not Found"}""", "Not Found", null, null, null, null)]
-    [InlineData("""{"detail":[{"type":"missing","loc":["body","messages",0,"content"],"msg":"Field required"}]}""", "messages.0.content: Field required", null, null, "messages.0.content", null)]
+    [InlineData("""{"detail":[{"type":"missing","loc":["body","messages",0,"content"],"msg":"Field required"}]}""", "messages.0.content: Field required", null,
+        null, "messages.0.content", null)]
     [InlineData("""{"error":{"message":"{\"error\":{\"message\":\"deep\",\"code\":500}}","type":"api_error"}}""", "deep", "api_error", null, null, 500)]
-    [InlineData("""{"error":{"message":"This model's maximum context length is 4096 tokens","type":"BadRequestError","code":400}}""", "This model's maximum context length is 4096 tokens", "BadRequestError", "context_length_exceeded", null, 400)]
-    [InlineData("""{"error":{"code":400,"message":"the request exceeds the available context size","type":"exceed_context_size_error"}}""", "the request exceeds the available context size", "exceed_context_size_error", "context_length_exceeded", null, 400)]
+    [InlineData("""{"error":{"message":"This model's maximum context length is 4096 tokens","type":"BadRequestError","code":400}}""",
+        "This model's maximum context length is 4096 tokens", "BadRequestError", "context_length_exceeded", null, 400)]
+    [InlineData("""{"error":{"code":400,"message":"the request exceeds the available context size","type":"exceed_context_size_error"}}""",
+        "the request exceeds the available context size", "exceed_context_size_error", "context_length_exceeded", null, 400)]
     [InlineData("404 page not found", "404 page not found", null, null, null, null)]
     [InlineData("<html>\n  <b>502</b>\n</html>", "<html> <b>502</b> </html>", null, null, null, null)]
     [InlineData("""{"error":{}}""", """{"error":{}}""", null, null, null, null)]

@@ -4,7 +4,7 @@ using Proxy.Dialects;
 
 namespace Proxy.Tests.Dialects;
 
-/// <summary>Answers that hosts give in forms of their own: lists as content, thoughts in other places, errors in other fields, two objects in one frame.</summary>
+/// <summary>Answers in unusual forms: lists as content, thoughts in other members, errors in other fields, two objects in one frame.</summary>
 public sealed class StrangeAnswerTests
 {
     private static readonly BackendDialect OpenAi = DialectTable.Backend(DialectName.OpenAiChat)!;
@@ -20,14 +20,16 @@ public sealed class StrangeAnswerTests
         var whole = new List<ChatEvent>();
         Assert.True(OpenAi.TryReadWhole(Wire.Bytes($$"""{"choices":[{"index":0,"message":{"role":"assistant","content":{{MistralParts}}},"finish_reason":"stop"}]}"""), whole));
         var streamed = Wire.Read(OpenAi, Deltas(
-            """{"role":"assistant","content":""}""", """{"content":[{"type":"thinking","thinking":[{"type":"text","text":"Hm. "}]}]}""", """{"content":[{"type":"thinking","thinking":[{"type":"text","text":"So."}]}]}""",
+            """{"role":"assistant","content":""}""", """{"content":[{"type":"thinking","thinking":[{"type":"text","text":"Hm. "}]}]}""",
+            """{"content":[{"type":"thinking","thinking":[{"type":"text","text":"So."}]}]}""",
             """{"content":"Forty"}""", """{"content":[{"type":"reference","reference_ids":[1]},{"type":"text","text":"-two"}]}"""));
 
         foreach (var events in new[] { whole, streamed })
         {
             var said = WholeAnswer.Of(events).Choices[0];
             Assert.Equal(("Hm. So.", "Forty-two", FinishReason.Stop), (said.Reasoning, said.Answer, said.Reason));
-            var blocks = JsonNode.Parse(Wire.Text(output => DialectTable.Client(DialectName.Anthropic)!.WriteWhole(events, Wire.Stamp, output)))!["content"]!.AsArray();
+            var blocks = JsonNode.Parse(Wire.Text(output => DialectTable.Client(DialectName.Anthropic)!.WriteWhole(events, Wire.Stamp, output)))!["content"]!
+                .AsArray();
             Assert.Equal(["thinking Hm. So.", "text Forty-two"], blocks.Select(block => $"{block!["type"]} {block["thinking"] ?? block["text"]}"));
             Assert.Equal(["reference"], Skipped(events));
         }
@@ -58,8 +60,10 @@ public sealed class StrangeAnswerTests
     }
 
     [Theory]
-    [InlineData("""{"reasoning_details":[{"type":"reasoning.text","text":"Hm. ","signature":"s"},{"type":"reasoning.encrypted","data":"x"}]}""", """{"reasoning_details":[{"type":"reasoning.summary","summary":"So."}],"content":"x"}""")]
-    [InlineData("""{"reasoning":"Hm. ","reasoning_details":[{"type":"reasoning.text","text":"Hm. "}]}""", """{"reasoning_details":[{"type":"reasoning.text","text":"So."}],"reasoning":"So.","content":"x"}""")]
+    [InlineData("""{"reasoning_details":[{"type":"reasoning.text","text":"Hm. ","signature":"s"},{"type":"reasoning.encrypted","data":"x"}]}""",
+        """{"reasoning_details":[{"type":"reasoning.summary","summary":"So."}],"content":"x"}""")]
+    [InlineData("""{"reasoning":"Hm. ","reasoning_details":[{"type":"reasoning.text","text":"Hm. "}]}""",
+        """{"reasoning_details":[{"type":"reasoning.text","text":"So."}],"reasoning":"So.","content":"x"}""")]
     [InlineData("""{"reasoning":"Hm. So."}""", """{"reasoning_details":[{"type":"reasoning.text","text":"Hm. So."}],"content":"x"}""")]
     public void Reasoning_details_Are_read_where_they_alone_have_the_thoughts(string first, string second)
     {
@@ -69,12 +73,15 @@ public sealed class StrangeAnswerTests
     }
 
     [Theory]
-    [InlineData("\"delta\":{\"content\":\"Hel\"},\"message\":{\"content\":\"Hel\"}", "\"message\":{\"content\":\"Hello\"},\"delta\":{\"content\":\"lo\"}", "\"delta\":{},\"message\":{\"content\":\"Hello\"}")]
-    [InlineData("\"delta\":{\"role\":\"assistant\"},\"message\":{\"content\":\"\"}", "\"delta\":{\"content\":\"Hello\"}", "\"message\":{\"content\":\"Hello\"}")]
+    [InlineData("\"delta\":{\"content\":\"Hel\"},\"message\":{\"content\":\"Hel\"}", "\"message\":{\"content\":\"Hello\"},\"delta\":{\"content\":\"lo\"}",
+        "\"delta\":{},\"message\":{\"content\":\"Hello\"}")]
+    [InlineData("\"delta\":{\"role\":\"assistant\"},\"message\":{\"content\":\"\"}", "\"delta\":{\"content\":\"Hello\"}",
+        "\"message\":{\"content\":\"Hello\"}")]
     [InlineData("\"delta\":{\"role\":\"assistant\"}", "\"delta\":null", "\"delta\":{},\"message\":{\"content\":\"Hello\"}")]
     public void Delta_goes_before_the_message_that_grows_beside_it(string first, string second, string third)
     {
-        var events = Wire.Read(OpenAi, string.Concat(new[] { first, second, third }.Select(members => $$"""data: {"choices":[{"index":0,{{members}}}]}""" + "\n\n")) + "data: [DONE]\n\n");
+        var events = Wire.Read(OpenAi,
+            string.Concat(new[] { first, second, third }.Select(members => $$"""data: {"choices":[{"index":0,{{members}}}]}""" + "\n\n")) + "data: [DONE]\n\n");
 
         Assert.Equal("Hello", WholeAnswer.Of(events).Choices[0].Answer);
     }
@@ -97,11 +104,15 @@ public sealed class StrangeAnswerTests
     {
         string Both(string first, string second) => $"data: {first}{between}{second}\n\n";
 
-        var chat = Wire.Read(OpenAi, Both("""{"choices":[{"delta":{"content":"a"}}]}""", """{"choices":[{"delta":{"content":"b"},"finish_reason":"length"}]}""") + "data: [DONE]\n\n");
-        var message = Wire.Read(Anthropic, Both("""{"type":"content_block_start","index":0,"content_block":{"type":"text","text":"a"}}""", """{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"b"}}""")
+        var chat = Wire.Read(OpenAi,
+            Both("""{"choices":[{"delta":{"content":"a"}}]}""", """{"choices":[{"delta":{"content":"b"},"finish_reason":"length"}]}""") + "data: [DONE]\n\n");
+        var message = Wire.Read(Anthropic, Both("""{"type":"content_block_start","index":0,"content_block":{"type":"text","text":"a"}}""",
+            """{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"b"}}""")
             + Both("""{"type":"message_delta","delta":{"stop_reason":"max_tokens"}}""", """{"type":"message_stop"}"""));
-        var response = Wire.Read(Responses, Both("""{"type":"response.output_text.delta","output_index":0,"delta":"a"}""", """{"type":"response.output_text.delta","output_index":0,"delta":"b"}""")
-            + Both("""{"type":"response.output_text.delta","output_index":0,"delta":""}""", """{"type":"response.incomplete","response":{"status":"incomplete","incomplete_details":{"reason":"max_output_tokens"},"output":[]}}"""));
+        var response = Wire.Read(Responses, Both("""{"type":"response.output_text.delta","output_index":0,"delta":"a"}""",
+            """{"type":"response.output_text.delta","output_index":0,"delta":"b"}""")
+            + Both("""{"type":"response.output_text.delta","output_index":0,"delta":""}""",
+                """{"type":"response.incomplete","response":{"status":"incomplete","incomplete_details":{"reason":"max_output_tokens"},"output":[]}}"""));
 
         foreach (var events in new[] { chat, message, response })
         {
@@ -144,7 +155,9 @@ public sealed class StrangeAnswerTests
     [InlineData("event: error\ndata: {\"error\":{\"message\":\"too hot\"}}")]
     public void Error_in_a_hosts_own_form_Keeps_its_words(string frame)
     {
-        foreach (var (backend, before) in new[] { (OpenAi, Delta("""{"content":"x"}""")), (Anthropic, "data: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"x\"}}\n\n"), (Responses, "data: {\"type\":\"response.output_text.delta\",\"delta\":\"x\"}\n\n") })
+        foreach (var (backend, before) in new[] { (OpenAi, Delta("""{"content":"x"}""")),
+            (Anthropic, "data: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"x\"}}\n\n"),
+            (Responses, "data: {\"type\":\"response.output_text.delta\",\"delta\":\"x\"}\n\n") })
         {
             var events = Wire.Read(backend, before + frame + "\n\n");
 
@@ -171,7 +184,8 @@ public sealed class StrangeAnswerTests
     [InlineData("\"description\":\"none\"")]
     public void No_arguments_of_Ollama_Are_an_empty_object(string arguments)
     {
-        var events = Wire.Read(Ollama, $$$"""{"message":{"role":"assistant","content":"","tool_calls":[{"function":{"name":"f",{{{arguments}}}}}]},"done":true}""" + "\n");
+        var events = Wire.Read(Ollama,
+            $$$"""{"message":{"role":"assistant","content":"","tool_calls":[{"function":{"name":"f",{{{arguments}}}}}]},"done":true}""" + "\n");
 
         Assert.Equal(new ChatEvent.ToolCall(0, null, "f", "{}"), Assert.Single(events.OfType<ChatEvent.ToolCall>()));
     }
@@ -181,15 +195,18 @@ public sealed class StrangeAnswerTests
     {
         var events = Wire.Read(Anthropic, string.Concat(new[]
         {
-            """{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"Hm."}}""", """{"type":"content_block_delta","index":0,"delta":{"type":"signature_delta","signature":"s"}}""",
-            """{"type":"content_block_delta","index":1,"delta":{"type":"text_delta","text":"Hel"}}""", """{"type":"content_block_delta","index":1,"delta":{"text":"lo","type":"text_delta"}}""",
+            """{"type":"content_block_delta","index":0,"delta":{"type":"thinking_delta","thinking":"Hm."}}""",
+            """{"type":"content_block_delta","index":0,"delta":{"type":"signature_delta","signature":"s"}}""",
+            """{"type":"content_block_delta","index":1,"delta":{"type":"text_delta","text":"Hel"}}""",
+            """{"type":"content_block_delta","index":1,"delta":{"text":"lo","type":"text_delta"}}""",
             """{"type":"message_delta","delta":{"stop_reason":"tool_use"},"usage":{"output_tokens":7.0}}""", """{"type":"message_stop"}""",
         }.Select(data => $"data: {data}\n\n")));
 
         var said = WholeAnswer.Of(events).Choices[0];
         Assert.Equal(("Hm.", "Hello", FinishReason.Stop), (said.Reasoning, said.Answer, said.Reason));
         Assert.IsType<ChatEvent.Started>(events[0]);
-        Assert.Contains("\"signature\":\"s\"", Wire.Text(output => DialectTable.Client(DialectName.Anthropic)!.WriteWhole(events, Wire.Stamp, output)), StringComparison.Ordinal);
+        Assert.Contains("\"signature\":\"s\"", Wire.Text(output => DialectTable.Client(DialectName.Anthropic)!.WriteWhole(events, Wire.Stamp, output)),
+            StringComparison.Ordinal);
         Assert.Equal(7, WholeAnswer.Of(events).Usage!.OutputTokens);
     }
 
@@ -198,8 +215,10 @@ public sealed class StrangeAnswerTests
     {
         var events = Wire.Read(Anthropic, string.Concat(new[]
         {
-            """{"type":"content_block_start","index":0,"content_block":{"type":"server_tool_use","id":"s","name":"web_search","input":{}}}""", """{"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"{}"}}""",
-            """{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"no"}}""", """{"type":"content_block_start","index":1,"content_block":{"type":"tool_use","id":"a","name":"f","input":{}}}""",
+            """{"type":"content_block_start","index":0,"content_block":{"type":"server_tool_use","id":"s","name":"web_search","input":{}}}""",
+            """{"type":"content_block_delta","index":0,"delta":{"type":"input_json_delta","partial_json":"{}"}}""",
+            """{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"no"}}""",
+            """{"type":"content_block_start","index":1,"content_block":{"type":"tool_use","id":"a","name":"f","input":{}}}""",
             """{"type":"message_delta","delta":{"stop_reason":"tool_use"}}""", """{"type":"message_stop"}""",
         }.Select(data => $"data: {data}\n\n")));
 
@@ -210,18 +229,23 @@ public sealed class StrangeAnswerTests
     [Fact]
     public void Counts_that_are_floats_Are_counts()
     {
-        Assert.Equal(new Usage(9, 7) { CachedInputTokens = 4 }, OpenAi.FindUsage("""{"usage":{"prompt_tokens":9.0,"completion_tokens":7.0,"prompt_tokens_details":{"cached_tokens":4.0}}}"""u8));
+        Assert.Equal(new Usage(9, 7) { CachedInputTokens = 4 },
+            OpenAi.FindUsage("""{"usage":{"prompt_tokens":9.0,"completion_tokens":7.0,"prompt_tokens_details":{"cached_tokens":4.0}}}"""u8));
         Assert.Equal(new Usage(9, 7), OpenAi.FindUsage("""{"usage":{"prompt_tokens":9,"completion_tokens":7e0}}"""u8));
         Assert.Equal(new Usage(9, 7), Anthropic.FindUsage("""{"usage":{"input_tokens":9.0,"output_tokens":7.0}}"""u8));
-        Assert.Equal(new Usage(9, 7) { CachedInputTokens = 4 }, Responses.FindUsage("""{"usage":{"input_tokens":9.0,"output_tokens":7.0,"input_tokens_details":{"cached_tokens":4.0}}}"""u8));
-        Assert.Equal(new Usage(9, 7) { TotalDuration = 5 }, Ollama.FindUsage("""{"done":true,"prompt_eval_count":9.0,"eval_count":7.0,"total_duration":5.2}"""u8));
-        var events = Wire.Read(OpenAi, Delta("""{"content":"x"}""") + "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9.0,\"completion_tokens\":7.0}}\n\ndata: [DONE]\n\n");
+        Assert.Equal(new Usage(9, 7) { CachedInputTokens = 4 },
+            Responses.FindUsage("""{"usage":{"input_tokens":9.0,"output_tokens":7.0,"input_tokens_details":{"cached_tokens":4.0}}}"""u8));
+        Assert.Equal(new Usage(9, 7) { TotalDuration = 5 },
+            Ollama.FindUsage("""{"done":true,"prompt_eval_count":9.0,"eval_count":7.0,"total_duration":5.2}"""u8));
+        var events = Wire.Read(OpenAi,
+            Delta("""{"content":"x"}""") + "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9.0,\"completion_tokens\":7.0}}\n\ndata: [DONE]\n\n");
         Assert.Equal(new Usage(9, 7), WholeAnswer.Of(events).Usage);
     }
 
     private static IEnumerable<string> Skipped(IEnumerable<ChatEvent> events) => events.OfType<ChatEvent.Skipped>().Select(skipped => skipped.Kind);
 
-    private static string Deltas(params string[] deltas) => string.Concat(deltas.Select(Delta)) + "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+    private static string Deltas(params string[] deltas) =>
+        string.Concat(deltas.Select(Delta)) + "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
 
     private static string Delta(string delta) => ToolCallTests.Delta(delta, 0);
 }

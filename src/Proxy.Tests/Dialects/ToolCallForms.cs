@@ -3,8 +3,8 @@ using System.Text.Json;
 namespace Proxy.Tests.Dialects;
 
 /// <summary>
-/// Makes up calls and cuts them into the deltas of a host that has habits of its own: which indexes and ids it gives, when it says the name, whether calls take turns. A form is one that still
-/// tells the calls apart.
+/// Generates calls and cuts them into deltas as different hosts do: which indexes and ids a host sends, when it sends the name, whether calls alternate. Only
+/// forms in which the calls can be told apart are generated.
 /// </summary>
 internal sealed class ToolCallForms(int seed)
 {
@@ -25,7 +25,7 @@ internal sealed class ToolCallForms(int seed)
 
     public string Form => $"seed {seed}: indexes {indexes}, ids {ids}, names {names}{(turns ? ", in turns" : "")}";
 
-    /// <summary>The entries of each delta's <c>tool_calls</c>, and the calls that they say.</summary>
+    /// <summary>Returns the entries of each delta's <c>tool_calls</c>, and the calls that they describe.</summary>
     public List<string> Make(out List<TrueCall> calls)
     {
         do
@@ -37,7 +37,8 @@ internal sealed class ToolCallForms(int seed)
         }
         while (!TellsCallsApart());
 
-        calls = [.. Enumerable.Range(0, random.Next(1, 5)).Select(number => new TrueCall(ids is Ids.None ? null : $"call_{number}{(char)random.Next('a', 'z' + 1)}", Words[random.Next(Words.Length)], Arguments()))];
+        calls = [.. Enumerable.Range(0, random.Next(1, 5)).Select(number => new TrueCall(
+            ids is Ids.None ? null : $"call_{number}{(char)random.Next('a', 'z' + 1)}", Words[random.Next(Words.Length)], Arguments()))];
         var entries = calls.Select((call, number) => Entries(call, number).ToList()).ToList();
         return [.. turns ? InTurns(entries) : entries.SelectMany(one => one)];
     }
@@ -46,10 +47,14 @@ internal sealed class ToolCallForms(int seed)
     {
         var apart = indexes is Indexes.Right;
         var byId = ids is Ids.Every;
-        if (turns && !apart && !(byId && names is Names.First or Names.InEvery && byId)) return false; // by what else?
-        if (ids is Ids.Changing && (indexes is Indexes.Missing or Indexes.OnlyFirst || names is Names.InTwo or Names.InTwoEachTwice or Names.InEvery)) return false; // a name with a new id is a call
-        if (names is Names.AfterArguments && !apart && ids is not (Ids.First or Ids.Every or Ids.Changing)) return false; // arguments of which call?
-        if (names is Names.InEvery && !apart && ids is Ids.InADeltaAfterTheName or Ids.InADeltaBeforeTheName or Ids.WithTheFirstArguments) return false; // a name with its first id is a call
+        if (turns && !apart && !(byId && names is Names.First or Names.InEvery && byId)) return false; // nothing else tells the calls apart
+        // a name with a new id starts a call
+        if (ids is Ids.Changing && (indexes is Indexes.Missing or Indexes.OnlyFirst || names is Names.InTwo or Names.InTwoEachTwice or Names.InEvery))
+            return false;
+        // the arguments could belong to any call
+        if (names is Names.AfterArguments && !apart && ids is not (Ids.First or Ids.Every or Ids.Changing)) return false;
+        // a name with its first id starts a call
+        if (names is Names.InEvery && !apart && ids is Ids.InADeltaAfterTheName or Ids.InADeltaBeforeTheName or Ids.WithTheFirstArguments) return false;
         return !(ids is Ids.WithTheFirstArguments && names is Names.AfterArguments or Names.Late or Names.InTwo or Names.InTwoEachTwice && !apart);
     }
 
@@ -125,7 +130,7 @@ internal sealed class ToolCallForms(int seed)
         return $"{{{string.Join(',', members)}}}";
     }
 
-    /// <summary>Each call's own order is kept. Sometimes several speak in one delta.</summary>
+    /// <summary>Interleaves the calls, keeping each call's own order. Sometimes several calls share one delta.</summary>
     private IEnumerable<string> InTurns(List<List<string>> entries)
     {
         var left = entries.ConvertAll(one => new Queue<string>(one));

@@ -3,46 +3,60 @@ using Proxy.Dialects;
 
 namespace Proxy.Tests.Dialects;
 
-/// <summary>Tool calls of OpenAI hosts that stream them in forms of their own: one call for each call, with its name and the host's id, whatever the client's dialect and wherever the network cuts.</summary>
+/// <summary>
+/// Tool calls of OpenAI hosts that stream them in unusual forms. The client gets exactly these calls, with their names and the host's ids, in every dialect and
+/// wherever the network cuts.
+/// </summary>
 public sealed class ToolCallTests
 {
     private static readonly BackendDialect Backend = DialectTable.Backend(DialectName.OpenAiChat)!;
 
-    /// <summary>What it is · the entries of the <c>tool_calls</c> of each delta · the calls.</summary>
+    /// <summary>The case · the entries of each delta's <c>tool_calls</c> · the calls.</summary>
     private static readonly (string What, string[] Deltas, TrueCall[] Calls)[] Samples =
     [
         ("name empty, then late",
-            ["""{"index":0,"id":"a","function":{"name":"","arguments":""}}""", """{"index":0,"function":{"name":"get_weather","arguments":""}}""", """{"index":0,"function":{"arguments":"{\"x\":1}"}}"""],
+            ["""{"index":0,"id":"a","function":{"name":"","arguments":""}}""", """{"index":0,"function":{"name":"get_weather","arguments":""}}""",
+                """{"index":0,"function":{"arguments":"{\"x\":1}"}}"""],
             [new("a", "get_weather", """{"x":1}""")]),
         ("name after the arguments began",
-            ["""{"index":0,"id":"a","function":{"name":"","arguments":"{\"x\""}}""", """{"index":0,"function":{"name":"get_weather","arguments":":1"}}""", """{"index":0,"function":{"arguments":"}"}}"""],
+            ["""{"index":0,"id":"a","function":{"name":"","arguments":"{\"x\""}}""", """{"index":0,"function":{"name":"get_weather","arguments":":1"}}""",
+                """{"index":0,"function":{"arguments":"}"}}"""],
             [new("a", "get_weather", """{"x":1}""")]),
         ("name at the very end",
-            ["""{"index":0,"id":"a","function":{"arguments":"{\"x\":"}}""", """{"index":0,"function":{"arguments":"1}"}}""", """{"index":0,"function":{"name":"get_weather"}}"""],
+            ["""{"index":0,"id":"a","function":{"arguments":"{\"x\":"}}""", """{"index":0,"function":{"arguments":"1}"}}""",
+                """{"index":0,"function":{"name":"get_weather"}}"""],
             [new("a", "get_weather", """{"x":1}""")]),
         ("name in two pieces",
-            ["""{"index":0,"id":"a","function":{"name":"get_","arguments":""}}""", """{"index":0,"function":{"name":"weather","arguments":""}}""", """{"index":0,"function":{"arguments":"{}"}}"""],
+            ["""{"index":0,"id":"a","function":{"name":"get_","arguments":""}}""", """{"index":0,"function":{"name":"weather","arguments":""}}""",
+                """{"index":0,"function":{"arguments":"{}"}}"""],
             [new("a", "get_weather", "{}")]),
         ("name in two pieces, the second with the arguments",
             ["""{"index":0,"id":"a","function":{"name":"get_"}}""", """{"index":0,"function":{"name":"weather","arguments":"{}"}}"""],
             [new("a", "get_weather", "{}")]),
         ("name in pieces, each sent twice",
-            ["""{"index":0,"id":"a","function":{"name":"get_"}}""", """{"index":0,"function":{"name":"get_"}}""", """{"index":0,"function":{"name":"weather"}}""", """{"index":0,"function":{"name":"get_weather","arguments":"{}"}}"""],
+            ["""{"index":0,"id":"a","function":{"name":"get_"}}""", """{"index":0,"function":{"name":"get_"}}""",
+                """{"index":0,"function":{"name":"weather"}}""", """{"index":0,"function":{"name":"get_weather","arguments":"{}"}}"""],
             [new("a", "get_weather", "{}")]),
         ("name in every piece",
-            ["""{"index":0,"id":"a","function":{"name":"f","arguments":"{\"x\""}}""", """{"index":0,"id":"a","function":{"name":"f","arguments":":1}"}}""", """{"index":0,"id":"a","function":{"name":"f","arguments":""}}"""],
+            ["""{"index":0,"id":"a","function":{"name":"f","arguments":"{\"x\""}}""", """{"index":0,"id":"a","function":{"name":"f","arguments":":1}"}}""",
+                """{"index":0,"id":"a","function":{"name":"f","arguments":""}}"""],
             [new("a", "f", """{"x":1}""")]),
         ("name in every piece, without an id",
-            ["""{"index":0,"function":{"name":"f","arguments":"{\"x\""}}""", """{"index":0,"function":{"name":"f","arguments":":1}"}}""", """{"index":0,"function":{"name":"f","arguments":""}}"""],
+            ["""{"index":0,"function":{"name":"f","arguments":"{\"x\""}}""", """{"index":0,"function":{"name":"f","arguments":":1}"}}""",
+                """{"index":0,"function":{"name":"f","arguments":""}}"""],
             [new(null, "f", """{"x":1}""")]),
         ("names in pieces that take turns",
-            ["""{"index":0,"id":"a","function":{"name":"get_"}},{"index":1,"id":"b","function":{"name":"get_"}}""", """{"index":0,"function":{"name":"weather"}},{"index":1,"function":{"name":"time"}}""", """{"index":1,"function":{"arguments":"{\"b\":1}"}},{"index":0,"function":{"arguments":"{\"a\":1}"}}"""],
+            ["""{"index":0,"id":"a","function":{"name":"get_"}},{"index":1,"id":"b","function":{"name":"get_"}}""",
+                """{"index":0,"function":{"name":"weather"}},{"index":1,"function":{"name":"time"}}""",
+                """{"index":1,"function":{"arguments":"{\"b\":1}"}},{"index":0,"function":{"arguments":"{\"a\":1}"}}"""],
             [new("a", "get_weather", """{"a":1}"""), new("b", "get_time", """{"b":1}""")]),
         ("another id in every piece",
-            ["""{"index":0,"id":"a","function":{"name":"f","arguments":""}}""", """{"index":0,"id":"b","function":{"arguments":"{\"x\""}}""", """{"index":0,"id":"c","function":{"name":null,"arguments":":1}"}}"""],
+            ["""{"index":0,"id":"a","function":{"name":"f","arguments":""}}""", """{"index":0,"id":"b","function":{"arguments":"{\"x\""}}""",
+                """{"index":0,"id":"c","function":{"name":null,"arguments":":1}"}}"""],
             [new("a", "f", """{"x":1}""")]),
         ("another id in every piece, two calls of one index",
-            ["""{"index":0,"id":"a","function":{"name":"f","arguments":""}}""", """{"index":0,"id":"b","function":{"arguments":"{\"x\":1}"}}""", """{"index":0,"id":"c","function":{"name":"g","arguments":""}}""", """{"index":0,"id":"d","function":{"arguments":"{}"}}"""],
+            ["""{"index":0,"id":"a","function":{"name":"f","arguments":""}}""", """{"index":0,"id":"b","function":{"arguments":"{\"x\":1}"}}""",
+                """{"index":0,"id":"c","function":{"name":"g","arguments":""}}""", """{"index":0,"id":"d","function":{"arguments":"{}"}}"""],
             [new("a", "f", """{"x":1}"""), new("c", "g", "{}")]),
         ("id in the second piece",
             ["""{"index":0,"function":{"name":"f","arguments":""}}""", """{"index":0,"id":"a","function":{"arguments":"{}"}}"""],
@@ -54,7 +68,8 @@ public sealed class ToolCallTests
             ["""{"index":0,"function":{"name":"f"}}""", """{"index":0,"id":"a"}""", """{"index":0,"function":{"arguments":"{}"}}"""],
             [new("a", "f", "{}")]),
         ("id in a delta without function, a second call of the same index",
-            ["""{"index":0,"id":"a"}""", """{"index":0,"function":{"name":"f","arguments":"{}"}}""", """{"index":0,"id":"b"}""", """{"index":0,"function":{"name":"g","arguments":"{\"x\":1}"}}"""],
+            ["""{"index":0,"id":"a"}""", """{"index":0,"function":{"name":"f","arguments":"{}"}}""", """{"index":0,"id":"b"}""",
+                """{"index":0,"function":{"name":"g","arguments":"{\"x\":1}"}}"""],
             [new("a", "f", "{}"), new("b", "g", """{"x":1}""")]),
         ("the same index, other ids and names",
             ["""{"index":0,"id":"a","function":{"name":"f","arguments":"{}"}}""", """{"index":0,"id":"b","function":{"name":"g","arguments":"{}"}}"""],
@@ -63,22 +78,28 @@ public sealed class ToolCallTests
             ["""{"index":0,"id":"a","function":{"name":"f","arguments":"{}"}},{"index":0,"id":"b","function":{"name":"f","arguments":"{}"}}"""],
             [new("a", "f", "{}"), new("b", "f", "{}")]),
         ("the same index, taking turns by id",
-            ["""{"index":0,"id":"a","function":{"name":"f","arguments":"{\"x\":"}}""", """{"index":0,"id":"b","function":{"name":"g","arguments":"{\"y\":"}}""", """{"index":0,"id":"a","function":{"arguments":"1}"}}""", """{"index":0,"id":"b","function":{"arguments":"2}"}}"""],
+            ["""{"index":0,"id":"a","function":{"name":"f","arguments":"{\"x\":"}}""", """{"index":0,"id":"b","function":{"name":"g","arguments":"{\"y\":"}}""",
+                """{"index":0,"id":"a","function":{"arguments":"1}"}}""", """{"index":0,"id":"b","function":{"arguments":"2}"}}"""],
             [new("a", "f", """{"x":1}"""), new("b", "g", """{"y":2}""")]),
         ("no index, taking turns by id",
-            ["""{"id":"a","function":{"name":"f","arguments":"{\"x\":"}}""", """{"id":"b","function":{"name":"f","arguments":"{\"y\":"}}""", """{"id":"a","function":{"arguments":"1}"}}""", """{"id":"b","function":{"arguments":"2}"}}"""],
+            ["""{"id":"a","function":{"name":"f","arguments":"{\"x\":"}}""", """{"id":"b","function":{"name":"f","arguments":"{\"y\":"}}""",
+                """{"id":"a","function":{"arguments":"1}"}}""", """{"id":"b","function":{"arguments":"2}"}}"""],
             [new("a", "f", """{"x":1}"""), new("b", "f", """{"y":2}""")]),
         ("neither index nor id, a call in pieces after another",
-            ["""{"function":{"name":"f","arguments":"{\"x\":"}}""", """{"function":{"arguments":"1}"}}""", """{"function":{"name":"f","arguments":""}}""", """{"function":{"arguments":"{\"x\":2}"}}"""],
+            ["""{"function":{"name":"f","arguments":"{\"x\":"}}""", """{"function":{"arguments":"1}"}}""", """{"function":{"name":"f","arguments":""}}""",
+                """{"function":{"arguments":"{\"x\":2}"}}"""],
             [new(null, "f", """{"x":1}"""), new(null, "f", """{"x":2}""")]),
         ("neither index nor id, a name in pieces",
-            ["""{"function":{"name":"get_"}}""", """{"function":{"name":"weather"}}""", """{"function":{"arguments":"{}"}}""", """{"function":{"name":"get_"}}""", """{"function":{"name":"time","arguments":"{}"}}"""],
+            ["""{"function":{"name":"get_"}}""", """{"function":{"name":"weather"}}""", """{"function":{"arguments":"{}"}}""",
+                """{"function":{"name":"get_"}}""", """{"function":{"name":"time","arguments":"{}"}}"""],
             [new(null, "get_weather", "{}"), new(null, "get_time", "{}")]),
         ("one index and no id for all, whole calls",
-            ["""{"index":0,"function":{"name":"f","arguments":"{\"x\":1}"}}""", """{"index":0,"function":{"name":"f","arguments":"{\"x\":2}"}}""", """{"index":0,"function":{"name":"g","arguments":"{}"}}"""],
+            ["""{"index":0,"function":{"name":"f","arguments":"{\"x\":1}"}}""", """{"index":0,"function":{"name":"f","arguments":"{\"x\":2}"}}""",
+                """{"index":0,"function":{"name":"g","arguments":"{}"}}"""],
             [new(null, "f", """{"x":1}"""), new(null, "f", """{"x":2}"""), new(null, "g", "{}")]),
         ("one id for all calls, with indexes",
-            ["""{"index":0,"id":"a","function":{"name":"f","arguments":"{\"x\":"}}""", """{"index":1,"id":"a","function":{"name":"g","arguments":"{"}}""", """{"index":0,"id":"a","function":{"arguments":"1}"}}""", """{"index":1,"id":"a","function":{"arguments":"}"}}"""],
+            ["""{"index":0,"id":"a","function":{"name":"f","arguments":"{\"x\":"}}""", """{"index":1,"id":"a","function":{"name":"g","arguments":"{"}}""",
+                """{"index":0,"id":"a","function":{"arguments":"1}"}}""", """{"index":1,"id":"a","function":{"arguments":"}"}}"""],
             [new("a", "f", """{"x":1}"""), new(null, "g", "{}")]),
         ("the index only at the beginning",
             ["""{"index":0,"id":"a","function":{"name":"f","arguments":"{"}}""", """{"function":{"arguments":"}"}}"""],
@@ -87,10 +108,12 @@ public sealed class ToolCallTests
             ["""{"id":"a","function":{"name":"f","arguments":"{"}}""", """{"index":0,"function":{"arguments":"}"}}"""],
             [new("a", "f", "{}")]),
         ("the whole call once more at the end",
-            ["""{"index":0,"id":"a","function":{"name":"f","arguments":"{\"x\":"}}""", """{"index":0,"function":{"arguments":"1}"}}""", """{"index":0,"id":"a","function":{"name":"f","arguments":"{\"x\":1}"}}"""],
+            ["""{"index":0,"id":"a","function":{"name":"f","arguments":"{\"x\":"}}""", """{"index":0,"function":{"arguments":"1}"}}""",
+                """{"index":0,"id":"a","function":{"name":"f","arguments":"{\"x\":1}"}}"""],
             [new("a", "f", """{"x":1}""")]),
         ("an empty entry before the call",
-            ["""{"index":0}""", """{"index":0,"id":"","function":{"name":"","arguments":""}}""", """{"index":0,"id":"a","function":{"name":"f","arguments":"{}"}}"""],
+            ["""{"index":0}""", """{"index":0,"id":"","function":{"name":"","arguments":""}}""",
+                """{"index":0,"id":"a","function":{"name":"f","arguments":"{}"}}"""],
             [new("a", "f", "{}")]),
         ("a call without arguments among others",
             ["""{"index":0,"id":"a","function":{"name":"f","arguments":""}}""", """{"index":1,"id":"b","function":{"name":"g","arguments":"{\"x\":1}"}}"""],
@@ -136,7 +159,7 @@ public sealed class ToolCallTests
         ClientCalls.AssertSame([.. sample.Calls.Select(call => call.Id == "a" ? call with { Id = "z" } : call)], Calls(events, 1), what);
     }
 
-    /// <summary>Made up, and made again from the seed that a failure names.</summary>
+    /// <summary>Calls generated from a seed, which a failure reports.</summary>
     [Fact]
     public void Made_up_calls_in_made_up_forms_Are_the_calls_that_were_cut()
     {
@@ -184,7 +207,8 @@ public sealed class ToolCallTests
     [Fact]
     public void Id_that_comes_after_the_arguments_began_Is_kept_in_whole_answers()
     {
-        var events = Wire.Read(Backend, Stream("""{"index":0,"function":{"name":"f","arguments":"{\"x\":"}}""", """{"index":0,"id":"a"}""", """{"index":0,"function":{"arguments":"1}"}}"""));
+        var events = Wire.Read(Backend, Stream("""{"index":0,"function":{"name":"f","arguments":"{\"x\":"}}""", """{"index":0,"id":"a"}""",
+            """{"index":0,"function":{"arguments":"1}"}}"""));
 
         ClientCalls.AssertSame([new("a", "f", """{"x":1}""")], Calls(events), "late id");
     }
@@ -215,12 +239,15 @@ public sealed class ToolCallTests
     }
 
     [Theory]
-    [InlineData("""{"function_call":{"name":"f","arguments":""}}""", """{"function_call":{"arguments":"{\"x\":"}}""", """{"function_call":{"arguments":"1}"}}""")]
-    [InlineData("""{"function_call":{"name":"f"}}""", """{"function_call":{"name":"f","arguments":"{\"x\":"}}""", """{"function_call":{"name":"f","arguments":"1}"}}""")]
+    [InlineData("""{"function_call":{"name":"f","arguments":""}}""", """{"function_call":{"arguments":"{\"x\":"}}""",
+        """{"function_call":{"arguments":"1}"}}""")]
+    [InlineData("""{"function_call":{"name":"f"}}""", """{"function_call":{"name":"f","arguments":"{\"x\":"}}""",
+        """{"function_call":{"name":"f","arguments":"1}"}}""")]
     [InlineData("""{"content":null,"function_call":{"name":"f","arguments":"{\"x\":1}"}}""", """{"function_call":null}""", """{}""")]
     public void Legacy_function_call_Is_a_call(string first, string second, string third)
     {
-        var events = Wire.Read(Backend, string.Concat(new[] { first, second, third }.Select(delta => Delta(delta, 0))) + Delta("{}", 0, "\"function_call\"") + "data: [DONE]\n\n");
+        var events = Wire.Read(Backend,
+            string.Concat(new[] { first, second, third }.Select(delta => Delta(delta, 0))) + Delta("{}", 0, "\"function_call\"") + "data: [DONE]\n\n");
 
         ClientCalls.AssertEveryClientGets([new(null, "f", """{"x":1}""")], events, first);
     }
@@ -230,12 +257,14 @@ public sealed class ToolCallTests
     {
         List<ChatEvent> events =
         [
-            new ChatEvent.ToolCall(0, "a", "f", "{\"x\":"), new ChatEvent.Token("so "), new ChatEvent.ToolCall(0, null, null, "1}"), new ChatEvent.Token("then"), new ChatEvent.ToolCall(1, "b", "g", "{}"), new ChatEvent.Finished(FinishReason.ToolCalls),
+            new ChatEvent.ToolCall(0, "a", "f", "{\"x\":"), new ChatEvent.Token("so "), new ChatEvent.ToolCall(0, null, null, "1}"),
+            new ChatEvent.Token("then"), new ChatEvent.ToolCall(1, "b", "g", "{}"), new ChatEvent.Finished(FinishReason.ToolCalls),
         ];
 
         ClientCalls.AssertEveryClientGets([new("a", "f", """{"x":1}"""), new("b", "g", "{}")], events, "text");
 
-        Assert.Equal("so then", WholeAnswer.Of(Wire.Read(DialectTable.Backend(DialectName.Anthropic)!, Wire.Write(DialectTable.Client(DialectName.Anthropic)!, events, Wire.Stamp))).Choices[0].Answer);
+        Assert.Equal("so then", WholeAnswer.Of(Wire.Read(DialectTable.Backend(DialectName.Anthropic)!,
+            Wire.Write(DialectTable.Client(DialectName.Anthropic)!, events, Wire.Stamp))).Choices[0].Answer);
     }
 
     [Fact]
@@ -243,7 +272,8 @@ public sealed class ToolCallTests
     {
         List<ChatEvent> events =
         [
-            new ChatEvent.ToolCall(0, "a", null, "{\"x\":"), new ChatEvent.ToolCall(1, "b", "", null), new ChatEvent.ToolCall(0, null, "f", "1}"), new ChatEvent.ToolCall(1, null, "g", "{}"), new ChatEvent.Finished(FinishReason.Stop),
+            new ChatEvent.ToolCall(0, "a", null, "{\"x\":"), new ChatEvent.ToolCall(1, "b", "", null), new ChatEvent.ToolCall(0, null, "f", "1}"),
+            new ChatEvent.ToolCall(1, null, "g", "{}"), new ChatEvent.Finished(FinishReason.Stop),
         ];
 
         ClientCalls.AssertEveryClientGets([new("a", "f", """{"x":1}"""), new("b", "g", "{}")], events, "published");
@@ -254,18 +284,22 @@ public sealed class ToolCallTests
     [InlineData("function_call")]
     public void Reason_of_a_call_without_a_call_Is_the_end_of_the_turn(string reason)
     {
-        var events = Wire.Read(Backend, Delta("""{"content":"x"}""", 0) + Chunk("""{"index":0,"id":"","function":{"name":"","arguments":""}}""", 0) + Delta("{}", 0, $"\"{reason}\"") + "data: [DONE]\n\n");
+        var events = Wire.Read(Backend, Delta("""{"content":"x"}""", 0) + Chunk("""{"index":0,"id":"","function":{"name":"","arguments":""}}""",
+            0) + Delta("{}", 0, $"\"{reason}\"") + "data: [DONE]\n\n");
 
         ClientCalls.AssertEveryClientGets([], events, reason);
         Assert.Contains("\"stop_reason\":\"end_turn\"", Wire.Write(DialectTable.Client(DialectName.Anthropic)!, events, Wire.Stamp), StringComparison.Ordinal);
     }
 
     internal static List<TrueCall> Calls(IReadOnlyList<ChatEvent> events, int choice = 0) =>
-        [.. (WholeAnswer.Of(events).Choices.Find(known => known.Number == choice)?.ToolCalls ?? []).Select(call => new TrueCall(call.Id, call.Name!, call.Arguments))];
+        [.. (WholeAnswer.Of(events).Choices.Find(known => known.Number == choice)?.ToolCalls ?? [])
+            .Select(call => new TrueCall(call.Id, call.Name!, call.Arguments))];
 
-    internal static string Stream(params IEnumerable<string> deltas) => string.Concat(deltas.Select(delta => Chunk(delta, 0))) + Delta("{}", 0, "\"tool_calls\"") + "data: [DONE]\n\n";
+    internal static string Stream(params IEnumerable<string> deltas) =>
+        string.Concat(deltas.Select(delta => Chunk(delta, 0))) + Delta("{}", 0, "\"tool_calls\"") + "data: [DONE]\n\n";
 
     internal static string Chunk(string entries, int choice) => Delta($$"""{"tool_calls":[{{entries}}]}""", choice);
 
-    internal static string Delta(string delta, int choice, string reason = "null") => $$"""data: {"id":"chatcmpl-7","choices":[{"index":{{choice}},"delta":{{delta}},"finish_reason":{{reason}}}]}""" + "\n\n";
+    internal static string Delta(string delta, int choice, string reason = "null") =>
+        $$"""data: {"id":"chatcmpl-7","choices":[{"index":{{choice}},"delta":{{delta}},"finish_reason":{{reason}}}]}""" + "\n\n";
 }

@@ -37,7 +37,7 @@ public sealed class ToolTurnsTests
         _ = Cost(by, 1000);
         var (once, twice) = (Cost(by, 20_000), Cost(by, 40_000));
 
-        // Searching all calls for every answer would be four times the work, some seconds of it.
+        // Searching all calls for every answer would take four times as long for twice the calls, several seconds.
         Assert.True(twice <= Math.Max(3.5 * once, 0.2), $"{once} s, then {twice} s");
     }
 
@@ -45,7 +45,8 @@ public sealed class ToolTurnsTests
     {
         var messages = new List<ChatMessage>();
         for (var i = 0; i < count; i++) messages.Add(Calls((by is "id" or "unknown id" ? $"id{i}" : null, $"tool{i}")));
-        for (var i = 0; i < count; i++) messages.Add(Answer(id: by switch { "id" => $"id{i}", "unknown id" => $"no{i}", _ => null }, name: by is "name" ? $"tool{i}" : null));
+        for (var i = 0; i < count; i++)
+            messages.Add(Answer(id: by switch { "id" => $"id{i}", "unknown id" => $"no{i}", _ => null }, name: by is "name" ? $"tool{i}" : null));
         var best = double.MaxValue;
         for (var round = 0; round < 3; round++)
         {
@@ -57,7 +58,8 @@ public sealed class ToolTurnsTests
         return best;
     }
 
-    private static ChatMessage Calls(params (string? Id, string Name)[] calls) => new(ChatRole.Assistant, []) { ToolCalls = [.. calls.Select(call => new ToolInvocation(call.Id, call.Name, "{}"))] };
+    private static ChatMessage Calls(params (string? Id, string Name)[] calls) =>
+        new(ChatRole.Assistant, []) { ToolCalls = [.. calls.Select(call => new ToolInvocation(call.Id, call.Name, "{}"))] };
 
     private static ChatMessage Answer(string? id = null, string? name = null) => new(ChatRole.Tool, []) { ToolCallId = id, ToolName = name };
 }

@@ -6,8 +6,8 @@ using Proxy.Dialects;
 namespace Proxy.Tests.Dialects;
 
 /// <summary>
-/// Every scenario is one list of events and one file a dialect. Each dialect writes those events as its file and reads its file as those events; where it cannot say all of them,
-/// <c>NAME.read.jsonl</c> is what comes back. So two dialects that agree with the events agree with each other.
+/// Each scenario is one list of events and one file for each dialect. Each dialect writes the events as its file and reads its file as the events. If it cannot
+/// express all of them, <c>NAME.read.jsonl</c> has the events that come back. So two dialects that agree with the events agree with each other.
 /// </summary>
 public sealed class TranscriptTests
 {
@@ -21,7 +21,7 @@ public sealed class TranscriptTests
         ("generate", DialectName.OllamaGenerate, "generate.jsonl", "generate.whole.json"),
     ];
 
-    /// <summary>Scenarios with tools, which a prompt cannot offer.</summary>
+    /// <summary>Scenarios with tools, which a prompt call cannot offer.</summary>
     private static readonly string[] WithTools = ["two_tools", "no_call_ids", "signed_thinking"];
 
     public static TheoryData<string, string> Streams() => Each(files => files.Stream);
@@ -77,7 +77,7 @@ public sealed class TranscriptTests
         var (_, name, file, _) = Of(dialect);
         var backend = DialectTable.Backend(name)!;
         var bytes = Wire.Bytes(Read(scenario, file));
-        // Where a marker follows the finish reason, a stream that ends after the reason is whole; one that names no reason is not, however long.
+        // In dialects with an end marker after the finish reason, a stream that ends after the reason is complete; a stream without a reason never is.
         var reason = Math.Max(bytes.AsSpan().LastIndexOf("\"finish_reason\":\""u8), bytes.AsSpan().LastIndexOf("\"stop_reason\":\""u8));
         var end = backend.EndMarker.IsEmpty ? LastFrame(bytes, backend.Framing) : reason < 0 ? bytes.Length : reason;
 
@@ -149,7 +149,8 @@ public sealed class TranscriptTests
         }
 
         Assert.Equal(scenario is "broken_off" ? FrameKind.Error : FrameKind.End, kinds[^1]);
-        Assert.All(kinds[..^1], kind => Assert.True(kind is FrameKind.Preamble or FrameKind.Content || (dialect, scenario) is ("responses", "broken_off"))); // an error is two events there
+        // in Responses an error is two events
+        Assert.All(kinds[..^1], kind => Assert.True(kind is FrameKind.Preamble or FrameKind.Content || (dialect, scenario) is ("responses", "broken_off")));
     }
 
     [Fact]
@@ -161,7 +162,8 @@ public sealed class TranscriptTests
             {
                 if (name is "completions" or "generate" && WithTools.Contains(Path.GetFileName(folder))) continue;
                 Assert.True(File.Exists(Path.Combine(folder, stream)), $"{folder} has no {stream}");
-                Assert.True(File.Exists(Path.Combine(folder, whole)) != folder.EndsWith("broken_off", StringComparison.Ordinal), $"{folder}: {whole}"); // what broke off has no whole form
+                // an answer that broke off has no whole form
+                Assert.True(File.Exists(Path.Combine(folder, whole)) != folder.EndsWith("broken_off", StringComparison.Ordinal), $"{folder}: {whole}");
             }
         }
     }
@@ -195,20 +197,21 @@ public sealed class TranscriptTests
         return dialect switch
         {
             "ollama" or "generate" => lines.Replace("\"id\":\"chatcmpl-7\",", "", StringComparison.Ordinal), // its answers have no id
-            "anthropic" => lines.Replace(",\"created\":1795415603", "", StringComparison.Ordinal), // its answers do not say when
-            "responses" => lines.Replace("chatcmpl-7", $"resp_{Wire.Stamp.TraceId}", StringComparison.Ordinal), // its ids are of its own kind
+            "anthropic" => lines.Replace(",\"created\":1795415603", "", StringComparison.Ordinal), // its answers have no creation time
+            "responses" => lines.Replace("chatcmpl-7", $"resp_{Wire.Stamp.TraceId}", StringComparison.Ordinal), // its ids have a form of their own
             _ => lines,
         };
     }
 
-    /// <summary>What was said, however it was cut into pieces, without what only streams can lose (usage that nobody asked for).</summary>
+    /// <summary>The content, however it was cut into pieces, without what only streams can lose (usage that was not asked for).</summary>
     private static string Gist(List<ChatEvent> events)
     {
         var whole = WholeAnswer.Of(events);
         var text = new StringBuilder();
         foreach (var choice in whole.Choices)
         {
-            text.Append(choice.Number).Append('|').Append(choice.Reasoning).Append('|').Append(choice.Answer).Append('|').Append(choice.Refusal).Append('|').Append(choice.Reason);
+            text.Append(choice.Number).Append('|').Append(choice.Reasoning).Append('|').Append(choice.Answer).Append('|').Append(choice.Refusal).Append('|')
+                .Append(choice.Reason);
             foreach (var call in choice.ToolCalls) text.Append('|').Append(call.Id).Append(' ').Append(call.Name).Append(' ').Append(call.Arguments);
             text.Append('\n');
         }
@@ -216,7 +219,7 @@ public sealed class TranscriptTests
         return text.ToString();
     }
 
-    /// <summary>Where the last frame's last sign begins: before it the stream cannot be whole.</summary>
+    /// <summary>Where the last character of the last frame begins. Before it the stream cannot be complete.</summary>
     private static int LastFrame(byte[] bytes, StreamFraming framing)
     {
         var trimmed = bytes.AsSpan().TrimEnd((byte)'\n').Length;

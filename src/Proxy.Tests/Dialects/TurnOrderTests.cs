@@ -3,12 +3,16 @@ using Proxy.Chat;
 
 namespace Proxy.Tests.Dialects;
 
-/// <summary>Whatever a client's dialect allows, a host of another gets an order of messages that its model's template takes, and as the conversation grows, always the same beginning.</summary>
+/// <summary>
+/// Whatever order a client's dialect allows, a host of another dialect gets messages in an order that its model's template accepts, and a growing conversation
+/// always keeps the same beginning.
+/// </summary>
 public sealed class TurnOrderTests
 {
     private static readonly DialectName[] Chats = [DialectName.OpenAiChat, DialectName.OpenAiResponses, DialectName.OllamaChat, DialectName.Anthropic];
 
-    public static TheoryData<string, string> Pairs => [.. Chats.SelectMany(client => Chats.Where(host => host != client).Select(host => (client.ToString(), host.ToString())))];
+    public static TheoryData<string, string> Pairs =>
+        [.. Chats.SelectMany(client => Chats.Where(host => host != client).Select(host => (client.ToString(), host.ToString())))];
 
     [Theory]
     [InlineData("""[{"role":"system","content":"s"},{"role":"user","content":"a"},{"role":"assistant","content":"b"},{"role":"system","content":"now"},{"role":"user","content":"c"}]""",
@@ -103,8 +107,12 @@ public sealed class TurnOrderTests
                 {
                     var calls = messages[at].Calls;
                     var results = messages.Skip(at + 1).TakeWhile(message => message.Result is not null).Select(message => message.Result!);
-                    if (calls.Count > 0) Assert.True(calls.Order(StringComparer.Ordinal).SequenceEqual(results.Order(StringComparer.Ordinal)), Why($"the results of {string.Join(' ', calls)} are elsewhere"));
-                    if (messages[at].Result is { } result) Assert.True(at > 0 && (messages[at - 1].Result is not null || messages[at - 1].Calls.Contains(result)), Why($"the result {result} has no call before it"));
+                    if (calls.Count > 0)
+                        Assert.True(calls.Order(StringComparer.Ordinal).SequenceEqual(results.Order(StringComparer.Ordinal)),
+                            Why($"the results of {string.Join(' ', calls)} are elsewhere"));
+                    if (messages[at].Result is { } result)
+                        Assert.True(at > 0 && (messages[at - 1].Result is not null || messages[at - 1].Calls.Contains(result)),
+                            Why($"the result {result} has no call before it"));
                 }
 
                 var place = -1;
@@ -155,7 +163,10 @@ public sealed class TurnOrderTests
 
     private sealed record Message(string Raw, bool System, List<string> Calls, string? Result);
 
-    /// <summary>What the host is told: its messages or items, each with the calls that it makes, or the one that it answers. Anthropic's blocks of results each count as a message.</summary>
+    /// <summary>
+    /// The messages or items that the host receives, each with the calls that it makes or the call that it answers. Anthropic's blocks of results each count as
+    /// a message.
+    /// </summary>
     private static List<Message> Told(JsonNode body, DialectName host)
     {
         var told = new List<Message>();
@@ -166,9 +177,12 @@ public sealed class TurnOrderTests
             var role = (string?)message["role"];
             if (host is DialectName.Anthropic && message["content"] is JsonArray blocks)
             {
-                foreach (var block in blocks.Where(block => (string?)block!["type"] == "tool_result")) told.Add(new(block!.ToJsonString(), false, [], (string?)block["tool_use_id"]));
-                Assert.All(blocks.SkipWhile(block => (string?)block!["type"] == "tool_result"), block => Assert.NotEqual("tool_result", (string?)block!["type"]));
-                told.Add(new(message.ToJsonString(), role == "system", [.. blocks.Where(block => (string?)block!["type"] == "tool_use").Select(block => (string)block!["id"]!)], null));
+                foreach (var block in blocks.Where(block => (string?)block!["type"] == "tool_result"))
+                    told.Add(new(block!.ToJsonString(), false, [], (string?)block["tool_use_id"]));
+                Assert.All(blocks.SkipWhile(block => (string?)block!["type"] == "tool_result"),
+                    block => Assert.NotEqual("tool_result", (string?)block!["type"]));
+                told.Add(new(message.ToJsonString(), role == "system",
+                    [.. blocks.Where(block => (string?)block!["type"] == "tool_use").Select(block => (string)block!["id"]!)], null));
             }
             else if (type is "function_call" && told is [.., { Calls.Count: > 0 } before])
             {
@@ -176,8 +190,11 @@ public sealed class TurnOrderTests
             }
             else
             {
-                var calls = type is "function_call" ? [(string)message["call_id"]!] : message["tool_calls"] is JsonArray made ? made.Select(call => (string)call!["id"]!).ToList() : [];
-                told.Add(new(message.ToJsonString(), role is "system" or "developer", calls, (string?)message["tool_call_id"] ?? (type is "function_call_output" ? (string?)message["call_id"] : null)));
+                var calls = type is "function_call"
+                    ? [(string)message["call_id"]!]
+                    : message["tool_calls"] is JsonArray made ? made.Select(call => (string)call!["id"]!).ToList() : [];
+                told.Add(new(message.ToJsonString(), role is "system" or "developer", calls,
+                    (string?)message["tool_call_id"] ?? (type is "function_call_output" ? (string?)message["call_id"] : null)));
             }
         }
 

@@ -14,7 +14,8 @@ public sealed class VectorJsonTests
     {
         var random = new Random(7);
         float[] hard = [0f, -0f, 1e-5f, 9.999999e-5f, 1e-45f, float.MaxValue, float.MinValue, 1e7f, 12345678f, 0.1f, 1f / 3, -1e-7f];
-        float[] vector = [.. hard, .. Enumerable.Range(0, 5000).Select(_ => BitConverter.Int32BitsToSingle(random.Next(int.MinValue, int.MaxValue))).Where(float.IsFinite)];
+        float[] vector = [.. hard,
+            .. Enumerable.Range(0, 5000).Select(_ => BitConverter.Int32BitsToSingle(random.Next(int.MinValue, int.MaxValue))).Where(float.IsFinite)];
 
         var written = Written(body => VectorJson.WriteNumbers(body, vector));
         var base64 = Written(body => VectorJson.WriteBase64(body, vector));
@@ -29,7 +30,8 @@ public sealed class VectorJsonTests
     [InlineData(-6.488134e-33f, "-6.488134e-33")]
     [InlineData(-0f, "-0")]
     [InlineData(0.0004985202f, "0.0004985202")]
-    public void Number_Is_written_as_the_other_servers_do(float value, string expected) => Assert.Equal($"[{expected}]", Written(body => VectorJson.WriteNumbers(body, [value])));
+    public void Number_Is_written_as_the_other_servers_do(float value, string expected) =>
+        Assert.Equal($"[{expected}]", Written(body => VectorJson.WriteNumbers(body, [value])));
 
     [Theory]
     [InlineData("\"AAA=\"")] // two bytes
@@ -39,7 +41,7 @@ public sealed class VectorJsonTests
     [InlineData("[1,\"2\"]")]
     [InlineData("{}")]
     [InlineData("[1e99999]")]
-    [InlineData("\"AADAfw==\"")] // not a number
+    [InlineData("\"AADAfw==\"")] // NaN
     public void Vector_that_is_none_Is_refused(string json)
     {
         var reader = new Utf8JsonReader(Encoding.UTF8.GetBytes(json));
@@ -90,5 +92,6 @@ public sealed class VectorJsonTests
         return values.Memory.ToArray();
     }
 
-    private static string Bits(float[] vector) => string.Join(' ', vector.Select(value => BitConverter.SingleToInt32Bits(value).ToString(CultureInfo.InvariantCulture)));
+    private static string Bits(float[] vector) =>
+        string.Join(' ', vector.Select(value => BitConverter.SingleToInt32Bits(value).ToString(CultureInfo.InvariantCulture)));
 }

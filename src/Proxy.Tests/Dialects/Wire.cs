@@ -6,19 +6,21 @@ using Proxy.Dialects.Events;
 
 namespace Proxy.Tests.Dialects;
 
-/// <summary>Bytes to events and back, the way the proxy does it, and the files that tests compare with.</summary>
+/// <summary>Converts bytes to events and back as the proxy does, and reads the files that tests compare with.</summary>
 internal static class Wire
 {
-    public static readonly ReplyStamp Stamp = new("01JTESTTRACE0000000000000A", new DateTimeOffset(2026, 11, 23, 6, 33, 23, TimeSpan.Zero).AddTicks(581956), "tiny");
+    public static readonly ReplyStamp Stamp = new("01JTESTTRACE0000000000000A", new DateTimeOffset(2026, 11, 23, 6, 33, 23, TimeSpan.Zero).AddTicks(581956),
+        "tiny");
 
     public static string Root { get; } = FindRoot();
 
     public static string Transcripts => Path.Combine(Root, "src", "Proxy.Tests", "Transcripts");
 
-    /// <summary>The folders of events and their forms; <c>matrix</c> beside them holds requests.</summary>
-    public static IReadOnlyList<string> Scenarios { get; } = [.. Directory.GetDirectories(Transcripts).Where(folder => File.Exists(Path.Combine(folder, "events.jsonl"))).Order(StringComparer.Ordinal)];
+    /// <summary>The folders with events and their form in each dialect; <c>matrix</c> beside them holds requests.</summary>
+    public static IReadOnlyList<string> Scenarios { get; } = [.. Directory.GetDirectories(Transcripts)
+        .Where(folder => File.Exists(Path.Combine(folder, "events.jsonl"))).Order(StringComparer.Ordinal)];
 
-    /// <summary>A recording's body, without the head before it.</summary>
+    /// <summary>A recording's body, without the HTTP head.</summary>
     public static byte[] Recording(string name)
     {
         var bytes = File.ReadAllBytes(Path.Combine(Root, "src", "Proxy.Tests", "Recordings", name + ".http"));
@@ -35,7 +37,7 @@ internal static class Wire
         return Encoding.UTF8.GetString(output.WrittenSpan);
     }
 
-    /// <summary>The events of a stream that came in the pieces given.</summary>
+    /// <summary>The events of a stream that arrives in these pieces.</summary>
     public static List<ChatEvent> Read(BackendDialect dialect, out bool whole, params ReadOnlySpan<byte[]> pieces)
     {
         using var cutter = FrameCutter.For(dialect.Framing);
@@ -69,7 +71,7 @@ internal static class Wire
         writer.End(output);
     });
 
-    /// <summary>Events as they are published, one a line: what a test can compare and a person can read.</summary>
+    /// <summary>Events as they are published, one on each line: easy for a test to compare and for a person to read.</summary>
     public static string Lines(IReadOnlyList<ChatEvent> events) => Text(output =>
     {
         var writer = new EventSchemaWriter();

@@ -23,7 +23,9 @@ public sealed class ApiKeyGateTests
             context.Request.Headers[header[..at]] = header[(at + 1)..].TrimStart();
         }
 
-        return new ApiKeyGate(config, TimeProvider.System).Admit(context, out var caller) is { } refusal ? refusal.Status.ToString(System.Globalization.CultureInfo.InvariantCulture) : caller.Name;
+        return new ApiKeyGate(config, TimeProvider.System).Admit(context, out var caller) is { } refusal
+            ? refusal.Status.ToString(System.Globalization.CultureInfo.InvariantCulture)
+            : caller.Name;
     }
 
     [Theory]
@@ -77,7 +79,8 @@ public sealed class ApiKeyGateTests
     {
         var key = new string('k', 5000);
 
-        Assert.Equal("long", Admit(new ProxyConfig { Auth = new AuthConfig { Keys = [Me with { Name = "long", Sha256 = ApiKeyConfig.Digest(key) }] } }, local: false, $"x-api-key: {key}"));
+        Assert.Equal("long", Admit(new ProxyConfig { Auth = new AuthConfig { Keys = [Me with { Name = "long", Sha256 = ApiKeyConfig.Digest(key) }] } },
+            local: false, $"x-api-key: {key}"));
     }
 
     [Theory]
@@ -164,11 +167,15 @@ public sealed class ApiKeyGateTests
     {
         var config = new ProxyConfig
         {
-            Server = new ServerConfig { Origins = ["https://chat.example", "http://proxy.example"], PublicUrls = ["https://ai.example/llm", "http://box.docker.internal:8080", "http://[2001:db8::1]:8080"] },
+            Server = new ServerConfig { Origins = ["https://chat.example", "http://proxy.example"],
+                PublicUrls = ["https://ai.example/llm", "http://box.docker.internal:8080", "http://[2001:db8::1]:8080"] },
         };
-        string Named(string text) => text.Replace("{machine}", Environment.MachineName.ToLowerInvariant(), StringComparison.Ordinal).Replace("{MACHINE}", Environment.MachineName.ToUpperInvariant(), StringComparison.Ordinal);
+        string Named(string text) =>
+            text.Replace("{machine}", Environment.MachineName.ToLowerInvariant(), StringComparison.Ordinal)
+                .Replace("{MACHINE}", Environment.MachineName.ToUpperInvariant(), StringComparison.Ordinal);
 
-        Assert.Equal(expected ? "anonymous" : "403", Admit(config, local: true, origin is null ? [$"Host: {Named(host)}"] : [$"Host: {Named(host)}", $"Origin: {Named(origin)}"]));
+        Assert.Equal(expected ? "anonymous" : "403",
+            Admit(config, local: true, origin is null ? [$"Host: {Named(host)}"] : [$"Host: {Named(host)}", $"Origin: {Named(origin)}"]));
     }
 
     [Fact]
@@ -187,7 +194,8 @@ public sealed class ApiKeyGateTests
     [Fact]
     public void Every_origin_is_allowed_Every_page_may_call()
     {
-        Assert.Equal("anonymous", Admit(new ProxyConfig { Server = new ServerConfig { Origins = ["*"] } }, local: true, "Host: evil.example", "Origin: https://evil.example"));
+        Assert.Equal("anonymous",
+            Admit(new ProxyConfig { Server = new ServerConfig { Origins = ["*"] } }, local: true, "Host: evil.example", "Origin: https://evil.example"));
     }
 
     [Theory]

@@ -17,6 +17,7 @@ using Proxy.Routes;
 using Proxy.Telemetry;
 using Proxy.Tests.Backends;
 using Proxy.Transport;
+using Proxy.VectorRoutes;
 
 namespace Proxy.Tests.Http;
 
@@ -35,27 +36,32 @@ internal sealed class Edge : IAsyncDisposable
         Gate = new ApiKeyGate(config, House.Time);
         var probe = new BackendProbe(House.Directory, House.Slots, static (_, _) => throw new NotSupportedException(), House.Log, House.Time);
         var catalog = new ModelCatalog(House.Directory, probe);
-        Parts = new ExchangeParts(Gate, Calls, new CallLedger(writer, LogFormat.Text, Metrics, House.Time), Metrics, () => House.Directory.Table.Config.Server, House.Log, House.Time, Ticker, House.Directory.Identity);
-        var routes = new RouteTable([new DirectRoute(House.Directory, House.Dispatcher, new RemoteImages(), new PromptPrefixes(new ProxyMetrics()), House.Log, House.Time)]);
+        Parts = new ExchangeParts(Gate, Calls, new CallLedger(writer, LogFormat.Text, Metrics, House.Time), Metrics, () => House.Directory.Table.Config.Server,
+            House.Log, House.Time, Ticker, House.Directory.Identity);
+        var prefixes = new PromptPrefixes(new ProxyMetrics());
+        var routes = new RouteTable([new DirectRoute(House.Directory, House.Dispatcher, new RemoteImages(), prefixes, House.Log, House.Time)]);
         var (openAi, ollama, anthropic) = (new OpenAiChatClientDialect(), new OllamaChatClientDialect(), new AnthropicClientDialect());
         var endpoints = new Endpoints(
             new ChatExchange("/v1/chat/completions", openAi, routes, Parts).HandleAsync,
             new ChatExchange("/v1/completions", openAi, routes, Parts).HandleAsync,
             new ChatExchange("/v1/responses", new OpenAiResponsesClientDialect(), routes, Parts).HandleAsync,
-            new CountExchange("/v1/responses/input_tokens", new OpenAiResponsesClientDialect(), OpenAiResponsesJson.WriteCount, new TokenCount(House.Directory), Parts).HandleAsync,
+            new CountExchange("/v1/responses/input_tokens", new OpenAiResponsesClientDialect(), OpenAiResponsesJson.WriteCount, new TokenCount(House.Directory),
+                Parts).HandleAsync,
             new ChatExchange("/api/chat", ollama, routes, Parts).HandleAsync,
             new ChatExchange("/api/generate", ollama, routes, Parts).HandleAsync,
             new ChatExchange("/v1/messages", anthropic, routes, Parts).HandleAsync,
-            new CountExchange("/v1/messages/count_tokens", new AnthropicClientDialect(counts: true), AnthropicCount.Write, new TokenCount(House.Directory), Parts).HandleAsync,
+            new CountExchange("/v1/messages/count_tokens", new AnthropicClientDialect(counts: true), AnthropicCount.Write, new TokenCount(House.Directory),
+                Parts).HandleAsync,
             new ModelExchange(openAi, new OpenAiChatBackendDialect(), new ModelRelay(House.Directory, House.Dispatcher), Parts).HandleAsync,
-            new VectorEndpoints(new VectorParts(House.Directory, House.Dispatcher, Parts, "0")),
+            new VectorEndpoints(new VectorParts(new VectorHosts(House.Directory, House.Dispatcher, new OpenAiChatBackendDialect(), House.Log), Parts, "0")),
             new ModelEndpoints(catalog, openAi, ollama, anthropic, Parts, "0"),
             new OllamaHostEndpoints(catalog, House.Directory, House.Dispatcher, ollama, new OllamaChatBackendDialect(), Parts),
             new StatusEndpoints(House.Directory, Calls, Metrics, Gate),
             new AdminEndpoints(House.Directory, catalog, Calls, static () => new([], []), null, static () => { }, House.Time),
             new ErrorEndpoints(openAi, ollama, anthropic, Parts),
             Gate);
-        var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { Args = ["--hostBuilder:reloadConfigOnChange=false"], ContentRootPath = AppContext.BaseDirectory });
+        var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { Args = ["--hostBuilder:reloadConfigOnChange=false"],
+            ContentRootPath = AppContext.BaseDirectory });
         builder.Logging.ClearProviders();
         builder.WebHost.ConfigureKestrel(kestrel =>
         {

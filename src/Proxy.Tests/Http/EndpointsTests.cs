@@ -28,7 +28,8 @@ public sealed class EndpointsTests
 
         Assert.Equal((expected, allow), (status, reply.Content.Headers.TryGetValues("Allow", out var values) ? string.Join(", ", values) : null));
         var error = JsonElement.Parse(text).GetProperty("error");
-        Assert.Equal(path.StartsWith("/api/", StringComparison.Ordinal) ? JsonValueKind.String : JsonValueKind.Object, error.ValueKind); // Ollama's is a sentence
+        // Ollama's is a sentence
+        Assert.Equal(path.StartsWith("/api/", StringComparison.Ordinal) ? JsonValueKind.String : JsonValueKind.Object, error.ValueKind);
     }
 
     [Theory]
@@ -55,7 +56,8 @@ public sealed class EndpointsTests
         var surfaces = edge.Log().Select(line => line.Split(' ').Single(word => word.StartsWith("surface=", StringComparison.Ordinal))).ToArray();
         Assert.Equal(surfaces[0], surfaces[^1]);
 
-        string Masked(string text) => System.Text.RegularExpressions.Regex.Replace(text.Replace("/v1/", "/", StringComparison.Ordinal), "[0-9a-zA-Z]{20,}|[0-9]{9,}", "x");
+        string Masked(string text) =>
+            System.Text.RegularExpressions.Regex.Replace(text.Replace("/v1/", "/", StringComparison.Ordinal), "[0-9a-zA-Z]{20,}|[0-9]{9,}", "x");
     }
 
     [Theory]
@@ -80,7 +82,8 @@ public sealed class EndpointsTests
     {
         await using var edge = await Edge.StartAsync(BackendConfig.Echo);
 
-        var (status, text, _) = await edge.SendAsync("GET", target, null, "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==");
+        var (status, text, _) = await edge.SendAsync("GET", target, null, "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==");
 
         var error = JsonElement.Parse(text).GetProperty("error");
         Assert.Equal((501, "not_implemented"), (status, error.GetProperty("code").GetString()));
@@ -112,7 +115,8 @@ public sealed class EndpointsTests
     [Fact]
     public async Task Stranger_from_elsewhere_Gets_status_and_no_details()
     {
-        await using var edge = await Edge.StartAsync(new ProxyConfig { Auth = new AuthConfig { Keys = [new ApiKeyConfig { Name = "me", Sha256 = ApiKeyConfig.Digest("secret") }] } }, local: false);
+        await using var edge = await Edge.StartAsync(new ProxyConfig { Auth = new AuthConfig { Keys = [new ApiKeyConfig { Name = "me",
+            Sha256 = ApiKeyConfig.Digest("secret") }] } }, local: false);
 
         Assert.Equal((200, """{"status":"ready"}"""), (await edge.SendAsync("GET", "/ready")) is var ready ? (ready.Status, ready.Text) : default);
         Assert.Contains("backends", (await edge.SendAsync("GET", "/ready", null, "x-api-key: secret")).Text, StringComparison.Ordinal);
@@ -159,7 +163,8 @@ public sealed class EndpointsTests
     {
         await using var edge = await Edge.StartAsync(new ProxyConfig { Server = new ServerConfig { Origins = ["https://chat.example"] } });
 
-        var (status, _, reply) = await edge.SendAsync("OPTIONS", "/v1/chat/completions", null, origin is null ? [] : [$"Origin: {origin}", "Access-Control-Request-Headers: x-stainless-os"]);
+        var (status, _, reply) = await edge.SendAsync("OPTIONS", "/v1/chat/completions", null,
+            origin is null ? [] : [$"Origin: {origin}", "Access-Control-Request-Headers: x-stainless-os"]);
 
         Assert.Equal(expected, status);
         Assert.Equal(expected == 204 ? origin : null, reply.Headers.TryGetValues("Access-Control-Allow-Origin", out var allowed) ? allowed.Single() : null);

@@ -14,9 +14,11 @@ public sealed class ExchangeTests
     private const string Failure = """data: {"error":{"message":"out of memory"}}""" + "\n\n";
     private const string Answer = """{"id":"1","model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"hello"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":4}}""";
 
-    private static string Chat(bool stream, string model = "m") => $$"""{"model":"{{model}}","stream":{{(stream ? "true" : "false")}},"messages":[{"role":"user","content":"hi"}]}""";
+    private static string Chat(bool stream, string model = "m") =>
+        $$"""{"model":"{{model}}","stream":{{(stream ? "true" : "false")}},"messages":[{"role":"user","content":"hi"}]}""";
 
-    private static Task<Edge> StartAsync(params Script[] scripts) => StartAsync(new ProxyConfig { Backends = [House.At("a", "m")], Aliases = new Dictionary<string, string> { ["alias"] = "m" } }, scripts);
+    private static Task<Edge> StartAsync(params Script[] scripts) =>
+        StartAsync(new ProxyConfig { Backends = [House.At("a", "m")], Aliases = new Dictionary<string, string> { ["alias"] = "m" } }, scripts);
 
     private static async Task<Edge> StartAsync(ProxyConfig config, params Script[] scripts)
     {
@@ -97,7 +99,10 @@ public sealed class ExchangeTests
     public async Task Host_thinks_long_Keep_alives_go_out_and_a_late_failure_is_said_inside_the_stream()
     {
         await using var edge = await StartAsync(Script.NoHead);
-        using var request = new HttpRequestMessage(HttpMethod.Post, "/v1/chat/completions") { Content = new StringContent(Chat(true), Encoding.UTF8, "application/json") };
+        using var request = new HttpRequestMessage(HttpMethod.Post, "/v1/chat/completions")
+        {
+            Content = new StringContent(Chat(true), Encoding.UTF8, "application/json")
+        };
         var sending = edge.Client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
         while (edge.House.Hosts["a"].Exchanges.Count == 0) await Task.Yield();
         await edge.House.Hosts["a"].Exchanges[0].Waiting;
@@ -126,10 +131,12 @@ public sealed class ExchangeTests
     public async Task Grounding_is_asked_for_and_not_built_Refused_however_it_is_spelled(string path)
     {
         await using var edge = await StartAsync(Script.Json(Answer));
-        foreach (var header in (string[])["x-workspace: handbook", "x-pipeline: p", "x-route: rag", "x-route: sideways", "x-workspace: " + new string('w', 300)])
+        foreach (var header in (string[])["x-workspace: handbook", "x-pipeline: p", "x-route: rag", "x-route: sideways",
+            "x-workspace: " + new string('w', 300)])
         {
             var (status, text, _) = await edge.SendAsync("POST", path, Chat(false), header);
-            Assert.Equal((400, header[..header.IndexOf(':', StringComparison.Ordinal)]), (status, JsonElement.Parse(text).GetProperty("error").GetProperty("param").GetString()));
+            Assert.Equal((400, header[..header.IndexOf(':', StringComparison.Ordinal)]),
+                (status, JsonElement.Parse(text).GetProperty("error").GetProperty("param").GetString()));
         }
 
         var raw = await edge.RawAsync([.. Encoding.UTF8.GetBytes($"POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nx-workspace: Büro\r\nContent-Type: application/json\r\nContent-Length: {Chat(false).Length}\r\n\r\n{Chat(false)}")]);
@@ -150,7 +157,8 @@ public sealed class ExchangeTests
         Assert.Equal((200, """{"model":"alias","data":[1.50]}"""), (status, text));
         Assert.Equal(expected, edge.House.Hosts["a"].Exchanges[0].Request.Path);
         Assert.Equal("""{"model":"m","input":"x"}""", edge.House.Hosts["a"].Exchanges[0].Sent);
-        Assert.Contains($"proxy_requests_total{{surface=\"{surface}\",backend=\"a\",model=\"m\",outcome=\"ok\",status=\"200\"}} 1\n", edge.Metrics.Expose(), StringComparison.Ordinal);
+        Assert.Contains($"proxy_requests_total{{surface=\"{surface}\",backend=\"a\",model=\"m\",outcome=\"ok\",status=\"200\"}} 1\n", edge.Metrics.Expose(),
+            StringComparison.Ordinal);
     }
 
     [Fact]
@@ -177,7 +185,8 @@ public sealed class ExchangeTests
     public async Task Multipart_Its_model_is_found_and_replaced()
     {
         await using var edge = await StartAsync(Script.Answer(200, "text/plain", "text", Step.End));
-        using var form = new MultipartFormDataContent { { new ByteArrayContent([0, 255, 13, 10, 45, 45]), "file", "a.wav" }, { new StringContent("alias"), "model" } };
+        using var form = new MultipartFormDataContent { { new ByteArrayContent([0, 255, 13, 10, 45, 45]), "file", "a.wav" },
+            { new StringContent("alias"), "model" } };
 
         using var reply = await edge.Client.PostAsync(new Uri("/v1/audio/transcriptions", UriKind.Relative), form);
 
@@ -192,7 +201,8 @@ public sealed class ExchangeTests
     {
         await using var edge = await StartAsync(Script.Json(Answer) with
         {
-            Head = new(UpstreamOutcome.Answered, 200) { ContentType = "application/json", Headers = [new("x-request-id", "the host's"), new("x-ratelimit-remaining-tokens", "7")] },
+            Head = new(UpstreamOutcome.Answered, 200) { ContentType = "application/json",
+                Headers = [new("x-request-id", "the host's"), new("x-ratelimit-remaining-tokens", "7")] },
         });
 
         var (_, _, reply) = await edge.SendAsync("POST", "/v1/chat/completions", Chat(false), "x-request-id: mine");
@@ -206,7 +216,8 @@ public sealed class ExchangeTests
         var config = new ProxyConfig
         {
             Backends = [House.At("a", "m", "n", "qwen3-8b")],
-            Auth = new AuthConfig { Keys = [new ApiKeyConfig { Name = "me", Sha256 = ApiKeyConfig.Digest("secret"), Models = ["n", "qwen*"], Concurrency = 1 }] },
+            Auth = new AuthConfig { Keys = [new ApiKeyConfig { Name = "me", Sha256 = ApiKeyConfig.Digest("secret"), Models = ["n", "qwen*"],
+                Concurrency = 1 }] },
         };
         await using var edge = await StartAsync(config, Script.Stream(Hello, Step.Silence));
         const string Key = "Authorization: Bearer secret";
@@ -215,11 +226,16 @@ public sealed class ExchangeTests
         Assert.Equal((404, "model_not_found"), (status, JsonElement.Parse(text).GetProperty("error").GetProperty("code").GetString()));
         var unknown = await edge.SendAsync("POST", "/v1/chat/completions", Chat(true, "x"), Key);
         Assert.Equal(text.Replace("'m'", "'x'", StringComparison.Ordinal)[..60], unknown.Text[..60]); // the same words as for what there is not
-        Assert.Equal(["n", "qwen3-8b"], JsonElement.Parse((await edge.SendAsync("GET", "/v1/models", null, Key)).Text).GetProperty("data").EnumerateArray().Select(m => m.GetProperty("id").GetString()!));
+        Assert.Equal(["n", "qwen3-8b"], JsonElement.Parse((await edge.SendAsync("GET", "/v1/models", null, Key)).Text).GetProperty("data").EnumerateArray()
+            .Select(m => m.GetProperty("id").GetString()!));
         Assert.Equal(404, (await edge.SendAsync("GET", "/v1/models/m", null, Key)).Status);
         Assert.Equal(200, (await edge.SendAsync("GET", "/v1/models/n", null, Key)).Status);
 
-        using var running = new HttpRequestMessage(HttpMethod.Post, "/v1/chat/completions") { Content = new StringContent(Chat(true, "n"), Encoding.UTF8, "application/json"), Headers = { { "Authorization", "Bearer secret" } } };
+        using var running = new HttpRequestMessage(HttpMethod.Post, "/v1/chat/completions")
+        {
+            Content = new StringContent(Chat(true, "n"), Encoding.UTF8, "application/json"),
+            Headers = { { "Authorization", "Bearer secret" } }
+        };
         using var first = await edge.Client.SendAsync(running, HttpCompletionOption.ResponseHeadersRead);
         var (limited, _, reply) = await edge.SendAsync("POST", "/v1/chat/completions", Chat(true, "n"), Key);
         Assert.Equal((429, "1"), (limited, reply.Headers.GetValues("retry-after").Single()));
@@ -229,7 +245,8 @@ public sealed class ExchangeTests
     public async Task Client_leaves_It_is_said_so_and_the_slot_comes_back()
     {
         await using var edge = await StartAsync(Script.Stream(Hello, Step.Silence));
-        using (var request = new HttpRequestMessage(HttpMethod.Post, "/v1/chat/completions") { Content = new StringContent(Chat(true), Encoding.UTF8, "application/json") })
+        using (var request = new HttpRequestMessage(HttpMethod.Post,
+            "/v1/chat/completions") { Content = new StringContent(Chat(true), Encoding.UTF8, "application/json") })
         using (var reply = await edge.Client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead))
         {
             await edge.House.Hosts["a"].Exchanges[0].Waiting;
@@ -249,7 +266,8 @@ public sealed class ExchangeTests
 
         var (status, text, reply) = await edge.SendAsync("POST", "/v1/chat/completions", Chat(true));
 
-        Assert.Equal((503, "draining", "1"), (status, JsonElement.Parse(text).GetProperty("error").GetProperty("code").GetString(), reply.Headers.GetValues("retry-after").Single()));
+        Assert.Equal((503, "draining", "1"),
+            (status, JsonElement.Parse(text).GetProperty("error").GetProperty("code").GetString(), reply.Headers.GetValues("retry-after").Single()));
         Assert.Equal(503, (await edge.SendAsync("GET", "/ready")).Status);
         Assert.Equal(200, (await edge.SendAsync("GET", "/health")).Status);
     }
@@ -259,15 +277,18 @@ public sealed class ExchangeTests
     {
         await using var edge = await StartAsync(Script.Json(Answer), Script.Json(Answer));
 
-        var (_, _, own) = await edge.SendAsync("POST", "/v1/chat/completions", Chat(false), "x-request-id: mine", "x-correlation-id: theirs", "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "x-trace-id: forged");
+        var (_, _, own) = await edge.SendAsync("POST", "/v1/chat/completions", Chat(false), "x-request-id: mine", "x-correlation-id: theirs",
+            "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "x-trace-id: forged");
         var (_, _, minted) = await edge.SendAsync("POST", "/v1/chat/completions", Chat(false), "x-request-id: " + new string('x', 300));
 
         string Header(HttpResponseMessage reply, string name) => reply.Headers.GetValues(name).Single();
-        Assert.Equal(("mine", "theirs", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"), (Header(own, "x-request-id"), Header(own, "x-correlation-id"), Header(own, "traceparent")));
+        Assert.Equal(("mine", "theirs", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+            (Header(own, "x-request-id"), Header(own, "x-correlation-id"), Header(own, "traceparent")));
         Assert.Equal(26, Header(own, "x-trace-id").Length);
         Assert.Equal(Header(minted, "x-trace-id"), Header(minted, "x-request-id"));
         Assert.Matches("^00-[0-9a-f]{32}-[0-9a-f]{16}-01$", Header(minted, "traceparent"));
         var sent = edge.House.Hosts["a"].Exchanges[0].Request.Headers.ToDictionary(h => h.Name, h => h.Value);
-        Assert.Equal((Header(own, "x-trace-id"), "mine", "theirs", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"), (sent["x-trace-id"], sent["x-request-id"], sent["x-correlation-id"], sent["traceparent"]));
+        Assert.Equal((Header(own, "x-trace-id"), "mine", "theirs", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),
+            (sent["x-trace-id"], sent["x-request-id"], sent["x-correlation-id"], sent["traceparent"]));
     }
 }

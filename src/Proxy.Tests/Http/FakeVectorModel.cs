@@ -22,13 +22,21 @@ internal sealed class FakeVectorModel(VectorModelInfo info) : IEmbedder, IRerank
     }
 
     public ValueTask<(TokenVectors? Vectors, VectorError? Error)> EmbedTokensAsync(EmbedRequest request, CancellationToken cancellation)
-        => new((new TokenVectors([.. request.Inputs.Select(input => (ReadOnlyMemory<float>)(float[])[.. Vector(input), .. Vector(input)])], info.Dimensions, [.. request.Inputs.Select(_ => 2)]), null));
+        => new((new TokenVectors([.. request.Inputs.Select(input => (ReadOnlyMemory<float>)(float[])[.. Vector(input), .. Vector(input)])], info.Dimensions,
+            [.. request.Inputs.Select(_ => 2)]), null));
 
     public ValueTask<(RerankScores? Scores, VectorError? Error)> ScoreAsync(RerankRequest request, CancellationToken cancellation)
-        => new(Refusal is { } refusal ? (null, refusal) : (new RerankScores([.. request.Documents.Select(document => (float)document.Intersect(request.Query).Count() / request.Query.Length)], 7, RerankMethod.CrossEncoder), null));
+        => new(Refusal is { } refusal
+            ? (null, refusal)
+            : (new RerankScores([.. request.Documents.Select(document => (float)document.Intersect(request.Query).Count() / request.Query.Length)], 7,
+            RerankMethod.CrossEncoder), null));
 
-    public ValueTask<(IReadOnlyList<IReadOnlyList<TextToken>>? Tokens, VectorError? Error)> TokenizeAsync(IReadOnlyList<string> texts, bool special, CancellationToken cancellation)
-        => new(([.. texts.Select(text => (IReadOnlyList<TextToken>)(special ? [new(101, "[CLS]", true, null, null), new(7, text, false, 0, text.Length)] : [new(7, text, false, 0, text.Length)]))], null));
+    public ValueTask<(IReadOnlyList<IReadOnlyList<TextToken>>? Tokens, VectorError? Error)> TokenizeAsync(IReadOnlyList<string> texts, bool special,
+        CancellationToken cancellation)
+        => new(([.. texts.Select(text => (IReadOnlyList<TextToken>)(special
+            ? [new(101, "[CLS]", true, null, null), new(7, text, false, 0, text.Length)]
+            : [new(7, text, false, 0, text.Length)]))], null));
 
-    private float[] Vector(EmbedInput input) => [.. Enumerable.Range(0, info.Dimensions).Select(i => i == (input.Text?.Length ?? input.TokenIds!.Length) % info.Dimensions ? 2f : 0f)];
+    private float[] Vector(EmbedInput input) =>
+        [.. Enumerable.Range(0, info.Dimensions).Select(i => i == (input.Text?.Length ?? input.TokenIds!.Length) % info.Dimensions ? 2f : 0f)];
 }

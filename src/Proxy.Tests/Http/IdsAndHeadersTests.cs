@@ -34,10 +34,12 @@ public sealed class IdsAndHeadersTests
     {
         var request = new DefaultHttpContext().Request;
         foreach (var name in (string[])["Accept", "User-Agent", "anthropic-version", "Anthropic-Beta", "OpenAI-Organization"]) request.Headers[name] = "v";
-        foreach (var name in (string[])["Authorization", "x-api-key", "api-key", "Cookie", "Host", "Connection", "Content-Length", "Transfer-Encoding", "Accept-Encoding", "Content-Encoding", "X-Forwarded-For", "Origin", "Proxy-Authorization", "x-workspace", "Expect", "openai"])
+        foreach (var name in (string[])["Authorization", "x-api-key", "api-key", "Cookie", "Host", "Connection", "Content-Length", "Transfer-Encoding",
+            "Accept-Encoding", "Content-Encoding", "X-Forwarded-For", "Origin", "Proxy-Authorization", "x-workspace", "Expect", "openai"])
             request.Headers[name] = "v";
 
-        Assert.Equal(["Accept", "Anthropic-Beta", "OpenAI-Organization", "User-Agent", "anthropic-version"], ClientHeaders.Of(request.Headers).Crossing.Select(h => h.Key).Order(StringComparer.Ordinal));
+        Assert.Equal(["Accept", "Anthropic-Beta", "OpenAI-Organization", "User-Agent", "anthropic-version"],
+            ClientHeaders.Of(request.Headers).Crossing.Select(h => h.Key).Order(StringComparer.Ordinal));
     }
 
     [Theory]

@@ -11,7 +11,13 @@ namespace Proxy.Tests.Http;
 /// <summary>Every surface over models of this process.</summary>
 public sealed class InProcessVectorTests
 {
-    private static readonly VectorModelInfo MiniLm = new("mini", VectorModelKind.Embed) { Aliases = ["all-minilm"], MaxInputLength = 256, Dimensions = 4, MaxInputs = 3 };
+    private static readonly VectorModelInfo MiniLm = new("mini", VectorModelKind.Embed)
+    {
+        Aliases = ["all-minilm"],
+        MaxInputLength = 256,
+        Dimensions = 4,
+        MaxInputs = 3
+    };
 
     [Theory]
     [InlineData("mini", "mini")]
@@ -26,7 +32,8 @@ public sealed class InProcessVectorTests
 
         Assert.True(status == 200, text);
         var answer = JsonElement.Parse(text);
-        Assert.Equal([[0f, 1, 0, 0], [1f, 0, 0, 0]], answer.GetProperty("data").EnumerateArray().Select(item => MemoryMarshal.Cast<byte, float>(item.GetProperty("embedding").GetBytesFromBase64()).ToArray()));
+        Assert.Equal([[0f, 1, 0, 0], [1f, 0, 0, 0]], answer.GetProperty("data").EnumerateArray()
+            .Select(item => MemoryMarshal.Cast<byte, float>(item.GetProperty("embedding").GetBytesFromBase64()).ToArray()));
         Assert.Equal((asked, 6), (answer.GetProperty("model").GetString(), answer.GetProperty("usage").GetProperty("prompt_tokens").GetInt32()));
         var line = Assert.Single(edge.Log());
         Assert.Contains($"served={served}", line, StringComparison.Ordinal);
@@ -93,7 +100,8 @@ public sealed class InProcessVectorTests
     {
         await using var edge = await StartAsync(new FakeVectorModel(MiniLm));
 
-        var (status, text, _) = await edge.SendAsync("POST", "/v1/audio/transcriptions", "--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nmini\r\n--b--\r\n", "content-type: multipart/form-data; boundary=b");
+        var (status, text, _) = await edge.SendAsync("POST", "/v1/audio/transcriptions",
+            "--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nmini\r\n--b--\r\n", "content-type: multipart/form-data; boundary=b");
 
         Assert.Equal(400, status);
         Assert.Contains("does not support /v1/audio/transcriptions", text, StringComparison.Ordinal);
@@ -104,7 +112,8 @@ public sealed class InProcessVectorTests
     {
         await using var edge = await StartAsync([new FakeVectorModel(MiniLm)], House.At("a", "all-minilm"));
 
-        var names = JsonElement.Parse((await edge.SendAsync("GET", "/v1/models")).Text).GetProperty("data").EnumerateArray().Select(model => (model.GetProperty("id").GetString(), model.GetProperty("owned_by").GetString()));
+        var names = JsonElement.Parse((await edge.SendAsync("GET", "/v1/models")).Text).GetProperty("data").EnumerateArray()
+            .Select(model => (model.GetProperty("id").GetString(), model.GetProperty("owned_by").GetString()));
         var one = await edge.SendAsync("GET", "/v1/models/mini");
 
         Assert.Equal([("all-minilm", "a"), ("alias", "proxy"), ("mini", "proxy")], names);
@@ -119,9 +128,11 @@ public sealed class InProcessVectorTests
     [InlineData("/embed", """{"inputs":[]}""", 400, """{"error":"Input validation error: `inputs` cannot be empty","error_type":"Empty"}""")]
     [InlineData("/embed", "{", 400, "Failed to parse the request body as JSON: ")]
     [InlineData("/embed", "{}", 422, "Failed to deserialize the JSON body into the target type: missing field `inputs`")]
-    [InlineData("/embed", """{"inputs":5}""", 422, "Failed to deserialize the JSON body into the target type: inputs: data did not match any variant of untagged enum Input")]
+    [InlineData("/embed", """{"inputs":5}""", 422,
+        "Failed to deserialize the JSON body into the target type: inputs: data did not match any variant of untagged enum Input")]
     [InlineData("/rerank", """{"query":"q","texts":["a"]}""", 424, "no model")]
-    [InlineData("/rerank", """{"model":"mini","query":"q","texts":["a"]}""", 424, """{"error":"Backend error: model is not a re-ranker model","error_type":"Backend"}""")]
+    [InlineData("/rerank", """{"model":"mini","query":"q","texts":["a"]}""", 424,
+        """{"error":"Backend error: model is not a re-ranker model","error_type":"Backend"}""")]
     [InlineData("/predict", """{"inputs":"a"}""", 424, """{"error":"Backend error: Model is not a classifier model","error_type":"Backend"}""")]
     [InlineData("/similarity", """{"inputs":{}}""", 501, "/similarity is not available")]
     [InlineData("/v1/embeddings", """{"model":"mini","input":"a","dimensions":2}""", 400, "\"param\":\"dimensions\"")]
@@ -155,7 +166,8 @@ public sealed class InProcessVectorTests
         Assert.Contains("input[1] has 904 tokens", openAi.Text, StringComparison.Ordinal);
         Assert.Equal(400, ollama.Status);
         Assert.StartsWith("""{"error":"the input length exceeds the context length""", ollama.Text, StringComparison.Ordinal);
-        Assert.Equal((422, """{"error":"Input validation error: `inputs` must have less than 512 tokens. Given: 904 (input 1)","error_type":"Validation"}"""), (tei.Status, tei.Text));
+        Assert.Equal((422, """{"error":"Input validation error: `inputs` must have less than 512 tokens. Given: 904 (input 1)","error_type":"Validation"}"""),
+            (tei.Status, tei.Text));
         Assert.Equal((503, "1"), (busy.Status, busy.Reply.Headers.GetValues("retry-after").Single()));
         Assert.Equal((429, """{"error":"Model is overloaded","error_type":"Overloaded"}"""), (busyTei.Status, busyTei.Text));
         Assert.Equal([false, false, false], model.Asked.Take(3).Select(request => request.Truncate));
@@ -178,7 +190,12 @@ public sealed class InProcessVectorTests
     [Fact]
     public async Task Vectors_shorter_Are_cut_for_Ollama_and_TEI_and_for_OpenAi_where_the_model_is_made_for_it()
     {
-        await using var edge = await StartAsync(new FakeVectorModel(MiniLm), new FakeVectorModel(MiniLm with { Name = "doll", Aliases = [], Matryoshka = true }));
+        await using var edge = await StartAsync(new FakeVectorModel(MiniLm), new FakeVectorModel(MiniLm with
+        {
+            Name = "doll",
+            Aliases = [],
+            Matryoshka = true
+        }));
 
         var ollama = await edge.SendAsync("POST", "/api/embed", """{"model":"mini","input":"a","dimensions":2}""");
         var tei = await edge.SendAsync("POST", "/embed", """{"model":"mini","inputs":"a","dimensions":2}""");
@@ -200,25 +217,29 @@ public sealed class InProcessVectorTests
         var info = await edge.SendAsync("GET", "/info");
 
         Assert.Equal("[[[0,2,0,0],[0,2,0,0]],[[0,2,0,0],[0,2,0,0]]]", all.Text);
-        Assert.Equal("""[[{"id":101,"text":"[CLS]","special":true,"start":null,"stop":null},{"id":7,"text":"hi","special":false,"start":0,"stop":2}]]""", tokens.Text);
+        Assert.Equal("""[[{"id":101,"text":"[CLS]","special":true,"start":null,"stop":null},{"id":7,"text":"hi","special":false,"start":0,"stop":2}]]""",
+            tokens.Text);
         Assert.Equal(2, JsonElement.Parse(plain.Text).GetArrayLength());
         var recorded = JsonElement.Parse(Wire.Recording("tei/embed.info")).EnumerateObject().Select(member => member.Name);
         var said = JsonElement.Parse(info.Text);
         Assert.Equal(recorded, said.EnumerateObject().Select(member => member.Name));
-        Assert.Equal(("mini", 256, "mean"), (said.GetProperty("model_id").GetString(), said.GetProperty("max_input_length").GetInt32(), said.GetProperty("model_type").GetProperty("embedding").GetProperty("pooling").GetString()));
+        Assert.Equal(("mini", 256, "mean"), (said.GetProperty("model_id").GetString(), said.GetProperty("max_input_length").GetInt32(),
+            said.GetProperty("model_type").GetProperty("embedding").GetProperty("pooling").GetString()));
     }
 
     [Fact]
     public async Task Reranker_Ranks_in_every_dialect()
     {
-        await using var edge = await StartAsync(new FakeVectorModel(MiniLm), new FakeVectorModel(new("ranker", VectorModelKind.Rerank) { MaxInputLength = 512 }));
+        await using var edge = await StartAsync(new FakeVectorModel(MiniLm),
+            new FakeVectorModel(new("ranker", VectorModelKind.Rerank) { MaxInputLength = 512 }));
 
         var cohere = await edge.SendAsync("POST", "/v2/rerank", """{"query":"ab","documents":["x","ab","a"],"top_n":2}""");
         var tei = await edge.SendAsync("POST", "/rerank", """{"query":"ab","texts":["x","ab","a"]}""");
         var pairs = await edge.SendAsync("POST", "/v1/score", """{"model":"ranker","text_1":["ab","ab"],"text_2":["a","ab"]}""");
         var embeds = await edge.SendAsync("POST", "/embed", """{"model":"ranker","inputs":"a"}""");
 
-        Assert.Equal([(1, 1f), (2, 0.5f)], JsonElement.Parse(cohere.Text).GetProperty("results").EnumerateArray().Select(result => (result.GetProperty("index").GetInt32(), result.GetProperty("relevance_score").GetSingle())));
+        Assert.Equal([(1, 1f), (2, 0.5f)], JsonElement.Parse(cohere.Text).GetProperty("results").EnumerateArray()
+            .Select(result => (result.GetProperty("index").GetInt32(), result.GetProperty("relevance_score").GetSingle())));
         Assert.DoesNotContain("method", cohere.Text, StringComparison.Ordinal);
         Assert.Equal("""[{"index":1,"score":1},{"index":2,"score":0.5},{"index":0,"score":0}]""", tei.Text);
         Assert.Equal([0.5f, 1f], JsonElement.Parse(pairs.Text).GetProperty("data").EnumerateArray().Select(item => item.GetProperty("score").GetSingle()));
@@ -235,13 +256,15 @@ public sealed class InProcessVectorTests
 
         Assert.True(status == 200, text);
         Assert.Equal("cosine", JsonElement.Parse(text).GetProperty("method").GetString());
-        Assert.Equal([(1, 1f), (0, 0f)], JsonElement.Parse(text).GetProperty("results").EnumerateArray().Select(result => (result.GetProperty("index").GetInt32(), result.GetProperty("relevance_score").GetSingle())));
+        Assert.Equal([(1, 1f), (0, 0f)], JsonElement.Parse(text).GetProperty("results").EnumerateArray()
+            .Select(result => (result.GetProperty("index").GetInt32(), result.GetProperty("relevance_score").GetSingle())));
         Assert.Equal([PromptKind.Query, PromptKind.Document], model.Asked.Select(request => request.Prompt));
     }
 
     private static Task<Edge> StartAsync(params IReadOnlyList<IVectorModel> models) => StartAsync(models, House.At("unused", "nobody"));
 
-    private static Task<Edge> StartAsync(IReadOnlyList<IVectorModel> models, BackendConfig backend) => StartAsync(new ProxyConfig { Backends = [backend], Aliases = new Dictionary<string, string> { ["alias"] = "mini" } }, [.. models]);
+    private static Task<Edge> StartAsync(IReadOnlyList<IVectorModel> models, BackendConfig backend) =>
+        StartAsync(new ProxyConfig { Backends = [backend], Aliases = new Dictionary<string, string> { ["alias"] = "mini" } }, [.. models]);
 
     private static async Task<Edge> StartAsync(ProxyConfig config, params IVectorModel[] models)
     {

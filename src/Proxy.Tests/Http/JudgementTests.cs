@@ -68,7 +68,8 @@ public sealed class JudgementTests
 
         await scope.LeftAsync();
 
-        Assert.Equal((CallOutcome.Drained, Fault.Proxy, 503, 503), (scope.Record.Outcome, scope.Record.Fault, scope.Record.Status, context.Response.StatusCode));
+        Assert.Equal((CallOutcome.Drained, Fault.Proxy, 503, 503),
+            (scope.Record.Outcome, scope.Record.Fault, scope.Record.Status, context.Response.StatusCode));
         Assert.True(context.Response.Body.Length > 0);
     }
 

@@ -89,7 +89,7 @@ public sealed class BatchQueueTests
         Assert.False(queue.TryEnqueue(Call(20, 16)));
         runner.LetAll();
         Assert.Null(await first.Completion.WaitAsync(Long, TestContext.Current.CancellationToken));
-        Assert.True(queue.TryEnqueue(Call(80, 16))); // alone, it may be larger than the line
+        Assert.True(queue.TryEnqueue(Call(80, 16))); // by itself, a call may be larger than the queue
     }
 
     [Fact]
@@ -132,7 +132,7 @@ public sealed class BatchQueueTests
         return call;
     }
 
-    /// <summary>Computes nothing, when it is told to.</summary>
+    /// <summary>A runner that computes nothing, and finishes a batch only when the test lets it.</summary>
     private sealed class HandRunner(Func<List<Sequence>, bool>? hold = null, Func<List<Sequence>, bool>? fails = null) : IBatchRunner, IDisposable
     {
         private readonly SemaphoreSlim let = new(0);
@@ -142,7 +142,7 @@ public sealed class BatchQueueTests
         private int heldNow;
         private int most;
 
-        /// <summary>Of the batches that were held.</summary>
+        /// <summary>The highest number of batches that were held at the same time.</summary>
         public int MostAtOnce => Volatile.Read(ref most);
 
         public int Computed => Volatile.Read(ref computed);

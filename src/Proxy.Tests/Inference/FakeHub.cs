@@ -9,7 +9,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.Inference;
 
-/// <summary>A Hugging Face hub with one repository, or the other host that one redirects to. One call a connection.</summary>
+/// <summary>A Hugging Face hub with one repository, or the other host that such a hub redirects downloads to. One call for each connection.</summary>
 internal sealed class FakeHub : IAsyncDisposable
 {
     public const string Commit = "0123456789abcdef0123456789abcdef01234567";
@@ -33,37 +33,38 @@ internal sealed class FakeHub : IAsyncDisposable
 
     public Dictionary<string, byte[]> Files { get; init; } = [];
 
-    /// <summary>Files of which something else is sent than the listing says.</summary>
+    /// <summary>Files whose content differs from what the listing says.</summary>
     public HashSet<string> Spoilt { get; } = [];
 
-    /// <summary>Where graphs are fetched; null: here.</summary>
+    /// <summary>The host from which model graphs are downloaded. Null: this one.</summary>
     public FakeHub? Store { get; set; }
 
-    /// <summary>The token without which nothing is shown.</summary>
+    /// <summary>The token that every call needs.</summary>
     public string? Token { get; set; }
 
-    /// <summary>Every byte of a file is sent, whatever part was asked for.</summary>
+    /// <summary>True if the whole file is sent even if a call asks for a range.</summary>
     public bool IgnoresRanges { get; set; }
 
-    /// <summary>The status of every file from now on; 0: as it should be.</summary>
+    /// <summary>The status of every file from now on. 0: the normal one.</summary>
     public int FileStatus { get; set; }
 
-    /// <summary>All heads so far.</summary>
+    /// <summary>The heads of all requests so far.</summary>
     public IReadOnlyList<string> Asked => [.. asked];
 
     public IReadOnlyList<string> AskedFor(string file) => [.. asked.Where(head => head.Split(' ')[1].EndsWith('/' + file, StringComparison.Ordinal))];
 
-    /// <summary>A repository with a folder's files, and what nobody needs.</summary>
+    /// <summary>A repository with the files of a model's folder, and some files that the program does not need.</summary>
     public static FakeHub Of(string model)
     {
         var folder = TestModels.Folder(model);
-        var files = Directory.EnumerateFiles(folder, "*", SearchOption.AllDirectories).ToDictionary(file => Path.GetRelativePath(folder, file), File.ReadAllBytes);
+        var files = Directory.EnumerateFiles(folder, "*", SearchOption.AllDirectories)
+            .ToDictionary(file => Path.GetRelativePath(folder, file), File.ReadAllBytes);
         files["README.md"] = "a model"u8.ToArray();
         files["pytorch_model.bin"] = new byte[5000];
         return new() { Files = files };
     }
 
-    /// <summary>The next graph that is sent breaks off after so many bytes; several queue up.</summary>
+    /// <summary>The next graph that is sent breaks off after this many bytes. Several values apply to several downloads in turn.</summary>
     public FakeHub Cut(params int[] after)
     {
         foreach (var bytes in after) cuts.Enqueue(bytes);
@@ -87,7 +88,7 @@ internal sealed class FakeHub : IAsyncDisposable
         }
         catch (Exception failure) when (Connections.IsLeaving(failure))
         {
-            // The caller left, or the test is over.
+            // The caller left, or the test has ended.
         }
     }
 
@@ -105,11 +106,15 @@ internal sealed class FakeHub : IAsyncDisposable
         var head = text.ToString();
         asked.Enqueue(head);
         var path = Uri.UnescapeDataString(head.Split(' ')[1]);
-        if (Token is not null && !head.Contains($"Authorization: Bearer {Token}\r\n", StringComparison.Ordinal)) await SendAsync(stream, "401 Unauthorized", "{}"u8.ToArray());
+        if (Token is not null && !head.Contains($"Authorization: Bearer {Token}\r\n", StringComparison.Ordinal))
+            await SendAsync(stream, "401 Unauthorized", "{}"u8.ToArray());
         else if (path == $"/api/models/{Name}/revision/main?blobs=true") await SendAsync(stream, "200 OK", Encoding.UTF8.GetBytes(Listing()));
-        else if (path.StartsWith($"/api/models/{Name}/revision/", StringComparison.Ordinal)) await SendAsync(stream, "404 Not Found", "{}"u8.ToArray(), "X-Error-Code: RevisionNotFound\r\n");
+        else if (path.StartsWith($"/api/models/{Name}/revision/", StringComparison.Ordinal))
+            await SendAsync(stream, "404 Not Found", "{}"u8.ToArray(), "X-Error-Code: RevisionNotFound\r\n");
         else if (FileStatus != 0) await SendAsync(stream, $"{FileStatus} It", []);
-        else if (path.StartsWith($"/{Name}/resolve/{Commit}/", StringComparison.Ordinal) && Files.TryGetValue(path[$"/{Name}/resolve/{Commit}/".Length..], out var bytes)) await SendFileAsync(stream, head, path, bytes);
+        else if (path.StartsWith($"/{Name}/resolve/{Commit}/", StringComparison.Ordinal)
+            && Files.TryGetValue(path[$"/{Name}/resolve/{Commit}/".Length..], out var bytes))
+            await SendFileAsync(stream, head, path, bytes);
         else await SendAsync(stream, "404 Not Found", "{}"u8.ToArray(), "X-Error-Code: RepoNotFound\r\n");
     }
 
@@ -131,12 +136,14 @@ internal sealed class FakeHub : IAsyncDisposable
         var range = head.Split("\r\n").FirstOrDefault(line => line.StartsWith("Range: bytes=", StringComparison.Ordinal));
         var from = range is null || IgnoresRanges ? 0 : int.Parse(range["Range: bytes=".Length..].TrimEnd('-'), CultureInfo.InvariantCulture);
         var length = isGraph && cuts.TryDequeue(out var cut) ? cut : bytes.Length - from;
-        await SendAsync(stream, from > 0 ? "206 Partial Content" : "200 OK", bytes[from..], from > 0 ? $"Content-Range: bytes {from}-{bytes.Length - 1}/{bytes.Length}\r\n" : "", length);
+        await SendAsync(stream, from > 0 ? "206 Partial Content" : "200 OK", bytes[from..],
+            from > 0 ? $"Content-Range: bytes {from}-{bytes.Length - 1}/{bytes.Length}\r\n" : "", length);
     }
 
     private async Task SendAsync(NetworkStream stream, string status, byte[] body, string headers = "", int? length = null)
     {
-        await stream.WriteAsync(Encoding.ASCII.GetBytes($"HTTP/1.1 {status}\r\n{headers}Content-Length: {body.Length}\r\nConnection: close\r\n\r\n"), stop.Token);
+        await stream.WriteAsync(Encoding.ASCII.GetBytes($"HTTP/1.1 {status}\r\n{headers}Content-Length: {body.Length}\r\nConnection: close\r\n\r\n"),
+            stop.Token);
         await stream.WriteAsync(body.AsMemory(0, length ?? body.Length), stop.Token);
     }
 
@@ -146,8 +153,9 @@ internal sealed class FakeHub : IAsyncDisposable
         foreach (var (path, bytes) in Files)
         {
             var file = new JsonObject { ["rfilename"] = path, ["size"] = bytes.Length };
-            if (path.Contains(".onnx", StringComparison.Ordinal)) file["lfs"] = new JsonObject { ["sha256"] = Convert.ToHexStringLower(SHA256.HashData(bytes)), ["size"] = bytes.Length, ["pointerSize"] = 134 };
-#pragma warning disable CA5350 // git names contents so
+            if (path.Contains(".onnx", StringComparison.Ordinal))
+                file["lfs"] = new JsonObject { ["sha256"] = Convert.ToHexStringLower(SHA256.HashData(bytes)), ["size"] = bytes.Length, ["pointerSize"] = 134 };
+#pragma warning disable CA5350 // git's object ids are SHA-1
             else file["blobId"] = Convert.ToHexStringLower(SHA1.HashData([.. Encoding.ASCII.GetBytes($"blob {bytes.Length}\0"), .. bytes]));
 #pragma warning restore CA5350
             siblings.Add(file);

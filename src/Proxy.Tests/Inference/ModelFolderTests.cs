@@ -36,7 +36,8 @@ public sealed class ModelFolderTests
     [InlineData("q4", "onnx/model_q4.onnx", "q4")]
     public void Several_graphs_The_variant_chooses(string variant, string graph, string kept)
     {
-        var files = new FakeFiles(("onnx/model_quantized.onnx", ""), ("onnx/model.onnx", ""), ("onnx/model_q4.onnx", ""), ("onnx/model_q4f16.onnx", ""), ("onnx/model_qint8_arm64.onnx", ""));
+        var files = new FakeFiles(("onnx/model_quantized.onnx", ""), ("onnx/model.onnx", ""), ("onnx/model_q4.onnx", ""), ("onnx/model_q4f16.onnx", ""),
+            ("onnx/model_qint8_arm64.onnx", ""));
 
         var folder = ModelFolder.Read(files, null, variant);
 
@@ -55,13 +56,15 @@ public sealed class ModelFolderTests
     [InlineData("config.json", "{", "config.json is not JSON")]
     [InlineData("config.json", "\"text\"", "config.json is no JSON object")]
     [InlineData("onnx/model.onnx", null, "onnx/model.onnx is missing")]
-    [InlineData("modules.json", """[{"type": "sentence_transformers.models.Dense", "path": "2_Dense"}]""", "modules.json has a module that is not served here: Dense")]
+    [InlineData("modules.json", """[{"type": "sentence_transformers.models.Dense", "path": "2_Dense"}]""",
+        "modules.json has a module that is not served here: Dense")]
     [InlineData("modules.json", """[{"type": "sentence_transformers.models.Pooling", "path": "1_Pooling"}]""", "1_Pooling/config.json is missing")]
     [InlineData("1_Pooling/config.json", """{"pooling_mode_max_tokens": true}""", "1_Pooling/config.json asks for the pooling \"max_tokens\"")]
     public void Broken_folder_The_problem_names_the_file(string file, string? content, string problem)
     {
         var files = new FakeFiles(("onnx/model.onnx", ""));
-        if (file.StartsWith("1_Pooling", StringComparison.Ordinal)) files.Put("modules.json", """[{"type": "sentence_transformers.models.Pooling", "path": "1_Pooling"}]""");
+        if (file.StartsWith("1_Pooling", StringComparison.Ordinal))
+            files.Put("modules.json", """[{"type": "sentence_transformers.models.Pooling", "path": "1_Pooling"}]""");
         files.Put(file, content);
 
         var thrown = Assert.Throws<ModelFolderException>(() => ModelFolder.Read(files, null, "auto"));
@@ -82,7 +85,8 @@ public sealed class ModelFolderTests
     [Fact]
     public void Models_of_one_name_Are_refused()
     {
-        var problem = Assert.Single(ConfigReader.Read("[[inference.models]]\nname = \"m\"\npath = \"a\"\n[[inference.models]]\nname = \"m\"\npath = \"b\"\n", Proxy.Tests.Config.Toml.Machine()).Problems);
+        var problem = Assert.Single(ConfigReader.Read("[[inference.models]]\nname = \"m\"\npath = \"a\"\n[[inference.models]]\nname = \"m\"\npath = \"b\"\n",
+            Proxy.Tests.Config.Toml.Machine()).Problems);
 
         Assert.Equal("inference.models[1].name", problem.Key);
     }

@@ -5,7 +5,7 @@ using static Proxy.Tests.Inference.TestModels;
 
 namespace Proxy.Tests.Inference;
 
-/// <summary>What onnxruntime and the reference tokenizers answered, line by line: Models/README.md.</summary>
+/// <summary>Compares with the answers of onnxruntime and the reference tokenizers, line by line: Models/README.md.</summary>
 public sealed class ParityTests
 {
     [Theory]
@@ -16,11 +16,13 @@ public sealed class ParityTests
         var lines = Lines(name, "golden.jsonl").Where(static line => line.Vector() is not null).ToArray();
         var model = name.Contains("bpe") ? Bpe : Unigram;
 
-        var (vectors, error) = await model.EmbedAsync(new([.. lines.Select(static line => new EmbedInput(line.Said("text")))]), TestContext.Current.CancellationToken);
+        var (vectors, error) = await model.EmbedAsync(new([.. lines.Select(static line => new EmbedInput(line.Said("text")))]),
+            TestContext.Current.CancellationToken);
 
         Assert.Null(error);
         Assert.True(lines.Length > 400, "the lines were not read");
-        var wrong = lines.Select((line, i) => (text: line.Said("text"), off: TensorPrimitives.Distance(line.Vector()!, vectors![i]))).Where(static line => !(line.off < 1e-4)).ToArray();
+        var wrong = lines.Select((line, i) => (text: line.Said("text"), off: TensorPrimitives.Distance(line.Vector()!, vectors![i])))
+            .Where(static line => !(line.off < 1e-4)).ToArray();
         Assert.Empty(wrong);
     }
 
@@ -29,7 +31,8 @@ public sealed class ParityTests
     {
         var lines = Lines("all-minilm-q4", "golden.jsonl").ToArray();
 
-        var (vectors, error) = await Bundled.EmbedAsync(new([.. lines.Select(static line => new EmbedInput(line.Said("text")))]) { Truncate = true }, TestContext.Current.CancellationToken);
+        var (vectors, error) = await Bundled.EmbedAsync(new([.. lines.Select(static line => new EmbedInput(line.Said("text")))]) { Truncate = true },
+            TestContext.Current.CancellationToken);
 
         Assert.Null(error);
         Assert.Equal(12, lines.Length);
@@ -43,7 +46,8 @@ public sealed class ParityTests
     {
         var texts = Lines("all-MiniLM-L6-v2", "golden.jsonl").Select(static line => line.Said("text")).ToArray();
 
-        var (together, _) = await Bundled.EmbedAsync(new([.. texts.Select(static text => new EmbedInput(text))]) { Truncate = true }, TestContext.Current.CancellationToken);
+        var (together, _) = await Bundled.EmbedAsync(new([.. texts.Select(static text => new EmbedInput(text))]) { Truncate = true },
+            TestContext.Current.CancellationToken);
 
         var wrong = new List<string>();
         foreach (var (text, i) in texts.Select(static (text, i) => (text, i)).Where(static entry => entry.i % 7 == 0))
@@ -66,11 +70,13 @@ public sealed class ParityTests
             var documents = group.ToArray();
             seen += documents.Length;
 
-            var (scores, error) = await Rerank.ScoreAsync(new(group.Key, [.. documents.Select(static line => line.Said("document"))]) { RawScores = true }, TestContext.Current.CancellationToken);
+            var (scores, error) = await Rerank.ScoreAsync(new(group.Key, [.. documents.Select(static line => line.Said("document"))]) { RawScores = true },
+                TestContext.Current.CancellationToken);
 
             Assert.Null(error);
             Assert.Equal(RerankMethod.CrossEncoder, scores!.Method);
-            wrong.AddRange(documents.Where((line, i) => !(Math.Abs(line.GetProperty("logit").GetSingle() - scores.Scores[i]) < 1e-4)).Select(static line => line.Said("document")));
+            wrong.AddRange(documents.Where((line, i) => !(Math.Abs(line.GetProperty("logit").GetSingle() - scores.Scores[i]) < 1e-4))
+                .Select(static line => line.Said("document")));
         }
 
         Assert.Equal(299, seen);
@@ -88,11 +94,14 @@ public sealed class ParityTests
             seen++;
 
             var (scores, error) = await Colbert.ScoreAsync(new(query, [document]) { RawScores = true }, TestContext.Current.CancellationToken);
-            var (asked, _) = await Colbert.EmbedTokensAsync(new([new(query)]) { Prompt = PromptKind.Query, Truncate = true }, TestContext.Current.CancellationToken);
-            var (offered, _) = await Colbert.EmbedTokensAsync(new([new(document)]) { Prompt = PromptKind.Document, Truncate = true }, TestContext.Current.CancellationToken);
+            var (asked, _) = await Colbert.EmbedTokensAsync(new([new(query)]) { Prompt = PromptKind.Query, Truncate = true },
+                TestContext.Current.CancellationToken);
+            var (offered, _) = await Colbert.EmbedTokensAsync(new([new(document)]) { Prompt = PromptKind.Document, Truncate = true },
+                TestContext.Current.CancellationToken);
 
             Assert.Null(error);
-            if (!(Math.Abs(line.GetProperty("score").GetSingle() - scores!.Scores[0]) < 1e-4)) wrong.Add($"score {scores.Scores[0]}, reference {line.GetProperty("score")}: {query} | {document}");
+            if (!(Math.Abs(line.GetProperty("score").GetSingle() - scores!.Scores[0]) < 1e-4))
+                wrong.Add($"score {scores.Scores[0]}, reference {line.GetProperty("score")}: {query} | {document}");
             if (asked!.Matrices[0].Length != 32 * 64) wrong.Add($"{asked.Matrices[0].Length / 64} query rows: {query}");
             if (offered!.Matrices[0].Length != line.GetProperty("kept").GetInt32() * 64) wrong.Add($"{offered.Matrices[0].Length / 64} rows kept: {document}");
         }

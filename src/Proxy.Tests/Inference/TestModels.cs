@@ -6,7 +6,7 @@ using Proxy.Tests.Rules;
 
 namespace Proxy.Tests.Inference;
 
-/// <summary>The models that the tests have, opened as the program opens them. Each is loaded once for all tests.</summary>
+/// <summary>The models of the tests, opened as the program opens them. Each is loaded once for all tests.</summary>
 internal static class TestModels
 {
     private static readonly InferenceConfig Settings = new() { Threads = 1 };
@@ -40,5 +40,6 @@ internal static class TestModels
 
     public static string Said(this JsonElement line, string name) => line.GetProperty(name).GetString()!;
 
-    public static float[]? Vector(this JsonElement line) => line.TryGetProperty("vector", out var vector) ? [.. vector.EnumerateArray().Select(static number => number.GetSingle())] : null;
+    public static float[]? Vector(this JsonElement line) =>
+        line.TryGetProperty("vector", out var vector) ? [.. vector.EnumerateArray().Select(static number => number.GetSingle())] : null;
 }

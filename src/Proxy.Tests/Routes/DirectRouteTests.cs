@@ -32,7 +32,8 @@ public sealed class DirectRouteTests
 
         public override EventWriter NewEventWriter(ReplyStamp stamp) => real.NewEventWriter(stamp);
 
-        public override void WriteWhole(IReadOnlyList<ChatEvent> events, ReplyStamp stamp, IBufferWriter<byte> output) => real.WriteWhole(events, stamp, output);
+        public override void WriteWhole(IReadOnlyList<ChatEvent> events, ReplyStamp stamp, IBufferWriter<byte> output) =>
+            real.WriteWhole(events, stamp, output);
 
         public override void WriteError(ProxyError error, string traceId, IBufferWriter<byte> output) => real.WriteError(error, traceId, output);
 
@@ -44,10 +45,12 @@ public sealed class DirectRouteTests
     [InlineData(100_000, false)]
     public async Task Call_has_to_be_translated_Long_bodies_are_parsed_elsewhere(int length, bool here)
     {
-        using var house = new House(House.At("a", "m")).Plays("a", Script.Json("""{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"x"},"finish_reason":"stop"}]}"""));
-        var (dialect, answer, caller) = await AskAsync(house, $$"""{"model":"m","stream":false,"messages":[{"role":"user","content":"{{new string('x', length)}}"}]}""");
+        using var house = new House(House.At("a", "m"))
+            .Plays("a", Script.Json("""{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"x"},"finish_reason":"stop"}]}"""));
+        var (dialect, answer, caller) = await AskAsync(house,
+            $$"""{"model":"m","stream":false,"messages":[{"role":"user","content":"{{new string('x', length)}}"}]}""");
 
-        Assert.IsType<ChatAnswer.Events>(answer);
+        Assert.IsType<ChatAnswer.Translated>(answer).Reply.Dispose();
         Assert.Equal(here, dialect.Parser == caller);
         Assert.NotNull(dialect.Parser);
     }
@@ -55,8 +58,11 @@ public sealed class DirectRouteTests
     [Fact]
     public async Task Host_speaks_the_clients_dialect_Nothing_is_parsed()
     {
-        using var house = new House(House.At("a", "m") with { Dialects = [DialectFamily.Ollama] }).Plays("a", Script.Json("""{"model":"m","created_at":"2026-11-23T06:33:23Z","message":{"role":"assistant","content":"x"},"done":true,"done_reason":"stop"}"""));
-        var (dialect, answer, _) = await AskAsync(house, $$"""{"model":"m","stream":false,"messages":[{"role":"user","content":"{{new string('x', 100_000)}}"}]}""");
+        using var house = new House(House.At("a", "m") with { Dialects = [DialectFamily.Ollama] })
+            .Plays("a",
+            Script.Json("""{"model":"m","created_at":"2026-11-23T06:33:23Z","message":{"role":"assistant","content":"x"},"done":true,"done_reason":"stop"}"""));
+        var (dialect, answer, _) = await AskAsync(house,
+            $$"""{"model":"m","stream":false,"messages":[{"role":"user","content":"{{new string('x', 100_000)}}"}]}""");
 
         Assert.IsType<ChatAnswer.Verbatim>(answer).Reply.Dispose();
         Assert.Null(dialect.Parser);
@@ -69,7 +75,8 @@ public sealed class DirectRouteTests
         var bytes = System.Text.Encoding.UTF8.GetBytes(body);
         Assert.Null(EnvelopePeek.Read(bytes, out var envelope));
         var call = new ChatCall(dialect, envelope!, new CallInfo("T", "C", "me"), bytes);
-        var route = new DirectRoute(house.Directory, house.Dispatcher, new RemoteImages(), new PromptPrefixes(new Proxy.Telemetry.ProxyMetrics()), house.Log, house.Time);
+        var route = new DirectRoute(house.Directory, house.Dispatcher, new RemoteImages(), new PromptPrefixes(new Proxy.Telemetry.ProxyMetrics()), house.Log,
+            house.Time);
         var begun = new TaskCompletionSource<Task<ChatAnswer>>(TaskCreationOptions.RunContinuationsAsynchronously);
         var thread = new Thread(() => begun.SetResult(route.AnswerAsync(RouteTable.Split(call), CancellationToken.None).AsTask()));
         thread.Start();

@@ -24,7 +24,9 @@ public sealed class PromptPrefixesTests
         return (Value("proxy_prompt_bytes_total"), Value("proxy_prompt_shared_bytes_total"));
     }
 
-    private long Value(string name) => long.Parse(metrics.Expose().Split('\n').Single(line => line.StartsWith(name + " ", StringComparison.Ordinal)).Split(' ')[1], System.Globalization.CultureInfo.InvariantCulture);
+    private long Value(string name) =>
+        long.Parse(metrics.Expose().Split('\n').Single(line => line.StartsWith(name + " ", StringComparison.Ordinal)).Split(' ')[1],
+            System.Globalization.CultureInfo.InvariantCulture);
 
     [Fact]
     public void Conversation_goes_on_All_that_was_said_before_is_shared()

@@ -9,7 +9,8 @@ namespace Proxy.Tests.Routes;
 
 public sealed class RemoteImagesTests
 {
-    private static ChatRequest Asking(string url) => new() { Model = "m", Messages = [new(ChatRole.User, [new ContentPart.Text("what is this?"), new ContentPart.Image(null, null, url)])] };
+    private static ChatRequest Asking(string url) =>
+        new() { Model = "m", Messages = [new(ChatRole.User, [new ContentPart.Text("what is this?"), new ContentPart.Image(null, null, url)])] };
 
     /// <summary>A place with one page; counts who asked.</summary>
     private sealed class Place : IAsyncDisposable

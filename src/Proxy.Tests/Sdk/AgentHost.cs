@@ -5,8 +5,8 @@ using Proxy.Tests.Harness;
 namespace Proxy.Tests.Sdk;
 
 /// <summary>
-/// What a model does that is asked to make a file: it thinks, calls the agent's shell, and reports once it has seen the result.
-/// The host speaks one dialect and knows no other URL.
+/// Plays a model that is asked to create a file: it thinks, calls the agent's shell, and reports once it has seen the result. The host speaks one dialect and
+/// has no other URL.
 /// </summary>
 internal static class AgentHost
 {
@@ -16,16 +16,16 @@ internal static class AgentHost
     public const string File = "made.txt";
     public const string Content = "written by \"an agent\"";
 
-    /// <summary>What the command prints, and only by being run.</summary>
+    /// <summary>The output of the command. It only appears if the command was really run.</summary>
     public const string Result = "answer-42";
 
-    /// <summary>In a task, that it is to be done with this tool instead of the shell.</summary>
+    /// <summary>Words in a task that ask for this tool instead of the shell.</summary>
     public const string ByPatch = "with apply_patch";
 
     private const string Patch = $"*** Begin Patch\n*** Add File: {File}\n+{Content}\n*** End Patch\n";
     private const string Command = $"printf '%s' '{Content}' > {File} && echo answer-$((6*7))";
 
-    /// <summary>The arguments that the model gives to the shell, by the tool's name.</summary>
+    /// <summary>The arguments with which the model calls the shell, by the tool's name.</summary>
     public static JsonObject? Arguments(string tool) => tool switch
     {
         "Bash" => new() { ["command"] = Command, ["description"] = "Make the file" },
@@ -45,7 +45,8 @@ internal static class AgentHost
             [
                 $$"""{"role":"assistant","content":null,"reasoning_content":{{OpenAi.Quote(Thought)}}}""",
                 $$$"""{"tool_calls":[{"index":0,"id":"{{{CallId}}}","type":"function","function":{"name":"{{{tool}}}","arguments":""}}]}""",
-                .. Arguments(tool)!.ToJsonString().Chunk(9).Select(piece => $$$"""{"tool_calls":[{"index":0,"function":{"arguments":{{{OpenAi.Quote(new string(piece))}}}}}]}"""),
+                .. Arguments(tool)!.ToJsonString().Chunk(9)
+                    .Select(piece => $$$"""{"tool_calls":[{"index":0,"function":{"arguments":{{{OpenAi.Quote(new string(piece))}}}}}]}"""),
             ];
         var finish = tool is null ? "\"stop\"" : "\"tool_calls\"";
         return exchange.StreamAsync(OpenAi.Sse,
@@ -56,7 +57,8 @@ internal static class AgentHost
             OpenAi.Done,
         ]);
 
-        static string Chunk(string choices) => $$"""data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795000000,"model":"served","choices":{{choices}}}""" + "\n\n";
+        static string Chunk(string choices) =>
+            $$"""data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795000000,"model":"served","choices":{{choices}}}""" + "\n\n";
     }
 
     public static Task OllamaAsync(FakeExchange exchange)
@@ -73,10 +75,11 @@ internal static class AgentHost
             ];
         return exchange.StreamAsync(Ollama.Lines, [.. lines, Ollama.Last()]);
 
-        static string Line(string message) => $$"""{"model":"served","created_at":"2026-11-23T06:33:23.058195638Z","message":{{message}},"done":false}""" + "\n";
+        static string Line(string message) =>
+            $$"""{"model":"served","created_at":"2026-11-23T06:33:23.058195638Z","message":{{message}},"done":false}""" + "\n";
     }
 
-    /// <summary>The tool to call, or what to say. A call without tools is one of the agent's own, for a title or a summary.</summary>
+    /// <summary>The tool to call, or the text of the answer. A request without tools is an internal one of the agent, for a title or a summary.</summary>
     private static (string? Tool, string Text) Next(JsonElement request)
     {
         if (request.GetProperty("messages").EnumerateArray().Any(message => message.GetProperty("role").GetString() == "tool"))
@@ -85,6 +88,8 @@ internal static class AgentHost
             return (null, "A file");
         var names = tools.EnumerateArray().Select(tool => tool.GetProperty("function").GetProperty("name").GetString()!).ToArray();
         var patches = request.GetProperty("messages").GetRawText().Contains(ByPatch, StringComparison.Ordinal);
-        return Array.Find(names, name => Arguments(name) is not null && patches == (name == "apply_patch")) is { } shell ? (shell, "") : (null, $"There is no shell among {string.Join(", ", names)}");
+        return Array.Find(names, name => Arguments(name) is not null && patches == (name == "apply_patch")) is { } shell
+            ? (shell, "")
+            : (null, $"There is no shell among {string.Join(", ", names)}");
     }
 }

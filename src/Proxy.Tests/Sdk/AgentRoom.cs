@@ -3,10 +3,12 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.Sdk;
 
-/// <summary>A network that has only its loopback, and in it a proxy before two hosts: one speaks only OpenAI's chat, one only Ollama's.</summary>
+/// <summary>
+/// A network with only a loopback interface, and in it a proxy in front of two hosts: one speaks only OpenAI's chat, the other only Ollama's.
+/// </summary>
 public sealed class AgentRoom : IAsyncLifetime
 {
-    /// <summary>The name of a model of which Codex knows that it takes a custom tool.</summary>
+    /// <summary>The name of a model for which Codex uses a custom tool.</summary>
     internal const string Patcher = "gpt-5.5";
 
     private static readonly TimeSpan Limit = TimeSpan.FromMinutes(2);
@@ -18,12 +20,12 @@ public sealed class AgentRoom : IAsyncLifetime
 
     internal NetworkNamespace Network => network!;
 
-    /// <summary>The host of a dialect; it serves the model <c>coder-DIALECT</c>.</summary>
+    /// <summary>The host that speaks this dialect; it serves the model <c>coder-DIALECT</c>.</summary>
     internal FakeBackend Host(string dialect) => hosts[dialect];
 
     public async ValueTask InitializeAsync()
     {
-        if (!Machine.MakesNamespaces) return; // each test says so
+        if (!Machine.MakesNamespaces) return; // each test reports this itself
 
         network = await NetworkNamespace.MakeAsync();
         (hosts["openai"] = await FakeBackend.StartAsync(network)).Answer(AgentHost.OpenAiAsync);
@@ -47,9 +49,10 @@ public sealed class AgentRoom : IAsyncLifetime
             """)), network);
     }
 
-    /// <summary>Runs an agent to its end, in a home and with an environment of its own.</summary>
-    /// <param name="script">Its program for node, from the folder of the packages.</param>
-    internal async Task<(int ExitCode, string Output, string Errors)> RunAsync(string home, string script, IReadOnlyDictionary<string, string> environment, params string[] arguments)
+    /// <summary>Runs an agent to its end, with a home folder and environment of its own.</summary>
+    /// <param name="script">The agent's program for node, relative to the packages' folder.</param>
+    internal async Task<(int ExitCode, string Output, string Errors)> RunAsync(string home, string script, IReadOnlyDictionary<string, string> environment,
+        params string[] arguments)
     {
         var packages = await Script.AgentsFolderAsync();
         var start = Network.Within("node", [Path.Combine(packages, "node_modules", script), .. arguments]);

@@ -4,7 +4,9 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.Sdk;
 
-/// <summary>Coding agents, headless, do a task with one tool call over a host whose dialect they do not speak. Nothing but the proxy can be reached.</summary>
+/// <summary>
+/// Coding agents without a user interface carry out a task with one tool call, through a host whose dialect they do not speak. They can reach only the proxy.
+/// </summary>
 [Trait("Category", "Sdk")]
 public sealed class AgentTests(AgentRoom room) : IClassFixture<AgentRoom>, IDisposable
 {
@@ -57,9 +59,11 @@ public sealed class AgentTests(AgentRoom room) : IClassFixture<AgentRoom>, IDisp
         Assert.True(run.ExitCode == 0, $"exit {run.ExitCode}\n{run.Output}\n{run.Errors}");
         Assert.Equal(AgentHost.Content + "\n", File.ReadAllText(Path.Combine(home, "work", AgentHost.File)));
         var messages = Calls("openai").Last(call => call.TryGetProperty("tools", out _)).GetProperty("messages").EnumerateArray().ToArray();
-        var call = Assert.Single(Assert.Single(messages, message => message.GetProperty("role").GetString() == "assistant").GetProperty("tool_calls").EnumerateArray()).GetProperty("function");
+        var call = Assert.Single(Assert.Single(messages, message => message.GetProperty("role").GetString() == "assistant")
+            .GetProperty("tool_calls").EnumerateArray()).GetProperty("function");
         Assert.Equal("apply_patch", call.GetProperty("name").GetString());
-        Assert.True(JsonElement.DeepEquals(JsonElement.Parse(AgentHost.Arguments("apply_patch")!.ToJsonString()), JsonElement.Parse(call.GetProperty("arguments").GetString()!)), call.GetRawText());
+        Assert.True(JsonElement.DeepEquals(JsonElement.Parse(AgentHost.Arguments("apply_patch")!.ToJsonString()),
+            JsonElement.Parse(call.GetProperty("arguments").GetString()!)), call.GetRawText());
         Assert.Contains("Success", Assert.Single(messages, message => message.GetProperty("role").GetString() == "tool").GetProperty("content").GetString());
     }
 
@@ -92,7 +96,8 @@ public sealed class AgentTests(AgentRoom room) : IClassFixture<AgentRoom>, IDisp
         var failure = await Assert.ThrowsAnyAsync<Exception>(() => client.GetAsync("/v1/models", TestContext.Current.CancellationToken));
 
         Assert.Equal(SocketError.ConnectionRefused, Assert.IsType<SocketException>(failure.GetBaseException()).SocketErrorCode);
-        Assert.Equal("lo", string.Join(' ', (await Command.RunAsync("nsenter", $"--net={room.Network.Path}", "cat", "/proc/self/net/dev")).Split('\n').Skip(2).Select(line => line.Split(':')[0].Trim())));
+        Assert.Equal("lo", string.Join(' ', (await Command.RunAsync("nsenter", $"--net={room.Network.Path}", "cat", "/proc/self/net/dev")).Split('\n').Skip(2)
+            .Select(line => line.Split(':')[0].Trim())));
     }
 
 
@@ -102,7 +107,7 @@ public sealed class AgentTests(AgentRoom room) : IClassFixture<AgentRoom>, IDisp
         Assert.Equal(AgentHost.Report, run.Output.Trim());
         Assert.Equal(AgentHost.Content, File.ReadAllText(Path.Combine(home, "work", AgentHost.File)));
 
-        // The host saw its own call again, and the tool's result beside it.
+        // The host received its own call again, together with the tool's result.
         var messages = Calls(dialect).Last(call => call.TryGetProperty("tools", out _)).GetProperty("messages").EnumerateArray().ToArray();
         var asked = Assert.Single(messages, message => message.GetProperty("role").GetString() == "assistant");
         var call = Assert.Single(asked.GetProperty("tool_calls").EnumerateArray()).GetProperty("function");
@@ -124,7 +129,7 @@ public sealed class AgentTests(AgentRoom room) : IClassFixture<AgentRoom>, IDisp
         Assert.True(JsonElement.DeepEquals(JsonElement.Parse(AgentHost.Arguments(tool)!.ToJsonString()), arguments), arguments.GetRawText());
     }
 
-    /// <summary>The calls of this test's own run: those whose system prompt or messages name its folder.</summary>
+    /// <summary>The calls of this test's own run: those whose system prompt or messages contain its folder's name.</summary>
     private IEnumerable<JsonElement> Calls(string dialect) =>
         room.Host(dialect).Calls.Where(call => call.Text.Contains(Path.GetFileName(home), StringComparison.Ordinal)).Select(call => call.Json);
 }

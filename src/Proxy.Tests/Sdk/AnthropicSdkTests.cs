@@ -8,7 +8,7 @@ using AnthropicSdk::Anthropic.Models.Messages;
 
 namespace Proxy.Tests.Sdk;
 
-/// <summary>Anthropic's own client for .NET, which checks each answer against its types, over hosts of every dialect.</summary>
+/// <summary>Anthropic's own client for .NET, which checks each answer against its types, with hosts of every dialect.</summary>
 [Collection(RealClients.Name)]
 [Trait("Category", "Sdk")]
 public sealed class AnthropicSdkTests(SdkDoor door)
@@ -17,7 +17,8 @@ public sealed class AnthropicSdkTests(SdkDoor door)
 
     private static CancellationToken Stop => TestContext.Current.CancellationToken;
 
-    private AnthropicClient Client => new() { BaseUrl = door.Address.GetLeftPart(UriPartial.Authority), ApiKey = "sk-unused", MaxRetries = 0, ResponseValidation = true };
+    private AnthropicClient Client =>
+        new() { BaseUrl = door.Address.GetLeftPart(UriPartial.Authority), ApiKey = "sk-unused", MaxRetries = 0, ResponseValidation = true };
 
     [Theory]
     [InlineData("any-openai")]
@@ -45,7 +46,8 @@ public sealed class AnthropicSdkTests(SdkDoor door)
     [InlineData("any-anthropic")]
     public async Task Tools_Both_calls_arrive_and_their_results_go_back(string model)
     {
-        ToolUnion[] tools = [new Tool { Name = "get_weather", InputSchema = new InputSchema { Properties = new Dictionary<string, JsonElement> { ["city"] = JsonElement.Parse("""{"type":"string"}""") } } }];
+        ToolUnion[] tools = [new Tool { Name = "get_weather",
+            InputSchema = new InputSchema { Properties = new Dictionary<string, JsonElement> { ["city"] = JsonElement.Parse("""{"type":"string"}""") } } }];
 
         var message = await Client.Messages.Create(Ask(model, Hello) with { Tools = tools }, Stop);
 
@@ -55,7 +57,8 @@ public sealed class AnthropicSdkTests(SdkDoor door)
 
         ContentBlockParam[] asked = [.. calls.Select(call => (ContentBlockParam)new ToolUseBlockParam { ID = call.ID, Name = call.Name, Input = call.Input })];
         ContentBlockParam[] answered = [new ToolResultBlockParam("call_a") { Content = "sunny" }, new ToolResultBlockParam("call_b") { Content = "rain" }];
-        var next = await Client.Messages.Create(Ask(model, Hello, new AssistantMessageParam { Content = new(asked) }, new UserMessageParam { Content = new(answered) }) with { Tools = tools }, Stop);
+        var next = await Client.Messages.Create(Ask(model, Hello, new AssistantMessageParam { Content = new(asked) },
+            new UserMessageParam { Content = new(answered) }) with { Tools = tools }, Stop);
         Assert.Equal("sunny, rain", Words(next));
     }
 
@@ -68,7 +71,8 @@ public sealed class AnthropicSdkTests(SdkDoor door)
         var thoughtful = await Client.Messages.Create(Ask(model, new UserMessageParam("think")), Stop);
         var cut = await Client.Messages.Create(Ask(model, new UserMessageParam("long")), Stop);
 
-        Assert.Equal("Let me think.", Assert.Single(thoughtful.Content, block => block.TryPickThinking(out _)).TryPickThinking(out var thinking) ? thinking.Thinking : null);
+        Assert.Equal("Let me think.",
+            Assert.Single(thoughtful.Content, block => block.TryPickThinking(out _)).TryPickThinking(out var thinking) ? thinking.Thinking : null);
         Assert.Equal(StopReason.MaxTokens, cut.StopReason?.Value());
     }
 
@@ -78,7 +82,8 @@ public sealed class AnthropicSdkTests(SdkDoor door)
     public async Task Count_Grows_with_the_text(string model)
     {
         var few = await Client.Messages.CountTokens(new MessageCountTokensParams { Model = model, Messages = [Hello] }, Stop);
-        var many = await Client.Messages.CountTokens(new MessageCountTokensParams { Model = model, Messages = [new UserMessageParam(string.Concat(Enumerable.Repeat("hello ", 500)))] }, Stop);
+        var many = await Client.Messages.CountTokens(new MessageCountTokensParams { Model = model,
+            Messages = [new UserMessageParam(string.Concat(Enumerable.Repeat("hello ", 500)))] }, Stop);
 
         Assert.InRange(few.InputTokens, 1, many.InputTokens - 400);
     }
@@ -100,7 +105,7 @@ public sealed class AnthropicSdkTests(SdkDoor door)
     {
         var failure = await Assert.ThrowsAnyAsync<AnthropicApiException>(() => Client.Messages.Create(Ask(model, new UserMessageParam(text)), Stop));
 
-        // A host that is known to be down is refused as overloaded.
+        // A host that is known to be down is answered with the status for "overloaded".
         Assert.Equal(status, (int)failure.StatusCode == 529 ? HttpStatusCode.BadGateway : failure.StatusCode);
         Assert.Contains(said, failure.Message);
     }

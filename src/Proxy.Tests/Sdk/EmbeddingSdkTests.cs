@@ -4,7 +4,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.Sdk;
 
-/// <summary>Clients that embed and rerank, each over a host of another dialect.</summary>
+/// <summary>Clients for embeddings and reranking, each with a host of another dialect.</summary>
 [Trait("Category", "Sdk")]
 public sealed class EmbeddingSdkTests(EmbeddingSdkTests.Door door) : IClassFixture<EmbeddingSdkTests.Door>
 {
@@ -13,7 +13,7 @@ public sealed class EmbeddingSdkTests(EmbeddingSdkTests.Door door) : IClassFixtu
         protected override string Sections()
         {
             var (openAi, ollama, tei) = (Host(), Host(), Host());
-            // Whatever form is asked for, numbers.
+            // Sends numbers, whichever encoding is asked for.
             openAi.Answer(exchange => exchange.JsonAsync("""{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.6,0.8,0,-0.0]}],"model":"m","usage":{"prompt_tokens":3,"total_tokens":3}}"""));
             ollama.Answer(exchange => exchange.JsonAsync(Encoding.UTF8.GetString(Wire.Recording("ollama/embed.list"))));
             tei.Answer(exchange => exchange.JsonAsync(Encoding.UTF8.GetString(Wire.Recording("tei/rerank.rerank"))));

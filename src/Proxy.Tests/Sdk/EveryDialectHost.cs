@@ -4,8 +4,8 @@ using Proxy.Tests.Harness;
 namespace Proxy.Tests.Sdk;
 
 /// <summary>
-/// One model behind three hosts, each of which speaks one dialect. What it says depends on what it is asked last: <c>think</c>, <c>long</c>,
-/// <c>refuse</c>, <c>die</c>; with tools it calls one twice, and then repeats what they said; of an image it repeats the bytes; else it says hello.
+/// One model behind three hosts, each of which speaks one dialect. The answer depends on the last message: <c>think</c>, <c>long</c>, <c>refuse</c> or
+/// <c>die</c>. With tools it calls one twice, and then repeats their results; for an image it repeats the bytes; otherwise it says hello.
 /// </summary>
 internal static class EveryDialectHost
 {
@@ -31,7 +31,8 @@ internal static class EveryDialectHost
         if (!await AtAsync(exchange, "/v1/chat/completions")) return;
 
         var asked = Chat(request);
-        if (asked.Last == "refuse") await exchange.JsonAsync(OpenAi.Error("I take no such prompt", "invalid_request_error", "\"context_length_exceeded\""), 400);
+        if (asked.Last == "refuse")
+            await exchange.JsonAsync(OpenAi.Error("I take no such prompt", "invalid_request_error", "\"context_length_exceeded\""), 400);
         else if (asked.Last == "die") await DieAsync(exchange, OpenAi.Sse, OpenAi.Role() + OpenAi.Token("half"));
         else await SayAsync(Model(asked));
 
@@ -50,7 +51,8 @@ internal static class EveryDialectHost
             foreach (var (index, (id, arguments)) in said.Calls ? Calls.Index() : [])
             {
                 deltas.Add($$"""{"tool_calls":[{"index":{{index}},{{Call(id, "")[1..]}}]}""");
-                deltas.AddRange(arguments.Chunk(6).Select(piece => $$$"""{"tool_calls":[{"index":{{{index}}},"function":{"arguments":{{{OpenAi.Quote(new string(piece))}}}}}]}"""));
+                deltas.AddRange(arguments.Chunk(6)
+                    .Select(piece => $$$"""{"tool_calls":[{"index":{{{index}}},"function":{"arguments":{{{OpenAi.Quote(new string(piece))}}}}}]}"""));
             }
 
             return exchange.StreamAsync(OpenAi.Sse,
@@ -63,8 +65,10 @@ internal static class EveryDialectHost
         }
 
         static string Text(Said said) => said.Text.Length > 0 ? OpenAi.Quote(string.Concat(said.Text)) : "null";
-        static string Call(string id, string arguments) => $$$"""{"id":"{{{id}}}","type":"function","function":{"name":"get_weather","arguments":{{{OpenAi.Quote(arguments)}}}}}""";
-        static string Chunk(string choices) => $$"""data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795000000,"model":"served","choices":{{choices}}}""" + "\n\n";
+        static string Call(string id, string arguments) =>
+            $$$"""{"id":"{{{id}}}","type":"function","function":{"name":"get_weather","arguments":{{{OpenAi.Quote(arguments)}}}}}""";
+        static string Chunk(string choices) =>
+            $$"""data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795000000,"model":"served","choices":{{choices}}}""" + "\n\n";
     }
 
     public static async Task OllamaAsync(FakeExchange exchange)
@@ -101,7 +105,8 @@ internal static class EveryDialectHost
                 : exchange.JsonAsync(Line(OpenAi.Quote(string.Concat(said.Text)) + thought + called, last).TrimEnd());
         }
 
-        static string Line(string content, string rest) => $$$"""{"model":"served","created_at":"2026-11-23T06:33:23.058195638Z","message":{"role":"assistant","content":{{{content}}}},{{{rest}}}}""" + "\n";
+        static string Line(string content, string rest) =>
+            $$$"""{"model":"served","created_at":"2026-11-23T06:33:23.058195638Z","message":{"role":"assistant","content":{{{content}}}},{{{rest}}}}""" + "\n";
     }
 
     public static async Task AnthropicAsync(FakeExchange exchange)
@@ -116,7 +121,8 @@ internal static class EveryDialectHost
             [.. Of("tool_result").Select(block => string.Concat(Parts(block.GetProperty("content")).Select(part => part.GetProperty("text").GetString())))],
             Of("image").Select(block => block.GetProperty("source").GetProperty("data").GetString()).FirstOrDefault());
         if (asked.Last == "refuse") await exchange.JsonAsync(Anthropic.Error("invalid_request_error", "I take no such prompt"), 400);
-        else if (asked.Last == "die") await DieAsync(exchange, Anthropic.Sse, Anthropic.Start() + Anthropic.Open(0, """{"type":"text","text":""}""") + Anthropic.Text(0, "half"));
+        else if (asked.Last == "die")
+            await DieAsync(exchange, Anthropic.Sse, Anthropic.Start() + Anthropic.Open(0, """{"type":"text","text":""}""") + Anthropic.Text(0, "half"));
         else await SayAsync(Model(asked));
 
         IEnumerable<JsonElement> Of(string type) => blocks.Where(block => block.GetProperty("type").GetString() == type);
@@ -128,23 +134,29 @@ internal static class EveryDialectHost
             var frames = new List<string> { Anthropic.Start(model) };
             var whole = new List<string>();
             if (said.Thought.Length > 0)
-                Block("""{"type":"thinking","thinking":"","signature":""}""", $$"""{"type":"thinking","thinking":{{OpenAi.Quote(said.Thought)}},"signature":"c2ln"}""", $$"""{"type":"thinking_delta","thinking":{{OpenAi.Quote(said.Thought)}}}""", """{"type":"signature_delta","signature":"c2ln"}""");
+                Block("""{"type":"thinking","thinking":"","signature":""}""",
+                    $$"""{"type":"thinking","thinking":{{OpenAi.Quote(said.Thought)}},"signature":"c2ln"}""",
+                    $$"""{"type":"thinking_delta","thinking":{{OpenAi.Quote(said.Thought)}}}""", """{"type":"signature_delta","signature":"c2ln"}""");
             if (said.Text.Length > 0)
-                Block("""{"type":"text","text":""}""", $$"""{"type":"text","text":{{OpenAi.Quote(string.Concat(said.Text))}}}""", [.. said.Text.Select(text => $$"""{"type":"text_delta","text":{{OpenAi.Quote(text)}}}""")]);
+                Block("""{"type":"text","text":""}""", $$"""{"type":"text","text":{{OpenAi.Quote(string.Concat(said.Text))}}}""",
+                    [.. said.Text.Select(text => $$"""{"type":"text_delta","text":{{OpenAi.Quote(text)}}}""")]);
             foreach (var (id, arguments) in said.Calls ? Calls : [])
-                Block(Use(id, "{}"), Use(id, arguments), [.. arguments.Chunk(6).Select(piece => $$"""{"type":"input_json_delta","partial_json":{{OpenAi.Quote(new string(piece))}}}""")]);
+                Block(Use(id, "{}"), Use(id, arguments),
+                    [.. arguments.Chunk(6).Select(piece => $$"""{"type":"input_json_delta","partial_json":{{OpenAi.Quote(new string(piece))}}}""")]);
             return Streams(request)
                 ? exchange.StreamAsync(Anthropic.Sse, [.. frames, Anthropic.Stop(reason)])
                 : exchange.JsonAsync($$$"""{"id":"msg_host","type":"message","role":"assistant","model":"{{{model}}}","content":[{{{string.Join(",", whole)}}}],"stop_reason":"{{{reason}}}","stop_sequence":null,"usage":{"input_tokens":9,"output_tokens":7}}""");
 
             void Block(string open, string content, params string[] deltas)
             {
-                frames.AddRange([Anthropic.Open(whole.Count, open), .. deltas.Select(delta => Anthropic.Delta(whole.Count, delta)), Anthropic.Close(whole.Count)]);
+                frames.AddRange([Anthropic.Open(whole.Count, open), .. deltas.Select(delta => Anthropic.Delta(whole.Count, delta)),
+                    Anthropic.Close(whole.Count)]);
                 whole.Add(content);
             }
         }
 
-        static string Use(string id, string arguments) => $$$"""{"type":"tool_use","id":"{{{id}}}","name":"get_weather","input":{{{arguments}}},"caller":{"type":"direct"}}""";
+        static string Use(string id, string arguments) =>
+            $$$"""{"type":"tool_use","id":"{{{id}}}","name":"get_weather","input":{{{arguments}}},"caller":{"type":"direct"}}""";
     }
 
     private static Said Model(Asked asked) => asked switch
@@ -157,24 +169,27 @@ internal static class EveryDialectHost
         _ => new("", ["Hé", "llo ", "😀"]),
     };
 
-    /// <summary>The last turn of a chat in OpenAI's dialect or Ollama's, which differ in their images.</summary>
+    /// <summary>The last turn of a chat in OpenAI's dialect or in Ollama's, which differ in how they send images.</summary>
     private static Asked Chat(JsonElement request)
     {
         var messages = request.GetProperty("messages").EnumerateArray().Reverse().ToArray();
         var parts = Parts(messages[0].GetProperty("content"));
         var image = messages[0].TryGetProperty("images", out var images)
             ? images[0].GetString()
-            : parts.Where(part => part.GetProperty("type").GetString() == "image_url").Select(part => part.GetProperty("image_url").GetProperty("url").GetString()!.Split("base64,")[^1]).FirstOrDefault();
+            : parts.Where(part => part.GetProperty("type").GetString() == "image_url")
+                .Select(part => part.GetProperty("image_url").GetProperty("url").GetString()!.Split("base64,")[^1]).FirstOrDefault();
         return new(
             Text(parts),
             request.TryGetProperty("tools", out var tools) && tools.ValueKind is JsonValueKind.Array && tools.GetArrayLength() > 0,
-            [.. messages.TakeWhile(message => message.GetProperty("role").GetString() == "tool").Reverse().Select(message => Text(Parts(message.GetProperty("content"))))],
+            [.. messages.TakeWhile(message => message.GetProperty("role").GetString() == "tool").Reverse()
+                .Select(message => Text(Parts(message.GetProperty("content"))))],
             image);
 
-        static string Text(JsonElement[] parts) => string.Concat(parts.Where(part => part.GetProperty("type").GetString() == "text").Select(part => part.GetProperty("text").GetString()));
+        static string Text(JsonElement[] parts) =>
+            string.Concat(parts.Where(part => part.GetProperty("type").GetString() == "text").Select(part => part.GetProperty("text").GetString()));
     }
 
-    /// <summary>A content's parts; a string is one of text.</summary>
+    /// <summary>The parts of a content; a string counts as one text part.</summary>
     private static JsonElement[] Parts(JsonElement content) => content.ValueKind switch
     {
         JsonValueKind.Array => [.. content.EnumerateArray()],
@@ -182,9 +197,12 @@ internal static class EveryDialectHost
         _ => [],
     };
 
-    private static string[] Inputs(JsonElement request) => request.GetProperty("input") is { ValueKind: JsonValueKind.Array } many ? [.. many.EnumerateArray().Select(text => text.GetString()!)] : [request.GetProperty("input").GetString()!];
+    private static string[] Inputs(JsonElement request) =>
+        request.GetProperty("input") is { ValueKind: JsonValueKind.Array } many
+            ? [.. many.EnumerateArray().Select(text => text.GetString()!)]
+            : [request.GetProperty("input").GetString()!];
 
-    /// <summary>A vector that tells the texts apart.</summary>
+    /// <summary>A vector that differs between the two kinds of texts.</summary>
     private static string Vector(string text) => text.Contains("cat", StringComparison.Ordinal) ? "[0.6,0.8]" : "[-0.8,0.6]";
 
     private static bool Streams(JsonElement request, bool unsaid = false) => request.TryGetProperty("stream", out var stream) ? stream.GetBoolean() : unsaid;

@@ -21,7 +21,8 @@ internal sealed class LlamaServer : IAsyncDisposable
     {
         var folder = await Script.NodeFolderAsync();
         var model = Path.Combine(Script.Root, "src", "Proxy.Tests", "Models", "tiny-bigram-fast.gguf");
-        var process = new Process { StartInfo = new ProcessStartInfo("node", ["llama-server.mjs", model]) { WorkingDirectory = folder, RedirectStandardOutput = true } };
+        var process = new Process { StartInfo = new ProcessStartInfo("node", ["llama-server.mjs", model]) { WorkingDirectory = folder,
+            RedirectStandardOutput = true } };
         var port = new TaskCompletionSource<int>(TaskCreationOptions.RunContinuationsAsynchronously);
         LlamaServer? server = null;
         process.OutputDataReceived += (_, line) =>

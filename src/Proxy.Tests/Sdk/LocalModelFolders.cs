@@ -3,13 +3,16 @@ using Proxy.Tests.Inference;
 
 namespace Proxy.Tests.Sdk;
 
-/// <summary>A folder of models for a proxy under test: <c>tiny</c> and <c>tiny-short</c> embed, the second is made for cutting; <c>cross</c> and <c>late</c> rerank. <c>raw</c>, not in the configuration, has the mean of the tokens' vectors, and nothing scales it.</summary>
+/// <summary>
+/// A folder of models for a proxy under test: <c>tiny</c> and <c>tiny-short</c> embed, and the vectors of the second may be cut; <c>cross</c> and <c>late</c>
+/// rerank. <c>raw</c>, which is not in the configuration, averages the tokens' vectors and does not normalise the result.
+/// </summary>
 internal sealed class LocalModelFolders : IDisposable
 {
-    /// <summary>What <c>local.mjs</c> tries.</summary>
+    /// <summary>The number of checks in <c>local.mjs</c>.</summary>
     public const int ThingsInJavaScript = 14;
 
-    /// <summary>What <c>local_client.py</c> tries.</summary>
+    /// <summary>The number of checks in <c>local_client.py</c>.</summary>
     public const int ThingsInPython = 5;
 
     private static readonly (string Name, string Folder)[] Models =
@@ -22,7 +25,8 @@ internal sealed class LocalModelFolders : IDisposable
         foreach (var (name, from) in Models) Copy(TestModels.Folder(from), System.IO.Path.Combine(Path, name));
         Copy(TestModels.Folder("tiny-bpe-embed"), System.IO.Path.Combine(Path, "raw"));
         Change(System.IO.Path.Combine(Path, "raw", "modules.json"), static modules => modules.AsArray().RemoveAt(2));
-        Change(System.IO.Path.Combine(Path, "raw", "1_Pooling", "config.json"), static pooling => (pooling["pooling_mode_lasttoken"], pooling["pooling_mode_mean_tokens"]) = (false, true));
+        Change(System.IO.Path.Combine(Path, "raw", "1_Pooling", "config.json"),
+            static pooling => (pooling["pooling_mode_lasttoken"], pooling["pooling_mode_mean_tokens"]) = (false, true));
         Change(System.IO.Path.Combine(Path, "tiny-short", "config.json"), static config => config["matryoshka_dimensions"] = new JsonArray(64, 32, 16));
     }
 
@@ -31,8 +35,8 @@ internal sealed class LocalModelFolders : IDisposable
 
     public string Path => folder.FullName;
 
-    /// <summary>The models as the configuration names them.</summary>
-    /// <param name="at">Where the proxy finds the folder.</param>
+    /// <summary>The configuration sections of the models.</summary>
+    /// <param name="at">The path under which the proxy finds the folder.</param>
     public static string Sections(string at) => string.Concat(Models.Select(model => $"""
 
         [[inference.models]]
@@ -43,7 +47,7 @@ internal sealed class LocalModelFolders : IDisposable
 
     public void Dispose() => folder.Delete(recursive: true);
 
-    /// <summary>Copies what is served, without the answers.</summary>
+    /// <summary>Copies the models' files, without the reference's answers.</summary>
     internal static void Copy(string from, string to)
     {
         foreach (var file in Directory.EnumerateFiles(from, "*", SearchOption.AllDirectories))

@@ -8,7 +8,10 @@ using Proxy.Tests.Inference;
 
 namespace Proxy.Tests.Sdk;
 
-/// <summary>Clients that embed and rerank, of the models in the proxy itself: the bundled one and folders. Their answers must be the reference's, number by number.</summary>
+/// <summary>
+/// Clients for embeddings and reranking, with the models inside the proxy: the bundled one and those in folders. The answers must equal the reference's, number
+/// by number.
+/// </summary>
 [Trait("Category", "Sdk")]
 public sealed class LocalModelSdkTests(LocalModelSdkTests.Door door) : IClassFixture<LocalModelSdkTests.Door>
 {
@@ -25,7 +28,8 @@ public sealed class LocalModelSdkTests(LocalModelSdkTests.Door door) : IClassFix
         }
     }
 
-    private OpenAIClient Client => new(new ApiKeyCredential("sk-unused"), new OpenAIClientOptions { Endpoint = new Uri(door.Address, "/v1"), RetryPolicy = new ClientRetryPolicy(0) });
+    private OpenAIClient Client =>
+        new(new ApiKeyCredential("sk-unused"), new OpenAIClientOptions { Endpoint = new Uri(door.Address, "/v1"), RetryPolicy = new ClientRetryPolicy(0) });
 
     [Fact]
     public async Task Clients_for_JavaScript_embed_and_rerank_Answers_are_the_reference_s()
@@ -48,11 +52,13 @@ public sealed class LocalModelSdkTests(LocalModelSdkTests.Door door) : IClassFix
     [InlineData("tiny", "tiny-bpe-embed")]
     public async Task OpenAI_client_for_NET_embeds_Vectors_are_the_reference_s(string model, string folder)
     {
-        var lines = TestModels.Lines(folder, "golden.jsonl").Where(static line => line.Vector() is not null && line.Said("text").Length > 0).Take(100).ToArray();
+        var lines = TestModels.Lines(folder, "golden.jsonl").Where(static line => line.Vector() is not null && line.Said("text").Length > 0).Take(100)
+            .ToArray();
         var client = Client.GetEmbeddingClient(model);
 
         var one = (await client.GenerateEmbeddingAsync(lines[0].Said("text"), cancellationToken: TestContext.Current.CancellationToken)).Value;
-        var many = (await client.GenerateEmbeddingsAsync(lines.Select(static line => line.Said("text")), cancellationToken: TestContext.Current.CancellationToken)).Value;
+        var many = (await client.GenerateEmbeddingsAsync(lines.Select(static line => line.Said("text")),
+            cancellationToken: TestContext.Current.CancellationToken)).Value;
 
         Assert.Equal(lines.Length, many.Count);
         Agree(model, lines[0].Vector()!, one.ToFloats().Span);
@@ -72,14 +78,16 @@ public sealed class LocalModelSdkTests(LocalModelSdkTests.Door door) : IClassFix
         var head = line.Vector()![..16];
         TensorPrimitives.Divide(head, TensorPrimitives.Norm<float>(head), head);
 
-        var cut = (await Client.GetEmbeddingClient("tiny-short").GenerateEmbeddingAsync(line.Said("text"), new EmbeddingGenerationOptions { Dimensions = 16 }, TestContext.Current.CancellationToken)).Value;
-        var refused = await Assert.ThrowsAsync<ClientResultException>(() => Client.GetEmbeddingClient("all-minilm-q4").GenerateEmbeddingAsync("a", new EmbeddingGenerationOptions { Dimensions = 16 }, TestContext.Current.CancellationToken));
+        var cut = (await Client.GetEmbeddingClient("tiny-short")
+            .GenerateEmbeddingAsync(line.Said("text"), new EmbeddingGenerationOptions { Dimensions = 16 }, TestContext.Current.CancellationToken)).Value;
+        var refused = await Assert.ThrowsAsync<ClientResultException>(() => Client.GetEmbeddingClient("all-minilm-q4")
+            .GenerateEmbeddingAsync("a", new EmbeddingGenerationOptions { Dimensions = 16 }, TestContext.Current.CancellationToken));
 
         Assert.InRange(TensorPrimitives.Distance(head, cut.ToFloats().Span), 0, 1e-4f);
         Assert.Equal(400, refused.Status);
     }
 
-    /// <summary>The bundled model's vectors may differ a little between processors, a folder's may not.</summary>
+    /// <summary>The bundled model's vectors may differ slightly between processors; those of the models in folders may not.</summary>
     private static void Agree(string model, ReadOnlySpan<float> expected, ReadOnlySpan<float> vector)
     {
         Assert.Equal(expected.Length, vector.Length);

@@ -10,14 +10,15 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.Sdk;
 
-/// <summary>The clients that people use in .NET, to a real engine and to breaking hosts.</summary>
+/// <summary>The .NET clients that are in common use, with a real engine and with hosts that break off.</summary>
 [Collection(RealClients.Name)]
 [Trait("Category", "Sdk")]
 public sealed class NugetSdkTests(SdkDoor door)
 {
     private static CancellationToken Stop => TestContext.Current.CancellationToken;
 
-    private OpenAIClient Client => new(new ApiKeyCredential("sk-unused"), new OpenAIClientOptions { Endpoint = new Uri(door.Address, "/v1"), RetryPolicy = new ClientRetryPolicy(0) });
+    private OpenAIClient Client =>
+        new(new ApiKeyCredential("sk-unused"), new OpenAIClientOptions { Endpoint = new Uri(door.Address, "/v1"), RetryPolicy = new ClientRetryPolicy(0) });
 
     [Fact]
     public async Task OpenAI_chat_A_real_engine_answers()
@@ -45,7 +46,8 @@ public sealed class NugetSdkTests(SdkDoor door)
     [InlineData("native-two-tools")]
     public async Task OpenAI_tools_Both_calls_arrive_whole(string model)
     {
-        var options = new ChatCompletionOptions { Tools = { ChatTool.CreateFunctionTool("get_weather", "the weather", BinaryData.FromString("""{"type":"object","properties":{"city":{"type":"string"}}}""")) } };
+        var options = new ChatCompletionOptions { Tools = { ChatTool.CreateFunctionTool("get_weather", "the weather",
+            BinaryData.FromString("""{"type":"object","properties":{"city":{"type":"string"}}}""")) } };
 
         var completion = (await Client.GetChatClient(model).CompleteChatAsync([new UserChatMessage("hello")], options, Stop)).Value;
         var streamed = new SortedDictionary<int, string>();
@@ -77,9 +79,10 @@ public sealed class NugetSdkTests(SdkDoor door)
     [InlineData("native-not-done", 502)]
     public async Task OpenAI_call_fails_The_client_knows_the_status(string model, int status)
     {
-        var failure = await Assert.ThrowsAsync<ClientResultException>(() => Client.GetChatClient(model).CompleteChatAsync([new UserChatMessage("hello")], cancellationToken: Stop));
+        var failure = await Assert.ThrowsAsync<ClientResultException>(() => Client.GetChatClient(model)
+            .CompleteChatAsync([new UserChatMessage("hello")], cancellationToken: Stop));
 
-        // A host that is known to be down is refused with 503.
+        // A host that is known to be down is answered with 503.
         Assert.Equal(status, failure.Status == 503 ? 502 : failure.Status);
     }
 
@@ -108,7 +111,8 @@ public sealed class NugetSdkTests(SdkDoor door)
         {
             Model = model,
             Messages = [new Message(OllamaSharp.Models.Chat.ChatRole.User, "hello")],
-            Tools = [new Tool { Function = new Function { Name = "get_weather", Description = "the weather", Parameters = new Parameters { Properties = new Dictionary<string, Property> { ["city"] = new() { Type = "string" } } } } }],
+            Tools = [new Tool { Function = new Function { Name = "get_weather", Description = "the weather",
+                Parameters = new Parameters { Properties = new Dictionary<string, Property> { ["city"] = new() { Type = "string" } } } } }],
         };
 
         var calls = new List<string?>();

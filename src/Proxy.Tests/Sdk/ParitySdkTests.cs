@@ -3,7 +3,7 @@ using Proxy.Tests.Inference;
 
 namespace Proxy.Tests.Sdk;
 
-/// <summary>Vectors and scores over HTTP against onnxruntime for node, on the same machine.</summary>
+/// <summary>Compares vectors and scores over HTTP with onnxruntime for node on the same machine.</summary>
 [Trait("Category", "Sdk")]
 public sealed class ParitySdkTests
 {
@@ -15,7 +15,8 @@ public sealed class ParitySdkTests
     public Task Vectors_of_an_int8_graph_Are_those_of_onnxruntime_for_node()
     {
         var graph = Int8();
-        Assert.SkipWhen(graph is null, "needs the int8 graph of all-MiniLM-L6-v2: dist/proxy models pull sentence-transformers/all-MiniLM-L6-v2 --variant int8 (23 MB of a hub)");
+        Assert.SkipWhen(graph is null,
+            "needs the int8 graph of all-MiniLM-L6-v2: dist/proxy models pull sentence-transformers/all-MiniLM-L6-v2 --variant int8 (23 MB of a hub)");
         return SameAsync("int8", graph!, $"""
             [[inference.models]]
             name = "int8"
@@ -40,15 +41,18 @@ public sealed class ParitySdkTests
         Assert.Equal(["maxsim_is_a_double_loop", $"vectors_of_{model}"], worked);
     }
 
-    /// <summary>The int8 graph as published is 23 MB and not in the repository: it is beside it, or was pulled.</summary>
+    /// <summary>The published int8 graph has 23 MB and is not in the repository: it lies beside the repository, or was pulled.</summary>
     private static string? Int8()
     {
         var state = Environment.GetEnvironmentVariable("STATE_DIRECTORY")
-            ?? Path.Combine(Environment.GetEnvironmentVariable("XDG_DATA_HOME") ?? Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".local", "share"), "proxy");
-        string[] folders = [Path.Combine(Script.Root, "..", "shared", "models", "all-MiniLM-L6-v2"), Path.Combine(state, "models", "sentence-transformers", "all-MiniLM-L6-v2")];
+            ?? Path.Combine(Environment.GetEnvironmentVariable("XDG_DATA_HOME")
+                ?? Path.Combine(Environment.GetFolderPath(Environment.SpecialFolder.UserProfile), ".local", "share"), "proxy");
+        string[] folders = [Path.Combine(Script.Root, "..", "shared", "models", "all-MiniLM-L6-v2"),
+            Path.Combine(state, "models", "sentence-transformers", "all-MiniLM-L6-v2")];
         return folders.Select(static folder => new DirectoryInfo(Path.Combine(folder, "onnx")))
             .Where(static folder => folder.Exists)
             .SelectMany(static folder => folder.EnumerateFiles("*.onnx"))
-            .FirstOrDefault(static file => file.Name.Contains("quantized", StringComparison.Ordinal) || file.Name.Contains("int8", StringComparison.Ordinal))?.FullName;
+            .FirstOrDefault(static file => file.Name.Contains("quantized", StringComparison.Ordinal)
+                || file.Name.Contains("int8", StringComparison.Ordinal))?.FullName;
     }
 }

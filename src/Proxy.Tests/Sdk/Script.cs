@@ -4,12 +4,12 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.Sdk;
 
-/// <summary>Other people's clients in their own languages: installed once under <c>.build/</c> at the pinned versions, run as processes.</summary>
+/// <summary>Runs third-party clients in their own languages. They are installed once under <c>.build/</c> in pinned versions and run as processes.</summary>
 internal static class Script
 {
     private static readonly TimeSpan Limit = TimeSpan.FromMinutes(4);
     private static readonly Lazy<Task<string>> Node = new(InstallNodeAsync);
-    private static readonly Lazy<Task<string>> Python = new(InstallPythonAsync); // so whether an index is reached is asked once
+    private static readonly Lazy<Task<string>> Python = new(InstallPythonAsync); // lazy, so that the package index is contacted at most once
     private static readonly Lazy<Task<string>> Agents = new(InstallAgentsAsync);
 
     /// <summary>The folder that holds Proxy.sln.</summary>
@@ -17,8 +17,8 @@ internal static class Script
 
     private static string Sources => Path.Combine(Root, "src", "Proxy.Tests", "Sdk");
 
-    /// <summary>Runs a script of ours against the proxy and returns what it said worked.</summary>
-    /// <param name="more">Arguments behind the proxy's address.</param>
+    /// <summary>Runs one of our scripts against the proxy and returns the checks that it reports as passed.</summary>
+    /// <param name="more">Arguments after the proxy's address.</param>
     public static async Task<IReadOnlyList<string>> NodeAsync(string script, Uri proxy, params string[] more)
     {
         var folder = await Node.Value;
@@ -29,13 +29,14 @@ internal static class Script
     public static async Task<IReadOnlyList<string>> PythonAsync(string script, Uri proxy, params string[] more)
     {
         var folder = await Python.Value;
-        return Worked(await RunAsync(folder, Path.Combine(folder, "bin", "python"), [Path.Combine(Sources, "python", script), proxy.GetLeftPart(UriPartial.Authority), .. more]));
+        return Worked(await RunAsync(folder, Path.Combine(folder, "bin", "python"),
+            [Path.Combine(Sources, "python", script), proxy.GetLeftPart(UriPartial.Authority), .. more]));
     }
 
-    /// <summary>Where the packages for node are, with our scripts beside them.</summary>
+    /// <summary>The folder with the packages for node and our scripts.</summary>
     public static Task<string> NodeFolderAsync() => Node.Value;
 
-    /// <summary>Where the coding agents' packages are.</summary>
+    /// <summary>The folder with the coding agents' packages.</summary>
     public static Task<string> AgentsFolderAsync() => Agents.Value;
 
     private static async Task<string> InstallAgentsAsync()
@@ -45,7 +46,7 @@ internal static class Script
         foreach (var file in Directory.GetFiles(Path.Combine(Sources, "agents")))
             File.Copy(file, Path.Combine(folder, Path.GetFileName(file)), overwrite: true);
 
-        // Each agent is a package of this platform beside a small one for all, and npm picks it.
+        // Each agent consists of a small package and one for each platform; npm picks the right one.
         await OnceAsync(folder, await File.ReadAllTextAsync(Path.Combine(folder, "package-lock.json")), () =>
             MustRunAsync(folder, "npm", ["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund"]));
         return folder;
@@ -55,15 +56,15 @@ internal static class Script
     {
         var folder = Path.Combine(Root, ".build", "sdk", "node");
         Directory.CreateDirectory(folder);
-        // Modules are looked for beside the script, so the scripts go where the modules are.
+        // Node looks for modules beside the script, so the scripts are copied to the modules' folder.
         foreach (var file in Directory.GetFiles(Path.Combine(Sources, "node")))
             File.Copy(file, Path.Combine(folder, Path.GetFileName(file)), overwrite: true);
 
         await OnceAsync(folder, await File.ReadAllTextAsync(Path.Combine(folder, "package-lock.json")), async () =>
         {
-            // No script of a package runs; the engine comes as a prebuilt package of this platform.
+            // Install scripts of packages do not run; the engine is a prebuilt package for this platform.
             var engine = RuntimeInformation.OSArchitecture == Architecture.Arm64 ? "@node-llama-cpp/linux-arm64@3.22.1" : "@node-llama-cpp/linux-x64@3.22.1";
-            // Not `npm ci`: it insists on the engine's packages for every other platform, which not every registry has.
+            // Not `npm ci`: it requires the engine's packages for all other platforms too, which not every registry has.
             await MustRunAsync(folder, "npm", ["install", "--no-save", "--ignore-scripts", "--omit=optional", "--no-audit", "--no-fund", engine]);
         });
         return folder;
@@ -78,12 +79,13 @@ internal static class Script
         {
             await MustRunAsync(folder, "python3", ["-m", "venv", "--clear", folder]);
             var python = Path.Combine(folder, "bin", "python");
-            // A mirror beside the repository serves machines that reach no package index.
+            // A mirror beside the repository serves machines that cannot reach a package index.
             var wheels = Path.Combine(Root, "..", "shared", "wheels", "sdk");
             string[] from = ["--no-index", "--find-links", wheels];
             if (!Directory.Exists(wheels))
             {
-                var (reached, _) = await RunAsync(folder, python, ["-m", "pip", "index", "versions", "openai", "--retries", "0", "--timeout", "5", "--disable-pip-version-check"]);
+                var (reached, _) = await RunAsync(folder, python,
+                    ["-m", "pip", "index", "versions", "openai", "--retries", "0", "--timeout", "5", "--disable-pip-version-check"]);
                 Assert.SkipUnless(reached == 0, "needs a Python package index, and pip reaches none: name one in PIP_INDEX_URL");
                 from = [];
             }
@@ -93,7 +95,7 @@ internal static class Script
         return folder;
     }
 
-    /// <summary>Installs unless just this was installed before.</summary>
+    /// <summary>Installs, unless exactly the same content was installed before.</summary>
     private static async Task OnceAsync(string folder, string what, Func<Task> install)
     {
         var stamp = Path.Combine(folder, "installed");
@@ -112,9 +114,11 @@ internal static class Script
 
     private static async Task<(int Exit, string Output)> RunAsync(string folder, string program, IReadOnlyList<string> arguments)
     {
-        using var process = new Process { StartInfo = new ProcessStartInfo(program, arguments) { WorkingDirectory = folder, RedirectStandardOutput = true, RedirectStandardError = true } };
+        using var process = new Process { StartInfo = new ProcessStartInfo(program, arguments) { WorkingDirectory = folder, RedirectStandardOutput = true,
+            RedirectStandardError = true } };
         process.StartInfo.Environment["PYTHONUTF8"] = "1";
-        foreach (var name in new[] { "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "all_proxy" }.Where(_ => program is not "npm" && !arguments.Contains("pip")))
+        foreach (var name in new[] { "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "all_proxy" }
+            .Where(_ => program is not "npm" && !arguments.Contains("pip")))
             process.StartInfo.Environment.Remove(name);
         process.Start();
         try

@@ -2,7 +2,10 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.Sdk;
 
-/// <summary>The clients that people use, in JavaScript and Python, to a real engine and to breaking hosts. Each script checks the answers itself and says what worked.</summary>
+/// <summary>
+/// JavaScript and Python clients that are in common use, with a real engine and with hosts that break off. Each script checks the answers itself and reports
+/// what passed.
+/// </summary>
 [Collection(RealClients.Name)]
 [Trait("Category", "Sdk")]
 public sealed class ScriptedSdkTests(SdkDoor door)
@@ -61,6 +64,6 @@ public sealed class ScriptedSdkTests(SdkDoor door)
         await EngineStoppedAsync(aborted);
     }
 
-    /// <summary>Each script leaves one stream early: the engine must have been stopped.</summary>
+    /// <summary>Each script abandons one stream early: the engine must then have been stopped.</summary>
     private Task EngineStoppedAsync(int before) => Patience.Until(() => Task.FromResult(door.Engine.Aborted > before), "the engine is stopped");
 }

@@ -3,7 +3,10 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.Sdk;
 
-/// <summary>A proxy before a real engine (<c>tiny-bigram</c>) and before fake hosts, one for each way to answer: <c>fake-…</c> speak OpenAI's dialect, <c>native-…</c> Ollama's, <c>any-DIALECT</c> are <see cref="EveryDialectHost"/>.</summary>
+/// <summary>
+/// A proxy in front of a real engine (<c>tiny-bigram</c>) and of fake hosts, one for each kind of answer: <c>fake-…</c> speak OpenAI's dialect,
+/// <c>native-…</c> Ollama's, and <c>any-DIALECT</c> are <see cref="EveryDialectHost"/>.
+/// </summary>
 public sealed class SdkDoor : IAsyncLifetime
 {
     private static readonly string[] Hello = ["Hé", "llo ", "😀"];
@@ -35,7 +38,8 @@ public sealed class SdkDoor : IAsyncLifetime
 
         Fake("fake-hello", exchange => OpenAiAsync(exchange, Hello));
         Fake("fake-two-tools", TwoToolsAsync);
-        Fake("fake-image", exchange => OpenAiAsync(exchange, exchange.Request.Json.GetProperty("messages")[0].GetProperty("content").EnumerateArray().Single(part => part.GetProperty("type").GetString() == "image_url").GetProperty("image_url").GetProperty("url").GetString()!));
+        Fake("fake-image", exchange => OpenAiAsync(exchange, exchange.Request.Json.GetProperty("messages")[0].GetProperty("content").EnumerateArray()
+            .Single(part => part.GetProperty("type").GetString() == "image_url").GetProperty("image_url").GetProperty("url").GetString()!));
         Fake("fake-dies", async exchange =>
         {
             await exchange.HeadAsync(OpenAi.Sse);
@@ -107,7 +111,8 @@ public sealed class SdkDoor : IAsyncLifetime
             await host.DisposeAsync();
     }
 
-    private static bool Streams(FakeExchange exchange, bool unsaid) => exchange.Request.Json.TryGetProperty("stream", out var stream) ? stream.GetBoolean() : unsaid;
+    private static bool Streams(FakeExchange exchange, bool unsaid) =>
+        exchange.Request.Json.TryGetProperty("stream", out var stream) ? stream.GetBoolean() : unsaid;
 
     private static Task OpenAiAsync(FakeExchange exchange, params string[] tokens)
     {
@@ -121,13 +126,17 @@ public sealed class SdkDoor : IAsyncLifetime
     }
 
     private static Task OllamaAsync(FakeExchange exchange, params string[] tokens) =>
-        Streams(exchange, unsaid: true) ? exchange.StreamAsync(Ollama.Lines, Ollama.Stream(tokens)) : exchange.JsonAsync(Ollama.Last(text: string.Concat(tokens)).TrimEnd());
+        Streams(exchange, unsaid: true)
+            ? exchange.StreamAsync(Ollama.Lines, Ollama.Stream(tokens))
+            : exchange.JsonAsync(Ollama.Last(text: string.Concat(tokens)).TrimEnd());
 
     private static Task GenerateAsync(FakeExchange exchange, params string[] tokens) => exchange.Request.Target != "/api/generate"
         ? exchange.JsonAsync("""{"error":"only prompts here"}""", 400)
-        : Streams(exchange, unsaid: true) ? exchange.StreamAsync(Ollama.Lines, [.. tokens.Select(token => Ollama.Piece(token)), Ollama.LastPiece()]) : exchange.JsonAsync(Ollama.LastPiece(string.Concat(tokens)).TrimEnd());
+        : Streams(exchange, unsaid: true)
+            ? exchange.StreamAsync(Ollama.Lines, [.. tokens.Select(token => Ollama.Piece(token)), Ollama.LastPiece()])
+            : exchange.JsonAsync(Ollama.LastPiece(string.Concat(tokens)).TrimEnd());
 
-    /// <summary>Two parallel calls; in the stream their pieces take turns, as some hosts do it.</summary>
+    /// <summary>Two parallel calls. In the stream their pieces alternate, as some hosts send them.</summary>
     private static Task TwoToolsAsync(FakeExchange exchange)
     {
         const string Head = """{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795000000,"model":"served","choices":[{"index":0,"delta":""";
@@ -152,7 +161,7 @@ public sealed class SdkDoor : IAsyncLifetime
         static string Frame(string delta, string finish) => "data: " + Head + delta + ",\"finish_reason\":" + finish + "}]}\n\n";
     }
 
-    /// <summary>As a real Ollama does it: in the same object as <c>done</c>, with reason <c>stop</c>, arguments an object.</summary>
+    /// <summary>As a real Ollama sends them: in the same object as <c>done</c>, with reason <c>stop</c>, and the arguments as an object.</summary>
     private static Task NativeTwoToolsAsync(FakeExchange exchange)
     {
         const string Calls = """[{"id":"call_a","function":{"index":0,"name":"get_weather","arguments":{"city":"Paris"}}},{"id":"call_b","function":{"index":1,"name":"get_weather","arguments":{"city":"Rome"}}}]""";

@@ -24,7 +24,8 @@ public sealed class LogLineTests
 
     public static TheoryData<string> Nasty() =>
     [
-        "two\nlines", "carriage\rreturn", "quote\" fault=none \"", "a=b", "", " ", "tab\t", "nul\0", "\u001b[31mred", "\u0085next", "\u2028line", "\u009b31m", "\ud800", "é漢🙂", "back\\slash", "\\\"", "x\u007f",
+        "two\nlines", "carriage\rreturn", "quote\" fault=none \"", "a=b", "", " ", "tab\t", "nul\0", "\u001b[31mred", "\u0085next", "\u2028line", "\u009b31m",
+        "\ud800", "é漢🙂", "back\\slash", "\\\"", "x\u007f",
         "\u202eevil", "\u2066a\u2069 b", "zero\u200bwidth", "\u200e", "\u061c", "\ufeff", "\u00ad", "\U000e0041 tag", "é\u202e漢🙂",
     ];
 
@@ -37,11 +38,13 @@ public sealed class LogLineTests
             var text = Write(format, line => line.Add(" model="u8, value).Add(" after="u8, 1L));
 
             Assert.EndsWith("\n", text, StringComparison.Ordinal);
-            Assert.DoesNotContain(text.EnumerateRunes(), rune => Rune.GetUnicodeCategory(rune) is System.Globalization.UnicodeCategory.Format); // nor what turns text around or hides it
-            Assert.DoesNotContain(text[..^1], c => char.IsControl(c) || c is '\u2028' or '\u2029'); // nothing that a terminal or a collector takes for more than text
+            // also no format characters, which can reverse or hide text
+            Assert.DoesNotContain(text.EnumerateRunes(), rune => Rune.GetUnicodeCategory(rune) is System.Globalization.UnicodeCategory.Format);
+            Assert.DoesNotContain(text[..^1], c => char.IsControl(c) || c is '\u2028' or '\u2029'); // no characters that a terminal or log collector interprets
             if (format is LogFormat.Json)
             {
-                Assert.Equal((value == "\ud800" ? "\ufffd" : value, 1), (JsonElement.Parse(text).GetProperty("model").GetString(), JsonElement.Parse(text).GetProperty("after").GetInt32()));
+                Assert.Equal((value == "\ud800" ? "\ufffd" : value, 1),
+                    (JsonElement.Parse(text).GetProperty("model").GetString(), JsonElement.Parse(text).GetProperty("after").GetInt32()));
                 continue;
             }
 
@@ -56,12 +59,16 @@ public sealed class LogLineTests
     [Fact]
     public void All_kinds_of_values_Are_written_or_left_out()
     {
-        static void Add(LogLine line) => line.Add(" s="u8, "v").Add(" none="u8, (string?)null).Add(" l="u8, 5L).Add(" nol="u8, (long?)null).Add(" d="u8, 1.005).Add(" nod="u8, (double?)null).Add(" yes="u8, true).Add(" no="u8, false);
+        static void Add(LogLine line) =>
+            line.Add(" s="u8, "v").Add(" none="u8, (string?)null).Add(" l="u8, 5L).Add(" nol="u8, (long?)null).Add(" d="u8, 1.005).Add(" nod="u8, (double?)null)
+                .Add(" yes="u8, true).Add(" no="u8, false);
 
-        Assert.Equal("2026-11-23T10:00:00.007Z warn named s=v l=5 d=1 yes=true no=false\n", Write(LogFormat.Text, Add).Replace("d=1.00 ", "d=1 ", StringComparison.Ordinal).Replace("d=1.01 ", "d=1 ", StringComparison.Ordinal));
+        Assert.Equal("2026-11-23T10:00:00.007Z warn named s=v l=5 d=1 yes=true no=false\n",
+            Write(LogFormat.Text, Add).Replace("d=1.00 ", "d=1 ", StringComparison.Ordinal).Replace("d=1.01 ", "d=1 ", StringComparison.Ordinal));
         var json = JsonElement.Parse(Write(LogFormat.Json, Add));
         Assert.Equal(["time", "level", "event", "s", "l", "d", "yes", "no"], json.EnumerateObject().Select(p => p.Name));
-        Assert.Equal(("2026-11-23T10:00:00.007Z", "warn", "named"), (json.GetProperty("time").GetString(), json.GetProperty("level").GetString(), json.GetProperty("event").GetString()));
+        Assert.Equal(("2026-11-23T10:00:00.007Z", "warn", "named"),
+            (json.GetProperty("time").GetString(), json.GetProperty("level").GetString(), json.GetProperty("event").GetString()));
     }
 
     [Fact]
@@ -80,7 +87,9 @@ public sealed class LogLineTests
         using (var writer = new LogWriter(output))
         {
             var log = new ProxyLoggerProvider(writer, LogFormat.Json, TimeProvider.System).CreateLogger("Proxy");
-            log.Log(LogLevel.Error, new EventId(1, "backend_down"), new KeyValuePair<string, object?>[] { new("Backend", "a\"b"), new("TraceId", 5), new("{OriginalFormat}", "x") }, new IOException("why\nhow"), static (_, _) => "it\nfell");
+            log.Log(LogLevel.Error, new EventId(1, "backend_down"),
+                new KeyValuePair<string, object?>[] { new("Backend", "a\"b"), new("TraceId", 5), new("{OriginalFormat}", "x") }, new IOException("why\nhow"),
+                static (_, _) => "it\nfell");
             log.Log(LogLevel.Debug, default, "", null, static (_, _) => "not heard");
             var framework = new ProxyLoggerProvider(writer, LogFormat.Json, TimeProvider.System).CreateLogger("Microsoft.AspNetCore");
             writer.Least = LogLevel.Trace;
@@ -88,7 +97,8 @@ public sealed class LogLineTests
         }
 
         var line = JsonElement.Parse(output.ToArray());
-        Assert.Equal(("backend_down", "it\nfell", "a\"b", "5"), (line.GetProperty("event").GetString(), line.GetProperty("message").GetString(), line.GetProperty("backend").GetString(), line.GetProperty("trace_id").GetString()));
+        Assert.Equal(("backend_down", "it\nfell", "a\"b", "5"), (line.GetProperty("event").GetString(), line.GetProperty("message").GetString(),
+            line.GetProperty("backend").GetString(), line.GetProperty("trace_id").GetString()));
         Assert.Contains("why\nhow", line.GetProperty("exception").GetString(), StringComparison.Ordinal);
     }
 }

@@ -21,7 +21,8 @@ public sealed class LogWriterTests
         var lines = Encoding.UTF8.GetString(output.ToArray()).Split('\n', StringSplitOptions.RemoveEmptyEntries);
         Assert.Equal(40_000, lines.Length);
         Assert.All(lines, line => Assert.EndsWith(".", line, StringComparison.Ordinal));
-        foreach (var thread in lines.GroupBy(line => line[0])) Assert.Equal(Enumerable.Range(0, 5000), thread.Select(line => int.Parse(line.Split(' ')[1], System.Globalization.CultureInfo.InvariantCulture)));
+        foreach (var thread in lines.GroupBy(line => line[0]))
+            Assert.Equal(Enumerable.Range(0, 5000), thread.Select(line => int.Parse(line.Split(' ')[1], System.Globalization.CultureInfo.InvariantCulture)));
     }
 
     [Theory]
@@ -35,7 +36,7 @@ public sealed class LogWriterTests
         {
             writer.Write(line);
             output.Waiting.Wait();
-            for (var i = 0; i < 400; i++) writer.Write(line); // 25 MiB, and the call returns
+            for (var i = 0; i < 400; i++) writer.Write(line); // 25 MiB; the calls return although the output is blocked
             output.Go.Set();
             SpinWait.SpinUntil(() => output.Text.Contains("dropped", StringComparison.Ordinal), TimeSpan.FromSeconds(10));
             writer.Write("last"u8);
@@ -44,8 +45,10 @@ public sealed class LogWriterTests
         var lines = output.Text.Split('\n', StringSplitOptions.RemoveEmptyEntries);
         var note = Assert.Single(lines, l => l.Contains("dropped", StringComparison.Ordinal));
         var kept = lines.Count(l => l.StartsWith("{\"x\"", StringComparison.Ordinal));
-        Assert.InRange(kept, 100, 200); // 8 MiB of them
-        var dropped = format is LogFormat.Json ? JsonElement.Parse(note).GetProperty("lines").GetInt32() : int.Parse(note.Split(' ')[1], System.Globalization.CultureInfo.InvariantCulture);
+        Assert.InRange(kept, 100, 200); // 8 MiB are kept
+        var dropped = format is LogFormat.Json
+            ? JsonElement.Parse(note).GetProperty("lines").GetInt32()
+            : int.Parse(note.Split(' ')[1], System.Globalization.CultureInfo.InvariantCulture);
         Assert.Equal(401, kept + dropped);
         Assert.Equal("last", lines[^1]);
     }

@@ -6,10 +6,24 @@ namespace Proxy.Tests.Telemetry;
 
 public sealed partial class ProxyMetricsTests
 {
-    private static CallRecord Call(string surface = "/v1/x", string? backend = "gpu", string? served = null, int? input = null, int? output = null, CallOutcome outcome = CallOutcome.Ok, string? asked = null, int status = 200)
-        => new() { Model = asked, Status = status, TraceId = "T", CorrelationId = "C", Surface = surface, Started = 0, Backend = backend, Served = served, TokensIn = input, TokensOut = output, Outcome = outcome };
+    private static CallRecord Call(string surface = "/v1/x", string? backend = "gpu", string? served = null, int? input = null, int? output = null,
+        CallOutcome outcome = CallOutcome.Ok, string? asked = null, int status = 200)
+        => new()
+        {
+            Model = asked,
+            Status = status,
+            TraceId = "T",
+            CorrelationId = "C",
+            Surface = surface,
+            Started = 0,
+            Backend = backend,
+            Served = served,
+            TokensIn = input,
+            TokensOut = output,
+            Outcome = outcome
+        };
 
-    /// <summary>A line of the exposition format 0.0.4: a comment, or name, labels and value.</summary>
+    /// <summary>A line of the exposition format 0.0.4: a comment, or a name with labels and a value.</summary>
     [GeneratedRegex("""^(# (HELP|TYPE) [a-z_]+ .+|[a-z_]+(\{[a-z_]+="([^"\\\n]|\\[\\n"])*"(,[a-z_]+="([^"\\\n]|\\[\\n"])*")*\})? (\+Inf|-?[0-9.]+(E[+-]?[0-9]+)?))$""")]
     private static partial Regex Line();
 
@@ -19,11 +33,12 @@ public sealed partial class ProxyMetricsTests
         var metrics = new ProxyMetrics();
         const string Nasty = "a\"b\\c\nd} 1\nevil 2";
         metrics.Count(Call(Nasty, Nasty, Nasty, 1, 2), TimeSpan.FromSeconds(1), TimeSpan.FromMilliseconds(5));
-        metrics.Add(() => [new("proxy_b", "B.", $"backend=\"{ProxyMetrics.Escape(Nasty)}\"", 1e20), new("proxy_a", "A.", "", -1.5), new("proxy_b", "B.", "backend=\"y\"", 0)]);
+        metrics.Add(() => [new("proxy_b", "B.", $"backend=\"{ProxyMetrics.Escape(Nasty)}\"", 1e20), new("proxy_a", "A.", "", -1.5),
+            new("proxy_b", "B.", "backend=\"y\"", 0)]);
 
         var lines = metrics.Expose().Split('\n');
 
-        Assert.Equal("", lines[^1]); // the last line ends too
+        Assert.Equal("", lines[^1]); // the text ends with a trailing newline
         Assert.All(lines[..^1], line => Assert.Matches(Line(), line));
         foreach (var kind in lines.Where(l => l.StartsWith("# TYPE", StringComparison.Ordinal)).GroupBy(l => l)) Assert.Single(kind);
     }
@@ -40,13 +55,15 @@ public sealed partial class ProxyMetricsTests
 
         var text = metrics.Expose();
 
-        Assert.Contains("proxy_requests_total{surface=\"/v1/x\",backend=\"gpu\",model=\"m\",outcome=\"ok\",status=\"200\"} 3\n", text, StringComparison.Ordinal);
-        Assert.Contains("proxy_requests_total{surface=\"/v1/x\",backend=\"\",model=\"\",outcome=\"client_left\",status=\"200\"} 1\n", text, StringComparison.Ordinal);
+        Assert.Contains("proxy_requests_total{surface=\"/v1/x\",backend=\"gpu\",model=\"m\",outcome=\"ok\",status=\"200\"} 3\n", text,
+            StringComparison.Ordinal);
+        Assert.Contains("proxy_requests_total{surface=\"/v1/x\",backend=\"\",model=\"\",outcome=\"client_left\",status=\"200\"} 1\n", text,
+            StringComparison.Ordinal);
         Assert.Contains("proxy_tokens_total{backend=\"gpu\",model=\"m\",direction=\"input\"} 30\n", text, StringComparison.Ordinal);
         Assert.Contains("proxy_tokens_total{backend=\"gpu\",model=\"m\",direction=\"output\"} 15\n", text, StringComparison.Ordinal);
         Assert.Contains("proxy_in_flight 1\n", text, StringComparison.Ordinal);
         Assert.Contains("proxy_first_token_seconds_bucket{backend=\"gpu\",le=\"0.08\"} 0\n", text, StringComparison.Ordinal);
-        Assert.Contains("proxy_first_token_seconds_bucket{backend=\"gpu\",le=\"0.1\"} 3\n", text, StringComparison.Ordinal); // a bound holds what equals it
+        Assert.Contains("proxy_first_token_seconds_bucket{backend=\"gpu\",le=\"0.1\"} 3\n", text, StringComparison.Ordinal); // a bucket's bound is inclusive
         Assert.Contains("proxy_request_duration_seconds_bucket{surface=\"/v1/x\",le=\"600\"} 3\n", text, StringComparison.Ordinal);
         Assert.Contains("proxy_request_duration_seconds_bucket{surface=\"/v1/x\",le=\"+Inf\"} 4\n", text, StringComparison.Ordinal);
         Assert.Contains("proxy_request_duration_seconds_count{surface=\"/v1/x\"} 4\n", text, StringComparison.Ordinal);

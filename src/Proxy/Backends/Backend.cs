@@ -35,6 +35,9 @@ internal sealed class Backend(BackendConfig config, BackendState state, Upstream
     /// <summary>What it speaks: as configured, else as it said itself, else (never reached yet) OpenAI. The one inside speaks whatever is chatted in.</summary>
     public IReadOnlyList<DialectFamily> Families => IsEcho ? EveryChat : config.Dialects ?? state.Report?.Dialects ?? OpenAiAlone;
 
+    /// <summary>The names of those families, as a backend's <c>dialects</c> list them.</summary>
+    public IEnumerable<string> FamilyNames => Families.Select(static family => family.Name());
+
     /// <summary>The client's own dialect, when this backend speaks it.</summary>
     public BackendDialect? Native(DialectName client) => Family(client) is { } wanted && Reaches(wanted) ? dialects(client) : null;
 

@@ -62,6 +62,7 @@ internal sealed class BackendAttempt : IDisposable
     private UpstreamHead? head;
     private ReplyBody body; // the exchange, or what decodes it
     private PooledBody? held;
+    private FrameBatch? frames; // has looked at the first frames
     private bool handedOver;
 
     /// <param name="queued">How long the call has waited for this slot: it counts against the time to the first token. What other backends took of it does not.</param>
@@ -114,6 +115,7 @@ internal sealed class BackendAttempt : IDisposable
         registration.Dispose();
         body.Dispose();
         held?.Dispose();
+        frames?.Dispose();
         lease.Dispose();
     }
 
@@ -137,8 +139,7 @@ internal sealed class BackendAttempt : IDisposable
     /// <summary>Reads a stream until a frame says something that a client would miss. A host that answers with a document has it read to its end.</summary>
     private async ValueTask<AttemptResult> FirstContentAsync(BackendDialect dialect)
     {
-        using var cutter = FrameCutter.For(dialect.Framing);
-        var seen = 0;
+        frames = new FrameBatch(dialect.Framing);
         bool? streams = null;
         while (true)
         {
@@ -150,7 +151,7 @@ internal sealed class BackendAttempt : IDisposable
                     streams ??= BeginsStream(dialect.Framing) ?? (Held.Length > LongestPreamble ? (bool?)false : null);
                     if (streams is false) return await WholeAsync(dialect);
                     if (streams is null) break;
-                    switch (Look(dialect, cutter, ref seen, out var error))
+                    switch (Look(dialect, frames, out var error))
                     {
                         case FrameKind.Error:
                             return HostSaid(error!);
@@ -165,7 +166,7 @@ internal sealed class BackendAttempt : IDisposable
                 case ReplyReadKind.End when streams is null && Held.Length > 0:
                     return Whole(dialect, ReplyReadKind.End);
                 case ReplyReadKind.End:
-                    var rest = cutter.PayloadOfRest(Held.Span[seen..]);
+                    var rest = frames.PayloadOfRest(Held.Span[frames.Taken..]);
                     var kind = rest.IsEmpty ? FrameKind.Preamble : dialect.Classify(rest);
                     if (kind is FrameKind.Error) return HostSaid(dialect.ReadError(rest));
                     if (kind is not FrameKind.Preamble) return Reply(streams: true, complete: true);
@@ -180,13 +181,11 @@ internal sealed class BackendAttempt : IDisposable
         }
     }
 
-    private FrameKind Look(BackendDialect dialect, FrameCutter cutter, ref int seen, out HostError? error)
+    private FrameKind Look(BackendDialect dialect, FrameBatch frames, out HostError? error)
     {
         error = null;
-        var pending = Held.Span[seen..];
-        while (cutter.TryTake(ref pending, out var frame, out var payload))
+        while (frames.TryLook(Held.Span, out var payload))
         {
-            seen += frame.Length;
             if (payload.IsEmpty) continue;
             var kind = dialect.Classify(payload);
             if (kind is FrameKind.Error) error = dialect.ReadError(payload);
@@ -279,7 +278,7 @@ internal sealed class BackendAttempt : IDisposable
                 log.Unauthorized(backend.Name, status);
                 return new AttemptResult.TryNext(new(ProxyErrorKind.HostUnauthorized, $"backend '{backend.Name}' does not accept this proxy's credentials; its operator has to set the backend's key") { Backend = backend.Name });
             case 508: // by another way the call would go round just the same
-                return inside || isCut ? new AttemptResult.Refused(Said(said, status)) : Reply(streams: false, complete: true);
+                return inside || isCut ? new AttemptResult.Refused(Said(said, status)) : Reply(streams: false, complete: true, Said(said, status));
             case >= 500 when backend.IsProxy: // its words are ours already, and say which of its hosts it was
                 log.AttemptFailed(traceId, backend.Name, string.Create(CultureInfo.InvariantCulture, $"status {status}"));
                 return new AttemptResult.TryNext(Said(said, status is 529 ? 503 : status) with { RetryAfter = RetryAfter() }, Uncertain: status is not (503 or 529));
@@ -291,7 +290,7 @@ internal sealed class BackendAttempt : IDisposable
             case >= 400 and < 500 when inside || isCut:
                 return new AttemptResult.Refused(Said(said, status));
             case >= 400 and < 500:
-                return Reply(streams: false, complete: true);
+                return Reply(streams: false, complete: true, Said(said, status));
             case < 400:
                 return new AttemptResult.Refused(new(ProxyErrorKind.HostFailed, $"backend '{backend.Name}' answered with status {status}, which means nothing here; is its url right?") { Backend = backend.Name });
             default:
@@ -375,12 +374,12 @@ internal sealed class BackendAttempt : IDisposable
         return new(new(kind, $"backend '{backend.Name}': {reason}") { Backend = backend.Name });
     }
 
-    /// <summary>The client is gone: nobody reads this.</summary>
-    private AttemptResult.Refused Left() => new(new(ProxyErrorKind.Internal, "the client left") { Backend = backend.Name });
+    private AttemptResult.Refused Left() => new(new(ProxyErrorKind.ClientLeft, "the client left") { Backend = backend.Name });
 
-    private AttemptResult.Answered Reply(bool streams, bool complete)
+    private AttemptResult.Answered Reply(bool streams, bool complete, ProxyError? refusal = null)
     {
         handedOver = true;
+        if (!streams) frames?.Dispose();
         var reply = new BackendReply(body, Held)
         {
             Status = head!.Status,
@@ -394,7 +393,9 @@ internal sealed class BackendAttempt : IDisposable
             Idle = call.Patient ? TimeSpan.FromDays(1) : backend.Config.Idle,
             Total = total,
             UnaskedUsage = call.UnaskedUsage,
+            Refusal = refusal,
             Streams = streams,
+            Frames = streams ? frames : null,
             Complete = complete,
             FromProxy = backend.IsProxy,
         };

@@ -144,7 +144,7 @@ internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue sl
     {
         SlotRefusal.QueueFull => new(ProxyErrorKind.QueueFull, $"all slots for '{ModelName.Shown(model)}' are busy and the queue is full") { RetryAfter = TimeSpan.FromSeconds(2) },
         SlotRefusal.TimedOut => new(ProxyErrorKind.QueueFull, $"no slot for '{ModelName.Shown(model)}' became free in time") { RetryAfter = TimeSpan.FromSeconds(5) },
-        SlotRefusal.Cancelled => new(ProxyErrorKind.Internal, "the client left"),
+        SlotRefusal.Cancelled => new(ProxyErrorKind.ClientLeft, "the client left"),
         _ => new(ProxyErrorKind.NoBackend, $"no backend for '{ModelName.Shown(model)}' is up: {string.Join("; ", candidates.Select(b => $"'{b.Name}' is down ({b.State.Reason})"))}")
         {
             RetryAfter = TimeSpan.FromSeconds(1),

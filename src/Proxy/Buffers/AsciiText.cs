@@ -4,14 +4,17 @@ using System.Runtime.Intrinsics;
 
 namespace Proxy.Buffers;
 
-/// <summary>Text to bytes where one byte a character will do, looked at and copied in one pass. Headers and log lines are hardly ever anything else.</summary>
-/// <remarks>A value of a call's log line takes some 65 instructions: 4 to 26 characters in one step or two. In steps of eight, and one by one below that, it took 138.</remarks>
+/// <summary>Converts text to bytes when every character is ASCII, and checks and copies in one pass. Headers and log lines are almost always ASCII.</summary>
+/// <remarks>
+/// One value of a log line costs about 65 instructions: 4 to 26 characters take one or two vector steps. Steps of eight characters, and single characters below
+/// that, cost 138.
+/// </remarks>
 internal static class AsciiText
 {
-    /// <summary>Copies visible ASCII and spaces. False where the text has anything else; then what is in <paramref name="bytes"/> means nothing.</summary>
+    /// <summary>Copies visible ASCII and spaces. False if the text contains anything else; the content of <paramref name="bytes"/> is then undefined.</summary>
     public static bool TryCopy(string text, Span<byte> bytes) => TryCopy(text, bytes, isWord: false);
 
-    /// <summary>As <see cref="TryCopy(string, Span{byte})"/>, and false also for a space, a quote or an equals sign.</summary>
+    /// <summary>Like <see cref="TryCopy(string, Span{byte})"/>, but also false for a space, a quote or an equals sign.</summary>
     public static bool TryCopyWord(string text, Span<byte> bytes) => TryCopy(text, bytes, isWord: true);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -24,7 +27,7 @@ internal static class AsciiText
         {
             var last = text.Length - 16;
             var other = Vector128<sbyte>.Zero;
-            for (var at = 0; ; at = Math.Min(at + 16, last)) // the last step may go over some again
+            for (var at = 0; ; at = Math.Min(at + 16, last)) // the last step may overlap the one before
             {
                 var next = Narrow(Vector128.LoadUnsafe(ref from, (nuint)at), Vector128.LoadUnsafe(ref from, (nuint)at + 8));
                 next.AsByte().StoreUnsafe(ref to, (nuint)at);
@@ -35,7 +38,7 @@ internal static class AsciiText
 
         if (text.Length >= 8)
         {
-            // The first eight and the last eight, which may go over some again.
+            // The first eight and the last eight characters, which may overlap.
             var last = text.Length - 8;
             var next = Narrow(Vector128.LoadUnsafe(ref from), Vector128.LoadUnsafe(ref from, (nuint)last));
             Unsafe.WriteUnaligned(ref to, next.AsInt64()[0]);
@@ -45,9 +48,10 @@ internal static class AsciiText
 
         if (text.Length >= 4)
         {
-            // The first four and the last four.
+            // The first four and the last four characters, which may overlap.
             var last = text.Length - 4;
-            var both = Vector128.Create(Unsafe.ReadUnaligned<long>(ref Unsafe.As<short, byte>(ref from)), Unsafe.ReadUnaligned<long>(ref Unsafe.As<short, byte>(ref Unsafe.Add(ref from, last)))).AsInt16();
+            var both = Vector128.Create(Unsafe.ReadUnaligned<long>(ref Unsafe.As<short, byte>(ref from)),
+                Unsafe.ReadUnaligned<long>(ref Unsafe.As<short, byte>(ref Unsafe.Add(ref from, last)))).AsInt16();
             var next = Narrow(both, both);
             Unsafe.WriteUnaligned(ref to, next.AsInt32()[0]);
             Unsafe.WriteUnaligned(ref Unsafe.Add(ref to, last), next.AsInt32()[1]);
@@ -64,7 +68,7 @@ internal static class AsciiText
         return true;
     }
 
-    /// <summary>One byte a character; what is not ASCII becomes 127 or less than nothing, and neither is text.</summary>
+    /// <summary>One byte for each character. A character that is not ASCII saturates to 127 or becomes negative; <see cref="Other"/> finds both.</summary>
     private static Vector128<sbyte> Narrow(Vector128<short> left, Vector128<short> right) => Vector128.NarrowWithSaturation(left, right);
 
     private static Vector128<sbyte> Other(Vector128<sbyte> bytes, bool isWord)

@@ -3,18 +3,21 @@ using System.Buffers;
 namespace Proxy.Buffers;
 
 /// <summary>
-/// Rented byte arrays. Small ones are the runtime's shared pool's, which keeps what it has for minutes and gives up one array at a time. Those of a large body or answer are kept here,
-/// where <see cref="DropLarge"/> gives all of them up at once.
+/// Rents byte arrays. Small arrays come from the runtime's shared pool, which keeps unused arrays for minutes and releases them one at a time. Large ones, for
+/// large bodies and answers, are pooled here, so that <see cref="DropLarge"/> can release all of them at once.
 /// </summary>
 internal static class ByteArrays
 {
-    /// <summary>Longer ones are large.</summary>
+    /// <summary>Arrays longer than this count as large.</summary>
     public const int LongestSmall = 512 << 10;
 
-    /// <summary>No more than so many bytes wait to be rented again.</summary>
+    /// <summary>The most bytes that the pool keeps for reuse.</summary>
     private const long MostKept = 192 << 20;
 
-    /// <summary>After so many bytes that were not kept a collection is asked for: the collector itself lets some such arrays come together first.</summary>
+    /// <summary>
+    /// A garbage collection is requested after this many bytes have been discarded, because the collector by itself would let several such arrays accumulate
+    /// first.
+    /// </summary>
     private const long MostLost = 256 << 20;
 
     private static readonly Lock gate = new();
@@ -23,10 +26,10 @@ internal static class ByteArrays
     private static long lostBytes;
     private static long largeUses;
 
-    /// <summary>How often a large array was rented or returned so far.</summary>
+    /// <summary>How often a large array has been rented or returned so far.</summary>
     public static long LargeUses => Volatile.Read(ref largeUses);
 
-    /// <summary>At least so long; what is in it is not said.</summary>
+    /// <summary>An array of at least this length; its content is undefined.</summary>
     public static byte[] Rent(int length) => length <= LongestSmall ? ArrayPool<byte>.Shared.Rent(length) : RentLarge(length);
 
     public static void Return(byte[] array)
@@ -40,8 +43,9 @@ internal static class ByteArrays
         lock (gate)
         {
             largeUses++;
-            // Rather one long one than those that it grew from.
-            while (keptBytes + array.Length > MostKept && kept.Count > 0 && kept.MinBy(static known => known.Length) is { } least && least.Length < array.Length)
+            // Prefer one long array over the shorter ones that it grew from.
+            while (keptBytes + array.Length > MostKept && kept.Count > 0 && kept.MinBy(static known => known.Length) is { } least
+                && least.Length < array.Length)
             {
                 kept.Remove(least);
                 (keptBytes, lostBytes) = (keptBytes - least.Length, lostBytes + least.Length);
@@ -62,7 +66,7 @@ internal static class ByteArrays
         GC.Collect(GC.MaxGeneration, GCCollectionMode.Forced, blocking: false);
     }
 
-    /// <summary>Gives up what is not in use.</summary>
+    /// <summary>Releases all pooled large arrays that are not in use.</summary>
     public static void DropLarge()
     {
         lock (gate)
@@ -81,7 +85,7 @@ internal static class ByteArrays
             var best = -1;
             for (var i = 0; i < kept.Count; i++)
             {
-                // One that is much too long would be missed by whoever needs it.
+                // Not an array more than twice as long: a caller that needs its full length would miss it.
                 if (kept[i].Length >= length && kept[i].Length / 2 <= length && (best < 0 || kept[i].Length < kept[best].Length)) best = i;
             }
 

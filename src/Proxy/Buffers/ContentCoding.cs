@@ -4,17 +4,19 @@ using ZstdSharp.Unsafe;
 
 namespace Proxy.Buffers;
 
-/// <summary>The content codings of RFC 9110 §8.4.1 that are decoded here, in requests and in hosts' answers.</summary>
+/// <summary>Decodes the content codings of RFC 9110 §8.4.1, in requests and in hosts' answers.</summary>
 internal static class ContentCoding
 {
-    /// <summary>The largest zstd window that RFC 9659 allows on the web (8 MiB): what a body may make us allocate is ours to say.</summary>
+    /// <summary>
+    /// The largest zstd window that RFC 9659 allows on the web (8 MiB). Without this limit the sender would decide how much memory is allocated.
+    /// </summary>
     private const int LargestWindowLog = 23;
 
     public static bool IsIdentity(string? coding) => string.IsNullOrEmpty(coding) || coding.Equals("identity", StringComparison.OrdinalIgnoreCase);
 
-    /// <summary>What <paramref name="encoded"/> says, decoded; null where the coding is not understood.</summary>
-    /// <param name="first">The first bytes, if they are known: "deflate" is zlib by the standard and raw by many servers.</param>
-    /// <param name="resumes">A read of 0 bytes from <paramref name="encoded"/> is not its end: more may come.</param>
+    /// <summary>A stream of the decoded bytes. Null if the coding is not supported.</summary>
+    /// <param name="first">The first bytes, if they are known: the standard defines "deflate" as zlib, but many servers send raw deflate.</param>
+    /// <param name="resumes">True if a read of 0 bytes from <paramref name="encoded"/> is not its end, because more may follow.</param>
     public static Stream? Decode(string coding, Stream encoded, ReadOnlySpan<byte> first = default, bool resumes = false) => coding.ToLowerInvariant() switch
     {
         "gzip" or "x-gzip" => new GZipStream(encoded, CompressionMode.Decompress),
@@ -25,10 +27,10 @@ internal static class ContentCoding
         _ => null,
     };
 
-    /// <summary>Whether a decoder threw this because the bytes are none of its coding: each has its own way to say so.</summary>
+    /// <summary>True if a decoder threw this exception because the bytes are not valid in its coding. Each decoder throws a different type.</summary>
     public static bool IsBroken(Exception problem) => problem is InvalidDataException or InvalidOperationException or ZstdException or EndOfStreamException;
 
-    /// <summary>RFC 1950 §2.2: method 8, and a check over both bytes.</summary>
+    /// <summary>RFC 1950 §2.2: compression method 8, and a checksum over both bytes.</summary>
     private static bool IsZlib(ReadOnlySpan<byte> first) => (first[0] & 0x0f) == 8 && ((first[0] << 8) | first[1]) % 31 == 0;
 
     private static DecompressionStream Zstd(Stream encoded, bool resumes)

@@ -3,7 +3,7 @@ using System.Buffers;
 namespace Proxy.Buffers;
 
 /// <summary>
-/// Bytes in a rented array with one owner. Grows as it is written to; <see cref="Dispose"/> gives the array back, after which nothing may read it.
+/// Bytes in a rented array with one owner. Grows when written to. <see cref="Dispose"/> returns the array, after which the bytes must not be read.
 /// </summary>
 internal sealed class PooledBody(int capacity = 4096) : IBufferWriter<byte>, IDisposable
 {
@@ -34,14 +34,14 @@ internal sealed class PooledBody(int capacity = 4096) : IBufferWriter<byte>, IDi
         Length += bytes.Length;
     }
 
-    /// <summary>Drops the first <paramref name="count"/> bytes; what follows moves to the front.</summary>
+    /// <summary>Removes the first <paramref name="count"/> bytes and moves the rest to the front.</summary>
     public void Consume(int count)
     {
         array.AsSpan(count, Length - count).CopyTo(array);
         Length -= count;
     }
 
-    /// <summary>Drops what comes after the first <paramref name="length"/> bytes.</summary>
+    /// <summary>Removes everything after the first <paramref name="length"/> bytes.</summary>
     public void Truncate(int length) => Length = Math.Min(length, Length);
 
     public void Clear() => Length = 0;

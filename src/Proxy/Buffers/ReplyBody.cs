@@ -1,61 +1,68 @@
 namespace Proxy.Buffers;
 
-/// <summary>What one read of a reply brought.</summary>
+/// <summary>The kind of result of one read of a reply.</summary>
 internal enum ReplyReadKind : byte
 {
-    /// <summary>Bytes came.</summary>
+    /// <summary>Bytes arrived.</summary>
     Data,
 
-    /// <summary>The reply ended as its framing says it should; no more bytes will come.</summary>
+    /// <summary>The reply ended as its framing requires; no more bytes will come.</summary>
     End,
 
-    /// <summary>Nothing came until <see cref="ReplyBody.QuietAt"/>; the reply goes on. Read again.</summary>
+    /// <summary>No bytes arrived until <see cref="ReplyBody.QuietAt"/>, but the reply is still open. Read again.</summary>
     Quiet,
 
-    /// <summary>Nothing came until <see cref="ReplyBody.Deadline"/>; the connection is closed.</summary>
+    /// <summary>No bytes arrived until <see cref="ReplyBody.Deadline"/>; the connection is closed.</summary>
     TimedOut,
 
     /// <summary><see cref="ReplyBody.Cancel"/> was called; the connection is closed.</summary>
     Cancelled,
 
-    /// <summary>The host broke off (reset, or closed before its own framing said the body was over). <see cref="ReplyBody.Failure"/> says how.</summary>
+    /// <summary>
+    /// The host broke off: it reset the connection, or closed it before the end that its framing announced. <see cref="ReplyBody.Failure"/> has the reason.
+    /// </summary>
     Failed,
 }
 
-/// <summary>The outcome of one read. <paramref name="Bytes"/> is borrowed: see <see cref="ReplyBody.ReadAsync"/>.</summary>
+/// <summary>The result of one read. <paramref name="Bytes"/> is borrowed: see <see cref="ReplyBody.ReadAsync"/>.</summary>
 internal readonly record struct ReplyRead(ReplyReadKind Kind, ReadOnlyMemory<byte> Bytes = default);
 
 /// <summary>
-/// A host's reply body, read piece by piece as the network brings it. One reader at a time. <see cref="Cancel"/> may be called from any thread; everything else
-/// belongs to the reader. Disposing gives the connection back when the body was read to its end, and closes it otherwise.
+/// A host's reply body, read in pieces as they arrive from the network. There is one reader at a time. <see cref="Cancel"/> may be called from any thread; all
+/// other members belong to the reader. Disposing returns the connection to the pool if the body was read to its end, and closes it otherwise.
 /// </summary>
 internal abstract class ReplyBody : IDisposable
 {
-    /// <summary>Never, as a value of <see cref="Deadline"/> and <see cref="QuietAt"/>.</summary>
+    /// <summary>No time limit, for <see cref="Deadline"/> and <see cref="QuietAt"/>.</summary>
     public const long Never = long.MaxValue;
 
-    /// <summary>The clock of <see cref="Deadline"/> and <see cref="QuietAt"/>, in milliseconds from some beginning.</summary>
+    /// <summary>The clock of <see cref="Deadline"/> and <see cref="QuietAt"/>, in milliseconds from an arbitrary start.</summary>
     public abstract long Now { get; }
 
-    /// <summary>When to give up a silent host, by <see cref="Now"/>. Checked by a coarse tick (100 ms).</summary>
+    /// <summary>The time, by <see cref="Now"/>, at which a silent host is given up. Checked by a coarse timer (100 ms).</summary>
     public long Deadline { get; set; } = Never;
 
-    /// <summary>When to return <see cref="ReplyReadKind.Quiet"/> from a read that waits, by <see cref="Now"/>.</summary>
+    /// <summary>The time, by <see cref="Now"/>, at which a waiting read returns <see cref="ReplyReadKind.Quiet"/>.</summary>
     public long QuietAt { get; set; } = Never;
 
-    /// <summary>Why the last read was <see cref="ReplyReadKind.Failed"/> or <see cref="ReplyReadKind.TimedOut"/>; for the log and the error message.</summary>
+    /// <summary>Why the last read was <see cref="ReplyReadKind.Failed"/> or <see cref="ReplyReadKind.TimedOut"/>, for the log and the error message.</summary>
     public string? Failure { get; protected set; }
 
-    /// <summary>The exchange failed because its host was away when it ran; now the host is back, and nothing can be said against it.</summary>
+    /// <summary>
+    /// True if the exchange failed because the host was down at the time and is up again now. The failure then does not count against the host.
+    /// </summary>
     public bool HostWasAway { get; protected set; }
 
     /// <summary>
-    /// The next bytes, without transfer framing. They are valid until the next call or the caller's next suspension, whichever comes first:
-    /// use or copy them before awaiting anything. Never throws for what a network does.
+    /// The next bytes, without transfer framing. They stay valid until the next call or the caller's next suspension, whichever comes first: use or copy them
+    /// before awaiting anything. Network errors never throw; they are results.
     /// </summary>
     public abstract ValueTask<ReplyRead> ReadAsync();
 
-    /// <summary>Ends the exchange at once: the connection is closed and a waiting read returns <see cref="ReplyReadKind.Cancelled"/>. Any thread, any number of times.</summary>
+    /// <summary>
+    /// Ends the exchange at once: the connection is closed, and a waiting read returns <see cref="ReplyReadKind.Cancelled"/>. May be called from any thread and
+    /// repeatedly.
+    /// </summary>
     public abstract void Cancel();
 
     public abstract void Dispose();

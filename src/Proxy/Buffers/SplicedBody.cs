@@ -1,6 +1,6 @@
 namespace Proxy.Buffers;
 
-/// <summary>A request body in up to three pieces, so that replacing a model's name copies nothing but the name.</summary>
+/// <summary>A request body in up to three pieces, so that replacing the model's name copies only the name.</summary>
 internal readonly record struct SplicedBody(ReadOnlyMemory<byte> Before, ReadOnlyMemory<byte> Inserted, ReadOnlyMemory<byte> After)
 {
     public SplicedBody(ReadOnlyMemory<byte> whole) : this(whole, default, default) { }

@@ -12,6 +12,7 @@ internal sealed class BackendReply(ReplyBody body, PooledBody held) : IDisposabl
     public const int LongestDocument = 128 << 20;
 
     private IDisposable? lease;
+    private int isDone;
     private int disposed;
     private CancellationTokenRegistration cancellation;
 
@@ -24,8 +25,17 @@ internal sealed class BackendReply(ReplyBody body, PooledBody held) : IDisposabl
     /// <summary>Null for a reply that is not a chat's: it is only passed on.</summary>
     public BackendDialect? Dialect { get; init; }
     public string? ContentType { get; init; }
+
+    /// <summary>How its frames are marked, where it has frames.</summary>
+    public StreamFraming Framing => Dialect?.Framing ?? StreamFraming.JsonLines;
+
+    /// <summary>Has looked at the first frames in <see cref="Held"/> and knows where they are cut; null where they were not looked at.</summary>
+    public FrameBatch? Frames { get; init; }
     public long? ContentLength { get; init; }
     public IReadOnlyList<KeyValuePair<string, string>> Headers { get; init; } = [];
+
+    /// <summary>Silence after which the client of a stream gets a keep-alive; null: as the configuration says.</summary>
+    public TimeSpan? KeepAliveAfter { get; init; }
 
     /// <summary>Silence allowed between two pieces of the body.</summary>
     public TimeSpan Idle { get; init; }
@@ -41,6 +51,9 @@ internal sealed class BackendReply(ReplyBody body, PooledBody held) : IDisposabl
 
     /// <summary>A stream of frames, which has an end marker; otherwise one document.</summary>
     public bool Streams { get; init; }
+
+    /// <summary>A chat's answer as one document, all of it in <see cref="Held"/>.</summary>
+    public bool IsDocument => Dialect is not null && !Streams;
 
     /// <summary>The body is complete in <see cref="Held"/>.</summary>
     public bool Complete { get; init; }
@@ -63,14 +76,14 @@ internal sealed class BackendReply(ReplyBody body, PooledBody held) : IDisposabl
     public Action? Finished { get; set; }
 
     /// <summary>What ends with this reply: the slot at the backend and the client's cancellation.</summary>
-    public void Bind(IDisposable slot, CancellationTokenRegistration registration)
+    public void Bind(IDisposable? slot, CancellationTokenRegistration registration)
     {
         lease = slot;
         cancellation = registration;
     }
 
-    /// <summary>The host's own refusal, in our terms.</summary>
-    public ProxyError Refusal(HostError said) => new(ProxyErrorKind.HostRefused, said.Message) { Status = Status, Code = said.Code, HostType = said.Type, Param = said.Param, Backend = Backend };
+    /// <summary>What the host refused the call with, where <see cref="Status"/> is no success: read once, by whoever decided that it goes to the client.</summary>
+    public ProxyError? Refusal { get; init; }
 
     public ProxyError TimedOut() => new(ProxyErrorKind.HostTimedOut, Body.Now >= Total
         ? $"backend '{Backend}' did not finish its answer in the time it has"
@@ -91,8 +104,8 @@ internal sealed class BackendReply(ReplyBody body, PooledBody held) : IDisposabl
     /// <summary>The host has said all it has to say: its slot is free, whatever the client still has to take. A client that calls again at its last byte finds it so.</summary>
     public void GiveBackSlot()
     {
-        if (Interlocked.Exchange(ref lease, null) is not { } slot) return;
-        slot.Dispose();
+        if (Interlocked.Exchange(ref isDone, 1) != 0) return;
+        lease?.Dispose();
         Finished?.Invoke();
     }
 
@@ -100,6 +113,7 @@ internal sealed class BackendReply(ReplyBody body, PooledBody held) : IDisposabl
     {
         if (Interlocked.Exchange(ref disposed, 1) != 0) return;
         cancellation.Dispose();
+        Frames?.Dispose();
         body.Dispose();
         held.Dispose();
         GiveBackSlot();

@@ -11,6 +11,13 @@ internal abstract record ChatAnswer
     /// <summary>A backend's own bytes, in the client's dialect.</summary>
     public sealed record Verbatim(BackendReply Reply) : ChatAnswer;
 
+    /// <summary>A backend's answer in another dialect, or in pieces where the client wants a document, or the other way round.</summary>
+    public sealed record Translated(BackendReply Reply) : ChatAnswer
+    {
+        /// <summary>What the route found for the answer to stand on.</summary>
+        public IReadOnlyList<Source>? Sources { get; init; }
+    }
+
     /// <summary>Events to write in the client's dialect. A whole answer is the fold of them. <paramref name="Backend"/> speaks, if one does; <paramref name="Served"/> is the model's name there. Enumerate once: the end gives back what it holds.</summary>
     public sealed record Events(IAsyncEnumerable<ChatEvent> Stream, string? Backend, string? Served) : ChatAnswer
     {

@@ -1,20 +1,22 @@
 namespace Proxy.Chat;
 
-/// <summary>Tells a stream from a document by its first bytes: the content type that a host names is often wrong.</summary>
+/// <summary>Tells a stream from a document by its first bytes, because the content type that a host sends is often wrong.</summary>
 internal static class FirstBytes
 {
     private static ReadOnlySpan<byte> Mark => "\uFEFF"u8;
 
-    /// <summary>The length of the byte order mark in front, which is no part of a frame or a document; null while it may still become one.</summary>
+    /// <summary>
+    /// The length of the byte order mark at the beginning, which belongs to neither frame nor document. Null while the bytes so far may still become one.
+    /// </summary>
     public static int? MarkLength(ReadOnlySpan<byte> bytes)
     {
-        if (bytes.Length > 0 && bytes[0] != Mark[0]) return 0; // as good as always
+        if (bytes.Length > 0 && bytes[0] != Mark[0]) return 0; // by far the most common case
         if (bytes.StartsWith(Mark)) return Mark.Length;
         return bytes.Length < Mark.Length && Mark.StartsWith(bytes) ? null : 0;
     }
 
-    /// <summary>Whether a stream begins like this, mark apart; null while too few bytes have come to tell.</summary>
-    /// <param name="saidSo">The host named a stream's content type; it is believed where the bytes do not say otherwise.</param>
+    /// <summary>True if the bytes (without a byte order mark) begin a stream. Null while too few bytes have arrived to tell.</summary>
+    /// <param name="saidSo">True if the host sent a stream's content type. It is believed unless the bytes contradict it.</param>
     public static bool? Streams(ReadOnlySpan<byte> bytes, StreamFraming framing, bool saidSo)
     {
         bytes = bytes.TrimStart(" \t\r\n"u8);
@@ -39,7 +41,7 @@ internal static class FirstBytes
     private static bool? Begins(ReadOnlySpan<byte> bytes, ReadOnlySpan<byte> field, bool saidSo) =>
         bytes.StartsWith(field) ? true : bytes.Length < field.Length && field.StartsWith(bytes) ? null : saidSo;
 
-    // A line is an object of its own; a document may be as short as one, without a line end, or be spread over many.
+    // In a JSON lines stream each line is a complete object. A document may be just as short, without a trailing newline, or span many lines.
     private static bool? BeginsLine(ReadOnlySpan<byte> bytes, bool saidSo)
     {
         if (bytes[0] != '{') return saidSo;

@@ -6,28 +6,28 @@ using Proxy.Buffers;
 namespace Proxy.Chat;
 
 /// <summary>
-/// The credentials that we show to one host. Some hosts repeat in an error what they were shown; neither a client nor the log may read it there.
-/// Looked for only in errors.
+/// The credentials that the proxy sends to one host. Some hosts repeat them in error messages, where neither the client nor the log may see them. Only errors
+/// are searched.
 /// </summary>
 internal sealed class HostSecrets
 {
-    /// <summary>What stands where a credential stood.</summary>
+    /// <summary>The replacement for a credential.</summary>
     public const string Struck = "[redacted]";
 
-    /// <summary>A shorter value is a placeholder ("none", "ollama") and would be found in ordinary words.</summary>
+    /// <summary>Shorter values are placeholders ("none", "ollama") that would also match ordinary words.</summary>
     private const int Shortest = 8;
 
     private readonly byte[][] secrets;
 
     private HostSecrets(byte[][] secrets) => this.secrets = secrets;
 
-    /// <summary>Null where there is nothing to hide. A value of several words ("Bearer …") is hidden word by word.</summary>
+    /// <summary>Null if there is nothing to hide. Each word of a value such as "Bearer …" is hidden by itself.</summary>
     public static HostSecrets? Of(IEnumerable<string> values)
     {
         var secrets = values.SelectMany(static value => value.Split(' ', StringSplitOptions.RemoveEmptyEntries))
             .Where(static word => word.Length >= Shortest)
             .Distinct()
-            .OrderByDescending(static word => word.Length) // one may be the beginning of another
+            .OrderByDescending(static word => word.Length) // one credential may be the beginning of another
             .Select(Encoding.UTF8.GetBytes)
             .ToArray();
         return secrets.Length == 0 ? null : new(secrets);
@@ -43,7 +43,9 @@ internal sealed class HostSecrets
 
     public string Strike(string text) => TryStrike(Encoding.UTF8.GetBytes(text), out var struck) ? Encoding.UTF8.GetString(struck) : text;
 
-    /// <summary>True where a credential stands in <paramref name="text"/>, plainly or with JSON's escapes in it; then <paramref name="struck"/> is the same text without it.</summary>
+    /// <summary>
+    /// True if a credential occurs in <paramref name="text"/>, plainly or with JSON escapes. <paramref name="struck"/> is then the text without it.
+    /// </summary>
     public bool TryStrike(ReadOnlySpan<byte> text, [NotNullWhen(true)] out byte[]? struck)
     {
         struck = null;
@@ -83,7 +85,7 @@ internal sealed class HostSecrets
         return false;
     }
 
-    /// <summary>Where the secret that begins at <paramref name="at"/> ends; null where none does.</summary>
+    /// <summary>The end of the secret that begins at <paramref name="at"/>. Null if none begins there.</summary>
     private static int? EndOf(ReadOnlySpan<byte> text, int at, ReadOnlySpan<byte> secret)
     {
         foreach (var wanted in secret)
@@ -97,13 +99,14 @@ internal sealed class HostSecrets
         return at;
     }
 
-    /// <summary>The character that an escape of JSON stands for, where it is ASCII; -1 for any other.</summary>
+    /// <summary>The ASCII character that a JSON escape stands for; -1 for any other.</summary>
     private static int Unescaped(ReadOnlySpan<byte> text, out int length)
     {
         length = 2;
         if (text.Length < 2) return -1;
         if (text[1] is (byte)'/' or (byte)'"' or (byte)'\\') return text[1];
         length = 6;
-        return text.Length >= 6 && text[1] == 'u' && ushort.TryParse(text[2..6], NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out var code) && code < 128 ? code : -1;
+        return text.Length >= 6 && text[1] == 'u' && ushort.TryParse(text[2..6], NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out var code)
+            && code < 128 ? code : -1;
     }
 }

@@ -3,17 +3,21 @@ using System.Text.Json;
 namespace Proxy.Chat;
 
 /// <summary>
-/// How many values a JSON text has. What is parsed takes a hundred bytes and more for each of them, be it as short as "1", so a text of tiny values would take many times its own size.
+/// Limits the number of values in a JSON text. A parsed document takes a hundred bytes or more for each value, even one as short as "1", so a text of tiny
+/// values would take many times its own size.
 /// </summary>
 internal static class JsonStructure
 {
-    /// <summary>A hundred thousand messages: no model's context takes so many, nor a tenth. Lists of numbers (embeddings, tokens) are not read this way.</summary>
+    /// <summary>
+    /// Enough for a hundred thousand messages; no model's context holds even a tenth of that. Lists of numbers (embeddings, tokens) are not parsed into a
+    /// document and not limited by this.
+    /// </summary>
     public const int MostValues = 300_000;
 
-    /// <summary>Whether there are more than <see cref="MostValues"/>. False for what is no JSON: its reader says so.</summary>
+    /// <summary>True if there are more than <see cref="MostValues"/>. False for text that is not JSON; its parser reports that.</summary>
     public static bool IsTooMuch(ReadOnlySpan<byte> json)
     {
-        // Each value but the first of its list or object comes after a comma; in texts there are more of these signs.
+        // Every value except the first of a list or object follows a comma. Strings contain more of these characters, so this is an upper bound.
         if (json.Length / 2 < MostValues || json.Count((byte)',') + json.Count((byte)'[') + json.Count((byte)'{') < MostValues) return false;
         try
         {
@@ -26,7 +30,7 @@ internal static class JsonStructure
 
             return true;
         }
-        catch (JsonException) // the reader's only way to say no
+        catch (JsonException) // the reader throws this for invalid JSON
         {
             return false;
         }

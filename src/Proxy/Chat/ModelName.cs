@@ -5,43 +5,50 @@ using System.Text.Json;
 
 namespace Proxy.Chat;
 
-/// <summary>A model's name as it stands in JSON: writing it, and finding where it stands.</summary>
+/// <summary>Writes a model's name as JSON, and finds its position in JSON.</summary>
 internal static class ModelName
 {
     private const int Remembered = 1024;
     private static readonly ConcurrentDictionary<string, byte[]> Written = new();
 
-    /// <summary>The longest name that is looked up, in bytes of UTF-8: what is kept by name stays small, whatever a client sends.</summary>
+    /// <summary>
+    /// The longest name that is looked up, in bytes of UTF-8. It bounds the memory of everything that is stored by name, whatever clients send.
+    /// </summary>
     public const int LongestBytes = 512;
 
-    /// <summary>The <see cref="ProxyError.Code"/> of a longer one.</summary>
+    /// <summary>The <see cref="ProxyError.Code"/> for a longer name.</summary>
     public const string TooLongCode = "model_name_too_long";
 
     private const int LongestShown = 128;
 
-    /// <summary>What Ollama and its clients add to a name that has no tag.</summary>
+    /// <summary>The tag that Ollama and its clients append to a name without one.</summary>
     public const string Latest = ":latest";
 
-    /// <summary>The same name, with <see cref="Latest"/> or without.</summary>
+    /// <summary>True if the names are equal, or differ only in <see cref="Latest"/>.</summary>
     public static bool Same(string a, string b) =>
         a.Length == b.Length ? a == b : a.Length < b.Length ? IsTagged(b, a) : IsTagged(a, b);
 
     /// <summary>The name without <see cref="Latest"/>.</summary>
     public static string Bare(string name) => name.EndsWith(Latest, StringComparison.Ordinal) ? name[..^Latest.Length] : name;
 
-    /// <summary>Why a name of a client is not even looked up; null when it may be.</summary>
-    /// <param name="name">As the client wrote it, escapes undone.</param>
+    /// <summary>The error for a client's name that is too long to be looked up. Null if it is not.</summary>
+    /// <param name="name">The name as the client wrote it, without JSON escapes.</param>
     /// <param name="param">The member that holds it.</param>
     public static ProxyError? Refusal(string name, string param = "model") => Fits(name) ? null : TooLong(param);
 
-    /// <summary>The refusal of a name that is longer than <see cref="LongestBytes"/>.</summary>
+    /// <summary>The error for a name longer than <see cref="LongestBytes"/>.</summary>
     public static ProxyError TooLong(string param = "model") =>
-        new(ProxyErrorKind.InvalidRequest, $"\"{param}\" is longer than {LongestBytes} bytes, the longest name of a model here") { Param = param, Code = TooLongCode };
+        new(ProxyErrorKind.InvalidRequest, $"\"{param}\" is longer than {LongestBytes} bytes, the maximum for a model's name")
+        {
+            Param = param,
+            Code = TooLongCode
+        };
 
-    /// <summary>Whether the name has at most <see cref="LongestBytes"/> bytes.</summary>
-    public static bool Fits(string name) => name.Length <= LongestBytes / 3 || (name.Length <= LongestBytes && Encoding.UTF8.GetByteCount(name) <= LongestBytes);
+    /// <summary>True if the name has at most <see cref="LongestBytes"/> bytes.</summary>
+    public static bool Fits(string name) =>
+        name.Length <= LongestBytes / 3 || (name.Length <= LongestBytes && Encoding.UTF8.GetByteCount(name) <= LongestBytes);
 
-    /// <summary>The name for a message or the log: its beginning, where it is long.</summary>
+    /// <summary>The name for a message or the log, shortened if it is long.</summary>
     public static string Shown(string name) =>
         name.Length <= LongestShown ? name : $"{name.AsSpan(0, char.IsHighSurrogate(name[LongestShown - 1]) ? LongestShown - 1 : LongestShown)}…";
 
@@ -58,8 +65,8 @@ internal static class ModelName
     }
 
     /// <summary>
-    /// Where the answer's <c>model</c> stands, quotes included: at the top level, or in the object that a first or last event wraps (<c>message</c>, <c>response</c>).
-    /// Null when there is none, or it is no JSON object.
+    /// The position of the answer's <c>model</c> value, quotes included: at the top level, or inside the object of a first or last event (<c>message</c>,
+    /// <c>response</c>). Null if there is none, or if the text is not a JSON object.
     /// </summary>
     public static Range? Find(ReadOnlySpan<byte> json)
     {
@@ -81,14 +88,14 @@ internal static class ModelName
         }
         catch (JsonException)
         {
-            // Not JSON: a host's bytes are passed on as they are, and the client's parser is the judge of them.
+            // Not JSON: the host's bytes are passed on unchanged, and the client's parser reports the error.
             return null;
         }
 
         return wrapped;
     }
 
-    /// <summary>Reads on to the end of the object that the reader has entered.</summary>
+    /// <summary>Reads to the end of the object that the reader has entered.</summary>
     private static Range? FindInside(ref Utf8JsonReader reader)
     {
         Range? found = null;

@@ -1,6 +1,6 @@
 namespace Proxy.Chat;
 
-/// <summary>Every way a call is refused or breaks off. <see cref="ProxyErrorTable"/> gives each its status and names.</summary>
+/// <summary>All reasons for which a call is refused or breaks off. <see cref="ProxyErrorTable"/> has the status and names of each.</summary>
 internal enum ProxyErrorKind
 {
     InvalidRequest,
@@ -18,63 +18,71 @@ internal enum ProxyErrorKind
     NoBackend,
     Draining,
 
-    /// <summary>This process may open no more files, so no connection to a host.</summary>
+    /// <summary>This process has no file descriptors left, so it cannot connect to a host.</summary>
     OutOfDescriptors,
 
-    /// <summary>The host said 4xx: <see cref="ProxyError.Status"/> and the message are its own.</summary>
+    /// <summary>The host answered 4xx: <see cref="ProxyError.Status"/> and the message are the host's.</summary>
     HostRefused,
 
-    /// <summary>The host does not accept our credentials: our misconfiguration, not the client's.</summary>
+    /// <summary>The host rejects the proxy's credentials: a mistake in our configuration, not the client's.</summary>
     HostUnauthorized,
 
-    /// <summary>The host could not be reached, broke off, or answered nonsense.</summary>
+    /// <summary>The host could not be reached, broke off, or sent an invalid answer.</summary>
     HostFailed,
     HostTimedOut,
 
-    /// <summary>The call has been here before, or has passed through too many proxies: sent on, it would go round for ever.</summary>
+    /// <summary>The call has already passed through this proxy, or through too many proxies. Forwarded again it might circulate for ever.</summary>
     ProxyLoop,
+
+    /// <summary>The client left before its answer was complete. For the log: no client is told.</summary>
+    ClientLeft,
+
+    /// <summary>A bug of ours.</summary>
     Internal,
 }
 
-/// <summary>A refusal or a break, in words a client's user can act on.</summary>
+/// <summary>A refusal or failure, with a message that the client's user can act on.</summary>
 internal sealed record ProxyError(ProxyErrorKind Kind, string Message)
 {
-    /// <summary>The request's field at fault, if one is.</summary>
+    /// <summary>The field of the request that caused the error, if there is one.</summary>
     public string? Param { get; init; }
 
-    /// <summary>A machine-readable name finer than the kind's own, e.g. a host's <c>context_length_exceeded</c>.</summary>
+    /// <summary>A machine-readable code that is more specific than the kind's, for example a host's <c>context_length_exceeded</c>.</summary>
     public string? Code { get; init; }
 
-    /// <summary>The model that was asked for, where the error is about it: some dialects name it in a sentence of their own.</summary>
+    /// <summary>The requested model, if the error is about it. Some dialects name it in a sentence of their own.</summary>
     public string? Model { get; init; }
 
-    /// <summary>The error's type in the host's own words, for a host's refusal.</summary>
+    /// <summary>The error's type as the host named it, if the host refused.</summary>
     public string? HostType { get; init; }
 
     public TimeSpan? RetryAfter { get; init; }
 
-    /// <summary>The backend that failed or refused, for the log; never told to a client by this field.</summary>
+    /// <summary>The backend that failed or refused, for the log. This field is never sent to a client.</summary>
     public string? Backend { get; init; }
 
-    /// <summary>HTTP status: the host's own where it refused, else the kind's.</summary>
+    /// <summary>The HTTP status: the host's own if the host refused, otherwise the kind's.</summary>
     public int Status { get => field != 0 ? field : ProxyErrorTable.Of(Kind).Status; init; }
 }
 
-/// <summary>One row a kind: HTTP status, and what each dialect calls it.</summary>
+/// <summary>One row for each kind: the HTTP status, and the name in each dialect.</summary>
 internal readonly record struct ProxyErrorRow(int Status, string OpenAiType, string Code, string AnthropicType)
 {
-    /// <summary>The same call can only be refused again: SDKs, which try again after every 5xx, are told not to (<c>x-should-retry: false</c>).</summary>
+    /// <summary>
+    /// True if a retry of the same call would be refused again. SDKs retry after every 5xx, so they are told not to (<c>x-should-retry: false</c>).
+    /// </summary>
     public bool IsFinal { get; init; }
 }
 
 internal static class ProxyErrorTable
 {
-    /// <summary>A host's refusal is called by its status, which clients expect to agree with the name.</summary>
+    /// <summary>The row of an error. A host's refusal gets the name that matches its status, because clients expect the two to agree.</summary>
     public static ProxyErrorRow Of(ProxyError error) => error switch
     {
         { Kind: ProxyErrorKind.HostRefused, Status: 429 } => Of(ProxyErrorKind.RateLimited),
         { Kind: ProxyErrorKind.HostRefused, Status: 508 } => Of(ProxyErrorKind.ProxyLoop),
-        { Kind: ProxyErrorKind.HostRefused, Status: >= 500 } => Of(ProxyErrorKind.HostRefused) with { OpenAiType = "backend_error", AnthropicType = "api_error" },
+        { Kind: ProxyErrorKind.HostRefused, Status: >= 500 } =>
+            Of(ProxyErrorKind.HostRefused) with { OpenAiType = "backend_error", AnthropicType = "api_error" },
         _ => Of(error.Kind),
     };
 
@@ -100,6 +108,7 @@ internal static class ProxyErrorTable
         ProxyErrorKind.HostFailed => new(502, "backend_error", "backend_failed", "api_error"),
         ProxyErrorKind.HostTimedOut => new(504, "backend_error", "backend_timeout", "timeout_error"),
         ProxyErrorKind.ProxyLoop => new(508, "proxy_error", "proxy_loop", "api_error") { IsFinal = true },
+        ProxyErrorKind.ClientLeft => new(499, "proxy_error", "client_left", "api_error"),
         _ => new(500, "proxy_error", "internal", "api_error"),
     };
 }

@@ -2,10 +2,13 @@ using System.Security.Cryptography;
 
 namespace Proxy.Chat;
 
-/// <summary>By what other proxies know this process, and this process a call that comes back to it: a random id, anew with every start.</summary>
+/// <summary>The random id of this process, new at every start. Other proxies recognise this proxy by it, and this proxy a call that comes back to it.</summary>
 internal sealed class ProxyIdentity
 {
-    /// <summary>The header of <c>/api/version</c> and of the listings in which a proxy says that it is one, and which.</summary>
+    /// <summary>
+    /// The header with this id in the answers of <c>/api/version</c> and of the model listings. It tells other proxies that this host is a proxy, and which
+    /// one.
+    /// </summary>
     public const string Header = "x-proxy-id";
 
     private const string Prefix = "proxy-";
@@ -19,7 +22,7 @@ internal sealed class ProxyIdentity
 
     public string Id { get; }
 
-    /// <summary>What this process adds to <c>Via</c>.</summary>
+    /// <summary>The entry that this process adds to <c>Via</c>.</summary>
     public string Via { get; }
 
     public static bool IsId(ReadOnlySpan<char> text)

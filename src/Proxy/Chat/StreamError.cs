@@ -4,12 +4,12 @@ using Proxy.Buffers;
 namespace Proxy.Chat;
 
 /// <summary>
-/// What an SSE event carries that is called <c>error</c>, or stands in llama.cpp's field of that name. Hosts put a bare message there, or a text; every dialect knows it as a failure when it is
-/// an object's <c>error</c>.
+/// Payloads of SSE events named <c>error</c>, and of llama.cpp's field of that name. Hosts put a plain message or other JSON there, but every dialect
+/// recognises an error as an object's member <c>error</c>.
 /// </summary>
 internal static class StreamError
 {
-    /// <summary>Whether the payload says by itself that it is an error.</summary>
+    /// <summary>True if the payload itself already has the form of an error.</summary>
     public static bool IsOne(ReadOnlySpan<byte> payload)
     {
         try
@@ -25,18 +25,18 @@ internal static class StreamError
                 json.Skip();
             }
         }
-        catch (Exception problem) when (problem is JsonException or InvalidOperationException) // how the reader says that it is no JSON
+        catch (Exception problem) when (problem is JsonException or InvalidOperationException) // Utf8JsonReader throws these for invalid JSON
         {
-            // A text.
+            // Plain text.
         }
 
         return false;
     }
 
-    /// <summary>The payload as the error of an object, in <paramref name="scratch"/>.</summary>
+    /// <summary>Wraps the payload as the <c>error</c> member of an object, written into <paramref name="scratch"/>.</summary>
     public static ReadOnlySpan<byte> Wrap(ReadOnlySpan<byte> payload, PooledBody scratch)
     {
-        var said = payload.ToArray(); // it may stand in the scratch
+        var said = payload.ToArray(); // copied, because the payload may be in the scratch buffer
         scratch.Clear();
         scratch.Write("{\"error\":"u8);
         if (IsJson(said))
@@ -62,7 +62,7 @@ internal static class StreamError
             json.Skip();
             return !json.Read();
         }
-        catch (JsonException) // the reader's only way to say no
+        catch (JsonException) // the reader throws this for invalid JSON
         {
             return false;
         }

@@ -1,15 +1,15 @@
 namespace Proxy.Chat;
 
-/// <summary>The <c>Via</c> header (RFC 9110 §7.6.3): the proxies that a request has come through, the first of them first.</summary>
+/// <summary>The <c>Via</c> header (RFC 9110 §7.6.3): the proxies that a request has passed through, in order.</summary>
 internal static class Via
 {
-    /// <summary>Proxies that one call may pass through.</summary>
+    /// <summary>The number of proxies that one call may pass through.</summary>
     public const int MostHops = 8;
 
-    /// <summary>Characters; no chain of <see cref="MostHops"/> needs more.</summary>
+    /// <summary>In characters; no chain of <see cref="MostHops"/> proxies needs more.</summary>
     private const int Longest = 2048;
 
-    /// <summary>The request has passed through as many proxies as it may, and would now pass through one more.</summary>
+    /// <summary>True if the request has already passed through the maximum number of proxies, so that this one would exceed it.</summary>
     public static bool IsTooFar(string via) => via.Length > Longest || Hops(via) >= MostHops;
 
     public static int Hops(string? via)
@@ -19,7 +19,7 @@ internal static class Via
         return hops;
     }
 
-    /// <summary>The request has come through the proxy of that id.</summary>
+    /// <summary>True if the request has passed through the proxy with that id.</summary>
     public static bool Names(string? via, string id)
     {
         for (var rest = via.AsSpan(); TryTake(ref rest, out var name);)
@@ -30,7 +30,10 @@ internal static class Via
         return false;
     }
 
-    /// <summary>The last proxy of our kind that the request has come through: where it asks a question of its own, the one that asks. Null where there is none.</summary>
+    /// <summary>
+    /// The last proxy of this kind that the request has passed through. If the request is a proxy's own query, this is the proxy that asks. Null if there is
+    /// none.
+    /// </summary>
     public static string? LastProxy(string? via)
     {
         string? last = null;
@@ -42,10 +45,10 @@ internal static class Via
         return last;
     }
 
-    /// <summary>What a request that came with one value is sent on with.</summary>
+    /// <summary>The value with which a request is forwarded.</summary>
     public static string With(string? via, string own) => via is null ? own : $"{via}, {own}";
 
-    /// <summary>Takes the next member: a protocol version, the name of who received the message, perhaps a comment.</summary>
+    /// <summary>Takes the next entry: a protocol version, the name of the proxy, and possibly a comment.</summary>
     private static bool TryTake(ref ReadOnlySpan<char> rest, out ReadOnlySpan<char> name)
     {
         name = default;

@@ -15,6 +15,7 @@ using Proxy.Routes;
 using Proxy.Telemetry;
 using Proxy.Transport;
 using Proxy.Transport.Loops;
+using Proxy.VectorRoutes;
 
 namespace Proxy.Composition;
 
@@ -66,6 +67,7 @@ internal sealed class Parts : IDisposable
         var direct = new DirectRoute(Directory, dispatcher, images, new PromptPrefixes(Metrics), Log, time);
         var routes = new RouteTable([.. earlier?.Invoke(direct) ?? [], direct]);
         var relay = new ModelRelay(Directory, dispatcher);
+        var vectors = new VectorHosts(Directory, dispatcher, new OpenAiChatBackendDialect(), Log);
 
         // The edge
         Gate = new ApiKeyGate(config, time);
@@ -87,7 +89,7 @@ internal sealed class Parts : IDisposable
             new ChatExchange("/v1/messages", anthropic, routes, exchange).HandleAsync,
             new CountExchange("/v1/messages/count_tokens", new AnthropicClientDialect(counts: true), AnthropicCount.Write, count, exchange).HandleAsync,
             new ModelExchange(openAi, new OpenAiChatBackendDialect(), relay, exchange).HandleAsync,
-            new VectorEndpoints(new VectorParts(Directory, dispatcher, exchange, ProxyHost.Version)),
+            new VectorEndpoints(new VectorParts(vectors, exchange, ProxyHost.Version)),
             new ModelEndpoints(catalog, openAi, ollama, anthropic, exchange, ProxyHost.Version),
             new OllamaHostEndpoints(catalog, Directory, dispatcher, ollama, new OllamaChatBackendDialect(), exchange),
             new StatusEndpoints(Directory, Calls, Metrics, Gate, () => Models.AreReady),

@@ -1,18 +1,18 @@
 namespace Proxy.Dialects;
 
 /// <summary>
-/// Follows a tool call's arguments piece by piece and tells when they are one whole object. Braces are matched outside of strings and nothing is validated, so a piece costs one look at each
-/// of its characters. Mutable: keep it in a field.
+/// Tracks a tool call's arguments as they arrive in pieces and tells when they form one complete object. It matches braces outside of strings and validates
+/// nothing, so a piece costs one look at each of its characters. A mutable struct: store it in a field.
 /// </summary>
 internal struct ArgumentsProgress
 {
     private int depth;
     private bool quoted, escaped, foreign;
 
-    /// <summary>Something other than white space came.</summary>
+    /// <summary>True once a character other than white space has arrived.</summary>
     public bool Begun { get; private set; }
 
-    /// <summary>The object's last brace came. Stays true whatever follows.</summary>
+    /// <summary>True once the object's closing brace has arrived. Stays true whatever follows.</summary>
     public bool Whole { get; private set; }
 
     public void Add(ReadOnlySpan<char> piece)

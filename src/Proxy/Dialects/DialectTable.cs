@@ -8,7 +8,7 @@ using Proxy.Dialects.OpenAiResponses;
 
 namespace Proxy.Dialects;
 
-/// <summary>Every dialect that is spoken, by name. A half that is not there is not built, or makes no sense.</summary>
+/// <summary>All dialects, by name. Some have only one half, because the other is not implemented or would make no sense.</summary>
 internal static class DialectTable
 {
     public static readonly IReadOnlyList<ClientDialect> Clients =
@@ -23,14 +23,15 @@ internal static class DialectTable
         new OllamaChatBackendDialect(), new OllamaGenerateBackendDialect(), new AnthropicBackendDialect(),
     ];
 
-    // By the number of their names: every call asks.
-    private static readonly BackendDialect?[] NumberedBackends = [.. Enum.GetValues<DialectName>().Select(name => Backends.FirstOrDefault(dialect => dialect.Name == name))];
+    // Indexed by the enum's value, because every call looks up its dialect.
+    private static readonly BackendDialect?[] NumberedBackends =
+        [.. Enum.GetValues<DialectName>().Select(name => Backends.FirstOrDefault(dialect => dialect.Name == name))];
 
     public static ClientDialect? Client(DialectName name) => Clients.FirstOrDefault(dialect => dialect.Name == name);
 
     public static BackendDialect? Backend(DialectName name) => NumberedBackends[(int)name];
 
-    /// <summary>The word under which a backend's <c>dialects</c> list it; null for a dialect that no host speaks.</summary>
+    /// <summary>The word for this dialect in a backend's <c>dialects</c> setting. Null for a dialect that no host speaks.</summary>
     public static string? Family(DialectName name) => name switch
     {
         DialectName.OpenAiChat or DialectName.OpenAiCompletions => "openai",

@@ -5,16 +5,16 @@ using Proxy.Chat;
 namespace Proxy.Dialects;
 
 /// <summary>
-/// Finds what routing needs in a request body by one forward scan, building nothing else. A body that two parsers could read differently is refused:
-/// the one that authorises and the one that serves must see the same model.
+/// Finds what routing needs in a request body with one forward scan, without building a document. A body that two parsers could read differently is refused,
+/// because the parser that authorises and the one that serves must see the same model.
 /// </summary>
 internal static class EnvelopePeek
 {
-    /// <summary>Deeper nesting than any tool schema seen; a bound on what the parsers behind us are asked to take.</summary>
+    /// <summary>Deeper nesting than any known tool schema needs, and a limit on what the parsers of the hosts have to handle.</summary>
     public const int MaxDepth = 256;
 
-    /// <summary>Returns what is wrong with the body, or null and the envelope.</summary>
-    /// <param name="modelOptional">A body without a model is one with the model <c>""</c>, which stands nowhere.</param>
+    /// <summary>Returns the problem with the body, or null and the envelope.</summary>
+    /// <param name="modelOptional">A body without a model gets the model <c>""</c> and an empty slice, instead of a refusal.</param>
     public static ProxyError? Read(ReadOnlySpan<byte> body, out ChatEnvelope? envelope, bool modelOptional = false)
     {
         envelope = null;
@@ -24,7 +24,7 @@ internal static class EnvelopePeek
         {
             return Skim(body, out envelope) ? null : Scan(body, modelOptional, ref envelope);
         }
-        catch (JsonException problem) // Utf8JsonReader has no other way to say it
+        catch (JsonException problem) // Utf8JsonReader throws this for invalid JSON
         {
             envelope = null;
             return Invalid($"the body is not valid JSON (line {problem.LineNumber + 1}, byte {problem.BytePositionInLine + 1}): {Reason(problem)}");
@@ -37,7 +37,8 @@ internal static class EnvelopePeek
     }
 
     /// <summary>
-    /// The usual body, gone over without a stop at every token. False where it is anything else, wrong or only unusual: the reader decides, and says why.
+    /// Fast path for a body in its usual form: skips over the JSON instead of stopping at every token. False for any other body, whether invalid or merely
+    /// unusual; the JSON reader then decides and names the problem.
     /// </summary>
     private static bool Skim(ReadOnlySpan<byte> body, out ChatEnvelope? envelope)
     {
@@ -78,7 +79,7 @@ internal static class EnvelopePeek
                 case 5 when name.SequenceEqual("input"u8):
                 case 6 when name.SequenceEqual("prompt"u8):
                     at = JsonSkim.Peek(body, from) == '[' && !IsTokens(body, from) ? Elements(body, from, out input) : JsonSkim.Value(body, from);
-                    if (JsonSkim.Peek(body, from) is (byte)'"' or (byte)'[') input ??= at - from == 2 ? 0 : 1; // an empty text is none
+                    if (JsonSkim.Peek(body, from) is (byte)'"' or (byte)'[') input ??= at - from == 2 ? 0 : 1; // an empty text counts as no message
                     break;
                 case 14 when name.SequenceEqual("stream_options"u8):
                     at = JsonSkim.Value(body, from);
@@ -107,7 +108,7 @@ internal static class EnvelopePeek
         return true;
     }
 
-    /// <summary>A list of numbers is one text, in tokens; it is long, and not gone over one by one.</summary>
+    /// <summary>True for a list of numbers. It is one text in the form of tokens; such lists are long, so their elements are not counted.</summary>
     private static bool IsTokens(ReadOnlySpan<byte> body, int at) => JsonSkim.Peek(body, JsonSkim.Space(body, at + 1)) is >= (byte)'0' and <= (byte)'9';
 
     private static int Elements(ReadOnlySpan<byte> body, int at, out int? count)
@@ -152,20 +153,15 @@ internal static class EnvelopePeek
             }
             else if (IsModelInOtherLetters(ref json))
             {
-                return Invalid("\"model\" must be written in small letters, and once; some hosts would take this one for it", "model");
+                return Invalid("\"model\" must be in lower case and occur once; some hosts ignore case and would read this member as the model", "model");
             }
             else if (json.ValueTextEquals("stream"u8))
             {
                 if (streamSeen) return Twice("stream");
                 streamSeen = true;
                 json.Read();
-                switch (json.TokenType)
-                {
-                    case JsonTokenType.True: stream = true; break;
-                    case JsonTokenType.False: stream = false; break;
-                    case JsonTokenType.Null: break;
-                    default: return Invalid("\"stream\" must be true or false", "stream");
-                }
+                if (json.TokenType is not (JsonTokenType.True or JsonTokenType.False or JsonTokenType.Null)) return Invalid("\"stream\" must be true or false", "stream");
+                stream = json.TokenType is JsonTokenType.Null ? null : json.TokenType is JsonTokenType.True;
             }
             else if (json.ValueTextEquals("stream_options"u8))
             {
@@ -184,21 +180,7 @@ internal static class EnvelopePeek
             }
             else if (json.ValueTextEquals("input"u8) || json.ValueTextEquals("prompt"u8))
             {
-                json.Read();
-                if (json.TokenType == JsonTokenType.StartArray)
-                {
-                    var isTokens = IsTokens(body, (int)json.TokenStartIndex);
-                    var elements = CountElements(ref json);
-                    input = isTokens ? 1 : elements;
-                }
-                else if (json.TokenType == JsonTokenType.String)
-                {
-                    input = json.ValueSpan.IsEmpty ? 0 : 1; // an empty text is none
-                }
-                else
-                {
-                    json.Skip();
-                }
+                input = CountTexts(body, ref json) ?? input;
             }
             else
             {
@@ -206,7 +188,7 @@ internal static class EnvelopePeek
             }
         }
 
-        json.Read(); // anything but white space after the object throws
+        json.Read(); // throws if anything but white space follows the object
         if (model is null && !modelOptional) return Invalid("the body has no \"model\"; say which model should answer", "model");
 
         envelope = new ChatEnvelope(model ?? "", stream, modelSlice)
@@ -218,7 +200,7 @@ internal static class EnvelopePeek
         return null;
     }
 
-    // Ollama's parser does not tell "Model" from "model": a body with both would be served by a model that nobody authorised.
+    // Ollama's parser ignores case, so it reads "Model" as "model": a body with both would be served by a model that was never authorised.
     private static bool IsModelInOtherLetters(ref Utf8JsonReader json) => json.ValueIsEscaped
         ? string.Equals(json.GetString(), "model", StringComparison.OrdinalIgnoreCase)
         : Ascii.EqualsIgnoreCase(json.ValueSpan, "model"u8);
@@ -243,6 +225,17 @@ internal static class EnvelopePeek
         return wanted;
     }
 
+    /// <summary>The texts of an <c>input</c> or <c>prompt</c>; null where it is neither a text nor a list.</summary>
+    private static int? CountTexts(ReadOnlySpan<byte> body, ref Utf8JsonReader json)
+    {
+        json.Read();
+        if (json.TokenType == JsonTokenType.String) return json.ValueSpan.IsEmpty ? 0 : 1; // an empty text is none
+        var isList = json.TokenType == JsonTokenType.StartArray;
+        if (isList && !IsTokens(body, (int)json.TokenStartIndex)) return CountElements(ref json);
+        json.Skip();
+        return isList ? 1 : null;
+    }
+
     private static int CountElements(ref Utf8JsonReader json)
     {
         var count = 0;
@@ -257,10 +250,10 @@ internal static class EnvelopePeek
 
     private static Range Slice(ref Utf8JsonReader json) => (int)json.TokenStartIndex..(int)json.BytesConsumed;
 
-    // A proxy sees the same few names all day: the last ones seen are kept, so that a call allocates no new string for them.
+    // A proxy sees the same few names all day. The most recent ones are kept, so that a call allocates no string for its name.
     private const int LongestKeptName = 96;
 
-    // A byte may be written as \u0061, in six.
+    // One byte may be written as \u0061, which is six bytes.
     private const int LongestEscapedName = 6 * ModelName.LongestBytes;
     private static readonly string?[] RecentNames = new string?[64];
 
@@ -270,8 +263,8 @@ internal static class EnvelopePeek
         return json.ValueIsEscaped || bytes.Length > LongestKeptName ? json.GetString() : Kept(bytes) ?? json.GetString();
     }
 
-    /// <summary>Null where the name is not ASCII or nothing but white space: those are not kept.</summary>
-    /// <param name="bytes">Of the length that is kept at most.</param>
+    /// <summary>Returns the kept string for this name. Null if the name is not ASCII or only white space; such names are not kept.</summary>
+    /// <param name="bytes">At most <see cref="LongestKeptName"/> bytes.</param>
     private static string? Kept(ReadOnlySpan<byte> bytes)
     {
         var hash = 2166136261u;
@@ -284,7 +277,7 @@ internal static class EnvelopePeek
         return string.IsNullOrWhiteSpace(name) ? null : kept = name;
     }
 
-    // The reader's message ends with its own count of lines from 0.
+    // Removes the line and byte position at the end of the reader's message: it counts lines from 0, and ours is already there.
     private static string Reason(JsonException problem)
     {
         var message = problem.Message;
@@ -293,7 +286,7 @@ internal static class EnvelopePeek
     }
 
     private static ProxyError Twice(string member) =>
-        Invalid($"the body has \"{member}\" twice; two readers could choose differently, so it must be there once", member);
+        Invalid($"the body has \"{member}\" twice; parsers choose differently between duplicate keys, so it must occur once", member);
 
     private static ProxyError Invalid(string message, string? param = null) => new(ProxyErrorKind.InvalidRequest, message) { Param = param };
 }

@@ -3,14 +3,14 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects;
 
-/// <summary>What the object at whose beginning the reader stands means. It may leave the reader inside.</summary>
+/// <summary>Classifies the object at the reader's position. The reader may be left inside the object.</summary>
 internal delegate FrameKind ObjectKind(ref Utf8JsonReader json);
 
-/// <summary>A frame is one object of JSON, but some hosts send two of them in one.</summary>
+/// <summary>Classifies frames. A frame is normally one JSON object, but some hosts send two in one frame.</summary>
 internal static class FrameObjects
 {
-    /// <summary>What a frame means: the failure or the end that one of its objects is, else whether one of them says anything.</summary>
-    /// <param name="all">Not the first object alone: what is no frame but a body may be several lines.</param>
+    /// <summary>The kind of a frame: an error or the end if one of its objects is that, otherwise content if one of them has content.</summary>
+    /// <param name="all">Classifies all objects of the frame, not only the first. False for a whole body, in which several objects mean a stream.</param>
     public static FrameKind Classify(ReadOnlySpan<byte> frame, ObjectKind kindOf, bool all = true)
     {
         var kind = FrameKind.Preamble;
@@ -32,7 +32,7 @@ internal static class FrameObjects
                 if (frame.IsEmpty) return kind;
             }
         }
-        catch (Exception problem) when (problem is JsonException or InvalidOperationException) // not JSON: the host fails
+        catch (Exception problem) when (problem is JsonException or InvalidOperationException) // not JSON: an error of the host
         {
             return FrameKind.Error;
         }

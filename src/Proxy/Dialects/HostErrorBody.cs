@@ -5,17 +5,17 @@ using Proxy.Chat;
 namespace Proxy.Dialects;
 
 /// <summary>
-/// Reads what a host says of its failure. The hosts of one dialect do not agree on a form (OpenAI's object, Ollama's string, FastAPI's <c>detail</c>, an engine's error
-/// as JSON text inside the server's), so every form is looked for whatever the dialect.
+/// Reads a host's error. Even hosts of one dialect use different forms (OpenAI's object, Ollama's string, FastAPI's <c>detail</c>, an engine's error as JSON
+/// text inside the server's error), so every form is tried for every dialect.
 /// </summary>
 internal static class HostErrorBody
 {
     private const int LongestQuote = 300;
 
-    /// <summary>More of a body than this is not gone over for a quotation's sake.</summary>
+    /// <summary>Only this many bytes of a body are looked at for a quotation.</summary>
     private const int LongestLook = 4096;
 
-    /// <summary>Engines' errors come wrapped in servers' errors; deeper than this is no error's shape.</summary>
+    /// <summary>The deepest nesting that is searched. An engine's error is often wrapped in a server's error, but never this deep.</summary>
     private const int DeepestWrapping = 8;
 
     public static HostError Read(ReadOnlySpan<byte> body)
@@ -27,7 +27,7 @@ internal static class HostErrorBody
         }
         catch (InvalidOperationException)
         {
-            // JSON in form, but a text in it is not Unicode: it is quoted as it is.
+            // Valid JSON, but one of its strings is not valid Unicode: the body is quoted as text.
         }
 
         return Recognised(said is null ? new HostError(Quote(body)) : said with { Message = Cleaned(said.Message) });
@@ -39,14 +39,16 @@ internal static class HostErrorBody
         if (value.ValueKind is JsonValueKind.String)
         {
             var text = value.GetString()!;
-            if (text.AsSpan().TrimStart().StartsWith('{') && TryParse(Encoding.UTF8.GetBytes(text)) is { } wrapped && Find(wrapped, depth + 1) is { } inner) return inner;
+            if (text.AsSpan().TrimStart().StartsWith('{') && TryParse(Encoding.UTF8.GetBytes(text)) is { } wrapped && Find(wrapped, depth + 1) is { } inner)
+                return inner;
             return text.Length > 0 ? new HostError(text) : null;
         }
 
         if (value.ValueKind is JsonValueKind.Array) return FindInList(value, depth);
         if (value.ValueKind is not JsonValueKind.Object) return null;
 
-        var message = Wrapped(value, "error"u8, depth) ?? Wrapped(value, "message"u8, depth) ?? Wrapped(value, "detail"u8, depth) ?? Wrapped(value, "msg"u8, depth);
+        var message = Wrapped(value, "error"u8, depth) ?? Wrapped(value, "message"u8, depth) ?? Wrapped(value, "detail"u8, depth)
+            ?? Wrapped(value, "msg"u8, depth);
         if (message is null) return null;
 
         var code = Text(value, "code"u8);
@@ -60,13 +62,14 @@ internal static class HostErrorBody
         };
     }
 
-    // FastAPI's list of what is wrong: { "loc": ["body", "messages", 0], "msg": "…" }
+    // FastAPI's list of validation errors: { "loc": ["body", "messages", 0], "msg": "…" }
     private static HostError? FindInList(JsonElement list, int depth)
     {
         foreach (var item in list.EnumerateArray())
         {
             if (Find(item, depth + 1) is not { } found) continue;
-            if (item.ValueKind is not JsonValueKind.Object || !item.TryGetProperty("loc"u8, out var where) || where.ValueKind is not JsonValueKind.Array) return found;
+            if (item.ValueKind is not JsonValueKind.Object || !item.TryGetProperty("loc"u8, out var where) || where.ValueKind is not JsonValueKind.Array)
+                return found;
             var path = string.Join('.', where.EnumerateArray().Select(step => step.ToString()).Where(step => step != "body"));
             return found with { Param = path, Message = $"{path}: {found.Message}", Type = null };
         }
@@ -83,7 +86,7 @@ internal static class HostErrorBody
     private static int? Number(JsonElement value, ReadOnlySpan<byte> name) =>
         value.TryGetProperty(name, out var number) && number.ValueKind is JsonValueKind.Number && number.TryGetInt32(out var whole) ? whole : null;
 
-    /// <summary>Agents shorten their history when they see this code, and hosts each have a way of their own to say it.</summary>
+    /// <summary>Sets the code <c>context_length_exceeded</c>, on which agents shorten their history. Each host reports this error in its own way.</summary>
     private static HostError Recognised(HostError said)
     {
         if (said.Code is "context_length_exceeded") return said;
@@ -102,7 +105,7 @@ internal static class HostErrorBody
             var reader = new Utf8JsonReader(body, WireJson.Reading);
             return JsonElement.TryParseValue(ref reader, out var value) ? value : null;
         }
-        catch (JsonException) // the reader's only way to say no
+        catch (JsonException) // the reader throws this for invalid JSON
         {
             return null;
         }
@@ -110,14 +113,17 @@ internal static class HostErrorBody
 
     private static string Quote(ReadOnlySpan<byte> body)
     {
-        if (!IsText(body)) return $"the host answered with {body.Length} bytes that are no text";
+        if (!IsText(body)) return $"the host answered with {body.Length} bytes that are not text";
         var start = Encoding.UTF8.GetString(body[..Math.Min(body.Length, LongestLook)]);
         var line = string.Join(' ', start.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries));
         if (line.Length == 0) return "the host gave no reason";
         return line.Length <= LongestQuote && body.Length <= LongestLook ? line : line[..Math.Min(line.Length, LongestQuote)] + " …";
     }
 
-    /// <summary>Text has no control characters but white space. A few bytes that are no UTF-8 may be another alphabet's; many are none.</summary>
+    /// <summary>
+    /// True if the body can be quoted: it has no control characters except white space. A few bytes that are not UTF-8 may be text in another encoding; many
+    /// are binary data.
+    /// </summary>
     private static bool IsText(ReadOnlySpan<byte> body)
     {
         foreach (var next in body)
@@ -129,7 +135,7 @@ internal static class HostErrorBody
         return Encoding.UTF8.GetString(start).AsSpan().Count('\uFFFD') * 8 <= start.Length;
     }
 
-    /// <summary>A message without control characters, for logs and clients that show it as it is.</summary>
+    /// <summary>Replaces control characters, because logs and clients show the message as it is.</summary>
     private static string Cleaned(string message) => message.AsSpan().IndexOfAnyInRange('\0', '\u001f') < 0 && !message.Contains('\u007f')
         ? message
         : string.Concat(message.Select(static letter => letter is < ' ' and not ('\t' or '\n' or '\r') or '\u007f' ? ' ' : letter));

@@ -2,7 +2,7 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects;
 
-/// <summary>Images as dialects write them: a <c>data:</c> URL, another URL, or bare base64.</summary>
+/// <summary>Images in the forms that dialects use: a <c>data:</c> URL, another URL, or plain base64.</summary>
 internal static class ImageText
 {
     public static ContentPart.Image FromUrl(string url)
@@ -21,7 +21,7 @@ internal static class ImageText
     public static string ToUrl(ContentPart.Image image) =>
         image.Url ?? $"data:{MediaType(image)};base64,{image.Base64}";
 
-    /// <summary>The type of an image that is given as bytes: as said, else as its first bytes show.</summary>
+    /// <summary>The media type of an image that is given as bytes: the declared one, otherwise guessed from the first bytes.</summary>
     public static string MediaType(ContentPart.Image image) => image.MediaType ?? Guess(image.Base64!);
 
     // The first bytes of each format, in base64.

@@ -6,27 +6,28 @@ using System.Runtime.Intrinsics;
 namespace Proxy.Dialects;
 
 /// <summary>
-/// Goes over JSON without reading what it says, at a fraction of what a reader that stops at every token takes. Every step takes where it begins and returns where it ends.
-/// What it passes is valid JSON (UTF-8 in strings unseen, as with <see cref="System.Text.Json.Utf8JsonReader"/>); where it says no, the text may only be unusual, and a reader has to decide.
+/// Skips over JSON without interpreting it, at a fraction of the cost of a reader that stops at every token. Every method takes the position where its item
+/// begins and returns the position where it ends. What it skips is valid JSON, except that UTF-8 inside strings is not checked, as in
+/// <see cref="System.Text.Json.Utf8JsonReader"/>. <see cref="No"/> may also mean that the text is only unusual, so a reader has to decide.
 /// </summary>
 internal static class JsonSkim
 {
     public const int No = -1;
 
-    /// <summary>One bit a level tells an object from an array.</summary>
+    /// <summary>The maximum depth: one bit for each level tells an object from an array.</summary>
     private const int Deepest = 64;
 
-    /// <summary>The byte that stands there; 0 behind the end.</summary>
+    /// <summary>The byte at this position; 0 after the end.</summary>
     public static byte Peek(ReadOnlySpan<byte> json, int at) => (uint)at < (uint)json.Length ? json[at] : (byte)0;
 
-    /// <summary>Passes white space.</summary>
+    /// <summary>Skips white space.</summary>
     public static int Space(ReadOnlySpan<byte> json, int at)
     {
         Look(json, ref at);
         return at;
     }
 
-    /// <summary>Passes white space, and returns the byte that stands there; 0 behind the end.</summary>
+    /// <summary>Skips white space and returns the byte after it; 0 after the end.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static byte Look(ReadOnlySpan<byte> json, ref int at)
     {
@@ -42,7 +43,7 @@ internal static class JsonSkim
         return at;
     }
 
-    /// <summary>Passes a string, from quote to quote. <paramref name="escaped"/>: it does not say what it reads.</summary>
+    /// <summary>Skips a string, from quote to quote. <paramref name="escaped"/> is true if it contains an escape, so that its bytes are not its text.</summary>
     public static int String(ReadOnlySpan<byte> json, int at, out bool escaped)
     {
         escaped = false;
@@ -65,7 +66,7 @@ internal static class JsonSkim
         return Peek(json, at) == '"' ? at + 1 : No;
     }
 
-    /// <summary>Passes a value, whatever it is.</summary>
+    /// <summary>Skips a value of any kind.</summary>
     public static int Value(ReadOnlySpan<byte> json, int at)
     {
         var depth = 0;
@@ -116,7 +117,7 @@ internal static class JsonSkim
                     break;
             }
 
-            // A value ended here: so may those that hold it.
+            // A value has ended here. The objects and arrays around it may end here too.
             while (true)
             {
                 if (at == No || depth == 0) return at;
@@ -133,8 +134,8 @@ internal static class JsonSkim
     }
 
     /// <summary>
-    /// The next member of an object: stands at its opening brace or at a comma, and goes on to the next of them. False at the closing brace, where it then stands, and at anything
-    /// that is not plainly a member, an escaped name among them.
+    /// Finds the next member of an object. Starts at the opening brace or at a comma, and moves to the next comma or the closing brace. False at the closing
+    /// brace, and at anything other than a plain member (an escaped name, for example).
     /// </summary>
     public static bool Member(ReadOnlySpan<byte> json, ref int at, out ReadOnlySpan<byte> name, out Range value)
     {
@@ -143,14 +144,17 @@ internal static class JsonSkim
         return Next(json, ref at, (byte)'{', (byte)'}') && Name(json, ref at, out name) && PassValue(json, ref at, (byte)'}', out value);
     }
 
-    /// <summary>The next element of an array, in the same way.</summary>
+    /// <summary>Finds the next element of an array, in the same way.</summary>
     public static bool Element(ReadOnlySpan<byte> json, ref int at, out Range value)
     {
         value = default;
         return Next(json, ref at, (byte)'[', (byte)']') && PassValue(json, ref at, (byte)']', out value);
     }
 
-    /// <summary>The same in steps, with the values left to the caller: from the opening bracket to what follows it. False at the closing one, where it then stands, and where there is no opening one.</summary>
+    /// <summary>
+    /// Starts an iteration in which the caller skips the values: moves from the opening bracket to the first item. False at the closing bracket of an empty
+    /// list, and if there is no opening bracket.
+    /// </summary>
     public static bool Enter(ReadOnlySpan<byte> json, ref int at, byte opening, byte closing)
     {
         var found = Peek(json, at) == opening;
@@ -158,7 +162,10 @@ internal static class JsonSkim
         return Look(json, ref at) != closing && found;
     }
 
-    /// <summary>From where a value ended over the comma to what follows it. False where there is none, at what stands there instead: the closing bracket, if all is well.</summary>
+    /// <summary>
+    /// Moves from the end of a value over the comma to the next item. False if there is no comma; the position is then at the closing bracket, if the text is
+    /// valid.
+    /// </summary>
     public static bool Another(ReadOnlySpan<byte> json, ref int at)
     {
         if (Look(json, ref at) != ',') return false;
@@ -167,7 +174,7 @@ internal static class JsonSkim
         return true;
     }
 
-    /// <summary>A member's name, and the way to its value. False at what is not plainly a name.</summary>
+    /// <summary>Reads a member's name and moves to its value. False if it is not a plain name.</summary>
     public static bool Name(ReadOnlySpan<byte> json, ref int at, out ReadOnlySpan<byte> name)
     {
         name = default;
@@ -185,7 +192,8 @@ internal static class JsonSkim
         return true;
     }
 
-    private static bool Next(ReadOnlySpan<byte> json, ref int at, byte opening, byte closing) => Peek(json, at) == ',' ? Another(json, ref at) : Peek(json, at) == opening && Enter(json, ref at, opening, closing);
+    private static bool Next(ReadOnlySpan<byte> json, ref int at, byte opening, byte closing) =>
+        Peek(json, at) == ',' ? Another(json, ref at) : Peek(json, at) == opening && Enter(json, ref at, opening, closing);
 
     private static bool PassValue(ReadOnlySpan<byte> json, ref int at, byte closing, out Range value)
     {
@@ -194,13 +202,13 @@ internal static class JsonSkim
         value = default;
         if (at == No) return false;
         value = from..at;
-        if (Look(json, ref at) is var next && next != ',' && next != closing) at = No; // nothing else may follow one
+        if (Look(json, ref at) is var next && next != ',' && next != closing) at = No; // only a comma or the closing bracket may follow a value
         return true;
     }
 
     private static int Word(ReadOnlySpan<byte> json, int at, ReadOnlySpan<byte> word) => json[at..].StartsWith(word) ? at + word.Length : No;
 
-    /// <summary>Passes a member's name and its colon, up to the value.</summary>
+    /// <summary>Skips a member's name and colon, up to the value.</summary>
     private static int PassName(ReadOnlySpan<byte> json, int at)
     {
         at = String(json, at, out _);
@@ -210,7 +218,10 @@ internal static class JsonSkim
         return at;
     }
 
-    /// <summary>Where in a string something stands that does not stand for itself: a quote, a backslash, a control character, or the end. One look finds it in most names and words.</summary>
+    /// <summary>
+    /// Finds the first character in a string that does not stand for itself: a quote, a backslash, a control character, or the end. One vector comparison finds
+    /// it in most names and words.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static int EndOfPlain(ReadOnlySpan<byte> json, int at)
     {
@@ -233,7 +244,7 @@ internal static class JsonSkim
 
         if (last >= 0)
         {
-            // Fewer than sixteen are left: they are looked at once more with some before them.
+            // Fewer than sixteen bytes are left: load the last sixteen and ignore the ones already checked.
             var found = Special(ref first, last).ExtractMostSignificantBits() >> (int)(at - last);
             return found != 0 ? (int)at + BitOperations.TrailingZeroCount(found) : json.Length;
         }
@@ -242,7 +253,10 @@ internal static class JsonSkim
         return start;
     }
 
-    /// <summary>Which of sixteen bytes do not stand for themselves in a string. With its second bit turned over, a quote follows on the control characters, as a space did: one comparison finds both.</summary>
+    /// <summary>
+    /// Marks the bytes among sixteen that do not stand for themselves in a string. Flipping bit 1 swaps the quote (0x22) with the space (0x20), so one
+    /// comparison with 0x20 finds both control characters and quotes.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector128<byte> Special(ref byte first, nint at)
     {
@@ -250,7 +264,7 @@ internal static class JsonSkim
         return AtMost(text ^ Vector128.Create((byte)2), 0x20) | Vector128.Equals(text, Vector128.Create((byte)'\\'));
     }
 
-    /// <summary>Whether 64 bytes stand for themselves: the same of four at a time, by the least of each four, in 34 instructions instead of 56.</summary>
+    /// <summary>True if 64 bytes all stand for themselves. Does the same test on the minimum of each four bytes: 34 instructions instead of 56.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static bool ArePlain(ref byte first, nint at)
     {
@@ -294,7 +308,7 @@ internal static class JsonSkim
         return Digits(json, ref at, ref next) ? at : No;
     }
 
-    /// <summary>At least one. <paramref name="next"/> is the byte that stands there.</summary>
+    /// <summary>Skips digits; true if there is at least one. <paramref name="next"/> is the byte after them.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static bool Digits(ReadOnlySpan<byte> json, ref int at, ref byte next)
     {

@@ -3,19 +3,20 @@ using System.Buffers.Text;
 namespace Proxy.Dialects;
 
 /// <summary>
-/// Halves of surrogate pairs, which clients leave behind where they cut a text inside an emoji. They are no Unicode, so no host of another dialect can be sent them: each becomes U+FFFD.
+/// Replaces lone surrogates, which clients produce when they cut a text inside an emoji. They are not valid Unicode, so they cannot be sent to a host of
+/// another dialect; each becomes U+FFFD.
 /// </summary>
 internal static class LoneSurrogates
 {
     private const int EscapeLength = 6;
 
-    /// <summary>The JSON with each half replaced in its place, whether it is escaped or stands there as bytes; the same memory where there is none.</summary>
+    /// <summary>Replaces each lone surrogate in place, whether it is escaped or encoded as bytes. Returns the same memory if there is none.</summary>
     public static ReadOnlyMemory<byte> Replaced(ReadOnlyMemory<byte> json) => Copy(json.Span) ?? json;
 
     /// <inheritdoc cref="Replaced(ReadOnlyMemory{byte})"/>
     public static ReadOnlySpan<byte> Replaced(ReadOnlySpan<byte> json) => Copy(json) is { } copy ? copy : json;
 
-    /// <summary>The same for JSON that stands in a text, as a call's arguments do.</summary>
+    /// <summary>The same for JSON inside a string, as in a call's arguments.</summary>
     public static string Replaced(string json)
     {
         if (!json.Contains("\\ud", StringComparison.OrdinalIgnoreCase)) return json;
@@ -39,7 +40,7 @@ internal static class LoneSurrogates
             var unit = UnitAt(json, at);
             if (!char.IsSurrogate(unit))
             {
-                at++; // past what is escaped, which may be a backslash
+                at++; // skips the escaped character, which may itself be a backslash
             }
             else if (char.IsHighSurrogate(unit) && char.IsLowSurrogate(UnitAt(json, at + EscapeLength)))
             {
@@ -56,7 +57,10 @@ internal static class LoneSurrogates
         return copy;
     }
 
-    /// <summary>What UTF-8 would be if it had a form for halves: three bytes, of which the second cannot follow the first in any text.</summary>
+    /// <summary>
+    /// Replaces lone surrogates that are encoded as UTF-8 would encode them if it could: three bytes, of which the second never follows the first in valid
+    /// UTF-8.
+    /// </summary>
     private static byte[]? ReplacedBytes(ReadOnlySpan<byte> json, byte[]? copy)
     {
         for (var at = 0; json[at..].IndexOf((byte)0xED) is var next and >= 0; at++)
@@ -70,7 +74,8 @@ internal static class LoneSurrogates
         return copy;
     }
 
-    /// <summary>The character that is escaped by its number there; 0 where none is.</summary>
+    /// <summary>The UTF-16 unit of a <c>\uXXXX</c> escape at this position; 0 if there is none.</summary>
     private static char UnitAt(ReadOnlySpan<byte> json, int at) =>
-        at + EscapeLength <= json.Length && json[at] == '\\' && json[at + 1] == 'u' && Utf8Parser.TryParse(json.Slice(at + 2, 4), out ushort unit, out var length, 'x') && length == 4 ? (char)unit : '\0';
+        at + EscapeLength <= json.Length && json[at] == '\\' && json[at + 1] == 'u'
+            && Utf8Parser.TryParse(json.Slice(at + 2, 4), out ushort unit, out var length, 'x') && length == 4 ? (char)unit : '\0';
 }

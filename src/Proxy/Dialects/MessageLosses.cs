@@ -2,21 +2,24 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects;
 
-/// <summary>Where a part of a request stands, as errors say it.</summary>
+/// <summary>The position of a part within a request, in the form that errors use.</summary>
 internal readonly record struct PartPlace(int Message, int Part)
 {
     public override string ToString() => $"messages[{Message}].content[{Part}]";
 }
 
-/// <summary>What of a message another dialect cannot say: named for the log, or refused where an answer without it would be one to another question.</summary>
+/// <summary>
+/// Handles parts of a message that another dialect cannot express: they are named for the log, or refused if the model would answer a different question
+/// without them.
+/// </summary>
 internal static class MessageLosses
 {
-    /// <summary>Why a part that only another dialect knows cannot be shown to a host that is asked in one of OpenAI's.</summary>
+    /// <summary>Refuses a part that only another dialect has, for a host of one of OpenAI's dialects.</summary>
     public static ProxyError? FirstOther(ChatRequest request) => request.FirstPart(static (part, place) => part is ContentPart.Other other
         ? new ProxyError(ProxyErrorKind.InvalidRequest, $"the host of this model cannot be given a part of type \"{other.Type}\"") { Param = $"{place}" }
         : null);
 
-    /// <summary>What is wrong with the first part with which <paramref name="judge"/> finds something wrong.</summary>
+    /// <summary>The problem with the first part to which <paramref name="judge"/> objects. Null if there is none.</summary>
     public static ProxyError? FirstPart(this ChatRequest request, Func<ContentPart, PartPlace, ProxyError?> judge)
     {
         for (var i = 0; i < request.Messages.Count; i++)
@@ -31,7 +34,7 @@ internal static class MessageLosses
         return null;
     }
 
-    /// <summary>What only Anthropic's dialect can say.</summary>
+    /// <summary>Names the losses of members that only Anthropic's dialect has.</summary>
     public static void Name(ChatMessage message, List<string> lost)
     {
         if (message.ToolFailed) lost.Add("messages[].content[].is_error");

@@ -1,12 +1,18 @@
 namespace Proxy.Dialects;
 
-/// <summary>Where in a chat's body the pieces of its prompt stand, in the order in which a model reads them: the tools, the system prompt, each message. Alike in every dialect that has messages.</summary>
+/// <summary>
+/// Finds the pieces of a chat's prompt in its body, in the order in which a model reads them: the tools, the system prompt, each message. The same for every
+/// dialect with messages.
+/// </summary>
 internal static class PromptPieces
 {
-    /// <summary>A prompt of more pieces is one that nobody continues; what comes after so many counts as one, or a body of tiny messages would cost several times its size to remember.</summary>
+    /// <summary>
+    /// The maximum number of pieces; everything after them counts as one piece. Conversations this long are not continued in practice, and remembering a body
+    /// of many tiny messages would otherwise take several times its size.
+    /// </summary>
     public const int Most = 2048;
 
-    /// <summary>Adds the pieces; none where the body is written unusually.</summary>
+    /// <summary>Adds the pieces. Adds none if the body is written in an unusual form.</summary>
     public static void Find(ReadOnlySpan<byte> body, List<Range> pieces)
     {
         Range? tools = null, system = null, messages = null;

@@ -4,20 +4,24 @@ using Proxy.Chat;
 namespace Proxy.Dialects;
 
 /// <summary>
-/// What an answer says of how it came to be, beside what its dialect can say: <c>x_proxy</c> in the last frame of a stream and in a whole answer. The answer of a model's host has nothing of it,
-/// and no such member. Mutable: keep it in a field.
+/// How an answer came about, beyond what its dialect can express: <c>x_proxy</c> in the last frame of a stream and in a whole answer. Empty for the answer of a
+/// model's host, which then has no such member. Mutable: keep it in a field.
 /// </summary>
-internal struct ProxyNote
+internal struct ProxyNote(ReplyStamp stamp)
 {
-    private List<Source>? sources;
+    private List<Source>? sources = stamp.Sources is { } known ? [.. known] : null;
 
-    /// <summary>The task of a workflow whose answer was chosen among several.</summary>
+    /// <summary>The workflow task whose answer was chosen among several.</summary>
     public string? Winner { get; private set; }
 
-    /// <summary>The task of a workflow that spoke last.</summary>
+    /// <summary>The workflow task that spoke last.</summary>
     public string? Task { get; private set; }
 
+    public readonly string? RunId => stamp.RunId;
+
     public readonly IReadOnlyList<Source> Sources => sources ?? [];
+
+    public readonly bool IsEmpty => (Winner ?? Task ?? RunId) is null && sources is null;
 
     public void See(ChatEvent happened)
     {
@@ -26,22 +30,20 @@ internal struct ProxyNote
         else if (happened is ChatEvent.SourcesFound found) (sources ??= []).AddRange(found.Sources);
     }
 
-    public readonly bool SaysNothing(ReplyStamp stamp) => (Winner ?? Task ?? stamp.RunId) is null && sources is null;
-
-    /// <summary>The member, where there is anything to say.</summary>
-    public readonly void Write(Utf8JsonWriter json, ReplyStamp stamp)
+    /// <summary>Writes the member, unless it is empty.</summary>
+    public readonly void Write(Utf8JsonWriter json)
     {
-        if (SaysNothing(stamp)) return;
+        if (IsEmpty) return;
         json.WriteStartObject("x_proxy"u8);
         json.WriteString("trace_id"u8, stamp.TraceId);
         if (Winner is { } winner) json.WriteString("winner"u8, winner);
         if (Task is { } task) json.WriteString("task"u8, task);
-        if (stamp.RunId is { } run) json.WriteString("run_id"u8, run);
+        if (RunId is { } run) json.WriteString("run_id"u8, run);
         if (sources is not null) WriteSources(json, sources);
         json.WriteEndObject();
     }
 
-    /// <summary>The member <c>sources</c>, in the form that workers publish it in, too.</summary>
+    /// <summary>Writes the member <c>sources</c> in the form in which workers publish it.</summary>
     public static void WriteSources(Utf8JsonWriter json, IReadOnlyList<Source> sources)
     {
         json.WriteStartArray("sources"u8);

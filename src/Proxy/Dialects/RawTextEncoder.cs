@@ -5,15 +5,16 @@ using System.Text.Unicode;
 namespace Proxy.Dialects;
 
 /// <summary>
-/// Escapes what JSON demands and nothing else: é and emoji stay UTF-8, as model hosts write them. (The framework's most relaxed encoder still escapes
-/// everything beyond the basic plane.) Half of a surrogate pair becomes U+FFFD.
+/// Escapes only what JSON requires: é and emoji stay UTF-8, as model hosts write them. (The framework's most relaxed encoder still escapes everything outside
+/// the Basic Multilingual Plane.) A lone surrogate becomes U+FFFD.
 /// </summary>
 internal sealed unsafe class RawTextEncoder : JavaScriptEncoder
 {
     public static readonly RawTextEncoder Instance = new();
 
     private const string MustEscape =
-        "\u0000\u0001\u0002\u0003\u0004\u0005\u0006\u0007\b\t\n\u000b\f\r\u000e\u000f\u0010\u0011\u0012\u0013\u0014\u0015\u0016\u0017\u0018\u0019\u001a\u001b\u001c\u001d\u001e\u001f\"\\";
+        "\u0000\u0001\u0002\u0003\u0004\u0005\u0006\u0007\b\t\n\u000b\f\r\u000e\u000f\u0010\u0011\u0012\u0013"
+        + "\u0014\u0015\u0016\u0017\u0018\u0019\u001a\u001b\u001c\u001d\u001e\u001f\"\\";
 
     private static readonly SearchValues<char> Escaped = SearchValues.Create(MustEscape);
     private static readonly SearchValues<byte> EscapedBytes = SearchValues.Create([.. MustEscape.Select(c => (byte)c)]);

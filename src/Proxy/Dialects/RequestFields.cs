@@ -3,7 +3,7 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects;
 
-/// <summary>Reads the members of a request by kind and remembers the first that is of the wrong one. A null member is one that is not there.</summary>
+/// <summary>Reads the members of a request, checks their types and remembers the first wrong one. A member that is null counts as missing.</summary>
 internal sealed class RequestFields
 {
     public ProxyError? Problem { get; private set; }
@@ -48,12 +48,13 @@ internal sealed class RequestFields
         _ => Wrong<string?>(path, "a string"),
     };
 
-    /// <summary>A string or a list of them.</summary>
+    /// <summary>Reads a string or a list of strings.</summary>
     public IReadOnlyList<string> Texts(JsonElement value, string path)
     {
         if (value.ValueKind is JsonValueKind.Null) return [];
         if (value.ValueKind is JsonValueKind.String) return [value.GetString()!];
-        if (value.ValueKind is JsonValueKind.Array && value.EnumerateArray().All(item => item.ValueKind is JsonValueKind.String)) return [.. value.EnumerateArray().Select(item => item.GetString()!)];
+        if (value.ValueKind is JsonValueKind.Array && value.EnumerateArray().All(item => item.ValueKind is JsonValueKind.String))
+            return [.. value.EnumerateArray().Select(item => item.GetString()!)];
         return Wrong<IReadOnlyList<string>>(path, "a string or a list of strings") ?? [];
     }
 
@@ -61,7 +62,9 @@ internal sealed class RequestFields
 
     public bool IsObject(JsonElement value, string path) => value.ValueKind is JsonValueKind.Object || Wrong<bool>(path, "an object");
 
-    /// <summary>Each object of a list, as <paramref name="read"/> makes it of the object and its path; up to the first item that is none.</summary>
+    /// <summary>
+    /// Converts each object of a list with <paramref name="read"/>, which gets the object and its path. Stops at the first item that is not an object.
+    /// </summary>
     public List<T> Objects<T>(JsonElement value, string path, Func<JsonElement, string, T> read)
     {
         var made = new List<T>();

@@ -3,7 +3,7 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects;
 
-/// <summary>The sampling options that OpenAI's dialects, Ollama's and, as far as it has them, Anthropic's call alike.</summary>
+/// <summary>The sampling options that have the same names in OpenAI's dialects, Ollama's and (as far as it has them) Anthropic's.</summary>
 internal static class SamplingJson
 {
     /// <summary>Reads the member if it is one of them.</summary>
@@ -27,7 +27,7 @@ internal static class SamplingJson
         return true;
     }
 
-    /// <summary>Writes them all but the repeat penalty, which hosts call by two names.</summary>
+    /// <summary>Writes all of them except the repeat penalty, for which hosts use two names.</summary>
     public static void Write(Utf8JsonWriter json, SamplingOptions sampling)
     {
         if (sampling.Temperature is { } temperature) json.WriteNumber("temperature"u8, temperature);
@@ -40,7 +40,7 @@ internal static class SamplingJson
         json.WriteTexts("stop"u8, sampling.Stop);
     }
 
-    /// <summary>Names what neither Anthropic's dialect nor Responses has a word for.</summary>
+    /// <summary>Names the options that exist neither in Anthropic's dialect nor in Responses.</summary>
     public static void NameLosses(ChatRequest request, List<string> lost)
     {
         var sampling = request.Sampling;

@@ -7,8 +7,9 @@ using System.Text.Unicode;
 namespace Proxy.Dialects;
 
 /// <summary>
-/// Reads the pieces of one text from frame after frame. A host that streams tokens may cut inside a character, as bytes or as half of a <c>\uD83D\uDE00</c> pair:
-/// the half is kept until the rest comes. What never becomes a character is U+FFFD. Mutable: keep it in a field.
+/// Reads a text that arrives in pieces over many frames. A host that streams tokens may cut a piece inside a character, either inside its UTF-8 bytes or inside
+/// a <c>\uD83D\uDE00</c> pair: the first half is kept until the rest arrives. A half that is never completed becomes U+FFFD. A mutable struct: store it in a
+/// field.
 /// </summary>
 internal struct TextPieces
 {
@@ -16,7 +17,7 @@ internal struct TextPieces
     private int cutLength;
     private char high;
 
-    /// <summary>The text of the string at which <paramref name="json"/> stands; empty when it holds no whole character.</summary>
+    /// <summary>The text of the string at the position of <paramref name="json"/>. Empty if it completes no character.</summary>
     public string Take(ref Utf8JsonReader json)
     {
         var bytes = json.ValueSpan;
@@ -24,7 +25,7 @@ internal struct TextPieces
         return TakeBySteps(bytes);
     }
 
-    /// <summary>The text is over: U+FFFD if it ended inside a character.</summary>
+    /// <summary>Called at the end of the text. Returns U+FFFD if the text ended inside a character.</summary>
     public string Flush()
     {
         var whole = cutLength == 0 && high == '\0';
@@ -69,7 +70,7 @@ internal struct TextPieces
         return text.ToString();
     }
 
-    // The JSON reader has checked the escape's form.
+    // The JSON reader has already validated the escape.
     private int TakeEscape(ReadOnlySpan<byte> bytes, StringBuilder text)
     {
         if (bytes[1] != 'u')

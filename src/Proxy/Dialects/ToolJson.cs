@@ -3,13 +3,15 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects;
 
-/// <summary>Tool definitions in the shape that OpenAI's chat and Ollama share, and what is the same of tools in every dialect.</summary>
+/// <summary>Tool definitions in the form that OpenAI's chat and Ollama share, and helpers for tools in every dialect.</summary>
 internal static class ToolJson
 {
-    /// <summary>Arguments that are no JSON object stand under this name: a model wrote them, and its tool must see them to refuse them.</summary>
+    /// <summary>
+    /// The member that holds arguments that are not a JSON object. The model wrote them, and the tool has to see them in order to reject them.
+    /// </summary>
     public const string BrokenArguments = "_raw";
 
-    /// <summary>Arguments, which are JSON text, as a member that must be an object.</summary>
+    /// <summary>Writes arguments, which are JSON in a string, as a member that must be an object.</summary>
     public static void WriteArguments(Utf8JsonWriter json, ReadOnlySpan<byte> name, string arguments)
     {
         json.WritePropertyName(name);
@@ -30,7 +32,8 @@ internal static class ToolJson
         }
     }
 
-    public static IReadOnlyList<ToolDefinition> Read(JsonElement value, RequestFields fields) => fields.Objects(value, "tools", static (item, _) => ReadTool(item));
+    public static IReadOnlyList<ToolDefinition> Read(JsonElement value, RequestFields fields) =>
+        fields.Objects(value, "tools", static (item, _) => ReadTool(item));
 
     private static ToolDefinition ReadTool(JsonElement item)
     {
@@ -58,13 +61,17 @@ internal static class ToolJson
 
         foreach (var member in item.EnumerateObject())
         {
-            if (!member.NameEquals("function"u8) && !(member.NameEquals("type"u8) && member.Value.ValueKind is JsonValueKind.String && member.Value.ValueEquals("function"u8))) whole = false;
+            if (!member.NameEquals("function"u8)
+                && !(member.NameEquals("type"u8) && member.Value.ValueKind is JsonValueKind.String && member.Value.ValueEquals("function"u8)))
+                whole = false;
         }
 
         return new ToolDefinition(named.GetString()!, description, parameters) { Strict = strict, Raw = whole ? null : item.Clone() };
     }
 
-    /// <summary>Writes <c>tools</c>, if there are any that this dialect can say. <paramref name="strict"/>: it knows that word.</summary>
+    /// <summary>
+    /// Writes <c>tools</c>, if there are any that this dialect can express. <paramref name="strict"/> is true if the dialect has that member.
+    /// </summary>
     public static void Write(Utf8JsonWriter json, IReadOnlyList<ToolDefinition> tools, bool own, bool strict, List<string> lost)
     {
         var any = false;
@@ -109,7 +116,10 @@ internal static class ToolJson
         }
     }
 
-    /// <summary>Names what of a tool that came with members of its own dialect another does not say: its function's members, or its own where it is flat (Anthropic's, Responses').</summary>
+    /// <summary>
+    /// Names the members of a tool that another dialect cannot express: those of its function, or its own if the tool has no nested function (Anthropic,
+    /// Responses).
+    /// </summary>
     public static void NameLosses(ToolDefinition tool, List<string> lost)
     {
         if (tool.Raw is not { } raw) return;
@@ -122,7 +132,9 @@ internal static class ToolJson
         var nested = raw.TryGetProperty("function"u8, out var function) && function.ValueKind is JsonValueKind.Object;
         foreach (var member in raw.EnumerateObject())
         {
-            if (member.Name is "type" || (nested ? member.Name is "function" : member.Name is "name" or "description" or "parameters" or "input_schema" or "strict")) continue;
+            if (member.Name is "type"
+                || (nested ? member.Name is "function" : member.Name is "name" or "description" or "parameters" or "input_schema" or "strict"))
+                continue;
             lost.Add($"tools[].{member.Name}");
         }
 

@@ -4,8 +4,8 @@ using Proxy.Chat;
 namespace Proxy.Dialects;
 
 /// <summary>
-/// Which tool message answers which call, for dialects that say it differently: by id (OpenAI), by the tool's name or only by order (Ollama).
-/// Gives every call an id and every tool message the id and name that it answers.
+/// Matches tool messages with the calls that they answer, because dialects link them in different ways: by id (OpenAI), by the tool's name, or only by order
+/// (Ollama). Gives every call an id, and every tool message the id and name of the call that it answers.
 /// </summary>
 internal sealed class ToolTurns
 {
@@ -42,7 +42,9 @@ internal sealed class ToolTurns
             }
 
             if (message.Role is not ChatRole.Tool) continue;
-            var answered = message.ToolCallId is { } id ? latest.GetValueOrDefault(id) : First((message.ToolName ?? message.Name) is { } name ? open.GetValueOrDefault(name) : anyOpen);
+            var answered = message.ToolCallId is { } id
+                ? latest.GetValueOrDefault(id)
+                : First((message.ToolName ?? message.Name) is { } name ? open.GetValueOrDefault(name) : anyOpen);
             if (answered is null) continue;
             answered.Answered = true;
             answers[i] = answered;
@@ -57,13 +59,13 @@ internal sealed class ToolTurns
 
     public string? NameAnswered(int message) => answers.GetValueOrDefault(message)?.Name;
 
-    /// <summary>Whether the call takes any text, and not arguments.</summary>
+    /// <summary>True if the answered call takes free text instead of JSON arguments.</summary>
     public bool AnswersCustomTool(int message) => answers.GetValueOrDefault(message)?.TakesText is true;
 
-    /// <summary>Where the results of this message's calls stand, in their order.</summary>
+    /// <summary>The indexes of the messages with the results of this message's calls, in order.</summary>
     public IReadOnlyList<int> ResultsOf(int message) => results.TryGetValue(message, out var list) ? list : [];
 
-    /// <summary>The message with all ids said that it implies, so that it can stand elsewhere.</summary>
+    /// <summary>The message with all implied ids made explicit, so that it can be moved.</summary>
     public ChatMessage WithIds(ChatMessage message, int number)
     {
         if (answers.TryGetValue(number, out var answered)) message = message with { ToolCallId = answered.Id, ToolName = message.ToolName ?? answered.Name };

@@ -2,10 +2,13 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects;
 
-/// <summary>What every writer does first with a request of another dialect: messages in an order that the host's template takes, and no choice of a tool that is not offered.</summary>
+/// <summary>
+/// The first step for a request of another dialect: brings the messages into an order that the host's template accepts, and removes a choice of a tool that is
+/// not offered.
+/// </summary>
 internal static class TranslatedRequest
 {
-    /// <summary>The request as a host of this dialect takes it; its own dialect's stays as it came.</summary>
+    /// <summary>The request in the form for a host of this dialect. A request that came in the same dialect is returned unchanged.</summary>
     public static ChatRequest For(DialectName host, ChatRequest request)
     {
         if (request.Origin == host) return request;
@@ -14,7 +17,7 @@ internal static class TranslatedRequest
         return request.ToolChoice is { Name: { } chosen } && !request.Tools.Any(tool => tool.Name == chosen) ? request with { ToolChoice = null } : request;
     }
 
-    /// <summary>Arguments are JSON inside a text, so what was mended in the request's own JSON is not yet in theirs.</summary>
+    /// <summary>Arguments are JSON inside a string, so replacing lone surrogates in the request's JSON did not reach them.</summary>
     private static ChatMessage WithWholeArguments(ChatMessage message) => message.ToolCalls.Count == 0 ? message
         : message with { ToolCalls = [.. message.ToolCalls.Select(static call => call with { Arguments = LoneSurrogates.Replaced(call.Arguments) })] };
 }

@@ -3,14 +3,18 @@ using Proxy.Chat;
 namespace Proxy.Dialects;
 
 /// <summary>
-/// The order of messages that every host's template takes, whatever the client's dialect allowed: the system speaks first and only there; the calls of one turn stand in one message of the assistant's, and their
-/// results come directly after it. Only used where a request is translated. What stands before a message of the assistant's never depends on what follows that message's results, so a conversation that grows keeps its prefix.
+/// Arranges messages in an order that every host's template accepts, whatever the client's dialect allows: a system message only at the beginning; all calls of
+/// one turn in one assistant message, directly followed by their results. Used only for translated requests. The messages before an assistant message never
+/// depend on messages after its results, so a growing conversation keeps its prefix.
 /// </summary>
 internal static class TurnOrder
 {
     public static IReadOnlyList<ChatMessage> Arrange(IReadOnlyList<ChatMessage> messages) => FoldSystem(JoinResults(messages));
 
-    /// <summary>Brings each result behind the message with its call. Messages of the assistant's up to the last result become part of the turn; what else stood there comes behind the results.</summary>
+    /// <summary>
+    /// Moves each result behind the message with its call. Assistant messages up to the last result are merged into the turn; other messages in between move
+    /// behind the results.
+    /// </summary>
     private static List<ChatMessage> JoinResults(IReadOnlyList<ChatMessage> messages)
     {
         var turns = new ToolTurns(messages);
@@ -54,7 +58,8 @@ internal static class TurnOrder
     }
 
     /// <summary>
-    /// Makes one message of what the system says first. Later it becomes part of the user's next message, or of the one before where an assistant or a tool follows, or is a message of the user's where there is neither.
+    /// Joins the system messages at the beginning into one. A later system message is merged into the following user message; if an assistant or tool message
+    /// follows, into the preceding user message; otherwise it becomes a user message of its own.
     /// </summary>
     private static List<ChatMessage> FoldSystem(List<ChatMessage> messages)
     {
@@ -91,7 +96,7 @@ internal static class TurnOrder
 
     private static bool IsUsers(ChatMessage message) => message is { Role: ChatRole.User, RoleWord: null };
 
-    /// <summary>Messages of one side as one.</summary>
+    /// <summary>Joins messages of one role into one.</summary>
     private static ChatMessage Joined(List<ChatMessage> messages) => messages is [var only] ? only : messages[0] with
     {
         Role = messages.TrueForAll(message => message.Role == messages[0].Role) ? messages[0].Role : ChatRole.System,
@@ -104,12 +109,19 @@ internal static class TurnOrder
         Unknown = [.. messages.SelectMany(static message => message.Unknown)],
     };
 
-    /// <summary>One text where there is nothing but text, since many hosts take no list of parts.</summary>
+    /// <summary>Joins parts into one text if all of them are texts, because many hosts accept no list of parts.</summary>
     private static List<ContentPart> Joined(List<ContentPart> parts)
     {
         if (parts.Count < 2 || !parts.TrueForAll(static part => part is ContentPart.Text)) return parts;
-        return [new ContentPart.Text(Joined(parts.Select(static part => ((ContentPart.Text)part).Value)) ?? "") { Unknown = [.. parts.SelectMany(static part => part.Unknown)] }];
+        return
+        [
+            new ContentPart.Text(Joined(parts.Select(static part => ((ContentPart.Text)part).Value)) ?? "")
+            {
+                Unknown = [.. parts.SelectMany(static part => part.Unknown)]
+            }
+        ];
     }
 
-    private static string? Joined(IEnumerable<string?> texts) => string.Join("\n\n", texts.Where(static text => !string.IsNullOrEmpty(text))) is { Length: > 0 } joined ? joined : null;
+    private static string? Joined(IEnumerable<string?> texts) =>
+        string.Join("\n\n", texts.Where(static text => !string.IsNullOrEmpty(text))) is { Length: > 0 } joined ? joined : null;
 }

@@ -2,11 +2,12 @@ using System.Text.Json;
 
 namespace Proxy.Dialects;
 
-/// <summary>How token counts are found and read where they stand in an object called <c>usage</c>.</summary>
+/// <summary>Finds and reads token counts in an object named <c>usage</c>.</summary>
 internal static class UsageJson
 {
     /// <summary>
-    /// Finds the last such object of a frame or body by a scan for its name, and leaves what stands before it in <paramref name="frame"/>. In a text the quotes would be escaped, so the name is never one.
+    /// Finds the last such object in a frame or body by searching for its name, and shortens <paramref name="frame"/> to the part before it. Inside a string
+    /// the quotes would be escaped, so a match is always a member's name.
     /// </summary>
     public static bool TryFind(ref ReadOnlySpan<byte> frame, out ReadOnlySpan<byte> counts)
     {
@@ -26,7 +27,7 @@ internal static class UsageJson
         return false;
     }
 
-    /// <summary>The number that follows; null where it is something else.</summary>
+    /// <summary>The number that follows. Null if it is something else.</summary>
     public static int? ReadCount(ref Utf8JsonReader json)
     {
         json.Read();
@@ -35,14 +36,17 @@ internal static class UsageJson
         return null;
     }
 
-    /// <summary>The count of some hosts is a float. Null where it is too large for any count.</summary>
+    /// <summary>Rounds a count, because some hosts send counts as floating-point numbers. Null if it is too large.</summary>
     public static int? Whole(double count) => Math.Abs(count) <= int.MaxValue ? (int)Math.Round(count) : null;
 
-    /// <summary>The count that the number is; null where it is none.</summary>
+    /// <summary>The count of a JSON number. Null if the value is not a number.</summary>
     public static int? Count(JsonElement number) =>
-        number.ValueKind is not JsonValueKind.Number ? null : number.TryGetInt32(out var count) ? count : number.TryGetDouble(out var counted) ? Whole(counted) : null;
+        number.ValueKind is not JsonValueKind.Number ? null
+        : number.TryGetInt32(out var count) ? count
+        : number.TryGetDouble(out var counted) ? Whole(counted)
+        : null;
 
-    /// <summary>The number of that name in the object that follows.</summary>
+    /// <summary>The number with that name in the object that follows.</summary>
     public static int? ReadDetail(ref Utf8JsonReader json, ReadOnlySpan<byte> name)
     {
         json.Read();

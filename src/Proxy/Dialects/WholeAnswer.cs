@@ -4,7 +4,7 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects;
 
-/// <summary>The fold of an answer's events: what a whole reply says, in no dialect yet.</summary>
+/// <summary>An answer folded from its events: the content of a whole reply, independent of any dialect.</summary>
 internal sealed class WholeAnswer
 {
     private WholeAnswer() { }
@@ -12,18 +12,18 @@ internal sealed class WholeAnswer
     public string? Id { get; private set; }
     public long? Created { get; private set; }
 
-    /// <summary>Of the start: what only some dialects can say.</summary>
+    /// <summary>The opaque part of the first event: facts that only some dialects can express.</summary>
     public JsonElement? Opaque { get; private set; }
     public Usage? Usage { get; private set; }
 
     public ProxyNote Note;
 
-    /// <summary>By number; never empty.</summary>
+    /// <summary>Sorted by number; never empty.</summary>
     public List<WholeChoice> Choices { get; } = [];
 
-    public static WholeAnswer Of(IReadOnlyList<ChatEvent> events)
+    public static WholeAnswer Of(IReadOnlyList<ChatEvent> events, ReplyStamp stamp = default)
     {
-        var whole = new WholeAnswer();
+        var whole = new WholeAnswer { Note = new(stamp) };
         for (var i = 0; i < events.Count; i++) whole.Add(events[i]);
         if (whole.Choices.Count == 0) whole.Choices.Add(new WholeChoice(0));
         whole.Choices.Sort(static (a, b) => a.Number.CompareTo(b.Number));
@@ -84,11 +84,11 @@ internal sealed class WholeChoice(int number)
     public string Refusal => refusal.ToString();
     public List<WholeToolCall> ToolCalls { get; } = [];
 
-    /// <summary>Each piece's <c>logprobs</c>, in order.</summary>
+    /// <summary>The <c>logprobs</c> of each piece, in order.</summary>
     public List<JsonElement> LogProbabilities { get; } = [];
     public JsonElement? FinishOpaque { get; set; }
 
-    /// <summary>What was said, raised from stop to tool calls where calls were made.</summary>
+    /// <summary>The finish reason. <c>Stop</c> becomes <c>ToolCalls</c> if there are calls.</summary>
     public FinishReason Reason { get => field is FinishReason.Stop && ToolCalls.Count > 0 ? FinishReason.ToolCalls : field; set; }
 
     public void Add(ChatEvent.Token token)
@@ -114,22 +114,22 @@ internal sealed class WholeToolCall(int index)
     public string? Id { get; set; }
     public string? Name { get; set; }
 
-    /// <summary>JSON text as the model wrote it; may be empty or broken.</summary>
+    /// <summary>JSON text as the model wrote it. May be empty or invalid.</summary>
     public string Arguments => arguments.ToString();
 
-    /// <summary>All of it as one event.</summary>
+    /// <summary>The complete call as one event.</summary>
     public ChatEvent.ToolCall ToPiece(int choice) => new(Index, Id, Name, Arguments.Length == 0 ? null : Arguments) { Choice = choice };
 
-    /// <summary>The name came. Until then nothing can be said of the call in a stream.</summary>
+    /// <summary>True once the name has arrived. Until then a stream cannot start the call.</summary>
     public bool IsNamed => !string.IsNullOrEmpty(Name);
 
-    /// <summary>Brings calls into the order in which the model made them: a call without arguments is told last.</summary>
+    /// <summary>Sorts calls into the order in which the model made them. A call without arguments is emitted late.</summary>
     public static void Sort(List<WholeToolCall> calls)
     {
         if (calls.Count > 1) calls.Sort(static (a, b) => a.Index.CompareTo(b.Index));
     }
 
-    /// <summary>Adds a piece to its call in the list, or a call to the list. A name that comes late, or empty first, is the call's name all the same.</summary>
+    /// <summary>Adds a piece to its call in the list, or a new call. The name may arrive late, or be empty at first.</summary>
     public static WholeToolCall Add(List<WholeToolCall> calls, ChatEvent.ToolCall piece)
     {
         var call = calls.Find(known => known.Index == piece.Index);
@@ -141,7 +141,7 @@ internal sealed class WholeToolCall(int index)
     }
 }
 
-/// <summary>A text of one piece, which is not copied, or of many. Mutable: keep it in a field.</summary>
+/// <summary>A text of one piece, which is not copied, or of many. A mutable struct: store it in a field.</summary>
 internal struct JoinedText
 {
     private string? one;

@@ -5,7 +5,7 @@ using Proxy.Buffers;
 
 namespace Proxy.Dialects;
 
-/// <summary>How every dialect writes JSON: compact, one line, text as raw UTF-8.</summary>
+/// <summary>The form in which every dialect writes JSON: compact, on one line, text as raw UTF-8.</summary>
 internal static class WireJson
 {
     private static readonly JsonWriterOptions Writing = new() { Encoder = RawTextEncoder.Instance, SkipValidation = true };
@@ -16,7 +16,7 @@ internal static class WireJson
 
     public static Utf8JsonWriter NewWriter(IBufferWriter<byte> output) => new(output, Writing);
 
-    /// <summary>A value as it came, byte for byte but for line breaks: in JSON they stand only between tokens, and in a frame they would end it.</summary>
+    /// <summary>Writes a value byte for byte except line breaks. In JSON line breaks occur only between tokens, and in a frame they would end it.</summary>
     public static void WriteAsItCame(this Utf8JsonWriter json, ReadOnlySpan<byte> value)
     {
         if (value.IndexOfAny((byte)'\n', (byte)'\r') < 0)
@@ -50,14 +50,20 @@ internal static class WireJson
         for (var i = 0; i < members.Count; i++) json.WriteAsItCame(members[i].Key, members[i].Value);
     }
 
-    /// <summary>Members that only their own dialect knows: as they came to a host of it, else named as lost, each after the place where it stood.</summary>
-    public static void WriteOrLose(this Utf8JsonWriter json, IReadOnlyList<KeyValuePair<string, JsonElement>> members, bool own, string place, List<string> lost)
+    /// <summary>
+    /// Handles members that only their own dialect knows: writes them unchanged for a host of that dialect, otherwise names them as lost, with
+    /// <paramref name="place"/> in front.
+    /// </summary>
+    public static void WriteOrLose(this Utf8JsonWriter json, IReadOnlyList<KeyValuePair<string, JsonElement>> members, bool own, string place,
+        List<string> lost)
     {
         if (own) json.WriteAll(members);
         else lost.AddRange(members.Select(member => place + member.Key));
     }
 
-    /// <summary>A text that may be as long as an answer: piece by piece, because the writer asks for six times the length of a text that it escapes.</summary>
+    /// <summary>
+    /// Writes a text that may be as long as an answer. It is written in segments, because the writer reserves six times the length of a text that it escapes.
+    /// </summary>
     public static void WriteLongString(this Utf8JsonWriter json, ReadOnlySpan<byte> name, string text)
     {
         const int Piece = 32 << 10;
@@ -75,7 +81,7 @@ internal static class WireJson
         }
     }
 
-    /// <summary>A list of texts; nothing where there are none.</summary>
+    /// <summary>Writes a list of texts; nothing if it is empty.</summary>
     public static void WriteTexts(this Utf8JsonWriter json, ReadOnlySpan<byte> name, IReadOnlyList<string> texts)
     {
         if (texts.Count == 0) return;
@@ -84,7 +90,7 @@ internal static class WireJson
         json.WriteEndArray();
     }
 
-    /// <summary>The members of an object but for two.</summary>
+    /// <summary>The members of an object, without the two named ones.</summary>
     public static List<KeyValuePair<string, JsonElement>> Others(this JsonElement value, string known, string alsoKnown = "type")
     {
         var others = new List<KeyValuePair<string, JsonElement>>();
@@ -108,11 +114,13 @@ internal static class WireJson
         return null;
     }
 
-    /// <summary>The member of <see cref="Chat.ChatEvent.Opaque"/> by that name.</summary>
+    /// <summary>The member of <see cref="Chat.ChatEvent.Opaque"/> with that name.</summary>
     public static JsonElement? Member(this JsonElement? opaque, ReadOnlySpan<byte> name) =>
-        opaque is { ValueKind: JsonValueKind.Object } members && members.TryGetProperty(name, out var value) && value.ValueKind is not JsonValueKind.Null ? value : null;
+        opaque is { ValueKind: JsonValueKind.Object } members && members.TryGetProperty(name, out var value) && value.ValueKind is not JsonValueKind.Null
+            ? value
+            : null;
 
-    /// <summary>A text's UTF-8 bytes as a list of numbers.</summary>
+    /// <summary>Writes a text's UTF-8 bytes as a list of numbers.</summary>
     public static void WriteBytes(this Utf8JsonWriter json, ReadOnlySpan<byte> name, string text)
     {
         json.WriteStartArray(name);
@@ -120,7 +128,7 @@ internal static class WireJson
         json.WriteEndArray();
     }
 
-    /// <summary>An object of one member, for <see cref="Chat.ChatEvent.Opaque"/>.</summary>
+    /// <summary>An object with one member, for <see cref="Chat.ChatEvent.Opaque"/>.</summary>
     public static JsonElement Opaque(ReadOnlySpan<byte> name, ReadOnlySpan<byte> value)
     {
         var buffer = new ArrayBufferWriter<byte>(name.Length + value.Length + 5);
@@ -140,14 +148,14 @@ internal static class WireJson
         return Opaque(name, buffer.WrittenSpan);
     }
 
-    /// <summary>A value that owns its memory.</summary>
+    /// <summary>Parses a value that owns its memory.</summary>
     public static JsonElement Parse(ReadOnlySpan<byte> value)
     {
         var reader = new Utf8JsonReader(value, Reading);
         return JsonElement.ParseValue(ref reader);
     }
 
-    /// <summary>Whether a text is one JSON object, as tool arguments should be.</summary>
+    /// <summary>True if a text is one JSON object, as tool arguments should be.</summary>
     public static bool IsObject(string text)
     {
         if (!text.AsSpan().TrimStart().StartsWith('{')) return false;
@@ -159,7 +167,7 @@ internal static class WireJson
             reader.Skip();
             return !reader.Read();
         }
-        catch (JsonException) // the reader's only way to say no
+        catch (JsonException) // the reader throws this for invalid JSON
         {
             return false;
         }

@@ -16,11 +16,13 @@ internal static class AnswerHeaders
     }
 
     /// <summary>What a whole answer says in <c>x_proxy</c>. Workers choose these words: each is escaped as in a URL, so that it can stand in a header.</summary>
-    public static void Set(HttpResponse response, in ProxyNote note, string? run)
+    public static void Set(HttpResponse response, IReadOnlyList<ChatEvent> events, ReplyStamp stamp)
     {
+        var note = new ProxyNote(stamp);
+        foreach (var happened in events) note.See(happened);
         if (note.Winner is { } winner) response.Headers["x-proxy-winner"] = Escaped(winner);
         if (note.Task is { } task) response.Headers["x-proxy-task"] = Escaped(task);
-        if (run is not null) response.Headers["x-proxy-run-id"] = Escaped(run);
+        if (note.RunId is { } run) response.Headers["x-proxy-run-id"] = Escaped(run);
         var ids = new StringBuilder();
         foreach (var source in note.Sources)
         {

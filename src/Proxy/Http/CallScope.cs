@@ -1,13 +1,18 @@
 using System.Globalization;
 using Proxy.Buffers;
 using Proxy.Chat;
+using Proxy.Streams;
 using Proxy.Telemetry;
 using Proxy.Transport.Http1;
 
 namespace Proxy.Http;
 
 /// <summary>What every exchange is made of, whatever it serves.</summary>
-internal sealed record ExchangeParts(ApiKeyGate Gate, ActiveCalls Calls, CallLedger Ledger, ProxyMetrics Metrics, Func<Config.ServerConfig> Server, ILogger Log, TimeProvider Time, Transport.CoarseTicker Ticker, ProxyIdentity Identity);
+internal sealed record ExchangeParts(ApiKeyGate Gate, ActiveCalls Calls, CallLedger Ledger, ProxyMetrics Metrics, Func<Config.ServerConfig> Server, ILogger Log, TimeProvider Time, Transport.CoarseTicker Ticker, ProxyIdentity Identity)
+{
+    /// <summary>Who follows the answer to a call besides its client.</summary>
+    public Func<CallInfo, Followers> Follow { get; init; } = static _ => Followers.None;
+}
 
 /// <summary>
 /// One call at the edge, from admission to its line in the log: ids, caller, cancellation, and the error in the client's dialect. Dispose it when the answer is written.
@@ -17,7 +22,7 @@ internal sealed class CallScope : IDisposable
     private const int MostKindsNamed = 16;
 
     private readonly ExchangeParts parts;
-    private readonly CancellationTokenSource cancellation = new();
+    private readonly CallLifetime lifetime = new();
     private readonly CancellationTokenRegistration left;
     private readonly LinkedListNode<CallScope> node;
     private Caller? entered;
@@ -52,7 +57,7 @@ internal sealed class CallScope : IDisposable
         response["traceparent"] = Info.TraceParent;
         if (said.Session is { } session) response["x-session-id"] = session;
         if (dialect.RequestIdHeader is { } header) response[header] = traceId;
-        left = context.RequestAborted.UnsafeRegister(static state => ((CallScope)state!).Cancel(), this);
+        left = context.RequestAborted.UnsafeRegister(static state => ((CallLifetime)state!).ClientLeft(), lifetime);
         node = new LinkedListNode<CallScope>(this);
         parts.Calls.Add(node);
         parts.Metrics.Enter();
@@ -72,13 +77,15 @@ internal sealed class CallScope : IDisposable
     /// <summary>Writes the stream that has begun, where it is written from events: it knows how that stream is to end.</summary>
     public EventWriter? Writer { get; set; }
 
-    /// <summary>Cancelled when the client leaves or the drain's time is over.</summary>
-    public CancellationToken Cancellation => cancellation.Token;
+    /// <summary>How long the work for this call goes on. The client's leaving takes one reason away, the end of the drain's time ends it.</summary>
+    public CallLifetime Lifetime => lifetime;
+
+    public CancellationToken Cancellation => lifetime.Token;
 
     /// <summary>The drain's time ran out; the client is still there and has to be told.</summary>
     public bool Interrupted { get; private set; }
 
-    public bool ClientLeft => !Interrupted && cancellation.IsCancellationRequested;
+    public bool ClientLeft => !Interrupted && lifetime.ClientHasLeft;
 
     public static CallScope Begin(HttpContext context, string surface, ErrorDialect dialect, ExchangeParts parts) => new(context, surface, dialect, parts);
 
@@ -117,12 +124,12 @@ internal sealed class CallScope : IDisposable
     /// <summary>The answer is here: who speaks, and since when; a refusal has no first token.</summary>
     public void Answering(string? backend, string? served, int status = StatusCodes.Status200OK)
     {
-        Record.Backend = backend;
-        Record.Served = served;
+        Record.Backend = backend is "" ? null : backend;
+        Record.Served = served is "" ? null : served;
         if (status < 300) Record.FirstToken = parts.Time.GetTimestamp();
     }
 
-    /// <summary>The host's reply that is passed on: the key is given back with its slot.</summary>
+    /// <summary>The generation's reply: the key is given back with the host's slot.</summary>
     public void Answering(BackendReply reply)
     {
         reply.Finished = GiveBackKey;
@@ -147,17 +154,17 @@ internal sealed class CallScope : IDisposable
     /// <summary>Nothing more is done for the caller's key: it may call again, whatever its client still has to take. A client that does so at the last byte is let in.</summary>
     public void GiveBackKey() => Interlocked.Exchange(ref entered, null)?.Leave();
 
-    /// <summary>The answer was cut off because nobody takes it any more, or because the drain's time is over; only in the second case is there somebody to tell.</summary>
+    /// <summary>The answer was cut off: the client took no more, or the drain's time is over, which the client is told.</summary>
     public ValueTask LeftAsync()
     {
-        if (!Interrupted) Cancel(); // a write that nobody took may be known before the connection's end is
-        return RefuseAsync(new(ProxyErrorKind.Internal, "the client left"));
+        if (!Interrupted) lifetime.ClientLeft();
+        return RefuseAsync(new(ProxyErrorKind.ClientLeft, "the client left"));
     }
 
     public void Interrupt()
     {
         Interrupted = true;
-        Cancel();
+        lifetime.End();
     }
 
     /// <summary>
@@ -202,12 +209,13 @@ internal sealed class CallScope : IDisposable
     /// <summary>Puts an error's meaning into the record.</summary>
     public void Judge(ProxyError error)
     {
-        var hasLeft = ClientLeft || Context.RequestAborted.IsCancellationRequested;
-        Record.Error = hasLeft && error.Kind is ProxyErrorKind.Internal ? null : error.Code ?? ProxyErrorTable.Of(error.Kind).Code; // to leave is no error of ours
+        var isGone = ClientLeft || Context.RequestAborted.IsCancellationRequested;
+        Record.Error = error.Kind is ProxyErrorKind.ClientLeft ? null : error.Code ?? ProxyErrorTable.Of(error.Kind).Code; // to leave is no error of ours
         Record.Backend ??= error.Backend;
         (Record.Outcome, Record.Fault) = error.Kind switch
         {
-            _ when hasLeft => (CallOutcome.ClientLeft, Fault.Client),
+            ProxyErrorKind.Internal => (CallOutcome.ProxyError, Fault.Proxy),
+            _ when isGone || error.Kind is ProxyErrorKind.ClientLeft => (CallOutcome.ClientLeft, Fault.Client),
             ProxyErrorKind.HostTimedOut => (CallOutcome.Timeout, Fault.Backend),
             ProxyErrorKind.HostFailed or ProxyErrorKind.NoBackend => (CallOutcome.BackendError, Fault.Backend),
             ProxyErrorKind.HostUnauthorized => (CallOutcome.BackendError, Fault.Proxy), // the key that we were given is wrong
@@ -215,23 +223,23 @@ internal sealed class CallScope : IDisposable
             ProxyErrorKind.QueueFull => (CallOutcome.Refused, Fault.Backend),
             ProxyErrorKind.Draining => (Interrupted ? CallOutcome.Drained : CallOutcome.Refused, Fault.Proxy),
             ProxyErrorKind.ProxyLoop => (CallOutcome.Refused, Fault.Proxy), // an operator's url is wrong, which is not the client's fault
-            ProxyErrorKind.Internal or ProxyErrorKind.OutOfDescriptors => (CallOutcome.ProxyError, Fault.Proxy),
+            ProxyErrorKind.OutOfDescriptors => (CallOutcome.ProxyError, Fault.Proxy),
             ProxyErrorKind.NotImplemented => (CallOutcome.Refused, Fault.Proxy),
             _ => (CallOutcome.Refused, Fault.Client),
         };
         Record.Status = ClientLeft ? 499 : Context.Response.HasStarted ? Context.Response.StatusCode : Dialect.StatusOf(error);
     }
 
-    /// <summary>A bug of ours: the client gets an error without a stack trace, the log gets the trace. A client that broke off is none.</summary>
+    /// <summary>A bug of ours: the client gets an error without a stack trace, the log gets the trace, whether the client is still there or not. What a client's leaving throws is no bug.</summary>
     public async ValueTask FailAsync(Exception problem)
     {
-        if (RequestBody.IsBrokenOff(problem))
+        if (RequestBody.IsBrokenOff(problem) || (problem is OperationCanceledException or IOException && (ClientLeft || Interrupted)))
         {
             await LeftAsync();
             return;
         }
 
-        if (!ClientLeft) parts.Log.CallFailed(problem, Info.TraceId);
+        parts.Log.CallFailed(problem, Info.TraceId);
         try
         {
             await RefuseAsync(new(ProxyErrorKind.Internal, $"the proxy failed; its log has the reason under trace id {Info.TraceId}"));
@@ -245,24 +253,12 @@ internal sealed class CallScope : IDisposable
     public void Dispose()
     {
         left.Dispose();
-        cancellation.Dispose();
+        lifetime.Dispose();
         GiveBackKey();
         parts.Metrics.Leave();
         if (skipped is not null) parts.Log.PartsSkipped(Info.TraceId, Record.Backend, string.Join(", ", skipped));
         if (Record.Status == 0) Record.Status = Context.Response.StatusCode; // whoever could not be answered in full has been judged
         parts.Ledger.Write(Record);
         parts.Calls.Remove(node); // last: a drain that sees no call any more closes the log
-    }
-
-    private void Cancel()
-    {
-        try
-        {
-            cancellation.Cancel();
-        }
-        catch (ObjectDisposedException)
-        {
-            // The call ended in the same moment.
-        }
     }
 }

@@ -1,19 +1,17 @@
 using Proxy.Buffers;
 using Proxy.Chat;
 using Proxy.Dialects;
-using Proxy.Relay;
 using Proxy.Routes;
-using Proxy.Transport.Loops;
 
 namespace Proxy.Http;
 
 /// <summary>
-/// One chat call from first byte in to last byte out: let the caller in, read the body, peek at it, let the route answer, write the answer.
+/// One chat call: lets the caller in, reads the body, peeks at it, lets the route answer, has the answer written (<see cref="ChatWriter"/>).
 /// Nothing below this folder writes to a client.
 /// </summary>
 internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteTable routes, ExchangeParts parts)
 {
-    private readonly byte[] keepAlive = dialect.KeepAlive.ToArray();
+    private readonly ChatWriter writer = new(dialect, parts);
 
     public async Task HandleAsync(HttpContext context)
     {
@@ -45,8 +43,11 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
             var call = routed.Call;
             scope.Record.Route = route!.Name;
             scope.Record.Stream = call.Streams;
+            var followers = parts.Follow(scope.Info);
+            var client = call.Streams ? writer.Stream(scope, followers) : null;
             var pending = route.AnswerAsync(routed, scope.Cancellation);
-            await WriteAsync(scope, call, await (pending.IsCompleted || !call.Streams || keepAlive.Length == 0 ? pending : KeepAliveAsync(scope, pending)));
+            var answer = await (pending.IsCompleted || client is not { KeepsAlive: true } ? pending : client.WhileAsync(pending));
+            await writer.WriteAsync(scope, call, client, followers, answer);
         }
         catch (Exception problem) // whatever it is, the client gets an error in its dialect and the log gets the reason
         {
@@ -56,152 +57,5 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
         {
             body?.Dispose();
         }
-    }
-
-    /// <summary>Waits for the route's answer, and keeps the client's connection alive meanwhile.</summary>
-    private async ValueTask<ChatAnswer> KeepAliveAsync(CallScope scope, ValueTask<ChatAnswer> pending)
-    {
-        var keeper = new PendingKeepAlive(scope.Context.Response, dialect, parts.Ticker, parts.Server().KeepaliveAfter);
-        try
-        {
-            return await pending;
-        }
-        finally
-        {
-            await keeper.StopAsync();
-        }
-    }
-
-    private ValueTask WriteAsync(CallScope scope, ChatCall call, ChatAnswer answer)
-    {
-        AnswerHeaders.Set(scope.Context.Response, answer);
-        switch (answer)
-        {
-            case ChatAnswer.Refused refused:
-                return scope.RefuseAsync(refused.Error);
-            case ChatAnswer.Verbatim { Reply: var reply }:
-                scope.Answering(reply);
-                return reply.Streams ? RelayAsync(scope, call, reply) : VerbatimWriter.WriteWholeAsync(scope, reply, reply.Held, call.Envelope.Model, reply.Dialect!);
-            case ChatAnswer.Events events:
-                scope.Answering(events.Backend, events.Served);
-                return call.Streams && !events.Whole ? EncodeAsync(scope, call, events) : FoldAsync(scope, call, events);
-            default:
-                throw new System.Diagnostics.UnreachableException();
-        }
-    }
-
-    /// <summary>A host's stream in the client's dialect: its bytes.</summary>
-    private async ValueTask RelayAsync(CallScope scope, ChatCall call, BackendReply reply)
-    {
-        using var held = reply;
-        var response = scope.Context.Response;
-        if (!response.HasStarted)
-        {
-            StreamHeaders.Set(response, reply.ContentType ?? dialect.StreamContentType);
-            VerbatimWriter.CopyHeaders(reply, response);
-        }
-
-        var renamed = reply.ServedModel == call.Envelope.Model ? null : call.Envelope.Model;
-        var edits = renamed is null && !reply.UnaskedUsage ? null : new FrameEdits(renamed, reply.UnaskedUsage ? reply.Dialect : null);
-        using var relay = new ByteRelay(reply, DirectWriter.Of(scope.Context), edits, keepAlive, parts.Server().KeepaliveAfter);
-        var outcome = await relay.RunAsync();
-        scope.Count(outcome.Usage);
-        switch (outcome.End)
-        {
-            case RelayEnd.ClientLeft:
-                await scope.LeftAsync();
-                break;
-            case RelayEnd.HostSaidError:
-                scope.Judge(outcome.Error!);
-                break;
-            case RelayEnd.BrokeOff:
-                await scope.RefuseAsync(outcome.Error!);
-                break;
-        }
-    }
-
-    /// <summary>Events as a stream. What came together leaves together: a flush only when the next event has to be waited for.</summary>
-    private async ValueTask EncodeAsync(CallScope scope, ChatCall call, ChatAnswer.Events answer)
-    {
-        var response = scope.Context.Response;
-        var output = response.BodyWriter;
-        var writer = dialect.NewEventWriter(Stamp(scope, call, answer));
-        scope.Writer = writer;
-        var isWhole = false;
-        var stream = answer.KeepAliveAfter is { } quiet && keepAlive.Length > 0 ? QuietEvents.Between(answer.Stream, quiet, parts.Time) : answer.Stream;
-        await using var events = stream.GetAsyncEnumerator(scope.Cancellation);
-        while (true)
-        {
-            var next = events.MoveNextAsync();
-            // A client that is gone cancels the scope, which ends the wait for the next event.
-            if (!next.IsCompleted && output.UnflushedBytes > 0) await output.FlushAsync();
-
-            if (!await next) break;
-            if (events.Current is ChatEvent.Finished { Error: { } error })
-            {
-                await scope.RefuseAsync(error);
-                return;
-            }
-
-            isWhole |= events.Current is ChatEvent.Finished;
-            if (!response.HasStarted && output.UnflushedBytes == 0) StreamHeaders.Set(response, dialect.StreamContentType);
-            if (events.Current is ChatEvent.UsageReported usage) scope.Count(usage.Usage);
-            if (events.Current is ChatEvent.Skipped skipped) scope.Skip(skipped.Kind);
-            else if (events.Current is not ChatEvent.Quiet) writer.Write(events.Current, output);
-            else if (keepAlive.Length > 0) await output.WriteAsync(keepAlive);
-        }
-
-        if (!isWhole && scope.Cancellation.IsCancellationRequested)
-        {
-            await scope.LeftAsync();
-            return;
-        }
-
-        writer.End(output);
-        scope.GiveBackKey();
-        await output.FlushAsync();
-    }
-
-    /// <summary>Events as one document.</summary>
-    private async ValueTask FoldAsync(CallScope scope, ChatCall call, ChatAnswer.Events answer)
-    {
-        var events = new List<ChatEvent>();
-        var note = new ProxyNote();
-        await foreach (var happened in answer.Stream.WithCancellation(scope.Cancellation))
-        {
-            if (happened is ChatEvent.Finished { Error: { } error })
-            {
-                await scope.RefuseAsync(error);
-                return;
-            }
-
-            if (happened is ChatEvent.UsageReported usage) scope.Count(usage.Usage);
-            if (happened is ChatEvent.Skipped skipped) scope.Skip(skipped.Kind);
-            else if (happened is not ChatEvent.Quiet) events.Add(happened);
-            note.See(happened);
-        }
-
-        // An answer that is complete is written, whoever is there to take it.
-        if (scope.Cancellation.IsCancellationRequested && !events.Exists(static one => one is ChatEvent.Finished))
-        {
-            await scope.LeftAsync();
-            return;
-        }
-
-        using var body = new PooledBody();
-        dialect.WriteWhole(events, Stamp(scope, call, answer), body);
-        scope.GiveBackKey();
-        var response = scope.Context.Response;
-        response.StatusCode = StatusCodes.Status200OK;
-        response.ContentType = dialect.WholeContentType;
-        AnswerHeaders.Set(response, note, answer.RunId);
-        response.ContentLength = body.Length;
-        await response.BodyWriter.WriteAsync(body.Memory);
-    }
-
-    private ReplyStamp Stamp(CallScope scope, ChatCall call, ChatAnswer.Events answer)
-    {
-        call.TryGetRequest(out var request); // who answers in events has read it already
-        return new(scope.Info.TraceId, parts.Time.GetUtcNow(), call.Envelope.Model) { IncludeUsage = call.Envelope.IncludeUsage, Request = request, RunId = answer.RunId };
     }
 }

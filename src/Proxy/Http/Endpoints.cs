@@ -105,9 +105,5 @@ internal sealed class ErrorEndpoints(ClientDialect openAi, ClientDialect ollama,
         return RefuseAsync(context, new(ProxyErrorKind.WrongMethod, $"{context.Request.Path} takes {allowed}, not {context.Request.Method}"));
     }
 
-    private async Task RefuseAsync(HttpContext context, ProxyError error)
-    {
-        using var scope = CallScope.Begin(context, "other", DialectOf(context), parts);
-        await scope.RefuseAsync(scope.Admit() ?? error);
-    }
+    private Task RefuseAsync(HttpContext context, ProxyError error) => new HandlerExchange("other", DialectOf(context), parts, (_, _) => new(error)).HandleAsync(context);
 }

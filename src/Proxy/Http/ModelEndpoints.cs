@@ -79,29 +79,15 @@ internal sealed class ModelEndpoints(ModelCatalog catalog, ClientDialect openAi,
         ProxyListing.Write(json, told);
     }
 
-    private async Task WriteAsync(HttpContext context, ClientDialect dialect, Func<CallScope, ValueTask<(PooledBody? Body, ProxyError? Problem)>> answer)
+    private Task WriteAsync(HttpContext context, ClientDialect dialect, Func<CallScope, ValueTask<(PooledBody? Body, ProxyError? Problem)>> answer)
     {
         context.Response.Headers[ProxyIdentity.Header] = parts.Identity.Id;
-        using var scope = CallScope.Begin(context, "models", dialect, parts);
-        try
+        return new HandlerExchange("models", dialect, parts, async (scope, _) =>
         {
-            var problem = scope.Admit();
-            PooledBody? body = null;
-            if (problem is null) (body, problem) = await answer(scope);
+            var (body, problem) = await answer(scope);
             using var held = body;
-            if (problem is not null)
-            {
-                await scope.RefuseAsync(problem);
-                return;
-            }
-
-            context.Response.ContentType = dialect.WholeContentType;
-            context.Response.ContentLength = body!.Length;
-            if (!HttpMethods.IsHead(context.Request.Method)) await context.Response.BodyWriter.WriteAsync(body.Memory);
-        }
-        catch (Exception problem) // whatever it is, the client gets an error in its dialect and the log gets the reason
-        {
-            await scope.FailAsync(problem);
-        }
+            if (body is not null) await Exchange.WriteAsync(scope, dialect.WholeContentType, body);
+            return problem;
+        }).HandleAsync(context);
     }
 }

@@ -7,7 +7,7 @@ using Proxy.Routes;
 namespace Proxy.Http;
 
 /// <summary>A call that is no chat: embeddings, audio, images, whatever names a model. Passed on to whoever serves that model, and its answer back.</summary>
-internal sealed class ModelExchange(ClientDialect dialect, BackendDialect hostDialect, ModelRelay relay, ExchangeParts parts)
+internal sealed class ModelExchange(ClientDialect dialect, BackendDialect hostDialect, ModelRelay relay, ExchangeParts parts) : Exchange("/v1/*", dialect, parts)
 {
     /// <summary>What only infers. A host has more under <c>/v1</c> (it loads adapters, unloads models, keeps files), and does all of it for our credential.</summary>
     private static readonly FrozenSet<string> Inference = FrozenSet.Create(
@@ -15,53 +15,28 @@ internal sealed class ModelExchange(ClientDialect dialect, BackendDialect hostDi
         "/v1/responses", "/v1/responses/compact", "/v1/infill", "/v1/fim/completions", "/v1/ocr",
         "/v1/audio/speech", "/v1/audio/transcriptions", "/v1/audio/translations", "/v1/images/generations", "/v1/images/edits", "/v1/images/variations");
 
-    public async Task HandleAsync(HttpContext context)
-    {
-        using var scope = CallScope.Begin(context, Surface(context.Request.Path.Value!), dialect, parts);
-        PooledBody? body = null;
-        try
-        {
-            var problem = scope.Admit() ?? MayAsk(scope);
-            if (problem is null) (body, problem) = await RequestBody.ReadAsync(context.Request, parts.Server().BodyLimit, scope.Cancellation);
-            ModelCall? call = null;
-            problem ??= Read(scope, body!, out call) ?? scope.Use(call!.Model) ?? RouteTable.Refusal(scope.Info, call!.Model);
-            if (problem is not null)
-            {
-                await scope.RefuseAsync(problem);
-                return;
-            }
-
-            scope.Record.Route = "direct";
-            var (reply, refusal) = await relay.SendAsync(call!, scope.Cancellation);
-            if (reply is null)
-            {
-                await scope.RefuseAsync(refusal!);
-                return;
-            }
-
-            scope.Answering(reply);
-            await VerbatimWriter.RelayAsync(scope, reply, call!.Model, hostDialect);
-        }
-        catch (Exception problem) // whatever it is, the client gets an error in its dialect and the log gets the reason
-        {
-            await scope.FailAsync(problem);
-        }
-        finally
-        {
-            body?.Dispose();
-        }
-    }
-
     /// <summary>The path where it is one that we know; another is one name, or every caller could make metrics of its own.</summary>
-    private static string Surface(string path) => Inference.Contains(path) ? path : "/v1/*";
+    protected override CallScope Begin(HttpContext context) => CallScope.Begin(context, Inference.Contains(context.Request.Path.Value!) ? context.Request.Path.Value! : Surface, Dialect, Parts);
 
-    private static ProxyError? MayAsk(CallScope scope)
+    protected override ProxyError? Forbids(CallScope scope)
     {
         var path = scope.Context.Request.Path.Value!.TrimEnd('/');
         if (scope.MayManage || Inference.Contains(path)) return null;
         return new(ProxyErrorKind.Forbidden, scope.Caller.IsAnonymous
             ? $"'{path}' is not known to be inference only: it needs an API key from another machine"
             : $"'{path}' is not known to be inference only, and this key is limited to some models: it needs a key without `models`");
+    }
+
+    protected override async ValueTask<ProxyError?> AnswerAsync(CallScope scope, PooledBody body)
+    {
+        using var held = body;
+        if ((Read(scope, body, out var call) ?? Use(scope, call!.Model)) is { } problem) return problem;
+        scope.Record.Route = "direct";
+        var (reply, refusal) = await relay.SendAsync(call!, scope.Cancellation);
+        if (reply is null) return refusal;
+        scope.Answering(reply);
+        await VerbatimWriter.RelayAsync(scope, reply, call!.Model, hostDialect);
+        return null;
     }
 
     private ProxyError? Read(CallScope scope, PooledBody body, out ModelCall? call)

@@ -19,13 +19,10 @@ internal sealed class OllamaHostEndpoints(ModelCatalog catalog, BackendDirectory
     private const string NotHere = "needs an Ollama host";
 
     /// <summary>Passed to an Ollama host; for a model of any other, what is known of it in the same form.</summary>
-    public Task ShowAsync(HttpContext context) => RunAsync(context, "/api/show", async scope =>
+    public Task ShowAsync(HttpContext context) => new HandlerExchange("/api/show", dialect, parts, async (scope, body) =>
     {
-        var (body, problem) = await RequestBody.ReadAsync(context.Request, parts.Server().BodyLimit, scope.Cancellation);
         using var held = body;
-        OllamaShowRequest asked = default;
-        problem ??= OllamaShow.Read(body!.Memory, out asked);
-        if (problem is not null) return problem;
+        if (OllamaShow.Read(body.Memory, out var asked) is { } problem) return problem;
 
         scope.Record.Model = ModelName.Shown(asked.Model);
         if (!scope.Caller.MayUse(asked.Model) || await catalog.FindAsync(asked.Model) is not { } model) return Unknown(asked.Model);
@@ -33,16 +30,14 @@ internal sealed class OllamaHostEndpoints(ModelCatalog catalog, BackendDirectory
         {
             var question = new PooledBody(256);
             OllamaShow.WriteRequest(asked, resolution.Served, question);
-            return await PassAsync(scope, backend, resolution.Served, "POST", "/api/show", "application/json", question.Memory, question);
+            return await PassAsync(scope, backend, resolution.Served, NewQuestion(scope, "/api/show", question));
         }
 
         using var answer = new PooledBody();
         OllamaShow.Write(model, answer);
-        context.Response.ContentType = dialect.WholeContentType;
-        context.Response.ContentLength = answer.Length;
-        await context.Response.BodyWriter.WriteAsync(answer.Memory);
+        await Exchange.WriteAsync(scope, dialect.WholeContentType, answer);
         return null;
-    });
+    }) { ReadsBody = true }.HandleAsync(context);
 
     /// <summary>Pull, push, create, delete: the body names the model.</summary>
     public Task ManageAsync(HttpContext context) => ChangeAsync(context, "model", "name");
@@ -51,24 +46,20 @@ internal sealed class OllamaHostEndpoints(ModelCatalog catalog, BackendDirectory
     public Task CopyAsync(HttpContext context) => ChangeAsync(context, "source");
 
     /// <summary>A blob belongs to no model yet: it goes to the Ollama host if there is exactly one.</summary>
-    public Task BlobAsync(HttpContext context) => RunAsync(context, Blobs + "*", async scope =>
+    public Task BlobAsync(HttpContext context)
     {
-        if (MayChange(scope) is { } refusal) return refusal;
-        if (OnlyOllama(directory.Table) is not { } backend) return NotImplemented(context);
+        var backend = OnlyOllama(directory.Table);
+        return new HandlerExchange(Blobs + "*", dialect, parts, (scope, body) => PassAsync(scope, backend!, "", NewQuestion(scope, context.Request.Path.ToUriComponent(), body) with { ContentType = context.Request.ContentType }))
+        {
+            ReadsBody = true,
+            Refuses = scope => MayChange(scope) ?? (backend is null ? NotImplemented(context) : null),
+        }.HandleAsync(context);
+    }
 
-        var (body, problem) = await RequestBody.ReadAsync(context.Request, parts.Server().BodyLimit, scope.Cancellation);
-        if (problem is not null) return problem;
-        return await PassAsync(scope, backend, "", context.Request.Method, context.Request.Path.ToUriComponent(), context.Request.ContentType, body!.Memory, body);
-    });
-
-    private Task ChangeAsync(HttpContext context, params string[] naming) => RunAsync(context, context.Request.Path.Value!.TrimEnd('/'), async scope =>
+    private Task ChangeAsync(HttpContext context, params string[] naming) => new HandlerExchange(context.Request.Path.Value!.TrimEnd('/'), dialect, parts, async (scope, body) =>
     {
-        if (MayChange(scope) is { } refusal) return refusal;
-        var (body, problem) = await RequestBody.ReadAsync(context.Request, parts.Server().BodyLimit, scope.Cancellation);
         using var held = body;
-        JsonElement root = default;
-        problem ??= OllamaShow.ReadObject(body!.Memory, out root);
-        if (problem is not null) return problem;
+        if (OllamaShow.ReadObject(body.Memory, out var root) is { } problem) return problem;
         if (naming.Select(member => (Member: member, Name: OllamaShow.Text(root, member))).FirstOrDefault(found => found.Name is not null) is not { Name: { } asked } named)
             return new(ProxyErrorKind.InvalidRequest, $"{naming[0]} is required") { Param = naming[0] };
 
@@ -80,38 +71,24 @@ internal sealed class OllamaHostEndpoints(ModelCatalog catalog, BackendDirectory
             : (OnlyOllama(table), asked);
         if (backend is null) return NotImplemented(context);
 
-        var request = new PooledBody((int)body!.Length + 64);
+        var request = new PooledBody(body.Length + 64);
         Renamed(root, named.Member, served, request);
-        var refused = await PassAsync(scope, backend, served, context.Request.Method, context.Request.Path.Value!.TrimEnd('/'), "application/json", request.Memory, request);
+        var refused = await PassAsync(scope, backend, served, NewQuestion(scope, context.Request.Path.Value!.TrimEnd('/'), request));
         // Whoever has pulled a model asks for it next. A stream's end is told only when this is over.
         if (refused is null && context.Response.StatusCode < 300) await catalog.AskAgainAsync(backend, scope.Cancellation);
         return refused;
-    });
-
-    private async Task RunAsync(HttpContext context, string surface, Func<CallScope, Task<ProxyError?>> answer)
-    {
-        using var scope = CallScope.Begin(context, surface, dialect, parts);
-        try
-        {
-            if ((scope.Admit() ?? await answer(scope)) is { } problem) await scope.RefuseAsync(problem);
-        }
-        catch (Exception problem) // whatever it is, the client gets an error in its dialect and the log gets the reason
-        {
-            await scope.FailAsync(problem);
-        }
-    }
+    }) { ReadsBody = true, Refuses = MayChange }.HandleAsync(context);
 
     /// <summary>Asks one host and passes its answer on as it comes, a stream piece by piece.</summary>
-    private async Task<ProxyError?> PassAsync(CallScope scope, Backend backend, string served, string method, string path, string? contentType, ReadOnlyMemory<byte> body, PooledBody owned)
+    private async ValueTask<ProxyError?> PassAsync(CallScope scope, Backend backend, string served, Question question)
     {
         if (scope.Enter() is { } limited)
         {
-            owned.Dispose();
+            question.Owned.Dispose();
             return limited;
         }
 
         scope.Record.Route = "direct";
-        var question = new Question(scope.Info, method, path, contentType, body, owned, scope.CrossingHeaders, hostDialect);
         switch (await dispatcher.AskAsync(question, backend, served, scope.Cancellation))
         {
             case DispatchResult.Failed failed:
@@ -178,11 +155,17 @@ internal sealed class OllamaHostEndpoints(ModelCatalog catalog, BackendDirectory
         json.WriteEndObject();
     }
 
-    private sealed record Question(CallInfo Info, string Method, string Path, string? ContentType, ReadOnlyMemory<byte> Body, IDisposable Owned, IReadOnlyList<KeyValuePair<string, string>> Headers, BackendDialect Errors) : IDispatchable
+    private Question NewQuestion(CallScope scope, string path, PooledBody body) => new(scope.Info, body, scope.CrossingHeaders, hostDialect) { Method = scope.Context.Request.Method, Path = path };
+
+    private sealed record Question(CallInfo Info, PooledBody Owned, IReadOnlyList<KeyValuePair<string, string>> Headers, BackendDialect Errors) : IDispatchable
     {
+        public required string Method { get; init; }
+        public required string Path { get; init; }
+        public string? ContentType { get; init; } = "application/json";
+
         public ProxyError? Prepare(Backend backend, string served, out OutgoingCall outgoing)
         {
-            outgoing = new(Method, Path, new(Body), ContentType, null, Errors, Streams: false, Owned) { Patient = true };
+            outgoing = new(Method, Path, new(Owned.Memory), ContentType, null, Errors, Streams: false, Owned) { Patient = true };
             return null;
         }
     }

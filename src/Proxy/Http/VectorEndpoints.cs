@@ -3,65 +3,48 @@ using Proxy.Chat;
 using Proxy.Dialects.Embeddings;
 using Proxy.Dialects.Rerank;
 using Proxy.Routes;
+using Proxy.VectorRoutes;
 
 namespace Proxy.Http;
 
 /// <summary>Every URL that is answered with vectors or scores.</summary>
 internal sealed class VectorEndpoints(VectorParts parts)
 {
-    private readonly Dictionary<string, Answer> posts = new()
+    private readonly Dictionary<string, VectorExchange> posts = new VectorExchange[]
     {
-        ["/v1/embeddings"] = Embeds("/v1/embeddings", new OpenAiEmbeddingsClientDialect(), parts),
-        ["/api/embed"] = Embeds("/api/embed", new OllamaEmbedClientDialect(older: false), parts),
-        ["/api/embeddings"] = Embeds("/api/embeddings", new OllamaEmbedClientDialect(older: true), parts),
-        ["/embed"] = Embeds("/embed", new TeiEmbedClientDialect(tokenByToken: false), parts),
-        ["/embed_all"] = Embeds("/embed_all", new TeiEmbedClientDialect(tokenByToken: true), parts),
-        ["/tokenize"] = new TeiExchange("/tokenize", parts).HandleAsync,
-        ["/similarity"] = new TeiExchange("/similarity", parts).HandleAsync,
-        ["/predict"] = new TeiExchange("/predict", parts).HandleAsync,
-        ["/embed_sparse"] = new TeiExchange("/embed_sparse", parts).HandleAsync,
-        ["/decode"] = new TeiExchange("/decode", parts).HandleAsync,
-        ["/rerank"] = new RerankExchange("/rerank", new TeiRerankClientDialect(), parts, withDocuments: new JinaRerankClientDialect(RerankFlavour.Jina)).HandleAsync,
-        ["/v1/rerank"] = new RerankExchange("/v1/rerank", new JinaRerankClientDialect(RerankFlavour.Both), parts).HandleAsync,
-        ["/v2/rerank"] = new RerankExchange("/v2/rerank", new JinaRerankClientDialect(RerankFlavour.CohereV2), parts).HandleAsync,
-        ["/score"] = new RerankExchange("/score", new ScoreClientDialect(), parts).HandleAsync,
-        ["/v1/score"] = new RerankExchange("/v1/score", new ScoreClientDialect(), parts).HandleAsync,
-    };
+        new("/v1/embeddings", new EmbeddingRoute(new OpenAiEmbeddingsClientDialect(), parts.Hosts), parts),
+        new("/api/embed", new EmbeddingRoute(new OllamaEmbedClientDialect(older: false), parts.Hosts), parts),
+        new("/api/embeddings", new EmbeddingRoute(new OllamaEmbedClientDialect(older: true), parts.Hosts), parts),
+        new("/embed", new EmbeddingRoute(new TeiEmbedClientDialect(tokenByToken: false), parts.Hosts), parts),
+        new("/embed_all", new EmbeddingRoute(new TeiEmbedClientDialect(tokenByToken: true), parts.Hosts), parts),
+        new("/tokenize", new TeiRoute("/tokenize", parts.Hosts), parts),
+        new("/similarity", new TeiRoute("/similarity", parts.Hosts), parts),
+        new("/predict", new TeiRoute("/predict", parts.Hosts), parts),
+        new("/embed_sparse", new TeiRoute("/embed_sparse", parts.Hosts), parts),
+        new("/decode", new TeiRoute("/decode", parts.Hosts), parts),
+        new("/rerank", new RerankRoute(new TeiRerankClientDialect(), parts.Hosts), parts, withDocuments: new RerankRoute(new JinaRerankClientDialect(RerankFlavour.Jina), parts.Hosts)),
+        new("/v1/rerank", new RerankRoute(new JinaRerankClientDialect(RerankFlavour.Both), parts.Hosts), parts),
+        new("/v2/rerank", new RerankRoute(new JinaRerankClientDialect(RerankFlavour.CohereV2), parts.Hosts), parts),
+        new("/score", new RerankRoute(new ScoreClientDialect(), parts.Hosts), parts),
+        new("/v1/score", new RerankRoute(new ScoreClientDialect(), parts.Hosts), parts),
+    }.ToDictionary(static exchange => exchange.Surface);
 
     /// <summary>What answers a POST to the path; null when it is none of these.</summary>
-    public Answer? Find(string path) => posts.GetValueOrDefault(path);
+    public Answer? Find(string path) => posts.TryGetValue(path, out var exchange) ? exchange.HandleAsync : null;
 
     /// <summary>TEI's <c>GET /info</c>, of the model in the query or of the first there is: a TEI host's own words, or what is known of a model of this process.</summary>
-    public async Task InfoAsync(HttpContext context)
+    public Task InfoAsync(HttpContext context) => new HandlerExchange("/info", TeiWords.Instance, parts.Exchange, async (scope, _) =>
     {
-        using var scope = CallScope.Begin(context, "/info", TeiWords.Instance, parts.Exchange);
-        try
-        {
-            var problem = scope.Admit();
-            using var body = new PooledBody(1024);
-            if (problem is null) problem = Describe(scope, context.Request.Query["model"], body);
-            if (problem is not null)
-            {
-                await scope.RefuseAsync(problem);
-                return;
-            }
-
-            context.Response.ContentType = "application/json";
-            context.Response.ContentLength = body.Length;
-            if (!HttpMethods.IsHead(context.Request.Method)) await context.Response.BodyWriter.WriteAsync(body.Memory);
-        }
-        catch (Exception problem) // whatever it is, the client gets an error in its dialect and the log gets the reason
-        {
-            await scope.FailAsync(problem);
-        }
-    }
-
-    private static Answer Embeds(string path, EmbeddingClientDialect dialect, VectorParts parts) => new EmbeddingExchange(path, dialect, parts).HandleAsync;
+        using var body = new PooledBody(1024);
+        if (Describe(scope, context.Request.Query["model"], body) is { } problem) return problem;
+        await Exchange.WriteAsync(scope, "application/json", body);
+        return null;
+    }).HandleAsync(context);
 
     private ProxyError? Describe(CallScope scope, string? named, PooledBody body)
     {
         if (named is not null && ModelName.Refusal(named) is { } tooLong) return tooLong;
-        var table = parts.Directory.Table;
+        var table = parts.Hosts.Table;
         if (named is not null && (!scope.Caller.MayUse(named) || table.Resolve(named) is null)) return DirectRoute.UnknownModel(named);
         var resolution = named is null ? null : table.Resolve(named);
         foreach (var backend in resolution?.Candidates ?? table.All)

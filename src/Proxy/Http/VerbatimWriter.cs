@@ -1,15 +1,13 @@
 using System.Buffers;
 using Proxy.Buffers;
 using Proxy.Chat;
+using Proxy.Streams;
 
 namespace Proxy.Http;
 
 /// <summary>Passes a host's answer on as it came: status, content type, the headers that cross, the bytes.</summary>
 internal static class VerbatimWriter
 {
-    /// <summary>What a host says of its answer's length is believed this far before it has come.</summary>
-    public const int LongestFirstRoom = 1 << 20;
-
     public static void CopyHeaders(BackendReply reply, HttpResponse response)
     {
         foreach (var (name, value) in reply.Headers)
@@ -26,8 +24,8 @@ internal static class VerbatimWriter
         var isDocument = reply.ContentType?.StartsWith("application/json", StringComparison.OrdinalIgnoreCase) == true && !(reply.ContentLength > BackendReply.LongestDocument);
         if (isDocument || reply.Complete)
         {
-            using var document = new PooledBody((int)Math.Min(reply.ContentLength ?? 16384, LongestFirstRoom) + 1);
-            var broken = await ReadAsync(reply, document);
+            using var document = WholeReply.NewRoom(reply);
+            var broken = await WholeReply.ReadAsync(reply, document);
             if (broken is not null) await scope.RefuseAsync(broken);
             else await WriteWholeAsync(scope, reply, document.Memory, askedModel, dialect);
             return;
@@ -44,9 +42,8 @@ internal static class VerbatimWriter
         using var held = reply;
         reply.GiveBackSlot();
         var response = scope.Context.Response;
-        if (reply.Status >= 300)
+        if (reply.Refusal is { } refusal)
         {
-            var refusal = reply.Refusal(dialect.ReadError(body.Span));
             if (response.HasStarted)
             {
                 // Keep-alives have committed a stream: a refusal that came late is said inside it.
@@ -64,21 +61,7 @@ internal static class VerbatimWriter
         response.StatusCode = reply.Status;
         response.ContentType = reply.ContentType;
         CopyHeaders(reply, response);
-        await WriteAsync(response, body, reply.ServedModel == askedModel || reply.Status >= 300 ? null : askedModel);
-    }
-
-    /// <summary>Reads what is left of a reply into memory. Returns what broke it off, if anything did.</summary>
-    public static async ValueTask<ProxyError?> ReadAsync(BackendReply reply, PooledBody body)
-    {
-        body.Write(reply.Held.Span);
-        var tooLong = false;
-        var broken = reply.Complete ? null : await DrainAsync(reply, bytes =>
-        {
-            body.Write(bytes.Span);
-            tooLong = body.Length > BackendReply.LongestDocument;
-            return new(!tooLong);
-        });
-        return tooLong ? reply.EndlessDocument() : broken;
+        await WriteAsync(response, body, reply.ServedModel == askedModel || reply.Refusal is not null ? null : askedModel);
     }
 
     /// <summary>An answer whose bytes are only passed on, whatever they are. Disposes the reply. Returns what ended it early, if anything did.</summary>
@@ -91,36 +74,7 @@ internal static class VerbatimWriter
         response.ContentLength = reply.ContentLength;
         CopyHeaders(reply, response);
         await response.StartAsync();
-        return await DrainAsync(reply, async bytes =>
-        {
-            var flushed = await response.BodyWriter.WriteAsync(bytes);
-            return !flushed.IsCompleted && !flushed.IsCanceled;
-        });
-    }
-
-    private static async ValueTask<ProxyError?> DrainAsync(BackendReply reply, Func<ReadOnlyMemory<byte>, ValueTask<bool>> take)
-    {
-        while (true)
-        {
-            reply.Body.Deadline = reply.NextDeadline(reply.Body.Now);
-            var read = await reply.Body.ReadAsync();
-            switch (read.Kind)
-            {
-                case ReplyReadKind.Data:
-                    if (!await take(read.Bytes)) return new(ProxyErrorKind.Internal, "the client left");
-                    break;
-                case ReplyReadKind.Quiet:
-                    break;
-                case ReplyReadKind.End:
-                    return null;
-                case ReplyReadKind.TimedOut:
-                    return reply.TimedOut();
-                case ReplyReadKind.Failed:
-                    return reply.BrokeOff();
-                default:
-                    return new(ProxyErrorKind.Internal, "the client left");
-            }
-        }
+        return await WholeReply.CopyAsync(reply, response.BodyWriter);
     }
 
     private static ValueTask<System.IO.Pipelines.FlushResult> WriteAsync(HttpResponse response, ReadOnlyMemory<byte> body, string? rename)

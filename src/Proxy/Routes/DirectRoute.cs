@@ -4,7 +4,6 @@ using Microsoft.Extensions.Logging;
 using Proxy.Backends;
 using Proxy.Buffers;
 using Proxy.Chat;
-using Proxy.Relay;
 
 namespace Proxy.Routes;
 
@@ -46,7 +45,7 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
         // 8. Its answer: bytes where both ends speak one dialect, events where they do not.
         return result switch
         {
-            DispatchResult.Answered answered => Answer(routed, answered.Reply, cancellation),
+            DispatchResult.Answered answered => Answer(routed, answered.Reply),
             DispatchResult.Echo echo => Answer(routed, echo, cancellation),
             DispatchResult.Failed failed => new ChatAnswer.Refused(failed.Error),
             _ => throw new System.Diagnostics.UnreachableException(),
@@ -92,13 +91,13 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
         return directory.Table.Config.Server.FetchImages && NeedsParsing(call, resolution) && call.TryGetRequest(out request) is null && RemoteImages.Any(request!);
     }
 
-    private ChatAnswer Answer(in RoutedCall routed, BackendReply reply, CancellationToken cancellation)
+    private static ChatAnswer Answer(in RoutedCall routed, BackendReply reply)
     {
         var same = reply.Dialect!.Name == routed.Call.Dialect.Name;
         if (reply.Status >= 300) return same ? new ChatAnswer.Verbatim(reply) : Translated(reply);
         // A host that ignores what stream says sends one document, or a stream: its client gets what it asked for all the same. A proxy knows when one document is right.
         if (same && routed.Sources is null && (reply.Streams == routed.Call.Streams || reply.FromProxy)) return new ChatAnswer.Verbatim(reply);
-        return new ChatAnswer.Events(With(routed.Sources, EventRelay.ReadAsync(reply, directory.Table.Config.Server.KeepaliveAfter, cancellation)), reply.Backend, reply.ServedModel);
+        return new ChatAnswer.Translated(reply) { Sources = routed.Sources };
     }
 
     private ChatAnswer Answer(in RoutedCall routed, DispatchResult.Echo echo, CancellationToken cancellation)
@@ -110,17 +109,14 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
         }
 
         var events = EchoBackend.AnswerAsync(request! with { Stream = routed.Call.Streams }, echo.Lease, time, cancellation);
-        return new ChatAnswer.Events(With(routed.Sources, events), echo.Lease.Backend.Name, echo.Served);
+        return new ChatAnswer.Events(routed.Sources is { } sources ? events.Prepend(new ChatEvent.SourcesFound(sources)) : events, echo.Lease.Backend.Name, echo.Served);
     }
-
-    private static IAsyncEnumerable<ChatEvent> With(IReadOnlyList<Source>? sources, IAsyncEnumerable<ChatEvent> events) =>
-        sources is null ? events : events.Prepend(new ChatEvent.SourcesFound(sources));
 
     private static ChatAnswer.Refused Translated(BackendReply refusal)
     {
         using (refusal)
         {
-            return new(refusal.Refusal(refusal.Dialect!.ReadError(refusal.Held.Span)));
+            return new(refusal.Refusal!);
         }
     }
 

@@ -28,7 +28,13 @@ internal sealed class ModelRelay(BackendDirectory directory, BackendDispatcher d
     {
         if (directory.Table.Resolve(call.Model) is not { } resolution) return (null, DirectRoute.UnknownModel(call.Model));
         if (resolution.InProcess is not null) return (null, OnlyVectors(call));
-        switch (await dispatcher.SendAsync(call, call.Model, resolution, cancellation))
+        return Reply(await dispatcher.SendAsync(call, call.Model, resolution, cancellation), call.Path);
+    }
+
+    /// <summary>The reply to a call that is no chat; the backend inside this program has none.</summary>
+    public static (BackendReply? Reply, ProxyError? Error) Reply(DispatchResult result, string path)
+    {
+        switch (result)
         {
             case DispatchResult.Answered answered:
                 return (answered.Reply, null);
@@ -36,7 +42,7 @@ internal sealed class ModelRelay(BackendDirectory directory, BackendDispatcher d
                 return (null, failed.Error);
             case DispatchResult.Echo echo:
                 echo.Lease.Dispose();
-                return (null, new(ProxyErrorKind.NotImplemented, $"the built-in backend '{echo.Lease.Backend.Name}' only chats; '{call.Path}' needs a model host"));
+                return (null, new(ProxyErrorKind.NotImplemented, $"the built-in backend '{echo.Lease.Backend.Name}' only chats; '{path}' needs a model host"));
             default:
                 throw new System.Diagnostics.UnreachableException();
         }

@@ -22,7 +22,7 @@ internal sealed class CosineReranker(IEmbedder embedder) : IReranker
 
         var scores = new float[documents.Count];
         for (var i = 0; i < scores.Length; i++) scores[i] = Dot(query[0], documents[i]);
-        return (new(scores, query.Tokens.Sum() + documents.Tokens.Sum(), RerankMethod.Cosine), null);
+        return (new(scores, (query.TokensOfAll ?? 0) + (documents.TokensOfAll ?? 0), RerankMethod.Cosine), null);
     }
 
     /// <summary>Both have length 1, so their product is the cosine.</summary>

@@ -44,9 +44,12 @@ internal sealed record EmbedRequest(IReadOnlyList<EmbedInput> Inputs)
 /// <summary>One vector an input, in the inputs' order.</summary>
 /// <param name="Values">All vectors, one behind the other.</param>
 /// <param name="Dimensions">Numbers in each.</param>
-/// <param name="Tokens">Tokens read for each input, the special ones included, after cutting.</param>
+/// <param name="Tokens">Tokens read for each input, the special ones included, after cutting; empty where a host does not say.</param>
 internal sealed record VectorBatch(ReadOnlyMemory<float> Values, int Dimensions, IReadOnlyList<int> Tokens)
 {
+    /// <summary>Tokens read for all inputs together; null where a host does not say.</summary>
+    public int? TokensOfAll { get; init; } = Tokens.Count > 0 ? Tokens.Sum() : null;
+
     public int Count => Dimensions == 0 ? 0 : Values.Length / Dimensions;
 
     public ReadOnlySpan<float> this[int input] => Values.Span.Slice(input * Dimensions, Dimensions);
@@ -62,7 +65,7 @@ internal sealed record VectorBatch(ReadOnlyMemory<float> Values, int Dimensions,
             if (normalize) Scale(head);
         }
 
-        return new(values, dimensions, Tokens);
+        return this with { Values = values, Dimensions = dimensions };
     }
 
     /// <summary>Every vector scaled to length 1; itself where they have it already.</summary>

@@ -1,6 +1,6 @@
 namespace Proxy.Vectors;
 
-/// <summary>A model that runs in this process. Made without cost: weights are read when first needed. Safe from any thread.</summary>
+/// <summary>A model that runs in this process or at a host. Made without cost: one of this process reads its weights when they are first needed. Safe from any thread.</summary>
 internal interface IVectorModel
 {
     VectorModelInfo Info { get; }

@@ -1,6 +1,6 @@
 namespace Proxy.Vectors;
 
-/// <summary>What an in-process model does with text.</summary>
+/// <summary>What a model does with text.</summary>
 internal enum VectorModelKind
 {
     /// <summary>One vector a text.</summary>
@@ -25,7 +25,7 @@ internal sealed record VectorModelInfo(string Name, VectorModelKind Kind)
     /// <summary>Longest input, in tokens, the special ones included.</summary>
     public required int MaxInputLength { get; init; }
 
-    /// <summary>Length of a vector; 0 for a cross-encoder.</summary>
+    /// <summary>Length of a vector; 0 for a cross-encoder, and for a model at a host, which does not say.</summary>
     public int Dimensions { get; init; }
 
     public Pooling Pooling { get; init; }

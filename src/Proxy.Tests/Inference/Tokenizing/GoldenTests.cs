@@ -4,7 +4,7 @@ using Proxy.Tests.Rules;
 
 namespace Proxy.Tests.Inference.Tokenizing;
 
-/// <summary>What the reference tokenizers library answered, line by line: Models/README.md.</summary>
+/// <summary>Compares with the answers of the reference tokenizers library, line by line: Models/README.md.</summary>
 public sealed class GoldenTests
 {
     private static readonly JsonSerializerOptions Readable = new() { Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
@@ -58,7 +58,7 @@ public sealed class GoldenTests
         Assert.Empty(wrong);
     }
 
-    /// <summary>The marker's place after [CLS] and the filling are the model's; the tokens between are the tokenizer's.</summary>
+    /// <summary>The position of the marker after [CLS] and the padding belong to the model; the tokens in between are the tokenizer's.</summary>
     [Fact]
     public void Every_late_interaction_line_Has_the_tokens_of_the_reference()
     {
@@ -84,7 +84,9 @@ public sealed class GoldenTests
         Assert.Empty(wrong);
     }
 
-    internal static Tokenizer Open(string model) => TokenizerFile.Load(Path.Combine(Repository.Root, model == "all-MiniLM-L6-v2" ? "models/all-minilm" : "src/Proxy.Tests/Models/" + model, "tokenizer.json"));
+    internal static Tokenizer Open(string model) =>
+        TokenizerFile.Load(Path.Combine(Repository.Root, model == "all-MiniLM-L6-v2" ? "models/all-minilm" : "src/Proxy.Tests/Models/" + model,
+            "tokenizer.json"));
 
     internal static IEnumerable<JsonElement> Lines(string model, string file) =>
         File.ReadLines(Path.Combine(Repository.Root, "src/Proxy.Tests/Models", model, file)).Select(line => JsonDocument.Parse(line).RootElement);
@@ -95,6 +97,7 @@ public sealed class GoldenTests
     {
         if (ids.SequenceEqual(expected)) return;
         var at = ids.CommonPrefixLength(expected);
-        wrong.Add($"{JsonSerializer.Serialize(text.Length > 200 ? text[..200] : text, Readable)} at {at}: expected {string.Join(' ', expected.Skip(at).Take(12))}, not {string.Join(' ', ids[at..].ToArray().Take(12))}");
+        wrong.Add($"{JsonSerializer.Serialize(text.Length > 200 ? text[..200] : text, Readable)} at {at}:"
+                + $" expected {string.Join(' ', expected.Skip(at).Take(12))}, not {string.Join(' ', ids[at..].ToArray().Take(12))}");
     }
 }

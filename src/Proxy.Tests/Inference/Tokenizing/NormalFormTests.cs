@@ -6,11 +6,11 @@ namespace Proxy.Tests.Inference.Tokenizing;
 public sealed class NormalFormTests
 {
     [Theory]
-    [InlineData("NFC", "q\u0307\u0323", "q\u0323\u0307")] // ordered, nothing to compose
-    [InlineData("NFC", "e\u0301\u0323", "\u1EB9\u0301")] // the lower mark first
-    [InlineData("NFC", "a\u0332\u0302", "\u00E2\u0332")] // over a mark of a lower class
-    [InlineData("NFC", "a\u0305\u0301", "a\u0305\u0301")] // not over one of the same
-    [InlineData("NFC", "\u0958", "\u0915\u093C")] // never composed again
+    [InlineData("NFC", "q\u0307\u0323", "q\u0323\u0307")] // reordered; nothing to compose
+    [InlineData("NFC", "e\u0301\u0323", "\u1EB9\u0301")] // the mark below is composed first
+    [InlineData("NFC", "a\u0332\u0302", "\u00E2\u0332")] // composes across a mark of a lower combining class
+    [InlineData("NFC", "a\u0305\u0301", "a\u0305\u0301")] // does not compose across a mark of the same class
+    [InlineData("NFC", "\u0958", "\u0915\u093C")] // composition exclusion: stays decomposed
     [InlineData("NFC", "\u1100\u1161\u11A8 \uAC00\u11A8", "\uAC01 \uAC01")]
     [InlineData("NFC", "\U00011099\U000110BA", "\U0001109A")]
     [InlineData("NFD", "\uAC01\u1EC7", "\u1100\u1161\u11A8e\u0323\u0302")]

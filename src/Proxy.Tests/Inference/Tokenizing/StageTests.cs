@@ -6,10 +6,10 @@ using Proxy.Inference.Tokenizing;
 
 namespace Proxy.Tests.Inference.Tokenizing;
 
-/// <summary>Every normaliser and splitter by itself, against the reference: Models/README.md, reference-tokenizers.</summary>
+/// <summary>Each normaliser and pre-tokeniser by itself, compared with the reference: Models/README.md, reference-tokenizers.</summary>
 public sealed class StageTests
 {
-    /// <summary>Tokens are bytes, and a space stands before each piece: the ids say what the stages before did.</summary>
+    /// <summary>Tokens are bytes, and each piece begins with a space, so the ids show the output of the stages before.</summary>
     private const string Revealing = """{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":false,"use_regex":false}""";
 
     public static TheoryData<int, string> Stages()
@@ -81,10 +81,10 @@ public sealed class StageTests
         var output = new TokenList();
         var text = string.Concat(Enumerable.Repeat("straightforwardness", 3));
 
-        tokenizer.Encode(text, EncodeOptions.Default, output); // 57 letters: with the queue
+        tokenizer.Encode(text, EncodeOptions.Default, output); // 57 letters: long enough for the merge queue
         var whole = tokenizer.Decode(output.Ids);
         var first = output.Ids[0];
-        tokenizer.Encode("straightforwardness", EncodeOptions.Default, output); // 19: without
+        tokenizer.Encode("straightforwardness", EncodeOptions.Default, output); // 19 letters: merged without the queue
 
         Assert.Equal(text, whole);
         Assert.Equal(first, output.Ids[0]);
@@ -100,7 +100,9 @@ public sealed class StageTests
             vocabulary[((char)letter).ToString()] = value;
         }
 
-        var splitter = line.GetProperty("pre_tokenizer") is { ValueKind: JsonValueKind.Object } own ? $$"""{"type":"Sequence","pretokenizers":[{{own.GetRawText()}},{{Revealing}}]}""" : Revealing;
+        var splitter = line.GetProperty("pre_tokenizer") is { ValueKind: JsonValueKind.Object } own
+            ? $$"""{"type":"Sequence","pretokenizers":[{{own.GetRawText()}},{{Revealing}}]}"""
+            : Revealing;
         var file = $$"""{"normalizer":{{line.GetProperty("normalizer").GetRawText()}},"pre_tokenizer":{{splitter}},"model":{"type":"BPE","vocab":{{vocabulary.ToJsonString()}},"merges":[] } }""";
         return TokenizerFile.Parse(Encoding.UTF8.GetBytes(file));
     }

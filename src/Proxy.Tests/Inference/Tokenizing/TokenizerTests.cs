@@ -7,7 +7,7 @@ public sealed class TokenizerTests
 {
     private static readonly Tokenizer MiniLm = GoldenTests.Open("all-MiniLM-L6-v2");
 
-    /// <summary>As a real TEI answers: Recordings of /tokenize.</summary>
+    /// <summary>As a real TEI answers: recordings of /tokenize.</summary>
     [Fact]
     public void Offsets_Are_bytes_of_the_text()
     {
@@ -56,7 +56,7 @@ public sealed class TokenizerTests
     [Fact]
     public void Room_for_less_than_the_special_tokens_Leaves_these() => Assert.Equal([101, 102], Encode("a b c", new() { MaxLength = 1 }).Ids.ToArray());
 
-    /// <summary>As the reference shares: the longer is cut to what the shorter leaves, at the least to half.</summary>
+    /// <summary>As in the reference: the longer text is cut to the length that the shorter one leaves, but not below half.</summary>
     [Theory]
     [InlineData(3, 10, 8, "LongestFirst", 3, 5)]
     [InlineData(10, 3, 8, "LongestFirst", 5, 3)]
@@ -98,7 +98,9 @@ public sealed class TokenizerTests
         }
     }
 
-    /// <summary>A string for each of its 280 pieces would be 9 KB; what the bound allows is the vectorised searches, which box until the JIT optimises them (3 KB here).</summary>
+    /// <summary>
+    /// One string for each of the 280 pieces would be 9 KB. The bound leaves room for vectorised searches, which box until the JIT optimises them (3 KB here).
+    /// </summary>
     [Theory]
     [InlineData("all-MiniLM-L6-v2")]
     [InlineData("tiny-unigram-embed")]
@@ -120,7 +122,8 @@ public sealed class TokenizerTests
     public async Task Many_threads_at_once_Get_each_their_own()
     {
         var tokenizer = GoldenTests.Open("tiny-bpe-embed");
-        var lines = GoldenTests.Lines("tiny-bpe-embed", "golden.jsonl").Select(line => (Text: line.GetProperty("text").GetString()!, Ids: GoldenTests.Ids(line, "ids"))).ToArray();
+        var lines = GoldenTests.Lines("tiny-bpe-embed", "golden.jsonl")
+            .Select(line => (Text: line.GetProperty("text").GetString()!, Ids: GoldenTests.Ids(line, "ids"))).ToArray();
 
         var wrong = await Task.WhenAll(Enumerable.Range(0, 4).Select(start => Task.Run(() =>
         {
@@ -165,9 +168,12 @@ public sealed class TokenizerTests
     [InlineData("""{"model":{"type":"Unigram","vocab":[["a",-1],["b"]]}}""", "tokenizer.json: model.vocab[1] is no pair of piece and score")]
     [InlineData("""{"model":{"type":"Unigram","unk_id":3,"vocab":[["a",-1]]}}""", "tokenizer.json: model.unk_id is not in the vocabulary")]
     [InlineData("""{"model":{"type":"BPE","vocab":{"a":0},"merges":["a b"]}}""", "tokenizer.json: model.merges[0] 'a b' is not of the vocabulary")]
-    [InlineData("""{"normalizer":{"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"Upper"}]},"model":{"type":"BPE","vocab":{},"merges":[]}}""", "tokenizer.json: normalizer.normalizers[1].type 'Upper' is not known")]
-    [InlineData("""{"normalizer":{"type":"Precompiled","precompiled_charsmap":"AA=="},"model":{"type":"BPE","vocab":{},"merges":[]}}""", "tokenizer.json: normalizer.precompiled_charsmap is cut off")]
-    [InlineData("""{"pre_tokenizer":{"type":"Split","pattern":{"Regex":"[a-z&&[^b]]"},"behavior":"Isolated"},"model":{"type":"BPE","vocab":{},"merges":[]}}""", "tokenizer.json: pre_tokenizer.pattern.Regex is an expression that cannot be used: classes are intersected")]
+    [InlineData("""{"normalizer":{"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"Upper"}]},"model":{"type":"BPE","vocab":{},"merges":[]}}""",
+        "tokenizer.json: normalizer.normalizers[1].type 'Upper' is not known")]
+    [InlineData("""{"normalizer":{"type":"Precompiled","precompiled_charsmap":"AA=="},"model":{"type":"BPE","vocab":{},"merges":[]}}""",
+        "tokenizer.json: normalizer.precompiled_charsmap is cut off")]
+    [InlineData("""{"pre_tokenizer":{"type":"Split","pattern":{"Regex":"[a-z&&[^b]]"},"behavior":"Isolated"},"model":{"type":"BPE","vocab":{},"merges":[]}}""",
+        "tokenizer.json: pre_tokenizer.pattern.Regex is an expression that cannot be used: classes are intersected")]
     [InlineData("""{"added_tokens":[{"id":0}],"model":{"type":"BPE","vocab":{},"merges":[]}}""", "tokenizer.json: added_tokens[0] has no \"content\"")]
     [InlineData("""{"model":{"type":"BPE","vocab":{"\ud800":0},"merges":[]}}""", "tokenizer.json: model.vocab holds half a surrogate pair")]
     public void Broken_file_Is_refused_with_the_place(string json, string complaint)
@@ -180,7 +186,8 @@ public sealed class TokenizerTests
     [Fact]
     public void File_that_is_not_there_Is_named()
     {
-        var error = Assert.Throws<TokenizerException>(() => TokenizerFile.Load(Path.Combine(Path.GetTempPath(), Guid.NewGuid().ToString("N"), "tokenizer.json")));
+        var error = Assert.Throws<TokenizerException>(() => TokenizerFile.Load(Path.Combine(Path.GetTempPath(), Guid.NewGuid().ToString("N"),
+            "tokenizer.json")));
 
         Assert.StartsWith("tokenizer.json: cannot be read: ", error.Message, StringComparison.Ordinal);
     }

@@ -6,7 +6,7 @@ using Proxy.Tests.Rules;
 
 namespace Proxy.Tests.Inference.Tokenizing;
 
-/// <summary>Added tokens, processors and odd models, against the reference: Models/README.md, reference-tokenizers.</summary>
+/// <summary>Added tokens, post-processors and unusual models, compared with the reference: Models/README.md, reference-tokenizers.</summary>
 public sealed class VariantTests
 {
     [Theory]
@@ -35,7 +35,9 @@ public sealed class VariantTests
             if (!output.Ids.SequenceEqual(GoldenTests.Ids(expected, "ids"))) wrong.Add("ids: " + text);
             else if (!output.TypeIds.ToArray().Select(type => (int)type).SequenceEqual(GoldenTests.Ids(expected, "type_ids"))) wrong.Add("types: " + text);
             else if (tokenizer.Decode(output.Ids) != expected.GetProperty("decoded").GetString()) wrong.Add("decoded: " + text);
-            else if (expected.GetProperty("offsets") is { ValueKind: JsonValueKind.Array } offsets && !Offsets(offsets).SequenceEqual(InCodePoints(output, text))) wrong.Add("offsets: " + text);
+            else if (expected.GetProperty("offsets") is { ValueKind: JsonValueKind.Array } offsets
+                && !Offsets(offsets).SequenceEqual(InCodePoints(output, text)))
+                wrong.Add("offsets: " + text);
         }
 
         Assert.True(line.GetProperty("cases").GetArrayLength() > 15);

@@ -1,4 +1,5 @@
-// Vercel's AI SDK with three providers, each over hosts of the other dialects. Usage: node ai.mjs BASE_URL. Says "ok NAME" for each thing that works; any other ending is a failure.
+// Vercel's AI SDK with three providers, each with hosts of the other dialects.
+// Usage: node ai.mjs BASE_URL. Prints "ok NAME" for each check that passes; any other way to end is a failure.
 import assert from 'node:assert/strict';
 import { createAnthropic } from '@ai-sdk/anthropic';
 import { createOpenAI } from '@ai-sdk/openai';
@@ -21,7 +22,7 @@ const things = {};
 for (const [way, provider, models] of ways)
   for (const name of models) {
     const model = provider(name);
-    // Unless told that nothing is stored, the Responses provider sends back the ids of items and not the items.
+    // Without store: false the Responses provider sends back the items' ids instead of the items.
     const asked = { model, maxRetries: 0, maxOutputTokens: 200, providerOptions: { openai: { store: false } } };
 
     things[`text_${way}_${name}`] = async () => {
@@ -36,15 +37,17 @@ for (const [way, provider, models] of ways)
       assert.equal(await stream.finishReason, 'stop');
       assert.equal((await stream.usage).outputTokens, 7);
       assert.equal((await generateText({ ...asked, prompt: 'long' })).finishReason, 'length');
-      const seen = await generateText({ ...asked, messages: [{ role: 'user', content: [{ type: 'text', text: 'what is this?' }, { type: 'file', data: pixel, mediaType: 'image/png' }] }] });
+      const seen = await generateText({ ...asked, messages: [{ role: 'user',
+        content: [{ type: 'text', text: 'what is this?' }, { type: 'file', data: pixel, mediaType: 'image/png' }] }] });
       assert.equal(seen.text, pixel);
     };
 
     things[`tools_${way}_${name}`] = async () => {
-      // The SDK runs the tool itself and goes on with the results.
+      // The SDK runs the tool itself and continues with the results.
       for (const ask of [generateText, streamText]) {
         const cities = [];
-        const get_weather = tool({ description: 'the weather', inputSchema: jsonSchema(parameters), execute: ({ city }) => (cities.push(city), city === 'Paris' ? 'sunny' : 'rain') });
+        const get_weather = tool({ description: 'the weather', inputSchema: jsonSchema(parameters), execute: ({ city }) =>
+          (cities.push(city), city === 'Paris' ? 'sunny' : 'rain') });
         const reply = await ask({ ...asked, prompt: 'hello', tools: { get_weather }, stopWhen: stepCountIs(3) });
         const steps = await reply.steps;
         assert.deepEqual(cities, ['Paris', 'Rome']);
@@ -54,12 +57,13 @@ for (const [way, provider, models] of ways)
     };
 
     things[`errors_${way}_${name}`] = async () => {
-      await assert.rejects(generateText({ ...asked, prompt: 'refuse' }), error => APICallError.isInstance(error) && error.statusCode === 400 && /I take no such prompt/.test(error.responseBody));
+      await assert.rejects(generateText({ ...asked, prompt: 'refuse' }), error => APICallError.isInstance(error) && error.statusCode === 400
+        && /I take no such prompt/.test(error.responseBody));
       let text = '', fault;
       const stream = streamText({ ...asked, prompt: 'die', onError: ({ error }) => fault = error });
       for await (const piece of stream.textStream) text += piece;
       assert.equal(text, 'half');
-      // The Ollama provider skips a line that is no reply, an error too: there is only no end.
+      // The Ollama provider skips a line that is not a reply, including an error: only the end is missing.
       assert.ok(way === 'ollama' ? await stream.finishReason !== 'stop' : fault, 'the broken stream looks whole');
     };
   }

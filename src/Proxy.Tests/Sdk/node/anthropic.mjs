@@ -1,4 +1,5 @@
-// Anthropic's own client for JavaScript, through the proxy. Usage: node anthropic.mjs BASE_URL. Says "ok NAME" for each thing that works; any other ending is a failure.
+// Anthropic's own client for JavaScript, through the proxy.
+// Usage: node anthropic.mjs BASE_URL. Prints "ok NAME" for each check that passes; any other way to end is a failure.
 import assert from 'node:assert/strict';
 import Anthropic, { APIError, BadRequestError, NotFoundError } from '@anthropic-ai/sdk';
 import { cities, hello, over, parameters, pixel, run } from './things.mjs';
@@ -25,7 +26,8 @@ for (const model of over('openai', 'ollama', 'anthropic')) {
     }
     assert.ok(whole._request_id);
     assert.equal((await ask('long')).stop_reason, 'max_tokens');
-    assert.equal(words(await ask([{ type: 'image', source: { type: 'base64', media_type: 'image/png', data: pixel } }, { type: 'text', text: 'what is this?' }])), pixel);
+    assert.equal(words(await ask([{ type: 'image', source: { type: 'base64', media_type: 'image/png', data: pixel } },
+      { type: 'text', text: 'what is this?' }])), pixel);
   };
 
   things[`thinking_${model}`] = async () => {
@@ -38,7 +40,8 @@ for (const model of over('openai', 'ollama', 'anthropic')) {
       assert.equal(typeof message.content[0].signature, 'string');
     }
     assert.equal(thoughts.join(''), 'Let me think.');
-    const next = await client.messages.create({ model, max_tokens: 2048, thinking, messages: [{ role: 'user', content: 'think' }, { role: 'assistant', content: streamed.content }, ...hello] });
+    const next = await client.messages.create({ model, max_tokens: 2048, thinking,
+      messages: [{ role: 'user', content: 'think' }, { role: 'assistant', content: streamed.content }, ...hello] });
     assert.equal(words(next), 'Héllo 😀');
   };
 
@@ -48,10 +51,13 @@ for (const model of over('openai', 'ollama', 'anthropic')) {
     for (const message of [whole, streamed]) {
       assert.equal(message.stop_reason, 'tool_use');
       assert.equal(words(message), 'Let me look. ');
-      assert.deepEqual(message.content.filter(block => block.type === 'tool_use').map(block => [block.id, block.name, block.input]), [['call_a', 'get_weather', cities[0]], ['call_b', 'get_weather', cities[1]]]);
+      assert.deepEqual(message.content.filter(block => block.type === 'tool_use').map(block => [block.id, block.name, block.input]),
+        [['call_a', 'get_weather', cities[0]], ['call_b', 'get_weather', cities[1]]]);
     }
-    const results = [{ type: 'tool_result', tool_use_id: 'call_a', content: 'sunny' }, { type: 'tool_result', tool_use_id: 'call_b', content: [{ type: 'text', text: 'rain' }] }];
-    const next = await client.messages.create({ model, max_tokens: 64, tools, messages: [...hello, { role: 'assistant', content: streamed.content }, { role: 'user', content: results }] });
+    const results = [{ type: 'tool_result', tool_use_id: 'call_a', content: 'sunny' },
+      { type: 'tool_result', tool_use_id: 'call_b', content: [{ type: 'text', text: 'rain' }] }];
+    const next = await client.messages.create({ model, max_tokens: 64, tools,
+      messages: [...hello, { role: 'assistant', content: streamed.content }, { role: 'user', content: results }] });
     assert.equal(words(next), 'sunny, rain');
     assert.equal(next.stop_reason, 'end_turn');
   };
@@ -88,7 +94,8 @@ things.models = async () => {
 };
 
 things.error_of_the_proxy = async () => {
-  await assert.rejects(client.messages.create({ model: 'never-heard-of', max_tokens: 5, messages: hello }), error => error instanceof NotFoundError && error.error.error.type === 'not_found_error' && /never-heard-of/.test(error.message));
+  await assert.rejects(client.messages.create({ model: 'never-heard-of', max_tokens: 5, messages: hello }), error => error instanceof NotFoundError
+    && error.error.error.type === 'not_found_error' && /never-heard-of/.test(error.message));
 };
 
 await run(things);

@@ -1,4 +1,5 @@
-// Embeddings and rankings by three clients, each over a host of another dialect. Usage: node embed.mjs BASE_URL. Says "ok NAME" for each thing that works; any other ending is a failure.
+// Embeddings and rankings with three clients, each with a host of another dialect.
+// Usage: node embed.mjs BASE_URL. Prints "ok NAME" for each check that passes; any other way to end is a failure.
 import assert from 'node:assert/strict';
 import OpenAI from 'openai';
 import { Ollama } from 'ollama';
@@ -17,7 +18,7 @@ const documents = ['A stream is resumed after a restart of the proxy.', 'The cat
 
 const things = {
   async openai_over_an_Ollama_host() {
-    // The client asks for base64 unless it is told otherwise, and decodes whatever comes.
+    // By default the client asks for base64, and it decodes either form.
     const reply = await openai.embeddings.create({ model: 'ollama-embed', input: ['a', 'b'] });
     assert.equal(reply.data.length, 2);
     for (const item of reply.data) close(item.embedding, [0.6, 0.8, 0, 0]);
@@ -30,7 +31,8 @@ const things = {
   },
 
   async openai_is_told_what_is_wrong() {
-    await assert.rejects(openai.embeddings.create({ model: 'openai-embed', input: 'a', dimensions: 2 }), error => error.status === 400 && error.param === 'dimensions');
+    await assert.rejects(openai.embeddings.create({ model: 'openai-embed', input: 'a', dimensions: 2 }), error => error.status === 400
+      && error.param === 'dimensions');
     await assert.rejects(openai.embeddings.create({ model: 'nobody', input: 'a' }), error => error.status === 404);
   },
 

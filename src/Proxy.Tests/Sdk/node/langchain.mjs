@@ -1,4 +1,5 @@
-// LangChain's three chat models and its embeddings, each over hosts of the other dialects. Usage: node langchain.mjs BASE_URL. Says "ok NAME" for each thing that works; any other ending is a failure.
+// LangChain's three chat models and its embeddings, each with hosts of the other dialects.
+// Usage: node langchain.mjs BASE_URL. Prints "ok NAME" for each check that passes; any other way to end is a failure.
 import assert from 'node:assert/strict';
 import { ChatAnthropic } from '@langchain/anthropic';
 import { HumanMessage, ToolMessage } from '@langchain/core/messages';
@@ -9,7 +10,8 @@ import { cities, over, parameters, run } from './things.mjs';
 const base = process.argv[2];
 const ways = [
   ['openai', model => new ChatOpenAI({ model, apiKey: 'sk-unused', maxRetries: 0, configuration: { baseURL: `${base}/v1` } }), over('ollama', 'anthropic')],
-  ['responses', model => new ChatOpenAI({ model, apiKey: 'sk-unused', maxRetries: 0, useResponsesApi: true, configuration: { baseURL: `${base}/v1` } }), over('openai', 'ollama', 'anthropic')],
+  ['responses', model => new ChatOpenAI({ model, apiKey: 'sk-unused', maxRetries: 0, useResponsesApi: true, configuration: { baseURL: `${base}/v1` } }),
+    over('openai', 'ollama', 'anthropic')],
   ['anthropic', model => new ChatAnthropic({ model, apiKey: 'sk-unused', maxRetries: 0, maxTokens: 200, anthropicApiUrl: base }), over('openai', 'ollama')],
   ['ollama', model => new ChatOllama({ model, baseUrl: base, maxRetries: 0 }), over('openai', 'anthropic')],
 ];

@@ -1,5 +1,5 @@
-// A real llama.cpp engine (tokenizer, KV cache, sampler) behind OpenAI's chat and embeddings, as small as it can be.
-// Usage: node llama-server.mjs MODEL.gguf. Says {"port":N} when it listens, {"aborted":true} when a client left and the engine was stopped.
+// A minimal server with OpenAI's chat and embeddings in front of a real llama.cpp engine (tokenizer, KV cache, sampler).
+// Usage: node llama-server.mjs MODEL.gguf. Prints {"port":N} when it listens, and {"aborted":true} when a client left and the engine was stopped.
 import http from 'node:http';
 import { getLlama, LlamaChatSession, LlamaCompletion } from 'node-llama-cpp';
 
@@ -12,13 +12,13 @@ const embedding = await model.createEmbeddingContext();
 
 const refuse = (status, message, code = null) => Object.assign(new Error(message), { status, code });
 
-/** The text of all messages; the model knows no roles. */
+/** The text of all messages; the model does not distinguish roles. */
 function promptOf(messages) {
   if (!Array.isArray(messages) || messages.length === 0) throw refuse(400, "'messages' is required");
   return messages.map(message => Array.isArray(message.content) ? message.content.map(part => part.text ?? '').join('') : message.content ?? '').join('\n');
 }
 
-/** Runs the engine on a prompt; each piece of text goes to `piece`. */
+/** Runs the engine on a prompt and calls `piece` with each piece of text. */
 async function generate(text, options, signal, piece) {
   if (model.tokenize(text).length > CONTEXT - 64) throw refuse(400, `the prompt is longer than the context of ${CONTEXT} tokens`, 'context_length_exceeded');
   const sequence = context.getSequence();
@@ -27,7 +27,8 @@ async function generate(text, options, signal, piece) {
     const session = new LlamaChatSession({ contextSequence: sequence });
     const answer = await session.promptWithMeta(text, { temperature: 0.8, seed: 3, ...options, signal, stopOnAbortSignal: true, onTextChunk: piece });
     const used = sequence.tokenMeter.diff(meter);
-    return { text: answer.responseText, finish: answer.stopReason === 'maxTokens' ? 'length' : 'stop', usage: { prompt_tokens: used.usedInputTokens, completion_tokens: used.usedOutputTokens, total_tokens: used.usedInputTokens + used.usedOutputTokens } };
+    return { text: answer.responseText, finish: answer.stopReason === 'maxTokens' ? 'length' : 'stop',
+      usage: { prompt_tokens: used.usedInputTokens, completion_tokens: used.usedOutputTokens, total_tokens: used.usedInputTokens + used.usedOutputTokens } };
   } finally {
     sequence.dispose();
   }
@@ -39,7 +40,7 @@ async function chat(body, response, signal) {
   if (body.seed !== undefined) options.seed = body.seed;
   const id = `chatcmpl-${Math.random().toString(36).slice(2)}`;
   const stamp = { id, created: Math.floor(Date.now() / 1000), model: body.model };
-  // With a tool to call, or a schema to keep, the sampler is held to a grammar, as llama.cpp's own server does it.
+  // For a required tool or a schema the sampler is constrained by a grammar, as in llama.cpp's own server.
   const tool = body.tool_choice && body.tool_choice !== 'none' && body.tool_choice !== 'auto' ? body.tools?.[0]?.function : null;
   const schema = tool ? tool.parameters : body.response_format?.json_schema?.schema;
   if (schema) options.grammar = await llama.createGrammarForJsonSchema(schema);
@@ -49,14 +50,17 @@ async function chat(body, response, signal) {
     const message = tool
       ? { role: 'assistant', content: null, refusal: null, tool_calls: [{ id: 'call_1', type: 'function', function: { name: tool.name, arguments: text } }] }
       : { role: 'assistant', content: text, refusal: null };
-    return json(response, 200, { ...stamp, object: 'chat.completion', choices: [{ index: 0, message, logprobs: null, finish_reason: tool ? 'tool_calls' : finish }], usage });
+    return json(response, 200, { ...stamp, object: 'chat.completion',
+      choices: [{ index: 0, message, logprobs: null, finish_reason: tool ? 'tool_calls' : finish }], usage });
   }
 
-  const send = (delta, finish_reason = null) => response.write(`data: ${JSON.stringify({ ...stamp, object: 'chat.completion.chunk', choices: [{ index: 0, delta, finish_reason }] })}\n\n`);
+  const send = (delta, finish_reason = null) =>
+    response.write(`data: ${JSON.stringify({ ...stamp, object: 'chat.completion.chunk', choices: [{ index: 0, delta, finish_reason }] })}\n\n`);
   response.writeHead(200, { 'content-type': 'text/event-stream' });
   send({ role: 'assistant', content: tool ? null : '' });
   if (tool) send({ tool_calls: [{ index: 0, id: 'call_1', type: 'function', function: { name: tool.name, arguments: '' } }] });
-  const { finish, usage } = await generate(prompt, options, signal, text => send(tool ? { tool_calls: [{ index: 0, function: { arguments: text } }] } : { content: text }));
+  const { finish, usage } = await generate(prompt, options, signal, text =>
+    send(tool ? { tool_calls: [{ index: 0, function: { arguments: text } }] } : { content: text }));
   send({}, tool ? 'tool_calls' : finish);
   if (body.stream_options?.include_usage) response.write(`data: ${JSON.stringify({ ...stamp, object: 'chat.completion.chunk', choices: [], usage })}\n\n`);
   response.end('data: [DONE]\n\n');
@@ -65,8 +69,10 @@ async function chat(body, response, signal) {
 async function complete(body, response, signal) {
   const sequence = context.getSequence();
   try {
-    const text = await new LlamaCompletion({ contextSequence: sequence }).generateCompletion(String(body.prompt ?? ''), { maxTokens: body.max_tokens ?? 16, temperature: 0.8, seed: 3, signal });
-    json(response, 200, { id: 'cmpl-1', object: 'text_completion', created: 1, model: body.model, choices: [{ text, index: 0, logprobs: null, finish_reason: 'stop' }], usage: { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 } });
+    const text = await new LlamaCompletion({ contextSequence: sequence }).generateCompletion(String(body.prompt ?? ''),
+      { maxTokens: body.max_tokens ?? 16, temperature: 0.8, seed: 3, signal });
+    json(response, 200, { id: 'cmpl-1', object: 'text_completion', created: 1, model: body.model,
+      choices: [{ text, index: 0, logprobs: null, finish_reason: 'stop' }], usage: { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 } });
   } finally {
     sequence.dispose();
   }
@@ -77,7 +83,8 @@ async function embed(body, response) {
   const data = [];
   for (const [index, text] of inputs.entries()) {
     const { vector } = await embedding.getEmbeddingFor(text);
-    data.push({ object: 'embedding', index, embedding: body.encoding_format === 'base64' ? Buffer.from(new Float32Array(vector).buffer).toString('base64') : vector });
+    data.push({ object: 'embedding', index,
+      embedding: body.encoding_format === 'base64' ? Buffer.from(new Float32Array(vector).buffer).toString('base64') : vector });
   }
   const tokens = inputs.reduce((sum, text) => sum + model.tokenize(text).length, 0);
   json(response, 200, { object: 'list', data, model: body.model, usage: { prompt_tokens: tokens, total_tokens: tokens } });
@@ -109,7 +116,8 @@ const server = http.createServer(async (request, response) => {
   } catch (error) {
     if (leaving.signal.aborted) return;
     if (response.headersSent) return response.destroy();
-    json(response, error.status ?? 500, { error: { message: error.message, type: error.status === 400 ? 'invalid_request_error' : 'server_error', param: null, code: error.code ?? null } });
+    json(response, error.status ?? 500, { error: { message: error.message, type: error.status === 400 ? 'invalid_request_error' : 'server_error', param: null,
+      code: error.code ?? null } });
   }
 });
 server.listen(0, '127.0.0.1', () => console.log(JSON.stringify({ port: server.address().port })));

@@ -1,5 +1,6 @@
-// Embeddings and rankings by three clients, of the models in the proxy itself, against what the reference tokenizers and onnxruntime answered.
-// Usage: node local.mjs BASE_URL MODELS, the folder with the golden answers. Says "ok NAME" for each thing that works; any other ending is a failure.
+// Embeddings and rankings with three clients and the models inside the proxy, compared with the reference tokenizers and onnxruntime.
+// Usage: node local.mjs BASE_URL MODELS, where MODELS is the folder with the golden answers.
+// Prints "ok NAME" for each check that passes; any other way to end is a failure.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -20,7 +21,7 @@ const cosine = (a, b) => dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
 const unit = vector => vector.map(value => value / Math.sqrt(dot(vector, vector)));
 const sigmoid = value => 1 / (1 + Math.exp(-value));
 
-/** The bundled model may differ a little between processors; a model of a folder may not. */
+/** The bundled model may differ slightly between processors; a model in a folder may not. */
 const near = (vector, expected) => {
   assert.equal(vector.length, expected.length);
   assert.ok(cosine(vector, expected) >= 0.999, `cosine ${cosine(vector, expected)}`);
@@ -31,16 +32,18 @@ const same = (vector, expected) => {
   const off = Math.hypot(...expected.map((value, i) => value - vector[i]));
   assert.ok(off < 1e-4, `off by ${off}`);
 };
-const kinds = [['all-minilm-q4', golden('all-minilm-q4', 'golden.jsonl'), near], ['tiny', golden('tiny-bpe-embed', 'golden.jsonl').filter(line => line.vector && line.text), same]];
+const kinds = [['all-minilm-q4', golden('all-minilm-q4', 'golden.jsonl'), near],
+  ['tiny', golden('tiny-bpe-embed', 'golden.jsonl').filter(line => line.vector && line.text), same]];
 
-/** The pairs of one query, with the logits of the reference. */
+/** The pairs of one query, with the reference's logits. */
 function ranking() {
   const pairs = golden('tiny-wordpiece-rerank', 'golden-pairs.jsonl');
-  const groups = Map.groupBy?.(pairs, pair => pair.query) ?? pairs.reduce((all, pair) => all.set(pair.query, [...(all.get(pair.query) ?? []), pair]), new Map());
+  const groups = Map.groupBy?.(pairs, pair => pair.query) ?? pairs.reduce((all, pair) => all.set(pair.query, [...(all.get(pair.query) ?? []), pair]),
+    new Map());
   return [...groups.values()].filter(group => group.every(pair => pair.document)).sort((a, b) => b.length - a.length)[0];
 }
 
-/** Best first, each with the score of the reference. */
+/** Best first, each with the reference's score. */
 function ranked(results, scores, top = scores.length) {
   const expected = scores.map((score, index) => ({ index, score })).sort((a, b) => b.score - a.score).slice(0, top);
   assert.equal(results.length, expected.length);
@@ -83,9 +86,11 @@ await run({
 
   async openai_gets_the_same_numbers_in_base64_and_as_text() {
     for (const [model, lines] of kinds) {
-      const wire = await fetch(base + '/v1/embeddings', { method: 'POST', body: JSON.stringify({ model, input: lines[1].text, encoding_format: 'base64' }), headers: { 'content-type': 'application/json' } });
+      const wire = await fetch(base + '/v1/embeddings', { method: 'POST', body: JSON.stringify({ model, input: lines[1].text, encoding_format: 'base64' }),
+        headers: { 'content-type': 'application/json' } });
       assert.equal(typeof (await wire.json()).data[0].embedding, 'string');
-      const [unsaid, text] = [await openai.embeddings.create({ model, input: lines[1].text }), await openai.embeddings.create({ model, input: lines[1].text, encoding_format: 'float' })];
+      const [unsaid, text] = [await openai.embeddings.create({ model, input: lines[1].text }),
+        await openai.embeddings.create({ model, input: lines[1].text, encoding_format: 'float' })];
       assert.deepEqual([...new Float32Array(text.data[0].embedding)], [...unsaid.data[0].embedding]);
     }
   },
@@ -95,11 +100,13 @@ await run({
     const reply = await openai.embeddings.create({ model: 'tiny-short', input: lines.slice(0, 20).map(line => line.text), dimensions: 16 });
     reply.data.forEach((item, i) => same(item.embedding, unit(lines[i].vector.slice(0, 16))));
     same((await openai.embeddings.create({ model: 'tiny', input: lines[0].text, dimensions: 64 })).data[0].embedding, lines[0].vector);
-    await assert.rejects(openai.embeddings.create({ model: 'all-minilm-q4', input: 'a', dimensions: 16 }), error => error.status === 400 && error.param === 'dimensions');
+    await assert.rejects(openai.embeddings.create({ model: 'all-minilm-q4', input: 'a', dimensions: 16 }), error => error.status === 400
+      && error.param === 'dimensions');
   },
 
   async openai_is_told_what_is_wrong() {
-    await assert.rejects(openai.embeddings.create({ model: 'all-minilm-q4', input: ['fits', 'does not fit '.repeat(400)] }), error => error.status === 400 && error.code === 'context_length_exceeded' && /input\W*1/.test(error.message));
+    await assert.rejects(openai.embeddings.create({ model: 'all-minilm-q4', input: ['fits', 'does not fit '.repeat(400)] }), error => error.status === 400
+      && error.code === 'context_length_exceeded' && /input\W*1/.test(error.message));
     await assert.rejects(openai.embeddings.create({ model: 'cross', input: 'a' }), error => error.status === 400);
     await assert.rejects(openai.embeddings.create({ model: 'all-minilm-q4', input: [] }), error => error.status === 400);
   },
@@ -161,7 +168,8 @@ await run({
     for (const client of [cohere, cohereV2]) {
       const reply = await client.rerank({ model: 'all-minilm-q4', query: lines[0].text, documents: lines.slice(1).map(line => line.text) });
       assert.equal(reply.results.length, scores.length);
-      for (const result of reply.results) assert.ok(Math.abs(result.relevanceScore - scores[result.index]) < 0.02, `${result.relevanceScore} is not ${scores[result.index]}`);
+      for (const result of reply.results) assert.ok(Math.abs(result.relevanceScore - scores[result.index]) < 0.02,
+        `${result.relevanceScore} is not ${scores[result.index]}`);
       assert.equal(reply.results[0].index, scores.indexOf(Math.max(...scores)));
     }
   },

@@ -1,10 +1,12 @@
-// Ollama's own client for JavaScript, through the proxy. Usage: node ollama.mjs BASE_URL. Says "ok NAME" for each thing that works; any other ending is a failure.
+// Ollama's own client for JavaScript, through the proxy.
+// Usage: node ollama.mjs BASE_URL. Prints "ok NAME" for each check that passes; any other way to end is a failure.
 import assert from 'node:assert/strict';
 import { Ollama } from 'ollama';
 import { cities, hello, over, pixel, run } from './things.mjs';
 
 const client = new Ollama({ host: process.argv[2] });
-const weather = { type: 'function', function: { name: 'get_weather', description: 'the weather', parameters: { type: 'object', properties: { city: { type: 'string', enum: ['Paris', 'Rome'] } }, required: ['city'] } } };
+const weather = { type: 'function', function: { name: 'get_weather', description: 'the weather',
+  parameters: { type: 'object', properties: { city: { type: 'string', enum: ['Paris', 'Rome'] } }, required: ['city'] } } };
 
 async function read(stream) {
   let text = '', last;
@@ -44,17 +46,22 @@ const things = {
   },
 
   async format() {
-    const reply = await client.chat({ model: 'tiny-bigram', messages: hello, format: { type: 'object', properties: { n: { enum: [1, 2] } }, required: ['n'] } });
+    const reply = await client.chat({ model: 'tiny-bigram', messages: hello,
+      format: { type: 'object', properties: { n: { enum: [1, 2] } }, required: ['n'] } });
     assert.ok([1, 2].includes(JSON.parse(reply.message.content).n), reply.message.content);
   },
 
   async tools_of_an_OpenAI_host() {
     const whole = await client.chat({ model: 'fake-two-tools', messages: hello, tools: [weather] });
     const calls = [];
-    for await (const part of await client.chat({ model: 'fake-two-tools', messages: hello, tools: [weather], stream: true })) calls.push(...part.message.tool_calls ?? []);
+    for await (const part of await client.chat({ model: 'fake-two-tools', messages: hello, tools: [weather],
+      stream: true })) calls.push(...part.message.tool_calls ?? []);
     for (const list of [whole.message.tool_calls, calls])
-      assert.deepEqual(list.map(call => [call.function.name, call.function.arguments]), [['get_weather', { city: 'Paris' }], ['get_weather', { city: 'Rome' }]]);
-    const next = await client.chat({ model: 'fake-hello', tools: [weather], messages: [...hello, whole.message, { role: 'tool', tool_name: 'get_weather', content: 'sunny' }, { role: 'tool', tool_name: 'get_weather', content: 'rain' }] });
+      assert.deepEqual(list.map(call => [call.function.name, call.function.arguments]),
+        [['get_weather', { city: 'Paris' }], ['get_weather', { city: 'Rome' }]]);
+    const next = await client.chat({ model: 'fake-hello', tools: [weather],
+      messages: [...hello, whole.message, { role: 'tool', tool_name: 'get_weather', content: 'sunny' },
+      { role: 'tool', tool_name: 'get_weather', content: 'rain' }] });
     assert.equal(next.message.content, 'Héllo 😀');
   },
 
@@ -74,7 +81,7 @@ const things = {
   },
 
   async generate() {
-    // A real engine behind OpenAI's dialect: as a chat, and as a text to continue.
+    // A real engine behind OpenAI's dialect: with a chat, and with a text to continue.
     const reply = await client.generate({ model: 'tiny-bigram', prompt: 'the cat', system: 'Be brief.' });
     assert.match(reply.response, /\w+ \w+/);
     assert.equal(reply.done_reason, 'stop');
@@ -98,7 +105,8 @@ const things = {
   },
 
   async generate_refused() {
-    await assert.rejects(client.generate({ model: 'tiny-bigram', prompt: 'a', context: [1, 2] }), error => error.status_code === 400 && /context/.test(error.message));
+    await assert.rejects(client.generate({ model: 'tiny-bigram', prompt: 'a', context: [1, 2] }), error => error.status_code === 400
+      && /context/.test(error.message));
     await assert.rejects(client.generate({ model: 'never-heard-of', prompt: 'a' }), error => error.status_code === 404);
   },
 
@@ -155,8 +163,11 @@ for (const model of over('openai', 'anthropic')) {
     const whole = await ask('hello', { tools: [weather] });
     const calls = [];
     for await (const part of await ask('hello', { tools: [weather], stream: true })) calls.push(...part.message.tool_calls ?? []);
-    for (const list of [whole.message.tool_calls, calls]) assert.deepEqual(list.map(call => [call.function.name, call.function.arguments]), cities.map(city => ['get_weather', city]));
-    const next = await client.chat({ model, tools: [weather], messages: [...hello, whole.message, { role: 'tool', tool_name: 'get_weather', content: 'sunny' }, { role: 'tool', tool_name: 'get_weather', content: 'rain' }] });
+    for (const list of [whole.message.tool_calls, calls]) assert.deepEqual(list.map(call => [call.function.name, call.function.arguments]),
+      cities.map(city => ['get_weather', city]));
+    const next = await client.chat({ model, tools: [weather],
+      messages: [...hello, whole.message, { role: 'tool', tool_name: 'get_weather', content: 'sunny' },
+      { role: 'tool', tool_name: 'get_weather', content: 'rain' }] });
     assert.equal(next.message.content, 'sunny, rain');
   };
 

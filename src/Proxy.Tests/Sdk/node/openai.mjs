@@ -1,10 +1,12 @@
-// OpenAI's own client for JavaScript, through the proxy. Usage: node openai.mjs BASE_URL. Says "ok NAME" for each thing that works; any other ending is a failure.
+// OpenAI's own client for JavaScript, through the proxy.
+// Usage: node openai.mjs BASE_URL. Prints "ok NAME" for each check that passes; any other way to end is a failure.
 import assert from 'node:assert/strict';
 import OpenAI, { APIError, BadRequestError, InternalServerError, NotFoundError, RateLimitError } from 'openai';
 import { cities, hello, over, parameters, pixel, run } from './things.mjs';
 
 const client = new OpenAI({ baseURL: `${process.argv[2]}/v1`, apiKey: 'sk-unused', maxRetries: 0, timeout: 30_000 });
-const weather = { type: 'function', function: { name: 'get_weather', description: 'the weather', parameters: { type: 'object', properties: { city: { enum: ['Paris', 'Rome'] } }, required: ['city'] } } };
+const weather = { type: 'function', function: { name: 'get_weather', description: 'the weather',
+  parameters: { type: 'object', properties: { city: { enum: ['Paris', 'Rome'] } }, required: ['city'] } } };
 
 const things = {
   async chat() {
@@ -41,9 +43,10 @@ const things = {
   },
 
   async leaving() {
-    // The engine would go on for a long time: four hundred cities. The test looks whether it was stopped.
+    // By itself the engine would continue for a long time: four hundred cities. The test checks that it was stopped.
     const schema = { type: 'array', items: { enum: ['Paris', 'Rome'] }, minItems: 400, maxItems: 400 };
-    const stream = await client.chat.completions.create({ model: 'tiny-bigram', messages: hello, stream: true, max_tokens: 1900, response_format: { type: 'json_schema', json_schema: { name: 'x', schema } } });
+    const stream = await client.chat.completions.create({ model: 'tiny-bigram', messages: hello, stream: true, max_tokens: 1900,
+      response_format: { type: 'json_schema', json_schema: { name: 'x', schema } } });
     for await (const chunk of stream) if (chunk.choices[0]?.delta.content) break;
   },
 
@@ -62,7 +65,8 @@ const things = {
   },
 
   async json_schema() {
-    const reply = await client.chat.completions.create({ model: 'tiny-bigram', messages: hello, response_format: { type: 'json_schema', json_schema: { name: 'x', schema: { type: 'object', properties: { n: { enum: [1, 2] } }, required: ['n'] } } } });
+    const reply = await client.chat.completions.create({ model: 'tiny-bigram', messages: hello,
+      response_format: { type: 'json_schema', json_schema: { name: 'x', schema: { type: 'object', properties: { n: { enum: [1, 2] } }, required: ['n'] } } } });
     assert.ok([1, 2].includes(JSON.parse(reply.choices[0].message.content).n));
   },
 
@@ -78,13 +82,15 @@ const things = {
     assert.equal(reply.object, 'text_completion');
     assert.equal(reply.usage.total_tokens, 16);
     let text = '', usage;
-    for await (const chunk of await client.completions.create({ model: 'native-prompt', prompt: 'the cat', stream: true, stream_options: { include_usage: true } })) {
+    for await (const chunk of await client.completions.create({ model: 'native-prompt', prompt: 'the cat', stream: true,
+      stream_options: { include_usage: true } })) {
       text += chunk.choices[0]?.text ?? '';
       usage = chunk.usage ?? usage;
     }
     assert.equal(text, 'Héllo 😀');
     assert.equal(usage.total_tokens, 16);
-    await assert.rejects(client.completions.create({ model: 'native-prompt', prompt: [1, 2, 3] }), error => error instanceof BadRequestError && error.param === 'prompt');
+    await assert.rejects(client.completions.create({ model: 'native-prompt', prompt: [1, 2, 3] }), error => error instanceof BadRequestError
+      && error.param === 'prompt');
   },
 
   async models() {
@@ -96,7 +102,7 @@ const things = {
   },
 
   async embeddings() {
-    // Unless told otherwise the client asks for base64.
+    // By default the client asks for base64.
     const reply = await client.embeddings.create({ model: 'tiny-bigram', input: ['the cat sat on the mat', 'a cat on a mat', 'database log page'] });
     assert.equal(reply.data.length, 3);
     assert.equal(reply.data[0].embedding.length, 1024);
@@ -150,7 +156,7 @@ const things = {
 
   async overload() {
     await assert.rejects(client.chat.completions.create({ model: 'fake-429', messages: hello }), RateLimitError);
-    // With retries the client waits as long as it is told, and gets its answer.
+    // With retries the client waits as long as retry-after says, and gets its answer.
     const reply = await client.chat.completions.create({ model: 'fake-429-once', messages: hello }, { maxRetries: 2 });
     assert.equal(reply.choices[0].message.content, 'second try');
   },
@@ -161,7 +167,8 @@ const things = {
 
   async two_tools_streamed() {
     const message = await client.chat.completions.stream({ model: 'fake-two-tools', messages: hello, tools: [weather] }).finalMessage();
-    assert.deepEqual(message.tool_calls.map(call => [call.id, call.function.name, JSON.parse(call.function.arguments)]), [['call_a', 'get_weather', { city: 'Paris' }], ['call_b', 'get_weather', { city: 'Rome' }]]);
+    assert.deepEqual(message.tool_calls.map(call => [call.id, call.function.name, JSON.parse(call.function.arguments)]),
+      [['call_a', 'get_weather', { city: 'Paris' }], ['call_b', 'get_weather', { city: 'Rome' }]]);
   },
 
   async ollama_host() {
@@ -187,17 +194,21 @@ const things = {
     const message = await client.chat.completions.stream({ model: 'native-two-tools', messages: hello, tools: [weather] }).finalMessage();
     assert.equal(whole.choices[0].finish_reason, 'tool_calls');
     for (const { tool_calls } of [whole.choices[0].message, message]) {
-      assert.deepEqual(tool_calls.map(call => [call.function.name, JSON.parse(call.function.arguments)]), [['get_weather', { city: 'Paris' }], ['get_weather', { city: 'Rome' }]]);
+      assert.deepEqual(tool_calls.map(call => [call.function.name, JSON.parse(call.function.arguments)]),
+        [['get_weather', { city: 'Paris' }], ['get_weather', { city: 'Rome' }]]);
       assert.equal(new Set(tool_calls.map(call => call.id)).size, 2);
     }
-    // The conversation goes on with the tools' answers.
+    // The conversation continues with the tools' results.
     const calls = message.tool_calls;
-    const next = await client.chat.completions.create({ model: 'native-hello', tools: [weather], messages: [...hello, message, ...calls.map(call => ({ role: 'tool', tool_call_id: call.id, content: 'sunny' }))] });
+    const next = await client.chat.completions.create({ model: 'native-hello', tools: [weather],
+      messages: [...hello, message, ...calls.map(call => ({ role: 'tool', tool_call_id: call.id, content: 'sunny' }))] });
     assert.equal(next.choices[0].message.content, 'Héllo 😀');
   },
 
   async ollama_host_image() {
-    const reply = await client.chat.completions.create({ model: 'native-image', messages: [{ role: 'user', content: [{ type: 'text', text: 'what is this?' }, { type: 'image_url', image_url: { url: `data:image/png;base64,${pixel}` } }] }] });
+    const reply = await client.chat.completions.create({ model: 'native-image',
+      messages: [{ role: 'user', content: [{ type: 'text', text: 'what is this?' },
+      { type: 'image_url', image_url: { url: `data:image/png;base64,${pixel}` } }] }] });
     assert.equal(reply.choices[0].message.content, pixel);
   },
 
@@ -208,7 +219,7 @@ const things = {
   },
 
   async responses() {
-    // The engine speaks chat; the client does not notice.
+    // The engine offers only chat; the client does not notice.
     const reply = await client.responses.create({ model: 'tiny-bigram', input: 'hello', max_output_tokens: 200, store: true });
     assert.match(reply.output_text, /\w+ \w+/);
     assert.equal(reply.status, 'completed');
@@ -235,7 +246,8 @@ const things = {
   },
 
   async responses_tools() {
-    const tools = [{ type: 'function', name: 'get_weather', description: 'the weather', strict: false, parameters: weather.function.parameters }, { type: 'web_search' }];
+    const tools = [{ type: 'function', name: 'get_weather', description: 'the weather', strict: false, parameters: weather.function.parameters },
+      { type: 'web_search' }];
     for (const model of ['fake-two-tools', 'native-two-tools']) {
       const whole = await client.responses.create({ model, input: 'hello', tools });
       const streamed = await client.responses.stream({ model, input: 'hello', tools }).finalResponse();
@@ -243,7 +255,7 @@ const things = {
         const calls = reply.output.filter(item => item.type === 'function_call');
         assert.deepEqual(calls.map(call => [call.name, JSON.parse(call.arguments)]), [['get_weather', { city: 'Paris' }], ['get_weather', { city: 'Rome' }]]);
         assert.equal(new Set(calls.map(call => call.call_id)).size, 2);
-        // The conversation goes on with the tools' answers.
+        // The conversation continues with the tools' results.
         const input = [...hello, ...reply.output, ...calls.map(call => ({ type: 'function_call_output', call_id: call.call_id, output: 'sunny' }))];
         assert.equal((await client.responses.create({ model: 'native-hello', input, tools })).output_text, 'Héllo 😀');
       }
@@ -258,7 +270,8 @@ const things = {
 
   async responses_errors() {
     await assert.rejects(client.responses.create({ model: 'never-heard-of', input: 'x' }), NotFoundError);
-    await assert.rejects(client.responses.create({ model: 'tiny-bigram', input: 'x', previous_response_id: 'resp_1' }), error => error instanceof BadRequestError && error.param === 'previous_response_id');
+    await assert.rejects(client.responses.create({ model: 'tiny-bigram', input: 'x', previous_response_id: 'resp_1' }), error =>
+      error instanceof BadRequestError && error.param === 'previous_response_id');
     await assert.rejects(client.responses.retrieve('resp_1'), NotFoundError);
     for (const model of ['fake-dies', 'native-silent-end']) {
       const stream = await client.responses.create({ model, input: 'x', stream: true });
@@ -294,17 +307,20 @@ for (const model of over('ollama', 'anthropic')) {
     const message = await client.chat.completions.stream({ model, messages: hello, tools }).finalMessage();
     assert.equal(whole.finish_reason, 'tool_calls');
     for (const { tool_calls, content } of [whole.message, message]) {
-      assert.deepEqual(tool_calls.map(call => [call.id, call.function.name, JSON.parse(call.function.arguments)]), [['call_a', 'get_weather', cities[0]], ['call_b', 'get_weather', cities[1]]]);
+      assert.deepEqual(tool_calls.map(call => [call.id, call.function.name, JSON.parse(call.function.arguments)]),
+        [['call_a', 'get_weather', cities[0]], ['call_b', 'get_weather', cities[1]]]);
       assert.equal(content, 'Let me look. ');
     }
-    const next = await client.chat.completions.create({ model, tools, messages: [...hello, message, { role: 'tool', tool_call_id: 'call_a', content: 'sunny' }, { role: 'tool', tool_call_id: 'call_b', content: 'rain' }] });
+    const next = await client.chat.completions.create({ model, tools,
+      messages: [...hello, message, { role: 'tool', tool_call_id: 'call_a', content: 'sunny' }, { role: 'tool', tool_call_id: 'call_b', content: 'rain' }] });
     assert.equal(next.choices[0].message.content, 'sunny, rain');
   };
 
   things[`errors_${model}`] = async () => {
     await assert.rejects(ask('refuse'), error => error instanceof BadRequestError && /I take no such prompt/.test(error.message));
     let text = '';
-    await assert.rejects(async () => { for await (const chunk of await ask('die', { stream: true })) text += chunk.choices[0]?.delta.content ?? ''; }, APIError);
+    await assert.rejects(async () => { for await (const chunk of await ask('die', { stream: true })) text += chunk.choices[0]?.delta.content ?? ''; },
+      APIError);
     assert.equal(text, 'half');
   };
 }
@@ -326,7 +342,8 @@ for (const model of over('openai', 'ollama', 'anthropic')) {
     assert.equal(long.status, 'incomplete');
     assert.equal(long.incomplete_details.reason, 'max_output_tokens');
     assert.deepEqual((await ask('think')).output.map(item => item.type), ['reasoning', 'message']);
-    assert.equal((await ask([{ role: 'user', content: [{ type: 'input_text', text: 'what is this?' }, { type: 'input_image', image_url: png.image_url.url, detail: 'auto' }] }])).output_text, pixel);
+    assert.equal((await ask([{ role: 'user', content: [{ type: 'input_text', text: 'what is this?' },
+      { type: 'input_image', image_url: png.image_url.url, detail: 'auto' }] }])).output_text, pixel);
   };
 
   things[`responses_tools_${model}`] = async () => {
@@ -339,10 +356,12 @@ for (const model of over('openai', 'ollama', 'anthropic')) {
     }
     const reply = await stream.finalResponse();
     const calls = reply.output.filter(item => item.type === 'function_call');
-    assert.deepEqual(calls.map(call => [call.call_id, call.name, JSON.parse(call.arguments)]), [['call_a', 'get_weather', cities[0]], ['call_b', 'get_weather', cities[1]]]);
+    assert.deepEqual(calls.map(call => [call.call_id, call.name, JSON.parse(call.arguments)]),
+      [['call_a', 'get_weather', cities[0]], ['call_b', 'get_weather', cities[1]]]);
     assert.equal(types.filter(type => type === 'response.function_call_arguments.done').length, 2);
     assert.equal(types.at(-1), 'response.completed');
-    const next = await ask([...hello, ...reply.output, { type: 'function_call_output', call_id: 'call_a', output: 'sunny' }, { type: 'function_call_output', call_id: 'call_b', output: 'rain' }], { tools: tool });
+    const next = await ask([...hello, ...reply.output, { type: 'function_call_output', call_id: 'call_a', output: 'sunny' },
+      { type: 'function_call_output', call_id: 'call_b', output: 'rain' }], { tools: tool });
     assert.equal(next.output_text, 'sunny, rain');
   };
 

@@ -1,5 +1,7 @@
-// The proxy's vectors and scores against onnxruntime-node on the same machine, from the ids of the reference tokenizers. Usage: node parity.mjs BASE_URL MODELS [NAME GRAPH]...
-// MODELS is the folder with the golden answers; a NAME is a MiniLM that the proxy serves, GRAPH its file. Says "ok NAME" for each thing that works; any other ending is a failure.
+// Compares the proxy's vectors and scores with onnxruntime-node on the same machine, which gets the ids of the reference tokenizers.
+// Usage: node parity.mjs BASE_URL MODELS [NAME GRAPH]...
+// MODELS is the folder with the golden answers; NAME is a MiniLM that the proxy serves, GRAPH its file.
+// Prints "ok NAME" for each check that passes; any other way to end is a failure.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -16,7 +18,7 @@ async function post(path, body) {
   return reply.json();
 }
 
-/** A vector a token, of one text. */
+/** One vector for each token of one text. */
 async function rows(session, ids) {
   const tensor = value => new ort.Tensor('int64', BigInt64Array.from(ids, value), [1, ids.length]);
   const values = { input_ids: tensor(BigInt), attention_mask: tensor(() => 1n), token_type_ids: tensor(() => 0n) };

@@ -1,11 +1,14 @@
-"""Anthropic's own client for Python, over hosts of the other dialects. Usage: anthropic_client.py BASE_URL. Says "ok NAME" for each thing that works; any other ending is a failure."""
+"""Anthropic's own client for Python, with hosts of the other dialects.
+
+Usage: anthropic_client.py BASE_URL. Prints "ok NAME" for each check that passes; any other way to end is a failure."""
 import sys
 import traceback
 
 import anthropic
 
 client = anthropic.Anthropic(base_url=sys.argv[1], api_key="sk-unused", max_retries=0, timeout=30)
-TOOLS = [{"name": "get_weather", "description": "the weather", "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}]
+TOOLS = [{"name": "get_weather", "description": "the weather",
+    "input_schema": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}]
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
 
@@ -31,11 +34,13 @@ def message(model):
         assert words(reply) == "Héllo 😀" and reply.model == model and reply.stop_reason == "end_turn", reply
         assert reply.usage.output_tokens == 7, reply.usage
     assert ask(model, "long").stop_reason == "max_tokens"
-    assert words(ask(model, [{"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PIXEL}}, {"type": "text", "text": "what is this?"}])) == PIXEL
+    assert words(ask(model, [{"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PIXEL}},
+        {"type": "text", "text": "what is this?"}])) == PIXEL
 
 
 def thinking(model):
-    for reply in (ask(model, "think", thinking={"type": "enabled", "budget_tokens": 1024}), follow(model, "think", thinking={"type": "enabled", "budget_tokens": 1024})):
+    for reply in (ask(model, "think", thinking={"type": "enabled", "budget_tokens": 1024}),
+        follow(model, "think", thinking={"type": "enabled", "budget_tokens": 1024})):
         assert [block.type for block in reply.content] == ["thinking", "text"], reply
         assert reply.content[0].thinking == "Let me think."
 
@@ -43,9 +48,11 @@ def thinking(model):
 def tools(model):
     for reply in (ask(model, "hello", tools=TOOLS), follow(model, "hello", tools=TOOLS)):
         assert reply.stop_reason == "tool_use"
-        assert [(block.id, block.name, block.input) for block in reply.content if block.type == "tool_use"] == [("call_a", "get_weather", {"city": "Paris"}), ("call_b", "get_weather", {"city": "Rome"})]
+        assert [(block.id, block.name, block.input) for block in reply.content if block.type == "tool_use"] == [("call_a", "get_weather", {"city": "Paris"}),
+            ("call_b", "get_weather", {"city": "Rome"})]
         results = [{"type": "tool_result", "tool_use_id": "call_a", "content": "sunny"}, {"type": "tool_result", "tool_use_id": "call_b", "content": "rain"}]
-        following = client.messages.create(model=model, max_tokens=64, tools=TOOLS, messages=[user("hello"), {"role": "assistant", "content": reply.content}, user(results)])
+        following = client.messages.create(model=model, max_tokens=64, tools=TOOLS,
+            messages=[user("hello"), {"role": "assistant", "content": reply.content}, user(results)])
         assert words(following) == "sunny, rain"
 
 
@@ -87,7 +94,8 @@ def never_heard_of(_):
 
 
 failed = False
-things = [(thing, model) for model in ("any-openai", "any-ollama") for thing in (message, thinking, tools, errors, fault, count)] + [(models, ""), (never_heard_of, "")]
+things = [(thing, model) for model in ("any-openai", "any-ollama") for thing in (message, thinking, tools, errors, fault, count)] + [(models, ""),
+    (never_heard_of, "")]
 for thing, model in things:
     try:
         thing(model)

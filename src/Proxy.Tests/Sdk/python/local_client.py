@@ -1,6 +1,7 @@
-"""OpenAI's and Ollama's own clients for Python, to the models in the proxy itself, against what the reference tokenizers and onnxruntime answered.
+"""OpenAI's and Ollama's own clients for Python with the models inside the proxy, compared with the reference tokenizers and onnxruntime.
 
-Usage: local_client.py BASE_URL MODELS, the folder with the golden answers. Says "ok NAME" for each thing that works; any other ending is a failure."""
+Usage: local_client.py BASE_URL MODELS, where MODELS is the folder with the golden answers.
+Prints "ok NAME" for each check that passes; any other way to end is a failure."""
 import json
 import math
 import os
@@ -25,7 +26,7 @@ def dot(left, right):
 
 
 def near(vector, expected):
-    """The bundled model may differ a little between processors."""
+    """The bundled model may differ slightly between processors."""
     assert dot(vector, expected) / math.sqrt(dot(vector, vector) * dot(expected, expected)) >= 0.999
     assert abs(dot(vector, vector) - 1) < 1e-5
 

@@ -1,4 +1,6 @@
-"""Ollama's own client for Python, through the proxy. Usage: ollama_client.py BASE_URL. Says "ok NAME" for each thing that works; any other ending is a failure."""
+"""Ollama's own client for Python, through the proxy.
+
+Usage: ollama_client.py BASE_URL. Prints "ok NAME" for each check that passes; any other way to end is a failure."""
 import re
 import sys
 import traceback
@@ -64,7 +66,8 @@ def other_hosts():
 def tools():
     for model in ("native-two-tools", "fake-two-tools"):
         reply = client.chat(model=model, messages=HELLO, tools=[get_weather])
-        assert [(call.function.name, dict(call.function.arguments)) for call in reply.message.tool_calls] == [("get_weather", {"city": "Paris"}), ("get_weather", {"city": "Rome"})], model
+        assert [(call.function.name, dict(call.function.arguments)) for call in reply.message.tool_calls] == [("get_weather", {"city": "Paris"}),
+            ("get_weather", {"city": "Rome"})], model
         following = [*HELLO, reply.message, {"role": "tool", "tool_name": "get_weather", "content": get_weather("Paris")}]
         assert client.chat(model=model.replace("two-tools", "hello"), messages=following, tools=[get_weather]).message.content == "Héllo 😀"
 

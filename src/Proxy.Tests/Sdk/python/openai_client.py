@@ -1,4 +1,6 @@
-"""OpenAI's own client for Python, through the proxy. Usage: openai_client.py BASE_URL. Says "ok NAME" for each thing that works; any other ending is a failure."""
+"""OpenAI's own client for Python, through the proxy.
+
+Usage: openai_client.py BASE_URL. Prints "ok NAME" for each check that passes; any other way to end is a failure."""
 import asyncio
 import json
 import re
@@ -10,7 +12,8 @@ import openai
 BASE = sys.argv[1] + "/v1"
 client = openai.OpenAI(base_url=BASE, api_key="sk-unused", max_retries=0, timeout=30)
 HELLO = [{"role": "user", "content": "hello"}]
-WEATHER = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object", "properties": {"city": {"enum": ["Paris", "Rome"]}}, "required": ["city"]}}}
+WEATHER = {"type": "function", "function": {"name": "get_weather",
+    "parameters": {"type": "object", "properties": {"city": {"enum": ["Paris", "Rome"]}}, "required": ["city"]}}}
 
 
 def rejected(kind, call):
@@ -57,7 +60,8 @@ def stream_asynchronously():
 
 def leaving():
     schema = {"type": "array", "items": {"enum": ["Paris", "Rome"]}, "minItems": 400, "maxItems": 400}
-    with client.chat.completions.create(model="tiny-bigram", messages=HELLO, stream=True, max_tokens=1900, response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}) as pieces:
+    with client.chat.completions.create(model="tiny-bigram", messages=HELLO, stream=True, max_tokens=1900,
+        response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}) as pieces:
         for chunk in pieces:
             if chunk.choices and chunk.choices[0].delta.content:
                 break
@@ -73,7 +77,8 @@ def two_tools_streamed():
     for model in ("fake-two-tools", "native-two-tools"):
         with client.chat.completions.stream(model=model, messages=HELLO, tools=[WEATHER]) as pieces:
             message = pieces.get_final_completion().choices[0].message
-        assert [(call.function.name, json.loads(call.function.arguments)) for call in message.tool_calls] == [("get_weather", {"city": "Paris"}), ("get_weather", {"city": "Rome"})], model
+        assert [(call.function.name, json.loads(call.function.arguments)) for call in message.tool_calls] == [("get_weather", {"city": "Paris"}),
+            ("get_weather", {"city": "Rome"})], model
 
 
 def models():
@@ -131,7 +136,8 @@ def anthropic_host():
 
 
 failed = False
-for thing in (chat, stream, stream_asynchronously, leaving, tools, two_tools_streamed, models, embeddings, errors, faults, ollama_host, responses, anthropic_host):
+for thing in (chat, stream, stream_asynchronously, leaving, tools, two_tools_streamed, models, embeddings, errors, faults, ollama_host, responses,
+    anthropic_host):
     try:
         thing()
         print("ok", thing.__name__)

@@ -3,7 +3,7 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects.Anthropic;
 
-/// <summary>A host that speaks Anthropic's messages: Anthropic itself, and the local hosts that learned it.</summary>
+/// <summary>A host that speaks Anthropic's Messages API: Anthropic itself, and local hosts that offer the same API.</summary>
 internal sealed class AnthropicBackendDialect : BackendDialect
 {
     public override DialectName Name => DialectName.Anthropic;
@@ -13,7 +13,8 @@ internal sealed class AnthropicBackendDialect : BackendDialect
 
     public override ProxyError? Unsayable(ChatRequest request) => AnthropicRequestCodec.Unsayable(request);
 
-    public override void WriteRequest(ChatRequest request, string model, IBufferWriter<byte> output, List<string> lost) => AnthropicRequestCodec.Write(request, model, output, lost);
+    public override void WriteRequest(ChatRequest request, string model, IBufferWriter<byte> output, List<string> lost) =>
+        AnthropicRequestCodec.Write(request, model, output, lost);
 
     public override EventReader NewEventReader() => new AnthropicEventReader();
 

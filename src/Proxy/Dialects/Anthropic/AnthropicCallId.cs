@@ -5,8 +5,8 @@ using System.Text;
 namespace Proxy.Dialects.Anthropic;
 
 /// <summary>
-/// The ids of calls: Anthropic's API, and clients that were made for it, take only letters, digits, <c>_</c> and <c>-</c>, and other hosts give <c>functions.search:0</c>. Such an id crosses in base64 behind a mark,
-/// and is the host's own again when the client sends it back.
+/// Call ids. Anthropic's API and its clients accept only letters, digits, <c>_</c> and <c>-</c>, but other hosts give ids such as <c>functions.search:0</c>.
+/// Such an id is sent to the client as base64 behind a prefix, and decoded again when the client sends it back.
 /// </summary>
 internal static class AnthropicCallId
 {
@@ -16,7 +16,7 @@ internal static class AnthropicCallId
 
     public static string Safe(string id) => id.AsSpan().ContainsAnyExcept(Taken) ? Mark + Base64Url.EncodeToString(Encoding.UTF8.GetBytes(id)) : id;
 
-    /// <summary>The id that <see cref="Safe"/> made safe; any other is as it was.</summary>
+    /// <summary>Undoes <see cref="Safe"/>; an id that <see cref="Safe"/> did not encode is returned unchanged.</summary>
     public static string Restored(string id)
     {
         if (!id.StartsWith(Mark, StringComparison.Ordinal) || !Base64Url.IsValid(id.AsSpan(Mark.Length))) return id;

@@ -3,8 +3,8 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects.Anthropic;
 
-/// <summary><c>POST /v1/messages</c>, as Anthropic's clients speak it.</summary>
-/// <param name="counts">The call only wants its tokens counted, so it need not say how many the answer may have.</param>
+/// <summary><c>POST /v1/messages</c>, for Anthropic's clients.</summary>
+/// <param name="counts">True for a call that only counts tokens; <c>max_tokens</c> is then not required.</param>
 internal sealed class AnthropicClientDialect(bool counts = false) : ClientDialect
 {
     public static ReadOnlySpan<byte> Ping => "event: ping\ndata: {\"type\": \"ping\"}\n\n"u8;
@@ -23,13 +23,16 @@ internal sealed class AnthropicClientDialect(bool counts = false) : ClientDialec
 
     public override void CutPrompt(ReadOnlySpan<byte> body, List<Range> pieces) => PromptPieces.Find(body, pieces);
 
-    public override ProxyError? ReadRequest(ReadOnlyMemory<byte> body, out ChatRequest? request) => AnthropicRequestCodec.Read(body, limited: !counts, out request);
+    public override ProxyError? ReadRequest(ReadOnlyMemory<byte> body, out ChatRequest? request) =>
+        AnthropicRequestCodec.Read(body, limited: !counts, out request);
 
     public override EventWriter NewEventWriter(ReplyStamp stamp) => new AnthropicEventWriter(stamp);
 
-    public override void WriteWhole(IReadOnlyList<ChatEvent> events, ReplyStamp stamp, IBufferWriter<byte> output) => AnthropicWholeMessage.Write(events, stamp, output);
+    public override void WriteWhole(IReadOnlyList<ChatEvent> events, ReplyStamp stamp, IBufferWriter<byte> output) =>
+        AnthropicWholeMessage.Write(events, stamp, output);
 
     public override void WriteError(ProxyError error, string traceId, IBufferWriter<byte> output) => AnthropicErrors.Write(error, traceId, output);
 
-    public override void WriteStreamError(ProxyError error, string traceId, IBufferWriter<byte> output) => AnthropicErrors.WriteToStream(error, traceId, output);
+    public override void WriteStreamError(ProxyError error, string traceId, IBufferWriter<byte> output) =>
+        AnthropicErrors.WriteToStream(error, traceId, output);
 }

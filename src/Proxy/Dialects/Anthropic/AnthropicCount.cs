@@ -2,7 +2,7 @@ using System.Buffers;
 
 namespace Proxy.Dialects.Anthropic;
 
-/// <summary>The answer of <c>/v1/messages/count_tokens</c>.</summary>
+/// <summary>The answer to <c>/v1/messages/count_tokens</c>.</summary>
 internal static class AnthropicCount
 {
     public static void Write(long tokens, IBufferWriter<byte> output)

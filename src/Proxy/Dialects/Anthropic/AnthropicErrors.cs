@@ -3,16 +3,16 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects.Anthropic;
 
-/// <summary>Errors on Anthropic's paths.</summary>
+/// <summary>Errors on Anthropic's paths, in Anthropic's format.</summary>
 internal static class AnthropicErrors
 {
-    /// <summary>Anthropic's own number for "overloaded", which its clients know to try again after.</summary>
+    /// <summary>Anthropic's own status for "overloaded". Its clients retry after it.</summary>
     public const int Overloaded = 529;
 
-    /// <summary>What its agents look for to shorten their history.</summary>
+    /// <summary>Agents search for these words and shorten their history when they find them.</summary>
     private const string TooLong = "prompt is too long";
 
-    /// <summary>The status as Anthropic's clients expect it.</summary>
+    /// <summary>The status that Anthropic's clients expect.</summary>
     public static int StatusOf(ProxyError error) => error.Status is 503 ? Overloaded : error.Status;
 
     public static void Write(ProxyError error, string traceId, IBufferWriter<byte> output)
@@ -28,7 +28,7 @@ internal static class AnthropicErrors
         json.WriteEndObject();
     }
 
-    /// <summary>As the last event of a stream.</summary>
+    /// <summary>Writes the error as the last event of a stream.</summary>
     public static void WriteToStream(ProxyError error, string traceId, IBufferWriter<byte> output)
     {
         output.Write("event: error\ndata: "u8);
@@ -40,13 +40,18 @@ internal static class AnthropicErrors
     {
         var tooLong = error.Kind is ProxyErrorKind.ContextLengthExceeded || error.Code is "context_length_exceeded";
         if (tooLong && !error.Message.Contains(TooLong, StringComparison.OrdinalIgnoreCase)) return $"{TooLong}: {error.Message}";
-        return error.Param is { } param && !error.Message.Contains(param, StringComparison.Ordinal) ? $"{param}: {error.Message}" : error.Message; // it has no member for the field
+        // Anthropic's error object has no member for the field's name
+        return error.Param is { } param && !error.Message.Contains(param, StringComparison.Ordinal) ? $"{param}: {error.Message}" : error.Message;
     }
 
-    /// <summary>The host's own word where it is one of Anthropic's, else that of the status, else that of the kind.</summary>
+    /// <summary>
+    /// The host's own type if it is one of Anthropic's, otherwise the type that belongs to the status, otherwise the one that belongs to the error's kind.
+    /// </summary>
     private static string TypeOf(ProxyError error)
     {
-        if (error.HostType is "invalid_request_error" or "authentication_error" or "billing_error" or "permission_error" or "not_found_error" or "request_too_large" or "rate_limit_error" or "timeout_error" or "api_error" or "overloaded_error") return error.HostType;
+        if (error.HostType is "invalid_request_error" or "authentication_error" or "billing_error" or "permission_error" or "not_found_error"
+            or "request_too_large" or "rate_limit_error" or "timeout_error" or "api_error" or "overloaded_error")
+            return error.HostType;
         if (error.Kind is not ProxyErrorKind.HostRefused) return ProxyErrorTable.Of(error.Kind).AnthropicType;
         return error.Status switch
         {

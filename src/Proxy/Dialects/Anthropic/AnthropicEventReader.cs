@@ -4,8 +4,8 @@ using Proxy.Chat;
 namespace Proxy.Dialects.Anthropic;
 
 /// <summary>
-/// Reads the events of a message. Usage and the reason for the end are held back until <c>message_stop</c>, so that <see cref="ChatEvent.Finished"/> comes last.
-/// Blocks that only Anthropic's servers make (a search and what it found) are left out.
+/// Reads the events of a message. Usage and the stop reason are held back until <c>message_stop</c>, so that <see cref="ChatEvent.Finished"/> comes last.
+/// Blocks that only Anthropic's servers produce (a web search and its results) are left out.
 /// </summary>
 internal sealed class AnthropicEventReader : EventReader
 {
@@ -29,9 +29,10 @@ internal sealed class AnthropicEventReader : EventReader
             else Fail(HostErrorBody.Read(frame), events);
             rest = frame[(int)json.BytesConsumed..];
         }
-        catch (Exception problem) when (problem is JsonException or InvalidOperationException or FormatException) // how the reader says that it is no JSON
+        // Utf8JsonReader throws these for invalid JSON
+        catch (Exception problem) when (problem is JsonException or InvalidOperationException or FormatException)
         {
-            Fail(new HostError($"the host sent what is not JSON: {HostErrorBody.Read(frame).Message}"), events);
+            Fail(new HostError($"the host sent something that is not JSON: {HostErrorBody.Read(frame).Message}"), events);
         }
 
         if (!rest.IsEmpty) Read(rest, events); // two objects in one frame
@@ -50,7 +51,7 @@ internal sealed class AnthropicEventReader : EventReader
         return false;
     }
 
-    /// <summary>A whole message; false when it is not one.</summary>
+    /// <summary>Reads a whole message. False if the body is not one.</summary>
     public bool TryReadWhole(ReadOnlySpan<byte> body, List<ChatEvent> events)
     {
         try
@@ -73,13 +74,15 @@ internal sealed class AnthropicEventReader : EventReader
             Release(events);
             return true;
         }
-        catch (Exception problem) when (problem is JsonException or InvalidOperationException or FormatException) // how the reader says that it is no JSON
+        // Utf8JsonReader throws these for invalid JSON
+        catch (Exception problem) when (problem is JsonException or InvalidOperationException or FormatException)
         {
             return false;
         }
     }
 
-    private Utf8JsonReader ReadMessage(ref Utf8JsonReader json, ReadOnlySpan<byte> body, out ChatEvent.Started start, out string? word, out ReadOnlySpan<byte> sequence)
+    private Utf8JsonReader ReadMessage(ref Utf8JsonReader json, ReadOnlySpan<byte> body, out ChatEvent.Started start, out string? word,
+        out ReadOnlySpan<byte> sequence)
     {
         string? id = null, model = null;
         Utf8JsonReader list = default;
@@ -187,7 +190,14 @@ internal sealed class AnthropicEventReader : EventReader
             else json.Skip();
         }
 
-        var block = new Block(index, type switch { "text" => BlockKind.Text, "thinking" => BlockKind.Thinking, "redacted_thinking" => BlockKind.Redacted, "tool_use" => BlockKind.Call, _ => BlockKind.Foreign });
+        var block = new Block(index, type switch
+        {
+            "text" => BlockKind.Text,
+            "thinking" => BlockKind.Thinking,
+            "redacted_thinking" => BlockKind.Redacted,
+            "tool_use" => BlockKind.Call,
+            _ => BlockKind.Foreign
+        });
         blocks.RemoveAll(known => known.Index == index);
         Begin(block, events);
         switch (block.Kind)
@@ -201,7 +211,7 @@ internal sealed class AnthropicEventReader : EventReader
                 break;
             case BlockKind.Call:
                 block.Call = calls++;
-                // Whole in the beginning, as a host may do that does not stream its calls; an empty object is only the beginning.
+                // A host that does not stream its calls may send the complete arguments here. An empty object is the usual start of streamed arguments.
                 var arguments = input.TokenType is JsonTokenType.StartObject ? RawText(ref input, frame) : "";
                 if (arguments.AsSpan().Trim("{} \r\n\t").IsEmpty) arguments = "";
                 block.HasArguments = arguments.Length > 0;
@@ -210,7 +220,7 @@ internal sealed class AnthropicEventReader : EventReader
         }
     }
 
-    /// <summary>Adds a block, and what has to be said before it.</summary>
+    /// <summary>Adds a block. First writes the start of the message if it is missing, and the end of a preceding block of the same kind.</summary>
     private void Begin(Block block, List<ChatEvent> events)
     {
         if (!started)
@@ -220,8 +230,9 @@ internal sealed class AnthropicEventReader : EventReader
             events.Add(new ChatEvent.RoleGiven(ChatRole.Assistant));
         }
 
-        // Two blocks of one kind would run into each other: what is between them has to be said.
-        if (last is { } before && before.Kind == block.Kind && block.Kind is BlockKind.Text or BlockKind.Thinking && before.Signature is null) events.Add(new ChatEvent.BlockEnded());
+        // Without an end between them, two neighbouring text blocks (or two thinking blocks) would be read as one.
+        if (last is { } before && before.Kind == block.Kind && block.Kind is BlockKind.Text or BlockKind.Thinking && before.Signature is null)
+            events.Add(new ChatEvent.BlockEnded());
         if (block.Kind is not BlockKind.Foreign) last = block;
         blocks.Add(block);
     }
@@ -259,7 +270,9 @@ internal sealed class AnthropicEventReader : EventReader
         events.Add(new ChatEvent.ToolCall(block.Call, null, null, piece));
     }
 
-    /// <summary>The block to which a delta belongs. One that its host did not begin begins with it; a block that is left out takes what is its own with it.</summary>
+    /// <summary>
+    /// The block that a delta belongs to. If the host sent no start for that block, it is created here. Null if the block is one that is left out.
+    /// </summary>
     private Block? BlockOf(int index, BlockKind kind, List<ChatEvent> events)
     {
         Block? other = null;
@@ -290,7 +303,8 @@ internal sealed class AnthropicEventReader : EventReader
         if (block.Closed) return;
         block.Closed = true;
         Flush(block, events);
-        if (block is { Kind: BlockKind.Call, HasArguments: false }) events.Add(new ChatEvent.ToolCall(block.Call, null, null, "{}")); // no text is no JSON to other clients
+        // "{}": an empty string is not valid JSON for other clients
+        if (block is { Kind: BlockKind.Call, HasArguments: false }) events.Add(new ChatEvent.ToolCall(block.Call, null, null, "{}"));
         if (block.Signature is { } signature) events.Add(new ChatEvent.BlockEnded { Opaque = WireJson.Opaque("signature"u8, signature) });
     }
 
@@ -322,7 +336,8 @@ internal sealed class AnthropicEventReader : EventReader
         over = true;
         foreach (var block in blocks) Close(block, events);
         if (usage is { InputTokens: > 0 } or { OutputTokens: > 0 }) events.Add(new ChatEvent.UsageReported(usage));
-        // Hosts that stop after a call say end_turn, whose clients then never run the tool; others say tool_use without one, and theirs wait for it.
+        // Some hosts say end_turn after a tool call, and their clients then never run the tool; others say tool_use without a call, and their clients wait for
+        // one. Corrected in both directions.
         if (reason is FinishReason.Stop && calls > 0 && stop is null) reason = FinishReason.ToolCalls;
         else if (reason is FinishReason.ToolCalls && calls == 0) reason = FinishReason.Stop;
         events.Add(new ChatEvent.Finished(reason) { Opaque = stop });
@@ -337,13 +352,19 @@ internal sealed class AnthropicEventReader : EventReader
 
     private static void Say(Block block, string text, List<ChatEvent> events)
     {
-        if (text.Length > 0 && block.Kind is BlockKind.Text or BlockKind.Thinking) events.Add(new ChatEvent.Token(text, block.Kind is BlockKind.Thinking ? TokenKind.Reasoning : TokenKind.Answer));
+        if (text.Length > 0 && block.Kind is BlockKind.Text or BlockKind.Thinking)
+            events.Add(new ChatEvent.Token(text, block.Kind is BlockKind.Thinking ? TokenKind.Reasoning : TokenKind.Answer));
     }
 
     private void Fail(HostError said, List<ChatEvent> events)
     {
         over = true;
-        events.Add(new ChatEvent.Finished(FinishReason.Error, Error: new ProxyError(ProxyErrorKind.HostFailed, said.Message) { Code = said.Code, HostType = said.Type, Param = said.Param }));
+        events.Add(new ChatEvent.Finished(FinishReason.Error, Error: new ProxyError(ProxyErrorKind.HostFailed, said.Message)
+        {
+            Code = said.Code,
+            HostType = said.Type,
+            Param = said.Param
+        }));
     }
 
     private static void Remember(ref Utf8JsonReader json, ref Utf8JsonReader place)
@@ -361,7 +382,7 @@ internal sealed class AnthropicEventReader : EventReader
         return null;
     }
 
-    /// <summary>A string as it stands in the JSON, quotes included; empty where it is no string.</summary>
+    /// <summary>The raw bytes of a JSON string, quotes included. Empty if the value is not a string.</summary>
     private static ReadOnlySpan<byte> ReadRaw(scoped ref Utf8JsonReader json, ReadOnlySpan<byte> frame)
     {
         json.Read();
@@ -394,12 +415,12 @@ internal sealed class AnthropicEventReader : EventReader
         public int Index => index;
         public BlockKind Kind => kind;
 
-        /// <summary>Its number among the calls.</summary>
+        /// <summary>The call's number, counted from 0 over the calls of this message.</summary>
         public int Call { get; set; }
 
         public bool HasArguments { get; set; }
 
-        /// <summary>All of it was told.</summary>
+        /// <summary>True once all events of the block have been emitted.</summary>
         public bool Closed { get; set; }
 
         public string? Signature { get; private set; }

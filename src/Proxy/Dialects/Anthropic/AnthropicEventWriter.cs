@@ -7,8 +7,8 @@ using Proxy.Chat;
 namespace Proxy.Dialects.Anthropic;
 
 /// <summary>
-/// Writes the events of a message. Blocks follow each other, one open at a time: a call or a text whose pieces come between another call's waits until that one is whole, and a call for its name.
-/// Choices beyond the first have no place in a message.
+/// Writes the events of a message. Anthropic allows only one open block at a time. A call or a text whose pieces arrive while another call is being written
+/// waits until that call's arguments are complete; a call also waits for its name. Choices other than the first are dropped: a message has room for one.
 /// </summary>
 internal sealed class AnthropicEventWriter(ReplyStamp stamp) : EventWriter
 {
@@ -16,7 +16,7 @@ internal sealed class AnthropicEventWriter(ReplyStamp stamp) : EventWriter
     private readonly List<ChatEvent.Token> waiting = [];
     private Utf8JsonWriter? json;
     private Usage? usage;
-    private ProxyNote note;
+    private ProxyNote note = new(stamp);
     private ChatEvent.Finished? finish;
     private OpenBlock open;
     private Call? speaking;
@@ -91,7 +91,7 @@ internal sealed class AnthropicEventWriter(ReplyStamp stamp) : EventWriter
         AnthropicJson.WriteUsage(json, usage);
         EndEvent(output);
         Event("message_stop"u8, output);
-        note.Write(json, stamp);
+        note.Write(json);
         EndEvent(output);
     }
 
@@ -109,7 +109,7 @@ internal sealed class AnthropicEventWriter(ReplyStamp stamp) : EventWriter
         json.WriteEndArray();
         json.WriteNull("stop_reason"u8);
         json.WriteNull("stop_sequence"u8);
-        AnthropicJson.WriteUsage(json, null); // nobody has counted yet; message_delta says it
+        AnthropicJson.WriteUsage(json, null); // zeros: the counts are not known yet and follow in message_delta
         json.WriteEndObject();
         EndEvent(output);
     }
@@ -122,7 +122,7 @@ internal sealed class AnthropicEventWriter(ReplyStamp stamp) : EventWriter
             return;
         }
 
-        var kind = token.Kind is TokenKind.Reasoning ? OpenBlock.Thinking : OpenBlock.Text; // a refusal is said in words
+        var kind = token.Kind is TokenKind.Reasoning ? OpenBlock.Thinking : OpenBlock.Text; // a refusal is written as text
         if (open != kind) Open(kind, output);
         BeginDelta(output);
         if (kind is OpenBlock.Thinking)
@@ -154,12 +154,13 @@ internal sealed class AnthropicEventWriter(ReplyStamp stamp) : EventWriter
             return;
         }
 
-        // Hold the next call until the arguments of the current one are a whole object, and its own name is known. What never is goes out at the end.
+        // Hold the next call until the current one's arguments parse as a complete object and its own name is known. Calls that never get that far are written
+        // at the end of the answer.
         if (call.Begun || string.IsNullOrEmpty(call.Name) || speaking is { Progress.Whole: false }) return;
         Begin(call, output);
     }
 
-    /// <summary>Writes the texts that came before the call that was speaking was whole.</summary>
+    /// <summary>Writes the texts that arrived while a call's arguments were still incomplete.</summary>
     private void WriteWaiting(IBufferWriter<byte> output)
     {
         if (waiting.Count == 0) return;
@@ -212,7 +213,7 @@ internal sealed class AnthropicEventWriter(ReplyStamp stamp) : EventWriter
 
         if (opaque.Member("signature"u8) is { ValueKind: JsonValueKind.String } signature)
         {
-            if (open is not OpenBlock.Thinking) Open(OpenBlock.Thinking, output); // its text was withheld
+            if (open is not OpenBlock.Thinking) Open(OpenBlock.Thinking, output); // the host withheld the text of this thought
             BeginDelta(output);
             json!.WriteString("type"u8, "signature_delta"u8);
             json.WriteAsItCame("signature", signature);
@@ -244,7 +245,7 @@ internal sealed class AnthropicEventWriter(ReplyStamp stamp) : EventWriter
         EndEvent(output);
     }
 
-    /// <summary>Closes the block that is open, if one is.</summary>
+    /// <summary>Closes the open block, if there is one.</summary>
     private void Stop(IBufferWriter<byte> output)
     {
         if (open is OpenBlock.None) return;
@@ -268,7 +269,7 @@ internal sealed class AnthropicEventWriter(ReplyStamp stamp) : EventWriter
         EndEvent(output);
     }
 
-    /// <summary>The commonest event by far, so its head is copied and not composed.</summary>
+    /// <summary>By far the most frequent event, so its fixed beginning is copied instead of written with a JSON writer.</summary>
     private void BeginDelta(IBufferWriter<byte> output)
     {
         output.Write("event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":"u8);
@@ -312,7 +313,7 @@ internal sealed class AnthropicEventWriter(ReplyStamp stamp) : EventWriter
         public string? Id { get; set; }
         public string? Name { get; set; }
 
-        /// <summary>What came before its block began.</summary>
+        /// <summary>The arguments that arrived before the call's block was started.</summary>
         public StringBuilder Arguments { get; } = new();
         public bool Begun { get; set; }
     }

@@ -3,12 +3,12 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects.Anthropic;
 
-/// <summary>What a frame or a body is, found without reading what it says.</summary>
+/// <summary>Tells what kind of frame or body this is without reading its content.</summary>
 internal static class AnthropicFrames
 {
     public static FrameKind Classify(ReadOnlySpan<byte> frame) => FrameObjects.Classify(frame, ClassifyObject);
 
-    /// <summary>A complete message; not an error, and not an answer in another dialect.</summary>
+    /// <summary>True for a complete message. False for an error and for an answer in another dialect.</summary>
     public static bool IsWholeAnswer(ReadOnlySpan<byte> body)
     {
         body = body.Trim(" \t\r\n"u8);
@@ -46,7 +46,7 @@ internal static class AnthropicFrames
         }
     }
 
-    /// <summary>The host's words, with the status that its kind of error would have had if it had come in time.</summary>
+    /// <summary>The host's error. If the host gave no status, it gets the one that Anthropic's API uses for this error type.</summary>
     public static HostError ReadError(ReadOnlySpan<byte> body)
     {
         var said = HostErrorBody.Read(body);
@@ -101,12 +101,13 @@ internal static class AnthropicFrames
         return FrameKind.Preamble;
     }
 
-    /// <summary>Whether a block says something by beginning: an empty text or thought does not, a call has its name.</summary>
+    /// <summary>True if the start of a block already carries content. An empty text or thought does not; a call does, because it has a name.</summary>
     private static bool Opens(ref Utf8JsonReader json)
     {
         while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
         {
-            var counts = json.ValueTextEquals("text"u8) || json.ValueTextEquals("thinking"u8) || json.ValueTextEquals("data"u8) || json.ValueTextEquals("name"u8);
+            var counts = json.ValueTextEquals("text"u8) || json.ValueTextEquals("thinking"u8) || json.ValueTextEquals("data"u8)
+                || json.ValueTextEquals("name"u8);
             json.Read();
             if (counts && json.TokenType is JsonTokenType.String && json.ValueSpan.Length > 0) return true;
             json.Skip();

@@ -3,17 +3,18 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects.Anthropic;
 
-/// <summary>The words and small shapes of Anthropic's messages, both ways.</summary>
+/// <summary>Names and small shapes of Anthropic's messages that readers and writers share.</summary>
 internal static class AnthropicJson
 {
     public const string StreamContentType = "text/event-stream; charset=utf-8";
     public const string WholeContentType = "application/json";
 
-    /// <summary>The answer's id where the host gave none.</summary>
+    /// <summary>The answer's id if the host gave none.</summary>
     public static string IdOf(ReplyStamp stamp) => $"msg_{stamp.TraceId}";
 
-    /// <summary>The id of a call whose host gave it none; the same whenever the same answer is written.</summary>
-    public static string CallIdOf(ReplyStamp stamp, int index) => string.Create(System.Globalization.CultureInfo.InvariantCulture, $"toolu_{stamp.TraceId}{index}");
+    /// <summary>The id of a call to which the host gave none. Always the same for the same answer and index.</summary>
+    public static string CallIdOf(ReplyStamp stamp, int index) =>
+        string.Create(System.Globalization.CultureInfo.InvariantCulture, $"toolu_{stamp.TraceId}{index}");
 
     public static string Word(FinishReason reason) => reason switch
     {
@@ -28,10 +29,12 @@ internal static class AnthropicJson
         "max_tokens" or "model_context_window_exceeded" => FinishReason.Length,
         "tool_use" => FinishReason.ToolCalls,
         "refusal" => FinishReason.ContentFilter,
-        _ => FinishReason.Stop, // stop_sequence, pause_turn
+        _ => FinishReason.Stop, // "stop_sequence" and "pause_turn"
     };
 
-    /// <summary>Writes <c>stop_reason</c> and <c>stop_sequence</c>. A host's own word stands in the event's opaque part where ours would be another.</summary>
+    /// <summary>
+    /// Writes <c>stop_reason</c> and <c>stop_sequence</c>. The event's opaque part holds the host's own word if it is more specific than <see cref="Word"/>'s.
+    /// </summary>
     public static void WriteStop(Utf8JsonWriter json, FinishReason reason, JsonElement? opaque)
     {
         var sequence = opaque.Member("stop_sequence"u8);
@@ -41,7 +44,7 @@ internal static class AnthropicJson
         else json.WriteNull("stop_sequence"u8);
     }
 
-    /// <summary>Who calls the tool: the model itself, and not a program that it wrote. Some clients insist on it.</summary>
+    /// <summary>Writes that the model itself calls the tool, not a program that the model wrote. Some clients require this member.</summary>
     public static void WriteCaller(Utf8JsonWriter json)
     {
         json.WriteStartObject("caller"u8);
@@ -49,11 +52,12 @@ internal static class AnthropicJson
         json.WriteEndObject();
     }
 
-    /// <summary>Whether it is what <see cref="WriteCaller"/> writes: clients send it back, and it says nothing.</summary>
+    /// <summary>True for the member that <see cref="WriteCaller"/> writes. Clients send it back; it carries no information.</summary>
     public static bool IsDirectCaller(JsonProperty member) =>
-        member.NameEquals("caller"u8) && member.Value.ValueKind is JsonValueKind.Object && member.Value.TryGetProperty("type"u8, out var type) && type.ValueKind is JsonValueKind.String && type.ValueEquals("direct"u8);
+        member.NameEquals("caller"u8) && member.Value.ValueKind is JsonValueKind.Object && member.Value.TryGetProperty("type"u8, out var type)
+            && type.ValueKind is JsonValueKind.String && type.ValueEquals("direct"u8);
 
-    /// <summary>The counts: what came from the cache, or went there, is not among the input tokens here.</summary>
+    /// <summary>Writes the token counts. In this dialect <c>input_tokens</c> excludes tokens read from the cache or written to it.</summary>
     public static void WriteUsage(Utf8JsonWriter json, Usage? usage)
     {
         json.WriteStartObject("usage"u8);
@@ -71,7 +75,7 @@ internal static class AnthropicJson
         json.WriteEndObject();
     }
 
-    /// <summary>Reads the usage object at which the reader stands, to its end. Null when it counts nothing.</summary>
+    /// <summary>Reads the usage object at the reader's position up to its end. Null if it holds no counts.</summary>
     public static Usage? ReadUsage(ref Utf8JsonReader json)
     {
         if (json.TokenType is not JsonTokenType.StartObject)
@@ -92,10 +96,15 @@ internal static class AnthropicJson
         }
 
         if (input is null && output is null) return null;
-        return new Usage((input ?? 0) + (cached ?? 0) + (written ?? 0), output ?? 0) { CachedInputTokens = cached, CacheWrittenTokens = written, ReasoningTokens = reasoning };
+        return new Usage((input ?? 0) + (cached ?? 0) + (written ?? 0), output ?? 0)
+        {
+            CachedInputTokens = cached,
+            CacheWrittenTokens = written,
+            ReasoningTokens = reasoning
+        };
     }
 
-    /// <summary>The counts in a frame or body; null where there are none.</summary>
+    /// <summary>Finds the token counts in a frame or body. Null if there are none.</summary>
     public static Usage? FindUsage(ReadOnlySpan<byte> frame)
     {
         while (UsageJson.TryFind(ref frame, out var counts))
@@ -108,7 +117,7 @@ internal static class AnthropicJson
             }
             catch (JsonException)
             {
-                // A host's broken frame is passed on; it only counts nothing.
+                // A malformed frame from the host is still passed on to the client; only its counts are ignored.
             }
         }
 

@@ -5,7 +5,7 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects.Anthropic;
 
-/// <summary><c>GET /v1/models</c> and <c>/v1/models/{id}</c> for Anthropic's clients: all of it on one page.</summary>
+/// <summary><c>GET /v1/models</c> and <c>/v1/models/{id}</c> for Anthropic's clients. All models are on one page.</summary>
 internal static class AnthropicModelList
 {
     public static void Write(IReadOnlyList<ModelListing> models, IBufferWriter<byte> output)
@@ -33,7 +33,9 @@ internal static class AnthropicModelList
         json.WriteString("type"u8, "model"u8);
         json.WriteString("id"u8, model.Name);
         json.WriteString("display_name"u8, model.Name);
-        json.WriteString("created_at"u8, (model.Created ?? DateTimeOffset.UnixEpoch).UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture)); // "an epoch value if unknown"
+        // the API's documentation: "an epoch value if unknown"
+        json.WriteString("created_at"u8,
+            (model.Created ?? DateTimeOffset.UnixEpoch).UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture));
         json.WriteString("lifecycle"u8, "active"u8);
         if (model.ContextLength is { } context) json.WriteNumber("max_input_tokens"u8, context);
         json.WriteEndObject();

@@ -3,11 +3,11 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects.Anthropic;
 
-/// <summary>Requests of <c>/v1/messages</c>, both ways.</summary>
+/// <summary>Reads and writes requests of <c>/v1/messages</c>.</summary>
 internal static class AnthropicRequestCodec
 {
     /// <param name="body"></param>
-    /// <param name="limited">Whether <c>max_tokens</c> must be said: to answer, but not to count.</param>
+    /// <param name="limited">True if <c>max_tokens</c> is required. It is for an answer, and not for counting tokens.</param>
     /// <param name="request"></param>
     public static ProxyError? Read(ReadOnlyMemory<byte> body, bool limited, out ChatRequest? request)
     {
@@ -15,7 +15,10 @@ internal static class AnthropicRequestCodec
         return RequestDocument.Read(body, fields, root => new AnthropicRequestReader(fields).Read(root, limited), out request);
     }
 
-    /// <summary>What a host cannot be shown, or cannot be asked for at all, is no loss to name in a log: the answer would be one to another question.</summary>
+    /// <summary>
+    /// Refuses what the host cannot accept and what would change the answer's meaning if it were dropped. Everything else that gets lost is only named in the
+    /// log.
+    /// </summary>
     public static ProxyError? Unsayable(ChatRequest request)
     {
         if (request.Origin is DialectName.Anthropic) return null;

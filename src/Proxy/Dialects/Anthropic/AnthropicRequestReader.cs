@@ -4,8 +4,8 @@ using Proxy.Chat;
 namespace Proxy.Dialects.Anthropic;
 
 /// <summary>
-/// Reads one request. A user's message of Anthropic's holds the answers of tools beside what the user says; here each answer is a message of its own, in the same order,
-/// and the writer puts neighbours together again.
+/// Reads one request. In Anthropic's format a user message can hold tool results beside the user's own text. Here each tool result becomes a message of its
+/// own, in the same order; the writer joins neighbouring messages again.
 /// </summary>
 internal sealed class AnthropicRequestReader(RequestFields fields)
 {
@@ -24,6 +24,8 @@ internal sealed class AnthropicRequestReader(RequestFields fields)
             var value = member.Value;
             switch (member.Name)
             {
+                case "tool_choice" or "thinking" or "output_config" or "metadata" when value.ValueKind is JsonValueKind.Null || !fields.IsObject(value, member.Name):
+                    break;
                 case "model":
                     request = request with { Model = fields.Text(value, "model") ?? "" };
                     break;
@@ -46,26 +48,19 @@ internal sealed class AnthropicRequestReader(RequestFields fields)
                     sampling = sampling with { Stop = fields.Texts(value, "stop_sequences") };
                     break;
                 case "tools":
-                    if (value.ValueKind is not JsonValueKind.Null) request = request with { Tools = fields.Objects(value, "tools", static (item, _) => ReadTool(item)) };
+                    if (value.ValueKind is not JsonValueKind.Null)
+                        request = request with { Tools = fields.Objects(value, "tools", static (item, _) => ReadTool(item)) };
                     break;
                 case "tool_choice":
-                    if (value.ValueKind is not JsonValueKind.Null && fields.IsObject(value, "tool_choice")) request = ReadToolChoice(request, value);
+                    request = ReadToolChoice(request, value);
                     break;
                 case "thinking":
-                    if (value.ValueKind is JsonValueKind.Null || !fields.IsObject(value, "thinking")) break;
                     thinking = value;
                     asItCame.Add(new("thinking", value.Clone()));
                     break;
                 case "output_config":
-                    if (value.ValueKind is JsonValueKind.Null || !fields.IsObject(value, "output_config")) break;
                     asItCame.Add(new("output_config", value.Clone()));
-                    foreach (var part in value.EnumerateObject())
-                    {
-                        if (part.NameEquals("effort"u8)) effort = fields.Text(part.Value, "output_config.effort");
-                        else if (part.NameEquals("format"u8)) request = request with { Format = ReadFormat(part.Value, "output_config.format") ?? request.Format };
-                        else unknown.Add(new($"output_config.{part.Name}", part.Value.Clone()));
-                    }
-
+                    request = ReadOutputConfig(request, value, ref effort);
                     break;
                 case "output_format":
                     if (ReadFormat(value, "output_format") is not { } format) break;
@@ -73,7 +68,6 @@ internal sealed class AnthropicRequestReader(RequestFields fields)
                     asItCame.Add(new("output_format", value.Clone()));
                     break;
                 case "metadata":
-                    if (value.ValueKind is JsonValueKind.Null || !fields.IsObject(value, "metadata")) break;
                     if (value.TryGetProperty("user_id"u8, out var user)) request = request with { User = fields.Text(user, "metadata.user_id") };
                     if (value.EnumerateObject().Any(static part => part.Name != "user_id")) unknown.Add(new("metadata", value.Clone()));
                     break;
@@ -92,13 +86,25 @@ internal sealed class AnthropicRequestReader(RequestFields fields)
         {
             Sampling = sampling,
             Thinking = ReadThinking(thinking, effort),
-            IncludeUsage = request.Stream, // this dialect always reports it
+            IncludeUsage = request.Stream, // this dialect always reports usage
             Unknown = unknown,
             AsItCame = asItCame,
         };
     }
 
-    /// <summary>How much thinking a budget of tokens is, in the words of those who count none.</summary>
+    private ChatRequest ReadOutputConfig(ChatRequest request, JsonElement config, ref string? effort)
+    {
+        foreach (var part in config.EnumerateObject())
+        {
+            if (part.NameEquals("effort"u8)) effort = fields.Text(part.Value, "output_config.effort");
+            else if (part.NameEquals("format"u8)) request = request with { Format = ReadFormat(part.Value, "output_config.format") ?? request.Format };
+            else unknown.Add(new($"output_config.{part.Name}", part.Value.Clone()));
+        }
+
+        return request;
+    }
+
+    /// <summary>Converts a thinking budget in tokens into an effort level, for dialects that have only levels.</summary>
     private static string EffortOf(int budget) => budget switch { < 4096 => "low", < 16384 => "medium", _ => "high" };
 
     private Thinking? ReadThinking(JsonElement? value, string? effort)
@@ -115,7 +121,7 @@ internal sealed class AnthropicRequestReader(RequestFields fields)
             case null:
                 fields.Fail("thinking.type", "\"thinking.type\" is missing");
                 return null;
-            default: // adaptive, and what comes after it: as much as the model likes
+            default: // "adaptive", or a type newer than this code: the model decides how much it thinks
                 return new Thinking(true, effort);
         }
     }
@@ -148,7 +154,7 @@ internal sealed class AnthropicRequestReader(RequestFields fields)
             }
         }
 
-        // One of Anthropic's own (search, a computer, an editor): its model or its servers know what it is, nobody else does.
+        // One of Anthropic's built-in tools (web search, computer use, text editor). Only Anthropic's models and servers know what it does.
         if (type is not (null or "custom") || schema is null) return new ToolDefinition("", null, null) { Raw = item.Clone() };
         return new ToolDefinition(name, description, schema) { Strict = strict, Raw = whole && type is null ? null : item.Clone() };
     }
@@ -165,7 +171,9 @@ internal sealed class AnthropicRequestReader(RequestFields fields)
         };
         if (choice is null) fields.Fail("tool_choice.type", "\"tool_choice.type\" must be auto, any, tool or none");
         else if (choice is { Mode: "function", Name: null }) fields.Fail("tool_choice.name", "\"tool_choice.name\" is missing");
-        bool? alone = value.TryGetProperty("disable_parallel_tool_use"u8, out var disabled) ? fields.Flag(disabled, "tool_choice.disable_parallel_tool_use") : null;
+        bool? alone = value.TryGetProperty("disable_parallel_tool_use"u8, out var disabled)
+            ? fields.Flag(disabled, "tool_choice.disable_parallel_tool_use")
+            : null;
         return request with { ToolChoice = choice, ParallelToolCalls = alone is null ? null : !alone };
     }
 
@@ -262,7 +270,9 @@ internal sealed class AnthropicRequestReader(RequestFields fields)
             switch (member.Name)
             {
                 case "type": break;
-                case "tool_use_id": message = message with { ToolCallId = fields.Text(member.Value, $"{path}.tool_use_id") is { } id ? AnthropicCallId.Restored(id) : null }; break;
+                case "tool_use_id":
+                    message = message with { ToolCallId = fields.Text(member.Value, $"{path}.tool_use_id") is { } id ? AnthropicCallId.Restored(id) : null };
+                    break;
                 case "is_error": message = message with { ToolFailed = fields.Flag(member.Value, $"{path}.is_error") ?? false }; break;
                 case "content":
                     if (member.Value.ValueKind is not JsonValueKind.Null) message = message with { Content = ReadTexts(member.Value, $"{path}.content") };
@@ -291,7 +301,8 @@ internal sealed class AnthropicRequestReader(RequestFields fields)
                 switch (TypeOf(block, at))
                 {
                     case "thinking":
-                        (thoughts ??= []).Add(new Thought(TextOf(block, "thinking", at) ?? "", TextOf(block, "signature", at), null, parts.Count + calls.Count));
+                        (thoughts ??= []).Add(new Thought(TextOf(block, "thinking", at) ?? "", TextOf(block, "signature", at), null,
+                            parts.Count + calls.Count));
                         break;
                     case "redacted_thinking":
                         (thoughts ??= []).Add(new Thought("", null, TextOf(block, "data", at) ?? "", parts.Count + calls.Count));
@@ -317,7 +328,8 @@ internal sealed class AnthropicRequestReader(RequestFields fields)
         foreach (var member in block.EnumerateObject())
         {
             if (member.NameEquals("input"u8)) input = member.Value.GetRawText();
-            else if (member.Name is not ("type" or "id" or "name") && !AnthropicJson.IsDirectCaller(member)) (others ??= []).Add(new(member.Name, member.Value.Clone()));
+            else if (member.Name is not ("type" or "id" or "name") && !AnthropicJson.IsDirectCaller(member))
+                (others ??= []).Add(new(member.Name, member.Value.Clone()));
         }
 
         if (TextOf(block, "name", path) is not { } name)
@@ -340,7 +352,8 @@ internal sealed class AnthropicRequestReader(RequestFields fields)
             case "text":
                 parts.Add(new ContentPart.Text(TextOf(block, "text", path) ?? "") { Unknown = block.Others("text") });
                 break;
-            case "image" when block.TryGetProperty("source"u8, out var source) && fields.IsObject(source, $"{path}.source") && ReadImage(source, $"{path}.source") is { } image:
+            case "image" when block.TryGetProperty("source"u8, out var source) && fields.IsObject(source, $"{path}.source")
+                && ReadImage(source, $"{path}.source") is { } image:
                 parts.Add(image with { Unknown = block.Others("source") });
                 break;
             default:
@@ -349,7 +362,7 @@ internal sealed class AnthropicRequestReader(RequestFields fields)
         }
     }
 
-    /// <summary>Null for what is kept at Anthropic's own store.</summary>
+    /// <summary>Null for an image in Anthropic's file store.</summary>
     private ContentPart.Image? ReadImage(JsonElement source, string path) => TextOf(source, "type", path) switch
     {
         "base64" => new(TextOf(source, "media_type", path), TextOf(source, "data", path) ?? "", null),
@@ -372,5 +385,6 @@ internal sealed class AnthropicRequestReader(RequestFields fields)
         return type;
     }
 
-    private string? TextOf(JsonElement value, string name, string path) => value.TryGetProperty(name, out var member) ? fields.Text(member, $"{path}.{name}") : null;
+    private string? TextOf(JsonElement value, string name, string path) =>
+        value.TryGetProperty(name, out var member) ? fields.Text(member, $"{path}.{name}") : null;
 }

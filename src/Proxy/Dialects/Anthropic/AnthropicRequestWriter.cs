@@ -4,15 +4,16 @@ using Proxy.Chat;
 namespace Proxy.Dialects.Anthropic;
 
 /// <summary>
-/// Writes one request. Neighbours of one side become one message: the API takes turns of user and assistant, the answers of tools being the user's. The system speaks before all others; in a request of
-/// Anthropic's own, where it may speak later too, it does so where it did.
+/// Writes one request. Neighbouring messages of the same role become one message, because the API requires user and assistant to alternate; tool results count
+/// as the user's. A leading system message becomes the top-level <c>system</c> member. In a request that came in Anthropic's format, system messages may also
+/// stand later, and stay where they are.
 /// </summary>
 internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter json, List<string> lost)
 {
-    /// <summary>How long an answer may be where the client did not say: the API demands a number, and hosts with a short context refuse a large one.</summary>
+    /// <summary><c>max_tokens</c> if the client gave none. The API requires a number, and hosts with a short context refuse a large one.</summary>
     private const int DefaultLimit = 4096;
 
-    /// <summary>The API takes no smaller budget of thinking.</summary>
+    /// <summary>The smallest thinking budget that the API accepts.</summary>
     private const int LeastBudget = 1024;
 
     private readonly bool own = request.Origin is DialectName.Anthropic;
@@ -34,7 +35,8 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
         foreach (var member in request.Unknown)
         {
             if (!own) lost.Add(member.Key);
-            else if (member.Key is not "metadata" && !member.Key.StartsWith("output_config.", StringComparison.Ordinal)) json.WriteAsItCame(member.Key, member.Value);
+            else if (member.Key is not "metadata" && !member.Key.StartsWith("output_config.", StringComparison.Ordinal))
+                json.WriteAsItCame(member.Key, member.Value);
         }
 
         json.WriteEndObject();
@@ -54,7 +56,7 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
         if (request.Thinking is { Enabled: true } thinking)
         {
             var wanted = thinking.Budget ?? thinking.Effort switch { "minimal" or "low" => 2048, "high" => 16384, "xhigh" or "max" => 32768, _ => 8192 };
-            // The answer's limit holds the thinking too: it may have half of it.
+            // max_tokens covers thinking and answer together, so thinking gets at most half of it.
             budget = limit is { } most ? Math.Min(wanted, most / 2) : wanted;
             if (budget < LeastBudget || InToolTurn()) budget = null;
             if (budget is null) lost.Add("thinking");
@@ -76,7 +78,10 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
         }
     }
 
-    /// <summary>A tool was called and its answer is being brought: with thinking on, the API wants back the signed thought before that call, which no other dialect keeps.</summary>
+    /// <summary>
+    /// True while a tool result is being sent back. With thinking enabled the API then requires the signed thought that preceded the call, and no other dialect
+    /// keeps it.
+    /// </summary>
     private bool InToolTurn()
     {
         for (var i = request.Messages.Count - 1; i >= 0 && request.Messages[i].Role is not ChatRole.Assistant; i--)
@@ -106,8 +111,9 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
 
     private static bool IsSystem(ChatMessage message) => message.Role is ChatRole.System or ChatRole.Developer;
 
-    /// <summary>Whose message it is to the API, which takes a tool's answer from the user.</summary>
-    private static ReadOnlySpan<byte> Side(ChatMessage message) => IsSystem(message) ? "system"u8 : message.Role is ChatRole.Assistant ? "assistant"u8 : "user"u8;
+    /// <summary>The message's role in Anthropic's format, where a tool result belongs to the user.</summary>
+    private static ReadOnlySpan<byte> Side(ChatMessage message) =>
+        IsSystem(message) ? "system"u8 : message.Role is ChatRole.Assistant ? "assistant"u8 : "user"u8;
 
     private void WriteMessages()
     {
@@ -127,7 +133,9 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
         json.WriteEndArray();
     }
 
-    /// <summary>The neighbours of one side, as one message. An assistant that said nothing is left out: the API takes no empty one.</summary>
+    /// <summary>
+    /// Writes neighbouring messages of one role as one message. An assistant message without content is left out, because the API rejects it.
+    /// </summary>
     private void WriteTurn(int first, int end, ReadOnlySpan<byte> side)
     {
         var turn = Enumerable.Range(first, end - first);
@@ -141,7 +149,9 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
         {
             json.WriteString("content"u8, ""u8);
         }
-        else if (end - first == 1 && request.Messages[first] is { Role: not ChatRole.Tool, ToolCalls.Count: 0, Thoughts.Count: 0, Refusal: null, Content: [ContentPart.Text text] } && IsPlain(text))
+        else if (end - first == 1
+            && request.Messages[first] is { Role: not ChatRole.Tool, ToolCalls.Count: 0, Thoughts.Count: 0, Refusal: null, Content: [ContentPart.Text text] }
+            && IsPlain(text))
         {
             json.WriteString("content"u8, text.Value);
             NamePartLosses(text);
@@ -161,13 +171,14 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
         json.WriteEndObject();
     }
 
-    /// <summary>A text that alone is written as a string: one with members of its own dialect has to stay a block.</summary>
+    /// <summary>True if the text can be written as a plain string. A text with extra members of Anthropic's own format has to remain a block.</summary>
     private bool IsPlain(ContentPart.Text text) => !own || text.Unknown.Count == 0;
 
     private void NamePartLosses(ContentPart part) => json.WriteOrLose(part.Unknown, own, "messages[].content[].", lost);
 
     private bool Says(ChatMessage message) =>
-        message.Role is ChatRole.Tool || message.ToolCalls.Count > 0 || (own && message.Thoughts.Count > 0) || message.Refusal is { Length: > 0 } || message.Content.Any(static part => part is not ContentPart.Text { Value.Length: 0 });
+        message.Role is ChatRole.Tool || message.ToolCalls.Count > 0 || (own && message.Thoughts.Count > 0) || message.Refusal is { Length: > 0 }
+            || message.Content.Any(static part => part is not ContentPart.Text { Value.Length: 0 });
 
     private void WriteBlocks(int number)
     {
@@ -207,7 +218,7 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
     {
         foreach (var thought in message.Thoughts)
         {
-            if (!own || thought.Position != position) continue; // what another vendor sealed is nothing to this one
+            if (!own || thought.Position != position) continue; // a thought signed by another vendor is of no use to Anthropic
             json.WriteStartObject();
             json.WriteString("type"u8, thought.Redacted is null ? "thinking"u8 : "redacted_thinking"u8);
             if (thought.Redacted is { } sealedThought)
@@ -250,7 +261,7 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
     {
         switch (part)
         {
-            case ContentPart.Text { Value.Length: 0 }: // the API takes no empty text
+            case ContentPart.Text { Value.Length: 0 }: // the API rejects an empty text
                 return;
             case ContentPart.Other other:
                 json.WriteAsItCame(other.Raw);
@@ -306,13 +317,20 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
         }
 
         if (any) json.WriteEndArray();
-        if (!any) return; // a choice among no tools is refused
+        if (!any) return; // the API rejects a tool_choice without tools
         var choice = request.ToolChoice;
         if (choice is null && request.ParallelToolCalls is not false) return;
         json.WriteStartObject("tool_choice"u8);
-        json.WriteString("type"u8, choice switch { { Name: not null } => "tool"u8, { Mode: "required" } => "any"u8, { Mode: "none" } => "none"u8, _ => "auto"u8 });
+        json.WriteString("type"u8, choice switch
+        {
+            { Name: not null } => "tool"u8,
+            { Mode: "required" } => "any"u8,
+            { Mode: "none" } => "none"u8,
+            _ => "auto"u8
+        });
         if (choice?.Name is { } name) json.WriteString("name"u8, name);
-        if (request.ParallelToolCalls is { } parallel && choice?.Mode is not "none" && (own || !parallel)) json.WriteBoolean("disable_parallel_tool_use"u8, !parallel);
+        if (request.ParallelToolCalls is { } parallel && choice?.Mode is not "none" && (own || !parallel))
+            json.WriteBoolean("disable_parallel_tool_use"u8, !parallel);
         json.WriteEndObject();
     }
 
@@ -350,7 +368,7 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
         if (own || request.Format is not { } format) return;
         if (format.Schema is not { } schema)
         {
-            lost.Add("response_format"); // JSON of no schema has no word here
+            lost.Add("response_format"); // the API has no JSON mode without a schema
             return;
         }
 

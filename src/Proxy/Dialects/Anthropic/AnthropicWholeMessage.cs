@@ -4,12 +4,12 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects.Anthropic;
 
-/// <summary>A whole message, from all its events: the blocks in their order, which tells a thought's place among texts and calls.</summary>
+/// <summary>Writes a whole message from all its events. Blocks keep their order: the position of a thought among texts and calls matters.</summary>
 internal static class AnthropicWholeMessage
 {
     public static void Write(IReadOnlyList<ChatEvent> events, ReplyStamp stamp, IBufferWriter<byte> output)
     {
-        var whole = WholeAnswer.Of(events);
+        var whole = WholeAnswer.Of(events, stamp);
         var choice = whole.Choices[0];
         using var json = WireJson.NewWriter(output);
         json.WriteStartObject();
@@ -33,11 +33,11 @@ internal static class AnthropicWholeMessage
         json.WriteEndArray();
         AnthropicJson.WriteStop(json, choice.Reason, choice.FinishOpaque);
         AnthropicJson.WriteUsage(json, whole.Usage);
-        whole.Note.Write(json, stamp);
+        whole.Note.Write(json);
         json.WriteEndObject();
     }
 
-    /// <summary>Texts and thoughts, as they took turns.</summary>
+    /// <summary>Writes texts and thoughts in the order in which they alternate.</summary>
     private static void WriteTexts(Utf8JsonWriter json, IReadOnlyList<ChatEvent> events)
     {
         JoinedText text = default;
@@ -65,7 +65,7 @@ internal static class AnthropicWholeMessage
                     if (signature is not null && thinking is not true)
                     {
                         Flush(null);
-                        thinking = true; // its text was withheld
+                        thinking = true; // the host withheld the text of this thought
                     }
 
                     Flush(signature);

@@ -3,12 +3,13 @@ using Proxy.Chat;
 namespace Proxy.Dialects.Anthropic;
 
 /// <summary>
-/// Makes the marks that a coding agent puts anew into each system prompt the same in every call: the check value in Claude Code's <c>x-anthropic-billing-header</c> line and the count in
-/// <c>&lt;total_tokens&gt;</c>. They stand before everything else, so a local host would have to read the whole prompt again for every call. Digits and letters become zeros in their place; nothing moves.
+/// Blanks two values that a coding agent changes in each call's system prompt: the check value in Claude Code's <c>x-anthropic-billing-header</c> line and the
+/// count in <c>&lt;total_tokens&gt;</c>. Both stand at the very beginning of the prompt, so a local host's prefix cache would miss and it would process the
+/// whole prompt again for each call. Letters and digits are overwritten with zeros in place; the length stays the same.
 /// </summary>
 internal static class PrefixHygiene
 {
-    /// <summary>A call that carries signed thoughts is left alone: what was signed may have been signed together with the prompt.</summary>
+    /// <summary>Finds nothing if the call carries signed thoughts, because the signature may cover the prompt too.</summary>
     public static IReadOnlyList<BodyEdit> Find(ReadOnlySpan<byte> body)
     {
         if (body.IndexOf("x-anthropic-billing-header"u8) < 0 && body.IndexOf("<total_tokens>"u8) < 0) return [];
@@ -39,7 +40,7 @@ internal static class PrefixHygiene
         return false;
     }
 
-    /// <summary>Blanks the word that follows <paramref name="key"/> behind each <paramref name="mark"/>, within its line.</summary>
+    /// <summary>Adds an edit that overwrites the word that follows <paramref name="key"/> after each <paramref name="mark"/>, within the same line.</summary>
     private static void Blank(ReadOnlySpan<byte> body, Range prompt, ReadOnlySpan<byte> mark, ReadOnlySpan<byte> key, List<BodyEdit> edits)
     {
         var at = prompt.Start.Value;

@@ -3,13 +3,16 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects.Embeddings;
 
-/// <summary>Takes the value at which the reader stands, or leaves it and says so.</summary>
+/// <summary>Takes the value at the reader's position, or returns false and leaves it.</summary>
 internal delegate bool MemberTaker(ref Utf8JsonReader json, string name);
 
-/// <summary>Goes through the members of a body that is one object.</summary>
+/// <summary>Iterates over the members of a body that is one object.</summary>
 internal static class BodyMembers
 {
-    /// <summary>What is wrong with the body as JSON; null when every member was offered. Those that nobody took are named in <paramref name="others"/>.</summary>
+    /// <summary>
+    /// Offers every member to <paramref name="take"/>, and adds the names of those not taken to <paramref name="others"/>. Returns the error if the body is not
+    /// valid JSON, otherwise null.
+    /// </summary>
     public static ProxyError? Read(ReadOnlySpan<byte> body, List<string> others, MemberTaker take)
     {
         try
@@ -28,9 +31,30 @@ internal static class BodyMembers
 
             return null;
         }
-        catch (Exception problem) when (problem is JsonException or InvalidOperationException) // the reader's ways to say no: not JSON, not Unicode
+        catch (Exception problem) when (problem is JsonException or InvalidOperationException) // the reader throws these for invalid JSON and invalid Unicode
         {
             return new(ProxyErrorKind.InvalidRequest, $"the body is not valid JSON: {problem.Message}");
         }
+    }
+
+    /// <summary>Whether a body is an object that has the member. What else is wrong with it, its reader says.</summary>
+    public static bool Has(ReadOnlySpan<byte> body, ReadOnlySpan<byte> member)
+    {
+        try
+        {
+            var json = new Utf8JsonReader(body);
+            json.Read();
+            while (json.TokenType is not JsonTokenType.None && json.Read() && json.TokenType is JsonTokenType.PropertyName)
+            {
+                if (json.ValueTextEquals(member)) return true;
+                json.Skip();
+            }
+        }
+        catch (JsonException)
+        {
+            // Not JSON, and so no object.
+        }
+
+        return false;
     }
 }

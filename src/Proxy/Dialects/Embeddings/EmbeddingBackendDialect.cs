@@ -3,27 +3,27 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects.Embeddings;
 
-/// <summary>The host's side of one way to ask for embeddings. Stateless and shared.</summary>
+/// <summary>The host's side of one embeddings API. Stateless and shared.</summary>
 internal abstract class EmbeddingBackendDialect
 {
-    /// <summary>Path of the call, from the host's root.</summary>
+    /// <summary>The path of the call, from the host's root.</summary>
     public abstract string Path { get; }
 
-    /// <summary>What such a host cannot be asked; null when it can, if perhaps with losses.</summary>
+    /// <summary>The error if the host cannot handle this call. Null if it can, even if members get lost.</summary>
     public abstract ProxyError? Unsayable(EmbeddingCall call);
 
-    /// <summary>Writes the request and names what is lost, for the log.</summary>
+    /// <summary>Writes the request and adds the names of lost members, for the log.</summary>
     public abstract void WriteRequest(EmbeddingCall call, string model, PooledBody output, List<string> lost);
 
-    /// <summary>Null when it is no answer.</summary>
+    /// <summary>Null if the body is not an answer.</summary>
     public abstract EmbeddingReply? Read(ReadOnlySpan<byte> body);
 
     protected static ProxyError Refuse(string param, string message) => new(ProxyErrorKind.InvalidRequest, message) { Param = param };
 
-    /// <summary>What no host but TEI can be asked, because the vectors would be others.</summary>
+    /// <summary>Refuses what only a TEI host supports, because without it the vectors would be different ones.</summary>
     protected static ProxyError? UnsayableToMost(EmbeddingCall call)
         => call.Request.Normalize is false ? Refuse("normalize", "the host of this model always answers with normalised vectors; leave `normalize` out")
-            : call.Request.PromptName is { } prompt ? Refuse("prompt_name", $"the host of this model knows no prompts; write '{prompt}' into the text")
+            : call.Request.PromptName is { } prompt ? Refuse("prompt_name", $"the host of this model has no named prompts; write '{prompt}' into the text")
             : null;
 
     protected static void Lose(EmbeddingCall call, bool truncate, List<string> lost)

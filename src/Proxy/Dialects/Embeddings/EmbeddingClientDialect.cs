@@ -1,62 +1,44 @@
-using System.Buffers;
 using Proxy.Buffers;
 using Proxy.Chat;
 using Proxy.Vectors;
 
 namespace Proxy.Dialects.Embeddings;
 
-/// <summary>A call to embed, as a client made it. No inputs: the dialect's own server answers with nothing, and so do we.</summary>
+/// <summary>A call to embed, as a client made it. With no inputs the answer is empty, as it is from the dialect's own server.</summary>
 internal sealed record EmbeddingCall(EmbedRequest Request)
 {
-    /// <summary>The vectors are wanted as base64 of float32, little-endian.</summary>
+    /// <summary>True if the client wants the vectors as base64 of little-endian float32.</summary>
     public bool Base64 { get; init; }
 
-    /// <summary>Whether to cut what is too long was said, and not only meant.</summary>
+    /// <summary>True if the client itself set whether to truncate; false if it is the default.</summary>
     public bool TruncateSaid { get; init; }
 
-    /// <summary>Members that mean something to a host of the client's dialect only.</summary>
+    /// <summary>Names of members that only a host of the client's dialect understands.</summary>
     public IReadOnlyList<string> Others { get; init; } = [];
 }
 
-/// <summary>Vectors, and the tokens that all inputs together had; null where a host did not say.</summary>
+/// <summary>The vectors, and the number of tokens of all inputs together. Null if the host did not report it.</summary>
 internal sealed record EmbeddingReply(VectorBatch Vectors, int? Tokens);
 
-/// <summary>What makes two identical answers differ on the wire: the model as the client named it, and how long it took.</summary>
+/// <summary>The parts in which two otherwise equal answers differ: the model's name as the client wrote it, and the duration.</summary>
 internal readonly record struct EmbeddingStamp(string Model, TimeSpan Duration);
 
-/// <summary>The client's side of one way to ask for embeddings. Stateless and shared.</summary>
-internal abstract class EmbeddingClientDialect : ErrorDialect
+/// <summary>The client's side of one embeddings API. Stateless and shared.</summary>
+internal abstract class EmbeddingClientDialect : VectorClientDialect
 {
-    public abstract string ContentType { get; }
-
-    /// <summary>The word under which a backend's <c>dialects</c> list it.</summary>
-    public abstract string Family { get; }
-
-    /// <summary>A call must name a model; otherwise the first that embeds serves it.</summary>
-    public virtual bool NeedsModel => true;
-
-    /// <summary>One vector a token, not one a text.</summary>
+    /// <summary>True if the answer has one vector for each token instead of one for each text.</summary>
     public virtual bool TokenByToken => false;
 
-    /// <summary>The dialect's own server cuts vectors of any model; otherwise only those that were made to be cut are.</summary>
+    /// <summary>
+    /// True if vectors of any model may be cut to fewer dimensions, as the dialect's own server does. Otherwise only those of models that were trained for it.
+    /// </summary>
     public virtual bool CutsAnyVector => true;
 
-    /// <summary>A body that does not even name its model, in the dialect's own words.</summary>
-    public virtual ProxyError Unreadable(ProxyError problem) => problem;
-
-    /// <summary>Parses the whole body. On bad input returns the error that names the field, and no call.</summary>
+    /// <summary>Parses the whole body. For invalid input it returns the error that names the field, and no call.</summary>
     public abstract ProxyError? Read(ReadOnlySpan<byte> body, out EmbeddingCall? call);
 
     public abstract void Write(EmbeddingCall call, EmbeddingReply reply, EmbeddingStamp stamp, PooledBody output);
 
-    /// <summary>Only where <see cref="TokenByToken"/>.</summary>
+    /// <summary>Only called if <see cref="TokenByToken"/> is true.</summary>
     public virtual void Write(TokenVectors vectors, PooledBody output) => throw new NotSupportedException();
-
-    /// <summary>A model's refusal, in the dialect's own words.</summary>
-    public abstract ProxyError Explain(VectorError error);
-
-    /// <summary>More inputs than the model takes in one call.</summary>
-    public abstract ProxyError TooMany(int inputs, int limit);
-
-    public override void WriteStreamError(ProxyError error, string traceId, IBufferWriter<byte> output) => WriteError(error, traceId, output);
 }

@@ -11,14 +11,16 @@ internal sealed class OllamaEmbedBackendDialect : EmbeddingBackendDialect
     public override string Path => "/api/embed";
 
     public override ProxyError? Unsayable(EmbeddingCall call)
-        => call.Request.Inputs.Any(input => input.TokenIds is not null) ? Refuse("input", "the host of this model takes texts only, no token ids") : UnsayableToMost(call);
+        => call.Request.Inputs.Any(input => input.TokenIds is not null)
+            ? Refuse("input", "the host of this model takes texts only, no token ids")
+            : UnsayableToMost(call);
 
     public override void WriteRequest(EmbeddingCall call, string model, PooledBody output, List<string> lost)
     {
         using var json = WireJson.NewWriter(output);
         json.WriteStartObject();
         json.WriteString("model"u8, model);
-        json.WritePropertyName("input"u8); // as a list: one empty text by itself would be nothing to embed
+        json.WritePropertyName("input"u8); // always a list: as a plain string, an empty text would count as no input
         VectorJson.WriteInputs(json, call.Request.Inputs);
         json.WriteBoolean("truncate"u8, call.Request.Truncate);
         if (call.Request.Dimensions is { } dimensions) json.WriteNumber("dimensions"u8, dimensions);
@@ -63,10 +65,10 @@ internal sealed class OllamaEmbedBackendDialect : EmbeddingBackendDialect
     }
 }
 
-/// <summary>Reads a list of vectors of one length.</summary>
+/// <summary>Reads a list of vectors that all have the same length.</summary>
 internal static class VectorRows
 {
-    /// <summary>The list at which the reader stands; null when it is none. <paramref name="bytes"/> is about how long it is.</summary>
+    /// <summary>Reads the list at the reader's position. Null if there is none. <paramref name="bytes"/> is its approximate length.</summary>
     public static VectorBatch? Read(ref Utf8JsonReader json, int bytes)
     {
         if (json.TokenType is not JsonTokenType.StartArray) return null;

@@ -36,7 +36,7 @@ internal sealed class OllamaEmbedClientDialect(bool older) : EmbeddingClientDial
                     return true;
                 case "dimensions" when !older:
                     dimensions = fields.Count(JsonElement.ParseValue(ref json), "dimensions");
-                    if (dimensions <= 0) dimensions = null; // as Ollama: nought is unsaid
+                    if (dimensions <= 0) dimensions = null; // as in Ollama, 0 counts as not set
                     return true;
                 default:
                     return false;
@@ -44,7 +44,11 @@ internal sealed class OllamaEmbedClientDialect(bool older) : EmbeddingClientDial
         });
         others.Remove("model");
         if ((fields.Problem ?? problem) is { } wrong) return wrong;
-        call = new(new(inputs) { Dimensions = dimensions, Truncate = truncate ?? true, Normalize = older ? null : true }) { TruncateSaid = truncate is not null, Others = others };
+        call = new(new(inputs) { Dimensions = dimensions, Truncate = truncate ?? true, Normalize = older ? null : true })
+        {
+            TruncateSaid = truncate is not null,
+            Others = others
+        };
         return null;
     }
 
@@ -73,7 +77,7 @@ internal sealed class OllamaEmbedClientDialect(bool older) : EmbeddingClientDial
         {
             output.Write(""","total_duration":"""u8);
             VectorJson.WriteInteger(output, (long)stamp.Duration.TotalNanoseconds);
-            output.Write(""","load_duration":0"""u8); // what a host spent on loading it does not tell
+            output.Write(""","load_duration":0"""u8); // hosts do not report the load time
             if (reply.Tokens is { } tokens)
             {
                 output.Write(""","prompt_eval_count":"""u8);
@@ -91,15 +95,18 @@ internal sealed class OllamaEmbedClientDialect(bool older) : EmbeddingClientDial
 
     public override string ErrorContentType(ProxyError error) => ContentType;
 
-    public override ProxyError TooMany(int inputs, int limit) => new(ProxyErrorKind.InvalidRequest, $"{inputs} inputs are more than the {limit} that are taken at once");
+    public override ProxyError TooMany(int inputs, int limit) =>
+        new(ProxyErrorKind.InvalidRequest, $"{inputs} inputs are more than the {limit} that are taken at once");
 
     public override void WriteError(ProxyError error, string traceId, IBufferWriter<byte> output)
-        => OllamaChatErrors.Write(error is { Kind: ProxyErrorKind.UnknownModel, Model: { } model } ? error with { Model = null, Message = $"model \"{model}\" not found, try pulling it first" } : error, output);
+        => OllamaChatErrors.Write(error is { Kind: ProxyErrorKind.UnknownModel, Model: { } model }
+            ? error with { Model = null, Message = $"model \"{model}\" not found, try pulling it first" }
+            : error, output);
 
     private static void ReadInput(ref Utf8JsonReader json, List<EmbedInput> inputs, RequestFields fields)
     {
         if (json.TokenType is JsonTokenType.Null) return;
-        if (json.TokenType is JsonTokenType.String && json.ValueSpan.IsEmpty) return; // as Ollama: nothing to embed
+        if (json.TokenType is JsonTokenType.String && json.ValueSpan.IsEmpty) return; // as in Ollama, an empty text means nothing to embed
         if (!VectorJson.TryReadInputs(ref json, inputs) || inputs.Any(input => input.Text is null)) fields.Fail("input", "invalid input type");
     }
 }

@@ -31,7 +31,7 @@ internal sealed class OpenAiEmbeddingsBackendDialect : EmbeddingBackendDialect
 /// <summary>Reads the answer of <c>/v1/embeddings</c>.</summary>
 internal static class OpenAiEmbeddingsAnswer
 {
-    /// <summary>Whether the first vector came as base64, and how many numbers it has. Null when there is none, or it is neither form.</summary>
+    /// <summary>Whether the first vector is base64, and how many numbers it has. Null if there is no vector, or if it has another form.</summary>
     public static (bool Base64, int Dimensions)? Form(ReadOnlySpan<byte> body)
     {
         try
@@ -48,7 +48,7 @@ internal static class OpenAiEmbeddingsAnswer
         }
         catch (Exception problem) when (problem is JsonException or InvalidOperationException)
         {
-            // Not JSON: the client's parser is the judge of it.
+            // Not JSON: left for the client's parser to report.
         }
 
         return null;
@@ -125,7 +125,7 @@ internal static class OpenAiEmbeddingsAnswer
         return json.TokenType is JsonTokenType.EndObject;
     }
 
-    /// <summary>By their index: a host that runs inputs in parallel may answer in the order in which they were done.</summary>
+    /// <summary>Sorts vectors by index: a host that processes inputs in parallel may answer in the order of completion.</summary>
     private static VectorBatch Sorted(ReadOnlyMemory<float> values, int dimensions, List<int> order)
     {
         var batch = new VectorBatch(values, dimensions, []);

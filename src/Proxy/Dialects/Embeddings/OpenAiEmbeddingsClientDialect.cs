@@ -7,7 +7,7 @@ using Proxy.Vectors;
 
 namespace Proxy.Dialects.Embeddings;
 
-/// <summary><c>POST /v1/embeddings</c>.</summary>
+/// <summary><c>POST /v1/embeddings</c>, for OpenAI's clients.</summary>
 internal sealed class OpenAiEmbeddingsClientDialect : EmbeddingClientDialect
 {
     public override string ContentType => OpenAiChatJson.WholeContentType;
@@ -30,7 +30,8 @@ internal sealed class OpenAiEmbeddingsClientDialect : EmbeddingClientDialect
                     return false;
                 case "input":
                     said = true;
-                    if (!VectorJson.TryReadInputs(ref json, inputs)) fields.Fail("input", "\"input\" must be a string, a list of strings, a list of token ids, or a list of such lists");
+                    if (!VectorJson.TryReadInputs(ref json, inputs))
+                        fields.Fail("input", "\"input\" must be a string, a list of strings, a list of token ids, or a list of such lists");
                     return true;
                 case "dimensions":
                     dimensions = fields.Count(JsonElement.ParseValue(ref json), "dimensions");
@@ -39,7 +40,8 @@ internal sealed class OpenAiEmbeddingsClientDialect : EmbeddingClientDialect
                 case "encoding_format":
                     var format = fields.Text(JsonElement.ParseValue(ref json), "encoding_format");
                     base64 = format == "base64";
-                    if (format is not (null or "float" or "base64")) fields.Fail("encoding_format", $"\"encoding_format\" is '{format}'; it can be float or base64");
+                    if (format is not (null or "float" or "base64"))
+                        fields.Fail("encoding_format", $"\"encoding_format\" is '{format}'; it can be float or base64");
                     return true;
                 default:
                     return false;
@@ -84,7 +86,8 @@ internal sealed class OpenAiEmbeddingsClientDialect : EmbeddingClientDialect
 
     public override ProxyError Explain(VectorError error) => VectorRefusals.Of(error, "input");
 
-    public override ProxyError TooMany(int inputs, int limit) => new(ProxyErrorKind.InvalidRequest, $"\"input\" has {inputs} elements, and at most {limit} are taken at once") { Param = "input" };
+    public override ProxyError TooMany(int inputs, int limit) =>
+        new(ProxyErrorKind.InvalidRequest, $"\"input\" has {inputs} elements, and at most {limit} are taken at once") { Param = "input" };
 
     public override void WriteError(ProxyError error, string traceId, IBufferWriter<byte> output) => OpenAiChatErrors.Write(error, output);
 }

@@ -5,21 +5,28 @@ using Proxy.Vectors;
 
 namespace Proxy.Dialects.Embeddings;
 
-/// <summary>TEI's errors, for its paths that have no dialect of their own.</summary>
-internal sealed class TeiWords : ErrorDialect
+/// <summary>TEI's error format, for those of its paths that have no client dialect.</summary>
+internal sealed class TeiWords : VectorClientDialect
 {
     public static readonly TeiWords Instance = new();
 
-    public override void WriteError(ProxyError error, string traceId, IBufferWriter<byte> output) => TeiErrors.Write(error, output);
+    public override string Family => "tei";
+    public override bool NeedsModel => false;
 
-    public override void WriteStreamError(ProxyError error, string traceId, IBufferWriter<byte> output) => TeiErrors.Write(error, output);
+    public override ProxyError Unreadable(ProxyError problem) => TeiErrors.Unreadable(problem);
+
+    public override ProxyError Explain(VectorError error) => TeiErrors.Explain(error);
+
+    public override ProxyError TooMany(int inputs, int limit) => TeiErrors.TooMany(inputs, limit);
+
+    public override void WriteError(ProxyError error, string traceId, IBufferWriter<byte> output) => TeiErrors.Write(error, output);
 
     public override int StatusOf(ProxyError error) => TeiErrors.StatusOf(error);
 
     public override string ErrorContentType(ProxyError error) => TeiErrors.ContentType(error);
 }
 
-/// <summary>The answers of <c>/info</c> and <c>/tokenize</c>.</summary>
+/// <summary>Writes the answers of <c>/info</c> and <c>/tokenize</c>.</summary>
 internal static class TeiAnswers
 {
     public static void WriteInfo(VectorModelInfo model, string version, PooledBody output)

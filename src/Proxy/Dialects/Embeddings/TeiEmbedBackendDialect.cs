@@ -4,7 +4,7 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects.Embeddings;
 
-/// <summary>A TEI host's <c>/embed</c>: unlike its <c>/v1/embeddings</c> it is told whether to cut. It does not say how many tokens it read.</summary>
+/// <summary>A TEI host's <c>/embed</c>. Unlike its <c>/v1/embeddings</c> it has a <c>truncate</c> member. It does not report token counts.</summary>
 internal sealed class TeiEmbedBackendDialect : EmbeddingBackendDialect
 {
     public override string Path => "/embed";

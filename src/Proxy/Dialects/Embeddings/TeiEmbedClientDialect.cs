@@ -6,10 +6,9 @@ using Proxy.Vectors;
 
 namespace Proxy.Dialects.Embeddings;
 
-/// <summary><c>POST /embed</c> of Text Embeddings Inference, and <c>/embed_all</c>, which answers one vector a token.</summary>
+/// <summary><c>POST /embed</c> of Text Embeddings Inference, and <c>/embed_all</c>, which answers with one vector for each token.</summary>
 internal sealed class TeiEmbedClientDialect(bool tokenByToken) : EmbeddingClientDialect
 {
-    public override string ContentType => "application/json";
     public override string Family => "tei";
     public override bool NeedsModel => false;
     public override bool TokenByToken => tokenByToken;
@@ -59,7 +58,14 @@ internal sealed class TeiEmbedClientDialect(bool tokenByToken) : EmbeddingClient
         if (!said) return TeiErrors.Missing("inputs");
         if (inputs.Count == 0 || inputs.Any(input => input.Text is { Length: 0 } || input.TokenIds is { Length: 0 })) return TeiErrors.IsEmpty("inputs");
         if (dimensions < 1) return TeiErrors.Invalid("`dimensions` should be positive", "dimensions");
-        call = new(new(inputs) { Dimensions = dimensions, Truncate = truncate ?? true, TruncateLeft = left, Normalize = normalize ?? true, PromptName = prompt })
+        call = new(new(inputs)
+        {
+            Dimensions = dimensions,
+            Truncate = truncate ?? true,
+            TruncateLeft = left,
+            Normalize = normalize ?? true,
+            PromptName = prompt
+        })
         {
             TruncateSaid = truncate is not null,
             Others = others,
@@ -97,7 +103,8 @@ internal sealed class TeiEmbedClientDialect(bool tokenByToken) : EmbeddingClient
         output.Write("]"u8);
     }
 
-    public override ProxyError Explain(VectorError error) => error.Kind is VectorErrorKind.WrongKind ? TeiErrors.WrongKind("Model is not an embedding model") : TeiErrors.Explain(error);
+    public override ProxyError Explain(VectorError error) =>
+        error.Kind is VectorErrorKind.WrongKind ? TeiErrors.WrongKind("Model is not an embedding model") : TeiErrors.Explain(error);
 
     public override ProxyError TooMany(int inputs, int limit) => TeiErrors.TooMany(inputs, limit);
 
@@ -108,13 +115,14 @@ internal sealed class TeiEmbedClientDialect(bool tokenByToken) : EmbeddingClient
     public override string ErrorContentType(ProxyError error) => TeiErrors.ContentType(error);
 }
 
-/// <summary>What the bodies of TEI's paths have in common.</summary>
+/// <summary>Helpers that the bodies of TEI's paths share.</summary>
 internal static class TeiBody
 {
     public static bool IsLeft(RequestFields fields, JsonElement value)
     {
         var said = fields.Text(value, "truncation_direction");
-        if (said is not (null or "left" or "right" or "Left" or "Right")) fields.Fail("truncation_direction", $"truncation_direction: unknown variant `{said}`, expected `left` or `right`");
+        if (said is not (null or "left" or "right" or "Left" or "Right"))
+            fields.Fail("truncation_direction", $"truncation_direction: unknown variant `{said}`, expected `left` or `right`");
         return said is "left" or "Left";
     }
 }

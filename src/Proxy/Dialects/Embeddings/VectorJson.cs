@@ -8,13 +8,13 @@ using Proxy.Vectors;
 
 namespace Proxy.Dialects.Embeddings;
 
-/// <summary>Vectors and inputs in JSON, both ways, without a value a number.</summary>
+/// <summary>Reads and writes vectors and inputs as JSON without allocating an object for each number.</summary>
 internal static class VectorJson
 {
-    /// <summary>No float32 is written longer: sign, nine digits, point, exponent.</summary>
+    /// <summary>The longest form of a float32: sign, nine digits, decimal point, exponent.</summary>
     private const int LongestNumber = 24;
 
-    /// <summary><c>[0.6,0.8,0,-0]</c>, each number with the fewest digits that read back as the same float32.</summary>
+    /// <summary>Writes <c>[0.6,0.8,0,-0]</c>, each number with the fewest digits that parse back to the same float32.</summary>
     public static void WriteNumbers(PooledBody output, ReadOnlySpan<float> vector)
     {
         output.Write("["u8);
@@ -36,21 +36,23 @@ internal static class VectorJson
         output.Write("]"u8);
     }
 
-    /// <summary>As the other servers write it: <c>1e-7</c>, where the framework says <c>1E-07</c>.</summary>
+    /// <summary>Formats a number as other servers do: <c>1e-7</c>, where .NET writes <c>1E-07</c>.</summary>
     private static int Format(float value, Span<byte> target)
     {
         value.TryFormat(target, out var written, provider: CultureInfo.InvariantCulture);
-        if (Math.Abs(value) is >= 1e-4f and < 1e7f) return written; // never with an exponent
+        if (Math.Abs(value) is >= 1e-4f and < 1e7f) return written; // in this range .NET writes no exponent
         var mark = target[..written].IndexOf((byte)'E');
         if (mark < 0) return written;
         target[mark] = (byte)'e';
-        var digits = mark + 2; // the sign is always there
+        var digits = mark + 2; // the exponent always has a sign
         if (target[digits] != (byte)'0' || digits + 1 == written) return written;
         target[(digits + 1)..written].CopyTo(target[digits..]);
         return written - 1;
     }
 
-    /// <summary>The same numbers as float64, with the noise that the wider type shows (<c>0.6000000238418579</c>): what Ollama's older path says.</summary>
+    /// <summary>
+    /// Writes the same numbers as float64, with the rounding noise that the wider type shows (<c>0.6000000238418579</c>), as Ollama's older path does.
+    /// </summary>
     public static void WriteWide(PooledBody output, ReadOnlySpan<float> vector)
     {
         output.Write("["u8);
@@ -64,7 +66,7 @@ internal static class VectorJson
         output.Write("]"u8);
     }
 
-    /// <summary>A JSON string of the float32s, little-endian, in base64.</summary>
+    /// <summary>Writes a JSON string with the little-endian float32s in base64.</summary>
     public static void WriteBase64(PooledBody output, ReadOnlySpan<float> vector)
     {
         var bytes = MemoryMarshal.AsBytes(vector);
@@ -80,7 +82,7 @@ internal static class VectorJson
         output.Advance(written);
     }
 
-    /// <summary>Texts and token ids as one list, whatever form the client chose.</summary>
+    /// <summary>Writes texts and token ids as one list, whichever form the client used.</summary>
     public static void WriteInputs(Utf8JsonWriter json, IReadOnlyList<EmbedInput> inputs)
     {
         json.WriteStartArray();
@@ -100,7 +102,9 @@ internal static class VectorJson
         json.WriteEndArray();
     }
 
-    /// <summary>Reads the value at which the reader stands: a text, a list of texts, token ids, or a list of those. False when it is none of these.</summary>
+    /// <summary>
+    /// Reads the value at the reader's position: a text, a list of texts, token ids, or a list of token id lists. False if it is something else.
+    /// </summary>
     public static bool TryReadInputs(ref Utf8JsonReader json, List<EmbedInput> inputs)
     {
         if (json.TokenType is JsonTokenType.String)
@@ -133,7 +137,7 @@ internal static class VectorJson
         return true;
     }
 
-    /// <summary>Appends the vector at which the reader stands, as numbers or as base64. False when it is neither.</summary>
+    /// <summary>Appends the vector at the reader's position, given as numbers or as base64. False if it is neither.</summary>
     public static bool TryReadVector(ref Utf8JsonReader json, ref FloatList values)
     {
         if (json.TokenType is JsonTokenType.String) return TryReadBase64(ref json, ref values);
@@ -149,7 +153,7 @@ internal static class VectorJson
 
     private static bool TryReadBase64(ref Utf8JsonReader json, ref FloatList values)
     {
-        // A slash may be escaped in JSON; few hosts do.
+        // JSON may escape the slashes of base64; few hosts do.
         if (json.ValueIsEscaped)
         {
             if (!json.TryGetBytesFromBase64(out var decoded) || decoded.Length % sizeof(float) != 0) return false;
@@ -165,7 +169,7 @@ internal static class VectorJson
         return Base64.DecodeFromUtf8(text, MemoryMarshal.AsBytes(room), out _, out var written) is OperationStatus.Done && written == length && AreFinite(room);
     }
 
-    /// <summary>JSON has no other numbers.</summary>
+    /// <summary>JSON cannot express NaN and infinity, so a vector with one is rejected.</summary>
     private static bool AreFinite(ReadOnlySpan<float> vector)
     {
         foreach (var value in vector)
@@ -189,7 +193,7 @@ internal static class VectorJson
     }
 }
 
-/// <summary>Numbers that grow in one array.</summary>
+/// <summary>A growing array of numbers.</summary>
 internal struct FloatList(int capacity)
 {
     private float[] values = new float[Math.Max(capacity, 16)];
@@ -204,7 +208,7 @@ internal struct FloatList(int capacity)
         values[Count++] = value;
     }
 
-    /// <summary>Room for so many more, to be written by the caller.</summary>
+    /// <summary>Adds room for this many more numbers, which the caller writes.</summary>
     public Span<float> Extend(int count)
     {
         if (values.Length - Count < count) Array.Resize(ref values, Math.Max(values.Length * 2, Count + count));

@@ -3,10 +3,10 @@ using Proxy.Vectors;
 
 namespace Proxy.Dialects.Embeddings;
 
-/// <summary>A model's refusal in our own words, for the dialects that have none of their own.</summary>
+/// <summary>A model's error in the proxy's own words, for dialects that prescribe none.</summary>
 internal static class VectorRefusals
 {
-    /// <summary>Code of a call to a model that does something else.</summary>
+    /// <summary>The code of the error for a call to a model of another kind.</summary>
     public const string WrongKind = "wrong_model_kind";
 
     /// <param name="field">The request's field that holds the inputs.</param>

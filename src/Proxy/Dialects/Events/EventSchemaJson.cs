@@ -2,7 +2,7 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects.Events;
 
-/// <summary>The words of the event schema.</summary>
+/// <summary>Names used in the event schema.</summary>
 internal static class EventSchemaJson
 {
     public const string ContentType = "application/x-ndjson";
@@ -57,7 +57,7 @@ internal static class EventSchemaJson
         _ => FinishReason.Stop,
     };
 
-    /// <summary>An error's kind by the code of its row: the one name that the table gives each kind alone.</summary>
+    /// <summary>The kind that belongs to an error's code. Each kind has a code of its own in <see cref="ProxyErrorTable"/>.</summary>
     public static ProxyErrorKind ErrorKind(string? code)
     {
         foreach (var kind in Enum.GetValues<ProxyErrorKind>())

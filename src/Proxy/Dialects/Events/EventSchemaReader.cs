@@ -4,15 +4,17 @@ using Proxy.Chat;
 namespace Proxy.Dialects.Events;
 
 /// <summary>
-/// Reads published events. Workers are many and of many ages: members come in any order (<c>type</c> last too), an event of an unknown type is skipped and counted,
-/// and the short form is enough (<c>{"type":"token","text":"…"}</c>; a missing index or choice is 0, a missing reason is stop, arguments may be an object, an error a sentence). A number (<c>seq</c>) that is not higher than an earlier one is that event once more, and is dropped.
+/// Reads published events. Workers run different versions, so the reader is tolerant: members may come in any order (even <c>type</c> last), an event of an
+/// unknown type is skipped and counted, and defaults may be left out (<c>{"type":"token","text":"…"}</c>): a missing index or choice is 0, a missing reason
+/// is stop, arguments may be an object, an error may be a sentence. An event is dropped if its <c>seq</c> is not above that of every event before it: it was
+/// delivered twice.
 /// </summary>
 internal sealed class EventSchemaReader : EventReader
 {
     private bool finished;
     private long last = long.MinValue;
 
-    /// <summary>Events of a type that this version does not know.</summary>
+    /// <summary>The number of events whose type this version does not know.</summary>
     public int Skipped { get; private set; }
 
     public override void Read(ReadOnlySpan<byte> frame, List<ChatEvent> events)
@@ -37,16 +39,18 @@ internal sealed class EventSchemaReader : EventReader
                 Skipped++;
             }
         }
-        catch (Exception problem) when (problem is JsonException or InvalidOperationException or FormatException) // how the reader says that it is no JSON
+        // Utf8JsonReader throws these for invalid JSON
+        catch (Exception problem) when (problem is JsonException or InvalidOperationException or FormatException)
         {
             finished = true;
-            events.Add(new ChatEvent.Finished(FinishReason.Error, Error: new ProxyError(ProxyErrorKind.HostFailed, $"a published event is not one: {problem.Message}")));
+            events.Add(new ChatEvent.Finished(FinishReason.Error,
+                Error: new ProxyError(ProxyErrorKind.HostFailed, $"a published event is invalid: {problem.Message}")));
         }
     }
 
     public override bool End(List<ChatEvent> events, bool cleanly = true) => finished;
 
-    /// <summary>All members that any event has; which of them count is known when <c>type</c> is.</summary>
+    /// <summary>The members of all event types. Which of them apply is decided once <c>type</c> is known.</summary>
     private struct Members
     {
         private string? type, id, model, role, text, kind, name, arguments, reason, winner, task;
@@ -173,7 +177,8 @@ internal sealed class EventSchemaReader : EventReader
                 Code = Word(value, "code"),
                 Param = Word(value, "param"),
             };
-            return value.TryGetProperty("status"u8, out var status) && status.ValueKind is JsonValueKind.Number && status.TryGetInt32(out var number) && number != error.Status ? error with { Status = number } : error;
+            return value.TryGetProperty("status"u8, out var status) && status.ValueKind is JsonValueKind.Number && status.TryGetInt32(out var number)
+                && number != error.Status ? error with { Status = number } : error;
         }
 
         private static JsonElement? Element(ref Utf8JsonReader json)

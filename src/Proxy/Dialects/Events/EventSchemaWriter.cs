@@ -4,7 +4,7 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects.Events;
 
-/// <summary>Writes events as they are published: one JSON object a line, what is unsaid left out.</summary>
+/// <summary>Writes events as they are published: one JSON object on each line, default values left out.</summary>
 internal sealed class EventSchemaWriter : EventWriter
 {
     private Utf8JsonWriter? json;
@@ -18,7 +18,7 @@ internal sealed class EventSchemaWriter : EventWriter
 
     public override void End(IBufferWriter<byte> output) { }
 
-    /// <summary>One event without the line's end, as a message of its own carries it.</summary>
+    /// <summary>Writes one event without the line break, for transports that send each event as a message.</summary>
     public void WriteObject(ChatEvent happened, IBufferWriter<byte> output)
     {
         json ??= WireJson.NewWriter(output);

@@ -19,7 +19,8 @@ internal class OllamaChatBackendDialect : BackendDialect
 
     public override ProxyError? Unsayable(ChatRequest request) => OllamaChatRequestCodec.Unsayable(request);
 
-    public override void WriteRequest(ChatRequest request, string model, IBufferWriter<byte> output, List<string> lost) => OllamaChatRequestCodec.Write(request, model, output, lost);
+    public override void WriteRequest(ChatRequest request, string model, IBufferWriter<byte> output, List<string> lost) =>
+        OllamaChatRequestCodec.Write(request, model, output, lost);
 
     public override EventReader NewEventReader() => new OllamaChatEventReader();
 

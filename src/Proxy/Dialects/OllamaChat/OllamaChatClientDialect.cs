@@ -3,7 +3,7 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects.OllamaChat;
 
-/// <summary><c>POST /api/chat</c>, as Ollama's clients speak it.</summary>
+/// <summary><c>POST /api/chat</c>, for Ollama's clients.</summary>
 internal sealed class OllamaChatClientDialect : ClientDialect
 {
     public override DialectName Name => DialectName.OllamaChat;
@@ -23,7 +23,7 @@ internal sealed class OllamaChatClientDialect : ClientDialect
 
     public override void WriteWhole(IReadOnlyList<ChatEvent> events, ReplyStamp stamp, IBufferWriter<byte> output)
     {
-        var whole = WholeAnswer.Of(events);
+        var whole = WholeAnswer.Of(events, stamp);
         var choice = whole.Choices[0];
         using var json = WireJson.NewWriter(output);
         json.WriteStartObject();
@@ -37,7 +37,7 @@ internal sealed class OllamaChatClientDialect : ClientDialect
         json.WriteEndObject();
         OllamaChatProbabilities.Write(json, choice.LogProbabilities);
         OllamaChatEventWriter.WriteEnd(json, choice.Reason, choice.FinishOpaque, whole.Usage);
-        whole.Note.Write(json, stamp);
+        whole.Note.Write(json);
         json.WriteEndObject();
     }
 

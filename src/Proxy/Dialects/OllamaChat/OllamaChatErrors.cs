@@ -3,7 +3,7 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects.OllamaChat;
 
-/// <summary>Errors on Ollama's paths: one sentence.</summary>
+/// <summary>Errors on Ollama's paths: an object with one sentence.</summary>
 internal static class OllamaChatErrors
 {
     public static void Write(ProxyError error, IBufferWriter<byte> output)
@@ -20,7 +20,7 @@ internal static class OllamaChatErrors
         output.Write("\n"u8);
     }
 
-    /// <summary>Ollama's clients look for this very sentence, to offer to pull the model.</summary>
+    /// <summary>Ollama's clients look for exactly this sentence and then offer to pull the model.</summary>
     private static string Sentence(ProxyError error) =>
         error is { Kind: ProxyErrorKind.UnknownModel, Model: { } model } ? $"model '{model}' not found" : error.Message;
 }

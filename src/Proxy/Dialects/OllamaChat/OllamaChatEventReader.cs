@@ -5,7 +5,8 @@ using Proxy.Chat;
 namespace Proxy.Dialects.OllamaChat;
 
 /// <summary>
-/// Reads Ollama's lines, of chat and of generate, and whole answers, which are one line more. Without <c>"done":true</c> the host broke off: Ollama ends in silence when its engine dies.
+/// Reads Ollama's lines, both of chat and of generate, and whole answers, which have the same form as a line. An answer without <c>"done":true</c> is
+/// incomplete: when its engine dies, Ollama ends the stream without an error.
 /// </summary>
 internal sealed class OllamaChatEventReader : EventReader
 {
@@ -13,7 +14,7 @@ internal sealed class OllamaChatEventReader : EventReader
     private bool started, roleSeen, over;
     private int calls;
 
-    /// <summary>A whole answer; false when it is not one, or says itself that it broke off.</summary>
+    /// <summary>Reads a whole answer. False if the body is not one, or if it contains an error or lacks <c>"done":true</c>.</summary>
     public static bool TryReadWhole(ReadOnlySpan<byte> body, List<ChatEvent> events)
     {
         var reader = new OllamaChatEventReader();
@@ -36,9 +37,10 @@ internal sealed class OllamaChatEventReader : EventReader
             else Fail(HostErrorBody.Read(frame), events);
             rest = frame[(int)json.BytesConsumed..];
         }
-        catch (Exception problem) when (problem is JsonException or InvalidOperationException or FormatException) // how the reader says that it is no JSON
+        // Utf8JsonReader throws these for invalid JSON
+        catch (Exception problem) when (problem is JsonException or InvalidOperationException or FormatException)
         {
-            Fail(new HostError($"the host sent what is not JSON: {HostErrorBody.Read(frame).Message}"), events);
+            Fail(new HostError($"the host sent something that is not JSON: {HostErrorBody.Read(frame).Message}"), events);
         }
 
         if (!rest.IsEmpty) Read(rest, events); // two objects in one line
@@ -46,10 +48,8 @@ internal sealed class OllamaChatEventReader : EventReader
 
     public override bool End(List<ChatEvent> events, bool cleanly = true)
     {
-        if (over) return true;
-        Say(reasoning.Flush(), TokenKind.Reasoning, default, events);
-        Say(answer.Flush(), TokenKind.Answer, default, events);
-        return false;
+        if (!over) Flush(events);
+        return over;
     }
 
     private void ReadMembers(ref Utf8JsonReader json, ReadOnlySpan<byte> frame, List<ChatEvent> events)
@@ -73,16 +73,12 @@ internal sealed class OllamaChatEventReader : EventReader
             }
             else if (json.ValueTextEquals("response"u8))
             {
-                json.Read();
                 generates = true;
-                if (json.TokenType is JsonTokenType.String) response = answer.Take(ref json);
-                json.Skip();
+                response = TakeText(ref json, ref answer);
             }
             else if (json.ValueTextEquals("thinking"u8))
             {
-                json.Read();
-                if (json.TokenType is JsonTokenType.String) thinking = reasoning.Take(ref json);
-                json.Skip();
+                thinking = TakeText(ref json, ref reasoning);
             }
             else if (json.ValueTextEquals("done"u8))
             {
@@ -101,7 +97,8 @@ internal sealed class OllamaChatEventReader : EventReader
             {
                 json.Read();
                 if (json.TokenType is JsonTokenType.String && json.ValueTextEquals("length"u8)) reason = FinishReason.Length;
-                else if (json.TokenType is JsonTokenType.String && json.ValueSpan.Length > 0 && !json.ValueTextEquals("stop"u8)) word = frame[(int)json.TokenStartIndex..(int)json.BytesConsumed];
+                else if (json.TokenType is JsonTokenType.String && json.ValueSpan.Length > 0 && !json.ValueTextEquals("stop"u8))
+                    word = frame[(int)json.TokenStartIndex..(int)json.BytesConsumed];
                 json.Skip();
             }
             else if (json.ValueTextEquals("logprobs"u8))
@@ -112,19 +109,7 @@ internal sealed class OllamaChatEventReader : EventReader
                 json.Skip();
                 if (some && json.BytesConsumed > start + 2) probabilities = frame[start..(int)json.BytesConsumed];
             }
-            else if (!started && json.ValueTextEquals("model"u8))
-            {
-                json.Read();
-                if (json.TokenType is JsonTokenType.String) model = json.GetString();
-                json.Skip();
-            }
-            else if (!started && json.ValueTextEquals("created_at"u8))
-            {
-                json.Read();
-                if (json.TokenType is JsonTokenType.String && json.TryGetDateTimeOffset(out var time)) created = time.ToUnixTimeSeconds();
-                json.Skip();
-            }
-            else if (!counts.TryRead(ref json))
+            else if (!TryReadStart(ref json, ref model, ref created) && !counts.TryRead(ref json))
             {
                 json.Skip();
             }
@@ -141,13 +126,38 @@ internal sealed class OllamaChatEventReader : EventReader
         if (!done) return;
 
         over = true;
-        Say(reasoning.Flush(), TokenKind.Reasoning, default, events);
-        Say(answer.Flush(), TokenKind.Answer, default, events);
+        Flush(events);
         if (counts.Usage is { } usage) events.Add(new ChatEvent.UsageReported(usage));
         events.Add(new ChatEvent.Finished(reason is FinishReason.Stop && calls > 0 ? FinishReason.ToolCalls : reason)
         {
             Opaque = word.IsEmpty ? null : WireJson.Opaque("done_reason"u8, word),
         });
+    }
+
+    private bool TryReadStart(ref Utf8JsonReader json, ref string? model, ref long? created)
+    {
+        if (started) return false;
+        var isModel = json.ValueTextEquals("model"u8);
+        if (!isModel && !json.ValueTextEquals("created_at"u8)) return false;
+        json.Read();
+        if (json.TokenType is not JsonTokenType.String) json.Skip();
+        else if (isModel) model = json.GetString();
+        else if (json.TryGetDateTimeOffset(out var time)) created = time.ToUnixTimeSeconds();
+        return true;
+    }
+
+    private static string TakeText(ref Utf8JsonReader json, ref TextPieces pieces)
+    {
+        json.Read();
+        if (json.TokenType is JsonTokenType.String) return pieces.Take(ref json);
+        json.Skip();
+        return "";
+    }
+
+    private void Flush(List<ChatEvent> events)
+    {
+        Say(reasoning.Flush(), TokenKind.Reasoning, default, events);
+        Say(answer.Flush(), TokenKind.Answer, default, events);
     }
 
     private void ReadMessage(ref Utf8JsonReader json, ReadOnlySpan<byte> frame, ReadOnlySpan<byte> probabilities, List<ChatEvent> events)
@@ -159,15 +169,11 @@ internal sealed class OllamaChatEventReader : EventReader
         {
             if (json.ValueTextEquals("content"u8))
             {
-                json.Read();
-                if (json.TokenType is JsonTokenType.String) said = answer.Take(ref json);
-                json.Skip();
+                said = TakeText(ref json, ref answer);
             }
             else if (json.ValueTextEquals("thinking"u8))
             {
-                json.Read();
-                if (json.TokenType is JsonTokenType.String) thought = reasoning.Take(ref json);
-                json.Skip();
+                thought = TakeText(ref json, ref reasoning);
             }
             else if (json.ValueTextEquals("role"u8))
             {
@@ -195,10 +201,11 @@ internal sealed class OllamaChatEventReader : EventReader
 
     private void Say(string thought, string said, ReadOnlySpan<byte> probabilities, List<ChatEvent> events)
     {
-        if (!roleSeen) GiveRole(events); // generate never says it
+        if (!roleSeen) GiveRole(events); // generate has no role
         Say(thought, TokenKind.Reasoning, said.Length == 0 ? probabilities : default, events);
         Say(said, TokenKind.Answer, probabilities, events);
-        if (said.Length == 0 && thought.Length == 0 && !probabilities.IsEmpty) events.Add(new ChatEvent.Token("") { Opaque = OllamaChatProbabilities.Read(probabilities) });
+        if (said.Length == 0 && thought.Length == 0 && !probabilities.IsEmpty)
+            events.Add(new ChatEvent.Token("") { Opaque = OllamaChatProbabilities.Read(probabilities) });
     }
 
     private void GiveRole(List<ChatEvent> events)
@@ -213,7 +220,7 @@ internal sealed class OllamaChatEventReader : EventReader
         events.Add(new ChatEvent.Token(text, kind) { Opaque = probabilities.IsEmpty ? null : OllamaChatProbabilities.Read(probabilities) });
     }
 
-    /// <summary>Each call comes whole. Hosts disagree about <c>index</c>, so calls are counted.</summary>
+    /// <summary>Reads one call; calls always arrive complete. Hosts number them differently in <c>index</c>, so they are counted here.</summary>
     private void ReadCall(ref Utf8JsonReader json, ReadOnlySpan<byte> frame, List<ChatEvent> events)
     {
         string? id = null, name = null, arguments = null;
@@ -237,7 +244,8 @@ internal sealed class OllamaChatEventReader : EventReader
             }
         }
 
-        events.Add(new ChatEvent.ToolCall(calls++, id, name, string.IsNullOrWhiteSpace(arguments) ? "{}" : arguments)); // no text is no JSON to other clients
+        // "{}": an empty string is not valid JSON for other clients
+        events.Add(new ChatEvent.ToolCall(calls++, id, name, string.IsNullOrWhiteSpace(arguments) ? "{}" : arguments));
     }
 
     private static void ReadFunction(ref Utf8JsonReader json, ReadOnlySpan<byte> frame, out string? name, out string? arguments)
@@ -269,6 +277,7 @@ internal sealed class OllamaChatEventReader : EventReader
     private void Fail(HostError said, List<ChatEvent> events)
     {
         over = true;
-        events.Add(new ChatEvent.Finished(FinishReason.Error, Error: new ProxyError(ProxyErrorKind.HostFailed, said.Message) { Code = said.Code, HostType = said.Type }));
+        events.Add(new ChatEvent.Finished(FinishReason.Error,
+            Error: new ProxyError(ProxyErrorKind.HostFailed, said.Message) { Code = said.Code, HostType = said.Type }));
     }
 }

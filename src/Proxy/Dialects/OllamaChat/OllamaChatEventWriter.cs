@@ -3,7 +3,7 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects.OllamaChat;
 
-/// <summary>Writes the lines of <c>/api/chat</c>. Tool calls go out whole in the last line, as the real server sends them, together with the counts.</summary>
+/// <summary>Writes the lines of <c>/api/chat</c>. Tool calls are written complete in the last line, together with the counts, as Ollama itself does.</summary>
 internal sealed class OllamaChatEventWriter(ReplyStamp stamp) : OllamaEventWriter(stamp)
 {
     private readonly List<WholeToolCall> calls = [];
@@ -27,7 +27,7 @@ internal sealed class OllamaChatEventWriter(ReplyStamp stamp) : OllamaEventWrite
         json.WriteEndArray();
     }
 
-    /// <summary>What follows the message in a last line or a whole answer.</summary>
+    /// <summary>Writes the members that follow the message in the last line or in a whole answer.</summary>
     public static void WriteEnd(Utf8JsonWriter json, FinishReason reason, JsonElement? opaque, Usage? usage)
     {
         OllamaChatJson.WriteDone(json, reason, opaque);

@@ -3,15 +3,15 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects.OllamaChat;
 
-/// <summary>What a line or a whole answer is, found without reading what it says. Serves chat and generate.</summary>
+/// <summary>Tells what kind of line or whole answer this is without reading its content. For chat and generate.</summary>
 internal static class OllamaChatFrames
 {
     public static FrameKind Classify(ReadOnlySpan<byte> frame) => FrameObjects.Classify(frame, ClassifyObject);
 
-    /// <summary>One object that says that it is complete; several are a stream.</summary>
+    /// <summary>True for a single object with <c>"done":true</c>. Several objects are a stream.</summary>
     public static bool IsWholeAnswer(ReadOnlySpan<byte> body) => FrameObjects.Classify(body, ClassifyObject, all: false) is FrameKind.End;
 
-    /// <summary>Parsed only where the words stand somewhere: a tool's arguments may have a <c>done</c> of their own.</summary>
+    /// <summary>Parses the frame only if it contains the text <c>"done":true</c> somewhere, because that text may also stand in a tool's arguments.</summary>
     public static bool IsEnd(ReadOnlySpan<byte> frame) =>
         (frame.IndexOf("\"done\":true"u8) >= 0 || frame.IndexOf("\"done\": true"u8) >= 0) && Classify(frame) is FrameKind.End;
 

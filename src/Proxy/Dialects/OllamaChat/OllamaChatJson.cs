@@ -6,7 +6,7 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects.OllamaChat;
 
-/// <summary>The words and small shapes of Ollama's answers, of chat and of generate, both ways.</summary>
+/// <summary>Names and small shapes of Ollama's answers that readers and writers share, for chat and generate.</summary>
 internal static class OllamaChatJson
 {
     public const string StreamContentType = "application/x-ndjson";
@@ -14,9 +14,10 @@ internal static class OllamaChatJson
 
     public static string Time(DateTimeOffset time) => time.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss.fffffff'Z'", CultureInfo.InvariantCulture);
 
-    public static ReadOnlySpan<byte> Word(FinishReason reason) => reason is FinishReason.Length ? "length"u8 : "stop"u8; // a call is a stop, to Ollama
+    // Ollama also says "stop" after a tool call
+    public static ReadOnlySpan<byte> Word(FinishReason reason) => reason is FinishReason.Length ? "length"u8 : "stop"u8;
 
-    /// <summary>What each line of a stream has after <c>"model":</c>: the name and the time, with what stands between them.</summary>
+    /// <summary>The bytes that follow <c>"model":</c> in each line of a stream: the model's name and the creation time.</summary>
     public static byte[] Head(ReplyStamp stamp)
     {
         var buffer = new ArrayBufferWriter<byte>();
@@ -24,7 +25,7 @@ internal static class OllamaChatJson
         return [.. buffer.WrittenSpan, .. ",\"created_at\":\""u8, .. Encoding.UTF8.GetBytes(Time(stamp.Created)), .. "\""u8];
     }
 
-    /// <summary>That it is over, and why: the host's own word where it had one.</summary>
+    /// <summary>Writes <c>done</c> and <c>done_reason</c>: the host's own reason if it gave one.</summary>
     public static void WriteDone(Utf8JsonWriter json, FinishReason reason, JsonElement? opaque)
     {
         json.WriteBoolean("done"u8, true);
@@ -45,7 +46,7 @@ internal static class OllamaChatJson
         if (usage.EvalDuration is { } answer) json.WriteNumber("eval_duration"u8, answer);
     }
 
-    /// <summary>Finds the counts of a last frame or a whole answer. Other frames do not hold the word that is looked for.</summary>
+    /// <summary>Finds the counts in a last frame or a whole answer. Other frames are not parsed, because they do not contain the members' names.</summary>
     public static Usage? FindUsage(ReadOnlySpan<byte> frame)
     {
         if (frame.IndexOf("\"eval_count\""u8) < 0 && frame.IndexOf("\"prompt_eval_count\""u8) < 0) return null;
@@ -62,14 +63,14 @@ internal static class OllamaChatJson
 
             return counts.Usage;
         }
-        catch (JsonException) // a host's broken frame is passed on; it only counts nothing
+        catch (JsonException) // a malformed frame from the host is still passed on to the client; only its counts are ignored
         {
             return null;
         }
     }
 }
 
-/// <summary>Collects the numbers of Ollama's last frame, member by member.</summary>
+/// <summary>Collects the numbers of Ollama's last frame, one member at a time.</summary>
 internal struct OllamaChatCounts
 {
     private int? input, output;
@@ -79,7 +80,7 @@ internal struct OllamaChatCounts
         ? null
         : new Usage(input ?? 0, output ?? 0) { TotalDuration = total, LoadDuration = load, PromptEvalDuration = prompt, EvalDuration = answer };
 
-    /// <summary>Reads the member at whose name the reader stands, if it is one of them.</summary>
+    /// <summary>Reads the member at the reader's position if it is one of the six. False otherwise.</summary>
     public bool TryRead(ref Utf8JsonReader json)
     {
         if (json.ValueTextEquals("prompt_eval_count"u8)) input = (int?)ReadNumber(ref json);
@@ -95,7 +96,10 @@ internal struct OllamaChatCounts
     private static long? ReadNumber(ref Utf8JsonReader json)
     {
         json.Read();
-        if (json.TokenType is JsonTokenType.Number) return json.TryGetInt64(out var number) ? number : json.TryGetDouble(out var counted) && Math.Abs(counted) < long.MaxValue ? (long)Math.Round(counted) : null;
+        if (json.TokenType is JsonTokenType.Number)
+            return json.TryGetInt64(out var number) ? number
+                : json.TryGetDouble(out var counted) && Math.Abs(counted) < long.MaxValue ? (long)Math.Round(counted)
+                : null;
         json.Skip();
         return null;
     }

@@ -4,8 +4,8 @@ using System.Text.Json;
 namespace Proxy.Dialects.OllamaChat;
 
 /// <summary>
-/// Log probabilities between Ollama's list of tokens and the form in which events carry them (OpenAI's): there every token has its bytes and its alternatives,
-/// here both may be left out.
+/// Converts log probabilities from Ollama's list of tokens to the form that events carry (OpenAI's). OpenAI's form requires bytes and alternatives for each
+/// token; Ollama may leave both out.
 /// </summary>
 internal static class OllamaChatProbabilities
 {
@@ -27,7 +27,7 @@ internal static class OllamaChatProbabilities
         return WireJson.Parse(buffer.WrittenSpan);
     }
 
-    /// <summary>Writes the member, if the probabilities have any token of the answer.</summary>
+    /// <summary>Writes the member <c>logprobs</c>, if there is a probability for at least one token of the answer.</summary>
     public static void Write(Utf8JsonWriter json, IReadOnlyList<JsonElement> pieces)
     {
         var any = false;

@@ -4,7 +4,7 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects.OllamaChat;
 
-/// <summary>Requests of <c>/api/chat</c>, both ways.</summary>
+/// <summary>Reads and writes requests of <c>/api/chat</c>.</summary>
 internal static class OllamaChatRequestCodec
 {
     public static ProxyError? Read(ReadOnlyMemory<byte> body, out ChatRequest? request)
@@ -26,7 +26,8 @@ internal static class OllamaChatRequestCodec
                     request = request with { Model = fields.Text(value, "model") ?? "" };
                     break;
                 case "messages":
-                    if (value.ValueKind is not JsonValueKind.Null) request = request with { Messages = fields.Objects(value, "messages", (item, path) => ReadMessage(item, path, fields)) };
+                    if (value.ValueKind is not JsonValueKind.Null)
+                        request = request with { Messages = fields.Objects(value, "messages", (item, path) => ReadMessage(item, path, fields)) };
                     break;
                 case "tools":
                     if (value.ValueKind is not JsonValueKind.Null) request = request with { Tools = ToolJson.Read(value, fields) };
@@ -81,7 +82,14 @@ internal static class OllamaChatRequestCodec
         }
 
         if (role is null) fields.Fail($"{path}.role", $"\"{path}.role\" is missing");
-        ChatRole? known = role switch { "system" => ChatRole.System, "user" => ChatRole.User, "assistant" => ChatRole.Assistant, "tool" => ChatRole.Tool, _ => null };
+        ChatRole? known = role switch
+        {
+            "system" => ChatRole.System,
+            "user" => ChatRole.User,
+            "assistant" => ChatRole.Assistant,
+            "tool" => ChatRole.Tool,
+            _ => null
+        };
         return message with { Role = known ?? ChatRole.User, RoleWord = known is null ? role : null, Content = content, Unknown = unknown };
     }
 
@@ -104,12 +112,17 @@ internal static class OllamaChatRequestCodec
         return calls;
     }
 
-    /// <summary>An image or another part that the host cannot be given is no loss to name in a log: the answer would be one to another question.</summary>
+    /// <summary>
+    /// Refuses images and other parts that the host cannot accept. Dropping them would change the question, so it is not enough to name the loss in the log.
+    /// </summary>
     public static ProxyError? Unsayable(ChatRequest request) => request.FirstPart(static (part, place) => part switch
     {
         ContentPart.Image { Base64: null } =>
-            new ProxyError(ProxyErrorKind.InvalidRequest, $"the model's host takes images only inside the request: send \"{place}\" as a data: URL with base64 instead of an address, or let the operator allow [server] fetch_images") { Param = $"{place}.image_url.url" },
-        ContentPart.Other other => new ProxyError(ProxyErrorKind.InvalidRequest, $"the model's host takes text and images only, and \"{place}\" is of type \"{other.Type}\"") { Param = $"{place}" },
+            new ProxyError(ProxyErrorKind.InvalidRequest, $"the model's host takes images only inside the request: send \"{place}\" as a data: URL "
+                + "with base64 instead of an address, or let the operator allow [server] fetch_images") { Param = $"{place}.image_url.url" },
+        ContentPart.Other other =>
+            new ProxyError(ProxyErrorKind.InvalidRequest,
+                $"the model's host takes text and images only, and \"{place}\" is of type \"{other.Type}\"") { Param = $"{place}" },
         _ => null,
     });
 
@@ -129,12 +142,12 @@ internal static class OllamaChatRequestCodec
     private static void WriteTools(Utf8JsonWriter json, ChatRequest request, bool own, List<string> lost)
     {
         if (request.ParallelToolCalls is false) lost.Add("parallel_tool_calls");
-        if (request.ToolChoice is { Mode: "none" }) return; // no tools, no calls
+        if (request.ToolChoice is { Mode: "none" }) return; // without tools the model makes no calls
 
         var tools = request.Tools;
         if (request.ToolChoice is { Mode: not "auto" } choice)
         {
-            lost.Add("tool_choice"); // it may still answer in words
+            lost.Add("tool_choice"); // the model may still answer with text
             if (choice.Name is { } name) tools = [.. tools.Where(tool => tool.Name == name)];
         }
 
@@ -153,7 +166,8 @@ internal static class OllamaChatRequestCodec
             WriteContent(json, message, lost);
             if (message.Reasoning is { Length: > 0 } reasoning) json.WriteString("thinking"u8, reasoning);
             WriteToolCalls(json, message, i, own, turns, lost);
-            if ((message.ToolName ?? turns.NameAnswered(i) ?? (message.Role is ChatRole.Tool ? message.Name : null)) is { } tool) json.WriteString("tool_name"u8, tool);
+            if ((message.ToolName ?? turns.NameAnswered(i) ?? (message.Role is ChatRole.Tool ? message.Name : null)) is { } tool)
+                json.WriteString("tool_name"u8, tool);
             if ((message.ToolCallId ?? (own ? null : turns.IdAnswered(i))) is { } id) json.WriteString("tool_call_id"u8, id);
             if (message.Name is not null && message.Role is not ChatRole.Tool) lost.Add("messages[].name");
             MessageLosses.Name(message, lost);
@@ -166,7 +180,7 @@ internal static class OllamaChatRequestCodec
 
     private static string Word(ChatMessage message) => message.Role switch
     {
-        ChatRole.Tool => "tool", // OpenAI's old "function" is one
+        ChatRole.Tool => "tool", // also OpenAI's old role "function"
         _ when message.RoleWord is { } word => word,
         ChatRole.System or ChatRole.Developer => "system",
         ChatRole.User => "user",

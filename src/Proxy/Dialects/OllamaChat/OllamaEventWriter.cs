@@ -4,14 +4,16 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects.OllamaChat;
 
-/// <summary>Writes the lines of Ollama's chat and generate, which differ in where the text stands. Ollama has one answer: other choices are not written.</summary>
+/// <summary>
+/// Writes the lines of Ollama's chat and generate, which differ in the member that holds the text. Ollama has only one answer, so other choices are dropped.
+/// </summary>
 internal abstract class OllamaEventWriter(ReplyStamp stamp) : EventWriter
 {
     private byte[]? head;
     private Utf8JsonWriter? json;
     private Usage? usage;
     private ChatEvent.Finished? finished;
-    private ProxyNote note;
+    private ProxyNote note = new(stamp);
     private bool failed;
 
     protected ReplyStamp Stamp => stamp;
@@ -52,17 +54,17 @@ internal abstract class OllamaEventWriter(ReplyStamp stamp) : EventWriter
         if (failed) return;
         var line = Begin(output);
         WriteLast(line, finished?.Reason ?? FinishReason.Stop, finished?.Opaque, usage);
-        note.Write(line, stamp);
+        note.Write(line);
         End(line, output);
     }
 
-    /// <summary>The members of a line that says something.</summary>
+    /// <summary>Writes the members of a line with text.</summary>
     protected abstract void WriteText(Utf8JsonWriter json, ChatEvent.Token token);
 
-    /// <summary>The members of the last line.</summary>
+    /// <summary>Writes the members of the last line.</summary>
     protected abstract void WriteLast(Utf8JsonWriter json, FinishReason reason, JsonElement? opaque, Usage? usage);
 
-    /// <summary>A piece of a tool's call. What has no place for it leaves it out.</summary>
+    /// <summary>Takes a piece of a tool call. The default drops it, because generate has no calls.</summary>
     protected virtual void Call(ChatEvent.ToolCall piece)
     {
     }

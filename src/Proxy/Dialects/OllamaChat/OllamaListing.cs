@@ -7,12 +7,13 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects.OllamaChat;
 
-/// <summary>
-/// <c>/api/tags</c>, <c>/api/ps</c> and <c>/api/version</c>. Every member that a client has been seen to require is there, if empty.
-/// </summary>
+/// <summary><c>/api/tags</c>, <c>/api/ps</c> and <c>/api/version</c>. Every member that a known client requires is present, even if it is empty.</summary>
 internal static class OllamaListing
 {
-    /// <summary>What <c>/api/version</c> says: the Ollama whose API this is. Clients refuse below 0.6.4 and take the lowest of all their hosts.</summary>
+    /// <summary>
+    /// The answer to <c>/api/version</c>: the version of Ollama whose API this is. Clients refuse versions below 0.6.4, and use the lowest version among their
+    /// hosts.
+    /// </summary>
     public const string Version = """{"version":"0.12.11"}""";
 
     public static void WriteTags(IReadOnlyList<ModelListing> models, IBufferWriter<byte> output) => WriteAll(models, output, static (json, model) =>
@@ -24,8 +25,12 @@ internal static class OllamaListing
         if (model.Capabilities.Count > 0) WriteCapabilities(json, model);
     });
 
-    /// <summary>What is in memory. Hosts of other dialects do not say how much of it, and until when: as long as they like, which is Ollama's year for "for ever".</summary>
-    public static void WriteRunning(IReadOnlyList<ModelListing> models, DateTimeOffset now, IBufferWriter<byte> output) => WriteAll([.. models.Where(model => model.Loaded == true)], output, (json, model) =>
+    /// <summary>
+    /// Writes the models in memory. Hosts of other dialects report neither how much memory a model takes nor until when it stays, so the full size is written,
+    /// and now plus 292 years, which Ollama uses for "never expires".
+    /// </summary>
+    public static void WriteRunning(IReadOnlyList<ModelListing> models, DateTimeOffset now, IBufferWriter<byte> output) =>
+        WriteAll([.. models.Where(model => model.Loaded == true)], output, (json, model) =>
     {
         if (model.Traits.Running is { ValueKind: JsonValueKind.Object } running)
         {
@@ -45,10 +50,10 @@ internal static class OllamaListing
         if (model.ContextLength is { } context) json.WriteNumber("context_length"u8, context);
     });
 
-    /// <summary>With an offset in digits and six places: what the date parsers of all clients take.</summary>
+    /// <summary>With a numeric offset and six decimals: the one form that the date parsers of all clients accept.</summary>
     public static string Time(DateTimeOffset time) => time.UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss.ffffff'+00:00'", CultureInfo.InvariantCulture);
 
-    /// <summary>Clients use it as a key. Where the host has none, it is made of the name.</summary>
+    /// <summary>Clients use the digest as a key. If the host has none, it is the hash of the name.</summary>
     private static string Digest(ModelListing model) => model.Digest ?? Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(model.Name)));
 
     public static void WriteCapabilities(Utf8JsonWriter json, ModelListing model)
@@ -58,7 +63,10 @@ internal static class OllamaListing
         json.WriteEndArray();
     }
 
-    /// <summary>As the host wrote it; otherwise what is known. An alias names the model that it stands for as its parent, as Ollama does for a model made from another.</summary>
+    /// <summary>
+    /// Writes the details as the host gave them, otherwise from the known traits. For an alias, <c>parent_model</c> is the model behind it, as in Ollama for a
+    /// model created from another one.
+    /// </summary>
     public static void WriteDetails(Utf8JsonWriter json, ModelListing model, bool ofListing)
     {
         if (model is { Details: { } details, Resolved: null })

@@ -4,12 +4,12 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects.OllamaChat;
 
-/// <summary>The members of a request that Ollama's chat and generate share, both ways: how to answer, not what.</summary>
+/// <summary>Reads and writes the members of a request that Ollama's chat and generate share: the parameters of the answer, not its content.</summary>
 internal static class OllamaMembers
 {
     private static readonly SearchValues<char> Numerals = SearchValues.Create("0123456789.");
 
-    /// <summary>Reads the member if it is one of them and is understood.</summary>
+    /// <summary>Reads the member if it is one of them. False if it is not, or if its value is not understood.</summary>
     public static bool TryRead(JsonProperty member, RequestFields fields, ref ChatRequest request)
     {
         var value = member.Value;
@@ -28,7 +28,8 @@ internal static class OllamaMembers
                 if (!isNull) request = request with { Thinking = ReadThinking(value, fields) };
                 return true;
             case "keep_alive":
-                if (value.ValueKind is JsonValueKind.String && !IsDuration(value.GetString())) fields.Fail("keep_alive", $"time: invalid duration {value.GetRawText()}");
+                if (value.ValueKind is JsonValueKind.String && !IsDuration(value.GetString()))
+                    fields.Fail("keep_alive", $"time: invalid duration {value.GetRawText()}");
                 else if (!isNull) request = request with { KeepAlive = value.Clone() };
                 return true;
             case "logprobs":
@@ -45,7 +46,7 @@ internal static class OllamaMembers
         }
     }
 
-    /// <summary>As Go writes one: 5m, 1h30m, -1s, and 0 without a unit.</summary>
+    /// <summary>A duration in Go's notation: 5m, 1h30m, -1s, and 0 without a unit.</summary>
     private static bool IsDuration(ReadOnlySpan<char> text)
     {
         text = text.TrimStart("+-");
@@ -64,13 +65,13 @@ internal static class OllamaMembers
         return parts > 0;
     }
 
-    /// <summary>Bare base64; a data URL, which Ollama itself refuses, is understood too.</summary>
+    /// <summary>Reads an image in plain base64. A data URL is accepted too, although Ollama itself refuses it.</summary>
     public static ContentPart.Image ReadImage(string text) =>
         text.StartsWith("data:", StringComparison.OrdinalIgnoreCase) ? ImageText.FromUrl(text) : new ContentPart.Image(null, text, null);
 
     public static void Keep(List<KeyValuePair<string, JsonElement>> unknown, JsonProperty member) => unknown.Add(new(member.Name, member.Value.Clone()));
 
-    /// <summary>Writes them all, and the unknown ones of the same dialect; names what is lost.</summary>
+    /// <summary>Writes all of them, and the unknown ones if the request came in the same dialect; names the others as lost.</summary>
     public static void Write(Utf8JsonWriter json, ChatRequest request, bool own, List<string> lost)
     {
         json.WriteBoolean("stream"u8, request.Stream);
@@ -90,7 +91,7 @@ internal static class OllamaMembers
         json.WriteOrLose(request.Unknown, own, "", lost);
     }
 
-    /// <summary>A value that it cannot be is refused in Ollama's own words.</summary>
+    /// <summary>Reads <c>think</c>. An invalid value is rejected with Ollama's own message.</summary>
     private static Thinking? ReadThinking(JsonElement value, RequestFields fields)
     {
         const string Allowed = "\"high\", \"medium\", \"low\", \"max\", true, or false";
@@ -130,7 +131,8 @@ internal static class OllamaMembers
         if (request.Thinking is not { } thinking) return;
         if (thinking.Enabled && request.Origin is DialectName.Anthropic)
         {
-            // Agents of Anthropic's ask every model to think, and one that cannot refuses the call. How much, few of Ollama's models can be told, and the others refuse the word.
+            // Anthropic's agents ask every model to think, but Ollama refuses the call for a model that cannot. Only few of Ollama's models accept a level; the
+            // others refuse it, so it is dropped.
             if (thinking.Budget is not null) lost.Add("thinking.budget_tokens");
             else if (thinking.Effort is not null) lost.Add("output_config.effort");
             if (request.ModelThinks) json.WriteBoolean("think"u8, true);

@@ -6,16 +6,19 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects.OllamaChat;
 
-/// <summary>What <c>POST /api/show</c> asks for. <paramref name="Model"/> is as the client wrote it, under <c>model</c> or, as older ones do, under <c>name</c>.</summary>
+/// <summary>
+/// The request of <c>POST /api/show</c>. <paramref name="Model"/> is the name as the client wrote it: in <c>model</c>, or in <c>name</c> as older clients do.
+/// </summary>
 internal readonly record struct OllamaShowRequest(string Model, bool Verbose);
 
 /// <summary>
-/// <c>POST /api/show</c> for a model of a host that has no such thing, from what is known of it. Editors read the context from <c>model_info</c> by way of <c>general.architecture</c>,
-/// the tools from <c>capabilities</c>, the context again from <c>parameters</c>, and from the <c>template</c> whether the model fills in the middle.
+/// Answers <c>POST /api/show</c> for a model whose host has no such endpoint, from the known traits. Editors read the context length from <c>model_info</c>
+/// (its key begins with the value of <c>general.architecture</c>) and from <c>parameters</c>, tool support from <c>capabilities</c>, and from <c>template</c>
+/// whether the model supports fill-in-the-middle.
 /// </summary>
 internal static class OllamaShow
 {
-    /// <summary>The name under which numbers stand whose model's architecture nobody told.</summary>
+    /// <summary>The prefix of the numbers' keys if the model's architecture is not known.</summary>
     private const string UnknownArchitecture = "unknown";
 
     public static ProxyError? Read(ReadOnlyMemory<byte> body, out OllamaShowRequest asked)
@@ -28,7 +31,7 @@ internal static class OllamaShow
         return null;
     }
 
-    /// <summary>The object that a body is, in Ollama's words where it is none.</summary>
+    /// <summary>Reads the body as an object. If it is empty, the error has Ollama's own message.</summary>
     public static ProxyError? ReadObject(ReadOnlyMemory<byte> body, out JsonElement root)
     {
         root = default;
@@ -46,9 +49,10 @@ internal static class OllamaShow
         return root.ValueKind is JsonValueKind.Object ? null : new(ProxyErrorKind.InvalidRequest, "the body must be a JSON object");
     }
 
-    public static string? Text(JsonElement root, string name) => root.TryGetProperty(name, out var value) && value.ValueKind is JsonValueKind.String && value.GetString() is { Length: > 0 } text ? text : null;
+    public static string? Text(JsonElement root, string name) =>
+        root.TryGetProperty(name, out var value) && value.ValueKind is JsonValueKind.String && value.GetString() is { Length: > 0 } text ? text : null;
 
-    /// <summary>The question as the host is to get it.</summary>
+    /// <summary>Writes the request for the host.</summary>
     public static void WriteRequest(OllamaShowRequest asked, string served, IBufferWriter<byte> output)
     {
         using var json = WireJson.NewWriter(output);
@@ -61,7 +65,8 @@ internal static class OllamaShow
     public static void Write(ModelListing model, IBufferWriter<byte> output)
     {
         var traits = model.Traits;
-        var parameters = traits.Parameters ?? (model.ContextLength is { } context ? Parameter("num_ctx", context.ToString(CultureInfo.InvariantCulture)) : null);
+        var parameters = traits.Parameters
+            ?? (model.ContextLength is { } context ? Parameter("num_ctx", context.ToString(CultureInfo.InvariantCulture)) : null);
         var template = Template(model);
         using var json = WireJson.NewWriter(output);
         json.WriteStartObject();
@@ -70,8 +75,9 @@ internal static class OllamaShow
         json.WriteString("template"u8, template);
         OllamaListing.WriteDetails(json, model, ofListing: false);
         WriteInfo(json, model);
-        // Always there: clients look into it without asking whether it is.
-        OllamaListing.WriteCapabilities(json, model.Capabilities.Count > 0 || model.Kind is not (null or ModelKind.Chat) ? model : model with { Capabilities = ["completion"] });
+        // Always written: clients read it without checking that it is there.
+        OllamaListing.WriteCapabilities(json,
+            model.Capabilities.Count > 0 || model.Kind is not (null or ModelKind.Chat) ? model : model with { Capabilities = ["completion"] });
         json.WriteString("modified_at"u8, OllamaListing.Time(model.Created ?? DateTimeOffset.UnixEpoch));
         json.WriteEndObject();
     }
@@ -93,14 +99,14 @@ internal static class OllamaShow
         json.WriteEndObject();
     }
 
-    /// <summary>What follows the last slash, without a tag: <c>Qwen/Qwen3-8B</c> is Qwen3-8B.</summary>
+    /// <summary>The part after the last slash, without a tag: <c>Qwen/Qwen3-8B</c> becomes Qwen3-8B.</summary>
     private static string Basename(string name)
     {
         var basename = name[(name.LastIndexOf('/') + 1)..];
         return basename.IndexOf(':', StringComparison.Ordinal) is var colon and > 0 ? basename[..colon] : basename;
     }
 
-    /// <summary>The host's own; but clients that look for <c>.Suffix</c> have to find it where the model fills in the middle.</summary>
+    /// <summary>The host's own template. For a model that supports fill-in-the-middle it must contain <c>.Suffix</c>, because clients look for that.</summary>
     private static string Template(ModelListing model) => (model.Capabilities.Contains("insert"), model.Traits.Template) switch
     {
         (true, { } told) when told.Contains(".Suffix", StringComparison.Ordinal) => told,
@@ -113,10 +119,11 @@ internal static class OllamaShow
     {
         var file = new StringBuilder("# Modelfile generated by \"ollama show\"\n").Append("FROM ").Append(model.Resolved ?? model.Name).Append('\n');
         file.Append(CultureInfo.InvariantCulture, $"TEMPLATE \"\"\"{template}\"\"\"\n");
-        foreach (var line in (parameters ?? "").Split('\n', StringSplitOptions.RemoveEmptyEntries)) file.Append("PARAMETER ").AppendJoin(' ', line.Split(' ', StringSplitOptions.RemoveEmptyEntries)).Append('\n');
+        foreach (var line in (parameters ?? "").Split('\n', StringSplitOptions.RemoveEmptyEntries))
+            file.Append("PARAMETER ").AppendJoin(' ', line.Split(' ', StringSplitOptions.RemoveEmptyEntries)).Append('\n');
         return file.ToString();
     }
 
-    /// <summary>As Ollama aligns it.</summary>
+    /// <summary>In the column layout that Ollama uses.</summary>
     private static string Parameter(string name, string value) => $"{name,-30} {value}";
 }

@@ -4,7 +4,7 @@ using Proxy.Dialects.OllamaChat;
 
 namespace Proxy.Dialects.OllamaGenerate;
 
-/// <summary>A host that speaks Ollama's own API, given a prompt. Its lines are the chat's but for where the text stands.</summary>
+/// <summary>A host that speaks Ollama's own API, called with a prompt. Its lines differ from chat's only in the member that holds the text.</summary>
 internal sealed class OllamaGenerateBackendDialect : OllamaChatBackendDialect
 {
     public override DialectName Name => DialectName.OllamaGenerate;
@@ -13,5 +13,6 @@ internal sealed class OllamaGenerateBackendDialect : OllamaChatBackendDialect
 
     public override ProxyError? Unsayable(ChatRequest request) => OllamaGenerateRequestCodec.Unsayable(request);
 
-    public override void WriteRequest(ChatRequest request, string model, IBufferWriter<byte> output, List<string> lost) => OllamaGenerateRequestCodec.Write(request, model, output, lost);
+    public override void WriteRequest(ChatRequest request, string model, IBufferWriter<byte> output, List<string> lost) =>
+        OllamaGenerateRequestCodec.Write(request, model, output, lost);
 }

@@ -4,7 +4,7 @@ using Proxy.Dialects.OllamaChat;
 
 namespace Proxy.Dialects.OllamaGenerate;
 
-/// <summary><c>POST /api/generate</c>, as Ollama's clients speak it.</summary>
+/// <summary><c>POST /api/generate</c>, for Ollama's clients.</summary>
 internal sealed class OllamaGenerateClientDialect : ClientDialect
 {
     public override DialectName Name => DialectName.OllamaGenerate;
@@ -23,7 +23,7 @@ internal sealed class OllamaGenerateClientDialect : ClientDialect
 
     public override void WriteWhole(IReadOnlyList<ChatEvent> events, ReplyStamp stamp, IBufferWriter<byte> output)
     {
-        var whole = WholeAnswer.Of(events);
+        var whole = WholeAnswer.Of(events, stamp);
         var choice = whole.Choices[0];
         using var json = WireJson.NewWriter(output);
         json.WriteStartObject();
@@ -33,7 +33,7 @@ internal sealed class OllamaGenerateClientDialect : ClientDialect
         if (choice.Reasoning.Length > 0) json.WriteString("thinking"u8, choice.Reasoning);
         OllamaGenerateEventWriter.WriteEnd(json, choice.Reason, choice.FinishOpaque, whole.Usage);
         OllamaChatProbabilities.Write(json, choice.LogProbabilities);
-        whole.Note.Write(json, stamp);
+        whole.Note.Write(json);
         json.WriteEndObject();
     }
 

@@ -4,14 +4,17 @@ using Proxy.Dialects.OllamaChat;
 
 namespace Proxy.Dialects.OllamaGenerate;
 
-/// <summary>Writes the lines of <c>/api/generate</c>. It has no tools: calls are not written.</summary>
+/// <summary>Writes the lines of <c>/api/generate</c>. It has no tools, so calls are dropped.</summary>
 internal sealed class OllamaGenerateEventWriter(ReplyStamp stamp) : OllamaEventWriter(stamp)
 {
-    /// <summary>What the end of an answer says. The context is empty: what it stands for, token numbers of one model in one host, only an Ollama host knows; clients take its list for granted.</summary>
+    /// <summary>
+    /// Writes the members that end an answer. <c>context</c> is an empty list: its token numbers are only meaningful to an Ollama host, but clients expect the
+    /// member.
+    /// </summary>
     public static void WriteEnd(Utf8JsonWriter json, FinishReason reason, JsonElement? opaque, Usage? usage)
     {
         OllamaChatJson.WriteDone(json, reason, opaque);
-        if (opaque.Member("done_reason"u8) is null) // loading and unloading have none
+        if (opaque.Member("done_reason"u8) is null) // answers to loading and unloading have no context
         {
             json.WriteStartArray("context"u8);
             json.WriteEndArray();

@@ -5,7 +5,7 @@ using Proxy.Dialects.OllamaChat;
 
 namespace Proxy.Dialects.OllamaGenerate;
 
-/// <summary>Requests of <c>/api/generate</c>, both ways. One without a prompt asks to load the model, and has no messages.</summary>
+/// <summary>Reads and writes requests of <c>/api/generate</c>. A request without a prompt asks to load the model; it has no messages.</summary>
 internal static class OllamaGenerateRequestCodec
 {
     public static ProxyError? Read(ReadOnlyMemory<byte> body, out ChatRequest? request)
@@ -59,23 +59,31 @@ internal static class OllamaGenerateRequestCodec
         }
 
         if (string.IsNullOrWhiteSpace(request.Model)) fields.Fail("model", "model is required");
-        if (prompt.Raw && (system is not null || prompt.Template is not null || prompt.Context is not null)) fields.Fail("raw", "raw mode does not support template, system, or context");
+        if (prompt.Raw && (system is not null || prompt.Template is not null || prompt.Context is not null))
+            fields.Fail("raw", "raw mode does not support template, system, or context");
         if (text is not null)
         {
             content.Insert(0, new ContentPart.Text(text));
             request = request with { Messages = PromptMessages.Of(system, content) };
         }
 
-        return request with { Prompt = prompt with { Continues = prompt.Untemplated || prompt.Suffix is not null }, Unknown = unknown, IncludeUsage = request.Stream };
+        return request with
+        {
+            Prompt = prompt with { Continues = prompt.Untemplated || prompt.Suffix is not null },
+            Unknown = unknown,
+            IncludeUsage = request.Stream
+        };
     }
 
     public static ProxyError? Unsayable(ChatRequest request)
     {
         if (PromptMessages.NotOne(request) is { } problem) return problem;
         var prompt = request.Prompt!;
-        if (prompt.NotOneText is not null) return PromptMessages.Refused("prompt", "the model's host takes one text as \"prompt\", not several and not token numbers");
+        if (prompt.NotOneText is not null)
+            return PromptMessages.Refused("prompt", "the model's host takes one text as \"prompt\", not several and not token numbers");
         if (prompt.Echo) return PromptMessages.Refused("echo", "the model's host cannot be asked to repeat the prompt: leave out \"echo\"");
-        if (PromptMessages.Text(request).Length == 0 && request.Origin is not DialectName.OllamaGenerate) return PromptMessages.Refused("prompt", "\"prompt\" is empty, which the model's host would take as a wish to load the model");
+        if (PromptMessages.Text(request).Length == 0 && request.Origin is not DialectName.OllamaGenerate)
+            return PromptMessages.Refused("prompt", "\"prompt\" is empty, which the model's host would take as a request to load the model");
         return null;
     }
 

@@ -4,12 +4,13 @@ using Proxy.Chat;
 namespace Proxy.Dialects.OpenAiChat;
 
 /// <summary>
-/// The array <c>models</c> that Codex looks for in <c>/v1/models</c>, beside OpenAI's own <c>data</c>. Codex takes all of a model's members or none of the listing, and
-/// the instructions given here in place of its own; a model without any is worse served than one that Codex does not know.
+/// Writes the array <c>models</c> that Codex looks for in <c>/v1/models</c>, beside OpenAI's own <c>data</c>. Codex rejects the whole listing if a member of
+/// one model is missing. It uses the instructions given here instead of its own, so a model listed without instructions works worse than one that Codex does
+/// not know.
 /// </summary>
 internal static class CodexModels
 {
-    /// <summary>What a tool may say, in tokens, before Codex shortens it. Local models have small windows.</summary>
+    /// <summary>Codex truncates a tool's output beyond this many tokens. Local models have small context windows.</summary>
     private const int ToolOutput = 10_000;
 
     private static ReadOnlySpan<byte> Instructions =>
@@ -63,7 +64,7 @@ internal static class CodexModels
         json.WriteBoolean("supports_reasoning_summaries"u8, thinks);
         json.WriteBoolean("support_verbosity"u8, false);
         json.WriteNull("default_verbosity"u8);
-        json.WriteNull("apply_patch_tool_type"u8); // a grammar, which no other model has learnt
+        json.WriteNull("apply_patch_tool_type"u8); // this tool needs a grammar that only OpenAI's models have learnt
         json.WriteStartObject("truncation_policy"u8);
         json.WriteString("mode"u8, "tokens"u8);
         json.WriteNumber("limit"u8, ToolOutput);

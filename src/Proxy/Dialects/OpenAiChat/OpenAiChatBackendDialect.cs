@@ -4,7 +4,7 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects.OpenAiChat;
 
-/// <summary>A host that speaks OpenAI's chat: llama.cpp, vLLM, SGLang, LM Studio and their like.</summary>
+/// <summary>A host that speaks OpenAI's Chat Completions: llama.cpp, vLLM, SGLang, LM Studio and others.</summary>
 internal class OpenAiChatBackendDialect : BackendDialect
 {
     public override DialectName Name => DialectName.OpenAiChat;
@@ -13,7 +13,8 @@ internal class OpenAiChatBackendDialect : BackendDialect
 
     public override ProxyError? Unsayable(ChatRequest request) => OpenAiChatRequestCodec.Unsayable(request);
 
-    public override void WriteRequest(ChatRequest request, string model, IBufferWriter<byte> output, List<string> lost) => OpenAiChatRequestCodec.Write(request, model, output, lost);
+    public override void WriteRequest(ChatRequest request, string model, IBufferWriter<byte> output, List<string> lost) =>
+        OpenAiChatRequestCodec.Write(request, model, output, lost);
 
     public override EventReader NewEventReader() => new OpenAiChatEventReader();
 

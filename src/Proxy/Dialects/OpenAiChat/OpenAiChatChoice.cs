@@ -4,7 +4,7 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects.OpenAiChat;
 
-/// <summary>One choice of an answer while it is read: its texts, whose pieces may be cut inside a character, its calls, and why it ended.</summary>
+/// <summary>The state of one choice while an answer is read: its texts, whose pieces may be cut inside a character, its calls and its finish reason.</summary>
 internal sealed class OpenAiChatChoice(int number)
 {
     private readonly OpenAiToolCalls calls = new(number);
@@ -14,13 +14,16 @@ internal sealed class OpenAiChatChoice(int number)
     public int Number => number;
     public FinishReason Reason { get; set; } = FinishReason.Stop;
 
-    /// <summary>The host said why it ended.</summary>
+    /// <summary>True once the host has sent a finish reason.</summary>
     public bool HasFinished { get; set; }
 
-    /// <summary>The stop sequence that ended it, in an opaque part.</summary>
+    /// <summary>The stop sequence that ended the answer, as an opaque part.</summary>
     public JsonElement? Matched { get; set; }
 
-    /// <summary>Hosts that stop after a call say <c>stop</c>, whose clients then never run the tool; others say <c>tool_calls</c> without one, and theirs wait for it.</summary>
+    /// <summary>
+    /// Corrects the finish reason. Some hosts say <c>stop</c> after a call, and their clients then never run the tool; others say <c>tool_calls</c> without a
+    /// call, and their clients wait for one.
+    /// </summary>
     public FinishReason Finish => Reason switch
     {
         FinishReason.Stop when calls.Any => FinishReason.ToolCalls,
@@ -28,10 +31,10 @@ internal sealed class OpenAiChatChoice(int number)
         var said => said,
     };
 
-    /// <summary>A <c>delta</c> came: what stands in <c>message</c> then is no news.</summary>
+    /// <summary>True once a <c>delta</c> has arrived. A later <c>message</c> then only repeats its content.</summary>
     public bool HasDeltas { get; set; }
 
-    /// <summary>A text or a call came.</summary>
+    /// <summary>True once a text or a call has arrived.</summary>
     public bool Spoke { get; private set; }
 
     public void Flush(List<ChatEvent> events)
@@ -46,7 +49,8 @@ internal sealed class OpenAiChatChoice(int number)
     {
         string said = "", thought = "", refused = "";
         Utf8JsonReader list = default;
-        ReadOnlySpan<byte> function = default, parts = default, details = default; // what few hosts send: a place costs less than a reader
+        // for members that few hosts send, only the position is kept: a span is smaller than a reader
+        ReadOnlySpan<byte> function = default, parts = default, details = default;
         bool called = false, thoughtSeen = false;
         while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
         {
@@ -71,7 +75,8 @@ internal sealed class OpenAiChatChoice(int number)
             else if (json.ValueTextEquals("reasoning_content"u8) || json.ValueTextEquals("reasoning"u8))
             {
                 json.Read();
-                if (!thoughtSeen && json.TokenType is JsonTokenType.String && json.ValueSpan.Length > 0) // both: the same text twice
+                // a host that sends both members sends the same text twice
+                if (!thoughtSeen && json.TokenType is JsonTokenType.String && json.ValueSpan.Length > 0)
                 {
                     thoughtSeen = true;
                     thought = reasoning.Take(ref json);
@@ -117,7 +122,8 @@ internal sealed class OpenAiChatChoice(int number)
         if (!parts.IsEmpty) ReadParts(parts, probabilities, events);
         Say(said, TokenKind.Answer, probabilities, events);
         Say(refused, TokenKind.Refusal, default, events);
-        if (events.Count == before && probabilities.IndexOf("\"token\""u8) >= 0) events.Add(new ChatEvent.Token("") { Choice = number, Opaque = WireJson.Opaque("logprobs"u8, probabilities) });
+        if (events.Count == before && probabilities.IndexOf("\"token\""u8) >= 0)
+            events.Add(new ChatEvent.Token("") { Choice = number, Opaque = WireJson.Opaque("logprobs"u8, probabilities) });
         if (called) calls.ReadList(ref list, frame, events);
         if (!function.IsEmpty) calls.ReadLegacy(function, events);
         Spoke |= events.Count > before;
@@ -132,7 +138,10 @@ internal sealed class OpenAiChatChoice(int number)
         if (said.Length > 0 || likely is not null) events.Add(new ChatEvent.Token(said) { Choice = number, Opaque = likely });
     }
 
-    /// <summary>Reads content that is a list of parts, as Mistral's models answer: texts and thoughts in their order. Of other parts only the type is told.</summary>
+    /// <summary>
+    /// Reads content that is a list of parts, as Mistral's models send it: texts and thoughts in order. A part of another kind becomes an event that names only
+    /// its type.
+    /// </summary>
     private void ReadParts(ReadOnlySpan<byte> parts, ReadOnlySpan<byte> probabilities, List<ChatEvent> events)
     {
         var list = new Utf8JsonReader(parts, WireJson.Reading);
@@ -155,7 +164,8 @@ internal sealed class OpenAiChatChoice(int number)
             var part = OpenAiContentPart.Read(ref list);
             if (part.Text.TokenType is JsonTokenType.String)
             {
-                Say(part.Thinks ? reasoning.Take(ref part.Text) : answer.Take(ref part.Text), part.Thinks ? TokenKind.Reasoning : TokenKind.Answer, probabilities, events);
+                Say(part.Thinks ? reasoning.Take(ref part.Text) : answer.Take(ref part.Text), part.Thinks ? TokenKind.Reasoning : TokenKind.Answer,
+                    probabilities, events);
                 probabilities = default;
             }
             else if (part.Text.TokenType is JsonTokenType.StartArray)
@@ -169,7 +179,7 @@ internal sealed class OpenAiChatChoice(int number)
         }
     }
 
-    /// <summary>The texts of a thought that is a list of parts itself.</summary>
+    /// <summary>Reads the texts of a thought that is itself a list of parts.</summary>
     private void ReadThoughts(ref Utf8JsonReader list, List<ChatEvent> events)
     {
         while (list.Read() && list.TokenType is not JsonTokenType.EndArray)
@@ -192,7 +202,7 @@ internal sealed class OpenAiChatChoice(int number)
         }
     }
 
-    /// <summary>Reads thoughts that stand in <c>reasoning_details</c> alone. What only the host can open (encrypted, a signature) has no text.</summary>
+    /// <summary>Reads thoughts if they are only in <c>reasoning_details</c>. Encrypted details and signatures have no text and are skipped.</summary>
     private void ReadDetails(ReadOnlySpan<byte> details, List<ChatEvent> events)
     {
         var list = new Utf8JsonReader(details, WireJson.Reading);
@@ -210,7 +220,7 @@ internal sealed class OpenAiChatChoice(int number)
         }
     }
 
-    /// <summary>The value at whose beginning the reader stands, to its end.</summary>
+    /// <summary>The bytes of the value at the reader's position.</summary>
     private static ReadOnlySpan<byte> Slice(scoped ref Utf8JsonReader json, ReadOnlySpan<byte> frame)
     {
         var start = (int)json.TokenStartIndex;

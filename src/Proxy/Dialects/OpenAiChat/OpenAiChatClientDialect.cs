@@ -4,7 +4,7 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects.OpenAiChat;
 
-/// <summary><c>POST /v1/chat/completions</c>, as OpenAI's clients speak it.</summary>
+/// <summary><c>POST /v1/chat/completions</c>, for OpenAI's clients.</summary>
 internal sealed class OpenAiChatClientDialect : ClientDialect
 {
     public static ReadOnlySpan<byte> Comment => ": keep-alive\n\n"u8;
@@ -24,11 +24,11 @@ internal sealed class OpenAiChatClientDialect : ClientDialect
 
     public override void WriteWhole(IReadOnlyList<ChatEvent> events, ReplyStamp stamp, IBufferWriter<byte> output)
     {
-        var whole = WholeAnswer.Of(events);
+        var whole = WholeAnswer.Of(events, stamp);
         using var json = WireJson.NewWriter(output);
         OpenAiChatJson.WriteHead(json, whole.Id ?? OpenAiChatEventWriter.IdOf(stamp), "chat.completion", whole.Created, whole.Opaque, stamp);
         foreach (var choice in whole.Choices) WriteChoice(json, choice, stamp);
-        OpenAiChatJson.WriteTail(json, whole, stamp);
+        OpenAiChatJson.WriteTail(json, whole);
     }
 
     public override void WriteError(ProxyError error, string traceId, IBufferWriter<byte> output) => OpenAiChatErrors.Write(error, output);

@@ -4,7 +4,7 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects.OpenAiChat;
 
-/// <summary>Errors on OpenAI's paths: OpenAI's four members, and the status as a number for those who only see the body.</summary>
+/// <summary>Errors on OpenAI's paths: OpenAI's four members, and the HTTP status as a number for code that sees only the body.</summary>
 internal static class OpenAiChatErrors
 {
     public static void Write(ProxyError error, IBufferWriter<byte> output)
@@ -15,7 +15,7 @@ internal static class OpenAiChatErrors
         json.WriteEndObject();
     }
 
-    /// <summary>The member <c>error</c>.</summary>
+    /// <summary>Writes the member <c>error</c>.</summary>
     public static void WriteMember(Utf8JsonWriter json, ProxyError error)
     {
         var row = ProxyErrorTable.Of(error);
@@ -28,7 +28,7 @@ internal static class OpenAiChatErrors
         json.WriteEndObject();
     }
 
-    /// <summary>As an event of a stream. SDKs raise it and read no further, so no end marker follows.</summary>
+    /// <summary>Writes the error as an event of a stream. SDKs raise an exception at this event and stop reading, so no end marker follows.</summary>
     public static void WriteToStream(ProxyError error, IBufferWriter<byte> output)
     {
         output.Write("data: "u8);

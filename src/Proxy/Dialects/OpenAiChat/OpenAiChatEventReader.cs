@@ -4,8 +4,9 @@ using Proxy.Chat;
 namespace Proxy.Dialects.OpenAiChat;
 
 /// <summary>
-/// Reads chunks of a chat completion, and whole ones, which are the same but for <c>message</c> instead of <c>delta</c>; and completions of a prompt, which have a <c>text</c> there. Usage and the finish reasons are held back
-/// until <c>[DONE]</c>, so that <see cref="ChatEvent.Finished"/> comes last whatever the host's order.
+/// Reads the chunks of a chat completion, whole chat completions (which have <c>message</c> instead of <c>delta</c>), and text completions (which have
+/// <c>text</c> instead). Usage and finish reasons are held back until <c>[DONE]</c>, so that <see cref="ChatEvent.Finished"/> comes last in whatever order the
+/// host sends them.
 /// </summary>
 internal sealed class OpenAiChatEventReader : EventReader
 {
@@ -40,7 +41,7 @@ internal sealed class OpenAiChatEventReader : EventReader
         return false;
     }
 
-    /// <summary>A whole answer; false when it is not one.</summary>
+    /// <summary>Reads a whole answer. False if the body is not one.</summary>
     public bool TryReadWhole(ReadOnlySpan<byte> body, List<ChatEvent> events)
     {
         ReadObject(body, events);
@@ -60,9 +61,10 @@ internal sealed class OpenAiChatEventReader : EventReader
             else Fail(HostErrorBody.Read(frame), events);
             rest = frame[(int)json.BytesConsumed..];
         }
-        catch (Exception problem) when (problem is JsonException or InvalidOperationException or FormatException) // how the reader says that it is no JSON
+        // Utf8JsonReader throws these for invalid JSON
+        catch (Exception problem) when (problem is JsonException or InvalidOperationException or FormatException)
         {
-            Fail(new HostError($"the host sent what is not JSON: {HostErrorBody.Read(frame).Message}"), events);
+            Fail(new HostError($"the host sent something that is not JSON: {HostErrorBody.Read(frame).Message}"), events);
         }
 
         if (!rest.IsEmpty) Read(rest, events); // two objects in one frame
@@ -136,18 +138,15 @@ internal sealed class OpenAiChatEventReader : EventReader
             }
         }
 
-        if (told && !listed) // an error of which there is only the message
+        if (told && !listed) // an error that consists of a message alone
         {
             Fail(HostErrorBody.Read(frame), events);
             return;
         }
 
-        if (!started)
-        {
-            started = true;
-            events.Add(new ChatEvent.Started(id, model, created) { Opaque = fingerprint.IsEmpty ? null : WireJson.Opaque("system_fingerprint"u8, fingerprint) });
-        }
-
+        JsonElement? opaque = started || fingerprint.IsEmpty ? null : WireJson.Opaque("system_fingerprint"u8, fingerprint);
+        if (!started) events.Add(new ChatEvent.Started(id, model, created) { Opaque = opaque });
+        started = true;
         if (!listed) return;
         while (list.Read() && list.TokenType is JsonTokenType.StartObject) ReadChoice(ref list, frame, events);
     }
@@ -197,7 +196,7 @@ internal sealed class OpenAiChatEventReader : EventReader
                 if (json.TokenType is JsonTokenType.String && json.ValueSpan.Length > 0) reason = OpenAiChatJson.Reason(ref json);
                 json.Skip();
             }
-            else if (json.ValueTextEquals("stop_reason"u8)) // vLLM's: the stop sequence that matched
+            else if (json.ValueTextEquals("stop_reason"u8)) // vLLM: the stop sequence that matched
             {
                 json.Read();
                 if (json.TokenType is JsonTokenType.String) sequence = frame[(int)json.TokenStartIndex..(int)json.BytesConsumed];
@@ -220,7 +219,7 @@ internal sealed class OpenAiChatEventReader : EventReader
         var choice = ChoiceOf(number);
         if (speaks) choice.ReadMessage(ref said, frame, probabilities, events);
         choice.HasDeltas |= speaks;
-        // Some hosts send besides the deltas all that was said so far: it counts where no delta says anything.
+        // Some hosts send, beside the deltas, a "message" with the whole text so far. It is read only if no delta has carried any content.
         if (!cumulative.IsEmpty && !(choice.HasDeltas && choice.Spoke)) ReadWhole(choice, cumulative, probabilities, events);
         else if (continues && !speaks) choice.ReadCompletion(ref said, probabilities, events);
         if (reason is { } ended) (choice.Reason, choice.HasFinished) = (ended, true);
@@ -246,7 +245,7 @@ internal sealed class OpenAiChatEventReader : EventReader
         return added;
     }
 
-    /// <summary>llama.cpp says how long it took, which Ollama's clients want to know.</summary>
+    /// <summary>Reads llama.cpp's timings, which Ollama's clients expect.</summary>
     private void ReadTimings(ref Utf8JsonReader json)
     {
         if (json.TokenType is not JsonTokenType.StartObject)
@@ -290,6 +289,11 @@ internal sealed class OpenAiChatEventReader : EventReader
     private void Fail(HostError said, List<ChatEvent> events)
     {
         over = true;
-        events.Add(new ChatEvent.Finished(FinishReason.Error, Error: new ProxyError(ProxyErrorKind.HostFailed, said.Message) { Code = said.Code, HostType = said.Type, Param = said.Param }));
+        events.Add(new ChatEvent.Finished(FinishReason.Error, Error: new ProxyError(ProxyErrorKind.HostFailed, said.Message)
+        {
+            Code = said.Code,
+            HostType = said.Type,
+            Param = said.Param
+        }));
     }
 }

@@ -6,7 +6,7 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects.OpenAiChat;
 
-/// <summary>Writes chunks of a chat completion. All that is the same in each chunk is made once; a token costs its own text.</summary>
+/// <summary>Writes the chunks of a chat completion. The JSON that all chunks share is composed once, so that a token costs only its own text.</summary>
 internal sealed class OpenAiChatEventWriter(ReplyStamp stamp) : EventWriter
 {
     private readonly OpenAiChunks chunks = new(stamp, "chat.completion.chunk", IdOf);
@@ -50,11 +50,12 @@ internal sealed class OpenAiChatEventWriter(ReplyStamp stamp) : EventWriter
 
     public override void End(IBufferWriter<byte> output) => chunks.EndStream(output);
 
-    /// <summary>The answer's id where the host gave none.</summary>
+    /// <summary>The answer's id if the host gave none.</summary>
     public static string IdOf(ReplyStamp stamp) => $"chatcmpl-{stamp.TraceId}";
 
-    /// <summary>The id of a call whose host gave it none; the same whenever the same answer is written.</summary>
-    public static string CallIdOf(ReplyStamp stamp, int choice, int index) => string.Create(CultureInfo.InvariantCulture, $"call_{stamp.TraceId}{choice}{index}");
+    /// <summary>The id of a call to which the host gave none. Always the same for the same answer, choice and index.</summary>
+    public static string CallIdOf(ReplyStamp stamp, int choice, int index) =>
+        string.Create(CultureInfo.InvariantCulture, $"call_{stamp.TraceId}{choice}{index}");
 
     private void BeginChunk(int choice, IBufferWriter<byte> output)
     {
@@ -81,7 +82,7 @@ internal sealed class OpenAiChatEventWriter(ReplyStamp stamp) : EventWriter
     {
         switch (token.Kind)
         {
-            case TokenKind.Reasoning: // clients look for either name
+            case TokenKind.Reasoning: // some clients read one name, some the other
                 Json.WriteString("reasoning_content"u8, token.Text);
                 Json.WriteString("reasoning"u8, token.Text);
                 break;
@@ -94,7 +95,7 @@ internal sealed class OpenAiChatEventWriter(ReplyStamp stamp) : EventWriter
         }
     }
 
-    /// <summary>The piece, with all that came of its call before its name; null while the name is not known.</summary>
+    /// <summary>Returns the piece, together with all earlier pieces that arrived before the call's name. Null while the name is not known.</summary>
     private ChatEvent.ToolCall? Sayable(ChatEvent.ToolCall piece)
     {
         var choice = ChoiceOf(piece.Choice);
@@ -105,7 +106,7 @@ internal sealed class OpenAiChatEventWriter(ReplyStamp stamp) : EventWriter
         return call.ToPiece(piece.Choice);
     }
 
-    /// <summary>The calls whose name never came: the model made them, and the client has to see that.</summary>
+    /// <summary>Writes the calls that never received a name. The model made them, so the client has to see them.</summary>
     private void WriteNameless(int choice, IBufferWriter<byte> output)
     {
         foreach (var call in ChoiceOf(choice).Nameless)
@@ -179,7 +180,7 @@ internal sealed class OpenAiChatEventWriter(ReplyStamp stamp) : EventWriter
         public bool RoleWritten { get; set; }
         public List<int> Calls { get; } = [];
 
-        /// <summary>Calls that wait for their name.</summary>
+        /// <summary>Calls whose name has not arrived yet.</summary>
         public List<WholeToolCall> Nameless { get; } = [];
     }
 }

@@ -5,30 +5,30 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects.OpenAiChat;
 
-/// <summary>What a frame or a body is, found without reading what it says. Serves chat and completions.</summary>
+/// <summary>Tells what kind of frame or body this is without reading its content. For chat and completions.</summary>
 internal static class OpenAiChatFrames
 {
     public static FrameKind Classify(ReadOnlySpan<byte> frame) => OpenAiChatJson.IsDone(frame) ? FrameKind.End : FrameObjects.Classify(frame, ClassifyObject);
 
-    /// <summary>True without a parse in the usual case: it is an object, it has choices, nothing in it is named <c>error</c>.</summary>
+    /// <summary>Usually decides without parsing: the body is an object, it contains <c>choices"</c>, and it does not contain <c>error"</c>.</summary>
     public static bool IsWholeAnswer(ReadOnlySpan<byte> body)
     {
         if (body is not [(byte)'{', .., (byte)'}']) body = body.Trim(" \t\r\n"u8);
-        // The search goes by first and last byte: with a quote at both ends it would stop at every string.
+        // The vectorised search compares the first and the last byte of the pattern. With a quote at both ends it would stop at every string.
         if (body is not [(byte)'{', .., (byte)'}'] || body.IndexOf("choices\""u8) < 0) return false;
         return !NamesError(body) || Classify(body) is FrameKind.Content;
     }
 
     /// <summary>
-    /// Whether <c>error"</c> stands anywhere. Only for this an answer is gone over from end to end, so it looks for quotes, which a text has few of, and for the letter before them where there
-    /// are some: 820 instructions for an answer of 1.3 KiB, where a search for the word took 2,000.
+    /// True if <c>error"</c> occurs anywhere in the body. Only this search reads an answer from end to end, so it looks for quotes, which are rare in text, and
+    /// checks the letter before them: 820 instructions for an answer of 1.3 KiB, where a plain search for the word took 2,000.
     /// </summary>
     private static bool NamesError(ReadOnlySpan<byte> body)
     {
         var word = "error\""u8;
         ref var start = ref MemoryMarshal.GetReference(body);
         nint at = 0;
-        nint last = body.Length - 33; // where 32 bytes and the one behind them are left
+        nint last = body.Length - 33; // leaves room for 32 bytes and the one after them
         while (true)
         {
             while (at <= last && (Are('"', ref start, at + 1) | Are('"', ref start, at + 17)).ExtractMostSignificantBits() == 0) at += 32;
@@ -40,7 +40,8 @@ internal static class OpenAiChatFrames
 
         return body[Math.Max(0, (int)at - 4)..].IndexOf(word) >= 0;
 
-        static Vector128<byte> Are(char letter, ref byte start, nint at) => Vector128.Equals(Vector128.LoadUnsafe(ref start, (nuint)at), Vector128.Create((byte)letter));
+        static Vector128<byte> Are(char letter, ref byte start, nint at) =>
+            Vector128.Equals(Vector128.LoadUnsafe(ref start, (nuint)at), Vector128.Create((byte)letter));
     }
 
     private static FrameKind ClassifyObject(ref Utf8JsonReader json)
@@ -117,7 +118,7 @@ internal static class OpenAiChatFrames
         return any;
     }
 
-    /// <summary>Whether a delta has anything but its role: hosts open with <c>"content":null</c> or an empty text.</summary>
+    /// <summary>True if a delta has any content besides its role. Hosts start with <c>"content":null</c> or an empty text.</summary>
     private static bool Says(ref Utf8JsonReader json)
     {
         var says = false;

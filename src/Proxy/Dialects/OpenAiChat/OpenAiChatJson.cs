@@ -4,7 +4,7 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects.OpenAiChat;
 
-/// <summary>The words and small shapes that OpenAI's chat and completions share, both ways.</summary>
+/// <summary>Names and small shapes that OpenAI's chat and completions share, for readers and writers.</summary>
 internal static class OpenAiChatJson
 {
     public const string StreamContentType = "text/event-stream";
@@ -41,7 +41,9 @@ internal static class OpenAiChatJson
         _ => "stop"u8,
     };
 
-    /// <summary>The reason at which the reader stands. Hosts add words of their own (abort, eos, stop_sequence): they all mean that it stopped.</summary>
+    /// <summary>
+    /// The finish reason at the reader's position. Hosts add values of their own (abort, eos, stop_sequence); all of them count as <c>stop</c>.
+    /// </summary>
     public static FinishReason Reason(ref Utf8JsonReader json) =>
         json.ValueTextEquals("stop"u8) ? FinishReason.Stop
         : json.ValueTextEquals("tool_calls"u8) || json.ValueTextEquals("function_call"u8) || json.ValueTextEquals("tool_use"u8) ? FinishReason.ToolCalls
@@ -49,7 +51,7 @@ internal static class OpenAiChatJson
         : json.ValueTextEquals("content_filter"u8) ? FinishReason.ContentFilter
         : FinishReason.Stop;
 
-    /// <summary>What an answer, and each chunk of one, begins with: up to the first choice.</summary>
+    /// <summary>Writes the members that begin an answer or a chunk, up to the first choice.</summary>
     public static void WriteHead(Utf8JsonWriter json, string id, string kind, long? created, JsonElement? opaque, ReplyStamp stamp)
     {
         json.WriteStartObject();
@@ -61,8 +63,8 @@ internal static class OpenAiChatJson
         json.WriteStartArray("choices"u8);
     }
 
-    /// <summary>What a whole answer ends with, after its last choice.</summary>
-    public static void WriteTail(Utf8JsonWriter json, WholeAnswer whole, ReplyStamp stamp)
+    /// <summary>Writes the members that end a whole answer, after its last choice.</summary>
+    public static void WriteTail(Utf8JsonWriter json, WholeAnswer whole)
     {
         json.WriteEndArray();
         if (whole.Usage is { } usage)
@@ -71,7 +73,7 @@ internal static class OpenAiChatJson
             WriteUsage(json, usage);
         }
 
-        whole.Note.Write(json, stamp);
+        whole.Note.Write(json);
         json.WriteEndObject();
     }
 
@@ -98,7 +100,7 @@ internal static class OpenAiChatJson
         json.WriteEndObject();
     }
 
-    /// <summary>Reads the usage object at which the reader stands, to its end. Null when it counts nothing.</summary>
+    /// <summary>Reads the usage object at the reader's position up to its end. Null if it holds no counts.</summary>
     public static Usage? ReadUsage(ref Utf8JsonReader json)
     {
         if (json.TokenType is not JsonTokenType.StartObject)
@@ -121,7 +123,7 @@ internal static class OpenAiChatJson
         return new Usage(input ?? 0, output ?? 0) { CachedInputTokens = cached, ReasoningTokens = reasoning };
     }
 
-    /// <summary>The text that follows; null where it is empty or something else.</summary>
+    /// <summary>The string that follows. Null if it is empty or not a string.</summary>
     public static string? ReadText(ref Utf8JsonReader json)
     {
         json.Read();
@@ -130,7 +132,7 @@ internal static class OpenAiChatJson
         return null;
     }
 
-    /// <summary>The counts in a frame or body; null where there are none.</summary>
+    /// <summary>Finds the token counts in a frame or body. Null if there are none.</summary>
     public static Usage? FindUsage(ReadOnlySpan<byte> frame)
     {
         while (UsageJson.TryFind(ref frame, out var counts))
@@ -144,14 +146,14 @@ internal static class OpenAiChatJson
             }
             catch (JsonException)
             {
-                // A host's broken frame is passed on; it only counts nothing.
+                // A malformed frame from the host is still passed on to the client; only its counts are ignored.
             }
         }
 
         return null;
     }
 
-    /// <summary>Usage as it nearly always looks, read without a reader; null where it looks otherwise.</summary>
+    /// <summary>Reads a usage object in its usual form without a JSON reader. Null if it has another form.</summary>
     private static Usage? SkimUsage(ReadOnlySpan<byte> json)
     {
         int? input = null, output = null, cached = null, reasoning = null;
@@ -179,7 +181,9 @@ internal static class OpenAiChatJson
         var inside = at;
         at = JsonSkim.Value(json, at);
         if (at == JsonSkim.No) return null;
-        for (var more = JsonSkim.Enter(json, ref inside, (byte)'{', (byte)'}'); more && JsonSkim.Name(json, ref inside, out var name); more = JsonSkim.Another(json, ref inside))
+        for (var more = JsonSkim.Enter(json, ref inside, (byte)'{', (byte)'}');
+            more && JsonSkim.Name(json, ref inside, out var name);
+            more = JsonSkim.Another(json, ref inside))
         {
             if (name.SequenceEqual(wanted)) count = SkimCount(json, ref inside);
             else inside = JsonSkim.Value(json, inside);
@@ -188,7 +192,7 @@ internal static class OpenAiChatJson
         return count;
     }
 
-    /// <summary>Passes a value. Returns what it counts; null where it is no whole number.</summary>
+    /// <summary>Moves past a value and returns it as a count. Null if it is not a whole number.</summary>
     private static int? SkimCount(ReadOnlySpan<byte> json, ref int at)
     {
         var from = at;

@@ -3,7 +3,9 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects.OpenAiChat;
 
-/// <summary>Reads a request of <c>/v1/chat/completions</c>. Members that local hosts added (<c>top_k</c>, <c>min_p</c>, <c>repeat_penalty</c>) are read as what they mean.</summary>
+/// <summary>
+/// Reads a request of <c>/v1/chat/completions</c>, including the members that local hosts added to it (<c>top_k</c>, <c>min_p</c>, <c>repeat_penalty</c>).
+/// </summary>
 internal static class OpenAiChatRequestReader
 {
     public static ChatRequest Read(JsonElement root, OpenAiDraft draft)
@@ -75,7 +77,9 @@ internal static class OpenAiChatRequestReader
     {
         if (value.ValueKind is JsonValueKind.String) return new ToolChoice(value.GetString()!);
         if (value.ValueKind is not JsonValueKind.Object || !value.TryGetProperty("function"u8, out var function)) return null;
-        return function.ValueKind is JsonValueKind.Object && function.TryGetProperty("name"u8, out var name) && name.ValueKind is JsonValueKind.String ? new ToolChoice("function", name.GetString()) : null;
+        return function.ValueKind is JsonValueKind.Object && function.TryGetProperty("name"u8, out var name) && name.ValueKind is JsonValueKind.String
+            ? new ToolChoice("function", name.GetString())
+            : null;
     }
 
     private static ChatMessage ReadMessage(JsonElement item, string path, RequestFields fields)
@@ -162,7 +166,8 @@ internal static class OpenAiChatRequestReader
     private static ContentPart ReadPart(JsonElement part, string path, RequestFields fields)
     {
         var type = part.TryGetProperty("type"u8, out var named) && named.ValueKind is JsonValueKind.String ? named.GetString()! : "";
-        if (type is "text" && part.TryGetProperty("text"u8, out var text)) return new ContentPart.Text(fields.Text(text, $"{path}.text") ?? "") { Unknown = part.Others("text") };
+        if (type is "text" && part.TryGetProperty("text"u8, out var text))
+            return new ContentPart.Text(fields.Text(text, $"{path}.text") ?? "") { Unknown = part.Others("text") };
         if (type is not "image_url" || !part.TryGetProperty("image_url"u8, out var image))
         {
             if (type.Length == 0) fields.Fail($"{path}.type", $"\"{path}.type\" is missing");
@@ -176,7 +181,9 @@ internal static class OpenAiChatRequestReader
             return new ContentPart.Other(type, part.Clone());
         }
 
-        var detail = image.ValueKind is JsonValueKind.Object && image.TryGetProperty("detail"u8, out var how) && how.ValueKind is JsonValueKind.String ? how.GetString() : null;
+        var detail = image.ValueKind is JsonValueKind.Object && image.TryGetProperty("detail"u8, out var how) && how.ValueKind is JsonValueKind.String
+            ? how.GetString()
+            : null;
         var whole = image.ValueKind is JsonValueKind.String || image.EnumerateObject().Count() == (detail is null ? 1 : 2);
         return ImageText.FromUrl(url.GetString()!) with { Detail = detail, Unknown = part.Others(whole ? "image_url" : "type") };
     }
@@ -188,7 +195,8 @@ internal static class OpenAiChatRequestReader
         if (!fields.IsList(value, path)) return calls;
         foreach (var call in value.EnumerateArray())
         {
-            if (call.ValueKind is not JsonValueKind.Object || !call.TryGetProperty("function"u8, out var function) || function.ValueKind is not JsonValueKind.Object)
+            if (call.ValueKind is not JsonValueKind.Object || !call.TryGetProperty("function"u8, out var function)
+                || function.ValueKind is not JsonValueKind.Object)
             {
                 whole = false; // a kind of call that only OpenAI's own models make
                 continue;

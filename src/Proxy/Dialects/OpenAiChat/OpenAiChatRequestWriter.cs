@@ -4,7 +4,10 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects.OpenAiChat;
 
-/// <summary>Writes a request of <c>/v1/chat/completions</c>, anew in the words it came in or for another dialect's client.</summary>
+/// <summary>
+/// Writes a request of <c>/v1/chat/completions</c>: for a request that came in this dialect with the member names it came with, otherwise from another
+/// dialect's request.
+/// </summary>
 internal static class OpenAiChatRequestWriter
 {
     public static void Write(ChatRequest request, string model, IBufferWriter<byte> output, List<string> lost)
@@ -25,7 +28,8 @@ internal static class OpenAiChatRequestWriter
         OpenAiMembers.Write(json, request, own, lost);
         foreach (var member in request.AsItCame)
         {
-            if (own && member.Key is ("response_format" or "max_tokens")) json.WriteAsItCame(member.Key, member.Value); // the others only say which name to use
+            // the other entries only record which name the client used
+            if (own && member.Key is ("response_format" or "max_tokens")) json.WriteAsItCame(member.Key, member.Value);
         }
 
         json.WriteEndObject();
@@ -72,7 +76,7 @@ internal static class OpenAiChatRequestWriter
             var message = messages[i];
             if (!own && message.Role is ChatRole.Tool && message.Content.Any(static part => part is ContentPart.Image))
             {
-                // What a tool shows is said by the user, after all the answers: here only the user may show something.
+                // In this dialect only a user message may contain images. So an image in a tool's result goes into a user message after all tool results.
                 (shown ??= []).AddRange(message.Content.Where(static part => part is ContentPart.Image));
                 message = message with { Content = [.. message.Content.Where(static part => part is not ContentPart.Image)] };
             }
@@ -94,7 +98,8 @@ internal static class OpenAiChatRequestWriter
         if (message.Name is { } name) json.WriteString("name"u8, name);
         if (message.Refusal is { } refusal) json.WriteString("refusal"u8, refusal);
         if (message.ToolCalls.Count > 0 && !(own && message.Unknown.Has("tool_calls"))) WriteToolCalls(json, message, number, turns);
-        if ((message.ToolCallId ?? (message.Role is ChatRole.Tool ? turns.IdAnswered(number) : null)) is { } answered) json.WriteString("tool_call_id"u8, answered);
+        if ((message.ToolCallId ?? (message.Role is ChatRole.Tool ? turns.IdAnswered(number) : null)) is { } answered)
+            json.WriteString("tool_call_id"u8, answered);
         if (message.Reasoning is { } reasoning && !own)
         {
             json.WriteString("reasoning_content"u8, reasoning);

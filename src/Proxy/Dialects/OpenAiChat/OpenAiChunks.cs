@@ -4,19 +4,23 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects.OpenAiChat;
 
-/// <summary>What the chunks of one stream have in common, made once: how each begins and ends, and how the stream does. Serves chat and completions.</summary>
+/// <summary>
+/// The parts that all chunks of a stream share: the beginning and end of a chunk, composed once, and the end of the stream. For chat and completions.
+/// </summary>
 internal sealed class OpenAiChunks(ReplyStamp stamp, string kind, Func<ReplyStamp, string> idOf)
 {
     private readonly ArrayBufferWriter<byte> head = new(256);
     private Utf8JsonWriter? json;
     private Usage? usage;
-    private ProxyNote note;
+    private ProxyNote note = new(stamp);
     private bool failed;
 
-    /// <summary>The writer for what stands between a chunk's beginning and its end. Reset it to the output first, and flush it.</summary>
+    /// <summary>The writer for the content between a chunk's beginning and its end. Callers reset it to the output first and flush it afterwards.</summary>
     public Utf8JsonWriter Json => json ??= WireJson.NewWriter(head);
 
-    /// <summary>Writes what both say alike; false for an event that each says in its own way. After a failure nothing more is said.</summary>
+    /// <summary>
+    /// Writes the events that chat and completions write in the same way. False for any other event. After a failure nothing more is written.
+    /// </summary>
     public bool TryWrite(ChatEvent happened, IBufferWriter<byte> output)
     {
         note.See(happened);
@@ -53,28 +57,28 @@ internal sealed class OpenAiChunks(ReplyStamp stamp, string kind, Func<ReplyStam
         Json.Flush();
     }
 
-    /// <summary>Up to the first choice.</summary>
+    /// <summary>Writes the beginning of a chunk, up to the first choice.</summary>
     public void Begin(IBufferWriter<byte> output)
     {
         if (head.WrittenCount == 0) Start(null);
         output.Write(head.WrittenSpan);
     }
 
-    /// <summary>After the last choice and the list's end, in the chunk that says why a choice finished.</summary>
+    /// <summary>Writes the end of the chunk that has a choice's finish reason.</summary>
     public void EndLast(IBufferWriter<byte> output)
     {
-        if (!note.SaysNothing(stamp))
+        if (!note.IsEmpty)
         {
             output.Write(","u8);
             Json.Reset(output);
-            note.Write(Json, stamp);
+            note.Write(Json);
             Json.Flush();
         }
 
         End(output);
     }
 
-    /// <summary>After the last choice and the list's end.</summary>
+    /// <summary>Writes the end of a chunk, after its list of choices.</summary>
     public void End(IBufferWriter<byte> output) => output.Write(stamp.IncludeUsage ? ",\"usage\":null}\n\n"u8 : "}\n\n"u8);
 
     public void EndStream(IBufferWriter<byte> output)

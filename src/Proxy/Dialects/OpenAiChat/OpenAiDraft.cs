@@ -2,7 +2,7 @@ using System.Text.Json;
 
 namespace Proxy.Dialects.OpenAiChat;
 
-/// <summary>What is gathered while a request is read: its first problem, and the members that have to be kept as they came.</summary>
+/// <summary>State of one request while it is read: the first problem found, and the members that must be kept as they came.</summary>
 internal sealed class OpenAiDraft
 {
     public RequestFields Fields { get; } = new();

@@ -3,11 +3,14 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects.OpenAiChat;
 
-/// <summary>The form that an answer is to have, as OpenAI's dialects say it: <c>response_format</c> of chat and completions, both ways, and what <c>text.format</c> of Responses has in common with it.</summary>
+/// <summary>
+/// The requested form of the answer in OpenAI's dialects: <c>response_format</c> of chat and completions, and the members that <c>text.format</c> of Responses
+/// shares with it.
+/// </summary>
 internal static class OpenAiFormat
 {
     /// <param name="value"></param>
-    /// <param name="whole">What is returned says all of it.</param>
+    /// <param name="whole">False if the value has members that the result does not hold.</param>
     public static OutputFormat? Read(JsonElement value, out bool whole)
     {
         whole = true;
@@ -34,7 +37,8 @@ internal static class OpenAiFormat
         }
 
         whole = type is "json_object" or "text" && value.EnumerateObject().Count() == 1;
-        if (type is "json_object") return new OutputFormat(value.TryGetProperty("schema"u8, out var own) ? own.Clone() : null); // llama.cpp's way to give a schema
+        // llama.cpp accepts a schema here
+        if (type is "json_object") return new OutputFormat(value.TryGetProperty("schema"u8, out var own) ? own.Clone() : null);
         return null;
     }
 
@@ -57,7 +61,7 @@ internal static class OpenAiFormat
         json.WriteEndObject();
     }
 
-    /// <summary>The members of a <c>json_schema</c>.</summary>
+    /// <summary>Writes the members of a <c>json_schema</c>.</summary>
     public static void WriteDescribed(Utf8JsonWriter json, OutputFormat format)
     {
         json.WriteString("name"u8, format.Name ?? "answer");

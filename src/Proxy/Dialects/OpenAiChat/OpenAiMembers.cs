@@ -3,7 +3,7 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects.OpenAiChat;
 
-/// <summary>The members of a request that OpenAI's chat and completions share, both ways: how to answer, not what.</summary>
+/// <summary>Reads and writes the members of a request that OpenAI's chat and completions share: the parameters of the answer, not its content.</summary>
 internal static class OpenAiMembers
 {
     /// <summary>Reads the member if it is one of them.</summary>
@@ -27,7 +27,7 @@ internal static class OpenAiMembers
         return true;
     }
 
-    /// <summary>Writes them all but those of the stream; names what is lost.</summary>
+    /// <summary>Writes all of them except <c>stream_options</c>, and names the ones that are lost.</summary>
     public static void Write(Utf8JsonWriter json, ChatRequest request, bool own, List<string> lost)
     {
         if (request.Choices is { } n) json.WriteNumber("n"u8, n);
@@ -62,7 +62,8 @@ internal static class OpenAiMembers
     {
         var value = member.Value;
         if (value.ValueKind is JsonValueKind.Null || !draft.Fields.IsObject(value, "stream_options")) return;
-        if (value.TryGetProperty("include_usage"u8, out var wish)) request = request with { IncludeUsage = draft.Fields.Flag(wish, "stream_options.include_usage") ?? false };
+        if (value.TryGetProperty("include_usage"u8, out var wish))
+            request = request with { IncludeUsage = draft.Fields.Flag(wish, "stream_options.include_usage") ?? false };
         if (value.EnumerateObject().Any(static option => option.Name != "include_usage")) draft.Keep(member);
     }
 
@@ -70,12 +71,13 @@ internal static class OpenAiMembers
     {
         var sampling = request.Sampling;
         SamplingJson.Write(json, sampling);
-        if (sampling.MaxTokens is { } limit && (own || limit >= 0)) json.WriteNumber(own && request.AsItCame.Has("max_completion_tokens") ? "max_completion_tokens"u8 : "max_tokens"u8, limit);
+        if (sampling.MaxTokens is { } limit && (own || limit >= 0))
+            json.WriteNumber(own && request.AsItCame.Has("max_completion_tokens") ? "max_completion_tokens"u8 : "max_tokens"u8, limit);
         if (sampling.RepeatPenalty is { } repeat)
         {
             var byVllm = own && request.AsItCame.Has("repetition_penalty");
             if (!byVllm) json.WriteNumber("repeat_penalty"u8, repeat); // llama.cpp's name
-            if (byVllm || !own) json.WriteNumber("repetition_penalty"u8, repeat); // vLLM's
+            if (byVllm || !own) json.WriteNumber("repetition_penalty"u8, repeat); // vLLM's name
         }
 
         if (sampling.ContextLength is not null) lost.Add("options.num_ctx");

@@ -5,12 +5,13 @@ using Proxy.Chat;
 namespace Proxy.Dialects.OpenAiChat;
 
 /// <summary>
-/// <c>GET /v1/models</c> and <c>/v1/models/{id}</c>. What OpenAI has no word for goes by the names that clients look for: the context window by those of OpenRouter, of other proxies and of vLLM,
-/// its limit by LM Studio's, loaded or not by llama.cpp's, what an alias stands for by vLLM's.
+/// <c>GET /v1/models</c> and <c>/v1/models/{id}</c>. OpenAI's format has no members for some facts; they are written under the names that clients look for: the
+/// context window under the names of OpenRouter, of other proxies and of vLLM, its upper limit under LM Studio's, the load state under llama.cpp's, and an
+/// alias's target under vLLM's.
 /// </summary>
 internal static class OpenAiModelList
 {
-    /// <param name="more">Writes members besides into the entry of that index.</param>
+    /// <param name="more">Writes additional members into the entry with that index.</param>
     public static void Write(IReadOnlyList<ModelListing> models, IBufferWriter<byte> output, Action<Utf8JsonWriter, int>? more = null)
     {
         using var json = WireJson.NewWriter(output);

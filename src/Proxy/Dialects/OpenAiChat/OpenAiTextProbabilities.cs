@@ -5,11 +5,12 @@ using System.Text.Json;
 namespace Proxy.Dialects.OpenAiChat;
 
 /// <summary>
-/// Log probabilities between the lists of a completion (<c>tokens</c>, <c>token_logprobs</c>, <c>top_logprobs</c>, <c>text_offset</c>) and the form in which events carry them, a chat's.
+/// Converts log probabilities between the lists of a completion (<c>tokens</c>, <c>token_logprobs</c>, <c>top_logprobs</c>, <c>text_offset</c>) and the form
+/// that events carry, which is that of Chat Completions.
 /// </summary>
 internal static class OpenAiTextProbabilities
 {
-    /// <summary>What an event carries; null when no token is in it. Some hosts answer completions in the chat's form.</summary>
+    /// <summary>Reads them into the form that events carry. Null if there are no tokens. Some hosts already answer completions in that form.</summary>
     public static JsonElement? Read(ReadOnlySpan<byte> value)
     {
         var lists = WireJson.Parse(value);
@@ -52,10 +53,10 @@ internal static class OpenAiTextProbabilities
         return WireJson.Parse(buffer.WrittenSpan);
     }
 
-    /// <summary>Writes the member's value: the lists, or null when there is no token.</summary>
-    /// <param name="json">Stands after the member's name.</param>
-    /// <param name="pieces">Each event's, in order.</param>
-    /// <param name="offset">How far into the answer the first token stands, in characters; afterwards the last one's end.</param>
+    /// <summary>Writes the member's value: the lists, or null if there are no tokens.</summary>
+    /// <param name="json">Positioned after the member's name.</param>
+    /// <param name="pieces">The log probabilities of each event, in order.</param>
+    /// <param name="offset">The position of the first token in the answer, in characters; on return, the position after the last token.</param>
     public static void Write(Utf8JsonWriter json, IReadOnlyList<JsonElement> pieces, ref int offset)
     {
         var tokens = new List<JsonElement>();
@@ -99,7 +100,7 @@ internal static class OpenAiTextProbabilities
             var named = new HashSet<string>();
             foreach (var other in top.EnumerateArray())
             {
-                if (!named.Add(Text(other))) continue; // two tokens whose bytes are no text look alike
+                if (!named.Add(Text(other))) continue; // tokens whose bytes are not valid text can look alike
                 json.WritePropertyName(Text(other));
                 WriteNumber(json, other);
             }
@@ -110,7 +111,8 @@ internal static class OpenAiTextProbabilities
 
     private static void WriteNumber(Utf8JsonWriter json, JsonElement token)
     {
-        if (token.TryGetProperty("logprob"u8, out var number) && number.ValueKind is JsonValueKind.Number) json.WriteRawValue(JsonMarshal.GetRawUtf8Value(number), skipInputValidation: true);
+        if (token.TryGetProperty("logprob"u8, out var number) && number.ValueKind is JsonValueKind.Number)
+            json.WriteRawValue(JsonMarshal.GetRawUtf8Value(number), skipInputValidation: true);
         else json.WriteNumberValue(0);
     }
 
@@ -118,11 +120,12 @@ internal static class OpenAiTextProbabilities
     {
         json.WriteString("token"u8, text);
         if (probability is { ValueKind: JsonValueKind.Number } number) json.WriteAsItCame("logprob", number);
-        else json.WriteNumber("logprob"u8, 0); // a prompt's first token has none
+        else json.WriteNumber("logprob"u8, 0); // the first token of a prompt has no probability
         json.WriteBytes("bytes"u8, text);
     }
 
-    private static string Text(JsonElement token) => token.TryGetProperty("token"u8, out var text) && text.ValueKind is JsonValueKind.String ? text.GetString()! : "";
+    private static string Text(JsonElement token) =>
+        token.TryGetProperty("token"u8, out var text) && text.ValueKind is JsonValueKind.String ? text.GetString()! : "";
 
     private static JsonElement? Item(JsonElement lists, ReadOnlySpan<byte> name, int at) =>
         lists.TryGetProperty(name, out var list) && list.ValueKind is JsonValueKind.Array && at < list.GetArrayLength() ? list[at] : null;

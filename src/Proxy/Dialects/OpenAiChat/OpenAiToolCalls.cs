@@ -5,29 +5,32 @@ using Proxy.Chat;
 namespace Proxy.Dialects.OpenAiChat;
 
 /// <summary>
-/// The tool calls of one choice while they are read. A piece belongs to the call that has its id, else to the call of its index that spoke last, else to the call that spoke last. Hosts leave indexes
-/// and ids out, give every call the same ones, change the id in every piece, and send the name late or in two pieces: <see cref="Continues"/> says when a piece begins a call of its own.
-/// A call is told when its name is known to be complete: at its first arguments, or at the end.
+/// The tool calls of one choice while they are read. A piece belongs to the call with its id, otherwise to the most recent call with its index, otherwise to
+/// the most recent call. Hosts omit indexes and ids, give all calls the same ones, change the id in every piece, and send the name late or in two pieces;
+/// <see cref="Continues"/> decides when a piece starts a new call. A call is emitted once its name is known to be complete: with its first arguments, or at the
+/// end.
 /// </summary>
 internal sealed class OpenAiToolCalls(int choice)
 {
-    /// <summary>The index of the one call of a legacy <c>function_call</c>, which has none of its own.</summary>
+    /// <summary>Stands for the missing index of the single call in a legacy <c>function_call</c>.</summary>
     private const int LegacyIndex = -1;
 
     private readonly List<Call> calls = [];
     private int lists, pieces;
 
-    /// <summary>A call was told.</summary>
+    /// <summary>True once a call has been emitted.</summary>
     public bool Any { get; private set; }
 
-    /// <summary>Reads the list at whose beginning the reader stands.</summary>
+    /// <summary>Reads the list at the reader's position.</summary>
     public void ReadList(ref Utf8JsonReader list, ReadOnlySpan<byte> frame, List<ChatEvent> events)
     {
         lists++;
         while (list.Read() && list.TokenType is JsonTokenType.StartObject) ReadPiece(ref list, frame, events);
     }
 
-    /// <summary>Reads the object of a legacy <c>function_call</c>. A host that sends it besides <c>tool_calls</c> says the same twice.</summary>
+    /// <summary>
+    /// Reads the object of a legacy <c>function_call</c>. It is ignored if the host also sent <c>tool_calls</c>, because it then holds the same call.
+    /// </summary>
     public void ReadLegacy(ReadOnlySpan<byte> function, List<ChatEvent> events)
     {
         if (calls.Exists(static call => call.HostIndex != LegacyIndex)) return;
@@ -37,7 +40,7 @@ internal sealed class OpenAiToolCalls(int choice)
         ReadFunction(ref json, LegacyIndex, null, function, events);
     }
 
-    /// <summary>The answer is over: tells the calls that still wait. A piece that had neither name nor arguments was none.</summary>
+    /// <summary>Called at the end of the answer: emits the calls that are still held. Pieces with neither a name nor arguments are dropped.</summary>
     public void Flush(List<ChatEvent> events)
     {
         foreach (var call in calls)
@@ -103,12 +106,12 @@ internal sealed class OpenAiToolCalls(int choice)
 
         var call = CallOf(index, id, name, out var lateId);
         if (call.Progress.Whole && IsRepeated(call, written, frame)) return;
-        if (call.Progress.Whole && name is not null && id is not null && Argues(written)) call = Open(index, null); // one id for all calls
+        if (call.Progress.Whole && name is not null && id is not null && Argues(written)) call = Open(index, null); // the host uses one id for all calls
         if (name is not null) call.AddName(name);
         var arguments = written.TokenType switch
         {
             JsonTokenType.String => call.Pieces.Take(ref written),
-            JsonTokenType.StartObject => RawText(ref written, frame), // some hosts forget to make a text of it
+            JsonTokenType.StartObject => RawText(ref written, frame), // some hosts send an object instead of a string
             _ => "",
         };
         if (arguments.Length > 0 || lateId is not null) Add(call, arguments, lateId, events, announced: name is null);
@@ -125,7 +128,7 @@ internal sealed class OpenAiToolCalls(int choice)
         }
 
         if (call.Name is null || !call.Progress.Begun) return;
-        // The name came with an earlier piece, without arguments: it is told as the host told it, by itself.
+        // The name arrived in an earlier piece without arguments, so it is emitted separately, as the host sent it.
         if (!announced || call.Arguments.Length != arguments.Length)
         {
             Tell(call, events);
@@ -139,10 +142,11 @@ internal sealed class OpenAiToolCalls(int choice)
     private void Tell(Call call, List<ChatEvent> events, bool withArguments = true)
     {
         Any = call.Told = true;
-        events.Add(new ChatEvent.ToolCall(call.Index, call.Id, call.Name, withArguments && call.Arguments.Length > 0 ? call.Arguments.ToString() : null) { Choice = choice });
+        events.Add(new ChatEvent.ToolCall(call.Index, call.Id, call.Name,
+            withArguments && call.Arguments.Length > 0 ? call.Arguments.ToString() : null) { Choice = choice });
     }
 
-    /// <summary>The call to which a piece belongs. <paramref name="lateId"/> is its id, where it was told without one.</summary>
+    /// <summary>The call that a piece belongs to. <paramref name="lateId"/> is the call's id if the call was emitted before the id was known.</summary>
     private Call CallOf(int? index, string? id, string? name, out string? lateId)
     {
         Call? named = null, latest = null;
@@ -153,10 +157,11 @@ internal sealed class OpenAiToolCalls(int choice)
             if ((index is null || call.HostIndex == index) && call.Spoke > (latest?.Spoke ?? 0)) latest = call;
         }
 
-        // An index with a call or a name of its own is another call, though its host gives all of them one id.
+        // An index that already has a call, or that comes with a name, is a different call, even if the host uses one id for all calls.
         if (named is { HostIndex: { } other } && index is not null && index != other && (name is not null || latest is not null)) (named, id) = (null, null);
-        if (index is not null && latest is null && calls is [.., { HostIndex: null } last] && (name is null || last.Name is null) && (id is null || last.Id is null))
-            latest = last; // the index comes late
+        if (index is not null && latest is null && calls is [.., { HostIndex: null } last] && (name is null || last.Name is null)
+            && (id is null || last.Id is null))
+            latest = last; // the host sent the index late
         var known = named ?? latest;
         if (known is null) return Open(index, id);
         if (!Continues(known, named is not null, index, id, name))
@@ -174,12 +179,13 @@ internal sealed class OpenAiToolCalls(int choice)
     }
 
     /// <summary>
-    /// Whether a piece with this id and name goes on with the call to which its id, its index or its place points. A name that comes again, or in pieces, is no new call; one that comes after arguments is.
+    /// True if the piece continues the known call, which was found by the piece's id or index or because it was the most recent one. A repeated or split name
+    /// does not start a new call; a name that arrives after arguments does.
     /// </summary>
     private bool Continues(Call known, bool byId, int? index, string? id, string? name)
     {
         var otherId = id is not null && !byId && known.Id is not null;
-        if (known.List == lists && !byId && (name is not null || otherId)) return false; // two entries of one list
+        if (known.List == lists && !byId && (name is not null || otherId)) return false; // two entries of one list are two calls
         if (name is null) return !otherId || (!known.Progress.Whole && (index is not null || known.Progress.Begun));
         if (known.Name is null) return true;
         if (otherId || (id is not null && !byId && index is null)) return false;
@@ -194,7 +200,7 @@ internal sealed class OpenAiToolCalls(int choice)
         return call;
     }
 
-    /// <summary>Whether a call that is whole is sent once more, as some hosts do at the end.</summary>
+    /// <summary>True if a complete call is sent a second time, as some hosts do at the end.</summary>
     private static bool IsRepeated(Call call, Utf8JsonReader written, ReadOnlySpan<byte> frame)
     {
         if (!Argues(written)) return false;
@@ -203,7 +209,8 @@ internal sealed class OpenAiToolCalls(int choice)
         return call.Arguments.Equals(text.AsSpan());
     }
 
-    private static bool Argues(Utf8JsonReader written) => written.TokenType is JsonTokenType.StartObject || (written.TokenType is JsonTokenType.String && !written.ValueSpan.IsEmpty);
+    private static bool Argues(Utf8JsonReader written) =>
+        written.TokenType is JsonTokenType.StartObject || (written.TokenType is JsonTokenType.String && !written.ValueSpan.IsEmpty);
 
     private static string RawText(ref Utf8JsonReader json, ReadOnlySpan<byte> frame)
     {
@@ -222,19 +229,21 @@ internal sealed class OpenAiToolCalls(int choice)
         public string? Id { get; set; }
         public string? Name { get; private set; }
 
-        /// <summary>All arguments that came.</summary>
+        /// <summary>All arguments received so far.</summary>
         public StringBuilder Arguments { get; } = new();
         public bool Told { get; set; }
 
-        /// <summary>The number of the list that has its latest piece, and of that piece.</summary>
+        /// <summary>The numbers of the list and of the piece in which this call last appeared.</summary>
         public int List { get; set; }
         public int Spoke { get; set; }
 
-        /// <summary>It began with the name of a whole call and nothing else: without arguments of its own it is that name once more.</summary>
+        /// <summary>
+        /// True if the call began with the name of an already complete call and without arguments. If no arguments follow, it only repeats that call's name.
+        /// </summary>
         public bool MayRepeat { get; init; }
         public bool Repeats => MayRepeat && !Progress.Begun;
 
-        /// <summary>Adds a piece of the name. What comes again is not added, and what begins with all that came stands for it.</summary>
+        /// <summary>Adds a piece of the name. An identical piece is ignored; a piece that begins with the whole name so far replaces it.</summary>
         public void AddName(string piece)
         {
             if (Told || Name == piece || (Name is not null && Progress.Begun)) return;

@@ -5,7 +5,8 @@ using Proxy.Chat;
 namespace Proxy.Dialects.OpenAiChat;
 
 /// <summary>
-/// <c>stream_options.include_usage</c>, put into a streamed request whose client did not ask: without it OpenAI's dialect counts nothing in a stream, and the call could not be accounted for.
+/// Adds <c>stream_options.include_usage</c> to a streamed request whose client did not set it. Without it OpenAI's dialect reports no token counts in a stream,
+/// and the call's usage could not be accounted for.
 /// </summary>
 internal static class OpenAiUsageWish
 {
@@ -18,17 +19,17 @@ internal static class OpenAiUsageWish
         if (envelope.Stream is not true || envelope.IncludeUsage) return null;
         if (envelope.StreamOptionsSlice is not { } slice)
         {
-            var inside = body.IndexOf((byte)'{') + 1; // there is a model behind it, so the comma is right
+            var inside = body.IndexOf((byte)'{') + 1; // the body holds at least "model", so a comma after the insertion is correct
             return new(inside..inside, Member);
         }
 
         var options = body[slice];
         if (options.SequenceEqual("null"u8)) return new(slice, Whole);
-        if (options[0] != '{') return null; // not ours to mend: the host says what it thinks of it
+        if (options[0] != '{') return null; // not an object: the host rejects it with its own message
         return new(slice, options[1..^1].Trim(" \t\r\n"u8).IsEmpty ? Whole : Rewritten(options));
     }
 
-    /// <summary>The counts come last and alone: <c>"choices": []</c>.</summary>
+    /// <summary>True for the chunk that carries only the counts. It comes last and has <c>"choices": []</c>.</summary>
     public static bool OnlyCounts(ReadOnlySpan<byte> frame)
     {
         var at = frame.IndexOf("\"choices\""u8);

@@ -4,7 +4,7 @@ using Proxy.Dialects.OpenAiChat;
 
 namespace Proxy.Dialects.OpenAiCompletions;
 
-/// <summary><c>POST /v1/completions</c>, as OpenAI's clients speak it.</summary>
+/// <summary><c>POST /v1/completions</c>, for OpenAI's clients.</summary>
 internal sealed class OpenAiCompletionsClientDialect : ClientDialect
 {
     public override DialectName Name => DialectName.OpenAiCompletions;
@@ -21,9 +21,10 @@ internal sealed class OpenAiCompletionsClientDialect : ClientDialect
 
     public override void WriteWhole(IReadOnlyList<ChatEvent> events, ReplyStamp stamp, IBufferWriter<byte> output)
     {
-        var whole = WholeAnswer.Of(events);
+        var whole = WholeAnswer.Of(events, stamp);
         using var json = WireJson.NewWriter(output);
-        OpenAiChatJson.WriteHead(json, whole.Id ?? OpenAiCompletionsEventWriter.IdOf(stamp), OpenAiCompletionsEventWriter.Kind, whole.Created, whole.Opaque, stamp);
+        OpenAiChatJson.WriteHead(json, whole.Id ?? OpenAiCompletionsEventWriter.IdOf(stamp), OpenAiCompletionsEventWriter.Kind, whole.Created, whole.Opaque,
+            stamp);
         foreach (var choice in whole.Choices)
         {
             var offset = 0;
@@ -36,7 +37,7 @@ internal sealed class OpenAiCompletionsClientDialect : ClientDialect
             json.WriteEndObject();
         }
 
-        OpenAiChatJson.WriteTail(json, whole, stamp);
+        OpenAiChatJson.WriteTail(json, whole);
     }
 
     public override void WriteError(ProxyError error, string traceId, IBufferWriter<byte> output) => OpenAiChatErrors.Write(error, output);

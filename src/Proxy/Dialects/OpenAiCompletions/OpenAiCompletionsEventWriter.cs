@@ -5,7 +5,7 @@ using Proxy.Dialects.OpenAiChat;
 
 namespace Proxy.Dialects.OpenAiCompletions;
 
-/// <summary>Writes the chunks of a completion. It has no place for reasoning or tool calls: they are not written.</summary>
+/// <summary>Writes the chunks of a completion. The format has no place for reasoning and tool calls, so they are dropped.</summary>
 internal sealed class OpenAiCompletionsEventWriter(ReplyStamp stamp) : EventWriter
 {
     public const string Kind = "text_completion";
@@ -29,10 +29,11 @@ internal sealed class OpenAiCompletionsEventWriter(ReplyStamp stamp) : EventWrit
 
     public override void End(IBufferWriter<byte> output) => chunks.EndStream(output);
 
-    /// <summary>The answer's id where the host gave none.</summary>
+    /// <summary>The answer's id if the host gave none.</summary>
     public static string IdOf(ReplyStamp stamp) => $"cmpl-{stamp.TraceId}";
 
-    public static ReadOnlySpan<byte> Word(FinishReason reason) => reason is FinishReason.ToolCalls ? "stop"u8 : OpenAiChatJson.Word(reason); // there are no calls
+    // completions have no calls
+    public static ReadOnlySpan<byte> Word(FinishReason reason) => reason is FinishReason.ToolCalls ? "stop"u8 : OpenAiChatJson.Word(reason);
 
     private void WriteChunk(string text, ChatEvent happened, FinishReason? reason, IBufferWriter<byte> output)
     {

@@ -5,7 +5,7 @@ using Proxy.Dialects.OpenAiChat;
 
 namespace Proxy.Dialects.OpenAiCompletions;
 
-/// <summary>Requests of <c>/v1/completions</c>, both ways.</summary>
+/// <summary>Reads and writes requests of <c>/v1/completions</c>.</summary>
 internal static class OpenAiCompletionsRequestCodec
 {
     public static ProxyError? Read(ReadOnlyMemory<byte> body, out ChatRequest? request)
@@ -44,7 +44,7 @@ internal static class OpenAiCompletionsRequestCodec
                 case "logprobs":
                     if (fields.Count(value, "logprobs") is { } top) request = request with { LogProbabilities = true, TopLogProbabilities = top };
                     break;
-                case "response_format": // vLLM takes it here too
+                case "response_format": // vLLM accepts it here too
                     if (value.ValueKind is JsonValueKind.Null || !fields.IsObject(value, "response_format")) break;
                     request = request with { Format = OpenAiFormat.Read(value, out var whole) };
                     if (request.Format is null && !whole) draft.Keep(member);
@@ -58,10 +58,17 @@ internal static class OpenAiCompletionsRequestCodec
 
         if (content is null) fields.Fail("prompt", "the body has no \"prompt\"; send the text to continue");
         fields.NeedModel(request);
-        return request with { Messages = PromptMessages.Of(null, content ?? []), Prompt = prompt, Sampling = sampling, Unknown = draft.Unknown, AsItCame = draft.AsItCame };
+        return request with
+        {
+            Messages = PromptMessages.Of(null, content ?? []),
+            Prompt = prompt,
+            Sampling = sampling,
+            Unknown = draft.Unknown,
+            AsItCame = draft.AsItCame
+        };
     }
 
-    /// <summary>A text, or a list of one, is the prompt; several, and token numbers, only a host of this dialect can be given.</summary>
+    /// <summary>A text, or a list with one text, is the prompt. Several texts, or token numbers, can only be sent to a host of this dialect.</summary>
     private static List<ContentPart>? ReadPrompt(JsonElement value, RequestFields fields, ref Prompt prompt)
     {
         switch (value.ValueKind)
@@ -93,7 +100,8 @@ internal static class OpenAiCompletionsRequestCodec
     }
 
     private static ProxyError Refused(string field) =>
-        PromptMessages.Refused(field, $"the model's host continues a text as it stands, so it cannot be given \"{field}\" together with \"raw\", \"suffix\" or a \"template\" of its own");
+        PromptMessages.Refused(field, $"the model's host continues a text as it stands, so it cannot be given \"{field}\""
+            + " together with \"raw\", \"suffix\" or a \"template\" of its own");
 
     public static void Write(ChatRequest request, string model, IBufferWriter<byte> output, List<string> lost)
     {
@@ -107,10 +115,11 @@ internal static class OpenAiCompletionsRequestCodec
         if (prompt.Suffix is { } suffix) json.WriteString("suffix"u8, suffix);
         if (prompt.Echo) json.WriteBoolean("echo"u8, true);
         if (prompt.BestOf is { } best) json.WriteNumber("best_of"u8, best);
-        if (request.LogProbabilities is true) json.WriteNumber("logprobs"u8, request.TopLogProbabilities is { } top && (own || top > 0) ? top : 1); // 0 is none to llama.cpp
+        // for llama.cpp, 0 means none
+        if (request.LogProbabilities is true) json.WriteNumber("logprobs"u8, request.TopLogProbabilities is { } top && (own || top > 0) ? top : 1);
         if (request.Stream || !own) json.WriteBoolean("stream"u8, request.Stream); // some hosts stream unless told not to
         OpenAiMembers.WriteStreamOptions(json, request, own);
-        if (!own && request.Sampling.MaxTokens is null or < 0) json.WriteNull("max_tokens"u8); // left out, it would be 16
+        if (!own && request.Sampling.MaxTokens is null or < 0) json.WriteNull("max_tokens"u8); // if left out, the default would be 16
         if (!own) WriteFormat(json, request.Format);
         else if (request.AsItCame.Find("response_format") is { } format) json.WriteAsItCame("response_format", format);
         if (request.Thinking is not null) lost.Add("think");
@@ -118,7 +127,7 @@ internal static class OpenAiCompletionsRequestCodec
         json.WriteEndObject();
     }
 
-    /// <summary>Both ways in which hosts take it here: vLLM as in chat, llama.cpp as a schema alone.</summary>
+    /// <summary>Writes the schema in both ways that hosts accept here: as in chat (vLLM), and as a plain schema (llama.cpp).</summary>
     private static void WriteFormat(Utf8JsonWriter json, OutputFormat? format)
     {
         if (format is null) return;

@@ -5,13 +5,14 @@ using Proxy.Chat;
 namespace Proxy.Dialects.OpenAiResponses;
 
 /// <summary>
-/// Tools that only Responses have, as functions, which every host knows: one that takes any text gets it as its argument <c>input</c>, and one in a namespace has the namespace's name before its own.
+/// Offers tools that only the Responses API has to the host as functions, which every host knows. A custom tool, which takes free text, becomes a function with
+/// one argument <c>input</c>; a tool in a namespace gets the namespace's name before its own.
 /// </summary>
 internal static class CustomTool
 {
     public static ReadOnlySpan<byte> Input => "input"u8;
 
-    /// <summary>A custom tool as a function. The grammar that its text must match is told to the model; hosts do not enforce it.</summary>
+    /// <summary>A custom tool as a function. A grammar for its text is only described to the model; hosts do not enforce it.</summary>
     public static ToolDefinition AsFunction(string name, string? description, JsonElement format)
     {
         var wanted = OpenAiResponsesJson.Text(format, "definition"u8) is { } grammar
@@ -38,7 +39,7 @@ internal static class CustomTool
         return new ToolDefinition(name, description, WireJson.Parse(buffer.WrittenSpan)) { TakesText = true };
     }
 
-    /// <summary>A text as the arguments of such a function.</summary>
+    /// <summary>Wraps a text as the arguments of such a function.</summary>
     public static string Arguments(string text)
     {
         var buffer = new ArrayBufferWriter<byte>(text.Length + 16);
@@ -52,16 +53,16 @@ internal static class CustomTool
         return System.Text.Encoding.UTF8.GetString(buffer.WrittenSpan);
     }
 
-    /// <summary>The text in such arguments again.</summary>
+    /// <summary>The text inside such arguments.</summary>
     public static string Text(string arguments)
     {
         var input = new CustomToolInput();
         return input.Add(arguments) + input.End();
     }
 
-    /// <summary>The name under which hosts know a tool of a namespace.</summary>
+    /// <summary>The name that hosts see for a tool in a namespace.</summary>
     public static string FullName(string? space, string name) => space is null ? name : $"{space}__{name}";
 
-    /// <summary>The name within its namespace again.</summary>
+    /// <summary>The tool's own name, without its namespace.</summary>
     public static string OwnName(string? space, string fullName) => space is null ? fullName : fullName[(space.Length + 2)..];
 }

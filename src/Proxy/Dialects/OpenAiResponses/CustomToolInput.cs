@@ -4,8 +4,8 @@ using System.Text;
 namespace Proxy.Dialects.OpenAiResponses;
 
 /// <summary>
-/// Takes a custom tool's text out of the arguments in which its host gives it, <c>{"input":"…"}</c>, while they come in pieces that end anywhere. Models err: what is no object is the text itself, and an
-/// object without <c>input</c> is the text as it stands, for the tool to refuse.
+/// Extracts a custom tool's text from the arguments <c>{"input":"…"}</c> that the host sends, while they arrive in pieces that may be cut anywhere. Models
+/// make mistakes: arguments that are not an object are taken as the text itself; an object without <c>input</c> is passed on unchanged, for the tool to refuse.
 /// </summary>
 internal sealed class CustomToolInput
 {
@@ -30,7 +30,7 @@ internal sealed class CustomToolInput
     private char held;
     private bool escaped, found;
 
-    /// <summary>What the piece adds to the text.</summary>
+    /// <summary>Takes one piece of the arguments and returns the text that it adds.</summary>
     public string Add(string? piece)
     {
         if (string.IsNullOrEmpty(piece)) return "";
@@ -41,14 +41,14 @@ internal sealed class CustomToolInput
         foreach (var c in piece) Take(c, text);
         if (text.Length > 0 && char.IsHighSurrogate(text[^1]))
         {
-            held = text[^1]; // goes out with its other half
+            held = text[^1]; // sent together with the second half of its surrogate pair
             text.Length--;
         }
 
         return text.ToString();
     }
 
-    /// <summary>The arguments are complete: what the text still lacks.</summary>
+    /// <summary>Called when the arguments are complete. Returns the rest of the text.</summary>
     public string End()
     {
         if (!found) return all.ToString();
@@ -113,7 +113,7 @@ internal sealed class CustomToolInput
         TakeOther(c);
     }
 
-    /// <summary>Passes over a value that is not the text, to the comma behind it or the end of the object.</summary>
+    /// <summary>Skips a value that is not the text, up to the next comma or the end of the object.</summary>
     private void TakeOther(char c)
     {
         if (c is '"') state = State.OtherText;
@@ -129,7 +129,7 @@ internal sealed class CustomToolInput
         all.Clear();
     }
 
-    /// <summary>One character inside a string: adds what it stands for. True when it ends the string.</summary>
+    /// <summary>Reads one character inside a string and appends the character it stands for. True if it ends the string.</summary>
     private bool Ends(char c, StringBuilder? text)
     {
         if (!escaped)
@@ -149,7 +149,9 @@ internal sealed class CustomToolInput
 
         escape.Append(c);
         if (escape.Length < 5) return false;
-        text?.Append(ushort.TryParse(escape.ToString().AsSpan(1), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out var unit) ? (char)unit : '\ufffd');
+        text?.Append(ushort.TryParse(escape.ToString().AsSpan(1), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out var unit)
+            ? (char)unit
+            : '\ufffd');
         escape.Clear();
         escaped = false;
         return false;

@@ -12,7 +12,8 @@ internal sealed class OpenAiResponsesBackendDialect : BackendDialect
 
     public override ProxyError? Unsayable(ChatRequest request) => OpenAiResponsesRequestCodec.Unsayable(request);
 
-    public override void WriteRequest(ChatRequest request, string model, IBufferWriter<byte> output, List<string> lost) => OpenAiResponsesRequestCodec.Write(request, model, output, lost);
+    public override void WriteRequest(ChatRequest request, string model, IBufferWriter<byte> output, List<string> lost) =>
+        OpenAiResponsesRequestCodec.Write(request, model, output, lost);
 
     public override EventReader NewEventReader() => new OpenAiResponsesEventReader();
 

@@ -4,7 +4,7 @@ using Proxy.Dialects.OpenAiChat;
 
 namespace Proxy.Dialects.OpenAiResponses;
 
-/// <summary><c>POST /v1/responses</c>, as OpenAI's clients and Codex speak it. Nothing is kept: each call brings its whole conversation.</summary>
+/// <summary><c>POST /v1/responses</c>, for OpenAI's clients and Codex. Responses are not stored: each call carries its whole conversation.</summary>
 internal sealed class OpenAiResponsesClientDialect : ClientDialect
 {
     public override DialectName Name => DialectName.OpenAiResponses;
@@ -23,7 +23,7 @@ internal sealed class OpenAiResponsesClientDialect : ClientDialect
 
     public override void WriteWhole(IReadOnlyList<ChatEvent> events, ReplyStamp stamp, IBufferWriter<byte> output)
     {
-        var whole = WholeAnswer.Of(events);
+        var whole = WholeAnswer.Of(events, stamp);
         var echo = new ResponseEcho(stamp);
         var answer = whole.Choices[0];
         var items = new List<ResponseItem>();
@@ -64,5 +64,6 @@ internal sealed class OpenAiResponsesClientDialect : ClientDialect
 
     public override void WriteError(ProxyError error, string traceId, IBufferWriter<byte> output) => OpenAiChatErrors.Write(error, output);
 
-    public override void WriteStreamError(ProxyError error, string traceId, IBufferWriter<byte> output) => OpenAiResponsesErrors.WriteToStream(error, traceId, output);
+    public override void WriteStreamError(ProxyError error, string traceId, IBufferWriter<byte> output) =>
+        OpenAiResponsesErrors.WriteToStream(error, traceId, output);
 }

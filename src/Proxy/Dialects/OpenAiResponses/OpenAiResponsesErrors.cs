@@ -5,11 +5,12 @@ using Proxy.Dialects.OpenAiChat;
 
 namespace Proxy.Dialects.OpenAiResponses;
 
-/// <summary>Errors inside a stream of responses. Outside of one they are those of every OpenAI path.</summary>
+/// <summary>Errors inside a stream of <c>/v1/responses</c>. Outside a stream, errors are the same as on every OpenAI path.</summary>
 internal static class OpenAiResponsesErrors
 {
     /// <summary>
-    /// The code in <c>response.error</c>, by which agents decide: whether to try again, or to shorten their history. For the latter OpenAI's servers say a word that its schema leaves out.
+    /// The code in <c>response.error</c>. Agents read it to decide whether to retry or to shorten their history. For the latter, OpenAI's servers send
+    /// <c>context_length_exceeded</c>, which their published schema does not list.
     /// </summary>
     public static string CodeOf(ProxyError error) =>
         error.Kind is ProxyErrorKind.ContextLengthExceeded || error.Code is "context_length_exceeded" ? "context_length_exceeded"
@@ -17,7 +18,9 @@ internal static class OpenAiResponsesErrors
         : error.Status is >= 400 and < 500 ? "invalid_prompt"
         : "server_error";
 
-    /// <summary>The body of the <c>error</c> event: its own members, and OpenAI's error object, which alone makes its SDKs raise.</summary>
+    /// <summary>
+    /// The body of the <c>error</c> event: the event's own members, and OpenAI's error object, without which OpenAI's SDKs raise no exception.
+    /// </summary>
     public static void WriteEvent(Utf8JsonWriter json, ProxyError error, int sequence)
     {
         var row = ProxyErrorTable.Of(error);
@@ -31,7 +34,8 @@ internal static class OpenAiResponsesErrors
         json.WriteEndObject();
     }
 
-    /// <summary>Ends a stream of which nothing is known any more.</summary>
+    /// <summary>Ends a stream with an error when its writer, and so the response's id and items, is no longer available.</summary>
     public static void WriteToStream(ProxyError error, string traceId, IBufferWriter<byte> output) =>
-        new OpenAiResponsesEventWriter(new ReplyStamp(traceId, DateTimeOffset.UnixEpoch, error.Model ?? "")).Write(new ChatEvent.Finished(FinishReason.Error, Error: error), output);
+        new OpenAiResponsesEventWriter(new ReplyStamp(traceId, DateTimeOffset.UnixEpoch, error.Model ?? ""))
+            .Write(new ChatEvent.Finished(FinishReason.Error, Error: error), output);
 }

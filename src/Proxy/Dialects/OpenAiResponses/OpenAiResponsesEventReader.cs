@@ -4,8 +4,9 @@ using Proxy.Chat;
 namespace Proxy.Dialects.OpenAiResponses;
 
 /// <summary>
-/// Reads the events of a response, and whole responses. Hosts differ in how much they tell in pieces: what no delta told is taken from the item when it is done, and what no item told from the whole response at the end.
-/// What was told is not told again: <see cref="OpenAiResponsesItems"/> knows an item whatever ids its host gives it.
+/// Reads the events of a response, and whole responses. Hosts differ in what they stream: text without deltas is taken from the item when it is done, and an
+/// item without events from the whole response at the end. Nothing is emitted twice: <see cref="OpenAiResponsesItems"/> recognises an item under whatever ids
+/// the host gives it.
 /// </summary>
 internal sealed class OpenAiResponsesEventReader : EventReader
 {
@@ -27,9 +28,9 @@ internal sealed class OpenAiResponsesEventReader : EventReader
                 return;
             }
         }
-        catch (Exception problem) when (problem is JsonException or InvalidOperationException) // how the reader says that it is no JSON
+        catch (Exception problem) when (problem is JsonException or InvalidOperationException) // JsonElement.ParseValue throws these for invalid JSON
         {
-            Fail(new HostError($"the host sent what is not JSON: {HostErrorBody.Read(frame).Message}"), events);
+            Fail(new HostError($"the host sent something that is not JSON: {HostErrorBody.Read(frame).Message}"), events);
             return;
         }
 
@@ -38,7 +39,7 @@ internal sealed class OpenAiResponsesEventReader : EventReader
 
     public override bool End(List<ChatEvent> events, bool cleanly = true) => over;
 
-    /// <summary>A whole answer; false when it is not one.</summary>
+    /// <summary>Reads a whole answer. False if the body is not one.</summary>
     public static bool TryReadWhole(ReadOnlySpan<byte> body, List<ChatEvent> events)
     {
         if (!OpenAiResponsesFrames.IsWholeAnswer(body)) return false;
@@ -64,7 +65,8 @@ internal sealed class OpenAiResponsesEventReader : EventReader
             case "response.output_item.done" when root.TryGetProperty("item"u8, out var done):
                 Start(default, events);
                 if (OpenAiResponsesItem.KindOf(done) is not { } ends) break;
-                Take(items.Of(ends, PlaceOf(root), OpenAiResponsesJson.Text(done, "id"u8), OpenAiResponsesJson.Text(done, "call_id"u8)), done, events, whole: true);
+                Take(items.Of(ends, PlaceOf(root), OpenAiResponsesJson.Text(done, "id"u8), OpenAiResponsesJson.Text(done, "call_id"u8)), done, events,
+                    whole: true);
                 break;
             case "response.output_text.delta":
                 Say(ItemOf(root, ResponseItemKind.Message), root, TokenKind.Answer, events);
@@ -75,7 +77,7 @@ internal sealed class OpenAiResponsesEventReader : EventReader
             case "response.reasoning_text.delta" or "response.reasoning_summary_text.delta":
                 var item = ItemOf(root, ResponseItemKind.Reasoning);
                 item.ReasoningFrom ??= type;
-                if (item.ReasoningFrom == type) Say(item, root, TokenKind.Reasoning, events); // the same thoughts, told twice
+                if (item.ReasoningFrom == type) Say(item, root, TokenKind.Reasoning, events); // some hosts send the same reasoning in both kinds of events
                 break;
             case "response.output_text.done":
                 TakeText(ItemOf(root, ResponseItemKind.Message), root, "text"u8, TokenKind.Answer, events);
@@ -108,7 +110,8 @@ internal sealed class OpenAiResponsesEventReader : EventReader
     {
         if (started) return;
         started = true;
-        long? created = response.ValueKind is JsonValueKind.Object && response.TryGetProperty("created_at"u8, out var at) && at.ValueKind is JsonValueKind.Number && at.TryGetDouble(out var seconds) && seconds > 0 ? (long)seconds : null;
+        long? created = response.ValueKind is JsonValueKind.Object && response.TryGetProperty("created_at"u8, out var at)
+            && at.ValueKind is JsonValueKind.Number && at.TryGetDouble(out var seconds) && seconds > 0 ? (long)seconds : null;
         events.Add(new ChatEvent.Started(OpenAiResponsesJson.Text(response, "id"u8), OpenAiResponsesJson.Text(response, "model"u8), created));
         events.Add(new ChatEvent.RoleGiven(ChatRole.Assistant));
     }
@@ -129,7 +132,7 @@ internal sealed class OpenAiResponsesEventReader : EventReader
         events.Add(new ChatEvent.Token(text, kind) { Opaque = Probabilities(root) });
     }
 
-    /// <summary>A part's text that is there whole: told where no delta told it.</summary>
+    /// <summary>Takes the complete text of a part. It is emitted only if no delta delivered it before.</summary>
     private void TakeText(OpenAiResponsesItem item, JsonElement root, ReadOnlySpan<byte> name, TokenKind kind, List<ChatEvent> events)
     {
         var part = IndexIn(root, "content_index"u8) ?? 0;
@@ -139,7 +142,7 @@ internal sealed class OpenAiResponsesEventReader : EventReader
         events.Add(new ChatEvent.Token(text, kind) { Opaque = Probabilities(root) });
     }
 
-    /// <summary>Adds to a call's arguments. A call without a name is told when that comes.</summary>
+    /// <summary>Appends to a call's arguments. A call without a name is held until its name arrives.</summary>
     private void Argue(OpenAiResponsesItem item, string? piece, List<ChatEvent> events)
     {
         if (!string.IsNullOrEmpty(piece)) item.Arguments.Append(piece);
@@ -159,7 +162,7 @@ internal sealed class OpenAiResponsesEventReader : EventReader
         events.Add(new ChatEvent.ToolCall(item.Call.Value, item.CallId, item.Name, item.Arguments.Length == 0 ? null : item.Arguments.ToString()));
     }
 
-    /// <summary>An item that begins, or is there whole: what has not been told of it yet.</summary>
+    /// <summary>Takes an item at its start or complete, and emits the content that has not been emitted yet.</summary>
     private void Take(OpenAiResponsesItem item, JsonElement value, List<ChatEvent> events, bool whole)
     {
         item.Done |= whole;
@@ -172,7 +175,8 @@ internal sealed class OpenAiResponsesEventReader : EventReader
                 TakeParts(item, value, "content"u8, events, static type => type is "refusal" ? TokenKind.Refusal : TokenKind.Answer);
                 break;
             case ResponseItemKind.Reasoning when whole && !item.Told:
-                if (!TakeParts(item, value, "content"u8, events, static _ => TokenKind.Reasoning)) TakeParts(item, value, "summary"u8, events, static _ => TokenKind.Reasoning);
+                if (!TakeParts(item, value, "content"u8, events, static _ => TokenKind.Reasoning))
+                    TakeParts(item, value, "summary"u8, events, static _ => TokenKind.Reasoning);
                 break;
         }
     }
@@ -189,7 +193,10 @@ internal sealed class OpenAiResponsesEventReader : EventReader
         if (arguments.Length > told.Length && arguments.StartsWith(told, StringComparison.Ordinal)) Argue(item, arguments[told.Length..], events);
     }
 
-    /// <summary>The parts that no delta told. Hosts do not all count their parts right: where as much was told as there is, none is missing.</summary>
+    /// <summary>
+    /// Emits the parts that no delta delivered. Some hosts number their parts wrongly, so nothing is emitted if the total length already emitted covers all
+    /// parts.
+    /// </summary>
     private static bool TakeParts(OpenAiResponsesItem item, JsonElement value, ReadOnlySpan<byte> name, List<ChatEvent> events, Func<string?, TokenKind> kindOf)
     {
         if (!value.TryGetProperty(name, out var parts) || parts.ValueKind is not JsonValueKind.Array) return false;
@@ -222,13 +229,15 @@ internal sealed class OpenAiResponsesEventReader : EventReader
             ResponseItemKind?[] kinds = [.. output.EnumerateArray().Select(OpenAiResponsesItem.KindOf)];
             for (var place = 0; place < kinds.Length; place++)
             {
-                if (kinds[place] is { } kind) Take(items.InSnapshot(kind, place, output[place], kinds.AsSpan(place).Count(kind)), output[place], events, whole: true);
+                if (kinds[place] is { } kind)
+                    Take(items.InSnapshot(kind, place, output[place], kinds.AsSpan(place).Count(kind)), output[place], events, whole: true);
             }
         }
 
-        foreach (var item in items.Nameless) Announce(item, events); // the model made the call, and the client has to see that
+        foreach (var item in items.Nameless) Announce(item, events); // the model made the call, so the client has to see it
 
-        if (response.TryGetProperty("usage"u8, out var counts) && OpenAiResponsesJson.ReadUsage(counts) is { } usage) events.Add(new ChatEvent.UsageReported(usage));
+        if (response.TryGetProperty("usage"u8, out var counts) && OpenAiResponsesJson.ReadUsage(counts) is { } usage)
+            events.Add(new ChatEvent.UsageReported(usage));
         var why = response.TryGetProperty("incomplete_details"u8, out var details) ? OpenAiResponsesJson.Text(details, "reason"u8) : null;
         events.Add(new ChatEvent.Finished(
             why is "content_filter" ? FinishReason.ContentFilter
@@ -240,10 +249,13 @@ internal sealed class OpenAiResponsesEventReader : EventReader
     private void Fail(HostError error, List<ChatEvent> events)
     {
         over = true;
-        events.Add(new ChatEvent.Finished(FinishReason.Error, Error: new ProxyError(ProxyErrorKind.HostFailed, error.Message) { Code = error.Code is "context_length_exceeded" ? error.Code : null }));
+        events.Add(new ChatEvent.Finished(FinishReason.Error,
+            Error: new ProxyError(ProxyErrorKind.HostFailed, error.Message) { Code = error.Code is "context_length_exceeded" ? error.Code : null }));
     }
 
-    /// <summary>The list of this dialect as chat's object, in which form every dialect knows it.</summary>
+    /// <summary>
+    /// Wraps this dialect's list of log probabilities in the object that Chat Completions uses: the form in which all dialects exchange them.
+    /// </summary>
     private static JsonElement? Probabilities(JsonElement value) =>
         value.TryGetProperty("logprobs"u8, out var list) && list.ValueKind is JsonValueKind.Array && list.GetArrayLength() > 0
             ? WireJson.Parse(System.Text.Encoding.UTF8.GetBytes($$$"""{"logprobs":{"content":{{{list.GetRawText()}}},"refusal":null}}"""))

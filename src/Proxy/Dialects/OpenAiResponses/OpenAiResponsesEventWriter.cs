@@ -7,8 +7,9 @@ using Proxy.Dialects.OpenAiChat;
 namespace Proxy.Dialects.OpenAiResponses;
 
 /// <summary>
-/// Writes the events of a response: each item is announced, grows, and is told whole; then the whole response is. Several calls may grow in turns, as hosts tell them; they are all told whole at the end.
-/// This dialect has one answer: other choices are not written. A delta costs its own text: what surrounds it is made once a part.
+/// Writes the events of a response. Each item is announced, streamed in deltas, and then repeated complete; at the end the whole response is. Several calls may
+/// receive arguments in turns, as the host sends them; all of them are completed at the end. This dialect has only one answer, so other choices are dropped.
+/// The JSON around a delta is composed once for each part, so that a delta costs only its own text.
 /// </summary>
 internal sealed class OpenAiResponsesEventWriter(ReplyStamp stamp) : EventWriter
 {
@@ -20,7 +21,7 @@ internal sealed class OpenAiResponsesEventWriter(ReplyStamp stamp) : EventWriter
     private ChatEvent.Started? started;
     private ResponseItem? growing;
     private Usage? usage;
-    private ProxyNote note;
+    private ProxyNote note = new(stamp);
     private FinishReason? reason;
     private int sequence;
     private bool begun, over;
@@ -69,7 +70,8 @@ internal sealed class OpenAiResponsesEventWriter(ReplyStamp stamp) : EventWriter
         over = true;
         json ??= WireJson.NewWriter(output);
         Begin(output);
-        foreach (var call in nameless) WriteArguments(AnnounceCall(call.ToPiece(0), output), call.ToPiece(0), output); // the model made them, and the client has to see that
+        // the model made these calls, so the client has to see them
+        foreach (var call in nameless) WriteArguments(AnnounceCall(call.ToPiece(0), output), call.ToPiece(0), output);
         var end = ResponseEnd.Of(reason);
         foreach (var item in items) Close(item, output, item == items[^1] && end.IncompleteReason is not null ? "incomplete" : "completed");
         WriteResponse($"response.{end.Status}", end, output);
@@ -98,7 +100,9 @@ internal sealed class OpenAiResponsesEventWriter(ReplyStamp stamp) : EventWriter
         var kind = token.Kind switch { TokenKind.Reasoning => echo.ReasoningPart, TokenKind.Refusal => ResponsePartKind.Refusal, _ => ResponsePartKind.Text };
         var itemKind = token.Kind is TokenKind.Reasoning ? ResponseItemKind.Reasoning : ResponseItemKind.Message;
         if (growing is null || growing.Kind != itemKind) growing = Open(itemKind, itemKind is ResponseItemKind.Message ? "msg" : "rs", output);
-        var part = growing.Parts.Count > 0 && growing.Parts[^1] is { Closed: false } open && open.Kind == kind ? growing.Parts[^1] : OpenPart(growing, kind, output);
+        var part = growing.Parts.Count > 0 && growing.Parts[^1] is { Closed: false } open && open.Kind == kind
+            ? growing.Parts[^1]
+            : OpenPart(growing, kind, output);
         part.Add(token.Text);
         output.Write(deltaHead.WrittenSpan);
         json!.Reset(output);
@@ -131,7 +135,7 @@ internal sealed class OpenAiResponsesEventWriter(ReplyStamp stamp) : EventWriter
         {
             if (nameless.Count > 0 || piece.Name is not { Length: > 0 })
             {
-                // An item begins with its call's name: the pieces wait for it.
+                // An item is announced with its call's name, so the pieces wait until the name has arrived.
                 var call = WholeToolCall.Add(nameless, piece);
                 if (!call.IsNamed) return;
                 nameless.Remove(call);
@@ -188,7 +192,8 @@ internal sealed class OpenAiResponsesEventWriter(ReplyStamp stamp) : EventWriter
         ClosePart(item, output);
         var part = new ResponsePart(kind);
         item.Parts.Add(part);
-        WritePart(kind is ResponsePartKind.ReasoningSummary ? "response.reasoning_summary_part.added" : "response.content_part.added", item, part, empty: true, output);
+        WritePart(kind is ResponsePartKind.ReasoningSummary ? "response.reasoning_summary_part.added" : "response.content_part.added", item, part, empty: true,
+            output);
         var type = kind switch
         {
             ResponsePartKind.Text => "response.output_text.delta",
@@ -220,7 +225,8 @@ internal sealed class OpenAiResponsesEventWriter(ReplyStamp stamp) : EventWriter
         json!.WriteString(member, part.Text);
         if (part.Kind is ResponsePartKind.Text) ResponsePart.WriteProbabilities(json, part.LogProbabilities);
         EndObject(output);
-        WritePart(part.Kind is ResponsePartKind.ReasoningSummary ? "response.reasoning_summary_part.done" : "response.content_part.done", item, part, empty: false, output);
+        WritePart(part.Kind is ResponsePartKind.ReasoningSummary ? "response.reasoning_summary_part.done" : "response.content_part.done", item, part,
+            empty: false, output);
     }
 
     private void Close(ResponseItem item, IBufferWriter<byte> output, string status = "completed")

@@ -3,10 +3,10 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects.OpenAiResponses;
 
-/// <summary>What a frame or a body is, found without reading what it says.</summary>
+/// <summary>Tells what kind of frame or body this is without reading its content.</summary>
 internal static class OpenAiResponsesFrames
 {
-    /// <summary>Asked of every relayed frame: only those that hold the word are parsed.</summary>
+    /// <summary>Called for every relayed frame, so a frame is parsed only if it contains one of the two end words.</summary>
     public static bool IsEnd(ReadOnlySpan<byte> frame) =>
         (frame.IndexOf("\"response.completed\""u8) >= 0 || frame.IndexOf("\"response.incomplete\""u8) >= 0) && Classify(frame) is FrameKind.End;
 
@@ -44,7 +44,7 @@ internal static class OpenAiResponsesFrames
         return begins && !calls ? FrameKind.Preamble : kind;
     }
 
-    /// <summary>A whole response that its host did not give up.</summary>
+    /// <summary>True for a whole response that did not fail, was not cancelled and is not still running.</summary>
     public static bool IsWholeAnswer(ReadOnlySpan<byte> body)
     {
         try
@@ -60,29 +60,32 @@ internal static class OpenAiResponsesFrames
         }
     }
 
-    /// <summary>A failed response wraps its error one deeper than other errors.</summary>
+    /// <summary>The error of a host. In a failed response the error object is nested one level deeper than elsewhere.</summary>
     public static HostError ReadError(ReadOnlySpan<byte> body)
     {
         try
         {
             var root = WireJson.Parse(body);
             if (root.ValueKind is JsonValueKind.Object && root.TryGetProperty("response"u8, out var response)) root = response;
-            if (root.ValueKind is JsonValueKind.Object && root.TryGetProperty("error"u8, out var error) && error.ValueKind is JsonValueKind.Object && OpenAiResponsesJson.Text(error, "message"u8) is not null)
+            if (root.ValueKind is JsonValueKind.Object && root.TryGetProperty("error"u8, out var error) && error.ValueKind is JsonValueKind.Object
+                && OpenAiResponsesJson.Text(error, "message"u8) is not null)
             {
                 var said = HostErrorBody.Read(System.Runtime.InteropServices.JsonMarshal.GetRawUtf8Value(error));
-                // In a response the code is the only word for whose fault it is.
-                return said.Status is not null ? said : said with { Status = said.Code switch { "context_length_exceeded" or "invalid_prompt" => 400, "rate_limit_exceeded" => 429, _ => null } };
+                // A response carries no status, so it is derived from the code: is the client or the host at fault?
+                return said.Status is not null
+                    ? said
+                    : said with { Status = said.Code switch { "context_length_exceeded" or "invalid_prompt" => 400, "rate_limit_exceeded" => 429, _ => null } };
             }
         }
         catch (Exception problem) when (problem is JsonException or InvalidOperationException)
         {
-            // Not JSON: it is quoted.
+            // Not JSON: the text itself is quoted below.
         }
 
         return HostErrorBody.Read(body);
     }
 
-    /// <summary>Some hosts add chat's end marker after this dialect's own.</summary>
+    /// <summary>True for the end marker of Chat Completions (<c>[DONE]</c>), which some hosts send after this dialect's own.</summary>
     public static bool IsDone(ReadOnlySpan<byte> frame) => OpenAiChat.OpenAiChatJson.IsDone(frame);
 
     private static bool IsCall(ref Utf8JsonReader item)
@@ -105,7 +108,8 @@ internal static class OpenAiResponsesFrames
         return type.ValueTextEquals("response.completed"u8) || type.ValueTextEquals("response.incomplete"u8) ? FrameKind.End
             : type.ValueTextEquals("error"u8) || type.ValueTextEquals("response.failed"u8) ? FrameKind.Error
             : type.ValueTextEquals("response.created"u8) || type.ValueTextEquals("response.in_progress"u8) || type.ValueTextEquals("response.queued"u8)
-                || type.ValueTextEquals("response.content_part.added"u8) || type.ValueTextEquals("response.reasoning_summary_part.added"u8) || type.ValueTextEquals("keepalive"u8) ? FrameKind.Preamble
+                || type.ValueTextEquals("response.content_part.added"u8) || type.ValueTextEquals("response.reasoning_summary_part.added"u8)
+                || type.ValueTextEquals("keepalive"u8) ? FrameKind.Preamble
             : FrameKind.Content;
     }
 }

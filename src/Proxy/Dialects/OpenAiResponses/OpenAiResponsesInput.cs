@@ -4,8 +4,8 @@ using Proxy.Chat;
 namespace Proxy.Dialects.OpenAiResponses;
 
 /// <summary>
-/// A conversation as items. What an assistant did in one turn (reasoning, words, calls) is several items here and one message elsewhere. Instructions and the system's or developer's messages before
-/// the first other one are one message: most models' templates take no more.
+/// Reads and writes a conversation as items. One assistant turn (reasoning, text, calls) is several items here and one message elsewhere. The instructions and
+/// all leading system or developer messages are joined into one message, because most models' chat templates accept only one.
 /// </summary>
 internal sealed class OpenAiResponsesInput(RequestFields fields, List<KeyValuePair<string, JsonElement>> unknown)
 {
@@ -40,7 +40,8 @@ internal sealed class OpenAiResponsesInput(RequestFields fields, List<KeyValuePa
 
     private void ReadItem(JsonElement item, string path)
     {
-        var type = OpenAiResponsesJson.Text(item, "type"u8) ?? (item.TryGetProperty("role"u8, out _) ? "message" : item.TryGetProperty("id"u8, out _) ? "item_reference" : "");
+        var type = OpenAiResponsesJson.Text(item, "type"u8)
+            ?? (item.TryGetProperty("role"u8, out _) ? "message" : item.TryGetProperty("id"u8, out _) ? "item_reference" : "");
         switch (type)
         {
             case "message":
@@ -71,7 +72,7 @@ internal sealed class OpenAiResponsesInput(RequestFields fields, List<KeyValuePa
                 fields.Fail($"{path}.type", $"\"{path}.type\" is missing");
                 break;
             default:
-                unknown.Add(new("input[] of another type", item.Clone())); // what OpenAI's own tools did: no other model knows of it
+                unknown.Add(new("input[] of another type", item.Clone())); // an item of OpenAI's built-in tools; other models do not know them
                 break;
         }
     }
@@ -90,7 +91,8 @@ internal sealed class OpenAiResponsesInput(RequestFields fields, List<KeyValuePa
                 break;
             case "system" or "developer":
                 EndTurn();
-                if (messages.Count == 0 && parts.TrueForAll(static part => part is ContentPart.Text)) leading.Add(string.Concat(parts.Select(static part => ((ContentPart.Text)part).Value)));
+                if (messages.Count == 0 && parts.TrueForAll(static part => part is ContentPart.Text))
+                    leading.Add(string.Concat(parts.Select(static part => ((ContentPart.Text)part).Value)));
                 else Add(new ChatMessage(ChatRole.System, parts));
                 break;
             case "user":
@@ -137,9 +139,10 @@ internal sealed class OpenAiResponsesInput(RequestFields fields, List<KeyValuePa
             case "input_text" or "output_text" or "text" or "summary_text" or "reasoning_text":
                 return new ContentPart.Text(Required(part, "text"u8, $"{path}.text"));
             case "refusal":
-                return null; // the message's own
+                return null; // already read by RefusalOf
             case "input_image":
-                if (OpenAiResponsesJson.Text(part, "image_url"u8) is { } url) return ImageText.FromUrl(url) with { Detail = OpenAiResponsesJson.Text(part, "detail"u8) is { } detail and not "auto" ? detail : null };
+                if (OpenAiResponsesJson.Text(part, "image_url"u8) is { } url)
+                    return ImageText.FromUrl(url) with { Detail = OpenAiResponsesJson.Text(part, "detail"u8) is { } detail and not "auto" ? detail : null };
                 fields.Fail($"{path}.image_url", $"\"{path}\" has no \"image_url\"; files are not kept by this proxy, so send the image itself");
                 return null;
             case { } other:
@@ -153,13 +156,17 @@ internal sealed class OpenAiResponsesInput(RequestFields fields, List<KeyValuePa
     private static string? RefusalOf(JsonElement content) => content.ValueKind is not JsonValueKind.Array ? null
         : string.Concat(content.EnumerateArray().Select(static part => OpenAiResponsesJson.Text(part, "refusal"u8))) is { Length: > 0 } said ? said : null;
 
-    /// <summary>The text of a reasoning item: its own, else the summary, else what we ourselves gave out as encrypted. What OpenAI has really encrypted is nobody else's to read.</summary>
+    /// <summary>
+    /// The text of a reasoning item: its content, otherwise its summary, otherwise the text that this proxy itself put into <c>encrypted_content</c>. Content
+    /// that OpenAI really encrypted (it begins with <c>gAAAA</c>) cannot be read and is ignored.
+    /// </summary>
     private static string? ReasoningOf(JsonElement item)
     {
         foreach (var name in (ReadOnlySpan<string>)["content", "summary"])
         {
             if (!item.TryGetProperty(name, out var parts) || parts.ValueKind is not JsonValueKind.Array) continue;
-            var text = string.Join("\n\n", parts.EnumerateArray().Select(static part => OpenAiResponsesJson.Text(part, "text"u8)).Where(static said => !string.IsNullOrEmpty(said)));
+            var text = string.Join("\n\n",
+                parts.EnumerateArray().Select(static part => OpenAiResponsesJson.Text(part, "text"u8)).Where(static said => !string.IsNullOrEmpty(said)));
             if (text.Length > 0) return text;
         }
 
@@ -232,7 +239,13 @@ internal sealed class OpenAiResponsesInput(RequestFields fields, List<KeyValuePa
             {
                 json.WriteStartObject();
                 json.WriteString("type"u8, "message"u8);
-                json.WriteString("role"u8, message.Role switch { ChatRole.Assistant => "assistant", ChatRole.System => "system", ChatRole.Developer => "developer", _ => "user" });
+                json.WriteString("role"u8, message.Role switch
+                {
+                    ChatRole.Assistant => "assistant",
+                    ChatRole.System => "system",
+                    ChatRole.Developer => "developer",
+                    _ => "user"
+                });
                 WriteParts(json, "content", message, own, lost);
                 json.WriteEndObject();
             }

@@ -4,17 +4,19 @@ using System.Text.Json;
 namespace Proxy.Dialects.OpenAiResponses;
 
 /// <summary>
-/// The items of a host's response while it is read. An item is known by its <c>output_index</c>, a call by its <c>call_id</c>: the item's own id is another in every event with some hosts. Others count no
-/// indexes, or count wrong: then the id decides, or that it is the item of its kind that is not done.
+/// The items of a host's response while it is read. An item is identified by its <c>output_index</c>, a call by its <c>call_id</c>, because some hosts give an
+/// item another id in every event. Other hosts send no indexes, or wrong ones: then the item's id decides, and without it the item of the same kind that is
+/// still unfinished is meant.
 /// </summary>
 internal sealed class OpenAiResponsesItems
 {
     private readonly List<OpenAiResponsesItem> items = [];
 
-    /// <summary>Calls whose name never came.</summary>
-    public IEnumerable<OpenAiResponsesItem> Nameless => items.Where(static item => item is { Kind: ResponseItemKind.FunctionCall, Call: null, Arguments.Length: > 0 });
+    /// <summary>Calls that never received a name.</summary>
+    public IEnumerable<OpenAiResponsesItem> Nameless =>
+        items.Where(static item => item is { Kind: ResponseItemKind.FunctionCall, Call: null, Arguments.Length: > 0 });
 
-    /// <summary>The item that an event begins. At the place of one that is done, it is another.</summary>
+    /// <summary>The item that an event starts. If the item at this index is already done, a new one is created.</summary>
     public OpenAiResponsesItem Begin(ResponseItemKind kind, int? place, JsonElement value)
     {
         var (id, callId) = (OpenAiResponsesJson.Text(value, "id"u8), OpenAiResponsesJson.Text(value, "call_id"u8));
@@ -22,7 +24,7 @@ internal sealed class OpenAiResponsesItems
         return known is null || (known.Done && known.Id != id && known.CallId != (callId ?? "")) ? Add(kind, place, id, callId) : known;
     }
 
-    /// <summary>The item that an event goes on with, or ends.</summary>
+    /// <summary>The item that an event continues or ends.</summary>
     public OpenAiResponsesItem Of(ResponseItemKind kind, int? place, string? id, string? callId)
     {
         var known = Find(kind, place, id, callId);
@@ -32,12 +34,16 @@ internal sealed class OpenAiResponsesItems
         return known;
     }
 
-    /// <summary>The item that stands at this place of the whole response. Hosts give it other ids there; each item is there once. Of its kind, <paramref name="more"/> are there with it and behind it.</summary>
+    /// <summary>
+    /// The item at this index of the whole response. Hosts may give it other ids there; each item is matched once. <paramref name="more"/> is the number of
+    /// items of this kind from this index on.
+    /// </summary>
     public OpenAiResponsesItem InSnapshot(ResponseItemKind kind, int place, JsonElement value, int more)
     {
         var (id, callId) = (OpenAiResponsesJson.Text(value, "id"u8), OpenAiResponsesJson.Text(value, "call_id"u8));
         var left = items.FindAll(item => item.Kind == kind && !item.Closed);
-        var known = (callId is { Length: > 0 } ? left.Find(item => item.CallId == callId) : null) ?? left.Find(item => id is { Length: > 0 } && item.Id == id && item.MayBe(callId));
+        var known = (callId is { Length: > 0 } ? left.Find(item => item.CallId == callId) : null)
+            ?? left.Find(item => id is { Length: > 0 } && item.Id == id && item.MayBe(callId));
         if (known is null && kind is not ResponseItemKind.FunctionCall) known = left.Find(item => item.Place == place) ?? (left.Count >= more ? left[0] : null);
         known ??= left.Find(item => item.Place == place && item.MayBe(callId)) ?? left.Find(item => item.Says(value));
         known ??= Add(kind, place, id, callId);
@@ -75,7 +81,7 @@ internal sealed class OpenAiResponsesItems
     }
 }
 
-/// <summary>What was told of one item.</summary>
+/// <summary>The state of one item: what of it has been received and emitted.</summary>
 internal sealed class OpenAiResponsesItem(ResponseItemKind kind)
 {
     private readonly List<int> parts = [];
@@ -88,25 +94,25 @@ internal sealed class OpenAiResponsesItem(ResponseItemKind kind)
     public string? Id { get; init; }
     public string? CallId { get; set; }
 
-    /// <summary>Of a call.</summary>
+    /// <summary>The name of a call; null for other items.</summary>
     public string? Name { get; set; }
     public StringBuilder Arguments { get; } = new();
 
-    /// <summary>The call's number among those that were told.</summary>
+    /// <summary>The call's number, counted over the calls emitted so far. Null until the call is emitted.</summary>
     public int? Call { get; set; }
 
-    /// <summary>Its own last event came.</summary>
+    /// <summary>True once the item's own last event has arrived.</summary>
     public bool Done { get; set; }
 
-    /// <summary>It was found in the whole response.</summary>
+    /// <summary>True once the item has been matched in the whole response.</summary>
     public bool Closed { get; set; }
 
-    /// <summary>Which of the two kinds of events tell its thoughts.</summary>
+    /// <summary>Which of the two kinds of reasoning events this item uses.</summary>
     public string? ReasoningFrom { get; set; }
 
     public bool Told => ToldLength > 0;
 
-    /// <summary>How much of its texts was told.</summary>
+    /// <summary>How many characters of its text have been emitted.</summary>
     public int ToldLength { get; private set; }
 
     public static ResponseItemKind? KindOf(JsonElement item) => OpenAiResponsesJson.Text(item, "type"u8) switch
@@ -117,7 +123,7 @@ internal sealed class OpenAiResponsesItem(ResponseItemKind kind)
         _ => null,
     };
 
-    /// <summary>Text of a part came; without a number, of any.</summary>
+    /// <summary>Records that text of a part was emitted. Without a part number, all parts count as emitted.</summary>
     public void Tell(int? part, int length)
     {
         ToldLength += length;
@@ -127,9 +133,10 @@ internal sealed class OpenAiResponsesItem(ResponseItemKind kind)
 
     public bool HasTold(int part) => uncounted || parts.Contains(part);
 
-    /// <summary>Whether it can be the call of that id: it has the same, or one of them has none.</summary>
+    /// <summary>True if this item can be the call with that id: the ids are equal, or one of the two is missing.</summary>
     public bool MayBe(string? callId) => string.IsNullOrEmpty(callId) || CallId is null || CallId == callId;
 
-    /// <summary>Whether a call of the whole response says the same, under another id.</summary>
-    public bool Says(JsonElement call) => OpenAiResponsesJson.Text(call, "name"u8) == Name && OpenAiResponsesJson.Text(call, "arguments"u8) is { } written && Arguments.Equals(written.AsSpan());
+    /// <summary>True if a call of the whole response has the same name and arguments as this one, under another id.</summary>
+    public bool Says(JsonElement call) =>
+        OpenAiResponsesJson.Text(call, "name"u8) == Name && OpenAiResponsesJson.Text(call, "arguments"u8) is { } written && Arguments.Equals(written.AsSpan());
 }

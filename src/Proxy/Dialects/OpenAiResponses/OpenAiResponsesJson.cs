@@ -3,18 +3,20 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects.OpenAiResponses;
 
-/// <summary>The words and small shapes of <c>/v1/responses</c>, both ways.</summary>
+/// <summary>Names and small shapes of <c>/v1/responses</c> that readers and writers share.</summary>
 internal static class OpenAiResponsesJson
 {
     public const string EncryptedReasoning = "reasoning.encrypted_content";
     public const string LogProbabilities = "message.output_text.logprobs";
 
-    /// <summary>The answer's id: a host's own where it is one of this dialect.</summary>
-    public static string IdOf(ReplyStamp stamp, string? given) => given is not null && given.StartsWith("resp_", StringComparison.Ordinal) ? given : $"resp_{stamp.TraceId}";
+    /// <summary>The answer's id: the host's own if it has this dialect's form, otherwise a new one.</summary>
+    public static string IdOf(ReplyStamp stamp, string? given) =>
+        given is not null && given.StartsWith("resp_", StringComparison.Ordinal) ? given : $"resp_{stamp.TraceId}";
 
-    public static string ItemId(string prefix, ReplyStamp stamp, int index) => string.Create(System.Globalization.CultureInfo.InvariantCulture, $"{prefix}_{stamp.TraceId}{index}");
+    public static string ItemId(string prefix, ReplyStamp stamp, int index) =>
+        string.Create(System.Globalization.CultureInfo.InvariantCulture, $"{prefix}_{stamp.TraceId}{index}");
 
-    /// <summary>The answer of <c>/v1/responses/input_tokens</c>.</summary>
+    /// <summary>Writes the answer to <c>/v1/responses/input_tokens</c>.</summary>
     public static void WriteCount(long tokens, System.Buffers.IBufferWriter<byte> output)
     {
         using var json = WireJson.NewWriter(output);
@@ -40,7 +42,7 @@ internal static class OpenAiResponsesJson
         json.WriteEndObject();
     }
 
-    /// <summary>Null when it counts nothing. Details that are 0 were often not counted at all, and are not told on.</summary>
+    /// <summary>Null if there are no counts. A detail of 0 often means "not counted", so it is left out.</summary>
     public static Usage? ReadUsage(JsonElement usage)
     {
         if (usage.ValueKind is not JsonValueKind.Object) return null;
@@ -55,7 +57,7 @@ internal static class OpenAiResponsesJson
         };
     }
 
-    /// <summary>The counts in a frame or body; null where there are none.</summary>
+    /// <summary>Finds the token counts in a frame or body. Null if there are none.</summary>
     public static Usage? FindUsage(ReadOnlySpan<byte> frame)
     {
         while (UsageJson.TryFind(ref frame, out var counts))
@@ -66,14 +68,14 @@ internal static class OpenAiResponsesJson
             }
             catch (JsonException)
             {
-                // A host's broken frame is passed on; it only counts nothing.
+                // A malformed frame from the host is still passed on to the client; only its counts are ignored.
             }
         }
 
         return null;
     }
 
-    /// <summary>The string member of an object; null when there is none.</summary>
+    /// <summary>The string member of an object. Null if there is none.</summary>
     public static string? Text(JsonElement value, ReadOnlySpan<byte> name) =>
         value.ValueKind is JsonValueKind.Object && value.TryGetProperty(name, out var text) && text.ValueKind is JsonValueKind.String ? text.GetString() : null;
 

@@ -6,21 +6,22 @@ using Proxy.Dialects.OpenAiChat;
 namespace Proxy.Dialects.OpenAiResponses;
 
 /// <summary>
-/// Requests of <c>/v1/responses</c>: read whole, with the members that its answer repeats kept as they came; written for hosts that speak nothing else. An <see cref="ChatRequest.Unknown"/>
-/// name with a bracket in it is no member of the request but of a part of it, and only says what another dialect loses.
+/// Requests of <c>/v1/responses</c>. Reading keeps the members that the answer repeats as they came; writing is for hosts that offer no other API. A name in
+/// <see cref="ChatRequest.Unknown"/> that contains a bracket is not a member of the request itself but of one of its parts, and is only used to report what
+/// another dialect loses.
 /// </summary>
 internal static class OpenAiResponsesRequestCodec
 {
-    /// <summary>What the answer says again.</summary>
+    /// <summary>The request's members that the answer repeats.</summary>
     private static readonly string[] Echoed =
     [
-        "include", "instructions", "max_output_tokens", "max_tool_calls", "metadata", "parallel_tool_calls", "prompt_cache_key", "reasoning", "safety_identifier",
-        "temperature", "text", "tool_choice", "tools", "top_logprobs", "top_p", "user",
+        "include", "instructions", "max_output_tokens", "max_tool_calls", "metadata", "parallel_tool_calls", "prompt_cache_key", "reasoning",
+        "safety_identifier", "temperature", "text", "tool_choice", "tools", "top_logprobs", "top_p", "user",
     ];
 
     private static ReadOnlySpan<byte> Kept => "\"previous_response_id\""u8;
 
-    /// <summary>What would need a memory of earlier responses; null when the body asks for nothing of the kind. Cheap where it does not.</summary>
+    /// <summary>Refuses a request that needs stored responses. Null if the body asks for none. Bodies without the three names are not parsed.</summary>
     public static ProxyError? NeedsMemory(ReadOnlySpan<byte> body)
     {
         if (body.IndexOf(Kept) < 0 && body.IndexOf("\"conversation\""u8) < 0 && body.IndexOf("\"background\""u8) < 0) return null;
@@ -28,7 +29,10 @@ internal static class OpenAiResponsesRequestCodec
         json.Read();
         while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
         {
-            var name = json.ValueTextEquals("previous_response_id"u8) ? "previous_response_id" : json.ValueTextEquals("conversation"u8) ? "conversation" : json.ValueTextEquals("background"u8) ? "background" : null;
+            var name = json.ValueTextEquals("previous_response_id"u8) ? "previous_response_id"
+                : json.ValueTextEquals("conversation"u8) ? "conversation"
+                : json.ValueTextEquals("background"u8) ? "background"
+                : null;
             json.Read();
             if (name is not null && json.TokenType is not (JsonTokenType.Null or JsonTokenType.False)) return Memory(name);
             json.Skip();
@@ -49,7 +53,7 @@ internal static class OpenAiResponsesRequestCodec
 
     private static ChatRequest ReadRequest(JsonElement root, RequestFields fields)
     {
-        // A response always counts its tokens, so its stream does.
+        // A response always includes its token counts, so a stream does too.
         var request = new ChatRequest { Origin = DialectName.OpenAiResponses, Model = "", Messages = [], IncludeUsage = true };
         var sampling = new SamplingOptions();
         var unknown = new List<KeyValuePair<string, JsonElement>>();
@@ -78,8 +82,6 @@ internal static class OpenAiResponsesRequestCodec
                 case "tools":
                     request = request with { Tools = OpenAiResponsesTools.Read(value, fields, unknown) };
                     break;
-                case "tool_choice":
-                    break; // read below: it may speak of the tools
                 case "parallel_tool_calls":
                     request = request with { ParallelToolCalls = fields.Flag(value, "parallel_tool_calls") };
                     break;
@@ -100,16 +102,16 @@ internal static class OpenAiResponsesRequestCodec
                     request = request with { TopLogProbabilities = fields.Count(value, "top_logprobs") is > 0 and var top ? top : null };
                     break;
                 case "include":
-                    if (fields.IsList(value, "include") && value.EnumerateArray().Any(static item => item.ValueKind is JsonValueKind.String && item.ValueEquals(OpenAiResponsesJson.LogProbabilities))) request = request with { LogProbabilities = true };
+                    if (fields.IsList(value, "include")
+                        && value.EnumerateArray().Any(static item => item.ValueKind is JsonValueKind.String
+                            && item.ValueEquals(OpenAiResponsesJson.LogProbabilities)))
+                        request = request with { LogProbabilities = true };
                     break;
                 case "user":
                     request = request with { User = fields.Text(value, "user") };
                     break;
-                case "previous_response_id" or "conversation":
-                    fields.Refuse(Memory(member.Name));
-                    break;
-                case "background":
-                    if (fields.Flag(value, "background") is true) fields.Refuse(Memory("background"));
+                case "previous_response_id" or "conversation" or "background":
+                    if (member.Name is not "background" || fields.Flag(value, "background") is true) fields.Refuse(Memory(member.Name));
                     break;
                 case "prompt":
                     fields.Fail("prompt", "\"prompt\" names a template that is kept at OpenAI; send its text as \"instructions\"");
@@ -117,7 +119,8 @@ internal static class OpenAiResponsesRequestCodec
                 case "truncation":
                     if (fields.Text(value, "truncation") is not "disabled") unknown.Add(new("truncation", value.Clone()));
                     break;
-                case "store" or "metadata" or "stream_options": // nothing is kept; the answer repeats it; about padding that is never written
+                // tool_choice: read below. store: responses are never stored. metadata: only repeated in the answer. stream_options: about padding, which is never written
+                case "tool_choice" or "store" or "metadata" or "stream_options":
                     break;
                 default:
                     unknown.Add(new(member.Name, value.Clone()));
@@ -130,14 +133,21 @@ internal static class OpenAiResponsesRequestCodec
         if (input.ValueKind is JsonValueKind.Undefined) fields.Fail("input", "the body has no \"input\"; send a text or a list of items");
         fields.NeedModel(request);
         if (fields.Problem is not null) return request;
-        return request with { Messages = new OpenAiResponsesInput(fields, unknown).Read(input, instructions), Sampling = sampling, Unknown = unknown, AsItCame = asItCame };
+        return request with
+        {
+            Messages = new OpenAiResponsesInput(fields, unknown).Read(input, instructions),
+            Sampling = sampling,
+            Unknown = unknown,
+            AsItCame = asItCame
+        };
     }
 
     private static OutputFormat? ReadFormat(JsonElement text, RequestFields fields, List<KeyValuePair<string, JsonElement>> unknown)
     {
         foreach (var member in text.EnumerateObject())
         {
-            if (!member.NameEquals("format"u8) && member.Value.ValueKind is not JsonValueKind.Null) unknown.Add(new($"text.{member.Name}", member.Value.Clone()));
+            if (!member.NameEquals("format"u8) && member.Value.ValueKind is not JsonValueKind.Null)
+                unknown.Add(new($"text.{member.Name}", member.Value.Clone()));
         }
 
         if (!text.TryGetProperty("format"u8, out var format) || format.ValueKind is JsonValueKind.Null || !fields.IsObject(format, "text.format")) return null;
@@ -152,7 +162,9 @@ internal static class OpenAiResponsesRequestCodec
                 {
                     Name = OpenAiResponsesJson.Text(format, "name"u8) ?? "answer",
                     Description = OpenAiResponsesJson.Text(format, "description"u8),
-                    Strict = format.TryGetProperty("strict"u8, out var strict) && strict.ValueKind is JsonValueKind.True or JsonValueKind.False ? strict.GetBoolean() : null,
+                    Strict = format.TryGetProperty("strict"u8, out var strict) && strict.ValueKind is JsonValueKind.True or JsonValueKind.False
+                        ? strict.GetBoolean()
+                        : null,
                 };
             default:
                 unknown.Add(new("text.format", format.Clone()));
@@ -176,7 +188,7 @@ internal static class OpenAiResponsesRequestCodec
         {
             foreach (var member in request.AsItCame)
             {
-                if (member.Key is not "instructions") json.WriteAsItCame(member.Key, member.Value); // they are the first message
+                if (member.Key is not "instructions") json.WriteAsItCame(member.Key, member.Value); // already written as the first message
             }
 
             foreach (var member in request.Unknown)

@@ -3,10 +3,12 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects.OpenAiResponses;
 
-/// <summary>Tools and their choice: functions are flat here, and stand among tools that OpenAI's own servers run.</summary>
+/// <summary>
+/// Tools and the tool choice. In this dialect a function's members stand directly in the tool, and the list also contains tools that OpenAI's own servers run.
+/// </summary>
 internal static class OpenAiResponsesTools
 {
-    /// <summary>All tools; those that can be no functions have no name, and are not offered to a host of another dialect.</summary>
+    /// <summary>Reads all tools. A tool that cannot be offered as a function gets an empty name, and hosts of other dialects do not see it.</summary>
     public static IReadOnlyList<ToolDefinition> Read(JsonElement value, RequestFields fields, List<KeyValuePair<string, JsonElement>> unknown)
     {
         var tools = new List<ToolDefinition>();
@@ -33,7 +35,8 @@ internal static class OpenAiResponsesTools
 
     private static void ReadNamespace(JsonElement item, List<ToolDefinition> tools, List<KeyValuePair<string, JsonElement>> unknown)
     {
-        if (OpenAiResponsesJson.Text(item, "name"u8) is not { Length: > 0 } space || !item.TryGetProperty("tools"u8, out var inner) || inner.ValueKind is not JsonValueKind.Array)
+        if (OpenAiResponsesJson.Text(item, "name"u8) is not { Length: > 0 } space || !item.TryGetProperty("tools"u8, out var inner)
+            || inner.ValueKind is not JsonValueKind.Array)
         {
             tools.Add(new ToolDefinition("", null, null) { Raw = item.Clone() });
             return;
@@ -41,7 +44,8 @@ internal static class OpenAiResponsesTools
 
         foreach (var member in item.EnumerateObject())
         {
-            if (member.Name is not ("type" or "name" or "tools") && member.Value.ValueKind is not JsonValueKind.Null) unknown.Add(new($"tools[].{member.Name} of a namespace", member.Value.Clone()));
+            if (member.Name is not ("type" or "name" or "tools") && member.Value.ValueKind is not JsonValueKind.Null)
+                unknown.Add(new($"tools[].{member.Name} of a namespace", member.Value.Clone()));
         }
 
         foreach (var tool in inner.EnumerateArray())
@@ -54,7 +58,8 @@ internal static class OpenAiResponsesTools
     {
         foreach (var member in item.EnumerateObject())
         {
-            if (member.Name is not ("type" or "name" or "description" or "format") && member.Value.ValueKind is not JsonValueKind.Null) unknown.Add(new($"tools[].{member.Name}", member.Value.Clone()));
+            if (member.Name is not ("type" or "name" or "description" or "format") && member.Value.ValueKind is not JsonValueKind.Null)
+                unknown.Add(new($"tools[].{member.Name}", member.Value.Clone()));
         }
 
         return CustomTool.AsFunction(name, OpenAiResponsesJson.Text(item, "description"u8), item.TryGetProperty("format"u8, out var format) ? format : default);
@@ -71,7 +76,9 @@ internal static class OpenAiResponsesTools
                 case "type" or "name": break;
                 case "description": tool = tool with { Description = member.Value.ToString() }; break;
                 case "parameters": tool = tool with { Parameters = member.Value.Clone() }; break;
-                case "strict" when member.Value.ValueKind is JsonValueKind.True or JsonValueKind.False: tool = tool with { Strict = member.Value.GetBoolean() }; break;
+                case "strict" when member.Value.ValueKind is JsonValueKind.True or JsonValueKind.False:
+                    tool = tool with { Strict = member.Value.GetBoolean() };
+                    break;
                 default: unknown.Add(new($"tools[].{member.Name}", member.Value.Clone())); break;
             }
         }
@@ -89,11 +96,13 @@ internal static class OpenAiResponsesTools
             case "function" or "custom" when OpenAiResponsesJson.Text(value, "name"u8) is { } name:
                 return request with { ToolChoice = new ToolChoice("function", CustomTool.FullName(OpenAiResponsesJson.Text(value, "namespace"u8), name)) };
             case "allowed_tools" when value.TryGetProperty("tools"u8, out var tools) && tools.ValueKind is JsonValueKind.Array:
-                var allowed = tools.EnumerateArray().Select(static tool => CustomTool.FullName(OpenAiResponsesJson.Text(tool, "namespace"u8), OpenAiResponsesJson.Text(tool, "name"u8) ?? "")).ToHashSet();
+                var allowed = tools.EnumerateArray().Select(static tool =>
+                    CustomTool.FullName(OpenAiResponsesJson.Text(tool, "namespace"u8), OpenAiResponsesJson.Text(tool, "name"u8) ?? "")).ToHashSet();
                 return request with
                 {
                     ToolChoice = new ToolChoice(OpenAiResponsesJson.Text(value, "mode"u8) ?? "auto"),
-                    Tools = [.. request.Tools.Where(tool => tool.Name.Length == 0 || allowed.Contains(tool.Name) || (tool.Namespace is { } space && allowed.Contains(space)))],
+                    Tools = [.. request.Tools.Where(tool =>
+                        tool.Name.Length == 0 || allowed.Contains(tool.Name) || (tool.Namespace is { } space && allowed.Contains(space)))],
                 };
             default:
                 unknown.Add(new("tool_choice", value.Clone()));
@@ -117,7 +126,7 @@ internal static class OpenAiResponsesTools
                 if (tool.Parameters is { } parameters) json.WriteAsItCame("parameters", parameters);
                 else json.WriteNull("parameters"u8);
                 if (tool.Strict is { } strict) json.WriteBoolean("strict"u8, strict);
-                else json.WriteBoolean("strict"u8, false); // unsaid, OpenAI would take it for true
+                else json.WriteBoolean("strict"u8, false); // without this member OpenAI assumes true
                 json.WriteEndObject();
             }
 

@@ -3,7 +3,7 @@ using Proxy.Chat;
 
 namespace Proxy.Dialects.OpenAiResponses;
 
-/// <summary>How an answer ended, in this dialect's words.</summary>
+/// <summary>How an answer ended, in this dialect's terms.</summary>
 internal readonly record struct ResponseEnd(string Status, string? IncompleteReason = null, ProxyError? Error = null)
 {
     public static readonly ResponseEnd Running = new("in_progress");
@@ -17,7 +17,8 @@ internal readonly record struct ResponseEnd(string Status, string? IncompleteRea
 }
 
 /// <summary>
-/// The response object: what is said of the answer, and what its request asked for, which every answer of this dialect repeats. Without a request it says the defaults.
+/// Writes the response object: the answer itself, and the request's parameters, which every answer of this dialect repeats. Defaults are written if there is no
+/// request.
 /// </summary>
 internal sealed class ResponseEcho
 {
@@ -29,13 +30,14 @@ internal sealed class ResponseEcho
         this.stamp = stamp;
         asked = stamp.Request is { Origin: DialectName.OpenAiResponses } request ? request.AsItCame : [];
         SummarisesReasoning = OpenAiResponsesJson.Text(Asked("reasoning"), "summary"u8) is not null;
-        EncryptsReasoning = Asked("include") is { ValueKind: JsonValueKind.Array } include && include.EnumerateArray().Any(static item => item.ValueKind is JsonValueKind.String && item.ValueEquals(OpenAiResponsesJson.EncryptedReasoning));
+        EncryptsReasoning = Asked("include") is { ValueKind: JsonValueKind.Array } include
+            && include.EnumerateArray().Any(static item => item.ValueKind is JsonValueKind.String && item.ValueEquals(OpenAiResponsesJson.EncryptedReasoning));
     }
 
-    /// <summary>Reasoning is told as the summary that was asked for; else as what it is.</summary>
+    /// <summary>True if the client asked for a summary of the reasoning. The reasoning is then written as summary parts, otherwise as reasoning text.</summary>
     public bool SummarisesReasoning { get; }
 
-    /// <summary>The client wants reasoning in a form that it can send back.</summary>
+    /// <summary>True if the client wants reasoning in an opaque form that it can send back.</summary>
     public bool EncryptsReasoning { get; }
 
     public ResponsePartKind ReasoningPart => SummarisesReasoning ? ResponsePartKind.ReasoningSummary : ResponsePartKind.ReasoningText;
@@ -79,7 +81,7 @@ internal sealed class ResponseEcho
         }
 
         if (Asked("user") is { ValueKind: JsonValueKind.String } user) json.WriteAsItCame("user", user);
-        if (end != ResponseEnd.Running) note.Write(json, stamp);
+        if (end != ResponseEnd.Running) note.Write(json);
         json.WriteEndObject();
     }
 
@@ -88,7 +90,8 @@ internal sealed class ResponseEcho
     private void WriteOutput(Utf8JsonWriter json, ResponseEnd end, IReadOnlyList<ResponseItem> items)
     {
         json.WriteStartArray("output"u8);
-        for (var i = 0; i < items.Count; i++) items[i].Write(json, i == items.Count - 1 && end.Status is not "completed" ? "incomplete" : "completed", empty: false, this);
+        for (var i = 0; i < items.Count; i++)
+            items[i].Write(json, i == items.Count - 1 && end.Status is not "completed" ? "incomplete" : "completed", empty: false, this);
         json.WriteEndArray();
     }
 
@@ -182,7 +185,7 @@ internal sealed class ResponseEcho
         else json.WriteString("tool_choice"u8, "auto"u8);
     }
 
-    /// <summary>The tools as they came; a function has all of the members that the answer's schema demands, if empty.</summary>
+    /// <summary>Writes the tools as they came. A function also gets the members that the answer's schema requires, as null if the request had none.</summary>
     private void WriteTools(Utf8JsonWriter json)
     {
         json.WriteStartArray("tools"u8);
@@ -190,7 +193,8 @@ internal sealed class ResponseEcho
         {
             foreach (var tool in tools.EnumerateArray())
             {
-                if (OpenAiResponsesJson.Text(tool, "type"u8) is not "function" || (tool.TryGetProperty("strict"u8, out _) && tool.TryGetProperty("parameters"u8, out _)))
+                if (OpenAiResponsesJson.Text(tool, "type"u8) is not "function"
+                    || (tool.TryGetProperty("strict"u8, out _) && tool.TryGetProperty("parameters"u8, out _)))
                 {
                     json.WriteAsItCame(tool);
                     continue;

@@ -12,7 +12,7 @@ internal enum ResponseItemKind
     CustomToolCall,
 }
 
-/// <summary>One element of a response's <c>output</c>, as far as it has come.</summary>
+/// <summary>One element of a response's <c>output</c>, as far as it has arrived.</summary>
 internal sealed class ResponseItem(ResponseItemKind kind, int index, string id)
 {
     private readonly StringBuilder arguments = new();
@@ -21,11 +21,11 @@ internal sealed class ResponseItem(ResponseItemKind kind, int index, string id)
     public ResponseItemKind Kind => kind;
     public bool IsCall => kind is ResponseItemKind.FunctionCall or ResponseItemKind.CustomToolCall;
 
-    /// <summary>Its place in <c>output</c>.</summary>
+    /// <summary>Its index in <c>output</c>.</summary>
     public int Index => index;
     public string Id => id;
 
-    /// <summary>Of a message its texts and refusals, of reasoning the one text.</summary>
+    /// <summary>A message's texts and refusals, or the single text of reasoning.</summary>
     public List<ResponsePart> Parts { get; } = [];
 
     /// <summary>The call's number among the calls of the answer.</summary>
@@ -33,16 +33,16 @@ internal sealed class ResponseItem(ResponseItemKind kind, int index, string id)
     public string CallId { get; init; } = "";
     public string Name { get; set; } = "";
 
-    /// <summary>The namespace of the tool that is called; null where it has none.</summary>
+    /// <summary>The namespace of the called tool. Null if it has none.</summary>
     public string? Namespace { get; init; }
 
-    /// <summary>Of a function's call its arguments, of a custom tool's the text alone.</summary>
+    /// <summary>A function call's arguments as JSON, or a custom tool call's plain text.</summary>
     public string Arguments => arguments.ToString();
 
-    /// <summary>Complete: nothing is added any more.</summary>
+    /// <summary>True once the item is complete and takes no more content.</summary>
     public bool Closed { get; set; }
 
-    /// <summary>Takes a piece of the arguments as the host tells them, and returns what it adds to <see cref="Arguments"/>.</summary>
+    /// <summary>Takes a piece of the arguments as the host sends them and returns what it adds to <see cref="Arguments"/>.</summary>
     public string? AddArguments(string? piece)
     {
         var added = input is null ? piece : input.Add(piece);
@@ -50,7 +50,7 @@ internal sealed class ResponseItem(ResponseItemKind kind, int index, string id)
         return added;
     }
 
-    /// <summary>The arguments are complete. Returns what that adds to them.</summary>
+    /// <summary>Called when the arguments are complete. Returns what that adds to <see cref="Arguments"/>.</summary>
     public string EndArguments()
     {
         var rest = input?.End() ?? "";
@@ -58,12 +58,13 @@ internal sealed class ResponseItem(ResponseItemKind kind, int index, string id)
         return rest;
     }
 
-    /// <summary>The item of a call of the tool that the host named: in the form and by the name that the client gave that tool.</summary>
+    /// <summary>The item for a call of the tool that the host named. It has the form and the name under which the client declared the tool.</summary>
     public static ResponseItem OfCall(ReplyStamp stamp, int place, int call, string? id, string? name)
     {
         var tool = stamp.Request?.Tools.FirstOrDefault(tool => tool.Name == name);
         var custom = tool is { TakesText: true };
-        return new(custom ? ResponseItemKind.CustomToolCall : ResponseItemKind.FunctionCall, place, OpenAiResponsesJson.ItemId(custom ? "ctc" : "fc", stamp, place))
+        return new(custom ? ResponseItemKind.CustomToolCall : ResponseItemKind.FunctionCall, place,
+            OpenAiResponsesJson.ItemId(custom ? "ctc" : "fc", stamp, place))
         {
             CallIndex = call,
             CallId = id ?? OpenAiChat.OpenAiChatEventWriter.CallIdOf(stamp, 0, call),
@@ -72,7 +73,7 @@ internal sealed class ResponseItem(ResponseItemKind kind, int index, string id)
         };
     }
 
-    /// <summary>Writes the item: empty, as it begins, or with what there is of it.</summary>
+    /// <summary>Writes the item, either empty (as announced) or with its content so far.</summary>
     public void Write(Utf8JsonWriter json, string status, bool empty, ResponseEcho echo)
     {
         json.WriteStartObject();
@@ -117,7 +118,7 @@ internal sealed class ResponseItem(ResponseItemKind kind, int index, string id)
             json.WriteEndArray();
         }
 
-        // No secret of ours: it is how a client that keeps no reasoning in the open gives it back with its next turn.
+        // Not actually encrypted: a client that does not store reasoning as plain text sends this member back with its next turn.
         if (!empty && echo.EncryptsReasoning) json.WriteString("encrypted_content"u8, string.Concat(Parts.Select(part => part.Text)));
     }
 }
@@ -138,10 +139,10 @@ internal sealed class ResponsePart(ResponsePartKind kind)
     public ResponsePartKind Kind => kind;
     public string Text => text.ToString();
 
-    /// <summary>Each piece's <c>logprobs</c>, in OpenAI's form for chat.</summary>
+    /// <summary>The <c>logprobs</c> of each piece of text, in the form that Chat Completions uses.</summary>
     public List<JsonElement> LogProbabilities { get; } = [];
 
-    /// <summary>Complete: nothing is added any more.</summary>
+    /// <summary>True once the part is complete and takes no more content.</summary>
     public bool Closed { get; set; }
 
     public void Add(string piece) => text.Append(piece);
@@ -176,7 +177,7 @@ internal sealed class ResponsePart(ResponsePartKind kind)
         json.WriteEndObject();
     }
 
-    /// <summary>Writes <c>logprobs</c>: chat's object of two lists is one list here.</summary>
+    /// <summary>Writes <c>logprobs</c>. Chat Completions has an object of two lists; this dialect has one list.</summary>
     public static void WriteProbabilities(Utf8JsonWriter json, IReadOnlyList<JsonElement> pieces)
     {
         json.WriteStartArray("logprobs"u8);

@@ -7,20 +7,20 @@ using Proxy.Vectors;
 
 namespace Proxy.Dialects.Rerank;
 
-/// <summary>Whose words an answer is in, where Cohere's and Jina's differ.</summary>
+/// <summary>The answer's format, where Cohere's and Jina's differ.</summary>
 internal enum RerankFlavour
 {
-    /// <summary><c>/rerank</c> with <c>documents</c>: results bring their documents unless told not to.</summary>
+    /// <summary><c>/rerank</c> with <c>documents</c>: results include their documents unless the request says otherwise.</summary>
     Jina,
 
-    /// <summary><c>/v1/rerank</c>: what Cohere's first version and Jina's answer together.</summary>
+    /// <summary><c>/v1/rerank</c>: the members of Jina's answer and of Cohere's first version together.</summary>
     Both,
 
-    /// <summary><c>/v2/rerank</c>.</summary>
+    /// <summary><c>/v2/rerank</c>, Cohere's second version.</summary>
     CohereV2,
 }
 
-/// <summary>Cohere's and Jina's way to ask for a ranking, which vLLM and llama.cpp share: <c>query</c>, <c>documents</c>, <c>top_n</c>.</summary>
+/// <summary>The rerank API of Cohere and Jina, which vLLM and llama.cpp also offer: <c>query</c>, <c>documents</c>, <c>top_n</c>.</summary>
 internal sealed class JinaRerankClientDialect(RerankFlavour flavour) : RerankClientDialect
 {
     public override ProxyError? Read(ReadOnlySpan<byte> body, out RerankCall? call)
@@ -68,7 +68,7 @@ internal sealed class JinaRerankClientDialect(RerankFlavour flavour) : RerankCli
         if ((problem ?? fields.Problem) is { } wrong) return wrong;
         call = new([new(query!, documents) { RawScores = raw ?? false, MaxTokensPerDocument = perDocument }])
         {
-            Top = top is 0 ? null : top, // as vLLM has it, nought is all
+            Top = top is 0 ? null : top, // as in vLLM, 0 means all
             ReturnDocuments = bring ?? flavour is RerankFlavour.Jina,
             Objects = objects,
             Others = others,
@@ -125,9 +125,10 @@ internal sealed class JinaRerankClientDialect(RerankFlavour flavour) : RerankCli
 
     public override ProxyError Explain(VectorError error) => VectorRefusals.Of(error, "documents");
 
-    public override ProxyError TooMany(int documents, int limit) => new(ProxyErrorKind.InvalidRequest, $"\"documents\" has {documents} elements, and at most {limit} are taken at once") { Param = "documents" };
+    public override ProxyError TooMany(int documents, int limit) =>
+        new(ProxyErrorKind.InvalidRequest, $"\"documents\" has {documents} elements, and at most {limit} are taken at once") { Param = "documents" };
 
-    /// <summary>Cohere's, which is a message; Jina's clients read <c>detail</c>.</summary>
+    /// <summary>Cohere's error format, with a <c>message</c>. Jina's clients read <c>detail</c>.</summary>
     public override void WriteError(ProxyError error, string traceId, IBufferWriter<byte> output)
     {
         using var json = WireJson.NewWriter(output);

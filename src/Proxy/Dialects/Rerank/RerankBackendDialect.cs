@@ -3,27 +3,30 @@ using Proxy.Buffers;
 
 namespace Proxy.Dialects.Rerank;
 
-/// <summary>What a host answered: the scores as they came, and whether they came as the client wants them.</summary>
-/// <param name="Brought">Every result has its document with it.</param>
+/// <summary>A host's answer: the scores as the host sent them, and in which form.</summary>
+/// <param name="Brought">True if every result includes its document.</param>
 internal sealed record HostRanking(IReadOnlyList<RerankResult> Results, int? Tokens, bool Brought)
 {
     public bool IsSorted => Results.Zip(Results.Skip(1), static (one, next) => one.Score >= next.Score).All(static right => right);
 
-    /// <summary>They cannot all be probabilities: the host answers with what its model computes.</summary>
+    /// <summary>True if a score is outside 0 to 1, so that the scores cannot be probabilities: the host sends the model's raw output.</summary>
     public bool AreLogits => Results.Any(static result => result.Score is < 0 or > 1);
 }
 
-/// <summary>The host's side of one way to rerank. All documents are always asked for: which ones the client gets is decided here, by scores of one kind.</summary>
+/// <summary>
+/// The host's side of one rerank API. The host is always asked for all documents; the proxy itself selects the results for the client, so that it compares
+/// scores of one kind.
+/// </summary>
 internal abstract class RerankBackendDialect
 {
     public abstract string Path { get; }
 
-    /// <summary>Scores are logits where the call asks for them; other hosts answer with what they like.</summary>
+    /// <summary>True if the host sends logits when a call asks for raw scores. Other hosts ignore that wish.</summary>
     public virtual bool HonoursRaw => false;
 
     public abstract void WriteRequest(RerankCall call, string model, PooledBody output, List<string> lost);
 
-    /// <summary>Null when it is no answer.</summary>
+    /// <summary>Null if the body is not an answer.</summary>
     public abstract HostRanking? Read(ReadOnlySpan<byte> body);
 
     protected static HostRanking? Read(ReadOnlySpan<byte> body, string list, string score, string document)
@@ -38,7 +41,8 @@ internal abstract class RerankBackendDialect
             {
                 if (!root.TryGetProperty(list, out results)) return null;
                 if (root.TryGetProperty("usage"u8, out var usage) && usage.ValueKind is JsonValueKind.Object
-                    && (usage.TryGetProperty("prompt_tokens"u8, out var count) || usage.TryGetProperty("total_tokens"u8, out count)) && UsageJson.Count(count) is { } said) tokens = said;
+                    && (usage.TryGetProperty("prompt_tokens"u8, out var count) || usage.TryGetProperty("total_tokens"u8, out count))
+                    && UsageJson.Count(count) is { } said) tokens = said;
             }
 
             if (results.ValueKind is not JsonValueKind.Array) return null;
@@ -46,8 +50,12 @@ internal abstract class RerankBackendDialect
             var brought = true;
             foreach (var result in results.EnumerateArray())
             {
-                if (result.ValueKind is not JsonValueKind.Object || !result.TryGetProperty("index"u8, out var index) || index.ValueKind is not JsonValueKind.Number || !index.TryGetInt32(out var at)) return null;
-                if (!result.TryGetProperty(score, out var number) || number.ValueKind is not JsonValueKind.Number || !number.TryGetSingle(out var value) || !float.IsFinite(value)) return null;
+                if (result.ValueKind is not JsonValueKind.Object || !result.TryGetProperty("index"u8, out var index)
+                    || index.ValueKind is not JsonValueKind.Number || !index.TryGetInt32(out var at))
+                    return null;
+                if (!result.TryGetProperty(score, out var number) || number.ValueKind is not JsonValueKind.Number || !number.TryGetSingle(out var value)
+                    || !float.IsFinite(value))
+                    return null;
                 brought &= result.TryGetProperty(document, out _);
                 ranking.Add(new(at, value));
             }

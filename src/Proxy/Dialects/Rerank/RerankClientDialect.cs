@@ -1,65 +1,57 @@
-using System.Buffers;
 using Proxy.Buffers;
 using Proxy.Chat;
+using Proxy.Dialects.Embeddings;
 using Proxy.Vectors;
 
 namespace Proxy.Dialects.Rerank;
 
-/// <summary>A call to rerank, as a client made it. Several requests: pairs, each of one query and one document.</summary>
+/// <summary>A call to rerank, as a client made it. Several requests mean pairs, each of one query and one document.</summary>
 internal sealed record RerankCall(IReadOnlyList<RerankRequest> Requests)
 {
-    /// <summary>Results to answer with, the best ones; null: all.</summary>
+    /// <summary>The number of results to return, best first. Null means all.</summary>
     public int? Top { get; init; }
 
-    /// <summary>Each result brings its document along.</summary>
+    /// <summary>True if each result includes its document.</summary>
     public bool ReturnDocuments { get; init; }
 
-    /// <summary>Documents came as objects, which not every host takes.</summary>
+    /// <summary>True if the documents came as objects, which not every host accepts.</summary>
     public bool Objects { get; init; }
 
-    /// <summary>Members that mean something to a host of the client's dialect only.</summary>
+    /// <summary>Names of members that only a host of the client's dialect understands.</summary>
     public IReadOnlyList<string> Others { get; init; } = [];
 
-    /// <summary>The only one there is, but for pairs.</summary>
+    /// <summary>The only request, unless the call consists of pairs.</summary>
     public RerankRequest Request => Requests[0];
 
     public string Document(int index) => Requests.Count > 1 ? Requests[index].Documents[0] : Request.Documents[index];
 }
 
-/// <summary>One document's score.</summary>
+/// <summary>The score of one document.</summary>
 internal readonly record struct RerankResult(int Index, float Score);
 
-/// <summary>The results in the order in which they go to the client.</summary>
+/// <summary>The results in the order in which the client gets them.</summary>
 internal sealed record RerankReply(IReadOnlyList<RerankResult> Results, int? Tokens, RerankMethod? Method);
 
-/// <summary>What makes two identical answers differ on the wire.</summary>
+/// <summary>The parts in which two otherwise equal answers differ.</summary>
 internal readonly record struct RerankStamp(string Model, string Id, DateTimeOffset Created);
 
-/// <summary>The client's side of one way to ask for scores. Stateless and shared.</summary>
-internal abstract class RerankClientDialect : ErrorDialect
+/// <summary>The client's side of one rerank or score API. Stateless and shared.</summary>
+internal abstract class RerankClientDialect : VectorClientDialect
 {
-    /// <summary>The word under which a backend's <c>dialects</c> list it.</summary>
-    public virtual string Family => "openai";
+    public override string Family => "openai";
+
+    public override bool NeedsModel => false;
 
     /// <summary>The path at a host of that family.</summary>
     public virtual string HostPath => "/v1/rerank";
 
-    /// <summary>Best first; otherwise in the order of the request.</summary>
+    /// <summary>True if results are sorted best first; otherwise they keep the request's order.</summary>
     public virtual bool Sorts => true;
 
-    /// <summary>An answer can say that its scores are no reranker's.</summary>
+    /// <summary>True if an answer can say that its scores are cosine similarities instead of a reranker's.</summary>
     public virtual bool AllowsCosine => true;
-
-    /// <summary>A body that is no JSON object, in the dialect's own words.</summary>
-    public virtual ProxyError Unreadable(ProxyError problem) => problem;
 
     public abstract ProxyError? Read(ReadOnlySpan<byte> body, out RerankCall? call);
 
     public abstract void Write(RerankCall call, RerankReply reply, RerankStamp stamp, PooledBody output);
-
-    public abstract ProxyError Explain(VectorError error);
-
-    public abstract ProxyError TooMany(int documents, int limit);
-
-    public override void WriteStreamError(ProxyError error, string traceId, IBufferWriter<byte> output) => WriteError(error, traceId, output);
 }

@@ -8,7 +8,7 @@ using Proxy.Vectors;
 
 namespace Proxy.Dialects.Rerank;
 
-/// <summary>vLLM's <c>/score</c>: one text against many, or pairs, scored in the order of the request.</summary>
+/// <summary>vLLM's <c>/score</c>: one text against many, or pairs, scored in the request's order.</summary>
 internal sealed class ScoreClientDialect : RerankClientDialect
 {
     public override string HostPath => "/v1/score";
@@ -36,11 +36,18 @@ internal sealed class ScoreClientDialect : RerankClientDialect
             }
         });
         others.Remove("model");
-        if (queries is not { Count: > 0 } && fields.Problem is null) fields.Fail("text_1", "the body has no \"text_1\" (or \"queries\"); say what to score against");
+        if (queries is not { Count: > 0 } && fields.Problem is null)
+            fields.Fail("text_1", "the body has no \"text_1\" (or \"queries\"); say what to score against");
         if (documents is not { Count: > 0 }) fields.Fail("text_2", "the body has no \"text_2\" (or \"documents\"); say what to score");
-        if (fields.Problem is null && queries!.Count > 1 && queries.Count != documents!.Count) fields.Fail("text_2", $"{queries.Count} texts against {documents.Count}: send one against many, or as many as there are");
+        if (fields.Problem is null && queries!.Count > 1 && queries.Count != documents!.Count)
+            fields.Fail("text_2", $"{queries.Count} queries for {documents.Count} documents: send one query, or one for each document");
         if ((problem ?? fields.Problem) is { } wrong) return wrong;
-        call = new(queries!.Count == 1 ? [new(queries[0], documents!)] : [.. queries.Zip(documents!, static (query, document) => new RerankRequest(query, [document]))]) { Others = others };
+        call = new(queries!.Count == 1
+            ? [new(queries[0], documents!)]
+            : [.. queries.Zip(documents!, static (query, document) => new RerankRequest(query, [document]))])
+        {
+            Others = others
+        };
         return null;
     }
 
@@ -72,7 +79,8 @@ internal sealed class ScoreClientDialect : RerankClientDialect
 
     public override ProxyError Explain(VectorError error) => VectorRefusals.Of(error, "text_2");
 
-    public override ProxyError TooMany(int documents, int limit) => new(ProxyErrorKind.InvalidRequest, $"\"text_2\" has {documents} elements, and at most {limit} are taken at once") { Param = "text_2" };
+    public override ProxyError TooMany(int documents, int limit) =>
+        new(ProxyErrorKind.InvalidRequest, $"\"text_2\" has {documents} elements, and at most {limit} are taken at once") { Param = "text_2" };
 
     public override void WriteError(ProxyError error, string traceId, IBufferWriter<byte> output) => OpenAiChatErrors.Write(error, output);
 }

@@ -7,7 +7,7 @@ using Proxy.Vectors;
 
 namespace Proxy.Dialects.Rerank;
 
-/// <summary><c>POST /rerank</c> of Text Embeddings Inference: <c>query</c> and <c>texts</c> in, a bare list out.</summary>
+/// <summary><c>POST /rerank</c> of Text Embeddings Inference: takes <c>query</c> and <c>texts</c>, answers with a plain list.</summary>
 internal sealed class TeiRerankClientDialect : RerankClientDialect
 {
     public override string Family => "tei";
@@ -47,7 +47,11 @@ internal sealed class TeiRerankClientDialect : RerankClientDialect
         if (query is null) return TeiErrors.Missing("query");
         if (texts is null) return TeiErrors.Missing("texts");
         if (texts.Count == 0) return TeiErrors.IsEmpty("texts", validated: false);
-        call = new([new(query, texts) { RawScores = raw ?? false, Truncate = truncate ?? true, TruncateLeft = left }]) { ReturnDocuments = bring ?? false, Others = others };
+        call = new([new(query, texts) { RawScores = raw ?? false, Truncate = truncate ?? true, TruncateLeft = left }])
+        {
+            ReturnDocuments = bring ?? false,
+            Others = others
+        };
         return null;
     }
 
@@ -67,7 +71,8 @@ internal sealed class TeiRerankClientDialect : RerankClientDialect
         json.WriteEndArray();
     }
 
-    public override ProxyError Explain(VectorError error) => error.Kind is VectorErrorKind.WrongKind ? TeiErrors.WrongKind("model is not a re-ranker model") : TeiErrors.Explain(error);
+    public override ProxyError Explain(VectorError error) =>
+        error.Kind is VectorErrorKind.WrongKind ? TeiErrors.WrongKind("model is not a re-ranker model") : TeiErrors.Explain(error);
 
     public override ProxyError TooMany(int documents, int limit) => TeiErrors.TooMany(documents, limit);
 

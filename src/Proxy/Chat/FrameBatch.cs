@@ -1,0 +1,129 @@
+using Proxy.Buffers;
+
+namespace Proxy.Chat;
+
+/// <summary>Sees every frame of a stream as the host sent it, for example to keep it. Synchronous: the bytes are borrowed, and valid only during the call.</summary>
+internal interface IFrameTap
+{
+    /// <summary>True: the generation goes on for this tap when the client has left. False: it is cancelled then.</summary>
+    bool OutlivesClient { get; }
+
+    /// <param name="number">Counts the stream's frames from 1.</param>
+    /// <param name="frame">All bytes of the frame.</param>
+    /// <param name="payload">The JSON that it carries; empty for a comment.</param>
+    void See(long number, ReadOnlySpan<byte> frame, ReadOnlySpan<byte> payload);
+}
+
+/// <summary>
+/// The frames of one read, and the beginning of a frame that the read cut off: it is kept until the rest of the frame arrives. Looks at each byte once, however many pieces a frame comes in.
+/// Who decides on failover looks at the first frames with it, and hands it on with their cuts.
+/// </summary>
+internal sealed class FrameBatch(StreamFraming framing) : FrameCutter(framing)
+{
+    /// <summary>The longest frame in bytes. A real one is at most a few MiB (an image in base64); a host that sends more without an end would fill our memory.</summary>
+    public const int Longest = 32 << 20;
+
+    private PooledBody? kept;
+    private List<(int Length, Range? Payload)>? cuts; // of the frames that were looked at ahead
+    private int repeated;
+    private bool joined;
+    private ReadOnlyMemory<byte> bytes;
+    private int taken;
+    private long number;
+
+    /// <summary>They see each frame once, when it is taken.</summary>
+    public IFrameTap[] Taps { get; set; } = [];
+
+    /// <summary>Where in <see cref="Whole"/> the next frame begins; after the last one, the length of all.</summary>
+    public int Taken => taken;
+
+    /// <summary>The frames that were taken of this read, without a gap between them.</summary>
+    public ReadOnlyMemory<byte> Whole => bytes[..taken];
+
+    /// <summary>The beginning of a frame whose end has not come. Valid between <see cref="Keep"/> and <see cref="Fill"/>.</summary>
+    public ReadOnlySpan<byte> Rest => kept is { } begun ? begun.Span : default;
+
+    public bool IsTooLong => kept is { Length: > Longest };
+
+    /// <summary>Begins the next batch with what a read brought. <see cref="Keep"/> must follow before the read's memory is used again.</summary>
+    public void Fill(ReadOnlyMemory<byte> read)
+    {
+        taken = 0;
+        joined = kept is { Length: > 0 };
+        bytes = read;
+        if (!joined) return;
+
+        var before = kept!.Length;
+        kept.Write(read.Span);
+        bytes = MayEnd(kept.Span, before) ? kept.Memory : default;
+    }
+
+    /// <summary>Takes the next whole frame; false when the batch has no more.</summary>
+    public bool TryNext(out ReadOnlySpan<byte> frame, out ReadOnlySpan<byte> payload)
+    {
+        if (!(cuts is null ? TryTakeNext(out frame, out payload) : TryRepeat(out frame, out payload))) return false;
+        number++;
+        foreach (var tap in Taps) tap.See(number, frame, payload);
+        return true;
+    }
+
+    /// <summary>All that the read brought as one piece, of an answer that has no frames.</summary>
+    public ReadOnlyMemory<byte> TakeAll()
+    {
+        taken = bytes.Length;
+        number++;
+        foreach (var tap in Taps) tap.See(number, bytes.Span, bytes.Span);
+        return bytes;
+    }
+
+    /// <summary>Keeps the beginning of a frame that the batch ended in.</summary>
+    public void Keep()
+    {
+        if (joined) kept!.Consume(taken);
+        else if (taken < bytes.Length) (kept ??= new PooledBody((bytes.Length - taken) * 2)).Write(bytes.Span[taken..]);
+        bytes = default;
+        taken = 0;
+    }
+
+    /// <summary>Looks at the next frame of the stream's first bytes without taking it: the first batch has it again, and does not cut it a second time.</summary>
+    /// <param name="held">All first bytes so far.</param>
+    public bool TryLook(ReadOnlySpan<byte> held, out ReadOnlySpan<byte> payload)
+    {
+        var pending = held[taken..];
+        if (!TryTake(ref pending, out var frame, out payload)) return false;
+        var isPlain = frame.Overlaps(payload, out var offset) || payload.IsEmpty;
+        (cuts ??= []).Add((frame.Length, isPlain ? new Range(offset, offset + payload.Length) : null));
+        taken += frame.Length;
+        return true;
+    }
+
+    public override void Dispose()
+    {
+        kept?.Dispose();
+        base.Dispose();
+    }
+
+    private bool TryTakeNext(out ReadOnlySpan<byte> frame, out ReadOnlySpan<byte> payload)
+    {
+        var pending = bytes.Span[taken..];
+        if (!TryTake(ref pending, out frame, out payload)) return false;
+        taken += frame.Length;
+        return true;
+    }
+
+    private bool TryRepeat(out ReadOnlySpan<byte> frame, out ReadOnlySpan<byte> payload)
+    {
+        // A payload that stands in the scratch is made again.
+        if (repeated == cuts!.Count || cuts[repeated] is not (var length, { } place))
+        {
+            if (repeated++ == cuts.Count) cuts = null;
+            return TryTakeNext(out frame, out payload);
+        }
+
+        frame = bytes.Span.Slice(taken, length);
+        payload = frame[place];
+        taken += length;
+        repeated++;
+        return true;
+    }
+}

@@ -1,0 +1,138 @@
+using Proxy.Buffers;
+using Proxy.Chat;
+using Proxy.Dialects.Events;
+using Proxy.Streams;
+using Proxy.Transport.Loops;
+
+namespace Proxy.Http;
+
+/// <summary>Writes a route's answer in the client's dialect: chooses the sink for it and runs the generation.</summary>
+internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
+{
+    /// <summary>The client's stream. Where others follow the answer, a slow client does not hold them up.</summary>
+    public ClientStream Stream(CallScope scope, Followers followers)
+    {
+        var writer = DirectWriter.Of(scope.Context);
+        var holding = followers.IsNone ? null : new HoldingWriter(writer);
+        return new(scope.Context.Response, holding ?? writer, dialect, parts.Ticker, parts.Server().KeepaliveAfter) { Holding = holding };
+    }
+
+    /// <param name="scope">The call's scope.</param>
+    /// <param name="call">The question.</param>
+    /// <param name="client">The client's stream; null: it wants a document.</param>
+    /// <param name="followers">Who follows the answer besides the client.</param>
+    /// <param name="answer">The answer; its reply is disposed.</param>
+    public ValueTask WriteAsync(CallScope scope, ChatCall call, ClientStream? client, Followers followers, ChatAnswer answer)
+    {
+        AnswerHeaders.Set(scope.Context.Response, answer);
+        switch (answer)
+        {
+            case ChatAnswer.Refused refused:
+                return scope.RefuseAsync(refused.Error);
+            case ChatAnswer.Verbatim { Reply: { Streams: false } reply }:
+                scope.Answering(reply);
+                return followers.IsNone ? WholeAsync(scope, call, reply) : RunAsync(scope, null, reply, new DocumentSink(reply, () => WholeAsync(scope, call, reply)), followers);
+            case ChatAnswer.Verbatim { Reply: var reply }:
+                scope.Answering(reply);
+                return RelayAsync(scope, call, client ?? Stream(scope, followers), followers, reply);
+            case ChatAnswer.Translated { Reply: var reply } translated:
+                scope.Answering(reply);
+                return TranslateAsync(scope, Stamp(scope, call) with { Sources = translated.Sources }, client, followers, reply);
+            case ChatAnswer.Events events:
+                var said = Reply(scope, events);
+                scope.Answering(said);
+                return TranslateAsync(scope, Stamp(scope, call) with { RunId = events.RunId }, events.Whole ? null : client, followers, said, new EventSchemaReader());
+            default:
+                throw new System.Diagnostics.UnreachableException();
+        }
+    }
+
+    /// <summary>A host's document in the client's dialect: its bytes.</summary>
+    private static ValueTask WholeAsync(CallScope scope, ChatCall call, BackendReply reply) =>
+        VerbatimWriter.WriteWholeAsync(scope, reply, reply.Held, call.Envelope.Model, reply.Dialect!);
+
+    /// <summary>A host's stream in the client's dialect: its bytes.</summary>
+    private ValueTask RelayAsync(CallScope scope, ChatCall call, ClientStream client, Followers followers, BackendReply reply)
+    {
+        var response = scope.Context.Response;
+        if (!response.HasStarted)
+        {
+            StreamHeaders.Set(response, reply.ContentType ?? dialect.StreamContentType);
+            VerbatimWriter.CopyHeaders(reply, response);
+        }
+
+        var renamed = reply.ServedModel == call.Envelope.Model ? null : call.Envelope.Model;
+        var edits = renamed is null && !reply.UnaskedUsage ? null : new FrameEdits(renamed, reply.UnaskedUsage ? reply.Dialect : null);
+        return RunAsync(scope, client, reply, new VerbatimSink(reply, client, edits, holdsEnd: followers.Gates.Length > 0), followers);
+    }
+
+    /// <summary>An answer as events: a stream where the client wants one, else one document.</summary>
+    /// <param name="scope">The call's scope.</param>
+    /// <param name="stamp">What the writer of the answer needs besides the events.</param>
+    /// <param name="client">The client's stream; null: it wants a document.</param>
+    /// <param name="followers">Who follows the answer besides the client.</param>
+    /// <param name="reply">The answer.</param>
+    /// <param name="reader">Reads its frames; null: its dialect's own reader.</param>
+    private ValueTask TranslateAsync(CallScope scope, ReplyStamp stamp, ClientStream? client, Followers followers, BackendReply reply, EventReader? reader = null)
+    {
+        if (client is null) return RunAsync(scope, client, reply, new FoldingSink(reply, events => FoldAsync(scope, stamp, events), scope.Skip, reader), followers);
+        scope.Writer = dialect.NewEventWriter(stamp);
+        return RunAsync(scope, client, reply, new TranslatingSink(reply, scope.Writer, client, scope.Skip, reader), followers);
+    }
+
+    private async ValueTask RunAsync(CallScope scope, ClientStream? client, BackendReply reply, IFrameSink sink, Followers followers)
+    {
+        using var generation = new Generation(reply, sink, reply.KeepAliveAfter ?? parts.Server().KeepaliveAfter, followers, scope.Lifetime);
+        var end = await generation.RunAsync();
+        scope.Count(end.Usage);
+        if (client?.Holding is { } holding) await holding.DrainAsync();
+        switch (end.Kind)
+        {
+            case EndKind.ClientLeft:
+                await scope.LeftAsync();
+                break;
+            case EndKind.HostSaidError:
+                scope.Judge(end.Error!);
+                break;
+            case EndKind.BrokeOff:
+                await scope.RefuseAsync(end.Error!);
+                break;
+        }
+    }
+
+    /// <summary>Writes events as one document.</summary>
+    private async ValueTask FoldAsync(CallScope scope, ReplyStamp stamp, IReadOnlyList<ChatEvent> events)
+    {
+        using var body = new PooledBody();
+        dialect.WriteWhole(events, stamp with { Created = parts.Time.GetUtcNow() }, body);
+        var response = scope.Context.Response;
+        response.StatusCode = StatusCodes.Status200OK;
+        response.ContentType = dialect.WholeContentType;
+        AnswerHeaders.Set(response, events, stamp);
+        response.ContentLength = body.Length;
+        await response.BodyWriter.WriteAsync(body.Memory);
+    }
+
+    /// <summary>The events of a route without a host, as a reply.</summary>
+    private BackendReply Reply(CallScope scope, ChatAnswer.Events events)
+    {
+        var body = new EventBody(events.Stream, new EventSchemaWriter(), parts.Time, scope.Cancellation);
+        var reply = new BackendReply(body, new PooledBody(16))
+        {
+            Status = StatusCodes.Status200OK,
+            Backend = events.Backend ?? "",
+            ServedModel = events.Served ?? "",
+            Idle = TimeSpan.FromDays(1),
+            Streams = true,
+            KeepAliveAfter = events.KeepAliveAfter,
+        };
+        reply.Bind(null, scope.Cancellation.UnsafeRegister(static state => ((EventBody)state!).Cancel(), body));
+        return reply;
+    }
+
+    private ReplyStamp Stamp(CallScope scope, ChatCall call)
+    {
+        call.TryGetRequest(out var request); // a call that is answered in events was parsed before
+        return new(scope.Info.TraceId, parts.Time.GetUtcNow(), call.Envelope.Model) { IncludeUsage = call.Envelope.IncludeUsage, Request = request };
+    }
+}

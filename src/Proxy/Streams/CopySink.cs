@@ -1,0 +1,62 @@
+using System.IO.Pipelines;
+using Proxy.Buffers;
+using Proxy.Chat;
+
+namespace Proxy.Streams;
+
+/// <summary>Passes an answer on that is no chat: its bytes, whatever they are.</summary>
+internal sealed class CopySink(PipeWriter output) : IFrameSink
+{
+    private PipeWriter output = output;
+
+    public bool IsOver => false;
+    public bool HasFinished => false;
+    public bool HasFailed => false;
+    public bool KeepsAlive => false;
+    public Usage? Usage => null;
+
+    public void Take(FrameBatch batch) => batch.TakeAll();
+
+    public async ValueTask<bool> SendAsync(FrameBatch batch)
+    {
+        var flushed = await output.WriteAsync(batch.Whole);
+        return !flushed.IsCompleted && !flushed.IsCanceled;
+    }
+
+    public ValueTask<bool> KeepAliveAsync() => new(true);
+
+    public GenerationEnd Close(ProxyError? broken, bool silent, FrameBatch batch) => new(broken is null ? EndKind.Whole : EndKind.BrokeOff, null, broken);
+
+    public void Detach() => output = NoWriter.Instance;
+
+    public ValueTask EndAsync() => default;
+}
+
+/// <summary>Holds an answer until it is whole, so that half of one becomes an error.</summary>
+/// <param name="reply">The reply that is read.</param>
+/// <param name="write">Sends the answer when it is whole.</param>
+/// <param name="body">Gets its bytes; null: they are held by the reply.</param>
+internal sealed class DocumentSink(BackendReply reply, Func<ValueTask>? write = null, PooledBody? body = null) : IFrameSink
+{
+    public bool IsOver => false;
+    public bool HasFinished => reply.IsDocument;
+    public bool HasFailed => body?.Length > BackendReply.LongestDocument;
+    public bool KeepsAlive => false;
+    public Usage? Usage => reply.IsDocument ? reply.Dialect!.FindUsage(reply.Held.Span) : null;
+
+    public void Take(FrameBatch batch) => body?.Write(batch.TakeAll().Span);
+
+    public ValueTask<bool> SendAsync(FrameBatch batch) => new(true);
+
+    public ValueTask<bool> KeepAliveAsync() => new(true);
+
+    public GenerationEnd Close(ProxyError? broken, bool silent, FrameBatch batch)
+    {
+        var error = HasFailed ? reply.EndlessDocument() : broken;
+        return new(error is null ? EndKind.Whole : EndKind.BrokeOff, Usage, error);
+    }
+
+    public void Detach() { }
+
+    public ValueTask EndAsync() => write?.Invoke() ?? default;
+}

@@ -1,0 +1,86 @@
+using Proxy.Buffers;
+using Proxy.Chat;
+
+namespace Proxy.Streams;
+
+/// <summary>
+/// The events of a route that has no host (a workflow, the echo model), as the body of a reply: one frame an event, in the form in which workers publish them. So such an answer is pumped, kept alive,
+/// journaled and ended by the same code as a host's.
+/// </summary>
+internal sealed class EventBody : ReplyBody
+{
+    /// <summary>Events that are there already are given together, up to so many bytes.</summary>
+    private const int LargestBatch = 64 << 10;
+
+    private readonly IAsyncEnumerator<ChatEvent> events;
+    private readonly EventWriter writer;
+    private readonly TimeProvider time;
+    private readonly PooledBody buffer = new();
+    private readonly TaskCompletionSource cancelled = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private Task<bool>? next;
+    private bool ended;
+
+    /// <param name="stream">Enumerated once; the end gives back what it holds.</param>
+    /// <param name="writer">Writes the frames.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="cancellation">Ends the events.</param>
+    public EventBody(IAsyncEnumerable<ChatEvent> stream, EventWriter writer, TimeProvider time, CancellationToken cancellation)
+    {
+        events = stream.GetAsyncEnumerator(cancellation);
+        this.writer = writer;
+        this.time = time;
+    }
+
+    public override long Now => (long)time.GetElapsedTime(0).TotalMilliseconds;
+
+    public override async ValueTask<ReplyRead> ReadAsync()
+    {
+        buffer.Clear();
+        while (!ended)
+        {
+            next ??= events.MoveNextAsync().AsTask();
+            if (!next.IsCompleted)
+            {
+                if (buffer.Length > 0) break;
+                if (await WaitAsync() is { } instead) return new(instead);
+            }
+
+            ended = !await next;
+            next = null;
+            if (ended) break;
+            if (events.Current is ChatEvent.Quiet && buffer.Length == 0) return new(ReplyReadKind.Quiet);
+            writer.Write(events.Current, buffer);
+            if (buffer.Length > LargestBatch) break;
+        }
+
+        return buffer.Length > 0 ? new(ReplyReadKind.Data, buffer.Memory) : new(ReplyReadKind.End);
+    }
+
+    public override void Cancel() => cancelled.TrySetResult();
+
+    public override void Dispose()
+    {
+        Cancel();
+        _ = EndAsync();
+    }
+
+    /// <summary>Null when the next event is there; else what came instead of it.</summary>
+    private async ValueTask<ReplyReadKind?> WaitAsync()
+    {
+        var until = Math.Min(QuietAt, Deadline);
+        using var timer = new CancellationTokenSource();
+        var delay = until == Never ? Timeout.InfiniteTimeSpan : TimeSpan.FromMilliseconds(Math.Max(until - Now, 0));
+        await Task.WhenAny(next!, cancelled.Task, Task.Delay(delay, time, timer.Token));
+        await timer.CancelAsync();
+        if (next!.IsCompleted) return null;
+        return cancelled.Task.IsCompleted ? ReplyReadKind.Cancelled : Now >= Deadline ? ReplyReadKind.TimedOut : ReplyReadKind.Quiet;
+    }
+
+    private async Task EndAsync()
+    {
+        // An enumerator must not be disposed while its next event is awaited.
+        if (next is not null) await ((Task)next).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await events.DisposeAsync();
+        buffer.Dispose();
+    }
+}

@@ -1,0 +1,156 @@
+using System.IO.Pipelines;
+using Proxy.Buffers;
+using Proxy.Chat;
+
+namespace Proxy.Streams;
+
+/// <summary>Reads a host's frames as events, for a client of another dialect or one that wants a document. Independent of how the network cut the bytes.</summary>
+/// <param name="reply">The reply that is read.</param>
+/// <param name="skip">Told the kind of each part that is left out, because no dialect here can say it.</param>
+/// <param name="reader">Reads its dialect; null: the reply's own.</param>
+internal abstract class EventSink(BackendReply reply, Action<string> skip, EventReader? reader) : IFrameSink
+{
+    private readonly EventReader reader = reader ?? reply.Dialect!.NewEventReader();
+    private readonly List<ChatEvent> events = [];
+
+    public bool IsOver => false;
+    public bool HasFinished { get; private set; }
+    public bool HasFailed => Error is not null;
+    public Usage? Usage { get; private set; }
+    public abstract bool KeepsAlive { get; }
+
+    protected ProxyError? Error { get; private set; }
+
+    public void Take(FrameBatch batch)
+    {
+        while (!HasFailed && batch.TryNext(out _, out var payload))
+        {
+            if (JsonStructure.IsTooMuch(payload)) Fail(reply.TooMuchStructure());
+            else if (!payload.IsEmpty) reader.Read(payload, events);
+            Write();
+        }
+    }
+
+    public abstract ValueTask<bool> SendAsync(FrameBatch batch);
+
+    public abstract ValueTask<bool> KeepAliveAsync();
+
+    public GenerationEnd Close(ProxyError? broken, bool silent, FrameBatch batch)
+    {
+        if (!HasFailed && reply.IsDocument)
+        {
+            TakeWhole();
+        }
+        else if (!HasFailed)
+        {
+            // After a clean end the rest counts as a frame; half a frame, after a break, does not.
+            var rest = broken is null ? batch.PayloadOfRest(batch.Rest) : default;
+            if (!rest.IsEmpty) reader.Read(rest, events);
+            // A host that falls silent after it said why it finished is not in the middle of anything.
+            var isWhole = reader.End(events, cleanly: broken is null || (silent && batch.Rest.IsEmpty));
+            Write();
+            if (!isWhole && !HasFailed) Fail(broken ?? reply.Unfinished());
+        }
+
+        return Error is null ? new(EndKind.Whole, Usage) : new(EndKind.BrokeOff, Usage, Error);
+    }
+
+    public abstract ValueTask EndAsync();
+
+    public abstract void Detach();
+
+    protected abstract void Write(ChatEvent happened);
+
+    /// <summary>A reply that is one document.</summary>
+    private void TakeWhole()
+    {
+        if (JsonStructure.IsTooMuch(reply.Held.Span)) Fail(reply.TooMuchStructure());
+        else if (!reply.Dialect!.TryReadWhole(reply.Held.Span, events)) Fail(reply.NotAnAnswer());
+        reply.Dispose(); // it has been read, and its room is needed for what is written
+        Write();
+    }
+
+    private void Write()
+    {
+        foreach (var happened in events)
+        {
+            switch (happened)
+            {
+                case ChatEvent.Finished { Error: { } error }:
+                    Fail(error);
+                    break;
+                case ChatEvent.UsageReported reported:
+                    Usage = reported.Usage;
+                    break;
+                case ChatEvent.Skipped part:
+                    skip(part.Kind);
+                    break;
+            }
+
+            if (HasFailed) break;
+            HasFinished |= happened is ChatEvent.Finished;
+            if (happened is not (ChatEvent.Skipped or ChatEvent.Quiet)) Write(happened);
+        }
+
+        events.Clear();
+    }
+
+    /// <summary>The first error counts. Our credentials are struck out of it.</summary>
+    private void Fail(ProxyError error) => Error ??= reply.Secrets is not { } secrets ? error : error with
+    {
+        Message = secrets.Strike(error.Message),
+        Code = error.Code is { } code ? secrets.Strike(code) : null,
+        HostType = error.HostType is { } type ? secrets.Strike(type) : null,
+    };
+}
+
+/// <summary>Writes events as a stream in the client's dialect. The events of one read leave together.</summary>
+internal sealed class TranslatingSink(BackendReply reply, EventWriter writer, ClientOutput client, Action<string> skip, EventReader? reader = null) : EventSink(reply, skip, reader)
+{
+    private PipeWriter output = client.Writer;
+    private bool hasBegun;
+
+    public override bool KeepsAlive => client.KeepsAlive;
+
+    public override async ValueTask<bool> SendAsync(FrameBatch batch)
+    {
+        if (output.UnflushedBytes == 0) return true;
+        var flushed = await output.FlushAsync();
+        return !flushed.IsCompleted && !flushed.IsCanceled;
+    }
+
+    public override ValueTask<bool> KeepAliveAsync() => client.KeepAliveAsync();
+
+    public override async ValueTask EndAsync()
+    {
+        writer.End(output);
+        await output.FlushAsync();
+    }
+
+    public override void Detach() => output = NoWriter.Instance;
+
+    protected override void Write(ChatEvent happened)
+    {
+        if (!hasBegun) client.Begin();
+        hasBegun = true;
+        writer.Write(happened, output);
+    }
+}
+
+/// <summary>Collects events for one document.</summary>
+internal sealed class FoldingSink(BackendReply reply, Func<IReadOnlyList<ChatEvent>, ValueTask> write, Action<string> skip, EventReader? reader = null) : EventSink(reply, skip, reader)
+{
+    private readonly List<ChatEvent> events = [];
+
+    public override bool KeepsAlive => false;
+
+    public override ValueTask<bool> SendAsync(FrameBatch batch) => new(true);
+
+    public override ValueTask<bool> KeepAliveAsync() => new(true);
+
+    public override ValueTask EndAsync() => write(events);
+
+    public override void Detach() { }
+
+    protected override void Write(ChatEvent happened) => events.Add(happened);
+}

@@ -1,0 +1,27 @@
+using System.IO.Pipelines;
+
+namespace Proxy.Streams;
+
+/// <summary>Takes everything and sends nothing: the output of a client that has left.</summary>
+internal sealed class NoWriter : PipeWriter
+{
+    public static readonly NoWriter Instance = new();
+
+    public override bool CanGetUnflushedBytes => true;
+    public override long UnflushedBytes => 0;
+
+    public override ValueTask<FlushResult> WriteAsync(ReadOnlyMemory<byte> source, CancellationToken cancellationToken = default) => default;
+
+    public override ValueTask<FlushResult> FlushAsync(CancellationToken cancellationToken = default) => default;
+
+    // Shared by all, never read: what they write over each other is lost in any case.
+    public override Memory<byte> GetMemory(int sizeHint = 0) => new byte[Math.Max(sizeHint, 256)];
+
+    public override Span<byte> GetSpan(int sizeHint = 0) => new byte[Math.Max(sizeHint, 256)];
+
+    public override void Advance(int bytes) { }
+
+    public override void CancelPendingFlush() { }
+
+    public override void Complete(Exception? exception = null) { }
+}

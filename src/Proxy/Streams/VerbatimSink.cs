@@ -1,0 +1,166 @@
+using System.Buffers;
+using System.IO.Pipelines;
+using Proxy.Buffers;
+using Proxy.Chat;
+
+namespace Proxy.Streams;
+
+/// <summary>Sends a host's frames on in the dialect in which they came. Without edits not one byte differs.</summary>
+internal sealed class VerbatimSink : IFrameSink, IDisposable
+{
+    private readonly BackendReply reply;
+    private readonly ClientOutput client;
+    private readonly FrameEdits? edits;
+    private readonly PooledBody? last; // the end marker and what comes after it, where a gate holds it back
+    private PipeWriter output;
+    private StreamWatch watch;
+    private LastFrames lastFrames;
+    private bool hasSent; // the first bytes are sent, and their room is free for the last frames
+    private bool hasEnd; // the end marker is held back
+    private int from; // where in the batch the next bytes to send begin
+    private int lastFrame;
+
+    /// <param name="reply">The host's reply.</param>
+    /// <param name="client">The client's stream.</param>
+    /// <param name="edits">What changes; null: nothing.</param>
+    /// <param name="holdsEnd">A gate decides when the end goes out.</param>
+    public VerbatimSink(BackendReply reply, ClientOutput client, FrameEdits? edits, bool holdsEnd = false)
+    {
+        this.reply = reply;
+        this.client = client;
+        this.edits = edits;
+        output = client.Writer;
+        hasSent = reply.Held.IsEmpty;
+        watch = new StreamWatch(reply.Dialect!);
+        lastFrames = new LastFrames(reply.HeldRoom);
+        if (holdsEnd) last = new PooledBody(256);
+    }
+
+    public bool IsOver => watch.Ended || watch.Error is not null;
+    public bool HasFinished => IsOver;
+    public bool HasFailed => false; // the host's own error frame goes on to the client
+    public bool KeepsAlive => client.KeepsAlive;
+    public Usage? Usage => watch.Usage;
+
+    private bool Renames => edits is { Renames: true };
+
+    private IBufferWriter<byte> Target => hasEnd ? last! : output;
+
+    public void Take(FrameBatch batch)
+    {
+        from = 0;
+        lastFrame = 0;
+        var begin = batch.Taken;
+        while (batch.TryNext(out var frame, out var payload))
+        {
+            lastFrame = frame.Length;
+            watch.Look(payload, batch);
+            if (last is not null && watch.Ended && !hasEnd) HoldEnd(batch.Whole.Span[from..begin]);
+            begin = batch.Taken;
+            var replaced = watch.Error is null ? null : Struck(frame);
+            if (edits is null && replaced is null) continue;
+            if (replaced is not null || (watch.Counted && edits!.LeavesOut(payload)))
+            {
+                if (!Renames) Target.Write(batch.Whole.Span[from..(batch.Taken - frame.Length)]);
+                if (replaced is not null) Target.Write(replaced);
+                from = batch.Taken;
+            }
+            else if (Renames)
+            {
+                edits!.Write(frame, payload, Target);
+            }
+        }
+    }
+
+    public ValueTask<bool> SendAsync(FrameBatch batch)
+    {
+        var whole = batch.Whole;
+        // A writer has taken the bytes when it returns, even if it has not sent them: they are borrowed no longer than that.
+        ValueTask<FlushResult> sending = default;
+        if (hasEnd)
+        {
+            if (!Renames) last!.Write(whole.Span[from..]);
+            if (output.UnflushedBytes > 0) sending = output.FlushAsync();
+        }
+        else if (!whole.IsEmpty)
+        {
+            sending = Renames ? output.FlushAsync() : output.WriteAsync(whole[from..]);
+        }
+
+        if (!hasSent) lastFrames.Begin(whole.Length);
+        else if (watch.SaidWhy && !whole.IsEmpty) lastFrames.Add(whole.Span, lastFrame);
+        hasSent = true;
+        return sending.IsCompletedSuccessfully ? new(Taken(sending.GetAwaiter().GetResult())) : SentAsync(sending);
+    }
+
+    public ValueTask<bool> KeepAliveAsync() => client.KeepAliveAsync();
+
+    public GenerationEnd Close(ProxyError? broken, bool silent, FrameBatch batch)
+    {
+        var rest = batch.Rest;
+        if (batch.IsTooLong || (broken is not null && !IsOver && !(silent && rest.IsEmpty && SaidWhy(default)))) return new(EndKind.BrokeOff, Usage, broken);
+
+        ReadOnlySpan<byte> payload = default;
+        hasEnd = last is not null;
+        if (!rest.IsEmpty)
+        {
+            // A last frame counts without its line end too; half a frame does not, and an error frame must not become its second half.
+            payload = batch.PayloadOfRest(rest);
+            watch.Look(payload, batch);
+            if (watch.ErrorIsHidden) rest = default; // we say it ourselves
+            else if (watch.Error is not null && Struck(rest) is { } struck) Target.Write(struck);
+            else if (IsOver) WriteLast(rest, payload);
+        }
+
+        if (watch.Error is { } said)
+        {
+            var error = new ProxyError(ProxyErrorKind.HostFailed, reply.Secrets?.Strike(said.Message) ?? said.Message) { Backend = reply.Backend };
+            return new(watch.ErrorIsHidden ? EndKind.BrokeOff : EndKind.HostSaidError, Usage, error);
+        }
+
+        if (watch.Ended) return new(EndKind.Whole, Usage);
+        if ((!rest.IsEmpty && !IsFrame(payload)) || !SaidWhy(payload)) return new(EndKind.BrokeOff, Usage, reply.Unfinished());
+
+        if (!payload.IsEmpty && !(watch.Counted && edits?.LeavesOut(payload) == true))
+        {
+            WriteLast(rest, payload);
+            Target.Write("\n\n"u8);
+        }
+
+        Target.Write(reply.Dialect!.EndMarker);
+        return new(EndKind.Whole, Usage);
+    }
+
+    public async ValueTask EndAsync()
+    {
+        if (last is { Length: > 0 }) await output.WriteAsync(last.Memory);
+    }
+
+    public void Detach() => output = NoWriter.Instance;
+
+    public void Dispose() => last?.Dispose();
+
+    private void HoldEnd(ReadOnlySpan<byte> before)
+    {
+        if (!Renames) output.Write(before);
+        from += Renames ? 0 : before.Length;
+        hasEnd = true;
+    }
+
+    private bool SaidWhy(ReadOnlySpan<byte> rest) => watch.SaidWhy && lastFrames.SayWhy(reply.Dialect!, rest);
+
+    private bool IsFrame(ReadOnlySpan<byte> payload) => payload.IsEmpty || reply.Dialect!.Classify(payload) is not FrameKind.Error;
+
+    private void WriteLast(ReadOnlySpan<byte> frame, ReadOnlySpan<byte> payload)
+    {
+        if (Renames) edits!.Write(frame, payload, Target);
+        else Target.Write(frame);
+    }
+
+    /// <summary>An error frame without our credentials; null where it has none of them.</summary>
+    private byte[]? Struck(ReadOnlySpan<byte> frame) => reply.Secrets is { } secrets && secrets.TryStrike(frame, out var struck) ? struck : null;
+
+    private static async ValueTask<bool> SentAsync(ValueTask<FlushResult> sending) => Taken(await sending);
+
+    private static bool Taken(FlushResult result) => !result.IsCompleted && !result.IsCanceled;
+}

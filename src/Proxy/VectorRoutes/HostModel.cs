@@ -1,0 +1,39 @@
+using Proxy.Chat;
+using Proxy.Vectors;
+
+namespace Proxy.VectorRoutes;
+
+/// <summary>A model at hosts, as one call may use it.</summary>
+internal abstract class HostModel(VectorCall call, VectorModelKind kind) : IVectorModel
+{
+    protected VectorCall Call => call;
+
+    /// <summary>What the hosts have said of it so far: its length in tokens where one did. A call may bring any number of inputs, since it is sent in parts.</summary>
+    public VectorModelInfo Info => new(call.Model, kind)
+    {
+        MaxInputLength = call.Resolution.Candidates.Select(backend => backend.Learned(call.Resolution.Served)?.ContextLength).FirstOrDefault(static length => length is not null) ?? int.MaxValue,
+        MaxInputs = int.MaxValue,
+        Matryoshka = Matryoshka.Knows(call.Resolution.Served),
+    };
+
+    public ValueTask<(IReadOnlyList<IReadOnlyList<TextToken>>? Tokens, VectorError? Error)> TokenizeAsync(IReadOnlyList<string> texts, bool special, CancellationToken cancellation)
+        => new((null, new(VectorErrorKind.WrongKind, $"the tokens of '{ModelName.Shown(call.Model)}' are known to its host only")));
+
+    /// <summary>Why there is no answer, for a caller inside this process.</summary>
+    protected static VectorError Explain(VectorAnswer answer, CancellationToken cancellation)
+    {
+        cancellation.ThrowIfCancellationRequested();
+        var error = ((VectorAnswer.Refused)answer).Error;
+        var kind = error switch
+        {
+            { Kind: ProxyErrorKind.ContextLengthExceeded } or { Kind: ProxyErrorKind.HostRefused, Status: 413 } or { Code: "context_length_exceeded" } => VectorErrorKind.TooLong,
+            { Kind: ProxyErrorKind.QueueFull or ProxyErrorKind.RateLimited } or { Kind: ProxyErrorKind.HostRefused, Status: 429 or 503 } => VectorErrorKind.Overloaded,
+            { Kind: ProxyErrorKind.InvalidRequest, Param: "prompt_name" } => VectorErrorKind.UnknownPrompt,
+            { Kind: ProxyErrorKind.InvalidRequest or ProxyErrorKind.HostRefused, Param: "dimensions" } => VectorErrorKind.InvalidDimensions,
+            { Kind: ProxyErrorKind.InvalidRequest } or { Kind: ProxyErrorKind.HostRefused, Status: < 500 } => VectorErrorKind.InvalidInput,
+            { Kind: ProxyErrorKind.NotImplemented } => VectorErrorKind.WrongKind,
+            _ => VectorErrorKind.Failed,
+        };
+        return new(kind, error.Message);
+    }
+}

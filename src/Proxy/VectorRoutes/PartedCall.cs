@@ -1,0 +1,50 @@
+using Proxy.Chat;
+
+namespace Proxy.VectorRoutes;
+
+/// <summary>
+/// Sends a call in parts, each to a host of its own choosing and over a slot of its own: it may be more than its hosts take at once. The first part that fails is the whole call's error and ends the others.
+/// </summary>
+/// <typeparam name="T">What the answer to one part is read into.</typeparam>
+internal sealed class PartedCall<T>(VectorHosts hosts, VectorCall call, IReadOnlyList<HostCall<T>> sent)
+    where T : class
+{
+    /// <summary>Parts under way at a time: as many as the hosts have slots, and not so many that other calls have to wait long behind them.</summary>
+    private const int MostAtOnce = 8, WhereUnlimited = 4;
+
+    private readonly T?[] answers = new T?[sent.Count];
+    private int taken = -1;
+    private ProxyError? problem;
+    private BackendReply? first;
+
+    /// <summary>The answers in the order of the parts, or why there are none; and the first reply that came, which is disposed and still says who it is from.</summary>
+    public async ValueTask<(T[] Answers, BackendReply? First, ProxyError? Problem)> SendAsync(CancellationToken cancellation)
+    {
+        using var ending = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        var slots = call.Resolution.Candidates.Sum(static backend => (long)(backend.Slots ?? WhereUnlimited));
+        await Task.WhenAll(Enumerable.Range(0, (int)Math.Min(sent.Count, Math.Clamp(slots, 1, MostAtOnce))).Select(_ => RunAsync(ending)));
+        T[] all = [.. answers.OfType<T>()];
+        if (all.Length < sent.Count) problem ??= new(ProxyErrorKind.ClientLeft, "the client left");
+        return (all, first, problem);
+    }
+
+    private async Task RunAsync(CancellationTokenSource ending)
+    {
+        while (!ending.IsCancellationRequested && Interlocked.Increment(ref taken) is var number && number < sent.Count)
+        {
+            var (reply, failed) = await hosts.SendAsync(sent[number], call, ending.Token);
+            using (reply)
+            {
+                if (reply is not null)
+                {
+                    Interlocked.CompareExchange(ref first, reply, null);
+                    (answers[number], failed) = await hosts.ReadAsync(reply, sent[number]);
+                }
+            }
+
+            if (failed is null) continue;
+            Interlocked.CompareExchange(ref problem, failed, null);
+            await ending.CancelAsync();
+        }
+    }
+}

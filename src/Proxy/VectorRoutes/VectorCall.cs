@@ -1,0 +1,38 @@
+using Proxy.Backends;
+using Proxy.Buffers;
+using Proxy.Chat;
+
+namespace Proxy.VectorRoutes;
+
+/// <summary>One call for vectors or scores: whose it is, the model that it asks for and who serves that, and the client's bytes. A call that is made inside this process has no bytes.</summary>
+internal sealed record VectorCall(CallInfo Info, Resolution Resolution)
+{
+    public required string Model { get; init; }
+
+    /// <summary>The path that is answered, however the client's URL wrote it.</summary>
+    public required string Path { get; init; }
+
+    /// <summary>The query of the client's URL, with its question mark.</summary>
+    public string Query { get; init; } = "";
+
+    public string ContentType { get; init; } = "application/json";
+
+    /// <summary>The client's headers that may cross to a host.</summary>
+    public IReadOnlyList<KeyValuePair<string, string>> Headers { get; init; } = [];
+
+    /// <summary>Valid as long as the call.</summary>
+    public ReadOnlyMemory<byte> Body { get; init; }
+
+    /// <summary>Where the body names its model; null where it names none.</summary>
+    public Range? ModelSlice { get; init; }
+
+    /// <summary>The client's own bytes; only the model's name is another where the host knows it by another. A host that is a proxy is told the name in any case: it might take another model for a call that names none.</summary>
+    public SplicedBody BodyFor(Backend backend, string served)
+    {
+        if (ModelSlice is { } slice) return served == Model ? new(Body) : new(Body[..slice.Start], ModelName.Json(served), Body[slice.End..]);
+        if (!backend.IsProxy) return new(Body);
+        var after = Body[(Body.Span.IndexOf((byte)'{') + 1)..];
+        var isEmpty = after.Span.TrimStart(" \t\r\n"u8) is [(byte)'}', ..];
+        return new("{\"model\":"u8.ToArray(), isEmpty ? ModelName.Json(served) : (byte[])[.. ModelName.Json(served).Span, (byte)','], after);
+    }
+}

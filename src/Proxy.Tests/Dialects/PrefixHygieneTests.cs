@@ -1,4 +1,5 @@
 using System.Text;
+using Proxy.Chat;
 using Proxy.Dialects;
 using Proxy.Dialects.Anthropic;
 
@@ -12,8 +13,10 @@ public sealed class PrefixHygieneTests
     private static string Normalised(string body)
     {
         var bytes = Encoding.UTF8.GetBytes(body);
-        new AnthropicClientDialect().NormalisePrompt(bytes);
-        return Encoding.UTF8.GetString(bytes);
+        using var normalised = BodyEdit.Apply(new AnthropicClientDialect().NormalisePrompt(bytes), bytes);
+
+        Assert.Equal(body, Encoding.UTF8.GetString(bytes)); // never written to
+        return normalised is null ? body : Encoding.UTF8.GetString(normalised.Span);
     }
 
     [Fact]
@@ -34,6 +37,14 @@ public sealed class PrefixHygieneTests
         Assert.Equal(Body, Normalised(Body));
         Assert.Equal(Body.Replace("2.1;", "2.1; cch=000;", StringComparison.Ordinal),
             Normalised(Body.Replace("2.1;", "2.1; cch=9f9;", StringComparison.Ordinal)));
+    }
+
+    [Fact]
+    public void Two_marks_share_a_word_It_is_blanked_once()
+    {
+        const string Body = """{"system":"x-anthropic-billing-header x-anthropic-billing-header cch=a1 <total_tokens>7","messages":[],"model":"m"}""";
+
+        Assert.Equal(Body.Replace("=a1", "=00", StringComparison.Ordinal).Replace(">7", ">0", StringComparison.Ordinal), Normalised(Body));
     }
 
     [Theory]

@@ -38,8 +38,8 @@ internal sealed class Edge : IAsyncDisposable
         var catalog = new ModelCatalog(House.Directory, probe);
         Parts = new ExchangeParts(Gate, Calls, new CallLedger(writer, LogFormat.Text, Metrics, House.Time), Metrics, () => House.Directory.Table.Config.Server,
             House.Log, House.Time, Ticker, House.Directory.Identity);
-        var routes = new RouteTable(new DirectRoute(House.Directory, House.Dispatcher, new RemoteImages(), new PromptPrefixes(new ProxyMetrics()), House.Log,
-            House.Time));
+        var prefixes = new PromptPrefixes(new ProxyMetrics());
+        var routes = new RouteTable([new DirectRoute(House.Directory, House.Dispatcher, new RemoteImages(), prefixes, House.Log, House.Time)]);
         var (openAi, ollama, anthropic) = (new OpenAiChatClientDialect(), new OllamaChatClientDialect(), new AnthropicClientDialect());
         var endpoints = new Endpoints(
             new ChatExchange("/v1/chat/completions", openAi, routes, Parts).HandleAsync,

@@ -78,7 +78,7 @@ public sealed class DirectRouteTests
         var route = new DirectRoute(house.Directory, house.Dispatcher, new RemoteImages(), new PromptPrefixes(new Proxy.Telemetry.ProxyMetrics()), house.Log,
             house.Time);
         var begun = new TaskCompletionSource<Task<ChatAnswer>>(TaskCreationOptions.RunContinuationsAsynchronously);
-        var thread = new Thread(() => begun.SetResult(route.AnswerAsync(call, CancellationToken.None).AsTask()));
+        var thread = new Thread(() => begun.SetResult(route.AnswerAsync(RouteTable.Split(call), CancellationToken.None).AsTask()));
         thread.Start();
 
         var answer = await (await begun.Task);

@@ -5,17 +5,30 @@ internal abstract record ChatAnswer
 {
     private ChatAnswer() { }
 
+    /// <summary>Headers that the route gives the answer; they are set before its first byte.</summary>
+    public IReadOnlyList<KeyValuePair<string, string>> Headers { get; init; } = [];
+
     /// <summary>A backend's own bytes, in the client's dialect.</summary>
     public sealed record Verbatim(BackendReply Reply) : ChatAnswer;
 
     /// <summary>A backend's answer in another dialect, or in pieces where the client wants a document, or the other way round.</summary>
-    public sealed record Translated(BackendReply Reply) : ChatAnswer;
+    public sealed record Translated(BackendReply Reply) : ChatAnswer
+    {
+        /// <summary>What the route found for the answer to stand on.</summary>
+        public IReadOnlyList<Source>? Sources { get; init; }
+    }
 
     /// <summary>Events to write in the client's dialect. A whole answer is the fold of them. <paramref name="Backend"/> speaks, if one does; <paramref name="Served"/> is the model's name there. Enumerate once: the end gives back what it holds.</summary>
     public sealed record Events(IAsyncEnumerable<ChatEvent> Stream, string? Backend, string? Served) : ChatAnswer
     {
         /// <summary>One document even for a client that wants a stream: what it asked for has no pieces.</summary>
         public bool Whole { get; init; }
+
+        /// <summary>Silence after which the client of a stream is told that the answer goes on. Null: the stream says it itself, by <see cref="ChatEvent.Quiet"/>.</summary>
+        public TimeSpan? KeepAliveAfter { get; init; }
+
+        /// <summary>The workflow's run.</summary>
+        public string? RunId { get; init; }
     }
 
     public sealed record Refused(ProxyError Error) : ChatAnswer;
@@ -27,6 +40,9 @@ internal interface IChatRoute
     /// <summary>A name for the log: direct, rag, workflow.</summary>
     string Name { get; }
 
+    /// <summary>Whether the call asks for what this route answers. Of the routes in order, the first that says so gets it.</summary>
+    bool Takes(in RoutedCall call);
+
     /// <summary>Cancelled when the client left or the process stops.</summary>
-    ValueTask<ChatAnswer> AnswerAsync(ChatCall call, CancellationToken cancellation);
+    ValueTask<ChatAnswer> AnswerAsync(RoutedCall call, CancellationToken cancellation);
 }

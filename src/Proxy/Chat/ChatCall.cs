@@ -55,7 +55,7 @@ internal sealed class ChatCall
     private ChatCall(ChatCall origin, ChatRequest edited)
     {
         Dialect = origin.Dialect;
-        Envelope = origin.Envelope;
+        Envelope = new ChatEnvelope(edited.Model, origin.Envelope.Stream, default) { IncludeUsage = edited.IncludeUsage, Messages = edited.Messages.Count };
         Info = origin.Info;
         Headers = origin.Headers;
         request = edited;
@@ -68,8 +68,11 @@ internal sealed class ChatCall
     /// <summary>The client's headers that may cross to a host.</summary>
     public IReadOnlyList<KeyValuePair<string, string>> Headers { get; init; } = [];
 
-    /// <summary>Valid as long as the call; null once the request was edited.</summary>
+    /// <summary>Valid as long as the call, and never written to; null once the request was edited.</summary>
     public ReadOnlyMemory<byte>? OriginalBody { get; }
+
+    /// <summary>What is to be different in <see cref="OriginalBody"/> wherever it is sent or parsed, in the order of its places.</summary>
+    public IReadOnlyList<BodyEdit> Edits { get; set; } = [];
 
     public bool Streams => Envelope.Stream ?? Dialect.StreamsByDefault;
 
@@ -82,18 +85,32 @@ internal sealed class ChatCall
         {
             var body = OriginalBody!.Value;
             if (JsonStructure.IsTooMuch(body.Span)) return new(ProxyErrorKind.BodyTooLarge, $"the body has more than {JsonStructure.MostValues} JSON values, more than is translated for a host; send fewer messages, parts or tools");
-            problem = Dialect.ReadRequest(body, out request);
+            using var edited = BodyEdit.Apply(Edits, body.Span);
+            problem = Dialect.ReadRequest(edited?.Memory ?? body, out request);
         }
 
         parsed = request;
         return problem;
     }
 
-    /// <summary>Makes the prompt's changing marks alike, in the client's own bytes.</summary>
-    public void NormalisePrompt()
-    {
-        if (OriginalBody is { } bytes && request is null) Dialect.NormalisePrompt(System.Runtime.InteropServices.MemoryMarshal.AsMemory(bytes).Span);
-    }
-
+    /// <summary>The call with another request: its model, its messages and its wish for token counts are the edited ones. How the answer comes, as a stream or whole, stays as the client asked.</summary>
     public ChatCall Edited(ChatRequest edited) => new(this, edited);
+}
+
+/// <summary>A call and what it asks for, which its model's name and its headers say together: that is all by which a route is chosen.</summary>
+/// <param name="Call">The call; its envelope has the model's name as the client wrote it, and so has its answer.</param>
+/// <param name="Model">The model that is to answer: the name without the workspace.</param>
+/// <param name="Workspace">The documents that the answer is to be grounded in (<c>x-workspace</c>, or behind <c>#</c> in the model's name).</param>
+/// <param name="Pipeline">The workflow that is to answer (<c>x-pipeline</c>, or the model's name <c>pipeline/NAME</c>).</param>
+internal readonly record struct RoutedCall(ChatCall Call, string Model, string? Workspace = null, string? Pipeline = null)
+{
+    /// <summary>What a route found for the answer to stand on. An answer that has sources is written from events, in which every dialect can say them.</summary>
+    public IReadOnlyList<Source>? Sources { get; init; }
+
+    /// <summary>The same call with another request, for the route that it is handed on to. A model's name that the edit leaves alone is <see cref="Model"/>, not what the client wrote.</summary>
+    public RoutedCall Edited(ChatRequest edited)
+    {
+        var model = edited.Model == Call.Envelope.Model ? Model : edited.Model;
+        return this with { Call = Call.Edited(edited with { Model = model }), Model = model };
+    }
 }

@@ -13,8 +13,8 @@ internal abstract record ChatEvent
     /// <summary>Which of the <c>n</c> answers this belongs to.</summary>
     public int Choice { get; init; }
 
-    /// <summary>The workflow task that speaks, when several do.</summary>
-    public string? Task { get; init; }
+    /// <summary>Which part of a workflow published it; null for what a model's host said.</summary>
+    public EventOrigin? Origin { get; init; }
 
     /// <summary>An object of what not every dialect can say, each member by its own name: <c>logprobs</c> (in OpenAI's form), <c>system_fingerprint</c>, <c>done_reason</c>, signatures.</summary>
     public JsonElement? Opaque { get; init; }
@@ -38,6 +38,9 @@ internal abstract record ChatEvent
 
     public sealed record UsageReported(Usage Usage) : ChatEvent;
 
+    /// <summary>What the answer stands on, or more of it.</summary>
+    public sealed record SourcesFound(IReadOnlyList<Source> Sources) : ChatEvent;
+
     /// <summary>The last event of a choice. With an <paramref name="Error"/>, of the whole reply: it broke off.</summary>
     public sealed record Finished(FinishReason Reason, string? Winner = null, ProxyError? Error = null) : ChatEvent;
 
@@ -50,6 +53,15 @@ internal abstract record ChatEvent
         public static readonly Quiet Now = new();
     }
 }
+
+/// <summary>
+/// The <paramref name="Task"/> of a workflow that speaks, the <paramref name="Model"/> that speaks there, and the event's number, counted for each trace: what has the number of an earlier event, or a lower one,
+/// is that event once more.
+/// </summary>
+internal sealed record EventOrigin(string? Task = null, string? Model = null, long? Seq = null);
+
+/// <summary>A document, or a part of one, that an answer stands on. The higher the score, the nearer it is to what was asked.</summary>
+internal sealed record Source(string Id, string? Title = null, string? Uri = null, double? Score = null);
 
 internal enum ChatRole
 {

@@ -1,4 +1,5 @@
 using System.Buffers;
+using Proxy.Buffers;
 
 namespace Proxy.Chat;
 
@@ -32,6 +33,12 @@ internal readonly record struct ReplyStamp(string TraceId, DateTimeOffset Create
 
     /// <summary>The request, for dialects whose answers repeat it.</summary>
     public ChatRequest? Request { get; init; }
+
+    /// <summary>The run of the workflow that answers.</summary>
+    public string? RunId { get; init; }
+
+    /// <summary>The sources that are known before the answer starts.</summary>
+    public IReadOnlyList<Source>? Sources { get; init; }
 }
 
 /// <summary>How a surface reports errors. This is all that surfaces without chat have in common. Stateless and shared.</summary>
@@ -57,6 +64,10 @@ internal abstract class ClientDialect : ErrorDialect
 {
     public abstract DialectName Name { get; }
     public abstract StreamFraming Framing { get; }
+
+    /// <summary>What its clients ask of a model, in a word.</summary>
+    public virtual string Verb => "chat";
+
     public abstract string StreamContentType { get; }
     public abstract string WholeContentType { get; }
 
@@ -74,10 +85,10 @@ internal abstract class ClientDialect : ErrorDialect
     public virtual ProxyError? Refuses(ReadOnlySpan<byte> body) => null;
 
     /// <summary>
-    /// Overwrites, in place, values that an agent changes in every prompt although they carry no meaning, so that prompts stay equal for the host's prefix
-    /// cache.
+    /// The edits that replace values which an agent changes in every prompt although they carry no meaning, so that prompts stay equal for the host's prefix
+    /// cache. Usually none. No edit changes a length.
     /// </summary>
-    public virtual void NormalisePrompt(Span<byte> body) { }
+    public virtual IReadOnlyList<BodyEdit> NormalisePrompt(ReadOnlySpan<byte> body) => [];
 
     /// <summary>Adds the positions of the prompt's pieces, in the order in which a model reads them.</summary>
     public virtual void CutPrompt(ReadOnlySpan<byte> body, List<Range> pieces) { }
@@ -111,6 +122,9 @@ internal abstract class BackendDialect
 
     /// <summary>True if it takes a text to continue instead of a conversation.</summary>
     public virtual bool TakesPrompts => false;
+
+    /// <summary>Sets what has to be asked of this host because of what it said of the model, or says why it cannot be asked.</summary>
+    public virtual ProxyError? Fit(ref ChatRequest request, in HostModelFacts facts) => null;
 
     /// <summary>
     /// The error if this request cannot be sent to a host of this dialect. Null if it can, even if members get lost. A loss that would change the question (an
@@ -181,7 +195,33 @@ internal abstract class BackendDialect
 }
 
 /// <summary>A replacement in a body that is otherwise left unchanged.</summary>
-internal readonly record struct BodyEdit(Range Place, ReadOnlyMemory<byte> Text);
+internal readonly record struct BodyEdit(Range Place, ReadOnlyMemory<byte> Text)
+{
+    /// <summary>Copies the body with all of the edits, which are sorted by position and do not overlap. Null if there are none.</summary>
+    public static PooledBody? Apply(IReadOnlyList<BodyEdit> edits, ReadOnlySpan<byte> body) => edits.Count == 0 ? null : Apply([.. edits], body);
+
+    /// <inheritdoc cref="Apply(IReadOnlyList{BodyEdit}, ReadOnlySpan{byte})"/>
+    public static PooledBody Apply(ReadOnlySpan<BodyEdit> edits, ReadOnlySpan<byte> body)
+    {
+        var copy = new PooledBody(body.Length + 64);
+        var from = 0;
+        foreach (var edit in edits)
+        {
+            copy.Write(body[from..edit.Place.Start.Value]);
+            copy.Write(edit.Text.Span);
+            from = edit.Place.End.Value;
+        }
+
+        copy.Write(body[from..]);
+        return copy;
+    }
+}
+
+/// <summary>
+/// What is known of a model at one host: the context length that the configuration sets, the one it runs with, the longest it supports, and whether it thinks.
+/// Null where neither the configuration nor the host says.
+/// </summary>
+internal readonly record struct HostModelFacts(int? ConfiguredContext, int? RunningContext, int? ContextLimit, bool Thinks);
 
 /// <summary>A host's error. Only the message is always present.</summary>
 internal sealed record HostError(string Message, string? Type = null, string? Code = null, string? Param = null, int? Status = null);

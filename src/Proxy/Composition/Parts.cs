@@ -29,7 +29,8 @@ internal sealed class Parts : IDisposable
     private readonly MemoryTrimmer trimmer;
     private readonly Lock reloading = new();
 
-    public Parts(LoadedConfig loaded, LogWriter writer, TimeProvider time)
+    /// <param name="earlier">The routes that are asked before the direct one, to which they may hand on a call.</param>
+    public Parts(LoadedConfig loaded, LogWriter writer, TimeProvider time, Func<IChatRoute, IEnumerable<IChatRoute>>? earlier = null)
     {
         this.loaded = loaded;
         Time = time;
@@ -63,7 +64,8 @@ internal sealed class Parts : IDisposable
 
         // Routes
         images = new RemoteImages();
-        var routes = new RouteTable(new DirectRoute(Directory, dispatcher, images, new PromptPrefixes(Metrics), Log, time));
+        var direct = new DirectRoute(Directory, dispatcher, images, new PromptPrefixes(Metrics), Log, time);
+        var routes = new RouteTable([.. earlier?.Invoke(direct) ?? [], direct]);
         var relay = new ModelRelay(Directory, dispatcher);
         var vectors = new VectorHosts(Directory, dispatcher, new OpenAiChatBackendDialect(), Log);
 

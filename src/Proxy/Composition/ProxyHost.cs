@@ -96,7 +96,7 @@ internal static class ProxyHost
 
     public static string Version => typeof(ProxyHost).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "0";
 
-    private static WebApplication Build(Parts parts, Listeners listeners, IReadOnlyList<InheritedSocket> inherited, string? adminPath)
+    public static WebApplication Build(Parts parts, Listeners listeners, IReadOnlyList<InheritedSocket> inherited, string? adminPath)
     {
         // The default host watches its content root for changes: under systemd that is the whole disk.
         var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { Args = ["--hostBuilder:reloadConfigOnChange=false"], ContentRootPath = AppContext.BaseDirectory });

@@ -16,12 +16,14 @@ internal sealed class WholeAnswer
     public JsonElement? Opaque { get; private set; }
     public Usage? Usage { get; private set; }
 
+    public ProxyNote Note;
+
     /// <summary>Sorted by number; never empty.</summary>
     public List<WholeChoice> Choices { get; } = [];
 
-    public static WholeAnswer Of(IReadOnlyList<ChatEvent> events)
+    public static WholeAnswer Of(IReadOnlyList<ChatEvent> events, ReplyStamp stamp = default)
     {
-        var whole = new WholeAnswer();
+        var whole = new WholeAnswer { Note = new(stamp) };
         for (var i = 0; i < events.Count; i++) whole.Add(events[i]);
         if (whole.Choices.Count == 0) whole.Choices.Add(new WholeChoice(0));
         whole.Choices.Sort(static (a, b) => a.Number.CompareTo(b.Number));
@@ -31,6 +33,7 @@ internal sealed class WholeAnswer
 
     private void Add(ChatEvent happened)
     {
+        Note.See(happened);
         switch (happened)
         {
             case ChatEvent.Started started:

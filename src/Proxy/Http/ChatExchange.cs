@@ -24,21 +24,28 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
             ChatEnvelope? envelope = null;
             problem ??= EnvelopePeek.Read(body!.Span, out envelope);
             scope.Record.Messages = envelope?.Messages; // of a call that is refused too
-            problem ??= dialect.Refuses(body!.Span) ?? scope.Use(envelope!.Model);
+            problem ??= dialect.Refuses(body!.Span);
+            RoutedCall routed = default;
             IChatRoute? route = null;
-            problem ??= routes.Find(scope.Info, envelope!.Model, out route);
+            if (problem is null)
+            {
+                routed = RouteTable.Split(new ChatCall(dialect, envelope!, scope.Info, body!.Memory) { Headers = scope.CrossingHeaders });
+                problem = scope.Use(routed.Model) ?? routes.Find(routed, out route);
+                scope.Record.Model = ModelName.Shown(envelope!.Model); // as the client wrote it
+            }
+
             if (problem is not null)
             {
                 await scope.RefuseAsync(problem);
                 return;
             }
 
-            var call = new ChatCall(dialect, envelope!, scope.Info, body!.Memory) { Headers = scope.CrossingHeaders };
+            var call = routed.Call;
             scope.Record.Route = route!.Name;
             scope.Record.Stream = call.Streams;
             var followers = parts.Follow(scope.Info);
             var client = call.Streams ? writer.Stream(scope, followers) : null;
-            var pending = route.AnswerAsync(call, scope.Cancellation);
+            var pending = route.AnswerAsync(routed, scope.Cancellation);
             var answer = await (pending.IsCompleted || client is not { KeepsAlive: true } ? pending : client.WhileAsync(pending));
             await writer.WriteAsync(scope, call, client, followers, answer);
         }

@@ -24,6 +24,7 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
     /// <param name="answer">The answer; its reply is disposed.</param>
     public ValueTask WriteAsync(CallScope scope, ChatCall call, ClientStream? client, Followers followers, ChatAnswer answer)
     {
+        AnswerHeaders.Set(scope.Context.Response, answer);
         switch (answer)
         {
             case ChatAnswer.Refused refused:
@@ -34,13 +35,13 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
             case ChatAnswer.Verbatim { Reply: var reply }:
                 scope.Answering(reply);
                 return RelayAsync(scope, call, client ?? Stream(scope, followers), followers, reply);
-            case ChatAnswer.Translated { Reply: var reply }:
+            case ChatAnswer.Translated { Reply: var reply } translated:
                 scope.Answering(reply);
-                return TranslateAsync(scope, call, client, followers, reply);
+                return TranslateAsync(scope, Stamp(scope, call) with { Sources = translated.Sources }, client, followers, reply);
             case ChatAnswer.Events events:
                 var said = Reply(scope, events);
                 scope.Answering(said);
-                return TranslateAsync(scope, call, events.Whole ? null : client, followers, said, new EventSchemaReader());
+                return TranslateAsync(scope, Stamp(scope, call) with { RunId = events.RunId }, events.Whole ? null : client, followers, said, new EventSchemaReader());
             default:
                 throw new System.Diagnostics.UnreachableException();
         }
@@ -67,21 +68,21 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
 
     /// <summary>An answer as events: a stream where the client wants one, else one document.</summary>
     /// <param name="scope">The call's scope.</param>
-    /// <param name="call">The question.</param>
+    /// <param name="stamp">What the writer of the answer needs besides the events.</param>
     /// <param name="client">The client's stream; null: it wants a document.</param>
     /// <param name="followers">Who follows the answer besides the client.</param>
     /// <param name="reply">The answer.</param>
     /// <param name="reader">Reads its frames; null: its dialect's own reader.</param>
-    private ValueTask TranslateAsync(CallScope scope, ChatCall call, ClientStream? client, Followers followers, BackendReply reply, EventReader? reader = null)
+    private ValueTask TranslateAsync(CallScope scope, ReplyStamp stamp, ClientStream? client, Followers followers, BackendReply reply, EventReader? reader = null)
     {
-        if (client is null) return RunAsync(scope, client, reply, new FoldingSink(reply, events => FoldAsync(scope, call, events), scope.Skip, reader), followers);
-        scope.Writer = dialect.NewEventWriter(Stamp(scope, call));
+        if (client is null) return RunAsync(scope, client, reply, new FoldingSink(reply, events => FoldAsync(scope, stamp, events), scope.Skip, reader), followers);
+        scope.Writer = dialect.NewEventWriter(stamp);
         return RunAsync(scope, client, reply, new TranslatingSink(reply, scope.Writer, client, scope.Skip, reader), followers);
     }
 
     private async ValueTask RunAsync(CallScope scope, ClientStream? client, BackendReply reply, IFrameSink sink, Followers followers)
     {
-        using var generation = new Generation(reply, sink, parts.Server().KeepaliveAfter, followers, scope.Lifetime);
+        using var generation = new Generation(reply, sink, reply.KeepAliveAfter ?? parts.Server().KeepaliveAfter, followers, scope.Lifetime);
         var end = await generation.RunAsync();
         scope.Count(end.Usage);
         if (client?.Holding is { } holding) await holding.DrainAsync();
@@ -100,13 +101,14 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
     }
 
     /// <summary>Writes events as one document.</summary>
-    private async ValueTask FoldAsync(CallScope scope, ChatCall call, IReadOnlyList<ChatEvent> events)
+    private async ValueTask FoldAsync(CallScope scope, ReplyStamp stamp, IReadOnlyList<ChatEvent> events)
     {
         using var body = new PooledBody();
-        dialect.WriteWhole(events, Stamp(scope, call), body);
+        dialect.WriteWhole(events, stamp with { Created = parts.Time.GetUtcNow() }, body);
         var response = scope.Context.Response;
         response.StatusCode = StatusCodes.Status200OK;
         response.ContentType = dialect.WholeContentType;
+        AnswerHeaders.Set(response, events, stamp);
         response.ContentLength = body.Length;
         await response.BodyWriter.WriteAsync(body.Memory);
     }
@@ -122,6 +124,7 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
             ServedModel = events.Served ?? "",
             Idle = TimeSpan.FromDays(1),
             Streams = true,
+            KeepAliveAfter = events.KeepAliveAfter,
         };
         reply.Bind(null, scope.Cancellation.UnsafeRegister(static state => ((EventBody)state!).Cancel(), body));
         return reply;

@@ -15,52 +15,52 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
 
     public string Name => "direct";
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    public async ValueTask<ChatAnswer> AnswerAsync(ChatCall call, CancellationToken cancellation)
-    {
-        var table = directory.Table;
-        var model = call.Envelope.Model;
-        if (table.Resolve(model) is not { } resolution) return new ChatAnswer.Refused(UnknownModel(model));
-        if (resolution.InProcess is not null) return new ChatAnswer.Refused(OnlyVectors(call.Dialect.Name, model));
+    /// <summary>It grounds nothing and runs no workflow, so what asks for that is another route's.</summary>
+    public bool Takes(in RoutedCall call) => call is { Workspace: null, Pipeline: null };
 
-        if (call.OriginalBody is { Length: > LongBody } && NeedsParsing(call, resolution)) await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
-        var server = table.Config.Server;
-        if (server.PrefixHygiene && call.Dialect.Name is DialectName.Anthropic && !resolution.Candidates.Any(static b => b.IsAnthropicsOwn)) call.NormalisePrompt();
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    public async ValueTask<ChatAnswer> AnswerAsync(RoutedCall routed, CancellationToken cancellation)
+    {
+        var call = routed.Call;
+        // 1. Who serves the model.
+        if (Resolve(routed, out var resolution) is { } unserved) return new ChatAnswer.Refused(unserved);
+        // 2. A long body that has to be parsed leaves the event loop.
+        if (call.OriginalBody is { Length: > LongBody } && NeedsParsing(call, resolution!)) await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
+        // 3. The marks that agents put into each prompt.
+        NormalisePrompt(call, resolution!);
+        // 4. How much of the prompt is an earlier one's.
         prefixes.See(call);
-        if (call.Envelope.Messages is null or 0 && WithoutHost(call, resolution) is { } granted) return granted;
+        // 5. What is answered without a host.
+        if (call.Envelope.Messages is null or 0 && WithoutHost(call, resolution!) is { } granted) return granted;
+        // 6. The images that a host cannot fetch.
         ChatRequest? inlined = null;
-        if (server.FetchImages && NeedsParsing(call, resolution) && call.TryGetRequest(out var parsed) is null && RemoteImages.Any(parsed!))
+        if (NamesImages(call, resolution!, out var named))
         {
-            (inlined, var unreachable) = await images.FetchAsync(parsed!, cancellation);
+            (inlined, var unreachable) = await images.FetchAsync(named!, cancellation);
             if (unreachable is not null) return new ChatAnswer.Refused(unreachable);
         }
 
-        switch (await dispatcher.SendAsync(new Outgoing(call, inlined, log), model, resolution, cancellation))
+        // 7. The first host that answers.
+        var result = await dispatcher.SendAsync(new Outgoing(call, inlined, log), routed.Model, resolution!, cancellation);
+        // 8. Its answer: bytes where both ends speak one dialect, events where they do not.
+        return result switch
         {
-            case DispatchResult.Failed failed:
-                return new ChatAnswer.Refused(failed.Error);
-            case DispatchResult.Echo echo:
-                if (call.TryGetRequest(out var request) is { } problem)
-                {
-                    echo.Lease.Dispose();
-                    return new ChatAnswer.Refused(problem);
-                }
-
-                return new ChatAnswer.Events(EchoBackend.AnswerAsync(request! with { Stream = call.Streams }, echo.Lease, time, cancellation), echo.Lease.Backend.Name, echo.Served);
-            case DispatchResult.Answered { Reply: var reply }:
-                var same = reply.Dialect!.Name == call.Dialect.Name;
-                if (reply.Status >= 300) return same ? new ChatAnswer.Verbatim(reply) : Translated(reply);
-                // A host that ignores what stream says sends one document, or a stream: its client gets what it asked for all the same. A proxy knows when one document is right.
-                return same && (reply.Streams == call.Streams || reply.FromProxy)
-                    ? new ChatAnswer.Verbatim(reply)
-                    : new ChatAnswer.Translated(reply);
-            default:
-                throw new System.Diagnostics.UnreachableException();
-        }
+            DispatchResult.Answered answered => Answer(routed, answered.Reply),
+            DispatchResult.Echo echo => Answer(routed, echo, cancellation),
+            DispatchResult.Failed failed => new ChatAnswer.Refused(failed.Error),
+            _ => throw new System.Diagnostics.UnreachableException(),
+        };
     }
 
     /// <summary>The same words whether the model does not exist or is not for this caller.</summary>
     public static ProxyError UnknownModel(string model) => new(ProxyErrorKind.UnknownModel, $"no backend serves the model '{ModelName.Shown(model)}'; the models listing says what there is") { Param = "model", Model = ModelName.Shown(model) };
+
+    private ProxyError? Resolve(in RoutedCall routed, out Resolution? resolution)
+    {
+        resolution = directory.Table.Resolve(routed.Model);
+        if (resolution is null) return UnknownModel(routed.Model);
+        return resolution.InProcess is null ? null : new(ProxyErrorKind.InvalidRequest, $"\"{ModelName.Shown(routed.Model)}\" does not support {routed.Call.Dialect.Verb}: it runs in this proxy, which embeds and reranks") { Param = "model" };
+    }
 
     private static bool NeedsParsing(ChatCall call, Resolution resolution)
     {
@@ -72,11 +72,9 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
         return false;
     }
 
-    /// <summary>A model in this process was asked for what only a host does.</summary>
-    private static ProxyError OnlyVectors(DialectName dialect, string model)
+    private void NormalisePrompt(ChatCall call, Resolution resolution)
     {
-        var asked = dialect switch { DialectName.OllamaGenerate => "generate", DialectName.OpenAiCompletions => "completions", DialectName.OpenAiResponses => "responses", _ => "chat" };
-        return new(ProxyErrorKind.InvalidRequest, $"\"{ModelName.Shown(model)}\" does not support {asked}: it runs in this proxy, which embeds and reranks") { Param = "model" };
+        if (directory.Table.Config.Server.PrefixHygiene && call.OriginalBody is { } body && call.Dialect.NormalisePrompt(body.Span) is { Count: > 0 } edits && !resolution.Candidates.Any(static b => b.IsAnthropicsOwn)) call.Edits = edits;
     }
 
     /// <summary>What only a host of the client's dialect could do, where none of those that serve the model is one.</summary>
@@ -85,6 +83,33 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
         if (resolution.Candidates.Any(b => !b.IsEcho && b.Native(call.Dialect.Name) is not null)) return null;
         if (call.TryGetRequest(out var request) is not null || call.Dialect.AnswerElsewhere(request!) is not { } events) return null;
         return new(events.ToAsyncEnumerable(), resolution.Candidates[0].Name, resolution.Served) { Whole = true };
+    }
+
+    private bool NamesImages(ChatCall call, Resolution resolution, out ChatRequest? request)
+    {
+        request = null;
+        return directory.Table.Config.Server.FetchImages && NeedsParsing(call, resolution) && call.TryGetRequest(out request) is null && RemoteImages.Any(request!);
+    }
+
+    private static ChatAnswer Answer(in RoutedCall routed, BackendReply reply)
+    {
+        var same = reply.Dialect!.Name == routed.Call.Dialect.Name;
+        if (reply.Status >= 300) return same ? new ChatAnswer.Verbatim(reply) : Translated(reply);
+        // A host that ignores what stream says sends one document, or a stream: its client gets what it asked for all the same. A proxy knows when one document is right.
+        if (same && routed.Sources is null && (reply.Streams == routed.Call.Streams || reply.FromProxy)) return new ChatAnswer.Verbatim(reply);
+        return new ChatAnswer.Translated(reply) { Sources = routed.Sources };
+    }
+
+    private ChatAnswer Answer(in RoutedCall routed, DispatchResult.Echo echo, CancellationToken cancellation)
+    {
+        if (routed.Call.TryGetRequest(out var request) is { } problem)
+        {
+            echo.Lease.Dispose();
+            return new ChatAnswer.Refused(problem);
+        }
+
+        var events = EchoBackend.AnswerAsync(request! with { Stream = routed.Call.Streams }, echo.Lease, time, cancellation);
+        return new ChatAnswer.Events(routed.Sources is { } sources ? events.Prepend(new ChatEvent.SourcesFound(sources)) : events, echo.Lease.Backend.Name, echo.Served);
     }
 
     private static ChatAnswer.Refused Translated(BackendReply refusal)
@@ -118,37 +143,27 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
                 return new(ProxyErrorKind.NotImplemented, $"backend '{backend.Name}' does not chat in any dialect that this proxy can speak") { Backend = backend.Name };
             if (!dialect.TakesImageAddresses && inlined is not null) request = inlined;
             if (!dialect.TakesPrompts && request.Prompt?.UnsayableInChat() is { } prompt) return prompt;
-            request = request with { Model = served, Stream = call.Streams, IncludeUsage = request.IncludeUsage && backend.Config.StreamUsage };
-            if (dialect.Name is DialectName.OllamaChat or DialectName.OllamaGenerate)
-            {
-                var known = backend.Learned(served);
-                if (ContextWindow.Choose(request, backend.Config.Options.NumCtx, known?.ContextLength, known?.ContextLimit, out var context) is { } tooLong) return tooLong;
-                request = request with { Sampling = request.Sampling with { ContextLength = context }, ModelThinks = known?.Traits.Capabilities.Contains("thinking") is true };
-            }
-
+            // An edited call may go to a host of the client's own dialect, whose stream counts only where that is asked for.
+            var unasked = call is { OriginalBody: null, Streams: true } && !request.IncludeUsage && backend.Config.StreamUsage;
+            request = request with { Model = served, Stream = call.Streams, IncludeUsage = unasked || (request.IncludeUsage && backend.Config.StreamUsage) };
+            var known = backend.Learned(served);
+            if (dialect.Fit(ref request, new(backend.Config.Options.NumCtx, known?.ContextLength, known?.ContextLimit, known?.Traits.Capabilities.Contains("thinking") is true)) is { } tooLong) return tooLong;
             if (dialect.Unsayable(request) is { } unsayable) return unsayable;
             var body = new PooledBody();
             var lost = new List<string>();
             dialect.WriteRequest(request, served, body, lost);
             if (lost.Count > 0) log.FieldsLost(call.Info.TraceId, backend.Name, string.Join(", ", lost.Distinct()));
-            outgoing = new("POST", dialect.ChatPath, new(body.Memory), "application/json", dialect, dialect, call.Streams, body);
+            outgoing = new("POST", dialect.ChatPath, new(body.Memory), "application/json", dialect, dialect, call.Streams, body) { UnaskedUsage = unasked };
             return null;
         }
 
-        /// <summary>The client's own bytes with up to two edits, the second of which takes a copy.</summary>
-        private static SplicedBody Spliced(ReadOnlyMemory<byte> bytes, BodyEdit? name, BodyEdit? wish, out PooledBody? copy)
+        /// <summary>The client's own bytes with their edits; more than one take a copy.</summary>
+        private SplicedBody Spliced(ReadOnlyMemory<byte> bytes, BodyEdit? name, BodyEdit? wish, out PooledBody? copy)
         {
             copy = null;
-            if ((name ?? wish) is not { } first) return new(bytes);
-            if (name is null || wish is not { } second) return new(bytes[..first.Place.Start], first.Text, bytes[first.Place.End..]);
-
-            if (second.Place.Start.Value < first.Place.Start.Value) (first, second) = (second, first);
-            copy = new PooledBody(bytes.Length + first.Text.Length + second.Text.Length);
-            copy.Write(bytes[..first.Place.Start].Span);
-            copy.Write(first.Text.Span);
-            copy.Write(bytes[first.Place.End..second.Place.Start].Span);
-            copy.Write(second.Text.Span);
-            copy.Write(bytes[second.Place.End..].Span);
+            if (call.Edits.Count > 0) copy = BodyEdit.Apply([.. call.Edits.Concat(new[] { name, wish }.OfType<BodyEdit>()).OrderBy(static edit => edit.Place.Start.Value)], bytes.Span);
+            else if (name is { } first && wish is { } second) copy = first.Place.Start.Value < second.Place.Start.Value ? BodyEdit.Apply([first, second], bytes.Span) : BodyEdit.Apply([second, first], bytes.Span);
+            else return (name ?? wish) is { } only ? new(bytes[..only.Place.Start], only.Text, bytes[only.Place.End..]) : new(bytes);
             return new(copy.Memory);
         }
     }

@@ -21,7 +21,8 @@ internal sealed class PromptPrefixes(ProxyMetrics metrics)
     public void See(ChatCall call)
     {
         if (call.OriginalBody is not { Length: >= ShortestBody } bytes) return;
-        var body = bytes.Span;
+        using var edited = BodyEdit.Apply(call.Edits, bytes.Span);
+        var body = edited is null ? bytes.Span : edited.Span;
         var pieces = new List<Range>();
         call.Dialect.CutPrompt(body, pieces);
         if (pieces.Count == 0) return;

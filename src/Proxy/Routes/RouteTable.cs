@@ -3,39 +3,63 @@ using Proxy.Chat;
 namespace Proxy.Routes;
 
 /// <summary>
-/// Chooses who answers a call: <c>x-pipeline</c>, else <c>x-workspace</c>, else the model's name, else direct; <c>x-route</c> forces one and must not contradict.
+/// The routes in their order, the last of which is direct. A call asks by <c>x-pipeline</c>, else by <c>x-workspace</c>, else by its model's name; <c>x-route</c> forces a route and must not contradict.
 /// What is asked for and not configured is refused, never ignored: an ungrounded answer to a grounded question would be a lie.
 /// </summary>
-internal sealed class RouteTable(IChatRoute direct)
+internal sealed class RouteTable(IReadOnlyList<IChatRoute> routes)
 {
     private const string PipelinePrefix = "pipeline/";
 
-    /// <summary>The route, or why there is none.</summary>
-    public ProxyError? Find(CallInfo info, string model, out IChatRoute route)
+    /// <summary>The call with the parts of its model's name told apart: <c>MODEL#WORKSPACE</c>, <c>pipeline/NAME</c>. A header goes before the name.</summary>
+    public static RoutedCall Split(ChatCall call)
     {
-        route = direct;
-        return Refusal(info, model);
+        var (model, workspace, pipeline) = Split(call.Info, call.Envelope.Model);
+        return new(call, model, workspace, pipeline);
     }
 
-    /// <summary>Why a call cannot have what it asks for besides a model; null when it asks for nothing. Also for calls that know one route only.</summary>
-    public static ProxyError? Refusal(CallInfo info, string model)
+    /// <summary>The first route that takes the call, or why there is none.</summary>
+    public ProxyError? Find(in RoutedCall call, out IChatRoute? route)
     {
-        if (info.Route is { } forced && forced is not ("direct" or "rag" or "workflow")) return Refuse("x-route", $"x-route is '{forced}'; it can be direct, rag or workflow");
-
-        var pipeline = info.Pipeline ?? (model.StartsWith(PipelinePrefix, StringComparison.Ordinal) ? model[PipelinePrefix.Length..] : null);
-        var workspace = info.Workspace ?? (model.LastIndexOf('#') is var mark and > 0 ? model[(mark + 1)..] : null);
-        var asked = pipeline is not null ? "workflow" : workspace is not null ? "rag" : "direct";
-        if (info.Route is { } forcedTo && forcedTo != asked)
+        route = null;
+        var info = call.Call.Info;
+        if (Contradiction(info.Route, call.Workspace, call.Pipeline) is { } problem) return problem;
+        for (var i = 0; i < routes.Count; i++)
         {
-            return Refuse("x-route", asked is "direct"
-                ? $"x-route is '{forcedTo}', but no {(forcedTo is "rag" ? "x-workspace" : "x-pipeline")} is given"
-                : $"x-route is '{forcedTo}', but the call asks for {(pipeline is not null ? $"pipeline '{ModelName.Shown(pipeline)}'" : $"workspace '{ModelName.Shown(workspace!)}'")}");
+            if (!routes[i].Takes(call)) continue;
+            route = routes[i];
+            return null;
         }
 
-        if (pipeline is not null) return Refuse(info.Pipeline is null ? "model" : "x-pipeline", $"there is no pipeline '{ModelName.Shown(pipeline)}': workflows are not configured on this proxy");
-        if (workspace is not null) return Refuse(info.Workspace is null ? "model" : "x-workspace", $"there is no workspace '{ModelName.Shown(workspace)}': knowledge is not configured on this proxy");
-        return null;
+        return NotConfigured(info, call.Workspace, call.Pipeline);
     }
+
+    /// <summary>For calls that know one route only: why such a call cannot have what it asks for besides a model; null when it asks for nothing.</summary>
+    public static ProxyError? Refusal(CallInfo info, string model)
+    {
+        var (_, workspace, pipeline) = Split(info, model);
+        return Contradiction(info.Route, workspace, pipeline) ?? NotConfigured(info, workspace, pipeline);
+    }
+
+    private static (string Model, string? Workspace, string? Pipeline) Split(CallInfo info, string name)
+    {
+        if (name.StartsWith(PipelinePrefix, StringComparison.Ordinal)) return (name, info.Workspace, info.Pipeline ?? name[PipelinePrefix.Length..]);
+        return name.LastIndexOf('#') is var mark and > 0 ? (name[..mark], info.Workspace ?? name[(mark + 1)..], info.Pipeline) : (name, info.Workspace, info.Pipeline);
+    }
+
+    private static ProxyError? Contradiction(string? forced, string? workspace, string? pipeline)
+    {
+        if (forced is not (null or "direct" or "rag" or "workflow")) return Refuse("x-route", $"x-route is '{forced}'; it can be direct, rag or workflow");
+        var asked = pipeline is not null ? "workflow" : workspace is not null ? "rag" : "direct";
+        if (forced is null || forced == asked) return null;
+        return Refuse("x-route", asked is "direct"
+            ? $"x-route is '{forced}', but no {(forced is "rag" ? "x-workspace" : "x-pipeline")} is given"
+            : $"x-route is '{forced}', but the call asks for {(pipeline is not null ? $"pipeline '{ModelName.Shown(pipeline)}'" : $"workspace '{ModelName.Shown(workspace!)}'")}");
+    }
+
+    private static ProxyError? NotConfigured(CallInfo info, string? workspace, string? pipeline) =>
+        pipeline is not null ? Refuse(info.Pipeline is null ? "model" : "x-pipeline", $"there is no pipeline '{ModelName.Shown(pipeline)}': workflows are not configured on this proxy")
+        : workspace is not null ? Refuse(info.Workspace is null ? "model" : "x-workspace", $"there is no workspace '{ModelName.Shown(workspace)}': knowledge is not configured on this proxy")
+        : null;
 
     private static ProxyError Refuse(string param, string message) => new(ProxyErrorKind.InvalidRequest, message) { Param = param };
 }

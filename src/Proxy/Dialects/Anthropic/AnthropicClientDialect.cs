@@ -19,7 +19,7 @@ internal sealed class AnthropicClientDialect(bool counts = false) : ClientDialec
 
     public override int StatusOf(ProxyError error) => AnthropicErrors.StatusOf(error);
 
-    public override void NormalisePrompt(Span<byte> body) => PrefixHygiene.Normalise(body);
+    public override IReadOnlyList<BodyEdit> NormalisePrompt(ReadOnlySpan<byte> body) => PrefixHygiene.Find(body);
 
     public override void CutPrompt(ReadOnlySpan<byte> body, List<Range> pieces) => PromptPieces.Find(body, pieces);
 

@@ -16,6 +16,7 @@ internal sealed class AnthropicEventWriter(ReplyStamp stamp) : EventWriter
     private readonly List<ChatEvent.Token> waiting = [];
     private Utf8JsonWriter? json;
     private Usage? usage;
+    private ProxyNote note = new(stamp);
     private ChatEvent.Finished? finish;
     private OpenBlock open;
     private Call? speaking;
@@ -32,6 +33,7 @@ internal sealed class AnthropicEventWriter(ReplyStamp stamp) : EventWriter
 
     public override void Write(ChatEvent happened, IBufferWriter<byte> output)
     {
+        note.See(happened);
         if (failed || (happened.Choice != 0 && happened is not ChatEvent.UsageReported)) return;
         json ??= WireJson.NewWriter(output);
         switch (happened)
@@ -89,6 +91,7 @@ internal sealed class AnthropicEventWriter(ReplyStamp stamp) : EventWriter
         AnthropicJson.WriteUsage(json, usage);
         EndEvent(output);
         Event("message_stop"u8, output);
+        note.Write(json);
         EndEvent(output);
     }
 

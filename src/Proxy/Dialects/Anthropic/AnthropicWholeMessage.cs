@@ -9,7 +9,7 @@ internal static class AnthropicWholeMessage
 {
     public static void Write(IReadOnlyList<ChatEvent> events, ReplyStamp stamp, IBufferWriter<byte> output)
     {
-        var whole = WholeAnswer.Of(events);
+        var whole = WholeAnswer.Of(events, stamp);
         var choice = whole.Choices[0];
         using var json = WireJson.NewWriter(output);
         json.WriteStartObject();
@@ -33,6 +33,7 @@ internal static class AnthropicWholeMessage
         json.WriteEndArray();
         AnthropicJson.WriteStop(json, choice.Reason, choice.FinishOpaque);
         AnthropicJson.WriteUsage(json, whole.Usage);
+        whole.Note.Write(json);
         json.WriteEndObject();
     }
 

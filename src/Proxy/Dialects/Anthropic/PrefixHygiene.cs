@@ -1,3 +1,5 @@
+using Proxy.Chat;
+
 namespace Proxy.Dialects.Anthropic;
 
 /// <summary>
@@ -7,21 +9,23 @@ namespace Proxy.Dialects.Anthropic;
 /// </summary>
 internal static class PrefixHygiene
 {
-    /// <summary>Does nothing if the call carries signed thoughts, because the signature may cover the prompt too.</summary>
-    public static void Normalise(Span<byte> body)
+    /// <summary>Finds nothing if the call carries signed thoughts, because the signature may cover the prompt too.</summary>
+    public static IReadOnlyList<BodyEdit> Find(ReadOnlySpan<byte> body)
     {
-        if (body.IndexOf("x-anthropic-billing-header"u8) < 0 && body.IndexOf("<total_tokens>"u8) < 0) return;
+        if (body.IndexOf("x-anthropic-billing-header"u8) < 0 && body.IndexOf("<total_tokens>"u8) < 0) return [];
         Range? system = null;
         var at = JsonSkim.Space(body, 0);
         while (JsonSkim.Member(body, ref at, out var name, out var value))
         {
             if (name.SequenceEqual("system"u8)) system = value;
-            else if (name.SequenceEqual("messages"u8) && HasSignature(body[value])) return;
+            else if (name.SequenceEqual("messages"u8) && HasSignature(body[value])) return [];
         }
 
-        if (system is not { } prompt || JsonSkim.Peek(body, at) != '}') return;
-        Blank(body[prompt], "x-anthropic-billing-header"u8, "cch="u8);
-        Blank(body[prompt], "<total_tokens>"u8, ""u8);
+        if (system is not { } prompt || JsonSkim.Peek(body, at) != '}') return [];
+        var edits = new List<BodyEdit>();
+        Blank(body, prompt, "x-anthropic-billing-header"u8, "cch="u8, edits);
+        Blank(body, prompt, "<total_tokens>"u8, ""u8, edits);
+        return [.. edits.DistinctBy(static edit => edit.Place.Start.Value).OrderBy(static edit => edit.Place.Start.Value)];
     }
 
     private static bool HasSignature(ReadOnlySpan<byte> messages)
@@ -36,15 +40,22 @@ internal static class PrefixHygiene
         return false;
     }
 
-    /// <summary>Overwrites the word that follows <paramref name="key"/> after each <paramref name="mark"/>, within the same line.</summary>
-    private static void Blank(Span<byte> prompt, ReadOnlySpan<byte> mark, ReadOnlySpan<byte> key)
+    /// <summary>Adds an edit that overwrites the word that follows <paramref name="key"/> after each <paramref name="mark"/>, within the same line.</summary>
+    private static void Blank(ReadOnlySpan<byte> body, Range prompt, ReadOnlySpan<byte> mark, ReadOnlySpan<byte> key, List<BodyEdit> edits)
     {
-        while (prompt.IndexOf(mark) is var at and >= 0)
+        var at = prompt.Start.Value;
+        while (body[at..prompt.End.Value].IndexOf(mark) is var found and >= 0)
         {
-            prompt = prompt[(at + mark.Length)..];
-            var line = prompt.IndexOfAny("\"\\"u8) is var end and >= 0 ? prompt[..end] : prompt;
+            at += found + mark.Length;
+            var line = body[at..prompt.End.Value];
+            if (line.IndexOfAny("\"\\"u8) is var end and >= 0) line = line[..end];
             if (line.IndexOf(key) is not (var from and >= 0)) continue;
-            for (var i = from + key.Length; i < line.Length && char.IsAsciiLetterOrDigit((char)line[i]); i++) line[i] = (byte)'0';
+            from += key.Length;
+            var to = from;
+            while (to < line.Length && char.IsAsciiLetterOrDigit((char)line[to])) to++;
+            var zeros = new byte[to - from];
+            zeros.AsSpan().Fill((byte)'0');
+            if (zeros.Length > 0) edits.Add(new((at + from)..(at + to), zeros));
         }
     }
 }

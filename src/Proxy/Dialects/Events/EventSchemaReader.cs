@@ -6,11 +6,13 @@ namespace Proxy.Dialects.Events;
 /// <summary>
 /// Reads published events. Workers run different versions, so the reader is tolerant: members may come in any order (even <c>type</c> last), an event of an
 /// unknown type is skipped and counted, and defaults may be left out (<c>{"type":"token","text":"…"}</c>): a missing index or choice is 0, a missing reason
-/// is stop, arguments may be an object, an error may be a sentence.
+/// is stop, arguments may be an object, an error may be a sentence. An event is dropped if its <c>seq</c> is not above that of every event before it: it was
+/// delivered twice.
 /// </summary>
 internal sealed class EventSchemaReader : EventReader
 {
     private bool finished;
+    private long last = long.MinValue;
 
     /// <summary>The number of events whose type this version does not know.</summary>
     public int Skipped { get; private set; }
@@ -25,6 +27,8 @@ internal sealed class EventSchemaReader : EventReader
             if (json.TokenType is not JsonTokenType.StartObject) throw new JsonException("an event must be a JSON object");
             var members = new Members();
             members.Read(ref json);
+            if (members.Seq <= last) return;
+            last = members.Seq ?? last;
             if (members.ToEvent() is { } happened)
             {
                 finished |= happened is ChatEvent.Finished;
@@ -50,12 +54,15 @@ internal sealed class EventSchemaReader : EventReader
     private struct Members
     {
         private string? type, id, model, role, text, kind, name, arguments, reason, winner, task;
-        private long? created;
+        private long? created, seq;
+        private IReadOnlyList<Source>? sources;
         private int index, choice;
         private int? input, output, cached, written, reasoning;
         private long? total, load, prompt, answer;
         private JsonElement? opaque;
         private ProxyError? error;
+
+        public readonly long? Seq => seq;
 
         public void Read(ref Utf8JsonReader json)
         {
@@ -66,6 +73,8 @@ internal sealed class EventSchemaReader : EventReader
                 else if (json.ValueTextEquals("kind"u8)) kind = Text(ref json);
                 else if (json.ValueTextEquals("choice"u8)) choice = (int)(Number(ref json) ?? 0);
                 else if (json.ValueTextEquals("task"u8)) task = Text(ref json);
+                else if (json.ValueTextEquals("seq"u8)) seq = Number(ref json);
+                else if (json.ValueTextEquals("sources"u8)) sources = ReadSources(ref json);
                 else if (json.ValueTextEquals("index"u8)) index = (int)(Number(ref json) ?? 0);
                 else if (json.ValueTextEquals("id"u8)) id = Text(ref json);
                 else if (json.ValueTextEquals("name"u8)) name = Text(ref json);
@@ -101,10 +110,13 @@ internal sealed class EventSchemaReader : EventReader
                     PromptEvalDuration = prompt,
                     EvalDuration = answer,
                 }),
+                "sources" => new ChatEvent.SourcesFound(sources ?? []),
                 "finished" => new ChatEvent.Finished(error is null ? EventSchemaJson.Reason(reason) : FinishReason.Error, winner, error),
                 _ => null,
             };
-            return happened is null ? null : happened with { Choice = choice, Task = task, Opaque = opaque };
+            if (happened is null) return null;
+            var speaker = happened is ChatEvent.Started ? null : model; // the model of the start is the whole answer's
+            return happened with { Choice = choice, Opaque = opaque, Origin = (task ?? speaker) is null && seq is null ? null : new(task, speaker, seq) };
         }
 
         private bool TryReadCount(ref Utf8JsonReader json)
@@ -137,22 +149,36 @@ internal sealed class EventSchemaReader : EventReader
             }
         }
 
+        /// <summary>Those that can be told apart: by an id, else by where they are.</summary>
+        private static List<Source> ReadSources(ref Utf8JsonReader json)
+        {
+            var found = new List<Source>();
+            if (Element(ref json) is not { ValueKind: JsonValueKind.Array } list) return found;
+            foreach (var source in list.EnumerateArray())
+            {
+                if (source.ValueKind is JsonValueKind.Object && (Word(source, "id") ?? Word(source, "uri")) is { } id) found.Add(new(id, Word(source, "title"), Word(source, "uri"), source.TryGetProperty("score"u8, out var score) && score.ValueKind is JsonValueKind.Number ? score.GetDouble() : null));
+            }
+
+            return found;
+        }
+
+        private static string? Word(JsonElement value, string member) =>
+            value.TryGetProperty(member, out var word) && word.ValueKind is JsonValueKind.String ? word.GetString() : null;
+
         private static ProxyError? Error(ref Utf8JsonReader json)
         {
             if (Element(ref json) is not { } value || value.ValueKind is JsonValueKind.Null) return null;
             if (value.ValueKind is JsonValueKind.String) return new ProxyError(ProxyErrorKind.HostFailed, value.GetString()!);
             if (value.ValueKind is not JsonValueKind.Object) return new ProxyError(ProxyErrorKind.HostFailed, value.GetRawText());
 
-            var error = new ProxyError(EventSchemaJson.ErrorKind(Word("kind")), Word("message") ?? "the worker failed and gave no reason")
+            var error = new ProxyError(EventSchemaJson.ErrorKind(Word(value, "kind")), Word(value, "message") ?? "the worker failed and gave no reason")
             {
-                HostType = Word("type"),
-                Code = Word("code"),
-                Param = Word("param"),
+                HostType = Word(value, "type"),
+                Code = Word(value, "code"),
+                Param = Word(value, "param"),
             };
             return value.TryGetProperty("status"u8, out var status) && status.ValueKind is JsonValueKind.Number && status.TryGetInt32(out var number)
                 && number != error.Status ? error with { Status = number } : error;
-
-            string? Word(string member) => value.TryGetProperty(member, out var word) && word.ValueKind is JsonValueKind.String ? word.GetString() : null;
         }
 
         private static JsonElement? Element(ref Utf8JsonReader json)

@@ -55,6 +55,10 @@ internal sealed class EventSchemaWriter : EventWriter
                 json.WriteString("type"u8, "usage"u8);
                 WriteUsage(json, reported.Usage);
                 break;
+            case ChatEvent.SourcesFound found:
+                json.WriteString("type"u8, "sources"u8);
+                ProxyNote.WriteSources(json, found.Sources);
+                break;
             case ChatEvent.Finished finished:
                 json.WriteString("type"u8, "finished"u8);
                 json.WriteString("reason"u8, EventSchemaJson.Word(finished.Reason));
@@ -64,10 +68,17 @@ internal sealed class EventSchemaWriter : EventWriter
         }
 
         if (happened.Choice != 0) json.WriteNumber("choice"u8, happened.Choice);
-        if (happened.Task is { } task) json.WriteString("task"u8, task);
+        if (happened.Origin is { } origin) WriteOrigin(json, origin);
         if (happened.Opaque is { } opaque) json.WriteAsItCame("opaque", opaque);
         json.WriteEndObject();
         json.Flush();
+    }
+
+    private static void WriteOrigin(Utf8JsonWriter json, EventOrigin origin)
+    {
+        if (origin.Task is { } task) json.WriteString("task"u8, task);
+        if (origin.Model is { } model) json.WriteString("model"u8, model);
+        if (origin.Seq is { } seq) json.WriteNumber("seq"u8, seq);
     }
 
     private static void WriteUsage(Utf8JsonWriter json, Usage usage)

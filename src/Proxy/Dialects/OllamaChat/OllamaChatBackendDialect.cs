@@ -10,6 +10,13 @@ internal class OllamaChatBackendDialect : BackendDialect
     public override StreamFraming Framing => StreamFraming.JsonLines;
     public override string ChatPath => "/api/chat";
 
+    public override ProxyError? Fit(ref ChatRequest request, in HostModelFacts facts)
+    {
+        if (ContextWindow.Choose(request, facts.ConfiguredContext, facts.RunningContext, facts.ContextLimit, out var context) is { } tooLong) return tooLong;
+        request = request with { Sampling = request.Sampling with { ContextLength = context }, ModelThinks = facts.Thinks };
+        return null;
+    }
+
     public override ProxyError? Unsayable(ChatRequest request) => OllamaChatRequestCodec.Unsayable(request);
 
     public override void WriteRequest(ChatRequest request, string model, IBufferWriter<byte> output, List<string> lost) =>

@@ -23,7 +23,7 @@ internal sealed class OllamaChatClientDialect : ClientDialect
 
     public override void WriteWhole(IReadOnlyList<ChatEvent> events, ReplyStamp stamp, IBufferWriter<byte> output)
     {
-        var whole = WholeAnswer.Of(events);
+        var whole = WholeAnswer.Of(events, stamp);
         var choice = whole.Choices[0];
         using var json = WireJson.NewWriter(output);
         json.WriteStartObject();
@@ -37,6 +37,7 @@ internal sealed class OllamaChatClientDialect : ClientDialect
         json.WriteEndObject();
         OllamaChatProbabilities.Write(json, choice.LogProbabilities);
         OllamaChatEventWriter.WriteEnd(json, choice.Reason, choice.FinishOpaque, whole.Usage);
+        whole.Note.Write(json);
         json.WriteEndObject();
     }
 

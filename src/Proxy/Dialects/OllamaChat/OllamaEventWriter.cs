@@ -13,6 +13,7 @@ internal abstract class OllamaEventWriter(ReplyStamp stamp) : EventWriter
     private Utf8JsonWriter? json;
     private Usage? usage;
     private ChatEvent.Finished? finished;
+    private ProxyNote note = new(stamp);
     private bool failed;
 
     protected ReplyStamp Stamp => stamp;
@@ -20,6 +21,7 @@ internal abstract class OllamaEventWriter(ReplyStamp stamp) : EventWriter
     public sealed override void Write(ChatEvent happened, IBufferWriter<byte> output)
     {
         if (failed) return;
+        note.See(happened);
         switch (happened)
         {
             case ChatEvent.Finished { Error: { } error }:
@@ -52,6 +54,7 @@ internal abstract class OllamaEventWriter(ReplyStamp stamp) : EventWriter
         if (failed) return;
         var line = Begin(output);
         WriteLast(line, finished?.Reason ?? FinishReason.Stop, finished?.Opaque, usage);
+        note.Write(line);
         End(line, output);
     }
 

@@ -9,6 +9,7 @@ internal sealed class OllamaGenerateClientDialect : ClientDialect
 {
     public override DialectName Name => DialectName.OllamaGenerate;
     public override StreamFraming Framing => StreamFraming.JsonLines;
+    public override string Verb => "generate";
     public override string StreamContentType => OllamaChatJson.StreamContentType;
     public override string WholeContentType => OllamaChatJson.WholeContentType;
     public override bool StreamsByDefault => true;
@@ -22,7 +23,7 @@ internal sealed class OllamaGenerateClientDialect : ClientDialect
 
     public override void WriteWhole(IReadOnlyList<ChatEvent> events, ReplyStamp stamp, IBufferWriter<byte> output)
     {
-        var whole = WholeAnswer.Of(events);
+        var whole = WholeAnswer.Of(events, stamp);
         var choice = whole.Choices[0];
         using var json = WireJson.NewWriter(output);
         json.WriteStartObject();
@@ -32,6 +33,7 @@ internal sealed class OllamaGenerateClientDialect : ClientDialect
         if (choice.Reasoning.Length > 0) json.WriteString("thinking"u8, choice.Reasoning);
         OllamaGenerateEventWriter.WriteEnd(json, choice.Reason, choice.FinishOpaque, whole.Usage);
         OllamaChatProbabilities.Write(json, choice.LogProbabilities);
+        whole.Note.Write(json);
         json.WriteEndObject();
     }
 

@@ -24,11 +24,11 @@ internal sealed class OpenAiChatClientDialect : ClientDialect
 
     public override void WriteWhole(IReadOnlyList<ChatEvent> events, ReplyStamp stamp, IBufferWriter<byte> output)
     {
-        var whole = WholeAnswer.Of(events);
+        var whole = WholeAnswer.Of(events, stamp);
         using var json = WireJson.NewWriter(output);
         OpenAiChatJson.WriteHead(json, whole.Id ?? OpenAiChatEventWriter.IdOf(stamp), "chat.completion", whole.Created, whole.Opaque, stamp);
         foreach (var choice in whole.Choices) WriteChoice(json, choice, stamp);
-        OpenAiChatJson.WriteTail(json, whole.Usage);
+        OpenAiChatJson.WriteTail(json, whole);
     }
 
     public override void WriteError(ProxyError error, string traceId, IBufferWriter<byte> output) => OpenAiChatErrors.Write(error, output);

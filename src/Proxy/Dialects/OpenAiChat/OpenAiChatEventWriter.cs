@@ -43,7 +43,7 @@ internal sealed class OpenAiChatEventWriter(ReplyStamp stamp) : EventWriter
                 output.Write("{},\"logprobs\":null,\"finish_reason\":\""u8);
                 output.Write(OpenAiChatJson.Word(reason));
                 output.Write("\"}]"u8);
-                chunks.End(output);
+                chunks.EndLast(output);
                 break;
         }
     }

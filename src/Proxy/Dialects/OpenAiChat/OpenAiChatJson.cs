@@ -64,15 +64,16 @@ internal static class OpenAiChatJson
     }
 
     /// <summary>Writes the members that end a whole answer, after its last choice.</summary>
-    public static void WriteTail(Utf8JsonWriter json, Usage? usage)
+    public static void WriteTail(Utf8JsonWriter json, WholeAnswer whole)
     {
         json.WriteEndArray();
-        if (usage is not null)
+        if (whole.Usage is { } usage)
         {
             json.WritePropertyName("usage"u8);
             WriteUsage(json, usage);
         }
 
+        whole.Note.Write(json);
         json.WriteEndObject();
     }
 

@@ -12,6 +12,7 @@ internal sealed class OpenAiChunks(ReplyStamp stamp, string kind, Func<ReplyStam
     private readonly ArrayBufferWriter<byte> head = new(256);
     private Utf8JsonWriter? json;
     private Usage? usage;
+    private ProxyNote note = new(stamp);
     private bool failed;
 
     /// <summary>The writer for the content between a chunk's beginning and its end. Callers reset it to the output first and flush it afterwards.</summary>
@@ -22,6 +23,7 @@ internal sealed class OpenAiChunks(ReplyStamp stamp, string kind, Func<ReplyStam
     /// </summary>
     public bool TryWrite(ChatEvent happened, IBufferWriter<byte> output)
     {
+        note.See(happened);
         switch (happened)
         {
             case var _ when failed:
@@ -60,6 +62,20 @@ internal sealed class OpenAiChunks(ReplyStamp stamp, string kind, Func<ReplyStam
     {
         if (head.WrittenCount == 0) Start(null);
         output.Write(head.WrittenSpan);
+    }
+
+    /// <summary>Writes the end of the chunk that has a choice's finish reason.</summary>
+    public void EndLast(IBufferWriter<byte> output)
+    {
+        if (!note.IsEmpty)
+        {
+            output.Write(","u8);
+            Json.Reset(output);
+            note.Write(Json);
+            Json.Flush();
+        }
+
+        End(output);
     }
 
     /// <summary>Writes the end of a chunk, after its list of choices.</summary>

@@ -9,6 +9,7 @@ internal sealed class OpenAiCompletionsClientDialect : ClientDialect
 {
     public override DialectName Name => DialectName.OpenAiCompletions;
     public override StreamFraming Framing => StreamFraming.ServerSentEvents;
+    public override string Verb => "completions";
     public override string StreamContentType => OpenAiChatJson.StreamContentType;
     public override string WholeContentType => OpenAiChatJson.WholeContentType;
     public override bool StreamsByDefault => false;
@@ -20,7 +21,7 @@ internal sealed class OpenAiCompletionsClientDialect : ClientDialect
 
     public override void WriteWhole(IReadOnlyList<ChatEvent> events, ReplyStamp stamp, IBufferWriter<byte> output)
     {
-        var whole = WholeAnswer.Of(events);
+        var whole = WholeAnswer.Of(events, stamp);
         using var json = WireJson.NewWriter(output);
         OpenAiChatJson.WriteHead(json, whole.Id ?? OpenAiCompletionsEventWriter.IdOf(stamp), OpenAiCompletionsEventWriter.Kind, whole.Created, whole.Opaque,
             stamp);
@@ -36,7 +37,7 @@ internal sealed class OpenAiCompletionsClientDialect : ClientDialect
             json.WriteEndObject();
         }
 
-        OpenAiChatJson.WriteTail(json, whole.Usage);
+        OpenAiChatJson.WriteTail(json, whole);
     }
 
     public override void WriteError(ProxyError error, string traceId, IBufferWriter<byte> output) => OpenAiChatErrors.Write(error, output);

@@ -50,7 +50,8 @@ internal sealed class OpenAiCompletionsEventWriter(ReplyStamp stamp) : EventWrit
         json.WriteEndObject();
         json.Flush();
         output.Write("]"u8);
-        chunks.End(output);
+        if (reason is null) chunks.End(output);
+        else chunks.EndLast(output);
     }
 
     private void WriteProbabilities(Utf8JsonWriter json, ChatEvent happened)

@@ -9,6 +9,7 @@ internal sealed class OpenAiResponsesClientDialect : ClientDialect
 {
     public override DialectName Name => DialectName.OpenAiResponses;
     public override StreamFraming Framing => StreamFraming.ServerSentEvents;
+    public override string Verb => "responses";
     public override string StreamContentType => OpenAiChatJson.StreamContentType;
     public override string WholeContentType => OpenAiChatJson.WholeContentType;
     public override bool StreamsByDefault => false;
@@ -22,7 +23,7 @@ internal sealed class OpenAiResponsesClientDialect : ClientDialect
 
     public override void WriteWhole(IReadOnlyList<ChatEvent> events, ReplyStamp stamp, IBufferWriter<byte> output)
     {
-        var whole = WholeAnswer.Of(events);
+        var whole = WholeAnswer.Of(events, stamp);
         var echo = new ResponseEcho(stamp);
         var answer = whole.Choices[0];
         var items = new List<ResponseItem>();
@@ -43,7 +44,7 @@ internal sealed class OpenAiResponsesClientDialect : ClientDialect
         }
 
         using var json = WireJson.NewWriter(output);
-        echo.Write(json, new ChatEvent.Started(whole.Id, null, whole.Created), ResponseEnd.Of(answer.Reason), items, whole.Usage);
+        echo.Write(json, new ChatEvent.Started(whole.Id, null, whole.Created), ResponseEnd.Of(answer.Reason), items, whole.Usage, whole.Note);
 
         ResponseItem Item(ResponseItemKind kind, string prefix)
         {

@@ -21,6 +21,7 @@ internal sealed class OpenAiResponsesEventWriter(ReplyStamp stamp) : EventWriter
     private ChatEvent.Started? started;
     private ResponseItem? growing;
     private Usage? usage;
+    private ProxyNote note = new(stamp);
     private FinishReason? reason;
     private int sequence;
     private bool begun, over;
@@ -28,6 +29,7 @@ internal sealed class OpenAiResponsesEventWriter(ReplyStamp stamp) : EventWriter
     public override void Write(ChatEvent happened, IBufferWriter<byte> output)
     {
         if (over) return;
+        note.See(happened);
         json ??= WireJson.NewWriter(output);
         switch (happened)
         {
@@ -254,7 +256,7 @@ internal sealed class OpenAiResponsesEventWriter(ReplyStamp stamp) : EventWriter
         json!.WriteStartObject();
         json.WriteString("type"u8, type);
         json.WritePropertyName("response"u8);
-        echo.Write(json, started, end, items, usage);
+        echo.Write(json, started, end, items, usage, note);
         EndObject(output);
     }
 

@@ -42,7 +42,7 @@ internal sealed class ResponseEcho
 
     public ResponsePartKind ReasoningPart => SummarisesReasoning ? ResponsePartKind.ReasoningSummary : ResponsePartKind.ReasoningText;
 
-    public void Write(Utf8JsonWriter json, ChatEvent.Started? started, ResponseEnd end, IReadOnlyList<ResponseItem> items, Usage? usage)
+    public void Write(Utf8JsonWriter json, ChatEvent.Started? started, ResponseEnd end, IReadOnlyList<ResponseItem> items, Usage? usage, in ProxyNote note)
     {
         var created = started?.Created ?? stamp.Created.ToUnixTimeSeconds();
         json.WriteStartObject();
@@ -81,6 +81,7 @@ internal sealed class ResponseEcho
         }
 
         if (Asked("user") is { ValueKind: JsonValueKind.String } user) json.WriteAsItCame("user", user);
+        if (end != ResponseEnd.Running) note.Write(json);
         json.WriteEndObject();
     }
 

@@ -1,7 +1,6 @@
 using System.Text;
-using Proxy.Chat;
 
-namespace Proxy.Routes;
+namespace Proxy.Chat;
 
 /// <summary>How many tokens a prompt is, seen from outside: surely no fewer than <paramref name="Least"/> and hardly more than <paramref name="Most"/>.</summary>
 internal readonly record struct PromptSize(long Least, long Most)

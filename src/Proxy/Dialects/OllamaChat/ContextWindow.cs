@@ -1,7 +1,7 @@
 using System.Numerics;
 using Proxy.Chat;
 
-namespace Proxy.Routes;
+namespace Proxy.Dialects.OllamaChat;
 
 /// <summary>
 /// How large a context an Ollama host is to run a call with. Unsaid, Ollama uses its default and silently drops what does not fit; so a call that may not fit says what it needs.

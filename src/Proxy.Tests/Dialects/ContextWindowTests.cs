@@ -1,8 +1,8 @@
 using System.Text.Json;
 using Proxy.Chat;
-using Proxy.Routes;
+using Proxy.Dialects.OllamaChat;
 
-namespace Proxy.Tests.Routes;
+namespace Proxy.Tests.Dialects;
 
 public sealed class ContextWindowTests
 {

@@ -1,0 +1,69 @@
+using System.Text;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.Extensions.Time.Testing;
+using Proxy.Chat;
+using Proxy.Composition;
+using Proxy.Config;
+using Proxy.Telemetry;
+using Proxy.Transport.Http1;
+
+namespace Proxy.Tests.Harness;
+
+/// <summary>A proxy of this process with routes of the test's own before the direct one: its listeners, its transport and its exchanges are the program's, its clock moves when the test says so.</summary>
+internal sealed class RoutedProxy : IAsyncDisposable
+{
+    private readonly LogWriter writer;
+    private readonly Parts parts;
+    private readonly Listeners listeners;
+    private readonly WebApplication app;
+
+    private RoutedProxy(string toml, Func<IChatRoute, IEnumerable<IChatRoute>> routes)
+    {
+        var result = ConfigReader.Read(toml, new ConfigSources());
+        if (result.Config is not { } config) throw new InvalidOperationException(string.Join("; ", result.Problems));
+        writer = new LogWriter(new Lines(Log));
+        parts = new Parts(new LoadedConfig(null, config), writer, Time, routes);
+        var date = new HttpDate(Time);
+        listeners = new Listeners(config, null, parts.Loops is null ? null : server => Http1Connection.Use(server, parts.Endpoints.HandleAsync, date, parts.Log));
+        app = ProxyHost.Build(parts, listeners, [], null);
+    }
+
+    public FakeTimeProvider Time { get; } = new();
+
+    public ProxyLog Log { get; } = new();
+
+    public Uri Address => new(listeners.All[0].Url);
+
+    public static async Task<RoutedProxy> StartAsync(string toml, Func<IChatRoute, IEnumerable<IChatRoute>> routes)
+    {
+        var proxy = new RoutedProxy(toml, routes);
+        await proxy.app.StartAsync();
+        return proxy;
+    }
+
+    /// <summary>A call and its log line.</summary>
+    public async Task<(RawReply Reply, CallLine Line)> CallAsync(string path, string body, params string[] headers)
+    {
+        var correlation = FrontDoor.Correlation();
+        var reply = await RawClient.SendAsync(Address, "POST", path, Encoding.UTF8.GetBytes(body), [.. headers, $"x-correlation-id: {correlation}"]);
+        return (reply, await Log.CallAsync(correlation));
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await app.StopAsync();
+        await app.DisposeAsync();
+        listeners.Dispose();
+        parts.Dispose();
+        writer.Dispose();
+    }
+
+    /// <summary>Gives what is written to a log, a line at a time.</summary>
+    private sealed class Lines(ProxyLog log) : MemoryStream
+    {
+        public override void Write(ReadOnlySpan<byte> buffer)
+        {
+            foreach (var line in Encoding.UTF8.GetString(buffer).Split('\n', StringSplitOptions.RemoveEmptyEntries)) log.Add(line);
+        }
+    }
+}

@@ -43,9 +43,6 @@ internal sealed class BackendReply(ReplyBody body, PooledBody held) : IDisposabl
     /// <summary>When the whole answer must be over, by the body's clock.</summary>
     public long Total { get; init; } = ReplyBody.Never;
 
-    /// <summary>The deadline for the next piece: the allowed silence, but never past the whole answer's end.</summary>
-    public long NextDeadline(long now) => Math.Min(Total, now + (long)Idle.TotalMilliseconds);
-
     /// <summary>The client did not ask for the token counts: the frame that has nothing else is ours.</summary>
     public bool UnaskedUsage { get; init; }
 

@@ -16,6 +16,8 @@ internal sealed class Generation : IDisposable
     private readonly Followers followers;
     private readonly CallLifetime? lifetime;
     private readonly long quiet;
+    private readonly long idle; // the reply's own, here because an event of a cold stream pays for every object that it touches
+    private readonly long total;
     private bool detached;
 
     /// <param name="reply">Disposed with this.</param>
@@ -29,6 +31,8 @@ internal sealed class Generation : IDisposable
         this.sink = sink;
         this.followers = followers;
         quiet = sink.KeepsAlive ? (long)keepAliveAfter.TotalMilliseconds : ReplyBody.Never;
+        idle = (long)reply.Idle.TotalMilliseconds;
+        total = reply.Total;
         frames = reply.Frames ?? new FrameBatch(reply.Framing);
         frames.Taps = followers.Taps;
         if (!followers.OutliveClient) return;
@@ -46,7 +50,7 @@ internal sealed class Generation : IDisposable
         else if (!reply.Held.IsEmpty && !await TakeAsync(reply.Held) && !Detach()) return Left();
         var goes = !reply.Complete && !sink.HasFailed;
         var now = body.Now;
-        body.Deadline = reply.NextDeadline(now);
+        body.Deadline = Math.Min(total, now + idle);
         while (goes)
         {
             if (quiet != ReplyBody.Never) body.QuietAt = now + quiet;
@@ -59,7 +63,7 @@ internal sealed class Generation : IDisposable
                     if (frames.IsTooLong) broken = reply.EndlessFrame();
                     goes = broken is null && !sink.HasFailed;
                     now = body.Now;
-                    body.Deadline = reply.NextDeadline(now);
+                    body.Deadline = Math.Min(total, now + idle);
                     break;
                 case ReplyReadKind.Quiet:
                     now = body.Now;

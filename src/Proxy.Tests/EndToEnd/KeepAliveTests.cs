@@ -107,26 +107,10 @@ public sealed class KeepAliveTests(KeepAliveTests.Door door) : IClassFixture<Kee
         Assert.Equal("message_start", Anthropic.Events(reply)[0].GetProperty("type").GetString());
     }
 
+    /// <summary>Three calls at once, since each has to wait until a comment would have been due.</summary>
     [Fact]
-    public async Task Host_pauses_inside_a_frame_No_comment_goes_into_it()
-    {
-        var lane = door.Take();
-        var stream = string.Concat(OpenAi.Stream("a", "b"));
-        var cut = stream.IndexOf("\"b\"", StringComparison.Ordinal);
-        lane.A.Answer(async exchange =>
-        {
-            await exchange.HeadAsync(OpenAi.Sse);
-            await exchange.ChunkAsync(stream[..cut]);
-            await Pause();
-            await exchange.ChunkAsync(stream[cut..]);
-            await exchange.EndAsync();
-        });
-
-        var (reply, line) = await lane.ChatAsync(lane.Solo, stream: true);
-
-        Assert.Equal(stream, WithoutComments(reply.Text));
-        Assert.Equal("ok none 200", line.Verdict);
-    }
+    public Task Comment_has_no_place_in_a_frame_a_whole_answer_or_between_lines_of_Ollama_None_is_sent() =>
+        Task.WhenAll(PauseInsideAFrameAsync(), WholeCallTakesLongAsync(), OllamaPrefillTakesLongAsync());
 
     [Theory]
     [InlineData(false)]
@@ -209,39 +193,6 @@ public sealed class KeepAliveTests(KeepAliveTests.Door door) : IClassFixture<Kee
     }
 
     [Fact]
-    public async Task Whole_call_takes_long_Nothing_is_sent_before_the_answer()
-    {
-        var lane = door.Take();
-        lane.A.Answer(async exchange =>
-        {
-            await Pause();
-            await exchange.JsonAsync(OpenAi.Whole("slow"));
-        });
-
-        var (reply, _) = await lane.ChatAsync(lane.Solo, stream: false);
-
-        Assert.Equal(OpenAi.Whole("slow"), reply.Text);
-    }
-
-    [Fact]
-    public async Task Ollama_prefill_takes_long_Not_one_byte_is_put_between_the_lines()
-    {
-        var lane = door.TakeOllama();
-        var stream = Ollama.Stream("at ", "last");
-        lane.A.Answer(async exchange =>
-        {
-            await Pause();
-            await exchange.StreamAsync(Ollama.Lines, stream);
-        });
-
-        var (reply, line) = await lane.OllamaChatAsync(lane.Solo, stream: true);
-
-        Assert.Equal("at last", Ollama.Read(reply));
-        Assert.Equal(stream.Length, reply.Text.Split('\n').Length - 1);
-        Assert.Equal("ok none 200", line.Verdict);
-    }
-
-    [Fact]
     public async Task OpenAI_client_waits_for_an_Ollama_host_It_gets_comments_too()
     {
         var lane = door.TakeOllama();
@@ -274,6 +225,57 @@ public sealed class KeepAliveTests(KeepAliveTests.Door door) : IClassFixture<Kee
         await Patience.For((await arrival).Gone, "the host's cancellation");
         var line = await door.Proxy.Log.CallAsync(correlation);
         Assert.Equal("client_left client", $"{line.Outcome} {line.Fault}");
+    }
+
+    private async Task PauseInsideAFrameAsync()
+    {
+        var lane = door.Take();
+        var stream = string.Concat(OpenAi.Stream("a", "b"));
+        var cut = stream.IndexOf("\"b\"", StringComparison.Ordinal);
+        lane.A.Answer(async exchange =>
+        {
+            await exchange.HeadAsync(OpenAi.Sse);
+            await exchange.ChunkAsync(stream[..cut]);
+            await Pause();
+            await exchange.ChunkAsync(stream[cut..]);
+            await exchange.EndAsync();
+        });
+
+        var (reply, line) = await lane.ChatAsync(lane.Solo, stream: true);
+
+        Assert.Equal(stream, WithoutComments(reply.Text));
+        Assert.Equal("ok none 200", line.Verdict);
+    }
+
+    private async Task WholeCallTakesLongAsync()
+    {
+        var lane = door.Take();
+        lane.A.Answer(async exchange =>
+        {
+            await Pause();
+            await exchange.JsonAsync(OpenAi.Whole("slow"));
+        });
+
+        var (reply, _) = await lane.ChatAsync(lane.Solo, stream: false);
+
+        Assert.Equal(OpenAi.Whole("slow"), reply.Text);
+    }
+
+    private async Task OllamaPrefillTakesLongAsync()
+    {
+        var lane = door.TakeOllama();
+        var stream = Ollama.Stream("at ", "last");
+        lane.A.Answer(async exchange =>
+        {
+            await Pause();
+            await exchange.StreamAsync(Ollama.Lines, stream);
+        });
+
+        var (reply, line) = await lane.OllamaChatAsync(lane.Solo, stream: true);
+
+        Assert.Equal("at last", Ollama.Read(reply));
+        Assert.Equal(stream.Length, reply.Text.Split('\n').Length - 1);
+        Assert.Equal("ok none 200", line.Verdict);
     }
 
     /// <summary>A streamed chat whose host goes on once the client has a comment.</summary>

@@ -90,7 +90,8 @@ public sealed class BadRequestTests(BadRequestTests.Door door) : IClassFixture<B
     {
         var lane = door.Take();
 
-        var (reply, line) = await door.CallAsync(path, $$"""{"model":"{{lane.Solo}}","messages":[{"role":"user","content":"x"}],"prompt":"x","think":{{think}} }""");
+        var (reply, line) = await door.CallAsync(
+            path, $$"""{"model":"{{lane.Solo}}","messages":[{"role":"user","content":"x"}],"prompt":"x","think":{{think}} }""");
 
         Assert.True(reply.Status == 400, $"{reply.Status} {reply.Text}");
         Assert.Equal(words, reply.Json.GetProperty("error").GetString());
@@ -149,7 +150,8 @@ public sealed class BadRequestTests(BadRequestTests.Door door) : IClassFixture<B
         await using var client = await RawClient.ConnectAsync(door.Address);
         var piece = Encoding.ASCII.GetBytes("4000\r\n" + new string(' ', 0x4000) + "\r\n");
 
-        await client.RequestAsync("POST", "/v1/chat/completions", default(ReadOnlyMemory<byte>), "Transfer-Encoding: chunked", $"x-correlation-id: {correlation}");
+        await client.RequestAsync(
+            "POST", "/v1/chat/completions", default(ReadOnlyMemory<byte>), "Transfer-Encoding: chunked", $"x-correlation-id: {correlation}");
         for (var i = 0; i < 5; i++)
             await client.SendAsync(piece);
         var reply = await client.ReadReplyAsync();

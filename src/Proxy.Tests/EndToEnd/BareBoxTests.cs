@@ -90,11 +90,14 @@ public sealed class BareBoxTests
         using var client = Trusting(own, box.Address);
         var line = TestModels.Lines("all-minilm-q4", "golden.jsonl").First();
 
-        using var reply = await client.PostAsync("/v1/embeddings", new StringContent($$"""{"model":"all-minilm-q4","input":{{line.GetProperty("text").GetRawText()}}}""", Encoding.UTF8, "application/json"), TestContext.Current.CancellationToken);
+        using var reply = await client.PostAsync("/v1/embeddings",
+            new StringContent($$"""{"model":"all-minilm-q4","input":{{line.GetProperty("text").GetRawText()}}}""", Encoding.UTF8, "application/json"),
+            TestContext.Current.CancellationToken);
 
         var body = await reply.Content.ReadAsStringAsync(TestContext.Current.CancellationToken);
         Assert.True(reply.IsSuccessStatusCode, $"{body}\n{box.Output}");
-        float[] vector = [.. JsonDocument.Parse(body).RootElement.GetProperty("data")[0].GetProperty("embedding").EnumerateArray().Select(static number => number.GetSingle())];
+        float[] vector = [.. JsonDocument.Parse(body).RootElement.GetProperty("data")[0].GetProperty("embedding").EnumerateArray()
+            .Select(static number => number.GetSingle())];
         Assert.InRange(TensorPrimitives.CosineSimilarity(line.Vector()!, vector), 0.999f, 1.0001f);
     }
 
@@ -104,7 +107,8 @@ public sealed class BareBoxTests
         const string Models = "/srv/models";
         DebianTree.Require();
         using var models = new LocalModelFolders();
-        await using var box = await BareBox.StartAsync("bullseye", new Dictionary<string, string> { ["/etc/proxy.toml"] = FrontDoor.Server() + LocalModelFolders.Sections(Models) }, new Dictionary<string, string> { [Models] = models.Path });
+        await using var box = await BareBox.StartAsync("bullseye", new Dictionary<string, string> { ["/etc/proxy.toml"] = FrontDoor.Server()
+            + LocalModelFolders.Sections(Models) }, new Dictionary<string, string> { [Models] = models.Path });
 
         var javaScript = await Script.NodeAsync("local.mjs", box.Address, LocalModelFolders.Golden);
         var python = await Script.PythonAsync("local_client.py", box.Address, LocalModelFolders.Golden);

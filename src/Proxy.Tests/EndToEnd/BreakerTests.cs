@@ -45,7 +45,9 @@ public sealed class BreakerTests(BreakerTests.Door door) : IClassFixture<Breaker
         Assert.InRange(asked, 1, 10);
         Assert.Equal("1", open);
         Assert.Equal("0", await BreakerAsync(lane.NameB));
-        await door.Proxy.Log.LineAsync(line => ProxyLog.Text(line, "level") is "warn" or "warning" && line.GetRawText().Contains($"\"{lane.NameA}\"", StringComparison.Ordinal), "the host's going down");
+        await door.Proxy.Log.LineAsync(
+            line => ProxyLog.Text(line, "level") is "warn" or "warning" && line.GetRawText().Contains($"\"{lane.NameA}\"", StringComparison.Ordinal),
+            "the host's going down");
 
         lane.A.Answer(exchange => exchange.JsonAsync(OpenAi.Whole("from A")));
         var since = TimeProvider.System.GetTimestamp();
@@ -105,5 +107,6 @@ public sealed class BreakerTests(BreakerTests.Door door) : IClassFixture<Breaker
     }
 
     private async Task<string> BreakerAsync(string backend) =>
-        (await door.GetAsync("/metrics")).Text.Split('\n').Single(line => line.StartsWith("proxy_backend_breaker_open{", StringComparison.Ordinal) && line.Contains($"\"{backend}\"", StringComparison.Ordinal)).Split(' ')[^1];
+        (await door.GetAsync("/metrics")).Text.Split('\n').Single(line => line.StartsWith("proxy_backend_breaker_open{", StringComparison.Ordinal)
+            && line.Contains($"\"{backend}\"", StringComparison.Ordinal)).Split(' ')[^1];
 }

@@ -135,7 +135,8 @@ public sealed class BrokenStreamTests(BrokenStreamTests.Door door) : IClassFixtu
         var lane = door.Take();
         lane.A.Answer(async exchange =>
         {
-            await exchange.SendAsync("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n" + string.Concat(OpenAi.Stream("to ", "the end")));
+            await exchange.SendAsync("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+                + string.Concat(OpenAi.Stream("to ", "the end")));
             exchange.Close();
         });
 

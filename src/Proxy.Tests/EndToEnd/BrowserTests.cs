@@ -4,7 +4,9 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>A page of a foreign origin in a real Chromium: without <c>origins</c> it can neither read an answer nor make a host work; with them it can.</summary>
+/// <summary>
+/// A page of a foreign origin in a real Chromium: without <c>origins</c> it can neither read an answer nor make a host work; with them it can.
+/// </summary>
 [Trait("Category", "Sdk")]
 public sealed class BrowserTests : IAsyncLifetime
 {
@@ -62,7 +64,8 @@ public sealed class BrowserTests : IAsyncLifetime
     {
         await using var proxy = await ProxyProcess.StartAsync(Config(""));
 
-        using var browser = new Browser("--host-resolver-rules=MAP evil.example 127.0.0.1", "--dump-dom", $"http://evil.example:{proxy.Address.Port}/v1/models");
+        using var browser = new Browser(
+            "--host-resolver-rules=MAP evil.example 127.0.0.1", "--dump-dom", $"http://evil.example:{proxy.Address.Port}/v1/models");
         var page = await browser.PrintedAsync();
 
         Assert.DoesNotContain("secret-model", page, StringComparison.Ordinal);

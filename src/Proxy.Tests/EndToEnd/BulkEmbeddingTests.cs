@@ -28,7 +28,8 @@ public sealed class BulkEmbeddingTests
 
         for (var i = 0; i < 5; i++)
         {
-            using var reply = await client.PostAsJsonAsync("/v1/embeddings", new { model = Model, input = "who is served first?" }, TestContext.Current.CancellationToken);
+            using var reply = await client.PostAsJsonAsync(
+                "/v1/embeddings", new { model = Model, input = "who is served first?" }, TestContext.Current.CancellationToken);
             Assert.True(reply.IsSuccessStatusCode, await reply.Content.ReadAsStringAsync(TestContext.Current.CancellationToken));
         }
 
@@ -53,12 +54,14 @@ public sealed class BulkEmbeddingTests
 
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => bulk);
         await Patience.Until(async () => await WaitingAsync(client) == 0, "an empty line");
-        using var reply = await client.PostAsJsonAsync("/v1/embeddings", new { model = Model, input = "and who is next?" }, TestContext.Current.CancellationToken);
+        using var reply = await client.PostAsJsonAsync(
+            "/v1/embeddings", new { model = Model, input = "and who is next?" }, TestContext.Current.CancellationToken);
         Assert.True(reply.IsSuccessStatusCode);
         Assert.InRange(await GaugeAsync(client, "proxy_inference_tokens"), 1, texts * each / 2);
     }
 
-    private static string Text(int number) => string.Join(' ', Enumerable.Range(number, 100).Select(static word => word % 3 == 0 ? "tokens" : word % 3 == 1 ? "cross" : "the"));
+    private static string Text(int number) =>
+        string.Join(' ', Enumerable.Range(number, 100).Select(static word => word % 3 == 0 ? "tokens" : word % 3 == 1 ? "cross" : "the"));
 
     private static async Task PostBulkAsync(HttpClient client, int texts, CancellationToken cancellation)
     {

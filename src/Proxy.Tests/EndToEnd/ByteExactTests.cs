@@ -19,7 +19,8 @@ public sealed partial class ByteExactTests(ByteExactTests.Door door) : IClassFix
         protected override int OllamaLanes => 10;
 
         // Asks for the lane's host by another name, of another length.
-        protected override string Sections() => "[aliases]\n" + string.Join('\n', Enumerable.Range(0, Lanes + OllamaLanes).Select(number => $"\"alias{number}\" = \"solo{number}-m\""));
+        protected override string Sections() =>
+            "[aliases]\n" + string.Join('\n', Enumerable.Range(0, Lanes + OllamaLanes).Select(number => $"\"alias{number}\" = \"solo{number}-m\""));
 
         internal static string Alias(Lane lane) => "alias" + lane.NameA[1..];
     }
@@ -62,7 +63,8 @@ public sealed partial class ByteExactTests(ByteExactTests.Door door) : IClassFix
     [InlineData(true, ""","stream_options": { } ,"x":1.50""", "", ""","stream_options": {"include_usage":true} ,"x":1.50""")]
     [InlineData(false, ""","stream_options":{ "x":1.50 }""", "", ""","stream_options":{"include_usage":true, "x":1.50 }""")]
     [InlineData(true, ""","stream_options":{"include_usage":false,"x":1.50}""", "", ""","stream_options":{"include_usage":true,"x":1.50}""")]
-    public async Task Streaming_request_does_not_ask_for_usage_The_log_has_it_and_the_client_does_not(bool renamed, string options, string before, string instead)
+    public async Task Streaming_request_does_not_ask_for_usage_The_log_has_it_and_the_client_does_not(
+        bool renamed, string options, string before, string instead)
     {
         var lane = door.Take();
         lane.A.Answer(exchange =>
@@ -96,7 +98,8 @@ public sealed partial class ByteExactTests(ByteExactTests.Door door) : IClassFix
         var asked = renamed ? Door.Alias(lane) : lane.Solo;
         var (reply, line) = await door.ChatAsync(asked, stream: false);
 
-        var expected = Answer.Replace("\"model\" :  \"SERVED\"", $"\"model\" :  \"{asked}\"", StringComparison.Ordinal).Replace("SERVED", lane.Solo, StringComparison.Ordinal);
+        var expected = Answer.Replace("\"model\" :  \"SERVED\"", $"\"model\" :  \"{asked}\"", StringComparison.Ordinal)
+            .Replace("SERVED", lane.Solo, StringComparison.Ordinal);
         Assert.Equal(expected, reply.Text);
         Assert.Equal("9 7", $"{line["tokens_in"]} {line["tokens_out"]}");
         Assert.Equal($"{asked} {lane.Solo}", $"{line["model"]} {line["served"]}");
@@ -186,7 +189,8 @@ public sealed partial class ByteExactTests(ByteExactTests.Door door) : IClassFix
             for (var cut = Interlocked.Increment(ref next); cut < answers.Length; cut = Interlocked.Increment(ref next))
             {
                 var text = cut.ToString(CultureInfo.InvariantCulture);
-                await client.RequestAsync("POST", path, Encoding.UTF8.GetBytes(ollamaClient ? Ollama.Request(model, true, text: text) : OpenAi.Request(model, true, text: text)));
+                await client.RequestAsync(
+                    "POST", path, Encoding.UTF8.GetBytes(ollamaClient ? Ollama.Request(model, true, text: text) : OpenAi.Request(model, true, text: text)));
                 var reply = await client.ReadReplyAsync();
                 answers[cut] = reply.Status == 200 && reply.Whole ? Steady(reply.Text) : $"{reply.Status} {reply.Whole} {reply.Text}";
             }

@@ -60,7 +60,8 @@ public sealed class ContextTests(ContextTests.Door door) : IClassFixture<Context
     [InlineData("""{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}""")]
     public async Task Call_fits_every_hosts_default_Host_keeps_its_own(string part)
     {
-        var (reply, _) = await door.CallAsync("/v1/chat/completions", $$"""{"model":"unsaid","stream":true,"messages":[{"role":"user","content":[{{part}}]}]}""");
+        var (reply, _) = await door.CallAsync(
+            "/v1/chat/completions", $$"""{"model":"unsaid","stream":true,"messages":[{"role":"user","content":[{{part}}]}]}""");
 
         Assert.Equal(200, reply.Status);
         Assert.False(door.Unsaid.Calls[^1].Json.GetProperty("options").TryGetProperty("num_ctx", out _));
@@ -88,7 +89,8 @@ public sealed class ContextTests(ContextTests.Door door) : IClassFixture<Context
     [Fact]
     public async Task Long_prompt_Host_is_asked_for_enough()
     {
-        var (reply, _) = await door.CallAsync("/v1/completions", $$"""{"model":"unsaid","stream":true,"prompt":"{{string.Concat(Enumerable.Repeat("word ", 10_000))}}"}""");
+        var (reply, _) = await door.CallAsync(
+            "/v1/completions", $$"""{"model":"unsaid","stream":true,"prompt":"{{string.Concat(Enumerable.Repeat("word ", 10_000))}}"}""");
 
         Assert.Equal(200, reply.Status);
         Assert.Equal("/api/generate", door.Unsaid.Calls[^1].Target);
@@ -111,7 +113,8 @@ public sealed class ContextTests(ContextTests.Door door) : IClassFixture<Context
         await KnownAsync();
         var before = door.Unsaid.Calls.Count;
 
-        var (reply, line) = await door.CallAsync("/v1/chat/completions", OpenAi.Request("small:latest", stream: true, text: string.Concat(Enumerable.Repeat("word ", 50_000))));
+        var (reply, line) = await door.CallAsync(
+            "/v1/chat/completions", OpenAi.Request("small:latest", stream: true, text: string.Concat(Enumerable.Repeat("word ", 50_000))));
 
         Assert.True(reply.Status == 400, $"{reply.Status} {reply.Text}");
         Assert.Equal("context_length_exceeded", reply.ErrorCode);
@@ -130,7 +133,8 @@ public sealed class ContextTests(ContextTests.Door door) : IClassFixture<Context
     [Fact]
     public async Task OpenAI_client_sets_what_Ollama_calls_otherwise_It_arrives()
     {
-        await door.ChatAsync("unsaid", stream: true, ",\"temperature\":1.5,\"top_p\":0.5,\"max_tokens\":77,\"seed\":3,\"stop\":[\"END\"],\"presence_penalty\":0.25");
+        await door.ChatAsync(
+            "unsaid", stream: true, ",\"temperature\":1.5,\"top_p\":0.5,\"max_tokens\":77,\"seed\":3,\"stop\":[\"END\"],\"presence_penalty\":0.25");
 
         var options = door.Unsaid.Calls[^1].Json.GetProperty("options");
         Assert.Equal(1.5, options.GetProperty("temperature").GetDouble());
@@ -141,5 +145,6 @@ public sealed class ContextTests(ContextTests.Door door) : IClassFixture<Context
         Assert.Equal(JsonValueKind.Number, options.GetProperty("presence_penalty").ValueKind);
     }
 
-    private Task KnownAsync() => Patience.Until(async () => (await door.GetAsync("/v1/models")).Text.Contains("small", StringComparison.Ordinal), "the host's models are known");
+    private Task KnownAsync() =>
+        Patience.Until(async () => (await door.GetAsync("/v1/models")).Text.Contains("small", StringComparison.Ordinal), "the host's models are known");
 }

@@ -64,7 +64,8 @@ public sealed partial class DescriptorShortageTests(DescriptorShortageTests.Door
         var line = await door.Proxy.Log.LineAsync(line => ProxyLog.Text(line, "error") == "out_of_descriptors", "the call");
         Assert.Equal("proxy_error proxy 503", new CallLine(line).Verdict);
         Assert.Equal(200, (await CallAsync(lane.Solo)).Status);
-        Assert.DoesNotContain(door.Proxy.Log.Lines, line => ProxyLog.Text(line, "event") == "backend_down" && line.GetRawText().Contains($"\"{lane.NameA}\"", StringComparison.Ordinal));
+        Assert.DoesNotContain(door.Proxy.Log.Lines,
+            line => ProxyLog.Text(line, "event") == "backend_down" && line.GetRawText().Contains($"\"{lane.NameA}\"", StringComparison.Ordinal));
 
         async Task<RawReply> CallAsync(string model)
         {
@@ -76,7 +77,8 @@ public sealed partial class DescriptorShortageTests(DescriptorShortageTests.Door
     /// <summary>The number that the next file would get.</summary>
     private static ulong FirstFree(int process)
     {
-        var open = Directory.EnumerateFileSystemEntries($"/proc/{process}/fd").Select(static entry => ulong.Parse(Path.GetFileName(entry), System.Globalization.CultureInfo.InvariantCulture)).ToHashSet();
+        var open = Directory.EnumerateFileSystemEntries($"/proc/{process}/fd")
+            .Select(static entry => ulong.Parse(Path.GetFileName(entry), System.Globalization.CultureInfo.InvariantCulture)).ToHashSet();
         var free = 0UL;
         while (open.Contains(free)) free++;
         return free;

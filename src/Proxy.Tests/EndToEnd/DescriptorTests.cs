@@ -3,7 +3,9 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>More clients come than the process may have descriptors: those that were let in are served by their hosts, the others wait, and nothing spins meanwhile.</summary>
+/// <summary>
+/// More clients come than the process may have descriptors: those that were let in are served by their hosts, the others wait, and nothing spins meanwhile.
+/// </summary>
 public sealed class DescriptorTests
 {
     private const int Limit = 320;

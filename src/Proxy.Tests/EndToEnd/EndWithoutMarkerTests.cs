@@ -32,7 +32,8 @@ public sealed class EndWithoutMarkerTests(EndWithoutMarkerTests.Door door) : ICl
             else await exchange.EndAsync();
         });
 
-        var (reply, line) = await door.CallAsync(path, path is "/v1/messages" ? Anthropic.Request(lane.Solo, stream: true) : path is "/api/chat" ? Ollama.Request(lane.Solo, stream: true) : OpenAi.Request(lane.Solo, stream: true));
+        var (reply, line) = await door.CallAsync(path, path is "/v1/messages" ? Anthropic.Request(
+            lane.Solo, stream: true) : path is "/api/chat" ? Ollama.Request(lane.Solo, stream: true) : OpenAi.Request(lane.Solo, stream: true));
 
         Assert.True(reply.Whole);
         Assert.Equal("ok none 200", line.Verdict);

@@ -50,7 +50,8 @@ public sealed class FrozenHostTests(FrozenHostTests.Door door) : IClassFixture<F
             // Three probes of five seconds, ten seconds apart: longer than tests wait for a line.
             using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(90));
             using var pace = new PeriodicTimer(TimeSpan.FromMilliseconds(100));
-            while (!door.Proxy.Log.Lines.Any(line => ProxyLog.Text(line, "event") == name && line.GetRawText().Contains($"\"{lane.NameA}\"", StringComparison.Ordinal)))
+            while (!door.Proxy.Log.Lines.Any(line => ProxyLog.Text(line, "event") == name
+                && line.GetRawText().Contains($"\"{lane.NameA}\"", StringComparison.Ordinal)))
                 await pace.WaitForNextTickAsync(patience.Token);
         }
     }

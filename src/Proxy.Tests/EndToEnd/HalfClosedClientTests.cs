@@ -93,7 +93,8 @@ public abstract class HalfClosedClientTests(FrontDoor door)
         });
         var correlation = FrontDoor.Correlation();
         await using var client = await RawClient.ConnectAsync(door.Address);
-        await client.RequestAsync("POST", "/v1/chat/completions", Encoding.UTF8.GetBytes(OpenAi.Request(lane.Solo, stream: true)), $"x-correlation-id: {correlation}");
+        await client.RequestAsync(
+            "POST", "/v1/chat/completions", Encoding.UTF8.GetBytes(OpenAi.Request(lane.Solo, stream: true)), $"x-correlation-id: {correlation}");
         await client.ReadHeadAsync();
         await client.ReadUntilAsync("[DONE]");
 

@@ -170,7 +170,8 @@ public sealed class LeavingClientTests(LeavingClientTests.Door door) : IClassFix
         var (holder, _, _) = await CallAsync(lane, "/v1/chat/completions", OpenAi.Request(lane.Solo, text: "holds"));
         var correlation = FrontDoor.Correlation();
         await using var queued = await RawClient.ConnectAsync(door.Address);
-        await queued.RequestAsync("POST", "/v1/chat/completions", Encoding.UTF8.GetBytes(OpenAi.Request(lane.Solo, text: "queued")), $"x-correlation-id: {correlation}");
+        await queued.RequestAsync(
+            "POST", "/v1/chat/completions", Encoding.UTF8.GetBytes(OpenAi.Request(lane.Solo, text: "queued")), $"x-correlation-id: {correlation}");
         // Nobody tells a client that it waits; a while without an answer is what waiting looks like.
         await Task.Delay(200, TestContext.Current.CancellationToken);
 

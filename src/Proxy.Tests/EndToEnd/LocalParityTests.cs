@@ -44,7 +44,8 @@ public sealed class LocalParityTests(LocalParityTests.Door door) : IClassFixture
             var pairs = group.ToArray();
             var documents = pairs.Select(static pair => pair.Said("document")).ToArray();
 
-            var reply = await PostAsync(client, path, tei ? new { model = "cross", query = group.Key, texts = documents, raw_scores = true } : new { model = "cross", query = group.Key, documents });
+            var reply = await PostAsync(client, path,
+                tei ? new { model = "cross", query = group.Key, texts = documents, raw_scores = true } : new { model = "cross", query = group.Key, documents });
 
             var results = (tei ? reply : reply.GetProperty("results")).EnumerateArray().ToArray();
             Assert.Equal(Enumerable.Range(0, pairs.Length), results.Select(static result => result.GetProperty("index").GetInt32()).Order());
@@ -65,7 +66,8 @@ public sealed class LocalParityTests(LocalParityTests.Door door) : IClassFixture
     public async Task Bundled_model_A_text_has_the_same_vector_alone_and_in_any_company()
     {
         using var client = new HttpClient { BaseAddress = door.Address };
-        var texts = TestModels.Lines("all-MiniLM-L6-v2", "golden.jsonl").Where(static line => line.GetProperty("ids").GetArrayLength() <= 256).Select(static line => line.Said("text")).Where((_, i) => i % 3 == 0).ToArray();
+        var texts = TestModels.Lines("all-MiniLM-L6-v2", "golden.jsonl").Where(static line => line.GetProperty("ids").GetArrayLength() <= 256)
+            .Select(static line => line.Said("text")).Where((_, i) => i % 3 == 0).ToArray();
         Assert.True(texts.Length > 100);
 
         // All in one call; each in a call of its own while others are under way; each quite alone.

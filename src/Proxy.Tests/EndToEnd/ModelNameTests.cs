@@ -153,7 +153,11 @@ public sealed class ModelNameTests(ModelNameTests.Door door) : IClassFixture<Mod
 
     private static string Message(string path, RawReply reply)
     {
-        if (path.StartsWith("/api/", StringComparison.Ordinal) || path is "/embed" or "/rerank" or "/tokenize") return reply.Json.GetProperty("error").GetString()!;
+        if (path.StartsWith("/api/", StringComparison.Ordinal) || path is "/embed" or "/rerank" or "/tokenize")
+        {
+            return reply.Json.GetProperty("error").GetString()!;
+        }
+
         return path == "/v1/rerank" ? reply.Json.GetProperty("message").GetString()! : reply.ErrorMessage;
     }
 }

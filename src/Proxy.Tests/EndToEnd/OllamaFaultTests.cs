@@ -6,7 +6,8 @@ namespace Proxy.Tests.EndToEnd;
 public sealed class OllamaFaultTests(OllamaFaultTests.Door door) : IClassFixture<OllamaFaultTests.Door>
 {
     /// <summary>What a real Ollama answers to a whole call when its engine dies: 200, half the text, not done.</summary>
-    private const string HalfAnAnswer = """{"model":"tiny","created_at":"2026-11-23T06:33:26.86473356Z","message":{"role":"assistant","content":"half "},"done":false}""";
+    private const string HalfAnAnswer =
+        """{"model":"tiny","created_at":"2026-11-23T06:33:26.86473356Z","message":{"role":"assistant","content":"half "},"done":false}""";
 
     public sealed class Door : FrontDoor
     {

@@ -27,7 +27,8 @@ public sealed class OllamaHostTests(OllamaHostTests.Door door) : IClassFixture<O
                 """;
             Llama.Pages["/api/ps"] = """{"models":[{"name":"llama3:latest","model":"llama3:latest","size":5000,"digest":"d1","details":{"family":"llama"},"expires_at":"2026-11-23T08:38:23.5+02:00","size_vram":4500,"context_length":4096}]}""";
             Llama.Answer(AnswerAsync);
-            Gpu.Pages["/v1/models"] = """{"object":"list","data":[{"id":"Qwen/Qwen3-8B","object":"model","created":1700000000,"owned_by":"vllm","max_model_len":40960}]}""";
+            Gpu.Pages["/v1/models"] =
+                """{"object":"list","data":[{"id":"Qwen/Qwen3-8B","object":"model","created":1700000000,"owned_by":"vllm","max_model_len":40960}]}""";
             return $$"""
                 [inference]
                 bundled = false
@@ -50,14 +51,16 @@ public sealed class OllamaHostTests(OllamaHostTests.Door door) : IClassFixture<O
                 """;
         }
 
-        internal async Task WaitAsync() => await Patience.Until(async () => (await GetAsync("/api/tags", All)).Json.GetProperty("models").GetArrayLength() == 5, "both hosts have told their models");
+        internal async Task WaitAsync() => await Patience.Until(async () => (await GetAsync("/api/tags", All)).Json.GetProperty("models")
+            .GetArrayLength() == 5, "both hosts have told their models");
 
         private static async Task AnswerAsync(FakeExchange exchange)
         {
             switch (exchange.Request.Target)
             {
                 case "/api/show":
-                    await exchange.WholeAsync(200, "application/json; charset=utf-8", """{"modelfile":"FROM x","parameters":"num_ctx                        8192","details":{"family":"llama"},"model_info":{"general.architecture":"llama","llama.context_length":131072},"capabilities":["completion","tools"],"modified_at":"2026-01-02T03:04:05Z"}""");
+                    await exchange.WholeAsync(200, "application/json; charset=utf-8",
+                        """{"modelfile":"FROM x","parameters":"num_ctx                        8192","details":{"family":"llama"},"model_info":{"general.architecture":"llama","llama.context_length":131072},"capabilities":["completion","tools"],"modified_at":"2026-01-02T03:04:05Z"}""");
                     break;
                 case "/api/pull":
                     await exchange.HeadAsync("application/x-ndjson");
@@ -76,7 +79,8 @@ public sealed class OllamaHostTests(OllamaHostTests.Door door) : IClassFixture<O
     {
         await door.WaitAsync();
 
-        var models = (await door.GetAsync("/api/tags", All)).Json.GetProperty("models").EnumerateArray().ToDictionary(model => model.GetProperty("name").GetString()!);
+        var models = (await door.GetAsync("/api/tags", All)).Json.GetProperty("models").EnumerateArray()
+            .ToDictionary(model => model.GetProperty("name").GetString()!);
 
         Assert.Equal(["llama3:latest", "cold:7b", "Qwen/Qwen3-8B", "small", "big"], models.Keys);
         Assert.All(models.Values, model =>
@@ -95,7 +99,8 @@ public sealed class OllamaHostTests(OllamaHostTests.Door door) : IClassFixture<O
     {
         await door.WaitAsync();
 
-        var models = (await door.GetAsync("/v1/models", All)).Json.GetProperty("data").EnumerateArray().ToDictionary(model => model.GetProperty("id").GetString()!);
+        var models = (await door.GetAsync("/v1/models", All)).Json.GetProperty("data").EnumerateArray()
+            .ToDictionary(model => model.GetProperty("id").GetString()!);
 
         foreach (var name in (string[])["context_length", "context_window", "max_model_len"])
         {
@@ -117,10 +122,12 @@ public sealed class OllamaHostTests(OllamaHostTests.Door door) : IClassFixture<O
     {
         await door.WaitAsync();
 
-        var models = (await door.GetAsync("/api/ps", All)).Json.GetProperty("models").EnumerateArray().ToDictionary(model => model.GetProperty("name").GetString()!);
+        var models = (await door.GetAsync("/api/ps", All)).Json.GetProperty("models").EnumerateArray()
+            .ToDictionary(model => model.GetProperty("name").GetString()!);
 
         Assert.Equal(["llama3:latest", "Qwen/Qwen3-8B", "small", "big"], models.Keys);
-        Assert.Equal(("2026-11-23T08:38:23.5+02:00", 4500), (models["llama3:latest"].GetProperty("expires_at").GetString(), models["llama3:latest"].GetProperty("size_vram").GetInt32()));
+        Assert.Equal(("2026-11-23T08:38:23.5+02:00", 4500),
+            (models["llama3:latest"].GetProperty("expires_at").GetString(), models["llama3:latest"].GetProperty("size_vram").GetInt32()));
         Assert.Equal(40960, models["Qwen/Qwen3-8B"].GetProperty("context_length").GetInt32());
         Assert.EndsWith("+00:00", models["Qwen/Qwen3-8B"].GetProperty("expires_at").GetString(), StringComparison.Ordinal);
         Assert.True(models["Qwen/Qwen3-8B"].GetProperty("expires_at").GetDateTimeOffset().Year > 2200);
@@ -191,12 +198,15 @@ public sealed class OllamaHostTests(OllamaHostTests.Door door) : IClassFixture<O
         await door.WaitAsync();
         var before = door.Llama.Calls.Count(call => call.Target is not "/api/show");
 
-        Assert.Equal(["llama3:latest"], (await door.GetAsync("/api/tags", Few)).Json.GetProperty("models").EnumerateArray().Select(model => model.GetProperty("name").GetString()));
-        Assert.Equal(["llama3:latest"], (await door.GetAsync("/api/ps", Few)).Json.GetProperty("models").EnumerateArray().Select(model => model.GetProperty("name").GetString()));
+        Assert.Equal(["llama3:latest"], (await door.GetAsync("/api/tags", Few)).Json.GetProperty("models").EnumerateArray()
+            .Select(model => model.GetProperty("name").GetString()));
+        Assert.Equal(["llama3:latest"], (await door.GetAsync("/api/ps", Few)).Json.GetProperty("models").EnumerateArray()
+            .Select(model => model.GetProperty("name").GetString()));
         Assert.Equal(200, (await door.PostAsync("/api/show", """{"model":"llama3:latest"}""", Few)).Status);
         Assert.Equal("model 'cold:7b' not found", (await door.PostAsync("/api/show", """{"model":"cold:7b"}""", Few)).Json.GetProperty("error").GetString());
         Assert.Equal("model 'small:latest' not found", (await door.PostAsync("/api/show", """{"model":"small"}""", Few)).Json.GetProperty("error").GetString());
-        foreach (var (method, path, body) in ((string, string, string)[])[("POST", "/api/pull", """{"model":"llama3"}"""), ("DELETE", "/api/delete", """{"model":"llama3"}"""), ("POST", "/api/copy", """{"source":"llama3","destination":"x"}"""), ("POST", "/api/blobs/sha256:0", "x")])
+        foreach (var (method, path, body) in ((string, string, string)[])[("POST", "/api/pull", """{"model":"llama3"}"""), ("DELETE", "/api/delete",
+            """{"model":"llama3"}"""), ("POST", "/api/copy", """{"source":"llama3","destination":"x"}"""), ("POST", "/api/blobs/sha256:0", "x")])
             Assert.Equal(403, (await RawClient.SendAsync(door.Address, method, path, Encoding.UTF8.GetBytes(body), Few)).Status);
         Assert.Equal(before, door.Llama.Calls.Count(call => call.Target is not "/api/show"));
     }

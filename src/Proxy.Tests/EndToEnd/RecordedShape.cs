@@ -5,7 +5,8 @@ using System.Text.Json;
 namespace Proxy.Tests.EndToEnd;
 
 /// <summary>
-/// An answer without its values: status, content type, framing, and which members it has, of which types. Frames of a stream are laid over each other, the last line of Ollama's apart from the others and
+/// An answer without its values: status, content type, framing, and which members it has, of which types. Frames of a stream are laid over each other, the last
+/// line of Ollama's apart from the others and
 /// named events each by itself, since how a text is cut says nothing.
 /// </summary>
 internal sealed record RecordedShape(int Status, string? ContentType, string Framing, IReadOnlyDictionary<string, string> Members)
@@ -32,7 +33,8 @@ internal sealed record RecordedShape(int Status, string? ContentType, string Fra
 
         found.AddRange(ours.Members.Keys.Where(path => !Members.ContainsKey(path)).Select(path => "+" + path));
         // What is in a member that is missing, or new, is so with it.
-        return found.Where(difference => !found.Any(outer => outer != difference && outer[0] is '-' or '+' && (difference.StartsWith(outer + ".", StringComparison.Ordinal) || difference.StartsWith(outer + "[]", StringComparison.Ordinal))));
+        return found.Where(difference => !found.Any(outer => outer != difference && outer[0] is '-' or '+'
+            && (difference.StartsWith(outer + ".", StringComparison.Ordinal) || difference.StartsWith(outer + "[]", StringComparison.Ordinal))));
     }
 
     private static Dictionary<string, string> MembersOf(string contentType, byte[] body)

@@ -51,7 +51,8 @@ public sealed class ReloadTests : IDisposable
 
         Assert.Equal((0, "reloaded"), (reload.ExitCode, reload.Output.Trim()));
         Assert.Equal(after.Thumbprint, await ShownAsync(proxy.Address));
-        await Patience.Until(() => Task.FromResult(host.Probes.Any(probe => probe.Header("authorization") == "Bearer new-key")), "the host is asked with the new key");
+        await Patience.Until(
+            () => Task.FromResult(host.Probes.Any(probe => probe.Header("authorization") == "Bearer new-key")), "the host is asked with the new key");
     }
 
     [Fact]
@@ -75,12 +76,14 @@ public sealed class ReloadTests : IDisposable
             await File.WriteAllTextAsync(proxy.ConfigFile, changed, TestContext.Current.CancellationToken);
             var reload = await proxy.CommandAsync("reload");
             Assert.Equal(5, reload.ExitCode);
-            Assert.All(sections, section => Assert.Contains($"{section}: the file says something else than what runs", reload.Output, StringComparison.Ordinal));
+            Assert.All(
+                sections, section => Assert.Contains($"{section}: the file says something else than what runs", reload.Output, StringComparison.Ordinal));
         }
 
         await File.WriteAllTextAsync(proxy.ConfigFile, config, TestContext.Current.CancellationToken);
         Assert.Equal((0, "reloaded"), (await proxy.CommandAsync("reload")) is var back ? (back.ExitCode, back.Output.Trim()) : default);
-        await Patience.Until(() => Task.FromResult(proxy.Log.Lines.Count(line => ProxyLog.Text(line, "event") == "needs_restart") == 2 * sections.Length), "each part is in the log, each time");
+        await Patience.Until(() => Task.FromResult(proxy.Log.Lines.Count(line => ProxyLog.Text(line, "event") == "needs_restart") == 2 * sections.Length),
+            "each part is in the log, each time");
     }
 
     [Fact]
@@ -91,7 +94,8 @@ public sealed class ReloadTests : IDisposable
         var config = $"{Log()}\n{Host(host.Url)}";
         await using var proxy = await ProxyProcess.StartAsync(config);
 
-        await File.WriteAllTextAsync(proxy.ConfigFile, config.Replace("[log]", "[log]\nlevel = \"error\"", StringComparison.Ordinal), TestContext.Current.CancellationToken);
+        await File.WriteAllTextAsync(
+            proxy.ConfigFile, config.Replace("[log]", "[log]\nlevel = \"error\"", StringComparison.Ordinal), TestContext.Current.CancellationToken);
         Assert.Equal(0, (await proxy.CommandAsync("reload")).ExitCode);
         await ChatAsync(proxy, "x-correlation-id: silent");
         await File.WriteAllTextAsync(proxy.ConfigFile, config, TestContext.Current.CancellationToken);

@@ -43,7 +43,8 @@ public sealed partial class ReverseProxyTests : IAsyncLifetime
         var large = OpenAi.Request("m").Replace("hello", new string('x', 20 << 20), StringComparison.Ordinal);
 
         using var without = await client.SendAsync(Chat(OpenAi.Request("m")), TestContext.Current.CancellationToken);
-        using var with = await client.SendAsync(Chat(large, ("Authorization", $"Bearer {Key}"), ("session_id", "codex")), TestContext.Current.CancellationToken);
+        using var with = await client.SendAsync(
+            Chat(large, ("Authorization", $"Bearer {Key}"), ("session_id", "codex")), TestContext.Current.CancellationToken);
 
         Assert.Equal(HttpStatusCode.Unauthorized, without.StatusCode);
         Assert.Equal(HttpStatusCode.OK, with.StatusCode);
@@ -122,10 +123,12 @@ public sealed partial class ReverseProxyTests : IAsyncLifetime
 
         var port = FreePort();
         using var certificate = TestAuthority.SelfSigned();
-        var (chain, key) = (Write("chain.pem", certificate.ExportCertificatePem()), Write("key.pem", certificate.GetECDsaPrivateKey()!.ExportPkcs8PrivateKeyPem()));
+        var (chain, key) = (
+            Write("chain.pem", certificate.ExportCertificatePem()), Write("key.pem", certificate.GetECDsaPrivateKey()!.ExportPkcs8PrivateKeyPem()));
         var both = Write("both.pem", File.ReadAllText(chain) + "\n" + File.ReadAllText(key));
         var site = Block(server).Replace("127.0.0.1:11435", $"127.0.0.1:{proxy.Address.Port}", StringComparison.Ordinal)
-            .Replace("/etc/ssl/ai.example/chain.pem", chain, StringComparison.Ordinal).Replace("/etc/ssl/ai.example/key.pem", key, StringComparison.Ordinal).Replace("/etc/haproxy/ai.example.pem", both, StringComparison.Ordinal);
+            .Replace("/etc/ssl/ai.example/chain.pem", chain, StringComparison.Ordinal).Replace("/etc/ssl/ai.example/key.pem", key, StringComparison.Ordinal)
+            .Replace("/etc/haproxy/ai.example.pem", both, StringComparison.Ordinal);
         var start = new ProcessStartInfo(program!) { RedirectStandardError = true, RedirectStandardOutput = true, WorkingDirectory = folder };
         string[] arguments = server switch
         {
@@ -152,7 +155,8 @@ public sealed partial class ReverseProxyTests : IAsyncLifetime
         await Patience.Until(() => Task.FromResult(Accepts(port)), $"{server} listens");
         // haproxy and Caddy have to have asked for its health once.
         var client = Client(port);
-        await Patience.Until(async () => (await client.GetAsync(new Uri("https://ai.example/ready"))).StatusCode is HttpStatusCode.OK, $"{server} finds the proxy ready");
+        await Patience.Until(
+            async () => (await client.GetAsync(new Uri("https://ai.example/ready"))).StatusCode is HttpStatusCode.OK, $"{server} finds the proxy ready");
         return client;
     }
 
@@ -174,7 +178,8 @@ public sealed partial class ReverseProxyTests : IAsyncLifetime
 
     private static HttpRequestMessage Post(string path, string body, params (string Name, string Value)[] headers)
     {
-        var request = new HttpRequestMessage(HttpMethod.Post, "https://ai.example" + path) { Content = new ByteArrayContent(Encoding.UTF8.GetBytes(body)) { Headers = { ContentType = new MediaTypeHeaderValue("application/json") } } };
+        var request = new HttpRequestMessage(HttpMethod.Post, "https://ai.example" + path) { Content = new ByteArrayContent(
+            Encoding.UTF8.GetBytes(body)) { Headers = { ContentType = new MediaTypeHeaderValue("application/json") } } };
         foreach (var (name, value) in headers) request.Headers.TryAddWithoutValidation(name, value);
         return request;
     }

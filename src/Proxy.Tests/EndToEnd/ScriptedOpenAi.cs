@@ -68,11 +68,13 @@ internal static class ScriptedOpenAi
     private static Task StreamAsync(FakeExchange exchange, JsonElement request, bool chat, string model, Line line)
     {
         var frames = new List<string>();
-        frames.AddRange(line.Thoughts.Select((thought, index) => Chunk(model, $$"""{"role":"assistant","content":"","reasoning":{{OpenAi.Quote(thought)}}}""", null)));
+        frames.AddRange(
+            line.Thoughts.Select((thought, index) => Chunk(model, $$"""{"role":"assistant","content":"","reasoning":{{OpenAi.Quote(thought)}}}""", null)));
         frames.AddRange(line.Text.Select((text, index) => Frame(chat, model, text, line.Thoughts, null, first: index == 0)));
         frames.AddRange(line.Calls.Select((call, index) => Chunk(model, $$"""{"content":"","tool_calls":[{{Call(call, index)}}]}""", null)));
         frames.Add(chat ? Chunk(model, "{}", line.Reason) : Frame(chat, model, "", [], line.Reason, first: false));
-        if (request.TryGetProperty("stream_options", out var options) && options.TryGetProperty("include_usage", out var wanted) && wanted.ValueKind is JsonValueKind.True)
+        if (request.TryGetProperty("stream_options", out var options) && options.TryGetProperty("include_usage", out var wanted)
+            && wanted.ValueKind is JsonValueKind.True)
             frames.Add($$"""data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795415610,"model":"{{model}}","system_fingerprint":"fp_ollama","choices":[],"usage":{{Usage}}}""" + "\n\n");
         return exchange.StreamAsync(OpenAi.Sse, [.. frames, OpenAi.Done]);
     }
@@ -104,16 +106,23 @@ internal static class ScriptedOpenAi
         var last = request.GetProperty("messages").EnumerateArray().Last();
         if (last.GetProperty("role").GetString() != "user") return "";
         var content = last.GetProperty("content");
-        return content.ValueKind is JsonValueKind.String ? content.GetString()! : string.Concat(content.EnumerateArray().Where(part => part.GetProperty("type").GetString() == "text").Select(part => part.GetProperty("text").GetString()));
+        return content.ValueKind is JsonValueKind.String ? content.GetString()! : string.Concat(content.EnumerateArray()
+            .Where(part => part.GetProperty("type").GetString() == "text").Select(part => part.GetProperty("text").GetString()));
     }
 
     private static Task EmbedAsync(FakeExchange exchange, JsonElement request)
     {
         var input = request.GetProperty("input");
-        if (input.GetRawText().Length > LongestInput) return exchange.JsonAsync("""{"error":{"message":"the input length exceeds the context length","type":"invalid_request_error","param":null,"code":null}}""", 400);
+        if (input.GetRawText().Length > LongestInput)
+        {
+            return exchange.JsonAsync(
+                """{"error":{"message":"the input length exceeds the context length","type":"invalid_request_error","param":null,"code":null}}""", 400);
+        }
+
         var count = input.ValueKind is JsonValueKind.Array ? input.GetArrayLength() : 1;
         var model = request.GetProperty("model").GetString();
-        var value = request.TryGetProperty("encoding_format", out var format) && format.GetString() == "base64" ? "\"mpkZP83MTD8AAAAAAAAAgA==\"" : "[0.6,0.8,0,-0]";
+        var value = request.TryGetProperty("encoding_format", out var format) && format.GetString() == "base64"
+            ? "\"mpkZP83MTD8AAAAAAAAAgA==\"" : "[0.6,0.8,0,-0]";
         var data = string.Join(",", Enumerable.Range(0, count).Select(index => $$"""{"object":"embedding","embedding":{{value}},"index":{{index}}}"""));
         return exchange.JsonAsync($$$"""{"object":"list","data":[{{{data}}}],"model":"{{{model}}}","usage":{"prompt_tokens":{{{3 * count}}},"total_tokens":{{{3 * count}}} }}""");
     }

@@ -12,7 +12,9 @@ public sealed class SlotTests(SlotTests.Door door) : IClassFixture<SlotTests.Doo
         private readonly List<FakeBackend> hosts = [];
         private int taken;
 
-        /// <summary>The relay looks after a host that has said its last word when a keep-alive is due: so late, only the last word itself can free the slot.</summary>
+        /// <summary>
+        /// The relay looks after a host that has said its last word when a keep-alive is due: so late, only the last word itself can free the slot.
+        /// </summary>
         protected override string ServerSettings => "queue = 2\nkeepalive_after = \"10m\"";
 
         /// <summary>A host with one slot, or two with two and one.</summary>

@@ -48,7 +48,8 @@ public sealed class SlowClientTests(SlowClientTests.Door door) : IClassFixture<S
         var correlation = FrontDoor.Correlation();
         var arrival = lane.A.NextCallAsync();
         await using var client = await RawClient.ConnectAsync(door.Address, receiveBuffer: 64 * 1024);
-        await client.RequestAsync("POST", "/v1/chat/completions", Encoding.UTF8.GetBytes(OpenAi.Request(lane.Solo, stream: true)), $"x-correlation-id: {correlation}");
+        await client.RequestAsync(
+            "POST", "/v1/chat/completions", Encoding.UTF8.GetBytes(OpenAi.Request(lane.Solo, stream: true)), $"x-correlation-id: {correlation}");
         var host = await arrival;
 
         // Twice the idle limit passes with the client asleep. The host is not to blame for that silence.
@@ -77,7 +78,8 @@ public sealed class SlowClientTests(SlowClientTests.Door door) : IClassFixture<S
         var correlation = FrontDoor.Correlation();
         var arrival = lane.A.NextCallAsync();
         await using var client = await RawClient.ConnectAsync(door.Address, receiveBuffer: 64 * 1024);
-        await client.RequestAsync("POST", "/v1/chat/completions", Encoding.UTF8.GetBytes(OpenAi.Request(lane.Solo, stream: true)), $"x-correlation-id: {correlation}");
+        await client.RequestAsync(
+            "POST", "/v1/chat/completions", Encoding.UTF8.GetBytes(OpenAi.Request(lane.Solo, stream: true)), $"x-correlation-id: {correlation}");
         var host = await arrival;
         await StandsStillAsync(host);
 
@@ -128,7 +130,8 @@ public sealed class SlowClientTests(SlowClientTests.Door door) : IClassFixture<S
     public async Task Other_clients_are_served_while_one_does_not_read()
     {
         var lane = door.Take();
-        lane.A.Answer(exchange => exchange.Request.Text.Contains("\"quick\"", StringComparison.Ordinal) ? exchange.JsonAsync(OpenAi.Whole("quick")) : PourAsync(exchange));
+        lane.A.Answer(exchange => exchange.Request.Text.Contains("\"quick\"", StringComparison.Ordinal)
+            ? exchange.JsonAsync(OpenAi.Whole("quick")) : PourAsync(exchange));
         var sleepers = new List<RawClient>();
         for (var i = 0; i < 6; i++)
         {

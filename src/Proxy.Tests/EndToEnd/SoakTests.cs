@@ -34,9 +34,11 @@ public sealed class SoakTests(SoakTests.Door door) : IClassFixture<SoakTests.Doo
         var faults = Enumerable.Range(0, 5000).Select(_ => dice.Next(100)).ToArray();
         var drawn = -1;
         foreach (var host in new[] { openAi.A, openAi.B })
-            host.Answer(exchange => AnswerAsync(exchange, faults[Interlocked.Increment(ref drawn) % faults.Length], OpenAi.Sse, OpenAi.Stream("a", "b", "c"), OpenAi.Whole("abc"), OpenAi.ErrorFrame("broken")));
+            host.Answer(exchange => AnswerAsync(exchange, faults[Interlocked.Increment(ref drawn) % faults.Length], OpenAi.Sse, OpenAi.Stream("a", "b", "c"),
+                OpenAi.Whole("abc"), OpenAi.ErrorFrame("broken")));
         foreach (var host in new[] { ollama.A, ollama.B })
-            host.Answer(exchange => AnswerAsync(exchange, faults[Interlocked.Increment(ref drawn) % faults.Length], Ollama.Lines, Ollama.Stream("a", "b", "c"), Ollama.Last(text: "abc"), "{\"error\":\"broken\"}\n"));
+            host.Answer(exchange => AnswerAsync(exchange, faults[Interlocked.Increment(ref drawn) % faults.Length], Ollama.Lines, Ollama.Stream("a", "b", "c"),
+                Ollama.Last(text: "abc"), "{\"error\":\"broken\"}\n"));
 
         var wrong = new ConcurrentBag<string>();
         var correlations = new ConcurrentBag<string>();
@@ -50,7 +52,8 @@ public sealed class SoakTests(SoakTests.Door door) : IClassFixture<SoakTests.Doo
                 var model = call % 2 == 0 ? openAi.Pair : ollama.Pair;
                 var correlation = FrontDoor.Correlation();
                 await using var client = await RawClient.ConnectAsync(door.Address);
-                await client.RequestAsync("POST", ollamaClient ? "/api/chat" : "/v1/chat/completions", Encoding.UTF8.GetBytes(ollamaClient ? Ollama.Request(model, stream) : OpenAi.Request(model, stream)), $"x-correlation-id: {correlation}");
+                await client.RequestAsync("POST", ollamaClient ? "/api/chat" : "/v1/chat/completions",
+                    Encoding.UTF8.GetBytes(ollamaClient ? Ollama.Request(model, stream) : OpenAi.Request(model, stream)), $"x-correlation-id: {correlation}");
                 if (call % 7 == 0)
                 {
                     // Leaves at some moment, nobody knows which.
@@ -84,18 +87,22 @@ public sealed class SoakTests(SoakTests.Door door) : IClassFixture<SoakTests.Doo
         }
 
         // A client that leaves at once may have taken its request back before anybody read it; whoever was heard has one line.
-        Assert.All(door.Proxy.Log.Lines.Where(line => ProxyLog.Text(line, "event") == "call").CountBy(line => ProxyLog.Text(line, "correlation_id")!), calls => Assert.Equal(1, calls.Value));
+        Assert.All(door.Proxy.Log.Lines.Where(line => ProxyLog.Text(line, "event") == "call")
+            .CountBy(line => ProxyLog.Text(line, "correlation_id")!), calls => Assert.Equal(1, calls.Value));
         Assert.Empty(door.Proxy.Log.Strays);
         await Patience.Until(async () =>
         {
             var metrics = (await door.GetAsync("/metrics")).Text.Split('\n');
-            return metrics.Where(line => line.StartsWith("proxy_backend_in_flight{", StringComparison.Ordinal)).All(line => line.EndsWith(" 0", StringComparison.Ordinal)) && metrics.Contains("proxy_queue_waiting 0");
+            return metrics.Where(line => line.StartsWith("proxy_backend_in_flight{", StringComparison.Ordinal))
+                .All(line => line.EndsWith(" 0", StringComparison.Ordinal)) && metrics.Contains("proxy_queue_waiting 0");
         }, "every slot is free and nobody waits");
     }
 
     private static async Task AnswerAsync(FakeExchange exchange, int fault, string type, string[] frames, string whole, string error)
     {
-        var stream = type == OpenAi.Sse ? exchange.Request.Text.Contains("\"stream\":true", StringComparison.Ordinal) : !exchange.Request.Text.Contains("\"stream\":false", StringComparison.Ordinal);
+        var stream = type == OpenAi.Sse
+            ? exchange.Request.Text.Contains("\"stream\":true", StringComparison.Ordinal)
+            : !exchange.Request.Text.Contains("\"stream\":false", StringComparison.Ordinal);
         switch (fault)
         {
             case < 4:
@@ -163,9 +170,11 @@ public sealed class SoakTests(SoakTests.Door door) : IClassFixture<SoakTests.Doo
         if (ollamaClient)
         {
             var last = reply.JsonLines[^1];
-            return last.TryGetProperty("error", out _) ? null : last.GetProperty("done").GetBoolean() && Ollama.Read(reply) == "abc" ? null : "a stream without its end";
+            return last.TryGetProperty("error", out _)
+                ? null : last.GetProperty("done").GetBoolean() && Ollama.Read(reply) == "abc" ? null : "a stream without its end";
         }
 
-        return reply.Text.Contains("\"error\"", StringComparison.Ordinal) ? null : reply.Events[^1] == "[DONE]" && OpenAi.Read(reply) == "abc" ? null : "a stream without its end";
+        return reply.Text.Contains("\"error\"", StringComparison.Ordinal)
+            ? null : reply.Events[^1] == "[DONE]" && OpenAi.Read(reply) == "abc" ? null : "a stream without its end";
     }
 }

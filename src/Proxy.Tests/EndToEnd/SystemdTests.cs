@@ -137,7 +137,8 @@ public sealed class SystemdTests(SystemdBox box) : IClassFixture<SystemdBox>, IA
 
         await box.RunAsync("systemctl", "kill", "--kill-whom=main", "--signal=STOP", "proxy");
 
-        await Patience.Until(async () => await box.ShowAsync("proxy", "NRestarts") == "1" && await box.ShowAsync("proxy", "ActiveState") == "active", "the service is replaced");
+        await Patience.Until(
+            async () => await box.ShowAsync("proxy", "NRestarts") == "1" && await box.ShowAsync("proxy", "ActiveState") == "active", "the service is replaced");
         Assert.NotEqual(process, await box.ShowAsync("proxy", "MainPID"));
     }
 

@@ -43,7 +43,8 @@ public sealed partial class TraceTests(TraceTests.Door door) : IClassFixture<Tra
     {
         var lane = FineLane();
 
-        var reply = await door.PostAsync("/v1/chat/completions", OpenAi.Request(lane.Solo), "x-correlation-id: corr-1", "x-request-id: req-1", $"traceparent: 00-{ClientsTrace}-00f067aa0ba902b7-01", "tracestate: a=b");
+        var reply = await door.PostAsync("/v1/chat/completions", OpenAi.Request(lane.Solo), "x-correlation-id: corr-1", "x-request-id: req-1",
+            $"traceparent: 00-{ClientsTrace}-00f067aa0ba902b7-01", "tracestate: a=b");
         var line = await door.Proxy.Log.CallAsync("corr-1");
 
         var host = Assert.Single(lane.A.Calls);

@@ -23,9 +23,11 @@ internal static class Anthropic
     public static string Close(int index) => Event($$"""{"type":"content_block_stop","index":{{index}}}""");
 
     public static string Stop(string reason = "end_turn") =>
-        Event($$$"""{"type":"message_delta","delta":{"stop_reason":"{{{reason}}}","stop_sequence":null},"usage":{"output_tokens":7}}""") + Event("""{"type":"message_stop"}""");
+        Event($$$"""{"type":"message_delta","delta":{"stop_reason":"{{{reason}}}","stop_sequence":null},"usage":{"output_tokens":7}}""")
+            + Event("""{"type":"message_stop"}""");
 
-    public static string Error(string type, string message) => $$$"""{"type":"error","error":{"type":"{{{type}}}","message":{{{OpenAi.Quote(message)}}}},"request_id":"req_host"}""";
+    public static string Error(string type, string message) =>
+        $$$"""{"type":"error","error":{"type":"{{{type}}}","message":{{{OpenAi.Quote(message)}}}},"request_id":"req_host"}""";
 
     public static string ErrorEvent(string type, string message) => Event(Error(type, message));
 
@@ -52,7 +54,8 @@ internal static class Anthropic
 
     /// <summary>The text that a client's user reads from a stream.</summary>
     public static string Read(RawReply reply) =>
-        string.Concat(Events(reply).Select(data => data.TryGetProperty("delta", out var delta) && delta.TryGetProperty("text", out var text) ? text.GetString() : null));
+        string.Concat(Events(reply)
+            .Select(data => data.TryGetProperty("delta", out var delta) && delta.TryGetProperty("text", out var text) ? text.GetString() : null));
 
     private static string Event(string data) => $"event: {JsonElement.Parse(data).GetProperty("type").GetString()}\ndata: {data}\n\n";
 }

@@ -48,7 +48,8 @@ internal sealed partial class BareBox : IAsyncDisposable
             while [ $# -gt 0 ]; do mkdir -p "$0$1" && mount --bind "$2" "$0$1" || exit; shift 2; done
             exec chroot "$0" /usr/bin/proxy serve --config /etc/proxy.toml
             """;
-        var start = new ProcessStartInfo("unshare", ["--mount", "--propagation", "private", "sh", "-c", Enter, tree, .. (folders ?? ImmutableDictionary<string, string>.Empty).SelectMany(folder => new[] { folder.Key, folder.Value })])
+        var start = new ProcessStartInfo("unshare", ["--mount", "--propagation", "private", "sh", "-c", Enter, tree,
+            .. (folders ?? ImmutableDictionary<string, string>.Empty).SelectMany(folder => new[] { folder.Key, folder.Value })])
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,

@@ -6,7 +6,8 @@ namespace Proxy.Tests.Harness;
 internal static class Connections
 {
     /// <summary>
-    /// Serves each connection at the side of the others until <paramref name="stop"/>, which is given before the listener is disposed; ends when all of them have. What a connection
+    /// Serves each connection at the side of the others until <paramref name="stop"/>, which is given before the listener is disposed; ends when all of them
+    /// have. What a connection
     /// fails by is the fake host's own fault, unless the test is over.
     /// </summary>
     public static async Task ServeAsync(this Socket listener, Func<Socket, Task> serve, CancellationToken stop)
@@ -29,5 +30,6 @@ internal static class Connections
     }
 
     /// <summary>Whether a connection failed because the other side left, or because the test is over.</summary>
-    public static bool IsLeaving(Exception failure) => failure is IOException or SocketException or ObjectDisposedException or OperationCanceledException or System.Security.Authentication.AuthenticationException;
+    public static bool IsLeaving(Exception failure) =>
+        failure is IOException or SocketException or ObjectDisposedException or OperationCanceledException or System.Security.Authentication.AuthenticationException;
 }

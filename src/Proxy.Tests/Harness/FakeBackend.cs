@@ -20,7 +20,8 @@ internal sealed class FakeBackend : IAsyncDisposable
     private readonly ConcurrentQueue<Func<FakeExchange, Task>> once = new();
     private readonly ConcurrentQueue<TaskCompletionSource<FakeExchange>> expected = new();
     private readonly ConcurrentDictionary<Task, bool> running = new();
-    private Func<FakeExchange, Task> answer = static exchange => exchange.JsonAsync("""{"error":{"message":"the test has no script for this call","type":"test","param":null,"code":null}}""", 500);
+    private Func<FakeExchange, Task> answer = static exchange =>
+        exchange.JsonAsync("""{"error":{"message":"the test has no script for this call","type":"test","param":null,"code":null}}""", 500);
     private volatile Socket listener;
     private int connections;
 

@@ -38,7 +38,8 @@ internal sealed class FakeExchange(FakeRequest request, Socket socket, Task gone
         Finished = true;
     }
 
-    public Task WholeAsync(int status, string contentType, string body, params string[] headers) => WholeAsync(status, contentType, Encoding.UTF8.GetBytes(body), headers);
+    public Task WholeAsync(int status, string contentType, string body, params string[] headers) =>
+        WholeAsync(status, contentType, Encoding.UTF8.GetBytes(body), headers);
 
     public Task JsonAsync(string body, int status = 200, params string[] headers) => WholeAsync(status, "application/json", body, headers);
 

@@ -100,7 +100,8 @@ public abstract class FrontDoor : IAsyncLifetime
     /// <summary>A pair of Ollama hosts that no other test uses.</summary>
     internal Lane TakeOllama() => Take(Interlocked.Increment(ref takenOllama) - 1, OllamaLanes, Lanes);
 
-    internal Task<RawReply> PostAsync(string path, string body, params string[] headers) => RawClient.SendAsync(Address, "POST", path, Encoding.UTF8.GetBytes(body), headers);
+    internal Task<RawReply> PostAsync(string path, string body, params string[] headers) =>
+        RawClient.SendAsync(Address, "POST", path, Encoding.UTF8.GetBytes(body), headers);
 
     internal Task<RawReply> GetAsync(string path, params string[] headers) => RawClient.SendAsync(Address, "GET", path, null, headers);
 

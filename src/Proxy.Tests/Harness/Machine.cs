@@ -2,7 +2,9 @@ using System.Diagnostics;
 
 namespace Proxy.Tests.Harness;
 
-/// <summary>What this machine allows. Each is asked once a run; a test that needs what is not there is skipped, with one line that names what is missing and what to do.</summary>
+/// <summary>
+/// What this machine allows. Each is asked once a run; a test that needs what is not there is skipped, with one line that names what is missing and what to do.
+/// </summary>
 internal static class Machine
 {
     private static readonly Lazy<bool> Namespaces = new(static () => Environment.IsPrivilegedProcess && Succeeds("unshare", "--net", "--mount", "true"));

@@ -38,7 +38,11 @@ internal sealed partial class NetworkNamespace : IDisposable
         var loopback = new byte[40]; // struct ifreq: the name in 16 bytes, then the flags
         "lo"u8.CopyTo(loopback);
         loopback[16] = UpAndRunning;
-        if (Control(socket.SafeHandle, SetInterfaceFlags, loopback) != 0) throw new IOException($"the loopback stays down: {Marshal.GetLastPInvokeErrorMessage()}");
+        if (Control(socket.SafeHandle, SetInterfaceFlags, loopback) != 0)
+        {
+            throw new IOException($"the loopback stays down: {Marshal.GetLastPInvokeErrorMessage()}");
+        }
+
         return File.OpenHandle("/proc/thread-self/ns/net");
     }));
 

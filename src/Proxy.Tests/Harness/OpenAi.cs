@@ -37,8 +37,10 @@ internal static class OpenAi
     /// <summary>The error object of the stream's one error frame; the stream must have it as its last event but for <c>[DONE]</c>.</summary>
     public static JsonElement ReadError(RawReply reply)
     {
-        var last = reply.Events.LastOrDefault(data => data != "[DONE]") ?? throw new InvalidOperationException($"the stream has no event at all: '{reply.Text}'");
-        return JsonElement.Parse(last).TryGetProperty("error", out var error) ? error : throw new InvalidOperationException($"the stream does not end with an error: '{reply.Text}'");
+        var last = reply.Events.LastOrDefault(data => data != "[DONE]")
+            ?? throw new InvalidOperationException($"the stream has no event at all: '{reply.Text}'");
+        return JsonElement.Parse(last).TryGetProperty("error", out var error)
+            ? error : throw new InvalidOperationException($"the stream does not end with an error: '{reply.Text}'");
     }
 
     /// <summary>A JSON string with its characters as they are, emoji too, as most hosts write it; the framework's encoder would escape them.</summary>

@@ -6,7 +6,8 @@ using NJsonSchema.Validation;
 namespace Proxy.Tests.Harness;
 
 /// <summary>
-/// What an answer must look like by the specification of its dialect, checked by a library that knows nothing of this proxy. The files under <c>Specifications/</c> are cut from the
+/// What an answer must look like by the specification of its dialect, checked by a library that knows nothing of this proxy. The files under
+/// <c>Specifications/</c> are cut from the
 /// published ones by <c>extract.py</c>.
 /// </summary>
 internal sealed class OpenApiSchema
@@ -38,7 +39,8 @@ internal sealed class OpenApiSchema
     /// <summary>What is wrong with a document, if it should be one of <paramref name="schema"/>; empty when nothing is.</summary>
     public IReadOnlyList<string> Problems(string schema, string document)
     {
-        Assert.True(all.Definitions.TryGetValue(schema, out var wanted), $"Specifications/ has no schema '{schema}'; the names that extract.py takes stand at its head");
+        Assert.True(all.Definitions.TryGetValue(schema, out var wanted),
+            $"Specifications/ has no schema '{schema}'; the names that extract.py takes stand at its head");
         return [.. wanted!.Validate(document).SelectMany(static error => Lines(error, schemaName: ""))];
     }
 
@@ -48,7 +50,9 @@ internal sealed class OpenApiSchema
         Assert.True(problems.Count == 0, $"no {schema}:\n{string.Join('\n', problems)}\n{document}");
     }
 
-    /// <summary>Checks an event of a response by the schema of its own type; the name of a type that the specification does not have is a problem itself.</summary>
+    /// <summary>
+    /// Checks an event of a response by the schema of its own type; the name of a type that the specification does not have is a problem itself.
+    /// </summary>
     public void ValidResponseEvent(string data)
     {
         var type = (string?)JsonNode.Parse(data)!["type"];
@@ -70,7 +74,8 @@ internal sealed class OpenApiSchema
         new(JsonNode.Parse(File.ReadAllText(Path.Combine(Dialects.Wire.Root, "src", "Proxy.Tests", "Specifications", file)))!.AsObject());
 
     /// <summary>
-    /// OpenAPI as plain JSON schema: references point into the one document, <c>nullable</c> is a type, <c>const</c> is an <c>enum</c> of one, and one-of is any-of, because the
+    /// OpenAPI as plain JSON schema: references point into the one document, <c>nullable</c> is a type, <c>const</c> is an <c>enum</c> of one, and one-of is
+    /// any-of, because the
     /// specification's alternatives overlap (an input message is also an output message) and are told apart by a discriminator that JSON schema does not have.
     /// </summary>
     private static JsonNode Translate(JsonNode node)
@@ -85,7 +90,10 @@ internal sealed class OpenApiSchema
                 {
                     if (name is "nullable" && value is JsonValue) continue; // said by a type below; as a property's name it is an object
 
-                    if (name is "$ref" && value is JsonValue) translated[name] = ((string)value!).Replace("#/components/schemas/", "#/definitions/", StringComparison.Ordinal);
+                    if (name is "$ref" && value is JsonValue)
+                    {
+                        translated[name] = ((string)value!).Replace("#/components/schemas/", "#/definitions/", StringComparison.Ordinal);
+                    }
                     else if (name is "const" && value is JsonValue) translated["enum"] = new JsonArray(value.DeepClone());
                     else if (name is "oneOf" && !schema.ContainsKey("anyOf")) translated["anyOf"] = Translate(value!);
                     else translated[name] = value is null ? null : Translate(value);

@@ -1,6 +1,8 @@
 namespace Proxy.Tests.Harness;
 
-/// <summary>How long a test waits for what must happen. Reached only when something is broken, so it is generous: a loaded machine must not fail a test.</summary>
+/// <summary>
+/// How long a test waits for what must happen. Reached only when something is broken, so it is generous: a loaded machine must not fail a test.
+/// </summary>
 internal static class Patience
 {
     public static readonly TimeSpan Long = TimeSpan.FromSeconds(30);

@@ -15,7 +15,8 @@ using Proxy.Telemetry;
 namespace Proxy.Tests.Harness;
 
 /// <summary>
-/// A proxy of this process, real but for its clock, which stands still, and its probes, which run when the test says so. Its address is known before its configuration, so that several can be each other's backends.
+/// A proxy of this process, real but for its clock, which stands still, and its probes, which run when the test says so. Its address is known before its
+/// configuration, so that several can be each other's backends.
 /// </summary>
 internal sealed class PeerProxy : IAsyncDisposable
 {
@@ -25,7 +26,8 @@ internal sealed class PeerProxy : IAsyncDisposable
 
     private PeerProxy()
     {
-        var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { Args = ["--hostBuilder:reloadConfigOnChange=false"], ContentRootPath = AppContext.BaseDirectory });
+        var builder = WebApplication.CreateSlimBuilder(
+            new WebApplicationOptions { Args = ["--hostBuilder:reloadConfigOnChange=false"], ContentRootPath = AppContext.BaseDirectory });
         builder.Logging.ClearProviders();
         builder.WebHost.ConfigureKestrel(static kestrel =>
         {
@@ -70,7 +72,8 @@ internal sealed class PeerProxy : IAsyncDisposable
             await Patience.For(Parts.Probe.AskAsync(backend, CancellationToken.None), "a probe");
     }
 
-    public Task<RawReply> PostAsync(string path, string body, params string[] headers) => RawClient.SendAsync(new Uri(Url), "POST", path, Encoding.UTF8.GetBytes(body), headers);
+    public Task<RawReply> PostAsync(string path, string body, params string[] headers) =>
+        RawClient.SendAsync(new Uri(Url), "POST", path, Encoding.UTF8.GetBytes(body), headers);
 
     public Task<RawReply> GetAsync(string path, params string[] headers) => RawClient.SendAsync(new Uri(Url), "GET", path, null, headers);
 

@@ -38,7 +38,8 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
         get
         {
             var line = File.ReadLines($"/proc/{process.Id}/status").First(line => line.StartsWith("VmRSS:", StringComparison.Ordinal));
-            return 1024 * long.Parse(line.AsSpan(6, line.Length - 6 - 2), NumberStyles.AllowLeadingWhite | NumberStyles.AllowTrailingWhite, CultureInfo.InvariantCulture);
+            return 1024 * long.Parse(
+                line.AsSpan(6, line.Length - 6 - 2), NumberStyles.AllowLeadingWhite | NumberStyles.AllowTrailingWhite, CultureInfo.InvariantCulture);
         }
     }
 
@@ -95,7 +96,8 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
 
     public void Signal(PosixSignal signal)
     {
-        if (Kill(process.Id, signal switch { PosixSignal.SIGTERM => 15, PosixSignal.SIGHUP => 1, _ => throw new ArgumentOutOfRangeException(nameof(signal)) }) != 0)
+        if (Kill(
+            process.Id, signal switch { PosixSignal.SIGTERM => 15, PosixSignal.SIGHUP => 1, _ => throw new ArgumentOutOfRangeException(nameof(signal)) }) != 0)
             throw new InvalidOperationException($"the signal {signal} did not reach process {process.Id}");
     }
 
@@ -117,7 +119,8 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
         Directory.Delete(folder, recursive: true);
     }
 
-    private static ProxyProcess Launch(string config, string[] arguments, bool readOutput = false, string? adminSocket = null, NetworkNamespace? network = null, int? descriptors = null)
+    private static ProxyProcess Launch(
+        string config, string[] arguments, bool readOutput = false, string? adminSocket = null, NetworkNamespace? network = null, int? descriptors = null)
     {
         var folder = Directory.CreateTempSubdirectory("proxy-test-").FullName;
         File.WriteAllText(Path.Combine(folder, "config.toml"), config);
@@ -147,7 +150,8 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
 
         start.Environment["PROXY_ADMIN_SOCKET"] = adminSocket ??= Path.Combine(folder, "admin.sock");
         // What the surroundings of the tests may hold must not reach the proxy under test.
-        foreach (var name in new[] { "LISTEN_FDS", "LISTEN_PID", "NOTIFY_SOCKET", "WATCHDOG_USEC", "LLM_BASE_URL", "DATABASE_URL", "NATS_URL", "PROXY_LISTEN", "PROXY_CONFIG", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY" })
+        foreach (var name in new[] { "LISTEN_FDS", "LISTEN_PID", "NOTIFY_SOCKET", "WATCHDOG_USEC", "LLM_BASE_URL", "DATABASE_URL", "NATS_URL", "PROXY_LISTEN",
+            "PROXY_CONFIG", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY" })
             start.Environment.Remove(name);
 
         var log = new ProxyLog();

@@ -34,10 +34,12 @@ internal sealed class RawClient : IAsyncDisposable
     public static async Task<RawClient> ConnectAsync(Uri address, int? receiveBuffer = null)
     {
         // A unix socket is named as unix:/path.
-        var socket = address.Scheme == "unix" ? new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified) : new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        var socket = address.Scheme == "unix"
+            ? new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified) : new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
         if (receiveBuffer is { } size)
             socket.ReceiveBufferSize = size;
-        EndPoint end = address.Scheme == "unix" ? new UnixDomainSocketEndPoint(address.AbsolutePath) : new IPEndPoint(IPAddress.Parse(address.DnsSafeHost), address.Port);
+        EndPoint end = address.Scheme == "unix"
+            ? new UnixDomainSocketEndPoint(address.AbsolutePath) : new IPEndPoint(IPAddress.Parse(address.DnsSafeHost), address.Port);
         await socket.ConnectAsync(end);
         return new RawClient(socket, address);
     }
@@ -83,7 +85,8 @@ internal sealed class RawClient : IAsyncDisposable
     {
         while (true)
         {
-            var head = Encoding.UTF8.GetString(await ThroughAsync("\r\n\r\n"u8.ToArray()) ?? throw new IOException("the proxy closed the connection without an answer"));
+            var head = Encoding.UTF8.GetString(await ThroughAsync("\r\n\r\n"u8.ToArray())
+                ?? throw new IOException("the proxy closed the connection without an answer"));
             var lines = head.Split("\r\n", StringSplitOptions.RemoveEmptyEntries);
             Status = int.Parse(lines[0].Split(' ')[1], CultureInfo.InvariantCulture);
             if (Status is >= 100 and < 200)

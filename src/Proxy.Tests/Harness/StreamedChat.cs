@@ -31,7 +31,8 @@ internal sealed class StreamedChat : IDisposable
         client.SendAsync(
             new(HttpMethod.Post, "/v1/chat/completions")
             {
-                Content = new StringContent($$"""{"model":"{{model}}","stream":true,"messages":[{"role":"user","content":"count"}]}""", Encoding.UTF8, "application/json"),
+                Content = new StringContent(
+                    $$"""{"model":"{{model}}","stream":true,"messages":[{"role":"user","content":"count"}]}""", Encoding.UTF8, "application/json"),
             },
             HttpCompletionOption.ResponseHeadersRead);
 

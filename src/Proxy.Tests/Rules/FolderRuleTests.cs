@@ -78,7 +78,8 @@ public sealed partial class FolderRuleTests
     {
         var wrong = from source in Repository.Sources()
                     from fence in Fences
-                    where Regex.IsMatch(Strip(source.Text), fence.Pattern) && !fence.Places.Any(place => source.File.StartsWith("src/Proxy/" + place, StringComparison.Ordinal))
+                    where Regex.IsMatch(Strip(source.Text), fence.Pattern)
+                        && !fence.Places.Any(place => source.File.StartsWith("src/Proxy/" + place, StringComparison.Ordinal))
                     select $"{source.File} uses {fence.Name}";
 
         Assert.Empty(wrong);
@@ -87,9 +88,11 @@ public sealed partial class FolderRuleTests
     [Fact]
     public void Packages_of_the_program_Each_has_a_fence()
     {
-        var packages = Regex.Matches(Repository.Read("src/Proxy/Proxy.csproj"), "<PackageReference Include=\"([^\"]+)\"(?! PrivateAssets)").Select(m => m.Groups[1].Value);
+        var packages = Regex.Matches(Repository.Read("src/Proxy/Proxy.csproj"), "<PackageReference Include=\"([^\"]+)\"(?! PrivateAssets)")
+            .Select(m => m.Groups[1].Value);
 
-        Assert.Empty(packages.Where(package => !Fences.Any(fence => Regex.IsMatch(package.Replace(".Port", "", StringComparison.Ordinal), fence.Pattern))).ToArray());
+        Assert.Empty(packages.Where(package => !Fences.Any(fence => Regex.IsMatch(package.Replace(".Port", "", StringComparison.Ordinal), fence.Pattern)))
+            .ToArray());
     }
 
     [Fact]
@@ -105,14 +108,16 @@ public sealed partial class FolderRuleTests
             foreach (var from in row.Groups["from"].Value.Split(", ")) said.Add(from, row.Groups["to"].Value);
         }
 
-        var meant = Allowed.Where(row => row.Key.Length > 0).ToDictionary(row => row.Key, row => row.Value == Everything ? "everything" : row.Value.Length == 0 ? "nothing of ours" : string.Join(", ", row.Value));
+        var meant = Allowed.Where(row => row.Key.Length > 0).ToDictionary(
+            row => row.Key, row => row.Value == Everything ? "everything" : row.Value.Length == 0 ? "nothing of ours" : string.Join(", ", row.Value));
         Assert.Equal(meant.OrderBy(row => row.Key, StringComparer.Ordinal), said.OrderBy(row => row.Key, StringComparer.Ordinal));
     }
 
     [Fact]
     public void Namespace_Is_the_folder()
     {
-        var wrong = from source in Repository.Files("src").Where(f => f.EndsWith(".cs", StringComparison.Ordinal) && (f.StartsWith("src/Proxy/", StringComparison.Ordinal) || f.StartsWith("src/Proxy.Tests/", StringComparison.Ordinal)))
+        var wrong = from source in Repository.Files("src").Where(f => f.EndsWith(".cs", StringComparison.Ordinal)
+            && (f.StartsWith("src/Proxy/", StringComparison.Ordinal) || f.StartsWith("src/Proxy.Tests/", StringComparison.Ordinal)))
                     let said = Regex.Match(Repository.Read(source), @"^namespace ([\w.]+)", RegexOptions.Multiline)
                     where said.Success && said.Groups[1].Value != Path.GetDirectoryName(source)!["src/".Length..].Replace('/', '.')
                     select $"{source} is in {said.Groups[1].Value}";

@@ -7,7 +7,8 @@ namespace Proxy.Tests.Rules;
 public sealed class NamesTests
 {
     /// <summary>The log's event ids, by folder. A new folder takes the next hundred.</summary>
-    private static readonly Dictionary<string, int> Hundreds = new() { ["Composition"] = 100, ["Backends"] = 200, ["Http"] = 300, ["Transport"] = 700, ["Inference"] = 800 };
+    private static readonly Dictionary<string, int> Hundreds =
+        new() { ["Composition"] = 100, ["Backends"] = 200, ["Http"] = 300, ["Transport"] = 700, ["Inference"] = 800 };
 
     [Fact]
     public void Log_events_Have_ids_of_their_own_in_their_folders_hundred()
@@ -35,7 +36,8 @@ public sealed class NamesTests
     public void No_file_knows_whose_machine_it_was_written_on()
     {
         var top = "/" + Repository.Root.Split('/')[1] + "/";
-        string[] places = ["/bin/", "/boot/", "/dev/", "/etc/", "/home/", "/lib/", "/media/", "/mnt/", "/opt/", "/proc/", "/root/", "/run/", "/srv/", "/sys/", "/tmp/", "/usr/", "/var/"];
+        string[] places = ["/bin/", "/boot/", "/dev/", "/etc/", "/home/", "/lib/", "/media/", "/mnt/", "/opt/", "/proc/", "/root/", "/run/", "/srv/", "/sys/",
+            "/tmp/", "/usr/", "/var/"];
         var own = places.Contains(top) ? Repository.Root + "/" : top;
         var wrong = from file in Repository.Files()
                     where Path.GetExtension(file) is ".cs" or ".md" or ".sh" or ".toml" or ".csproj" or ".props" or ".json" or ".yml" or ".yaml" or ".service" or ".socket" or ".py" or ".mjs" or ""

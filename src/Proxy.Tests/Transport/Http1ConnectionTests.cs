@@ -74,7 +74,8 @@ public sealed class Http1ConnectionTests : LoopTransportTests
         foreach (var fields in (string[][])[["a: 1", "b: 2", "c: 3"], ["a: 1", "c: 3"], ["a: 1", "c: 4", "d: 5"], [], ["b: 2"], ["a: 1", "b: 2", "c: 3"]])
         {
             await client.SendAsync($"GET /echo-headers HTTP/1.1\r\nHost: x\r\n{string.Concat(fields.Select(field => field + "\r\n"))}\r\n");
-            Assert.Equal((200, string.Join('|', ["Host=x", .. fields.Select(field => field.Replace(": ", "=", StringComparison.Ordinal))])), await client.ReadAnswerAsync());
+            Assert.Equal((200, string.Join('|', ["Host=x", .. fields.Select(field => field.Replace(": ", "=", StringComparison.Ordinal))])),
+                await client.ReadAnswerAsync());
         }
     }
 
@@ -100,7 +101,8 @@ public sealed class Http1ConnectionTests : LoopTransportTests
         Assert.DoesNotContain("Content-Length", head, StringComparison.Ordinal);
         Assert.Contains("\r\nDate: ", head, StringComparison.Ordinal);
 
-        foreach (var (path, text) in ((string, string)[])[("unflushed", "unflushed"), ("stream", "first second third fourth"), ("sized-stream", "first second third fourth"), ("length", "0")])
+        foreach (var (path, text) in ((string, string)[])[("unflushed", "unflushed"), ("stream", "first second third fourth"),
+            ("sized-stream", "first second third fourth"), ("length", "0")])
         {
             await client.SendAsync($"POST /{path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
             Assert.Equal((200, text), await client.ReadAnswerAsync());

@@ -10,13 +10,18 @@ using Proxy.Transport.Http1;
 
 namespace Proxy.Tests.Transport;
 
-/// <summary>What the loops' reader takes for a plain head, the server's parser must read the same: whoever stands before or behind us uses one like it.</summary>
+/// <summary>
+/// What the loops' reader takes for a plain head, the server's parser must read the same: whoever stands before or behind us uses one like it.
+/// </summary>
 public sealed class RandomHeadTests : IAsyncLifetime
 {
     private static readonly string[] Hosts = ["localhost", "127.0.0.1", "a.example", "gpu-box", "A", "[::1]", "[2001:db8::7]", "::1", "a_b", "a."];
-    private static readonly string[] Names = ["Accept", "accept", "Authorization", "Content-Type", "X-A", "x-a", "Connection", "Content-Length", "Transfer-Encoding", "Host", "Expect", "Cookie", "X(A)", ""];
-    private static readonly string[] Values = ["", "a", "*/*", "close", "keep-alive", "chunked", "5", "+5", " 5 ", "100-continue", "a, b", "a\tb", "\"é\"", "\0"];
-    private static readonly string[] Paths = ["/", "/v1/models", "/a/", "/a//b", "/a/../b", "/a/./b", "/.a", "/a%2fb", "/a?b", "*", "http://x/a", "/a:b@c", "/~"];
+    private static readonly string[] Names = ["Accept", "accept", "Authorization", "Content-Type", "X-A", "x-a", "Connection", "Content-Length",
+        "Transfer-Encoding", "Host", "Expect", "Cookie", "X(A)", ""];
+    private static readonly string[] Values =
+        ["", "a", "*/*", "close", "keep-alive", "chunked", "5", "+5", " 5 ", "100-continue", "a, b", "a\tb", "\"é\"", "\0"];
+    private static readonly string[] Paths =
+        ["/", "/v1/models", "/a/", "/a//b", "/a/../b", "/a/./b", "/.a", "/a%2fb", "/a?b", "*", "http://x/a", "/a:b@c", "/~"];
     private const string Noise = ":[]0123456789abcfgzXYZ.-_ \t\r\n%/@,;\"'()\0\u007f\u00e9";
 
     private ListenOptions? listening;
@@ -28,7 +33,8 @@ public sealed class RandomHeadTests : IAsyncLifetime
         builder.Logging.ClearProviders();
         builder.WebHost.ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Loopback, 0, options => listening = options));
         app = builder.Build();
-        app.Run(context => context.Response.WriteAsync(Told(context.Request.Method, context.Request.Path.Value!, context.Request.Headers.SelectMany(field => field.Value.Select(value => (field.Key, value ?? ""))))));
+        app.Run(context => context.Response.WriteAsync(Told(context.Request.Method, context.Request.Path.Value!,
+            context.Request.Headers.SelectMany(field => field.Value.Select(value => (field.Key, value ?? ""))))));
         await app.StartAsync(TestContext.Current.CancellationToken);
     }
 
@@ -69,7 +75,12 @@ public sealed class RandomHeadTests : IAsyncLifetime
         for (var i = random.Next(4); i > 1; i--) host = Disturbed(random, host);
         head.Append(random.Next(5) == 0 ? "hOST:" : "Host: ").Append(host).Append("\r\n");
         if (method == "POST") head.Append($"Content-Length: {random.Next(9)}\r\n");
-        for (var i = random.Next(4); i > 0; i--) head.Append(random.Next(3) == 0 ? Disturbed(random, $"{Pick(random, Names)}: {Pick(random, Values)}") : $"x-{i}: {Pick(random, Values)}").Append("\r\n");
+        for (var i = random.Next(4); i > 0; i--)
+        {
+            head.Append(random.Next(3) == 0 ? Disturbed(random, $"{Pick(random, Names)}: {Pick(random, Values)}") : $"x-{i}: {Pick(random, Values)}")
+                .Append("\r\n");
+        }
+
         head.Append("\r\n");
         var text = head.ToString();
         return random.Next(8) == 0 ? Disturbed(random, text) : text;

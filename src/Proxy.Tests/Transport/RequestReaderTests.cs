@@ -5,7 +5,8 @@ namespace Proxy.Tests.Transport;
 
 public sealed class RequestReaderTests
 {
-    private const string Plain = "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nAuthorization: Bearer a\r\nContent-Length: 12\r\nAccept: \r\n\r\n";
+    private const string Plain =
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nAuthorization: Bearer a\r\nContent-Length: 12\r\nAccept: \r\n\r\n";
 
     private readonly RequestReader reader = new();
 

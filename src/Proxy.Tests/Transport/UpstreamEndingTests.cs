@@ -248,7 +248,8 @@ public abstract class UpstreamEndingTests(bool onLoops)
         await over.CancelAsync();
         await host;
 
-        Assert.All(outcomes, outcome => Assert.True(outcome is (UpstreamOutcome.Cancelled, _) or (UpstreamOutcome.Answered, ReplyReadKind.Cancelled or ReplyReadKind.End), outcome.ToString()));
+        Assert.All(outcomes, outcome => Assert.True(
+            outcome is (UpstreamOutcome.Cancelled, _) or (UpstreamOutcome.Answered, ReplyReadKind.Cancelled or ReplyReadKind.End), outcome.ToString()));
     }
 
     private UpstreamHarness Harness(Uri? address = null, UpstreamHeader[]? headers = null) => new(address, headers, onLoops);

@@ -18,7 +18,8 @@ public abstract class UpstreamTests(bool onLoops)
     {
         using var harness = Harness(headers: [new("Authorization", "Bearer ours")]);
         using var exchange = harness.Client.Open();
-        var sending = exchange.SendAsync(UpstreamHarness.Post("{\"a\":1}") with { Headers = [new("traceparent", "00-1"), new("Host", "evil"), new("x-bad", "a\r\nb: c")] });
+        var sending = exchange.SendAsync(
+            UpstreamHarness.Post("{\"a\":1}") with { Headers = [new("traceparent", "00-1"), new("Host", "evil"), new("x-bad", "a\r\nb: c")] });
         using var peer = await harness.Host.AcceptAsync();
 
         var request = await peer.ReadRequestAsync();
@@ -324,7 +325,8 @@ public abstract class UpstreamTests(bool onLoops)
         var body = new byte[8 << 20];
         new Random(1).NextBytes(body);
         var third = body.Length / 3;
-        var sending = exchange.SendAsync(UpstreamHarness.Post() with { Body = new(body.AsMemory(0, third), body.AsMemory(third, third), body.AsMemory(2 * third)) });
+        var sending = exchange.SendAsync(
+            UpstreamHarness.Post() with { Body = new(body.AsMemory(0, third), body.AsMemory(third, third), body.AsMemory(2 * third)) });
         using var peer = await harness.Host.AcceptAsync();
 
         var echoing = peer.EchoAsync(body.Length);

@@ -52,7 +52,8 @@ internal sealed class Backend(BackendConfig config, BackendState state, Upstream
     }
 
     /// <summary>The service of Anthropic itself, which checks what an agent puts into its prompts.</summary>
-    public bool IsAnthropicsOwn { get; } = Uri.TryCreate(config.Url, UriKind.Absolute, out var url) && url.Host.EndsWith(".anthropic.com", StringComparison.OrdinalIgnoreCase);
+    public bool IsAnthropicsOwn { get; } = Uri.TryCreate(config.Url, UriKind.Absolute, out var url)
+        && url.Host.EndsWith(".anthropic.com", StringComparison.OrdinalIgnoreCase);
 
     /// <summary>The id of the proxy that its host is; null where it is a model host, or was never reached.</summary>
     public string? ProxyId => state.Report?.ProxyId;
@@ -106,7 +107,8 @@ internal sealed class Backend(BackendConfig config, BackendState state, Upstream
 
     /// <summary>The credentials that a backend's host is shown; null where it is shown none.</summary>
     public static HostSecrets? SecretsOf(BackendConfig config) => HostSecrets.Of(
-        config.Headers.Where(static header => CredentialNames.Any(word => header.Key.Contains(word, StringComparison.OrdinalIgnoreCase))).Select(static header => header.Value).Append(config.Key ?? ""));
+        config.Headers.Where(static header => CredentialNames.Any(word => header.Key.Contains(word, StringComparison.OrdinalIgnoreCase)))
+            .Select(static header => header.Value).Append(config.Key ?? ""));
 
     private static string BasePath(string url) => Uri.TryCreate(url, UriKind.Absolute, out var address) ? address.AbsolutePath.TrimEnd('/') : "";
 

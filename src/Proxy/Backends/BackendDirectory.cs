@@ -9,7 +9,8 @@ namespace Proxy.Backends;
 /// <summary>
 /// The one place that knows the current <see cref="BackendTable"/>. A reload or news from a host makes a new one; calls under way keep theirs.
 /// </summary>
-internal sealed class BackendDirectory(ProxyConfig config, Func<UpstreamTarget, UpstreamClient> connect, Func<DialectName, BackendDialect?> dialects, TimeProvider time) : IDisposable
+internal sealed class BackendDirectory(
+    ProxyConfig config, Func<UpstreamTarget, UpstreamClient> connect, Func<DialectName, BackendDialect?> dialects, TimeProvider time) : IDisposable
 {
     private readonly Lock gate = new();
     private readonly Dictionary<(string Name, string Url), BackendState> states = [];
@@ -27,7 +28,10 @@ internal sealed class BackendDirectory(ProxyConfig config, Func<UpstreamTarget, 
     /// <summary>Told after the table changed.</summary>
     public Action? Changed { get; set; }
 
-    /// <summary>Makes a configuration the current one. Hosts that are reached as before keep their connections; backends of the same name and url keep what is known of them.</summary>
+    /// <summary>
+    /// Makes a configuration the current one. Hosts that are reached as before keep their connections; backends of the same name and url keep what is known of
+    /// them.
+    /// </summary>
     public BackendTable Apply(ProxyConfig next)
     {
         lock (gate)
@@ -62,10 +66,13 @@ internal sealed class BackendDirectory(ProxyConfig config, Func<UpstreamTarget, 
         return new Backend(wanted, state, wanted.Url == BackendConfig.BuiltinEcho ? null : Client(wanted), dialects);
     }
 
-    /// <summary>One client for each way of reaching a host. One that a reload made superfluous stays: calls under way still use it, and it is closed with the process.</summary>
+    /// <summary>
+    /// One client for each way of reaching a host. One that a reload made superfluous stays: calls under way still use it, and it is closed with the process.
+    /// </summary>
     private UpstreamClient Client(BackendConfig wanted)
     {
-        var way = string.Join('\n', [wanted.Url, wanted.Key, wanted.Ca?.Text, wanted.TlsVerify, wanted.Connect, .. wanted.Headers.Select(h => $"{h.Key}: {h.Value}")]);
+        var way = string.Join(
+            '\n', [wanted.Url, wanted.Key, wanted.Ca?.Text, wanted.TlsVerify, wanted.Connect, .. wanted.Headers.Select(h => $"{h.Key}: {h.Value}")]);
         if (!clients.TryGetValue(way, out var client)) clients.Add(way, client = connect(Target(wanted) with { Via = Identity.Via }));
         return client;
     }

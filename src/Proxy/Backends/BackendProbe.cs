@@ -4,9 +4,11 @@ using Proxy.Chat;
 namespace Proxy.Backends;
 
 /// <summary>
-/// Asks every host, again and again, whether it is there and what it serves: every ten seconds while it is up, every second while it is not, or is being tried out.
+/// Asks every host, again and again, whether it is there and what it serves: every ten seconds while it is up, every second while it is not, or is being tried
+/// out.
 /// </summary>
-internal sealed class BackendProbe(BackendDirectory directory, SlotQueue slots, Func<Backend, CancellationToken, Task<HostReport>> ask, ILogger log, TimeProvider time)
+internal sealed class BackendProbe(
+    BackendDirectory directory, SlotQueue slots, Func<Backend, CancellationToken, Task<HostReport>> ask, ILogger log, TimeProvider time)
 {
     private static readonly TimeSpan Whole = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan Broken = TimeSpan.FromSeconds(1);
@@ -69,8 +71,13 @@ internal sealed class BackendProbe(BackendDirectory directory, SlotQueue slots, 
         {
             var report = await ask(backend, cancellation);
             // A name that no client can ask for is not learned.
-            if (!report.Models.All(static model => ModelName.Fits(model.Name))) report = report with { Models = [.. report.Models.Where(static model => ModelName.Fits(model.Name))] };
-            var changed = backend.State.Report is not { } before || !before.Models.Select(m => m.Name).SequenceEqual(report.Models.Select(m => m.Name)) || !before.Dialects.SequenceEqual(report.Dialects) || before.ProxyId != report.ProxyId;
+            if (!report.Models.All(static model => ModelName.Fits(model.Name)))
+            {
+                report = report with { Models = [.. report.Models.Where(static model => ModelName.Fits(model.Name))] };
+            }
+
+            var changed = backend.State.Report is not { } before || !before.Models.Select(m => m.Name).SequenceEqual(report.Models.Select(m => m.Name))
+                || !before.Dialects.SequenceEqual(report.Dialects) || before.ProxyId != report.ProxyId;
             backend.State.Report = report;
             if (changed) directory.Refresh();
             Answered(backend);

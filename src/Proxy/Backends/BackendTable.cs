@@ -19,8 +19,10 @@ internal sealed record Resolution(string Served, IReadOnlyList<Backend> Candidat
 
 /// <summary>
 /// Which backend serves which model, by one configuration and by what the hosts have said so far. An immutable snapshot, swapped in one assignment.
-/// The order is: alias, explicit model, name learned from a host, longest prefix or glob, model in this process, default. All backends at the first rank that matches are candidates.
-/// A name that no exact rank has as it was asked is looked for without its <c>:latest</c>, which Ollama's clients add, and among learned names in other letters, as Ollama does.
+/// The order is: alias, explicit model, name learned from a host, longest prefix or glob, model in this process, default. All backends at the first rank that
+/// matches are candidates.
+/// A name that no exact rank has as it was asked is looked for without its <c>:latest</c>, which Ollama's clients add, and among learned names in other
+/// letters, as Ollama does.
 /// </summary>
 internal sealed class BackendTable
 {
@@ -39,8 +41,10 @@ internal sealed class BackendTable
         Embedders = embedders ?? EmbedderTable.Empty;
         All = backends;
         explicitly = Group(backends.SelectMany(b => b.Config.Models.Select(model => (model, b))));
-        learned = Group(backends.Where(static b => b.Config.Learn).SelectMany(b => (b.State.Report?.Models ?? []).SelectMany(model => Names(model.Name).Select(name => (name, b)))));
-        inOtherLetters = learned.Keys.GroupBy(name => name, StringComparer.OrdinalIgnoreCase).Where(same => same.Count() == 1).ToFrozenDictionary(same => same.Key, same => same.Key, StringComparer.OrdinalIgnoreCase);
+        learned = Group(backends.Where(static b => b.Config.Learn)
+            .SelectMany(b => (b.State.Report?.Models ?? []).SelectMany(model => Names(model.Name).Select(name => (name, b)))));
+        inOtherLetters = learned.Keys.GroupBy(name => name, StringComparer.OrdinalIgnoreCase).Where(same => same.Count() == 1)
+            .ToFrozenDictionary(same => same.Key, same => same.Key, StringComparer.OrdinalIgnoreCase);
         prefixes = [.. backends.SelectMany(b => b.Config.Prefixes.Select(prefix => (prefix, b))).OrderByDescending(p => Fixed(p.prefix))];
         byDefault = [.. backends.Where(b => b.Name == config.DefaultBackend)];
     }
@@ -67,14 +71,18 @@ internal sealed class BackendTable
     }
 
     /// <summary>The name stands in the file, in a host's list, or among the models of this process; a prefix or the default would take others too.</summary>
-    public bool Lists(string model) => explicitly.ContainsKey(model) || learned.ContainsKey(model) || config.Aliases.ContainsKey(model) || Embedders.Find(model) is not null;
+    public bool Lists(string model) =>
+        explicitly.ContainsKey(model) || learned.ContainsKey(model) || config.Aliases.ContainsKey(model) || Embedders.Find(model) is not null;
 
-    /// <summary>A model that a backend's host lists is to be had there: by being listed, or by a prefix where the names that it lists are not learned.</summary>
+    /// <summary>
+    /// A model that a backend's host lists is to be had there: by being listed, or by a prefix where the names that it lists are not learned.
+    /// </summary>
     public bool IsServed(string listed, Backend backend) => backend.Config.Learn || Resolve(listed)?.Candidates.Contains(backend) is true;
 
     /// <summary>The prefixes that do not get what other hosts list.</summary>
     public IReadOnlyList<OverruledPrefix> Overruled() =>
-        OverruledPrefix.Find([.. All.Select(static backend => (backend.Config, (IReadOnlyList<string>)[.. (backend.State.Report?.Models ?? []).Select(static model => model.Name)]))]);
+        OverruledPrefix.Find([.. All.Select(
+            static backend => (backend.Config, (IReadOnlyList<string>)[.. (backend.State.Report?.Models ?? []).Select(static model => model.Name)]))]);
 
     private string Meant(string model) =>
         config.Aliases.TryGetValue(model, out var meant) || config.Aliases.TryGetValue(ModelName.Bare(model), out meant) ? meant : model;
@@ -98,7 +106,8 @@ internal sealed class BackendTable
     }
 
     public static bool Matches(string pattern, string model)
-        => pattern.AsSpan().ContainsAny('*', '?') ? FileSystemName.MatchesSimpleExpression(pattern, model, ignoreCase: false) : model.StartsWith(pattern, StringComparison.Ordinal);
+        => pattern.AsSpan().ContainsAny('*', '?')
+            ? FileSystemName.MatchesSimpleExpression(pattern, model, ignoreCase: false) : model.StartsWith(pattern, StringComparison.Ordinal);
 
     /// <summary>How much of a pattern is fixed: what makes one longer than another.</summary>
     public static int Fixed(string pattern) => pattern.Count(c => c is not ('*' or '?'));

@@ -9,7 +9,8 @@ internal static class CrossingHeaders
     public static UpstreamHeader[] Of(IReadOnlyList<KeyValuePair<string, string>> crossing, CallInfo info, Backend backend)
     {
         var session = info.Session is not null && backend.IsProxy ? info.Session : null;
-        var headers = new UpstreamHeader[crossing.Count + 3 + (info.TraceParent is null ? 0 : 1) + (info.TraceState is null ? 0 : 1) + (session is null ? 0 : 1)];
+        var headers = new UpstreamHeader[crossing.Count + 3 + (info.TraceParent is null ? 0 : 1) + (info.TraceState is null ? 0 : 1)
+            + (session is null ? 0 : 1)];
         var at = 0;
         for (; at < crossing.Count; at++)
         {

@@ -26,12 +26,16 @@ internal static class HostCounter
         Backend backend, string path, ReadOnlyMemory<byte> body, KeyValuePair<string, string>? version, IReadOnlyList<KeyValuePair<string, string>> crossing, CallInfo info, CancellationToken cancellation)
     {
         List<UpstreamHeader> headers = [.. CrossingHeaders.Of(crossing, info, backend)];
-        if (version is { } needed && !headers.Exists(header => header.Name.Equals(needed.Key, StringComparison.OrdinalIgnoreCase))) headers.Add(new(needed.Key, needed.Value));
+        if (version is { } needed && !headers.Exists(header => header.Name.Equals(needed.Key, StringComparison.OrdinalIgnoreCase)))
+        {
+            headers.Add(new(needed.Key, needed.Value));
+        }
 
         using var exchange = backend.Upstream.Open();
         exchange.Deadline = exchange.Now + (long)Patience.TotalMilliseconds;
         using var registration = cancellation.UnsafeRegister(static state => ((UpstreamExchange)state!).Cancel(), exchange);
-        var head = await exchange.SendAsync(new("POST", backend.PathOf(path), new(body)) { ContentType = "application/json", Headers = [.. headers], Via = info.Via });
+        var head = await exchange.SendAsync(
+            new("POST", backend.PathOf(path), new(body)) { ContentType = "application/json", Headers = [.. headers], Via = info.Via });
         if (head.Outcome is not UpstreamOutcome.Answered) return null;
 
         var answer = new PooledBody();

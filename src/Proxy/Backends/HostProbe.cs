@@ -16,10 +16,14 @@ internal static class HostProbe
     private static readonly Task<JsonElement?> Nothing = Task.FromResult<JsonElement?>(null);
 
     /// <summary>
-    /// Asks everything at once. Families that <c>dialects</c> names are taken as said, and only their models asked for. What <paramref name="before"/> tells and cannot have changed since is not asked again.
-    /// To a host that is a proxy <paramref name="asker"/> says who asks; null leaves that unsaid. The client given knows how to reach the host (its authorities, its connect clock) and adds no header. Throws <see cref="HostProbeException"/> with one reason where the host cannot be used, <see cref="OperationCanceledException"/> where the caller gave up.
+    /// Asks everything at once. Families that <c>dialects</c> names are taken as said, and only their models asked for. What <paramref name="before"/> tells
+    /// and cannot have changed since is not asked again.
+    /// To a host that is a proxy <paramref name="asker"/> says who asks; null leaves that unsaid. The client given knows how to reach the host (its
+    /// authorities, its connect clock) and adds no header. Throws <see cref="HostProbeException"/> with one reason where the host cannot be used, <see
+    /// cref="OperationCanceledException"/> where the caller gave up.
     /// </summary>
-    public static async Task<HostReport> AskAsync(BackendConfig backend, HttpMessageInvoker http, HostReport? before, CancellationToken cancellation, ProxyIdentity? asker = null)
+    public static async Task<HostReport> AskAsync(
+        BackendConfig backend, HttpMessageInvoker http, HostReport? before, CancellationToken cancellation, ProxyIdentity? asker = null)
     {
         if (backend.Url == BackendConfig.BuiltinEcho) return EchoReport(backend);
 
@@ -64,7 +68,10 @@ internal static class HostProbe
             // With one model, what the slots say is said of it. It is what a call gets, which goes before what the listing says.
             if (llama?.ContextLength is { } context) openAi = [openAi[0] with { ContextLength = context }];
             // It cannot be reached without its model.
-            if (llama is not null && await props is { } told) openAi = [openAi[0] with { Loaded = openAi[0].Loaded ?? true, Traits = ModelTraitsJson.OfProps(told, openAi[0].Traits) }];
+            if (llama is not null && await props is { } told)
+            {
+                openAi = [openAi[0] with { Loaded = openAi[0].Loaded ?? true, Traits = ModelTraitsJson.OfProps(told, openAi[0].Traits) }];
+            }
         }
 
         if (owner == "lmstudio") openAi = await LmStudioAsync(host, openAi!);
@@ -73,15 +80,30 @@ internal static class HostProbe
         {
             if (openAi is null && ollama is null && tei is null) host.RefuseUnlessReached();
             if (ollama is not null) ollama = await ShownAsync(host, ollama, before);
-            return new(families, Merged(ollama, openAi, tei), llama?.Slots, Kind(families, ollama, tei, owner, openAi is not null, llama is not null)) { Version = HostProbeJson.Build(await props) };
+            return new(families, Merged(ollama, openAi, tei), llama?.Slots,
+                Kind(families, ollama, tei, owner, openAi is not null, llama is not null)) { Version = HostProbeJson.Build(await props) };
         }
 
         // llama.cpp first: it answers some of Ollama's questions too.
-        if (llama is not null && openAi is not null) return await LearnAsync(host, new([DialectFamily.OpenAi], openAi, llama?.Slots, "llama.cpp") { Version = HostProbeJson.Build(await props) }, before);
+        if (llama is not null && openAi is not null)
+        {
+            return await LearnAsync(
+                host, new([DialectFamily.OpenAi], openAi, llama?.Slots, "llama.cpp") { Version = HostProbeJson.Build(await props) }, before);
+        }
+
         // Ollama offers the other dialects too, but num_ctx is honoured in its own alone: the others are not reported.
-        if (ollama is not null && HostProbeJson.Version(await version) is { } release) return new([DialectFamily.Ollama], await ShownAsync(host, ollama, before), null, "ollama") { Version = release };
+        if (ollama is not null && HostProbeJson.Version(await version) is { } release)
+        {
+            return new([DialectFamily.Ollama], await ShownAsync(host, ollama, before), null, "ollama") { Version = release };
+        }
+
         // TEI has /v1/embeddings, and no /v1/models to say so.
-        if (tei is { } one) return new(one.Embeds ? [DialectFamily.Tei, DialectFamily.OpenAi] : [DialectFamily.Tei], [one.Model], null, "tei") { Version = HostProbeJson.Version(await info) };
+        if (tei is { } one)
+        {
+            return new(one.Embeds ? [DialectFamily.Tei, DialectFamily.OpenAi] : [DialectFamily.Tei], [one.Model], null,
+                "tei") { Version = HostProbeJson.Version(await info) };
+        }
+
         if (openAi is not null)
         {
             var itsVersion = owner == "vllm" ? HostProbeJson.Version(await host.GetAsync("/version")) : null;
@@ -109,15 +131,20 @@ internal static class HostProbe
         Kind: "echo");
 
     /// <summary>
-    /// Adds the families that a host of OpenAI's dialect speaks besides. Their routes take POST alone: most servers say so to a GET (405) where the route is there, and 404 where it is not.
+    /// Adds the families that a host of OpenAI's dialect speaks besides. Their routes take POST alone: most servers say so to a GET (405) where the route is
+    /// there, and 404 where it is not.
     /// llama.cpp and LM Studio do not tell the two apart; an empty object they refuse as no request (400), where the route is there.
     /// </summary>
     private static async Task<HostReport> LearnAsync(HostQuestions host, HostReport report, HostReport? before)
     {
-        if (before is { IsLearned: true } && before.Kind == report.Kind && before.Version == report.Version) return report with { Dialects = before.Dialects, IsLearned = true };
+        if (before is { IsLearned: true } && before.Kind == report.Kind && before.Version == report.Version)
+        {
+            return report with { Dialects = before.Dialects, IsLearned = true };
+        }
 
         var json = report.Kind is "llama.cpp" or "lmstudio" ? "{}" : null;
-        var (responses, messages, nonsense) = (host.AskAsync("/v1/responses", json), host.AskAsync("/v1/messages", json), host.AskAsync("/v1/no-such-route", json));
+        var (responses, messages, nonsense) = (
+            host.AskAsync("/v1/responses", json), host.AskAsync("/v1/messages", json), host.AskAsync("/v1/no-such-route", json));
         var answers = await Task.WhenAll(responses, messages, nonsense).ConfigureAwait(false);
         return report with
         {
@@ -127,7 +154,9 @@ internal static class HostProbe
 
         // A host that says the same of a route that nobody has says nothing by it.
         DialectFamily[] Spoken(HostAnswer answer, DialectFamily family) =>
-            answer.Status != answers[2].Status && (json is null ? answer.Status is HttpStatusCode.MethodNotAllowed : answer.Status is HttpStatusCode.BadRequest or HttpStatusCode.UnprocessableEntity) ? [family] : [];
+            answer.Status != answers[2].Status && (json is null
+                ? answer.Status is HttpStatusCode.MethodNotAllowed
+                : answer.Status is HttpStatusCode.BadRequest or HttpStatusCode.UnprocessableEntity) ? [family] : [];
     }
 
     /// <summary>Adds what <c>/api/show</c> tells of each model, which loads none. A model is asked about again only when its digest has changed.</summary>
@@ -146,7 +175,8 @@ internal static class HostProbe
             try
             {
                 var question = $"{{\"model\":{System.Text.Encoding.UTF8.GetString(Chat.ModelName.Json(model.Name).Span)}}}";
-                return await host.PostAsync("/api/show", question).ConfigureAwait(false) is { ValueKind: JsonValueKind.Object } show ? With(model, ModelTraitsJson.OfShow(show), digest) : model;
+                return await host.PostAsync("/api/show", question).ConfigureAwait(false) is { ValueKind: JsonValueKind.Object } show
+                    ? With(model, ModelTraitsJson.OfShow(show), digest) : model;
             }
             finally
             {
@@ -178,7 +208,8 @@ internal static class HostProbe
         ];
     }
 
-    private static string? Kind(IReadOnlyList<DialectFamily> families, IReadOnlyList<HostModel>? ollama, (HostModel, bool)? tei, string? owner, bool isOpenAi, bool isLlama) =>
+    private static string? Kind(
+        IReadOnlyList<DialectFamily> families, IReadOnlyList<HostModel>? ollama, (HostModel, bool)? tei, string? owner, bool isOpenAi, bool isLlama) =>
         isLlama ? "llama.cpp"
         : owner is not null ? owner
         : ollama is not null && families.Contains(DialectFamily.Ollama) ? "ollama"

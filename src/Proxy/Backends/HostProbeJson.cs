@@ -9,7 +9,8 @@ internal static class HostProbeJson
     /// <summary>The models of <c>GET /v1/models</c>, or null where the answer is no such list.</summary>
     public static IReadOnlyList<HostModel>? OpenAiModels(JsonElement? answer) =>
         Entries(answer, "data") is { } entries
-            ? [.. from entry in entries let name = Text(entry, "id") where name is not null select new HostModel(name, ContextLength(entry), Loaded(entry), entry.Clone()) { Traits = ModelTraitsJson.OfEntry(entry) }]
+            ? [.. from entry in entries let name = Text(entry, "id") where name is not null select new HostModel(
+                name, ContextLength(entry), Loaded(entry), entry.Clone()) { Traits = ModelTraitsJson.OfEntry(entry) }]
             : null;
 
     /// <summary>The models of Ollama's <c>GET /api/tags</c>, with those of <c>/api/ps</c> marked as loaded, or null where the answer is no such list.</summary>
@@ -27,10 +28,12 @@ internal static class HostProbeJson
             .. from entry in entries
             let name = Text(entry, "name")
             where name is not null
-            select new HostModel(name, Count(loaded.GetValueOrDefault(name), "context_length"), running is null ? null : loaded.ContainsKey(name), entry.Clone())
+            select new HostModel(
+                name, Count(loaded.GetValueOrDefault(name), "context_length"), running is null ? null : loaded.ContainsKey(name), entry.Clone())
             {
                 Traits = ModelTraits.None with { Running = loaded.TryGetValue(name, out var entryOfPs) ? entryOfPs : null },
-                ContextLimit = entry.TryGetProperty("details", out var details) && details.ValueKind is JsonValueKind.Object ? Count(details, "context_length") : null,
+                ContextLimit =
+                    entry.TryGetProperty("details", out var details) && details.ValueKind is JsonValueKind.Object ? Count(details, "context_length") : null,
             },
         ];
     }
@@ -41,7 +44,9 @@ internal static class HostProbeJson
     /// <summary>The build of llama.cpp's <c>GET /props</c>.</summary>
     public static string? Build(JsonElement? props) => props is { } answer ? Text(answer, "build_info") : null;
 
-    /// <summary>The entries of LM Studio's own listings by the model's name: <c>data</c> and <c>id</c> in its v0, <c>models</c> and <c>key</c> in its v1.</summary>
+    /// <summary>
+    /// The entries of LM Studio's own listings by the model's name: <c>data</c> and <c>id</c> in its v0, <c>models</c> and <c>key</c> in its v1.
+    /// </summary>
     public static Dictionary<string, JsonElement> LmStudio(JsonElement? answer, string list, string key)
     {
         var found = new Dictionary<string, JsonElement>(StringComparer.Ordinal);
@@ -76,7 +81,8 @@ internal static class HostProbeJson
         if (answer is not { ValueKind: JsonValueKind.Object } info || !info.TryGetProperty("model_type", out var type)) return null;
         if ((Text(info, "served_model_name") ?? Text(info, "model_id")) is not { } name) return null;
 
-        return (new HostModel(name, Count(info, "max_input_length"), Loaded: true, info.Clone()) { Traits = ModelTraitsJson.OfTei(info) }, type.ValueKind is JsonValueKind.Object && type.TryGetProperty("embedding", out _));
+        return (new HostModel(name, Count(info, "max_input_length"), Loaded: true, info.Clone()) { Traits = ModelTraitsJson.OfTei(info) },
+            type.ValueKind is JsonValueKind.Object && type.TryGetProperty("embedding", out _));
     }
 
     /// <summary>Who says so of itself in a model's <c>owned_by</c>; null for everybody else.</summary>
@@ -114,9 +120,11 @@ internal static class HostProbeJson
             : null;
 
     private static string? Text(JsonElement element, string key) =>
-        element.ValueKind is JsonValueKind.Object && element.TryGetProperty(key, out var value) && value.ValueKind is JsonValueKind.String && value.GetString() is { Length: > 0 } text ? text : null;
+        element.ValueKind is JsonValueKind.Object && element.TryGetProperty(key, out var value) && value.ValueKind is JsonValueKind.String
+            && value.GetString() is { Length: > 0 } text ? text : null;
 
     /// <summary>A number that counts something; nought and less mean that the host does not know.</summary>
     private static int? Count(JsonElement element, string key) =>
-        element.ValueKind is JsonValueKind.Object && element.TryGetProperty(key, out var value) && value.ValueKind is JsonValueKind.Number && value.TryGetInt32(out var count) && count > 0 ? count : null;
+        element.ValueKind is JsonValueKind.Object && element.TryGetProperty(key, out var value) && value.ValueKind is JsonValueKind.Number
+            && value.TryGetInt32(out var count) && count > 0 ? count : null;
 }

@@ -50,7 +50,8 @@ internal sealed class HostQuestions(BackendConfig backend, HttpMessageInvoker ht
             using var response = await http.SendAsync(request, patience.Token).ConfigureAwait(false);
             await response.Content.LoadIntoBufferAsync(LongestAnswer, patience.Token).ConfigureAwait(false);
             if (response.Headers.TryGetValues(ProxyIdentity.Header, out var ids) && ids.FirstOrDefault() is { } id && ProxyIdentity.IsId(id)) ProxyId = id;
-            var body = Parsed(Decoded(await response.Content.ReadAsByteArrayAsync(patience.Token).ConfigureAwait(false), string.Join(',', response.Content.Headers.ContentEncoding)));
+            var body = Parsed(Decoded(
+                await response.Content.ReadAsByteArrayAsync(patience.Token).ConfigureAwait(false), string.Join(',', response.Content.Headers.ContentEncoding)));
             if (json is null) Reached(path, response, body);
             return new(response.StatusCode, body);
         }

@@ -23,7 +23,9 @@ internal sealed record HostReport(IReadOnlyList<DialectFamily> Dialects, IReadOn
     public bool IsSelf { get; init; }
 }
 
-/// <summary>A model as its host lists it. <paramref name="ContextLength"/> is what a call gets as the model runs now, in tokens; null where the host does not say.</summary>
+/// <summary>
+/// A model as its host lists it. <paramref name="ContextLength"/> is what a call gets as the model runs now, in tokens; null where the host does not say.
+/// </summary>
 internal sealed record HostModel(string Name, int? ContextLength, bool? Loaded, JsonElement? Details)
 {
     /// <summary>The longest context that the host could run it with, in tokens; null where the host does not say, or has no choice.</summary>
@@ -31,12 +33,15 @@ internal sealed record HostModel(string Name, int? ContextLength, bool? Loaded, 
 
     public ModelTraits Traits { get; init; } = ModelTraits.None;
 
-    /// <summary>What told the traits apart from the listing, by which they are known to be still true (Ollama's digest); null where they came with the listing.</summary>
+    /// <summary>
+    /// What told the traits apart from the listing, by which they are known to be still true (Ollama's digest); null where they came with the listing.
+    /// </summary>
     public string? ShownDigest { get; init; }
 
     /// <summary>What a host that is a proxy tells besides.</summary>
     public ProxyTold? Told { get; init; }
 
     /// <summary>What TEI's <c>/info</c> says of it; null where its host is no TEI, nor a proxy in front of one.</summary>
-    public JsonElement? TeiInfo => Told is { } told ? told.Info : Details is { ValueKind: JsonValueKind.Object } info && info.TryGetProperty("model_type", out _) ? info : null;
+    public JsonElement? TeiInfo =>
+        Told is { } told ? told.Info : Details is { ValueKind: JsonValueKind.Object } info && info.TryGetProperty("model_type", out _) ? info : null;
 }

@@ -55,7 +55,9 @@ internal sealed class ModelCatalog(BackendDirectory directory, BackendProbe prob
         }
     }
 
-    /// <summary>What a proxy that asks is told: the models to which a way leads that is not by that proxy itself. So it does not learn from us what we learned from it.</summary>
+    /// <summary>
+    /// What a proxy that asks is told: the models to which a way leads that is not by that proxy itself. So it does not learn from us what we learned from it.
+    /// </summary>
     public async ValueTask<IReadOnlyList<ProxyTold>> ListForAsync(string asker, Func<string, bool> mayUse)
     {
         var told = new List<ProxyTold>();
@@ -101,7 +103,8 @@ internal sealed class ModelCatalog(BackendDirectory directory, BackendProbe prob
         return isAlias ? listing with { Resolved = model?.Name ?? resolution.Served } : listing;
     }
 
-    private static HostModel? Learned(Resolution resolution) => resolution.Candidates.Select(backend => backend.Learned(resolution.Served)).FirstOrDefault(static model => model is not null);
+    private static HostModel? Learned(Resolution resolution) =>
+        resolution.Candidates.Select(backend => backend.Learned(resolution.Served)).FirstOrDefault(static model => model is not null);
 
     private static ModelEnd End(Resolution resolution) => resolution.InProcess is not null ? ModelEnd.Process
         : resolution.Candidates.All(static backend => backend.IsEcho) ? ModelEnd.Echo
@@ -140,17 +143,21 @@ internal sealed class ModelCatalog(BackendDirectory directory, BackendProbe prob
         {
             OwnedBy = Text(said, "owned_by") ?? backend.Name,
             Created = Number(said, "created") is { } seconds and >= 0 and <= LastSecond ? DateTimeOffset.FromUnixTimeSeconds(seconds)
-                : said.TryGetProperty("modified_at", out var modified) && modified.ValueKind is JsonValueKind.String && modified.TryGetDateTimeOffset(out var at) ? at : null,
+                : said.TryGetProperty(
+                    "modified_at", out var modified) && modified.ValueKind is JsonValueKind.String && modified.TryGetDateTimeOffset(out var at) ? at : null,
             Size = Number(said, "size") ?? traits.Size,
             Digest = Text(said, "digest"),
             Details = said.TryGetProperty("details", out var details) && details.ValueKind is JsonValueKind.Object ? details : null,
             Capabilities = traits.Capabilities.Count > 0 ? traits.Capabilities
-                : said.TryGetProperty("capabilities", out var can) && can.ValueKind is JsonValueKind.Array ? [.. can.EnumerateArray().Where(c => c.ValueKind is JsonValueKind.String).Select(c => c.GetString()!)] : [],
+                : said.TryGetProperty("capabilities", out var can) && can.ValueKind is JsonValueKind.Array ? [.. can.EnumerateArray()
+                    .Where(c => c.ValueKind is JsonValueKind.String).Select(c => c.GetString()!)] : [],
         };
     }
 
     // Hosts differ: llama.cpp says "size": "" where Ollama says a number.
-    private static long? Number(JsonElement said, string name) => said.TryGetProperty(name, out var value) && value.ValueKind is JsonValueKind.Number && value.TryGetInt64(out var number) ? number : null;
+    private static long? Number(JsonElement said, string name) =>
+        said.TryGetProperty(name, out var value) && value.ValueKind is JsonValueKind.Number && value.TryGetInt64(out var number) ? number : null;
 
-    private static string? Text(JsonElement said, string name) => said.TryGetProperty(name, out var value) && value.ValueKind is JsonValueKind.String ? value.GetString() : null;
+    private static string? Text(JsonElement said, string name) =>
+        said.TryGetProperty(name, out var value) && value.ValueKind is JsonValueKind.String ? value.GetString() : null;
 }

@@ -37,8 +37,17 @@ internal static class ModelTraitsJson
         if (template is not null) Add(capabilities, "completion");
         if (Is(modalities, "vision")) Add(capabilities, "vision");
         // Older versions leave the capabilities empty; a template that names tools offers them.
-        if (Is(caps, "supports_tools") || Is(caps, "supports_tool_calls") || (!caps.Has("supports_tools") && template?.Contains("tools", StringComparison.Ordinal) == true)) Add(capabilities, "tools");
-        if (Is(caps, "supports_thinking") || Is(caps, "supports_enable_thinking") || Is(caps, "supports_preserve_reasoning") || Thinks(template)) Add(capabilities, "thinking");
+        if (Is(caps, "supports_tools") || Is(caps, "supports_tool_calls")
+            || (!caps.Has("supports_tools") && template?.Contains("tools", StringComparison.Ordinal) == true))
+        {
+            Add(capabilities, "tools");
+        }
+
+        if (Is(caps, "supports_thinking") || Is(caps, "supports_enable_thinking") || Is(caps, "supports_preserve_reasoning") || Thinks(template))
+        {
+            Add(capabilities, "thinking");
+        }
+
         return listed with { Capabilities = capabilities, Kind = listed.Kind ?? KindOf(capabilities), Template = template };
     }
 
@@ -66,14 +75,19 @@ internal static class ModelTraitsJson
 
     /// <summary>What a model was trained for, by Ollama's <c>model_info</c>: the most it can be run with.</summary>
     public static int? ContextLimit(ModelTraits traits) =>
-        traits is { Info: { } info, Architecture: { } architecture } && Number(info, architecture + ".context_length") is { } limit and > 0 and <= int.MaxValue ? (int)limit : null;
+        traits is { Info: { } info, Architecture: { } architecture } && Number(info, architecture + ".context_length") is { } limit and > 0 and <= int.MaxValue
+            ? (int)limit : null;
 
     /// <summary>The context that a model's own file asks for.</summary>
     public static int? ContextOf(string? parameters)
     {
         foreach (var line in (parameters ?? "").Split('\n'))
         {
-            if (line.StartsWith("num_ctx ", StringComparison.Ordinal) && int.TryParse(line.AsSpan("num_ctx ".Length).Trim(), NumberStyles.None, CultureInfo.InvariantCulture, out var context)) return context;
+            if (line.StartsWith("num_ctx ", StringComparison.Ordinal)
+                && int.TryParse(line.AsSpan("num_ctx ".Length).Trim(), NumberStyles.None, CultureInfo.InvariantCulture, out var context))
+            {
+                return context;
+            }
         }
 
         return null;
@@ -142,11 +156,13 @@ internal static class ModelTraitsJson
     }
 
     private static ModelKind? KindOf(IReadOnlyList<string> capabilities) =>
-        capabilities.Contains("completion") ? ModelKind.Chat : capabilities.Contains("embedding") ? ModelKind.Embed : capabilities.Contains("rerank") ? ModelKind.Rerank : null;
+        capabilities.Contains("completion")
+            ? ModelKind.Chat : capabilities.Contains("embedding") ? ModelKind.Embed : capabilities.Contains("rerank") ? ModelKind.Rerank : null;
 
     /// <summary>Templates that think have a switch for it, or the marks between which they do.</summary>
     private static bool Thinks(string? template) => template is not null
-        && (template.Contains("enable_thinking", StringComparison.Ordinal) || template.Contains("<think>", StringComparison.Ordinal) || template.Contains("reasoning_content", StringComparison.Ordinal));
+        && (template.Contains("enable_thinking", StringComparison.Ordinal) || template.Contains("<think>", StringComparison.Ordinal)
+            || template.Contains("reasoning_content", StringComparison.Ordinal));
 
     /// <summary>As Ollama writes it.</summary>
     private static string Size(long count) => count switch
@@ -166,12 +182,16 @@ internal static class ModelTraitsJson
 
     private static bool Is(JsonElement element, string key) => Member(element, key).ValueKind is JsonValueKind.True;
 
-    private static JsonElement Member(JsonElement element, string key) => element.ValueKind is JsonValueKind.Object && element.TryGetProperty(key, out var value) ? value : default;
+    private static JsonElement Member(JsonElement element, string key) =>
+        element.ValueKind is JsonValueKind.Object && element.TryGetProperty(key, out var value) ? value : default;
 
-    private static string? Text(JsonElement element, string key) => Member(element, key) is { ValueKind: JsonValueKind.String } value && value.GetString() is { Length: > 0 } text ? text : null;
+    private static string? Text(JsonElement element, string key) =>
+        Member(element, key) is { ValueKind: JsonValueKind.String } value && value.GetString() is { Length: > 0 } text ? text : null;
 
-    private static long? Number(JsonElement element, string key) => Member(element, key) is { ValueKind: JsonValueKind.Number } value && value.TryGetInt64(out var number) && number > 0 ? number : null;
+    private static long? Number(JsonElement element, string key) =>
+        Member(element, key) is { ValueKind: JsonValueKind.Number } value && value.TryGetInt64(out var number) && number > 0 ? number : null;
 
     private static IReadOnlyList<string> Words(JsonElement element, string key) =>
-        Member(element, key) is { ValueKind: JsonValueKind.Array } list ? [.. list.EnumerateArray().Where(word => word.ValueKind is JsonValueKind.String).Select(word => word.GetString()!)] : [];
+        Member(element, key) is { ValueKind: JsonValueKind.Array } list
+            ? [.. list.EnumerateArray().Where(word => word.ValueKind is JsonValueKind.String).Select(word => word.GetString()!)] : [];
 }

@@ -14,11 +14,13 @@ internal sealed record OverruledPrefix(string Prefix, string Backend, string By,
     {
         var named = hosts.SelectMany(host => host.Backend.Models).ToHashSet();
         var learners = hosts.Where(host => host.Backend.Learn).ToList();
-        var listed = learners.SelectMany(host => host.Listed.Select(model => (Model: model, By: host.Backend))).Where(entry => !named.Contains(entry.Model)).ToLookup(entry => entry.Model, entry => entry.By);
+        var listed = learners.SelectMany(host => host.Listed.Select(model => (Model: model, By: host.Backend))).Where(entry => !named.Contains(entry.Model))
+            .ToLookup(entry => entry.Model, entry => entry.By);
         var found = new List<(string Prefix, string Backend, string By, string Model)>();
         foreach (var model in listed)
         {
-            var matching = hosts.SelectMany(host => host.Backend.Prefixes.Select(prefix => (Prefix: prefix, host.Backend))).Where(entry => BackendTable.Matches(entry.Prefix, model.Key)).ToList();
+            var matching = hosts.SelectMany(host => host.Backend.Prefixes.Select(prefix => (Prefix: prefix, host.Backend)))
+                .Where(entry => BackendTable.Matches(entry.Prefix, model.Key)).ToList();
             if (matching.Count == 0) continue;
             var longest = matching.Max(static entry => BackendTable.Fixed(entry.Prefix));
             foreach (var (prefix, backend) in matching)
@@ -28,7 +30,8 @@ internal sealed record OverruledPrefix(string Prefix, string Backend, string By,
             }
         }
 
-        return [.. found.Distinct().GroupBy(entry => (entry.Prefix, entry.Backend, entry.By), entry => entry.Model).Select(group => new OverruledPrefix(group.Key.Prefix, group.Key.Backend, group.Key.By, [.. group]))];
+        return [.. found.Distinct().GroupBy(entry => (entry.Prefix, entry.Backend, entry.By), entry => entry.Model)
+            .Select(group => new OverruledPrefix(group.Key.Prefix, group.Key.Backend, group.Key.By, [.. group]))];
     }
 
     public override string ToString()

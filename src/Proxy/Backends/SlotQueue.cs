@@ -64,7 +64,12 @@ internal sealed class SlotQueue(TimeProvider time)
             for (var node = line.First; node is not null; node = node.Next)
             {
                 // By its state, not by itself: a reload made new backends of what are the same slots.
-                if (Namesake(node.Value.Candidates, backend) is not { } wanted || LeastBusy.Pick([wanted]) is null || LeastBusy.IsPassedOver(wanted, node.Value.Candidates)) continue;
+                if (Namesake(node.Value.Candidates, backend) is not { } wanted || LeastBusy.Pick([wanted]) is null
+                    || LeastBusy.IsPassedOver(wanted, node.Value.Candidates))
+                {
+                    continue;
+                }
+
                 next = node.Value;
                 Remove(next);
                 lease = Give(wanted);
@@ -84,7 +89,9 @@ internal sealed class SlotQueue(TimeProvider time)
         }
     }
 
-    /// <summary>A backend came back or went down, or a reload gave it more slots: whoever can use one is served, and who waits for nothing but dead ones is told.</summary>
+    /// <summary>
+    /// A backend came back or went down, or a reload gave it more slots: whoever can use one is served, and who waits for nothing but dead ones is told.
+    /// </summary>
     public void Recheck()
     {
         var grants = new List<(Waiter Waiter, SlotGrant Grant)>();

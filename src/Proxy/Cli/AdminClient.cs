@@ -10,17 +10,25 @@ namespace Proxy.Cli;
 /// <summary>Asks the running proxy over its admin socket.</summary>
 internal sealed class AdminClient(Func<string, string?> environment)
 {
-    /// <summary>A command to the running proxy reads no file: to name one is a mistake, since the proxy goes on with the one that it was started with.</summary>
+    /// <summary>
+    /// A command to the running proxy reads no file: to name one is a mistake, since the proxy goes on with the one that it was started with.
+    /// </summary>
     public static void TakesNoFile(Command command, Option<string?> config) => command.Validators.Add(result =>
     {
-        if (result.GetResult(config) is not null) result.AddError($"{command.Name} takes no --config: the running proxy has the file that it was started with.");
+        if (result.GetResult(config) is not null)
+        {
+            result.AddError($"{command.Name} takes no --config: the running proxy has the file that it was started with.");
+        }
     });
 
-    /// <summary>The answer's JSON, whatever its status. Throws <see cref="AdminException"/> with the words for the user, and the exit code that goes with them.</summary>
+    /// <summary>
+    /// The answer's JSON, whatever its status. Throws <see cref="AdminException"/> with the words for the user, and the exit code that goes with them.
+    /// </summary>
     public async Task<T> AskAsync<T>(HttpMethod method, string path, JsonTypeInfo<T> type, CancellationToken cancellation)
     {
         using var connection = await ConnectAsync(cancellation).ConfigureAwait(false);
-        using var handler = new SocketsHttpHandler { UseProxy = false, ConnectCallback = (_, _) => ValueTask.FromResult<Stream>(new NetworkStream(connection)) };
+        using var handler =
+            new SocketsHttpHandler { UseProxy = false, ConnectCallback = (_, _) => ValueTask.FromResult<Stream>(new NetworkStream(connection)) };
         using var http = new HttpClient(handler) { BaseAddress = new Uri("http://localhost") };
         try
         {
@@ -52,7 +60,10 @@ internal sealed class AdminClient(Func<string, string?> environment)
             catch (SocketException e)
             {
                 socket.Dispose();
-                if (e.SocketErrorCode is SocketError.AccessDenied) throw new AdminException(ExitCode.Failed, $"{place} is another user's; ask as that user or as root");
+                if (e.SocketErrorCode is SocketError.AccessDenied)
+                {
+                    throw new AdminException(ExitCode.Failed, $"{place} is another user's; ask as that user or as root");
+                }
             }
             catch (ArgumentOutOfRangeException)
             {

@@ -20,7 +20,8 @@ internal static class CallsCommand
     {
         try
         {
-            var table = await new AdminClient(around.Environment).AskAsync(HttpMethod.Get, "/calls", CliJson.Default.CallTable, cancellation).ConfigureAwait(false);
+            var table = await new AdminClient(around.Environment).AskAsync(HttpMethod.Get, "/calls", CliJson.Default.CallTable, cancellation)
+                .ConfigureAwait(false);
             if (json) around.Output.WriteLine(JsonSerializer.Serialize(table, CliJson.Print.CallTable));
             else Print(around.Output, table);
             return ExitCode.Ok;
@@ -33,7 +34,8 @@ internal static class CallsCommand
     }
 
     private static void Print(TextWriter output, CallTable table) =>
-        TextTable.Write(output, ["TRACE_ID", "KEY", "SURFACE", "MODEL", "BACKEND", "STATE", "RUNNING", "SESSION"], table.Calls.OrderByDescending(call => call.RunningMs).Select(call => (IReadOnlyList<string>)
+        TextTable.Write(output, ["TRACE_ID", "KEY", "SURFACE", "MODEL", "BACKEND", "STATE", "RUNNING", "SESSION"],
+            table.Calls.OrderByDescending(call => call.RunningMs).Select(call => (IReadOnlyList<string>)
         [
             call.TraceId,
             call.Key ?? "-",

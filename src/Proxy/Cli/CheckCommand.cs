@@ -7,7 +7,10 @@ using Proxy.Transport;
 
 namespace Proxy.Cli;
 
-/// <summary><c>proxy check [FILE]</c>: every problem of a configuration, or what it comes to. Hosts are asked only where the file has prefixes: what other hosts list goes before those.</summary>
+/// <summary>
+/// <c>proxy check [FILE]</c>: every problem of a configuration, or what it comes to. Hosts are asked only where the file has prefixes: what other hosts list
+/// goes before those.
+/// </summary>
 internal static class CheckCommand
 {
     /// <summary>A host that does not say within this time what it lists is left out.</summary>
@@ -15,10 +18,14 @@ internal static class CheckCommand
 
     public static Command Make(Surroundings around, Option<string?> config)
     {
-        var file = new Argument<string?>("FILE") { Description = "The file to look over; the one that serve would read if left out.", Arity = ArgumentArity.ZeroOrOne };
+        var file = new Argument<string?>("FILE")
+        {
+            Description = "The file to look over; the one that serve would read if left out.", Arity = ArgumentArity.ZeroOrOne,
+        };
         var json = ProxyCommand.Json();
         var command = new Command("check", "Print every problem of the configuration, with its line, or what it comes to.") { file, json };
-        command.SetAction(async (parsed, cancellation) => (int)await RunAsync(around, parsed.GetValue(file) ?? parsed.GetValue(config), parsed.GetValue(json), cancellation).ConfigureAwait(false));
+        command.SetAction(async (parsed, cancellation) => (int)await RunAsync(
+            around, parsed.GetValue(file) ?? parsed.GetValue(config), parsed.GetValue(json), cancellation).ConfigureAwait(false));
         return command;
     }
 
@@ -28,7 +35,9 @@ internal static class CheckCommand
         var result = ConfigFile.Load(path, around.Sources);
         var overruled = result.Config is { } checkedConfig ? await OverruledAsync(checkedConfig, cancellation).ConfigureAwait(false) : [];
         if (json)
-            around.Output.WriteLine(JsonSerializer.Serialize(new CheckResult(result.Config is not null, path, [.. result.Problems.Select(ProblemRow.From)]) { Overruled = OverruledRow.From(overruled) }, CliJson.Print.CheckResult));
+            around.Output.WriteLine(JsonSerializer.Serialize(
+                new CheckResult(result.Config is not null, path, [.. result.Problems.Select(ProblemRow.From)]) { Overruled = OverruledRow.From(overruled) },
+                CliJson.Print.CheckResult));
         else if (result.Config is { } config)
             Summarise(around.Output, path, config, overruled);
         else

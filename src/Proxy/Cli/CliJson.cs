@@ -66,7 +66,8 @@ internal sealed record ModelTable(IReadOnlyList<ModelRow> Models)
 }
 
 /// <summary>One model at one backend. What is not known is left out; no <paramref name="Slots"/> means no limit.</summary>
-internal sealed record ModelRow(string Model, string Backend, int? ContextLength, bool? Loaded, int? Slots, int? InUse, string Health, IReadOnlyList<string> Dialects)
+internal sealed record ModelRow(
+    string Model, string Backend, int? ContextLength, bool? Loaded, int? Slots, int? InUse, string Health, IReadOnlyList<string> Dialects)
 {
     /// <summary>The model that an alias stands for.</summary>
     public string? Resolved { get; init; }
@@ -100,7 +101,8 @@ internal sealed record LocalModelRow(string Model, string Path, long SizeBytes)
 }
 
 /// <summary>What <c>models pull --json</c> prints. <paramref name="Pulled"/>: false where all of it was there already.</summary>
-internal sealed record PullResult(string Model, string Commit, string Path, string Kind, string Variant, long SizeBytes, bool Pulled, IReadOnlyList<PulledFileRow> Files)
+internal sealed record PullResult(
+    string Model, string Commit, string Path, string Kind, string Variant, long SizeBytes, bool Pulled, IReadOnlyList<PulledFileRow> Files)
 {
     public int? Dimensions { get; init; }
 }
@@ -113,7 +115,8 @@ internal sealed record NewKey(string Name, string Key, string Sha256, string Tom
 /// <summary>What <c>version --json</c> prints.</summary>
 internal sealed record VersionInfo(string Version, string Runtime, string Platform);
 
-[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull, WriteIndented = true)]
+[JsonSourceGenerationOptions(
+    PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull, WriteIndented = true)]
 [JsonSerializable(typeof(CheckResult))]
 [JsonSerializable(typeof(ReloadResult))]
 [JsonSerializable(typeof(CallTable))]

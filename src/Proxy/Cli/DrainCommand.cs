@@ -17,8 +17,10 @@ internal static class DrainCommand
     {
         try
         {
-            var result = await new AdminClient(around.Environment).AskAsync(HttpMethod.Post, "/drain", CliJson.Default.DrainResult, cancellation).ConfigureAwait(false);
-            around.Output.WriteLine(result.Running switch { 0 => "draining; no call runs", 1 => "draining; 1 call runs on", var many => $"draining; {many} calls run on" });
+            var result = await new AdminClient(around.Environment).AskAsync(HttpMethod.Post, "/drain", CliJson.Default.DrainResult, cancellation)
+                .ConfigureAwait(false);
+            around.Output.WriteLine(
+                result.Running switch { 0 => "draining; no call runs", 1 => "draining; 1 call runs on", var many => $"draining; {many} calls run on" });
             return ExitCode.Ok;
         }
         catch (AdminException e)

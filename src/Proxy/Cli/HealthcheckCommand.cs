@@ -10,23 +10,30 @@ internal static class HealthcheckCommand
 {
     public static Command Make(Surroundings around, Option<string?> config)
     {
-        var timeout = new Option<string>("--timeout") { Description = "How long to wait, such as 3s or 500ms.", HelpName = "DURATION", DefaultValueFactory = _ => "3s" };
+        var timeout =
+            new Option<string>("--timeout") { Description = "How long to wait, such as 3s or 500ms.", HelpName = "DURATION", DefaultValueFactory = _ => "3s" };
         timeout.Validators.Add(result =>
         {
-            if (!Duration.TryParse(result.GetValueOrDefault<string>() ?? "", out var time) || time <= TimeSpan.Zero) result.AddError($"--timeout takes a duration, such as {Duration.Example}, without the quotes.");
+            if (!Duration.TryParse(result.GetValueOrDefault<string>() ?? "", out var time) || time <= TimeSpan.Zero)
+            {
+                result.AddError($"--timeout takes a duration, such as {Duration.Example}, without the quotes.");
+            }
         });
         var ready = new Option<bool>("--ready") { Description = "Ask /ready (something real can answer) and not only /health (the process lives)." };
-        var listen = new Option<string?>("--listen") { Description = "The address to ask, where it is not the first of the configuration.", HelpName = "ADDRESS" };
+        var listen =
+            new Option<string?>("--listen") { Description = "The address to ask, where it is not the first of the configuration.", HelpName = "ADDRESS" };
         var command = new Command("healthcheck", "Ask the proxy whether it is well: exit 0, else 1, within --timeout.") { timeout, ready, listen };
         command.SetAction(async (parsed, cancellation) =>
         {
             _ = Duration.TryParse(parsed.GetValue(timeout) ?? "", out var time);
-            return (int)await RunAsync(around, parsed.GetValue(config), parsed.GetValue(listen), parsed.GetValue(ready) ? "/ready" : "/health", time, cancellation).ConfigureAwait(false);
+            return (int)await RunAsync(around, parsed.GetValue(config), parsed.GetValue(listen), parsed.GetValue(ready) ? "/ready" : "/health", time,
+                cancellation).ConfigureAwait(false);
         });
         return command;
     }
 
-    private static async Task<ExitCode> RunAsync(Surroundings around, string? named, string? listen, string path, TimeSpan timeout, CancellationToken cancellation)
+    private static async Task<ExitCode> RunAsync(
+        Surroundings around, string? named, string? listen, string path, TimeSpan timeout, CancellationToken cancellation)
     {
         // A draft: a file that was spoilt since the proxy started must not make the proxy look ill.
         var server = ConfigFile.LoadDraft(ConfigFile.Find(named, around.Environment), around.Sources, out _).Server;
@@ -41,7 +48,8 @@ internal static class HealthcheckCommand
         patience.CancelAfter(timeout);
         try
         {
-            using var handler = new SocketsHttpHandler { UseProxy = false, AllowAutoRedirect = false, ConnectCallback = (_, token) => ConnectAsync(address, token) };
+            using var handler =
+                new SocketsHttpHandler { UseProxy = false, AllowAutoRedirect = false, ConnectCallback = (_, token) => ConnectAsync(address, token) };
 #pragma warning disable CA5359 // it is this machine's own listener; its certificate is for the name that clients use
             handler.SslOptions.RemoteCertificateValidationCallback = static (_, _, _, _) => true;
 #pragma warning restore CA5359

@@ -22,7 +22,8 @@ internal static class KeysCommand
         {
             if (result.Tokens.Count > 0 && ConfigRules.KeyNameProblem(result.Tokens[0].Value) is { } problem) result.AddError(problem);
         });
-        var models = new Option<string?>("--models") { Description = "Models the key may use, globs too, with commas between. All if left out.", HelpName = "A,B" };
+        var models =
+            new Option<string?>("--models") { Description = "Models the key may use, globs too, with commas between. All if left out.", HelpName = "A,B" };
         var concurrency = new Option<int?>("--concurrency") { Description = "Calls it may have running at once.", HelpName = "N" };
         var rate = new Option<int?>("--requests-per-minute") { Description = "Calls it may start in a minute.", HelpName = "N" };
         foreach (var limit in new[] { concurrency, rate })
@@ -33,14 +34,16 @@ internal static class KeysCommand
         var json = ProxyCommand.Json();
 
         var fresh = new Command("new", "Make a key. It is shown once; the configuration holds only its digest.") { name, models, concurrency, rate, json };
-        fresh.SetAction(parsed => (int)Run(around, parsed.GetRequiredValue(name), parsed.GetValue(models), parsed.GetValue(concurrency), parsed.GetValue(rate), parsed.GetValue(json)));
+        fresh.SetAction(parsed => (int)Run(
+            around, parsed.GetRequiredValue(name), parsed.GetValue(models), parsed.GetValue(concurrency), parsed.GetValue(rate), parsed.GetValue(json)));
         return new("keys", "Keys that open the door.") { fresh };
     }
 
     private static ExitCode Run(Surroundings around, string name, string? models, int? concurrency, int? rate, bool json)
     {
         var key = $"pxy-{RandomNumberGenerator.GetString(Alphabet, Length)}";
-        var toml = Toml(name, ApiKeyConfig.Digest(key), models?.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries) ?? [], concurrency, rate);
+        var toml = Toml(name, ApiKeyConfig.Digest(key), models?.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries) ?? [],
+            concurrency, rate);
         if (json)
         {
             around.Output.WriteLine(JsonSerializer.Serialize(new NewKey(name, key, ApiKeyConfig.Digest(key), toml), CliJson.Print.NewKey));
@@ -62,5 +65,6 @@ internal static class KeysCommand
         return toml.ToString();
     }
 
-    private static string Quoted(string text) => $"\"{text.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("\"", "\\\"", StringComparison.Ordinal).Replace("${", "$${", StringComparison.Ordinal)}\"";
+    private static string Quoted(string text) =>
+        $"\"{text.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("\"", "\\\"", StringComparison.Ordinal).Replace("${", "$${", StringComparison.Ordinal)}\"";
 }

@@ -37,7 +37,8 @@ internal static class ModelsLocalCommand
         return null;
     }
 
-    public static string Kind(VectorModelKind kind) => kind switch { VectorModelKind.Rerank => "rerank", VectorModelKind.LateInteraction => "late-interaction", _ => "embed" };
+    public static string Kind(VectorModelKind kind) =>
+        kind switch { VectorModelKind.Rerank => "rerank", VectorModelKind.LateInteraction => "late-interaction", _ => "embed" };
 
     /// <summary>Numbers of an embedding; null where the model gives none, or where only its graph knows.</summary>
     public static int? Dimensions(ModelFolder model) => model is { Kind: VectorModelKind.Embed, HiddenSize: > 0 } ? model.HiddenSize : null;

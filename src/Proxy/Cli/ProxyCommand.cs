@@ -67,10 +67,12 @@ internal static class ProxyCommand
     /// <summary>What there is instead of a word that nothing takes.</summary>
     private static string Unknown(Command command, string word)
     {
-        var path = string.Join(' ', command.Parents.OfType<Command>().Take(1).Where(parent => parent is not RootCommand).Append(command).Select(each => each is RootCommand ? "proxy" : each.Name));
+        var path = string.Join(' ', command.Parents.OfType<Command>().Take(1).Where(parent => parent is not RootCommand).Append(command)
+            .Select(each => each is RootCommand ? "proxy" : each.Name));
         var isOption = word.StartsWith('-');
         List<string> known = isOption
-            ? [.. command.Options.Concat(command.Parents.OfType<Command>().SelectMany(parent => parent.Options.Where(option => option.Recursive))).Select(option => option.Name).Where(name => name.StartsWith("--", StringComparison.Ordinal)).Distinct()]
+            ? [.. command.Options.Concat(command.Parents.OfType<Command>().SelectMany(parent => parent.Options.Where(option => option.Recursive)))
+                .Select(option => option.Name).Where(name => name.StartsWith("--", StringComparison.Ordinal)).Distinct()]
             : [.. command.Subcommands.Select(verb => verb.Name)];
         if (!isOption && known.Count == 0) return $"'{word}' is too much: {path} takes no more words.";
         var kind = isOption ? "option" : "command";

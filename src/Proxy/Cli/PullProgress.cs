@@ -50,6 +50,7 @@ internal sealed class PullProgress(TextWriter output, bool isTerminal, TimeProvi
         var rate = seconds > 0 ? (bytes - from) / seconds : 0;
         var full = (int)(part * BarWidth);
         var name = file.Path.Length > NameWidth ? $"…{file.Path[^(NameWidth - 1)..]}" : file.Path.PadRight(NameWidth);
-        output.Write(string.Create(CultureInfo.InvariantCulture, $"\r{name} [{new string('#', full)}{new string('.', BarWidth - full)}] {part,4:0%}  {bytes / 1e6:0.0}/{Size(file.Size)}  {Size((long)rate)}/s  "));
+        output.Write(string.Create(CultureInfo.InvariantCulture,
+            $"\r{name} [{new string('#', full)}{new string('.', BarWidth - full)}] {part,4:0%}  {bytes / 1e6:0.0}/{Size(file.Size)}  {Size((long)rate)}/s  "));
     }
 }

@@ -7,7 +7,8 @@ internal static class ReloadCommand
 {
     public static Command Make(Surroundings around, Option<string?> config)
     {
-        var command = new Command("reload", "Have the running proxy read its configuration again. A bad file changes nothing; what takes effect at the next start only is named (exit 5).");
+        var command = new Command("reload",
+            "Have the running proxy read its configuration again. A bad file changes nothing; what takes effect at the next start only is named (exit 5).");
         AdminClient.TakesNoFile(command, config);
         command.SetAction(async (_, cancellation) => (int)await RunAsync(around, cancellation).ConfigureAwait(false));
         return command;
@@ -17,11 +18,16 @@ internal static class ReloadCommand
     {
         try
         {
-            var result = await new AdminClient(around.Environment).AskAsync(HttpMethod.Post, "/reload", CliJson.Default.ReloadResult, cancellation).ConfigureAwait(false);
+            var result = await new AdminClient(around.Environment).AskAsync(HttpMethod.Post, "/reload", CliJson.Default.ReloadResult, cancellation)
+                .ConfigureAwait(false);
             if (result.Ok)
             {
                 around.Output.WriteLine("reloaded");
-                foreach (var section in result.NeedsRestart ?? []) around.Error.WriteLine($"{section}: the file says something else than what runs; it takes effect at the next start");
+                foreach (var section in result.NeedsRestart ?? [])
+                {
+                    around.Error.WriteLine($"{section}: the file says something else than what runs; it takes effect at the next start");
+                }
+
                 return result.NeedsRestart is { Count: > 0 } ? ExitCode.NeedsRestart : ExitCode.Ok;
             }
 

@@ -8,9 +8,13 @@ internal static class ServeCommand
 {
     public static Command Make(Surroundings around, Option<string?> config)
     {
-        var listen = new Option<string[]>("--listen") { Description = "An address to listen on, instead of the file's: host:port, [v6]:port or unix:/path. May be repeated.", HelpName = "ADDRESS" };
+        var listen = new Option<string[]>("--listen")
+        {
+            Description = "An address to listen on, instead of the file's: host:port, [v6]:port or unix:/path. May be repeated.", HelpName = "ADDRESS",
+        };
         var command = new Command("serve", "Serve.") { listen };
-        command.SetAction(async (parsed, cancellation) => (int)await RunAsync(around, parsed.GetValue(config), parsed.GetValue(listen), cancellation).ConfigureAwait(false));
+        command.SetAction(async (parsed, cancellation) => (int)await RunAsync(around, parsed.GetValue(config), parsed.GetValue(listen), cancellation)
+            .ConfigureAwait(false));
         return command;
     }
 
@@ -28,7 +32,11 @@ internal static class ServeCommand
             return ExitCode.ConfigProblem;
         }
 
-        if (path is null) around.Error.WriteLine($"No configuration file: serving {Served(config)}. config.example.toml shows what there is to set; `proxy check` looks a file over.");
+        if (path is null)
+        {
+            around.Error.WriteLine($"No configuration file: serving {Served(config)}. config.example.toml shows what there is to set; `proxy check` looks a file over.");
+        }
+
         return await around.Host(new LoadedConfig(path, config) { Sources = sources }, cancellation).ConfigureAwait(false);
     }
 

@@ -7,7 +7,8 @@ namespace Proxy.Cli;
 /// <summary>What a command touches outside itself: where it writes, the environment it reads, the server it starts.</summary>
 internal sealed record Surroundings(TextWriter Output, TextWriter Error, Func<string, string?> Environment)
 {
-    public static Surroundings Process => new(Console.Out, Console.Error, System.Environment.GetEnvironmentVariable) { IsTerminal = !Console.IsErrorRedirected };
+    public static Surroundings Process =>
+        new(Console.Out, Console.Error, System.Environment.GetEnvironmentVariable) { IsTerminal = !Console.IsErrorRedirected };
 
     public Func<LoadedConfig, CancellationToken, Task<ExitCode>> Host { get; init; } = ProxyHost.RunAsync;
 

@@ -36,7 +36,8 @@ internal static class VersionCommand
             }
 
             var info = new VersionInfo(Version, RuntimeInformation.FrameworkDescription, RuntimeInformation.RuntimeIdentifier);
-            around.Output.WriteLine(parsed.GetValue(json) ? JsonSerializer.Serialize(info, CliJson.Print.VersionInfo) : $"proxy {info.Version} ({info.Platform}, {info.Runtime})");
+            around.Output.WriteLine(
+                parsed.GetValue(json) ? JsonSerializer.Serialize(info, CliJson.Print.VersionInfo) : $"proxy {info.Version} ({info.Platform}, {info.Runtime})");
             return (int)ExitCode.Ok;
         });
         return command;
@@ -48,7 +49,8 @@ internal static class VersionCommand
         {
             using var stored = typeof(VersionCommand).Assembly.GetManifestResourceStream(resource);
             if (stored is null) continue;
-            using var text = new StreamReader(resource.EndsWith(".br", StringComparison.Ordinal) ? new BrotliStream(stored, CompressionMode.Decompress) : stored);
+            using var text = new StreamReader(
+                resource.EndsWith(".br", StringComparison.Ordinal) ? new BrotliStream(stored, CompressionMode.Decompress) : stored);
             output.WriteLine($"==== {title} ====\n");
             output.WriteLine(text.ReadToEnd());
         }

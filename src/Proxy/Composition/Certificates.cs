@@ -10,7 +10,9 @@ internal sealed class Certificates
 {
     private SslServerAuthenticationOptions options;
 
-    /// <summary>Throws <see cref="System.Security.Cryptography.CryptographicException"/> when the files hold no certificate and key that belong together.</summary>
+    /// <summary>
+    /// Throws <see cref="System.Security.Cryptography.CryptographicException"/> when the files hold no certificate and key that belong together.
+    /// </summary>
     public Certificates(TlsConfig tls) => options = Read(tls);
 
     public void Reload(TlsConfig tls) => Volatile.Write(ref options, Read(tls));

@@ -73,7 +73,10 @@ internal sealed partial class Listeners(ProxyConfig config, Certificates? certif
         if (adminPath is not null) kestrel.ListenUnixSocket(adminPath, Admin);
     }
 
-    /// <summary>Makes the admin socket's folder, the owner's alone, and claims the socket. Null, and the reason, where another proxy of this user has it or it cannot be had: we serve without it.</summary>
+    /// <summary>
+    /// Makes the admin socket's folder, the owner's alone, and claims the socket. Null, and the reason, where another proxy of this user has it or it cannot be
+    /// had: we serve without it.
+    /// </summary>
     public static SocketClaim? ClaimAdmin(string path, out string? reason)
     {
         try
@@ -129,7 +132,8 @@ internal sealed partial class Listeners(ProxyConfig config, Certificates? certif
     private void Admin(ListenOptions options)
     {
         options.Protocols = HttpProtocols.Http1;
-        options.Use(static next => connection => connection.Features.Get<IConnectionSocketFeature>() is { } feature && IsOwner(feature.Socket) ? next(connection) : Task.CompletedTask);
+        options.Use(static next => connection => connection.Features.Get<IConnectionSocketFeature>() is { } feature && IsOwner(feature.Socket)
+            ? next(connection) : Task.CompletedTask);
         Remember(options, local: true, admin: true);
         all.Add(new(options, "http", IsAdmin: true));
     }

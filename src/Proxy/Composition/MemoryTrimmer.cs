@@ -4,7 +4,8 @@ using Proxy.Buffers;
 namespace Proxy.Composition;
 
 /// <summary>
-/// Gives memory back to the system after large calls. A process that serves little allocates little, so without this it would not collect what a large body left for hours.
+/// Gives memory back to the system after large calls. A process that serves little allocates little, so without this it would not collect what a large body
+/// left for hours.
 /// Looks every few seconds at two counters, and collects only after something large, once that has been quiet for a while.
 /// </summary>
 internal sealed partial class MemoryTrimmer : IDisposable

@@ -47,7 +47,8 @@ internal static class ProxyHost
 
         using var admin = Listeners.ClaimAdmin(AdminSocket.Path(), out var noAdmin);
         var date = new HttpDate(parts.Time);
-        using var listeners = new Listeners(config, certificates, parts.Loops is null ? null : server => Http1Connection.Use(server, parts.Endpoints.HandleAsync, date, log));
+        using var listeners = new Listeners(
+            config, certificates, parts.Loops is null ? null : server => Http1Connection.Use(server, parts.Endpoints.HandleAsync, date, log));
         await using var app = Build(parts, listeners, inherited, admin?.Path);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         using var now = new CancellationTokenSource();
@@ -68,7 +69,8 @@ internal static class ProxyHost
         {
             await app.StartAsync(CancellationToken.None);
         }
-        catch (Exception problem) when (problem is IOException or InvalidOperationException or System.Net.Sockets.SocketException or UnauthorizedAccessException)
+        catch (Exception problem) when (
+            problem is IOException or InvalidOperationException or System.Net.Sockets.SocketException or UnauthorizedAccessException)
         {
             log.CannotListen(problem.Message);
             return ExitCode.Failed;
@@ -94,12 +96,14 @@ internal static class ProxyHost
         return ExitCode.Ok;
     }
 
-    public static string Version => typeof(ProxyHost).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "0";
+    public static string Version =>
+        typeof(ProxyHost).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "0";
 
     private static WebApplication Build(Parts parts, Listeners listeners, IReadOnlyList<InheritedSocket> inherited, string? adminPath)
     {
         // The default host watches its content root for changes: under systemd that is the whole disk.
-        var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { Args = ["--hostBuilder:reloadConfigOnChange=false"], ContentRootPath = AppContext.BaseDirectory });
+        var builder = WebApplication.CreateSlimBuilder(
+            new WebApplicationOptions { Args = ["--hostBuilder:reloadConfigOnChange=false"], ContentRootPath = AppContext.BaseDirectory });
         builder.Logging.ClearProviders();
         builder.Logging.AddProvider(parts.LoggerProvider);
         builder.Logging.SetMinimumLevel(LogLevel.Warning);
@@ -114,7 +118,8 @@ internal static class ProxyHost
         {
             // TLS computes, which would hold up a loop's other connections; the operator's socket needs the runtime's to know its peer.
             builder.Services.AddSingleton<IConnectionListenerFactory>(new LoopTransport(
-                loops, parts.Log, endpoint => parts.Directory.Table.Config.Server.Tls is null && (endpoint as UnixDomainSocketEndPoint)?.ToString() != adminPath));
+                loops, parts.Log, endpoint =>
+                    parts.Directory.Table.Config.Server.Tls is null && (endpoint as UnixDomainSocketEndPoint)?.ToString() != adminPath));
         }
 
         builder.WebHost.UseKestrelHttpsConfiguration();

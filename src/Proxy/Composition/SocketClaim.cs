@@ -4,8 +4,10 @@ using Proxy.Config;
 namespace Proxy.Composition;
 
 /// <summary>
-/// The right to bind a unix socket's path: an exclusive lock on a file beside it, held as long as the socket is served. Of processes that start at the same moment one gets it,
-/// and only that one removes what a dead process left behind. The kernel gives the lock back when its holder dies; the file stays, since removing it would let two hold "the" lock.
+/// The right to bind a unix socket's path: an exclusive lock on a file beside it, held as long as the socket is served. Of processes that start at the same
+/// moment one gets it,
+/// and only that one removes what a dead process left behind. The kernel gives the lock back when its holder dies; the file stays, since removing it would let
+/// two hold "the" lock.
 /// </summary>
 internal sealed class SocketClaim : IDisposable
 {
@@ -20,7 +22,10 @@ internal sealed class SocketClaim : IDisposable
     public static SocketClaim? Take(string path, out string? reason)
     {
         reason = null;
-        if (path.Length > ListenAddress.LongestUnixPath) reason = $"{path} is longer than the {ListenAddress.LongestUnixPath} characters that a unix socket's path may have";
+        if (path.Length > ListenAddress.LongestUnixPath)
+        {
+            reason = $"{path} is longer than the {ListenAddress.LongestUnixPath} characters that a unix socket's path may have";
+        }
         else if (Directory.Exists(path)) reason = $"{path} is a folder";
         if (reason is not null) return null;
 

@@ -9,7 +9,8 @@ internal static partial class AdminSocket
     private const string Variable = "PROXY_ADMIN_SOCKET";
 
     /// <summary>
-    /// <c>$PROXY_ADMIN_SOCKET</c>, else <c>admin.sock</c> in the service's runtime folder, else <c>proxy/admin.sock</c> in the user's, else a folder of the user's own in /tmp.
+    /// <c>$PROXY_ADMIN_SOCKET</c>, else <c>admin.sock</c> in the service's runtime folder, else <c>proxy/admin.sock</c> in the user's, else a folder of the
+    /// user's own in /tmp.
     /// The folder need not exist; whoever makes it makes it private (0700).
     /// </summary>
     public static string Path(Func<string, string?>? environment = null)
@@ -24,7 +25,9 @@ internal static partial class AdminSocket
         string? Set(string name) => environment(name) is { Length: > 0 } value ? value : null;
     }
 
-    /// <summary>Where a command looks: the path that was set; else the own path, then the packaged service's, whose environment a shell does not have.</summary>
+    /// <summary>
+    /// Where a command looks: the path that was set; else the own path, then the packaged service's, whose environment a shell does not have.
+    /// </summary>
     public static IReadOnlyList<string> Candidates(Func<string, string?>? environment = null)
     {
         environment ??= Environment.GetEnvironmentVariable;

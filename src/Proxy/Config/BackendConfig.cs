@@ -18,7 +18,9 @@ internal sealed record BackendConfig
     /// <summary>The families of dialects that the host speaks. Null: the host is asked.</summary>
     public IReadOnlyList<DialectFamily>? Dialects { get; init; }
 
-    /// <summary>Model names that start with one of these (or match it, where it holds <c>*</c> or <c>?</c>) come here. The longest match wins; nothing is stripped.</summary>
+    /// <summary>
+    /// Model names that start with one of these (or match it, where it holds <c>*</c> or <c>?</c>) come here. The longest match wins; nothing is stripped.
+    /// </summary>
     public IReadOnlyList<string> Prefixes { get; init; } = [];
 
     /// <summary>Exact model names that this host serves, whatever it lists itself.</summary>
@@ -45,7 +47,10 @@ internal sealed record BackendConfig
     /// <summary>False accepts any certificate: for a test box, never for a network.</summary>
     public bool TlsVerify { get; init; } = true;
 
-    /// <summary>Ask an OpenAI host for the token counts of every stream, for the log and the metrics; a client that did not ask does not see them. False: for a host that refuses <c>stream_options</c>.</summary>
+    /// <summary>
+    /// Ask an OpenAI host for the token counts of every stream, for the log and the metrics; a client that did not ask does not see them. False: for a host
+    /// that refuses <c>stream_options</c>.
+    /// </summary>
     public bool StreamUsage { get; init; } = true;
 
     /// <summary>Time for name lookup, connection and TLS.</summary>
@@ -66,7 +71,9 @@ internal sealed record BackendConfig
 /// <summary>What is asked of the host with every call: <c>options = { num_ctx = 32768 }</c>.</summary>
 internal sealed record BackendOptions
 {
-    /// <summary>Context length, in tokens, that an Ollama host is to run the model with. Null: estimated from the call, never below the host's default.</summary>
+    /// <summary>
+    /// Context length, in tokens, that an Ollama host is to run the model with. Null: estimated from the call, never below the host's default.
+    /// </summary>
     public int? NumCtx { get; init; }
 }
 

@@ -4,8 +4,10 @@ namespace Proxy.Config;
 internal static class ConfigFile
 {
     /// <summary>
-    /// The file to read: the one that is named, else <c>$PROXY_CONFIG</c>, else the first that exists of <c>./config.toml</c>, <c>proxy/config.toml</c> in the XDG configuration folder and
-    /// <c>/etc/proxy/config.toml</c>. Null where there is none. A file that somebody named is returned whether it exists or not: another must not take its place.
+    /// The file to read: the one that is named, else <c>$PROXY_CONFIG</c>, else the first that exists of <c>./config.toml</c>, <c>proxy/config.toml</c> in the
+    /// XDG configuration folder and
+    /// <c>/etc/proxy/config.toml</c>. Null where there is none. A file that somebody named is returned whether it exists or not: another must not take its
+    /// place.
     /// </summary>
     public static string? Find(string? explicitPath, Func<string, string?>? environment = null)
     {

@@ -24,7 +24,9 @@ internal static partial class ConfigReader
         return root;
     }
 
-    /// <summary>Only the first thing a parser complains about is sure to be true. So that line is noted and mended, and the text read again, until nothing is left.</summary>
+    /// <summary>
+    /// Only the first thing a parser complains about is sure to be true. So that line is noted and mended, and the text read again, until nothing is left.
+    /// </summary>
     private static DocumentSyntax Parse(string toml, Findings findings)
     {
         var lines = toml.Split('\n');
@@ -61,7 +63,8 @@ internal static partial class ConfigReader
         {
             var name = line.Trim('[', ']', ' ');
             if (!name.All(c => char.IsAsciiLetterOrDigit(c) || c is '_' or '-' or '.')) return (null, "");
-            return line.StartsWith("[[", StringComparison.Ordinal) ? ($"a section of a list is written [[{name}]]", $"[[{name}]]") : ($"a section is written [{name}]", $"[{name}]");
+            return line.StartsWith("[[", StringComparison.Ordinal)
+                ? ($"a section of a list is written [[{name}]]", $"[[{name}]]") : ($"a section is written [{name}]", $"[{name}]");
         }
 
         var equals = line.IndexOf('=');
@@ -69,16 +72,20 @@ internal static partial class ConfigReader
 
         var (key, value) = (line[..equals].Trim(), line[(equals + 1)..].Split('#')[0].Trim());
         // A credential is not repeated.
-        var isSecret = key.EndsWith("key", StringComparison.OrdinalIgnoreCase) || key.EndsWith("authorization", StringComparison.OrdinalIgnoreCase) || key == "sha256";
+        var isSecret = key.EndsWith("key", StringComparison.OrdinalIgnoreCase) || key.EndsWith("authorization", StringComparison.OrdinalIgnoreCase)
+            || key == "sha256";
         var message = value switch
         {
-            _ when line.AsSpan().IndexOfAny(TypographicQuotes) is >= 0 and var at => $"{line[at]} is no quote of TOML; write {(isSecret || value.StartsWith('[') || value.StartsWith('{') ? "\"" : $"{key} = \"{string.Concat(value.Where(c => !TypographicQuotes.Contains(c)))}\"")}",
+            _ when line.AsSpan().IndexOfAny(TypographicQuotes) is >= 0 and var at =>
+                $"{line[at]} is no quote of TOML; write {(isSecret || value.StartsWith('[') || value.StartsWith('{') ? "\"" : $"{key} = \"{string.Concat(value.Where(c => !TypographicQuotes.Contains(c)))}\"")}",
             "" => $"{key} has no value; write {key} = \"…\"",
             "True" or "False" or "yes" or "no" or "on" or "off" => $"write {key} = true or {key} = false",
             ['"' or '\'' or '[' or '{', ..] => null,
             _ when value.Contains('"', StringComparison.Ordinal) => null,
             _ when isSecret => $"a text needs quotes; write {key} = \"…\"",
-            _ when WholeNumber().IsMatch(value) => long.TryParse(value, out var whole) ? $"a number is written without zeros before it; write {key} = {whole}" : $"{key} = {value} is out of range; no setting takes a number of that size",
+            _ when WholeNumber().IsMatch(value) => long.TryParse(value, out var whole)
+                ? $"a number is written without zeros before it; write {key} = {whole}"
+                : $"{key} = {value} is out of range; no setting takes a number of that size",
             _ => $"a text needs quotes; write {key} = \"{value}\"",
         };
         return (message, $"{key} = \"\"");
@@ -174,7 +181,8 @@ internal static partial class ConfigReader
             case DateTimeValueSyntax:
                 return new Setting.Other("a date", line);
             case ArraySyntax list:
-                return new Setting.List([.. list.Items.Where(item => item.Value is not null).Select(item => Value(item.Value!, item.Value!.Span.Start.Line + 1, path, findings))], line);
+                return new Setting.List([.. list.Items.Where(item => item.Value is not null)
+                    .Select(item => Value(item.Value!, item.Value!.Span.Start.Line + 1, path, findings))], line);
             case InlineTableSyntax braces:
                 var table = Setting.Table.Empty(line);
                 table.IsOpened = true;

@@ -43,7 +43,10 @@ internal static partial class ConfigReader
         return new(problems.Count == 0 ? draft : null, problems);
     }
 
-    /// <summary>The same, with a configuration even where there are problems: defaults stand in for what is wrong. For asking after a proxy whose file was spoilt since it started.</summary>
+    /// <summary>
+    /// The same, with a configuration even where there are problems: defaults stand in for what is wrong. For asking after a proxy whose file was spoilt since
+    /// it started.
+    /// </summary>
     public static ProxyConfig ReadDraft(string toml, ConfigSources sources, out IReadOnlyList<ConfigProblem> problems)
     {
         var findings = new Findings();
@@ -77,7 +80,8 @@ internal static partial class ConfigReader
         if (sources.Listen is not null)
             config = config with { Server = config.Server with { Listen = sources.Listen } };
         else if (Set("PROXY_LISTEN") is { } listen)
-            config = config with { Server = config.Server with { Listen = listen.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries) } };
+            config = config with { Server = config.Server with { Listen = listen.Split(
+                ',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries) } };
 
         if (Set("LLM_BASE_URL") is { } url)
             config = config with { Backends = [new() { Name = "llm", Url = url, Key = Set("LLM_API_KEY") }], DefaultBackend = "llm" };
@@ -86,7 +90,8 @@ internal static partial class ConfigReader
         if (Set("PROXY_ALLOW_ANONYMOUS") == "true")
             config = config with { Auth = config.Auth with { AllowAnonymous = true } };
 
-        problems = [.. ConfigRules.Check(config).Concat(OwnListener.Check(config, sources)).Select(problem => problem with { Key = Variable(problem), Message = problem.Message.Replace(ConfigRules.WaysOut, WaysOut, StringComparison.Ordinal) })];
+        problems = [.. ConfigRules.Check(config).Concat(OwnListener.Check(config, sources)).Select(
+            problem => problem with { Key = Variable(problem), Message = problem.Message.Replace(ConfigRules.WaysOut, WaysOut, StringComparison.Ordinal) })];
         return config;
 
         string? Set(string name) => sources.Environment(name) is { Length: > 0 } value ? value : null;
@@ -180,7 +185,10 @@ internal static partial class ConfigReader
 
         var families = new List<DialectFamily>();
         foreach (var name in names)
-            if (DialectNames.Parse(name) is not { } family) section.Refuse("dialects", $"\"{name}\" is not known; write {SectionReader.NoneOf(name, [.. DialectNames.All])}");
+            if (DialectNames.Parse(name) is not { } family)
+            {
+                section.Refuse("dialects", $"\"{name}\" is not known; write {SectionReader.NoneOf(name, [.. DialectNames.All])}");
+            }
             else if (families.Contains(family)) section.Refuse("dialects", $"\"{name}\" is there twice");
             else families.Add(family);
         return families.Count > 0 ? families : null;
@@ -198,7 +206,8 @@ internal static partial class ConfigReader
         }
 
         // A bare name is a credential's where the service has credentials; a path is a path.
-        var folder = !file.Contains('/', StringComparison.Ordinal) && sources.Environment("CREDENTIALS_DIRECTORY") is { Length: > 0 } credentials ? credentials : sources.Folder;
+        var folder = !file.Contains('/', StringComparison.Ordinal) && sources.Environment("CREDENTIALS_DIRECTORY") is { Length: > 0 } credentials
+            ? credentials : sources.Folder;
         return ReadFile(section, "key_file", Path.GetFullPath(file, folder), sources)?.Trim();
     }
 

@@ -12,7 +12,8 @@ internal static partial class ConfigRules
     /// <summary>How an address that others can reach is made to pass.</summary>
     public const string WaysOut = "add one (`proxy keys new NAME` prints the [[auth.keys]] section), or serve anyone with allow_anonymous = true in [auth]";
 
-    private static readonly string[] OwnHeaders = ["host", "content-length", "content-type", "transfer-encoding", "connection", "keep-alive", "upgrade", "te", "trailer", "expect", "accept-encoding", "via"];
+    private static readonly string[] OwnHeaders = ["host", "content-length", "content-type", "transfer-encoding", "connection", "keep-alive", "upgrade", "te",
+        "trailer", "expect", "accept-encoding", "via"];
 
     /// <summary>Every problem, keyed by the path of what is wrong; lines are for the reader to add.</summary>
     public static IEnumerable<ConfigProblem> Check(ProxyConfig config) =>
@@ -59,7 +60,8 @@ internal static partial class ConfigRules
     private static IEnumerable<ConfigProblem> Server(ServerConfig server)
     {
         if (server.BodyLimit is < 1024 or > 1L << 30)
-            yield return new("server.body_limit", 0, $"{ByteSize.Text(server.BodyLimit)} is out of range; a body is held in memory: write \"1KiB\" to \"1GiB\"");
+            yield return new(
+                "server.body_limit", 0, $"{ByteSize.Text(server.BodyLimit)} is out of range; a body is held in memory: write \"1KiB\" to \"1GiB\"");
         if (server.KeepaliveAfter < TimeSpan.FromMilliseconds(100))
             yield return new("server.keepalive_after", 0, "is too short; write \"100ms\" or more");
 
@@ -68,7 +70,8 @@ internal static partial class ConfigRules
         {
             var (origin, path) = (server.Origins[i], $"server.origins[{i}]");
             if (OriginAsSent(origin) is not { } sent)
-                yield return new(path, 0, $"\"{origin}\" is not an origin; write a scheme and a host, such as \"https://chat.example\" or \"http://localhost:3000\"");
+                yield return new(
+                    path, 0, $"\"{origin}\" is not an origin; write a scheme and a host, such as \"https://chat.example\" or \"http://localhost:3000\"");
             else if (sent != origin)
                 yield return new(path, 0, $"\"{origin}\" is not how a browser sends it; write \"{sent}\"");
             else if (!seen.Add(origin))
@@ -78,7 +81,10 @@ internal static partial class ConfigRules
         for (var i = 0; i < server.PublicUrls.Count; i++)
         {
             var (text, path) = (server.PublicUrls[i], $"server.public_urls[{i}]");
-            if (!PublicUrl.TryParse(text, out _, out var problem)) yield return new(path, 0, text.Contains('@', StringComparison.Ordinal) ? problem : $"\"{text}\" {problem}");
+            if (!PublicUrl.TryParse(text, out _, out var problem))
+            {
+                yield return new(path, 0, text.Contains('@', StringComparison.Ordinal) ? problem : $"\"{text}\" {problem}");
+            }
             else if (server.PublicUrls.Take(i).Contains(text)) yield return new(path, 0, $"\"{text}\" is there twice; keep one");
         }
     }
@@ -100,24 +106,47 @@ internal static partial class ConfigRules
         if (backend.Key is { } key)
         {
             if (key.Length == 0) yield return new($"{path}.key", 0, "is empty; leave it out where the host wants none");
-            else if (key.Any(c => c is <= ' ' or > '~')) yield return new($"{path}.key", 0, "holds a space, a line break or a character that a header cannot carry");
+            else if (key.Any(c => c is <= ' ' or > '~'))
+            {
+                yield return new($"{path}.key", 0, "holds a space, a line break or a character that a header cannot carry");
+            }
         }
 
         foreach (var (name, value) in backend.Headers)
         {
             if (!IsHeaderName(name)) yield return new($"{path}.headers.{name}", 0, $"\"{name}\" is not a header's name");
-            else if (OwnHeaders.Contains(name, StringComparer.OrdinalIgnoreCase)) yield return new($"{path}.headers.{name}", 0, $"\"{name}\" is set for every request by itself; leave it out");
-            else if (backend.Key is not null && name.Equals("authorization", StringComparison.OrdinalIgnoreCase)) yield return new($"{path}.headers.{name}", 0, "stands beside key, which is sent in the same header; keep one of the two");
+            else if (OwnHeaders.Contains(name, StringComparer.OrdinalIgnoreCase))
+            {
+                yield return new($"{path}.headers.{name}", 0, $"\"{name}\" is set for every request by itself; leave it out");
+            }
+            else if (backend.Key is not null && name.Equals("authorization", StringComparison.OrdinalIgnoreCase))
+            {
+                yield return new($"{path}.headers.{name}", 0, "stands beside key, which is sent in the same header; keep one of the two");
+            }
+
             if (value.Any(char.IsControl)) yield return new($"{path}.headers.{name}", 0, "holds a line break or another character that a header cannot carry");
         }
 
         var isHttps = backend.Url.StartsWith("https://", StringComparison.OrdinalIgnoreCase);
-        if (backend.Ca is not null && !isHttps && backend.Url.Length > 0) yield return new($"{path}.ca", 0, "is for hosts reached by https://; leave it out, or change url");
-        if (!backend.TlsVerify && !isHttps && backend.Url.Length > 0) yield return new($"{path}.tls_verify", 0, "is for hosts reached by https://; leave it out, or change url");
+        if (backend.Ca is not null && !isHttps && backend.Url.Length > 0)
+        {
+            yield return new($"{path}.ca", 0, "is for hosts reached by https://; leave it out, or change url");
+        }
+
+        if (!backend.TlsVerify && !isHttps && backend.Url.Length > 0)
+        {
+            yield return new($"{path}.tls_verify", 0, "is for hosts reached by https://; leave it out, or change url");
+        }
+
         if (!backend.TlsVerify && backend.Ca is not null) yield return new($"{path}.tls_verify", 0, "false ignores ca; leave one of the two out");
 
-        foreach (var (clock, time) in new[] { ("connect", backend.Connect), ("first_token", backend.FirstToken), ("idle", backend.Idle), ("total", backend.Total ?? TimeSpan.MaxValue) })
-            if (time <= TimeSpan.Zero) yield return new($"{path}.{clock}", 0, clock == "total" ? "leaves no time at all; write \"off\" for no limit" : "leaves no time at all; write a longer one");
+        foreach (var (clock, time) in new[] { ("connect", backend.Connect), ("first_token", backend.FirstToken), (
+            "idle", backend.Idle), ("total", backend.Total ?? TimeSpan.MaxValue) })
+            if (time <= TimeSpan.Zero)
+            {
+                yield return new(
+                    $"{path}.{clock}", 0, clock == "total" ? "leaves no time at all; write \"off\" for no limit" : "leaves no time at all; write a longer one");
+            }
 
         if (backend.Options.NumCtx is not null && backend.Dialects is { } dialects && !dialects.Contains(DialectFamily.Ollama))
             yield return new($"{path}.options.num_ctx", 0, "is an option of Ollama hosts; leave it out, or add \"ollama\" to dialects");
@@ -169,14 +198,20 @@ internal static partial class ConfigRules
             if (model.Length == 0) yield return new(path, 0, $"stands for nothing; write \"{alias}\" = \"the model's name\"");
             else if (PatternProblem(model) is { } wrong) yield return new(path, 0, wrong);
             else if (model == alias) yield return new(path, 0, "stands for itself; leave it out");
-            else if (config.Aliases.ContainsKey(model)) yield return new(path, 0, $"\"{model}\" is an alias too, and aliases are looked up once; write the model that is meant in the end");
+            else if (config.Aliases.ContainsKey(model))
+            {
+                yield return new(path, 0, $"\"{model}\" is an alias too, and aliases are looked up once; write the model that is meant in the end");
+            }
         }
     }
 
     private static IEnumerable<ConfigProblem> Models(InferenceConfig inference)
     {
         for (var i = 0; i < inference.Models.Count; i++)
-            if (inference.Models[i].Name is { Length: > 0 } name && PatternProblem(name) is { } problem) yield return new($"inference.models[{i}].name", 0, problem);
+            if (inference.Models[i].Name is { Length: > 0 } name && PatternProblem(name) is { } problem)
+            {
+                yield return new($"inference.models[{i}].name", 0, problem);
+            }
 
         foreach (var problem in Twins(inference.Models, static model => model.Name, "inference.models", "name")) yield return problem;
     }
@@ -191,21 +226,28 @@ internal static partial class ConfigRules
     /// <summary>Any model name may be a pattern; only what no model can be called is refused.</summary>
     private static string? PatternProblem(string pattern) =>
         pattern.Length == 0 ? "is empty, and no model is; leave it out"
-        : pattern.Any(char.IsControl) || pattern.Trim().Length != pattern.Length ? $"\"{pattern}\" has a space at an end or a control character, as no model's name has"
+        : pattern.Any(char.IsControl) || pattern.Trim().Length != pattern.Length
+        ? $"\"{pattern}\" has a space at an end or a control character, as no model's name has"
         : null;
 
     private static IEnumerable<ConfigProblem> Twins<T>(IReadOnlyList<T> all, Func<T, string> name, string path, string key)
     {
         for (var i = 0; i < all.Count; i++)
-            if (name(all[i]) is { Length: > 0 } own && all.Take(i).Select(name).FirstOrDefault(earlier => own.Equals(earlier, StringComparison.OrdinalIgnoreCase)) is { } twin)
-                yield return new($"{path}[{i}].{key}", 0, twin == own ? $"\"{own}\" is used already; each needs its own" : $"\"{own}\" is \"{twin}\" in other letters; each needs a name of its own");
+            if (name(all[i]) is { Length: > 0 } own
+                && all.Take(i).Select(name).FirstOrDefault(earlier => own.Equals(earlier, StringComparison.OrdinalIgnoreCase)) is { } twin)
+                yield return new($"{path}[{i}].{key}", 0,
+                    twin == own ? $"\"{own}\" is used already; each needs its own" : $"\"{own}\" is \"{twin}\" in other letters; each needs a name of its own");
     }
 
     private static string? UrlProblem(string url)
     {
         if (url == BackendConfig.BuiltinEcho) return null;
         if (url.Trim() is var trimmed && trimmed != url) return $"\"{url}\" has a space at an end; write \"{trimmed}\"";
-        if (IsUnixSocket(url)) return $"\"{url}\" is a unix socket, and hosts are reached over TCP alone; have the host listen at an address, such as \"http://127.0.0.1:8080\"";
+        if (IsUnixSocket(url))
+        {
+            return $"\"{url}\" is a unix socket, and hosts are reached over TCP alone; have the host listen at an address, such as \"http://127.0.0.1:8080\"";
+        }
+
         if (url.StartsWith("builtin:", StringComparison.Ordinal)) return $"the only backend inside this program is \"{BackendConfig.BuiltinEcho}\"";
         if (!Uri.TryCreate(url, UriKind.Absolute, out var uri) || uri.Scheme is not ("http" or "https") || uri.Host.Length == 0)
             return !url.Contains("://", StringComparison.Ordinal) && Uri.TryCreate($"http://{url}", UriKind.Absolute, out var guess) && guess.Host.Length > 0
@@ -223,7 +265,8 @@ internal static partial class ConfigRules
     private static bool IsUnixSocket(string url)
     {
         var (scheme, rest) = url.Split("://", 2) is [var before, var behind] ? (before, behind) : ("", url);
-        return scheme.Contains("unix", StringComparison.OrdinalIgnoreCase) || rest.StartsWith("unix:", StringComparison.OrdinalIgnoreCase) || rest.StartsWith('/') || rest.EndsWith(".sock", StringComparison.OrdinalIgnoreCase);
+        return scheme.Contains("unix", StringComparison.OrdinalIgnoreCase) || rest.StartsWith("unix:", StringComparison.OrdinalIgnoreCase)
+            || rest.StartsWith('/') || rest.EndsWith(".sock", StringComparison.OrdinalIgnoreCase);
     }
 
     /// <summary>What people copy from a curl line behind the base url: a path of OpenAI's or Anthropic's, with its <c>/v1</c>, or of Ollama's.</summary>
@@ -235,7 +278,12 @@ internal static partial class ConfigRules
     {
         // A browser extension's host is its id, which Uri takes as it is.
         if (!Uri.TryCreate(origin, UriKind.Absolute, out var uri) || !origin.Contains("://", StringComparison.Ordinal)) return null;
-        if (uri.Host.Length == 0 || uri.UserInfo.Length > 0 || uri.Query.Length > 0 || uri.Fragment.Length > 0 || uri.AbsolutePath.Trim('/').Length > 0 || uri.Host.Contains('*', StringComparison.Ordinal)) return null;
+        if (uri.Host.Length == 0 || uri.UserInfo.Length > 0 || uri.Query.Length > 0 || uri.Fragment.Length > 0 || uri.AbsolutePath.Trim('/').Length > 0
+            || uri.Host.Contains('*', StringComparison.Ordinal))
+        {
+            return null;
+        }
+
         return uri.IsDefaultPort || uri.Port < 0 ? $"{uri.Scheme}://{uri.IdnHost}" : $"{uri.Scheme}://{uri.IdnHost}:{uri.Port}";
     }
 

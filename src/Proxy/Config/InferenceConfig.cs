@@ -9,7 +9,9 @@ internal sealed record InferenceConfig
     /// <summary>Threads that a model computes with; null: one a core.</summary>
     public int? Threads { get; init; }
 
-    /// <summary>Tokens that are computed at once, padding included: what memory and the wait behind a running batch are bounded by. More is hardly faster.</summary>
+    /// <summary>
+    /// Tokens that are computed at once, padding included: what memory and the wait behind a running batch are bounded by. More is hardly faster.
+    /// </summary>
     public int BatchTokens { get; init; } = 512;
 
     /// <summary>Texts that may wait for one model. A call that would make it more is refused at once.</summary>

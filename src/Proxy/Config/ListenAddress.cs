@@ -4,7 +4,9 @@ using System.Net;
 
 namespace Proxy.Config;
 
-/// <summary>One entry of <c>listen</c>: an IP address with a port (0 = any free one), or the absolute path of a unix socket. Exactly one of the two is set.</summary>
+/// <summary>
+/// One entry of <c>listen</c>: an IP address with a port (0 = any free one), or the absolute path of a unix socket. Exactly one of the two is set.
+/// </summary>
 internal sealed record ListenAddress
 {
     private const string UnixScheme = "unix:";
@@ -16,7 +18,10 @@ internal sealed record ListenAddress
     /// <summary>True where only this machine can reach it: loopback addresses and unix sockets.</summary>
     public bool IsLocal => Ip is null || IPAddress.IsLoopback(Ip.Address);
 
-    /// <summary>Takes <c>host:port</c>, <c>[v6]:port</c>, <c>unix:/path</c>. The host is an IP address or <c>localhost</c>, which means 127.0.0.1: what a name resolves to must not decide how open we are.</summary>
+    /// <summary>
+    /// Takes <c>host:port</c>, <c>[v6]:port</c>, <c>unix:/path</c>. The host is an IP address or <c>localhost</c>, which means 127.0.0.1: what a name resolves
+    /// to must not decide how open we are.
+    /// </summary>
     public static bool TryParse(string text, [NotNullWhen(true)] out ListenAddress? address, [NotNullWhen(false)] out string? problem)
     {
         (address, problem) = Parse(text);

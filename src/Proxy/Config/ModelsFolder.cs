@@ -1,12 +1,16 @@
 namespace Proxy.Config;
 
-/// <summary>Where models lie that were fetched from a hub: the commands that put them there and the configuration that names them must agree without a setting.</summary>
+/// <summary>
+/// Where models lie that were fetched from a hub: the commands that put them there and the configuration that names them must agree without a setting.
+/// </summary>
 internal static class ModelsFolder
 {
     /// <summary>The packaged service's, whose environment a shell does not have.</summary>
     private const string Packaged = "/var/lib/proxy/models";
 
-    /// <summary><c>models</c> in the service's state folder, else <c>proxy/models</c> in the user's data folder; null where there is neither. It need not exist.</summary>
+    /// <summary>
+    /// <c>models</c> in the service's state folder, else <c>proxy/models</c> in the user's data folder; null where there is neither. It need not exist.
+    /// </summary>
     public static string? Find(Func<string, string?> environment)
     {
         // systemd gives several folders with colons between them; the first is ours.
@@ -19,11 +23,14 @@ internal static class ModelsFolder
         static string? Rooted(string folder) => Path.IsPathRooted(folder) ? folder : null;
     }
 
-    /// <summary>The folder that a model's path means: relative to the configuration's folder, or else, where that is no folder, to the one of fetched models.</summary>
+    /// <summary>
+    /// The folder that a model's path means: relative to the configuration's folder, or else, where that is no folder, to the one of fetched models.
+    /// </summary>
     public static string Resolve(string path, ConfigSources sources)
     {
         var beside = Path.GetFullPath(path, sources.Folder);
         if (Path.IsPathRooted(path) || sources.HasFolder(beside)) return beside;
-        return new[] { Find(sources.Environment), Packaged }.OfType<string>().Select(models => Path.GetFullPath(path, models)).FirstOrDefault(sources.HasFolder) ?? beside;
+        return new[] { Find(sources.Environment), Packaged }.OfType<string>().Select(models => Path.GetFullPath(path, models)).FirstOrDefault(sources.HasFolder)
+            ?? beside;
     }
 }

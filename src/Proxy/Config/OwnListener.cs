@@ -22,7 +22,8 @@ internal static class OwnListener
     {
         try
         {
-            return NetworkInterface.GetAllNetworkInterfaces().SelectMany(static card => card.GetIPProperties().UnicastAddresses).Any(own => own.Address.Equals(address));
+            return NetworkInterface.GetAllNetworkInterfaces().SelectMany(static card => card.GetIPProperties().UnicastAddresses)
+                .Any(own => own.Address.Equals(address));
         }
         catch (NetworkInformationException)
         {
@@ -47,7 +48,11 @@ internal static class OwnListener
             return isTaken && (IPAddress.IsLoopback(named) || sources.IsOwnAddress(named));
         }
 
-        if (Is(host, "localhost") || host.EndsWith(".localhost", StringComparison.OrdinalIgnoreCase)) return takesAll || ip.Address.Equals(IPAddress.Loopback) || ip.Address.Equals(IPAddress.IPv6Loopback);
+        if (Is(host, "localhost") || host.EndsWith(".localhost", StringComparison.OrdinalIgnoreCase))
+        {
+            return takesAll || ip.Address.Equals(IPAddress.Loopback) || ip.Address.Equals(IPAddress.IPv6Loopback);
+        }
+
         // What the host's own name means differs between machines, but never another machine.
         return IsOwnName(host, sources.HostName) && !IPAddress.IsLoopback(ip.Address);
     }

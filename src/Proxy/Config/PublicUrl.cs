@@ -13,7 +13,8 @@ internal sealed record PublicUrl(string Host, string Origin)
     public static bool TryParse(string text, [NotNullWhen(true)] out PublicUrl? url, [NotNullWhen(false)] out string? problem)
     {
         (url, problem) = (null, null);
-        if (!Uri.TryCreate(text, UriKind.Absolute, out var uri) || uri.Scheme is not ("http" or "https") || uri.Host.Length == 0 || uri.Host.Contains('*', StringComparison.Ordinal) || text.Trim() != text)
+        if (!Uri.TryCreate(text, UriKind.Absolute, out var uri) || uri.Scheme is not ("http" or "https") || uri.Host.Length == 0
+            || uri.Host.Contains('*', StringComparison.Ordinal) || text.Trim() != text)
             problem = "is not a URL that clients use; write \"https://ai.example\" or \"http://box.lan:8080\"";
         // Not repeated: it holds a credential.
         else if (uri.UserInfo.Length > 0) problem = "holds a credential before the \"@\"; leave it out";

@@ -122,15 +122,22 @@ internal sealed class SectionReader
                 {
                     var path = $"{PathOf(key)}[{texts.Count}]";
                     findings.Locate(path, list.Items[i].Line);
-                    if (list.Items[i] is Setting.Whole { Value: var number } && meant?.Invoke(number) is { } instead) findings.Add(PathOf(key), list.Items[i].Line, $"holds a number; write \"{instead}\"");
-                    else if (list.Items[i] is not Setting.Text text) findings.Add(PathOf(key), list.Items[i].Line, $"holds {list.Items[i].Kind}; write every entry in quotes");
+                    if (list.Items[i] is Setting.Whole { Value: var number } && meant?.Invoke(number) is { } instead)
+                    {
+                        findings.Add(PathOf(key), list.Items[i].Line, $"holds a number; write \"{instead}\"");
+                    }
+                    else if (list.Items[i] is not Setting.Text text)
+                    {
+                        findings.Add(PathOf(key), list.Items[i].Line, $"holds {list.Items[i].Kind}; write every entry in quotes");
+                    }
                     else if (Expand(path, text) is { } expanded) texts.Add(expanded);
                 }
 
                 // Entries that could not be read have been noted; that none is left is no second problem.
                 return texts.Count == 0 && list.Items.Count > 0 ? otherwise : texts;
             case Setting.Text text:
-                return Wrong(key, text, $"a list: {key} = [\"{(long.TryParse(text.Value, out var digits) ? meant?.Invoke(digits) : null) ?? text.Value}\"]", otherwise);
+                return Wrong(
+                    key, text, $"a list: {key} = [\"{(long.TryParse(text.Value, out var digits) ? meant?.Invoke(digits) : null) ?? text.Value}\"]", otherwise);
             case Setting.Whole { Value: var single } whole when meant?.Invoke(single) is { } instead:
                 return Wrong(key, whole, $"a list: {key} = [\"{instead}\"]", otherwise);
             case var other:
@@ -156,7 +163,10 @@ internal sealed class SectionReader
                     {
                         if (Expand(path, text) is { } expanded) texts[name] = expanded;
                     }
-                    else if (setting is Setting.Table { IsOpened: false } dotted) findings.Add(path, setting.Line, $"a name with a dot needs quotes; write \"{Dotted(name, dotted)}\" = …");
+                    else if (setting is Setting.Table { IsOpened: false } dotted)
+                    {
+                        findings.Add(path, setting.Line, $"a name with a dot needs quotes; write \"{Dotted(name, dotted)}\" = …");
+                    }
                     else findings.Add(path, setting.Line, $"is {setting.Kind}; write a text in quotes");
                 }
 
@@ -193,7 +203,8 @@ internal sealed class SectionReader
                 return [];
             // An inline list of tables says the same.
             case Setting.List list when list.Items.All(item => item is Setting.Table):
-                return [.. list.Items.Cast<Setting.Table>().Select((table, i) => new SectionReader(table, $"{PathOf(key)}[{i}]", title, findings, sources) { Hints = hints })];
+                return [.. list.Items.Cast<Setting.Table>()
+                    .Select((table, i) => new SectionReader(table, $"{PathOf(key)}[{i}]", title, findings, sources) { Hints = hints })];
             case var other:
                 Wrong(key, other, $"one {title} section for each, with double brackets", 0);
                 return [];
@@ -214,7 +225,8 @@ internal sealed class SectionReader
         if (Text(key) is not { } text) return otherwise;
         if (canBeOff && text == "off") return null;
         if (Duration.TryParse(text, out var duration)) return duration;
-        Refuse(key, $"\"{text}\" is not a duration; write whole numbers of h, m, s or ms, such as {Duration.Example}{(canBeOff ? ", or \"off\"" : "")} (at most 480h)");
+        Refuse(key,
+            $"\"{text}\" is not a duration; write whole numbers of h, m, s or ms, such as {Duration.Example}{(canBeOff ? ", or \"off\"" : "")} (at most 480h)");
         return otherwise;
     }
 
@@ -275,7 +287,8 @@ internal sealed class SectionReader
         Spelling.Nearest(text, choices) is { } near ? $"\"{near}\"" : "one of " + string.Join(", ", choices.Select(choice => $"\"{choice}\""));
 
     private static string Dotted(string name, Setting.Table table) =>
-        table.Items.FirstOrDefault() is { Key: { } inner, Value: var value } ? value is Setting.Table deeper ? $"{name}.{Dotted(inner, deeper)}" : $"{name}.{inner}" : name;
+        table.Items.FirstOrDefault() is { Key: { } inner, Value: var value }
+            ? value is Setting.Table deeper ? $"{name}.{Dotted(inner, deeper)}" : $"{name}.{inner}" : name;
 
     private static string WithoutIndex(string path) => path.IndexOf('[') is >= 0 and var at ? path[..at] : path;
 }

@@ -2,7 +2,10 @@ using System.Text;
 
 namespace Proxy.Config;
 
-/// <summary>Reads text that must be UTF-8 (or UTF-16 with its mark, as some editors save it), and says where it is not: a decoder that puts a sign of its own in its place would change a key or a name in silence.</summary>
+/// <summary>
+/// Reads text that must be UTF-8 (or UTF-16 with its mark, as some editors save it), and says where it is not: a decoder that puts a sign of its own in its
+/// place would change a key or a name in silence.
+/// </summary>
 internal static class TextFile
 {
     private static readonly UTF8Encoding Strict = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);

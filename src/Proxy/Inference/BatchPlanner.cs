@@ -14,7 +14,10 @@ internal sealed class BatchPlanner(int tokens)
 
     private readonly List<Sequence> sorted = new(Window);
 
-    /// <summary>Takes a batch out of the line (oldest first) into <paramref name="batch"/>, which it clears. Sequences of callers who left are dropped; their number is returned.</summary>
+    /// <summary>
+    /// Takes a batch out of the line (oldest first) into <paramref name="batch"/>, which it clears. Sequences of callers who left are dropped; their number is
+    /// returned.
+    /// </summary>
     public int Take(LinkedList<Sequence> line, List<Sequence> batch)
     {
         batch.Clear();

@@ -54,7 +54,9 @@ internal sealed class BatchQueue : IDisposable
 
     public int Waiting => Volatile.Read(ref waiting);
 
-    /// <summary>Puts the call's sequences into the line; false when there are too many there. A call larger than the whole line is taken when it is alone.</summary>
+    /// <summary>
+    /// Puts the call's sequences into the line; false when there are too many there. A call larger than the whole line is taken when it is alone.
+    /// </summary>
     public bool TryEnqueue(BatchCall call)
     {
         var sequences = call.Sequences;

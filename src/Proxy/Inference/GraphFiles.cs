@@ -14,7 +14,8 @@ internal static class GraphFiles
     /// <summary>The graph's path and how it keeps its weights. Throws <see cref="ModelFolderException"/>.</summary>
     public static (string Path, string Variant) Choose(ModelFiles files, string asked)
     {
-        var graphs = files.Graphs().Select(static path => (Path: path, Variant: VariantOf(path), Rank: Rank(path))).Where(static graph => graph.Rank < Elsewhere).OrderBy(static graph => graph.Rank).ToArray();
+        var graphs = files.Graphs().Select(static path => (Path: path, Variant: VariantOf(path), Rank: Rank(path)))
+            .Where(static graph => graph.Rank < Elsewhere).OrderBy(static graph => graph.Rank).ToArray();
         if (graphs.Length == 0) throw ModelFolder.Broken(files, "onnx/model.onnx", "is missing, and there is no other .onnx file");
 
         var order = asked == Auto ? [Float, Eight, Four, Half] : new[] { asked };
@@ -31,8 +32,10 @@ internal static class GraphFiles
     private static string VariantOf(string path)
     {
         var name = Path.GetFileNameWithoutExtension(path).ToLowerInvariant();
-        return name.Contains("q4", StringComparison.Ordinal) || name.Contains("bnb4", StringComparison.Ordinal) || name.Contains("int4", StringComparison.Ordinal) ? Four
-            : name.Contains("int8", StringComparison.Ordinal) || name.Contains("quantized", StringComparison.Ordinal) || name.Contains("q8", StringComparison.Ordinal) ? Eight
+        return name.Contains("q4", StringComparison.Ordinal) || name.Contains("bnb4", StringComparison.Ordinal)
+            || name.Contains("int4", StringComparison.Ordinal) ? Four
+            : name.Contains("int8", StringComparison.Ordinal) || name.Contains("quantized", StringComparison.Ordinal)
+                || name.Contains("q8", StringComparison.Ordinal) ? Eight
             : name.Contains("fp16", StringComparison.Ordinal) || name.EndsWith("o4", StringComparison.Ordinal) ? Half
             : Float;
     }

@@ -38,7 +38,8 @@ internal sealed class Hub : IDisposable
             throw new HubException($"HF_ENDPOINT is \"{address}\"; write an address such as {Official}");
         if (token is not null && token.AsSpan().ContainsAnyExceptInRange('!', '~')) throw new HubException("HF_TOKEN holds characters that no token has");
         authorization = token is null ? null : new("Bearer", token);
-        http = new(new SocketsHttpHandler { AllowAutoRedirect = false, UseCookies = false, ConnectTimeout = TimeSpan.FromSeconds(20), UseProxy = !endpoint.IsLoopback, AutomaticDecompression = DecompressionMethods.None });
+        http = new(new SocketsHttpHandler { AllowAutoRedirect = false, UseCookies = false, ConnectTimeout = TimeSpan.FromSeconds(20),
+            UseProxy = !endpoint.IsLoopback, AutomaticDecompression = DecompressionMethods.None });
     }
 
     /// <summary>How the hub is called in a message.</summary>
@@ -54,7 +55,8 @@ internal sealed class Hub : IDisposable
             await using var body = await response.Content.ReadAsStreamAsync(cancellation);
             var said = await JsonSerializer.DeserializeAsync(body, HubJson.Default.HubModel, cancellation) ?? throw new JsonException("null");
             var commit = said.Sha is { Length: 40 } sha && sha.All(char.IsAsciiHexDigit) ? sha : revision;
-            return new(name, commit, [.. (said.Siblings ?? []).Where(static file => file.Rfilename is not null).Select(static file => new HubFile(file.Rfilename!, file.Lfs?.Size ?? file.Size ?? -1, file.Lfs?.Sha256, file.BlobId))]);
+            return new(name, commit, [.. (said.Siblings ?? []).Where(static file => file.Rfilename is not null)
+                .Select(static file => new HubFile(file.Rfilename!, file.Lfs?.Size ?? file.Size ?? -1, file.Lfs?.Sha256, file.BlobId))]);
         }
         catch (JsonException)
         {
@@ -66,9 +68,13 @@ internal sealed class Hub : IDisposable
         }
     }
 
-    /// <summary>A file's bytes from an offset on, which the answer may ignore (200 instead of 206). Throws <see cref="HttpRequestException"/> for what may pass, <see cref="HubException"/> for what will not.</summary>
+    /// <summary>
+    /// A file's bytes from an offset on, which the answer may ignore (200 instead of 206). Throws <see cref="HttpRequestException"/> for what may pass, <see
+    /// cref="HubException"/> for what will not.
+    /// </summary>
     public Task<HttpResponseMessage> OpenAsync(HubListing listing, HubFile file, long from, CancellationToken cancellation) =>
-        SendAsync($"/{listing.Name}/resolve/{Uri.EscapeDataString(listing.Commit)}/{string.Join('/', file.Path.Split('/').Select(Uri.EscapeDataString))}", listing.Name, listing.Commit, from, cancellation);
+        SendAsync($"/{listing.Name}/resolve/{Uri.EscapeDataString(listing.Commit)}/{string.Join('/', file.Path.Split('/').Select(Uri.EscapeDataString))}",
+            listing.Name, listing.Commit, from, cancellation);
 
     public void Dispose() => http.Dispose();
 
@@ -87,7 +93,11 @@ internal sealed class Hub : IDisposable
             {
                 response.Dispose();
                 var next = new Uri(at, location);
-                if (next.Scheme is not ("http" or "https") || (at.Scheme == "https" && next.Scheme != "https")) throw new HubException($"{at.Host} redirects to {next.Scheme}://{next.Host}, which is not followed");
+                if (next.Scheme is not ("http" or "https") || (at.Scheme == "https" && next.Scheme != "https"))
+                {
+                    throw new HubException($"{at.Host} redirects to {next.Scheme}://{next.Host}, which is not followed");
+                }
+
                 at = next;
                 continue;
             }
@@ -131,7 +141,8 @@ internal sealed class Hub : IDisposable
         }
     }
 
-    private bool IsOurs(Uri uri) => uri.Scheme == endpoint.Scheme && uri.Port == endpoint.Port && string.Equals(uri.Host, endpoint.Host, StringComparison.OrdinalIgnoreCase);
+    private bool IsOurs(Uri uri) =>
+        uri.Scheme == endpoint.Scheme && uri.Port == endpoint.Port && string.Equals(uri.Host, endpoint.Host, StringComparison.OrdinalIgnoreCase);
 
     private Exception Refused(HttpResponseMessage response, Uri at, string name, string revision)
     {

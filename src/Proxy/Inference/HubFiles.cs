@@ -18,7 +18,8 @@ internal sealed partial class HubFiles(HubListing listing, string folder) : Mode
 
     public override long Length(string path) => listing.Find(path)?.Size ?? throw new FileNotFoundException(NameOf(path));
 
-    public override IReadOnlyList<string> Graphs() => [.. listing.Files.Select(static file => file.Path).Where(static path => Graph().IsMatch(path)).Order(StringComparer.Ordinal)];
+    public override IReadOnlyList<string> Graphs() =>
+        [.. listing.Files.Select(static file => file.Path).Where(static path => Graph().IsMatch(path)).Order(StringComparer.Ordinal)];
 
     public override FileLease Lease(string path) => throw new NotSupportedException("a model is not run before all of it is here");
 
@@ -27,7 +28,8 @@ internal sealed partial class HubFiles(HubListing listing, string folder) : Mode
 
     /// <summary>The graph, and the weights that lie beside it: one file cannot hold more than 2 GB.</summary>
     public IReadOnlyList<HubFile> Weights(string graph) =>
-        [.. listing.Files.Where(file => file.Path == graph || (file.Path.StartsWith(graph, StringComparison.Ordinal) && Outside().IsMatch(file.Path.AsSpan(graph.Length))))];
+        [.. listing.Files.Where(file => file.Path == graph
+            || (file.Path.StartsWith(graph, StringComparison.Ordinal) && Outside().IsMatch(file.Path.AsSpan(graph.Length))))];
 
     [GeneratedRegex(@"^(onnx/)?\w[\w.\-]*\.onnx\z", RegexOptions.ECMAScript)]
     private static partial Regex Graph();

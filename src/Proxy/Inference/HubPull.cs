@@ -23,7 +23,8 @@ internal interface IPullProgress
 internal sealed record PulledModel(string Folder, HubListing Listing, IReadOnlyList<HubFile> Files, ModelFolder Model, bool IsNew);
 
 /// <summary>
-/// Fetches one model into the folder of models: the files that running it takes and no others. It is gathered in a hidden folder beside its place and put there when all of it is checked,
+/// Fetches one model into the folder of models: the files that running it takes and no others. It is gathered in a hidden folder beside its place and put there
+/// when all of it is checked,
 /// so that nobody ever sees half a model; a pull that was broken off goes on where it stopped.
 /// </summary>
 internal sealed class HubPull(Hub hub, PulledModels models, IPullProgress progress)
@@ -59,7 +60,8 @@ internal sealed class HubPull(Hub hub, PulledModels models, IPullProgress progre
         }
         catch (IOException problem)
         {
-            throw new HubException(IsFull(problem) ? $"the disk of {models.Folder} is full; pull again when there is room, and it goes on from there" : problem.Message);
+            throw new HubException(
+                IsFull(problem) ? $"the disk of {models.Folder} is full; pull again when there is room, and it goes on from there" : problem.Message);
         }
         catch (UnauthorizedAccessException problem)
         {
@@ -72,14 +74,21 @@ internal sealed class HubPull(Hub hub, PulledModels models, IPullProgress progre
         var listing = await hub.ListAsync(name, revision, cancellation);
         var (place, gathering) = (models.PlaceOf(name), models.GatheringOf(name));
         var there = new HubFiles(listing, gathering);
-        if (there.Graphs().Count == 0) throw new HubException($"{name} has no ONNX graph: there is no .onnx file at its root or in onnx/. Look for a conversion of it, such as onnx-community's");
+        if (there.Graphs().Count == 0)
+        {
+            throw new HubException($"{name} has no ONNX graph: there is no .onnx file at its root or in onnx/. Look for a conversion of it, such as onnx-community's");
+        }
+
         var (graph, _) = GraphFiles.Choose(there, variant);
         foreach (var needed in new[] { "config.json", ModelFolder.Tokenizer })
             if (!there.Has(needed)) throw new HubException($"{name} has no {needed}, without which it cannot be served");
         HubFile[] descriptions = [.. there.Descriptions()], weights = [.. there.Weights(graph)], files = [.. descriptions, .. weights];
         foreach (var file in files) FileDigest.Of(file);
 
-        if (await IsThereAsync(place, files, cancellation)) return new(place, listing, files, ModelFolder.Read(new FolderFiles(place), null, GraphFiles.Auto), false);
+        if (await IsThereAsync(place, files, cancellation))
+        {
+            return new(place, listing, files, ModelFolder.Read(new FolderFiles(place), null, GraphFiles.Auto), false);
+        }
 
         Directory.CreateDirectory(gathering);
         await using var turn = Turn(name);
@@ -93,7 +102,11 @@ internal sealed class HubPull(Hub hub, PulledModels models, IPullProgress progre
         foreach (var file in weights) await FetchAsync(listing, file, place, gathering, cancellation);
 
         var wanted = files.Select(file => Path.Combine(gathering, file.Path)).ToHashSet(StringComparer.Ordinal);
-        foreach (var stale in Directory.EnumerateFiles(gathering, "*", SearchOption.AllDirectories).Where(file => !wanted.Contains(file)).ToArray()) File.Delete(stale);
+        foreach (var stale in Directory.EnumerateFiles(gathering, "*", SearchOption.AllDirectories).Where(file => !wanted.Contains(file)).ToArray())
+        {
+            File.Delete(stale);
+        }
+
         models.Put(name);
         return new(place, listing, files, ModelFolder.Read(new FolderFiles(place), null, GraphFiles.Auto), true);
     }
@@ -164,7 +177,11 @@ internal sealed class HubPull(Hub hub, PulledModels models, IPullProgress progre
             catch (HttpRequestException problem)
             {
                 failures = output.Length > before ? 0 : failures + 1;
-                if (failures >= Tries) throw new HttpRequestException($"{file.Path} of {listing.Name} stopped at {Megabytes(output.Length)} of {Megabytes(file.Size)}: {problem.Message}");
+                if (failures >= Tries)
+                {
+                    throw new HttpRequestException($"{file.Path} of {listing.Name} stopped at {Megabytes(output.Length)} of {Megabytes(file.Size)}: {problem.Message}");
+                }
+
                 progress.Retrying(file, problem.Message);
                 if (failures > 0) await Task.Delay(Pause * (1 << (failures - 1)), cancellation);
             }
@@ -203,7 +220,9 @@ internal sealed class HubPull(Hub hub, PulledModels models, IPullProgress progre
     private static long Here(string gathering, HubFile file)
     {
         var path = Path.Combine(gathering, file.Path);
-        return File.Exists(path) ? Math.Min(new FileInfo(path).Length, file.Size) : File.Exists(PartOf(path, file)) ? Math.Min(new FileInfo(PartOf(path, file)).Length, file.Size) : 0;
+        return File.Exists(path) ? Math.Min(new FileInfo(path).Length, file.Size)
+            : File.Exists(PartOf(path, file)) ? Math.Min(new FileInfo(PartOf(path, file)).Length, file.Size)
+            : 0;
     }
 
     private static bool IsFull(IOException problem)

@@ -44,7 +44,8 @@ internal sealed record LateInteraction
             DocumentLength = ModelFolder.Whole(said, "document_length") ?? defaults.DocumentLength,
             Expand = ModelFolder.Truth(said, "do_query_expansion") ?? defaults.Expand,
             AttendToExpansion = ModelFolder.Truth(said, "attend_to_expansion_tokens") ?? defaults.AttendToExpansion,
-            Skip = said is { } table && table.TryGetProperty("skiplist_words", out var words) && words.ValueKind is JsonValueKind.Array ? [.. words.EnumerateArray().Select(static w => w.GetString() ?? "")] : defaults.Skip,
+            Skip = said is { } table && table.TryGetProperty("skiplist_words",
+                out var words) && words.ValueKind is JsonValueKind.Array ? [.. words.EnumerateArray().Select(static w => w.GetString() ?? "")] : defaults.Skip,
         };
     }
 }

@@ -8,7 +8,8 @@ namespace Proxy.Inference;
 /// A ColBERT model: a vector a token. A document's score is, over the query's tokens, the sum of the best match that each finds among the
 /// document's (MaxSim).
 /// </summary>
-internal sealed class LateInteractionModel(string name, ModelFolder folder, ModelSettings settings, ILogger log) : LocalModel(name, folder, settings, log), IEmbedder, IReranker
+internal sealed class LateInteractionModel(
+    string name, ModelFolder folder, ModelSettings settings, ILogger log) : LocalModel(name, folder, settings, log), IEmbedder, IReranker
 {
     private readonly LateInteraction late = folder.Late ?? throw new ArgumentException("the folder is of another kind", nameof(folder));
     private Markers? markers;
@@ -25,9 +26,16 @@ internal sealed class LateInteractionModel(string name, ModelFolder folder, Mode
 
         var call = new RowsCall(request.Inputs.Count);
         var cutting = new Cutting(request.Truncate, request.TruncateLeft, null);
-        if (await EncodeAsync(model, call, [.. request.Inputs.Select(static input => input.Text!)], request.Prompt is PromptKind.Query, cutting, cancellation) is { } refusal) return (null, refusal);
+        if (await EncodeAsync(
+            model, call, [.. request.Inputs.Select(static input => input.Text!)], request.Prompt is PromptKind.Query, cutting, cancellation) is { } refusal)
+        {
+            return (null, refusal);
+        }
+
         if (await ComputeAsync(model, call, cancellation) is { } failure) return (null, failure);
-        return (new([.. call.Rows.Select(static row => (ReadOnlyMemory<float>)row)], model.Width, [.. call.Sequences.Select(static sequence => sequence.Length)]), null);
+        return (
+            new([.. call.Rows.Select(static row => (ReadOnlyMemory<float>)row)], model.Width, [.. call.Sequences.Select(static sequence => sequence.Length)]),
+            null);
     }
 
     public async ValueTask<(RerankScores? Scores, VectorError? Error)> ScoreAsync(RerankRequest request, CancellationToken cancellation)
@@ -65,7 +73,8 @@ internal sealed class LateInteractionModel(string name, ModelFolder folder, Mode
         return sum;
     }
 
-    private async ValueTask<VectorError?> EncodeAsync(LoadedModel model, RowsCall call, IReadOnlyList<string> texts, bool isQuery, Cutting cutting, CancellationToken cancellation)
+    private async ValueTask<VectorError?> EncodeAsync(
+        LoadedModel model, RowsCall call, IReadOnlyList<string> texts, bool isQuery, Cutting cutting, CancellationToken cancellation)
     {
         var marks = markers ??= Markers.Of(model.Tokenizer, late);
         var limit = Math.Min(isQuery ? late.QueryLength : late.DocumentLength, Folder.MaxLength);
@@ -81,8 +90,12 @@ internal sealed class LateInteractionModel(string name, ModelFolder folder, Mode
             }
 
             var list = Scratch;
-            model.Tokenizer.Encode(Shaped(Near(texts[i], cutting.Left)), new() { MaxLength = limit - 1, Cut = cutting.Left ? CutSide.Left : CutSide.Right }, list);
-            if (!isQuery && !cutting.Allowed && list.FullLength + 1 > limit) Interlocked.CompareExchange(ref first, TooLong(i, list.FullLength + 1, limit), null);
+            model.Tokenizer.Encode(
+                Shaped(Near(texts[i], cutting.Left)), new() { MaxLength = limit - 1, Cut = cutting.Left ? CutSide.Left : CutSide.Right }, list);
+            if (!isQuery && !cutting.Allowed && list.FullLength + 1 > limit)
+            {
+                Interlocked.CompareExchange(ref first, TooLong(i, list.FullLength + 1, limit), null);
+            }
 
             // The marker stands behind the first token.
             var text = list.Ids;
@@ -110,7 +123,8 @@ internal sealed class LateInteractionModel(string name, ModelFolder folder, Mode
             [.. late.Skip.Select(tokenizer.IdOf).OfType<int>()]);
 
         private static int Id(Tokenizer tokenizer, string marker, string otherwise) =>
-            tokenizer.IdOf(marker) ?? tokenizer.IdOf(marker.Trim()) ?? tokenizer.IdOf(otherwise) ?? throw new InvalidDataException($"the tokenizer has no \"{marker}\"");
+            tokenizer.IdOf(marker) ?? tokenizer.IdOf(marker.Trim()) ?? tokenizer.IdOf(otherwise)
+                ?? throw new InvalidDataException($"the tokenizer has no \"{marker}\"");
     }
 
     /// <summary>Keeps the rows of the tokens that count, each of length 1.</summary>

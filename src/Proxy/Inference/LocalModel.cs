@@ -64,7 +64,8 @@ internal abstract class LocalModel(string name, ModelFolder folder, ModelSetting
 
     private LoadedModel? Loaded => loading is { IsCompletedSuccessfully: true } done ? done.Result : null;
 
-    public async ValueTask<(IReadOnlyList<IReadOnlyList<TextToken>>? Tokens, VectorError? Error)> TokenizeAsync(IReadOnlyList<string> texts, bool special, CancellationToken cancellation)
+    public async ValueTask<(IReadOnlyList<IReadOnlyList<TextToken>>? Tokens, VectorError? Error)> TokenizeAsync(
+        IReadOnlyList<string> texts, bool special, CancellationToken cancellation)
     {
         var (model, problem) = await ReadyAsync(cancellation);
         if (model is null) return (null, problem);
@@ -95,7 +96,11 @@ internal abstract class LocalModel(string name, ModelFolder folder, ModelSetting
     {
         if (call.Sequences.Count == 0) return null;
         cancellation.ThrowIfCancellationRequested();
-        if (!model.Queue.TryEnqueue(call)) return new(VectorErrorKind.Overloaded, $"{model.Queue.Waiting} texts wait for the model \"{name}\" already; try again later");
+        if (!model.Queue.TryEnqueue(call))
+        {
+            return new(VectorErrorKind.Overloaded, $"{model.Queue.Waiting} texts wait for the model \"{name}\" already; try again later");
+        }
+
         await using var leaving = cancellation.UnsafeRegister(static (state, token) =>
         {
             var (queue, left) = ((BatchQueue, BatchCall))state!;
@@ -115,13 +120,17 @@ internal abstract class LocalModel(string name, ModelFolder folder, ModelSetting
             return;
         }
 
-        await Task.Run(() => Parallel.For(0, count, new ParallelOptions { CancellationToken = cancellation, MaxDegreeOfParallelism = Environment.ProcessorCount }, body), cancellation);
+        await Task.Run(() => Parallel.For(
+            0, count, new ParallelOptions { CancellationToken = cancellation, MaxDegreeOfParallelism = Environment.ProcessorCount }, body), cancellation);
     }
 
     /// <summary>A list to encode into, this thread's own: empty it before the next call.</summary>
     protected static TokenList Scratch => scratch ??= new TokenList();
 
-    /// <summary>Characters that may stand for one token, on average: several times what any language needs. A text of more, for its model's length, is not tokenized as it is.</summary>
+    /// <summary>
+    /// Characters that may stand for one token, on average: several times what any language needs. A text of more, for its model's length, is not tokenized as
+    /// it is.
+    /// </summary>
     private const int CharactersAToken = 64;
 
     /// <summary>What is tokenized whatever the model's length.</summary>
@@ -139,7 +148,10 @@ internal abstract class LocalModel(string name, ModelFolder folder, ModelSetting
     /// <summary>The refusal of a text that is far too long, before it is tokenized; null where tokens have to be counted.</summary>
     protected VectorError? FarTooLong(int input, string text) => text.Length <= MostCharacters
         ? null
-        : new(VectorErrorKind.TooLong, $"input {input} has {text.Length} characters, far more than the {folder.MaxLength} tokens that the model reads") { Input = input, Limit = folder.MaxLength };
+        : new(VectorErrorKind.TooLong, $"input {input} has {text.Length} characters, far more than the {folder.MaxLength} tokens that the model reads")
+        {
+            Input = input, Limit = folder.MaxLength,
+        };
 
     private int MostCharacters => (int)Math.Clamp((long)folder.MaxLength * CharactersAToken, ShortText, 1 << 30);
 
@@ -174,7 +186,11 @@ internal abstract class LocalModel(string name, ModelFolder folder, ModelSetting
             var tokenizer = TokenizerFile.Parse(folder.Files.Read(ModelFolder.Tokenizer), folder.Files.NameOf(ModelFolder.Tokenizer));
             var runner = ModelRunner.Load(folder, settings.Threads);
             var (rank, vector) = (runner.Rank, runner.Width);
-            if (folder.Kind is VectorModelKind.Rerank && (rank != 2 || vector != 1)) throw ModelFolder.Broken(folder.Files, folder.Graph, $"answers {vector} numbers for a pair; a reranker answers one");
+            if (folder.Kind is VectorModelKind.Rerank && (rank != 2 || vector != 1))
+            {
+                throw ModelFolder.Broken(folder.Files, folder.Graph, $"answers {vector} numbers for a pair; a reranker answers one");
+            }
+
             if (folder.Kind is VectorModelKind.LateInteraction && rank != 3) throw ModelFolder.Broken(folder.Files, folder.Graph, "answers no vector a token");
             if (folder.Kind is not VectorModelKind.Rerank) Volatile.Write(ref info, info with { Dimensions = vector });
             log.ModelLoaded(name, folder.Kind.ToString(), Info.Variant!, (int)Stopwatch.GetElapsedTime(began).TotalMilliseconds);

@@ -38,7 +38,8 @@ internal sealed class LocalModels : IDisposable
     }
 
     /// <summary>For each model its name, the tokens computed, those that only filled batches up, and the texts that wait.</summary>
-    public IEnumerable<(string Name, long Tokens, long Padding, int Waiting)> Load() => all.Select(static model => (model.Info.Name, model.Work.Tokens, model.Work.Padding, model.Waiting));
+    public IEnumerable<(string Name, long Tokens, long Padding, int Waiting)> Load() =>
+        all.Select(static model => (model.Info.Name, model.Work.Tokens, model.Work.Padding, model.Waiting));
 
     public void Dispose()
     {
@@ -47,14 +48,16 @@ internal sealed class LocalModels : IDisposable
 
     internal static LocalModel Bundled(InferenceConfig config, ILogger log)
     {
-        var settings = new ModelSettings(config.Threads ?? Environment.ProcessorCount, config.BatchTokens, config.Queue) { Aliases = [BundledAlias], Variant = GraphFiles.Four };
+        var settings = new ModelSettings(
+            config.Threads ?? Environment.ProcessorCount, config.BatchTokens, config.Queue) { Aliases = [BundledAlias], Variant = GraphFiles.Four };
         return new OnnxEmbedder(BundledName, ModelFolder.Read(new BundledFiles(), InferenceKind.Embed, GraphFiles.Auto), settings, log);
     }
 
     internal static LocalModel Make(InferenceModelConfig model, InferenceConfig config, ILogger log)
     {
         var folder = ModelFolder.Read(new FolderFiles(model.Path), model.Kind, model.Variant);
-        var settings = new ModelSettings(model.Threads ?? config.Threads ?? Environment.ProcessorCount, model.BatchTokens ?? config.BatchTokens, model.Queue ?? config.Queue);
+        var settings = new ModelSettings(
+            model.Threads ?? config.Threads ?? Environment.ProcessorCount, model.BatchTokens ?? config.BatchTokens, model.Queue ?? config.Queue);
         return folder.Kind switch
         {
             VectorModelKind.Rerank => new OnnxReranker(model.Name, folder, settings, log),

@@ -44,7 +44,8 @@ internal sealed class FolderFiles(string folder) : ModelFiles
     public override IReadOnlyList<string> Graphs() =>
     [
         .. GraphFolders.Where(inner => Directory.Exists(Full(inner)))
-            .SelectMany(inner => Directory.EnumerateFiles(Full(inner), "*.onnx").Select(Path.GetFileName).Order(StringComparer.Ordinal).Select(name => Path.Combine(inner, name!))),
+            .SelectMany(inner => Directory.EnumerateFiles(Full(inner), "*.onnx").Select(Path.GetFileName).Order(StringComparer.Ordinal)
+                .Select(name => Path.Combine(inner, name!))),
     ];
 
     public override FileLease Lease(string path) => new(Full(path));
@@ -89,5 +90,6 @@ internal sealed class BundledFiles : ModelFiles
         return new($"/proc/self/fd/{descriptor}", file);
     }
 
-    private static Stream Open(string path) => typeof(NativeRuntime).Assembly.GetManifestResourceStream(Prefix + path) ?? throw new FileNotFoundException($"this build does not carry {path}");
+    private static Stream Open(string path) =>
+        typeof(NativeRuntime).Assembly.GetManifestResourceStream(Prefix + path) ?? throw new FileNotFoundException($"this build does not carry {path}");
 }

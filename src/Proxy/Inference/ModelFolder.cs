@@ -74,7 +74,8 @@ internal sealed record ModelFolder(ModelFiles Files, VectorModelKind Kind, strin
             LowerCase = limits is { } bert && bert.TryGetProperty("do_lower_case", out var lower) && lower.ValueKind is JsonValueKind.True,
             Prompts = PromptsOf(files, sentences),
             DefaultPrompt = Text(sentences, "default_prompt_name"),
-            Matryoshka = configuration.TryGetProperty("matryoshka_dimensions", out _) || Number(files, SentenceTransformers, sentences, "truncate_dim") is not null,
+            Matryoshka =
+                configuration.TryGetProperty("matryoshka_dimensions", out _) || Number(files, SentenceTransformers, sentences, "truncate_dim") is not null,
             Late = kind is VectorModelKind.LateInteraction ? LateInteraction.Read(sentences, Parse(files, "artifact.metadata")) : null,
         };
     }
@@ -101,9 +102,11 @@ internal sealed record ModelFolder(ModelFiles Files, VectorModelKind Kind, strin
         var architectures = configuration.TryGetProperty("architectures", out var list) && list.ValueKind is JsonValueKind.Array
             ? list.EnumerateArray().Where(static a => a.ValueKind is JsonValueKind.String).Select(static a => a.GetString()!).ToArray()
             : [];
-        if (architectures.Any(static a => a.Contains("ColBERT", StringComparison.OrdinalIgnoreCase)) || string.Equals(Text(sentences, "similarity_fn_name"), "MaxSim", StringComparison.OrdinalIgnoreCase))
+        if (architectures.Any(static a => a.Contains("ColBERT", StringComparison.OrdinalIgnoreCase))
+            || string.Equals(Text(sentences, "similarity_fn_name"), "MaxSim", StringComparison.OrdinalIgnoreCase))
             return VectorModelKind.LateInteraction;
-        return architectures.Any(static a => a.EndsWith("ForSequenceClassification", StringComparison.Ordinal)) ? VectorModelKind.Rerank : VectorModelKind.Embed;
+        return architectures.Any(static a => a.EndsWith("ForSequenceClassification", StringComparison.Ordinal))
+            ? VectorModelKind.Rerank : VectorModelKind.Embed;
     }
 
     /// <summary>The least of what the files say: tokenizer.json's own truncation is how somebody once called it, and no limit of the model.</summary>
@@ -114,7 +117,8 @@ internal sealed record ModelFolder(ModelFiles Files, VectorModelKind Kind, strin
         var positions = Number(files, Configuration, configuration, "max_position_embeddings");
         if (positions is { } all && Array.IndexOf(OffsetPositions, Text(configuration, "model_type")) >= 0)
             positions = all - (Number(files, Configuration, configuration, "pad_token_id") ?? 0) - 1;
-        var said = Number(files, "sentence_bert_config.json", limits, "max_seq_length") ?? Number(files, "tokenizer_config.json", tokenizer, "model_max_length");
+        var said = Number(files, "sentence_bert_config.json", limits, "max_seq_length")
+            ?? Number(files, "tokenizer_config.json", tokenizer, "model_max_length");
         var least = Math.Min(said ?? int.MaxValue, positions ?? int.MaxValue);
         if (least < 3) throw Broken(files, Configuration, $"leaves room for {least} tokens");
         return least > Absurd ? Unsaid : least;
@@ -151,8 +155,10 @@ internal sealed record ModelFolder(ModelFiles Files, VectorModelKind Kind, strin
     private static Pooling PoolingOf(ModelFiles files, string path)
     {
         var settings = Parse(files, path) ?? throw Broken(files, path, "is missing");
-        var modes = settings.EnumerateObject().Where(static s => s.Name.StartsWith("pooling_mode_", StringComparison.Ordinal) && s.Value.ValueKind is JsonValueKind.True).Select(static s => s.Name["pooling_mode_".Length..]).ToArray();
-        var mode = Text(settings, "pooling_mode") ?? (modes.Length == 1 ? modes[0] : throw Broken(files, path, modes.Length == 0 ? "has no pooling mode" : $"asks for several poolings at once ({string.Join(", ", modes)}); one is served"));
+        var modes = settings.EnumerateObject().Where(static s => s.Name.StartsWith("pooling_mode_", StringComparison.Ordinal)
+            && s.Value.ValueKind is JsonValueKind.True).Select(static s => s.Name["pooling_mode_".Length..]).ToArray();
+        var mode = Text(settings, "pooling_mode") ?? (modes.Length == 1 ? modes[0] : throw Broken(
+            files, path, modes.Length == 0 ? "has no pooling mode" : $"asks for several poolings at once ({string.Join(", ", modes)}); one is served"));
         if (settings.TryGetProperty("include_prompt", out var include) && include.ValueKind is JsonValueKind.False)
             throw Broken(files, path, "leaves prompts out of the pooling (include_prompt), which is not served");
         return mode switch
@@ -174,17 +180,24 @@ internal sealed record ModelFolder(ModelFiles Files, VectorModelKind Kind, strin
     }
 
     internal static string? Text(JsonElement? said, string name) =>
-        said is { ValueKind: JsonValueKind.Object } table && table.TryGetProperty(name, out var value) && value.ValueKind is JsonValueKind.String ? value.GetString() : null;
+        said is { ValueKind: JsonValueKind.Object } table && table.TryGetProperty(name, out var value) && value.ValueKind is JsonValueKind.String
+            ? value.GetString() : null;
 
     internal static bool? Truth(JsonElement? said, string name) =>
-        said is { ValueKind: JsonValueKind.Object } table && table.TryGetProperty(name, out var value) && value.ValueKind is JsonValueKind.True or JsonValueKind.False ? said.Value.GetProperty(name).GetBoolean() : null;
+        said is { ValueKind: JsonValueKind.Object } table && table.TryGetProperty(name, out var value)
+            && value.ValueKind is JsonValueKind.True or JsonValueKind.False ? said.Value.GetProperty(name).GetBoolean() : null;
 
     internal static int? Whole(JsonElement? said, string name) =>
-        said is { ValueKind: JsonValueKind.Object } table && table.TryGetProperty(name, out var value) && value.ValueKind is JsonValueKind.Number && value.TryGetDouble(out var number) ? (int)Math.Min(number, int.MaxValue) : null;
+        said is { ValueKind: JsonValueKind.Object } table && table.TryGetProperty(name, out var value) && value.ValueKind is JsonValueKind.Number
+            && value.TryGetDouble(out var number) ? (int)Math.Min(number, int.MaxValue) : null;
 
     private static int? Number(ModelFiles files, string path, JsonElement? said, string name)
     {
-        if (said is not { ValueKind: JsonValueKind.Object } table || !table.TryGetProperty(name, out var value) || value.ValueKind is JsonValueKind.Null) return null;
+        if (said is not { ValueKind: JsonValueKind.Object } table || !table.TryGetProperty(name, out var value) || value.ValueKind is JsonValueKind.Null)
+        {
+            return null;
+        }
+
         return Whole(said, name) is { } number and >= 0 ? number : throw Broken(files, path, $"says {name} = {value.GetRawText()}, which is no count");
     }
 

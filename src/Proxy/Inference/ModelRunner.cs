@@ -3,7 +3,10 @@ using Microsoft.ML.OnnxRuntime.Tensors;
 
 namespace Proxy.Inference;
 
-/// <summary>A model's graph, loaded: batches of token ids in, vectors out. <see cref="Run"/> may be called by several threads at once; the memory that one call takes is bounded by its batch.</summary>
+/// <summary>
+/// A model's graph, loaded: batches of token ids in, vectors out. <see cref="Run"/> may be called by several threads at once; the memory that one call takes is
+/// bounded by its batch.
+/// </summary>
 internal sealed class ModelRunner : IBatchRunner, IDisposable
 {
     private const string Ids = "input_ids";
@@ -174,7 +177,8 @@ internal sealed class ModelRunner : IBatchRunner, IDisposable
         var chosen = KnownOutputs.FirstOrDefault(session.OutputMetadata.ContainsKey) ?? session.OutputMetadata.Keys.First();
         var output = session.OutputMetadata[chosen];
         if (output.ElementDataType is not TensorElementType.Float || output.Dimensions.Length is not (2 or 3))
-            throw ModelFolder.Broken(folder.Files, folder.Graph, $"answers \"{chosen}\" as {output.ElementDataType} of {output.Dimensions.Length} dimensions; Float of 2 or 3 is served");
+            throw ModelFolder.Broken(folder.Files, folder.Graph,
+                $"answers \"{chosen}\" as {output.ElementDataType} of {output.Dimensions.Length} dimensions; Float of 2 or 3 is served");
         return chosen;
     }
 

@@ -21,7 +21,9 @@ internal static partial class NativeRuntime
     private static readonly Lock Gate = new();
     private static bool isReady;
 
-    /// <summary>Loads what is not loaded yet. Throws <see cref="DllNotFoundException"/> or <see cref="IOException"/> where the machine will not have it.</summary>
+    /// <summary>
+    /// Loads what is not loaded yet. Throws <see cref="DllNotFoundException"/> or <see cref="IOException"/> where the machine will not have it.
+    /// </summary>
     public static void EnsureLoaded()
     {
         if (Volatile.Read(ref isReady)) return;
@@ -75,7 +77,8 @@ internal static partial class NativeRuntime
     {
         using (packed)
         {
-            return CacheFolder(Environment.GetEnvironmentVariable) is { } folder && CachedFile(folder, name, packed) is { } path && NativeLibrary.TryLoad(path, out var library)
+            return CacheFolder(Environment.GetEnvironmentVariable) is { } folder && CachedFile(folder, name, packed) is { } path
+                && NativeLibrary.TryLoad(path, out var library)
                 ? library
                 : FromMemory(name, packed);
         }
@@ -91,7 +94,8 @@ internal static partial class NativeRuntime
             if (IsOurs(path)) return path;
 
             var unfinished = $"{path}.{Environment.ProcessId}";
-            using (var file = new FileStream(unfinished, new FileStreamOptions { Mode = FileMode.Create, Access = FileAccess.Write, UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserExecute }))
+            using (var file = new FileStream(unfinished,
+                new FileStreamOptions { Mode = FileMode.Create, Access = FileAccess.Write, UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserExecute }))
                 Unpack(packed, file);
             File.Move(unfinished, path, overwrite: true);
             return path;

@@ -35,7 +35,8 @@ internal sealed class OnnxEmbedder(string name, ModelFolder folder, ModelSetting
         return (new([.. call.Rows.Select(static row => (ReadOnlyMemory<float>)row)], model.Width, tokens), null);
     }
 
-    private async ValueTask<(int[]? Tokens, VectorError? Error)> EncodeAsync(LoadedModel model, EmbedRequest request, BatchCall call, CancellationToken cancellation)
+    private async ValueTask<(
+        int[]? Tokens, VectorError? Error)> EncodeAsync(LoadedModel model, EmbedRequest request, BatchCall call, CancellationToken cancellation)
     {
         if (!TryPrompt(request, out var prompt, out var unknown)) return (null, unknown);
         var inputs = request.Inputs;
@@ -43,7 +44,8 @@ internal sealed class OnnxEmbedder(string name, ModelFolder folder, ModelSetting
         VectorError? first = null;
         await ForEachAsync(inputs.Count, inputs.Sum(static input => (long)(input.Text?.Length ?? input.TokenIds!.Length)), i =>
         {
-            var error = inputs[i].Text is { } text ? Encode(model, prompt.Length > 0 ? prompt + text : text, request, i, out var ids) : Check(model, inputs[i].TokenIds!, request, i, out ids);
+            var error = inputs[i].Text is { } text
+                ? Encode(model, prompt.Length > 0 ? prompt + text : text, request, i, out var ids) : Check(model, inputs[i].TokenIds!, request, i, out ids);
             if (error is null) sequences[i] = new(call, i, ids, null, ids.Length);
             else Interlocked.CompareExchange(ref first, error, null);
         }, cancellation);
@@ -57,7 +59,8 @@ internal sealed class OnnxEmbedder(string name, ModelFolder folder, ModelSetting
         ids = [];
         if (!request.Truncate && FarTooLong(index, text) is { } refusal) return refusal;
         var list = Scratch;
-        model.Tokenizer.Encode(Shaped(Near(text, request.TruncateLeft)), new() { MaxLength = Folder.MaxLength, Cut = request.TruncateLeft ? CutSide.Left : CutSide.Right }, list);
+        model.Tokenizer.Encode(
+            Shaped(Near(text, request.TruncateLeft)), new() { MaxLength = Folder.MaxLength, Cut = request.TruncateLeft ? CutSide.Left : CutSide.Right }, list);
         ids = list.Count > 0 ? list.Ids.ToArray() : [Folder.PadId];
         return !request.Truncate && list.FullLength > Folder.MaxLength ? TooLong(index, list.FullLength, Folder.MaxLength) : null;
     }
@@ -75,7 +78,11 @@ internal sealed class OnnxEmbedder(string name, ModelFolder folder, ModelSetting
 
         foreach (var id in ids)
         {
-            if (id < 0 || id >= model.Tokenizer.Size) return new(VectorErrorKind.InvalidInput, $"input {index} has the token id {id}; the model knows 0 to {model.Tokenizer.Size - 1}") { Input = index };
+            if (id < 0 || id >= model.Tokenizer.Size)
+            {
+                return new(
+                    VectorErrorKind.InvalidInput, $"input {index} has the token id {id}; the model knows 0 to {model.Tokenizer.Size - 1}") { Input = index };
+            }
         }
 
         return null;
@@ -88,7 +95,9 @@ internal sealed class OnnxEmbedder(string name, ModelFolder folder, ModelSetting
         {
             if (Folder.Prompts.TryGetValue(named, out prompt!)) return true;
             prompt = "";
-            error = new(VectorErrorKind.UnknownPrompt, Folder.Prompts.Count == 0 ? $"the model \"{Info.Name}\" defines no prompts" : $"the model \"{Info.Name}\" has no prompt \"{named}\"; it has {string.Join(", ", Folder.Prompts.Keys.Select(static key => $"\"{key}\""))}");
+            error = new(VectorErrorKind.UnknownPrompt, Folder.Prompts.Count == 0
+                ? $"the model \"{Info.Name}\" defines no prompts"
+                : $"the model \"{Info.Name}\" has no prompt \"{named}\"; it has {string.Join(", ", Folder.Prompts.Keys.Select(static key => $"\"{key}\""))}");
             return false;
         }
 

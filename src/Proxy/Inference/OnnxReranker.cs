@@ -28,7 +28,11 @@ internal sealed class OnnxReranker(string name, ModelFolder folder, ModelSetting
             var document = Shaped(Near(documents[i], request.TruncateLeft));
             if (request.MaxTokensPerDocument is { } most) document = Head(model.Tokenizer, document, most);
             model.Tokenizer.Encode(query, document, new() { MaxLength = Folder.MaxLength, Cut = request.TruncateLeft ? CutSide.Left : CutSide.Right }, list);
-            if (!request.Truncate && list.FullLength > Folder.MaxLength) Interlocked.CompareExchange(ref first, TooLong(i, list.FullLength, Folder.MaxLength), null);
+            if (!request.Truncate && list.FullLength > Folder.MaxLength)
+            {
+                Interlocked.CompareExchange(ref first, TooLong(i, list.FullLength, Folder.MaxLength), null);
+            }
+
             sequences[i] = new(call, i, list.Count > 0 ? list.Ids.ToArray() : [Folder.PadId], list.TypeIds.ToArray(), Math.Max(1, list.Count));
         }, cancellation);
         if (first is not null) return (null, first);

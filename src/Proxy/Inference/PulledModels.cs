@@ -2,7 +2,9 @@ using System.Text.RegularExpressions;
 
 namespace Proxy.Inference;
 
-/// <summary>One folder among the fetched models. <paramref name="Model"/> is null where it cannot be served; then <paramref name="Problem"/> says why.</summary>
+/// <summary>
+/// One folder among the fetched models. <paramref name="Model"/> is null where it cannot be served; then <paramref name="Problem"/> says why.
+/// </summary>
 internal sealed record PulledFolder(string Name, string Path, long Bytes, ModelFolder? Model, string? Problem);
 
 /// <summary>The folder of fetched models: each lies in it by its name, <c>OWNER/MODEL</c>.</summary>
@@ -13,7 +15,8 @@ internal sealed partial class PulledModels(string folder)
     public string Folder => folder;
 
     /// <summary>Why a text is no model's name; null where it is one. What is one cannot lead out of the folder.</summary>
-    public static string? NameProblem(string name) => Name().IsMatch(name) && !name.Contains("..", StringComparison.Ordinal) && !name.EndsWith(".git", StringComparison.Ordinal)
+    public static string? NameProblem(string name) =>
+        Name().IsMatch(name) && !name.Contains("..", StringComparison.Ordinal) && !name.EndsWith(".git", StringComparison.Ordinal)
         ? null
         : $"\"{name}\" is no model's name; write OWNER/MODEL, such as BAAI/bge-small-en-v1.5";
 
@@ -86,7 +89,10 @@ internal sealed partial class PulledModels(string folder)
         if (owner != folder && Directory.Exists(owner) && !Directory.EnumerateFileSystemEntries(owner).Any()) Directory.Delete(owner);
     }
 
-    /// <summary>Every model, in the order of the names; those too whose pull was broken off. Throws <see cref="IOException"/> or <see cref="UnauthorizedAccessException"/>.</summary>
+    /// <summary>
+    /// Every model, in the order of the names; those too whose pull was broken off. Throws <see cref="IOException"/> or <see
+    /// cref="UnauthorizedAccessException"/>.
+    /// </summary>
     public IReadOnlyList<PulledFolder> List() => Directory.Exists(folder) ? [.. Under("").OrderBy(static model => model.Name, StringComparer.Ordinal)] : [];
 
     private IEnumerable<PulledFolder> Under(string owner)
@@ -97,7 +103,10 @@ internal sealed partial class PulledModels(string folder)
             if (leaf.StartsWith('.') && leaf.EndsWith(Part, StringComparison.Ordinal))
             {
                 var name = Path.Combine(owner, leaf[1..^Part.Length]);
-                if (NameProblem(name) is null && !Directory.Exists(PlaceOf(name))) yield return new(name, inner, Bytes(inner), null, "a part of it is here; pull it again, and it goes on from there");
+                if (NameProblem(name) is null && !Directory.Exists(PlaceOf(name)))
+                {
+                    yield return new(name, inner, Bytes(inner), null, "a part of it is here; pull it again, and it goes on from there");
+                }
             }
             else if (IsModel(inner))
             {

@@ -11,8 +11,11 @@ namespace Proxy.Telemetry;
 /// <summary>How a line looks: <c>key=value</c> text for eyes, or one JSON object for collectors.</summary>
 internal enum LogFormat { Text, Json }
 
-/// <summary>Builds log lines in a buffer of the current thread. A value is quoted and escaped where it must be, so no client can write a line of its own.</summary>
-[System.Diagnostics.CodeAnalysis.SuppressMessage("Reliability", "CA1001", Justification = "One a thread, for as long as the thread; its buffers are never given back.")]
+/// <summary>
+/// Builds log lines in a buffer of the current thread. A value is quoted and escaped where it must be, so no client can write a line of its own.
+/// </summary>
+[System.Diagnostics.CodeAnalysis.SuppressMessage(
+    "Reliability", "CA1001", Justification = "One a thread, for as long as the thread; its buffers are never given back.")]
 internal sealed class LogLine
 {
     private const int MostDigits = 24; // those of a long and its sign, a point and two more
@@ -30,7 +33,8 @@ internal sealed class LogLine
     private LogLevel level;
     private int beginning;
 
-    private LogLine() => json = new Utf8JsonWriter(buffer, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, SkipValidation = true });
+    private LogLine() =>
+        json = new Utf8JsonWriter(buffer, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, SkipValidation = true });
 
     /// <param name="format">How the line looks.</param>
     /// <param name="time">When it happened.</param>
@@ -202,7 +206,8 @@ internal sealed class LogLine
     };
 
     /// <summary>Writes the key, and returns the room for its value, which is not counted yet.</summary>
-    /// <remarks>Inlined, a key that is a literal is copied by two or three moves: some 40 instructions a field, and 84 by a call. What is rarer is not inlined, or the compiler gives up on the rest.</remarks>
+    /// <remarks>Inlined, a key that is a literal is copied by two or three moves: some 40 instructions a field, and 84 by a call. What is rarer is not inlined,
+    /// or the compiler gives up on the rest.</remarks>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private Span<byte> Key(ReadOnlySpan<byte> key, int valueLength)
     {
@@ -228,7 +233,8 @@ internal sealed class LogLine
         Append("\""u8);
     }
 
-    private static JsonEncodedText Escaped(string value) => JsonEncodedText.Encode(Whole(value), Ascii.IsValid(value) ? JavaScriptEncoder.UnsafeRelaxedJsonEscaping : LogTextEncoder.Instance);
+    private static JsonEncodedText Escaped(string value) =>
+        JsonEncodedText.Encode(Whole(value), Ascii.IsValid(value) ? JavaScriptEncoder.UnsafeRelaxedJsonEscaping : LogTextEncoder.Instance);
 
     /// <summary>Half of a surrogate pair is no text, and the writers throw at it.</summary>
     private static string Whole(string value)

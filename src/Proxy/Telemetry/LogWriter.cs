@@ -22,7 +22,9 @@ internal sealed class LogWriter : IDisposable
     /// <summary>The shape of the lines, for the one that this writes itself.</summary>
     public LogFormat Format { get; set; }
 
-    /// <summary>The least that is worth a line. A reload changes it while calls run; it is read by those who write, since a line that is not wanted must not be made.</summary>
+    /// <summary>
+    /// The least that is worth a line. A reload changes it while calls run; it is read by those who write, since a line that is not wanted must not be made.
+    /// </summary>
     public LogLevel Least { get; set; } = LogLevel.Information;
 
     private bool asleep = true;

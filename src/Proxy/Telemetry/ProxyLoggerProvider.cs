@@ -22,7 +22,8 @@ internal sealed class ProxyLoggerProvider(LogWriter writer, LogFormat format, Ti
         public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
         {
             if (!IsEnabled(logLevel)) return;
-            var line = LogLine.Begin(owner.Format, owner.Time.GetUtcNow(), logLevel, Encoding.UTF8.GetBytes($" {Snake(eventId.Name ?? category)}")).Add(" message="u8, formatter(state, exception));
+            var line = LogLine.Begin(owner.Format, owner.Time.GetUtcNow(), logLevel, Encoding.UTF8.GetBytes($" {Snake(eventId.Name ?? category)}"))
+                .Add(" message="u8, formatter(state, exception));
             if (state is IReadOnlyList<KeyValuePair<string, object?>> values)
             {
                 foreach (var (key, value) in values)

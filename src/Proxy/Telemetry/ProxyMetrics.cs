@@ -18,7 +18,10 @@ internal sealed class ProxyMetrics
     private static readonly double[] FirstTokenBounds = [.001, .005, .01, .02, .04, .06, .08, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10, 30, 60, 120, 300];
     private static readonly double[] DurationBounds = [.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
 
-    /// <summary>Models that have series of their own, and how many of them may be names that stand nowhere: those of prefixes, and what clients call the one model of a host that takes any name.</summary>
+    /// <summary>
+    /// Models that have series of their own, and how many of them may be names that stand nowhere: those of prefixes, and what clients call the one model of a
+    /// host that takes any name.
+    /// </summary>
     private const int MostModels = 1000, MostUnlisted = 100;
 
     private const string OtherModel = "other";
@@ -64,7 +67,11 @@ internal sealed class ProxyMetrics
         if (series?.IsOf(call) != true) last = series = Find(call);
         series.Requests.Add(1);
         series.Durations.Observe(duration.TotalSeconds);
-        if (firstToken is { } first) (series.FirstTokens ??= firstTokens.GetOrAdd(call.Backend ?? "", static _ => new(FirstTokenBounds))).Observe(first.TotalSeconds);
+        if (firstToken is { } first)
+        {
+            (series.FirstTokens ??= firstTokens.GetOrAdd(call.Backend ?? "", static _ => new(FirstTokenBounds))).Observe(first.TotalSeconds);
+        }
+
         if (call.Served is null) return;
         if (call.TokensIn is { } input) (series.Input ??= Tokens(call, input: true)).Add(input);
         if (call.TokensOut is { } output) (series.Output ??= Tokens(call, input: false)).Add(output);
@@ -73,12 +80,15 @@ internal sealed class ProxyMetrics
     private Series Find(CallRecord call)
     {
         var key = (call.Surface, call.Backend ?? "", Label(call), call.Outcome, call.Status);
-        return requests.TryGetValue(key, out var known) ? known : requests.GetOrAdd(key, new Series(call, durations.GetOrAdd(call.Surface, static _ => new(DurationBounds))));
+        return requests.TryGetValue(key, out var known)
+            ? known : requests.GetOrAdd(key, new Series(call, durations.GetOrAdd(call.Surface, static _ => new(DurationBounds))));
     }
 
     private Counter Tokens(CallRecord call, bool input) => tokens.GetOrAdd((call.Backend ?? "", Label(call), input), static _ => new());
 
-    /// <summary>The model that served, else the one that was asked for. A client that makes names up, and a host that takes any, must not make a series of each.</summary>
+    /// <summary>
+    /// The model that served, else the one that was asked for. A client that makes names up, and a host that takes any, must not make a series of each.
+    /// </summary>
     private string Label(CallRecord call)
     {
         if ((call.Served ?? call.Model) is not { } model) return "";
@@ -98,10 +108,12 @@ internal sealed class ProxyMetrics
             Line(text, "proxy_requests_total", $"surface=\"{Escape(key.Surface)}\",backend=\"{Escape(key.Backend)}\",model=\"{Escape(key.Model)}\",outcome=\"{CallLedger.Name(key.Outcome)}\",status=\"{key.Status}\"", series.Requests.Value);
         Head(text, "proxy_tokens_total", "counter", "Tokens as the hosts counted them.");
         foreach (var (key, counter) in tokens)
-            Line(text, "proxy_tokens_total", $"backend=\"{Escape(key.Backend)}\",model=\"{Escape(key.Model)}\",direction=\"{(key.Input ? "input" : "output")}\"", counter.Value);
+            Line(text, "proxy_tokens_total",
+                $"backend=\"{Escape(key.Backend)}\",model=\"{Escape(key.Model)}\",direction=\"{(key.Input ? "input" : "output")}\"", counter.Value);
         Head(text, "proxy_prompt_bytes_total", "counter", "Bytes of prompts of 8 KiB or more.");
         Line(text, "proxy_prompt_bytes_total", "", Volatile.Read(ref promptBytes));
-        Head(text, "proxy_prompt_shared_bytes_total", "counter", "Bytes of them that began like an earlier prompt of the same key and model: what a prefix cache can save.");
+        Head(text, "proxy_prompt_shared_bytes_total", "counter",
+            "Bytes of them that began like an earlier prompt of the same key and model: what a prefix cache can save.");
         Line(text, "proxy_prompt_shared_bytes_total", "", Volatile.Read(ref sharedPromptBytes));
         Head(text, "proxy_answer_parts_skipped_total", "counter", "Parts of answers left out in translation, of kinds that are not known.");
         Line(text, "proxy_answer_parts_skipped_total", "", Volatile.Read(ref skippedParts));
@@ -119,7 +131,8 @@ internal sealed class ProxyMetrics
         return text.ToString();
     }
 
-    public static string Escape(string label) => label.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("\"", "\\\"", StringComparison.Ordinal).Replace("\n", "\\n", StringComparison.Ordinal);
+    public static string Escape(string label) =>
+        label.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("\"", "\\\"", StringComparison.Ordinal).Replace("\n", "\\n", StringComparison.Ordinal);
 
     private static void Head(StringBuilder text, string name, string kind, string help)
         => text.Append("# HELP ").Append(name).Append(' ').Append(help).Append("\n# TYPE ").Append(name).Append(' ').Append(kind).Append('\n');
@@ -152,7 +165,8 @@ internal sealed class ProxyMetrics
     }
 
     /// <summary>
-    /// Where calls of one kind are counted. The last one is tried first: the next call is likely of the same kind, and then nothing is looked up, since the strings are the same objects from call to call.
+    /// Where calls of one kind are counted. The last one is tried first: the next call is likely of the same kind, and then nothing is looked up, since the
+    /// strings are the same objects from call to call.
     /// </summary>
     private sealed class Series(CallRecord first, Histogram durations)
     {
@@ -169,7 +183,8 @@ internal sealed class ProxyMetrics
         public Counter? Output { get; set; }
 
         public bool IsOf(CallRecord call) =>
-            ReferenceEquals(call.Surface, surface) && ReferenceEquals(call.Backend, backend) && call.Outcome == outcome && call.Status == status && ReferenceEquals(call.Served ?? call.Model, model);
+            ReferenceEquals(call.Surface, surface) && ReferenceEquals(call.Backend, backend) && call.Outcome == outcome && call.Status == status
+                && ReferenceEquals(call.Served ?? call.Model, model);
     }
 
     private sealed class Counter

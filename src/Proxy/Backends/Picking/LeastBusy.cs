@@ -8,7 +8,8 @@ internal static class LeastBusy
 {
     /// <summary>
     /// Null when none is available with a free slot. With <paramref name="evenDown"/>, one that a probe did not reach will do as long as its breaker is closed:
-    /// where nothing else is left, a try costs little, and the host may have come back since. Reads counts that only the <see cref="SlotQueue"/>'s lock keeps still.
+    /// where nothing else is left, a try costs little, and the host may have come back since. Reads counts that only the <see cref="SlotQueue"/>'s lock keeps
+    /// still.
     /// </summary>
     public static Backend? Pick(IReadOnlyList<Backend> candidates, bool evenDown = false)
     {

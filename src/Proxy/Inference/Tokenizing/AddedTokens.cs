@@ -25,7 +25,8 @@ internal sealed class AddedTokens
         }
 
         this.tokens = found.GetAlternateLookup<ReadOnlySpan<char>>();
-        lengths = found.Keys.GroupBy(content => content[0]).ToDictionary(group => group.Key, group => group.Select(content => content.Length).Distinct().OrderDescending().ToArray());
+        lengths = found.Keys.GroupBy(content => content[0])
+            .ToDictionary(group => group.Key, group => group.Select(content => content.Length).Distinct().OrderDescending().ToArray());
         firsts = SearchValues.Create([.. lengths.Keys]);
     }
 
@@ -73,7 +74,9 @@ internal sealed class AddedTokens
         return null;
     }
 
-    private static bool WordBefore(ReadOnlySpan<char> text) => Rune.DecodeLastFromUtf16(text, out var rune, out _) == OperationStatus.Done && UnicodeData.IsWord(rune.Value);
+    private static bool WordBefore(ReadOnlySpan<char> text) =>
+        Rune.DecodeLastFromUtf16(text, out var rune, out _) == OperationStatus.Done && UnicodeData.IsWord(rune.Value);
 
-    private static bool WordAfter(ReadOnlySpan<char> text) => Rune.DecodeFromUtf16(text, out var rune, out _) == OperationStatus.Done && UnicodeData.IsWord(rune.Value);
+    private static bool WordAfter(ReadOnlySpan<char> text) =>
+        Rune.DecodeFromUtf16(text, out var rune, out _) == OperationStatus.Done && UnicodeData.IsWord(rune.Value);
 }

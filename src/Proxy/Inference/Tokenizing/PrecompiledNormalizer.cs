@@ -19,7 +19,11 @@ internal sealed class PrecompiledNormalizer : Normalizer
     /// <param name="map">The charsmap, out of its base64.</param>
     public PrecompiledNormalizer(ReadOnlySpan<byte> map)
     {
-        if (map.Length < 4 || BinaryPrimitives.ReadUInt32LittleEndian(map) is var size && (size % 4 != 0 || size > map.Length - 4)) throw new TokenizerException("is cut off");
+        if (map.Length < 4 || BinaryPrimitives.ReadUInt32LittleEndian(map) is var size && (size % 4 != 0 || size > map.Length - 4))
+        {
+            throw new TokenizerException("is cut off");
+        }
+
         units = new uint[size / 4];
         for (var i = 0; i < units.Length; i++) units[i] = BinaryPrimitives.ReadUInt32LittleEndian(map[(4 + i * 4)..]);
 

@@ -47,7 +47,10 @@ internal abstract class SplitPattern
             }
 
             places[count] = chars.Length;
-            foreach (var match in regex.EnumerateMatches(shadow.AsSpan(0, count))) cutter.Match(start + places[match.Index], start + places[match.Index + match.Length]);
+            foreach (var match in regex.EnumerateMatches(shadow.AsSpan(0, count)))
+            {
+                cutter.Match(start + places[match.Index], start + places[match.Index + match.Length]);
+            }
         }
     }
 

@@ -67,7 +67,10 @@ internal sealed class NmtNormalizer : Normalizer
         Remove(scratch, static rune => rune is >= 0x01 and <= 0x08 or 0x0B or >= 0x0E and <= 0x1F or 0x7F or 0x8F or 0x9F);
         foreach (ref var c in scratch.Text.Writable)
         {
-            if (c is '\t' or '\n' or '\f' or '\r' or '\u1680' or >= '\u200B' and <= '\u200F' or '\u2028' or '\u2029' or '\u2581' or '\uFEFF' or '\uFFFD') c = ' ';
+            if (c is '\t' or '\n' or '\f' or '\r' or '\u1680' or >= '\u200B' and <= '\u200F' or '\u2028' or '\u2029' or '\u2581' or '\uFEFF' or '\uFFFD')
+            {
+                c = ' ';
+            }
         }
     }
 }

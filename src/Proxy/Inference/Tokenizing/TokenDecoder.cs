@@ -30,7 +30,8 @@ internal abstract class TokenDecoder
     internal sealed class WordPiece(string prefix, bool cleanUp) : TokenDecoder
     {
         private static readonly (string, string)[] Untidy =
-            [(" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"), (" do not", " don't"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re")];
+            [(" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"), (" do not", " don't"), (" 's", "'s"),
+                (" 've", "'ve"), (" 're", "'re")];
 
         protected override IReadOnlyList<string> Apply(IReadOnlyList<string> tokens) => [.. tokens.Select((token, index) =>
         {
@@ -59,14 +60,16 @@ internal abstract class TokenDecoder
     internal sealed class Metaspace(char sign, PrependScheme scheme) : TokenDecoder
     {
         protected override IReadOnlyList<string> Apply(IReadOnlyList<string> tokens) =>
-            [.. tokens.Select((token, index) => index == 0 && scheme != PrependScheme.Never ? token.Replace(sign.ToString(), "", StringComparison.Ordinal) : token.Replace(sign, ' '))];
+            [.. tokens.Select((token, index) => index == 0 && scheme != PrependScheme.Never
+                ? token.Replace(sign.ToString(), "", StringComparison.Ordinal) : token.Replace(sign, ' '))];
     }
 
     /// <summary>Where a word ended is a space, but not at the end.</summary>
     internal sealed class Bpe(string suffix) : TokenDecoder
     {
         protected override IReadOnlyList<string> Apply(IReadOnlyList<string> tokens) =>
-            [.. tokens.Select((token, index) => suffix.Length == 0 ? token : token.Replace(suffix, index == tokens.Count - 1 ? "" : " ", StringComparison.Ordinal))];
+            [.. tokens.Select(
+                (token, index) => suffix.Length == 0 ? token : token.Replace(suffix, index == tokens.Count - 1 ? "" : " ", StringComparison.Ordinal))];
     }
 
     /// <summary>Tokens of single bytes in a row are their text; U+FFFD for each if they are none.</summary>
@@ -80,7 +83,8 @@ internal abstract class TokenDecoder
             var bytes = new List<byte>();
             foreach (var token in tokens)
             {
-                if (token is ['<', '0', 'x', _, _, '>'] && byte.TryParse(token.AsSpan(3, 2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out var value))
+                if (token is ['<', '0', 'x', _, _, '>']
+                    && byte.TryParse(token.AsSpan(3, 2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out var value))
                 {
                     bytes.Add(value);
                     continue;

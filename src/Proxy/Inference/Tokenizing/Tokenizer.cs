@@ -18,9 +18,11 @@ internal sealed class Tokenizer
     private readonly AddedTokens addedNormalized;
     private readonly Dictionary<int, AddedToken> byId;
 
-    internal Tokenizer(Normalizer? normalizer, PreTokenizer? preTokenizer, PieceModel model, PostProcessor post, TokenDecoder decoder, Vocabulary vocabulary, IReadOnlyList<AddedToken> addedTokens)
+    internal Tokenizer(Normalizer? normalizer, PreTokenizer? preTokenizer, PieceModel model, PostProcessor post, TokenDecoder decoder, Vocabulary vocabulary,
+        IReadOnlyList<AddedToken> addedTokens)
     {
-        (this.normalizer, this.preTokenizer, this.model, this.post, this.decoder, this.vocabulary) = (normalizer, preTokenizer, model, post, decoder, vocabulary);
+        (this.normalizer, this.preTokenizer, this.model, this.post, this.decoder, this.vocabulary) = (
+            normalizer, preTokenizer, model, post, decoder, vocabulary);
         added = new(addedTokens.Where(token => !token.Normalized).Select(token => (token.Content, token)));
         addedNormalized = new(addedTokens.Where(token => token.Normalized).Select(token => (Normalize(token.Content), token)));
         byId = [];
@@ -190,7 +192,9 @@ internal sealed class Tokenizer
         }
     }
 
-    /// <summary>As the reference: by the spaces that the token is spelt with; one before the first stays if the file says that one is put there, be it there already.</summary>
+    /// <summary>
+    /// As the reference: by the spaces that the token is spelt with; one before the first stays if the file says that one is put there, be it there already.
+    /// </summary>
     private void TrimSpaces(TokenRun run)
     {
         for (var i = 0; i < run.Count; i++)

@@ -61,13 +61,15 @@ internal static partial class TokenizerFile
         foreach (var merge in model["merges"].Items)
         {
             var (left, right) = ReadMerge(merge);
-            var (leftId, rightId, joined) = (trie.TokenOf(left), trie.TokenOf(right), trie.TokenOf(left + (right.StartsWith(prefix, StringComparison.Ordinal) ? right[prefix.Length..] : right)));
+            var (leftId, rightId, joined) = (trie.TokenOf(left), trie.TokenOf(right),
+                trie.TokenOf(left + (right.StartsWith(prefix, StringComparison.Ordinal) ? right[prefix.Length..] : right)));
             if (leftId < 0 || rightId < 0 || joined < 0) throw merge.Wrong($"'{left} {right}' is not of the vocabulary");
             merges.Add((leftId, rightId, joined));
         }
 
         var rules = new BpeRules(
-            model.TextOrNull("unk_token") is null ? -1 : UnknownId(model, trie, ""), model.Flag("fuse_unk", false), model.Flag("byte_fallback", false) ? new ByteTokens(trie) : null,
+            model.TextOrNull("unk_token") is null ? -1 : UnknownId(model, trie, ""), model.Flag("fuse_unk", false), model.Flag(
+                "byte_fallback", false) ? new ByteTokens(trie) : null,
             model.Flag("ignore_merges", false), prefix, model.TextOrNull("end_of_word_suffix") ?? "");
         return (new BpeModel(trie, new(merges), rules), pieces);
     }
@@ -75,7 +77,11 @@ internal static partial class TokenizerFile
     /// <summary>A list of two, or, in old files, both in one text with a space between.</summary>
     private static (string Left, string Right) ReadMerge(JsonPlace merge)
     {
-        if (merge.Value.ValueKind == JsonValueKind.Array) return merge.Items.ToArray() is [var left, var right] ? (left.Text, right.Text) : throw merge.Wrong("is no pair");
+        if (merge.Value.ValueKind == JsonValueKind.Array)
+        {
+            return merge.Items.ToArray() is [var left, var right] ? (left.Text, right.Text) : throw merge.Wrong("is no pair");
+        }
+
         return merge.Text.Split(' ') is [var one, var two] ? (one, two) : throw merge.Wrong("is no pair");
     }
 

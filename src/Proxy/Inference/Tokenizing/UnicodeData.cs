@@ -40,7 +40,8 @@ internal static class UnicodeData
         {
             <= UnicodeCategory.LetterNumber => true, // letters, marks, decimal digits, letter numbers
             UnicodeCategory.ConnectorPunctuation => true,
-            UnicodeCategory.OtherSymbol => codePoint is >= 0x24B6 and <= 0x24E9 or >= 0x1F130 and <= 0x1F149 or >= 0x1F150 and <= 0x1F169 or >= 0x1F170 and <= 0x1F189,
+            UnicodeCategory.OtherSymbol =>
+                codePoint is >= 0x24B6 and <= 0x24E9 or >= 0x1F130 and <= 0x1F149 or >= 0x1F150 and <= 0x1F169 or >= 0x1F170 and <= 0x1F189,
             _ => codePoint is 0x200C or 0x200D,
         };
 
@@ -77,7 +78,9 @@ internal static class UnicodeData
         _ => Rune.ToLowerInvariant(new Rune(codePoint)).Value,
     };
 
-    /// <summary>A char of the basic plane with the category of a code point beyond it; for an ideograph one of them that no expression's range is likely to name.</summary>
+    /// <summary>
+    /// A char of the basic plane with the category of a code point beyond it; for an ideograph one of them that no expression's range is likely to name.
+    /// </summary>
     public static char StandIn(int codePoint)
     {
         var category = CharUnicodeInfo.GetUnicodeCategory(codePoint);

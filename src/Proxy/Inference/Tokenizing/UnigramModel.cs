@@ -1,6 +1,8 @@
 namespace Proxy.Inference.Tokenizing;
 
-/// <summary>SentencePiece's unigram model: of all ways to cut a piece the one with the best sum of scores (Viterbi). Neighbouring unknowns become one token.</summary>
+/// <summary>
+/// SentencePiece's unigram model: of all ways to cut a piece the one with the best sum of scores (Viterbi). Neighbouring unknowns become one token.
+/// </summary>
 internal sealed class UnigramModel : PieceModel
 {
     /// <summary>How much worse than the worst piece an unknown char is.</summary>

@@ -60,7 +60,11 @@ internal sealed class WordPattern : SplitPattern
         var kind = KindAt(text, at, out var runeLength);
         var second = at + runeLength;
         if (kind == Kind.Letter) return Run(text, at, Kind.Letter, int.MaxValue);
-        if (kind != Kind.Number && text[at] is not ('\r' or '\n') && second < text.Length && KindAt(text, second, out _) == Kind.Letter) return Run(text, second, Kind.Letter, int.MaxValue);
+        if (kind != Kind.Number && text[at] is not ('\r' or '\n') && second < text.Length && KindAt(text, second, out _) == Kind.Letter)
+        {
+            return Run(text, second, Kind.Letter, int.MaxValue);
+        }
+
         if (kind == Kind.Number) return Run(text, at, Kind.Number, longestNumber);
 
         // ' ?[^\s\p{L}\p{N}]+[\r\n]*'
@@ -78,7 +82,9 @@ internal sealed class WordPattern : SplitPattern
         return lineBreak >= 0 ? at + lineBreak + 1 : Spaces(text, at);
     }
 
-    /// <summary>'\s+(?!\S)|\s+': all of the run, without its last one if a word follows, unless that is the only one. White space is never a pair of surrogates.</summary>
+    /// <summary>
+    /// '\s+(?!\S)|\s+': all of the run, without its last one if a word follows, unless that is the only one. White space is never a pair of surrogates.
+    /// </summary>
     private static int Spaces(ReadOnlySpan<char> text, int at)
     {
         var end = Run(text, at, Kind.Space, int.MaxValue);

@@ -103,10 +103,10 @@ public sealed partial class OperationsPageTests
 
         static string Rule(string constant) => constant switch
         {
-            "Whole" => "asked again, while it is well",
-            "Broken" => "asked again, while it is not",
-            "Silences" => "unanswered rounds that a host is allowed while calls run there",
-            "Patience" => "patience with an answer to that",
+            "Whole" => "interval of probes while it is up",
+            "Broken" => "interval of probes while it is not up",
+            "Silences" => "unanswered rounds that make it down while calls run there",
+            "Patience" => "time allowed for an answer to a probe",
             "Tolerance" => "failures in a row that open the breaker",
             "LongestPause" => "longest pause of the breaker",
             "LongestAvoidance" => "longest avoidance after a 429 or 503",

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Packs a published binary as a Debian package, and prints the package's path.
+# Packs a published binary as a Debian package and prints the package's path.
 #   packaging/deb/build.sh BINARY FOLDER
 set -euo pipefail
 binary=$(realpath "$1") folder=$(realpath "$2")
@@ -28,7 +28,7 @@ sed -e "s/@VERSION@/$version/" -e "s/@ARCHITECTURE@/$architecture/" \
 (cd "$root" && find . -path ./DEBIAN -prune -o -type f -printf '%P\0' | sort -z | xargs -0 md5sum >DEBIAN/md5sums)
 
 # xz: Debian 11 cannot unpack the zstd that newer machines would choose.
-package=$folder/proxy_${version}_$architecture.deb
+# xz, because Debian 11 cannot unpack zstd, the default on newer machines.
 dpkg-deb --root-owner-group -Zxz -z2 --build "$root" "$package" >/dev/null
 rm -rf "$root"
 echo "$package"

@@ -91,7 +91,7 @@ public sealed class ModelsPullTests : IDisposable
         Assert.Equal(ExitCode.Ok, code);
         IsWhole(hub);
         Assert.Equal(["", "bytes=100000-", "bytes=150000-"], hub.AskedFor(Graph).Select(head => head.Split("\r\n").FirstOrDefault(line => line.StartsWith("Range: ", StringComparison.Ordinal))?["Range: ".Length..] ?? ""));
-        Assert.Contains("goes on at 0.1 MB", error, StringComparison.Ordinal);
+        Assert.Contains("resumes at 0.1 MB", error, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -111,7 +111,7 @@ public sealed class ModelsPullTests : IDisposable
         Assert.Contains("owner/tiny: a part of it is here", problem, StringComparison.Ordinal);
         Assert.Equal((ExitCode.Ok, fetched + 2), (code, hub.Asked.Count)); // the listing, and the rest of the graph
         Assert.Contains("Range: bytes=300000-\r\n", hub.Asked[^1], StringComparison.Ordinal);
-        Assert.Contains("onnx/model.onnx 0.8 MB, from 0.3 MB on\n", error, StringComparison.Ordinal);
+        Assert.Contains("onnx/model.onnx 0.8 MB, resumed at 0.3 MB\n", error, StringComparison.Ordinal);
         IsWhole(hub);
     }
 
@@ -334,7 +334,7 @@ public sealed class ModelsPullTests : IDisposable
     [Fact]
     public async Task Local_without_any_Says_how_to_get_one()
     {
-        Assert.Equal((ExitCode.Ok, "", $"No model is in {Models}; `proxy models pull NAME` fetches one.\n"), await proxy.RunAsync("models local"));
+        Assert.Equal((ExitCode.Ok, "", $"There is no model in {Models}; `proxy models pull NAME` downloads one.\n"), await proxy.RunAsync("models local"));
     }
 
     private static void Copy(string from, string to)

@@ -30,8 +30,8 @@ public sealed class PackageTests
             Assert.All(named, license => Assert.Contains($"\n\n{license}\n ", page, StringComparison.Ordinal));
             Assert.Contains(page, notices, StringComparison.Ordinal);
             Assert.Contains("TERMS AND CONDITIONS FOR USE, REPRODUCTION, AND DISTRIBUTION", notices, StringComparison.Ordinal);
-            Assert.Contains("Notices that come with ONNX Runtime", notices, StringComparison.Ordinal);
-            Assert.Contains("Notices that come with .NET", notices, StringComparison.Ordinal);
+            Assert.Contains("Notices of ONNX Runtime", notices, StringComparison.Ordinal);
+            Assert.Contains("Notices of .NET", notices, StringComparison.Ordinal);
         }
         finally
         {

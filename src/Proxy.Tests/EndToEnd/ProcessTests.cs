@@ -250,7 +250,7 @@ public sealed class ProcessTests : IAsyncLifetime
         Assert.Equal(("m", "host", "drained", "anonymous", true), (call.GetProperty("model").GetString(), call.GetProperty("backend")
             .GetString(), call.GetProperty("session").GetString(), call.GetProperty("key").GetString(), call.GetProperty("answering").GetBoolean()));
         Assert.Matches("streaming +[0-9]+m?s +drained", table.Output);
-        Assert.Equal((0, "draining; 1 call runs on"), (drain.ExitCode, drain.Output.Trim()));
+        Assert.Equal((0, "draining; 1 call is still running"), (drain.ExitCode, drain.Output.Trim()));
         Assert.Equal("half and half", OpenAi.Read(reply));
         Assert.Equal(0, await proxy.ExitAsync());
     }

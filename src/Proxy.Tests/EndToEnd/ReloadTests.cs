@@ -77,7 +77,7 @@ public sealed class ReloadTests : IDisposable
             var reload = await proxy.CommandAsync("reload");
             Assert.Equal(5, reload.ExitCode);
             Assert.All(
-                sections, section => Assert.Contains($"{section}: the file says something else than what runs", reload.Output, StringComparison.Ordinal));
+                sections, section => Assert.Contains($"{section}: the file differs from the setting in use", reload.Output, StringComparison.Ordinal));
         }
 
         await File.WriteAllTextAsync(proxy.ConfigFile, config, TestContext.Current.CancellationToken);

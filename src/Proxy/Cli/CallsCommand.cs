@@ -4,13 +4,13 @@ using Proxy.Config;
 
 namespace Proxy.Cli;
 
-/// <summary><c>proxy calls</c>: what runs in the proxy now, the longest first.</summary>
+/// <summary><c>proxy calls</c>: lists the running calls, the longest first.</summary>
 internal static class CallsCommand
 {
     public static Command Make(Surroundings around, Option<string?> config)
     {
         var json = ProxyCommand.Json();
-        var command = new Command("calls", "List the calls that run now: who, what, where and how long.") { json };
+        var command = new Command("calls", "List the running calls: key, model, backend, state and time.") { json };
         AdminClient.TakesNoFile(command, config);
         command.SetAction(async (parsed, cancellation) => (int)await RunAsync(around, parsed.GetValue(json), cancellation).ConfigureAwait(false));
         return command;

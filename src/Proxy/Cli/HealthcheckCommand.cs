@@ -5,7 +5,7 @@ using Proxy.Config;
 
 namespace Proxy.Cli;
 
-/// <summary><c>proxy healthcheck</c>: what a container or systemd calls. Asks the public listener, as a client would.</summary>
+/// <summary><c>proxy healthcheck</c>: for containers and systemd. Sends its request to the public listener, as a client would.</summary>
 internal static class HealthcheckCommand
 {
     public static Command Make(Surroundings around, Option<string?> config)
@@ -19,10 +19,13 @@ internal static class HealthcheckCommand
                 result.AddError($"--timeout takes a duration, such as {Duration.Example}, without the quotes.");
             }
         });
-        var ready = new Option<bool>("--ready") { Description = "Ask /ready (something real can answer) and not only /health (the process lives)." };
+        var ready = new Option<bool>("--ready")
+        {
+            Description = "Ask /ready (something other than echo can answer) and not only /health (the process is alive).",
+        };
         var listen =
-            new Option<string?>("--listen") { Description = "The address to ask, where it is not the first of the configuration.", HelpName = "ADDRESS" };
-        var command = new Command("healthcheck", "Ask the proxy whether it is well: exit 0, else 1, within --timeout.") { timeout, ready, listen };
+            new Option<string?>("--listen") { Description = "The address to ask, if not the first one of the configuration.", HelpName = "ADDRESS" };
+        var command = new Command("healthcheck", "Ask the proxy whether it is healthy: exit 0 if so, else 1, within --timeout.") { timeout, ready, listen };
         command.SetAction(async (parsed, cancellation) =>
         {
             _ = Duration.TryParse(parsed.GetValue(timeout) ?? "", out var time);
@@ -35,7 +38,7 @@ internal static class HealthcheckCommand
     private static async Task<ExitCode> RunAsync(
         Surroundings around, string? named, string? listen, string path, TimeSpan timeout, CancellationToken cancellation)
     {
-        // A draft: a file that was spoilt since the proxy started must not make the proxy look ill.
+        // A draft, because a file that was damaged after the proxy started must not make the proxy look unhealthy.
         var server = ConfigFile.LoadDraft(ConfigFile.Find(named, around.Environment), around.Sources, out _).Server;
         var wanted = listen ?? (server.Listen is [var first, ..] ? first : "");
         if (!ListenAddress.TryParse(wanted, out var address, out var problem))
@@ -50,7 +53,7 @@ internal static class HealthcheckCommand
         {
             using var handler =
                 new SocketsHttpHandler { UseProxy = false, AllowAutoRedirect = false, ConnectCallback = (_, token) => ConnectAsync(address, token) };
-#pragma warning disable CA5359 // it is this machine's own listener; its certificate is for the name that clients use
+#pragma warning disable CA5359 // the listener is on this machine, and its certificate is for the name that clients use
             handler.SslOptions.RemoteCertificateValidationCallback = static (_, _, _, _) => true;
 #pragma warning restore CA5359
             using var http = new HttpMessageInvoker(handler);
@@ -76,7 +79,7 @@ internal static class HealthcheckCommand
         EndPoint end = address switch
         {
             { UnixPath: { } path } => new UnixDomainSocketEndPoint(path),
-            // What listens on every address is reached at loopback.
+            // A listener on every address is reached at loopback.
             { Ip.Address: var ip } when ip.Equals(IPAddress.Any) => new IPEndPoint(IPAddress.Loopback, address.Ip.Port),
             { Ip.Address: var ip } when ip.Equals(IPAddress.IPv6Any) => new IPEndPoint(IPAddress.IPv6Loopback, address.Ip.Port),
             _ => address.Ip!,

@@ -7,14 +7,14 @@ using Proxy.Transport;
 
 namespace Proxy.Cli;
 
-/// <summary><c>proxy models</c>: which model is where, as the running proxy knows it, or as the hosts say while none runs.</summary>
+/// <summary><c>proxy models</c>: lists the models of each backend, as the running proxy knows them or, if none is running, as the hosts report them.</summary>
 internal static class ModelsCommand
 {
     public static Command Make(Surroundings around, Option<string?> config)
     {
         var json = ProxyCommand.Json();
         var command = new Command(
-            "models", "List models: backend, context length, loaded or not, slots, health. Asks the running proxy, or the hosts while none runs.")
+            "models", "List models: backend, context length, loaded or not, slots, health. Asks the running proxy or, if none is running, the hosts.")
         {
             json,
             ModelsLocalCommand.Make(around),
@@ -44,7 +44,7 @@ internal static class ModelsCommand
                 return ExitCode.ConfigProblem;
             }
 
-            around.Error.WriteLine("No proxy runs; these are the hosts' own answers.");
+            around.Error.WriteLine("No proxy is running; these are the hosts' own answers.");
             var rows = await Task.WhenAll(config.Backends.Select(backend => AskHostAsync(backend, cancellation))).ConfigureAwait(false);
             var listed = config.Backends.Select(
                 (backend, i) => (backend, (IReadOnlyList<string>)[.. rows[i].Where(static row => row.Health == "up").Select(static row => row.Model)]));
@@ -93,8 +93,8 @@ internal static class ModelsCommand
         [
             row.Resolved is { } resolved ? $"{row.Model} -> {resolved}" : row.Model.Length > 0 ? row.Model : "-",
             row.Backend,
-            row.ContextLength?.ToString(
-                CultureInfo.InvariantCulture) ?? (row.ContextLimit is { } limit ? string.Create(CultureInfo.InvariantCulture, $"<={limit}") : "-"),
+            row.ContextLength?.ToString(CultureInfo.InvariantCulture)
+                ?? (row.ContextLimit is { } limit ? string.Create(CultureInfo.InvariantCulture, $"<={limit}") : "-"),
             row.Loaded switch { true => "yes", false => "no", null => "-" },
             (row.InUse, row.Slots) switch
             {

@@ -6,14 +6,18 @@ using Proxy.Vectors;
 
 namespace Proxy.Cli;
 
-/// <summary><c>proxy models pull NAME</c>: fetches a model from the hub.</summary>
+/// <summary><c>proxy models pull NAME</c>: downloads a model from the hub.</summary>
 internal static class ModelsPullCommand
 {
     public static Command Make(Surroundings around)
     {
         var name = ModelsLocalCommand.Name("The model's name at the hub, such as BAAI/bge-small-en-v1.5.");
-        var variant = new Option<string>("--variant") { Description = "Which of its graphs: auto (the float one if there is one), fp32, int8 or q4.",
-            HelpName = "VARIANT", DefaultValueFactory = _ => GraphFiles.Auto };
+        var variant = new Option<string>("--variant")
+        {
+            Description = "Which graph: auto (the float one if there is one), fp32, int8 or q4.",
+            HelpName = "VARIANT",
+            DefaultValueFactory = _ => GraphFiles.Auto,
+        };
         variant.AcceptOnlyFromAmong(GraphFiles.Auto, GraphFiles.Float, GraphFiles.Eight, GraphFiles.Four);
         var revision = new Option<string>("--revision") { Description = "A branch, tag or commit.", HelpName = "REVISION", DefaultValueFactory = _ => "main" };
         revision.Validators.Add(result =>
@@ -22,7 +26,7 @@ internal static class ModelsPullCommand
         });
         var json = ProxyCommand.Json();
         var command = new Command(
-            "pull", "Fetch a model from the Hugging Face hub (HF_ENDPOINT, HF_TOKEN): only what running it takes. One that was broken off goes on.")
+            "pull", "Download the files that running a model needs from the Hugging Face hub (HF_ENDPOINT, HF_TOKEN). Resumes an interrupted download.")
         {
             name, variant, revision, json,
         };
@@ -59,8 +63,9 @@ internal static class ModelsPullCommand
         }
 
         var dimensions = ModelsLocalCommand.Dimensions(model) is { } numbers ? string.Create(CultureInfo.InvariantCulture, $", {numbers} dimensions") : "";
-        around.Output.WriteLine($"{name}: {(pulled.IsNew ? "in" : "was already in")} {pulled.Folder} ({ModelsLocalCommand.Kind(model.Kind)}{dimensions}, {model.Variant}, {PullProgress.Size(pulled.Files.Sum(file => file.Size))})");
-        around.Output.WriteLine("# The section below serves it, from config.toml, after a restart.");
+        around.Output.WriteLine($"{name}: {(pulled.IsNew ? "in" : "was already in")} {pulled.Folder} ({ModelsLocalCommand.Kind(model.Kind)}{dimensions}, "
+            + $"{model.Variant}, {PullProgress.Size(pulled.Files.Sum(file => file.Size))})");
+        around.Output.WriteLine("# Add the section below to config.toml and restart the proxy to serve it.");
         around.Output.Write($"[[inference.models]]\nname = \"{name.Split('/')[^1]}\"\npath = \"{name}\"\n");
         return ExitCode.Ok;
 

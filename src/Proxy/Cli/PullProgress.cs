@@ -3,7 +3,9 @@ using Proxy.Inference;
 
 namespace Proxy.Cli;
 
-/// <summary>How a pull gets on, for people: a bar with its rate on a terminal, else a line a file. Goes to stderr: stdout is the result's.</summary>
+/// <summary>
+/// Shows the progress of a download: a bar with its rate on a terminal, else one line per file. Writes to stderr, because stdout is for the result.
+/// </summary>
 internal sealed class PullProgress(TextWriter output, bool isTerminal, TimeProvider time) : IPullProgress
 {
     private const int BarWidth = 20;
@@ -18,7 +20,7 @@ internal sealed class PullProgress(TextWriter output, bool isTerminal, TimeProvi
     {
         (began, drawn, this.from, bytes) = (time.GetTimestamp(), 0, from, from);
         if (isTerminal) Draw(file);
-        else if (from > 0) output.WriteLine($"{file.Path} {Size(file.Size)}, from {Size(from)} on");
+        else if (from > 0) output.WriteLine($"{file.Path} {Size(file.Size)}, resumed at {Size(from)}");
         else output.WriteLine($"{file.Path} {Size(file.Size)}");
     }
 
@@ -39,7 +41,7 @@ internal sealed class PullProgress(TextWriter output, bool isTerminal, TimeProvi
     public void Retrying(HubFile file, string reason)
     {
         if (isTerminal) output.WriteLine();
-        output.WriteLine($"{file.Path}: {reason}; goes on at {Size(bytes)}");
+        output.WriteLine($"{file.Path}: {reason}; resumes at {Size(bytes)}");
     }
 
     private void Draw(HubFile file)

@@ -3,8 +3,8 @@ using System.Text;
 namespace Proxy.Config;
 
 /// <summary>
-/// Reads one section key by key. A value of the wrong kind is noted and the default returned, so that one reading finds everything.
-/// The keys asked for are the keys there are: nobody keeps a second list.
+/// Reads one section key by key. A value of the wrong kind is noted and the default returned, so that one reading finds all problems.
+/// The keys that are asked for are the valid ones, so there is no second list of them.
 /// </summary>
 internal sealed class SectionReader
 {
@@ -23,10 +23,10 @@ internal sealed class SectionReader
         findings.Opened(this);
     }
 
-    /// <summary>The section as its header is written; empty for the top of the file.</summary>
+    /// <summary>The section's header as it is written; empty for the top of the file.</summary>
     public string Title { get; }
 
-    /// <summary>What to answer to keys that people bring from elsewhere.</summary>
+    /// <summary>Advice for keys that users bring from other programs.</summary>
     public IReadOnlyDictionary<string, string> Hints { get; init; } = NoHints;
 
     public IReadOnlySet<string> Asked => asked;
@@ -37,7 +37,7 @@ internal sealed class SectionReader
 
     public bool Has(string key) => table.Items.ContainsKey(key);
 
-    /// <summary>Notes a problem with a key; on the section's own line where the key is not there.</summary>
+    /// <summary>Notes a problem of a key; on the section's own line if the key is missing.</summary>
     public void Refuse(string key, string message) =>
         findings.Add(PathOf(key), table.Items.TryGetValue(key, out var setting) ? setting.Line : table.Line, message);
 
@@ -48,7 +48,7 @@ internal sealed class SectionReader
         var other => Wrong<string?>(key, other, "a text in quotes"),
     };
 
-    /// <summary>A text that has to be there and not empty; empty after noting that it is not.</summary>
+    /// <summary>A text that must exist and not be empty; returns "" after noting a problem.</summary>
     public string Required(string key, string example)
     {
         var before = findings.Count;
@@ -59,7 +59,7 @@ internal sealed class SectionReader
         return text ?? "";
     }
 
-    /// <summary>A text out of a few.</summary>
+    /// <summary>One of a few texts.</summary>
     public string Choice(string key, string otherwise, params string[] choices)
     {
         if (Text(key) is not { } text) return otherwise;
@@ -108,8 +108,8 @@ internal sealed class SectionReader
     public TimeSpan? TimeOrOff(string key) => Time(key, null, canBeOff: true);
 
     /// <param name="key">The setting.</param>
-    /// <param name="otherwise">What it is where the file has none.</param>
-    /// <param name="meant">What somebody who wrote a number meant by it; null where that cannot be told.</param>
+    /// <param name="otherwise">Its value if the file has none.</param>
+    /// <param name="meant">The text that a user who wrote a number meant; null if that is not clear.</param>
     public IReadOnlyList<string> Texts(string key, IReadOnlyList<string> otherwise, Func<long, string?>? meant = null)
     {
         switch (Ask(key))
@@ -133,7 +133,7 @@ internal sealed class SectionReader
                     else if (Expand(path, text) is { } expanded) texts.Add(expanded);
                 }
 
-                // Entries that could not be read have been noted; that none is left is no second problem.
+                // Entries that could not be read have been noted; that none is left is not a second problem.
                 return texts.Count == 0 && list.Items.Count > 0 ? otherwise : texts;
             case Setting.Text text:
                 return Wrong(
@@ -145,7 +145,7 @@ internal sealed class SectionReader
         }
     }
 
-    /// <summary>A table whose keys are the user's own.</summary>
+    /// <summary>A table whose keys the user chooses.</summary>
     public IReadOnlyDictionary<string, string> TextTable(string key)
     {
         var texts = new Dictionary<string, string>(StringComparer.Ordinal);
@@ -179,7 +179,7 @@ internal sealed class SectionReader
         return texts;
     }
 
-    /// <summary>A section inside this one; an empty one where the file has none.</summary>
+    /// <summary>A section inside this one; an empty one if the file has none.</summary>
     public SectionReader Section(string key, IReadOnlyDictionary<string, string>? hints = null)
     {
         var title = $"[{(path.Length == 0 ? "" : WithoutIndex(path) + ".")}{key}]";
@@ -201,7 +201,7 @@ internal sealed class SectionReader
         {
             case null:
                 return [];
-            // An inline list of tables says the same.
+            // An inline list of tables has the same meaning.
             case Setting.List list when list.Items.All(item => item is Setting.Table):
                 return [.. list.Items.Cast<Setting.Table>()
                     .Select((table, i) => new SectionReader(table, $"{PathOf(key)}[{i}]", title, findings, sources) { Hints = hints })];
@@ -236,7 +236,9 @@ internal sealed class SectionReader
         return otherwise;
     }
 
-    /// <summary>Puts the environment in for <c>${NAME}</c>; <c>$${</c> stands for <c>${</c> itself. Null after noting that something is not there.</summary>
+    /// <summary>
+    /// Replaces <c>${NAME}</c> by the environment variable; <c>$${</c> stands for <c>${</c> itself. Null after noting that a variable is missing.
+    /// </summary>
     private string? Expand(string path, Setting.Text text)
     {
         var value = text.Value;
@@ -282,7 +284,7 @@ internal sealed class SectionReader
         return whole ? expanded.ToString() : null;
     }
 
-    /// <summary>Ends a message: the choice that was probably meant, else all of them.</summary>
+    /// <summary>Ends a message: with the choice that was probably meant, else with all of them.</summary>
     public static string NoneOf(string text, IReadOnlyCollection<string> choices) =>
         Spelling.Nearest(text, choices) is { } near ? $"\"{near}\"" : "one of " + string.Join(", ", choices.Select(choice => $"\"{choice}\""));
 

@@ -382,7 +382,7 @@ public sealed class CommandsTests : IDisposable
         await using var host = new RecordedHost().Recorded("/v1/models", "llama.cpp/models.http").Recorded("/props", "llama.cpp/props.http");
         var file = $"[[backends]]\nname = \"gpu\"\nurl = \"builtin:echo\"\nprefixes = [\"tiny-\"]\n[[backends]]\nname = \"box\"\nurl = \"{host.Url}\"";
         proxy.Config = file;
-        const string Said = "prefix \"tiny-\" of gpu does not get \"tiny-bigram\": box lists it, and a listed name goes first; write learn = false for box, or name what gpu is to get in its models";
+        const string Said = "prefix \"tiny-\" of gpu does not get \"tiny-bigram\": box lists it, and a listed name takes precedence; write learn = false for box, or add the names that gpu should get to its models";
 
         var check = await proxy.RunAsync("check");
         var models = await proxy.RunAsync("models");
@@ -404,7 +404,7 @@ public sealed class CommandsTests : IDisposable
 
         var (_, _, error) = await proxy.RunAsync("models");
 
-        Assert.Equal("prefix \"q\" of gpu does not get \"q1\", \"q2\", \"q3\" and 1 more: box lists them, and a listed name goes first; write learn = false for box, or name what gpu is to get in its models\n", error);
+        Assert.Equal("prefix \"q\" of gpu does not get \"q1\", \"q2\", \"q3\" and 1 more: box lists them, and a listed name takes precedence; write learn = false for box, or add the names that gpu should get to its models\n", error);
     }
 
     [Fact]

@@ -3,7 +3,7 @@ using Proxy.Transport;
 
 namespace Proxy.Backends;
 
-/// <summary>The headers of a request to a host: the client's that cross, and who is calling: trace ids, ours first. A proxy is told the session too.</summary>
+/// <summary>The headers of a request to a host: the client's that are passed on, then the trace ids. A proxy also gets the session.</summary>
 internal static class CrossingHeaders
 {
     public static UpstreamHeader[] Of(IReadOnlyList<KeyValuePair<string, string>> crossing, CallInfo info, Backend backend)

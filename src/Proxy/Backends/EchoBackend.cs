@@ -4,8 +4,7 @@ using Proxy.Chat;
 namespace Proxy.Backends;
 
 /// <summary>
-/// The backend inside this program: says the last user message back, word by word. It is no model; it lets a newcomer see a stream, and a client be tested,
-/// where no host is.
+/// The built-in backend, which repeats the last user message word by word. It is not a model; it shows a stream and lets clients be tested without a host.
 /// Counts words as tokens.
 /// </summary>
 internal static class EchoBackend

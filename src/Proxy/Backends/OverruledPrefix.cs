@@ -2,11 +2,11 @@ using Proxy.Config;
 
 namespace Proxy.Backends;
 
-/// <summary>A prefix of one backend that does not get names which another host lists: a learned name goes before any prefix.</summary>
+/// <summary>A prefix of one backend that does not get models which another host lists, because a listed name takes precedence over any prefix.</summary>
 /// <param name="By">The backend whose host lists them.</param>
 internal sealed record OverruledPrefix(string Prefix, string Backend, string By, IReadOnlyList<string> Models)
 {
-    /// <summary>Names that are written out; a host may list hundreds.</summary>
+    /// <summary>Number of names in the message; a host may list hundreds.</summary>
     private const int Shown = 3;
 
     /// <param name="hosts">Every backend, with the names that its host lists.</param>
@@ -37,7 +37,8 @@ internal sealed record OverruledPrefix(string Prefix, string Backend, string By,
     public override string ToString()
     {
         var names = string.Join(", ", Models.Take(Shown).Select(static model => $"\"{Chat.ModelName.Shown(model)}\""));
-        return $"prefix \"{Prefix}\" of {Backend} does not get {names}{(Models.Count > Shown ? $" and {Models.Count - Shown} more" : "")}: {By} lists {(Models.Count == 1 ? "it" : "them")}, and a listed name goes first; "
-            + $"write learn = false for {By}, or name what {Backend} is to get in its models";
+        return $"prefix \"{Prefix}\" of {Backend} does not get {names}{(Models.Count > Shown ? $" and {Models.Count - Shown} more" : "")}: "
+            + $"{By} lists {(Models.Count == 1 ? "it" : "them")}, and a listed name takes precedence; "
+            + $"write learn = false for {By}, or add the names that {Backend} should get to its models";
     }
 }

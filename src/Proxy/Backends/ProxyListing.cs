@@ -6,9 +6,8 @@ using Proxy.Config;
 namespace Proxy.Backends;
 
 /// <summary>
-/// The member <c>proxy</c> of each entry of <c>/v1/models</c>, which only a proxy that asks is told: what the listings of other dialects say of the model, and
-/// the ways to it. So that the listings of a proxy
-/// in front of a proxy are those of the one behind.
+/// The member <c>proxy</c> of each entry of <c>/v1/models</c>, which only an asking proxy gets: the values that the listings of other dialects have, and the
+/// ways to the model. With it, a proxy in front of a proxy can give the same listings as the one behind.
 /// </summary>
 internal static class ProxyListing
 {
@@ -80,7 +79,7 @@ internal static class ProxyListing
     }
 
     /// <summary>
-    /// The report of a proxy: all dialects, unless the configuration names some, and of its models those to which a way leads that is not ours already.
+    /// The report of a host that is a proxy: all dialects, unless the configuration names some, and the models that have a way which does not pass this proxy.
     /// </summary>
     public static HostReport Read(JsonElement? listing, string id, IReadOnlyList<DialectFamily>? families, ProxyIdentity? asker) => new(
         families ?? Enum.GetValues<DialectFamily>(),
@@ -100,7 +99,7 @@ internal static class ProxyListing
         return model with { ContextLimit = told.Listing.ContextLimit, Loaded = told.Listing.Loaded, Traits = told.Listing.Traits, Told = told };
     }
 
-    /// <summary>Only what can be a way: ids, not ours, and no more of them than a call may pass.</summary>
+    /// <summary>Only valid ways: ids of other proxies, and not more of them than a call may pass.</summary>
     private static IReadOnlyList<string[]> Ways(JsonElement said, ProxyIdentity? asker) =>
         said.TryGetProperty("ways", out var ways) && ways.ValueKind is JsonValueKind.Array
             ? [.. ways.EnumerateArray().Where(static way => way.ValueKind is JsonValueKind.Array && way.GetArrayLength() <= Via.MostHops - 2)

@@ -5,9 +5,8 @@ using System.Text.Encodings.Web;
 namespace Proxy.Telemetry;
 
 /// <summary>
-/// Escapes what the most relaxed encoder escapes, and the format controls besides: a U+202E in a client's text turns around what stands after it on a terminal,
-/// others make text
-/// invisible. Tried for text that is not ASCII alone, where it costs a look at each character.
+/// Escapes the same characters as the most relaxed encoder, and the Unicode format controls: a U+202E in a client's text reverses the text after it on a
+/// terminal, others make text invisible. Used only for text that is not ASCII, because it looks at each character.
 /// </summary>
 internal sealed unsafe class LogTextEncoder : JavaScriptEncoder
 {

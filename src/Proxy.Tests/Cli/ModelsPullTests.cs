@@ -108,7 +108,7 @@ public sealed class ModelsPullTests : IDisposable
 
         Assert.Contains("onnx/model.onnx of owner/tiny stopped at 0.3 MB of 0.8 MB", thrown.Message, StringComparison.Ordinal);
         Assert.Matches(@"\nowner/tiny  - ", between);
-        Assert.Contains("owner/tiny: a part of it is here", problem, StringComparison.Ordinal);
+        Assert.Contains("owner/tiny: is incomplete; pull it again to resume", problem, StringComparison.Ordinal);
         Assert.Equal((ExitCode.Ok, fetched + 2), (code, hub.Asked.Count)); // the listing, and the rest of the graph
         Assert.Contains("Range: bytes=300000-\r\n", hub.Asked[^1], StringComparison.Ordinal);
         Assert.Contains("onnx/model.onnx 0.8 MB, resumed at 0.3 MB\n", error, StringComparison.Ordinal);
@@ -136,7 +136,7 @@ public sealed class ModelsPullTests : IDisposable
         var (code, output, error) = await PullAsync(hub);
 
         Assert.Equal((ExitCode.Failed, ""), (code, output));
-        Assert.Contains($"{file} of owner/tiny is not what the hub says it is", error, StringComparison.Ordinal);
+        Assert.Contains($"{file} of owner/tiny does not have the digest that the hub gives for it", error, StringComparison.Ordinal);
         Assert.Empty(Directory.EnumerateFileSystemEntries(Models));
     }
 
@@ -208,7 +208,7 @@ public sealed class ModelsPullTests : IDisposable
     [Theory]
     [InlineData(Graph, null, "owner/tiny has no ONNX graph")]
     [InlineData("tokenizer.json", null, "owner/tiny has no tokenizer.json")]
-    [InlineData("modules.json", """[{"type": "sentence_transformers.models.Dense", "path": "2_Dense"}]""", "modules.json of owner/tiny has a module that is not served here: Dense")]
+    [InlineData("modules.json", """[{"type": "sentence_transformers.models.Dense", "path": "2_Dense"}]""", "modules.json of owner/tiny has a module that is not supported: Dense")]
     public async Task Model_cannot_be_served_It_is_refused_before_the_graph_is_fetched(string file, string? content, string expected)
     {
         await using var hub = FakeHub.Of("tiny-bpe-embed");
@@ -273,7 +273,7 @@ public sealed class ModelsPullTests : IDisposable
         var (code, _, error) = await proxy.RunAsync("models pull owner/tiny");
 
         Assert.Equal(ExitCode.Failed, code);
-        Assert.StartsWith("127.0.0.1:1 cannot be asked: ", error, StringComparison.Ordinal);
+        Assert.StartsWith("127.0.0.1:1 cannot be reached: ", error, StringComparison.Ordinal);
     }
 
     [Fact]

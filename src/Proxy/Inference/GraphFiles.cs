@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 
 namespace Proxy.Inference;
 
-/// <summary>Which of a folder's graphs is run: several keep the same weights, each in its own precision, told apart by their names.</summary>
+/// <summary>Chooses the graph of a folder. Several graphs hold the same weights in different precisions, which their names tell.</summary>
 internal static class GraphFiles
 {
     public const string Auto = "auto";
@@ -11,7 +11,7 @@ internal static class GraphFiles
     public const string Four = "q4";
     private const string Half = "fp16";
 
-    /// <summary>The graph's path and how it keeps its weights. Throws <see cref="ModelFolderException"/>.</summary>
+    /// <summary>The graph's path and its precision. Throws <see cref="ModelFolderException"/>.</summary>
     public static (string Path, string Variant) Choose(ModelFiles files, string asked)
     {
         var graphs = files.Graphs().Select(static path => (Path: path, Variant: VariantOf(path), Rank: Rank(path)))
@@ -24,7 +24,8 @@ internal static class GraphFiles
             if (graphs.FirstOrDefault(graph => graph.Variant == variant) is { Path: { } path }) return (path, variant);
         }
 
-        throw new ModelFolderException($"there is no {asked} among {string.Join(", ", graphs.Select(graph => files.NameOf(graph.Path)))}; leave variant out, or write {string.Join(" or ", graphs.Select(static graph => $"\"{graph.Variant}\"").Distinct())}");
+        throw new ModelFolderException($"there is no {asked} among {string.Join(", ", graphs.Select(graph => files.NameOf(graph.Path)))}; "
+            + $"leave variant out, or write {string.Join(" or ", graphs.Select(static graph => $"\"{graph.Variant}\"").Distinct())}");
     }
 
     private const int Elsewhere = 100;
@@ -40,7 +41,7 @@ internal static class GraphFiles
             : Float;
     }
 
-    /// <summary>Plain names first; what is made for another processor last.</summary>
+    /// <summary>Plain names first; graphs for another processor are excluded.</summary>
     private static int Rank(string path)
     {
         var name = Path.GetFileNameWithoutExtension(path).ToLowerInvariant();

@@ -5,8 +5,8 @@ using Proxy.Vectors;
 namespace Proxy.Inference;
 
 /// <summary>
-/// A ColBERT model: a vector a token. A document's score is, over the query's tokens, the sum of the best match that each finds among the
-/// document's (MaxSim).
+/// A ColBERT model, with a vector per token. For each token of the query, the best match among the document's tokens is taken; the document's score is the sum
+/// of these (MaxSim).
 /// </summary>
 internal sealed class LateInteractionModel(
     string name, ModelFolder folder, ModelSettings settings, ILogger log) : LocalModel(name, folder, settings, log), IEmbedder, IReranker
@@ -15,7 +15,7 @@ internal sealed class LateInteractionModel(
     private Markers? markers;
 
     public ValueTask<(VectorBatch? Vectors, VectorError? Error)> EmbedAsync(EmbedRequest request, CancellationToken cancellation) =>
-        new((null, new VectorError(VectorErrorKind.WrongKind, $"the model \"{Info.Name}\" has a vector for every token and none for a whole text")));
+        new((null, new VectorError(VectorErrorKind.WrongKind, $"the model \"{Info.Name}\" has a vector for each token and none for a whole text")));
 
     public async ValueTask<(TokenVectors? Vectors, VectorError? Error)> EmbedTokensAsync(EmbedRequest request, CancellationToken cancellation)
     {
@@ -42,7 +42,7 @@ internal sealed class LateInteractionModel(
     {
         var (model, problem) = await ReadyAsync(cancellation);
         if (model is null) return (null, problem);
-        // The query alone is never refused: it is cut to its 32 tokens by the model's own rule.
+        // A query that is too long is never refused; the model's own rule cuts it to 32 tokens.
         var query = new RowsCall(1);
         if (await EncodeAsync(model, query, [request.Query], isQuery: true, new(true, request.TruncateLeft, null), cancellation) is { } odd) return (null, odd);
         if (await ComputeAsync(model, query, cancellation) is { } broken) return (null, broken);
@@ -78,7 +78,7 @@ internal sealed class LateInteractionModel(
     {
         var marks = markers ??= Markers.Of(model.Tokenizer, late);
         var limit = Math.Min(isQuery ? late.QueryLength : late.DocumentLength, Folder.MaxLength);
-        if (!isQuery && cutting.Most is { } most) limit = Math.Clamp(most + 3, 4, limit); // [CLS], the marker and [SEP] are not the caller's
+        if (!isQuery && cutting.Most is { } most) limit = Math.Clamp(most + 3, 4, limit); // the caller's limit does not count [CLS], the marker and [SEP]
         var sequences = new Sequence[texts.Count];
         VectorError? first = null;
         await ForEachAsync(texts.Count, texts.Sum(static text => (long)text.Length), i =>
@@ -97,7 +97,7 @@ internal sealed class LateInteractionModel(
                 Interlocked.CompareExchange(ref first, TooLong(i, list.FullLength + 1, limit), null);
             }
 
-            // The marker stands behind the first token.
+            // The marker comes after the first token.
             var text = list.Ids;
             var said = text.Length + 1;
             var ids = new int[isQuery && late.Expand ? Math.Max(limit, said) : said];
@@ -115,7 +115,7 @@ internal sealed class LateInteractionModel(
 
     private readonly record struct Cutting(bool Allowed, bool Left, int? Most);
 
-    /// <summary>The token ids with a meaning of their own.</summary>
+    /// <summary>The token ids with a special meaning.</summary>
     private sealed record Markers(int Query, int Document, int Mask, HashSet<int> Skip)
     {
         public static Markers Of(Tokenizer tokenizer, LateInteraction late) => new(
@@ -127,7 +127,7 @@ internal sealed class LateInteractionModel(
                 ?? throw new InvalidDataException($"the tokenizer has no \"{marker}\"");
     }
 
-    /// <summary>Keeps the rows of the tokens that count, each of length 1.</summary>
+    /// <summary>Keeps the vectors of the tokens that count, each scaled to length 1.</summary>
     private class RowsCall(int count) : BatchCall
     {
         public float[][] Rows { get; } = new float[count][];

@@ -4,7 +4,7 @@ using Proxy.Vectors;
 
 namespace Proxy.Inference;
 
-/// <summary>One vector a text.</summary>
+/// <summary>An embedding model: one vector per text.</summary>
 internal sealed class OnnxEmbedder(string name, ModelFolder folder, ModelSettings settings, ILogger log) : LocalModel(name, folder, settings, log), IEmbedder
 {
     public async ValueTask<(VectorBatch? Vectors, VectorError? Error)> EmbedAsync(EmbedRequest request, CancellationToken cancellation)
@@ -13,7 +13,7 @@ internal sealed class OnnxEmbedder(string name, ModelFolder folder, ModelSetting
         if (model is null) return (null, problem);
         var dimensions = request.Dimensions ?? model.Width;
         if (dimensions < 1 || dimensions > model.Width)
-            return (null, new(VectorErrorKind.InvalidDimensions, $"the model \"{Info.Name}\" has {model.Width} dimensions; {dimensions} cannot be had"));
+            return (null, new(VectorErrorKind.InvalidDimensions, $"the model \"{Info.Name}\" has {model.Width} dimensions; {dimensions} is not possible"));
 
         var call = new PooledCall(request.Inputs.Count, dimensions, model.Runner.Rank == 2 ? null : Folder.Pooling, request.Normalize ?? Folder.Normalizes);
         var (tokens, refusal) = await EncodeAsync(model, request, call, cancellation);
@@ -26,7 +26,11 @@ internal sealed class OnnxEmbedder(string name, ModelFolder folder, ModelSetting
     {
         var (model, problem) = await ReadyAsync(cancellation);
         if (model is null) return (null, problem);
-        if (model.Runner.Rank == 2) return (null, new(VectorErrorKind.WrongKind, $"the graph of \"{Info.Name}\" pools by itself: it has no vector a token"));
+        if (model.Runner.Rank == 2)
+        {
+            return (null, new(VectorErrorKind.WrongKind, $"the graph of \"{Info.Name}\" pools the vectors itself, so it has no vector per token"));
+        }
+
 
         var call = new TokenCall(request.Inputs.Count);
         var (tokens, refusal) = await EncodeAsync(model, request, call, cancellation);
@@ -35,8 +39,8 @@ internal sealed class OnnxEmbedder(string name, ModelFolder folder, ModelSetting
         return (new([.. call.Rows.Select(static row => (ReadOnlyMemory<float>)row)], model.Width, tokens), null);
     }
 
-    private async ValueTask<(
-        int[]? Tokens, VectorError? Error)> EncodeAsync(LoadedModel model, EmbedRequest request, BatchCall call, CancellationToken cancellation)
+    private async ValueTask<(int[]? Tokens, VectorError? Error)> EncodeAsync(
+        LoadedModel model, EmbedRequest request, BatchCall call, CancellationToken cancellation)
     {
         if (!TryPrompt(request, out var prompt, out var unknown)) return (null, unknown);
         var inputs = request.Inputs;
@@ -111,8 +115,8 @@ internal sealed class OnnxEmbedder(string name, ModelFolder folder, ModelSetting
         return true;
     }
 
-    /// <summary>Pools, cuts and normalises each vector as it comes.</summary>
-    /// <param name="pooling">Null where the graph has pooled already.</param>
+    /// <summary>Pools, cuts and normalises each vector when it is computed.</summary>
+    /// <param name="pooling">Null if the graph pools.</param>
     private sealed class PooledCall(int count, int dimensions, Pooling? pooling, bool normalize) : BatchCall
     {
         public float[] Values { get; } = new float[count * dimensions];

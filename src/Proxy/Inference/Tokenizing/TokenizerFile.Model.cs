@@ -13,7 +13,7 @@ internal static partial class TokenizerFile
         var type => throw model.Unknown(type),
     };
 
-    /// <summary>Old files leave the type out; then it is told by what else is there.</summary>
+    /// <summary>Old files lack the type; then the other members determine it.</summary>
     private static string ModelType(JsonPlace model) => model.TextOrNull("type") ?? (
         !model.Optional("merges").IsNull ? "BPE"
         : !model.Optional("unk_id").IsNull ? "Unigram"
@@ -41,7 +41,7 @@ internal static partial class TokenizerFile
         var scores = new List<double>();
         foreach (var row in model["vocab"].Items)
         {
-            if (row.Items.ToArray() is not [var piece, var score]) throw row.Wrong("is no pair of piece and score");
+            if (row.Items.ToArray() is not [var piece, var score]) throw row.Wrong("is not a pair of piece and score");
             pieces.Add((piece.Text, pieces.Count));
             scores.Add(score.Score);
         }
@@ -74,7 +74,7 @@ internal static partial class TokenizerFile
         return (new BpeModel(trie, new(merges), rules), pieces);
     }
 
-    /// <summary>A list of two, or, in old files, both in one text with a space between.</summary>
+    /// <summary>A list of two, or in old files one text with a space between the two.</summary>
     private static (string Left, string Right) ReadMerge(JsonPlace merge)
     {
         if (merge.Value.ValueKind == JsonValueKind.Array)

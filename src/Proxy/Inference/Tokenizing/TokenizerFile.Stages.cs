@@ -90,7 +90,7 @@ internal static partial class TokenizerFile
         _ => throw metaspace["replacement"].Wrong("is not one char"),
     };
 
-    /// <summary>Old files say add_prefix_space instead.</summary>
+    /// <summary>Old files have add_prefix_space instead.</summary>
     private static PrependScheme ReadScheme(JsonPlace metaspace) => metaspace.TextOrNull("prepend_scheme") switch
     {
         "never" => PrependScheme.Never,

@@ -4,7 +4,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>Anthropic's clients over hosts of every dialect, and everybody's clients over a host of Anthropic's.</summary>
+/// <summary>Anthropic's clients over hosts of every dialect, and clients of every dialect over an Anthropic host.</summary>
 public sealed class AnthropicDoorTests(AnthropicDoorTests.Door door) : IClassFixture<AnthropicDoorTests.Door>
 {
     private const string Version = "anthropic-version: 2023-06-01";
@@ -151,7 +151,7 @@ public sealed class AnthropicDoorTests(AnthropicDoorTests.Door door) : IClassFix
         Assert.True(reply.Status == 200, reply.Text);
         var asked = lane.A.Calls[0];
         Assert.Equal("/api/chat", asked.Target);
-        Assert.False(asked.Json.TryGetProperty("think", out _)); // a model that cannot think would refuse the call, and this host does not say
+        Assert.False(asked.Json.TryGetProperty("think", out _)); // a model that cannot think would refuse it, and this host does not report capabilities
         Assert.Equal("""{"role":"tool","content":"sunny","tool_name":"f","tool_call_id":"call_a"}""", asked.Json.GetProperty("messages")[2].GetRawText());
         var events = Anthropic.Events(reply);
         Assert.Equal("Let me look. ", Anthropic.Read(reply));
@@ -211,12 +211,12 @@ public sealed class AnthropicDoorTests(AnthropicDoorTests.Door door) : IClassFix
 
         Assert.Equal(sent, same.Text);
         Assert.Equal(sent.Replace("\"model\":\"served\"", "\"model\":\"claude-alias\"", StringComparison.Ordinal), renamed.Text);
-        Assert.Equal("25 7", $"{line["tokens_in"]} {line["tokens_out"]}"); // the cached ones are the prompt's too
+        Assert.Equal("25 7", $"{line["tokens_in"]} {line["tokens_out"]}"); // cached tokens count as prompt tokens
         var calls = door["native"].Calls.Where(call => call.Target == "/v1/messages").ToList();
         Assert.Equal(Anthropic.Request("native-m", true), calls[0].Text);
         Assert.Equal("2023-06-01 x-1 host-key ",
             $"{calls[0].Header("anthropic-version")} {calls[0].Header("anthropic-beta")} {calls[0].Header("x-api-key")} {calls[0].Header("authorization")}");
-        Assert.Equal("2023-06-01", calls[1].Header("anthropic-version")); // ours, where the client says none
+        Assert.Equal("2023-06-01", calls[1].Header("anthropic-version")); // the proxy's, because the client sent none
         Assert.Equal(Anthropic.Request("native-m", true), calls[1].Text);
     }
 

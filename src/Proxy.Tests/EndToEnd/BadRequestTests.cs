@@ -4,7 +4,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>Requests that are wrong in themselves. No host may hear of them, and the answer says what to do, in the dialect of the path.</summary>
+/// <summary>Invalid requests. They reach no host, and the answer says what to do, in the dialect of the path.</summary>
 public sealed class BadRequestTests(BadRequestTests.Door door) : IClassFixture<BadRequestTests.Door>
 {
     private const int Limit = 64 * 1024;
@@ -82,7 +82,8 @@ public sealed class BadRequestTests(BadRequestTests.Door door) : IClassFixture<B
     }
 
     [Theory]
-    [InlineData("/api/chat", "\"nonsense\"", """invalid think value: "nonsense" (must be "high", "medium", "low", "max", true, or false)""")] // as recorded
+    // as recorded from Ollama
+    [InlineData("/api/chat", "\"nonsense\"", """invalid think value: "nonsense" (must be "high", "medium", "low", "max", true, or false)""")]
     [InlineData("/api/chat", "\"\"", """invalid think value: "" (must be "high", "medium", "low", "max", true, or false)""")]
     [InlineData("/api/chat", "1", """think must be a boolean or string ("high", "medium", "low", "max", true, or false)""")]
     [InlineData("/api/generate", "{\"budget\":1}", """think must be a boolean or string ("high", "medium", "low", "max", true, or false)""")]

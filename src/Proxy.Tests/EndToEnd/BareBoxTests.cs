@@ -17,7 +17,7 @@ public sealed class BareBoxTests
     const string Key = "/etc/proxy/key.pem";
     const string Authority = "/etc/proxy/authority.pem";
 
-    /// <summary>Where Fedora keeps its authorities; Debian's OpenSSL would not look there.</summary>
+    /// <summary>Fedora's place for certificate authorities, in which Debian's OpenSSL does not look.</summary>
     const string MachineAuthorities = "/etc/pki/tls/certs/ca-bundle.crt";
 
     [Theory]
@@ -41,7 +41,7 @@ public sealed class BareBoxTests
         using var client = Trusting(own, box.Address);
 
         Assert.Equal("https", box.Address.Scheme);
-        using var chat = await StreamedChat.BeginAsync(client, "known"); // the host has more to say and waits
+        using var chat = await StreamedChat.BeginAsync(client, "known"); // the host has more to send and waits
         host.Release();
 
         Assert.Equal(TokenHost.Stream("known"), await chat.EndAsync());
@@ -143,7 +143,7 @@ public sealed class BareBoxTests
         ]);
     }
 
-    /// <summary>A client that takes this certificate and no other.</summary>
+    /// <summary>A client that accepts only this certificate.</summary>
     static HttpClient Trusting(X509Certificate2 certificate, Uri address) => new(new SocketsHttpHandler
     {
         SslOptions = { RemoteCertificateValidationCallback = (_, shown, _, _) => shown!.GetCertHashString() == certificate.GetCertHashString() },

@@ -4,7 +4,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>Hosts that take only so many inputs or documents in one call: clients do not notice.</summary>
+/// <summary>Hosts that limit the inputs or documents of one call: clients do not notice the limit.</summary>
 public sealed class BatchLimitTests(BatchLimitTests.Door door) : IClassFixture<BatchLimitTests.Door>
 {
     private const int Most = 3;
@@ -17,7 +17,7 @@ public sealed class BatchLimitTests(BatchLimitTests.Door door) : IClassFixture<B
         internal FakeBackend Embedder { get; private set; } = null!;
         internal FakeBackend Reranker { get; private set; } = null!;
 
-        /// <summary>Calls that the embedder had at once, at most.</summary>
+        /// <summary>The most calls that the embedder had at the same time.</summary>
         internal int Peak { get; private set; }
 
         protected override string Sections()
@@ -46,7 +46,7 @@ public sealed class BatchLimitTests(BatchLimitTests.Door door) : IClassFixture<B
             {"model_id":"{{name}}","model_type":{{type}},"max_concurrent_requests":512,"max_input_length":256,"max_batch_tokens":1000,"max_client_batch_size":{{Most}},"version":"1.9.3"}
             """;
 
-        /// <summary>The next part with a text "slow" that arrives.</summary>
+        /// <summary>The next part with a text "slow".</summary>
         internal TaskCompletionSource<FakeExchange> Slow { get; private set; } = new();
 
         internal Task<FakeExchange> NextSlowAsync()
@@ -56,7 +56,7 @@ public sealed class BatchLimitTests(BatchLimitTests.Door door) : IClassFixture<B
         }
 
         /// <summary>
-        /// The vector of a text is its number and 1; a text "bad" is refused, "late bad" when a slow one has come, and "slow" is never answered.
+        /// The vector of a text is its number and 1. A text "bad" is refused, "late bad" once a slow one has arrived, and "slow" gets no answer.
         /// </summary>
         private async Task EmbedAsync(FakeExchange exchange)
         {
@@ -112,7 +112,7 @@ public sealed class BatchLimitTests(BatchLimitTests.Door door) : IClassFixture<B
             static string Number(JsonElement text) => text.ValueKind is JsonValueKind.Array ? text[0].GetRawText() : text.GetString()!;
         }
 
-        /// <summary>Begins to count anew: calls of other tests that still stall here do not count.</summary>
+        /// <summary>Resets the count, so that calls of other tests that still wait here do not count.</summary>
         internal void CountAnew()
         {
             lock (this) (count, running, Peak) = (count + 1, 0, 0);
@@ -137,7 +137,7 @@ public sealed class BatchLimitTests(BatchLimitTests.Door door) : IClassFixture<B
             counted = -1;
         }
 
-        /// <summary>A document's score is its number, as a percentage.</summary>
+        /// <summary>A document's score is its number as a percentage.</summary>
         private static Task RerankAsync(FakeExchange exchange)
         {
             var texts = exchange.Request.Json.GetProperty("texts").EnumerateArray().Select(text => text.GetString()!).ToArray();
@@ -168,7 +168,7 @@ public sealed class BatchLimitTests(BatchLimitTests.Door door) : IClassFixture<B
         Assert.Equal(22, reply.Json.GetProperty("usage").GetProperty("prompt_tokens").GetInt32());
         Assert.Equal(model, reply.Json.GetProperty("model").GetString());
         Assert.Equal("ok none 200 22 embeds", $"{line.Verdict} {line["tokens_in"]} {line.Backend}");
-        Assert.InRange(door.Peak, 1, 2); // its slots
+        Assert.InRange(door.Peak, 1, 2); // the host's slots
     }
 
     [Fact]

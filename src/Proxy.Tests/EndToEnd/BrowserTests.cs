@@ -5,7 +5,7 @@ using Proxy.Tests.Harness;
 namespace Proxy.Tests.EndToEnd;
 
 /// <summary>
-/// A page of a foreign origin in a real Chromium: without <c>origins</c> it can neither read an answer nor make a host work; with them it can.
+/// A page of another origin in a real Chromium: without <c>origins</c> it can neither read an answer nor make a host work; with <c>origins</c> it can.
 /// </summary>
 [Trait("Category", "Sdk")]
 public sealed class BrowserTests : IAsyncLifetime
@@ -31,7 +31,7 @@ public sealed class BrowserTests : IAsyncLifetime
     public async Task Foreign_page_calls_an_anonymous_proxy_It_reads_nothing_and_no_host_is_asked()
     {
         await using var proxy = await ProxyProcess.StartAsync(Config(""));
-        // A request of each kind a page can make: with preflight, without one, and blindly.
+        // One request of each kind that a page can make: with a preflight, without one, and without access to the answer.
         Page(proxy.Address, """
             await attempt('json', () => fetch(P + '/v1/chat/completions', { method: 'POST', headers: { 'content-type': 'application/json' }, body: B }));
             await attempt('plain', () => fetch(P + '/v1/chat/completions', { method: 'POST', headers: { 'content-type': 'text/plain' }, body: B }));
@@ -54,7 +54,7 @@ public sealed class BrowserTests : IAsyncLifetime
         Assert.Contains("models: blocked", page, StringComparison.Ordinal);
         Assert.DoesNotContain("the answer", page, StringComparison.Ordinal);
         Assert.DoesNotContain("secret-model", page, StringComparison.Ordinal);
-        // The attempts did reach the proxy; it is the proxy that refused them.
+        // The attempts reached the proxy, which refused them.
         Assert.Contains(proxy.Log.Lines, line => ProxyLog.Text(line, "status") == "403");
         Assert.Empty(host.Calls);
     }
@@ -125,7 +125,7 @@ public sealed class BrowserTests : IAsyncLifetime
         </script></body>
         """;
 
-    /// <summary>Opens the page and returns what its script reported of its attempts.</summary>
+    /// <summary>Opens the page and returns its script's report.</summary>
     private async Task<string> VisitAsync()
     {
         site.Answer(exchange => exchange.WholeAsync(200, "text/plain", "thanks"));
@@ -134,7 +134,7 @@ public sealed class BrowserTests : IAsyncLifetime
         return (await report).Request.Text;
     }
 
-    /// <summary>A Chromium with a profile of its own, ended with all its children when disposed.</summary>
+    /// <summary>A Chromium with a profile of its own; disposing it ends it with all its children.</summary>
     private sealed class Browser : IDisposable
     {
         private readonly Process process;
@@ -172,7 +172,7 @@ public sealed class BrowserTests : IAsyncLifetime
             }
             catch (IOException)
             {
-                // A child that is still ending writes its last file; the folder is a temporary one.
+                // A child process that is still ending writes its last file; the folder is temporary.
             }
         }
     }

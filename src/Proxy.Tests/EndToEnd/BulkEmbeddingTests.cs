@@ -5,7 +5,9 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>Somebody's thousands of texts, and who else is served meanwhile. The order decides, never the clock: the bulk takes long on any machine.</summary>
+/// <summary>
+/// Small calls during a bulk of thousands of texts. The tests check the order of the answers, not times, because the bulk takes long on any machine.
+/// </summary>
 public sealed class BulkEmbeddingTests
 {
     private const string Model = "all-minilm-q4";
@@ -69,7 +71,7 @@ public sealed class BulkEmbeddingTests
         Assert.True(reply.IsSuccessStatusCode, await reply.Content.ReadAsStringAsync(cancellation));
     }
 
-    /// <summary>Of each text of the bulk.</summary>
+    /// <summary>Number of tokens of each bulk text.</summary>
     private static async Task<int> TokensAsync(HttpClient client)
     {
         using var reply = await client.PostAsJsonAsync("/v1/embeddings", new { model = Model, input = Text(0) }, TestContext.Current.CancellationToken);

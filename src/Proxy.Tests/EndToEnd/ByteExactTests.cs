@@ -5,10 +5,10 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>In one dialect not one byte differs but the model's name; a stream may be cut anywhere.</summary>
+/// <summary>Within one dialect only the model's name may differ, however a stream is cut.</summary>
 public sealed partial class ByteExactTests(ByteExactTests.Door door) : IClassFixture<ByteExactTests.Door>
 {
-    /// <summary>Everything a careless rewrite would change.</summary>
+    /// <summary>Details that a careless rewrite would change.</summary>
     private const string Odd =
         """{ "z":1.50,"unknown_field":{"b":[1E+2,-0.0,12345678901234567890],"a":null},  "mod":"é","model" : "MODEL" ,"messages":[{"role":"user","content":"h\u00e9llo é 😀 \ud83d\ude00 \/ <b> \t","name":"x","model":"inner"}],"temperature":1.50,"seed":1e-07,"stream":STREAM,"stream_options":{"include_usage":true,"x":1.0},"a":[ ] }""";
 
@@ -18,7 +18,7 @@ public sealed partial class ByteExactTests(ByteExactTests.Door door) : IClassFix
 
         protected override int OllamaLanes => 10;
 
-        // Asks for the lane's host by another name, of another length.
+        // Requests the lane's host under another name with another length.
         protected override string Sections() =>
             "[aliases]\n" + string.Join('\n', Enumerable.Range(0, Lanes + OllamaLanes).Select(number => $"\"alias{number}\" = \"solo{number}-m\""));
 
@@ -163,7 +163,7 @@ public sealed partial class ByteExactTests(ByteExactTests.Door door) : IClassFix
         var ollamaClient = way.StartsWith("Ollama", StringComparison.Ordinal) || way == "to Ollama";
         var renamed = way.EndsWith("renamed", StringComparison.Ordinal);
         var lane = toOllamaHost ? door.TakeOllama() : door.Take();
-        // The host's answer as it stands on the wire, head and chunk framing included.
+        // The host's answer on the wire, head and chunk framing included.
         string[] frames = toOllamaHost
             ? [Ollama.Token("é😀", lane.Solo), Ollama.Last(lane.Solo)]
             : [OpenAi.Token("é😀", lane.Solo), OpenAi.Stop(lane.Solo), OpenAi.Done];
@@ -223,7 +223,7 @@ public sealed partial class ByteExactTests(ByteExactTests.Door door) : IClassFix
     [Fact]
     public async Task Token_is_sent_Client_reads_it_before_the_host_goes_on()
     {
-        // Never batched, never delayed: each frame must reach the client while the host waits for that very thing.
+        // Frames are neither batched nor delayed: each must reach the client while the host waits for that.
         var lane = door.Take();
         var seen = new SemaphoreSlim(0);
         lane.A.Answer(async exchange =>
@@ -252,7 +252,7 @@ public sealed partial class ByteExactTests(ByteExactTests.Door door) : IClassFix
         Assert.True((await client.ReadRestAsync()).Whole);
     }
 
-    /// <summary>A translated answer names its own moment and id; these are made equal before comparing.</summary>
+    /// <summary>A translated answer has a time and id of its own; these are made equal before comparing.</summary>
     private static string Steady(string text) => Moments().Replace(text, "$1\"*\"");
 
     [GeneratedRegex("""("(?:id|created|created_at|total_duration|load_duration|prompt_eval_duration|eval_duration)":)(?:"[^"]*"|\d+)""")]

@@ -3,7 +3,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>HTTP as clients and hosts really speak it.</summary>
+/// <summary>HTTP as real clients and hosts speak it.</summary>
 public sealed class ConnectionTests(ConnectionTests.Door door) : IClassFixture<ConnectionTests.Door>
 {
     public sealed class Door : FrontDoor
@@ -89,7 +89,7 @@ public sealed class ConnectionTests(ConnectionTests.Door door) : IClassFixture<C
             var reply = await client.ReadReplyAsync();
 
             Assert.Equal(400, reply.Status);
-            Assert.DoesNotContain("\"model\"", reply.Text, StringComparison.Ordinal); // it is not the body that is refused
+            Assert.DoesNotContain("\"model\"", reply.Text, StringComparison.Ordinal); // the body is not the reason
         }
     }
 
@@ -153,7 +153,7 @@ public sealed class ConnectionTests(ConnectionTests.Door door) : IClassFixture<C
         await lane.ChatAsync(lane.Solo, stream: false);
         await lane.ChatAsync(lane.Solo, stream: false);
 
-        // A second before the end of a second is at once.
+        // The proxy stops using an idle connection one second before the host closes it, which here is at once.
         Assert.NotEqual(lane.A.Calls[0].Connection, lane.A.Calls[1].Connection);
     }
 

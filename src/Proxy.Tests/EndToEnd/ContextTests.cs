@@ -3,7 +3,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>An Ollama host drops in silence what does not fit its context; a call from another dialect says how much it needs.</summary>
+/// <summary>An Ollama host silently drops the part of a prompt that exceeds its context, so a call from another dialect requests enough context.</summary>
 public sealed class ContextTests(ContextTests.Door door) : IClassFixture<ContextTests.Door>
 {
     public sealed class Door : FrontDoor
@@ -24,10 +24,10 @@ public sealed class ContextTests(ContextTests.Door door) : IClassFixture<Context
                 host.Questions["/api/show"] = """{"details":{"family":"llama"},"model_info":{"general.architecture":"llama","llama.context_length":8192},"capabilities":["completion"]}""";
             }
 
-            // As Ollama tells it: the model can take 8,192 tokens and runs with 4,096 now, because nobody has asked for more.
+            // As Ollama reports it: the model supports 8,192 tokens and runs with 4,096 now, because no call needed more.
             Unsaid.Pages["/api/tags"] = """{"models":[{"name":"small:latest","model":"small:latest","details":{"family":"llama","context_length":8192}},{"name":"tight:latest","model":"tight:latest"}]}""";
             Unsaid.Pages["/api/ps"] = """{"models":[{"name":"small:latest","model":"small:latest","context_length":4096}]}""";
-            // Of what is not loaded, the model's own file tells what it will run with.
+            // For a model that is not loaded, its own file sets the context.
             Unsaid.Questions["/api/show"] = """{"parameters":"num_ctx                        2048","details":{"family":"llama"},"model_info":{"general.architecture":"llama","llama.context_length":8192},"capabilities":["completion"]}""";
             return $$"""
                 [[backends]]
@@ -80,7 +80,7 @@ public sealed class ContextTests(ContextTests.Door door) : IClassFixture<Context
     [Fact]
     public async Task Long_call_Host_is_asked_for_enough()
     {
-        // About ten thousand words: far more than 4,096 tokens.
+        // About ten thousand words, far more than 4,096 tokens.
         await door.CallAsync("/v1/chat/completions", OpenAi.Request("unsaid", stream: true, text: string.Concat(Enumerable.Repeat("word ", 10_000))));
 
         Assert.InRange(door.Unsaid.Calls[^1].Json.GetProperty("options").GetProperty("num_ctx").GetInt32(), 10_000, 1 << 20);

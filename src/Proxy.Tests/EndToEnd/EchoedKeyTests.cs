@@ -3,7 +3,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>Hosts that repeat in an error what they were shown: no client and no log line tells the backend's credentials.</summary>
+/// <summary>Hosts that repeat the request's headers in an error: no client and no log line gets the backend's credentials.</summary>
 public sealed class EchoedKeyTests(EchoedKeyTests.Door door) : IClassFixture<EchoedKeyTests.Door>
 {
     private const string Key = "sk-backend/0123+abcdef";

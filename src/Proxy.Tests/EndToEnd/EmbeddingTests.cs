@@ -15,10 +15,10 @@ public sealed class EmbeddingTests(EmbeddingTests.Door door) : IClassFixture<Emb
 
         protected override int OllamaLanes => 8;
 
-        /// <summary>Text Embeddings Inference, by its recorded bytes.</summary>
+        /// <summary>Text Embeddings Inference, with recorded bytes.</summary>
         internal FakeBackend Tei { get; private set; } = null!;
 
-        /// <summary>Hosts that answer what is no answer; one theory's alone.</summary>
+        /// <summary>Hosts with invalid answers, used by one theory only.</summary>
         internal Lane Nonsense => field ??= Take();
 
         protected override string Sections()
@@ -115,7 +115,7 @@ public sealed class EmbeddingTests(EmbeddingTests.Door door) : IClassFixture<Emb
     public async Task Ollama_client_over_an_OpenAi_host_Gets_what_Ollama_answers()
     {
         var lane = door.Take();
-        // In the order in which they were done.
+        // In the order of completion.
         lane.A.Answer(exchange => exchange.JsonAsync("""{"data":[{"index":1,"embedding":[1e-7,-3.5,0.125,2]},{"index":0,"embedding":[0.6,0.8,0,-0.0]}],"usage":{"prompt_tokens":6,"total_tokens":6}}"""));
 
         var (reply, line) = await door.CallAsync(
@@ -173,7 +173,7 @@ public sealed class EmbeddingTests(EmbeddingTests.Door door) : IClassFixture<Emb
     [InlineData("[[]]", "input")]
     [InlineData("{}", "input")]
     [InlineData("[1,\"a\"]", "input")]
-    [InlineData("[101,7592]", "input")] // such a host takes texts only
+    [InlineData("[101,7592]", "input")] // such a host accepts only texts
     [InlineData("\"a\",\"dimensions\":0", "dimensions")]
     [InlineData("\"a\",\"encoding_format\":\"int8\"", "encoding_format")]
     public async Task OpenAi_client_over_an_Ollama_host_asks_what_cannot_be_Refused_by_field(string input, string field)

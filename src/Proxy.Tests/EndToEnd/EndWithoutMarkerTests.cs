@@ -2,7 +2,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>Hosts that end a stream without its end marker, after they said why they finished: every client gets a whole answer in its own dialect.</summary>
+/// <summary>Hosts that give a finish reason and end a stream without its end marker: every client gets a complete answer in its own dialect.</summary>
 public sealed class EndWithoutMarkerTests(EndWithoutMarkerTests.Door door) : IClassFixture<EndWithoutMarkerTests.Door>
 {
     public sealed class Door : FrontDoor

@@ -5,7 +5,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>Who may call, which models a key may see and use, and how much it may ask for.</summary>
+/// <summary>Which clients may call, which models a key may see and use, and its limits.</summary>
 public sealed class KeyTests(KeyTests.Door door) : IClassFixture<KeyTests.Door>
 {
     public sealed class Door : FrontDoor
@@ -240,7 +240,7 @@ public sealed class KeyTests(KeyTests.Door door) : IClassFixture<KeyTests.Door>
     [Fact]
     public async Task Page_of_a_foreign_origin_has_a_key_It_is_served()
     {
-        // Keys are not sent by a browser on its own, so a page that has one was given it.
+        // A browser does not send keys by itself, so a page with a key was given one.
         var (reply, _) = await door.ChatAsync("open-model", stream: false, "", "Origin: https://evil.example", "x-api-key: sk-everything");
 
         Assert.Equal(200, reply.Status);

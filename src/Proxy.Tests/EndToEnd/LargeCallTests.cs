@@ -5,7 +5,7 @@ using Proxy.Tests.Harness;
 namespace Proxy.Tests.EndToEnd;
 
 /// <summary>
-/// Calls and answers that are large by their number of pieces or by their text: refused by their size before the work, or served at a cost in proportion.
+/// Calls and answers with very many pieces or very long texts: they are refused by their size before parsing, or served at a proportional cost.
 /// </summary>
 public sealed class LargeCallTests(LargeCallTests.Door door) : IClassFixture<LargeCallTests.Door>
 {
@@ -91,7 +91,7 @@ public sealed class LargeCallTests(LargeCallTests.Door door) : IClassFixture<Lar
         return body.Append("]}").ToString();
     }
 
-    /// <summary>How much resident memory a process has taken at most since this was made: the kernel's high-water mark, set back.</summary>
+    /// <summary>The most resident memory of a process since this was created: the kernel's high-water mark, which is reset.</summary>
     private sealed class Peak
     {
         private readonly string folder;

@@ -4,7 +4,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>Where the proxy listens, and the other verbs of the program that talk to it.</summary>
+/// <summary>Where the proxy listens, and the verbs of the program that use the listeners.</summary>
 public sealed class ListenerTests : IAsyncLifetime
 {
     private readonly FakeBackend host = FakeBackend.Start();
@@ -49,7 +49,7 @@ public sealed class ListenerTests : IAsyncLifetime
     {
         var path = Path.Combine(folder, "p.sock");
         var config = Config().Replace("\"127.0.0.1:0\"", $"\"127.0.0.1:0\", \"unix:{path}\"", StringComparison.Ordinal);
-        // Disposing kills: nothing is tidied up.
+        // Disposing kills the process, so the socket's file stays.
         await (await ProxyProcess.StartAsync(config)).DisposeAsync();
         Assert.True(File.Exists(path));
 
@@ -99,7 +99,7 @@ public sealed class ListenerTests : IAsyncLifetime
     [Fact]
     public async Task Health_is_checked_from_outside_The_exit_code_tells()
     {
-        // The check uses the public listener, so the port has to be known to both.
+        // The health check uses the public listener, so both need a known port.
         var port = FreePort();
         var config = Config().Replace("127.0.0.1:0", $"127.0.0.1:{port}", StringComparison.Ordinal);
         var proxy = await ProxyProcess.StartAsync(config);

@@ -7,7 +7,7 @@ using Proxy.Tests.Inference;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>Models inside the process, from outside.</summary>
+/// <summary>Models inside the process, over HTTP.</summary>
 public sealed class LocalModelTests
 {
     private const string Listen = """

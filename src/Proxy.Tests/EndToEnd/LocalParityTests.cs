@@ -7,7 +7,7 @@ using Proxy.Tests.Sdk;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>What the models inside answer over HTTP is what the reference answered, whatever else is being computed.</summary>
+/// <summary>The models inside the process answer over HTTP as the reference did, whatever else is computed at the same time.</summary>
 public sealed class LocalParityTests(LocalParityTests.Door door) : IClassFixture<LocalParityTests.Door>
 {
     public sealed class Door : FrontDoor
@@ -70,7 +70,7 @@ public sealed class LocalParityTests(LocalParityTests.Door door) : IClassFixture
             .Select(static line => line.Said("text")).Where((_, i) => i % 3 == 0).ToArray();
         Assert.True(texts.Length > 100);
 
-        // All in one call; each in a call of its own while others are under way; each quite alone.
+        // All in one call; each in its own call, concurrently; each alone.
         var together = await EmbedAsync(client, texts);
         var crowded = await Task.WhenAll(texts.Select(async text => (await EmbedAsync(client, text))[0]));
         var wrong = new List<string>();

@@ -4,7 +4,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>The one line of a call says everything that is asked later.</summary>
+/// <summary>The log line of a call has every field.</summary>
 public sealed class LogLineTests(LogLineTests.Door door) : IClassFixture<LogLineTests.Door>
 {
     public sealed class Door : FrontDoor
@@ -129,7 +129,7 @@ public sealed class LogLineTests(LogLineTests.Door door) : IClassFixture<LogLine
 
         var (_, line) = await lane.ChatAsync(lane.Solo, stream: true);
 
-        // The role is no token.
+        // The role does not count as a token.
         Assert.InRange(line.Line.GetProperty("first_token_ms").GetDouble(), 190, 30_000);
         Assert.InRange(line.Line.GetProperty("duration_ms").GetDouble() - line.Line.GetProperty("first_token_ms").GetDouble(), 150, 30_000);
     }

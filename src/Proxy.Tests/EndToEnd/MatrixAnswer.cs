@@ -5,15 +5,14 @@ using Proxy.Tests.Harness;
 namespace Proxy.Tests.EndToEnd;
 
 /// <summary>
-/// What a client's user gets to see of an answer, read from the wire of any dialect by a reader that knows nothing of the proxy's own: a second opinion on what
-/// arrived.
+/// An answer as a client's user sees it, read from any dialect's wire format by a reader that shares no code with the proxy, as a second opinion.
 /// </summary>
 /// <param name="Calls">Id, name and arguments of each tool call; the arguments without white space.</param>
-/// <param name="Reason">Why it ended, in OpenAI's words.</param>
-/// <param name="Usage">Tokens in and out, or null where none are told.</param>
+/// <param name="Reason">The finish reason, with OpenAI's names.</param>
+/// <param name="Usage">Tokens in and out, or null if there are no counts.</param>
 internal sealed record MatrixAnswer(string Text, string Reasoning, string Calls, string? Reason, string? Usage, string? Error)
 {
-    /// <summary>What a transcript's events say.</summary>
+    /// <summary>The answer in a transcript's events.</summary>
     public static MatrixAnswer OfEvents(string lines)
     {
         var seen = new Seen();
@@ -43,7 +42,7 @@ internal sealed record MatrixAnswer(string Text, string Reasoning, string Calls,
         return seen.Answer();
     }
 
-    /// <summary>What the client of a dialect reads; a stream must have its dialect's end.</summary>
+    /// <summary>The answer that a dialect's client reads; a stream must have its dialect's end.</summary>
     public static MatrixAnswer Of(string client, bool stream, RawReply reply)
     {
         var seen = new Seen();
@@ -91,7 +90,7 @@ internal sealed record MatrixAnswer(string Text, string Reasoning, string Calls,
         if (chunk["choices"] is not JsonArray { Count: > 0 } choices) return;
         var said = choices[0]!["delta"] ?? choices[0]!["message"];
         seen.Text += (string?)(said is null ? choices[0]!["text"] : said["content"]);
-        Assert.Equal((string?)said?["reasoning"], (string?)said?["reasoning_content"]); // both names, or neither
+        Assert.Equal((string?)said?["reasoning"], (string?)said?["reasoning_content"]); // both names, or none
         seen.Reasoning += (string?)said?["reasoning"];
         var index = 0;
         foreach (var call in said?["tool_calls"]?.AsArray() ?? [])
@@ -148,7 +147,7 @@ internal sealed record MatrixAnswer(string Text, string Reasoning, string Calls,
         if (data["delta"]!["partial_json"] is { } json) seen.Call(seen.NextCall() - 1, null, null, (string?)json);
     }
 
-    /// <summary>The last event repeats everything; what was streamed before must be the same.</summary>
+    /// <summary>The last event repeats everything, and must equal what was streamed.</summary>
     private static void Response(Seen seen, JsonNode data, bool stream)
     {
         switch ((string?)data["type"])

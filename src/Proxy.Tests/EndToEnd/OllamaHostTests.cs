@@ -5,7 +5,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>What an Ollama client asks besides answers: the models, one of them, what is loaded, and to change what there is.</summary>
+/// <summary>Ollama's paths besides chat: listing models, describing one, listing loaded ones, and changing them.</summary>
 public sealed class OllamaHostTests(OllamaHostTests.Door door) : IClassFixture<OllamaHostTests.Door>
 {
     private const string All = "Authorization: Bearer sk-all";
@@ -65,7 +65,7 @@ public sealed class OllamaHostTests(OllamaHostTests.Door door) : IClassFixture<O
                 case "/api/pull":
                     await exchange.HeadAsync("application/x-ndjson");
                     await exchange.ChunkAsync("{\"status\":\"pulling manifest\"}\n");
-                    await exchange.Gone; // the rest is never said: what came must have been passed on
+                    await exchange.Gone; // the rest is never sent: the first part must have been passed on
                     break;
                 default:
                     await exchange.WholeAsync(200, "text/plain", "");
@@ -105,7 +105,7 @@ public sealed class OllamaHostTests(OllamaHostTests.Door door) : IClassFixture<O
         foreach (var name in (string[])["context_length", "context_window", "max_model_len"])
         {
             Assert.Equal(40960, models["Qwen/Qwen3-8B"].GetProperty(name).GetInt32());
-            Assert.Equal(4096, models["llama3:latest"].GetProperty(name).GetInt32()); // as it runs now
+            Assert.Equal(4096, models["llama3:latest"].GetProperty(name).GetInt32()); // the context with which it runs now
         }
 
         Assert.Equal(131072, models["llama3:latest"].GetProperty("max_context_length").GetInt32());
@@ -113,7 +113,7 @@ public sealed class OllamaHostTests(OllamaHostTests.Door door) : IClassFixture<O
         Assert.Equal("unloaded", models["cold:7b"].GetProperty("status").GetProperty("value").GetString());
         Assert.Equal("tools", models["llama3:latest"].GetProperty("capabilities")[1].GetString());
         Assert.Equal("llama3:latest", models["small"].GetProperty("root").GetString());
-        Assert.False(models["Qwen/Qwen3-8B"].TryGetProperty("capabilities", out _)); // vLLM does not say
+        Assert.False(models["Qwen/Qwen3-8B"].TryGetProperty("capabilities", out _)); // vLLM does not report capabilities
         Assert.Equal("llama3", (await door.GetAsync("/v1/models/llama3", All)).Json.GetProperty("id").GetString());
     }
 
@@ -146,7 +146,7 @@ public sealed class OllamaHostTests(OllamaHostTests.Door door) : IClassFixture<O
 
         if (passed is null)
         {
-            Assert.Equal(404, reply.Status); // of two names one counts, for us and for the host alike
+            Assert.Equal(404, reply.Status); // if both names are given, the proxy and the host use the same one
             return;
         }
 

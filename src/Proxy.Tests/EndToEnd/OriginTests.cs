@@ -2,7 +2,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>A web page that someone happens to visit must not use the models of their machine.</summary>
+/// <summary>A web page that a user happens to visit must not use the models of the user's machine.</summary>
 public sealed class OriginTests(OriginTests.Door door, OriginTests.OpenDoor open) : IClassFixture<OriginTests.Door>, IClassFixture<OriginTests.OpenDoor>
 {
     public class Door : FrontDoor
@@ -48,7 +48,7 @@ public sealed class OriginTests(OriginTests.Door door, OriginTests.OpenDoor open
     [MemberData(nameof(Paths))]
     public async Task Name_of_a_stranger_points_to_this_machine_It_gets_403(string method, string path)
     {
-        // DNS rebinding: the page's own host name resolves to 127.0.0.1, so the browser sees no foreign origin at all.
+        // DNS rebinding: the page's own host name resolves to 127.0.0.1, so the browser sees no other origin.
         var reply = await RawClient.SendAsync(door.Address, method, path, method == "POST" ? System.Text.Encoding.UTF8.GetBytes(OpenAi.Request("echo")) : null,
             $"Host: evil.example:{door.Address.Port}");
 
@@ -68,7 +68,7 @@ public sealed class OriginTests(OriginTests.Door door, OriginTests.OpenDoor open
 
     [Theory]
     [InlineData("GET /v1/models HTTP/1.1")]
-    [InlineData("GET /v1/models?a=b HTTP/1.1")] // which the loops leave to the server
+    [InlineData("GET /v1/models?a=b HTTP/1.1")] // a query: the loops leave it to Kestrel
     public async Task Network_resolves_a_bare_name_to_this_machine_It_gets_403_which_names_the_remedy(string line)
     {
         await using var client = await RawClient.ConnectAsync(door.Address);
@@ -88,7 +88,7 @@ public sealed class OriginTests(OriginTests.Door door, OriginTests.OpenDoor open
     }
 
     [Theory]
-    [InlineData("https://ai.example", 200)] // what a browser sees in front of TLS that ends elsewhere
+    [InlineData("https://ai.example", 200)] // the browser's view if a server in front ends TLS
     [InlineData("https://chat.example", 200)]
     [InlineData("https://ai.example.evil.example", 403)]
     [InlineData("https://evil.example", 403)]

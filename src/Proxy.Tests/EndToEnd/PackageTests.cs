@@ -2,7 +2,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>What the Debian package holds beside the program.</summary>
+/// <summary>The files of the Debian package besides the program.</summary>
 [Trait("Category", "System")]
 public sealed class PackageTests
 {
@@ -24,7 +24,7 @@ public sealed class PackageTests
             foreach (var part in (string[])["libonnxruntime.so", "libstdc++.so.6", "libssl.a", "models/all-minilm/*", "UnicodeTables.cs", "Tomlyn.dll",
                 "ZstdSharp.dll", "System.*"])
                 Assert.Contains(part, page, StringComparison.Ordinal);
-            // Each licence that a part names is a paragraph of its own.
+            // Each licence that a part names has a paragraph of its own.
             var named = page.Split("\n\n").Where(static stanza => stanza.StartsWith("Files:", StringComparison.Ordinal))
                 .Select(static stanza => stanza.Split('\n').Single(static line => line.StartsWith("License:", StringComparison.Ordinal)));
             Assert.All(named, license => Assert.Contains($"\n\n{license}\n ", page, StringComparison.Ordinal));

@@ -40,7 +40,7 @@ public abstract class PriorKnowledgeTests(FrontDoor door)
             if (piece < 100) await Task.Yield();
         }
 
-        if (piece > 1) client.HalfClose(); // else the proxy ends the connection, when it has waited for the client to do so
+        if (piece > 1) client.HalfClose(); // otherwise the proxy ends the connection after it has waited for the client to do so
         var frames = Encoding.Latin1.GetBytes(await client.ReadToEndAsync());
 
         Assert.Equal([0, 0, 0, 4, 0, 0, 0, 0, 0], frames[..9]); // SETTINGS, empty

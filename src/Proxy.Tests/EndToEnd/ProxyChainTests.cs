@@ -5,7 +5,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>A proxy in front of a proxy: whatever a client asks, it is answered as by the one behind alone.</summary>
+/// <summary>A proxy in front of a proxy: every request gets the answer that the second one alone would give.</summary>
 public sealed partial class ProxyChainTests(ProxyChainTests.Chain chain) : IClassFixture<ProxyChainTests.Chain>
 {
     private const string Tei = """{"model_id":"bge-reranker","model_sha":null,"model_dtype":"float16","model_type":{"reranker":{"id2label":{"0":"LABEL_0"},"label2id":{"LABEL_0":0}}},"max_input_length":512,"version":"1.7.0"}""";
@@ -178,7 +178,7 @@ public sealed partial class ProxyChainTests(ProxyChainTests.Chain chain) : IClas
         var one = await SendAsync(chain.Behind, method, path, body);
         var two = await SendAsync(chain.Front, method, path, body);
 
-        // The one in front asks the other for a stream's counts, as it asks every host; OpenAI's chunks then say of theirs that there is none.
+        // The front proxy asks the other for a stream's counts, as it asks every host; OpenAI's chunks then have a null usage.
         Assert.Equal(WithoutNone(one), WithoutNone(two));
         if (path == "/v1/models") two = await chain.Front.GetAsync(path, "anthropic-version: 2023-06-01");
         Assert.DoesNotContain("\"ways\"", two.Text);
@@ -256,7 +256,7 @@ public sealed partial class ProxyChainTests(ProxyChainTests.Chain chain) : IClas
     private static Task<RawReply> SendAsync(PeerProxy peer, string method, string path, string body) =>
         method == "GET" ? peer.GetAsync(path) : peer.PostAsync(path, body);
 
-    /// <summary>What a client sees of an answer, but for ids that are each call's own and for the date.</summary>
+    /// <summary>An answer without the ids of the call and without the date.</summary>
     private static string Plain(RawReply reply)
     {
         var headers = reply.Headers.Where(static header => header.Name.ToLowerInvariant() is not (

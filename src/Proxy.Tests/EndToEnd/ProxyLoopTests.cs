@@ -161,7 +161,7 @@ public sealed class ProxyLoopTests
         return ((IPEndPoint)socket.LocalEndPoint!).Port;
     }
 
-    /// <summary>A port that is passed on to another, byte by byte.</summary>
+    /// <summary>Forwards a port to another one, byte by byte.</summary>
     private sealed class Detour : IAsyncDisposable
     {
         private readonly Socket listener = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
@@ -211,7 +211,7 @@ public sealed class ProxyLoopTests
             }
             catch (Exception end) when (end is OperationCanceledException or SocketException)
             {
-                // One side is gone, or not there yet.
+                // One side has left, or is not there yet.
             }
         }
 
@@ -227,7 +227,7 @@ public sealed class ProxyLoopTests
             }
             catch (Exception end) when (end is OperationCanceledException or SocketException or ObjectDisposedException)
             {
-                // One side is gone.
+                // One side has left.
             }
         }
     }

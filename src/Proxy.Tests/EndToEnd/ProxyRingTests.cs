@@ -5,7 +5,9 @@ using Proxy.Tests.Harness;
 namespace Proxy.Tests.EndToEnd;
 
 /// <summary>
-/// Proxies that are each other's backends: each learns every model of the others, none learns its own back, and what is gone at one is gone at all.
+/// Proxies that are each other's backends: each learns every model of the others, none learns its own models back, and a model that disappears at one
+/// disappears
+/// at all.
 /// </summary>
 public sealed class ProxyRingTests
 {
@@ -39,7 +41,7 @@ public sealed class ProxyRingTests
         await using var ring = await Ring.StartAsync(3, meshed);
         await ring.ProbeAsync(3);
         ring.Hosts[2].Refuse();
-        await ring.Peers[2].ProbeAsync(); // the one whose host it is has noticed
+        await ring.Peers[2].ProbeAsync(); // the proxy that has the host has noticed
 
         for (var probe = 0; probe < 2; probe++)
         {
@@ -266,7 +268,7 @@ public sealed class ProxyRingTests
             return host;
         }
 
-        /// <summary>Every proxy asks all its hosts, in the order in which news travels slowest.</summary>
+        /// <summary>Every proxy probes all its hosts, in the order in which news travels slowest.</summary>
         public async Task ProbeAsync(int times)
         {
             for (var i = 0; i < times; i++)

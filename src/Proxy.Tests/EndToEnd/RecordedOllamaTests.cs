@@ -7,8 +7,8 @@ using Proxy.Tests.Harness;
 namespace Proxy.Tests.EndToEnd;
 
 /// <summary>
-/// What was asked of a real Ollama server, asked of the proxy over a host that speaks only OpenAI: the answer looks the same, and what does not is a row of
-/// "Recorded Ollama requests over a foreign host" in <c>docs/dialects.md</c>.
+/// Sends requests that were recorded with a real Ollama server to the proxy over a host that speaks only OpenAI. The answer must have the same shape; every
+/// difference is a row of "Recorded Ollama requests over a foreign host" in <c>docs/dialects.md</c>.
 /// </summary>
 public sealed partial class RecordedOllamaTests(RecordedOllamaTests.Door door) : IClassFixture<RecordedOllamaTests.Door>
 {
@@ -59,7 +59,7 @@ public sealed partial class RecordedOllamaTests(RecordedOllamaTests.Door door) :
         }
 
         var expected = Rows().Where(row => row.Name == name).Select(row => row.Difference).ToList();
-        // A row may name all members of an object at once; there must be one such difference.
+        // A row may name all members of an object at once; at least one such difference must exist.
         var collected = differences.Select(difference => expected.FirstOrDefault(row => row.EndsWith(".*", StringComparison.Ordinal)
             && difference.StartsWith(row[..^1], StringComparison.Ordinal)) ?? difference).Distinct();
         Assert.Equal(expected.Order(StringComparer.Ordinal), collected.Order(StringComparer.Ordinal));
@@ -85,7 +85,7 @@ public sealed partial class RecordedOllamaTests(RecordedOllamaTests.Door door) :
             .FirstOrDefault(pair => pair[0].Equals(wanted, StringComparison.OrdinalIgnoreCase))?[1].Trim();
     }
 
-    /// <summary>A row names one or more recordings, and one or more differences that each of them has.</summary>
+    /// <summary>A row has one or more recordings, and one or more differences that each of them must have.</summary>
     private static List<(string Name, string Difference)> Rows()
     {
         var text = File.ReadAllText(Path.Combine(Wire.Root, "docs", "dialects.md"));

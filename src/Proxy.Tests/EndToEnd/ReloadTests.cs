@@ -7,7 +7,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>A reload puts in force what it can, and names the rest to whoever asked, as long as the file says something else than what runs.</summary>
+/// <summary>A reload applies the settings that it can, and names the others as long as the file differs from the settings in use.</summary>
 public sealed class ReloadTests : IDisposable
 {
     private readonly string folder = Directory.CreateTempSubdirectory("proxy-reload-").FullName;
@@ -118,7 +118,7 @@ public sealed class ReloadTests : IDisposable
     private static async Task<string> ShownAsync(Uri address)
     {
         using var socket = new TcpClient(address.Host, address.Port);
-#pragma warning disable CA5359 // what certificate is shown is the question
+#pragma warning disable CA5359 // the test looks at the certificate itself
         await using var stream = new SslStream(socket.GetStream(), false, static (_, _, _, _) => true);
 #pragma warning restore CA5359
         await stream.AuthenticateAsClientAsync("127.0.0.1");

@@ -14,7 +14,7 @@ public sealed class RerankTests(RerankTests.Door door) : IClassFixture<RerankTes
 
         protected override int OllamaLanes => 1;
 
-        /// <summary>Text Embeddings Inference with a reranker, by its recorded bytes.</summary>
+        /// <summary>Text Embeddings Inference with a reranker, with recorded bytes.</summary>
         internal FakeBackend Tei { get; private set; } = null!;
 
         protected override string Sections()
@@ -46,7 +46,7 @@ public sealed class RerankTests(RerankTests.Door door) : IClassFixture<RerankTes
     private const string Documents = """["A stream is resumed after a restart of the proxy.","The cat sat.","streams are resumed how"]""";
     private const string Tei = "tiny-wordpiece-rerank";
 
-    // As llama.cpp answers: logits, in the order of the documents, all of them.
+    // llama.cpp's form: logits, in the order of the documents, all of them.
     private const string Logits = """{"model":"m","object":"list","usage":{"prompt_tokens":46,"total_tokens":46},"results":[{"index":0,"relevance_score":0.41093302},{"index":1,"relevance_score":-4.7600846},{"index":2,"relevance_score":6.000002}]}""";
 
     [Theory]
@@ -218,7 +218,7 @@ public sealed class RerankTests(RerankTests.Door door) : IClassFixture<RerankTes
         await KnownAsync();
         var head = File.ReadLines(Path.Combine(Wire.Root, "src", "Proxy.Tests", "Recordings", "tei", recording + ".http")).ToList();
 
-        // A body that only its parser refuses reaches the host as it is; ours reads it where the host is another.
+        // A body that only the host's parser refuses reaches the host unchanged; the proxy parses it if the host has another dialect.
         var reply = await door.PostAsync("/rerank", body.Replace("{\"", "{\"model\":\"solo0-m\",\"", StringComparison.Ordinal));
 
         Assert.Equal(head[0].Split(' ')[1], $"{reply.Status}");
@@ -238,7 +238,7 @@ public sealed class RerankTests(RerankTests.Door door) : IClassFixture<RerankTes
     [InlineData("""{"results":[{"index":5,"relevance_score":1}]}""")]
     [InlineData("""{"results":[{"index":0}]}""")]
     [InlineData("""{"results":[]}""")]
-    [InlineData("""{"results":[{"index":0,"relevance_score":1}]}""")] // one of two
+    [InlineData("""{"results":[{"index":0,"relevance_score":1}]}""")] // one result for two documents
     [InlineData("nonsense")]
     public async Task Host_answers_nonsense_Client_gets_an_error(string answer)
     {

@@ -4,7 +4,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary><c>/v1/responses</c> through the door, over hosts that do not speak it and one that does.</summary>
+/// <summary><c>/v1/responses</c> over hosts that do not speak it and one that does.</summary>
 public sealed class ResponsesTests(ResponsesTests.Door door) : IClassFixture<ResponsesTests.Door>
 {
     private const string Calls = """{"tool_calls":[{"index":0,"id":"call_a","type":"function","function":{"name":"exec","arguments":"{\"cmd\":"}}]}""";

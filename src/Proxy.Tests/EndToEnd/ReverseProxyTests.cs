@@ -11,7 +11,7 @@ using Proxy.Tests.Rules;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>The configurations of docs/reverse-proxies.md do what the page says, as they stand there but for ports and paths.</summary>
+/// <summary>The configurations of docs/reverse-proxies.md do what the page says; only ports and paths are changed.</summary>
 [Trait("Category", "System")]
 public sealed partial class ReverseProxyTests : IAsyncLifetime
 {
@@ -65,7 +65,7 @@ public sealed partial class ReverseProxyTests : IAsyncLifetime
 
         Assert.Equal(HttpStatusCode.OK, own.StatusCode);
         Assert.Equal(HttpStatusCode.Forbidden, foreign.StatusCode);
-        if (server == "caddy") return; // which serves only the names that it was given
+        if (server == "caddy") return; // it serves only its configured names
         client.DefaultRequestHeaders.Host = "evil.example";
         using var rebound = await client.SendAsync(Chat(OpenAi.Request("m"), ("Origin", "https://evil.example")), TestContext.Current.CancellationToken);
         Assert.Equal(HttpStatusCode.Forbidden, rebound.StatusCode);
@@ -110,7 +110,7 @@ public sealed partial class ReverseProxyTests : IAsyncLifetime
         }
     }
 
-    /// <summary>The proxy by the page's TOML, the server by the page's configuration, and a client that finds <c>ai.example</c> there.</summary>
+    /// <summary>Starts the proxy with the page's TOML and the server with the page's configuration. The client resolves <c>ai.example</c> to it.</summary>
     private async Task<HttpClient> StartAsync(string server, bool keys)
     {
         var program = new[] { $"/usr/sbin/{server}", $"/usr/bin/{server}" }.FirstOrDefault(File.Exists);
@@ -153,7 +153,7 @@ public sealed partial class ReverseProxyTests : IAsyncLifetime
         (start.Environment["HOME"], start.Environment["XDG_DATA_HOME"], start.Environment["XDG_CONFIG_HOME"]) = (folder, folder, folder);
         started.Add(new Server(start));
         await Patience.Until(() => Task.FromResult(Accepts(port)), $"{server} listens");
-        // haproxy and Caddy have to have asked for its health once.
+        // haproxy and Caddy must have checked the proxy's health once.
         var client = Client(port);
         await Patience.Until(
             async () => (await client.GetAsync(new Uri("https://ai.example/ready"))).StatusCode is HttpStatusCode.OK, $"{server} finds the proxy ready");
@@ -169,7 +169,7 @@ public sealed partial class ReverseProxyTests : IAsyncLifetime
             await socket.ConnectAsync(IPAddress.Loopback, port, cancellation);
             return new NetworkStream(socket, ownsSocket: true);
         },
-#pragma warning disable CA5359 // whom the certificate is for is not in question
+#pragma warning disable CA5359 // the certificate's name is not under test
         SslOptions = { RemoteCertificateValidationCallback = static (_, _, _, _) => true },
 #pragma warning restore CA5359
     });
@@ -233,7 +233,7 @@ public sealed partial class ReverseProxyTests : IAsyncLifetime
     [GeneratedRegex("```([a-z]+)\n(.*?)```", RegexOptions.Singleline)]
     private static partial Regex BlockOf();
 
-    /// <summary>A server in the foreground, ended by its own id.</summary>
+    /// <summary>A server in the foreground; it is ended by its own id.</summary>
     private sealed class Server : IAsyncDisposable
     {
         private readonly Process process;

@@ -4,7 +4,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>Which host gets a call: alias, explicit model, learned name, longest prefix or glob, default.</summary>
+/// <summary>Which host gets a call: by alias, explicit model, listed name, longest prefix or glob, default.</summary>
 public sealed class RoutingTests(RoutingTests.Door door) : IClassFixture<RoutingTests.Door>
 {
     public sealed class Door : FrontDoor

@@ -3,7 +3,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>A host that speaks only OpenAI and says what the recorded Ollama server's script says: by the last thing that the user said.</summary>
+/// <summary>A host that speaks only OpenAI and follows the script of the recorded Ollama server, which depends on the user's last message.</summary>
 internal static class ScriptedOpenAi
 {
     public const string Models = """
@@ -14,7 +14,7 @@ internal static class ScriptedOpenAi
 
     private const string Usage = """{"prompt_tokens":9,"completion_tokens":7,"total_tokens":16}""";
 
-    /// <summary>Characters; a real host counts tokens.</summary>
+    /// <summary>In characters; a real host counts tokens.</summary>
     private const int LongestInput = 4000;
 
     private sealed record Line(string[] Thoughts, string[] Text, string[] Calls, string Reason);
@@ -99,7 +99,7 @@ internal static class ScriptedOpenAi
     private static string Call(string arguments, int index) =>
         $$$"""{"id":"call_{{{(char)('a' + index)}}}","index":{{{index}}},"type":"function","function":{"name":"get_weather","arguments":{{{OpenAi.Quote(arguments)}}} }}""";
 
-    /// <summary>What the user said last; after a tool's result, the usual.</summary>
+    /// <summary>The user's last message; after a tool's result, the default.</summary>
     private static string LastWord(JsonElement request, bool chat)
     {
         if (!chat) return request.GetProperty("prompt").ValueKind is JsonValueKind.String ? request.GetProperty("prompt").GetString()! : "";

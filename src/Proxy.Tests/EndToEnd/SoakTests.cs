@@ -4,7 +4,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>Many calls of every kind at once, hosts and clients breaking at random: nothing may leak, hang, mix or end in silence.</summary>
+/// <summary>Many calls of every kind at once, with hosts and clients failing at random: nothing may leak, hang, get mixed up or end silently.</summary>
 public sealed class SoakTests(SoakTests.Door door) : IClassFixture<SoakTests.Door>
 {
     public sealed class Door : FrontDoor
@@ -15,7 +15,7 @@ public sealed class SoakTests(SoakTests.Door door) : IClassFixture<SoakTests.Doo
 
         protected override string ServerSettings => "queue = 1000";
 
-        // An Ollama client hears nothing while one host after the other stalls before its first token: both together must stay below what a test waits.
+        // An Ollama client gets no keep-alive while one host after the other stalls before its first token, so both limits together must be below the test's.
         protected override string HostSettings => """
             slots = 8
             first_token = "8s"
@@ -56,7 +56,7 @@ public sealed class SoakTests(SoakTests.Door door) : IClassFixture<SoakTests.Doo
                     Encoding.UTF8.GetBytes(ollamaClient ? Ollama.Request(model, stream) : OpenAi.Request(model, stream)), $"x-correlation-id: {correlation}");
                 if (call % 7 == 0)
                 {
-                    // Leaves at some moment, nobody knows which.
+                    // Leaves at a random moment.
                     await Task.Delay(call % 5);
                     client.Reset();
                     continue;
@@ -86,7 +86,7 @@ public sealed class SoakTests(SoakTests.Door door) : IClassFixture<SoakTests.Doo
             Assert.True(line.Fault != "proxy", line.Line.GetRawText());
         }
 
-        // A client that leaves at once may have taken its request back before anybody read it; whoever was heard has one line.
+        // A client that leaves at once may do so before its request was read; every request that was read has exactly one line.
         Assert.All(door.Proxy.Log.Lines.Where(line => ProxyLog.Text(line, "event") == "call")
             .CountBy(line => ProxyLog.Text(line, "correlation_id")!), calls => Assert.Equal(1, calls.Value));
         Assert.Empty(door.Proxy.Log.Strays);

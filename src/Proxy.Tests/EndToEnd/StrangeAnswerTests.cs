@@ -6,8 +6,8 @@ using ZstdSharp;
 namespace Proxy.Tests.EndToEnd;
 
 /// <summary>
-/// Hosts whose headers do not say what their bytes are: what is a stream is told by its first bytes, and what is compressed although it was not asked for is
-/// read all the same.
+/// Hosts whose headers do not match their bytes: a stream is recognized by its first bytes, and an answer that was compressed without being asked for is
+/// decompressed.
 /// </summary>
 public sealed class StrangeAnswerTests(StrangeAnswerTests.Door door) : IClassFixture<StrangeAnswerTests.Door>
 {
@@ -229,7 +229,7 @@ public sealed class StrangeAnswerTests(StrangeAnswerTests.Door door) : IClassFix
     public async Task Compressed_without_an_end_Is_cut_off_at_the_limit()
     {
         var lane = door.Take();
-        var piece = Compressed("gzip", [new string(' ', 160 << 20)])[0]; // 160 KiB that unpack to 160 MiB
+        var piece = Compressed("gzip", [new string(' ', 160 << 20)])[0]; // 160 KiB that decompress to 160 MiB
         lane.A.Answer(exchange => exchange.WholeAsync(200, "application/json", piece, "Content-Encoding: gzip"));
 
         var (reply, _) = await lane.ChatAsync(lane.Solo, stream: false);

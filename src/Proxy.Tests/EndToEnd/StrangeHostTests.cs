@@ -3,7 +3,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>Hosts that answer in forms of their own, through the door: clients of other dialects get what was meant, and an error keeps its words.</summary>
+/// <summary>Hosts with answers in unusual forms: clients of other dialects get the intended content, and errors keep their message.</summary>
 public sealed class StrangeHostTests(StrangeHostTests.Door door) : IClassFixture<StrangeHostTests.Door>
 {
     private const string Version = "anthropic-version: 2023-06-01";
@@ -12,7 +12,7 @@ public sealed class StrangeHostTests(StrangeHostTests.Door door) : IClassFixture
     {
         protected override int Lanes => 20;
 
-        /// <summary>A host that speaks Responses alone.</summary>
+        /// <summary>A host that speaks only Responses.</summary>
         internal FakeBackend Responses { get; private set; } = null!;
 
         protected override string Sections()

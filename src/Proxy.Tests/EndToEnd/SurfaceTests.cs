@@ -4,7 +4,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>The URLs beside chat: the built-in echo, what is relayed by model, health and metrics.</summary>
+/// <summary>The paths besides chat: the built-in echo, paths passed on by the model's name, health and metrics.</summary>
 public sealed class SurfaceTests(SurfaceTests.Door door) : IClassFixture<SurfaceTests.Door>
 {
     public sealed class Door : FrontDoor

@@ -3,7 +3,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>The ids of a call: ours, the client's, and W3C's.</summary>
+/// <summary>The ids of a call: the proxy's, the client's, and W3C's.</summary>
 public sealed partial class TraceTests(TraceTests.Door door) : IClassFixture<TraceTests.Door>
 {
     private const string ClientsTrace = "4bf92f3577b34da6a3ce929d0e0e4736";

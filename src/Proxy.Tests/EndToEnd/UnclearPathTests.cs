@@ -3,7 +3,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>A path that we and a host could resolve differently reaches no host, whoever sends it.</summary>
+/// <summary>A path that the proxy and a host could resolve differently reaches no host, whichever client sends it.</summary>
 public sealed class UnclearPathTests(UnclearPathTests.Door door) : IClassFixture<UnclearPathTests.Door>
 {
     public sealed class Door : FrontDoor

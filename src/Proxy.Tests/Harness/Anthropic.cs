@@ -3,7 +3,7 @@ using System.Text.Json;
 
 namespace Proxy.Tests.Harness;
 
-/// <summary>Anthropic's wire, as a host writes it.</summary>
+/// <summary>Anthropic's wire format, as a host writes it.</summary>
 internal static class Anthropic
 {
     public const string Sse = "text/event-stream";
@@ -31,14 +31,14 @@ internal static class Anthropic
 
     public static string ErrorEvent(string type, string message) => Event(Error(type, message));
 
-    /// <summary>A whole good stream of these tokens.</summary>
+    /// <summary>A complete stream of these tokens.</summary>
     public static string[] Stream(params string[] tokens) =>
         [Start(), Open(0, """{"type":"text","text":""}"""), .. tokens.Select(token => Text(0, token)), Close(0), Stop()];
 
     public static string Whole(string text, string model = "served") =>
         $$$"""{"id":"msg_host","type":"message","role":"assistant","model":{{{OpenAi.Quote(model)}}},"content":[{"type":"text","text":{{{OpenAi.Quote(text)}}}}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":9,"output_tokens":7}}""";
 
-    /// <summary>Each event with the name of its line, which must be its type, but for pings.</summary>
+    /// <summary>Each event; the name of its line must be its type, except for pings.</summary>
     public static IReadOnlyList<JsonElement> Events(RawReply reply)
     {
         var events = new List<JsonElement>();

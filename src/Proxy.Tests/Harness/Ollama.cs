@@ -2,7 +2,7 @@ using System.Text.Json;
 
 namespace Proxy.Tests.Harness;
 
-/// <summary>Ollama's wire, as a host writes it.</summary>
+/// <summary>Ollama's wire format, as a host writes it.</summary>
 internal static class Ollama
 {
     public const string Lines = "application/x-ndjson";

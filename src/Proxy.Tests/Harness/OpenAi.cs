@@ -2,7 +2,7 @@ using System.Text.Json;
 
 namespace Proxy.Tests.Harness;
 
-/// <summary>OpenAI's wire, as a host writes it.</summary>
+/// <summary>OpenAI's wire format, as a host writes it.</summary>
 internal static class OpenAi
 {
     public const string Sse = "text/event-stream";
@@ -17,7 +17,7 @@ internal static class OpenAi
 
     public static string Stop(string model = "served") => Chunk(model, "{}", "\"stop\"");
 
-    /// <summary>A whole good stream of these tokens.</summary>
+    /// <summary>A complete stream of these tokens.</summary>
     public static string[] Stream(params string[] tokens) => [Role(), .. tokens.Select(token => Token(token)), Stop(), Done];
 
     public static string Whole(string text, string model = "served") =>
@@ -34,7 +34,7 @@ internal static class OpenAi
             .Where(chunk => chunk.TryGetProperty("choices", out var choices) && choices.GetArrayLength() > 0)
             .Select(chunk => chunk.GetProperty("choices")[0].GetProperty("delta").TryGetProperty("content", out var content) ? content.GetString() : null));
 
-    /// <summary>The error object of the stream's one error frame; the stream must have it as its last event but for <c>[DONE]</c>.</summary>
+    /// <summary>The error object of the stream's only error frame, which must be the last event before <c>[DONE]</c>.</summary>
     public static JsonElement ReadError(RawReply reply)
     {
         var last = reply.Events.LastOrDefault(data => data != "[DONE]")
@@ -43,7 +43,7 @@ internal static class OpenAi
             ? error : throw new InvalidOperationException($"the stream does not end with an error: '{reply.Text}'");
     }
 
-    /// <summary>A JSON string with its characters as they are, emoji too, as most hosts write it; the framework's encoder would escape them.</summary>
+    /// <summary>A JSON string with its characters unescaped, emoji included, as most hosts write it; .NET's encoder would escape them.</summary>
     public static string Quote(string text) =>
         $"\"{text.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("\"", "\\\"", StringComparison.Ordinal).Replace("\n", "\\n", StringComparison.Ordinal)}\"";
 

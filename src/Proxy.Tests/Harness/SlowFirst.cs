@@ -8,8 +8,8 @@ using Xunit.v3;
 namespace Proxy.Tests.Harness;
 
 /// <summary>
-/// Starts the classes first that have slow tests, by their category, then those that wait for a running proxy: else the last thread is alone with them while
-/// the others have nothing left.
+/// Starts the classes with slow tests first, by their category, then those that need a running proxy. Otherwise the last thread would run them alone while the
+/// others have nothing to do.
 /// </summary>
 internal sealed class SlowFirst : ITestCollectionOrderer
 {
@@ -35,8 +35,8 @@ internal sealed class SlowFirst : ITestCollectionOrderer
         [.. testCollections.OrderBy(static collection => Rank(collection.TestCollectionDisplayName))
             .ThenBy(static collection => collection.TestCollectionDisplayName, StringComparer.Ordinal)];
 
-    /// <summary>0 starts first.</summary>
-    /// <param name="collection">A class's own collection is named for it, with an id behind.</param>
+    /// <summary>The collection's rank; 0 starts first.</summary>
+    /// <param name="collection">A class's own collection has the class's name, followed by an id.</param>
     internal static int Rank(string collection) => Ranks.Value.GetValueOrDefault(
         collection.Split(" (id:")[0], collection.Contains(".EndToEnd.", StringComparison.Ordinal) ? Slowest.Length : Slowest.Length + 1);
 

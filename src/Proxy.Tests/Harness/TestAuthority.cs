@@ -4,7 +4,7 @@ using System.Security.Cryptography.X509Certificates;
 
 namespace Proxy.Tests.Harness;
 
-/// <summary>A certificate authority that nobody knows.</summary>
+/// <summary>A certificate authority that no system trusts.</summary>
 internal sealed class TestAuthority : IDisposable
 {
     readonly X509Certificate2 certificate;
@@ -36,7 +36,7 @@ internal sealed class TestAuthority : IDisposable
         return signed.CopyWithPrivateKey(key);
     }
 
-    /// <summary>A certificate for 127.0.0.1 that only vouches for itself, with its key.</summary>
+    /// <summary>A self-signed certificate for 127.0.0.1, with its key.</summary>
     public static X509Certificate2 SelfSigned()
     {
         using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);

@@ -2,7 +2,7 @@ using System.Text.RegularExpressions;
 
 namespace Proxy.Tests.Rules;
 
-/// <summary>What docs/ARCHITECTURE.md names exists: every folder, file and type of its tree, and every path of its walks.</summary>
+/// <summary>Everything that docs/ARCHITECTURE.md names must exist: every folder, file and type of its tree, and every path of its walks.</summary>
 public sealed partial class ArchitectureTests
 {
     [GeneratedRegex(@"\b([A-Z]\w+)/")]

@@ -2,7 +2,7 @@ using System.Text.RegularExpressions;
 
 namespace Proxy.Tests.Rules;
 
-/// <summary>Who may use whom: docs/ARCHITECTURE.md §4, held against every file.</summary>
+/// <summary>Checks every file against docs/ARCHITECTURE.md §4, which says which folder may use which.</summary>
 public sealed partial class FolderRuleTests
 {
     private static readonly string[] Everything = ["*"];
@@ -27,7 +27,7 @@ public sealed partial class FolderRuleTests
         [""] = ["Cli"],
     };
 
-    /// <summary>What a package or framework is known by in a source, and where it may stand: folders, or files.</summary>
+    /// <summary>For each package or framework the pattern by which a source uses it, and the folders or files that may.</summary>
     private static readonly (string Name, string Pattern, string[] Places)[] Fences =
     [
         ("ASP.NET", @"\busing Microsoft\.(AspNetCore|Extensions\.(Hosting|Primitives|DependencyInjection))|\b(HttpContext|HttpRequest|HttpResponse|IHeaderDictionary|WebApplication|StatusCodes|HttpMethods|Kestrel\w*)\b", ["Http/", "Transport/", "Composition/", "Cli/"]),
@@ -62,7 +62,7 @@ public sealed partial class FolderRuleTests
                 var reference = match.Groups["to"].Value;
                 var to = reference.Split('.')[0];
                 if (!Allowed.ContainsKey(to) || to == folder) continue;
-                // Config.Server may be a property's; Buffers.PooledBody is a type's.
+                // Config.Server may be a property; Buffers.PooledBody is a type.
                 if (match.Groups["type"] is { Success: true } type && !types.Contains((to, type.Value))) continue;
                 seen++;
                 if (allowed != Everything && !allowed.Contains(to) && !allowed.Contains(reference)) wrong.Add($"{file} uses {reference}");
@@ -125,6 +125,6 @@ public sealed partial class FolderRuleTests
         Assert.Empty(wrong);
     }
 
-    /// <summary>The code alone: what a comment or a string says is no use of anything.</summary>
+    /// <summary>The code without comments and strings, which do not count as uses.</summary>
     private static string Strip(string text) => TextOrComment().Replace(text, " ");
 }

@@ -3,7 +3,7 @@ using System.Text.RegularExpressions;
 
 namespace Proxy.Tests.Rules;
 
-/// <summary>Names and numbers that would otherwise be held by memory alone.</summary>
+/// <summary>Checks names and numbers that must stay unique and consistent.</summary>
 public sealed class NamesTests
 {
     /// <summary>The log's event ids, by folder. A new folder takes the next hundred.</summary>
@@ -17,7 +17,7 @@ public sealed class NamesTests
                       from Match said in Regex.Matches(source.Text, @"\[LoggerMessage\((\d+),[^\n]*?EventName = ""([a-z_]+)""\)\]")
                       select (source.Folder, Id: int.Parse(said.Groups[1].Value, CultureInfo.InvariantCulture), Name: said.Groups[2].Value)).ToArray();
 
-        Assert.Equal(Repository.Sources().Sum(s => Regex.Count(s.Text, @"\[LoggerMessage\(")), events.Length); // none without an id and a name
+        Assert.Equal(Repository.Sources().Sum(s => Regex.Count(s.Text, @"\[LoggerMessage\(")), events.Length); // every event has an id and a name
         Assert.True(events.Length > 10, "nothing was read");
         Assert.Empty(events.GroupBy(e => e.Id).Where(g => g.Count() > 1).Select(g => g.Key).ToArray());
         Assert.Empty(events.GroupBy(e => e.Name).Where(g => g.Count() > 1).Select(g => g.Key).ToArray());

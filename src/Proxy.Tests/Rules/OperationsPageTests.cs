@@ -3,7 +3,7 @@ using Proxy.Telemetry;
 
 namespace Proxy.Tests.Rules;
 
-/// <summary>The lists of docs/operations.md say what the code does: nothing is missing there, and nothing is there that is not so.</summary>
+/// <summary>Checks the tables of docs/operations.md against the code: they must be complete, and every row must be true.</summary>
 public sealed partial class OperationsPageTests
 {
     private static readonly string Page = Repository.Read("docs/operations.md");
@@ -120,7 +120,7 @@ public sealed partial class OperationsPageTests
 
     private static IEnumerable<string> Names(string table) => Table(table).Select(row => Name(row[0])).Order(StringComparer.Ordinal);
 
-    /// <summary>The rows of the table whose first column is called so.</summary>
+    /// <summary>The rows of the table whose first column has this title.</summary>
     private static List<string[]> Table(string title)
     {
         var lines = Page.Split('\n').SkipWhile(line => !line.StartsWith($"| {title} |", StringComparison.Ordinal)).Skip(2)

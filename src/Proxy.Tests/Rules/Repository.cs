@@ -1,6 +1,6 @@
 namespace Proxy.Tests.Rules;
 
-/// <summary>The repository as it lies on the disk, without what a build leaves in it.</summary>
+/// <summary>The repository on disk, without build output.</summary>
 internal static class Repository
 {
     private static readonly HashSet<string> Passing =
@@ -8,7 +8,7 @@ internal static class Repository
 
     public static string Root { get; } = FindRoot();
 
-    /// <summary>Paths from the root, with slashes.</summary>
+    /// <summary>Paths relative to the root, with slashes.</summary>
     public static IReadOnlyList<string> Files(string under = "")
     {
         var found = new List<string>();

@@ -3,7 +3,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.Rules;
 
-/// <summary>The extracts of published specifications, and the script that cuts them.</summary>
+/// <summary>Checks the extracts of published specifications and the script that makes them.</summary>
 public sealed class SpecificationTests
 {
     private const string Folder = "src/Proxy.Tests/Specifications";
@@ -70,7 +70,7 @@ public sealed class SpecificationTests
         }
     }
 
-    /// <summary>A specification with the schemas that the script takes, all alike but the one.</summary>
+    /// <summary>Writes a specification with the schemas that the script takes, of which only <paramref name="model"/> is varied.</summary>
     private static Task PublishAsync(DirectoryInfo folder, string model, string more = "")
     {
         string[] others = ["CreateChatCompletionResponse", "CreateChatCompletionStreamResponse", "CreateCompletionResponse", "CreateEmbeddingResponse",

@@ -266,7 +266,7 @@ public sealed class HandlerUpstreamTests : IDisposable
     public async Task Host_that_does_not_shake_hands_Times_out_after_connect()
     {
         using var silent = new FakeHost();
-        // the runtime's clock: it cannot be driven
+        // This uses .NET's clock, which a test cannot set.
         using var client = UpstreamClients.Create(new(new($"https://127.0.0.1:{silent.Port}")) { Connect = TimeSpan.FromMilliseconds(50) }, harness.Ticker);
         using var exchange = client.Open();
 
@@ -295,7 +295,7 @@ public sealed class HandlerUpstreamTests : IDisposable
         using var exchange = harness.Client.Open();
         var sending = exchange.SendAsync(UpstreamHarness.Post() with { Body = new(new byte[64 << 20]) });
         using var peer = await harness.Host.AcceptAsync();
-        Assert.NotEqual(0, await peer.ReceiveAsync()); // before, the connection is nobody's and stays
+        Assert.NotEqual(0, await peer.ReceiveAsync()); // until then the connection belongs to no exchange and stays open
 
         exchange.Cancel();
         await peer.WaitForGoneAsync();

@@ -1,6 +1,6 @@
 namespace Proxy.Tests.Transport;
 
-/// <summary>All that holds for the transport, with plain requests served before the server; and what is only theirs.</summary>
+/// <summary>Runs the tests of the transport with plain requests served before Kestrel, and adds those for plain requests only.</summary>
 public sealed class Http1ConnectionTests : LoopTransportTests
 {
     protected override bool ServesPlain => true;
@@ -139,7 +139,7 @@ public sealed class Http1ConnectionTests : LoopTransportTests
         await client.SendAsync($"GET /who HTTP/1.1\r\nHost: x\r\n\r\nGET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
         client.HalfClose();
 
-        Assert.Equal((200, "plain"), await client.ReadAnswerAsync()); // the one before
+        Assert.Equal((200, "plain"), await client.ReadAnswerAsync()); // the answer to the request before
         if (expected.Length > 0) Assert.Equal((200, expected), await client.ReadAnswerAsync());
         Assert.Equal("", await client.ReadToEndAsync());
     }
@@ -153,7 +153,7 @@ public sealed class Http1ConnectionTests : LoopTransportTests
         Assert.Equal((200, "plain"), await used.ReadAnswerAsync());
 
         var stopping = StopAsync();
-        Assert.Equal("", await used.ReadToEndAsync()); // now the stop has reached the connections
+        Assert.Equal("", await used.ReadToEndAsync()); // now the connections know that the server stops
         await fresh.SendAsync("GET /who HTTP/1.1\r\nHost: x\r\n\r\n");
 
         var answer = await fresh.ReadToEndAsync();

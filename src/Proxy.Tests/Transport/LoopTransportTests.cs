@@ -33,7 +33,7 @@ public class LoopTransportTests : IAsyncLifetime
 
     private int Port => v4.IPEndPoint!.Port;
 
-    /// <summary>Plain requests are served before the server sees them.</summary>
+    /// <summary>Whether plain requests are served before Kestrel sees them.</summary>
     protected virtual bool ServesPlain => false;
 
     public LoopTransportTests() => ticker = new(time);
@@ -338,7 +338,7 @@ public class LoopTransportTests : IAsyncLifetime
         Assert.True(waited, "no write had to wait");
     }
 
-    // More than a kernel keeps for a client that does not read.
+    // More than the kernel buffers for a client that does not read.
     private static readonly string Counts = string.Concat(Enumerable.Range(0, 2_000_000).Select(i => $"{i} "));
 
     private bool waited;
@@ -471,7 +471,7 @@ public class LoopTransportTests : IAsyncLifetime
         builder.WebHost.ConfigureKestrel(kestrel =>
         {
             kestrel.Limits.MaxRequestBodySize = null;
-            kestrel.Limits.MinResponseDataRate = null; // ours is under test
+            kestrel.Limits.MinResponseDataRate = null; // the transport's own limit is under test
             if (ServesPlain)
             {
                 kestrel.ConfigureEndpointDefaults(

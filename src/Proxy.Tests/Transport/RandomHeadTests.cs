@@ -11,7 +11,8 @@ using Proxy.Transport.Http1;
 namespace Proxy.Tests.Transport;
 
 /// <summary>
-/// What the loops' reader takes for a plain head, the server's parser must read the same: whoever stands before or behind us uses one like it.
+/// Kestrel's parser must read every head that the loops' reader accepts as plain in the same way, because servers before or behind the proxy use a parser like
+/// Kestrel's.
 /// </summary>
 public sealed class RandomHeadTests : IAsyncLifetime
 {
@@ -44,7 +45,7 @@ public sealed class RandomHeadTests : IAsyncLifetime
     public async Task Random_heads_Are_read_as_the_server_reads_them_or_left_to_it()
     {
         var random = new Random(20261130);
-        var reader = new RequestReader(); // as on one connection: with what it remembers of the heads before
+        var reader = new RequestReader(); // as on one connection: the reader remembers earlier heads
         Peer? server = null;
         var plain = 0;
         for (var i = 0; i < 6000; i++)

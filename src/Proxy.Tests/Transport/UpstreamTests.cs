@@ -8,7 +8,7 @@ public sealed class SocketUpstreamTests() : UpstreamTests(onLoops: false);
 
 public sealed class LoopUpstreamTests() : UpstreamTests(onLoops: true);
 
-/// <summary>What is asked and answered over a client of http:// hosts, however it gets its bytes.</summary>
+/// <summary>Requests and answers of a client for http:// hosts, on both transports.</summary>
 public abstract class UpstreamTests(bool onLoops)
 {
     private const string Hello = UpstreamHarness.Hello;

@@ -79,10 +79,10 @@ internal static partial class TokenizerFile
     {
         if (merge.Value.ValueKind == JsonValueKind.Array)
         {
-            return merge.Items.ToArray() is [var left, var right] ? (left.Text, right.Text) : throw merge.Wrong("is no pair");
+            return merge.Items.ToArray() is [var left, var right] ? (left.Text, right.Text) : throw merge.Wrong("is not a pair");
         }
 
-        return merge.Text.Split(' ') is [var one, var two] ? (one, two) : throw merge.Wrong("is no pair");
+        return merge.Text.Split(' ') is [var one, var two] ? (one, two) : throw merge.Wrong("is not a pair");
     }
 
     private static int UnknownId(JsonPlace model, PieceTrie trie, string otherwise)

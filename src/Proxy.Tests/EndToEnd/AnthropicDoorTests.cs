@@ -75,9 +75,11 @@ public sealed class AnthropicDoorTests(AnthropicDoorTests.Door door) : IClassFix
     public async Task OpenAi_host_Anthropic_client_gets_its_own_dialect(bool stream)
     {
         var lane = door.Take();
-        const string Counts = """data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795000000,"model":"served","choices":[],"usage":{"prompt_tokens":9,"completion_tokens":7,"total_tokens":16}}""" + "\n\n";
+        const string Counts = """data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795000000,"model":"served","choices":[],"usage":"""
+            + """{"prompt_tokens":9,"completion_tokens":7,"total_tokens":16}}""" + "\n\n";
         lane.A.Answer(exchange => stream
-            ? exchange.StreamAsync(OpenAi.Sse, [.. OpenAi.Stream("Hé", "llo 😀")[..^1], Counts + OpenAi.Done]) : exchange.JsonAsync(OpenAi.Whole("Héllo 😀")));
+            ? exchange.StreamAsync(OpenAi.Sse, [.. OpenAi.Stream("Hé", "llo 😀")[..^1], Counts + OpenAi.Done])
+            : exchange.JsonAsync(OpenAi.Whole("Héllo 😀")));
 
         var (reply, line) = await door.CallAsync("/v1/messages?beta=true", Anthropic.Request(lane.Solo, stream, ""","system":"be brief" """), Version);
 
@@ -99,7 +101,9 @@ public sealed class AnthropicDoorTests(AnthropicDoorTests.Door door) : IClassFix
         }
         else
         {
-            Assert.Equal($$$"""{"id":"chatcmpl-1","type":"message","role":"assistant","model":"{{{lane.Solo}}}","content":[{"type":"text","text":"Héllo 😀"}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":9,"output_tokens":7}}""", reply.Text);
+            Assert.Equal($$$"""{"id":"chatcmpl-1","type":"message","role":"assistant","model":"{{{lane.Solo}}}","content":["""
+                + $$$"""{"type":"text","text":"Héllo 😀"}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":9,"output_tokens":7}}""",
+                reply.Text);
         }
 
         Assert.Equal("9 7 /v1/messages", $"{line["tokens_in"]} {line["tokens_out"]} {line["surface"]}");
@@ -109,9 +113,9 @@ public sealed class AnthropicDoorTests(AnthropicDoorTests.Door door) : IClassFix
     public async Task Turn_of_an_agent_Reaches_a_chat_host_in_the_order_that_its_template_takes()
     {
         var lane = door.Take();
-        lane.A.Answer(exchange => exchange.JsonAsync(OpenAi.Whole("").Replace(
-            "\"content\":\"\"", """ "content":null,"tool_calls":[{"id":"functions.f:0","type":"function","function":{"name":"f","arguments":"{}"}}] """,
-            StringComparison.Ordinal).Replace("\"stop\"", "\"tool_calls\"", StringComparison.Ordinal)));
+        const string Call = """ "content":null,"tool_calls":[{"id":"functions.f:0","type":"function","function":{"name":"f","arguments":"{}"}}] """;
+        lane.A.Answer(exchange => exchange.JsonAsync(OpenAi.Whole("").Replace("\"content\":\"\"", Call, StringComparison.Ordinal)
+            .Replace("\"stop\"", "\"tool_calls\"", StringComparison.Ordinal)));
         const string Tools = """ "tools":[{"name":"f","input_schema":{"type":"object"}}] """;
         var (called, _) = await door.CallAsync("/v1/messages", Anthropic.Request(lane.Solo, more: $",{Tools}"), Version);
         var block = called.Json.GetProperty("content")[0];
@@ -119,7 +123,8 @@ public sealed class AnthropicDoorTests(AnthropicDoorTests.Door door) : IClassFix
         var (reply, _) = await door.CallAsync("/v1/messages", $$$"""
             {"model":"{{{lane.Solo}}}","max_tokens":64,"system":"be brief","messages":[
               {"role":"user","content":"cut in half: \ud83d"},{"role":"assistant","content":[{{{block.GetRawText()}}}]},
-              {"role":"user","content":[{"type":"text","text":"here:"},{"type":"tool_result","tool_use_id":"{{{block.GetProperty("id").GetString()}}}","content":"1"}]},
+              {"role":"user","content":[{"type":"text","text":"here:"},
+                {"type":"tool_result","tool_use_id":"{{{block.GetProperty("id").GetString()}}}","content":"1"}]},
               {"role":"system","content":"remember"}],
              "tools":[{"type":"web_search_20250305","name":"web_search"}],"tool_choice":{"type":"tool","name":"web_search"}}
             """, Version);
@@ -144,7 +149,9 @@ public sealed class AnthropicDoorTests(AnthropicDoorTests.Door door) : IClassFix
             StringComparison.Ordinal)));
         var body = Anthropic.Request(
             lane.Solo, true, ""","thinking":{"type":"enabled","budget_tokens":1024},"tools":[{"name":"f","input_schema":{"type":"object"}}]""")
-            .Replace("\"content\":\"hello\"}", "\"content\":\"hello\"},{\"role\":\"assistant\",\"content\":[{\"type\":\"tool_use\",\"id\":\"call_a\",\"name\":\"f\",\"input\":{\"city\":\"Paris\"}}]},{\"role\":\"user\",\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"call_a\",\"content\":\"sunny\"}]}", StringComparison.Ordinal);
+            .Replace("\"content\":\"hello\"}", "\"content\":\"hello\"},{\"role\":\"assistant\",\"content\":["
+                + "{\"type\":\"tool_use\",\"id\":\"call_a\",\"name\":\"f\",\"input\":{\"city\":\"Paris\"}}]},{\"role\":\"user\",\"content\":["
+                + "{\"type\":\"tool_result\",\"tool_use_id\":\"call_a\",\"content\":\"sunny\"}]}", StringComparison.Ordinal);
 
         var (reply, _) = await door.CallAsync("/v1/messages", body, Version);
 
@@ -155,8 +162,8 @@ public sealed class AnthropicDoorTests(AnthropicDoorTests.Door door) : IClassFix
         Assert.Equal("""{"role":"tool","content":"sunny","tool_name":"f","tool_call_id":"call_a"}""", asked.Json.GetProperty("messages")[2].GetRawText());
         var events = Anthropic.Events(reply);
         Assert.Equal("Let me look. ", Anthropic.Read(reply));
-        Assert.Contains(events, e => e.TryGetProperty(
-            "content_block", out var block) && block.GetRawText() == """{"type":"tool_use","id":"call_b","name":"f","input":{},"caller":{"type":"direct"}}""");
+        Assert.Contains(events, e => e.TryGetProperty("content_block", out var block)
+            && block.GetRawText() == """{"type":"tool_use","id":"call_b","name":"f","input":{},"caller":{"type":"direct"}}""");
         Assert.Contains(events,
             e => e.TryGetProperty("delta", out var delta) && delta.TryGetProperty("partial_json", out var json) && json.GetString() == """{"city":"Rome"}""");
         Assert.Equal("tool_use", events[^2].GetProperty("delta").GetProperty("stop_reason").GetString());
@@ -243,13 +250,15 @@ public sealed class AnthropicDoorTests(AnthropicDoorTests.Door door) : IClassFix
             ? exchange.StreamAsync(Anthropic.Sse,
                 Anthropic.Start(), "event: ping\ndata: {\"type\":\"ping\"}\n\n",
                 Anthropic.Open(0, """{"type":"thinking","thinking":"","signature":""}"""), Anthropic.Delta(0,
-                    """{"type":"thinking_delta","thinking":"First."}"""), Anthropic.Delta(
-                        0, """{"type":"signature_delta","signature":"s=="}"""), Anthropic.Close(0),
-                Anthropic.Open(1, """{"type":"tool_use","id":"toolu_1","name":"f","input":{}}"""), Anthropic.Delta(1,
-                    """{"type":"input_json_delta","partial_json":"{\"a\":"}"""), Anthropic.Delta(
-                        1, """{"type":"input_json_delta","partial_json":"1}"}"""), Anthropic.Close(1),
+                    """{"type":"thinking_delta","thinking":"First."}"""),
+                Anthropic.Delta(0, """{"type":"signature_delta","signature":"s=="}"""), Anthropic.Close(0),
+                Anthropic.Open(1, """{"type":"tool_use","id":"toolu_1","name":"f","input":{}}"""),
+                Anthropic.Delta(1, """{"type":"input_json_delta","partial_json":"{\"a\":"}"""),
+                Anthropic.Delta(1, """{"type":"input_json_delta","partial_json":"1}"}"""), Anthropic.Close(1),
                 Anthropic.Stop("tool_use"))
-            : exchange.JsonAsync("""{"id":"msg_host","type":"message","role":"assistant","model":"served","content":[{"type":"thinking","thinking":"First.","signature":"s=="},{"type":"tool_use","id":"toolu_1","name":"f","input":{"a":1}}],"stop_reason":"tool_use","stop_sequence":null,"usage":{"input_tokens":9,"cache_read_input_tokens":16,"output_tokens":7}}"""));
+            : exchange.JsonAsync("""{"id":"msg_host","type":"message","role":"assistant","model":"served","content":["""
+                + """{"type":"thinking","thinking":"First.","signature":"s=="},{"type":"tool_use","id":"toolu_1","name":"f","input":"""
+                + """{"a":1}}],"stop_reason":"tool_use","stop_sequence":null,"usage":{"input_tokens":9,"cache_read_input_tokens":16,"output_tokens":7}}"""));
 
         var (reply, line) = await door.ChatAsync("native2-m", stream, ""","stream_options":{"include_usage":true}""");
 
@@ -257,7 +266,8 @@ public sealed class AnthropicDoorTests(AnthropicDoorTests.Door door) : IClassFix
         Assert.Equal("2023-06-01", door["native2"].Calls[^1].Header("anthropic-version"));
         Assert.Equal(4096, door["native2"].Calls[^1].Json.GetProperty("max_tokens").GetInt32());
         var usage = stream ? JsonElement.Parse(reply.Events[^2]).GetProperty("usage") : reply.Json.GetProperty("usage");
-        Assert.Equal("25 7 16", $"{usage.GetProperty("prompt_tokens")} {usage.GetProperty("completion_tokens")} {usage.GetProperty("prompt_tokens_details").GetProperty("cached_tokens")}");
+        Assert.Equal("25 7 16", $"{usage.GetProperty("prompt_tokens")} {usage.GetProperty("completion_tokens")} "
+            + $"{usage.GetProperty("prompt_tokens_details").GetProperty("cached_tokens")}");
         Assert.Contains("\"reasoning_content\":\"First.\"", reply.Text, StringComparison.Ordinal);
         Assert.Contains("\"finish_reason\":\"tool_calls\"", reply.Text, StringComparison.Ordinal);
         Assert.Contains("toolu_1", reply.Text, StringComparison.Ordinal);

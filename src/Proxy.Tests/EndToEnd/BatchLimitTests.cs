@@ -43,7 +43,8 @@ public sealed class BatchLimitTests(BatchLimitTests.Door door) : IClassFixture<B
         }
 
         private static string Info(string name, string type) => $$"""
-            {"model_id":"{{name}}","model_type":{{type}},"max_concurrent_requests":512,"max_input_length":256,"max_batch_tokens":1000,"max_client_batch_size":{{Most}},"version":"1.9.3"}
+            {"model_id":"{{name}}","model_type":{{type}},"max_concurrent_requests":512,"max_input_length":256,"max_batch_tokens":1000,
+             "max_client_batch_size":{{Most}},"version":"1.9.3"}
             """;
 
         /// <summary>The next part with a text "slow".</summary>
@@ -102,7 +103,9 @@ public sealed class BatchLimitTests(BatchLimitTests.Door door) : IClassFixture<B
                 {
                     await exchange.JsonAsync($"[ {string.Join(',', texts.Select(text => $"[[{text},1],[0,1]]"))} ]");
                 }
-                else await exchange.JsonAsync($$$"""{"object":"list","data":[{{{string.Join(',', texts.Select((text, i) => $$"""{"object":"embedding","index":{{i}},"embedding":[{{Number(text)}},1]}""").Reverse())}}}],"model":"embedder","usage":{"prompt_tokens":{{{texts.Length * 2}}}}}""");
+                else await exchange.JsonAsync("""{"object":"list","data":["""
+                    + string.Join(',', texts.Select((text, i) => $$"""{"object":"embedding","index":{{i}},"embedding":[{{Number(text)}},1]}""").Reverse())
+                    + $$$"""],"model":"embedder","usage":{"prompt_tokens":{{{texts.Length * 2}}}}}""");
             }
             finally
             {
@@ -148,7 +151,8 @@ public sealed class BatchLimitTests(BatchLimitTests.Door door) : IClassFixture<B
 
             var scored = texts.Select((text, index) => (Index: index, Score: double.Parse(text, CultureInfo.InvariantCulture) / 100))
                 .OrderByDescending(result => result.Score);
-            return exchange.JsonAsync($"[{string.Join(',', scored.Select(result => string.Create(CultureInfo.InvariantCulture, $$"""{"index":{{result.Index}},"score":{{result.Score}}}""")))}]");
+            var results = scored.Select(result => string.Create(CultureInfo.InvariantCulture, $$"""{"index":{{result.Index}},"score":{{result.Score}}}"""));
+            return exchange.JsonAsync($"[{string.Join(',', results)}]");
         }
     }
 
@@ -298,7 +302,8 @@ public sealed class BatchLimitTests(BatchLimitTests.Door door) : IClassFixture<B
         await KnownAsync();
         int[] scores = [15, 90, 3, 44, 71, 8, 66, 29];
 
-        var reply = await door.PostAsync(path, $$"""{"model":"reranker","query":"q","{{member}}":[{{string.Join(',', scores.Select(score => $"\"{score}\""))}}]{{(top is null ? "" : $",\"top_n\":{top}")}}}""");
+        var reply = await door.PostAsync(path, $$"""{"model":"reranker","query":"q","{{member}}":"""
+            + $$"""[{{string.Join(',', scores.Select(score => $"\"{score}\""))}}]{{(top is null ? "" : $",\"top_n\":{top}")}}}""");
 
         Assert.True(reply.Status == 200, $"{reply.Status} {reply.Text}");
         var (results, score) = top is null ? (reply.Json, "score") : (reply.Json.GetProperty("results"), "relevance_score");
@@ -309,6 +314,8 @@ public sealed class BatchLimitTests(BatchLimitTests.Door door) : IClassFixture<B
 
     private static string Texts(int count) => string.Join(',', Enumerable.Range(0, count).Select(i => $"\"{i}\""));
 
-    private Task KnownAsync() => Patience.Until(async () => (await door.GetAsync("/v1/models")).Text is var listed && listed.Contains(
-        "embedder", StringComparison.Ordinal) && listed.Contains("reranker", StringComparison.Ordinal), "the hosts were asked what they are");
+    private Task KnownAsync() => Patience.Until(
+        async () => (await door.GetAsync("/v1/models")).Text is var listed
+            && listed.Contains("embedder", StringComparison.Ordinal) && listed.Contains("reranker", StringComparison.Ordinal),
+        "the hosts were probed");
 }

@@ -77,9 +77,11 @@ public sealed class BrowserTests : IAsyncLifetime
     {
         await using var proxy = await ProxyProcess.StartAsync(Config($"origins = [\"{site.Url}\"]"));
         Page(proxy.Address, """
-            await attempt('json', () => fetch(P + '/v1/chat/completions', { method: 'POST', headers: { 'content-type': 'application/json', 'authorization': 'Bearer sk-x', 'x-stainless-lang': 'js' }, body: B }));
+            const H = { 'content-type': 'application/json', 'authorization': 'Bearer sk-x', 'x-stainless-lang': 'js' };
+            await attempt('json', () => fetch(P + '/v1/chat/completions', { method: 'POST', headers: H, body: B }));
             await attempt('stream', async () => {
-              const reply = await fetch(P + '/v1/chat/completions', { method: 'POST', headers: { 'content-type': 'application/json' }, body: B.replace('"m"', '"m","stream":true') });
+              const reply = await fetch(P + '/v1/chat/completions',
+                { method: 'POST', headers: { 'content-type': 'application/json' }, body: B.replace('"m"', '"m","stream":true') });
               const reader = reply.body.pipeThrough(new TextDecoderStream()).getReader();
               let text = '';
               for (let piece = await reader.read(); !piece.done; piece = await reader.read()) text += piece.value;
@@ -149,7 +151,8 @@ public sealed class BrowserTests : IAsyncLifetime
             process = new Process
             {
                 StartInfo = new ProcessStartInfo(chromium!, [
-                    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+                    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+                    "--disable-component-update", "--disable-sync",
                     "--disable-dev-shm-usage", "--no-proxy-server", $"--user-data-dir={profile.FullName}", .. arguments])
                 { RedirectStandardOutput = true, RedirectStandardError = true },
             };

@@ -10,7 +10,9 @@ public sealed partial class ByteExactTests(ByteExactTests.Door door) : IClassFix
 {
     /// <summary>Details that a careless rewrite would change.</summary>
     private const string Odd =
-        """{ "z":1.50,"unknown_field":{"b":[1E+2,-0.0,12345678901234567890],"a":null},  "mod":"é","model" : "MODEL" ,"messages":[{"role":"user","content":"h\u00e9llo é 😀 \ud83d\ude00 \/ <b> \t","name":"x","model":"inner"}],"temperature":1.50,"seed":1e-07,"stream":STREAM,"stream_options":{"include_usage":true,"x":1.0},"a":[ ] }""";
+        """{ "z":1.50,"unknown_field":{"b":[1E+2,-0.0,12345678901234567890],"a":null},  "mod":"é","model" : "MODEL" ,"messages":["""
+            + """{"role":"user","content":"h\u00e9llo é 😀 \ud83d\ude00 \/ <b> \t","name":"x","model":"inner"}],"temperature":1.50,"seed":1e-07"""
+            + ""","stream":STREAM,"stream_options":{"include_usage":true,"x":1.0},"a":[ ] }""";
 
     public sealed class Door : FrontDoor
     {
@@ -70,7 +72,8 @@ public sealed partial class ByteExactTests(ByteExactTests.Door door) : IClassFix
         lane.A.Answer(exchange =>
         {
             var asked = exchange.Request.Json.TryGetProperty("stream_options", out var wish) && wish.GetProperty("include_usage").GetBoolean();
-            string[] usage = asked ? ["""data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795000000,"model":"served","choices":[],"usage":{"prompt_tokens":9,"completion_tokens":7,"total_tokens":16}}""" + "\n\n"] : [];
+            string[] usage = asked ? ["""data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795000000,"model":"served","choices":"""
+                + """[],"usage":{"prompt_tokens":9,"completion_tokens":7,"total_tokens":16}}""" + "\n\n"] : [];
             return exchange.StreamAsync(OpenAi.Sse, [OpenAi.Role(), OpenAi.Token("fine"), OpenAi.Stop(), .. usage, OpenAi.Done]);
         });
         var name = renamed ? Door.Alias(lane) : lane.Solo;
@@ -92,7 +95,9 @@ public sealed partial class ByteExactTests(ByteExactTests.Door door) : IClassFix
     public async Task Whole_answer_is_odd_Client_gets_it_byte_for_byte_but_for_the_models_name(bool renamed)
     {
         var lane = door.Take();
-        const string Answer = """{"id":"x","unknown":{"model":"SERVED"},"n":1.50,"model" :  "SERVED","choices":[{"index":0,"message":{"content":"\u00e9 é 😀 \"model\":\"SERVED\"","role":"assistant","refusal":null},"finish_reason":"stop","logprobs":null}],"usage":{"prompt_tokens":9,"completion_tokens":7,"total_tokens":16},"z":[ ] } """;
+        const string Answer = """{"id":"x","unknown":{"model":"SERVED"},"n":1.50,"model" :  "SERVED","choices":[{"index":0,"message":"""
+            + """{"content":"\u00e9 é 😀 \"model\":\"SERVED\"","role":"assistant","refusal":null},"finish_reason":"stop","logprobs":null}],"usage":"""
+            + """{"prompt_tokens":9,"completion_tokens":7,"total_tokens":16},"z":[ ] } """;
         lane.A.Answer(exchange => exchange.JsonAsync(Answer.Replace("SERVED", lane.Solo, StringComparison.Ordinal)));
 
         var asked = renamed ? Door.Alias(lane) : lane.Solo;
@@ -113,7 +118,8 @@ public sealed partial class ByteExactTests(ByteExactTests.Door door) : IClassFix
         var lane = door.Take();
         const string Stream =
             ": a comment of the host\n\n" +
-            "data: {\"model\":\"SERVED\",\"n\":1.50,\"choices\":[{\"delta\":{\"content\":\"\\u00e9 é 😀 \\\"model\\\":\\\"SERVED\\\"\",\"model\":\"SERVED\"},\"index\":0}],\"x\":null}\n\n" +
+            "data: {\"model\":\"SERVED\",\"n\":1.50,\"choices\":[{\"delta\":{\"content\":\"\\u00e9 é 😀 \\\"model\\\":\\\"SERVED\\\"\",\"model\":\"SERVED\"}"
+                + ",\"index\":0}],\"x\":null}\n\n" +
             "event: odd\nid: 7\ndata: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"b\"}}],\"model\" : \"SERVED\"}\n\n" +
             "data:{\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\r\n\r\n" +
             "data: {\"choices\":[],\"model\":\"SERVED\",\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":7,\"total_tokens\":16}}\n\n" +
@@ -140,7 +146,8 @@ public sealed partial class ByteExactTests(ByteExactTests.Door door) : IClassFix
         const string Stream =
             "{\"z\":1.50,\"message\":{\"role\":\"assistant\",\"content\":\"\\u00e9 é 😀\",\"x\":{\"model\":\"y\"}},\"model\":\"m\",\"done\":false}\r\n" +
             "{\"model\":\"m\",\"message\":{\"content\":\"b\",\"role\":\"assistant\"},\"done\" : false, \"new\":[1E2]}\n" +
-            "{\"model\":\"m\",\"message\":{\"role\":\"assistant\",\"content\":\"\"},\"done\":true,\"done_reason\":\"stop\",\"prompt_eval_count\":9,\"eval_count\":7}\n";
+            "{\"model\":\"m\",\"message\":{\"role\":\"assistant\",\"content\":\"\"},\"done\":true,\"done_reason\":\"stop\",\"prompt_eval_count\":9"
+                + ",\"eval_count\":7}\n";
         lane.A.Answer(exchange => exchange.StreamAsync(Ollama.Lines, Stream));
 
         var (reply, line) = await lane.OllamaChatAsync(lane.Solo, stream: true);

@@ -35,7 +35,8 @@ public sealed class ConnectionTests(ConnectionTests.Door door) : IClassFixture<C
         var body = OpenAi.Request(lane.Solo, stream: true);
         await using var client = await RawClient.ConnectAsync(door.Address);
 
-        await client.SendAsync(Encoding.UTF8.GetBytes($"POST /v1/chat/completions HTTP/1.0\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {body.Length}\r\n\r\n{body}"));
+        await client.SendAsync(Encoding.UTF8.GetBytes($"POST /v1/chat/completions HTTP/1.0\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+            + $"Content-Length: {body.Length}\r\n\r\n{body}"));
         var reply = await client.ReadReplyAsync();
 
         Assert.Equal(200, reply.Status);
@@ -104,7 +105,8 @@ public sealed class ConnectionTests(ConnectionTests.Door door) : IClassFixture<C
         var correlation = FrontDoor.Correlation();
         await using var client = await RawClient.ConnectAsync(door.Address);
 
-        await client.SendAsync(Encoding.ASCII.GetBytes($"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\n{header}x-correlation-id: {correlation}\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}"));
+        await client.SendAsync(Encoding.ASCII.GetBytes($"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\n{header}x-correlation-id: {correlation}\r\n"
+            + $"Transfer-Encoding: chunked\r\n\r\n{chunk}"));
         var reply = await client.ReadReplyAsync();
 
         Assert.Equal(400, reply.Status);
@@ -115,7 +117,8 @@ public sealed class ConnectionTests(ConnectionTests.Door door) : IClassFixture<C
 
     [Theory]
     [InlineData("POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n{}")]
-    [InlineData("POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n")]
+    [InlineData("POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+        + "GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n")]
     [InlineData("POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")]
     [InlineData("POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: evil\r\nContent-Length: 2\r\n\r\n{}")]
     [InlineData("POST /v1/chat/completions HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}")]

@@ -21,14 +21,17 @@ public sealed class ContextTests(ContextTests.Door door) : IClassFixture<Context
                 host.Pages["/api/version"] = """{"version":"0.12.0"}""";
                 host.Pages["/api/tags"] = """{"models":[]}""";
                 host.Pages["/api/ps"] = """{"models":[]}""";
-                host.Questions["/api/show"] = """{"details":{"family":"llama"},"model_info":{"general.architecture":"llama","llama.context_length":8192},"capabilities":["completion"]}""";
+                host.Questions["/api/show"] = """{"details":{"family":"llama"},"model_info":{"general.architecture":"llama","llama.context_length":8192}"""
+                    + ""","capabilities":["completion"]}""";
             }
 
             // As Ollama reports it: the model supports 8,192 tokens and runs with 4,096 now, because no call needed more.
-            Unsaid.Pages["/api/tags"] = """{"models":[{"name":"small:latest","model":"small:latest","details":{"family":"llama","context_length":8192}},{"name":"tight:latest","model":"tight:latest"}]}""";
+            Unsaid.Pages["/api/tags"] = """{"models":[{"name":"small:latest","model":"small:latest","details":{"family":"llama","context_length":8192}},"""
+                + """{"name":"tight:latest","model":"tight:latest"}]}""";
             Unsaid.Pages["/api/ps"] = """{"models":[{"name":"small:latest","model":"small:latest","context_length":4096}]}""";
             // For a model that is not loaded, its own file sets the context.
-            Unsaid.Questions["/api/show"] = """{"parameters":"num_ctx                        2048","details":{"family":"llama"},"model_info":{"general.architecture":"llama","llama.context_length":8192},"capabilities":["completion"]}""";
+            Unsaid.Questions["/api/show"] = """{"parameters":"num_ctx                        2048","details":{"family":"llama"},"model_info":"""
+                + """{"general.architecture":"llama","llama.context_length":8192},"capabilities":["completion"]}""";
             return $$"""
                 [[backends]]
                 name = "configured"

@@ -129,7 +129,8 @@ public sealed class EchoedKeyTests(EchoedKeyTests.Door door) : IClassFixture<Ech
     {
         door.A.Answer(async exchange =>
         {
-            await exchange.SendAsync("HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{\"error\":{\"message\":\"it all");
+            await exchange.SendAsync("HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n"
+                + "{\"error\":{\"message\":\"it all");
             exchange.Close();
         });
 

@@ -44,7 +44,8 @@ public sealed class EmbeddingTests(EmbeddingTests.Door door) : IClassFixture<Emb
         }
     }
 
-    private const string TwoVectors = """{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.6,0.8,0,-0.0]},{"object":"embedding","index":1,"embedding":[1e-7,-3.5,0.125,2]}],"model":"served","usage":{"prompt_tokens":6,"total_tokens":6}}""";
+    private const string TwoVectors = """{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.6,0.8,0,-0.0]},"""
+        + """{"object":"embedding","index":1,"embedding":[1e-7,-3.5,0.125,2]}],"model":"served","usage":{"prompt_tokens":6,"total_tokens":6}}""";
     private static readonly float[][] Two = [[0.6f, 0.8f, 0f, -0f], [1e-7f, -3.5f, 0.125f, 2f]];
     private const string TwoOfOllama =
         """{"model":"served","embeddings":[[0.6,0.8,0,-0],[1e-7,-3.5,0.125,2]],"total_duration":13199393,"load_duration":2063162,"prompt_eval_count":6}""";
@@ -116,7 +117,8 @@ public sealed class EmbeddingTests(EmbeddingTests.Door door) : IClassFixture<Emb
     {
         var lane = door.Take();
         // In the order of completion.
-        lane.A.Answer(exchange => exchange.JsonAsync("""{"data":[{"index":1,"embedding":[1e-7,-3.5,0.125,2]},{"index":0,"embedding":[0.6,0.8,0,-0.0]}],"usage":{"prompt_tokens":6,"total_tokens":6}}"""));
+        lane.A.Answer(exchange => exchange.JsonAsync("""{"data":[{"index":1,"embedding":[1e-7,-3.5,0.125,2]},{"index":0,"embedding":"""
+            + """[0.6,0.8,0,-0.0]}],"usage":{"prompt_tokens":6,"total_tokens":6}}"""));
 
         var (reply, line) = await door.CallAsync(
             "/api/embed", $$"""{"model":"{{lane.Solo}}","input":["a","b"],"truncate":true,"keep_alive":"5m","options":{ } }""");

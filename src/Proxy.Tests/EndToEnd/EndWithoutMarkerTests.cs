@@ -32,8 +32,12 @@ public sealed class EndWithoutMarkerTests(EndWithoutMarkerTests.Door door) : ICl
             else await exchange.EndAsync();
         });
 
-        var (reply, line) = await door.CallAsync(path, path is "/v1/messages" ? Anthropic.Request(
-            lane.Solo, stream: true) : path is "/api/chat" ? Ollama.Request(lane.Solo, stream: true) : OpenAi.Request(lane.Solo, stream: true));
+        var (reply, line) = await door.CallAsync(path, path switch
+        {
+            "/v1/messages" => Anthropic.Request(lane.Solo, stream: true),
+            "/api/chat" => Ollama.Request(lane.Solo, stream: true),
+            _ => OpenAi.Request(lane.Solo, stream: true),
+        });
 
         Assert.True(reply.Whole);
         Assert.Equal("ok none 200", line.Verdict);

@@ -152,11 +152,15 @@ public sealed class KeyTests(KeyTests.Door door) : IClassFixture<KeyTests.Door>
     [InlineData("secret-by-prefix")]
     public async Task Key_may_not_use_a_model_It_looks_like_one_that_does_not_exist(string model)
     {
-        await Patience.Until(async () => (await door.GetAsync("/v1/models", "x-api-key: sk-everything")).Text.Contains(
-            "learned-secret", StringComparison.Ordinal), "the host's models are known");
+        await Patience.Until(
+            async () => (await door.GetAsync("/v1/models", "x-api-key: sk-everything")).Text.Contains("learned-secret", StringComparison.Ordinal),
+            "the host's models are known");
 
-        foreach (var (path, body) in new[] { ("/v1/chat/completions", OpenAi.Request(model)), ("/api/chat", Ollama.Request(model)), (
-            "/v1/embeddings", $$"""{"model":"{{model}}","input":"x"}""") })
+        foreach (var (path, body) in new[]
+        {
+            ("/v1/chat/completions", OpenAi.Request(model)), ("/api/chat", Ollama.Request(model)),
+            ("/v1/embeddings", $$"""{"model":"{{model}}","input":"x"}"""),
+        })
         {
             var forbidden = await door.PostAsync(path, body, "x-api-key: sk-limited");
             var unknown = await door.PostAsync(path, body.Replace(model, "never-heard-of", StringComparison.Ordinal), "x-api-key: sk-limited");

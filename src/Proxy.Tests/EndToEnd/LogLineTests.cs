@@ -52,7 +52,8 @@ public sealed class LogLineTests(LogLineTests.Door door) : IClassFixture<LogLine
         lane.A.Answer(exchange => ollamaHost
             ? exchange.StreamAsync(Ollama.Lines, Ollama.Stream("fine"))
             : exchange.StreamAsync(OpenAi.Sse, OpenAi.Role(), OpenAi.Token("fine"), OpenAi.Stop(),
-                """data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[],"usage":{"prompt_tokens":9,"completion_tokens":7,"total_tokens":16}}""" + "\n\n",
+                """data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[],"usage":"""
+                    + """{"prompt_tokens":9,"completion_tokens":7,"total_tokens":16}}""" + "\n\n",
                 OpenAi.Done));
 
         var (_, line) = await lane.OllamaChatAsync(lane.Solo, stream: true);

@@ -45,8 +45,10 @@ public sealed partial class MatrixTests(MatrixTests.Door door) : IClassFixture<M
     ];
 
     /// <summary>Situations in which the host refuses, and the status; the body is a file of the situation.</summary>
-    private static readonly Dictionary<string, int> Refusals = new(
-        StringComparer.Ordinal) { ["error_before"] = 400, ["error_limit"] = 429, ["error_engine"] = 500, ["error_first"] = 200 };
+    private static readonly Dictionary<string, int> Refusals = new(StringComparer.Ordinal)
+    {
+        ["error_before"] = 400, ["error_limit"] = 429, ["error_engine"] = 500, ["error_first"] = 200,
+    };
 
     /// <summary>By path of a host: the name of the transcript's file, and the dialect.</summary>
     private static readonly Dictionary<string, (string File, DialectName Dialect)> Paths = new(StringComparer.Ordinal)
@@ -223,7 +225,8 @@ public sealed partial class MatrixTests(MatrixTests.Door door) : IClassFixture<M
         // OpenAI's hosts send token counts in a stream if asked, which the proxy does.
         return host == "openai" && answers != "broken_off" && !text.Contains("\"usage\":{", StringComparison.Ordinal)
             && JsonNode.Parse(Read($"{answers}/{file}.whole.json"))!["usage"] is { } usage
-            ? text.Replace("data: [DONE]", $$"""data: {"id":"chatcmpl-7","object":"chat.completion.chunk","created":1795415603,"model":"tiny","choices":[],"usage":{{usage.ToJsonString()}}}""" + "\n\ndata: [DONE]", StringComparison.Ordinal)
+            ? text.Replace("data: [DONE]", $$"""data: {"id":"chatcmpl-7","object":"chat.completion.chunk","created":1795415603,"model":"tiny","choices":"""
+                + $$"""[],"usage":{{usage.ToJsonString()}}}""" + "\n\ndata: [DONE]", StringComparison.Ordinal)
             : text;
     }
 
@@ -387,8 +390,8 @@ public sealed partial class MatrixTests(MatrixTests.Door door) : IClassFixture<M
         {
             ["situation"] = situation, ["client"] = client, ["host"] = host, ["stream"] = stream, ["path"] = asked?.Target, ["request"] = asked is null
                 ? null : JsonNode.Parse(asked.Body),
-            ["status"] = reply.Status, ["trace"] = reply.TraceId, ["reply"] = reply.Text, ["differences"] = new JsonArray(
-                [.. differences.Select(difference => JsonValue.Create(difference))]),
+            ["status"] = reply.Status, ["trace"] = reply.TraceId, ["reply"] = reply.Text,
+            ["differences"] = new JsonArray([.. differences.Select(difference => JsonValue.Create(difference))]),
         };
         File.AppendAllText(file, seen.ToJsonString() + "\n");
     }

@@ -22,10 +22,12 @@ public sealed class OllamaHostTests(OllamaHostTests.Door door) : IClassFixture<O
             (Llama, Gpu) = (Host(), Host());
             Llama.Pages["/api/version"] = """{"version":"0.12.0"}""";
             Llama.Pages["/api/tags"] = """
-                {"models":[{"name":"llama3:latest","model":"llama3:latest","modified_at":"2026-01-02T03:04:05.123456789+02:00","size":4000,"digest":"d1","details":{"parent_model":"","format":"gguf","family":"llama","families":["llama"],"parameter_size":"8.0B","quantization_level":"Q4_K_M"}},
+                {"models":[{"name":"llama3:latest","model":"llama3:latest","modified_at":"2026-01-02T03:04:05.123456789+02:00","size":4000,"digest":"d1",
+                  "details":{"parent_model":"","format":"gguf","family":"llama","families":["llama"],"parameter_size":"8.0B","quantization_level":"Q4_K_M"}},
                  {"name":"cold:7b","model":"cold:7b","digest":"d2"}]}
                 """;
-            Llama.Pages["/api/ps"] = """{"models":[{"name":"llama3:latest","model":"llama3:latest","size":5000,"digest":"d1","details":{"family":"llama"},"expires_at":"2026-11-23T08:38:23.5+02:00","size_vram":4500,"context_length":4096}]}""";
+            Llama.Pages["/api/ps"] = """{"models":[{"name":"llama3:latest","model":"llama3:latest","size":5000,"digest":"d1","details":"""
+                + """{"family":"llama"},"expires_at":"2026-11-23T08:38:23.5+02:00","size_vram":4500,"context_length":4096}]}""";
             Llama.Answer(AnswerAsync);
             Gpu.Pages["/v1/models"] =
                 """{"object":"list","data":[{"id":"Qwen/Qwen3-8B","object":"model","created":1700000000,"owned_by":"vllm","max_model_len":40960}]}""";
@@ -60,7 +62,9 @@ public sealed class OllamaHostTests(OllamaHostTests.Door door) : IClassFixture<O
             {
                 case "/api/show":
                     await exchange.WholeAsync(200, "application/json; charset=utf-8",
-                        """{"modelfile":"FROM x","parameters":"num_ctx                        8192","details":{"family":"llama"},"model_info":{"general.architecture":"llama","llama.context_length":131072},"capabilities":["completion","tools"],"modified_at":"2026-01-02T03:04:05Z"}""");
+                        """{"modelfile":"FROM x","parameters":"num_ctx                        8192","details":{"family":"llama"},"model_info":"""
+                            + """{"general.architecture":"llama","llama.context_length":131072},"capabilities":"""
+                            + """["completion","tools"],"modified_at":"2026-01-02T03:04:05Z"}""");
                     break;
                 case "/api/pull":
                     await exchange.HeadAsync("application/x-ndjson");

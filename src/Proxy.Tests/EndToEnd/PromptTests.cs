@@ -43,7 +43,8 @@ public sealed class PromptTests(PromptTests.Door door) : IClassFixture<PromptTes
     }
 
     private static string Chunk(string text, string finish = "null") =>
-        $$"""data: {"id":"cmpl-1","object":"text_completion","created":1795000000,"model":"served","choices":[{"text":{{OpenAi.Quote(text)}},"index":0,"logprobs":null,"finish_reason":{{finish}}}]}""" + "\n\n";
+        $$"""data: {"id":"cmpl-1","object":"text_completion","created":1795000000,"model":"served","choices":["""
+            + $$"""{"text":{{OpenAi.Quote(text)}},"index":0,"logprobs":null,"finish_reason":{{finish}}}]}""" + "\n\n";
 
     private static List<JsonElement> Chunks(RawReply reply) => [.. reply.Events.Where(data => data != "[DONE]").Select(data => JsonElement.Parse(data))];
 
@@ -62,7 +63,8 @@ public sealed class PromptTests(PromptTests.Door door) : IClassFixture<PromptTes
         lane.A.Answer(exchange => exchange.StreamAsync(Ollama.Lines, Ollama.Piece("Hé"), Ollama.Piece("llo 😀"), Ollama.LastPiece(reason: "length")));
 
         var (reply, line) = await door.CallAsync("/v1/completions",
-            $$"""{"model":"{{lane.Solo}}","prompt":"Once","suffix":"end","max_tokens":7,"stream":true{{(usage ? ",\"stream_options\":{\"include_usage\":true}" : "")}}}""");
+            $$"""{"model":"{{lane.Solo}}","prompt":"Once","suffix":"end","max_tokens":7,"stream":true"""
+                + $$"""{{(usage ? ",\"stream_options\":{\"include_usage\":true}" : "")}}}""");
 
         var asked = Assert.Single(lane.A.Calls);
         Assert.Equal("/api/generate", asked.Target);
@@ -274,8 +276,11 @@ public sealed class PromptTests(PromptTests.Door door) : IClassFixture<PromptTes
         Assert.All(host.Calls, call => Assert.Contains("Where is it?", call.Json.ToString(), StringComparison.Ordinal));
         Assert.Contains("Be brief.", host.Calls[1].Json.ToString(), StringComparison.Ordinal);
 
-        foreach (var (surface, members) in new[] { ("/v1/completions", "\"suffix\":\"b\""), ("/v1/completions", "\"echo\":true"), (
-            "/api/generate", "\"raw\":true"), ("/api/generate", "\"context\":[1]") })
+        foreach (var (surface, members) in new[]
+        {
+            ("/v1/completions", "\"suffix\":\"b\""), ("/v1/completions", "\"echo\":true"),
+            ("/api/generate", "\"raw\":true"), ("/api/generate", "\"context\":[1]"),
+        })
         {
             var (refused, line) = await door.CallAsync(surface, $$"""{"model":"{{dialect}}","prompt":"a",{{members}}}""");
             Assert.Equal((400, "refused client 400"), (refused.Status, line.Verdict));

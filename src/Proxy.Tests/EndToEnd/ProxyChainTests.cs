@@ -8,9 +8,11 @@ namespace Proxy.Tests.EndToEnd;
 /// <summary>A proxy in front of a proxy: every request gets the answer that the second one alone would give.</summary>
 public sealed partial class ProxyChainTests(ProxyChainTests.Chain chain) : IClassFixture<ProxyChainTests.Chain>
 {
-    private const string Tei = """{"model_id":"bge-reranker","model_sha":null,"model_dtype":"float16","model_type":{"reranker":{"id2label":{"0":"LABEL_0"},"label2id":{"LABEL_0":0}}},"max_input_length":512,"version":"1.7.0"}""";
+    private const string Tei = """{"model_id":"bge-reranker","model_sha":null,"model_dtype":"float16","model_type":{"reranker":{"id2label":"""
+        + """{"0":"LABEL_0"},"label2id":{"LABEL_0":0}}},"max_input_length":512,"version":"1.7.0"}""";
 
-    private const string TeiEmbeds = """{"model_id":"bge-small","model_sha":null,"model_dtype":"float16","model_type":{"embedding":{"pooling":"cls"}},"max_input_length":512,"version":"1.7.0"}""";
+    private const string TeiEmbeds = """{"model_id":"bge-small","model_sha":null,"model_dtype":"float16","model_type":{"embedding":"""
+        + """{"pooling":"cls"}},"max_input_length":512,"version":"1.7.0"}""";
 
     public sealed class Chain : IAsyncLifetime
     {
@@ -26,19 +28,26 @@ public sealed partial class ProxyChainTests(ProxyChainTests.Chain chain) : IClas
 
         public async ValueTask InitializeAsync()
         {
-            openAi.Pages["/v1/models"] = """{"object":"list","data":[{"id":"gpt","object":"model","created":1795000000,"owned_by":"vllm","max_model_len":32768},{"id":"org/other","object":"model"}]}""";
+            openAi.Pages["/v1/models"] = """{"object":"list","data":[{"id":"gpt","object":"model","created":1795000000"""
+                + ""","owned_by":"vllm","max_model_len":32768},{"id":"org/other","object":"model"}]}""";
             openAi.Answer(static exchange => AnswerOpenAiAsync(exchange));
             ollama.Pages["/api/version"] = """{"version":"0.12.11"}""";
-            ollama.Pages["/api/tags"] = """{"models":[{"name":"llama3:latest","model":"llama3:latest","modified_at":"2026-01-02T03:04:05.678901234Z","size":4661224676,"digest":"abc","details":{"parent_model":"","format":"gguf","family":"llama","families":["llama"],"parameter_size":"8.0B","quantization_level":"Q4_0"}}]}""";
-            ollama.Pages["/api/ps"] = """{"models":[{"name":"llama3:latest","model":"llama3:latest","size":5137025024,"digest":"abc","details":{"family":"llama"},"expires_at":"2026-06-04T14:38:31.83753Z","size_vram":5137025024,"context_length":8192}]}""";
-            ollama.Questions["/api/show"] = """{"modelfile":"FROM llama3","details":{"family":"llama"},"model_info":{"general.architecture":"llama","llama.context_length":131072},"capabilities":["completion","tools"]}""";
+            ollama.Pages["/api/tags"] =
+                """{"models":[{"name":"llama3:latest","model":"llama3:latest","modified_at":"2026-01-02T03:04:05.678901234Z","size":4661224676"""
+                + ""","digest":"abc","details":{"parent_model":"","format":"gguf","family":"llama","families":["llama"],"parameter_size":"8.0B"""
+                + "\",\"quantization_level\":\"Q4_0\"}}]}";
+            ollama.Pages["/api/ps"] = """{"models":[{"name":"llama3:latest","model":"llama3:latest","size":5137025024,"digest":"abc","details":"""
+                + """{"family":"llama"},"expires_at":"2026-06-04T14:38:31.83753Z","size_vram":5137025024,"context_length":8192}]}""";
+            ollama.Questions["/api/show"] = """{"modelfile":"FROM llama3","details":{"family":"llama"},"model_info":"""
+                + """{"general.architecture":"llama","llama.context_length":131072},"capabilities":["completion","tools"]}""";
             ollama.Answer(static exchange => AnswerOllamaAsync(exchange));
             reranks.Pages["/info"] = Tei;
             reranks.Answer(static exchange => exchange.JsonAsync(exchange.Request.Target.StartsWith("/rerank", StringComparison.Ordinal)
                 ? """[{"index":1,"score":0.9},{"index":0,"score":0.1}]""" : """[[{"id":101,"text":"[CLS]","special":true,"start":null,"stop":null}]]"""));
             embeds.Pages["/info"] = TeiEmbeds;
             embeds.Answer(static exchange => exchange.JsonAsync(exchange.Request.Target.StartsWith("/v1", StringComparison.Ordinal)
-                ? """{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.25,0.5]}],"model":"bge-small","usage":{"prompt_tokens":3,"total_tokens":3}}"""
+                ? """{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.25,0.5]}],"model":"bge-small","usage":"""
+                    + """{"prompt_tokens":3,"total_tokens":3}}"""
                 : "[[0.25,0.5]]"));
             peers = await PeerProxy.StartAsync(2);
             Front.Configure(PeerProxy.NoModels + PeerProxy.Backend("behind", peers[1].Url));
@@ -71,7 +80,8 @@ public sealed partial class ProxyChainTests(ProxyChainTests.Chain chain) : IClas
             if (request.Text.Contains("BUSY", StringComparison.Ordinal)) return exchange.JsonAsync(OpenAi.Error("too many requests"), 429, "Retry-After: 7");
             if (request.Target is "/v1/embeddings")
             {
-                return exchange.JsonAsync("""{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.25,0.5]}],"model":"gpt","usage":{"prompt_tokens":3,"total_tokens":3}}""");
+                return exchange.JsonAsync("""{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.25,0.5]}],"model":"gpt","usage":"""
+                    + """{"prompt_tokens":3,"total_tokens":3}}""");
             }
 
             if (request.Text.Contains("BREAK", StringComparison.Ordinal)) return BreakAsync(exchange);
@@ -82,11 +92,13 @@ public sealed partial class ProxyChainTests(ProxyChainTests.Chain chain) : IClas
         private static Task AnswerOllamaAsync(FakeExchange exchange) => exchange.Request.Target switch
         {
             "/api/embed" => exchange.JsonAsync("""{"model":"llama3","embeddings":[[0.25,0.5]],"total_duration":1,"load_duration":1,"prompt_eval_count":3}"""),
-            "/api/generate" => exchange.Request.Text.Contains("\"stream\":false", StringComparison.Ordinal) ? exchange.JsonAsync(
-                Ollama.LastPiece("one two")) : StreamAsync(exchange, Ollama.Lines, [Ollama.Piece("one"), Ollama.LastPiece()]),
+            "/api/generate" => exchange.Request.Text.Contains("\"stream\":false", StringComparison.Ordinal)
+                ? exchange.JsonAsync(Ollama.LastPiece("one two"))
+                : StreamAsync(exchange, Ollama.Lines, [Ollama.Piece("one"), Ollama.LastPiece()]),
             "/api/pull" => StreamAsync(exchange, Ollama.Lines, ["{\"status\":\"pulling\"}\n", "{\"status\":\"success\"}\n"]),
-            _ => exchange.Request.Text.Contains("\"stream\":false", StringComparison.Ordinal) ? exchange.JsonAsync(Ollama.Last(text: "one two")) : StreamAsync(
-                exchange, Ollama.Lines, Ollama.Stream("one", " two")),
+            _ => exchange.Request.Text.Contains("\"stream\":false", StringComparison.Ordinal)
+                ? exchange.JsonAsync(Ollama.Last(text: "one two"))
+                : StreamAsync(exchange, Ollama.Lines, Ollama.Stream("one", " two")),
         };
 
         private static async Task StreamAsync(FakeExchange exchange, string type, string[] frames)
@@ -162,8 +174,8 @@ public sealed partial class ProxyChainTests(ProxyChainTests.Chain chain) : IClas
         data.Add("POST", "/v1/embeddings", """{"model":"bge-small","input":"hello","encoding_format":"base64"}""");
         data.Add("POST", "/api/embed", """{"model":"bge-small","input":"hello"}""");
         data.Add("POST", "/api/pull", """{"model":"llama3"}""");
-        foreach (
-            var path in (string[])["/v1/models", "/api/tags", "/api/ps", "/api/version", "/info", "/info?model=bge-small", "/v1/nothing", "/v1/models/none"])
+        foreach (var path in (string[])
+            ["/v1/models", "/api/tags", "/api/ps", "/api/version", "/info", "/info?model=bge-small", "/v1/nothing", "/v1/models/none"])
         {
             data.Add("GET", path, "");
         }

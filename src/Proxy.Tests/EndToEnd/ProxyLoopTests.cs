@@ -73,7 +73,8 @@ public sealed class ProxyLoopTests
         var reply = await peer.PostAsync(path, OpenAi.Request("echo"), $"via: {via}");
 
         Assert.Equal((508, "false"), (reply.Status, reply.Header("x-should-retry")));
-        var message = $"this call has been here before and would go round for ever: it left this proxy ({peer.Id}) for a backend that leads back to it (Via: {via}); the operator has to change a backend's url";
+        var message = $"this call has been here before and would go round for ever: it left this proxy ({peer.Id}) for a backend that leads back to it "
+            + $"(Via: {via}); the operator has to change a backend's url";
         Assert.Equal(body.Replace("MESSAGE", message, StringComparison.Ordinal)
             .Replace("TRACE", reply.TraceId, StringComparison.Ordinal), reply.Text.Replace("\\u0027", "'", StringComparison.Ordinal));
     }
@@ -108,8 +109,9 @@ public sealed class ProxyLoopTests
 
         for (var i = 0; i < 8; i++)
         {
-            var reply = await (
-                dialect == "openai" ? peer.PostAsync("/v1/chat/completions", OpenAi.Request("m")) : peer.PostAsync("/v1/messages", Anthropic.Request("m")));
+            var reply = dialect == "openai"
+                ? await peer.PostAsync("/v1/chat/completions", OpenAi.Request("m"))
+                : await peer.PostAsync("/v1/messages", Anthropic.Request("m"));
             Assert.Equal((508, "false"), (reply.Status, reply.Header("x-should-retry")));
             if (dialect == "openai") Assert.Equal(Said, reply.Text);
             else Assert.Equal(("api_error", "round and round"),

@@ -121,8 +121,9 @@ public sealed class ProxyRingTests
         await using var host = Ring.HostOf("m");
         await using var front = peers[0]
             .Configure("default_backend = \"other\"\n" + PeerProxy.NoModels + PeerProxy.Backend("other", peers[1].Url, "dialects = [\"openai\"]"));
-        await using var behind = peers[1].Configure(PeerProxy.NoModels + PeerProxy.Backend(
-            "other", peers[0].Url, "dialects = [\"ollama\"]\nmodels = [\"unknown\"]") + PeerProxy.Backend("host", host.Url, "dialects = [\"openai\"]"));
+        await using var behind = peers[1].Configure(PeerProxy.NoModels
+            + PeerProxy.Backend("other", peers[0].Url, "dialects = [\"ollama\"]\nmodels = [\"unknown\"]")
+            + PeerProxy.Backend("host", host.Url, "dialects = [\"openai\"]"));
         for (var i = 0; i < 2; i++)
         {
             await front.ProbeAsync();

@@ -47,7 +47,8 @@ public sealed class RerankTests(RerankTests.Door door) : IClassFixture<RerankTes
     private const string Tei = "tiny-wordpiece-rerank";
 
     // llama.cpp's form: logits, in the order of the documents, all of them.
-    private const string Logits = """{"model":"m","object":"list","usage":{"prompt_tokens":46,"total_tokens":46},"results":[{"index":0,"relevance_score":0.41093302},{"index":1,"relevance_score":-4.7600846},{"index":2,"relevance_score":6.000002}]}""";
+    private const string Logits = """{"model":"m","object":"list","usage":{"prompt_tokens":46,"total_tokens":46},"results":["""
+        + """{"index":0,"relevance_score":0.41093302},{"index":1,"relevance_score":-4.7600846},{"index":2,"relevance_score":6.000002}]}""";
 
     [Theory]
     [InlineData("/v1/rerank")]
@@ -144,7 +145,8 @@ public sealed class RerankTests(RerankTests.Door door) : IClassFixture<RerankTes
     public async Task Host_answers_in_order_Bytes_stay()
     {
         var lane = door.Take();
-        const string Answer = """{"id":"r","results":[{"index":1,"relevance_score":7.50,"document":{"text":"b","multi_modal":null}},{"index":0,"relevance_score":-1}],"extra":1}""";
+        const string Answer = """{"id":"r","results":[{"index":1,"relevance_score":7.50,"document":{"text":"b","multi_modal":null}},"""
+            + """{"index":0,"relevance_score":-1}],"extra":1}""";
         lane.A.Answer(exchange => exchange.JsonAsync(Answer));
         var body = $$"""{"model":"{{lane.Solo}}", "query":"q","documents":["a","b"],"truncate_prompt_tokens":7}""";
 

@@ -61,7 +61,8 @@ public sealed class ResponsesTests(ResponsesTests.Door door) : IClassFixture<Res
         Assert.StartsWith(OpenAi.Sse, reply.ContentType, StringComparison.Ordinal);
         Assert.Equal(
             [
-                "response.created", "response.in_progress", "response.output_item.added", "response.content_part.added", "response.output_text.delta", "response.output_text.delta", "response.output_text.delta",
+                "response.created", "response.in_progress", "response.output_item.added", "response.content_part.added", "response.output_text.delta",
+                "response.output_text.delta", "response.output_text.delta",
                 "response.output_text.done", "response.content_part.done", "response.output_item.done", "response.completed",
             ], Types(reply));
         Assert.Equal(Enumerable.Range(0, 11), reply.Events.Select(data => (int)JsonNode.Parse(data)!["sequence_number"]!));
@@ -254,7 +255,8 @@ public sealed class ResponsesTests(ResponsesTests.Door door) : IClassFixture<Res
         const string Stream =
             "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"id\":\"resp_1\",\"model\":\"native\",\"x\":1.50}}\n\n"
             + "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"delta\":\"é\",\"item_id\":\"m\"}\n\n"
-            + "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"id\":\"resp_1\",\"model\":\"native\",\"usage\":{\"input_tokens\":9,\"output_tokens\":7,\"total_tokens\":16}}}\n\n";
+            + "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"id\":\"resp_1\",\"model\":\"native\",\"usage\":"
+            + "{\"input_tokens\":9,\"output_tokens\":7,\"total_tokens\":16}}}\n\n";
         door.Native.Answer(exchange => exchange.StreamAsync(OpenAi.Sse, Stream));
         var body = Request("native", stream: true, """, "odd":{"a":1.50}""");
 
@@ -314,13 +316,15 @@ public sealed class ResponsesTests(ResponsesTests.Door door) : IClassFixture<Res
         Assert.Empty(lane.A.Calls);
     }
 
-    private static string Usage => """data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795000000,"model":"served","choices":[],"usage":{"prompt_tokens":9,"completion_tokens":7,"total_tokens":16}}""" + "\n\n";
+    private static string Usage => """data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795000000,"model":"served","choices":[],"usage":"""
+        + """{"prompt_tokens":9,"completion_tokens":7,"total_tokens":16}}""" + "\n\n";
 
     private static string Request(string model, bool stream, string more = "") =>
         $$"""{"model":"{{model}}","input":"hello","stream":{{(stream ? "true" : "false")}}{{more}}}""";
 
     private static string Delta(string delta, string finish = "null") =>
-        $$"""data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795000000,"model":"served","choices":[{"index":0,"delta":{{delta}},"finish_reason":{{finish}}}]}""" + "\n\n";
+        $$"""data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795000000,"model":"served","choices":["""
+            + $$"""{"index":0,"delta":{{delta}},"finish_reason":{{finish}}}]}""" + "\n\n";
 
     private static List<string> Types(RawReply reply) => [.. reply.Events.Select(data => JsonElement.Parse(data).GetProperty("type").GetString()!)];
 }

@@ -118,7 +118,8 @@ public sealed partial class ReverseProxyTests : IAsyncLifetime
 
         var toml = Block("toml").Replace(":11435", ":0", StringComparison.Ordinal).Replace(PageKey, ApiKeyConfig.Digest(Key), StringComparison.Ordinal);
         if (!keys) toml = toml[..toml.IndexOf("[[auth.keys]]", StringComparison.Ordinal)];
-        var proxy = await ProxyProcess.StartAsync($"default_backend = \"host\"\n{toml}\n[log]\nformat = \"json\"\n[[backends]]\nname = \"host\"\nurl = \"{host.Url}\"\ndialects = [\"openai\"]");
+        var proxy = await ProxyProcess.StartAsync($"default_backend = \"host\"\n{toml}\n[log]\nformat = \"json\"\n[[backends]]\nname = \"host\"\n"
+            + $"url = \"{host.Url}\"\ndialects = [\"openai\"]");
         started.Add(proxy);
 
         var port = FreePort();
@@ -136,7 +137,8 @@ public sealed partial class ReverseProxyTests : IAsyncLifetime
                 daemon off; pid {{folder}}/nginx.pid; error_log stderr; worker_processes 1; {{(Environment.IsPrivilegedProcess ? "user root;" : "")}}
                 events { }
                 http {
-                    access_log off; client_body_temp_path {{folder}}/body; proxy_temp_path {{folder}}/temp; fastcgi_temp_path {{folder}}/f; uwsgi_temp_path {{folder}}/u; scgi_temp_path {{folder}}/s;
+                    access_log off; client_body_temp_path {{folder}}/body; proxy_temp_path {{folder}}/temp;
+                    fastcgi_temp_path {{folder}}/f; uwsgi_temp_path {{folder}}/u; scgi_temp_path {{folder}}/s;
                     {{site.Replace("listen 443", $"listen 127.0.0.1:{port}", StringComparison.Ordinal)}}
                 }
                 """)],
@@ -178,8 +180,10 @@ public sealed partial class ReverseProxyTests : IAsyncLifetime
 
     private static HttpRequestMessage Post(string path, string body, params (string Name, string Value)[] headers)
     {
-        var request = new HttpRequestMessage(HttpMethod.Post, "https://ai.example" + path) { Content = new ByteArrayContent(
-            Encoding.UTF8.GetBytes(body)) { Headers = { ContentType = new MediaTypeHeaderValue("application/json") } } };
+        var request = new HttpRequestMessage(HttpMethod.Post, "https://ai.example" + path)
+        {
+            Content = new ByteArrayContent(Encoding.UTF8.GetBytes(body)) { Headers = { ContentType = new MediaTypeHeaderValue("application/json") } },
+        };
         foreach (var (name, value) in headers) request.Headers.TryAddWithoutValidation(name, value);
         return request;
     }

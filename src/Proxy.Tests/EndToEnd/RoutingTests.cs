@@ -38,7 +38,10 @@ public sealed class RoutingTests(RoutingTests.Door door) : IClassFixture<Routing
             {
                 var host = Host();
                 host.Answer(exchange => exchange.JsonAsync(OpenAi.Whole(name, exchange.Request.Json.GetProperty("model").GetString()!)));
-                host.Pages["/v1/models"] = $$"""{"object":"list","data":[{{string.Join(',', lists.Select(model => $$"""{"id":"{{model}}","object":"model","created":1795000000,"owned_by":"test","max_model_len":32768}"""))}}]}""";
+                host.Pages["/v1/models"] = """{"object":"list","data":["""
+                    + string.Join(',', lists.Select(
+                        model => $$"""{"id":"{{model}}","object":"model","created":1795000000,"owned_by":"test","max_model_len":32768}"""))
+                    + "]}";
                 hosts[name] = host;
                 sections.AppendLine($"""
                     [[backends]]

@@ -75,16 +75,20 @@ internal static class ScriptedOpenAi
         frames.Add(chat ? Chunk(model, "{}", line.Reason) : Frame(chat, model, "", [], line.Reason, first: false));
         if (request.TryGetProperty("stream_options", out var options) && options.TryGetProperty("include_usage", out var wanted)
             && wanted.ValueKind is JsonValueKind.True)
-            frames.Add($$"""data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795415610,"model":"{{model}}","system_fingerprint":"fp_ollama","choices":[],"usage":{{Usage}}}""" + "\n\n");
+            frames.Add($$"""data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795415610"""
+                + $$""","model":"{{model}}","system_fingerprint":"fp_ollama","choices":[],"usage":{{Usage}}}""" + "\n\n");
         return exchange.StreamAsync(OpenAi.Sse, [.. frames, OpenAi.Done]);
     }
 
     private static string Frame(bool chat, string model, string text, string[] thoughts, string? reason, bool first) => chat
         ? Chunk(model, $$"""{{{(first && thoughts.Length == 0 ? "\"role\":\"assistant\"," : "")}}"content":{{OpenAi.Quote(text)}}}""", reason)
-        : $$"""data: {"id":"cmpl-1","object":"text_completion","created":1795415612,"choices":[{"text":{{OpenAi.Quote(text)}},"index":0,"finish_reason":{{(reason is null ? "null" : OpenAi.Quote(reason))}}}],"model":"{{model}}","system_fingerprint":"fp_ollama"}""" + "\n\n";
+        : $$"""data: {"id":"cmpl-1","object":"text_completion","created":1795415612,"choices":["""
+            + $$"""{"text":{{OpenAi.Quote(text)}},"index":0,"finish_reason":{{(reason is null ? "null" : OpenAi.Quote(reason))}}}]"""
+            + $$""","model":"{{model}}","system_fingerprint":"fp_ollama"}""" + "\n\n";
 
     private static string Chunk(string model, string delta, string? reason) =>
-        $$"""data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795415610,"model":"{{model}}","system_fingerprint":"fp_ollama","choices":[{"index":0,"delta":{{delta}},"finish_reason":{{(reason is null ? "null" : OpenAi.Quote(reason))}}}]}""" + "\n\n";
+        $$"""data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795415610,"model":"{{model}}","system_fingerprint":"fp_ollama","choices":["""
+            + $$"""{"index":0,"delta":{{delta}},"finish_reason":{{(reason is null ? "null" : OpenAi.Quote(reason))}}}]}""" + "\n\n";
 
     private static string Whole(bool chat, string model, Line line)
     {
@@ -92,12 +96,16 @@ internal static class ScriptedOpenAi
         var thought = line.Thoughts.Length > 0 ? $",\"reasoning\":{OpenAi.Quote(string.Concat(line.Thoughts))}" : "";
         var calls = line.Calls.Length > 0 ? $",\"tool_calls\":[{string.Join(",", line.Calls.Select(Call))}]" : "";
         return chat
-            ? $$"""{"id":"chatcmpl-1","object":"chat.completion","created":1795415610,"model":"{{model}}","system_fingerprint":"fp_ollama","choices":[{"index":0,"message":{"role":"assistant","content":{{text}}{{thought}}{{calls}}},"finish_reason":"{{line.Reason}}"}],"usage":{{Usage}}}"""
-            : $$"""{"id":"cmpl-1","object":"text_completion","created":1795415612,"model":"{{model}}","system_fingerprint":"fp_ollama","choices":[{"text":{{text}},"index":0,"finish_reason":"{{line.Reason}}"}],"usage":{{Usage}}}""";
+            ? $$"""{"id":"chatcmpl-1","object":"chat.completion","created":1795415610,"model":"{{model}}","system_fingerprint":"fp_ollama","choices":["""
+                + $$"""{"index":0,"message":{"role":"assistant","content":{{text}}{{thought}}{{calls}}},"finish_reason":"{{line.Reason}}"}]"""
+                + $$""","usage":{{Usage}}}"""
+            : $$"""{"id":"cmpl-1","object":"text_completion","created":1795415612,"model":"{{model}}","system_fingerprint":"fp_ollama","choices":["""
+                + $$"""{"text":{{text}},"index":0,"finish_reason":"{{line.Reason}}"}],"usage":{{Usage}}}""";
     }
 
     private static string Call(string arguments, int index) =>
-        $$$"""{"id":"call_{{{(char)('a' + index)}}}","index":{{{index}}},"type":"function","function":{"name":"get_weather","arguments":{{{OpenAi.Quote(arguments)}}} }}""";
+        $$$"""{"id":"call_{{{(char)('a' + index)}}}","index":{{{index}}},"type":"function","function":"""
+            + $$$"""{"name":"get_weather","arguments":{{{OpenAi.Quote(arguments)}}} }}""";
 
     /// <summary>The user's last message; after a tool's result, the default.</summary>
     private static string LastWord(JsonElement request, bool chat)
@@ -124,6 +132,7 @@ internal static class ScriptedOpenAi
         var value = request.TryGetProperty("encoding_format", out var format) && format.GetString() == "base64"
             ? "\"mpkZP83MTD8AAAAAAAAAgA==\"" : "[0.6,0.8,0,-0]";
         var data = string.Join(",", Enumerable.Range(0, count).Select(index => $$"""{"object":"embedding","embedding":{{value}},"index":{{index}}}"""));
-        return exchange.JsonAsync($$$"""{"object":"list","data":[{{{data}}}],"model":"{{{model}}}","usage":{"prompt_tokens":{{{3 * count}}},"total_tokens":{{{3 * count}}} }}""");
+        return exchange.JsonAsync($$$"""{"object":"list","data":[{{{data}}}],"model":"{{{model}}}","usage":"""
+            + $$$"""{"prompt_tokens":{{{3 * count}}},"total_tokens":{{{3 * count}}} }}""");
     }
 }

@@ -70,7 +70,8 @@ public sealed class SoakTests(SoakTests.Door door) : IClassFixture<SoakTests.Doo
                 }
                 catch (TimeoutException late)
                 {
-                    wrong.Add($"{(ollamaClient ? "Ollama" : "OpenAI")} client, {(stream ? "stream" : "whole")}, {model}: {late.Message}; the log ends so: {door.Proxy.Log.Tail}");
+                    wrong.Add($"{(ollamaClient ? "Ollama" : "OpenAI")} client, {(stream ? "stream" : "whole")}, {model}: {late.Message}; "
+                        + $"the log ends so: {door.Proxy.Log.Tail}");
                     continue;
                 }
 

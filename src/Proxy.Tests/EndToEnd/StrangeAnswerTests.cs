@@ -151,8 +151,9 @@ public sealed class StrangeAnswerTests(StrangeAnswerTests.Door door) : IClassFix
         {
             await exchange.HeadAsync(stream ? OpenAi.Sse : "application/json");
             if (whole) await exchange.ChunkAsync(body);
-            else for (var at = 0; at < body.Length; at += at < 6 ? 1 : 100) await exchange.ChunkAsync(
-                body.AsMemory(at, Math.Min(at < 6 ? 1 : 100, body.Length - at)));
+            else
+                for (var at = 0; at < body.Length; at += at < 6 ? 1 : 100)
+                    await exchange.ChunkAsync(body.AsMemory(at, Math.Min(at < 6 ? 1 : 100, body.Length - at)));
             await exchange.EndAsync();
         });
 

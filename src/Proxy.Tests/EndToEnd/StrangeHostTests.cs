@@ -36,8 +36,11 @@ public sealed class StrangeHostTests(StrangeHostTests.Door door) : IClassFixture
     {
         var lane = door.Take();
         lane.A.Answer(exchange => exchange.StreamAsync(OpenAi.Sse,
-            Calls("""{"index":0,"id":"call_a","type":"function","function":{"name":"","arguments":""}}"""), Calls("""{"index":0,"id":"other","function":{"name":"get_","arguments":""}}"""), Calls("""{"index":0,"function":{"name":"weather","arguments":""}}"""),
-            Calls("""{"index":0,"id":"another","function":{"arguments":"{\"city\":\"Rome\"}"}}"""), Calls("""{"index":0,"id":"call_b","function":{"name":"get_time","arguments":"{}"}}"""), OpenAi.Stop(), OpenAi.Done));
+            Calls("""{"index":0,"id":"call_a","type":"function","function":{"name":"","arguments":""}}"""),
+            Calls("""{"index":0,"id":"other","function":{"name":"get_","arguments":""}}"""),
+            Calls("""{"index":0,"function":{"name":"weather","arguments":""}}"""),
+            Calls("""{"index":0,"id":"another","function":{"arguments":"{\"city\":\"Rome\"}"}}"""),
+            Calls("""{"index":0,"id":"call_b","function":{"name":"get_time","arguments":"{}"}}"""), OpenAi.Stop(), OpenAi.Done));
 
         var (reply, line) = await door.CallAsync(path, Request(path, lane.Solo), Version);
 
@@ -54,12 +57,17 @@ public sealed class StrangeHostTests(StrangeHostTests.Door door) : IClassFixture
         string[] data =
         [
             """{"type":"response.created","response":{"id":"resp_1","model":"served","created_at":1795000000}}""",
-            """{"type":"response.output_item.added","output_index":0,"item":{"type":"message","id":"m1","content":[]}}""", """{"type":"response.output_text.delta","output_index":0,"item_id":"m2","content_index":0,"delta":"Hel"}""",
-            """{"type":"response.output_text.delta","output_index":0,"item_id":"m3","content_index":0,"delta":"lo"}""", """{"type":"response.output_item.done","output_index":0,"item":{"type":"message","id":"m4","content":[{"type":"output_text","text":"Hello"}]}}""",
+            """{"type":"response.output_item.added","output_index":0,"item":{"type":"message","id":"m1","content":[]}}""",
+            """{"type":"response.output_text.delta","output_index":0,"item_id":"m2","content_index":0,"delta":"Hel"}""",
+            """{"type":"response.output_text.delta","output_index":0,"item_id":"m3","content_index":0,"delta":"lo"}""",
+            """{"type":"response.output_item.done","output_index":0,"item":{"type":"message","id":"m4","content":[{"type":"output_text","text":"Hello"}]}}""",
             """{"type":"response.output_item.added","output_index":1,"item":{"type":"function_call","id":"f1","call_id":"call_a","name":"","arguments":""}}""",
             """{"type":"response.function_call_arguments.delta","output_index":1,"item_id":"f2","delta":"{\"city\":\"Rome\"}"}""",
-            """{"type":"response.output_item.done","output_index":1,"item":{"type":"function_call","id":"f3","call_id":"call_a","name":"get_weather","arguments":"{\"city\":\"Rome\"}"}}""",
-            """{"type":"response.completed","response":{"id":"resp_1","status":"completed","output":[{"type":"message","id":"m9","content":[{"type":"output_text","text":"Hello"}]},{"type":"function_call","id":"f9","call_id":"call_a","name":"get_weather","arguments":"{\"city\":\"Rome\"}"}]}}""",
+            """{"type":"response.output_item.done","output_index":1,"item":"""
+                + """{"type":"function_call","id":"f3","call_id":"call_a","name":"get_weather","arguments":"{\"city\":\"Rome\"}"}}""",
+            """{"type":"response.completed","response":{"id":"resp_1","status":"completed","output":[{"type":"message","id":"m9","content":["""
+                + """{"type":"output_text","text":"Hello"}]},"""
+                + """{"type":"function_call","id":"f9","call_id":"call_a","name":"get_weather","arguments":"{\"city\":\"Rome\"}"}]}}""",
         ];
         door.Responses.Answer(exchange => exchange.StreamAsync(OpenAi.Sse, [.. data.Select(one => $"data: {one}\n\n")]));
 
@@ -202,5 +210,6 @@ public sealed class StrangeHostTests(StrangeHostTests.Door door) : IClassFixture
     private static string Calls(string entries) => Chunk($$"""{"tool_calls":[{{entries}}]}""");
 
     private static string Chunk(string delta) =>
-        $$"""data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795000000,"model":"served","choices":[{"index":0,"delta":{{delta}},"finish_reason":null}]}""" + "\n\n";
+        $$"""data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795000000,"model":"served","choices":["""
+            + $$"""{"index":0,"delta":{{delta}},"finish_reason":null}]}""" + "\n\n";
 }

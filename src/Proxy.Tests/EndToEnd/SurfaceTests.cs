@@ -74,7 +74,8 @@ public sealed class SurfaceTests(SurfaceTests.Door door) : IClassFixture<Surface
     public async Task Echo_takes_the_last_user_message_and_its_text_parts()
     {
         var reply = await door.PostAsync("/v1/chat/completions",
-            """{"model":"echo","messages":[{"role":"system","content":"s"},{"role":"user","content":"first"},{"role":"assistant","content":"a"},{"role":"user","content":[{"type":"text","text":"last "},{"type":"text","text":"one"}]}]}""");
+            """{"model":"echo","messages":[{"role":"system","content":"s"},{"role":"user","content":"first"},{"role":"assistant","content":"a"},"""
+                + """{"role":"user","content":[{"type":"text","text":"last "},{"type":"text","text":"one"}]}]}""");
 
         Assert.Equal("last one", reply.Json.GetProperty("choices")[0].GetProperty("message").GetProperty("content").GetString());
     }
@@ -133,7 +134,9 @@ public sealed class SurfaceTests(SurfaceTests.Door door) : IClassFixture<Surface
     public async Task Completions_stream_Bytes_stay()
     {
         var lane = door.Take();
-        const string Stream = "data: {\"id\":\"c\",\"object\":\"text_completion\",\"created\":1,\"model\":\"m\",\"choices\":[{\"text\":\"é\",\"index\":0,\"logprobs\":null,\"finish_reason\":null}]}\n\ndata: {\"id\":\"c\",\"object\":\"text_completion\",\"created\":1,\"model\":\"m\",\"choices\":[{\"text\":\"\",\"index\":0,\"logprobs\":null,\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+        const string Stream = "data: {\"id\":\"c\",\"object\":\"text_completion\",\"created\":1,\"model\":\"m\",\"choices\":["
+            + "{\"text\":\"é\",\"index\":0,\"logprobs\":null,\"finish_reason\":null}]}\n\ndata: {\"id\":\"c\",\"object\":\"text_completion\",\"created\":1"
+            + ",\"model\":\"m\",\"choices\":[{\"text\":\"\",\"index\":0,\"logprobs\":null,\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
         lane.A.Answer(exchange => exchange.StreamAsync(OpenAi.Sse, Stream));
 
         var (reply, line) = await door.CallAsync("/v1/completions", $$"""{"model":"{{lane.Solo}}","prompt":"p","stream":true}""");
@@ -146,7 +149,8 @@ public sealed class SurfaceTests(SurfaceTests.Door door) : IClassFixture<Surface
     public async Task Completions_stream_ends_in_silence_Client_gets_an_error_frame()
     {
         var lane = door.Take();
-        lane.A.Answer(exchange => exchange.StreamAsync(OpenAi.Sse, "data: {\"id\":\"c\",\"object\":\"text_completion\",\"created\":1,\"model\":\"m\",\"choices\":[{\"text\":\"half\",\"index\":0,\"logprobs\":null,\"finish_reason\":null}]}\n\n"));
+        lane.A.Answer(exchange => exchange.StreamAsync(OpenAi.Sse, "data: {\"id\":\"c\",\"object\":\"text_completion\",\"created\":1"
+            + ",\"model\":\"m\",\"choices\":[{\"text\":\"half\",\"index\":0,\"logprobs\":null,\"finish_reason\":null}]}\n\n"));
 
         var (reply, line) = await door.CallAsync("/v1/completions", $$"""{"model":"{{lane.Solo}}","prompt":"p","stream":true}""");
 
@@ -311,10 +315,10 @@ public sealed class SurfaceTests(SurfaceTests.Door door) : IClassFixture<Surface
         var samples = reply.Text.Split('\n', StringSplitOptions.RemoveEmptyEntries).Where(line => !line.StartsWith('#')).ToArray();
         Assert.All(samples,
             sample => Assert.Matches("""^[a-zA-Z_:][a-zA-Z0-9_:]*(\{([a-zA-Z_][a-zA-Z0-9_]*="([^"\\]|\\.)*",?)*\})? (-?[0-9.eE+-]+|NaN|[+-]Inf)$""", sample));
-        Assert.Contains(samples, sample => sample.Contains("request", StringComparison.Ordinal) && sample.Contains(
-            $"\"{lane.NameA}\"", StringComparison.Ordinal) && sample.EndsWith(" 1", StringComparison.Ordinal));
-        Assert.Contains(samples, sample => sample.Contains("token", StringComparison.Ordinal) && sample.Contains(
-            $"\"{lane.NameA}\"", StringComparison.Ordinal) && sample.EndsWith(" 7", StringComparison.Ordinal));
+        Assert.Contains(samples, sample => sample.Contains("request", StringComparison.Ordinal)
+            && sample.Contains($"\"{lane.NameA}\"", StringComparison.Ordinal) && sample.EndsWith(" 1", StringComparison.Ordinal));
+        Assert.Contains(samples, sample => sample.Contains("token", StringComparison.Ordinal)
+            && sample.Contains($"\"{lane.NameA}\"", StringComparison.Ordinal) && sample.EndsWith(" 7", StringComparison.Ordinal));
         foreach (var wanted in new[] { "first_token", "in_flight", "slot", "queue", "breaker" })
             Assert.Contains(reply.Text.Split('\n'), line => line.Contains(wanted, StringComparison.OrdinalIgnoreCase));
     }
@@ -339,7 +343,8 @@ public sealed class SurfaceTests(SurfaceTests.Door door) : IClassFixture<Surface
         return
         [
             .. "--b-o\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\nContent-Type: audio/wav\r\n\r\n"u8, .. sound,
-            .. Encoding.UTF8.GetBytes($"\r\n--b-o\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n{model}\r\n--b-o\r\nContent-Disposition: form-data; name=\"language\"\r\n\r\nen\r\n--b-o--\r\n"),
+            .. Encoding.UTF8.GetBytes($"\r\n--b-o\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n{model}\r\n--b-o\r\nContent-Disposition: form-data; "
+                + $"name=\"language\"\r\n\r\nen\r\n--b-o--\r\n"),
         ];
     }
 }

@@ -47,7 +47,8 @@ public sealed class UnclearPathTests(UnclearPathTests.Door door) : IClassFixture
     {
         await using var client = await RawClient.ConnectAsync(door.Address);
         const string Body = """{"model":"m","input":"x"}""";
-        await client.SendAsync(Encoding.ASCII.GetBytes($"POST {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {Body.Length}\r\n\r\n{Body}"));
+        await client.SendAsync(Encoding.ASCII.GetBytes($"POST {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+            + $"Content-Length: {Body.Length}\r\n\r\n{Body}"));
         var reply = await client.ReadReplyAsync();
 
         Assert.Equal(400, reply.Status);

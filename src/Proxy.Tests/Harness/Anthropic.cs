@@ -9,10 +9,12 @@ internal static class Anthropic
     public const string Sse = "text/event-stream";
 
     public static string Request(string model, bool stream = false, string more = "", string text = "hello") =>
-        $$"""{"model":{{OpenAi.Quote(model)}},"max_tokens":64,"messages":[{"role":"user","content":{{OpenAi.Quote(text)}}}],"stream":{{(stream ? "true" : "false")}}{{more}}}""";
+        $$"""{"model":{{OpenAi.Quote(model)}},"max_tokens":64,"messages":[{"role":"user","content":{{OpenAi.Quote(text)}}}]"""
+            + $$""","stream":{{(stream ? "true" : "false")}}{{more}}}""";
 
     public static string Start(string model = "served") =>
-        Event($$$$"""{"type":"message_start","message":{"id":"msg_host","type":"message","role":"assistant","model":{{{{OpenAi.Quote(model)}}}},"content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":9,"cache_read_input_tokens":16,"output_tokens":1}}}""");
+        Event($$$$"""{"type":"message_start","message":{"id":"msg_host","type":"message","role":"assistant","model":{{{{OpenAi.Quote(model)}}}},"content":"""
+            + $$$$"""[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":9,"cache_read_input_tokens":16,"output_tokens":1}}}""");
 
     public static string Open(int index, string block) => Event($$"""{"type":"content_block_start","index":{{index}},"content_block":{{block}}}""");
 
@@ -36,7 +38,9 @@ internal static class Anthropic
         [Start(), Open(0, """{"type":"text","text":""}"""), .. tokens.Select(token => Text(0, token)), Close(0), Stop()];
 
     public static string Whole(string text, string model = "served") =>
-        $$$"""{"id":"msg_host","type":"message","role":"assistant","model":{{{OpenAi.Quote(model)}}},"content":[{"type":"text","text":{{{OpenAi.Quote(text)}}}}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":9,"output_tokens":7}}""";
+        $$$"""{"id":"msg_host","type":"message","role":"assistant","model":{{{OpenAi.Quote(model)}}},"content":["""
+            + $$$"""{"type":"text","text":{{{OpenAi.Quote(text)}}}}],"stop_reason":"end_turn","stop_sequence":null,"usage":"""
+            + $$$"""{"input_tokens":9,"output_tokens":7}}""";
 
     /// <summary>Each event; the name of its line must be its type, except for pings.</summary>
     public static IReadOnlyList<JsonElement> Events(RawReply reply)

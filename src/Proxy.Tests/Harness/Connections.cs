@@ -30,5 +30,6 @@ internal static class Connections
 
     /// <summary>Whether a connection failed because the other side left, or because the test is over.</summary>
     public static bool IsLeaving(Exception failure) =>
-        failure is IOException or SocketException or ObjectDisposedException or OperationCanceledException or System.Security.Authentication.AuthenticationException;
+        failure is IOException or SocketException or ObjectDisposedException or OperationCanceledException
+            or System.Security.Authentication.AuthenticationException;
 }

@@ -21,7 +21,9 @@ internal static class OpenAi
     public static string[] Stream(params string[] tokens) => [Role(), .. tokens.Select(token => Token(token)), Stop(), Done];
 
     public static string Whole(string text, string model = "served") =>
-        $$$"""{"id":"chatcmpl-1","object":"chat.completion","created":1795000000,"model":{{{Quote(model)}}},"choices":[{"index":0,"message":{"role":"assistant","content":{{{Quote(text)}}},"refusal":null},"logprobs":null,"finish_reason":"stop"}],"usage":{"prompt_tokens":9,"completion_tokens":7,"total_tokens":16}}""";
+        $$$"""{"id":"chatcmpl-1","object":"chat.completion","created":1795000000,"model":{{{Quote(model)}}},"choices":[{"index":0,"message":"""
+            + $$$"""{"role":"assistant","content":{{{Quote(text)}}},"refusal":null},"logprobs":null,"finish_reason":"stop"}],"usage":"""
+            + $$$"""{"prompt_tokens":9,"completion_tokens":7,"total_tokens":16}}""";
 
     public static string Error(string message, string type = "server_error", string code = "null") =>
         $$$"""{"error":{"message":{{{Quote(message)}}},"type":"{{{type}}}","param":null,"code":{{{code}}}}}""";
@@ -45,8 +47,10 @@ internal static class OpenAi
 
     /// <summary>A JSON string with its characters unescaped, emoji included, as most hosts write it; .NET's encoder would escape them.</summary>
     public static string Quote(string text) =>
-        $"\"{text.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("\"", "\\\"", StringComparison.Ordinal).Replace("\n", "\\n", StringComparison.Ordinal)}\"";
+        '"' + text.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("\"", "\\\"", StringComparison.Ordinal)
+            .Replace("\n", "\\n", StringComparison.Ordinal) + '"';
 
     private static string Chunk(string model, string delta, string finish = "null") =>
-        $$"""data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795000000,"model":{{Quote(model)}},"choices":[{"index":0,"delta":{{delta}},"logprobs":null,"finish_reason":{{finish}}}]}""" + "\n\n";
+        $$"""data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795000000,"model":{{Quote(model)}},"choices":["""
+            + $$"""{"index":0,"delta":{{delta}},"logprobs":null,"finish_reason":{{finish}}}]}""" + "\n\n";
 }

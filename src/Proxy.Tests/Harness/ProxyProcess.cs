@@ -96,8 +96,8 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
 
     public void Signal(PosixSignal signal)
     {
-        if (Kill(
-            process.Id, signal switch { PosixSignal.SIGTERM => 15, PosixSignal.SIGHUP => 1, _ => throw new ArgumentOutOfRangeException(nameof(signal)) }) != 0)
+        var number = signal switch { PosixSignal.SIGTERM => 15, PosixSignal.SIGHUP => 1, _ => throw new ArgumentOutOfRangeException(nameof(signal)) };
+        if (Kill(process.Id, number) != 0)
             throw new InvalidOperationException($"the signal {signal} did not reach process {process.Id}");
     }
 

@@ -81,5 +81,6 @@ internal sealed class TokenHost : IAsyncDisposable
     }
 
     static string Frame(string model, string delta, string finish) =>
-        $$"""data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795000000,"model":"{{model}}","choices":[{"index":0,"delta":{{delta}},"finish_reason":{{finish}}}]}""" + "\n\n";
+        $$"""data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795000000,"model":"{{model}}","choices":["""
+            + $$"""{"index":0,"delta":{{delta}},"finish_reason":{{finish}}}]}""" + "\n\n";
 }

@@ -30,7 +30,9 @@ public sealed partial class FolderRuleTests
     /// <summary>For each package or framework the pattern by which a source uses it, and the folders or files that may.</summary>
     private static readonly (string Name, string Pattern, string[] Places)[] Fences =
     [
-        ("ASP.NET", @"\busing Microsoft\.(AspNetCore|Extensions\.(Hosting|Primitives|DependencyInjection))|\b(HttpContext|HttpRequest|HttpResponse|IHeaderDictionary|WebApplication|StatusCodes|HttpMethods|Kestrel\w*)\b", ["Http/", "Transport/", "Composition/", "Cli/"]),
+        ("ASP.NET", @"\busing Microsoft\.(AspNetCore|Extensions\.(Hosting|Primitives|DependencyInjection))"
+            + @"|\b(HttpContext|HttpRequest|HttpResponse|IHeaderDictionary|WebApplication|StatusCodes|HttpMethods|Kestrel\w*)\b",
+            ["Http/", "Transport/", "Composition/", "Cli/"]),
         ("Tomlyn", @"\bTomlyn\b", ["Config/ConfigReader"]),
         ("System.CommandLine", @"\bSystem\.CommandLine\b", ["Cli/"]),
         ("ZstdSharp", @"\bZstdSharp\b", ["Buffers/ContentCoding.cs"]),

@@ -40,7 +40,8 @@ public sealed class NamesTests
             "/tmp/", "/usr/", "/var/"];
         var own = places.Contains(top) ? Repository.Root + "/" : top;
         var wrong = from file in Repository.Files()
-                    where Path.GetExtension(file) is ".cs" or ".md" or ".sh" or ".toml" or ".csproj" or ".props" or ".json" or ".yml" or ".yaml" or ".service" or ".socket" or ".py" or ".mjs" or ""
+                    where Path.GetExtension(file) is ".cs" or ".md" or ".sh" or ".toml" or ".csproj" or ".props" or ".json" or ".yml" or ".yaml"
+                        or ".service" or ".socket" or ".py" or ".mjs" or ""
                     let text = Repository.Read(file)
                     where Regex.IsMatch(text, @"(?<![\w.])/(home|Users)/[a-z]\w*/") || Regex.IsMatch(text, $@"(?<![\w./-]){Regex.Escape(own)}")
                     select file;

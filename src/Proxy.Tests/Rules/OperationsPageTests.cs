@@ -161,7 +161,8 @@ public sealed partial class OperationsPageTests
     [GeneratedRegex("""(?:(?<![.\w])response|[rR]esponse\.Headers)\[(?:"([a-z0-9-]+)"|ProxyIdentity\.Header)\]""")]
     private static partial Regex SentByName();
 
-    [GeneratedRegex("""(?:[rR]esponse\.Headers|(?<![.\w])response)\.(RetryAfter|WWWAuthenticate|Allow|CacheControl|Vary|AccessControl\w+|ETag|Link|Location|Server)\b""")]
+    [GeneratedRegex("""(?:[rR]esponse\.Headers|(?<![.\w])response)\."""
+        + """(RetryAfter|WWWAuthenticate|Allow|CacheControl|Vary|AccessControl\w+|ETag|Link|Location|Server)\b""")]
     private static partial Regex SentByProperty();
 
     [GeneratedRegex("""RequestIdHeader => "([a-z-]+)";""")]

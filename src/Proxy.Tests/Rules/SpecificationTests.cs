@@ -45,7 +45,8 @@ public sealed class SpecificationTests
         try
         {
             var script = Path.Combine(Repository.Root, Folder, "extract.py");
-            await PublishAsync(folder, """{"type":"object","description":"A model","required":["id"],"properties":{"id":{"type":"string","example":"m"},"description":{"type":"string"}},"x-group":"models"}""");
+            await PublishAsync(folder, """{"type":"object","description":"A model","required":["id"],"properties":{"id":"""
+                + """{"type":"string","example":"m"},"description":{"type":"string"}},"x-group":"models"}""");
             var first = await Command.RunAsync("python3", script, "--from", folder.FullName, "--to", folder.FullName, "--commit", "openai=abc");
 
             Assert.Contains("openai.json: ", first, StringComparison.Ordinal);

@@ -46,7 +46,8 @@ public sealed class HandlerUpstreamTests : IDisposable
         using var peer = await harness.Host.AcceptAsync();
 
         var request = await peer.ReadRequestAsync();
-        await peer.SendAsync("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nX-Request-Id: r1\r\nServer: x\r\nRetry-After: 7\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
+        await peer.SendAsync("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nX-Request-Id: r1\r\nServer: x\r\nRetry-After: 7\r\n"
+            + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
         var head = await sending;
         var answer = await exchange.ReadAllAsync();
 

@@ -442,7 +442,8 @@ public class LoopTransportTests : IAsyncLifetime
                 break;
             case "/addresses":
                 var connection = context.Connection;
-                await response.WriteAsync($"{new IPEndPoint(connection.RemoteIpAddress!, connection.RemotePort)} {new IPEndPoint(connection.LocalIpAddress!, connection.LocalPort)}");
+                await response.WriteAsync($"{new IPEndPoint(connection.RemoteIpAddress!, connection.RemotePort)} "
+                    + $"{new IPEndPoint(connection.LocalIpAddress!, connection.LocalPort)}");
                 break;
         }
     }

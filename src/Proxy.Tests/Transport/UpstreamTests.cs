@@ -23,11 +23,13 @@ public abstract class UpstreamTests(bool onLoops)
         using var peer = await harness.Host.AcceptAsync();
 
         var request = await peer.ReadRequestAsync();
-        await peer.SendAsync("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Request-Id: r1\r\nServer: x\r\nRetry-After: 7\r\nX-RateLimit-Limit-Tokens: 9\r\nopenai-organization: caf\xe9\r\nContent-Length: 5\r\n\r\nhello");
+        await peer.SendAsync("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Request-Id: r1\r\nServer: x\r\nRetry-After: 7\r\n"
+            + "X-RateLimit-Limit-Tokens: 9\r\nopenai-organization: caf\xe9\r\nContent-Length: 5\r\n\r\nhello");
         var head = await sending;
         var (text, last) = await exchange.ReadAllAsync();
 
-        Assert.Equal($"POST /v1/x HTTP/1.1\r\nHost: 127.0.0.1:{harness.Host.Port}\r\nAccept-Encoding: identity\r\nAuthorization: Bearer ours\r\nContent-Type: application/json\r\ntraceparent: 00-1\r\nContent-Length: 7\r\n\r\n{{\"a\":1}}", request);
+        Assert.Equal($"POST /v1/x HTTP/1.1\r\nHost: 127.0.0.1:{harness.Host.Port}\r\nAccept-Encoding: identity\r\nAuthorization: Bearer ours\r\nContent-Type: "
+            + $"application/json\r\ntraceparent: 00-1\r\nContent-Length: 7\r\n\r\n{{\"a\":1}}", request);
         Assert.Equal((UpstreamOutcome.Answered, 200, "application/json", 5L), (head.Outcome, head.Status, head.ContentType, head.ContentLength));
         Assert.Equal([new("x-request-id", "r1"), new("retry-after", "7"), new("x-ratelimit-limit-tokens", "9")], head.Headers);
         Assert.Equal(("hello", ReplyReadKind.End), (text, last));
@@ -73,7 +75,8 @@ public abstract class UpstreamTests(bool onLoops)
     [Theory]
     [InlineData(Hello)]
     [InlineData("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;ext=\"a\"\r\nllo\r\n0\r\nX-Trailer: a\r\nB: c\r\n\r\n")]
-    [InlineData("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nX-Folded: a\r\n b\r\nContent-Length:\r\n 5\r\n\r\nhello")]
+    [InlineData("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nX-Folded: a\r\n b\r\nContent-Length:\r\n 5\r\n\r\n"
+        + "hello")]
     [InlineData("HTTP/1.1 200 OK\nContent-Length: 5\n\nhello")]
     public async Task Answer_cut_at_any_byte_Reads_the_same_on_one_connection(string answer)
     {

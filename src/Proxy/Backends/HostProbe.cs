@@ -17,11 +17,9 @@ internal static class HostProbe
 
     /// <summary>
     /// Sends all questions at once. Families in <c>dialects</c> are not verified; only their models are asked for. Values in <paramref name="before"/> that
-    /// cannot
-    /// have changed are not asked for again. <paramref name="asker"/> is the identity that a host which is a proxy is told; null tells none. The client
-    /// <paramref name="http"/> knows how to reach the host (its authorities, its connect time-out) and adds no header. Throws <see cref="HostProbeException"/>
-    /// with
-    /// the reason if the host cannot be used, <see cref="OperationCanceledException"/> if the caller cancelled.
+    /// cannot have changed are not asked for again. If the host is a proxy, it gets <paramref name="asker"/> as this proxy's identity; null sends none. The
+    /// client <paramref name="http"/> knows how to reach the host (its authorities, its connect time-out) and adds no header. Throws <see
+    /// cref="HostProbeException"/> with the reason if the host cannot be used, <see cref="OperationCanceledException"/> if the caller cancelled.
     /// </summary>
     public static async Task<HostReport> AskAsync(
         BackendConfig backend, HttpMessageInvoker http, HostReport? before, CancellationToken cancellation, ProxyIdentity? asker = null)
@@ -160,9 +158,12 @@ internal static class HostProbe
 
         // If a host answers a route that cannot exist in the same way, its answer means nothing.
         DialectFamily[] Spoken(HostAnswer answer, DialectFamily family) =>
-            answer.Status != answers[2].Status && (json is null
-                ? answer.Status is HttpStatusCode.MethodNotAllowed
-                : answer.Status is HttpStatusCode.BadRequest or HttpStatusCode.UnprocessableEntity) ? [family] : [];
+            answer.Status != answers[2].Status
+                && (json is null
+                    ? answer.Status is HttpStatusCode.MethodNotAllowed
+                    : answer.Status is HttpStatusCode.BadRequest or HttpStatusCode.UnprocessableEntity)
+                ? [family]
+                : [];
     }
 
     /// <summary>Adds what <c>/api/show</c> reports about each model, without loading it. A model is asked about again only if its digest has changed.</summary>
@@ -223,7 +224,7 @@ internal static class HostProbe
         : isOpenAi ? "openai"
         : null;
 
-    /// <summary>Each name once. Ollama's own entries say most, so they go before what the same host lists elsewhere.</summary>
+    /// <summary>Each model once. If a host lists it in several dialects, Ollama's entry is used, because it has the most details.</summary>
     private static List<HostModel> Merged(IReadOnlyList<HostModel>? ollama, IReadOnlyList<HostModel>? openAi, (HostModel Model, bool)? tei) =>
         [.. (ollama ?? []).Concat(openAi ?? []).Concat(tei is { } one ? [one.Model] : []).DistinctBy(model => model.Name)];
 }

@@ -26,7 +26,7 @@ internal sealed class PullProgress(TextWriter output, bool isTerminal, TimeProvi
 
     public void Reached(HubFile file, long bytes)
     {
-        if (bytes < from) from = 0; // started over
+        if (bytes < from) from = 0; // the download started again
         this.bytes = bytes;
         if (isTerminal && time.GetElapsedTime(drawn) >= Redraw) Draw(file);
     }

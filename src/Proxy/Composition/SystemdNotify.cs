@@ -54,7 +54,7 @@ internal sealed class SystemdNotify : IDisposable
 
     public void Stopping() => Send("STOPPING=1");
 
-    /// <summary>Must be followed by <see cref="Ready"/>. The time lets the manager tell this reload from an earlier one.</summary>
+    /// <summary>Must be followed by <see cref="Ready"/>. The time lets the manager distinguish this reload from an earlier one.</summary>
     public void Reloading() =>
         Send(string.Create(CultureInfo.InvariantCulture, $"RELOADING=1\nMONOTONIC_USEC={time.GetElapsedTime(0).Ticks / TimeSpan.TicksPerMicrosecond}"));
 

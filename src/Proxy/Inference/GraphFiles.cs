@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 
 namespace Proxy.Inference;
 
-/// <summary>Chooses the graph of a folder. Several graphs hold the same weights in different precisions, which their names tell.</summary>
+/// <summary>Chooses the graph of a folder. Several graphs hold the same weights in different precisions, which are part of their names.</summary>
 internal static class GraphFiles
 {
     public const string Auto = "auto";

@@ -210,6 +210,6 @@ internal sealed record ModelSettings(int Threads, int BatchTokens, int Queue)
 {
     public IReadOnlyList<string> Aliases { get; init; } = [];
 
-    /// <summary>The precision of the weights, if the file's name does not tell it.</summary>
+    /// <summary>The precision of the weights, if it is not part of the file's name.</summary>
     public string? Variant { get; init; }
 }

@@ -159,8 +159,11 @@ internal sealed record ModelFolder(ModelFiles Files, VectorModelKind Kind, strin
         var settings = Parse(files, path) ?? throw Broken(files, path, "is missing");
         var modes = settings.EnumerateObject().Where(static s => s.Name.StartsWith("pooling_mode_", StringComparison.Ordinal)
             && s.Value.ValueKind is JsonValueKind.True).Select(static s => s.Name["pooling_mode_".Length..]).ToArray();
-        var mode = Text(settings, "pooling_mode") ?? (modes.Length == 1 ? modes[0] : throw Broken(
-            files, path, modes.Length == 0 ? "has no pooling mode" : $"asks for several poolings at once ({string.Join(", ", modes)}); one is supported"));
+        var mode = Text(settings, "pooling_mode") ?? (modes.Length == 1
+            ? modes[0]
+            : throw Broken(files, path, modes.Length == 0
+                ? "has no pooling mode"
+                : $"asks for several poolings at once ({string.Join(", ", modes)}); one is supported"));
         if (settings.TryGetProperty("include_prompt", out var include) && include.ValueKind is JsonValueKind.False)
             throw Broken(files, path, "leaves prompts out of the pooling (include_prompt), which is not supported");
         return mode switch

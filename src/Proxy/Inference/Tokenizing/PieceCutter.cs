@@ -44,7 +44,7 @@ internal ref struct PieceCutter(PieceList output, SplitBehavior behavior, bool i
                 if (any && matched && !lastMatched) output.Extend(to);
                 else output.Add(from, to);
                 break;
-            default: // a match waits for what comes next
+            default: // the match is merged with the text after it
                 if (!matched)
                 {
                     output.Add(pending.Start >= 0 ? pending.Start : from, to);

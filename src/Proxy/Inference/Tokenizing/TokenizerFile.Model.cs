@@ -68,8 +68,8 @@ internal static partial class TokenizerFile
         }
 
         var rules = new BpeRules(
-            model.TextOrNull("unk_token") is null ? -1 : UnknownId(model, trie, ""), model.Flag("fuse_unk", false), model.Flag(
-                "byte_fallback", false) ? new ByteTokens(trie) : null,
+            model.TextOrNull("unk_token") is null ? -1 : UnknownId(model, trie, ""), model.Flag("fuse_unk", false),
+            model.Flag("byte_fallback", false) ? new ByteTokens(trie) : null,
             model.Flag("ignore_merges", false), prefix, model.TextOrNull("end_of_word_suffix") ?? "");
         return (new BpeModel(trie, new(merges), rules), pieces);
     }

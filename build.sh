@@ -18,9 +18,9 @@ usage() {
                                      FILTER: only tests whose full name contains it
 ./build.sh bench [ARGUMENTS]         the speed table (bench/run.sh)
 ./build.sh bench inference [ARGUMENTS]
-                                                                          the same table for embedding and reranking (bench/inference.sh)
+                                     the same table for embedding and reranking (bench/inference.sh)
 ./build.sh bench pairs OLD NEW [PAIRS]
-                                                                          compares what two binaries cost (bench/pairs.sh)
+                                     compares what two binaries cost (bench/pairs.sh)
 ./build.sh package                   dist/proxy_VERSION_ARCHITECTURE.deb
 ./build.sh setup [build|test|bench]  install what those verbs need (for all of them if none is named); every verb
                                      calls this itself, and it is quick when nothing is missing
@@ -76,15 +76,15 @@ setup() { # groups
 }
 
 install_packages() {
-    command -v apt-get >/dev/null || die "these packages are missing (by their Debian names): $*"
-    ((EUID == 0)) || die "some packages are missing; run
-        sudo apt-get install -y --no-install-recommends $*
-      and then this command again"
+  command -v apt-get >/dev/null || die "these packages are missing (by their Debian names): $*"
+  ((EUID == 0)) || die "some packages are missing; run
+      sudo apt-get install -y --no-install-recommends $*
+    and then this command again"
   step "installing $*"
   local log=.build/apt.log options=(-y --no-install-recommends -o DPkg::Lock::Timeout=300)
   export DEBIAN_FRONTEND=noninteractive
   mkdir -p .build
-    keep_services_off # the benchmark starts nginx itself, so its package must not
+  keep_services_off # the benchmark starts nginx itself, so its package must not
   apt-get install "${options[@]}" "$@" >"$log" 2>&1 \
     || { apt-get update && apt-get install "${options[@]}" "$@"; } >"$log" 2>&1 \
     || { tail -20 "$log" >&2; die "apt-get could not install $*"; }
@@ -115,7 +115,7 @@ setup_dotnet() {
   curl -fsSL --retry 3 https://dot.net/v1/dotnet-install.sh -o .build/dotnet-install.sh \
     || die "https://dot.net/v1/dotnet-install.sh cannot be reached; install the .NET SDK $wanted by hand"
   logged .build/dotnet-install.log bash .build/dotnet-install.sh --version "$wanted" --install-dir "$own" --no-path
-    has_sdk "$own/dotnet" "$wanted" || die "the SDK was downloaded into $own but does not start there; see .build/dotnet-install.log"
+  has_sdk "$own/dotnet" "$wanted" || die "the SDK was downloaded into $own but does not start there; see .build/dotnet-install.log"
 }
 
 # An SDK is good enough if it is of the same release and not older, as global.json's rollForward allows.
@@ -148,12 +148,12 @@ publish() {
   rm -rf .build/publish .build/published
   CMAKE_PREFIX_PATH="$PROXY_SYSROOT/usr" logged .build/publish.log \
     dotnet publish src/Proxy -c Release -r "$(runtime_identifier)" -o .build/publish -v minimal --nologo
-    ! grep -E 'warning IL[0-9]+' .build/publish.log >&2 || die "the ahead-of-time compiler printed warnings"
+  ! grep -E 'warning IL[0-9]+' .build/publish.log >&2 || die "the ahead-of-time compiler printed warnings"
   check_binary .build/publish/proxy
   mkdir -p dist
   mv .build/publish/proxy dist/proxy # its debug symbols stay in .build/publish
   echo "$now" >.build/published
-    step "dist/proxy: $(stat -c %s dist/proxy | awk '{ printf "%.1f MB", $1 / 1e6 }'), needs glibc $(glibc_floor dist/proxy) or newer and nothing else"
+  step "dist/proxy: $(stat -c %s dist/proxy | awk '{ printf "%.1f MB", $1 / 1e6 }'), needs glibc $(glibc_floor dist/proxy) or newer and nothing else"
 }
 
 setup_sysroot() {
@@ -178,11 +178,11 @@ runtime_identifier() {
 check_binary() {
   local strangers beside
   strangers=$(readelf -d "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | grep -Ev "$glibc_libraries" | xargs) || true
-    [[ -z $strangers ]] || die "the binary needs libraries that a minimal system lacks: $strangers"
+  [[ -z $strangers ]] || die "the binary needs libraries that a minimal system lacks: $strangers"
   beside=$(find "$(dirname "$1")" -type f \( -name '*.so' -o -name '*.json' \) -printf '%f ')
   [[ -z $beside ]] || die "the publish is not one file, it also wrote: $beside"
   [[ $(printf '%s\n' "$(glibc_floor "$1")" "$oldest_glibc" | sort -V | tail -1) == "$oldest_glibc" ]] \
-        || die "the binary needs glibc $(glibc_floor "$1"); it must run with $oldest_glibc"
+    || die "the binary needs glibc $(glibc_floor "$1"); it must run with $oldest_glibc"
 }
 
 glibc_floor() { readelf -VW "$1" | grep -o 'GLIBC_2\.[0-9.]*' | cut -c7- | sort -Vu | tail -1; }
@@ -218,7 +218,7 @@ run_tests() {
   logged .build/test-build.log dotnet build src/Proxy.Tests -v minimal --nologo
 
   run_suite .build/tests.xml "${filter[@]}"
-    # A client must see the same on both transports.
+  # A client must see the same on both transports.
   [[ $quick ]] || PROXY_TEST_TRANSPORT=sockets run_suite .build/tests-sockets.xml "${filter[@]}" \
     -namespace Proxy.Tests.EndToEnd -trait- Category=System -trait- Category=Sdk
   if [[ $quick ]]; then report .build/tests.xml; else report .build/tests.xml .build/tests-sockets.xml; fi
@@ -227,10 +227,10 @@ run_tests() {
 run_suite() { # where xunit's XML goes, filters
   step "testing ${PROXY_BINARY:-the program as built for debugging}${PROXY_TEST_TRANSPORT:+ on its $PROXY_TEST_TRANSPORT transport}"
   rm -f "$1"
-    # When interrupted, the tests print which of them are running, and the runner ends the processes that they started.
+  # When interrupted, the tests print which of them are running, and the runner ends the processes that they started.
   timeout --foreground --signal=INT --kill-after=60 $((test_minutes * 60 - SECONDS)) \
     dotnet src/Proxy.Tests/bin/Debug/net10.0/Proxy.Tests.dll -noLogo -noColor -longRunning 60 -xml "$1" "${@:2}" || case $? in
-        124 | 137) die "stopped after $test_minutes minutes; the tests that were still running are listed above" ;;
+    124 | 137) die "stopped after $test_minutes minutes; the tests that were still running are listed above" ;;
     *) [[ -s $1 ]] || die "the test run ended without results" ;;
   esac
 }
@@ -251,8 +251,8 @@ report() { # xunit's XML, of each run
   ((failed == 0)) || exit 1
   ((passed > 0)) || die "no test ran"
   [[ ${CI:-} == true ]] && ((skipped > 0)) || return 0
-    [[ ! -d ../shared ]] || die "in CI every test must run; the missing tools are listed above"
-    echo "CI is set, but there is no ../shared beside the repository: skipped tests do not count as failures here"
+  [[ ! -d ../shared ]] || die "in CI every test must run; the missing tools are listed above"
+  echo "CI is set, but there is no ../shared beside the repository: skipped tests do not count as failures here"
 }
 
 # Prints why tests were skipped and what to install: one line per reason, with the number of tests.

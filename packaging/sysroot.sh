@@ -31,8 +31,8 @@ from() { # mirror of Debian 11
 from "$mirror" 2>/dev/null || from "$archive"
 (cd "$made/debs" && private_apt download "${libc[@]/%//bullseye}" libssl-dev/bookworm)
 
+for package in "$made"/debs/*.deb; do dpkg-deb -x "$package" "$made/root"; done
 # An absolute link would point to the building machine's own libraries.
-# An absolute link would lead out of the folder, to the building machine's own libraries.
 find "$made/root" -type l -lname '/*' | while read -r link; do
   ln -snrf "$made/root$(readlink "$link")" "$link"
 done

@@ -2,7 +2,7 @@ using System.Globalization;
 using Proxy.Buffers;
 using Proxy.Chat;
 using Proxy.Telemetry;
-using Proxy.Transport.Http1;
+using Proxy.Transport;
 
 namespace Proxy.Http;
 
@@ -175,7 +175,7 @@ internal sealed class CallScope : IDisposable
         if (ClientLeft)
         {
             // A loop that finds nothing begun ends the connection itself, behind the answers that are on their way.
-            if (response.HasStarted || response.BodyWriter.UnflushedBytes > 0 || Context is not Http1Context) Context.Abort();
+            if (response.HasStarted || response.BodyWriter.UnflushedBytes > 0 || Context is not IEndsUnanswered) Context.Abort();
             return;
         }
 

@@ -3,7 +3,7 @@ using Proxy.Chat;
 using Proxy.Dialects;
 using Proxy.Relay;
 using Proxy.Routes;
-using Proxy.Transport.Loops;
+using Proxy.Transport;
 
 namespace Proxy.Http;
 
@@ -95,7 +95,7 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
 
         var renamed = reply.ServedModel == call.Envelope.Model ? null : call.Envelope.Model;
         var edits = renamed is null && !reply.UnaskedUsage ? null : new FrameEdits(renamed, reply.UnaskedUsage ? reply.Dialect : null);
-        using var relay = new ByteRelay(reply, DirectWriter.Of(scope.Context), edits, keepAlive, parts.Server().KeepaliveAfter);
+        using var relay = new ByteRelay(reply, RelayOutput.Of(scope.Context), edits, keepAlive, parts.Server().KeepaliveAfter);
         var outcome = await relay.RunAsync();
         scope.Count(outcome.Usage);
         switch (outcome.End)

@@ -1,5 +1,5 @@
 using Microsoft.AspNetCore.Http.Features;
-using Proxy.Transport.Http1;
+using Proxy.Transport;
 
 namespace Proxy.Http;
 
@@ -15,7 +15,7 @@ internal static class UnclearPath
     /// <summary>What is unclear about the request's path, in words; null when nothing is. The loops read no path that could be.</summary>
     public static string? Of(HttpContext context)
     {
-        if (context is Http1Context) return null;
+        if (context is IStrictRequest) return null;
         var path = context.Request.Path.Value ?? "";
         var sent = Sent((context.Features[typeof(IHttpRequestFeature)] as IHttpRequestFeature)?.RawTarget ?? path);
         if (!path.StartsWith(Prefix, StringComparison.Ordinal) && !sent.StartsWith(Prefix)) return null;

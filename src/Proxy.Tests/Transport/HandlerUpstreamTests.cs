@@ -263,10 +263,13 @@ public sealed class HandlerUpstreamTests : IDisposable
     public async Task Host_that_does_not_shake_hands_Times_out_after_connect()
     {
         using var silent = new FakeHost();
-        using var client = UpstreamClients.Create(new(new($"https://127.0.0.1:{silent.Port}")) { Connect = TimeSpan.FromMilliseconds(50) }, harness.Ticker); // the runtime's clock: it cannot be driven
+        using var client = UpstreamClients.Create(new(new($"https://127.0.0.1:{silent.Port}")), harness.Ticker);
         using var exchange = client.Open();
+        var sending = exchange.SendAsync(UpstreamHarness.Post());
+        using var peer = await silent.AcceptAsync();
 
-        var head = await exchange.SendAsync(UpstreamHarness.Post());
+        harness.Time.Advance(TimeSpan.FromSeconds(5.1));
+        var head = await sending;
 
         Assert.Equal(UpstreamOutcome.ConnectTimedOut, head.Outcome);
     }

@@ -4,7 +4,7 @@ namespace Proxy.Transport;
 
 /// <summary>One connection to a host over the runtime's sockets, used by one exchange at a time.</summary>
 /// <param name="whenClosed">Called once.</param>
-internal abstract class SocketConnection(Action<SocketConnection> whenClosed) : UpstreamConnection
+internal abstract class SocketConnection(Socket socket, Action<SocketConnection> whenClosed) : UpstreamConnection
 {
     private int closed;
 
@@ -12,7 +12,20 @@ internal abstract class SocketConnection(Action<SocketConnection> whenClosed) : 
     public SocketExchange? Exchange { get; set; }
 
     /// <summary>The host has closed an idle connection, or says something nobody asked for: both mean that it cannot be used.</summary>
-    public abstract bool IsStale { get; }
+    public virtual bool IsStale
+    {
+        get
+        {
+            try
+            {
+                return socket.Poll(0, SelectMode.SelectRead);
+            }
+            catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
+            {
+                return true;
+            }
+        }
+    }
 
     /// <summary>It was closed because its host was away.</summary>
     public bool IsLost { get; private set; }
@@ -50,11 +63,11 @@ internal abstract class SocketConnection(Action<SocketConnection> whenClosed) : 
     public void Close()
     {
         if (Interlocked.Exchange(ref closed, 1) != 0) return;
-        CloseSocket();
+        Break();
         whenClosed(this);
     }
 
-    protected abstract void CloseSocket();
+    protected virtual void Break() => socket.Dispose();
 }
 
 /// <summary>A connection to an <c>http://</c> host.</summary>
@@ -64,25 +77,10 @@ internal sealed class PlainConnection : SocketConnection
     private readonly ReceiveArgs receive;
     private bool isRefused;
 
-    public PlainConnection(Socket socket, Action<SocketConnection> whenClosed) : base(whenClosed)
+    public PlainConnection(Socket socket, Action<SocketConnection> whenClosed) : base(socket, whenClosed)
     {
         this.socket = socket;
         receive = new(this);
-    }
-
-    public override bool IsStale
-    {
-        get
-        {
-            try
-            {
-                return socket.Poll(0, SelectMode.SelectRead);
-            }
-            catch (Exception gone) when (gone is SocketException or ObjectDisposedException)
-            {
-                return true;
-            }
-        }
     }
 
     public override async ValueTask SendAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancellation)
@@ -112,8 +110,6 @@ internal sealed class PlainConnection : SocketConnection
     }
 
     public override void Forget() => receive.Dispose();
-
-    protected override void CloseSocket() => socket.Dispose();
 
     // No execution context is captured per receive.
     private sealed class ReceiveArgs(PlainConnection connection) : SocketAsyncEventArgs(true)

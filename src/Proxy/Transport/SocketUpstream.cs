@@ -58,7 +58,7 @@ internal sealed class SocketUpstream : UpstreamClient
     public async Task<SocketConnection> ConnectAsync(CancellationToken cancellation)
     {
         var socket = await addresses.ConnectAsync(Target.Connect, cancellation);
-        SocketConnection connection = tls is null ? new PlainConnection(socket, Closed) : new TlsConnection(await SecureAsync(socket, tls, cancellation), Closed);
+        SocketConnection connection = tls is null ? new PlainConnection(socket, Closed) : new TlsConnection(socket, await SecureAsync(socket, tls, cancellation), Closed);
         lock (gate) open.Add(connection);
         return connection;
     }

@@ -10,17 +10,17 @@ internal sealed class TlsConnection : SocketConnection
 {
     private readonly SslStream stream;
     private readonly Action received;
-    private Task<int>? ahead; // waits for bytes while the connection is idle, and takes none: the socket alone does not tell what has been decrypted, or what is no answer but TLS's own
+    private Task<int>? ahead; // while the connection is idle: waits for bytes, and takes none. The socket alone does not tell what TLS has already read from it
     private ConfiguredValueTaskAwaitable<int>.ConfiguredValueTaskAwaiter receive;
     private Exception? refused;
 
-    public TlsConnection(SslStream stream, Action<SocketConnection> whenClosed) : base(whenClosed)
+    public TlsConnection(Socket socket, SslStream stream, Action<SocketConnection> whenClosed) : base(socket, whenClosed)
     {
         this.stream = stream;
         received = () => Exchange!.OnReceived();
     }
 
-    public override bool IsStale => ahead is { IsCompleted: true };
+    public override bool IsStale => ahead is { IsCompleted: true } || base.IsStale;
 
     public override ValueTask SendAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancellation) => stream.WriteAsync(bytes, cancellation);
 
@@ -65,7 +65,7 @@ internal sealed class TlsConnection : SocketConnection
     {
     }
 
-    protected override void CloseSocket() => stream.Dispose();
+    protected override void Break() => stream.Dispose();
 
     private async Task<int> ReadAheadAsync() => await stream.ReadAsync(Memory<byte>.Empty).ConfigureAwait(false);
 

@@ -4,15 +4,9 @@ using Proxy.Transport;
 
 namespace Proxy.Tests.Transport;
 
-public sealed class SocketUpstreamEndingTests() : UpstreamEndingTests(onLoops: false);
-
-public sealed class LoopUpstreamEndingTests() : UpstreamEndingTests(onLoops: true);
-
-/// <summary>How an exchange of such a client ends before its answer does: cancelled, disposed, timed out; and that silence alone ends none.</summary>
-public abstract class UpstreamEndingTests(bool onLoops)
+// How an exchange of such a client ends before its answer does: cancelled, disposed, timed out; and that silence alone ends none.
+public abstract partial class UpstreamContract
 {
-    private const string Hello = UpstreamHarness.Hello;
-
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
@@ -250,6 +244,4 @@ public abstract class UpstreamEndingTests(bool onLoops)
 
         Assert.All(outcomes, outcome => Assert.True(outcome is (UpstreamOutcome.Cancelled, _) or (UpstreamOutcome.Answered, ReplyReadKind.Cancelled or ReplyReadKind.End), outcome.ToString()));
     }
-
-    private UpstreamHarness Harness(Uri? address = null, UpstreamHeader[]? headers = null) => new(address, headers, onLoops);
 }

@@ -1,6 +1,4 @@
-using Proxy.Transport.Loops;
-
-namespace Proxy.Transport;
+namespace Proxy.Transport.Loops;
 
 /// <summary>Chooses how a host is spoken to.</summary>
 internal static class UpstreamClients

@@ -4,7 +4,7 @@ namespace Proxy.Transport;
 
 /// <summary>One connection to a host over the runtime's sockets, used by one exchange at a time.</summary>
 /// <param name="whenClosed">Called once.</param>
-internal abstract class SocketConnection(Socket socket, Action<SocketConnection> whenClosed) : UpstreamConnection
+internal abstract class SocketConnection(Socket socket, Action<SocketConnection> whenClosed) : UpstreamConnection, IDisposable
 {
     private int closed;
 
@@ -56,8 +56,8 @@ internal abstract class SocketConnection(Socket socket, Action<SocketConnection>
     {
     }
 
-    /// <summary>No receive is under way, and none will be.</summary>
-    public abstract void Forget();
+    /// <summary>Gives up what receives need: none is under way, and none will be.</summary>
+    public abstract void Dispose();
 
     /// <summary>Any thread, any number of times. A receive under way ends with an error.</summary>
     public void Close()
@@ -109,7 +109,7 @@ internal sealed class PlainConnection : SocketConnection
         return broken is null ? receive.BytesTransferred : 0;
     }
 
-    public override void Forget() => receive.Dispose();
+    public override void Dispose() => receive.Dispose();
 
     // No execution context is captured per receive.
     private sealed class ReceiveArgs(PlainConnection connection) : SocketAsyncEventArgs(true)

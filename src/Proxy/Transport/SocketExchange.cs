@@ -113,7 +113,7 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
 
     protected override void ReleaseReceive()
     {
-        connection?.Forget();
+        connection?.Dispose();
         ReturnBuffer();
     }
 
@@ -246,7 +246,7 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
     private void Drop()
     {
         Interlocked.Exchange(ref held, null)?.Close();
-        connection!.Forget();
+        connection!.Dispose();
         Restart();
         start = end = 0;
         sent = false;

@@ -155,7 +155,7 @@ internal sealed class SocketUpstream : UpstreamClient
     private static void Drop(SocketConnection connection)
     {
         connection.Close();
-        connection.Forget();
+        connection.Dispose();
     }
 
     private static async Task<SslStream> SecureAsync(Socket socket, SslClientAuthenticationOptions tls, CancellationToken cancellation)

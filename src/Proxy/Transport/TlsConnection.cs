@@ -61,9 +61,7 @@ internal sealed class TlsConnection : SocketConnection
 
     public override void Rest() => ahead = ReadAheadAsync();
 
-    public override void Forget()
-    {
-    }
+    public override void Dispose() => stream.Dispose();
 
     protected override void Break() => stream.Dispose();
 

@@ -396,7 +396,7 @@ internal sealed partial class LoopExchange(LoopUpstream client, CoarseTicker tic
             }
         }
 
-        upload.Stop();
+        upload.Forget();
         ForgetScratch();
         DropStash();
     }

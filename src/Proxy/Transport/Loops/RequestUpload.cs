@@ -7,7 +7,7 @@ internal struct RequestUpload(UpstreamRequest request)
 {
     private const int SmallBody = 8 << 10;
 
-    private PooledBody? head; // the rest of it
+    private ReadOnlyMemory<byte> head; // the rest of it
     private long rest; // of the body, at its end
 
     public readonly UpstreamRequest Request => request;
@@ -16,7 +16,7 @@ internal struct RequestUpload(UpstreamRequest request)
     public bool IsQueued { get; private set; }
 
     /// <summary>The kernel has taken a part.</summary>
-    public readonly bool HasRest => rest > 0 || head is not null;
+    public readonly bool HasRest => rest > 0 || !head.IsEmpty;
 
     public readonly bool IsUnsent => IsQueued || HasRest;
 
@@ -46,8 +46,7 @@ internal struct RequestUpload(UpstreamRequest request)
         count = Math.Max(count, 0);
         if (count < heads.Length)
         {
-            head = new(heads.Length - count);
-            head.Write(heads.Span[count..]);
+            head = heads.Span[count..].ToArray();
             return true;
         }
 
@@ -64,19 +63,12 @@ internal struct RequestUpload(UpstreamRequest request)
             var before = Skip(request.Body.Before.Span, ref done);
             var inserted = Skip(request.Body.Inserted.Span, ref done);
             var after = Skip(request.Body.After.Span, ref done);
-            var first = head is null ? default : head.Span;
-            var count = LibC.Send(descriptor, first, before, inserted, after);
+            var count = LibC.Send(descriptor, head.Span, before, inserted, after);
             if (count == LibC.WouldBlock) return true;
             if (count == LibC.Failed) return false;
-            if (head is not null)
-            {
-                var ofHead = Math.Min(count, head.Length);
-                count -= ofHead;
-                head.Consume(ofHead);
-                if (head.Length == 0) DropHead();
-            }
-
-            rest -= count;
+            var ofHead = Math.Min(count, head.Length);
+            head = head[ofHead..];
+            rest -= count - ofHead;
         }
 
         return true;
@@ -94,19 +86,13 @@ internal struct RequestUpload(UpstreamRequest request)
     {
         IsQueued = false;
         rest = 0;
-        DropHead();
+        head = default;
     }
 
-    /// <summary>The body's memory is the caller's again.</summary>
+    /// <summary>As <see cref="Stop"/>, and the body's memory is the caller's again.</summary>
     public void Forget()
     {
         Stop();
         request = default;
-    }
-
-    private void DropHead()
-    {
-        head?.Dispose();
-        head = null;
     }
 }

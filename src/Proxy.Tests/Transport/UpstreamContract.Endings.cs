@@ -71,6 +71,26 @@ public abstract partial class UpstreamContract
         Assert.Equal(UpstreamOutcome.Cancelled, head.Outcome);
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task No_head_came_Nothing_can_be_read(bool byDeadline)
+    {
+        using var harness = Harness();
+        using var exchange = harness.Client.Open();
+        exchange.Deadline = harness.Ticker.Now + 1000;
+        var sending = exchange.SendAsync(UpstreamHarness.Post()).AsTask();
+        using var peer = await harness.Host.AcceptAsync();
+        await peer.ReadRequestAsync();
+
+        if (byDeadline) harness.Time.Advance(TimeSpan.FromSeconds(1.2));
+        else exchange.Cancel();
+        await sending;
+        exchange.Cancel(); // once more, when it is over
+
+        Assert.Equal(ReplyReadKind.Failed, (await exchange.ReadAsync()).Kind);
+    }
+
     [Fact]
     public async Task Cancelled_while_a_read_waits_Read_and_host_see_it_at_once()
     {

@@ -24,34 +24,37 @@ internal sealed partial class LoopExchange(LoopUpstream client, CoarseTicker tic
     private Phase phase;
     private HostConnection? connection;
     private ResponseReader response;
-    private bool mustClose; // the connection cannot serve another request: this one was not sent, or more than an answer came
+    private bool mustClose; // the connection cannot serve another request: this one was not sent whole, or more than its answer came
     private PooledBody? stash; // of the head what has come; then what came with it and could not stay in the scratch
     private int taken; // of the stash
     private int looked; // at the scratch, so far
     private int received; // end of what is ours in the scratch
 
-    /// <summary>How far the exchange is. The loop's: nothing else changes it, and each step goes down the list, but for a request that is repeated.</summary>
+    /// <summary>How far the exchange is. Only the loop's thread changes it. An exchange goes down this list; the one step back is from <see cref="AwaitingHead"/> to <see cref="Connecting"/>.</summary>
     private enum Phase : byte
     {
-        /// <summary>There is no loop yet. What others asked for is looked at when the request is sent.</summary>
+        /// <summary>Nothing was sent. A cancellation is remembered, and looked at when the request is sent.</summary>
         New,
 
         /// <summary>A connection is being opened. The deadline counts.</summary>
         Connecting,
 
-        /// <summary>The request is being sent or has been, and its answer's head has not come. The deadline counts while it is waited for. Back to <see cref="Connecting"/> where an idle connection proves to be dead.</summary>
+        /// <summary>
+        /// The request is being sent, or was, and its answer's head has not come. The deadline counts while a reader waits. Where the host had closed the connection while it was idle,
+        /// another one is opened.
+        /// </summary>
         AwaitingHead,
 
-        /// <summary>The head came before the host had read the request, and the rest of that is being sent. The deadline counts.</summary>
+        /// <summary>The head came before the whole request was sent, and the rest of the request is being sent. The deadline counts.</summary>
         Uploading,
 
-        /// <summary>The head was given out and the body is read. The deadline and the limit of silence count while a read waits.</summary>
+        /// <summary>The head was handed out, and the body is read. <see cref="ReplyBody.Deadline"/> and <see cref="ReplyBody.QuietAt"/> count while a read waits.</summary>
         Reading,
 
-        /// <summary>There is no answer, and the head said why.</summary>
+        /// <summary>There is no answer, and the caller of SendAsync knows why. Nothing can be read.</summary>
         Failed,
 
-        /// <summary>The deadline passed: the connection is closed, and whoever waits is told so.</summary>
+        /// <summary>The deadline passed: the connection is closed, and every read says so.</summary>
         TimedOut,
 
         /// <summary>As above, by <see cref="Cancel"/>.</summary>
@@ -61,18 +64,18 @@ internal sealed partial class LoopExchange(LoopUpstream client, CoarseTicker tic
         Released,
     }
 
-    /// <summary>Who waits. The reader writes it when its continuation is attached, as the last thing that it does; from then on only the loop completes the wait.</summary>
+    /// <summary>Who waits. The reader sets it when its continuation is attached; from then on only the loop completes the wait, and sets it back.</summary>
     private enum Waiter : byte
     {
         Nobody,
 
-        /// <summary>For the head, over a connection that was idle.</summary>
+        /// <summary>The caller of SendAsync, over a connection that was idle.</summary>
         ForHead,
 
-        /// <summary>For the next read, and goes on on the loop's thread.</summary>
+        /// <summary>A read that continues on the loop's thread.</summary>
         ForRead,
 
-        /// <summary>For the next read, and goes on elsewhere: it gets a copy.</summary>
+        /// <summary>A read that continues on another thread: it gets a copy of the bytes.</summary>
         ForCopy,
     }
 
@@ -80,7 +83,6 @@ internal sealed partial class LoopExchange(LoopUpstream client, CoarseTicker tic
 
     int ITicked.TickMark { get; set; }
 
-    // Closed whatever it was doing, which has to be told.
     private bool HasEnded => phase is Phase.TimedOut or Phase.Cancelled;
 
     private bool IsOver => phase >= Phase.Failed;
@@ -167,7 +169,7 @@ internal sealed partial class LoopExchange(LoopUpstream client, CoarseTicker tic
         if (!here.IsCurrent || connection is { Readable: true } || HasEnded) Ask(GoingOn);
     }
 
-    // Any thread. What was asked before there was a loop does not keep later questions from being posted.
+    // Any thread. Work is posted for each new flag, not only for the first: a flag that was set before there was a loop was not posted.
     private void Ask(int what)
     {
         if ((Interlocked.Or(ref asked, what) & what) == 0 && loop is { } there) there.Post(this);

@@ -250,10 +250,9 @@ public sealed class HostProbeTests
         silent.Start();
         using var given = new CancellationTokenSource();
         var backend = new BackendConfig { Name = "host", Url = $"http://{silent.LocalEndpoint}" };
-        using var ticker = new CoarseTicker(TimeProvider.System);
-        using var host = new HandlerUpstream(BackendDirectory.Target(backend), ticker);
+        using var host = HostHttp.Create(BackendDirectory.Target(backend), TimeProvider.System);
 
-        var asking = HostProbe.AskAsync(backend, host.Invoker, null, given.Token);
+        var asking = HostProbe.AskAsync(backend, host, null, given.Token);
         using var reached = await silent.AcceptTcpClientAsync(Cancellation);
         await given.CancelAsync();
 
@@ -459,9 +458,8 @@ public sealed class HostProbeTests
 
     private static async Task<HostReport> AskAsync(BackendConfig backend, HostReport? before = null)
     {
-        using var ticker = new CoarseTicker(TimeProvider.System);
-        using var host = new HandlerUpstream(BackendDirectory.Target(backend), ticker);
-        return await HostProbe.AskAsync(backend, host.Invoker, before, Cancellation);
+        using var host = HostHttp.Create(BackendDirectory.Target(backend), TimeProvider.System);
+        return await HostProbe.AskAsync(backend, host, before, Cancellation);
     }
 
     private static async Task<string> ReasonAsync(BackendConfig backend) =>

@@ -42,6 +42,9 @@ internal sealed class PeerProxy : IAsyncDisposable
 
     public Parts Parts => parts ?? throw new InvalidOperationException("the peer has no configuration yet");
 
+    /// <summary>Its clock stands still until a test moves it.</summary>
+    public FakeTimeProvider Time { get; } = new();
+
     public string Url => app.Urls.First();
 
     /// <summary>Its id among proxies.</summary>
@@ -59,7 +62,7 @@ internal sealed class PeerProxy : IAsyncDisposable
     {
         var result = ConfigReader.Read(toml, new ConfigSources());
         if (result.Config is not { } config) throw new InvalidOperationException(string.Join("; ", result.Problems));
-        parts = new Parts(new LoadedConfig(null, config), writer, new FakeTimeProvider());
+        parts = new Parts(new LoadedConfig(null, config), writer, Time);
         return this;
     }
 

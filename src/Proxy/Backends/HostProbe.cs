@@ -19,11 +19,12 @@ internal static class HostProbe
     /// Asks everything at once. Families that <c>dialects</c> names are taken as said, and only their models asked for. What <paramref name="before"/> tells and cannot have changed since is not asked again.
     /// To a host that is a proxy <paramref name="asker"/> says who asks; null leaves that unsaid. The client given knows how to reach the host (its authorities, its connect clock) and adds no header. Throws <see cref="HostProbeException"/> with one reason where the host cannot be used, <see cref="OperationCanceledException"/> where the caller gave up.
     /// </summary>
-    public static async Task<HostReport> AskAsync(BackendConfig backend, HttpMessageInvoker http, HostReport? before, CancellationToken cancellation, ProxyIdentity? asker = null)
+    public static async Task<HostReport> AskAsync(BackendConfig backend, HttpMessageInvoker http, HostReport? before, CancellationToken cancellation, ProxyIdentity? asker = null,
+        TimeProvider? time = null)
     {
         if (backend.Url == BackendConfig.BuiltinEcho) return EchoReport(backend);
 
-        var host = new HostQuestions(backend, http, asker, cancellation);
+        var host = new HostQuestions(backend, http, asker, time ?? TimeProvider.System, cancellation);
         var report = await ReportAsync(host, backend, before, asker).ConfigureAwait(false);
         host.RefuseIfUnasked();
         return report;

@@ -13,7 +13,7 @@ namespace Proxy.Backends;
 internal readonly record struct HostAnswer(HttpStatusCode? Status, JsonElement? Body);
 
 /// <summary>The questions to one host, and what went wrong with them.</summary>
-internal sealed class HostQuestions(BackendConfig backend, HttpMessageInvoker http, ProxyIdentity? asker, CancellationToken cancellation)
+internal sealed class HostQuestions(BackendConfig backend, HttpMessageInvoker http, ProxyIdentity? asker, TimeProvider time, CancellationToken cancellation)
 {
     private readonly string root = Root(backend.Url);
     private readonly Lock gate = new();
@@ -42,8 +42,8 @@ internal sealed class HostQuestions(BackendConfig backend, HttpMessageInvoker ht
     /// <summary>The answer with its status, whatever it is; without a status where there was none.</summary>
     public async Task<HostAnswer> AskAsync(string path, string? json)
     {
-        using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
-        patience.CancelAfter(Patience);
+        using var clock = new CancellationTokenSource(Patience, time);
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellation, clock.Token);
         try
         {
             using var request = Request(path, json);

@@ -173,7 +173,7 @@ internal sealed class Parts : IDisposable
     {
         var http = probes.GetOrAdd(backend, static (b, time) => HostHttp.Create(BackendDirectory.Target(b.Config), time), Time);
         var before = backend.State is { Report: { } last, Health: var health } && (health is BackendHealth.Up || last.IsSelf) ? last : null;
-        var report = await HostProbe.AskAsync(backend.Config, http, before, cancellation, Directory.Identity);
+        var report = await HostProbe.AskAsync(backend.Config, http, before, cancellation, Directory.Identity, Time);
         // Another proxy's own copy of a model of this process is no reason to go there for it.
         return report.ProxyId is null ? report : report with { Models = [.. report.Models.Where(model => model.Told is not { End: ModelEnd.Process } || Directory.Embedders.Find(model.Name) is null)] };
     }

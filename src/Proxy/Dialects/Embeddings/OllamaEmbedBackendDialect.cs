@@ -32,8 +32,7 @@ internal sealed class OllamaEmbedBackendDialect : EmbeddingBackendDialect
     {
         try
         {
-            var json = new Utf8JsonReader(body, WireJson.Reading);
-            json.Read();
+            var json = WireJson.Open(body);
             if (json.TokenType is not JsonTokenType.StartObject) return null;
             VectorBatch? vectors = null;
             int? tokens = null;

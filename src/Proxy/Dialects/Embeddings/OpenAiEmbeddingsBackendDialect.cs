@@ -58,8 +58,7 @@ internal static class OpenAiEmbeddingsAnswer
     {
         try
         {
-            var json = new Utf8JsonReader(body, WireJson.Reading);
-            json.Read();
+            var json = WireJson.Open(body);
             if (json.TokenType is not JsonTokenType.StartObject) return null;
             var values = new FloatList(body.Length / 10);
             var order = new List<int>();
@@ -82,7 +81,6 @@ internal static class OpenAiEmbeddingsAnswer
                 }
                 else if (json.ValueTextEquals("usage"u8))
                 {
-                    json.Read();
                     tokens = OpenAiChat.OpenAiChatJson.ReadUsage(ref json)?.InputTokens;
                 }
                 else

@@ -31,8 +31,7 @@ internal sealed class TeiEmbedBackendDialect : EmbeddingBackendDialect
     {
         try
         {
-            var json = new Utf8JsonReader(body, WireJson.Reading);
-            json.Read();
+            var json = WireJson.Open(body);
             return VectorRows.Read(ref json, body.Length) is { } vectors ? new(vectors, null) : null;
         }
         catch (Exception problem) when (problem is JsonException or InvalidOperationException)

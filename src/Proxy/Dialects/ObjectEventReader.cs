@@ -32,7 +32,7 @@ internal abstract class ObjectEventReader : EventReader
     /// <summary>Reads the object that the reader has entered, up to its end or up to a failure.</summary>
     protected abstract void ReadObject(ref Utf8JsonReader json, ReadOnlySpan<byte> frame, List<ChatEvent> events);
 
-    protected void Fail(HostError said, List<ChatEvent> events)
+    protected virtual void Fail(HostError said, List<ChatEvent> events)
     {
         Over = true;
         events.Add(new ChatEvent.Finished(FinishReason.Error,

@@ -31,6 +31,9 @@ internal sealed class OllamaChatEventReader : ObjectEventReader
         return Over;
     }
 
+    // an error of Ollama's names no parameter
+    protected override void Fail(HostError said, List<ChatEvent> events) => base.Fail(said with { Param = null }, events);
+
     protected override void ReadObject(ref Utf8JsonReader json, ReadOnlySpan<byte> frame, List<ChatEvent> events)
     {
         string? model = null;

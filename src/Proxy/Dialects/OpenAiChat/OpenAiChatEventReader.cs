@@ -55,7 +55,7 @@ internal sealed class OpenAiChatEventReader : ObjectEventReader
             if (json.ValueTextEquals("choices"u8)) listed = json.ReadLater(JsonTokenType.StartArray, ref list);
             else if (json.ValueTextEquals("usage"u8)) usage = OpenAiChatJson.ReadUsage(ref json) ?? usage;
             else if (json.ValueTextEquals("error"u8)) failed = json.Read() && json.TokenType is not JsonTokenType.Null;
-            else if (json.ValueTextEquals("object"u8)) failed = json.ReadIs(JsonTokenType.String) && json.ValueTextEquals("error"u8);
+            else if (json.ValueTextEquals("object"u8)) failed = json.Read() && json.TokenType is JsonTokenType.String && json.ValueTextEquals("error"u8);
             else if (json.ValueTextEquals("message"u8)) told = json.ReadText() is not null;
             else if (json.ValueTextEquals("timings"u8)) ReadTimings(ref json);
             else if (started) json.Skip();

@@ -30,7 +30,7 @@ internal sealed class AnthropicRequestReader(RequestFields fields)
         return request with { Thinking = ReadThinking(root), IncludeUsage = request.Stream }; // this dialect always reports usage
     }
 
-    /// <summary>The request with the member; null if no other dialect has it.</summary>
+    /// <summary>The request with the member. Null for a member that only this dialect has; it is kept as it came.</summary>
     private ChatRequest? ReadMember(JsonProperty member, ChatRequest request)
     {
         var (name, value) = (member.Name, member.Value);
@@ -85,7 +85,8 @@ internal sealed class AnthropicRequestReader(RequestFields fields)
 
     private Thinking? ReadThinking(JsonElement root)
     {
-        if (!root.TryGetProperty("thinking"u8, out var said) || said.ValueKind is not JsonValueKind.Object) return effort is null ? null : new Thinking(true, effort);
+        if (!root.TryGetProperty("thinking"u8, out var said) || said.ValueKind is not JsonValueKind.Object)
+            return effort is null ? null : new Thinking(true, effort);
         switch (TextOf(said, "type", "thinking"))
         {
             case "disabled":

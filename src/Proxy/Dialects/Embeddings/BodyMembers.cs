@@ -10,8 +10,8 @@ internal delegate bool MemberTaker(ref Utf8JsonReader json, string name);
 internal static class BodyMembers
 {
     /// <summary>
-    /// Offers every member to <paramref name="take"/>, and adds the names of those not taken, except <c>model</c>, to <paramref name="others"/>. Returns the error if the body is not
-    /// valid JSON, otherwise null.
+    /// Offers every member to <paramref name="take"/>, and adds the names of those not taken, except <c>model</c>, to <paramref name="others"/>. Returns the
+    /// error if the body is not valid JSON, otherwise null.
     /// </summary>
     public static ProxyError? Read(ReadOnlySpan<byte> body, List<string> others, MemberTaker take)
     {
@@ -24,7 +24,7 @@ internal static class BodyMembers
                 var name = json.GetString()!;
                 json.Read();
                 if (take(ref json, name)) continue;
-                if (name is not "model") others.Add(name); // read by EnvelopePeek, and written anew for each host
+                if (name is not "model") others.Add(name); // EnvelopePeek has read it, and each host gets its own
                 json.Skip();
             }
 

@@ -22,7 +22,7 @@ internal static class OpenAiChatRequestReader
         return request;
     }
 
-    /// <summary>The request with the member; null if no other dialect has it.</summary>
+    /// <summary>The request with the member. Null for a member that only this dialect has; it is kept as it came.</summary>
     private static ChatRequest? ReadMember(JsonProperty member, JsonElement root, RequestFields fields, ChatRequest request)
     {
         var (name, value) = (member.Name, member.Value);

@@ -67,7 +67,7 @@ internal static class OpenAiResponsesRequestCodec
         return fields.Problem is null ? request with { Messages = new OpenAiResponsesInput(fields).Read(input, instructions) } : request;
     }
 
-    /// <summary>The request with the member; null if no other dialect has it.</summary>
+    /// <summary>The request with the member. Null for a member that only this dialect has; it is kept as it came.</summary>
     private static ChatRequest? ReadMember(JsonProperty member, RequestFields fields, ChatRequest request, ref string? instructions)
     {
         var (name, value) = (member.Name, member.Value);
@@ -95,9 +95,8 @@ internal static class OpenAiResponsesRequestCodec
             "tools" => request with { Tools = OpenAiResponsesTools.Read(value, fields) },
             "parallel_tool_calls" => request with { ParallelToolCalls = fields.Flag(value, name) },
             "text" => fields.IsObject(value, name) ? request with { Format = ReadFormat(value, fields) } : request,
-            "reasoning" => fields.IsObject(value, name) && value.TryGetProperty("effort"u8, out var effort) && fields.Text(effort, "reasoning.effort") is { } word
-                ? request with { Thinking = new Thinking(word != "none", word) }
-                : request,
+            "reasoning" => fields.IsObject(value, name) && value.TryGetProperty("effort"u8, out var said)
+                && fields.Text(said, "reasoning.effort") is { } effort ? request with { Thinking = new Thinking(effort != "none", effort) } : request,
             "max_output_tokens" => request with { Sampling = request.Sampling with { MaxTokens = fields.Count(value, name) } },
             "temperature" or "top_p" => SamplingJson.Read(member, fields, request),
             "top_logprobs" => request with { TopLogProbabilities = fields.Count(value, name) is > 0 and var top ? top : null },

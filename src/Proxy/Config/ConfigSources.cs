@@ -12,8 +12,8 @@ internal sealed record ConfigSources
     /// <summary>Whether there is a folder at an absolute path.</summary>
     public Func<string, bool> HasFolder { get; init; } = Directory.Exists;
 
-    /// <summary>What is wrong with a model's folder; null where it can be served.</summary>
-    public Func<InferenceModelConfig, string?> ModelProblem { get; init; } = static _ => null;
+    /// <summary>Why a model cannot run in this process; null where it can.</summary>
+    public Func<InferenceModelConfig, string?> ModelProblem { get; init; } = static _ => "this build of proxy runs no models in its own process";
 
     /// <summary>Whether an address is one of this machine's.</summary>
     public Func<System.Net.IPAddress, bool> IsOwnAddress { get; init; } = OwnListener.IsOfThisMachine;

@@ -2,42 +2,31 @@ using System.Text.Json;
 using Proxy.Backends;
 using Proxy.Buffers;
 using Proxy.Chat;
-using Proxy.Dialects.Anthropic;
 using Proxy.Dialects.Embeddings;
-using Proxy.Dialects.OllamaChat;
-using Proxy.Dialects.OpenAiChat;
 using Proxy.Routes;
 
 namespace Proxy.Http;
 
 /// <summary>The listings: every model of every host that the caller's key may use, in the dialect of the path.</summary>
-internal sealed class ModelEndpoints(ModelCatalog catalog, ClientDialect openAi, ClientDialect ollama, ClientDialect anthropic, ExchangeParts parts, string version)
+internal sealed class ModelEndpoints(ModelCatalog catalog, IReadOnlyList<Surface> surfaces, ExchangeParts parts, string version)
 {
-    /// <summary>Anthropic's clients ask at the same path as OpenAI's, and say which version of their API they mean.</summary>
-    public static bool IsAnthropics(HttpRequest request) => request.Headers.ContainsKey("anthropic-version");
+    public Task ListAsync(HttpContext context) => ListAsync(context, surfaces.First(surface => surface.Has(context.Request)).WriteModels);
 
-    public Task ListAsync(HttpContext context) => IsAnthropics(context.Request)
-        ? ListAsync(context, anthropic, static (models, body) => AnthropicModelList.Write(models, body))
-        : WriteAsync(context, openAi, async scope =>
-        {
-            var (models, told) = await ModelsAsync(scope);
-            var body = new PooledBody();
-            OpenAiModelList.Write(models, body, told is null ? null : (json, index) => WriteTold(json, told[index]));
-            return (body, null);
-        });
-
-    public Task ListOllamaAsync(HttpContext context) => ListAsync(context, ollama, static (models, body) => OllamaListing.WriteTags(models, body));
-
-    public Task ListRunningAsync(HttpContext context) => ListAsync(context, ollama, (models, body) => OllamaListing.WriteRunning(models, parts.Time.GetUtcNow(), body));
+    public Task ListAsync(HttpContext context, WriteModels write) => WriteAsync(context, async scope =>
+    {
+        var (models, told) = await ModelsAsync(scope);
+        var body = new PooledBody();
+        write(models, body, told is null ? null : (json, index) => WriteTold(json, told[index]));
+        return (body, null);
+    });
 
     /// <summary>One model, by every name that a call may ask for: listed, or served by an alias, a prefix or the default backend.</summary>
     public Task OneAsync(HttpContext context)
     {
-        var forAnthropic = IsAnthropics(context.Request);
         // A model's name may hold slashes and escapes: everything after the listing's own path, with /v1 or without, is the name.
         var path = context.Request.Path.Value!;
         var name = Uri.UnescapeDataString(path[(path.IndexOf("/models/", StringComparison.Ordinal) + "/models/".Length)..]);
-        return WriteAsync(context, forAnthropic ? anthropic : openAi, async scope =>
+        return WriteAsync(context, async scope =>
         {
             if (ModelName.Refusal(name) is { } tooLong) return (null, tooLong);
             var (models, _) = await ModelsAsync(scope);
@@ -45,19 +34,10 @@ internal sealed class ModelEndpoints(ModelCatalog catalog, ClientDialect openAi,
             var model = models.FirstOrDefault(m => m.Name == name) ?? models.FirstOrDefault(m => ModelName.Same(m.Name, name)) ?? (scope.Caller.MayUse(name) ? await catalog.FindAsync(name) : null);
             if (model is null) return (null, DirectRoute.UnknownModel(name));
             var body = new PooledBody();
-            if (forAnthropic) AnthropicModelList.WriteOne(model with { Name = name }, body);
-            else OpenAiModelList.WriteOne(model with { Name = name }, body);
+            surfaces.First(surface => surface.Has(context.Request)).WriteModel(model with { Name = name }, body);
             return (body, null);
         });
     }
-
-    private Task ListAsync(HttpContext context, ClientDialect dialect, Action<IReadOnlyList<ModelListing>, PooledBody> write) => WriteAsync(context, dialect, async scope =>
-    {
-        var (models, _) = await ModelsAsync(scope);
-        var body = new PooledBody();
-        write(models, body);
-        return (body, null);
-    });
 
     /// <summary>What the caller is told of: a client of all that its key may use; a proxy that asks of what it has not told us itself, and of each model what a proxy is told besides.</summary>
     private async ValueTask<(IReadOnlyList<ModelListing> Models, IReadOnlyList<ProxyTold>? Told)> ModelsAsync(CallScope scope)
@@ -79,8 +59,9 @@ internal sealed class ModelEndpoints(ModelCatalog catalog, ClientDialect openAi,
         ProxyListing.Write(json, told);
     }
 
-    private Task WriteAsync(HttpContext context, ClientDialect dialect, Func<CallScope, ValueTask<(PooledBody? Body, ProxyError? Problem)>> answer)
+    private Task WriteAsync(HttpContext context, Func<CallScope, ValueTask<(PooledBody? Body, ProxyError? Problem)>> answer)
     {
+        var dialect = surfaces.First(surface => surface.Has(context.Request)).Dialect;
         context.Response.Headers[ProxyIdentity.Header] = parts.Identity.Id;
         return new HandlerExchange("models", dialect, parts, async (scope, _) =>
         {

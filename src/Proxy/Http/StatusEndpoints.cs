@@ -8,7 +8,8 @@ using Proxy.Telemetry;
 namespace Proxy.Http;
 
 /// <summary>Is it alive, is it ready, how is it doing. The first two are open to everybody and say no more than that to strangers.</summary>
-internal sealed class StatusEndpoints(BackendDirectory directory, ActiveCalls calls, ProxyMetrics metrics, ApiKeyGate gate, Func<bool?>? models = null)
+/// <param name="loaded">Whether what the file says runs in this process is loaded; null where the file says nothing of it.</param>
+internal sealed class StatusEndpoints(BackendDirectory directory, ActiveCalls calls, ProxyMetrics metrics, ApiKeyGate gate, IReadOnlyList<Func<bool?>> loaded)
 {
     /// <summary>What Ollama's own server says here; its clients look for it.</summary>
     public static Task RootAsync(HttpContext context) => TextAsync(context, "Ollama is running", "text/plain; charset=utf-8");
@@ -27,8 +28,8 @@ internal sealed class StatusEndpoints(BackendDirectory directory, ActiveCalls ca
     public Task ReadyAsync(HttpContext context)
     {
         var all = directory.Table.All;
-        var loaded = models?.Invoke();
-        var ready = !calls.Draining && loaded is not false && (loaded is true || all.All(static b => b.IsEcho) || all.Any(Answers));
+        bool?[] said = [.. loaded.Select(static check => check())];
+        var ready = !calls.Draining && !said.Contains(false) && (said.Contains(true) || all.All(static b => b.IsEcho) || all.Any(Answers));
         context.Response.StatusCode = ready ? StatusCodes.Status200OK : StatusCodes.Status503ServiceUnavailable;
         return TextAsync(context, gate.Trust(context) is null ? Details(ready, all) : ready ? """{"status":"ready"}""" : """{"status":"not ready"}""", "application/json");
     }

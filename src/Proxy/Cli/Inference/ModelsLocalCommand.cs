@@ -5,7 +5,7 @@ using Proxy.Config;
 using Proxy.Inference;
 using Proxy.Vectors;
 
-namespace Proxy.Cli;
+namespace Proxy.Cli.Inference;
 
 /// <summary><c>proxy models local</c>: the models that were fetched, whether the configuration serves them or not.</summary>
 internal static class ModelsLocalCommand

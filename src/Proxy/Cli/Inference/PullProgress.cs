@@ -1,7 +1,7 @@
 using System.Globalization;
 using Proxy.Inference;
 
-namespace Proxy.Cli;
+namespace Proxy.Cli.Inference;
 
 /// <summary>How a pull gets on, for people: a bar with its rate on a terminal, else a line a file. Goes to stderr: stdout is the result's.</summary>
 internal sealed class PullProgress(TextWriter output, bool isTerminal, TimeProvider time) : IPullProgress

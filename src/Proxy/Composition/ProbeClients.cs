@@ -1,0 +1,34 @@
+using System.Collections.Concurrent;
+using Proxy.Backends;
+using Proxy.Transport;
+
+namespace Proxy.Composition;
+
+/// <summary>Asks hosts what they are and have, over connections of their own.</summary>
+internal sealed class ProbeClients(BackendDirectory directory, CoarseTicker ticker) : IDisposable
+{
+    private readonly ConcurrentDictionary<Backend, HandlerUpstream> clients = new();
+
+    public async Task<HostReport> AskAsync(Backend backend, CancellationToken cancellation)
+    {
+        var http = clients.GetOrAdd(backend, static (b, ticker) => new HandlerUpstream(BackendDirectory.Target(b.Config), ticker), ticker).Invoker;
+        var before = backend.State is { Report: { } last, Health: var health } && (health is BackendHealth.Up || last.IsSelf) ? last : null;
+        var report = await HostProbe.AskAsync(backend.Config, http, before, cancellation, directory.Identity);
+        // Another proxy's own copy of a model of this process is no reason to go there for it.
+        return report.ProxyId is null ? report : report with { Models = [.. report.Models.Where(model => model.Told is not { End: ModelEnd.Process } || directory.Embedders.Find(model.Name) is null)] };
+    }
+
+    /// <summary>Closes the connections to backends that a reload took out.</summary>
+    public void Prune()
+    {
+        foreach (var gone in clients.Keys.Except(directory.Table.All))
+        {
+            if (clients.TryRemove(gone, out var client)) client.Dispose();
+        }
+    }
+
+    public void Dispose()
+    {
+        foreach (var client in clients.Values) client.Dispose();
+    }
+}

@@ -50,6 +50,7 @@ public sealed partial class OperationsPageTests
     public void Headers_that_are_read_are_those_of_the_code()
     {
         var read = Found(HeaderByName(), match => match.Groups[1].Value, "Http")
+            .Concat(Found(HeaderByName(), match => match.Groups[1].Value, "Composition"))
             .Concat(Found(HeaderByProperty(), match => Kebab(match.Groups[1].Value), "Http"))
             .Concat(Found(HeaderByPrefix(), match => match.Groups[1].Value + "*", "Http"));
 

@@ -15,7 +15,7 @@ internal static class OpenAiFeature
             parts.Chat(dialect, "/v1/chat/completions", "/chat/completions"),
             parts.Chat(new OpenAiCompletionsClientDialect(), "/v1/completions", "/completions"),
             new("GET", ["/v1/models", "/models"], parts.Models.ListAsync),
-            new("GET", ["/v1/models/*", "/models/"], parts.Models.OneAsync),
+            new("GET", ["/v1/models/", "/models/"], parts.Models.OneAsync),
             new("*", ["/v1/realtime"], parts.Errors.NoWebSocketAsync),
         ]);
     }

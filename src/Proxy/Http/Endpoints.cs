@@ -10,10 +10,7 @@ internal delegate Task Answer(HttpContext context);
 /// <param name="Method"><c>GET</c> takes HEAD too; <c>*</c> takes every method.</param>
 /// <param name="Paths">One that ends in a slash is all paths below it that have no row of their own.</param>
 /// <param name="Answer">What answers.</param>
-internal sealed record EndpointRow(string Method, string[] Paths, Answer Answer)
-{
-    public bool Takes(string method) => Method is "*" || Method == method || (Method is "GET" && HttpMethods.IsHead(method));
-}
+internal sealed record EndpointRow(string Method, string[] Paths, Answer Answer);
 
 /// <summary>
 /// Every URL there is: looks up the row of a request's path, and refuses in the dialect of the path what has none. Matched here and not by ASP.NET's routing, because every call passes here
@@ -49,21 +46,13 @@ internal sealed class Endpoints(IReadOnlyList<EndpointRow> rows, AdminEndpoints 
             return path.StartsWith("/v1/", StringComparison.Ordinal) && HttpMethods.IsPost(method) ? relay.HandleAsync(context) : errors.UnknownPathAsync(context);
         foreach (var row in found)
         {
-            if (row.Takes(method)) return row.Answer(context);
+            if (row.Method == method || row.Method is "*" || (row.Method is "GET" && HttpMethods.IsHead(method))) return row.Answer(context);
         }
 
         return errors.WrongMethodAsync(context, found[0].Method);
     }
 
-    private EndpointRow[]? Below(string path)
-    {
-        foreach (var start in starts)
-        {
-            if (path.StartsWith(start, StringComparison.Ordinal)) return table[start];
-        }
-
-        return null;
-    }
+    private EndpointRow[]? Below(string path) => Array.Find(starts, start => path.StartsWith(start, StringComparison.Ordinal)) is { } found ? table[found] : null;
 
     /// <summary>A websocket is asked for by a GET, and by a CONNECT in HTTP/2.</summary>
     private static bool IsHandshake(HttpRequest request) => request.Method switch

@@ -10,7 +10,20 @@ internal static class OperatorFeature
     public static void Add(PartsBuilder parts)
     {
         var status = new StatusEndpoints(parts.Directory, parts.Exchange.Calls, parts.Exchange.Metrics, parts.Exchange.Gate, parts.Readiness);
-        parts.Exchange.Metrics.Add(() => Gauges(parts));
+        parts.Exchange.Metrics.Add(() =>
+        [
+            new("proxy_queue_waiting", "Calls waiting for a slot.", "", parts.Slots.Waiting),
+            .. from backend in parts.Directory.Table.All
+               let labels = $"backend=\"{ProxyMetrics.Escape(backend.Name)}\""
+               from gauge in (Gauge[])
+               [
+                   new("proxy_backend_up", "1 while the backend can be given calls.", labels, backend.IsEcho || backend.State.Available ? 1 : 0),
+                   new("proxy_backend_breaker_open", "1 while the backend's circuit breaker is open.", labels, backend.State.Breaker is BreakerState.Open ? 1 : 0),
+                   new("proxy_backend_in_flight", "Calls running at the backend.", labels, backend.State.InFlight),
+                   .. backend.Slots is { } limit ? (Gauge[])[new("proxy_backend_slots", "Calls that the backend may run at once.", labels, limit)] : [],
+               ]
+               select gauge,
+        ]);
         parts.Endpoints.AddRange(
         [
             new("GET", ["/"], StatusEndpoints.RootAsync),
@@ -19,18 +32,5 @@ internal static class OperatorFeature
             new("GET", ["/ready"], status.ReadyAsync),
             new("GET", ["/metrics"], status.MetricsAsync),
         ]);
-    }
-
-    private static IEnumerable<Gauge> Gauges(PartsBuilder parts)
-    {
-        yield return new("proxy_queue_waiting", "Calls waiting for a slot.", "", parts.Slots.Waiting);
-        foreach (var backend in parts.Directory.Table.All)
-        {
-            var labels = $"backend=\"{ProxyMetrics.Escape(backend.Name)}\"";
-            yield return new("proxy_backend_up", "1 while the backend can be given calls.", labels, backend.IsEcho || backend.State.Available ? 1 : 0);
-            yield return new("proxy_backend_breaker_open", "1 while the backend's circuit breaker is open.", labels, backend.State.Breaker is BreakerState.Open ? 1 : 0);
-            yield return new("proxy_backend_in_flight", "Calls running at the backend.", labels, backend.State.InFlight);
-            if (backend.Slots is { } limit) yield return new("proxy_backend_slots", "Calls that the backend may run at once.", labels, limit);
-        }
     }
 }

@@ -204,7 +204,7 @@ public sealed class HostProbeTests
         await using var garbage = new RecordedHost().Raw("/v1/models", "220 smtp\r\n");
 
         Assert.Equal("wants a key (401 at /v1/models); write key or key_file", await ReasonAsync(new() { Name = "host", Url = locked.Url }));
-        Assert.Equal("refuses our key (401 at /v1/models)", await ReasonAsync(new() { Name = "host", Url = locked.Url, Key = "k" }));
+        Assert.Equal("refuses the configured key (401 at /v1/models)", await ReasonAsync(new() { Name = "host", Url = locked.Url, Key = "k" }));
         Assert.Equal("answers 503 at /v1/models: Loading model", await ReasonAsync(new()
         {
             Name = "host",
@@ -217,8 +217,8 @@ public sealed class HostProbeTests
 
     [Theory]
     [InlineData("https://ai.example/v1/models", "answers 301 at /v1/models and points to https://ai.example/v1/models; write url = \"https://ai.example\"")]
-    [InlineData("/login?next=1", "answers 301 at /v1/models and points to {0}/login; write the url that answers by itself")]
-    [InlineData("/v1/models/", "answers 301 at /v1/models and points to {0}/v1/models/; write the url that answers by itself")]
+    [InlineData("/login?next=1", "answers 301 at /v1/models and points to {0}/login; write a url that answers without a redirect")]
+    [InlineData("/v1/models/", "answers 301 at /v1/models and points to {0}/v1/models/; write a url that answers without a redirect")]
     public async Task A_host_that_points_elsewhere_Is_refused_with_where_it_points(string location, string reason)
     {
         await using var moved = new RecordedHost().Raw("/v1/models", $"HTTP/1.1 301 Moved Permanently\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n");

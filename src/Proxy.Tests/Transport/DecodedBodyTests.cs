@@ -31,7 +31,8 @@ public sealed class DecodedBodyTests
     [Fact]
     public async Task Little_that_unpacks_to_much_Comes_in_bounded_pieces()
     {
-        using var body = new DecodedBody(new ScriptedExchange(Compressed("gzip", new string('a', 1 << 20))[0], Compressed("gzip", new string('a', 1 << 20))[1], Step.End), "gzip");
+        using var body = new DecodedBody(
+            new ScriptedExchange(Compressed("gzip", new string('a', 1 << 20))[0], Compressed("gzip", new string('a', 1 << 20))[1], Step.End), "gzip");
         var total = 0;
         while (await body.ReadAsync() is { Kind: ReplyReadKind.Data } read)
         {

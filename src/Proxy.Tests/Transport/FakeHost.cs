@@ -7,13 +7,13 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.Transport;
 
-/// <summary>A host that speaks only what a test tells it to, over a raw socket.</summary>
+/// <summary>A host on a raw socket that sends only what the test makes it send.</summary>
 internal sealed class FakeHost : IDisposable
 {
     private readonly TcpListener listener = new(IPAddress.Loopback, 0);
     private readonly X509Certificate2? certificate;
 
-    /// <param name="certificate">Given, the host speaks TLS.</param>
+    /// <param name="certificate">If given, the host speaks TLS.</param>
     public FakeHost(X509Certificate2? certificate = null)
     {
         this.certificate = certificate;
@@ -39,10 +39,10 @@ internal sealed class FakeHost : IDisposable
         return new(socket, secure);
     }
 
-    /// <summary>Answers every request on every connection alike, until cancelled.</summary>
+    /// <summary>Gives every request on every connection the same answer, until cancelled.</summary>
     public Task ServeAsync(string answer, CancellationToken cancellation) => ServeAsync(_ => answer, cancellation);
 
-    /// <summary>Answers every request on every connection with its body, until cancelled.</summary>
+    /// <summary>Answers every request on every connection with its own body, until cancelled.</summary>
     public Task EchoForEverAsync(CancellationToken cancellation) => ServeAsync(
         static request =>
         {
@@ -51,7 +51,8 @@ internal sealed class FakeHost : IDisposable
         },
         cancellation);
 
-    private Task ServeAsync(Func<string, string> answer, CancellationToken cancellation) => listener.Server.ServeAsync(socket => ServeAsync(socket, answer, cancellation), cancellation);
+    private Task ServeAsync(Func<string, string> answer, CancellationToken cancellation) =>
+        listener.Server.ServeAsync(socket => ServeAsync(socket, answer, cancellation), cancellation);
 
     private async Task ServeAsync(Socket socket, Func<string, string> answer, CancellationToken cancellation)
     {
@@ -63,13 +64,13 @@ internal sealed class FakeHost : IDisposable
         }
         catch (Exception failure) when (Connections.IsLeaving(failure))
         {
-            // The other side is gone, as it may.
+            // The other side may leave.
         }
     }
 
     public bool HasPending => listener.Pending();
 
-    /// <summary>Nothing listens on the port any more.</summary>
+    /// <summary>Closes the port.</summary>
     public void Dispose() => listener.Dispose();
 }
 
@@ -81,7 +82,7 @@ internal sealed class Peer : IDisposable
     private readonly byte[] buffer = new byte[64 * 1024];
     private readonly List<byte> unread = [];
 
-    /// <param name="sendsAtOnce">What a test sends in two pieces leaves in two.</param>
+    /// <param name="sendsAtOnce">Whether Nagle's algorithm is off, so that two sends leave as two segments.</param>
     public Peer(Socket socket, Stream stream, bool sendsAtOnce = true)
     {
         this.socket = socket;
@@ -92,10 +93,10 @@ internal sealed class Peer : IDisposable
     public EndPoint? LocalEndPoint => socket.LocalEndPoint;
     public EndPoint? RemoteEndPoint => socket.RemoteEndPoint;
 
-    /// <summary>Says that it sends no more (FIN), and goes on reading.</summary>
+    /// <summary>Sends FIN and goes on reading.</summary>
     public void HalfClose() => socket.Shutdown(SocketShutdown.Send);
 
-    /// <summary>One request with a Content-Length, as text; empty when the other side closed first.</summary>
+    /// <summary>One request with a Content-Length, as text; empty if the other side closed first.</summary>
     public async Task<string> ReadRequestAsync()
     {
         while (true)
@@ -107,7 +108,10 @@ internal sealed class Peer : IDisposable
                 var length = 0;
                 foreach (var line in text[..head].Split("\r\n"))
                 {
-                    if (line.StartsWith("Content-Length: ", StringComparison.OrdinalIgnoreCase)) length = int.Parse(line[16..], System.Globalization.CultureInfo.InvariantCulture);
+                    if (line.StartsWith("Content-Length: ", StringComparison.OrdinalIgnoreCase))
+                    {
+                        length = int.Parse(line[16..], System.Globalization.CultureInfo.InvariantCulture);
+                    }
                 }
 
                 if (unread.Count >= head + 4 + length)
@@ -134,7 +138,8 @@ internal sealed class Peer : IDisposable
             var text = new StringBuilder();
             while (true)
             {
-                var size = int.Parse(Encoding.Latin1.GetString(await ThroughAsync("\r\n")).Trim(), System.Globalization.NumberStyles.HexNumber, System.Globalization.CultureInfo.InvariantCulture);
+                var size = int.Parse(Encoding.Latin1.GetString(await ThroughAsync("\r\n"))
+                    .Trim(), System.Globalization.NumberStyles.HexNumber, System.Globalization.CultureInfo.InvariantCulture);
                 text.Append(Encoding.Latin1.GetString(await TakeAsync(size)));
                 Assert.Equal("\r\n", Encoding.Latin1.GetString(await TakeAsync(2)));
                 if (size == 0) return (status, text.ToString());
@@ -142,7 +147,11 @@ internal sealed class Peer : IDisposable
         }
 
         var at = head.IndexOf("Content-Length: ", StringComparison.Ordinal);
-        if (at >= 0) return (status, Encoding.Latin1.GetString(await TakeAsync(int.Parse(head.AsSpan(at + 16, head.IndexOf('\r', at) - at - 16), System.Globalization.CultureInfo.InvariantCulture))));
+        if (at >= 0)
+        {
+            return (status, Encoding.Latin1.GetString(
+                await TakeAsync(int.Parse(head.AsSpan(at + 16, head.IndexOf('\r', at) - at - 16), System.Globalization.CultureInfo.InvariantCulture))));
+        }
 
         while (await MoreAsync())
         {
@@ -156,7 +165,7 @@ internal sealed class Peer : IDisposable
 
     public async Task SendAsync(ReadOnlyMemory<byte> bytes) => await stream.WriteAsync(bytes, TestContext.Current.CancellationToken);
 
-    /// <summary>Reads a request with a body of this length and sends the body back.</summary>
+    /// <summary>Reads a request with a body of this length and answers with the body.</summary>
     public async Task EchoAsync(int length)
     {
         var body = await ReadBodyAsync(length);
@@ -180,21 +189,21 @@ internal sealed class Peer : IDisposable
         return all.ToArray().AsMemory(head);
     }
 
-    /// <summary>Until the other side is gone, by FIN or by RST.</summary>
+    /// <summary>Waits until the other side leaves, with FIN or RST.</summary>
     public async Task WaitForGoneAsync()
     {
         while (await ReceiveAsync() > 0)
         {
-            // What still came is of no interest.
+            // Ignored.
         }
     }
 
-    /// <summary>All that comes before the other side is gone.</summary>
+    /// <summary>Everything that arrives before the other side leaves.</summary>
     public async Task<string> ReadToEndAsync()
     {
         while (await MoreAsync())
         {
-            // More of it.
+            // Read on.
         }
 
         return Encoding.Latin1.GetString(await TakeAsync(unread.Count));
@@ -203,7 +212,7 @@ internal sealed class Peer : IDisposable
     public Socket Socket => socket;
 
     /// <summary>Sends a FIN.</summary>
-    public void SayGoodbye() => socket.Shutdown(SocketShutdown.Both); // over loopback the FIN is there when this returns
+    public void SayGoodbye() => socket.Shutdown(SocketShutdown.Both); // over loopback the FIN has arrived when this returns
 
     /// <summary>Closes with a reset.</summary>
     public void Reset()
@@ -214,12 +223,16 @@ internal sealed class Peer : IDisposable
 
     public void Dispose() => stream.Dispose();
 
-    /// <summary>Everything up to an end, with it.</summary>
+    /// <summary>Everything up to and including the end mark.</summary>
     public async Task<byte[]> ThroughAsync(string end)
     {
         var mark = Encoding.Latin1.GetBytes(end);
         int at;
-        while ((at = System.Runtime.InteropServices.CollectionsMarshal.AsSpan(unread).IndexOf(mark)) < 0) Assert.True(await MoreAsync(), "the connection ended in the middle of an answer");
+        while ((at = System.Runtime.InteropServices.CollectionsMarshal.AsSpan(unread).IndexOf(mark)) < 0)
+        {
+            Assert.True(await MoreAsync(), "the connection ended in the middle of an answer");
+        }
+
         return await TakeAsync(at + mark.Length);
     }
 
@@ -238,7 +251,7 @@ internal sealed class Peer : IDisposable
         return count > 0;
     }
 
-    /// <summary>How many bytes came; 0 when the other side is gone.</summary>
+    /// <summary>The number of bytes received; 0 if the other side has left.</summary>
     public async Task<int> ReceiveAsync()
     {
         try

@@ -41,18 +41,21 @@ public sealed class HandlerUpstreamTests : IDisposable
     public async Task Post_Arrives_whole_and_answer_is_read()
     {
         using var exchange = harness.Client.Open();
-        var sending = exchange.SendAsync(UpstreamHarness.Post("{\"a\":1}") with { Headers = [new("traceparent", "00-1"), new("Host", "evil"), new("User-Agent", "odd (agent")] });
+        var sending = exchange.SendAsync(
+            UpstreamHarness.Post("{\"a\":1}") with { Headers = [new("traceparent", "00-1"), new("Host", "evil"), new("User-Agent", "odd (agent")] });
         using var peer = await harness.Host.AcceptAsync();
 
         var request = await peer.ReadRequestAsync();
-        await peer.SendAsync("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nX-Request-Id: r1\r\nServer: x\r\nRetry-After: 7\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
+        await peer.SendAsync("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nX-Request-Id: r1\r\nServer: x\r\nRetry-After: 7\r\n"
+            + "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
         var head = await sending;
         var answer = await exchange.ReadAllAsync();
 
         var lines = request.Split("\r\n");
         Assert.Equal("POST /v1/x HTTP/1.1", lines[0]);
         Assert.Equal(
-            ["", "Accept-Encoding: identity", "Content-Length: 7", "Content-Type: application/json", $"Host: localhost:{harness.Host.Port}", "traceparent: 00-1", "User-Agent: odd (agent", "{\"a\":1}"],
+            ["", "Accept-Encoding: identity", "Content-Length: 7", "Content-Type: application/json", $"Host: localhost:{harness.Host.Port}",
+                "traceparent: 00-1", "User-Agent: odd (agent", "{\"a\":1}"],
             lines[1..].Order(StringComparer.OrdinalIgnoreCase));
         Assert.Equal((UpstreamOutcome.Answered, 200, "text/event-stream; charset=utf-8"), (head.Outcome, head.Status, head.ContentType));
         Assert.Equal([new("x-request-id", "r1"), new("retry-after", "7")], head.Headers);
@@ -197,7 +200,8 @@ public sealed class HandlerUpstreamTests : IDisposable
         var body = new byte[8 << 20];
         new Random(1).NextBytes(body);
         var third = body.Length / 3;
-        var sending = exchange.SendAsync(UpstreamHarness.Post() with { Body = new(body.AsMemory(0, third), body.AsMemory(third, third), body.AsMemory(2 * third)) });
+        var sending = exchange.SendAsync(
+            UpstreamHarness.Post() with { Body = new(body.AsMemory(0, third), body.AsMemory(third, third), body.AsMemory(2 * third)) });
         using var peer = await harness.Host.AcceptAsync();
 
         var echoing = peer.EchoAsync(body.Length);
@@ -263,7 +267,8 @@ public sealed class HandlerUpstreamTests : IDisposable
     public async Task Host_that_does_not_shake_hands_Times_out_after_connect()
     {
         using var silent = new FakeHost();
-        using var client = UpstreamClients.Create(new(new($"https://127.0.0.1:{silent.Port}")) { Connect = TimeSpan.FromMilliseconds(50) }, harness.Ticker); // the runtime's clock: it cannot be driven
+        // This uses .NET's clock, which a test cannot set.
+        using var client = UpstreamClients.Create(new(new($"https://127.0.0.1:{silent.Port}")) { Connect = TimeSpan.FromMilliseconds(50) }, harness.Ticker);
         using var exchange = client.Open();
 
         var head = await exchange.SendAsync(UpstreamHarness.Post());
@@ -291,7 +296,7 @@ public sealed class HandlerUpstreamTests : IDisposable
         using var exchange = harness.Client.Open();
         var sending = exchange.SendAsync(UpstreamHarness.Post() with { Body = new(new byte[64 << 20]) });
         using var peer = await harness.Host.AcceptAsync();
-        Assert.NotEqual(0, await peer.ReceiveAsync()); // before, the connection is nobody's and stays
+        Assert.NotEqual(0, await peer.ReceiveAsync()); // until then the connection belongs to no exchange and stays open
 
         exchange.Cancel();
         await peer.WaitForGoneAsync();

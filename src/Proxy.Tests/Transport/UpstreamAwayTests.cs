@@ -10,7 +10,7 @@ public sealed class SocketUpstreamAwayTests() : UpstreamAwayTests(onLoops: false
 
 public sealed class LoopUpstreamAwayTests() : UpstreamAwayTests(onLoops: true);
 
-/// <summary>A host that lost its power or its network, or slept: what such a client does with connections that may be dead.</summary>
+/// <summary>How a client handles connections that may be dead, because the host lost its power or network, or slept.</summary>
 public abstract class UpstreamAwayTests(bool onLoops)
 {
     [Fact]
@@ -110,7 +110,7 @@ public abstract class UpstreamAwayTests(bool onLoops)
         using var exchange = harness.Client.Open();
         var sending = exchange.SendAsync(UpstreamHarness.Post() with { Body = new(new byte[64 << 20]) }).AsTask();
         using var peer = await harness.Host.AcceptAsync();
-        await peer.ReadBodyAsync(1); // so the connection is known
+        await peer.ReadBodyAsync(1); // so the connection exists
 
         harness.Client.Suspect();
         harness.Client.EndSuspects();
@@ -132,7 +132,7 @@ public abstract class UpstreamAwayTests(bool onLoops)
         using var other = await harness.AnswerOnceAsync(UpstreamHarness.Hello);
     }
 
-    /// <summary>What the kernel was told of the connection of this process that has the address.</summary>
+    /// <summary>The keep-alive settings of this process's connection with that address.</summary>
     internal static string WatchOf(IPEndPoint local)
     {
         foreach (var entry in Directory.EnumerateFileSystemEntries("/proc/self/fd"))
@@ -147,13 +147,15 @@ public abstract class UpstreamAwayTests(bool onLoops)
             }
             catch (SocketException)
             {
-                continue; // closed meanwhile, or no TCP
+                continue; // closed meanwhile, or not TCP
             }
 
             var patience = new byte[4];
             socket.GetRawSocketOption(6, 18, patience);
-            return $"{(Option(SocketOptionLevel.Socket, SocketOptionName.KeepAlive) == 0 ? "off" : "on")} {Option(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveTime)} "
-                + $"{Option(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveInterval)} {Option(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveRetryCount)} {BitConverter.ToInt32(patience)}";
+            return $"{(Option(SocketOptionLevel.Socket, SocketOptionName.KeepAlive) == 0 ? "off" : "on")} "
+                + $"{Option(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveTime)} "
+                + $"{Option(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveInterval)} "
+                + $"{Option(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveRetryCount)} {BitConverter.ToInt32(patience)}";
 
             int Option(SocketOptionLevel level, SocketOptionName name) => (int)socket.GetSocketOption(level, name)!;
         }

@@ -9,7 +9,7 @@ public sealed class SocketUpstreamConnectionTests() : UpstreamConnectionTests(on
 
 public sealed class LoopUpstreamConnectionTests() : UpstreamConnectionTests(onLoops: true);
 
-/// <summary>How such a client makes its connections, keeps them and uses them again.</summary>
+/// <summary>How a client makes connections, keeps them and reuses them.</summary>
 public abstract class UpstreamConnectionTests(bool onLoops)
 {
     private const string Hello = UpstreamHarness.Hello;
@@ -42,7 +42,7 @@ public abstract class UpstreamConnectionTests(bool onLoops)
     public async Task Host_with_a_name_Is_resolved()
     {
         using var host = new FakeHost();
-        using var harness = Harness(new($"http://localhost:{host.Port}")); // ::1 refuses where it is known
+        using var harness = Harness(new($"http://localhost:{host.Port}")); // if the machine has ::1, it refuses
         using var exchange = harness.Client.Open();
         var sending = exchange.SendAsync(UpstreamHarness.Post());
         using var peer = await host.AcceptAsync();
@@ -141,7 +141,7 @@ public abstract class UpstreamConnectionTests(bool onLoops)
         using var old = harness.Client.Open();
         var sending = old.SendAsync(UpstreamHarness.Post());
         using var last = await harness.Host.AcceptAsync();
-        using var other = await harness.AnswerOnceAsync(Hello); // is idle first ...
+        using var other = await harness.AnswerOnceAsync(Hello); // becomes idle first
         await last.ReadRequestAsync();
         await last.SendAsync(Hello);
         await sending;
@@ -149,7 +149,7 @@ public abstract class UpstreamConnectionTests(bool onLoops)
         old.Dispose();
         await harness.SettleAsync();
         await harness.AnswerAsync(last, Hello);
-        last.SayGoodbye(); // ... and the one that was used last goes
+        last.SayGoodbye(); // then the most recently used one is closed
         await harness.SettleAsync();
 
         await harness.AnswerAsync(other, Hello);
@@ -245,7 +245,8 @@ public abstract class UpstreamConnectionTests(bool onLoops)
         using var harness = Harness();
         using var first = await harness.AnswerOnceAsync("HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello");
         await first.WaitForGoneAsync();
-        using var odd = await harness.AnswerOnceAsync("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"); // which it does not know
+        // HTTP/1.0 has no chunked encoding.
+        using var odd = await harness.AnswerOnceAsync("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n");
         await odd.WaitForGoneAsync();
         using var second = await harness.AnswerOnceAsync("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 5\r\n\r\nhello");
 
@@ -267,7 +268,7 @@ public abstract class UpstreamConnectionTests(bool onLoops)
 
     private UpstreamHarness Harness(Uri? address = null, UpstreamHeader[]? headers = null) => new(address, headers, onLoops);
 
-    /// <summary>A listener whose queue is full: further connections are neither taken nor refused.</summary>
+    /// <summary>A listener with a full backlog: further connections are neither accepted nor refused.</summary>
     private sealed class FullListener : IDisposable
     {
         private readonly Socket listener = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
@@ -287,7 +288,7 @@ public abstract class UpstreamConnectionTests(bool onLoops)
                 }
                 catch (SocketException)
                 {
-                    // Under way; it is only there to fill the queue.
+                    // In progress; it only fills the backlog.
                 }
             }
         }

@@ -8,7 +8,7 @@ public sealed class SocketUpstreamEndingTests() : UpstreamEndingTests(onLoops: f
 
 public sealed class LoopUpstreamEndingTests() : UpstreamEndingTests(onLoops: true);
 
-/// <summary>How an exchange of such a client ends before its answer does: cancelled, disposed, timed out; and that silence alone ends none.</summary>
+/// <summary>How an exchange ends before its answer does: cancelled, disposed, timed out. Silence alone ends none.</summary>
 public abstract class UpstreamEndingTests(bool onLoops)
 {
     private const string Hello = UpstreamHarness.Hello;
@@ -20,7 +20,7 @@ public abstract class UpstreamEndingTests(bool onLoops)
     {
         using var harness = Harness();
         using var exchange = harness.Client.Open();
-        exchange.Deadline = harness.Ticker.Now + 3000; // before the connection's own limit, in which it may still be
+        exchange.Deadline = harness.Ticker.Now + 3000; // before the connection's own limit, which may still apply
         var sending = exchange.SendAsync(UpstreamHarness.Post() with { Body = new(new byte[64 << 20]) }).AsTask();
         using var peer = await harness.Host.AcceptAsync();
         await peer.SendAsync("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
@@ -139,7 +139,7 @@ public abstract class UpstreamEndingTests(bool onLoops)
         exchange.QuietAt = harness.Ticker.Now + 100;
         var reading = exchange.ReadAsync();
         harness.Time.Advance(TimeSpan.FromSeconds(0.2));
-        await reading; // quiet, and a receive is under way
+        await reading; // quiet, with a receive in progress
 
         exchange.Dispose();
 
@@ -191,7 +191,7 @@ public abstract class UpstreamEndingTests(bool onLoops)
         using var harness = Harness();
         var (exchange, peer) = await harness.StreamAsync();
         exchange.Deadline = harness.Ticker.Now + 1000;
-        harness.Time.Advance(TimeSpan.FromSeconds(5)); // nobody waits
+        harness.Time.Advance(TimeSpan.FromSeconds(5)); // no read is waiting
 
         exchange.Deadline = harness.Ticker.Now + 1000;
         await peer.SendAsync("5\r\nhello\r\n0\r\n\r\n");
@@ -248,7 +248,8 @@ public abstract class UpstreamEndingTests(bool onLoops)
         await over.CancelAsync();
         await host;
 
-        Assert.All(outcomes, outcome => Assert.True(outcome is (UpstreamOutcome.Cancelled, _) or (UpstreamOutcome.Answered, ReplyReadKind.Cancelled or ReplyReadKind.End), outcome.ToString()));
+        Assert.All(outcomes, outcome => Assert.True(
+            outcome is (UpstreamOutcome.Cancelled, _) or (UpstreamOutcome.Answered, ReplyReadKind.Cancelled or ReplyReadKind.End), outcome.ToString()));
     }
 
     private UpstreamHarness Harness(Uri? address = null, UpstreamHeader[]? headers = null) => new(address, headers, onLoops);

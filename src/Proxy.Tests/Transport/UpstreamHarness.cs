@@ -7,15 +7,15 @@ using Proxy.Transport.Loops;
 
 namespace Proxy.Tests.Transport;
 
-/// <summary>A client, a host and a clock that stands still until a test moves it.</summary>
+/// <summary>A client, a host and a clock that only the test moves.</summary>
 internal sealed class UpstreamHarness : IDisposable
 {
-    /// <summary>The answer of a host that has little to say.</summary>
+    /// <summary>A short answer.</summary>
     public const string Hello = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
     private readonly EventLoops? loops;
 
-    /// <param name="onLoops">The client lives on loops; else on the runtime's sockets.</param>
+    /// <param name="onLoops">Whether the client uses the event loops; else .NET's sockets.</param>
     public UpstreamHarness(Uri? address = null, UpstreamHeader[]? headers = null, bool onLoops = false)
     {
         Host = new();
@@ -40,7 +40,7 @@ internal sealed class UpstreamHarness : IDisposable
 
     public static UpstreamRequest Get(string path = "/") => new("GET", path, default);
 
-    /// <summary>One exchange on a new connection; the host's end of it, which the client may use again.</summary>
+    /// <summary>One exchange on a new connection. Returns the host's end, which the client may reuse.</summary>
     public async Task<Peer> AnswerOnceAsync(string answer)
     {
         Peer peer;
@@ -55,14 +55,14 @@ internal sealed class UpstreamHarness : IDisposable
         return peer;
     }
 
-    /// <summary>One exchange on a connection that is idle.</summary>
+    /// <summary>One exchange on an idle connection.</summary>
     public async Task AnswerAsync(Peer peer, string answer)
     {
         using (var exchange = Client.Open()) await AnswerAsync(peer, answer, exchange, exchange.SendAsync(Post()));
         await SettleAsync();
     }
 
-    /// <summary>A chunked answer that has just begun.</summary>
+    /// <summary>Starts a chunked answer.</summary>
     public async Task<(UpstreamExchange Exchange, Peer Peer)> StreamAsync()
     {
         var exchange = Client.Open();
@@ -74,7 +74,7 @@ internal sealed class UpstreamHarness : IDisposable
         return (exchange, peer);
     }
 
-    /// <summary>What a loop was asked to do is done: it takes things in turn.</summary>
+    /// <summary>Waits until a loop has done its queued work, which it does in order.</summary>
     public async Task SettleAsync()
     {
         if (loops is null) return;
@@ -101,7 +101,7 @@ internal sealed class UpstreamHarness : IDisposable
 
 internal static class ReplyReading
 {
-    /// <summary>Everything up to the first outcome that is not data, as text.</summary>
+    /// <summary>Everything up to the first result that is not data, as text.</summary>
     public static async Task<(string Text, ReplyReadKind Last)> ReadAllAsync(this ReplyBody body)
     {
         using var all = new PooledBody();

@@ -8,7 +8,7 @@ public sealed class SocketUpstreamTests() : UpstreamTests(onLoops: false);
 
 public sealed class LoopUpstreamTests() : UpstreamTests(onLoops: true);
 
-/// <summary>What is asked and answered over a client of http:// hosts, however it gets its bytes.</summary>
+/// <summary>Requests and answers of a client for http:// hosts, on both transports.</summary>
 public abstract class UpstreamTests(bool onLoops)
 {
     private const string Hello = UpstreamHarness.Hello;
@@ -18,15 +18,18 @@ public abstract class UpstreamTests(bool onLoops)
     {
         using var harness = Harness(headers: [new("Authorization", "Bearer ours")]);
         using var exchange = harness.Client.Open();
-        var sending = exchange.SendAsync(UpstreamHarness.Post("{\"a\":1}") with { Headers = [new("traceparent", "00-1"), new("Host", "evil"), new("x-bad", "a\r\nb: c")] });
+        var sending = exchange.SendAsync(
+            UpstreamHarness.Post("{\"a\":1}") with { Headers = [new("traceparent", "00-1"), new("Host", "evil"), new("x-bad", "a\r\nb: c")] });
         using var peer = await harness.Host.AcceptAsync();
 
         var request = await peer.ReadRequestAsync();
-        await peer.SendAsync("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Request-Id: r1\r\nServer: x\r\nRetry-After: 7\r\nX-RateLimit-Limit-Tokens: 9\r\nopenai-organization: caf\xe9\r\nContent-Length: 5\r\n\r\nhello");
+        await peer.SendAsync("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Request-Id: r1\r\nServer: x\r\nRetry-After: 7\r\n"
+            + "X-RateLimit-Limit-Tokens: 9\r\nopenai-organization: caf\xe9\r\nContent-Length: 5\r\n\r\nhello");
         var head = await sending;
         var (text, last) = await exchange.ReadAllAsync();
 
-        Assert.Equal($"POST /v1/x HTTP/1.1\r\nHost: 127.0.0.1:{harness.Host.Port}\r\nAccept-Encoding: identity\r\nAuthorization: Bearer ours\r\nContent-Type: application/json\r\ntraceparent: 00-1\r\nContent-Length: 7\r\n\r\n{{\"a\":1}}", request);
+        Assert.Equal($"POST /v1/x HTTP/1.1\r\nHost: 127.0.0.1:{harness.Host.Port}\r\nAccept-Encoding: identity\r\nAuthorization: Bearer ours\r\nContent-Type: "
+            + $"application/json\r\ntraceparent: 00-1\r\nContent-Length: 7\r\n\r\n{{\"a\":1}}", request);
         Assert.Equal((UpstreamOutcome.Answered, 200, "application/json", 5L), (head.Outcome, head.Status, head.ContentType, head.ContentLength));
         Assert.Equal([new("x-request-id", "r1"), new("retry-after", "7"), new("x-ratelimit-limit-tokens", "9")], head.Headers);
         Assert.Equal(("hello", ReplyReadKind.End), (text, last));
@@ -72,7 +75,8 @@ public abstract class UpstreamTests(bool onLoops)
     [Theory]
     [InlineData(Hello)]
     [InlineData("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3;ext=\"a\"\r\nllo\r\n0\r\nX-Trailer: a\r\nB: c\r\n\r\n")]
-    [InlineData("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nX-Folded: a\r\n b\r\nContent-Length:\r\n 5\r\n\r\nhello")]
+    [InlineData("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nX-Folded: a\r\n b\r\nContent-Length:\r\n 5\r\n\r\n"
+        + "hello")]
     [InlineData("HTTP/1.1 200 OK\nContent-Length: 5\n\nhello")]
     public async Task Answer_cut_at_any_byte_Reads_the_same_on_one_connection(string answer)
     {
@@ -324,7 +328,8 @@ public abstract class UpstreamTests(bool onLoops)
         var body = new byte[8 << 20];
         new Random(1).NextBytes(body);
         var third = body.Length / 3;
-        var sending = exchange.SendAsync(UpstreamHarness.Post() with { Body = new(body.AsMemory(0, third), body.AsMemory(third, third), body.AsMemory(2 * third)) });
+        var sending = exchange.SendAsync(
+            UpstreamHarness.Post() with { Body = new(body.AsMemory(0, third), body.AsMemory(third, third), body.AsMemory(2 * third)) });
         using var peer = await harness.Host.AcceptAsync();
 
         var echoing = peer.EchoAsync(body.Length);

@@ -29,7 +29,10 @@ internal sealed class VectorEndpoints(VectorParts parts)
         new("GET", ["/info"], InfoAsync),
     ];
 
-    /// <summary>TEI's <c>GET /info</c>, of the model in the query or of the first there is: a TEI host's own words, or what is known of a model of this process.</summary>
+    /// <summary>
+    /// TEI's <c>GET /info</c>, for the model in the query or for the first model there is. The answer is a TEI host's own, or describes a model of this
+    /// process.
+    /// </summary>
     private Task InfoAsync(HttpContext context) => new HandlerExchange("/info", TeiWords.Instance, parts.Exchange, async (scope, _) =>
     {
         using var body = new PooledBody(1024);
@@ -58,7 +61,12 @@ internal sealed class VectorEndpoints(VectorParts parts)
         }
 
         if ((named is null ? table.Embedders.Models.FirstOrDefault(model => scope.Caller.MayUse(model.Info.Name)) : resolution?.InProcess) is not { } here)
-            return new(ProxyErrorKind.UnknownModel, named is null ? "no model here answers /info; there is no TEI host and no model in this proxy" : $"'{ModelName.Shown(named)}' is no TEI host's model and none of this proxy's; its own listing describes it");
+        {
+            return new(ProxyErrorKind.UnknownModel, named is null
+                ? "no model here answers /info; there is no TEI host and no model in this proxy"
+                : $"'{ModelName.Shown(named)}' is neither a model of a TEI host nor of this proxy, so /info does not describe it");
+        }
+
         TeiAnswers.WriteInfo(here.Info, parts.Version, body);
         return null;
     }

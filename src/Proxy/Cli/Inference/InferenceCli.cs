@@ -12,6 +12,6 @@ internal static class InferenceCli
         Summary: static config =>
         [
             .. config.Inference.Models.Select(static model => $"  model       {model.Name}: {model.Path}"),
-            .. config.Inference.Bundled ? [$"  model       {LocalModels.BundledName}: inside this program"] : Array.Empty<string>(),
+            .. config.Inference.Bundled ? [$"  model       {LocalModels.BundledName}: built in"] : Array.Empty<string>(),
         ]);
 }

@@ -35,8 +35,8 @@ internal sealed class Edge : IAsyncDisposable
         var catalog = new ModelCatalog(House.Directory, probe);
         Parts = new ExchangeParts(Gate, Calls, new CallLedger(writer, LogFormat.Text, Metrics, House.Time), Metrics, () => House.Directory.Table.Config.Server,
             House.Log, House.Time, Ticker, House.Directory.Identity);
-        var features = new PartsBuilder(config with { Inference = config.Inference with { Bundled = false } }, House.Directory, House.Slots, House.Dispatcher, catalog,
-            new RemoteImages(), Parts, owned);
+        var features = new PartsBuilder(config with { Inference = config.Inference with { Bundled = false } }, House.Directory, House.Slots, House.Dispatcher,
+            catalog, new RemoteImages(), Parts, owned);
         foreach (var add in Proxy.Composition.Parts.Features) add(features);
         var endpoints = features.Build(new AdminEndpoints(House.Directory, catalog, Calls, static () => new([], []), null, static () => { }, House.Time));
         var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { Args = ["--hostBuilder:reloadConfigOnChange=false"],

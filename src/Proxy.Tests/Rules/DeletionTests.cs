@@ -46,7 +46,8 @@ public sealed class DeletionTests
             }
 
             foreach (var file in Directory.EnumerateFiles(Repository.Root)) File.Copy(file, Path.Combine(copy, Path.GetFileName(file)));
-            foreach (var folder in (string[])["models", "packaging"]) File.CreateSymbolicLink(Path.Combine(copy, folder), Path.Combine(Repository.Root, folder));
+            foreach (var folder in (string[])["models", "packaging"])
+                File.CreateSymbolicLink(Path.Combine(copy, folder), Path.Combine(Repository.Root, folder));
             foreach (var path in gone)
             {
                 if (path.EndsWith(".cs", StringComparison.Ordinal)) File.Delete(Path.Combine(program, path));

@@ -135,7 +135,7 @@ public sealed partial class OperationsPageTests
 
     private static string Kebab(string name) => name == "WWWAuthenticate" ? "www-authenticate" : Capital().Replace(name, "-$0").ToLowerInvariant();
 
-    [GeneratedRegex("""(?:Head\(text, |Write\(text, |yield return new\()"(?<name>proxy_[a-z_]+)"(?:, "(?<kind>counter|gauge)")?""")]
+    [GeneratedRegex("""(?:Head\(text, |Write\(text, |new\()"(?<name>proxy_[a-z_]+)"(?:, "(?<kind>counter|gauge)")?""")]
     private static partial Regex Metric();
 
     [GeneratedRegex("_(bucket|sum|count)$")]

@@ -5,9 +5,10 @@ namespace Proxy.Cli;
 
 /// <summary>What an optional feature adds to the command line.</summary>
 /// <param name="ModelVerbs">Verbs of <c>proxy models</c>.</param>
-/// <param name="Checked">Reads a configuration with what the feature knows of it.</param>
-/// <param name="Summary">Lines that <c>proxy check</c> says of a configuration besides.</param>
-internal sealed record CliFeature(Func<Surroundings, IReadOnlyList<Command>> ModelVerbs, Func<ConfigSources, ConfigSources> Checked, Func<ProxyConfig, IEnumerable<string>> Summary)
+/// <param name="Checked">Adds the feature's checks of a configuration.</param>
+/// <param name="Summary">The feature's lines in the summary of <c>proxy check</c>.</param>
+internal sealed record CliFeature(
+    Func<Surroundings, IReadOnlyList<Command>> ModelVerbs, Func<ConfigSources, ConfigSources> Checked, Func<ProxyConfig, IEnumerable<string>> Summary)
 {
     public static readonly IReadOnlyList<CliFeature> All =
     [

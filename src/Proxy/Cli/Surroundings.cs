@@ -14,7 +14,8 @@ internal sealed record Surroundings(TextWriter Output, TextWriter Error, Func<st
     /// <summary>Whether <see cref="Error"/> is a terminal.</summary>
     public bool IsTerminal { get; init; }
 
-    public ConfigSources Sources => CliFeature.All.Aggregate(new ConfigSources { Environment = Environment }, static (sources, feature) => feature.Checked(sources));
+    public ConfigSources Sources =>
+        CliFeature.All.Aggregate(new ConfigSources { Environment = Environment }, static (sources, feature) => feature.Checked(sources));
 
     /// <summary>Writes problems to stderr, one per line, in the form that editors jump to.</summary>
     public void Tell(string? path, IReadOnlyList<ConfigProblem> problems)

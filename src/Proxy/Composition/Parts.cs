@@ -13,7 +13,10 @@ namespace Proxy.Composition;
 /// <summary>Everything that runs, made by hand in reading order. What owns something is disposed in the opposite order.</summary>
 internal sealed class Parts : IDisposable
 {
-    /// <summary>Every feature, in the order in which its surfaces and routes are asked. One that is taken out leaves the others whole.</summary>
+    /// <summary>
+    /// Every feature, in the order in which their surfaces and routes are asked. To delete one, delete its line here, its file in Features, and its folders;
+    /// the rest builds.
+    /// </summary>
     public static readonly IReadOnlyList<Action<PartsBuilder>> Features =
     [
         InferenceFeature.Add,
@@ -22,7 +25,7 @@ internal sealed class Parts : IDisposable
         AnthropicFeature.Add,
         VectorsFeature.Add,
         OperatorFeature.Add,
-        OpenAiFeature.Add, // the last, because a request that is no other dialect's is OpenAI's
+        OpenAiFeature.Add, // last, because every request that belongs to no other dialect is OpenAI's
     ];
 
     private readonly Stack<IDisposable> owned = [];
@@ -33,7 +36,7 @@ internal sealed class Parts : IDisposable
     private readonly PartsBuilder features;
     private readonly Lock reloading = new();
 
-    /// <param name="more">Adds to what the features add, before them.</param>
+    /// <param name="more">Adds routes, followers or whatever else a feature can add, before the features do.</param>
     public Parts(LoadedConfig loaded, LogWriter writer, TimeProvider time, Action<PartsBuilder>? more = null)
     {
         (this.loaded, this.writer, Time) = (loaded, writer, time);
@@ -61,7 +64,8 @@ internal sealed class Parts : IDisposable
         var catalog = new ModelCatalog(Directory, Probe);
         var ledger = new CallLedger(writer, format, metrics, time);
         var exchange = new ExchangeParts(gate, Calls, ledger, metrics, () => Directory.Table.Config.Server, Log, time, ticker, Directory.Identity);
-        features = new PartsBuilder(config, Directory, slots, new BackendDispatcher(Directory, slots, Log, time), catalog, Own(new RemoteImages()), exchange, owned)
+        var dispatcher = new BackendDispatcher(Directory, slots, Log, time);
+        features = new PartsBuilder(config, Directory, slots, dispatcher, catalog, Own(new RemoteImages()), exchange, owned)
         {
             Background = { Probe.RunAsync },
             FixedSettings =
@@ -99,7 +103,10 @@ internal sealed class Parts : IDisposable
     /// <summary>Another process bound what we serve: <c>[server] listen</c> says nothing to this one.</summary>
     public bool HasInheritedSockets { get; set; }
 
-    /// <summary>Reads the file again and makes it the current configuration, or keeps the old one and returns every problem. What only a start can change is named as long as the file says something else than what runs.</summary>
+    /// <summary>
+    /// Reads the file again and makes it the current configuration, or keeps the old one and returns every problem. Also returns every setting that needs a
+    /// restart, as long as its value in the file differs from the running one.
+    /// </summary>
     public ReloadOutcome Reload()
     {
         lock (reloading)
@@ -111,7 +118,8 @@ internal sealed class Parts : IDisposable
                 return new(result.Problems, []);
             }
 
-            List<string> late = [.. features.FixedSettings.Where(setting => !Equals(setting.Value(loaded.Config), setting.Value(next))).Select(static setting => setting.Name)];
+            List<string> late =
+                [.. from setting in features.FixedSettings where !Equals(setting.Value(loaded.Config), setting.Value(next)) select setting.Name];
             foreach (var section in late) Log.NeedsRestart(section);
             writer.Least = Least(next.Log);
             Directory.Apply(next);
@@ -123,7 +131,7 @@ internal sealed class Parts : IDisposable
         }
     }
 
-    /// <summary>Runs what the features do beside the calls, until it is cancelled.</summary>
+    /// <summary>Runs the background work of all features until it is cancelled.</summary>
     public Task RunAsync(CancellationToken cancellation) => Task.WhenAll(features.Background.Select(run => run(cancellation)));
 
     public void Dispose()

@@ -4,7 +4,7 @@ using Proxy.Transport;
 
 namespace Proxy.Composition;
 
-/// <summary>Asks hosts what they are and have, over connections of their own.</summary>
+/// <summary>Asks hosts what they are and what they serve, over connections that no call uses.</summary>
 internal sealed class ProbeClients(BackendDirectory directory, CoarseTicker ticker) : IDisposable
 {
     private readonly ConcurrentDictionary<Backend, HandlerUpstream> clients = new();
@@ -15,10 +15,13 @@ internal sealed class ProbeClients(BackendDirectory directory, CoarseTicker tick
         var before = backend.State is { Report: { } last, Health: var health } && (health is BackendHealth.Up || last.IsSelf) ? last : null;
         var report = await HostProbe.AskAsync(backend.Config, http, before, cancellation, directory.Identity);
         // Another proxy's own copy of a model of this process is no reason to go there for it.
-        return report.ProxyId is null ? report : report with { Models = [.. report.Models.Where(model => model.Told is not { End: ModelEnd.Process } || directory.Embedders.Find(model.Name) is null)] };
+        return report.ProxyId is null ? report : report with
+        {
+            Models = [.. report.Models.Where(model => model.Told is not { End: ModelEnd.Process } || directory.Embedders.Find(model.Name) is null)],
+        };
     }
 
-    /// <summary>Closes the connections to backends that a reload took out.</summary>
+    /// <summary>Closes the connections to backends that a reload removed.</summary>
     public void Prune()
     {
         foreach (var gone in clients.Keys.Except(directory.Table.All))

@@ -3,18 +3,21 @@ using Proxy.Chat;
 
 namespace Proxy.Http;
 
-/// <summary>What answers a URL.</summary>
+/// <summary>Answers a request.</summary>
 internal delegate Task Answer(HttpContext context);
 
-/// <summary>A row of the table of URLs. The first row of a path that takes the request's method answers it.</summary>
+/// <summary>A row of the table of URLs. A request is answered by the first row of its path that takes its method.</summary>
 /// <param name="Method"><c>GET</c> takes HEAD too; <c>*</c> takes every method.</param>
-/// <param name="Paths">One that ends in a slash is all paths below it that have no row of their own.</param>
-/// <param name="Answer">What answers.</param>
+/// <param name="Paths">
+/// A path that ends in a slash stands for all paths below it that have no row of their own. Base urls are often typed without <c>/v1</c>: what such clients ask
+/// for has both paths.
+/// </param>
+/// <param name="Answer">Answers the request.</param>
 internal sealed record EndpointRow(string Method, string[] Paths, Answer Answer);
 
 /// <summary>
-/// Every URL there is: looks up the row of a request's path, and refuses in the dialect of the path what has none. Matched here and not by ASP.NET's routing, because every call passes here
-/// and the table is this small.
+/// Every URL: finds the row of a request's path. A request without a row is refused in the dialect of its path. ASP.NET's routing is not used, because every
+/// call passes here and the table is small.
 /// </summary>
 /// <param name="rows">The rows of all features.</param>
 /// <param name="admin">Answers on the operator's socket.</param>
@@ -43,7 +46,12 @@ internal sealed class Endpoints(IReadOnlyList<EndpointRow> rows, AdminEndpoints 
         if (IsHandshake(context.Request)) return errors.NoWebSocketAsync(context);
 
         if ((table.GetValueOrDefault(path) ?? Below(path)) is not { } found)
-            return path.StartsWith("/v1/", StringComparison.Ordinal) && HttpMethods.IsPost(method) ? relay.HandleAsync(context) : errors.UnknownPathAsync(context);
+        {
+            return HttpMethods.IsPost(method) && path.StartsWith("/v1/", StringComparison.Ordinal)
+                ? relay.HandleAsync(context)
+                : errors.UnknownPathAsync(context);
+        }
+
         foreach (var row in found)
         {
             if (row.Method == method || row.Method is "*" || (row.Method is "GET" && HttpMethods.IsHead(method))) return row.Answer(context);
@@ -52,7 +60,8 @@ internal sealed class Endpoints(IReadOnlyList<EndpointRow> rows, AdminEndpoints 
         return errors.WrongMethodAsync(context, found[0].Method);
     }
 
-    private EndpointRow[]? Below(string path) => Array.Find(starts, start => path.StartsWith(start, StringComparison.Ordinal)) is { } found ? table[found] : null;
+    private EndpointRow[]? Below(string path) =>
+        Array.Find(starts, start => path.StartsWith(start, StringComparison.Ordinal)) is { } found ? table[found] : null;
 
     /// <summary>A websocket is asked for by a GET, and by a CONNECT in HTTP/2.</summary>
     private static bool IsHandshake(HttpRequest request) => request.Method switch
@@ -66,11 +75,13 @@ internal sealed class Endpoints(IReadOnlyList<EndpointRow> rows, AdminEndpoints 
 /// <summary>Refusals of URLs, each in the dialect of its path.</summary>
 internal sealed class ErrorEndpoints(IReadOnlyList<Surface> surfaces, ExchangeParts parts)
 {
-    public Task UnknownPathAsync(HttpContext context) => RefuseAsync(context, new(ProxyErrorKind.UnknownPath, $"there is nothing at {context.Request.Method} {context.Request.Path.Value}"));
+    public Task UnknownPathAsync(HttpContext context) =>
+        RefuseAsync(context, new(ProxyErrorKind.UnknownPath, $"there is nothing at {context.Request.Method} {context.Request.Path.Value}"));
 
     /// <summary>Realtime sessions, and Responses over a socket: a client that is told so falls back to HTTP, or says why it cannot.</summary>
     public Task NoWebSocketAsync(HttpContext context) =>
-        RefuseAsync(context, new(ProxyErrorKind.NotImplemented, $"this proxy serves no websockets and no realtime sessions, so not {context.Request.Path.Value} either: stream over HTTP, by POST to /v1/responses or /v1/chat/completions"));
+        RefuseAsync(context, new(ProxyErrorKind.NotImplemented, $"this proxy serves no websockets and no realtime sessions, so not {context.Request.Path.Value} "
+            + "either: stream over HTTP, by POST to /v1/responses or /v1/chat/completions"));
 
     /// <summary>A request that two readers could read differently.</summary>
     public Task UnclearAsync(HttpContext context, string what)

@@ -4,12 +4,13 @@ using Proxy.Chat;
 
 namespace Proxy.Http;
 
-/// <summary>Writes a list of models; <paramref name="more"/>, if given, has more to say of the one with that index.</summary>
+/// <summary>Writes a list of models. <paramref name="more"/>, if given, writes additional members into the entry with that index.</summary>
 internal delegate void WriteModels(IReadOnlyList<ModelListing> models, IBufferWriter<byte> output, Action<Utf8JsonWriter, int>? more);
 
-/// <summary>Which requests are a dialect's: they are refused in it, and get models listed as it lists them.</summary>
+/// <summary>The requests of a dialect, at whatever path: errors are written in it, and models are listed in its form.</summary>
 /// <param name="Dialect">The dialect.</param>
-/// <param name="Has">Whether a request is its own, which its path or a header says. Asked in the order of the surfaces.</param>
+/// <param name="Has">Whether a request belongs to the surface, by its path or a header.</param>
 /// <param name="WriteModels">Writes a list of models.</param>
 /// <param name="WriteModel">Writes one model.</param>
-internal sealed record Surface(ClientDialect Dialect, Func<HttpRequest, bool> Has, WriteModels WriteModels, Action<ModelListing, IBufferWriter<byte>> WriteModel);
+internal sealed record Surface(
+    ClientDialect Dialect, Func<HttpRequest, bool> Has, WriteModels WriteModels, Action<ModelListing, IBufferWriter<byte>> WriteModel);

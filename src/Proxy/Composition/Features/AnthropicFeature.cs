@@ -2,7 +2,7 @@ using Proxy.Dialects.Anthropic;
 
 namespace Proxy.Composition.Features;
 
-/// <summary>Anthropic's Messages. Its clients ask for models at the same path as OpenAI's, and say which version of the API they mean.</summary>
+/// <summary>Anthropic's Messages. Its clients list models at the same path as OpenAI's, but send their API's version.</summary>
 internal static class AnthropicFeature
 {
     public static void Add(PartsBuilder parts)
@@ -10,7 +10,8 @@ internal static class AnthropicFeature
         var dialect = new AnthropicClientDialect();
         parts.Surfaces.Add(new(
             dialect,
-            Has: static request => request.Path.StartsWithSegments("/v1/messages") || request.Path.StartsWithSegments("/messages") || request.Headers.ContainsKey("anthropic-version"),
+            Has: static request => request.Path.StartsWithSegments("/v1/messages") || request.Path.StartsWithSegments("/messages")
+                || request.Headers.ContainsKey("anthropic-version"),
             static (models, output, _) => AnthropicModelList.Write(models, output),
             AnthropicModelList.WriteOne));
         parts.Endpoints.AddRange(

@@ -11,13 +11,18 @@ internal static class OllamaFeature
     {
         var dialect = new OllamaChatClientDialect();
         var hosts = new OllamaHostEndpoints(parts.Catalog, parts.Directory, parts.Dispatcher, dialect, new OllamaChatBackendDialect(), parts.Exchange);
-        parts.Surfaces.Add(new(dialect, Has: static request => request.Path.StartsWithSegments("/api"), static (models, output, _) => OllamaListing.WriteTags(models, output), OllamaShow.Write));
+        parts.Surfaces.Add(new(
+            dialect,
+            Has: static request => request.Path.StartsWithSegments("/api"),
+            static (models, output, _) => OllamaListing.WriteTags(models, output),
+            OllamaShow.Write));
         parts.Endpoints.AddRange(
         [
             parts.Chat(dialect, "/api/chat"),
             parts.Chat(new OllamaGenerateClientDialect(), "/api/generate"),
             new("GET", ["/api/tags"], parts.Models.ListAsync),
-            new("GET", ["/api/ps"], context => parts.Models.ListAsync(context, (models, output, _) => OllamaListing.WriteRunning(models, parts.Exchange.Time.GetUtcNow(), output))),
+            new("GET", ["/api/ps"], context =>
+                parts.Models.ListAsync(context, (models, output, _) => OllamaListing.WriteRunning(models, parts.Exchange.Time.GetUtcNow(), output))),
             new("POST", ["/api/show"], hosts.ShowAsync),
             new("POST", ["/api/pull", "/api/push", "/api/create"], hosts.ManageAsync),
             new("DELETE", ["/api/delete"], hosts.ManageAsync),

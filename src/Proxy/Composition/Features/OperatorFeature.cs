@@ -18,7 +18,8 @@ internal static class OperatorFeature
                from gauge in (Gauge[])
                [
                    new("proxy_backend_up", "1 while the backend can be given calls.", labels, backend.IsEcho || backend.State.Available ? 1 : 0),
-                   new("proxy_backend_breaker_open", "1 while the backend's circuit breaker is open.", labels, backend.State.Breaker is BreakerState.Open ? 1 : 0),
+                   new("proxy_backend_breaker_open", "1 while the backend's circuit breaker is open.", labels,
+                       backend.State.Breaker is BreakerState.Open ? 1 : 0),
                    new("proxy_backend_in_flight", "Calls running at the backend.", labels, backend.State.InFlight),
                    .. backend.Slots is { } limit ? (Gauge[])[new("proxy_backend_slots", "Calls that the backend may run at once.", labels, limit)] : [],
                ]

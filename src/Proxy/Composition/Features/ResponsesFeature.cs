@@ -3,7 +3,7 @@ using Proxy.Dialects.OpenAiResponses;
 
 namespace Proxy.Composition.Features;
 
-/// <summary>OpenAI's Responses. None is kept, so none can be asked for by its id.</summary>
+/// <summary>OpenAI's Responses. None is stored, so none can be fetched by its id.</summary>
 internal static class ResponsesFeature
 {
     public static void Add(PartsBuilder parts)
@@ -15,8 +15,10 @@ internal static class ResponsesFeature
             parts.Count(dialect, OpenAiResponsesJson.WriteCount, "/v1/responses/input_tokens"),
             new("POST", ["/v1/responses/compact"], parts.Relay.HandleAsync),
             new("*", ["/v1/responses/compact"], parts.Errors.UnknownPathAsync),
-            new("*", ["/v1/responses/"], context => parts.Errors.RefuseAsync(context,
-                new(ProxyErrorKind.UnknownPath, $"this proxy keeps no responses yet: there is nothing at {context.Request.Method} {context.Request.Path}") { Code = "response_not_found" })),
+            new("*", ["/v1/responses/"], context => parts.Errors.RefuseAsync(context, NotKept(context.Request))),
         ]);
     }
+
+    private static ProxyError NotKept(HttpRequest request) =>
+        new(ProxyErrorKind.UnknownPath, $"this proxy keeps no responses yet: there is nothing at {request.Method} {request.Path}") { Code = "response_not_found" };
 }

@@ -67,7 +67,7 @@ public sealed class ConfigRulesTests
     [InlineData("[[auth.keys]]\nname = \"a\"\nsha256 = “secret”", 3, "", "“ is not a quote in TOML; write \"")]
     [InlineData("[[backends]]\nname = \"gpu\"\nurl = \"http://a\"\n[[backends]]\nname = \"GPU\"\nurl = \"http://b\"", 5, "backends[1].name",
         "\"GPU\" differs from \"gpu\" only in upper and lower case")]
-    [InlineData("[[auth.keys]]\nname = \"k\"\nsha256 = \"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\"\n[[auth.keys]]\nname = \"K\"\nsha256 = \"ca7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\"", 5, "auth.keys[1].name", "in other letters")]
+    [InlineData("[[auth.keys]]\nname = \"k\"\nsha256 = \"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\"\n[[auth.keys]]\nname = \"K\"\nsha256 = \"ca7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\"", 5, "auth.keys[1].name", "only in upper and lower case")]
     public void What_people_write_instead_Is_answered_with_what_they_mean(string toml, int line, string key, string message) =>
         Toml.IsRefused(toml, line, key, message);
 

@@ -10,7 +10,7 @@ namespace Proxy.Tests.Routes;
 
 public sealed class DirectRouteTests
 {
-    /// <summary>Ollama's chat, that remembers which thread parsed a request.</summary>
+    /// <summary>Ollama's chat dialect, which records the thread that parsed a request.</summary>
     private sealed class Watched : ClientDialect
     {
         private readonly OllamaChatClientDialect real = new();
@@ -68,7 +68,7 @@ public sealed class DirectRouteTests
         Assert.Null(dialect.Parser);
     }
 
-    /// <summary>Asks on a thread of its own, as a loop is one: whatever is done without waiting is done there.</summary>
+    /// <summary>Asks on a thread of its own, like an event loop: all synchronous work runs on that thread.</summary>
     private static async Task<(Watched Dialect, ChatAnswer Answer, int Caller)> AskAsync(House house, string body)
     {
         var dialect = new Watched();

@@ -14,7 +14,7 @@ public sealed class NamesTests
     public void Log_events_Have_ids_of_their_own_in_their_folders_hundred()
     {
         var events = (from source in Repository.Sources()
-                      from Match said in Regex.Matches(source.Text, @"\[LoggerMessage\((\d+),[^\n]*?EventName = ""([a-z_]+)""\)\]")
+                      from Match said in Regex.Matches(source.Text, @"\[LoggerMessage\((\d+),(?:(?!LoggerMessage)[\s\S])*?EventName = ""([a-z_]+)""\)\]")
                       select (source.Folder, Id: int.Parse(said.Groups[1].Value, CultureInfo.InvariantCulture), Name: said.Groups[2].Value)).ToArray();
 
         Assert.Equal(Repository.Sources().Sum(s => Regex.Count(s.Text, @"\[LoggerMessage\(")), events.Length); // every event has an id and a name

@@ -147,7 +147,7 @@ public sealed partial class OperationsPageTests
     [GeneratedRegex("""\.Add\(" ([a-z_]+)="u8""")]
     private static partial Regex Field();
 
-    [GeneratedRegex("""LoggerMessage\(\d+, LogLevel\.(\w+),.*EventName = "(\w+)"\)""")]
+    [GeneratedRegex("""LoggerMessage\(\d+, LogLevel\.(\w+),(?:(?!LoggerMessage)[\s\S])*?EventName = "(\w+)"\)""")]
     private static partial Regex Event();
 
     [GeneratedRegex("""(?:Is\(name, |eaders\.TryGetValue\(|eaders\.ContainsKey\()"([a-z0-9_-]+)"\)?""")]

@@ -7,23 +7,25 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.Transport;
 
-/// <summary>A host on a raw socket that sends only what the test makes it send.</summary>
+/// <summary>A host that speaks only what a test tells it to, over a raw socket.</summary>
 internal sealed class FakeHost : IDisposable
 {
-    private readonly TcpListener listener = new(IPAddress.Loopback, 0);
+    private readonly TcpListener listener;
     private readonly X509Certificate2? certificate;
 
-    /// <param name="certificate">If given, the host speaks TLS.</param>
-    public FakeHost(X509Certificate2? certificate = null)
+    /// <param name="certificate">Given, the host speaks TLS.</param>
+    /// <param name="at">Where it listens, if not at 127.0.0.1.</param>
+    public FakeHost(X509Certificate2? certificate = null, IPAddress? at = null)
     {
         this.certificate = certificate;
+        listener = new(at ?? IPAddress.Loopback, 0);
         listener.Start();
         Port = ((IPEndPoint)listener.LocalEndpoint).Port;
     }
 
     public int Port { get; }
 
-    public Uri Address => new(certificate is null ? $"http://127.0.0.1:{Port}" : $"https://localhost:{Port}");
+    public Uri Address => new($"{(certificate is null ? "http" : "https")}://127.0.0.1:{Port}");
 
     public Task<Peer> AcceptAsync() => TakeAsync(TestContext.Current.CancellationToken);
 
@@ -39,10 +41,10 @@ internal sealed class FakeHost : IDisposable
         return new(socket, secure);
     }
 
-    /// <summary>Gives every request on every connection the same answer, until cancelled.</summary>
+    /// <summary>Answers every request on every connection alike, until cancelled.</summary>
     public Task ServeAsync(string answer, CancellationToken cancellation) => ServeAsync(_ => answer, cancellation);
 
-    /// <summary>Answers every request on every connection with its own body, until cancelled.</summary>
+    /// <summary>Answers every request on every connection with its body, until cancelled.</summary>
     public Task EchoForEverAsync(CancellationToken cancellation) => ServeAsync(
         static request =>
         {
@@ -51,8 +53,7 @@ internal sealed class FakeHost : IDisposable
         },
         cancellation);
 
-    private Task ServeAsync(Func<string, string> answer, CancellationToken cancellation) =>
-        listener.Server.ServeAsync(socket => ServeAsync(socket, answer, cancellation), cancellation);
+    private Task ServeAsync(Func<string, string> answer, CancellationToken cancellation) => listener.Server.ServeAsync(socket => ServeAsync(socket, answer, cancellation), cancellation);
 
     private async Task ServeAsync(Socket socket, Func<string, string> answer, CancellationToken cancellation)
     {
@@ -64,13 +65,13 @@ internal sealed class FakeHost : IDisposable
         }
         catch (Exception failure) when (Connections.IsLeaving(failure))
         {
-            // The other side may leave.
+            // The other side is gone, as it may.
         }
     }
 
     public bool HasPending => listener.Pending();
 
-    /// <summary>Closes the port.</summary>
+    /// <summary>Nothing listens on the port any more.</summary>
     public void Dispose() => listener.Dispose();
 }
 
@@ -82,7 +83,7 @@ internal sealed class Peer : IDisposable
     private readonly byte[] buffer = new byte[64 * 1024];
     private readonly List<byte> unread = [];
 
-    /// <param name="sendsAtOnce">Whether Nagle's algorithm is off, so that two sends leave as two segments.</param>
+    /// <param name="sendsAtOnce">What a test sends in two pieces leaves in two.</param>
     public Peer(Socket socket, Stream stream, bool sendsAtOnce = true)
     {
         this.socket = socket;
@@ -93,10 +94,10 @@ internal sealed class Peer : IDisposable
     public EndPoint? LocalEndPoint => socket.LocalEndPoint;
     public EndPoint? RemoteEndPoint => socket.RemoteEndPoint;
 
-    /// <summary>Sends FIN and goes on reading.</summary>
+    /// <summary>Says that it sends no more (FIN), and goes on reading.</summary>
     public void HalfClose() => socket.Shutdown(SocketShutdown.Send);
 
-    /// <summary>One request with a Content-Length, as text; empty if the other side closed first.</summary>
+    /// <summary>One request with a Content-Length, as text; empty when the other side closed first.</summary>
     public async Task<string> ReadRequestAsync()
     {
         while (true)
@@ -108,10 +109,7 @@ internal sealed class Peer : IDisposable
                 var length = 0;
                 foreach (var line in text[..head].Split("\r\n"))
                 {
-                    if (line.StartsWith("Content-Length: ", StringComparison.OrdinalIgnoreCase))
-                    {
-                        length = int.Parse(line[16..], System.Globalization.CultureInfo.InvariantCulture);
-                    }
+                    if (line.StartsWith("Content-Length: ", StringComparison.OrdinalIgnoreCase)) length = int.Parse(line[16..], System.Globalization.CultureInfo.InvariantCulture);
                 }
 
                 if (unread.Count >= head + 4 + length)
@@ -138,8 +136,7 @@ internal sealed class Peer : IDisposable
             var text = new StringBuilder();
             while (true)
             {
-                var size = int.Parse(Encoding.Latin1.GetString(await ThroughAsync("\r\n"))
-                    .Trim(), System.Globalization.NumberStyles.HexNumber, System.Globalization.CultureInfo.InvariantCulture);
+                var size = int.Parse(Encoding.Latin1.GetString(await ThroughAsync("\r\n")).Trim(), System.Globalization.NumberStyles.HexNumber, System.Globalization.CultureInfo.InvariantCulture);
                 text.Append(Encoding.Latin1.GetString(await TakeAsync(size)));
                 Assert.Equal("\r\n", Encoding.Latin1.GetString(await TakeAsync(2)));
                 if (size == 0) return (status, text.ToString());
@@ -147,11 +144,7 @@ internal sealed class Peer : IDisposable
         }
 
         var at = head.IndexOf("Content-Length: ", StringComparison.Ordinal);
-        if (at >= 0)
-        {
-            return (status, Encoding.Latin1.GetString(
-                await TakeAsync(int.Parse(head.AsSpan(at + 16, head.IndexOf('\r', at) - at - 16), System.Globalization.CultureInfo.InvariantCulture))));
-        }
+        if (at >= 0) return (status, Encoding.Latin1.GetString(await TakeAsync(int.Parse(head.AsSpan(at + 16, head.IndexOf('\r', at) - at - 16), System.Globalization.CultureInfo.InvariantCulture))));
 
         while (await MoreAsync())
         {
@@ -165,7 +158,7 @@ internal sealed class Peer : IDisposable
 
     public async Task SendAsync(ReadOnlyMemory<byte> bytes) => await stream.WriteAsync(bytes, TestContext.Current.CancellationToken);
 
-    /// <summary>Reads a request with a body of this length and answers with the body.</summary>
+    /// <summary>Reads a request with a body of this length and sends the body back.</summary>
     public async Task EchoAsync(int length)
     {
         var body = await ReadBodyAsync(length);
@@ -189,21 +182,21 @@ internal sealed class Peer : IDisposable
         return all.ToArray().AsMemory(head);
     }
 
-    /// <summary>Waits until the other side leaves, with FIN or RST.</summary>
+    /// <summary>Until the other side is gone, by FIN or by RST.</summary>
     public async Task WaitForGoneAsync()
     {
         while (await ReceiveAsync() > 0)
         {
-            // Ignored.
+            // What still came is of no interest.
         }
     }
 
-    /// <summary>Everything that arrives before the other side leaves.</summary>
+    /// <summary>All that comes before the other side is gone.</summary>
     public async Task<string> ReadToEndAsync()
     {
         while (await MoreAsync())
         {
-            // Read on.
+            // More of it.
         }
 
         return Encoding.Latin1.GetString(await TakeAsync(unread.Count));
@@ -212,7 +205,7 @@ internal sealed class Peer : IDisposable
     public Socket Socket => socket;
 
     /// <summary>Sends a FIN.</summary>
-    public void SayGoodbye() => socket.Shutdown(SocketShutdown.Both); // over loopback the FIN has arrived when this returns
+    public void SayGoodbye() => socket.Shutdown(SocketShutdown.Both); // over loopback the FIN is there when this returns
 
     /// <summary>Closes with a reset.</summary>
     public void Reset()
@@ -223,16 +216,12 @@ internal sealed class Peer : IDisposable
 
     public void Dispose() => stream.Dispose();
 
-    /// <summary>Everything up to and including the end mark.</summary>
+    /// <summary>Everything up to an end, with it.</summary>
     public async Task<byte[]> ThroughAsync(string end)
     {
         var mark = Encoding.Latin1.GetBytes(end);
         int at;
-        while ((at = System.Runtime.InteropServices.CollectionsMarshal.AsSpan(unread).IndexOf(mark)) < 0)
-        {
-            Assert.True(await MoreAsync(), "the connection ended in the middle of an answer");
-        }
-
+        while ((at = System.Runtime.InteropServices.CollectionsMarshal.AsSpan(unread).IndexOf(mark)) < 0) Assert.True(await MoreAsync(), "the connection ended in the middle of an answer");
         return await TakeAsync(at + mark.Length);
     }
 
@@ -251,7 +240,7 @@ internal sealed class Peer : IDisposable
         return count > 0;
     }
 
-    /// <summary>The number of bytes received; 0 if the other side has left.</summary>
+    /// <summary>How many bytes came; 0 when the other side is gone.</summary>
     public async Task<int> ReceiveAsync()
     {
         try

@@ -366,11 +366,11 @@ public class LoopTransportTests : IAsyncLifetime
                 await CountAsync(response.BodyWriter);
                 break;
             case "/direct-counts":
-                await CountAsync(DirectWriter.Of(context));
+                await CountAsync(RelayOutput.Of(context));
                 break;
             case "/stream" or "/sized-stream":
                 if (context.Request.Path == "/sized-stream") response.ContentLength = 25;
-                var writer = DirectWriter.Of(context);
+                var writer = RelayOutput.Of(context);
                 await writer.WriteAsync("first "u8.ToArray());
                 await writer.WriteAsync("second "u8.ToArray());
                 "third "u8.CopyTo(writer.GetSpan(6));

@@ -12,7 +12,7 @@ public sealed class UpstreamAllocationTests
     [InlineData(true)]
     public async Task Stream_of_2000_frames_Allocates_next_to_nothing_per_read(bool onLoops)
     {
-        using var harness = new UpstreamHarness(onLoops: onLoops);
+        using var harness = new UpstreamHarness(onLoops ? UpstreamKind.Loops : UpstreamKind.Sockets);
         var (exchange, peer) = await harness.StreamAsync();
         var frame = "c\r\ndata: {\"a\"}\n\r\n"u8.ToArray();
         using var wanted = new SemaphoreSlim(0);

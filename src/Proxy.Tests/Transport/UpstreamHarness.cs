@@ -1,34 +1,49 @@
+using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
 using Proxy.Buffers;
+using Proxy.Tests.Harness;
 using Proxy.Transport;
 using Proxy.Transport.Loops;
 
 namespace Proxy.Tests.Transport;
 
-/// <summary>A client, a host and a clock that only the test moves.</summary>
+/// <summary>The clients of hosts.</summary>
+public enum UpstreamKind
+{
+    /// <summary>On a loop.</summary>
+    Loops,
+
+    /// <summary>On the runtime's sockets.</summary>
+    Sockets,
+
+    /// <summary>On the runtime's sockets, with TLS.</summary>
+    Tls,
+}
+
+/// <summary>A client, a host and a clock that stands still until a test moves it.</summary>
 internal sealed class UpstreamHarness : IDisposable
 {
-    /// <summary>A short answer.</summary>
+    /// <summary>The answer of a host that has little to say.</summary>
     public const string Hello = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+
+    private static readonly TestAuthority authority = new();
+    private static readonly X509Certificate2 root = X509Certificate2.CreateFromPem(authority.Pem);
+
+    /// <summary>For 127.0.0.1, by an authority that a client trusts where it is told to.</summary>
+    public static readonly X509Certificate2 Certificate = authority.Issue();
 
     private readonly EventLoops? loops;
 
-    /// <param name="onLoops">Whether the client uses the event loops; else .NET's sockets.</param>
-    public UpstreamHarness(Uri? address = null, UpstreamHeader[]? headers = null, bool onLoops = false)
+    /// <param name="set">Changes what the client knows of the host.</param>
+    public UpstreamHarness(UpstreamKind kind, Uri? address = null, Func<UpstreamTarget, UpstreamTarget>? set = null)
     {
-        Host = new();
+        Host = new(kind == UpstreamKind.Tls ? Certificate : null);
         Ticker = new(Time);
-        if (onLoops) loops = new(1, Ticker, NullLogger.Instance);
-        Client = UpstreamClients.Create(new(address ?? Host.Address) { Headers = headers ?? [] }, Ticker, loops);
-    }
-
-    public UpstreamHarness(FakeHost host, UpstreamTarget target)
-    {
-        Host = host;
-        Ticker = new(Time);
-        Client = UpstreamClients.Create(target, Ticker);
+        if (kind == UpstreamKind.Loops) loops = new(1, Ticker, NullLogger.Instance);
+        var target = new UpstreamTarget(address ?? Host.Address) { Authorities = [root] };
+        Client = UpstreamClients.Create(set?.Invoke(target) ?? target, Ticker, loops);
     }
 
     public FakeHost Host { get; }
@@ -40,7 +55,7 @@ internal sealed class UpstreamHarness : IDisposable
 
     public static UpstreamRequest Get(string path = "/") => new("GET", path, default);
 
-    /// <summary>One exchange on a new connection. Returns the host's end, which the client may reuse.</summary>
+    /// <summary>One exchange on a new connection; the host's end of it, which the client may use again.</summary>
     public async Task<Peer> AnswerOnceAsync(string answer)
     {
         Peer peer;
@@ -55,14 +70,14 @@ internal sealed class UpstreamHarness : IDisposable
         return peer;
     }
 
-    /// <summary>One exchange on an idle connection.</summary>
+    /// <summary>One exchange on a connection that is idle.</summary>
     public async Task AnswerAsync(Peer peer, string answer)
     {
         using (var exchange = Client.Open()) await AnswerAsync(peer, answer, exchange, exchange.SendAsync(Post()));
         await SettleAsync();
     }
 
-    /// <summary>Starts a chunked answer.</summary>
+    /// <summary>A chunked answer that has just begun.</summary>
     public async Task<(UpstreamExchange Exchange, Peer Peer)> StreamAsync()
     {
         var exchange = Client.Open();
@@ -74,7 +89,7 @@ internal sealed class UpstreamHarness : IDisposable
         return (exchange, peer);
     }
 
-    /// <summary>Waits until a loop has done its queued work, which it does in order.</summary>
+    /// <summary>What a loop was asked to do is done: it takes things in turn.</summary>
     public async Task SettleAsync()
     {
         if (loops is null) return;
@@ -101,7 +116,7 @@ internal sealed class UpstreamHarness : IDisposable
 
 internal static class ReplyReading
 {
-    /// <summary>Everything up to the first result that is not data, as text.</summary>
+    /// <summary>Everything up to the first outcome that is not data, as text.</summary>
     public static async Task<(string Text, ReplyReadKind Last)> ReadAllAsync(this ReplyBody body)
     {
         using var all = new PooledBody();

@@ -68,9 +68,7 @@ internal static class HostProbe
             if (llama?.ContextLength is { } context) openAi = [openAi[0] with { ContextLength = context }];
             // A llama.cpp server is reachable only after its model is loaded.
             if (llama is not null && await props is { } told)
-            {
                 openAi = [openAi[0] with { Loaded = openAi[0].Loaded ?? true, Traits = ModelTraitsJson.OfProps(told, openAi[0].Traits) }];
-            }
         }
 
         if (owner == "lmstudio") openAi = await LmStudioAsync(host, openAi!);
@@ -79,18 +77,15 @@ internal static class HostProbe
         {
             if (openAi is null && ollama is null && tei is null) host.RefuseUnlessReached();
             if (ollama is not null) ollama = await ShownAsync(host, ollama, before);
-            return new(
-                families, Merged(ollama, openAi, tei), llama?.Slots, Kind(families, ollama, tei, owner, openAi is not null, llama is not null))
-            {
-                Version = HostProbeJson.Build(await props),
-            };
+            var kind = Kind(families, ollama, tei, owner, openAi is not null, llama is not null);
+            return new(families, Merged(ollama, openAi, tei), llama?.Slots, kind) { Version = HostProbeJson.Build(await props) };
         }
 
         // llama.cpp first, because it answers some of Ollama's questions too.
         if (llama is not null && openAi is not null)
         {
-            return await LearnAsync(
-                host, new([DialectFamily.OpenAi], openAi, llama?.Slots, "llama.cpp") { Version = HostProbeJson.Build(await props) }, before);
+            var build = HostProbeJson.Build(await props);
+            return await LearnAsync(host, new([DialectFamily.OpenAi], openAi, llama?.Slots, "llama.cpp") { Version = build }, before);
         }
 
         // Ollama offers other dialects too, but honours num_ctx only in its own, so only its own is reported.

@@ -71,9 +71,8 @@ internal static class CheckCommand
         patience.CancelAfter(Patience);
         try
         {
-            using var ticker = new CoarseTicker(TimeProvider.System);
-            using var host = new HandlerUpstream(BackendDirectory.Target(backend), ticker);
-            return [.. (await HostProbe.AskAsync(backend, host.Invoker, null, patience.Token).ConfigureAwait(false)).Models.Select(static model => model.Name)];
+            using var host = HostHttp.Create(BackendDirectory.Target(backend), TimeProvider.System);
+            return [.. (await HostProbe.AskAsync(backend, host, null, patience.Token).ConfigureAwait(false)).Models.Select(static model => model.Name)];
         }
         catch (Exception e) when (e is HostProbeException or OperationCanceledException && !cancellation.IsCancellationRequested)
         {

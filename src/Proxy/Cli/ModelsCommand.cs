@@ -61,9 +61,8 @@ internal static class ModelsCommand
     {
         try
         {
-            using var ticker = new CoarseTicker(TimeProvider.System);
-            using var host = new HandlerUpstream(BackendDirectory.Target(backend), ticker);
-            var report = await HostProbe.AskAsync(backend, host.Invoker, null, cancellation).ConfigureAwait(false);
+            using var host = HostHttp.Create(BackendDirectory.Target(backend), TimeProvider.System);
+            var report = await HostProbe.AskAsync(backend, host, null, cancellation).ConfigureAwait(false);
             var dialects = report.Dialects.Select(DialectNames.Name).ToList();
             var named = backend.Models.Except(report.Models.Select(model => model.Name)).Select(model => new HostModel(model, null, null, null));
             return [.. report.Models.Concat(named)

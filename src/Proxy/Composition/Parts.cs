@@ -56,7 +56,7 @@ internal sealed class Parts : IDisposable
         Directory = new BackendDirectory(config, target => UpstreamClients.Create(target, ticker, Loops), DialectTable.Backend, time);
         var slots = new SlotQueue(time);
         Directory.Changed = slots.Recheck;
-        probes = Own(new ProbeClients(Directory, ticker));
+        probes = Own(new ProbeClients(Directory, time));
         Probe = new BackendProbe(Directory, slots, probes.AskAsync, Log, time);
 
         // The edge

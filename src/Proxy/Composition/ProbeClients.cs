@@ -5,13 +5,13 @@ using Proxy.Transport;
 namespace Proxy.Composition;
 
 /// <summary>Asks hosts what they are and what they serve, over connections that no call uses.</summary>
-internal sealed class ProbeClients(BackendDirectory directory, CoarseTicker ticker) : IDisposable
+internal sealed class ProbeClients(BackendDirectory directory, TimeProvider time) : IDisposable
 {
-    private readonly ConcurrentDictionary<Backend, HandlerUpstream> clients = new();
+    private readonly ConcurrentDictionary<Backend, HttpMessageInvoker> clients = new();
 
     public async Task<HostReport> AskAsync(Backend backend, CancellationToken cancellation)
     {
-        var http = clients.GetOrAdd(backend, static (b, ticker) => new HandlerUpstream(BackendDirectory.Target(b.Config), ticker), ticker).Invoker;
+        var http = clients.GetOrAdd(backend, static (b, time) => HostHttp.Create(BackendDirectory.Target(b.Config), time), time);
         var before = backend.State is { Report: { } last, Health: var health } && (health is BackendHealth.Up || last.IsSelf) ? last : null;
         var report = await HostProbe.AskAsync(backend.Config, http, before, cancellation, directory.Identity);
         // Another proxy's own copy of a model of this process is no reason to go there for it.

@@ -4,15 +4,9 @@ using Proxy.Transport;
 
 namespace Proxy.Tests.Transport;
 
-public sealed class SocketUpstreamEndingTests() : UpstreamEndingTests(onLoops: false);
-
-public sealed class LoopUpstreamEndingTests() : UpstreamEndingTests(onLoops: true);
-
-/// <summary>How an exchange ends before its answer does: cancelled, disposed, timed out. Silence alone ends none.</summary>
-public abstract class UpstreamEndingTests(bool onLoops)
+// How an exchange of such a client ends before its answer does: cancelled, disposed, timed out; and that silence alone ends none.
+public abstract partial class UpstreamContract
 {
-    private const string Hello = UpstreamHarness.Hello;
-
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
@@ -20,7 +14,7 @@ public abstract class UpstreamEndingTests(bool onLoops)
     {
         using var harness = Harness();
         using var exchange = harness.Client.Open();
-        exchange.Deadline = harness.Ticker.Now + 3000; // before the connection's own limit, which may still apply
+        exchange.Deadline = harness.Ticker.Now + 3000; // before the connection's own limit, in which it may still be
         var sending = exchange.SendAsync(UpstreamHarness.Post() with { Body = new(new byte[64 << 20]) }).AsTask();
         using var peer = await harness.Host.AcceptAsync();
         await peer.SendAsync("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
@@ -75,6 +69,26 @@ public abstract class UpstreamEndingTests(bool onLoops)
         var head = await sending;
 
         Assert.Equal(UpstreamOutcome.Cancelled, head.Outcome);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task No_head_came_Nothing_can_be_read(bool byDeadline)
+    {
+        using var harness = Harness();
+        using var exchange = harness.Client.Open();
+        exchange.Deadline = harness.Ticker.Now + 1000;
+        var sending = exchange.SendAsync(UpstreamHarness.Post()).AsTask();
+        using var peer = await harness.Host.AcceptAsync();
+        await peer.ReadRequestAsync();
+
+        if (byDeadline) harness.Time.Advance(TimeSpan.FromSeconds(1.2));
+        else exchange.Cancel();
+        await sending;
+        exchange.Cancel(); // once more, when it is over
+
+        Assert.Equal(ReplyReadKind.Failed, (await exchange.ReadAsync()).Kind);
     }
 
     [Fact]
@@ -139,7 +153,7 @@ public abstract class UpstreamEndingTests(bool onLoops)
         exchange.QuietAt = harness.Ticker.Now + 100;
         var reading = exchange.ReadAsync();
         harness.Time.Advance(TimeSpan.FromSeconds(0.2));
-        await reading; // quiet, with a receive in progress
+        await reading; // quiet, and a receive is under way
 
         exchange.Dispose();
 
@@ -191,7 +205,7 @@ public abstract class UpstreamEndingTests(bool onLoops)
         using var harness = Harness();
         var (exchange, peer) = await harness.StreamAsync();
         exchange.Deadline = harness.Ticker.Now + 1000;
-        harness.Time.Advance(TimeSpan.FromSeconds(5)); // no read is waiting
+        harness.Time.Advance(TimeSpan.FromSeconds(5)); // nobody waits
 
         exchange.Deadline = harness.Ticker.Now + 1000;
         await peer.SendAsync("5\r\nhello\r\n0\r\n\r\n");
@@ -248,9 +262,6 @@ public abstract class UpstreamEndingTests(bool onLoops)
         await over.CancelAsync();
         await host;
 
-        Assert.All(outcomes, outcome => Assert.True(
-            outcome is (UpstreamOutcome.Cancelled, _) or (UpstreamOutcome.Answered, ReplyReadKind.Cancelled or ReplyReadKind.End), outcome.ToString()));
+        Assert.All(outcomes, outcome => Assert.True(outcome is (UpstreamOutcome.Cancelled, _) or (UpstreamOutcome.Answered, ReplyReadKind.Cancelled or ReplyReadKind.End), outcome.ToString()));
     }
-
-    private UpstreamHarness Harness(Uri? address = null, UpstreamHeader[]? headers = null) => new(address, headers, onLoops);
 }

@@ -94,5 +94,6 @@ internal sealed class ErrorEndpoints(IReadOnlyList<Surface> surfaces, ExchangePa
     }
 
     public Task RefuseAsync(HttpContext context, ProxyError error) =>
-        new HandlerExchange("other", surfaces.First(surface => surface.Has(context.Request)).Dialect, parts, (_, _) => new(error)).HandleAsync(context);
+        new HandlerExchange("other", surfaces.First(surface => surface.Has(context.Request)).Dialect, parts, (_, _) => new(error)) { ReadsBody = false }
+            .HandleAsync(context);
 }

@@ -10,13 +10,15 @@ namespace Proxy.Http;
 /// <summary>The model listings: every model of every host that the caller's key may use, in the dialect of the request.</summary>
 internal sealed class ModelEndpoints(ModelCatalog catalog, IReadOnlyList<Surface> surfaces, ExchangeParts parts, string version)
 {
-    public Task ListAsync(HttpContext context) => ListAsync(context, surfaces.First(surface => surface.Has(context.Request)).WriteModels);
+    public Task ListAsync(HttpContext context) => ListAsync(context, null);
 
-    public Task ListAsync(HttpContext context, WriteModels write) => WriteAsync(context, async scope =>
+    /// <param name="context">The request.</param>
+    /// <param name="write">Writes the list; null: the dialect's own writer does.</param>
+    public Task ListAsync(HttpContext context, WriteModels? write) => WriteAsync(context, async (scope, surface) =>
     {
         var (models, told) = await ModelsAsync(scope);
         var body = new PooledBody();
-        write(models, body, told is null ? null : (json, index) => WriteTold(json, told[index]));
+        (write ?? surface.WriteModels)(models, body, told is null ? null : (json, index) => WriteTold(json, told[index]));
         return (body, null);
     });
 
@@ -26,7 +28,7 @@ internal sealed class ModelEndpoints(ModelCatalog catalog, IReadOnlyList<Surface
         // A model's name may contain slashes and escapes: everything after the path of the listing (with or without /v1) is the name.
         var path = context.Request.Path.Value!;
         var name = Uri.UnescapeDataString(path[(path.IndexOf("/models/", StringComparison.Ordinal) + "/models/".Length)..]);
-        return WriteAsync(context, async scope =>
+        return WriteAsync(context, async (scope, surface) =>
         {
             if (ModelName.Refusal(name) is { } tooLong) return (null, tooLong);
             var (models, _) = await ModelsAsync(scope);
@@ -35,7 +37,7 @@ internal sealed class ModelEndpoints(ModelCatalog catalog, IReadOnlyList<Surface
                 ?? (scope.Caller.MayUse(name) ? await catalog.FindAsync(name) : null);
             if (model is null) return (null, DirectRoute.UnknownModel(name));
             var body = new PooledBody();
-            surfaces.First(surface => surface.Has(context.Request)).WriteModel(model with { Name = name }, body);
+            surface.WriteModel(model with { Name = name }, body);
             return (body, null);
         });
     }
@@ -63,16 +65,16 @@ internal sealed class ModelEndpoints(ModelCatalog catalog, IReadOnlyList<Surface
         ProxyListing.Write(json, told);
     }
 
-    private Task WriteAsync(HttpContext context, Func<CallScope, ValueTask<(PooledBody? Body, ProxyError? Problem)>> answer)
+    private Task WriteAsync(HttpContext context, Func<CallScope, Surface, ValueTask<(PooledBody? Body, ProxyError? Problem)>> answer)
     {
-        var dialect = surfaces.First(surface => surface.Has(context.Request)).Dialect;
+        var surface = surfaces.First(surface => surface.Has(context.Request));
         context.Response.Headers[ProxyIdentity.Header] = parts.Identity.Id;
-        return new HandlerExchange("models", dialect, parts, async (scope, _) =>
+        return new HandlerExchange("models", surface.Dialect, parts, async (scope, _) =>
         {
-            var (body, problem) = await answer(scope);
+            var (body, problem) = await answer(scope, surface);
             using var held = body;
-            if (body is not null) await Exchange.WriteAsync(scope, dialect.WholeContentType, body);
+            if (body is not null) await Exchange.WriteAsync(scope, surface.Dialect.WholeContentType, body);
             return problem;
-        }).HandleAsync(context);
+        }) { ReadsBody = false }.HandleAsync(context);
     }
 }

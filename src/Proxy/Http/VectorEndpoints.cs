@@ -39,7 +39,7 @@ internal sealed class VectorEndpoints(VectorParts parts)
         if (Describe(scope, context.Request.Query["model"], body) is { } problem) return problem;
         await Exchange.WriteAsync(scope, "application/json", body);
         return null;
-    }).HandleAsync(context);
+    }) { ReadsBody = false }.HandleAsync(context);
 
     private EndpointRow Post(IVectorRoute route, params string[] paths) => new("POST", paths, new VectorExchange(paths[0], route, parts).HandleAsync);
 

@@ -175,17 +175,18 @@ internal static class OllamaChatRequestCodec
 
     private static void WriteContent(Utf8JsonWriter json, ChatMessage message, List<string> lost)
     {
+        List<string> texts = [], images = [];
         foreach (var part in message.Content)
         {
+            if (part is ContentPart.Text text) texts.Add(text.Value);
+            if (part is ContentPart.Image { Base64: { } base64 }) images.Add(base64); // Unsayable has refused an image without it
             lost.AddIf(part is ContentPart.Image { Detail: not null }, "messages[].content[].image_url.detail");
             lost.AddNames("messages[].content[].", part.Unknown);
         }
 
-        List<string> texts = [.. message.Content.OfType<ContentPart.Text>().Select(static part => part.Value)];
         if (message.Refusal is { } refusal) texts.Add(refusal);
         json.WriteString("content"u8, string.Join('\n', texts));
-        var images = message.Content.OfType<ContentPart.Image>();
-        if (images.Any()) json.WriteList("images"u8, images.Select(static image => image.Base64).OfType<string>());
+        json.WriteTexts("images"u8, images);
     }
 
     private static void WriteToolCalls(Utf8JsonWriter json, ChatMessage message, int number, bool own, ToolTurns turns, List<string> lost)

@@ -65,7 +65,7 @@ internal static class OpenAiChatRequestReader
     {
         var message = new ChatMessage(ChatRole.User, []);
         string? role = null;
-        List<KeyValuePair<string, JsonElement>> unknown = [], spellings = [];
+        List<KeyValuePair<string, JsonElement>>? unknown = null, spellings = null;
         foreach (var member in item.EnumerateObject())
         {
             var (value, at) = (member.Value, $"{path}.{member.Name}");
@@ -89,14 +89,14 @@ internal static class OpenAiChatRequestReader
                 case "tool_calls":
                     if (value.ValueKind is JsonValueKind.Null) break;
                     message = message with { ToolCalls = ReadToolCalls(value, at, fields, out var whole) };
-                    if (!whole) unknown.Keep(member);
+                    if (!whole) (unknown ??= []).Keep(member);
                     break;
                 case "reasoning_content" or "reasoning":
                     if (value.ValueKind is JsonValueKind.String) message = message with { Reasoning = message.Reasoning ?? value.GetString() };
-                    spellings.Keep(member);
+                    (spellings ??= []).Keep(member);
                     break;
                 default:
-                    unknown.Keep(member);
+                    (unknown ??= []).Keep(member);
                     break;
             }
         }
@@ -107,8 +107,8 @@ internal static class OpenAiChatRequestReader
         {
             Role = known ?? (role == "function" ? ChatRole.Tool : ChatRole.User),
             RoleWord = known is null ? role : null,
-            Unknown = unknown,
-            AsItCame = spellings,
+            Unknown = unknown ?? message.Unknown,
+            AsItCame = spellings ?? message.AsItCame,
         };
     }
 

@@ -193,7 +193,9 @@ internal sealed class DirectRoute(
                 copy = BodyEdit.Apply(
                     [.. call.Edits.Concat(new[] { name, wish }.OfType<BodyEdit>()).OrderBy(static edit => edit.Place.Start.Value)], bytes.Span);
             else if (name is { } first && wish is { } second)
-                copy = BodyEdit.Apply(first.Place.Start.Value < second.Place.Start.Value ? [first, second] : [second, first], bytes.Span);
+                copy = first.Place.Start.Value < second.Place.Start.Value
+                    ? BodyEdit.Apply([first, second], bytes.Span)
+                    : BodyEdit.Apply([second, first], bytes.Span);
             else return (name ?? wish) is { } only ? new(bytes[..only.Place.Start], only.Text, bytes[only.Place.End..]) : new(bytes);
             return new(copy.Memory);
         }

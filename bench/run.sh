@@ -271,7 +271,7 @@ done
 
 tables() {
     awk -F'\t' -v order="$usable" '
-        function sorted(row, metric, of,    i, j, n, x) { # fills v[1..n], ascending; with `of`, each value is divided by that row's value of the same round
+        function sorted(row, metric, of,    i, j, n, x) { # fills v[1..n], ascending; with `of`, each value is divided by the value of that row in the same round
             n = 0
             for (i = 1; i <= last; i++) if ((row, i, metric) in value && (of == "" || value[of, i, metric] > 0))
                 v[++n] = of == "" ? value[row, i, metric] : value[row, i, metric] / value[of, i, metric]

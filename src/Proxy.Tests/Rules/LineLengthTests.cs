@@ -37,7 +37,7 @@ public sealed partial class LineLengthTests
 
         Assert.All(Code($"A(\"\"\"{json}\"\"\");\nB({SymbolDisplay.FormatLiteral(json, quote: true)});\n{new string('c', 10)}"), length => Assert.True(length < 20));
         Assert.Equal([Longest + 2], Code("// " + new string('x', Longest - 1)));
-        Assert.Equal([Longest + 2], Code($"""A("{new string('x', Data - 20)}", "{new string('y', Data - 20)}"){new string(' ', 33)};"""));
+        Assert.Equal([Longest + 2], Code($"""A("{new string('x', Data - 20)}", "{new string('y', Data - 20)}"){new string(' ', 32)};"""));
         Assert.Equal([0, 0, 0, 3, 5], Prose("| a |\n```\na longer line\n```\n[a](https://a.example/)\nlast\n").Where((_, i) => i != 3));
     }
 

@@ -62,7 +62,8 @@ public sealed class LoopWriterTests : IDisposable
     {
         await Steps.Array[1, 8].HoldsAsync(300, steps =>
             string.Join("; ", steps.Select(step =>
-                $"{step.Act} {step.Size}{(step.OnLoop ? " on the loop" : "")}{(step.Interrupts ? ", interrupted" : "")}, {step.Taken} taken at a time")), RunAsync);
+                $"{step.Act} {step.Size}{(step.OnLoop ? " on the loop" : "")}{(step.Interrupts ? ", interrupted" : "")}, {step.Taken} taken at a time")),
+            RunAsync);
 
         Assert.True(waits > 10, "no write had to wait");
     }

@@ -101,7 +101,7 @@ static void memory(long *rss, long *dirty)
         char path[64], line[256];
         snprintf(path, sizeof path, "/proc/%d/smaps_rollup", pids[i]);
         FILE *file = fopen(path, "r");
-        if (!file) fail("load: process %d is gone, or is somebody else's", pids[i]);
+        if (!file) fail("load: process %d has ended or belongs to another user", pids[i]);
         while (fgets(line, sizeof line, file)) {
             long kib;
             if (sscanf(line, "Rss: %ld", &kib) == 1) *rss += kib;

@@ -4,7 +4,7 @@ using Microsoft.ML.OnnxRuntime;
 
 namespace BareLoop;
 
-/// <summary><c>Run</c> and nothing else: inputs are ready before the clock starts, and nobody reads the outputs.</summary>
+/// <summary>Measures <c>Run</c> alone: the inputs are ready before the clock starts, and the outputs are not read.</summary>
 internal static class Loop
 {
     public static void Run(Arguments given)

@@ -48,7 +48,7 @@ public sealed partial class LineLengthTests
             .Select(line => $"{file}:{line.Number}: {line.Length} characters");
 
     /// <summary>The length of each line of C# without the literals that are data.</summary>
-    private static IEnumerable<int> Code(string source)
+    private static int[] Code(string source)
     {
         var lengths = source.Split('\n').Select(static line => line.Length).ToArray();
         if (lengths.All(static length => length <= Longest)) return lengths;

@@ -82,7 +82,10 @@ internal sealed record UpstreamHead(UpstreamOutcome Outcome, int Status = 0)
     public string? Failure { get; init; }
 }
 
-/// <summary>One request and its reply. <see cref="ReplyBody.Deadline"/> and <see cref="ReplyBody.QuietAt"/> are set before the request is sent.</summary>
+/// <summary>
+/// One request and its reply. <see cref="ReplyBody.Deadline"/> covers connecting and sending too; <see cref="ReplyBody.QuietAt"/> applies once the head has
+/// arrived.
+/// </summary>
 internal abstract class UpstreamExchange : ReplyBody
 {
     /// <summary>

@@ -1,19 +1,20 @@
 #!/usr/bin/env bash
-# How fast the models inside the proxy are, beside a bare loop over the same ONNX Runtime and beside a Node server: same run,
-# same graphs, same texts, same threads.
+# Measures the models inside the proxy and compares them with a bare loop over the same ONNX Runtime and with a Node server:
+# same run, same graphs, same texts, same threads.
 #
 #   bench/inference.sh [--quick] [--only PART,PART] [--rounds N] [--int8 FOLDER] [--memory] [--write]
 #
 #   --quick      one round, short: a smoke test, not a measurement
-#   --only       throughput (tokens/s, and what padding wastes) · query (one short text) · rerank (100 documents) ·
-#                busy (64 clients and a bulk job); left out: all four, about six minutes
-#   --rounds     how often each row is measured, the rows taking turns; 3 if unsaid
-#   --int8       the folder of sentence-transformers/all-MiniLM-L6-v2 with onnx/model_quantized.onnx, or $MINILM; left out: what
-#                `proxy models pull` fetched, or ../shared/models. Without it only the bundled model is measured.
-#   --memory     nothing but memory: RSS over 100,000 requests with the bundled model, about ten minutes
-#   --write      put the tables into bench/INFERENCE.md too; those of parts that were not measured stay
+#   --only       throughput (tokens/s, and the share of padding) · query (one short text) · rerank (100 documents) ·
+#                busy (64 clients and a bulk job); default: all four, about six minutes
+#   --rounds     how often each row is measured; the rows take turns (default: 3)
+#   --int8       the folder of sentence-transformers/all-MiniLM-L6-v2 with onnx/model_quantized.onnx, or $MINILM; default: the
+#                folder that `proxy models pull` has fetched, or ../shared/models. If none exists, only the bundled model is
+#                measured.
+#   --memory     measures only memory: RSS over 100,000 requests with the bundled model, about ten minutes
+#   --write      also write the tables to bench/INFERENCE.md; the tables of parts that were not measured stay unchanged
 #
-# The proxy is dist/proxy, or $PROXY_BINARY. Everything is on 127.0.0.1 on free ports and on two cores. See README.md.
+# The proxy is dist/proxy, or $PROXY_BINARY. All servers listen on free ports of 127.0.0.1 and run on two cores. See README.md.
 set -Eeuo pipefail
 trap 'echo "bench: stopped at line $LINENO" >&2' ERR
 export LC_ALL=C
@@ -49,7 +50,7 @@ done
 measures() { [[ $parts == *" $1 "* ]]; }
 say() { printf '\033[1m%s\033[0m\n' "$*" >&2; }
 
-# --- what it needs ---
+# --- requirements ---
 
 proxy=${PROXY_BINARY:-$root/dist/proxy}
 [ -x "$proxy" ] || { echo "bench: there is no dist/proxy; ./build.sh makes it" >&2; exit 1; }
@@ -87,7 +88,7 @@ if measures throughput || measures query; then
     fi
 fi
 
-# --- what is started, and ended ---
+# --- processes ---
 
 work=$(mktemp -d)
 raw=$work/raw.tsv notes=$work/notes
@@ -103,14 +104,14 @@ trap end_all EXIT
 trap 'exit 130' INT TERM
 note() { echo "$*" | tee -a "$notes" >&2; }
 
-answers() ( # port, path
+answers() ( # arguments: port, path
     { exec 3<>"/dev/tcp/127.0.0.1/$1"; } 2>/dev/null || return 1
     printf 'GET %s HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n' "$2" >&3
     read -r -t 5 status <&3 || status=
     [[ $status == *" 200"* ]]
 )
 
-begin() { # name, port, path that answers, command...: sets pid
+begin() { # arguments: name, port, a path that answers, command...; sets pid
     local name=$1 port=$2 path=$3
     shift 3
     mkdir -p "$work/$name"
@@ -144,24 +145,24 @@ models="all-minilm-q4${int8:+ minilm-int8}"
 [ -n "$int8" ] || [ $memory = yes ] || note "minilm-int8 is left out: no folder was given or found; --int8 names one"
 
 graph() { if [ "$1" = minilm-int8 ]; then echo "$int8/onnx/model_quantized.onnx"; else echo "$root/models/all-minilm/onnx/model.onnx"; fi; }
-texts() { # model, cross-encoder: the texts, their token ids and the requests, into $work/texts/MODEL
+texts() { # arguments: model, cross-encoder; writes the texts, their token ids and the requests to $work/texts/MODEL
     (cd "$root" && "$loop" corpus --to "$proxy_port" --model "$1" --rerank "$2" --out "$work/texts/$1" --texts 320 README.md docs/*.md) >"$work/corpus" ||
         { echo "bench: the texts could not be made" >&2; exit 1; }
 }
 
-put() { # model, contestant, round, prefix; "name value" lines on the input
+put() { # arguments: model, contestant, round, prefix; reads "name value" lines from stdin
     local name value
     while read -r name value; do printf '%s\t%s\t%s\t%s\t%s\n' "$1" "$2" "$3" "$4$name" "$value" >>"$raw"; done
 }
 
-measure() { # model, contestant, round, prefix, vectors' arguments...
+measure() { # arguments: model, contestant, round, prefix, vectors' arguments...
     local model=$1 who=$2 round=$3 prefix=$4
     shift 4
     "$vectors" "$@" >"$work/out" 2>"$work/err" || note "$model, $who, $prefix round $round: $(tr '\n' ' ' <"$work/err" | head -c 300)"
     put "$model" "$who" "$round" "$prefix" <"$work/out"
 }
 
-metric() { # name, model: a counter of the proxy's
+metric() { # arguments: name, model; prints a counter of the proxy
     { exec 3<>"/dev/tcp/127.0.0.1/$proxy_port"; } 2>/dev/null
     printf 'GET /metrics HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n' >&3
     awk -v name="$1{model=\"$2\"}" 'index($0, name) == 1 { print $2 + 0 }' <&3
@@ -196,7 +197,7 @@ memory_part() {
 # --- the rounds ---
 
 declare -A node_port
-one_round() { # model, round
+one_round() { # arguments: model, round
     local model=$1 round=$2 dir=$work/texts/$1 to=(--to "$proxy_port") tokens padding
     if measures throughput; then
         "$loop" loop --graph "$(graph "$model")" --ids "$dir/ids" --threads $threads --times $times | put "$model" loop "$round" ""
@@ -251,9 +252,9 @@ fi
 
 # --- the tables ---
 
-table() { # part
+table() { # argument: part
     awk -F'\t' -v models="$models" -v part="$1" -v requests="$requests" '
-        function sorted(model, who, metric, of, other, how,    i, j, n, x, a) { # fills v[1..n], ascending; of, other: divided by that or less that, round by round
+        function sorted(model, who, metric, of, other, how,    i, j, n, x, a) { # fills v[1..n], ascending; with `of` and `other`, each value is divided by that value of the same round, or that value is subtracted
             n = 0
             for (i = 1; i <= last; i++) {
                 if (!((model, who, i, metric) in value)) continue
@@ -337,7 +338,7 @@ title() {
     esac
 }
 
-section() { # part
+section() { # argument: part
     printf '## %s\n\n' "$(title "$1")"
     if [ $memory = yes ]; then
         printf '`%s` on %s.' "$asked" "$(date -u +%F)"

@@ -1,18 +1,18 @@
-// The load generator of the benchmark, which also takes the measurements, so that what was counted and what was
-// measured begin and end at the same instant. One thread, one epoll. Prints "name value" lines.
+// The load generator of the benchmark. It also takes the measurements, so that the counted requests and the measured
+// time begin and end at the same instant. One thread, one epoll. Prints "name value" lines.
 //
 //   load port                              a free port on 127.0.0.1
 //   load requests  OPTIONS                 closed loop of non-streaming chats: CPU of the pids per request
-//   load streams   OPTIONS                 N open streams: CPU per event, memory per 1,000 streams, delay of a token
+//   load streams   OPTIONS                 N open streams: CPU per event, memory per 1,000 streams, delay of tokens
 //   load memory    --pids P[,P]            RSS and private dirty of the pids
 //   load start     --to PORT --count N [--log FILE] -- COMMAND ARG...
-//                                          N times: exec, poll GET /health until 200, end it; median milliseconds
+//                                          N times: exec, poll GET /health until 200, kill; median milliseconds
 //   OPTIONS  --to PORT  --key BEARER  --model NAME  --conns N  --warm SECONDS  --secs SECONDS  --rate TOKENS_PER_S  --pids P[,P]
 //            --opening STREAMS_PER_S (1000)
 //
-// CPU is each process's own clock, in nanoseconds; the kernel's share of it is from /proc/PID/stat, in ticks. An answer must name the model that was asked for. A stream counts as
-// whole when its tokens come numbered without a gap under that name, with usage, [DONE] and the end of the chunked body.
-// Exit 1: some were not whole.
+// CPU time is read from each process's own clock, in nanoseconds; the kernel's share of it from /proc/PID/stat, in ticks. An
+// answer must contain the requested model's name. A stream counts as complete if its tokens are numbered without a gap, have that
+// name, and are followed by usage, [DONE] and the end of the chunked body. Exit code 1: some were incomplete.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -72,7 +72,7 @@ static void fail(const char *form, ...)
     exit(2);
 }
 
-// --- what the measured processes have used ---
+// --- CPU time and memory of the measured processes ---
 
 static void cpu(double *total, double *kernel)
 {
@@ -101,7 +101,7 @@ static void memory(long *rss, long *dirty)
         char path[64], line[256];
         snprintf(path, sizeof path, "/proc/%d/smaps_rollup", pids[i]);
         FILE *file = fopen(path, "r");
-        if (!file) fail("load: process %d is gone, or is somebody else's", pids[i]);
+        if (!file) fail("load: process %d has ended or belongs to another user", pids[i]);
         while (fgets(line, sizeof line, file)) {
             long kib;
             if (sscanf(line, "Rss: %ld", &kib) == 1) *rss += kib;
@@ -159,7 +159,7 @@ static void give_up(struct conn *c, const char *why)
 
 static bool read_event(struct conn *c, const char *text, size_t length)
 {
-    if (length < 6 || memcmp(text, "data: ", 6) != 0) return text[0] == ':';  // a comment keeps a connection alive
+    if (length < 6 || memcmp(text, "data: ", 6) != 0) return text[0] == ':';  // an SSE comment is a keep-alive
     if (memmem(text, length, "[DONE]", 6)) return c->done = true;
     if (memmem(text, length, "\"usage\":{", 9)) c->usage = true;
     const char *content = memmem(text, length, "\"content\":\"", 11);
@@ -273,7 +273,7 @@ static void turn(double until)
         ssize_t got = recv(c->fd, bytes, sizeof bytes, 0);
         if (got < 0 && (errno == EAGAIN || errno == EINTR)) continue;
         reads++;
-        if (c->over) {  // done with, and the other side closes or says more
+        if (c->over) {  // this connection is done, and the peer closes it or sends more
             epoll_ctl(poller, EPOLL_CTL_DEL, c->fd, NULL);
             continue;
         }
@@ -306,7 +306,7 @@ static void write_request(void)
         "user-agent: bench-load/1\r\ncontent-length: %d\r\n\r\n%s", port, key, n, body);
 }
 
-// --- the four things it does ---
+// --- the commands ---
 
 static int measure_requests(void)
 {
@@ -338,7 +338,7 @@ static int measure_streams(void)
     double total0, kernel0, total1, kernel1, begun = now();
     long rss0, dirty0, rss1, dirty1;
     memory(&rss0, &dirty0);
-    for (int i = 0; i < conns; i++) {  // one by one, so their tokens are spread over the period
+    for (int i = 0; i < conns; i++) {  // opened one by one, so that their tokens are spread over the period
         run(begun + (double)i / opening);
         open_conn(&all[i]);
     }

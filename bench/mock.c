@@ -2,11 +2,11 @@
 //
 //   mock [PORT]      listens on 127.0.0.1 (0 or absent: any free port) and prints the port
 //
-// POST /api/chat answers as Ollama does, any other POST as OpenAI does. A body that says "stream":true gets a
-// stream, any other a 1.3 KiB JSON answer. The text "@mock r=R n=N" anywhere in the body asks for N tokens at R a
-// second; it sits in the user's message, so it survives a proxy that rewrites the request.
-// Each token is one write() of one chunk, and its text is "SSSSSS MMMMMMMMMMMMMMMM": its number in the stream and
-// the microsecond (CLOCK_MONOTONIC) at which it was sent, so the load generator can check order and measure delay.
+// POST /api/chat is answered in Ollama's format, any other POST in OpenAI's. A body with "stream":true gets a stream,
+// any other a 1.3 KiB JSON answer. The text "@mock r=R n=N" anywhere in the body requests N tokens at R per second; it
+// is in the user's message, so it survives a proxy that rewrites the request.
+// Each token is one write() of one chunk. Its text is "SSSSSS MMMMMMMMMMMMMMMM": its number in the stream and the
+// microsecond (CLOCK_MONOTONIC) at which it was sent, so that the load generator can check the order and measure delays.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -24,7 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define WHEEL 16384  // slots of one millisecond: the slowest stream is one token in 16 s
+#define WHEEL 16384  // slots of one millisecond; the slowest possible stream sends one token in 16 s
 #define ANSWER_BYTES 1331
 
 struct conn {
@@ -34,7 +34,7 @@ struct conn {
     bool streaming, ollama, usage;
     int sent, total;
     uint64_t due, period;  // microseconds
-    struct conn *next, **link;  // the slot's list; link points at what points at this
+    struct conn *next, **link;  // the slot's list; link points to the pointer that points to this entry
 };
 
 static struct conn *wheel[WHEEL];
@@ -75,7 +75,7 @@ static void drop(struct conn *c)
     free(c);
 }
 
-// False when the peer is gone, or took nothing for ten seconds.
+// False if the peer has disconnected or has accepted no bytes for ten seconds.
 static bool send_all(int fd, const char *bytes, size_t length)
 {
     while (length > 0) {
@@ -174,7 +174,7 @@ static bool answer_get(struct conn *c, const char *path)
     return send_all(c->fd, wire, (size_t)n);
 }
 
-// The value of a header, NULL when absent. `head` ends with an empty line.
+// The value of a header; NULL if absent. `head` ends with an empty line.
 static const char *header(const char *head, const char *name)
 {
     size_t length = strlen(name);
@@ -183,7 +183,7 @@ static const char *header(const char *head, const char *name)
     return NULL;
 }
 
-// Answers every whole request that has arrived, one after the other. False: close the connection.
+// Answers every complete request that has arrived, one after the other. False: close the connection.
 static bool serve(struct conn *c)
 {
     while (!c->streaming && c->length > 0) {
@@ -230,7 +230,7 @@ static bool receive(struct conn *c)
     return serve(c);
 }
 
-// Sends what is due up to now; a stream that is late gets its tokens one write each, none dropped.
+// Sends all tokens that are due. A stream that is late gets each of its tokens in a write of its own; none is dropped.
 static void tick(void)
 {
     static uint64_t swept;

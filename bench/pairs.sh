@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Whether one binary costs more than another: both in one run, taking turns, pair by pair.
+# Compares the CPU cost of two binaries in one run: they take turns, pair by pair.
 #
-#   bench/pairs.sh OLD_BINARY NEW_BINARY [PAIRS]     15 pairs if unsaid, about 12 minutes
+#   bench/pairs.sh OLD_BINARY NEW_BINARY [PAIRS]     default: 15 pairs, about 12 minutes
 #
-# Per pair, transport (epoll, sockets) and binary a fresh process, which goes first changes from pair to pair; in it per
-# request (1 KiB in, 1.3 KiB out), per event at 200 streams (× 50 tokens/s) and per event at 2,000 streams (× 5 tokens/s).
-# Printed: the median of the pairs' ratios new/old of process CPU, with its 95 % bootstrap interval, then system calls
-# (with perf, or else strace). $SECS is the window of each measurement (2), $WARM what goes before it (0.3); $TRANSPORTS and
-# $SCENARIOS (requests streams200 streams2000) choose rows. Exit 1: a median above 1.02 with its interval above 1.00.
+# Each pair starts a new process for each transport (epoll, sockets) and binary; the order of the binaries alternates from pair
+# to pair. Each process is measured per request (1 KiB in, 1.3 KiB out), per event at 200 streams (× 50 tokens/s) and per event
+# at 2,000 streams (× 5 tokens/s). The output is the median of the pairs' new/old ratios of process CPU with its 95 % bootstrap
+# interval, then the system calls (counted with perf, or with strace if perf is missing). $SECS is the length of each
+# measurement (2), $WARM the warm-up before it (0.3); $TRANSPORTS and $SCENARIOS (requests streams200 streams2000) select rows.
+# Exit code 1: a median is above 1.02 and its interval is above 1.00.
 set -Eeuo pipefail
 trap 'echo "bench: stopped at line $LINENO" >&2' ERR
 export LC_ALL=C
@@ -50,7 +51,7 @@ note() { echo "$*" | tee -a "$notes" >&2; }
 
 # --- one process ---
 
-start_proxy() { # old or new, transport
+start_proxy() { # arguments: old or new, transport
     local dir=$work/$1-$2 i
     mkdir -p "$dir/run"
     port=$("$tools/load" port)

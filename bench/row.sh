@@ -1,4 +1,5 @@
-# What run.sh and pairs.sh share: the tools, and a proxy in front of the mock host. Sourced; needs $bench, $root and $work.
+# Functions that run.sh and pairs.sh share: they build the tools and configure a proxy in front of the mock host. This file is sourced; it needs $bench, $root
+# and $work.
 
 key=sk-bench-2f6d1c0a9b8e7d65
 tools=$root/.build/bench
@@ -18,7 +19,7 @@ start_mock() { # sets mock, its port, and mock_pid
     mock=$(cat "$work/mock.port")
 }
 
-proxy_config() { # family, extra line of [server]; for $port
+proxy_config() { # arguments: family, an extra line of [server]; listens on $port
     local url=http://127.0.0.1:$mock
     cat <<TOML
 [server]
@@ -40,7 +41,7 @@ sha256 = "$(printf %s $key | sha256sum | cut -d' ' -f1)"
 TOML
 }
 
-answers() ( # path; true when what listens on $port says 200. A subshell: writing to a connection that was reset ends it
+answers() ( # argument: path; true if the server on $port answers 200. A subshell, because writing to a reset connection terminates the shell
     { exec 3<>"/dev/tcp/127.0.0.1/$port"; } 2>/dev/null || return 1
     printf 'GET %s HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer %s\r\nconnection: close\r\n\r\n' "$1" "$key" >&3
     read -r -t 5 status <&3 || status=

@@ -1,18 +1,19 @@
 #!/usr/bin/env bash
-# What the proxy costs, beside nginx, haproxy and a plain Kestrel + HttpClient relay: same run, same mock host, same load.
+# Measures the cost of the proxy and compares it with nginx, haproxy and a plain Kestrel + HttpClient relay: same run, same mock
+# host, same load.
 #
 #   bench/run.sh [--quick] [--only ROW,ROW] [--scenario NAME,NAME] [--rounds N] [--write]
 #
-#   --quick      one short round (about 20 s a row): a smoke test, not a measurement
+#   --quick      one short round (about 20 s per row): a smoke test, not a measurement
 #   --only       nginx haproxy kestrel proxy proxy-renamed proxy-translated proxy-sockets proxy-epoll
-#                (left out: all but the last). A row that this proxy's configuration refuses is left out and named.
+#                (default: all but the last). A row that the proxy's configuration check rejects is skipped with a message.
 #                Without nginx there are no ratios.
 #   --scenario   requests (1 KiB in, 1.3 KiB out) · streams200 (× 50 tokens/s) · streams2000 (× 5 tokens/s; memory too) ·
 #                start (exec to /health) · idle (RSS of a process that has served nothing)
-#   --rounds     how often each row is measured, the rows taking turns; 3 if unsaid
-#   --write      put the tables into bench/RESULTS.md too
+#   --rounds     how often each row is measured; the rows take turns (default: 3)
+#   --write      also write the tables to bench/RESULTS.md
 #
-# The proxy is dist/proxy, or $PROXY_BINARY. Everything is on 127.0.0.1 on free ports and on two cores. See README.md.
+# The proxy is dist/proxy, or $PROXY_BINARY. All servers listen on free ports of 127.0.0.1 and run on two cores. See README.md.
 set -Eeuo pipefail
 trap 'echo "bench: stopped at line $LINENO" >&2' ERR
 export LC_ALL=C
@@ -54,7 +55,7 @@ say() { printf '\033[1m%s\033[0m\n' "$*" >&2; }
 ulimit -n "$(ulimit -Hn)"
 [ "$(ulimit -n)" = unlimited ] || [ "$(ulimit -n)" -ge 8192 ] || { echo "bench: needs 8192 open files a process; the hard limit is $(ulimit -n)" >&2; exit 1; }
 
-# --- what it needs ---
+# --- requirements ---
 
 absent=
 for tool in gcc nginx haproxy; do
@@ -68,7 +69,7 @@ if [ -n "$absent" ]; then
         exit 1
     fi
     say "installing$absent"
-    policy=/usr/sbin/policy-rc.d  # the packages would start their services; not on this machine's ports
+    policy=/usr/sbin/policy-rc.d  # prevents the packages from starting their services on this machine's ports
     if [ ! -e $policy ]; then
         printf '#!/bin/sh\nexit 101\n' >$policy
         chmod +x $policy
@@ -108,9 +109,9 @@ trap 'exit 130' INT TERM
 start_mock
 running+=("$mock_pid")
 
-# --- the rows: each sets command and model, for the port it is given ---
+# --- the rows: each sets command and model for its port ---
 
-prepare() { # row
+prepare() { # argument: row
     local dir=$work/$1
     mkdir -p "$dir/run"
     model=mock
@@ -175,20 +176,20 @@ HAPROXY
     esac
 }
 
-family_of() { # pid and its children, with commas
+family_of() { # argument: pid; prints it and its children, separated by commas
     { cat /proc/[0-9]*/stat 2>/dev/null || true; } | awk -v p="$1" '{ pid = $1; sub(/.*\) /, ""); if ($2 == p) all = all "," pid } END { print p all }'
 }
 
 note() { echo "$*" | tee -a "$notes" >&2; }
 
-measure() { # row, round, what to put before each name, load's arguments...
+measure() { # arguments: row, round, prefix of each name, load's arguments...
     local row=$1 round=$2 prefix=$3 name value
     shift 3
     "$tools/load" "$@" >"$work/out" 2>"$work/err" || note "$row, $1, round $round: $(tr '\n' ' ' <"$work/err" | head -c 400)$(grep -E '_broken [1-9]|inside_window [1-9]' "$work/out" | tr '\n' ' ' || true)"
     while read -r name value; do printf '%s\t%s\t%s\t%s\n' "$row" "$round" "$prefix$name" "$value" >>"$raw"; done <"$work/out"
 }
 
-one_round() { # row, round
+one_round() { # arguments: row, round
     local row=$1 round=$2 pid pids
     port=$("$tools/load" port)
     prepare "$row"
@@ -270,7 +271,7 @@ done
 
 tables() {
     awk -F'\t' -v order="$usable" '
-        function sorted(row, metric, of,    i, j, n, x) { # fills v[1..n], ascending; of: divided by that row, round by round
+        function sorted(row, metric, of,    i, j, n, x) { # fills v[1..n], ascending; with `of`, each value is divided by the value of that row in the same round
             n = 0
             for (i = 1; i <= last; i++) if ((row, i, metric) in value && (of == "" || value[of, i, metric] > 0))
                 v[++n] = of == "" ? value[row, i, metric] : value[row, i, metric] / value[of, i, metric]

@@ -1,16 +1,16 @@
-// The load generator of the inference benchmark: requests that were written beforehand, over keep-alive connections. One
-// thread, one epoll; it counts the vectors in an answer and reads nothing else of it. Prints "name value" lines.
+// The load generator of the inference benchmark. It sends prepared requests over keep-alive connections. One thread, one
+// epoll. It counts the vectors in an answer and does not parse the rest. Prints "name value" lines.
 //
 //   vectors port             a free port on 127.0.0.1
-//   vectors all    OPTIONS   every request of the file, --times over; tokens/s until the last answer
-//   vectors ask    OPTIONS   the requests in turn for some seconds, each connection one every --every seconds (0: at once
-//                            after an answer); the time an answer takes
+//   vectors all    OPTIONS   sends every request of the file, repeated --times; tokens/s until the last answer
+//   vectors ask    OPTIONS   sends the requests in turn for --secs seconds, on each connection one every --every seconds
+//                            (0: immediately after an answer); the time that an answer takes
 //   OPTIONS  --to PORT  --path PATH  --file REQUESTS  --conns N  --secs SECONDS  --every SECONDS  --times N  --mark TEXT
 //            --pid P
-//            --bulk REQUESTS  --bulk-conns N     others, who send their requests without a pause meanwhile, and count apart
+//            --bulk REQUESTS  --bulk-conns N     further connections that send their requests without pauses, counted separately
 //
-// A file of requests: before each body a line "TOKENS TEXTS BYTES", after it a line feed. --mark is what an answer has once a
-// text. CPU is utime+stime of the process --pid, and of this one. Exit 1: an answer was an error, or not whole.
+// A file of requests: before each body a line "TOKENS TEXTS BYTES", after it a line feed. --mark is a string that occurs once per
+// text in an answer. CPU is utime+stime of the process --pid and of this one. Exit code 1: an answer was an error or incomplete.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -159,7 +159,7 @@ static void take(struct conn *c, bool counted)
     if (taken < TIMES) times[taken++] = now() - c->since;
 }
 
-// True when the answer is there.
+// True if the answer is complete.
 static bool pull(struct conn *c)
 {
     while (true) {
@@ -271,7 +271,7 @@ int main(int argc, char **argv)
             take(c, counted);
             if (!counted || (every <= 0 && (!once || asked.next < last))) ask(c, now());
         }
-        // A question that is due is asked; one whose forerunner is still open counts from when it was due.
+        // Sends a request that is due. If the previous one is still unanswered, the time counts from when this one was due.
         for (int i = 0; every > 0 && i < conns; i++) {
             if (all[i].busy || all[i].due > now()) continue;
             ask(&all[i], all[i].due);

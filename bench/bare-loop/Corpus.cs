@@ -15,7 +15,8 @@ internal static class Corpus
     {
         Directory.CreateDirectory(folder);
         using var client = new HttpClient { BaseAddress = new Uri($"http://127.0.0.1:{port}") };
-        var words = files.SelectMany(static file => File.ReadAllText(file).Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries)).Where(static word => word.Any(char.IsAsciiLetter) && word.Length < 30).ToArray();
+        var words = files.SelectMany(static file => File.ReadAllText(file).Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries))
+            .Where(static word => word.Any(char.IsAsciiLetter) && word.Length < 30).ToArray();
         var texts = new List<(string Text, int[] Ids)>();
         var random = new Random(20261);
         while (texts.Count < count)
@@ -28,14 +29,23 @@ internal static class Corpus
         var query = (Text: Query, Ids: (await TokensAsync(client, model, [Query]))[0]);
         File.WriteAllLines(Path.Combine(folder, "ids"), texts.Select(static text => string.Join(' ', text.Ids)));
         File.WriteAllText(Path.Combine(folder, "query.ids"), string.Join(' ', query.Ids));
-        Requests(Path.Combine(folder, "arrays"), texts.Chunk(TextsACall).Select(part => (part.Sum(static text => text.Ids.Length), part.Length, Body(model, [.. part.Select(static text => text.Text)]))));
+        Requests(Path.Combine(folder, "arrays"),
+            texts.Chunk(TextsACall).Select(part =>
+                (part.Sum(static text => text.Ids.Length), part.Length, Body(model, [.. part.Select(static text => text.Text)]))));
         Requests(Path.Combine(folder, "singles"), texts.Select(text => (text.Ids.Length, 1, Body(model, [text.Text]))));
-        Requests(Path.Combine(folder, "bulk"), texts.Chunk(4 * TextsACall).Select(part => (part.Sum(static text => text.Ids.Length), part.Length, Body(model, [.. part.Select(static text => text.Text)]))));
+        Requests(Path.Combine(folder, "bulk"),
+            texts.Chunk(4 * TextsACall).Select(part =>
+                (part.Sum(static text => text.Ids.Length), part.Length, Body(model, [.. part.Select(static text => text.Text)]))));
         Requests(Path.Combine(folder, "query"), [(query.Ids.Length, 1, Body(model, [query.Text]))]);
         var mixed = texts.Where(static text => text.Ids.Length <= 64).Concat(texts.Where(static text => text.Ids.Length > 64).Take(16)).ToArray();
-        Requests(Path.Combine(folder, "mixed"), mixed.Select(text => (text.Ids.Length, 1, Body(model, [text.Text]))).Concat(texts.Chunk(TextsACall).Take(4).Select(part => (part.Sum(static text => text.Ids.Length), part.Length, Body(model, [.. part.Select(static text => text.Text)])))).ToArray());
+        Requests(Path.Combine(folder, "mixed"),
+            mixed.Select(text => (text.Ids.Length, 1, Body(model, [text.Text])))
+                .Concat(texts.Chunk(TextsACall).Take(4).Select(part =>
+                    (part.Sum(static text => text.Ids.Length), part.Length, Body(model, [.. part.Select(static text => text.Text)])))).ToArray());
         var pairs = texts.Where(static text => text.Ids.Length is > 60 and < 200).Take(100).ToArray();
-        Requests(Path.Combine(folder, "rerank"), [(pairs.Sum(pair => pair.Ids.Length + (rerank == model ? 0 : query.Ids.Length - 1)) + (rerank == model ? query.Ids.Length : 0), pairs.Length, JsonSerializer.SerializeToUtf8Bytes(new { model = rerank, query = Query, documents = pairs.Select(static pair => pair.Text) }))]);
+        Requests(Path.Combine(folder, "rerank"),
+            [(pairs.Sum(pair => pair.Ids.Length + (rerank == model ? 0 : query.Ids.Length - 1)) + (rerank == model ? query.Ids.Length : 0), pairs.Length,
+                JsonSerializer.SerializeToUtf8Bytes(new { model = rerank, query = Query, documents = pairs.Select(static pair => pair.Text) }))]);
         Console.WriteLine($"tokens {texts.Sum(static text => text.Ids.Length)}");
         Console.WriteLine($"query_tokens {query.Ids.Length}");
     }

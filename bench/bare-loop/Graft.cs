@@ -56,7 +56,14 @@ internal static class Graft
         {
             var from = at;
             var tag = Varint(message.Span, ref at);
-            var length = (tag & 7) switch { 0 => 0, 1 => 8, 2 => (int)Varint(message.Span, ref at), 5 => 4, _ => throw new InvalidDataException("no protobuf") };
+            var length = (tag & 7) switch
+            {
+                0 => 0,
+                1 => 8,
+                2 => (int)Varint(message.Span, ref at),
+                5 => 4,
+                _ => throw new InvalidDataException("not protobuf"),
+            };
             if ((tag & 7) == 0) Varint(message.Span, ref at);
             fields.Add(((int)(tag >> 3), message[from..(at + length)], message.Slice(at, length)));
             at += length;

@@ -4,7 +4,7 @@ using Microsoft.ML.OnnxRuntime;
 
 namespace BareLoop;
 
-/// <summary><c>Run</c> and nothing else: inputs are ready before the clock starts, and nobody reads the outputs.</summary>
+/// <summary>Measures <c>Run</c> alone: the inputs are ready before the clock starts, and the outputs are not read.</summary>
 internal static class Loop
 {
     public static void Run(Arguments given)
@@ -58,7 +58,8 @@ internal static class Loop
             LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL,
         };
         settings.AddSessionConfigEntry("session.intra_op.allow_spinning", given.Number("spin", 1) == 1 ? "1" : "0");
-        if (given.Number("spin-us", -1) is >= 0 and var us) settings.AddSessionConfigEntry("session.intra_op.spin_duration_us", us.ToString(CultureInfo.InvariantCulture));
+        if (given.Number("spin-us", -1) is >= 0 and var us)
+            settings.AddSessionConfigEntry("session.intra_op.spin_duration_us", us.ToString(CultureInfo.InvariantCulture));
         var session = new InferenceSession(given.Text("graph"), settings);
         output = [session.OutputMetadata.Keys.First(static name => name is "last_hidden_state" or "logits" or "token_embeddings")];
         return session;
@@ -72,7 +73,9 @@ internal static class Loop
     private static int[][] Read(string path) =>
         [.. File.ReadLines(path).Select(static line => line.Split(' ').Select(static id => int.Parse(id, CultureInfo.InvariantCulture)).ToArray())];
 
-    /// <summary>Neighbours in length share a batch, and the tokens of a batch are dealt evenly to its rows: the same ids, and not one of them padding.</summary>
+    /// <summary>
+    /// Puts texts of similar length into a batch and distributes the batch's tokens evenly over its rows: the same ids, without any padding.
+    /// </summary>
     private static List<Batch> Pack(int[][] texts, int budget, InferenceSession session)
     {
         var batches = new List<Batch>();

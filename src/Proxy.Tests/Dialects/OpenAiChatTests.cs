@@ -191,7 +191,8 @@ public sealed class OpenAiChatTests
     [InlineData("""{"object":"error","message":"too hot","type":"BadRequestError","code":400}""", "too hot", null, "BadRequestError")]
     public void Error_in_the_stream_Ends_it(string frame, string message, string? code, string? type)
     {
-        var events = Wire.Read(Backend, "data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\ndata: " + frame + "\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"y\"}}]}\n\ndata: [DONE]\n\n");
+        var events = Wire.Read(Backend, "data: {\"choices\":[{\"delta\":{\"content\":\"x\"}}]}\n\ndata: " + frame
+            + "\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"y\"}}]}\n\ndata: [DONE]\n\n");
 
         var finished = Assert.IsType<ChatEvent.Finished>(events[^1]);
         Assert.Equal(message, finished.Error!.Message);

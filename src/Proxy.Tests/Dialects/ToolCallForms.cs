@@ -126,7 +126,12 @@ internal sealed class ToolCallForms(int seed)
         if (id is not null) members.Add($"\"id\":\"{id}\"");
         if (random.Next(2) == 0) members.Add("\"type\":\"function\"");
         if (name is not null || arguments is not null)
-            members.Add($"\"function\":{{{string.Join(',', new[] { name is null ? null : $"\"name\":{JsonSerializer.Serialize(name)}", arguments is null ? null : $"\"arguments\":{JsonSerializer.Serialize(arguments)}" }.OfType<string>())}}}");
+        {
+            var named = name is null ? null : $"\"name\":{JsonSerializer.Serialize(name)}";
+            var argued = arguments is null ? null : $"\"arguments\":{JsonSerializer.Serialize(arguments)}";
+            members.Add($"\"function\":{{{string.Join(',', new[] { named, argued }.OfType<string>())}}}");
+        }
+
         return $"{{{string.Join(',', members)}}}";
     }
 

@@ -50,8 +50,10 @@ public sealed class FrozenHostTests
         Assert.Equal("half", OpenAi.Read(reply));
         Assert.Equal("backend_error", OpenAi.ReadError(reply).GetProperty("type").GetString());
         Assert.Equal(200, (await proxy.PostAsync("/v1/chat/completions", OpenAi.Request("m", stream: false))).Status);
-        var counted = (await proxy.GetAsync("/metrics")).Text.Split('\n').Where(line => line.StartsWith("proxy_requests_total{", StringComparison.Ordinal)).ToArray();
-        Assert.Contains(counted, line => line.Contains("status=\"200\"", StringComparison.Ordinal) && line.Contains("outcome=\"backend_error\"", StringComparison.Ordinal) && line.EndsWith(" 1", StringComparison.Ordinal));
+        var counted = (await proxy.GetAsync("/metrics")).Text.Split('\n')
+            .Where(line => line.StartsWith("proxy_requests_total{", StringComparison.Ordinal)).ToArray();
+        Assert.Contains(counted, line => line.Contains("status=\"200\"", StringComparison.Ordinal)
+            && line.Contains("outcome=\"backend_error\"", StringComparison.Ordinal) && line.EndsWith(" 1", StringComparison.Ordinal));
         await stop.CancelAsync();
         await probing;
 

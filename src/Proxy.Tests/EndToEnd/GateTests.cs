@@ -8,8 +8,8 @@ using Proxy.Tests.Harness;
 namespace Proxy.Tests.EndToEnd;
 
 /// <summary>
-/// A gate holds the end of an answer back, as a record will until it is committed: in every client's dialect, passed on and translated, streamed and whole, on both transports. The tap of a
-/// call sees the host's frames, also when its client has left.
+/// Checks that a gate holds back the end of an answer, as a record will until it is committed: in every client's dialect, relayed and translated, streamed
+/// and whole, on both transports. Also checks that a tap sees the host's frames, even after the client has disconnected.
 /// </summary>
 public sealed class GateTests(GateTests.Doors doors) : IClassFixture<GateTests.Doors>
 {
@@ -86,7 +86,9 @@ public sealed class GateTests(GateTests.Doors doors) : IClassFixture<GateTests.D
             };
             var streams = exchange.Request.Json.TryGetProperty("stream", out var wish) && wish.GetBoolean();
             if (!streams) return exchange.JsonAsync(Read($"{name}.whole.json").Trim());
-            return name is "ollama" or "generate" ? exchange.StreamAsync(Ollama.Lines, Read($"{name}.jsonl")) : exchange.StreamAsync(OpenAi.Sse, Read($"{name}.sse"));
+            return name is "ollama" or "generate"
+                ? exchange.StreamAsync(Ollama.Lines, Read($"{name}.jsonl"))
+                : exchange.StreamAsync(OpenAi.Sse, Read($"{name}.sse"));
         }
     }
 
@@ -210,7 +212,8 @@ public sealed class GateTests(GateTests.Doors doors) : IClassFixture<GateTests.D
         await raw.ReadUntilAsync(end);
     }
 
-    private async Task<(Follower Follower, RawClient Client, string Correlation)> BeginAsync(string client, string host, bool stream, string transport, bool outlives = false)
+    private async Task<(Follower Follower, RawClient Client, string Correlation)> BeginAsync(
+        string client, string host, bool stream, string transport, bool outlives = false)
     {
         var correlation = FrontDoor.Correlation();
         var follower = doors.Followed[correlation] = new Follower { OutlivesClient = outlives };

@@ -7,7 +7,9 @@ public sealed partial class FolderRuleTests
 {
     private static readonly string[] Everything = ["*"];
 
-    /// <summary>The table of §4. A folder may always use itself. One within a folder that has a row of its own is a folder by itself: who uses it names it.</summary>
+    /// <summary>
+    /// The table of §4. A folder may always use itself. A subfolder that has a row of its own counts as a separate folder: its users must name it.
+    /// </summary>
     private static readonly Dictionary<string, string[]> Allowed = new()
     {
         ["Buffers"] = [],
@@ -140,7 +142,8 @@ public sealed partial class FolderRuleTests
     }
 
     /// <summary>What a reference may mean, the nearest first: a folder within, by its whole name or from beside it, or a folder.</summary>
-    private static IEnumerable<string> Rows(string folder, string reference, string type) => [$"{reference}.{type}", reference, $"{folder}.{reference}", reference.Split('.')[0]];
+    private static IEnumerable<string> Rows(string folder, string reference, string type) =>
+        [$"{reference}.{type}", reference, $"{folder}.{reference}", reference.Split('.')[0]];
 
     /// <summary>The code without comments and strings, which do not count as uses.</summary>
     private static string Strip(string text) => TextOrComment().Replace(text, " ");

@@ -2,7 +2,9 @@ using Proxy.Ci;
 
 namespace Proxy.Tests.Rules;
 
-/// <summary>The program does not grow while its structure changes, and no method grows over what fits a screen. <c>./build.sh count</c> shows the numbers.</summary>
+/// <summary>
+/// Checks that the program does not grow while its structure changes, and that no method is longer than a screen. <c>./build.sh count</c> prints the numbers.
+/// </summary>
 public sealed class StatementCountTests
 {
     private static readonly Lazy<StatementCount> Counted = new(() => new StatementCount(Repository.Root));

@@ -6,7 +6,10 @@ using Proxy.Transport;
 
 namespace Proxy.Tests.Transport;
 
-/// <summary>A host's answer has the same body for our reader of its framing as for the runtime's client, or none for either, however the bytes are cut. Only trailers are not judged here.</summary>
+/// <summary>
+/// Checks that our parser of body framing and the runtime's HTTP client read the same body from a host's response, or both reject it, however the bytes are
+/// split. Trailers are not compared.
+/// </summary>
 public sealed class BodyFramingAgreementTests
 {
     private const string Noise = "0123456789abcdefgG;:=, \t\r\n\"x-+\0\u00e9";
@@ -20,31 +23,44 @@ public sealed class BodyFramingAgreementTests
 
     private static readonly Gen<string> Size = Gen.OneOf("x", "X", "x4", "X8", "x20");
 
-    private static readonly Gen<string> Extension = Gen.Frequency((8, Gen.Const("")), (1, Gen.OneOf(";a=b", ";a", ";", " ;a=\"b\"", "\t; a")), (1, Gen.OneOf(" ", "\t", " a", ";a\rb")));
+    private static readonly Gen<string> Extension =
+        Gen.Frequency((8, Gen.Const("")), (1, Gen.OneOf(";a=b", ";a", ";", " ;a=\"b\"", "\t; a")), (1, Gen.OneOf(" ", "\t", " a", ";a\rb")));
 
     private static readonly Gen<string> Chunk = Gen.Select(Payload, Size, Extension, LineEnd, LineEnd, (payload, size, extension, first, second) =>
         payload.Length.ToString(size, System.Globalization.CultureInfo.InvariantCulture) + extension + first + payload + second);
 
-    private static readonly Gen<string> Trailer = Gen.Select(Gen.OneOf("X-Sum", "etag", "Content-Length", "Transfer-Encoding"), Gen.OneOf("", "1", "chunked", "a b"), LineEnd, (name, value, end) => $"{name}: {value}{end}");
+    private static readonly Gen<string> Trailer =
+        Gen.Select(Gen.OneOf("X-Sum", "etag", "Content-Length", "Transfer-Encoding"), Gen.OneOf("", "1", "chunked", "a b"), LineEnd,
+            (name, value, end) => $"{name}: {value}{end}");
 
-    private static readonly Gen<string> Chunked = Gen.Select(Chunk.Joined(4), Gen.OneOf("0", "00", "0;a=b"), LineEnd, Trailer.Joined(2), LineEnd, Gen.OneOf("", "", "more"),
+    private static readonly Gen<string> Chunked =
+        Gen.Select(Chunk.Joined(4), Gen.OneOf("0", "00", "0;a=b"), LineEnd, Trailer.Joined(2), LineEnd, Gen.OneOf("", "", "more"),
         (chunks, last, first, trailers, second, more) => chunks + last + first + trailers + second + more);
 
     private static readonly Gen<(string Head, string Body)> Answer = Gen.OneOf(
-        Gen.Select(Gen.OneOf("Transfer-Encoding: chunked\r\n", "transfer-encoding: Chunked\r\n", "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n"), Chunked.Disturbed(Noise)),
+        Gen.Select(Gen.OneOf("Transfer-Encoding: chunked\r\n", "transfer-encoding: Chunked\r\n", "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n"),
+            Chunked.Disturbed(Noise)),
         Gen.Select(Gen.Int[0, 30].Select(length => $"Content-Length: {length}\r\n"), Payload.Joined(3)),
         Gen.Select(Gen.OneOf("Server: x\r\n", "Connection: close\r\n"), Payload.Joined(3)));
 
-    private static readonly Gen<string> StatusLine = Gen.Frequency((9, Gen.Const("HTTP/1.1 200 OK\r\n")), (1, Gen.OneOf("HTTP/1.1 204 No Content\r\n", "HTTP/1.1 500 \r\n", "HTTP/1.0 200 OK\r\n")));
+    private static readonly Gen<string> StatusLine =
+        Gen.Frequency((9, Gen.Const("HTTP/1.1 200 OK\r\n")), (1, Gen.OneOf("HTTP/1.1 204 No Content\r\n", "HTTP/1.1 500 \r\n", "HTTP/1.0 200 OK\r\n")));
 
     [Fact]
     public async Task Body_Is_the_same_for_both_however_it_is_cut()
     {
         var cut = Array.Empty<byte[]>();
-        using var handler = new SocketsHttpHandler { ConnectCallback = (_, _) => ValueTask.FromResult<Stream>(new Pieces(cut)), MaxConnectionsPerServer = 1, PooledConnectionLifetime = TimeSpan.Zero };
+        using var handler = new SocketsHttpHandler
+        {
+            ConnectCallback = (_, _) => ValueTask.FromResult<Stream>(new Pieces(cut)),
+            MaxConnectionsPerServer = 1,
+            PooledConnectionLifetime = TimeSpan.Zero,
+        };
         using var client = new HttpClient(handler);
 
-        await Gen.Select(StatusLine, Answer, Gen.Int[1, 40].Array[1, 8]).HoldsAsync(5000, input => $"{Properties.Shown(input.Item1 + input.Item2.Head + "\r\n" + input.Item2.Body)} in pieces of {string.Join(", ", input.Item3)}", async input =>
+        await Gen.Select(StatusLine, Answer, Gen.Int[1, 40].Array[1, 8])
+            .HoldsAsync(5000, input =>
+                $"{Properties.Shown(input.Item1 + input.Item2.Head + "\r\n" + input.Item2.Body)} in pieces of {string.Join(", ", input.Item3)}", async input =>
         {
             var (line, (fields, text), sizes) = input;
             var head = Encoding.Latin1.GetBytes(line + fields + "\r\n");
@@ -101,7 +117,10 @@ public sealed class BodyFramingAgreementTests
         }
     }
 
-    /// <summary>Where the trailers begin. Ours are passed over unread, so that a malformed one does not spoil a body that is whole; the runtime's client refuses it.</summary>
+    /// <summary>
+    /// The position where the trailers begin. Our reader skips trailers unread, so a malformed one does not spoil a complete body; the runtime's client
+    /// rejects it.
+    /// </summary>
     private static int? EndOfLastChunk(ReadOnlySpan<byte> body)
     {
         var at = 0;

@@ -53,7 +53,8 @@ internal sealed class FakeHost : IDisposable
         },
         cancellation);
 
-    private Task ServeAsync(Func<string, string> answer, CancellationToken cancellation) => listener.Server.ServeAsync(socket => ServeAsync(socket, answer, cancellation), cancellation);
+    private Task ServeAsync(Func<string, string> answer, CancellationToken cancellation) =>
+        listener.Server.ServeAsync(socket => ServeAsync(socket, answer, cancellation), cancellation);
 
     private async Task ServeAsync(Socket socket, Func<string, string> answer, CancellationToken cancellation)
     {
@@ -109,7 +110,8 @@ internal sealed class Peer : IDisposable
                 var length = 0;
                 foreach (var line in text[..head].Split("\r\n"))
                 {
-                    if (line.StartsWith("Content-Length: ", StringComparison.OrdinalIgnoreCase)) length = int.Parse(line[16..], System.Globalization.CultureInfo.InvariantCulture);
+                    if (line.StartsWith("Content-Length: ", StringComparison.OrdinalIgnoreCase))
+                        length = int.Parse(line[16..], System.Globalization.CultureInfo.InvariantCulture);
                 }
 
                 if (unread.Count >= head + 4 + length)
@@ -136,7 +138,8 @@ internal sealed class Peer : IDisposable
             var text = new StringBuilder();
             while (true)
             {
-                var size = int.Parse(Encoding.Latin1.GetString(await ThroughAsync("\r\n")).Trim(), System.Globalization.NumberStyles.HexNumber, System.Globalization.CultureInfo.InvariantCulture);
+                var size = int.Parse(Encoding.Latin1.GetString(await ThroughAsync("\r\n")).Trim(), System.Globalization.NumberStyles.HexNumber,
+                    System.Globalization.CultureInfo.InvariantCulture);
                 text.Append(Encoding.Latin1.GetString(await TakeAsync(size)));
                 Assert.Equal("\r\n", Encoding.Latin1.GetString(await TakeAsync(2)));
                 if (size == 0) return (status, text.ToString());
@@ -144,7 +147,11 @@ internal sealed class Peer : IDisposable
         }
 
         var at = head.IndexOf("Content-Length: ", StringComparison.Ordinal);
-        if (at >= 0) return (status, Encoding.Latin1.GetString(await TakeAsync(int.Parse(head.AsSpan(at + 16, head.IndexOf('\r', at) - at - 16), System.Globalization.CultureInfo.InvariantCulture))));
+        if (at >= 0)
+        {
+            var length = int.Parse(head.AsSpan(at + 16, head.IndexOf('\r', at) - at - 16), System.Globalization.CultureInfo.InvariantCulture);
+            return (status, Encoding.Latin1.GetString(await TakeAsync(length)));
+        }
 
         while (await MoreAsync())
         {
@@ -221,7 +228,8 @@ internal sealed class Peer : IDisposable
     {
         var mark = Encoding.Latin1.GetBytes(end);
         int at;
-        while ((at = System.Runtime.InteropServices.CollectionsMarshal.AsSpan(unread).IndexOf(mark)) < 0) Assert.True(await MoreAsync(), "the connection ended in the middle of an answer");
+        while ((at = System.Runtime.InteropServices.CollectionsMarshal.AsSpan(unread).IndexOf(mark)) < 0)
+            Assert.True(await MoreAsync(), "the connection ended in the middle of an answer");
         return await TakeAsync(at + mark.Length);
     }
 

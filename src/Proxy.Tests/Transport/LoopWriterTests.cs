@@ -31,7 +31,9 @@ public sealed class LoopWriterTests : IDisposable
 
     private static readonly Gen<int> Size = Gen.Frequency((3, Gen.Int[1, 60]), (2, Gen.Int[4000, 4200]), (1, Gen.Int[16_000, 17_000]), (2, Gen.Int[1, 40_000]));
 
-    private static readonly Gen<Step> Steps = Gen.Select(Gen.Enum<Act>(), Size, Gen.Bool, Gen.Int[0, 3], Gen.OneOf(Gen.Int[1, 50], Gen.Int[500, 9000]), (act, size, onLoop, interrupts, taken) => new Step(act, size, onLoop, interrupts == 0, taken));
+    private static readonly Gen<Step> Steps =
+        Gen.Select(Gen.Enum<Act>(), Size, Gen.Bool, Gen.Int[0, 3], Gen.OneOf(Gen.Int[1, 50], Gen.Int[500, 9000]), (act, size, onLoop, interrupts, taken) =>
+            new Step(act, size, onLoop, interrupts == 0, taken));
 
     private readonly CoarseTicker ticker = new(new FakeTimeProvider());
     private readonly EventLoops loops;
@@ -58,7 +60,10 @@ public sealed class LoopWriterTests : IDisposable
     [Fact]
     public async Task Every_byte_Arrives_once_and_in_order_whatever_the_socket_takes_at_a_time()
     {
-        await Steps.Array[1, 8].HoldsAsync(300, steps => string.Join("; ", steps.Select(step => $"{step.Act} {step.Size}{(step.OnLoop ? " on the loop" : "")}{(step.Interrupts ? ", interrupted" : "")}, {step.Taken} taken at a time")), RunAsync);
+        await Steps.Array[1, 8].HoldsAsync(300, steps =>
+            string.Join("; ", steps.Select(step =>
+                $"{step.Act} {step.Size}{(step.OnLoop ? " on the loop" : "")}{(step.Interrupts ? ", interrupted" : "")}, {step.Taken} taken at a time")),
+            RunAsync);
 
         Assert.True(waits > 10, "no write had to wait");
     }
@@ -136,7 +141,8 @@ public sealed class LoopWriterTests : IDisposable
     {
         var bytes = new byte[step.Size];
         for (var i = 0; i < bytes.Length; i++) bytes[i] = (byte)((sent.Count + i) * 2654435761L >> 13); // tells where it stands
-        if (step.Act is Act.PutChunk or Act.WriteChunk) sent.AddRange(Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"{step.Size:x}\r\n")));
+        if (step.Act is Act.PutChunk or Act.WriteChunk)
+            sent.AddRange(Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"{step.Size:x}\r\n")));
         if (step.Act is not Act.Flush) sent.AddRange(bytes);
         if (step.Act is Act.PutChunk or Act.WriteChunk) sent.AddRange("\r\n"u8);
         switch (step.Act)

@@ -12,7 +12,10 @@ using Proxy.Transport.Http1;
 
 namespace Proxy.Tests.Transport;
 
-/// <summary>A head that the loops' reader takes as plain means the same to Kestrel's parser: servers before and behind us use one like it. What ours does not take, Kestrel reads anyway.</summary>
+/// <summary>
+/// Checks that a head which our reader takes as plain means the same to Kestrel's parser, which stands for the servers before and behind the proxy. Heads
+/// that our reader does not take are read by Kestrel anyway.
+/// </summary>
 public sealed class RandomHeadTests : IAsyncLifetime
 {
     private const string Noise = ":[]0123456789abcfgzXYZ.-_ \t\r\n%/@,;\"'()\0\u007f\u00e9";
@@ -23,19 +26,28 @@ public sealed class RandomHeadTests : IAsyncLifetime
 
     private static readonly Gen<string> Port = Gen.Frequency((1, Gen.Const("")), (1, Gen.Int[0, 70_000].Select(port => $":{port}")));
 
-    private static readonly Gen<string> PlainHost = Gen.Select(Gen.OneOf("localhost", "127.0.0.1", "a.example", "gpu-box", "A", "[::1]", "[2001:db8::7]", "a_b"), Port, (name, port) => name + port);
+    private static readonly Gen<string> PlainHost =
+        Gen.Select(Gen.OneOf("localhost", "127.0.0.1", "a.example", "gpu-box", "A", "[::1]", "[2001:db8::7]", "a_b"), Port, (name, port) => name + port);
 
-    private static readonly Gen<string> PlainFields = Gen.Select(Gen.Shuffle(PlainNames, 0, 6), Gen.OneOf("", "a", "*/*", "a, b", "  5 ", "\"x\"").Array[6], Gen.OneOf(": ", ":", ":   "),
+    private static readonly Gen<string> PlainFields =
+        Gen.Select(Gen.Shuffle(PlainNames, 0, 6), Gen.OneOf("", "a", "*/*", "a, b", "  5 ", "\"x\"").Array[6], Gen.OneOf(": ", ":", ":   "),
         (names, values, colon) => string.Concat(names.Select((name, index) => $"{name}{colon}{values[index]}\r\n")));
 
-    private static readonly Gen<Head> Plain = Gen.Select(Gen.Bool, Gen.OneOf("/", "/v1/models", "/v1/chat/completions", "/a/", "/a:b@c", "/x_y-z"), PlainHost, PlainFields, Gen.Int[0, 9], Gen.OneOf("", "Connection: keep-alive\r\n"),
-        (posts, path, host, fields, length, connection) => new Head($"{(posts ? "POST" : "GET")} {path} HTTP/1.1\r\nHost: {host}\r\n{connection}{(posts ? $"Content-Length: {length}\r\n" : "")}{fields}\r\n", IsPlain: true));
+    private static readonly Gen<Head> Plain =
+        Gen.Select(Gen.Bool, Gen.OneOf("/", "/v1/models", "/v1/chat/completions", "/a/", "/a:b@c", "/x_y-z"), PlainHost, PlainFields, Gen.Int[0, 9],
+            Gen.OneOf("", "Connection: keep-alive\r\n"),
+            (posts, path, host, fields, length, connection) => new Head(
+                $"{(posts ? "POST" : "GET")} {path} HTTP/1.1\r\nHost: {host}\r\n{connection}{(posts ? $"Content-Length: {length}\r\n" : "")}{fields}\r\n",
+                IsPlain: true));
 
-    private static readonly Gen<string> AnyHost = Gen.Select(Gen.OneOf("localhost", "a.example", "[::1]", "::1", "a.", "[::1", "[1.2.3.4]", ""), Port, (name, port) => name + port).Disturbed(Noise);
+    private static readonly Gen<string> AnyHost =
+        Gen.Select(Gen.OneOf("localhost", "a.example", "[::1]", "::1", "a.", "[::1", "[1.2.3.4]", ""), Port, (name, port) => name + port).Disturbed(Noise);
 
     private static readonly Gen<string> AnyField = Gen.Select(
-        Gen.OneOf("Accept", "accept", "Content-Type", "X-A", "x-a", "Connection", "Content-Length", "Transfer-Encoding", "Host", "Expect", "Cookie", "X(A)", ""),
-        Gen.OneOf("", "a", "*/*", "close", "keep-alive", "chunked", "5", "+5", " 5 ", "100-continue", "a, b", "a\tb", "\"é\"", "\0"), (name, value) => $"{name}: {value}").Disturbed(Noise);
+        Gen.OneOf(
+            "Accept", "accept", "Content-Type", "X-A", "x-a", "Connection", "Content-Length", "Transfer-Encoding", "Host", "Expect", "Cookie", "X(A)", ""),
+        Gen.OneOf("", "a", "*/*", "close", "keep-alive", "chunked", "5", "+5", " 5 ", "100-continue", "a, b", "a\tb", "\"é\"", "\0"),
+        (name, value) => $"{name}: {value}").Disturbed(Noise);
 
     private static readonly Gen<string> Any = Gen.Select(
         Gen.OneOf("GET", "POST", "GET", "POST", "PUT", "get"),
@@ -45,11 +57,16 @@ public sealed class RandomHeadTests : IAsyncLifetime
         Gen.Int[0, 9],
         AnyField.Array[0, 3],
         (method, path, field, host, length, fields) =>
-            $"{method} {path} HTTP/1.1\r\n{field}{host}\r\n{(method == "POST" ? $"Content-Length: {length}\r\n" : "")}{string.Concat(fields.Select(one => one + "\r\n"))}\r\n");
+            $"{method} {path} HTTP/1.1\r\n{field}{host}\r\n{(method == "POST" ? $"Content-Length: {length}\r\n" : "")}"
+            + $"{string.Concat(fields.Select(one => one + "\r\n"))}\r\n");
 
-    private static readonly Gen<Head> Other = Gen.Frequency((1, Plain.Select(head => head.Text).Disturbed(Noise)), (1, Any.Disturbed(Noise))).Select(text => new Head(text, IsPlain: false));
+    private static readonly Gen<Head> Other = Gen.Frequency((1, Plain.Select(head => head.Text).Disturbed(Noise)), (1, Any.Disturbed(Noise)))
+        .Select(text => new Head(text, IsPlain: false));
 
-    /// <summary>Heads of one connection, whose lines the reader remembers: of any kind, or the first one again with a line changed for another of its own or of any kind.</summary>
+    /// <summary>
+    /// Consecutive heads of one connection, because the reader remembers lines: either any heads, or the first head again with one line replaced by another of
+    /// its own lines or by any line.
+    /// </summary>
     private static readonly Gen<Head[]> Heads = Gen.OneOf(
         Gen.OneOf(Plain, Other).Array[1, 4],
         Plain.SelectMany(first => Again(first.Text).Array[1, 3].Select(more => (Head[])[first, .. more])));
@@ -57,7 +74,8 @@ public sealed class RandomHeadTests : IAsyncLifetime
     private static Gen<Head> Again(string head)
     {
         var lines = head.Split("\r\n")[..^2];
-        return Gen.Select(Gen.Int[1, lines.Length - 1], Gen.OneOf(Gen.Int[1, lines.Length - 1].Select(index => lines[index]), AnyField), Gen.Bool, (at, line, isMore) =>
+        return Gen.Select(Gen.Int[1, lines.Length - 1], Gen.OneOf(Gen.Int[1, lines.Length - 1].Select(index => lines[index]), AnyField), Gen.Bool,
+            (at, line, isMore) =>
             new Head(string.Join("\r\n", [.. lines[..at], line, .. lines[(isMore ? at : at + 1)..], "", ""]), IsPlain: false));
     }
 

@@ -35,7 +35,8 @@ public abstract partial class UpstreamContract
     [Fact]
     public async Task Host_with_a_name_Is_resolved()
     {
-        using var harness = Harness(set: target => target with { Address = new($"{Scheme}://localhost:{target.Address.Port}") }); // ::1 refuses where it is known
+        // If localhost also resolves to ::1, the connection to ::1 is refused.
+        using var harness = Harness(set: target => target with { Address = new($"{Scheme}://localhost:{target.Address.Port}") });
         using var exchange = harness.Client.Open();
         var sending = exchange.SendAsync(UpstreamHarness.Post());
         using var peer = await harness.Host.AcceptAsync();

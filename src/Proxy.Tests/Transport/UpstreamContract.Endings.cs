@@ -262,6 +262,8 @@ public abstract partial class UpstreamContract
         await over.CancelAsync();
         await host;
 
-        Assert.All(outcomes, outcome => Assert.True(outcome is (UpstreamOutcome.Cancelled, _) or (UpstreamOutcome.Answered, ReplyReadKind.Cancelled or ReplyReadKind.End), outcome.ToString()));
+        Assert.All(outcomes, outcome =>
+            Assert.True(
+                outcome is (UpstreamOutcome.Cancelled, _) or (UpstreamOutcome.Answered, ReplyReadKind.Cancelled or ReplyReadKind.End), outcome.ToString()));
     }
 }

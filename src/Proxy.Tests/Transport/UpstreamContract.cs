@@ -5,8 +5,8 @@ using Proxy.Transport;
 namespace Proxy.Tests.Transport;
 
 /// <summary>
-/// What every client of hosts promises, whatever its bytes cross: each derived class holds one client to all of it. Here: what is asked and answered. In further files: connections, early
-/// ends, and a host that was away.
+/// The contract of every client for hosts, over any transport. Each derived class runs all of it against one client. This file has requests and responses;
+/// further files have connections, early ends, and hosts that stop answering and come back.
 /// </summary>
 public abstract partial class UpstreamContract(UpstreamKind kind)
 {
@@ -17,7 +17,10 @@ public abstract partial class UpstreamContract(UpstreamKind kind)
     {
         using var harness = Harness(set: target => target with { Headers = [new("Authorization", "Bearer ours")] });
         using var exchange = harness.Client.Open();
-        var sending = exchange.SendAsync(UpstreamHarness.Post("{\"a\":1}") with { Headers = [new("traceparent", "00-1"), new("Host", "evil"), new("x-bad", "a\r\nb: c")] });
+        var sending = exchange.SendAsync(UpstreamHarness.Post("{\"a\":1}") with
+        {
+            Headers = [new("traceparent", "00-1"), new("Host", "evil"), new("x-bad", "a\r\nb: c")],
+        });
         using var peer = await harness.Host.AcceptAsync();
 
         var request = await peer.ReadRequestAsync();
@@ -350,7 +353,8 @@ public abstract partial class UpstreamContract(UpstreamKind kind)
         var body = new byte[8 << 20];
         new Random(1).NextBytes(body);
         var third = body.Length / 3;
-        var sending = exchange.SendAsync(UpstreamHarness.Post() with { Body = new(body.AsMemory(0, third), body.AsMemory(third, third), body.AsMemory(2 * third)) });
+        var spliced = new SplicedBody(body.AsMemory(0, third), body.AsMemory(third, third), body.AsMemory(2 * third));
+        var sending = exchange.SendAsync(UpstreamHarness.Post() with { Body = spliced });
         using var peer = await harness.Host.AcceptAsync();
 
         var echoing = peer.EchoAsync(body.Length);

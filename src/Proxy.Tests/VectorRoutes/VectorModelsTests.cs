@@ -80,7 +80,9 @@ public sealed class VectorModelsTests
 
         Assert.Null(error);
         Assert.Equal(3, house.Hosts["a"].Exchanges.Count);
-        Assert.Equal(["1", "2", "3", "4", "5"], house.Hosts["a"].Exchanges.SelectMany(sent => JsonElement.Parse(sent.Sent).GetProperty("inputs").EnumerateArray()).Select(text => text.GetString()));
+        Assert.Equal(["1", "2", "3", "4", "5"],
+            house.Hosts["a"].Exchanges.SelectMany(sent => JsonElement.Parse(sent.Sent).GetProperty("inputs").EnumerateArray())
+                .Select(text => text.GetString()));
         Assert.Equal([1f, 2, 3, 4, 5], Enumerable.Range(0, 5).Select(i => vectors![i][0]));
     }
 
@@ -103,7 +105,8 @@ public sealed class VectorModelsTests
     {
         using var house = NewHouse("ollama").Plays("a", Script.Json("""{"embeddings":[[3,4],[4,3]]}"""));
 
-        var (vectors, error) = await Models(house).Embedder("m")!.EmbedAsync(Request("a", "b") with { Dimensions = dimensions, Normalize = true }, Cancellation);
+        var (vectors, error) =
+            await Models(house).Embedder("m")!.EmbedAsync(Request("a", "b") with { Dimensions = dimensions, Normalize = true }, Cancellation);
 
         Assert.Equal(refused, error?.Kind.ToString());
         if (refused is null) Assert.Equal([0.6f, 0.8f, 0.8f, 0.6f], vectors!.Values.ToArray());
@@ -155,7 +158,9 @@ public sealed class VectorModelsTests
         var (_, perToken) = await Models(others).Embedder("m")!.EmbedTokensAsync(Request("a"), Cancellation);
         var (_, tokens) = await Models(others).Embedder("m")!.TokenizeAsync(["a"], special: true, Cancellation);
 
-        Assert.Equal([VectorErrorKind.WrongKind, VectorErrorKind.WrongKind, VectorErrorKind.UnknownPrompt, VectorErrorKind.WrongKind, VectorErrorKind.WrongKind], [embeds!.Kind, reranks!.Kind, unsayable!.Kind, perToken!.Kind, tokens!.Kind]);
+        Assert.Equal(
+            [VectorErrorKind.WrongKind, VectorErrorKind.WrongKind, VectorErrorKind.UnknownPrompt, VectorErrorKind.WrongKind, VectorErrorKind.WrongKind],
+            [embeds!.Kind, reranks!.Kind, unsayable!.Kind, perToken!.Kind, tokens!.Kind]);
         Assert.Empty(others.Hosts["a"].Exchanges);
     }
 
@@ -197,7 +202,8 @@ public sealed class VectorModelsTests
         Assert.Null(models.Reranker("nobody"));
         var (scores, _) = await models.Reranker("mine")!.ScoreAsync(new("a text", ["a text", "something else"]), Cancellation);
         Assert.Equal(RerankMethod.Cosine, scores!.Method);
-        Assert.Equal(("m", VectorModelKind.Embed, 512), (models.Embedder("m")!.Info.Name, models.Embedder("m")!.Info.Kind, models.Embedder("m")!.Info.MaxInputLength));
+        Assert.Equal(("m", VectorModelKind.Embed, 512),
+            (models.Embedder("m")!.Info.Name, models.Embedder("m")!.Info.Kind, models.Embedder("m")!.Info.MaxInputLength));
     }
 
     [Fact]
@@ -213,21 +219,31 @@ public sealed class VectorModelsTests
     /// <summary>A host of the family, which serves <c>m</c>; and models of this process.</summary>
     private static House NewHouse(string family, int? most = null)
     {
-        var house = new House(new ProxyConfig { Backends = [House.At("a", "m") with { Dialects = [DialectNames.Parse(family)!.Value], Slots = 1 }], Aliases = new Dictionary<string, string> { ["mine"] = "all-minilm-q4" } });
+        var house = new House(new ProxyConfig
+        {
+            Backends = [House.At("a", "m") with { Dialects = [DialectNames.Parse(family)!.Value], Slots = 1 }],
+            Aliases = new Dictionary<string, string> { ["mine"] = "all-minilm-q4" },
+        });
         house.Directory.Embedders = new EmbedderTable([TestModels.Bundled, TestModels.Rerank]);
         house["a"].State.Report = new([], [new("m", 512, null, most is null ? null : JsonElement.Parse($$"""{"model_type":{},"max_client_batch_size":{{most}}}"""))], null, null);
         house.Directory.Refresh();
         return house;
     }
 
-    private static VectorModels Models(House house) => new(new(house.Directory, house.Dispatcher, new OpenAiChatBackendDialect(), house.Log), new CallInfo("TRACE", "C", "me"));
+    private static VectorModels Models(House house) =>
+        new(new(house.Directory, house.Dispatcher, new OpenAiChatBackendDialect(), house.Log), new CallInfo("TRACE", "C", "me"));
 
     private static EmbedRequest Request(params string[] texts) => new([.. texts.Select(text => new EmbedInput(text))]) { Truncate = true };
 
     /// <summary>What a host answers that has these vectors.</summary>
     private static string Answer(string family, VectorBatch vectors, int tokens)
     {
-        EmbeddingClientDialect dialect = family switch { "openai" => new OpenAiEmbeddingsClientDialect(), "ollama" => new OllamaEmbedClientDialect(older: false), _ => new TeiEmbedClientDialect(tokenByToken: false) };
+        EmbeddingClientDialect dialect = family switch
+        {
+            "openai" => new OpenAiEmbeddingsClientDialect(),
+            "ollama" => new OllamaEmbedClientDialect(older: false),
+            _ => new TeiEmbedClientDialect(tokenByToken: false),
+        };
         using var body = new PooledBody();
         dialect.Write(new(new([])), new(vectors, tokens), new("m", TimeSpan.Zero), body);
         return Encoding.UTF8.GetString(body.Span);

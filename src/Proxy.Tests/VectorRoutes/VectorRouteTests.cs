@@ -78,7 +78,8 @@ public sealed class VectorRouteTests
     public async Task Model_of_this_process_Vectors_are_the_answer()
     {
         using var house = NewHouse("openai");
-        house.Directory.Embedders = new EmbedderTable([new Proxy.Tests.Http.FakeVectorModel(new("mini", VectorModelKind.Embed) { MaxInputLength = 256, Dimensions = 2 })]);
+        house.Directory.Embedders =
+            new EmbedderTable([new Proxy.Tests.Http.FakeVectorModel(new("mini", VectorModelKind.Embed) { MaxInputLength = 256, Dimensions = 2 })]);
         house.Directory.Refresh();
 
         var answer = Assert.IsType<VectorAnswer.Vectors>(await EmbedAsync(house, """{"model":"mini","input":"a"}"""));
@@ -107,7 +108,9 @@ public sealed class VectorRouteTests
             return;
         }
 
-        Assert.Equal(order, answer is VectorAnswer.Scores scores ? string.Join(' ', scores.Reply.Results.Select(result => result.Index)) : Assert.IsType<VectorAnswer.Refused>(answer).Error.Status == 502 ? "refused" : "?");
+        Assert.Equal(order, answer is VectorAnswer.Scores scores
+            ? string.Join(' ', scores.Reply.Results.Select(result => result.Index))
+            : Assert.IsType<VectorAnswer.Refused>(answer).Error.Status == 502 ? "refused" : "?");
         AssertOver(house);
     }
 
@@ -121,11 +124,14 @@ public sealed class VectorRouteTests
         using var house = NewHouse("tei", Script.Json(second is null ? "[[9]]" : "[ [1], [2] ]"), Script.Json("[[3]]"));
         house["a"].State.Report = new([], [new("m", null, null, JsonElement.Parse("""{"max_client_batch_size":2}"""))], null, null);
         house.Directory.Refresh();
-        IVectorRoute route = path is "/embed_all" ? new EmbeddingRoute(new TeiEmbedClientDialect(tokenByToken: true), Hosts(house)) : new TeiRoute(path, Hosts(house));
+        IVectorRoute route = path is "/embed_all"
+            ? new EmbeddingRoute(new TeiEmbedClientDialect(tokenByToken: true), Hosts(house))
+            : new TeiRoute(path, Hosts(house));
 
         var answer = await route.AnswerAsync(Call(house, path, body), TestContext.Current.CancellationToken);
 
-        Assert.Equal(second is null ? [first] : [first, second], house.Hosts["a"].Exchanges.Select(sent => JsonElement.Parse(sent.Sent).GetProperty("inputs").GetRawText()));
+        Assert.Equal(second is null ? [first] : [first, second],
+            house.Hosts["a"].Exchanges.Select(sent => JsonElement.Parse(sent.Sent).GetProperty("inputs").GetRawText()));
         Assert.All(house.Hosts["a"].Exchanges, sent => Assert.Equal(path, sent.Request.Path));
         if (second is null)
         {
@@ -161,14 +167,21 @@ public sealed class VectorRouteTests
     private static VectorHosts Hosts(House house) => new(house.Directory, house.Dispatcher, new OpenAiChatBackendDialect(), house.Log);
 
     private static ValueTask<VectorAnswer> EmbedAsync(House house, string body)
-        => new EmbeddingRoute(new OpenAiEmbeddingsClientDialect(), Hosts(house)).AnswerAsync(Call(house, "/v1/embeddings", body), TestContext.Current.CancellationToken);
+        => new EmbeddingRoute(new OpenAiEmbeddingsClientDialect(), Hosts(house))
+            .AnswerAsync(Call(house, "/v1/embeddings", body), TestContext.Current.CancellationToken);
 
     private static VectorCall Call(House house, string path, string body)
     {
         var bytes = Encoding.UTF8.GetBytes(body);
         Assert.Null(EnvelopePeek.Read(bytes, out var envelope, modelOptional: true));
         var model = envelope!.Model.Length > 0 ? envelope.Model : "m";
-        return new(new CallInfo("T", "C", "me"), house.Directory.Table.Resolve(model)!) { Model = model, Path = path, Body = bytes, ModelSlice = envelope.Model.Length > 0 ? envelope.ModelSlice : null };
+        return new(new CallInfo("T", "C", "me"), house.Directory.Table.Resolve(model)!)
+        {
+            Model = model,
+            Path = path,
+            Body = bytes,
+            ModelSlice = envelope.Model.Length > 0 ? envelope.ModelSlice : null,
+        };
     }
 
     /// <summary>Everything that the host gave is given back.</summary>

@@ -1,48 +1,53 @@
 namespace Proxy.Chat;
 
-/// <summary>What a route returns. Nothing below Http writes to a client.</summary>
+/// <summary>The result of a route. Only the folder Http writes it to the client.</summary>
 internal abstract record ChatAnswer
 {
     private ChatAnswer() { }
 
-    /// <summary>Headers that the route gives the answer; they are set before its first byte.</summary>
+    /// <summary>Headers that the route adds to the response. They are set before its first byte.</summary>
     public IReadOnlyList<KeyValuePair<string, string>> Headers { get; init; } = [];
 
-    /// <summary>A backend's own bytes, in the client's dialect.</summary>
+    /// <summary>A backend's reply in the client's dialect, relayed as bytes.</summary>
     public sealed record Verbatim(BackendReply Reply) : ChatAnswer;
 
-    /// <summary>A backend's answer in another dialect, or in pieces where the client wants a document, or the other way round.</summary>
+    /// <summary>A backend's reply in another dialect, or a stream if the client wants a document, or a document if it wants a stream.</summary>
     public sealed record Translated(BackendReply Reply) : ChatAnswer
     {
-        /// <summary>What the route found for the answer to stand on.</summary>
+        /// <summary>The sources that the route found for the answer.</summary>
         public IReadOnlyList<Source>? Sources { get; init; }
     }
 
-    /// <summary>Events to write in the client's dialect. A whole answer is the fold of them. <paramref name="Backend"/> speaks, if one does; <paramref name="Served"/> is the model's name there. Enumerate once: the end gives back what it holds.</summary>
+    /// <summary>
+    /// Events to write in the client's dialect. A whole answer is the fold of them. <paramref name="Backend"/> is the backend that answers, if any;
+    /// <paramref name="Served"/> is the model's name there. Enumerate once: the end of the enumeration releases the resources.
+    /// </summary>
     public sealed record Events(IAsyncEnumerable<ChatEvent> Stream, string? Backend, string? Served) : ChatAnswer
     {
-        /// <summary>One document even for a client that wants a stream: what it asked for has no pieces.</summary>
+        /// <summary>Write one document even if the client asked for a stream: the answer has no parts to stream.</summary>
         public bool Whole { get; init; }
 
-        /// <summary>Silence after which the client of a stream is told that the answer goes on. Null: the stream says it itself, by <see cref="ChatEvent.Quiet"/>.</summary>
+        /// <summary>
+        /// The silence after which a stream's client gets a keep-alive. Null: the events decide it themselves, with <see cref="ChatEvent.Quiet"/>.
+        /// </summary>
         public TimeSpan? KeepAliveAfter { get; init; }
 
-        /// <summary>The workflow's run.</summary>
+        /// <summary>The id of the workflow's run.</summary>
         public string? RunId { get; init; }
     }
 
     public sealed record Refused(ProxyError Error) : ChatAnswer;
 }
 
-/// <summary>Answers a call, somehow.</summary>
+/// <summary>A way of answering calls.</summary>
 internal interface IChatRoute
 {
     /// <summary>A name for the log: direct, rag, workflow.</summary>
     string Name { get; }
 
-    /// <summary>Whether the call asks for what this route answers. Of the routes in order, the first that says so gets it.</summary>
+    /// <summary>Whether this route answers the call. The first route that returns true gets it.</summary>
     bool Takes(in RoutedCall call);
 
-    /// <summary>Cancelled when the client left or the process stops.</summary>
+    /// <summary>Answers the call. The token is cancelled when the client has left or the process stops.</summary>
     ValueTask<ChatAnswer> AnswerAsync(RoutedCall call, CancellationToken cancellation);
 }

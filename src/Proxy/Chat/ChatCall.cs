@@ -3,25 +3,27 @@ using Proxy.Buffers;
 namespace Proxy.Chat;
 
 /// <summary>
-/// What the proxy must know to route a call, found in one forward scan without building the request. <paramref name="ModelSlice"/> is where the model's JSON string stands,
-/// quotes included. <paramref name="Stream"/> is null when the body does not say.
+/// The values of a request's body that routing needs, found in one forward scan without parsing the request. <paramref name="ModelSlice"/> is the
+/// position of the model's JSON string, including its quotes. <paramref name="Stream"/> is null if the body does not contain it.
 /// </summary>
 internal sealed record ChatEnvelope(string Model, bool? Stream, Range ModelSlice)
 {
     /// <summary>The client asked for usage in its stream.</summary>
     public bool IncludeUsage { get; init; }
 
-    /// <summary>Where the value of <c>stream_options</c> stands, if it is there.</summary>
+    /// <summary>The position of the value of <c>stream_options</c>; null if there is none.</summary>
     public Range? StreamOptionsSlice { get; init; }
 
-    /// <summary>Elements of <c>messages</c>, or of Responses' <c>input</c> or a <c>prompt</c>, where a text is one; null when the body has none.</summary>
+    /// <summary>
+    /// The number of elements of <c>messages</c>, of Responses' <c>input</c>, or of <c>prompt</c>; a string counts as one. Null if the body has none of them.
+    /// </summary>
     public int? Messages { get; init; }
 }
 
-/// <summary>Whose call it is and how it is traced.</summary>
+/// <summary>The owner of a call, its ids and its routing headers.</summary>
 internal sealed record CallInfo(string TraceId, string CorrelationId, string Owner)
 {
-    /// <summary>The key's name or <c>anonymous</c>; set once, when the caller is known.</summary>
+    /// <summary>The name of the API key, or <c>anonymous</c>. Set once, after authentication.</summary>
     public string Owner { get; set; } = Owner;
 
     public string? TraceParent { get; init; }
@@ -30,24 +32,25 @@ internal sealed record CallInfo(string TraceId, string CorrelationId, string Own
     public string? Workspace { get; init; }
     public string? Pipeline { get; init; }
 
-    /// <summary><c>x-route</c>: direct, rag or workflow, as the client forced it.</summary>
+    /// <summary>The value of <c>x-route</c>, with which a client forces a route: direct, rag or workflow.</summary>
     public string? Route { get; init; }
     public string? Session { get; init; }
 
-    /// <summary>The proxies that the call has come through (<see cref="Chat.Via"/>); null where a client called us itself.</summary>
+    /// <summary>The proxies that the call has passed through (<see cref="Chat.Via"/>); null if the client called this proxy directly.</summary>
     public string? Via { get; init; }
 }
 
 /// <summary>
-/// A client's chat call, in up to two forms: the bytes as they came, and the parsed request.
-/// A route that edits the request drops the bytes, so nothing can forward a stale body. Owns its body: dispose it when the answer has been written.
+/// A client's chat call, in up to two forms: the original bytes and the parsed request. A route that edits the request drops the bytes, so that nothing
+/// can forward a stale body. The call owns its body: dispose the call when the answer has been written.
 /// </summary>
 internal sealed class ChatCall : IDisposable
 {
     private readonly PooledBody? owned;
     private ChatRequest? request;
 
-    public ChatCall(ClientDialect dialect, ChatEnvelope envelope, CallInfo info, PooledBody body) : this(dialect, envelope, info, body.Memory) => owned = body;
+    public ChatCall(ClientDialect dialect, ChatEnvelope envelope, CallInfo info, PooledBody body) : this(dialect, envelope, info, body.Memory) =>
+        owned = body;
 
     public ChatCall(ClientDialect dialect, ChatEnvelope envelope, CallInfo info, ReadOnlyMemory<byte> body)
     {
@@ -70,18 +73,20 @@ internal sealed class ChatCall : IDisposable
     public ChatEnvelope Envelope { get; }
     public CallInfo Info { get; }
 
-    /// <summary>The client's headers that may cross to a host.</summary>
+    /// <summary>The client's headers that are forwarded to a host.</summary>
     public IReadOnlyList<KeyValuePair<string, string>> Headers { get; init; } = [];
 
-    /// <summary>Valid as long as the call, and never written to; null once the request was edited.</summary>
+    /// <summary>The body as received. Valid until the call is disposed, and never modified. Null if the request was edited.</summary>
     public ReadOnlyMemory<byte>? OriginalBody { get; }
 
-    /// <summary>What is to be different in <see cref="OriginalBody"/> wherever it is sent or parsed, in the order of its places.</summary>
+    /// <summary>Edits to apply to <see cref="OriginalBody"/> whenever it is sent or parsed, sorted by position.</summary>
     public IReadOnlyList<BodyEdit> Edits { get; set; } = [];
 
     public bool Streams => Envelope.Stream ?? Dialect.StreamsByDefault;
 
-    /// <summary>The parsed request, read on first use; a verbatim relay never asks. Returns what is wrong with it when it cannot be read.</summary>
+    /// <summary>
+    /// Parses the request at first use; a verbatim relay never needs it. Returns the error if the request is invalid.
+    /// </summary>
     public ProxyError? TryGetRequest(out ChatRequest? parsed)
     {
         parsed = null;
@@ -89,7 +94,9 @@ internal sealed class ChatCall : IDisposable
         if (request is null)
         {
             var body = OriginalBody!.Value;
-            if (JsonStructure.IsTooMuch(body.Span)) return new(ProxyErrorKind.BodyTooLarge, $"the body has more than {JsonStructure.MostValues} JSON values, more than is translated for a host; send fewer messages, parts or tools");
+            if (JsonStructure.IsTooMuch(body.Span))
+                return new(ProxyErrorKind.BodyTooLarge,
+                    $"the body has more than {JsonStructure.MostValues} JSON values, the limit for a translated call; send fewer messages, parts or tools");
             using var edited = BodyEdit.Apply(Edits, body.Span);
             problem = Dialect.ReadRequest(edited?.Memory ?? body, out request);
         }
@@ -98,23 +105,30 @@ internal sealed class ChatCall : IDisposable
         return problem;
     }
 
-    /// <summary>The call with another request: its model, its messages and its wish for token counts are the edited ones. How the answer comes, as a stream or whole, stays as the client asked.</summary>
+    /// <summary>
+    /// A copy of the call with another request, from which it takes the model, the messages and the wish for token counts. Whether the answer is a stream
+    /// stays as the client asked.
+    /// </summary>
     public ChatCall Edited(ChatRequest edited) => new(this, edited);
 
     public void Dispose() => owned?.Dispose();
 }
 
-/// <summary>A call and what it asks for, which its model's name and its headers say together: that is all by which a route is chosen.</summary>
-/// <param name="Call">The call; its envelope has the model's name as the client wrote it, and so has its answer.</param>
-/// <param name="Model">The model that is to answer: the name without the workspace.</param>
-/// <param name="Workspace">The documents that the answer is to be grounded in (<c>x-workspace</c>, or behind <c>#</c> in the model's name).</param>
-/// <param name="Pipeline">The workflow that is to answer (<c>x-pipeline</c>, or the model's name <c>pipeline/NAME</c>).</param>
+/// <summary>A call with its model, workspace and pipeline, which come from the model's name and the headers. A route is chosen by these alone.</summary>
+/// <param name="Call">The call. Its envelope and the answer have the model's name as the client wrote it.</param>
+/// <param name="Model">The model's name without the workspace.</param>
+/// <param name="Workspace">The documents in which the answer must be grounded (<c>x-workspace</c>, or after <c>#</c> in the model's name).</param>
+/// <param name="Pipeline">The workflow that must answer (<c>x-pipeline</c>, or the model's name <c>pipeline/NAME</c>).</param>
 internal readonly record struct RoutedCall(ChatCall Call, string Model, string? Workspace = null, string? Pipeline = null)
 {
-    /// <summary>What a route found for the answer to stand on. An answer that has sources is written from events, in which every dialect can say them.</summary>
+    /// <summary>
+    /// The sources that a route found for the answer. An answer with sources is written from events, because every dialect's writer can express them.
+    /// </summary>
     public IReadOnlyList<Source>? Sources { get; init; }
 
-    /// <summary>The same call with another request, for the route that it is handed on to. A model's name that the edit leaves alone is <see cref="Model"/>, not what the client wrote.</summary>
+    /// <summary>
+    /// A copy of the call with another request, for the next route. If the edit keeps the client's model name, the copy's model is <see cref="Model"/>.
+    /// </summary>
     public RoutedCall Edited(ChatRequest edited)
     {
         var model = edited.Model == Call.Envelope.Model ? Model : edited.Model;

@@ -3,51 +3,56 @@ using System.Text.Json;
 namespace Proxy.Chat;
 
 /// <summary>
-/// One thing a model said or did. Every dialect reads its stream into these and writes its stream from these; in JSON they are what workflow workers publish.
-/// A missing <c>choice</c> or <c>index</c> is 0. <c>Dialects/Events</c> knows that form.
+/// The unit of an answer inside the proxy. Every dialect reads its streams into events and writes its streams from events. Workflow workers publish events
+/// as JSON (<c>Dialects/Events</c>), where a missing <c>choice</c> or <c>index</c> is 0.
 /// </summary>
 internal abstract record ChatEvent
 {
     private ChatEvent() { }
 
-    /// <summary>Which of the <c>n</c> answers this belongs to.</summary>
+    /// <summary>The index of the answer that the event belongs to, if the request asked for several (<c>n</c>).</summary>
     public int Choice { get; init; }
 
-    /// <summary>Which part of a workflow published it; null for what a model's host said.</summary>
+    /// <summary>The part of a workflow that published the event; null for events of a model's host.</summary>
     public EventOrigin? Origin { get; init; }
 
-    /// <summary>An object of what not every dialect can say, each member by its own name: <c>logprobs</c> (in OpenAI's form), <c>system_fingerprint</c>, <c>done_reason</c>, signatures.</summary>
+    /// <summary>
+    /// A JSON object with members that not every dialect can express: <c>logprobs</c> (in OpenAI's form), <c>system_fingerprint</c>, <c>done_reason</c>,
+    /// signatures.
+    /// </summary>
     public JsonElement? Opaque { get; init; }
 
-    /// <summary>The reply began. <paramref name="Created"/> is in Unix seconds; the host's own id passes unchanged.</summary>
+    /// <summary>The reply has started. <paramref name="Created"/> is in Unix seconds; <paramref name="Id"/> is the host's own, unchanged.</summary>
     public sealed record Started(string? Id, string? Model, long? Created) : ChatEvent;
 
     public sealed record RoleGiven(ChatRole Role) : ChatEvent;
 
-    /// <summary>Text, a piece of any length. Never split inside a character.</summary>
+    /// <summary>A piece of text of any length, never split inside a character.</summary>
     public sealed record Token(string Text, TokenKind Kind = TokenKind.Answer) : ChatEvent;
 
-    /// <summary>A piece of a tool call: the first piece of an index has id and name; arguments are JSON text, in pieces or whole.</summary>
+    /// <summary>A piece of a tool call. The first piece of an index has id and name. The arguments are JSON text, in pieces or whole.</summary>
     public sealed record ToolCall(int Index, string? Id, string? Name, string? Arguments) : ChatEvent;
 
     /// <summary>
-    /// The block that was open (text, reasoning, a tool call) is complete. Its <see cref="Opaque"/> may hold the <c>signature</c> of a thought; with <c>redacted_thinking</c>
-    /// the event is a block of its own, a thought that was sealed.
+    /// The open block (text, reasoning or a tool call) is complete. <see cref="Opaque"/> may hold the <c>signature</c> of a reasoning block. With
+    /// <c>redacted_thinking</c> in it, the event is a block of its own: encrypted reasoning.
     /// </summary>
     public sealed record BlockEnded : ChatEvent;
 
     public sealed record UsageReported(Usage Usage) : ChatEvent;
 
-    /// <summary>What the answer stands on, or more of it.</summary>
+    /// <summary>The sources of the answer, or further ones.</summary>
     public sealed record SourcesFound(IReadOnlyList<Source> Sources) : ChatEvent;
 
-    /// <summary>The last event of a choice. With an <paramref name="Error"/>, of the whole reply: it broke off.</summary>
+    /// <summary>The last event of a choice. With an <paramref name="Error"/> it is the last event of the whole reply, which is then incomplete.</summary>
     public sealed record Finished(FinishReason Reason, string? Winner = null, ProxyError? Error = null) : ChatEvent;
 
-    /// <summary>The host sent a part of an answer of this kind, which no dialect here can say. It is counted, never published and never part of a reply.</summary>
+    /// <summary>
+    /// The host sent a part of this kind that no dialect here can express. It is counted, but never published and never part of a reply.
+    /// </summary>
     public sealed record Skipped(string Kind) : ChatEvent;
 
-    /// <summary>Nothing happened for a while: a writer may keep the connection alive. Never published and never part of a reply.</summary>
+    /// <summary>Nothing has arrived for a while; a writer may send a keep-alive. Never published and never part of a reply.</summary>
     public sealed record Quiet : ChatEvent
     {
         public static readonly Quiet Now = new();
@@ -55,12 +60,12 @@ internal abstract record ChatEvent
 }
 
 /// <summary>
-/// The <paramref name="Task"/> of a workflow that speaks, the <paramref name="Model"/> that speaks there, and the event's number, counted for each trace: what has the number of an earlier event, or a lower one,
-/// is that event once more.
+/// The workflow <paramref name="Task"/> that published an event, the <paramref name="Model"/> that it used, and the event's sequence number within its
+/// trace. An event whose number is not higher than that of an earlier one is a duplicate.
 /// </summary>
 internal sealed record EventOrigin(string? Task = null, string? Model = null, long? Seq = null);
 
-/// <summary>A document, or a part of one, that an answer stands on. The higher the score, the nearer it is to what was asked.</summary>
+/// <summary>A document, or a part of one, on which an answer is based. A higher score means more relevant to the question.</summary>
 internal sealed record Source(string Id, string? Title = null, string? Uri = null, double? Score = null);
 
 internal enum ChatRole
@@ -88,13 +93,16 @@ internal enum FinishReason
     Error,
 }
 
-/// <summary>Tokens of one reply, as the host counted them: <paramref name="InputTokens"/> is all of the prompt, cached or not. Details are null when the host did not say.</summary>
+/// <summary>
+/// The token counts of one reply, as reported by the host. <paramref name="InputTokens"/> is the whole prompt, cached or not. Details are null if the host
+/// did not report them.
+/// </summary>
 internal sealed record Usage(int InputTokens, int OutputTokens)
 {
-    /// <summary>Of the prompt: what came out of the host's cache.</summary>
+    /// <summary>Prompt tokens that were read from the host's cache.</summary>
     public int? CachedInputTokens { get; init; }
 
-    /// <summary>Of the prompt: what was put into the host's cache, where that is counted (and paid) apart.</summary>
+    /// <summary>Prompt tokens that were written to the host's cache, for hosts that count (and bill) them separately.</summary>
     public int? CacheWrittenTokens { get; init; }
     public int? ReasoningTokens { get; init; }
 
@@ -104,7 +112,10 @@ internal sealed record Usage(int InputTokens, int OutputTokens)
     public long? PromptEvalDuration { get; init; }
     public long? EvalDuration { get; init; }
 
-    /// <summary>This later report of the same reply, with what only the <paramref name="earlier"/> one said: some hosts count the prompt at the start and the answer at the end.</summary>
+    /// <summary>
+    /// This report, completed with the prompt counts of an <paramref name="earlier"/> report of the same reply: some hosts report the prompt's tokens at the
+    /// start and the answer's at the end.
+    /// </summary>
     public Usage After(Usage? earlier) => earlier is null || InputTokens > 0 ? this : this with
     {
         InputTokens = earlier.InputTokens,

@@ -25,7 +25,7 @@ internal enum FrameKind
     End,
 }
 
-/// <summary>The parts in which two otherwise equal answers differ; fixed in tests. <paramref name="Model"/> is the name that the client asked for.</summary>
+/// <summary>The values that differ between otherwise equal answers; fixed in tests. <paramref name="Model"/> is the name that the client asked for.</summary>
 internal readonly record struct ReplyStamp(string TraceId, DateTimeOffset Created, string Model)
 {
     /// <summary>True if the client wants usage in its stream although its dialect leaves it out by default.</summary>
@@ -34,7 +34,7 @@ internal readonly record struct ReplyStamp(string TraceId, DateTimeOffset Create
     /// <summary>The request, for dialects whose answers repeat it.</summary>
     public ChatRequest? Request { get; init; }
 
-    /// <summary>The run of the workflow that answers.</summary>
+    /// <summary>The id of the run of the workflow that answers.</summary>
     public string? RunId { get; init; }
 
     /// <summary>The sources that are known before the answer starts.</summary>
@@ -65,7 +65,7 @@ internal abstract class ClientDialect : ErrorDialect
     public abstract DialectName Name { get; }
     public abstract StreamFraming Framing { get; }
 
-    /// <summary>What its clients ask of a model, in a word.</summary>
+    /// <summary>What its clients do with a model, as one word for error messages ("chat").</summary>
     public virtual string Verb => "chat";
 
     public abstract string StreamContentType { get; }
@@ -123,7 +123,7 @@ internal abstract class BackendDialect
     /// <summary>True if it takes a text to continue instead of a conversation.</summary>
     public virtual bool TakesPrompts => false;
 
-    /// <summary>Sets what has to be asked of this host because of what it said of the model, or says why it cannot be asked.</summary>
+    /// <summary>Adjusts the request to what is known of the model at this host, or returns the error if the host cannot serve it.</summary>
     public virtual ProxyError? Fit(ref ChatRequest request, in HostModelFacts facts) => null;
 
     /// <summary>

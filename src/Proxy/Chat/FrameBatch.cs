@@ -2,7 +2,9 @@ using Proxy.Buffers;
 
 namespace Proxy.Chat;
 
-/// <summary>Sees every frame of a stream as the host sent it, for example to keep it. Synchronous: the bytes are borrowed, and valid only during the call.</summary>
+/// <summary>
+/// Sees every frame of a stream as the host sent it, for example to store it. Synchronous: the bytes are borrowed and valid only during the call.
+/// </summary>
 internal interface IFrameTap
 {
     /// <summary>True: the generation goes on for this tap when the client has left. False: it is cancelled then.</summary>
@@ -15,12 +17,15 @@ internal interface IFrameTap
 }
 
 /// <summary>
-/// The frames of one read, and the beginning of a frame that the read cut off: it is kept until the rest of the frame arrives. Looks at each byte once, however many pieces a frame comes in.
+/// The frames of one read. If the read ends inside a frame, the batch keeps the frame's beginning until the rest arrives. It looks at each byte once,
+/// however many reads a frame is spread over.
 /// Who decides on failover looks at the first frames with it, and hands it on with their cuts.
 /// </summary>
 internal sealed class FrameBatch(StreamFraming framing) : FrameCutter(framing)
 {
-    /// <summary>The longest frame in bytes. A real one is at most a few MiB (an image in base64); a host that sends more without an end would fill our memory.</summary>
+    /// <summary>
+    /// The longest frame in bytes. A real frame has at most a few MiB (an image in base64); a host that sends an endless frame would fill our memory.
+    /// </summary>
     public const int Longest = 32 << 20;
 
     private PooledBody? kept;
@@ -85,7 +90,9 @@ internal sealed class FrameBatch(StreamFraming framing) : FrameCutter(framing)
         taken = 0;
     }
 
-    /// <summary>Looks at the next frame of the stream's first bytes without taking it: the first batch has it again, and does not cut it a second time.</summary>
+    /// <summary>
+    /// Looks at the next frame of the stream's first bytes without taking it. The first batch returns it again and does not cut it a second time.
+    /// </summary>
     /// <param name="held">All first bytes so far.</param>
     public bool TryLook(ReadOnlySpan<byte> held, out ReadOnlySpan<byte> payload)
     {

@@ -3,14 +3,18 @@ using Proxy.Buffers;
 namespace Proxy.Chat;
 
 /// <summary>
-/// Cuts a byte stream into frames: one SSE event (its lines and the blank line after them), or one line of JSON. Keeps no bytes but the scratch that joins an event's several <c>data</c>
-/// lines, so one cutter a stream. Grammar: WHATWG HTML, "Server-sent events"; lines end in LF or CRLF.
+/// Cuts a byte stream into frames. A frame is one SSE event (its lines and the blank line after them) or one line of JSON. The only bytes that a cutter
+/// stores are the joined <c>data</c> lines of an event that has several, so each stream needs its own cutter. Grammar: WHATWG HTML, "Server-sent events";
+/// lines end in LF or CRLF.
 /// </summary>
 internal class FrameCutter(StreamFraming framing) : IDisposable
 {
     private PooledBody? joined;
 
-    /// <summary>The last frame says that the host failed, but in a form that some clients of its dialect do not read as a failure. Its payload is in the form that all of them read.</summary>
+    /// <summary>
+    /// The last frame reports a failure of the host in a form that some clients of its dialect do not recognise. Its payload is in the form that all of them
+    /// recognise.
+    /// </summary>
     public bool IsHiddenError { get; private set; }
 
     public static FrameCutter For(StreamFraming framing) => new(framing);

@@ -2,7 +2,9 @@ using System.Text;
 
 namespace Proxy.Chat;
 
-/// <summary>How many tokens a prompt is, seen from outside: surely no fewer than <paramref name="Least"/> and hardly more than <paramref name="Most"/>.</summary>
+/// <summary>
+/// Bounds for the number of a prompt's tokens, without a tokenizer: at least <paramref name="Least"/>, and rarely more than <paramref name="Most"/>.
+/// </summary>
 internal readonly record struct PromptSize(long Least, long Most)
 {
     private const int ImageTokens = 1024;
@@ -36,7 +38,8 @@ internal readonly record struct PromptSize(long Least, long Most)
             Add(tool.Parameters?.GetRawText());
         }
 
-        // Three bytes a token is more tokens than text has, Chinese (three bytes and about a token a character) included; eight characters is fewer than any text a person writes.
+        // One token per three UTF-8 bytes over-estimates any text, including Chinese (three bytes and about one token per character). One token per eight
+        // characters under-estimates any text that people write.
         return new(characters / 8, (bytes / 3) + ((long)images * ImageTokens));
 
         void Add(string? text)

@@ -166,7 +166,8 @@ internal static class EnvelopePeek
                 if (streamSeen) return Twice("stream");
                 streamSeen = true;
                 json.Read();
-                if (json.TokenType is not (JsonTokenType.True or JsonTokenType.False or JsonTokenType.Null)) return Invalid("\"stream\" must be true or false", "stream");
+                if (json.TokenType is not (JsonTokenType.True or JsonTokenType.False or JsonTokenType.Null))
+                    return Invalid("\"stream\" must be true or false", "stream");
                 stream = json.TokenType is JsonTokenType.Null ? null : json.TokenType is JsonTokenType.True;
             }
             else if (json.ValueTextEquals("stream_options"u8))

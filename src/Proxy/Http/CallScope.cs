@@ -7,15 +7,18 @@ using Proxy.Transport;
 
 namespace Proxy.Http;
 
-/// <summary>What every exchange is made of, whatever it serves.</summary>
-internal sealed record ExchangeParts(ApiKeyGate Gate, ActiveCalls Calls, CallLedger Ledger, ProxyMetrics Metrics, Func<Config.ServerConfig> Server, ILogger Log, TimeProvider Time, Transport.CoarseTicker Ticker, ProxyIdentity Identity)
+/// <summary>The objects that all exchanges share.</summary>
+internal sealed record ExchangeParts(
+    ApiKeyGate Gate, ActiveCalls Calls, CallLedger Ledger, ProxyMetrics Metrics, Func<Config.ServerConfig> Server, ILogger Log, TimeProvider Time,
+    Transport.CoarseTicker Ticker, ProxyIdentity Identity)
 {
     /// <summary>Who follows the answer to a call besides its client. Set before the first call.</summary>
     public Func<CallInfo, Followers> Follow { get; set; } = static _ => Followers.None;
 }
 
 /// <summary>
-/// One call at the edge, from admission to its line in the log: ids, caller, cancellation, and the error in the client's dialect. Dispose it when the answer is written.
+/// The scope of one call in the HTTP layer, from admission to its log line: ids, caller, cancellation, and errors in the client's dialect. Dispose it when
+/// the answer is written.
 /// </summary>
 internal sealed class CallScope : IDisposable
 {
@@ -49,7 +52,14 @@ internal sealed class CallScope : IDisposable
             Session = said.Session,
             Via = said.Via,
         };
-        Record = new CallRecord { TraceId = traceId, CorrelationId = correlationId, Session = said.Session, Surface = surface, Started = parts.Time.GetTimestamp() };
+        Record = new CallRecord
+        {
+            TraceId = traceId,
+            CorrelationId = correlationId,
+            Session = said.Session,
+            Surface = surface,
+            Started = parts.Time.GetTimestamp(),
+        };
         var response = context.Response.Headers;
         response["x-trace-id"] = traceId;
         response["x-correlation-id"] = correlationId;
@@ -65,34 +75,35 @@ internal sealed class CallScope : IDisposable
 
     public HttpContext Context { get; }
 
-    /// <summary>How errors are told. One path has two dialects: which it is, its body tells.</summary>
+    /// <summary>The dialect of error messages. Can be set later, because one path serves two dialects and only the body shows which one.</summary>
     public ErrorDialect Dialect { get; set; }
     public CallInfo Info { get; }
 
-    /// <summary>The client's headers that may cross to a host.</summary>
+    /// <summary>The client's headers that are forwarded to a host.</summary>
     public IReadOnlyList<KeyValuePair<string, string>> CrossingHeaders { get; }
     public CallRecord Record { get; }
     public Caller Caller { get; private set; } = Caller.Anonymous;
 
-    /// <summary>Writes the stream that has begun, where it is written from events: it knows how that stream is to end.</summary>
+    /// <summary>The writer of the stream, if it is written from events. It writes an error in the form that fits the stream's state.</summary>
     public EventWriter? Writer { get; set; }
 
-    /// <summary>How long the work for this call goes on. The client's leaving takes one reason away, the end of the drain's time ends it.</summary>
+    /// <summary>Decides how long work for this call goes on. A disconnected client removes one reason to go on; the end of the drain period ends it.</summary>
     public CallLifetime Lifetime => lifetime;
 
     public CancellationToken Cancellation => lifetime.Token;
 
-    /// <summary>The drain's time ran out; the client is still there and has to be told.</summary>
+    /// <summary>The drain period has ended while the call was running. The client is still connected and gets an error.</summary>
     public bool Interrupted { get; private set; }
 
     public bool ClientLeft => !Interrupted && lifetime.ClientHasLeft;
 
     public static CallScope Begin(HttpContext context, string surface, ErrorDialect dialect, ExchangeParts parts) => new(context, surface, dialect, parts);
 
-    /// <summary>Lets the caller in, or says why not.</summary>
+    /// <summary>Authenticates the caller. Returns the error if the call is not admitted.</summary>
     public ProxyError? Admit()
     {
-        if (parts.Calls.Draining) return new(ProxyErrorKind.Draining, "this proxy is shutting down; try again in a moment") { RetryAfter = TimeSpan.FromSeconds(1) };
+        if (parts.Calls.Draining)
+            return new(ProxyErrorKind.Draining, "this proxy is shutting down; try again in a moment") { RetryAfter = TimeSpan.FromSeconds(1) };
         if (parts.Gate.Admit(Context, out var caller) is { } problem) return problem;
         Caller = caller;
         Info.Owner = caller.Name;
@@ -109,7 +120,8 @@ internal sealed class CallScope : IDisposable
     }
 
     /// <summary>
-    /// The caller may do more at a host than infer. A host's disk and memory are everybody's: a key that is limited to some models may not change them, nor may strangers where they are let in.
+    /// Whether the caller may manage models at a host. A host's disk and memory are shared by all callers, so a key that is limited to some models may not
+    /// change them, and an anonymous caller may do so only on a local connection.
     /// </summary>
     public bool MayManage => Caller.MayUseAll && (!Caller.IsAnonymous || ConnectionFeature.Of(Context) is { Local: true });
 
@@ -121,7 +133,7 @@ internal sealed class CallScope : IDisposable
         return null;
     }
 
-    /// <summary>The answer is here: who speaks, and since when; a refusal has no first token.</summary>
+    /// <summary>Records the backend, its model name and the time of the first token. An error has no first token.</summary>
     public void Answering(string? backend, string? served, int status = StatusCodes.Status200OK)
     {
         Record.Backend = backend is "" ? null : backend;
@@ -129,7 +141,7 @@ internal sealed class CallScope : IDisposable
         if (status < 300) Record.FirstToken = parts.Time.GetTimestamp();
     }
 
-    /// <summary>The generation's reply: the key is given back with the host's slot.</summary>
+    /// <summary>Records the reply of a generation. When the generation ends, the key's slot is freed together with the host's.</summary>
     public void Answering(BackendReply reply)
     {
         reply.Finished = GiveBackKey;
@@ -143,7 +155,7 @@ internal sealed class CallScope : IDisposable
         Record.TokensOut = usage.OutputTokens;
     }
 
-    /// <summary>A part of the answer, of that kind, is left out because no dialect here can say it.</summary>
+    /// <summary>Records that a part of the answer was left out because no dialect here can express its kind.</summary>
     public void Skip(string kind)
     {
         parts.Metrics.CountSkipped();
@@ -151,10 +163,12 @@ internal sealed class CallScope : IDisposable
         if (skipped.Count < MostKindsNamed && !skipped.Contains(kind)) skipped.Add(kind);
     }
 
-    /// <summary>Nothing more is done for the caller's key: it may call again, whatever its client still has to take. A client that does so at the last byte is let in.</summary>
+    /// <summary>
+    /// Frees the key's slot when the generation ends, even if the client is still reading. A client that calls again at the last byte is therefore admitted.
+    /// </summary>
     public void GiveBackKey() => Interlocked.Exchange(ref entered, null)?.Leave();
 
-    /// <summary>The answer was cut off: the client took no more, or the drain's time is over, which the client is told.</summary>
+    /// <summary>Ends a call whose answer was cut off: the client has disconnected, or the drain period has ended and the client gets an error.</summary>
     public ValueTask LeftAsync()
     {
         if (!Interrupted) lifetime.ClientLeft();
@@ -168,20 +182,24 @@ internal sealed class CallScope : IDisposable
     }
 
     /// <summary>
-    /// Tells the client: by status and body, or inside the stream when that has begun. A client that is gone gets nothing, and its connection ends: what has not begun must not become
-    /// an empty 200, and half an answer must not end like a whole one.
+    /// Sends an error to the client: as status and body, or inside the stream if it has started. If the client has disconnected, nothing is sent and the
+    /// connection is closed, so that a response that has not started does not become an empty 200, and a partial answer does not end like a complete one.
     /// </summary>
     public async ValueTask RefuseAsync(ProxyError error)
     {
-        if (Interrupted) error = new(ProxyErrorKind.Draining, "this proxy is shutting down and could not finish the answer in time") { RetryAfter = TimeSpan.FromSeconds(1) };
+        if (Interrupted)
+            error = new(ProxyErrorKind.Draining, "this proxy is shutting down and could not finish the answer in time")
+            {
+                RetryAfter = TimeSpan.FromSeconds(1),
+            };
         var response = Context.Response;
-        // Frames that wait to be flushed are a beginning too.
+        // Unflushed frames also mean that the stream has started.
         if (!ClientLeft && !response.HasStarted && response.BodyWriter.UnflushedBytes > 0) await response.BodyWriter.FlushAsync(CancellationToken.None);
         Judge(error);
         GiveBackKey();
         if (ClientLeft)
         {
-            // A loop that finds nothing begun ends the connection itself, behind the answers that are on their way.
+            // IEndsUnanswered: if the response has not started, the connection closes itself after the earlier responses are sent.
             if (response.HasStarted || response.BodyWriter.UnflushedBytes > 0 || Context is not IEndsUnanswered) Context.Abort();
             return;
         }
@@ -196,7 +214,8 @@ internal sealed class CallScope : IDisposable
         {
             response.StatusCode = Dialect.StatusOf(error);
             response.ContentType = Dialect.ErrorContentType(error);
-            if (error.RetryAfter is { } wait) response.Headers.RetryAfter = ((int)Math.Ceiling(wait.TotalSeconds)).ToString(CultureInfo.InvariantCulture);
+            if (error.RetryAfter is { } wait)
+                response.Headers.RetryAfter = ((int)Math.Ceiling(wait.TotalSeconds)).ToString(CultureInfo.InvariantCulture);
             if (ProxyErrorTable.Of(error).IsFinal) response.Headers["x-should-retry"] = "false";
             if (error.Kind is ProxyErrorKind.Unauthenticated) response.Headers.WWWAuthenticate = "Bearer";
             Dialect.WriteError(error, Info.TraceId, body);
@@ -206,11 +225,11 @@ internal sealed class CallScope : IDisposable
         await response.BodyWriter.WriteAsync(body.Memory, CancellationToken.None);
     }
 
-    /// <summary>Puts an error's meaning into the record.</summary>
+    /// <summary>Records the outcome and the fault of an error.</summary>
     public void Judge(ProxyError error)
     {
         var isGone = ClientLeft || Context.RequestAborted.IsCancellationRequested;
-        Record.Error = error.Kind is ProxyErrorKind.ClientLeft ? null : error.Code ?? ProxyErrorTable.Of(error.Kind).Code; // to leave is no error of ours
+        Record.Error = error.Kind is ProxyErrorKind.ClientLeft ? null : error.Code ?? ProxyErrorTable.Of(error.Kind).Code; // a disconnect is not an error
         Record.Backend ??= error.Backend;
         (Record.Outcome, Record.Fault) = error.Kind switch
         {
@@ -218,11 +237,11 @@ internal sealed class CallScope : IDisposable
             _ when isGone || error.Kind is ProxyErrorKind.ClientLeft => (CallOutcome.ClientLeft, Fault.Client),
             ProxyErrorKind.HostTimedOut => (CallOutcome.Timeout, Fault.Backend),
             ProxyErrorKind.HostFailed or ProxyErrorKind.NoBackend => (CallOutcome.BackendError, Fault.Backend),
-            ProxyErrorKind.HostUnauthorized => (CallOutcome.BackendError, Fault.Proxy), // the key that we were given is wrong
+            ProxyErrorKind.HostUnauthorized => (CallOutcome.BackendError, Fault.Proxy), // the configured key is wrong
             ProxyErrorKind.HostRefused => (CallOutcome.Refused, error.Status is 429 or >= 500 ? Fault.Backend : Fault.Client),
             ProxyErrorKind.QueueFull => (CallOutcome.Refused, Fault.Backend),
             ProxyErrorKind.Draining => (Interrupted ? CallOutcome.Drained : CallOutcome.Refused, Fault.Proxy),
-            ProxyErrorKind.ProxyLoop => (CallOutcome.Refused, Fault.Proxy), // an operator's url is wrong, which is not the client's fault
+            ProxyErrorKind.ProxyLoop => (CallOutcome.Refused, Fault.Proxy), // a URL in a proxy's configuration is wrong, not the client's request
             ProxyErrorKind.OutOfDescriptors => (CallOutcome.ProxyError, Fault.Proxy),
             ProxyErrorKind.NotImplemented => (CallOutcome.Refused, Fault.Proxy),
             _ => (CallOutcome.Refused, Fault.Client),
@@ -230,7 +249,10 @@ internal sealed class CallScope : IDisposable
         Record.Status = ClientLeft ? 499 : Context.Response.HasStarted ? Context.Response.StatusCode : Dialect.StatusOf(error);
     }
 
-    /// <summary>A bug of ours: the client gets an error without a stack trace, the log gets the trace, whether the client is still there or not. What a client's leaving throws is no bug.</summary>
+    /// <summary>
+    /// Handles an unexpected exception: the client gets an error without a stack trace; the stack trace is logged, even if the client has disconnected.
+    /// Exceptions that a disconnect causes are not bugs and are handled as <see cref="LeftAsync"/>.
+    /// </summary>
     public async ValueTask FailAsync(Exception problem)
     {
         if (RequestBody.IsBrokenOff(problem) || (problem is OperationCanceledException or IOException && (ClientLeft || Interrupted)))
@@ -246,7 +268,7 @@ internal sealed class CallScope : IDisposable
         }
         catch (Exception second) when (second is IOException or OperationCanceledException or InvalidOperationException)
         {
-            Context.Abort(); // the answer cannot be ended properly, so it must not look as if it had been
+            Context.Abort(); // the error cannot be sent, so the answer must not look complete
         }
     }
 
@@ -257,8 +279,8 @@ internal sealed class CallScope : IDisposable
         GiveBackKey();
         parts.Metrics.Leave();
         if (skipped is not null) parts.Log.PartsSkipped(Info.TraceId, Record.Backend, string.Join(", ", skipped));
-        if (Record.Status == 0) Record.Status = Context.Response.StatusCode; // whoever could not be answered in full has been judged
+        if (Record.Status == 0) Record.Status = Context.Response.StatusCode; // Judge has set the status of calls that failed
         parts.Ledger.Write(Record);
-        parts.Calls.Remove(node); // last: a drain that sees no call any more closes the log
+        parts.Calls.Remove(node); // last: when no call is left, a draining process closes the log
     }
 }

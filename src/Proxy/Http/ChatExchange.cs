@@ -6,7 +6,10 @@ using Proxy.Routes;
 
 namespace Proxy.Http;
 
-/// <summary>One chat call: peeks at its body, chooses the route, lets it answer, and has the answer written (<see cref="ChatWriter"/>). Nothing below this folder writes to a client.</summary>
+/// <summary>
+/// One chat call: reads the body's envelope, chooses the route, gets its answer and writes it (<see cref="ChatWriter"/>). Only this folder writes to
+/// clients.
+/// </summary>
 internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteTable routes, ExchangeParts parts) : Exchange(surface, dialect, parts)
 {
     private readonly ChatWriter writer = new(dialect, parts);
@@ -15,7 +18,7 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
     protected override async ValueTask<ProxyError?> AnswerAsync(CallScope scope, PooledBody body)
     {
         var unreadable = EnvelopePeek.Read(body.Span, out var envelope);
-        scope.Record.Messages = envelope?.Messages; // also of a call that is refused
+        scope.Record.Messages = envelope?.Messages; // recorded even if the call is refused below
         if (unreadable is not null)
         {
             body.Dispose();

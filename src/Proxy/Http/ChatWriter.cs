@@ -6,10 +6,10 @@ using Proxy.Transport;
 
 namespace Proxy.Http;
 
-/// <summary>Writes a route's answer in the client's dialect: chooses the sink for it and runs the generation.</summary>
+/// <summary>Writes a route's answer in the client's dialect: chooses its sink and runs the generation.</summary>
 internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
 {
-    /// <summary>The client's stream. Where others follow the answer, a slow client does not hold them up.</summary>
+    /// <summary>Creates the client's stream. If taps or gates follow the answer, bytes are held for a slow client, so that it does not delay them.</summary>
     public ClientStream Stream(CallScope scope, Followers followers)
     {
         var writer = RelayOutput.Of(scope.Context);
@@ -18,10 +18,10 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
     }
 
     /// <param name="scope">The call's scope.</param>
-    /// <param name="call">The question.</param>
-    /// <param name="client">The client's stream; null: it wants a document.</param>
-    /// <param name="followers">Who follows the answer besides the client.</param>
-    /// <param name="answer">The answer; its reply is disposed.</param>
+    /// <param name="call">The client's call.</param>
+    /// <param name="client">The client's stream; null if the client wants a document.</param>
+    /// <param name="followers">The taps and gates that follow the answer.</param>
+    /// <param name="answer">The answer. This method disposes its reply.</param>
     public ValueTask WriteAsync(CallScope scope, ChatCall call, ClientStream? client, Followers followers, ChatAnswer answer)
     {
         AnswerHeaders.Set(scope.Context.Response, answer);
@@ -31,7 +31,9 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
                 return scope.RefuseAsync(refused.Error);
             case ChatAnswer.Verbatim { Reply: { Streams: false } reply }:
                 scope.Answering(reply);
-                return followers.IsNone ? WholeAsync(scope, call, reply) : RunAsync(scope, null, reply, new DocumentSink(reply, () => WholeAsync(scope, call, reply)), followers);
+                return followers.IsNone
+                    ? WholeAsync(scope, call, reply)
+                    : RunAsync(scope, null, reply, new DocumentSink(reply, () => WholeAsync(scope, call, reply)), followers);
             case ChatAnswer.Verbatim { Reply: var reply }:
                 scope.Answering(reply);
                 return RelayAsync(scope, call, client ?? Stream(scope, followers), followers, reply);
@@ -41,17 +43,18 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
             case ChatAnswer.Events events:
                 var said = Reply(scope, events);
                 scope.Answering(said);
-                return TranslateAsync(scope, Stamp(scope, call) with { RunId = events.RunId }, events.Whole ? null : client, followers, said, new EventSchemaReader());
+                return TranslateAsync(
+                    scope, Stamp(scope, call) with { RunId = events.RunId }, events.Whole ? null : client, followers, said, new EventSchemaReader());
             default:
                 throw new System.Diagnostics.UnreachableException();
         }
     }
 
-    /// <summary>A host's document in the client's dialect: its bytes.</summary>
+    /// <summary>Relays the bytes of a host's document that is in the client's dialect.</summary>
     private static ValueTask WholeAsync(CallScope scope, ChatCall call, BackendReply reply) =>
         VerbatimWriter.WriteWholeAsync(scope, reply, reply.Held, call.Envelope.Model, reply.Dialect!);
 
-    /// <summary>A host's stream in the client's dialect: its bytes.</summary>
+    /// <summary>Relays the bytes of a host's stream that is in the client's dialect.</summary>
     private ValueTask RelayAsync(CallScope scope, ChatCall call, ClientStream client, Followers followers, BackendReply reply)
     {
         var response = scope.Context.Response;
@@ -66,16 +69,18 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
         return RunAsync(scope, client, reply, new VerbatimSink(reply, client, edits, holdsEnd: followers.Gates.Length > 0), followers);
     }
 
-    /// <summary>An answer as events: a stream where the client wants one, else one document.</summary>
+    /// <summary>Writes an answer from its events: as a stream if the client wants one, otherwise as one document.</summary>
     /// <param name="scope">The call's scope.</param>
-    /// <param name="stamp">What the writer of the answer needs besides the events.</param>
-    /// <param name="client">The client's stream; null: it wants a document.</param>
-    /// <param name="followers">Who follows the answer besides the client.</param>
+    /// <param name="stamp">The values that the answer's writer needs besides the events.</param>
+    /// <param name="client">The client's stream; null if the client wants a document.</param>
+    /// <param name="followers">The taps and gates that follow the answer.</param>
     /// <param name="reply">The answer.</param>
-    /// <param name="reader">Reads its frames; null: its dialect's own reader.</param>
-    private ValueTask TranslateAsync(CallScope scope, ReplyStamp stamp, ClientStream? client, Followers followers, BackendReply reply, EventReader? reader = null)
+    /// <param name="reader">Reads the reply's frames; null for the reader of the reply's dialect.</param>
+    private ValueTask TranslateAsync(
+        CallScope scope, ReplyStamp stamp, ClientStream? client, Followers followers, BackendReply reply, EventReader? reader = null)
     {
-        if (client is null) return RunAsync(scope, client, reply, new FoldingSink(reply, events => FoldAsync(scope, stamp, events), scope.Skip, reader), followers);
+        if (client is null)
+            return RunAsync(scope, client, reply, new FoldingSink(reply, events => FoldAsync(scope, stamp, events), scope.Skip, reader), followers);
         scope.Writer = dialect.NewEventWriter(stamp);
         return RunAsync(scope, client, reply, new TranslatingSink(reply, scope.Writer, client, scope.Skip, reader), followers);
     }
@@ -114,7 +119,7 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
         await response.BodyWriter.WriteAsync(body.Memory);
     }
 
-    /// <summary>The events of a route without a host, as a reply.</summary>
+    /// <summary>Wraps the events of a route that uses no host in a reply.</summary>
     private BackendReply Reply(CallScope scope, ChatAnswer.Events events)
     {
         var body = new EventBody(events.Stream, new EventSchemaWriter(), parts.Time, scope.Cancellation);
@@ -133,7 +138,7 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
 
     private ReplyStamp Stamp(CallScope scope, ChatCall call)
     {
-        call.TryGetRequest(out var request); // a call that is answered in events was parsed before
+        call.TryGetRequest(out var request); // no error is possible: a call that is answered in events has already been parsed
         return new(scope.Info.TraceId, parts.Time.GetUtcNow(), call.Envelope.Model) { IncludeUsage = call.Envelope.IncludeUsage, Request = request };
     }
 }

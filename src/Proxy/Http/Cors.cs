@@ -1,9 +1,9 @@
 namespace Proxy.Http;
 
-/// <summary>Cross-origin headers, for the origins that the file lists and no others.</summary>
+/// <summary>CORS headers, only for the origins that the configuration lists.</summary>
 internal static class Cors
 {
-    /// <summary>Answers a preflight: 204 with what is allowed, or 403.</summary>
+    /// <summary>Answers a preflight request: 204 with the allowed methods and headers, or 403.</summary>
     public static void Preflight(HttpContext context, ApiKeyGate gate)
     {
         if (gate.AllowedOrigin(context) is null)
@@ -16,18 +16,20 @@ internal static class Cors
         var response = context.Response.Headers;
         Answer(context, gate);
         response.AccessControlAllowMethods = "GET, POST, DELETE, HEAD, OPTIONS";
-        response.AccessControlAllowHeaders = request.AccessControlRequestHeaders.Count > 0 ? request.AccessControlRequestHeaders : "authorization, content-type, x-api-key";
+        response.AccessControlAllowHeaders =
+            request.AccessControlRequestHeaders.Count > 0 ? request.AccessControlRequestHeaders : "authorization, content-type, x-api-key";
         response.AccessControlMaxAge = "600";
         context.Response.StatusCode = StatusCodes.Status204NoContent;
     }
 
-    /// <summary>Lets the page read the answer.</summary>
+    /// <summary>Allows a page of a listed origin to read the response.</summary>
     public static void Answer(HttpContext context, ApiKeyGate gate)
     {
         if (gate.AllowedOrigin(context) is not { } origin) return;
         var response = context.Response.Headers;
         response.AccessControlAllowOrigin = origin;
         response.Vary = "Origin";
-        response.AccessControlExposeHeaders = "x-trace-id, x-correlation-id, x-request-id, x-session-id, request-id, x-token-count, x-proxy-winner, x-proxy-task, x-proxy-run-id, x-proxy-sources, retry-after";
+        response.AccessControlExposeHeaders = "x-trace-id, x-correlation-id, x-request-id, x-session-id, request-id, x-token-count, "
+            + "x-proxy-winner, x-proxy-task, x-proxy-run-id, x-proxy-sources, retry-after";
     }
 }

@@ -78,12 +78,13 @@ internal sealed class ErrorEndpoints(IReadOnlyList<Surface> surfaces, ExchangePa
     public Task UnknownPathAsync(HttpContext context) =>
         RefuseAsync(context, new(ProxyErrorKind.UnknownPath, $"there is nothing at {context.Request.Method} {context.Request.Path.Value}"));
 
-    /// <summary>Realtime sessions, and Responses over a socket: a client that is told so falls back to HTTP, or says why it cannot.</summary>
+    /// <summary>Refuses realtime sessions and Responses over a WebSocket. With this error a client falls back to HTTP or shows the reason.</summary>
     public Task NoWebSocketAsync(HttpContext context) =>
-        RefuseAsync(context, new(ProxyErrorKind.NotImplemented, $"this proxy serves no websockets and no realtime sessions, so not {context.Request.Path.Value} "
+        RefuseAsync(context, new(ProxyErrorKind.NotImplemented,
+            $"this proxy serves no websockets and no realtime sessions, so not {context.Request.Path.Value} "
             + "either: stream over HTTP, by POST to /v1/responses or /v1/chat/completions"));
 
-    /// <summary>A request that two readers could read differently.</summary>
+    /// <summary>Refuses an ambiguous request, which another server could parse differently.</summary>
     public Task UnclearAsync(HttpContext context, string what)
         => RefuseAsync(context, new(ProxyErrorKind.InvalidRequest, $"the request has {what}: a server could read it as another request than another one does"));
 

@@ -7,32 +7,39 @@ using Proxy.Chat;
 
 namespace Proxy.Routes;
 
-/// <summary>Answers from a backend. Bytes stay bytes when both ends speak one dialect; otherwise both sides meet in events.</summary>
-internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher dispatcher, RemoteImages images, PromptPrefixes prefixes, ILogger log, TimeProvider time) : IChatRoute
+/// <summary>
+/// Answers from a backend. If client and host speak the same dialect, bytes are relayed; otherwise request and answer are translated by way of events.
+/// </summary>
+internal sealed class DirectRoute(
+    BackendDirectory directory, BackendDispatcher dispatcher, RemoteImages images, PromptPrefixes prefixes, ILogger log, TimeProvider time) : IChatRoute
 {
-    /// <summary>Bytes of a body that are parsed in about a millisecond. A longer one is read and said anew off the event loop, whose other calls would have to wait for it.</summary>
+    /// <summary>
+    /// A body of this many bytes is parsed in about a millisecond. A longer one is translated on the thread pool, because the event loop's other calls
+    /// would have to wait for it.
+    /// </summary>
     private const int LongBody = 64 << 10;
 
     public string Name => "direct";
 
-    /// <summary>It grounds nothing and runs no workflow, so what asks for that is another route's.</summary>
+    /// <summary>Takes calls without a workspace or a pipeline; other routes answer those.</summary>
     public bool Takes(in RoutedCall call) => call is { Workspace: null, Pipeline: null };
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public async ValueTask<ChatAnswer> AnswerAsync(RoutedCall routed, CancellationToken cancellation)
     {
         var call = routed.Call;
-        // 1. Who serves the model.
+        // 1. Find the backends that serve the model.
         if (Resolve(routed, out var resolution) is { } unserved) return new ChatAnswer.Refused(unserved);
-        // 2. A long body that has to be parsed leaves the event loop.
-        if (call.OriginalBody is { Length: > LongBody } && NeedsParsing(call, resolution!)) await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
-        // 3. The marks that agents put into each prompt.
+        // 2. If a long body has to be parsed, leave the event loop.
+        if (call.OriginalBody is { Length: > LongBody } && NeedsParsing(call, resolution!))
+            await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
+        // 3. Normalise values that agents change in every prompt.
         NormalisePrompt(call, resolution!);
-        // 4. How much of the prompt is an earlier one's.
+        // 4. Measure how much of the prompt repeats an earlier one.
         prefixes.See(call);
-        // 5. What is answered without a host.
+        // 5. Answer requests that need no host.
         if (call.Envelope.Messages is null or 0 && WithoutHost(call, resolution!) is { } granted) return granted;
-        // 6. The images that a host cannot fetch.
+        // 6. Fetch the images that the host cannot fetch.
         ChatRequest? inlined = null;
         if (NamesImages(call, resolution!, out var named))
         {
@@ -40,9 +47,9 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
             if (unreachable is not null) return new ChatAnswer.Refused(unreachable);
         }
 
-        // 7. The first host that answers.
+        // 7. Send the call to one backend after another until a host answers.
         var result = await dispatcher.SendAsync(new Outgoing(call, inlined, log), routed.Model, resolution!, cancellation);
-        // 8. Its answer: bytes where both ends speak one dialect, events where they do not.
+        // 8. Return its answer: bytes in the client's own dialect, events otherwise.
         return result switch
         {
             DispatchResult.Answered answered => Answer(routed, answered.Reply),
@@ -52,14 +59,25 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
         };
     }
 
-    /// <summary>The same words whether the model does not exist or is not for this caller.</summary>
-    public static ProxyError UnknownModel(string model) => new(ProxyErrorKind.UnknownModel, $"no backend serves the model '{ModelName.Shown(model)}'; the models listing says what there is") { Param = "model", Model = ModelName.Shown(model) };
+    /// <summary>
+    /// The error for an unknown model. It is the same if the caller's key may not use the model, so that it does not reveal which models exist.
+    /// </summary>
+    public static ProxyError UnknownModel(string model) =>
+        new(ProxyErrorKind.UnknownModel, $"no backend serves the model '{ModelName.Shown(model)}'; the models listing says what there is")
+        {
+            Param = "model",
+            Model = ModelName.Shown(model),
+        };
 
     private ProxyError? Resolve(in RoutedCall routed, out Resolution? resolution)
     {
         resolution = directory.Table.Resolve(routed.Model);
         if (resolution is null) return UnknownModel(routed.Model);
-        return resolution.InProcess is null ? null : new(ProxyErrorKind.InvalidRequest, $"\"{ModelName.Shown(routed.Model)}\" does not support {routed.Call.Dialect.Verb}: it runs in this proxy, which embeds and reranks") { Param = "model" };
+        return resolution.InProcess is null ? null : new(ProxyErrorKind.InvalidRequest,
+            $"\"{ModelName.Shown(routed.Model)}\" does not support {routed.Call.Dialect.Verb}: it runs in this proxy, which embeds and reranks")
+        {
+            Param = "model",
+        };
     }
 
     private static bool NeedsParsing(ChatCall call, Resolution resolution)
@@ -74,10 +92,13 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
 
     private void NormalisePrompt(ChatCall call, Resolution resolution)
     {
-        if (directory.Table.Config.Server.PrefixHygiene && call.OriginalBody is { } body && call.Dialect.NormalisePrompt(body.Span) is { Count: > 0 } edits && !resolution.Candidates.Any(static b => b.IsAnthropicsOwn)) call.Edits = edits;
+        if (directory.Table.Config.Server.PrefixHygiene && call.OriginalBody is { } body && call.Dialect.NormalisePrompt(body.Span) is { Count: > 0 } edits
+            && !resolution.Candidates.Any(static b => b.IsAnthropicsOwn)) call.Edits = edits;
     }
 
-    /// <summary>What only a host of the client's dialect could do, where none of those that serve the model is one.</summary>
+    /// <summary>
+    /// The answer to a request that only a host of the client's dialect could carry out, if no backend of the model has such a host. Null otherwise.
+    /// </summary>
     private static ChatAnswer.Events? WithoutHost(ChatCall call, Resolution resolution)
     {
         if (resolution.Candidates.Any(b => !b.IsEcho && b.Native(call.Dialect.Name) is not null)) return null;
@@ -88,14 +109,16 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
     private bool NamesImages(ChatCall call, Resolution resolution, out ChatRequest? request)
     {
         request = null;
-        return directory.Table.Config.Server.FetchImages && NeedsParsing(call, resolution) && call.TryGetRequest(out request) is null && RemoteImages.Any(request!);
+        return directory.Table.Config.Server.FetchImages && NeedsParsing(call, resolution)
+            && call.TryGetRequest(out request) is null && RemoteImages.Any(request!);
     }
 
     private static ChatAnswer Answer(in RoutedCall routed, BackendReply reply)
     {
         var same = reply.Dialect!.Name == routed.Call.Dialect.Name;
         if (reply.Status >= 300) return same ? new ChatAnswer.Verbatim(reply) : Translated(reply);
-        // A host that ignores what stream says sends one document, or a stream: its client gets what it asked for all the same. A proxy knows when one document is right.
+        // A host may ignore `stream` and send a document instead of a stream, or the reverse; the answer is then converted, so that the client gets the form
+        // that it asked for. Another proxy sends a document for a stream only if that is right, so its answer is not converted.
         if (same && routed.Sources is null && (reply.Streams == routed.Call.Streams || reply.FromProxy)) return new ChatAnswer.Verbatim(reply);
         return new ChatAnswer.Translated(reply) { Sources = routed.Sources };
     }
@@ -109,7 +132,8 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
         }
 
         var events = EchoBackend.AnswerAsync(request! with { Stream = routed.Call.Streams }, echo.Lease, time, cancellation);
-        return new ChatAnswer.Events(routed.Sources is { } sources ? events.Prepend(new ChatEvent.SourcesFound(sources)) : events, echo.Lease.Backend.Name, echo.Served);
+        return new ChatAnswer.Events(
+            routed.Sources is { } sources ? events.Prepend(new ChatEvent.SourcesFound(sources)) : events, echo.Lease.Backend.Name, echo.Served);
     }
 
     private static ChatAnswer.Refused Translated(BackendReply refusal)
@@ -120,8 +144,8 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
         }
     }
 
-    /// <summary>The call as each backend is to get it.</summary>
-    /// <param name="inlined">The request with the images that it names by address inside it, where that was asked for.</param>
+    /// <summary>Prepares the call for each backend that is tried.</summary>
+    /// <param name="inlined">The request with its remote images fetched and inlined; null if none had to be fetched.</param>
     private sealed class Outgoing(ChatCall call, ChatRequest? inlined, ILogger log) : IDispatchable
     {
         public CallInfo Info => call.Info;
@@ -134,20 +158,24 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
             {
                 var wish = call.Streams && backend.Config.StreamUsage ? own.AskUsage(bytes.Span, call.Envelope) : null;
                 var name = served == call.Envelope.Model ? (BodyEdit?)null : new(call.Envelope.ModelSlice, ModelName.Json(served));
-                outgoing = new OutgoingCall("POST", own.ChatPath, Spliced(bytes, name, wish, out var copy), "application/json", own, own, call.Streams, copy) { UnaskedUsage = wish is not null };
+                outgoing = new OutgoingCall("POST", own.ChatPath, Spliced(bytes, name, wish, out var copy), "application/json", own, own, call.Streams, copy)
+                {
+                    UnaskedUsage = wish is not null,
+                };
                 return null;
             }
 
             if (call.TryGetRequest(out var request) is { } problem) return problem;
             if (backend.DialectFor(call.Dialect.Name, request!.Prompt is { Continues: true }) is not { } dialect)
-                return new(ProxyErrorKind.NotImplemented, $"backend '{backend.Name}' does not chat in any dialect that this proxy can speak") { Backend = backend.Name };
+                return new(ProxyErrorKind.NotImplemented, $"backend '{backend.Name}' speaks no chat dialect of this proxy") { Backend = backend.Name };
             if (!dialect.TakesImageAddresses && inlined is not null) request = inlined;
             if (!dialect.TakesPrompts && request.Prompt?.UnsayableInChat() is { } prompt) return prompt;
-            // An edited call may go to a host of the client's own dialect, whose stream counts only where that is asked for.
+            // An edited call may go to a host of the client's own dialect, which reports token counts in a stream only if asked.
             var unasked = call is { OriginalBody: null, Streams: true } && !request.IncludeUsage && backend.Config.StreamUsage;
             request = request with { Model = served, Stream = call.Streams, IncludeUsage = unasked || (request.IncludeUsage && backend.Config.StreamUsage) };
             var known = backend.Learned(served);
-            if (dialect.Fit(ref request, new(backend.Config.Options.NumCtx, known?.ContextLength, known?.ContextLimit, known?.Traits.Capabilities.Contains("thinking") is true)) is { } tooLong) return tooLong;
+            if (dialect.Fit(ref request, new(backend.Config.Options.NumCtx, known?.ContextLength, known?.ContextLimit,
+                known?.Traits.Capabilities.Contains("thinking") is true)) is { } tooLong) return tooLong;
             if (dialect.Unsayable(request) is { } unsayable) return unsayable;
             var body = new PooledBody();
             var lost = new List<string>();
@@ -157,12 +185,17 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
             return null;
         }
 
-        /// <summary>The client's own bytes with their edits; more than one take a copy.</summary>
+        /// <summary>The client's own bytes with the edits applied. A single edit needs no copy; several do.</summary>
         private SplicedBody Spliced(ReadOnlyMemory<byte> bytes, BodyEdit? name, BodyEdit? wish, out PooledBody? copy)
         {
             copy = null;
-            if (call.Edits.Count > 0) copy = BodyEdit.Apply([.. call.Edits.Concat(new[] { name, wish }.OfType<BodyEdit>()).OrderBy(static edit => edit.Place.Start.Value)], bytes.Span);
-            else if (name is { } first && wish is { } second) copy = first.Place.Start.Value < second.Place.Start.Value ? BodyEdit.Apply([first, second], bytes.Span) : BodyEdit.Apply([second, first], bytes.Span);
+            if (call.Edits.Count > 0)
+                copy = BodyEdit.Apply(
+                    [.. call.Edits.Concat(new[] { name, wish }.OfType<BodyEdit>()).OrderBy(static edit => edit.Place.Start.Value)], bytes.Span);
+            else if (name is { } first && wish is { } second)
+                copy = first.Place.Start.Value < second.Place.Start.Value
+                    ? BodyEdit.Apply([first, second], bytes.Span)
+                    : BodyEdit.Apply([second, first], bytes.Span);
             else return (name ?? wish) is { } only ? new(bytes[..only.Place.Start], only.Text, bytes[only.Place.End..]) : new(bytes);
             return new(copy.Memory);
         }

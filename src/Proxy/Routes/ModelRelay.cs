@@ -4,10 +4,15 @@ using Proxy.Chat;
 
 namespace Proxy.Routes;
 
-/// <summary>A call that is no chat and is only passed on to whoever serves its model. <paramref name="ModelSlice"/> is the name's place in the body, <paramref name="Quoted"/> whether in JSON.</summary>
-internal sealed record ModelCall(CallInfo Info, string Method, string Path, string? ContentType, ReadOnlyMemory<byte> Body, string Model, Range ModelSlice, bool Quoted, IReadOnlyList<KeyValuePair<string, string>> Headers) : IDispatchable
+/// <summary>
+/// A call that is not a chat and is relayed to a backend of its model. <paramref name="ModelSlice"/> is the position of the model's name in the body;
+/// <paramref name="Quoted"/> tells whether it is a JSON string there.
+/// </summary>
+internal sealed record ModelCall(
+    CallInfo Info, string Method, string Path, string? ContentType, ReadOnlyMemory<byte> Body, string Model, Range ModelSlice, bool Quoted,
+    IReadOnlyList<KeyValuePair<string, string>> Headers) : IDispatchable
 {
-    /// <summary>How to read a host's refusal.</summary>
+    /// <summary>The dialect that reads the host's error.</summary>
     public required BackendDialect Errors { get; init; }
 
     public ProxyError? Prepare(Backend backend, string served, out OutgoingCall outgoing)
@@ -20,10 +25,10 @@ internal sealed record ModelCall(CallInfo Info, string Method, string Path, stri
     }
 }
 
-/// <summary>Passes calls of any kind on by their model's name.</summary>
+/// <summary>Relays calls of any kind to a backend of the model that they name.</summary>
 internal sealed class ModelRelay(BackendDirectory directory, BackendDispatcher dispatcher)
 {
-    /// <summary>The host's reply, its refusals included, or our error.</summary>
+    /// <summary>The host's reply, which may be its error, or an error of the proxy.</summary>
     public async ValueTask<(BackendReply? Reply, ProxyError? Error)> SendAsync(ModelCall call, CancellationToken cancellation)
     {
         if (directory.Table.Resolve(call.Model) is not { } resolution) return (null, DirectRoute.UnknownModel(call.Model));
@@ -31,7 +36,7 @@ internal sealed class ModelRelay(BackendDirectory directory, BackendDispatcher d
         return Reply(await dispatcher.SendAsync(call, call.Model, resolution, cancellation), call.Path);
     }
 
-    /// <summary>The reply to a call that is no chat; the backend inside this program has none.</summary>
+    /// <summary>Converts a dispatcher's result to a reply or an error. The built-in echo backend cannot answer a call that is not a chat.</summary>
     public static (BackendReply? Reply, ProxyError? Error) Reply(DispatchResult result, string path)
     {
         switch (result)
@@ -49,5 +54,10 @@ internal sealed class ModelRelay(BackendDirectory directory, BackendDispatcher d
     }
 
     private static ProxyError OnlyVectors(ModelCall call) =>
-        new(ProxyErrorKind.InvalidRequest, $"\"{ModelName.Shown(call.Model)}\" does not support {call.Path.Split('?')[0]}: it runs in this proxy, which embeds (/v1/embeddings) and reranks (/v1/rerank)") { Param = "model" };
+        new(ProxyErrorKind.InvalidRequest,
+            $"\"{ModelName.Shown(call.Model)}\" does not support {call.Path.Split('?')[0]}: "
+            + "it runs in this proxy, which embeds (/v1/embeddings) and reranks (/v1/rerank)")
+        {
+            Param = "model",
+        };
 }

@@ -5,12 +5,13 @@ using Proxy.Telemetry;
 namespace Proxy.Routes;
 
 /// <summary>
-/// Measures how much of each long prompt begins like an earlier one of the same caller and model: what a host's prefix cache can save. Coding agents live by it, and one mark that changes at the top of the
-/// prompt ruins it. Thread-safe; remembers fingerprints only, and few.
+/// Measures how much of each long prompt is a prefix of an earlier prompt of the same caller and model, which is the part that a host's prefix cache can
+/// save. Coding agents depend on that cache, and a single value that changes near the start of the prompt defeats it. Thread-safe. Stores only
+/// fingerprints, of the last 64 prompts.
 /// </summary>
 internal sealed class PromptPrefixes(ProxyMetrics metrics)
 {
-    /// <summary>Shorter bodies are read anew in no time.</summary>
+    /// <summary>Shorter bodies are not measured: a host processes them quickly without a cache.</summary>
     private const int ShortestBody = 8 << 10;
 
     private const int Remembered = 64;
@@ -43,7 +44,7 @@ internal sealed class PromptPrefixes(ProxyMetrics metrics)
                 if (node.Value.Owner != prompt.Owner || node.Value.Model != prompt.Model) continue;
                 var shared = node.Value.SharedWith(prompt, out var whole);
                 longest = Math.Max(longest, shared);
-                if (whole) continued = node; // the conversation goes on: its earlier state is of no more use
+                if (whole) continued = node; // the same conversation, continued: its earlier state is no longer needed
             }
 
             if (continued is not null) recent.Remove(continued);
@@ -53,7 +54,7 @@ internal sealed class PromptPrefixes(ProxyMetrics metrics)
         }
     }
 
-    // For counting only: nobody gains by two texts that look alike.
+    // Only for statistics, so it need not resist deliberate collisions.
     private static ulong Fingerprint(ReadOnlySpan<byte> text)
     {
         const ulong Prime = 0x9E3779B97F4A7C15;

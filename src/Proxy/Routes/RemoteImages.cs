@@ -6,13 +6,14 @@ using Proxy.Chat;
 namespace Proxy.Routes;
 
 /// <summary>
-/// Fetches the images that a request names by address, for a host that takes them only inside the request. Only when <c>[server] fetch_images</c> allows it, and never from a private network:
-/// a client must not see through us what it cannot reach itself. The address is checked where the connection is made, so neither a redirect nor a name that changes its mind gets past.
+/// Fetches images that a request references by URL, for a host that accepts images only inside the request. Used only if <c>[server] fetch_images</c>
+/// allows it, and never for private networks (SSRF protection). The IP address is checked when the connection is made, so neither a redirect nor DNS
+/// rebinding gets past the check.
 /// </summary>
-/// <param name="mayReach">Whether a connection to an address may be made.</param>
+/// <param name="mayReach">Whether connections to an address are allowed.</param>
 internal sealed class RemoteImages(Func<IPAddress, bool> mayReach) : IDisposable
 {
-    /// <summary>Bytes of one image; the largest that vendors take is 20 MiB.</summary>
+    /// <summary>The largest image in bytes: 20 MiB is the most that vendors accept.</summary>
     public const int LargestImage = 20 << 20;
 
     private const int MostImages = 16;
@@ -23,7 +24,10 @@ internal sealed class RemoteImages(Func<IPAddress, bool> mayReach) : IDisposable
     {
     }
 
-    /// <summary>Whether an address belongs to the public internet: no loopback, no private, link-local, shared, multicast or reserved range, nor any of these in IPv6's clothes.</summary>
+    /// <summary>
+    /// Whether an address belongs to the public internet: not loopback, private, link-local, shared, multicast or reserved, and not an IPv6 address that
+    /// embeds an IPv4 address.
+    /// </summary>
     public static bool IsPublic(IPAddress address)
     {
         if (address.IsIPv4MappedToIPv6) address = address.MapToIPv4();
@@ -34,11 +38,12 @@ internal sealed class RemoteImages(Func<IPAddress, bool> mayReach) : IDisposable
                 or [192, 0, 0 or 2, _] or [192, 88, 99, _] or [198, 18 or 19, ..] or [198, 51, 100, _] or [203, 0, 113, _]);
         }
 
-        // 2000::/3 without what carries an IPv4 address (6to4, Teredo), what is for documents, and benchmarks.
-        return bytes[0] is >= 0x20 and <= 0x3f && bytes is not ([0x20, 0x02, ..] or [0x20, 0x01, 0x0d, 0xb8, ..] or [0x20, 0x01, 0 or 1, ..] or [0x3f, 0xff, ..]);
+        // 2000::/3 without the ranges that embed an IPv4 address (6to4, Teredo) and those for documentation and benchmarks.
+        return bytes[0] is >= 0x20 and <= 0x3f
+            && bytes is not ([0x20, 0x02, ..] or [0x20, 0x01, 0x0d, 0xb8, ..] or [0x20, 0x01, 0 or 1, ..] or [0x3f, 0xff, ..]);
     }
 
-    /// <summary>The request with every image inside it, or what is wrong with one of them.</summary>
+    /// <summary>Returns the request with every image inlined, or the error of the first image that cannot be fetched.</summary>
     public async Task<(ChatRequest Request, ProxyError? Problem)> FetchAsync(ChatRequest request, CancellationToken cancellation)
     {
         var messages = new List<ChatMessage>(request.Messages);
@@ -52,7 +57,7 @@ internal sealed class RemoteImages(Func<IPAddress, bool> mayReach) : IDisposable
                 if (!IsRemote(content[j])) continue;
                 var image = (ContentPart.Image)content[j];
                 var path = $"messages[{i}].content[{j}].image_url.url";
-                if (++fetched > MostImages) return (request, Refuse($"more than {MostImages} images would have to be fetched", path));
+                if (++fetched > MostImages) return (request, Refuse($"the request references more than {MostImages} images by URL", path));
                 var (bytes, type, problem) = await GetAsync(image.Url!, cancellation).ConfigureAwait(false);
                 if (problem is not null) return (request, Refuse($"the image at \"{image.Url}\" cannot be fetched: {problem}", path));
                 content[j] = image with { Base64 = Convert.ToBase64String(bytes!), MediaType = type, Url = null };
@@ -64,7 +69,7 @@ internal sealed class RemoteImages(Func<IPAddress, bool> mayReach) : IDisposable
         return (request with { Messages = messages }, null);
     }
 
-    /// <summary>Whether a request names an image that would have to be fetched.</summary>
+    /// <summary>Whether a request references an image by URL.</summary>
     public static bool Any(ChatRequest request) => request.Messages.Any(static message => message.Content.Any(IsRemote));
 
     public void Dispose() => http.Dispose();
@@ -74,7 +79,7 @@ internal sealed class RemoteImages(Func<IPAddress, bool> mayReach) : IDisposable
 
     private async Task<(byte[]? Bytes, string? Type, string? Problem)> GetAsync(string url, CancellationToken cancellation)
     {
-        if (!Uri.TryCreate(url, UriKind.Absolute, out var address)) return (null, null, "it is no address");
+        if (!Uri.TryCreate(url, UriKind.Absolute, out var address)) return (null, null, "it is not a valid URL");
         using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         patience.CancelAfter(Patience);
         try
@@ -84,14 +89,15 @@ internal sealed class RemoteImages(Func<IPAddress, bool> mayReach) : IDisposable
             using var response = await http.SendAsync(request, patience.Token).ConfigureAwait(false);
             if (response.StatusCode is not HttpStatusCode.OK) return (null, null, $"it answers {(int)response.StatusCode}");
             var type = response.Content.Headers.ContentType?.MediaType;
-            if (type is null || !type.StartsWith("image/", StringComparison.OrdinalIgnoreCase)) return (null, null, $"it is of type {type ?? "unknown"} and no image");
+            if (type is null || !type.StartsWith("image/", StringComparison.OrdinalIgnoreCase))
+                return (null, null, $"its type is {type ?? "unknown"}, not an image");
             if (response.Content.Headers.ContentLength > LargestImage) return (null, null, TooLarge);
             await response.Content.LoadIntoBufferAsync(LargestImage, patience.Token).ConfigureAwait(false);
             return (await response.Content.ReadAsByteArrayAsync(patience.Token).ConfigureAwait(false), type, null);
         }
         catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
         {
-            return (null, null, $"it did not come within {Patience.TotalSeconds:0} s");
+            return (null, null, $"it did not arrive within {Patience.TotalSeconds:0} s");
         }
         catch (HttpRequestException failure) when (failure.HttpRequestError is HttpRequestError.ConfigurationLimitExceeded)
         {
@@ -99,7 +105,7 @@ internal sealed class RemoteImages(Func<IPAddress, bool> mayReach) : IDisposable
         }
         catch (Exception failure) when (failure is HttpRequestException or IOException)
         {
-            // No more of the reason than whether it may be reached: what is inside a network is not told.
+            // The message tells only whether the address is allowed; more would reveal the layout of a private network.
             return (null, null, failure.InnerException is PrivateAddressException ? "it is not on the public internet" : "the connection failed");
         }
     }

@@ -3,21 +3,22 @@ using Proxy.Chat;
 namespace Proxy.Routes;
 
 /// <summary>
-/// The routes in their order, the last of which is direct. A call asks by <c>x-pipeline</c>, else by <c>x-workspace</c>, else by its model's name; <c>x-route</c> forces a route and must not contradict.
-/// What is asked for and not configured is refused, never ignored: an ungrounded answer to a grounded question would be a lie.
+/// The routes in their order; the direct route is the last. A call chooses its route by <c>x-pipeline</c>, otherwise by <c>x-workspace</c>, otherwise by
+/// its model's name. <c>x-route</c> forces a route and must not contradict them. A call that asks for a workspace or pipeline that is not configured is
+/// refused: if the request were ignored, the client would take an ungrounded answer for a grounded one.
 /// </summary>
 internal sealed class RouteTable(IReadOnlyList<IChatRoute> routes)
 {
     private const string PipelinePrefix = "pipeline/";
 
-    /// <summary>The call with the parts of its model's name told apart: <c>MODEL#WORKSPACE</c>, <c>pipeline/NAME</c>. A header goes before the name.</summary>
+    /// <summary>Splits the model's name (<c>MODEL#WORKSPACE</c>, <c>pipeline/NAME</c>). Headers take precedence over the name.</summary>
     public static RoutedCall Split(ChatCall call)
     {
         var (model, workspace, pipeline) = Split(call.Info, call.Envelope.Model);
         return new(call, model, workspace, pipeline);
     }
 
-    /// <summary>The first route that takes the call, or why there is none.</summary>
+    /// <summary>Finds the first route that takes the call, or returns the error.</summary>
     public ProxyError? Find(in RoutedCall call, out IChatRoute? route)
     {
         route = null;
@@ -33,7 +34,9 @@ internal sealed class RouteTable(IReadOnlyList<IChatRoute> routes)
         return NotConfigured(info, call.Workspace, call.Pipeline);
     }
 
-    /// <summary>For calls that know one route only: why such a call cannot have what it asks for besides a model; null when it asks for nothing.</summary>
+    /// <summary>
+    /// For calls that have only one route (embeddings, for example): the error if the call asks for another route, a workspace or a pipeline; otherwise null.
+    /// </summary>
     public static ProxyError? Refusal(CallInfo info, string model)
     {
         var (_, workspace, pipeline) = Split(info, model);
@@ -43,7 +46,9 @@ internal sealed class RouteTable(IReadOnlyList<IChatRoute> routes)
     private static (string Model, string? Workspace, string? Pipeline) Split(CallInfo info, string name)
     {
         if (name.StartsWith(PipelinePrefix, StringComparison.Ordinal)) return (name, info.Workspace, info.Pipeline ?? name[PipelinePrefix.Length..]);
-        return name.LastIndexOf('#') is var mark and > 0 ? (name[..mark], info.Workspace ?? name[(mark + 1)..], info.Pipeline) : (name, info.Workspace, info.Pipeline);
+        return name.LastIndexOf('#') is var mark and > 0
+            ? (name[..mark], info.Workspace ?? name[(mark + 1)..], info.Pipeline)
+            : (name, info.Workspace, info.Pipeline);
     }
 
     private static ProxyError? Contradiction(string? forced, string? workspace, string? pipeline)
@@ -53,12 +58,16 @@ internal sealed class RouteTable(IReadOnlyList<IChatRoute> routes)
         if (forced is null || forced == asked) return null;
         return Refuse("x-route", asked is "direct"
             ? $"x-route is '{forced}', but no {(forced is "rag" ? "x-workspace" : "x-pipeline")} is given"
-            : $"x-route is '{forced}', but the call asks for {(pipeline is not null ? $"pipeline '{ModelName.Shown(pipeline)}'" : $"workspace '{ModelName.Shown(workspace!)}'")}");
+            : pipeline is not null
+                ? $"x-route is '{forced}', but the call asks for pipeline '{ModelName.Shown(pipeline)}'"
+                : $"x-route is '{forced}', but the call asks for workspace '{ModelName.Shown(workspace!)}'");
     }
 
     private static ProxyError? NotConfigured(CallInfo info, string? workspace, string? pipeline) =>
-        pipeline is not null ? Refuse(info.Pipeline is null ? "model" : "x-pipeline", $"there is no pipeline '{ModelName.Shown(pipeline)}': workflows are not configured on this proxy")
-        : workspace is not null ? Refuse(info.Workspace is null ? "model" : "x-workspace", $"there is no workspace '{ModelName.Shown(workspace)}': knowledge is not configured on this proxy")
+        pipeline is not null ? Refuse(info.Pipeline is null ? "model" : "x-pipeline",
+            $"there is no pipeline '{ModelName.Shown(pipeline)}': workflows are not configured on this proxy")
+        : workspace is not null ? Refuse(info.Workspace is null ? "model" : "x-workspace",
+            $"there is no workspace '{ModelName.Shown(workspace)}': knowledge is not configured on this proxy")
         : null;
 
     private static ProxyError Refuse(string param, string message) => new(ProxyErrorKind.InvalidRequest, message) { Param = param };

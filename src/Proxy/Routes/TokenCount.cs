@@ -5,19 +5,19 @@ using Proxy.Chat;
 
 namespace Proxy.Routes;
 
-/// <summary>Tokens of a prompt. Estimated: hardly fewer than it really has, and marked so.</summary>
+/// <summary>The number of tokens of a prompt. An estimate is rarely below the true number.</summary>
 internal readonly record struct CountedTokens(long Tokens, bool Estimated);
 
 /// <summary>
-/// Counts a call's prompt without answering it: by the host's own counter where it has one, else by an estimate that is rather too high. Agents fill a context up to the number they
-/// are told, so one that is too low ends in a refusal. Takes no slot: counting is not generating.
+/// Counts the tokens of a call's prompt without answering the call: with the host's own counter if it has one, otherwise with an over-estimate. Agents fill
+/// a context up to the reported number, so a number that is too low would lead to an error. Takes no slot, because the host does not generate.
 /// </summary>
 internal sealed class TokenCount(BackendDirectory directory)
 {
-    /// <summary>What templates put around one message, and around the tools together.</summary>
+    /// <summary>An allowance for the tokens that chat templates add for each message, for the tools together, and for each tool.</summary>
     private const int MessageFrame = 8, ToolsFrame = 400, ToolFrame = 16;
 
-    /// <summary>The count, or why the call cannot be counted: it is broken, or its model is nobody's.</summary>
+    /// <summary>The count, or an error if the request is invalid or no backend serves its model.</summary>
     public async ValueTask<(CountedTokens Counted, ProxyError? Error)> CountAsync(ChatCall call, CancellationToken cancellation)
     {
         var model = call.Envelope.Model;
@@ -27,36 +27,43 @@ internal sealed class TokenCount(BackendDirectory directory)
         foreach (var backend in resolution.Candidates)
         {
             if (backend.IsEcho || !backend.State.Available || !ProxyWays.Leads(backend, resolution.Served, call.Info.Via, directory.Identity)) continue;
-            foreach (var question in Questions(backend, call, request! with { Model = resolution.Served, Stream = false, IncludeUsage = false }, resolution.Served))
+            foreach (var question in Questions(
+                backend, call, request! with { Model = resolution.Served, Stream = false, IncludeUsage = false }, resolution.Served))
             {
                 using var asked = question.Body;
-                using var answer = await HostCounter.AskAsync(backend, question.Path, asked.Memory, question.Version, call.Headers, call.Info, cancellation);
+                using var answer =
+                    await HostCounter.AskAsync(backend, question.Path, asked.Memory, question.Version, call.Headers, call.Info, cancellation);
                 if (answer is { Status: 200 } && Read(answer.Body.Span) is { } tokens) return (new(tokens, answer.Estimated), null);
             }
 
-            break; // what one host of a model cannot count, its like cannot either
+            break; // if one host of the model cannot count it, the others cannot either
         }
 
         return (new(Estimate(request!), Estimated: true), null);
     }
 
-    /// <summary>An over-estimate.</summary>
+    /// <summary>An over-estimate of the prompt's tokens.</summary>
     public static long Estimate(ChatRequest request) =>
-        PromptSize.Of(request).Most + ((request.Messages.Count + 1L) * MessageFrame) + (request.Tools.Count == 0 ? 0 : ToolsFrame + ((long)request.Tools.Count * ToolFrame));
+        PromptSize.Of(request).Most + ((request.Messages.Count + 1L) * MessageFrame)
+        + (request.Tools.Count == 0 ? 0 : ToolsFrame + ((long)request.Tools.Count * ToolFrame));
 
-    /// <summary>The ways in which a host may know, surest first.</summary>
-    private static IEnumerable<(string Path, PooledBody Body, KeyValuePair<string, string>? Version)> Questions(Backend backend, ChatCall call, ChatRequest request, string served)
+    /// <summary>The requests that may make the host count, the most reliable first.</summary>
+    private static IEnumerable<(string Path, PooledBody Body, KeyValuePair<string, string>? Version)> Questions(
+        Backend backend, ChatCall call, ChatRequest request, string served)
     {
         const string Native = "/v1/messages/count_tokens";
         var kind = backend.State.Report?.Kind;
         var counts = kind is "llama.cpp" or "vllm";
         var anthropic = backend.DialectFor(DialectName.Anthropic) is { Name: DialectName.Anthropic } spoken ? spoken : null;
-        if (call.Dialect.Name is DialectName.OpenAiResponses && backend.DialectFor(DialectName.OpenAiResponses) is { Name: DialectName.OpenAiResponses } responses) yield return ("/v1/responses/input_tokens", Body(responses), null);
+        if (call.Dialect.Name is DialectName.OpenAiResponses
+            && backend.DialectFor(DialectName.OpenAiResponses) is { Name: DialectName.OpenAiResponses } responses)
+            yield return ("/v1/responses/input_tokens", Body(responses), null);
         if (anthropic is not null && (call.Dialect.Name is DialectName.Anthropic || !counts)) yield return (Native, Body(anthropic), anthropic.VersionHeader);
         if (!counts || backend.DialectFor(DialectName.OpenAiChat) is not { Name: DialectName.OpenAiChat } openAi) yield break;
         yield return (kind is "vllm" ? "/tokenize" : "/v1/chat/completions/input_tokens", Body(openAi), null);
-        // A fork of llama.cpp has only Anthropic's counter, whatever else it speaks.
-        if (kind is "llama.cpp" && anthropic is null && call.Dialect.Name is DialectName.Anthropic && call.OriginalBody is { } own) yield return (Native, Named(own), null);
+        // A fork of llama.cpp has only Anthropic's counter, even if it does not speak Anthropic's chat dialect.
+        if (kind is "llama.cpp" && anthropic is null && call.Dialect.Name is DialectName.Anthropic && call.OriginalBody is { } own)
+            yield return (Native, Named(own), null);
 
         PooledBody Body(BackendDialect dialect)
         {
@@ -76,7 +83,7 @@ internal sealed class TokenCount(BackendDirectory directory)
         }
     }
 
-    /// <summary><c>input_tokens</c> of Anthropic's and OpenAI's counters, <c>count</c> of vLLM's.</summary>
+    /// <summary>Reads <c>input_tokens</c> (Anthropic's and OpenAI's counters) or <c>count</c> (vLLM's). Null if there is neither.</summary>
     private static long? Read(ReadOnlySpan<byte> body)
     {
         try
@@ -94,7 +101,7 @@ internal sealed class TokenCount(BackendDirectory directory)
         }
         catch (JsonException)
         {
-            // An answer that is none: the next way, or the estimate.
+            // Not JSON: try the next request, or estimate.
         }
 
         return null;

@@ -3,7 +3,7 @@ using Microsoft.AspNetCore.Connections.Features;
 
 namespace Proxy.Transport;
 
-/// <summary>Memory for the server's own buffers. It asks for 0 bytes and means a block; the runtime's shared pool takes that at its word.</summary>
+/// <summary>Memory for Kestrel's buffers. Kestrel requests 0 bytes when it wants a block; the runtime's shared pool would return an empty buffer.</summary>
 internal sealed class BlockPool : MemoryPool<byte>, IMemoryPoolFeature
 {
     private const int Block = 4096;

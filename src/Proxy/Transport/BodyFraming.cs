@@ -1,6 +1,6 @@
 namespace Proxy.Transport;
 
-/// <summary>Where a response's body ends (RFC 9112, 6.3), followed piece by piece. A mutable value: keep it in one field.</summary>
+/// <summary>Incremental parser of a response's body framing (RFC 9112, 6.3): it finds the end of the body. A mutable struct: keep it in one field.</summary>
 internal struct BodyFraming
 {
     private const int MaxLineBytes = 64 * 1024;
@@ -20,25 +20,28 @@ internal struct BodyFraming
     public static BodyFraming UntilClose => new() { mode = Mode.UntilClose };
     public static BodyFraming OfLength(long length) => new() { mode = Mode.Length, left = length, Done = length == 0 };
 
-    /// <summary>The body is whole.</summary>
+    /// <summary>The body is complete.</summary>
     public bool Done { get; private set; }
 
-    /// <summary>The framing makes no sense, in words; the rest of the connection is unreadable.</summary>
+    /// <summary>What is wrong with the framing; null if it is valid. After a fault the rest of the connection cannot be parsed.</summary>
     public string? Fault { get; private set; }
 
     public readonly bool IsChunked => mode == Mode.Chunked;
 
-    /// <summary>The host closed its side: right for a body without a length, a failure for any other.</summary>
+    /// <summary>The host closed its side. This ends a body that runs until close; for any other unfinished body it is a fault.</summary>
     public void Close()
     {
         if (Done || Fault is not null) return;
         if (mode == Mode.UntilClose) Done = true;
-        else Fault = mode == Mode.Length ? $"the host closed the connection {left} bytes before the end of its answer" : "the host closed the connection in the middle of a chunked answer";
+        else Fault = mode == Mode.Length
+            ? $"the host closed the connection {left} bytes before the end of its answer"
+            : "the host closed the connection in the middle of a chunked answer";
     }
 
     /// <summary>
-    /// Takes the framing out of <paramref name="raw"/>, in place: the payload is one run starting at <paramref name="start"/>, of the returned length.
-    /// A lone chunk is not moved; later ones are moved up to the first. <paramref name="used"/> is less than the whole only where the body is done or at fault.
+    /// Removes the framing from <paramref name="raw"/> in place. The payload is one contiguous run at <paramref name="start"/>, of the returned length.
+    /// The first chunk stays where it is; later chunks are moved up behind it. <paramref name="used"/> is less than the length of
+    /// <paramref name="raw"/> only if the body is done or has a fault.
     /// </summary>
     public int Unframe(Span<byte> raw, out int start, out int used)
     {

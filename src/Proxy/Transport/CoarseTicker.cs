@@ -1,9 +1,9 @@
 namespace Proxy.Transport;
 
-/// <summary>Something that is looked at every tick. <see cref="Tick"/> must be short: all registrations share one thread.</summary>
+/// <summary>An object that the ticker calls at every tick. <see cref="Tick"/> must be short: all registrations share one thread.</summary>
 internal interface ITicked
 {
-    /// <summary>The ticker's own mark; nobody else touches it. 0 while not registered.</summary>
+    /// <summary>The ticker's own index; only the ticker may use it. 0 while not registered.</summary>
     int TickMark { get; set; }
 
     /// <param name="now"><see cref="CoarseTicker.Now"/> at the start of the tick.</param>
@@ -11,8 +11,8 @@ internal interface ITicked
 }
 
 /// <summary>
-/// One timer for every time-out of the process: it fires each 100 ms while anything is registered and not at all otherwise. To register and to leave cost a lock
-/// and a few writes. Thread-safe. A <see cref="ITicked.Tick"/> that is already under way may still run while, or shortly after, its owner leaves.
+/// One timer for all time-outs of the process. It fires every 100 ms while anything is registered, and is stopped otherwise. Registering and
+/// unregistering cost a lock and a few writes. Thread-safe. A <see cref="ITicked.Tick"/> may still run during <see cref="Unregister"/>, or shortly after it.
 /// </summary>
 internal sealed class CoarseTicker : IDisposable
 {
@@ -40,7 +40,10 @@ internal sealed class CoarseTicker : IDisposable
 
     public TimeProvider Time => time;
 
-    /// <summary>Milliseconds of <see cref="Environment.TickCount64"/>; under a test's <see cref="TimeProvider"/>, as many from its own start.</summary>
+    /// <summary>
+    /// Milliseconds of <see cref="Environment.TickCount64"/>. With a test's <see cref="TimeProvider"/>: the value at construction plus the time that
+    /// the provider has advanced since.
+    /// </summary>
     public long Now => ReferenceEquals(time, TimeProvider.System)
         ? Environment.TickCount64
         : startMilliseconds + (long)time.GetElapsedTime(startStamp).TotalMilliseconds;
@@ -80,7 +83,7 @@ internal sealed class CoarseTicker : IDisposable
 
     private void Round()
     {
-        // A round that is late must not be overtaken: the scratch array is one.
+        // Rounds must not overlap: they share one scratch array. A tick that comes during a late round is skipped.
         if (Interlocked.Exchange(ref inRound, 1) != 0) return;
         try
         {
@@ -90,7 +93,7 @@ internal sealed class CoarseTicker : IDisposable
                 ticking = count;
                 if (ticking == 0)
                 {
-                    // Stopped only here, so that a lone request after another does not start and stop the timer each time.
+                    // Stop the timer here and not in Unregister, so that consecutive single requests do not start and stop it each time.
                     running = false;
                     if (!disposed) timer.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
                     round = [];

@@ -4,8 +4,9 @@ using Proxy.Buffers;
 namespace Proxy.Transport;
 
 /// <summary>
-/// The body of a host that compresses although identity was asked, decoded piece by piece as it comes: an event that the host flushed can be read at once. A piece is bounded, whatever
-/// it would unpack to; how much of it all is held is the reader's to bound. Decoding runs on the thread pool and not on a loop.
+/// Decodes the response body of a host that compresses although the request asked for identity. It decodes as bytes arrive, so an event that the host
+/// flushed can be read at once. Each read returns at most 16 KiB, whatever the compression ratio; the reader limits the total. Decoding runs on the
+/// thread pool and not on a loop.
 /// </summary>
 internal sealed class DecodedBody(ReplyBody encoded, string coding) : ReplyBody
 {
@@ -38,7 +39,7 @@ internal sealed class DecodedBody(ReplyBody encoded, string coding) : ReplyBody
                 return new(read.Kind);
             }
 
-            inlet.Bytes.Write(read.Bytes.Span); // they are borrowed until the next suspension
+            inlet.Bytes.Write(read.Bytes.Span); // copied: they are valid only until the next await
             drained = false;
             await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
         }
@@ -54,7 +55,7 @@ internal sealed class DecodedBody(ReplyBody encoded, string coding) : ReplyBody
         if (Interlocked.Exchange(ref buffer, null) is { } rented) ArrayPool<byte>.Shared.Return(rented);
     }
 
-    /// <summary>How many bytes came out; 0 when more have to come in, -1 when it cannot be decoded.</summary>
+    /// <summary>The number of decoded bytes; 0 if more input is needed; -1 if the input cannot be decoded.</summary>
     private int Decode()
     {
         try
@@ -63,7 +64,7 @@ internal sealed class DecodedBody(ReplyBody encoded, string coding) : ReplyBody
             decoder ??= ContentCoding.Decode(coding, inlet, inlet.Bytes.Span, resumes: true);
             if (decoder is null)
             {
-                Failure = $"the host used the content-encoding '{coding}', which was not asked for and is not understood";
+                Failure = $"the host used the content-encoding '{coding}', which was not requested and is not supported";
                 return -1;
             }
 
@@ -78,7 +79,7 @@ internal sealed class DecodedBody(ReplyBody encoded, string coding) : ReplyBody
         }
     }
 
-    /// <summary>What came and has not been decoded. Its end is not the end: more may come.</summary>
+    /// <summary>Received bytes that are not decoded yet. A read of 0 bytes does not mean the end: more may arrive.</summary>
     private sealed class Inlet : Stream
     {
         private int taken;

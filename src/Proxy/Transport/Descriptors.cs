@@ -1,8 +1,9 @@
 namespace Proxy.Transport;
 
 /// <summary>
-/// How the process's descriptors are shared between clients and hosts: listeners stop accepting while the last quarter (4,096 at most) is being used, so that the calls that were
-/// let in can still reach a host. A new descriptor always gets the lowest free number, so the number of an accepted connection tells how many are open, without a system call.
+/// Divides the process's file descriptors between clients and hosts. The last quarter (at most 4,096) is reserved for connections to hosts: listeners
+/// stop accepting when they reach it, so that calls already accepted can still reach a host. A new descriptor always gets the lowest free number, so
+/// the number of an accepted connection tells how many are open, without a system call.
 /// </summary>
 internal sealed class Descriptors
 {
@@ -16,12 +17,12 @@ internal sealed class Descriptors
 
     public long Limit { get; }
 
-    /// <summary>A connection with this number, or a higher one, is the last for now.</summary>
+    /// <summary>After accepting a connection with this descriptor number or a higher one, the listener stops accepting for now.</summary>
     public long Ceiling { get; }
 
-    /// <summary>By the process's own limit.</summary>
+    /// <summary>For the process's own limit (RLIMIT_NOFILE).</summary>
     public static Descriptors OfProcess() => new(LibC.DescriptorLimit());
 
-    /// <summary>Whether another client may be let in again. Costs two system calls.</summary>
+    /// <summary>Whether the listener may accept again. Costs two system calls.</summary>
     public bool HasRoom() => LibC.LowestFreeDescriptor() is var lowest && lowest >= 0 && lowest < Ceiling;
 }

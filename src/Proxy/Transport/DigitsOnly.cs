@@ -3,8 +3,8 @@ using System.Text;
 namespace Proxy.Transport;
 
 /// <summary>
-/// Reads a Content-Length for the server, which by itself takes a sign before the number (<c>+63</c>), and that only through an encoding: what is not a digit becomes a letter,
-/// so the server refuses it.
+/// The encoding with which Kestrel decodes a Content-Length. Kestrel accepts a sign before the number (<c>+63</c>), and an encoding is the only hook
+/// that it offers. This one turns every byte that is not a digit into a letter, so Kestrel rejects the value.
 /// </summary>
 internal sealed class DigitsOnly : Encoding
 {

@@ -3,8 +3,10 @@ using System.Net.Sockets;
 
 namespace Proxy.Transport;
 
-/// <summary>A host's addresses: resolved when first needed, when older than half a minute and when none of them answers. Thread-safe.</summary>
-/// <param name="resolve">The system's resolver, unless a test has its own.</param>
+/// <summary>
+/// A host's addresses. They are resolved at first use, again when they are older than 30 s, and again when none of them accepts a connection. Thread-safe.
+/// </summary>
+/// <param name="resolve">Replaces the system's resolver in tests.</param>
 internal sealed class HostAddresses(string host, int port, TimeProvider time, Func<string, CancellationToken, Task<IPAddress[]>>? resolve = null)
 {
     private static readonly TimeSpan Fresh = TimeSpan.FromSeconds(30);
@@ -14,10 +16,16 @@ internal sealed class HostAddresses(string host, int port, TimeProvider time, Fu
 
     private sealed record Resolved(IPAddress[] Addresses, long Stamp);
 
-    /// <summary>A connection over the runtime's sockets to the first address that takes one. Throws <see cref="SocketException"/> with the last failure, or when cancelled.</summary>
+    /// <summary>
+    /// Connects a runtime socket to the first address that accepts. Throws the <see cref="SocketException"/> of the last failure, or an
+    /// <see cref="OperationCanceledException"/>.
+    /// </summary>
     public Task<Socket> ConnectAsync(TimeSpan patience, CancellationToken cancellation) => ConnectAsync(OpenAsync, patience, cancellation);
 
-    /// <summary>The first connection that <paramref name="open"/> makes, which throws <see cref="SocketException"/> where it makes none.</summary>
+    /// <summary>
+    /// Calls <paramref name="open"/> with one address after another and returns the first connection. <paramref name="open"/> throws
+    /// <see cref="SocketException"/> when it cannot connect.
+    /// </summary>
     public async Task<T> ConnectAsync<T>(Func<IPEndPoint, CancellationToken, Task<T>> open, TimeSpan patience, CancellationToken cancellation)
     {
         if (literal is not null) return await open(new(literal, port), cancellation).ConfigureAwait(false);
@@ -48,7 +56,8 @@ internal sealed class HostAddresses(string host, int port, TimeProvider time, Fu
         for (var i = 0; ; i++)
         {
             var isLast = i == addresses.Length - 1;
-            using var turn = isLast ? null : new CancellationTokenSource(patience / addresses.Length, time); // one dead address must not use up the others' time
+            // Each address but the last gets an equal share of the time, so that one dead address does not use all of it.
+            using var turn = isLast ? null : new CancellationTokenSource(patience / addresses.Length, time);
             using var either = turn is null ? null : CancellationTokenSource.CreateLinkedTokenSource(turn.Token, cancellation);
             try
             {
@@ -58,7 +67,7 @@ internal sealed class HostAddresses(string host, int port, TimeProvider time, Fu
             }
             catch (Exception failure) when (!isLast && !cancellation.IsCancellationRequested && (failure is SocketException or OperationCanceledException))
             {
-                // The next address is tried.
+                // Try the next address.
             }
         }
     }

@@ -3,29 +3,30 @@ using System.Security.Cryptography.X509Certificates;
 
 namespace Proxy.Transport;
 
-/// <summary>Which certificates of a host are trusted: those of the system's roots, and of the authorities that the configuration names.</summary>
+/// <summary>Validates a host's certificate: against the system's roots, and against the certificate authorities in the configuration.</summary>
 internal static class HostCertificates
 {
-    /// <summary>For a handshake with the target.</summary>
+    /// <summary>The options of a TLS handshake with the target.</summary>
     public static SslClientAuthenticationOptions Options(UpstreamTarget target)
     {
         var options = new SslClientAuthenticationOptions { TargetHost = target.Address.IdnHost, ApplicationProtocols = [SslApplicationProtocol.Http11] };
         if (!target.VerifyCertificate)
         {
-#pragma warning disable CA5359 // The configuration said so: tls_verify = false.
+#pragma warning disable CA5359 // The operator configured tls_verify = false.
             options.RemoteCertificateValidationCallback = static (_, _, _, _) => true;
 #pragma warning restore CA5359
         }
         else if (target.Authorities is { Count: > 0 } authorities)
         {
             options.RemoteCertificateValidationCallback = (_, certificate, chain, errors) =>
-                errors == SslPolicyErrors.None || (errors == SslPolicyErrors.RemoteCertificateChainErrors && certificate is not null && LeadsTo(authorities, certificate, chain));
+                errors == SslPolicyErrors.None
+                || (errors == SslPolicyErrors.RemoteCertificateChainErrors && certificate is not null && LeadsTo(authorities, certificate, chain));
         }
 
         return options;
     }
 
-    // The system's roots have said no already.
+    // Called after validation against the system's roots has failed.
     private static bool LeadsTo(X509Certificate2Collection authorities, X509Certificate certificate, X509Chain? sent)
     {
         using var chain = new X509Chain();

@@ -3,7 +3,7 @@ using System.Net.Sockets;
 
 namespace Proxy.Transport;
 
-/// <summary>The runtime's HTTP/1.1 client, set up for one host: for the few questions that the proxy asks on its own account, and not for calls.</summary>
+/// <summary>Configures the runtime's HTTP/1.1 client for one host. Used for the proxy's own requests (probes, model lists), not for clients' calls.</summary>
 internal static class HostHttp
 {
     public static HttpMessageInvoker Create(UpstreamTarget target, TimeProvider time)
@@ -15,11 +15,11 @@ internal static class HostHttp
             UseCookies = false,
             AllowAutoRedirect = false,
             AutomaticDecompression = DecompressionMethods.None,
-            ActivityHeadersPropagator = null, // trace headers are the caller's business
+            ActivityHeadersPropagator = null, // the caller sets trace headers
             ConnectTimeout = target.Connect,
             PooledConnectionIdleTimeout = TimeSpan.FromSeconds(60),
             MaxResponseHeadersLength = ResponseHead.MaxBytes / 1024,
-            MaxResponseDrainSize = 0, // an answer nobody wants is cut off, so that the host stops working on it
+            MaxResponseDrainSize = 0, // close the connection of an abandoned response, so that the host stops generating it
             ConnectCallback = async (_, cancellation) => new NetworkStream(await addresses.ConnectAsync(target.Connect, cancellation), ownsSocket: true),
             SslOptions = HostCertificates.Options(target),
         });

@@ -4,24 +4,27 @@ using Proxy.Buffers;
 namespace Proxy.Transport;
 
 /// <summary>
-/// An exchange whose waits end by bytes, by the clock or by <see cref="ReplyBody.Cancel"/>, whichever claims the wait first; a receive that is under way outlives a
-/// <see cref="ReplyReadKind.Quiet"/>. Nothing is allocated per read. Bytes complete a wait on the thread that brings them; the clock and Cancel do so on the pool.
+/// An exchange whose wait is ended by received bytes, by the clock or by <see cref="ReplyBody.Cancel"/>, whichever claims the wait first. A pending
+/// receive outlives a <see cref="ReplyReadKind.Quiet"/>. No allocation per read. Received bytes complete the wait on the thread that delivers them; the
+/// clock and Cancel complete it on the thread pool.
 /// </summary>
 internal abstract class InterruptibleExchange(CoarseTicker ticker) : UpstreamExchange, IValueTaskSource<ReplyRead>, ITicked, IThreadPoolWorkItem
 {
-    // Who is at the meeting point of the reader and its receive. All changes are compare-and-swap: whoever moves it away from Waiting completes the reader, once.
+    // State shared by the reader and its receive: neither has arrived, the reader waits, the receive has finished, or the reader has left.
+    // All changes are compare-and-swap. The thread that moves the state away from Waiting completes the reader, exactly once.
     private const int Nobody = 0;
     private const int Waiting = 1;
     private const int Arrived = 2;
     private const int Left = 3;
 
-    // A reader that never has to wait gives others their turn after as many reads: completions share the threads that watch the sockets.
+    // After this many reads without a wait, the next one completes on the thread pool, so that one busy reader does not block the thread that watches
+    // the sockets.
     private const int ReadsInARow = 32;
 
     private ManualResetValueTaskSourceCore<ReplyRead> source;
     private ReplyRead postponed;
     private int meeting;
-    private int ended; // 0, or the ReplyReadKind that ended it
+    private int ended; // 0, or the ReplyReadKind that ended the exchange
     private bool receiving;
     private int row;
     private bool registered;
@@ -32,29 +35,31 @@ internal abstract class InterruptibleExchange(CoarseTicker ticker) : UpstreamExc
 
     protected CoarseTicker Ticker => ticker;
 
-    /// <summary>Connecting or sending: no read waits, but <see cref="ReplyBody.Deadline"/> counts.</summary>
+    /// <summary>Connecting or sending: no read is pending, but <see cref="ReplyBody.Deadline"/> applies.</summary>
     protected volatile bool Opening;
 
-    /// <summary>The head has come, so <see cref="ReplyBody.QuietAt"/> counts.</summary>
+    /// <summary>The head has arrived, so <see cref="ReplyBody.QuietAt"/> applies.</summary>
     protected volatile bool Reading;
 
     protected bool IsEnded => Volatile.Read(ref ended) != 0;
 
     protected bool IsTimedOut => Volatile.Read(ref ended) == (int)ReplyReadKind.TimedOut;
 
-    /// <summary>Starts a receive. True: <see cref="Received"/> will be called. False: it is over already. Must not throw, also on a closed connection.</summary>
+    /// <summary>
+    /// Starts a receive. True: <see cref="Received"/> will be called. False: it has already finished. Must not throw, even on a closed connection.
+    /// </summary>
     protected abstract bool BeginReceive();
 
-    /// <summary>Takes over what the finished receive brought.</summary>
+    /// <summary>Takes the result of the finished receive.</summary>
     protected abstract void EndReceive();
 
-    /// <summary>The next outcome from what has been received; false when more must be received.</summary>
+    /// <summary>Produces the next result from the received bytes; false if more bytes are needed.</summary>
     protected abstract bool TryProduce(out ReplyRead read);
 
-    /// <summary>Gives up the memory of a receive which outlived the reader.</summary>
+    /// <summary>Releases the memory of a receive that outlived the reader.</summary>
     protected abstract void ReleaseReceive();
 
-    /// <summary>Closes the connection at once, whatever it is doing. Any thread.</summary>
+    /// <summary>Closes the connection at once, even during a send or a receive. Callable from any thread.</summary>
     protected abstract void Break();
 
     public override void Cancel() => Interrupt(ReplyReadKind.Cancelled);
@@ -72,7 +77,7 @@ internal abstract class InterruptibleExchange(CoarseTicker ticker) : UpstreamExc
         ticker.Unregister(this);
     }
 
-    /// <summary>One step of the reply: what was received, or else what the network brings next.</summary>
+    /// <summary>The next part of the reply: from bytes already received, otherwise from the next receive.</summary>
     protected ValueTask<ReplyRead> NextAsync()
     {
         source.Reset();
@@ -89,7 +94,7 @@ internal abstract class InterruptibleExchange(CoarseTicker ticker) : UpstreamExc
         return new(this, version);
     }
 
-    /// <summary>A receive is over: called by whoever watches the connection, when <see cref="BeginReceive"/> said so.</summary>
+    /// <summary>A receive has finished. Called by the watcher of the connection, if <see cref="BeginReceive"/> returned true.</summary>
     protected void Received()
     {
         while (true)
@@ -110,7 +115,9 @@ internal abstract class InterruptibleExchange(CoarseTicker ticker) : UpstreamExc
         }
     }
 
-    /// <summary>The reader is done. True when no receive is under way, so that its memory is free; else <see cref="ReleaseReceive"/> will be called.</summary>
+    /// <summary>
+    /// The reader is done. True if no receive is pending, so the caller may release its memory; otherwise <see cref="ReleaseReceive"/> will be called.
+    /// </summary>
     protected bool TryLeave()
     {
         if (!receiving) return true;
@@ -118,7 +125,7 @@ internal abstract class InterruptibleExchange(CoarseTicker ticker) : UpstreamExc
         return Interlocked.CompareExchange(ref meeting, Left, Nobody) != Nobody;
     }
 
-    /// <summary>Before another connection is tried: nothing is under way on the last one.</summary>
+    /// <summary>Resets the state before a retry on another connection. No receive may be pending on the previous one.</summary>
     protected void Restart()
     {
         receiving = false;
@@ -133,7 +140,7 @@ internal abstract class InterruptibleExchange(CoarseTicker ticker) : UpstreamExc
             return;
         }
 
-        // A cheap look first; the times belong to the reader and are exact only once its wait is claimed.
+        // First a check without claiming the wait. The reader owns the times; they are stable only after the wait is claimed, so check again then.
         if ((now < Deadline && (!Reading || now < QuietAt)) || Volatile.Read(ref meeting) != Waiting) return;
         if (Interlocked.CompareExchange(ref meeting, Nobody, Waiting) != Waiting) return;
 
@@ -175,7 +182,7 @@ internal abstract class InterruptibleExchange(CoarseTicker ticker) : UpstreamExc
         return new(kind);
     }
 
-    // Never on the caller's stack: it may hold locks, and it has others to tell.
+    // Completes the reader on the thread pool and not on the caller's stack: the caller may hold locks and has further exchanges to notify.
     private void Postpone(ReplyRead read)
     {
         postponed = read;
@@ -187,7 +194,7 @@ internal abstract class InterruptibleExchange(CoarseTicker ticker) : UpstreamExc
         if (TryNext(out var read)) source.SetResult(read);
     }
 
-    // True: here is the outcome. False: the reader waits, and whoever claims its wait completes it.
+    // True: here is the result. False: the reader waits, and the thread that claims the wait completes it.
     private bool TryNext(out ReplyRead read)
     {
         while (true)
@@ -212,7 +219,7 @@ internal abstract class InterruptibleExchange(CoarseTicker ticker) : UpstreamExc
 
             if (Interlocked.CompareExchange(ref meeting, Waiting, Nobody) == Nobody)
             {
-                // Who ended the exchange just before this found nobody to wake.
+                // An Interrupt just before this found no waiting reader to wake, so look again.
                 if (!IsEnded || Interlocked.CompareExchange(ref meeting, Nobody, Waiting) != Waiting)
                 {
                     read = default;

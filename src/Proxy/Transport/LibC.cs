@@ -3,7 +3,7 @@ using System.Runtime.InteropServices.Marshalling;
 
 namespace Proxy.Transport;
 
-/// <summary>What the loops need of Linux. Every descriptor made here is non-blocking and closed on exec.</summary>
+/// <summary>The Linux system calls that the loops use. Every descriptor created here is non-blocking and close-on-exec.</summary>
 internal static unsafe partial class LibC
 {
     public const uint Readable = 0x1;
@@ -14,11 +14,13 @@ internal static unsafe partial class LibC
     public const uint Exclusive = 1u << 28;
     public const uint EdgeTriggered = 1u << 31;
 
-    /// <summary>Results of <see cref="Receive"/> and <see cref="Send"/> that are not a count of bytes.</summary>
+    /// <summary>
+    /// Negative results of <see cref="Receive"/> and <see cref="Send(int, ReadOnlySpan{byte})"/>; other results are byte counts.
+    /// </summary>
     public const int WouldBlock = -1;
     public const int Failed = -2;
 
-    /// <summary>What the kernel says of a connection whose other end does not answer.</summary>
+    /// <summary>ETIMEDOUT: the kernel's error for a connection whose peer does not answer.</summary>
     public const int TimedOut = 110;
 
     private const int OpenFiles = 7;
@@ -38,7 +40,7 @@ internal static unsafe partial class LibC
     public const int InterNetwork = 2;
     public const int InterNetworkV6 = 10;
 
-    // The kernel packs its epoll_event on x86-64 only.
+    // The kernel's struct epoll_event is packed on x86-64 only.
     private static readonly int EventBytes = RuntimeInformation.ProcessArchitecture == Architecture.X64 ? 12 : 16;
     private static readonly int EventData = EventBytes - 8;
 
@@ -63,15 +65,17 @@ internal static unsafe partial class LibC
 
     public static int LastError => Marshal.GetLastPInvokeError();
 
-    /// <summary>Of <see cref="Accept"/>: nothing is wrong with the connection, there is no room for it. Trying at once would be trying for ever.</summary>
+    /// <summary>
+    /// Whether <see cref="Accept"/> failed because the process or the machine is out of descriptors or memory. The connection stays in the backlog, so an
+    /// immediate retry would spin.
+    /// </summary>
     public static bool IsExhausted(int error) => error is 12 or 23 or 24 or 105; // ENOMEM, ENFILE, EMFILE, ENOBUFS
 
     public static string Words(int error) => Marshal.GetPInvokeErrorMessage(error);
 
-    /// <summary>An epoll set. Throws when the process may open no more descriptors.</summary>
+    /// <summary>Creates an epoll instance. Throws if the process may open no more descriptors.</summary>
     public static int NewEpoll() => Checked(epoll_create1(CloseOnExec));
 
-    /// <summary>A descriptor that is readable once it was written to.</summary>
     /// <summary>How many descriptors the process may have open (RLIMIT_NOFILE).</summary>
     public static long DescriptorLimit()
     {
@@ -79,7 +83,7 @@ internal static unsafe partial class LibC
         fixed (ulong* both = limits) return getrlimit(OpenFiles, both) == 0 && limits[0] <= int.MaxValue ? (long)limits[0] : int.MaxValue;
     }
 
-    /// <summary>The number that the next descriptor will get; negative when there is none.</summary>
+    /// <summary>The number that the next descriptor will get; negative if none is free.</summary>
     public static int LowestFreeDescriptor()
     {
         var probe = eventfd(0, CloseOnExec);
@@ -87,9 +91,10 @@ internal static unsafe partial class LibC
         return probe;
     }
 
+    /// <summary>Creates an eventfd: it becomes readable when <see cref="Signal"/> writes to it.</summary>
     public static int NewEvent() => Checked(eventfd(0, CloseOnExec | NonBlocking));
 
-    /// <summary>False when the descriptor cannot be watched.</summary>
+    /// <summary>Adds a descriptor to an epoll instance; false if the kernel refuses.</summary>
     public static bool Watch(int epoll, int descriptor, uint events, ulong data)
     {
         var entry = stackalloc byte[16];
@@ -104,10 +109,10 @@ internal static unsafe partial class LibC
         _ = epoll_ctl(epoll, 2, descriptor, entry);
     }
 
-    /// <summary>Room for this many events of <see cref="Wait"/>; never freed.</summary>
+    /// <summary>Allocates room for this many events of <see cref="Wait"/>; never freed.</summary>
     public static byte* NewEvents(int count) => (byte*)NativeMemory.AllocZeroed((nuint)(count * EventBytes));
 
-    /// <summary>How many events came within as many milliseconds; -1 waits for ever.</summary>
+    /// <summary>Waits up to this many milliseconds (-1: without a limit) and returns the number of events.</summary>
     public static int Wait(int epoll, byte* events, int count, int milliseconds)
     {
         var came = epoll_wait(epoll, events, count, milliseconds);
@@ -132,7 +137,7 @@ internal static unsafe partial class LibC
         _ = read(@event, &count, 8);
     }
 
-    /// <summary>A TCP socket that sends at once; -1 when there is none to be had.</summary>
+    /// <summary>Creates a TCP socket with TCP_NODELAY; -1 if that fails.</summary>
     public static int NewTcp(int family)
     {
         var descriptor = socket(family, 1 | NonBlocking | CloseOnExec, 0);
@@ -140,9 +145,9 @@ internal static unsafe partial class LibC
         return descriptor;
     }
 
-    public static void SendAtOnce(int descriptor) => Set(descriptor, TcpLevel, TcpNoDelay, 1); // fails on a unix socket, which does so anyway
+    public static void SendAtOnce(int descriptor) => Set(descriptor, TcpLevel, TcpNoDelay, 1); // fails on a Unix socket, which never delays
 
-    /// <summary>Has the kernel watch a connection, see <see cref="TcpWatch"/>.</summary>
+    /// <summary>Enables the kernel's detection of dead peers, see <see cref="TcpWatch"/>.</summary>
     public static void BeginWatch(int descriptor)
     {
         Set(descriptor, TcpWatch.SocketLevel, TcpWatch.KeepAlive, 1);
@@ -152,7 +157,7 @@ internal static unsafe partial class LibC
         Set(descriptor, TcpWatch.TcpLevel, TcpWatch.UserTimeout, TcpWatch.UnacknowledgedMilliseconds);
     }
 
-    /// <summary>0 connected, <see cref="WouldBlock"/> under way, else <see cref="Failed"/>.</summary>
+    /// <summary>0: connected. <see cref="WouldBlock"/>: in progress. Otherwise <see cref="Failed"/>.</summary>
     public static int Connect(int descriptor, ReadOnlySpan<byte> address)
     {
         fixed (byte* start = address)
@@ -163,7 +168,7 @@ internal static unsafe partial class LibC
         return LastError == InProgress ? WouldBlock : Failed;
     }
 
-    /// <summary>What became of a connect that was under way: 0, or the error.</summary>
+    /// <summary>The result of a connect that was in progress (SO_ERROR): 0 or the error.</summary>
     public static int TakeError(int descriptor)
     {
         var error = 0;
@@ -171,7 +176,7 @@ internal static unsafe partial class LibC
         return getsockopt(descriptor, SocketLevel, PendingError, &error, &length) == 0 ? error : LastError;
     }
 
-    /// <summary>The next connection and who it is; negative when there is none, see <see cref="LastError"/>.</summary>
+    /// <summary>Accepts the next connection and writes its peer address; negative if there is none, see <see cref="LastError"/>.</summary>
     public static int Accept(int listener, Span<byte> address, out int length)
     {
         fixed (byte* start = address)
@@ -183,7 +188,7 @@ internal static unsafe partial class LibC
         }
     }
 
-    /// <summary>The address that a connection came to; 0 bytes when it cannot be told.</summary>
+    /// <summary>Writes the local address of a connection; 0 bytes if it is unknown.</summary>
     public static int LocalAddress(int descriptor, Span<byte> address)
     {
         fixed (byte* start = address)
@@ -193,7 +198,7 @@ internal static unsafe partial class LibC
         }
     }
 
-    /// <summary>Bytes; 0 at the end; <see cref="WouldBlock"/>; or <see cref="Failed"/>, see <see cref="LastError"/>.</summary>
+    /// <summary>The number of bytes; 0 at the end of the stream; <see cref="WouldBlock"/>; or <see cref="Failed"/>, see <see cref="LastError"/>.</summary>
     public static int Receive(int descriptor, Span<byte> target)
     {
         fixed (byte* start = target)
@@ -209,7 +214,7 @@ internal static unsafe partial class LibC
         }
     }
 
-    /// <summary>As <see cref="Receive"/>, without an end.</summary>
+    /// <summary>The number of bytes that the kernel took, <see cref="WouldBlock"/> or <see cref="Failed"/>.</summary>
     public static int Send(int descriptor, ReadOnlySpan<byte> bytes)
     {
         fixed (byte* start = bytes)
@@ -225,7 +230,7 @@ internal static unsafe partial class LibC
         }
     }
 
-    /// <summary>Up to four pieces in one call; of how many bytes the kernel took, counted through all of them.</summary>
+    /// <summary>Sends up to four pieces with one system call. Returns how many bytes of their concatenation the kernel took.</summary>
     public static int Send(int descriptor, ReadOnlySpan<byte> first, ReadOnlySpan<byte> second, ReadOnlySpan<byte> third, ReadOnlySpan<byte> fourth = default)
     {
         fixed (byte* a = first, b = second, c = third, d = fourth)
@@ -253,14 +258,15 @@ internal static unsafe partial class LibC
         }
     }
 
-    /// <summary>No more in either direction; the descriptor stays taken.</summary>
+    /// <summary>Shuts down both directions; the descriptor stays open.</summary>
     public static void Shutdown(int descriptor) => _ = shutdown(descriptor, 2);
 
     public static void Close(int descriptor) => _ = close(descriptor);
 
     private static void Set(int descriptor, int level, int option, int value) => _ = setsockopt(descriptor, level, option, &value, sizeof(int));
 
-    private static int Checked(int descriptor) => descriptor >= 0 ? descriptor : throw new InvalidOperationException($"the loops cannot start: {Words(LastError)}");
+    private static int Checked(int descriptor) =>
+        descriptor >= 0 ? descriptor : throw new InvalidOperationException($"the event loops cannot start: {Words(LastError)}");
 
     [LibraryImport("libc", SetLastError = true)]
     private static partial int epoll_create1(int flags);

@@ -6,15 +6,16 @@ using Microsoft.AspNetCore.Connections.Features;
 namespace Proxy.Transport;
 
 /// <summary>
-/// Answers a client that speaks HTTP/2 at once on a listener without TLS, where it is not served: SETTINGS, then GOAWAY with HTTP_1_1_REQUIRED (RFC 9113 §3.4, §7). The server sends
-/// the GOAWAY alone, which its client must take for a broken connection. Everything else goes on to the server as it came.
+/// Rejects a client that starts with HTTP/2 (prior knowledge) on a listener without TLS, where HTTP/2 is not served: sends SETTINGS, then GOAWAY with
+/// HTTP_1_1_REQUIRED (RFC 9113 §3.4, §7). Kestrel would send the GOAWAY alone, which a client must treat as a connection error. All other
+/// connections are passed to Kestrel unchanged.
 /// </summary>
 internal sealed class PriorKnowledge
 {
-    // The server's limit for a connection that sends nothing, in its heartbeats of a second. It begins to count when it gets the connection.
+    // Kestrel's limit for a connection that sends nothing, in its heartbeats of one second. Kestrel starts counting only when it gets the connection.
     private const int LongestSilence = 130;
 
-    // The client's frames are taken for so long, so that the answer is not lost in a reset.
+    // For this many heartbeats the client's frames are read and discarded, so that a TCP reset does not destroy the answer.
     private const int LongestFarewell = 2;
 
     private readonly PipeReader input;
@@ -33,7 +34,8 @@ internal sealed class PriorKnowledge
         try
         {
             bool speaksHttp2;
-            await using (ending.UnsafeRegister(static state => ((PriorKnowledge)state!).input.CancelPendingRead(), prior)) speaksHttp2 = await prior.IsPrefaceAsync();
+            await using (ending.UnsafeRegister(static state => ((PriorKnowledge)state!).input.CancelPendingRead(), prior))
+                speaksHttp2 = await prior.IsPrefaceAsync();
             if (speaksHttp2)
             {
                 await prior.RefuseAsync(connection.Transport.Output);
@@ -42,13 +44,13 @@ internal sealed class PriorKnowledge
         }
         catch (Exception gone) when (gone is ConnectionResetException or ConnectionAbortedException)
         {
-            return; // the client's way to leave
+            return; // the client has disconnected
         }
 
         await server(connection);
     };
 
-    /// <summary>Looks at the connection's first bytes, and takes none.</summary>
+    /// <summary>Looks at the connection's first bytes without consuming them.</summary>
     private async ValueTask<bool> IsPrefaceAsync()
     {
         while (true)
@@ -75,7 +77,7 @@ internal sealed class PriorKnowledge
 
     private async ValueTask RefuseAsync(PipeWriter output)
     {
-        await output.WriteAsync(Goodbye); // not completed: the runtime's transport would close its socket at once
+        await output.WriteAsync(Goodbye); // the pipe is not completed: the runtime's transport would then close its socket at once
         (beats, most) = (0, LongestFarewell);
         ReadResult read;
         do
@@ -86,13 +88,16 @@ internal sealed class PriorKnowledge
         while (!read.IsCompleted && !read.IsCanceled);
     }
 
-    // On the heartbeat's thread.
+    // Called on Kestrel's heartbeat thread.
     private void Beat()
     {
         if (most > 0 && ++beats == most) input.CancelPendingRead();
     }
 
-    /// <summary>Frames of nine bytes and their payload (RFC 9113 §4.1): SETTINGS (4) without any, GOAWAY (7) with the last stream 0, HTTP_1_1_REQUIRED (13) and words for a log.</summary>
+    /// <summary>
+    /// Two frames, each a header of nine bytes and its payload (RFC 9113 §4.1): an empty SETTINGS (4), and GOAWAY (7) with last stream 0, error code
+    /// HTTP_1_1_REQUIRED (13) and a text for the client's log.
+    /// </summary>
     private static readonly byte[] Goodbye =
     [
         0, 0, 0, 4, 0, 0, 0, 0, 0,

@@ -5,34 +5,38 @@ using Proxy.Buffers;
 
 namespace Proxy.Transport;
 
-/// <summary>Of a request's context: the head was read by a reader that takes none with two readings, so that neither the path nor the fields need a second look.</summary>
+/// <summary>Implemented by a request's context whose reader rejects ambiguous heads, so that neither the path nor the fields need another check.</summary>
 internal interface IStrictRequest;
 
-/// <summary>Of a request's context: where the handler leaves the response untouched, the connection ends by itself, behind the answers that are on their way. Nothing has to be aborted.</summary>
+/// <summary>
+/// Implemented by a request's context whose connection closes by itself if the handler does not touch the response, after the earlier responses are
+/// sent. The handler need not abort it.
+/// </summary>
 internal interface IEndsUnanswered;
 
-/// <summary>Of a request's body reader: gives what is there as a whole, without a read that waits.</summary>
+/// <summary>Implemented by a request's body reader that can hand over a completely received body without an asynchronous read.</summary>
 internal interface IWholeBody
 {
-    /// <summary>All of the body, if all of it has come; else nothing is taken.</summary>
+    /// <summary>Takes the whole body if all of it has been received; otherwise takes nothing.</summary>
     bool TryTakeWhole(PooledBody into);
 }
 
-/// <summary>Of a message's headers: the fields in their order, for a pass that allocates nothing.</summary>
+/// <summary>Implemented by a message's headers: the fields in their order, to be iterated without an allocation.</summary>
 internal interface IFieldList
 {
     ReadOnlySpan<KeyValuePair<string, StringValues>> Fields { get; }
 }
 
-/// <summary>Of a request's context, or a feature of its connection: a relayed frame can leave without the server's buffers.</summary>
+/// <summary>Implemented by a request's context, or a feature of its connection: sends relayed frames without copying them into Kestrel's buffers.</summary>
 internal interface IRelayOutput
 {
-    /// <summary>The server's own writer where a response cannot be written past it, and where nothing is gained by that.</summary>
+    /// <summary>The writer for relayed frames; Kestrel's own writer if this response cannot bypass it or would gain nothing from it.</summary>
     PipeWriter WriterOf(HttpContext context);
 }
 
-/// <summary>Where relayed frames are written.</summary>
+/// <summary>Finds the writer for relayed frames.</summary>
 internal static class RelayOutput
 {
-    public static PipeWriter Of(HttpContext context) => (context as IRelayOutput ?? context.Features.Get<IRelayOutput>())?.WriterOf(context) ?? context.Response.BodyWriter;
+    public static PipeWriter Of(HttpContext context) =>
+        (context as IRelayOutput ?? context.Features.Get<IRelayOutput>())?.WriterOf(context) ?? context.Response.BodyWriter;
 }

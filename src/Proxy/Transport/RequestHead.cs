@@ -4,26 +4,26 @@ using Proxy.Buffers;
 
 namespace Proxy.Transport;
 
-/// <summary>Writes the head of a request to one host. What every request has in common is prepared once.</summary>
+/// <summary>Writes the head of a request to one host. The part that all requests share is prepared once.</summary>
 internal sealed class RequestHead
 {
     private const string ContentType = "Content-Type";
     private const string ViaName = "Via";
-    private const int LineBreaks = 64; // and the length of the body, with its name
+    private const int LineBreaks = 64; // room for the line breaks and the Content-Length line
 
-    // The same few names head every request's lines. A lost race costs one more object.
+    // A cache of header names as bytes: requests use the same few names. Races are harmless: they cost an extra object.
     private static readonly LineStart?[] starts = new LineStart?[64];
 
     private readonly byte[] common;
     private readonly string? via;
     private readonly int viaLength;
 
-    // So does the same first line: with what all requests have in common behind it. A lost race writes it once more.
+    // The last request line with the shared header lines behind it. Races are harmless: the line is built once more.
     private StartLine? last;
 
     private sealed record StartLine(string Method, string Path, byte[] Bytes);
 
-    /// <param name="Bytes">The name, a colon and a space; null where it may not be sent.</param>
+    /// <param name="Bytes">The name, a colon and a space; null if the header may not be sent.</param>
     private sealed record LineStart(string Name, byte[]? Bytes);
 
     public RequestHead(UpstreamTarget target)
@@ -39,7 +39,7 @@ internal sealed class RequestHead
             bytes.Advance(length);
         }
 
-        // Last, so that it can be left out where a call brings one that is longer.
+        // Last, so that it can be cut off when a call brings its own Via, to which ours is then appended.
         via = target.Via;
         if (via is not null) bytes.Write(Encoding.ASCII.GetBytes($"{ViaName}: {via}\r\n"));
         viaLength = via is null ? 0 : ViaName.Length + via.Length + 4;
@@ -80,7 +80,7 @@ internal sealed class RequestHead
         output.Advance(at + 2);
     }
 
-    /// <summary>Whether a caller may set this header; the others are the client's own business.</summary>
+    /// <summary>Whether a caller may set this header; this class writes the others itself.</summary>
     public static bool MaySet(string name) => name.Length switch
     {
         4 => !Is(name, "Host"),
@@ -123,7 +123,7 @@ internal sealed class RequestHead
         }
         else
         {
-            // A line break would begin another header: a header that has one is left out.
+            // Header injection: a value with a line break would start another header, so such a header is omitted.
             if (value.AsSpan().IndexOfAny('\r', '\n', '\0') >= 0) return;
             to += Encoding.UTF8.GetBytes(value, room[to..]);
         }
@@ -145,7 +145,7 @@ internal sealed class RequestHead
         return start.Bytes;
     }
 
-    // What may not stand in a request line is escaped, so that no path can end it.
+    // Percent-encodes every byte that a request line may not contain, so that no path can end the line.
     private static void WritePath(PooledBody output, string path)
     {
         foreach (var next in Encoding.UTF8.GetBytes(path))

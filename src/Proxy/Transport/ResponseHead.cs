@@ -4,16 +4,16 @@ using System.Text;
 
 namespace Proxy.Transport;
 
-/// <summary>A response's head as it stands on the wire (RFC 9112). Only headers that may cross to a client become strings.</summary>
+/// <summary>Parser of a response's head (RFC 9112). Only headers that are forwarded to clients become strings.</summary>
 internal struct ResponseHead
 {
     public const int MaxBytes = 64 * 1024;
 
-    // What a header may consist of so that a client's server can send it on.
+    // The characters that a header value may contain to be forwarded to a client.
     private static readonly SearchValues<byte> Printable = SearchValues.Create([(byte)'\t', .. Enumerable.Range(0x20, 0x5f).Select(code => (byte)code)]);
     private static readonly SearchValues<byte> Token = SearchValues.Create("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"u8);
 
-    // The same few strings come with every response. A lost race costs one more string.
+    // A cache of strings: responses repeat the same few. Races are harmless: they cost an extra string.
     private static readonly string?[] seen = new string?[64];
 
     public int Status;
@@ -26,10 +26,12 @@ internal struct ResponseHead
     /// <summary>The connection may serve another request after this body.</summary>
     public bool KeepAlive;
 
-    /// <summary>How long the host keeps an idle connection, in seconds, if it said so.</summary>
+    /// <summary>How long the host keeps an idle connection, in seconds, from its Keep-Alive header; null without one.</summary>
     public int? KeepAliveSeconds;
 
-    /// <summary>How many bytes the head has, its blank line included; 0 while it is not whole. <paramref name="scanned"/> is where the search goes on.</summary>
+    /// <summary>
+    /// The length of the head with its blank line; 0 while the head is incomplete. <paramref name="scanned"/> is where the next search continues.
+    /// </summary>
     public static int FindEnd(ReadOnlySpan<byte> bytes, ref int scanned)
     {
         while (scanned < bytes.Length)
@@ -39,29 +41,30 @@ internal struct ResponseHead
             var next = scanned + line + 1;
             if (next < bytes.Length && bytes[next] == '\n') return next + 1;
             if (next + 1 < bytes.Length && bytes[next] == '\r' && bytes[next + 1] == '\n') return next + 2;
-            if (next + 1 >= bytes.Length) return 0; // the line's end is looked at again
+            if (next + 1 >= bytes.Length) return 0; // the next search starts at this line end again
             scanned = next;
         }
 
         return 0;
     }
 
-    /// <summary>False as soon as the first bytes cannot begin an HTTP/1.x response.</summary>
+    /// <summary>False as soon as the first bytes cannot be the start of an HTTP/1.x response.</summary>
     public static bool CanBegin(ReadOnlySpan<byte> bytes)
     {
         var start = "HTTP/1."u8;
         return start[..Math.Min(start.Length, bytes.Length)].SequenceEqual(bytes[..Math.Min(start.Length, bytes.Length)]);
     }
 
-    /// <summary>Reads a whole head. Folded lines are unfolded in place. Returns what is wrong with it, or null.</summary>
+    /// <summary>Parses a complete head. Unfolds folded lines in place. Returns what is wrong with the head, or null.</summary>
     /// <param name="bodyless">The request was HEAD.</param>
     public static string? Read(Span<byte> bytes, bool bodyless, out ResponseHead head)
     {
         head = default;
-        if (bytes.Length > MaxBytes) return $"its head is larger than {MaxBytes} bytes"; // whole, if all of it came at once
+        if (bytes.Length > MaxBytes) return $"its head is larger than {MaxBytes} bytes"; // possible if the whole head arrived in one receive
         var at = bytes.IndexOf((byte)'\n') + 1;
         var line = TrimEnd(bytes[..at]);
-        if (line.Length < 12 || !CanBegin(line) || line[7] is not ((byte)'0' or (byte)'1') || line[8] != ' ' || (line.Length > 12 && line[12] != ' ')) return "its first line is not an HTTP/1.x status line";
+        if (line.Length < 12 || !CanBegin(line) || line[7] is not ((byte)'0' or (byte)'1') || line[8] != ' ' || (line.Length > 12 && line[12] != ' '))
+            return "its first line is not an HTTP/1.x status line";
         if (!Utf8Parser.TryParse(line[9..12], out int status, out var digits) || digits != 3 || status < 100) return "its status is not a number";
 
         head.Status = status;
@@ -82,7 +85,8 @@ internal struct ResponseHead
 
         if (chunked)
         {
-            // Both a length and chunks: chunks win, and nobody knows where the next response would begin.
+            // If a response has both Content-Length and chunked coding, chunked wins (RFC 9112, 6.3); the connection is not reused, because the start of
+            // the next response is uncertain.
             if (head.ContentLength is not null || isOld) head.KeepAlive = false;
             head.ContentLength = null;
         }
@@ -95,7 +99,9 @@ internal struct ResponseHead
         return null;
     }
 
-    /// <summary>Whether a header of this name (any case) may cross from a host to a client, content-type and content-length apart.</summary>
+    /// <summary>
+    /// Whether a host's header of this name (in any case) is forwarded to the client. Content-Type and Content-Length are handled separately.
+    /// </summary>
     public static bool MayCross(ReadOnlySpan<byte> name) => (name[0] | 0x20) switch
     {
         'x' => Is(name, "x-request-id"u8) || Is(name, "x-should-retry"u8) || Is(name, "x-token-count"u8) || StartsWith(name, "x-ratelimit-"u8),
@@ -127,7 +133,7 @@ internal struct ResponseHead
                 return null;
             case 17 when Is(name, "transfer-encoding"u8):
                 if (Is(value, "identity"u8)) return null;
-                if (chunked || !Is(value, "chunked"u8)) return "its transfer encoding is not one that was asked for";
+                if (chunked || !Is(value, "chunked"u8)) return "its transfer encoding is not supported";
                 chunked = true;
                 return null;
             default:
@@ -139,12 +145,13 @@ internal struct ResponseHead
 
     private string? ReadLength(ReadOnlySpan<byte> value)
     {
-        // The same length twice is one length; anything else could end the body in two places.
+        // Repeated equal lengths count as one; different lengths would leave the end of the body ambiguous.
         while (true)
         {
             var comma = value.IndexOf((byte)',');
             var one = comma < 0 ? value : value[..comma].TrimEnd(" \t"u8);
-            if (one.IsEmpty || one.IndexOfAnyExceptInRange((byte)'0', (byte)'9') >= 0 || !Utf8Parser.TryParse(one, out long length, out _)) return "its content length is not a number";
+            if (one.IsEmpty || one.IndexOfAnyExceptInRange((byte)'0', (byte)'9') >= 0 || !Utf8Parser.TryParse(one, out long length, out _))
+                return "its content length is not a number";
             if (ContentLength is { } other && other != length) return "it has two content lengths";
             ContentLength = length;
             if (comma < 0) return null;
@@ -152,7 +159,7 @@ internal struct ResponseHead
         }
     }
 
-    // Up to and including the line feed that the next line does not continue; what folded it is blanked.
+    // The length of one logical line with its line feed. A line that the next line continues (obs-fold) includes it; the line breaks inside become spaces.
     private static int LineLength(Span<byte> bytes)
     {
         var at = 0;
@@ -173,7 +180,7 @@ internal struct ResponseHead
         return line.EndsWith("\r"u8) ? line[..^1] : line;
     }
 
-    // Null for what may not be sent on.
+    // Null if the value has characters that may not be forwarded.
     private static string? Text(ReadOnlySpan<byte> bytes, bool lower)
     {
         if (bytes.IsEmpty) return "";
@@ -186,7 +193,8 @@ internal struct ResponseHead
 
     private static bool Is(ReadOnlySpan<byte> name, ReadOnlySpan<byte> expected) => Ascii.EqualsIgnoreCase(name, expected);
 
-    private static bool StartsWith(ReadOnlySpan<byte> name, ReadOnlySpan<byte> prefix) => name.Length >= prefix.Length && Ascii.EqualsIgnoreCase(name[..prefix.Length], prefix);
+    private static bool StartsWith(ReadOnlySpan<byte> name, ReadOnlySpan<byte> prefix) =>
+        name.Length >= prefix.Length && Ascii.EqualsIgnoreCase(name[..prefix.Length], prefix);
 
     private static bool HasToken(ReadOnlySpan<byte> list, ReadOnlySpan<byte> token)
     {

@@ -3,19 +3,21 @@ using Proxy.Buffers;
 namespace Proxy.Transport;
 
 /// <summary>
-/// Reads one response of a host from bytes that come piece by piece: skips interim heads (1xx), then gives the head, then the body without its framing. It holds no bytes: the caller
-/// presents those that were not used again, with what came behind them. A mutable value: keep it in one field.
+/// Incremental parser of one response from a host: skips interim heads (1xx), then yields the head, then the body without its framing. It stores no
+/// bytes: the caller passes unused bytes again, followed by newly received ones. A mutable struct: keep it in one field.
 /// </summary>
 internal struct ResponseReader
 {
-    /// <summary>Interim heads before the answer. A host has one or two to send; one that sends them for ever must not hold a loop.</summary>
+    /// <summary>
+    /// The most interim heads before the final one. A host normally sends one or two; one that never stops sending them must not occupy a loop.
+    /// </summary>
     private const int MostInterim = 16;
 
-    private int scanned; // bytes of an incomplete head that were already searched for its end
+    private int scanned; // how much of an incomplete head has already been searched for its end
     private int interim;
     private string? broken;
 
-    /// <summary>The answer's, once <see cref="HasHead"/>.</summary>
+    /// <summary>The final response's head, valid once <see cref="HasHead"/>.</summary>
     public ResponseHead Head;
 
     /// <summary>The request was HEAD.</summary>
@@ -23,36 +25,36 @@ internal struct ResponseReader
 
     public bool HasHead { get; private set; }
 
-    /// <summary>A byte of the response has come: the host has seen the request.</summary>
+    /// <summary>At least one byte of the response has arrived, so the host has seen the request.</summary>
     public bool HasBegun { get; private set; }
 
-    /// <summary>The host sends no more.</summary>
+    /// <summary>No more bytes will arrive.</summary>
     public bool IsClosed { get; private set; }
 
-    /// <summary>How the wait for a head failed.</summary>
+    /// <summary>Why there is no head, as a category.</summary>
     public UpstreamOutcome Outcome { get; private set; }
 
-    /// <summary>Why there is no head, or why the body ended too early.</summary>
+    /// <summary>Why there is no head, or why the body ended too early, as a text for the log.</summary>
     public string? Failure { get; private set; }
 
-    /// <summary>The response was read to its end, and the host keeps the connection.</summary>
+    /// <summary>The response was read to its end, and the host keeps the connection open.</summary>
     public readonly bool KeepsConnection => HasHead && Head.Body.Done && Head.KeepAlive && !IsClosed;
 
-    /// <summary>A read of the body brings nothing until more bytes have come.</summary>
+    /// <summary>A read of the body returns nothing until more bytes have arrived.</summary>
     public readonly bool NeedsBytes => !IsClosed && !Head.Body.Done && Head.Body.Fault is null;
 
-    /// <summary>For the same request over another connection.</summary>
+    /// <summary>Resets the reader for the same request over another connection.</summary>
     public void Restart() => this = new() { IsBodyless = IsBodyless };
 
-    /// <summary>No more bytes come.</summary>
-    /// <param name="why">How the connection broke; null when the host closed it in order.</param>
+    /// <summary>The connection has ended.</summary>
+    /// <param name="why">The connection's error; null if the host closed it in order.</param>
     public void Close(string? why)
     {
         IsClosed = true;
         broken = why;
     }
 
-    /// <summary>False: more bytes have to come. True: <see cref="Head"/> is read, or <see cref="Failure"/> says why it cannot be.</summary>
+    /// <summary>False: more bytes are needed. True: <see cref="Head"/> is complete, or <see cref="Failure"/> says why it cannot be read.</summary>
     public bool TryReadHead(Span<byte> bytes, out int used)
     {
         used = 0;
@@ -65,7 +67,9 @@ internal struct ResponseReader
             if (length == 0)
             {
                 if (rest.Length >= ResponseHead.MaxBytes) return NotHttp($"its head is larger than {ResponseHead.MaxBytes} bytes");
-                return IsClosed && Fail(UpstreamOutcome.Broken, broken is null ? "the host closed the connection before it answered" : $"the connection broke before the answer: {broken}");
+                return IsClosed && Fail(UpstreamOutcome.Broken, broken is null
+                    ? "the host closed the connection before it answered"
+                    : $"the connection broke before the answer: {broken}");
             }
 
             if (ResponseHead.Read(rest[..length], IsBodyless, out Head) is { } fault) return NotHttp(fault);
@@ -77,7 +81,7 @@ internal struct ResponseReader
         }
     }
 
-    /// <summary>False: more bytes have to come, and all of these were used. True: here is a piece of the body, its end, or a <see cref="Failure"/>.</summary>
+    /// <summary>False: all bytes were used and more are needed. True: <paramref name="read"/> is a piece of the body, its end, or a failure.</summary>
     public bool TryReadBody(Memory<byte> bytes, out int used, out ReplyRead read)
     {
         used = 0;
@@ -108,7 +112,7 @@ internal struct ResponseReader
         return true;
     }
 
-    /// <summary>The head as a caller of the client sees it.</summary>
+    /// <summary>The head in the form that <see cref="UpstreamExchange.SendAsync"/> returns.</summary>
     public readonly UpstreamHead Answer() => new(UpstreamOutcome.Answered, Head.Status)
     {
         ContentType = Head.ContentType,

@@ -8,10 +8,10 @@ internal abstract class SocketConnection(Socket socket, Action<SocketConnection>
 {
     private int closed;
 
-    /// <summary>Whose it is: told when a receive is over.</summary>
+    /// <summary>The exchange that uses the connection; it is notified when a receive has finished.</summary>
     public SocketExchange? Exchange { get; set; }
 
-    /// <summary>The host has closed an idle connection, or says something nobody asked for: both mean that it cannot be used.</summary>
+    /// <summary>The host has closed the idle connection, or has sent bytes without a request. In both cases it must not be reused.</summary>
     public virtual bool IsStale
     {
         get
@@ -27,10 +27,12 @@ internal abstract class SocketConnection(Socket socket, Action<SocketConnection>
         }
     }
 
-    /// <summary>It was closed because its host was away.</summary>
+    /// <summary>The connection was closed because its host had stopped answering.</summary>
     public bool IsLost { get; private set; }
 
-    /// <summary>The host is back: a suspect that has brought nothing since is closed, if a call runs on it or not.</summary>
+    /// <summary>
+    /// The host answers again. Closes the connection if it is suspect and has received nothing since it became so, whether a call uses it or not.
+    /// </summary>
     public void CloseIfSilent()
     {
         if (IsSilentSuspect)
@@ -42,24 +44,26 @@ internal abstract class SocketConnection(Socket socket, Action<SocketConnection>
         EndSuspicion();
     }
 
-    /// <summary>Sends all of it, or throws what a closed or broken connection throws.</summary>
+    /// <summary>Sends all bytes. Throws the exception of the socket or stream if the connection is closed or broken.</summary>
     public abstract ValueTask SendAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancellation);
 
-    /// <summary>Starts a receive. True: the exchange will be told. False: it is over already. Does not throw, also on a closed connection.</summary>
+    /// <summary>
+    /// Starts a receive. True: the exchange will be notified. False: it has already finished. Does not throw, even on a closed connection.
+    /// </summary>
     public abstract bool BeginReceive(byte[] buffer, int offset);
 
-    /// <summary>How many bytes the finished receive brought; 0 at the end, with what broke the connection, if that did.</summary>
+    /// <summary>The number of bytes received; 0 at the end of the stream, or on an error, which <paramref name="broken"/> then describes.</summary>
     public abstract int EndReceive(out string? broken);
 
-    /// <summary>It is idle from here on.</summary>
+    /// <summary>Called when the connection becomes idle.</summary>
     public virtual void Rest()
     {
     }
 
-    /// <summary>Gives up what receives need: none is under way, and none will be.</summary>
+    /// <summary>Releases the resources of receives. No receive may be pending, and none may follow.</summary>
     public abstract void Dispose();
 
-    /// <summary>Any thread, any number of times. A receive under way ends with an error.</summary>
+    /// <summary>Closes the connection; a pending receive ends with an error. Callable from any thread, any number of times.</summary>
     public void Close()
     {
         if (Interlocked.Exchange(ref closed, 1) != 0) return;
@@ -111,7 +115,7 @@ internal sealed class PlainConnection : SocketConnection
 
     public override void Dispose() => receive.Dispose();
 
-    // No execution context is captured per receive.
+    // unsafeSuppressExecutionContext: true, so that no execution context is captured per receive.
     private sealed class ReceiveArgs(PlainConnection connection) : SocketAsyncEventArgs(true)
     {
         protected override void OnCompleted(SocketAsyncEventArgs e) => connection.Exchange!.OnReceived();

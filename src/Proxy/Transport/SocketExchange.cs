@@ -11,18 +11,18 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
     private const int SmallBuffer = 4096;
     private const int LargeBuffer = 64 * 1024;
 
-    // Head and body leave in one send up to this size; above, the rest of the body is sent from where it is.
+    // Up to this size head and body are copied together and sent at once. Larger bodies are sent without being copied.
     private const int OneSend = 64 * 1024;
 
-    private SocketConnection? connection; // the reader's
-    private SocketConnection? held; // whoever takes it out closes it or gives it back
+    private SocketConnection? connection; // used by the reader
+    private SocketConnection? held; // the owner's reference: the code that exchanges it for null closes the connection or returns it to the pool
     private CancellationTokenSource? connecting;
-    private CancellationTokenSource? upload; // of a body too large for one send
+    private CancellationTokenSource? upload; // cancels the upload of a body that is too large for one send
     private ResponseReader response;
     private byte[]? buffer;
     private int start;
     private int end;
-    private bool full; // the last receive filled the buffer: the next one gets a larger
+    private bool full; // the last receive filled the buffer, so the next one gets a larger buffer
     private bool sent;
     private int disposed;
 
@@ -46,7 +46,7 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
 
             if (IsEnded || response.HasBegun || HostWasAway || !connection!.IsReused) return Failed(response.Outcome);
 
-            // The host had closed the idle connection; it has not seen this request.
+            // The host had closed the idle connection and has not seen this request, so retry on a new connection.
             Drop();
             Opening = true;
         }
@@ -77,11 +77,11 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
     {
         try
         {
-            _ = Volatile.Read(ref connecting)?.CancelAsync(); // not here: the connect's continuation would run on this stack
+            _ = Volatile.Read(ref connecting)?.CancelAsync(); // asynchronously, so that the connect's continuation does not run on this stack
         }
         catch (ObjectDisposedException)
         {
-            // It has just connected; then the connection is held.
+            // The connect has just finished, so the connection is in `held` and is closed below.
         }
 
         Interlocked.Exchange(ref held, null)?.Close();
@@ -137,7 +137,7 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
         return isOver;
     }
 
-    // Null: there is a connection.
+    // Returns null when a connection is ready, otherwise the failure.
     private async ValueTask<UpstreamHead?> TakeConnectionAsync(bool fresh)
     {
         if (!fresh && client.TakeIdle() is { } idle) return Hold(idle);
@@ -156,7 +156,9 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
         }
         catch (Exception failure) when (failure is SocketException or IOException or AuthenticationException)
         {
-            Failure = $"{client.Name}: {(failure is SocketException socket ? Words(socket.SocketErrorCode) : $"TLS could not be established: {failure.Message}")}";
+            Failure = failure is SocketException socket
+                ? $"{client.Name}: {Words(socket.SocketErrorCode)}"
+                : $"{client.Name}: TLS could not be established: {failure.Message}";
             return Failed(DescriptorShortage.IsCauseOf(failure) ? UpstreamOutcome.OutOfDescriptors : UpstreamOutcome.ConnectFailed);
         }
         finally
@@ -175,7 +177,7 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
         return Failed(default);
     }
 
-    // The body's memory is free when this has completed.
+    // When this has completed, the caller may reuse the body's memory.
     private async ValueTask<ReplyRead> ExchangeHeadsAsync(UpstreamRequest request)
     {
         sent = false;
@@ -192,20 +194,21 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
         return await UploadAsync(sending.AsTask());
     }
 
-    // A host may answer before it has read everything, and may then close or read no more: what it says must not be lost for that.
+    // A host may answer before it has read the whole request, and may then close the connection or stop reading. Its answer must still be read, so the
+    // reply is awaited while the upload continues.
     private async ValueTask<ReplyRead> UploadAsync(Task sending)
     {
         Opening = false;
         var read = await NextAsync();
         if (read.Kind != ReplyReadKind.Data) Interlocked.Exchange(ref held, null)?.Close();
-        else if (response.Head.Status < 300) Opening = true; // it goes on reading, and the deadline on counting
+        else if (response.Head.Status < 300) Opening = true; // the host goes on reading; the deadline still applies
         else if (upload is not null) await upload.CancelAsync();
         await sending;
         Opening = false;
         return IsEnded ? new(ReplyReadKind.Cancelled) : read;
     }
 
-    // An error here shows again when the answer is read; a host may have answered before it closed.
+    // Send errors are ignored: the host may have answered before it closed. If it did not, reading the answer reports the error.
     private async ValueTask SendRequestAsync(UpstreamRequest request)
     {
         using var first = new PooledBody(request.Body.Length < OneSend ? (int)request.Body.Length + 1024 : 4096);
@@ -230,7 +233,7 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
         }
         catch (Exception failure) when (failure is SocketException or IOException or ObjectDisposedException or OperationCanceledException)
         {
-            // Not sent.
+            // `sent` stays false.
         }
     }
 
@@ -254,7 +257,7 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
         Failure = null;
     }
 
-    // Room for a receive: little while the host sends little, more after it has filled what there was.
+    // Reserves room for a receive: 4 KiB at first, doubled up to 64 KiB when a receive has filled the buffer.
     private void Reserve()
     {
         if (buffer is null)

@@ -7,12 +7,12 @@ using Microsoft.Extensions.Logging;
 
 namespace Proxy.Transport;
 
-/// <summary>Accepts for Kestrel's transport while there are descriptors for clients, and waits where there are none.</summary>
+/// <summary>Accepts connections for Kestrel's transport. Pauses while no file descriptors are left for clients.</summary>
 internal sealed class SocketListener(Socket socket, Descriptors descriptors, TimeProvider time, ILogger log) : IConnectionListener
 {
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(100);
 
-    // It may go to and fro for as long as there are more clients than descriptors.
+    // While there are more clients than descriptors, accepting pauses and resumes all the time; log it once a minute at most.
     private static readonly TimeSpan SayAgainAfter = TimeSpan.FromMinutes(1);
 
     private readonly SocketConnectionContextFactory connections = new(new() { UnsafePreferInlineScheduling = true }, log);
@@ -22,7 +22,7 @@ internal sealed class SocketListener(Socket socket, Descriptors descriptors, Tim
 
     public EndPoint EndPoint { get; } = socket.LocalEndPoint!;
 
-    /// <summary>A listening socket for whatever Kestrel's configuration may name.</summary>
+    /// <summary>Creates a listening socket for any end point that Kestrel can be configured with.</summary>
     public static Socket Bind(EndPoint endpoint, int backlog)
     {
         Socket? socket = null;
@@ -53,10 +53,11 @@ internal sealed class SocketListener(Socket socket, Descriptors descriptors, Tim
                 if (isFull) Tell(null);
                 if (client.LocalEndPoint is IPEndPoint) client.NoDelay = true;
                 var connection = connections.Create(client);
-                connection.Features.Set<IMemoryPoolFeature>(BlockPool.Only); // the factory's own pool gives the server no bytes where it asks for a block
+                connection.Features.Set<IMemoryPoolFeature>(BlockPool.Only); // the factory's own pool returns empty buffers, see BlockPool
                 return connection;
             }
-            catch (Exception end) when (end is ObjectDisposedException or OperationCanceledException or SocketException { SocketErrorCode: SocketError.OperationAborted })
+            catch (Exception end) when (end is ObjectDisposedException or OperationCanceledException
+                or SocketException { SocketErrorCode: SocketError.OperationAborted })
             {
                 return null;
             }
@@ -68,7 +69,7 @@ internal sealed class SocketListener(Socket socket, Descriptors descriptors, Tim
             }
             catch (SocketException)
             {
-                client?.Dispose(); // it left while it waited to be accepted
+                client?.Dispose(); // the client disconnected while it waited in the backlog
             }
         }
     }

@@ -6,8 +6,9 @@ using Microsoft.Extensions.Logging;
 namespace Proxy.Transport;
 
 /// <summary>
-/// Kestrel's own transport with a listener of ours. Kestrel's takes an exhausted process for a client that left, and tries again at once, without an end; and it keeps no descriptors
-/// back. Register it as <see cref="IConnectionListenerFactory"/> after Kestrel's own.
+/// Kestrel's socket transport with our own listener. Kestrel's listener treats descriptor exhaustion like a client that disconnected and retries at
+/// once, in an endless loop; and it reserves no descriptors for connections to hosts. Register this as <see cref="IConnectionListenerFactory"/> after
+/// Kestrel's own.
 /// </summary>
 internal sealed class SocketTransport(TimeProvider time, ILogger log) : IConnectionListenerFactory, IConnectionListenerFactorySelector
 {

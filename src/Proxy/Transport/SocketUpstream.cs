@@ -3,7 +3,7 @@ using System.Net.Sockets;
 
 namespace Proxy.Transport;
 
-/// <summary>Connections to one host over the runtime's own sockets, with TLS to an <c>https://</c> host.</summary>
+/// <summary>A connection pool for one host over the runtime's sockets, with TLS for an <c>https://</c> host.</summary>
 internal sealed class SocketUpstream : UpstreamClient
 {
     private readonly CoarseTicker ticker;
@@ -51,21 +51,27 @@ internal sealed class SocketUpstream : UpstreamClient
         foreach (var connection in all) connection.CloseIfSilent();
     }
 
-    /// <summary>Bytes came. Two at once may count as one: only that the number has grown matters.</summary>
+    /// <summary>
+    /// Counts a receive. Not atomic: two concurrent receives may count as one, because only the growth of the number matters.
+    /// </summary>
     public void Hear() => heard++;
 
-    /// <summary>A new connection, its TLS handshake done. Throws what sockets and TLS throw, or when cancelled.</summary>
+    /// <summary>
+    /// Opens a connection and completes its TLS handshake. Throws the exceptions of sockets and TLS, or <see cref="OperationCanceledException"/>.
+    /// </summary>
     public async Task<SocketConnection> ConnectAsync(CancellationToken cancellation)
     {
         var socket = await addresses.ConnectAsync(Target.Connect, cancellation);
-        SocketConnection connection = tls is null ? new PlainConnection(socket, Closed) : new TlsConnection(socket, await SecureAsync(socket, tls, cancellation), Closed);
+        SocketConnection connection = tls is null
+            ? new PlainConnection(socket, Closed)
+            : new TlsConnection(socket, await SecureAsync(socket, tls, cancellation), Closed);
         lock (gate) open.Add(connection);
         return connection;
     }
 
     public override UpstreamExchange Open() => new SocketExchange(this, ticker);
 
-    /// <summary>The idle connection that was used last, if there is one that still lives.</summary>
+    /// <summary>Takes the most recently used idle connection that is still usable; null if there is none.</summary>
     public SocketConnection? TakeIdle()
     {
         while (true)
@@ -83,8 +89,8 @@ internal sealed class SocketUpstream : UpstreamClient
         }
     }
 
-    /// <summary>Nothing is under way on it any more.</summary>
-    /// <param name="keepAliveSeconds">How long the host keeps it, if it said so.</param>
+    /// <summary>Returns a connection to the pool after its exchange has ended.</summary>
+    /// <param name="keepAliveSeconds">How long the host keeps the connection, from its Keep-Alive header; null without one.</param>
     public void GiveBack(SocketConnection connection, int? keepAliveSeconds)
     {
         var mayRest = connection.MayRest(keepAliveSeconds, ticker.Now);
@@ -114,7 +120,7 @@ internal sealed class SocketUpstream : UpstreamClient
         foreach (var connection in Stale(all: true)) Drop(connection);
     }
 
-    // Once a second, while connections are idle: those at the bottom would otherwise never be looked at.
+    // Runs once a second while connections are idle. TakeIdle looks only at the top of the stack, so old ones below it would never be closed.
     private void Sweep()
     {
         foreach (var connection in Stale(all: false)) Drop(connection);

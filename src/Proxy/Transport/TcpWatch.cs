@@ -3,8 +3,8 @@ using System.Net.Sockets;
 namespace Proxy.Transport;
 
 /// <summary>
-/// How the kernel watches a connection to a host, so that one whose host lost its power or its network is known to be dead after a minute: an idle connection is probed after 30 s
-/// and given up after three probes 10 s apart, and bytes that the host's kernel does not acknowledge are waited for as long.
+/// TCP keep-alive settings for connections to hosts. They detect within a minute that a host has lost its power or its network: the kernel probes an
+/// idle connection after 30 s and gives it up after three unanswered probes 10 s apart; sent bytes may stay unacknowledged for the same total time.
 /// </summary>
 internal static class TcpWatch
 {
@@ -12,10 +12,10 @@ internal static class TcpWatch
     public const int IntervalSeconds = 10;
     public const int Probes = 3;
 
-    /// <summary>TCP_USER_TIMEOUT: without it the kernel repeats what was not acknowledged for a quarter of an hour.</summary>
+    /// <summary>TCP_USER_TIMEOUT. Without it the kernel retransmits unacknowledged bytes for about 15 minutes.</summary>
     public const int UnacknowledgedMilliseconds = (IdleSeconds + (Probes * IntervalSeconds)) * 1000;
 
-    /// <summary>Levels and options of Linux.</summary>
+    /// <summary>The numbers of Linux's socket levels and options.</summary>
     public const int SocketLevel = 1, KeepAlive = 9, TcpLevel = 6, KeepIdle = 4, KeepInterval = 5, KeepCount = 6, UserTimeout = 18;
 
     public static void Begin(Socket socket)

@@ -10,7 +10,10 @@ internal sealed class TlsConnection : SocketConnection
 {
     private readonly SslStream stream;
     private readonly Action received;
-    private Task<int>? ahead; // while the connection is idle: waits for bytes, and takes none. The socket alone does not tell what TLS has already read from it
+
+    // While the connection is idle: a zero-byte read that completes when bytes arrive. Polling the socket would miss bytes that the TLS layer has already read.
+    private Task<int>? ahead;
+
     private ConfiguredValueTaskAwaitable<int>.ConfiguredValueTaskAwaiter receive;
     private Exception? refused;
 
@@ -29,7 +32,7 @@ internal sealed class TlsConnection : SocketConnection
         var target = buffer.AsMemory(offset);
         try
         {
-#pragma warning disable CA2012 // Consumed once, in EndReceive: a receive must outlive a Quiet.
+#pragma warning disable CA2012 // The result is consumed once, in EndReceive: a receive must be able to outlive a Quiet.
             receive = (ahead is null ? stream.ReadAsync(target) : ReadBehindAsync(target)).ConfigureAwait(false).GetAwaiter();
 #pragma warning restore CA2012
         }

@@ -20,5 +20,8 @@ internal static class ResponsesFeature
     }
 
     private static ProxyError NotKept(HttpRequest request) =>
-        new(ProxyErrorKind.UnknownPath, $"this proxy keeps no responses yet: there is nothing at {request.Method} {request.Path}") { Code = "response_not_found" };
+        new(ProxyErrorKind.UnknownPath, $"this proxy keeps no responses yet: there is nothing at {request.Method} {request.Path}")
+        {
+            Code = "response_not_found",
+        };
 }

@@ -115,7 +115,7 @@ internal sealed class EventSchemaReader : EventReader
                 _ => null,
             };
             if (happened is null) return null;
-            var speaker = happened is ChatEvent.Started ? null : model; // the model of the start is the whole answer's
+            var speaker = happened is ChatEvent.Started ? null : model; // the model of a start event is that of the whole answer
             return happened with { Choice = choice, Opaque = opaque, Origin = (task ?? speaker) is null && seq is null ? null : new(task, speaker, seq) };
         }
 
@@ -149,14 +149,16 @@ internal sealed class EventSchemaReader : EventReader
             }
         }
 
-        /// <summary>Those that can be told apart: by an id, else by where they are.</summary>
+        /// <summary>The sources that have an id, or a URI, which then serves as the id. Others are dropped.</summary>
         private static List<Source> ReadSources(ref Utf8JsonReader json)
         {
             var found = new List<Source>();
             if (Element(ref json) is not { ValueKind: JsonValueKind.Array } list) return found;
             foreach (var source in list.EnumerateArray())
             {
-                if (source.ValueKind is JsonValueKind.Object && (Word(source, "id") ?? Word(source, "uri")) is { } id) found.Add(new(id, Word(source, "title"), Word(source, "uri"), source.TryGetProperty("score"u8, out var score) && score.ValueKind is JsonValueKind.Number ? score.GetDouble() : null));
+                if (source.ValueKind is JsonValueKind.Object && (Word(source, "id") ?? Word(source, "uri")) is { } id)
+                    found.Add(new(id, Word(source, "title"), Word(source, "uri"),
+                        source.TryGetProperty("score"u8, out var score) && score.ValueKind is JsonValueKind.Number ? score.GetDouble() : null));
             }
 
             return found;

@@ -7,10 +7,11 @@ using Microsoft.Net.Http.Headers;
 
 namespace Proxy.Transport.Http1;
 
-/// <summary>A message's header fields in their order. There are about ten: to look through a list is quicker than to hash a name.</summary>
+/// <summary>A message's header fields in their order. With about ten fields, a linear search is faster than hashing a name.</summary>
 internal sealed class HeaderFields : IHeaderDictionary, IFieldList
 {
-    private static readonly SearchValues<char> TextCharacters = SearchValues.Create(['\t', .. Enumerable.Range(' ', '~' - ' ' + 1).Select(code => (char)code)]);
+    private static readonly SearchValues<char> TextCharacters =
+        SearchValues.Create(['\t', .. Enumerable.Range(' ', '~' - ' ' + 1).Select(code => (char)code)]);
 
     private KeyValuePair<string, StringValues>[] fields = new KeyValuePair<string, StringValues>[12];
 
@@ -20,7 +21,7 @@ internal sealed class HeaderFields : IHeaderDictionary, IFieldList
     public ICollection<StringValues> Values => [.. Fields.ToArray().Select(static one => one.Value)];
     public ReadOnlySpan<KeyValuePair<string, StringValues>> Fields => fields.AsSpan(0, Count);
 
-    /// <summary>Kept apart from the fields: a body's framing is the server's to write.</summary>
+    /// <summary>Stored apart from the fields, because the response writer writes the framing headers itself.</summary>
     public long? ContentLength { get; set; }
 
     public StringValues this[string key]
@@ -35,14 +36,14 @@ internal sealed class HeaderFields : IHeaderDictionary, IFieldList
         set => Set(key, value);
     }
 
-    /// <summary>Puts a field at its place: for whoever knows that no other has its name.</summary>
+    /// <summary>Sets the field at an index without a search. The caller ensures that no other field has the same name.</summary>
     public void Put(int index, string name, string value)
     {
         if (index == fields.Length) Array.Resize(ref fields, index * 2);
         fields[index] = new(name, value);
     }
 
-    /// <summary>The first fields count, whatever stands after them.</summary>
+    /// <summary>Keeps the first fields and ignores all after them.</summary>
     public void Keep(int count) => Count = count;
 
     public void Add(string key, StringValues value)
@@ -98,19 +99,22 @@ internal sealed class HeaderFields : IHeaderDictionary, IFieldList
 
     private void Append(string name, StringValues value)
     {
-        if (name.Length is 14 or 17 && (name.Equals(HeaderNames.ContentLength, StringComparison.OrdinalIgnoreCase) || name.Equals(HeaderNames.TransferEncoding, StringComparison.OrdinalIgnoreCase)))
-            throw new InvalidOperationException($"the header '{name}' frames the body, which is the server's to do");
+        if (name.Length is 14 or 17
+            && (name.Equals(HeaderNames.ContentLength, StringComparison.OrdinalIgnoreCase)
+                || name.Equals(HeaderNames.TransferEncoding, StringComparison.OrdinalIgnoreCase)))
+            throw new InvalidOperationException($"the header '{name}' cannot be set: the server frames the body itself");
         if (Count == fields.Length) Array.Resize(ref fields, Count * 2);
         fields[Count++] = new(name, Checked(name, value));
     }
 
-    // A line end in a value would be the beginning of a header of somebody else's.
+    // Prevents header injection: a line break in a value would start another header.
     private static StringValues Checked(string name, StringValues value)
     {
         for (var i = 0; i < value.Count; i++)
         {
             var text = value[i].AsSpan();
-            if (text.IndexOfAnyExceptInRange(' ', '~') is >= 0 and var at && text[at..].IndexOfAnyExcept(TextCharacters) >= 0) throw new InvalidOperationException($"the header '{name}' may hold visible ASCII, spaces and tabs only");
+            if (text.IndexOfAnyExceptInRange(' ', '~') is >= 0 and var at && text[at..].IndexOfAnyExcept(TextCharacters) >= 0)
+                throw new InvalidOperationException($"the header '{name}' may contain only visible ASCII, spaces and tabs");
         }
 
         return value;

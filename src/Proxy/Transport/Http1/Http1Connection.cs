@@ -8,17 +8,17 @@ using Proxy.Transport.Loops;
 namespace Proxy.Transport.Http1;
 
 /// <summary>
-/// Serves the plain requests of a connection without the server's general machinery. The first request that is not plain, and all that follow it there, are left to the
-/// server as they came: what is unusual or wrong has one reader, and it is not this one.
+/// Fast path for a connection's plain requests (see <see cref="RequestReader"/>), without Kestrel's HTTP implementation. The first request that is not
+/// plain, and everything after it on the connection, is passed to Kestrel unchanged, so that unusual and malformed requests have a single parser.
 /// </summary>
 internal sealed class Http1Connection
 {
-    // The server's own limits, in its heartbeats of a second.
+    // Kestrel's own limits, in its heartbeats of one second.
     private const int LongestIdle = 130;
     private const int LongestBodyStall = 60;
     private const int LongestSkip = 5;
 
-    // Whoever connected in the moment of the stop was let in, and sends its request now.
+    // A client that was accepted just before the shutdown gets this many heartbeats to send its first request.
     private const int LongestFirst = 2;
 
     private readonly LoopConnection connection;
@@ -49,7 +49,7 @@ internal sealed class Http1Connection
         context = new(connection, head, body, date);
     }
 
-    /// <summary>For a listener of the loops: plain requests are handled, the rest goes on to the server.</summary>
+    /// <summary>Connection middleware for a listener on the loops: handles plain requests and passes all others to Kestrel.</summary>
     public static ConnectionDelegate Use(ConnectionDelegate server, RequestDelegate handle, HttpDate date, ILogger log) => connection =>
         connection is LoopConnection { IsBare: true } bare ? new Http1Connection(bare, handle, date, log).ServeAsync(server) : server(connection);
 
@@ -61,18 +61,18 @@ internal sealed class Http1Connection
         try
         {
             Task<bool> serving;
-            using (ExecutionContext.SuppressFlow()) serving = ServePlainAsync(); // as the loop itself: nothing is kept in the context
+            using (ExecutionContext.SuppressFlow()) serving = ServePlainAsync(); // as the loop does: nothing here uses the execution context
             if (!await serving) return;
         }
         catch (ConnectionResetException)
         {
-            return; // the client's way to leave
+            return; // the client has disconnected
         }
 
         await server(connection);
     }
 
-    /// <summary>Until the connection's end (false), or a request that is not plain (true).</summary>
+    /// <summary>Serves requests until the connection ends (false) or a request is not plain (true).</summary>
     private async Task<bool> ServePlainAsync()
     {
         while (true)
@@ -81,7 +81,7 @@ internal sealed class Http1Connection
             ReadResult read;
             if (closing && hasServed)
             {
-                // What has arrived is answered; nothing is waited for.
+                // The server is stopping: answer requests that have already arrived, and do not wait for more.
                 await connection.Loop.EnterAsync();
                 if (!connection.Reader.TryRead(out read) || read.Buffer.IsEmpty) return false;
             }
@@ -122,10 +122,10 @@ internal sealed class Http1Connection
         }
     }
 
-    /// <summary>The client is gone and its handler has put nothing into the response: no status is sent, since the default one is 200.</summary>
+    /// <summary>The client has left and the handler has not touched the response. Nothing is sent, because the default status would be 200.</summary>
     private bool IsUnanswered() => (connection.PeerDone || connection.Reader.IsOver) && context.Answer.IsUntouched;
 
-    /// <summary>What came of a handler that failed. False when the client cannot be told.</summary>
+    /// <summary>Handles an exception of the handler: prepares a 500. False if the response has begun or the client has left.</summary>
     private bool IsAnswerable(Exception problem)
     {
         var isGone = connection.PeerDone || connection.ConnectionClosed.IsCancellationRequested;
@@ -142,18 +142,18 @@ internal sealed class Http1Connection
         return true;
     }
 
-    /// <summary>The response has been sent. False when the connection cannot go on.</summary>
+    /// <summary>Called when the response has been sent. False if the connection cannot serve another request.</summary>
     private bool IsWhole(FlushResult sent)
     {
         var response = context.Answer;
         var isShort = response.Writer.IsShort;
-        if (isShort) connection.Abort(); // half a body must not look like a whole one
+        if (isShort) connection.Abort(); // so that the client does not take a truncated body for a complete one
         var goesOn = !sent.IsCompleted && !isShort && !response.Closes;
         response.Reset();
         return goesOn;
     }
 
-    /// <summary>What nobody has read of the body. False when it does not come soon.</summary>
+    /// <summary>Reads and discards the rest of the request's body. False if it does not arrive in time.</summary>
     private async ValueTask<bool> SkipAsync()
     {
         Wait(Waiting.ForSkipped);
@@ -179,7 +179,7 @@ internal sealed class Http1Connection
         beats = 0;
     }
 
-    // On the heartbeat's thread.
+    // Called on Kestrel's heartbeat thread.
     private void Beat()
     {
         switch (waiting)

@@ -6,7 +6,7 @@ using Proxy.Transport.Loops;
 
 namespace Proxy.Transport.Http1;
 
-/// <summary>What the handler of a plain request gets: the request, the response, the connection's features. One for all requests of its connection, one after the other.</summary>
+/// <summary>The <see cref="HttpContext"/> of a plain request. One instance serves all requests of its connection, one after the other.</summary>
 internal sealed class Http1Context : HttpContext, IStrictRequest, IEndsUnanswered, IRelayOutput
 {
     private readonly LoopConnection connection;
@@ -31,10 +31,10 @@ internal sealed class Http1Context : HttpContext, IStrictRequest, IEndsUnanswere
     public override string TraceIdentifier { get => connection.ConnectionId; set => throw new NotSupportedException(); }
     public override ISession Session { get => throw new NotSupportedException(); set => throw new NotSupportedException(); }
 
-    /// <summary>The connection was given up in the middle of something.</summary>
+    /// <summary>The handler has aborted the connection.</summary>
     public bool IsAborted { get; private set; }
 
-    /// <summary>The response's own writer: it sends from where the bytes are.</summary>
+    /// <summary>The response's own writer already sends relayed frames without a copy.</summary>
     PipeWriter IRelayOutput.WriterOf(HttpContext context) => Answer.BodyWriter;
 
     public override void Abort()

@@ -3,7 +3,7 @@ using System.IO.Pipelines;
 
 namespace Proxy.Transport.Http1;
 
-/// <summary>A plain request: what its head says. Queries, forms and cookies are none of it.</summary>
+/// <summary>A plain request. It has no query, form or cookies.</summary>
 internal sealed class Http1Request(Http1Context context, RequestReader head, RequestBodyReader body) : HttpRequest
 {
     public override HttpContext HttpContext => context;
@@ -27,5 +27,5 @@ internal sealed class Http1Request(Http1Context context, RequestReader head, Req
 
     public override Task<IFormCollection> ReadFormAsync(CancellationToken cancellationToken = default) => throw new NotSupportedException();
 
-    private static InvalidOperationException Fixed() => new("a request is what its client sent");
+    private static InvalidOperationException Fixed() => new("the request cannot be changed");
 }

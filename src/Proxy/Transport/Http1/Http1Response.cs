@@ -11,7 +11,7 @@ using Proxy.Transport.Loops;
 
 namespace Proxy.Transport.Http1;
 
-/// <summary>The answer to a plain request.</summary>
+/// <summary>The response to a plain request.</summary>
 internal sealed class Http1Response : HttpResponse
 {
     private readonly Http1Context context;
@@ -58,12 +58,12 @@ internal sealed class Http1Response : HttpResponse
         set => throw new NotSupportedException();
     }
 
-    /// <summary>The connection ends with this response.</summary>
+    /// <summary>The connection is closed after this response.</summary>
     public bool Closes { get; set; }
 
     public ResponseWriter Writer => body;
 
-    /// <summary>Neither a status nor a byte of a body has been set.</summary>
+    /// <summary>Neither a status nor any byte of a body has been set.</summary>
     public bool IsUntouched => !hasStarted && status == StatusCodes.Status200OK && headers.ContentLength is null && body.UnflushedBytes == 0;
 
     public override Task StartAsync(CancellationToken cancellationToken = default)
@@ -80,7 +80,7 @@ internal sealed class Http1Response : HttpResponse
 
     public override void Redirect(string location, bool permanent) => throw new NotSupportedException();
 
-    /// <summary>Ready for the next response.</summary>
+    /// <summary>Resets the object for the next response.</summary>
     public void Reset()
     {
         body.Reset();
@@ -89,7 +89,7 @@ internal sealed class Http1Response : HttpResponse
         hasStarted = false;
     }
 
-    /// <summary>Puts status line and fields before what is written next.</summary>
+    /// <summary>Writes the status line and the header fields.</summary>
     public void WriteHead(IBufferWriter<byte> output, bool chunked)
     {
         hasStarted = true;
@@ -144,7 +144,7 @@ internal sealed class Http1Response : HttpResponse
 
     private static void Put(string text, Span<byte> to, ref int at)
     {
-        if (!AsciiText.TryCopy(text, to[at..])) Encoding.ASCII.GetBytes(text, to[at..]); // it has a tab: the fields have been looked at when they were set
+        if (!AsciiText.TryCopy(text, to[at..])) Encoding.ASCII.GetBytes(text, to[at..]); // it has a tab: other characters were rejected at Set
         at += text.Length;
     }
 

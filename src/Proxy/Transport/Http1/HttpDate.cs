@@ -3,7 +3,7 @@ using System.Text;
 
 namespace Proxy.Transport.Http1;
 
-/// <summary>The Date field, written once a second.</summary>
+/// <summary>The Date header line, formatted once a second.</summary>
 internal sealed class HttpDate(TimeProvider time)
 {
     private Written last = new(0, []);

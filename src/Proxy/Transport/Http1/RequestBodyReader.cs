@@ -7,16 +7,16 @@ using Proxy.Transport.Loops;
 
 namespace Proxy.Transport.Http1;
 
-/// <summary>The bytes of one request's body, out of its connection's. Its end is where the request said, not where the connection's is.</summary>
+/// <summary>Reads one request's body from its connection. The body ends after Content-Length bytes, not at the end of the connection.</summary>
 internal sealed class RequestBodyReader(LoopReader connection) : PipeReader, IWholeBody
 {
     private ReadOnlySequence<byte> given;
     private bool isStalled;
 
-    /// <summary>Bytes that have not been consumed.</summary>
+    /// <summary>The number of bytes not consumed yet.</summary>
     public long Left { get; private set; }
 
-    /// <summary>Bytes were given out since this was set to false.</summary>
+    /// <summary>Set to true whenever a read returns bytes.</summary>
     public bool IsMoving { get; set; }
 
     public void Start(long length)
@@ -25,7 +25,7 @@ internal sealed class RequestBodyReader(LoopReader connection) : PipeReader, IWh
         given = default;
     }
 
-    /// <summary>The client has sent nothing for too long. Any thread.</summary>
+    /// <summary>Ends reads with status 408: the client has sent nothing for too long. Callable from any thread.</summary>
     public void Stall()
     {
         isStalled = true;
@@ -78,16 +78,16 @@ internal sealed class RequestBodyReader(LoopReader connection) : PipeReader, IWh
 
     public override void Complete(Exception? exception = null)
     {
-        // What is left is the server's to skip.
+        // The connection skips the unread rest of the body.
     }
 
     private async ValueTask<ReadResult> AwaitAsync(ValueTask<ReadResult> pending) => Cut(await pending);
 
     private ReadResult Cut(ReadResult read)
     {
-        if (isStalled) throw new BadHttpRequestException("the body did not come in time", StatusCodes.Status408RequestTimeout);
+        if (isStalled) throw new BadHttpRequestException("the body did not arrive in time", StatusCodes.Status408RequestTimeout);
         var bytes = read.Buffer;
-        if (read.IsCompleted && bytes.Length < Left) throw new ConnectionResetException("the client left before its body was whole");
+        if (read.IsCompleted && bytes.Length < Left) throw new ConnectionResetException("the client disconnected before its body was complete");
         given = bytes.Length > Left ? bytes.Slice(0, Left) : bytes;
         IsMoving |= !given.IsEmpty;
         return new(given, read.IsCanceled, given.Length == Left);

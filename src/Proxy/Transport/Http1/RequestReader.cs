@@ -6,10 +6,10 @@ using System.Text;
 namespace Proxy.Transport.Http1;
 
 /// <summary>
-/// Reads the head of a plain request: one that there are no two opinions about. All others are somebody else's to read, to serve or to refuse.
-/// Plain is GET or POST of a path of common letters in HTTP/1.1, complete, up to 8 KiB and 48 fields, no field twice, with one host, with a decimal Content-Length if and only if it is a POST,
-/// and with nothing that changes how the connection goes on (RFC 9112 §2–§7).
-/// A client's next head is mostly its last one over again: lines that are the same are not read again, and their strings stay the same objects.
+/// Parses the head of a plain request, which every parser would read in the same way. All others are left to Kestrel, which serves or rejects them.
+/// A plain request is a complete HTTP/1.1 GET or POST with a path of common ASCII characters, at most 8 KiB and 48 fields, no duplicate field, exactly
+/// one Host, a decimal Content-Length if and only if it is a POST, and no field that changes the connection's behaviour (RFC 9112 §2–§7).
+/// Consecutive heads of a client are mostly equal: lines equal to those of the previous head are not parsed again, and their strings are reused.
 /// </summary>
 internal sealed class RequestReader
 {
@@ -17,15 +17,16 @@ internal sealed class RequestReader
     private const int MostFields = 48;
     private const long LargestBody = 1L << 40;
 
-    private static readonly SearchValues<byte> TokenBytes = SearchValues.Create("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"u8);
+    private static readonly SearchValues<byte> TokenBytes =
+        SearchValues.Create("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"u8);
     private static readonly SearchValues<byte> PathBytes = SearchValues.Create("/-_.:@0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"u8);
     private static readonly SearchValues<byte> NameBytes = SearchValues.Create("-_.0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"u8);
     private static readonly SearchValues<byte> AddressBytes = SearchValues.Create(":.0123456789ABCDEFabcdef"u8);
 
     private byte[] requestLine = [];
     private Line[] lines = new Line[12];
-    private int known; // lines that were read before, of whichever head
-    private int distinct; // of them, from the first on, those that are known to differ in name
+    private int known; // how many entries of `lines` are filled from earlier heads
+    private int distinct; // the first so many of them are known to have different names
 
     private enum Meaning : byte
     {
@@ -37,7 +38,7 @@ internal sealed class RequestReader
 
     private struct Line
     {
-        public byte[] Bytes; // with its end
+        public byte[] Bytes; // including CR LF
         public Meaning Meaning;
         public long Number;
     }
@@ -46,10 +47,10 @@ internal sealed class RequestReader
     public string Method { get; private set; } = "";
     public string Path { get; private set; } = "";
 
-    /// <summary>Bytes of body that follow the head.</summary>
+    /// <summary>The length of the body that follows the head.</summary>
     public long BodyLength { get; private set; }
 
-    /// <summary>Reads a head from the front of what came. False when it is not plain, or not there as a whole.</summary>
+    /// <summary>Parses a head at the start of the received bytes. False if it is not plain or not complete.</summary>
     public bool TryRead(ReadOnlySpan<byte> bytes, out int length)
     {
         length = 0;
@@ -141,7 +142,8 @@ internal sealed class RequestReader
             case "host":
                 return IsHost(value) ? Meaning.Host : Meaning.Unplain;
             case "content-length":
-                return value.Length is > 0 and < 16 && !value.ContainsAnyExceptInRange((byte)'0', (byte)'9') && Utf8Parser.TryParse(value, out number, out _) && number <= LargestBody ? Meaning.ContentLength : Meaning.Unplain;
+                return value.Length is > 0 and < 16 && !value.ContainsAnyExceptInRange((byte)'0', (byte)'9')
+                    && Utf8Parser.TryParse(value, out number, out _) && number <= LargestBody ? Meaning.ContentLength : Meaning.Unplain;
             case "connection":
                 return Ascii.EqualsIgnoreCase(value, "keep-alive"u8) ? Meaning.None : Meaning.Unplain;
             case "transfer-encoding" or "te" or "trailer" or "upgrade" or "http2-settings" or "expect" or "proxy-connection":
@@ -151,10 +153,10 @@ internal sealed class RequestReader
         }
     }
 
-    /// <summary><c>name</c> or <c>[v6]</c>, and a port that has digits.</summary>
+    /// <summary>Whether the value is <c>name</c> or <c>[IPv6]</c>, optionally with a decimal port.</summary>
     private static bool IsHost(ReadOnlySpan<byte> value)
     {
-        int end; // of the name or the address
+        int end; // the end of the name or address
         if (value.StartsWith((byte)'['))
         {
             end = value.IndexOf((byte)']') + 1;

@@ -7,14 +7,14 @@ using Proxy.Transport.Loops;
 namespace Proxy.Transport.Http1;
 
 /// <summary>
-/// A response's body, to its connection. What is written whole goes to the socket from where it is, together with the head that stands before it.
-/// With a Content-Length the bytes are the body; without one each flush is a chunk (RFC 9112 §7.1).
+/// Writes a response's body to its connection. <see cref="WriteAsync"/> sends its bytes without a copy, together with a head not sent yet.
+/// With a Content-Length the bytes are sent as they are; without one each flush is a chunk (RFC 9112 §7.1).
 /// </summary>
 internal sealed class ResponseWriter(Http1Response response, LoopWriter connection) : PipeWriter
 {
     private PooledBody? staged; // written by GetSpan and Advance, not flushed yet
     private Framing framing;
-    private long left; // of the length that was said
+    private long left; // how much of the Content-Length is not written yet
 
     private enum Framing : byte
     {
@@ -49,17 +49,19 @@ internal sealed class ResponseWriter(Http1Response response, LoopWriter connecti
         return connection.FlushAsync(cancellationToken);
     }
 
-    /// <summary>Writes the head, if that has not been done.</summary>
+    /// <summary>Writes the head, if it is not written yet.</summary>
     public void Begin()
     {
         if (response.HasStarted) return;
         var length = response.ContentLength;
-        framing = response.StatusCode is StatusCodes.Status204NoContent or StatusCodes.Status304NotModified ? Framing.Nothing : length.HasValue ? Framing.Length : Framing.Chunks;
+        framing = response.StatusCode is StatusCodes.Status204NoContent or StatusCodes.Status304NotModified ? Framing.Nothing
+            : length.HasValue ? Framing.Length
+            : Framing.Chunks;
         left = length ?? 0;
         response.WriteHead(connection, framing is Framing.Chunks);
     }
 
-    /// <summary>The response's end. What was written and never flushed is all of it, and tells its length.</summary>
+    /// <summary>Ends the response. If nothing has been flushed, the staged bytes are the whole body and their number becomes the Content-Length.</summary>
     public ValueTask<FlushResult> FinishAsync()
     {
         if (!response.HasStarted) response.ContentLength ??= UnflushedBytes;
@@ -70,10 +72,10 @@ internal sealed class ResponseWriter(Http1Response response, LoopWriter connecti
         return connection.FlushAsync();
     }
 
-    /// <summary>Fewer bytes came than the head has promised.</summary>
+    /// <summary>Fewer bytes were written than the Content-Length says.</summary>
     public bool IsShort => framing is Framing.Length && left > 0;
 
-    /// <summary>Ready for the next response.</summary>
+    /// <summary>Resets the object for the next response.</summary>
     public void Reset()
     {
         staged?.Dispose();
@@ -85,7 +87,7 @@ internal sealed class ResponseWriter(Http1Response response, LoopWriter connecti
 
     public override void Complete(Exception? exception = null)
     {
-        // The response ends with its request.
+        // Nothing to do: the response ends when its request does, in FinishAsync.
     }
 
     private void PutStaged()

@@ -4,11 +4,11 @@ using Microsoft.AspNetCore.Http.Features;
 
 namespace Proxy.Transport.Loops;
 
-/// <summary>A connection's features: so few that a list is smaller and quicker than a dictionary.</summary>
+/// <summary>A connection's features. There are so few that a list is smaller and faster than a dictionary.</summary>
 internal sealed class ConnectionFeatures : IFeatureCollection
 {
     private readonly List<KeyValuePair<Type, object>> features;
-    private Found? last; // the same one is asked for at every request
+    private Found? last; // every request looks up the same feature
 
     private sealed record Found(Type Key, object? Value);
 

@@ -4,9 +4,9 @@ using Microsoft.AspNetCore.Http;
 namespace Proxy.Transport.Loops;
 
 /// <summary>
-/// A response's body writer whose <see cref="WriteAsync"/> sends from where the bytes are, past the server's own buffers, once the response has begun and is chunked.
-/// Everything else goes through the server, in order: the head and what is written first, what is written by <see cref="GetSpan"/>, the end. Nobody else may write to the response
-/// meanwhile without flushing it.
+/// A response's body writer whose <see cref="WriteAsync"/> bypasses Kestrel's buffers and sends its bytes without a copy, once the response has started
+/// and is chunked. Everything else goes through Kestrel, in order: the head, the first bytes, bytes written with <see cref="GetSpan"/>, and the end.
+/// Other code must not write to the response at the same time without flushing it.
 /// </summary>
 internal sealed class DirectWriter : PipeWriter
 {
@@ -23,7 +23,7 @@ internal sealed class DirectWriter : PipeWriter
         server = response.BodyWriter;
     }
 
-    /// <summary>Something has gone past the server.</summary>
+    /// <summary>At least one write has bypassed Kestrel.</summary>
     public bool HasSentDirectly { get; private set; }
 
     public override bool CanGetUnflushedBytes => server.CanGetUnflushedBytes;
@@ -62,7 +62,7 @@ internal sealed class DirectWriter : PipeWriter
 
     public override void Complete(Exception? exception = null) => server.Complete(exception);
 
-    // The server says by its header that it wrote the head and frames the body in chunks; what it still holds must leave first.
+    // The Transfer-Encoding header shows that Kestrel has written the head and frames the body in chunks. Bytes still in its buffers must be sent first.
     private bool IsDirect()
     {
         if (serverHolds) return false;

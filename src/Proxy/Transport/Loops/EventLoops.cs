@@ -2,25 +2,29 @@ using Microsoft.Extensions.Logging;
 
 namespace Proxy.Transport.Loops;
 
-/// <summary>The process's loops: one a core. Thread-safe.</summary>
+/// <summary>The event loops of the process, one per core. Thread-safe.</summary>
 internal sealed class EventLoops : IDisposable
 {
-    // Moving a new connection costs a wake-up, so a small imbalance is left alone.
+    // Moving a new connection to another loop costs a wake-up, so a small imbalance is tolerated.
     private const int Slack = 4;
 
     private readonly EventLoop[] loops;
     private uint turn;
 
-    public EventLoops(int count, CoarseTicker clock, ILogger log) => loops = [.. Enumerable.Range(0, count).Select(index => new EventLoop(index, clock, log))];
+    public EventLoops(int count, CoarseTicker clock, ILogger log) =>
+        loops = [.. Enumerable.Range(0, count).Select(index => new EventLoop(index, clock, log))];
 
     public IReadOnlyList<EventLoop> All => loops;
 
     public bool Has(EventLoop loop) => loop.Index < loops.Length && ReferenceEquals(loops[loop.Index], loop);
 
-    /// <summary>For work that belongs to no loop yet: each in turn.</summary>
+    /// <summary>Selects a loop round-robin, for work that has no loop yet.</summary>
     public EventLoop Next() => loops[Interlocked.Increment(ref turn) % (uint)loops.Length];
 
-    /// <summary>Where a connection that <paramref name="here"/> accepted should live: the kernel wakes the same loop again and again while there is little to do.</summary>
+    /// <summary>
+    /// Selects the loop for a connection that <paramref name="here"/> has accepted. Under low load the kernel always wakes the same loop, so a connection
+    /// is moved to the loop with the fewest connections if the difference is large enough.
+    /// </summary>
     public EventLoop Home(EventLoop here)
     {
         var least = here;

@@ -3,7 +3,7 @@ using System.Net.Sockets;
 
 namespace Proxy.Transport.Loops;
 
-/// <summary>One connection to a host, on one loop and used by one exchange at a time. Everything happens on the loop's thread.</summary>
+/// <summary>One connection to a host, on one loop, used by one exchange at a time. All members run on the loop's thread.</summary>
 internal sealed class HostConnection : UpstreamConnection, ILoopTarget
 {
     private readonly EventLoop loop;
@@ -21,19 +21,22 @@ internal sealed class HostConnection : UpstreamConnection, ILoopTarget
 
     public int Descriptor { get; }
 
-    /// <summary>Whose it is; null while it is idle.</summary>
+    /// <summary>The exchange that uses the connection; null while it is idle.</summary>
     public LoopExchange? Exchange { get; set; }
 
-    /// <summary>Where it waits while it is idle.</summary>
+    /// <summary>The pool that holds the connection while it is idle.</summary>
     public IdleConnections? Idle { get; set; }
 
-    /// <summary>A receive may bring something: bytes, the end or an error.</summary>
+    /// <summary>A receive may return bytes, the end of the stream or an error.</summary>
     public bool Readable { get; private set; }
 
-    /// <summary>The host sends no more than what has arrived.</summary>
+    /// <summary>The host has closed its side; only bytes already in the socket's buffer remain.</summary>
     public bool PeerDone { get; private set; }
 
-    /// <summary>On the loop, and completes there. Throws <see cref="SocketException"/>, or when cancelled.</summary>
+    /// <summary>
+    /// Opens a connection. Called on the loop's thread and completes there. Throws <see cref="SocketException"/> or
+    /// <see cref="OperationCanceledException"/>.
+    /// </summary>
     public static async Task<HostConnection> OpenAsync(EventLoop loop, OpenConnections all, IPEndPoint address, CancellationToken cancellation)
     {
         var descriptor = LibC.NewTcp(address.AddressFamily == AddressFamily.InterNetworkV6 ? LibC.InterNetworkV6 : LibC.InterNetwork);
@@ -77,13 +80,13 @@ internal sealed class HostConnection : UpstreamConnection, ILoopTarget
         }
         else if (Readable)
         {
-            // The host's farewell, or something that nobody asked for.
+            // The host has closed an idle connection, or has sent bytes without a request.
             Idle?.Remove(this);
             Close();
         }
     }
 
-    /// <summary>Bytes; 0 at the end; or as <see cref="LibC.Receive"/>.</summary>
+    /// <summary>Receives; the result is that of <see cref="LibC.Receive"/>.</summary>
     public int Receive(Span<byte> target)
     {
         var count = LibC.Receive(Descriptor, target);
@@ -93,12 +96,13 @@ internal sealed class HostConnection : UpstreamConnection, ILoopTarget
             all.Hear();
         }
 
-        // Edge-triggered: less than there was room for was all there is, and the next byte will be told; but an end that was already told will not be again.
+        // Edge-triggered: a short read means that the socket is drained, and epoll will report the next byte. EPOLLRDHUP is reported only once, so after it
+        // keep reading until recv returns 0.
         if (count == LibC.WouldBlock || (count > 0 && count < target.Length && !PeerDone)) Readable = false;
         return count;
     }
 
-    /// <summary>Its host was away and is back: whatever ran on it is over.</summary>
+    /// <summary>The host had stopped answering and answers again: fails the exchange on this connection, or closes the idle connection.</summary>
     public void Lose()
     {
         if (Exchange is { } exchange)
@@ -132,7 +136,7 @@ internal sealed class HostConnection : UpstreamConnection, ILoopTarget
         }
         finally
         {
-            await loop.EnterAsync(); // a cancellation comes from elsewhere
+            await loop.EnterAsync(); // a cancellation continues on another thread
             connecting = null;
         }
     }

@@ -1,28 +1,28 @@
 namespace Proxy.Transport.Loops;
 
-/// <summary>Something with a descriptor that a loop watches. Called on the loop's thread only.</summary>
+/// <summary>An object with a descriptor that a loop watches. Called only on the loop's thread.</summary>
 internal interface ILoopTarget
 {
-    /// <param name="events">Of epoll; see <see cref="LibC"/>.</param>
+    /// <param name="events">The epoll event bits; see <see cref="LibC"/>.</param>
     void OnReady(uint events);
 }
 
-/// <summary>Something to be done on a loop's thread.</summary>
+/// <summary>A work item for a loop's thread.</summary>
 internal interface ILoopWork
 {
     void Run();
 }
 
-/// <summary>Has something to send that need not leave in the middle of other work.</summary>
+/// <summary>An object with a deferred send, see <see cref="EventLoop.SendLater"/>.</summary>
 internal interface ISender
 {
-    /// <summary>On the loop.</summary>
+    /// <summary>Called on the loop's thread.</summary>
     void Send();
 }
 
-/// <summary>Has bytes in a loop's scratch that it has not looked at.</summary>
+/// <summary>An object that has unread bytes in a loop's scratch buffer.</summary>
 internal interface IScratchHolder
 {
-    /// <summary>On the loop: the scratch is somebody else's now, so they have to be kept elsewhere.</summary>
+    /// <summary>Called on the loop's thread before the scratch buffer is overwritten: the holder must copy its bytes to its own memory.</summary>
     void LeaveScratch();
 }

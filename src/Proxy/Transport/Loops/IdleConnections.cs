@@ -1,6 +1,6 @@
 namespace Proxy.Transport.Loops;
 
-/// <summary>One loop's connections to a host that nobody uses at the moment. The loop tells when the host closes one of them.</summary>
+/// <summary>One loop's pool of idle connections to a host. A connection that its host closes removes itself.</summary>
 internal sealed class IdleConnections(EventLoop loop, CoarseTicker ticker) : ILoopWork
 {
     private readonly List<HostConnection> connections = [];
@@ -8,10 +8,10 @@ internal sealed class IdleConnections(EventLoop loop, CoarseTicker ticker) : ILo
 
     public EventLoop Loop => loop;
 
-    /// <summary>May be asked from any thread.</summary>
+    /// <summary>Callable from any thread.</summary>
     public bool IsEmpty => connections.Count == 0;
 
-    /// <summary>The one that was used last.</summary>
+    /// <summary>Takes the most recently used connection that is still usable; null if there is none.</summary>
     public HostConnection? Take()
     {
         while (connections.Count > 0)
@@ -25,8 +25,8 @@ internal sealed class IdleConnections(EventLoop loop, CoarseTicker ticker) : ILo
         return null;
     }
 
-    /// <summary>Nothing is under way on it any more.</summary>
-    /// <param name="keepAliveSeconds">How long the host keeps it, if it said so.</param>
+    /// <summary>Returns a connection to the pool after its exchange has ended.</summary>
+    /// <param name="keepAliveSeconds">How long the host keeps the connection, from its Keep-Alive header; null without one.</param>
     public void GiveBack(HostConnection connection, int? keepAliveSeconds)
     {
         if (!connection.MayRest(keepAliveSeconds, ticker.Now) || disposed)
@@ -42,10 +42,10 @@ internal sealed class IdleConnections(EventLoop loop, CoarseTicker ticker) : ILo
 
     public void Remove(HostConnection connection) => connections.Remove(connection);
 
-    /// <summary>Closes those whose time is over. Any thread.</summary>
+    /// <summary>Closes the expired connections. Callable from any thread.</summary>
     public void Sweep() => loop.Post(this);
 
-    /// <summary>Closes all, now and later. Any thread.</summary>
+    /// <summary>Closes all connections, including those returned later. Callable from any thread.</summary>
     public void Dispose()
     {
         disposed = true;

@@ -7,18 +7,20 @@ using Microsoft.AspNetCore.Http.Features;
 
 namespace Proxy.Transport.Loops;
 
-/// <summary>A client's connection, on one loop for life. Kestrel uses it from any thread; the descriptor is read and closed on the loop only.</summary>
-internal sealed class LoopConnection : ConnectionContext, ILoopTarget, ILoopWork, ITicked, IDuplexPipe, IConnectionIdFeature, IConnectionTransportFeature, IConnectionItemsFeature,
-    IConnectionLifetimeFeature, IConnectionEndPointFeature, IRelayOutput
+/// <summary>
+/// A client's connection. It stays on one loop. Kestrel uses it from any thread; only the loop's thread reads from the descriptor and closes it.
+/// </summary>
+internal sealed class LoopConnection : ConnectionContext, ILoopTarget, ILoopWork, ITicked, IDuplexPipe, IRelayOutput, IConnectionIdFeature,
+    IConnectionTransportFeature, IConnectionItemsFeature, IConnectionLifetimeFeature, IConnectionEndPointFeature
 {
-    // What Run is to do; set from any thread.
+    // Flags for the work that Run has to do; set from any thread.
     private const int Beginning = 1;
     private const int Reading = 2;
     private const int Aborting = 4;
     private const int Closing = 8;
     private const int Watching = 16;
 
-    // A client that has taken nothing for so long is gone. Kestrel's own limit does not see what is sent past it.
+    // A client that has accepted no bytes for 5 minutes is disconnected. Kestrel's own limit does not count bytes that bypass Kestrel.
     private const long LongestStall = 5 * 60 * 1000;
 
     private static long lastId;
@@ -47,7 +49,7 @@ internal sealed class LoopConnection : ConnectionContext, ILoopTarget, ILoopWork
         Transport = this;
         ConnectionClosed = gone.Token;
         Features = new ConnectionFeatures(this);
-        loop.CountConnection(1); // at once: whoever accepts the next one chooses by it
+        loop.CountConnection(1); // at once: EventLoops.Home uses the count for the next connection
     }
 
     public EventLoop Loop { get; }
@@ -73,31 +75,32 @@ internal sealed class LoopConnection : ConnectionContext, ILoopTarget, ILoopWork
 
     int ITicked.TickMark { get; set; }
 
-    /// <summary>Bytes go out as they are: nothing (TLS, a log) stands between the protocol and the socket.</summary>
+    /// <summary>No connection middleware (TLS, connection logging) is between the protocol and the socket.</summary>
     public bool IsBare => ReferenceEquals(Transport, this);
 
-    /// <summary>The peer said that it sends no more, or is gone.</summary>
+    /// <summary>The client has closed its sending side, or has disconnected.</summary>
     public bool PeerDone { get; private set; }
 
     PipeReader IDuplexPipe.Input => Reader;
     PipeWriter IDuplexPipe.Output => Writer;
 
-    // Not under TLS, in HTTP/1.0 and in HTTP/2.
-    PipeWriter IRelayOutput.WriterOf(HttpContext context) => IsBare && HttpProtocol.IsHttp11(context.Request.Protocol) && !HttpMethods.IsHead(context.Request.Method)
-        ? new DirectWriter(context.Response, Writer)
-        : context.Response.BodyWriter;
+    // TLS, HTTP/1.0, HTTP/2 and HEAD use Kestrel's own writer.
+    PipeWriter IRelayOutput.WriterOf(HttpContext context) =>
+        IsBare && HttpProtocol.IsHttp11(context.Request.Protocol) && !HttpMethods.IsHead(context.Request.Method)
+            ? new DirectWriter(context.Response, Writer)
+            : context.Response.BodyWriter;
 
-    /// <summary>Any thread, once.</summary>
+    /// <summary>Starts the connection. Callable from any thread, once.</summary>
     public void Start()
     {
         if (Loop.IsCurrent) Begin();
         else Ask(Beginning);
     }
 
-    /// <summary>A read waits, and there may be something to read. Any thread.</summary>
+    /// <summary>Makes the loop check a waiting read. Callable from any thread.</summary>
     public void Resume() => Ask(Reading);
 
-    /// <summary>A flush waits for the client. Any thread.</summary>
+    /// <summary>Starts the stall timer, because a flush waits for the client. Callable from any thread.</summary>
     public void WatchForStall()
     {
         if (((ITicked)this).TickMark == 0) Ask(Watching);
@@ -163,7 +166,7 @@ internal sealed class LoopConnection : ConnectionContext, ILoopTarget, ILoopWork
         }
     }
 
-    /// <summary>All that had been accepted from the writer has left, or never will.</summary>
+    /// <summary>All flushed bytes have been sent or discarded.</summary>
     public void OnDrained() => drained?.TrySetResult();
 
     private void Ask(int what)
@@ -201,12 +204,12 @@ internal sealed class LoopConnection : ConnectionContext, ILoopTarget, ILoopWork
         Loop.RemoveTicked(this);
         if (slot >= 0) Loop.Forget(slot);
         Reader.Close();
-        Writer.Close(); // from here on nobody sends on the descriptor, whose number will soon be another's
+        Writer.Close(); // before the descriptor is closed: its number may be reused at once, so the writer must not send on it any more
         LibC.Close(descriptor);
         TellGone();
     }
 
-    // A half-closed client counts as gone, as it does for the runtime's transport: that is what an impatient one looks like.
+    // A half-closed client counts as disconnected, as in Kestrel's socket transport: a client that gives up looks the same.
     private void TellGone()
     {
         if (Interlocked.Exchange(ref told, 1) == 0) ThreadPool.UnsafeQueueUserWorkItem(static source => source.Cancel(), gone, preferLocal: false);

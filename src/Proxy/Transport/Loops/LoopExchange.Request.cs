@@ -3,11 +3,11 @@ using Proxy.Buffers;
 
 namespace Proxy.Transport.Loops;
 
-// The request's way to the host: over a connection that lies idle or has to be opened.
+// Sends the request to the host, over an idle or a new connection.
 internal sealed partial class LoopExchange
 {
-    private CancellationTokenSource? connecting; // while Connecting
-    private TaskCompletionSource? sent; // while Uploading
+    private CancellationTokenSource? connecting; // set in the phase Connecting
+    private TaskCompletionSource? sent; // set in the phase Uploading
     private RequestUpload upload;
 
     public override ValueTask<UpstreamHead> SendAsync(UpstreamRequest request)
@@ -39,7 +39,7 @@ internal sealed partial class LoopExchange
         return new(this, headSource.Version);
     }
 
-    // Over a connection that has to be opened first.
+    // Opens a connection, sends the request over it and waits for the head.
     private async ValueTask<UpstreamHead> OpenAsync(EventLoop here)
     {
         phase = Phase.Connecting;
@@ -53,7 +53,7 @@ internal sealed partial class LoopExchange
         if (read.Kind == ReplyReadKind.Data) return upload.IsUnsent ? UploadedAsync() : new(Answered());
         if (HasEnded || response.HasBegun || HostWasAway || !connection!.IsReused) return new(Failed(response.Outcome));
 
-        // The host had closed the idle connection; it has not seen this request.
+        // The host had closed the idle connection and has not seen this request, so retry on a new connection.
         connection.Close();
         connection = null;
         upload.Stop();
@@ -76,10 +76,10 @@ internal sealed partial class LoopExchange
 
     void ISender.Send()
     {
-        if (upload.IsQueued) OnSent(upload.TrySend(loop!.Heads, client.Head, connection!.Descriptor)); // else it was given up meanwhile
+        if (upload.IsQueued) OnSent(upload.TrySend(loop!.Heads, client.Head, connection!.Descriptor)); // not queued: the exchange has ended meanwhile
     }
 
-    // What is wrong shows when the answer is read; a host may have answered before it closed.
+    // A send error is not reported here: the host may have answered before it closed. If it did not, reading the answer reports the error.
     private void OnSent(bool isWell)
     {
         if (!isWell)
@@ -91,7 +91,7 @@ internal sealed partial class LoopExchange
         if (!upload.IsUnsent) sent?.TrySetResult();
     }
 
-    // Null: there is a connection.
+    // Returns null when a connection is ready, otherwise the failure.
     private async ValueTask<UpstreamHead?> ConnectAsync(EventLoop here)
     {
         using var patience = new CancellationTokenSource(client.Target.Connect, ticker.Time);
@@ -121,7 +121,7 @@ internal sealed partial class LoopExchange
         }
     }
 
-    // Names resolve elsewhere, which is where this may be called.
+    // May be called on any thread: names are resolved off the loop.
     private async Task<HostConnection> OpenAsync(System.Net.IPEndPoint address, CancellationToken cancellation)
     {
         var here = loop!;
@@ -129,7 +129,8 @@ internal sealed partial class LoopExchange
         return await HostConnection.OpenAsync(here, client.All(here), address, cancellation).ConfigureAwait(false);
     }
 
-    // The host answered before it had read everything. Refusing, it wants no more; else it goes on reading, and the body's memory is in use until it has.
+    // The host answered before it had read the whole request. With a status of 300 or above it needs no more of it, so the upload stops. Otherwise it
+    // goes on reading, and the body's memory stays in use until the upload ends.
     private async ValueTask<UpstreamHead> UploadedAsync()
     {
         if (response.Head.Status >= 300)

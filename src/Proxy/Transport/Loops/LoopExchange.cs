@@ -5,13 +5,15 @@ using Proxy.Buffers;
 namespace Proxy.Transport.Loops;
 
 /// <summary>
-/// One request and its reply on a loop. Reads are received into the loop's scratch, so a stream that waits holds no buffer; therefore bytes are handed out only on the loop's thread,
-/// to a reader that asks there or whose continuation is already attached. A reader elsewhere comes back to the loop with its next read. Await reads directly: what stands in
-/// between (a <see cref="Task"/>) would outlive the bytes.
+/// One request and its reply on a loop. Bytes are received into the loop's scratch buffer, so a waiting stream holds no buffer. Therefore bytes are
+/// handed out only on the loop's thread: to a reader that runs there, or whose continuation is already attached. A reader whose continuation ran on
+/// another thread returns to the loop at its next ReadAsync. Await reads directly; a <see cref="Task"/> in between would complete after the bytes
+/// are overwritten.
 /// </summary>
-internal sealed partial class LoopExchange(LoopUpstream client, CoarseTicker ticker) : UpstreamExchange, IValueTaskSource<ReplyRead>, IValueTaskSource<UpstreamHead>, ILoopWork, ITicked, ISender, IScratchHolder
+internal sealed partial class LoopExchange(LoopUpstream client, CoarseTicker ticker)
+    : UpstreamExchange, IValueTaskSource<ReplyRead>, IValueTaskSource<UpstreamHead>, ILoopWork, ITicked, ISender, IScratchHolder
 {
-    // What Run is to do; set from any thread.
+    // Flags for the work that Run has to do; set from any thread.
     private const int GoingOn = 1;
     private const int Cancelling = 2;
     private const int Disposing = 4;
@@ -24,52 +26,60 @@ internal sealed partial class LoopExchange(LoopUpstream client, CoarseTicker tic
     private Phase phase;
     private HostConnection? connection;
     private ResponseReader response;
-    private bool mustClose; // the connection cannot serve another request: this one was not sent whole, or more than its answer came
-    private PooledBody? stash; // of the head what has come; then what came with it and could not stay in the scratch
-    private int taken; // of the stash
-    private int looked; // at the scratch, so far
-    private int received; // end of what is ours in the scratch
+    private bool mustClose; // the connection cannot be reused: the request was not sent completely, or bytes followed the answer
+    private PooledBody? stash; // an incomplete head; later, body bytes that could not stay in the scratch buffer
+    private int taken; // how much of the stash is consumed
+    private int looked; // start of our unread bytes in the scratch buffer
+    private int received; // end of our bytes in the scratch buffer
 
-    /// <summary>How far the exchange is. Only the loop's thread changes it. An exchange goes down this list; the one step back is from <see cref="AwaitingHead"/> to <see cref="Connecting"/>.</summary>
+    /// <summary>
+    /// The state of the exchange. Only the loop's thread changes it. An exchange moves down this list; the only step back is from
+    /// <see cref="AwaitingHead"/> to <see cref="Connecting"/>.
+    /// </summary>
     private enum Phase : byte
     {
-        /// <summary>Nothing was sent. A cancellation is remembered, and looked at when the request is sent.</summary>
+        /// <summary>Nothing has been sent. A cancellation is remembered and takes effect in SendAsync.</summary>
         New,
 
-        /// <summary>A connection is being opened. The deadline counts.</summary>
+        /// <summary>A connection is being opened. The deadline applies.</summary>
         Connecting,
 
         /// <summary>
-        /// The request is being sent, or was, and its answer's head has not come. The deadline counts while a reader waits. Where the host had closed the connection while it was idle,
-        /// another one is opened.
+        /// The request is being sent or has been sent, and the response's head has not arrived. The deadline applies while a reader waits. If the host had
+        /// closed the reused connection, a new one is opened.
         /// </summary>
         AwaitingHead,
 
-        /// <summary>The head came before the whole request was sent, and the rest of the request is being sent. The deadline counts.</summary>
+        /// <summary>The head arrived before the whole request was sent, and the rest of the request is being sent. The deadline applies.</summary>
         Uploading,
 
-        /// <summary>The head was handed out, and the body is read. <see cref="ReplyBody.Deadline"/> and <see cref="ReplyBody.QuietAt"/> count while a read waits.</summary>
+        /// <summary>
+        /// The head has been returned, and the body is being read. <see cref="ReplyBody.Deadline"/> and <see cref="ReplyBody.QuietAt"/> apply while a
+        /// read waits.
+        /// </summary>
         Reading,
 
-        /// <summary>There is no answer, and the caller of SendAsync knows why. Nothing can be read.</summary>
+        /// <summary>There is no answer; SendAsync has returned the failure. Nothing can be read.</summary>
         Failed,
 
-        /// <summary>The deadline passed: the connection is closed, and every read says so.</summary>
+        /// <summary>The deadline has passed: the connection is closed, and every read returns TimedOut.</summary>
         TimedOut,
 
-        /// <summary>As above, by <see cref="Cancel"/>.</summary>
+        /// <summary><see cref="Cancel"/> was called: the connection is closed, and every read returns Cancelled.</summary>
         Cancelled,
 
-        /// <summary>Disposed: the connection is closed, or idle for another request.</summary>
+        /// <summary>Disposed: the connection is closed or back in the pool.</summary>
         Released,
     }
 
-    /// <summary>Who waits. The reader sets it when its continuation is attached; from then on only the loop completes the wait, and sets it back.</summary>
+    /// <summary>
+    /// Which kind of reader waits. The reader sets it when its continuation is attached; from then on only the loop completes the wait and resets it.
+    /// </summary>
     private enum Waiter : byte
     {
         Nobody,
 
-        /// <summary>The caller of SendAsync, over a connection that was idle.</summary>
+        /// <summary>The caller of SendAsync, when the request was sent over an idle connection.</summary>
         ForHead,
 
         /// <summary>A read that continues on the loop's thread.</summary>
@@ -87,7 +97,8 @@ internal sealed partial class LoopExchange(LoopUpstream client, CoarseTicker tic
 
     private bool IsOver => phase >= Phase.Failed;
 
-    public override ValueTask<ReplyRead> ReadAsync() => phase == Phase.Reading || HasEnded ? NextAsync() : new(new ReplyRead(ReplyReadKind.Failed));
+    public override ValueTask<ReplyRead> ReadAsync() =>
+        phase == Phase.Reading || HasEnded ? NextAsync() : new(new ReplyRead(ReplyReadKind.Failed));
 
     public override void Cancel() => Ask(Cancelling);
 
@@ -97,14 +108,14 @@ internal sealed partial class LoopExchange(LoopUpstream client, CoarseTicker tic
         else Ask(Disposing);
     }
 
-    /// <summary>On the loop: the connection may be read or written.</summary>
+    /// <summary>Called on the loop: the connection is readable or writable.</summary>
     public void OnReady(bool writable)
     {
         if (writable && upload.HasRest) OnSent(upload.TrySendRest(connection!.Descriptor));
         if (waiter != Waiter.Nobody) GoOn();
     }
 
-    /// <summary>On the loop: the host was away, and what it still had to say is lost.</summary>
+    /// <summary>Called on the loop: the host had stopped answering, so the rest of its answer is lost. Fails the exchange.</summary>
     public void Lose()
     {
         if (IsOver) return;
@@ -147,7 +158,8 @@ internal sealed partial class LoopExchange(LoopUpstream client, CoarseTicker tic
     void IValueTaskSource<ReplyRead>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags)
     {
         var isElsewhere = (flags & ValueTaskSourceOnCompletedFlags.UseSchedulingContext) != 0
-            && (SynchronizationContext.Current is { } context && context.GetType() != typeof(SynchronizationContext) || TaskScheduler.Current != TaskScheduler.Default);
+            && (SynchronizationContext.Current is { } context && context.GetType() != typeof(SynchronizationContext)
+                || TaskScheduler.Current != TaskScheduler.Default);
         source.OnCompleted(continuation, state, token, flags);
         Attach(isElsewhere ? Waiter.ForCopy : Waiter.ForRead);
     }
@@ -165,11 +177,11 @@ internal sealed partial class LoopExchange(LoopUpstream client, CoarseTicker tic
     private void Attach(Waiter who)
     {
         var here = loop!;
-        waiter = who; // from here on the loop may complete it; nothing else of this object is touched
+        waiter = who; // from here on the loop may complete the wait, so this thread must not use other fields, except to check whether it must wake the loop
         if (!here.IsCurrent || connection is { Readable: true } || HasEnded) Ask(GoingOn);
     }
 
-    // Any thread. Work is posted for each new flag, not only for the first: a flag that was set before there was a loop was not posted.
+    // Callable from any thread. Posts work for each new flag and not only for the first, because a flag set before `loop` was assigned was not posted.
     private void Ask(int what)
     {
         if ((Interlocked.Or(ref asked, what) & what) == 0 && loop is { } there) there.Post(this);
@@ -189,7 +201,7 @@ internal sealed partial class LoopExchange(LoopUpstream client, CoarseTicker tic
             if (waiter == Waiter.ForHead) CompleteHead(read);
             else Complete(read);
         }
-        else if (connection!.Readable) Ask(GoingOn); // its turn is over
+        else if (connection!.Readable) Ask(GoingOn); // the read budget of this turn is used up
     }
 
     private void CompleteHead(ReplyRead read)
@@ -207,7 +219,7 @@ internal sealed partial class LoopExchange(LoopUpstream client, CoarseTicker tic
         {
             late = await pending.ConfigureAwait(false);
         }
-        catch (Exception bug) // of ours: it is the reader's to tell
+        catch (Exception bug) // a bug of ours: the awaiter of SendAsync gets the exception
         {
             headSource.SetException(bug);
             return;
@@ -220,7 +232,7 @@ internal sealed partial class LoopExchange(LoopUpstream client, CoarseTicker tic
     {
         if (waiter == Waiter.ForCopy && !read.Bytes.IsEmpty)
         {
-            // The loop's scratch will be somebody else's by the time they are looked at.
+            // The loop will reuse its scratch buffer before a reader on another thread looks at the bytes.
             var kept = new PooledBody(read.Bytes.Length);
             kept.Write(read.Bytes.Span);
             stash?.Dispose();
@@ -233,7 +245,7 @@ internal sealed partial class LoopExchange(LoopUpstream client, CoarseTicker tic
         source.SetResult(read);
     }
 
-    // On the loop. False: nothing to be had now.
+    // On the loop. False: no result is available yet.
     private bool TryNext(out ReplyRead read)
     {
         while (true)
@@ -287,7 +299,7 @@ internal sealed partial class LoopExchange(LoopUpstream client, CoarseTicker tic
         }
         else if (used < bytes.Length)
         {
-            // Whoever waits for the head mostly asks for the body at once: it stays where it is.
+            // The caller usually reads the body immediately after the head, so the bytes stay in the scratch buffer.
             (looked, received) = (used, bytes.Length);
             loop.ScratchHolder = this;
         }
@@ -303,7 +315,7 @@ internal sealed partial class LoopExchange(LoopUpstream client, CoarseTicker tic
         looked = received = 0;
     }
 
-    // What has come after the first bytes stays for later, in memory of our own.
+    // Moves the bytes behind the first `from` ones into the exchange's own memory.
     private void Keep(ReadOnlySpan<byte> bytes, int from)
     {
         if (stash is not null)
@@ -319,13 +331,13 @@ internal sealed partial class LoopExchange(LoopUpstream client, CoarseTicker tic
 
     private bool TryReadBody(out ReplyRead read)
     {
-        if (received == 0 && stash is null && response.NeedsBytes) // so begins each read of a stream
+        if (received == 0 && stash is null && response.NeedsBytes) // each read of a stream begins so
         {
             read = default;
             return false;
         }
 
-        var isKept = stash is not null && taken < stash.Length; // then nothing of ours is in the scratch
+        var isKept = stash is not null && taken < stash.Length; // in this case the scratch buffer holds no bytes of ours
         var bytes = isKept ? MemoryMarshal.AsMemory(stash!.Memory)[taken..] : loop!.Scratch.AsMemory(looked, received - looked);
         var isOver = response.TryReadBody(bytes, out var used, out read);
         if (isKept)
@@ -373,7 +385,7 @@ internal sealed partial class LoopExchange(LoopUpstream client, CoarseTicker tic
         return head;
     }
 
-    // Closes at once, whatever is under way; whoever waits is told by the caller.
+    // Closes the connection at once and stops connect and upload. The caller completes a waiting reader.
     private void End(Phase how)
     {
         if (IsOver) return;

@@ -6,19 +6,20 @@ using Microsoft.Extensions.Logging;
 
 namespace Proxy.Transport.Loops;
 
-/// <summary>One listening descriptor, which all loops watch; the kernel wakes one of them for a connection.</summary>
+/// <summary>A listening socket that all loops watch with EPOLLEXCLUSIVE: the kernel wakes one of them per connection.</summary>
 internal sealed class LoopListener(Socket socket, EndPoint endpoint, EventLoops loops, Descriptors descriptors, ILogger log) : IConnectionListener
 {
-    // It may go to and fro for as long as there are more clients than descriptors.
+    // While there are more clients than descriptors, accepting pauses and resumes all the time; log it once a minute at most.
     private const long SayAgainAfter = 60_000;
 
-    private readonly Channel<ConnectionContext> accepted = Channel.CreateUnbounded<ConnectionContext>(new() { AllowSynchronousContinuations = true, SingleReader = true });
+    private readonly Channel<ConnectionContext> accepted =
+        Channel.CreateUnbounded<ConnectionContext>(new() { AllowSynchronousContinuations = true, SingleReader = true });
     private readonly EndPoint bound = socket.LocalEndPoint ?? endpoint;
     private readonly List<Acceptor> acceptors = [];
     private int unbound;
     private long toldAt = -SayAgainAfter;
 
-    /// <summary>What was asked for, with the port that was found where it said 0.</summary>
+    /// <summary>The configured end point; port 0 is replaced by the port that the kernel has chosen.</summary>
     public EndPoint EndPoint => endpoint is IPEndPoint ? bound : endpoint;
 
     public async Task StartAsync()
@@ -31,7 +32,7 @@ internal sealed class LoopListener(Socket socket, EndPoint endpoint, EventLoops 
             acceptor.Start();
         }
 
-        await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding); // whoever starts the server does not belong on a loop
+        await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding); // the caller must not continue on a loop's thread
     }
 
     public async ValueTask<ConnectionContext?> AcceptAsync(CancellationToken cancellationToken = default)
@@ -74,10 +75,10 @@ internal sealed class LoopListener(Socket socket, EndPoint endpoint, EventLoops 
         if (!accepted.Writer.TryWrite(connection)) connection.Abort();
     }
 
-    /// <summary>One loop's part in the listener.</summary>
+    /// <summary>Accepts on one loop.</summary>
     private sealed class Acceptor(LoopListener listener, EventLoop loop) : ILoopTarget, ITicked
     {
-        // A connection a time, then back to the loop: the others wake too while more are waiting.
+        // A small batch, then back to the loop: while more connections wait, the kernel wakes the other loops too.
         private const int AtOnce = 4;
 
         private readonly int descriptor = (int)listener.Socket.SafeHandle.DangerousGetHandle();
@@ -125,7 +126,8 @@ internal sealed class LoopListener(Socket socket, EndPoint endpoint, EventLoops 
             }
         }
 
-        // Out of memory or of descriptors, or of those that are for clients: the connections stay in the kernel's queue.
+        // Stops accepting after an exhaustion error, or (error 0) when the client connections have reached the ceiling. New connections stay in the
+        // kernel's backlog.
         private void Pause(int error)
         {
             listener.TellOfPause(error);

@@ -6,7 +6,10 @@ using Proxy.Buffers;
 
 namespace Proxy.Transport.Loops;
 
-/// <summary>A client's bytes, received when they are asked for: while nobody reads, the kernel holds them and the peer has to wait. An idle connection holds no buffer.</summary>
+/// <summary>
+/// Reads from a client. It receives only when a read asks for bytes; otherwise they stay in the kernel's buffer, whose limit gives back-pressure. An
+/// idle connection holds no buffer.
+/// </summary>
 internal sealed class LoopReader(LoopConnection connection, int descriptor) : PipeReader, IValueTaskSource<ReadResult>
 {
     private ManualResetValueTaskSourceCore<bool> source;
@@ -15,18 +18,19 @@ internal sealed class LoopReader(LoopConnection connection, int descriptor) : Pi
     private byte[]? buffer;
     private int start;
     private int end;
-    private int examined; // from start
-    private bool readable; // the loop's
+    private int examined; // relative to start
+    private bool readable; // changed on the loop's thread
     private bool ended;
     private bool closed;
 
-    // There is no lock: while a read waits, what is here is the loop's to change, and the reader's at any other time. What others want goes over the loop.
+    // There is no lock. While a read waits, only the loop changes these fields; at all other times only the reader does. Other threads set a flag and
+    // post work to the loop.
     private volatile bool waiting;
     private volatile bool canceled;
     private volatile bool failed;
     private volatile bool completed;
 
-    /// <summary>The end was received, or the connection is broken. For the reader, while it does not wait.</summary>
+    /// <summary>The end of the stream was received, or the connection is broken. Only for the reader, while no read waits.</summary>
     public bool IsOver => ended || failed;
 
     private bool IsReady => end - start > examined || ended || failed || canceled;
@@ -63,7 +67,7 @@ internal sealed class LoopReader(LoopConnection connection, int descriptor) : Pi
         if (start == end) Release();
     }
 
-    /// <summary>Any thread.</summary>
+    /// <summary>Callable from any thread.</summary>
     public override void CancelPendingRead()
     {
         canceled = true;
@@ -76,14 +80,14 @@ internal sealed class LoopReader(LoopConnection connection, int descriptor) : Pi
         Release();
     }
 
-    /// <summary>On the loop: there may be something to receive.</summary>
+    /// <summary>Called on the loop: the socket may be readable.</summary>
     public void OnReadable()
     {
         readable = true;
         GoOn();
     }
 
-    /// <summary>On the loop: receives for a read that waits.</summary>
+    /// <summary>Called on the loop: receives for a waiting read.</summary>
     public void GoOn()
     {
         if (!waiting || completed) return;
@@ -91,14 +95,14 @@ internal sealed class LoopReader(LoopConnection connection, int descriptor) : Pi
         if (IsReady || token.IsCancellationRequested) Wake();
     }
 
-    /// <summary>On the loop: the connection is broken.</summary>
+    /// <summary>Called on the loop: the connection is broken.</summary>
     public void Fail()
     {
         failed = true;
         if (waiting) Wake();
     }
 
-    /// <summary>On the loop: nothing is read any more.</summary>
+    /// <summary>Called on the loop before the descriptor is closed: nothing may be received any more.</summary>
     public void Close()
     {
         closed = true;
@@ -117,11 +121,12 @@ internal sealed class LoopReader(LoopConnection connection, int descriptor) : Pi
     {
         source.OnCompleted(continuation, state, token, flags);
 
-        // Only now: so it goes on on the loop, and not on the pool because it was late. The loop may have seen bytes before it could see that a read elsewhere waits.
+        // Resume only after the continuation is attached; otherwise the loop could complete the read first, and the continuation would run on the thread
+        // pool. Resume is needed because the loop may have seen the socket become readable before it saw that a read on another thread waits.
         if (!connection.Loop.IsCurrent || readable) connection.Resume();
     }
 
-    // The sign bit tells what kind of sequence a position belongs to.
+    // The sign bit of a position encodes the kind of its sequence.
     private static int Index(SequencePosition position) => position.GetInteger() & int.MaxValue;
 
     private ReadResult Take()
@@ -132,7 +137,7 @@ internal sealed class LoopReader(LoopConnection connection, int descriptor) : Pi
         return new(buffer is null ? ReadOnlySequence<byte>.Empty : new(buffer, start, end - start), wasCanceled, ended);
     }
 
-    // Through the loop's buffer, so that none is held while there is nothing.
+    // Receives into the loop's scratch buffer first, so that a buffer is rented only when bytes have arrived.
     private void Receive()
     {
         if (closed || completed) return;
@@ -151,7 +156,8 @@ internal sealed class LoopReader(LoopConnection connection, int descriptor) : Pi
             return;
         }
 
-        // Edge-triggered: less than there was room for was all there is, and the next byte will be told; but an end that was already told will not be again.
+        // Edge-triggered: a short read means that the socket is drained, and epoll will report the next byte. EPOLLRDHUP is reported only once, so after it
+        // keep reading until recv returns 0.
         if (count < scratch.Length && !connection.PeerDone) readable = false;
         Reserve(count);
         scratch.AsSpan(0, count).CopyTo(buffer.AsSpan(end));
@@ -185,7 +191,7 @@ internal sealed class LoopReader(LoopConnection connection, int descriptor) : Pi
         registration = default;
         var reason = token;
         token = default;
-        if (IsReady) source.SetResult(true); // the protocol goes on here
+        if (IsReady) source.SetResult(true); // runs the reader's continuation on this stack
         else source.SetException(new OperationCanceledException(reason));
     }
 

@@ -1,6 +1,9 @@
 namespace Proxy.Transport.Loops;
 
-/// <summary>Connections to one <c>http://</c> host, each on the loop of the client that it serves: a token crosses on one thread.</summary>
+/// <summary>
+/// A client for one <c>http://</c> host. A host connection runs on the loop of the client connection that it serves, so that a token is relayed on a
+/// single thread.
+/// </summary>
 internal sealed class LoopUpstream : UpstreamClient
 {
     private readonly EventLoops loops;
@@ -44,7 +47,7 @@ internal sealed class LoopUpstream : UpstreamClient
 
     public override UpstreamExchange Open() => new LoopExchange(this, ticker);
 
-    /// <summary>The caller's loop, when it is on one; else one that has an idle connection, or each in turn.</summary>
+    /// <summary>The caller's loop if it runs on one; otherwise a loop that has an idle connection; otherwise the next loop, round-robin.</summary>
     public EventLoop Loop()
     {
         if (EventLoop.Current is { } here && loops.Has(here)) return here;
@@ -58,13 +61,14 @@ internal sealed class LoopUpstream : UpstreamClient
 
     public IdleConnections Idle(EventLoop loop) => idle[loop.Index];
 
-    /// <summary>All connections of a loop.</summary>
+    /// <summary>All connections of a loop, idle or in use.</summary>
     public OpenConnections All(EventLoop loop) => open[loop.Index];
 
-    /// <summary>Connections are idle somewhere: they are looked at every second until none is.</summary>
+    /// <summary>Starts the sweep, which checks the idle connections every second until none is left.</summary>
     public void KeepSwept()
     {
-        if (Volatile.Read(ref sweeping) == 0 && Interlocked.Exchange(ref sweeping, 1) == 0) sweep.Change(TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(1));
+        if (Volatile.Read(ref sweeping) == 0 && Interlocked.Exchange(ref sweeping, 1) == 0)
+            sweep.Change(TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(1));
     }
 
     public override void Dispose()

@@ -7,38 +7,38 @@ using Proxy.Buffers;
 namespace Proxy.Transport.Loops;
 
 /// <summary>
-/// Bytes to a client, without a pipe: a flush is a send from the writer's own buffer on the caller's thread, and only what the kernel does not take at once waits for the loop.
-/// One writer at a time; a flush that has not completed means that the client is slow.
+/// Writes to a client without a pipe. A flush sends from the writer's own buffer on the caller's thread; only bytes that the kernel does not take at once
+/// are kept, and the loop sends them later. One writer at a time. A flush that does not complete is the back-pressure of a slow client.
 /// </summary>
 internal sealed class LoopWriter(LoopConnection connection, int descriptor) : PipeWriter, IValueTaskSource<FlushResult>, ISender
 {
     private const int SmallBuffer = 4096;
     private const int LargestLast = 16 << 10;
-    private const int LongestChunkSize = 10; // eight digits and a line end
+    private const int LongestChunkSize = 10; // eight hexadecimal digits and CR LF
 
     private readonly Lock gate = new();
     private ManualResetValueTaskSourceCore<bool> source;
     private CancellationTokenRegistration registration;
     private CancellationToken token;
 
-    // Written but not flushed: the writer's.
+    // Written but not flushed bytes; only the writer uses them.
     private byte[]? buffer;
     private int length;
 
-    // Flushed but not taken by the kernel: under the gate, where others than the loop's thread write.
+    // Flushed bytes that the kernel has not taken. Protected by the gate, unless the writer runs on the loop's thread.
     private byte[]? rest;
     private int restStart;
     private int restEnd;
-    private long taken; // by the kernel, of rests
+    private long taken; // how many bytes of all rests the kernel has taken
     private bool waiting;
     private bool canceled;
     private bool failed;
-    private volatile bool isWrittenElsewhere; // has ever been
+    private volatile bool isWrittenElsewhere; // another thread than the loop's has written at least once
 
-    /// <summary>How much of what had to wait has left; only that it grows means something. Any thread.</summary>
+    /// <summary>How many delayed bytes have been sent. Only its growth matters: it shows that the client reads. Callable from any thread.</summary>
     public long Taken => Volatile.Read(ref taken);
 
-    /// <summary>Something that was flushed has not left yet.</summary>
+    /// <summary>Flushed bytes are still waiting to be sent.</summary>
     public bool HasRest
     {
         get
@@ -51,7 +51,7 @@ internal sealed class LoopWriter(LoopConnection connection, int descriptor) : Pi
 
     public override long UnflushedBytes => length;
 
-    // The writer is on the loop and nothing waits: then there is nobody to share anything with.
+    // The writer runs on the loop's thread and no bytes are waiting, so no lock is needed.
     private bool IsAlone => connection.Loop.IsCurrent && rest is null && !failed && !canceled;
 
     public override Memory<byte> GetMemory(int sizeHint = 0)
@@ -68,11 +68,13 @@ internal sealed class LoopWriter(LoopConnection connection, int descriptor) : Pi
 
     public override void Advance(int bytes) => length += bytes;
 
-    public override ValueTask<FlushResult> FlushAsync(CancellationToken cancellationToken = default) => SendAsync(default, default, default, cancellationToken);
+    public override ValueTask<FlushResult> FlushAsync(CancellationToken cancellationToken = default) =>
+        SendAsync(default, default, default, cancellationToken);
 
-    public override ValueTask<FlushResult> WriteAsync(ReadOnlyMemory<byte> source, CancellationToken cancellationToken = default) => SendAsync(default, source.Span, default, cancellationToken);
+    public override ValueTask<FlushResult> WriteAsync(ReadOnlyMemory<byte> source, CancellationToken cancellationToken = default) =>
+        SendAsync(default, source.Span, default, cancellationToken);
 
-    /// <summary>One chunk of a chunked body, not flushed.</summary>
+    /// <summary>Writes one chunk of a chunked body without flushing it.</summary>
     public void PutChunk(ReadOnlySpan<byte> payload)
     {
         Advance(WriteChunkSize(payload.Length, GetSpan(LongestChunkSize)));
@@ -80,14 +82,16 @@ internal sealed class LoopWriter(LoopConnection connection, int descriptor) : Pi
         Put("\r\n"u8);
     }
 
-    /// <summary>As one chunk of a chunked body, straight from where it is: nothing of it is copied but what the kernel does not take.</summary>
+    /// <summary>
+    /// Sends the payload as one chunk of a chunked body, directly from the caller's memory. Only bytes that the kernel does not take are copied.
+    /// </summary>
     public ValueTask<FlushResult> WriteChunkAsync(ReadOnlySpan<byte> payload, CancellationToken cancellationToken = default)
     {
         Span<byte> size = stackalloc byte[LongestChunkSize];
         return SendAsync(size[..WriteChunkSize(payload.Length, size)], payload, "\r\n"u8, cancellationToken);
     }
 
-    /// <summary>The last bytes of an answer. They leave, if there is no hurry, when the loop has worked through what is ready.</summary>
+    /// <summary>Writes the last bytes of a response. On the loop's thread, small ones are sent with <see cref="EventLoop.SendLater"/>.</summary>
     public ValueTask<FlushResult> WriteLastAsync(ReadOnlySpan<byte> bytes)
     {
         if (bytes.IsEmpty && length == 0) return default;
@@ -106,7 +110,7 @@ internal sealed class LoopWriter(LoopConnection connection, int descriptor) : Pi
         lock (gate) Flush();
     }
 
-    /// <summary>On the loop: the kernel takes bytes again.</summary>
+    /// <summary>Called on the loop: the socket is writable again.</summary>
     public void OnWritable()
     {
         if (rest is not null || isWrittenElsewhere) GoOn();
@@ -114,7 +118,7 @@ internal sealed class LoopWriter(LoopConnection connection, int descriptor) : Pi
 
     void ISender.Send() => GoOn();
 
-    /// <summary>On the loop: the connection is broken.</summary>
+    /// <summary>Called on the loop: the connection is broken.</summary>
     public void Fail()
     {
         bool wake;
@@ -130,7 +134,7 @@ internal sealed class LoopWriter(LoopConnection connection, int descriptor) : Pi
         if (wake) Complete();
     }
 
-    /// <summary>On the loop: the descriptor is about to be closed. After this it is not touched.</summary>
+    /// <summary>Called on the loop before the descriptor is closed. After this the writer does not use the descriptor.</summary>
     public void Close()
     {
         Fail();
@@ -148,7 +152,7 @@ internal sealed class LoopWriter(LoopConnection connection, int descriptor) : Pi
     void IValueTaskSource<FlushResult>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
         source.OnCompleted(continuation, state, token, flags);
 
-    // On the loop.
+    // Called on the loop: sends the waiting bytes.
     private void GoOn()
     {
         bool wake;
@@ -222,7 +226,7 @@ internal sealed class LoopWriter(LoopConnection connection, int descriptor) : Pi
             return;
         }
 
-        // The buffer itself becomes the rest: the writer takes another.
+        // The buffer itself becomes the rest; the writer will rent another one.
         (rest, restStart, restEnd) = (buffer, 0, length);
         (buffer, length) = (null, 0);
         SendRest();
@@ -241,7 +245,8 @@ internal sealed class LoopWriter(LoopConnection connection, int descriptor) : Pi
         {
             if (!isAlone)
             {
-                if (!connection.Loop.IsCurrent) isWrittenElsewhere = true; // before the send, after whose failure to send all the loop must look
+                // Set before the send: if the kernel does not take all bytes, OnWritable must look at the rest.
+                if (!connection.Loop.IsCurrent) isWrittenElsewhere = true;
                 SendWithBuffer(before, bytes, after);
             }
 
@@ -249,7 +254,8 @@ internal sealed class LoopWriter(LoopConnection connection, int descriptor) : Pi
         }
     }
 
-    // What was written and not flushed (a response's head) leaves with it, in one send. To copy little is quicker than to have the kernel gather it.
+    // Sends unflushed bytes (a response's head) together with the new ones in one system call. Up to 4 KiB are copied into one buffer, which is faster than
+    // a gathering send.
     private void SendWithBuffer(ReadOnlySpan<byte> before, ReadOnlySpan<byte> bytes, ReadOnlySpan<byte> after)
     {
         if (bytes.IsEmpty)

@@ -1,12 +1,14 @@
 namespace Proxy.Transport.Loops;
 
-/// <summary>One loop's connections to a host, idle or in use. Members are for the loop's thread unless they say otherwise.</summary>
+/// <summary>
+/// One loop's connections to a host, idle or in use. Members may be used only on the loop's thread unless they say otherwise.
+/// </summary>
 internal sealed class OpenConnections(EventLoop loop)
 {
     private readonly HashSet<HostConnection> connections = [];
     private long heard;
 
-    /// <summary>Receives that brought bytes, ever. May be asked from any thread.</summary>
+    /// <summary>The total number of receives that brought bytes. Callable from any thread.</summary>
     public long Heard => Volatile.Read(ref heard);
 
     public void Add(HostConnection connection) => connections.Add(connection);
@@ -15,10 +17,13 @@ internal sealed class OpenConnections(EventLoop loop)
 
     public void Hear() => heard++;
 
-    /// <summary>The host has stopped answering: remembers which connections there are. Any thread.</summary>
+    /// <summary>The host has stopped answering: marks the open connections as suspect. Callable from any thread.</summary>
     public void Suspect() => loop.Post(new Work(this, ending: false));
 
-    /// <summary>The host is back: ends what runs on suspects that have brought nothing since. Any thread.</summary>
+    /// <summary>
+    /// The host answers again: fails the exchanges on suspect connections that have received nothing since, and closes the idle ones. Callable from any
+    /// thread.
+    /// </summary>
     public void EndSuspects() => loop.Post(new Work(this, ending: true));
 
     private void EndNow()

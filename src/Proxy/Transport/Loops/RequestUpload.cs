@@ -2,19 +2,21 @@ using Proxy.Buffers;
 
 namespace Proxy.Transport.Loops;
 
-/// <summary>A request on its way to the host: what of it the kernel has not taken. Nothing is copied but small bodies and the rest of a head. A mutable value: keep it in one field.</summary>
+/// <summary>
+/// The unsent part of a request. Only bodies up to 8 KiB and the unsent rest of a head are copied. A mutable struct: keep it in one field.
+/// </summary>
 internal struct RequestUpload
 {
     private const int SmallBody = 8 << 10;
 
     private UpstreamRequest request;
-    private ReadOnlyMemory<byte> head; // the rest of it
-    private long rest; // of the body, at its end
+    private ReadOnlyMemory<byte> head; // the unsent rest of the head
+    private long rest; // how many bytes at the end of the body are unsent
 
-    /// <summary>All of it has to be sent.</summary>
+    /// <summary>The send of the request is scheduled but has not started.</summary>
     public bool IsQueued { get; private set; }
 
-    /// <summary>The kernel has taken a part.</summary>
+    /// <summary>A send has started, and the kernel has not taken all bytes yet.</summary>
     public readonly bool HasRest => rest > 0 || !head.IsEmpty;
 
     public readonly bool IsUnsent => IsQueued || HasRest;
@@ -23,7 +25,10 @@ internal struct RequestUpload
 
     public void Queue() => IsQueued = true;
 
-    /// <summary>Head and body in one call: a small body behind its head, which is quicker than to have the kernel gather them, a large one from where it is. False: the connection is broken.</summary>
+    /// <summary>
+    /// Sends head and body in one system call. A small body is copied behind its head, which is faster than a gathering send; a large one is sent from
+    /// the caller's memory. False: the connection is broken.
+    /// </summary>
     public bool TrySend(PooledBody heads, RequestHead common, int descriptor)
     {
         heads.Clear();
@@ -55,7 +60,7 @@ internal struct RequestUpload
         return TrySendRest(descriptor);
     }
 
-    /// <summary>As much as the kernel takes. False: the connection is broken.</summary>
+    /// <summary>Sends as much of the rest as the kernel takes. False: the connection is broken.</summary>
     public bool TrySendRest(int descriptor)
     {
         while (HasRest)
@@ -82,7 +87,7 @@ internal struct RequestUpload
         }
     }
 
-    /// <summary>What is left is not sent.</summary>
+    /// <summary>Discards the unsent rest.</summary>
     public void Stop()
     {
         IsQueued = false;
@@ -90,7 +95,7 @@ internal struct RequestUpload
         head = default;
     }
 
-    /// <summary>As <see cref="Stop"/>, and the body's memory is the caller's again.</summary>
+    /// <summary>Discards the unsent rest and releases the reference to the body's memory.</summary>
     public void Forget()
     {
         Stop();

@@ -1,9 +1,9 @@
 namespace Proxy.Transport.Loops;
 
-/// <summary>Chooses how a host is spoken to.</summary>
+/// <summary>Creates the client for a host.</summary>
 internal static class UpstreamClients
 {
-    /// <param name="loops">Given, <c>http://</c> hosts are spoken to on them.</param>
+    /// <param name="loops">If given, the clients of <c>http://</c> hosts run on these event loops.</param>
     public static UpstreamClient Create(UpstreamTarget target, CoarseTicker ticker, EventLoops? loops = null) => target.Address.Scheme switch
     {
         "http" when loops is not null => new LoopUpstream(target, loops, ticker),

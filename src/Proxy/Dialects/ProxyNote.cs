@@ -36,9 +36,9 @@ internal struct ProxyNote(ReplyStamp stamp)
         if (IsEmpty) return;
         json.WriteStartObject("x_proxy"u8);
         json.WriteString("trace_id"u8, stamp.TraceId);
-        json.WriteSome("winner"u8, Winner);
-        json.WriteSome("task"u8, Task);
-        json.WriteSome("run_id"u8, RunId);
+        if (Winner is { } winner) json.WriteString("winner"u8, winner);
+        if (Task is { } task) json.WriteString("task"u8, task);
+        if (RunId is { } run) json.WriteString("run_id"u8, run);
         if (sources is not null) WriteSources(json, sources);
         json.WriteEndObject();
     }
@@ -51,9 +51,9 @@ internal struct ProxyNote(ReplyStamp stamp)
         {
             json.WriteStartObject();
             json.WriteString("id"u8, source.Id);
-            json.WriteSome("title"u8, source.Title);
-            json.WriteSome("uri"u8, source.Uri);
-            json.WriteSome("score"u8, source.Score);
+            if (source.Title is { } title) json.WriteString("title"u8, title);
+            if (source.Uri is { } uri) json.WriteString("uri"u8, uri);
+            if (source.Score is { } score) json.WriteNumber("score"u8, score);
             json.WriteEndObject();
         }
 

@@ -30,13 +30,13 @@ internal static class SamplingJson
     /// <summary>Writes all of them except the repeat penalty, for which hosts use two names.</summary>
     public static void Write(Utf8JsonWriter json, SamplingOptions sampling)
     {
-        json.WriteSome("temperature"u8, sampling.Temperature);
-        json.WriteSome("top_p"u8, sampling.TopP);
-        json.WriteSome("top_k"u8, sampling.TopK);
-        json.WriteSome("min_p"u8, sampling.MinP);
-        json.WriteSome("seed"u8, sampling.Seed);
-        json.WriteSome("frequency_penalty"u8, sampling.FrequencyPenalty);
-        json.WriteSome("presence_penalty"u8, sampling.PresencePenalty);
+        if (sampling.Temperature is { } temperature) json.WriteNumber("temperature"u8, temperature);
+        if (sampling.TopP is { } topP) json.WriteNumber("top_p"u8, topP);
+        if (sampling.TopK is { } topK) json.WriteNumber("top_k"u8, topK);
+        if (sampling.MinP is { } minP) json.WriteNumber("min_p"u8, minP);
+        if (sampling.Seed is { } seed) json.WriteNumber("seed"u8, seed);
+        if (sampling.FrequencyPenalty is { } frequency) json.WriteNumber("frequency_penalty"u8, frequency);
+        if (sampling.PresencePenalty is { } presence) json.WriteNumber("presence_penalty"u8, presence);
         json.WriteTexts("stop"u8, sampling.Stop);
     }
 

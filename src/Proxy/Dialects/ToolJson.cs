@@ -95,8 +95,8 @@ internal static class ToolJson
             json.WriteString("type"u8, "function"u8);
             json.WriteStartObject("function"u8);
             json.WriteString("name"u8, tool.Name);
-            json.WriteSome("description"u8, tool.Description);
-            json.WriteSome("parameters"u8, tool.Parameters);
+            if (tool.Description is { } description) json.WriteString("description"u8, description);
+            if (tool.Parameters is { } parameters) json.WriteAsItCame("parameters", parameters);
             if (tool.Strict is { } wanted)
             {
                 if (strict) json.WriteBoolean("strict"u8, wanted);

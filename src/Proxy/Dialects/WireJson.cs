@@ -81,38 +81,6 @@ internal static class WireJson
         }
     }
 
-    /// <summary>Writes the member if it has a value.</summary>
-    public static void WriteSome(this Utf8JsonWriter json, ReadOnlySpan<byte> name, string? value)
-    {
-        if (value is not null) json.WriteString(name, value);
-    }
-
-    /// <inheritdoc cref="WriteSome(Utf8JsonWriter, ReadOnlySpan{byte}, string)"/>
-    public static void WriteSome(this Utf8JsonWriter json, ReadOnlySpan<byte> name, long? value)
-    {
-        if (value is { } some) json.WriteNumber(name, some);
-    }
-
-    /// <inheritdoc cref="WriteSome(Utf8JsonWriter, ReadOnlySpan{byte}, string)"/>
-    public static void WriteSome(this Utf8JsonWriter json, ReadOnlySpan<byte> name, double? value)
-    {
-        if (value is { } some) json.WriteNumber(name, some);
-    }
-
-    /// <inheritdoc cref="WriteSome(Utf8JsonWriter, ReadOnlySpan{byte}, string)"/>
-    public static void WriteSome(this Utf8JsonWriter json, ReadOnlySpan<byte> name, bool? value)
-    {
-        if (value is { } some) json.WriteBoolean(name, some);
-    }
-
-    /// <inheritdoc cref="WriteSome(Utf8JsonWriter, ReadOnlySpan{byte}, string)"/>
-    public static void WriteSome(this Utf8JsonWriter json, ReadOnlySpan<byte> name, JsonElement? value)
-    {
-        if (value is not { } some) return;
-        json.WritePropertyName(name);
-        json.WriteAsItCame(some);
-    }
-
     /// <summary>Writes a list of texts; nothing if it is empty.</summary>
     public static void WriteTexts(this Utf8JsonWriter json, ReadOnlySpan<byte> name, IReadOnlyList<string> texts)
     {

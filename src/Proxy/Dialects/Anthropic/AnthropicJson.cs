@@ -62,8 +62,8 @@ internal static class AnthropicJson
     {
         json.WriteStartObject("usage"u8);
         json.WriteNumber("input_tokens"u8, Math.Max(0, (usage?.InputTokens ?? 0) - (usage?.CachedInputTokens ?? 0) - (usage?.CacheWrittenTokens ?? 0)));
-        json.WriteSome("cache_creation_input_tokens"u8, usage?.CacheWrittenTokens);
-        json.WriteSome("cache_read_input_tokens"u8, usage?.CachedInputTokens);
+        if (usage?.CacheWrittenTokens is { } written) json.WriteNumber("cache_creation_input_tokens"u8, written);
+        if (usage?.CachedInputTokens is { } cached) json.WriteNumber("cache_read_input_tokens"u8, cached);
         json.WriteNumber("output_tokens"u8, usage?.OutputTokens ?? 0);
         if (usage?.ReasoningTokens is { } reasoning)
         {

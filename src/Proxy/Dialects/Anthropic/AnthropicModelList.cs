@@ -37,7 +37,7 @@ internal static class AnthropicModelList
         json.WriteString("created_at"u8,
             (model.Created ?? DateTimeOffset.UnixEpoch).UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture));
         json.WriteString("lifecycle"u8, "active"u8);
-        json.WriteSome("max_input_tokens"u8, model.ContextLength);
+        if (model.ContextLength is { } context) json.WriteNumber("max_input_tokens"u8, context);
         json.WriteEndObject();
     }
 }

@@ -47,7 +47,7 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
         int? limit = request.Sampling.MaxTokens is { } said and > 0 ? said : null;
         if (own)
         {
-            json.WriteSome("max_tokens"u8, limit);
+            if (limit is { } asked) json.WriteNumber("max_tokens"u8, asked);
             foreach (var member in request.AsItCame) json.WriteAsItCame(member.Key, member.Value);
             return;
         }
@@ -228,7 +228,7 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
             else
             {
                 json.WriteString("thinking"u8, thought.Text);
-                json.WriteSome("signature"u8, thought.Signature);
+                if (thought.Signature is { } signature) json.WriteString("signature"u8, signature);
             }
 
             json.WriteEndObject();
@@ -328,7 +328,7 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
             { Mode: "none" } => "none"u8,
             _ => "auto"u8
         });
-        json.WriteSome("name"u8, choice?.Name);
+        if (choice?.Name is { } name) json.WriteString("name"u8, name);
         if (request.ParallelToolCalls is { } parallel && choice?.Mode is not "none" && (own || !parallel))
             json.WriteBoolean("disable_parallel_tool_use"u8, !parallel);
         json.WriteEndObject();
@@ -338,7 +338,7 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
     {
         json.WriteStartObject();
         json.WriteString("name"u8, tool.Name);
-        json.WriteSome("description"u8, tool.Description);
+        if (tool.Description is { } description) json.WriteString("description"u8, description);
         if (tool.Parameters is { ValueKind: JsonValueKind.Object } schema)
         {
             json.WriteAsItCame("input_schema", schema);
@@ -350,16 +350,16 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
             json.WriteEndObject();
         }
 
-        json.WriteSome("strict"u8, tool.Strict);
+        if (tool.Strict is { } strict) json.WriteBoolean("strict"u8, strict);
         json.WriteEndObject();
     }
 
     private void WriteSampling()
     {
         var sampling = request.Sampling;
-        json.WriteSome("temperature"u8, sampling.Temperature);
-        json.WriteSome("top_p"u8, sampling.TopP);
-        json.WriteSome("top_k"u8, sampling.TopK);
+        if (sampling.Temperature is { } temperature) json.WriteNumber("temperature"u8, temperature);
+        if (sampling.TopP is { } topP) json.WriteNumber("top_p"u8, topP);
+        if (sampling.TopK is { } topK) json.WriteNumber("top_k"u8, topK);
         json.WriteTexts("stop_sequences"u8, sampling.Stop);
     }
 

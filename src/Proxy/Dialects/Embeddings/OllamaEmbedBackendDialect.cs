@@ -23,7 +23,7 @@ internal sealed class OllamaEmbedBackendDialect : EmbeddingBackendDialect
         json.WritePropertyName("input"u8); // always a list: as a plain string, an empty text would count as no input
         VectorJson.WriteInputs(json, call.Request.Inputs);
         json.WriteBoolean("truncate"u8, call.Request.Truncate);
-        json.WriteSome("dimensions"u8, call.Request.Dimensions);
+        if (call.Request.Dimensions is { } dimensions) json.WriteNumber("dimensions"u8, dimensions);
         json.WriteEndObject();
         Lose(call, truncate: false, lost);
     }

@@ -20,7 +20,7 @@ internal sealed class OpenAiEmbeddingsBackendDialect : EmbeddingBackendDialect
         json.WritePropertyName("input"u8);
         VectorJson.WriteInputs(json, call.Request.Inputs);
         json.WriteString("encoding_format"u8, "float"u8);
-        json.WriteSome("dimensions"u8, call.Request.Dimensions);
+        if (call.Request.Dimensions is { } dimensions) json.WriteNumber("dimensions"u8, dimensions);
         json.WriteEndObject();
         Lose(call, truncate: true, lost);
     }

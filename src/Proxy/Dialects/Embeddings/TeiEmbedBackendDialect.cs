@@ -21,8 +21,8 @@ internal sealed class TeiEmbedBackendDialect : EmbeddingBackendDialect
         json.WriteBoolean("truncate"u8, request.Truncate);
         if (request.TruncateLeft) json.WriteString("truncation_direction"u8, "left"u8);
         if (request.Normalize is false) json.WriteBoolean("normalize"u8, false);
-        json.WriteSome("prompt_name"u8, request.PromptName);
-        json.WriteSome("dimensions"u8, request.Dimensions);
+        if (request.PromptName is { } prompt) json.WriteString("prompt_name"u8, prompt);
+        if (request.Dimensions is { } dimensions) json.WriteNumber("dimensions"u8, dimensions);
         json.WriteEndObject();
         lost.AddRange(call.Others);
     }

@@ -28,9 +28,9 @@ internal sealed class EventSchemaWriter : EventWriter
         {
             case ChatEvent.Started started:
                 json.WriteString("type"u8, "started"u8);
-                json.WriteSome("id"u8, started.Id);
-                json.WriteSome("model"u8, started.Model);
-                json.WriteSome("created"u8, started.Created);
+                if (started.Id is { } id) json.WriteString("id"u8, id);
+                if (started.Model is { } model) json.WriteString("model"u8, model);
+                if (started.Created is { } created) json.WriteNumber("created"u8, created);
                 break;
             case ChatEvent.RoleGiven given:
                 json.WriteString("type"u8, "role"u8);
@@ -44,9 +44,9 @@ internal sealed class EventSchemaWriter : EventWriter
             case ChatEvent.ToolCall call:
                 json.WriteString("type"u8, "tool_call"u8);
                 json.WriteNumber("index"u8, call.Index);
-                json.WriteSome("id"u8, call.Id);
-                json.WriteSome("name"u8, call.Name);
-                json.WriteSome("arguments"u8, call.Arguments);
+                if (call.Id is { } callId) json.WriteString("id"u8, callId);
+                if (call.Name is { } name) json.WriteString("name"u8, name);
+                if (call.Arguments is { } arguments) json.WriteString("arguments"u8, arguments);
                 break;
             case ChatEvent.BlockEnded:
                 json.WriteString("type"u8, "block_end"u8);
@@ -62,36 +62,36 @@ internal sealed class EventSchemaWriter : EventWriter
             case ChatEvent.Finished finished:
                 json.WriteString("type"u8, "finished"u8);
                 json.WriteString("reason"u8, EventSchemaJson.Word(finished.Reason));
-                json.WriteSome("winner"u8, finished.Winner);
+                if (finished.Winner is { } winner) json.WriteString("winner"u8, winner);
                 if (finished.Error is { } error) WriteError(json, error);
                 break;
         }
 
         if (happened.Choice != 0) json.WriteNumber("choice"u8, happened.Choice);
         if (happened.Origin is { } origin) WriteOrigin(json, origin);
-        json.WriteSome("opaque"u8, happened.Opaque);
+        if (happened.Opaque is { } opaque) json.WriteAsItCame("opaque", opaque);
         json.WriteEndObject();
         json.Flush();
     }
 
     private static void WriteOrigin(Utf8JsonWriter json, EventOrigin origin)
     {
-        json.WriteSome("task"u8, origin.Task);
-        json.WriteSome("model"u8, origin.Model);
-        json.WriteSome("seq"u8, origin.Seq);
+        if (origin.Task is { } task) json.WriteString("task"u8, task);
+        if (origin.Model is { } model) json.WriteString("model"u8, model);
+        if (origin.Seq is { } seq) json.WriteNumber("seq"u8, seq);
     }
 
     private static void WriteUsage(Utf8JsonWriter json, Usage usage)
     {
         json.WriteNumber("input_tokens"u8, usage.InputTokens);
         json.WriteNumber("output_tokens"u8, usage.OutputTokens);
-        json.WriteSome("cached_input_tokens"u8, usage.CachedInputTokens);
-        json.WriteSome("cache_written_tokens"u8, usage.CacheWrittenTokens);
-        json.WriteSome("reasoning_tokens"u8, usage.ReasoningTokens);
-        json.WriteSome("total_duration"u8, usage.TotalDuration);
-        json.WriteSome("load_duration"u8, usage.LoadDuration);
-        json.WriteSome("prompt_eval_duration"u8, usage.PromptEvalDuration);
-        json.WriteSome("eval_duration"u8, usage.EvalDuration);
+        if (usage.CachedInputTokens is { } cached) json.WriteNumber("cached_input_tokens"u8, cached);
+        if (usage.CacheWrittenTokens is { } written) json.WriteNumber("cache_written_tokens"u8, written);
+        if (usage.ReasoningTokens is { } reasoning) json.WriteNumber("reasoning_tokens"u8, reasoning);
+        if (usage.TotalDuration is { } total) json.WriteNumber("total_duration"u8, total);
+        if (usage.LoadDuration is { } load) json.WriteNumber("load_duration"u8, load);
+        if (usage.PromptEvalDuration is { } prompt) json.WriteNumber("prompt_eval_duration"u8, prompt);
+        if (usage.EvalDuration is { } answer) json.WriteNumber("eval_duration"u8, answer);
     }
 
     private static void WriteError(Utf8JsonWriter json, ProxyError error)
@@ -99,9 +99,9 @@ internal sealed class EventSchemaWriter : EventWriter
         json.WriteStartObject("error"u8);
         json.WriteString("kind"u8, ProxyErrorTable.Of(error.Kind).Code);
         json.WriteString("message"u8, error.Message);
-        json.WriteSome("type"u8, error.HostType);
-        json.WriteSome("code"u8, error.Code);
-        json.WriteSome("param"u8, error.Param);
+        if (error.HostType is { } type) json.WriteString("type"u8, type);
+        if (error.Code is { } code) json.WriteString("code"u8, code);
+        if (error.Param is { } param) json.WriteString("param"u8, param);
         json.WriteNumber("status"u8, error.Status);
         json.WriteEndObject();
     }

@@ -38,12 +38,12 @@ internal static class OllamaChatJson
     public static void WriteUsage(Utf8JsonWriter json, Usage? usage)
     {
         if (usage is null) return;
-        json.WriteSome("total_duration"u8, usage.TotalDuration);
-        json.WriteSome("load_duration"u8, usage.LoadDuration);
+        if (usage.TotalDuration is { } total) json.WriteNumber("total_duration"u8, total);
+        if (usage.LoadDuration is { } load) json.WriteNumber("load_duration"u8, load);
         json.WriteNumber("prompt_eval_count"u8, usage.InputTokens);
-        json.WriteSome("prompt_eval_duration"u8, usage.PromptEvalDuration);
+        if (usage.PromptEvalDuration is { } prompt) json.WriteNumber("prompt_eval_duration"u8, prompt);
         json.WriteNumber("eval_count"u8, usage.OutputTokens);
-        json.WriteSome("eval_duration"u8, usage.EvalDuration);
+        if (usage.EvalDuration is { } answer) json.WriteNumber("eval_duration"u8, answer);
     }
 
     /// <summary>Finds the counts in a last frame or a whole answer. Other frames are not parsed, because they do not contain the members' names.</summary>

@@ -168,7 +168,7 @@ internal static class OllamaChatRequestCodec
             WriteToolCalls(json, message, i, own, turns, lost);
             if ((message.ToolName ?? turns.NameAnswered(i) ?? (message.Role is ChatRole.Tool ? message.Name : null)) is { } tool)
                 json.WriteString("tool_name"u8, tool);
-            json.WriteSome("tool_call_id"u8, (message.ToolCallId ?? (own ? null : turns.IdAnswered(i))));
+            if ((message.ToolCallId ?? (own ? null : turns.IdAnswered(i))) is { } id) json.WriteString("tool_call_id"u8, id);
             if (message.Name is not null && message.Role is not ChatRole.Tool) lost.Add("messages[].name");
             MessageLosses.Name(message, lost);
             json.WriteOrLose(message.Unknown, own, "messages[].", lost);

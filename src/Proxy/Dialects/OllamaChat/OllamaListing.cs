@@ -47,7 +47,7 @@ internal static class OllamaListing
         WriteDetails(json, model, ofListing: false);
         json.WriteString("expires_at"u8, Time(now.AddYears(292)));
         json.WriteNumber("size_vram"u8, model.Size ?? 0);
-        json.WriteSome("context_length"u8, model.ContextLength);
+        if (model.ContextLength is { } context) json.WriteNumber("context_length"u8, context);
     });
 
     /// <summary>With a numeric offset and six decimals: the one form that the date parsers of all clients accept.</summary>

@@ -82,9 +82,9 @@ internal static class OllamaMembers
         }
 
         WriteThinking(json, request, lost);
-        json.WriteSome("keep_alive"u8, request.KeepAlive);
-        json.WriteSome("logprobs"u8, request.LogProbabilities);
-        json.WriteSome("top_logprobs"u8, request.TopLogProbabilities);
+        if (request.KeepAlive is { } keepAlive) json.WriteAsItCame("keep_alive", keepAlive);
+        if (request.LogProbabilities is { } probabilities) json.WriteBoolean("logprobs"u8, probabilities);
+        if (request.TopLogProbabilities is { } top) json.WriteNumber("top_logprobs"u8, top);
         WriteOptions(json, request.Sampling, own);
         if (request.Choices is > 1) lost.Add("n");
         if (request.User is not null) lost.Add("user");
@@ -158,10 +158,10 @@ internal static class OllamaMembers
     private static void WriteOptions(Utf8JsonWriter json, SamplingOptions sampling, bool own)
     {
         json.WriteStartObject("options"u8);
-        json.WriteSome("num_ctx"u8, sampling.ContextLength);
-        json.WriteSome("num_predict"u8, sampling.MaxTokens);
+        if (sampling.ContextLength is { } context) json.WriteNumber("num_ctx"u8, context);
+        if (sampling.MaxTokens is { } limit) json.WriteNumber("num_predict"u8, limit);
         SamplingJson.Write(json, sampling);
-        json.WriteSome("repeat_penalty"u8, sampling.RepeatPenalty);
+        if (sampling.RepeatPenalty is { } repeat) json.WriteNumber("repeat_penalty"u8, repeat);
         if (own) json.WriteAll(sampling.Unknown);
         json.WriteEndObject();
     }

@@ -95,11 +95,11 @@ internal static class OllamaGenerateRequestCodec
         json.WriteStartObject();
         json.WriteString("model"u8, model);
         json.WriteString("prompt"u8, PromptMessages.Text(request));
-        json.WriteSome("suffix"u8, prompt.Suffix);
+        if (prompt.Suffix is { } suffix) json.WriteString("suffix"u8, suffix);
         if (PromptMessages.System(request) is { Length: > 0 } system) json.WriteString("system"u8, system);
-        json.WriteSome("template"u8, prompt.Template);
+        if (prompt.Template is { } template) json.WriteString("template"u8, template);
         if (prompt.Raw) json.WriteBoolean("raw"u8, true);
-        json.WriteSome("context"u8, prompt.Context);
+        if (prompt.Context is { } context) json.WriteAsItCame("context", context);
         WriteImages(json, request);
         OllamaMembers.Write(json, request, own, lost);
         if (prompt.BestOf is > 1) lost.Add("best_of");

@@ -70,7 +70,7 @@ internal static class CodexModels
         json.WriteNumber("limit"u8, ToolOutput);
         json.WriteEndObject();
         json.WriteBoolean("supports_parallel_tool_calls"u8, true);
-        json.WriteSome("context_window"u8, model.ContextLength);
+        if (model.ContextLength is { } context) json.WriteNumber("context_window"u8, context);
         json.WriteStartArray("experimental_supported_tools"u8);
         json.WriteEndArray();
         json.WriteStartArray("input_modalities"u8);

@@ -59,7 +59,7 @@ internal static class OpenAiChatJson
         json.WriteString("object"u8, kind);
         json.WriteNumber("created"u8, created ?? stamp.Created.ToUnixTimeSeconds());
         json.WriteString("model"u8, stamp.Model);
-        json.WriteSome("system_fingerprint"u8, opaque.Member("system_fingerprint"u8));
+        if (opaque.Member("system_fingerprint"u8) is { } fingerprint) json.WriteAsItCame("system_fingerprint", fingerprint);
         json.WriteStartArray("choices"u8);
     }
 

@@ -23,8 +23,8 @@ internal static class OpenAiChatRequestWriter
         WriteTools(json, request, own, lost);
         if (!own || !request.AsItCame.Has("response_format")) OpenAiFormat.Write(json, request.Format);
         WriteThinking(json, request.Thinking, own, lost);
-        json.WriteSome("logprobs"u8, request.LogProbabilities);
-        json.WriteSome("top_logprobs"u8, request.TopLogProbabilities);
+        if (request.LogProbabilities is { } probabilities) json.WriteBoolean("logprobs"u8, probabilities);
+        if (request.TopLogProbabilities is { } top) json.WriteNumber("top_logprobs"u8, top);
         OpenAiMembers.Write(json, request, own, lost);
         foreach (var member in request.AsItCame)
         {
@@ -55,7 +55,7 @@ internal static class OpenAiChatRequestWriter
             }
         }
 
-        json.WriteSome("parallel_tool_calls"u8, request.ParallelToolCalls);
+        if (request.ParallelToolCalls is { } parallel) json.WriteBoolean("parallel_tool_calls"u8, parallel);
     }
 
     private static void WriteThinking(Utf8JsonWriter json, Thinking? thinking, bool own, List<string> lost)
@@ -95,8 +95,8 @@ internal static class OpenAiChatRequestWriter
         json.WriteStartObject();
         json.WriteString("role"u8, message.RoleWord ?? OpenAiChatJson.Word(message.Role));
         WriteContent(json, message, own, lost);
-        json.WriteSome("name"u8, message.Name);
-        json.WriteSome("refusal"u8, message.Refusal);
+        if (message.Name is { } name) json.WriteString("name"u8, name);
+        if (message.Refusal is { } refusal) json.WriteString("refusal"u8, refusal);
         if (message.ToolCalls.Count > 0 && !(own && message.Unknown.Has("tool_calls"))) WriteToolCalls(json, message, number, turns);
         if ((message.ToolCallId ?? (message.Role is ChatRole.Tool ? turns.IdAnswered(number) : null)) is { } answered)
             json.WriteString("tool_call_id"u8, answered);
@@ -151,7 +151,7 @@ internal static class OpenAiChatRequestWriter
                 {
                     json.WriteStartObject("image_url"u8);
                     json.WriteString("url"u8, ImageText.ToUrl(image));
-                    json.WriteSome("detail"u8, image.Detail);
+                    if (image.Detail is { } detail) json.WriteString("detail"u8, detail);
                     json.WriteEndObject();
                 }
             }

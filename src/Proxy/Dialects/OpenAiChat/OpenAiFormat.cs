@@ -65,8 +65,8 @@ internal static class OpenAiFormat
     public static void WriteDescribed(Utf8JsonWriter json, OutputFormat format)
     {
         json.WriteString("name"u8, format.Name ?? "answer");
-        json.WriteSome("description"u8, format.Description);
-        json.WriteSome("strict"u8, format.Strict);
-        json.WriteSome("schema"u8, format.Schema);
+        if (format.Description is { } description) json.WriteString("description"u8, description);
+        if (format.Strict is { } strict) json.WriteBoolean("strict"u8, strict);
+        if (format.Schema is { } schema) json.WriteAsItCame("schema", schema);
     }
 }

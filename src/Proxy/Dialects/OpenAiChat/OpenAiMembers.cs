@@ -30,8 +30,8 @@ internal static class OpenAiMembers
     /// <summary>Writes all of them except <c>stream_options</c>, and names the ones that are lost.</summary>
     public static void Write(Utf8JsonWriter json, ChatRequest request, bool own, List<string> lost)
     {
-        json.WriteSome("n"u8, request.Choices);
-        json.WriteSome("user"u8, request.User);
+        if (request.Choices is { } n) json.WriteNumber("n"u8, n);
+        if (request.User is { } user) json.WriteString("user"u8, user);
         WriteSampling(json, request, own, lost);
         if (request.KeepAlive is not null) lost.Add("keep_alive");
         foreach (var member in request.Unknown)

@@ -49,7 +49,7 @@ internal static class OpenAiModelList
             json.WriteNumber("max_model_len"u8, context);
         }
 
-        json.WriteSome("max_context_length"u8, model.ContextLimit);
+        if (model.ContextLimit is { } limit) json.WriteNumber("max_context_length"u8, limit);
         if (model.Capabilities.Count > 0)
         {
             json.WriteStartArray("capabilities"u8);
@@ -64,7 +64,7 @@ internal static class OpenAiModelList
             json.WriteEndObject();
         }
 
-        json.WriteSome("root"u8, model.Resolved);
+        if (model.Resolved is { } resolved) json.WriteString("root"u8, resolved);
         more?.Invoke();
         json.WriteEndObject();
     }

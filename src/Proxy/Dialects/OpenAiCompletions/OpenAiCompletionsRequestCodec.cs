@@ -112,9 +112,9 @@ internal static class OpenAiCompletionsRequestCodec
         json.WriteString("model"u8, model);
         if (prompt.NotOneText is { } several) json.WriteAsItCame("prompt", several);
         else json.WriteString("prompt"u8, PromptMessages.Text(request));
-        json.WriteSome("suffix"u8, prompt.Suffix);
+        if (prompt.Suffix is { } suffix) json.WriteString("suffix"u8, suffix);
         if (prompt.Echo) json.WriteBoolean("echo"u8, true);
-        json.WriteSome("best_of"u8, prompt.BestOf);
+        if (prompt.BestOf is { } best) json.WriteNumber("best_of"u8, best);
         // for llama.cpp, 0 means none
         if (request.LogProbabilities is true) json.WriteNumber("logprobs"u8, request.TopLogProbabilities is { } top && (own || top > 0) ? top : 1);
         if (request.Stream || !own) json.WriteBoolean("stream"u8, request.Stream); // some hosts stream unless told not to

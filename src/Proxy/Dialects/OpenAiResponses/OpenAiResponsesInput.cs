@@ -262,7 +262,7 @@ internal sealed class OpenAiResponsesInput(RequestFields fields, List<KeyValuePa
         json.WriteString("type"u8, call.TakesText ? "custom_tool_call"u8 : "function_call"u8);
         json.WriteString("call_id"u8, id);
         json.WriteString("name"u8, CustomTool.OwnName(call.Namespace, call.Name));
-        json.WriteSome("namespace"u8, call.Namespace);
+        if (call.Namespace is { } space) json.WriteString("namespace"u8, space);
         if (call.TakesText) json.WriteString("input"u8, CustomTool.Text(call.Arguments));
         else json.WriteString("arguments"u8, call.Arguments);
         json.WriteEndObject();

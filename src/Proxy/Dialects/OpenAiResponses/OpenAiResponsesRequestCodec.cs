@@ -220,8 +220,8 @@ internal static class OpenAiResponsesRequestCodec
         }
 
         var sampling = request.Sampling;
-        json.WriteSome("temperature"u8, sampling.Temperature);
-        json.WriteSome("top_p"u8, sampling.TopP);
+        if (sampling.Temperature is { } temperature) json.WriteNumber("temperature"u8, temperature);
+        if (sampling.TopP is { } topP) json.WriteNumber("top_p"u8, topP);
         if (sampling.MaxTokens is { } limit and >= 0) json.WriteNumber("max_output_tokens"u8, limit);
         if (request.LogProbabilities is true)
         {
@@ -231,7 +231,7 @@ internal static class OpenAiResponsesRequestCodec
             json.WriteEndArray();
         }
 
-        json.WriteSome("user"u8, request.User);
+        if (request.User is { } user) json.WriteString("user"u8, user);
         if (sampling.TopK is not null) lost.Add("top_k");
         if (sampling.Stop.Count > 0) lost.Add("stop");
         SamplingJson.NameLosses(request, lost);

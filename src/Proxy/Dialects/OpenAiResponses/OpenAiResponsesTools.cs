@@ -122,7 +122,7 @@ internal static class OpenAiResponsesTools
                 json.WriteStartObject();
                 json.WriteString("type"u8, "function"u8);
                 json.WriteString("name"u8, tool.Name);
-                json.WriteSome("description"u8, tool.Description);
+                if (tool.Description is { } description) json.WriteString("description"u8, description);
                 if (tool.Parameters is { } parameters) json.WriteAsItCame("parameters", parameters);
                 else json.WriteNull("parameters"u8);
                 if (tool.Strict is { } strict) json.WriteBoolean("strict"u8, strict);
@@ -133,7 +133,7 @@ internal static class OpenAiResponsesTools
             json.WriteEndArray();
         }
 
-        json.WriteSome("parallel_tool_calls"u8, request.ParallelToolCalls);
+        if (request.ParallelToolCalls is { } parallel) json.WriteBoolean("parallel_tool_calls"u8, parallel);
         if (request.ToolChoice is not { } choice) return;
         if (choice.Name is null)
         {

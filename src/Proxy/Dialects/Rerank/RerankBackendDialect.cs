@@ -83,7 +83,7 @@ internal sealed class JinaRerankBackendDialect : RerankBackendDialect
         json.WriteStartArray("documents"u8);
         foreach (var document in call.Request.Documents) json.WriteStringValue(document);
         json.WriteEndArray();
-        json.WriteSome("max_tokens_per_doc"u8, call.Request.MaxTokensPerDocument);
+        if (call.Request.MaxTokensPerDocument is { } most) json.WriteNumber("max_tokens_per_doc"u8, most);
         json.WriteEndObject();
         lost.AddRange(call.Others);
         if (!call.Request.Truncate) lost.Add("truncate");

@@ -82,7 +82,7 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
 
     private async ValueTask RunAsync(CallScope scope, ClientStream? client, BackendReply reply, IFrameSink sink, Followers followers)
     {
-        using var generation = new Generation(reply, sink, reply.KeepAliveAfter ?? parts.Server().KeepaliveAfter, followers, scope.Lifetime);
+        using var generation = new Generation(reply, sink, (reply.Body as EventBody)?.KeepAliveAfter ?? parts.Server().KeepaliveAfter, followers, scope.Lifetime);
         var end = await generation.RunAsync();
         scope.Count(end.Usage);
         if (client?.Holding is { } holding) await holding.DrainAsync();
@@ -116,7 +116,7 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
     /// <summary>The events of a route without a host, as a reply.</summary>
     private BackendReply Reply(CallScope scope, ChatAnswer.Events events)
     {
-        var body = new EventBody(events.Stream, new EventSchemaWriter(), parts.Time, scope.Cancellation);
+        var body = new EventBody(events.Stream, new EventSchemaWriter(), parts.Time, scope.Cancellation) { KeepAliveAfter = events.KeepAliveAfter };
         var reply = new BackendReply(body, new PooledBody(16))
         {
             Status = StatusCodes.Status200OK,
@@ -124,7 +124,6 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
             ServedModel = events.Served ?? "",
             Idle = TimeSpan.FromDays(1),
             Streams = true,
-            KeepAliveAfter = events.KeepAliveAfter,
         };
         reply.Bind(null, scope.Cancellation.UnsafeRegister(static state => ((EventBody)state!).Cancel(), body));
         return reply;

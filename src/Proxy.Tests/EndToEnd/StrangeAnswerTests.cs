@@ -248,7 +248,7 @@ public sealed class StrangeAnswerTests(StrangeAnswerTests.Door door) : IClassFix
         Assert.Equal(502, reply.Status);
         Assert.DoesNotContain("ELF", reply.Text, StringComparison.Ordinal);
         Assert.DoesNotContain("\uFFFD", reply.Text, StringComparison.Ordinal);
-        Assert.Contains("no text", reply.ErrorMessage, StringComparison.Ordinal);
+        Assert.Contains("not text", reply.ErrorMessage, StringComparison.Ordinal);
     }
 
     private static List<byte[]> Compressed(string coding, string[] pieces)

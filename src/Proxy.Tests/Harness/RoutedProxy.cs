@@ -4,6 +4,7 @@ using Microsoft.Extensions.Time.Testing;
 using Proxy.Chat;
 using Proxy.Composition;
 using Proxy.Config;
+using Proxy.Streams;
 using Proxy.Telemetry;
 using Proxy.Transport.Http1;
 
@@ -17,12 +18,12 @@ internal sealed class RoutedProxy : IAsyncDisposable
     private readonly Listeners listeners;
     private readonly WebApplication app;
 
-    private RoutedProxy(string toml, Func<IChatRoute, IEnumerable<IChatRoute>> routes)
+    private RoutedProxy(string toml, Func<IChatRoute, IEnumerable<IChatRoute>> routes, Func<CallInfo, Followers>? follow)
     {
         var result = ConfigReader.Read(toml, new ConfigSources());
         if (result.Config is not { } config) throw new InvalidOperationException(string.Join("; ", result.Problems));
         writer = new LogWriter(new Lines(Log));
-        parts = new Parts(new LoadedConfig(null, config), writer, Time, routes);
+        parts = new Parts(new LoadedConfig(null, config), writer, Time, routes, follow);
         var date = new HttpDate(Time);
         listeners = new Listeners(config, null, parts.Loops is null ? null : server => Http1Connection.Use(server, parts.Endpoints.HandleAsync, date, parts.Log));
         app = ProxyHost.Build(parts, listeners, [], null);
@@ -34,9 +35,9 @@ internal sealed class RoutedProxy : IAsyncDisposable
 
     public Uri Address => new(listeners.All[0].Url);
 
-    public static async Task<RoutedProxy> StartAsync(string toml, Func<IChatRoute, IEnumerable<IChatRoute>> routes)
+    public static async Task<RoutedProxy> StartAsync(string toml, Func<IChatRoute, IEnumerable<IChatRoute>> routes, Func<CallInfo, Followers>? follow = null)
     {
-        var proxy = new RoutedProxy(toml, routes);
+        var proxy = new RoutedProxy(toml, routes, follow);
         await proxy.app.StartAsync();
         return proxy;
     }

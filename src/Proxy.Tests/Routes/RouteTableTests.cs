@@ -21,7 +21,7 @@ public sealed class RouteTableTests
     private static readonly Route Workflow = new("workflow", static call => call.Pipeline is not null);
 
     private static RoutedCall Split(string model, string? route = null, string? pipeline = null, string? workspace = null) => RouteTable.Split(
-        new ChatCall(new OpenAiChatClientDialect(), new ChatEnvelope(model, null, default), new CallInfo("T", "C", "me") { Route = route, Pipeline = pipeline, Workspace = workspace }, default));
+        new ChatCall(new OpenAiChatClientDialect(), new ChatEnvelope(model, null, default), new CallInfo("T", "C", "me") { Route = route, Pipeline = pipeline, Workspace = workspace }, ReadOnlyMemory<byte>.Empty));
 
     private static ProxyError? Find(string model, string? route, string? pipeline, string? workspace)
     {

@@ -130,7 +130,7 @@ public sealed class VerbatimSinkTests
         exchange = new ScriptedExchange("data: {}\n\n", Step.TimedOut) { Clock = 5000 };
         (_, outcome) = await Replies.RelayAsync(Replies.Of(exchange, total: 5000));
         Assert.Equal([5000, 5000], exchange.Deadlines);
-        Assert.Contains("in the time it has", outcome.Error!.Message, StringComparison.Ordinal);
+        Assert.Contains("within its total time limit", outcome.Error!.Message, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -6,47 +6,47 @@ using Proxy.Transport;
 
 namespace Proxy.Backends;
 
-/// <summary>What one try at one backend came to.</summary>
+/// <summary>The result of one try at one backend.</summary>
 internal abstract record AttemptResult
 {
     private AttemptResult() { }
 
-    /// <summary>An answer, a host's own refusal of the call included.</summary>
+    /// <summary>An answer. A host's refusal that goes to the client is one too.</summary>
     public sealed record Answered(BackendReply Reply) : AttemptResult;
 
-    /// <summary>No other backend would do better.</summary>
+    /// <summary>An error that another backend would not avoid.</summary>
     public sealed record Refused(ProxyError Error) : AttemptResult;
 
-    /// <summary>Another backend may make it good. <paramref name="Uncertain"/>: it may be the call's fault and not the host's.</summary>
+    /// <summary>An error that another backend may avoid. <paramref name="Uncertain"/>: the call may be at fault and not the host.</summary>
     public sealed record TryNext(ProxyError Error, bool Uncertain = false) : AttemptResult
     {
-        /// <summary>The host said when to come again.</summary>
+        /// <summary>How long the host asked us to wait before the next call (<c>retry-after</c>).</summary>
         public TimeSpan? ComeAgain { get; init; }
 
-        /// <summary>The host does not have the model that it is said to serve.</summary>
+        /// <summary>The host does not have the model that the backend table says it serves.</summary>
         public bool LacksModel { get; init; }
     }
 }
 
 /// <summary>
-/// One try at one backend: sends the call and looks at the answer until it is sure that it is one. Owns the exchange, the lease and what was read,
+/// One try at one backend: sends the call and reads until it is certain that an answer has begun. Owns the exchange, the lease and the bytes read,
 /// until a reply takes them over.
 /// </summary>
 internal sealed class BackendAttempt : IDisposable
 {
-    /// <summary>A stream that has said so much without any content is passed on as it is.</summary>
+    /// <summary>A stream of this many bytes without any content is forwarded as it is.</summary>
     private const int LongestPreamble = 256 * 1024;
 
-    /// <summary>An error body is read this far.</summary>
+    /// <summary>Bytes of an error body that are read at most.</summary>
     private const int LongestError = 1 << 20;
 
-    /// <summary>A stream that was not asked for is looked at as a whole up to here; its events take many times its size.</summary>
+    /// <summary>The longest stream that is parsed whole although one document was asked for. Its events take many times its size in memory.</summary>
     private const int LongestUnasked = 4 << 20;
 
-    /// <summary>What a host says of its answer's length is believed this far before it has come.</summary>
+    /// <summary>Bytes reserved at most because of the announced length, before any of the answer has arrived.</summary>
     private const int LongestFirstRoom = 64 << 10;
 
-    /// <summary>Once so much of an answer has come, its host is believed.</summary>
+    /// <summary>Once this many bytes have arrived, room for the whole announced length is reserved.</summary>
     private const int LongestBelieved = 1 << 20;
 
     private readonly Backend backend;
@@ -60,14 +60,16 @@ internal sealed class BackendAttempt : IDisposable
     private readonly long total;
     private readonly bool late;
     private UpstreamHead? head;
-    private ReplyBody body; // the exchange, or what decodes it
+    private ReplyBody body; // the exchange, or the decoder of its content coding
     private PooledBody? held;
-    private FrameBatch? frames; // has looked at the first frames
+    private FrameBatch? frames; // has inspected the first frames
     private bool handedOver;
 
-    /// <param name="queued">How long the call has waited for this slot: it counts against the time to the first token. What other backends took of it does not.</param>
-    /// <param name="elapsed">How long the call has run in all: it counts against the time for the whole answer.</param>
-    public BackendAttempt(OutgoingCall call, Lease lease, string served, string traceId, TimeSpan queued, TimeSpan elapsed, ILogger log, CancellationToken cancellation)
+    /// <param name="queued">How long the call waited for this slot. Deducted from the time to the first token; time spent on earlier, failed backends is
+    /// not.</param>
+    /// <param name="elapsed">How long the call has run in all. Deducted from the time for the whole answer.</param>
+    public BackendAttempt(OutgoingCall call, Lease lease, string served, string traceId, TimeSpan queued, TimeSpan elapsed, ILogger log,
+        CancellationToken cancellation)
     {
         this.call = call;
         this.lease = lease;
@@ -83,20 +85,22 @@ internal sealed class BackendAttempt : IDisposable
         registration = cancellation.UnsafeRegister(static state => ((UpstreamExchange)state!).Cancel(), exchange);
     }
 
-    /// <summary>Where the host says that it does not have the model, another one is there to be asked.</summary>
+    /// <summary>There is another backend to try if this host says that it does not have the model.</summary>
     public bool HasAlternative { get; init; }
 
-    // Rented when there is something to hold: most of a call's time is the wait for that.
+    // Rented when the first bytes arrive: a call spends most of its time waiting for them.
     private PooledBody Held => held ??= new((int)Math.Clamp((head!.ContentLength ?? 0) + 1, 2048, LongestFirstRoom));
 
     public ValueTask<UpstreamHead> SendAsync(IDispatchable from)
     {
         var headers = CrossingHeaders.Of(from.Headers, from.Info, backend);
-        if (call.Errors.VersionHeader is { } version && !headers.Any(header => header.Name.Equals(version.Key, StringComparison.OrdinalIgnoreCase))) headers = [.. headers, new(version.Key, version.Value)];
-        return exchange.SendAsync(new(call.Method, backend.PathOf(call.Path), call.Body) { ContentType = call.ContentType, Headers = headers, Via = from.Info.Via });
+        if (call.Errors.VersionHeader is { } version && !headers.Any(header => header.Name.Equals(version.Key, StringComparison.OrdinalIgnoreCase)))
+            headers = [.. headers, new(version.Key, version.Value)];
+        return exchange.SendAsync(
+            new(call.Method, backend.PathOf(call.Path), call.Body) { ContentType = call.ContentType, Headers = headers, Via = from.Info.Via });
     }
 
-    /// <summary>What the answer that begins like this comes to.</summary>
+    /// <summary>Reads as much of the answer as the decision needs: is it an answer, a refusal, or a reason to try the next backend?</summary>
     public ValueTask<AttemptResult> ReadAsync(UpstreamHead answered)
     {
         head = answered;
@@ -126,9 +130,10 @@ internal sealed class BackendAttempt : IDisposable
     }
 
     private static bool SaysStream(StreamFraming framing, string? contentType) =>
-        contentType?.StartsWith(framing is StreamFraming.ServerSentEvents ? "text/event-stream" : "application/x-ndjson", StringComparison.OrdinalIgnoreCase) is true;
+        contentType?.StartsWith(framing is StreamFraming.ServerSentEvents ? "text/event-stream" : "application/x-ndjson",
+            StringComparison.OrdinalIgnoreCase) is true;
 
-    /// <summary>Whether what is held begins a stream, once its byte order mark is off; null while that cannot be told.</summary>
+    /// <summary>Removes a byte order mark and tells whether the held bytes begin a stream; null while they are too few to tell.</summary>
     private bool? BeginsStream(StreamFraming framing)
     {
         if (FirstBytes.MarkLength(Held.Span) is not { } mark) return null;
@@ -136,7 +141,10 @@ internal sealed class BackendAttempt : IDisposable
         return FirstBytes.Streams(Held.Span, framing, SaysStream(framing, head!.ContentType));
     }
 
-    /// <summary>Reads a stream until a frame says something that a client would miss. A host that answers with a document has it read to its end.</summary>
+    /// <summary>
+    /// Reads a stream up to its first frame with content; until then, another backend can be tried. If the host sends one document instead, reads it to its
+    /// end.
+    /// </summary>
     private async ValueTask<AttemptResult> FirstContentAsync(BackendDialect dialect)
     {
         frames = new FrameBatch(dialect.Framing);
@@ -195,7 +203,7 @@ internal sealed class BackendAttempt : IDisposable
         return FrameKind.Preamble;
     }
 
-    /// <summary>Reads an answer that is one document to its end: a host that dies in the middle of it can still be replaced.</summary>
+    /// <summary>Reads an answer that is one document to its end. If the host fails in the middle of it, another backend can still be tried.</summary>
     private ValueTask<AttemptResult> WholeAsync(BackendDialect dialect)
     {
         var reading = ReadToEndAsync(BackendReply.LongestDocument);
@@ -215,9 +223,9 @@ internal sealed class BackendAttempt : IDisposable
                 if (dialect.IsWholeAnswer(Held.Span)) return Reply(streams: false, complete: true);
                 if (HeldStream(dialect) is { } streamed) return streamed;
                 if (dialect.Classify(Held.Span) is FrameKind.Error) return HostSaid(dialect.ReadError(Held.Span));
-                return Failed(ProxyErrorKind.HostFailed, "its answer says itself that it is not complete, or is none", connection: false);
+                return Failed(ProxyErrorKind.HostFailed, "its answer is marked as incomplete or cannot be read", connection: false);
             case ReplyReadKind.TimedOut:
-                return Failed(ProxyErrorKind.HostTimedOut, "it did not finish its answer in the time it has", connection: false);
+                return Failed(ProxyErrorKind.HostTimedOut, "it did not finish its answer within its total time limit", connection: false);
             case ReplyReadKind.Cancelled:
                 return Left();
             default:
@@ -225,7 +233,10 @@ internal sealed class BackendAttempt : IDisposable
         }
     }
 
-    /// <summary>Some hosts stream unless they are told not to, and some then too: all of it is here, so it is looked at as a whole. Null where it is no stream, or not a whole one.</summary>
+    /// <summary>
+    /// A host that was asked for one document has sent a stream: some hosts stream unless told not to, and some even then. The whole stream is held here, so it
+    /// is parsed as a whole. Null if the held bytes are not a stream, or not a complete one.
+    /// </summary>
     private AttemptResult? HeldStream(BackendDialect dialect)
     {
         if (Held.Length > LongestUnasked || FirstBytes.Streams(Held.Span, dialect.Framing, saidSo: false) is not true) return null;
@@ -239,11 +250,14 @@ internal sealed class BackendAttempt : IDisposable
         }
 
         if (cutter.PayloadOfRest(pending) is { IsEmpty: false } rest) reader.Read(rest, events);
-        if (events.OfType<ChatEvent.Finished>().FirstOrDefault(static happened => happened.Error is not null) is { Error: { } error }) return HostSaid(new HostError(error.Message, error.HostType, error.Code, error.Param));
+        if (events.OfType<ChatEvent.Finished>().FirstOrDefault(static happened => happened.Error is not null) is { Error: { } error })
+            return HostSaid(new HostError(error.Message, error.HostType, error.Code, error.Param));
         return reader.End(events) ? Reply(streams: true, complete: true) : null;
     }
 
-    /// <summary>A status that is not a success. The client's mistakes go to the client; what another host may do better goes there.</summary>
+    /// <summary>
+    /// Handles a status that is not a success. A mistake of the client is reported to the client; for a failure of the host, another backend is tried.
+    /// </summary>
     private async ValueTask<AttemptResult> RefusalAsync()
     {
         body.Deadline = Math.Min(body.Deadline, body.Now + (long)backend.Config.Idle.TotalMilliseconds);
@@ -260,13 +274,15 @@ internal sealed class BackendAttempt : IDisposable
         return end is ReplyReadKind.End ? Judge(said, head!.Status) : Judge(Cut(said, end), head!.Status, isCut: true);
     }
 
-    /// <summary>The beginning of an error that has no end here.</summary>
+    /// <summary>Notes in an error that its end is missing.</summary>
     private static HostError Cut(HostError said, ReplyReadKind end) => said with
     {
-        Message = said.Message + (end is ReplyReadKind.Data ? $" (cut here: the host's error is longer than {LongestError >> 20} MiB)" : " (cut here: the host broke off in the middle of its error)"),
+        Message = said.Message + (end is ReplyReadKind.Data
+            ? $" (cut here: the host's error is longer than {LongestError >> 20} MiB)"
+            : " (cut here: the host broke off in the middle of its error)"),
     };
 
-    /// <summary>A failure inside a 200: as if the host had used the status it should have.</summary>
+    /// <summary>Handles an error inside a 200 as if the host had sent the status that the error stands for.</summary>
     private AttemptResult HostSaid(HostError said) => Judge(said, said.Status ?? 500, inside: true);
 
     private AttemptResult Judge(HostError said, int status, bool inside = false, bool isCut = false)
@@ -276,14 +292,26 @@ internal sealed class BackendAttempt : IDisposable
         {
             case 401 or 403:
                 log.Unauthorized(backend.Name, status);
-                return new AttemptResult.TryNext(new(ProxyErrorKind.HostUnauthorized, $"backend '{backend.Name}' does not accept this proxy's credentials; its operator has to set the backend's key") { Backend = backend.Name });
-            case 508: // by another way the call would go round just the same
+                return new AttemptResult.TryNext(new(ProxyErrorKind.HostUnauthorized,
+                    $"backend '{backend.Name}' does not accept this proxy's credentials; its operator has to set the backend's key")
+                {
+                    Backend = backend.Name
+                });
+            case 508: // "loop detected" between proxies: through another backend the call would loop just the same
                 return inside || isCut ? new AttemptResult.Refused(Said(said, status)) : Reply(streams: false, complete: true, Said(said, status));
-            case >= 500 when backend.IsProxy: // its words are ours already, and say which of its hosts it was
+            case >= 500 when backend.IsProxy: // the message of another proxy needs no explanation: it names the host that failed
                 log.AttemptFailed(traceId, backend.Name, string.Create(CultureInfo.InvariantCulture, $"status {status}"));
-                return new AttemptResult.TryNext(Said(said, status is 529 ? 503 : status) with { RetryAfter = RetryAfter() }, Uncertain: status is not (503 or 529));
-            case 429 or 503 or 529: // the last is Anthropic's way to say the second
-                return new AttemptResult.TryNext(new(ProxyErrorKind.HostRefused, said.Message) { Status = Math.Min(status, 503), Code = said.Code, HostType = said.Type, Backend = backend.Name, RetryAfter = RetryAfter() ?? TimeSpan.FromSeconds(1) }) { ComeAgain = RetryAfter() };
+                return new AttemptResult.TryNext(Said(said, status is 529 ? 503 : status) with { RetryAfter = RetryAfter() },
+                    Uncertain: status is not (503 or 529));
+            case 429 or 503 or 529: // Anthropic sends 529 for 503
+                return new AttemptResult.TryNext(new(ProxyErrorKind.HostRefused, said.Message)
+                {
+                    Status = Math.Min(status, 503),
+                    Code = said.Code,
+                    HostType = said.Type,
+                    Backend = backend.Name,
+                    RetryAfter = RetryAfter() ?? TimeSpan.FromSeconds(1)
+                }) { ComeAgain = RetryAfter() };
             case 404 when HasAlternative && MeansModel(said):
                 log.AttemptFailed(traceId, backend.Name, "it does not have the model");
                 return new AttemptResult.TryNext(Said(said, status)) { LacksModel = true };
@@ -292,31 +320,42 @@ internal sealed class BackendAttempt : IDisposable
             case >= 400 and < 500:
                 return Reply(streams: false, complete: true, Said(said, status));
             case < 400:
-                return new AttemptResult.Refused(new(ProxyErrorKind.HostFailed, $"backend '{backend.Name}' answered with status {status}, which means nothing here; is its url right?") { Backend = backend.Name });
+                return new AttemptResult.Refused(new(ProxyErrorKind.HostFailed,
+                    $"backend '{backend.Name}' answered with the unexpected status {status}; is its url right?") { Backend = backend.Name });
             default:
                 log.AttemptFailed(traceId, backend.Name, string.Create(CultureInfo.InvariantCulture, $"status {status}{(inside ? " inside a 200" : "")}"));
-                // The message is the host's: a 500 is often its way to name a client's mistake.
-                return new AttemptResult.TryNext(new(ProxyErrorKind.HostFailed, $"backend '{backend.Name}' failed: {said.Message}") { Backend = backend.Name }, Uncertain: true);
+                // The host's message is kept, because some hosts answer a client's mistake with 500 and explain it in the message.
+                return new AttemptResult.TryNext(new(ProxyErrorKind.HostFailed, $"backend '{backend.Name}' failed: {said.Message}") { Backend = backend.Name },
+                    Uncertain: true);
         }
     }
 
-    private ProxyError Said(HostError said, int status) => new(ProxyErrorKind.HostRefused, said.Message) { Status = status, Code = said.Code, HostType = said.Type, Param = said.Param, Backend = backend.Name };
+    private ProxyError Said(HostError said, int status) => new(ProxyErrorKind.HostRefused, said.Message)
+    {
+        Status = status,
+        Code = said.Code,
+        HostType = said.Type,
+        Param = said.Param,
+        Backend = backend.Name
+    };
 
-    /// <summary>Whether what a 404 says is missing is the model, and not the path: by its code, its name or the word.</summary>
+    /// <summary>Whether a 404 says that the model is missing and not the path: its code, its parameter, the word "model" or the model's name says so.</summary>
     private bool MeansModel(HostError said) =>
-        said.Code is "model_not_found" || said.Param is "model" || said.Message.Contains("model", StringComparison.OrdinalIgnoreCase) || (served.Length > 0 && said.Message.Contains(served, StringComparison.OrdinalIgnoreCase));
+        said.Code is "model_not_found" || said.Param is "model" || said.Message.Contains("model", StringComparison.OrdinalIgnoreCase)
+            || (served.Length > 0 && said.Message.Contains(served, StringComparison.OrdinalIgnoreCase));
 
     private TimeSpan? RetryAfter()
     {
         foreach (var header in head!.Headers)
         {
-            if (header.Name.Equals("retry-after", StringComparison.OrdinalIgnoreCase) && int.TryParse(header.Value, NumberStyles.None, CultureInfo.InvariantCulture, out var seconds)) return TimeSpan.FromSeconds(seconds);
+            if (header.Name.Equals("retry-after", StringComparison.OrdinalIgnoreCase)
+                && int.TryParse(header.Value, NumberStyles.None, CultureInfo.InvariantCulture, out var seconds)) return TimeSpan.FromSeconds(seconds);
         }
 
         return null;
     }
 
-    /// <summary>Reads what comes into what is held. How it ended; <see cref="ReplyReadKind.Data"/> when there was more than the limit.</summary>
+    /// <summary>Reads the body into <see cref="Held"/>. Returns how it ended; <see cref="ReplyReadKind.Data"/> if it is longer than the limit.</summary>
     private ValueTask<ReplyReadKind> ReadToEndAsync(int limit)
     {
         while (true)
@@ -341,34 +380,42 @@ internal sealed class BackendAttempt : IDisposable
         if (read.Kind is ReplyReadKind.Quiet) return null;
         if (read.Kind is not ReplyReadKind.Data) return read.Kind;
         Held.Write(read.Bytes.Span);
-        // What has come in earnest has a length to believe: room for all of it, which takes memory only as it is written to.
-        if (Held.Length > LongestBelieved && head!.ContentLength is { } whole && whole > Held.Length && whole <= limit) _ = Held.GetSpan((int)whole - Held.Length);
+        // So much has arrived that the announced length is plausible: reserve room for all of it. The system commits the memory only as it is written.
+        if (Held.Length > LongestBelieved && head!.ContentLength is { } whole && whole > Held.Length && whole <= limit)
+            _ = Held.GetSpan((int)whole - Held.Length);
         return Held.Length > limit ? ReplyReadKind.Data : null;
     }
 
     private AttemptResult NoAnswer(UpstreamHead head) => head.Outcome switch
     {
         UpstreamOutcome.Cancelled => Left(),
-        UpstreamOutcome.TimedOut => Failed(ProxyErrorKind.HostTimedOut, call.Streams ? $"no first token within {backend.Config.FirstToken.TotalSeconds:0.#} s" : "no answer in the time it has", connection: false),
+        UpstreamOutcome.TimedOut => Failed(ProxyErrorKind.HostTimedOut, call.Streams
+            ? $"no first token within {backend.Config.FirstToken.TotalSeconds:0.#} s"
+            : "no answer within its total time limit", connection: false),
         UpstreamOutcome.OutOfDescriptors => OutOfDescriptors(),
-        UpstreamOutcome.ConnectTimedOut => Failed(ProxyErrorKind.HostTimedOut, $"no connection within {backend.Config.Connect.TotalSeconds:0.#} s", connection: true),
+        UpstreamOutcome.ConnectTimedOut =>
+            Failed(ProxyErrorKind.HostTimedOut, $"no connection within {backend.Config.Connect.TotalSeconds:0.#} s", connection: true),
         UpstreamOutcome.ConnectFailed => Failed(ProxyErrorKind.HostFailed, $"it cannot be reached: {head.Failure}", connection: true),
         _ => Failed(ProxyErrorKind.HostFailed, head.Failure ?? "it broke off before answering", connection: false),
     };
 
-    /// <summary>Ours, and nothing against the host; another one may have a connection that lies idle.</summary>
+    /// <summary>The fault of this process and not of the host. Another backend may have an idle connection, which needs no new descriptor.</summary>
     private AttemptResult.TryNext OutOfDescriptors()
     {
-        log.AttemptFailed(traceId, backend.Name, "this process has no descriptor left for a connection");
-        return new(new(ProxyErrorKind.OutOfDescriptors, "this proxy has too many files open to reach a host; try again in a moment") { RetryAfter = TimeSpan.FromSeconds(1) });
+        log.AttemptFailed(traceId, backend.Name, "this process has no file descriptor left for a connection");
+        return new(new(ProxyErrorKind.OutOfDescriptors, "this proxy has too many files open to reach a host; try again in a moment")
+        {
+            RetryAfter = TimeSpan.FromSeconds(1)
+        });
     }
 
     private AttemptResult.TryNext Failed(ProxyErrorKind kind, string reason, bool connection)
     {
-        if (backend.Secrets is { } secrets) reason = secrets.Strike(reason); // what a client library says may quote the host
+        if (backend.Secrets is { } secrets) reason = secrets.Strike(reason); // an HTTP library's message may quote the host
         log.AttemptFailed(traceId, backend.Name, reason);
-        // A call that spent its time in our queue says nothing of the host: an overload must not take the hosts away as well.
-        // What a proxy could not bring was one of its hosts' to bring, and its others answer.
+        // Three failures do not count against the backend. The call timed out after spending its time in our queue: an overload must not take the hosts down
+        // as well. The backend is a proxy that could be reached: one of its hosts failed, the others may answer. The host was down for a moment and is up
+        // again.
         var blameless = (kind is ProxyErrorKind.HostTimedOut && late && !connection) || (backend.IsProxy && !connection) || exchange.HostWasAway;
         if (!blameless && backend.State.MarkFailed(reason, connection)) log.WentDown(backend.Name, reason);
         return new(new(kind, $"backend '{backend.Name}': {reason}") { Backend = backend.Name });
@@ -388,7 +435,10 @@ internal sealed class BackendAttempt : IDisposable
             Dialect = call.Dialect,
             ContentType = streams && !SaysStream(call.Dialect!.Framing, head.ContentType) ? null : head.ContentType,
             ContentLength = head.ContentLength,
-            Headers = head.Headers.Count == 0 ? [] : [.. head.Headers.Select(h => KeyValuePair.Create(h.Name, head.Status >= 300 && backend.Secrets is { } secrets ? secrets.Strike(h.Value) : h.Value))],
+            Headers = head.Headers.Count == 0
+                ? []
+                : [.. head.Headers.Select(h =>
+                    KeyValuePair.Create(h.Name, head.Status >= 300 && backend.Secrets is { } secrets ? secrets.Strike(h.Value) : h.Value))],
             Secrets = backend.Secrets,
             Idle = call.Patient ? TimeSpan.FromDays(1) : backend.Config.Idle,
             Total = total,

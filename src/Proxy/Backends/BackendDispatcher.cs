@@ -5,8 +5,8 @@ using Proxy.Chat;
 namespace Proxy.Backends;
 
 /// <summary>
-/// Gets a call answered by one of the backends that serve its model: waits for a slot, tries, and tries the next one as long as the first has not begun to answer.
-/// It returns a reply and cannot write to a client.
+/// Has a call answered by one of the backends that serve its model: waits for a slot, tries that backend, and fails over to the next one as long as no answer
+/// has begun. It returns a reply and cannot write to a client.
 /// </summary>
 internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue slots, ILogger log, TimeProvider time)
 {
@@ -32,13 +32,14 @@ internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue sl
             var tries = backend.State.Breaker is BreakerState.HalfOpen;
             var queued = waits is { } asked ? time.GetElapsedTime(asked) : TimeSpan.Zero;
             var elapsed = backend.Config.Total is null ? TimeSpan.Zero : time.GetElapsedTime(started);
-            using var attempt = Begin(call, lease, resolution.Served, queued, elapsed, !lacked && IsAnyOther(candidates, backend), cancellation, out var unsayable);
+            using var attempt =
+                Begin(call, lease, resolution.Served, queued, elapsed, !lacked && IsAnyOther(candidates, backend), cancellation, out var unsayable);
             switch (attempt is null ? new AttemptResult.TryNext(unsayable!) : await attempt.ReadAsync(await attempt.SendAsync(call)))
             {
                 case AttemptResult.Answered answered:
-                    // Another host accepted the call, so those that said 5xx to it were at fault.
+                    // Another host accepted the call, so the host that answered it with a 5xx was at fault.
                     if (answered.Reply.Status < 300) uncertain?.ForEach(Blame);
-                    if (tries) slots.Recheck(); // it is well again: who waited for that need not any longer
+                    if (tries) slots.Recheck(); // the circuit breaker has closed: calls that waited for this backend may go on
                     return new DispatchResult.Answered(answered.Reply);
                 case AttemptResult.Refused refused:
                     return new DispatchResult.Failed(refused.Error);
@@ -46,12 +47,12 @@ internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue sl
                     last = next.Error;
                     lacked |= next.LacksModel;
                     if (next.ComeAgain is { } wait) Avoid(backend, wait);
-                    // Of several that are overloaded, the one that will be free first is told.
+                    // If several hosts are overloaded, the client gets the shortest of their retry-after times.
                     if (last is { Kind: ProxyErrorKind.HostRefused, RetryAfter: { } told }) last = soonest = soonest?.RetryAfter <= told ? soonest : last;
-                    if (!backend.State.Available) slots.Recheck(); // it went down by this: who waits for it alone need not
+                    if (!backend.State.Available) slots.Recheck(); // the backend went down: fails the calls that wait for it alone
                     if (next.Uncertain)
                     {
-                        // One failover for a 5xx: a call that two hosts cannot answer will not be answered by a third.
+                        // One failover for a 5xx: a call that fails at two hosts would fail at a third.
                         if (uncertain is not null) return new DispatchResult.Failed(last);
                         uncertain = [backend];
                     }
@@ -64,10 +65,11 @@ internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue sl
         }
     }
 
-    /// <summary>Asks one backend something that is no generation: it takes no slot, waits for none, and no other backend is tried.</summary>
+    /// <summary>Asks one backend something that is not a generation. Takes no slot, waits for none and does not fail over.</summary>
     public async ValueTask<DispatchResult> AskAsync(IDispatchable call, Backend backend, string served, CancellationToken cancellation)
     {
-        if (!ProxyWays.Leads(backend, served, call.Info.Via, directory.Identity)) return new DispatchResult.Failed(ProxyWays.Loop(served, [backend], directory.Identity));
+        if (!ProxyWays.Leads(backend, served, call.Info.Via, directory.Identity))
+            return new DispatchResult.Failed(ProxyWays.Loop(served, [backend], directory.Identity));
         using var attempt = Begin(call, new Lease(null, backend), served, TimeSpan.Zero, TimeSpan.Zero, hasAlternative: false, cancellation, out var unsayable);
         return (attempt is null ? new AttemptResult.Refused(unsayable!) : await attempt.ReadAsync(await attempt.SendAsync(call))) switch
         {
@@ -78,15 +80,23 @@ internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue sl
         };
     }
 
-    /// <summary>Null when this backend cannot be asked this; another may speak a dialect that can.</summary>
-    private BackendAttempt? Begin(IDispatchable call, Lease lease, string served, TimeSpan queued, TimeSpan elapsed, bool hasAlternative, CancellationToken cancellation, out ProxyError? unsayable)
+    /// <summary>Null if the call cannot be expressed in this backend's dialect; that of another backend may do.</summary>
+    private BackendAttempt? Begin(IDispatchable call, Lease lease, string served, TimeSpan queued, TimeSpan elapsed, bool hasAlternative,
+        CancellationToken cancellation, out ProxyError? unsayable)
     {
         BackendAttempt? attempt = null;
         OutgoingCall outgoing = default;
         try
         {
             unsayable = call.Prepare(lease.Backend, served, out outgoing);
-            if (unsayable is null) attempt = new BackendAttempt(outgoing, lease, served, call.Info.TraceId, queued, elapsed, log, cancellation) { HasAlternative = hasAlternative };
+            if (unsayable is null)
+            {
+                attempt = new BackendAttempt(outgoing, lease, served, call.Info.TraceId, queued, elapsed, log, cancellation)
+                {
+                    HasAlternative = hasAlternative
+                };
+            }
+
             return attempt;
         }
         finally
@@ -109,7 +119,7 @@ internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue sl
         return false;
     }
 
-    /// <summary>Leaves a host alone that said when to come again. Who waits for a slot may have it when that time has come.</summary>
+    /// <summary>Sends a host no calls for the time that it asked for. After that, waiting calls may use its slots again.</summary>
     private void Avoid(Backend backend, TimeSpan wait)
     {
         if (backend.State.Avoid(wait) is { } avoided) _ = RecheckAfterAsync(avoided);
@@ -123,12 +133,12 @@ internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue sl
 
     private void Blame(Backend backend)
     {
-        if (backend.IsProxy) return; // it was one of its hosts
+        if (backend.IsProxy) return; // one of that proxy's hosts failed, not the proxy
         const string Reason = "it failed calls that another backend accepted";
         if (backend.State.MarkFailed(Reason, connection: false)) log.WentDown(backend.Name, Reason);
     }
 
-    /// <summary>How long a call may wait for a slot: as long as for a first token.</summary>
+    /// <summary>How long a call may wait for a slot: the longest time to the first token that its backends allow.</summary>
     private static TimeSpan Patience(IReadOnlyList<Backend> candidates)
     {
         var longest = TimeSpan.Zero;
@@ -142,10 +152,17 @@ internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue sl
 
     private static ProxyError Explain(SlotRefusal refusal, string model, IReadOnlyList<Backend> candidates) => refusal switch
     {
-        SlotRefusal.QueueFull => new(ProxyErrorKind.QueueFull, $"all slots for '{ModelName.Shown(model)}' are busy and the queue is full") { RetryAfter = TimeSpan.FromSeconds(2) },
-        SlotRefusal.TimedOut => new(ProxyErrorKind.QueueFull, $"no slot for '{ModelName.Shown(model)}' became free in time") { RetryAfter = TimeSpan.FromSeconds(5) },
+        SlotRefusal.QueueFull => new(ProxyErrorKind.QueueFull, $"all slots for '{ModelName.Shown(model)}' are busy and the queue is full")
+        {
+            RetryAfter = TimeSpan.FromSeconds(2)
+        },
+        SlotRefusal.TimedOut => new(ProxyErrorKind.QueueFull, $"no slot for '{ModelName.Shown(model)}' became free in time")
+        {
+            RetryAfter = TimeSpan.FromSeconds(5)
+        },
         SlotRefusal.Cancelled => new(ProxyErrorKind.ClientLeft, "the client left"),
-        _ => new(ProxyErrorKind.NoBackend, $"no backend for '{ModelName.Shown(model)}' is up: {string.Join("; ", candidates.Select(b => $"'{b.Name}' is down ({b.State.Reason})"))}")
+        _ => new(ProxyErrorKind.NoBackend,
+            $"no backend for '{ModelName.Shown(model)}' is up: {string.Join("; ", candidates.Select(b => $"'{b.Name}' is down ({b.State.Reason})"))}")
         {
             RetryAfter = TimeSpan.FromSeconds(1),
             Backend = candidates.Count == 1 ? candidates[0].Name : null,

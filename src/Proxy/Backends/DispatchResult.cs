@@ -2,29 +2,30 @@ using Proxy.Chat;
 
 namespace Proxy.Backends;
 
-/// <summary>What came of sending a call: a host's reply (its own refusals included), or our error.</summary>
+/// <summary>The result of sending a call: a host's reply, which may be the host's refusal, or our own error.</summary>
 internal abstract record DispatchResult
 {
     private DispatchResult() { }
 
     public sealed record Answered(BackendReply Reply) : DispatchResult;
 
-    /// <summary>The backend inside the program was chosen; it has no reply, it answers itself.</summary>
+    /// <summary>The built-in echo backend was chosen. No host replies; the echo produces the answer.</summary>
     public sealed record Echo(Lease Lease, string Served) : DispatchResult;
 
     public sealed record Failed(ProxyError Error) : DispatchResult;
 }
 
-/// <summary>A request as one backend is to get it.</summary>
-/// <param name="Dialect">How to read the answer; null when it is only passed on.</param>
-/// <param name="Errors">How to read a refusal.</param>
-/// <param name="Owned">What holds the body's bytes, if they were written for this backend.</param>
-internal readonly record struct OutgoingCall(string Method, string Path, Buffers.SplicedBody Body, string? ContentType, BackendDialect? Dialect, BackendDialect Errors, bool Streams, IDisposable? Owned = null)
+/// <summary>A request as it is sent to one backend.</summary>
+/// <param name="Dialect">Reads the answer; null if the answer is only forwarded.</param>
+/// <param name="Errors">Reads a refusal.</param>
+/// <param name="Owned">The buffer of the body, if the body was written for this backend.</param>
+internal readonly record struct OutgoingCall(string Method, string Path, Buffers.SplicedBody Body, string? ContentType, BackendDialect? Dialect,
+    BackendDialect Errors, bool Streams, IDisposable? Owned = null)
 {
-    /// <summary>The host may be silent for as long as it likes in the middle of its answer: it reads a disk, or loads from afar.</summary>
+    /// <summary>The idle limit does not apply: the host may be silent for long in the middle of its answer, while it reads a disk or downloads.</summary>
     public bool Patient { get; init; }
 
-    /// <summary>The tokens of the stream are counted for us alone.</summary>
+    /// <summary>Only the proxy asked for the stream's token counts.</summary>
     public bool UnaskedUsage { get; init; }
 }
 
@@ -33,9 +34,9 @@ internal interface IDispatchable
 {
     CallInfo Info { get; }
 
-    /// <summary>The client's headers that may cross to a host.</summary>
+    /// <summary>The client's headers that may be forwarded to a host.</summary>
     IReadOnlyList<KeyValuePair<string, string>> Headers { get; }
 
-    /// <summary>Writes the call for one backend, or says why that one cannot be asked.</summary>
+    /// <summary>Writes the call for one backend, or returns why this backend cannot be asked.</summary>
     ProxyError? Prepare(Backend backend, string served, out OutgoingCall outgoing);
 }

@@ -1,3 +1,5 @@
+using Proxy.Buffers;
+
 namespace Proxy.Chat;
 
 /// <summary>
@@ -38,11 +40,14 @@ internal sealed record CallInfo(string TraceId, string CorrelationId, string Own
 
 /// <summary>
 /// A client's chat call, in up to two forms: the bytes as they came, and the parsed request.
-/// A route that edits the request drops the bytes, so nothing can forward a stale body.
+/// A route that edits the request drops the bytes, so nothing can forward a stale body. Owns its body: dispose it when the answer has been written.
 /// </summary>
-internal sealed class ChatCall
+internal sealed class ChatCall : IDisposable
 {
+    private readonly PooledBody? owned;
     private ChatRequest? request;
+
+    public ChatCall(ClientDialect dialect, ChatEnvelope envelope, CallInfo info, PooledBody body) : this(dialect, envelope, info, body.Memory) => owned = body;
 
     public ChatCall(ClientDialect dialect, ChatEnvelope envelope, CallInfo info, ReadOnlyMemory<byte> body)
     {
@@ -95,6 +100,8 @@ internal sealed class ChatCall
 
     /// <summary>The call with another request: its model, its messages and its wish for token counts are the edited ones. How the answer comes, as a stream or whole, stays as the client asked.</summary>
     public ChatCall Edited(ChatRequest edited) => new(this, edited);
+
+    public void Dispose() => owned?.Dispose();
 }
 
 /// <summary>A call and what it asks for, which its model's name and its headers say together: that is all by which a route is chosen.</summary>

@@ -12,6 +12,7 @@ using Proxy.Dialects.OpenAiResponses;
 using Proxy.Http;
 using Proxy.Inference;
 using Proxy.Routes;
+using Proxy.Streams;
 using Proxy.Telemetry;
 using Proxy.Transport;
 using Proxy.Transport.Loops;
@@ -29,8 +30,9 @@ internal sealed class Parts : IDisposable
     private readonly MemoryTrimmer trimmer;
     private readonly Lock reloading = new();
 
+    /// <param name="follow">Who follows the answer to a call besides its client; null: no follower.</param>
     /// <param name="earlier">The routes that are asked before the direct one, to which they may hand on a call.</param>
-    public Parts(LoadedConfig loaded, LogWriter writer, TimeProvider time, Func<IChatRoute, IEnumerable<IChatRoute>>? earlier = null)
+    public Parts(LoadedConfig loaded, LogWriter writer, TimeProvider time, Func<IChatRoute, IEnumerable<IChatRoute>>? earlier = null, Func<CallInfo, Followers>? follow = null)
     {
         this.loaded = loaded;
         Time = time;
@@ -73,7 +75,7 @@ internal sealed class Parts : IDisposable
         Gate = new ApiKeyGate(config, time);
         Calls = new ActiveCalls();
         var catalog = new ModelCatalog(Directory, Probe);
-        var exchange = new ExchangeParts(Gate, Calls, new CallLedger(writer, Format, Metrics, time), Metrics, () => Directory.Table.Config.Server, Log, time, Ticker, Directory.Identity);
+        var exchange = new ExchangeParts(Gate, Calls, new CallLedger(writer, Format, Metrics, time), Metrics, () => Directory.Table.Config.Server, Log, time, Ticker, Directory.Identity) { Follow = follow ?? (static _ => Followers.None) };
         var openAi = new OpenAiChatClientDialect();
         var ollama = new OllamaChatClientDialect();
         var anthropic = new AnthropicClientDialect();

@@ -40,7 +40,7 @@ internal static class EnvelopePeek
     /// Fast path for a body in its usual form: skips over the JSON instead of stopping at every token. False for any other body, whether invalid or merely
     /// unusual; the JSON reader then decides and names the problem.
     /// </summary>
-    private static bool Skim(ReadOnlySpan<byte> body, out ChatEnvelope? envelope)
+    internal static bool Skim(ReadOnlySpan<byte> body, out ChatEnvelope? envelope)
     {
         envelope = null;
         string? model = null;
@@ -78,8 +78,14 @@ internal static class EnvelopePeek
                     break;
                 case 5 when name.SequenceEqual("input"u8):
                 case 6 when name.SequenceEqual("prompt"u8):
-                    at = JsonSkim.Peek(body, from) == '[' && !IsTokens(body, from) ? Elements(body, from, out input) : JsonSkim.Value(body, from);
-                    if (JsonSkim.Peek(body, from) is (byte)'"' or (byte)'[') input ??= at - from == 2 ? 0 : 1; // an empty text counts as no message
+                    if (JsonSkim.Peek(body, from) == '[' && !IsTokens(body, from))
+                    {
+                        at = Elements(body, from, out input);
+                        break;
+                    }
+
+                    at = JsonSkim.Value(body, from);
+                    if (JsonSkim.Peek(body, from) is (byte)'"' or (byte)'[') input = at - from == 2 ? 0 : 1; // an empty text counts as no message
                     break;
                 case 14 when name.SequenceEqual("stream_options"u8):
                     at = JsonSkim.Value(body, from);
@@ -99,7 +105,7 @@ internal static class EnvelopePeek
         var includeUsage = false;
         if (optionsSlice is { } options)
         {
-            var reader = new Utf8JsonReader(body[options]);
+            var reader = new Utf8JsonReader(body[options], WireJson.Reading);
             reader.Read();
             includeUsage = ReadIncludeUsage(ref reader);
         }
@@ -125,7 +131,7 @@ internal static class EnvelopePeek
         return JsonSkim.Peek(body, at) == ']' ? at + 1 : JsonSkim.No;
     }
 
-    private static ProxyError? Scan(ReadOnlySpan<byte> body, bool modelOptional, ref ChatEnvelope? envelope)
+    internal static ProxyError? Scan(ReadOnlySpan<byte> body, bool modelOptional, ref ChatEnvelope? envelope)
     {
         var json = new Utf8JsonReader(body, new JsonReaderOptions { MaxDepth = MaxDepth });
         json.Read();
@@ -135,7 +141,7 @@ internal static class EnvelopePeek
         Range modelSlice = default;
         Range? optionsSlice = null;
         bool? stream = null;
-        bool streamSeen = false, includeUsage = false;
+        bool streamSeen = false, messagesSeen = false, includeUsage = false;
         int? messages = null, input = null;
 
         while (json.Read() && json.TokenType == JsonTokenType.PropertyName)
@@ -173,7 +179,8 @@ internal static class EnvelopePeek
             }
             else if (json.ValueTextEquals("messages"u8))
             {
-                if (messages is not null) return Twice("messages");
+                if (messagesSeen) return Twice("messages");
+                messagesSeen = true;
                 json.Read();
                 if (json.TokenType == JsonTokenType.StartArray) messages = CountElements(ref json);
                 else json.Skip();

@@ -1,6 +1,9 @@
 namespace Proxy.Streams;
 
-/// <summary>Cancels the work for a call when no reason is left to go on with it. The client is the first reason; a tap that keeps the whole answer is another.</summary>
+/// <summary>
+/// Cancels the work for a call when nothing needs its answer any more. Counts the reasons to go on: the client is the first; a tap that records the whole
+/// answer adds one.
+/// </summary>
 internal sealed class CallLifetime : CancellationTokenSource
 {
     private int reasons = 1;
@@ -8,7 +11,7 @@ internal sealed class CallLifetime : CancellationTokenSource
 
     public bool ClientHasLeft => hasLeft != 0;
 
-    /// <summary>The client is gone. May be said more than once: a failed write can be known before the connection's end.</summary>
+    /// <summary>Records that the client is gone. Safe to call twice: a failed write and the closed connection may both report it.</summary>
     public void ClientLeft()
     {
         if (Interlocked.Exchange(ref hasLeft, 1) == 0) Release();
@@ -16,13 +19,13 @@ internal sealed class CallLifetime : CancellationTokenSource
 
     public void Add() => Interlocked.Increment(ref reasons);
 
-    /// <summary>One reason is gone.</summary>
+    /// <summary>Removes one reason. When the last one is removed, the work is cancelled.</summary>
     public void Release()
     {
         if (Interlocked.Decrement(ref reasons) == 0) End();
     }
 
-    /// <summary>Cancels the work whatever speaks for it. May be called when the call has ended already.</summary>
+    /// <summary>Cancels the work, whatever reasons remain. Does nothing if the call has ended.</summary>
     public void End()
     {
         try
@@ -31,7 +34,7 @@ internal sealed class CallLifetime : CancellationTokenSource
         }
         catch (ObjectDisposedException)
         {
-            // The call ended in the same moment.
+            // The call ended, and disposed this, at the same moment.
         }
     }
 }

@@ -2,17 +2,17 @@ using System.IO.Pipelines;
 
 namespace Proxy.Streams;
 
-/// <summary>The stream to a client: where its bytes are written, how it begins and what keeps it alive. <c>Http/</c> makes it.</summary>
+/// <summary>The output stream to a client: its writer, how its response begins, and how to send a keep-alive. Implemented in <c>Http/</c>.</summary>
 internal abstract class ClientOutput(PipeWriter writer)
 {
     public PipeWriter Writer => writer;
 
-    /// <summary>The dialect has bytes that keep a stream alive between two frames.</summary>
+    /// <summary>Whether the client's dialect has a keep-alive that may be sent between two frames.</summary>
     public abstract bool KeepsAlive { get; }
 
-    /// <summary>Sets the response's status and headers, if nothing has been sent.</summary>
+    /// <summary>Sets the response's status and headers, unless the response has begun.</summary>
     public abstract void Begin();
 
-    /// <summary>The one place that sends keep-alives. False: the client takes no more.</summary>
+    /// <summary>Sends a keep-alive; no other code does. False: the client accepts no more bytes.</summary>
     public abstract ValueTask<bool> KeepAliveAsync();
 }

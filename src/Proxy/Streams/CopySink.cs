@@ -4,7 +4,7 @@ using Proxy.Chat;
 
 namespace Proxy.Streams;
 
-/// <summary>Passes an answer on that is no chat: its bytes, whatever they are.</summary>
+/// <summary>Copies a reply that is not a chat's to the client, byte for byte.</summary>
 internal sealed class CopySink(PipeWriter output) : IFrameSink
 {
     private PipeWriter output = output;
@@ -32,10 +32,10 @@ internal sealed class CopySink(PipeWriter output) : IFrameSink
     public ValueTask EndAsync() => default;
 }
 
-/// <summary>Holds an answer until it is whole, so that half of one becomes an error.</summary>
+/// <summary>Buffers a reply until it is complete, so that a truncated one becomes an error and not half a document.</summary>
 /// <param name="reply">The reply that is read.</param>
-/// <param name="write">Sends the answer when it is whole.</param>
-/// <param name="body">Gets its bytes; null: they are held by the reply.</param>
+/// <param name="write">Sends the complete reply.</param>
+/// <param name="body">Receives the bytes; null: the reply itself holds them.</param>
 internal sealed class DocumentSink(BackendReply reply, Func<ValueTask>? write = null, PooledBody? body = null) : IFrameSink
 {
     public bool IsOver => false;

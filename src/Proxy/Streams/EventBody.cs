@@ -4,12 +4,12 @@ using Proxy.Chat;
 namespace Proxy.Streams;
 
 /// <summary>
-/// The events of a route that has no host (a workflow, the echo model), as the body of a reply: one frame an event, in the form in which workers publish them. So such an answer is pumped, kept alive,
-/// journaled and ended by the same code as a host's.
+/// The events of a route that has no host (a workflow, the echo model), as the body of a reply: one frame per event, in the JSON form in which workers publish
+/// events. The same code then pumps, keeps alive, journals and ends this answer as it does a host's.
 /// </summary>
 internal sealed class EventBody : ReplyBody
 {
-    /// <summary>Events that are there already are given together, up to so many bytes.</summary>
+    /// <summary>One read returns all events that are ready, up to this many bytes.</summary>
     private const int LargestBatch = 64 << 10;
 
     private readonly IAsyncEnumerator<ChatEvent> events;
@@ -20,7 +20,7 @@ internal sealed class EventBody : ReplyBody
     private Task<bool>? next;
     private bool ended;
 
-    /// <param name="stream">Enumerated once; the end gives back what it holds.</param>
+    /// <param name="stream">Enumerated once and then disposed, which releases what it holds.</param>
     /// <param name="writer">Writes the frames.</param>
     /// <param name="time">The clock.</param>
     /// <param name="cancellation">Ends the events.</param>
@@ -67,7 +67,7 @@ internal sealed class EventBody : ReplyBody
         _ = EndAsync();
     }
 
-    /// <summary>Null when the next event is there; else what came instead of it.</summary>
+    /// <summary>Waits for the next event. Null: it is ready. Otherwise the reason to return without it: silence, the deadline or cancellation.</summary>
     private async ValueTask<ReplyReadKind?> WaitAsync()
     {
         var until = Math.Min(QuietAt, Deadline);

@@ -4,10 +4,13 @@ using Proxy.Chat;
 
 namespace Proxy.Streams;
 
-/// <summary>Reads a host's frames as events, for a client of another dialect or one that wants a document. Independent of how the network cut the bytes.</summary>
+/// <summary>
+/// Reads a host's frames as events, for a client of another dialect or one that wants a single document. The result does not depend on how the network split
+/// the bytes.
+/// </summary>
 /// <param name="reply">The reply that is read.</param>
-/// <param name="skip">Told the kind of each part that is left out, because no dialect here can say it.</param>
-/// <param name="reader">Reads its dialect; null: the reply's own.</param>
+/// <param name="skip">Called with the kind of each part that is dropped because no dialect here can express it.</param>
+/// <param name="reader">Reads the events; null: the reader of the reply's own dialect.</param>
 internal abstract class EventSink(BackendReply reply, Action<string> skip, EventReader? reader) : IFrameSink
 {
     private readonly EventReader reader = reader ?? reply.Dialect!.NewEventReader();
@@ -43,10 +46,10 @@ internal abstract class EventSink(BackendReply reply, Action<string> skip, Event
         }
         else if (!HasFailed)
         {
-            // After a clean end the rest counts as a frame; half a frame, after a break, does not.
+            // A stream that ended cleanly may lack the last line end, so the remaining bytes are a frame. After a break they are half a frame and are dropped.
             var rest = broken is null ? batch.PayloadOfRest(batch.Rest) : default;
             if (!rest.IsEmpty) reader.Read(rest, events);
-            // A host that falls silent after it said why it finished is not in the middle of anything.
+            // A host that sent its finish reason and then fell silent has completed its answer.
             var isWhole = reader.End(events, cleanly: broken is null || (silent && batch.Rest.IsEmpty));
             Write();
             if (!isWhole && !HasFailed) Fail(broken ?? reply.Unfinished());
@@ -61,12 +64,12 @@ internal abstract class EventSink(BackendReply reply, Action<string> skip, Event
 
     protected abstract void Write(ChatEvent happened);
 
-    /// <summary>A reply that is one document.</summary>
+    /// <summary>Reads a reply that is one document.</summary>
     private void TakeWhole()
     {
         if (JsonStructure.IsTooMuch(reply.Held.Span)) Fail(reply.TooMuchStructure());
         else if (!reply.Dialect!.TryReadWhole(reply.Held.Span, events)) Fail(reply.NotAnAnswer());
-        reply.Dispose(); // it has been read, and its room is needed for what is written
+        reply.Dispose(); // the document has been read; this returns its memory before the output needs as much
         Write();
     }
 
@@ -95,7 +98,7 @@ internal abstract class EventSink(BackendReply reply, Action<string> skip, Event
         events.Clear();
     }
 
-    /// <summary>The first error counts. Our credentials are struck out of it.</summary>
+    /// <summary>Keeps the first error only, with our credentials removed from its text.</summary>
     private void Fail(ProxyError error) => Error ??= reply.Secrets is not { } secrets ? error : error with
     {
         Message = secrets.Strike(error.Message),
@@ -104,8 +107,9 @@ internal abstract class EventSink(BackendReply reply, Action<string> skip, Event
     };
 }
 
-/// <summary>Writes events as a stream in the client's dialect. The events of one read leave together.</summary>
-internal sealed class TranslatingSink(BackendReply reply, EventWriter writer, ClientOutput client, Action<string> skip, EventReader? reader = null) : EventSink(reply, skip, reader)
+/// <summary>Writes events as a stream in the client's dialect. The events of one read are flushed together.</summary>
+internal sealed class TranslatingSink(BackendReply reply, EventWriter writer, ClientOutput client, Action<string> skip, EventReader? reader = null)
+    : EventSink(reply, skip, reader)
 {
     private PipeWriter output = client.Writer;
     private bool hasBegun;
@@ -137,8 +141,9 @@ internal sealed class TranslatingSink(BackendReply reply, EventWriter writer, Cl
     }
 }
 
-/// <summary>Collects events for one document.</summary>
-internal sealed class FoldingSink(BackendReply reply, Func<IReadOnlyList<ChatEvent>, ValueTask> write, Action<string> skip, EventReader? reader = null) : EventSink(reply, skip, reader)
+/// <summary>Collects all events and writes them as one document.</summary>
+internal sealed class FoldingSink(BackendReply reply, Func<IReadOnlyList<ChatEvent>, ValueTask> write, Action<string> skip, EventReader? reader = null)
+    : EventSink(reply, skip, reader)
 {
     private readonly List<ChatEvent> events = [];
 

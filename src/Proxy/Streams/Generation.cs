@@ -4,9 +4,10 @@ using Proxy.Chat;
 namespace Proxy.Streams;
 
 /// <summary>
-/// One answer under way: reads the host's reply and gives its frames to the client's sink. The only code outside <c>Backends/</c> that reads a reply, so here stand the deadlines, the keep-alives,
-/// the moment at which the host's slot and the client's key are free, and what happens when the client leaves. One read from the host is one write to the client.
-/// The frame that a read cut off goes out when it is whole: a client has no use for half a frame, and an error frame or a keep-alive must never stand inside one.
+/// One answer under way: reads the host's reply and passes its frames to the client's sink. No other code outside <c>Backends/</c> reads a reply. So this class
+/// applies the deadlines, triggers the keep-alives, decides when the host's slot and the caller's key are free, and handles a client that leaves.
+/// One read from the host is one write to the client. If a read ends in the middle of a frame, that frame is sent once it is complete: a client cannot use half
+/// a frame, and an error frame or a keep-alive must never be written inside one.
 /// </summary>
 internal sealed class Generation : IDisposable
 {
@@ -16,19 +17,23 @@ internal sealed class Generation : IDisposable
     private readonly Followers followers;
     private readonly CallLifetime? lifetime;
     private readonly long quiet;
+    private readonly long idle; // the reply's own, here because an event of a cold stream pays for every object that it touches
+    private readonly long total;
     private bool detached;
 
-    /// <param name="reply">Disposed with this.</param>
-    /// <param name="sink">The client.</param>
+    /// <param name="reply">Disposed together with the generation.</param>
+    /// <param name="sink">Takes the frames for the client.</param>
     /// <param name="keepAliveAfter">How long the host may be silent before the client gets a keep-alive.</param>
-    /// <param name="followers">Who else follows the answer.</param>
-    /// <param name="lifetime">The call's; a tap that outlives the client is a reason to go on.</param>
+    /// <param name="followers">The taps that see the frames and the gates that hold back the end.</param>
+    /// <param name="lifetime">The call's lifetime; a tap that outlives the client adds a reason to go on.</param>
     public Generation(BackendReply reply, IFrameSink sink, TimeSpan keepAliveAfter, Followers followers, CallLifetime? lifetime = null)
     {
         this.reply = reply;
         this.sink = sink;
         this.followers = followers;
         quiet = sink.KeepsAlive ? (long)keepAliveAfter.TotalMilliseconds : ReplyBody.Never;
+        idle = (long)reply.Idle.TotalMilliseconds;
+        total = reply.Total;
         frames = reply.Frames ?? new FrameBatch(reply.Framing);
         frames.Taps = followers.Taps;
         if (!followers.OutliveClient) return;
@@ -36,7 +41,7 @@ internal sealed class Generation : IDisposable
         lifetime?.Add();
     }
 
-    /// <summary>Runs until the answer ends, one way or another. Writes no error: the caller does, who knows whether the response has begun.</summary>
+    /// <summary>Runs until the answer ends, in whatever way. Writes no error: the caller does, because it knows whether the response has begun.</summary>
     public async ValueTask<GenerationEnd> RunAsync()
     {
         var body = reply.Body;
@@ -46,7 +51,7 @@ internal sealed class Generation : IDisposable
         else if (!reply.Held.IsEmpty && !await TakeAsync(reply.Held) && !Detach()) return Left();
         var goes = !reply.Complete && !sink.HasFailed;
         var now = body.Now;
-        body.Deadline = reply.NextDeadline(now);
+        body.Deadline = Math.Min(total, now + idle);
         while (goes)
         {
             if (quiet != ReplyBody.Never) body.QuietAt = now + quiet;
@@ -59,7 +64,7 @@ internal sealed class Generation : IDisposable
                     if (frames.IsTooLong) broken = reply.EndlessFrame();
                     goes = broken is null && !sink.HasFailed;
                     now = body.Now;
-                    body.Deadline = reply.NextDeadline(now);
+                    body.Deadline = Math.Min(total, now + idle);
                     break;
                 case ReplyReadKind.Quiet:
                     now = body.Now;
@@ -105,10 +110,13 @@ internal sealed class Generation : IDisposable
         return sending;
     }
 
-    /// <summary>The host has said all it has to say: its slot and the caller's key are free, whatever the client still has to take. A client that calls again at its last byte finds them so.</summary>
+    /// <summary>
+    /// The host has finished: frees its slot and the caller's key, even if the client is still reading. A client that calls again on receiving the last byte
+    /// finds both free.
+    /// </summary>
     private void HostIsDone() => reply.GiveBackSlot();
 
-    /// <summary>The client takes no more. True: the generation goes on without it.</summary>
+    /// <summary>The client accepts no more bytes. True: the generation goes on without it, for its taps.</summary>
     private bool Detach()
     {
         if (lifetime is null) return false;

@@ -4,16 +4,17 @@ using Proxy.Buffers;
 namespace Proxy.Streams;
 
 /// <summary>
-/// A client's writer that does not make the generation wait for a slow client while others follow it: it holds up to 1 MiB that the client has not taken, and only then waits. One writer at a time.
+/// The writer to a client whose generation has taps too: a slow client must not hold them up. Buffers up to 1 MiB that the client has not read; beyond that,
+/// <see cref="FlushAsync"/> waits (back-pressure). Called by one thread at a time.
 /// </summary>
 internal sealed class HoldingWriter(PipeWriter client) : PipeWriter
 {
-    /// <summary>Bytes held for a client before the generation waits for it.</summary>
+    /// <summary>Bytes buffered for a client before the generation has to wait for it.</summary>
     public const int Most = 1 << 20;
 
     private readonly Lock gate = new();
-    private readonly PooledBody filling = new(); // by the generation
-    private PooledBody waiting = new(); // for the client; under the lock
+    private readonly PooledBody filling = new(); // the generation writes here
+    private PooledBody waiting = new(); // flushed by the generation and not yet being sent; guarded by the lock
     private PooledBody leaving = new(); // being sent
     private Task sending = Task.CompletedTask;
     private bool isSending;
@@ -52,7 +53,7 @@ internal sealed class HoldingWriter(PipeWriter client) : PipeWriter
         return new(isCanceled: false, isCompleted: hasLeft);
     }
 
-    /// <summary>Waits until the client has taken everything, or has left.</summary>
+    /// <summary>Waits until everything has been written to the client, or the client has left.</summary>
     public async ValueTask DrainAsync()
     {
         await FlushAsync();
@@ -63,7 +64,7 @@ internal sealed class HoldingWriter(PipeWriter client) : PipeWriter
 
     public override void Complete(Exception? exception = null) => client.Complete(exception);
 
-    /// <summary>Sends until nothing waits. Begins on the generation's thread: where the client keeps up, a token crosses on one thread.</summary>
+    /// <summary>Sends until nothing is waiting. Starts on the generation's thread, so that a token changes no thread while the client keeps up.</summary>
     private async Task SendAsync()
     {
         try

@@ -3,44 +3,47 @@ using Proxy.Chat;
 namespace Proxy.Streams;
 
 /// <summary>
-/// Takes the frames of a generation for its client: as they are (<see cref="VerbatimSink"/>), in the client's dialect (<see cref="TranslatingSink"/>), as one document
-/// (<see cref="FoldingSink"/>), or as mere bytes (<see cref="CopySink"/>). Called by one thread at a time.
+/// Takes the frames of a generation for its client: unchanged (<see cref="VerbatimSink"/>), translated into the client's dialect
+/// (<see cref="TranslatingSink"/>), as one document (<see cref="FoldingSink"/>) or as raw bytes (<see cref="CopySink"/>). Called by one thread at a time.
 /// </summary>
 internal interface IFrameSink
 {
-    /// <summary>The host has said all that it will say; however it leaves now, the client misses nothing.</summary>
+    /// <summary>The host has sent its whole answer. However its connection ends after this, the client misses nothing.</summary>
     bool IsOver { get; }
 
-    /// <summary>A reason why the answer finished has come: it is whole, if perhaps without its token counts.</summary>
+    /// <summary>The finish reason has arrived: the answer is complete, except perhaps for its token counts.</summary>
     bool HasFinished { get; }
 
-    /// <summary>The answer has failed: more frames are of no use.</summary>
+    /// <summary>The answer has failed; reading more frames is useless.</summary>
     bool HasFailed { get; }
 
-    /// <summary>The tokens that the host counted so far.</summary>
+    /// <summary>The token counts that the host has sent so far.</summary>
     Usage? Usage { get; }
 
-    /// <summary>The client may be told between two frames that the stream is alive.</summary>
+    /// <summary>Whether a keep-alive may be sent between two frames.</summary>
     bool KeepsAlive { get; }
 
-    /// <summary>Takes every frame of the batch. May write to the client's buffer; sends nothing.</summary>
+    /// <summary>Takes every frame of the batch. May write to the client's buffer, but sends nothing.</summary>
     void Take(FrameBatch batch);
 
-    /// <summary>Sends what was taken: one write for one read. False: the client takes no more. The batch's memory is borrowed until this returns, not until its task ends.</summary>
+    /// <summary>
+    /// Sends the frames that were taken, in one write. False: the client accepts no more bytes. The batch's memory is valid until this method returns,
+    /// not until its task completes.
+    /// </summary>
     ValueTask<bool> SendAsync(FrameBatch batch);
 
-    /// <summary>Sends a keep-alive. False: the client takes no more.</summary>
+    /// <summary>Sends a keep-alive. False: the client accepts no more bytes.</summary>
     ValueTask<bool> KeepAliveAsync();
 
-    /// <summary>The reply is over: what did it come to?</summary>
-    /// <param name="broken">How the host left in the middle; null: as its framing says.</param>
-    /// <param name="silent">It fell silent.</param>
-    /// <param name="batch">Has the frame that the reply ended in.</param>
+    /// <summary>Decides, after the last read, how the generation ended.</summary>
+    /// <param name="broken">The error with which the host broke off; null: the body ended as its framing says.</param>
+    /// <param name="silent">The host broke off by falling silent.</param>
+    /// <param name="batch">Holds the bytes after the last complete frame.</param>
     GenerationEnd Close(ProxyError? broken, bool silent, FrameBatch batch);
 
-    /// <summary>The client left and the generation goes on: from here nothing is sent.</summary>
+    /// <summary>The client has left and the generation goes on: sends nothing from here on.</summary>
     void Detach();
 
-    /// <summary>Sends the last frame. Called after the gates, and only where the answer is whole.</summary>
+    /// <summary>Sends the last frame. Called after the gates, and only if the answer is complete.</summary>
     ValueTask EndAsync();
 }

@@ -4,24 +4,27 @@ using Proxy.Chat;
 namespace Proxy.Streams;
 
 /// <summary>
-/// The first frames of a relayed stream and the last ones, from the one that says why a choice finished: for the host that ends the stream without the end marker. Did all choices finish? They are read only then.
-/// They take the room of the first bytes, which have been sent. Nothing is copied before: each token would be written to memory that the processor's cache does not hold, which costs 4 % of an event.
+/// Keeps the first frames of a relayed stream, and the last ones from the first finish reason on. If the host ends the stream without its end marker, these
+/// frames are parsed to see whether every choice has finished; otherwise they are never parsed. They are kept in the buffer that held the first bytes, which
+/// have been sent by then. The frames between are not copied: writing each token to memory that is not in the processor's cache costs 4 % of an event.
 /// </summary>
-/// <param name="room">What was held until it was sent; its first bytes are the first of the frames.</param>
+/// <param name="room">The buffer that held the first bytes until they were sent; they remain in it as the first frames.</param>
 internal struct LastFrames(PooledBody room)
 {
-    /// <summary>So much is kept, and of a longer frame all of it.</summary>
+    /// <summary>Bytes kept; a longer frame is kept whole.</summary>
     private const int Room = 2048;
 
     private int limit = Room;
-    private int last; // where the last read begins
+    private int last; // where the bytes of the last read begin
 
-    /// <summary>Only so much of what was held has been sent.</summary>
+    /// <summary>Keeps only the bytes that have been sent of the first ones: the whole frames.</summary>
     public readonly void Begin(int sent) => room.Truncate(sent);
 
-    /// <summary>Remembers what was read last. Where there is no room, half of it is made free, but never by a part of the read before.</summary>
+    /// <summary>
+    /// Keeps the frames of the last read. If they do not fit, drops the oldest bytes until half of the room is free, but nothing of the previous read.
+    /// </summary>
     /// <param name="sent">Whole frames.</param>
-    /// <param name="lastFrame">The length of the last of them.</param>
+    /// <param name="lastFrame">The length of the last frame.</param>
     public void Add(ReadOnlySpan<byte> sent, int lastFrame)
     {
         if (sent.Length > Room) sent = sent[^Math.Max(Room, lastFrame)..];
@@ -31,14 +34,16 @@ internal struct LastFrames(PooledBody room)
         room.Write(sent);
     }
 
-    /// <summary>Whether the host said why it finished, in these frames or in <paramref name="rest"/>, a payload that had no line end.</summary>
+    /// <summary>
+    /// Whether the host gave its finish reasons in these frames and in <paramref name="rest"/>, the payload of a last frame without a line end.
+    /// </summary>
     public readonly bool SayWhy(BackendDialect dialect, ReadOnlySpan<byte> rest)
     {
         using var cutter = FrameCutter.For(dialect.Framing);
         var reader = dialect.NewEventReader();
         var events = new List<ChatEvent>();
         var frames = room.Span;
-        // The first may be the end of a longer one, which is none.
+        // The first piece may be the tail of a longer frame, which does not count as a frame.
         while (cutter.TryTake(ref frames, out _, out var payload)) Read(payload);
         Read(rest);
         return reader.End(events) && !events.Exists(static happened => happened is ChatEvent.Finished { Error: not null });

@@ -2,7 +2,7 @@ using System.IO.Pipelines;
 
 namespace Proxy.Streams;
 
-/// <summary>Takes everything and sends nothing: the output of a client that has left.</summary>
+/// <summary>Accepts everything and sends nothing: the output for a client that has left.</summary>
 internal sealed class NoWriter : PipeWriter
 {
     public static readonly NoWriter Instance = new();
@@ -14,7 +14,7 @@ internal sealed class NoWriter : PipeWriter
 
     public override ValueTask<FlushResult> FlushAsync(CancellationToken cancellationToken = default) => default;
 
-    // Shared by all, never read: what they write over each other is lost in any case.
+    // A new array each time: the instance is shared, and the bytes are discarded.
     public override Memory<byte> GetMemory(int sizeHint = 0) => new byte[Math.Max(sizeHint, 256)];
 
     public override Span<byte> GetSpan(int sizeHint = 0) => new byte[Math.Max(sizeHint, 256)];

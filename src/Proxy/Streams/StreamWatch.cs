@@ -3,30 +3,28 @@ using Proxy.Chat;
 namespace Proxy.Streams;
 
 /// <summary>
-/// Looks at the frames of a stream that is passed on unchanged: token counts, the end marker, an error. Parses only frames that contain one of the words it looks for.
-/// A struct, so that it lies inside its sink: one object less to fetch from memory for each event.
+/// Looks for token counts, the end marker and errors in the frames of a stream that is forwarded unchanged. Parses only frames that contain one of the words
+/// it looks for. A struct, so that it is part of its sink: one object fewer to load from memory per event.
 /// </summary>
 internal struct StreamWatch(BackendDialect dialect)
 {
     public Usage? Usage { get; private set; }
 
-    /// <summary>The last frame counts tokens.</summary>
+    /// <summary>The last frame had token counts.</summary>
     public bool Counted { get; private set; }
 
-    /// <summary>The stream's own end marker came.</summary>
+    /// <summary>The stream's end marker has arrived.</summary>
     public bool Ended { get; private set; }
 
-    /// <summary>A frame said why the answer finished, or at least why one of its choices did.</summary>
+    /// <summary>A frame had a finish reason, of at least one choice.</summary>
     public bool SaidWhy { get; private set; }
 
-    /// <summary>The host said inside the stream that it failed.</summary>
+    /// <summary>The error that the host sent inside the stream.</summary>
     public HostError? Error { get; private set; }
 
     /// <summary>Some clients cannot read <see cref="Error"/> in the form in which the host sent it.</summary>
     public bool ErrorIsHidden { get; private set; }
 
-    /// <param name="payload">The frame's payload.</param>
-    /// <param name="cutter">The cutter that gave it.</param>
     public void Look(ReadOnlySpan<byte> payload, FrameCutter cutter)
     {
         Counted = false;

@@ -5,25 +5,25 @@ using Proxy.Chat;
 
 namespace Proxy.Streams;
 
-/// <summary>Sends a host's frames on in the dialect in which they came. Without edits not one byte differs.</summary>
+/// <summary>Forwards a host's frames to a client of the same dialect. Without edits, every byte is the host's.</summary>
 internal sealed class VerbatimSink : IFrameSink, IDisposable
 {
     private readonly BackendReply reply;
     private readonly ClientOutput client;
     private readonly FrameEdits? edits;
-    private readonly PooledBody? last; // the end marker and what comes after it, where a gate holds it back
+    private readonly PooledBody? last; // the end marker and everything after it, if a gate holds back the end
     private PipeWriter output;
     private StreamWatch watch;
     private LastFrames lastFrames;
-    private bool hasSent; // the first bytes are sent, and their room is free for the last frames
-    private bool hasEnd; // the end marker is held back
-    private int from; // where in the batch the next bytes to send begin
+    private bool hasSent; // the first bytes have been sent, so their buffer is free for the last frames
+    private bool hasEnd; // the end marker has arrived and is held back
+    private int from; // where the next bytes to send begin in the batch
     private int lastFrame;
 
     /// <param name="reply">The host's reply.</param>
     /// <param name="client">The client's stream.</param>
-    /// <param name="edits">What changes; null: nothing.</param>
-    /// <param name="holdsEnd">A gate decides when the end goes out.</param>
+    /// <param name="edits">The edits to its frames; null: none.</param>
+    /// <param name="holdsEnd">A gate decides when the end is sent.</param>
     public VerbatimSink(BackendReply reply, ClientOutput client, FrameEdits? edits, bool holdsEnd = false)
     {
         this.reply = reply;
@@ -38,7 +38,7 @@ internal sealed class VerbatimSink : IFrameSink, IDisposable
 
     public bool IsOver => watch.Ended || watch.Error is not null;
     public bool HasFinished => IsOver;
-    public bool HasFailed => false; // the host's own error frame goes on to the client
+    public bool HasFailed => false; // the host's own error frame is forwarded to the client
     public bool KeepsAlive => client.KeepsAlive;
     public Usage? Usage => watch.Usage;
 
@@ -75,7 +75,7 @@ internal sealed class VerbatimSink : IFrameSink, IDisposable
     public ValueTask<bool> SendAsync(FrameBatch batch)
     {
         var whole = batch.Whole;
-        // A writer has taken the bytes when it returns, even if it has not sent them: they are borrowed no longer than that.
+        // The writer has consumed the bytes when its method returns, even if its task is still pending. The batch's memory need not live longer.
         ValueTask<FlushResult> sending = default;
         if (hasEnd)
         {
@@ -104,10 +104,10 @@ internal sealed class VerbatimSink : IFrameSink, IDisposable
         hasEnd = last is not null;
         if (!rest.IsEmpty)
         {
-            // A last frame counts without its line end too; half a frame does not, and an error frame must not become its second half.
+            // A complete last frame counts even without its line end. Half a frame is not sent: an error frame of ours would become its second half.
             payload = batch.PayloadOfRest(rest);
             watch.Look(payload, batch);
-            if (watch.ErrorIsHidden) rest = default; // we say it ourselves
+            if (watch.ErrorIsHidden) rest = default; // we send the error in a form that the client can read
             else if (watch.Error is not null && Struck(rest) is { } struck) Target.Write(struck);
             else if (IsOver) WriteLast(rest, payload);
         }
@@ -157,7 +157,7 @@ internal sealed class VerbatimSink : IFrameSink, IDisposable
         else Target.Write(frame);
     }
 
-    /// <summary>An error frame without our credentials; null where it has none of them.</summary>
+    /// <summary>An error frame with our credentials removed; null if it contains none.</summary>
     private byte[]? Struck(ReadOnlySpan<byte> frame) => reply.Secrets is { } secrets && secrets.TryStrike(frame, out var struck) ? struck : null;
 
     private static async ValueTask<bool> SentAsync(ValueTask<FlushResult> sending) => Taken(await sending);

@@ -7,7 +7,7 @@ internal struct BodyFraming
 
     private enum Mode : byte { Empty, Length, Chunked, UntilClose }
 
-    private enum Stage : byte { Size, Extension, SizeLineFeed, Data, DataEnd, DataLineFeed, TrailerStart, Trailer, LastLineFeed }
+    private enum Stage : byte { Size, Blank, Extension, SizeLineFeed, Data, DataEnd, DataLineFeed, TrailerStart, Trailer, LastLineFeed }
 
     private Mode mode;
     private Stage stage;
@@ -79,7 +79,7 @@ internal struct BodyFraming
                     left -= run;
                     if (left == 0) stage = Stage.DataEnd;
                     break;
-                case Stage.Size:
+                case Stage.Size or Stage.Blank:
                     ReadSize(raw[at++]);
                     break;
                 case Stage.Extension:
@@ -139,7 +139,8 @@ internal struct BodyFraming
         else if (!digits) Fault = "a chunk does not start with its size";
         else if (next == '\r') stage = Stage.SizeLineFeed;
         else if (next == '\n') EndSizeLine();
-        else if (next is (byte)';' or (byte)' ' or (byte)'\t') stage = Stage.Extension;
+        else if (next == ';') stage = Stage.Extension;
+        else if (next is (byte)' ' or (byte)'\t') stage = Stage.Blank;
         else Fault = "a chunk's size is not a number";
         Count(1);
     }

@@ -5,7 +5,10 @@ using Proxy.Dialects.Embeddings;
 
 namespace Proxy.VectorRoutes;
 
-/// <summary>Texts to embed, or some of a client's, for whichever host gets them. A client's are parsed when that is first needed: bytes that are passed on need it not.</summary>
+/// <summary>
+/// The texts of a call to embed, or a part of them, for the host that the dispatcher picks. A client's body is parsed only if it has to be written anew for
+/// that host.
+/// </summary>
 internal sealed class EmbeddingHostCall(VectorHosts hosts, VectorCall call, EmbeddingCall? asked) : HostCall<EmbeddingReply>(hosts, call)
 {
     private static readonly OpenAiEmbeddingsBackendDialect OpenAi = new();
@@ -14,25 +17,31 @@ internal sealed class EmbeddingHostCall(VectorHosts hosts, VectorCall call, Embe
 
     private EmbeddingBackendDialect? host;
 
-    /// <summary>The client's dialect; null for a call of this process.</summary>
+    /// <summary>The client's dialect; null for a call made inside this process.</summary>
     public EmbeddingClientDialect? Client { get; init; }
 
-    /// <summary>Not all that the client sent: its bytes go to no host.</summary>
+    /// <summary>Only some of the client's inputs are sent, so its bytes cannot be forwarded.</summary>
     public bool IsPart { get; init; }
 
     public EmbeddingCall? Asked => asked;
 
-    /// <summary>Whether a host is asked in the client's own words. TEI has OpenAI's path, whatever its backend's <c>dialects</c> list.</summary>
-    public static bool IsNative(EmbeddingClientDialect client, Backend backend) => backend.FamilyNames.Any(family => family == client.Family || (family is "tei" && client.Family is "openai"));
+    /// <summary>
+    /// Whether the host accepts the client's own bytes. A TEI host serves OpenAI's path too, even if the backend's <c>dialects</c> do not list it.
+    /// </summary>
+    public static bool IsNative(EmbeddingClientDialect client, Backend backend) =>
+        backend.FamilyNames.Any(family => family == client.Family || (family is "tei" && client.Family is "openai"));
 
-    public override EmbeddingReply? Read(ReadOnlySpan<byte> answer) => host!.Read(answer) is { } said && said.Vectors.Count == asked!.Request.Inputs.Count ? said : null;
+    public override EmbeddingReply? Read(ReadOnlySpan<byte> answer) =>
+        host!.Read(answer) is { } said && said.Vectors.Count == asked!.Request.Inputs.Count ? said : null;
 
     protected override string? PathAt(Backend backend) => !IsPart && Client is not null && IsNative(Client, backend) ? Call.Path + Call.Query : null;
 
     protected override ProxyError? Write(Backend backend, string served, PooledBody body, List<string> lost, out string path)
     {
         path = "";
-        host = Client is { Family: "openai" } && IsNative(Client, backend) ? OpenAi : backend.FamilyNames.Select(Of).FirstOrDefault(static known => known is not null);
+        host = Client is { Family: "openai" } && IsNative(Client, backend)
+            ? OpenAi
+            : backend.FamilyNames.Select(Of).FirstOrDefault(static known => known is not null);
         if (host is null) return CannotAsk(backend, $"backend '{backend.Name}' does not embed in any dialect that this proxy can speak");
         if (asked is null && Client!.Read(Call.Body.Span, out asked) is { } wrong) return wrong;
         if (host.Unsayable(asked!) is { } unsayable) return unsayable;

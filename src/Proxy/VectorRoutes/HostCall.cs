@@ -5,15 +5,18 @@ using Proxy.Chat;
 
 namespace Proxy.VectorRoutes;
 
-/// <summary>What a host is to be sent, decided when it is known which host it is: the client's own bytes, or the call written in the host's dialect. And how its answer is read.</summary>
-/// <typeparam name="T">What an answer is read into.</typeparam>
+/// <summary>
+/// A call for the host that the dispatcher picks. Once the host is known, the call decides what to send: the client's own bytes, or a request written in the
+/// host's dialect. In the second case it parses the answer too.
+/// </summary>
+/// <typeparam name="T">The type of a parsed answer.</typeparam>
 internal abstract class HostCall<T>(VectorHosts hosts, VectorCall call) : IDispatchable
     where T : class
 {
-    /// <summary>The host that was asked last got the client's bytes.</summary>
+    /// <summary>The last host that was asked got the client's bytes.</summary>
     public bool Verbatim { get; private set; }
 
-    /// <summary>It was a proxy, whose answer is in every way as ours would be.</summary>
+    /// <summary>That host was a proxy, so its answer already has the form that ours would have.</summary>
     public bool AskedProxy { get; private set; }
 
     public CallInfo Info => call.Info;
@@ -46,13 +49,13 @@ internal abstract class HostCall<T>(VectorHosts hosts, VectorCall call) : IDispa
         return null;
     }
 
-    /// <summary>What the answer to a call that was written here says; null when it is no answer to it.</summary>
+    /// <summary>Parses the answer to a request that <see cref="Write"/> wrote; null if it is not an answer to it.</summary>
     public abstract T? Read(ReadOnlySpan<byte> answer);
 
-    /// <summary>Path and query at a host that gets the client's bytes; null where they cannot stay.</summary>
+    /// <summary>Path and query at a host that gets the client's bytes; null if the request has to be written for this host.</summary>
     protected virtual string? PathAt(Backend backend) => null;
 
-    /// <summary>Writes the call in the host's dialect, and names what that cannot say; or returns why this host cannot be asked.</summary>
+    /// <summary>Writes the call in the host's dialect and lists the fields that the dialect cannot express; or returns why this host cannot be asked.</summary>
     protected abstract ProxyError? Write(Backend backend, string served, PooledBody body, List<string> lost, out string path);
 
     protected static ProxyError CannotAsk(Backend backend, string why) => new(ProxyErrorKind.NotImplemented, why) { Backend = backend.Name };

@@ -5,7 +5,9 @@ using Proxy.Vectors;
 
 namespace Proxy.VectorRoutes;
 
-/// <summary>Embeds at the hosts of a model, in whatever dialect they speak. A host is told nothing of what a text is for (<see cref="PromptKind"/>): no dialect has a field for it.</summary>
+/// <summary>
+/// Embeds at the hosts of a model, in whatever dialect they speak. <see cref="PromptKind"/> is not sent to them, because no dialect has a field for it.
+/// </summary>
 internal sealed class HostEmbedder(VectorHosts hosts, VectorCall call) : HostModel(call, VectorModelKind.Embed), IEmbedder
 {
     public async ValueTask<(VectorBatch? Vectors, VectorError? Error)> EmbedAsync(EmbedRequest request, CancellationToken cancellation)
@@ -13,30 +15,41 @@ internal sealed class HostEmbedder(VectorHosts hosts, VectorCall call) : HostMod
         var answer = await AskAsync(new EmbeddingCall(request), null, cancellation);
         if (answer is not VectorAnswer.Vectors { Reply: { Vectors: var vectors } said }) return (null, Explain(answer, cancellation));
         if (request.Dimensions > vectors.Dimensions && vectors.Count > 0)
-            return (null, new(VectorErrorKind.InvalidDimensions, $"the vectors of '{ModelName.Shown(Call.Model)}' have {vectors.Dimensions} numbers; {request.Dimensions} cannot be had"));
+            return (null, new(VectorErrorKind.InvalidDimensions,
+                $"the vectors of '{ModelName.Shown(Call.Model)}' have {vectors.Dimensions} numbers, but the call asks for {request.Dimensions}"));
         if (request.Dimensions < vectors.Dimensions) vectors = vectors.Cut(request.Dimensions.Value, request.Normalize is not false);
         else if (request.Normalize is true) vectors = vectors.Normalized();
         return (vectors with { TokensOfAll = said.Tokens }, null);
     }
 
     public ValueTask<(TokenVectors? Vectors, VectorError? Error)> EmbedTokensAsync(EmbedRequest request, CancellationToken cancellation)
-        => new((null, new(VectorErrorKind.WrongKind, $"the hosts of '{ModelName.Shown(Call.Model)}' are asked for one vector a text only")));
+        => new((null, new(VectorErrorKind.WrongKind, $"the hosts of '{ModelName.Shown(Call.Model)}' can only be asked for one vector per text")));
 
-    /// <summary>Asks in the dialects of the hosts, in as many parts as they need. The vectors are as the hosts gave them.</summary>
-    /// <param name="client">The dialect of the client that asks: a host that speaks several is asked in the one that answers what it wants to know.</param>
+    /// <summary>Asks the hosts in their own dialects, in as many parts as their limits require. The vectors are returned as the hosts sent them.</summary>
+    /// <param name="client">The client's dialect. If it is OpenAI's and the host speaks that among others, the host is asked in it: its answer has what the
+    /// client needs.</param>
     public async ValueTask<VectorAnswer> AskAsync(EmbeddingCall asked, EmbeddingClientDialect? client, CancellationToken cancellation)
     {
         var inputs = asked.Request.Inputs;
         if (inputs.Count == 0) return new VectorAnswer.Vectors(asked, new(new(default, 0, []), null)) { Served = Call.Resolution.Served };
-        var sent = Cut(asked).Select(place => new EmbeddingHostCall(hosts, Call, asked with { Request = asked.Request with { Inputs = [.. inputs.Take(place)] } }) { Client = client, IsPart = true }).ToArray();
+        var sent = Cut(asked)
+            .Select(place => new EmbeddingHostCall(hosts, Call, asked with { Request = asked.Request with { Inputs = [.. inputs.Take(place)] } })
+            {
+                Client = client,
+                IsPart = true
+            })
+            .ToArray();
         var (answers, first, problem) = await new PartedCall<EmbeddingReply>(hosts, Call, sent).SendAsync(cancellation);
         if (problem is null && answers.Any(answer => answer.Vectors.Dimensions != answers[0].Vectors.Dimensions))
             problem = new(ProxyErrorKind.HostFailed, $"the backends of '{ModelName.Shown(Call.Model)}' answered with vectors of different lengths");
-        return (problem is not null ? (VectorAnswer)new VectorAnswer.Refused(problem) : new VectorAnswer.Vectors(asked, answers.Length == 1 ? answers[0] : Joined(answers))).From(first);
+        return (problem is not null
+            ? (VectorAnswer)new VectorAnswer.Refused(problem)
+            : new VectorAnswer.Vectors(asked, answers.Length == 1 ? answers[0] : Joined(answers))).From(first);
     }
 
-    /// <summary>Where a call has to be cut so that every host of the model takes its parts.</summary>
-    public IReadOnlyList<Range> Cut(EmbeddingCall asked) => HostLimits.Of(Call.Resolution).Cut(asked.Request.Inputs.Count, input => asked.Request.Inputs[input].TokenIds?.Length ?? 0);
+    /// <summary>Where to split a call so that every host of the model accepts each part.</summary>
+    public IReadOnlyList<Range> Cut(EmbeddingCall asked) =>
+        HostLimits.Of(Call.Resolution).Cut(asked.Request.Inputs.Count, input => asked.Request.Inputs[input].TokenIds?.Length ?? 0);
 
     private static EmbeddingReply Joined(EmbeddingReply[] parts)
     {
@@ -48,6 +61,7 @@ internal sealed class HostEmbedder(VectorHosts hosts, VectorCall call) : HostMod
             at += part.Vectors.Values.Length;
         }
 
-        return new(new(values, parts[0].Vectors.Dimensions, []), parts.All(static part => part.Tokens is not null) ? parts.Sum(static part => part.Tokens) : null);
+        return new(new(values, parts[0].Vectors.Dimensions, []),
+            parts.All(static part => part.Tokens is not null) ? parts.Sum(static part => part.Tokens) : null);
     }
 }

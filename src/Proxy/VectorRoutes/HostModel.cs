@@ -3,31 +3,37 @@ using Proxy.Vectors;
 
 namespace Proxy.VectorRoutes;
 
-/// <summary>A model at hosts, as one call may use it.</summary>
+/// <summary>A model that runs at hosts, as one call uses it.</summary>
 internal abstract class HostModel(VectorCall call, VectorModelKind kind) : IVectorModel
 {
     protected VectorCall Call => call;
 
-    /// <summary>What the hosts have said of it so far: its length in tokens where one did. A call may bring any number of inputs, since it is sent in parts.</summary>
+    /// <summary>
+    /// What the hosts have reported so far: the context length, if one of them has. The number of inputs is not limited, because a call is sent in parts.
+    /// </summary>
     public VectorModelInfo Info => new(call.Model, kind)
     {
-        MaxInputLength = call.Resolution.Candidates.Select(backend => backend.Learned(call.Resolution.Served)?.ContextLength).FirstOrDefault(static length => length is not null) ?? int.MaxValue,
+        MaxInputLength = call.Resolution.Candidates.Select(backend => backend.Learned(call.Resolution.Served)?.ContextLength)
+            .FirstOrDefault(static length => length is not null) ?? int.MaxValue,
         MaxInputs = int.MaxValue,
         Matryoshka = Matryoshka.Knows(call.Resolution.Served),
     };
 
-    public ValueTask<(IReadOnlyList<IReadOnlyList<TextToken>>? Tokens, VectorError? Error)> TokenizeAsync(IReadOnlyList<string> texts, bool special, CancellationToken cancellation)
-        => new((null, new(VectorErrorKind.WrongKind, $"the tokens of '{ModelName.Shown(call.Model)}' are known to its host only")));
+    public ValueTask<(IReadOnlyList<IReadOnlyList<TextToken>>? Tokens, VectorError? Error)> TokenizeAsync(IReadOnlyList<string> texts, bool special,
+        CancellationToken cancellation)
+        => new((null, new(VectorErrorKind.WrongKind, $"only a host has the tokenizer of '{ModelName.Shown(call.Model)}'")));
 
-    /// <summary>Why there is no answer, for a caller inside this process.</summary>
+    /// <summary>Turns a refusal into an error for a caller inside this process. Throws if the caller cancelled.</summary>
     protected static VectorError Explain(VectorAnswer answer, CancellationToken cancellation)
     {
         cancellation.ThrowIfCancellationRequested();
         var error = ((VectorAnswer.Refused)answer).Error;
         var kind = error switch
         {
-            { Kind: ProxyErrorKind.ContextLengthExceeded } or { Kind: ProxyErrorKind.HostRefused, Status: 413 } or { Code: "context_length_exceeded" } => VectorErrorKind.TooLong,
-            { Kind: ProxyErrorKind.QueueFull or ProxyErrorKind.RateLimited } or { Kind: ProxyErrorKind.HostRefused, Status: 429 or 503 } => VectorErrorKind.Overloaded,
+            { Kind: ProxyErrorKind.ContextLengthExceeded } or { Kind: ProxyErrorKind.HostRefused, Status: 413 } or { Code: "context_length_exceeded" } =>
+                VectorErrorKind.TooLong,
+            { Kind: ProxyErrorKind.QueueFull or ProxyErrorKind.RateLimited } or { Kind: ProxyErrorKind.HostRefused, Status: 429 or 503 } =>
+                VectorErrorKind.Overloaded,
             { Kind: ProxyErrorKind.InvalidRequest, Param: "prompt_name" } => VectorErrorKind.UnknownPrompt,
             { Kind: ProxyErrorKind.InvalidRequest or ProxyErrorKind.HostRefused, Param: "dimensions" } => VectorErrorKind.InvalidDimensions,
             { Kind: ProxyErrorKind.InvalidRequest } or { Kind: ProxyErrorKind.HostRefused, Status: < 500 } => VectorErrorKind.InvalidInput,

@@ -3,13 +3,14 @@ using Proxy.Chat;
 namespace Proxy.VectorRoutes;
 
 /// <summary>
-/// Sends a call in parts, each to a host of its own choosing and over a slot of its own: it may be more than its hosts take at once. The first part that fails is the whole call's error and ends the others.
+/// Sends a call in parts, for a call that exceeds what its hosts accept at once. Each part gets its own host and its own slot. The error of the first part that
+/// fails is the error of the whole call and cancels the other parts.
 /// </summary>
-/// <typeparam name="T">What the answer to one part is read into.</typeparam>
+/// <typeparam name="T">The type of a part's parsed answer.</typeparam>
 internal sealed class PartedCall<T>(VectorHosts hosts, VectorCall call, IReadOnlyList<HostCall<T>> sent)
     where T : class
 {
-    /// <summary>Parts under way at a time: as many as the hosts have slots, and not so many that other calls have to wait long behind them.</summary>
+    /// <summary>Parts under way at a time: as many as the hosts have slots, but not so many that other calls wait long behind them.</summary>
     private const int MostAtOnce = 8, WhereUnlimited = 4;
 
     private readonly T?[] answers = new T?[sent.Count];
@@ -17,7 +18,9 @@ internal sealed class PartedCall<T>(VectorHosts hosts, VectorCall call, IReadOnl
     private ProxyError? problem;
     private BackendReply? first;
 
-    /// <summary>The answers in the order of the parts, or why there are none; and the first reply that came, which is disposed and still says who it is from.</summary>
+    /// <summary>
+    /// Returns the answers in the order of the parts, or the error; and the first reply that arrived, which is disposed but still names its backend and model.
+    /// </summary>
     public async ValueTask<(T[] Answers, BackendReply? First, ProxyError? Problem)> SendAsync(CancellationToken cancellation)
     {
         using var ending = CancellationTokenSource.CreateLinkedTokenSource(cancellation);

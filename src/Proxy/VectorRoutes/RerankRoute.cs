@@ -5,8 +5,8 @@ using Proxy.Vectors;
 namespace Proxy.VectorRoutes;
 
 /// <summary>
-/// Calls for scores. Over a host of the client's dialect the bytes are the host's, unless they are not in the order, number or form that was asked for;
-/// otherwise the scores are read and written anew.
+/// Answers calls for scores. If the host speaks the client's dialect, the host's bytes are forwarded, unless the results differ from the requested order,
+/// number or form. Otherwise the scores are parsed and written anew.
 /// </summary>
 internal sealed class RerankRoute(RerankClientDialect dialect, VectorHosts hosts) : IVectorRoute
 {
@@ -17,15 +17,21 @@ internal sealed class RerankRoute(RerankClientDialect dialect, VectorHosts hosts
         var models = hosts.Table.Embedders.Models.Where(model => mayUse(model.Info.Name)).ToList();
         return hosts.First("reranker", mayUse)
             ?? models.FirstOrDefault(VectorModels.Reranks)?.Info.Name
-            ?? (dialect.AllowsCosine ? models.FirstOrDefault(model => model is IEmbedder)?.Info.Name ?? hosts.First("embedding", mayUse, inProxies: true) : null);
+            ?? (dialect.AllowsCosine
+                ? models.FirstOrDefault(model => model is IEmbedder)?.Info.Name ?? hosts.First("embedding", mayUse, inProxies: true)
+                : null);
     }
 
     public async ValueTask<VectorAnswer> AnswerAsync(VectorCall call, CancellationToken cancellation)
     {
         if (dialect.Read(call.Body.Span, out var asked) is { } problem) return new VectorAnswer.Refused(problem);
-        var answer = call.Resolution.InProcess is { } here ? await HereAsync(call, asked!, here, cancellation) : await AtHostAsync(call, asked!, cancellation);
+        var answer = call.Resolution.InProcess is { } here
+            ? await HereAsync(call, asked!, here, cancellation)
+            : await AtHostAsync(call, asked!, cancellation);
         if (answer is not VectorAnswer.Scores { Reply: var said } scores) return answer;
-        var ordered = dialect.Sorts ? said.Results.OrderByDescending(static result => result.Score).ThenBy(static result => result.Index) : said.Results.OrderBy(static result => result.Index);
+        var ordered = dialect.Sorts
+            ? said.Results.OrderByDescending(static result => result.Score).ThenBy(static result => result.Index)
+            : said.Results.OrderBy(static result => result.Index);
         return scores with { Reply = said with { Results = [.. ordered.Take(asked!.Top ?? int.MaxValue)] } };
     }
 
@@ -57,7 +63,8 @@ internal sealed class RerankRoute(RerankClientDialect dialect, VectorHosts hosts
         var sent = new RerankHostCall(hosts, call, asked) { Client = dialect };
         var (reply, error) = await hosts.SendAsync(sent, call, cancellation);
         if (reply is null) return new VectorAnswer.Refused(error!);
-        if (sent.Verbatim) return reply.Status >= 300 || !dialect.Sorts || sent.AskedProxy ? new VectorAnswer.Verbatim(reply) : await AsAskedAsync(asked, reply);
+        if (sent.Verbatim)
+            return reply.Status >= 300 || !dialect.Sorts || sent.AskedProxy ? new VectorAnswer.Verbatim(reply) : await AsAskedAsync(asked, reply);
         using (reply)
         {
             var (ranking, problem) = await hosts.ReadAsync(reply, sent);

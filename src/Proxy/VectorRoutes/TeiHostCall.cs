@@ -6,13 +6,16 @@ using Proxy.Dialects;
 
 namespace Proxy.VectorRoutes;
 
-/// <summary>A call that only a TEI host answers: the client's bytes, or some of the elements of its list (<see cref="Place"/>). The answer to those is a list too, with one element for each.</summary>
+/// <summary>
+/// A call that only a TEI host answers. Sends the client's bytes, or some elements of its list (<see cref="Place"/>), which the host answers with a list of as
+/// many elements.
+/// </summary>
 internal sealed class TeiHostCall(VectorHosts hosts, VectorCall call) : HostCall<byte[]>(hosts, call)
 {
     /// <summary>Which elements of the list are sent; null: the client's bytes.</summary>
     public Range? Place { get; init; }
 
-    /// <summary>What stands between the brackets of a list; null where it is none, or an empty one.</summary>
+    /// <summary>The text between the brackets of a JSON list; null if the answer is not a list or is empty.</summary>
     public override byte[]? Read(ReadOnlySpan<byte> answer) =>
         answer.Trim(" \t\r\n"u8) is [(byte)'[', .. var inside, (byte)']'] && !inside.Trim(" \t\r\n"u8).IsEmpty ? inside.ToArray() : null;
 
@@ -22,7 +25,12 @@ internal sealed class TeiHostCall(VectorHosts hosts, VectorCall call) : HostCall
     {
         path = Call.Path;
         if (!backend.FamilyNames.Contains("tei"))
-            return CannotAsk(backend, path is "/embed_all" ? $"backend '{backend.Name}' does not answer with one vector a token" : $"only a TEI host answers {path}, and backend '{backend.Name}' is none");
+        {
+            return CannotAsk(backend, path is "/embed_all"
+                ? $"backend '{backend.Name}' does not return one vector per token"
+                : $"only a TEI host answers {path}, and backend '{backend.Name}' is not one");
+        }
+
         WritePart(Place!.Value, body);
         return null;
     }

@@ -8,7 +8,10 @@ using Proxy.Vectors;
 
 namespace Proxy.VectorRoutes;
 
-/// <summary>TEI's other calls: <c>/tokenize</c>, and those that only a TEI host answers (<c>/similarity</c>, <c>/predict</c>, <c>/embed_sparse</c>, <c>/decode</c>; over hosts also <c>/embed_all</c>).</summary>
+/// <summary>
+/// Answers TEI's other calls: <c>/tokenize</c>, and the calls that only a TEI host answers (<c>/similarity</c>, <c>/predict</c>, <c>/embed_sparse</c>,
+/// <c>/decode</c>; at hosts also <c>/embed_all</c>).
+/// </summary>
 internal sealed class TeiRoute(string path, VectorHosts hosts) : IVectorRoute
 {
     public VectorClientDialect Dialect => TeiWords.Instance;
@@ -71,16 +74,17 @@ internal sealed class TeiRoute(string path, VectorHosts hosts) : IVectorRoute
         return null;
     }
 
-    /// <summary>Where a call has to be cut so that every host of the model takes its parts; null where it has no list, or not so long a one.</summary>
+    /// <summary>Where to split a call so that every host of the model accepts each part; null if the call has no list, or its list is short enough.</summary>
     private IReadOnlyList<Range>? Cut(VectorCall call)
     {
-        // A similarity counts the text that the others are compared with.
+        // In a /similarity call, the text that the others are compared with counts as an input too.
         var limits = HostLimits.Of(call.Resolution) is { Inputs: { } most } told ? told with { Inputs = path is "/similarity" ? most - 1 : most } : default;
         if (limits.Inputs is not (> 0 and var least) || call.Body.Span.Count((byte)',') < least || List(call.Body) is not { } inputs) return null;
-        return limits.Cut(inputs.GetArrayLength(), index => path is "/embed_all" && inputs[index] is { ValueKind: JsonValueKind.Array } ids ? ids.GetArrayLength() : 0);
+        return limits.Cut(inputs.GetArrayLength(),
+            index => path is "/embed_all" && inputs[index] is { ValueKind: JsonValueKind.Array } ids ? ids.GetArrayLength() : 0);
     }
 
-    /// <summary>The list of a body, where its calls have one: the inputs, or the sentences that one is compared with.</summary>
+    /// <summary>The list in a body that may be split: <c>inputs</c>, or for <c>/similarity</c> its <c>sentences</c>. Null if there is none.</summary>
     private JsonElement? List(ReadOnlyMemory<byte> body)
     {
         try
@@ -89,19 +93,21 @@ internal sealed class TeiRoute(string path, VectorHosts hosts) : IVectorRoute
             if (document.RootElement.ValueKind is not JsonValueKind.Object || !document.RootElement.TryGetProperty("inputs"u8, out var inputs)) return null;
             if (path is "/similarity" && (inputs.ValueKind is not JsonValueKind.Object || !inputs.TryGetProperty("sentences"u8, out inputs))) return null;
             if (path is "/decode" || inputs.ValueKind is not JsonValueKind.Array) return null;
-            // A list of texts is one input to a classifier and a list of lists are many; a list of token ids is one input to an embedder.
-            return inputs.EnumerateArray().Any(input => input.ValueKind is JsonValueKind.Number || (path is "/predict" && input.ValueKind is not JsonValueKind.Array)) ? null : inputs.Clone();
+            // Some lists are a single input: for a classifier a list of texts (many inputs are a list of lists), for an embedder a list of token ids.
+            return inputs.EnumerateArray().Any(input =>
+                input.ValueKind is JsonValueKind.Number || (path is "/predict" && input.ValueKind is not JsonValueKind.Array)) ? null : inputs.Clone();
         }
         catch (JsonException)
         {
-            return null; // the host says so in its words
+            return null; // the body goes to the host unchanged, and the host reports the invalid JSON
         }
     }
 
-    /// <summary>Every answer is a list with one element for each input, so the answer to all is one list.</summary>
+    /// <summary>Sends the parts and joins their answers into one list: the answer to a part is a list with one element per input.</summary>
     private async ValueTask<VectorAnswer> InPartsAsync(VectorCall call, IReadOnlyList<Range> places, CancellationToken cancellation)
     {
-        var (lists, first, problem) = await new PartedCall<byte[]>(hosts, call, [.. places.Select(place => new TeiHostCall(hosts, call) { Place = place })]).SendAsync(cancellation);
+        var (lists, first, problem) =
+            await new PartedCall<byte[]>(hosts, call, [.. places.Select(place => new TeiHostCall(hosts, call) { Place = place })]).SendAsync(cancellation);
         if (problem is not null) return new VectorAnswer.Refused(problem).From(first);
         var body = new PooledBody(lists.Sum(static list => list.Length + 1) + 1);
         for (var i = 0; i < lists.Length; i++)

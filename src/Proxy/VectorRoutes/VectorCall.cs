@@ -4,12 +4,15 @@ using Proxy.Chat;
 
 namespace Proxy.VectorRoutes;
 
-/// <summary>One call for vectors or scores: whose it is, the model that it asks for and who serves that, and the client's bytes. A call that is made inside this process has no bytes.</summary>
+/// <summary>
+/// One call for vectors or scores: its caller, the model that it asks for, the backends (or the model of this process) that serve it, and the client's bytes.
+/// A call that is made inside this process has no bytes.
+/// </summary>
 internal sealed record VectorCall(CallInfo Info, Resolution Resolution)
 {
     public required string Model { get; init; }
 
-    /// <summary>The path that is answered, however the client's URL wrote it.</summary>
+    /// <summary>The path of our endpoint, however the client's URL spelled it.</summary>
     public required string Path { get; init; }
 
     /// <summary>The query of the client's URL, with its question mark.</summary>
@@ -17,16 +20,19 @@ internal sealed record VectorCall(CallInfo Info, Resolution Resolution)
 
     public string ContentType { get; init; } = "application/json";
 
-    /// <summary>The client's headers that may cross to a host.</summary>
+    /// <summary>The client's headers that may be forwarded to a host.</summary>
     public IReadOnlyList<KeyValuePair<string, string>> Headers { get; init; } = [];
 
-    /// <summary>Valid as long as the call.</summary>
+    /// <summary>The client's bytes; valid until the call ends.</summary>
     public ReadOnlyMemory<byte> Body { get; init; }
 
-    /// <summary>Where the body names its model; null where it names none.</summary>
+    /// <summary>Where the body names its model; null if it names none.</summary>
     public Range? ModelSlice { get; init; }
 
-    /// <summary>The client's own bytes; only the model's name is another where the host knows it by another. A host that is a proxy is told the name in any case: it might take another model for a call that names none.</summary>
+    /// <summary>
+    /// The client's own bytes, with the model's name replaced if the host knows the model by another name. A call that names no model gets the name inserted
+    /// for a proxy, which might choose another model.
+    /// </summary>
     public SplicedBody BodyFor(Backend backend, string served)
     {
         if (ModelSlice is { } slice) return served == Model ? new(Body) : new(Body[..slice.Start], ModelName.Json(served), Body[slice.End..]);

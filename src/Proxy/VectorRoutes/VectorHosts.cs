@@ -8,18 +8,20 @@ using Proxy.Routes;
 
 namespace Proxy.VectorRoutes;
 
-/// <summary>The hosts that embed and rerank: sends calls to them and reads their answers. <paramref name="errors"/> reads the refusal of a host, whatever it speaks.</summary>
+/// <summary>
+/// The hosts that embed and rerank: sends calls to them and reads their answers. <paramref name="errors"/> reads the refusals of hosts of every dialect.
+/// </summary>
 internal sealed class VectorHosts(BackendDirectory directory, BackendDispatcher dispatcher, BackendDialect errors, ILogger log)
 {
     public BackendDialect Errors => errors;
     public ILogger Log => log;
     public BackendTable Table => directory.Table;
 
-    /// <summary>Sends a call to a host that serves its model. Returns the reply, a refusal included, or our error.</summary>
+    /// <summary>Sends a call to a host that serves its model. Returns the reply, which may be the host's refusal, or our own error.</summary>
     public async ValueTask<(BackendReply? Reply, ProxyError? Error)> SendAsync(IDispatchable sent, VectorCall call, CancellationToken cancellation)
         => ModelRelay.Reply(await dispatcher.SendAsync(sent, call.Model, call.Resolution, cancellation), call.Path);
 
-    /// <summary>Reads the answer to a call that was written here. Gives the slot back; the reply remains the caller's.</summary>
+    /// <summary>Reads and parses the answer to a request that we wrote. Frees the slot; the caller still owns the reply.</summary>
     public async ValueTask<(T? Answer, ProxyError? Error)> ReadAsync<T>(BackendReply reply, HostCall<T> sent)
         where T : class
     {
@@ -31,7 +33,10 @@ internal sealed class VectorHosts(BackendDirectory directory, BackendDispatcher 
         return sent.Read(document.Span) is { } answer ? (answer, null) : (null, reply.NotAnAnswer());
     }
 
-    /// <summary>Reads an answer in the client's dialect and returns it as it is, unless <paramref name="replace"/> has another answer to give. Takes the reply over.</summary>
+    /// <summary>
+    /// Reads an answer in the client's dialect and returns it unchanged, unless <paramref name="replace"/> returns another answer. Takes ownership of the
+    /// reply.
+    /// </summary>
     public static async ValueTask<VectorAnswer> CheckAsync(BackendReply reply, Func<PooledBody, VectorAnswer?> replace)
     {
         var document = WholeReply.NewRoom(reply);
@@ -53,8 +58,8 @@ internal sealed class VectorHosts(BackendDirectory directory, BackendDispatcher 
         }
     }
 
-    /// <summary>The first model of TEI hosts, in the order of the file, whose <c>/info</c> says that it is of the kind.</summary>
-    /// <param name="inProxies">Only among those that run in the process of a proxy behind this one, as its own do here.</param>
+    /// <summary>The first model, in the order of the configuration file, that a TEI host's <c>/info</c> reports to be of this kind.</summary>
+    /// <param name="inProxies">Considers only models that run in the process of a proxy behind this one.</param>
     public string? First(string kind, Func<string, bool> mayUse, bool inProxies = false)
     {
         foreach (var backend in Table.All)

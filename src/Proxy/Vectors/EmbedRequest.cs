@@ -1,6 +1,6 @@
 namespace Proxy.Vectors;
 
-/// <summary>One text to embed, or the token ids of one. Ids are taken as they are: no prompt and no special token is added to them.</summary>
+/// <summary>One text to embed, or its token ids. Token ids are used as given: no prompt and no special tokens are added.</summary>
 internal readonly record struct EmbedInput
 {
     public EmbedInput(string text) => Text = text;
@@ -11,10 +11,10 @@ internal readonly record struct EmbedInput
     public int[]? TokenIds { get; }
 }
 
-/// <summary>What the texts are for. Models that were trained with prefixes, or treat queries in their own way, care.</summary>
+/// <summary>What the texts are for. It matters to models that were trained with prefixes or that treat queries differently from documents.</summary>
 internal enum PromptKind
 {
-    /// <summary>The model's default prompt, if its folder names one; else the text alone.</summary>
+    /// <summary>The model's default prompt, if its folder names one; otherwise the text alone.</summary>
     Unsaid,
     Query,
     Document,
@@ -23,38 +23,38 @@ internal enum PromptKind
 /// <summary>Texts to embed in one call.</summary>
 internal sealed record EmbedRequest(IReadOnlyList<EmbedInput> Inputs)
 {
-    /// <summary>Numbers to keep of each vector, from its head; what remains is normalised again where the whole would be. Null: all of them.</summary>
+    /// <summary>How many leading numbers of each vector to keep; a shortened vector is normalised again if the whole one would be. Null: all of them.</summary>
     public int? Dimensions { get; init; }
 
-    /// <summary>Cut what is too long; otherwise <see cref="VectorErrorKind.TooLong"/>.</summary>
+    /// <summary>Cut inputs that are too long; otherwise they fail with <see cref="VectorErrorKind.TooLong"/>.</summary>
     public bool Truncate { get; init; }
 
-    /// <summary>Cut from the head of a text, not from its tail.</summary>
+    /// <summary>Cut from the beginning of a text and not from its end.</summary>
     public bool TruncateLeft { get; init; }
 
-    /// <summary>Scale each vector to length 1. Null: as the model was made, which for most is yes.</summary>
+    /// <summary>Scale each vector to length 1. Null: the model's default, which is yes for most models.</summary>
     public bool? Normalize { get; init; }
 
     public PromptKind Prompt { get; init; }
 
-    /// <summary>A prompt by its name in the model's folder; goes before <see cref="Prompt"/>.</summary>
+    /// <summary>A prompt by its name in the model's folder; takes precedence over <see cref="Prompt"/>.</summary>
     public string? PromptName { get; init; }
 }
 
-/// <summary>One vector an input, in the inputs' order.</summary>
-/// <param name="Values">All vectors, one behind the other.</param>
-/// <param name="Dimensions">Numbers in each.</param>
-/// <param name="Tokens">Tokens read for each input, the special ones included, after cutting; empty where a host does not say.</param>
+/// <summary>One vector per input, in the inputs' order.</summary>
+/// <param name="Values">All vectors, one after the other.</param>
+/// <param name="Dimensions">Numbers per vector.</param>
+/// <param name="Tokens">Tokens read for each input after truncation, special tokens included; empty if a host does not report them.</param>
 internal sealed record VectorBatch(ReadOnlyMemory<float> Values, int Dimensions, IReadOnlyList<int> Tokens)
 {
-    /// <summary>Tokens read for all inputs together; null where a host does not say.</summary>
+    /// <summary>Tokens read for all inputs together; null if a host does not report them.</summary>
     public int? TokensOfAll { get; init; } = Tokens.Count > 0 ? Tokens.Sum() : null;
 
     public int Count => Dimensions == 0 ? 0 : Values.Length / Dimensions;
 
     public ReadOnlySpan<float> this[int input] => Values.Span.Slice(input * Dimensions, Dimensions);
 
-    /// <summary>The head of each vector, scaled to length 1 again where <paramref name="normalize"/> says so.</summary>
+    /// <summary>The first <paramref name="dimensions"/> numbers of each vector, scaled to length 1 if <paramref name="normalize"/> is set.</summary>
     public VectorBatch Cut(int dimensions, bool normalize)
     {
         var values = new float[Count * dimensions];
@@ -68,7 +68,7 @@ internal sealed record VectorBatch(ReadOnlyMemory<float> Values, int Dimensions,
         return this with { Values = values, Dimensions = dimensions };
     }
 
-    /// <summary>Every vector scaled to length 1; itself where they have it already.</summary>
+    /// <summary>Every vector scaled to length 1; this batch itself if all vectors have that length already.</summary>
     public VectorBatch Normalized()
     {
         for (var i = 0; i < Count; i++)
@@ -94,11 +94,14 @@ internal sealed record VectorBatch(ReadOnlyMemory<float> Values, int Dimensions,
     }
 }
 
-/// <summary>One vector a token: the whole last layer, before pooling.</summary>
-/// <param name="Matrices">For each input its vectors, one behind the other.</param>
-/// <param name="Dimensions">Numbers in each vector.</param>
+/// <summary>One vector per token: the whole last layer, before pooling.</summary>
+/// <param name="Matrices">For each input, its vectors one after the other.</param>
+/// <param name="Dimensions">Numbers per vector.</param>
 /// <param name="Tokens">Tokens read for each input.</param>
 internal sealed record TokenVectors(IReadOnlyList<ReadOnlyMemory<float>> Matrices, int Dimensions, IReadOnlyList<int> Tokens);
 
-/// <summary>One token of a text. <paramref name="Text"/> is the text's own slice, and <paramref name="Start"/> to <paramref name="Stop"/> its place in the UTF-8 bytes; a special token has a name and no place.</summary>
+/// <summary>
+/// One token of a text. <paramref name="Text"/> is its slice of the text, and <paramref name="Start"/> and <paramref name="Stop"/> are its position in the
+/// UTF-8 bytes. A special token has its name as <paramref name="Text"/> and no position.
+/// </summary>
 internal readonly record struct TextToken(int Id, string Text, bool Special, int? Start, int? Stop);

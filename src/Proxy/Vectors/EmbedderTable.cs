@@ -2,7 +2,10 @@ using System.Collections.Frozen;
 
 namespace Proxy.Vectors;
 
-/// <summary>The models that run in this process, by name and alias. Empty when inference is off. Immutable; their order is the file's, the bundled one last.</summary>
+/// <summary>
+/// The models that run in this process, by name and alias. Empty if inference is off. Immutable. In the order of the configuration file, the bundled model
+/// last.
+/// </summary>
 internal sealed class EmbedderTable
 {
     private readonly FrozenDictionary<string, IVectorModel> byName;
@@ -24,16 +27,18 @@ internal sealed class EmbedderTable
 
     public IReadOnlyList<IVectorModel> Models { get; }
 
-    /// <summary>The model of that name or alias; null where there is none. Ollama's <c>:latest</c> is the name without it.</summary>
+    /// <summary>
+    /// The model with that name or alias; null if there is none. A name that does not match is tried without a trailing <c>:latest</c>, as in Ollama.
+    /// </summary>
     public IVectorModel? Find(string name)
     {
         const string Latest = ":latest";
         return byName.GetValueOrDefault(name) ?? (name.EndsWith(Latest, StringComparison.Ordinal) ? byName.GetValueOrDefault(name[..^Latest.Length]) : null);
     }
 
-    /// <summary>The first model that embeds whole texts, for calls that name none.</summary>
+    /// <summary>The first model that embeds whole texts, for calls that name no model.</summary>
     public IEmbedder? FirstEmbedder => Models.FirstOrDefault(model => model.Info.Kind is VectorModelKind.Embed) as IEmbedder;
 
-    /// <summary>The first model that was made to rerank, for calls that name none.</summary>
+    /// <summary>The first model that was made for reranking, for calls that name no model.</summary>
     public IReranker? FirstReranker => Models.FirstOrDefault(model => model.Info.Kind is not VectorModelKind.Embed && model is IReranker) as IReranker;
 }

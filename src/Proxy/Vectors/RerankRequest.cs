@@ -3,28 +3,31 @@ namespace Proxy.Vectors;
 /// <summary>A query, and the documents to score against it.</summary>
 internal sealed record RerankRequest(string Query, IReadOnlyList<string> Documents)
 {
-    /// <summary>The model's own number (a cross-encoder's logit, the sum of MaxSim); otherwise one from 0 to 1 for a cross-encoder (its sigmoid) and at most 1 for late interaction (the mean).</summary>
+    /// <summary>
+    /// True: return the model's own number (a cross-encoder's logit, the sum of MaxSim). False: a number from 0 to 1 for a cross-encoder (the sigmoid of its
+    /// logit), and at most 1 for late interaction (the mean of MaxSim).
+    /// </summary>
     public bool RawScores { get; init; }
 
-    /// <summary>Cut what is too long; otherwise <see cref="VectorErrorKind.TooLong"/>, whose input is the document's index.</summary>
+    /// <summary>Cut inputs that are too long; otherwise they fail with <see cref="VectorErrorKind.TooLong"/>, whose input is the document's index.</summary>
     public bool Truncate { get; init; } = true;
 
-    /// <summary>Cut from the head, not from the tail.</summary>
+    /// <summary>Cut from the beginning and not from the end.</summary>
     public bool TruncateLeft { get; init; }
 
-    /// <summary>Tokens of each document to read at most; null: as many as the model takes.</summary>
+    /// <summary>The most tokens that are read of each document; null: as many as the model accepts.</summary>
     public int? MaxTokensPerDocument { get; init; }
 }
 
-/// <summary>Where a score comes from.</summary>
+/// <summary>How a score was computed.</summary>
 internal enum RerankMethod
 {
     CrossEncoder,
     LateInteraction,
 
-    /// <summary>The cosine of two embeddings: a convenience, not a reranker.</summary>
+    /// <summary>The cosine of two embeddings: a substitute for a reranker.</summary>
     Cosine,
 }
 
-/// <summary>One score a document, in the documents' order, and the tokens read for all of them together.</summary>
+/// <summary>One score per document, in the documents' order, and the tokens read for all of them together.</summary>
 internal sealed record RerankScores(IReadOnlyList<float> Scores, int Tokens, RerankMethod Method);

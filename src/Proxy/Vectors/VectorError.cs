@@ -1,39 +1,42 @@
 namespace Proxy.Vectors;
 
-/// <summary>Every way a model refuses a call. The edge gives each its status and its dialect's words.</summary>
+/// <summary>Every reason for which a model refuses a call. Each client dialect maps it to a status and a message.</summary>
 internal enum VectorErrorKind
 {
-    /// <summary>An input is longer than the model reads, and the call forbids to cut it. <see cref="VectorError.Input"/>, <see cref="VectorError.Tokens"/> and <see cref="VectorError.Limit"/> say which, and by how much.</summary>
+    /// <summary>
+    /// An input is longer than the model reads, and the call forbids truncation. <see cref="VectorError.Input"/>, <see cref="VectorError.Tokens"/> and
+    /// <see cref="VectorError.Limit"/> say which input, its length and the limit.
+    /// </summary>
     TooLong,
 
-    /// <summary>An input is nothing that the model can read: a token id beyond its vocabulary, say.</summary>
+    /// <summary>The model cannot read an input, for example a token id beyond its vocabulary.</summary>
     InvalidInput,
 
-    /// <summary>More dimensions than the model has.</summary>
+    /// <summary>The call asks for more dimensions than the model has.</summary>
     InvalidDimensions,
 
-    /// <summary>No prompt of that name in the model's folder.</summary>
+    /// <summary>The model's folder has no prompt of that name.</summary>
     UnknownPrompt,
 
-    /// <summary>The model does something else: a reranker asked to embed.</summary>
+    /// <summary>The model has another purpose, for example a reranker that is asked to embed.</summary>
     WrongKind,
 
-    /// <summary>The queue is full; come back later.</summary>
+    /// <summary>The queue is full; the caller may try again later.</summary>
     Overloaded,
 
-    /// <summary>The model cannot be loaded or its run failed.</summary>
+    /// <summary>The model cannot be loaded, or running it failed.</summary>
     Failed,
 }
 
-/// <summary>A refusal, in words a client's user can act on.</summary>
+/// <summary>A refusal. Its message tells the user of the client what to change.</summary>
 internal sealed record VectorError(VectorErrorKind Kind, string Message)
 {
-    /// <summary>Which of the call's inputs (or documents) is at fault, from 0.</summary>
+    /// <summary>The index of the input (or document) that is at fault, from 0.</summary>
     public int? Input { get; init; }
 
-    /// <summary>Tokens that the input has.</summary>
+    /// <summary>The number of tokens in that input.</summary>
     public int? Tokens { get; init; }
 
-    /// <summary>Tokens that it may have.</summary>
+    /// <summary>The number of tokens that it may have.</summary>
     public int? Limit { get; init; }
 }

@@ -5,7 +5,7 @@ internal abstract record ChatAnswer
 {
     private ChatAnswer() { }
 
-    /// <summary>Headers that the route gives the answer; they are set before its first byte.</summary>
+    /// <summary>Response headers that the route adds. They are set before the first byte.</summary>
     public IReadOnlyList<KeyValuePair<string, string>> Headers { get; init; } = [];
 
     /// <summary>A backend's own bytes, in the client's dialect.</summary>
@@ -14,7 +14,7 @@ internal abstract record ChatAnswer
     /// <summary>A backend's answer in another dialect, or in pieces where the client wants a document, or the other way round.</summary>
     public sealed record Translated(BackendReply Reply) : ChatAnswer
     {
-        /// <summary>What the route found for the answer to stand on.</summary>
+        /// <summary>The sources that the route found before the host was asked.</summary>
         public IReadOnlyList<Source>? Sources { get; init; }
     }
 
@@ -24,10 +24,10 @@ internal abstract record ChatAnswer
         /// <summary>One document even for a client that wants a stream: what it asked for has no pieces.</summary>
         public bool Whole { get; init; }
 
-        /// <summary>Silence after which the client of a stream is told that the answer goes on. Null: the stream says it itself, by <see cref="ChatEvent.Quiet"/>.</summary>
+        /// <summary>Silence after which the client of a stream gets a keep-alive; null: as the configuration says.</summary>
         public TimeSpan? KeepAliveAfter { get; init; }
 
-        /// <summary>The workflow's run.</summary>
+        /// <summary>The id of the workflow's run.</summary>
         public string? RunId { get; init; }
     }
 
@@ -40,7 +40,7 @@ internal interface IChatRoute
     /// <summary>A name for the log: direct, rag, workflow.</summary>
     string Name { get; }
 
-    /// <summary>Whether the call asks for what this route answers. Of the routes in order, the first that says so gets it.</summary>
+    /// <summary>True if this route answers the call. The routes are asked in order; the first that takes the call gets it.</summary>
     bool Takes(in RoutedCall call);
 
     /// <summary>Cancelled when the client left or the process stops.</summary>

@@ -76,7 +76,7 @@ internal sealed class ChatCall : IDisposable
     /// <summary>Valid as long as the call, and never written to; null once the request was edited.</summary>
     public ReadOnlyMemory<byte>? OriginalBody { get; }
 
-    /// <summary>What is to be different in <see cref="OriginalBody"/> wherever it is sent or parsed, in the order of its places.</summary>
+    /// <summary>Edits that are applied to a copy of <see cref="OriginalBody"/> before it is sent or parsed, sorted by position.</summary>
     public IReadOnlyList<BodyEdit> Edits { get; set; } = [];
 
     public bool Streams => Envelope.Stream ?? Dialect.StreamsByDefault;
@@ -98,23 +98,30 @@ internal sealed class ChatCall : IDisposable
         return problem;
     }
 
-    /// <summary>The call with another request: its model, its messages and its wish for token counts are the edited ones. How the answer comes, as a stream or whole, stays as the client asked.</summary>
+    /// <summary>
+    /// A call with another request. Its envelope has the model, the number of messages and the wish for token counts of that request. Whether the answer is
+    /// streamed stays as the client asked.
+    /// </summary>
     public ChatCall Edited(ChatRequest edited) => new(this, edited);
 
     public void Dispose() => owned?.Dispose();
 }
 
-/// <summary>A call and what it asks for, which its model's name and its headers say together: that is all by which a route is chosen.</summary>
-/// <param name="Call">The call; its envelope has the model's name as the client wrote it, and so has its answer.</param>
-/// <param name="Model">The model that is to answer: the name without the workspace.</param>
-/// <param name="Workspace">The documents that the answer is to be grounded in (<c>x-workspace</c>, or behind <c>#</c> in the model's name).</param>
-/// <param name="Pipeline">The workflow that is to answer (<c>x-pipeline</c>, or the model's name <c>pipeline/NAME</c>).</param>
+/// <summary>A call and what its model's name and its headers ask for. A route is chosen by this alone.</summary>
+/// <param name="Call">The call. Its envelope has the model's name as the client wrote it; the answer repeats that name.</param>
+/// <param name="Model">The model that answers: the name without the workspace.</param>
+/// <param name="Workspace">The documents to ground the answer in: <c>x-workspace</c>, or the part of the name after <c>#</c>.</param>
+/// <param name="Pipeline">The workflow that answers: <c>x-pipeline</c>, or NAME in <c>pipeline/NAME</c>.</param>
 internal readonly record struct RoutedCall(ChatCall Call, string Model, string? Workspace = null, string? Pipeline = null)
 {
-    /// <summary>What a route found for the answer to stand on. An answer that has sources is written from events, in which every dialect can say them.</summary>
+    /// <summary>
+    /// The sources that a route found for the answer; null: none. An answer with sources is written from events, because the host's bytes do not contain them.
+    /// </summary>
     public IReadOnlyList<Source>? Sources { get; init; }
 
-    /// <summary>The same call with another request, for the route that it is handed on to. A model's name that the edit leaves alone is <see cref="Model"/>, not what the client wrote.</summary>
+    /// <summary>
+    /// The same call with another request, for the next route. If the edit leaves the model as the client wrote it, the request gets <see cref="Model"/>.
+    /// </summary>
     public RoutedCall Edited(ChatRequest edited)
     {
         var model = edited.Model == Call.Envelope.Model ? Model : edited.Model;

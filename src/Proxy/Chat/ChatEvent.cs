@@ -13,7 +13,7 @@ internal abstract record ChatEvent
     /// <summary>Which of the <c>n</c> answers this belongs to.</summary>
     public int Choice { get; init; }
 
-    /// <summary>Which part of a workflow published it; null for what a model's host said.</summary>
+    /// <summary>The part of a workflow that published it; null if a model's host sent it.</summary>
     public EventOrigin? Origin { get; init; }
 
     /// <summary>An object of what not every dialect can say, each member by its own name: <c>logprobs</c> (in OpenAI's form), <c>system_fingerprint</c>, <c>done_reason</c>, signatures.</summary>
@@ -38,7 +38,7 @@ internal abstract record ChatEvent
 
     public sealed record UsageReported(Usage Usage) : ChatEvent;
 
-    /// <summary>What the answer stands on, or more of it.</summary>
+    /// <summary>Sources that the answer relies on. More may follow.</summary>
     public sealed record SourcesFound(IReadOnlyList<Source> Sources) : ChatEvent;
 
     /// <summary>The last event of a choice. With an <paramref name="Error"/>, of the whole reply: it broke off.</summary>
@@ -55,12 +55,12 @@ internal abstract record ChatEvent
 }
 
 /// <summary>
-/// The <paramref name="Task"/> of a workflow that speaks, the <paramref name="Model"/> that speaks there, and the event's number, counted for each trace: what has the number of an earlier event, or a lower one,
-/// is that event once more.
+/// Where in a workflow an event comes from: the <paramref name="Task"/>, the <paramref name="Model"/> that the task uses, and the event's number, which rises
+/// within a trace. An event whose number does not rise has been delivered twice.
 /// </summary>
 internal sealed record EventOrigin(string? Task = null, string? Model = null, long? Seq = null);
 
-/// <summary>A document, or a part of one, that an answer stands on. The higher the score, the nearer it is to what was asked.</summary>
+/// <summary>A document, or a part of one, that an answer relies on. A higher score means a better match with the question.</summary>
 internal sealed record Source(string Id, string? Title = null, string? Uri = null, double? Score = null);
 
 internal enum ChatRole

@@ -65,7 +65,7 @@ internal abstract class ClientDialect : ErrorDialect
     public abstract DialectName Name { get; }
     public abstract StreamFraming Framing { get; }
 
-    /// <summary>What its clients ask of a model, in a word.</summary>
+    /// <summary>One word for what its clients ask a model to do; for error messages.</summary>
     public virtual string Verb => "chat";
 
     public abstract string StreamContentType { get; }
@@ -123,7 +123,7 @@ internal abstract class BackendDialect
     /// <summary>True if it takes a text to continue instead of a conversation.</summary>
     public virtual bool TakesPrompts => false;
 
-    /// <summary>Sets what has to be asked of this host because of what it said of the model, or says why it cannot be asked.</summary>
+    /// <summary>Adapts the request to the host's model (Ollama's context length). Returns an error if the request does not fit.</summary>
     public virtual ProxyError? Fit(ref ChatRequest request, in HostModelFacts facts) => null;
 
     /// <summary>

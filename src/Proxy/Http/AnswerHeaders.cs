@@ -4,18 +4,21 @@ using Proxy.Dialects;
 
 namespace Proxy.Http;
 
-/// <summary>The headers by which an answer says how it came to be. A whole answer has them all; a stream begins before most of it is known, and says it in its last frame.</summary>
+/// <summary>
+/// Response headers that describe how an answer came about. A whole answer has all of them. A stream starts before most of them are known, so it has them in
+/// its last frame instead (<see cref="ProxyNote"/>).
+/// </summary>
 internal static class AnswerHeaders
 {
     private const int LongestWord = 256, LongestList = 4096;
 
-    /// <summary>Those that the route gave the answer.</summary>
+    /// <summary>Sets the headers that the route added.</summary>
     public static void Set(HttpResponse response, ChatAnswer answer)
     {
         for (var i = 0; i < answer.Headers.Count && !response.HasStarted; i++) response.Headers[answer.Headers[i].Key] = answer.Headers[i].Value;
     }
 
-    /// <summary>What a whole answer says in <c>x_proxy</c>. Workers choose these words: each is escaped as in a URL, so that it can stand in a header.</summary>
+    /// <summary>Sets the values of <c>x_proxy</c>. Workers choose them freely, so each is percent-encoded: any text is then valid in a header.</summary>
     public static void Set(HttpResponse response, IReadOnlyList<ChatEvent> events, ReplyStamp stamp)
     {
         var note = new ProxyNote(stamp);

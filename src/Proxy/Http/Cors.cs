@@ -28,6 +28,7 @@ internal static class Cors
         var response = context.Response.Headers;
         response.AccessControlAllowOrigin = origin;
         response.Vary = "Origin";
-        response.AccessControlExposeHeaders = "x-trace-id, x-correlation-id, x-request-id, x-session-id, request-id, x-token-count, x-proxy-winner, x-proxy-task, x-proxy-run-id, x-proxy-sources, retry-after";
+        response.AccessControlExposeHeaders = "x-trace-id, x-correlation-id, x-request-id, x-session-id, request-id, x-token-count, "
+            + "x-proxy-winner, x-proxy-task, x-proxy-run-id, x-proxy-sources, retry-after";
     }
 }

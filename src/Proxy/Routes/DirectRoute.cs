@@ -15,24 +15,24 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
 
     public string Name => "direct";
 
-    /// <summary>It grounds nothing and runs no workflow, so what asks for that is another route's.</summary>
+    /// <summary>Only calls that ask for no workspace and no pipeline.</summary>
     public bool Takes(in RoutedCall call) => call is { Workspace: null, Pipeline: null };
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public async ValueTask<ChatAnswer> AnswerAsync(RoutedCall routed, CancellationToken cancellation)
     {
         var call = routed.Call;
-        // 1. Who serves the model.
+        // 1. Find the backends that serve the model.
         if (Resolve(routed, out var resolution) is { } unserved) return new ChatAnswer.Refused(unserved);
-        // 2. A long body that has to be parsed leaves the event loop.
-        if (call.OriginalBody is { Length: > LongBody } && NeedsParsing(call, resolution!)) await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
-        // 3. The marks that agents put into each prompt.
+        // 2. Leave the event loop if a long body has to be parsed.
+        if (IsLongToParse(call, resolution!)) await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
+        // 3. Blank the values that agents change in every prompt.
         NormalisePrompt(call, resolution!);
-        // 4. How much of the prompt is an earlier one's.
+        // 4. Measure how much of the prompt begins like an earlier one.
         prefixes.See(call);
-        // 5. What is answered without a host.
+        // 5. Answer a request to load or unload a model that has no such host.
         if (call.Envelope.Messages is null or 0 && WithoutHost(call, resolution!) is { } granted) return granted;
-        // 6. The images that a host cannot fetch.
+        // 6. Fetch the images that a host cannot fetch.
         ChatRequest? inlined = null;
         if (NamesImages(call, resolution!, out var named))
         {
@@ -40,9 +40,9 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
             if (unreachable is not null) return new ChatAnswer.Refused(unreachable);
         }
 
-        // 7. The first host that answers.
+        // 7. Send the call to the backends until one answers.
         var result = await dispatcher.SendAsync(new Outgoing(call, inlined, log), routed.Model, resolution!, cancellation);
-        // 8. Its answer: bytes where both ends speak one dialect, events where they do not.
+        // 8. Pass the reply on as bytes, or translate it.
         return result switch
         {
             DispatchResult.Answered answered => Answer(routed, answered.Reply),
@@ -53,14 +53,23 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
     }
 
     /// <summary>The same words whether the model does not exist or is not for this caller.</summary>
-    public static ProxyError UnknownModel(string model) => new(ProxyErrorKind.UnknownModel, $"no backend serves the model '{ModelName.Shown(model)}'; the models listing says what there is") { Param = "model", Model = ModelName.Shown(model) };
+    public static ProxyError UnknownModel(string model) =>
+        new(ProxyErrorKind.UnknownModel, $"no backend serves the model '{ModelName.Shown(model)}'; the models listing says what there is")
+        {
+            Param = "model",
+            Model = ModelName.Shown(model),
+        };
 
     private ProxyError? Resolve(in RoutedCall routed, out Resolution? resolution)
     {
         resolution = directory.Table.Resolve(routed.Model);
         if (resolution is null) return UnknownModel(routed.Model);
-        return resolution.InProcess is null ? null : new(ProxyErrorKind.InvalidRequest, $"\"{ModelName.Shown(routed.Model)}\" does not support {routed.Call.Dialect.Verb}: it runs in this proxy, which embeds and reranks") { Param = "model" };
+        if (resolution.InProcess is null) return null;
+        var (model, verb) = (ModelName.Shown(routed.Model), routed.Call.Dialect.Verb);
+        return new(ProxyErrorKind.InvalidRequest, $"\"{model}\" does not support {verb}: it runs in this proxy, which embeds and reranks") { Param = "model" };
     }
+
+    private static bool IsLongToParse(ChatCall call, Resolution resolution) => call.OriginalBody is { Length: > LongBody } && NeedsParsing(call, resolution);
 
     private static bool NeedsParsing(ChatCall call, Resolution resolution)
     {
@@ -74,7 +83,8 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
 
     private void NormalisePrompt(ChatCall call, Resolution resolution)
     {
-        if (directory.Table.Config.Server.PrefixHygiene && call.OriginalBody is { } body && call.Dialect.NormalisePrompt(body.Span) is { Count: > 0 } edits && !resolution.Candidates.Any(static b => b.IsAnthropicsOwn)) call.Edits = edits;
+        if (!directory.Table.Config.Server.PrefixHygiene || call.OriginalBody is not { } body) return;
+        if (call.Dialect.NormalisePrompt(body.Span) is { Count: > 0 } edits && !resolution.Candidates.Any(static b => b.IsAnthropicsOwn)) call.Edits = edits;
     }
 
     /// <summary>What only a host of the client's dialect could do, where none of those that serve the model is one.</summary>
@@ -88,14 +98,15 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
     private bool NamesImages(ChatCall call, Resolution resolution, out ChatRequest? request)
     {
         request = null;
-        return directory.Table.Config.Server.FetchImages && NeedsParsing(call, resolution) && call.TryGetRequest(out request) is null && RemoteImages.Any(request!);
+        return directory.Table.Config.Server.FetchImages && NeedsParsing(call, resolution)
+            && call.TryGetRequest(out request) is null && RemoteImages.Any(request!);
     }
 
     private static ChatAnswer Answer(in RoutedCall routed, BackendReply reply)
     {
         var same = reply.Dialect!.Name == routed.Call.Dialect.Name;
         if (reply.Status >= 300) return same ? new ChatAnswer.Verbatim(reply) : Translated(reply);
-        // A host that ignores what stream says sends one document, or a stream: its client gets what it asked for all the same. A proxy knows when one document is right.
+        // Some hosts ignore `stream`; their reply is translated into what the client asked for. A proxy sends a document only where one is right.
         if (same && routed.Sources is null && (reply.Streams == routed.Call.Streams || reply.FromProxy)) return new ChatAnswer.Verbatim(reply);
         return new ChatAnswer.Translated(reply) { Sources = routed.Sources };
     }
@@ -109,7 +120,8 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
         }
 
         var events = EchoBackend.AnswerAsync(request! with { Stream = routed.Call.Streams }, echo.Lease, time, cancellation);
-        return new ChatAnswer.Events(routed.Sources is { } sources ? events.Prepend(new ChatEvent.SourcesFound(sources)) : events, echo.Lease.Backend.Name, echo.Served);
+        if (routed.Sources is { } sources) events = events.Prepend(new ChatEvent.SourcesFound(sources));
+        return new ChatAnswer.Events(events, echo.Lease.Backend.Name, echo.Served);
     }
 
     private static ChatAnswer.Refused Translated(BackendReply refusal)
@@ -143,12 +155,13 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
                 return new(ProxyErrorKind.NotImplemented, $"backend '{backend.Name}' does not chat in any dialect that this proxy can speak") { Backend = backend.Name };
             if (!dialect.TakesImageAddresses && inlined is not null) request = inlined;
             if (!dialect.TakesPrompts && request.Prompt?.UnsayableInChat() is { } prompt) return prompt;
-            // An edited call may go to a host of the client's own dialect, whose stream counts only where that is asked for.
+            // Without its original bytes a call may still go to a host of the client's dialect, which counts the tokens of a stream only if asked.
             var unasked = call is { OriginalBody: null, Streams: true } && !request.IncludeUsage && backend.Config.StreamUsage;
             request = request with { Model = served, Stream = call.Streams, IncludeUsage = unasked || (request.IncludeUsage && backend.Config.StreamUsage) };
             var known = backend.Learned(served);
-            if (dialect.Fit(ref request, new(backend.Config.Options.NumCtx, known?.ContextLength, known?.ContextLimit, known?.Traits.Capabilities.Contains("thinking") is true)) is { } tooLong) return tooLong;
-            if (dialect.Unsayable(request) is { } unsayable) return unsayable;
+            var thinks = known?.Traits.Capabilities.Contains("thinking") is true;
+            var facts = new HostModelFacts(backend.Config.Options.NumCtx, known?.ContextLength, known?.ContextLimit, thinks);
+            if ((dialect.Fit(ref request, facts) ?? dialect.Unsayable(request)) is { } unfit) return unfit;
             var body = new PooledBody();
             var lost = new List<string>();
             dialect.WriteRequest(request, served, body, lost);
@@ -157,13 +170,17 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
             return null;
         }
 
-        /// <summary>The client's own bytes with their edits; more than one take a copy.</summary>
+        /// <summary>The client's bytes with the edits. Several edits are made in a copy.</summary>
         private SplicedBody Spliced(ReadOnlyMemory<byte> bytes, BodyEdit? name, BodyEdit? wish, out PooledBody? copy)
         {
             copy = null;
-            if (call.Edits.Count > 0) copy = BodyEdit.Apply([.. call.Edits.Concat(new[] { name, wish }.OfType<BodyEdit>()).OrderBy(static edit => edit.Place.Start.Value)], bytes.Span);
-            else if (name is { } first && wish is { } second) copy = first.Place.Start.Value < second.Place.Start.Value ? BodyEdit.Apply([first, second], bytes.Span) : BodyEdit.Apply([second, first], bytes.Span);
-            else return (name ?? wish) is { } only ? new(bytes[..only.Place.Start], only.Text, bytes[only.Place.End..]) : new(bytes);
+            if (call.Edits.Count == 0 && (name is null || wish is null))
+                return (name ?? wish) is { } only ? new(bytes[..only.Place.Start], only.Text, bytes[only.Place.End..]) : new(bytes);
+            var (first, second) = (name ?? default, wish ?? default); // an empty edit changes nothing
+            if (second.Place.Start.Value < first.Place.Start.Value) (first, second) = (second, first);
+            copy = call.Edits.Count == 0
+                ? BodyEdit.Apply([first, second], bytes.Span)
+                : BodyEdit.Apply([.. call.Edits.Append(first).Append(second).OrderBy(static edit => edit.Place.Start.Value)], bytes.Span);
             return new(copy.Memory);
         }
     }

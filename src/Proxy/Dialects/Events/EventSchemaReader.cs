@@ -60,7 +60,8 @@ internal sealed class EventSchemaReader : EventReader
         "started" => new ChatEvent.Started(Text(published, "id"u8), Text(published, "model"u8), Number(published, "created"u8)),
         "role" => new ChatEvent.RoleGiven(EventSchemaJson.Role(Text(published, "role"u8))),
         "token" => new ChatEvent.Token(Text(published, "text"u8) ?? "", EventSchemaJson.Kind(Text(published, "kind"u8))),
-        "tool_call" => new ChatEvent.ToolCall((int)(Number(published, "index"u8) ?? 0), Text(published, "id"u8), Text(published, "name"u8), Arguments(published)),
+        "tool_call" => new ChatEvent.ToolCall(
+            (int)(Number(published, "index"u8) ?? 0), Text(published, "id"u8), Text(published, "name"u8), Arguments(published)),
         "block_end" => new ChatEvent.BlockEnded(),
         "usage" => new ChatEvent.UsageReported(Counts(published.TryGetProperty("usage"u8, out var usage) ? usage : published)),
         "sources" => new ChatEvent.SourcesFound([.. Sources(published)]),
@@ -92,8 +93,9 @@ internal sealed class EventSchemaReader : EventReader
         from source in published.TryGetProperty("sources"u8, out var list) && list.ValueKind is JsonValueKind.Array ? list.EnumerateArray().AsEnumerable() : []
         let uri = Text(source, "uri"u8)
         let id = Text(source, "id"u8) ?? uri
+        let score = ((JsonElement?)source).Member("score"u8)
         where id is not null
-        select new Source(id, Text(source, "title"u8), uri, ((JsonElement?)source).Member("score"u8) is { ValueKind: JsonValueKind.Number } score ? score.GetDouble() : null);
+        select new Source(id, Text(source, "title"u8), uri, score is { ValueKind: JsonValueKind.Number } number ? number.GetDouble() : null);
 
     private static ProxyError? Error(JsonElement published)
     {

@@ -66,14 +66,7 @@ internal sealed class TokenCount(BackendDirectory directory)
             return body;
         }
 
-        PooledBody Named(ReadOnlyMemory<byte> bytes)
-        {
-            var body = new PooledBody(bytes.Length + 64);
-            body.Write(bytes.Span[..call.Envelope.ModelSlice.Start.Value]);
-            body.Write(ModelName.Json(served).Span);
-            body.Write(bytes.Span[call.Envelope.ModelSlice.End.Value..]);
-            return body;
-        }
+        PooledBody Named(ReadOnlyMemory<byte> bytes) => BodyEdit.Apply([new(call.Envelope.ModelSlice, ModelName.Json(served))], bytes.Span);
     }
 
     /// <summary><c>input_tokens</c> of Anthropic's and OpenAI's counters, <c>count</c> of vLLM's.</summary>

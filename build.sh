@@ -16,6 +16,7 @@ usage() {
 ./build.sh test [--quick] [FILTER]   publish, then every test, against dist/proxy;
                                      --quick: the inner loop, without publishing and without the slow tests;
                                      FILTER: only tests whose full name contains it
+                                     PROXY_PROPERTY_SECONDS=60: every property test runs for so long
 ./build.sh bench [ARGUMENTS]         the speed table (bench/run.sh)
 ./build.sh bench inference [ARGUMENTS]
                                      the same for embedding and reranking (bench/inference.sh)

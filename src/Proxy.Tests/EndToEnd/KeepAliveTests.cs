@@ -8,17 +8,43 @@ public sealed class KeepAliveTests(KeepAliveTests.Door door) : IClassFixture<Kee
 {
     public sealed class Door : FrontDoor
     {
-        protected override int Lanes => 11;
+        protected override int Lanes => 9;
 
         protected override int OllamaLanes => 3;
 
-        protected override string ServerSettings => "keepalive_after = \"300ms\"";
+        protected override string ServerSettings => "keepalive_after = \"100ms\"";
 
-        protected override string HostSettings => """
-            first_token = "4s"
-            idle = "4s"
+        /// <summary>Hosts that are soon given up on: <c>pair-</c> has another one after the first, <c>solo-</c> has none.</summary>
+        internal FakeBackend SilentOfPair => field ??= Host();
+
+        internal FakeBackend SilentAlone => field ??= Host();
+
+        internal FakeBackend Next => field ??= Host();
+
+        protected override string Sections() => $"""
+            [[backends]]
+            name = "silent"
+            url = "{SilentOfPair.Url}"
+            dialects = ["openai"]
+            prefixes = ["pair-"]
+            weight = 1000
+            first_token = "400ms"
+            [[backends]]
+            name = "next"
+            url = "{Next.Url}"
+            dialects = ["openai"]
+            prefixes = ["pair-"]
+            [[backends]]
+            name = "alone"
+            url = "{SilentAlone.Url}"
+            dialects = ["openai"]
+            prefixes = ["solo-"]
+            first_token = "400ms"
             """;
     }
+
+    /// <summary>Longer than the proxy waits before a keep-alive, its clock's tick included.</summary>
+    private static Task Pause() => Task.Delay(250);
 
     [Theory]
     [InlineData("nothing")]
@@ -81,26 +107,10 @@ public sealed class KeepAliveTests(KeepAliveTests.Door door) : IClassFixture<Kee
         Assert.Equal("message_start", Anthropic.Events(reply)[0].GetProperty("type").GetString());
     }
 
+    /// <summary>Three calls at once, since each has to wait until a comment would have been due.</summary>
     [Fact]
-    public async Task Host_pauses_inside_a_frame_No_comment_goes_into_it()
-    {
-        var lane = door.Take();
-        var stream = string.Concat(OpenAi.Stream("a", "b"));
-        var cut = stream.IndexOf("\"b\"", StringComparison.Ordinal);
-        lane.A.Answer(async exchange =>
-        {
-            await exchange.HeadAsync(OpenAi.Sse);
-            await exchange.ChunkAsync(stream[..cut]);
-            await Task.Delay(900);
-            await exchange.ChunkAsync(stream[cut..]);
-            await exchange.EndAsync();
-        });
-
-        var (reply, line) = await lane.ChatAsync(lane.Solo, stream: true);
-
-        Assert.Equal(stream, WithoutComments(reply.Text));
-        Assert.Equal("ok none 200", line.Verdict);
-    }
+    public Task Comment_has_no_place_in_a_frame_a_whole_answer_or_between_lines_of_Ollama_None_is_sent() =>
+        Task.WhenAll(PauseInsideAFrameAsync(), WholeCallTakesLongAsync(), OllamaPrefillTakesLongAsync());
 
     [Theory]
     [InlineData(false)]
@@ -109,6 +119,7 @@ public sealed class KeepAliveTests(KeepAliveTests.Door door) : IClassFixture<Kee
     {
         var lane = otherDialect ? door.TakeOllama() : door.Take();
         var stream = otherDialect ? Ollama.Stream("a", "b") : OpenAi.Stream("a", "b");
+        var go = new TaskCompletionSource();
         lane.A.Answer(async exchange =>
         {
             await exchange.HeadAsync(otherDialect ? Ollama.Lines : OpenAi.Sse);
@@ -116,13 +127,13 @@ public sealed class KeepAliveTests(KeepAliveTests.Door door) : IClassFixture<Kee
             {
                 await exchange.ChunkAsync(frame);
                 if (frame.Contains("\"a\"", StringComparison.Ordinal))
-                    await Task.Delay(900);
+                    await go.Task;
             }
 
             await exchange.EndAsync();
         });
 
-        var (reply, line) = await lane.ChatAsync(lane.Solo, stream: true);
+        var (reply, verdict) = await CommentedAsync(lane.Solo, go, "\n\n:");
 
         var events = reply.Text.Split("\n\n", StringSplitOptions.RemoveEmptyEntries);
         var first = Array.FindIndex(events, text => text.Contains("\"a\"", StringComparison.Ordinal));
@@ -130,32 +141,30 @@ public sealed class KeepAliveTests(KeepAliveTests.Door door) : IClassFixture<Kee
         Assert.Equal("ab", OpenAi.Read(reply));
         if (!otherDialect)
             Assert.Equal(string.Concat(stream), WithoutComments(reply.Text));
-        Assert.Equal("ok none 200", line.Verdict);
+        Assert.Equal("ok none 200", verdict.Verdict);
     }
 
     [Fact]
     public async Task First_host_stays_silent_after_comments_went_out_Next_host_answers()
     {
-        var lane = door.Take();
         var stream = OpenAi.Stream("from ", "B");
-        lane.A.Answer(exchange => exchange.StallAsync());
-        lane.B.Answer(exchange => exchange.StreamAsync(OpenAi.Sse, stream));
+        door.SilentOfPair.Answer(exchange => exchange.StallAsync());
+        door.Next.Answer(exchange => exchange.StreamAsync(OpenAi.Sse, stream));
 
-        var (reply, line) = await lane.ChatAsync(lane.Pair, stream: true);
+        var (reply, line) = await door.ChatAsync("pair-m", stream: true);
 
         Assert.StartsWith(":", reply.Text, StringComparison.Ordinal);
         Assert.Equal(string.Concat(stream), WithoutComments(reply.Text));
         Assert.Equal("ok none 200", line.Verdict);
-        Assert.Equal(lane.NameB, line.Backend);
+        Assert.Equal("next", line.Backend);
     }
 
     [Fact]
     public async Task Every_host_stays_silent_after_comments_went_out_Client_gets_an_error_frame()
     {
-        var lane = door.Take();
-        lane.A.Answer(exchange => exchange.StallAsync());
+        door.SilentAlone.Answer(exchange => exchange.StallAsync());
 
-        var (reply, line) = await lane.ChatAsync(lane.Solo, stream: true);
+        var (reply, line) = await door.ChatAsync("solo-m", stream: true);
 
         Assert.Equal(200, reply.Status);
         Assert.True(reply.Whole);
@@ -168,13 +177,14 @@ public sealed class KeepAliveTests(KeepAliveTests.Door door) : IClassFixture<Kee
     public async Task Host_refuses_late_Client_gets_its_message_in_an_error_frame()
     {
         var lane = door.Take();
+        var go = new TaskCompletionSource();
         lane.A.Answer(async exchange =>
         {
-            await Task.Delay(800);
+            await go.Task;
             await exchange.JsonAsync(OpenAi.Error("this model's limit is 4096 tokens", "invalid_request_error", "\"context_length_exceeded\""), 400);
         });
 
-        var (reply, line) = await lane.ChatAsync(lane.Solo, stream: true);
+        var (reply, line) = await CommentedAsync(lane.Solo, go);
 
         Assert.Equal(200, reply.Status);
         Assert.StartsWith(":", reply.Text, StringComparison.Ordinal);
@@ -183,49 +193,17 @@ public sealed class KeepAliveTests(KeepAliveTests.Door door) : IClassFixture<Kee
     }
 
     [Fact]
-    public async Task Whole_call_takes_long_Nothing_is_sent_before_the_answer()
-    {
-        var lane = door.Take();
-        lane.A.Answer(async exchange =>
-        {
-            await Task.Delay(900);
-            await exchange.JsonAsync(OpenAi.Whole("slow"));
-        });
-
-        var (reply, _) = await lane.ChatAsync(lane.Solo, stream: false);
-
-        Assert.Equal(OpenAi.Whole("slow"), reply.Text);
-    }
-
-    [Fact]
-    public async Task Ollama_prefill_takes_long_Not_one_byte_is_put_between_the_lines()
-    {
-        var lane = door.TakeOllama();
-        var stream = Ollama.Stream("at ", "last");
-        lane.A.Answer(async exchange =>
-        {
-            await Task.Delay(800);
-            await exchange.StreamAsync(Ollama.Lines, stream);
-        });
-
-        var (reply, line) = await lane.OllamaChatAsync(lane.Solo, stream: true);
-
-        Assert.Equal("at last", Ollama.Read(reply));
-        Assert.Equal(stream.Length, reply.Text.Split('\n').Length - 1);
-        Assert.Equal("ok none 200", line.Verdict);
-    }
-
-    [Fact]
     public async Task OpenAI_client_waits_for_an_Ollama_host_It_gets_comments_too()
     {
         var lane = door.TakeOllama();
+        var go = new TaskCompletionSource();
         lane.A.Answer(async exchange =>
         {
-            await Task.Delay(800);
+            await go.Task;
             await exchange.StreamAsync(Ollama.Lines, Ollama.Stream("at ", "last"));
         });
 
-        var (reply, line) = await lane.ChatAsync(lane.Solo, stream: true);
+        var (reply, line) = await CommentedAsync(lane.Solo, go);
 
         Assert.StartsWith(":", reply.Text, StringComparison.Ordinal);
         Assert.Equal("at last", OpenAi.Read(reply));
@@ -247,6 +225,68 @@ public sealed class KeepAliveTests(KeepAliveTests.Door door) : IClassFixture<Kee
         await Patience.For((await arrival).Gone, "the host's cancellation");
         var line = await door.Proxy.Log.CallAsync(correlation);
         Assert.Equal("client_left client", $"{line.Outcome} {line.Fault}");
+    }
+
+    private async Task PauseInsideAFrameAsync()
+    {
+        var lane = door.Take();
+        var stream = string.Concat(OpenAi.Stream("a", "b"));
+        var cut = stream.IndexOf("\"b\"", StringComparison.Ordinal);
+        lane.A.Answer(async exchange =>
+        {
+            await exchange.HeadAsync(OpenAi.Sse);
+            await exchange.ChunkAsync(stream[..cut]);
+            await Pause();
+            await exchange.ChunkAsync(stream[cut..]);
+            await exchange.EndAsync();
+        });
+
+        var (reply, line) = await lane.ChatAsync(lane.Solo, stream: true);
+
+        Assert.Equal(stream, WithoutComments(reply.Text));
+        Assert.Equal("ok none 200", line.Verdict);
+    }
+
+    private async Task WholeCallTakesLongAsync()
+    {
+        var lane = door.Take();
+        lane.A.Answer(async exchange =>
+        {
+            await Pause();
+            await exchange.JsonAsync(OpenAi.Whole("slow"));
+        });
+
+        var (reply, _) = await lane.ChatAsync(lane.Solo, stream: false);
+
+        Assert.Equal(OpenAi.Whole("slow"), reply.Text);
+    }
+
+    private async Task OllamaPrefillTakesLongAsync()
+    {
+        var lane = door.TakeOllama();
+        var stream = Ollama.Stream("at ", "last");
+        lane.A.Answer(async exchange =>
+        {
+            await Pause();
+            await exchange.StreamAsync(Ollama.Lines, stream);
+        });
+
+        var (reply, line) = await lane.OllamaChatAsync(lane.Solo, stream: true);
+
+        Assert.Equal("at last", Ollama.Read(reply));
+        Assert.Equal(stream.Length, reply.Text.Split('\n').Length - 1);
+        Assert.Equal("ok none 200", line.Verdict);
+    }
+
+    /// <summary>A streamed chat whose host goes on once the client has a comment.</summary>
+    private async Task<(RawReply Reply, CallLine Line)> CommentedAsync(string model, TaskCompletionSource go, string comment = ":")
+    {
+        var (client, correlation) = await CallAsync("/v1/chat/completions", OpenAi.Request(model, stream: true));
+        await using var held = client;
+        await client.ReadHeadAsync();
+        await client.ReadUntilAsync(comment);
+        go.SetResult();
+        return (await client.ReadRestAsync(), await door.Proxy.Log.CallAsync(correlation));
     }
 
     private async Task<(RawClient Client, string Correlation)> CallAsync(string path, string body)

@@ -65,8 +65,8 @@ public sealed class LocalParityTests(LocalParityTests.Door door) : IClassFixture
     public async Task Bundled_model_A_text_has_the_same_vector_alone_and_in_any_company()
     {
         using var client = new HttpClient { BaseAddress = door.Address };
-        var texts = TestModels.Lines("all-MiniLM-L6-v2", "golden.jsonl").Where(static line => line.GetProperty("ids").GetArrayLength() <= 256).Select(static line => line.Said("text")).Where((_, i) => i % 3 == 0).ToArray();
-        Assert.True(texts.Length > 100);
+        var texts = TestModels.Lines("all-MiniLM-L6-v2", "golden.jsonl").Where(static line => line.GetProperty("ids").GetArrayLength() <= 256).Select(static line => line.Said("text")).Where((_, i) => i % 12 == 0).ToArray();
+        Assert.True(texts.Length > 40);
 
         // All in one call; each in a call of its own while others are under way; each quite alone.
         var together = await EmbedAsync(client, texts);

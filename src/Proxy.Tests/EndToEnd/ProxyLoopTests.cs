@@ -71,7 +71,7 @@ public sealed class ProxyLoopTests
         var reply = await peer.PostAsync(path, OpenAi.Request("echo"), $"via: {via}");
 
         Assert.Equal((508, "false"), (reply.Status, reply.Header("x-should-retry")));
-        var message = $"this call has been here before and would go round for ever: it left this proxy ({peer.Id}) for a backend that leads back to it (Via: {via}); the operator has to change a backend's url";
+        var message = $"this call is in a loop: it left this proxy ({peer.Id}) for a backend that leads back to it (Via: {via}); the operator has to change a backend's url";
         Assert.Equal(body.Replace("MESSAGE", message, StringComparison.Ordinal).Replace("TRACE", reply.TraceId, StringComparison.Ordinal), reply.Text.Replace("\\u0027", "'", StringComparison.Ordinal));
     }
 

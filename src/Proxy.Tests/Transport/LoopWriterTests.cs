@@ -58,7 +58,7 @@ public sealed class LoopWriterTests : IDisposable
     [Fact]
     public async Task Every_byte_Arrives_once_and_in_order_whatever_the_socket_takes_at_a_time()
     {
-        await Steps.Array[1, 8].HoldsAsync(300, steps => string.Join("; ", steps.Select(step => step.ToString())), RunAsync);
+        await Steps.Array[1, 8].HoldsAsync(300, steps => string.Join("; ", steps.Select(step => $"{step.Act} {step.Size}{(step.OnLoop ? " on the loop" : "")}{(step.Interrupts ? ", interrupted" : "")}, {step.Taken} taken at a time")), RunAsync);
 
         Assert.True(waits > 10, "no write had to wait");
     }

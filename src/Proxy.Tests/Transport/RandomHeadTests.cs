@@ -47,8 +47,19 @@ public sealed class RandomHeadTests : IAsyncLifetime
         (method, path, field, host, length, fields) =>
             $"{method} {path} HTTP/1.1\r\n{field}{host}\r\n{(method == "POST" ? $"Content-Length: {length}\r\n" : "")}{string.Concat(fields.Select(one => one + "\r\n"))}\r\n");
 
-    /// <summary>What comes on one connection: the reader remembers lines of the heads before.</summary>
-    private static readonly Gen<Head[]> Heads = Gen.Frequency((1, Plain), (1, Plain.Select(head => head.Text).Disturbed(Noise).Select(text => new Head(text, false))), (1, Any.Disturbed(Noise).Select(text => new Head(text, false)))).Array[1, 4];
+    private static readonly Gen<Head> Other = Gen.Frequency((1, Plain.Select(head => head.Text).Disturbed(Noise)), (1, Any.Disturbed(Noise))).Select(text => new Head(text, IsPlain: false));
+
+    /// <summary>Heads of one connection, whose lines the reader remembers: of any kind, or the first one again with a line changed for another of its own or of any kind.</summary>
+    private static readonly Gen<Head[]> Heads = Gen.OneOf(
+        Gen.OneOf(Plain, Other).Array[1, 4],
+        Plain.SelectMany(first => Again(first.Text).Array[1, 3].Select(more => (Head[])[first, .. more])));
+
+    private static Gen<Head> Again(string head)
+    {
+        var lines = head.Split("\r\n")[..^2];
+        return Gen.Select(Gen.Int[1, lines.Length - 1], Gen.OneOf(Gen.Int[1, lines.Length - 1].Select(index => lines[index]), AnyField), Gen.Bool, (at, line, isMore) =>
+            new Head(string.Join("\r\n", [.. lines[..at], line, .. lines[(isMore ? at : at + 1)..], "", ""]), IsPlain: false));
+    }
 
     private ListenOptions? listening;
     private WebApplication app = null!;

@@ -175,7 +175,7 @@ public sealed class VectorModelsTests
     [Fact]
     public async Task Nothing_is_asked_No_host_is()
     {
-        using var house = NewHouse("openai");
+        using var house = NewHouse("openai").Plays("a", Script.Json("{}"), Script.Json("{}"));
 
         var (vectors, _) = await Models(house).Embedder("m")!.EmbedAsync(Request(), Cancellation);
         var (scores, _) = await Models(house).Reranker("m")!.ScoreAsync(new("q", []), Cancellation);

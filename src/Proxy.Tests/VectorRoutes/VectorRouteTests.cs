@@ -139,6 +139,22 @@ public sealed class VectorRouteTests
         AssertOver(house);
     }
 
+    [Theory]
+    [InlineData("proxy-0123456789abcdef", """{"inputs":"a"}""", """{"model":"m","inputs":"a"}""")]
+    [InlineData("proxy-0123456789abcdef", "{ }", """{"model":"m" }""")]
+    [InlineData(null, """{"inputs":"a"}""", """{"inputs":"a"}""")]
+    public async Task Call_names_no_model_Another_proxy_is_told_which_one_is_meant(string? proxyId, string body, string sent)
+    {
+        using var house = NewHouse("tei", Script.Json("[]"));
+        house["a"].State.Report = new([], [new("m", null, null, null)], null, null) { ProxyId = proxyId };
+        house.Directory.Refresh();
+
+        var answer = await new TeiRoute("/tokenize", Hosts(house)).AnswerAsync(Call(house, "/tokenize", body), TestContext.Current.CancellationToken);
+
+        Assert.IsType<VectorAnswer.Verbatim>(answer).Reply.Dispose();
+        Assert.Equal(sent, house.Hosts["a"].Exchanges[0].Sent);
+    }
+
     private static House NewHouse(string family, params Script[] scripts)
         => new House(House.At("a", "m") with { Dialects = [DialectNames.Parse(family)!.Value], Slots = 1 }).Plays("a", scripts);
 

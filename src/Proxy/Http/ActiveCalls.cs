@@ -1,13 +1,13 @@
 namespace Proxy.Http;
 
-/// <summary>The calls that run now: what a drain waits for, and what the operator sees. Thread-safe.</summary>
+/// <summary>The calls that are running. A drain waits for them, and the operator can list them. Thread-safe.</summary>
 internal sealed class ActiveCalls
 {
     private readonly Lock gate = new();
     private readonly LinkedList<CallScope> calls = new();
     private TaskCompletionSource? empty;
 
-    /// <summary>No new call is let in.</summary>
+    /// <summary>New calls are refused.</summary>
     public bool Draining { get; private set; }
 
     public int Count { get { lock (gate) return calls.Count; } }
@@ -31,10 +31,10 @@ internal sealed class ActiveCalls
         lock (gate) return [.. calls];
     }
 
-    /// <summary>Lets nobody in any more.</summary>
+    /// <summary>Refuses new calls from now on.</summary>
     public void StartDraining() => Draining = true;
 
-    /// <summary>Completes when no call runs.</summary>
+    /// <summary>Completes when no call is running.</summary>
     public Task WhenEmptyAsync()
     {
         lock (gate)
@@ -44,7 +44,7 @@ internal sealed class ActiveCalls
         }
     }
 
-    /// <summary>Breaks off what still runs; each stream ends with its dialect's error.</summary>
+    /// <summary>Interrupts all running calls; each stream ends with an error in its dialect.</summary>
     public void InterruptAll()
     {
         foreach (var call in Snapshot()) call.Interrupt();

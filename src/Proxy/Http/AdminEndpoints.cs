@@ -6,8 +6,9 @@ using Proxy.Telemetry;
 
 namespace Proxy.Http;
 
-/// <summary>The operator's side, on its own unix socket: what the command line asks a running proxy.</summary>
-internal sealed class AdminEndpoints(BackendDirectory directory, ModelCatalog catalog, ActiveCalls calls, Func<ReloadOutcome> reload, string? file, Action drain, TimeProvider time)
+/// <summary>The operator's endpoints on a unix socket of their own. The proxy's command line uses them to talk to a running proxy.</summary>
+internal sealed class AdminEndpoints(BackendDirectory directory, ModelCatalog catalog, ActiveCalls calls, Func<ReloadOutcome> reload, string? file,
+    Action drain, TimeProvider time)
 {
     public Task HandleAsync(HttpContext context, string method, string path) => (method, path) switch
     {
@@ -15,7 +16,8 @@ internal sealed class AdminEndpoints(BackendDirectory directory, ModelCatalog ca
         ("POST", "/reload") => ReloadAsync(context),
         ("POST", "/drain") => DrainAsync(context),
         ("GET", "/calls") => CallsAsync(context),
-        _ => WriteAsync(context, StatusCodes.Status404NotFound, static json => json.WriteString("error", "the admin socket serves GET /models, GET /calls, POST /reload and POST /drain")),
+        _ => WriteAsync(context, StatusCodes.Status404NotFound,
+            static json => json.WriteString("error", "the admin socket serves GET /models, GET /calls, POST /reload and POST /drain")),
     };
 
     private async Task ModelsAsync(HttpContext context)
@@ -58,7 +60,7 @@ internal sealed class AdminEndpoints(BackendDirectory directory, ModelCatalog ca
         });
     }
 
-    /// <summary>Only where there are any.</summary>
+    /// <summary>Writes nothing if there are none.</summary>
     private static void WriteOverruled(Utf8JsonWriter json, IReadOnlyList<OverruledPrefix> overruled)
     {
         if (overruled.Count == 0) return;
@@ -76,7 +78,7 @@ internal sealed class AdminEndpoints(BackendDirectory directory, ModelCatalog ca
         json.WriteEndArray();
     }
 
-    /// <summary>A model of this process: no host, no slots, and as healthy as the process.</summary>
+    /// <summary>Writes a model of this process: it has no host and no slots, and it is up while the process runs.</summary>
     private static void WriteInProcess(Utf8JsonWriter json, ModelListing model)
     {
         json.WriteStartObject();

@@ -7,7 +7,7 @@ using Proxy.Config;
 
 namespace Proxy.Http;
 
-/// <summary>Who calls and what it may do.</summary>
+/// <summary>The caller of a request, and what it may do.</summary>
 internal sealed class Caller(string name, ApiKeyConfig? key, KeyUse? use)
 {
     public const string AnonymousName = "anonymous";
@@ -16,10 +16,10 @@ internal sealed class Caller(string name, ApiKeyConfig? key, KeyUse? use)
 
     public string Name => name;
 
-    /// <summary>It may use every model, those included that there are not yet.</summary>
+    /// <summary>Whether the caller may use every model, including models that are added later.</summary>
     public bool MayUseAll => key is null || key.Models.Count == 0;
 
-    /// <summary>A call without a key.</summary>
+    /// <summary>Whether the caller sent no key.</summary>
     public bool IsAnonymous => key is null;
 
     public bool MayUse(string model)
@@ -27,19 +27,22 @@ internal sealed class Caller(string name, ApiKeyConfig? key, KeyUse? use)
         if (key is null || key.Models.Count == 0) return true;
         foreach (var allowed in key.Models)
         {
-            if (ModelName.Same(allowed, model) || (allowed.AsSpan().ContainsAny('*', '?') && (BackendTable.Matches(allowed, model) || BackendTable.Matches(allowed, ModelName.Bare(model))))) return true;
+            if (ModelName.Same(allowed, model) || (allowed.AsSpan().ContainsAny('*', '?')
+                && (BackendTable.Matches(allowed, model) || BackendTable.Matches(allowed, ModelName.Bare(model))))) return true;
         }
 
         return false;
     }
 
-    /// <summary>Counts a call against the key's limits; the one that is over is refused. Every call that entered must <see cref="Leave"/>.</summary>
+    /// <summary>
+    /// Counts a call against the key's limits, or returns why it exceeds them. Each call that was counted must be followed by <see cref="Leave"/>.
+    /// </summary>
     public ProxyError? Enter() => use?.Enter(key!);
 
     public void Leave() => use?.Leave();
 }
 
-/// <summary>What a key has running and how much of its minute is left. Outlives reloads. Thread-safe.</summary>
+/// <summary>The number of calls that a key has running, and what is left of its requests per minute. Kept across reloads. Thread-safe.</summary>
 internal sealed class KeyUse(TimeProvider time)
 {
     private readonly Lock gate = new();
@@ -52,16 +55,29 @@ internal sealed class KeyUse(TimeProvider time)
         lock (gate)
         {
             if (key.Concurrency is { } most && running >= most)
-                return new(ProxyErrorKind.RateLimited, $"key '{key.Name}' has {running} calls running, which is its limit") { RetryAfter = TimeSpan.FromSeconds(1) };
+            {
+                return new(ProxyErrorKind.RateLimited, $"key '{key.Name}' has {running} calls running, which is its limit")
+                {
+                    RetryAfter = TimeSpan.FromSeconds(1)
+                };
+            }
+
             if (key.RequestsPerMinute is { } rate)
             {
-                // A bucket that holds a minute of time and fills evenly, a call costing its share of it: a burst is allowed, a flood is not.
+                // A token bucket that holds a minute of time and fills evenly; each call takes its share of the minute. It allows a burst, but not a lasting
+                // flood.
                 var now = time.GetTimestamp();
                 saved = saved is { } before ? Math.Min(TimeSpan.TicksPerMinute, before + time.GetElapsedTime(filled, now).Ticks) : TimeSpan.TicksPerMinute;
                 filled = now;
                 var cost = TimeSpan.TicksPerMinute / rate;
                 if (saved < cost)
-                    return new(ProxyErrorKind.RateLimited, $"key '{key.Name}' has used its {rate} requests a minute") { RetryAfter = TimeSpan.FromSeconds(Math.Ceiling(TimeSpan.FromTicks(cost - saved.Value).TotalSeconds)) };
+                {
+                    return new(ProxyErrorKind.RateLimited, $"key '{key.Name}' has used its {rate} requests per minute")
+                    {
+                        RetryAfter = TimeSpan.FromSeconds(Math.Ceiling(TimeSpan.FromTicks(cost - saved.Value).TotalSeconds))
+                    };
+                }
+
                 saved -= cost;
             }
 
@@ -77,8 +93,9 @@ internal sealed class KeyUse(TimeProvider time)
 }
 
 /// <summary>
-/// Tells who calls, by key. Keys are known by their SHA-256 only and compared in constant time. Without keys, and on loopback or where the file allows it, everybody is anonymous;
-/// then a browser's page must come from here or from one of <c>[server] origins</c>, since the person in front of it may not know that it calls.
+/// Identifies the caller by its API key. Only the SHA-256 of each key is known, and it is compared in constant time. A call without a key is anonymous.
+/// Anonymous calls are allowed on loopback if no keys are configured, or everywhere if the configuration says so. If a web page makes the call, the page must
+/// be this proxy's own or come from one of <c>[server] origins</c>, because the user may not know that the page calls.
 /// </summary>
 internal sealed class ApiKeyGate(ProxyConfig config, TimeProvider time)
 {
@@ -87,7 +104,7 @@ internal sealed class ApiKeyGate(ProxyConfig config, TimeProvider time)
 
     public void Apply(ProxyConfig next) => Volatile.Write(ref table, new Table(next));
 
-    /// <summary>The caller, or why it is not let in.</summary>
+    /// <summary>Identifies the caller, or returns why it is refused.</summary>
     public ProxyError? Admit(HttpContext context, out Caller caller)
     {
         caller = Caller.Anonymous;
@@ -103,7 +120,7 @@ internal sealed class ApiKeyGate(ProxyConfig config, TimeProvider time)
 
         if (Presented(headers) is { } presented && current.Keys.Length > 0)
         {
-            if (current.Find(presented) is not { } key) return new(ProxyErrorKind.Unauthenticated, "the API key is not valid here");
+            if (current.Find(presented) is not { } key) return new(ProxyErrorKind.Unauthenticated, "the API key is not valid");
             caller = new Caller(key.Name, key, uses.GetOrAdd(key.Name, static (_, clock) => new KeyUse(clock), time));
             if (connection is not null && IsBearer(header)) connection.Last = new(header, current, caller);
             return null;
@@ -114,23 +131,27 @@ internal sealed class ApiKeyGate(ProxyConfig config, TimeProvider time)
         return RefusePage(context, current);
     }
 
-    /// <summary>For what is open to a valid key, or to this machine, alone: null, or why not.</summary>
+    /// <summary>For endpoints that only callers with a valid key or on this machine may use. Returns null, or why the caller is refused.</summary>
     public ProxyError? Trust(HttpContext context)
     {
         var current = Volatile.Read(ref table);
         if (Presented(context.Request.Headers) is { } presented && current.Find(presented) is not null) return null;
-        if (ConnectionFeature.Of(context) is not { Local: true } || IsForwarded(context.Request.Headers)) return new(ProxyErrorKind.Unauthenticated, "this needs an API key from another machine");
+        if (ConnectionFeature.Of(context) is not { Local: true } || IsForwarded(context.Request.Headers))
+            return new(ProxyErrorKind.Unauthenticated, "from another machine, this needs an API key");
         return RefusePage(context, current);
     }
 
-    /// <summary>The origin to name in the answer's CORS headers; null when there is none, or it is not configured.</summary>
+    /// <summary>The origin to name in the answer's CORS headers; null if the request has none, or if it is not configured.</summary>
     public string? AllowedOrigin(HttpContext context)
     {
         var origin = context.Request.Headers.Origin.ToString();
         return origin.Length > 0 && Volatile.Read(ref table).Allows(origin) ? origin : null;
     }
 
-    /// <summary>What a browser's page could do unasked: call from a foreign origin, or by a foreign name that was made to point here (DNS rebinding).</summary>
+    /// <summary>
+    /// Refuses the calls that a web page could make without its user's knowledge: from a foreign origin, or by a foreign host name that was made to resolve to
+    /// this machine (DNS rebinding).
+    /// </summary>
     private static ProxyError? RefusePage(HttpContext context, Table current)
     {
         var headers = context.Request.Headers;
@@ -150,14 +171,14 @@ internal sealed class ApiKeyGate(ProxyConfig config, TimeProvider time)
     private static bool MayBeAnonymous(HttpContext context, Table current)
         => current.AllowAnonymous || (current.Keys.Length == 0 && ConnectionFeature.Of(context) is { Local: true });
 
-    /// <summary>The page came from here. Its name has been judged with the Host.</summary>
+    /// <summary>Whether the page was served under the same host name as this request. That name has been checked as the Host header.</summary>
     private static bool IsOwnOrigin(HttpContext context, string host, string origin)
         => string.Equals(origin, $"{context.Request.Scheme}://{host}", StringComparison.OrdinalIgnoreCase);
 
-    // A message quotes a client, but not at any length.
+    // Limits how much of a client's header a message quotes.
     private static string Shown(string text) => text.Length <= 100 ? text : text[..100] + "…";
 
-    /// <summary>A server in front passed it on: it comes from another machine, whatever its connection says.</summary>
+    /// <summary>Whether a reverse proxy forwarded the request. It then comes from another machine, even over a local connection.</summary>
     private static bool IsForwarded(IHeaderDictionary headers) => headers.ContainsKey("x-forwarded-for") || headers.ContainsKey("forwarded");
 
     private static string? Presented(IHeaderDictionary headers)
@@ -188,7 +209,7 @@ internal sealed class ApiKeyGate(ProxyConfig config, TimeProvider time)
             return false;
         }
 
-        /// <summary>Looks at every key, whichever matches: how long it takes says nothing.</summary>
+        /// <summary>Compares with every key, even after a match, so that the time it takes reveals nothing.</summary>
         public ApiKeyConfig? Find(string presented)
         {
             Span<byte> digest = stackalloc byte[32];

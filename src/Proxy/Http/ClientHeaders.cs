@@ -3,11 +3,13 @@ using Proxy.Transport.Http1;
 namespace Proxy.Http;
 
 /// <summary>
-/// What a client's headers say to us, and which of them cross to a host, found in one pass. They cross by name: what says what is accepted, and what the vendors' own APIs read. Never a credential.
+/// The headers of a request that the proxy itself reads, and those that it forwards to a host, collected in one pass. Forwarded headers are an allow-list:
+/// Accept, User-Agent, anthropic-*, openai-*. Never credentials.
 /// </summary>
 internal struct ClientHeaders
 {
-    private static readonly System.Buffers.SearchValues<char> SessionCharacters = System.Buffers.SearchValues.Create("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:@+=");
+    private static readonly System.Buffers.SearchValues<char> SessionCharacters =
+        System.Buffers.SearchValues.Create("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:@+=");
 
     public string? CorrelationId;
     public string? RequestId;
@@ -65,7 +67,7 @@ internal struct ClientHeaders
             case 12 when Is(name, "x-session-id"):
                 Session = SessionId(values) ?? Session;
                 break;
-            // What agents call it by themselves: Codex, opencode, Claude Code. The general name goes before.
+            // The session headers of Codex, opencode and Claude Code. x-session-id takes precedence over them.
             case 10 when Is(name, "session-id") || Is(name, "session_id"):
             case 18 when Is(name, "x-session-affinity") || Is(name, "x-opencode-session"):
             case 24 when Is(name, "x-claude-code-session-id"):
@@ -74,7 +76,8 @@ internal struct ClientHeaders
             case 16 when Is(name, "x-correlation-id"):
                 CorrelationId = Id(values);
                 break;
-            case > 7 when name[0] is 'a' or 'A' or 'o' or 'O' && (name.StartsWith("anthropic-", StringComparison.OrdinalIgnoreCase) || name.StartsWith("openai-", StringComparison.OrdinalIgnoreCase)):
+            case > 7 when name[0] is 'a' or 'A' or 'o' or 'O'
+                && (name.StartsWith("anthropic-", StringComparison.OrdinalIgnoreCase) || name.StartsWith("openai-", StringComparison.OrdinalIgnoreCase)):
                 Crossing.Add(new(name, values.ToString()));
                 break;
         }
@@ -82,17 +85,19 @@ internal struct ClientHeaders
 
     private static bool Is(string name, string other) => name.Equals(other, StringComparison.OrdinalIgnoreCase);
 
-    /// <summary>What a client asks for, whatever it is: what cannot be given is refused, and only what was never said is ignored.</summary>
+    /// <summary>The value of a routing header. A non-empty routing header is never ignored; an unknown value is refused later.</summary>
     private static string? Wish(Microsoft.Extensions.Primitives.StringValues values) => values.ToString() is { Length: > 0 } wish ? wish : null;
 
-    /// <summary>A conversation's id, if it is one that can stand in a header, a log and a file's name: letters, digits and a few signs. Another is as if it had not been said.</summary>
+    /// <summary>
+    /// The id of a conversation, if it is safe in a header, a log and a file name: at most 128 letters, digits and a few signs. Any other id is ignored.
+    /// </summary>
     private static string? SessionId(Microsoft.Extensions.Primitives.StringValues values)
     {
         var id = values.ToString();
         return id.Length is > 0 and <= 128 && !id.AsSpan().ContainsAnyExcept(SessionCharacters) ? id : null;
     }
 
-    /// <summary>A client's id, if it is one that can stand in a header and a log: short, visible ASCII.</summary>
+    /// <summary>A client's id, if it is safe in a header and a log: at most 256 characters of printable ASCII. Any other id is ignored.</summary>
     private static string? Id(Microsoft.Extensions.Primitives.StringValues values)
     {
         var id = values.ToString();

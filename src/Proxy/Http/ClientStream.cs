@@ -6,10 +6,11 @@ using Proxy.Transport;
 namespace Proxy.Http;
 
 /// <summary>
-/// The stream to one client. Keeps it alive while its answer is still sought: after a while of silence the 200 is committed and keep-alives go out. No frame exists then,
-/// so every place is between two frames.
+/// The output stream to one client. While the call still waits for its answer, it commits the status 200 after a period of silence and sends keep-alives.
+/// No frame has been written at that time, so a keep-alive cannot fall inside one.
 /// </summary>
-internal sealed class ClientStream(HttpResponse response, PipeWriter writer, ClientDialect dialect, CoarseTicker ticker, TimeSpan after) : ClientOutput(writer), ITicked
+internal sealed class ClientStream(HttpResponse response, PipeWriter writer, ClientDialect dialect, CoarseTicker ticker, TimeSpan after)
+    : ClientOutput(writer), ITicked
 {
     private readonly Lock gate = new();
     private readonly long period = (long)after.TotalMilliseconds;
@@ -17,7 +18,7 @@ internal sealed class ClientStream(HttpResponse response, PipeWriter writer, Cli
     private Task written = Task.CompletedTask;
     private bool seeks;
 
-    /// <summary>Its writer, where that holds bytes for a slow client.</summary>
+    /// <summary>The writer, if it is one that buffers for a slow client.</summary>
     public HoldingWriter? Holding { get; init; }
 
     public int TickMark { get; set; }
@@ -36,7 +37,7 @@ internal sealed class ClientStream(HttpResponse response, PipeWriter writer, Cli
         return !flushed.IsCompleted && !flushed.IsCanceled;
     }
 
-    /// <summary>Waits for the route's answer, and keeps the connection alive meanwhile. After this the response is the caller's alone.</summary>
+    /// <summary>Waits for the route's answer and sends keep-alives in the meantime. After that, only the caller writes to the response.</summary>
     public async ValueTask<ChatAnswer> WhileAsync(ValueTask<ChatAnswer> pending)
     {
         due = ticker.Now + period;
@@ -74,14 +75,14 @@ internal sealed class ClientStream(HttpResponse response, PipeWriter writer, Cli
 
     private async Task WriteAsync()
     {
-        await Task.Yield(); // the ticker's thread serves all calls
+        await Task.Yield(); // leaves the ticker's thread, which serves all calls
         try
         {
             await KeepAliveAsync();
         }
         catch (Exception problem) when (problem is IOException or OperationCanceledException or InvalidOperationException)
         {
-            // The client left: its own cancellation ends the call.
+            // The client has left; its cancellation ends the call.
         }
     }
 }

@@ -6,17 +6,22 @@ using Proxy.Routes;
 
 namespace Proxy.Http;
 
-/// <summary>A call that only wants to know how many tokens its prompt has. <paramref name="write"/> says the number as the dialect does; an estimate is marked by <c>x-token-count: estimate</c>.</summary>
-internal sealed class CountExchange(string surface, ClientDialect dialect, Action<long, IBufferWriter<byte>> write, TokenCount count, ExchangeParts parts) : Exchange(surface, dialect, parts)
+/// <summary>
+/// A call that only asks how many tokens its prompt has. <paramref name="write"/> writes the number in the client's dialect; the header
+/// <c>x-token-count: estimate</c> marks an estimate.
+/// </summary>
+internal sealed class CountExchange(string surface, ClientDialect dialect, Action<long, IBufferWriter<byte>> write, TokenCount count, ExchangeParts parts)
+    : Exchange(surface, dialect, parts)
 {
     protected override async ValueTask<ProxyError?> AnswerAsync(CallScope scope, PooledBody body)
     {
         using var held = body;
         var problem = EnvelopePeek.Read(body.Span, out var envelope);
-        scope.Record.Messages = envelope?.Messages; // of a call that is refused too
+        scope.Record.Messages = envelope?.Messages; // logged for refused calls too
         if ((problem ?? Use(scope, envelope!.Model)) is { } refusal) return refusal;
         var client = (ClientDialect)Dialect;
-        var (counted, error) = await count.CountAsync(new ChatCall(client, envelope!, scope.Info, body.Memory) { Headers = scope.CrossingHeaders }, scope.Cancellation);
+        var (counted, error) =
+            await count.CountAsync(new ChatCall(client, envelope!, scope.Info, body.Memory) { Headers = scope.CrossingHeaders }, scope.Cancellation);
         if (error is not null) return error;
 
         scope.Record.Route = "direct";

@@ -5,12 +5,12 @@ using Proxy.Routes;
 namespace Proxy.Http;
 
 /// <summary>
-/// The frame of every exchange, from the first byte of a request to its line in the log: begins the call's scope, lets the caller in, reads the body, has the call answered,
-/// writes a refusal, and ends the scope.
+/// The steps that all calls share, from the first byte of a request to its line in the log: begins the call's scope, admits the caller, reads the body, has the
+/// call answered, writes a refusal, and ends the scope.
 /// </summary>
 internal abstract class Exchange(string surface, ErrorDialect dialect, ExchangeParts parts)
 {
-    /// <summary>The path that is answered, however the client's URL wrote it; it names the call in the log and in the metrics.</summary>
+    /// <summary>The path of our endpoint, however the client's URL spelled it. It names the call in the log and in the metrics.</summary>
     public string Surface => surface;
 
     protected ErrorDialect Dialect => dialect;
@@ -31,13 +31,13 @@ internal abstract class Exchange(string surface, ErrorDialect dialect, ExchangeP
             problem ??= await AnswerAsync(scope, body!);
             if (problem is not null) await scope.RefuseAsync(problem);
         }
-        catch (Exception problem) // whatever it is, the client gets an error in its dialect and the log gets the reason
+        catch (Exception problem) // for every failure, the client gets an error in its dialect and the log gets the reason
         {
             await scope.FailAsync(problem);
         }
     }
 
-    /// <summary>Writes a whole answer that was made here.</summary>
+    /// <summary>Writes a complete answer that this proxy has made.</summary>
     public static async ValueTask WriteAsync(CallScope scope, string contentType, PooledBody body)
     {
         var response = scope.Context.Response;
@@ -48,22 +48,30 @@ internal abstract class Exchange(string surface, ErrorDialect dialect, ExchangeP
 
     protected virtual CallScope Begin(HttpContext context) => CallScope.Begin(context, surface, dialect, parts);
 
-    /// <summary>Why the caller may not call this at all, whatever the body says.</summary>
+    /// <summary>Why the caller may not make this call at all, whatever its body.</summary>
     protected virtual ProxyError? Forbids(CallScope scope) => null;
 
-    /// <summary>Answers a call that was let in; or returns why not, which is then written in the call's dialect. The body belongs to this method, which disposes it; there is none without <see cref="HasBody"/>.</summary>
+    /// <summary>
+    /// Answers a call that was admitted, or returns an error to be written in the call's dialect. Owns the body and disposes it; the body is null unless
+    /// <see cref="HasBody"/> is set.
+    /// </summary>
     protected abstract ValueTask<ProxyError?> AnswerAsync(CallScope scope, PooledBody body);
 
-    /// <summary>Why the call cannot have the model that it names: the key may not use it, or the name asks for a route that this call does not have. Counts the call against the key's limits.</summary>
+    /// <summary>
+    /// Why the call cannot use the model that it names: the key may not use it, or the name asks for a route that this kind of call does not have.
+    /// Counts the call against the key's limits.
+    /// </summary>
     protected static ProxyError? Use(CallScope scope, string model) => scope.Use(model) ?? RouteTable.Refusal(scope.Info, model);
 }
 
-/// <summary>An exchange that is answered by a method of the class that makes it, where several URLs are one class.</summary>
-internal sealed class HandlerExchange(string surface, ErrorDialect dialect, ExchangeParts parts, Func<CallScope, PooledBody, ValueTask<ProxyError?>> answer) : Exchange(surface, dialect, parts)
+/// <summary>An exchange that a delegate answers, for classes that serve several URLs.</summary>
+internal sealed class HandlerExchange(string surface, ErrorDialect dialect, ExchangeParts parts, Func<CallScope, PooledBody, ValueTask<ProxyError?>> answer)
+    : Exchange(surface, dialect, parts)
 {
-    /// <summary>What <see cref="Exchange.HasBody"/> and <see cref="Exchange.Forbids"/> answer.</summary>
+    /// <summary>The value of <see cref="Exchange.HasBody"/>.</summary>
     public bool ReadsBody { get; init; }
 
+    /// <summary>The result of <see cref="Exchange.Forbids"/>.</summary>
     public Func<CallScope, ProxyError?>? Refuses { get; init; }
 
     protected override bool HasBody => ReadsBody;

@@ -1,6 +1,6 @@
 namespace Proxy.Http;
 
-/// <summary>Everything this folder says to the log, the calls' own lines apart. Ids 300-399.</summary>
+/// <summary>Everything that this folder logs, except the one line per call. Ids 300-399.</summary>
 internal static partial class HttpLog
 {
     [LoggerMessage(300, LogLevel.Error, "Call {TraceId} failed inside the proxy", EventName = "call_failed")]
@@ -9,9 +9,10 @@ internal static partial class HttpLog
     [LoggerMessage(301, LogLevel.Information, "Configuration reloaded: {Backends} backends, {Keys} keys", EventName = "reloaded")]
     public static partial void Reloaded(this ILogger logger, int backends, int keys);
 
-    [LoggerMessage(303, LogLevel.Warning, "Call {TraceId}: parts of the answer of backend {Backend} are left out, of kinds that this proxy does not know: {Kinds}", EventName = "parts_skipped")]
+    [LoggerMessage(303, LogLevel.Warning, "Call {TraceId}: dropped parts of the answer of backend {Backend}, of kinds that this proxy does not know: {Kinds}",
+        EventName = "parts_skipped")]
     public static partial void PartsSkipped(this ILogger logger, string traceId, string? backend, string kinds);
 
-    [LoggerMessage(302, LogLevel.Error, "Configuration not reloaded, the old one goes on: {Problems}", EventName = "reload_refused")]
+    [LoggerMessage(302, LogLevel.Error, "Configuration not reloaded, the old one stays in use: {Problems}", EventName = "reload_refused")]
     public static partial void ReloadRefused(this ILogger logger, string problems);
 }

@@ -10,10 +10,11 @@ using Proxy.Routes;
 
 namespace Proxy.Http;
 
-/// <summary>The listings: every model of every host that the caller's key may use, in the dialect of the path.</summary>
-internal sealed class ModelEndpoints(ModelCatalog catalog, ClientDialect openAi, ClientDialect ollama, ClientDialect anthropic, ExchangeParts parts, string version)
+/// <summary>The model listings: every model of every host that the caller's key may use, in the dialect of the path.</summary>
+internal sealed class ModelEndpoints(ModelCatalog catalog, ClientDialect openAi, ClientDialect ollama, ClientDialect anthropic, ExchangeParts parts,
+    string version)
 {
-    /// <summary>Anthropic's clients ask at the same path as OpenAI's, and say which version of their API they mean.</summary>
+    /// <summary>Whether an Anthropic client asks. Anthropic's clients use the same path as OpenAI's, but send their API's version.</summary>
     public static bool IsAnthropics(HttpRequest request) => request.Headers.ContainsKey("anthropic-version");
 
     public Task ListAsync(HttpContext context) => IsAnthropics(context.Request)
@@ -28,21 +29,23 @@ internal sealed class ModelEndpoints(ModelCatalog catalog, ClientDialect openAi,
 
     public Task ListOllamaAsync(HttpContext context) => ListAsync(context, ollama, static (models, body) => OllamaListing.WriteTags(models, body));
 
-    public Task ListRunningAsync(HttpContext context) => ListAsync(context, ollama, (models, body) => OllamaListing.WriteRunning(models, parts.Time.GetUtcNow(), body));
+    public Task ListRunningAsync(HttpContext context) =>
+        ListAsync(context, ollama, (models, body) => OllamaListing.WriteRunning(models, parts.Time.GetUtcNow(), body));
 
-    /// <summary>One model, by every name that a call may ask for: listed, or served by an alias, a prefix or the default backend.</summary>
+    /// <summary>Describes one model, by any name that a call may use: a listed name, or one that an alias, a prefix or the default backend serves.</summary>
     public Task OneAsync(HttpContext context)
     {
         var forAnthropic = IsAnthropics(context.Request);
-        // A model's name may hold slashes and escapes: everything after the listing's own path, with /v1 or without, is the name.
+        // A model's name may contain slashes and escapes: everything after the path of the listing (with or without /v1) is the name.
         var path = context.Request.Path.Value!;
         var name = Uri.UnescapeDataString(path[(path.IndexOf("/models/", StringComparison.Ordinal) + "/models/".Length)..]);
         return WriteAsync(context, forAnthropic ? anthropic : openAi, async scope =>
         {
             if (ModelName.Refusal(name) is { } tooLong) return (null, tooLong);
             var (models, _) = await ModelsAsync(scope);
-            // With a tag or without; but the very name that is asked for first.
-            var model = models.FirstOrDefault(m => m.Name == name) ?? models.FirstOrDefault(m => ModelName.Same(m.Name, name)) ?? (scope.Caller.MayUse(name) ? await catalog.FindAsync(name) : null);
+            // The exact name first, then the name with or without the tag.
+            var model = models.FirstOrDefault(m => m.Name == name) ?? models.FirstOrDefault(m => ModelName.Same(m.Name, name))
+                ?? (scope.Caller.MayUse(name) ? await catalog.FindAsync(name) : null);
             if (model is null) return (null, DirectRoute.UnknownModel(name));
             var body = new PooledBody();
             if (forAnthropic) AnthropicModelList.WriteOne(model with { Name = name }, body);
@@ -51,15 +54,19 @@ internal sealed class ModelEndpoints(ModelCatalog catalog, ClientDialect openAi,
         });
     }
 
-    private Task ListAsync(HttpContext context, ClientDialect dialect, Action<IReadOnlyList<ModelListing>, PooledBody> write) => WriteAsync(context, dialect, async scope =>
-    {
-        var (models, _) = await ModelsAsync(scope);
-        var body = new PooledBody();
-        write(models, body);
-        return (body, null);
-    });
+    private Task ListAsync(HttpContext context, ClientDialect dialect, Action<IReadOnlyList<ModelListing>, PooledBody> write) =>
+        WriteAsync(context, dialect, async scope =>
+        {
+            var (models, _) = await ModelsAsync(scope);
+            var body = new PooledBody();
+            write(models, body);
+            return (body, null);
+        });
 
-    /// <summary>What the caller is told of: a client of all that its key may use; a proxy that asks of what it has not told us itself, and of each model what a proxy is told besides.</summary>
+    /// <summary>
+    /// The models to list. A client gets all models that its key may use. Another proxy gets those that it has not listed to us itself, and for each of them
+    /// the facts that only proxies are told.
+    /// </summary>
     private async ValueTask<(IReadOnlyList<ModelListing> Models, IReadOnlyList<ProxyTold>? Told)> ModelsAsync(CallScope scope)
     {
         if (Via.LastProxy(scope.Info.Via) is not { } asker) return (await catalog.ListAsync(scope.Caller.MayUse), null);

@@ -6,25 +6,35 @@ using Proxy.Routes;
 
 namespace Proxy.Http;
 
-/// <summary>A call that is no chat: embeddings, audio, images, whatever names a model. Passed on to whoever serves that model, and its answer back.</summary>
-internal sealed class ModelExchange(ClientDialect dialect, BackendDialect hostDialect, ModelRelay relay, ExchangeParts parts) : Exchange("/v1/*", dialect, parts)
+/// <summary>
+/// A call that is not a chat and names a model: audio, images, moderation. It is forwarded to a host of that model, and the host's answer is forwarded to the
+/// client.
+/// </summary>
+internal sealed class ModelExchange(ClientDialect dialect, BackendDialect hostDialect, ModelRelay relay, ExchangeParts parts)
+    : Exchange("/v1/*", dialect, parts)
 {
-    /// <summary>What only infers. A host has more under <c>/v1</c> (it loads adapters, unloads models, keeps files), and does all of it for our credential.</summary>
+    /// <summary>
+    /// The paths that do nothing but inference. A host has more paths under <c>/v1</c> (to load adapters, unload models, keep files) and would serve all of
+    /// them to our credential.
+    /// </summary>
     private static readonly FrozenSet<string> Inference = FrozenSet.Create(
         "/v1/embeddings", "/v1/rerank", "/v1/reranking", "/v1/score", "/v1/classify", "/v1/pooling", "/v1/moderations", "/v1/tokenize", "/v1/detokenize",
         "/v1/responses", "/v1/responses/compact", "/v1/infill", "/v1/fim/completions", "/v1/ocr",
         "/v1/audio/speech", "/v1/audio/transcriptions", "/v1/audio/translations", "/v1/images/generations", "/v1/images/edits", "/v1/images/variations");
 
-    /// <summary>The path where it is one that we know; another is one name, or every caller could make metrics of its own.</summary>
-    protected override CallScope Begin(HttpContext context) => CallScope.Begin(context, Inference.Contains(context.Request.Path.Value!) ? context.Request.Path.Value! : Surface, Dialect, Parts);
+    /// <summary>
+    /// Names the call by its path if that is a known one. All other paths share one name: otherwise any caller could create new metrics at will.
+    /// </summary>
+    protected override CallScope Begin(HttpContext context) =>
+        CallScope.Begin(context, Inference.Contains(context.Request.Path.Value!) ? context.Request.Path.Value! : Surface, Dialect, Parts);
 
     protected override ProxyError? Forbids(CallScope scope)
     {
         var path = scope.Context.Request.Path.Value!.TrimEnd('/');
         if (scope.MayManage || Inference.Contains(path)) return null;
         return new(ProxyErrorKind.Forbidden, scope.Caller.IsAnonymous
-            ? $"'{path}' is not known to be inference only: it needs an API key from another machine"
-            : $"'{path}' is not known to be inference only, and this key is limited to some models: it needs a key without `models`");
+            ? $"'{path}' may do more than inference: from another machine, it needs an API key"
+            : $"'{path}' may do more than inference, and this key is limited to some models: it needs a key without `models`");
     }
 
     protected override async ValueTask<ProxyError?> AnswerAsync(CallScope scope, PooledBody body)
@@ -49,7 +59,8 @@ internal sealed class ModelExchange(ClientDialect dialect, BackendDialect hostDi
         var multipart = contentType?.StartsWith("multipart/", StringComparison.OrdinalIgnoreCase) == true;
         if (multipart)
         {
-            if (MultipartModel.Find(body.Span, contentType!) is not { } field) return new(ProxyErrorKind.InvalidRequest, "the form needs one field \"model\"") { Param = "model" };
+            if (MultipartModel.Find(body.Span, contentType!) is not { } field)
+                return new(ProxyErrorKind.InvalidRequest, "the form needs one field \"model\"") { Param = "model" };
             (model, slice) = field;
             if (ModelName.Refusal(model) is { } tooLong) return tooLong;
         }
@@ -60,7 +71,8 @@ internal sealed class ModelExchange(ClientDialect dialect, BackendDialect hostDi
             scope.Record.Stream = envelope.Stream ?? false;
         }
 
-        call = new ModelCall(scope.Info, request.Method, request.Path.ToUriComponent() + request.QueryString.ToUriComponent(), contentType, body.Memory, model, slice, !multipart, scope.CrossingHeaders) { Errors = hostDialect };
+        call = new ModelCall(scope.Info, request.Method, request.Path.ToUriComponent() + request.QueryString.ToUriComponent(), contentType, body.Memory, model,
+            slice, !multipart, scope.CrossingHeaders) { Errors = hostDialect };
         return null;
     }
 }

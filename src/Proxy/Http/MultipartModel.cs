@@ -4,19 +4,19 @@ using System.Text;
 namespace Proxy.Http;
 
 /// <summary>
-/// Finds the <c>model</c> field of a <c>multipart/form-data</c> body (RFC 7578), wherever it stands: after the file, as often as not. Strict: a form that two readers
-/// could read differently has none, because we decide who may use a model and the host decides which one runs.
+/// Finds the <c>model</c> field of a <c>multipart/form-data</c> body (RFC 7578), wherever it stands; often it comes after the file. Strict: if two parsers
+/// could read a form differently, no model is found, because we decide who may use a model and the host decides which one runs.
 /// </summary>
 internal static class MultipartModel
 {
-    /// <summary>The field's value and its place; null when the body has none, or more than one.</summary>
+    /// <summary>The field's value and its position; null if the body has no such field, or more than one.</summary>
     public static (string Model, Range Slice)? Find(ReadOnlySpan<byte> body, string contentType)
     {
         if (Boundary(contentType) is not { } boundary) return null;
         var delimiter = Encoding.ASCII.GetBytes("\r\n--" + boundary);
         (string, Range)? found = null;
 
-        // The first delimiter may open the body; every other one opens a line. In the middle of a line it is content.
+        // The first delimiter may be the beginning of the body; every other one is at the beginning of a line. In the middle of a line it is content.
         var at = body.StartsWith(delimiter.AsSpan(2)) ? delimiter.Length - 2 : After(body, 0, delimiter);
         while (at >= 0 && !body[at..].StartsWith("--"u8))
         {
@@ -29,7 +29,7 @@ internal static class MultipartModel
             if (Name(body.Slice(headers, headersEnd), out var isFile) is not { } name) return null;
             if (name == "model")
             {
-                // Some hosts take a file of this name for the field, and the first of two.
+                // Some hosts accept a file of this name as the field, and some use the first of two fields.
                 if (isFile || found is not null) return null;
                 var value = content..(next - delimiter.Length);
                 found = (Encoding.UTF8.GetString(body[value]), value);
@@ -41,9 +41,10 @@ internal static class MultipartModel
         return at < 0 ? null : found;
     }
 
-    private static int After(ReadOnlySpan<byte> body, int from, ReadOnlySpan<byte> delimiter) => body[from..].IndexOf(delimiter) is var at and >= 0 ? from + at + delimiter.Length : -1;
+    private static int After(ReadOnlySpan<byte> body, int from, ReadOnlySpan<byte> delimiter) =>
+        body[from..].IndexOf(delimiter) is var at and >= 0 ? from + at + delimiter.Length : -1;
 
-    /// <summary>The field's name; null when the part does not say one name in one way.</summary>
+    /// <summary>The field's name; null if the part has no name, several names, or one that parsers may read differently.</summary>
     private static string? Name(ReadOnlySpan<byte> headers, out bool isFile)
     {
         isFile = false;
@@ -63,7 +64,8 @@ internal static class MultipartModel
 
     private static string? Boundary(string contentType)
     {
-        if (!MediaTypeHeaderValue.TryParse(contentType, out var type) || !"multipart/form-data".Equals(type.MediaType, StringComparison.OrdinalIgnoreCase)) return null;
+        if (!MediaTypeHeaderValue.TryParse(contentType, out var type) || !"multipart/form-data".Equals(type.MediaType, StringComparison.OrdinalIgnoreCase))
+            return null;
         var all = type.Parameters.Where(static p => p.Name.StartsWith("boundary", StringComparison.OrdinalIgnoreCase)).ToArray();
         return all is [{ Value: { } value }] && value.Trim('"') is { Length: > 0 and <= 70 } boundary ? boundary : null;
     }

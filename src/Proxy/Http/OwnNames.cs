@@ -4,8 +4,9 @@ using Proxy.Config;
 namespace Proxy.Http;
 
 /// <summary>
-/// The names by which a caller without a key may address this proxy. Only those pass that nobody on the network can make a browser resolve to another machine first and to this one
-/// afterwards: addresses, localhost, this machine's own name (also with <c>.local</c>), and the hosts of <c>[server] public_urls</c>, which the operator answers for.
+/// The host names by which a caller without a key may address this proxy. An attacker must not be able to make a browser resolve such a name first to another
+/// machine and then to this one (DNS rebinding). So only these names are accepted: IP addresses, localhost, this machine's own name (also with <c>.local</c>),
+/// and the hosts of <c>[server] public_urls</c>, which the operator vouches for.
 /// </summary>
 internal sealed class OwnNames
 {
@@ -14,16 +15,17 @@ internal sealed class OwnNames
 
     public OwnNames(ServerConfig server)
     {
-        var machine = Environment.MachineName; // up to its first dot
+        var machine = Environment.MachineName; // the host name up to its first dot
         var urls = server.PublicUrls.Select(static text => PublicUrl.TryParse(text, out var url, out _) ? url : null).OfType<PublicUrl>().ToArray();
-        names = [.. new[] { "localhost", machine, machine + ".local", Dns.GetHostName() }.Concat(urls.Select(static url => url.Host.TrimEnd('.'))).Distinct(StringComparer.OrdinalIgnoreCase)];
+        names = [.. new[] { "localhost", machine, machine + ".local", Dns.GetHostName() }.Concat(urls.Select(static url => url.Host.TrimEnd('.')))
+            .Distinct(StringComparer.OrdinalIgnoreCase)];
         origins = [.. urls.Select(static url => url.Origin)];
     }
 
-    /// <summary>Whether a Host header names this proxy. The port is not compared: a server in front may drop it, and it says nothing about the name.</summary>
+    /// <summary>Whether a Host header names this proxy. The port is not compared: a reverse proxy may drop it, and the check is about the name.</summary>
     public bool Has(ReadOnlySpan<char> host)
     {
-        if (host.IsEmpty) return true; // HTTP/1.0: no browser sends it
+        if (host.IsEmpty) return true; // only HTTP/1.0 allows that, and no browser sends it
         var name = host;
         if (host[0] == '[')
         {
@@ -35,7 +37,7 @@ internal sealed class OwnNames
             name = host[..colon];
         }
 
-        if (name.EndsWith('.')) name = name[..^1]; // the same name, in full
+        if (name.EndsWith('.')) name = name[..^1]; // the same name, fully qualified
         if (IPAddress.IsValid(name)) return true;
         foreach (var own in names)
         {
@@ -45,7 +47,7 @@ internal sealed class OwnNames
         return false;
     }
 
-    /// <summary>Whether a page of this origin is one of our own, as a server in front of us serves it.</summary>
+    /// <summary>Whether a page of this origin is our own, served through a reverse proxy.</summary>
     public bool HasOrigin(string origin)
     {
         foreach (var own in origins)

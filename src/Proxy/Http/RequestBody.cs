@@ -9,7 +9,7 @@ namespace Proxy.Http;
 /// <summary>Reads a request's body into memory, decoded, up to the limit.</summary>
 internal static class RequestBody
 {
-    /// <summary>The body, or what is wrong with it. The caller owns the body.</summary>
+    /// <summary>Returns the body, which the caller owns, or an error.</summary>
     public static ValueTask<(PooledBody? Body, ProxyError? Problem)> ReadAsync(HttpRequest request, long limit, CancellationToken cancellation)
     {
         var encoding = request.Headers.ContentEncoding.ToString();
@@ -17,11 +17,12 @@ internal static class RequestBody
         var length = request.ContentLength;
         if (length > limit) return new((null, TooLarge(limit)));
         var body = new PooledBody((int)(length ?? 4096) + 1);
-        var isThere = request.BodyReader is RequestBodyReader plain && plain.TryTakeWhole(body); // it came with its head, as small ones do
+        var isThere = request.BodyReader is RequestBodyReader plain && plain.TryTakeWhole(body); // a small body arrives together with its head
         return isThere ? new((body, null)) : CopyAsync(request, body, limit, cancellation);
     }
 
-    private static async ValueTask<(PooledBody? Body, ProxyError? Problem)> CopyAsync(HttpRequest request, PooledBody body, long limit, CancellationToken cancellation)
+    private static async ValueTask<(PooledBody? Body, ProxyError? Problem)> CopyAsync(HttpRequest request, PooledBody body, long limit,
+        CancellationToken cancellation)
     {
         try
         {
@@ -49,25 +50,37 @@ internal static class RequestBody
         }
     }
 
-    /// <summary>The client's connection ended or broke in the middle of its body. The server learns of it by this exception before the request's token is cancelled.</summary>
+    /// <summary>
+    /// Whether the client's connection ended or broke in the middle of its body. The server throws this exception before it cancels the request's token.
+    /// </summary>
     public static bool IsBrokenOff(Exception problem) => problem is ConnectionResetException or ConnectionAbortedException
         || (problem is BadHttpRequestException { StatusCode: StatusCodes.Status400BadRequest } && problem.Message == "Unexpected end of request content.");
 
-    /// <summary>What is wrong with the body's framing, where that is what the exception says; the server wraps the overflow of a chunk's size.</summary>
+    /// <summary>
+    /// The error for a body whose framing is malformed; null for other exceptions. The server wraps the overflow of a chunk's size in another exception.
+    /// </summary>
     private static ProxyError? WrongBytes(Exception problem) => problem switch
     {
         _ when IsBrokenOff(problem) => null,
         BadHttpRequestException bad => BadRequest(bad),
-        IOException { InnerException: OverflowException } => new(ProxyErrorKind.InvalidRequest, "the body's chunks are malformed: a chunk's size is out of range"),
+        IOException { InnerException: OverflowException } =>
+            new(ProxyErrorKind.InvalidRequest, "the body's chunks are malformed: a chunk's size is out of range"),
         _ => null,
     };
 
-    private static ProxyError BadRequest(BadHttpRequestException bad) => new(bad.StatusCode == StatusCodes.Status413PayloadTooLarge ? ProxyErrorKind.BodyTooLarge : ProxyErrorKind.InvalidRequest, bad.Message);
+    private static ProxyError BadRequest(BadHttpRequestException bad) =>
+        new(bad.StatusCode == StatusCodes.Status413PayloadTooLarge ? ProxyErrorKind.BodyTooLarge : ProxyErrorKind.InvalidRequest, bad.Message);
 
-    private static async ValueTask<(PooledBody? Body, ProxyError? Problem)> DecodeAsync(HttpRequest request, string encoding, long limit, CancellationToken cancellation)
+    private static async ValueTask<(PooledBody? Body, ProxyError? Problem)> DecodeAsync(HttpRequest request, string encoding, long limit,
+        CancellationToken cancellation)
     {
         await using var decoded = ContentCoding.Decode(encoding, request.Body);
-        if (decoded is null) return (null, new(ProxyErrorKind.UnsupportedMediaType, $"content-encoding '{encoding}' is not understood; send gzip, br, zstd or deflate, or no encoding"));
+        if (decoded is null)
+        {
+            return (null, new(ProxyErrorKind.UnsupportedMediaType,
+                $"content-encoding '{encoding}' is not supported; send gzip, br, zstd or deflate, or no encoding"));
+        }
+
 
         var body = new PooledBody(16384);
         try
@@ -93,5 +106,7 @@ internal static class RequestBody
     }
 
     private static ProxyError TooLarge(long limit)
-        => new(ProxyErrorKind.BodyTooLarge, limit % (1 << 20) == 0 ? $"the body is larger than {limit >> 20} MiB, the limit here" : $"the body is larger than {limit} bytes, the limit here");
+        => new(ProxyErrorKind.BodyTooLarge, limit % (1 << 20) == 0
+            ? $"the body is larger than {limit >> 20} MiB, the limit here"
+            : $"the body is larger than {limit} bytes, the limit here");
 }

@@ -7,30 +7,34 @@ using Proxy.Telemetry;
 
 namespace Proxy.Http;
 
-/// <summary>Is it alive, is it ready, how is it doing. The first two are open to everybody and say no more than that to strangers.</summary>
+/// <summary>Liveness, readiness and metrics. The first two are open to every caller; a caller without a key on another machine gets no details.</summary>
 internal sealed class StatusEndpoints(BackendDirectory directory, ActiveCalls calls, ProxyMetrics metrics, ApiKeyGate gate, Func<bool?>? models = null)
 {
-    /// <summary>What Ollama's own server says here; its clients look for it.</summary>
+    /// <summary>Answers with the text of Ollama's own server, which its clients look for.</summary>
     public static Task RootAsync(HttpContext context) => TextAsync(context, "Ollama is running", "text/plain; charset=utf-8");
 
-    /// <summary>Ollama's version, for its clients, and for another proxy who this is.</summary>
+    /// <summary>Answers with Ollama's version, for its clients. The header identifies this proxy to other proxies.</summary>
     public Task VersionAsync(HttpContext context)
     {
         context.Response.Headers[ProxyIdentity.Header] = directory.Identity.Id;
         return TextAsync(context, OllamaListing.Version, "application/json; charset=utf-8");
     }
 
-    /// <summary>The process answers.</summary>
+    /// <summary>Liveness: the process answers.</summary>
     public static Task HealthAsync(HttpContext context) => TextAsync(context, """{"status":"ok"}""", "application/json");
 
-    /// <summary>Something real can answer: a host that is up, another proxy that is up and has a model which we do not have from elsewhere or from ourselves, a model of this process, or the echo where it is all there is. What is configured to run here must be loaded.</summary>
+    /// <summary>
+    /// Readiness: something real can answer calls. That is a host that is up, another proxy that is up and lists a model which it does not get from us, a model
+    /// of this process, or the echo backend if only that is configured. Models that are configured to run in this process must be loaded.
+    /// </summary>
     public Task ReadyAsync(HttpContext context)
     {
         var all = directory.Table.All;
         var loaded = models?.Invoke();
         var ready = !calls.Draining && loaded is not false && (loaded is true || all.All(static b => b.IsEcho) || all.Any(Answers));
         context.Response.StatusCode = ready ? StatusCodes.Status200OK : StatusCodes.Status503ServiceUnavailable;
-        return TextAsync(context, gate.Trust(context) is null ? Details(ready, all) : ready ? """{"status":"ready"}""" : """{"status":"not ready"}""", "application/json");
+        return TextAsync(context,
+            gate.Trust(context) is null ? Details(ready, all) : ready ? """{"status":"ready"}""" : """{"status":"not ready"}""", "application/json");
     }
 
     public Task MetricsAsync(HttpContext context)
@@ -41,7 +45,9 @@ internal sealed class StatusEndpoints(BackendDirectory directory, ActiveCalls ca
         return TextAsync(context, refusal.Message + "\n", "text/plain; charset=utf-8");
     }
 
-    /// <summary>A proxy answers by its hosts, or by what runs in it; one that has nothing to tell us of, or its echo alone, does not.</summary>
+    /// <summary>
+    /// Whether a backend can answer calls. A proxy answers with its hosts or with models of its own process, not if it lists no model or only its echo.
+    /// </summary>
     private static bool Answers(Backend backend) => !backend.IsEcho && backend.State is { Available: true, Health: BackendHealth.Up }
         && (!backend.IsProxy || backend.State.Report!.Models.Any(static model => model.Told is not { End: ModelEnd.Echo }));
 
@@ -69,7 +75,7 @@ internal sealed class StatusEndpoints(BackendDirectory directory, ActiveCalls ca
         return Encoding.UTF8.GetString(output.WrittenSpan);
     }
 
-    /// <summary>up, down, unknown; failing where it is there but its breaker is open.</summary>
+    /// <summary>up, down or unknown; failing if the host is up but its circuit breaker is open.</summary>
     public static string Health(Backend backend) => backend.IsEcho ? "up"
         : backend.State.Health is BackendHealth.Down ? "down"
         : backend.State.Breaker is BreakerState.Open ? "failing"

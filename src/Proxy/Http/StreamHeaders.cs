@@ -1,6 +1,6 @@
 namespace Proxy.Http;
 
-/// <summary>What tells every hop between us and the client to pass a stream on as it comes.</summary>
+/// <summary>The headers that tell every hop between us and the client not to buffer or change the stream.</summary>
 internal static class StreamHeaders
 {
     public static void Set(HttpResponse response, string contentType)

@@ -3,8 +3,8 @@ using System.Security.Cryptography;
 namespace Proxy.Http;
 
 /// <summary>
-/// Mints trace ids: 26 characters of Crockford's base32, 48 bits of Unix milliseconds and 80 of randomness, so that ids sort by time and none can be guessed.
-/// Safe as a NATS token, a unit's name and a file's name.
+/// Makes trace ids: 26 characters of Crockford's base32 that hold 48 bits of Unix milliseconds and 80 random bits, so that ids sort by time and cannot be
+/// guessed. They are safe as a NATS token, as the name of a systemd unit and as a file name.
 /// </summary>
 internal static class TraceIds
 {
@@ -15,7 +15,7 @@ internal static class TraceIds
 
     public static string Mint(TimeProvider time) => string.Create(26, time.GetUtcNow().ToUnixTimeMilliseconds(), static (text, milliseconds) =>
     {
-        // The system's generator costs a call into the kernel: a hundred ids share one.
+        // The system's random generator costs a system call, so one call serves a hundred ids.
         var random = pool ??= new byte[PoolSize];
         if (used % PoolSize == 0)
         {

@@ -4,21 +4,24 @@ using Proxy.Transport.Http1;
 namespace Proxy.Http;
 
 /// <summary>
-/// Finds what RFC 9110 and 9112 forbid in a request's fields and the general server lets pass: whoever stands before us may have read it in another way. The loops read no such request.
+/// Finds header fields that RFC 9110 and 9112 forbid but Kestrel accepts: a server in front of us may have read them differently. The parser of the event loops
+/// accepts no such request.
 /// </summary>
 internal static class UnclearFields
 {
-    private static readonly SearchValues<char> TokenCharacters = SearchValues.Create("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
-    private static readonly SearchValues<char> Controls = SearchValues.Create([.. Enumerable.Range(0, 32).Select(code => (char)code).Where(c => c is not '\t'), '\u007f']);
+    private static readonly SearchValues<char> TokenCharacters =
+        SearchValues.Create("!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz");
+    private static readonly SearchValues<char> Controls =
+        SearchValues.Create([.. Enumerable.Range(0, 32).Select(code => (char)code).Where(c => c is not '\t'), '\u007f']);
 
-    /// <summary>What is wrong, in words; null when nothing is.</summary>
+    /// <summary>Describes what is wrong; null if nothing is.</summary>
     public static string? Of(HttpContext context)
     {
         if (context is Http1Context) return null;
         var headers = context.Request.Headers;
         foreach (var (name, values) in headers)
         {
-            if (name.AsSpan().TrimStart(':').ContainsAnyExcept(TokenCharacters)) return $"a header name '{Shown(name)}', which has a character that no name may have";
+            if (name.AsSpan().TrimStart(':').ContainsAnyExcept(TokenCharacters)) return $"an invalid character in the header name '{Shown(name)}'";
             foreach (var value in values)
             {
                 if (value.AsSpan().ContainsAny(Controls)) return $"a control character in the header '{Shown(name)}'";
@@ -26,8 +29,8 @@ internal static class UnclearFields
         }
 
         if (headers.TransferEncoding.Count == 0) return null;
-        if (HttpProtocol.IsHttp10(context.Request.Protocol)) return "a Transfer-Encoding in HTTP/1.0, which has none";
-        // The server puts the length aside under this name when it takes the body by its chunks.
+        if (HttpProtocol.IsHttp10(context.Request.Protocol)) return "a Transfer-Encoding in HTTP/1.0, which does not allow it";
+        // Kestrel renames the Content-Length to this when it reads a chunked body.
         return headers.ContainsKey("X-Content-Length") ? "both a Transfer-Encoding and a Content-Length" : null;
     }
 

@@ -4,28 +4,28 @@ using Proxy.Transport.Http1;
 namespace Proxy.Http;
 
 /// <summary>
-/// Finds a path under <c>/v1/</c> that a host could resolve to another one than we did: we decide by the path who may ask, and the host decides what to do.
-/// The server has decoded it once and removed its dot segments; a host that decodes what is left would do so again.
+/// Finds a path under <c>/v1/</c> that a host could resolve differently from us. We decide by the path who may call it, and the host decides what it does.
+/// Kestrel has decoded the path once and removed its dot segments; a host that decodes the rest would do both again.
 /// </summary>
 internal static class UnclearPath
 {
     private const string Prefix = "/v1/";
-    private const string OneModel = "/v1/models/"; // a model's name may hold slashes, and is never relayed
+    private const string OneModel = "/v1/models/"; // a model's name may contain slashes; this path is never forwarded to a host
 
-    /// <summary>What is unclear about the request's path, in words; null when nothing is. The loops read no path that could be.</summary>
+    /// <summary>Describes what is ambiguous about the request's path; null if nothing is. The parser of the event loops accepts no such path.</summary>
     public static string? Of(HttpContext context)
     {
         if (context is Http1Context) return null;
         var path = context.Request.Path.Value ?? "";
         var sent = Sent((context.Features[typeof(IHttpRequestFeature)] as IHttpRequestFeature)?.RawTarget ?? path);
         if (!path.StartsWith(Prefix, StringComparison.Ordinal) && !sent.StartsWith(Prefix)) return null;
-        if (HasDots(sent) || HasDots(path)) return "a segment of dots in its path";
+        if (HasDots(sent) || HasDots(path)) return "a dot segment ('.' or '..') in its path";
         if (path.StartsWith(OneModel, StringComparison.Ordinal)) return null;
         if (sent.Contains("//", StringComparison.Ordinal)) return "an empty segment ('//') in its path";
         return HasSlash(sent) || HasSlash(path) ? "an encoded slash in its path" : null;
     }
 
-    /// <summary>The path of a request's target: of <c>/a?b</c>, and of <c>http://host/a?b</c>, which is said to a proxy.</summary>
+    /// <summary>The path of a request target: of <c>/a?b</c>, and of <c>http://host/a?b</c>, the form that clients send to a proxy.</summary>
     private static ReadOnlySpan<char> Sent(ReadOnlySpan<char> target)
     {
         if (target.IndexOf('?') is var query and >= 0) target = target[..query];

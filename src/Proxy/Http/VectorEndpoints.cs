@@ -22,17 +22,21 @@ internal sealed class VectorEndpoints(VectorParts parts)
         new("/predict", new TeiRoute("/predict", parts.Hosts), parts),
         new("/embed_sparse", new TeiRoute("/embed_sparse", parts.Hosts), parts),
         new("/decode", new TeiRoute("/decode", parts.Hosts), parts),
-        new("/rerank", new RerankRoute(new TeiRerankClientDialect(), parts.Hosts), parts, withDocuments: new RerankRoute(new JinaRerankClientDialect(RerankFlavour.Jina), parts.Hosts)),
+        new("/rerank", new RerankRoute(new TeiRerankClientDialect(), parts.Hosts), parts,
+            withDocuments: new RerankRoute(new JinaRerankClientDialect(RerankFlavour.Jina), parts.Hosts)),
         new("/v1/rerank", new RerankRoute(new JinaRerankClientDialect(RerankFlavour.Both), parts.Hosts), parts),
         new("/v2/rerank", new RerankRoute(new JinaRerankClientDialect(RerankFlavour.CohereV2), parts.Hosts), parts),
         new("/score", new RerankRoute(new ScoreClientDialect(), parts.Hosts), parts),
         new("/v1/score", new RerankRoute(new ScoreClientDialect(), parts.Hosts), parts),
     }.ToDictionary(static exchange => exchange.Surface);
 
-    /// <summary>What answers a POST to the path; null when it is none of these.</summary>
+    /// <summary>The handler of a POST to the path; null if the path is none of these.</summary>
     public Answer? Find(string path) => posts.TryGetValue(path, out var exchange) ? exchange.HandleAsync : null;
 
-    /// <summary>TEI's <c>GET /info</c>, of the model in the query or of the first there is: a TEI host's own words, or what is known of a model of this process.</summary>
+    /// <summary>
+    /// TEI's <c>GET /info</c>, for the model in the query or for the first model there is. The answer is a TEI host's own, or describes a model of this
+    /// process.
+    /// </summary>
     public Task InfoAsync(HttpContext context) => new HandlerExchange("/info", TeiWords.Instance, parts.Exchange, async (scope, _) =>
     {
         using var body = new PooledBody(1024);
@@ -59,7 +63,12 @@ internal sealed class VectorEndpoints(VectorParts parts)
         }
 
         if ((named is null ? table.Embedders.Models.FirstOrDefault(model => scope.Caller.MayUse(model.Info.Name)) : resolution?.InProcess) is not { } here)
-            return new(ProxyErrorKind.UnknownModel, named is null ? "no model here answers /info; there is no TEI host and no model in this proxy" : $"'{ModelName.Shown(named)}' is no TEI host's model and none of this proxy's; its own listing describes it");
+        {
+            return new(ProxyErrorKind.UnknownModel, named is null
+                ? "no model here answers /info; there is no TEI host and no model in this proxy"
+                : $"'{ModelName.Shown(named)}' is neither a model of a TEI host nor of this proxy, so /info does not describe it");
+        }
+
         TeiAnswers.WriteInfo(here.Info, parts.Version, body);
         return null;
     }

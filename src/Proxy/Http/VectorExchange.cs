@@ -9,15 +9,17 @@ using Proxy.VectorRoutes;
 
 namespace Proxy.Http;
 
-/// <summary>What the exchanges of vectors and scores are made of.</summary>
+/// <summary>The objects that all exchanges for vectors and scores share.</summary>
 internal sealed record VectorParts(VectorHosts Hosts, ExchangeParts Exchange, string Version);
 
 /// <summary>
-/// One call that is answered with vectors or scores: finds its model and who serves that, lets the route answer, and writes the answer in the client's dialect.
+/// One call that is answered with vectors or scores: finds its model and what serves the model, has the route answer, and writes the answer in the client's
+/// dialect.
 /// </summary>
-/// <param name="route">Answers the calls of the path.</param>
-/// <param name="withDocuments">Where one path has two dialects: answers the calls whose body has <c>documents</c>.</param>
-internal sealed class VectorExchange(string surface, IVectorRoute route, VectorParts parts, IVectorRoute? withDocuments = null) : Exchange(surface, route.Dialect, parts.Exchange)
+/// <param name="route">Answers the calls to the path.</param>
+/// <param name="withDocuments">If the path has two dialects: answers the calls whose body has <c>documents</c>.</param>
+internal sealed class VectorExchange(string surface, IVectorRoute route, VectorParts parts, IVectorRoute? withDocuments = null)
+    : Exchange(surface, route.Dialect, parts.Exchange)
 {
     private static readonly OllamaChatBackendDialect Ollama = new();
 
@@ -29,7 +31,8 @@ internal sealed class VectorExchange(string surface, IVectorRoute route, VectorP
         scope.Dialect = dialect;
         if (EnvelopePeek.Read(body.Span, out var envelope, modelOptional: !dialect.NeedsModel) is { } broken) return dialect.Unreadable(broken);
         var isNamed = envelope!.Model.Length > 0;
-        if ((isNamed ? envelope.Model : answering.FirstModel(scope.Caller.MayUse)) is not { } model) return new(ProxyErrorKind.UnknownModel, $"no model here answers {Surface}; name one in `model`");
+        if ((isNamed ? envelope.Model : answering.FirstModel(scope.Caller.MayUse)) is not { } model)
+            return new(ProxyErrorKind.UnknownModel, $"no model here answers {Surface}; name one in `model`");
         if (Use(scope, model) is { } refusal) return refusal;
         if (parts.Hosts.Table.Resolve(model) is not { } resolution) return DirectRoute.UnknownModel(model);
 
@@ -56,7 +59,8 @@ internal sealed class VectorExchange(string surface, IVectorRoute route, VectorP
                 return error;
             case var answer:
                 scope.Answering(answer.Backend, answer.Served);
-                using (var written = Write(scope, call, dialect, answer, Parts.Time.GetElapsedTime(started))) await WriteAsync(scope, dialect.ContentType, written);
+                using (var written = Write(scope, call, dialect, answer, Parts.Time.GetElapsedTime(started)))
+                    await WriteAsync(scope, dialect.ContentType, written);
                 return null;
         }
     }

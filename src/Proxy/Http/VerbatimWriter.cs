@@ -5,23 +5,26 @@ using Proxy.Streams;
 
 namespace Proxy.Http;
 
-/// <summary>Passes a host's answer on as it came: status, content type, the headers that cross, the bytes.</summary>
+/// <summary>Forwards a host's answer as it is: status, content type, the headers that clients may see, and the bytes.</summary>
 internal static class VerbatimWriter
 {
     public static void CopyHeaders(BackendReply reply, HttpResponse response)
     {
         foreach (var (name, value) in reply.Headers)
         {
-            // Our ids name the exchange here; the host's own would hide them.
+            // Does not replace our own ids, which identify this call in our log.
             response.Headers.TryAdd(name, value);
         }
     }
 
-    /// <summary>An answer of any kind: a document is held until it is whole, so that half of one becomes an error. Disposes the reply.</summary>
+    /// <summary>
+    /// Writes an answer of any kind. A document is buffered until it is complete, so that a truncated one becomes an error. Disposes the reply.
+    /// </summary>
     public static async ValueTask RelayAsync(CallScope scope, BackendReply reply, string askedModel, BackendDialect dialect)
     {
         using var held = reply;
-        var isDocument = reply.ContentType?.StartsWith("application/json", StringComparison.OrdinalIgnoreCase) == true && !(reply.ContentLength > BackendReply.LongestDocument);
+        var isDocument = reply.ContentType?.StartsWith("application/json", StringComparison.OrdinalIgnoreCase) == true
+            && !(reply.ContentLength > BackendReply.LongestDocument);
         if (isDocument || reply.Complete)
         {
             using var document = WholeReply.NewRoom(reply);
@@ -33,10 +36,10 @@ internal static class VerbatimWriter
 
         if (await CopyAsync(scope, reply) is not { } cut) return;
         scope.Judge(cut);
-        scope.Context.Abort(); // half a body must not look like a whole one
+        scope.Context.Abort(); // a truncated body must not look complete
     }
 
-    /// <summary>An answer that is complete in memory. Disposes the reply.</summary>
+    /// <summary>Writes an answer that is complete in memory. Disposes the reply.</summary>
     public static async ValueTask WriteWholeAsync(CallScope scope, BackendReply reply, ReadOnlyMemory<byte> body, string askedModel, BackendDialect dialect)
     {
         using var held = reply;
@@ -46,7 +49,7 @@ internal static class VerbatimWriter
         {
             if (response.HasStarted)
             {
-                // Keep-alives have committed a stream: a refusal that came late is said inside it.
+                // Keep-alives have already begun a stream, so the refusal is sent as an error inside it.
                 await scope.RefuseAsync(refusal);
                 return;
             }
@@ -64,7 +67,9 @@ internal static class VerbatimWriter
         await WriteAsync(response, body, reply.ServedModel == askedModel || reply.Refusal is not null ? null : askedModel);
     }
 
-    /// <summary>An answer whose bytes are only passed on, whatever they are. Disposes the reply. Returns what ended it early, if anything did.</summary>
+    /// <summary>
+    /// Forwards the bytes of an answer as they arrive. Disposes the reply. Returns the error that cut the answer short; null: it is complete.
+    /// </summary>
     public static async ValueTask<ProxyError?> CopyAsync(CallScope scope, BackendReply reply)
     {
         using var held = reply;

@@ -7,29 +7,29 @@ export DOTNET_NOLOGO=1 DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_CLI_USE_MSBUILD_SERV
 export DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1 # a fresh SDK on a small machine has no ICU
 readonly oldest_glibc=2.31                     # Debian 11, RHEL 9, Ubuntu 20.04
 readonly glibc_libraries='^(libc\.so\.6|libm\.so\.6|libdl\.so\.2|libpthread\.so\.0|librt\.so\.1|ld-linux-(x86-64\.so\.2|aarch64\.so\.1))$'
-readonly test_minutes=60 # setup and publish included; two quiet cores need less than half of it
+readonly test_minutes=60 # setup and publish included; two idle cores need less than half of it
 
 usage() {
   cat <<'TEXT'
 ./build.sh                           publish dist/proxy, one native file
-./build.sh run [-- ARGUMENTS]        publish what is stale, then start it with config.example.toml
-./build.sh test [--quick] [FILTER]   publish, then every test, against dist/proxy;
+./build.sh run [-- ARGUMENTS]        publish if something changed, then start it with config.example.toml
+./build.sh test [--quick] [FILTER]   publish, then run every test against dist/proxy;
                                      --quick: the inner loop, without publishing and without the slow tests;
                                      FILTER: only tests whose full name contains it
                                      PROXY_PROPERTY_SECONDS=60: every property test runs for so long
 ./build.sh bench [ARGUMENTS]         the speed table (bench/run.sh)
 ./build.sh bench inference [ARGUMENTS]
-                                     the same for embedding and reranking (bench/inference.sh)
+                                     the same table for embedding and reranking (bench/inference.sh)
 ./build.sh bench pairs OLD NEW [PAIRS]
-                                     whether one binary costs more than another (bench/pairs.sh)
+                                     compares what two binaries cost (bench/pairs.sh)
 ./build.sh count                     the program's statements by folder, and methods that are too long
 ./build.sh package                   dist/proxy_VERSION_ARCHITECTURE.deb
-./build.sh setup [build|test|bench]  install what those verbs need (all of it when none is named); every verb
-                                     calls this for itself, and it is quick when nothing is missing
+./build.sh setup [build|test|bench]  install what those verbs need (for all of them if none is named); every verb
+                                     calls this itself, and it is quick when nothing is missing
 TEXT
 }
 
-# ---- saying what happens -------------------------------------------------------------------------------------------
+# ---- output --------------------------------------------------------------------------------------------------------
 
 step() { printf '==> %d:%02d  %s\n' $((SECONDS / 60)) $((SECONDS % 60)) "$*"; }
 die() {
@@ -37,7 +37,7 @@ die() {
   exit 1
 }
 
-# Runs a command with its output in a log, and shows the part that matters when it fails.
+# Runs a command with its output in a log file; if it fails, shows the lines with errors.
 logged() { # log, command...
   local log=$1
   shift
@@ -50,7 +50,7 @@ logged() { # log, command...
 
 # ---- setup ---------------------------------------------------------------------------------------------------------
 
-# Debian package, and what shows that it is there: a command, or a file.
+# Each entry is a Debian package and the command or file that shows that it is installed.
 build_needs="clang:clang cmake:cmake make:make binutils:readelf ca-certificates:/etc/ssl/certs/ca-certificates.crt
   debian-archive-keyring:/usr/share/keyrings/debian-archive-keyring.gpg"
 test_needs="debootstrap:debootstrap systemd-container:systemd-nspawn openssl:openssl curl:curl
@@ -78,15 +78,15 @@ setup() { # groups
 }
 
 install_packages() {
-  command -v apt-get >/dev/null || die "this machine lacks (by their Debian names): $*"
+  command -v apt-get >/dev/null || die "these packages are missing (by their Debian names): $*"
   ((EUID == 0)) || die "some packages are missing; run
       sudo apt-get install -y --no-install-recommends $*
-    and then this again"
+    and then this command again"
   step "installing $*"
   local log=.build/apt.log options=(-y --no-install-recommends -o DPkg::Lock::Timeout=300)
   export DEBIAN_FRONTEND=noninteractive
   mkdir -p .build
-  keep_services_off # a yardstick such as nginx is started by the benchmark, never by its package
+  keep_services_off # the benchmark starts nginx itself, so its package must not
   apt-get install "${options[@]}" "$@" >"$log" 2>&1 \
     || { apt-get update && apt-get install "${options[@]}" "$@"; } >"$log" 2>&1 \
     || { tail -20 "$log" >&2; die "apt-get could not install $*"; }
@@ -117,10 +117,10 @@ setup_dotnet() {
   curl -fsSL --retry 3 https://dot.net/v1/dotnet-install.sh -o .build/dotnet-install.sh \
     || die "https://dot.net/v1/dotnet-install.sh cannot be reached; install the .NET SDK $wanted by hand"
   logged .build/dotnet-install.log bash .build/dotnet-install.sh --version "$wanted" --install-dir "$own" --no-path
-  has_sdk "$own/dotnet" "$wanted" || die "the SDK was fetched into $own and does not start there; see .build/dotnet-install.log"
+  has_sdk "$own/dotnet" "$wanted" || die "the SDK was downloaded into $own but does not start there; see .build/dotnet-install.log"
 }
 
-# An SDK serves when it is of the same release and not older: what global.json's rollForward allows.
+# An SDK is good enough if it is of the same release and not older, as global.json's rollForward allows.
 has_sdk() { # dotnet, version
   command -v "$1" >/dev/null || return 1
   "$1" --list-sdks 2>/dev/null | awk -v wanted="$2" '
@@ -131,7 +131,7 @@ has_sdk() { # dotnet, version
 
 # ---- publish -------------------------------------------------------------------------------------------------------
 
-# One line that changes whenever the published file would.
+# Prints one line that changes whenever a file changes that goes into dist/proxy.
 sources() {
   find . \( -path ./src/Proxy.Tests -o -name obj -o -name bin -o -name '.?*' \) -prune -o -type f \
     \( -path './src/*' -o -path './models/*' -o -path ./packaging/copyright -o -name 'Directory.*.props' -o -name '*sysroot*' -o -name global.json \) \
@@ -150,12 +150,12 @@ publish() {
   rm -rf .build/publish .build/published
   CMAKE_PREFIX_PATH="$PROXY_SYSROOT/usr" logged .build/publish.log \
     dotnet publish src/Proxy -c Release -r "$(runtime_identifier)" -o .build/publish -v minimal --nologo
-  ! grep -E 'warning IL[0-9]+' .build/publish.log >&2 || die "the ahead-of-time compiler warned"
+  ! grep -E 'warning IL[0-9]+' .build/publish.log >&2 || die "the ahead-of-time compiler printed warnings"
   check_binary .build/publish/proxy
   mkdir -p dist
   mv .build/publish/proxy dist/proxy # its debug symbols stay in .build/publish
   echo "$now" >.build/published
-  step "dist/proxy: $(stat -c %s dist/proxy | awk '{ printf "%.1f MB", $1 / 1e6 }'), glibc $(glibc_floor dist/proxy) or newer, nothing else"
+  step "dist/proxy: $(stat -c %s dist/proxy | awk '{ printf "%.1f MB", $1 / 1e6 }'), needs glibc $(glibc_floor dist/proxy) or newer and nothing else"
 }
 
 setup_sysroot() {
@@ -176,15 +176,15 @@ runtime_identifier() {
   esac
 }
 
-# The promise of one file that runs anywhere: only glibc's libraries, none newer than Debian 11's.
+# dist/proxy is one file that runs anywhere: it may need only glibc's libraries, and no glibc newer than Debian 11's.
 check_binary() {
   local strangers beside
   strangers=$(readelf -d "$1" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | grep -Ev "$glibc_libraries" | xargs) || true
-  [[ -z $strangers ]] || die "the binary needs libraries that a bare machine lacks: $strangers"
+  [[ -z $strangers ]] || die "the binary needs libraries that a minimal system lacks: $strangers"
   beside=$(find "$(dirname "$1")" -type f \( -name '*.so' -o -name '*.json' \) -printf '%f ')
   [[ -z $beside ]] || die "the publish is not one file, it also wrote: $beside"
   [[ $(printf '%s\n' "$(glibc_floor "$1")" "$oldest_glibc" | sort -V | tail -1) == "$oldest_glibc" ]] \
-    || die "the binary needs glibc $(glibc_floor "$1"); $oldest_glibc is the newest it may ask for"
+    || die "the binary needs glibc $(glibc_floor "$1"); it must run with $oldest_glibc"
 }
 
 glibc_floor() { readelf -VW "$1" | grep -o 'GLIBC_2\.[0-9.]*' | cut -c7- | sort -Vu | tail -1; }
@@ -220,7 +220,7 @@ run_tests() {
   logged .build/test-build.log dotnet build src/Proxy.Tests -v minimal --nologo
 
   run_suite .build/tests.xml "${filter[@]}"
-  # What a client sees must not depend on how its connection is served.
+  # A client must see the same on both transports.
   [[ $quick ]] || PROXY_TEST_TRANSPORT=sockets run_suite .build/tests-sockets.xml "${filter[@]}" \
     -namespace Proxy.Tests.EndToEnd -trait- Category=System -trait- Category=Sdk
   if [[ $quick ]]; then report .build/tests.xml; else report .build/tests.xml .build/tests-sockets.xml; fi
@@ -229,15 +229,15 @@ run_tests() {
 run_suite() { # where xunit's XML goes, filters
   step "testing ${PROXY_BINARY:-the program as built for debugging}${PROXY_TEST_TRANSPORT:+ on its $PROXY_TEST_TRANSPORT transport}"
   rm -f "$1"
-  # At an interrupt the tests say which of them are running, and the runner ends what they have started.
+  # When interrupted, the tests print which of them are running, and the runner ends the processes that they started.
   timeout --foreground --signal=INT --kill-after=60 $((test_minutes * 60 - SECONDS)) \
     dotnet src/Proxy.Tests/bin/Debug/net10.0/Proxy.Tests.dll -noLogo -noColor -longRunning 60 -xml "$1" "${@:2}" || case $? in
-    124 | 137) die "cut off after $test_minutes minutes; the tests that were still running stand above" ;;
+    124 | 137) die "stopped after $test_minutes minutes; the tests that were still running are listed above" ;;
     *) [[ -s $1 ]] || die "the test run ended without results" ;;
   esac
 }
 
-# The last line a reader or a machine looks at, and the exit code.
+# Prints the totals as the last line and sets the exit code.
 report() { # xunit's XML, of each run
   local passed=0 failed=0 skipped=0 result
   count() { grep -o '<assembly [^>]*>' "$1" | grep -o " $2=\"[0-9]*\"" | head -1 | tr -dc 0-9; }
@@ -253,11 +253,11 @@ report() { # xunit's XML, of each run
   ((failed == 0)) || exit 1
   ((passed > 0)) || die "no test ran"
   [[ ${CI:-} == true ]] && ((skipped > 0)) || return 0
-  [[ ! -d ../shared ]] || die "in CI every test must run; what is missing stands above"
-  echo "CI is set, yet no ../shared lies beside the repository: what was skipped is not counted as a failure here"
+  [[ ! -d ../shared ]] || die "in CI every test must run; the missing tools are listed above"
+  echo "CI is set, but there is no ../shared beside the repository: skipped tests do not count as failures here"
 }
 
-# What the skipped tests lack on this machine, and what to do: a line each, with how many tests it concerns.
+# Prints why tests were skipped and what to install: one line per reason, with the number of tests.
 not_run_here() { # xunit's XML, of each run
   step "not run on this machine:"
   grep -ohsP '<reason>(<!\[CDATA\[)?\K.*?(?=(\]\]>)?</reason>)' "$@" | sort | uniq -c | sort -rn || true

@@ -361,7 +361,7 @@ machine() {
 - $(awk -F': *' '/^model name/ { print $2; exit }' /proc/cpuinfo), $(nproc) cores used, $(awk '/^MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo); Linux $(uname -r) $(uname -m); $(. /etc/os-release && echo "$PRETTY_NAME")
 - proxy: $("$proxy" version 2>/dev/null | head -n 1); ONNX Runtime $(sed -n 's/.*"Microsoft.ML.OnnxRuntime" Version="\([^"]*\)".*/\1/p' "$root/Directory.Packages.props"); Node $(node --version), @huggingface/transformers $(sed -n 's/.*transformers": "\(.*\)".*/\1/p' "$bench/node-embed/package.json") with onnxruntime-node $(sed -n 's/.*"version": "\(.*\)".*/\1/p' "$tools/node-embed/node_modules/onnxruntime-node/package.json" 2>/dev/null | head -n 1 || echo "(not installed)")
 
-\`bench/README.md\` says what each number means.
+\`bench/README.md\` explains each number.
 MARKDOWN
 }
 

@@ -298,13 +298,13 @@ tables() {
                     " | " median(r, "many_event_us", "%.1f") " | " median(r, "many_event_us", "%.2f", "nginx") " | " median(r, "many_stream_rss_mib_per_1000", "%.1f") \
                     " | " median(r, "many_stream_dirty_mib_per_1000", "%.1f") " | " median(r, "start_ms", "%.0f") " | " median(r, "idle_rss_mib", "%.1f")) }
             line("*goal for the proxy* |  | ≤ 1.00 |  | ≤ 1.00 |  | ≤ 1.00 | ≤ 8 |  | ≤ 100 | ≤ 45")
-            print "\nLeast and most of the rounds.\n"
+            print "\nLowest and highest value of the rounds.\n"
             line("row | µs CPU/request | µs CPU/event, 200 streams | µs CPU/event, 2,000 streams | MiB RSS/1,000 streams | exec → /health ms")
             rule(6)
             for (i = 1; i <= count; i++) { r = rows[i]
                 starts = ((r, 1, "start_min_ms") in value) ? sprintf("%.0f – %.0f", value[r, 1, "start_min_ms"], value[r, 1, "start_max_ms"]) : "–"
                 line(r " | " range(r, "request_us", "%.1f") " | " range(r, "event_us", "%.1f") " | " range(r, "many_event_us", "%.1f") " | " range(r, "many_stream_rss_mib_per_1000", "%.1f") " | " starts) }
-            print "\nNot goals, but they show whether the run was sound: tokens arrive one a read and soon, and nothing breaks.\n"
+            print "\nThese values have no goals, but show whether the run is valid: each token arrives in a read of its own and without delay, and no stream breaks.\n"
             line("row | requests/s | kernel share/request | events/read, 200 | token delay ms p50 / p99, 200 | events/read, 2,000 | token delay ms p50 / p99, 2,000 | whole streams of 200, 2,000")
             rule(8)
             for (i = 1; i <= count; i++) { r = rows[i]
@@ -332,7 +332,7 @@ $(tables)
 - $(nginx -v 2>&1 | sed 's/.*: //' || echo no nginx); $(haproxy -v 2>/dev/null | head -n 1 | cut -d' ' -f1-3 || echo no haproxy); .NET SDK $(cd "$root" && dotnet --version 2>/dev/null || echo none); $(gcc --version | head -n 1)
 - proxy: $([ -x "$proxy" ] && "$proxy" version 2>/dev/null | head -n 1 || echo not built), commit $(git -C "$root" rev-parse --short HEAD 2>/dev/null || echo unknown)$(git -C "$root" diff --quiet HEAD -- . ':!bench/RESULTS.md' 2>/dev/null || echo ", with changes")
 
-\`bench/README.md\` says what each number means.
+\`bench/README.md\` explains each number.
 MARKDOWN
 }
 

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Makes the folder that `dist/proxy` is linked against: headers and libraries of Debian 11 (glibc 2.31), and OpenSSL's
-# static libraries of Debian 12, out of Debian's own packages. Needs no root and changes nothing outside its folder.
+# Makes the folder that `dist/proxy` is linked against: headers and libraries of Debian 11 (glibc 2.31) and OpenSSL's
+# static libraries of Debian 12, unpacked from Debian's packages. Needs no root and changes nothing outside its folder.
 #   packaging/sysroot.sh FOLDER
 set -euo pipefail
 
 folder=$(realpath -m "$1")
 mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
-archive=http://archive.debian.org/debian # where old releases move to
+archive=http://archive.debian.org/debian # old releases are moved there
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 libc=(libc6-dev libc6 linux-libc-dev libgcc-10-dev libgcc-s1 libstdc++6)
 
@@ -32,7 +32,7 @@ from "$mirror" 2>/dev/null || from "$archive"
 (cd "$made/debs" && private_apt download "${libc[@]/%//bullseye}" libssl-dev/bookworm)
 
 for package in "$made"/debs/*.deb; do dpkg-deb -x "$package" "$made/root"; done
-# An absolute link would lead out of the folder, to the building machine's own libraries.
+# An absolute link would point to the building machine's own libraries.
 find "$made/root" -type l -lname '/*' | while read -r link; do
   ln -snrf "$made/root$(readlink "$link")" "$link"
 done

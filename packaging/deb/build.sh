@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Packs a published binary as a Debian package, and prints the package's path.
+# Packs a published binary as a Debian package and prints the package's path.
 #   packaging/deb/build.sh BINARY FOLDER
 set -euo pipefail
 binary=$(realpath "$1") folder=$(realpath "$2")
@@ -27,7 +27,7 @@ sed -e "s/@VERSION@/$version/" -e "s/@ARCHITECTURE@/$architecture/" \
   -e "s/@SIZE@/$(du -sk --exclude=DEBIAN "$root" | cut -f1)/" packaging/deb/control >"$root/DEBIAN/control"
 (cd "$root" && find . -path ./DEBIAN -prune -o -type f -printf '%P\0' | sort -z | xargs -0 md5sum >DEBIAN/md5sums)
 
-# xz: Debian 11 cannot unpack the zstd that newer machines would choose.
+# xz, because Debian 11 cannot unpack zstd, the default on newer machines.
 package=$folder/proxy_${version}_$architecture.deb
 dpkg-deb --root-owner-group -Zxz -z2 --build "$root" "$package" >/dev/null
 rm -rf "$root"

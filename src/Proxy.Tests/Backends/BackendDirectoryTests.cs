@@ -125,7 +125,7 @@ public sealed class BackendDirectoryTests
     public void Host_that_was_asked_speaks_Ollama_It_is_reached_by_that_alone()
     {
         using var house = new House(House.At("a") with { Dialects = null });
-        Assert.Equal(DialectName.OpenAiChat, house["a"].DialectFor(DialectName.OllamaChat)?.Name); // not asked yet
+        Assert.Equal(DialectName.OpenAiChat, house["a"].DialectFor(DialectName.OllamaChat)?.Name); // the host has not been probed yet
 
         house["a"].State.Report = new([DialectFamily.Ollama, DialectFamily.OpenAi], [], null, "ollama");
 

@@ -40,7 +40,7 @@ public sealed class BackendProbeTests : IAsyncLifetime
 
     private void Start() => running = probe.RunAsync(stopping.Token);
 
-    /// <summary>Seconds pass, one by one, as every loop in there sees them.</summary>
+    /// <summary>Advances the clock second by second, so that every loop of the probe sees each second.</summary>
     private async Task PassAsync(int seconds)
     {
         for (var i = 0; i < seconds; i++)
@@ -138,7 +138,7 @@ public sealed class BackendProbeTests : IAsyncLifetime
         answers["a"] = static _ => Task.FromException<HostReport>(new HostProbeException("no answer to /v1/models within 5s") { TimedOut = true });
 
         await PassAsync(23);
-        Assert.True(house["a"].State.Available); // two are not enough
+        Assert.True(house["a"].State.Available); // two failures are not enough
 
         await PassAsync(12);
         Assert.False(house["a"].State.Available);
@@ -165,7 +165,7 @@ public sealed class BackendProbeTests : IAsyncLifetime
         for (var i = 0; i < 8; i++)
         {
             house.Hosts["a"].Received++;
-            await PassAsync(20); // two probes with a token in between
+            await PassAsync(20); // two failed probes, with a served token between them
         }
 
         Assert.True(house["a"].State.Available);
@@ -208,7 +208,7 @@ public sealed class BackendProbeTests : IAsyncLifetime
         await probe.FirstRound;
         var before = house.Directory.Table;
         await PassAsync(12);
-        Assert.Same(before, house.Directory.Table); // nothing new, nothing made anew
+        Assert.Same(before, house.Directory.Table); // nothing has changed, so the table is not rebuilt
 
         answers["a"] = _ => Serves("m", "n");
         await PassAsync(12);

@@ -60,7 +60,7 @@ public sealed class BackendStateTests
         Assert.Null(state.Reason);
         state.MarkFailed("x", connection: true);
         state.MarkFailed("x", connection: true);
-        Assert.True(state.Available); // the count began anew
+        Assert.True(state.Available); // the count of failures was reset
     }
 
     [Fact]
@@ -93,11 +93,11 @@ public sealed class BackendStateTests
 
         state.Take();
         Assert.False(state.MayTake);
-        state.Return(); // it came to nothing: its client left
+        state.Return(); // the trial call ended without a result, because its client left
         Assert.True(state.MayTake);
 
         state.Take();
-        time.Advance(TimeSpan.FromSeconds(5)); // an answer may be long
+        time.Advance(TimeSpan.FromSeconds(5)); // the trial's answer may just be long, so another call may be tried
         Assert.True(state.MayTake);
 
         state.MarkServed();
@@ -116,13 +116,13 @@ public sealed class BackendStateTests
 
         Assert.Equal((BreakerState.Open, "still broken"), (state.Breaker, state.Reason));
         time.Advance(TimeSpan.FromSeconds(1));
-        Assert.False(state.MarkUp()); // for twice as long
+        Assert.False(state.MarkUp()); // this time it stays open for twice as long
     }
 
     [Fact]
     public void Probe_fails_and_comes_back_Each_is_news_once()
     {
-        Assert.False(state.MarkUp()); // it was thought to be there
+        Assert.False(state.MarkUp()); // it was already considered up
         Assert.Equal(BackendHealth.Up, state.Health);
         Assert.True(state.MarkDown("refused"));
         Assert.False(state.MarkDown("refused again"));

@@ -33,35 +33,35 @@ public sealed class BackendTableTests
         => house.Directory.Table.Resolve(model) is { } found ? $"{found.Served} at {string.Join(",", found.Candidates.Select(b => b.Name))}" : "nobody";
 
     [Theory]
-    [InlineData("shared", "shared at one,two")] // all of the first rank that matches
-    [InlineData("small", "qwen3:8b at long,long2")] // alias before every rule, then the longest prefix
-    [InlineData("explicit", "listed at learner")] // the alias, although a backend lists that very name
-    [InlineData("loop", "small at rest")] // an alias is looked up once
+    [InlineData("shared", "shared at one,two")] // all backends of the first rank that matches
+    [InlineData("small", "qwen3:8b at long,long2")] // an alias is applied before every rule; then the longest prefix wins
+    [InlineData("explicit", "listed at learner")] // the alias wins, although a backend lists that name
+    [InlineData("loop", "small at rest")] // an alias is resolved only once
     [InlineData("qwen2", "qwen2 at short")]
     [InlineData("qwen3", "qwen3 at long,long2")]
-    [InlineData("qwenX3-b", "qwenX3-b at short")] // a pattern must match whole
-    [InlineData("qwenX3", "qwenX3 at long2")] // 5 fixed characters are more than the prefix's 4
+    [InlineData("qwenX3-b", "qwenX3-b at short")] // a pattern must match the whole name
+    [InlineData("qwenX3", "qwenX3 at long2")] // the pattern's 5 fixed characters beat the prefix's 4
     [InlineData("glob-a-q4", "glob-a-q4 at long")]
     [InlineData("glob-a-q4-x", "glob-a-q4-x at rest")]
     [InlineData("QWEN3", "QWEN3 at rest")] // prefixes are case-sensitive
     [InlineData("listed", "listed at learner")]
-    [InlineData("llama3", "llama3 at learner")] // Ollama's :latest
+    [InlineData("llama3", "llama3 at learner")] // Ollama's default tag :latest is added
     [InlineData("llama3:latest", "llama3:latest at learner")]
-    [InlineData("shared:latest", "shared at one,two")] // which Ollama's clients add
+    [InlineData("shared:latest", "shared at one,two")] // Ollama's clients add :latest
     [InlineData("small:latest", "qwen3:8b at long,long2")]
     [InlineData("listed:latest", "listed at learner")]
-    [InlineData("qwen3:latest", "qwen3:latest at long,long2")] // no exact name: as it was asked
-    [InlineData("LLAMA3", "llama3 at learner")] // Ollama does not tell its names' letters apart
+    [InlineData("qwen3:latest", "qwen3:latest at long,long2")] // no exact match: the name is passed on as it was asked
+    [InlineData("LLAMA3", "llama3 at learner")] // Ollama's names are case-insensitive
     [InlineData("Llama3:LATEST", "llama3:latest at learner")]
     [InlineData("SHARED", "shared at one,two")]
-    [InlineData("qwen3-learned", "qwen3-learned at learner")] // a name learned before any prefix
+    [InlineData("qwen3-learned", "qwen3-learned at learner")] // a name that a host reported wins over any prefix
     [InlineData("unheard", "unheard at rest")]
     public void Resolve_Follows_the_order(string model, string expected)
     {
         using var house = With("listed", "llama3:latest", "qwen3-learned", "shared");
 
         Assert.Equal(expected, Ask(house, model));
-        Assert.Equal(expected, Ask(house, model)); // once more, from memory
+        Assert.Equal(expected, Ask(house, model)); // the second time from the cache
     }
 
     [Fact]
@@ -94,7 +94,7 @@ public sealed class BackendTableTests
 
         Assert.Equal(
             [
-                "qwen of gpu by ollama: qwen3:8b, qwen-both", // not by the shorter prefix, nor what is named
+                "qwen of gpu by ollama: qwen3:8b, qwen-both", // not under the shorter prefix "q", and not qwen-own, which gpu's configuration names
                 "qwen of both by ollama: qwen3:8b",
                 "qwen of gpu by both: qwen-both",
             ],
@@ -139,7 +139,7 @@ public sealed class BackendTableTests
     [InlineData("http://h:1/v1/", "/v1/models", "/v1/models")]
     [InlineData("http://h:1/gateway/v1", "/v1/chat/completions", "/gateway/v1/chat/completions")]
     [InlineData("http://h:1/gateway", "/v1/chat/completions", "/gateway/v1/chat/completions")]
-    [InlineData("http://h:1/v1", "/api/chat", "/api/chat")] // an Ollama host by its OpenAI url
+    [InlineData("http://h:1/v1", "/api/chat", "/api/chat")] // an Ollama host, configured by its OpenAI URL
     public void Path_of_a_request_Has_the_urls_path_and_one_v1(string url, string path, string expected)
     {
         using var house = new House(new BackendConfig { Name = "a", Url = url });

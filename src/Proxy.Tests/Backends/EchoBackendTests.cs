@@ -21,7 +21,7 @@ public sealed class EchoBackendTests : IDisposable
 
         DialectFamily[] all = [DialectFamily.OpenAi, DialectFamily.Responses, DialectFamily.Ollama, DialectFamily.Anthropic];
         Assert.Equal(all, house["echo"].Families);
-        Assert.Equal(all, configured["echo"].Families); // it answers in all of them, whatever the file says
+        Assert.Equal(all, configured["echo"].Families); // the echo answers in all dialects, whatever the configuration says
         Assert.False(house["echo"].IsOllama);
     }
 

@@ -8,7 +8,7 @@ using Proxy.Transport;
 
 namespace Proxy.Tests.Backends;
 
-/// <summary>What a host may do wrong, and what becomes of the call. Whatever it is, the slot comes back and the exchange is given back once.</summary>
+/// <summary>The failures of a host and what they mean for the call. In every case the slot is freed and the exchange is disposed exactly once.</summary>
 public sealed class FailoverTests : IDisposable
 {
     private const string Role = """data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}""" + "\n\n";
@@ -20,7 +20,7 @@ public sealed class FailoverTests : IDisposable
 
     public void Dispose() => house.Dispose();
 
-    /// <summary>A call for model m, streaming or not, whose preparation a test may replace.</summary>
+    /// <summary>A call for model m, streamed or whole. A test may replace its preparation.</summary>
     private sealed class Call(bool streams) : IDispatchable
     {
         public CallInfo Info { get; init; } = new("TRACE", "CORR", "anonymous");
@@ -45,7 +45,7 @@ public sealed class FailoverTests : IDisposable
         => new(house.Dispatcher.SendAsync(call, "m", house.Directory.Table.Resolve("m")!, cancellation).AsTask()
             .WaitAsync(TimeSpan.FromSeconds(30), CancellationToken.None));
 
-    /// <summary>The answer's backend and all its bytes, or the error as status, kind and backend.</summary>
+    /// <summary>The backend and all bytes of the answer, or the error as status, kind and message.</summary>
     private async Task<string> OutcomeAsync(DispatchResult result)
     {
         switch (result)
@@ -299,7 +299,7 @@ public sealed class FailoverTests : IDisposable
     {
         house.Plays("a", Script.Answer(status, "text/html", "moved", Step.End));
 
-        Assert.StartsWith("502 HostFailed: backend 'a' answered with status", await OutcomeAsync(await SendAsync(new Call(streams: false))),
+        Assert.StartsWith("502 HostFailed: backend 'a' answered with the unexpected status", await OutcomeAsync(await SendAsync(new Call(streams: false))),
             StringComparison.Ordinal);
     }
 
@@ -424,7 +424,7 @@ public sealed class FailoverTests : IDisposable
 
         await leaving.CancelAsync();
 
-        Assert.False(house.Hosts["a"].Exchanges[0].WasCancelled); // its connection may serve somebody else by now
+        Assert.False(house.Hosts["a"].Exchanges[0].WasCancelled); // its connection may already serve another call
     }
 
     [Fact]
@@ -553,13 +553,14 @@ public sealed class FailoverTests : IDisposable
         for (var i = 0; i < BackendState.Tolerance + 1; i++)
         {
             one.Plays("a", Script.Stream(Role, Step.TimedOut));
-            var held = (await one.Slots.TakeAsync("m", [one["a"]], 9, TimeSpan.FromHours(1), default)).Lease!; // a served call would wipe the failures
+            // The test takes the slot itself, because a served call would reset the count of failures.
+            var held = (await one.Slots.TakeAsync("m", [one["a"]], 9, TimeSpan.FromHours(1), default)).Lease!;
             var waiting = one.Dispatcher.SendAsync(new Call(true), "m", one.Directory.Table.Resolve("m")!, default).AsTask();
             one.Time.Advance(TimeSpan.FromSeconds(299));
             held.Dispose();
 
             Assert.Equal(ProxyErrorKind.HostTimedOut, Assert.IsType<DispatchResult.Failed>(await waiting).Error.Kind);
-            Assert.Equal(1000, one.Hosts["a"].Exchanges[^1].Deadlines[0]); // what is left of its 300 s
+            Assert.Equal(1000, one.Hosts["a"].Exchanges[^1].Deadlines[0]); // the rest of its 300 s
         }
 
         Assert.True(one["a"].State.Available);
@@ -581,7 +582,7 @@ public sealed class FailoverTests : IDisposable
     [Theory]
     [InlineData(true, null, 300_000)]
     [InlineData(true, 20, 20_000)]
-    [InlineData(false, null, long.MaxValue)] // a whole answer may take as long as it likes
+    [InlineData(false, null, long.MaxValue)] // without streaming, only the total limit applies, which is off
     [InlineData(false, 20, 20_000)]
     public async Task Times_allowed_Are_those_of_the_file(bool streams, int? total, long expected)
     {
@@ -611,6 +612,6 @@ public sealed class FailoverTests : IDisposable
                 new("tracestate", "x=y")],
             house.Hosts["a"].Exchanges[0].Request.Headers);
         Assert.Equal("for a", house.Hosts["a"].Exchanges[0].Sent);
-        Assert.All(call.Bodies, body => Assert.Throws<ObjectDisposedException>(() => body.GetSpan())); // what was written for a host is given back
+        Assert.All(call.Bodies, body => Assert.Throws<ObjectDisposedException>(() => body.GetSpan())); // the bodies written for each host have been disposed
     }
 }

@@ -22,14 +22,14 @@ public sealed class HostProbeTests
 
         Assert.Equal(("llama.cpp", 4), (report.Kind, report.Slots));
         Assert.Equal([DialectFamily.OpenAi], report.Dialects);
-        // Its listing says 32768 (all slots) and 131072 (training); a call gets a slot's 8192.
+        // The host's listing has 32768 (all slots together) and 131072 (training); one call gets the 8192 of a slot.
         Assert.Equal(("tiny-bigram", 8192), (Assert.Single(report.Models).Name, report.Models[0].ContextLength));
     }
 
     [Theory]
     [InlineData("/api/tags")]
     [InlineData("/v1/responses")]
-    [InlineData("")] // all of them
+    [InlineData("")] // every question
     public async Task This_process_lacks_a_descriptor_for_a_question_Nothing_is_concluded_of_the_host(string unasked)
     {
         using var http = new HttpMessageInvoker(new Shortage(unasked));
@@ -40,7 +40,7 @@ public sealed class HostProbeTests
         Assert.True(problem.IsOurs);
     }
 
-    /// <summary>Answers everything as an OpenAI host, but for the questions for which there is no descriptor.</summary>
+    /// <summary>Answers as an OpenAI host, except for the questions for which the process has no file descriptor.</summary>
     private sealed class Shortage(string path) : HttpMessageHandler
     {
         protected override Task<HttpResponseMessage> SendAsync(HttpRequestMessage request, CancellationToken cancellationToken) =>
@@ -74,7 +74,7 @@ public sealed class HostProbeTests
         Assert.Equal("ollama", report.Kind);
         Assert.Equal([DialectFamily.Ollama], report.Dialects);
         Assert.Equal(["embed:latest", "tiny:latest", "agent:latest"], report.Models.Select(model => model.Name));
-        // What is loaded has the context it was loaded with; of the others only the training's is known, which is not told.
+        // A loaded model reports the context it was loaded with. For the others only the training context is known, which is not listed.
         Assert.Equal([(null, false), (2048, true), (null, false)], report.Models.Select(model => (model.ContextLength, model.Loaded)));
     }
 
@@ -204,7 +204,7 @@ public sealed class HostProbeTests
         await using var garbage = new RecordedHost().Raw("/v1/models", "220 smtp\r\n");
 
         Assert.Equal("wants a key (401 at /v1/models); write key or key_file", await ReasonAsync(new() { Name = "host", Url = locked.Url }));
-        Assert.Equal("refuses our key (401 at /v1/models)", await ReasonAsync(new() { Name = "host", Url = locked.Url, Key = "k" }));
+        Assert.Equal("refuses the configured key (401 at /v1/models)", await ReasonAsync(new() { Name = "host", Url = locked.Url, Key = "k" }));
         Assert.Equal("answers 503 at /v1/models: Loading model", await ReasonAsync(new()
         {
             Name = "host",
@@ -217,8 +217,8 @@ public sealed class HostProbeTests
 
     [Theory]
     [InlineData("https://ai.example/v1/models", "answers 301 at /v1/models and points to https://ai.example/v1/models; write url = \"https://ai.example\"")]
-    [InlineData("/login?next=1", "answers 301 at /v1/models and points to {0}/login; write the url that answers by itself")]
-    [InlineData("/v1/models/", "answers 301 at /v1/models and points to {0}/v1/models/; write the url that answers by itself")]
+    [InlineData("/login?next=1", "answers 301 at /v1/models and points to {0}/login; write a url that answers without a redirect")]
+    [InlineData("/v1/models/", "answers 301 at /v1/models and points to {0}/v1/models/; write a url that answers without a redirect")]
     public async Task A_host_that_points_elsewhere_Is_refused_with_where_it_points(string location, string reason)
     {
         await using var moved = new RecordedHost().Raw("/v1/models", $"HTTP/1.1 301 Moved Permanently\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n");
@@ -250,10 +250,9 @@ public sealed class HostProbeTests
         silent.Start();
         using var given = new CancellationTokenSource();
         var backend = new BackendConfig { Name = "host", Url = $"http://{silent.LocalEndpoint}" };
-        using var ticker = new CoarseTicker(TimeProvider.System);
-        using var host = new HandlerUpstream(BackendDirectory.Target(backend), ticker);
+        using var host = HostHttp.Create(BackendDirectory.Target(backend), TimeProvider.System);
 
-        var asking = HostProbe.AskAsync(backend, host.Invoker, null, given.Token);
+        var asking = HostProbe.AskAsync(backend, host, null, given.Token);
         using var reached = await silent.AcceptTcpClientAsync(Cancellation);
         await given.CancelAsync();
 
@@ -270,7 +269,7 @@ public sealed class HostProbeTests
 
         var (model, report) = ((await AskAsync(recorded)).Models[0], await AskAsync(newer));
 
-        // Its template speaks of tools, and its capabilities are empty.
+        // The template mentions tools, although the list of capabilities is empty.
         Assert.Equal(["completion", "tools"], model.Traits.Capabilities);
         Assert.Equal((ModelKind.Chat, true, "8.92M", 17846272L, 1024),
             (model.Traits.Kind, model.Loaded, model.Traits.ParameterSize, model.Traits.Size, model.Traits.EmbeddingLength));
@@ -304,7 +303,7 @@ public sealed class HostProbeTests
         var report = await AskAsync(host);
 
         Assert.Equal([DialectFamily.OpenAi, DialectFamily.Anthropic], report.Dialects);
-        // An empty object asks for nothing: the host generates nothing and loads nothing.
+        // An empty object is sent, so the host neither generates anything nor loads a model.
         Assert.All(host.Asked.Where(request => request.StartsWith("POST ", StringComparison.Ordinal)),
             request => Assert.EndsWith("\r\n\r\n{}", request, StringComparison.Ordinal));
     }
@@ -327,7 +326,8 @@ public sealed class HostProbeTests
     [Fact]
     public async Task Show_of_ollama_Tells_of_each_model_and_is_asked_once_a_digest()
     {
-        await using var host = new RecordedHost().Recorded("/api/version", "ollama/version.http").Recorded("/api/tags", "ollama/tags.http").Recorded("/api/ps", "ollama/ps.loaded.http").Json("/api/show", """
+        await using var host = new RecordedHost().Recorded("/api/version", "ollama/version.http").Recorded("/api/tags", "ollama/tags.http")
+            .Recorded("/api/ps", "ollama/ps.loaded.http").Json("/api/show", """
             {"parameters":"stop                           \"<|x|>\"\nnum_ctx                        16384","template":"{{ .Prompt }}{{ .Suffix }}","details":{"family":"llama","format":"gguf"},
              "model_info":{"general.architecture":"llama","llama.context_length":131072,"llama.embedding_length":64},"capabilities":["completion","tools","insert"]}
             """);
@@ -342,7 +342,7 @@ public sealed class HostProbeTests
         Assert.Contains(host.Asked, request => request.EndsWith("""{"model":"agent:latest"}""", StringComparison.Ordinal));
         foreach (var report in new[] { before, again, changed })
         {
-            // What runs has the context that it was loaded with, the others what their files ask for.
+            // A running model reports the context that it was loaded with, the others the value in their model files.
             Assert.Equal([16384, 2048, 16384], report.Models.Select(model => model.ContextLength));
             Assert.All(report.Models, model => Assert.Equal(["completion", "tools", "insert"], model.Traits.Capabilities));
             Assert.Equal((64, "llama"), (report.Models[0].Traits.EmbeddingLength, report.Models[0].Traits.Architecture));
@@ -356,11 +356,13 @@ public sealed class HostProbeTests
     {
         const string Listing = """{"object":"list","data":[{"id":"qwen2-vl","object":"model","owned_by":"organization_owner"},{"id":"nomic","object":"model","owned_by":"organization_owner"}]}""";
         const string Unexpected = """{"error":"Unexpected endpoint or method. (GET /props). Returning 200 anyway"}""";
-        await using var older = new RecordedHost().Json("/v1/models", Listing).Json("/props", Unexpected).Json("/info", Unexpected).Json("/api/version", Unexpected).Json("/api/tags", Unexpected).Json("/api/v0/models", """
+        await using var older = new RecordedHost().Json("/v1/models", Listing).Json("/props", Unexpected).Json("/info", Unexpected)
+            .Json("/api/version", Unexpected).Json("/api/tags", Unexpected).Json("/api/v0/models", """
             {"object":"list","data":[{"id":"qwen2-vl","type":"vlm","arch":"qwen2_vl","compatibility_type":"gguf","quantization":"Q4_K_M","state":"loaded","max_context_length":32768,"loaded_context_length":4096,"capabilities":["tool_use"]},
              {"id":"nomic","type":"embeddings","arch":"nomic-bert","state":"not-loaded","max_context_length":2048}]}
             """);
-        await using var newer = new RecordedHost().Json("/v1/models", Listing).Json("/v1/messages", """{"type":"error"}""", 400).Json("/v1/responses", Unexpected).Json("/v1/no-such-route", Unexpected).Json("/api/v1/models", """
+        await using var newer = new RecordedHost().Json("/v1/models", Listing).Json("/v1/messages", """{"type":"error"}""", 400)
+            .Json("/v1/responses", Unexpected).Json("/v1/no-such-route", Unexpected).Json("/api/v1/models", """
             {"models":[{"type":"llm","key":"qwen2-vl","architecture":"qwen2_vl","quantization":{"name":"Q4_K_M","bits_per_weight":4},"size_bytes":1000,"params_string":"7B","format":"gguf","max_context_length":32768,
               "loaded_instances":[{"id":"qwen2-vl","config":{"context_length":4096}}],"capabilities":{"vision":true,"trained_for_tool_use":true}},
              {"type":"embedding","key":"nomic","architecture":"nomic-bert","loaded_instances":[],"max_context_length":2048}]}
@@ -430,7 +432,8 @@ public sealed class HostProbeTests
             output.Write(System.Text.Encoding.UTF8.GetBytes(json));
         var body = packed.ToArray();
         await using var host = new RecordedHost()
-            .Raw("/v1/models", [.. System.Text.Encoding.ASCII.GetBytes($"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n{(compresses ? "Content-Encoding: gzip\r\n" : "")}Content-Length: {body.Length}\r\n\r\n"), .. body]);
+            .Raw("/v1/models", [.. System.Text.Encoding.ASCII.GetBytes("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+                + $"{(compresses ? "Content-Encoding: gzip\r\n" : "")}Content-Length: {body.Length}\r\n\r\n"), .. body]);
 
         Assert.Equal("qwen", Assert.Single((await AskAsync(host, DialectFamily.OpenAi)).Models).Name);
     }
@@ -455,9 +458,8 @@ public sealed class HostProbeTests
 
     private static async Task<HostReport> AskAsync(BackendConfig backend, HostReport? before = null)
     {
-        using var ticker = new CoarseTicker(TimeProvider.System);
-        using var host = new HandlerUpstream(BackendDirectory.Target(backend), ticker);
-        return await HostProbe.AskAsync(backend, host.Invoker, before, Cancellation);
+        using var host = HostHttp.Create(BackendDirectory.Target(backend), TimeProvider.System);
+        return await HostProbe.AskAsync(backend, host, before, Cancellation);
     }
 
     private static async Task<string> ReasonAsync(BackendConfig backend) =>

@@ -7,7 +7,7 @@ using Proxy.Dialects;
 
 namespace Proxy.Tests.Backends;
 
-/// <summary>A directory of backends whose hosts are scripted, with the queue and the dispatcher in front of them.</summary>
+/// <summary>A backend directory with scripted hosts, and the queue and the dispatcher in front of them.</summary>
 internal sealed class House : IDisposable
 {
     public House(params BackendConfig[] backends) : this(new ProxyConfig { Backends = backends }) { }
@@ -29,7 +29,7 @@ internal sealed class House : IDisposable
 
     public Backend this[string name] => Directory.Table.All.Single(b => b.Name == name);
 
-    /// <summary>A backend whose host's name is its own, with the scripts of its next answers.</summary>
+    /// <summary>The configuration of a backend whose host has the backend's name.</summary>
     public static BackendConfig At(string name, params string[] models) =>
         new() { Name = name, Url = $"http://{name}", Models = models, Dialects = [DialectFamily.OpenAi] };
 
@@ -43,7 +43,7 @@ internal sealed class House : IDisposable
     public void Dispose() => Directory.Dispose();
 }
 
-/// <summary>Remembers what was logged.</summary>
+/// <summary>Records the log.</summary>
 internal sealed class Lines : ILogger
 {
     private readonly List<string> all = [];

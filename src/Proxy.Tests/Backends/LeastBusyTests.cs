@@ -44,7 +44,7 @@ public sealed class LeastBusyTests
     {
         Backend[] all = [Of("a", null, 0, weight: 3), Of("b", null, 0)];
         var given = new Dictionary<string, int> { ["a"] = 0, ["b"] = 0 };
-        for (var i = 0; i < 400; i++) // one call at a time: nobody is ever busy
+        for (var i = 0; i < 400; i++) // one call at a time, so no backend is busy
         {
             var picked = LeastBusy.Pick(all)!;
             picked.State.Given++;
@@ -53,7 +53,7 @@ public sealed class LeastBusyTests
 
         Assert.Equal((300, 100), (given["a"], given["b"]));
         foreach (var backend in all) (backend.State.Given, given[backend.Name]) = (0, 0);
-        for (var i = 0; i < 400; i++) // all at once
+        for (var i = 0; i < 400; i++) // all calls at once
         {
             var picked = LeastBusy.Pick(all)!;
             picked.State.InFlight++;

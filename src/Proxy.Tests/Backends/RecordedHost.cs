@@ -8,7 +8,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.Backends;
 
-/// <summary>A host that answers each path with the bytes it was given, on a port of its own, and remembers what it was asked. Anything else is 404.</summary>
+/// <summary>A host on its own port that answers each path with prepared bytes and any other path with 404, and records its requests.</summary>
 internal sealed partial class RecordedHost : IAsyncDisposable
 {
     private readonly Socket listener;
@@ -18,7 +18,7 @@ internal sealed partial class RecordedHost : IAsyncDisposable
     private readonly List<string> asked = [];
     private readonly Task serving;
 
-    /// <summary>On loopback, or on a unix socket; with a certificate, over TLS.</summary>
+    /// <summary>Listens on loopback, or on a unix socket; with a certificate, it speaks TLS.</summary>
     public RecordedHost(string? unixPath = null, X509Certificate2? certificate = null)
     {
         this.certificate = certificate;
@@ -30,7 +30,7 @@ internal sealed partial class RecordedHost : IAsyncDisposable
         serving = listener.ServeAsync(AnswerAsync, stop.Token);
     }
 
-    /// <summary>As <c>listen</c> spells it.</summary>
+    /// <summary>The address in the form of the <c>listen</c> setting.</summary>
     public string Address => listener.LocalEndPoint is IPEndPoint ip ? ip.ToString() : $"unix:{listener.LocalEndPoint}";
 
     public string Url => $"{(certificate is null ? "http" : "https")}://{Address}";
@@ -45,7 +45,7 @@ internal sealed partial class RecordedHost : IAsyncDisposable
 
     public RecordedHost Recorded(string path, string recording)
     {
-        // Latin-1 keeps every byte. The length is written anew: a path was shortened in some recordings.
+        // Latin-1 preserves every byte. The Content-Length is recomputed, because a path was shortened in some recordings.
         var text = Encoding.Latin1.GetString(File.ReadAllBytes(Path.Combine(Folder(), recording)));
         var body = text.IndexOf("\r\n\r\n", StringComparison.Ordinal) + 4;
         answers[path] = Encoding.Latin1.GetBytes(LengthLine().Replace(text[..body], $"Content-Length: {text.Length - body}") + text[body..]);
@@ -54,7 +54,8 @@ internal sealed partial class RecordedHost : IAsyncDisposable
 
     public RecordedHost Json(string path, string body, int status = 200)
     {
-        answers[path] = Encoding.UTF8.GetBytes($"HTTP/1.1 {status} It\r\nContent-Type: application/json\r\nContent-Length: {Encoding.UTF8.GetByteCount(body)}\r\n\r\n{body}");
+        answers[path] = Encoding.UTF8.GetBytes(
+            $"HTTP/1.1 {status} It\r\nContent-Type: application/json\r\nContent-Length: {Encoding.UTF8.GetByteCount(body)}\r\n\r\n{body}");
         return this;
     }
 
@@ -101,14 +102,14 @@ internal sealed partial class RecordedHost : IAsyncDisposable
             head += Encoding.UTF8.GetString(buffer, end, length - end);
             lock (asked) asked.Add(head);
             var answer = answers.GetValueOrDefault(head.Split(' ')[1]) ?? "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"u8.ToArray();
-            // Said, so that the asker does not send its next question over a connection that ends here.
+            // Announced with "Connection: close", so that the client does not send its next request over a connection that is about to close.
             var status = answer.AsSpan().IndexOf("\r\n"u8) + 2;
             await stream.WriteAsync(answer.AsSpan().StartsWith("HTTP/"u8) ? (byte[])[.. answer.AsSpan(0, status), .. "Connection: close\r\n"u8,
                 .. answer.AsSpan(status)] : answer, stop.Token);
         }
         catch (Exception e) when (Connections.IsLeaving(e))
         {
-            // The asker left, or the test is over.
+            // The client has left, or the test has ended.
         }
     }
 

@@ -4,7 +4,7 @@ using Proxy.Transport;
 
 namespace Proxy.Tests.Backends;
 
-/// <summary>What a scripted host does next: bytes, an end, a failure, or nothing until it is cancelled.</summary>
+/// <summary>One step of a scripted host: it sends bytes, ends, fails, or is silent until it is cancelled.</summary>
 internal readonly record struct Step(ReplyReadKind? Kind, byte[] Bytes)
 {
     public static readonly Step End = new(ReplyReadKind.End, []);
@@ -12,7 +12,7 @@ internal readonly record struct Step(ReplyReadKind? Kind, byte[] Bytes)
     public static readonly Step TimedOut = new(ReplyReadKind.TimedOut, []);
     public static readonly Step Failed = new(ReplyReadKind.Failed, []);
 
-    /// <summary>Says nothing until <see cref="ReplyBody.Cancel"/>.</summary>
+    /// <summary>Silent until <see cref="ReplyBody.Cancel"/>.</summary>
     public static readonly Step Silence = new(null, []);
 
     public static implicit operator Step(string text) => new(ReplyReadKind.Data, Encoding.UTF8.GetBytes(text));
@@ -20,7 +20,7 @@ internal readonly record struct Step(ReplyReadKind? Kind, byte[] Bytes)
     public static implicit operator Step(byte[] bytes) => new(ReplyReadKind.Data, bytes);
 }
 
-/// <summary>One answer of a host: its head, and what its body does read by read. After the last step it is silent.</summary>
+/// <summary>One answer of a host: its head, and one step per read of its body. After the last step it is silent.</summary>
 internal sealed record Script(UpstreamHead Head, params Step[] Steps)
 {
     public static Script Answer(int status, string contentType, params Step[] steps) =>
@@ -32,19 +32,19 @@ internal sealed record Script(UpstreamHead Head, params Step[] Steps)
 
     public static Script None(UpstreamOutcome outcome, string? failure = null) => new(new UpstreamHead(outcome) { Failure = failure });
 
-    /// <summary>Takes the request and sends no head until it is cancelled.</summary>
+    /// <summary>Accepts the request and sends no head until it is cancelled.</summary>
     public static readonly Script NoHead = new(new UpstreamHead(UpstreamOutcome.Cancelled)) { Holds = true };
 
     public bool Holds { get; init; }
 }
 
-/// <summary>A host without a network: answers each exchange by the next script, and remembers what it was asked.</summary>
+/// <summary>A host without a network: answers each exchange with the next script and records the requests.</summary>
 internal sealed class ScriptedHost(params Script[] scripts) : UpstreamClient
 {
     private readonly Queue<Script> left = new(scripts);
     private readonly List<ScriptedExchange> exchanges = [];
 
-    /// <summary>Those so far; a test may look while another thread asks.</summary>
+    /// <summary>The exchanges so far. Thread-safe: a test may read them while another thread makes requests.</summary>
     public IReadOnlyList<ScriptedExchange> Exchanges { get { lock (exchanges) return [.. exchanges]; } }
 
     public bool Closed { get; private set; }
@@ -53,7 +53,7 @@ internal sealed class ScriptedHost(params Script[] scripts) : UpstreamClient
 
     public override long Heard => Received;
 
-    /// <summary>What the client was told of its connections, in order: "suspect", "end".</summary>
+    /// <summary>The calls of <see cref="Suspect"/> ("suspect") and <see cref="EndSuspects"/> ("end"), in order.</summary>
     public List<string> Told { get; } = [];
 
     public override void Suspect() => Told.Add("suspect");
@@ -72,7 +72,7 @@ internal sealed class ScriptedHost(params Script[] scripts) : UpstreamClient
     public override void Dispose() => Closed = true;
 }
 
-/// <summary>One exchange by script. What a read lent is overwritten at the next read, so whoever kept it is found out.</summary>
+/// <summary>A scripted exchange. Each read overwrites the bytes that the previous one lent, to expose code that keeps them.</summary>
 internal sealed class ScriptedExchange(Script script) : UpstreamExchange
 {
     private readonly TaskCompletionSource cancelled = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -94,13 +94,13 @@ internal sealed class ScriptedExchange(Script script) : UpstreamExchange
 
     public bool WasCancelled => cancelled.Task.IsCompleted;
 
-    /// <summary>The deadline of each read, in order; the first is the request's own.</summary>
+    /// <summary>The deadline of each read, in order; the first is that of the request.</summary>
     public List<long> Deadlines { get; } = [];
 
-    /// <summary>When each read was to return for a keep-alive.</summary>
+    /// <summary>For each read, the time at which it had to return for a keep-alive.</summary>
     public List<long> QuietTimes { get; } = [];
 
-    /// <summary>Completes when the script has come to its silence.</summary>
+    /// <summary>Completes when the script reaches its silence.</summary>
     public Task Waiting => waiting.Task;
 
     public override async ValueTask<UpstreamHead> SendAsync(UpstreamRequest request)

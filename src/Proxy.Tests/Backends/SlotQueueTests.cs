@@ -11,7 +11,7 @@ public sealed class SlotQueueTests : IDisposable
     public void Dispose() => house.Dispose();
 
     private Task<SlotGrant> TakeAsync(string model, string on = "a", int bound = 256, TimeSpan? wait = null, CancellationToken cancellation = default)
-        // a lost wake-up fails, and does not hang
+        // with this limit, a lost wake-up fails the test instead of hanging it
         => house.Slots.TakeAsync(model, [.. on.Split(',').Select(name => house[name])], bound, wait ?? Patience, cancellation).AsTask()
             .WaitAsync(TimeSpan.FromSeconds(30), CancellationToken.None);
 
@@ -27,7 +27,7 @@ public sealed class SlotQueueTests : IDisposable
         first.Lease.Dispose();
 
         Assert.NotNull((await second).Lease);
-        Assert.False(third.IsCompleted); // one slot, however often it was given back
+        Assert.False(third.IsCompleted); // there is only one slot, although the lease was disposed twice
         Assert.Equal(1, house["a"].State.InFlight);
     }
 
@@ -42,7 +42,7 @@ public sealed class SlotQueueTests : IDisposable
         var trial = await TakeAsync("y", on: "b");
         var next = TakeAsync("y", on: "b");
         Assert.NotNull(trial.Lease);
-        Assert.False(next.IsCompleted); // although it has two slots
+        Assert.False(next.IsCompleted); // although the backend has two slots
 
         state.MarkServed();
         house.Slots.Recheck();
@@ -93,7 +93,7 @@ public sealed class SlotQueueTests : IDisposable
         Assert.False(other.IsCompleted);
 
         held.Dispose();
-        (await waiting[0]).Lease!.Dispose(); // a place in the line became free
+        (await waiting[0]).Lease!.Dispose(); // frees a place in the queue
         var again = TakeAsync("m", bound: 2);
         Assert.NotNull((await waiting[1]).Lease);
         Assert.False(again.IsCompleted);
@@ -159,7 +159,7 @@ public sealed class SlotQueueTests : IDisposable
         var onlyA = TakeAsync("x", "a");
         var either = TakeAsync("m", "a,b");
 
-        onB[1].Dispose(); // the first in the line cannot use it
+        onB[1].Dispose(); // the first waiter cannot use this backend
 
         Assert.Equal("b", (await either).Lease!.Backend.Name);
         Assert.False(onlyA.IsCompleted);
@@ -206,7 +206,7 @@ public sealed class SlotQueueTests : IDisposable
 
         Assert.Equal("b", (await waiting[0]).Lease!.Backend.Name);
         Assert.Equal("b", (await waiting[1]).Lease!.Backend.Name);
-        Assert.False(waiting[2].IsCompleted); // it has two slots
+        Assert.False(waiting[2].IsCompleted); // the backend has two slots
     }
 
     [Fact]

@@ -2,7 +2,7 @@ using Proxy.Buffers;
 
 namespace Proxy.Tests.Buffers;
 
-/// <summary>The kept arrays are the whole process's: nothing else may run beside it.</summary>
+/// <summary>The whole process shares the pooled arrays, so no other test may run at the same time.</summary>
 [Collection(nameof(ByteArraysTests))]
 [CollectionDefinition(nameof(ByteArraysTests), DisableParallelization = true)]
 public sealed class ByteArraysTests
@@ -16,7 +16,7 @@ public sealed class ByteArraysTests
         Assert.True(first.Length >= 5_000_000);
         ByteArrays.Return(first);
 
-        var small = ByteArrays.Rent(1_000_000); // far smaller: another one
+        var small = ByteArrays.Rent(1_000_000); // far smaller, so a different array
         Assert.NotSame(first, small);
         Assert.Same(first, ByteArrays.Rent(4_900_000));
         Assert.NotSame(first, ByteArrays.Rent(4_900_000));

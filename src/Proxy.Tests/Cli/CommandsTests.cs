@@ -43,7 +43,7 @@ public sealed class CommandsTests : IDisposable
     [InlineData("models foo", "models has no command 'foo'. Its commands: local, pull, remove.")]
     [InlineData("models pul x", "models has no command 'pul'. Did you mean pull?")]
     [InlineData("keys nw", "keys has no command 'nw'. Did you mean new?")]
-    [InlineData("serve extra", "'extra' is too much: serve takes no more words.")]
+    [InlineData("serve extra", "'extra' is not expected: serve takes no more arguments.")]
     [InlineData("serve --lisen x", "serve has no option '--lisen'. Did you mean --listen?")]
     [InlineData("keys new k --wat", "keys new has no option '--wat'. Its options:")]
     public async Task A_word_that_nothing_takes_Is_answered_with_what_there_is(string line, string told)
@@ -67,7 +67,7 @@ public sealed class CommandsTests : IDisposable
         var (code, output, error) = await proxy.RunAsync(line);
 
         Assert.Equal((ExitCode.Usage, ""), (code, output));
-        Assert.Contains("takes no --config: the running proxy has the file that it was started with", error, StringComparison.Ordinal);
+        Assert.Contains("takes no --config: the running proxy keeps the file that it was started with", error, StringComparison.Ordinal);
         Assert.Empty(admin.Asked);
     }
 
@@ -104,9 +104,9 @@ public sealed class CommandsTests : IDisposable
     }
 
     [Theory]
-    [InlineData(0, "draining; no call runs")]
-    [InlineData(1, "draining; 1 call runs on")]
-    [InlineData(3, "draining; 3 calls run on")]
+    [InlineData(0, "draining; no call is running")]
+    [InlineData(1, "draining; 1 call is still running")]
+    [InlineData(3, "draining; 3 calls are still running")]
     public async Task Drain_Asks_the_running_proxy_and_says_what_runs_on(int running, string told)
     {
         await using var admin = new RecordedHost(proxy.AdminSocket).Json("/drain", $$"""{"running":{{running}}}""", 202);
@@ -309,7 +309,7 @@ public sealed class CommandsTests : IDisposable
         var (code, _, error) = await proxy.RunAsync("reload");
 
         Assert.Equal(ExitCode.ConfigProblem, code);
-        Assert.Equal("/etc/proxy/config.toml:3: server.queue: is a text\nThe configuration that was in force stays in force.\n", error);
+        Assert.Equal("/etc/proxy/config.toml:3: server.queue: is a text\nThe old configuration stays in use.\n", error);
     }
 
     [Fact]
@@ -317,7 +317,7 @@ public sealed class CommandsTests : IDisposable
     {
         var (code, _, error) = await proxy.RunAsync("reload");
 
-        Assert.Equal((ExitCode.NotRunning, $"no proxy runs: none answers at {proxy.AdminSocket}\n"), (code, error));
+        Assert.Equal((ExitCode.NotRunning, $"no proxy is running: none answers at {proxy.AdminSocket}\n"), (code, error));
     }
 
     [Fact]
@@ -380,7 +380,7 @@ public sealed class CommandsTests : IDisposable
             "MODEL        BACKEND  CONTEXT  LOADED  SLOTS  HEALTH  DIALECTS  CAPABILITIES\n" +
             "tiny-bigram  gpu      8192     yes     4      up      openai    completion,tools\n" +
             "m            old      -        -       -      down    ollama    -\n", output);
-        Assert.Equal("No proxy runs; these are the hosts' own answers.\nold: connection refused\n", error);
+        Assert.Equal("No proxy is running; these are the hosts' own answers.\nold: connection refused\n", error);
     }
 
     [Fact]
@@ -389,7 +389,7 @@ public sealed class CommandsTests : IDisposable
         await using var host = new RecordedHost().Recorded("/v1/models", "llama.cpp/models.http").Recorded("/props", "llama.cpp/props.http");
         var file = $"[[backends]]\nname = \"gpu\"\nurl = \"builtin:echo\"\nprefixes = [\"tiny-\"]\n[[backends]]\nname = \"box\"\nurl = \"{host.Url}\"";
         proxy.Config = file;
-        const string Said = "prefix \"tiny-\" of gpu does not get \"tiny-bigram\": box lists it, and a listed name goes first; write learn = false for box, or name what gpu is to get in its models";
+        const string Said = "prefix \"tiny-\" of gpu does not get \"tiny-bigram\": box lists it, and a listed name takes precedence; write learn = false for box, or add the names that gpu should get to its models";
 
         var check = await proxy.RunAsync("check");
         var models = await proxy.RunAsync("models");
@@ -412,7 +412,7 @@ public sealed class CommandsTests : IDisposable
 
         var (_, _, error) = await proxy.RunAsync("models");
 
-        Assert.Equal("prefix \"q\" of gpu does not get \"q1\", \"q2\", \"q3\" and 1 more: box lists them, and a listed name goes first; write learn = false for box, or name what gpu is to get in its models\n", error);
+        Assert.Equal("prefix \"q\" of gpu does not get \"q1\", \"q2\", \"q3\" and 1 more: box lists them, and a listed name takes precedence; write learn = false for box, or add the names that gpu should get to its models\n", error);
     }
 
     [Fact]

@@ -99,7 +99,7 @@ public sealed class ModelsPullTests : IDisposable
         IsWhole(hub);
         Assert.Equal(["", "bytes=100000-", "bytes=150000-"], hub.AskedFor(Graph)
             .Select(head => head.Split("\r\n").FirstOrDefault(line => line.StartsWith("Range: ", StringComparison.Ordinal))?["Range: ".Length..] ?? ""));
-        Assert.Contains("goes on at 0.1 MB", error, StringComparison.Ordinal);
+        Assert.Contains("resumes at 0.1 MB", error, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -116,10 +116,10 @@ public sealed class ModelsPullTests : IDisposable
 
         Assert.Contains("onnx/model.onnx of owner/tiny stopped at 0.3 MB of 0.8 MB", thrown.Message, StringComparison.Ordinal);
         Assert.Matches(@"\nowner/tiny  - ", between);
-        Assert.Contains("owner/tiny: a part of it is here", problem, StringComparison.Ordinal);
-        Assert.Equal((ExitCode.Ok, fetched + 2), (code, hub.Asked.Count)); // one call for the listing, one for the rest of the graph
+        Assert.Contains("owner/tiny: is incomplete; pull it again to resume", problem, StringComparison.Ordinal);
+        Assert.Equal((ExitCode.Ok, fetched + 2), (code, hub.Asked.Count)); // the listing, and the rest of the graph
         Assert.Contains("Range: bytes=300000-\r\n", hub.Asked[^1], StringComparison.Ordinal);
-        Assert.Contains("onnx/model.onnx 0.8 MB, from 0.3 MB on\n", error, StringComparison.Ordinal);
+        Assert.Contains("onnx/model.onnx 0.8 MB, resumed at 0.3 MB\n", error, StringComparison.Ordinal);
         IsWhole(hub);
     }
 
@@ -144,7 +144,7 @@ public sealed class ModelsPullTests : IDisposable
         var (code, output, error) = await PullAsync(hub);
 
         Assert.Equal((ExitCode.Failed, ""), (code, output));
-        Assert.Contains($"{file} of owner/tiny is not what the hub says it is", error, StringComparison.Ordinal);
+        Assert.Contains($"{file} of owner/tiny does not have the digest that the hub gives for it", error, StringComparison.Ordinal);
         Assert.Empty(Directory.EnumerateFileSystemEntries(Models));
     }
 
@@ -217,7 +217,7 @@ public sealed class ModelsPullTests : IDisposable
     [InlineData(Graph, null, "owner/tiny has no ONNX graph")]
     [InlineData("tokenizer.json", null, "owner/tiny has no tokenizer.json")]
     [InlineData("modules.json", """[{"type": "sentence_transformers.models.Dense", "path": "2_Dense"}]""",
-        "modules.json of owner/tiny has a module that is not served here: Dense")]
+        "modules.json of owner/tiny has a module that is not supported: Dense")]
     public async Task Model_cannot_be_served_It_is_refused_before_the_graph_is_fetched(string file, string? content, string expected)
     {
         await using var hub = FakeHub.Of("tiny-bpe-embed");
@@ -283,7 +283,7 @@ public sealed class ModelsPullTests : IDisposable
         var (code, _, error) = await proxy.RunAsync("models pull owner/tiny");
 
         Assert.Equal(ExitCode.Failed, code);
-        Assert.StartsWith("127.0.0.1:1 cannot be asked: ", error, StringComparison.Ordinal);
+        Assert.StartsWith("127.0.0.1:1 cannot be reached: ", error, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -348,7 +348,7 @@ public sealed class ModelsPullTests : IDisposable
     [Fact]
     public async Task Local_without_any_Says_how_to_get_one()
     {
-        Assert.Equal((ExitCode.Ok, "", $"No model is in {Models}; `proxy models pull NAME` fetches one.\n"), await proxy.RunAsync("models local"));
+        Assert.Equal((ExitCode.Ok, "", $"There is no model in {Models}; `proxy models pull NAME` downloads one.\n"), await proxy.RunAsync("models local"));
     }
 
     private static void Copy(string from, string to)

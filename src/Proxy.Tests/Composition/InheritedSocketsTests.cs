@@ -17,7 +17,7 @@ public sealed class InheritedSocketsTests
         Assert.Equal([new(3, first), new(4, "")], InheritedSockets.Read("77", "2", names, Self));
 
     [Theory]
-    [InlineData("78", "1")] // left over from a parent
+    [InlineData("78", "1")] // LISTEN_PID of another process, inherited from the parent
     [InlineData(null, "1")]
     [InlineData("77", null)]
     [InlineData("77", "-1")]

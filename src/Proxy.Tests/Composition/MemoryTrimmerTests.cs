@@ -20,7 +20,7 @@ public sealed class MemoryTrimmerTests : IDisposable
     {
         for (var i = 0; i < 100; i++)
         {
-            allocated += 1 << 20; // small calls
+            allocated += 1 << 20; // small calls only
             Pass(5);
         }
 

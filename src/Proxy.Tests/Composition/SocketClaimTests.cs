@@ -69,7 +69,7 @@ public sealed class SocketClaimTests : IDisposable
     private void LeaveBehind()
     {
         File.Delete(Place);
-        // A socket's file stays when the process dies without closing it; a plain file stands for it, since this process lives on.
+        // If a process dies without closing its socket, the socket's file remains. This process lives on, so the test uses a plain file instead.
         File.WriteAllText(Place, "");
     }
 }

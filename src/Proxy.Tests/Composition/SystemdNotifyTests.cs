@@ -33,7 +33,7 @@ public sealed class SystemdNotifyTests
     {
         using var manager = new Manager(isAbstract: false);
         using var notify = new SystemdNotify(manager.Address, watchdog: null, TimeProvider.System);
-        var before = System.Diagnostics.Stopwatch.GetTimestamp() / 1_000; // ns of CLOCK_MONOTONIC to µs
+        var before = System.Diagnostics.Stopwatch.GetTimestamp() / 1_000; // CLOCK_MONOTONIC in µs, from ns
 
         notify.Reloading();
 
@@ -74,7 +74,7 @@ public sealed class SystemdNotifyTests
         Assert.Equal(TimeSpan.FromSeconds(15), notify.WatchdogPeriod);
     }
 
-    /// <summary>The other end, as systemd has it.</summary>
+    /// <summary>The receiving end of the notify socket, in place of systemd.</summary>
     sealed class Manager : IDisposable
     {
         readonly string name = $"{Path.GetTempPath()}notify-{Guid.NewGuid():N}";

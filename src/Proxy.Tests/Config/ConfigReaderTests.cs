@@ -16,7 +16,7 @@ public sealed class ConfigReaderTests
             [[backends]]
             name = "gpu"
             url = "http://127.0.0.1:8000"
-            dialects = ["openai"]        # families, see SETTLED; left out: the host is asked
+            dialects = ["openai"]        # families, if left out, the proxy asks the host
             prefixes = ["qwen", "llama"]
             slots = 8
             """);
@@ -179,7 +179,7 @@ public sealed class ConfigReaderTests
     [InlineData("[[backends]]\nname = \"g\"\nurl = \"\"", 3, "backends[0].url", "is empty; write")]
     [InlineData(Backend + "total = \"never\"", 4, "backends[0].total", "or \"off\"")]
     [InlineData(Backend + "idle = \"off\"", 4, "backends[0].idle", "not a duration")]
-    [InlineData(Backend + "dialects = []", 4, "backends[0].dialects", "leave it out, and the host is asked")]
+    [InlineData(Backend + "dialects = []", 4, "backends[0].dialects", "leave it out to have the host asked")]
     [InlineData(Backend + "dialects = [\"tei\", \"tei\"]", 4, "backends[0].dialects", "twice")]
     public void A_value_of_the_wrong_kind_Is_a_problem_that_says_what_to_write(string toml, int line, string key, string message) =>
         Toml.IsRefused(toml, line, key, message);

@@ -16,12 +16,12 @@ public sealed class ContextWindowTests
     }
 
     [Theory]
-    [InlineData(100, null)] // it fits what the host does anyway
-    [InlineData(9_216, null)] // 3,072 and 1,024 for the answer: what Ollama does at least, and a host may be set to more
+    [InlineData(100, null)] // fits the context that the host uses by default
+    [InlineData(9_216, null)] // 3,072 plus 1,024 for the answer fit the 4,096 that Ollama uses at least; a host may be set to more
     [InlineData(9_219, 8192)]
     [InlineData(30_000, 16384)]
     [InlineData(1_000_000, 524_288)]
-    [InlineData(9_000_000, 1 << 20)] // nobody said how large it may be
+    [InlineData(9_000_000, 1 << 20)] // the limit of the model is unknown
     public void Text_is_long_The_next_power_of_two_holds_it(int characters, int? expected)
     {
         Assert.Equal(expected, Chosen(Saying(new string('x', characters))));
@@ -65,7 +65,7 @@ public sealed class ContextWindowTests
     [Theory]
     [InlineData(4000, 8192)]
     [InlineData(3000, null)]
-    [InlineData(-1, null)] // as many as the host likes
+    [InlineData(-1, null)] // no limit: the host decides
     [InlineData(-2, null)]
     public void Answer_may_be_long_It_needs_room_too(int tokens, int? expected)
     {

@@ -4,7 +4,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>Anthropic's clients over hosts of every dialect, and everybody's clients over a host of Anthropic's.</summary>
+/// <summary>Anthropic's clients over hosts of every dialect, and clients of every dialect over an Anthropic host.</summary>
 public sealed class AnthropicDoorTests(AnthropicDoorTests.Door door) : IClassFixture<AnthropicDoorTests.Door>
 {
     private const string Version = "anthropic-version: 2023-06-01";
@@ -27,7 +27,8 @@ public sealed class AnthropicDoorTests(AnthropicDoorTests.Door door) : IClassFix
         protected override string Sections()
         {
             var sections = new StringBuilder();
-            foreach (var (name, dialects) in new[] { ("native", "\"anthropic\""), ("native2", "\"anthropic\""), ("native3", "\"anthropic\""), ("native4", "\"anthropic\""), ("native5", "\"anthropic\""), ("both", "\"openai\", \"anthropic\""), ("counts", "\"anthropic\""), ("llama", "\"openai\"") })
+            foreach (var (name, dialects) in new[] { ("native", "\"anthropic\""), ("native2", "\"anthropic\""), ("native3", "\"anthropic\""), ("native4",
+                "\"anthropic\""), ("native5", "\"anthropic\""), ("both", "\"openai\", \"anthropic\""), ("counts", "\"anthropic\""), ("llama", "\"openai\"") })
             {
                 hosts[name] = Host();
                 sections.AppendLine($"""
@@ -41,7 +42,8 @@ public sealed class AnthropicDoorTests(AnthropicDoorTests.Door door) : IClassFix
             }
 
             hosts["llama"].Pages["/props"] = """{"default_generation_settings":{"n_ctx":4096},"total_slots":2,"chat_template":"x"}""";
-            hosts["llama"].Pages["/v1/models"] = """{"object":"list","data":[{"id":"llama-m","object":"model","created":1795000000,"owned_by":"llamacpp","meta":{"n_ctx_train":8192}}]}""";
+            hosts["llama"].Pages["/v1/models"] =
+                """{"object":"list","data":[{"id":"llama-m","object":"model","created":1795000000,"owned_by":"llamacpp","meta":{"n_ctx_train":8192}}]}""";
             foreach (var (name, capabilities) in new[] { ("thinker", "\"completion\",\"thinking\""), ("talker", "\"completion\"") })
             {
                 var host = hosts[name] = Host();
@@ -73,8 +75,11 @@ public sealed class AnthropicDoorTests(AnthropicDoorTests.Door door) : IClassFix
     public async Task OpenAi_host_Anthropic_client_gets_its_own_dialect(bool stream)
     {
         var lane = door.Take();
-        const string Counts = """data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795000000,"model":"served","choices":[],"usage":{"prompt_tokens":9,"completion_tokens":7,"total_tokens":16}}""" + "\n\n";
-        lane.A.Answer(exchange => stream ? exchange.StreamAsync(OpenAi.Sse, [.. OpenAi.Stream("Hé", "llo 😀")[..^1], Counts + OpenAi.Done]) : exchange.JsonAsync(OpenAi.Whole("Héllo 😀")));
+        const string Counts = """data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795000000,"model":"served","choices":[],"usage":"""
+            + """{"prompt_tokens":9,"completion_tokens":7,"total_tokens":16}}""" + "\n\n";
+        lane.A.Answer(exchange => stream
+            ? exchange.StreamAsync(OpenAi.Sse, [.. OpenAi.Stream("Hé", "llo 😀")[..^1], Counts + OpenAi.Done])
+            : exchange.JsonAsync(OpenAi.Whole("Héllo 😀")));
 
         var (reply, line) = await door.CallAsync("/v1/messages?beta=true", Anthropic.Request(lane.Solo, stream, ""","system":"be brief" """), Version);
 
@@ -88,13 +93,17 @@ public sealed class AnthropicDoorTests(AnthropicDoorTests.Door door) : IClassFix
         {
             var events = Anthropic.Events(reply);
             Assert.Equal("Héllo 😀", Anthropic.Read(reply));
-            Assert.Equal(["message_start", "content_block_start", "content_block_delta", "content_block_delta", "content_block_stop", "message_delta", "message_stop"], events.Select(e => e.GetProperty("type").GetString()!));
+            Assert.Equal(
+                ["message_start", "content_block_start", "content_block_delta", "content_block_delta", "content_block_stop", "message_delta", "message_stop"],
+                events.Select(e => e.GetProperty("type").GetString()!));
             Assert.Equal(lane.Solo, events[0].GetProperty("message").GetProperty("model").GetString());
             Assert.Equal("""{"input_tokens":9,"output_tokens":7}""", events[^2].GetProperty("usage").GetRawText());
         }
         else
         {
-            Assert.Equal($$$"""{"id":"chatcmpl-1","type":"message","role":"assistant","model":"{{{lane.Solo}}}","content":[{"type":"text","text":"Héllo 😀"}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":9,"output_tokens":7}}""", reply.Text);
+            Assert.Equal($$$"""{"id":"chatcmpl-1","type":"message","role":"assistant","model":"{{{lane.Solo}}}","content":["""
+                + $$$"""{"type":"text","text":"Héllo 😀"}],"stop_reason":"end_turn","stop_sequence":null,"usage":{"input_tokens":9,"output_tokens":7}}""",
+                reply.Text);
         }
 
         Assert.Equal("9 7 /v1/messages", $"{line["tokens_in"]} {line["tokens_out"]} {line["surface"]}");
@@ -104,7 +113,9 @@ public sealed class AnthropicDoorTests(AnthropicDoorTests.Door door) : IClassFix
     public async Task Turn_of_an_agent_Reaches_a_chat_host_in_the_order_that_its_template_takes()
     {
         var lane = door.Take();
-        lane.A.Answer(exchange => exchange.JsonAsync(OpenAi.Whole("").Replace("\"content\":\"\"", """ "content":null,"tool_calls":[{"id":"functions.f:0","type":"function","function":{"name":"f","arguments":"{}"}}] """, StringComparison.Ordinal).Replace("\"stop\"", "\"tool_calls\"", StringComparison.Ordinal)));
+        const string Call = """ "content":null,"tool_calls":[{"id":"functions.f:0","type":"function","function":{"name":"f","arguments":"{}"}}] """;
+        lane.A.Answer(exchange => exchange.JsonAsync(OpenAi.Whole("").Replace("\"content\":\"\"", Call, StringComparison.Ordinal)
+            .Replace("\"stop\"", "\"tool_calls\"", StringComparison.Ordinal)));
         const string Tools = """ "tools":[{"name":"f","input_schema":{"type":"object"}}] """;
         var (called, _) = await door.CallAsync("/v1/messages", Anthropic.Request(lane.Solo, more: $",{Tools}"), Version);
         var block = called.Json.GetProperty("content")[0];
@@ -112,7 +123,8 @@ public sealed class AnthropicDoorTests(AnthropicDoorTests.Door door) : IClassFix
         var (reply, _) = await door.CallAsync("/v1/messages", $$$"""
             {"model":"{{{lane.Solo}}}","max_tokens":64,"system":"be brief","messages":[
               {"role":"user","content":"cut in half: \ud83d"},{"role":"assistant","content":[{{{block.GetRawText()}}}]},
-              {"role":"user","content":[{"type":"text","text":"here:"},{"type":"tool_result","tool_use_id":"{{{block.GetProperty("id").GetString()}}}","content":"1"}]},
+              {"role":"user","content":[{"type":"text","text":"here:"},
+                {"type":"tool_result","tool_use_id":"{{{block.GetProperty("id").GetString()}}}","content":"1"}]},
               {"role":"system","content":"remember"}],
              "tools":[{"type":"web_search_20250305","name":"web_search"}],"tool_choice":{"type":"tool","name":"web_search"}}
             """, Version);
@@ -132,21 +144,28 @@ public sealed class AnthropicDoorTests(AnthropicDoorTests.Door door) : IClassFix
     public async Task Ollama_host_Tool_turn_of_an_Anthropic_client_Goes_to_its_native_api()
     {
         var lane = door.TakeOllama();
-        lane.A.Answer(exchange => exchange.StreamAsync(Ollama.Lines, Ollama.Token("Let me look. "), Ollama.Last().Replace("\"content\":\"\"", "\"content\":\"\",\"tool_calls\":[{\"id\":\"call_b\",\"function\":{\"index\":0,\"name\":\"f\",\"arguments\":{\"city\":\"Rome\"}}}]", StringComparison.Ordinal)));
-        var body = Anthropic.Request(lane.Solo, true, ""","thinking":{"type":"enabled","budget_tokens":1024},"tools":[{"name":"f","input_schema":{"type":"object"}}]""")
-            .Replace("\"content\":\"hello\"}", "\"content\":\"hello\"},{\"role\":\"assistant\",\"content\":[{\"type\":\"tool_use\",\"id\":\"call_a\",\"name\":\"f\",\"input\":{\"city\":\"Paris\"}}]},{\"role\":\"user\",\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"call_a\",\"content\":\"sunny\"}]}", StringComparison.Ordinal);
+        lane.A.Answer(exchange => exchange.StreamAsync(Ollama.Lines, Ollama.Token("Let me look. "), Ollama.Last().Replace("\"content\":\"\"",
+            "\"content\":\"\",\"tool_calls\":[{\"id\":\"call_b\",\"function\":{\"index\":0,\"name\":\"f\",\"arguments\":{\"city\":\"Rome\"}}}]",
+            StringComparison.Ordinal)));
+        var body = Anthropic.Request(
+            lane.Solo, true, ""","thinking":{"type":"enabled","budget_tokens":1024},"tools":[{"name":"f","input_schema":{"type":"object"}}]""")
+            .Replace("\"content\":\"hello\"}", "\"content\":\"hello\"},{\"role\":\"assistant\",\"content\":["
+                + "{\"type\":\"tool_use\",\"id\":\"call_a\",\"name\":\"f\",\"input\":{\"city\":\"Paris\"}}]},{\"role\":\"user\",\"content\":["
+                + "{\"type\":\"tool_result\",\"tool_use_id\":\"call_a\",\"content\":\"sunny\"}]}", StringComparison.Ordinal);
 
         var (reply, _) = await door.CallAsync("/v1/messages", body, Version);
 
         Assert.True(reply.Status == 200, reply.Text);
         var asked = lane.A.Calls[0];
         Assert.Equal("/api/chat", asked.Target);
-        Assert.False(asked.Json.TryGetProperty("think", out _)); // a model that cannot think would refuse the call, and this host does not say
+        Assert.False(asked.Json.TryGetProperty("think", out _)); // a model that cannot think would refuse it, and this host does not report capabilities
         Assert.Equal("""{"role":"tool","content":"sunny","tool_name":"f","tool_call_id":"call_a"}""", asked.Json.GetProperty("messages")[2].GetRawText());
         var events = Anthropic.Events(reply);
         Assert.Equal("Let me look. ", Anthropic.Read(reply));
-        Assert.Contains(events, e => e.TryGetProperty("content_block", out var block) && block.GetRawText() == """{"type":"tool_use","id":"call_b","name":"f","input":{},"caller":{"type":"direct"}}""");
-        Assert.Contains(events, e => e.TryGetProperty("delta", out var delta) && delta.TryGetProperty("partial_json", out var json) && json.GetString() == """{"city":"Rome"}""");
+        Assert.Contains(events, e => e.TryGetProperty("content_block", out var block)
+            && block.GetRawText() == """{"type":"tool_use","id":"call_b","name":"f","input":{},"caller":{"type":"direct"}}""");
+        Assert.Contains(events,
+            e => e.TryGetProperty("delta", out var delta) && delta.TryGetProperty("partial_json", out var json) && json.GetString() == """{"city":"Rome"}""");
         Assert.Equal("tool_use", events[^2].GetProperty("delta").GetProperty("stop_reason").GetString());
     }
 
@@ -161,13 +180,15 @@ public sealed class AnthropicDoorTests(AnthropicDoorTests.Door door) : IClassFix
     {
         var ollama = door[model];
         ollama.Answer(exchange => exchange.StreamAsync(Ollama.Lines, Ollama.Stream("fine")));
-        await Patience.Until(async () => (await door.GetAsync("/v1/models")).Text.Contains($"{model}:latest", StringComparison.Ordinal), "the host's models are known");
+        await Patience.Until(
+            async () => (await door.GetAsync("/v1/models")).Text.Contains($"{model}:latest", StringComparison.Ordinal), "the host's models are known");
 
         var (reply, _) = await door.CallAsync("/v1/messages", Anthropic.Request(model, true, $$""","thinking":{"type":"{{type}}"{{more}}}"""), Version);
 
         Assert.True(reply.Status == 200, reply.Text);
         Assert.Equal(think, ollama.Calls[^1].Json.TryGetProperty("think", out var asked) ? asked.GetRawText() : null);
-        Assert.Equal(lost, string.Join(", ", door.Proxy.Log.Lines.Where(entry => ProxyLog.Text(entry, "event") == "fields_lost" && ProxyLog.Text(entry, "trace_id") == reply.TraceId).Select(entry => ProxyLog.Text(entry, "lost"))));
+        Assert.Equal(lost, string.Join(", ", door.Proxy.Log.Lines.Where(entry => ProxyLog.Text(entry, "event") == "fields_lost"
+            && ProxyLog.Text(entry, "trace_id") == reply.TraceId).Select(entry => ProxyLog.Text(entry, "lost"))));
     }
 
     [Fact]
@@ -197,18 +218,20 @@ public sealed class AnthropicDoorTests(AnthropicDoorTests.Door door) : IClassFix
 
         Assert.Equal(sent, same.Text);
         Assert.Equal(sent.Replace("\"model\":\"served\"", "\"model\":\"claude-alias\"", StringComparison.Ordinal), renamed.Text);
-        Assert.Equal("25 7", $"{line["tokens_in"]} {line["tokens_out"]}"); // the cached ones are the prompt's too
+        Assert.Equal("25 7", $"{line["tokens_in"]} {line["tokens_out"]}"); // cached tokens count as prompt tokens
         var calls = door["native"].Calls.Where(call => call.Target == "/v1/messages").ToList();
         Assert.Equal(Anthropic.Request("native-m", true), calls[0].Text);
-        Assert.Equal("2023-06-01 x-1 host-key ", $"{calls[0].Header("anthropic-version")} {calls[0].Header("anthropic-beta")} {calls[0].Header("x-api-key")} {calls[0].Header("authorization")}");
-        Assert.Equal("2023-06-01", calls[1].Header("anthropic-version")); // ours, where the client says none
+        Assert.Equal("2023-06-01 x-1 host-key ",
+            $"{calls[0].Header("anthropic-version")} {calls[0].Header("anthropic-beta")} {calls[0].Header("x-api-key")} {calls[0].Header("authorization")}");
+        Assert.Equal("2023-06-01", calls[1].Header("anthropic-version")); // the proxy's, because the client sent none
         Assert.Equal(Anthropic.Request("native-m", true), calls[1].Text);
     }
 
     [Fact]
     public async Task Host_of_both_dialects_Is_asked_in_the_clients_own()
     {
-        door["both"].Answer(exchange => exchange.JsonAsync(exchange.Request.Target == "/v1/messages" ? Anthropic.Whole("x", "both-m") : OpenAi.Whole("y", "both-m")));
+        door["both"]
+            .Answer(exchange => exchange.JsonAsync(exchange.Request.Target == "/v1/messages" ? Anthropic.Whole("x", "both-m") : OpenAi.Whole("y", "both-m")));
 
         var (messages, _) = await door.CallAsync("/v1/messages", Anthropic.Request("both-m"), Version);
         var (chat, _) = await door.ChatAsync("both-m", stream: false);
@@ -226,10 +249,16 @@ public sealed class AnthropicDoorTests(AnthropicDoorTests.Door door) : IClassFix
         door["native2"].Answer(exchange => exchange.Request.Json.GetProperty("stream").GetBoolean()
             ? exchange.StreamAsync(Anthropic.Sse,
                 Anthropic.Start(), "event: ping\ndata: {\"type\":\"ping\"}\n\n",
-                Anthropic.Open(0, """{"type":"thinking","thinking":"","signature":""}"""), Anthropic.Delta(0, """{"type":"thinking_delta","thinking":"First."}"""), Anthropic.Delta(0, """{"type":"signature_delta","signature":"s=="}"""), Anthropic.Close(0),
-                Anthropic.Open(1, """{"type":"tool_use","id":"toolu_1","name":"f","input":{}}"""), Anthropic.Delta(1, """{"type":"input_json_delta","partial_json":"{\"a\":"}"""), Anthropic.Delta(1, """{"type":"input_json_delta","partial_json":"1}"}"""), Anthropic.Close(1),
+                Anthropic.Open(0, """{"type":"thinking","thinking":"","signature":""}"""), Anthropic.Delta(0,
+                    """{"type":"thinking_delta","thinking":"First."}"""),
+                Anthropic.Delta(0, """{"type":"signature_delta","signature":"s=="}"""), Anthropic.Close(0),
+                Anthropic.Open(1, """{"type":"tool_use","id":"toolu_1","name":"f","input":{}}"""),
+                Anthropic.Delta(1, """{"type":"input_json_delta","partial_json":"{\"a\":"}"""),
+                Anthropic.Delta(1, """{"type":"input_json_delta","partial_json":"1}"}"""), Anthropic.Close(1),
                 Anthropic.Stop("tool_use"))
-            : exchange.JsonAsync("""{"id":"msg_host","type":"message","role":"assistant","model":"served","content":[{"type":"thinking","thinking":"First.","signature":"s=="},{"type":"tool_use","id":"toolu_1","name":"f","input":{"a":1}}],"stop_reason":"tool_use","stop_sequence":null,"usage":{"input_tokens":9,"cache_read_input_tokens":16,"output_tokens":7}}"""));
+            : exchange.JsonAsync("""{"id":"msg_host","type":"message","role":"assistant","model":"served","content":["""
+                + """{"type":"thinking","thinking":"First.","signature":"s=="},{"type":"tool_use","id":"toolu_1","name":"f","input":"""
+                + """{"a":1}}],"stop_reason":"tool_use","stop_sequence":null,"usage":{"input_tokens":9,"cache_read_input_tokens":16,"output_tokens":7}}"""));
 
         var (reply, line) = await door.ChatAsync("native2-m", stream, ""","stream_options":{"include_usage":true}""");
 
@@ -237,7 +266,8 @@ public sealed class AnthropicDoorTests(AnthropicDoorTests.Door door) : IClassFix
         Assert.Equal("2023-06-01", door["native2"].Calls[^1].Header("anthropic-version"));
         Assert.Equal(4096, door["native2"].Calls[^1].Json.GetProperty("max_tokens").GetInt32());
         var usage = stream ? JsonElement.Parse(reply.Events[^2]).GetProperty("usage") : reply.Json.GetProperty("usage");
-        Assert.Equal("25 7 16", $"{usage.GetProperty("prompt_tokens")} {usage.GetProperty("completion_tokens")} {usage.GetProperty("prompt_tokens_details").GetProperty("cached_tokens")}");
+        Assert.Equal("25 7 16", $"{usage.GetProperty("prompt_tokens")} {usage.GetProperty("completion_tokens")} "
+            + $"{usage.GetProperty("prompt_tokens_details").GetProperty("cached_tokens")}");
         Assert.Contains("\"reasoning_content\":\"First.\"", reply.Text, StringComparison.Ordinal);
         Assert.Contains("\"finish_reason\":\"tool_calls\"", reply.Text, StringComparison.Ordinal);
         Assert.Contains("toolu_1", reply.Text, StringComparison.Ordinal);
@@ -282,14 +312,17 @@ public sealed class AnthropicDoorTests(AnthropicDoorTests.Door door) : IClassFix
     {
         var host = door[own ? "native3" : "native4"];
         var model = own ? "native3-m" : "native4-m";
-        host.Once(exchange => exchange.StreamAsync(Anthropic.Sse, Anthropic.Start(), Anthropic.Open(0, """{"type":"text","text":""}"""), Anthropic.Text(0, "half")));
-        host.Once(exchange => exchange.StreamAsync(Anthropic.Sse, Anthropic.Start(), Anthropic.Open(0, """{"type":"text","text":""}"""), Anthropic.Text(0, "half"), Anthropic.ErrorEvent("overloaded_error", "Overloaded")));
+        host.Once(
+            exchange => exchange.StreamAsync(Anthropic.Sse, Anthropic.Start(), Anthropic.Open(0, """{"type":"text","text":""}"""), Anthropic.Text(0, "half")));
+        host.Once(exchange => exchange.StreamAsync(Anthropic.Sse, Anthropic.Start(), Anthropic.Open(0, """{"type":"text","text":""}"""),
+            Anthropic.Text(0, "half"), Anthropic.ErrorEvent("overloaded_error", "Overloaded")));
 
         foreach (var said in new[] { "without saying", "Overloaded" })
         {
             var (reply, line) = own ? await door.CallAsync("/v1/messages", Anthropic.Request(model, true), Version) : await door.ChatAsync(model, stream: true);
 
-            Assert.Contains(said, own ? Anthropic.Events(reply)[^1].GetProperty("error").GetProperty("message").GetString() : OpenAi.ReadError(reply).GetProperty("message").GetString(), StringComparison.Ordinal);
+            Assert.Contains(said, own ? Anthropic.Events(reply)[^1].GetProperty("error").GetProperty("message").GetString() : OpenAi.ReadError(reply)
+                .GetProperty("message").GetString(), StringComparison.Ordinal);
             Assert.Equal("backend_error backend 200", line.Verdict);
         }
     }
@@ -313,7 +346,8 @@ public sealed class AnthropicDoorTests(AnthropicDoorTests.Door door) : IClassFix
         lane.A.Answer(exchange => exchange.JsonAsync(OpenAi.Error("the request exceeds the available context size", "exceed_context_size_error"), 400));
 
         await Refused("/v1/messages", Anthropic.Request("nobody"), 404, "not_found_error");
-        await Refused("/v1/messages", Anthropic.Request(lane.Solo).Replace("\"max_tokens\":64,", "", StringComparison.Ordinal), 400, "invalid_request_error", "max_tokens");
+        await Refused("/v1/messages", Anthropic.Request(lane.Solo)
+            .Replace("\"max_tokens\":64,", "", StringComparison.Ordinal), 400, "invalid_request_error", "max_tokens");
         await Refused("/v1/messages", "{", 400, "invalid_request_error");
         await Refused("/v1/messages", Anthropic.Request(lane.Solo), 400, "invalid_request_error", "prompt is too long");
         await Refused("/v1/messages/batches", "{}", 404, "not_found_error");
@@ -334,8 +368,10 @@ public sealed class AnthropicDoorTests(AnthropicDoorTests.Door door) : IClassFix
     [Fact]
     public async Task Tokens_Are_counted_by_the_host_that_can()
     {
-        door["counts"].Answer(exchange => exchange.Request.Target == "/v1/messages/count_tokens" ? exchange.JsonAsync("""{"input_tokens":22}""") : exchange.JsonAsync("{}", 500));
-        door["llama"].Answer(exchange => exchange.Request.Target == "/v1/chat/completions/input_tokens" ? exchange.JsonAsync("""{"object":"response.input_tokens","input_tokens":33}""") : exchange.JsonAsync("{}", 404));
+        door["counts"].Answer(
+            exchange => exchange.Request.Target == "/v1/messages/count_tokens" ? exchange.JsonAsync("""{"input_tokens":22}""") : exchange.JsonAsync("{}", 500));
+        door["llama"].Answer(exchange => exchange.Request.Target == "/v1/chat/completions/input_tokens"
+            ? exchange.JsonAsync("""{"object":"response.input_tokens","input_tokens":33}""") : exchange.JsonAsync("{}", 404));
         var body = """{"model":"counts-m","messages":[{"role":"user","content":"hi"}]}""";
 
         var native = await door.PostAsync("/v1/messages/count_tokens?beta=true", body, Version);
@@ -373,7 +409,9 @@ public sealed class AnthropicDoorTests(AnthropicDoorTests.Door door) : IClassFix
         var data = list.Json.GetProperty("data");
         Assert.Equal(data[0].GetProperty("id").GetString(), list.Json.GetProperty("first_id").GetString());
         Assert.Equal(data[data.GetArrayLength() - 1].GetProperty("id").GetString(), list.Json.GetProperty("last_id").GetString());
-        Assert.Equal("""{"type":"model","id":"llama-m","display_name":"llama-m","created_at":"2026-11-18T11:06:40Z","lifecycle":"active","max_input_tokens":4096}""", one.Text);
+        Assert.Equal(
+            """{"type":"model","id":"llama-m","display_name":"llama-m","created_at":"2026-11-18T11:06:40Z","lifecycle":"active","max_input_tokens":4096}""",
+            one.Text);
         Assert.Contains(data.EnumerateArray(), model => model.GetRawText() == one.Text);
         Assert.Equal("404 not_found_error", $"{none.Status} {none.ErrorType}");
         Assert.Equal("list", openAi.Json.GetProperty("object").GetString());

@@ -4,7 +4,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>Requests that are wrong in themselves. No host may hear of them, and the answer says what to do, in the dialect of the path.</summary>
+/// <summary>Invalid requests. They reach no host, and the answer says what to do, in the dialect of the path.</summary>
 public sealed class BadRequestTests(BadRequestTests.Door door) : IClassFixture<BadRequestTests.Door>
 {
     private const int Limit = 64 * 1024;
@@ -82,7 +82,8 @@ public sealed class BadRequestTests(BadRequestTests.Door door) : IClassFixture<B
     }
 
     [Theory]
-    [InlineData("/api/chat", "\"nonsense\"", """invalid think value: "nonsense" (must be "high", "medium", "low", "max", true, or false)""")] // as recorded
+    // as recorded from Ollama
+    [InlineData("/api/chat", "\"nonsense\"", """invalid think value: "nonsense" (must be "high", "medium", "low", "max", true, or false)""")]
     [InlineData("/api/chat", "\"\"", """invalid think value: "" (must be "high", "medium", "low", "max", true, or false)""")]
     [InlineData("/api/chat", "1", """think must be a boolean or string ("high", "medium", "low", "max", true, or false)""")]
     [InlineData("/api/generate", "{\"budget\":1}", """think must be a boolean or string ("high", "medium", "low", "max", true, or false)""")]
@@ -90,7 +91,8 @@ public sealed class BadRequestTests(BadRequestTests.Door door) : IClassFixture<B
     {
         var lane = door.Take();
 
-        var (reply, line) = await door.CallAsync(path, $$"""{"model":"{{lane.Solo}}","messages":[{"role":"user","content":"x"}],"prompt":"x","think":{{think}} }""");
+        var (reply, line) = await door.CallAsync(
+            path, $$"""{"model":"{{lane.Solo}}","messages":[{"role":"user","content":"x"}],"prompt":"x","think":{{think}} }""");
 
         Assert.True(reply.Status == 400, $"{reply.Status} {reply.Text}");
         Assert.Equal(words, reply.Json.GetProperty("error").GetString());
@@ -149,7 +151,8 @@ public sealed class BadRequestTests(BadRequestTests.Door door) : IClassFixture<B
         await using var client = await RawClient.ConnectAsync(door.Address);
         var piece = Encoding.ASCII.GetBytes("4000\r\n" + new string(' ', 0x4000) + "\r\n");
 
-        await client.RequestAsync("POST", "/v1/chat/completions", default(ReadOnlyMemory<byte>), "Transfer-Encoding: chunked", $"x-correlation-id: {correlation}");
+        await client.RequestAsync(
+            "POST", "/v1/chat/completions", default(ReadOnlyMemory<byte>), "Transfer-Encoding: chunked", $"x-correlation-id: {correlation}");
         for (var i = 0; i < 5; i++)
             await client.SendAsync(piece);
         var reply = await client.ReadReplyAsync();

@@ -17,7 +17,7 @@ public sealed class BareBoxTests
     const string Key = "/etc/proxy/key.pem";
     const string Authority = "/etc/proxy/authority.pem";
 
-    /// <summary>Where Fedora keeps its authorities; Debian's OpenSSL would not look there.</summary>
+    /// <summary>Fedora's place for certificate authorities, in which Debian's OpenSSL does not look.</summary>
     const string MachineAuthorities = "/etc/pki/tls/certs/ca-bundle.crt";
 
     [Theory]
@@ -41,7 +41,7 @@ public sealed class BareBoxTests
         using var client = Trusting(own, box.Address);
 
         Assert.Equal("https", box.Address.Scheme);
-        using var chat = await StreamedChat.BeginAsync(client, "known"); // the host has more to say and waits
+        using var chat = await StreamedChat.BeginAsync(client, "known"); // the host has more to send and waits
         host.Release();
 
         Assert.Equal(TokenHost.Stream("known"), await chat.EndAsync());
@@ -90,11 +90,14 @@ public sealed class BareBoxTests
         using var client = Trusting(own, box.Address);
         var line = TestModels.Lines("all-minilm-q4", "golden.jsonl").First();
 
-        using var reply = await client.PostAsync("/v1/embeddings", new StringContent($$"""{"model":"all-minilm-q4","input":{{line.GetProperty("text").GetRawText()}}}""", Encoding.UTF8, "application/json"), TestContext.Current.CancellationToken);
+        using var reply = await client.PostAsync("/v1/embeddings",
+            new StringContent($$"""{"model":"all-minilm-q4","input":{{line.GetProperty("text").GetRawText()}}}""", Encoding.UTF8, "application/json"),
+            TestContext.Current.CancellationToken);
 
         var body = await reply.Content.ReadAsStringAsync(TestContext.Current.CancellationToken);
         Assert.True(reply.IsSuccessStatusCode, $"{body}\n{box.Output}");
-        float[] vector = [.. JsonDocument.Parse(body).RootElement.GetProperty("data")[0].GetProperty("embedding").EnumerateArray().Select(static number => number.GetSingle())];
+        float[] vector = [.. JsonDocument.Parse(body).RootElement.GetProperty("data")[0].GetProperty("embedding").EnumerateArray()
+            .Select(static number => number.GetSingle())];
         Assert.InRange(TensorPrimitives.CosineSimilarity(line.Vector()!, vector), 0.999f, 1.0001f);
     }
 
@@ -104,7 +107,8 @@ public sealed class BareBoxTests
         const string Models = "/srv/models";
         DebianTree.Require();
         using var models = new LocalModelFolders();
-        await using var box = await BareBox.StartAsync("bullseye", new Dictionary<string, string> { ["/etc/proxy.toml"] = FrontDoor.Server() + LocalModelFolders.Sections(Models) }, new Dictionary<string, string> { [Models] = models.Path });
+        await using var box = await BareBox.StartAsync("bullseye", new Dictionary<string, string> { ["/etc/proxy.toml"] = FrontDoor.Server()
+            + LocalModelFolders.Sections(Models) }, new Dictionary<string, string> { [Models] = models.Path });
 
         var javaScript = await Script.NodeAsync("local.mjs", box.Address, LocalModelFolders.Golden);
         var python = await Script.PythonAsync("local_client.py", box.Address, LocalModelFolders.Golden);
@@ -139,7 +143,7 @@ public sealed class BareBoxTests
         ]);
     }
 
-    /// <summary>A client that takes this certificate and no other.</summary>
+    /// <summary>A client that accepts only this certificate.</summary>
     static HttpClient Trusting(X509Certificate2 certificate, Uri address) => new(new SocketsHttpHandler
     {
         SslOptions = { RemoteCertificateValidationCallback = (_, shown, _, _) => shown!.GetCertHashString() == certificate.GetCertHashString() },

@@ -4,7 +4,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>Hosts that take only so many inputs or documents in one call: clients do not notice.</summary>
+/// <summary>Hosts that limit the inputs or documents of one call: clients do not notice the limit.</summary>
 public sealed class BatchLimitTests(BatchLimitTests.Door door) : IClassFixture<BatchLimitTests.Door>
 {
     private const int Most = 3;
@@ -17,7 +17,7 @@ public sealed class BatchLimitTests(BatchLimitTests.Door door) : IClassFixture<B
         internal FakeBackend Embedder { get; private set; } = null!;
         internal FakeBackend Reranker { get; private set; } = null!;
 
-        /// <summary>Calls that the embedder had at once, at most.</summary>
+        /// <summary>The most calls that the embedder had at the same time.</summary>
         internal int Peak { get; private set; }
 
         protected override string Sections()
@@ -43,10 +43,11 @@ public sealed class BatchLimitTests(BatchLimitTests.Door door) : IClassFixture<B
         }
 
         private static string Info(string name, string type) => $$"""
-            {"model_id":"{{name}}","model_type":{{type}},"max_concurrent_requests":512,"max_input_length":256,"max_batch_tokens":1000,"max_client_batch_size":{{Most}},"version":"1.9.3"}
+            {"model_id":"{{name}}","model_type":{{type}},"max_concurrent_requests":512,"max_input_length":256,"max_batch_tokens":1000,
+             "max_client_batch_size":{{Most}},"version":"1.9.3"}
             """;
 
-        /// <summary>The next part with a text "slow" that arrives.</summary>
+        /// <summary>The next part with a text "slow".</summary>
         internal TaskCompletionSource<FakeExchange> Slow { get; private set; } = new();
 
         internal Task<FakeExchange> NextSlowAsync()
@@ -55,7 +56,9 @@ public sealed class BatchLimitTests(BatchLimitTests.Door door) : IClassFixture<B
             return Patience.For(Slow.Task, "the slow part at the host");
         }
 
-        /// <summary>The vector of a text is its number and 1; a text "bad" is refused, "late bad" when a slow one has come, and "slow" is never answered.</summary>
+        /// <summary>
+        /// The vector of a text is its number and 1. A text "bad" is refused, "late bad" once a slow one has arrived, and "slow" gets no answer.
+        /// </summary>
         private async Task EmbedAsync(FakeExchange exchange)
         {
             var counted = Enter();
@@ -65,7 +68,9 @@ public sealed class BatchLimitTests(BatchLimitTests.Door door) : IClassFixture<B
                 if (exchange.Request.Target == "/similarity")
                 {
                     var sentences = json.GetProperty("inputs").GetProperty("sentences");
-                    await exchange.JsonAsync(sentences.GetArrayLength() + 1 > Most ? "{}" : $"[{string.Join(',', sentences.EnumerateArray().Select(text => text.GetString()))}]", sentences.GetArrayLength() + 1 > Most ? 422 : 200);
+                    await exchange.JsonAsync(
+                        sentences.GetArrayLength() + 1 > Most ? "{}" : $"[{string.Join(',', sentences.EnumerateArray().Select(text => text.GetString()))}]",
+                        sentences.GetArrayLength() + 1 > Most ? 422 : 200);
                     return;
                 }
 
@@ -80,12 +85,27 @@ public sealed class BatchLimitTests(BatchLimitTests.Door door) : IClassFixture<B
                 if (texts.Any(text => text.ToString() == "late bad")) await Slow.Task;
                 await Task.Delay(20);
                 Leave(ref counted); // the proxy may send the next part as soon as it has read the answer
-                if (texts.Length > Most) await exchange.JsonAsync($$"""{"error":"batch size {{texts.Length}} > maximum allowed batch size {{Most}}","error_type":"Validation"}""", 422);
-                else if (texts.Any(text => text.ToString() is "bad" or "late bad")) await exchange.JsonAsync("""{"error":"`inputs` must have less than 256 tokens. Given: 300","error_type":"Validation"}""", 413);
+                if (texts.Length > Most)
+                {
+                    await exchange.JsonAsync(
+                        $$"""{"error":"batch size {{texts.Length}} > maximum allowed batch size {{Most}}","error_type":"Validation"}""", 422);
+                }
+                else if (texts.Any(text => text.ToString() is "bad" or "late bad"))
+                {
+                    await exchange.JsonAsync("""{"error":"`inputs` must have less than 256 tokens. Given: 300","error_type":"Validation"}""", 413);
+                }
                 else if (exchange.Request.Target == "/embed") await exchange.JsonAsync($"[{string.Join(',', texts.Select(text => $"[{text},1]"))}]");
-                else if (exchange.Request.Target is "/embed_sparse" or "/predict" or "/tokenize") await exchange.JsonAsync($"[{string.Join(',', texts.Select(text => $"[{(text.ValueKind is JsonValueKind.Array ? text[0] : text)}]"))}]");
-                else if (exchange.Request.Target == "/embed_all") await exchange.JsonAsync($"[ {string.Join(',', texts.Select(text => $"[[{text},1],[0,1]]"))} ]");
-                else await exchange.JsonAsync($$$"""{"object":"list","data":[{{{string.Join(',', texts.Select((text, i) => $$"""{"object":"embedding","index":{{i}},"embedding":[{{Number(text)}},1]}""").Reverse())}}}],"model":"embedder","usage":{"prompt_tokens":{{{texts.Length * 2}}}}}""");
+                else if (exchange.Request.Target is "/embed_sparse" or "/predict" or "/tokenize")
+                {
+                    await exchange.JsonAsync($"[{string.Join(',', texts.Select(text => $"[{(text.ValueKind is JsonValueKind.Array ? text[0] : text)}]"))}]");
+                }
+                else if (exchange.Request.Target == "/embed_all")
+                {
+                    await exchange.JsonAsync($"[ {string.Join(',', texts.Select(text => $"[[{text},1],[0,1]]"))} ]");
+                }
+                else await exchange.JsonAsync("""{"object":"list","data":["""
+                    + string.Join(',', texts.Select((text, i) => $$"""{"object":"embedding","index":{{i}},"embedding":[{{Number(text)}},1]}""").Reverse())
+                    + $$$"""],"model":"embedder","usage":{"prompt_tokens":{{{texts.Length * 2}}}}}""");
             }
             finally
             {
@@ -95,7 +115,7 @@ public sealed class BatchLimitTests(BatchLimitTests.Door door) : IClassFixture<B
             static string Number(JsonElement text) => text.ValueKind is JsonValueKind.Array ? text[0].GetRawText() : text.GetString()!;
         }
 
-        /// <summary>Begins to count anew: calls of other tests that still stall here do not count.</summary>
+        /// <summary>Resets the count, so that calls of other tests that still wait here do not count.</summary>
         internal void CountAnew()
         {
             lock (this) (count, running, Peak) = (count + 1, 0, 0);
@@ -120,13 +140,19 @@ public sealed class BatchLimitTests(BatchLimitTests.Door door) : IClassFixture<B
             counted = -1;
         }
 
-        /// <summary>A document's score is its number, as a percentage.</summary>
+        /// <summary>A document's score is its number as a percentage.</summary>
         private static Task RerankAsync(FakeExchange exchange)
         {
             var texts = exchange.Request.Json.GetProperty("texts").EnumerateArray().Select(text => text.GetString()!).ToArray();
-            if (texts.Length > Most) return exchange.JsonAsync($$"""{"error":"batch size {{texts.Length}} > maximum allowed batch size {{Most}}","error_type":"Validation"}""", 422);
-            var scored = texts.Select((text, index) => (Index: index, Score: double.Parse(text, CultureInfo.InvariantCulture) / 100)).OrderByDescending(result => result.Score);
-            return exchange.JsonAsync($"[{string.Join(',', scored.Select(result => string.Create(CultureInfo.InvariantCulture, $$"""{"index":{{result.Index}},"score":{{result.Score}}}""")))}]");
+            if (texts.Length > Most)
+            {
+                return exchange.JsonAsync($$"""{"error":"batch size {{texts.Length}} > maximum allowed batch size {{Most}}","error_type":"Validation"}""", 422);
+            }
+
+            var scored = texts.Select((text, index) => (Index: index, Score: double.Parse(text, CultureInfo.InvariantCulture) / 100))
+                .OrderByDescending(result => result.Score);
+            var results = scored.Select(result => string.Create(CultureInfo.InvariantCulture, $$"""{"index":{{result.Index}},"score":{{result.Score}}}"""));
+            return exchange.JsonAsync($"[{string.Join(',', results)}]");
         }
     }
 
@@ -141,11 +167,12 @@ public sealed class BatchLimitTests(BatchLimitTests.Door door) : IClassFixture<B
         var (reply, line) = await door.CallAsync("/v1/embeddings", $$"""{"model":"{{model}}","input":[{{Texts(11)}}]}""");
 
         Assert.True(reply.Status == 200, $"{reply.Status} {reply.Text}");
-        Assert.Equal(Enumerable.Range(0, 11).Select(i => (i, (double)i)), reply.Json.GetProperty("data").EnumerateArray().Select(entry => (entry.GetProperty("index").GetInt32(), entry.GetProperty("embedding")[0].GetDouble())));
+        Assert.Equal(Enumerable.Range(0, 11).Select(i => (i, (double)i)), reply.Json.GetProperty("data").EnumerateArray()
+            .Select(entry => (entry.GetProperty("index").GetInt32(), entry.GetProperty("embedding")[0].GetDouble())));
         Assert.Equal(22, reply.Json.GetProperty("usage").GetProperty("prompt_tokens").GetInt32());
         Assert.Equal(model, reply.Json.GetProperty("model").GetString());
         Assert.Equal("ok none 200 22 embeds", $"{line.Verdict} {line["tokens_in"]} {line.Backend}");
-        Assert.InRange(door.Peak, 1, 2); // its slots
+        Assert.InRange(door.Peak, 1, 2); // the host's slots
     }
 
     [Fact]
@@ -179,10 +206,12 @@ public sealed class BatchLimitTests(BatchLimitTests.Door door) : IClassFixture<B
     {
         await KnownAsync();
 
-        var reply = await door.PostAsync(path, body.Replace("{\"", "{\"model\":\"embedder\",\"", StringComparison.Ordinal).Replace("\"inputs\":{\"model\":\"embedder\",", "\"inputs\":{", StringComparison.Ordinal));
+        var reply = await door.PostAsync(path, body.Replace("{\"", "{\"model\":\"embedder\",\"", StringComparison.Ordinal)
+            .Replace("\"inputs\":{\"model\":\"embedder\",", "\"inputs\":{", StringComparison.Ordinal));
 
         Assert.True(reply.Status == 200, $"{reply.Status} {reply.Text}");
-        Assert.Equal(["0", "1", "2", "3", "4"], reply.Json.EnumerateArray().Select(element => element.ValueKind is JsonValueKind.Array ? element[0].ToString() : element.ToString()));
+        Assert.Equal(["0", "1", "2", "3", "4"], reply.Json.EnumerateArray()
+            .Select(element => element.ValueKind is JsonValueKind.Array ? element[0].ToString() : element.ToString()));
     }
 
     [Fact]
@@ -193,7 +222,8 @@ public sealed class BatchLimitTests(BatchLimitTests.Door door) : IClassFixture<B
         var reply = await door.PostAsync("/api/embed", $$"""{"model":"embedder","input":[{{Texts(7)}}]}""");
 
         Assert.True(reply.Status == 200, $"{reply.Status} {reply.Text}");
-        Assert.Equal(Enumerable.Range(0, 7).Select(i => (double)i), reply.Json.GetProperty("embeddings").EnumerateArray().Select(vector => vector[0].GetDouble()));
+        Assert.Equal(Enumerable.Range(0, 7).Select(i => (double)i), reply.Json.GetProperty("embeddings").EnumerateArray()
+            .Select(vector => vector[0].GetDouble()));
     }
 
     [Fact]
@@ -255,7 +285,8 @@ public sealed class BatchLimitTests(BatchLimitTests.Door door) : IClassFixture<B
         var correlation = FrontDoor.Correlation();
         await using (var client = await RawClient.ConnectAsync(door.Address))
         {
-            await client.RequestAsync("POST", "/v1/embeddings", System.Text.Encoding.UTF8.GetBytes("""{"model":"embedder","input":["slow","1","2","3","4","5"]}"""), $"x-correlation-id: {correlation}");
+            await client.RequestAsync("POST", "/v1/embeddings",
+                System.Text.Encoding.UTF8.GetBytes("""{"model":"embedder","input":["slow","1","2","3","4","5"]}"""), $"x-correlation-id: {correlation}");
             await slow;
         }
 
@@ -271,15 +302,20 @@ public sealed class BatchLimitTests(BatchLimitTests.Door door) : IClassFixture<B
         await KnownAsync();
         int[] scores = [15, 90, 3, 44, 71, 8, 66, 29];
 
-        var reply = await door.PostAsync(path, $$"""{"model":"reranker","query":"q","{{member}}":[{{string.Join(',', scores.Select(score => $"\"{score}\""))}}]{{(top is null ? "" : $",\"top_n\":{top}")}}}""");
+        var reply = await door.PostAsync(path, $$"""{"model":"reranker","query":"q","{{member}}":"""
+            + $$"""[{{string.Join(',', scores.Select(score => $"\"{score}\""))}}]{{(top is null ? "" : $",\"top_n\":{top}")}}}""");
 
         Assert.True(reply.Status == 200, $"{reply.Status} {reply.Text}");
         var (results, score) = top is null ? (reply.Json, "score") : (reply.Json.GetProperty("results"), "relevance_score");
         var expected = scores.Select((value, index) => (index, value)).OrderByDescending(result => result.value).Take(top ?? scores.Length);
-        Assert.Equal(expected, results.EnumerateArray().Select(result => (result.GetProperty("index").GetInt32(), (int)Math.Round(result.GetProperty(score).GetDouble() * 100))));
+        Assert.Equal(expected, results.EnumerateArray()
+            .Select(result => (result.GetProperty("index").GetInt32(), (int)Math.Round(result.GetProperty(score).GetDouble() * 100))));
     }
 
     private static string Texts(int count) => string.Join(',', Enumerable.Range(0, count).Select(i => $"\"{i}\""));
 
-    private Task KnownAsync() => Patience.Until(async () => (await door.GetAsync("/v1/models")).Text is var listed && listed.Contains("embedder", StringComparison.Ordinal) && listed.Contains("reranker", StringComparison.Ordinal), "the hosts were asked what they are");
+    private Task KnownAsync() => Patience.Until(
+        async () => (await door.GetAsync("/v1/models")).Text is var listed
+            && listed.Contains("embedder", StringComparison.Ordinal) && listed.Contains("reranker", StringComparison.Ordinal),
+        "the hosts were probed");
 }

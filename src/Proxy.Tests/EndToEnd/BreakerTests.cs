@@ -2,7 +2,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>A host that keeps failing is left alone for a while, visibly, and used again when it is well.</summary>
+/// <summary>A host that keeps failing gets no calls for a while, which the metrics show, and gets calls again when it has recovered.</summary>
 public sealed class BreakerTests(BreakerTests.Door door) : IClassFixture<BreakerTests.Door>
 {
     public sealed class Door : FrontDoor
@@ -41,11 +41,13 @@ public sealed class BreakerTests(BreakerTests.Door door) : IClassFixture<Breaker
         var asked = lane.A.Calls.Count;
         var open = await BreakerAsync(lane.NameA);
 
-        // Not every one of twenty calls took the way over the broken host.
+        // Only some of the twenty calls tried the broken host first.
         Assert.InRange(asked, 1, 10);
         Assert.Equal("1", open);
         Assert.Equal("0", await BreakerAsync(lane.NameB));
-        await door.Proxy.Log.LineAsync(line => ProxyLog.Text(line, "level") is "warn" or "warning" && line.GetRawText().Contains($"\"{lane.NameA}\"", StringComparison.Ordinal), "the host's going down");
+        await door.Proxy.Log.LineAsync(
+            line => ProxyLog.Text(line, "level") is "warn" or "warning" && line.GetRawText().Contains($"\"{lane.NameA}\"", StringComparison.Ordinal),
+            "the host's going down");
 
         lane.A.Answer(exchange => exchange.JsonAsync(OpenAi.Whole("from A")));
         var since = TimeProvider.System.GetTimestamp();
@@ -58,7 +60,7 @@ public sealed class BreakerTests(BreakerTests.Door door) : IClassFixture<Breaker
     [Fact]
     public async Task Both_hosts_refuse_the_request_No_breaker_opens()
     {
-        // What every host says to a call is about the call.
+        // If every host gives the same answer to a call, the call is wrong and not the hosts.
         var lane = door.Take();
         foreach (var host in new[] { lane.A, lane.B })
         {
@@ -105,5 +107,6 @@ public sealed class BreakerTests(BreakerTests.Door door) : IClassFixture<Breaker
     }
 
     private async Task<string> BreakerAsync(string backend) =>
-        (await door.GetAsync("/metrics")).Text.Split('\n').Single(line => line.StartsWith("proxy_backend_breaker_open{", StringComparison.Ordinal) && line.Contains($"\"{backend}\"", StringComparison.Ordinal)).Split(' ')[^1];
+        (await door.GetAsync("/metrics")).Text.Split('\n').Single(line => line.StartsWith("proxy_backend_breaker_open{", StringComparison.Ordinal)
+            && line.Contains($"\"{backend}\"", StringComparison.Ordinal)).Split(' ')[^1];
 }

@@ -4,7 +4,7 @@ using static Proxy.Tests.Harness.HostFaults;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>A stream of an OpenAI host that breaks after its first words, or only looks as if it did: no other host can go on with it.</summary>
+/// <summary>An OpenAI host's stream that breaks after its first tokens, or only seems to: no other host can continue it.</summary>
 public sealed class BrokenStreamTests(BrokenStreamTests.Door door) : IClassFixture<BrokenStreamTests.Door>
 {
     public sealed class Door : FrontDoor
@@ -32,7 +32,7 @@ public sealed class BrokenStreamTests(BrokenStreamTests.Door door) : IClassFixtu
         {
             await exchange.HeadAsync(OpenAi.Sse);
             await exchange.ChunkAsync(OpenAi.Role() + OpenAi.Token("half"));
-            // Lets the token arrive: a reset throws away what the other side has not read yet.
+            // Lets the token arrive, because a reset discards data that the other side has not read yet.
             await Task.Delay(100);
             exchange.Reset();
         });
@@ -108,7 +108,7 @@ public sealed class BrokenStreamTests(BrokenStreamTests.Door door) : IClassFixtu
         lane.A.Answer(async exchange =>
         {
             await exchange.HeadAsync(OpenAi.Sse);
-            // A cut before every continuation byte of UTF-8.
+            // Cuts before every continuation byte of UTF-8.
             var from = 0;
             for (var i = 1; i <= stream.Length; i++)
             {
@@ -135,7 +135,8 @@ public sealed class BrokenStreamTests(BrokenStreamTests.Door door) : IClassFixtu
         var lane = door.Take();
         lane.A.Answer(async exchange =>
         {
-            await exchange.SendAsync("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n" + string.Concat(OpenAi.Stream("to ", "the end")));
+            await exchange.SendAsync("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+                + string.Concat(OpenAi.Stream("to ", "the end")));
             exchange.Close();
         });
 

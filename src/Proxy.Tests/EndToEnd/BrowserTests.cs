@@ -4,7 +4,9 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>A page of a foreign origin in a real Chromium: without <c>origins</c> it can neither read an answer nor make a host work; with them it can.</summary>
+/// <summary>
+/// A page of another origin in a real Chromium: without <c>origins</c> it can neither read an answer nor make a host work; with <c>origins</c> it can.
+/// </summary>
 [Trait("Category", "Sdk")]
 public sealed class BrowserTests : IAsyncLifetime
 {
@@ -29,7 +31,7 @@ public sealed class BrowserTests : IAsyncLifetime
     public async Task Foreign_page_calls_an_anonymous_proxy_It_reads_nothing_and_no_host_is_asked()
     {
         await using var proxy = await ProxyProcess.StartAsync(Config(""));
-        // A request of each kind a page can make: with preflight, without one, and blindly.
+        // One request of each kind that a page can make: with a preflight, without one, and without access to the answer.
         Page(proxy.Address, """
             await attempt('json', () => fetch(P + '/v1/chat/completions', { method: 'POST', headers: { 'content-type': 'application/json' }, body: B }));
             await attempt('plain', () => fetch(P + '/v1/chat/completions', { method: 'POST', headers: { 'content-type': 'text/plain' }, body: B }));
@@ -52,7 +54,7 @@ public sealed class BrowserTests : IAsyncLifetime
         Assert.Contains("models: blocked", page, StringComparison.Ordinal);
         Assert.DoesNotContain("the answer", page, StringComparison.Ordinal);
         Assert.DoesNotContain("secret-model", page, StringComparison.Ordinal);
-        // The attempts did reach the proxy; it is the proxy that refused them.
+        // The attempts reached the proxy, which refused them.
         Assert.Contains(proxy.Log.Lines, line => ProxyLog.Text(line, "status") == "403");
         Assert.Empty(host.Calls);
     }
@@ -62,7 +64,8 @@ public sealed class BrowserTests : IAsyncLifetime
     {
         await using var proxy = await ProxyProcess.StartAsync(Config(""));
 
-        using var browser = new Browser("--host-resolver-rules=MAP evil.example 127.0.0.1", "--dump-dom", $"http://evil.example:{proxy.Address.Port}/v1/models");
+        using var browser = new Browser(
+            "--host-resolver-rules=MAP evil.example 127.0.0.1", "--dump-dom", $"http://evil.example:{proxy.Address.Port}/v1/models");
         var page = await browser.PrintedAsync();
 
         Assert.DoesNotContain("secret-model", page, StringComparison.Ordinal);
@@ -74,9 +77,11 @@ public sealed class BrowserTests : IAsyncLifetime
     {
         await using var proxy = await ProxyProcess.StartAsync(Config($"origins = [\"{site.Url}\"]"));
         Page(proxy.Address, """
-            await attempt('json', () => fetch(P + '/v1/chat/completions', { method: 'POST', headers: { 'content-type': 'application/json', 'authorization': 'Bearer sk-x', 'x-stainless-lang': 'js' }, body: B }));
+            const H = { 'content-type': 'application/json', 'authorization': 'Bearer sk-x', 'x-stainless-lang': 'js' };
+            await attempt('json', () => fetch(P + '/v1/chat/completions', { method: 'POST', headers: H, body: B }));
             await attempt('stream', async () => {
-              const reply = await fetch(P + '/v1/chat/completions', { method: 'POST', headers: { 'content-type': 'application/json' }, body: B.replace('"m"', '"m","stream":true') });
+              const reply = await fetch(P + '/v1/chat/completions',
+                { method: 'POST', headers: { 'content-type': 'application/json' }, body: B.replace('"m"', '"m","stream":true') });
               const reader = reply.body.pipeThrough(new TextDecoderStream()).getReader();
               let text = '';
               for (let piece = await reader.read(); !piece.done; piece = await reader.read()) text += piece.value;
@@ -122,7 +127,7 @@ public sealed class BrowserTests : IAsyncLifetime
         </script></body>
         """;
 
-    /// <summary>Opens the page and returns what its script reported of its attempts.</summary>
+    /// <summary>Opens the page and returns its script's report.</summary>
     private async Task<string> VisitAsync()
     {
         site.Answer(exchange => exchange.WholeAsync(200, "text/plain", "thanks"));
@@ -131,7 +136,7 @@ public sealed class BrowserTests : IAsyncLifetime
         return (await report).Request.Text;
     }
 
-    /// <summary>A Chromium with a profile of its own, ended with all its children when disposed.</summary>
+    /// <summary>A Chromium with a profile of its own; disposing it ends it with all its children.</summary>
     private sealed class Browser : IDisposable
     {
         private readonly Process process;
@@ -146,7 +151,8 @@ public sealed class BrowserTests : IAsyncLifetime
             process = new Process
             {
                 StartInfo = new ProcessStartInfo(chromium!, [
-                    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+                    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+                    "--disable-component-update", "--disable-sync",
                     "--disable-dev-shm-usage", "--no-proxy-server", $"--user-data-dir={profile.FullName}", .. arguments])
                 { RedirectStandardOutput = true, RedirectStandardError = true },
             };
@@ -169,7 +175,7 @@ public sealed class BrowserTests : IAsyncLifetime
             }
             catch (IOException)
             {
-                // A child that is still ending writes its last file; the folder is a temporary one.
+                // A child process that is still ending writes its last file; the folder is temporary.
             }
         }
     }

@@ -5,7 +5,9 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>Somebody's thousands of texts, and who else is served meanwhile. The order decides, never the clock: the bulk takes long on any machine.</summary>
+/// <summary>
+/// Small calls during a bulk of thousands of texts. The tests check the order of the answers, not times, because the bulk takes long on any machine.
+/// </summary>
 public sealed class BulkEmbeddingTests
 {
     private const string Model = "all-minilm-q4";
@@ -28,7 +30,8 @@ public sealed class BulkEmbeddingTests
 
         for (var i = 0; i < 5; i++)
         {
-            using var reply = await client.PostAsJsonAsync("/v1/embeddings", new { model = Model, input = "who is served first?" }, TestContext.Current.CancellationToken);
+            using var reply = await client.PostAsJsonAsync(
+                "/v1/embeddings", new { model = Model, input = "who is served first?" }, TestContext.Current.CancellationToken);
             Assert.True(reply.IsSuccessStatusCode, await reply.Content.ReadAsStringAsync(TestContext.Current.CancellationToken));
         }
 
@@ -53,12 +56,14 @@ public sealed class BulkEmbeddingTests
 
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => bulk);
         await Patience.Until(async () => await WaitingAsync(client) == 0, "an empty line");
-        using var reply = await client.PostAsJsonAsync("/v1/embeddings", new { model = Model, input = "and who is next?" }, TestContext.Current.CancellationToken);
+        using var reply = await client.PostAsJsonAsync(
+            "/v1/embeddings", new { model = Model, input = "and who is next?" }, TestContext.Current.CancellationToken);
         Assert.True(reply.IsSuccessStatusCode);
         Assert.InRange(await GaugeAsync(client, "proxy_inference_tokens"), 1, texts * each / 2);
     }
 
-    private static string Text(int number) => string.Join(' ', Enumerable.Range(number, 100).Select(static word => word % 3 == 0 ? "tokens" : word % 3 == 1 ? "cross" : "the"));
+    private static string Text(int number) =>
+        string.Join(' ', Enumerable.Range(number, 100).Select(static word => word % 3 == 0 ? "tokens" : word % 3 == 1 ? "cross" : "the"));
 
     private static async Task PostBulkAsync(HttpClient client, int texts, CancellationToken cancellation)
     {
@@ -66,7 +71,7 @@ public sealed class BulkEmbeddingTests
         Assert.True(reply.IsSuccessStatusCode, await reply.Content.ReadAsStringAsync(cancellation));
     }
 
-    /// <summary>Of each text of the bulk.</summary>
+    /// <summary>Number of tokens of each bulk text.</summary>
     private static async Task<int> TokensAsync(HttpClient client)
     {
         using var reply = await client.PostAsJsonAsync("/v1/embeddings", new { model = Model, input = Text(0) }, TestContext.Current.CancellationToken);

@@ -5,12 +5,14 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>In one dialect not one byte differs but the model's name; a stream may be cut anywhere.</summary>
+/// <summary>Within one dialect only the model's name may differ, however a stream is cut.</summary>
 public sealed partial class ByteExactTests(ByteExactTests.Door door) : IClassFixture<ByteExactTests.Door>
 {
-    /// <summary>Everything a careless rewrite would change.</summary>
+    /// <summary>Details that a careless rewrite would change.</summary>
     private const string Odd =
-        """{ "z":1.50,"unknown_field":{"b":[1E+2,-0.0,12345678901234567890],"a":null},  "mod":"é","model" : "MODEL" ,"messages":[{"role":"user","content":"h\u00e9llo é 😀 \ud83d\ude00 \/ <b> \t","name":"x","model":"inner"}],"temperature":1.50,"seed":1e-07,"stream":STREAM,"stream_options":{"include_usage":true,"x":1.0},"a":[ ] }""";
+        """{ "z":1.50,"unknown_field":{"b":[1E+2,-0.0,12345678901234567890],"a":null},  "mod":"é","model" : "MODEL" ,"messages":["""
+            + """{"role":"user","content":"h\u00e9llo é 😀 \ud83d\ude00 \/ <b> \t","name":"x","model":"inner"}],"temperature":1.50,"seed":1e-07"""
+            + ""","stream":STREAM,"stream_options":{"include_usage":true,"x":1.0},"a":[ ] }""";
 
     public sealed class Door : FrontDoor
     {
@@ -18,8 +20,9 @@ public sealed partial class ByteExactTests(ByteExactTests.Door door) : IClassFix
 
         protected override int OllamaLanes => 10;
 
-        // Asks for the lane's host by another name, of another length.
-        protected override string Sections() => "[aliases]\n" + string.Join('\n', Enumerable.Range(0, Lanes + OllamaLanes).Select(number => $"\"alias{number}\" = \"solo{number}-m\""));
+        // Requests the lane's host under another name with another length.
+        protected override string Sections() =>
+            "[aliases]\n" + string.Join('\n', Enumerable.Range(0, Lanes + OllamaLanes).Select(number => $"\"alias{number}\" = \"solo{number}-m\""));
 
         internal static string Alias(Lane lane) => "alias" + lane.NameA[1..];
     }
@@ -62,13 +65,15 @@ public sealed partial class ByteExactTests(ByteExactTests.Door door) : IClassFix
     [InlineData(true, ""","stream_options": { } ,"x":1.50""", "", ""","stream_options": {"include_usage":true} ,"x":1.50""")]
     [InlineData(false, ""","stream_options":{ "x":1.50 }""", "", ""","stream_options":{"include_usage":true, "x":1.50 }""")]
     [InlineData(true, ""","stream_options":{"include_usage":false,"x":1.50}""", "", ""","stream_options":{"include_usage":true,"x":1.50}""")]
-    public async Task Streaming_request_does_not_ask_for_usage_The_log_has_it_and_the_client_does_not(bool renamed, string options, string before, string instead)
+    public async Task Streaming_request_does_not_ask_for_usage_The_log_has_it_and_the_client_does_not(
+        bool renamed, string options, string before, string instead)
     {
         var lane = door.Take();
         lane.A.Answer(exchange =>
         {
             var asked = exchange.Request.Json.TryGetProperty("stream_options", out var wish) && wish.GetProperty("include_usage").GetBoolean();
-            string[] usage = asked ? ["""data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795000000,"model":"served","choices":[],"usage":{"prompt_tokens":9,"completion_tokens":7,"total_tokens":16}}""" + "\n\n"] : [];
+            string[] usage = asked ? ["""data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795000000,"model":"served","choices":"""
+                + """[],"usage":{"prompt_tokens":9,"completion_tokens":7,"total_tokens":16}}""" + "\n\n"] : [];
             return exchange.StreamAsync(OpenAi.Sse, [OpenAi.Role(), OpenAi.Token("fine"), OpenAi.Stop(), .. usage, OpenAi.Done]);
         });
         var name = renamed ? Door.Alias(lane) : lane.Solo;
@@ -90,13 +95,16 @@ public sealed partial class ByteExactTests(ByteExactTests.Door door) : IClassFix
     public async Task Whole_answer_is_odd_Client_gets_it_byte_for_byte_but_for_the_models_name(bool renamed)
     {
         var lane = door.Take();
-        const string Answer = """{"id":"x","unknown":{"model":"SERVED"},"n":1.50,"model" :  "SERVED","choices":[{"index":0,"message":{"content":"\u00e9 é 😀 \"model\":\"SERVED\"","role":"assistant","refusal":null},"finish_reason":"stop","logprobs":null}],"usage":{"prompt_tokens":9,"completion_tokens":7,"total_tokens":16},"z":[ ] } """;
+        const string Answer = """{"id":"x","unknown":{"model":"SERVED"},"n":1.50,"model" :  "SERVED","choices":[{"index":0,"message":"""
+            + """{"content":"\u00e9 é 😀 \"model\":\"SERVED\"","role":"assistant","refusal":null},"finish_reason":"stop","logprobs":null}],"usage":"""
+            + """{"prompt_tokens":9,"completion_tokens":7,"total_tokens":16},"z":[ ] } """;
         lane.A.Answer(exchange => exchange.JsonAsync(Answer.Replace("SERVED", lane.Solo, StringComparison.Ordinal)));
 
         var asked = renamed ? Door.Alias(lane) : lane.Solo;
         var (reply, line) = await door.ChatAsync(asked, stream: false);
 
-        var expected = Answer.Replace("\"model\" :  \"SERVED\"", $"\"model\" :  \"{asked}\"", StringComparison.Ordinal).Replace("SERVED", lane.Solo, StringComparison.Ordinal);
+        var expected = Answer.Replace("\"model\" :  \"SERVED\"", $"\"model\" :  \"{asked}\"", StringComparison.Ordinal)
+            .Replace("SERVED", lane.Solo, StringComparison.Ordinal);
         Assert.Equal(expected, reply.Text);
         Assert.Equal("9 7", $"{line["tokens_in"]} {line["tokens_out"]}");
         Assert.Equal($"{asked} {lane.Solo}", $"{line["model"]} {line["served"]}");
@@ -110,7 +118,8 @@ public sealed partial class ByteExactTests(ByteExactTests.Door door) : IClassFix
         var lane = door.Take();
         const string Stream =
             ": a comment of the host\n\n" +
-            "data: {\"model\":\"SERVED\",\"n\":1.50,\"choices\":[{\"delta\":{\"content\":\"\\u00e9 é 😀 \\\"model\\\":\\\"SERVED\\\"\",\"model\":\"SERVED\"},\"index\":0}],\"x\":null}\n\n" +
+            "data: {\"model\":\"SERVED\",\"n\":1.50,\"choices\":[{\"delta\":{\"content\":\"\\u00e9 é 😀 \\\"model\\\":\\\"SERVED\\\"\",\"model\":\"SERVED\"}"
+                + ",\"index\":0}],\"x\":null}\n\n" +
             "event: odd\nid: 7\ndata: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"b\"}}],\"model\" : \"SERVED\"}\n\n" +
             "data:{\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\"}]}\r\n\r\n" +
             "data: {\"choices\":[],\"model\":\"SERVED\",\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":7,\"total_tokens\":16}}\n\n" +
@@ -137,7 +146,8 @@ public sealed partial class ByteExactTests(ByteExactTests.Door door) : IClassFix
         const string Stream =
             "{\"z\":1.50,\"message\":{\"role\":\"assistant\",\"content\":\"\\u00e9 é 😀\",\"x\":{\"model\":\"y\"}},\"model\":\"m\",\"done\":false}\r\n" +
             "{\"model\":\"m\",\"message\":{\"content\":\"b\",\"role\":\"assistant\"},\"done\" : false, \"new\":[1E2]}\n" +
-            "{\"model\":\"m\",\"message\":{\"role\":\"assistant\",\"content\":\"\"},\"done\":true,\"done_reason\":\"stop\",\"prompt_eval_count\":9,\"eval_count\":7}\n";
+            "{\"model\":\"m\",\"message\":{\"role\":\"assistant\",\"content\":\"\"},\"done\":true,\"done_reason\":\"stop\",\"prompt_eval_count\":9"
+                + ",\"eval_count\":7}\n";
         lane.A.Answer(exchange => exchange.StreamAsync(Ollama.Lines, Stream));
 
         var (reply, line) = await lane.OllamaChatAsync(lane.Solo, stream: true);
@@ -160,7 +170,7 @@ public sealed partial class ByteExactTests(ByteExactTests.Door door) : IClassFix
         var ollamaClient = way.StartsWith("Ollama", StringComparison.Ordinal) || way == "to Ollama";
         var renamed = way.EndsWith("renamed", StringComparison.Ordinal);
         var lane = toOllamaHost ? door.TakeOllama() : door.Take();
-        // The host's answer as it stands on the wire, head and chunk framing included.
+        // The host's answer on the wire, head and chunk framing included.
         string[] frames = toOllamaHost
             ? [Ollama.Token("é😀", lane.Solo), Ollama.Last(lane.Solo)]
             : [OpenAi.Token("é😀", lane.Solo), OpenAi.Stop(lane.Solo), OpenAi.Done];
@@ -186,7 +196,8 @@ public sealed partial class ByteExactTests(ByteExactTests.Door door) : IClassFix
             for (var cut = Interlocked.Increment(ref next); cut < answers.Length; cut = Interlocked.Increment(ref next))
             {
                 var text = cut.ToString(CultureInfo.InvariantCulture);
-                await client.RequestAsync("POST", path, Encoding.UTF8.GetBytes(ollamaClient ? Ollama.Request(model, true, text: text) : OpenAi.Request(model, true, text: text)));
+                await client.RequestAsync(
+                    "POST", path, Encoding.UTF8.GetBytes(ollamaClient ? Ollama.Request(model, true, text: text) : OpenAi.Request(model, true, text: text)));
                 var reply = await client.ReadReplyAsync();
                 answers[cut] = reply.Status == 200 && reply.Whole ? Steady(reply.Text) : $"{reply.Status} {reply.Whole} {reply.Text}";
             }
@@ -219,7 +230,7 @@ public sealed partial class ByteExactTests(ByteExactTests.Door door) : IClassFix
     [Fact]
     public async Task Token_is_sent_Client_reads_it_before_the_host_goes_on()
     {
-        // Never batched, never delayed: each frame must reach the client while the host waits for that very thing.
+        // Frames are neither batched nor delayed: each must reach the client while the host waits for that.
         var lane = door.Take();
         var seen = new SemaphoreSlim(0);
         lane.A.Answer(async exchange =>
@@ -248,7 +259,7 @@ public sealed partial class ByteExactTests(ByteExactTests.Door door) : IClassFix
         Assert.True((await client.ReadRestAsync()).Whole);
     }
 
-    /// <summary>A translated answer names its own moment and id; these are made equal before comparing.</summary>
+    /// <summary>A translated answer has a time and id of its own; these are made equal before comparing.</summary>
     private static string Steady(string text) => Moments().Replace(text, "$1\"*\"");
 
     [GeneratedRegex("""("(?:id|created|created_at|total_duration|load_duration|prompt_eval_duration|eval_duration)":)(?:"[^"]*"|\d+)""")]

@@ -3,7 +3,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>HTTP as clients and hosts really speak it.</summary>
+/// <summary>HTTP as real clients and hosts speak it.</summary>
 public sealed class ConnectionTests(ConnectionTests.Door door) : IClassFixture<ConnectionTests.Door>
 {
     public sealed class Door : FrontDoor
@@ -35,7 +35,8 @@ public sealed class ConnectionTests(ConnectionTests.Door door) : IClassFixture<C
         var body = OpenAi.Request(lane.Solo, stream: true);
         await using var client = await RawClient.ConnectAsync(door.Address);
 
-        await client.SendAsync(Encoding.UTF8.GetBytes($"POST /v1/chat/completions HTTP/1.0\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {body.Length}\r\n\r\n{body}"));
+        await client.SendAsync(Encoding.UTF8.GetBytes($"POST /v1/chat/completions HTTP/1.0\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+            + $"Content-Length: {body.Length}\r\n\r\n{body}"));
         var reply = await client.ReadReplyAsync();
 
         Assert.Equal(200, reply.Status);
@@ -89,7 +90,7 @@ public sealed class ConnectionTests(ConnectionTests.Door door) : IClassFixture<C
             var reply = await client.ReadReplyAsync();
 
             Assert.Equal(400, reply.Status);
-            Assert.DoesNotContain("\"model\"", reply.Text, StringComparison.Ordinal); // it is not the body that is refused
+            Assert.DoesNotContain("\"model\"", reply.Text, StringComparison.Ordinal); // the body is not the reason
         }
     }
 
@@ -104,7 +105,8 @@ public sealed class ConnectionTests(ConnectionTests.Door door) : IClassFixture<C
         var correlation = FrontDoor.Correlation();
         await using var client = await RawClient.ConnectAsync(door.Address);
 
-        await client.SendAsync(Encoding.ASCII.GetBytes($"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\n{header}x-correlation-id: {correlation}\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}"));
+        await client.SendAsync(Encoding.ASCII.GetBytes($"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\n{header}x-correlation-id: {correlation}\r\n"
+            + $"Transfer-Encoding: chunked\r\n\r\n{chunk}"));
         var reply = await client.ReadReplyAsync();
 
         Assert.Equal(400, reply.Status);
@@ -115,7 +117,8 @@ public sealed class ConnectionTests(ConnectionTests.Door door) : IClassFixture<C
 
     [Theory]
     [InlineData("POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n{}")]
-    [InlineData("POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n")]
+    [InlineData("POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+        + "GET /v1/models HTTP/1.1\r\nHost: x\r\n\r\n")]
     [InlineData("POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n")]
     [InlineData("POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nHost: evil\r\nContent-Length: 2\r\n\r\n{}")]
     [InlineData("POST /v1/chat/completions HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}")]
@@ -153,7 +156,7 @@ public sealed class ConnectionTests(ConnectionTests.Door door) : IClassFixture<C
         await lane.ChatAsync(lane.Solo, stream: false);
         await lane.ChatAsync(lane.Solo, stream: false);
 
-        // A second before the end of a second is at once.
+        // The proxy stops using an idle connection one second before the host closes it, which here is at once.
         Assert.NotEqual(lane.A.Calls[0].Connection, lane.A.Calls[1].Connection);
     }
 

@@ -3,7 +3,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>An Ollama host drops in silence what does not fit its context; a call from another dialect says how much it needs.</summary>
+/// <summary>An Ollama host silently drops the part of a prompt that exceeds its context, so a call from another dialect requests enough context.</summary>
 public sealed class ContextTests(ContextTests.Door door) : IClassFixture<ContextTests.Door>
 {
     public sealed class Door : FrontDoor
@@ -21,14 +21,17 @@ public sealed class ContextTests(ContextTests.Door door) : IClassFixture<Context
                 host.Pages["/api/version"] = """{"version":"0.12.0"}""";
                 host.Pages["/api/tags"] = """{"models":[]}""";
                 host.Pages["/api/ps"] = """{"models":[]}""";
-                host.Questions["/api/show"] = """{"details":{"family":"llama"},"model_info":{"general.architecture":"llama","llama.context_length":8192},"capabilities":["completion"]}""";
+                host.Questions["/api/show"] = """{"details":{"family":"llama"},"model_info":{"general.architecture":"llama","llama.context_length":8192}"""
+                    + ""","capabilities":["completion"]}""";
             }
 
-            // As Ollama tells it: the model can take 8,192 tokens and runs with 4,096 now, because nobody has asked for more.
-            Unsaid.Pages["/api/tags"] = """{"models":[{"name":"small:latest","model":"small:latest","details":{"family":"llama","context_length":8192}},{"name":"tight:latest","model":"tight:latest"}]}""";
+            // As Ollama reports it: the model supports 8,192 tokens and runs with 4,096 now, because no call needed more.
+            Unsaid.Pages["/api/tags"] = """{"models":[{"name":"small:latest","model":"small:latest","details":{"family":"llama","context_length":8192}},"""
+                + """{"name":"tight:latest","model":"tight:latest"}]}""";
             Unsaid.Pages["/api/ps"] = """{"models":[{"name":"small:latest","model":"small:latest","context_length":4096}]}""";
-            // Of what is not loaded, the model's own file tells what it will run with.
-            Unsaid.Questions["/api/show"] = """{"parameters":"num_ctx                        2048","details":{"family":"llama"},"model_info":{"general.architecture":"llama","llama.context_length":8192},"capabilities":["completion"]}""";
+            // For a model that is not loaded, its own file sets the context.
+            Unsaid.Questions["/api/show"] = """{"parameters":"num_ctx                        2048","details":{"family":"llama"},"model_info":"""
+                + """{"general.architecture":"llama","llama.context_length":8192},"capabilities":["completion"]}""";
             return $$"""
                 [[backends]]
                 name = "configured"
@@ -60,7 +63,8 @@ public sealed class ContextTests(ContextTests.Door door) : IClassFixture<Context
     [InlineData("""{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}""")]
     public async Task Call_fits_every_hosts_default_Host_keeps_its_own(string part)
     {
-        var (reply, _) = await door.CallAsync("/v1/chat/completions", $$"""{"model":"unsaid","stream":true,"messages":[{"role":"user","content":[{{part}}]}]}""");
+        var (reply, _) = await door.CallAsync(
+            "/v1/chat/completions", $$"""{"model":"unsaid","stream":true,"messages":[{"role":"user","content":[{{part}}]}]}""");
 
         Assert.Equal(200, reply.Status);
         Assert.False(door.Unsaid.Calls[^1].Json.GetProperty("options").TryGetProperty("num_ctx", out _));
@@ -79,7 +83,7 @@ public sealed class ContextTests(ContextTests.Door door) : IClassFixture<Context
     [Fact]
     public async Task Long_call_Host_is_asked_for_enough()
     {
-        // About ten thousand words: far more than 4,096 tokens.
+        // About ten thousand words, far more than 4,096 tokens.
         await door.CallAsync("/v1/chat/completions", OpenAi.Request("unsaid", stream: true, text: string.Concat(Enumerable.Repeat("word ", 10_000))));
 
         Assert.InRange(door.Unsaid.Calls[^1].Json.GetProperty("options").GetProperty("num_ctx").GetInt32(), 10_000, 1 << 20);
@@ -88,7 +92,8 @@ public sealed class ContextTests(ContextTests.Door door) : IClassFixture<Context
     [Fact]
     public async Task Long_prompt_Host_is_asked_for_enough()
     {
-        var (reply, _) = await door.CallAsync("/v1/completions", $$"""{"model":"unsaid","stream":true,"prompt":"{{string.Concat(Enumerable.Repeat("word ", 10_000))}}"}""");
+        var (reply, _) = await door.CallAsync(
+            "/v1/completions", $$"""{"model":"unsaid","stream":true,"prompt":"{{string.Concat(Enumerable.Repeat("word ", 10_000))}}"}""");
 
         Assert.Equal(200, reply.Status);
         Assert.Equal("/api/generate", door.Unsaid.Calls[^1].Target);
@@ -111,7 +116,8 @@ public sealed class ContextTests(ContextTests.Door door) : IClassFixture<Context
         await KnownAsync();
         var before = door.Unsaid.Calls.Count;
 
-        var (reply, line) = await door.CallAsync("/v1/chat/completions", OpenAi.Request("small:latest", stream: true, text: string.Concat(Enumerable.Repeat("word ", 50_000))));
+        var (reply, line) = await door.CallAsync(
+            "/v1/chat/completions", OpenAi.Request("small:latest", stream: true, text: string.Concat(Enumerable.Repeat("word ", 50_000))));
 
         Assert.True(reply.Status == 400, $"{reply.Status} {reply.Text}");
         Assert.Equal("context_length_exceeded", reply.ErrorCode);
@@ -130,7 +136,8 @@ public sealed class ContextTests(ContextTests.Door door) : IClassFixture<Context
     [Fact]
     public async Task OpenAI_client_sets_what_Ollama_calls_otherwise_It_arrives()
     {
-        await door.ChatAsync("unsaid", stream: true, ",\"temperature\":1.5,\"top_p\":0.5,\"max_tokens\":77,\"seed\":3,\"stop\":[\"END\"],\"presence_penalty\":0.25");
+        await door.ChatAsync(
+            "unsaid", stream: true, ",\"temperature\":1.5,\"top_p\":0.5,\"max_tokens\":77,\"seed\":3,\"stop\":[\"END\"],\"presence_penalty\":0.25");
 
         var options = door.Unsaid.Calls[^1].Json.GetProperty("options");
         Assert.Equal(1.5, options.GetProperty("temperature").GetDouble());
@@ -141,5 +148,6 @@ public sealed class ContextTests(ContextTests.Door door) : IClassFixture<Context
         Assert.Equal(JsonValueKind.Number, options.GetProperty("presence_penalty").ValueKind);
     }
 
-    private Task KnownAsync() => Patience.Until(async () => (await door.GetAsync("/v1/models")).Text.Contains("small", StringComparison.Ordinal), "the host's models are known");
+    private Task KnownAsync() =>
+        Patience.Until(async () => (await door.GetAsync("/v1/models")).Text.Contains("small", StringComparison.Ordinal), "the host's models are known");
 }

@@ -4,7 +4,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>A process that may open no more files: that is its own trouble, and no host is blamed for it.</summary>
+/// <summary>A process without free file descriptors: no host is marked as failing for it.</summary>
 public sealed partial class DescriptorShortageTests(DescriptorShortageTests.Door door) : IClassFixture<DescriptorShortageTests.Door>
 {
     private const int OpenFiles = 7; // RLIMIT_NOFILE
@@ -20,7 +20,7 @@ public sealed partial class DescriptorShortageTests(DescriptorShortageTests.Door
         var lane = door.Take();
         lane.A.Answer(exchange => exchange.JsonAsync(OpenAi.Whole("fine")));
         await using var client = await RawClient.ConnectAsync(door.Address);
-        // What a refusal needs is loaded: the process must not want a file for that later.
+        // Loads everything that a refusal needs, so that the process opens no file for it later.
         lane.B.Refuse();
         Assert.Equal(200, (await CallAsync(lane.Pair)).Status);
         Assert.Equal(404, (await CallAsync("unheard-of")).Status);
@@ -30,7 +30,7 @@ public sealed partial class DescriptorShortageTests(DescriptorShortageTests.Door
         try
         {
             var refused = 0;
-            for (var tries = 0; refused < 4;) // more than the breaker's tolerance
+            for (var tries = 0; refused < 4;) // more than the breaker tolerates
             {
                 if (refused == 0)
                 {
@@ -45,7 +45,7 @@ public sealed partial class DescriptorShortageTests(DescriptorShortageTests.Door
                 var reply = await CallAsync(lane.Solo);
                 if (reply.Status == 200)
                 {
-                    refused = 0; // a probe, or the connection that was dropped, gave its descriptor back
+                    refused = 0; // a probe or the dropped connection returned its descriptor
                     continue;
                 }
 
@@ -64,7 +64,8 @@ public sealed partial class DescriptorShortageTests(DescriptorShortageTests.Door
         var line = await door.Proxy.Log.LineAsync(line => ProxyLog.Text(line, "error") == "out_of_descriptors", "the call");
         Assert.Equal("proxy_error proxy 503", new CallLine(line).Verdict);
         Assert.Equal(200, (await CallAsync(lane.Solo)).Status);
-        Assert.DoesNotContain(door.Proxy.Log.Lines, line => ProxyLog.Text(line, "event") == "backend_down" && line.GetRawText().Contains($"\"{lane.NameA}\"", StringComparison.Ordinal));
+        Assert.DoesNotContain(door.Proxy.Log.Lines,
+            line => ProxyLog.Text(line, "event") == "backend_down" && line.GetRawText().Contains($"\"{lane.NameA}\"", StringComparison.Ordinal));
 
         async Task<RawReply> CallAsync(string model)
         {
@@ -73,16 +74,17 @@ public sealed partial class DescriptorShortageTests(DescriptorShortageTests.Door
         }
     }
 
-    /// <summary>The number that the next file would get.</summary>
+    /// <summary>The lowest free descriptor number.</summary>
     private static ulong FirstFree(int process)
     {
-        var open = Directory.EnumerateFileSystemEntries($"/proc/{process}/fd").Select(static entry => ulong.Parse(Path.GetFileName(entry), System.Globalization.CultureInfo.InvariantCulture)).ToHashSet();
+        var open = Directory.EnumerateFileSystemEntries($"/proc/{process}/fd")
+            .Select(static entry => ulong.Parse(Path.GetFileName(entry), System.Globalization.CultureInfo.InvariantCulture)).ToHashSet();
         var free = 0UL;
         while (open.Contains(free)) free++;
         return free;
     }
 
-    /// <summary>Sets the soft limit of another process, where one is given; returns the one before.</summary>
+    /// <summary>Sets the soft limit of another process, if one is given; returns the old one.</summary>
     private static ulong Limit(int process, ulong? soft)
     {
         var now = new ulong[2];

@@ -3,7 +3,9 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>More clients come than the process may have descriptors: those that were let in are served by their hosts, the others wait, and nothing spins meanwhile.</summary>
+/// <summary>
+/// More clients than the process has descriptors: those that were accepted get answers from their hosts, the others wait, and no thread spins meanwhile.
+/// </summary>
 public sealed class DescriptorTests
 {
     private const int Limit = 320;
@@ -34,7 +36,7 @@ public sealed class DescriptorTests
             for (var i = 0; i < Limit + 40; i++) idle.Add(await RawClient.ConnectAsync(proxy.Address));
             await proxy.Log.EventAsync("accept_paused");
 
-            // The host has no idle connection to us: each call needs a descriptor more.
+            // The proxy has no idle connection to the host, so each call needs one more descriptor.
             for (var i = 0; i < 3; i++)
             {
                 await first.RequestAsync("POST", "/v1/chat/completions", Encoding.UTF8.GetBytes(OpenAi.Request("m")));
@@ -42,7 +44,7 @@ public sealed class DescriptorTests
                 Assert.True(reply.Status == 200, reply.Text);
             }
 
-            // The clock of the process's work, and not ours, says whether it spins.
+            // The CPU time of the process shows whether it spins.
             var (worked, until) = (proxy.Worked, TimeProvider.System.GetTimestamp());
             await Patience.Until(() => Task.FromResult(TimeProvider.System.GetElapsedTime(until) > TimeSpan.FromSeconds(1)), "a second is over");
             Assert.InRange((proxy.Worked - worked) / TimeProvider.System.GetElapsedTime(until), 0, 0.5);

@@ -3,7 +3,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>Hosts that repeat in an error what they were shown: no client and no log line tells the backend's credentials.</summary>
+/// <summary>Hosts that repeat the request's headers in an error: no client and no log line gets the backend's credentials.</summary>
 public sealed class EchoedKeyTests(EchoedKeyTests.Door door) : IClassFixture<EchoedKeyTests.Door>
 {
     private const string Key = "sk-backend/0123+abcdef";
@@ -59,7 +59,8 @@ public sealed class EchoedKeyTests(EchoedKeyTests.Door door) : IClassFixture<Ech
     {
         door.A.Answer(exchange => exchange.JsonAsync(OpenAi.Error(Told, code: $"\"{Key}\""), status, $"openai-debug: {Key}"));
 
-        var (reply, _) = await door.CallAsync(path, path is "/v1/messages" ? Anthropic.Request("m") : path is "/v1/embeddings" ? """{"model":"m","input":"a"}""" : OpenAi.Request("m", stream));
+        var (reply, _) = await door.CallAsync(
+            path, path is "/v1/messages" ? Anthropic.Request("m") : path is "/v1/embeddings" ? """{"model":"m","input":"a"}""" : OpenAi.Request("m", stream));
 
         AssertStruck(reply);
         Assert.Contains(Tenant, reply.Text, StringComparison.Ordinal);
@@ -85,7 +86,9 @@ public sealed class EchoedKeyTests(EchoedKeyTests.Door door) : IClassFixture<Ech
     public async Task Error_inside_a_stream_Has_it_struck_out(string path, bool afterContent, string model)
     {
         door.A.Answer(exchange => exchange.StreamAsync(OpenAi.Sse, OpenAi.Role(), afterContent ? OpenAi.Token("half") : ": wait\n\n", OpenAi.ErrorFrame(Told)));
-        door.Claude.Answer(exchange => exchange.StreamAsync(Anthropic.Sse, Anthropic.Start(), afterContent ? Anthropic.Open(0, """{"type":"text","text":""}""") + Anthropic.Text(0, "half") : ": wait\n\n", Anthropic.ErrorEvent("api_error", Told)));
+        door.Claude.Answer(exchange => exchange.StreamAsync(
+            Anthropic.Sse, Anthropic.Start(), afterContent ? Anthropic.Open(0, """{"type":"text","text":""}""") + Anthropic.Text(0, "half") : ": wait\n\n",
+            Anthropic.ErrorEvent("api_error", Told)));
 
         var (reply, _) = await door.CallAsync(path, path is "/v1/messages" ? Anthropic.Request(model, stream: true) : OpenAi.Request(model, stream: true));
 
@@ -126,7 +129,8 @@ public sealed class EchoedKeyTests(EchoedKeyTests.Door door) : IClassFixture<Ech
     {
         door.A.Answer(async exchange =>
         {
-            await exchange.SendAsync("HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n{\"error\":{\"message\":\"it all");
+            await exchange.SendAsync("HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: 500\r\n\r\n"
+                + "{\"error\":{\"message\":\"it all");
             exchange.Close();
         });
 
@@ -138,7 +142,8 @@ public sealed class EchoedKeyTests(EchoedKeyTests.Door door) : IClassFixture<Ech
 
     private void AssertStruck(RawReply reply)
     {
-        var all = reply.Text + JsonSerializer.Serialize(reply.Headers.Select(header => header.Value)) + string.Join('\n', door.Proxy.Log.Lines.Select(line => line.GetRawText()).Concat(door.Proxy.Log.Strays));
+        var all = reply.Text + JsonSerializer.Serialize(reply.Headers.Select(header => header.Value))
+            + string.Join('\n', door.Proxy.Log.Lines.Select(line => line.GetRawText()).Concat(door.Proxy.Log.Strays));
         Assert.DoesNotContain("sk-backend", all, StringComparison.Ordinal);
         Assert.DoesNotContain(Header, all, StringComparison.Ordinal);
         Assert.Contains("[redacted]", reply.Text, StringComparison.Ordinal);

@@ -15,10 +15,10 @@ public sealed class EmbeddingTests(EmbeddingTests.Door door) : IClassFixture<Emb
 
         protected override int OllamaLanes => 8;
 
-        /// <summary>Text Embeddings Inference, by its recorded bytes.</summary>
+        /// <summary>Text Embeddings Inference, with recorded bytes.</summary>
         internal FakeBackend Tei { get; private set; } = null!;
 
-        /// <summary>Hosts that answer what is no answer; one theory's alone.</summary>
+        /// <summary>Hosts with invalid answers, used by one theory only.</summary>
         internal Lane Nonsense => field ??= Take();
 
         protected override string Sections()
@@ -28,7 +28,8 @@ public sealed class EmbeddingTests(EmbeddingTests.Door door) : IClassFixture<Emb
             Tei.Pages["/info"] = Encoding.UTF8.GetString(Wire.Recording("tei/embed.info"));
             Tei.Answer(exchange => exchange.JsonAsync(Encoding.UTF8.GetString(Wire.Recording(exchange.Request.Target switch
             {
-                "/embed" when exchange.Request.Json.GetProperty("inputs").ValueKind is JsonValueKind.Array && exchange.Request.Json.GetProperty("inputs").GetArrayLength() == 2 => "tei/embed.list",
+                "/embed" when exchange.Request.Json.GetProperty("inputs").ValueKind is JsonValueKind.Array && exchange.Request.Json.GetProperty("inputs")
+                    .GetArrayLength() == 2 => "tei/embed.list",
                 "/embed" => "tei/embed.one",
                 "/embed_all" => "tei/embed.embed_all",
                 _ when exchange.Request.Text.Contains("base64", StringComparison.Ordinal) => "tei/embed.v1.base64",
@@ -43,9 +44,11 @@ public sealed class EmbeddingTests(EmbeddingTests.Door door) : IClassFixture<Emb
         }
     }
 
-    private const string TwoVectors = """{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.6,0.8,0,-0.0]},{"object":"embedding","index":1,"embedding":[1e-7,-3.5,0.125,2]}],"model":"served","usage":{"prompt_tokens":6,"total_tokens":6}}""";
+    private const string TwoVectors = """{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.6,0.8,0,-0.0]},"""
+        + """{"object":"embedding","index":1,"embedding":[1e-7,-3.5,0.125,2]}],"model":"served","usage":{"prompt_tokens":6,"total_tokens":6}}""";
     private static readonly float[][] Two = [[0.6f, 0.8f, 0f, -0f], [1e-7f, -3.5f, 0.125f, 2f]];
-    private const string TwoOfOllama = """{"model":"served","embeddings":[[0.6,0.8,0,-0],[1e-7,-3.5,0.125,2]],"total_duration":13199393,"load_duration":2063162,"prompt_eval_count":6}""";
+    private const string TwoOfOllama =
+        """{"model":"served","embeddings":[[0.6,0.8,0,-0],[1e-7,-3.5,0.125,2]],"total_duration":13199393,"load_duration":2063162,"prompt_eval_count":6}""";
 
     [Fact]
     public async Task Host_ignores_base64_Client_gets_it_all_the_same()
@@ -65,7 +68,8 @@ public sealed class EmbeddingTests(EmbeddingTests.Door door) : IClassFixture<Emb
     public async Task Host_answers_base64_unasked_Client_gets_numbers()
     {
         var lane = door.Take();
-        lane.A.Answer(exchange => exchange.JsonAsync("""{"object":"list","data":[{"object":"embedding","index":0,"embedding":"mpkZP83MTD8AAAAAAAAAgA=="}],"model":"m"}"""));
+        lane.A.Answer(exchange =>
+            exchange.JsonAsync("""{"object":"list","data":[{"object":"embedding","index":0,"embedding":"mpkZP83MTD8AAAAAAAAAgA=="}],"model":"m"}"""));
 
         var (reply, _) = await door.CallAsync("/v1/embeddings", $$"""{"model":"{{lane.Solo}}","input":"a"}""");
 
@@ -95,12 +99,14 @@ public sealed class EmbeddingTests(EmbeddingTests.Door door) : IClassFixture<Emb
         var lane = door.TakeOllama();
         lane.A.Answer(exchange => exchange.JsonAsync(TwoOfOllama));
 
-        var (reply, line) = await door.CallAsync("/v1/embeddings", $$"""{"model":"{{lane.Solo}}","input":["a","b"],"encoding_format":"{{format}}","user":"u"}""");
+        var (reply, line) = await door.CallAsync(
+            "/v1/embeddings", $$"""{"model":"{{lane.Solo}}","input":["a","b"],"encoding_format":"{{format}}","user":"u"}""");
 
         Assert.True(reply.Status == 200, reply.Text);
         Assert.Equal($$"""/api/embed {"model":"{{lane.Solo}}","input":["a","b"],"truncate":false}""", $"{lane.A.Calls[0].Target} {lane.A.Calls[0].Text}");
         if (format == "base64") Assert.Equal(Two.Select(Bits), Decoded(reply.Json));
-        else Assert.Equal(["[0.6,0.8,0,-0]", "[1e-7,-3.5,0.125,2]"], reply.Json.GetProperty("data").EnumerateArray().Select(item => item.GetProperty("embedding").GetRawText()));
+        else Assert.Equal(["[0.6,0.8,0,-0]", "[1e-7,-3.5,0.125,2]"], reply.Json.GetProperty("data").EnumerateArray()
+            .Select(item => item.GetProperty("embedding").GetRawText()));
         Assert.Equal([0, 1], reply.Json.GetProperty("data").EnumerateArray().Select(item => item.GetProperty("index").GetInt32()));
         Assert.Equal("""{"prompt_tokens":6,"total_tokens":6}""", reply.Json.GetProperty("usage").GetRawText());
         Assert.Equal("ok none 200", line.Verdict);
@@ -110,19 +116,23 @@ public sealed class EmbeddingTests(EmbeddingTests.Door door) : IClassFixture<Emb
     public async Task Ollama_client_over_an_OpenAi_host_Gets_what_Ollama_answers()
     {
         var lane = door.Take();
-        // In the order in which they were done.
-        lane.A.Answer(exchange => exchange.JsonAsync("""{"data":[{"index":1,"embedding":[1e-7,-3.5,0.125,2]},{"index":0,"embedding":[0.6,0.8,0,-0.0]}],"usage":{"prompt_tokens":6,"total_tokens":6}}"""));
+        // In the order of completion.
+        lane.A.Answer(exchange => exchange.JsonAsync("""{"data":[{"index":1,"embedding":[1e-7,-3.5,0.125,2]},{"index":0,"embedding":"""
+            + """[0.6,0.8,0,-0.0]}],"usage":{"prompt_tokens":6,"total_tokens":6}}"""));
 
-        var (reply, line) = await door.CallAsync("/api/embed", $$"""{"model":"{{lane.Solo}}","input":["a","b"],"truncate":true,"keep_alive":"5m","options":{ } }""");
+        var (reply, line) = await door.CallAsync(
+            "/api/embed", $$"""{"model":"{{lane.Solo}}","input":["a","b"],"truncate":true,"keep_alive":"5m","options":{ } }""");
 
         Assert.True(reply.Status == 200, reply.Text);
         var recorded = JsonElement.Parse(Wire.Recording("ollama/embed.list"));
-        Assert.Equal(recorded.EnumerateObject().Select(member => (member.Name, member.Value.ValueKind)), reply.Json.EnumerateObject().Select(member => (member.Name, member.Value.ValueKind)));
+        Assert.Equal(recorded.EnumerateObject().Select(member => (member.Name, member.Value.ValueKind)), reply.Json.EnumerateObject()
+            .Select(member => (member.Name, member.Value.ValueKind)));
         Assert.Equal("[[0.6,0.8,0,-0],[1e-7,-3.5,0.125,2]]", reply.Json.GetProperty("embeddings").GetRawText());
         OpenApiSchema.Ollama.Valid("EmbedResponse", reply.Text);
         Assert.Equal((lane.Solo, 6), (reply.Json.GetProperty("model").GetString(), reply.Json.GetProperty("prompt_eval_count").GetInt32()));
         Assert.Equal("application/json; charset=utf-8", reply.ContentType);
-        Assert.Equal($$"""/v1/embeddings {"model":"{{lane.Solo}}","input":["a","b"],"encoding_format":"float"}""", $"{lane.A.Calls[0].Target} {lane.A.Calls[0].Text}");
+        Assert.Equal(
+            $$"""/v1/embeddings {"model":"{{lane.Solo}}","input":["a","b"],"encoding_format":"float"}""", $"{lane.A.Calls[0].Target} {lane.A.Calls[0].Text}");
         Assert.Equal("6", line["tokens_in"]);
     }
 
@@ -146,7 +156,8 @@ public sealed class EmbeddingTests(EmbeddingTests.Door door) : IClassFixture<Emb
     {
         var reply = await door.PostAsync(path, $$"""{"model":"solo0-m"{{more}}}""");
 
-        Assert.Equal((200, Encoding.UTF8.GetString(Wire.Recording(recording)).Replace("\"embed\"", "\"solo0-m\"", StringComparison.Ordinal)), (reply.Status, reply.Text));
+        Assert.Equal((200, Encoding.UTF8.GetString(Wire.Recording(recording)).Replace("\"embed\"", "\"solo0-m\"", StringComparison.Ordinal)),
+            (reply.Status, reply.Text));
     }
 
     [Fact]
@@ -164,7 +175,7 @@ public sealed class EmbeddingTests(EmbeddingTests.Door door) : IClassFixture<Emb
     [InlineData("[[]]", "input")]
     [InlineData("{}", "input")]
     [InlineData("[1,\"a\"]", "input")]
-    [InlineData("[101,7592]", "input")] // such a host takes texts only
+    [InlineData("[101,7592]", "input")] // such a host accepts only texts
     [InlineData("\"a\",\"dimensions\":0", "dimensions")]
     [InlineData("\"a\",\"encoding_format\":\"int8\"", "encoding_format")]
     public async Task OpenAi_client_over_an_Ollama_host_asks_what_cannot_be_Refused_by_field(string input, string field)
@@ -200,7 +211,8 @@ public sealed class EmbeddingTests(EmbeddingTests.Door door) : IClassFixture<Emb
         var fits = await door.PostAsync("/v1/embeddings", Body(lane.Solo, 3));
 
         Assert.Equal("[0.6,0.8]", cut.Json.GetProperty("data")[0].GetProperty("embedding").GetRawText());
-        Assert.Equal((400, "dimensions", 400, "dimensions"), (refused.Status, refused.Json.GetProperty("error").GetProperty("param").GetString(), tooMany.Status, tooMany.Json.GetProperty("error").GetProperty("param").GetString()));
+        Assert.Equal((400, "dimensions", 400, "dimensions"), (refused.Status, refused.Json.GetProperty("error").GetProperty("param")
+            .GetString(), tooMany.Status, tooMany.Json.GetProperty("error").GetProperty("param").GetString()));
         Assert.Equal("[3,4,12]", fits.Json.GetProperty("data")[0].GetProperty("embedding").GetRawText());
     }
 
@@ -239,7 +251,8 @@ public sealed class EmbeddingTests(EmbeddingTests.Door door) : IClassFixture<Emb
     [Fact]
     public async Task TEI_client_names_no_model_The_first_TEI_host_answers_byte_for_byte()
     {
-        await Patience.Until(async () => (await door.GetAsync("/v1/models")).Text.Contains("all-MiniLM", StringComparison.Ordinal), "the host was asked what it is");
+        await Patience.Until(
+            async () => (await door.GetAsync("/v1/models")).Text.Contains("all-MiniLM", StringComparison.Ordinal), "the host was asked what it is");
 
         var (reply, line) = await door.CallAsync("/embed", """{"inputs": "hi"}""");
         var all = await door.PostAsync("/embed_all", """{"inputs": "hi"}""");
@@ -253,7 +266,8 @@ public sealed class EmbeddingTests(EmbeddingTests.Door door) : IClassFixture<Emb
     [Fact]
     public async Task Every_client_over_a_TEI_host_Gets_the_same_vectors()
     {
-        await Patience.Until(async () => (await door.GetAsync("/v1/models")).Text.Contains("all-MiniLM", StringComparison.Ordinal), "the host was asked what it is");
+        await Patience.Until(
+            async () => (await door.GetAsync("/v1/models")).Text.Contains("all-MiniLM", StringComparison.Ordinal), "the host was asked what it is");
         const string Model = "all-MiniLM-L6-v2-q4";
 
         var openAi = await door.PostAsync("/v1/embeddings", $$"""{"model":"{{Model}}","input":"hi"}""");
@@ -262,7 +276,8 @@ public sealed class EmbeddingTests(EmbeddingTests.Door door) : IClassFixture<Emb
 
         Assert.Equal(Wire.Recording("tei/embed.v1.float"), openAi.Body);
         Assert.Equal(Wire.Recording("tei/embed.v1.base64"), base64.Body);
-        Assert.Equal(JsonElement.Parse(Wire.Recording("tei/embed.list")).EnumerateArray().Select(Bits), ollama.Json.GetProperty("embeddings").EnumerateArray().Select(Bits));
+        Assert.Equal(JsonElement.Parse(Wire.Recording("tei/embed.list")).EnumerateArray().Select(Bits), ollama.Json.GetProperty("embeddings").EnumerateArray()
+            .Select(Bits));
         Assert.False(ollama.Json.TryGetProperty("prompt_eval_count", out _));
         Assert.Contains(door.Tei.Calls, call => call is { Target: "/embed", Text: """{"inputs":["a","b"],"truncate":false}""" });
     }
@@ -275,7 +290,9 @@ public sealed class EmbeddingTests(EmbeddingTests.Door door) : IClassFixture<Emb
     {
         var ollama = path != "/api/embed";
         var lane = ollama ? door.TakeOllama() : door.Take();
-        lane.A.Answer(exchange => exchange.JsonAsync(ollama ? """{"error":"the input length exceeds the context length"}""" : """{"error":{"message":"the input length exceeds the context length","type":"invalid_request_error","param":null,"code":null}}""", 400));
+        lane.A.Answer(exchange => exchange.JsonAsync(ollama
+            ? """{"error":"the input length exceeds the context length"}"""
+            : """{"error":{"message":"the input length exceeds the context length","type":"invalid_request_error","param":null,"code":null}}""", 400));
 
         var (reply, line) = await door.CallAsync(path, $$"""{"model":"{{lane.Solo}}","{{field}}":"hi"}""");
 
@@ -303,7 +320,8 @@ public sealed class EmbeddingTests(EmbeddingTests.Door door) : IClassFixture<Emb
         Assert.Equal(502, reply.Status);
     }
 
-    private static IEnumerable<string> Decoded(JsonElement answer) => answer.GetProperty("data").EnumerateArray().Select(item => Convert.ToHexString(item.GetProperty("embedding").GetBytesFromBase64()));
+    private static IEnumerable<string> Decoded(JsonElement answer) =>
+        answer.GetProperty("data").EnumerateArray().Select(item => Convert.ToHexString(item.GetProperty("embedding").GetBytesFromBase64()));
 
     private static string Bits(JsonElement vector) => Bits([.. vector.EnumerateArray().Select(number => number.GetSingle())]);
 

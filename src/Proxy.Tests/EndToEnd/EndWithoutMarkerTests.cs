@@ -2,7 +2,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>Hosts that end a stream without its end marker, after they said why they finished: every client gets a whole answer in its own dialect.</summary>
+/// <summary>Hosts that give a finish reason and end a stream without its end marker: every client gets a complete answer in its own dialect.</summary>
 public sealed class EndWithoutMarkerTests(EndWithoutMarkerTests.Door door) : IClassFixture<EndWithoutMarkerTests.Door>
 {
     public sealed class Door : FrontDoor
@@ -32,7 +32,12 @@ public sealed class EndWithoutMarkerTests(EndWithoutMarkerTests.Door door) : ICl
             else await exchange.EndAsync();
         });
 
-        var (reply, line) = await door.CallAsync(path, path is "/v1/messages" ? Anthropic.Request(lane.Solo, stream: true) : path is "/api/chat" ? Ollama.Request(lane.Solo, stream: true) : OpenAi.Request(lane.Solo, stream: true));
+        var (reply, line) = await door.CallAsync(path, path switch
+        {
+            "/v1/messages" => Anthropic.Request(lane.Solo, stream: true),
+            "/api/chat" => Ollama.Request(lane.Solo, stream: true),
+            _ => OpenAi.Request(lane.Solo, stream: true),
+        });
 
         Assert.True(reply.Whole);
         Assert.Equal("ok none 200", line.Verdict);

@@ -2,7 +2,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>A host whose frame or answer never ends: it is cut off at some length, long before the machine's memory is full.</summary>
+/// <summary>A host whose frame or answer never ends: it is cut off at a limit, long before the machine's memory is full.</summary>
 public sealed class EndlessHostTests(EndlessHostTests.Door door) : IClassFixture<EndlessHostTests.Door>
 {
     private const long MiB = 1024 * 1024;
@@ -33,7 +33,7 @@ public sealed class EndlessHostTests(EndlessHostTests.Door door) : IClassFixture
             await exchange.ChunkAsync(ollama || what == "answer" ? "{\"x\":\"" : "data: {\"x\":\"");
             var filler = new byte[MiB];
             Array.Fill(filler, (byte)'f');
-            // Far more than any answer has; a proxy that took all of it would not survive a few such hosts.
+            // Far more than any real answer; a proxy that buffered all of it would not survive a few such hosts.
             for (sent = 0; sent < 600 * MiB && !exchange.Gone.IsCompleted; sent += filler.Length)
                 await exchange.ChunkAsync(filler);
         });
@@ -51,7 +51,7 @@ public sealed class EndlessHostTests(EndlessHostTests.Door door) : IClassFixture
     [Fact]
     public async Task One_frame_is_very_large_It_is_relayed_whole_and_in_time()
     {
-        // A picture in base64, in one frame, through reads of a few kilobytes each.
+        // A base64 picture in one frame, received in reads of a few kilobytes each.
         var lane = door.Take();
         var picture = new string('f', 8 * (int)MiB);
         lane.A.Answer(exchange => exchange.StreamAsync(OpenAi.Sse, OpenAi.Stream("before ", picture, " after")));

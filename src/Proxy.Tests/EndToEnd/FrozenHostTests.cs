@@ -2,7 +2,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>A host that stops answering altogether in the middle of a call, and comes back without it.</summary>
+/// <summary>A host that stops answering in the middle of a call, and comes back without the call.</summary>
 public sealed class FrozenHostTests(FrozenHostTests.Door door) : IClassFixture<FrozenHostTests.Door>
 {
     public sealed class Door : FrontDoor
@@ -47,10 +47,11 @@ public sealed class FrozenHostTests(FrozenHostTests.Door door) : IClassFixture<F
 
         async Task LoggedAsync(string name)
         {
-            // Three probes of five seconds, ten seconds apart: longer than tests wait for a line.
+            // Three probes of five seconds, ten seconds apart, take longer than tests usually wait for a line.
             using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(90));
             using var pace = new PeriodicTimer(TimeSpan.FromMilliseconds(100));
-            while (!door.Proxy.Log.Lines.Any(line => ProxyLog.Text(line, "event") == name && line.GetRawText().Contains($"\"{lane.NameA}\"", StringComparison.Ordinal)))
+            while (!door.Proxy.Log.Lines.Any(line => ProxyLog.Text(line, "event") == name
+                && line.GetRawText().Contains($"\"{lane.NameA}\"", StringComparison.Ordinal)))
                 await pace.WaitForNextTickAsync(patience.Token);
         }
     }

@@ -4,8 +4,8 @@ using Proxy.Tests.Harness;
 namespace Proxy.Tests.EndToEnd;
 
 /// <summary>
-/// A client that has sent its FIN counts as gone, however it is served: it gets a complete answer or none, and never a status that its call did not earn.
-/// One that breaks off in its body left too: that is no fault of the proxy.
+/// A client that sent FIN has left, on both transports: it gets a complete answer or nothing, and never an invented status. A client that disconnects while it
+/// sends its body has left too; this is not an error of the proxy.
 /// </summary>
 public abstract class HalfClosedClientTests(FrontDoor door)
 {
@@ -37,7 +37,7 @@ public abstract class HalfClosedClientTests(FrontDoor door)
             """;
     }
 
-    /// <summary>Requests that a loop serves itself, and those that it leaves to the server.</summary>
+    /// <summary>Requests that a loop serves itself, and requests that it leaves to Kestrel.</summary>
     public static TheoryData<string, string> Ways => new()
     {
         { "/v1/chat/completions", "Accept: */*" },
@@ -93,7 +93,8 @@ public abstract class HalfClosedClientTests(FrontDoor door)
         });
         var correlation = FrontDoor.Correlation();
         await using var client = await RawClient.ConnectAsync(door.Address);
-        await client.RequestAsync("POST", "/v1/chat/completions", Encoding.UTF8.GetBytes(OpenAi.Request(lane.Solo, stream: true)), $"x-correlation-id: {correlation}");
+        await client.RequestAsync(
+            "POST", "/v1/chat/completions", Encoding.UTF8.GetBytes(OpenAi.Request(lane.Solo, stream: true)), $"x-correlation-id: {correlation}");
         await client.ReadHeadAsync();
         await client.ReadUntilAsync("[DONE]");
 
@@ -143,7 +144,7 @@ public abstract class HalfClosedClientTests(FrontDoor door)
             if (framing.StartsWith("Transfer", StringComparison.Ordinal)) begun = [.. "1000\r\n"u8, .. begun];
             await using var client = await RawClient.ConnectAsync(door.Address);
             await client.RequestAsync("POST", path, begun, framing, $"x-correlation-id: {correlation}", isPacked ? "Content-Encoding: gzip" : "Accept: */*");
-            if (i % 3 == 0) await door.GetAsync("/health"); // so that the break comes before, while and after the proxy waits for the body
+            if (i % 3 == 0) await door.GetAsync("/health"); // so that the disconnect comes before, while and after the proxy waits for the body
             if (reset)
             {
                 client.Reset();
@@ -165,7 +166,7 @@ public abstract class HalfClosedClientTests(FrontDoor door)
         Assert.DoesNotContain(door.Proxy.Log.Lines, line => line.GetRawText().Contains("   at ", StringComparison.Ordinal));
     }
 
-    // An end that overtook its head made no call.
+    // If the FIN overtook the request's head, there was no call.
     private async Task<bool> WasHeardAsync(string correlation)
     {
         var asked = 0;

@@ -4,7 +4,7 @@ using static Proxy.Tests.Harness.HostFaults;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>Connections to an OpenAI host: used again, replaced when they are gone, tried again after a failure.</summary>
+/// <summary>Connections to an OpenAI host: reused, replaced when they are closed, retried after a failure.</summary>
 public sealed class HostConnectionTests(HostConnectionTests.Door door) : IClassFixture<HostConnectionTests.Door>
 {
     public sealed class Door : FrontDoor
@@ -57,7 +57,7 @@ public sealed class HostConnectionTests(HostConnectionTests.Door door) : IClassF
 
         Assert.Equal(3, lane.A.Calls.Count);
 
-        // On loops a host's connection lives with the client that it serves: one a loop.
+        // With event loops, a host's connection belongs to the loop of the client that it serves: one per loop.
         var loops = Environment.GetEnvironmentVariable("PROXY_TEST_TRANSPORT") == "sockets" ? 1 : Environment.ProcessorCount;
         Assert.InRange(lane.A.Calls.Select(call => call.Connection).Distinct().Count(), 1, loops);
         Assert.True(lane.A.Connections - before <= loops + 1, $"{lane.A.Connections - before} connections for three calls");
@@ -107,7 +107,9 @@ public sealed class HostConnectionTests(HostConnectionTests.Door door) : IClassF
         Assert.Equal("ok none 200", line.Verdict);
     }
 
-    /// <summary>A call on a client's connection that is kept: on loops the host's lives with it, and another client may be served by another loop.</summary>
+    /// <summary>
+    /// A call on a client's kept connection: with event loops, the host's connection belongs to the same loop, and another client may be on another loop.
+    /// </summary>
     private async Task<(RawReply Reply, CallLine Line)> ChatAsync(RawClient client, Lane lane)
     {
         var correlation = FrontDoor.Correlation();

@@ -4,7 +4,7 @@ using static Proxy.Tests.Harness.HostFaults;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>What a client sees, what the hosts see and what the log says when an OpenAI host breaks before it has said anything.</summary>
+/// <summary>An OpenAI host that fails before its first content: what the client gets, what the hosts get, and what is logged.</summary>
 public sealed class HostFaultTests(HostFaultTests.Door door) : IClassFixture<HostFaultTests.Door>
 {
     public sealed class Door : FrontDoor
@@ -251,7 +251,7 @@ public sealed class HostFaultTests(HostFaultTests.Door door) : IClassFixture<Hos
 
         await door.PostAsync("/v1/chat/completions", OpenAi.Request(lane.Pair), $"x-correlation-id: {correlation}");
         await door.Proxy.Log.CallAsync(correlation);
-        // Whatever the first call might still write comes before the line of this one.
+        // A second line of the first call would be written before the line of this one.
         await lane.ChatAsync(lane.Pair, stream: false);
 
         Assert.Equal(1, door.Proxy.Log.CallsOf(correlation));

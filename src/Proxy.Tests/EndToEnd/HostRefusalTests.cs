@@ -3,7 +3,7 @@ using static Proxy.Tests.Harness.HostFaults;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>What an OpenAI host refuses, and whose fault that is.</summary>
+/// <summary>Calls that an OpenAI host refuses, and who is at fault.</summary>
 public sealed class HostRefusalTests(HostRefusalTests.Door door) : IClassFixture<HostRefusalTests.Door>
 {
     public sealed class Door : FrontDoor
@@ -44,7 +44,7 @@ public sealed class HostRefusalTests(HostRefusalTests.Door door) : IClassFixture
     [Fact]
     public async Task Host_says_500_to_a_clients_mistake_Host_stays_in_use()
     {
-        // llama.cpp answers 500 to a request without messages: that says nothing about the host.
+        // llama.cpp answers 500 to a request without messages, which does not mean that the host is broken.
         var lane = door.Take();
         lane.A.Answer(exchange => exchange.Request.Text.Contains("\"bad\"", StringComparison.Ordinal)
             ? exchange.JsonAsync(OpenAi.Error("'messages' is required"), 500)

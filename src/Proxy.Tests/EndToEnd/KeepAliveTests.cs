@@ -3,7 +3,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>During a long prefill the client hears that the line is alive, between frames and never inside one.</summary>
+/// <summary>During a long prefill the client gets keep-alives, between frames and never inside one.</summary>
 public sealed class KeepAliveTests(KeepAliveTests.Door door) : IClassFixture<KeepAliveTests.Door>
 {
     public sealed class Door : FrontDoor
@@ -297,7 +297,7 @@ public sealed class KeepAliveTests(KeepAliveTests.Door door) : IClassFixture<Kee
         return (client, correlation);
     }
 
-    /// <summary>The stream without our comments; a comment ends with an empty line, so it is an event of its own.</summary>
+    /// <summary>The stream without the proxy's comments; a comment ends with an empty line, so it is an event of its own.</summary>
     private static string WithoutComments(string text) =>
         string.Concat(text.Split("\n\n", StringSplitOptions.RemoveEmptyEntries).Where(part => !part.StartsWith(':')).Select(part => part + "\n\n"));
 }

@@ -5,7 +5,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>Who may call, which models a key may see and use, and how much it may ask for.</summary>
+/// <summary>Which clients may call, which models a key may see and use, and its limits.</summary>
 public sealed class KeyTests(KeyTests.Door door) : IClassFixture<KeyTests.Door>
 {
     public sealed class Door : FrontDoor
@@ -152,9 +152,15 @@ public sealed class KeyTests(KeyTests.Door door) : IClassFixture<KeyTests.Door>
     [InlineData("secret-by-prefix")]
     public async Task Key_may_not_use_a_model_It_looks_like_one_that_does_not_exist(string model)
     {
-        await Patience.Until(async () => (await door.GetAsync("/v1/models", "x-api-key: sk-everything")).Text.Contains("learned-secret", StringComparison.Ordinal), "the host's models are known");
+        await Patience.Until(
+            async () => (await door.GetAsync("/v1/models", "x-api-key: sk-everything")).Text.Contains("learned-secret", StringComparison.Ordinal),
+            "the host's models are known");
 
-        foreach (var (path, body) in new[] { ("/v1/chat/completions", OpenAi.Request(model)), ("/api/chat", Ollama.Request(model)), ("/v1/embeddings", $$"""{"model":"{{model}}","input":"x"}""") })
+        foreach (var (path, body) in new[]
+        {
+            ("/v1/chat/completions", OpenAi.Request(model)), ("/api/chat", Ollama.Request(model)),
+            ("/v1/embeddings", $$"""{"model":"{{model}}","input":"x"}"""),
+        })
         {
             var forbidden = await door.PostAsync(path, body, "x-api-key: sk-limited");
             var unknown = await door.PostAsync(path, body.Replace(model, "never-heard-of", StringComparison.Ordinal), "x-api-key: sk-limited");
@@ -238,7 +244,7 @@ public sealed class KeyTests(KeyTests.Door door) : IClassFixture<KeyTests.Door>
     [Fact]
     public async Task Page_of_a_foreign_origin_has_a_key_It_is_served()
     {
-        // Keys are not sent by a browser on its own, so a page that has one was given it.
+        // A browser does not send keys by itself, so a page with a key was given one.
         var (reply, _) = await door.ChatAsync("open-model", stream: false, "", "Origin: https://evil.example", "x-api-key: sk-everything");
 
         Assert.Equal(200, reply.Status);

@@ -4,7 +4,9 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>Calls and answers that are large by their number of pieces or by their text: refused by their size before the work, or served at a cost in proportion.</summary>
+/// <summary>
+/// Calls and answers with very many pieces or very long texts: they are refused by their size before parsing, or served at a proportional cost.
+/// </summary>
 public sealed class LargeCallTests(LargeCallTests.Door door) : IClassFixture<LargeCallTests.Door>
 {
     private const int Million = 1_000_000;
@@ -54,7 +56,8 @@ public sealed class LargeCallTests(LargeCallTests.Door door) : IClassFixture<Lar
     public async Task Answer_of_a_million_pieces_that_would_have_to_be_translated_Is_refused_by_its_size()
     {
         var lane = door.Take();
-        var answer = "{\"choices\":[" + string.Join(',', Enumerable.Range(0, Million).Select(i => string.Create(CultureInfo.InvariantCulture, $"{{\"index\":{i},\"message\":{{\"content\":\"a\"}}}}"))) + "]}";
+        var answer = "{\"choices\":[" + string.Join(',', Enumerable.Range(0, Million)
+            .Select(i => string.Create(CultureInfo.InvariantCulture, $"{{\"index\":{i},\"message\":{{\"content\":\"a\"}}}}"))) + "]}";
         lane.A.Answer(exchange => exchange.JsonAsync(answer));
         var memory = Peak.Of(door.Proxy.Id);
 
@@ -88,7 +91,7 @@ public sealed class LargeCallTests(LargeCallTests.Door door) : IClassFixture<Lar
         return body.Append("]}").ToString();
     }
 
-    /// <summary>How much resident memory a process has taken at most since this was made: the kernel's high-water mark, set back.</summary>
+    /// <summary>The most resident memory of a process since this was created: the kernel's high-water mark, which is reset.</summary>
     private sealed class Peak
     {
         private readonly string folder;
@@ -106,6 +109,7 @@ public sealed class LargeCallTests(LargeCallTests.Door door) : IClassFixture<Lar
         public static Peak Of(int process) => new($"/proc/{process.ToString(CultureInfo.InvariantCulture)}");
 
         private long Read(string name) =>
-            1024 * long.Parse(File.ReadLines($"{folder}/status").First(line => line.StartsWith(name, StringComparison.Ordinal)).Split(' ', StringSplitOptions.RemoveEmptyEntries)[^2].Split('\t')[^1], CultureInfo.InvariantCulture);
+            1024 * long.Parse(File.ReadLines($"{folder}/status").First(line => line.StartsWith(name, StringComparison.Ordinal))
+                .Split(' ', StringSplitOptions.RemoveEmptyEntries)[^2].Split('\t')[^1], CultureInfo.InvariantCulture);
     }
 }

@@ -3,10 +3,12 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>The client leaves at every moment of a call: the host is cancelled at once. Every clock is far away, so nothing else can end the call.</summary>
+/// <summary>
+/// The client leaves at every moment of a call, and its host is cancelled at once. All time limits are long, so that none of them ends the call.
+/// </summary>
 public sealed class LeavingClientTests(LeavingClientTests.Door door) : IClassFixture<LeavingClientTests.Door>
 {
-    /// <summary>What "at once" means on a busy machine.</summary>
+    /// <summary>The meaning of "at once" on a busy machine.</summary>
     private static readonly TimeSpan AtOnce = TimeSpan.FromSeconds(3);
 
     public sealed class Door : FrontDoor
@@ -170,8 +172,9 @@ public sealed class LeavingClientTests(LeavingClientTests.Door door) : IClassFix
         var (holder, _, _) = await CallAsync(lane, "/v1/chat/completions", OpenAi.Request(lane.Solo, text: "holds"));
         var correlation = FrontDoor.Correlation();
         await using var queued = await RawClient.ConnectAsync(door.Address);
-        await queued.RequestAsync("POST", "/v1/chat/completions", Encoding.UTF8.GetBytes(OpenAi.Request(lane.Solo, text: "queued")), $"x-correlation-id: {correlation}");
-        // Nobody tells a client that it waits; a while without an answer is what waiting looks like.
+        await queued.RequestAsync(
+            "POST", "/v1/chat/completions", Encoding.UTF8.GetBytes(OpenAi.Request(lane.Solo, text: "queued")), $"x-correlation-id: {correlation}");
+        // A waiting client gets no sign that it waits, so the test only checks that no answer arrives for a while.
         await Task.Delay(200, TestContext.Current.CancellationToken);
 
         if (reset)
@@ -218,7 +221,7 @@ public sealed class LeavingClientTests(LeavingClientTests.Door door) : IClassFix
             await LeaveAsync(client, reset: i % 2 == 0, exchange, correlation);
         }
 
-        // The only slot must be free again, and no call may wait for it.
+        // The only slot must be free again, and no call may be waiting for it.
         lane.A.Answer(exchange => exchange.JsonAsync(OpenAi.Whole("free")));
         var (reply, line) = await lane.ChatAsync(lane.Solo, stream: false);
 

@@ -4,7 +4,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>Where the proxy listens, and the other verbs of the program that talk to it.</summary>
+/// <summary>Where the proxy listens, and the verbs of the program that use the listeners.</summary>
 public sealed class ListenerTests : IAsyncLifetime
 {
     private readonly FakeBackend host = FakeBackend.Start();
@@ -27,9 +27,13 @@ public sealed class ListenerTests : IAsyncLifetime
     public async Task Several_addresses_Each_answers_and_is_named_in_the_log()
     {
         var path = Path.Combine(folder, "p.sock");
-        await using var proxy = await ProxyProcess.StartAsync(Config().Replace("\"127.0.0.1:0\"", $"\"127.0.0.1:0\", \"[::1]:0\", \"unix:{path}\"", StringComparison.Ordinal));
-        var unix = await proxy.Log.LineAsync(line => ProxyLog.Text(line, "event") == "listening" && ProxyLog.Text(line, "url")!.Contains(path, StringComparison.Ordinal), "the unix listener");
-        var six = await proxy.Log.LineAsync(line => ProxyLog.Text(line, "event") == "listening" && ProxyLog.Text(line, "url")!.Contains("[::1]", StringComparison.Ordinal), "the IPv6 listener");
+        await using var proxy = await ProxyProcess.StartAsync(Config()
+            .Replace("\"127.0.0.1:0\"", $"\"127.0.0.1:0\", \"[::1]:0\", \"unix:{path}\"", StringComparison.Ordinal));
+        var unix = await proxy.Log.LineAsync(
+            line => ProxyLog.Text(line, "event") == "listening" && ProxyLog.Text(line, "url")!.Contains(path, StringComparison.Ordinal), "the unix listener");
+        var six = await proxy.Log.LineAsync(
+            line => ProxyLog.Text(line, "event") == "listening" && ProxyLog.Text(line, "url")!.Contains("[::1]", StringComparison.Ordinal),
+            "the IPv6 listener");
 
         foreach (var address in new[] { proxy.Address, new Uri(ProxyLog.Text(six, "url")!), new Uri($"unix:{path}") })
         {
@@ -45,7 +49,7 @@ public sealed class ListenerTests : IAsyncLifetime
     {
         var path = Path.Combine(folder, "p.sock");
         var config = Config().Replace("\"127.0.0.1:0\"", $"\"127.0.0.1:0\", \"unix:{path}\"", StringComparison.Ordinal);
-        // Disposing kills: nothing is tidied up.
+        // Disposing kills the process, so the socket's file stays.
         await (await ProxyProcess.StartAsync(config)).DisposeAsync();
         Assert.True(File.Exists(path));
 
@@ -58,7 +62,8 @@ public sealed class ListenerTests : IAsyncLifetime
     public async Task Client_of_a_unix_socket_leaves_Host_is_cancelled()
     {
         var path = Path.Combine(folder, "p.sock");
-        await using var proxy = await ProxyProcess.StartAsync(Config().Replace("\"127.0.0.1:0\"", $"\"127.0.0.1:0\", \"unix:{path}\"", StringComparison.Ordinal));
+        await using var proxy = await ProxyProcess.StartAsync(Config()
+            .Replace("\"127.0.0.1:0\"", $"\"127.0.0.1:0\", \"unix:{path}\"", StringComparison.Ordinal));
         host.Answer(exchange => exchange.StallAsync());
         var arrival = host.NextCallAsync();
         var client = await RawClient.ConnectAsync(new Uri($"unix:{path}"));
@@ -74,7 +79,8 @@ public sealed class ListenerTests : IAsyncLifetime
     public async Task Proxy_runs_The_program_tells_what_it_serves_how_it_is_and_reloads_it()
     {
         await using var proxy = await ProxyProcess.StartAsync(Config());
-        await Patience.Until(async () => (await RawClient.SendAsync(proxy.Address, "GET", "/v1/models")).Text.Contains("learned", StringComparison.Ordinal), "the host's models are known");
+        await Patience.Until(async () => (await RawClient.SendAsync(proxy.Address, "GET", "/v1/models")).Text.Contains("learned", StringComparison.Ordinal),
+            "the host's models are known");
 
         var models = await proxy.CommandAsync("models", "--json");
         var table = await proxy.CommandAsync("models");
@@ -93,7 +99,7 @@ public sealed class ListenerTests : IAsyncLifetime
     [Fact]
     public async Task Health_is_checked_from_outside_The_exit_code_tells()
     {
-        // The check uses the public listener, so the port has to be known to both.
+        // The health check uses the public listener, so both need a known port.
         var port = FreePort();
         var config = Config().Replace("127.0.0.1:0", $"127.0.0.1:{port}", StringComparison.Ordinal);
         var proxy = await ProxyProcess.StartAsync(config);
@@ -116,8 +122,10 @@ public sealed class ListenerTests : IAsyncLifetime
 
         await using var proxy = await ProxyProcess.StartAsync(Config() + $"\n[[auth.keys]]\nname = \"alice\"\nsha256 = \"{sha256}\"\n");
 
-        Assert.Equal(200, (await RawClient.SendAsync(proxy.Address, "POST", "/v1/chat/completions", Encoding.UTF8.GetBytes(OpenAi.Request("m", stream: true)), $"Authorization: Bearer {key}")).Status);
-        Assert.Equal(401, (await RawClient.SendAsync(proxy.Address, "POST", "/v1/chat/completions", Encoding.UTF8.GetBytes(OpenAi.Request("m", stream: true)))).Status);
+        Assert.Equal(200, (await RawClient.SendAsync(
+            proxy.Address, "POST", "/v1/chat/completions", Encoding.UTF8.GetBytes(OpenAi.Request("m", stream: true)), $"Authorization: Bearer {key}")).Status);
+        Assert.Equal(
+            401, (await RawClient.SendAsync(proxy.Address, "POST", "/v1/chat/completions", Encoding.UTF8.GetBytes(OpenAi.Request("m", stream: true)))).Status);
     }
 
     private static int FreePort()

@@ -7,7 +7,7 @@ using Proxy.Tests.Inference;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>Models inside the process, from outside.</summary>
+/// <summary>Models inside the process, over HTTP.</summary>
 public sealed class LocalModelTests
 {
     private const string Listen = """
@@ -109,7 +109,11 @@ public sealed class LocalModelTests
         var folder = Directory.CreateTempSubdirectory("broken-model");
         try
         {
-            foreach (var file in (string[])["config.json", "tokenizer.json"]) File.Copy(Path.Combine(TestModels.Folder("tiny-bpe-embed"), file), Path.Combine(folder.FullName, file));
+            foreach (var file in (string[])["config.json", "tokenizer.json"])
+            {
+                File.Copy(Path.Combine(TestModels.Folder("tiny-bpe-embed"), file), Path.Combine(folder.FullName, file));
+            }
+
             await File.WriteAllTextAsync(Path.Combine(folder.FullName, "model.onnx"), "no graph", TestContext.Current.CancellationToken);
             await using var proxy = await ProxyProcess.StartAsync($"""
                 {Listen}

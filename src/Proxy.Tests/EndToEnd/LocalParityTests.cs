@@ -7,7 +7,7 @@ using Proxy.Tests.Sdk;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>What the models inside answer over HTTP is what the reference answered, whatever else is being computed.</summary>
+/// <summary>The models inside the process answer over HTTP as the reference did, whatever else is computed at the same time.</summary>
 public sealed class LocalParityTests(LocalParityTests.Door door) : IClassFixture<LocalParityTests.Door>
 {
     public sealed class Door : FrontDoor
@@ -44,7 +44,8 @@ public sealed class LocalParityTests(LocalParityTests.Door door) : IClassFixture
             var pairs = group.ToArray();
             var documents = pairs.Select(static pair => pair.Said("document")).ToArray();
 
-            var reply = await PostAsync(client, path, tei ? new { model = "cross", query = group.Key, texts = documents, raw_scores = true } : new { model = "cross", query = group.Key, documents });
+            var reply = await PostAsync(client, path,
+                tei ? new { model = "cross", query = group.Key, texts = documents, raw_scores = true } : new { model = "cross", query = group.Key, documents });
 
             var results = (tei ? reply : reply.GetProperty("results")).EnumerateArray().ToArray();
             Assert.Equal(Enumerable.Range(0, pairs.Length), results.Select(static result => result.GetProperty("index").GetInt32()).Order());
@@ -68,7 +69,7 @@ public sealed class LocalParityTests(LocalParityTests.Door door) : IClassFixture
         var texts = TestModels.Lines("all-MiniLM-L6-v2", "golden.jsonl").Where(static line => line.GetProperty("ids").GetArrayLength() <= 256).Select(static line => line.Said("text")).Where((_, i) => i % 12 == 0).ToArray();
         Assert.True(texts.Length > 40);
 
-        // All in one call; each in a call of its own while others are under way; each quite alone.
+        // All in one call; each in its own call, concurrently; each alone.
         var together = await EmbedAsync(client, texts);
         var crowded = await Task.WhenAll(texts.Select(async text => (await EmbedAsync(client, text))[0]));
         var wrong = new List<string>();

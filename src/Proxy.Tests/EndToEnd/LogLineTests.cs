@@ -4,7 +4,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>The one line of a call says everything that is asked later.</summary>
+/// <summary>The log line of a call has every field.</summary>
 public sealed class LogLineTests(LogLineTests.Door door) : IClassFixture<LogLineTests.Door>
 {
     public sealed class Door : FrontDoor
@@ -13,7 +13,8 @@ public sealed class LogLineTests(LogLineTests.Door door) : IClassFixture<LogLine
 
         protected override int OllamaLanes => 2;
 
-        protected override string Sections() => "[aliases]\n" + string.Join('\n', Enumerable.Range(0, Lanes).Select(number => $"\"by-alias{number}\" = \"solo{number}-m\""));
+        protected override string Sections() =>
+            "[aliases]\n" + string.Join('\n', Enumerable.Range(0, Lanes).Select(number => $"\"by-alias{number}\" = \"solo{number}-m\""));
     }
 
     [Fact]
@@ -27,8 +28,15 @@ public sealed class LogLineTests(LogLineTests.Door door) : IClassFixture<LogLine
 
         var expected = new Dictionary<string, string?>
         {
-            ["level"] = "info", ["event"] = "call", ["trace_id"] = reply.TraceId, ["key"] = "anonymous", ["surface"] = "/v1/chat/completions", ["model"] = alias, ["served"] = lane.Solo,
-            ["stream"] = "false", ["messages"] = "1", ["route"] = "direct", ["backend"] = lane.NameA, ["status"] = "200", ["tokens_in"] = "9", ["tokens_out"] = "7", ["outcome"] = "ok", ["fault"] = "none",
+            ["level"] =
+                "info", ["event"] =
+                    "call", ["trace_id"] =
+                        reply.TraceId, ["key"] = "anonymous", ["surface"] = "/v1/chat/completions", ["model"] = alias, ["served"] = lane.Solo,
+            ["stream"] =
+                "false", ["messages"] =
+                    "1", ["route"] =
+                        "direct", ["backend"] =
+                            lane.NameA, ["status"] = "200", ["tokens_in"] = "9", ["tokens_out"] = "7", ["outcome"] = "ok", ["fault"] = "none",
         };
         Assert.Equal(expected, expected.Keys.ToDictionary(name => name, name => line[name]));
         Assert.True(line.Line.GetProperty("time").TryGetDateTimeOffset(out _));
@@ -43,7 +51,10 @@ public sealed class LogLineTests(LogLineTests.Door door) : IClassFixture<LogLine
         var lane = ollamaHost ? door.TakeOllama() : door.Take();
         lane.A.Answer(exchange => ollamaHost
             ? exchange.StreamAsync(Ollama.Lines, Ollama.Stream("fine"))
-            : exchange.StreamAsync(OpenAi.Sse, OpenAi.Role(), OpenAi.Token("fine"), OpenAi.Stop(), """data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[],"usage":{"prompt_tokens":9,"completion_tokens":7,"total_tokens":16}}""" + "\n\n", OpenAi.Done));
+            : exchange.StreamAsync(OpenAi.Sse, OpenAi.Role(), OpenAi.Token("fine"), OpenAi.Stop(),
+                """data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[],"usage":"""
+                    + """{"prompt_tokens":9,"completion_tokens":7,"total_tokens":16}}""" + "\n\n",
+                OpenAi.Done));
 
         var (_, line) = await lane.OllamaChatAsync(lane.Solo, stream: true);
 
@@ -119,7 +130,7 @@ public sealed class LogLineTests(LogLineTests.Door door) : IClassFixture<LogLine
 
         var (_, line) = await lane.ChatAsync(lane.Solo, stream: true);
 
-        // The role is no token.
+        // The role does not count as a token.
         Assert.InRange(line.Line.GetProperty("first_token_ms").GetDouble(), 190, 30_000);
         Assert.InRange(line.Line.GetProperty("duration_ms").GetDouble() - line.Line.GetProperty("first_token_ms").GetDouble(), 150, 30_000);
     }

@@ -5,14 +5,14 @@ using Proxy.Tests.Harness;
 namespace Proxy.Tests.EndToEnd;
 
 /// <summary>
-/// What a client's user gets to see of an answer, read from the wire of any dialect by a reader that knows nothing of the proxy's own: a second opinion on what arrived.
+/// An answer as a client's user sees it, read from any dialect's wire format by a reader that shares no code with the proxy, as a second opinion.
 /// </summary>
 /// <param name="Calls">Id, name and arguments of each tool call; the arguments without white space.</param>
-/// <param name="Reason">Why it ended, in OpenAI's words.</param>
-/// <param name="Usage">Tokens in and out, or null where none are told.</param>
+/// <param name="Reason">The finish reason, with OpenAI's names.</param>
+/// <param name="Usage">Tokens in and out, or null if there are no counts.</param>
 internal sealed record MatrixAnswer(string Text, string Reasoning, string Calls, string? Reason, string? Usage, string? Error)
 {
-    /// <summary>What a transcript's events say.</summary>
+    /// <summary>The answer in a transcript's events.</summary>
     public static MatrixAnswer OfEvents(string lines)
     {
         var seen = new Seen();
@@ -42,11 +42,12 @@ internal sealed record MatrixAnswer(string Text, string Reasoning, string Calls,
         return seen.Answer();
     }
 
-    /// <summary>What the client of a dialect reads; a stream must have its dialect's end.</summary>
+    /// <summary>The answer that a dialect's client reads; a stream must have its dialect's end.</summary>
     public static MatrixAnswer Of(string client, bool stream, RawReply reply)
     {
         var seen = new Seen();
-        var documents = !stream ? [JsonNode.Parse(reply.Text)!] : client is "ollama" or "generate" ? [.. reply.JsonLines.Select(line => JsonNode.Parse(line.GetRawText())!)]
+        var documents = !stream
+            ? [JsonNode.Parse(reply.Text)!] : client is "ollama" or "generate" ? [.. reply.JsonLines.Select(line => JsonNode.Parse(line.GetRawText())!)]
             : reply.Events.Where(data => data != "[DONE]").Select(data => JsonNode.Parse(data)!).ToList();
         foreach (var document in documents)
         {
@@ -89,10 +90,14 @@ internal sealed record MatrixAnswer(string Text, string Reasoning, string Calls,
         if (chunk["choices"] is not JsonArray { Count: > 0 } choices) return;
         var said = choices[0]!["delta"] ?? choices[0]!["message"];
         seen.Text += (string?)(said is null ? choices[0]!["text"] : said["content"]);
-        Assert.Equal((string?)said?["reasoning"], (string?)said?["reasoning_content"]); // both names, or neither
+        Assert.Equal((string?)said?["reasoning"], (string?)said?["reasoning_content"]); // both names, or none
         seen.Reasoning += (string?)said?["reasoning"];
         var index = 0;
-        foreach (var call in said?["tool_calls"]?.AsArray() ?? []) seen.Call((int?)call!["index"] ?? index++, (string?)call["id"], (string?)call["function"]?["name"], (string?)call["function"]?["arguments"]);
+        foreach (var call in said?["tool_calls"]?.AsArray() ?? [])
+        {
+            seen.Call((int?)call!["index"] ?? index++, (string?)call["id"], (string?)call["function"]?["name"], (string?)call["function"]?["arguments"]);
+        }
+
         seen.Reason = (string?)choices[0]!["finish_reason"] ?? seen.Reason;
     }
 
@@ -117,14 +122,23 @@ internal sealed record MatrixAnswer(string Text, string Reasoning, string Calls,
         var type = (string?)data["type"];
         if (type == "error") seen.Error = (string?)data["error"]!["message"];
         foreach (var holder in new[] { data["message"], data })
-            seen.Count(holder?["usage"]?["input_tokens"] is { } input ? (int)input + ((int?)holder["usage"]!["cache_read_input_tokens"] ?? 0) : null, holder?["usage"]?["output_tokens"]);
-        if ((string?)(data["stop_reason"] ?? data["delta"]?["stop_reason"]) is { } reason) seen.Reason = reason switch { "end_turn" => "stop", "max_tokens" => "length", "tool_use" => "tool_calls", _ => reason };
+            seen.Count(holder?["usage"]?["input_tokens"] is { } input ? (int)input + ((int?)holder["usage"]!["cache_read_input_tokens"] ?? 0) : null,
+                holder?["usage"]?["output_tokens"]);
+        if ((string?)(data["stop_reason"] ?? data["delta"]?["stop_reason"]) is { } reason)
+        {
+            seen.Reason = reason switch { "end_turn" => "stop", "max_tokens" => "length", "tool_use" => "tool_calls", _ => reason };
+        }
+
         JsonNode?[] blocks = type == "content_block_start" ? [data["content_block"]] : [.. data["content"]?.AsArray() ?? []];
         foreach (var block in blocks)
         {
             seen.Text += (string?)block!["text"];
             seen.Reasoning += (string?)block["thinking"];
-            if ((string?)block["type"] == "tool_use") seen.Call(seen.NextCall(), (string?)block["id"], (string?)block["name"], type == "content_block_start" ? "" : block["input"]!.AsObject().ToJsonString());
+            if ((string?)block["type"] == "tool_use")
+            {
+                seen.Call(seen.NextCall(), (string?)block["id"], (string?)block["name"],
+                    type == "content_block_start" ? "" : block["input"]!.AsObject().ToJsonString());
+            }
         }
 
         if (type != "content_block_delta") return;
@@ -133,7 +147,7 @@ internal sealed record MatrixAnswer(string Text, string Reasoning, string Calls,
         if (data["delta"]!["partial_json"] is { } json) seen.Call(seen.NextCall() - 1, null, null, (string?)json);
     }
 
-    /// <summary>The last event repeats everything; what was streamed before must be the same.</summary>
+    /// <summary>The last event repeats everything, and must equal what was streamed.</summary>
     private static void Response(Seen seen, JsonNode data, bool stream)
     {
         switch ((string?)data["type"])
@@ -172,7 +186,8 @@ internal sealed record MatrixAnswer(string Text, string Reasoning, string Calls,
         }
 
         whole.Count(response["usage"]?["input_tokens"], response["usage"]?["output_tokens"]);
-        whole.Reason = (string?)response["status"] == "completed" ? whole.HasCalls ? "tool_calls" : "stop" : (string?)response["incomplete_details"]?["reason"] == "max_output_tokens" ? "length" : "error";
+        whole.Reason = (string?)response["status"] == "completed"
+            ? whole.HasCalls ? "tool_calls" : "stop" : (string?)response["incomplete_details"]?["reason"] == "max_output_tokens" ? "length" : "error";
         whole.Error = (string?)response["error"]?["message"];
         if (stream) Assert.Equal((seen.Text, seen.Reasoning, seen.Answer().Calls), (whole.Text, whole.Reasoning, whole.Answer().Calls));
         seen.Take(whole);
@@ -213,7 +228,8 @@ internal sealed record MatrixAnswer(string Text, string Reasoning, string Calls,
             foreach (var (index, call) in whole.calls) calls[index] = call;
         }
 
-        public MatrixAnswer Answer() => new(Text, Reasoning, string.Join('\n', calls.Values.Select(call => $"{call.Id} {call.Name} {Compact(call.Arguments)}")), Error is null ? Reason : "error", usage, Error);
+        public MatrixAnswer Answer() => new(Text, Reasoning, string.Join('\n', calls.Values.Select(call => $"{call.Id} {call.Name} {Compact(call.Arguments)}")),
+            Error is null ? Reason : "error", usage, Error);
 
         private static string Compact(string arguments)
         {

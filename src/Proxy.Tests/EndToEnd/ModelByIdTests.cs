@@ -4,7 +4,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>One model by its id: every name that a chat may ask for is there, in the listing or not.</summary>
+/// <summary>One model by its id: every name that a chat may use is found, whether or not it is listed.</summary>
 public sealed class ModelByIdTests(ModelByIdTests.Door door) : IClassFixture<ModelByIdTests.Door>
 {
     public sealed class Door : FrontDoor
@@ -44,7 +44,7 @@ public sealed class ModelByIdTests(ModelByIdTests.Door door) : IClassFixture<Mod
 
     [Theory]
     [InlineData("listed", "any")]
-    [InlineData("fast", "any")] // an alias of a name that only a prefix serves
+    [InlineData("fast", "any")] // an alias of a name that only a prefix matches
     [InlineData("any-thing", "any")]
     [InlineData("any-thing:latest", "any")]
     [InlineData("glob-7-x", "any")]

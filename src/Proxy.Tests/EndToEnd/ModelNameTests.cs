@@ -2,7 +2,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>Model names are bounded on every surface that takes one, and those that are not served leave nothing behind.</summary>
+/// <summary>The length of model names is limited on every surface that takes one, and names that are not served leave nothing in memory.</summary>
 public sealed class ModelNameTests(ModelNameTests.Door door) : IClassFixture<ModelNameTests.Door>
 {
     public sealed class Door : FrontDoor
@@ -127,7 +127,7 @@ public sealed class ModelNameTests(ModelNameTests.Door door) : IClassFixture<Mod
     public async Task Huge_names_in_hundreds_of_calls_leave_no_memory_behind()
     {
         var name = new string('n', 1 << 20);
-        await SendAsync(40); // what grows to its size once
+        await SendAsync(40); // memory that grows once
         var before = door.Proxy.ResidentBytes;
 
         await SendAsync(200);
@@ -153,7 +153,11 @@ public sealed class ModelNameTests(ModelNameTests.Door door) : IClassFixture<Mod
 
     private static string Message(string path, RawReply reply)
     {
-        if (path.StartsWith("/api/", StringComparison.Ordinal) || path is "/embed" or "/rerank" or "/tokenize") return reply.Json.GetProperty("error").GetString()!;
+        if (path.StartsWith("/api/", StringComparison.Ordinal) || path is "/embed" or "/rerank" or "/tokenize")
+        {
+            return reply.Json.GetProperty("error").GetString()!;
+        }
+
         return path == "/v1/rerank" ? reply.Json.GetProperty("message").GetString()! : reply.ErrorMessage;
     }
 }

@@ -2,11 +2,12 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>What breaks in an Ollama host, and what breaks between the two dialects. The bytes are those of a real Ollama whose engine died.</summary>
+/// <summary>Failures of an Ollama host, and between two dialects. The bytes are those of a real Ollama whose engine died.</summary>
 public sealed class OllamaFaultTests(OllamaFaultTests.Door door) : IClassFixture<OllamaFaultTests.Door>
 {
-    /// <summary>What a real Ollama answers to a whole call when its engine dies: 200, half the text, not done.</summary>
-    private const string HalfAnAnswer = """{"model":"tiny","created_at":"2026-11-23T06:33:26.86473356Z","message":{"role":"assistant","content":"half "},"done":false}""";
+    /// <summary>A real Ollama's answer to a call that is not streamed when its engine dies: 200, half the text, not done.</summary>
+    private const string HalfAnAnswer =
+        """{"model":"tiny","created_at":"2026-11-23T06:33:26.86473356Z","message":{"role":"assistant","content":"half "},"done":false}""";
 
     public sealed class Door : FrontDoor
     {

@@ -5,7 +5,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>What an Ollama client asks besides answers: the models, one of them, what is loaded, and to change what there is.</summary>
+/// <summary>Ollama's paths besides chat: listing models, describing one, listing loaded ones, and changing them.</summary>
 public sealed class OllamaHostTests(OllamaHostTests.Door door) : IClassFixture<OllamaHostTests.Door>
 {
     private const string All = "Authorization: Bearer sk-all";
@@ -22,12 +22,15 @@ public sealed class OllamaHostTests(OllamaHostTests.Door door) : IClassFixture<O
             (Llama, Gpu) = (Host(), Host());
             Llama.Pages["/api/version"] = """{"version":"0.12.0"}""";
             Llama.Pages["/api/tags"] = """
-                {"models":[{"name":"llama3:latest","model":"llama3:latest","modified_at":"2026-01-02T03:04:05.123456789+02:00","size":4000,"digest":"d1","details":{"parent_model":"","format":"gguf","family":"llama","families":["llama"],"parameter_size":"8.0B","quantization_level":"Q4_K_M"}},
+                {"models":[{"name":"llama3:latest","model":"llama3:latest","modified_at":"2026-01-02T03:04:05.123456789+02:00","size":4000,"digest":"d1",
+                  "details":{"parent_model":"","format":"gguf","family":"llama","families":["llama"],"parameter_size":"8.0B","quantization_level":"Q4_K_M"}},
                  {"name":"cold:7b","model":"cold:7b","digest":"d2"}]}
                 """;
-            Llama.Pages["/api/ps"] = """{"models":[{"name":"llama3:latest","model":"llama3:latest","size":5000,"digest":"d1","details":{"family":"llama"},"expires_at":"2026-11-23T08:38:23.5+02:00","size_vram":4500,"context_length":4096}]}""";
+            Llama.Pages["/api/ps"] = """{"models":[{"name":"llama3:latest","model":"llama3:latest","size":5000,"digest":"d1","details":"""
+                + """{"family":"llama"},"expires_at":"2026-11-23T08:38:23.5+02:00","size_vram":4500,"context_length":4096}]}""";
             Llama.Answer(AnswerAsync);
-            Gpu.Pages["/v1/models"] = """{"object":"list","data":[{"id":"Qwen/Qwen3-8B","object":"model","created":1700000000,"owned_by":"vllm","max_model_len":40960}]}""";
+            Gpu.Pages["/v1/models"] =
+                """{"object":"list","data":[{"id":"Qwen/Qwen3-8B","object":"model","created":1700000000,"owned_by":"vllm","max_model_len":40960}]}""";
             return $$"""
                 [inference]
                 bundled = false
@@ -50,19 +53,23 @@ public sealed class OllamaHostTests(OllamaHostTests.Door door) : IClassFixture<O
                 """;
         }
 
-        internal async Task WaitAsync() => await Patience.Until(async () => (await GetAsync("/api/tags", All)).Json.GetProperty("models").GetArrayLength() == 5, "both hosts have told their models");
+        internal async Task WaitAsync() => await Patience.Until(async () => (await GetAsync("/api/tags", All)).Json.GetProperty("models")
+            .GetArrayLength() == 5, "both hosts have told their models");
 
         private static async Task AnswerAsync(FakeExchange exchange)
         {
             switch (exchange.Request.Target)
             {
                 case "/api/show":
-                    await exchange.WholeAsync(200, "application/json; charset=utf-8", """{"modelfile":"FROM x","parameters":"num_ctx                        8192","details":{"family":"llama"},"model_info":{"general.architecture":"llama","llama.context_length":131072},"capabilities":["completion","tools"],"modified_at":"2026-01-02T03:04:05Z"}""");
+                    await exchange.WholeAsync(200, "application/json; charset=utf-8",
+                        """{"modelfile":"FROM x","parameters":"num_ctx                        8192","details":{"family":"llama"},"model_info":"""
+                            + """{"general.architecture":"llama","llama.context_length":131072},"capabilities":"""
+                            + """["completion","tools"],"modified_at":"2026-01-02T03:04:05Z"}""");
                     break;
                 case "/api/pull":
                     await exchange.HeadAsync("application/x-ndjson");
                     await exchange.ChunkAsync("{\"status\":\"pulling manifest\"}\n");
-                    await exchange.Gone; // the rest is never said: what came must have been passed on
+                    await exchange.Gone; // the rest is never sent: the first part must have been passed on
                     break;
                 default:
                     await exchange.WholeAsync(200, "text/plain", "");
@@ -76,7 +83,8 @@ public sealed class OllamaHostTests(OllamaHostTests.Door door) : IClassFixture<O
     {
         await door.WaitAsync();
 
-        var models = (await door.GetAsync("/api/tags", All)).Json.GetProperty("models").EnumerateArray().ToDictionary(model => model.GetProperty("name").GetString()!);
+        var models = (await door.GetAsync("/api/tags", All)).Json.GetProperty("models").EnumerateArray()
+            .ToDictionary(model => model.GetProperty("name").GetString()!);
 
         Assert.Equal(["llama3:latest", "cold:7b", "Qwen/Qwen3-8B", "small", "big"], models.Keys);
         Assert.All(models.Values, model =>
@@ -95,12 +103,13 @@ public sealed class OllamaHostTests(OllamaHostTests.Door door) : IClassFixture<O
     {
         await door.WaitAsync();
 
-        var models = (await door.GetAsync("/v1/models", All)).Json.GetProperty("data").EnumerateArray().ToDictionary(model => model.GetProperty("id").GetString()!);
+        var models = (await door.GetAsync("/v1/models", All)).Json.GetProperty("data").EnumerateArray()
+            .ToDictionary(model => model.GetProperty("id").GetString()!);
 
         foreach (var name in (string[])["context_length", "context_window", "max_model_len"])
         {
             Assert.Equal(40960, models["Qwen/Qwen3-8B"].GetProperty(name).GetInt32());
-            Assert.Equal(4096, models["llama3:latest"].GetProperty(name).GetInt32()); // as it runs now
+            Assert.Equal(4096, models["llama3:latest"].GetProperty(name).GetInt32()); // the context with which it runs now
         }
 
         Assert.Equal(131072, models["llama3:latest"].GetProperty("max_context_length").GetInt32());
@@ -108,7 +117,7 @@ public sealed class OllamaHostTests(OllamaHostTests.Door door) : IClassFixture<O
         Assert.Equal("unloaded", models["cold:7b"].GetProperty("status").GetProperty("value").GetString());
         Assert.Equal("tools", models["llama3:latest"].GetProperty("capabilities")[1].GetString());
         Assert.Equal("llama3:latest", models["small"].GetProperty("root").GetString());
-        Assert.False(models["Qwen/Qwen3-8B"].TryGetProperty("capabilities", out _)); // vLLM does not say
+        Assert.False(models["Qwen/Qwen3-8B"].TryGetProperty("capabilities", out _)); // vLLM does not report capabilities
         Assert.Equal("llama3", (await door.GetAsync("/v1/models/llama3", All)).Json.GetProperty("id").GetString());
     }
 
@@ -117,10 +126,12 @@ public sealed class OllamaHostTests(OllamaHostTests.Door door) : IClassFixture<O
     {
         await door.WaitAsync();
 
-        var models = (await door.GetAsync("/api/ps", All)).Json.GetProperty("models").EnumerateArray().ToDictionary(model => model.GetProperty("name").GetString()!);
+        var models = (await door.GetAsync("/api/ps", All)).Json.GetProperty("models").EnumerateArray()
+            .ToDictionary(model => model.GetProperty("name").GetString()!);
 
         Assert.Equal(["llama3:latest", "Qwen/Qwen3-8B", "small", "big"], models.Keys);
-        Assert.Equal(("2026-11-23T08:38:23.5+02:00", 4500), (models["llama3:latest"].GetProperty("expires_at").GetString(), models["llama3:latest"].GetProperty("size_vram").GetInt32()));
+        Assert.Equal(("2026-11-23T08:38:23.5+02:00", 4500),
+            (models["llama3:latest"].GetProperty("expires_at").GetString(), models["llama3:latest"].GetProperty("size_vram").GetInt32()));
         Assert.Equal(40960, models["Qwen/Qwen3-8B"].GetProperty("context_length").GetInt32());
         Assert.EndsWith("+00:00", models["Qwen/Qwen3-8B"].GetProperty("expires_at").GetString(), StringComparison.Ordinal);
         Assert.True(models["Qwen/Qwen3-8B"].GetProperty("expires_at").GetDateTimeOffset().Year > 2200);
@@ -139,7 +150,7 @@ public sealed class OllamaHostTests(OllamaHostTests.Door door) : IClassFixture<O
 
         if (passed is null)
         {
-            Assert.Equal(404, reply.Status); // of two names one counts, for us and for the host alike
+            Assert.Equal(404, reply.Status); // if both names are given, the proxy and the host use the same one
             return;
         }
 
@@ -191,12 +202,15 @@ public sealed class OllamaHostTests(OllamaHostTests.Door door) : IClassFixture<O
         await door.WaitAsync();
         var before = door.Llama.Calls.Count(call => call.Target is not "/api/show");
 
-        Assert.Equal(["llama3:latest"], (await door.GetAsync("/api/tags", Few)).Json.GetProperty("models").EnumerateArray().Select(model => model.GetProperty("name").GetString()));
-        Assert.Equal(["llama3:latest"], (await door.GetAsync("/api/ps", Few)).Json.GetProperty("models").EnumerateArray().Select(model => model.GetProperty("name").GetString()));
+        Assert.Equal(["llama3:latest"], (await door.GetAsync("/api/tags", Few)).Json.GetProperty("models").EnumerateArray()
+            .Select(model => model.GetProperty("name").GetString()));
+        Assert.Equal(["llama3:latest"], (await door.GetAsync("/api/ps", Few)).Json.GetProperty("models").EnumerateArray()
+            .Select(model => model.GetProperty("name").GetString()));
         Assert.Equal(200, (await door.PostAsync("/api/show", """{"model":"llama3:latest"}""", Few)).Status);
         Assert.Equal("model 'cold:7b' not found", (await door.PostAsync("/api/show", """{"model":"cold:7b"}""", Few)).Json.GetProperty("error").GetString());
         Assert.Equal("model 'small:latest' not found", (await door.PostAsync("/api/show", """{"model":"small"}""", Few)).Json.GetProperty("error").GetString());
-        foreach (var (method, path, body) in ((string, string, string)[])[("POST", "/api/pull", """{"model":"llama3"}"""), ("DELETE", "/api/delete", """{"model":"llama3"}"""), ("POST", "/api/copy", """{"source":"llama3","destination":"x"}"""), ("POST", "/api/blobs/sha256:0", "x")])
+        foreach (var (method, path, body) in ((string, string, string)[])[("POST", "/api/pull", """{"model":"llama3"}"""), ("DELETE", "/api/delete",
+            """{"model":"llama3"}"""), ("POST", "/api/copy", """{"source":"llama3","destination":"x"}"""), ("POST", "/api/blobs/sha256:0", "x")])
             Assert.Equal(403, (await RawClient.SendAsync(door.Address, method, path, Encoding.UTF8.GetBytes(body), Few)).Status);
         Assert.Equal(before, door.Llama.Calls.Count(call => call.Target is not "/api/show"));
     }

@@ -2,7 +2,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>A model that was pulled or deleted by way of the proxy is known, or not, at once.</summary>
+/// <summary>After a model was pulled or deleted through the proxy, the listing changes at once.</summary>
 public sealed class OllamaPullTests(OllamaPullTests.Door door) : IClassFixture<OllamaPullTests.Door>
 {
     public sealed class Door : FrontDoor

@@ -2,7 +2,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>A web page that someone happens to visit must not use the models of their machine.</summary>
+/// <summary>A web page that a user happens to visit must not use the models of the user's machine.</summary>
 public sealed class OriginTests(OriginTests.Door door, OriginTests.OpenDoor open) : IClassFixture<OriginTests.Door>, IClassFixture<OriginTests.OpenDoor>
 {
     public class Door : FrontDoor
@@ -36,7 +36,8 @@ public sealed class OriginTests(OriginTests.Door door, OriginTests.OpenDoor open
     {
         foreach (var header in new[] { "Origin: https://evil.example", "Origin: null", "Origin: http://localhost:3000" })
         {
-            var reply = await RawClient.SendAsync(door.Address, method, path, method == "POST" ? System.Text.Encoding.UTF8.GetBytes(OpenAi.Request("echo")) : null, header, "Content-Type: text/plain");
+            var reply = await RawClient.SendAsync(door.Address, method, path,
+                method == "POST" ? System.Text.Encoding.UTF8.GetBytes(OpenAi.Request("echo")) : null, header, "Content-Type: text/plain");
 
             Assert.True(reply.Status == 403, $"{header} {path}: {reply.Status} {reply.Text}");
             Assert.Null(reply.Header("access-control-allow-origin"));
@@ -47,8 +48,9 @@ public sealed class OriginTests(OriginTests.Door door, OriginTests.OpenDoor open
     [MemberData(nameof(Paths))]
     public async Task Name_of_a_stranger_points_to_this_machine_It_gets_403(string method, string path)
     {
-        // DNS rebinding: the page's own host name resolves to 127.0.0.1, so the browser sees no foreign origin at all.
-        var reply = await RawClient.SendAsync(door.Address, method, path, method == "POST" ? System.Text.Encoding.UTF8.GetBytes(OpenAi.Request("echo")) : null, $"Host: evil.example:{door.Address.Port}");
+        // DNS rebinding: the page's own host name resolves to 127.0.0.1, so the browser sees no other origin.
+        var reply = await RawClient.SendAsync(door.Address, method, path, method == "POST" ? System.Text.Encoding.UTF8.GetBytes(OpenAi.Request("echo")) : null,
+            $"Host: evil.example:{door.Address.Port}");
 
         Assert.True(reply.Status == 403, $"{path}: {reply.Status} {reply.Text}");
     }
@@ -66,7 +68,7 @@ public sealed class OriginTests(OriginTests.Door door, OriginTests.OpenDoor open
 
     [Theory]
     [InlineData("GET /v1/models HTTP/1.1")]
-    [InlineData("GET /v1/models?a=b HTTP/1.1")] // which the loops leave to the server
+    [InlineData("GET /v1/models?a=b HTTP/1.1")] // a query: the loops leave it to Kestrel
     public async Task Network_resolves_a_bare_name_to_this_machine_It_gets_403_which_names_the_remedy(string line)
     {
         await using var client = await RawClient.ConnectAsync(door.Address);
@@ -86,7 +88,7 @@ public sealed class OriginTests(OriginTests.Door door, OriginTests.OpenDoor open
     }
 
     [Theory]
-    [InlineData("https://ai.example", 200)] // what a browser sees in front of TLS that ends elsewhere
+    [InlineData("https://ai.example", 200)] // the browser's view if a server in front ends TLS
     [InlineData("https://chat.example", 200)]
     [InlineData("https://ai.example.evil.example", 403)]
     [InlineData("https://evil.example", 403)]
@@ -110,7 +112,8 @@ public sealed class OriginTests(OriginTests.Door door, OriginTests.OpenDoor open
     [Fact]
     public async Task Page_asks_beforehand_without_being_allowed_It_gets_no_permission()
     {
-        var reply = await RawClient.SendAsync(door.Address, "OPTIONS", "/v1/chat/completions", null, "Origin: https://evil.example", "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: content-type");
+        var reply = await RawClient.SendAsync(door.Address, "OPTIONS", "/v1/chat/completions", null, "Origin: https://evil.example",
+            "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: content-type");
 
         Assert.Equal(403, reply.Status);
         Assert.Null(reply.Header("access-control-allow-origin"));
@@ -119,7 +122,8 @@ public sealed class OriginTests(OriginTests.Door door, OriginTests.OpenDoor open
     [Fact]
     public async Task Origin_is_allowed_Preflight_and_call_are_answered()
     {
-        var preflight = await RawClient.SendAsync(open.Address, "OPTIONS", "/v1/chat/completions", null, "Origin: https://chat.example", "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: authorization,content-type,x-stainless-lang");
+        var preflight = await RawClient.SendAsync(open.Address, "OPTIONS", "/v1/chat/completions", null, "Origin: https://chat.example",
+            "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: authorization,content-type,x-stainless-lang");
         var reply = await open.PostAsync("/v1/chat/completions", OpenAi.Request("echo", stream: true), "Origin: https://chat.example");
 
         Assert.Equal(204, preflight.Status);
@@ -137,7 +141,8 @@ public sealed class OriginTests(OriginTests.Door door, OriginTests.OpenDoor open
     public async Task Origins_are_set_Another_one_still_gets_403()
     {
         var reply = await open.PostAsync("/v1/chat/completions", OpenAi.Request("echo"), "Origin: https://chat.example.evil.example");
-        var preflight = await RawClient.SendAsync(open.Address, "OPTIONS", "/v1/chat/completions", null, "Origin: https://evil.example", "Access-Control-Request-Method: POST");
+        var preflight = await RawClient.SendAsync(
+            open.Address, "OPTIONS", "/v1/chat/completions", null, "Origin: https://evil.example", "Access-Control-Request-Method: POST");
 
         Assert.Equal(403, reply.Status);
         Assert.Equal(403, preflight.Status);

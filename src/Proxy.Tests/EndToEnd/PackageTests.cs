@@ -2,7 +2,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>What the Debian package holds beside the program.</summary>
+/// <summary>The files of the Debian package besides the program.</summary>
 [Trait("Category", "System")]
 public sealed class PackageTests
 {
@@ -21,15 +21,17 @@ public sealed class PackageTests
             var notices = await File.ReadAllTextAsync(Path.Combine(documents, "NOTICES"), TestContext.Current.CancellationToken);
 
             Assert.StartsWith("Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/", page, StringComparison.Ordinal);
-            foreach (var part in (string[])["libonnxruntime.so", "libstdc++.so.6", "libssl.a", "models/all-minilm/*", "UnicodeTables.cs", "Tomlyn.dll", "ZstdSharp.dll", "System.*"])
+            foreach (var part in (string[])["libonnxruntime.so", "libstdc++.so.6", "libssl.a", "models/all-minilm/*", "UnicodeTables.cs", "Tomlyn.dll",
+                "ZstdSharp.dll", "System.*"])
                 Assert.Contains(part, page, StringComparison.Ordinal);
-            // Each licence that a part names is a paragraph of its own.
-            var named = page.Split("\n\n").Where(static stanza => stanza.StartsWith("Files:", StringComparison.Ordinal)).Select(static stanza => stanza.Split('\n').Single(static line => line.StartsWith("License:", StringComparison.Ordinal)));
+            // Each licence that a part names has a paragraph of its own.
+            var named = page.Split("\n\n").Where(static stanza => stanza.StartsWith("Files:", StringComparison.Ordinal))
+                .Select(static stanza => stanza.Split('\n').Single(static line => line.StartsWith("License:", StringComparison.Ordinal)));
             Assert.All(named, license => Assert.Contains($"\n\n{license}\n ", page, StringComparison.Ordinal));
             Assert.Contains(page, notices, StringComparison.Ordinal);
             Assert.Contains("TERMS AND CONDITIONS FOR USE, REPRODUCTION, AND DISTRIBUTION", notices, StringComparison.Ordinal);
-            Assert.Contains("Notices that come with ONNX Runtime", notices, StringComparison.Ordinal);
-            Assert.Contains("Notices that come with .NET", notices, StringComparison.Ordinal);
+            Assert.Contains("Notices of ONNX Runtime", notices, StringComparison.Ordinal);
+            Assert.Contains("Notices of .NET", notices, StringComparison.Ordinal);
         }
         finally
         {

@@ -32,14 +32,15 @@ public abstract class PriorKnowledgeTests(FrontDoor door)
     {
         await using var client = await RawClient.ConnectAsync(door.Address);
         // Preface, SETTINGS, WINDOW_UPDATE, and the headers of a request.
-        byte[] all = [.. Encoding.ASCII.GetBytes(Preface), 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 255, 0, 0, 0, 0, 3, 1, 5, 0, 0, 0, 1, 0x82, 0x86, 0x84];
+        byte[] all = [.. Encoding.ASCII.GetBytes(Preface), 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 255, 0, 0, 0, 0, 3, 1, 5, 0, 0, 0, 1, 0x82,
+            0x86, 0x84];
         for (var at = 0; at < all.Length; at += piece)
         {
             await client.SendAsync(all.AsMemory(at, Math.Min(piece, all.Length - at)));
             if (piece < 100) await Task.Yield();
         }
 
-        if (piece > 1) client.HalfClose(); // else the proxy ends the connection, when it has waited for the client to do so
+        if (piece > 1) client.HalfClose(); // otherwise the proxy ends the connection after it has waited for the client to do so
         var frames = Encoding.Latin1.GetBytes(await client.ReadToEndAsync());
 
         Assert.Equal([0, 0, 0, 4, 0, 0, 0, 0, 0], frames[..9]); // SETTINGS, empty

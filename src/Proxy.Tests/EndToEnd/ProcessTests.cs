@@ -247,9 +247,10 @@ public sealed class ProcessTests : IAsyncLifetime
         var reply = await client.ReadRestAsync();
 
         var call = Assert.Single(JsonElement.Parse(calls.Output).GetProperty("calls").EnumerateArray().ToArray());
-        Assert.Equal(("m", "host", "drained", "anonymous", true), (call.GetProperty("model").GetString(), call.GetProperty("backend").GetString(), call.GetProperty("session").GetString(), call.GetProperty("key").GetString(), call.GetProperty("answering").GetBoolean()));
+        Assert.Equal(("m", "host", "drained", "anonymous", true), (call.GetProperty("model").GetString(), call.GetProperty("backend")
+            .GetString(), call.GetProperty("session").GetString(), call.GetProperty("key").GetString(), call.GetProperty("answering").GetBoolean()));
         Assert.Matches("streaming +[0-9]+m?s +drained", table.Output);
-        Assert.Equal((0, "draining; 1 call runs on"), (drain.ExitCode, drain.Output.Trim()));
+        Assert.Equal((0, "draining; 1 call is still running"), (drain.ExitCode, drain.Output.Trim()));
         Assert.Equal("half and half", OpenAi.Read(reply));
         Assert.Equal(0, await proxy.ExitAsync());
     }
@@ -367,7 +368,8 @@ public sealed class ProcessTests : IAsyncLifetime
         dialects = ["openai"]
         """;
 
-    private static Task<RawReply> ChatAsync(ProxyProcess proxy) => RawClient.SendAsync(proxy.Address, "POST", "/v1/chat/completions", Encoding.UTF8.GetBytes(OpenAi.Request("m")));
+    private static Task<RawReply> ChatAsync(ProxyProcess proxy) =>
+        RawClient.SendAsync(proxy.Address, "POST", "/v1/chat/completions", Encoding.UTF8.GetBytes(OpenAi.Request("m")));
 
     private static Task<RawReply> GetAsync(ProxyProcess proxy, string path) => RawClient.SendAsync(proxy.Address, "GET", path);
 

@@ -43,12 +43,14 @@ public sealed class PromptTests(PromptTests.Door door) : IClassFixture<PromptTes
     }
 
     private static string Chunk(string text, string finish = "null") =>
-        $$"""data: {"id":"cmpl-1","object":"text_completion","created":1795000000,"model":"served","choices":[{"text":{{OpenAi.Quote(text)}},"index":0,"logprobs":null,"finish_reason":{{finish}}}]}""" + "\n\n";
+        $$"""data: {"id":"cmpl-1","object":"text_completion","created":1795000000,"model":"served","choices":["""
+            + $$"""{"text":{{OpenAi.Quote(text)}},"index":0,"logprobs":null,"finish_reason":{{finish}}}]}""" + "\n\n";
 
     private static List<JsonElement> Chunks(RawReply reply) => [.. reply.Events.Where(data => data != "[DONE]").Select(data => JsonElement.Parse(data))];
 
     private static string Text(IEnumerable<JsonElement> chunks) =>
-        string.Concat(chunks.Where(chunk => chunk.GetProperty("choices").GetArrayLength() > 0).Select(chunk => chunk.GetProperty("choices")[0].GetProperty("text").GetString()));
+        string.Concat(chunks.Where(chunk => chunk.GetProperty("choices").GetArrayLength() > 0)
+            .Select(chunk => chunk.GetProperty("choices")[0].GetProperty("text").GetString()));
 
     private static string Response(RawReply reply) => string.Concat(reply.JsonLines.Select(line => line.GetProperty("response").GetString()));
 
@@ -60,15 +62,19 @@ public sealed class PromptTests(PromptTests.Door door) : IClassFixture<PromptTes
         var lane = door.TakeOllama();
         lane.A.Answer(exchange => exchange.StreamAsync(Ollama.Lines, Ollama.Piece("Hé"), Ollama.Piece("llo 😀"), Ollama.LastPiece(reason: "length")));
 
-        var (reply, line) = await door.CallAsync("/v1/completions", $$"""{"model":"{{lane.Solo}}","prompt":"Once","suffix":"end","max_tokens":7,"stream":true{{(usage ? ",\"stream_options\":{\"include_usage\":true}" : "")}}}""");
+        var (reply, line) = await door.CallAsync("/v1/completions",
+            $$"""{"model":"{{lane.Solo}}","prompt":"Once","suffix":"end","max_tokens":7,"stream":true"""
+                + $$"""{{(usage ? ",\"stream_options\":{\"include_usage\":true}" : "")}}}""");
 
         var asked = Assert.Single(lane.A.Calls);
         Assert.Equal("/api/generate", asked.Target);
-        Assert.Equal(("Once", "end", 7, true), (asked.Json.GetProperty("prompt").GetString(), asked.Json.GetProperty("suffix").GetString(), asked.Json.GetProperty("options").GetProperty("num_predict").GetInt32(), asked.Json.GetProperty("stream").GetBoolean()));
+        Assert.Equal(("Once", "end", 7, true), (asked.Json.GetProperty("prompt").GetString(), asked.Json.GetProperty("suffix")
+            .GetString(), asked.Json.GetProperty("options").GetProperty("num_predict").GetInt32(), asked.Json.GetProperty("stream").GetBoolean()));
         Assert.Equal("text/event-stream", reply.ContentType?.Split(';')[0]);
         var chunks = Chunks(reply);
         Assert.Equal("Héllo 😀", Text(chunks));
-        Assert.All(chunks, chunk => Assert.Equal(("text_completion", lane.Solo), (chunk.GetProperty("object").GetString(), chunk.GetProperty("model").GetString())));
+        Assert.All(
+            chunks, chunk => Assert.Equal(("text_completion", lane.Solo), (chunk.GetProperty("object").GetString(), chunk.GetProperty("model").GetString())));
         Assert.StartsWith("cmpl-", chunks[0].GetProperty("id").GetString(), StringComparison.Ordinal);
         Assert.Equal("length", chunks[usage ? ^2 : ^1].GetProperty("choices")[0].GetProperty("finish_reason").GetString());
         if (usage)
@@ -133,16 +139,19 @@ public sealed class PromptTests(PromptTests.Door door) : IClassFixture<PromptTes
         var lane = door.Take();
         lane.A.Answer(exchange => exchange.StreamAsync(OpenAi.Sse, OpenAi.Stream("Hé", "llo")));
 
-        var (reply, line) = await door.CallAsync("/api/generate", $$"""{"model":"{{lane.Solo}}","prompt":"hi","system":"Be brief.","images":["iVBORw0KGgo="]}""");
+        var (reply, line) = await door.CallAsync(
+            "/api/generate", $$"""{"model":"{{lane.Solo}}","prompt":"hi","system":"Be brief.","images":["iVBORw0KGgo="]}""");
 
         var asked = Assert.Single(lane.A.Calls);
         Assert.Equal("/v1/chat/completions", asked.Target);
         Assert.Equal("Be brief.", asked.Json.GetProperty("messages")[0].GetProperty("content").GetString());
-        Assert.Equal("data:image/png;base64,iVBORw0KGgo=", asked.Json.GetProperty("messages")[1].GetProperty("content")[1].GetProperty("image_url").GetProperty("url").GetString());
+        Assert.Equal("data:image/png;base64,iVBORw0KGgo=", asked.Json.GetProperty("messages")[1].GetProperty("content")[1].GetProperty("image_url")
+            .GetProperty("url").GetString());
         Assert.Equal("application/x-ndjson", reply.ContentType);
         Assert.Equal("Héllo", Response(reply));
         var last = reply.JsonLines[^1];
-        Assert.Equal((true, "stop", lane.Solo), (last.GetProperty("done").GetBoolean(), last.GetProperty("done_reason").GetString(), last.GetProperty("model").GetString()));
+        Assert.Equal((true, "stop", lane.Solo),
+            (last.GetProperty("done").GetBoolean(), last.GetProperty("done_reason").GetString(), last.GetProperty("model").GetString()));
         Assert.Equal("ok none 200", line.Verdict);
     }
 
@@ -150,13 +159,16 @@ public sealed class PromptTests(PromptTests.Door door) : IClassFixture<PromptTes
     public async Task Generate_client_gets_one_answer_with_thinking_from_an_OpenAI_host()
     {
         var lane = door.Take();
-        lane.A.Answer(exchange => exchange.JsonAsync(OpenAi.Whole("42").Replace("\"refusal\":null", "\"refusal\":null,\"reasoning_content\":\"hm\"", StringComparison.Ordinal)));
+        lane.A.Answer(exchange => exchange.JsonAsync(
+            OpenAi.Whole("42").Replace("\"refusal\":null", "\"refusal\":null,\"reasoning_content\":\"hm\"", StringComparison.Ordinal)));
 
-        var (reply, _) = await door.CallAsync("/api/generate", $$"""{"model":"{{lane.Solo}}","prompt":"hi","stream":false,"think":"high","format":{"type":"object"} }""");
+        var (reply, _) = await door.CallAsync(
+            "/api/generate", $$"""{"model":"{{lane.Solo}}","prompt":"hi","stream":false,"think":"high","format":{"type":"object"} }""");
 
         Assert.Equal("application/json; charset=utf-8", reply.ContentType);
         var answer = JsonElement.Parse(reply.Text);
-        Assert.Equal(("42", "hm", 0, 7), (answer.GetProperty("response").GetString(), answer.GetProperty("thinking").GetString(), answer.GetProperty("context").GetArrayLength(), answer.GetProperty("eval_count").GetInt32()));
+        Assert.Equal(("42", "hm", 0, 7), (answer.GetProperty("response").GetString(), answer.GetProperty("thinking").GetString(), answer.GetProperty("context")
+            .GetArrayLength(), answer.GetProperty("eval_count").GetInt32()));
         Assert.Equal("high", lane.A.Calls[0].Json.GetProperty("reasoning_effort").GetString());
         Assert.Equal("json_schema", lane.A.Calls[0].Json.GetProperty("response_format").GetProperty("type").GetString());
     }
@@ -213,7 +225,8 @@ public sealed class PromptTests(PromptTests.Door door) : IClassFixture<PromptTes
     public async Task Generate_client_over_an_Ollama_host_Bytes_stay()
     {
         var lane = door.TakeOllama();
-        var frames = new[] { Ollama.Piece("Hé"), Ollama.Piece("llo"), Ollama.LastPiece() }.Select(frame => frame.Replace("\"served\"", $"\"{lane.Solo}\"", StringComparison.Ordinal)).ToArray();
+        var frames = new[] { Ollama.Piece("Hé"), Ollama.Piece("llo"), Ollama.LastPiece() }.Select(
+            frame => frame.Replace("\"served\"", $"\"{lane.Solo}\"", StringComparison.Ordinal)).ToArray();
         lane.A.Answer(exchange => exchange.StreamAsync(Ollama.Lines, frames));
         var body = $$"""{"model":"{{lane.Solo}}", "prompt":"hi","context":[1,2],"weird":1.50}""";
 
@@ -233,7 +246,8 @@ public sealed class PromptTests(PromptTests.Door door) : IClassFixture<PromptTes
         var (reply, _) = await door.CallAsync("/v1/completions", $$"""{"model":"{{lane.Solo}}","prompt":"a","suffix":"b"}""");
 
         Assert.Equal(400, reply.Status);
-        Assert.Contains("does not support insert", JsonElement.Parse(reply.Text).GetProperty("error").GetProperty("message").GetString(), StringComparison.Ordinal);
+        Assert.Contains("does not support insert", JsonElement.Parse(reply.Text).GetProperty("error").GetProperty("message")
+            .GetString(), StringComparison.Ordinal);
     }
 
     [Fact]
@@ -262,7 +276,11 @@ public sealed class PromptTests(PromptTests.Door door) : IClassFixture<PromptTes
         Assert.All(host.Calls, call => Assert.Contains("Where is it?", call.Json.ToString(), StringComparison.Ordinal));
         Assert.Contains("Be brief.", host.Calls[1].Json.ToString(), StringComparison.Ordinal);
 
-        foreach (var (surface, members) in new[] { ("/v1/completions", "\"suffix\":\"b\""), ("/v1/completions", "\"echo\":true"), ("/api/generate", "\"raw\":true"), ("/api/generate", "\"context\":[1]") })
+        foreach (var (surface, members) in new[]
+        {
+            ("/v1/completions", "\"suffix\":\"b\""), ("/v1/completions", "\"echo\":true"),
+            ("/api/generate", "\"raw\":true"), ("/api/generate", "\"context\":[1]"),
+        })
         {
             var (refused, line) = await door.CallAsync(surface, $$"""{"model":"{{dialect}}","prompt":"a",{{members}}}""");
             Assert.Equal((400, "refused client 400"), (refused.Status, line.Verdict));

@@ -5,16 +5,19 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>A proxy in front of a proxy: whatever a client asks, it is answered as by the one behind alone.</summary>
+/// <summary>A proxy in front of a proxy: every request gets the answer that the second one alone would give.</summary>
 public sealed partial class ProxyChainTests(ProxyChainTests.Chain chain) : IClassFixture<ProxyChainTests.Chain>
 {
-    private const string Tei = """{"model_id":"bge-reranker","model_sha":null,"model_dtype":"float16","model_type":{"reranker":{"id2label":{"0":"LABEL_0"},"label2id":{"LABEL_0":0}}},"max_input_length":512,"version":"1.7.0"}""";
+    private const string Tei = """{"model_id":"bge-reranker","model_sha":null,"model_dtype":"float16","model_type":{"reranker":{"id2label":"""
+        + """{"0":"LABEL_0"},"label2id":{"LABEL_0":0}}},"max_input_length":512,"version":"1.7.0"}""";
 
-    private const string TeiEmbeds = """{"model_id":"bge-small","model_sha":null,"model_dtype":"float16","model_type":{"embedding":{"pooling":"cls"}},"max_input_length":512,"version":"1.7.0"}""";
+    private const string TeiEmbeds = """{"model_id":"bge-small","model_sha":null,"model_dtype":"float16","model_type":{"embedding":"""
+        + """{"pooling":"cls"}},"max_input_length":512,"version":"1.7.0"}""";
 
     public sealed class Chain : IAsyncLifetime
     {
-        private readonly FakeBackend openAi = FakeBackend.Start(), ollama = FakeBackend.Start(), reranks = FakeBackend.Start(), embeds = FakeBackend.Start(), dead = FakeBackend.Start();
+        private readonly FakeBackend openAi =
+            FakeBackend.Start(), ollama = FakeBackend.Start(), reranks = FakeBackend.Start(), embeds = FakeBackend.Start(), dead = FakeBackend.Start();
         private PeerProxy[] peers = [];
 
         internal PeerProxy Front => peers[0];
@@ -25,23 +28,32 @@ public sealed partial class ProxyChainTests(ProxyChainTests.Chain chain) : IClas
 
         public async ValueTask InitializeAsync()
         {
-            openAi.Pages["/v1/models"] = """{"object":"list","data":[{"id":"gpt","object":"model","created":1795000000,"owned_by":"vllm","max_model_len":32768},{"id":"org/other","object":"model"}]}""";
+            openAi.Pages["/v1/models"] = """{"object":"list","data":[{"id":"gpt","object":"model","created":1795000000"""
+                + ""","owned_by":"vllm","max_model_len":32768},{"id":"org/other","object":"model"}]}""";
             openAi.Answer(static exchange => AnswerOpenAiAsync(exchange));
             ollama.Pages["/api/version"] = """{"version":"0.12.11"}""";
-            ollama.Pages["/api/tags"] = """{"models":[{"name":"llama3:latest","model":"llama3:latest","modified_at":"2026-01-02T03:04:05.678901234Z","size":4661224676,"digest":"abc","details":{"parent_model":"","format":"gguf","family":"llama","families":["llama"],"parameter_size":"8.0B","quantization_level":"Q4_0"}}]}""";
-            ollama.Pages["/api/ps"] = """{"models":[{"name":"llama3:latest","model":"llama3:latest","size":5137025024,"digest":"abc","details":{"family":"llama"},"expires_at":"2026-06-04T14:38:31.83753Z","size_vram":5137025024,"context_length":8192}]}""";
-            ollama.Questions["/api/show"] = """{"modelfile":"FROM llama3","details":{"family":"llama"},"model_info":{"general.architecture":"llama","llama.context_length":131072},"capabilities":["completion","tools"]}""";
+            ollama.Pages["/api/tags"] =
+                """{"models":[{"name":"llama3:latest","model":"llama3:latest","modified_at":"2026-01-02T03:04:05.678901234Z","size":4661224676"""
+                + ""","digest":"abc","details":{"parent_model":"","format":"gguf","family":"llama","families":["llama"],"parameter_size":"8.0B"""
+                + "\",\"quantization_level\":\"Q4_0\"}}]}";
+            ollama.Pages["/api/ps"] = """{"models":[{"name":"llama3:latest","model":"llama3:latest","size":5137025024,"digest":"abc","details":"""
+                + """{"family":"llama"},"expires_at":"2026-06-04T14:38:31.83753Z","size_vram":5137025024,"context_length":8192}]}""";
+            ollama.Questions["/api/show"] = """{"modelfile":"FROM llama3","details":{"family":"llama"},"model_info":"""
+                + """{"general.architecture":"llama","llama.context_length":131072},"capabilities":["completion","tools"]}""";
             ollama.Answer(static exchange => AnswerOllamaAsync(exchange));
             reranks.Pages["/info"] = Tei;
-            reranks.Answer(static exchange => exchange.JsonAsync(exchange.Request.Target.StartsWith("/rerank", StringComparison.Ordinal) ? """[{"index":1,"score":0.9},{"index":0,"score":0.1}]""" : """[[{"id":101,"text":"[CLS]","special":true,"start":null,"stop":null}]]"""));
+            reranks.Answer(static exchange => exchange.JsonAsync(exchange.Request.Target.StartsWith("/rerank", StringComparison.Ordinal)
+                ? """[{"index":1,"score":0.9},{"index":0,"score":0.1}]""" : """[[{"id":101,"text":"[CLS]","special":true,"start":null,"stop":null}]]"""));
             embeds.Pages["/info"] = TeiEmbeds;
             embeds.Answer(static exchange => exchange.JsonAsync(exchange.Request.Target.StartsWith("/v1", StringComparison.Ordinal)
-                ? """{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.25,0.5]}],"model":"bge-small","usage":{"prompt_tokens":3,"total_tokens":3}}"""
+                ? """{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.25,0.5]}],"model":"bge-small","usage":"""
+                    + """{"prompt_tokens":3,"total_tokens":3}}"""
                 : "[[0.25,0.5]]"));
             peers = await PeerProxy.StartAsync(2);
             Front.Configure(PeerProxy.NoModels + PeerProxy.Backend("behind", peers[1].Url));
             Behind.Configure("[aliases]\nfast = \"gpt\"\n" + PeerProxy.NoModels
-                + PeerProxy.Backend("openai", openAi.Url, "dialects = [\"openai\"]") + PeerProxy.Backend("ollama", ollama.Url) + PeerProxy.Backend("reranks", reranks.Url) + PeerProxy.Backend("embeds", embeds.Url)
+                + PeerProxy.Backend("openai", openAi.Url, "dialects = [\"openai\"]") + PeerProxy.Backend("ollama", ollama.Url)
+                + PeerProxy.Backend("reranks", reranks.Url) + PeerProxy.Backend("embeds", embeds.Url)
                 + PeerProxy.Backend("dead", dead.Url, "models = [\"dead-model\"]\ndialects = [\"openai\"]"));
             dead.Pages["/v1/models"] = """{"object":"list","data":[{"id":"dead-model"}]}""";
             await Behind.ProbeAsync();
@@ -59,20 +71,34 @@ public sealed partial class ProxyChainTests(ProxyChainTests.Chain chain) : IClas
         {
             var request = exchange.Request;
             if (request.Target is "/v1/audio/speech") return exchange.WholeAsync(200, "audio/mpeg", "not really music");
-            if (request.Text.Contains("REFUSE", StringComparison.Ordinal)) return exchange.JsonAsync(OpenAi.Error("this is too long", "invalid_request_error", "\"context_length_exceeded\""), 400);
+            if (request.Text.Contains("REFUSE", StringComparison.Ordinal))
+            {
+                return exchange.JsonAsync(OpenAi.Error("this is too long", "invalid_request_error", "\"context_length_exceeded\""), 400);
+            }
+
             if (request.Text.Contains("FAIL", StringComparison.Ordinal)) return exchange.JsonAsync(OpenAi.Error("out of memory"), 500);
             if (request.Text.Contains("BUSY", StringComparison.Ordinal)) return exchange.JsonAsync(OpenAi.Error("too many requests"), 429, "Retry-After: 7");
-            if (request.Target is "/v1/embeddings") return exchange.JsonAsync("""{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.25,0.5]}],"model":"gpt","usage":{"prompt_tokens":3,"total_tokens":3}}""");
+            if (request.Target is "/v1/embeddings")
+            {
+                return exchange.JsonAsync("""{"object":"list","data":[{"object":"embedding","index":0,"embedding":[0.25,0.5]}],"model":"gpt","usage":"""
+                    + """{"prompt_tokens":3,"total_tokens":3}}""");
+            }
+
             if (request.Text.Contains("BREAK", StringComparison.Ordinal)) return BreakAsync(exchange);
-            return request.Text.Contains("\"stream\":true", StringComparison.Ordinal) ? StreamAsync(exchange, OpenAi.Sse, OpenAi.Stream("one", " two")) : exchange.JsonAsync(OpenAi.Whole("one two"));
+            return request.Text.Contains("\"stream\":true", StringComparison.Ordinal)
+                ? StreamAsync(exchange, OpenAi.Sse, OpenAi.Stream("one", " two")) : exchange.JsonAsync(OpenAi.Whole("one two"));
         }
 
         private static Task AnswerOllamaAsync(FakeExchange exchange) => exchange.Request.Target switch
         {
             "/api/embed" => exchange.JsonAsync("""{"model":"llama3","embeddings":[[0.25,0.5]],"total_duration":1,"load_duration":1,"prompt_eval_count":3}"""),
-            "/api/generate" => exchange.Request.Text.Contains("\"stream\":false", StringComparison.Ordinal) ? exchange.JsonAsync(Ollama.LastPiece("one two")) : StreamAsync(exchange, Ollama.Lines, [Ollama.Piece("one"), Ollama.LastPiece()]),
+            "/api/generate" => exchange.Request.Text.Contains("\"stream\":false", StringComparison.Ordinal)
+                ? exchange.JsonAsync(Ollama.LastPiece("one two"))
+                : StreamAsync(exchange, Ollama.Lines, [Ollama.Piece("one"), Ollama.LastPiece()]),
             "/api/pull" => StreamAsync(exchange, Ollama.Lines, ["{\"status\":\"pulling\"}\n", "{\"status\":\"success\"}\n"]),
-            _ => exchange.Request.Text.Contains("\"stream\":false", StringComparison.Ordinal) ? exchange.JsonAsync(Ollama.Last(text: "one two")) : StreamAsync(exchange, Ollama.Lines, Ollama.Stream("one", " two")),
+            _ => exchange.Request.Text.Contains("\"stream\":false", StringComparison.Ordinal)
+                ? exchange.JsonAsync(Ollama.Last(text: "one two"))
+                : StreamAsync(exchange, Ollama.Lines, Ollama.Stream("one", " two")),
         };
 
         private static async Task StreamAsync(FakeExchange exchange, string type, string[] frames)
@@ -148,7 +174,12 @@ public sealed partial class ProxyChainTests(ProxyChainTests.Chain chain) : IClas
         data.Add("POST", "/v1/embeddings", """{"model":"bge-small","input":"hello","encoding_format":"base64"}""");
         data.Add("POST", "/api/embed", """{"model":"bge-small","input":"hello"}""");
         data.Add("POST", "/api/pull", """{"model":"llama3"}""");
-        foreach (var path in (string[])["/v1/models", "/api/tags", "/api/ps", "/api/version", "/info", "/info?model=bge-small", "/v1/nothing", "/v1/models/none"]) data.Add("GET", path, "");
+        foreach (var path in (string[])
+            ["/v1/models", "/api/tags", "/api/ps", "/api/version", "/info", "/info?model=bge-small", "/v1/nothing", "/v1/models/none"])
+        {
+            data.Add("GET", path, "");
+        }
+
         return data;
     }
 
@@ -159,7 +190,7 @@ public sealed partial class ProxyChainTests(ProxyChainTests.Chain chain) : IClas
         var one = await SendAsync(chain.Behind, method, path, body);
         var two = await SendAsync(chain.Front, method, path, body);
 
-        // The one in front asks the other for a stream's counts, as it asks every host; OpenAI's chunks then say of theirs that there is none.
+        // The front proxy asks the other for a stream's counts, as it asks every host; OpenAI's chunks then have a null usage.
         Assert.Equal(WithoutNone(one), WithoutNone(two));
         if (path == "/v1/models") two = await chain.Front.GetAsync(path, "anthropic-version: 2023-06-01");
         Assert.DoesNotContain("\"ways\"", two.Text);
@@ -185,7 +216,8 @@ public sealed partial class ProxyChainTests(ProxyChainTests.Chain chain) : IClas
     {
         var peers = await PeerProxy.StartAsync(2);
         await using var behind = peers[1].Configure("");
-        await using var front = peers[0].Configure("[[backends]]\nname = \"echo\"\nurl = \"builtin:echo\"\nmodels = [\"echo\"]\n" + PeerProxy.Backend("behind", behind.Url) + PeerProxy.NoModels);
+        await using var front = peers[0].Configure("[[backends]]\nname = \"echo\"\nurl = \"builtin:echo\"\nmodels = [\"echo\"]\n"
+            + PeerProxy.Backend("behind", behind.Url) + PeerProxy.NoModels);
         await front.ProbeAsync();
 
         var one = await SendAsync(behind, method, path, body);
@@ -198,11 +230,13 @@ public sealed partial class ProxyChainTests(ProxyChainTests.Chain chain) : IClas
     public async Task Call_passes_two_proxies_It_is_one_trace_and_says_by_which_way_it_came()
     {
         const string Parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-        var reply = await chain.Front.PostAsync("/v1/chat/completions", OpenAi.Request("gpt", text: "traced"), "x-correlation-id: my-flow", $"traceparent: {Parent}", "tracestate: a=b", "anthropic-beta: x");
+        var reply = await chain.Front.PostAsync("/v1/chat/completions", OpenAi.Request("gpt", text: "traced"), "x-correlation-id: my-flow",
+            $"traceparent: {Parent}", "tracestate: a=b", "anthropic-beta: x");
 
         Assert.Equal(200, reply.Status);
         var call = chain.Calls.Last(call => call.Text.Contains("traced", StringComparison.Ordinal));
-        Assert.Equal(("my-flow", Parent, "a=b", "x"), (call.Header("x-correlation-id"), call.Header("traceparent"), call.Header("tracestate"), call.Header("anthropic-beta")));
+        Assert.Equal(("my-flow", Parent, "a=b", "x"),
+            (call.Header("x-correlation-id"), call.Header("traceparent"), call.Header("tracestate"), call.Header("anthropic-beta")));
         Assert.Equal($"1.1 {chain.Front.Id}, 1.1 {chain.Behind.Id}", call.Header("via"));
     }
 
@@ -231,12 +265,14 @@ public sealed partial class ProxyChainTests(ProxyChainTests.Chain chain) : IClas
         Assert.Equal(["openai", "responses", "ollama", "anthropic", "tei"], backend.Families.Select(DialectNames.Name));
     }
 
-    private static Task<RawReply> SendAsync(PeerProxy peer, string method, string path, string body) => method == "GET" ? peer.GetAsync(path) : peer.PostAsync(path, body);
+    private static Task<RawReply> SendAsync(PeerProxy peer, string method, string path, string body) =>
+        method == "GET" ? peer.GetAsync(path) : peer.PostAsync(path, body);
 
-    /// <summary>What a client sees of an answer, but for ids that are each call's own and for the date.</summary>
+    /// <summary>An answer without the ids of the call and without the date.</summary>
     private static string Plain(RawReply reply)
     {
-        var headers = reply.Headers.Where(static header => header.Name.ToLowerInvariant() is not ("date" or "x-trace-id" or "x-correlation-id" or "x-request-id" or "request-id" or "traceparent" or "x-proxy-id" or "transfer-encoding"))
+        var headers = reply.Headers.Where(static header => header.Name.ToLowerInvariant() is not (
+            "date" or "x-trace-id" or "x-correlation-id" or "x-request-id" or "request-id" or "traceparent" or "x-proxy-id" or "transfer-encoding"))
             .Select(static header => $"{header.Name.ToLowerInvariant()}: {header.Value}").Order();
         return Ids().Replace($"{reply.Status} whole={reply.Whole}\n{string.Join('\n', headers)}\n{reply.Text}", "ID");
     }

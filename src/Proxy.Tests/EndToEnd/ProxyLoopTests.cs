@@ -36,7 +36,8 @@ public sealed class ProxyLoopTests
         for (var i = 0; i < 3; i++)
         {
             var reply = await RawClient.SendAsync(proxy.Address, "POST", "/v1/messages", System.Text.Encoding.UTF8.GetBytes(Anthropic.Request("unknown")), []);
-            Assert.Equal((508, "false", "api_error"), (reply.Status, reply.Header("x-should-retry"), reply.Json.GetProperty("error").GetProperty("type").GetString()));
+            Assert.Equal(
+                (508, "false", "api_error"), (reply.Status, reply.Header("x-should-retry"), reply.Json.GetProperty("error").GetProperty("type").GetString()));
         }
 
         Assert.InRange(Descriptors(proxy) - before, -50, 50);
@@ -47,7 +48,8 @@ public sealed class ProxyLoopTests
     [InlineData("serve")]
     public async Task Url_is_the_proxys_own_listener_It_is_refused_before_it_serves(string verb)
     {
-        var (exit, output) = await ProxyProcess.RunAsync("[server]\nlisten = [\"127.0.0.1:18080\"]\n[[backends]]\nname = \"me\"\nurl = \"http://localhost:18080/v1\"\n", verb);
+        var (exit, output) = await ProxyProcess.RunAsync(
+            "[server]\nlisten = [\"127.0.0.1:18080\"]\n[[backends]]\nname = \"me\"\nurl = \"http://localhost:18080/v1\"\n", verb);
 
         Assert.Equal(3, exit);
         Assert.Contains("config.toml:5: backends[0].url: \"http://localhost:18080/v1\" is this proxy's own listener", output);
@@ -83,7 +85,8 @@ public sealed class ProxyLoopTests
     {
         await using var peer = (await PeerProxy.StartAsync(1))[0].Configure("");
 
-        var reply = await peer.PostAsync("/v1/chat/completions", OpenAi.Request("echo"), $"via: {string.Join(", ", Enumerable.Range(0, before).Select(static i => $"1.1 p{i}"))}");
+        var reply = await peer.PostAsync(
+            "/v1/chat/completions", OpenAi.Request("echo"), $"via: {string.Join(", ", Enumerable.Range(0, before).Select(static i => $"1.1 p{i}"))}");
 
         Assert.Equal(status, reply.Status);
         if (status == 508) Assert.Contains("has passed through 8 proxies", reply.ErrorMessage);
@@ -97,16 +100,20 @@ public sealed class ProxyLoopTests
         const string Said = """{"error":{"message":"round and round","type":"proxy_error","param":null,"code":"proxy_loop","status":508}}""";
         await using var first = FakeBackend.Start();
         await using var second = FakeBackend.Start();
-        await using var peer = (await PeerProxy.StartAsync(1))[0].Configure(PeerProxy.Backend("first", first.Url, "models = [\"m\"]\ndialects = [\"openai\"]") + PeerProxy.Backend("second", second.Url, "models = [\"m\"]\ndialects = [\"openai\"]"));
+        await using var peer = (await PeerProxy.StartAsync(1))[0].Configure(PeerProxy.Backend("first", first.Url, "models = [\"m\"]\ndialects = [\"openai\"]")
+            + PeerProxy.Backend("second", second.Url, "models = [\"m\"]\ndialects = [\"openai\"]"));
         first.Answer(static exchange => exchange.JsonAsync(Said, 508, "X-Should-Retry: false"));
         second.Answer(static exchange => exchange.JsonAsync(Said, 508, "X-Should-Retry: false"));
 
         for (var i = 0; i < 8; i++)
         {
-            var reply = await (dialect == "openai" ? peer.PostAsync("/v1/chat/completions", OpenAi.Request("m")) : peer.PostAsync("/v1/messages", Anthropic.Request("m")));
+            var reply = dialect == "openai"
+                ? await peer.PostAsync("/v1/chat/completions", OpenAi.Request("m"))
+                : await peer.PostAsync("/v1/messages", Anthropic.Request("m"));
             Assert.Equal((508, "false"), (reply.Status, reply.Header("x-should-retry")));
             if (dialect == "openai") Assert.Equal(Said, reply.Text);
-            else Assert.Equal(("api_error", "round and round"), (reply.Json.GetProperty("error").GetProperty("type").GetString(), reply.Json.GetProperty("error").GetProperty("message").GetString()));
+            else Assert.Equal(("api_error", "round and round"),
+                (reply.Json.GetProperty("error").GetProperty("type").GetString(), reply.Json.GetProperty("error").GetProperty("message").GetString()));
         }
 
         Assert.Equal(8, first.Calls.Count + second.Calls.Count);
@@ -120,7 +127,8 @@ public sealed class ProxyLoopTests
         await using var host = FakeBackend.Start();
         host.Answer(static exchange => exchange.JsonAsync(OpenAi.Whole("well")));
         await using var a = peers[0].Configure("default_backend = \"b\"\n" + PeerProxy.Backend("b", peers[1].Url));
-        await using var b = peers[1].Configure(PeerProxy.Backend("a", peers[0].Url, "models = [\"m\"]\nweight = 1000") + PeerProxy.Backend("host", host.Url, "models = [\"m\"]\ndialects = [\"openai\"]"));
+        await using var b = peers[1].Configure(PeerProxy.Backend("a", peers[0].Url, "models = [\"m\"]\nweight = 1000")
+            + PeerProxy.Backend("host", host.Url, "models = [\"m\"]\ndialects = [\"openai\"]"));
         await a.ProbeAsync();
         await b.ProbeAsync();
 
@@ -153,7 +161,7 @@ public sealed class ProxyLoopTests
         return ((IPEndPoint)socket.LocalEndPoint!).Port;
     }
 
-    /// <summary>A port that is passed on to another, byte by byte.</summary>
+    /// <summary>Forwards a port to another one, byte by byte.</summary>
     private sealed class Detour : IAsyncDisposable
     {
         private readonly Socket listener = new(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
@@ -203,7 +211,7 @@ public sealed class ProxyLoopTests
             }
             catch (Exception end) when (end is OperationCanceledException or SocketException)
             {
-                // One side is gone, or not there yet.
+                // One side has left, or is not there yet.
             }
         }
 
@@ -219,7 +227,7 @@ public sealed class ProxyLoopTests
             }
             catch (Exception end) when (end is OperationCanceledException or SocketException or ObjectDisposedException)
             {
-                // One side is gone.
+                // One side has left.
             }
         }
     }

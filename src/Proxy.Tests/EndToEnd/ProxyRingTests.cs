@@ -4,7 +4,11 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>Proxies that are each other's backends: each learns every model of the others, none learns its own back, and what is gone at one is gone at all.</summary>
+/// <summary>
+/// Proxies that are each other's backends: each learns every model of the others, none learns its own models back, and a model that disappears at one
+/// disappears
+/// at all.
+/// </summary>
 public sealed class ProxyRingTests
 {
     private static readonly string[] Models = ["m0", "m1", "m2"];
@@ -37,7 +41,7 @@ public sealed class ProxyRingTests
         await using var ring = await Ring.StartAsync(3, meshed);
         await ring.ProbeAsync(3);
         ring.Hosts[2].Refuse();
-        await ring.Peers[2].ProbeAsync(); // the one whose host it is has noticed
+        await ring.Peers[2].ProbeAsync(); // the proxy that has the host has noticed
 
         for (var probe = 0; probe < 2; probe++)
         {
@@ -115,8 +119,11 @@ public sealed class ProxyRingTests
     {
         var peers = await PeerProxy.StartAsync(2);
         await using var host = Ring.HostOf("m");
-        await using var front = peers[0].Configure("default_backend = \"other\"\n" + PeerProxy.NoModels + PeerProxy.Backend("other", peers[1].Url, "dialects = [\"openai\"]"));
-        await using var behind = peers[1].Configure(PeerProxy.NoModels + PeerProxy.Backend("other", peers[0].Url, "dialects = [\"ollama\"]\nmodels = [\"unknown\"]") + PeerProxy.Backend("host", host.Url, "dialects = [\"openai\"]"));
+        await using var front = peers[0]
+            .Configure("default_backend = \"other\"\n" + PeerProxy.NoModels + PeerProxy.Backend("other", peers[1].Url, "dialects = [\"openai\"]"));
+        await using var behind = peers[1].Configure(PeerProxy.NoModels
+            + PeerProxy.Backend("other", peers[0].Url, "dialects = [\"ollama\"]\nmodels = [\"unknown\"]")
+            + PeerProxy.Backend("host", host.Url, "dialects = [\"openai\"]"));
         for (var i = 0; i < 2; i++)
         {
             await front.ProbeAsync();
@@ -167,7 +174,12 @@ public sealed class ProxyRingTests
         await using var host = Ring.HostOf("far");
         try
         {
-            for (var i = 0; i < peers.Length; i++) peers[i].Configure(PeerProxy.NoModels + PeerProxy.Backend("next", i == 8 ? host.Url : peers[i + 1].Url, i == 8 ? "dialects = [\"openai\"]" : ""));
+            for (var i = 0; i < peers.Length; i++)
+            {
+                peers[i]
+                    .Configure(PeerProxy.NoModels + PeerProxy.Backend("next", i == 8 ? host.Url : peers[i + 1].Url, i == 8 ? "dialects = [\"openai\"]" : ""));
+            }
+
             for (var i = peers.Length - 1; i >= 0; i--) await peers[i].ProbeAsync();
 
             Assert.Equal(["far"], await peers[1].ModelsAsync());
@@ -207,7 +219,8 @@ public sealed class ProxyRingTests
     public async Task Proxy_is_its_own_backend_It_is_down_says_so_and_its_models_are_not_listed()
     {
         var peers = await PeerProxy.StartAsync(1);
-        await using var peer = peers[0].Configure("default_backend = \"mirror\"\n" + PeerProxy.NoModels + PeerProxy.Backend("mirror", peers[0].Url, "models = [\"mine\"]"));
+        await using var peer = peers[0]
+            .Configure("default_backend = \"mirror\"\n" + PeerProxy.NoModels + PeerProxy.Backend("mirror", peers[0].Url, "models = [\"mine\"]"));
         await peer.ProbeAsync();
         await peer.ProbeAsync();
 
@@ -215,7 +228,8 @@ public sealed class ProxyRingTests
         Assert.Equal(BackendHealth.Down, backend.State.Health);
         Assert.StartsWith("is this proxy itself", backend.State.Reason);
         Assert.Equal(503, (await peer.GetAsync("/ready")).Status);
-        foreach (var (path, body) in ((string, string)[])[("/v1/chat/completions", OpenAi.Request("mine")), ("/v1/embeddings", """{"model":"mine","input":"x"}"""), ("/v1/audio/speech", """{"model":"any","input":"x"}"""), ("/api/pull", """{"model":"mine"}""")])
+        foreach (var (path, body) in ((string, string)[])[("/v1/chat/completions", OpenAi.Request("mine")), ("/v1/embeddings",
+            """{"model":"mine","input":"x"}"""), ("/v1/audio/speech", """{"model":"any","input":"x"}"""), ("/api/pull", """{"model":"mine"}""")])
         {
             var reply = await peer.PostAsync(path, body);
             Assert.True(reply.Status == 508, $"{path}: {reply.Status} {reply.Text}");
@@ -240,7 +254,8 @@ public sealed class ProxyRingTests
             for (var i = 0; i < count; i++)
             {
                 var others = meshed ? Enumerable.Range(1, count - 1) : [1];
-                peers[i].Configure(PeerProxy.NoModels + PeerProxy.Backend("host", hosts[i].Url, "dialects = [\"openai\"]") + string.Concat(others.Select(step => PeerProxy.Backend($"next{step}", peers[(i + step) % count].Url))));
+                peers[i].Configure(PeerProxy.NoModels + PeerProxy.Backend("host", hosts[i].Url, "dialects = [\"openai\"]")
+                    + string.Concat(others.Select(step => PeerProxy.Backend($"next{step}", peers[(i + step) % count].Url))));
             }
 
             return new(peers, hosts);
@@ -254,7 +269,7 @@ public sealed class ProxyRingTests
             return host;
         }
 
-        /// <summary>Every proxy asks all its hosts, in the order in which news travels slowest.</summary>
+        /// <summary>Every proxy probes all its hosts, in the order in which news travels slowest.</summary>
         public async Task ProbeAsync(int times)
         {
             for (var i = 0; i < times; i++)

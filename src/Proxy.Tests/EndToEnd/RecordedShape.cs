@@ -5,8 +5,8 @@ using System.Text.Json;
 namespace Proxy.Tests.EndToEnd;
 
 /// <summary>
-/// An answer without its values: status, content type, framing, and which members it has, of which types. Frames of a stream are laid over each other, the last line of Ollama's apart from the others and
-/// named events each by itself, since how a text is cut says nothing.
+/// An answer without its values: status, content type, framing, its members and their types. The frames of a stream are merged, except Ollama's last line and
+/// named events, because the way in which a text is cut means nothing.
 /// </summary>
 internal sealed record RecordedShape(int Status, string? ContentType, string Framing, IReadOnlyDictionary<string, string> Members)
 {
@@ -16,7 +16,7 @@ internal sealed record RecordedShape(int Status, string? ContentType, string Fra
         header("transfer-encoding") is not null ? "chunked" : header("content-length") is not null ? "length" : "none",
         method == "HEAD" ? new Dictionary<string, string>() : MembersOf(header("content-type") ?? "", body));
 
-    /// <summary>What differs, in the words of the table in <c>docs/dialects.md</c>; of two different statuses nothing else is said.</summary>
+    /// <summary>The differences, as the table in <c>docs/dialects.md</c> writes them; if the statuses differ, nothing else is reported.</summary>
     public IEnumerable<string> Differences(RecordedShape ours)
     {
         if (Status != ours.Status) return [$"status {Status} → {ours.Status}"];
@@ -31,8 +31,9 @@ internal sealed record RecordedShape(int Status, string? ContentType, string Fra
         }
 
         found.AddRange(ours.Members.Keys.Where(path => !Members.ContainsKey(path)).Select(path => "+" + path));
-        // What is in a member that is missing, or new, is so with it.
-        return found.Where(difference => !found.Any(outer => outer != difference && outer[0] is '-' or '+' && (difference.StartsWith(outer + ".", StringComparison.Ordinal) || difference.StartsWith(outer + "[]", StringComparison.Ordinal))));
+        // Members inside a missing or new member are not reported again.
+        return found.Where(difference => !found.Any(outer => outer != difference && outer[0] is '-' or '+'
+            && (difference.StartsWith(outer + ".", StringComparison.Ordinal) || difference.StartsWith(outer + "[]", StringComparison.Ordinal))));
     }
 
     private static Dictionary<string, string> MembersOf(string contentType, byte[] body)

@@ -7,7 +7,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>A reload puts in force what it can, and names the rest to whoever asked, as long as the file says something else than what runs.</summary>
+/// <summary>A reload applies the settings that it can, and names the others as long as the file differs from the settings in use.</summary>
 public sealed class ReloadTests : IDisposable
 {
     private readonly string folder = Directory.CreateTempSubdirectory("proxy-reload-").FullName;
@@ -51,7 +51,8 @@ public sealed class ReloadTests : IDisposable
 
         Assert.Equal((0, "reloaded"), (reload.ExitCode, reload.Output.Trim()));
         Assert.Equal(after.Thumbprint, await ShownAsync(proxy.Address));
-        await Patience.Until(() => Task.FromResult(host.Probes.Any(probe => probe.Header("authorization") == "Bearer new-key")), "the host is asked with the new key");
+        await Patience.Until(
+            () => Task.FromResult(host.Probes.Any(probe => probe.Header("authorization") == "Bearer new-key")), "the host is asked with the new key");
     }
 
     [Fact]
@@ -75,12 +76,14 @@ public sealed class ReloadTests : IDisposable
             await File.WriteAllTextAsync(proxy.ConfigFile, changed, TestContext.Current.CancellationToken);
             var reload = await proxy.CommandAsync("reload");
             Assert.Equal(5, reload.ExitCode);
-            Assert.All(sections, section => Assert.Contains($"{section}: the file says something else than what runs", reload.Output, StringComparison.Ordinal));
+            Assert.All(
+                sections, section => Assert.Contains($"{section}: the file differs from the setting in use", reload.Output, StringComparison.Ordinal));
         }
 
         await File.WriteAllTextAsync(proxy.ConfigFile, config, TestContext.Current.CancellationToken);
         Assert.Equal((0, "reloaded"), (await proxy.CommandAsync("reload")) is var back ? (back.ExitCode, back.Output.Trim()) : default);
-        await Patience.Until(() => Task.FromResult(proxy.Log.Lines.Count(line => ProxyLog.Text(line, "event") == "needs_restart") == 2 * sections.Length), "each part is in the log, each time");
+        await Patience.Until(() => Task.FromResult(proxy.Log.Lines.Count(line => ProxyLog.Text(line, "event") == "needs_restart") == 2 * sections.Length),
+            "each part is in the log, each time");
     }
 
     [Fact]
@@ -91,7 +94,8 @@ public sealed class ReloadTests : IDisposable
         var config = $"{Log()}\n{Host(host.Url)}";
         await using var proxy = await ProxyProcess.StartAsync(config);
 
-        await File.WriteAllTextAsync(proxy.ConfigFile, config.Replace("[log]", "[log]\nlevel = \"error\"", StringComparison.Ordinal), TestContext.Current.CancellationToken);
+        await File.WriteAllTextAsync(
+            proxy.ConfigFile, config.Replace("[log]", "[log]\nlevel = \"error\"", StringComparison.Ordinal), TestContext.Current.CancellationToken);
         Assert.Equal(0, (await proxy.CommandAsync("reload")).ExitCode);
         await ChatAsync(proxy, "x-correlation-id: silent");
         await File.WriteAllTextAsync(proxy.ConfigFile, config, TestContext.Current.CancellationToken);
@@ -114,7 +118,7 @@ public sealed class ReloadTests : IDisposable
     private static async Task<string> ShownAsync(Uri address)
     {
         using var socket = new TcpClient(address.Host, address.Port);
-#pragma warning disable CA5359 // what certificate is shown is the question
+#pragma warning disable CA5359 // the test looks at the certificate itself
         await using var stream = new SslStream(socket.GetStream(), false, static (_, _, _, _) => true);
 #pragma warning restore CA5359
         await stream.AuthenticateAsClientAsync("127.0.0.1");

@@ -14,7 +14,7 @@ public sealed class RerankTests(RerankTests.Door door) : IClassFixture<RerankTes
 
         protected override int OllamaLanes => 1;
 
-        /// <summary>Text Embeddings Inference with a reranker, by its recorded bytes.</summary>
+        /// <summary>Text Embeddings Inference with a reranker, with recorded bytes.</summary>
         internal FakeBackend Tei { get; private set; } = null!;
 
         protected override string Sections()
@@ -46,8 +46,9 @@ public sealed class RerankTests(RerankTests.Door door) : IClassFixture<RerankTes
     private const string Documents = """["A stream is resumed after a restart of the proxy.","The cat sat.","streams are resumed how"]""";
     private const string Tei = "tiny-wordpiece-rerank";
 
-    // As llama.cpp answers: logits, in the order of the documents, all of them.
-    private const string Logits = """{"model":"m","object":"list","usage":{"prompt_tokens":46,"total_tokens":46},"results":[{"index":0,"relevance_score":0.41093302},{"index":1,"relevance_score":-4.7600846},{"index":2,"relevance_score":6.000002}]}""";
+    // llama.cpp's form: logits, in the order of the documents, all of them.
+    private const string Logits = """{"model":"m","object":"list","usage":{"prompt_tokens":46,"total_tokens":46},"results":["""
+        + """{"index":0,"relevance_score":0.41093302},{"index":1,"relevance_score":-4.7600846},{"index":2,"relevance_score":6.000002}]}""";
 
     [Theory]
     [InlineData("/v1/rerank")]
@@ -57,16 +58,19 @@ public sealed class RerankTests(RerankTests.Door door) : IClassFixture<RerankTes
     {
         await KnownAsync();
 
-        var (reply, line) = await door.CallAsync(path, $$"""{"model":"{{Tei}}","query":"how are streams resumed","documents":{{Documents}},"top_n":2,"return_documents":true}""");
+        var (reply, line) = await door.CallAsync(
+            path, $$"""{"model":"{{Tei}}","query":"how are streams resumed","documents":{{Documents}},"top_n":2,"return_documents":true}""");
 
         Assert.True(reply.Status == 200, reply.Text);
         var results = reply.Json.GetProperty("results").EnumerateArray().ToList();
         Assert.Equal([(2, "0.9975274", "streams are resumed how"), (0, "0.60131156", "A stream is resumed after a restart of the proxy.")],
-            results.Select(result => (result.GetProperty("index").GetInt32(), result.GetProperty("relevance_score").GetRawText(), result.GetProperty("document").GetProperty("text").GetString()!)));
+            results.Select(result => (result.GetProperty("index").GetInt32(), result.GetProperty("relevance_score").GetRawText(), result.GetProperty("document")
+                .GetProperty("text").GetString()!)));
         Assert.Equal(path != "/v2/rerank", reply.Json.TryGetProperty("usage", out _));
         Assert.Equal(path != "/rerank", reply.Json.TryGetProperty("meta", out _));
         Assert.False(string.IsNullOrEmpty(reply.Json.GetProperty("id").GetString()));
-        Assert.Contains(door.Tei.Calls, call => call is { Target: "/rerank" } && call.Text == $$"""{"query":"how are streams resumed","texts":{{Documents}},"truncate":true}""");
+        Assert.Contains(door.Tei.Calls,
+            call => call is { Target: "/rerank" } && call.Text == $$"""{"query":"how are streams resumed","texts":{{Documents}},"truncate":true}""");
         Assert.Equal("ok none 200", line.Verdict);
     }
 
@@ -119,7 +123,8 @@ public sealed class RerankTests(RerankTests.Door door) : IClassFixture<RerankTes
 
         Assert.Equal($$"""/v1/rerank {"model":"{{lane.Solo}}","query":"q","documents":["a","b","c"]}""", $"{lane.A.Calls[0].Target} {lane.A.Calls[0].Text}");
         Assert.Equal([(2, "c", 0.9975274), (0, "a", 0.6013116), (1, "b", 0.0084922)],
-            reply.Json.EnumerateArray().Select(result => (result.GetProperty("index").GetInt32(), result.GetProperty("text").GetString()!, Math.Round(result.GetProperty("score").GetDouble(), 7))));
+            reply.Json.EnumerateArray().Select(result => (
+                result.GetProperty("index").GetInt32(), result.GetProperty("text").GetString()!, Math.Round(result.GetProperty("score").GetDouble(), 7))));
         Assert.Equal([6.000002f, 0.41093302f, -4.7600846f], raw.Json.EnumerateArray().Select(result => result.GetProperty("score").GetSingle()));
         Assert.Equal("46", line["tokens_in"]);
     }
@@ -132,14 +137,16 @@ public sealed class RerankTests(RerankTests.Door door) : IClassFixture<RerankTes
 
         var reply = await door.PostAsync("/rerank", $$"""{"model":"{{lane.Solo}}","query":"q","texts":["a","b"],"raw_scores":true}""");
 
-        Assert.Equal([(1, 6.0), (0, 0.0)], reply.Json.EnumerateArray().Select(result => (result.GetProperty("index").GetInt32(), Math.Round(result.GetProperty("score").GetDouble(), 3))));
+        Assert.Equal([(1, 6.0), (0, 0.0)], reply.Json.EnumerateArray()
+            .Select(result => (result.GetProperty("index").GetInt32(), Math.Round(result.GetProperty("score").GetDouble(), 3))));
     }
 
     [Fact]
     public async Task Host_answers_in_order_Bytes_stay()
     {
         var lane = door.Take();
-        const string Answer = """{"id":"r","results":[{"index":1,"relevance_score":7.50,"document":{"text":"b","multi_modal":null}},{"index":0,"relevance_score":-1}],"extra":1}""";
+        const string Answer = """{"id":"r","results":[{"index":1,"relevance_score":7.50,"document":{"text":"b","multi_modal":null}},"""
+            + """{"index":0,"relevance_score":-1}],"extra":1}""";
         lane.A.Answer(exchange => exchange.JsonAsync(Answer));
         var body = $$"""{"model":"{{lane.Solo}}", "query":"q","documents":["a","b"],"truncate_prompt_tokens":7}""";
 
@@ -156,9 +163,11 @@ public sealed class RerankTests(RerankTests.Door door) : IClassFixture<RerankTes
         var lane = door.Take();
         lane.A.Answer(exchange => exchange.JsonAsync(Logits));
 
-        var reply = await door.PostAsync("/v1/rerank", $$"""{"model":"{{lane.Solo}}","query":"q","documents":["a",{"text":"b"},"c"],"top_n":2,"return_documents":true}""");
+        var reply = await door.PostAsync(
+            "/v1/rerank", $$"""{"model":"{{lane.Solo}}","query":"q","documents":["a",{"text":"b"},"c"],"top_n":2,"return_documents":true}""");
 
-        Assert.Equal([(2, "c"), (0, "a")], reply.Json.GetProperty("results").EnumerateArray().Select(result => (result.GetProperty("index").GetInt32(), result.GetProperty("document").GetProperty("text").GetString()!)));
+        Assert.Equal([(2, "c"), (0, "a")], reply.Json.GetProperty("results").EnumerateArray()
+            .Select(result => (result.GetProperty("index").GetInt32(), result.GetProperty("document").GetProperty("text").GetString()!)));
         Assert.Equal("""["a","b","c"]""", lane.A.Calls[0].Json.GetProperty("documents").GetRawText());
         Assert.Equal(46, reply.Json.GetProperty("usage").GetProperty("total_tokens").GetInt32());
     }
@@ -178,7 +187,8 @@ public sealed class RerankTests(RerankTests.Door door) : IClassFixture<RerankTes
         var pairs = await door.PostAsync(path, $$"""{"model":"{{Tei}}","text_1":["a","b"],"text_2":["c","d"]}""");
 
         Assert.Equal((Answer, "/v1/score"), (native.Text, lane.A.Calls[0].Target));
-        Assert.Equal([(0, "0.60131156"), (1, "0.00849215"), (2, "0.9975274")], translated.Json.GetProperty("data").EnumerateArray().Select(item => (item.GetProperty("index").GetInt32(), item.GetProperty("score").GetRawText())));
+        Assert.Equal([(0, "0.60131156"), (1, "0.00849215"), (2, "0.9975274")], translated.Json.GetProperty("data").EnumerateArray()
+            .Select(item => (item.GetProperty("index").GetInt32(), item.GetProperty("score").GetRawText())));
         Assert.Equal(501, pairs.Status);
     }
 
@@ -210,7 +220,7 @@ public sealed class RerankTests(RerankTests.Door door) : IClassFixture<RerankTes
         await KnownAsync();
         var head = File.ReadLines(Path.Combine(Wire.Root, "src", "Proxy.Tests", "Recordings", "tei", recording + ".http")).ToList();
 
-        // A body that only its parser refuses reaches the host as it is; ours reads it where the host is another.
+        // A body that only the host's parser refuses reaches the host unchanged; the proxy parses it if the host has another dialect.
         var reply = await door.PostAsync("/rerank", body.Replace("{\"", "{\"model\":\"solo0-m\",\"", StringComparison.Ordinal));
 
         Assert.Equal(head[0].Split(' ')[1], $"{reply.Status}");
@@ -230,7 +240,7 @@ public sealed class RerankTests(RerankTests.Door door) : IClassFixture<RerankTes
     [InlineData("""{"results":[{"index":5,"relevance_score":1}]}""")]
     [InlineData("""{"results":[{"index":0}]}""")]
     [InlineData("""{"results":[]}""")]
-    [InlineData("""{"results":[{"index":0,"relevance_score":1}]}""")] // one of two
+    [InlineData("""{"results":[{"index":0,"relevance_score":1}]}""")] // one result for two documents
     [InlineData("nonsense")]
     public async Task Host_answers_nonsense_Client_gets_an_error(string answer)
     {
@@ -242,5 +252,6 @@ public sealed class RerankTests(RerankTests.Door door) : IClassFixture<RerankTes
         Assert.Equal((502, "Backend"), (reply.Status, reply.Json.GetProperty("error_type").GetString()));
     }
 
-    private Task KnownAsync() => Patience.Until(async () => (await door.GetAsync("/v1/models")).Text.Contains(Tei, StringComparison.Ordinal), "the host was asked what it is");
+    private Task KnownAsync() =>
+        Patience.Until(async () => (await door.GetAsync("/v1/models")).Text.Contains(Tei, StringComparison.Ordinal), "the host was asked what it is");
 }

@@ -4,7 +4,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary><c>/v1/responses</c> through the door, over hosts that do not speak it and one that does.</summary>
+/// <summary><c>/v1/responses</c> over hosts that do not speak it and one that does.</summary>
 public sealed class ResponsesTests(ResponsesTests.Door door) : IClassFixture<ResponsesTests.Door>
 {
     private const string Calls = """{"tool_calls":[{"index":0,"id":"call_a","type":"function","function":{"name":"exec","arguments":"{\"cmd\":"}}]}""";
@@ -61,7 +61,8 @@ public sealed class ResponsesTests(ResponsesTests.Door door) : IClassFixture<Res
         Assert.StartsWith(OpenAi.Sse, reply.ContentType, StringComparison.Ordinal);
         Assert.Equal(
             [
-                "response.created", "response.in_progress", "response.output_item.added", "response.content_part.added", "response.output_text.delta", "response.output_text.delta", "response.output_text.delta",
+                "response.created", "response.in_progress", "response.output_item.added", "response.content_part.added", "response.output_text.delta",
+                "response.output_text.delta", "response.output_text.delta",
                 "response.output_text.done", "response.content_part.done", "response.output_item.done", "response.completed",
             ], Types(reply));
         Assert.Equal(Enumerable.Range(0, 11), reply.Events.Select(data => (int)JsonNode.Parse(data)!["sequence_number"]!));
@@ -83,23 +84,29 @@ public sealed class ResponsesTests(ResponsesTests.Door door) : IClassFixture<Res
     {
         var lane = door.Take();
         lane.A.Answer(exchange => exchange.StreamAsync(OpenAi.Sse, OpenAi.Role(), Delta(Calls), Delta(More), Delta("{}", "\"tool_calls\""), OpenAi.Done));
-        const string Tools = """, "tools":[{"type":"function","name":"exec","parameters":{"type":"object"},"strict":false},{"type":"web_search"}],"tool_choice":"auto" """;
+        const string Tools =
+            """, "tools":[{"type":"function","name":"exec","parameters":{"type":"object"},"strict":false},{"type":"web_search"}],"tool_choice":"auto" """;
 
         var (first, _) = await door.CallAsync("/v1/responses", Request(lane.Solo, stream: true, Tools));
 
         var call = JsonNode.Parse(first.Events[^1])!["response"]!["output"]![0]!;
-        Assert.Equal(("function_call", "call_a", "exec", """{"cmd":"ls"}"""), ((string?)call["type"], (string?)call["call_id"], (string?)call["name"], (string?)call["arguments"]));
+        Assert.Equal(("function_call", "call_a", "exec", """{"cmd":"ls"}"""),
+            ((string?)call["type"], (string?)call["call_id"], (string?)call["name"], (string?)call["arguments"]));
         Assert.Contains("response.function_call_arguments.done", Types(first));
         Assert.All(first.Events, OpenApiSchema.OpenAi.ValidResponseEvent);
 
         lane.A.Answer(exchange => exchange.JsonAsync(OpenAi.Whole("done")));
-        var input = new JsonArray { JsonNode.Parse("""{"role":"user","content":"hello"}"""), call.DeepClone(), new JsonObject { ["type"] = "function_call_output", ["call_id"] = "call_a", ["output"] = "a.txt" } };
+        var input = new JsonArray { JsonNode.Parse("""{"role":"user","content":"hello"}"""), call.DeepClone(), new JsonObject
+        {
+            ["type"] = "function_call_output", ["call_id"] = "call_a", ["output"] = "a.txt",
+        } };
         var (second, line) = await door.CallAsync("/v1/responses", new JsonObject { ["model"] = lane.Solo, ["input"] = input }.ToJsonString());
 
         Assert.Equal("ok none 200", line.Verdict);
         Assert.Equal("done", second.Json.GetProperty("output")[0].GetProperty("content")[0].GetProperty("text").GetString());
         OpenApiSchema.OpenAi.Valid("Response", second.Text);
-        Assert.Equal(["user", "assistant", "tool"], lane.A.Calls[1].Json.GetProperty("messages").EnumerateArray().Select(message => message.GetProperty("role").GetString()));
+        Assert.Equal(["user", "assistant", "tool"], lane.A.Calls[1].Json.GetProperty("messages").EnumerateArray()
+            .Select(message => message.GetProperty("role").GetString()));
         Assert.Equal("exec", Assert.Single(lane.A.Calls[0].Json.GetProperty("tools").EnumerateArray()).GetProperty("function").GetProperty("name").GetString());
     }
 
@@ -109,7 +116,9 @@ public sealed class ResponsesTests(ResponsesTests.Door door) : IClassFixture<Res
         const string Text = "*** Begin Patch\n+\"x\"\n";
         var lane = door.Take();
         var arguments = OpenAi.Quote(new JsonObject { ["input"] = Text }.ToJsonString());
-        lane.A.Answer(exchange => exchange.StreamAsync(OpenAi.Sse, OpenAi.Role(), Delta($$$"""{"tool_calls":[{"index":0,"id":"call_a","type":"function","function":{"name":"apply_patch","arguments":{{{arguments}}}}}]}"""), Delta("{}", "\"tool_calls\""), OpenAi.Done));
+        lane.A.Answer(exchange => exchange.StreamAsync(OpenAi.Sse, OpenAi.Role(),
+            Delta($$$"""{"tool_calls":[{"index":0,"id":"call_a","type":"function","function":{"name":"apply_patch","arguments":{{{arguments}}}}}]}"""),
+            Delta("{}", "\"tool_calls\""), OpenAi.Done));
         const string Tools = """, "tools":[{"type":"custom","name":"apply_patch","format":{"type":"grammar","syntax":"lark","definition":"start: x"}}]""";
 
         var (first, _) = await door.CallAsync("/v1/responses", Request(lane.Solo, stream: true, Tools));
@@ -117,16 +126,23 @@ public sealed class ResponsesTests(ResponsesTests.Door door) : IClassFixture<Res
         Assert.Contains("response.custom_tool_call_input.delta", Types(first));
         Assert.All(first.Events, OpenApiSchema.OpenAi.ValidResponseEvent);
         var call = JsonNode.Parse(first.Events[^1])!["response"]!["output"]![0]!;
-        Assert.Equal(("custom_tool_call", "call_a", "apply_patch", Text), ((string?)call["type"], (string?)call["call_id"], (string?)call["name"], (string?)call["input"]));
+        Assert.Equal(("custom_tool_call", "call_a", "apply_patch", Text),
+            ((string?)call["type"], (string?)call["call_id"], (string?)call["name"], (string?)call["input"]));
 
         lane.A.Answer(exchange => exchange.JsonAsync(OpenAi.Whole("done")));
-        var input = new JsonArray { JsonNode.Parse("""{"role":"user","content":"hello"}"""), call.DeepClone(), JsonNode.Parse("""{"role":"developer","content":"be quick"}"""), JsonNode.Parse("""{"type":"custom_tool_call_output","call_id":"call_a","output":"Done"}""") };
+        var input = new JsonArray
+        {
+            JsonNode.Parse("""{"role":"user","content":"hello"}"""), call.DeepClone(), JsonNode.Parse("""{"role":"developer","content":"be quick"}"""),
+            JsonNode.Parse("""{"type":"custom_tool_call_output","call_id":"call_a","output":"Done"}"""),
+        };
         var (_, line) = await door.CallAsync("/v1/responses", new JsonObject { ["model"] = lane.Solo, ["input"] = input }.ToJsonString());
 
         Assert.Equal("ok none 200", line.Verdict);
         var asked = lane.A.Calls[1].Json;
-        Assert.Equal(["user", "assistant", "tool", "user"], asked.GetProperty("messages").EnumerateArray().Select(message => message.GetProperty("role").GetString()));
-        Assert.Equal(Text, JsonElement.Parse(asked.GetProperty("messages")[1].GetProperty("tool_calls")[0].GetProperty("function").GetProperty("arguments").GetString()!).GetProperty("input").GetString());
+        Assert.Equal(["user", "assistant", "tool", "user"], asked.GetProperty("messages").EnumerateArray()
+            .Select(message => message.GetProperty("role").GetString()));
+        Assert.Equal(Text, JsonElement.Parse(asked.GetProperty("messages")[1].GetProperty("tool_calls")[0].GetProperty("function").GetProperty("arguments")
+            .GetString()!).GetProperty("input").GetString());
         Assert.False(asked.GetProperty("stream").GetBoolean());
     }
 
@@ -136,7 +152,8 @@ public sealed class ResponsesTests(ResponsesTests.Door door) : IClassFixture<Res
     public async Task Ollama_host_answers_Client_gets_a_response(bool stream)
     {
         var lane = door.TakeOllama();
-        lane.A.Answer(exchange => stream ? exchange.StreamAsync(Ollama.Lines, Ollama.Stream("Hé", "llo")) : exchange.JsonAsync(Ollama.Last(text: "Héllo").TrimEnd()));
+        lane.A.Answer(
+            exchange => stream ? exchange.StreamAsync(Ollama.Lines, Ollama.Stream("Hé", "llo")) : exchange.JsonAsync(Ollama.Last(text: "Héllo").TrimEnd()));
 
         var (reply, line) = await door.CallAsync("/v1/responses", Request(lane.Solo, stream));
 
@@ -235,9 +252,11 @@ public sealed class ResponsesTests(ResponsesTests.Door door) : IClassFixture<Res
     [Fact]
     public async Task Host_speaks_the_dialect_Bytes_stay_and_the_name_is_changed_in_every_event()
     {
-        const string Stream = "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"id\":\"resp_1\",\"model\":\"native\",\"x\":1.50}}\n\n"
+        const string Stream =
+            "event: response.created\ndata: {\"type\":\"response.created\",\"response\":{\"id\":\"resp_1\",\"model\":\"native\",\"x\":1.50}}\n\n"
             + "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\"delta\":\"é\",\"item_id\":\"m\"}\n\n"
-            + "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"id\":\"resp_1\",\"model\":\"native\",\"usage\":{\"input_tokens\":9,\"output_tokens\":7,\"total_tokens\":16}}}\n\n";
+            + "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"id\":\"resp_1\",\"model\":\"native\",\"usage\":"
+            + "{\"input_tokens\":9,\"output_tokens\":7,\"total_tokens\":16}}}\n\n";
         door.Native.Answer(exchange => exchange.StreamAsync(OpenAi.Sse, Stream));
         var body = Request("native", stream: true, """, "odd":{"a":1.50}""");
 
@@ -297,12 +316,15 @@ public sealed class ResponsesTests(ResponsesTests.Door door) : IClassFixture<Res
         Assert.Empty(lane.A.Calls);
     }
 
-    private static string Usage => """data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795000000,"model":"served","choices":[],"usage":{"prompt_tokens":9,"completion_tokens":7,"total_tokens":16}}""" + "\n\n";
+    private static string Usage => """data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795000000,"model":"served","choices":[],"usage":"""
+        + """{"prompt_tokens":9,"completion_tokens":7,"total_tokens":16}}""" + "\n\n";
 
-    private static string Request(string model, bool stream, string more = "") => $$"""{"model":"{{model}}","input":"hello","stream":{{(stream ? "true" : "false")}}{{more}}}""";
+    private static string Request(string model, bool stream, string more = "") =>
+        $$"""{"model":"{{model}}","input":"hello","stream":{{(stream ? "true" : "false")}}{{more}}}""";
 
     private static string Delta(string delta, string finish = "null") =>
-        $$"""data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795000000,"model":"served","choices":[{"index":0,"delta":{{delta}},"finish_reason":{{finish}}}]}""" + "\n\n";
+        $$"""data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795000000,"model":"served","choices":["""
+            + $$"""{"index":0,"delta":{{delta}},"finish_reason":{{finish}}}]}""" + "\n\n";
 
     private static List<string> Types(RawReply reply) => [.. reply.Events.Select(data => JsonElement.Parse(data).GetProperty("type").GetString()!)];
 }

@@ -11,7 +11,7 @@ using Proxy.Tests.Rules;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>The configurations of docs/reverse-proxies.md do what the page says, as they stand there but for ports and paths.</summary>
+/// <summary>The configurations of docs/reverse-proxies.md do what the page says; only ports and paths are changed.</summary>
 [Trait("Category", "System")]
 public sealed partial class ReverseProxyTests : IAsyncLifetime
 {
@@ -43,7 +43,8 @@ public sealed partial class ReverseProxyTests : IAsyncLifetime
         var large = OpenAi.Request("m").Replace("hello", new string('x', 20 << 20), StringComparison.Ordinal);
 
         using var without = await client.SendAsync(Chat(OpenAi.Request("m")), TestContext.Current.CancellationToken);
-        using var with = await client.SendAsync(Chat(large, ("Authorization", $"Bearer {Key}"), ("session_id", "codex")), TestContext.Current.CancellationToken);
+        using var with = await client.SendAsync(
+            Chat(large, ("Authorization", $"Bearer {Key}"), ("session_id", "codex")), TestContext.Current.CancellationToken);
 
         Assert.Equal(HttpStatusCode.Unauthorized, without.StatusCode);
         Assert.Equal(HttpStatusCode.OK, with.StatusCode);
@@ -64,7 +65,7 @@ public sealed partial class ReverseProxyTests : IAsyncLifetime
 
         Assert.Equal(HttpStatusCode.OK, own.StatusCode);
         Assert.Equal(HttpStatusCode.Forbidden, foreign.StatusCode);
-        if (server == "caddy") return; // which serves only the names that it was given
+        if (server == "caddy") return; // it serves only its configured names
         client.DefaultRequestHeaders.Host = "evil.example";
         using var rebound = await client.SendAsync(Chat(OpenAi.Request("m"), ("Origin", "https://evil.example")), TestContext.Current.CancellationToken);
         Assert.Equal(HttpStatusCode.Forbidden, rebound.StatusCode);
@@ -109,7 +110,7 @@ public sealed partial class ReverseProxyTests : IAsyncLifetime
         }
     }
 
-    /// <summary>The proxy by the page's TOML, the server by the page's configuration, and a client that finds <c>ai.example</c> there.</summary>
+    /// <summary>Starts the proxy with the page's TOML and the server with the page's configuration. The client resolves <c>ai.example</c> to it.</summary>
     private async Task<HttpClient> StartAsync(string server, bool keys)
     {
         var program = new[] { $"/usr/sbin/{server}", $"/usr/bin/{server}" }.FirstOrDefault(File.Exists);
@@ -117,15 +118,18 @@ public sealed partial class ReverseProxyTests : IAsyncLifetime
 
         var toml = Block("toml").Replace(":11435", ":0", StringComparison.Ordinal).Replace(PageKey, ApiKeyConfig.Digest(Key), StringComparison.Ordinal);
         if (!keys) toml = toml[..toml.IndexOf("[[auth.keys]]", StringComparison.Ordinal)];
-        var proxy = await ProxyProcess.StartAsync($"default_backend = \"host\"\n{toml}\n[log]\nformat = \"json\"\n[[backends]]\nname = \"host\"\nurl = \"{host.Url}\"\ndialects = [\"openai\"]");
+        var proxy = await ProxyProcess.StartAsync($"default_backend = \"host\"\n{toml}\n[log]\nformat = \"json\"\n[[backends]]\nname = \"host\"\n"
+            + $"url = \"{host.Url}\"\ndialects = [\"openai\"]");
         started.Add(proxy);
 
         var port = FreePort();
         using var certificate = TestAuthority.SelfSigned();
-        var (chain, key) = (Write("chain.pem", certificate.ExportCertificatePem()), Write("key.pem", certificate.GetECDsaPrivateKey()!.ExportPkcs8PrivateKeyPem()));
+        var (chain, key) = (
+            Write("chain.pem", certificate.ExportCertificatePem()), Write("key.pem", certificate.GetECDsaPrivateKey()!.ExportPkcs8PrivateKeyPem()));
         var both = Write("both.pem", File.ReadAllText(chain) + "\n" + File.ReadAllText(key));
         var site = Block(server).Replace("127.0.0.1:11435", $"127.0.0.1:{proxy.Address.Port}", StringComparison.Ordinal)
-            .Replace("/etc/ssl/ai.example/chain.pem", chain, StringComparison.Ordinal).Replace("/etc/ssl/ai.example/key.pem", key, StringComparison.Ordinal).Replace("/etc/haproxy/ai.example.pem", both, StringComparison.Ordinal);
+            .Replace("/etc/ssl/ai.example/chain.pem", chain, StringComparison.Ordinal).Replace("/etc/ssl/ai.example/key.pem", key, StringComparison.Ordinal)
+            .Replace("/etc/haproxy/ai.example.pem", both, StringComparison.Ordinal);
         var start = new ProcessStartInfo(program!) { RedirectStandardError = true, RedirectStandardOutput = true, WorkingDirectory = folder };
         string[] arguments = server switch
         {
@@ -133,7 +137,8 @@ public sealed partial class ReverseProxyTests : IAsyncLifetime
                 daemon off; pid {{folder}}/nginx.pid; error_log stderr; worker_processes 1; {{(Environment.IsPrivilegedProcess ? "user root;" : "")}}
                 events { }
                 http {
-                    access_log off; client_body_temp_path {{folder}}/body; proxy_temp_path {{folder}}/temp; fastcgi_temp_path {{folder}}/f; uwsgi_temp_path {{folder}}/u; scgi_temp_path {{folder}}/s;
+                    access_log off; client_body_temp_path {{folder}}/body; proxy_temp_path {{folder}}/temp;
+                    fastcgi_temp_path {{folder}}/f; uwsgi_temp_path {{folder}}/u; scgi_temp_path {{folder}}/s;
                     {{site.Replace("listen 443", $"listen 127.0.0.1:{port}", StringComparison.Ordinal)}}
                 }
                 """)],
@@ -150,9 +155,10 @@ public sealed partial class ReverseProxyTests : IAsyncLifetime
         (start.Environment["HOME"], start.Environment["XDG_DATA_HOME"], start.Environment["XDG_CONFIG_HOME"]) = (folder, folder, folder);
         started.Add(new Server(start));
         await Patience.Until(() => Task.FromResult(Accepts(port)), $"{server} listens");
-        // haproxy and Caddy have to have asked for its health once.
+        // haproxy and Caddy must have checked the proxy's health once.
         var client = Client(port);
-        await Patience.Until(async () => (await client.GetAsync(new Uri("https://ai.example/ready"))).StatusCode is HttpStatusCode.OK, $"{server} finds the proxy ready");
+        await Patience.Until(
+            async () => (await client.GetAsync(new Uri("https://ai.example/ready"))).StatusCode is HttpStatusCode.OK, $"{server} finds the proxy ready");
         return client;
     }
 
@@ -165,7 +171,7 @@ public sealed partial class ReverseProxyTests : IAsyncLifetime
             await socket.ConnectAsync(IPAddress.Loopback, port, cancellation);
             return new NetworkStream(socket, ownsSocket: true);
         },
-#pragma warning disable CA5359 // whom the certificate is for is not in question
+#pragma warning disable CA5359 // the certificate's name is not under test
         SslOptions = { RemoteCertificateValidationCallback = static (_, _, _, _) => true },
 #pragma warning restore CA5359
     });
@@ -174,7 +180,10 @@ public sealed partial class ReverseProxyTests : IAsyncLifetime
 
     private static HttpRequestMessage Post(string path, string body, params (string Name, string Value)[] headers)
     {
-        var request = new HttpRequestMessage(HttpMethod.Post, "https://ai.example" + path) { Content = new ByteArrayContent(Encoding.UTF8.GetBytes(body)) { Headers = { ContentType = new MediaTypeHeaderValue("application/json") } } };
+        var request = new HttpRequestMessage(HttpMethod.Post, "https://ai.example" + path)
+        {
+            Content = new ByteArrayContent(Encoding.UTF8.GetBytes(body)) { Headers = { ContentType = new MediaTypeHeaderValue("application/json") } },
+        };
         foreach (var (name, value) in headers) request.Headers.TryAddWithoutValidation(name, value);
         return request;
     }
@@ -228,7 +237,7 @@ public sealed partial class ReverseProxyTests : IAsyncLifetime
     [GeneratedRegex("```([a-z]+)\n(.*?)```", RegexOptions.Singleline)]
     private static partial Regex BlockOf();
 
-    /// <summary>A server in the foreground, ended by its own id.</summary>
+    /// <summary>A server in the foreground; it is ended by its own id.</summary>
     private sealed class Server : IAsyncDisposable
     {
         private readonly Process process;

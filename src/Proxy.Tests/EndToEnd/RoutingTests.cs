@@ -4,7 +4,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>Which host gets a call: alias, explicit model, learned name, longest prefix or glob, default.</summary>
+/// <summary>Which host gets a call: by alias, explicit model, listed name, longest prefix or glob, default.</summary>
 public sealed class RoutingTests(RoutingTests.Door door) : IClassFixture<RoutingTests.Door>
 {
     public sealed class Door : FrontDoor
@@ -38,7 +38,10 @@ public sealed class RoutingTests(RoutingTests.Door door) : IClassFixture<Routing
             {
                 var host = Host();
                 host.Answer(exchange => exchange.JsonAsync(OpenAi.Whole(name, exchange.Request.Json.GetProperty("model").GetString()!)));
-                host.Pages["/v1/models"] = $$"""{"object":"list","data":[{{string.Join(',', lists.Select(model => $$"""{"id":"{{model}}","object":"model","created":1795000000,"owned_by":"test","max_model_len":32768}"""))}}]}""";
+                host.Pages["/v1/models"] = """{"object":"list","data":["""
+                    + string.Join(',', lists.Select(
+                        model => $$"""{"id":"{{model}}","object":"model","created":1795000000,"owned_by":"test","max_model_len":32768}"""))
+                    + "]}";
                 hosts[name] = host;
                 sections.AppendLine($"""
                     [[backends]]
@@ -80,7 +83,8 @@ public sealed class RoutingTests(RoutingTests.Door door) : IClassFixture<Routing
     [InlineData("learned-four", "short")]
     public async Task Host_lists_a_model_It_is_served_there_unless_an_alias_or_an_explicit_name_says_otherwise(string model, string backend)
     {
-        await Patience.Until(async () => (await door.GetAsync("/v1/models")).Text.Contains("learned-three", StringComparison.Ordinal), "the host's models are known");
+        await Patience.Until(
+            async () => (await door.GetAsync("/v1/models")).Text.Contains("learned-three", StringComparison.Ordinal), "the host's models are known");
 
         var (reply, line) = await door.ChatAsync(model, stream: false);
 
@@ -101,7 +105,8 @@ public sealed class RoutingTests(RoutingTests.Door door) : IClassFixture<Routing
     [Fact]
     public async Task Models_are_listed_Hosts_lists_are_joined_with_what_the_file_names()
     {
-        await Patience.Until(async () => (await door.GetAsync("/v1/models")).Text.Contains("learned-three", StringComparison.Ordinal), "the host's models are known");
+        await Patience.Until(
+            async () => (await door.GetAsync("/v1/models")).Text.Contains("learned-three", StringComparison.Ordinal), "the host's models are known");
 
         var reply = await door.GetAsync("/v1/models");
 
@@ -111,7 +116,8 @@ public sealed class RoutingTests(RoutingTests.Door door) : IClassFixture<Routing
         var models = reply.Json.GetProperty("data").EnumerateArray().ToArray();
         var ids = models.Select(model => model.GetProperty("id").GetString()!).ToArray();
         Assert.Equal(ids.Distinct(), ids);
-        Assert.Superset(new HashSet<string> { "exact-model", "learned-two", "learned-three", "org/slashed", "gpt-4o", "qwen-alias", "gone-model" }, ids.ToHashSet());
+        Assert.Superset(
+            new HashSet<string> { "exact-model", "learned-two", "learned-three", "org/slashed", "gpt-4o", "qwen-alias", "gone-model" }, ids.ToHashSet());
         Assert.All(models, model =>
         {
             Assert.Equal("model", model.GetProperty("object").GetString());
@@ -128,7 +134,8 @@ public sealed class RoutingTests(RoutingTests.Door door) : IClassFixture<Routing
     [InlineData("gpt-4o", "gpt-4o")]
     public async Task One_model_is_asked_about_It_is_described(string path, string id)
     {
-        await Patience.Until(async () => (await door.GetAsync("/v1/models")).Text.Contains("learned-three", StringComparison.Ordinal), "the host's models are known");
+        await Patience.Until(
+            async () => (await door.GetAsync("/v1/models")).Text.Contains("learned-three", StringComparison.Ordinal), "the host's models are known");
 
         var reply = await door.GetAsync($"/v1/models/{path}");
 
@@ -149,7 +156,8 @@ public sealed class RoutingTests(RoutingTests.Door door) : IClassFixture<Routing
     [Fact]
     public async Task Ollama_client_lists_models_It_finds_what_it_needs_of_each()
     {
-        await Patience.Until(async () => (await door.GetAsync("/api/tags")).Text.Contains("learned-three", StringComparison.Ordinal), "the host's models are known");
+        await Patience.Until(
+            async () => (await door.GetAsync("/api/tags")).Text.Contains("learned-three", StringComparison.Ordinal), "the host's models are known");
 
         var models = (await door.GetAsync("/api/tags")).Json.GetProperty("models").EnumerateArray().ToArray();
 

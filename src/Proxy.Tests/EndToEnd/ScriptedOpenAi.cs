@@ -3,7 +3,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>A host that speaks only OpenAI and says what the recorded Ollama server's script says: by the last thing that the user said.</summary>
+/// <summary>A host that speaks only OpenAI and follows the script of the recorded Ollama server, which depends on the user's last message.</summary>
 internal static class ScriptedOpenAi
 {
     public const string Models = """
@@ -14,7 +14,7 @@ internal static class ScriptedOpenAi
 
     private const string Usage = """{"prompt_tokens":9,"completion_tokens":7,"total_tokens":16}""";
 
-    /// <summary>Characters; a real host counts tokens.</summary>
+    /// <summary>In characters; a real host counts tokens.</summary>
     private const int LongestInput = 4000;
 
     private sealed record Line(string[] Thoughts, string[] Text, string[] Calls, string Reason);
@@ -68,21 +68,27 @@ internal static class ScriptedOpenAi
     private static Task StreamAsync(FakeExchange exchange, JsonElement request, bool chat, string model, Line line)
     {
         var frames = new List<string>();
-        frames.AddRange(line.Thoughts.Select((thought, index) => Chunk(model, $$"""{"role":"assistant","content":"","reasoning":{{OpenAi.Quote(thought)}}}""", null)));
+        frames.AddRange(
+            line.Thoughts.Select((thought, index) => Chunk(model, $$"""{"role":"assistant","content":"","reasoning":{{OpenAi.Quote(thought)}}}""", null)));
         frames.AddRange(line.Text.Select((text, index) => Frame(chat, model, text, line.Thoughts, null, first: index == 0)));
         frames.AddRange(line.Calls.Select((call, index) => Chunk(model, $$"""{"content":"","tool_calls":[{{Call(call, index)}}]}""", null)));
         frames.Add(chat ? Chunk(model, "{}", line.Reason) : Frame(chat, model, "", [], line.Reason, first: false));
-        if (request.TryGetProperty("stream_options", out var options) && options.TryGetProperty("include_usage", out var wanted) && wanted.ValueKind is JsonValueKind.True)
-            frames.Add($$"""data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795415610,"model":"{{model}}","system_fingerprint":"fp_ollama","choices":[],"usage":{{Usage}}}""" + "\n\n");
+        if (request.TryGetProperty("stream_options", out var options) && options.TryGetProperty("include_usage", out var wanted)
+            && wanted.ValueKind is JsonValueKind.True)
+            frames.Add($$"""data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795415610"""
+                + $$""","model":"{{model}}","system_fingerprint":"fp_ollama","choices":[],"usage":{{Usage}}}""" + "\n\n");
         return exchange.StreamAsync(OpenAi.Sse, [.. frames, OpenAi.Done]);
     }
 
     private static string Frame(bool chat, string model, string text, string[] thoughts, string? reason, bool first) => chat
         ? Chunk(model, $$"""{{{(first && thoughts.Length == 0 ? "\"role\":\"assistant\"," : "")}}"content":{{OpenAi.Quote(text)}}}""", reason)
-        : $$"""data: {"id":"cmpl-1","object":"text_completion","created":1795415612,"choices":[{"text":{{OpenAi.Quote(text)}},"index":0,"finish_reason":{{(reason is null ? "null" : OpenAi.Quote(reason))}}}],"model":"{{model}}","system_fingerprint":"fp_ollama"}""" + "\n\n";
+        : $$"""data: {"id":"cmpl-1","object":"text_completion","created":1795415612,"choices":["""
+            + $$"""{"text":{{OpenAi.Quote(text)}},"index":0,"finish_reason":{{(reason is null ? "null" : OpenAi.Quote(reason))}}}]"""
+            + $$""","model":"{{model}}","system_fingerprint":"fp_ollama"}""" + "\n\n";
 
     private static string Chunk(string model, string delta, string? reason) =>
-        $$"""data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795415610,"model":"{{model}}","system_fingerprint":"fp_ollama","choices":[{"index":0,"delta":{{delta}},"finish_reason":{{(reason is null ? "null" : OpenAi.Quote(reason))}}}]}""" + "\n\n";
+        $$"""data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795415610,"model":"{{model}}","system_fingerprint":"fp_ollama","choices":["""
+            + $$"""{"index":0,"delta":{{delta}},"finish_reason":{{(reason is null ? "null" : OpenAi.Quote(reason))}}}]}""" + "\n\n";
 
     private static string Whole(bool chat, string model, Line line)
     {
@@ -90,31 +96,43 @@ internal static class ScriptedOpenAi
         var thought = line.Thoughts.Length > 0 ? $",\"reasoning\":{OpenAi.Quote(string.Concat(line.Thoughts))}" : "";
         var calls = line.Calls.Length > 0 ? $",\"tool_calls\":[{string.Join(",", line.Calls.Select(Call))}]" : "";
         return chat
-            ? $$"""{"id":"chatcmpl-1","object":"chat.completion","created":1795415610,"model":"{{model}}","system_fingerprint":"fp_ollama","choices":[{"index":0,"message":{"role":"assistant","content":{{text}}{{thought}}{{calls}}},"finish_reason":"{{line.Reason}}"}],"usage":{{Usage}}}"""
-            : $$"""{"id":"cmpl-1","object":"text_completion","created":1795415612,"model":"{{model}}","system_fingerprint":"fp_ollama","choices":[{"text":{{text}},"index":0,"finish_reason":"{{line.Reason}}"}],"usage":{{Usage}}}""";
+            ? $$"""{"id":"chatcmpl-1","object":"chat.completion","created":1795415610,"model":"{{model}}","system_fingerprint":"fp_ollama","choices":["""
+                + $$"""{"index":0,"message":{"role":"assistant","content":{{text}}{{thought}}{{calls}}},"finish_reason":"{{line.Reason}}"}]"""
+                + $$""","usage":{{Usage}}}"""
+            : $$"""{"id":"cmpl-1","object":"text_completion","created":1795415612,"model":"{{model}}","system_fingerprint":"fp_ollama","choices":["""
+                + $$"""{"text":{{text}},"index":0,"finish_reason":"{{line.Reason}}"}],"usage":{{Usage}}}""";
     }
 
     private static string Call(string arguments, int index) =>
-        $$$"""{"id":"call_{{{(char)('a' + index)}}}","index":{{{index}}},"type":"function","function":{"name":"get_weather","arguments":{{{OpenAi.Quote(arguments)}}} }}""";
+        $$$"""{"id":"call_{{{(char)('a' + index)}}}","index":{{{index}}},"type":"function","function":"""
+            + $$$"""{"name":"get_weather","arguments":{{{OpenAi.Quote(arguments)}}} }}""";
 
-    /// <summary>What the user said last; after a tool's result, the usual.</summary>
+    /// <summary>The user's last message; after a tool's result, the default.</summary>
     private static string LastWord(JsonElement request, bool chat)
     {
         if (!chat) return request.GetProperty("prompt").ValueKind is JsonValueKind.String ? request.GetProperty("prompt").GetString()! : "";
         var last = request.GetProperty("messages").EnumerateArray().Last();
         if (last.GetProperty("role").GetString() != "user") return "";
         var content = last.GetProperty("content");
-        return content.ValueKind is JsonValueKind.String ? content.GetString()! : string.Concat(content.EnumerateArray().Where(part => part.GetProperty("type").GetString() == "text").Select(part => part.GetProperty("text").GetString()));
+        return content.ValueKind is JsonValueKind.String ? content.GetString()! : string.Concat(content.EnumerateArray()
+            .Where(part => part.GetProperty("type").GetString() == "text").Select(part => part.GetProperty("text").GetString()));
     }
 
     private static Task EmbedAsync(FakeExchange exchange, JsonElement request)
     {
         var input = request.GetProperty("input");
-        if (input.GetRawText().Length > LongestInput) return exchange.JsonAsync("""{"error":{"message":"the input length exceeds the context length","type":"invalid_request_error","param":null,"code":null}}""", 400);
+        if (input.GetRawText().Length > LongestInput)
+        {
+            return exchange.JsonAsync(
+                """{"error":{"message":"the input length exceeds the context length","type":"invalid_request_error","param":null,"code":null}}""", 400);
+        }
+
         var count = input.ValueKind is JsonValueKind.Array ? input.GetArrayLength() : 1;
         var model = request.GetProperty("model").GetString();
-        var value = request.TryGetProperty("encoding_format", out var format) && format.GetString() == "base64" ? "\"mpkZP83MTD8AAAAAAAAAgA==\"" : "[0.6,0.8,0,-0]";
+        var value = request.TryGetProperty("encoding_format", out var format) && format.GetString() == "base64"
+            ? "\"mpkZP83MTD8AAAAAAAAAgA==\"" : "[0.6,0.8,0,-0]";
         var data = string.Join(",", Enumerable.Range(0, count).Select(index => $$"""{"object":"embedding","embedding":{{value}},"index":{{index}}}"""));
-        return exchange.JsonAsync($$$"""{"object":"list","data":[{{{data}}}],"model":"{{{model}}}","usage":{"prompt_tokens":{{{3 * count}}},"total_tokens":{{{3 * count}}} }}""");
+        return exchange.JsonAsync($$$"""{"object":"list","data":[{{{data}}}],"model":"{{{model}}}","usage":"""
+            + $$$"""{"prompt_tokens":{{{3 * count}}},"total_tokens":{{{3 * count}}} }}""");
     }
 }

@@ -2,7 +2,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>Hosts that fall silent: the clocks <c>first_token</c> and <c>idle</c>.</summary>
+/// <summary>Hosts that fall silent: the limits <c>first_token</c> and <c>idle</c>.</summary>
 public sealed class SilentHostTests(SilentHostTests.Door door) : IClassFixture<SilentHostTests.Door>
 {
     public sealed class Door : FrontDoor
@@ -129,11 +129,11 @@ public sealed class SilentHostTests(SilentHostTests.Door door) : IClassFixture<S
     [Fact]
     public async Task Whole_answer_takes_longer_than_both_clocks_It_is_waited_for()
     {
-        // Not streaming, only `total` counts: the host computes in silence.
+        // Without streaming only `total` applies, because the host computes silently.
         var lane = door.Take();
         lane.A.Answer(async exchange =>
         {
-            await Task.Delay(5000); // longer than both clocks
+            await Task.Delay(5000); // longer than both limits
             await exchange.JsonAsync(OpenAi.Whole("slow"));
         });
 

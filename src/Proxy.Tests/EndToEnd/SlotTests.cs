@@ -4,7 +4,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>Slots, the queue before them, and who is least busy.</summary>
+/// <summary>Slots, the queue for them, and the choice of the least busy backend.</summary>
 public sealed class SlotTests(SlotTests.Door door) : IClassFixture<SlotTests.Door>
 {
     public sealed class Door : FrontDoor
@@ -12,7 +12,10 @@ public sealed class SlotTests(SlotTests.Door door) : IClassFixture<SlotTests.Doo
         private readonly List<FakeBackend> hosts = [];
         private int taken;
 
-        /// <summary>The relay looks after a host that has said its last word when a keep-alive is due: so late, only the last word itself can free the slot.</summary>
+        /// <summary>
+        /// Long, because the relay also checks for a host that has sent its last frame when a keep-alive is due. So only the last frame itself can free the
+        /// slot.
+        /// </summary>
         protected override string ServerSettings => "queue = 2\nkeepalive_after = \"10m\"";
 
         /// <summary>A host with one slot, or two with two and one.</summary>
@@ -90,7 +93,7 @@ public sealed class SlotTests(SlotTests.Door door) : IClassFixture<SlotTests.Doo
         {
             await exchange.HeadAsync(OpenAi.Sse);
             foreach (var frame in OpenAi.Stream("one")) await exchange.ChunkAsync(frame);
-            await exchange.StallAsync(); // the end of the body never comes
+            await exchange.StallAsync(); // the body never ends
         });
         var arrival = hosts[0].NextCallAsync();
         var first = door.PostAsync("/v1/chat/completions", OpenAi.Request(model, stream: true));
@@ -216,7 +219,7 @@ public sealed class SlotTests(SlotTests.Door door) : IClassFixture<SlotTests.Doo
 
     private static string Text(FakeRequest request) => request.Json.GetProperty("messages")[0].GetProperty("content").GetString()!;
 
-    /// <summary>Waits until the metrics count so many calls in line; the tests of a class run one after the other.</summary>
+    /// <summary>Waits until the metrics show this many waiting calls; the tests of a class run one after the other.</summary>
     private Task WaitAsync(int count) => Patience.Until(
         async () => (await door.GetAsync("/metrics")).Text.Split('\n').Contains($"proxy_queue_waiting {count}"),
         $"{count} calls wait in line");

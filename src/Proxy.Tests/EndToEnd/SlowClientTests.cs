@@ -4,7 +4,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>A client that reads slowly holds its host back; the proxy neither hoards nor loses what is in between.</summary>
+/// <summary>Back-pressure: a slow client slows its host down, and the proxy neither buffers without limit nor loses data.</summary>
 public sealed class SlowClientTests(SlowClientTests.Door door) : IClassFixture<SlowClientTests.Door>
 {
     private const int MiB = 1024 * 1024;
@@ -48,10 +48,11 @@ public sealed class SlowClientTests(SlowClientTests.Door door) : IClassFixture<S
         var correlation = FrontDoor.Correlation();
         var arrival = lane.A.NextCallAsync();
         await using var client = await RawClient.ConnectAsync(door.Address, receiveBuffer: 64 * 1024);
-        await client.RequestAsync("POST", "/v1/chat/completions", Encoding.UTF8.GetBytes(OpenAi.Request(lane.Solo, stream: true)), $"x-correlation-id: {correlation}");
+        await client.RequestAsync(
+            "POST", "/v1/chat/completions", Encoding.UTF8.GetBytes(OpenAi.Request(lane.Solo, stream: true)), $"x-correlation-id: {correlation}");
         var host = await arrival;
 
-        // Twice the idle limit passes with the client asleep. The host is not to blame for that silence.
+        // The client does not read for twice the idle limit, and the host does not count as silent.
         var before = 0L;
         for (var still = 0; still < 20; still = host.Sent == before ? still + 1 : 0)
         {
@@ -59,7 +60,7 @@ public sealed class SlowClientTests(SlowClientTests.Door door) : IClassFixture<S
             await Task.Delay(100, TestContext.Current.CancellationToken);
         }
 
-        // 96 MiB are on their way; only the kernel's socket buffers (up to 33 MiB a connection) and a few of ours may be full.
+        // 96 MiB are under way; only the kernel's socket buffers (up to 33 MiB per connection) and a few of the proxy's may be full.
         Assert.InRange(host.Sent, 64 * 1024, 48L * MiB);
         Assert.False(finished.Task.IsCompleted);
 
@@ -77,7 +78,8 @@ public sealed class SlowClientTests(SlowClientTests.Door door) : IClassFixture<S
         var correlation = FrontDoor.Correlation();
         var arrival = lane.A.NextCallAsync();
         await using var client = await RawClient.ConnectAsync(door.Address, receiveBuffer: 64 * 1024);
-        await client.RequestAsync("POST", "/v1/chat/completions", Encoding.UTF8.GetBytes(OpenAi.Request(lane.Solo, stream: true)), $"x-correlation-id: {correlation}");
+        await client.RequestAsync(
+            "POST", "/v1/chat/completions", Encoding.UTF8.GetBytes(OpenAi.Request(lane.Solo, stream: true)), $"x-correlation-id: {correlation}");
         var host = await arrival;
         await StandsStillAsync(host);
 
@@ -113,12 +115,12 @@ public sealed class SlowClientTests(SlowClientTests.Door door) : IClassFixture<S
             await client.RequestAsync("POST", "/v1/chat/completions", Encoding.UTF8.GetBytes(OpenAi.Request("m", stream: true)));
             sleepers.Add((client, await arrival));
             await StandsStillAsync(sleepers[^1].Exchange);
-            // The first few warm the process up.
+            // The first few warm up the process.
             if (i == 3)
                 before = proxy.ResidentBytes;
         }
 
-        // What twenty more sleepers hold: less than 2 MiB each, while the host would pour for ever.
+        // Memory for twenty more sleeping clients: less than 2 MiB each, although the host would send without end.
         Assert.InRange(proxy.ResidentBytes - before, -100L * MiB, 40L * MiB);
         foreach (var (client, _) in sleepers)
             client.Reset();
@@ -128,7 +130,8 @@ public sealed class SlowClientTests(SlowClientTests.Door door) : IClassFixture<S
     public async Task Other_clients_are_served_while_one_does_not_read()
     {
         var lane = door.Take();
-        lane.A.Answer(exchange => exchange.Request.Text.Contains("\"quick\"", StringComparison.Ordinal) ? exchange.JsonAsync(OpenAi.Whole("quick")) : PourAsync(exchange));
+        lane.A.Answer(exchange => exchange.Request.Text.Contains("\"quick\"", StringComparison.Ordinal)
+            ? exchange.JsonAsync(OpenAi.Whole("quick")) : PourAsync(exchange));
         var sleepers = new List<RawClient>();
         for (var i = 0; i < 6; i++)
         {
@@ -146,7 +149,7 @@ public sealed class SlowClientTests(SlowClientTests.Door door) : IClassFixture<S
             sleeper.Reset();
     }
 
-    /// <summary>Tokens without end, as fast as the other side takes them.</summary>
+    /// <summary>Sends tokens without end, as fast as the other side accepts them.</summary>
     private static async Task PourAsync(FakeExchange exchange)
     {
         await exchange.HeadAsync(OpenAi.Sse);

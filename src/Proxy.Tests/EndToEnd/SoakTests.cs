@@ -4,7 +4,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>Many calls of every kind at once, hosts and clients breaking at random: nothing may leak, hang, mix or end in silence.</summary>
+/// <summary>Many calls of every kind at once, with hosts and clients failing at random: nothing may leak, hang, get mixed up or end silently.</summary>
 public sealed class SoakTests(SoakTests.Door door) : IClassFixture<SoakTests.Door>
 {
     public sealed class Door : FrontDoor
@@ -15,7 +15,7 @@ public sealed class SoakTests(SoakTests.Door door) : IClassFixture<SoakTests.Doo
 
         protected override string ServerSettings => "queue = 1000";
 
-        // An Ollama client hears nothing while one host after the other stalls before its first token: both together must stay below what a test waits.
+        // An Ollama client gets no keep-alive while one host after the other stalls before its first token, so both limits together must be below the test's.
         protected override string HostSettings => """
             slots = 8
             first_token = "8s"
@@ -34,9 +34,11 @@ public sealed class SoakTests(SoakTests.Door door) : IClassFixture<SoakTests.Doo
         var faults = Enumerable.Range(0, 5000).Select(_ => dice.Next(100)).ToArray();
         var drawn = -1;
         foreach (var host in new[] { openAi.A, openAi.B })
-            host.Answer(exchange => AnswerAsync(exchange, faults[Interlocked.Increment(ref drawn) % faults.Length], OpenAi.Sse, OpenAi.Stream("a", "b", "c"), OpenAi.Whole("abc"), OpenAi.ErrorFrame("broken")));
+            host.Answer(exchange => AnswerAsync(exchange, faults[Interlocked.Increment(ref drawn) % faults.Length], OpenAi.Sse, OpenAi.Stream("a", "b", "c"),
+                OpenAi.Whole("abc"), OpenAi.ErrorFrame("broken")));
         foreach (var host in new[] { ollama.A, ollama.B })
-            host.Answer(exchange => AnswerAsync(exchange, faults[Interlocked.Increment(ref drawn) % faults.Length], Ollama.Lines, Ollama.Stream("a", "b", "c"), Ollama.Last(text: "abc"), "{\"error\":\"broken\"}\n"));
+            host.Answer(exchange => AnswerAsync(exchange, faults[Interlocked.Increment(ref drawn) % faults.Length], Ollama.Lines, Ollama.Stream("a", "b", "c"),
+                Ollama.Last(text: "abc"), "{\"error\":\"broken\"}\n"));
 
         var wrong = new ConcurrentBag<string>();
         var correlations = new ConcurrentBag<string>();
@@ -50,10 +52,11 @@ public sealed class SoakTests(SoakTests.Door door) : IClassFixture<SoakTests.Doo
                 var model = call % 2 == 0 ? openAi.Pair : ollama.Pair;
                 var correlation = FrontDoor.Correlation();
                 await using var client = await RawClient.ConnectAsync(door.Address);
-                await client.RequestAsync("POST", ollamaClient ? "/api/chat" : "/v1/chat/completions", Encoding.UTF8.GetBytes(ollamaClient ? Ollama.Request(model, stream) : OpenAi.Request(model, stream)), $"x-correlation-id: {correlation}");
+                await client.RequestAsync("POST", ollamaClient ? "/api/chat" : "/v1/chat/completions",
+                    Encoding.UTF8.GetBytes(ollamaClient ? Ollama.Request(model, stream) : OpenAi.Request(model, stream)), $"x-correlation-id: {correlation}");
                 if (call % 7 == 0)
                 {
-                    // Leaves at some moment, nobody knows which.
+                    // Leaves at a random moment.
                     await Task.Delay(call % 5);
                     client.Reset();
                     continue;
@@ -67,7 +70,8 @@ public sealed class SoakTests(SoakTests.Door door) : IClassFixture<SoakTests.Doo
                 }
                 catch (TimeoutException late)
                 {
-                    wrong.Add($"{(ollamaClient ? "Ollama" : "OpenAI")} client, {(stream ? "stream" : "whole")}, {model}: {late.Message}; the log ends so: {door.Proxy.Log.Tail}");
+                    wrong.Add($"{(ollamaClient ? "Ollama" : "OpenAI")} client, {(stream ? "stream" : "whole")}, {model}: {late.Message}; "
+                        + $"the log ends so: {door.Proxy.Log.Tail}");
                     continue;
                 }
 
@@ -83,19 +87,23 @@ public sealed class SoakTests(SoakTests.Door door) : IClassFixture<SoakTests.Doo
             Assert.True(line.Fault != "proxy", line.Line.GetRawText());
         }
 
-        // A client that leaves at once may have taken its request back before anybody read it; whoever was heard has one line.
-        Assert.All(door.Proxy.Log.Lines.Where(line => ProxyLog.Text(line, "event") == "call").CountBy(line => ProxyLog.Text(line, "correlation_id")!), calls => Assert.Equal(1, calls.Value));
+        // A client that leaves at once may do so before its request was read; every request that was read has exactly one line.
+        Assert.All(door.Proxy.Log.Lines.Where(line => ProxyLog.Text(line, "event") == "call")
+            .CountBy(line => ProxyLog.Text(line, "correlation_id")!), calls => Assert.Equal(1, calls.Value));
         Assert.Empty(door.Proxy.Log.Strays);
         await Patience.Until(async () =>
         {
             var metrics = (await door.GetAsync("/metrics")).Text.Split('\n');
-            return metrics.Where(line => line.StartsWith("proxy_backend_in_flight{", StringComparison.Ordinal)).All(line => line.EndsWith(" 0", StringComparison.Ordinal)) && metrics.Contains("proxy_queue_waiting 0");
+            return metrics.Where(line => line.StartsWith("proxy_backend_in_flight{", StringComparison.Ordinal))
+                .All(line => line.EndsWith(" 0", StringComparison.Ordinal)) && metrics.Contains("proxy_queue_waiting 0");
         }, "every slot is free and nobody waits");
     }
 
     private static async Task AnswerAsync(FakeExchange exchange, int fault, string type, string[] frames, string whole, string error)
     {
-        var stream = type == OpenAi.Sse ? exchange.Request.Text.Contains("\"stream\":true", StringComparison.Ordinal) : !exchange.Request.Text.Contains("\"stream\":false", StringComparison.Ordinal);
+        var stream = type == OpenAi.Sse
+            ? exchange.Request.Text.Contains("\"stream\":true", StringComparison.Ordinal)
+            : !exchange.Request.Text.Contains("\"stream\":false", StringComparison.Ordinal);
         switch (fault)
         {
             case < 4:
@@ -163,9 +171,11 @@ public sealed class SoakTests(SoakTests.Door door) : IClassFixture<SoakTests.Doo
         if (ollamaClient)
         {
             var last = reply.JsonLines[^1];
-            return last.TryGetProperty("error", out _) ? null : last.GetProperty("done").GetBoolean() && Ollama.Read(reply) == "abc" ? null : "a stream without its end";
+            return last.TryGetProperty("error", out _)
+                ? null : last.GetProperty("done").GetBoolean() && Ollama.Read(reply) == "abc" ? null : "a stream without its end";
         }
 
-        return reply.Text.Contains("\"error\"", StringComparison.Ordinal) ? null : reply.Events[^1] == "[DONE]" && OpenAi.Read(reply) == "abc" ? null : "a stream without its end";
+        return reply.Text.Contains("\"error\"", StringComparison.Ordinal)
+            ? null : reply.Events[^1] == "[DONE]" && OpenAi.Read(reply) == "abc" ? null : "a stream without its end";
     }
 }

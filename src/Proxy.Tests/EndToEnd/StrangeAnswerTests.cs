@@ -5,7 +5,10 @@ using ZstdSharp;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>Hosts whose headers do not say what their bytes are: what is a stream is told by its first bytes, and what is compressed although it was not asked for is read all the same.</summary>
+/// <summary>
+/// Hosts whose headers do not match their bytes: a stream is recognized by its first bytes, and an answer that was compressed without being asked for is
+/// decompressed.
+/// </summary>
 public sealed class StrangeAnswerTests(StrangeAnswerTests.Door door) : IClassFixture<StrangeAnswerTests.Door>
 {
     private const string Mark = "\uFEFF";
@@ -37,7 +40,8 @@ public sealed class StrangeAnswerTests(StrangeAnswerTests.Door door) : IClassFix
 
         Assert.Equal("ok none 200", line.Verdict);
         Assert.StartsWith("text/event-stream", reply.ContentType, StringComparison.Ordinal);
-        Assert.Equal(string.Concat(OpenAi.Stream("a ", "stream")).Replace("served", lane.Solo, StringComparison.Ordinal), reply.Text.Replace("served", lane.Solo, StringComparison.Ordinal));
+        Assert.Equal(string.Concat(OpenAi.Stream("a ", "stream"))
+            .Replace("served", lane.Solo, StringComparison.Ordinal), reply.Text.Replace("served", lane.Solo, StringComparison.Ordinal));
         var (translated, _) = await door.CallAsync("/v1/messages", Anthropic.Request(lane.Solo, stream: true));
         Assert.Equal("a stream", Anthropic.Read(translated));
     }
@@ -147,7 +151,9 @@ public sealed class StrangeAnswerTests(StrangeAnswerTests.Door door) : IClassFix
         {
             await exchange.HeadAsync(stream ? OpenAi.Sse : "application/json");
             if (whole) await exchange.ChunkAsync(body);
-            else for (var at = 0; at < body.Length; at += at < 6 ? 1 : 100) await exchange.ChunkAsync(body.AsMemory(at, Math.Min(at < 6 ? 1 : 100, body.Length - at)));
+            else
+                for (var at = 0; at < body.Length; at += at < 6 ? 1 : 100)
+                    await exchange.ChunkAsync(body.AsMemory(at, Math.Min(at < 6 ? 1 : 100, body.Length - at)));
             await exchange.EndAsync();
         });
 
@@ -198,7 +204,8 @@ public sealed class StrangeAnswerTests(StrangeAnswerTests.Door door) : IClassFix
     public async Task Compressed_refusal_Is_readable()
     {
         var lane = door.Take();
-        lane.A.Answer(exchange => exchange.WholeAsync(400, "application/json", Compressed("gzip", [OpenAi.Error("too many tokens")])[0], "Content-Encoding: gzip"));
+        lane.A.Answer(
+            exchange => exchange.WholeAsync(400, "application/json", Compressed("gzip", [OpenAi.Error("too many tokens")])[0], "Content-Encoding: gzip"));
 
         var (reply, _) = await lane.ChatAsync(lane.Solo, stream: true);
 
@@ -223,7 +230,7 @@ public sealed class StrangeAnswerTests(StrangeAnswerTests.Door door) : IClassFix
     public async Task Compressed_without_an_end_Is_cut_off_at_the_limit()
     {
         var lane = door.Take();
-        var piece = Compressed("gzip", [new string(' ', 160 << 20)])[0]; // 160 KiB that unpack to 160 MiB
+        var piece = Compressed("gzip", [new string(' ', 160 << 20)])[0]; // 160 KiB that decompress to 160 MiB
         lane.A.Answer(exchange => exchange.WholeAsync(200, "application/json", piece, "Content-Encoding: gzip"));
 
         var (reply, _) = await lane.ChatAsync(lane.Solo, stream: false);

@@ -3,7 +3,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>Hosts that answer in forms of their own, through the door: clients of other dialects get what was meant, and an error keeps its words.</summary>
+/// <summary>Hosts with answers in unusual forms: clients of other dialects get the intended content, and errors keep their message.</summary>
 public sealed class StrangeHostTests(StrangeHostTests.Door door) : IClassFixture<StrangeHostTests.Door>
 {
     private const string Version = "anthropic-version: 2023-06-01";
@@ -12,7 +12,7 @@ public sealed class StrangeHostTests(StrangeHostTests.Door door) : IClassFixture
     {
         protected override int Lanes => 20;
 
-        /// <summary>A host that speaks Responses alone.</summary>
+        /// <summary>A host that speaks only Responses.</summary>
         internal FakeBackend Responses { get; private set; } = null!;
 
         protected override string Sections()
@@ -36,8 +36,11 @@ public sealed class StrangeHostTests(StrangeHostTests.Door door) : IClassFixture
     {
         var lane = door.Take();
         lane.A.Answer(exchange => exchange.StreamAsync(OpenAi.Sse,
-            Calls("""{"index":0,"id":"call_a","type":"function","function":{"name":"","arguments":""}}"""), Calls("""{"index":0,"id":"other","function":{"name":"get_","arguments":""}}"""), Calls("""{"index":0,"function":{"name":"weather","arguments":""}}"""),
-            Calls("""{"index":0,"id":"another","function":{"arguments":"{\"city\":\"Rome\"}"}}"""), Calls("""{"index":0,"id":"call_b","function":{"name":"get_time","arguments":"{}"}}"""), OpenAi.Stop(), OpenAi.Done));
+            Calls("""{"index":0,"id":"call_a","type":"function","function":{"name":"","arguments":""}}"""),
+            Calls("""{"index":0,"id":"other","function":{"name":"get_","arguments":""}}"""),
+            Calls("""{"index":0,"function":{"name":"weather","arguments":""}}"""),
+            Calls("""{"index":0,"id":"another","function":{"arguments":"{\"city\":\"Rome\"}"}}"""),
+            Calls("""{"index":0,"id":"call_b","function":{"name":"get_time","arguments":"{}"}}"""), OpenAi.Stop(), OpenAi.Done));
 
         var (reply, line) = await door.CallAsync(path, Request(path, lane.Solo), Version);
 
@@ -54,12 +57,17 @@ public sealed class StrangeHostTests(StrangeHostTests.Door door) : IClassFixture
         string[] data =
         [
             """{"type":"response.created","response":{"id":"resp_1","model":"served","created_at":1795000000}}""",
-            """{"type":"response.output_item.added","output_index":0,"item":{"type":"message","id":"m1","content":[]}}""", """{"type":"response.output_text.delta","output_index":0,"item_id":"m2","content_index":0,"delta":"Hel"}""",
-            """{"type":"response.output_text.delta","output_index":0,"item_id":"m3","content_index":0,"delta":"lo"}""", """{"type":"response.output_item.done","output_index":0,"item":{"type":"message","id":"m4","content":[{"type":"output_text","text":"Hello"}]}}""",
+            """{"type":"response.output_item.added","output_index":0,"item":{"type":"message","id":"m1","content":[]}}""",
+            """{"type":"response.output_text.delta","output_index":0,"item_id":"m2","content_index":0,"delta":"Hel"}""",
+            """{"type":"response.output_text.delta","output_index":0,"item_id":"m3","content_index":0,"delta":"lo"}""",
+            """{"type":"response.output_item.done","output_index":0,"item":{"type":"message","id":"m4","content":[{"type":"output_text","text":"Hello"}]}}""",
             """{"type":"response.output_item.added","output_index":1,"item":{"type":"function_call","id":"f1","call_id":"call_a","name":"","arguments":""}}""",
             """{"type":"response.function_call_arguments.delta","output_index":1,"item_id":"f2","delta":"{\"city\":\"Rome\"}"}""",
-            """{"type":"response.output_item.done","output_index":1,"item":{"type":"function_call","id":"f3","call_id":"call_a","name":"get_weather","arguments":"{\"city\":\"Rome\"}"}}""",
-            """{"type":"response.completed","response":{"id":"resp_1","status":"completed","output":[{"type":"message","id":"m9","content":[{"type":"output_text","text":"Hello"}]},{"type":"function_call","id":"f9","call_id":"call_a","name":"get_weather","arguments":"{\"city\":\"Rome\"}"}]}}""",
+            """{"type":"response.output_item.done","output_index":1,"item":"""
+                + """{"type":"function_call","id":"f3","call_id":"call_a","name":"get_weather","arguments":"{\"city\":\"Rome\"}"}}""",
+            """{"type":"response.completed","response":{"id":"resp_1","status":"completed","output":[{"type":"message","id":"m9","content":["""
+                + """{"type":"output_text","text":"Hello"}]},"""
+                + """{"type":"function_call","id":"f9","call_id":"call_a","name":"get_weather","arguments":"{\"city\":\"Rome\"}"}]}}""",
         ];
         door.Responses.Answer(exchange => exchange.StreamAsync(OpenAi.Sse, [.. data.Select(one => $"data: {one}\n\n")]));
 
@@ -83,7 +91,8 @@ public sealed class StrangeHostTests(StrangeHostTests.Door door) : IClassFixture
     public async Task Host_answers_with_a_list_of_parts_Client_reads_thoughts_and_text_and_what_is_left_out_is_counted(string path, bool stream)
     {
         var lane = door.Take();
-        const string Parts = """[{"type":"thinking","thinking":[{"type":"text","text":"Hm."}]},{"type":"text","text":"Forty-two"},{"type":"reference","reference_ids":[1]}]""";
+        const string Parts =
+            """[{"type":"thinking","thinking":[{"type":"text","text":"Hm."}]},{"type":"text","text":"Forty-two"},{"type":"reference","reference_ids":[1]}]""";
         lane.A.Answer(exchange => stream
             ? exchange.StreamAsync(OpenAi.Sse, OpenAi.Role(), Chunk($$"""{"content":{{Parts}}}"""), OpenAi.Stop(), OpenAi.Done)
             : exchange.JsonAsync(OpenAi.Whole("PARTS").Replace("\"PARTS\"", Parts, StringComparison.Ordinal)));
@@ -96,7 +105,8 @@ public sealed class StrangeHostTests(StrangeHostTests.Door door) : IClassFixture
         Assert.Contains("Forty-two", reply.Text, StringComparison.Ordinal);
         Assert.DoesNotContain("reference", reply.Text, StringComparison.Ordinal);
         Assert.True(await SkippedAsync() > before);
-        Assert.Contains(door.Proxy.Log.Lines, entry => ProxyLog.Text(entry, "event") == "parts_skipped" && ProxyLog.Text(entry, "trace_id") == reply.TraceId && ProxyLog.Text(entry, "kinds") == "reference");
+        Assert.Contains(door.Proxy.Log.Lines, entry => ProxyLog.Text(entry, "event") == "parts_skipped" && ProxyLog.Text(entry,
+            "trace_id") == reply.TraceId && ProxyLog.Text(entry, "kinds") == "reference");
     }
 
     [Theory]
@@ -126,7 +136,8 @@ public sealed class StrangeHostTests(StrangeHostTests.Door door) : IClassFixture
     public async Task Host_fails_in_llama_cpps_own_field_before_it_begins_Client_reads_its_words(string path)
     {
         var lane = door.Take();
-        lane.A.Answer(exchange => exchange.StreamAsync(OpenAi.Sse, OpenAi.Role(), "error: {\"code\":400,\"message\":\"the request exceeds the available context size\",\"type\":\"exceed_context_size_error\"}\n\n"));
+        lane.A.Answer(exchange => exchange.StreamAsync(OpenAi.Sse, OpenAi.Role(),
+            "error: {\"code\":400,\"message\":\"the request exceeds the available context size\",\"type\":\"exceed_context_size_error\"}\n\n"));
 
         var (reply, line) = await door.CallAsync(path, Request(path, lane.Solo), Version);
 
@@ -151,7 +162,9 @@ public sealed class StrangeHostTests(StrangeHostTests.Door door) : IClassFixture
     }
 
     private async Task<double> SkippedAsync() =>
-        double.Parse((await door.GetAsync("/metrics")).Text.Split('\n').Single(line => line.StartsWith("proxy_answer_parts_skipped_total ", StringComparison.Ordinal)).Split(' ')[1], System.Globalization.CultureInfo.InvariantCulture);
+        double.Parse((await door.GetAsync("/metrics")).Text.Split('\n')
+            .Single(line => line.StartsWith("proxy_answer_parts_skipped_total ", StringComparison.Ordinal))
+            .Split(' ')[1], System.Globalization.CultureInfo.InvariantCulture);
 
     private static string Request(string path, string model, bool stream = true) => path switch
     {
@@ -168,17 +181,23 @@ public sealed class StrangeHostTests(StrangeHostTests.Door door) : IClassFixture
         {
             case "/api/chat":
                 var last = JsonNode.Parse(reply.Text.TrimEnd('\n').Split('\n')[^1])!;
-                calls.AddRange(last["message"]!["tool_calls"]!.AsArray().Select(call => $"{call!["id"]} {call["function"]!["name"]} {call["function"]!["arguments"]!.ToJsonString()}"));
+                calls.AddRange(last["message"]!["tool_calls"]!.AsArray()
+                    .Select(call => $"{call!["id"]} {call["function"]!["name"]} {call["function"]!["arguments"]!.ToJsonString()}"));
                 break;
             case "/v1/responses":
                 var announced = reply.Events.Select(data => JsonNode.Parse(data)!).Where(data => (string?)data["type"] == "response.output_item.added");
                 Assert.All(announced, data => Assert.NotEqual("", (string?)data["item"]!["name"]));
-                calls.AddRange(JsonNode.Parse(reply.Events[^1])!["response"]!["output"]!.AsArray().Select(item => $"{item!["call_id"]} {item["name"]} {item["arguments"]}"));
+                calls.AddRange(JsonNode.Parse(reply.Events[^1])!["response"]!["output"]!.AsArray()
+                    .Select(item => $"{item!["call_id"]} {item["name"]} {item["arguments"]}"));
                 break;
             default:
                 foreach (var data in Anthropic.Events(reply))
                 {
-                    if (data.TryGetProperty("content_block", out var block)) calls.Add($"{block.GetProperty("id").GetString()} {block.GetProperty("name").GetString()} ");
+                    if (data.TryGetProperty("content_block", out var block))
+                    {
+                        calls.Add($"{block.GetProperty("id").GetString()} {block.GetProperty("name").GetString()} ");
+                    }
+
                     if (data.TryGetProperty("delta", out var delta) && delta.TryGetProperty("partial_json", out var piece)) calls[^1] += piece.GetString();
                 }
 
@@ -190,5 +209,7 @@ public sealed class StrangeHostTests(StrangeHostTests.Door door) : IClassFixture
 
     private static string Calls(string entries) => Chunk($$"""{"tool_calls":[{{entries}}]}""");
 
-    private static string Chunk(string delta) => $$"""data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795000000,"model":"served","choices":[{"index":0,"delta":{{delta}},"finish_reason":null}]}""" + "\n\n";
+    private static string Chunk(string delta) =>
+        $$"""data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795000000,"model":"served","choices":["""
+            + $$"""{"index":0,"delta":{{delta}},"finish_reason":null}]}""" + "\n\n";
 }

@@ -4,7 +4,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>The URLs beside chat: the built-in echo, what is relayed by model, health and metrics.</summary>
+/// <summary>The paths besides chat: the built-in echo, paths passed on by the model's name, health and metrics.</summary>
 public sealed class SurfaceTests(SurfaceTests.Door door) : IClassFixture<SurfaceTests.Door>
 {
     public sealed class Door : FrontDoor
@@ -74,13 +74,15 @@ public sealed class SurfaceTests(SurfaceTests.Door door) : IClassFixture<Surface
     public async Task Echo_takes_the_last_user_message_and_its_text_parts()
     {
         var reply = await door.PostAsync("/v1/chat/completions",
-            """{"model":"echo","messages":[{"role":"system","content":"s"},{"role":"user","content":"first"},{"role":"assistant","content":"a"},{"role":"user","content":[{"type":"text","text":"last "},{"type":"text","text":"one"}]}]}""");
+            """{"model":"echo","messages":[{"role":"system","content":"s"},{"role":"user","content":"first"},{"role":"assistant","content":"a"},"""
+                + """{"role":"user","content":[{"type":"text","text":"last "},{"type":"text","text":"one"}]}]}""");
 
         Assert.Equal("last one", reply.Json.GetProperty("choices")[0].GetProperty("message").GetProperty("content").GetString());
     }
 
     [Theory]
-    [InlineData("/v1/embeddings", """{"input":"x","model":"MODEL","encoding_format":"base64","n":1.50}""", """{"object":"list","data":[{"object":"embedding","index":0,"embedding":"AACAPw=="}],"model":"served","usage":{"prompt_tokens":1,"total_tokens":1}}""")]
+    [InlineData("/v1/embeddings", """{"input":"x","model":"MODEL","encoding_format":"base64","n":1.50}""",
+        """{"object":"list","data":[{"object":"embedding","index":0,"embedding":"AACAPw=="}],"model":"served","usage":{"prompt_tokens":1,"total_tokens":1}}""")]
     [InlineData("/v1/images/generations", """{"prompt":"a cat","model":"MODEL"}""", """{"created":1,"data":[]}""")]
     [InlineData("/v1/something/nobody/knows?x=1", """{"model":"MODEL"}""", "{}")]
     public async Task Path_is_relayed_by_model_Bytes_stay(string path, string request, string answer)
@@ -121,7 +123,8 @@ public sealed class SurfaceTests(SurfaceTests.Door door) : IClassFixture<Surface
     [Fact]
     public async Task Websocket_is_asked_for_It_is_refused_in_words_that_say_so()
     {
-        var reply = await RawClient.SendAsync(door.Address, "GET", "/v1/responses", null, "Upgrade: websocket", "Connection: Upgrade", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==");
+        var reply = await RawClient.SendAsync(door.Address, "GET", "/v1/responses", null, "Upgrade: websocket", "Connection: Upgrade",
+            "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==");
 
         Assert.Equal(501, reply.Status);
         Assert.Contains("no websockets", reply.Json.GetProperty("error").GetProperty("message").GetString(), StringComparison.Ordinal);
@@ -131,7 +134,9 @@ public sealed class SurfaceTests(SurfaceTests.Door door) : IClassFixture<Surface
     public async Task Completions_stream_Bytes_stay()
     {
         var lane = door.Take();
-        const string Stream = "data: {\"id\":\"c\",\"object\":\"text_completion\",\"created\":1,\"model\":\"m\",\"choices\":[{\"text\":\"é\",\"index\":0,\"logprobs\":null,\"finish_reason\":null}]}\n\ndata: {\"id\":\"c\",\"object\":\"text_completion\",\"created\":1,\"model\":\"m\",\"choices\":[{\"text\":\"\",\"index\":0,\"logprobs\":null,\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
+        const string Stream = "data: {\"id\":\"c\",\"object\":\"text_completion\",\"created\":1,\"model\":\"m\",\"choices\":["
+            + "{\"text\":\"é\",\"index\":0,\"logprobs\":null,\"finish_reason\":null}]}\n\ndata: {\"id\":\"c\",\"object\":\"text_completion\",\"created\":1"
+            + ",\"model\":\"m\",\"choices\":[{\"text\":\"\",\"index\":0,\"logprobs\":null,\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n";
         lane.A.Answer(exchange => exchange.StreamAsync(OpenAi.Sse, Stream));
 
         var (reply, line) = await door.CallAsync("/v1/completions", $$"""{"model":"{{lane.Solo}}","prompt":"p","stream":true}""");
@@ -144,7 +149,8 @@ public sealed class SurfaceTests(SurfaceTests.Door door) : IClassFixture<Surface
     public async Task Completions_stream_ends_in_silence_Client_gets_an_error_frame()
     {
         var lane = door.Take();
-        lane.A.Answer(exchange => exchange.StreamAsync(OpenAi.Sse, "data: {\"id\":\"c\",\"object\":\"text_completion\",\"created\":1,\"model\":\"m\",\"choices\":[{\"text\":\"half\",\"index\":0,\"logprobs\":null,\"finish_reason\":null}]}\n\n"));
+        lane.A.Answer(exchange => exchange.StreamAsync(OpenAi.Sse, "data: {\"id\":\"c\",\"object\":\"text_completion\",\"created\":1"
+            + ",\"model\":\"m\",\"choices\":[{\"text\":\"half\",\"index\":0,\"logprobs\":null,\"finish_reason\":null}]}\n\n"));
 
         var (reply, line) = await door.CallAsync("/v1/completions", $$"""{"model":"{{lane.Solo}}","prompt":"p","stream":true}""");
 
@@ -172,7 +178,8 @@ public sealed class SurfaceTests(SurfaceTests.Door door) : IClassFixture<Surface
     {
         door.Aliased.Answer(exchange => exchange.JsonAsync("""{"text":"heard"}"""));
 
-        var reply = await RawClient.SendAsync(door.Address, "POST", "/v1/audio/transcriptions", Form("by-another-name"), "Content-Type: multipart/form-data; boundary=b-o");
+        var reply = await RawClient.SendAsync(
+            door.Address, "POST", "/v1/audio/transcriptions", Form("by-another-name"), "Content-Type: multipart/form-data; boundary=b-o");
 
         Assert.True(reply.Status == 200, $"{reply.Status} {reply.Text}");
         Assert.Equal(Form("known-by-two-names"), Assert.Single(door.Aliased.Calls).Body);
@@ -181,7 +188,9 @@ public sealed class SurfaceTests(SurfaceTests.Door door) : IClassFixture<Surface
     [Fact]
     public async Task Multipart_has_no_model_Client_gets_400()
     {
-        var reply = await RawClient.SendAsync(door.Address, "POST", "/v1/audio/transcriptions", "--b-o\r\nContent-Disposition: form-data; name=\"language\"\r\n\r\nen\r\n--b-o--\r\n"u8.ToArray(), "Content-Type: multipart/form-data; boundary=b-o");
+        var reply = await RawClient.SendAsync(
+            door.Address, "POST", "/v1/audio/transcriptions", "--b-o\r\nContent-Disposition: form-data; name=\"language\"\r\n\r\nen\r\n--b-o--\r\n"u8.ToArray(),
+            "Content-Type: multipart/form-data; boundary=b-o");
 
         Assert.Equal(400, reply.Status);
         Assert.Equal("validation_error", reply.ErrorType);
@@ -210,11 +219,14 @@ public sealed class SurfaceTests(SurfaceTests.Door door) : IClassFixture<Surface
         lane.A.Answer(async exchange =>
         {
             var body = ollama ? Ollama.Last(text: "x") : OpenAi.Whole("x");
-            await exchange.JsonAsync(body, 200, "Set-Cookie: a=b", "Server: secret", "x-ratelimit-remaining-requests: 5", "X-Internal: 1", "openai-processing-ms: 5");
+            await exchange.JsonAsync(
+                body, 200, "Set-Cookie: a=b", "Server: secret", "x-ratelimit-remaining-requests: 5", "X-Internal: 1", "openai-processing-ms: 5");
         });
-        string[] sent = ["Authorization: Bearer sk-of-the-client", "x-api-key: sk-of-the-client", "api-key: sk-of-the-client", "Cookie: c=d", "X-Forwarded-For: 1.2.3.4", "X-Own: 1", "User-Agent: test/1", "Accept: application/json", "OpenAI-Organization: org", "Accept-Encoding: gzip"];
+        string[] sent = ["Authorization: Bearer sk-of-the-client", "x-api-key: sk-of-the-client", "api-key: sk-of-the-client", "Cookie: c=d",
+            "X-Forwarded-For: 1.2.3.4", "X-Own: 1", "User-Agent: test/1", "Accept: application/json", "OpenAI-Organization: org", "Accept-Encoding: gzip"];
 
-        var reply = await door.PostAsync(ollama ? "/api/chat" : "/v1/chat/completions", ollama ? Ollama.Request(lane.Solo, false) : OpenAi.Request(lane.Solo), sent);
+        var reply = await door.PostAsync(
+            ollama ? "/api/chat" : "/v1/chat/completions", ollama ? Ollama.Request(lane.Solo, false) : OpenAi.Request(lane.Solo), sent);
 
         Assert.Equal(200, reply.Status);
         var host = lane.A.Calls[0];
@@ -240,10 +252,12 @@ public sealed class SurfaceTests(SurfaceTests.Door door) : IClassFixture<Surface
         var lane = door.Take();
         lane.A.Answer(exchange => exchange.JsonAsync(OpenAi.Error("bad prompt: the-secret-prompt"), 500));
 
-        await door.PostAsync("/v1/chat/completions", OpenAi.Request(lane.Solo, text: "the-secret-prompt"), "Authorization: Bearer the-secret-key", "x-correlation-id: secrets-1");
+        await door.PostAsync("/v1/chat/completions", OpenAi.Request(lane.Solo, text: "the-secret-prompt"), "Authorization: Bearer the-secret-key",
+            "x-correlation-id: secrets-1");
         await door.Proxy.Log.CallAsync("secrets-1");
 
-        Assert.DoesNotContain(door.Proxy.Log.Lines, line => line.GetRawText().Contains("the-secret-prompt", StringComparison.Ordinal) || line.GetRawText().Contains("the-secret-key", StringComparison.Ordinal) || line.GetRawText().Contains("sk-of-the-host", StringComparison.Ordinal));
+        Assert.DoesNotContain(door.Proxy.Log.Lines, line => line.GetRawText().Contains("the-secret-prompt", StringComparison.Ordinal) || line.GetRawText()
+            .Contains("the-secret-key", StringComparison.Ordinal) || line.GetRawText().Contains("sk-of-the-host", StringComparison.Ordinal));
     }
 
     [Fact]
@@ -299,9 +313,12 @@ public sealed class SurfaceTests(SurfaceTests.Door door) : IClassFixture<Surface
         Assert.Equal(200, reply.Status);
         Assert.StartsWith("text/plain", reply.ContentType, StringComparison.Ordinal);
         var samples = reply.Text.Split('\n', StringSplitOptions.RemoveEmptyEntries).Where(line => !line.StartsWith('#')).ToArray();
-        Assert.All(samples, sample => Assert.Matches("""^[a-zA-Z_:][a-zA-Z0-9_:]*(\{([a-zA-Z_][a-zA-Z0-9_]*="([^"\\]|\\.)*",?)*\})? (-?[0-9.eE+-]+|NaN|[+-]Inf)$""", sample));
-        Assert.Contains(samples, sample => sample.Contains("request", StringComparison.Ordinal) && sample.Contains($"\"{lane.NameA}\"", StringComparison.Ordinal) && sample.EndsWith(" 1", StringComparison.Ordinal));
-        Assert.Contains(samples, sample => sample.Contains("token", StringComparison.Ordinal) && sample.Contains($"\"{lane.NameA}\"", StringComparison.Ordinal) && sample.EndsWith(" 7", StringComparison.Ordinal));
+        Assert.All(samples,
+            sample => Assert.Matches("""^[a-zA-Z_:][a-zA-Z0-9_:]*(\{([a-zA-Z_][a-zA-Z0-9_]*="([^"\\]|\\.)*",?)*\})? (-?[0-9.eE+-]+|NaN|[+-]Inf)$""", sample));
+        Assert.Contains(samples, sample => sample.Contains("request", StringComparison.Ordinal)
+            && sample.Contains($"\"{lane.NameA}\"", StringComparison.Ordinal) && sample.EndsWith(" 1", StringComparison.Ordinal));
+        Assert.Contains(samples, sample => sample.Contains("token", StringComparison.Ordinal)
+            && sample.Contains($"\"{lane.NameA}\"", StringComparison.Ordinal) && sample.EndsWith(" 7", StringComparison.Ordinal));
         foreach (var wanted in new[] { "first_token", "in_flight", "slot", "queue", "breaker" })
             Assert.Contains(reply.Text.Split('\n'), line => line.Contains(wanted, StringComparison.OrdinalIgnoreCase));
     }
@@ -326,7 +343,8 @@ public sealed class SurfaceTests(SurfaceTests.Door door) : IClassFixture<Surface
         return
         [
             .. "--b-o\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\nContent-Type: audio/wav\r\n\r\n"u8, .. sound,
-            .. Encoding.UTF8.GetBytes($"\r\n--b-o\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n{model}\r\n--b-o\r\nContent-Disposition: form-data; name=\"language\"\r\n\r\nen\r\n--b-o--\r\n"),
+            .. Encoding.UTF8.GetBytes($"\r\n--b-o\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n{model}\r\n--b-o\r\nContent-Disposition: form-data; "
+                + $"name=\"language\"\r\n\r\nen\r\n--b-o--\r\n"),
         ];
     }
 }

@@ -9,7 +9,7 @@ public sealed class SystemdTests(SystemdBox box) : IClassFixture<SystemdBox>, IA
 {
     const string Config = "/etc/proxy/config.toml";
 
-    /// <summary>Every test begins with a stopped service, as the package brought it.</summary>
+    /// <summary>Every test begins with a stopped service, as after the package's installation.</summary>
     public async ValueTask InitializeAsync()
     {
         await box.StartAsync();
@@ -31,7 +31,7 @@ public sealed class SystemdTests(SystemdBox box) : IClassFixture<SystemdBox>, IA
         using var health = await client.GetAsync("/health", TestContext.Current.CancellationToken);
         Assert.Equal(HttpStatusCode.OK, health.StatusCode);
         var process = await box.ShowAsync("proxy", "MainPID");
-        Assert.InRange(int.Parse(await box.ShowAsync("proxy", "UID"), null), 61184, 65519); // a user of systemd's making, for this run
+        Assert.InRange(int.Parse(await box.ShowAsync("proxy", "UID"), null), 61184, 65519); // a user that systemd made for this run
         Assert.Contains("CapEff:\t0000000000000000", await box.RunAsync("cat", $"/proc/{process}/status"), StringComparison.Ordinal);
         Assert.Equal("active", await box.ShowAsync("proxy", "ActiveState"));
     }
@@ -46,7 +46,7 @@ public sealed class SystemdTests(SystemdBox box) : IClassFixture<SystemdBox>, IA
         using var health = await client.GetAsync("/health", TestContext.Current.CancellationToken);
 
         Assert.Equal(HttpStatusCode.OK, health.StatusCode);
-        // The answer may be here before systemd has read that the service is ready.
+        // The answer may arrive before systemd has read that the service is ready.
         await Patience.Until(async () => await box.ShowAsync("proxy.service", "ActiveState") == "active", "the service is active");
     }
 
@@ -64,7 +64,7 @@ public sealed class SystemdTests(SystemdBox box) : IClassFixture<SystemdBox>, IA
         Assert.NotEmpty(statuses);
         Assert.All(statuses, status => Assert.Equal(HttpStatusCode.OK, status));
 
-        // Each on a connection of its own: one that the stopped service still held would say nothing about the socket.
+        // Each request on a new connection, because one that the stopped service still holds would not test the socket.
         async Task<List<HttpStatusCode>> AskAsync(CancellationToken enough)
         {
             var seen = new List<HttpStatusCode>();
@@ -95,7 +95,7 @@ public sealed class SystemdTests(SystemdBox box) : IClassFixture<SystemdBox>, IA
         using var late = box.Network.Client(SystemdBox.Address);
         await Patience.Until(async () => await RefusedAsync(late), "no new connection is taken");
         Assert.False(stop.IsCompleted);
-        host.Release(); // not before: every stream was live when the stop came
+        host.Release(); // released only now, so every stream was running when the stop came
         var streams = await Patience.For(Task.WhenAll(chats.Select(chat => chat.EndAsync())), "the streams' ends");
         await Patience.For(stop, "the stop");
 
@@ -137,7 +137,8 @@ public sealed class SystemdTests(SystemdBox box) : IClassFixture<SystemdBox>, IA
 
         await box.RunAsync("systemctl", "kill", "--kill-whom=main", "--signal=STOP", "proxy");
 
-        await Patience.Until(async () => await box.ShowAsync("proxy", "NRestarts") == "1" && await box.ShowAsync("proxy", "ActiveState") == "active", "the service is replaced");
+        await Patience.Until(
+            async () => await box.ShowAsync("proxy", "NRestarts") == "1" && await box.ShowAsync("proxy", "ActiveState") == "active", "the service is replaced");
         Assert.NotEqual(process, await box.ShowAsync("proxy", "MainPID"));
     }
 

@@ -3,7 +3,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>The ids of a call: ours, the client's, and W3C's.</summary>
+/// <summary>The ids of a call: the proxy's, the client's, and W3C's.</summary>
 public sealed partial class TraceTests(TraceTests.Door door) : IClassFixture<TraceTests.Door>
 {
     private const string ClientsTrace = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -43,7 +43,8 @@ public sealed partial class TraceTests(TraceTests.Door door) : IClassFixture<Tra
     {
         var lane = FineLane();
 
-        var reply = await door.PostAsync("/v1/chat/completions", OpenAi.Request(lane.Solo), "x-correlation-id: corr-1", "x-request-id: req-1", $"traceparent: 00-{ClientsTrace}-00f067aa0ba902b7-01", "tracestate: a=b");
+        var reply = await door.PostAsync("/v1/chat/completions", OpenAi.Request(lane.Solo), "x-correlation-id: corr-1", "x-request-id: req-1",
+            $"traceparent: 00-{ClientsTrace}-00f067aa0ba902b7-01", "tracestate: a=b");
         var line = await door.Proxy.Log.CallAsync("corr-1");
 
         var host = Assert.Single(lane.A.Calls);

@@ -3,7 +3,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>A path that we and a host could resolve differently reaches no host, whoever sends it.</summary>
+/// <summary>A path that the proxy and a host could resolve differently reaches no host, whichever client sends it.</summary>
 public sealed class UnclearPathTests(UnclearPathTests.Door door) : IClassFixture<UnclearPathTests.Door>
 {
     public sealed class Door : FrontDoor
@@ -47,7 +47,8 @@ public sealed class UnclearPathTests(UnclearPathTests.Door door) : IClassFixture
     {
         await using var client = await RawClient.ConnectAsync(door.Address);
         const string Body = """{"model":"m","input":"x"}""";
-        await client.SendAsync(Encoding.ASCII.GetBytes($"POST {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {Body.Length}\r\n\r\n{Body}"));
+        await client.SendAsync(Encoding.ASCII.GetBytes($"POST {target} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+            + $"Content-Length: {Body.Length}\r\n\r\n{Body}"));
         var reply = await client.ReadReplyAsync();
 
         Assert.Equal(400, reply.Status);

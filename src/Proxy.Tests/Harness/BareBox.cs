@@ -6,8 +6,7 @@ using System.Text.RegularExpressions;
 namespace Proxy.Tests.Harness;
 
 /// <summary>
-/// The published binary at work in a bare Debian: it sees that system's files and nothing of the machine but its
-/// network, its <c>/proc</c> and <c>/dev</c>.
+/// Runs the published binary in a minimal Debian: it sees that system's files, and of the machine only its network, <c>/proc</c> and <c>/dev</c>.
 /// </summary>
 internal sealed partial class BareBox : IAsyncDisposable
 {
@@ -26,12 +25,12 @@ internal sealed partial class BareBox : IAsyncDisposable
 
     public Uri Address => listening.Task.Result;
 
-    /// <summary>All that the proxy has written so far.</summary>
+    /// <summary>The proxy's output so far.</summary>
     public string Output => string.Join('\n', output);
 
-    /// <param name="release">Debian's name for it.</param>
-    /// <param name="files">Put into the box for this run, by absolute path; the configuration is <c>/etc/proxy.toml</c>.</param>
-    /// <param name="folders">Shown to the box for this run: its path there, and the machine's folder.</param>
+    /// <param name="release">Debian's name of the release.</param>
+    /// <param name="files">Files to put into the box for this run, by absolute path; the configuration is <c>/etc/proxy.toml</c>.</param>
+    /// <param name="folders">Folders to mount for this run: the path in the box, and the machine's folder.</param>
     public static async Task<BareBox> StartAsync(string release, IReadOnlyDictionary<string, string> files, IReadOnlyDictionary<string, string>? folders = null)
     {
         var tree = await DebianTree.BareAsync(release);
@@ -48,7 +47,8 @@ internal sealed partial class BareBox : IAsyncDisposable
             while [ $# -gt 0 ]; do mkdir -p "$0$1" && mount --bind "$2" "$0$1" || exit; shift 2; done
             exec chroot "$0" /usr/bin/proxy serve --config /etc/proxy.toml
             """;
-        var start = new ProcessStartInfo("unshare", ["--mount", "--propagation", "private", "sh", "-c", Enter, tree, .. (folders ?? ImmutableDictionary<string, string>.Empty).SelectMany(folder => new[] { folder.Key, folder.Value })])
+        var start = new ProcessStartInfo("unshare", ["--mount", "--propagation", "private", "sh", "-c", Enter, tree,
+            .. (folders ?? ImmutableDictionary<string, string>.Empty).SelectMany(folder => new[] { folder.Key, folder.Value })])
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,

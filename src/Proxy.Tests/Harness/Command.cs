@@ -2,10 +2,10 @@ using System.Diagnostics;
 
 namespace Proxy.Tests.Harness;
 
-/// <summary>A program of the machine, run to its end.</summary>
+/// <summary>Runs a program of the machine to its end.</summary>
 internal static class Command
 {
-    /// <returns>The exit code, and what it wrote to both streams.</returns>
+    /// <returns>The exit code, and the output of both streams.</returns>
     public static async Task<(int ExitCode, string Output)> TryAsync(string file, params string[] arguments)
     {
         var start = new ProcessStartInfo(file, arguments) { RedirectStandardOutput = true, RedirectStandardError = true, RedirectStandardInput = true };
@@ -17,7 +17,7 @@ internal static class Command
         return (process.ExitCode, await output + await errors);
     }
 
-    /// <returns>What it wrote, without the last line's end.</returns>
+    /// <returns>The output, without the end of the last line.</returns>
     public static async Task<string> RunAsync(string file, params string[] arguments)
     {
         var (exitCode, output) = await TryAsync(file, arguments);

@@ -2,12 +2,12 @@ using System.Net.Sockets;
 
 namespace Proxy.Tests.Harness;
 
-/// <summary>How the fake hosts take connections, and how they end.</summary>
+/// <summary>Accepts the fake hosts' connections, and ends them.</summary>
 internal static class Connections
 {
     /// <summary>
-    /// Serves each connection at the side of the others until <paramref name="stop"/>, which is given before the listener is disposed; ends when all of them have. What a connection
-    /// fails by is the fake host's own fault, unless the test is over.
+    /// Serves all connections concurrently until <paramref name="stop"/>, which is signalled before the listener is disposed; ends when all of them have. If a
+    /// connection fails, the fake host itself is broken, unless the test is over.
     /// </summary>
     public static async Task ServeAsync(this Socket listener, Func<Socket, Task> serve, CancellationToken stop)
     {
@@ -22,12 +22,14 @@ internal static class Connections
         }
         catch (Exception end) when (stop.IsCancellationRequested && end is OperationCanceledException or SocketException or ObjectDisposedException)
         {
-            // An accept that is waiting when the listener goes fails in one way or another.
+            // When the listener closes, a waiting accept fails with one of several exceptions.
         }
 
         await Task.WhenAll(running);
     }
 
     /// <summary>Whether a connection failed because the other side left, or because the test is over.</summary>
-    public static bool IsLeaving(Exception failure) => failure is IOException or SocketException or ObjectDisposedException or OperationCanceledException or System.Security.Authentication.AuthenticationException;
+    public static bool IsLeaving(Exception failure) =>
+        failure is IOException or SocketException or ObjectDisposedException or OperationCanceledException
+            or System.Security.Authentication.AuthenticationException;
 }

@@ -9,10 +9,10 @@ internal static class DebianTree
 {
     static readonly ConcurrentDictionary<string, Lazy<Task<string>>> Trees = new();
 
-    /// <summary>What a bare machine does not have; debootstrap brings some of it for apt's sake.</summary>
+    /// <summary>Libraries that a minimal machine lacks; debootstrap installs some of them for apt.</summary>
     static readonly string[] Bare = ["libssl*", "libcrypto*", "libicu*", "libstdc++*", "libgcc_s*"];
 
-    /// <summary>Skips the test where such a system cannot be made, saying why.</summary>
+    /// <summary>Skips the test, with the reason, if such a system cannot be made.</summary>
     public static void Require()
     {
         Machine.NeedsNamespaces();
@@ -20,7 +20,7 @@ internal static class DebianTree
         Assert.SkipUnless(Binary is not null, "needs the published binary: ./build.sh test without --quick");
     }
 
-    /// <summary>The published binary, or null when the tests run against the program as built for debugging.</summary>
+    /// <summary>The published binary; null if the tests run the debug build.</summary>
     public static string? Binary => Environment.GetEnvironmentVariable("PROXY_BINARY") is { Length: > 0 } path ? Path.GetFullPath(path) : null;
 
     /// <summary>A Debian of the smallest variant without any TLS, Unicode or C++ library.</summary>
@@ -34,7 +34,7 @@ internal static class DebianTree
     public static Task<string> WithSystemdAsync(string release) =>
         Made($"systemd-{release}", folder => DebootstrapAsync(release, folder, "--include=systemd,systemd-sysv,dbus"));
 
-    /// <summary>The libraries in <paramref name="folder"/> that a bare machine must not have.</summary>
+    /// <summary>The libraries in <paramref name="folder"/> that a minimal machine must not have.</summary>
     public static IEnumerable<string> Strangers(string folder) =>
         Bare.SelectMany(pattern => Directory.EnumerateFiles(folder, pattern, Everywhere));
 
@@ -60,7 +60,7 @@ internal static class DebianTree
         if ((await Command.TryAsync("debootstrap", [.. before, mirror])).ExitCode == 0) return;
 
         Directory.Delete(folder, recursive: true);
-        await Command.RunAsync("debootstrap", [.. before, "http://archive.debian.org/debian"]); // where old releases move to
+        await Command.RunAsync("debootstrap", [.. before, "http://archive.debian.org/debian"]); // old releases are moved there
     }
 
     static string Root()

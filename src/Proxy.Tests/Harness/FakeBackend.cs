@@ -8,7 +8,7 @@ using System.Text;
 namespace Proxy.Tests.Harness;
 
 /// <summary>
-/// A scripted model host on a raw TCP socket: it can do everything that a real one does when it breaks.
+/// A scripted model host on a raw TCP socket, which can fail in every way in which a real one does.
 /// Calls (POST) are answered by the script; probes (GET) have answers of their own and are not counted.
 /// </summary>
 internal sealed class FakeBackend : IAsyncDisposable
@@ -20,7 +20,8 @@ internal sealed class FakeBackend : IAsyncDisposable
     private readonly ConcurrentQueue<Func<FakeExchange, Task>> once = new();
     private readonly ConcurrentQueue<TaskCompletionSource<FakeExchange>> expected = new();
     private readonly ConcurrentDictionary<Task, bool> running = new();
-    private Func<FakeExchange, Task> answer = static exchange => exchange.JsonAsync("""{"error":{"message":"the test has no script for this call","type":"test","param":null,"code":null}}""", 500);
+    private Func<FakeExchange, Task> answer = static exchange =>
+        exchange.JsonAsync("""{"error":{"message":"the test has no script for this call","type":"test","param":null,"code":null}}""", 500);
     private volatile Socket listener;
     private int connections;
 
@@ -34,7 +35,7 @@ internal sealed class FakeBackend : IAsyncDisposable
 
     public string Url => $"http://127.0.0.1:{Port}";
 
-    /// <summary>Every call so far, in order of arrival; probes are not among them.</summary>
+    /// <summary>Every call so far, in order of arrival, without probes.</summary>
     public IReadOnlyList<FakeRequest> Calls => [.. calls];
 
     /// <summary>Every GET and HEAD so far.</summary>
@@ -46,16 +47,16 @@ internal sealed class FakeBackend : IAsyncDisposable
     /// <summary>Connections accepted so far.</summary>
     public int Connections => Volatile.Read(ref connections);
 
-    /// <summary>What <c>GET</c> answers by path; a path that is not here is 404.</summary>
+    /// <summary>Answers to <c>GET</c> by path; other paths get 404.</summary>
     public ConcurrentDictionary<string, string> Pages { get; } = new(StringComparer.Ordinal) { ["/v1/models"] = """{"object":"list","data":[]}""" };
 
-    /// <summary>How a POST that is a question about the host, not a call, is answered, by path (Ollama's <c>/api/show</c>).</summary>
+    /// <summary>Answers by path to a POST that is a question about the host and not a call (Ollama's <c>/api/show</c>).</summary>
     public ConcurrentDictionary<string, string> Questions { get; } = new(StringComparer.Ordinal);
 
-    /// <summary>A GET of this path is never answered.</summary>
+    /// <summary>A GET of this path gets no answer.</summary>
     public string? SilentPage { get; set; }
 
-    /// <summary>Connections are taken, as a frozen host's kernel does, and nothing is answered.</summary>
+    /// <summary>Accepts connections, as a frozen host's kernel does, but answers nothing.</summary>
     public bool Frozen { get; set; }
 
     public static FakeBackend Start() => Start(Bind(0));
@@ -70,13 +71,13 @@ internal sealed class FakeBackend : IAsyncDisposable
         return backend;
     }
 
-    /// <summary>How every call is answered from now on.</summary>
+    /// <summary>Sets the script for all further calls.</summary>
     public void Answer(Func<FakeExchange, Task> script) => answer = script;
 
-    /// <summary>How the next call is answered, once; several queue up.</summary>
+    /// <summary>Sets the script for the next call only; several are queued.</summary>
     public void Once(Func<FakeExchange, Task> script) => once.Enqueue(script);
 
-    /// <summary>The next call that arrives from now on.</summary>
+    /// <summary>The next call that arrives after this.</summary>
     public Task<FakeExchange> NextCallAsync()
     {
         var arrival = new TaskCompletionSource<FakeExchange>(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -84,7 +85,7 @@ internal sealed class FakeBackend : IAsyncDisposable
         return Patience.For(arrival.Task, "a call at the fake host");
     }
 
-    /// <summary>From now on connections are refused; the port stays ours.</summary>
+    /// <summary>Refuses connections from now on, but keeps the port.</summary>
     public void Refuse()
     {
         listener.Dispose();
@@ -100,7 +101,7 @@ internal sealed class FakeBackend : IAsyncDisposable
         Track(AcceptAsync(listener));
     }
 
-    /// <summary>Closes the connections that wait idle for their next request, in good order.</summary>
+    /// <summary>Closes the idle connections with FIN.</summary>
     public void DropConnections()
     {
         foreach (var socket in open.Keys)
@@ -143,7 +144,7 @@ internal sealed class FakeBackend : IAsyncDisposable
         }
         catch (Exception exception) when (exception is SocketException or ObjectDisposedException or OperationCanceledException)
         {
-            // Told to stop, or to refuse.
+            // Stopped, or told to refuse.
         }
     }
 
@@ -152,7 +153,7 @@ internal sealed class FakeBackend : IAsyncDisposable
         open[socket] = number;
         try
         {
-            // Accepted at the moment of the end or of a refusal, when the open ones may have been closed already.
+            // Accepted at the moment of the end or of a refusal, when the open connections may already have been closed.
             if (stopping.IsCancellationRequested || listener != accepting)
                 return;
 
@@ -185,7 +186,7 @@ internal sealed class FakeBackend : IAsyncDisposable
                 }
 
                 calls.Enqueue(request);
-                // While the script runs, reading goes on only to learn that the other side has left.
+                // While the script runs, the inbox reads on only to detect that the other side leaves.
                 var exchange = new FakeExchange(request, socket, inbox.WatchAsync());
                 if (expected.TryDequeue(out var arrival))
                     arrival.TrySetResult(exchange);
@@ -196,7 +197,7 @@ internal sealed class FakeBackend : IAsyncDisposable
         }
         catch (Exception exception) when (exception is SocketException or ObjectDisposedException or IOException)
         {
-            // The other side has gone, or the script closed the socket.
+            // The other side left, or the script closed the socket.
         }
         finally
         {
@@ -240,14 +241,14 @@ internal sealed class FakeBackend : IAsyncDisposable
         return request with { Body = await inbox.TakeAsync(length) ?? throw new IOException("the request broke off") };
     }
 
-    /// <summary>What has come in and was not asked for yet.</summary>
+    /// <summary>Received bytes that have not been read yet.</summary>
     private sealed class Inbox(Socket socket)
     {
         private readonly byte[] buffer = new byte[64 * 1024];
         private readonly List<byte> held = [];
         private Task watching = Task.CompletedTask;
 
-        /// <summary>Reads ahead until the other side leaves; ends then, and not before.</summary>
+        /// <summary>Reads ahead; the task ends when the other side leaves.</summary>
         public Task WatchAsync()
         {
             var left = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);

@@ -3,7 +3,7 @@ using System.Text;
 
 namespace Proxy.Tests.Harness;
 
-/// <summary>The fake host must break in the ways it claims, or every test on top of it proves nothing.</summary>
+/// <summary>The fake host must really fail in the ways that it offers, or the tests that use it prove nothing.</summary>
 public sealed class FakeBackendTests : IAsyncLifetime
 {
     private readonly FakeBackend host = FakeBackend.Start();

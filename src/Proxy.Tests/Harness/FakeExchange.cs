@@ -4,18 +4,18 @@ using System.Text;
 
 namespace Proxy.Tests.Harness;
 
-/// <summary>One request at a fake host, and every way to answer it, rightly or wrongly.</summary>
+/// <summary>One request at a fake host, and ways to answer it, correctly or not.</summary>
 internal sealed class FakeExchange(FakeRequest request, Socket socket, Task gone)
 {
     public FakeRequest Request => request;
 
-    /// <summary>Ends when the other side has closed or reset the connection.</summary>
+    /// <summary>Completes when the other side has closed or reset the connection.</summary>
     public Task Gone => gone;
 
     /// <summary>Whether this connection may serve another request after this one.</summary>
     public bool Finished { get; private set; }
 
-    /// <summary>Payload bytes that the kernel has taken from us so far.</summary>
+    /// <summary>Payload bytes that the kernel has accepted so far.</summary>
     public long Sent { get; private set; }
 
     public async Task SendAsync(ReadOnlyMemory<byte> bytes)
@@ -30,7 +30,7 @@ internal sealed class FakeExchange(FakeRequest request, Socket socket, Task gone
 
     public Task SendAsync(string text) => SendAsync(Encoding.UTF8.GetBytes(text));
 
-    /// <summary>A whole answer with its length.</summary>
+    /// <summary>Sends a complete answer with its length.</summary>
     public async Task WholeAsync(int status, string contentType, ReadOnlyMemory<byte> body, params string[] headers)
     {
         var head = $"HTTP/1.1 {status} {Reason(status)}\r\nContent-Type: {contentType}\r\nContent-Length: {body.Length}\r\n{Lines(headers)}\r\n";
@@ -38,11 +38,12 @@ internal sealed class FakeExchange(FakeRequest request, Socket socket, Task gone
         Finished = true;
     }
 
-    public Task WholeAsync(int status, string contentType, string body, params string[] headers) => WholeAsync(status, contentType, Encoding.UTF8.GetBytes(body), headers);
+    public Task WholeAsync(int status, string contentType, string body, params string[] headers) =>
+        WholeAsync(status, contentType, Encoding.UTF8.GetBytes(body), headers);
 
     public Task JsonAsync(string body, int status = 200, params string[] headers) => WholeAsync(status, "application/json", body, headers);
 
-    /// <summary>The head of an answer whose body comes in chunks.</summary>
+    /// <summary>Sends the head of an answer whose body comes in chunks.</summary>
     public Task HeadAsync(string contentType, int status = 200, params string[] headers) =>
         SendAsync($"HTTP/1.1 {status} {Reason(status)}\r\nContent-Type: {contentType}\r\nTransfer-Encoding: chunked\r\n{Lines(headers)}\r\n");
 
@@ -51,17 +52,17 @@ internal sealed class FakeExchange(FakeRequest request, Socket socket, Task gone
 
     public Task ChunkAsync(string text) => ChunkAsync(Encoding.UTF8.GetBytes(text));
 
-    /// <summary>Says that a script which wrote its own framing has written all of it.</summary>
+    /// <summary>Marks the answer as complete, for a script that writes its own framing.</summary>
     public void Finish() => Finished = true;
 
-    /// <summary>The clean end of a chunked body.</summary>
+    /// <summary>Sends the end of a chunked body.</summary>
     public async Task EndAsync()
     {
         await SendAsync("0\r\n\r\n");
         Finished = true;
     }
 
-    /// <summary>A head, each frame as one chunk, and the clean end.</summary>
+    /// <summary>Sends a head, each frame as one chunk, and the end.</summary>
     public async Task StreamAsync(string contentType, params string[] frames)
     {
         await HeadAsync(contentType);
@@ -77,10 +78,10 @@ internal sealed class FakeExchange(FakeRequest request, Socket socket, Task gone
         socket.Close();
     }
 
-    /// <summary>Closes in good order, whatever has been sent.</summary>
+    /// <summary>Closes the connection with FIN, complete or not.</summary>
     public void Close() => socket.Close();
 
-    /// <summary>Says nothing more until the other side has gone.</summary>
+    /// <summary>Sends nothing more until the other side leaves.</summary>
     public Task StallAsync() => gone;
 
     private static string Lines(string[] headers) => string.Concat(headers.Select(header => header + "\r\n"));

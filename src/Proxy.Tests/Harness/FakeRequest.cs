@@ -3,7 +3,7 @@ using System.Text.Json;
 
 namespace Proxy.Tests.Harness;
 
-/// <summary>One request as it reached a fake host: its head and body byte for byte.</summary>
+/// <summary>One request as a fake host received it: head and body byte for byte.</summary>
 internal sealed record FakeRequest(string Head, byte[] Body, int Connection)
 {
     public string Method => Head[..Head.IndexOf(' ', StringComparison.Ordinal)];
@@ -18,7 +18,7 @@ internal sealed record FakeRequest(string Head, byte[] Body, int Connection)
     public IReadOnlyList<(string Name, string Value)> Headers =>
         [.. Head.Split("\r\n").Skip(1).Where(line => line.Length > 0).Select(line => line.Split(':', 2)).Select(pair => (pair[0], pair[1].Trim()))];
 
-    /// <summary>The value of a header, or null; a header that came twice is joined.</summary>
+    /// <summary>The value of a header, or null; repeated headers are joined.</summary>
     public string? Header(string name)
     {
         var values = Headers.Where(header => header.Name.Equals(name, StringComparison.OrdinalIgnoreCase)).Select(header => header.Value).ToArray();

@@ -3,8 +3,8 @@ using System.Text;
 namespace Proxy.Tests.Harness;
 
 /// <summary>
-/// One proxy for many tests: it is started once with pairs of fake hosts, and each test takes a pair of its own,
-/// so that no test meets a host that another one has broken.
+/// One proxy for many tests. It is started once with pairs of fake hosts, and each test takes a pair of its own, so that no test gets a host that another test
+/// has broken.
 /// </summary>
 public abstract class FrontDoor : IAsyncLifetime
 {
@@ -24,7 +24,7 @@ public abstract class FrontDoor : IAsyncLifetime
     /// <summary>How many tests of the class need a pair of Ollama hosts.</summary>
     protected virtual int OllamaLanes => 0;
 
-    /// <summary>Settings of every fake host. The time-outs are longer than a test may take: where one matters, the class shortens it.</summary>
+    /// <summary>Settings of every fake host. The time-outs are longer than a test may take; a class that tests one of them shortens it.</summary>
     protected virtual string HostSettings => """
         connect = "60s"
         first_token = "120s"
@@ -34,13 +34,13 @@ public abstract class FrontDoor : IAsyncLifetime
     /// <summary>Lines of the [server] section beside <c>listen</c>.</summary>
     protected virtual string ServerSettings => "";
 
-    /// <summary>How the proxy serves its connections: <c>epoll</c> or <c>sockets</c>. PROXY_TEST_TRANSPORT names it where the class does not.</summary>
+    /// <summary>How the proxy serves its connections: <c>epoll</c> or <c>sockets</c>. If the class does not set it, PROXY_TEST_TRANSPORT does.</summary>
     protected virtual string? Transport => null;
 
-    /// <summary>What stands before the first section.</summary>
+    /// <summary>Lines before the first section.</summary>
     protected virtual string Top => "";
 
-    /// <summary>Sections after those of the lanes; a host for them comes from <see cref="Host"/>.</summary>
+    /// <summary>Sections after those of the lanes; <see cref="Host"/> starts a host for them.</summary>
     protected virtual string Sections() => "";
 
     public async ValueTask InitializeAsync()
@@ -71,7 +71,7 @@ public abstract class FrontDoor : IAsyncLifetime
 
         config.AppendLine(Sections());
         proxy = await ProxyProcess.StartAsync(config.ToString());
-        // A host that a test breaks must have been seen whole before.
+        // The proxy must have seen every host healthy before a test breaks it.
         await Patience.Until(() => Task.FromResult(lanes.TrueForAll(lane => lane.A.Probes.Count > 0 && lane.B.Probes.Count > 0)), "every host was probed once");
     }
 
@@ -86,7 +86,7 @@ public abstract class FrontDoor : IAsyncLifetime
         GC.SuppressFinalize(this);
     }
 
-    /// <summary>The [server] section for a port of the system's choice. PROXY_TEST_TRANSPORT names the transport under test.</summary>
+    /// <summary>The [server] section with a free port. PROXY_TEST_TRANSPORT sets the transport under test.</summary>
     internal static string Server(string settings = "", string? transport = null) => $"""
         [server]
         listen = ["127.0.0.1:0"]
@@ -100,11 +100,12 @@ public abstract class FrontDoor : IAsyncLifetime
     /// <summary>A pair of Ollama hosts that no other test uses.</summary>
     internal Lane TakeOllama() => Take(Interlocked.Increment(ref takenOllama) - 1, OllamaLanes, Lanes);
 
-    internal Task<RawReply> PostAsync(string path, string body, params string[] headers) => RawClient.SendAsync(Address, "POST", path, Encoding.UTF8.GetBytes(body), headers);
+    internal Task<RawReply> PostAsync(string path, string body, params string[] headers) =>
+        RawClient.SendAsync(Address, "POST", path, Encoding.UTF8.GetBytes(body), headers);
 
     internal Task<RawReply> GetAsync(string path, params string[] headers) => RawClient.SendAsync(Address, "GET", path, null, headers);
 
-    /// <summary>A call and its log line, found by a correlation id of its own.</summary>
+    /// <summary>Makes a call and finds its log line by a correlation id of its own.</summary>
     internal async Task<(RawReply Reply, CallLine Line)> CallAsync(string path, string body, params string[] headers)
     {
         var correlation = Correlation();
@@ -132,7 +133,7 @@ public abstract class FrontDoor : IAsyncLifetime
         number < count ? lanes[first + number] : throw new InvalidOperationException($"{GetType().Name} has {count} lanes of this kind and more tests");
 }
 
-/// <summary>Two fake hosts: model names that begin with <see cref="Solo"/> are served by A alone, with <see cref="Pair"/> by A first and then B.</summary>
+/// <summary>Two fake hosts. A alone serves model names that begin with <see cref="Solo"/>; A, then B, serve those that begin with <see cref="Pair"/>.</summary>
 internal sealed class Lane(FrontDoor door, int number) : IAsyncDisposable
 {
     public FakeBackend A { get; } = FakeBackend.Start();

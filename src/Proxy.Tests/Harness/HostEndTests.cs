@@ -6,7 +6,7 @@ using Proxy.Tests.Inference;
 
 namespace Proxy.Tests.Harness;
 
-/// <summary>A fake host that ends while it accepts, or while somebody connects, fails no test.</summary>
+/// <summary>A fake host that ends while it accepts, or while a client connects, must not fail a test.</summary>
 public sealed partial class HostEndTests
 {
     private const int Rounds = 200;

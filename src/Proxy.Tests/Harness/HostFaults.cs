@@ -1,6 +1,6 @@
 namespace Proxy.Tests.Harness;
 
-/// <summary>How an OpenAI host breaks, and what must come of it.</summary>
+/// <summary>Ways in which an OpenAI host fails, and the expected results.</summary>
 internal static class HostFaults
 {
     public static readonly string[] Good = OpenAi.Stream("from ", "B");
@@ -49,7 +49,7 @@ internal static class HostFaults
         Assert.Equal(verdict, line.Verdict);
     }
 
-    /// <summary>The text so far, then one error frame, then a clean end; and no second host was asked.</summary>
+    /// <summary>The client got the text so far, then one error frame, then the end of the stream; no second host was asked.</summary>
     public static void AssertBrokenOff(RawReply reply, CallLine line, Lane lane, string text, string verdict)
     {
         Assert.Equal(200, reply.Status);

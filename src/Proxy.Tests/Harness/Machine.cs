@@ -2,12 +2,15 @@ using System.Diagnostics;
 
 namespace Proxy.Tests.Harness;
 
-/// <summary>What this machine allows. Each is asked once a run; a test that needs what is not there is skipped, with one line that names what is missing and what to do.</summary>
+/// <summary>
+/// The capabilities of this machine, each checked once per run. A test that needs a missing one is skipped, with one line that says what is missing and what to
+/// do.
+/// </summary>
 internal static class Machine
 {
     private static readonly Lazy<bool> Namespaces = new(static () => Environment.IsPrivilegedProcess && Succeeds("unshare", "--net", "--mount", "true"));
 
-    /// <summary>Whether a network and mounts of one's own can be made; root in a container often may not.</summary>
+    /// <summary>Whether network and mount namespaces can be made, which root in a container often may not.</summary>
     public static bool MakesNamespaces => Namespaces.Value;
 
     public static void NeedsNamespaces()

@@ -7,8 +7,8 @@ using Microsoft.Win32.SafeHandles;
 namespace Proxy.Tests.Harness;
 
 /// <summary>
-/// The network of another process, such as a container that has only its own loopback. A socket stays in the network
-/// where it was made, whoever uses it: so the test's own clients and hosts can live in there.
+/// The network of another process, such as a container that has only its own loopback. A socket stays in the network in which it was made, no matter which
+/// process uses it, so the test's own clients and hosts can use that network.
 /// </summary>
 internal sealed partial class NetworkNamespace : IDisposable
 {
@@ -18,7 +18,7 @@ internal sealed partial class NetworkNamespace : IDisposable
 
     readonly SafeFileHandle? made;
 
-    /// <summary>The network of a process that runs.</summary>
+    /// <summary>The network of a running process.</summary>
     public NetworkNamespace(int process) => Path = $"/proc/{process}/ns/net";
 
     NetworkNamespace(SafeFileHandle made)
@@ -27,10 +27,10 @@ internal sealed partial class NetworkNamespace : IDisposable
         Path = $"/proc/{Environment.ProcessId}/fd/{made.DangerousGetHandle()}";
     }
 
-    /// <summary>The file by which the network is entered.</summary>
+    /// <summary>The file through which the network is entered.</summary>
     public string Path { get; }
 
-    /// <summary>A new network that has its own loopback and nothing else. It lasts while a process is in it, or until this is disposed. Needs root.</summary>
+    /// <summary>A new network with only its own loopback. It exists while a process is in it, or until this is disposed. Needs root.</summary>
     public static async Task<NetworkNamespace> MakeAsync() => new(await OnThreadAsync(() =>
     {
         if (Unshare(Network) != 0) throw new IOException($"unshare failed: {Marshal.GetLastPInvokeErrorMessage()}");
@@ -38,16 +38,20 @@ internal sealed partial class NetworkNamespace : IDisposable
         var loopback = new byte[40]; // struct ifreq: the name in 16 bytes, then the flags
         "lo"u8.CopyTo(loopback);
         loopback[16] = UpAndRunning;
-        if (Control(socket.SafeHandle, SetInterfaceFlags, loopback) != 0) throw new IOException($"the loopback stays down: {Marshal.GetLastPInvokeErrorMessage()}");
+        if (Control(socket.SafeHandle, SetInterfaceFlags, loopback) != 0)
+        {
+            throw new IOException($"the loopback stays down: {Marshal.GetLastPInvokeErrorMessage()}");
+        }
+
         return File.OpenHandle("/proc/thread-self/ns/net");
     }));
 
-    /// <summary>What starts a program in that network; it keeps its process id.</summary>
+    /// <summary>The command that starts a program in that network; the program keeps the process id.</summary>
     public ProcessStartInfo Within(string program, params IEnumerable<string> arguments) => new("nsenter", [$"--net={Path}", program, .. arguments]);
 
     public void Dispose() => made?.Dispose();
 
-    /// <summary>A listener on a free port of that loopback.</summary>
+    /// <summary>A listener on a free port of that network's loopback.</summary>
     public Task<Socket> ListenAsync() => WithinAsync(() =>
     {
         var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
@@ -90,7 +94,7 @@ internal sealed partial class NetworkNamespace : IDisposable
         return make();
     });
 
-    /// <summary>Runs on a thread of its own: entering a network namespace holds for the thread, and a pool would keep it.</summary>
+    /// <summary>Runs on a thread of its own, because a thread that entered a network namespace stays in it, and a pool thread would be reused.</summary>
     static Task<T> OnThreadAsync<T>(Func<T> make)
     {
         var made = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -100,7 +104,7 @@ internal sealed partial class NetworkNamespace : IDisposable
             {
                 made.SetResult(make());
             }
-            catch (Exception exception) // the caller's, wherever it waits
+            catch (Exception exception) // rethrown to the caller
             {
                 made.SetException(exception);
             }

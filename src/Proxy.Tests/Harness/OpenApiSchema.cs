@@ -6,8 +6,8 @@ using NJsonSchema.Validation;
 namespace Proxy.Tests.Harness;
 
 /// <summary>
-/// What an answer must look like by the specification of its dialect, checked by a library that knows nothing of this proxy. The files under <c>Specifications/</c> are cut from the
-/// published ones by <c>extract.py</c>.
+/// Checks answers against the specification of their dialect with a library that knows nothing of this proxy. <c>extract.py</c> cuts the files under
+/// <c>Specifications/</c> from the published ones.
 /// </summary>
 internal sealed class OpenApiSchema
 {
@@ -32,13 +32,14 @@ internal sealed class OpenApiSchema
 
     public static OpenApiSchema OpenAi => OpenAiFile.Value;
 
-    /// <summary>It demands no member, it only says what each is.</summary>
+    /// <summary>Ollama's schema requires no member; it only describes each.</summary>
     public static OpenApiSchema Ollama => OllamaFile.Value;
 
-    /// <summary>What is wrong with a document, if it should be one of <paramref name="schema"/>; empty when nothing is.</summary>
+    /// <summary>The violations of <paramref name="schema"/> in a document; empty if there are none.</summary>
     public IReadOnlyList<string> Problems(string schema, string document)
     {
-        Assert.True(all.Definitions.TryGetValue(schema, out var wanted), $"Specifications/ has no schema '{schema}'; the names that extract.py takes stand at its head");
+        Assert.True(all.Definitions.TryGetValue(schema, out var wanted),
+            $"Specifications/ has no schema '{schema}'; the names that extract.py takes stand at its head");
         return [.. wanted!.Validate(document).SelectMany(static error => Lines(error, schemaName: ""))];
     }
 
@@ -48,7 +49,9 @@ internal sealed class OpenApiSchema
         Assert.True(problems.Count == 0, $"no {schema}:\n{string.Join('\n', problems)}\n{document}");
     }
 
-    /// <summary>Checks an event of a response by the schema of its own type; the name of a type that the specification does not have is a problem itself.</summary>
+    /// <summary>
+    /// Checks an event of a response against the schema of its own type; a type that the specification does not have is a violation.
+    /// </summary>
     public void ValidResponseEvent(string data)
     {
         var type = (string?)JsonNode.Parse(data)!["type"];
@@ -70,8 +73,10 @@ internal sealed class OpenApiSchema
         new(JsonNode.Parse(File.ReadAllText(Path.Combine(Dialects.Wire.Root, "src", "Proxy.Tests", "Specifications", file)))!.AsObject());
 
     /// <summary>
-    /// OpenAPI as plain JSON schema: references point into the one document, <c>nullable</c> is a type, <c>const</c> is an <c>enum</c> of one, and one-of is any-of, because the
-    /// specification's alternatives overlap (an input message is also an output message) and are told apart by a discriminator that JSON schema does not have.
+    /// Converts OpenAPI to plain JSON schema: references point into the one document, <c>nullable</c> becomes a type, <c>const</c> an <c>enum</c> of one value,
+    /// and
+    /// one-of becomes any-of, because the specification's alternatives overlap (an input message is also an output message) and are distinguished by a
+    /// discriminator, which JSON schema does not have.
     /// </summary>
     private static JsonNode Translate(JsonNode node)
     {
@@ -83,9 +88,12 @@ internal sealed class OpenApiSchema
                 var translated = new JsonObject();
                 foreach (var (name, value) in schema)
                 {
-                    if (name is "nullable" && value is JsonValue) continue; // said by a type below; as a property's name it is an object
+                    if (name is "nullable" && value is JsonValue) continue; // handled with the type below; as a property's name its value is an object
 
-                    if (name is "$ref" && value is JsonValue) translated[name] = ((string)value!).Replace("#/components/schemas/", "#/definitions/", StringComparison.Ordinal);
+                    if (name is "$ref" && value is JsonValue)
+                    {
+                        translated[name] = ((string)value!).Replace("#/components/schemas/", "#/definitions/", StringComparison.Ordinal);
+                    }
                     else if (name is "const" && value is JsonValue) translated["enum"] = new JsonArray(value.DeepClone());
                     else if (name is "oneOf" && !schema.ContainsKey("anyOf")) translated["anyOf"] = Translate(value!);
                     else translated[name] = value is null ? null : Translate(value);

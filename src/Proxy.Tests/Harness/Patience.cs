@@ -1,11 +1,13 @@
 namespace Proxy.Tests.Harness;
 
-/// <summary>How long a test waits for what must happen. Reached only when something is broken, so it is generous: a loaded machine must not fail a test.</summary>
+/// <summary>
+/// How long a test waits for an expected event. The limit is reached only if something is broken, so it is long: a loaded machine must not fail a test.
+/// </summary>
 internal static class Patience
 {
     public static readonly TimeSpan Long = TimeSpan.FromSeconds(30);
 
-    /// <summary>Waits for <paramref name="task"/>, and says what was waited for when it does not come.</summary>
+    /// <summary>Waits for <paramref name="task"/>; the exception after the limit says what was expected.</summary>
     public static async Task<T> For<T>(Task<T> task, string what)
     {
         await For((Task)task, what);
@@ -25,7 +27,7 @@ internal static class Patience
         }
     }
 
-    /// <summary>Asks again and again, for what nobody announces (the health of a backend, a file).</summary>
+    /// <summary>Polls a condition that no event announces (the health of a backend, a file).</summary>
     public static async Task Until(Func<Task<bool>> condition, string what)
     {
         using var patience = new CancellationTokenSource(Long);

@@ -15,7 +15,9 @@ using Proxy.Telemetry;
 namespace Proxy.Tests.Harness;
 
 /// <summary>
-/// A proxy of this process, real but for its clock, which stands still, and its probes, which run when the test says so. Its address is known before its configuration, so that several can be each other's backends.
+/// A real proxy in this process, except that its clock stands still and its probes run when the test starts them. Its address is known before its
+/// configuration,
+/// so several can be each other's backends.
 /// </summary>
 internal sealed class PeerProxy : IAsyncDisposable
 {
@@ -25,7 +27,8 @@ internal sealed class PeerProxy : IAsyncDisposable
 
     private PeerProxy()
     {
-        var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { Args = ["--hostBuilder:reloadConfigOnChange=false"], ContentRootPath = AppContext.BaseDirectory });
+        var builder = WebApplication.CreateSlimBuilder(
+            new WebApplicationOptions { Args = ["--hostBuilder:reloadConfigOnChange=false"], ContentRootPath = AppContext.BaseDirectory });
         builder.Logging.ClearProviders();
         builder.WebHost.ConfigureKestrel(static kestrel =>
         {
@@ -44,10 +47,10 @@ internal sealed class PeerProxy : IAsyncDisposable
 
     public string Url => app.Urls.First();
 
-    /// <summary>Its id among proxies.</summary>
+    /// <summary>Its proxy id.</summary>
     public string Id => Parts.Directory.Identity.Id;
 
-    /// <summary>Bare proxies that listen.</summary>
+    /// <summary>Starts proxies that listen but have no configuration yet.</summary>
     public static async Task<PeerProxy[]> StartAsync(int count)
     {
         var peers = Enumerable.Range(0, count).Select(static _ => new PeerProxy()).ToArray();
@@ -63,14 +66,15 @@ internal sealed class PeerProxy : IAsyncDisposable
         return this;
     }
 
-    /// <summary>Asks every host once, one after the other.</summary>
+    /// <summary>Probes every host once, one after the other.</summary>
     public async Task ProbeAsync()
     {
         foreach (var backend in Parts.Directory.Table.All.Where(static backend => !backend.IsEcho))
             await Patience.For(Parts.Probe.AskAsync(backend, CancellationToken.None), "a probe");
     }
 
-    public Task<RawReply> PostAsync(string path, string body, params string[] headers) => RawClient.SendAsync(new Uri(Url), "POST", path, Encoding.UTF8.GetBytes(body), headers);
+    public Task<RawReply> PostAsync(string path, string body, params string[] headers) =>
+        RawClient.SendAsync(new Uri(Url), "POST", path, Encoding.UTF8.GetBytes(body), headers);
 
     public Task<RawReply> GetAsync(string path, params string[] headers) => RawClient.SendAsync(new Uri(Url), "GET", path, null, headers);
 
@@ -96,6 +100,6 @@ internal sealed class PeerProxy : IAsyncDisposable
 
         """;
 
-    /// <summary>What keeps the program's own models out of listings.</summary>
+    /// <summary>Settings that keep the program's own models out of listings.</summary>
     public const string NoModels = "[inference]\nbundled = false\n";
 }

@@ -2,7 +2,7 @@ using System.Text.Json;
 
 namespace Proxy.Tests.Harness;
 
-/// <summary>What a proxy process wrote to stderr, line by line; each line must be one JSON object.</summary>
+/// <summary>The lines that a proxy process writes to stderr; each must be one JSON object.</summary>
 internal sealed class ProxyLog
 {
     private readonly Lock gate = new();
@@ -11,7 +11,7 @@ internal sealed class ProxyLog
     private readonly List<(Func<JsonElement, bool> Wanted, TaskCompletionSource<JsonElement> Found)> waiting = [];
     private bool closed;
 
-    /// <summary>Lines that were no JSON object: there must be none.</summary>
+    /// <summary>Lines that are not JSON objects; there must be none.</summary>
     public IReadOnlyList<string> Strays
     {
         get
@@ -43,7 +43,7 @@ internal sealed class ProxyLog
         }
         catch (JsonException)
         {
-            // Kept as a stray: a test asserts that there are none.
+            // Kept in Strays; a test asserts that there are none.
         }
 
         lock (gate)
@@ -69,7 +69,8 @@ internal sealed class ProxyLog
         {
             closed = true;
             foreach (var (_, found) in waiting)
-                found.TrySetException(new InvalidOperationException($"the proxy ended before it wrote the awaited line; it wrote:\n{string.Join('\n', strays.Concat(lines.Select(line => line.GetRawText())).TakeLast(40))}"));
+                found.TrySetException(new InvalidOperationException("the proxy ended before it wrote the awaited line; it wrote:\n"
+                    + string.Join('\n', strays.Concat(lines.Select(line => line.GetRawText())).TakeLast(40))));
             waiting.Clear();
         }
     }
@@ -97,7 +98,7 @@ internal sealed class ProxyLog
     public async Task<CallLine> CallAsync(string correlation) =>
         new(await LineAsync(line => Text(line, "event") == "call" && Text(line, "correlation_id") == correlation, $"call {correlation}"));
 
-    /// <summary>How many lines there are of one call.</summary>
+    /// <summary>Number of log lines of one call.</summary>
     public int CallsOf(string correlation) => Lines.Count(line => Text(line, "event") == "call" && Text(line, "correlation_id") == correlation);
 
     public static string? Text(JsonElement line, string name) =>

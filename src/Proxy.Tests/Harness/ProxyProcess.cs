@@ -6,7 +6,7 @@ namespace Proxy.Tests.Harness;
 
 /// <summary>
 /// A running proxy: the binary that PROXY_BINARY names, else the program beside the tests.
-/// Its log is read as it is written; the process is ended by its own id when the test is done.
+/// Its log is read while it is written; the process is ended by its own id when the test is done.
 /// </summary>
 internal sealed partial class ProxyProcess : IAsyncDisposable
 {
@@ -38,7 +38,8 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
         get
         {
             var line = File.ReadLines($"/proc/{process.Id}/status").First(line => line.StartsWith("VmRSS:", StringComparison.Ordinal));
-            return 1024 * long.Parse(line.AsSpan(6, line.Length - 6 - 2), NumberStyles.AllowLeadingWhite | NumberStyles.AllowTrailingWhite, CultureInfo.InvariantCulture);
+            return 1024 * long.Parse(
+                line.AsSpan(6, line.Length - 6 - 2), NumberStyles.AllowLeadingWhite | NumberStyles.AllowTrailingWhite, CultureInfo.InvariantCulture);
         }
     }
 
@@ -53,9 +54,9 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
     }
 
     /// <summary>Starts a proxy and waits until it listens.</summary>
-    /// <param name="network">Where it runs, if not in the test's own network.</param>
-    /// <param name="descriptors">How many it may have open, if not as many as the tests.</param>
-    /// <param name="adminSocket">Where its admin socket is to be, if not in its own folder.</param>
+    /// <param name="network">The network in which it runs, if not the test's own.</param>
+    /// <param name="descriptors">Its limit of file descriptors, if not that of the tests.</param>
+    /// <param name="adminSocket">The path of its admin socket, if not in its own folder.</param>
     public static async Task<ProxyProcess> StartAsync(string config, NetworkNamespace? network = null, int? descriptors = null, string? adminSocket = null)
     {
         var proxy = Launch(config, ["serve"], adminSocket: adminSocket, network: network, descriptors: descriptors);
@@ -72,7 +73,7 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
         }
     }
 
-    /// <summary>Runs the program to its end, for a start that must be refused and for the other verbs.</summary>
+    /// <summary>Runs the program to its end, for a start that must fail and for the other verbs.</summary>
     public static async Task<(int ExitCode, string Output)> RunAsync(string config, params string[] arguments)
     {
         await using var proxy = Launch(config, arguments, readOutput: true);
@@ -95,7 +96,8 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
 
     public void Signal(PosixSignal signal)
     {
-        if (Kill(process.Id, signal switch { PosixSignal.SIGTERM => 15, PosixSignal.SIGHUP => 1, _ => throw new ArgumentOutOfRangeException(nameof(signal)) }) != 0)
+        var number = signal switch { PosixSignal.SIGTERM => 15, PosixSignal.SIGHUP => 1, _ => throw new ArgumentOutOfRangeException(nameof(signal)) };
+        if (Kill(process.Id, number) != 0)
             throw new InvalidOperationException($"the signal {signal} did not reach process {process.Id}");
     }
 
@@ -117,7 +119,8 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
         Directory.Delete(folder, recursive: true);
     }
 
-    private static ProxyProcess Launch(string config, string[] arguments, bool readOutput = false, string? adminSocket = null, NetworkNamespace? network = null, int? descriptors = null)
+    private static ProxyProcess Launch(
+        string config, string[] arguments, bool readOutput = false, string? adminSocket = null, NetworkNamespace? network = null, int? descriptors = null)
     {
         var folder = Directory.CreateTempSubdirectory("proxy-test-").FullName;
         File.WriteAllText(Path.Combine(folder, "config.toml"), config);
@@ -131,14 +134,14 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
         (start.RedirectStandardError, start.RedirectStandardOutput, start.WorkingDirectory) = (true, true, folder);
         if (program.Contains("dotnet"))
         {
-            // A quick start matters more here than the last bit of steady speed.
+            // Here a quick start matters more than the best throughput.
             start.Environment["DOTNET_TieredPGO"] = "0";
             start.Environment["DOTNET_TieredCompilation"] = "1";
         }
 
         foreach (var argument in arguments)
             start.ArgumentList.Add(argument);
-        // Commands to a running proxy name no file.
+        // Commands to a running proxy take no file.
         if (arguments[0] is not ("reload" or "calls" or "drain"))
         {
             start.ArgumentList.Add("--config");
@@ -146,12 +149,13 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
         }
 
         start.Environment["PROXY_ADMIN_SOCKET"] = adminSocket ??= Path.Combine(folder, "admin.sock");
-        // What the surroundings of the tests may hold must not reach the proxy under test.
-        foreach (var name in new[] { "LISTEN_FDS", "LISTEN_PID", "NOTIFY_SOCKET", "WATCHDOG_USEC", "LLM_BASE_URL", "DATABASE_URL", "NATS_URL", "PROXY_LISTEN", "PROXY_CONFIG", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY" })
+        // Variables from the environment of the tests must not reach the proxy under test.
+        foreach (var name in new[] { "LISTEN_FDS", "LISTEN_PID", "NOTIFY_SOCKET", "WATCHDOG_USEC", "LLM_BASE_URL", "DATABASE_URL", "NATS_URL", "PROXY_LISTEN",
+            "PROXY_CONFIG", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY" })
             start.Environment.Remove(name);
 
         var log = new ProxyLog();
-        // For a closer look at a failure: the folder that keeps what each proxy wrote.
+        // To analyse a failure: a folder that keeps the output of each proxy.
         var copy = Environment.GetEnvironmentVariable("PROXY_TEST_LOGS") is { Length: > 0 } logs ? Path.Combine(logs, Path.GetFileName(folder) + ".log") : null;
         var process = new Process { StartInfo = start };
         process.ErrorDataReceived += (_, line) =>

@@ -6,7 +6,7 @@ using System.Text;
 
 namespace Proxy.Tests.Harness;
 
-/// <summary>A client on a raw TCP socket: it sends exactly the bytes it is given, reads when it wants to, and may leave at any moment.</summary>
+/// <summary>A client on a raw TCP socket: it sends exactly the given bytes, reads when the test wants it to, and can leave at any moment.</summary>
 internal sealed class RawClient : IAsyncDisposable
 {
     private readonly Socket socket;
@@ -28,16 +28,18 @@ internal sealed class RawClient : IAsyncDisposable
 
     public IReadOnlyList<(string Name, string Value)> Headers { get; private set; } = [];
 
-    /// <summary>The body as far as it has been read, freed of its framing.</summary>
+    /// <summary>The part of the body that has been read, without its framing.</summary>
     public string BodySoFar => Encoding.UTF8.GetString([.. body]);
 
     public static async Task<RawClient> ConnectAsync(Uri address, int? receiveBuffer = null)
     {
-        // A unix socket is named as unix:/path.
-        var socket = address.Scheme == "unix" ? new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified) : new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        // The address of a unix socket is unix:/path.
+        var socket = address.Scheme == "unix"
+            ? new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified) : new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
         if (receiveBuffer is { } size)
             socket.ReceiveBufferSize = size;
-        EndPoint end = address.Scheme == "unix" ? new UnixDomainSocketEndPoint(address.AbsolutePath) : new IPEndPoint(IPAddress.Parse(address.DnsSafeHost), address.Port);
+        EndPoint end = address.Scheme == "unix"
+            ? new UnixDomainSocketEndPoint(address.AbsolutePath) : new IPEndPoint(IPAddress.Parse(address.DnsSafeHost), address.Port);
         await socket.ConnectAsync(end);
         return new RawClient(socket, address);
     }
@@ -56,7 +58,7 @@ internal sealed class RawClient : IAsyncDisposable
             bytes = bytes[await socket.SendAsync(bytes)..];
     }
 
-    /// <summary>Sends a request; a header of the caller's replaces the usual one of that name.</summary>
+    /// <summary>Sends a request; a header of the caller replaces the usual one of that name.</summary>
     public Task RequestAsync(string method, string path, ReadOnlyMemory<byte>? content = null, params string[] headers)
     {
         var head = new StringBuilder($"{method} {path} HTTP/1.1\r\n");
@@ -78,12 +80,13 @@ internal sealed class RawClient : IAsyncDisposable
         }
     }
 
-    /// <summary>Reads the status and the headers; the body waits.</summary>
+    /// <summary>Reads the status and the headers, but not the body.</summary>
     public async Task ReadHeadAsync()
     {
         while (true)
         {
-            var head = Encoding.UTF8.GetString(await ThroughAsync("\r\n\r\n"u8.ToArray()) ?? throw new IOException("the proxy closed the connection without an answer"));
+            var head = Encoding.UTF8.GetString(await ThroughAsync("\r\n\r\n"u8.ToArray())
+                ?? throw new IOException("the proxy closed the connection without an answer"));
             var lines = head.Split("\r\n", StringSplitOptions.RemoveEmptyEntries);
             Status = int.Parse(lines[0].Split(' ')[1], CultureInfo.InvariantCulture);
             if (Status is >= 100 and < 200)
@@ -108,7 +111,7 @@ internal sealed class RawClient : IAsyncDisposable
             throw new IOException($"no interim answer came but: {head}");
     }
 
-    /// <summary>Reads on until the body so far holds <paramref name="text"/>.</summary>
+    /// <summary>Reads until the body so far contains <paramref name="text"/>.</summary>
     public async Task ReadUntilAsync(string text)
     {
         while (!BodySoFar.Contains(text, StringComparison.Ordinal))
@@ -136,10 +139,10 @@ internal sealed class RawClient : IAsyncDisposable
         return new RawReply(Status, Headers, [.. body], piece == Piece.End);
     }
 
-    /// <summary>Says that it sends no more (FIN), and goes on reading.</summary>
+    /// <summary>Sends FIN and goes on reading.</summary>
     public void HalfClose() => socket.Shutdown(SocketShutdown.Send);
 
-    /// <summary>Everything that still comes, until the proxy ends the connection in whichever way.</summary>
+    /// <summary>Reads everything until the proxy ends the connection in any way.</summary>
     public async Task<string> ReadToEndAsync()
     {
         while (await FillAsync())
@@ -149,14 +152,14 @@ internal sealed class RawClient : IAsyncDisposable
         return Encoding.Latin1.GetString([.. held]);
     }
 
-    /// <summary>Leaves as a crashed or impatient client does: with RST.</summary>
+    /// <summary>Leaves with RST, as a crashed or impatient client does.</summary>
     public void Reset()
     {
         socket.LingerState = new LingerOption(true, 0);
         socket.Close();
     }
 
-    /// <summary>Leaves in good order: with FIN.</summary>
+    /// <summary>Leaves with FIN.</summary>
     public void Leave() => socket.Close();
 
     public ValueTask DisposeAsync()

@@ -4,8 +4,8 @@ using System.Text.Json;
 
 namespace Proxy.Tests.Harness;
 
-/// <summary>An answer as the client got it, byte for byte.</summary>
-/// <param name="Whole">The body ended as its framing says; false when the connection broke off before.</param>
+/// <summary>An answer as the client received it, byte for byte.</summary>
+/// <param name="Whole">Whether the body ended as its framing says; false if the connection broke before.</param>
 internal sealed record RawReply(int Status, IReadOnlyList<(string Name, string Value)> Headers, byte[] Body, bool Whole)
 {
     public string Text => Encoding.UTF8.GetString(Body);
@@ -23,7 +23,7 @@ internal sealed record RawReply(int Status, IReadOnlyList<(string Name, string V
 
     public string? ContentType => Header("content-type");
 
-    /// <summary>The data of each SSE event, as the framework's own parser reads it.</summary>
+    /// <summary>The data of each SSE event, read by .NET's own parser.</summary>
     public IReadOnlyList<string> Events => [.. SseParser.Create(new MemoryStream(Body)).Enumerate().Select(item => item.Data)];
 
     /// <summary>The lines of a JSON-lines body.</summary>

@@ -9,7 +9,7 @@ using Xunit.v3;
 
 namespace Proxy.Tests.Harness;
 
-/// <summary>Knows which tests run now, and says so when the run is interrupted (by <c>build.sh</c> at its time limit, or by Ctrl-C).</summary>
+/// <summary>Tracks which tests are running, and prints them when the run is interrupted (by <c>build.sh</c> at its time limit, or by Ctrl-C).</summary>
 [AttributeUsage(AttributeTargets.Assembly)]
 internal sealed class RunningTestsAttribute : BeforeAfterTestAttribute
 {
@@ -24,7 +24,7 @@ internal sealed class RunningTestsAttribute : BeforeAfterTestAttribute
 
     public override void After(MethodInfo methodUnderTest, IXunitTest test) => Running.TryRemove(test.UniqueID, out _);
 
-    /// <summary>Writes the tests that run, those first that have run longest.</summary>
+    /// <summary>Writes the running tests, the longest running first.</summary>
     internal static void Say(TextWriter output)
     {
         var running = Running.Values.OrderBy(static test => test.Since).ToArray();

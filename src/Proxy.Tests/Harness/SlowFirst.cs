@@ -7,7 +7,10 @@ using Xunit.v3;
 
 namespace Proxy.Tests.Harness;
 
-/// <summary>Starts the classes first that have slow tests, by their category, then those that wait for a running proxy: else the last thread is alone with them while the others have nothing left.</summary>
+/// <summary>
+/// Starts the classes with slow tests first, by their category, then those that need a running proxy. Otherwise the last thread would run them alone while the
+/// others have nothing to do.
+/// </summary>
 internal sealed class SlowFirst : ITestCollectionOrderer
 {
     private static readonly string[] Slowest = ["System", "Sdk", "Slow"];
@@ -17,7 +20,8 @@ internal sealed class SlowFirst : ITestCollectionOrderer
         var ranks = new Dictionary<string, int>(StringComparer.Ordinal);
         foreach (var type in typeof(SlowFirst).Assembly.GetTypes())
         {
-            var rank = type.GetMethods().Prepend<MemberInfo>(type).SelectMany(Categories).Select(category => Array.IndexOf(Slowest, category)).Where(static rank => rank >= 0).DefaultIfEmpty(Slowest.Length).Min();
+            var rank = type.GetMethods().Prepend<MemberInfo>(type).SelectMany(Categories).Select(category => Array.IndexOf(Slowest, category))
+                .Where(static rank => rank >= 0).DefaultIfEmpty(Slowest.Length).Min();
             if (rank == Slowest.Length) continue;
             var collection = type.GetCustomAttribute<CollectionAttribute>()?.Name ?? $"Test collection for {type.FullName}";
             ranks[collection] = Math.Min(rank, ranks.GetValueOrDefault(collection, rank));
@@ -28,11 +32,13 @@ internal sealed class SlowFirst : ITestCollectionOrderer
 
     public IReadOnlyCollection<TTestCollection> OrderTestCollections<TTestCollection>(IReadOnlyCollection<TTestCollection> testCollections)
         where TTestCollection : ITestCollection =>
-        [.. testCollections.OrderBy(static collection => Rank(collection.TestCollectionDisplayName)).ThenBy(static collection => collection.TestCollectionDisplayName, StringComparer.Ordinal)];
+        [.. testCollections.OrderBy(static collection => Rank(collection.TestCollectionDisplayName))
+            .ThenBy(static collection => collection.TestCollectionDisplayName, StringComparer.Ordinal)];
 
-    /// <summary>0 starts first.</summary>
-    /// <param name="collection">A class's own collection is named for it, with an id behind.</param>
-    internal static int Rank(string collection) => Ranks.Value.GetValueOrDefault(collection.Split(" (id:")[0], collection.Contains(".EndToEnd.", StringComparison.Ordinal) ? Slowest.Length : Slowest.Length + 1);
+    /// <summary>The collection's rank; 0 starts first.</summary>
+    /// <param name="collection">A class's own collection has the class's name, followed by an id.</param>
+    internal static int Rank(string collection) => Ranks.Value.GetValueOrDefault(
+        collection.Split(" (id:")[0], collection.Contains(".EndToEnd.", StringComparison.Ordinal) ? Slowest.Length : Slowest.Length + 1);
 
     private static IEnumerable<string?> Categories(MemberInfo member) => member.CustomAttributes
         .Where(static attribute => attribute.AttributeType == typeof(TraitAttribute) && (string?)attribute.ConstructorArguments[0].Value == "Category")

@@ -2,7 +2,7 @@ using System.Text;
 
 namespace Proxy.Tests.Harness;
 
-/// <summary>A streamed chat as its client sees it: begun, and read on when the test wants it.</summary>
+/// <summary>A streamed chat as its client sees it; the test decides when to read on.</summary>
 internal sealed class StreamedChat : IDisposable
 {
     readonly HttpResponseMessage response;
@@ -15,7 +15,7 @@ internal sealed class StreamedChat : IDisposable
         this.body = body;
     }
 
-    /// <summary>Returns when the first token of a <see cref="TokenHost"/>'s stream is there.</summary>
+    /// <summary>Returns when the first token of a <see cref="TokenHost"/>'s stream has arrived.</summary>
     public static async Task<StreamedChat> BeginAsync(HttpClient client, string model)
     {
         var response = await SendAsync(client, model);
@@ -31,11 +31,12 @@ internal sealed class StreamedChat : IDisposable
         client.SendAsync(
             new(HttpMethod.Post, "/v1/chat/completions")
             {
-                Content = new StringContent($$"""{"model":"{{model}}","stream":true,"messages":[{"role":"user","content":"count"}]}""", Encoding.UTF8, "application/json"),
+                Content = new StringContent(
+                    $$"""{"model":"{{model}}","stream":true,"messages":[{"role":"user","content":"count"}]}""", Encoding.UTF8, "application/json"),
             },
             HttpCompletionOption.ResponseHeadersRead);
 
-    /// <summary>Everything from the first byte to the end.</summary>
+    /// <summary>The whole stream from the first byte to the end.</summary>
     public async Task<string> EndAsync()
     {
         while (await ReadAsync()) ;

@@ -3,25 +3,24 @@ using System.Diagnostics;
 namespace Proxy.Tests.Harness;
 
 /// <summary>
-/// A booted Debian 12 with systemd, a network of its own, and the proxy's Debian package installed. What is written in it
-/// is forgotten when it ends.
+/// A booted Debian 12 with systemd, a network of its own, and the proxy's Debian package installed. Changes in it are lost when it ends.
 /// </summary>
 public sealed class SystemdBox : IAsyncDisposable
 {
-    /// <summary>Where proxy.socket listens, and the configuration that the package brings.</summary>
+    /// <summary>The address of proxy.socket and of the package's configuration.</summary>
     internal static readonly Uri Address = new("http://127.0.0.1:11435");
 
-    /// <summary>The package, in the box.</summary>
+    /// <summary>The path of the package in the box.</summary>
     internal const string Package = "/root/proxy.deb";
 
     readonly SemaphoreSlim starting = new(1);
     Process? container;
     int first;
 
-    /// <summary>The system's processes share one network; its clients and hosts are made in it.</summary>
+    /// <summary>The network that the system's processes share; the test's clients and hosts are created in it.</summary>
     internal NetworkNamespace Network => new(first);
 
-    /// <summary>Boots the box at the first call; skips the test where that is impossible.</summary>
+    /// <summary>Boots the box at the first call; skips the test if that is impossible.</summary>
     internal async Task StartAsync()
     {
         DebianTree.Require();
@@ -52,21 +51,21 @@ public sealed class SystemdBox : IAsyncDisposable
         }
     }
 
-    /// <summary>A file of the box, as seen from here.</summary>
+    /// <summary>The path of a box's file outside of the box.</summary>
     internal string Inside(string path) => $"/proc/{first}/root{path}";
 
     internal Task<(int ExitCode, string Output)> TryAsync(params string[] command) => Command.TryAsync("nsenter", [.. Enter, .. command]);
 
     internal Task<string> RunAsync(params string[] command) => Command.RunAsync("nsenter", [.. Enter, .. command]);
 
-    /// <summary>A property of a unit, as systemd has it now.</summary>
+    /// <summary>The current value of a unit's property.</summary>
     internal Task<string> ShowAsync(string unit, string property) => RunAsync("systemctl", "show", "--value", "--property", property, unit);
 
     public async ValueTask DisposeAsync()
     {
         if (container is null) return;
 
-        // SIGTERM is answered with an orderly shutdown.
+        // systemd-nspawn answers SIGTERM with an orderly shutdown.
         await Command.TryAsync("sh", "-c", $"kill -TERM {container.Id}");
         using var patience = new CancellationTokenSource(Patience.Long);
         try
@@ -102,7 +101,7 @@ public sealed class SystemdBox : IAsyncDisposable
         return process;
     }
 
-    /// <summary>The box's process 1; null while it is being made.</summary>
+    /// <summary>The process id of the box's process 1; null while it is being created.</summary>
     async Task<int?> FirstProcessAsync()
     {
         var children = await File.ReadAllTextAsync($"/proc/{container!.Id}/task/{container.Id}/children");

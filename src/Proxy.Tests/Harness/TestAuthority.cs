@@ -4,7 +4,7 @@ using System.Security.Cryptography.X509Certificates;
 
 namespace Proxy.Tests.Harness;
 
-/// <summary>A certificate authority that nobody knows.</summary>
+/// <summary>A certificate authority that no system trusts.</summary>
 internal sealed class TestAuthority : IDisposable
 {
     readonly X509Certificate2 certificate;
@@ -30,12 +30,13 @@ internal sealed class TestAuthority : IDisposable
     {
         using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);
         var request = Request(key);
-        request.CertificateExtensions.Add(X509AuthorityKeyIdentifierExtension.CreateFromCertificate(certificate, includeKeyIdentifier: true, includeIssuerAndSerial: false));
+        request.CertificateExtensions.Add(
+            X509AuthorityKeyIdentifierExtension.CreateFromCertificate(certificate, includeKeyIdentifier: true, includeIssuerAndSerial: false));
         using var signed = request.Create(certificate, From.AddMinutes(1), Until.AddMinutes(-1), RandomNumberGenerator.GetBytes(12));
         return signed.CopyWithPrivateKey(key);
     }
 
-    /// <summary>A certificate for 127.0.0.1 that only vouches for itself, with its key.</summary>
+    /// <summary>A self-signed certificate for 127.0.0.1, with its key.</summary>
     public static X509Certificate2 SelfSigned()
     {
         using var key = ECDsa.Create(ECCurve.NamedCurves.nistP256);

@@ -15,8 +15,9 @@ using Microsoft.Extensions.Logging;
 namespace Proxy.Tests.Harness;
 
 /// <summary>
-/// A model host on Kestrel, for what the raw fake host cannot do: TLS, and a socket of another network namespace. Every
-/// stream halts after its first token until the test releases it.
+/// A model host on Kestrel, for what the raw fake host cannot do: TLS, and a socket in another network namespace. Every stream pauses after its first token
+/// until
+/// the test releases it.
 /// </summary>
 internal sealed class TokenHost : IAsyncDisposable
 {
@@ -28,13 +29,13 @@ internal sealed class TokenHost : IAsyncDisposable
 
     public string Url => app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.Single();
 
-    /// <summary>Chats so far; a probe is none.</summary>
+    /// <summary>Number of chats so far, without probes.</summary>
     public int Calls => Volatile.Read(ref calls);
 
-    /// <summary>What a stream begins with, and halts after.</summary>
+    /// <summary>The part of a stream before the pause.</summary>
     public static string Beginning(string model) => Frame(model, """{"role":"assistant","content":"one"}""", "null");
 
-    /// <summary>All of a stream.</summary>
+    /// <summary>The whole stream.</summary>
     public static string Stream(string model) =>
         $"{Beginning(model)}{Frame(model, """{"content":" två 三"}""", "null")}{Frame(model, "{}", "\"stop\"")}data: [DONE]\n\n";
 
@@ -45,7 +46,7 @@ internal sealed class TokenHost : IAsyncDisposable
     /// <summary>On a socket that is bound and listening already.</summary>
     public static Task<TokenHost> StartAsync(Socket bound) => StartAsync(server => server.ListenHandle((ulong)bound.Handle));
 
-    /// <summary>Lets every stream run on to its end, those that halt now and those to come.</summary>
+    /// <summary>Lets every stream run to its end, the paused ones and later ones.</summary>
     public void Release() => released.TrySetResult();
 
     public async ValueTask DisposeAsync()
@@ -80,5 +81,6 @@ internal sealed class TokenHost : IAsyncDisposable
     }
 
     static string Frame(string model, string delta, string finish) =>
-        $$"""data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795000000,"model":"{{model}}","choices":[{"index":0,"delta":{{delta}},"finish_reason":{{finish}}}]}""" + "\n\n";
+        $$"""data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795000000,"model":"{{model}}","choices":["""
+            + $$"""{"index":0,"delta":{{delta}},"finish_reason":{{finish}}}]}""" + "\n\n";
 }

@@ -34,7 +34,7 @@ public sealed class ApiKeyGateTests
     [InlineData("me", "x-api-key: secret")]
     [InlineData("me", "api-key: secret")]
     [InlineData("you", "x-api-key: ключ")]
-    [InlineData("me", "Authorization: Bearer secret", "Host: anything.example", "Origin: https://evil.example")] // who has a key is no stranger
+    [InlineData("me", "Authorization: Bearer secret", "Host: anything.example", "Origin: https://evil.example")] // with a valid key, any page
     [InlineData("me", "Authorization: Basic dTpw", "x-api-key: secret")]
     [InlineData("401", "Authorization: Bearer secrets")]
     [InlineData("401", "Authorization: Bearer ")]
@@ -47,7 +47,7 @@ public sealed class ApiKeyGateTests
         var config = new ProxyConfig { Auth = new AuthConfig { Keys = [Me, You] } };
 
         Assert.Equal(expected, Admit(config, local: false, headers));
-        Assert.Equal(expected, Admit(config, local: true, headers)); // from this machine too
+        Assert.Equal(expected, Admit(config, local: true, headers)); // the same from this machine
     }
 
     [Fact]
@@ -92,7 +92,7 @@ public sealed class ApiKeyGateTests
         var config = new ProxyConfig { Auth = new AuthConfig { AllowAnonymous = allow } };
 
         Assert.Equal(expected, Admit(config, local));
-        Assert.Equal(expected, Admit(config, local, "Authorization: Bearer sk-dummy")); // SDKs cannot send none
+        Assert.Equal(expected, Admit(config, local, "Authorization: Bearer sk-dummy")); // SDKs always send a key, if only a dummy
     }
 
     [Fact]
@@ -119,8 +119,8 @@ public sealed class ApiKeyGateTests
     [InlineData("{MACHINE}:11435", "http://{MACHINE}:11435", true)]
     [InlineData("{machine}.local:11435", null, true)]
     [InlineData("{machine}.LOCAL.", null, true)]
-    [InlineData("", null, true)] // HTTP/1.0
-    [InlineData("evil", null, false)] // a hostile network resolves any of these to loopback
+    [InlineData("", null, true)] // allowed by HTTP/1.0
+    [InlineData("evil", null, false)] // a hostile network may resolve such a name to loopback
     [InlineData("evil", "http://evil", false)]
     [InlineData("gpu-box:11435", null, false)]
     [InlineData("gpu-box.local", null, false)]
@@ -138,13 +138,13 @@ public sealed class ApiKeyGateTests
     [InlineData("[]", null, false)]
     [InlineData("[evil]", null, false)]
     [InlineData("evil.example", null, false)] // DNS rebinding
-    [InlineData("evil.example:11435", "http://evil.example:11435", false)] // same origin, as the browser believes
+    [InlineData("evil.example:11435", "http://evil.example:11435", false)] // the same origin from the browser's point of view
     [InlineData("localhost.evil.example", null, false)]
     [InlineData("127.0.0.1.evil.example", null, false)]
     [InlineData("127.0.0.1.", null, true)]
     [InlineData("localhost:11435", "http://localhost:11435", true)]
     [InlineData("localhost:11435", "http://LOCALHOST:11435", true)]
-    [InlineData("localhost:11435", "http://localhost:3000", false)] // another program's page
+    [InlineData("localhost:11435", "http://localhost:3000", false)] // a page of another program
     [InlineData("localhost:11435", "https://localhost:11435", false)]
     [InlineData("localhost:11435", "https://evil.example", false)]
     [InlineData("localhost:11435", "http://evil", false)]
@@ -154,10 +154,10 @@ public sealed class ApiKeyGateTests
     [InlineData("localhost:11435", "https://chat.example.evil.example", false)]
     [InlineData("proxy.example", null, true)] // listed as an origin
     [InlineData("proxy.example", "http://proxy.example", true)]
-    [InlineData("ai.example", null, true)] // a public url: by its name, behind a server that speaks TLS
+    [InlineData("ai.example", null, true)] // the name of a public URL, behind a reverse proxy that terminates TLS
     [InlineData("ai.example", "https://ai.example", true)]
     [InlineData("AI.example.:8080", "https://AI.example", true)]
-    [InlineData("ai.example", "http://ai.example", true)] // its own origin, without the server in front
+    [InlineData("ai.example", "http://ai.example", true)] // its own origin, without the reverse proxy
     [InlineData("ai.example", "https://ai.example:8443", false)]
     [InlineData("127.0.0.1:11435", "https://ai.example", true)]
     [InlineData("box.docker.internal:9999", null, true)]
@@ -203,7 +203,7 @@ public sealed class ApiKeyGateTests
     [InlineData("smaller", false)]
     [InlineData("qwen3:8b", true)]
     [InlineData("Qwen3", false)]
-    [InlineData("small:latest", true)] // the same name, to Ollama and its clients
+    [InlineData("small:latest", true)] // Ollama and its clients treat it as the same name
     [InlineData("small:8b", false)]
     [InlineData("qwen3:8b:latest", true)]
     public void Key_may_use_models_Only_those_it_lists(string model, bool expected)
@@ -264,7 +264,7 @@ public sealed class ApiKeyGateTests
         Assert.NotNull(use.Enter(key));
 
         time.Advance(TimeSpan.FromHours(1));
-        for (var i = 0; i < 6; i++) Assert.Null(use.Enter(key)); // no more than a minute's is saved up
+        for (var i = 0; i < 6; i++) Assert.Null(use.Enter(key)); // at most one minute's requests are saved up
         Assert.NotNull(use.Enter(key));
     }
 }

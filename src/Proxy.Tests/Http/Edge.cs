@@ -21,7 +21,7 @@ using Proxy.VectorRoutes;
 
 namespace Proxy.Tests.Http;
 
-/// <summary>The edge over a real socket, in front of scripted hosts and a clock that stands still.</summary>
+/// <summary>The HTTP edge on a real socket, in front of scripted hosts, with a clock that a test advances.</summary>
 internal sealed class Edge : IAsyncDisposable
 {
     private readonly MemoryStream log = new();
@@ -114,7 +114,7 @@ internal sealed class Edge : IAsyncDisposable
         return ((int)reply.StatusCode, await reply.Content.ReadAsStringAsync(), reply);
     }
 
-    /// <summary>What was said over one connection until it closed, the request being exactly these bytes.</summary>
+    /// <summary>Sends exactly these bytes and returns everything that came back until the connection closed.</summary>
     public async Task<string> RawAsync(byte[] request)
     {
         using var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
@@ -125,7 +125,7 @@ internal sealed class Edge : IAsyncDisposable
         return Encoding.UTF8.GetString(reply.ToArray());
     }
 
-    /// <summary>The lines of all calls so far. The log is closed by it.</summary>
+    /// <summary>The log lines of all calls so far. Closes the log.</summary>
     public string[] Log()
     {
         SpinWait.SpinUntil(() => Calls.Count == 0, TimeSpan.FromSeconds(10));

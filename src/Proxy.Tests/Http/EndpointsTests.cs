@@ -16,7 +16,7 @@ public sealed class EndpointsTests
     [InlineData("GET", "/api/embed", 405, "POST, OPTIONS")]
     [InlineData("POST", "/nowhere", 404, null)]
     [InlineData("POST", "/api/nowhere", 404, null)]
-    [InlineData("POST", "/api/pull", 400, null)] // it names no model
+    [InlineData("POST", "/api/pull", 400, null)] // names no model
     [InlineData("GET", "/apiary", 404, null)]
     [InlineData("GET", "/v1/chat/completions/", 405, "POST, OPTIONS")] // some base urls end in a slash
     [InlineData("POST", "/v1/models///", 405, "GET, HEAD, OPTIONS")]
@@ -28,7 +28,7 @@ public sealed class EndpointsTests
 
         Assert.Equal((expected, allow), (status, reply.Content.Headers.TryGetValues("Allow", out var values) ? string.Join(", ", values) : null));
         var error = JsonElement.Parse(text).GetProperty("error");
-        // Ollama's is a sentence
+        // Ollama's error is a string
         Assert.Equal(path.StartsWith("/api/", StringComparison.Ordinal) ? JsonValueKind.String : JsonValueKind.Object, error.ValueKind);
     }
 
@@ -122,7 +122,7 @@ public sealed class EndpointsTests
         Assert.Contains("backends", (await edge.SendAsync("GET", "/ready", null, "x-api-key: secret")).Text, StringComparison.Ordinal);
         Assert.Equal(401, (await edge.SendAsync("GET", "/metrics")).Status);
         Assert.Equal(200, (await edge.SendAsync("GET", "/metrics", null, "x-api-key: secret")).Status);
-        Assert.Equal(401, (await edge.SendAsync("GET", "/nowhere")).Status); // what there is, is nobody's business without a key
+        Assert.Equal(401, (await edge.SendAsync("GET", "/nowhere")).Status); // without a key, the answer does not reveal which paths exist
     }
 
     [Fact]
@@ -143,7 +143,7 @@ public sealed class EndpointsTests
     public async Task Ready_Means_that_something_real_can_answer()
     {
         await using var edge = await Edge.StartAsync(House.At("a", "m"), BackendConfig.Echo);
-        Assert.Equal(503, (await edge.SendAsync("GET", "/ready")).Status); // not asked yet
+        Assert.Equal(503, (await edge.SendAsync("GET", "/ready")).Status); // the hosts have not been probed yet
 
         edge.House["a"].State.MarkUp();
         Assert.Equal(200, (await edge.SendAsync("GET", "/ready")).Status);

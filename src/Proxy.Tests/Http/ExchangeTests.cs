@@ -6,7 +6,7 @@ using Proxy.Transport;
 
 namespace Proxy.Tests.Http;
 
-/// <summary>A call at the edge: what the client sees, whatever the host does.</summary>
+/// <summary>Calls through the HTTP edge: what the client receives, for all that a host may do.</summary>
 public sealed class ExchangeTests
 {
     private const string Hello = """data: {"id":"1","created":1,"model":"m","choices":[{"index":0,"delta":{"role":"assistant","content":"hello"}}]}""" + "\n\n";
@@ -139,7 +139,8 @@ public sealed class ExchangeTests
                 (status, JsonElement.Parse(text).GetProperty("error").GetProperty("param").GetString()));
         }
 
-        var raw = await edge.RawAsync([.. Encoding.UTF8.GetBytes($"POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nx-workspace: Büro\r\nContent-Type: application/json\r\nContent-Length: {Chat(false).Length}\r\n\r\n{Chat(false)}")]);
+        var raw = await edge.RawAsync(Encoding.UTF8.GetBytes($"POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nx-workspace: Büro\r\n"
+            + $"Content-Type: application/json\r\nContent-Length: {Chat(false).Length}\r\n\r\n{Chat(false)}"));
         Assert.StartsWith("HTTP/1.1 400", raw, StringComparison.Ordinal);
         Assert.Empty(edge.House.Hosts["a"].Exchanges);
     }
@@ -225,7 +226,7 @@ public sealed class ExchangeTests
         var (status, text, _) = await edge.SendAsync("POST", "/v1/chat/completions", Chat(true), Key);
         Assert.Equal((404, "model_not_found"), (status, JsonElement.Parse(text).GetProperty("error").GetProperty("code").GetString()));
         var unknown = await edge.SendAsync("POST", "/v1/chat/completions", Chat(true, "x"), Key);
-        Assert.Equal(text.Replace("'m'", "'x'", StringComparison.Ordinal)[..60], unknown.Text[..60]); // the same words as for what there is not
+        Assert.Equal(text.Replace("'m'", "'x'", StringComparison.Ordinal)[..60], unknown.Text[..60]); // the same message as for a model that does not exist
         Assert.Equal(["n", "qwen3-8b"], JsonElement.Parse((await edge.SendAsync("GET", "/v1/models", null, Key)).Text).GetProperty("data").EnumerateArray()
             .Select(m => m.GetProperty("id").GetString()!));
         Assert.Equal(404, (await edge.SendAsync("GET", "/v1/models/m", null, Key)).Status);
@@ -254,7 +255,7 @@ public sealed class ExchangeTests
 
         var line = Assert.Single(edge.Log());
         Assert.Contains("status=499", line, StringComparison.Ordinal);
-        Assert.EndsWith("outcome=client_left fault=client", line, StringComparison.Ordinal); // and no error
+        Assert.EndsWith("outcome=client_left fault=client", line, StringComparison.Ordinal); // the line has no error
         Assert.Equal((0, 0L), (edge.House["a"].State.InFlight, edge.Metrics.InFlight));
     }
 

@@ -2,12 +2,12 @@ using Proxy.Vectors;
 
 namespace Proxy.Tests.Http;
 
-/// <summary>A model that needs no weights: a text's vector is told by its length, a document's score by the letters that it shares with the query.</summary>
+/// <summary>A model without weights: the length of a text determines its vector; the letters shared with the query determine a document's score.</summary>
 internal sealed class FakeVectorModel(VectorModelInfo info) : IEmbedder, IReranker
 {
     public VectorModelInfo Info => info;
 
-    /// <summary>What it refuses everything with.</summary>
+    /// <summary>If set, every call is refused with this error.</summary>
     public VectorError? Refusal { get; set; }
 
     public List<EmbedRequest> Asked { get; } = [];

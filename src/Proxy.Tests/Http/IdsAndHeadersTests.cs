@@ -25,7 +25,7 @@ public sealed class IdsAndHeadersTests
         Parallel.For(0, 20_000, _ => all.Add(TraceIds.Mint(time)));
 
         Assert.Equal(20_000, all.Distinct().Count());
-        Assert.Single(all.Select(id => id[..9]).Distinct()); // the time's part
+        Assert.Single(all.Select(id => id[..9]).Distinct()); // the characters of the time
         Assert.True(all.Select(id => id[10..]).Distinct().Count() > 19_990);
     }
 

@@ -8,7 +8,7 @@ using Proxy.Vectors;
 
 namespace Proxy.Tests.Http;
 
-/// <summary>Every surface over models of this process.</summary>
+/// <summary>Every endpoint for vectors and scores, over models of this process.</summary>
 public sealed class InProcessVectorTests
 {
     private static readonly VectorModelInfo MiniLm = new("mini", VectorModelKind.Embed)
@@ -143,7 +143,7 @@ public sealed class InProcessVectorTests
 
         var (got, text, _) = await edge.SendAsync("POST", path, body);
 
-        if (status == 424 && said == "no model") (status, said) = (404, "no model here answers /rerank"); // nothing is of the kind, so nothing was asked
+        if (status == 424 && said == "no model") (status, said) = (404, "no model here answers /rerank"); // no model of that kind exists, so no model is asked
         Assert.Equal(status, got);
         Assert.Contains(said, text, StringComparison.Ordinal);
     }

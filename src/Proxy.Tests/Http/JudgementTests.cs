@@ -6,7 +6,7 @@ using Proxy.Telemetry;
 
 namespace Proxy.Tests.Http;
 
-/// <summary>Whose fault a failed call was, as the log and the metrics say it.</summary>
+/// <summary>Which party the log and the metrics blame for a failed call.</summary>
 public sealed class JudgementTests
 {
     [Theory]

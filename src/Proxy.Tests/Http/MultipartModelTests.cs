@@ -15,7 +15,7 @@ public sealed class MultipartModelTests
     [InlineData(File + Model + End)]
     [InlineData("a preamble\r\n" + Model + End)]
     [InlineData(Model + "--B--")]
-    [InlineData(Model + End + "an epilogue\r\n" + Model)] // what comes after the end is nothing
+    [InlineData(Model + End + "an epilogue\r\n" + Model)] // everything after the end is ignored
     [InlineData("--B\r\nContent-Type: text/plain\r\ncontent-disposition:form-data;NAME=model\r\n\r\nwhisper\r\n" + End)]
     [InlineData("--B \t\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nwhisper\r\n" + End)]
     [InlineData("--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"x name=\\\"model\\\".wav\"\r\n\r\nx\r\n" + Model + End)]
@@ -30,23 +30,23 @@ public sealed class MultipartModelTests
     }
 
     [Theory]
-    [InlineData(File + End)] // none
-    [InlineData("--B\r\nContent-Disposition: form-data; name=\"model\"; filename=\"m\"\r\n\r\nwhisper\r\n" + End)] // a file
+    [InlineData(File + End)] // no model field
+    [InlineData("--B\r\nContent-Disposition: form-data; name=\"model\"; filename=\"m\"\r\n\r\nwhisper\r\n" + End)] // a file with the name of the field
     [InlineData("--B\r\nContent-Disposition: form-data; name=\"model\"; filename=\"\"\r\n\r\nwhisper\r\n" + End)]
     [InlineData("--B\r\nContent-Disposition: form-data; name=\"model\"; filename*=UTF-8''m\r\n\r\nwhisper\r\n" + End)]
     [InlineData("--B\r\nContent-Disposition: form-data; FILENAME=m; name=\"model\"\r\n\r\nwhisper\r\n" + End)]
     [InlineData("--B\r\nContent-Disposition: form-data; name=\"model\"; filename=\"m\"\r\n\r\nsecret\r\n" + Model + End)]
     [InlineData(Model + "--B\r\nContent-Disposition: form-data; name=\"model\"; filename=\"m\"\r\n\r\nsecret\r\n" + End)]
-    [InlineData(Model + Model + End)] // twice: who decides which?
+    [InlineData(Model + Model + End)] // two fields: parsers may choose differently
     [InlineData(Model + "--B\r\nContent-Disposition: form-data; NAME=\"model\"\r\n\r\nsecret\r\n" + End)]
     [InlineData(Model + "--B\r\nContent-Disposition: form-data; name=\"x\"; name=\"model\"\r\n\r\nsecret\r\n" + End)]
     [InlineData(Model + "--B\r\nContent-Disposition: form-data; name=\"x\"\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nsecret\r\n" + End)]
     [InlineData(Model + "--B\r\nContent-Disposition: form-data; name*=UTF-8''model\r\n\r\nsecret\r\n" + End)]
     [InlineData(Model + "--B\r\nContent-Disposition: form-data; name=\"mo\\del\"\r\n\r\nsecret\r\n" + End)]
     [InlineData(Model + "--B\r\nContent-Type: text/plain\r\n\r\nnameless\r\n" + End)]
-    [InlineData(Model)] // no end
-    [InlineData(Model + "--Bad\r\nContent-Disposition: form-data; name=\"x\"\r\n\r\ny\r\n" + End)] // a boundary that goes on
-    [InlineData("--B\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n--B--\r\n")] // no line between head and boundary
+    [InlineData(Model)] // no closing boundary
+    [InlineData(Model + "--Bad\r\nContent-Disposition: form-data; name=\"x\"\r\n\r\ny\r\n" + End)] // a longer line that begins like the boundary
+    [InlineData("--B\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\n--B--\r\n")] // no line break between the headers and the boundary
     [InlineData("")]
     [InlineData("{\"model\":\"whisper\"}")]
     public void Form_is_not_clear_It_has_no_model(string body)

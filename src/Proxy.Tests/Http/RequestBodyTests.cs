@@ -121,7 +121,7 @@ public sealed class RequestBodyTests
         Assert.Equal(expected ?? sent, await ReadAsync(Pack("gzip", Encoding.UTF8.GetBytes(sent)), "gzip", limit, saysLength));
     }
 
-    /// <summary>Gives a few bytes a read, as a network may.</summary>
+    /// <summary>Returns a few bytes per read, as a network may.</summary>
     private sealed class Dripping(byte[] bytes) : MemoryStream(bytes)
     {
         public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) =>

@@ -54,10 +54,10 @@ public sealed class ModelFolderTests
     [InlineData("tokenizer.json", null, "tokenizer.json is missing")]
     [InlineData("config.json", null, "config.json is missing")]
     [InlineData("config.json", "{", "config.json is not JSON")]
-    [InlineData("config.json", "\"text\"", "config.json is no JSON object")]
+    [InlineData("config.json", "\"text\"", "config.json is not a JSON object")]
     [InlineData("onnx/model.onnx", null, "onnx/model.onnx is missing")]
     [InlineData("modules.json", """[{"type": "sentence_transformers.models.Dense", "path": "2_Dense"}]""",
-        "modules.json has a module that is not served here: Dense")]
+        "modules.json has a module that is not supported: Dense")]
     [InlineData("modules.json", """[{"type": "sentence_transformers.models.Pooling", "path": "1_Pooling"}]""", "1_Pooling/config.json is missing")]
     [InlineData("1_Pooling/config.json", """{"pooling_mode_max_tokens": true}""", "1_Pooling/config.json asks for the pooling \"max_tokens\"")]
     public void Broken_folder_The_problem_names_the_file(string file, string? content, string problem)

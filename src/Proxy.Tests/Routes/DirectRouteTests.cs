@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Text.RegularExpressions;
 using Proxy.Chat;
 using Proxy.Config;
 using Proxy.Dialects;
@@ -15,7 +16,7 @@ public sealed class DirectRouteTests
     private const string Answer =
         """{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"x"},"finish_reason":"stop"}]}""";
 
-    /// <summary>Ollama's chat, that remembers which thread parsed a request.</summary>
+    /// <summary>Ollama's chat dialect, which records the thread that parsed a request.</summary>
     private sealed class Watched : ClientDialect
     {
         private readonly OllamaChatClientDialect real = new();
@@ -81,38 +82,48 @@ public sealed class DirectRouteTests
     public async Task Agent_marks_each_prompt_Hosts_get_edited_copies_and_the_clients_bytes_stay(string host, bool hygiene, bool renamed)
     {
         var family = host == "openai" ? DialectFamily.OpenAi : DialectFamily.Anthropic;
-        const string Whole = """{"id":"m","type":"message","role":"assistant","model":"m","content":[],"stop_reason":"end_turn","usage":{"input_tokens":1,"output_tokens":1}}""";
+        const string Whole =
+            """{"id":"m","type":"message","role":"assistant","model":"m","content":[],"stop_reason":"end_turn","usage":{"input_tokens":1,"output_tokens":1}}""";
+        var script = Script.Json(family is DialectFamily.Anthropic ? Whole : Answer);
         using var house = new House(new ProxyConfig
         {
             Backends = [House.At("a", "m") with { Dialects = [family] }],
             Aliases = new Dictionary<string, string> { ["alias"] = "m" },
             Server = new() { PrefixHygiene = hygiene },
-        }).Plays("a", Script.Json(family is DialectFamily.Anthropic ? Whole : Answer), Script.Json(family is DialectFamily.Anthropic ? Whole : Answer));
+        }).Plays("a", script, script);
         var metrics = new ProxyMetrics();
         var route = new DirectRoute(house.Directory, house.Dispatcher, new RemoteImages(), new PromptPrefixes(metrics), house.Log, house.Time);
-        const string Marks = "x-anthropic-billing-header: cc=2; cch=CHECK; <total_tokens>TOTAL tokens</total_tokens>";
-        var body = $$"""{"system":"{{Marks}}","model":"{{(renamed ? "alias" : "m")}}","max_tokens":9,"messages":[{"role":"user","content":"{{new string('x', 9000)}}"}]}""";
 
-        foreach (var (check, total) in new[] { ("fa690", "7654321"), ("0b1d2", "1234567") })
+        await AskAsync("fa690", "7654321");
+        await AskAsync("0b1d2", "1234567");
+
+        string[] expected = hygiene ? [Body("00000", "0000000", "m"), Body("00000", "0000000", "m")] : [Body("fa690", "7654321", "m"), Body("0b1d2", "1234567", "m")];
+        var sent = house.Hosts["a"].Exchanges.Select(exchange => exchange.Sent).ToArray();
+        if (family is DialectFamily.Anthropic) Assert.Equal(expected, sent);
+        else Assert.All(sent, request => Assert.Contains("cch=00000; <total_tokens>0000000 tokens", Regex.Unescape(request), StringComparison.Ordinal));
+        var shared = metrics.Expose().Split('\n').Single(line => line.StartsWith("proxy_prompt_shared_bytes_total ", StringComparison.Ordinal));
+        // The count is of the edited prompt, as the host's prefix cache sees it.
+        Assert.Equal(hygiene, long.Parse(shared.Split(' ')[1], System.Globalization.CultureInfo.InvariantCulture) > 9000);
+
+        string Body(string check, string total, string model)
         {
-            var bytes = System.Text.Encoding.UTF8.GetBytes(body.Replace("CHECK", check, StringComparison.Ordinal).Replace("TOTAL", total, StringComparison.Ordinal));
+            var marks = $"x-anthropic-billing-header: cc=2; cch={check}; <total_tokens>{total} tokens</total_tokens>";
+            return $$"""{"system":"{{marks}}","model":"{{model}}","max_tokens":9,"messages":[{"role":"user","content":"{{new string('x', 9000)}}"}]}""";
+        }
+
+        async Task AskAsync(string check, string total)
+        {
+            var bytes = System.Text.Encoding.UTF8.GetBytes(Body(check, total, renamed ? "alias" : "m"));
             byte[] before = [.. bytes];
             Assert.Null(EnvelopePeek.Read(bytes, out var envelope));
-            var answer = await route.AnswerAsync(RouteTable.Split(new ChatCall(new AnthropicClientDialect(), envelope!, new CallInfo("T", "C", "me"), bytes)), CancellationToken.None);
+            var call = new ChatCall(new AnthropicClientDialect(), envelope!, new CallInfo("T", "C", "me"), bytes);
+            var answer = await route.AnswerAsync(RouteTable.Split(call), CancellationToken.None);
             ((answer as ChatAnswer.Verbatim)?.Reply ?? ((ChatAnswer.Translated)answer).Reply).Dispose();
             Assert.Equal(before, bytes);
         }
-
-        var expected = (hygiene ? body.Replace("CHECK", "00000", StringComparison.Ordinal).Replace("TOTAL", "0000000", StringComparison.Ordinal) : body).Replace("\"alias\"", "\"m\"", StringComparison.Ordinal);
-        var sent = house.Hosts["a"].Exchanges.Select(exchange => exchange.Sent).ToArray();
-        if (!hygiene) Assert.Equal([expected.Replace("CHECK", "fa690", StringComparison.Ordinal).Replace("TOTAL", "7654321", StringComparison.Ordinal), expected.Replace("CHECK", "0b1d2", StringComparison.Ordinal).Replace("TOTAL", "1234567", StringComparison.Ordinal)], sent);
-        else if (family is DialectFamily.Anthropic) Assert.Equal([expected, expected], sent);
-        else Assert.All(sent, request => Assert.Contains("cch=00000; <total_tokens>0000000 tokens", System.Text.RegularExpressions.Regex.Unescape(request), StringComparison.Ordinal));
-        var shared = metrics.Expose().Split('\n').Single(line => line.StartsWith("proxy_prompt_shared_bytes_total ", StringComparison.Ordinal));
-        Assert.Equal(hygiene, long.Parse(shared.Split(' ')[1], System.Globalization.CultureInfo.InvariantCulture) > 9000); // what the host's cache sees
     }
 
-    /// <summary>Asks on a thread of its own, as a loop is one: whatever is done without waiting is done there.</summary>
+    /// <summary>Asks on a thread of its own, like an event loop: all synchronous work runs on that thread.</summary>
     private static async Task<(Watched Dialect, ChatAnswer Answer, int Caller)> AskAsync(House house, string body)
     {
         var dialect = new Watched();

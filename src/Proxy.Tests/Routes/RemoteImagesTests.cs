@@ -12,7 +12,7 @@ public sealed class RemoteImagesTests
     private static ChatRequest Asking(string url) =>
         new() { Model = "m", Messages = [new(ChatRole.User, [new ContentPart.Text("what is this?"), new ContentPart.Image(null, null, url)])] };
 
-    /// <summary>A place with one page; counts who asked.</summary>
+    /// <summary>An HTTP server with one page, which counts its requests.</summary>
     private sealed class Place : IAsyncDisposable
     {
         private readonly TcpListener listener = new(IPAddress.Loopback, 0);
@@ -49,7 +49,7 @@ public sealed class RemoteImagesTests
             }
             catch (Exception failure) when (Connections.IsLeaving(failure))
             {
-                // The asker left, or the test is over.
+                // The client has left, or the test has ended.
             }
         }
     }
@@ -111,7 +111,8 @@ public sealed class RemoteImagesTests
     public async Task Redirect_leads_to_a_private_address_It_is_not_followed()
     {
         await using var inside = new Place(Page("image/png", "secret"));
-        await using var place = new Place($"HTTP/1.1 302 Found\r\nlocation: {inside.Url.Replace("127.0.0.1", "127.0.0.2", StringComparison.Ordinal)}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        await using var place = new Place("HTTP/1.1 302 Found\r\n"
+            + $"location: {inside.Url.Replace("127.0.0.1", "127.0.0.2", StringComparison.Ordinal)}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
         using var images = new RemoteImages(static address => address.Equals(IPAddress.Loopback));
 
         var (_, problem) = await images.FetchAsync(Asking(place.Url), TestContext.Current.CancellationToken);

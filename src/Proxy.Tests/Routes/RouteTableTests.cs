@@ -37,7 +37,7 @@ public sealed class RouteTableTests
     [Theory]
     [InlineData("m", null)]
     [InlineData("m", "direct")]
-    [InlineData("qwen3@q4_k_m", null)] // LM Studio's
+    [InlineData("qwen3@q4_k_m", null)] // a model name of LM Studio
     [InlineData("org/pipeline/x", null)]
     [InlineData("#1-model", null)]
     public void Nothing_but_a_model_is_asked_for_It_is_direct(string model, string? route)
@@ -48,7 +48,7 @@ public sealed class RouteTableTests
     [Theory]
     [InlineData("m", null, "p", null, "x-pipeline", "pipeline 'p'")]
     [InlineData("m", null, null, "w", "x-workspace", "workspace 'w'")]
-    [InlineData("m", null, "p", "w", "x-pipeline", "pipeline 'p'")] // a pipeline gets the workspace too
+    [InlineData("m", null, "p", "w", "x-pipeline", "pipeline 'p'")] // the workspace is passed to the pipeline
     [InlineData("pipeline/p", null, null, null, "model", "pipeline 'p'")]
     [InlineData("m#w", null, null, null, "model", "workspace 'w'")]
     [InlineData("a#b#w", null, null, null, "model", "workspace 'w'")]
@@ -56,7 +56,7 @@ public sealed class RouteTableTests
     [InlineData("m", "workflow", "p", null, "x-pipeline", "pipeline 'p'")]
     [InlineData("m", "rag", null, "w", "x-workspace", "workspace 'w'")]
     [InlineData("m#w", "rag", null, null, "model", "workspace 'w'")]
-    // contradictions
+    // headers and names that contradict each other
     [InlineData("m", "sideways", null, null, "x-route", "sideways")]
     [InlineData("m", "Direct", null, null, "x-route", "Direct")]
     [InlineData("m", "rag", null, null, "x-route", "no x-workspace")]

@@ -2,7 +2,7 @@ using System.Text.RegularExpressions;
 
 namespace Proxy.Tests.Rules;
 
-/// <summary>What docs/ARCHITECTURE.md names exists: every folder, file and type of its tree, and every path of its walks.</summary>
+/// <summary>Everything that docs/ARCHITECTURE.md names must exist: every folder, file and type of its tree, and every path of its walks.</summary>
 public sealed partial class ArchitectureTests
 {
     [GeneratedRegex(@"\b([A-Z]\w+)/")]
@@ -35,7 +35,8 @@ public sealed partial class ArchitectureTests
     public void Every_folder_that_is_named_exists()
     {
         var named = Folder().Matches(Tree()).Select(m => m.Groups[1].Value).Distinct().ToArray();
-        var there = Directory.EnumerateDirectories(Path.Combine(Repository.Root, "src/Proxy"), "*", SearchOption.AllDirectories).Select(Path.GetFileName).ToHashSet();
+        var there = Directory.EnumerateDirectories(Path.Combine(Repository.Root, "src/Proxy"), "*", SearchOption.AllDirectories).Select(Path.GetFileName)
+            .ToHashSet();
 
         Assert.True(named.Length > 20, "the tree was not read");
         Assert.Empty(named.Where(name => !there.Contains(name)).ToArray());
@@ -46,7 +47,8 @@ public sealed partial class ArchitectureTests
     {
         var tree = Tree();
 
-        Assert.Empty(Repository.Sources().Select(s => s.Folder).Distinct().Where(folder => folder.Length > 0 && !tree.Contains($"  {folder}/", StringComparison.Ordinal)).ToArray());
+        Assert.Empty(Repository.Sources().Select(s => s.Folder).Distinct()
+            .Where(folder => folder.Length > 0 && !tree.Contains($"  {folder}/", StringComparison.Ordinal)).ToArray());
     }
 
     [Fact]
@@ -69,7 +71,8 @@ public sealed partial class ArchitectureTests
 
         Assert.True(paths.Length > 20 && quoted.Length > 10, "the page was not read");
         Assert.Empty(paths.Where(m => !Directory.Exists(Path.Combine(Repository.Root, "src/Proxy", m.Groups[1].Value, m.Groups[2].Value))
-            && !Repository.Sources().Any(s => s.Folder == m.Groups[1].Value && Declaration().Matches(s.Text).Any(d => d.Groups[1].Value == m.Groups[2].Value))).Select(m => m.Value).ToArray());
+            && !Repository.Sources().Any(s => s.Folder == m.Groups[1].Value
+                && Declaration().Matches(s.Text).Any(d => d.Groups[1].Value == m.Groups[2].Value))).Select(m => m.Value).ToArray());
         Assert.Empty(quoted.Where(m => !there.Contains(m.Groups[1].Value)).Select(m => m.Value).ToArray());
     }
 

@@ -3,7 +3,7 @@ using Proxy.Telemetry;
 
 namespace Proxy.Tests.Rules;
 
-/// <summary>The lists of docs/operations.md say what the code does: nothing is missing there, and nothing is there that is not so.</summary>
+/// <summary>Checks the tables of docs/operations.md against the code: they must be complete, and every row must be true.</summary>
 public sealed partial class OperationsPageTests
 {
     private static readonly string Page = Repository.Read("docs/operations.md");
@@ -11,7 +11,8 @@ public sealed partial class OperationsPageTests
     [Fact]
     public void Metrics_are_those_of_the_code_with_their_type()
     {
-        var own = Found(Metric(), match => (match.Groups["name"].Value, match.Groups["kind"] is { Success: true, Value: var kind } ? kind : match.Value.StartsWith("Write", StringComparison.Ordinal) ? "histogram" : "gauge"));
+        var own = Found(Metric(), match => (match.Groups["name"].Value, match.Groups["kind"] is { Success: true, Value: var kind }
+            ? kind : match.Value.StartsWith("Write", StringComparison.Ordinal) ? "histogram" : "gauge"));
 
         Assert.Equal(own.Order(), Table("metric").Select(row => (Name(row[0]), row[1])).Order());
     }
@@ -20,8 +21,11 @@ public sealed partial class OperationsPageTests
     public void Labels_are_those_of_the_code()
     {
         var metrics = new ProxyMetrics();
-        metrics.Count(new() { TraceId = "T", CorrelationId = "C", Surface = "/s", Started = 0, Backend = "b", Served = "m", TokensIn = 1, TokensOut = 1, Status = 200 }, TimeSpan.Zero, TimeSpan.Zero);
-        var said = Table("metric").ToDictionary(row => Name(row[0]), row => row[2].Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).Select(Name).ToArray());
+        metrics.Count(
+            new() { TraceId = "T", CorrelationId = "C", Surface = "/s", Started = 0, Backend = "b", Served = "m", TokensIn = 1, TokensOut = 1, Status = 200 },
+            TimeSpan.Zero, TimeSpan.Zero);
+        var said = Table("metric").ToDictionary(row => Name(row[0]), row => row[2]
+            .Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).Select(Name).ToArray());
 
         foreach (var line in metrics.Expose().Split('\n', StringSplitOptions.RemoveEmptyEntries).Where(line => line[0] != '#'))
         {
@@ -32,7 +36,8 @@ public sealed partial class OperationsPageTests
 
     [Fact]
     public void Fields_of_a_call_are_those_of_the_code_in_their_order() =>
-        Assert.Equal(Field().Matches(Repository.Read("src/Proxy/Telemetry/CallLedger.cs")).Select(match => match.Groups[1].Value), Table("field of `call`").Select(row => Name(row[0])));
+        Assert.Equal(Field().Matches(Repository.Read("src/Proxy/Telemetry/CallLedger.cs")).Select(match => match.Groups[1].Value), Table("field of `call`")
+            .Select(row => Name(row[0])));
 
     [Fact]
     public void Outcomes_are_those_of_the_code() =>
@@ -41,7 +46,8 @@ public sealed partial class OperationsPageTests
     [Fact]
     public void Events_are_those_of_the_code_with_their_level()
     {
-        var events = Found(Event(), match => (match.Groups[2].Value, match.Groups[1].Value switch { "Information" => "info", "Warning" => "warn", "Critical" => "crit", var level => level.ToLowerInvariant() }));
+        var events = Found(Event(), match => (match.Groups[2].Value,
+            match.Groups[1].Value switch { "Information" => "info", "Warning" => "warn", "Critical" => "crit", var level => level.ToLowerInvariant() }));
 
         Assert.Equal(events.Order(), Table("event").Select(row => (Name(row[0]), row[1])).Order());
     }
@@ -68,7 +74,8 @@ public sealed partial class OperationsPageTests
 
     [Fact]
     public void Headers_to_a_host_are_those_of_the_code() =>
-        Assert.Equal(ToHost().Matches(Repository.Read("src/Proxy/Backends/CrossingHeaders.cs")).Select(match => match.Groups[1].Value).Append("via").Order(StringComparer.Ordinal), Names("header to a host"));
+        Assert.Equal(ToHost().Matches(Repository.Read("src/Proxy/Backends/CrossingHeaders.cs")).Select(match => match.Groups[1].Value).Append("via")
+            .Order(StringComparer.Ordinal), Names("header to a host"));
 
     [Fact]
     public void Headers_from_a_host_are_those_of_the_code()
@@ -77,7 +84,8 @@ public sealed partial class OperationsPageTests
         code = code[code.IndexOf("bool MayCross(", StringComparison.Ordinal)..];
         code = code[..code.IndexOf(';', StringComparison.Ordinal)];
 
-        Assert.Equal(FromHost().Matches(code).Select(match => match.Groups[2].Value + (match.Groups[1].Value == "StartsWith" ? "*" : "")).Order(StringComparer.Ordinal), Names("header from a host"));
+        Assert.Equal(FromHost().Matches(code).Select(match => match.Groups[2].Value + (match.Groups[1].Value == "StartsWith" ? "*" : ""))
+            .Order(StringComparer.Ordinal), Names("header from a host"));
     }
 
     [Fact]
@@ -85,17 +93,20 @@ public sealed partial class OperationsPageTests
     {
         var rules = Table("rule").ToDictionary(row => row[0], row => row[1]);
 
-        var constants = new[] { "BackendProbe", "BackendState", "HostQuestions" }.SelectMany(file => Constant().Matches(Repository.Read($"src/Proxy/Backends/{file}.cs")))
-            .ToDictionary(match => match.Groups["name"].Value, match => match.Groups["seconds"] is { Success: true, Value: var seconds } ? $"{seconds} s" : match.Groups["count"].Value);
+        var constants = new[] { "BackendProbe", "BackendState", "HostQuestions" }.SelectMany(file => Constant()
+            .Matches(Repository.Read($"src/Proxy/Backends/{file}.cs")))
+            .ToDictionary(match => match.Groups["name"].Value,
+                match => match.Groups["seconds"] is { Success: true, Value: var seconds } ? $"{seconds} s" : match.Groups["count"].Value);
 
-        Assert.Equal(rules.OrderBy(rule => rule.Key), constants.Select(constant => KeyValuePair.Create(Rule(constant.Key), constant.Value)).OrderBy(rule => rule.Key));
+        Assert.Equal(rules.OrderBy(rule => rule.Key), constants.Select(constant => KeyValuePair.Create(Rule(constant.Key), constant.Value))
+            .OrderBy(rule => rule.Key));
 
         static string Rule(string constant) => constant switch
         {
-            "Whole" => "asked again, while it is well",
-            "Broken" => "asked again, while it is not",
-            "Silences" => "unanswered rounds that a host is allowed while calls run there",
-            "Patience" => "patience with an answer to that",
+            "Whole" => "interval of probes while it is up",
+            "Broken" => "interval of probes while it is not up",
+            "Silences" => "unanswered rounds that make it down while calls run there",
+            "Patience" => "time allowed for an answer to a probe",
             "Tolerance" => "failures in a row that open the breaker",
             "LongestPause" => "longest pause of the breaker",
             "LongestAvoidance" => "longest avoidance after a 429 or 503",
@@ -109,10 +120,11 @@ public sealed partial class OperationsPageTests
 
     private static IEnumerable<string> Names(string table) => Table(table).Select(row => Name(row[0])).Order(StringComparer.Ordinal);
 
-    /// <summary>The rows of the table whose first column is called so.</summary>
+    /// <summary>The rows of the table whose first column has this title.</summary>
     private static List<string[]> Table(string title)
     {
-        var lines = Page.Split('\n').SkipWhile(line => !line.StartsWith($"| {title} |", StringComparison.Ordinal)).Skip(2).TakeWhile(line => line.StartsWith('|'));
+        var lines = Page.Split('\n').SkipWhile(line => !line.StartsWith($"| {title} |", StringComparison.Ordinal)).Skip(2)
+            .TakeWhile(line => line.StartsWith('|'));
         var rows = lines.Select(line => line.Trim('|').Split('|', StringSplitOptions.TrimEntries)).ToList();
         Assert.NotEmpty(rows);
         return rows;
@@ -134,7 +146,7 @@ public sealed partial class OperationsPageTests
     [GeneratedRegex("""\.Add\(" ([a-z_]+)="u8""")]
     private static partial Regex Field();
 
-    [GeneratedRegex("""LoggerMessage\(\d+, LogLevel\.(\w+),.*EventName = "(\w+)"\)""")]
+    [GeneratedRegex("""LoggerMessage\(\d+, LogLevel\.(\w+),(?:(?!LoggerMessage)[\s\S])*?EventName = "(\w+)"\)""")]
     private static partial Regex Event();
 
     [GeneratedRegex("""(?:Is\(name, |eaders\.TryGetValue\(|eaders\.ContainsKey\()"([a-z0-9_-]+)"\)?""")]
@@ -149,7 +161,8 @@ public sealed partial class OperationsPageTests
     [GeneratedRegex("""(?:(?<![.\w])response|[rR]esponse\.Headers)\[(?:"([a-z0-9-]+)"|ProxyIdentity\.Header)\]""")]
     private static partial Regex SentByName();
 
-    [GeneratedRegex("""(?:[rR]esponse\.Headers|(?<![.\w])response)\.(RetryAfter|WWWAuthenticate|Allow|CacheControl|Vary|AccessControl\w+|ETag|Link|Location|Server)\b""")]
+    [GeneratedRegex("""(?:[rR]esponse\.Headers|(?<![.\w])response)\."""
+        + """(RetryAfter|WWWAuthenticate|Allow|CacheControl|Vary|AccessControl\w+|ETag|Link|Location|Server)\b""")]
     private static partial Regex SentByProperty();
 
     [GeneratedRegex("""RequestIdHeader => "([a-z-]+)";""")]

@@ -1,13 +1,14 @@
 namespace Proxy.Tests.Rules;
 
-/// <summary>The repository as it lies on the disk, without what a build leaves in it.</summary>
+/// <summary>The repository on disk, without build output.</summary>
 internal static class Repository
 {
-    private static readonly HashSet<string> Passing = ["bin", "obj", ".git", ".build", ".vs", ".idea", "node_modules", "artifacts", "publish", "out", "TestResults"];
+    private static readonly HashSet<string> Passing =
+        ["bin", "obj", ".git", ".build", ".vs", ".idea", "node_modules", "artifacts", "publish", "out", "TestResults"];
 
     public static string Root { get; } = FindRoot();
 
-    /// <summary>Paths from the root, with slashes.</summary>
+    /// <summary>Paths relative to the root, with slashes.</summary>
     public static IReadOnlyList<string> Files(string under = "")
     {
         var found = new List<string>();
@@ -17,7 +18,8 @@ internal static class Repository
 
     /// <summary>The program's sources: the folder below <c>src/Proxy</c> (empty for Program.cs), the file's path and its text.</summary>
     public static IReadOnlyList<(string Folder, string File, string Text)> Sources()
-        => [.. Files("src/Proxy").Where(f => f.EndsWith(".cs", StringComparison.Ordinal)).Select(f => (f.Split('/') is [_, _, var folder, _, ..] ? folder : "", f, Read(f)))];
+        => [.. Files("src/Proxy").Where(f => f.EndsWith(".cs", StringComparison.Ordinal))
+            .Select(f => (f.Split('/') is [_, _, var folder, _, ..] ? folder : "", f, Read(f)))];
 
     public static string Read(string file) => File.ReadAllText(Path.Combine(Root, file));
 

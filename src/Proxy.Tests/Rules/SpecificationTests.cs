@@ -3,7 +3,7 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.Rules;
 
-/// <summary>The extracts of published specifications, and the script that cuts them.</summary>
+/// <summary>Checks the extracts of published specifications and the script that makes them.</summary>
 public sealed class SpecificationTests
 {
     private const string Folder = "src/Proxy.Tests/Specifications";
@@ -30,7 +30,8 @@ public sealed class SpecificationTests
     {
         string[] outside = [Path.Combine("shared", "specs"), "\"specs\"", "PROXY_SPECS"];
 
-        var readers = Repository.Files("src/Proxy.Tests").Where(static file => file.EndsWith(".cs", StringComparison.Ordinal) && !file.EndsWith("/SpecificationTests.cs", StringComparison.Ordinal))
+        var readers = Repository.Files("src/Proxy.Tests")
+            .Where(static file => file.EndsWith(".cs", StringComparison.Ordinal) && !file.EndsWith("/SpecificationTests.cs", StringComparison.Ordinal))
             .Where(file => outside.Any(Repository.Read(file).Contains)).ToArray();
 
         Assert.Empty(readers);
@@ -44,19 +45,25 @@ public sealed class SpecificationTests
         try
         {
             var script = Path.Combine(Repository.Root, Folder, "extract.py");
-            await PublishAsync(folder, """{"type":"object","description":"A model","required":["id"],"properties":{"id":{"type":"string","example":"m"},"description":{"type":"string"}},"x-group":"models"}""");
+            await PublishAsync(folder, """{"type":"object","description":"A model","required":["id"],"properties":{"id":"""
+                + """{"type":"string","example":"m"},"description":{"type":"string"}},"x-group":"models"}""");
             var first = await Command.RunAsync("python3", script, "--from", folder.FullName, "--to", folder.FullName, "--commit", "openai=abc");
 
             Assert.Contains("openai.json: ", first, StringComparison.Ordinal);
-            var model = JsonNode.Parse(await File.ReadAllTextAsync(Path.Combine(folder.FullName, "openai.json"), TestContext.Current.CancellationToken))!["schemas"]!["Model"]!;
+            var model = JsonNode.Parse(
+                await File.ReadAllTextAsync(Path.Combine(folder.FullName, "openai.json"), TestContext.Current.CancellationToken))!["schemas"]!["Model"]!;
             Assert.Equal("""{"type":"object","required":["id"],"properties":{"id":{"type":"string"},"description":{"type":"string"}}}""", model.ToJsonString());
 
-            await PublishAsync(folder, """{"type":"object","required":["id","owner"],"properties":{"id":{"type":"integer"},"owner":{"$ref":"#/components/schemas/Owner"}}}""", ""","Owner":{"type":"string"}""");
+            await PublishAsync(
+                folder, """{"type":"object","required":["id","owner"],"properties":{"id":{"type":"integer"},"owner":{"$ref":"#/components/schemas/Owner"}}}""",
+                ""","Owner":{"type":"string"}""");
             var second = await Command.RunAsync("python3", script, "--from", folder.FullName, "--to", folder.FullName);
 
-            string[] changes = ["+ openai.Owner", "+ openai.Model.required: owner", "- openai.Model.properties.description", "+ openai.Model.properties.owner", "~ openai.Model.properties.id.type: \"string\" is now \"integer\""];
+            string[] changes = ["+ openai.Owner", "+ openai.Model.required: owner", "- openai.Model.properties.description", "+ openai.Model.properties.owner",
+                "~ openai.Model.properties.id.type: \"string\" is now \"integer\""];
             Assert.Equal(changes.Select(static line => $"  {line}").Order(StringComparer.Ordinal), second.Split('\n')[1..].Order(StringComparer.Ordinal));
-            Assert.Equal("not known", (string?)JsonNode.Parse(await File.ReadAllTextAsync(Path.Combine(folder.FullName, "openai.json"), TestContext.Current.CancellationToken))!["commit"]);
+            Assert.Equal("not known", (string?)JsonNode.Parse(
+                await File.ReadAllTextAsync(Path.Combine(folder.FullName, "openai.json"), TestContext.Current.CancellationToken))!["commit"]);
         }
         finally
         {
@@ -64,10 +71,11 @@ public sealed class SpecificationTests
         }
     }
 
-    /// <summary>A specification with the schemas that the script takes, all alike but the one.</summary>
+    /// <summary>Writes a specification with the schemas that the script takes, of which only <paramref name="model"/> is varied.</summary>
     private static Task PublishAsync(DirectoryInfo folder, string model, string more = "")
     {
-        string[] others = ["CreateChatCompletionResponse", "CreateChatCompletionStreamResponse", "CreateCompletionResponse", "CreateEmbeddingResponse", "ErrorResponse", "ListModelsResponse", "Response", "ResponseStreamEvent", "TokenCountsResource"];
+        string[] others = ["CreateChatCompletionResponse", "CreateChatCompletionStreamResponse", "CreateCompletionResponse", "CreateEmbeddingResponse",
+            "ErrorResponse", "ListModelsResponse", "Response", "ResponseStreamEvent", "TokenCountsResource"];
         var schemas = string.Concat(others.Select(static name => $$""","{{name}}":{"type":"object"}"""));
         return File.WriteAllTextAsync(
             Path.Combine(folder.FullName, "openai.openapi.json"),

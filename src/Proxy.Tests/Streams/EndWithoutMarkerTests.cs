@@ -7,7 +7,9 @@ using Proxy.Tests.Backends;
 
 namespace Proxy.Tests.Streams;
 
-/// <summary>A host that says why it finished and leaves its dialect's end marker out has answered in whole; one that does not say why has not.</summary>
+/// <summary>
+/// A host that sends its finish reasons and omits the end marker of its dialect has answered completely; without a finish reason it has not.
+/// </summary>
 public sealed class EndWithoutMarkerTests
 {
     private const string Token = """data: {"id":"1","model":"served","choices":[{"index":0,"delta":{"content":"hi \"finish_reason\":\"stop\""},"finish_reason":null}]}""" + "\n\n";
@@ -21,7 +23,8 @@ public sealed class EndWithoutMarkerTests
         "event: content_block_start\n" + """data: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}""" + "\n\n" +
         "event: content_block_delta\n" + """data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"hi"}}""" + "\n\n" +
         "event: content_block_stop\n" + """data: {"type":"content_block_stop","index":0}""" + "\n\n" +
-        "event: message_delta\n" + """data: {"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null},"usage":{"output_tokens":2}}""" + "\n\n";
+        "event: message_delta\n" +
+        """data: {"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null},"usage":{"output_tokens":2}}""" + "\n\n";
 
     private const string MessageStop = "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n";
 
@@ -48,7 +51,8 @@ public sealed class EndWithoutMarkerTests
 
         var (held, whole) = await Replies.RelayAsync(Replies.Of(new(), held: stream, complete: true, dialect: dialect is "openai" ? null : Anthropic), rename);
         Assert.Equal((expected, EndKind.Whole), (held, whole.Kind));
-        (held, whole) = await Replies.RelayAsync(Replies.Of(new(stream[60..], Step.End), held: stream[..60], dialect: dialect is "openai" ? null : Anthropic), rename);
+        (held, whole) = await Replies.RelayAsync(
+            Replies.Of(new(stream[60..], Step.End), held: stream[..60], dialect: dialect is "openai" ? null : Anthropic), rename);
         Assert.Equal((expected, EndKind.Whole), (held, whole.Kind));
     }
 
@@ -141,5 +145,6 @@ public sealed class EndWithoutMarkerTests
             Assert.Equal(expected, await ReadAsync(Replies.Of(new(stream[..cut], stream[cut..], Step.End), dialect: spoken)));
     }
 
-    private static async Task<List<ChatEvent>> ReadAsync(BackendReply reply) => [.. (await Replies.ReadAsync(reply)).Where(static happened => happened is not ChatEvent.Quiet)];
+    private static async Task<List<ChatEvent>> ReadAsync(BackendReply reply) =>
+        [.. (await Replies.ReadAsync(reply)).Where(static happened => happened is not ChatEvent.Quiet)];
 }

@@ -66,8 +66,10 @@ public sealed class EventSinkTests
             Assert.IsType<ChatEvent.Finished>(events[^1]);
         }
 
-        Assert.Contains("without saying that it was complete",
-            Error(await ReadAsync(Replies.Of(new(Stream[..Stream.IndexOf("""data: {"id":"1","created":1,"model":"m","choices":[{"index":0,"delta":{},"finish_reason""", StringComparison.Ordinal)], Step.End))))!.Message, StringComparison.Ordinal);
+        var unfinished = Stream[..Stream.IndexOf(
+            """data: {"id":"1","created":1,"model":"m","choices":[{"index":0,"delta":{},"finish_reason""", StringComparison.Ordinal)];
+        Assert.Contains("without saying that it was complete", Error(await ReadAsync(Replies.Of(new(unfinished, Step.End))))!.Message,
+            StringComparison.Ordinal);
     }
 
     [Fact]

@@ -15,7 +15,7 @@ public sealed class FrameEditsTests
     [InlineData(": model\n\n", ": model\n\n")]
     [InlineData("data: {\"model\":null}\n\n", "data: {\"model\":null}\n\n")]
     [InlineData("data: {\"model\":\"cut\n\n", "data: {\"model\":\"cut\n\n")]
-    [InlineData("data: {\"model\":\ndata: \"x\"}\n\n", "data: {\"model\":\ndata: \"x\"}\n\n")] // over two lines: passed on as it came
+    [InlineData("data: {\"model\":\ndata: \"x\"}\n\n", "data: {\"model\":\ndata: \"x\"}\n\n")] // JSON over two lines is forwarded unchanged
     public void Frame_Only_the_models_name_is_another(string frame, string expected)
     {
         var output = new ArrayBufferWriter<byte>();

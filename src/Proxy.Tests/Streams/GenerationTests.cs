@@ -12,25 +12,31 @@ using Proxy.Tests.Backends;
 
 namespace Proxy.Tests.Streams;
 
-/// <summary>What follows a generation besides its client, and what happens when the client is slow or leaves.</summary>
+/// <summary>The taps and gates of a generation, and what happens when its client is slow or leaves.</summary>
 public sealed class GenerationTests
 {
     private const string Token = """data: {"id":"1","model":"served","choices":[{"index":0,"delta":{"content":"hi"},"finish_reason":null}]}""" + "\n\n";
     private const string Stop = """data: {"id":"1","model":"served","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}""" + "\n\n";
     private const string Done = "data: [DONE]\n\n";
 
-    public static TheoryData<string, string?> Dialects() => new() { { "openai", null }, { "openai", "asked" }, { "ollama", null }, { "ollama", "asked" }, { "anthropic", null }, { "responses", "asked" } };
+    public static TheoryData<string, string?> Dialects() => new()
+    {
+        { "openai", null }, { "openai", "asked" }, { "ollama", null }, { "ollama", "asked" }, { "anthropic", null }, { "responses", "asked" }
+    };
 
     private static (BackendDialect Dialect, string Before, string End) Stream(string dialect) => dialect switch
     {
         "openai" => (Replies.OpenAi, Token + Stop, Done),
-        "ollama" => (Replies.Ollama, """{"model":"served","message":{"content":"a"},"done":false}""" + "\n", """{"model":"served","done":true,"done_reason":"stop","prompt_eval_count":3,"eval_count":4}""" + "\n"),
+        "ollama" => (Replies.Ollama,
+            """{"model":"served","message":{"content":"a"},"done":false}""" + "\n",
+            """{"model":"served","done":true,"done_reason":"stop","prompt_eval_count":3,"eval_count":4}""" + "\n"),
         "anthropic" => (new AnthropicBackendDialect(),
             "event: content_block_delta\n" + """data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"hi"}}""" + "\n\n",
             "event: message_stop\n" + """data: {"type":"message_stop"}""" + "\n\n"),
         _ => (new OpenAiResponsesBackendDialect(),
             "event: response.output_text.delta\n" + """data: {"type":"response.output_text.delta","item_id":"i","delta":"a"}""" + "\n\n",
-            "event: response.completed\n" + """data: {"type":"response.completed","response":{"id":"r","model":"served","status":"completed","output":[]}}""" + "\n\n"),
+            "event: response.completed\n"
+            + """data: {"type":"response.completed","response":{"id":"r","model":"served","status":"completed","output":[]}}""" + "\n\n"),
     };
 
     private static string Renamed(string text, string? name) => name is null ? text : text.Replace("served", name, StringComparison.Ordinal);
@@ -129,7 +135,8 @@ public sealed class GenerationTests
         using var lifetime = new CallLifetime();
         var exchange = new ScriptedExchange(Token, Step.Quiet, Token, Stop, Done, Step.End);
         var reply = Replies.Of(exchange);
-        var generation = new Generation(reply, new VerbatimSink(reply, new Replies.Client(pipe.Writer, ": k\n\n"), null), TimeSpan.FromSeconds(15), new([tap], []), lifetime);
+        var generation = new Generation(reply, new VerbatimSink(reply, new Replies.Client(pipe.Writer, ": k\n\n"), null), TimeSpan.FromSeconds(15),
+            new([tap], []), lifetime);
         lifetime.ClientLeft();
 
         var end = await generation.RunAsync();
@@ -152,7 +159,8 @@ public sealed class GenerationTests
         lifetime.ClientLeft();
         var reply = Replies.Of(new(Token, Token, Stop, Done, Step.End));
         var writer = new OllamaChatClientDialect().NewEventWriter(new("t", default, "asked"));
-        using var generation = new Generation(reply, new TranslatingSink(reply, writer, new Replies.Client(pipe.Writer, ""), static _ => { }), TimeSpan.FromSeconds(15), new([tap], []), lifetime);
+        using var generation = new Generation(reply, new TranslatingSink(reply, writer, new Replies.Client(pipe.Writer, ""), static _ => { }),
+            TimeSpan.FromSeconds(15), new([tap], []), lifetime);
 
         Assert.Equal(EndKind.ClientLeft, (await generation.RunAsync()).Kind);
         Assert.Equal(4, tap.Frames.Count);
@@ -170,7 +178,7 @@ public sealed class GenerationTests
         using var generation = new Generation(reply, new VerbatimSink(reply, new Replies.Client(holding, ""), null), TimeSpan.FromSeconds(15), new([tap], []));
 
         var running = generation.RunAsync().AsTask();
-        Assert.InRange(tap.Frames.Count, 11, 13); // one with the client, ten that wait, and the one that is too many
+        Assert.InRange(tap.Frames.Count, 11, 13); // one frame at the client, ten in the buffer, and the one that exceeds it
         Assert.False(running.IsCompleted);
 
         var taken = new MemoryStream();

@@ -10,26 +10,29 @@ using Proxy.Tests.Backends;
 
 namespace Proxy.Tests.Streams;
 
-/// <summary>Replies of scripted hosts, and what a client sees of them.</summary>
+/// <summary>Makes replies of scripted hosts and records what a client receives.</summary>
 internal static class Replies
 {
     public static readonly BackendDialect OpenAi = new OpenAiChatBackendDialect();
     public static readonly BackendDialect Ollama = new OllamaChatBackendDialect();
 
-    public static BackendReply Of(ScriptedExchange exchange, string held = "", BackendDialect? dialect = null, bool complete = false, bool streams = true, long total = ReplyBody.Never, bool unaskedUsage = false, FrameBatch? frames = null)
+    public static BackendReply Of(ScriptedExchange exchange, string held = "", BackendDialect? dialect = null, bool complete = false, bool streams = true,
+        long total = ReplyBody.Never, bool unaskedUsage = false, FrameBatch? frames = null)
     {
         var read = new PooledBody();
         read.Write(Encoding.UTF8.GetBytes(held));
         var reply = new BackendReply(exchange, read)
         {
-            Status = 200, Backend = "gpu", ServedModel = "served", Dialect = dialect ?? OpenAi, Idle = TimeSpan.FromSeconds(60), Streams = streams, Complete = complete, Total = total, UnaskedUsage = unaskedUsage, Frames = frames,
+            Status = 200, Backend = "gpu", ServedModel = "served", Dialect = dialect ?? OpenAi, Idle = TimeSpan.FromSeconds(60), Streams = streams,
+            Complete = complete, Total = total, UnaskedUsage = unaskedUsage, Frames = frames,
         };
         reply.Bind(new Ended(), default);
         return reply;
     }
 
-    /// <summary>Everything the client got, and how the generation ended.</summary>
-    public static async Task<(string Sent, GenerationEnd Outcome)> RelayAsync(BackendReply reply, string? rename = null, string keepAlive = ": keep-alive\n\n", Followers? followers = null)
+    /// <summary>Relays a reply. Returns everything that the client received, and how the generation ended.</summary>
+    public static async Task<(string Sent, GenerationEnd Outcome)> RelayAsync(BackendReply reply, string? rename = null,
+        string keepAlive = ": keep-alive\n\n", Followers? followers = null)
     {
         var sent = new MemoryStream();
         var output = PipeWriter.Create(sent);
@@ -41,18 +44,19 @@ internal static class Replies
         return (Encoding.UTF8.GetString(sent.ToArray()), outcome);
     }
 
-    /// <summary>The events of a reply. Its error, if it ends in one, is the last; a keep-alive is <see cref="ChatEvent.Quiet"/>.</summary>
+    /// <summary>The events of a reply. If it ends with an error, that is the last event; a keep-alive is <see cref="ChatEvent.Quiet"/>.</summary>
     public static async Task<List<ChatEvent>> ReadAsync(BackendReply reply)
     {
         var events = new List<ChatEvent>();
         var client = new Client(PipeWriter.Create(Stream.Null), ": k", () => events.Add(ChatEvent.Quiet.Now));
-        using var generation = new Generation(reply, new TranslatingSink(reply, new Recorder(events), client, static _ => { }), TimeSpan.FromSeconds(15), Followers.None);
+        using var generation = new Generation(reply, new TranslatingSink(reply, new Recorder(events), client, static _ => { }), TimeSpan.FromSeconds(15),
+            Followers.None);
         var end = await generation.RunAsync().AsTask().WaitAsync(TimeSpan.FromSeconds(30));
         if (end.Error is { } error) events.Add(new ChatEvent.Finished(FinishReason.Error, Error: error));
         return events;
     }
 
-    /// <summary>A client's stream that has begun.</summary>
+    /// <summary>The output stream to a client, already begun.</summary>
     public sealed class Client(PipeWriter writer, string keepAlive, Action? kept = null) : ClientOutput(writer)
     {
         public override bool KeepsAlive => keepAlive.Length > 0;

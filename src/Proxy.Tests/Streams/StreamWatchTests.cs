@@ -19,7 +19,8 @@ public sealed class StreamWatchTests
         var watch = new StreamWatch(Replies.OpenAi);
         using var cutter = FrameCutter.For(Replies.OpenAi.Framing);
 
-        Assert.Equal("data: x", See(ref watch, cutter, """data: {"choices":[{"delta":{"content":"\"error\" [DONE] \"usage\":{}"}}],"usage":null}""" + "\n\ndata: x"));
+        Assert.Equal("data: x",
+            See(ref watch, cutter, """data: {"choices":[{"delta":{"content":"\"error\" [DONE] \"usage\":{}"}}],"usage":null}""" + "\n\ndata: x"));
         Assert.Equal((null, false, null), (watch.Usage, watch.Ended, watch.Error));
         Assert.Equal("", See(ref watch, cutter, """data: {"choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}""" + "\n\ndata: [DONE]\n\n"));
 
@@ -44,7 +45,8 @@ public sealed class StreamWatchTests
     {
         var watch = new StreamWatch(Replies.OpenAi);
         using var cutter = FrameCutter.For(Replies.OpenAi.Framing);
-        foreach (var count in (ReadOnlySpan<int>)[1, 2, 3]) See(ref watch, cutter, $"data: {{\"choices\":[],\"usage\":{{\"prompt_tokens\":9,\"completion_tokens\":{count}}}}}\n\n");
+        foreach (var count in (ReadOnlySpan<int>)[1, 2, 3])
+            See(ref watch, cutter, $"data: {{\"choices\":[],\"usage\":{{\"prompt_tokens\":9,\"completion_tokens\":{count}}}}}\n\n");
         See(ref watch, cutter, "data: {\"choices\":[]}\n\n");
 
         Assert.Equal(3, watch.Usage!.OutputTokens);

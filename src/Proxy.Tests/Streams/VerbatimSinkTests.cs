@@ -71,7 +71,8 @@ public sealed class VerbatimSinkTests
     [Fact]
     public async Task Json_lines_Are_relayed_and_renamed_too()
     {
-        const string Lines = """{"model":"served","message":{"content":"a"},"done":false}""" + "\n" + """{"model":"served","done":true,"done_reason":"stop","prompt_eval_count":3,"eval_count":4}""" + "\n";
+        const string Lines = """{"model":"served","message":{"content":"a"},"done":false}""" + "\n"
+            + """{"model":"served","done":true,"done_reason":"stop","prompt_eval_count":3,"eval_count":4}""" + "\n";
         for (var cut = 0; cut <= Lines.Length; cut++)
         {
             var (sent, outcome) = await Replies.RelayAsync(Replies.Of(new(Lines[..cut], Lines[cut..], Step.End), dialect: Replies.Ollama), "asked",

@@ -49,7 +49,7 @@ public sealed class CoarseTickerTests
         foreach (var counter in counters) ticker.Register(counter);
 
         for (var i = 0; i < counters.Length; i += 3) ticker.Unregister(counters[i]);
-        ticker.Unregister(counters[0]); // once more does nothing
+        ticker.Unregister(counters[0]); // unregistering twice does nothing
         ticker.Register(counters[1]);
         time.Advance(CoarseTicker.Period);
 

@@ -10,20 +10,22 @@ namespace Proxy.Tests.Transport;
 /// <summary>A host that speaks only what a test tells it to, over a raw socket.</summary>
 internal sealed class FakeHost : IDisposable
 {
-    private readonly TcpListener listener = new(IPAddress.Loopback, 0);
+    private readonly TcpListener listener;
     private readonly X509Certificate2? certificate;
 
     /// <param name="certificate">Given, the host speaks TLS.</param>
-    public FakeHost(X509Certificate2? certificate = null)
+    /// <param name="at">Where it listens, if not at 127.0.0.1.</param>
+    public FakeHost(X509Certificate2? certificate = null, IPAddress? at = null)
     {
         this.certificate = certificate;
+        listener = new(at ?? IPAddress.Loopback, 0);
         listener.Start();
         Port = ((IPEndPoint)listener.LocalEndpoint).Port;
     }
 
     public int Port { get; }
 
-    public Uri Address => new(certificate is null ? $"http://127.0.0.1:{Port}" : $"https://localhost:{Port}");
+    public Uri Address => new($"{(certificate is null ? "http" : "https")}://127.0.0.1:{Port}");
 
     public Task<Peer> AcceptAsync() => TakeAsync(TestContext.Current.CancellationToken);
 

@@ -1,6 +1,6 @@
 namespace Proxy.Tests.Transport;
 
-/// <summary>All that holds for the transport, with plain requests served before the server; and what is only theirs.</summary>
+/// <summary>Runs the tests of the transport with plain requests served before Kestrel, and adds those for plain requests only.</summary>
 public sealed class Http1ConnectionTests : LoopTransportTests
 {
     protected override bool ServesPlain => true;
@@ -74,7 +74,8 @@ public sealed class Http1ConnectionTests : LoopTransportTests
         foreach (var fields in (string[][])[["a: 1", "b: 2", "c: 3"], ["a: 1", "c: 3"], ["a: 1", "c: 4", "d: 5"], [], ["b: 2"], ["a: 1", "b: 2", "c: 3"]])
         {
             await client.SendAsync($"GET /echo-headers HTTP/1.1\r\nHost: x\r\n{string.Concat(fields.Select(field => field + "\r\n"))}\r\n");
-            Assert.Equal((200, string.Join('|', ["Host=x", .. fields.Select(field => field.Replace(": ", "=", StringComparison.Ordinal))])), await client.ReadAnswerAsync());
+            Assert.Equal((200, string.Join('|', ["Host=x", .. fields.Select(field => field.Replace(": ", "=", StringComparison.Ordinal))])),
+                await client.ReadAnswerAsync());
         }
     }
 
@@ -100,7 +101,8 @@ public sealed class Http1ConnectionTests : LoopTransportTests
         Assert.DoesNotContain("Content-Length", head, StringComparison.Ordinal);
         Assert.Contains("\r\nDate: ", head, StringComparison.Ordinal);
 
-        foreach (var (path, text) in ((string, string)[])[("unflushed", "unflushed"), ("stream", "first second third fourth"), ("sized-stream", "first second third fourth"), ("length", "0")])
+        foreach (var (path, text) in ((string, string)[])[("unflushed", "unflushed"), ("stream", "first second third fourth"),
+            ("sized-stream", "first second third fourth"), ("length", "0")])
         {
             await client.SendAsync($"POST /{path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
             Assert.Equal((200, text), await client.ReadAnswerAsync());
@@ -137,7 +139,7 @@ public sealed class Http1ConnectionTests : LoopTransportTests
         await client.SendAsync($"GET /who HTTP/1.1\r\nHost: x\r\n\r\nGET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
         client.HalfClose();
 
-        Assert.Equal((200, "plain"), await client.ReadAnswerAsync()); // the one before
+        Assert.Equal((200, "plain"), await client.ReadAnswerAsync()); // the answer to the request before
         if (expected.Length > 0) Assert.Equal((200, expected), await client.ReadAnswerAsync());
         Assert.Equal("", await client.ReadToEndAsync());
     }
@@ -151,7 +153,7 @@ public sealed class Http1ConnectionTests : LoopTransportTests
         Assert.Equal((200, "plain"), await used.ReadAnswerAsync());
 
         var stopping = StopAsync();
-        Assert.Equal("", await used.ReadToEndAsync()); // now the stop has reached the connections
+        Assert.Equal("", await used.ReadToEndAsync()); // now the connections know that the server stops
         await fresh.SendAsync("GET /who HTTP/1.1\r\nHost: x\r\n\r\n");
 
         var answer = await fresh.ReadToEndAsync();

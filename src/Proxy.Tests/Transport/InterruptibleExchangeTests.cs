@@ -15,7 +15,7 @@ public sealed class InterruptibleExchangeTests : IDisposable
         using var exchange = new Scripted(ticker);
         var reads = 0;
         Action resumed = () => reads++;
-        Rounds(10); // warm
+        Rounds(10); // warm up
         var before = GC.GetAllocatedBytesForCurrentThread();
 
         Rounds(1000);
@@ -49,7 +49,7 @@ public sealed class InterruptibleExchangeTests : IDisposable
             Assert.Equal(ReplyReadKind.Data, (await reading).Kind);
         }
 
-        // One that resumes fast enough is over before it is looked at.
+        // An exchange that resumes fast enough is finished before it is checked.
         Assert.InRange(turns, 1, 10);
     }
 
@@ -74,7 +74,7 @@ public sealed class InterruptibleExchangeTests : IDisposable
                     TaskScheduler.Default))
                 .ToArray();
 
-            var first = await reading; // a second completion would throw where it is made
+            var first = await reading; // a second completion would throw where it happens
             await Task.WhenAll(others);
             var last = await exchange.ReadAsync();
 

@@ -7,7 +7,7 @@ using Proxy.Transport.Loops;
 
 namespace Proxy.Tests.Transport;
 
-/// <summary>What is special about replies that are received into a memory that all of a loop share.</summary>
+/// <summary>Replies are received into a buffer that all exchanges of a loop share; this tests the consequences.</summary>
 public sealed class LoopExchangeTests : IDisposable
 {
     private const string Frame = "5\r\nhello\r\n";
@@ -51,9 +51,9 @@ public sealed class LoopExchangeTests : IDisposable
         var context = new QueuedContext();
         var reading = context.RunAsync(async () => (await exchange.ReadAsync()).Bytes);
         await peer.SendAsync(Frame);
-        await context.WaitForWorkAsync(); // the read is over, and its continuation waits
+        await context.WaitForWorkAsync(); // the read has completed, and its continuation waits
 
-        // Meanwhile the loop receives something else.
+        // Meanwhile the loop receives other data.
         await anotherPeer.SendAsync(Other);
         var other = await another.ReadAsync();
         Assert.Equal("OTHER", Encoding.Latin1.GetString(other.Bytes.Span));
@@ -125,7 +125,7 @@ public sealed class LoopExchangeTests : IDisposable
                 using var exchange = busy.Open();
                 var head = await exchange.SendAsync(UpstreamHarness.Post(body)).ConfigureAwait(false);
                 if (head.Status != 200 || await exchange.ReadAllAsync().ConfigureAwait(false) != (body, ReplyReadKind.End)) wrong++;
-                if (round % 3 == 0) await Task.Yield(); // sometimes from the pool
+                if (round % 3 == 0) await Task.Yield(); // sometimes continue on the pool
             }
 
             return wrong;
@@ -155,7 +155,7 @@ public sealed class LoopExchangeTests : IDisposable
         return (exchange, peer);
     }
 
-    /// <summary>Runs what was posted only when told to.</summary>
+    /// <summary>Runs posted work only when the test says so.</summary>
     private sealed class QueuedContext : SynchronizationContext
     {
         private readonly ConcurrentQueue<(SendOrPostCallback Callback, object? State)> work = new();

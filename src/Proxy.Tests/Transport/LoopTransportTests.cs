@@ -33,7 +33,7 @@ public class LoopTransportTests : IAsyncLifetime
 
     private int Port => v4.IPEndPoint!.Port;
 
-    /// <summary>Plain requests are served before the server sees them.</summary>
+    /// <summary>Whether plain requests are served before Kestrel sees them.</summary>
     protected virtual bool ServesPlain => false;
 
     public LoopTransportTests() => ticker = new(time);
@@ -83,7 +83,8 @@ public class LoopTransportTests : IAsyncLifetime
     {
         var client = await ConnectAsync();
 
-        await client.SendAsync(string.Concat(Enumerable.Range(0, 50).Select(i => $"POST /length HTTP/1.1\r\nHost: x\r\nContent-Length: {i}\r\n\r\n{new string('x', i)}")));
+        await client.SendAsync(
+            string.Concat(Enumerable.Range(0, 50).Select(i => $"POST /length HTTP/1.1\r\nHost: x\r\nContent-Length: {i}\r\n\r\n{new string('x', i)}")));
 
         for (var i = 0; i < 50; i++) Assert.Equal((200, $"{i}"), await client.ReadAnswerAsync());
     }
@@ -91,10 +92,12 @@ public class LoopTransportTests : IAsyncLifetime
     [Fact]
     public async Task Requests_sent_at_once_Are_answered_in_order_however_and_wherever_the_answers_are_written()
     {
-        (string Path, string Answer)[] kinds = [("last", "last"), ("last", "last"), ("last-elsewhere", "last"), ("unflushed", "unflushed"), ("stream", "first second third fourth"), ("length", "0"), ("last-elsewhere", "last")];
+        (string Path, string Answer)[] kinds = [("last", "last"), ("last", "last"), ("last-elsewhere", "last"), ("unflushed", "unflushed"),
+            ("stream", "first second third fourth"), ("length", "0"), ("last-elsewhere", "last")];
         var client = await ConnectAsync();
 
-        await client.SendAsync(string.Concat(Enumerable.Range(0, 70).Select(i => $"POST /{kinds[i % kinds.Length].Path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")));
+        await client.SendAsync(
+            string.Concat(Enumerable.Range(0, 70).Select(i => $"POST /{kinds[i % kinds.Length].Path} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")));
 
         for (var i = 0; i < 70; i++) Assert.Equal((200, kinds[i % kinds.Length].Answer), await client.ReadAnswerAsync());
     }
@@ -104,7 +107,10 @@ public class LoopTransportTests : IAsyncLifetime
     {
         var client = await ConnectAsync();
 
-        foreach (var one in "POST /length HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n") await client.SendAsync($"{one}");
+        foreach (var one in "POST /length HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n")
+        {
+            await client.SendAsync($"{one}");
+        }
 
         Assert.Equal((200, "5"), await client.ReadAnswerAsync());
     }
@@ -332,7 +338,7 @@ public class LoopTransportTests : IAsyncLifetime
         Assert.True(waited, "no write had to wait");
     }
 
-    // More than a kernel keeps for a client that does not read.
+    // More than the kernel buffers for a client that does not read.
     private static readonly string Counts = string.Concat(Enumerable.Range(0, 2_000_000).Select(i => $"{i} "));
 
     private bool waited;
@@ -360,11 +366,11 @@ public class LoopTransportTests : IAsyncLifetime
                 await CountAsync(response.BodyWriter);
                 break;
             case "/direct-counts":
-                await CountAsync(DirectWriter.Of(context));
+                await CountAsync(RelayOutput.Of(context));
                 break;
             case "/stream" or "/sized-stream":
                 if (context.Request.Path == "/sized-stream") response.ContentLength = 25;
-                var writer = DirectWriter.Of(context);
+                var writer = RelayOutput.Of(context);
                 await writer.WriteAsync("first "u8.ToArray());
                 await writer.WriteAsync("second "u8.ToArray());
                 "third "u8.CopyTo(writer.GetSpan(6));
@@ -383,7 +389,11 @@ public class LoopTransportTests : IAsyncLifetime
                 if (context.Request.Path == "/late") await response.WriteAsync("late");
                 break;
             case "/flood":
-                while (!(await response.BodyWriter.WriteAsync(new byte[64 * 1024])).IsCompleted && !context.RequestAborted.IsCancellationRequested) entered.TrySetResult(default);
+                while (!(await response.BodyWriter.WriteAsync(new byte[64 * 1024])).IsCompleted && !context.RequestAborted.IsCancellationRequested)
+                {
+                    entered.TrySetResult(default);
+                }
+
                 left.SetResult();
                 break;
             case "/wait":
@@ -432,7 +442,8 @@ public class LoopTransportTests : IAsyncLifetime
                 break;
             case "/addresses":
                 var connection = context.Connection;
-                await response.WriteAsync($"{new IPEndPoint(connection.RemoteIpAddress!, connection.RemotePort)} {new IPEndPoint(connection.LocalIpAddress!, connection.LocalPort)}");
+                await response.WriteAsync($"{new IPEndPoint(connection.RemoteIpAddress!, connection.RemotePort)} "
+                    + $"{new IPEndPoint(connection.LocalIpAddress!, connection.LocalPort)}");
                 break;
         }
     }
@@ -461,8 +472,13 @@ public class LoopTransportTests : IAsyncLifetime
         builder.WebHost.ConfigureKestrel(kestrel =>
         {
             kestrel.Limits.MaxRequestBodySize = null;
-            kestrel.Limits.MinResponseDataRate = null; // ours is under test
-            if (ServesPlain) kestrel.ConfigureEndpointDefaults(endpoint => endpoint.Use(server => Http1Connection.Use(server, HandleAsync, new HttpDate(TimeProvider.System), NullLogger.Instance)));
+            kestrel.Limits.MinResponseDataRate = null; // the transport's own limit is under test
+            if (ServesPlain)
+            {
+                kestrel.ConfigureEndpointDefaults(
+                    endpoint => endpoint.Use(server => Http1Connection.Use(server, HandleAsync, new HttpDate(TimeProvider.System), NullLogger.Instance)));
+            }
+
             configure(kestrel);
         });
         var built = builder.Build();

@@ -71,7 +71,8 @@ public sealed class RandomHeadTests : IAsyncLifetime
         builder.Logging.ClearProviders();
         builder.WebHost.ConfigureKestrel(kestrel => kestrel.Listen(IPAddress.Loopback, 0, options => listening = options));
         app = builder.Build();
-        app.Run(context => context.Response.WriteAsync(Told(context.Request.Method, context.Request.Path.Value!, context.Request.Headers.SelectMany(field => field.Value.Select(value => (field.Key, value ?? ""))))));
+        app.Run(context => context.Response.WriteAsync(Told(context.Request.Method, context.Request.Path.Value!,
+            context.Request.Headers.SelectMany(field => field.Value.Select(value => (field.Key, value ?? ""))))));
         await app.StartAsync(TestContext.Current.CancellationToken);
     }
 

@@ -5,7 +5,8 @@ namespace Proxy.Tests.Transport;
 
 public sealed class RequestReaderTests
 {
-    private const string Plain = "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nAuthorization: Bearer a\r\nContent-Length: 12\r\nAccept: \r\n\r\n";
+    private const string Plain =
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:8080\r\nAuthorization: Bearer a\r\nContent-Length: 12\r\nAccept: \r\n\r\n";
 
     private readonly RequestReader reader = new();
 
@@ -39,7 +40,7 @@ public sealed class RequestReaderTests
         {
             Assert.False(Read(Plain[..cut], out _), $"cut at {cut}");
             Assert.False(new RequestReader().TryRead(Encoding.Latin1.GetBytes(Plain[..cut]), out _), $"cut at {cut}");
-            Assert.True(Read(Plain, out _)); // for the next cut all its lines are known
+            Assert.True(Read(Plain, out _)); // so that the next cut meets known lines
         }
     }
 
@@ -71,7 +72,7 @@ public sealed class RequestReaderTests
     [InlineData("Host: 127.0.0.1:8080", "Host: [g::1]")]
     [InlineData("Host: 127.0.0.1:8080", "Host: [1.2.3.4]")]
     [InlineData("Host: 127.0.0.1:8080", "Host: []")]
-    [InlineData("Host: 127.0.0.1:8080", "Host: [::]")] // the server does not read it
+    [InlineData("Host: 127.0.0.1:8080", "Host: [::]")] // Kestrel does not accept it
     [InlineData("Host: 127.0.0.1:8080", "Host: [fe80::1%1]")]
     [InlineData("Host: 127.0.0.1:8080", "Host: [::1/64]")]
     [InlineData("Host: 127.0.0.1:8080", "Host: a[::1]")]

@@ -2,7 +2,7 @@ using Proxy.Transport;
 
 namespace Proxy.Tests.Transport;
 
-/// <summary>Counts what the whole process allocates, so nothing else may run beside it.</summary>
+/// <summary>Counts the allocations of the whole process, so no other test may run at the same time.</summary>
 [Collection(nameof(UpstreamAllocationTests))]
 [CollectionDefinition(nameof(UpstreamAllocationTests), DisableParallelization = true)]
 public sealed class UpstreamAllocationTests
@@ -12,7 +12,7 @@ public sealed class UpstreamAllocationTests
     [InlineData(true)]
     public async Task Stream_of_2000_frames_Allocates_next_to_nothing_per_read(bool onLoops)
     {
-        using var harness = new UpstreamHarness(onLoops: onLoops);
+        using var harness = new UpstreamHarness(onLoops ? UpstreamKind.Loops : UpstreamKind.Sockets);
         var (exchange, peer) = await harness.StreamAsync();
         var frame = "c\r\ndata: {\"a\"}\n\r\n"u8.ToArray();
         using var wanted = new SemaphoreSlim(0);
@@ -25,7 +25,7 @@ public sealed class UpstreamAllocationTests
             }
         }) { IsBackground = true };
         sender.Start();
-        await ReadAsync(exchange, wanted, 200); // warm
+        await ReadAsync(exchange, wanted, 200); // warm up
         var before = GC.GetTotalAllocatedBytes(precise: true);
 
         await ReadAsync(exchange, wanted, 2000);
@@ -35,7 +35,7 @@ public sealed class UpstreamAllocationTests
         peer.Dispose();
     }
 
-    // Outside of the test's own context, whose posts are not ours to count.
+    // Runs outside of the test's synchronization context, whose posts allocate.
     private static async Task ReadAsync(UpstreamExchange exchange, SemaphoreSlim wanted, int frames)
     {
         for (var i = 0; i < frames; i++)

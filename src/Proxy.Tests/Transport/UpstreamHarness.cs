@@ -1,11 +1,26 @@
+using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
 using Proxy.Buffers;
+using Proxy.Tests.Harness;
 using Proxy.Transport;
 using Proxy.Transport.Loops;
 
 namespace Proxy.Tests.Transport;
+
+/// <summary>The clients of hosts.</summary>
+public enum UpstreamKind
+{
+    /// <summary>On a loop.</summary>
+    Loops,
+
+    /// <summary>On the runtime's sockets.</summary>
+    Sockets,
+
+    /// <summary>On the runtime's sockets, with TLS.</summary>
+    Tls,
+}
 
 /// <summary>A client, a host and a clock that stands still until a test moves it.</summary>
 internal sealed class UpstreamHarness : IDisposable
@@ -13,22 +28,22 @@ internal sealed class UpstreamHarness : IDisposable
     /// <summary>The answer of a host that has little to say.</summary>
     public const string Hello = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
+    private static readonly TestAuthority authority = new();
+    private static readonly X509Certificate2 root = X509Certificate2.CreateFromPem(authority.Pem);
+
+    /// <summary>For 127.0.0.1, by an authority that a client trusts where it is told to.</summary>
+    public static readonly X509Certificate2 Certificate = authority.Issue();
+
     private readonly EventLoops? loops;
 
-    /// <param name="onLoops">The client lives on loops; else on the runtime's sockets.</param>
-    public UpstreamHarness(Uri? address = null, UpstreamHeader[]? headers = null, bool onLoops = false)
+    /// <param name="set">Changes what the client knows of the host.</param>
+    public UpstreamHarness(UpstreamKind kind, Uri? address = null, Func<UpstreamTarget, UpstreamTarget>? set = null)
     {
-        Host = new();
+        Host = new(kind == UpstreamKind.Tls ? Certificate : null);
         Ticker = new(Time);
-        if (onLoops) loops = new(1, Ticker, NullLogger.Instance);
-        Client = UpstreamClients.Create(new(address ?? Host.Address) { Headers = headers ?? [] }, Ticker, loops);
-    }
-
-    public UpstreamHarness(FakeHost host, UpstreamTarget target)
-    {
-        Host = host;
-        Ticker = new(Time);
-        Client = UpstreamClients.Create(target, Ticker);
+        if (kind == UpstreamKind.Loops) loops = new(1, Ticker, NullLogger.Instance);
+        var target = new UpstreamTarget(address ?? Host.Address) { Authorities = [root] };
+        Client = UpstreamClients.Create(set?.Invoke(target) ?? target, Ticker, loops);
     }
 
     public FakeHost Host { get; }

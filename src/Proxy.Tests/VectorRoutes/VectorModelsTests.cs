@@ -140,7 +140,7 @@ public sealed class VectorModelsTests
         Assert.Null(vectors);
         Assert.Null(scores);
         Assert.Equal((kind, kind), (embedError!.Kind.ToString(), rerankError!.Kind.ToString()));
-        Assert.Contains(message ?? "not one", embedError.Message, StringComparison.Ordinal);
+        Assert.Contains(message ?? "cannot be read", embedError.Message, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -321,7 +321,7 @@ internal sealed class BackendAttempt : IDisposable
                 return Reply(streams: false, complete: true, Said(said, status));
             case < 400:
                 return new AttemptResult.Refused(new(ProxyErrorKind.HostFailed,
-                    $"backend '{backend.Name}' answered with the unexpected status {status}; is its url right?") { Backend = backend.Name });
+                    $"backend '{backend.Name}' answered with status {status}, which is not an answer to a call; is its url right?") { Backend = backend.Name });
             default:
                 log.AttemptFailed(traceId, backend.Name, string.Create(CultureInfo.InvariantCulture, $"status {status}{(inside ? " inside a 200" : "")}"));
                 // The host's message is kept, because some hosts answer a client's mistake with 500 and explain it in the message.

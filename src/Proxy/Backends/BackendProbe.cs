@@ -4,21 +4,26 @@ using Proxy.Chat;
 namespace Proxy.Backends;
 
 /// <summary>
-/// Asks every host, again and again, whether it is there and what it serves: every ten seconds while it is up, every second while it is not, or is being tried out.
+/// Probes every host repeatedly, whether it answers and what it serves: every ten seconds while it is up, every second while it is down or its breaker is not
+/// closed.
 /// </summary>
-internal sealed class BackendProbe(BackendDirectory directory, SlotQueue slots, Func<Backend, CancellationToken, Task<HostReport>> ask, ILogger log, TimeProvider time)
+internal sealed class BackendProbe(
+    BackendDirectory directory, SlotQueue slots, Func<Backend, CancellationToken, Task<HostReport>> ask, ILogger log, TimeProvider time)
 {
+    /// <summary>Time between two probes of a host that is up.</summary>
     private static readonly TimeSpan Whole = TimeSpan.FromSeconds(10);
+
+    /// <summary>Time between two probes of a host that is not.</summary>
     private static readonly TimeSpan Broken = TimeSpan.FromSeconds(1);
 
-    /// <summary>Unanswered probes in a row, without a byte of any call, that a host which runs calls is allowed.</summary>
+    /// <summary>A host that runs calls goes down after this many unanswered probes in a row, if its calls brought no byte in that time.</summary>
     private const int Silences = 3;
 
     private readonly Dictionary<BackendState, Task> running = [];
     private readonly Lock gate = new();
     private int firstRound;
 
-    /// <summary>Completes when every host was asked once, or two seconds have passed: a listing before that would be a guess.</summary>
+    /// <summary>Completes when every host was probed once, or after two seconds. A listing before that would be incomplete.</summary>
     public Task FirstRound { get; private set; } = Task.CompletedTask;
 
     /// <summary>Runs until cancelled; follows the table through reloads.</summary>
@@ -62,15 +67,20 @@ internal sealed class BackendProbe(BackendDirectory directory, SlotQueue slots, 
         }
     }
 
-    /// <summary>Asks one host now; what it says is in the table afterwards.</summary>
+    /// <summary>Probes one host now; afterwards the table contains what it reported.</summary>
     public async Task AskAsync(Backend backend, CancellationToken cancellation)
     {
         try
         {
             var report = await ask(backend, cancellation);
-            // A name that no client can ask for is not learned.
-            if (!report.Models.All(static model => ModelName.Fits(model.Name))) report = report with { Models = [.. report.Models.Where(static model => ModelName.Fits(model.Name))] };
-            var changed = backend.State.Report is not { } before || !before.Models.Select(m => m.Name).SequenceEqual(report.Models.Select(m => m.Name)) || !before.Dialects.SequenceEqual(report.Dialects) || before.ProxyId != report.ProxyId;
+            // Names that are too long for a client to ask for are left out.
+            if (!report.Models.All(static model => ModelName.Fits(model.Name)))
+            {
+                report = report with { Models = [.. report.Models.Where(static model => ModelName.Fits(model.Name))] };
+            }
+
+            var changed = backend.State.Report is not { } before || !before.Models.Select(m => m.Name).SequenceEqual(report.Models.Select(m => m.Name))
+                || !before.Dialects.SequenceEqual(report.Dialects) || before.ProxyId != report.ProxyId;
             backend.State.Report = report;
             if (changed) directory.Refresh();
             Answered(backend);
@@ -91,7 +101,7 @@ internal sealed class BackendProbe(BackendDirectory directory, SlotQueue slots, 
         }
         catch (OperationCanceledException) when (cancellation.IsCancellationRequested)
         {
-            // The process stops.
+            // The process is stopping.
         }
         catch (Exception problem) when (problem is HttpRequestException or OperationCanceledException or IOException or TimeoutException or HostProbeException)
         {
@@ -107,7 +117,7 @@ internal sealed class BackendProbe(BackendDirectory directory, SlotQueue slots, 
         }
     }
 
-    /// <summary>It is there. Whatever it was doing when it went away, it does no more; a call that has brought something since then is still alive.</summary>
+    /// <summary>Its host answers. If it was away, this ends the calls from before that have brought nothing since; the host no longer runs them.</summary>
     private static void Answered(Backend backend)
     {
         if (backend.State.IsAway) backend.Upstream.EndSuspects();
@@ -121,9 +131,9 @@ internal sealed class BackendProbe(BackendDirectory directory, SlotQueue slots, 
         var reason = problem.Message;
         if (problem is OperationCanceledException or TimeoutException or HostProbeException { TimedOut: true } && backend.State.InFlight > 0)
         {
-            // A busy host may be too slow for a probe while it serves calls well: one that runs any is given up only when those are as silent.
+            // A busy host may be too slow for a probe although it serves calls well, so while calls run, it goes down only if they are silent too.
             if (silences < Silences) return;
-            reason = $"{reason}, {Silences} times in a row, and its calls brought nothing meanwhile";
+            reason = $"{reason}, {Silences} times in a row, and its calls received no bytes meanwhile";
         }
 
         GoDown(backend, reason, isAway: true);

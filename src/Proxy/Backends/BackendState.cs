@@ -9,23 +9,22 @@ internal enum BreakerState
     Closed,
     Open,
 
-    /// <summary>Its pause is over: one call at a time is given to it, until one is answered (closed) or fails (open again, for longer).</summary>
+    /// <summary>Its pause is over. It gets one call at a time, until a call is answered (closed) or fails (open again, for longer).</summary>
     HalfOpen,
 }
 
 /// <summary>
-/// What is known of a backend from talking to it: its health, what it said it serves, its calls in flight. Keyed by name and url, so it outlives a reload.
-/// Thread-safe.
+/// The state of a backend: its health, its host's last report, its running calls. Kept by name and url, so it survives a reload. Thread-safe.
 /// </summary>
 internal sealed class BackendState(string name, TimeProvider time)
 {
     /// <summary>Failures in a row that open the breaker.</summary>
     public const int Tolerance = 3;
 
-    /// <summary>A long answer is no failure: after this time the next call is let in, whether or not the one that tries it out has come back.</summary>
+    /// <summary>After this time the next trial call is let in even if the current one is not answered yet, because a long answer is not a failure.</summary>
     private static readonly TimeSpan Trial = TimeSpan.FromSeconds(5);
 
-    /// <summary>A host that wants to be left alone for longer is asked again after this time.</summary>
+    /// <summary>The longest time for which a <c>retry-after</c> is obeyed.</summary>
     private static readonly TimeSpan LongestAvoidance = TimeSpan.FromSeconds(60);
 
     private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(15);
@@ -38,41 +37,43 @@ internal sealed class BackendState(string name, TimeProvider time)
     private long heardBefore;
     private long avoidUntil;
 
-    /// <summary>Probes in a row that were not answered, while no running call brought a byte either.</summary>
+    /// <summary>Unanswered probes in a row during which no running call brought a byte.</summary>
     public int Silences { get; private set; }
 
-    /// <summary>It went down because it could not be reached, or said nothing; not because of what it said.</summary>
+    /// <summary>Whether it went down because it could not be reached or did not answer, and not because of its answer.</summary>
     public bool IsAway { get; private set; }
 
     public string Name => name;
     public BackendHealth Health { get; private set; }
     public BreakerState Breaker { get; private set; }
 
-    /// <summary>Why it is down, in words; null while it is up.</summary>
+    /// <summary>Why it is down; null while it is up.</summary>
     public string? Reason { get; private set; }
 
-    /// <summary>What the host last said it is and serves; null until it answered once.</summary>
+    /// <summary>The host's last report; null until it answered once.</summary>
     public HostReport? Report { get; set; }
 
-    /// <summary>Generations the host runs at a time, by the current configuration; null is without limit.</summary>
+    /// <summary>Generations that the host runs at a time, by the current configuration; null means no limit.</summary>
     public int? Slots { get; set; }
 
     /// <summary>Calls that hold a slot. Changed under the <see cref="SlotQueue"/>'s lock.</summary>
     public int InFlight { get; set; }
 
-    /// <summary>Calls given to it, ever: spreads calls over equally free backends by weight.</summary>
+    /// <summary>Number of calls given to it. Used to spread calls over equally free backends by weight.</summary>
     public long Given { get; set; }
 
-    /// <summary>Calls may wait for it.</summary>
+    /// <summary>Whether calls may wait for it.</summary>
     public bool Available => Health is not BackendHealth.Down && Breaker is not BreakerState.Open;
 
-    /// <summary>It said when to come again, and that time has not come. No clock is read where it said nothing.</summary>
+    /// <summary>Whether the time of its <c>retry-after</c> has not passed yet. Without one, no clock is read.</summary>
     public bool IsAvoided => Volatile.Read(ref avoidUntil) is not 0 and var until && time.GetTimestamp() < until;
 
-    /// <summary>A call may be given to it now, if it has a slot.</summary>
+    /// <summary>Whether it may get a call now, if it has a free slot.</summary>
     public bool MayTake => Available && (Breaker is BreakerState.Closed || time.GetTimestamp() >= tryingUntil);
 
-    /// <summary>A call is given to it: while the breaker is half open, the only one for a while. Called under the <see cref="SlotQueue"/>'s lock.</summary>
+    /// <summary>
+    /// Counts a call given to it. While the breaker is half open, that is the only one for a while. Called under the <see cref="SlotQueue"/>'s lock.
+    /// </summary>
     public void Take()
     {
         InFlight++;
@@ -80,14 +81,14 @@ internal sealed class BackendState(string name, TimeProvider time)
         if (Breaker is BreakerState.HalfOpen) tryingUntil = time.GetTimestamp() + (long)(Trial.TotalSeconds * time.TimestampFrequency);
     }
 
-    /// <summary>A call is over, whatever came of it. Called under the <see cref="SlotQueue"/>'s lock.</summary>
+    /// <summary>Counts a finished call, successful or not. Called under the <see cref="SlotQueue"/>'s lock.</summary>
     public void Return()
     {
         InFlight--;
         tryingUntil = 0;
     }
 
-    /// <summary>It refused a call and said when to come again. Returns for how long it is avoided; null where it is already.</summary>
+    /// <summary>It refused a call with a <c>retry-after</c>. Returns for how long it is avoided; null if it was avoided already.</summary>
     public TimeSpan? Avoid(TimeSpan wait)
     {
         if (wait > LongestAvoidance) wait = LongestAvoidance;
@@ -96,15 +97,15 @@ internal sealed class BackendState(string name, TimeProvider time)
         return was ? null : wait;
     }
 
-    /// <summary>A probe was answered.</summary>
-    /// <param name="heard">What its connections have brought so far: <see cref="Transport.UpstreamClient.Heard"/>.</param>
+    /// <summary>Notes that a probe was answered.</summary>
+    /// <param name="heard">Bytes that its connections have brought so far: <see cref="Transport.UpstreamClient.Heard"/>.</param>
     public void MarkAnswered(long heard)
     {
         lock (gate) (Silences, heardBefore, IsAway) = (0, heard, false);
     }
 
-    /// <summary>A probe was not answered. Returns <see cref="Silences"/>.</summary>
-    /// <param name="heard">As above: a call that has brought something since the last probe shows that the host lives.</param>
+    /// <summary>Notes that a probe was not answered. Returns <see cref="Silences"/>.</summary>
+    /// <param name="heard">As above. If it grew since the last probe, a running call has brought bytes, so the host is alive.</param>
     public int MarkSilent(long heard)
     {
         lock (gate)
@@ -115,19 +116,19 @@ internal sealed class BackendState(string name, TimeProvider time)
         }
     }
 
-    /// <summary>It answered. Returns whether that is news.</summary>
+    /// <summary>Notes that it answered a probe. Returns whether it was unavailable before.</summary>
     public bool MarkUp()
     {
         lock (gate)
         {
-            // A host that accepts connections but fails calls has to sit its pause out: being reachable says nothing of that.
+            // A host that accepts connections but fails calls must wait out its pause: a probe does not show that calls succeed.
             if (Breaker is BreakerState.Open && !connectionLost && time.GetTimestamp() < openUntil) return false;
 
-            // For the same reason only a call that was answered, or a pause sat out, wipes what calls have failed.
+            // For the same reason the failures are forgotten only after an answered call or a pause that was waited out.
             if (connectionLost || Breaker is BreakerState.Open) failures = 0;
             var news = !Available;
             Health = BackendHealth.Up;
-            // A probe proves a connection, not that calls are answered.
+            // A probe shows that connections work, not that calls are answered.
             Breaker = Breaker is BreakerState.Closed || connectionLost ? BreakerState.Closed : BreakerState.HalfOpen;
             connectionLost = false;
             Reason = null;
@@ -135,7 +136,7 @@ internal sealed class BackendState(string name, TimeProvider time)
         }
     }
 
-    /// <summary>A call was answered well: the breaker's memory is wiped.</summary>
+    /// <summary>Notes a successful call: the breaker's failures are forgotten.</summary>
     public void MarkServed()
     {
         if (Volatile.Read(ref failures) == 0 && Volatile.Read(ref openings) == 0) return;
@@ -147,7 +148,7 @@ internal sealed class BackendState(string name, TimeProvider time)
         }
     }
 
-    /// <summary>It failed in a way that is its own fault. Returns whether it went down by this.</summary>
+    /// <summary>Notes a failure that the host caused. Returns whether this made it unavailable.</summary>
     public bool MarkFailed(string reason, bool connection)
     {
         lock (gate)
@@ -169,7 +170,7 @@ internal sealed class BackendState(string name, TimeProvider time)
         }
     }
 
-    /// <summary>A probe could not reach it, or was answered that it cannot be used. Returns whether that is news.</summary>
+    /// <summary>Notes that a probe could not reach it, or that its answer makes it unusable. Returns whether it was available before.</summary>
     public bool MarkDown(string reason, bool isAway = false)
     {
         lock (gate)

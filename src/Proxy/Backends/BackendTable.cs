@@ -7,20 +7,21 @@ using Proxy.Vectors;
 
 namespace Proxy.Backends;
 
-/// <summary>Who serves a model: the name to ask them for, and the backends to choose among.</summary>
+/// <summary>The backends that serve a model, and the name under which they know it.</summary>
 internal sealed record Resolution(string Served, IReadOnlyList<Backend> Candidates)
 {
-    /// <summary>The model inside this process that serves it; then there are no candidates.</summary>
+    /// <summary>The model of this process that serves the name; then there are no candidates.</summary>
     public IVectorModel? InProcess { get; init; }
 
-    /// <summary>Some candidates are proxies: which of them a call can be given to depends on the proxies that it has come through.</summary>
+    /// <summary>Whether some candidates are proxies. Which of those may get a call depends on the proxies that the call has passed.</summary>
     public bool HasProxies { get; } = Candidates.Any(static backend => backend.IsProxy);
 }
 
 /// <summary>
-/// Which backend serves which model, by one configuration and by what the hosts have said so far. An immutable snapshot, swapped in one assignment.
-/// The order is: alias, explicit model, name learned from a host, longest prefix or glob, model in this process, default. All backends at the first rank that matches are candidates.
-/// A name that no exact rank has as it was asked is looked for without its <c>:latest</c>, which Ollama's clients add, and among learned names in other letters, as Ollama does.
+/// Maps model names to backends, by one configuration and by the hosts' reports so far. An immutable snapshot that is replaced in one assignment.
+/// The order is: alias, explicit model, name that a host lists, longest prefix or glob, model in this process, default. All backends of the first rank that
+/// matches are candidates. If nothing matches exactly, the lookup is repeated without a trailing <c>:latest</c>, which Ollama's clients add, then
+/// case-insensitively among the names that hosts list, as Ollama does.
 /// </summary>
 internal sealed class BackendTable
 {
@@ -39,8 +40,10 @@ internal sealed class BackendTable
         Embedders = embedders ?? EmbedderTable.Empty;
         All = backends;
         explicitly = Group(backends.SelectMany(b => b.Config.Models.Select(model => (model, b))));
-        learned = Group(backends.Where(static b => b.Config.Learn).SelectMany(b => (b.State.Report?.Models ?? []).SelectMany(model => Names(model.Name).Select(name => (name, b)))));
-        inOtherLetters = learned.Keys.GroupBy(name => name, StringComparer.OrdinalIgnoreCase).Where(same => same.Count() == 1).ToFrozenDictionary(same => same.Key, same => same.Key, StringComparer.OrdinalIgnoreCase);
+        learned = Group(backends.Where(static b => b.Config.Learn)
+            .SelectMany(b => (b.State.Report?.Models ?? []).SelectMany(model => Names(model.Name).Select(name => (name, b)))));
+        inOtherLetters = learned.Keys.GroupBy(name => name, StringComparer.OrdinalIgnoreCase).Where(same => same.Count() == 1)
+            .ToFrozenDictionary(same => same.Key, same => same.Key, StringComparer.OrdinalIgnoreCase);
         prefixes = [.. backends.SelectMany(b => b.Config.Prefixes.Select(prefix => (prefix, b))).OrderByDescending(p => Fixed(p.prefix))];
         byDefault = [.. backends.Where(b => b.Name == config.DefaultBackend)];
     }
@@ -52,7 +55,7 @@ internal sealed class BackendTable
     /// <summary>The models in this process.</summary>
     public EmbedderTable Embedders { get; }
 
-    /// <summary>Null: nobody serves it.</summary>
+    /// <summary>The backends for a model; null if none serves it.</summary>
     public Resolution? Resolve(string model)
     {
         if (resolved.TryGetValue(model, out var known)) return known;
@@ -61,20 +64,26 @@ internal sealed class BackendTable
             ?? (inOtherLetters.TryGetValue(meant, out var spelled) ? Exactly(spelled) : null)
             ?? (Embedders.Find(meant) is { } here ? new Resolution(meant, []) { InProcess = here } : null)
             ?? (byDefault.Length > 0 ? new(meant, byDefault) : null);
-        if (resolution is null) return null; // a client can think of any number of names that nobody serves
+        if (resolution is null) return null; // not remembered: clients can invent any number of names that no backend serves
         if (resolved.Count >= Remembered) resolved.Clear();
         return resolved[model] = resolution;
     }
 
-    /// <summary>The name stands in the file, in a host's list, or among the models of this process; a prefix or the default would take others too.</summary>
-    public bool Lists(string model) => explicitly.ContainsKey(model) || learned.ContainsKey(model) || config.Aliases.ContainsKey(model) || Embedders.Find(model) is not null;
+    /// <summary>
+    /// Whether the name is in the file, in a host's list, or among the models of this process. Names that only match a prefix or the default do not count.
+    /// </summary>
+    public bool Lists(string model) =>
+        explicitly.ContainsKey(model) || learned.ContainsKey(model) || config.Aliases.ContainsKey(model) || Embedders.Find(model) is not null;
 
-    /// <summary>A model that a backend's host lists is to be had there: by being listed, or by a prefix where the names that it lists are not learned.</summary>
+    /// <summary>
+    /// Whether a model that a backend's host lists is served by that backend: always if its names are learned, else if a prefix or <c>models</c> matches.
+    /// </summary>
     public bool IsServed(string listed, Backend backend) => backend.Config.Learn || Resolve(listed)?.Candidates.Contains(backend) is true;
 
-    /// <summary>The prefixes that do not get what other hosts list.</summary>
+    /// <summary>The prefixes that do not get models which other hosts list.</summary>
     public IReadOnlyList<OverruledPrefix> Overruled() =>
-        OverruledPrefix.Find([.. All.Select(static backend => (backend.Config, (IReadOnlyList<string>)[.. (backend.State.Report?.Models ?? []).Select(static model => model.Name)]))]);
+        OverruledPrefix.Find([.. All.Select(
+            static backend => (backend.Config, (IReadOnlyList<string>)[.. (backend.State.Report?.Models ?? []).Select(static model => model.Name)]))]);
 
     private string Meant(string model) =>
         config.Aliases.TryGetValue(model, out var meant) || config.Aliases.TryGetValue(ModelName.Bare(model), out meant) ? meant : model;
@@ -98,12 +107,13 @@ internal sealed class BackendTable
     }
 
     public static bool Matches(string pattern, string model)
-        => pattern.AsSpan().ContainsAny('*', '?') ? FileSystemName.MatchesSimpleExpression(pattern, model, ignoreCase: false) : model.StartsWith(pattern, StringComparison.Ordinal);
+        => pattern.AsSpan().ContainsAny('*', '?')
+            ? FileSystemName.MatchesSimpleExpression(pattern, model, ignoreCase: false) : model.StartsWith(pattern, StringComparison.Ordinal);
 
-    /// <summary>How much of a pattern is fixed: what makes one longer than another.</summary>
+    /// <summary>The number of fixed characters in a pattern, by which its length is compared.</summary>
     public static int Fixed(string pattern) => pattern.Count(c => c is not ('*' or '?'));
 
-    /// <summary>Ollama lists <c>name:latest</c> for what everyone calls <c>name</c>.</summary>
+    /// <summary>Ollama lists <c>name:latest</c> for the model that users call <c>name</c>.</summary>
     private static IEnumerable<string> Names(string listed)
         => ModelName.Bare(listed) is var bare && bare != listed ? [listed, bare] : [listed];
 

@@ -3,13 +3,14 @@ using Proxy.Transport;
 
 namespace Proxy.Backends;
 
-/// <summary>The headers of a request to a host: the client's that cross, and who is calling: trace ids, ours first. A proxy is told the session too.</summary>
+/// <summary>The headers of a request to a host: the client's that are passed on, then the trace ids. A proxy also gets the session.</summary>
 internal static class CrossingHeaders
 {
     public static UpstreamHeader[] Of(IReadOnlyList<KeyValuePair<string, string>> crossing, CallInfo info, Backend backend)
     {
         var session = info.Session is not null && backend.IsProxy ? info.Session : null;
-        var headers = new UpstreamHeader[crossing.Count + 3 + (info.TraceParent is null ? 0 : 1) + (info.TraceState is null ? 0 : 1) + (session is null ? 0 : 1)];
+        var headers = new UpstreamHeader[crossing.Count + 3 + (info.TraceParent is null ? 0 : 1) + (info.TraceState is null ? 0 : 1)
+            + (session is null ? 0 : 1)];
         var at = 0;
         for (; at < crossing.Count; at++)
         {

@@ -4,14 +4,15 @@ using Proxy.Chat;
 namespace Proxy.Backends;
 
 /// <summary>
-/// The backend inside this program: says the last user message back, word by word. It is no model; it lets a newcomer see a stream, and a client be tested, where no host is.
+/// The built-in backend, which repeats the last user message word by word. It is not a model; it shows a stream and lets clients be tested without a host.
 /// Counts words as tokens.
 /// </summary>
 internal static class EchoBackend
 {
     private static readonly TimeSpan Pace = TimeSpan.FromMilliseconds(20);
 
-    public static async IAsyncEnumerable<ChatEvent> AnswerAsync(ChatRequest request, Lease lease, TimeProvider time, [EnumeratorCancellation] CancellationToken cancellation = default)
+    public static async IAsyncEnumerable<ChatEvent> AnswerAsync(
+        ChatRequest request, Lease lease, TimeProvider time, [EnumeratorCancellation] CancellationToken cancellation = default)
     {
         using var held = lease;
         var said = request.Messages.LastOrDefault(m => m.Role is ChatRole.User);

@@ -2,19 +2,19 @@ using System.Text.Json;
 
 namespace Proxy.Backends;
 
-/// <summary>How much a host takes in one call to embed or to rerank, as its <c>/info</c> says; null where it does not say.</summary>
+/// <summary>The most that a host accepts in one call to embed or to rerank, by its <c>/info</c>; null if it does not report a limit.</summary>
 /// <param name="Inputs">Inputs, or documents: TEI's <c>max_client_batch_size</c>.</param>
-/// <param name="Tokens">Tokens of all together: TEI's <c>max_batch_tokens</c>.</param>
+/// <param name="Tokens">Tokens of all inputs together: TEI's <c>max_batch_tokens</c>.</param>
 internal readonly record struct HostLimits(int? Inputs, int? Tokens)
 {
-    /// <summary>What all of the backends take that may be given the call.</summary>
+    /// <summary>The limits that hold at every backend which may get the call.</summary>
     public static HostLimits Of(Resolution resolution)
     {
         var least = default(HostLimits);
         foreach (var backend in resolution.Candidates)
         {
-            if (backend.IsProxy) continue; // it cuts by itself
-            // A host of one model serves it by whatever name it is asked for.
+            if (backend.IsProxy) continue; // it splits calls itself
+            // A host with one model serves it under every name.
             var model = backend.Learned(resolution.Served) ?? (backend.State.Report is { Kind: "tei", Models: [var only] } ? only : null);
             if (model?.Details is not { ValueKind: JsonValueKind.Object } info) continue;
             least = new(Least(least.Inputs, Count(info, "max_client_batch_size")), Least(least.Tokens, Count(info, "max_batch_tokens")));
@@ -23,8 +23,9 @@ internal readonly record struct HostLimits(int? Inputs, int? Tokens)
         return least;
     }
 
-    /// <summary>Where to cut a list of so many, the first and the last place included: parts that are as even as can be, and none above the limits.</summary>
-    /// <param name="tokensOf">Tokens of one of the list; 0 where that is not known.</param>
+    /// <summary>Splits a list of <paramref name="count"/> items into parts that are as equal as possible and not above the limits.</summary>
+    /// <param name="count">Number of items.</param>
+    /// <param name="tokensOf">Tokens of an item; 0 if unknown.</param>
     public IReadOnlyList<Range> Cut(int count, Func<int, int> tokensOf)
     {
         var most = Inputs ?? count;

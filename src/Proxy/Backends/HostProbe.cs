@@ -6,20 +6,23 @@ using Proxy.Config;
 namespace Proxy.Backends;
 
 /// <summary>
-/// Asks a host what it is, which dialects it speaks and which models it serves. The questions only read; a host is never made to generate or to load something.
+/// Asks a host what it is, which dialects it speaks and which models it serves. The requests only read; they never make a host generate or load a model.
 /// </summary>
 internal static class HostProbe
 {
-    /// <summary>Ollama's models that are asked about in one round, and how many at a time: the rest is asked about in the next.</summary>
+    /// <summary>How many of Ollama's models are asked about in one round, and how many at a time; the others follow in the next rounds.</summary>
     private const int ShownARound = 64, ShownAtATime = 4;
 
     private static readonly Task<JsonElement?> Nothing = Task.FromResult<JsonElement?>(null);
 
     /// <summary>
-    /// Asks everything at once. Families that <c>dialects</c> names are taken as said, and only their models asked for. What <paramref name="before"/> tells and cannot have changed since is not asked again.
-    /// To a host that is a proxy <paramref name="asker"/> says who asks; null leaves that unsaid. The client given knows how to reach the host (its authorities, its connect clock) and adds no header. Throws <see cref="HostProbeException"/> with one reason where the host cannot be used, <see cref="OperationCanceledException"/> where the caller gave up.
+    /// Sends all questions at once. Families in <c>dialects</c> are not verified; only their models are asked for. Values in <paramref name="before"/> that
+    /// cannot have changed are not asked for again. If the host is a proxy, it gets <paramref name="asker"/> as this proxy's identity; null sends none. The
+    /// client <paramref name="http"/> knows how to reach the host (its authorities, its connect time-out) and adds no header. Throws <see
+    /// cref="HostProbeException"/> with the reason if the host cannot be used, <see cref="OperationCanceledException"/> if the caller cancelled.
     /// </summary>
-    public static async Task<HostReport> AskAsync(BackendConfig backend, HttpMessageInvoker http, HostReport? before, CancellationToken cancellation, ProxyIdentity? asker = null)
+    public static async Task<HostReport> AskAsync(
+        BackendConfig backend, HttpMessageInvoker http, HostReport? before, CancellationToken cancellation, ProxyIdentity? asker = null)
     {
         if (backend.Url == BackendConfig.BuiltinEcho) return EchoReport(backend);
 
@@ -35,7 +38,7 @@ internal static class HostProbe
         bool Asks(DialectFamily family) => families is null || families.Contains(family);
         var asksOpenAi = Asks(DialectFamily.OpenAi) || Asks(DialectFamily.Responses) || Asks(DialectFamily.Anthropic);
 
-        // What was a proxy is most likely one still, and answers everything else as well.
+        // A host that was a proxy is most likely one still. It is asked first, because a proxy answers all other questions as well.
         if (before?.ProxyId is not null)
         {
             await host.GetAsync("/api/version").ConfigureAwait(false);
@@ -61,10 +64,11 @@ internal static class HostProbe
         if (openAi is { Count: 1 })
         {
             if (llama?.ContextLength is null && owner == "llama.cpp") llama = HostProbeJson.Slots(await host.GetAsync("/slots")) ?? llama;
-            // With one model, what the slots say is said of it. It is what a call gets, which goes before what the listing says.
+            // With one model, the slots' context is that model's. It is what a call gets, so it takes precedence over the listing.
             if (llama?.ContextLength is { } context) openAi = [openAi[0] with { ContextLength = context }];
-            // It cannot be reached without its model.
-            if (llama is not null && await props is { } told) openAi = [openAi[0] with { Loaded = openAi[0].Loaded ?? true, Traits = ModelTraitsJson.OfProps(told, openAi[0].Traits) }];
+            // A llama.cpp server is reachable only after its model is loaded.
+            if (llama is not null && await props is { } told)
+                openAi = [openAi[0] with { Loaded = openAi[0].Loaded ?? true, Traits = ModelTraitsJson.OfProps(told, openAi[0].Traits) }];
         }
 
         if (owner == "lmstudio") openAi = await LmStudioAsync(host, openAi!);
@@ -73,15 +77,32 @@ internal static class HostProbe
         {
             if (openAi is null && ollama is null && tei is null) host.RefuseUnlessReached();
             if (ollama is not null) ollama = await ShownAsync(host, ollama, before);
-            return new(families, Merged(ollama, openAi, tei), llama?.Slots, Kind(families, ollama, tei, owner, openAi is not null, llama is not null)) { Version = HostProbeJson.Build(await props) };
+            var kind = Kind(families, ollama, tei, owner, openAi is not null, llama is not null);
+            return new(families, Merged(ollama, openAi, tei), llama?.Slots, kind) { Version = HostProbeJson.Build(await props) };
         }
 
-        // llama.cpp first: it answers some of Ollama's questions too.
-        if (llama is not null && openAi is not null) return await LearnAsync(host, new([DialectFamily.OpenAi], openAi, llama?.Slots, "llama.cpp") { Version = HostProbeJson.Build(await props) }, before);
-        // Ollama offers the other dialects too, but num_ctx is honoured in its own alone: the others are not reported.
-        if (ollama is not null && HostProbeJson.Version(await version) is { } release) return new([DialectFamily.Ollama], await ShownAsync(host, ollama, before), null, "ollama") { Version = release };
-        // TEI has /v1/embeddings, and no /v1/models to say so.
-        if (tei is { } one) return new(one.Embeds ? [DialectFamily.Tei, DialectFamily.OpenAi] : [DialectFamily.Tei], [one.Model], null, "tei") { Version = HostProbeJson.Version(await info) };
+        // llama.cpp first, because it answers some of Ollama's questions too.
+        if (llama is not null && openAi is not null)
+        {
+            var build = HostProbeJson.Build(await props);
+            return await LearnAsync(host, new([DialectFamily.OpenAi], openAi, llama?.Slots, "llama.cpp") { Version = build }, before);
+        }
+
+        // Ollama offers other dialects too, but honours num_ctx only in its own, so only its own is reported.
+        if (ollama is not null && HostProbeJson.Version(await version) is { } release)
+        {
+            return new([DialectFamily.Ollama], await ShownAsync(host, ollama, before), null, "ollama") { Version = release };
+        }
+
+        // TEI has /v1/embeddings, but no /v1/models that would show it.
+        if (tei is { } one)
+        {
+            return new(one.Embeds ? [DialectFamily.Tei, DialectFamily.OpenAi] : [DialectFamily.Tei], [one.Model], null, "tei")
+            {
+                Version = HostProbeJson.Version(await info),
+            };
+        }
+
         if (openAi is not null)
         {
             var itsVersion = owner == "vllm" ? HostProbeJson.Version(await host.GetAsync("/version")) : null;
@@ -89,10 +110,10 @@ internal static class HostProbe
         }
 
         host.RefuseUnlessReached();
-        throw new HostProbeException("answers, but lists no models in any dialect known here; name what it speaks in dialects") { Answered = true };
+        throw new HostProbeException("answers, but lists no models in a known dialect; write the dialects that it speaks in dialects") { Answered = true };
     }
 
-    /// <summary>The report of a host that has said that it is a proxy; null where it has not.</summary>
+    /// <summary>The report of a host that has identified itself as a proxy; null if it has not.</summary>
     private static async Task<HostReport?> OfProxyAsync(HostQuestions host, BackendConfig backend, ProxyIdentity? asker)
     {
         if (host.ProxyId is not { } id) return null;
@@ -109,15 +130,20 @@ internal static class HostProbe
         Kind: "echo");
 
     /// <summary>
-    /// Adds the families that a host of OpenAI's dialect speaks besides. Their routes take POST alone: most servers say so to a GET (405) where the route is there, and 404 where it is not.
-    /// llama.cpp and LM Studio do not tell the two apart; an empty object they refuse as no request (400), where the route is there.
+    /// Adds the families that a host of OpenAI's dialect speaks besides. Their routes accept only POST: if the route exists, most servers answer a GET with
+    /// 405,
+    /// otherwise with 404. llama.cpp and LM Studio answer a GET alike in both cases, but refuse an empty object (400) if the route exists.
     /// </summary>
     private static async Task<HostReport> LearnAsync(HostQuestions host, HostReport report, HostReport? before)
     {
-        if (before is { IsLearned: true } && before.Kind == report.Kind && before.Version == report.Version) return report with { Dialects = before.Dialects, IsLearned = true };
+        if (before is { IsLearned: true } && before.Kind == report.Kind && before.Version == report.Version)
+        {
+            return report with { Dialects = before.Dialects, IsLearned = true };
+        }
 
         var json = report.Kind is "llama.cpp" or "lmstudio" ? "{}" : null;
-        var (responses, messages, nonsense) = (host.AskAsync("/v1/responses", json), host.AskAsync("/v1/messages", json), host.AskAsync("/v1/no-such-route", json));
+        var (responses, messages, nonsense) = (
+            host.AskAsync("/v1/responses", json), host.AskAsync("/v1/messages", json), host.AskAsync("/v1/no-such-route", json));
         var answers = await Task.WhenAll(responses, messages, nonsense).ConfigureAwait(false);
         return report with
         {
@@ -125,12 +151,17 @@ internal static class HostProbe
             IsLearned = answers.All(answer => answer.Status is not null),
         };
 
-        // A host that says the same of a route that nobody has says nothing by it.
+        // If a host answers a route that cannot exist in the same way, its answer means nothing.
         DialectFamily[] Spoken(HostAnswer answer, DialectFamily family) =>
-            answer.Status != answers[2].Status && (json is null ? answer.Status is HttpStatusCode.MethodNotAllowed : answer.Status is HttpStatusCode.BadRequest or HttpStatusCode.UnprocessableEntity) ? [family] : [];
+            answer.Status != answers[2].Status
+                && (json is null
+                    ? answer.Status is HttpStatusCode.MethodNotAllowed
+                    : answer.Status is HttpStatusCode.BadRequest or HttpStatusCode.UnprocessableEntity)
+                ? [family]
+                : [];
     }
 
-    /// <summary>Adds what <c>/api/show</c> tells of each model, which loads none. A model is asked about again only when its digest has changed.</summary>
+    /// <summary>Adds what <c>/api/show</c> reports about each model, without loading it. A model is asked about again only if its digest has changed.</summary>
     private static async Task<IReadOnlyList<HostModel>> ShownAsync(HostQuestions host, IReadOnlyList<HostModel> listed, HostReport? before)
     {
         var known = (before?.Models ?? []).Where(model => model.ShownDigest is not null).DistinctBy(model => model.Name).ToDictionary(model => model.Name);
@@ -146,7 +177,8 @@ internal static class HostProbe
             try
             {
                 var question = $"{{\"model\":{System.Text.Encoding.UTF8.GetString(Chat.ModelName.Json(model.Name).Span)}}}";
-                return await host.PostAsync("/api/show", question).ConfigureAwait(false) is { ValueKind: JsonValueKind.Object } show ? With(model, ModelTraitsJson.OfShow(show), digest) : model;
+                return await host.PostAsync("/api/show", question).ConfigureAwait(false) is { ValueKind: JsonValueKind.Object } show
+                    ? With(model, ModelTraitsJson.OfShow(show), digest) : model;
             }
             finally
             {
@@ -178,7 +210,8 @@ internal static class HostProbe
         ];
     }
 
-    private static string? Kind(IReadOnlyList<DialectFamily> families, IReadOnlyList<HostModel>? ollama, (HostModel, bool)? tei, string? owner, bool isOpenAi, bool isLlama) =>
+    private static string? Kind(
+        IReadOnlyList<DialectFamily> families, IReadOnlyList<HostModel>? ollama, (HostModel, bool)? tei, string? owner, bool isOpenAi, bool isLlama) =>
         isLlama ? "llama.cpp"
         : owner is not null ? owner
         : ollama is not null && families.Contains(DialectFamily.Ollama) ? "ollama"
@@ -186,7 +219,7 @@ internal static class HostProbe
         : isOpenAi ? "openai"
         : null;
 
-    /// <summary>Each name once. Ollama's own entries say most, so they go before what the same host lists elsewhere.</summary>
+    /// <summary>Each model once. If a host lists it in several dialects, Ollama's entry is used, because it has the most details.</summary>
     private static List<HostModel> Merged(IReadOnlyList<HostModel>? ollama, IReadOnlyList<HostModel>? openAi, (HostModel Model, bool)? tei) =>
         [.. (ollama ?? []).Concat(openAi ?? []).Concat(tei is { } one ? [one.Model] : []).DistinctBy(model => model.Name)];
 }

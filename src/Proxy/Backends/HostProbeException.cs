@@ -1,14 +1,14 @@
 namespace Proxy.Backends;
 
-/// <summary>Why a host cannot be used, in words that follow its name: "connection refused", "wants a key (401 at /v1/models)".</summary>
+/// <summary>Why a host cannot be used, as a text that follows its name: "connection refused", "wants a key (401 at /v1/models)".</summary>
 internal sealed class HostProbeException(string reason) : Exception(reason)
 {
-    /// <summary>It may only be busy: a connection there was, but no answer in time.</summary>
+    /// <summary>There was a connection but no answer in time, so the host may only be busy.</summary>
     public bool TimedOut { get; init; }
 
-    /// <summary>It was not even asked: this process had no descriptor left for that.</summary>
+    /// <summary>The host was not asked, because this process had no file descriptor left.</summary>
     public bool IsOurs { get; init; }
 
-    /// <summary>It did answer, if not as it should: it is there.</summary>
+    /// <summary>The host answered, though not as it should, so it can be reached.</summary>
     public bool Answered { get; init; }
 }

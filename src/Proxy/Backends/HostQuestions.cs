@@ -9,10 +9,10 @@ using Proxy.Config;
 
 namespace Proxy.Backends;
 
-/// <summary>What a host answered: no status where it did not, no body where that was no JSON.</summary>
+/// <summary>A host's answer: the status is null if it did not answer, the body is null if it was not JSON.</summary>
 internal readonly record struct HostAnswer(HttpStatusCode? Status, JsonElement? Body);
 
-/// <summary>The questions to one host, and what went wrong with them.</summary>
+/// <summary>Sends the questions to one host and remembers how they failed.</summary>
 internal sealed class HostQuestions(BackendConfig backend, HttpMessageInvoker http, ProxyIdentity? asker, CancellationToken cancellation)
 {
     private readonly string root = Root(backend.Url);
@@ -24,22 +24,22 @@ internal sealed class HostQuestions(BackendConfig backend, HttpMessageInvoker ht
     private bool timedOut;
     private bool unasked;
 
-    /// <summary>Wait for one answer. A host that is busy generating still lists its models at once.</summary>
+    /// <summary>Time allowed for one answer. A host lists its models at once even while it generates.</summary>
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(5);
 
-    /// <summary>Bytes of one answer. The longest listings of public aggregators have about one MB.</summary>
+    /// <summary>Longest answer in bytes. The longest listings of public aggregators have about one MB.</summary>
     private const int LongestAnswer = 8 << 20;
 
-    /// <summary>The id by which the host has said that it is a proxy of this program; null where it has not.</summary>
+    /// <summary>The id with which the host identified itself as a proxy of this program; null if it did not.</summary>
     public string? ProxyId { get; private set; }
 
-    /// <summary>The JSON that a path answers with; null where it answers with anything else, or not.</summary>
+    /// <summary>The JSON of the answer to a GET; null if there is none with status 200.</summary>
     public async Task<JsonElement?> GetAsync(string path) => Ok(await AskAsync(path, null).ConfigureAwait(false));
 
-    /// <summary>The JSON that a path answers a question with that needs a body; null where it answers with anything else, or not.</summary>
+    /// <summary>The JSON of the answer to a POST; null if there is none with status 200.</summary>
     public async Task<JsonElement?> PostAsync(string path, string json) => Ok(await AskAsync(path, json).ConfigureAwait(false));
 
-    /// <summary>The answer with its status, whatever it is; without a status where there was none.</summary>
+    /// <summary>The answer with any status; without a status if there was no answer.</summary>
     public async Task<HostAnswer> AskAsync(string path, string? json)
     {
         using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
@@ -50,7 +50,8 @@ internal sealed class HostQuestions(BackendConfig backend, HttpMessageInvoker ht
             using var response = await http.SendAsync(request, patience.Token).ConfigureAwait(false);
             await response.Content.LoadIntoBufferAsync(LongestAnswer, patience.Token).ConfigureAwait(false);
             if (response.Headers.TryGetValues(ProxyIdentity.Header, out var ids) && ids.FirstOrDefault() is { } id && ProxyIdentity.IsId(id)) ProxyId = id;
-            var body = Parsed(Decoded(await response.Content.ReadAsByteArrayAsync(patience.Token).ConfigureAwait(false), string.Join(',', response.Content.Headers.ContentEncoding)));
+            var body = Parsed(Decoded(
+                await response.Content.ReadAsByteArrayAsync(patience.Token).ConfigureAwait(false), string.Join(',', response.Content.Headers.ContentEncoding)));
             if (json is null) Reached(path, response, body);
             return new(response.StatusCode, body);
         }
@@ -72,13 +73,13 @@ internal sealed class HostQuestions(BackendConfig backend, HttpMessageInvoker ht
         return default;
     }
 
-    /// <summary>Throws where a question could not even be asked: what the others say together would be half of what the host is.</summary>
+    /// <summary>Throws if a question could not be sent for lack of descriptors: the other answers alone would give an incomplete report.</summary>
     public void RefuseIfUnasked()
     {
-        if (unasked) throw new HostProbeException("this process has no descriptor left to ask it") { IsOurs = true };
+        if (unasked) throw new HostProbeException("this process has no file descriptor left to ask it") { IsOurs = true };
     }
 
-    /// <summary>Throws where nothing was answered at all, or where the host answered that it will not, or cannot yet, be used.</summary>
+    /// <summary>Throws if no question was answered, or if the host answered that it cannot be used, or not yet.</summary>
     public void RefuseUnlessReached()
     {
         RefuseIfUnasked();
@@ -87,7 +88,7 @@ internal sealed class HostQuestions(BackendConfig backend, HttpMessageInvoker ht
         if (!isReached) throw new HostProbeException(Told(unreached ?? "no answer")) { TimedOut = timedOut };
     }
 
-    /// <summary>A host's words may repeat what it was shown; the reason goes to the log and to whoever asks for the state.</summary>
+    /// <summary>Removes the credentials from a reason, which goes to the log and to listings: a host's message may repeat them.</summary>
     private string Told(string reason) => Backend.SecretsOf(backend)?.Strike(reason) ?? reason;
 
     private static JsonElement? Ok(HostAnswer answer) => answer.Status is HttpStatusCode.OK ? answer.Body : null;
@@ -100,19 +101,19 @@ internal sealed class HostQuestions(BackendConfig backend, HttpMessageInvoker ht
             isReached = true;
             if ((int)status is >= 300 and < 400 && response.Headers.Location is { } location) moved ??= Moved(path, (int)status, location);
             if (status is HttpStatusCode.Unauthorized && backend.Key is null) refused = $"wants a key (401 at {path}); write key or key_file";
-            else if (status is HttpStatusCode.Unauthorized) refused = $"refuses our key (401 at {path})";
+            else if (status is HttpStatusCode.Unauthorized) refused = $"refuses the configured key (401 at {path})";
             else if (status is HttpStatusCode.Forbidden || (int)status >= 500)
                 refused ??= $"answers {(int)status} at {path}{(HostProbeJson.ErrorMessage(body) is { } message ? $": {message}" : "")}";
         }
     }
 
-    /// <summary>A redirect is not followed: it would take the credential along, and every call would take it again.</summary>
+    /// <summary>A redirect is not followed: the credential would be sent to its target, and every call would be redirected again.</summary>
     private string Moved(string path, int status, Uri location)
     {
         var target = new Uri(new Uri(root + path), location).GetLeftPart(UriPartial.Path);
         return target.EndsWith(path, StringComparison.Ordinal) && target != root + path
             ? $"answers {status} at {path} and points to {target}; write url = \"{target[..^path.Length]}\""
-            : $"answers {status} at {path} and points to {target}; write the url that answers by itself";
+            : $"answers {status} at {path} and points to {target}; write a url that answers without a redirect";
     }
 
     private void Failed(string reason)
@@ -131,12 +132,12 @@ internal sealed class HostQuestions(BackendConfig backend, HttpMessageInvoker ht
             else request.Headers.TryAddWithoutValidation("Authorization", $"Bearer {key}");
         }
 
-        if (asker is not null) request.Headers.TryAddWithoutValidation("Via", asker.Via); // a proxy leaves out what it has through us alone
+        if (asker is not null) request.Headers.TryAddWithoutValidation("Via", asker.Via); // a proxy leaves out the models that it reaches only through this one
         foreach (var (name, value) in backend.Headers) request.Headers.TryAddWithoutValidation(name, value);
         return request;
     }
 
-    /// <summary>What a host says that compresses whatever it is asked; nothing where it cannot be told, or is longer than an answer may be.</summary>
+    /// <summary>The decompressed body of a host that compresses without being asked; empty if it cannot be decompressed or is too long.</summary>
     private static byte[] Decoded(byte[] body, string coding)
     {
         if (ContentCoding.IsIdentity(coding)) return body;
@@ -181,12 +182,12 @@ internal sealed class HostQuestions(BackendConfig backend, HttpMessageInvoker ht
         (_, SocketException { SocketErrorCode: SocketError.HostNotFound or SocketError.NoData or SocketError.TryAgain }) => "its name cannot be resolved",
         (_, SocketException { SocketErrorCode: SocketError.ConnectionRefused }) => "connection refused",
         (_, SocketException socket) => socket.Message,
-        (HttpRequestError.InvalidResponse, _) => "what it answers is not HTTP",
+        (HttpRequestError.InvalidResponse, _) => "its answer is not HTTP",
         (_, { } inner) => inner.Message,
         _ => e.Message,
     };
 
-    /// <summary>The url without the <c>/v1</c> that people copy from an SDK's base url: half of the questions are asked beside it.</summary>
+    /// <summary>The url without the <c>/v1</c> that users copy from an SDK's base url, because half of the questions are beside it.</summary>
     private static string Root(string url)
     {
         url = url.TrimEnd('/');

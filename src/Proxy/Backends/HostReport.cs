@@ -4,39 +4,44 @@ using Proxy.Config;
 
 namespace Proxy.Backends;
 
-/// <summary>What a host said of itself: the dialects it speaks, the models it serves, how many generations it runs at a time, what it is.</summary>
+/// <summary>A host's description of itself: the dialects that it speaks, the models that it serves, how many generations it runs at a time, its kind.</summary>
 internal sealed record HostReport(IReadOnlyList<DialectFamily> Dialects, IReadOnlyList<HostModel> Models, int? Slots, string? Kind)
 {
-    /// <summary>The version of its program, as it writes it; null where it does not say.</summary>
+    /// <summary>The version of its program, unchanged; null if it does not report one.</summary>
     public string? Version { get; init; }
 
-    /// <summary>Every question about its dialects was answered: the same program need not be asked again.</summary>
+    /// <summary>Whether every question about its dialects was answered, so that they need not be asked again while kind and version stay the same.</summary>
     public bool IsLearned { get; init; }
 
     /// <summary>The kind of a host that is another proxy of this program.</summary>
     public const string ProxyKind = "proxy";
 
-    /// <summary>The id of the proxy that the host is; null where it is none.</summary>
+    /// <summary>The id of the proxy that is the host; null if the host is not a proxy.</summary>
     public string? ProxyId { get; init; }
 
-    /// <summary>The host is this very process.</summary>
+    /// <summary>Whether the host is this very process.</summary>
     public bool IsSelf { get; init; }
 }
 
-/// <summary>A model as its host lists it. <paramref name="ContextLength"/> is what a call gets as the model runs now, in tokens; null where the host does not say.</summary>
+/// <summary>
+/// A model as its host lists it. <paramref name="ContextLength"/> is the context that a call gets now, in tokens; null if the host does not report it.
+/// </summary>
 internal sealed record HostModel(string Name, int? ContextLength, bool? Loaded, JsonElement? Details)
 {
-    /// <summary>The longest context that the host could run it with, in tokens; null where the host does not say, or has no choice.</summary>
+    /// <summary>The longest context that the host could give the model, in tokens; null if the host does not report it, or has no choice.</summary>
     public int? ContextLimit { get; init; }
 
     public ModelTraits Traits { get; init; } = ModelTraits.None;
 
-    /// <summary>What told the traits apart from the listing, by which they are known to be still true (Ollama's digest); null where they came with the listing.</summary>
+    /// <summary>
+    /// Ollama's digest at the time when the traits were asked for separately, which shows whether they are still valid; null if they came with the listing.
+    /// </summary>
     public string? ShownDigest { get; init; }
 
-    /// <summary>What a host that is a proxy tells besides.</summary>
+    /// <summary>What a host that is a proxy reports in addition.</summary>
     public ProxyTold? Told { get; init; }
 
-    /// <summary>What TEI's <c>/info</c> says of it; null where its host is no TEI, nor a proxy in front of one.</summary>
-    public JsonElement? TeiInfo => Told is { } told ? told.Info : Details is { ValueKind: JsonValueKind.Object } info && info.TryGetProperty("model_type", out _) ? info : null;
+    /// <summary>TEI's <c>/info</c> about the model; null if its host is neither TEI nor a proxy in front of TEI.</summary>
+    public JsonElement? TeiInfo =>
+        Told is { } told ? told.Info : Details is { ValueKind: JsonValueKind.Object } info && info.TryGetProperty("model_type", out _) ? info : null;
 }

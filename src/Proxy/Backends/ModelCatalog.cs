@@ -4,15 +4,16 @@ using Proxy.Vectors;
 
 namespace Proxy.Backends;
 
-/// <summary>Every model that can be asked for, as the hosts describe them: learned names, configured names, aliases.</summary>
+/// <summary>Every model that clients can ask for, as the hosts describe it: listed names, configured names, aliases.</summary>
 internal sealed class ModelCatalog(BackendDirectory directory, BackendProbe probe)
 {
-    /// <summary>Of the year 9999: a host that says milliseconds says nothing.</summary>
+    /// <summary>The end of the year 9999. A larger value is in milliseconds and is ignored.</summary>
     private const long LastSecond = 253_402_300_799;
 
     /// <summary>
-    /// What a caller may see, in the order of the file and of the hosts. Waits for the hosts' first answer, two seconds at most.
-    /// What is known only from hosts that are down is left out, unless <paramref name="evenDown"/>: no call could be answered by it.
+    /// The models that a caller may see, in the order of the file and of the hosts. Waits for the hosts' first answer, two seconds at most. Models known only
+    /// from
+    /// hosts that are down are left out unless <paramref name="evenDown"/>, because a call for them would fail.
     /// </summary>
     public async ValueTask<IReadOnlyList<ModelListing>> ListAsync(Func<string, bool> mayUse, bool evenDown = false)
     {
@@ -38,7 +39,7 @@ internal sealed class ModelCatalog(BackendDirectory directory, BackendProbe prob
 
         foreach (var model in table.Embedders.Models)
         {
-            // A name that a host serves is the host's.
+            // If a host serves the name, the host has precedence.
             foreach (var name in (string[])[model.Info.Name, .. model.Info.Aliases])
             {
                 if (table.Resolve(name)?.InProcess == model) listed.TryAdd(name, Describe(name, model));
@@ -49,13 +50,17 @@ internal sealed class ModelCatalog(BackendDirectory directory, BackendProbe prob
 
         void Add(string name, Backend backend, HostModel? model)
         {
-            // Loaded on one host is loaded: whoever calls may meet that one.
+            // A model that is loaded on one host counts as loaded, because a call may get that host.
             if (!listed.TryGetValue(name, out var known)) listed.Add(name, Describe(name, backend, model));
             else if (model?.Loaded is { } loaded) listed[name] = known with { Loaded = known.Loaded == true || loaded };
         }
     }
 
-    /// <summary>What a proxy that asks is told: the models to which a way leads that is not by that proxy itself. So it does not learn from us what we learned from it.</summary>
+    /// <summary>
+    /// The models that an asking proxy is told: those that can be reached without passing that proxy. So it does not learn from this proxy what this proxy
+    /// learned
+    /// from it.
+    /// </summary>
     public async ValueTask<IReadOnlyList<ProxyTold>> ListForAsync(string asker, Func<string, bool> mayUse)
     {
         var told = new List<ProxyTold>();
@@ -68,14 +73,14 @@ internal sealed class ModelCatalog(BackendDirectory directory, BackendProbe prob
         return told;
     }
 
-    /// <summary>One model by the name that is asked for, listed or not; null where nobody serves it.</summary>
+    /// <summary>One model by a name that may be asked for, listed or not; null if no backend serves it.</summary>
     public async ValueTask<ModelListing?> FindAsync(string name)
     {
         await FirstRoundAsync();
         return directory.Table.Resolve(name) is { } resolution ? Describe(name, resolution) : null;
     }
 
-    /// <summary>A host's models were changed: what it has now is known when this is over.</summary>
+    /// <summary>Probes a host whose models were changed; when the task completes, the change is known.</summary>
     public Task AskAgainAsync(Backend backend, CancellationToken cancellation) => probe.AskAsync(backend, cancellation);
 
     private async ValueTask FirstRoundAsync()
@@ -86,11 +91,11 @@ internal sealed class ModelCatalog(BackendDirectory directory, BackendProbe prob
         }
         catch (TimeoutException)
         {
-            // A host that does not answer must not hide what the others serve.
+            // A host that does not answer must not hide the models of the others.
         }
     }
 
-    /// <summary>As the first of its backends that knows it describes it.</summary>
+    /// <summary>The description by the first of its backends that lists it.</summary>
     private static ModelListing Describe(string name, Resolution resolution)
     {
         if (resolution.InProcess is { } here) return Describe(name, here);
@@ -101,7 +106,8 @@ internal sealed class ModelCatalog(BackendDirectory directory, BackendProbe prob
         return isAlias ? listing with { Resolved = model?.Name ?? resolution.Served } : listing;
     }
 
-    private static HostModel? Learned(Resolution resolution) => resolution.Candidates.Select(backend => backend.Learned(resolution.Served)).FirstOrDefault(static model => model is not null);
+    private static HostModel? Learned(Resolution resolution) =>
+        resolution.Candidates.Select(backend => backend.Learned(resolution.Served)).FirstOrDefault(static model => model is not null);
 
     private static ModelEnd End(Resolution resolution) => resolution.InProcess is not null ? ModelEnd.Process
         : resolution.Candidates.All(static backend => backend.IsEcho) ? ModelEnd.Echo
@@ -140,17 +146,22 @@ internal sealed class ModelCatalog(BackendDirectory directory, BackendProbe prob
         {
             OwnedBy = Text(said, "owned_by") ?? backend.Name,
             Created = Number(said, "created") is { } seconds and >= 0 and <= LastSecond ? DateTimeOffset.FromUnixTimeSeconds(seconds)
-                : said.TryGetProperty("modified_at", out var modified) && modified.ValueKind is JsonValueKind.String && modified.TryGetDateTimeOffset(out var at) ? at : null,
+                : said.TryGetProperty("modified_at", out var modified) && modified.ValueKind is JsonValueKind.String
+                    && modified.TryGetDateTimeOffset(out var at) ? at : null,
             Size = Number(said, "size") ?? traits.Size,
             Digest = Text(said, "digest"),
             Details = said.TryGetProperty("details", out var details) && details.ValueKind is JsonValueKind.Object ? details : null,
             Capabilities = traits.Capabilities.Count > 0 ? traits.Capabilities
-                : said.TryGetProperty("capabilities", out var can) && can.ValueKind is JsonValueKind.Array ? [.. can.EnumerateArray().Where(c => c.ValueKind is JsonValueKind.String).Select(c => c.GetString()!)] : [],
+                : said.TryGetProperty("capabilities", out var can) && can.ValueKind is JsonValueKind.Array
+                    ? [.. can.EnumerateArray().Where(c => c.ValueKind is JsonValueKind.String).Select(c => c.GetString()!)]
+                    : [],
         };
     }
 
-    // Hosts differ: llama.cpp says "size": "" where Ollama says a number.
-    private static long? Number(JsonElement said, string name) => said.TryGetProperty(name, out var value) && value.ValueKind is JsonValueKind.Number && value.TryGetInt64(out var number) ? number : null;
+    // Hosts differ: llama.cpp writes "size": "" where Ollama writes a number.
+    private static long? Number(JsonElement said, string name) =>
+        said.TryGetProperty(name, out var value) && value.ValueKind is JsonValueKind.Number && value.TryGetInt64(out var number) ? number : null;
 
-    private static string? Text(JsonElement said, string name) => said.TryGetProperty(name, out var value) && value.ValueKind is JsonValueKind.String ? value.GetString() : null;
+    private static string? Text(JsonElement said, string name) =>
+        said.TryGetProperty(name, out var value) && value.ValueKind is JsonValueKind.String ? value.GetString() : null;
 }

@@ -4,10 +4,10 @@ using Proxy.Chat;
 
 namespace Proxy.Backends;
 
-/// <summary>What hosts tell of one model. Pure: JSON in, traits out; what a host does not tell stays unsaid.</summary>
+/// <summary>Reads what hosts report about one model. Pure functions: JSON in, traits out; values that a host does not report stay null.</summary>
 internal static class ModelTraitsJson
 {
-    /// <summary>Of an entry in <c>/v1/models</c>: llama.cpp's <c>meta</c>, the lists of OpenRouter and of other proxies.</summary>
+    /// <summary>From an entry in <c>/v1/models</c>: llama.cpp's <c>meta</c>, the lists of OpenRouter and of other proxies.</summary>
     public static ModelTraits OfEntry(JsonElement entry)
     {
         var meta = Member(entry, "meta");
@@ -27,7 +27,7 @@ internal static class ModelTraitsJson
         };
     }
 
-    /// <summary>Of llama.cpp's <c>GET /props</c>, added to what its listing says.</summary>
+    /// <summary>From llama.cpp's <c>GET /props</c>, added to its listing.</summary>
     public static ModelTraits OfProps(JsonElement props, ModelTraits listed)
     {
         var template = Text(props, "chat_template");
@@ -36,13 +36,22 @@ internal static class ModelTraitsJson
         var capabilities = new List<string>(listed.Capabilities);
         if (template is not null) Add(capabilities, "completion");
         if (Is(modalities, "vision")) Add(capabilities, "vision");
-        // Older versions leave the capabilities empty; a template that names tools offers them.
-        if (Is(caps, "supports_tools") || Is(caps, "supports_tool_calls") || (!caps.Has("supports_tools") && template?.Contains("tools", StringComparison.Ordinal) == true)) Add(capabilities, "tools");
-        if (Is(caps, "supports_thinking") || Is(caps, "supports_enable_thinking") || Is(caps, "supports_preserve_reasoning") || Thinks(template)) Add(capabilities, "thinking");
+        // Older versions leave the capabilities empty; then a template that contains "tools" counts as supporting them.
+        if (Is(caps, "supports_tools") || Is(caps, "supports_tool_calls")
+            || (!caps.Has("supports_tools") && template?.Contains("tools", StringComparison.Ordinal) == true))
+        {
+            Add(capabilities, "tools");
+        }
+
+        if (Is(caps, "supports_thinking") || Is(caps, "supports_enable_thinking") || Is(caps, "supports_preserve_reasoning") || Thinks(template))
+        {
+            Add(capabilities, "thinking");
+        }
+
         return listed with { Capabilities = capabilities, Kind = listed.Kind ?? KindOf(capabilities), Template = template };
     }
 
-    /// <summary>Of Ollama's <c>POST /api/show</c>.</summary>
+    /// <summary>From Ollama's <c>POST /api/show</c>.</summary>
     public static ModelTraits OfShow(JsonElement show)
     {
         var details = Member(show, "details");
@@ -64,22 +73,27 @@ internal static class ModelTraitsJson
         };
     }
 
-    /// <summary>What a model was trained for, by Ollama's <c>model_info</c>: the most it can be run with.</summary>
+    /// <summary>The context that a model was trained with, from Ollama's <c>model_info</c>: its upper limit.</summary>
     public static int? ContextLimit(ModelTraits traits) =>
-        traits is { Info: { } info, Architecture: { } architecture } && Number(info, architecture + ".context_length") is { } limit and > 0 and <= int.MaxValue ? (int)limit : null;
+        traits is { Info: { } info, Architecture: { } architecture } && Number(info, architecture + ".context_length") is { } limit and > 0 and <= int.MaxValue
+            ? (int)limit : null;
 
-    /// <summary>The context that a model's own file asks for.</summary>
+    /// <summary>The context that the model's own file sets.</summary>
     public static int? ContextOf(string? parameters)
     {
         foreach (var line in (parameters ?? "").Split('\n'))
         {
-            if (line.StartsWith("num_ctx ", StringComparison.Ordinal) && int.TryParse(line.AsSpan("num_ctx ".Length).Trim(), NumberStyles.None, CultureInfo.InvariantCulture, out var context)) return context;
+            if (line.StartsWith("num_ctx ", StringComparison.Ordinal)
+                && int.TryParse(line.AsSpan("num_ctx ".Length).Trim(), NumberStyles.None, CultureInfo.InvariantCulture, out var context))
+            {
+                return context;
+            }
         }
 
         return null;
     }
 
-    /// <summary>Of an entry in LM Studio's <c>/api/v0/models</c>.</summary>
+    /// <summary>From an entry in LM Studio's <c>/api/v0/models</c>.</summary>
     public static HostModel OfLmStudio(HostModel listed, JsonElement entry)
     {
         var type = Text(entry, "type");
@@ -104,7 +118,7 @@ internal static class ModelTraitsJson
         };
     }
 
-    /// <summary>Of an entry in LM Studio's <c>/api/v1/models</c>, which says the same in other words, and more.</summary>
+    /// <summary>From an entry in LM Studio's <c>/api/v1/models</c>, which has the same values under other names, and more.</summary>
     public static HostModel OfLmStudioV1(HostModel listed, JsonElement entry)
     {
         var embeds = Text(entry, "type") is "embedding" or "embeddings";
@@ -132,7 +146,7 @@ internal static class ModelTraitsJson
         };
     }
 
-    /// <summary>Of TEI's <c>GET /info</c>.</summary>
+    /// <summary>From TEI's <c>GET /info</c>.</summary>
     public static ModelTraits OfTei(JsonElement info)
     {
         var type = Member(info, "model_type");
@@ -142,13 +156,17 @@ internal static class ModelTraitsJson
     }
 
     private static ModelKind? KindOf(IReadOnlyList<string> capabilities) =>
-        capabilities.Contains("completion") ? ModelKind.Chat : capabilities.Contains("embedding") ? ModelKind.Embed : capabilities.Contains("rerank") ? ModelKind.Rerank : null;
+        capabilities.Contains("completion") ? ModelKind.Chat
+        : capabilities.Contains("embedding") ? ModelKind.Embed
+        : capabilities.Contains("rerank") ? ModelKind.Rerank
+        : null;
 
-    /// <summary>Templates that think have a switch for it, or the marks between which they do.</summary>
+    /// <summary>Templates of models that think contain a switch for it, or the tags around the thoughts.</summary>
     private static bool Thinks(string? template) => template is not null
-        && (template.Contains("enable_thinking", StringComparison.Ordinal) || template.Contains("<think>", StringComparison.Ordinal) || template.Contains("reasoning_content", StringComparison.Ordinal));
+        && (template.Contains("enable_thinking", StringComparison.Ordinal) || template.Contains("<think>", StringComparison.Ordinal)
+            || template.Contains("reasoning_content", StringComparison.Ordinal));
 
-    /// <summary>As Ollama writes it.</summary>
+    /// <summary>In the form that Ollama uses.</summary>
     private static string Size(long count) => count switch
     {
         >= 1_000_000_000 => string.Create(CultureInfo.InvariantCulture, $"{count / 1e9:0.0}B"),
@@ -166,12 +184,16 @@ internal static class ModelTraitsJson
 
     private static bool Is(JsonElement element, string key) => Member(element, key).ValueKind is JsonValueKind.True;
 
-    private static JsonElement Member(JsonElement element, string key) => element.ValueKind is JsonValueKind.Object && element.TryGetProperty(key, out var value) ? value : default;
+    private static JsonElement Member(JsonElement element, string key) =>
+        element.ValueKind is JsonValueKind.Object && element.TryGetProperty(key, out var value) ? value : default;
 
-    private static string? Text(JsonElement element, string key) => Member(element, key) is { ValueKind: JsonValueKind.String } value && value.GetString() is { Length: > 0 } text ? text : null;
+    private static string? Text(JsonElement element, string key) =>
+        Member(element, key) is { ValueKind: JsonValueKind.String } value && value.GetString() is { Length: > 0 } text ? text : null;
 
-    private static long? Number(JsonElement element, string key) => Member(element, key) is { ValueKind: JsonValueKind.Number } value && value.TryGetInt64(out var number) && number > 0 ? number : null;
+    private static long? Number(JsonElement element, string key) =>
+        Member(element, key) is { ValueKind: JsonValueKind.Number } value && value.TryGetInt64(out var number) && number > 0 ? number : null;
 
     private static IReadOnlyList<string> Words(JsonElement element, string key) =>
-        Member(element, key) is { ValueKind: JsonValueKind.Array } list ? [.. list.EnumerateArray().Where(word => word.ValueKind is JsonValueKind.String).Select(word => word.GetString()!)] : [];
+        Member(element, key) is { ValueKind: JsonValueKind.Array } list
+            ? [.. list.EnumerateArray().Where(word => word.ValueKind is JsonValueKind.String).Select(word => word.GetString()!)] : [];
 }

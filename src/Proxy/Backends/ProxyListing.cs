@@ -6,8 +6,8 @@ using Proxy.Config;
 namespace Proxy.Backends;
 
 /// <summary>
-/// The member <c>proxy</c> of each entry of <c>/v1/models</c>, which only a proxy that asks is told: what the listings of other dialects say of the model, and the ways to it. So that the listings of a proxy
-/// in front of a proxy are those of the one behind.
+/// The member <c>proxy</c> of each entry of <c>/v1/models</c>, which only an asking proxy gets: the values that the listings of other dialects have, and the
+/// ways to the model. With it, a proxy in front of a proxy can give the same listings as the one behind.
 /// </summary>
 internal static class ProxyListing
 {
@@ -78,7 +78,9 @@ internal static class ProxyListing
         }
     }
 
-    /// <summary>The report of a proxy: all dialects, unless the configuration names some, and of its models those to which a way leads that is not ours already.</summary>
+    /// <summary>
+    /// The report of a host that is a proxy: all dialects, unless the configuration names some, and the models that have a way which does not pass this proxy.
+    /// </summary>
     public static HostReport Read(JsonElement? listing, string id, IReadOnlyList<DialectFamily>? families, ProxyIdentity? asker) => new(
         families ?? Enum.GetValues<DialectFamily>(),
         [.. (HostProbeJson.OpenAiModels(listing) ?? []).Select(model => WithTold(model, asker)).Where(static model => model.Told is not { Ways.Count: 0 })],
@@ -92,11 +94,12 @@ internal static class ProxyListing
     private static HostModel WithTold(HostModel model, ProxyIdentity? asker)
     {
         if (model.Details is not { } entry || !entry.TryGetProperty(Member, out var said) || said.ValueKind is not JsonValueKind.Object) return model;
-        var told = new ProxyTold(Listing(model.Name, said), Ways(said, asker), Enum.TryParse<ModelEnd>(Text(said, "end"), out var end) ? end : ModelEnd.Host) { Info = Object(said, "info") };
+        var told = new ProxyTold(Listing(model.Name, said), Ways(said, asker),
+            Enum.TryParse<ModelEnd>(Text(said, "end"), out var end) ? end : ModelEnd.Host) { Info = Object(said, "info") };
         return model with { ContextLimit = told.Listing.ContextLimit, Loaded = told.Listing.Loaded, Traits = told.Listing.Traits, Told = told };
     }
 
-    /// <summary>Only what can be a way: ids, not ours, and no more of them than a call may pass.</summary>
+    /// <summary>Only valid ways: ids of other proxies, and not more of them than a call may pass.</summary>
     private static IReadOnlyList<string[]> Ways(JsonElement said, ProxyIdentity? asker) =>
         said.TryGetProperty("ways", out var ways) && ways.ValueKind is JsonValueKind.Array
             ? [.. ways.EnumerateArray().Where(static way => way.ValueKind is JsonValueKind.Array && way.GetArrayLength() <= Via.MostHops - 2)
@@ -111,10 +114,12 @@ internal static class ProxyListing
         {
             OwnedBy = Text(said, "owned_by"),
             Resolved = Text(said, "resolved"),
-            Created = DateTimeOffset.TryParseExact(Text(said, "created"), "O", CultureInfo.InvariantCulture, DateTimeStyles.None, out var created) ? created : null,
+            Created =
+                DateTimeOffset.TryParseExact(Text(said, "created"), "O", CultureInfo.InvariantCulture, DateTimeStyles.None, out var created) ? created : null,
             ContextLength = (int?)Number(said, "context_length"),
             ContextLimit = (int?)Number(said, "context_limit"),
-            Loaded = said.TryGetProperty("loaded", out var loaded) && loaded.ValueKind is JsonValueKind.True or JsonValueKind.False ? loaded.GetBoolean() : null,
+            Loaded =
+                said.TryGetProperty("loaded", out var loaded) && loaded.ValueKind is JsonValueKind.True or JsonValueKind.False ? loaded.GetBoolean() : null,
             Size = Number(said, "size"),
             Digest = Text(said, "digest"),
             Kind = Kind(said),
@@ -138,13 +143,16 @@ internal static class ProxyListing
     private static ModelKind? Kind(JsonElement said) => Enum.TryParse<ModelKind>(Text(said, "kind"), out var kind) ? kind : null;
 
     private static string[] Words(JsonElement said) =>
-        Found(said, "capabilities") is { ValueKind: JsonValueKind.Array } words ? [.. words.EnumerateArray().Where(static word => word.ValueKind is JsonValueKind.String).Select(static word => word.GetString()!)] : [];
+        Found(said, "capabilities") is { ValueKind: JsonValueKind.Array } words
+            ? [.. words.EnumerateArray().Where(static word => word.ValueKind is JsonValueKind.String).Select(static word => word.GetString()!)] : [];
 
     private static JsonElement? Object(JsonElement said, string name) => Found(said, name) is { ValueKind: JsonValueKind.Object } found ? found : null;
 
     private static string? Text(JsonElement said, string name) => Found(said, name) is { ValueKind: JsonValueKind.String } found ? found.GetString() : null;
 
-    private static long? Number(JsonElement said, string name) => Found(said, name) is { ValueKind: JsonValueKind.Number } found && found.TryGetInt64(out var number) ? number : null;
+    private static long? Number(JsonElement said, string name) =>
+        Found(said, name) is { ValueKind: JsonValueKind.Number } found && found.TryGetInt64(out var number) ? number : null;
 
-    private static JsonElement? Found(JsonElement said, string name) => said.ValueKind is JsonValueKind.Object && said.TryGetProperty(name, out var found) ? found : null;
+    private static JsonElement? Found(JsonElement said, string name) =>
+        said.ValueKind is JsonValueKind.Object && said.TryGetProperty(name, out var found) ? found : null;
 }

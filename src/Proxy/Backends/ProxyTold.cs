@@ -4,26 +4,27 @@ using Proxy.Vectors;
 
 namespace Proxy.Backends;
 
-/// <summary>What answers for a model in the end.</summary>
+/// <summary>What finally answers for a model.</summary>
 internal enum ModelEnd
 {
     Host,
 
-    /// <summary>A proxy's own process.</summary>
+    /// <summary>The process of a proxy.</summary>
     Process,
 
-    /// <summary>The echo inside a proxy, which is no model.</summary>
+    /// <summary>The built-in echo of a proxy, which is not a model.</summary>
     Echo,
 }
 
-/// <summary>What one proxy tells another of a model: everything that its own clients are told, and by which ways it is reached.</summary>
+/// <summary>What one proxy reports to another about a model: everything that its own clients get, and the ways to it.</summary>
 /// <param name="Listing">The model as the proxy lists it.</param>
-/// <param name="Ways">The ways to the model, each the ids of the proxies that a call passes behind this one, in order; the way is empty where it has the model's host itself.</param>
+/// <param name="Ways">The ways to the model. Each is the list of ids of the proxies that a call passes after this one, in order; it is empty if this proxy has
+/// the model's host itself.</param>
 internal sealed record ProxyTold(ModelListing Listing, IReadOnlyList<string[]> Ways, ModelEnd End)
 {
-    /// <summary>What TEI's <c>/info</c> says of the model, where a host says it.</summary>
+    /// <summary>TEI's <c>/info</c> about the model, if its host has one.</summary>
     public JsonElement? Info { get; init; }
 
-    /// <summary>The model of this process, which can say the same of itself.</summary>
+    /// <summary>The model of this process, which provides the same information.</summary>
     public VectorModelInfo? Here { get; init; }
 }

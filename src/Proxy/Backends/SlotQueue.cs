@@ -3,7 +3,9 @@ using Proxy.Backends.Picking;
 
 namespace Proxy.Backends;
 
-/// <summary>A slot held at a backend; disposing gives it back to whoever waits longest. Without a queue: the use of a backend for what takes no slot.</summary>
+/// <summary>
+/// A slot held at a backend; disposing it gives the slot to the longest waiting call. Without a queue: the use of a backend that takes no slot.
+/// </summary>
 internal sealed class Lease(SlotQueue? queue, Backend backend) : IDisposable
 {
     private int returned;
@@ -16,14 +18,14 @@ internal sealed class Lease(SlotQueue? queue, Backend backend) : IDisposable
     }
 }
 
-/// <summary>Why no slot was given.</summary>
+/// <summary>Why no slot was granted.</summary>
 internal enum SlotRefusal { None, QueueFull, TimedOut, Cancelled, AllDown }
 
-/// <summary>The outcome of asking for a slot: a lease, or why not.</summary>
+/// <summary>The outcome of asking for a slot: a lease, or the reason why not.</summary>
 internal readonly record struct SlotGrant(Lease? Lease, SlotRefusal Refusal);
 
 /// <summary>
-/// Hands out the backends' slots: at once where one is free, else first come, first served for each model, up to a bound. A full line refuses at once.
+/// Grants the backends' slots: at once if one is free, else first come, first served for each model, up to a limit. If the queue is full, it refuses at once.
 /// </summary>
 internal sealed class SlotQueue(TimeProvider time)
 {
@@ -31,10 +33,10 @@ internal sealed class SlotQueue(TimeProvider time)
     private readonly LinkedList<Waiter> line = new();
     private readonly Dictionary<string, int> lengths = [];
 
-    /// <summary>Calls waiting now, over all models.</summary>
+    /// <summary>Number of waiting calls, over all models.</summary>
     public int Waiting { get { lock (gate) return line.Count; } }
 
-    /// <param name="patience">How long to wait at most.</param>
+    /// <param name="patience">The longest time to wait.</param>
     public ValueTask<SlotGrant> TakeAsync(string model, IReadOnlyList<Backend> candidates, int bound, TimeSpan patience, CancellationToken cancellation)
     {
         Waiter waiter;
@@ -63,8 +65,13 @@ internal sealed class SlotQueue(TimeProvider time)
             backend.State.Return();
             for (var node = line.First; node is not null; node = node.Next)
             {
-                // By its state, not by itself: a reload made new backends of what are the same slots.
-                if (Namesake(node.Value.Candidates, backend) is not { } wanted || LeastBusy.Pick([wanted]) is null || LeastBusy.IsPassedOver(wanted, node.Value.Candidates)) continue;
+                // Compared by state, because a reload creates new backends for the same slots.
+                if (Namesake(node.Value.Candidates, backend) is not { } wanted || LeastBusy.Pick([wanted]) is null
+                    || LeastBusy.IsPassedOver(wanted, node.Value.Candidates))
+                {
+                    continue;
+                }
+
                 next = node.Value;
                 Remove(next);
                 lease = Give(wanted);
@@ -75,7 +82,7 @@ internal sealed class SlotQueue(TimeProvider time)
         next?.Granted.SetResult(new(lease, SlotRefusal.None));
     }
 
-    /// <summary>Backends came or came back: none of them has to catch up with what the others were given meanwhile.</summary>
+    /// <summary>Called when backends are new or came back: they need not catch up with the calls that the others were given meanwhile.</summary>
     public void Level(IReadOnlyList<Backend> backends)
     {
         lock (gate)
@@ -84,7 +91,10 @@ internal sealed class SlotQueue(TimeProvider time)
         }
     }
 
-    /// <summary>A backend came back or went down, or a reload gave it more slots: whoever can use one is served, and who waits for nothing but dead ones is told.</summary>
+    /// <summary>
+    /// Called when a backend came back or went down, or a reload gave it more slots: grants free slots to waiting calls, and fails those whose backends are all
+    /// down.
+    /// </summary>
     public void Recheck()
     {
         var grants = new List<(Waiter Waiter, SlotGrant Grant)>();

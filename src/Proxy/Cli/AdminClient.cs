@@ -7,20 +7,28 @@ using Proxy.Config;
 
 namespace Proxy.Cli;
 
-/// <summary>Asks the running proxy over its admin socket.</summary>
+/// <summary>Sends requests to the running proxy over its admin socket.</summary>
 internal sealed class AdminClient(Func<string, string?> environment)
 {
-    /// <summary>A command to the running proxy reads no file: to name one is a mistake, since the proxy goes on with the one that it was started with.</summary>
+    /// <summary>
+    /// Refuses <c>--config</c>: a command to the running proxy reads no file, and the proxy keeps the file that it was started with.
+    /// </summary>
     public static void TakesNoFile(Command command, Option<string?> config) => command.Validators.Add(result =>
     {
-        if (result.GetResult(config) is not null) result.AddError($"{command.Name} takes no --config: the running proxy has the file that it was started with.");
+        if (result.GetResult(config) is not null)
+        {
+            result.AddError($"{command.Name} takes no --config: the running proxy keeps the file that it was started with.");
+        }
     });
 
-    /// <summary>The answer's JSON, whatever its status. Throws <see cref="AdminException"/> with the words for the user, and the exit code that goes with them.</summary>
+    /// <summary>
+    /// The answer's JSON, whatever its status. Throws <see cref="AdminException"/> with the message for the user and its exit code.
+    /// </summary>
     public async Task<T> AskAsync<T>(HttpMethod method, string path, JsonTypeInfo<T> type, CancellationToken cancellation)
     {
         using var connection = await ConnectAsync(cancellation).ConfigureAwait(false);
-        using var handler = new SocketsHttpHandler { UseProxy = false, ConnectCallback = (_, _) => ValueTask.FromResult<Stream>(new NetworkStream(connection)) };
+        using var handler =
+            new SocketsHttpHandler { UseProxy = false, ConnectCallback = (_, _) => ValueTask.FromResult<Stream>(new NetworkStream(connection)) };
         using var http = new HttpClient(handler) { BaseAddress = new Uri("http://localhost") };
         try
         {
@@ -30,11 +38,11 @@ internal sealed class AdminClient(Func<string, string?> environment)
         }
         catch (JsonException)
         {
-            throw new AdminException(ExitCode.Failed, $"the running proxy does not know {path}; it is of another version");
+            throw new AdminException(ExitCode.Failed, $"the running proxy does not know {path}; it has another version than this command");
         }
         catch (HttpRequestException e)
         {
-            throw new AdminException(ExitCode.Failed, $"the running proxy broke off: {e.Message}");
+            throw new AdminException(ExitCode.Failed, $"the connection to the running proxy broke: {e.Message}");
         }
     }
 
@@ -52,7 +60,10 @@ internal sealed class AdminClient(Func<string, string?> environment)
             catch (SocketException e)
             {
                 socket.Dispose();
-                if (e.SocketErrorCode is SocketError.AccessDenied) throw new AdminException(ExitCode.Failed, $"{place} is another user's; ask as that user or as root");
+                if (e.SocketErrorCode is SocketError.AccessDenied)
+                {
+                    throw new AdminException(ExitCode.Failed, $"{place} belongs to another user; run this command as that user or as root");
+                }
             }
             catch (ArgumentOutOfRangeException)
             {
@@ -61,11 +72,11 @@ internal sealed class AdminClient(Func<string, string?> environment)
             }
         }
 
-        throw new AdminException(ExitCode.NotRunning, $"no proxy runs: none answers at {string.Join(" or ", places)}");
+        throw new AdminException(ExitCode.NotRunning, $"no proxy is running: none answers at {string.Join(" or ", places)}");
     }
 }
 
-/// <summary>The running proxy could not be asked.</summary>
+/// <summary>A request to the running proxy failed.</summary>
 internal sealed class AdminException(ExitCode code, string message) : Exception(message)
 {
     public ExitCode Code => code;

@@ -4,13 +4,13 @@ using Proxy.Config;
 
 namespace Proxy.Cli;
 
-/// <summary><c>proxy calls</c>: what runs in the proxy now, the longest first.</summary>
+/// <summary><c>proxy calls</c>: lists the running calls, the longest first.</summary>
 internal static class CallsCommand
 {
     public static Command Make(Surroundings around, Option<string?> config)
     {
         var json = ProxyCommand.Json();
-        var command = new Command("calls", "List the calls that run now: who, what, where and how long.") { json };
+        var command = new Command("calls", "List the running calls: key, model, backend, state and time.") { json };
         AdminClient.TakesNoFile(command, config);
         command.SetAction(async (parsed, cancellation) => (int)await RunAsync(around, parsed.GetValue(json), cancellation).ConfigureAwait(false));
         return command;
@@ -20,7 +20,8 @@ internal static class CallsCommand
     {
         try
         {
-            var table = await new AdminClient(around.Environment).AskAsync(HttpMethod.Get, "/calls", CliJson.Default.CallTable, cancellation).ConfigureAwait(false);
+            var table = await new AdminClient(around.Environment).AskAsync(HttpMethod.Get, "/calls", CliJson.Default.CallTable, cancellation)
+                .ConfigureAwait(false);
             if (json) around.Output.WriteLine(JsonSerializer.Serialize(table, CliJson.Print.CallTable));
             else Print(around.Output, table);
             return ExitCode.Ok;
@@ -33,7 +34,8 @@ internal static class CallsCommand
     }
 
     private static void Print(TextWriter output, CallTable table) =>
-        TextTable.Write(output, ["TRACE_ID", "KEY", "SURFACE", "MODEL", "BACKEND", "STATE", "RUNNING", "SESSION"], table.Calls.OrderByDescending(call => call.RunningMs).Select(call => (IReadOnlyList<string>)
+        TextTable.Write(output, ["TRACE_ID", "KEY", "SURFACE", "MODEL", "BACKEND", "STATE", "RUNNING", "SESSION"],
+            table.Calls.OrderByDescending(call => call.RunningMs).Select(call => (IReadOnlyList<string>)
         [
             call.TraceId,
             call.Key ?? "-",

@@ -7,18 +7,25 @@ using Proxy.Transport;
 
 namespace Proxy.Cli;
 
-/// <summary><c>proxy check [FILE]</c>: every problem of a configuration, or what it comes to. Hosts are asked only where the file has prefixes: what other hosts list goes before those.</summary>
+/// <summary>
+/// <c>proxy check [FILE]</c>: prints every problem of a configuration, or a summary of it. Only if the file has prefixes, it asks the hosts for their models,
+/// because listed names take precedence over prefixes.
+/// </summary>
 internal static class CheckCommand
 {
-    /// <summary>A host that does not say within this time what it lists is left out.</summary>
+    /// <summary>A host that does not answer within this time is left out.</summary>
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
 
     public static Command Make(Surroundings around, Option<string?> config)
     {
-        var file = new Argument<string?>("FILE") { Description = "The file to look over; the one that serve would read if left out.", Arity = ArgumentArity.ZeroOrOne };
+        var file = new Argument<string?>("FILE")
+        {
+            Description = "The file to check. If left out, the one that serve would read.", Arity = ArgumentArity.ZeroOrOne,
+        };
         var json = ProxyCommand.Json();
-        var command = new Command("check", "Print every problem of the configuration, with its line, or what it comes to.") { file, json };
-        command.SetAction(async (parsed, cancellation) => (int)await RunAsync(around, parsed.GetValue(file) ?? parsed.GetValue(config), parsed.GetValue(json), cancellation).ConfigureAwait(false));
+        var command = new Command("check", "Print every problem of the configuration with its line, or a summary of it.") { file, json };
+        command.SetAction(async (parsed, cancellation) => (int)await RunAsync(
+            around, parsed.GetValue(file) ?? parsed.GetValue(config), parsed.GetValue(json), cancellation).ConfigureAwait(false));
         return command;
     }
 
@@ -28,7 +35,9 @@ internal static class CheckCommand
         var result = ConfigFile.Load(path, around.Sources);
         var overruled = result.Config is { } checkedConfig ? await OverruledAsync(checkedConfig, cancellation).ConfigureAwait(false) : [];
         if (json)
-            around.Output.WriteLine(JsonSerializer.Serialize(new CheckResult(result.Config is not null, path, [.. result.Problems.Select(ProblemRow.From)]) { Overruled = OverruledRow.From(overruled) }, CliJson.Print.CheckResult));
+            around.Output.WriteLine(JsonSerializer.Serialize(
+                new CheckResult(result.Config is not null, path, [.. result.Problems.Select(ProblemRow.From)]) { Overruled = OverruledRow.From(overruled) },
+                CliJson.Print.CheckResult));
         else if (result.Config is { } config)
             Summarise(around.Output, path, config, overruled);
         else
@@ -44,9 +53,10 @@ internal static class CheckCommand
             output.WriteLine($"  backend     {backend.Name}: {backend.Url} ({Dialects(backend)}){(backend.Name == config.DefaultBackend ? ", default" : "")}");
         foreach (var model in config.Inference.Models)
             output.WriteLine($"  model       {model.Name}: {model.Path}");
-        if (config.Inference.Bundled) output.WriteLine($"  model       {LocalModels.BundledName}: inside this program");
+        if (config.Inference.Bundled) output.WriteLine($"  model       {LocalModels.BundledName}: built in");
         if (config.Aliases.Count > 0) output.WriteLine($"  aliases     {string.Join(", ", config.Aliases.Select(alias => $"{alias.Key} = {alias.Value}"))}");
-        output.WriteLine($"  keys        {(config.Auth.Keys.Count > 0 ? string.Join(", ", config.Auth.Keys.Select(key => key.Name)) : config.Auth.AllowAnonymous ? "none: serves anyone" : "none: serves this machine alone")}");
+        output.WriteLine("  keys        " + (config.Auth.Keys.Count > 0 ? string.Join(", ", config.Auth.Keys.Select(key => key.Name))
+            : config.Auth.AllowAnonymous ? "none: serves everyone" : "none: serves this machine only"));
         foreach (var one in overruled) output.WriteLine($"  note        {one}");
     }
 
@@ -64,9 +74,8 @@ internal static class CheckCommand
         patience.CancelAfter(Patience);
         try
         {
-            using var ticker = new CoarseTicker(TimeProvider.System);
-            using var host = new HandlerUpstream(BackendDirectory.Target(backend), ticker);
-            return [.. (await HostProbe.AskAsync(backend, host.Invoker, null, patience.Token).ConfigureAwait(false)).Models.Select(static model => model.Name)];
+            using var host = HostHttp.Create(BackendDirectory.Target(backend), TimeProvider.System);
+            return [.. (await HostProbe.AskAsync(backend, host, null, patience.Token).ConfigureAwait(false)).Models.Select(static model => model.Name)];
         }
         catch (Exception e) when (e is HostProbeException or OperationCanceledException && !cancellation.IsCancellationRequested)
         {
@@ -75,7 +84,7 @@ internal static class CheckCommand
     }
 
     private static string Dialects(BackendConfig backend) =>
-        backend.Url == BackendConfig.BuiltinEcho ? "inside this program, in every dialect"
+        backend.Url == BackendConfig.BuiltinEcho ? "built in, in every dialect"
         : backend.Dialects is { } dialects ? string.Join(", ", dialects.Select(DialectNames.Name))
-        : "which dialects, the host is asked";
+        : "dialects as the host reports them";
 }

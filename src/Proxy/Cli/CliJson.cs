@@ -5,14 +5,14 @@ using Proxy.Config;
 
 namespace Proxy.Cli;
 
-/// <summary>What <c>check --json</c> prints.</summary>
+/// <summary>The output of <c>check --json</c>.</summary>
 internal sealed record CheckResult(bool Ok, string? File, IReadOnlyList<ProblemRow> Problems)
 {
-    /// <summary>Prefixes that do not get what other hosts list.</summary>
+    /// <summary>Prefixes that do not get models that other hosts list.</summary>
     public IReadOnlyList<OverruledRow>? Overruled { get; init; }
 }
 
-/// <summary>A <see cref="Backends.OverruledPrefix"/> on the wire.</summary>
+/// <summary>A <see cref="Backends.OverruledPrefix"/> as JSON.</summary>
 internal sealed record OverruledRow(string Prefix, string Backend, string By, IReadOnlyList<string> Models)
 {
     public static IReadOnlyList<OverruledRow>? From(IReadOnlyList<Backends.OverruledPrefix> found) =>
@@ -21,7 +21,7 @@ internal sealed record OverruledRow(string Prefix, string Backend, string By, IR
     public string InWords() => new Backends.OverruledPrefix(Prefix, Backend, By, Models).ToString();
 }
 
-/// <summary>A <see cref="ConfigProblem"/> on the wire: of the admin socket and of <c>--json</c>.</summary>
+/// <summary>A <see cref="ConfigProblem"/> as JSON, on the admin socket and with <c>--json</c>.</summary>
 internal sealed record ProblemRow(string Key, int Line, string Message)
 {
     public static ProblemRow From(ConfigProblem problem) => new(problem.Key, problem.Line, problem.Message);
@@ -29,17 +29,17 @@ internal sealed record ProblemRow(string Key, int Line, string Message)
     public ConfigProblem ToProblem() => new(Key, Line, Message);
 }
 
-/// <summary>The admin socket's answer to <c>POST /reload</c>. <paramref name="File"/>: what was read, where the server says so.</summary>
+/// <summary>The admin socket's answer to <c>POST /reload</c>. <paramref name="File"/>: the file that was read, if the server reports it.</summary>
 internal sealed record ReloadResult(bool Ok, IReadOnlyList<ProblemRow>? Problems, string? File = null)
 {
-    /// <summary>The parts of the file that take effect at the next start only.</summary>
+    /// <summary>The changed settings that take effect at the next start only.</summary>
     public IReadOnlyList<string>? NeedsRestart { get; init; }
 }
 
-/// <summary>The admin socket's answer to <c>GET /calls</c>, and what <c>calls --json</c> prints.</summary>
+/// <summary>The admin socket's answer to <c>GET /calls</c>, and the output of <c>calls --json</c>.</summary>
 internal sealed record CallTable(IReadOnlyList<CallRow> Calls);
 
-/// <summary>One call that runs. What is not known yet is left out. <paramref name="Answering"/>: its answer has begun.</summary>
+/// <summary>A running call. Values that are not known yet are left out. <paramref name="Answering"/>: its answer has begun.</summary>
 internal sealed record CallRow(string TraceId, string Surface, bool Stream, bool Answering, long RunningMs)
 {
     public string? CorrelationId { get; init; }
@@ -58,35 +58,36 @@ internal sealed record CallRow(string TraceId, string Surface, bool Stream, bool
 /// <summary>The admin socket's answer to <c>POST /drain</c>.</summary>
 internal sealed record DrainResult(int Running);
 
-/// <summary>The admin socket's answer to <c>GET /models</c>, and what <c>models --json</c> prints.</summary>
+/// <summary>The admin socket's answer to <c>GET /models</c>, and the output of <c>models --json</c>.</summary>
 internal sealed record ModelTable(IReadOnlyList<ModelRow> Models)
 {
-    /// <summary>Prefixes that do not get what other hosts list.</summary>
+    /// <summary>Prefixes that do not get models that other hosts list.</summary>
     public IReadOnlyList<OverruledRow>? Overruled { get; init; }
 }
 
-/// <summary>One model at one backend. What is not known is left out; no <paramref name="Slots"/> means no limit.</summary>
-internal sealed record ModelRow(string Model, string Backend, int? ContextLength, bool? Loaded, int? Slots, int? InUse, string Health, IReadOnlyList<string> Dialects)
+/// <summary>One model at one backend. Unknown values are left out; no <paramref name="Slots"/> means no limit.</summary>
+internal sealed record ModelRow(
+    string Model, string Backend, int? ContextLength, bool? Loaded, int? Slots, int? InUse, string Health, IReadOnlyList<string> Dialects)
 {
     /// <summary>The model that an alias stands for.</summary>
     public string? Resolved { get; init; }
 
-    /// <summary>The longest context that the host could run it with.</summary>
+    /// <summary>The longest context that the host could give the model.</summary>
     public int? ContextLimit { get; init; }
 
     public IReadOnlyList<string>? Capabilities { get; init; }
 
-    /// <summary>What program the host is, and of which version.</summary>
+    /// <summary>The host's program and version.</summary>
     public string? Host { get; init; }
 
-    /// <summary>Why the backend is down, in words.</summary>
+    /// <summary>Why the backend is down.</summary>
     public string? Reason { get; init; }
 }
 
-/// <summary>What <c>models local --json</c> prints. What is not known is left out.</summary>
+/// <summary>The output of <c>models local --json</c>. Unknown values are left out.</summary>
 internal sealed record LocalModelTable(string Folder, IReadOnlyList<LocalModelRow> Models);
 
-/// <summary>One model that was fetched.</summary>
+/// <summary>One downloaded model.</summary>
 internal sealed record LocalModelRow(string Model, string Path, long SizeBytes)
 {
     public string? Kind { get; init; }
@@ -99,21 +100,23 @@ internal sealed record LocalModelRow(string Model, string Path, long SizeBytes)
     public string? Problem { get; init; }
 }
 
-/// <summary>What <c>models pull --json</c> prints. <paramref name="Pulled"/>: false where all of it was there already.</summary>
-internal sealed record PullResult(string Model, string Commit, string Path, string Kind, string Variant, long SizeBytes, bool Pulled, IReadOnlyList<PulledFileRow> Files)
+/// <summary>The output of <c>models pull --json</c>. <paramref name="Pulled"/>: false if all files were there already.</summary>
+internal sealed record PullResult(
+    string Model, string Commit, string Path, string Kind, string Variant, long SizeBytes, bool Pulled, IReadOnlyList<PulledFileRow> Files)
 {
     public int? Dimensions { get; init; }
 }
 
 internal sealed record PulledFileRow(string Path, long SizeBytes);
 
-/// <summary>What <c>keys new --json</c> prints. The key is nowhere else.</summary>
+/// <summary>The output of <c>keys new --json</c>. The key is stored nowhere.</summary>
 internal sealed record NewKey(string Name, string Key, string Sha256, string Toml);
 
-/// <summary>What <c>version --json</c> prints.</summary>
+/// <summary>The output of <c>version --json</c>.</summary>
 internal sealed record VersionInfo(string Version, string Runtime, string Platform);
 
-[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull, WriteIndented = true)]
+[JsonSourceGenerationOptions(
+    PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull, WriteIndented = true)]
 [JsonSerializable(typeof(CheckResult))]
 [JsonSerializable(typeof(ReloadResult))]
 [JsonSerializable(typeof(CallTable))]
@@ -125,7 +128,7 @@ internal sealed record VersionInfo(string Version, string Runtime, string Platfo
 [JsonSerializable(typeof(VersionInfo))]
 internal sealed partial class CliJson : JsonSerializerContext
 {
-    /// <summary>For terminals and jq, not for web pages: "é" and "+" stay themselves.</summary>
+    /// <summary>For terminals and jq, not for web pages: "é" and "+" are not escaped.</summary>
     public static CliJson Print => Relaxed.Context;
 
     private static class Relaxed

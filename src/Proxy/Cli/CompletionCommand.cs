@@ -2,11 +2,14 @@ using System.CommandLine;
 
 namespace Proxy.Cli;
 
-/// <summary><c>proxy completion SHELL</c>: the script that makes a shell complete our commands. The script asks this program, so it never grows old.</summary>
+/// <summary>
+/// <c>proxy completion SHELL</c>: prints a script that lets a shell complete the proxy's commands. The script asks this program, so it never becomes outdated.
+/// </summary>
 internal static class CompletionCommand
 {
-    // The parser suggests every spelling of every option, at any place of a word: the shells are to show what starts so,
-    // options only after a dash, and no "/h".
+    // The parser suggests every spelling of every option at any place. The scripts show only words that begin like the typed one, options only after a dash,
+    // and
+    // no "/h".
     private const string Bash = """
         # bash: source <(proxy completion bash)
         _proxy() {
@@ -46,7 +49,7 @@ internal static class CompletionCommand
     {
         var shell = new Argument<string>("SHELL") { Description = "bash, zsh or fish." };
         shell.AcceptOnlyFromAmong("bash", "zsh", "fish");
-        var command = new Command("completion", "Print the script that completes these commands in a shell.") { shell };
+        var command = new Command("completion", "Print a script that lets a shell complete these commands.") { shell };
         command.SetAction(parsed =>
         {
             around.Output.WriteLine(parsed.GetRequiredValue(shell) switch { "bash" => Bash, "zsh" => Zsh, _ => Fish });

@@ -1,12 +1,12 @@
 namespace Proxy.Cli;
 
-/// <summary>What the process ends with. Scripts rely on the numbers: never renumber.</summary>
+/// <summary>The exit codes of the process. Scripts rely on the numbers: never renumber them.</summary>
 internal enum ExitCode
 {
     /// <summary>Done; for <c>healthcheck</c>: healthy.</summary>
     Ok = 0,
 
-    /// <summary>It did not work; for <c>healthcheck</c>: not healthy, or no answer in time.</summary>
+    /// <summary>The command failed; for <c>healthcheck</c>: not healthy, or no answer in time.</summary>
     Failed = 1,
 
     /// <summary>The command line itself is wrong.</summary>
@@ -18,6 +18,6 @@ internal enum ExitCode
     /// <summary>The command needs a running proxy, and none answers on its admin socket.</summary>
     NotRunning = 4,
 
-    /// <summary>The configuration was reloaded, and some of it takes effect at the next start only; which, was printed.</summary>
+    /// <summary>The configuration was reloaded, but some settings, which were printed, take effect at the next start only.</summary>
     NeedsRestart = 5,
 }

@@ -6,23 +6,24 @@ using Proxy.Config;
 
 namespace Proxy.Cli;
 
-/// <summary><c>proxy keys new NAME</c>: makes a key, shows it once, and prints the section that lets it in.</summary>
+/// <summary><c>proxy keys new NAME</c>: makes a key, shows it once, and prints the configuration section for it.</summary>
 internal static class KeysCommand
 {
-    /// <summary>Letters and digits alone: one double click selects a key, and no shell or URL touches it.</summary>
+    /// <summary>Letters and digits only: a double click selects the whole key, and no shell or URL needs it escaped.</summary>
     private const string Alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-    /// <summary>As many as 32 random bytes need: 62^43 > 2^256.</summary>
+    /// <summary>As long as 32 random bytes need: 62^43 > 2^256.</summary>
     private const int Length = 43;
 
     public static Command Make(Surroundings around)
     {
-        var name = new Argument<string>("NAME") { Description = "What logs and metrics call the key's owner." };
+        var name = new Argument<string>("NAME") { Description = "The key's name in logs and metrics." };
         name.Validators.Add(result =>
         {
             if (result.Tokens.Count > 0 && ConfigRules.KeyNameProblem(result.Tokens[0].Value) is { } problem) result.AddError(problem);
         });
-        var models = new Option<string?>("--models") { Description = "Models the key may use, globs too, with commas between. All if left out.", HelpName = "A,B" };
+        var models =
+            new Option<string?>("--models") { Description = "Models the key may use, globs too, separated by commas. If left out, all.", HelpName = "A,B" };
         var concurrency = new Option<int?>("--concurrency") { Description = "Calls it may have running at once.", HelpName = "N" };
         var rate = new Option<int?>("--requests-per-minute") { Description = "Calls it may start in a minute.", HelpName = "N" };
         foreach (var limit in new[] { concurrency, rate })
@@ -33,14 +34,16 @@ internal static class KeysCommand
         var json = ProxyCommand.Json();
 
         var fresh = new Command("new", "Make a key. It is shown once; the configuration holds only its digest.") { name, models, concurrency, rate, json };
-        fresh.SetAction(parsed => (int)Run(around, parsed.GetRequiredValue(name), parsed.GetValue(models), parsed.GetValue(concurrency), parsed.GetValue(rate), parsed.GetValue(json)));
-        return new("keys", "Keys that open the door.") { fresh };
+        fresh.SetAction(parsed => (int)Run(
+            around, parsed.GetRequiredValue(name), parsed.GetValue(models), parsed.GetValue(concurrency), parsed.GetValue(rate), parsed.GetValue(json)));
+        return new("keys", "Manage API keys.") { fresh };
     }
 
     private static ExitCode Run(Surroundings around, string name, string? models, int? concurrency, int? rate, bool json)
     {
         var key = $"pxy-{RandomNumberGenerator.GetString(Alphabet, Length)}";
-        var toml = Toml(name, ApiKeyConfig.Digest(key), models?.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries) ?? [], concurrency, rate);
+        var toml = Toml(name, ApiKeyConfig.Digest(key), models?.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries) ?? [],
+            concurrency, rate);
         if (json)
         {
             around.Output.WriteLine(JsonSerializer.Serialize(new NewKey(name, key, ApiKeyConfig.Digest(key), toml), CliJson.Print.NewKey));
@@ -48,7 +51,7 @@ internal static class KeysCommand
         }
 
         around.Output.WriteLine($"{key}\n");
-        around.Output.WriteLine($"# The key above is shown this once: give it to {name}. The section below goes into config.toml; then `proxy reload`.");
+        around.Output.WriteLine($"# The key above is shown only once: give it to {name}. Add the section below to config.toml, then run `proxy reload`.");
         around.Output.Write(toml);
         return ExitCode.Ok;
     }
@@ -62,5 +65,7 @@ internal static class KeysCommand
         return toml.ToString();
     }
 
-    private static string Quoted(string text) => $"\"{text.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("\"", "\\\"", StringComparison.Ordinal).Replace("${", "$${", StringComparison.Ordinal)}\"";
+    private static string Quoted(string text) =>
+        '"' + text.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("\"", "\\\"", StringComparison.Ordinal)
+            .Replace("${", "$${", StringComparison.Ordinal) + '"';
 }

@@ -7,20 +7,22 @@ using Proxy.Transport;
 
 namespace Proxy.Cli;
 
-/// <summary><c>proxy models</c>: which model is where, as the running proxy knows it, or as the hosts say while none runs.</summary>
+/// <summary><c>proxy models</c>: lists the models of each backend, as the running proxy knows them or, if none is running, as the hosts report them.</summary>
 internal static class ModelsCommand
 {
     public static Command Make(Surroundings around, Option<string?> config)
     {
         var json = ProxyCommand.Json();
-        var command = new Command("models", "List models: backend, context length, loaded or not, slots, health. Asks the running proxy, or the hosts while none runs.")
+        var command = new Command(
+            "models", "List models: backend, context length, loaded or not, slots, health. Asks the running proxy or, if none is running, the hosts.")
         {
             json,
             ModelsLocalCommand.Make(around),
             ModelsPullCommand.Make(around),
             ModelsRemoveCommand.Make(around),
         };
-        command.SetAction(async (parsed, cancellation) => (int)await RunAsync(around, parsed.GetValue(config), parsed.GetValue(json), cancellation).ConfigureAwait(false));
+        command.SetAction(async (parsed, cancellation) => (int)await RunAsync(around, parsed.GetValue(config), parsed.GetValue(json), cancellation)
+            .ConfigureAwait(false));
         return command;
     }
 
@@ -29,7 +31,8 @@ internal static class ModelsCommand
         ModelTable table;
         try
         {
-            table = await new AdminClient(around.Environment).AskAsync(HttpMethod.Get, "/models", CliJson.Default.ModelTable, cancellation).ConfigureAwait(false);
+            table = await new AdminClient(around.Environment).AskAsync(HttpMethod.Get, "/models", CliJson.Default.ModelTable, cancellation)
+                .ConfigureAwait(false);
         }
         catch (AdminException e) when (e.Code is ExitCode.NotRunning)
         {
@@ -41,9 +44,10 @@ internal static class ModelsCommand
                 return ExitCode.ConfigProblem;
             }
 
-            around.Error.WriteLine("No proxy runs; these are the hosts' own answers.");
+            around.Error.WriteLine("No proxy is running; these are the hosts' own answers.");
             var rows = await Task.WhenAll(config.Backends.Select(backend => AskHostAsync(backend, cancellation))).ConfigureAwait(false);
-            var listed = config.Backends.Select((backend, i) => (backend, (IReadOnlyList<string>)[.. rows[i].Where(static row => row.Health == "up").Select(static row => row.Model)]));
+            var listed = config.Backends.Select(
+                (backend, i) => (backend, (IReadOnlyList<string>)[.. rows[i].Where(static row => row.Health == "up").Select(static row => row.Model)]));
             table = new([.. rows.SelectMany(row => row)]) { Overruled = OverruledRow.From(OverruledPrefix.Find([.. listed])) };
         }
         catch (AdminException e)
@@ -61,12 +65,12 @@ internal static class ModelsCommand
     {
         try
         {
-            using var ticker = new CoarseTicker(TimeProvider.System);
-            using var host = new HandlerUpstream(BackendDirectory.Target(backend), ticker);
-            var report = await HostProbe.AskAsync(backend, host.Invoker, null, cancellation).ConfigureAwait(false);
+            using var host = HostHttp.Create(BackendDirectory.Target(backend), TimeProvider.System);
+            var report = await HostProbe.AskAsync(backend, host, null, cancellation).ConfigureAwait(false);
             var dialects = report.Dialects.Select(DialectNames.Name).ToList();
             var named = backend.Models.Except(report.Models.Select(model => model.Name)).Select(model => new HostModel(model, null, null, null));
-            return [.. report.Models.Concat(named).Select(model => new ModelRow(model.Name, backend.Name, model.ContextLength, model.Loaded, backend.Slots ?? report.Slots, null, "up", dialects)
+            return [.. report.Models.Concat(named)
+                .Select(model => new ModelRow(model.Name, backend.Name, model.ContextLength, model.Loaded, backend.Slots ?? report.Slots, null, "up", dialects)
             {
                 ContextLimit = model.ContextLimit,
                 Capabilities = model.Traits.Capabilities is { Count: > 0 } capabilities ? capabilities : null,
@@ -83,11 +87,13 @@ internal static class ModelsCommand
 
     private static void Print(Surroundings around, ModelTable table)
     {
-        TextTable.Write(around.Output, ["MODEL", "BACKEND", "CONTEXT", "LOADED", "SLOTS", "HEALTH", "DIALECTS", "CAPABILITIES"], table.Models.Select(row => (IReadOnlyList<string>)
+        TextTable.Write(around.Output, ["MODEL", "BACKEND", "CONTEXT", "LOADED", "SLOTS", "HEALTH", "DIALECTS", "CAPABILITIES"],
+            table.Models.Select(row => (IReadOnlyList<string>)
         [
             row.Resolved is { } resolved ? $"{row.Model} -> {resolved}" : row.Model.Length > 0 ? row.Model : "-",
             row.Backend,
-            row.ContextLength?.ToString(CultureInfo.InvariantCulture) ?? (row.ContextLimit is { } limit ? string.Create(CultureInfo.InvariantCulture, $"<={limit}") : "-"),
+            row.ContextLength?.ToString(CultureInfo.InvariantCulture)
+                ?? (row.ContextLimit is { } limit ? string.Create(CultureInfo.InvariantCulture, $"<={limit}") : "-"),
             row.Loaded switch { true => "yes", false => "no", null => "-" },
             (row.InUse, row.Slots) switch
             {

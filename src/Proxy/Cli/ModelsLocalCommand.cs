@@ -7,18 +7,18 @@ using Proxy.Vectors;
 
 namespace Proxy.Cli;
 
-/// <summary><c>proxy models local</c>: the models that were fetched, whether the configuration serves them or not.</summary>
+/// <summary><c>proxy models local</c>: lists the downloaded models, whether or not the configuration serves them.</summary>
 internal static class ModelsLocalCommand
 {
     public static Command Make(Surroundings around)
     {
         var json = ProxyCommand.Json();
-        var command = new Command("local", "List the models that were fetched: kind, dimensions, size.") { json };
+        var command = new Command("local", "List the downloaded models: kind, dimensions, size.") { json };
         command.SetAction(parsed => (int)Run(around, parsed.GetValue(json)));
         return command;
     }
 
-    /// <summary>A model's name, checked before anything is done with it.</summary>
+    /// <summary>The argument for a model's name, which is validated.</summary>
     public static Argument<string> Name(string description)
     {
         var name = new Argument<string>("NAME") { Description = description };
@@ -29,7 +29,7 @@ internal static class ModelsLocalCommand
         return name;
     }
 
-    /// <summary>The folder of models; null, and said so, where the environment names none.</summary>
+    /// <summary>The folder of models; null, after a message, if the environment names none.</summary>
     public static PulledModels? Models(Surroundings around)
     {
         if (ModelsFolder.Find(around.Environment) is { } folder) return new(folder);
@@ -37,9 +37,10 @@ internal static class ModelsLocalCommand
         return null;
     }
 
-    public static string Kind(VectorModelKind kind) => kind switch { VectorModelKind.Rerank => "rerank", VectorModelKind.LateInteraction => "late-interaction", _ => "embed" };
+    public static string Kind(VectorModelKind kind) =>
+        kind switch { VectorModelKind.Rerank => "rerank", VectorModelKind.LateInteraction => "late-interaction", _ => "embed" };
 
-    /// <summary>Numbers of an embedding; null where the model gives none, or where only its graph knows.</summary>
+    /// <summary>Length of an embedding; null if the model gives none, or if only its graph knows the length.</summary>
     public static int? Dimensions(ModelFolder model) => model is { Kind: VectorModelKind.Embed, HiddenSize: > 0 } ? model.HiddenSize : null;
 
     private static ExitCode Run(Surroundings around, bool json)
@@ -62,7 +63,7 @@ internal static class ModelsLocalCommand
             return ExitCode.Ok;
         }
 
-        if (rows.Count == 0) around.Error.WriteLine($"No model is in {models.Folder}; `proxy models pull NAME` fetches one.");
+        if (rows.Count == 0) around.Error.WriteLine($"There is no model in {models.Folder}; `proxy models pull NAME` downloads one.");
         else Print(around, rows);
         return ExitCode.Ok;
     }

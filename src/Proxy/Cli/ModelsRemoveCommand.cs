@@ -4,14 +4,14 @@ using Proxy.Inference;
 
 namespace Proxy.Cli;
 
-/// <summary><c>proxy models remove NAME</c>: deletes a model that was fetched, or the part of it that is there.</summary>
+/// <summary><c>proxy models remove NAME</c>: deletes a downloaded model, complete or not.</summary>
 internal static class ModelsRemoveCommand
 {
     public static Command Make(Surroundings around)
     {
         var name = ModelsLocalCommand.Name("The model's name, as `proxy models local` shows it.");
         name.CompletionSources.Add(_ => Names(around));
-        var command = new Command("remove", "Delete a model that was fetched. A proxy that has it loaded serves it until its restart.") { name };
+        var command = new Command("remove", "Delete a downloaded model. A proxy that has it loaded serves it until its restart.") { name };
         command.SetAction(parsed => (int)Run(around, parsed.GetRequiredValue(name)));
         return command;
     }

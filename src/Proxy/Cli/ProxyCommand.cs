@@ -4,15 +4,15 @@ using Proxy.Config;
 
 namespace Proxy.Cli;
 
-/// <summary>The command line as a whole: every verb, what they share, and the process's exit code.</summary>
+/// <summary>The whole command line: every verb, their common options, and the process's exit code.</summary>
 internal static class ProxyCommand
 {
     private const string Description = """
         The front door to local LLM hosts.
 
-        Exit codes: 0 done, or healthy; 1 it did not work, or not healthy; 2 the command line is wrong;
+        Exit codes: 0 done, or healthy; 1 failed, or not healthy; 2 the command line is wrong;
         3 the configuration has problems (they are printed); 4 no proxy answers on the admin socket;
-        5 reloaded, but some of the file takes effect at the next start only (it is named).
+        5 reloaded, but some settings take effect at the next start only (they are printed).
         """;
 
     public static Task<int> RunAsync(string[] args) => RunAsync(args, Surroundings.Process, CancellationToken.None);
@@ -43,7 +43,7 @@ internal static class ProxyCommand
         var parsed = root.Parse(args);
         if (parsed.Action is ParseErrorAction slip)
         {
-            // A slip wants one line that says so, not a page of help; no command at all wants the page.
+            // After a mistake, one line is printed that names it, and no help; the help is printed if there is no command at all.
             slip.ShowHelp = args.Count == 0;
             slip.ShowTypoCorrections = false;
             if (parsed.UnmatchedTokens is [var unknown, ..])
@@ -57,26 +57,30 @@ internal static class ProxyCommand
         {
             Output = around.Output,
             Error = around.Error,
-            // Signals are the server's own business: its streams end in their own time.
+            // The server handles signals itself, so that its streams can finish.
             ProcessTerminationTimeout = null,
         };
         var code = await parsed.InvokeAsync(settings, cancellation).ConfigureAwait(false);
         return parsed.Action is ParseErrorAction ? (int)ExitCode.Usage : code;
     }
 
-    /// <summary>What there is instead of a word that nothing takes.</summary>
+    /// <summary>The message for a word that no command or option matches, with the possible ones.</summary>
     private static string Unknown(Command command, string word)
     {
-        var path = string.Join(' ', command.Parents.OfType<Command>().Take(1).Where(parent => parent is not RootCommand).Append(command).Select(each => each is RootCommand ? "proxy" : each.Name));
+        var path = string.Join(' ', command.Parents.OfType<Command>().Take(1).Where(parent => parent is not RootCommand).Append(command)
+            .Select(each => each is RootCommand ? "proxy" : each.Name));
         var isOption = word.StartsWith('-');
         List<string> known = isOption
-            ? [.. command.Options.Concat(command.Parents.OfType<Command>().SelectMany(parent => parent.Options.Where(option => option.Recursive))).Select(option => option.Name).Where(name => name.StartsWith("--", StringComparison.Ordinal)).Distinct()]
+            ? [.. command.Options.Concat(command.Parents.OfType<Command>().SelectMany(parent => parent.Options.Where(option => option.Recursive)))
+                .Select(option => option.Name).Where(name => name.StartsWith("--", StringComparison.Ordinal)).Distinct()]
             : [.. command.Subcommands.Select(verb => verb.Name)];
-        if (!isOption && known.Count == 0) return $"'{word}' is too much: {path} takes no more words.";
+        if (!isOption && known.Count == 0) return $"'{word}' is not expected: {path} takes no more arguments.";
         var kind = isOption ? "option" : "command";
-        return $"{path} has no {kind} '{word}'. {(Spelling.Nearest(word.TrimStart('-'), known.Select(name => name.TrimStart('-'))) is { } near ? $"Did you mean {(isOption ? "--" : "")}{near}?" : $"Its {kind}s: {string.Join(", ", known)}.")}";
+        return $"{path} has no {kind} '{word}'. " + (Spelling.Nearest(word.TrimStart('-'), known.Select(name => name.TrimStart('-'))) is { } near
+            ? $"Did you mean {(isOption ? "--" : "")}{near}?"
+            : $"Its {kind}s: {string.Join(", ", known)}.");
     }
 
-    /// <summary>The option of every command that prints a table.</summary>
+    /// <summary>The <c>--json</c> option.</summary>
     public static Option<bool> Json() => new("--json") { Description = "Print JSON instead of text." };
 }

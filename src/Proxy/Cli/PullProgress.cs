@@ -3,7 +3,9 @@ using Proxy.Inference;
 
 namespace Proxy.Cli;
 
-/// <summary>How a pull gets on, for people: a bar with its rate on a terminal, else a line a file. Goes to stderr: stdout is the result's.</summary>
+/// <summary>
+/// Shows the progress of a download: a bar with its rate on a terminal, else one line per file. Writes to stderr, because stdout is for the result.
+/// </summary>
 internal sealed class PullProgress(TextWriter output, bool isTerminal, TimeProvider time) : IPullProgress
 {
     private const int BarWidth = 20;
@@ -18,13 +20,13 @@ internal sealed class PullProgress(TextWriter output, bool isTerminal, TimeProvi
     {
         (began, drawn, this.from, bytes) = (time.GetTimestamp(), 0, from, from);
         if (isTerminal) Draw(file);
-        else if (from > 0) output.WriteLine($"{file.Path} {Size(file.Size)}, from {Size(from)} on");
+        else if (from > 0) output.WriteLine($"{file.Path} {Size(file.Size)}, resumed at {Size(from)}");
         else output.WriteLine($"{file.Path} {Size(file.Size)}");
     }
 
     public void Reached(HubFile file, long bytes)
     {
-        if (bytes < from) from = 0; // started over
+        if (bytes < from) from = 0; // the download started again
         this.bytes = bytes;
         if (isTerminal && time.GetElapsedTime(drawn) >= Redraw) Draw(file);
     }
@@ -39,7 +41,7 @@ internal sealed class PullProgress(TextWriter output, bool isTerminal, TimeProvi
     public void Retrying(HubFile file, string reason)
     {
         if (isTerminal) output.WriteLine();
-        output.WriteLine($"{file.Path}: {reason}; goes on at {Size(bytes)}");
+        output.WriteLine($"{file.Path}: {reason}; resumes at {Size(bytes)}");
     }
 
     private void Draw(HubFile file)
@@ -50,6 +52,7 @@ internal sealed class PullProgress(TextWriter output, bool isTerminal, TimeProvi
         var rate = seconds > 0 ? (bytes - from) / seconds : 0;
         var full = (int)(part * BarWidth);
         var name = file.Path.Length > NameWidth ? $"…{file.Path[^(NameWidth - 1)..]}" : file.Path.PadRight(NameWidth);
-        output.Write(string.Create(CultureInfo.InvariantCulture, $"\r{name} [{new string('#', full)}{new string('.', BarWidth - full)}] {part,4:0%}  {bytes / 1e6:0.0}/{Size(file.Size)}  {Size((long)rate)}/s  "));
+        output.Write(string.Create(CultureInfo.InvariantCulture,
+            $"\r{name} [{new string('#', full)}{new string('.', BarWidth - full)}] {part,4:0%}  {bytes / 1e6:0.0}/{Size(file.Size)}  {Size((long)rate)}/s  "));
     }
 }

@@ -3,20 +3,25 @@ using Proxy.Config;
 
 namespace Proxy.Cli;
 
-/// <summary><c>proxy serve</c>: reads the configuration and serves until told to stop.</summary>
+/// <summary><c>proxy serve</c>: reads the configuration and serves until it is stopped.</summary>
 internal static class ServeCommand
 {
     public static Command Make(Surroundings around, Option<string?> config)
     {
-        var listen = new Option<string[]>("--listen") { Description = "An address to listen on, instead of the file's: host:port, [v6]:port or unix:/path. May be repeated.", HelpName = "ADDRESS" };
-        var command = new Command("serve", "Serve.") { listen };
-        command.SetAction(async (parsed, cancellation) => (int)await RunAsync(around, parsed.GetValue(config), parsed.GetValue(listen), cancellation).ConfigureAwait(false));
+        var listen = new Option<string[]>("--listen")
+        {
+            Description = "An address to listen on, instead of the file's: host:port, [v6]:port or unix:/path. May be repeated.", HelpName = "ADDRESS",
+        };
+        var command = new Command("serve", "Start the proxy.") { listen };
+        command.SetAction(async (parsed, cancellation) => (int)await RunAsync(around, parsed.GetValue(config), parsed.GetValue(listen), cancellation)
+            .ConfigureAwait(false));
         return command;
     }
 
     private static async Task<ExitCode> RunAsync(Surroundings around, string? named, string[]? listen, CancellationToken cancellation)
     {
-        // Read once, at the process's first socket: callbacks run where the event was seen, which saves two thread switches an event.
+        // .NET reads this once, when the process opens its first socket. Callbacks then run on the thread that saw the event, which saves two thread switches
+        // per event.
         Environment.SetEnvironmentVariable("DOTNET_SYSTEM_NET_SOCKETS_INLINE_COMPLETIONS", "1");
 
         var path = ConfigFile.Find(named, around.Environment);
@@ -28,7 +33,12 @@ internal static class ServeCommand
             return ExitCode.ConfigProblem;
         }
 
-        if (path is null) around.Error.WriteLine($"No configuration file: serving {Served(config)}. config.example.toml shows what there is to set; `proxy check` looks a file over.");
+        if (path is null)
+        {
+            around.Error.WriteLine($"No configuration file: serving {Served(config)}. "
+                + "config.example.toml shows every setting; `proxy check` checks a file.");
+        }
+
         return await around.Host(new LoadedConfig(path, config) { Sources = sources }, cancellation).ConfigureAwait(false);
     }
 

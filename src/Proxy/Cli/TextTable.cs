@@ -1,6 +1,6 @@
 namespace Proxy.Cli;
 
-/// <summary>Columns as wide as their widest cell, two spaces between, nothing at a line's end.</summary>
+/// <summary>Columns as wide as their widest cell, separated by two spaces, without spaces at a line's end.</summary>
 internal static class TextTable
 {
     public static void Write(TextWriter output, IReadOnlyList<string> header, IEnumerable<IReadOnlyList<string>> rows)

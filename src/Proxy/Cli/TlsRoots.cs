@@ -3,15 +3,17 @@ using System.Runtime.InteropServices;
 namespace Proxy.Cli;
 
 /// <summary>
-/// Tells the OpenSSL inside the binary where this machine keeps its certificate authorities. It was built for Debian's
-/// folder and would trust nobody elsewhere. What the user has set stays as it is.
+/// Tells the OpenSSL that is linked into the binary where this machine keeps its certificate authorities. It was built for Debian's folder and would trust no
+/// certificate on other systems. Variables that the user has set are left unchanged.
 /// </summary>
 internal static partial class TlsRoots
 {
     const string FileVariable = "SSL_CERT_FILE";
     const string FolderVariable = "SSL_CERT_DIR";
 
-    /// <summary>Debian and its children, Fedora and RHEL, SUSE, RHEL's other place, Alpine and Arch; the first that exists.</summary>
+    /// <summary>
+    /// The bundles of Debian and its derivatives, Fedora and RHEL, SUSE, RHEL's second place, Alpine and Arch. The first that exists is used.
+    /// </summary>
     static readonly string[] Bundles =
     [
         "/etc/ssl/certs/ca-certificates.crt",
@@ -23,11 +25,11 @@ internal static partial class TlsRoots
 
     const string Folder = "/etc/ssl/certs";
 
-    /// <summary>To be called before the first certificate or TLS connection of the process: OpenSSL looks once.</summary>
+    /// <summary>Call this before the first certificate or TLS connection of the process, because OpenSSL reads the variables once.</summary>
     public static void Probe()
     {
         foreach (var (name, value) in Found(Environment.GetEnvironmentVariable, path => File.Exists(path) || Directory.Exists(path)))
-            // Environment.SetEnvironmentVariable changes a copy that native code never sees.
+            // Environment.SetEnvironmentVariable changes a copy that native code does not read.
             _ = SetEnvironment(name, value, overwrite: 0);
     }
 

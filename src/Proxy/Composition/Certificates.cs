@@ -5,12 +5,14 @@ using Proxy.Config;
 
 namespace Proxy.Composition;
 
-/// <summary>The certificate we show; read again on reload, so that a renewed one needs no restart.</summary>
+/// <summary>The server's certificate; read again on reload, so that a renewed one needs no restart.</summary>
 internal sealed class Certificates
 {
     private SslServerAuthenticationOptions options;
 
-    /// <summary>Throws <see cref="System.Security.Cryptography.CryptographicException"/> when the files hold no certificate and key that belong together.</summary>
+    /// <summary>
+    /// Throws <see cref="System.Security.Cryptography.CryptographicException"/> if the files do not contain a certificate and its key.
+    /// </summary>
     public Certificates(TlsConfig tls) => options = Read(tls);
 
     public void Reload(TlsConfig tls) => Volatile.Write(ref options, Read(tls));

@@ -3,9 +3,9 @@ using System.Runtime.InteropServices;
 
 namespace Proxy.Composition;
 
-/// <summary>A listening socket that whoever started us had already bound.</summary>
-/// <param name="Descriptor">The file descriptor, open and ours to close.</param>
-/// <param name="Name">What the socket unit calls it (<c>FileDescriptorName</c>); empty when it does not say.</param>
+/// <summary>A listening socket that the service manager had already bound.</summary>
+/// <param name="Descriptor">The file descriptor, open and owned by this process.</param>
+/// <param name="Name">The socket unit's name for it (<c>FileDescriptorName</c>); empty if it has none.</param>
 internal sealed record InheritedSocket(int Descriptor, string Name);
 
 /// <summary>Socket activation (<c>man sd_listen_fds</c>).</summary>
@@ -17,8 +17,8 @@ internal static partial class InheritedSockets
     const int FirstDescriptor = 3;
 
     /// <summary>
-    /// The sockets handed to this process, in the unit's order; none when the variables are absent or meant for another
-    /// process. Forgets the variables, so that a second call, or a child, finds nothing.
+    /// The sockets passed to this process, in the unit's order; none if the variables are missing or meant for another process. Removes the variables, so that
+    /// neither a second call nor a child process uses them.
     /// </summary>
     public static IReadOnlyList<InheritedSocket> Take()
     {

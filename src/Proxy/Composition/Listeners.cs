@@ -11,10 +11,10 @@ using Proxy.Transport;
 
 namespace Proxy.Composition;
 
-/// <summary>A listener and how its clients name it.</summary>
+/// <summary>A listener and the URL scheme that its clients use.</summary>
 internal sealed record Listener(ListenOptions Options, string Scheme, bool IsAdmin)
 {
-    /// <summary>Its URL, with the port that was really bound.</summary>
+    /// <summary>Its URL, with the port that was actually bound.</summary>
     public string Url => Options.EndPoint switch
     {
         IPEndPoint ip => $"{Scheme}://{ip}",
@@ -23,8 +23,8 @@ internal sealed record Listener(ListenOptions Options, string Scheme, bool IsAdm
     };
 }
 
-/// <summary>Binds what the file, or the service manager, says, and the operator's socket.</summary>
-/// <param name="plain">Serves plain requests before the server sees their connection; null where the server gets them all.</param>
+/// <summary>Binds the addresses of the file, or the service manager's sockets, and the admin socket.</summary>
+/// <param name="plain">Middleware that serves plain requests before Kestrel sees the connection; null if Kestrel gets every connection.</param>
 internal sealed partial class Listeners(ProxyConfig config, Certificates? certificates, Func<ConnectionDelegate, ConnectionDelegate>? plain) : IDisposable
 {
     private readonly List<Listener> all = [];
@@ -32,16 +32,19 @@ internal sealed partial class Listeners(ProxyConfig config, Certificates? certif
 
     public IReadOnlyList<Listener> All => all;
 
-    /// <summary>Why the inherited sockets may not be served; null when they may.</summary>
+    /// <summary>Why the inherited sockets may not be served; null if they may.</summary>
     public static string? Refusal(IReadOnlyList<InheritedSocket> inherited, ProxyConfig config, ConfigSources sources)
     {
         var addresses = inherited.Select(AddressOf).ToList();
-        // They stand in for the file's own listeners, and may be what a backend's url leads to.
+        // They replace the file's listeners, so a backend's url may lead to one of them.
         var served = config with { Server = config.Server with { Listen = [.. addresses.OfType<IPEndPoint>().Select(static address => address.ToString())] } };
         if (OwnListener.Check(served, sources).FirstOrDefault() is { } problem) return $"{problem.Key}: {problem.Message}";
         if (config.Auth.Keys.Count > 0 || config.Auth.AllowAnonymous) return null;
         var open = addresses.FirstOrDefault(static address => !IsLocal(address));
-        return open is null ? null : $"the inherited socket {open} can be reached from other machines, and no key is configured: add [[auth.keys]], or set [auth] allow_anonymous = true";
+        return open is null
+            ? null
+            : $"the inherited socket {open} can be reached from other machines, and no key is configured: "
+                + "add [[auth.keys]], or set [auth] allow_anonymous = true";
     }
 
     public void Configure(KestrelServerOptions kestrel, IReadOnlyList<InheritedSocket> inherited, string? adminPath)
@@ -73,7 +76,11 @@ internal sealed partial class Listeners(ProxyConfig config, Certificates? certif
         if (adminPath is not null) kestrel.ListenUnixSocket(adminPath, Admin);
     }
 
-    /// <summary>Makes the admin socket's folder, the owner's alone, and claims the socket. Null, and the reason, where another proxy of this user has it or it cannot be had: we serve without it.</summary>
+    /// <summary>
+    /// Creates the admin socket's folder, private to the user, and claims the socket. Returns null and the reason if another proxy of this user has it or it
+    /// cannot
+    /// be created; then the proxy serves without it.
+    /// </summary>
     public static SocketClaim? ClaimAdmin(string path, out string? reason)
     {
         try
@@ -89,7 +96,7 @@ internal sealed partial class Listeners(ProxyConfig config, Certificates? certif
         }
     }
 
-    /// <summary>Gives the paths of the unix sockets to whoever starts next. After the server has ended.</summary>
+    /// <summary>Releases the paths of the unix sockets for the next process. Call it after the server has stopped.</summary>
     public void Dispose()
     {
         foreach (var claim in claims) claim.Dispose();
@@ -109,7 +116,7 @@ internal sealed partial class Listeners(ProxyConfig config, Certificates? certif
         options.Protocols = certificates is null ? HttpProtocols.Http1 : HttpProtocols.Http1AndHttp2;
         if (certificates is not null)
         {
-            // A handshake computes for a millisecond and more; the thread that reads the sockets has others to serve meanwhile.
+            // A handshake computes for a millisecond and more, so it must not run on the thread that reads the sockets of other connections.
             options.Use(static next => async connection =>
             {
                 await Task.Yield();
@@ -129,7 +136,8 @@ internal sealed partial class Listeners(ProxyConfig config, Certificates? certif
     private void Admin(ListenOptions options)
     {
         options.Protocols = HttpProtocols.Http1;
-        options.Use(static next => connection => connection.Features.Get<IConnectionSocketFeature>() is { } feature && IsOwner(feature.Socket) ? next(connection) : Task.CompletedTask);
+        options.Use(static next => connection => connection.Features.Get<IConnectionSocketFeature>() is { } feature && IsOwner(feature.Socket)
+            ? next(connection) : Task.CompletedTask);
         Remember(options, local: true, admin: true);
         all.Add(new(options, "http", IsAdmin: true));
     }
@@ -140,7 +148,7 @@ internal sealed partial class Listeners(ProxyConfig config, Certificates? certif
         return next(connection);
     });
 
-    /// <summary>The peer is the user we run as, or root (<c>man 7 unix</c>, SO_PEERCRED: pid, uid, gid).</summary>
+    /// <summary>Whether the peer runs as the same user as this process, or as root (<c>man 7 unix</c>, SO_PEERCRED: pid, uid, gid).</summary>
     private static bool IsOwner(Socket socket)
     {
         Span<byte> credentials = stackalloc byte[12];

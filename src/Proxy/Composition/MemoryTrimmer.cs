@@ -4,20 +4,22 @@ using Proxy.Buffers;
 namespace Proxy.Composition;
 
 /// <summary>
-/// Gives memory back to the system after large calls. A process that serves little allocates little, so without this it would not collect what a large body left for hours.
-/// Looks every few seconds at two counters, and collects only after something large, once that has been quiet for a while.
+/// Returns memory to the system after large calls. A process that serves little allocates little, so without this the garbage collector would not run for hours
+/// after a large body. Compares two counters every few seconds, and collects only after a large call, when the process has been quiet for a while.
 /// </summary>
 internal sealed partial class MemoryTrimmer : IDisposable
 {
     public static readonly TimeSpan Period = TimeSpan.FromSeconds(5);
 
-    /// <summary>So long after the last large call the kept arrays are given up.</summary>
+    /// <summary>Time after the last large call at which the kept arrays are freed.</summary>
     private static readonly TimeSpan Quiet = TimeSpan.FromSeconds(10);
 
-    /// <summary>The shared pool gives up a thread's array that two collections have seen, 30 seconds apart; a third one then frees it.</summary>
+    /// <summary>
+    /// The shared pool drops a thread's array after two collections that are 30 seconds apart have seen it; a third collection then frees it.
+    /// </summary>
     private static readonly TimeSpan[] Rounds = [Quiet, Quiet + TimeSpan.FromSeconds(35), Quiet + TimeSpan.FromSeconds(40)];
 
-    /// <summary>Less allocated in a period is no work worth a collection; more in one is a large call, whatever it consists of.</summary>
+    /// <summary>Bytes allocated in one period above which it counts as a large call, whatever they are for. Less is not worth a collection.</summary>
     private const long Much = 16 << 20;
 
     private readonly Func<(long LargeUses, long Allocated)> counters;
@@ -32,8 +34,8 @@ internal sealed partial class MemoryTrimmer : IDisposable
     }
 
     /// <param name="time">The clock.</param>
-    /// <param name="counters">Uses of large arrays, and bytes allocated, since the start.</param>
-    /// <param name="collect">Gives up what is not in use.</param>
+    /// <param name="counters">Number of uses of large arrays, and bytes allocated, since the start.</param>
+    /// <param name="collect">Frees unused memory.</param>
     internal MemoryTrimmer(TimeProvider time, Func<(long LargeUses, long Allocated)> counters, Action collect)
     {
         this.counters = counters;
@@ -64,15 +66,15 @@ internal sealed partial class MemoryTrimmer : IDisposable
     private static void Collect()
     {
         ByteArrays.DropLarge();
-        // Aggressive: what is free is given back to the system at once. With little alive it takes some milliseconds.
+        // "Aggressive" returns free memory to the system at once. With little alive it takes some milliseconds.
         GC.Collect(GC.MaxGeneration, GCCollectionMode.Aggressive, blocking: true, compacting: true);
         try
         {
-            _ = malloc_trim(0); // what the models and the decoders took
+            _ = malloc_trim(0); // memory of the models and the decompressors
         }
         catch (EntryPointNotFoundException)
         {
-            // A C library that has no such call keeps little by itself.
+            // A C library without this call keeps little memory anyway.
         }
     }
 

@@ -23,7 +23,7 @@ namespace Proxy.Composition;
 /// <summary>Everything that runs, made by hand in reading order. What owns something is disposed in the opposite order.</summary>
 internal sealed class Parts : IDisposable
 {
-    private readonly ConcurrentDictionary<Backend, HandlerUpstream> probes = new();
+    private readonly ConcurrentDictionary<Backend, HttpMessageInvoker> probes = new();
     private readonly LoadedConfig loaded;
     private readonly LogWriter writer;
     private readonly RemoteImages images;
@@ -171,7 +171,7 @@ internal sealed class Parts : IDisposable
 
     private async Task<HostReport> AskAsync(Backend backend, CancellationToken cancellation)
     {
-        var http = probes.GetOrAdd(backend, static (b, ticker) => new HandlerUpstream(BackendDirectory.Target(b.Config), ticker), Ticker).Invoker;
+        var http = probes.GetOrAdd(backend, static (b, time) => HostHttp.Create(BackendDirectory.Target(b.Config), time), Time);
         var before = backend.State is { Report: { } last, Health: var health } && (health is BackendHealth.Up || last.IsSelf) ? last : null;
         var report = await HostProbe.AskAsync(backend.Config, http, before, cancellation, Directory.Identity);
         // Another proxy's own copy of a model of this process is no reason to go there for it.

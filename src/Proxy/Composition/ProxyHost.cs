@@ -14,12 +14,12 @@ using Proxy.Transport.Loops;
 
 namespace Proxy.Composition;
 
-/// <summary>The running server: listeners, signals, the service manager, and the way out.</summary>
+/// <summary>Runs the server: listeners, signals, the service manager, and the shutdown.</summary>
 internal static class ProxyHost
 {
     private static readonly TimeSpan LastWords = TimeSpan.FromSeconds(2);
 
-    /// <summary>Serves until the token is cancelled or a signal says stop.</summary>
+    /// <summary>Serves until the token is cancelled or a signal stops it.</summary>
     public static async Task<ExitCode> RunAsync(LoadedConfig loaded, CancellationToken cancellation)
     {
         using var writer = new LogWriter(Console.OpenStandardError());
@@ -47,7 +47,8 @@ internal static class ProxyHost
 
         using var admin = Listeners.ClaimAdmin(AdminSocket.Path(), out var noAdmin);
         var date = new HttpDate(parts.Time);
-        using var listeners = new Listeners(config, certificates, parts.Loops is null ? null : server => Http1Connection.Use(server, parts.Endpoints.HandleAsync, date, log));
+        using var listeners = new Listeners(
+            config, certificates, parts.Loops is null ? null : server => Http1Connection.Use(server, parts.Endpoints.HandleAsync, date, log));
         await using var app = Build(parts, listeners, inherited, admin?.Path);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         using var now = new CancellationTokenSource();
@@ -68,7 +69,8 @@ internal static class ProxyHost
         {
             await app.StartAsync(CancellationToken.None);
         }
-        catch (Exception problem) when (problem is IOException or InvalidOperationException or System.Net.Sockets.SocketException or UnauthorizedAccessException)
+        catch (Exception problem) when (
+            problem is IOException or InvalidOperationException or System.Net.Sockets.SocketException or UnauthorizedAccessException)
         {
             log.CannotListen(problem.Message);
             return ExitCode.Failed;
@@ -94,27 +96,30 @@ internal static class ProxyHost
         return ExitCode.Ok;
     }
 
-    public static string Version => typeof(ProxyHost).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "0";
+    public static string Version =>
+        typeof(ProxyHost).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "0";
 
     public static WebApplication Build(Parts parts, Listeners listeners, IReadOnlyList<InheritedSocket> inherited, string? adminPath)
     {
-        // The default host watches its content root for changes: under systemd that is the whole disk.
-        var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { Args = ["--hostBuilder:reloadConfigOnChange=false"], ContentRootPath = AppContext.BaseDirectory });
+        // The default host watches its content root for changes, which under systemd is the whole disk.
+        var builder = WebApplication.CreateSlimBuilder(
+            new WebApplicationOptions { Args = ["--hostBuilder:reloadConfigOnChange=false"], ContentRootPath = AppContext.BaseDirectory });
         builder.Logging.ClearProviders();
         builder.Logging.AddProvider(parts.LoggerProvider);
         builder.Logging.SetMinimumLevel(LogLevel.Warning);
-        // Enabled at any level, it makes an activity for every request; the ledger and the trace ids are ours.
+        // With any level enabled, it creates an activity for every request; the proxy has its own ledger and trace ids.
         builder.Logging.AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.None);
-        // What keeps it from starting is told once, in our own words.
+        // The proxy itself logs why it cannot start.
         builder.Logging.AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.None);
         builder.Services.AddSingleton<IHostLifetime, NoLifetime>();
         builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = Timeout.InfiniteTimeSpan);
         builder.Services.AddSingleton<IConnectionListenerFactory>(new SocketTransport(parts.Time, parts.Log));
         if (parts.Loops is { } loops)
         {
-            // TLS computes, which would hold up a loop's other connections; the operator's socket needs the runtime's to know its peer.
+            // TLS computes, which would delay a loop's other connections. The admin socket needs .NET's transport to know its peer.
             builder.Services.AddSingleton<IConnectionListenerFactory>(new LoopTransport(
-                loops, parts.Log, endpoint => parts.Directory.Table.Config.Server.Tls is null && (endpoint as UnixDomainSocketEndPoint)?.ToString() != adminPath));
+                loops, parts.Log, endpoint =>
+                    parts.Directory.Table.Config.Server.Tls is null && (endpoint as UnixDomainSocketEndPoint)?.ToString() != adminPath));
         }
 
         builder.WebHost.UseKestrelHttpsConfiguration();
@@ -123,9 +128,9 @@ internal static class ProxyHost
             kestrel.AddServerHeader = false;
             kestrel.AllowResponseHeaderCompression = false;
             kestrel.RequestHeaderEncodingSelector = static name => name == HeaderNames.ContentLength ? DigitsOnly.Instance : null;
-            kestrel.Limits.MaxRequestBodySize = null; // RequestBody counts, and answers in the client's dialect
+            kestrel.Limits.MaxRequestBodySize = null; // RequestBody limits the size, and answers in the client's dialect
             kestrel.Limits.MinRequestBodyDataRate = new MinDataRate(1, TimeSpan.FromMinutes(1));
-            // A client that reads nothing for so long is gone, and its slot is somebody else's.
+            // A client that has read nothing for so long is gone, and its slot is freed.
             kestrel.Limits.MinResponseDataRate = new MinDataRate(1, TimeSpan.FromMinutes(5));
             listeners.Configure(kestrel, inherited, adminPath);
         });
@@ -134,7 +139,7 @@ internal static class ProxyHost
         return app;
     }
 
-    /// <summary>Takes no new calls, lets the running ones end, then breaks off what is left, each stream with its dialect's error.</summary>
+    /// <summary>Takes no new calls, lets the running ones finish, then breaks off the others, ending each stream with its dialect's error.</summary>
     private static async Task StopAsync(WebApplication app, Parts parts, SystemdNotify manager, CancellationToken now)
     {
         var drain = parts.Directory.Table.Config.Server.Drain;
@@ -185,7 +190,7 @@ internal static class ProxyHost
         }
     }
 
-    /// <summary>Signals are ours: the default lifetime would stop the server without a drain.</summary>
+    /// <summary>The proxy handles signals itself, because the default lifetime would stop the server without a drain.</summary>
     private sealed class NoLifetime : IHostLifetime
     {
         public Task WaitForStartAsync(CancellationToken cancellationToken) => Task.CompletedTask;

@@ -4,8 +4,11 @@ using Proxy.Config;
 namespace Proxy.Composition;
 
 /// <summary>
-/// The right to bind a unix socket's path: an exclusive lock on a file beside it, held as long as the socket is served. Of processes that start at the same moment one gets it,
-/// and only that one removes what a dead process left behind. The kernel gives the lock back when its holder dies; the file stays, since removing it would let two hold "the" lock.
+/// The right to bind a unix socket's path: an exclusive lock on a file beside it, held while the socket is served. If several processes start at the same
+/// moment,
+/// one gets the lock, and only that one removes a dead process's socket. The kernel releases the lock when its holder dies. The file stays, because after
+/// removing
+/// it two processes could each hold a lock.
 /// </summary>
 internal sealed class SocketClaim : IDisposable
 {
@@ -16,11 +19,14 @@ internal sealed class SocketClaim : IDisposable
 
     public string Path { get; }
 
-    /// <summary>Null, and why, where the path cannot be ours. After it the path is free to bind.</summary>
+    /// <summary>Returns null and the reason if the path cannot be claimed; else the path is free to bind.</summary>
     public static SocketClaim? Take(string path, out string? reason)
     {
         reason = null;
-        if (path.Length > ListenAddress.LongestUnixPath) reason = $"{path} is longer than the {ListenAddress.LongestUnixPath} characters that a unix socket's path may have";
+        if (path.Length > ListenAddress.LongestUnixPath)
+        {
+            reason = $"{path} is longer than the {ListenAddress.LongestUnixPath} characters that a unix socket's path may have";
+        }
         else if (Directory.Exists(path)) reason = $"{path} is a folder";
         if (reason is not null) return null;
 
@@ -48,7 +54,9 @@ internal sealed class SocketClaim : IDisposable
 
     public void Dispose() => held.Dispose();
 
-    /// <summary>Null where another process has it. To share nothing is <c>flock(LOCK_EX | LOCK_NB)</c>, which binds only those who ask for it too.</summary>
+    /// <summary>
+    /// Null if another process holds the lock. FileShare.None is <c>flock(LOCK_EX | LOCK_NB)</c>, which excludes only processes that take the lock too.
+    /// </summary>
     private static FileStream? Lock(string path)
     {
         try
@@ -61,7 +69,7 @@ internal sealed class SocketClaim : IDisposable
         }
     }
 
-    /// <summary>Somebody without a lock (a program of another kind) may serve the path.</summary>
+    /// <summary>Whether a program that takes no lock serves the path.</summary>
     private static bool IsServed(string path)
     {
         if (!File.Exists(path)) return false;

@@ -5,17 +5,17 @@ using System.Text;
 namespace Proxy.Composition;
 
 /// <summary>
-/// Tells the service manager how the process is doing (<c>man sd_notify</c>). Says nothing where nobody listens, and a
-/// message that cannot be delivered is dropped: the service matters more than its supervisor's knowledge of it.
+/// Reports the state of the process to the service manager (<c>man sd_notify</c>). Does nothing without a manager. A message that cannot be delivered is
+/// dropped, because serving matters more than reporting.
 /// </summary>
-/// <remarks>Microsoft.Extensions.Hosting.Systemd decides by looking at its parent process, which a hardened unit hides.</remarks>
+/// <remarks>Microsoft.Extensions.Hosting.Systemd looks at its parent process, which a hardened unit hides.</remarks>
 internal sealed class SystemdNotify : IDisposable
 {
     readonly TimeProvider time;
     readonly Socket? socket;
 
-    /// <param name="address">A path, or <c>@</c> and a name for an abstract socket; null where no manager listens.</param>
-    /// <param name="watchdog">The longest silence that the manager bears; null when it does not watch.</param>
+    /// <param name="address">A path, or <c>@</c> and a name for an abstract socket; null without a manager.</param>
+    /// <param name="watchdog">The longest silence that the manager allows; null if it does not watch.</param>
     public SystemdNotify(string? address, TimeSpan? watchdog, TimeProvider time)
     {
         this.time = time;
@@ -34,10 +34,10 @@ internal sealed class SystemdNotify : IDisposable
         }
     }
 
-    /// <summary>How often <see cref="Watchdog"/> is due, with time to spare; null when nobody waits for it.</summary>
+    /// <summary>How often to call <see cref="Watchdog"/>, with time to spare; null if the manager does not watch.</summary>
     public TimeSpan? WatchdogPeriod { get; }
 
-    /// <summary>As <c>NOTIFY_SOCKET</c>, <c>WATCHDOG_USEC</c> and <c>WATCHDOG_PID</c> say.</summary>
+    /// <summary>Reads <c>NOTIFY_SOCKET</c>, <c>WATCHDOG_USEC</c> and <c>WATCHDOG_PID</c>.</summary>
     public static SystemdNotify FromEnvironment(TimeProvider time)
     {
         var watched = Environment.GetEnvironmentVariable("WATCHDOG_PID") is not { Length: > 0 } pid
@@ -49,18 +49,18 @@ internal sealed class SystemdNotify : IDisposable
         return new(Environment.GetEnvironmentVariable("NOTIFY_SOCKET"), watchdog, time);
     }
 
-    /// <summary>Started, or done with reloading.</summary>
+    /// <summary>Reports that the process has started, or has finished reloading.</summary>
     public void Ready() => Send("READY=1");
 
     public void Stopping() => Send("STOPPING=1");
 
-    /// <summary>To be followed by <see cref="Ready"/>. The time lets the manager tell this reload from an earlier one.</summary>
+    /// <summary>Must be followed by <see cref="Ready"/>. The time lets the manager distinguish this reload from an earlier one.</summary>
     public void Reloading() =>
         Send(string.Create(CultureInfo.InvariantCulture, $"RELOADING=1\nMONOTONIC_USEC={time.GetElapsedTime(0).Ticks / TimeSpan.TicksPerMicrosecond}"));
 
     public void Watchdog() => Send("WATCHDOG=1");
 
-    /// <summary>One line for <c>systemctl status</c>.</summary>
+    /// <summary>Sets the status line of <c>systemctl status</c>.</summary>
     public void Status(string line) => Send($"STATUS={line.ReplaceLineEndings(" ")}");
 
     public void Dispose() => socket?.Dispose();
@@ -73,7 +73,7 @@ internal sealed class SystemdNotify : IDisposable
         }
         catch (SocketException)
         {
-            // See the class: nothing to be done, nobody to tell.
+            // Dropped, as the class says.
         }
     }
 }

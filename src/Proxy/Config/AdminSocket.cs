@@ -3,20 +3,20 @@ using System.Runtime.InteropServices;
 
 namespace Proxy.Config;
 
-/// <summary>Where the running proxy's admin socket is. The server that makes it and the commands that ask it must agree without a key or a setting.</summary>
+/// <summary>The path of the running proxy's admin socket. The server that creates it and the commands that connect to it compute it in the same way.</summary>
 internal static partial class AdminSocket
 {
     private const string Variable = "PROXY_ADMIN_SOCKET";
 
     /// <summary>
-    /// <c>$PROXY_ADMIN_SOCKET</c>, else <c>admin.sock</c> in the service's runtime folder, else <c>proxy/admin.sock</c> in the user's, else a folder of the user's own in /tmp.
-    /// The folder need not exist; whoever makes it makes it private (0700).
+    /// <c>$PROXY_ADMIN_SOCKET</c>, else <c>admin.sock</c> in the service's runtime folder, else <c>proxy/admin.sock</c> in the user's, else a folder of the
+    /// user's own in /tmp. The folder need not exist; the process that creates it makes it private (0700).
     /// </summary>
     public static string Path(Func<string, string?>? environment = null)
     {
         environment ??= Environment.GetEnvironmentVariable;
         if (Set(Variable) is { } path) return path;
-        // systemd lists several runtime directories with a colon between; the first is ours.
+        // systemd may list several runtime directories, separated by colons; the first is the proxy's.
         if (Set("RUNTIME_DIRECTORY") is { } service) return System.IO.Path.Combine(service.Split(':')[0], "admin.sock");
         if (Set("XDG_RUNTIME_DIR") is { } user) return System.IO.Path.Combine(user, "proxy", "admin.sock");
         return string.Create(CultureInfo.InvariantCulture, $"/tmp/proxy-{UserId()}/admin.sock");
@@ -24,7 +24,10 @@ internal static partial class AdminSocket
         string? Set(string name) => environment(name) is { Length: > 0 } value ? value : null;
     }
 
-    /// <summary>Where a command looks: the path that was set; else the own path, then the packaged service's, whose environment a shell does not have.</summary>
+    /// <summary>
+    /// The paths that a command tries: the one that was set; else its own, then the packaged service's, because a shell does not have the service's
+    /// environment.
+    /// </summary>
     public static IReadOnlyList<string> Candidates(Func<string, string?>? environment = null)
     {
         environment ??= Environment.GetEnvironmentVariable;

@@ -2,7 +2,7 @@ using System.Globalization;
 
 namespace Proxy.Config;
 
-/// <summary>Sizes as the file spells them: <c>32MiB</c> counts in 1024, <c>512KB</c> in 1000.</summary>
+/// <summary>Sizes as they are written in the file: <c>32MiB</c> counts in 1024, <c>512KB</c> in 1000.</summary>
 internal static class ByteSize
 {
     public const string Example = "\"32MiB\" or \"512KB\"";
@@ -12,7 +12,7 @@ internal static class ByteSize
         ("GiB", 1L << 30), ("GB", 1_000_000_000), ("MiB", 1L << 20), ("MB", 1_000_000), ("KiB", 1L << 10), ("KB", 1_000), ("B", 1),
     ];
 
-    /// <summary>A whole number and a unit, in any case. No sign, no fraction, no spaces.</summary>
+    /// <summary>Parses a whole number and a unit, in upper or lower case. No sign, no fraction, no spaces.</summary>
     public static bool TryParse(string text, out long bytes)
     {
         bytes = 0;
@@ -29,7 +29,7 @@ internal static class ByteSize
         return false;
     }
 
-    /// <summary>The largest binary unit that leaves a whole number.</summary>
+    /// <summary>The size in the largest binary unit that gives a whole number.</summary>
     public static string Text(long bytes)
     {
         foreach (var (unit, length) in Units)

@@ -1,11 +1,12 @@
 namespace Proxy.Config;
 
-/// <summary>Which file is read, and reading it.</summary>
+/// <summary>Finds the configuration file and reads it.</summary>
 internal static class ConfigFile
 {
     /// <summary>
-    /// The file to read: the one that is named, else <c>$PROXY_CONFIG</c>, else the first that exists of <c>./config.toml</c>, <c>proxy/config.toml</c> in the XDG configuration folder and
-    /// <c>/etc/proxy/config.toml</c>. Null where there is none. A file that somebody named is returned whether it exists or not: another must not take its place.
+    /// The file to read: the one given, else <c>$PROXY_CONFIG</c>, else the first that exists of <c>./config.toml</c>, <c>proxy/config.toml</c> in the XDG
+    /// configuration folder and <c>/etc/proxy/config.toml</c>. Null if there is none. A file that was given is returned even if it does not exist, so that no
+    /// other file is used in its place.
     /// </summary>
     public static string? Find(string? explicitPath, Func<string, string?>? environment = null)
     {
@@ -20,14 +21,14 @@ internal static class ConfigFile
         string? Set(string name) => environment(name) is { Length: > 0 } value ? value : null;
     }
 
-    /// <summary>Reads the file, or without one (null) the environment.</summary>
+    /// <summary>Reads the file, or the environment if the path is null.</summary>
     public static ConfigResult Load(string? path, ConfigSources sources)
     {
         var draft = LoadDraft(path, sources, out var problems);
         return new(problems.Count == 0 ? draft : null, problems);
     }
 
-    /// <summary>The same, with a configuration even where there are problems (see <see cref="ConfigReader.ReadDraft"/>).</summary>
+    /// <summary>The same, but returns a configuration even if there are problems (see <see cref="ConfigReader.ReadDraft"/>).</summary>
     public static ProxyConfig LoadDraft(string? path, ConfigSources sources, out IReadOnlyList<ConfigProblem> problems)
     {
         if (path is null) return ConfigReader.ReadEnvironment(sources, out problems);

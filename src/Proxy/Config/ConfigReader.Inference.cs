@@ -8,7 +8,7 @@ internal static partial class ConfigReader
         ["folder"] = "write path",
         ["type"] = "write kind",
         ["quantization"] = "write variant",
-        ["batch_size"] = "write batch_tokens; a batch is bounded by its tokens",
+        ["batch_size"] = "write batch_tokens; a batch is limited by its tokens",
     };
 
     private static readonly string[] Kinds = ["embed", "rerank", "late-interaction"];

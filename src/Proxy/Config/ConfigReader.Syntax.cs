@@ -5,12 +5,12 @@ using Tomlyn.Syntax;
 
 namespace Proxy.Config;
 
-/// <summary>From TOML's syntax to settings. The only place that knows the TOML library.</summary>
+/// <summary>From TOML's syntax to settings. Only this file uses the TOML library.</summary>
 internal static partial class ConfigReader
 {
     /// <summary>
-    /// Reads the text into one table. Duplicate keys are noted here and not by the library, whose check of <c>[[sections]]</c> takes a second section's
-    /// inline table for a redefinition of the first's.
+    /// Reads the text into one table. Duplicate keys are found here and not by the library, because its check of <c>[[sections]]</c> takes an inline table in a
+    /// second section for a redefinition of the one in the first.
     /// </summary>
     private static Setting.Table ReadSyntax(string toml, Findings findings)
     {
@@ -24,7 +24,10 @@ internal static partial class ConfigReader
         return root;
     }
 
-    /// <summary>Only the first thing a parser complains about is sure to be true. So that line is noted and mended, and the text read again, until nothing is left.</summary>
+    /// <summary>
+    /// Only a parser's first complaint is reliable. So its line is noted and replaced by a valid one, and the text is parsed again, until there is no
+    /// complaint.
+    /// </summary>
     private static DocumentSyntax Parse(string toml, Findings findings)
     {
         var lines = toml.Split('\n');
@@ -47,13 +50,13 @@ internal static partial class ConfigReader
         }
     }
 
-    /// <summary>What word processors and web pages make of a quote.</summary>
+    /// <summary>The quotes that word processors and web pages produce.</summary>
     private static readonly SearchValues<char> TypographicQuotes = SearchValues.Create("“”„‟‘’‚‛«»");
 
     [GeneratedRegex("^[+-]?(0x[0-9a-fA-F_]+|0o[0-7_]+|0b[01_]+|[0-9][0-9_]*)$")]
     private static partial Regex WholeNumber();
 
-    /// <summary>What to write instead of a line, where that can be told, and a line that reads in its place (empty where its sense is lost).</summary>
+    /// <summary>A message with the line to write instead, if that is clear, and a valid line to use in its place (empty if the meaning is lost).</summary>
     private static (string? Message, string Mended) Mend(string line)
     {
         line = line.Trim();
@@ -61,30 +64,36 @@ internal static partial class ConfigReader
         {
             var name = line.Trim('[', ']', ' ');
             if (!name.All(c => char.IsAsciiLetterOrDigit(c) || c is '_' or '-' or '.')) return (null, "");
-            return line.StartsWith("[[", StringComparison.Ordinal) ? ($"a section of a list is written [[{name}]]", $"[[{name}]]") : ($"a section is written [{name}]", $"[{name}]");
+            return line.StartsWith("[[", StringComparison.Ordinal)
+                ? ($"a section of a list is written [[{name}]]", $"[[{name}]]") : ($"a section is written [{name}]", $"[{name}]");
         }
 
         var equals = line.IndexOf('=');
         if (equals <= 0) return (line.Contains('"', StringComparison.Ordinal) ? null : "is not TOML; a line is key = value, [section] or # comment", "");
 
         var (key, value) = (line[..equals].Trim(), line[(equals + 1)..].Split('#')[0].Trim());
-        // A credential is not repeated.
-        var isSecret = key.EndsWith("key", StringComparison.OrdinalIgnoreCase) || key.EndsWith("authorization", StringComparison.OrdinalIgnoreCase) || key == "sha256";
+        // The message does not show a credential.
+        var isSecret = key.EndsWith("key", StringComparison.OrdinalIgnoreCase) || key.EndsWith("authorization", StringComparison.OrdinalIgnoreCase)
+            || key == "sha256";
         var message = value switch
         {
-            _ when line.AsSpan().IndexOfAny(TypographicQuotes) is >= 0 and var at => $"{line[at]} is no quote of TOML; write {(isSecret || value.StartsWith('[') || value.StartsWith('{') ? "\"" : $"{key} = \"{string.Concat(value.Where(c => !TypographicQuotes.Contains(c)))}\"")}",
+            _ when line.AsSpan().IndexOfAny(TypographicQuotes) is >= 0 and var at =>
+                $"{line[at]} is not a quote in TOML; write " + (isSecret || value.StartsWith('[') || value.StartsWith('{')
+                    ? "\"" : $"{key} = \"{string.Concat(value.Where(c => !TypographicQuotes.Contains(c)))}\""),
             "" => $"{key} has no value; write {key} = \"…\"",
             "True" or "False" or "yes" or "no" or "on" or "off" => $"write {key} = true or {key} = false",
             ['"' or '\'' or '[' or '{', ..] => null,
             _ when value.Contains('"', StringComparison.Ordinal) => null,
             _ when isSecret => $"a text needs quotes; write {key} = \"…\"",
-            _ when WholeNumber().IsMatch(value) => long.TryParse(value, out var whole) ? $"a number is written without zeros before it; write {key} = {whole}" : $"{key} = {value} is out of range; no setting takes a number of that size",
+            _ when WholeNumber().IsMatch(value) => long.TryParse(value, out var whole)
+                ? $"a number has no leading zeros; write {key} = {whole}"
+                : $"{key} = {value} is out of range; no setting takes a number of that size",
             _ => $"a text needs quotes; write {key} = \"{value}\"",
         };
         return (message, $"{key} = \"\"");
     }
 
-    /// <summary>The table that a header opens, or null after noting why it cannot.</summary>
+    /// <summary>The table that a header opens, or null after noting why it cannot be opened.</summary>
     private static Setting.Table? Open(TableSyntaxBase section, Setting.Table root, Findings findings)
     {
         var line = section.Span.Start.Line + 1;
@@ -122,7 +131,7 @@ internal static partial class ConfigReader
             case Setting.Table earlier when isList:
                 return Refuse($"is one section since line {earlier.Line}; write both with double brackets, or both keys in one");
             case Setting.Table earlier:
-                // Its keys are read all the same, so that what is wrong with them is known too.
+                // Its keys are read anyway, so that their problems are reported too.
                 Refuse($"was opened on line {earlier.Line} already; put its keys together");
                 return earlier;
             case var earlier:
@@ -138,7 +147,7 @@ internal static partial class ConfigReader
 
     private static void Put(KeyValueSyntax pair, Setting.Table table, string path, Findings findings)
     {
-        // Half a pair is what a syntax error leaves behind; the error has been noted.
+        // A syntax error leaves an incomplete pair behind; the error has been noted.
         if (Names(pair.Key) is not { Count: > 0 } names || pair.Value is null) return;
 
         var line = pair.Span.Start.Line + 1;
@@ -174,7 +183,8 @@ internal static partial class ConfigReader
             case DateTimeValueSyntax:
                 return new Setting.Other("a date", line);
             case ArraySyntax list:
-                return new Setting.List([.. list.Items.Where(item => item.Value is not null).Select(item => Value(item.Value!, item.Value!.Span.Start.Line + 1, path, findings))], line);
+                return new Setting.List([.. list.Items.Where(item => item.Value is not null)
+                    .Select(item => Value(item.Value!, item.Value!.Span.Start.Line + 1, path, findings))], line);
             case InlineTableSyntax braces:
                 var table = Setting.Table.Empty(line);
                 table.IsOpened = true;
@@ -186,7 +196,7 @@ internal static partial class ConfigReader
         }
     }
 
-    /// <summary>The table of a name inside another, made where there is none; the last one of a list. Null where the name is a value.</summary>
+    /// <summary>The table with a name inside another, created if it does not exist; for a list, its last table. Null if the name is a value.</summary>
     private static Setting.Table? Inside(Setting.Table table, string name, int line)
     {
         switch (table.Items.GetValueOrDefault(name))

@@ -3,7 +3,7 @@ using System.Security.Cryptography.X509Certificates;
 
 namespace Proxy.Config;
 
-/// <summary>From the file's text to the records, once: everything after this uses the records alone.</summary>
+/// <summary>Reads the file's text into the records, once; the rest of the program uses only the records.</summary>
 internal static partial class ConfigReader
 {
     private static readonly Dictionary<string, string> BackendHints = new()
@@ -12,7 +12,7 @@ internal static partial class ConfigReader
         ["base_url"] = "write url",
         ["host"] = "write url = \"http://HOST:PORT\"",
         ["dialect"] = "write dialects = [\"openai\"]",
-        ["timeout"] = "the clocks are connect, first_token, idle and total",
+        ["timeout"] = "the time limits are connect, first_token, idle and total",
         ["verify"] = "write tls_verify",
         ["num_ctx"] = "write options = { num_ctx = … }",
     };
@@ -36,14 +36,17 @@ internal static partial class ConfigReader
         ["rpm"] = "write requests_per_minute",
     };
 
-    /// <summary>The configuration that the text means, or every problem that it has.</summary>
+    /// <summary>The configuration that the text describes, or all its problems.</summary>
     public static ConfigResult Read(string toml, ConfigSources sources)
     {
         var draft = ReadDraft(toml, sources, out var problems);
         return new(problems.Count == 0 ? draft : null, problems);
     }
 
-    /// <summary>The same, with a configuration even where there are problems: defaults stand in for what is wrong. For asking after a proxy whose file was spoilt since it started.</summary>
+    /// <summary>
+    /// The same, but returns a configuration even if there are problems; defaults replace the wrong values. For health checks of a proxy whose file was damaged
+    /// after it started.
+    /// </summary>
     public static ProxyConfig ReadDraft(string toml, ConfigSources sources, out IReadOnlyList<ConfigProblem> problems)
     {
         var findings = new Findings();
@@ -55,7 +58,7 @@ internal static partial class ConfigReader
         {
             Server = ReadServer(file.Section("server", ServerHints), sources),
             Backends = backends.Count > 0 ? backends : [BackendConfig.Echo],
-            // Where the backends could not be read at all, what does not name one of them is no second problem.
+            // If the backends could not be read at all, a default_backend that names none of them is not a second problem.
             DefaultBackend = backends.Count == 0 && file.Has("backends") ? null : defaultBackend,
             Aliases = file.TextTable("aliases"),
             Auth = ReadAuth(file.Section("auth")),
@@ -70,14 +73,17 @@ internal static partial class ConfigReader
         return config;
     }
 
-    /// <summary>The configuration of a process without a file: the defaults, with what a container is told by its environment.</summary>
+    /// <summary>The configuration of a process without a file: the defaults, changed by the environment variables that containers set.</summary>
     public static ProxyConfig ReadEnvironment(ConfigSources sources, out IReadOnlyList<ConfigProblem> problems)
     {
         var config = new ProxyConfig();
         if (sources.Listen is not null)
             config = config with { Server = config.Server with { Listen = sources.Listen } };
         else if (Set("PROXY_LISTEN") is { } listen)
-            config = config with { Server = config.Server with { Listen = listen.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries) } };
+            config = config with
+            {
+                Server = config.Server with { Listen = listen.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries) },
+            };
 
         if (Set("LLM_BASE_URL") is { } url)
             config = config with { Backends = [new() { Name = "llm", Url = url, Key = Set("LLM_API_KEY") }], DefaultBackend = "llm" };
@@ -86,7 +92,13 @@ internal static partial class ConfigReader
         if (Set("PROXY_ALLOW_ANONYMOUS") == "true")
             config = config with { Auth = config.Auth with { AllowAnonymous = true } };
 
-        problems = [.. ConfigRules.Check(config).Concat(OwnListener.Check(config, sources)).Select(problem => problem with { Key = Variable(problem), Message = problem.Message.Replace(ConfigRules.WaysOut, WaysOut, StringComparison.Ordinal) })];
+        problems =
+        [
+            .. ConfigRules.Check(config).Concat(OwnListener.Check(config, sources)).Select(problem => problem with
+            {
+                Key = Variable(problem), Message = problem.Message.Replace(ConfigRules.WaysOut, WaysOut, StringComparison.Ordinal),
+            }),
+        ];
         return config;
 
         string? Set(string name) => sources.Environment(name) is { Length: > 0 } value ? value : null;
@@ -97,7 +109,7 @@ internal static partial class ConfigReader
             : "LLM_BASE_URL";
     }
 
-    private const string WaysOut = "set PROXY_API_KEY to one, or serve anyone with PROXY_ALLOW_ANONYMOUS=true";
+    private const string WaysOut = "set PROXY_API_KEY to one, or serve everyone with PROXY_ALLOW_ANONYMOUS=true";
 
     private static bool IsListen(ConfigProblem problem) => problem.Key.StartsWith("server.listen", StringComparison.Ordinal);
 
@@ -176,17 +188,20 @@ internal static partial class ConfigReader
     private static List<DialectFamily>? ReadDialects(SectionReader section)
     {
         if (section.Texts("dialects", []) is var names && !section.Has("dialects")) return null;
-        if (names.Count == 0) section.Refuse("dialects", "is empty; leave it out, and the host is asked");
+        if (names.Count == 0) section.Refuse("dialects", "is empty; leave it out to have the host asked");
 
         var families = new List<DialectFamily>();
         foreach (var name in names)
-            if (DialectNames.Parse(name) is not { } family) section.Refuse("dialects", $"\"{name}\" is not known; write {SectionReader.NoneOf(name, [.. DialectNames.All])}");
-            else if (families.Contains(family)) section.Refuse("dialects", $"\"{name}\" is there twice");
+            if (DialectNames.Parse(name) is not { } family)
+            {
+                section.Refuse("dialects", $"\"{name}\" is not known; write {SectionReader.NoneOf(name, [.. DialectNames.All])}");
+            }
+            else if (families.Contains(family)) section.Refuse("dialects", $"\"{name}\" is listed twice");
             else families.Add(family);
         return families.Count > 0 ? families : null;
     }
 
-    /// <summary>The credential, from <c>key</c>, or from the file or systemd credential that <c>key_file</c> names. No message repeats it.</summary>
+    /// <summary>The credential from <c>key</c>, or from the file or systemd credential that <c>key_file</c> names. No message shows it.</summary>
     private static string? ReadKey(SectionReader section, ConfigSources sources)
     {
         var key = section.Text("key");
@@ -197,8 +212,9 @@ internal static partial class ConfigReader
             return key;
         }
 
-        // A bare name is a credential's where the service has credentials; a path is a path.
-        var folder = !file.Contains('/', StringComparison.Ordinal) && sources.Environment("CREDENTIALS_DIRECTORY") is { Length: > 0 } credentials ? credentials : sources.Folder;
+        // If the service has systemd credentials, a bare name is the name of one.
+        var folder = !file.Contains('/', StringComparison.Ordinal) && sources.Environment("CREDENTIALS_DIRECTORY") is { Length: > 0 } credentials
+            ? credentials : sources.Folder;
         return ReadFile(section, "key_file", Path.GetFullPath(file, folder), sources)?.Trim();
     }
 

@@ -1,6 +1,6 @@
 namespace Proxy.Config;
 
-/// <summary>How the file, the tables and the admin socket spell a family.</summary>
+/// <summary>The names of the families in the file, in tables and on the admin socket.</summary>
 internal static class DialectNames
 {
     private static readonly (DialectFamily Family, string Name)[] Names =

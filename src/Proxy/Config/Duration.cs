@@ -2,12 +2,12 @@ using System.Globalization;
 
 namespace Proxy.Config;
 
-/// <summary>Durations as the file spells them: <c>250ms</c>, <c>30s</c>, <c>5m</c>, <c>1h30m</c>.</summary>
+/// <summary>Durations as they are written in the file: <c>250ms</c>, <c>30s</c>, <c>5m</c>, <c>1h30m</c>.</summary>
 internal static class Duration
 {
     public const string Example = "\"30s\", \"5m\", \"1h30m\" or \"250ms\"";
 
-    /// <summary>Timers take no more than about 49 days; nothing of ours is meant to last a tenth of that.</summary>
+    /// <summary>Timers accept at most about 49 days; no setting needs more than this.</summary>
     private static readonly TimeSpan Longest = TimeSpan.FromDays(20);
 
     private static readonly (string Unit, TimeSpan Length)[] Units =
@@ -15,7 +15,7 @@ internal static class Duration
         ("h", TimeSpan.FromHours(1)), ("m", TimeSpan.FromMinutes(1)), ("s", TimeSpan.FromSeconds(1)), ("ms", TimeSpan.FromMilliseconds(1)),
     ];
 
-    /// <summary>Parts go from large to small, each unit at most once. No sign, no fraction, no spaces.</summary>
+    /// <summary>Parts are ordered from large to small units, each unit at most once. No sign, no fraction, no spaces.</summary>
     public static bool TryParse(string text, out TimeSpan duration)
     {
         duration = TimeSpan.Zero;

@@ -1,6 +1,6 @@
 namespace Proxy.Config;
 
-/// <summary>What one reading of the file has found out: the problems, the line of every key, and which keys there are to know.</summary>
+/// <summary>The findings of one reading of the file: the problems, the line of every key, and the keys that each section knows.</summary>
 internal sealed class Findings
 {
     private readonly List<ConfigProblem> problems = [];
@@ -9,12 +9,12 @@ internal sealed class Findings
 
     private readonly HashSet<int> broken = [];
 
-    /// <summary>True when a line is wrong in a way that makes nonsense of others; only syntax is worth telling then.</summary>
+    /// <summary>True if a line is so wrong that the lines after it cannot be understood; then only syntax problems are reported.</summary>
     public bool IsLost { get; set; }
 
     public bool IsBroken(int line) => broken.Contains(line);
 
-    /// <summary>A line that is not TOML. Nothing else is told of it.</summary>
+    /// <summary>Notes a line that is not TOML. No other problem of that line is reported.</summary>
     public void AddSyntax(int line, string message)
     {
         problems.Add(new("", line, message));
@@ -26,14 +26,13 @@ internal sealed class Findings
         if (!IsLost && !IsBroken(line)) problems.Add(new(key, line, message));
     }
 
-    /// <summary>How many problems there are so far.</summary>
     public int Count => problems.Count;
 
     public void Locate(string key, int line) => lines[key] = line;
 
     public void Opened(SectionReader section) => sections.Add(section);
 
-    /// <summary>A problem found later, by rule: its line is that of the key, or of the nearest section around it.</summary>
+    /// <summary>Adds a problem that a rule found later: its line is that of the key, or of the nearest section around it.</summary>
     public void Add(ConfigProblem problem)
     {
         var key = problem.Key;
@@ -44,7 +43,7 @@ internal sealed class Findings
         Add(problem.Key, line, problem.Message);
     }
 
-    /// <summary>Every key of the file that no section asked for is a problem; asked keys are what it may have meant.</summary>
+    /// <summary>Adds a problem for every key in the file that no section asked for; the suggestion comes from the keys that sections did ask for.</summary>
     public void RefuseUnknownKeys()
     {
         foreach (var section in sections)
@@ -62,6 +61,7 @@ internal sealed class Findings
             return home.Title.Length == 0
                 ? $"unknown key in {section.Title}; it belongs at the top of the file, above the first [section]"
                 : $"unknown key; it belongs in {home.Title}";
-        return $"unknown key; {(section.Title.Length == 0 ? "the top of the file" : section.Title)} takes {string.Join(", ", section.Asked.Order(StringComparer.Ordinal))}";
+        return $"unknown key; {(section.Title.Length == 0 ? "the top of the file" : section.Title)} takes "
+            + string.Join(", ", section.Asked.Order(StringComparer.Ordinal));
     }
 }

@@ -4,7 +4,9 @@ using System.Net;
 
 namespace Proxy.Config;
 
-/// <summary>One entry of <c>listen</c>: an IP address with a port (0 = any free one), or the absolute path of a unix socket. Exactly one of the two is set.</summary>
+/// <summary>
+/// One entry of <c>listen</c>: an IP address with a port (0 = any free one), or the absolute path of a unix socket. Exactly one of the two is set.
+/// </summary>
 internal sealed record ListenAddress
 {
     private const string UnixScheme = "unix:";
@@ -13,17 +15,21 @@ internal sealed record ListenAddress
 
     public string? UnixPath { get; private init; }
 
-    /// <summary>True where only this machine can reach it: loopback addresses and unix sockets.</summary>
+    /// <summary>True if only this machine can reach it: loopback addresses and unix sockets.</summary>
     public bool IsLocal => Ip is null || IPAddress.IsLoopback(Ip.Address);
 
-    /// <summary>Takes <c>host:port</c>, <c>[v6]:port</c>, <c>unix:/path</c>. The host is an IP address or <c>localhost</c>, which means 127.0.0.1: what a name resolves to must not decide how open we are.</summary>
+    /// <summary>
+    /// Parses <c>host:port</c>, <c>[v6]:port</c>, <c>unix:/path</c>. The host is an IP address or <c>localhost</c>, which means 127.0.0.1; other names are
+    /// refused,
+    /// because name resolution must not decide whether other machines can connect.
+    /// </summary>
     public static bool TryParse(string text, [NotNullWhen(true)] out ListenAddress? address, [NotNullWhen(false)] out string? problem)
     {
         (address, problem) = Parse(text);
         return address is not null;
     }
 
-    /// <summary>The address that a bare port means, of this machine alone; null for what is no port.</summary>
+    /// <summary>The loopback address with this port; null if the number is not a port.</summary>
     public static string? OfPort(long port) => port is > 0 and <= ushort.MaxValue ? $"127.0.0.1:{port}" : null;
 
     public override string ToString() => Ip?.ToString() ?? UnixScheme + UnixPath;
@@ -63,6 +69,6 @@ internal sealed record ListenAddress
             : (null, "the host is an IP address or localhost; \"0.0.0.0\" means every IPv4 address of this machine, \"[::]\" every address");
     }
 
-    /// <summary>sockaddr_un holds 108 bytes, the last of them zero.</summary>
+    /// <summary>sockaddr_un holds 108 bytes, the last of which is zero.</summary>
     public const int LongestUnixPath = 107;
 }

@@ -1,11 +1,11 @@
 namespace Proxy.Config;
 
-/// <summary>The configuration that the process starts with and where it came from; a null path means that there was no file.</summary>
+/// <summary>The configuration that the process starts with and the path of its file; null if there was no file.</summary>
 internal sealed record LoadedConfig(string? Path, ProxyConfig Config)
 {
-    /// <summary>What it was read with; the command line's overrides among it, so that they stay in force.</summary>
+    /// <summary>What the configuration was read with, the command line's overrides included, so that a reload keeps them.</summary>
     public ConfigSources Sources { get; init; } = new();
 
-    /// <summary>Reads the same file again, for a reload. Nothing changes by it.</summary>
+    /// <summary>Reads the same file again, for a reload. This alone changes nothing.</summary>
     public ConfigResult Reread() => ConfigFile.Load(Path, Sources);
 }

@@ -1,6 +1,9 @@
 namespace Proxy.Config;
 
-/// <summary>A file that the configuration names, and what was in it when the configuration was read: what is checked, what is served and what a reload compares are then the same.</summary>
+/// <summary>
+/// A file that the configuration names, with its content at the time when the configuration was read, so that the checks, the server and a reload's comparison
+/// all use the same content.
+/// </summary>
 internal sealed record NamedFile(string Path, string Text)
 {
     // The text may be a private key.

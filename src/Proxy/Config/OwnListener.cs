@@ -3,7 +3,7 @@ using System.Net.NetworkInformation;
 
 namespace Proxy.Config;
 
-/// <summary>Urls of backends that lead back to a listener of the same configuration: every call would go round until something gives way.</summary>
+/// <summary>Finds backends whose url is a listener of the same configuration: every call to one would loop.</summary>
 internal static class OwnListener
 {
     public static IEnumerable<ConfigProblem> Check(ProxyConfig config, ConfigSources sources)
@@ -13,7 +13,8 @@ internal static class OwnListener
             var url = config.Backends[i].Url;
             if (!Uri.TryCreate(url, UriKind.Absolute, out var uri) || uri.Scheme is not ("http" or "https")) continue;
             if (config.Server.Listen.FirstOrDefault(listen => Leads(uri, listen, sources)) is { } own)
-                yield return new($"backends[{i}].url", 0, $"\"{url}\" is this proxy's own listener (\"{own}\"), and every call would come back to it; write the url of a model host, or of a proxy that is another");
+                yield return new($"backends[{i}].url", 0,
+                    $"\"{url}\" is this proxy's own listener (\"{own}\"), so every call would loop; write the url of a model host or of another proxy");
         }
     }
 
@@ -22,7 +23,8 @@ internal static class OwnListener
     {
         try
         {
-            return NetworkInterface.GetAllNetworkInterfaces().SelectMany(static card => card.GetIPProperties().UnicastAddresses).Any(own => own.Address.Equals(address));
+            return NetworkInterface.GetAllNetworkInterfaces().SelectMany(static card => card.GetIPProperties().UnicastAddresses)
+                .Any(own => own.Address.Equals(address));
         }
         catch (NetworkInformationException)
         {
@@ -39,7 +41,7 @@ internal static class OwnListener
         if (IPAddress.TryParse(host.Trim('[', ']'), out var named))
         {
             if (named.IsIPv4MappedToIPv6) named = named.MapToIPv4();
-            // To connect to "every address" is to connect to loopback.
+            // Connecting to the "any" address connects to loopback.
             if (named.Equals(IPAddress.Any)) named = IPAddress.Loopback;
             if (named.Equals(IPAddress.IPv6Any)) named = IPAddress.IPv6Loopback;
             if (!takesAll) return named.Equals(ip.Address);
@@ -47,8 +49,12 @@ internal static class OwnListener
             return isTaken && (IPAddress.IsLoopback(named) || sources.IsOwnAddress(named));
         }
 
-        if (Is(host, "localhost") || host.EndsWith(".localhost", StringComparison.OrdinalIgnoreCase)) return takesAll || ip.Address.Equals(IPAddress.Loopback) || ip.Address.Equals(IPAddress.IPv6Loopback);
-        // What the host's own name means differs between machines, but never another machine.
+        if (Is(host, "localhost") || host.EndsWith(".localhost", StringComparison.OrdinalIgnoreCase))
+        {
+            return takesAll || ip.Address.Equals(IPAddress.Loopback) || ip.Address.Equals(IPAddress.IPv6Loopback);
+        }
+
+        // Machines resolve their own name to different addresses, but never to another machine.
         return IsOwnName(host, sources.HostName) && !IPAddress.IsLoopback(ip.Address);
     }
 

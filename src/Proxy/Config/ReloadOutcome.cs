@@ -1,6 +1,6 @@
 namespace Proxy.Config;
 
-/// <summary>What a reload came to.</summary>
-/// <param name="Problems">Why the file was not taken; then nothing has changed.</param>
-/// <param name="NeedsRestart">Where the file, which was taken, says something else than what runs, in parts that only a start can change: <c>[server] listen</c>.</param>
+/// <summary>The result of a reload.</summary>
+/// <param name="Problems">Why the file was refused; if there are any, nothing has changed.</param>
+/// <param name="NeedsRestart">The settings, such as <c>[server] listen</c>, that differ from those in use and take effect at the next start only.</param>
 internal sealed record ReloadOutcome(IReadOnlyList<ConfigProblem> Problems, IReadOnlyList<string> NeedsRestart);

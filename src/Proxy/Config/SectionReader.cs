@@ -3,8 +3,8 @@ using System.Text;
 namespace Proxy.Config;
 
 /// <summary>
-/// Reads one section key by key. A value of the wrong kind is noted and the default returned, so that one reading finds everything.
-/// The keys asked for are the keys there are: nobody keeps a second list.
+/// Reads one section key by key. A value of the wrong kind is noted and the default returned, so that one reading finds all problems.
+/// The keys that are asked for are the valid ones, so there is no second list of them.
 /// </summary>
 internal sealed class SectionReader
 {
@@ -23,10 +23,10 @@ internal sealed class SectionReader
         findings.Opened(this);
     }
 
-    /// <summary>The section as its header is written; empty for the top of the file.</summary>
+    /// <summary>The section's header as it is written; empty for the top of the file.</summary>
     public string Title { get; }
 
-    /// <summary>What to answer to keys that people bring from elsewhere.</summary>
+    /// <summary>Advice for keys that users bring from other programs.</summary>
     public IReadOnlyDictionary<string, string> Hints { get; init; } = NoHints;
 
     public IReadOnlySet<string> Asked => asked;
@@ -37,7 +37,7 @@ internal sealed class SectionReader
 
     public bool Has(string key) => table.Items.ContainsKey(key);
 
-    /// <summary>Notes a problem with a key; on the section's own line where the key is not there.</summary>
+    /// <summary>Notes a problem of a key; on the section's own line if the key is missing.</summary>
     public void Refuse(string key, string message) =>
         findings.Add(PathOf(key), table.Items.TryGetValue(key, out var setting) ? setting.Line : table.Line, message);
 
@@ -48,7 +48,7 @@ internal sealed class SectionReader
         var other => Wrong<string?>(key, other, "a text in quotes"),
     };
 
-    /// <summary>A text that has to be there and not empty; empty after noting that it is not.</summary>
+    /// <summary>A text that must exist and not be empty; returns "" after noting a problem.</summary>
     public string Required(string key, string example)
     {
         var before = findings.Count;
@@ -59,7 +59,7 @@ internal sealed class SectionReader
         return text ?? "";
     }
 
-    /// <summary>A text out of a few.</summary>
+    /// <summary>One of a few texts.</summary>
     public string Choice(string key, string otherwise, params string[] choices)
     {
         if (Text(key) is not { } text) return otherwise;
@@ -108,8 +108,8 @@ internal sealed class SectionReader
     public TimeSpan? TimeOrOff(string key) => Time(key, null, canBeOff: true);
 
     /// <param name="key">The setting.</param>
-    /// <param name="otherwise">What it is where the file has none.</param>
-    /// <param name="meant">What somebody who wrote a number meant by it; null where that cannot be told.</param>
+    /// <param name="otherwise">Its value if the file has none.</param>
+    /// <param name="meant">The text that a user who wrote a number meant; null if that is not clear.</param>
     public IReadOnlyList<string> Texts(string key, IReadOnlyList<string> otherwise, Func<long, string?>? meant = null)
     {
         switch (Ask(key))
@@ -122,15 +122,22 @@ internal sealed class SectionReader
                 {
                     var path = $"{PathOf(key)}[{texts.Count}]";
                     findings.Locate(path, list.Items[i].Line);
-                    if (list.Items[i] is Setting.Whole { Value: var number } && meant?.Invoke(number) is { } instead) findings.Add(PathOf(key), list.Items[i].Line, $"holds a number; write \"{instead}\"");
-                    else if (list.Items[i] is not Setting.Text text) findings.Add(PathOf(key), list.Items[i].Line, $"holds {list.Items[i].Kind}; write every entry in quotes");
+                    if (list.Items[i] is Setting.Whole { Value: var number } && meant?.Invoke(number) is { } instead)
+                    {
+                        findings.Add(PathOf(key), list.Items[i].Line, $"holds a number; write \"{instead}\"");
+                    }
+                    else if (list.Items[i] is not Setting.Text text)
+                    {
+                        findings.Add(PathOf(key), list.Items[i].Line, $"holds {list.Items[i].Kind}; write every entry in quotes");
+                    }
                     else if (Expand(path, text) is { } expanded) texts.Add(expanded);
                 }
 
-                // Entries that could not be read have been noted; that none is left is no second problem.
+                // Entries that could not be read have been noted; that none is left is not a second problem.
                 return texts.Count == 0 && list.Items.Count > 0 ? otherwise : texts;
             case Setting.Text text:
-                return Wrong(key, text, $"a list: {key} = [\"{(long.TryParse(text.Value, out var digits) ? meant?.Invoke(digits) : null) ?? text.Value}\"]", otherwise);
+                return Wrong(
+                    key, text, $"a list: {key} = [\"{(long.TryParse(text.Value, out var digits) ? meant?.Invoke(digits) : null) ?? text.Value}\"]", otherwise);
             case Setting.Whole { Value: var single } whole when meant?.Invoke(single) is { } instead:
                 return Wrong(key, whole, $"a list: {key} = [\"{instead}\"]", otherwise);
             case var other:
@@ -138,7 +145,7 @@ internal sealed class SectionReader
         }
     }
 
-    /// <summary>A table whose keys are the user's own.</summary>
+    /// <summary>A table whose keys the user chooses.</summary>
     public IReadOnlyDictionary<string, string> TextTable(string key)
     {
         var texts = new Dictionary<string, string>(StringComparer.Ordinal);
@@ -156,7 +163,10 @@ internal sealed class SectionReader
                     {
                         if (Expand(path, text) is { } expanded) texts[name] = expanded;
                     }
-                    else if (setting is Setting.Table { IsOpened: false } dotted) findings.Add(path, setting.Line, $"a name with a dot needs quotes; write \"{Dotted(name, dotted)}\" = …");
+                    else if (setting is Setting.Table { IsOpened: false } dotted)
+                    {
+                        findings.Add(path, setting.Line, $"a name with a dot needs quotes; write \"{Dotted(name, dotted)}\" = …");
+                    }
                     else findings.Add(path, setting.Line, $"is {setting.Kind}; write a text in quotes");
                 }
 
@@ -169,7 +179,7 @@ internal sealed class SectionReader
         return texts;
     }
 
-    /// <summary>A section inside this one; an empty one where the file has none.</summary>
+    /// <summary>A section inside this one; an empty one if the file has none.</summary>
     public SectionReader Section(string key, IReadOnlyDictionary<string, string>? hints = null)
     {
         var title = $"[{(path.Length == 0 ? "" : WithoutIndex(path) + ".")}{key}]";
@@ -191,9 +201,10 @@ internal sealed class SectionReader
         {
             case null:
                 return [];
-            // An inline list of tables says the same.
+            // An inline list of tables has the same meaning.
             case Setting.List list when list.Items.All(item => item is Setting.Table):
-                return [.. list.Items.Cast<Setting.Table>().Select((table, i) => new SectionReader(table, $"{PathOf(key)}[{i}]", title, findings, sources) { Hints = hints })];
+                return [.. list.Items.Cast<Setting.Table>()
+                    .Select((table, i) => new SectionReader(table, $"{PathOf(key)}[{i}]", title, findings, sources) { Hints = hints })];
             case var other:
                 Wrong(key, other, $"one {title} section for each, with double brackets", 0);
                 return [];
@@ -214,7 +225,8 @@ internal sealed class SectionReader
         if (Text(key) is not { } text) return otherwise;
         if (canBeOff && text == "off") return null;
         if (Duration.TryParse(text, out var duration)) return duration;
-        Refuse(key, $"\"{text}\" is not a duration; write whole numbers of h, m, s or ms, such as {Duration.Example}{(canBeOff ? ", or \"off\"" : "")} (at most 480h)");
+        Refuse(key,
+            $"\"{text}\" is not a duration; write whole numbers of h, m, s or ms, such as {Duration.Example}{(canBeOff ? ", or \"off\"" : "")} (at most 480h)");
         return otherwise;
     }
 
@@ -224,7 +236,9 @@ internal sealed class SectionReader
         return otherwise;
     }
 
-    /// <summary>Puts the environment in for <c>${NAME}</c>; <c>$${</c> stands for <c>${</c> itself. Null after noting that something is not there.</summary>
+    /// <summary>
+    /// Replaces <c>${NAME}</c> by the environment variable; <c>$${</c> stands for <c>${</c> itself. Null after noting that a variable is missing.
+    /// </summary>
     private string? Expand(string path, Setting.Text text)
     {
         var value = text.Value;
@@ -270,12 +284,13 @@ internal sealed class SectionReader
         return whole ? expanded.ToString() : null;
     }
 
-    /// <summary>Ends a message: the choice that was probably meant, else all of them.</summary>
+    /// <summary>Ends a message: with the choice that was probably meant, else with all of them.</summary>
     public static string NoneOf(string text, IReadOnlyCollection<string> choices) =>
         Spelling.Nearest(text, choices) is { } near ? $"\"{near}\"" : "one of " + string.Join(", ", choices.Select(choice => $"\"{choice}\""));
 
     private static string Dotted(string name, Setting.Table table) =>
-        table.Items.FirstOrDefault() is { Key: { } inner, Value: var value } ? value is Setting.Table deeper ? $"{name}.{Dotted(inner, deeper)}" : $"{name}.{inner}" : name;
+        table.Items.FirstOrDefault() is { Key: { } inner, Value: var value }
+            ? value is Setting.Table deeper ? $"{name}.{Dotted(inner, deeper)}" : $"{name}.{inner}" : name;
 
     private static string WithoutIndex(string path) => path.IndexOf('[') is >= 0 and var at ? path[..at] : path;
 }

@@ -1,38 +1,58 @@
 namespace Proxy.Config;
 
-/// <summary>The <c>[server]</c> section: where we listen and what one client may take.</summary>
+/// <summary>The <c>[server]</c> section: where the proxy listens and how much one client may use.</summary>
 internal sealed record ServerConfig
 {
-    /// <summary>Addresses: <c>host:port</c>, <c>[v6]:port</c> or <c>unix:/path</c>. Loopback, because no key is configured yet; 11435 because 11434 is Ollama's, 8000 vLLM's, 8080 llama.cpp's.</summary>
+    /// <summary>
+    /// Addresses: <c>host:port</c>, <c>[v6]:port</c> or <c>unix:/path</c>. The default is loopback, because no key is configured yet; 11435 because 11434 is
+    /// Ollama's port, 8000 vLLM's and 8080 llama.cpp's.
+    /// </summary>
     public IReadOnlyList<string> Listen { get; init; } = ["127.0.0.1:11435"];
 
     public TlsConfig? Tls { get; init; }
 
-    /// <summary>Bytes of one request body, decoded. 32 MiB holds a long agent conversation with a few images.</summary>
+    /// <summary>Largest request body in bytes, after decompression. 32 MiB holds a long agent conversation with a few images.</summary>
     public long BodyLimit { get; init; } = 32L * 1024 * 1024;
 
-    /// <summary>Calls that may wait for one model's slots. One more is refused with 503 at once: a longer line only hides that it is too long.</summary>
+    /// <summary>Calls that may wait for one model's slots. Further calls are refused with 503 at once, because a longer queue only hides an overload.</summary>
     public int Queue { get; init; } = 256;
 
-    /// <summary>How long running streams may go on after SIGTERM. Keep it below the unit's TimeoutStopSec, or systemd kills them.</summary>
+    /// <summary>How long running streams may continue after SIGTERM. Keep it below the unit's TimeoutStopSec, or systemd kills them.</summary>
     public TimeSpan Drain { get; init; } = TimeSpan.FromSeconds(30);
 
-    /// <summary>Silence after which a waiting stream's client gets its first keep-alive; shorter than the idle limits of common load balancers.</summary>
+    /// <summary>A client whose stream waits gets its first keep-alive after this silence; shorter than the idle limits of common load balancers.</summary>
     public TimeSpan KeepaliveAfter { get; init; } = TimeSpan.FromSeconds(15);
 
-    /// <summary>Web origins (<c>https://chat.example</c>) whose pages may call us. None by default: a page that someone happens to visit must not use the models.</summary>
+    /// <summary>
+    /// Web origins (<c>https://chat.example</c>) whose pages may call. None by default: a page that a user happens to visit must not use the models.
+    /// </summary>
     public IReadOnlyList<string> Origins { get; init; } = [];
 
-    /// <summary>Urls under which clients reach us, where that is not an address or a name of this machine's: a server in front that speaks TLS, a name of the network's (see <see cref="PublicUrl"/>).</summary>
+    /// <summary>
+    /// Urls under which clients reach the proxy, if that is not an address or a name of this machine: a TLS server in front, or a name in the local network
+    /// (see
+    /// <see cref="PublicUrl"/>).
+    /// </summary>
     public IReadOnlyList<string> PublicUrls { get; init; } = [];
 
-    /// <summary>Makes the marks that coding agents change in every prompt the same, so that a local host's prefix cache holds. Not for Anthropic's own service, which reads them.</summary>
+    /// <summary>
+    /// Overwrites the marks that coding agents change in every prompt, so that a local host's prefix cache works. Not for Anthropic's own service, which reads
+    /// them.
+    /// </summary>
     public bool PrefixHygiene { get; init; } = true;
 
-    /// <summary>Fetches images that a request names by address for hosts that take them only inside it; from the public internet alone. Off: whoever can chat could make us fetch.</summary>
+    /// <summary>
+    /// Downloads images that a request names by url, for hosts that accept images only inside the request; from the public internet only. Off by default: with
+    /// it,
+    /// every client can make the proxy send requests.
+    /// </summary>
     public bool FetchImages { get; init; }
 
-    /// <summary>How connections are served: <c>epoll</c> (our loops) or <c>sockets</c> (the runtime's own), which costs more and is there in case the loops misbehave.</summary>
+    /// <summary>
+    /// How connections are served: <c>epoll</c> (the proxy's own event loops) or <c>sockets</c> (.NET's sockets), which cost more and are a fallback if the
+    /// event
+    /// loops misbehave.
+    /// </summary>
     public string Transport { get; init; } = "epoll";
 }
 

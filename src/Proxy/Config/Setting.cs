@@ -1,9 +1,9 @@
 namespace Proxy.Config;
 
-/// <summary>A value as the file has it, before anyone asks what it means; knows its line.</summary>
+/// <summary>A value of the file before it is interpreted, with its line.</summary>
 internal abstract record Setting(int Line)
 {
-    /// <summary>What to call the value when it is not what was wanted.</summary>
+    /// <summary>How messages name the kind of value if another kind was expected.</summary>
     public abstract string Kind { get; }
 
     internal sealed record Text(string Value, int Line) : Setting(Line)
@@ -21,13 +21,13 @@ internal abstract record Setting(int Line)
         public override string Kind => Value ? "true" : "false";
     }
 
-    /// <summary>What TOML knows and no key of ours wants: fractions, dates.</summary>
+    /// <summary>A kind of TOML value that no setting takes: a fraction or a date.</summary>
     internal sealed record Other(string Kind, int Line) : Setting(Line)
     {
         public override string Kind { get; } = Kind;
     }
 
-    /// <summary>The key is there and its line is not TOML. That has been said; nothing follows from it.</summary>
+    /// <summary>The key exists, but its line is not TOML. That problem has been noted; the value causes no further one.</summary>
     internal sealed record Broken(int Line) : Setting(Line)
     {
         public override string Kind => "not TOML";
@@ -35,7 +35,7 @@ internal abstract record Setting(int Line)
 
     internal sealed record List(List<Setting> Items, int Line) : Setting(Line)
     {
-        /// <summary>True for <c>[[name]]</c> sections, which the file may go on adding to.</summary>
+        /// <summary>True for <c>[[name]]</c> sections, to which the file may add more.</summary>
         public bool IsSections { get; init; }
 
         public override string Kind => IsSections ? "[[sections]]" : "a list";
@@ -45,7 +45,7 @@ internal abstract record Setting(int Line)
     {
         public static Table Empty(int line) => new(new(StringComparer.Ordinal), line);
 
-        /// <summary>True once a header or braces opened it; a second header is then a mistake.</summary>
+        /// <summary>True after a header or braces opened the table; a second header is then a mistake.</summary>
         public bool IsOpened { get; set; }
 
         public override string Kind => "a table";

@@ -1,9 +1,9 @@
 namespace Proxy.Config;
 
-/// <summary>Finds what somebody probably meant.</summary>
+/// <summary>Finds the word that the user probably meant.</summary>
 internal static class Spelling
 {
-    /// <summary>The candidate nearest to the word, or null where none is near enough to be a slip.</summary>
+    /// <summary>The candidate most similar to the word, or null if none is similar enough for a typing mistake.</summary>
     public static string? Nearest(string word, IEnumerable<string> candidates)
     {
         var best = (Distance: int.MaxValue, Word: (string?)null);
@@ -17,7 +17,7 @@ internal static class Spelling
         return best.Word;
     }
 
-    /// <summary>Letters to insert, drop, change, or swap with their neighbour.</summary>
+    /// <summary>The number of letters to insert, delete, change, or swap with a neighbour.</summary>
     private static int Distance(string from, string to)
     {
         var rows = new int[from.Length + 1, to.Length + 1];

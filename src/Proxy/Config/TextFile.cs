@@ -2,12 +2,15 @@ using System.Text;
 
 namespace Proxy.Config;
 
-/// <summary>Reads text that must be UTF-8 (or UTF-16 with its mark, as some editors save it), and says where it is not: a decoder that puts a sign of its own in its place would change a key or a name in silence.</summary>
+/// <summary>
+/// Reads text that must be UTF-8 (or UTF-16 with a byte order mark, as some editors save it) and reports the first line that is not. A lenient decoder would
+/// replace wrong bytes and so silently change a key or a name.
+/// </summary>
 internal static class TextFile
 {
     private static readonly UTF8Encoding Strict = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
 
-    /// <summary>Throws <see cref="IOException"/> (<see cref="NotUtf8Exception"/> among them) or <see cref="UnauthorizedAccessException"/>.</summary>
+    /// <summary>Throws <see cref="IOException"/> (of which <see cref="NotUtf8Exception"/> is one) or <see cref="UnauthorizedAccessException"/>.</summary>
     public static string Read(string path)
     {
         var bytes = File.ReadAllBytes(path);
@@ -36,7 +39,7 @@ internal static class TextFile
     }
 }
 
-/// <summary>The file holds a byte that no UTF-8 text has there.</summary>
+/// <summary>The file contains a byte that is not valid UTF-8 at its place.</summary>
 internal sealed class NotUtf8Exception(int line, byte wrong) : IOException($"is not UTF-8 (byte 0x{wrong:X2} on line {line}); save it in that encoding")
 {
     public int Line => line;

@@ -3,7 +3,7 @@ using Proxy.Buffers;
 using Proxy.Chat;
 using Proxy.Streams;
 using Proxy.Telemetry;
-using Proxy.Transport.Http1;
+using Proxy.Transport;
 
 namespace Proxy.Http;
 
@@ -182,7 +182,7 @@ internal sealed class CallScope : IDisposable
         if (ClientLeft)
         {
             // A loop that finds nothing begun ends the connection itself, behind the answers that are on their way.
-            if (response.HasStarted || response.BodyWriter.UnflushedBytes > 0 || Context is not Http1Context) Context.Abort();
+            if (response.HasStarted || response.BodyWriter.UnflushedBytes > 0 || Context is not IEndsUnanswered) Context.Abort();
             return;
         }
 

@@ -2,7 +2,7 @@ using Proxy.Buffers;
 using Proxy.Chat;
 using Proxy.Dialects.Events;
 using Proxy.Streams;
-using Proxy.Transport.Loops;
+using Proxy.Transport;
 
 namespace Proxy.Http;
 
@@ -12,7 +12,7 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
     /// <summary>The client's stream. Where others follow the answer, a slow client does not hold them up.</summary>
     public ClientStream Stream(CallScope scope, Followers followers)
     {
-        var writer = DirectWriter.Of(scope.Context);
+        var writer = RelayOutput.Of(scope.Context);
         var holding = followers.IsNone ? null : new HoldingWriter(writer);
         return new(scope.Context.Response, holding ?? writer, dialect, parts.Ticker, parts.Server().KeepaliveAfter) { Holding = holding };
     }

@@ -1,4 +1,4 @@
-using Proxy.Transport.Http1;
+using Proxy.Transport;
 
 namespace Proxy.Http;
 
@@ -25,9 +25,9 @@ internal struct ClientHeaders
     public static ClientHeaders Of(IHeaderDictionary headers)
     {
         var said = new ClientHeaders { Crossing = new(2) };
-        if (headers is HeaderFields plain)
+        if (headers is IFieldList list)
         {
-            foreach (ref readonly var field in plain.Fields) said.Take(field.Key, field.Value);
+            foreach (ref readonly var field in list.Fields) said.Take(field.Key, field.Value);
             return said;
         }
 

@@ -9,8 +9,7 @@ internal static partial class HttpLog
     [LoggerMessage(301, LogLevel.Information, "Configuration reloaded: {Backends} backends, {Keys} keys", EventName = "reloaded")]
     public static partial void Reloaded(this ILogger logger, int backends, int keys);
 
-    [LoggerMessage(303, LogLevel.Warning, "Call {TraceId}: dropped parts of the answer of backend {Backend}, of kinds that this proxy does not know: {Kinds}",
-        EventName = "parts_skipped")]
+    [LoggerMessage(303, LogLevel.Warning, "Call {TraceId}: dropped parts of unknown kinds, sent by backend {Backend}: {Kinds}", EventName = "parts_skipped")]
     public static partial void PartsSkipped(this ILogger logger, string traceId, string? backend, string kinds);
 
     [LoggerMessage(302, LogLevel.Error, "Configuration not reloaded, the old one stays in use: {Problems}", EventName = "reload_refused")]

@@ -2,7 +2,7 @@ using System.Buffers;
 using Microsoft.AspNetCore.Connections;
 using Proxy.Buffers;
 using Proxy.Chat;
-using Proxy.Transport.Http1;
+using Proxy.Transport;
 
 namespace Proxy.Http;
 
@@ -17,7 +17,7 @@ internal static class RequestBody
         var length = request.ContentLength;
         if (length > limit) return new((null, TooLarge(limit)));
         var body = new PooledBody((int)(length ?? 4096) + 1);
-        var isThere = request.BodyReader is RequestBodyReader plain && plain.TryTakeWhole(body); // a small body arrives together with its head
+        var isThere = request.BodyReader is IWholeBody come && come.TryTakeWhole(body); // a small body arrives together with its head
         return isThere ? new((body, null)) : CopyAsync(request, body, limit, cancellation);
     }
 

@@ -1,5 +1,5 @@
 using System.Buffers;
-using Proxy.Transport.Http1;
+using Proxy.Transport;
 
 namespace Proxy.Http;
 
@@ -17,7 +17,7 @@ internal static class UnclearFields
     /// <summary>Describes what is wrong; null if nothing is.</summary>
     public static string? Of(HttpContext context)
     {
-        if (context is Http1Context) return null;
+        if (context is IStrictRequest) return null;
         var headers = context.Request.Headers;
         foreach (var (name, values) in headers)
         {

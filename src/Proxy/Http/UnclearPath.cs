@@ -1,5 +1,5 @@
 using Microsoft.AspNetCore.Http.Features;
-using Proxy.Transport.Http1;
+using Proxy.Transport;
 
 namespace Proxy.Http;
 
@@ -15,7 +15,7 @@ internal static class UnclearPath
     /// <summary>Describes what is ambiguous about the request's path; null if nothing is. The parser of the event loops accepts no such path.</summary>
     public static string? Of(HttpContext context)
     {
-        if (context is Http1Context) return null;
+        if (context is IStrictRequest) return null;
         var path = context.Request.Path.Value ?? "";
         var sent = Sent((context.Features[typeof(IHttpRequestFeature)] as IHttpRequestFeature)?.RawTarget ?? path);
         if (!path.StartsWith(Prefix, StringComparison.Ordinal) && !sent.StartsWith(Prefix)) return null;

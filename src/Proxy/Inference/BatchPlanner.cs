@@ -1,20 +1,24 @@
 namespace Proxy.Inference;
 
 /// <summary>
-/// Which of the waiting sequences are computed together. A batch is as long as its longest sequence, so alike lengths go together: what
-/// is filled up is at most a tenth, or a few tokens. The oldest is always in the batch, so nobody waits for ever.
+/// Chooses the waiting sequences that are computed together. A batch is padded to its longest sequence, so sequences of similar length are put together: at
+/// most
+/// a tenth of a batch, or a few tokens, is padding. The oldest sequence is always in the batch, so that none waits for ever.
 /// </summary>
 internal sealed class BatchPlanner(int tokens)
 {
-    /// <summary>So far ahead it looks for sequences of like length.</summary>
+    /// <summary>Number of waiting sequences among which it looks for similar lengths.</summary>
     private const int Window = 1024;
 
-    /// <summary>A batch of its own costs about as much as computing so many tokens.</summary>
+    /// <summary>A batch of its own costs about as much as computing this many tokens.</summary>
     private const int Trifle = 12;
 
     private readonly List<Sequence> sorted = new(Window);
 
-    /// <summary>Takes a batch out of the line (oldest first) into <paramref name="batch"/>, which it clears. Sequences of callers who left are dropped; their number is returned.</summary>
+    /// <summary>
+    /// Moves a batch from the queue (oldest first) into <paramref name="batch"/>, which it clears. Sequences whose callers left are dropped; their number is
+    /// returned.
+    /// </summary>
     public int Take(LinkedList<Sequence> line, List<Sequence> batch)
     {
         batch.Clear();
@@ -62,7 +66,7 @@ internal sealed class BatchPlanner(int tokens)
         return dropped;
     }
 
-    /// <summary>Grows from one sequence to both sides, towards the nearer length, while the batch holds.</summary>
+    /// <summary>Extends the range from one sequence to both sides, towards the nearer length, as long as the batch has room.</summary>
     private (int From, int To) Around(int start)
     {
         var (from, to) = (start, start);

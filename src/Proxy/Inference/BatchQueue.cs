@@ -2,30 +2,30 @@ using Proxy.Vectors;
 
 namespace Proxy.Inference;
 
-/// <summary>Computes batches. Called by several threads at a time: see <see cref="BatchQueue"/>.</summary>
+/// <summary>Computes batches. Several threads call it at the same time: see <see cref="BatchQueue"/>.</summary>
 internal interface IBatchRunner
 {
-    /// <summary>Computes them together and gives each result to its call. Throws when the computation fails.</summary>
+    /// <summary>Computes the sequences together and gives each result to its call. Throws if the computation fails.</summary>
     void Run(List<Sequence> batch);
 
-    /// <summary>Nothing has been asked for a while: a chance to give memory back.</summary>
+    /// <summary>Called when there was no work for a while, so that memory can be freed.</summary>
     void Rest();
 }
 
 /// <summary>
-/// The line before one model. Workers take the bulk, and small calls when there is none; two of them, since what one batch leaves of the
-/// cores (no operator shares itself out perfectly) the other takes. One more thread takes only small calls, so that a person who waits
-/// for one vector does not wait for a batch of somebody's ten thousand.
+/// The queue of one model. Two workers take bulk work, and small calls if there is none; two, because one batch does not keep all cores busy (no operator
+/// parallelizes perfectly). One more thread takes only small calls, so that a user who waits for one vector does not wait for a batch of another client's ten
+/// thousand texts.
 /// </summary>
 internal sealed class BatchQueue : IDisposable
 {
-    /// <summary>A call that is no larger is somebody waiting.</summary>
+    /// <summary>The most sequences in a call that counts as small, which is one that a user waits for.</summary>
     internal const int SmallCall = 4;
 
-    /// <inheritdoc cref="SmallCall"/>
+    /// <summary>The most tokens in a call that counts as small.</summary>
     internal const int SmallTokens = 256;
 
-    /// <summary>Quiet time after which memory is given back.</summary>
+    /// <summary>Time without work after which memory is freed.</summary>
     private static readonly TimeSpan Quiet = TimeSpan.FromSeconds(2);
 
     private static readonly LinkedList<Sequence> Nothing = new();
@@ -43,7 +43,7 @@ internal sealed class BatchQueue : IDisposable
     private int running;
     private int bulkRunning;
 
-    /// <param name="tokens">Tokens that the workers compute at once, padding included; the small calls' thread adds <see cref="SmallTokens"/>.</param>
+    /// <param name="tokens">Tokens that the workers compute at once, padding included; the thread for small calls adds <see cref="SmallTokens"/>.</param>
     /// <param name="limit">Sequences that may wait.</param>
     public BatchQueue(string name, IBatchRunner runner, int tokens, int limit, int workers)
     {
@@ -54,7 +54,9 @@ internal sealed class BatchQueue : IDisposable
 
     public int Waiting => Volatile.Read(ref waiting);
 
-    /// <summary>Puts the call's sequences into the line; false when there are too many there. A call larger than the whole line is taken when it is alone.</summary>
+    /// <summary>
+    /// Queues the call's sequences; false if too many are waiting. A call larger than the whole queue is accepted if the queue is empty.
+    /// </summary>
     public bool TryEnqueue(BatchCall call)
     {
         var sequences = call.Sequences;
@@ -75,7 +77,7 @@ internal sealed class BatchQueue : IDisposable
         return true;
     }
 
-    /// <summary>Takes what is left of a call out of the line.</summary>
+    /// <summary>Removes the remaining sequences of a call from the queue.</summary>
     public void Forget(BatchCall call)
     {
         lock (gate)
@@ -113,7 +115,7 @@ internal sealed class BatchQueue : IDisposable
         bulkReady.Release(workers);
     }
 
-    /// <summary>Wakes who sleeps. One signal too many is harmless, one too few is not.</summary>
+    /// <summary>Wakes the waiting threads. One signal too many is harmless, one too few is not.</summary>
     private static void Signal(SemaphoreSlim ready, int sleepers)
     {
         if (sleepers - ready.CurrentCount is > 0 and var missing) ready.Release(missing);
@@ -123,7 +125,7 @@ internal sealed class BatchQueue : IDisposable
 
     private void Serve(BatchPlanner planner, bool isBulk)
     {
-        if (isBulk) NativeRuntime.StepBack(); // whoever waits for one vector, or for a chat, finds a core
+        if (isBulk) NativeRuntime.StepBack(); // calls for one vector, and chats, should find a free core
         var ready = isBulk ? bulkReady : smallReady;
         var batch = new List<Sequence>();
         var hasRested = true;
@@ -139,7 +141,7 @@ internal sealed class BatchQueue : IDisposable
                 takesBulk = line == bulk;
                 if (batch.Count > 0) running++;
                 if (batch.Count > 0 && takesBulk) bulkRunning++;
-                // Small calls may have waited for the two that computed such calls; the bulk they must not wait for.
+                // Small calls may have waited while both workers computed small calls; now that one computes bulk work, the third thread may start.
                 if (takesBulk && small.Count > 0) Signal(smallReady, 1);
             }
 
@@ -169,7 +171,7 @@ internal sealed class BatchQueue : IDisposable
         }
     }
 
-    /// <summary>More batches at once than there are workers only where somebody would have to wait for the bulk.</summary>
+    /// <summary>The third thread computes only if a small call would otherwise have to wait for bulk work; else at most <c>workers</c> batches run.</summary>
     private LinkedList<Sequence> NextLine(bool isBulk)
     {
         if (isBulk && bulk.Count > 0) return bulk;

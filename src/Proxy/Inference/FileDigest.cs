@@ -4,14 +4,14 @@ using System.Text;
 
 namespace Proxy.Inference;
 
-/// <summary>What a file's bytes come to, in the digest that the hub gives for it.</summary>
+/// <summary>Computes a file's digest in the form that the hub gives for it.</summary>
 internal sealed class FileDigest : IDisposable
 {
     private const int Block = 1 << 18;
 
     private readonly IncrementalHash hash;
 
-    /// <summary>Throws <see cref="HubException"/> where the hub gives none: what cannot be checked is not taken.</summary>
+    /// <summary>Throws <see cref="HubException"/> if the hub gives no digest, because the file could not be verified.</summary>
     public FileDigest(HubFile file)
     {
         Expected = Of(file);
@@ -21,16 +21,16 @@ internal sealed class FileDigest : IDisposable
 
     public string Expected { get; }
 
-    /// <summary>The digest to be met, in lower case.</summary>
+    /// <summary>The expected digest, in lower case.</summary>
     public static string Of(HubFile file)
     {
         var digest = (file.Sha256 ?? file.BlobId)?.ToLowerInvariant();
         if (digest is null || digest.Length != (file.Sha256 is not null ? 64 : 40) || !digest.All(char.IsAsciiHexDigit) || file.Size < 0)
-            throw new HubException($"the hub gives no size or no digest for {file.Path}, so it cannot be checked");
+            throw new HubException($"the hub gives no size or no digest for {file.Path}, so it cannot be verified");
         return digest;
     }
 
-    /// <summary>Whether a file is there and the very one. Reads all of it.</summary>
+    /// <summary>Whether the file exists and has the expected digest. Reads all of it.</summary>
     public static async Task<bool> IsMetAsync(string path, HubFile file, CancellationToken cancellation)
     {
         if (new FileInfo(path) is not { Exists: true } there || there.Length != file.Size) return false;
@@ -40,7 +40,7 @@ internal sealed class FileDigest : IDisposable
         return digest.Finish() == digest.Expected;
     }
 
-    /// <summary>Forgets what was appended.</summary>
+    /// <summary>Discards the appended bytes.</summary>
     public void Restart(HubFile file)
     {
         Finish();
@@ -59,7 +59,7 @@ internal sealed class FileDigest : IDisposable
 
     public void Dispose() => hash.Dispose();
 
-    /// <summary>Git names a content by its length and its bytes.</summary>
+    /// <summary>Git hashes a content together with its length.</summary>
     private void Begin(HubFile file)
     {
         if (file.Sha256 is null) hash.AppendData(Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"blob {file.Size}\0")));

@@ -6,19 +6,19 @@ using System.Text.Json.Serialization;
 
 namespace Proxy.Inference;
 
-/// <summary>A model could not be fetched; the message is for the user.</summary>
+/// <summary>A model could not be downloaded; the message is for the user.</summary>
 internal sealed class HubException(string message) : Exception(message);
 
-/// <summary>One file of a repository. Large files have a SHA-256; the others the name that git gives their content.</summary>
+/// <summary>One file of a repository. Large files have a SHA-256; the others have git's blob id.</summary>
 internal sealed record HubFile(string Path, long Size, string? Sha256, string? BlobId);
 
-/// <summary>A repository at one commit: what is fetched by this listing belongs together, whatever is pushed meanwhile.</summary>
+/// <summary>A repository at one commit: files downloaded by this listing belong together, even if the repository changes meanwhile.</summary>
 internal sealed record HubListing(string Name, string Commit, IReadOnlyList<HubFile> Files)
 {
     public HubFile? Find(string path) => Files.FirstOrDefault(file => file.Path == path);
 }
 
-/// <summary>Asks a Hugging Face hub. Its token goes to the hub itself alone: not to the host that a redirect names.</summary>
+/// <summary>The client of a Hugging Face hub. Its token is sent only to the hub itself, not to the target of a redirect.</summary>
 internal sealed class Hub : IDisposable
 {
     public const string Official = "https://huggingface.co";
@@ -31,20 +31,24 @@ internal sealed class Hub : IDisposable
     private readonly AuthenticationHeaderValue? authorization;
     private readonly HttpMessageInvoker http;
 
-    /// <summary>Throws <see cref="HubException"/> where the address or the token cannot be one.</summary>
+    /// <summary>Throws <see cref="HubException"/> if the address or the token is not valid.</summary>
     public Hub(string? address, string? token)
     {
         if (!Uri.TryCreate((address ?? Official).TrimEnd('/'), UriKind.Absolute, out endpoint!) || endpoint.Scheme is not ("http" or "https"))
             throw new HubException($"HF_ENDPOINT is \"{address}\"; write an address such as {Official}");
-        if (token is not null && token.AsSpan().ContainsAnyExceptInRange('!', '~')) throw new HubException("HF_TOKEN holds characters that no token has");
+        if (token is not null && token.AsSpan().ContainsAnyExceptInRange('!', '~')) throw new HubException("HF_TOKEN contains characters that no token has");
         authorization = token is null ? null : new("Bearer", token);
-        http = new(new SocketsHttpHandler { AllowAutoRedirect = false, UseCookies = false, ConnectTimeout = TimeSpan.FromSeconds(20), UseProxy = !endpoint.IsLoopback, AutomaticDecompression = DecompressionMethods.None });
+        http = new(new SocketsHttpHandler
+        {
+            AllowAutoRedirect = false, UseCookies = false, ConnectTimeout = TimeSpan.FromSeconds(20),
+            UseProxy = !endpoint.IsLoopback, AutomaticDecompression = DecompressionMethods.None,
+        });
     }
 
-    /// <summary>How the hub is called in a message.</summary>
+    /// <summary>The hub's name in messages.</summary>
     public string Host => endpoint.IsDefaultPort ? endpoint.Host : endpoint.Authority;
 
-    /// <summary>What the repository has at a branch, tag or commit. Throws <see cref="HubException"/>.</summary>
+    /// <summary>The repository's files at a branch, tag or commit. Throws <see cref="HubException"/>.</summary>
     public async Task<HubListing> ListAsync(string name, string revision, CancellationToken cancellation)
     {
         try
@@ -54,21 +58,27 @@ internal sealed class Hub : IDisposable
             await using var body = await response.Content.ReadAsStreamAsync(cancellation);
             var said = await JsonSerializer.DeserializeAsync(body, HubJson.Default.HubModel, cancellation) ?? throw new JsonException("null");
             var commit = said.Sha is { Length: 40 } sha && sha.All(char.IsAsciiHexDigit) ? sha : revision;
-            return new(name, commit, [.. (said.Siblings ?? []).Where(static file => file.Rfilename is not null).Select(static file => new HubFile(file.Rfilename!, file.Lfs?.Size ?? file.Size ?? -1, file.Lfs?.Sha256, file.BlobId))]);
+            return new(name, commit, [.. (said.Siblings ?? []).Where(static file => file.Rfilename is not null)
+                .Select(static file => new HubFile(file.Rfilename!, file.Lfs?.Size ?? file.Size ?? -1, file.Lfs?.Sha256, file.BlobId))]);
         }
         catch (JsonException)
         {
-            throw new HubException($"{Host} answers with something that is no listing of a model; is HF_ENDPOINT right?");
+            throw new HubException($"{Host} answers with something that is not a listing of a model; is HF_ENDPOINT right?");
         }
         catch (Exception problem) when (problem is HttpRequestException or IOException)
         {
-            throw new HubException($"{Host} cannot be asked: {problem.Message}");
+            throw new HubException($"{Host} cannot be reached: {problem.Message}");
         }
     }
 
-    /// <summary>A file's bytes from an offset on, which the answer may ignore (200 instead of 206). Throws <see cref="HttpRequestException"/> for what may pass, <see cref="HubException"/> for what will not.</summary>
+    /// <summary>
+    /// A file's bytes from an offset on; the server may ignore the offset (200 instead of 206). Throws <see cref="HttpRequestException"/> for failures that may
+    /// be
+    /// temporary, <see cref="HubException"/> for permanent ones.
+    /// </summary>
     public Task<HttpResponseMessage> OpenAsync(HubListing listing, HubFile file, long from, CancellationToken cancellation) =>
-        SendAsync($"/{listing.Name}/resolve/{Uri.EscapeDataString(listing.Commit)}/{string.Join('/', file.Path.Split('/').Select(Uri.EscapeDataString))}", listing.Name, listing.Commit, from, cancellation);
+        SendAsync($"/{listing.Name}/resolve/{Uri.EscapeDataString(listing.Commit)}/{string.Join('/', file.Path.Split('/').Select(Uri.EscapeDataString))}",
+            listing.Name, listing.Commit, from, cancellation);
 
     public void Dispose() => http.Dispose();
 
@@ -87,7 +97,11 @@ internal sealed class Hub : IDisposable
             {
                 response.Dispose();
                 var next = new Uri(at, location);
-                if (next.Scheme is not ("http" or "https") || (at.Scheme == "https" && next.Scheme != "https")) throw new HubException($"{at.Host} redirects to {next.Scheme}://{next.Host}, which is not followed");
+                if (next.Scheme is not ("http" or "https") || (at.Scheme == "https" && next.Scheme != "https"))
+                {
+                    throw new HubException($"{at.Host} redirects to {next.Scheme}://{next.Host}, which is not followed");
+                }
+
                 at = next;
                 continue;
             }
@@ -113,7 +127,7 @@ internal sealed class Hub : IDisposable
         }
     }
 
-    /// <summary>Reads on. Throws <see cref="HttpRequestException"/> where nothing comes, or the connection breaks.</summary>
+    /// <summary>Reads the next bytes. Throws <see cref="HttpRequestException"/> if none arrive in time, or if the connection breaks.</summary>
     public static async ValueTask<int> ReadAsync(Stream body, Memory<byte> into, CancellationTokenSource patience, CancellationToken cancellation)
     {
         patience.CancelAfter(Patience);
@@ -123,7 +137,7 @@ internal sealed class Hub : IDisposable
         }
         catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
         {
-            throw new HttpRequestException($"nothing came for {Patience.TotalSeconds} s");
+            throw new HttpRequestException($"nothing arrived for {Patience.TotalSeconds} s");
         }
         catch (IOException problem)
         {
@@ -131,7 +145,8 @@ internal sealed class Hub : IDisposable
         }
     }
 
-    private bool IsOurs(Uri uri) => uri.Scheme == endpoint.Scheme && uri.Port == endpoint.Port && string.Equals(uri.Host, endpoint.Host, StringComparison.OrdinalIgnoreCase);
+    private bool IsOurs(Uri uri) =>
+        uri.Scheme == endpoint.Scheme && uri.Port == endpoint.Port && string.Equals(uri.Host, endpoint.Host, StringComparison.OrdinalIgnoreCase);
 
     private Exception Refused(HttpResponseMessage response, Uri at, string name, string revision)
     {
@@ -139,7 +154,7 @@ internal sealed class Hub : IDisposable
         var status = (int)response.StatusCode;
         return status switch
         {
-            // The hub answers 401 for what does not exist, too, so as not to tell of private models.
+            // The hub also answers 401 for models that do not exist, in order not to reveal private ones.
             401 when IsOurs(at) && authorization is null => new HubException(code is "GatedRepo"
                 ? $"{name} is gated: accept its terms at {endpoint.AbsoluteUri.TrimEnd('/')}/{name}, then set HF_TOKEN"
                 : $"{Host} does not show {name}: the name is wrong, or it is private or gated; then set HF_TOKEN"),
@@ -155,7 +170,7 @@ internal sealed class Hub : IDisposable
     }
 }
 
-/// <summary>The hub's description of a model, as far as we read it.</summary>
+/// <summary>The members of the hub's description of a model that are used here.</summary>
 internal sealed record HubModel(string? Sha, IReadOnlyList<HubSibling>? Siblings);
 
 internal sealed record HubSibling(string? Rfilename, long? Size, string? BlobId, HubLargeFile? Lfs);

@@ -2,12 +2,13 @@ using System.Text.RegularExpressions;
 
 namespace Proxy.Inference;
 
-/// <summary>A repository's files: what they are called as the hub lists them, what they say as far as they have been fetched.</summary>
+/// <summary>A repository's files: their names as the hub lists them, and the content of those that are downloaded already.</summary>
 internal sealed partial class HubFiles(HubListing listing, string folder) : ModelFiles
 {
     private static readonly string[] Described =
     [
-        "config.json", ModelFolder.Tokenizer, "tokenizer_config.json", "modules.json", "sentence_bert_config.json", "config_sentence_transformers.json", "artifact.metadata",
+        "config.json", ModelFolder.Tokenizer, "tokenizer_config.json", "modules.json", "sentence_bert_config.json", "config_sentence_transformers.json",
+        "artifact.metadata",
     ];
 
     public override string NameOf(string path) => $"{path} of {listing.Name}";
@@ -18,16 +19,18 @@ internal sealed partial class HubFiles(HubListing listing, string folder) : Mode
 
     public override long Length(string path) => listing.Find(path)?.Size ?? throw new FileNotFoundException(NameOf(path));
 
-    public override IReadOnlyList<string> Graphs() => [.. listing.Files.Select(static file => file.Path).Where(static path => Graph().IsMatch(path)).Order(StringComparer.Ordinal)];
+    public override IReadOnlyList<string> Graphs() =>
+        [.. listing.Files.Select(static file => file.Path).Where(static path => Graph().IsMatch(path)).Order(StringComparer.Ordinal)];
 
-    public override FileLease Lease(string path) => throw new NotSupportedException("a model is not run before all of it is here");
+    public override FileLease Lease(string path) => throw new NotSupportedException("a model cannot run before it is downloaded completely");
 
-    /// <summary>The small files that say what the model is and does.</summary>
+    /// <summary>The small files that describe the model.</summary>
     public IReadOnlyList<HubFile> Descriptions() => [.. listing.Files.Where(static file => Described.Contains(file.Path) || Module().IsMatch(file.Path))];
 
-    /// <summary>The graph, and the weights that lie beside it: one file cannot hold more than 2 GB.</summary>
+    /// <summary>The graph, and the files with its weights beside it, because one file cannot hold more than 2 GB.</summary>
     public IReadOnlyList<HubFile> Weights(string graph) =>
-        [.. listing.Files.Where(file => file.Path == graph || (file.Path.StartsWith(graph, StringComparison.Ordinal) && Outside().IsMatch(file.Path.AsSpan(graph.Length))))];
+        [.. listing.Files.Where(file => file.Path == graph
+            || (file.Path.StartsWith(graph, StringComparison.Ordinal) && Outside().IsMatch(file.Path.AsSpan(graph.Length))))];
 
     [GeneratedRegex(@"^(onnx/)?\w[\w.\-]*\.onnx\z", RegexOptions.ECMAScript)]
     private static partial Regex Graph();

@@ -3,41 +3,42 @@ using System.Net;
 
 namespace Proxy.Inference;
 
-/// <summary>Is told how a pull gets on.</summary>
+/// <summary>Receives the progress of a download.</summary>
 internal interface IPullProgress
 {
-    /// <summary>A file is being fetched, from an offset on where a part of it is here already.</summary>
+    /// <summary>The download of a file starts, at an offset if a part of the file is there already.</summary>
     void Began(HubFile file, long from);
 
-    /// <summary>So much of it is here.</summary>
+    /// <summary>The file has grown to this many bytes.</summary>
     void Reached(HubFile file, long bytes);
 
-    /// <summary>All of it is here, and is what it should be.</summary>
+    /// <summary>The file is complete and verified.</summary>
     void Ended(HubFile file);
 
-    /// <summary>The connection broke; it goes on.</summary>
+    /// <summary>The connection broke; the download is resumed.</summary>
     void Retrying(HubFile file, string reason);
 }
 
-/// <summary>What a pull has brought. <paramref name="IsNew"/>: false where it was all here already.</summary>
+/// <summary>The result of a download. <paramref name="IsNew"/>: false if all files were there already.</summary>
 internal sealed record PulledModel(string Folder, HubListing Listing, IReadOnlyList<HubFile> Files, ModelFolder Model, bool IsNew);
 
 /// <summary>
-/// Fetches one model into the folder of models: the files that running it takes and no others. It is gathered in a hidden folder beside its place and put there when all of it is checked,
-/// so that nobody ever sees half a model; a pull that was broken off goes on where it stopped.
+/// Downloads the files that running a model needs into the folder of models. They are collected in a hidden folder, which is moved into place when all files
+/// are
+/// verified, so that no process ever sees an incomplete model. An interrupted download resumes where it stopped.
 /// </summary>
 internal sealed class HubPull(Hub hub, PulledModels models, IPullProgress progress)
 {
     private const int Tries = 5;
     private const int Block = 1 << 18;
 
-    /// <summary>The wait before a try that follows one without any progress; doubled each time.</summary>
+    /// <summary>The wait before a retry after an attempt without progress; doubled each time.</summary>
     public TimeSpan Pause { get; init; } = TimeSpan.FromSeconds(1);
 
-    /// <summary>Bytes that may be written in a folder.</summary>
+    /// <summary>Free bytes in a folder.</summary>
     public Func<string, long> FreeBytes { get; init; } = static folder => new DriveInfo(folder).AvailableFreeSpace;
 
-    /// <summary>Throws <see cref="HubException"/> with the words for the user.</summary>
+    /// <summary>Throws <see cref="HubException"/> with a message for the user.</summary>
     public async Task<PulledModel> RunAsync(string name, string revision, string variant, CancellationToken cancellation)
     {
         try
@@ -55,15 +56,16 @@ internal sealed class HubPull(Hub hub, PulledModels models, IPullProgress progre
         }
         catch (HttpRequestException problem)
         {
-            throw new HubException($"{problem.Message}; pull again, and it goes on from there");
+            throw new HubException($"{problem.Message}; pull again to resume");
         }
         catch (IOException problem)
         {
-            throw new HubException(IsFull(problem) ? $"the disk of {models.Folder} is full; pull again when there is room, and it goes on from there" : problem.Message);
+            throw new HubException(
+                IsFull(problem) ? $"the disk of {models.Folder} is full; free some space, then pull again to resume" : problem.Message);
         }
         catch (UnauthorizedAccessException problem)
         {
-            throw new HubException($"{problem.Message} Which folder it is, STATE_DIRECTORY says, or else XDG_DATA_HOME");
+            throw new HubException($"{problem.Message} The folder is set by STATE_DIRECTORY, or else by XDG_DATA_HOME");
         }
     }
 
@@ -72,14 +74,22 @@ internal sealed class HubPull(Hub hub, PulledModels models, IPullProgress progre
         var listing = await hub.ListAsync(name, revision, cancellation);
         var (place, gathering) = (models.PlaceOf(name), models.GatheringOf(name));
         var there = new HubFiles(listing, gathering);
-        if (there.Graphs().Count == 0) throw new HubException($"{name} has no ONNX graph: there is no .onnx file at its root or in onnx/. Look for a conversion of it, such as onnx-community's");
+        if (there.Graphs().Count == 0)
+        {
+            throw new HubException($"{name} has no ONNX graph: there is no .onnx file at its root or in onnx/. "
+                + "Look for a conversion of it, such as onnx-community's");
+        }
+
         var (graph, _) = GraphFiles.Choose(there, variant);
         foreach (var needed in new[] { "config.json", ModelFolder.Tokenizer })
             if (!there.Has(needed)) throw new HubException($"{name} has no {needed}, without which it cannot be served");
         HubFile[] descriptions = [.. there.Descriptions()], weights = [.. there.Weights(graph)], files = [.. descriptions, .. weights];
         foreach (var file in files) FileDigest.Of(file);
 
-        if (await IsThereAsync(place, files, cancellation)) return new(place, listing, files, ModelFolder.Read(new FolderFiles(place), null, GraphFiles.Auto), false);
+        if (await IsThereAsync(place, files, cancellation))
+        {
+            return new(place, listing, files, ModelFolder.Read(new FolderFiles(place), null, GraphFiles.Auto), false);
+        }
 
         Directory.CreateDirectory(gathering);
         await using var turn = Turn(name);
@@ -88,17 +98,21 @@ internal sealed class HubPull(Hub hub, PulledModels models, IPullProgress progre
         if (missing > free) throw new HubException($"{name} needs {Megabytes(missing)} in {models.Folder}, and {Megabytes(free)} are free");
 
         foreach (var file in descriptions) await FetchAsync(listing, file, place, gathering, cancellation);
-        // What cannot be served is known before the large files are fetched.
+        // An unusable model is detected before the large files are downloaded.
         ModelFolder.Read(there, null, variant);
         foreach (var file in weights) await FetchAsync(listing, file, place, gathering, cancellation);
 
         var wanted = files.Select(file => Path.Combine(gathering, file.Path)).ToHashSet(StringComparer.Ordinal);
-        foreach (var stale in Directory.EnumerateFiles(gathering, "*", SearchOption.AllDirectories).Where(file => !wanted.Contains(file)).ToArray()) File.Delete(stale);
+        foreach (var stale in Directory.EnumerateFiles(gathering, "*", SearchOption.AllDirectories).Where(file => !wanted.Contains(file)).ToArray())
+        {
+            File.Delete(stale);
+        }
+
         models.Put(name);
         return new(place, listing, files, ModelFolder.Read(new FolderFiles(place), null, GraphFiles.Auto), true);
     }
 
-    /// <summary>Two pulls of one model would write into each other's files.</summary>
+    /// <summary>Locks the model's download, because two processes would write into each other's files.</summary>
     private FileStream Turn(string name)
     {
         try
@@ -144,14 +158,14 @@ internal sealed class HubPull(Hub hub, PulledModels models, IPullProgress progre
         if (digest.Finish() != digest.Expected)
         {
             models.Forget(listing.Name);
-            throw new HubException($"{file.Path} of {listing.Name} is not what the hub says it is: its digest is another. Nothing of it was kept");
+            throw new HubException($"{file.Path} of {listing.Name} does not have the digest that the hub gives for it. It was discarded");
         }
 
         File.Move(PartOf(path, file), path, overwrite: true);
         progress.Ended(file);
     }
 
-    /// <summary>Tries again while it gets on, and a few times when it does not.</summary>
+    /// <summary>Retries as long as there is progress, and a few times without.</summary>
     private async Task DownloadAsync(HubListing listing, HubFile file, FileStream output, FileDigest digest, CancellationToken cancellation)
     {
         for (var failures = 0; output.Length < file.Size;)
@@ -164,7 +178,12 @@ internal sealed class HubPull(Hub hub, PulledModels models, IPullProgress progre
             catch (HttpRequestException problem)
             {
                 failures = output.Length > before ? 0 : failures + 1;
-                if (failures >= Tries) throw new HttpRequestException($"{file.Path} of {listing.Name} stopped at {Megabytes(output.Length)} of {Megabytes(file.Size)}: {problem.Message}");
+                if (failures >= Tries)
+                {
+                    throw new HttpRequestException(
+                        $"{file.Path} of {listing.Name} stopped at {Megabytes(output.Length)} of {Megabytes(file.Size)}: {problem.Message}");
+                }
+
                 progress.Retrying(file, problem.Message);
                 if (failures > 0) await Task.Delay(Pause * (1 << (failures - 1)), cancellation);
             }
@@ -177,10 +196,10 @@ internal sealed class HubPull(Hub hub, PulledModels models, IPullProgress progre
         var goesOn = response.StatusCode is HttpStatusCode.PartialContent && response.Content.Headers.ContentRange?.From == output.Length;
         if (!goesOn && output.Length > 0)
         {
-            // A host that does not resume sends it from the start.
+            // A host that cannot resume sends the file from the start.
             output.SetLength(0);
             digest.Restart(file);
-            if (response.StatusCode is not HttpStatusCode.OK) throw new HttpRequestException("the host does not go on where it stopped");
+            if (response.StatusCode is not HttpStatusCode.OK) throw new HttpRequestException("the host cannot resume the download");
         }
 
         using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
@@ -197,13 +216,15 @@ internal sealed class HubPull(Hub hub, PulledModels models, IPullProgress progre
         }
     }
 
-    /// <summary>Named by what it is to become: the part of another revision's file is another part.</summary>
+    /// <summary>The name contains the digest, so that a part of another revision's file is not continued.</summary>
     private static string PartOf(string path, HubFile file) => $"{path}.{FileDigest.Of(file)[..12]}.part";
 
     private static long Here(string gathering, HubFile file)
     {
         var path = Path.Combine(gathering, file.Path);
-        return File.Exists(path) ? Math.Min(new FileInfo(path).Length, file.Size) : File.Exists(PartOf(path, file)) ? Math.Min(new FileInfo(PartOf(path, file)).Length, file.Size) : 0;
+        return File.Exists(path) ? Math.Min(new FileInfo(path).Length, file.Size)
+            : File.Exists(PartOf(path, file)) ? Math.Min(new FileInfo(PartOf(path, file)).Length, file.Size)
+            : 0;
     }
 
     private static bool IsFull(IOException problem)

@@ -1,6 +1,6 @@
 namespace Proxy.Inference;
 
-/// <summary>Everything this folder says to the log. Ids 800-899.</summary>
+/// <summary>The log events of this folder. Ids 800-899.</summary>
 internal static partial class InferenceLog
 {
     [LoggerMessage(800, LogLevel.Information, "Model {Model} is loaded: {Kind}, {Variant}, in {Duration} ms", EventName = "model_loaded")]

@@ -2,25 +2,25 @@ using System.Text.Json;
 
 namespace Proxy.Inference;
 
-/// <summary>How a ColBERT model wants its texts: a marker behind the first token, queries filled up with [MASK], punctuation of documents left out.</summary>
+/// <summary>How a ColBERT model takes its texts: a marker after the first token, queries filled up with [MASK], punctuation of documents ignored.</summary>
 internal sealed record LateInteraction
 {
     public string QueryPrefix { get; init; } = "[Q] ";
     public string DocumentPrefix { get; init; } = "[D] ";
 
-    /// <summary>Tokens that a query is cut or filled up to.</summary>
+    /// <summary>Number of tokens to which a query is cut or filled up.</summary>
     public int QueryLength { get; init; } = 32;
 
-    /// <summary>Tokens that a document is cut to.</summary>
+    /// <summary>Number of tokens to which a document is cut.</summary>
     public int DocumentLength { get; init; } = 300;
 
-    /// <summary>Queries are filled up with [MASK].</summary>
+    /// <summary>Whether queries are filled up with [MASK].</summary>
     public bool Expand { get; init; } = true;
 
-    /// <summary>The filling takes part in attention.</summary>
+    /// <summary>Whether the added [MASK] tokens take part in attention.</summary>
     public bool AttendToExpansion { get; init; }
 
-    /// <summary>Words whose tokens in a document count for nothing.</summary>
+    /// <summary>Words whose tokens in a document are ignored.</summary>
     public IReadOnlyList<string> Skip { get; init; } = [.. "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~".Select(static c => c.ToString())];
 
     /// <param name="said">config_sentence_transformers.json, as PyLate writes it.</param>
@@ -44,7 +44,9 @@ internal sealed record LateInteraction
             DocumentLength = ModelFolder.Whole(said, "document_length") ?? defaults.DocumentLength,
             Expand = ModelFolder.Truth(said, "do_query_expansion") ?? defaults.Expand,
             AttendToExpansion = ModelFolder.Truth(said, "attend_to_expansion_tokens") ?? defaults.AttendToExpansion,
-            Skip = said is { } table && table.TryGetProperty("skiplist_words", out var words) && words.ValueKind is JsonValueKind.Array ? [.. words.EnumerateArray().Select(static w => w.GetString() ?? "")] : defaults.Skip,
+            Skip = said is { } table && table.TryGetProperty("skiplist_words", out var words) && words.ValueKind is JsonValueKind.Array
+                ? [.. words.EnumerateArray().Select(static w => w.GetString() ?? "")]
+                : defaults.Skip,
         };
     }
 }

@@ -5,16 +5,17 @@ using Proxy.Vectors;
 namespace Proxy.Inference;
 
 /// <summary>
-/// A ColBERT model: a vector a token. A document's score is, over the query's tokens, the sum of the best match that each finds among the
-/// document's (MaxSim).
+/// A ColBERT model, with a vector per token. For each token of the query, the best match among the document's tokens is taken; the document's score is the sum
+/// of these (MaxSim).
 /// </summary>
-internal sealed class LateInteractionModel(string name, ModelFolder folder, ModelSettings settings, ILogger log) : LocalModel(name, folder, settings, log), IEmbedder, IReranker
+internal sealed class LateInteractionModel(
+    string name, ModelFolder folder, ModelSettings settings, ILogger log) : LocalModel(name, folder, settings, log), IEmbedder, IReranker
 {
     private readonly LateInteraction late = folder.Late ?? throw new ArgumentException("the folder is of another kind", nameof(folder));
     private Markers? markers;
 
     public ValueTask<(VectorBatch? Vectors, VectorError? Error)> EmbedAsync(EmbedRequest request, CancellationToken cancellation) =>
-        new((null, new VectorError(VectorErrorKind.WrongKind, $"the model \"{Info.Name}\" has a vector for every token and none for a whole text")));
+        new((null, new VectorError(VectorErrorKind.WrongKind, $"the model \"{Info.Name}\" has a vector for each token and none for a whole text")));
 
     public async ValueTask<(TokenVectors? Vectors, VectorError? Error)> EmbedTokensAsync(EmbedRequest request, CancellationToken cancellation)
     {
@@ -25,16 +26,23 @@ internal sealed class LateInteractionModel(string name, ModelFolder folder, Mode
 
         var call = new RowsCall(request.Inputs.Count);
         var cutting = new Cutting(request.Truncate, request.TruncateLeft, null);
-        if (await EncodeAsync(model, call, [.. request.Inputs.Select(static input => input.Text!)], request.Prompt is PromptKind.Query, cutting, cancellation) is { } refusal) return (null, refusal);
+        if (await EncodeAsync(
+            model, call, [.. request.Inputs.Select(static input => input.Text!)], request.Prompt is PromptKind.Query, cutting, cancellation) is { } refusal)
+        {
+            return (null, refusal);
+        }
+
         if (await ComputeAsync(model, call, cancellation) is { } failure) return (null, failure);
-        return (new([.. call.Rows.Select(static row => (ReadOnlyMemory<float>)row)], model.Width, [.. call.Sequences.Select(static sequence => sequence.Length)]), null);
+        return (
+            new([.. call.Rows.Select(static row => (ReadOnlyMemory<float>)row)], model.Width, [.. call.Sequences.Select(static sequence => sequence.Length)]),
+            null);
     }
 
     public async ValueTask<(RerankScores? Scores, VectorError? Error)> ScoreAsync(RerankRequest request, CancellationToken cancellation)
     {
         var (model, problem) = await ReadyAsync(cancellation);
         if (model is null) return (null, problem);
-        // The query alone is never refused: it is cut to its 32 tokens by the model's own rule.
+        // A query that is too long is never refused; the model's own rule cuts it to 32 tokens.
         var query = new RowsCall(1);
         if (await EncodeAsync(model, query, [request.Query], isQuery: true, new(true, request.TruncateLeft, null), cancellation) is { } odd) return (null, odd);
         if (await ComputeAsync(model, query, cancellation) is { } broken) return (null, broken);
@@ -65,11 +73,12 @@ internal sealed class LateInteractionModel(string name, ModelFolder folder, Mode
         return sum;
     }
 
-    private async ValueTask<VectorError?> EncodeAsync(LoadedModel model, RowsCall call, IReadOnlyList<string> texts, bool isQuery, Cutting cutting, CancellationToken cancellation)
+    private async ValueTask<VectorError?> EncodeAsync(
+        LoadedModel model, RowsCall call, IReadOnlyList<string> texts, bool isQuery, Cutting cutting, CancellationToken cancellation)
     {
         var marks = markers ??= Markers.Of(model.Tokenizer, late);
         var limit = Math.Min(isQuery ? late.QueryLength : late.DocumentLength, Folder.MaxLength);
-        if (!isQuery && cutting.Most is { } most) limit = Math.Clamp(most + 3, 4, limit); // [CLS], the marker and [SEP] are not the caller's
+        if (!isQuery && cutting.Most is { } most) limit = Math.Clamp(most + 3, 4, limit); // the caller's limit does not count [CLS], the marker and [SEP]
         var sequences = new Sequence[texts.Count];
         VectorError? first = null;
         await ForEachAsync(texts.Count, texts.Sum(static text => (long)text.Length), i =>
@@ -81,10 +90,14 @@ internal sealed class LateInteractionModel(string name, ModelFolder folder, Mode
             }
 
             var list = Scratch;
-            model.Tokenizer.Encode(Shaped(Near(texts[i], cutting.Left)), new() { MaxLength = limit - 1, Cut = cutting.Left ? CutSide.Left : CutSide.Right }, list);
-            if (!isQuery && !cutting.Allowed && list.FullLength + 1 > limit) Interlocked.CompareExchange(ref first, TooLong(i, list.FullLength + 1, limit), null);
+            model.Tokenizer.Encode(
+                Shaped(Near(texts[i], cutting.Left)), new() { MaxLength = limit - 1, Cut = cutting.Left ? CutSide.Left : CutSide.Right }, list);
+            if (!isQuery && !cutting.Allowed && list.FullLength + 1 > limit)
+            {
+                Interlocked.CompareExchange(ref first, TooLong(i, list.FullLength + 1, limit), null);
+            }
 
-            // The marker stands behind the first token.
+            // The marker comes after the first token.
             var text = list.Ids;
             var said = text.Length + 1;
             var ids = new int[isQuery && late.Expand ? Math.Max(limit, said) : said];
@@ -102,7 +115,7 @@ internal sealed class LateInteractionModel(string name, ModelFolder folder, Mode
 
     private readonly record struct Cutting(bool Allowed, bool Left, int? Most);
 
-    /// <summary>The token ids with a meaning of their own.</summary>
+    /// <summary>The token ids with a special meaning.</summary>
     private sealed record Markers(int Query, int Document, int Mask, HashSet<int> Skip)
     {
         public static Markers Of(Tokenizer tokenizer, LateInteraction late) => new(
@@ -110,10 +123,11 @@ internal sealed class LateInteractionModel(string name, ModelFolder folder, Mode
             [.. late.Skip.Select(tokenizer.IdOf).OfType<int>()]);
 
         private static int Id(Tokenizer tokenizer, string marker, string otherwise) =>
-            tokenizer.IdOf(marker) ?? tokenizer.IdOf(marker.Trim()) ?? tokenizer.IdOf(otherwise) ?? throw new InvalidDataException($"the tokenizer has no \"{marker}\"");
+            tokenizer.IdOf(marker) ?? tokenizer.IdOf(marker.Trim()) ?? tokenizer.IdOf(otherwise)
+                ?? throw new InvalidDataException($"the tokenizer has no \"{marker}\"");
     }
 
-    /// <summary>Keeps the rows of the tokens that count, each of length 1.</summary>
+    /// <summary>Keeps the vectors of the tokens that count, each scaled to length 1.</summary>
     private class RowsCall(int count) : BatchCall
     {
         public float[][] Rows { get; } = new float[count][];

@@ -5,20 +5,20 @@ using Proxy.Vectors;
 
 namespace Proxy.Inference;
 
-/// <summary>What a loaded model consists of.</summary>
+/// <summary>The parts of a loaded model.</summary>
 internal sealed record LoadedModel(Tokenizer Tokenizer, ModelRunner Runner, BatchQueue Queue, int Width) : IDisposable
 {
     public void Dispose()
     {
         Queue.Dispose();
-        // The runner stays: a batch may still be computing in it, and the process is at its end.
+        // The runner is not disposed: a batch may still be computing in it, and the process is ending.
     }
 }
 
-/// <summary>A model of this process: a folder's files, loaded when first asked for. The kinds build on it.</summary>
+/// <summary>A model of this process: a folder's files, loaded at the first use. The kinds of models derive from it.</summary>
 internal abstract class LocalModel(string name, ModelFolder folder, ModelSettings settings, ILogger log) : IVectorModel, IDisposable
 {
-    /// <summary>Texts that one thread tokenises at once; more are shared out among the cores.</summary>
+    /// <summary>Characters up to which one thread tokenizes a call; longer calls are spread over the cores.</summary>
     private const int Alone = 8192;
 
     [ThreadStatic]
@@ -43,28 +43,29 @@ internal abstract class LocalModel(string name, ModelFolder folder, ModelSetting
 
     protected ModelFolder Folder => folder;
 
-    /// <summary>Loads it, if that has not happened yet. The task fails with what is wrong.</summary>
+    /// <summary>Loads the model, unless it is loaded. The task fails with the reason.</summary>
     public Task<LoadedModel> LoadAsync()
     {
         lock (gate)
         {
-            // What failed may have been mended since.
+            // After a failure it is tried again, because the cause may have been removed.
             if (loading is null or { IsFaulted: true }) loading = Task.Run(Load);
             return loading;
         }
     }
 
-    /// <summary>Tokens computed so far, and those that only filled batches up. Both 0 before the first call.</summary>
+    /// <summary>Tokens computed so far, and those that only filled batches up. Both are 0 before the first call.</summary>
     public (long Tokens, long Padding) Work => Loaded?.Runner.Work ?? default;
 
-    /// <summary>Texts that wait.</summary>
+    /// <summary>Number of waiting texts.</summary>
     public int Waiting => Loaded?.Queue.Waiting ?? 0;
 
     public bool IsLoaded => Loaded is not null;
 
     private LoadedModel? Loaded => loading is { IsCompletedSuccessfully: true } done ? done.Result : null;
 
-    public async ValueTask<(IReadOnlyList<IReadOnlyList<TextToken>>? Tokens, VectorError? Error)> TokenizeAsync(IReadOnlyList<string> texts, bool special, CancellationToken cancellation)
+    public async ValueTask<(IReadOnlyList<IReadOnlyList<TextToken>>? Tokens, VectorError? Error)> TokenizeAsync(
+        IReadOnlyList<string> texts, bool special, CancellationToken cancellation)
     {
         var (model, problem) = await ReadyAsync(cancellation);
         if (model is null) return (null, problem);
@@ -76,7 +77,7 @@ internal abstract class LocalModel(string name, ModelFolder folder, ModelSetting
 
     public void Dispose() => Loaded?.Dispose();
 
-    /// <summary>The loaded model, or why there is none.</summary>
+    /// <summary>The loaded model, or the error.</summary>
     protected async ValueTask<(LoadedModel? Model, VectorError? Error)> ReadyAsync(CancellationToken cancellation)
     {
         if (Loaded is { } there) return (there, null);
@@ -90,12 +91,16 @@ internal abstract class LocalModel(string name, ModelFolder folder, ModelSetting
         }
     }
 
-    /// <summary>Queues the call and waits for its end. Null where all is computed.</summary>
+    /// <summary>Queues the call and waits for its end. Null if all of it was computed.</summary>
     protected async ValueTask<VectorError?> ComputeAsync(LoadedModel model, BatchCall call, CancellationToken cancellation)
     {
         if (call.Sequences.Count == 0) return null;
         cancellation.ThrowIfCancellationRequested();
-        if (!model.Queue.TryEnqueue(call)) return new(VectorErrorKind.Overloaded, $"{model.Queue.Waiting} texts wait for the model \"{name}\" already; try again later");
+        if (!model.Queue.TryEnqueue(call))
+        {
+            return new(VectorErrorKind.Overloaded, $"{model.Queue.Waiting} texts are waiting for the model \"{name}\" already; try again later");
+        }
+
         await using var leaving = cancellation.UnsafeRegister(static (state, token) =>
         {
             var (queue, left) = ((BatchQueue, BatchCall))state!;
@@ -105,8 +110,8 @@ internal abstract class LocalModel(string name, ModelFolder folder, ModelSetting
         return await call.Completion;
     }
 
-    /// <summary>Does something with every text: here when it is little, else on all cores.</summary>
-    /// <param name="characters">Of all texts together.</param>
+    /// <summary>Runs an action for each text: on this thread if there is little to do, else on all cores.</summary>
+    /// <param name="characters">Number of characters in all texts.</param>
     protected static async ValueTask ForEachAsync(int count, long characters, Action<int> body, CancellationToken cancellation)
     {
         if (count == 1 || characters < Alone)
@@ -115,19 +120,24 @@ internal abstract class LocalModel(string name, ModelFolder folder, ModelSetting
             return;
         }
 
-        await Task.Run(() => Parallel.For(0, count, new ParallelOptions { CancellationToken = cancellation, MaxDegreeOfParallelism = Environment.ProcessorCount }, body), cancellation);
+        await Task.Run(() => Parallel.For(
+            0, count, new ParallelOptions { CancellationToken = cancellation, MaxDegreeOfParallelism = Environment.ProcessorCount }, body), cancellation);
     }
 
-    /// <summary>A list to encode into, this thread's own: empty it before the next call.</summary>
+    /// <summary>This thread's list for encoding. Use its content before the next call.</summary>
     protected static TokenList Scratch => scratch ??= new TokenList();
 
-    /// <summary>Characters that may stand for one token, on average: several times what any language needs. A text of more, for its model's length, is not tokenized as it is.</summary>
+    /// <summary>
+    /// The most characters per token, on average: several times what any language needs. A text that is longer than this times the model's length is not
+    /// tokenized
+    /// as a whole.
+    /// </summary>
     private const int CharactersAToken = 64;
 
-    /// <summary>What is tokenized whatever the model's length.</summary>
+    /// <summary>Texts up to this length are always tokenized.</summary>
     private const int ShortText = 64 << 10;
 
-    /// <summary>What of a text the model may read, where the rest is cut off anyway; the text itself unless it is far too long.</summary>
+    /// <summary>The part of a far too long text that the model may read, if the rest is cut off anyway; other texts unchanged.</summary>
     protected string Near(string text, bool cutsLeft)
     {
         var most = MostCharacters;
@@ -136,17 +146,20 @@ internal abstract class LocalModel(string name, ModelFolder folder, ModelSetting
         return text[^(char.IsLowSurrogate(text[^most]) ? most - 1 : most)..];
     }
 
-    /// <summary>The refusal of a text that is far too long, before it is tokenized; null where tokens have to be counted.</summary>
+    /// <summary>The error for a text that is far too long to tokenize; null if its tokens have to be counted.</summary>
     protected VectorError? FarTooLong(int input, string text) => text.Length <= MostCharacters
         ? null
-        : new(VectorErrorKind.TooLong, $"input {input} has {text.Length} characters, far more than the {folder.MaxLength} tokens that the model reads") { Input = input, Limit = folder.MaxLength };
+        : new(VectorErrorKind.TooLong, $"input {input} has {text.Length} characters, far more than the {folder.MaxLength} tokens that the model can read")
+        {
+            Input = input, Limit = folder.MaxLength,
+        };
 
     private int MostCharacters => (int)Math.Clamp((long)folder.MaxLength * CharactersAToken, ShortText, 1 << 30);
 
     protected static VectorError TooLong(int input, int tokens, int limit) =>
-        new(VectorErrorKind.TooLong, $"input {input} has {tokens} tokens; the model reads {limit}") { Input = input, Tokens = tokens, Limit = limit };
+        new(VectorErrorKind.TooLong, $"input {input} has {tokens} tokens; the model reads at most {limit}") { Input = input, Tokens = tokens, Limit = limit };
 
-    /// <summary>The text as the model was trained to see it.</summary>
+    /// <summary>The text in the form that the model was trained with.</summary>
     protected string Shaped(string text) => folder.LowerCase ? text.ToLowerInvariant() : text;
 
     private static List<TextToken> Tokens(Tokenizer tokenizer, string text, EncodeOptions options)
@@ -174,8 +187,12 @@ internal abstract class LocalModel(string name, ModelFolder folder, ModelSetting
             var tokenizer = TokenizerFile.Parse(folder.Files.Read(ModelFolder.Tokenizer), folder.Files.NameOf(ModelFolder.Tokenizer));
             var runner = ModelRunner.Load(folder, settings.Threads);
             var (rank, vector) = (runner.Rank, runner.Width);
-            if (folder.Kind is VectorModelKind.Rerank && (rank != 2 || vector != 1)) throw ModelFolder.Broken(folder.Files, folder.Graph, $"answers {vector} numbers for a pair; a reranker answers one");
-            if (folder.Kind is VectorModelKind.LateInteraction && rank != 3) throw ModelFolder.Broken(folder.Files, folder.Graph, "answers no vector a token");
+            if (folder.Kind is VectorModelKind.Rerank && (rank != 2 || vector != 1))
+            {
+                throw ModelFolder.Broken(folder.Files, folder.Graph, $"gives {vector} numbers for a pair; a reranker gives one");
+            }
+
+            if (folder.Kind is VectorModelKind.LateInteraction && rank != 3) throw ModelFolder.Broken(folder.Files, folder.Graph, "gives no vector per token");
             if (folder.Kind is not VectorModelKind.Rerank) Volatile.Write(ref info, info with { Dimensions = vector });
             log.ModelLoaded(name, folder.Kind.ToString(), Info.Variant!, (int)Stopwatch.GetElapsedTime(began).TotalMilliseconds);
             return new(tokenizer, runner, new BatchQueue(name, runner, settings.BatchTokens, settings.Queue, workers: Math.Min(2, settings.Threads)), vector);
@@ -188,11 +205,11 @@ internal abstract class LocalModel(string name, ModelFolder folder, ModelSetting
     }
 }
 
-/// <summary>How a model is run.</summary>
+/// <summary>The settings with which a model runs.</summary>
 internal sealed record ModelSettings(int Threads, int BatchTokens, int Queue)
 {
     public IReadOnlyList<string> Aliases { get; init; } = [];
 
-    /// <summary>How the weights are kept, where the file's name does not say.</summary>
+    /// <summary>The precision of the weights, if it is not part of the file's name.</summary>
     public string? Variant { get; init; }
 }

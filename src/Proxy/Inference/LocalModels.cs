@@ -3,18 +3,20 @@ using Proxy.Vectors;
 
 namespace Proxy.Inference;
 
-/// <summary>The models of this process, as the configuration says: those in folders, in the file's order, then the bundled one.</summary>
+/// <summary>The models of this process, by the configuration: those in folders, in the file's order, then the bundled one.</summary>
 internal sealed class LocalModels : IDisposable
 {
     public const string BundledName = "all-minilm-q4";
 
-    /// <summary>Also Ollama's name for the float model, whose vectors differ a little: answered to only while no host has a model of that name.</summary>
+    /// <summary>
+    /// Ollama's name for the float model, whose vectors differ a little. The bundled model answers to it only while no host has a model of that name.
+    /// </summary>
     public const string BundledAlias = "all-minilm";
 
     private readonly LocalModel[] all;
     private readonly LocalModel[] awaited;
 
-    /// <summary>Opens no graph. Throws <see cref="ModelFolderException"/> for a folder that has been spoilt since the configuration was read.</summary>
+    /// <summary>Opens no graph. Throws <see cref="ModelFolderException"/> if a folder was damaged after the configuration was read.</summary>
     public LocalModels(InferenceConfig config, ILogger log)
     {
         awaited = [.. config.Models.Select(model => Make(model, config, log))];
@@ -24,10 +26,10 @@ internal sealed class LocalModels : IDisposable
 
     public EmbedderTable Table { get; }
 
-    /// <summary>Whether every model that was configured is loaded; null where none is. The bundled one is loaded when somebody asks for it.</summary>
+    /// <summary>Whether every configured model is loaded; null if none is configured. The bundled model, loaded at its first use, does not count.</summary>
     public bool? AreReady => awaited.Length == 0 ? null : awaited.All(static model => model.IsLoaded);
 
-    /// <summary>Loads the configured ones, one after the other. What cannot be loaded is in the log, and keeps us from being ready.</summary>
+    /// <summary>Loads the configured models, one after the other. A model that cannot be loaded is logged, and <c>/ready</c> stays false.</summary>
     public async Task WarmAsync(CancellationToken cancellation)
     {
         foreach (var model in awaited)
@@ -37,8 +39,9 @@ internal sealed class LocalModels : IDisposable
         }
     }
 
-    /// <summary>For each model its name, the tokens computed, those that only filled batches up, and the texts that wait.</summary>
-    public IEnumerable<(string Name, long Tokens, long Padding, int Waiting)> Load() => all.Select(static model => (model.Info.Name, model.Work.Tokens, model.Work.Padding, model.Waiting));
+    /// <summary>For each model its name, the tokens computed, those that only filled batches up, and the number of waiting texts.</summary>
+    public IEnumerable<(string Name, long Tokens, long Padding, int Waiting)> Load() =>
+        all.Select(static model => (model.Info.Name, model.Work.Tokens, model.Work.Padding, model.Waiting));
 
     public void Dispose()
     {
@@ -47,14 +50,18 @@ internal sealed class LocalModels : IDisposable
 
     internal static LocalModel Bundled(InferenceConfig config, ILogger log)
     {
-        var settings = new ModelSettings(config.Threads ?? Environment.ProcessorCount, config.BatchTokens, config.Queue) { Aliases = [BundledAlias], Variant = GraphFiles.Four };
+        var settings = new ModelSettings(config.Threads ?? Environment.ProcessorCount, config.BatchTokens, config.Queue)
+        {
+            Aliases = [BundledAlias], Variant = GraphFiles.Four,
+        };
         return new OnnxEmbedder(BundledName, ModelFolder.Read(new BundledFiles(), InferenceKind.Embed, GraphFiles.Auto), settings, log);
     }
 
     internal static LocalModel Make(InferenceModelConfig model, InferenceConfig config, ILogger log)
     {
         var folder = ModelFolder.Read(new FolderFiles(model.Path), model.Kind, model.Variant);
-        var settings = new ModelSettings(model.Threads ?? config.Threads ?? Environment.ProcessorCount, model.BatchTokens ?? config.BatchTokens, model.Queue ?? config.Queue);
+        var settings = new ModelSettings(
+            model.Threads ?? config.Threads ?? Environment.ProcessorCount, model.BatchTokens ?? config.BatchTokens, model.Queue ?? config.Queue);
         return folder.Kind switch
         {
             VectorModelKind.Rerank => new OnnxReranker(model.Name, folder, settings, log),

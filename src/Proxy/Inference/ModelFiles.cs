@@ -1,9 +1,9 @@
 namespace Proxy.Inference;
 
-/// <summary>The files of one model, by their paths inside its folder: a folder on disk, or what this program carries.</summary>
+/// <summary>The files of one model, by their paths inside its folder: a folder on disk, or the bundled model's resources.</summary>
 internal abstract class ModelFiles
 {
-    /// <summary>What a message calls a file.</summary>
+    /// <summary>A file's name in messages.</summary>
     public abstract string NameOf(string path);
 
     public abstract bool Has(string path);
@@ -16,11 +16,11 @@ internal abstract class ModelFiles
     /// <summary>Every <c>*.onnx</c>, at the root and in <c>onnx/</c>.</summary>
     public abstract IReadOnlyList<string> Graphs();
 
-    /// <summary>A path that native code can open for as long as the lease is held.</summary>
+    /// <summary>A path that native code can open while the lease is held.</summary>
     public abstract FileLease Lease(string path);
 }
 
-/// <summary>A file's place on disk; disposing it may end the file.</summary>
+/// <summary>A file's path; disposing the lease may delete the file.</summary>
 internal sealed class FileLease(string path, IDisposable? file = null) : IDisposable
 {
     public string Path => path;
@@ -44,7 +44,8 @@ internal sealed class FolderFiles(string folder) : ModelFiles
     public override IReadOnlyList<string> Graphs() =>
     [
         .. GraphFolders.Where(inner => Directory.Exists(Full(inner)))
-            .SelectMany(inner => Directory.EnumerateFiles(Full(inner), "*.onnx").Select(Path.GetFileName).Order(StringComparer.Ordinal).Select(name => Path.Combine(inner, name!))),
+            .SelectMany(inner => Directory.EnumerateFiles(Full(inner), "*.onnx").Select(Path.GetFileName).Order(StringComparer.Ordinal)
+                .Select(name => Path.Combine(inner, name!))),
     ];
 
     public override FileLease Lease(string path) => new(Full(path));
@@ -52,7 +53,7 @@ internal sealed class FolderFiles(string folder) : ModelFiles
     private string Full(string path) => Path.Combine(folder, path);
 }
 
-/// <summary>The model inside this program. Its pages are read from the program's own file when asked for, and not before.</summary>
+/// <summary>The bundled model. Its pages are read from the program's file only when they are used.</summary>
 internal sealed class BundledFiles : ModelFiles
 {
     private const string Prefix = "all-minilm/";
@@ -77,7 +78,7 @@ internal sealed class BundledFiles : ModelFiles
 
     public override IReadOnlyList<string> Graphs() => ["onnx/model.onnx"];
 
-    /// <summary>Native code reads it from a file in memory, which is gone when the lease ends.</summary>
+    /// <summary>Copies it to a file in memory for native code, which is deleted with the lease.</summary>
     public override FileLease Lease(string path)
     {
         var descriptor = NativeRuntime.AnonymousFile("model", NativeRuntime.CloseOnExec);
@@ -89,5 +90,6 @@ internal sealed class BundledFiles : ModelFiles
         return new($"/proc/self/fd/{descriptor}", file);
     }
 
-    private static Stream Open(string path) => typeof(NativeRuntime).Assembly.GetManifestResourceStream(Prefix + path) ?? throw new FileNotFoundException($"this build does not carry {path}");
+    private static Stream Open(string path) =>
+        typeof(NativeRuntime).Assembly.GetManifestResourceStream(Prefix + path) ?? throw new FileNotFoundException($"this build does not contain {path}");
 }

@@ -4,12 +4,12 @@ using Proxy.Vectors;
 
 namespace Proxy.Inference;
 
-/// <summary>A model's folder is not one that can be served; the message names the file and what is wrong with it.</summary>
+/// <summary>A model's folder cannot be served; the message names the file and the reason.</summary>
 internal sealed class ModelFolderException(string message) : Exception(message);
 
 /// <summary>
-/// What the files of a model say, in the Hugging Face and sentence-transformers layout: which graph to run, how long a text may be, how its
-/// tokens become a vector, what stands before a query. Read without running anything.
+/// The description of a model by its files, in the layout of Hugging Face and sentence-transformers: which graph to run, how long a text may be, how token
+/// vectors become one vector, which prefix a query gets. Reading it runs nothing.
 /// </summary>
 internal sealed record ModelFolder(ModelFiles Files, VectorModelKind Kind, string Graph, string Variant)
 {
@@ -19,31 +19,31 @@ internal sealed record ModelFolder(ModelFiles Files, VectorModelKind Kind, strin
     private const string Modules = "modules.json";
     private const string SentenceTransformers = "config_sentence_transformers.json";
 
-    /// <summary>Families whose positions start behind the padding token's id.</summary>
+    /// <summary>Families whose position ids start after the padding token's id.</summary>
     private static readonly string[] OffsetPositions = ["roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "mpnet", "longformer"];
 
-    /// <summary>Tokens of the longest input, the special ones included.</summary>
+    /// <summary>The most tokens of an input, special ones included.</summary>
     public required int MaxLength { get; init; }
 
-    /// <summary>Length of a token's vector; 0 where config.json does not say.</summary>
+    /// <summary>Length of a token's vector; 0 if config.json does not give it.</summary>
     public int HiddenSize { get; init; }
 
     public int PadId { get; init; }
     public Pooling Pooling { get; init; }
 
-    /// <summary>Its vectors are scaled to length 1 where a call does not say: modules.json names that step, or there is none that could.</summary>
+    /// <summary>Whether vectors are scaled to length 1 if a call does not decide: modules.json has that step, or does not exist.</summary>
     public bool Normalizes { get; init; } = true;
 
-    /// <summary>The text is lower-cased before the tokenizer sees it.</summary>
+    /// <summary>Whether the text is lower-cased before tokenizing.</summary>
     public bool LowerCase { get; init; }
 
-    /// <summary>What is put before a text, by name; empty ones too.</summary>
+    /// <summary>The prefixes for texts, by name; some may be empty.</summary>
     public IReadOnlyDictionary<string, string> Prompts { get; init; } = new Dictionary<string, string>();
 
     public string? DefaultPrompt { get; init; }
     public bool Matryoshka { get; init; }
 
-    /// <summary>Set exactly for late interaction.</summary>
+    /// <summary>Not null for late interaction only.</summary>
     public LateInteraction? Late { get; init; }
 
     /// <summary>Reads the files. Throws <see cref="ModelFolderException"/>.</summary>
@@ -74,12 +74,13 @@ internal sealed record ModelFolder(ModelFiles Files, VectorModelKind Kind, strin
             LowerCase = limits is { } bert && bert.TryGetProperty("do_lower_case", out var lower) && lower.ValueKind is JsonValueKind.True,
             Prompts = PromptsOf(files, sentences),
             DefaultPrompt = Text(sentences, "default_prompt_name"),
-            Matryoshka = configuration.TryGetProperty("matryoshka_dimensions", out _) || Number(files, SentenceTransformers, sentences, "truncate_dim") is not null,
+            Matryoshka =
+                configuration.TryGetProperty("matryoshka_dimensions", out _) || Number(files, SentenceTransformers, sentences, "truncate_dim") is not null,
             Late = kind is VectorModelKind.LateInteraction ? LateInteraction.Read(sentences, Parse(files, "artifact.metadata")) : null,
         };
     }
 
-    /// <summary>Null where the folder can be served, else what is wrong with it: for <c>proxy check</c>.</summary>
+    /// <summary>Null if the folder can be served, else the reason, for <c>proxy check</c>.</summary>
     public static string? Problem(InferenceModelConfig model)
     {
         try
@@ -101,32 +102,37 @@ internal sealed record ModelFolder(ModelFiles Files, VectorModelKind Kind, strin
         var architectures = configuration.TryGetProperty("architectures", out var list) && list.ValueKind is JsonValueKind.Array
             ? list.EnumerateArray().Where(static a => a.ValueKind is JsonValueKind.String).Select(static a => a.GetString()!).ToArray()
             : [];
-        if (architectures.Any(static a => a.Contains("ColBERT", StringComparison.OrdinalIgnoreCase)) || string.Equals(Text(sentences, "similarity_fn_name"), "MaxSim", StringComparison.OrdinalIgnoreCase))
+        if (architectures.Any(static a => a.Contains("ColBERT", StringComparison.OrdinalIgnoreCase))
+            || string.Equals(Text(sentences, "similarity_fn_name"), "MaxSim", StringComparison.OrdinalIgnoreCase))
             return VectorModelKind.LateInteraction;
-        return architectures.Any(static a => a.EndsWith("ForSequenceClassification", StringComparison.Ordinal)) ? VectorModelKind.Rerank : VectorModelKind.Embed;
+        return architectures.Any(static a => a.EndsWith("ForSequenceClassification", StringComparison.Ordinal))
+            ? VectorModelKind.Rerank : VectorModelKind.Embed;
     }
 
-    /// <summary>The least of what the files say: tokenizer.json's own truncation is how somebody once called it, and no limit of the model.</summary>
+    /// <summary>
+    /// The smallest limit in the files. The truncation in tokenizer.json is not used: it is a setting of an earlier use, not a limit of the model.
+    /// </summary>
     private static int Longest(ModelFiles files, JsonElement configuration, JsonElement? tokenizer, JsonElement? limits)
     {
         const int Unsaid = 512;
-        const int Absurd = 1 << 20; // tokenizers without a limit say 1e30
+        const int Absurd = 1 << 20; // tokenizers without a limit have 1e30
         var positions = Number(files, Configuration, configuration, "max_position_embeddings");
         if (positions is { } all && Array.IndexOf(OffsetPositions, Text(configuration, "model_type")) >= 0)
             positions = all - (Number(files, Configuration, configuration, "pad_token_id") ?? 0) - 1;
-        var said = Number(files, "sentence_bert_config.json", limits, "max_seq_length") ?? Number(files, "tokenizer_config.json", tokenizer, "model_max_length");
+        var said = Number(files, "sentence_bert_config.json", limits, "max_seq_length")
+            ?? Number(files, "tokenizer_config.json", tokenizer, "model_max_length");
         var least = Math.Min(said ?? int.MaxValue, positions ?? int.MaxValue);
         if (least < 3) throw Broken(files, Configuration, $"leaves room for {least} tokens");
         return least > Absurd ? Unsaid : least;
     }
 
-    /// <summary>A module's type without the names of its packages.</summary>
+    /// <summary>A module's type without its package names.</summary>
     private static string? TypeOf(JsonElement module) => Text(module, "type")?.Split('.')[^1];
 
     private static Pooling HowToPool(ModelFiles files, JsonElement? listed)
     {
         if (listed is not { } modules) return Pooling.Mean;
-        if (modules.ValueKind is not JsonValueKind.Array) throw Broken(files, Modules, "is no list of modules");
+        if (modules.ValueKind is not JsonValueKind.Array) throw Broken(files, Modules, "is not a list of modules");
 
         var pooling = Pooling.Mean;
         foreach (var module in modules.EnumerateArray())
@@ -141,7 +147,7 @@ internal sealed record ModelFolder(ModelFiles Files, VectorModelKind Kind, strin
                     pooling = PoolingOf(files, Path.Combine(folder, Configuration));
                     break;
                 default:
-                    throw Broken(files, Modules, $"has a module that is not served here: {type} (served: Transformer, Pooling, Normalize)");
+                    throw Broken(files, Modules, $"has a module that is not supported: {type} (served: Transformer, Pooling, Normalize)");
             }
         }
 
@@ -151,16 +157,21 @@ internal sealed record ModelFolder(ModelFiles Files, VectorModelKind Kind, strin
     private static Pooling PoolingOf(ModelFiles files, string path)
     {
         var settings = Parse(files, path) ?? throw Broken(files, path, "is missing");
-        var modes = settings.EnumerateObject().Where(static s => s.Name.StartsWith("pooling_mode_", StringComparison.Ordinal) && s.Value.ValueKind is JsonValueKind.True).Select(static s => s.Name["pooling_mode_".Length..]).ToArray();
-        var mode = Text(settings, "pooling_mode") ?? (modes.Length == 1 ? modes[0] : throw Broken(files, path, modes.Length == 0 ? "has no pooling mode" : $"asks for several poolings at once ({string.Join(", ", modes)}); one is served"));
+        var modes = settings.EnumerateObject().Where(static s => s.Name.StartsWith("pooling_mode_", StringComparison.Ordinal)
+            && s.Value.ValueKind is JsonValueKind.True).Select(static s => s.Name["pooling_mode_".Length..]).ToArray();
+        var mode = Text(settings, "pooling_mode") ?? (modes.Length == 1
+            ? modes[0]
+            : throw Broken(files, path, modes.Length == 0
+                ? "has no pooling mode"
+                : $"asks for several poolings at once ({string.Join(", ", modes)}); one is supported"));
         if (settings.TryGetProperty("include_prompt", out var include) && include.ValueKind is JsonValueKind.False)
-            throw Broken(files, path, "leaves prompts out of the pooling (include_prompt), which is not served");
+            throw Broken(files, path, "leaves prompts out of the pooling (include_prompt), which is not supported");
         return mode switch
         {
             "mean_tokens" or "mean" => Pooling.Mean,
             "cls_token" or "cls" => Pooling.FirstToken,
             "lasttoken" => Pooling.LastToken,
-            _ => throw Broken(files, path, $"asks for the pooling \"{mode}\"; mean_tokens, cls_token and lasttoken are served"),
+            _ => throw Broken(files, path, $"asks for the pooling \"{mode}\"; mean_tokens, cls_token and lasttoken are supported"),
         };
     }
 
@@ -168,24 +179,31 @@ internal sealed record ModelFolder(ModelFiles Files, VectorModelKind Kind, strin
     {
         var prompts = new Dictionary<string, string>(StringComparer.Ordinal);
         if (sentences is not { } said || !said.TryGetProperty("prompts", out var table) || table.ValueKind is JsonValueKind.Null) return prompts;
-        if (table.ValueKind is not JsonValueKind.Object) throw Broken(files, SentenceTransformers, "has prompts that are no table");
+        if (table.ValueKind is not JsonValueKind.Object) throw Broken(files, SentenceTransformers, "has prompts that are not a table");
         foreach (var prompt in table.EnumerateObject()) prompts[prompt.Name] = prompt.Value.GetString() ?? "";
         return prompts;
     }
 
     internal static string? Text(JsonElement? said, string name) =>
-        said is { ValueKind: JsonValueKind.Object } table && table.TryGetProperty(name, out var value) && value.ValueKind is JsonValueKind.String ? value.GetString() : null;
+        said is { ValueKind: JsonValueKind.Object } table && table.TryGetProperty(name, out var value) && value.ValueKind is JsonValueKind.String
+            ? value.GetString() : null;
 
     internal static bool? Truth(JsonElement? said, string name) =>
-        said is { ValueKind: JsonValueKind.Object } table && table.TryGetProperty(name, out var value) && value.ValueKind is JsonValueKind.True or JsonValueKind.False ? said.Value.GetProperty(name).GetBoolean() : null;
+        said is { ValueKind: JsonValueKind.Object } table && table.TryGetProperty(name, out var value)
+            && value.ValueKind is JsonValueKind.True or JsonValueKind.False ? said.Value.GetProperty(name).GetBoolean() : null;
 
     internal static int? Whole(JsonElement? said, string name) =>
-        said is { ValueKind: JsonValueKind.Object } table && table.TryGetProperty(name, out var value) && value.ValueKind is JsonValueKind.Number && value.TryGetDouble(out var number) ? (int)Math.Min(number, int.MaxValue) : null;
+        said is { ValueKind: JsonValueKind.Object } table && table.TryGetProperty(name, out var value) && value.ValueKind is JsonValueKind.Number
+            && value.TryGetDouble(out var number) ? (int)Math.Min(number, int.MaxValue) : null;
 
     private static int? Number(ModelFiles files, string path, JsonElement? said, string name)
     {
-        if (said is not { ValueKind: JsonValueKind.Object } table || !table.TryGetProperty(name, out var value) || value.ValueKind is JsonValueKind.Null) return null;
-        return Whole(said, name) is { } number and >= 0 ? number : throw Broken(files, path, $"says {name} = {value.GetRawText()}, which is no count");
+        if (said is not { ValueKind: JsonValueKind.Object } table || !table.TryGetProperty(name, out var value) || value.ValueKind is JsonValueKind.Null)
+        {
+            return null;
+        }
+
+        return Whole(said, name) is { } number and >= 0 ? number : throw Broken(files, path, $"has {name} = {value.GetRawText()}, which is not a count");
     }
 
     private static JsonElement? Parse(ModelFiles files, string path)
@@ -195,7 +213,7 @@ internal sealed record ModelFolder(ModelFiles Files, VectorModelKind Kind, strin
         {
             using var document = JsonDocument.Parse(files.Read(path));
             var root = document.RootElement.Clone();
-            if (root.ValueKind is not (JsonValueKind.Object or JsonValueKind.Array)) throw Broken(files, path, "is no JSON object");
+            if (root.ValueKind is not (JsonValueKind.Object or JsonValueKind.Array)) throw Broken(files, path, "is not a JSON object");
             return root;
         }
         catch (JsonException problem)

@@ -3,7 +3,10 @@ using Microsoft.ML.OnnxRuntime.Tensors;
 
 namespace Proxy.Inference;
 
-/// <summary>A model's graph, loaded: batches of token ids in, vectors out. <see cref="Run"/> may be called by several threads at once; the memory that one call takes is bounded by its batch.</summary>
+/// <summary>
+/// A loaded graph: batches of token ids in, vectors out. Several threads may call <see cref="Run"/> at the same time; the memory of one call is limited by its
+/// batch.
+/// </summary>
 internal sealed class ModelRunner : IBatchRunner, IDisposable
 {
     private const string Ids = "input_ids";
@@ -11,7 +14,7 @@ internal sealed class ModelRunner : IBatchRunner, IDisposable
     private const string Types = "token_type_ids";
     private const string Positions = "position_ids";
 
-    /// <summary>What graphs call the vectors of the tokens, and a cross-encoder's answer.</summary>
+    /// <summary>Usual names of the output with the tokens' vectors, and of a cross-encoder's output.</summary>
     private static readonly string[] KnownOutputs = ["last_hidden_state", "token_embeddings", "logits", "sentence_embedding"];
 
     private readonly InferenceSession session;
@@ -30,23 +33,23 @@ internal sealed class ModelRunner : IBatchRunner, IDisposable
         outputs = [output];
         Rank = session.OutputMetadata[output].Dimensions.Length;
 
-        // What a graph says of itself may leave the width open; and one that cannot run is better found out now.
+        // The graph's metadata may leave the width open. The trial run also detects now that a graph cannot run.
         var trial = new Trial(padId);
         Run([.. trial.Sequences]);
         Width = trial.Width;
         (tokens, padding) = (0, 0);
     }
 
-    /// <summary>3: a vector a token. 2: one row a text.</summary>
+    /// <summary>3: a vector per token. 2: one row per text.</summary>
     public int Rank { get; }
 
-    /// <summary>Numbers in a vector.</summary>
+    /// <summary>Length of a vector.</summary>
     public int Width { get; }
 
-    /// <summary>Tokens computed so far, and how many more were computed to fill batches up.</summary>
+    /// <summary>Tokens computed so far, and additional tokens that only filled batches up.</summary>
     public (long Tokens, long Padding) Work => (Interlocked.Read(ref tokens), Interlocked.Read(ref padding));
 
-    /// <summary>Loads the graph. Throws <see cref="ModelFolderException"/> for one that cannot be served, and what the runtime throws.</summary>
+    /// <summary>Loads the graph. Throws <see cref="ModelFolderException"/> if it cannot be served, and the exceptions of the runtime.</summary>
     public static ModelRunner Load(ModelFolder folder, int threads)
     {
         NativeRuntime.EnsureLoaded();
@@ -57,12 +60,12 @@ internal sealed class ModelRunner : IBatchRunner, IDisposable
             ExecutionMode = ExecutionMode.ORT_SEQUENTIAL,
             GraphOptimizationLevel = GraphOptimizationLevel.ORT_ENABLE_ALL,
             LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL,
-            // Its arena keeps the largest of every shape that was ever asked for; the C library gives memory back.
+            // Its arena keeps the largest buffer for every shape that ever occurred; the C library returns memory.
             EnableCpuMemArena = false,
             EnableMemoryPattern = false,
         };
-        // Longer than it takes from one operator to the next (a short text is computed a third faster so), and far too short to
-        // take a core from the thread that reads the network.
+        // Longer than the time between two operators, which makes a short text a third faster, and far too short to take a core from the thread that reads the
+        // network.
         settings.AddSessionConfigEntry("session.intra_op.spin_duration_us", "20");
 
         InferenceSession? session = null;
@@ -166,15 +169,16 @@ internal sealed class ModelRunner : IBatchRunner, IDisposable
         foreach (var (name, input) in session.InputMetadata)
         {
             if (name is not (Ids or Mask or Types or Positions))
-                throw ModelFolder.Broken(folder.Files, folder.Graph, $"wants an input \"{name}\"; {Ids}, {Mask}, {Types} and {Positions} are known here");
+                throw ModelFolder.Broken(folder.Files, folder.Graph, $"needs an input \"{name}\"; {Ids}, {Mask}, {Types} and {Positions} are supported");
             if (input.ElementDataType is not TensorElementType.Int64)
-                throw ModelFolder.Broken(folder.Files, folder.Graph, $"wants its \"{name}\" as {input.ElementDataType}; Int64 is served");
+                throw ModelFolder.Broken(folder.Files, folder.Graph, $"needs \"{name}\" as {input.ElementDataType}; Int64 is supported");
         }
 
         var chosen = KnownOutputs.FirstOrDefault(session.OutputMetadata.ContainsKey) ?? session.OutputMetadata.Keys.First();
         var output = session.OutputMetadata[chosen];
         if (output.ElementDataType is not TensorElementType.Float || output.Dimensions.Length is not (2 or 3))
-            throw ModelFolder.Broken(folder.Files, folder.Graph, $"answers \"{chosen}\" as {output.ElementDataType} of {output.Dimensions.Length} dimensions; Float of 2 or 3 is served");
+            throw ModelFolder.Broken(folder.Files, folder.Graph,
+                $"gives \"{chosen}\" as {output.ElementDataType} with {output.Dimensions.Length} dimensions; Float with 2 or 3 is supported");
         return chosen;
     }
 

@@ -7,21 +7,24 @@ using Microsoft.Win32.SafeHandles;
 namespace Proxy.Inference;
 
 /// <summary>
-/// ONNX Runtime out of this very file. Unpacked and loaded when first asked for; a process that embeds nothing never pays for it.
-/// From a cache file where there is a folder for one (1.7 ms when it exists, and the kernel may drop its pages), else from
-/// anonymous memory.
+/// Loads ONNX Runtime, which is embedded in this program, at the first use; a process that embeds nothing pays nothing for it. The library is unpacked into a
+/// cache file if there is a folder for one (1.7 ms when it exists, and the kernel may drop its pages), else into anonymous memory.
 /// </summary>
 internal static partial class NativeRuntime
 {
     private const string Library = "libonnxruntime.so";
 
-    /// <summary>What the library needs besides glibc. Loaded first, ours stand in for the system's, by their names.</summary>
+    /// <summary>
+    /// The libraries that it needs besides glibc. If the system lacks one, the embedded one is loaded first, and the linker finds it by its name.
+    /// </summary>
     private static readonly string[] Companions = ["libgcc_s.so.1", "libstdc++.so.6"];
 
     private static readonly Lock Gate = new();
     private static bool isReady;
 
-    /// <summary>Loads what is not loaded yet. Throws <see cref="DllNotFoundException"/> or <see cref="IOException"/> where the machine will not have it.</summary>
+    /// <summary>
+    /// Loads the libraries that are not loaded yet. Throws <see cref="DllNotFoundException"/> or <see cref="IOException"/> if the system does not allow it.
+    /// </summary>
     public static void EnsureLoaded()
     {
         if (Volatile.Read(ref isReady)) return;
@@ -29,11 +32,13 @@ internal static partial class NativeRuntime
         {
             if (isReady) return;
 
-            // Read by native code, which never sees Environment.SetEnvironmentVariable. Without it the library writes a
-            // device id and a database under the home folder.
+            // Native code reads this variable, and Environment.SetEnvironmentVariable has no effect on it. Without the variable, the library writes a device id
+            // and a
+            // database into the home folder.
             _ = SetEnvironment("ORT_DISABLE_TELEMETRY", "1", overwrite: 1);
-            // What a batch frees the next one wants again: to go to the kernel for it each time costs a tenth of the speed. It
-            // goes back when nothing has been asked for a while (TrimHeap).
+            // The next batch needs the memory that a batch frees; getting it from the kernel each time costs a tenth of the speed. TrimHeap returns it when
+            // there was no
+            // work for a while.
             _ = TuneHeap(MappedFrom, 32 << 20);
             _ = TuneHeap(TrimmedFrom, 64 << 20);
             foreach (var companion in Companions)
@@ -41,7 +46,7 @@ internal static partial class NativeRuntime
                 if (!NativeLibrary.TryLoad(companion, out _) && Resource($"{companion}.br") is { } ours) Load(companion, ours);
             }
 
-            var library = Load(Library, Resource($"{Library}.br") ?? throw new DllNotFoundException($"this build does not carry {Library}"));
+            var library = Load(Library, Resource($"{Library}.br") ?? throw new DllNotFoundException($"this build does not contain {Library}"));
             OrtEnv.DisableDllImportResolver = true;
             NativeLibrary.SetDllImportResolver(typeof(OrtEnv).Assembly, (name, _, _) => name.StartsWith("onnxruntime", StringComparison.Ordinal) ? library : 0);
             var options = new EnvironmentCreationOptions { logId = "proxy", logLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_FATAL };
@@ -51,10 +56,10 @@ internal static partial class NativeRuntime
         }
     }
 
-    /// <summary>The folder for unpacked libraries; null where none can be written. A service's own, else the user's.</summary>
+    /// <summary>The folder for unpacked libraries, the service's or else the user's; null if none is writable.</summary>
     internal static string? CacheFolder(Func<string, string?> environment)
     {
-        // systemd gives several folders with colons between them.
+        // systemd may list several folders, separated by colons.
         var users = Set("XDG_CACHE_HOME") ?? (Set("HOME") is { } home ? Path.Combine(home, ".cache") : null);
         var folder = Set("CACHE_DIRECTORY")?.Split(':')[0] ?? (users is not null ? Path.Combine(users, "proxy") : null);
         if (folder is null || !Path.IsPathRooted(folder)) return null;
@@ -75,13 +80,14 @@ internal static partial class NativeRuntime
     {
         using (packed)
         {
-            return CacheFolder(Environment.GetEnvironmentVariable) is { } folder && CachedFile(folder, name, packed) is { } path && NativeLibrary.TryLoad(path, out var library)
+            return CacheFolder(Environment.GetEnvironmentVariable) is { } folder && CachedFile(folder, name, packed) is { } path
+                && NativeLibrary.TryLoad(path, out var library)
                 ? library
                 : FromMemory(name, packed);
         }
     }
 
-    /// <summary>The library's file in the cache, written if it is not there, under a name that its content decides; null where it cannot be written.</summary>
+    /// <summary>The library's file in the cache, written if it does not exist, with its hash in its name; null if it cannot be written.</summary>
     private static string? CachedFile(string folder, string name, Stream packed)
     {
         try
@@ -91,7 +97,8 @@ internal static partial class NativeRuntime
             if (IsOurs(path)) return path;
 
             var unfinished = $"{path}.{Environment.ProcessId}";
-            using (var file = new FileStream(unfinished, new FileStreamOptions { Mode = FileMode.Create, Access = FileAccess.Write, UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserExecute }))
+            using (var file = new FileStream(unfinished,
+                new FileStreamOptions { Mode = FileMode.Create, Access = FileAccess.Write, UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserExecute }))
                 Unpack(packed, file);
             File.Move(unfinished, path, overwrite: true);
             return path;
@@ -102,7 +109,7 @@ internal static partial class NativeRuntime
         }
     }
 
-    /// <summary>Code is loaded from it: nobody else may have been able to write it.</summary>
+    /// <summary>Whether no other user can write the file, because code is loaded from it.</summary>
     private static bool IsOurs(string path) =>
         File.Exists(path) && (File.GetUnixFileMode(path) & (UnixFileMode.GroupWrite | UnixFileMode.OtherWrite)) == 0;
 
@@ -110,9 +117,9 @@ internal static partial class NativeRuntime
     {
         var descriptor = AnonymousFile(name, CloseOnExec | Executable);
         if (descriptor < 0) descriptor = AnonymousFile(name, CloseOnExec); // kernels before 6.3 do not know the second flag
-        if (descriptor < 0) throw new IOException($"memory for {name} was refused, and no cache folder can be written; set CACHE_DIRECTORY");
+        if (descriptor < 0) throw new IOException($"memory for {name} was refused, and no cache folder is writable; set CACHE_DIRECTORY");
 
-        // The descriptor stays open: glibc knows a library by its path, and would return this one for the next of that number.
+        // The descriptor stays open, because glibc identifies a library by its path and would return this one for the next file with the same number.
         var handle = new SafeFileHandle(descriptor, ownsHandle: false);
         using (var file = new FileStream(handle, FileAccess.Write, bufferSize: 0)) Unpack(packed, file);
         return NativeLibrary.Load($"/proc/self/fd/{descriptor}");
@@ -128,20 +135,20 @@ internal static partial class NativeRuntime
 
     private static Stream? Resource(string name) => typeof(NativeRuntime).Assembly.GetManifestResourceStream(name);
 
-    /// <summary>A file in memory that goes when its descriptor is closed; negative where the kernel refuses.</summary>
+    /// <summary>Creates a file in memory that is deleted with its descriptor; negative if the kernel refuses.</summary>
     [LibraryImport("libc", EntryPoint = "memfd_create", StringMarshalling = StringMarshalling.Utf8)]
     internal static partial int AnonymousFile(string name, uint flags);
 
     internal const uint CloseOnExec = 1; // MFD_CLOEXEC
     private const uint Executable = 0x10; // MFD_EXEC
 
-    /// <summary>Gives memory that was freed back to the system.</summary>
+    /// <summary>Returns freed memory to the system.</summary>
     public static void TrimHeap() => _ = TrimHeap(0);
 
-    /// <summary>What was read of a resource need not stay in memory: its pages come from the program's file again when they are asked for.</summary>
+    /// <summary>Drops the pages of a resource after it was read; if needed again, they are read from the program's file.</summary>
     public static unsafe void Drop(Stream resource)
     {
-        // Only a program that was compiled ahead of time maps its file as it is; elsewhere the pages might be the only copy.
+        // Only a program compiled ahead of time maps its file directly; otherwise these pages might be the only copy.
         if (RuntimeFeature.IsDynamicCodeSupported || resource is not UnmanagedMemoryStream memory) return;
         memory.Position = 0;
         var page = (nint)Environment.SystemPageSize;
@@ -150,7 +157,7 @@ internal static partial class NativeRuntime
         if (to > from) _ = Advise(from, to - from, NotNeeded);
     }
 
-    /// <summary>Lets this thread go behind the others of this machine where there are not cores enough for all.</summary>
+    /// <summary>Lowers this thread's priority, so that other threads run first if there are not enough cores.</summary>
     public static void StepBack() => _ = SetPriority(0, 0, Nicer);
 
     private const int Nicer = 5;

@@ -4,7 +4,7 @@ using Proxy.Vectors;
 
 namespace Proxy.Inference;
 
-/// <summary>One vector a text.</summary>
+/// <summary>An embedding model: one vector per text.</summary>
 internal sealed class OnnxEmbedder(string name, ModelFolder folder, ModelSettings settings, ILogger log) : LocalModel(name, folder, settings, log), IEmbedder
 {
     public async ValueTask<(VectorBatch? Vectors, VectorError? Error)> EmbedAsync(EmbedRequest request, CancellationToken cancellation)
@@ -13,7 +13,7 @@ internal sealed class OnnxEmbedder(string name, ModelFolder folder, ModelSetting
         if (model is null) return (null, problem);
         var dimensions = request.Dimensions ?? model.Width;
         if (dimensions < 1 || dimensions > model.Width)
-            return (null, new(VectorErrorKind.InvalidDimensions, $"the model \"{Info.Name}\" has {model.Width} dimensions; {dimensions} cannot be had"));
+            return (null, new(VectorErrorKind.InvalidDimensions, $"the model \"{Info.Name}\" has {model.Width} dimensions; {dimensions} is not possible"));
 
         var call = new PooledCall(request.Inputs.Count, dimensions, model.Runner.Rank == 2 ? null : Folder.Pooling, request.Normalize ?? Folder.Normalizes);
         var (tokens, refusal) = await EncodeAsync(model, request, call, cancellation);
@@ -26,7 +26,11 @@ internal sealed class OnnxEmbedder(string name, ModelFolder folder, ModelSetting
     {
         var (model, problem) = await ReadyAsync(cancellation);
         if (model is null) return (null, problem);
-        if (model.Runner.Rank == 2) return (null, new(VectorErrorKind.WrongKind, $"the graph of \"{Info.Name}\" pools by itself: it has no vector a token"));
+        if (model.Runner.Rank == 2)
+        {
+            return (null, new(VectorErrorKind.WrongKind, $"the graph of \"{Info.Name}\" pools the vectors itself, so it has no vector per token"));
+        }
+
 
         var call = new TokenCall(request.Inputs.Count);
         var (tokens, refusal) = await EncodeAsync(model, request, call, cancellation);
@@ -35,7 +39,8 @@ internal sealed class OnnxEmbedder(string name, ModelFolder folder, ModelSetting
         return (new([.. call.Rows.Select(static row => (ReadOnlyMemory<float>)row)], model.Width, tokens), null);
     }
 
-    private async ValueTask<(int[]? Tokens, VectorError? Error)> EncodeAsync(LoadedModel model, EmbedRequest request, BatchCall call, CancellationToken cancellation)
+    private async ValueTask<(int[]? Tokens, VectorError? Error)> EncodeAsync(
+        LoadedModel model, EmbedRequest request, BatchCall call, CancellationToken cancellation)
     {
         if (!TryPrompt(request, out var prompt, out var unknown)) return (null, unknown);
         var inputs = request.Inputs;
@@ -43,7 +48,8 @@ internal sealed class OnnxEmbedder(string name, ModelFolder folder, ModelSetting
         VectorError? first = null;
         await ForEachAsync(inputs.Count, inputs.Sum(static input => (long)(input.Text?.Length ?? input.TokenIds!.Length)), i =>
         {
-            var error = inputs[i].Text is { } text ? Encode(model, prompt.Length > 0 ? prompt + text : text, request, i, out var ids) : Check(model, inputs[i].TokenIds!, request, i, out ids);
+            var error = inputs[i].Text is { } text
+                ? Encode(model, prompt.Length > 0 ? prompt + text : text, request, i, out var ids) : Check(model, inputs[i].TokenIds!, request, i, out ids);
             if (error is null) sequences[i] = new(call, i, ids, null, ids.Length);
             else Interlocked.CompareExchange(ref first, error, null);
         }, cancellation);
@@ -57,7 +63,8 @@ internal sealed class OnnxEmbedder(string name, ModelFolder folder, ModelSetting
         ids = [];
         if (!request.Truncate && FarTooLong(index, text) is { } refusal) return refusal;
         var list = Scratch;
-        model.Tokenizer.Encode(Shaped(Near(text, request.TruncateLeft)), new() { MaxLength = Folder.MaxLength, Cut = request.TruncateLeft ? CutSide.Left : CutSide.Right }, list);
+        model.Tokenizer.Encode(
+            Shaped(Near(text, request.TruncateLeft)), new() { MaxLength = Folder.MaxLength, Cut = request.TruncateLeft ? CutSide.Left : CutSide.Right }, list);
         ids = list.Count > 0 ? list.Ids.ToArray() : [Folder.PadId];
         return !request.Truncate && list.FullLength > Folder.MaxLength ? TooLong(index, list.FullLength, Folder.MaxLength) : null;
     }
@@ -75,7 +82,11 @@ internal sealed class OnnxEmbedder(string name, ModelFolder folder, ModelSetting
 
         foreach (var id in ids)
         {
-            if (id < 0 || id >= model.Tokenizer.Size) return new(VectorErrorKind.InvalidInput, $"input {index} has the token id {id}; the model knows 0 to {model.Tokenizer.Size - 1}") { Input = index };
+            if (id < 0 || id >= model.Tokenizer.Size)
+            {
+                return new(
+                    VectorErrorKind.InvalidInput, $"input {index} has the token id {id}; the model knows 0 to {model.Tokenizer.Size - 1}") { Input = index };
+            }
         }
 
         return null;
@@ -88,7 +99,9 @@ internal sealed class OnnxEmbedder(string name, ModelFolder folder, ModelSetting
         {
             if (Folder.Prompts.TryGetValue(named, out prompt!)) return true;
             prompt = "";
-            error = new(VectorErrorKind.UnknownPrompt, Folder.Prompts.Count == 0 ? $"the model \"{Info.Name}\" defines no prompts" : $"the model \"{Info.Name}\" has no prompt \"{named}\"; it has {string.Join(", ", Folder.Prompts.Keys.Select(static key => $"\"{key}\""))}");
+            error = new(VectorErrorKind.UnknownPrompt, Folder.Prompts.Count == 0
+                ? $"the model \"{Info.Name}\" defines no prompts"
+                : $"the model \"{Info.Name}\" has no prompt \"{named}\"; it has {string.Join(", ", Folder.Prompts.Keys.Select(static key => $"\"{key}\""))}");
             return false;
         }
 
@@ -102,8 +115,8 @@ internal sealed class OnnxEmbedder(string name, ModelFolder folder, ModelSetting
         return true;
     }
 
-    /// <summary>Pools, cuts and normalises each vector as it comes.</summary>
-    /// <param name="pooling">Null where the graph has pooled already.</param>
+    /// <summary>Pools, cuts and normalises each vector when it is computed.</summary>
+    /// <param name="pooling">Null if the graph pools.</param>
     private sealed class PooledCall(int count, int dimensions, Pooling? pooling, bool normalize) : BatchCall
     {
         public float[] Values { get; } = new float[count * dimensions];

@@ -4,7 +4,7 @@ using Proxy.Vectors;
 
 namespace Proxy.Inference;
 
-/// <summary>A cross-encoder: query and document are read together and get one number.</summary>
+/// <summary>A cross-encoder: it reads query and document together and gives one number.</summary>
 internal sealed class OnnxReranker(string name, ModelFolder folder, ModelSettings settings, ILogger log) : LocalModel(name, folder, settings, log), IReranker
 {
     public async ValueTask<(RerankScores? Scores, VectorError? Error)> ScoreAsync(RerankRequest request, CancellationToken cancellation)
@@ -14,7 +14,7 @@ internal sealed class OnnxReranker(string name, ModelFolder folder, ModelSetting
         var documents = request.Documents;
         var call = new PairCall(documents.Count);
         var sequences = new Sequence[documents.Count];
-        var query = Shaped(Near(request.Query, request.TruncateLeft)); // once: there may be many documents
+        var query = Shaped(Near(request.Query, request.TruncateLeft)); // only once, because there may be many documents
         VectorError? first = null;
         await ForEachAsync(documents.Count, documents.Sum(text => (long)text.Length + request.Query.Length), i =>
         {
@@ -28,7 +28,11 @@ internal sealed class OnnxReranker(string name, ModelFolder folder, ModelSetting
             var document = Shaped(Near(documents[i], request.TruncateLeft));
             if (request.MaxTokensPerDocument is { } most) document = Head(model.Tokenizer, document, most);
             model.Tokenizer.Encode(query, document, new() { MaxLength = Folder.MaxLength, Cut = request.TruncateLeft ? CutSide.Left : CutSide.Right }, list);
-            if (!request.Truncate && list.FullLength > Folder.MaxLength) Interlocked.CompareExchange(ref first, TooLong(i, list.FullLength, Folder.MaxLength), null);
+            if (!request.Truncate && list.FullLength > Folder.MaxLength)
+            {
+                Interlocked.CompareExchange(ref first, TooLong(i, list.FullLength, Folder.MaxLength), null);
+            }
+
             sequences[i] = new(call, i, list.Count > 0 ? list.Ids.ToArray() : [Folder.PadId], list.TypeIds.ToArray(), Math.Max(1, list.Count));
         }, cancellation);
         if (first is not null) return (null, first);

@@ -2,28 +2,31 @@ using System.Text.RegularExpressions;
 
 namespace Proxy.Inference;
 
-/// <summary>One folder among the fetched models. <paramref name="Model"/> is null where it cannot be served; then <paramref name="Problem"/> says why.</summary>
+/// <summary>
+/// One folder of the downloaded models. <paramref name="Model"/> is null if it cannot be served; then <paramref name="Problem"/> is the reason.
+/// </summary>
 internal sealed record PulledFolder(string Name, string Path, long Bytes, ModelFolder? Model, string? Problem);
 
-/// <summary>The folder of fetched models: each lies in it by its name, <c>OWNER/MODEL</c>.</summary>
+/// <summary>The folder of downloaded models. Each model is in a subfolder with its name, <c>OWNER/MODEL</c>.</summary>
 internal sealed partial class PulledModels(string folder)
 {
     private const string Part = ".part";
 
     public string Folder => folder;
 
-    /// <summary>Why a text is no model's name; null where it is one. What is one cannot lead out of the folder.</summary>
-    public static string? NameProblem(string name) => Name().IsMatch(name) && !name.Contains("..", StringComparison.Ordinal) && !name.EndsWith(".git", StringComparison.Ordinal)
+    /// <summary>Why a text is not a model's name; null if it is one. A valid name cannot lead out of the folder.</summary>
+    public static string? NameProblem(string name) =>
+        Name().IsMatch(name) && !name.Contains("..", StringComparison.Ordinal) && !name.EndsWith(".git", StringComparison.Ordinal)
         ? null
-        : $"\"{name}\" is no model's name; write OWNER/MODEL, such as BAAI/bge-small-en-v1.5";
+        : $"\"{name}\" is not a model's name; write OWNER/MODEL, such as BAAI/bge-small-en-v1.5";
 
-    /// <summary>Where a model is once it is whole.</summary>
+    /// <summary>The folder of a complete model.</summary>
     public string PlaceOf(string name) => Path.Combine(folder, Checked(name));
 
-    /// <summary>Where it is gathered until then: on the same disk, under a name that no model has.</summary>
+    /// <summary>The folder of an incomplete model: on the same disk, with a name that no model has.</summary>
     public string GatheringOf(string name) => Path.Combine(Path.GetDirectoryName(PlaceOf(name))!, $".{Path.GetFileName(name)}{Part}");
 
-    /// <summary>Puts what was gathered in its place. What was there before is gone.</summary>
+    /// <summary>Moves a completed download into place and deletes the earlier one.</summary>
     public void Put(string name)
     {
         var (place, gathering) = (PlaceOf(name), GatheringOf(name));
@@ -33,7 +36,7 @@ internal sealed partial class PulledModels(string folder)
             return;
         }
 
-        if (!IsModel(place)) throw new IOException($"{place} is in the way: it is no model");
+        if (!IsModel(place)) throw new IOException($"{place} is in the way: it is not a model");
         var former = gathering + ".former";
         if (Directory.Exists(former)) Directory.Delete(former, recursive: true);
         Directory.Move(place, former);
@@ -50,19 +53,19 @@ internal sealed partial class PulledModels(string folder)
         Directory.Delete(former, recursive: true);
     }
 
-    /// <summary>Drops what was gathered.</summary>
+    /// <summary>Deletes an incomplete download.</summary>
     public void Forget(string name)
     {
         if (Directory.Exists(GatheringOf(name))) Directory.Delete(GatheringOf(name), recursive: true);
     }
 
-    /// <summary>Whether there was such a model, or a part of it. Throws <see cref="IOException"/> or <see cref="UnauthorizedAccessException"/>.</summary>
+    /// <summary>Whether the model, or a part of it, existed. Throws <see cref="IOException"/> or <see cref="UnauthorizedAccessException"/>.</summary>
     public bool Remove(string name)
     {
         var place = PlaceOf(name);
         var there = Directory.Exists(place) && IsModel(place);
         if (!there && !Directory.Exists(GatheringOf(name))) return false;
-        // A move is done at once: nobody meets a model that is half gone.
+        // A move is atomic, so no process sees a half-deleted model.
         if (there && new DirectoryInfo(place).LinkTarget is null)
         {
             Forget(name);
@@ -78,7 +81,7 @@ internal sealed partial class PulledModels(string folder)
         return true;
     }
 
-    /// <summary>Drops what was gathered where not a byte of it is here, and the owner's folder when nothing is left in it.</summary>
+    /// <summary>Deletes an incomplete download without any bytes, and the owner's folder if it is empty.</summary>
     public void Tidy(string name)
     {
         if (Directory.Exists(GatheringOf(name)) && Bytes(GatheringOf(name)) == 0) Forget(name);
@@ -86,7 +89,9 @@ internal sealed partial class PulledModels(string folder)
         if (owner != folder && Directory.Exists(owner) && !Directory.EnumerateFileSystemEntries(owner).Any()) Directory.Delete(owner);
     }
 
-    /// <summary>Every model, in the order of the names; those too whose pull was broken off. Throws <see cref="IOException"/> or <see cref="UnauthorizedAccessException"/>.</summary>
+    /// <summary>
+    /// Every model, ordered by name, incomplete ones included. Throws <see cref="IOException"/> or <see cref="UnauthorizedAccessException"/>.
+    /// </summary>
     public IReadOnlyList<PulledFolder> List() => Directory.Exists(folder) ? [.. Under("").OrderBy(static model => model.Name, StringComparer.Ordinal)] : [];
 
     private IEnumerable<PulledFolder> Under(string owner)
@@ -97,7 +102,10 @@ internal sealed partial class PulledModels(string folder)
             if (leaf.StartsWith('.') && leaf.EndsWith(Part, StringComparison.Ordinal))
             {
                 var name = Path.Combine(owner, leaf[1..^Part.Length]);
-                if (NameProblem(name) is null && !Directory.Exists(PlaceOf(name))) yield return new(name, inner, Bytes(inner), null, "a part of it is here; pull it again, and it goes on from there");
+                if (NameProblem(name) is null && !Directory.Exists(PlaceOf(name)))
+                {
+                    yield return new(name, inner, Bytes(inner), null, "is incomplete; pull it again to resume");
+                }
             }
             else if (IsModel(inner))
             {

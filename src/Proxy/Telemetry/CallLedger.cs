@@ -2,19 +2,19 @@ using Microsoft.Extensions.Logging;
 
 namespace Proxy.Telemetry;
 
-/// <summary>How a call ended, in the words of the log and of the metrics.</summary>
+/// <summary>How a call ended; the names in the log and in the metrics.</summary>
 internal enum CallOutcome { Ok, ClientLeft, Timeout, BackendError, Refused, Drained, ProxyError }
 
-/// <summary>Whose doing it was that a call did not end well.</summary>
+/// <summary>Who caused it that a call did not end well.</summary>
 internal enum Fault { None, Client, Backend, Proxy }
 
-/// <summary>What is known of one call; filled in as it goes along, written once at its end.</summary>
+/// <summary>The values of one call for the log; filled in while the call runs, written once at its end.</summary>
 internal sealed class CallRecord
 {
     public required string TraceId { get; init; }
     public required string CorrelationId { get; set; }
 
-    /// <summary>The conversation, as the client calls it.</summary>
+    /// <summary>The conversation, by the client's name for it.</summary>
     public string? Session { get; init; }
     public required string Surface { get; init; }
 
@@ -34,11 +34,11 @@ internal sealed class CallRecord
     public CallOutcome Outcome { get; set; }
     public Fault Fault { get; set; }
 
-    /// <summary>The error's machine-readable name. Never a message: those may quote a prompt.</summary>
+    /// <summary>The error's machine-readable code. Never its message, which may quote a prompt.</summary>
     public string? Error { get; set; }
 }
 
-/// <summary>One line and one count a finished call.</summary>
+/// <summary>Writes one log line and counts once per finished call.</summary>
 internal sealed class CallLedger(LogWriter writer, LogFormat format, ProxyMetrics metrics, TimeProvider time)
 {
     private static readonly string[] Outcomes = ["ok", "client_left", "timeout", "backend_error", "refused", "drained", "proxy_error"];

@@ -8,34 +8,38 @@ using Proxy.Buffers;
 
 namespace Proxy.Telemetry;
 
-/// <summary>How a line looks: <c>key=value</c> text for eyes, or one JSON object for collectors.</summary>
+/// <summary>The format of a line: <c>key=value</c> text for people, or one JSON object for log collectors.</summary>
 internal enum LogFormat { Text, Json }
 
-/// <summary>Builds log lines in a buffer of the current thread. A value is quoted and escaped where it must be, so no client can write a line of its own.</summary>
-[System.Diagnostics.CodeAnalysis.SuppressMessage("Reliability", "CA1001", Justification = "One a thread, for as long as the thread; its buffers are never given back.")]
+/// <summary>
+/// Builds log lines in a buffer of the current thread. Values are quoted and escaped where necessary, so no client can write a line of its own.
+/// </summary>
+[System.Diagnostics.CodeAnalysis.SuppressMessage(
+    "Reliability", "CA1001", Justification = "One per thread for the thread's life; its buffers are never returned.")]
 internal sealed class LogLine
 {
-    private const int MostDigits = 24; // those of a long and its sign, a point and two more
+    private const int MostDigits = 24; // digits and sign of a long, a point and two more digits
 
     [ThreadStatic] private static LogLine? current;
 
     private readonly PooledBody buffer = new(1024); // of a JSON line
     private readonly Utf8JsonWriter json;
-    private byte[] text = new byte[1024]; // of the other kind
+    private byte[] text = new byte[1024]; // of a text line
     private int length;
     private LogFormat format;
 
-    // What the text of this thread's last line began with, and most begin with the same.
+    // The timestamp and level of this thread's last text line; most lines begin with the same.
     private long second = -1;
     private LogLevel level;
     private int beginning;
 
-    private LogLine() => json = new Utf8JsonWriter(buffer, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, SkipValidation = true });
+    private LogLine() =>
+        json = new Utf8JsonWriter(buffer, new JsonWriterOptions { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping, SkipValidation = true });
 
-    /// <param name="format">How the line looks.</param>
-    /// <param name="time">When it happened.</param>
-    /// <param name="level">How much it matters.</param>
-    /// <param name="named">What happened, after a blank: <c>" call"</c>.</param>
+    /// <param name="format">Text or JSON.</param>
+    /// <param name="time">The time of the event.</param>
+    /// <param name="level">The level of the event.</param>
+    /// <param name="named">The name of the event, after a space: <c>" call"</c>.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static LogLine Begin(LogFormat format, DateTimeOffset time, LogLevel level, ReadOnlySpan<byte> named)
     {
@@ -54,9 +58,9 @@ internal sealed class LogLine
         return line;
     }
 
-    /// <summary>Adds a field, or none where there is no value.</summary>
-    /// <param name="key">As it stands in a text, blank and equals sign included: <c>" model="</c>.</param>
-    /// <param name="value">Anybody's, a client's too.</param>
+    /// <summary>Adds a field, or nothing if the value is null.</summary>
+    /// <param name="key">As it is written in a text line, with the space and the equals sign: <c>" model="</c>.</param>
+    /// <param name="value">Any value, which may come from a client.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public LogLine Add(ReadOnlySpan<byte> key, string? value)
     {
@@ -141,7 +145,7 @@ internal sealed class LogLine
         writer.Write(buffer.Span);
     }
 
-    // All but the milliseconds mostly stands there from the line before.
+    // Except for the milliseconds, the buffer usually still holds this text from the last line.
     private void BeginText(DateTime time, LogLevel level)
     {
         var now = time.Ticks / TimeSpan.TicksPerSecond;
@@ -201,8 +205,11 @@ internal sealed class LogLine
         _ => "error"u8,
     };
 
-    /// <summary>Writes the key, and returns the room for its value, which is not counted yet.</summary>
-    /// <remarks>Inlined, a key that is a literal is copied by two or three moves: some 40 instructions a field, and 84 by a call. What is rarer is not inlined, or the compiler gives up on the rest.</remarks>
+    /// <summary>Writes the key and returns the room for its value, which is not counted yet.</summary>
+    /// <remarks>
+    /// Inlined, a literal key is copied by two or three moves: some 40 instructions per field instead of 84 with a call. Rarer methods are not inlined, because
+    /// otherwise the compiler gives up inlining the others.
+    /// </remarks>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private Span<byte> Key(ReadOnlySpan<byte> key, int valueLength)
     {
@@ -212,7 +219,7 @@ internal sealed class LogLine
         return room[key.Length..];
     }
 
-    // Nearly every value needs no quotes.
+    // Most values need no quotes.
     [MethodImpl(MethodImplOptions.NoInlining)]
     private void Value(string value, Span<byte> room)
     {
@@ -228,13 +235,14 @@ internal sealed class LogLine
         Append("\""u8);
     }
 
-    private static JsonEncodedText Escaped(string value) => JsonEncodedText.Encode(Whole(value), Ascii.IsValid(value) ? JavaScriptEncoder.UnsafeRelaxedJsonEscaping : LogTextEncoder.Instance);
+    private static JsonEncodedText Escaped(string value) =>
+        JsonEncodedText.Encode(Whole(value), Ascii.IsValid(value) ? JavaScriptEncoder.UnsafeRelaxedJsonEscaping : LogTextEncoder.Instance);
 
-    /// <summary>Half of a surrogate pair is no text, and the writers throw at it.</summary>
+    /// <summary>Replaces half of a surrogate pair, which is not valid text and makes the writers throw.</summary>
     private static string Whole(string value)
         => value.AsSpan().IndexOfAnyInRange('\ud800', '\udfff') < 0 ? value : Encoding.UTF8.GetString(Encoding.UTF8.GetBytes(value));
 
-    // As an integer: the shortest form of a double is looked for at the cost of a hundred such divisions.
+    // Computed with integers: finding the shortest form of a double costs as much as a hundred such divisions.
     private static int Hundredths(double number, Span<byte> room)
     {
         var (whole, rest) = Math.DivRem((long)Math.Round(number * 100), 100);
@@ -267,7 +275,7 @@ internal sealed class LogLine
         length += bytes.Length;
     }
 
-    /// <summary>Room for <paramref name="more"/> bytes, which are not counted yet.</summary>
+    /// <summary>Returns room for <paramref name="more"/> bytes, which are not counted yet.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private Span<byte> Room(int more) => text.Length - length >= more ? text.AsSpan(length) : Grown(more);
 

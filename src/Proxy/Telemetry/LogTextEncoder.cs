@@ -5,8 +5,8 @@ using System.Text.Encodings.Web;
 namespace Proxy.Telemetry;
 
 /// <summary>
-/// Escapes what the most relaxed encoder escapes, and the format controls besides: a U+202E in a client's text turns around what stands after it on a terminal, others make text
-/// invisible. Tried for text that is not ASCII alone, where it costs a look at each character.
+/// Escapes the same characters as the most relaxed encoder, and the Unicode format controls: a U+202E in a client's text reverses the text after it on a
+/// terminal, others make text invisible. Used only for text that is not ASCII, because it looks at each character.
 /// </summary>
 internal sealed unsafe class LogTextEncoder : JavaScriptEncoder
 {
@@ -18,7 +18,8 @@ internal sealed unsafe class LogTextEncoder : JavaScriptEncoder
 
     public override int MaxOutputCharactersPerInputCharacter => UnsafeRelaxedJsonEscaping.MaxOutputCharactersPerInputCharacter;
 
-    public override bool WillEncode(int unicodeScalar) => UnsafeRelaxedJsonEscaping.WillEncode(unicodeScalar) || Rune.GetUnicodeCategory(new(unicodeScalar)) is UnicodeCategory.Format;
+    public override bool WillEncode(int unicodeScalar) =>
+        UnsafeRelaxedJsonEscaping.WillEncode(unicodeScalar) || Rune.GetUnicodeCategory(new(unicodeScalar)) is UnicodeCategory.Format;
 
     public override int FindFirstCharacterToEncode(char* text, int textLength)
     {
@@ -36,7 +37,11 @@ internal sealed unsafe class LogTextEncoder : JavaScriptEncoder
     public override bool TryEncodeUnicodeScalar(int unicodeScalar, char* buffer, int bufferLength, out int numberOfCharactersWritten)
     {
         if (!WillEncode(unicodeScalar)) return new Rune(unicodeScalar).TryEncodeToUtf16(new Span<char>(buffer, bufferLength), out numberOfCharactersWritten);
-        if (UnsafeRelaxedJsonEscaping.TryEncodeUnicodeScalar(unicodeScalar, buffer, bufferLength, out numberOfCharactersWritten) && buffer[0] == '\\') return true;
+        if (UnsafeRelaxedJsonEscaping.TryEncodeUnicodeScalar(unicodeScalar, buffer, bufferLength, out numberOfCharactersWritten) && buffer[0] == '\\')
+        {
+            return true;
+        }
+
         Span<char> units = stackalloc char[2];
         var count = new Rune(unicodeScalar).EncodeToUtf16(units);
         numberOfCharactersWritten = 0;

@@ -5,8 +5,8 @@ using Proxy.Buffers;
 namespace Proxy.Telemetry;
 
 /// <summary>
-/// Where log lines go. A line is appended to a buffer under a lock; one thread writes the buffer out, so no call waits for a terminal, a pipe or a disk.
-/// What waits is bounded: past 8 MiB lines are dropped and counted, and the count is said when there is room again.
+/// Writes log lines. A line is appended to a buffer under a lock; one thread writes the buffer out, so no call waits for a terminal, a pipe or a disk.
+/// The buffer is bounded: above 8 MiB, lines are dropped and counted, and the count is written when there is room again.
 /// </summary>
 internal sealed class LogWriter : IDisposable
 {
@@ -19,10 +19,12 @@ internal sealed class LogWriter : IDisposable
     private PooledBody writing = new(16384);
     private long dropped;
 
-    /// <summary>The shape of the lines, for the one that this writes itself.</summary>
+    /// <summary>The format, for the one line that this class writes itself.</summary>
     public LogFormat Format { get; set; }
 
-    /// <summary>The least that is worth a line. A reload changes it while calls run; it is read by those who write, since a line that is not wanted must not be made.</summary>
+    /// <summary>
+    /// The lowest level that is written. A reload changes it while calls run. Callers check it, so that no line is built in vain.
+    /// </summary>
     public LogLevel Least { get; set; } = LogLevel.Information;
 
     private bool asleep = true;
@@ -59,7 +61,7 @@ internal sealed class LogWriter : IDisposable
         if (wake) something.Set();
     }
 
-    /// <summary>Writes what waits and ends.</summary>
+    /// <summary>Writes the buffered lines and stops the thread.</summary>
     public void Dispose()
     {
         lock (gate)
@@ -96,7 +98,7 @@ internal sealed class LogWriter : IDisposable
             {
                 Send();
                 writing.Clear();
-                // Lines of the next moment share one write: a call a millisecond must not mean a write a millisecond.
+                // Waits a moment, so that later lines share one write: with a call per millisecond there must not be a write per millisecond.
                 if (!stopped) something.WaitOne(20);
                 continue;
             }
@@ -114,7 +116,7 @@ internal sealed class LogWriter : IDisposable
         }
         catch (IOException)
         {
-            // The reader of the log is gone; the proxy's work goes on without it.
+            // The reader of the log is gone; the proxy goes on without a log.
         }
     }
 }

@@ -3,7 +3,7 @@ using Microsoft.Extensions.Logging;
 
 namespace Proxy.Telemetry;
 
-/// <summary>Sends what the program says through <see cref="ILogger"/> to the same writer, in the same shape, as the calls' lines.</summary>
+/// <summary>Sends the messages of <see cref="ILogger"/> to the same writer, in the same format, as the call lines.</summary>
 internal sealed class ProxyLoggerProvider(LogWriter writer, LogFormat format, TimeProvider time) : ILoggerProvider
 {
     public ILogger CreateLogger(string categoryName) => new Logger(this, categoryName);
@@ -12,7 +12,7 @@ internal sealed class ProxyLoggerProvider(LogWriter writer, LogFormat format, Ti
 
     private sealed class Logger(ProxyLoggerProvider owner, string category) : ILogger
     {
-        // The framework's own lines are for its developers, except when something is wrong.
+        // The framework's own messages are of use to its developers only, except warnings and errors.
         private readonly LogLevel own = category.StartsWith("Microsoft.", StringComparison.Ordinal) ? LogLevel.Warning : LogLevel.Trace;
 
         public IDisposable? BeginScope<TState>(TState state) where TState : notnull => null;
@@ -22,7 +22,8 @@ internal sealed class ProxyLoggerProvider(LogWriter writer, LogFormat format, Ti
         public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
         {
             if (!IsEnabled(logLevel)) return;
-            var line = LogLine.Begin(owner.Format, owner.Time.GetUtcNow(), logLevel, Encoding.UTF8.GetBytes($" {Snake(eventId.Name ?? category)}")).Add(" message="u8, formatter(state, exception));
+            var line = LogLine.Begin(owner.Format, owner.Time.GetUtcNow(), logLevel, Encoding.UTF8.GetBytes($" {Snake(eventId.Name ?? category)}"))
+                .Add(" message="u8, formatter(state, exception));
             if (state is IReadOnlyList<KeyValuePair<string, object?>> values)
             {
                 foreach (var (key, value) in values)
@@ -34,7 +35,7 @@ internal sealed class ProxyLoggerProvider(LogWriter writer, LogFormat format, Ti
             line.Add(" exception="u8, exception?.ToString()).End(owner.Writer);
         }
 
-        /// <summary><c>WentDown</c> is <c>went_down</c> in a log.</summary>
+        /// <summary>Turns <c>WentDown</c> into <c>went_down</c>.</summary>
         private static string Snake(string name)
         {
             if (!name.Any(char.IsUpper) || name.Contains('.')) return name;

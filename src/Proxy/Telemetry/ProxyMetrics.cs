@@ -4,21 +4,25 @@ using System.Text;
 
 namespace Proxy.Telemetry;
 
-/// <summary>A value that is read when it is asked for.</summary>
-/// <param name="Labels">Already in exposition form: <c>backend="a"</c>, or empty.</param>
+/// <summary>A value that is read at each scrape.</summary>
+/// <param name="Labels">Labels in exposition format: <c>backend="a"</c>, or empty.</param>
 internal readonly record struct Gauge(string Name, string Help, string Labels, double Value);
 
 /// <summary>
 /// Counts and times of calls, and their text for Prometheus (exposition format 0.0.4). Counting allocates nothing after the first call of a kind.
-/// See docs/decisions/0002 for why this is not a library.
+/// docs/decisions/0002 says why this is not a library.
 /// </summary>
 internal sealed class ProxyMetrics
 {
-    // The seconds that the OpenTelemetry conventions give for the time to the first token, and four more: a large prompt prefills for minutes.
+    // The bounds that the OpenTelemetry conventions give for the time to the first token, and four more, because a large prompt takes minutes.
     private static readonly double[] FirstTokenBounds = [.001, .005, .01, .02, .04, .06, .08, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10, 30, 60, 120, 300];
     private static readonly double[] DurationBounds = [.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
 
-    /// <summary>Models that have series of their own, and how many of them may be names that stand nowhere: those of prefixes, and what clients call the one model of a host that takes any name.</summary>
+    /// <summary>
+    /// The most models with series of their own, and the most of them with names that neither the file nor a host lists: names that match a prefix, and names
+    /// that
+    /// clients give to the only model of a host which accepts every name.
+    /// </summary>
     private const int MostModels = 1000, MostUnlisted = 100;
 
     private const string OtherModel = "other";
@@ -36,26 +40,26 @@ internal sealed class ProxyMetrics
     private long sharedPromptBytes;
     private long skippedParts;
 
-    /// <summary>Whether a model's name stands in the file or in a host's list: those always have series of their own.</summary>
+    /// <summary>Whether the file or a host lists a model's name. Listed models have series of their own.</summary>
     public Func<string, bool> Lists { get; set; } = static _ => false;
 
     public long InFlight => Volatile.Read(ref inFlight);
 
     public void Enter() => Interlocked.Increment(ref inFlight);
 
-    /// <summary>A long prompt, and how much of it began like an earlier one; in bytes.</summary>
+    /// <summary>Counts the bytes of a long prompt, and those of them that repeat the beginning of an earlier one.</summary>
     public void CountPrompt(long length, long shared)
     {
         Interlocked.Add(ref promptBytes, length);
         Interlocked.Add(ref sharedPromptBytes, shared);
     }
 
-    /// <summary>A part of an answer that was left out because no dialect here can say it.</summary>
+    /// <summary>Counts a part of an answer that was left out because its type is unknown.</summary>
     public void CountSkipped() => Interlocked.Increment(ref skippedParts);
 
     public void Leave() => Interlocked.Decrement(ref inFlight);
 
-    /// <summary>Values to read at every scrape. Call while composing.</summary>
+    /// <summary>Adds values that are read at every scrape. Call it while composing.</summary>
     public void Add(Func<IEnumerable<Gauge>> source) => gauges.Add(source);
 
     public void Count(CallRecord call, TimeSpan duration, TimeSpan? firstToken)
@@ -64,7 +68,11 @@ internal sealed class ProxyMetrics
         if (series?.IsOf(call) != true) last = series = Find(call);
         series.Requests.Add(1);
         series.Durations.Observe(duration.TotalSeconds);
-        if (firstToken is { } first) (series.FirstTokens ??= firstTokens.GetOrAdd(call.Backend ?? "", static _ => new(FirstTokenBounds))).Observe(first.TotalSeconds);
+        if (firstToken is { } first)
+        {
+            (series.FirstTokens ??= firstTokens.GetOrAdd(call.Backend ?? "", static _ => new(FirstTokenBounds))).Observe(first.TotalSeconds);
+        }
+
         if (call.Served is null) return;
         if (call.TokensIn is { } input) (series.Input ??= Tokens(call, input: true)).Add(input);
         if (call.TokensOut is { } output) (series.Output ??= Tokens(call, input: false)).Add(output);
@@ -73,12 +81,16 @@ internal sealed class ProxyMetrics
     private Series Find(CallRecord call)
     {
         var key = (call.Surface, call.Backend ?? "", Label(call), call.Outcome, call.Status);
-        return requests.TryGetValue(key, out var known) ? known : requests.GetOrAdd(key, new Series(call, durations.GetOrAdd(call.Surface, static _ => new(DurationBounds))));
+        return requests.TryGetValue(key, out var known)
+            ? known : requests.GetOrAdd(key, new Series(call, durations.GetOrAdd(call.Surface, static _ => new(DurationBounds))));
     }
 
     private Counter Tokens(CallRecord call, bool input) => tokens.GetOrAdd((call.Backend ?? "", Label(call), input), static _ => new());
 
-    /// <summary>The model that served, else the one that was asked for. A client that makes names up, and a host that takes any, must not make a series of each.</summary>
+    /// <summary>
+    /// The model that answered, else the one that was asked for. A client that invents names, with a host that accepts every name, must not create a series for
+    /// each.
+    /// </summary>
     private string Label(CallRecord call)
     {
         if ((call.Served ?? call.Model) is not { } model) return "";
@@ -95,15 +107,19 @@ internal sealed class ProxyMetrics
         var text = new StringBuilder(4096);
         Head(text, "proxy_requests_total", "counter", "Finished calls.");
         foreach (var (key, series) in requests)
-            Line(text, "proxy_requests_total", $"surface=\"{Escape(key.Surface)}\",backend=\"{Escape(key.Backend)}\",model=\"{Escape(key.Model)}\",outcome=\"{CallLedger.Name(key.Outcome)}\",status=\"{key.Status}\"", series.Requests.Value);
+            Line(text, "proxy_requests_total",
+                $"surface=\"{Escape(key.Surface)}\",backend=\"{Escape(key.Backend)}\",model=\"{Escape(key.Model)}\","
+                    + $"outcome=\"{CallLedger.Name(key.Outcome)}\",status=\"{key.Status}\"", series.Requests.Value);
         Head(text, "proxy_tokens_total", "counter", "Tokens as the hosts counted them.");
         foreach (var (key, counter) in tokens)
-            Line(text, "proxy_tokens_total", $"backend=\"{Escape(key.Backend)}\",model=\"{Escape(key.Model)}\",direction=\"{(key.Input ? "input" : "output")}\"", counter.Value);
+            Line(text, "proxy_tokens_total",
+                $"backend=\"{Escape(key.Backend)}\",model=\"{Escape(key.Model)}\",direction=\"{(key.Input ? "input" : "output")}\"", counter.Value);
         Head(text, "proxy_prompt_bytes_total", "counter", "Bytes of prompts of 8 KiB or more.");
         Line(text, "proxy_prompt_bytes_total", "", Volatile.Read(ref promptBytes));
-        Head(text, "proxy_prompt_shared_bytes_total", "counter", "Bytes of them that began like an earlier prompt of the same key and model: what a prefix cache can save.");
+        Head(text, "proxy_prompt_shared_bytes_total", "counter",
+            "Those of them that repeat the beginning of an earlier prompt of the same key and model: what a prefix cache can save.");
         Line(text, "proxy_prompt_shared_bytes_total", "", Volatile.Read(ref sharedPromptBytes));
-        Head(text, "proxy_answer_parts_skipped_total", "counter", "Parts of answers left out in translation, of kinds that are not known.");
+        Head(text, "proxy_answer_parts_skipped_total", "counter", "Answer parts of unknown types, left out in translation.");
         Line(text, "proxy_answer_parts_skipped_total", "", Volatile.Read(ref skippedParts));
         Write(text, "proxy_first_token_seconds", "Time from the request to the first content.", "backend", firstTokens);
         Write(text, "proxy_request_duration_seconds", "Time from the request to the end of its answer.", "surface", durations);
@@ -119,7 +135,8 @@ internal sealed class ProxyMetrics
         return text.ToString();
     }
 
-    public static string Escape(string label) => label.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("\"", "\\\"", StringComparison.Ordinal).Replace("\n", "\\n", StringComparison.Ordinal);
+    public static string Escape(string label) =>
+        label.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("\"", "\\\"", StringComparison.Ordinal).Replace("\n", "\\n", StringComparison.Ordinal);
 
     private static void Head(StringBuilder text, string name, string kind, string help)
         => text.Append("# HELP ").Append(name).Append(' ').Append(help).Append("\n# TYPE ").Append(name).Append(' ').Append(kind).Append('\n');
@@ -152,7 +169,8 @@ internal sealed class ProxyMetrics
     }
 
     /// <summary>
-    /// Where calls of one kind are counted. The last one is tried first: the next call is likely of the same kind, and then nothing is looked up, since the strings are the same objects from call to call.
+    /// The counters of one kind of call. The last one used is tried first, because the next call is likely of the same kind. Then no lookup is needed, and the
+    /// comparison is by reference, because the strings are the same objects in every call.
     /// </summary>
     private sealed class Series(CallRecord first, Histogram durations)
     {
@@ -169,7 +187,8 @@ internal sealed class ProxyMetrics
         public Counter? Output { get; set; }
 
         public bool IsOf(CallRecord call) =>
-            ReferenceEquals(call.Surface, surface) && ReferenceEquals(call.Backend, backend) && call.Outcome == outcome && call.Status == status && ReferenceEquals(call.Served ?? call.Model, model);
+            ReferenceEquals(call.Surface, surface) && ReferenceEquals(call.Backend, backend) && call.Outcome == outcome && call.Status == status
+                && ReferenceEquals(call.Served ?? call.Model, model);
     }
 
     private sealed class Counter

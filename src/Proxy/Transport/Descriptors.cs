@@ -1,5 +1,3 @@
-using Proxy.Transport.Loops;
-
 namespace Proxy.Transport;
 
 /// <summary>

@@ -9,9 +9,6 @@ internal struct ResponseHead
 {
     public const int MaxBytes = 64 * 1024;
 
-    /// <summary>1xx heads that may come before the answer. A host has one or two to send; one that sends them for ever must not hold a loop.</summary>
-    public const int MostInterim = 16;
-
     // What a header may consist of so that a client's server can send it on.
     private static readonly SearchValues<byte> Printable = SearchValues.Create([(byte)'\t', .. Enumerable.Range(0x20, 0x5f).Select(code => (byte)code)]);
     private static readonly SearchValues<byte> Token = SearchValues.Create("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"u8);

@@ -2,29 +2,17 @@ using System.Net.Sockets;
 
 namespace Proxy.Transport;
 
-/// <summary>One connection to a host, used by one exchange at a time.</summary>
+/// <summary>One connection to a host over the runtime's sockets, used by one exchange at a time.</summary>
 /// <param name="whenClosed">Called once.</param>
-internal sealed class SocketConnection(Socket socket, Action<SocketConnection> whenClosed)
+internal abstract class SocketConnection(Socket socket, Action<SocketConnection> whenClosed) : UpstreamConnection, IDisposable
 {
     private int closed;
-    private long heard;
-    private long? suspectedAt;
 
-    public Socket Socket => socket;
-
-    public ReceiveArgs Receive { get; } = new();
-
-    /// <summary>It has served an exchange before.</summary>
-    public bool IsReused { get; set; }
-
-    /// <summary>How long the host keeps it while idle, as it last said.</summary>
-    public int? KeepAliveSeconds { get; set; }
-
-    /// <summary>When it must not be used any more, in milliseconds of the ticker. Set while idle.</summary>
-    public long ExpiresAt { get; set; }
+    /// <summary>Whose it is: told when a receive is over.</summary>
+    public SocketExchange? Exchange { get; set; }
 
     /// <summary>The host has closed an idle connection, or says something nobody asked for: both mean that it cannot be used.</summary>
-    public bool IsStale
+    public virtual bool IsStale
     {
         get
         {
@@ -42,41 +30,90 @@ internal sealed class SocketConnection(Socket socket, Action<SocketConnection> w
     /// <summary>It was closed because its host was away.</summary>
     public bool IsLost { get; private set; }
 
-    /// <summary>Bytes came.</summary>
-    public void Hear() => heard++;
-
-    /// <summary>Its host has stopped answering.</summary>
-    public void Suspect() => suspectedAt = heard;
-
     /// <summary>The host is back: a suspect that has brought nothing since is closed, if a call runs on it or not.</summary>
     public void CloseIfSilent()
     {
-        if (suspectedAt == heard)
+        if (IsSilentSuspect)
         {
             IsLost = true;
             Close();
         }
 
-        suspectedAt = null;
+        EndSuspicion();
     }
+
+    /// <summary>Sends all of it, or throws what a closed or broken connection throws.</summary>
+    public abstract ValueTask SendAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancellation);
+
+    /// <summary>Starts a receive. True: the exchange will be told. False: it is over already. Does not throw, also on a closed connection.</summary>
+    public abstract bool BeginReceive(byte[] buffer, int offset);
+
+    /// <summary>How many bytes the finished receive brought; 0 at the end, with what broke the connection, if that did.</summary>
+    public abstract int EndReceive(out string? broken);
+
+    /// <summary>It is idle from here on.</summary>
+    public virtual void Rest()
+    {
+    }
+
+    /// <summary>Gives up what receives need: none is under way, and none will be.</summary>
+    public abstract void Dispose();
 
     /// <summary>Any thread, any number of times. A receive under way ends with an error.</summary>
     public void Close()
     {
         if (Interlocked.Exchange(ref closed, 1) != 0) return;
-        socket.Dispose();
+        Break();
         whenClosed(this);
     }
 
-    /// <summary>A receive's arguments: they tell the exchange that holds the connection.</summary>
-    internal sealed class ReceiveArgs : SocketAsyncEventArgs
+    protected virtual void Break() => socket.Dispose();
+}
+
+/// <summary>A connection to an <c>http://</c> host.</summary>
+internal sealed class PlainConnection : SocketConnection
+{
+    private readonly Socket socket;
+    private readonly ReceiveArgs receive;
+    private bool isRefused;
+
+    public PlainConnection(Socket socket, Action<SocketConnection> whenClosed) : base(socket, whenClosed)
     {
-        public ReceiveArgs() : base(true) // no execution context is captured per receive
+        this.socket = socket;
+        receive = new(this);
+    }
+
+    public override async ValueTask SendAsync(ReadOnlyMemory<byte> bytes, CancellationToken cancellation)
+    {
+        while (!bytes.IsEmpty) bytes = bytes[await socket.SendAsync(bytes, SocketFlags.None, cancellation)..];
+    }
+
+    public override bool BeginReceive(byte[] buffer, int offset)
+    {
+        try
         {
+            receive.SetBuffer(buffer, offset, buffer.Length - offset);
+            return socket.ReceiveAsync(receive);
         }
+        catch (ObjectDisposedException)
+        {
+            isRefused = true;
+            return false;
+        }
+    }
 
-        public SocketExchange? Exchange { get; set; }
+    public override int EndReceive(out string? broken)
+    {
+        var error = isRefused ? SocketError.OperationAborted : receive.SocketError;
+        broken = error == SocketError.Success ? null : new SocketException((int)error).Message;
+        return broken is null ? receive.BytesTransferred : 0;
+    }
 
-        protected override void OnCompleted(SocketAsyncEventArgs e) => Exchange!.OnReceived();
+    public override void Dispose() => receive.Dispose();
+
+    // No execution context is captured per receive.
+    private sealed class ReceiveArgs(PlainConnection connection) : SocketAsyncEventArgs(true)
+    {
+        protected override void OnCompleted(SocketAsyncEventArgs e) => connection.Exchange!.OnReceived();
     }
 }

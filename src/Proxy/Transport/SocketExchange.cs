@@ -1,10 +1,11 @@
 using System.Buffers;
 using System.Net.Sockets;
+using System.Security.Authentication;
 using Proxy.Buffers;
 
 namespace Proxy.Transport;
 
-/// <summary>One request and its reply over a plain socket.</summary>
+/// <summary>One request and its reply over a connection of the runtime's sockets.</summary>
 internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker) : InterruptibleExchange(ticker)
 {
     private const int SmallBuffer = 4096;
@@ -17,20 +18,11 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
     private SocketConnection? held; // whoever takes it out closes it or gives it back
     private CancellationTokenSource? connecting;
     private CancellationTokenSource? upload; // of a body too large for one send
+    private ResponseReader response;
     private byte[]? buffer;
     private int start;
     private int end;
-    private int scanned;
-    private int interim; // 1xx heads so far
     private bool full; // the last receive filled the buffer: the next one gets a larger
-    private SocketError error;
-    private bool closedByHost;
-    private bool aborted;
-    private bool bodyless;
-    private bool heard; // a byte of the response has come
-    private bool headRead;
-    private ResponseHead head;
-    private UpstreamOutcome headFailure;
     private bool sent;
     private int disposed;
 
@@ -40,14 +32,19 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
     {
         Opening = true;
         StartClock();
-        bodyless = request.Method == "HEAD";
         for (var fresh = false; ; fresh = true)
         {
             if (await TakeConnectionAsync(fresh) is { } failure) return failure;
 
+            response = new(request.Method == "HEAD");
             var read = await ExchangeHeadsAsync(request);
-            if (read.Kind == ReplyReadKind.Data) return Answered();
-            if (IsEnded || heard || HostWasAway || !connection!.IsReused) return Failed(headFailure);
+            if (read.Kind == ReplyReadKind.Data)
+            {
+                Reading = true;
+                return response.Answer();
+            }
+
+            if (IsEnded || response.HasBegun || HostWasAway || !connection!.IsReused) return Failed(response.Outcome);
 
             // The host had closed the idle connection; it has not seen this request.
             Drop();
@@ -55,7 +52,7 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
         }
     }
 
-    public override ValueTask<ReplyRead> ReadAsync() => headRead ? NextAsync() : new(new ReplyRead(ReplyReadKind.Failed));
+    public override ValueTask<ReplyRead> ReadAsync() => response.HasHead ? NextAsync() : new(new ReplyRead(ReplyReadKind.Failed));
 
     public override void Dispose()
     {
@@ -63,10 +60,9 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
         StopClock();
         if (Interlocked.Exchange(ref held, null) is { } mine)
         {
-            if (headRead && head.Body.Done && head.KeepAlive && sent && start == end && !closedByHost && !IsEnded)
+            if (response.KeepsConnection && sent && start == end && !IsEnded)
             {
-                mine.KeepAliveSeconds = head.KeepAliveSeconds ?? mine.KeepAliveSeconds;
-                client.GiveBack(mine);
+                client.GiveBack(mine, response.Head.KeepAliveSeconds);
                 ReturnBuffer();
                 return;
             }
@@ -94,32 +90,19 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
     protected override bool BeginReceive()
     {
         Reserve();
-        var receive = connection!.Receive;
-        try
-        {
-            receive.SetBuffer(buffer, end, buffer!.Length - end);
-            return connection.Socket.ReceiveAsync(receive);
-        }
-        catch (ObjectDisposedException)
-        {
-            aborted = true;
-            return false;
-        }
+        return connection!.BeginReceive(buffer!, end);
     }
 
     protected override void EndReceive()
     {
-        var receive = connection!.Receive;
-        error = aborted ? SocketError.OperationAborted : receive.SocketError;
-        var count = aborted || error != SocketError.Success ? 0 : receive.BytesTransferred;
+        var count = connection!.EndReceive(out var broken);
         if (count == 0)
         {
-            closedByHost = true;
             HostWasAway = connection.IsLost;
+            response.Close(HostWasAway ? Words(SocketError.TimedOut) : broken);
         }
         else
         {
-            heard = true;
             connection.Hear();
             client.Hear();
         }
@@ -130,90 +113,28 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
 
     protected override void ReleaseReceive()
     {
-        connection?.Receive.Dispose();
+        connection?.Dispose();
         ReturnBuffer();
     }
 
     protected override bool TryProduce(out ReplyRead read)
     {
-        if (!headRead)
+        bool isOver;
+        int used;
+        if (response.HasHead)
         {
-            read = new(ReplyReadKind.Failed);
-            return TryReadHead(ref read);
+            isOver = response.TryReadBody(buffer.AsMemory(start, end - start), out used, out read);
+        }
+        else
+        {
+            isOver = response.TryReadHead(buffer.AsSpan(start, end - start), out used);
+            read = new(response.HasHead ? ReplyReadKind.Data : ReplyReadKind.Failed);
         }
 
-        while (!head.Body.Done)
-        {
-            if (head.Body.Fault is { } fault) return Fail(fault, out read);
-            if (start < end)
-            {
-                var length = head.Body.Unframe(buffer.AsSpan(start, end - start), out var from, out var used);
-                var bytes = new ReadOnlyMemory<byte>(buffer, start + from, length);
-                start += used;
-                if (length == 0) continue;
-                read = new(ReplyReadKind.Data, bytes);
-                return true;
-            }
-
-            if (!closedByHost)
-            {
-                start = end = 0;
-                read = default;
-                return false;
-            }
-
-            if (error != SocketError.Success) return Fail($"the host broke off its answer: {Reason}", out read);
-            head.Body.Close();
-        }
-
-        read = new(ReplyReadKind.End);
-        return true;
-    }
-
-    private bool TryReadHead(ref ReplyRead read)
-    {
-        while (true)
-        {
-            var bytes = buffer.AsSpan(start, end - start);
-            if (!ResponseHead.CanBegin(bytes)) return NotHttp("its first bytes are not an HTTP/1.x response");
-            var length = ResponseHead.FindEnd(bytes, ref scanned);
-            if (length == 0)
-            {
-                if (bytes.Length >= ResponseHead.MaxBytes) return NotHttp($"its head is larger than {ResponseHead.MaxBytes} bytes");
-                if (!closedByHost) return false;
-                headFailure = UpstreamOutcome.Broken;
-                Failure = error != SocketError.Success ? $"the connection broke before the answer: {Reason}" : "the host closed the connection before it answered";
-                return true;
-            }
-
-            if (ResponseHead.Read(bytes[..length], bodyless, out head) is { } fault) return NotHttp(fault);
-            start += length;
-            scanned = 0;
-            if (head.Status == 101) return NotHttp("it switched to another protocol");
-            if (head.Status < 200)
-            {
-                if (++interim > ResponseHead.MostInterim) return NotHttp($"more than {ResponseHead.MostInterim} interim answers (1xx) came before it");
-                continue;
-            }
-
-            headRead = true;
-            read = new(ReplyReadKind.Data);
-            return true;
-        }
-    }
-
-    private bool NotHttp(string why)
-    {
-        headFailure = UpstreamOutcome.NotHttp;
-        Failure = $"the host's answer cannot be read: {why}";
-        return true;
-    }
-
-    private bool Fail(string why, out ReplyRead read)
-    {
-        Failure = why;
-        read = new(ReplyReadKind.Failed);
-        return true;
+        start += used;
+        if (!isOver && start == end) start = end = 0;
+        if (isOver && read.Kind == ReplyReadKind.Failed) Failure = response.Failure;
+        return isOver;
     }
 
     // Null: there is a connection.
@@ -226,16 +147,16 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
         try
         {
             if (IsEnded) return Failed(default);
-            return Hold(client.Opened(await client.Addresses.ConnectAsync(client.Target.Connect, patience.Token)));
+            return Hold(await client.ConnectAsync(patience.Token));
         }
         catch (OperationCanceledException)
         {
             Failure = $"{client.Name} took no connection within {client.Target.Connect.TotalSeconds:0.###} s";
             return Failed(UpstreamOutcome.ConnectTimedOut);
         }
-        catch (SocketException failure)
+        catch (Exception failure) when (failure is SocketException or IOException or AuthenticationException)
         {
-            Failure = $"{client.Name}: {Words(failure.SocketErrorCode)}";
+            Failure = $"{client.Name}: {(failure is SocketException socket ? Words(socket.SocketErrorCode) : $"TLS could not be established: {failure.Message}")}";
             return Failed(DescriptorShortage.IsCauseOf(failure) ? UpstreamOutcome.OutOfDescriptors : UpstreamOutcome.ConnectFailed);
         }
         finally
@@ -247,7 +168,7 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
     private UpstreamHead? Hold(SocketConnection taken)
     {
         connection = taken;
-        taken.Receive.Exchange = this;
+        taken.Exchange = this;
         Interlocked.Exchange(ref held, taken);
         if (!IsEnded) return null;
         Interlocked.Exchange(ref held, null)?.Close();
@@ -277,7 +198,7 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
         Opening = false;
         var read = await NextAsync();
         if (read.Kind != ReplyReadKind.Data) Interlocked.Exchange(ref held, null)?.Close();
-        else if (head.Status < 300) Opening = true; // it goes on reading, and the deadline on counting
+        else if (response.Head.Status < 300) Opening = true; // it goes on reading, and the deadline on counting
         else if (upload is not null) await upload.CancelAsync();
         await sending;
         Opening = false;
@@ -307,45 +228,28 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
 
             sent = true;
         }
-        catch (Exception failure) when (failure is SocketException or ObjectDisposedException or OperationCanceledException)
+        catch (Exception failure) when (failure is SocketException or IOException or ObjectDisposedException or OperationCanceledException)
         {
             // Not sent.
         }
     }
 
-    private async ValueTask SendAllAsync(ReadOnlyMemory<byte> bytes)
-    {
-        while (!bytes.IsEmpty) bytes = bytes[await connection!.Socket.SendAsync(bytes, SocketFlags.None, upload?.Token ?? default)..];
-    }
-
-    private UpstreamHead Answered()
-    {
-        Reading = true;
-        return new(UpstreamOutcome.Answered, head.Status)
-        {
-            ContentType = head.ContentType,
-            ContentLength = head.ContentLength,
-            ContentEncoding = head.ContentEncoding,
-            Headers = head.Headers is { } headers ? headers : [],
-        };
-    }
+    private ValueTask SendAllAsync(ReadOnlyMemory<byte> bytes) => connection!.SendAsync(bytes, upload?.Token ?? default);
 
     private UpstreamHead Failed(UpstreamOutcome outcome)
     {
         Opening = false;
         Interlocked.Exchange(ref held, null)?.Close();
-        if (!IsEnded) return new(outcome) { Failure = Failure };
-        return IsTimedOut ? new(UpstreamOutcome.TimedOut) { Failure = "the host did not answer in time" } : new(UpstreamOutcome.Cancelled) { Failure = "the call was cancelled" };
+        return IsEnded ? Ended(IsTimedOut) : new(outcome) { Failure = Failure };
     }
 
     private void Drop()
     {
         Interlocked.Exchange(ref held, null)?.Close();
-        connection!.Receive.Dispose();
+        connection!.Dispose();
         Restart();
-        start = end = scanned = interim = 0;
-        closedByHost = aborted = sent = false;
-        error = SocketError.Success;
+        start = end = 0;
+        sent = false;
         Failure = null;
     }
 
@@ -373,8 +277,6 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
     {
         if (Interlocked.Exchange(ref buffer, null) is { } rented) ArrayPool<byte>.Shared.Return(rented);
     }
-
-    private string Reason => Words(HostWasAway ? SocketError.TimedOut : error);
 
     private static string Words(SocketError error) => new SocketException((int)error).Message;
 }

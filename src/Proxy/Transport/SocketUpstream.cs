@@ -1,17 +1,17 @@
+using System.Net.Security;
 using System.Net.Sockets;
 
 namespace Proxy.Transport;
 
-/// <summary>Connections to one <c>http://</c> host over the runtime's own sockets.</summary>
+/// <summary>Connections to one host over the runtime's own sockets, with TLS to an <c>https://</c> host.</summary>
 internal sealed class SocketUpstream : UpstreamClient
 {
-    // Of a host that does not say how long it keeps an idle connection.
-    private const int AssumedKeepAliveSeconds = 60;
-
     private readonly CoarseTicker ticker;
     private readonly Lock gate = new();
     private readonly List<SocketConnection> idle = [];
     private readonly HashSet<SocketConnection> open = [];
+    private readonly SslClientAuthenticationOptions? tls;
+    private readonly HostAddresses addresses;
     private readonly ITimer sweep;
     private bool sweeping;
     private bool disposed;
@@ -21,15 +21,15 @@ internal sealed class SocketUpstream : UpstreamClient
     {
         Target = target;
         Head = new(target);
-        Addresses = new(target.Address.IdnHost, target.Address.Port, ticker.Time);
         Name = target.Address.Authority;
+        addresses = new(target.Address.IdnHost, target.Address.Port, ticker.Time);
+        tls = target.Address.Scheme == "https" ? HostCertificates.Options(target) : null;
         this.ticker = ticker;
         sweep = ticker.Time.CreateTimer(static state => ((SocketUpstream)state!).Sweep(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
     public UpstreamTarget Target { get; }
     public RequestHead Head { get; }
-    public HostAddresses Addresses { get; }
 
     /// <summary>The host and its port, for messages.</summary>
     public string Name { get; }
@@ -54,10 +54,11 @@ internal sealed class SocketUpstream : UpstreamClient
     /// <summary>Bytes came. Two at once may count as one: only that the number has grown matters.</summary>
     public void Hear() => heard++;
 
-    /// <summary>A new connection of this client.</summary>
-    public SocketConnection Opened(Socket socket)
+    /// <summary>A new connection, its TLS handshake done. Throws what sockets and TLS throw, or when cancelled.</summary>
+    public async Task<SocketConnection> ConnectAsync(CancellationToken cancellation)
     {
-        var connection = new SocketConnection(socket, Closed);
+        var socket = await addresses.ConnectAsync(Target.Connect, cancellation);
+        SocketConnection connection = tls is null ? new PlainConnection(socket, Closed) : new TlsConnection(socket, await SecureAsync(socket, tls, cancellation), Closed);
         lock (gate) open.Add(connection);
         return connection;
     }
@@ -83,15 +84,14 @@ internal sealed class SocketUpstream : UpstreamClient
     }
 
     /// <summary>Nothing is under way on it any more.</summary>
-    public void GiveBack(SocketConnection connection)
+    /// <param name="keepAliveSeconds">How long the host keeps it, if it said so.</param>
+    public void GiveBack(SocketConnection connection, int? keepAliveSeconds)
     {
-        // A second early, so that our next request does not cross the host's farewell.
-        var seconds = Math.Min((connection.KeepAliveSeconds ?? AssumedKeepAliveSeconds + 1) - 1, AssumedKeepAliveSeconds);
-        connection.IsReused = true;
-        connection.ExpiresAt = ticker.Now + seconds * 1000L;
+        var mayRest = connection.MayRest(keepAliveSeconds, ticker.Now);
+        if (mayRest) connection.Rest();
         lock (gate)
         {
-            if (!disposed && seconds > 0)
+            if (mayRest && !disposed)
             {
                 idle.Add(connection);
                 if (!sweeping)
@@ -155,6 +155,21 @@ internal sealed class SocketUpstream : UpstreamClient
     private static void Drop(SocketConnection connection)
     {
         connection.Close();
-        connection.Receive.Dispose();
+        connection.Dispose();
+    }
+
+    private static async Task<SslStream> SecureAsync(Socket socket, SslClientAuthenticationOptions tls, CancellationToken cancellation)
+    {
+        var stream = new SslStream(new NetworkStream(socket, ownsSocket: true));
+        try
+        {
+            await stream.AuthenticateAsClientAsync(tls, cancellation);
+            return stream;
+        }
+        catch
+        {
+            await stream.DisposeAsync();
+            throw;
+        }
     }
 }

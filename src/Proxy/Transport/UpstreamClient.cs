@@ -85,6 +85,11 @@ internal abstract class UpstreamExchange : ReplyBody
     /// byte is retried once on a fresh one. Never throws for what a network does. Call once.
     /// </summary>
     public abstract ValueTask<UpstreamHead> SendAsync(UpstreamRequest request);
+
+    /// <summary>The clock or <see cref="ReplyBody.Cancel"/> ended the wait for the head.</summary>
+    protected static UpstreamHead Ended(bool byClock) => byClock
+        ? new(UpstreamOutcome.TimedOut) { Failure = "the host did not answer in time" }
+        : new(UpstreamOutcome.Cancelled) { Failure = "the call was cancelled" };
 }
 
 /// <summary>Connections to one host. Thread-safe.</summary>

@@ -82,8 +82,7 @@ internal sealed class EmbeddingRoute(EmbeddingClientDialect dialect, VectorHosts
     private VectorAnswer.Refused Refuse(VectorError error) => new(dialect.Explain(error));
 
     /// <summary>
-    /// The host's own bytes, unless it ignored <c>encoding_format</c> or <c>dimensions</c>. OpenAI's SDKs ask for base64 and decode the answer as base64,
-    /// whatever it is.
+    /// The host's own bytes, unless it ignored <c>encoding_format</c> or <c>dimensions</c>. OpenAI's SDKs ask for base64 and decode every answer as base64.
     /// </summary>
     private ValueTask<VectorAnswer> InFormAsync(VectorCall call, BackendReply reply) => VectorHosts.CheckAsync(reply, document =>
     {

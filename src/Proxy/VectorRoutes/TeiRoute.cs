@@ -36,7 +36,7 @@ internal sealed class TeiRoute(string path, VectorHosts hosts) : IVectorRoute
             "/tokenize" => null,
             "/predict" => TeiErrors.WrongKind("Model is not a classifier model"),
             "/embed_sparse" => TeiErrors.WrongKind("Model is not an embedding model with SPLADE pooling"),
-            _ => new(ProxyErrorKind.NotImplemented, $"{path} is not available for the models of this proxy; a TEI host answers it"),
+            _ => new(ProxyErrorKind.NotImplemented, $"{path} is not available for the models of this proxy; only a TEI host answers it"),
         };
         var texts = new List<string>();
         var special = true;

@@ -164,8 +164,8 @@ public sealed class TokenizerTests
     [InlineData("""{"model":{"type":"X"}}""", "tokenizer.json: model.type 'X' is not known")]
     [InlineData("""{"model":{"type":"WordPiece"}}""", "tokenizer.json: model has no \"vocab\"")]
     [InlineData("""{"model":{"type":"WordPiece","vocab":{"a":0}}}""", "tokenizer.json: model.unk_token '[UNK]' is not in the vocabulary")]
-    [InlineData("""{"model":{"type":"WordPiece","vocab":{"[UNK]":-1}}}""", "tokenizer.json: model.vocab is no id: -1")]
-    [InlineData("""{"model":{"type":"Unigram","vocab":[["a",-1],["b"]]}}""", "tokenizer.json: model.vocab[1] is no pair of piece and score")]
+    [InlineData("""{"model":{"type":"WordPiece","vocab":{"[UNK]":-1}}}""", "tokenizer.json: model.vocab is not an id: -1")]
+    [InlineData("""{"model":{"type":"Unigram","vocab":[["a",-1],["b"]]}}""", "tokenizer.json: model.vocab[1] is not a pair of piece and score")]
     [InlineData("""{"model":{"type":"Unigram","unk_id":3,"vocab":[["a",-1]]}}""", "tokenizer.json: model.unk_id is not in the vocabulary")]
     [InlineData("""{"model":{"type":"BPE","vocab":{"a":0},"merges":["a b"]}}""", "tokenizer.json: model.merges[0] 'a b' is not of the vocabulary")]
     [InlineData("""{"normalizer":{"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"Upper"}]},"model":{"type":"BPE","vocab":{},"merges":[]}}""",

@@ -1,14 +1,15 @@
 namespace Proxy.Backends.Picking;
 
 /// <summary>
-/// Chooses the backend with the most free slots; among equals (all of them, where slots are unlimited) the one with the fewest calls for its weight,
-/// then the one that has been given the fewest for its weight.
+/// Chooses the backend with the most free slots; among equals (all of them, if slots are unlimited) the one with the fewest running calls for its weight, then
+/// the one that was given the fewest calls for its weight.
 /// </summary>
 internal static class LeastBusy
 {
     /// <summary>
-    /// Null when none is available with a free slot. With <paramref name="evenDown"/>, one that a probe did not reach will do as long as its breaker is closed:
-    /// where nothing else is left, a try costs little, and the host may have come back since. Reads counts that only the <see cref="SlotQueue"/>'s lock keeps still.
+    /// Null if no candidate is available with a free slot. With <paramref name="evenDown"/>, a backend that a probe did not reach is chosen too as long as its
+    /// breaker is closed: if no other is left, an attempt costs little, and the host may be back since. Call it under the <see cref="SlotQueue"/>'s lock, which
+    /// protects the counts.
     /// </summary>
     public static Backend? Pick(IReadOnlyList<Backend> candidates, bool evenDown = false)
     {
@@ -27,7 +28,7 @@ internal static class LeastBusy
         return best;
     }
 
-    /// <summary>It said when to come again, and until then another one is there that can serve, be it busy at the moment.</summary>
+    /// <summary>Whether its <c>retry-after</c> has not passed yet and another candidate can serve, even one that is busy now.</summary>
     public static bool IsPassedOver(Backend candidate, IReadOnlyList<Backend> candidates)
     {
         if (!candidate.State.IsAvoided) return false;

@@ -3,19 +3,19 @@ using System.Text;
 
 namespace Proxy.Inference.Tokenizing;
 
-/// <summary>A token that is found in a text as it stands, before the model sees the text.</summary>
+/// <summary>A token that is looked for literally in a text before the model gets the text.</summary>
 internal sealed record AddedToken(int Id, string Content, bool SingleWord, bool StripLeft, bool StripRight, bool Normalized, bool Special);
 
-/// <summary>Finds added tokens: the leftmost, and of those that begin there the longest.</summary>
+/// <summary>Finds added tokens: the leftmost, and at the same position the longest.</summary>
 internal sealed class AddedTokens
 {
     private readonly Dictionary<string, AddedToken>.AlternateLookup<ReadOnlySpan<char>> tokens;
     private readonly SearchValues<char> firsts;
 
-    /// <summary>By first char, the lengths that tokens have, longest first.</summary>
+    /// <summary>By first char, the lengths of the tokens, longest first.</summary>
     private readonly Dictionary<char, int[]> lengths;
 
-    /// <param name="tokens">What each is in the text that is searched, and the token.</param>
+    /// <param name="tokens">The text to look for, and its token.</param>
     public AddedTokens(IEnumerable<(string Content, AddedToken Token)> tokens)
     {
         var found = new Dictionary<string, AddedToken>(StringComparer.Ordinal);
@@ -25,14 +25,15 @@ internal sealed class AddedTokens
         }
 
         this.tokens = found.GetAlternateLookup<ReadOnlySpan<char>>();
-        lengths = found.Keys.GroupBy(content => content[0]).ToDictionary(group => group.Key, group => group.Select(content => content.Length).Distinct().OrderDescending().ToArray());
+        lengths = found.Keys.GroupBy(content => content[0])
+            .ToDictionary(group => group.Key, group => group.Select(content => content.Length).Distinct().OrderDescending().ToArray());
         firsts = SearchValues.Create([.. lengths.Keys]);
     }
 
     public bool Any => lengths.Count > 0;
 
-    /// <summary>The next token from <paramref name="start"/> on; what lies before it is text. False if there is none.</summary>
-    /// <param name="taken">Up to where an earlier token took the text: white space left of a token may be its own down to here.</param>
+    /// <summary>The next token from <paramref name="start"/> on; the part before it is text. False if there is none.</summary>
+    /// <param name="taken">The end of the previous token: white space left of a token may belong to it down to here.</param>
     public bool TryFind(ReadOnlySpan<char> text, int start, int taken, out (int Start, int End, AddedToken Token) match)
     {
         while (start < text.Length)
@@ -73,7 +74,9 @@ internal sealed class AddedTokens
         return null;
     }
 
-    private static bool WordBefore(ReadOnlySpan<char> text) => Rune.DecodeLastFromUtf16(text, out var rune, out _) == OperationStatus.Done && UnicodeData.IsWord(rune.Value);
+    private static bool WordBefore(ReadOnlySpan<char> text) =>
+        Rune.DecodeLastFromUtf16(text, out var rune, out _) == OperationStatus.Done && UnicodeData.IsWord(rune.Value);
 
-    private static bool WordAfter(ReadOnlySpan<char> text) => Rune.DecodeFromUtf16(text, out var rune, out _) == OperationStatus.Done && UnicodeData.IsWord(rune.Value);
+    private static bool WordAfter(ReadOnlySpan<char> text) =>
+        Rune.DecodeFromUtf16(text, out var rune, out _) == OperationStatus.Done && UnicodeData.IsWord(rune.Value);
 }

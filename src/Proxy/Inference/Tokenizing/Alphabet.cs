@@ -3,16 +3,16 @@ using System.Text;
 
 namespace Proxy.Inference.Tokenizing;
 
-/// <summary>GPT-2's printable letter for every byte: itself where it is printable Latin-1, else one from U+0100 on.</summary>
+/// <summary>GPT-2's printable letter for every byte: the byte itself if it is printable Latin-1, else a letter from U+0100 on.</summary>
 internal static class Alphabet
 {
-    /// <summary>The letter of a space.</summary>
+    /// <summary>The letter for a space.</summary>
     public const char Space = '\u0120';
 
     private static readonly char[] Letters = Make();
     private static readonly FrozenDictionary<char, byte> Bytes = Enumerable.Range(0, 256).ToFrozenDictionary(value => Letters[value], value => (byte)value);
 
-    /// <summary>Appends the letters of the code point's UTF-8 bytes; each comes from the whole code point.</summary>
+    /// <summary>Appends the letters of the code point's UTF-8 bytes; the origin of each is the whole code point.</summary>
     public static void Append(TextBuffer output, int codePoint, int from, int to)
     {
         if (codePoint < 128)

@@ -1,9 +1,9 @@
 namespace Proxy.Inference.Tokenizing;
 
-/// <summary>BERT's cleaning: controls out, spaces plain, CJK ideographs apart, accents off, letters small.</summary>
+/// <summary>BERT's normalisation: removes control characters, unifies spaces, separates CJK ideographs, removes accents, lower-cases.</summary>
 internal sealed class BertNormalizer(bool clean, bool spaceIdeographs, bool stripAccents, bool lowercase) : Normalizer
 {
-    /// <summary>What an ASCII char becomes; 0 if it goes.</summary>
+    /// <summary>The replacement of each ASCII char; 0 if it is removed.</summary>
     private readonly char[] ascii = [.. Enumerable.Range(0, 128).Select(c => Ascii((char)c, clean, lowercase))];
 
     public override void Apply(TextScratch scratch)
@@ -70,7 +70,7 @@ internal sealed class BertNormalizer(bool clean, bool spaceIdeographs, bool stri
         }
     }
 
-    /// <summary>The blocks that BERT lists, its slip at 2B920 (for 2B820) included.</summary>
+    /// <summary>The blocks in BERT's list, with its mistake of 2B920 instead of 2B820.</summary>
     private static bool IsIdeograph(int rune) => rune >= 0x3400 && rune is
         >= 0x4E00 and <= 0x9FFF or >= 0x3400 and <= 0x4DBF or >= 0x20000 and <= 0x2A6DF or >= 0x2A700 and <= 0x2B73F or >= 0x2B740 and <= 0x2B81F or
         >= 0x2B920 and <= 0x2CEAF or >= 0xF900 and <= 0xFAFF or >= 0x2F800 and <= 0x2FA1F;

@@ -1,15 +1,15 @@
 namespace Proxy.Inference.Tokenizing;
 
-/// <summary>What a BPE model's file says besides its vocabulary and merges.</summary>
+/// <summary>The settings of a BPE model besides its vocabulary and merges.</summary>
 /// <param name="Unknown">The id for a char that the vocabulary lacks; -1 if such a char is dropped.</param>
-/// <param name="Bytes">Tokens for the bytes of such a char, if the model has those; else it becomes <paramref name="Unknown"/>.</param>
-/// <param name="WholeFirst">Whether a piece that is itself a token is taken as it is, without merging.</param>
+/// <param name="Bytes">Tokens for the bytes of such a char, if the model has them; otherwise <paramref name="Unknown"/> is used.</param>
+/// <param name="WholeFirst">Whether a piece that is itself a token is used as it is, without merging.</param>
 internal sealed record BpeRules(int Unknown, bool FuseUnknown, ByteTokens? Bytes, bool WholeFirst, string Prefix, string Suffix);
 
-/// <summary>Byte pair encoding: single chars, joined pair by pair, the pair that was learnt first before the others.</summary>
+/// <summary>Byte pair encoding: starts with single chars and merges neighbours, always the pair that was learnt first.</summary>
 internal sealed class BpeModel(PieceTrie trie, MergeTable merges, BpeRules rules) : PieceModel
 {
-    /// <summary>Up to here the best pair is looked for one by one, which is faster than a queue: pieces of 3 to 8 symbols are the rule.</summary>
+    /// <summary>Up to this number the best pair is found by a linear search, which is faster than a queue: most pieces have 3 to 8 symbols.</summary>
     private const int FewSymbols = 48;
 
     private readonly PieceCache cache = new();
@@ -32,7 +32,7 @@ internal sealed class BpeModel(PieceTrie trie, MergeTable merges, BpeRules rules
             return;
         }
 
-        // Byte fallback makes up to three symbols of one UTF-16 unit.
+        // Byte fallback makes up to three symbols from one UTF-16 unit.
         var symbols = scratch.SymbolsOf(piece.Length * 3 + 1);
         var count = Begin(piece, symbols);
         count = count <= FewSymbols ? MergeFew(symbols, count) : MergeMany(symbols, count);
@@ -98,7 +98,7 @@ internal sealed class BpeModel(PieceTrie trie, MergeTable merges, BpeRules rules
         return count;
     }
 
-    /// <summary>The same with a queue and links: a piece of n symbols costs n log n.</summary>
+    /// <summary>The same with a queue and linked symbols: a piece of n symbols costs n log n.</summary>
     private int MergeMany(Symbol[] symbols, int count)
     {
         var (before, after) = (new int[count], new int[count]);
@@ -111,7 +111,7 @@ internal sealed class BpeModel(PieceTrie trie, MergeTable merges, BpeRules rules
             var place = top.Place;
             if (symbols[place].Id < 0 || after[place] < 0) continue;
             var next = after[place];
-            // The pair that was offered may be gone by now.
+            // An earlier merge may have consumed the queued pair.
             if (merges.Rank(symbols[place].Id, symbols[next].Id, out var joined) == MergeTable.Never || joined != id) continue;
             symbols[place] = new(joined, symbols[place].Start, symbols[next].End);
             symbols[next] = symbols[next] with { Id = -1 };
@@ -137,6 +137,6 @@ internal sealed class BpeModel(PieceTrie trie, MergeTable merges, BpeRules rules
         }
     }
 
-    /// <summary>A token of a piece, and the chars of the piece that it covers.</summary>
+    /// <summary>A token of a piece, and the range of chars that it covers.</summary>
     internal readonly record struct Symbol(int Id, int Start, int End);
 }

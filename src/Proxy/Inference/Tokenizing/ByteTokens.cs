@@ -3,12 +3,12 @@ using System.Text;
 
 namespace Proxy.Inference.Tokenizing;
 
-/// <summary>The tokens &lt;0x00&gt; to &lt;0xFF&gt; that stand for single bytes of what a vocabulary lacks.</summary>
+/// <summary>The tokens &lt;0x00&gt; to &lt;0xFF&gt; for the single bytes of chars that a vocabulary lacks.</summary>
 internal sealed class ByteTokens(PieceTrie trie)
 {
     private readonly int[] tokens = [.. Enumerable.Range(0, 256).Select(value => trie.TokenOf(string.Create(CultureInfo.InvariantCulture, $"<0x{value:X2}>")))];
 
-    /// <summary>Writes the tokens of one code point's bytes and says how many; 0 if one of them has none.</summary>
+    /// <summary>Writes the tokens of one code point's bytes and returns their number; 0 if one of the bytes has no token.</summary>
     public int Of(ReadOnlySpan<char> codePoint, Span<int> output)
     {
         Span<byte> utf8 = stackalloc byte[4];

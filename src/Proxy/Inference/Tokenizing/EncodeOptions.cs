@@ -6,15 +6,15 @@ internal enum CutSide { Right, Left }
 /// <summary>Which text of a pair is cut when both together are too long.</summary>
 internal enum PairCut { LongestFirst, OnlySecond }
 
-/// <summary>How a text is to be encoded. What the tokenizer file itself says of truncation and padding is never done.</summary>
+/// <summary>How a text is encoded. The tokenizer file's own settings for truncation and padding are ignored.</summary>
 internal sealed record EncodeOptions
 {
     public static EncodeOptions Default { get; } = new();
 
-    /// <summary>Whether the model's special tokens are put around the text. Those that stand in the text are found either way.</summary>
+    /// <summary>Whether the model's special tokens are added around the text. Special tokens inside the text are found in any case.</summary>
     public bool SpecialTokens { get; init; } = true;
 
-    /// <summary>The most tokens that come out, special ones included.</summary>
+    /// <summary>The most tokens in the result, special ones included.</summary>
     public int MaxLength { get; init; } = int.MaxValue;
 
     public CutSide Cut { get; init; }

@@ -2,12 +2,12 @@ using System.Text.Json;
 
 namespace Proxy.Inference.Tokenizing;
 
-/// <summary>A value of a JSON file that knows where it stands, so that a complaint can say it.</summary>
+/// <summary>A value of a JSON file together with its path, for error messages.</summary>
 internal readonly record struct JsonPlace(JsonElement Value, string File, string Path)
 {
     public bool IsNull => Value.ValueKind is JsonValueKind.Null or JsonValueKind.Undefined;
 
-    /// <summary>A member that must be there.</summary>
+    /// <summary>A required member.</summary>
     public JsonPlace this[string name]
     {
         get
@@ -65,10 +65,10 @@ internal readonly record struct JsonPlace(JsonElement Value, string File, string
         }
     }
 
-    /// <summary>What is wrong here, to be thrown.</summary>
+    /// <summary>The exception for a wrong value here.</summary>
     public TokenizerException Wrong(string what) => new($"{File}: {(Path.Length == 0 ? "the file" : Path)} {what}");
 
-    /// <summary>The complaint for a type that is not known here.</summary>
+    /// <summary>The exception for an unknown type.</summary>
     public TokenizerException Unknown(string type) => new($"{File}: {Path}.type '{type}' is not known");
 
     private string ReadText()

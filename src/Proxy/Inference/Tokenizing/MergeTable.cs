@@ -2,16 +2,16 @@ using System.Numerics;
 
 namespace Proxy.Inference.Tokenizing;
 
-/// <summary>What two neighbouring tokens merge to, and how early. Not changed once it is full.</summary>
+/// <summary>The merges: for two neighbouring tokens the merged token and its rank. Not changed after construction.</summary>
 internal sealed class MergeTable
 {
-    /// <summary>The rank of a pair that does not merge: later than every other.</summary>
+    /// <summary>The rank of a pair that does not merge, higher than every other.</summary>
     public const int Never = int.MaxValue;
 
     private readonly (ulong Pair, int Rank, int Joined)[] slots;
     private readonly int shift;
 
-    /// <param name="merges">In order of rank; of two for the same pair the later counts.</param>
+    /// <param name="merges">In order of rank; if a pair occurs twice, the later one counts.</param>
     public MergeTable(IReadOnlyList<(int Left, int Right, int Joined)> merges)
     {
         slots = new (ulong, int, int)[BitOperations.RoundUpToPowerOf2((uint)Math.Max(16, merges.Count * 2))];

@@ -5,7 +5,7 @@ internal static class NormalForms
 {
     public static void Apply(TextScratch scratch, bool compatible, bool compose)
     {
-        // Below these no char decomposes, and none composes with another.
+        // Chars up to this one do not decompose and do not compose with another.
         var last = compose ? compatible ? '\u009F' : '\u02FF' : compatible ? '\u009F' : '\u00BF';
         if (!scratch.Text.Chars.ContainsAnyExceptInRange('\0', last)) return;
 
@@ -18,7 +18,7 @@ internal static class NormalForms
 
     private static void Decompose(TextBuffer text, TextBuffer output, bool compatible)
     {
-        var marks = 0; // since when only code points with a class follow
+        var marks = 0; // start of the current run of code points with a combining class
         var unordered = false;
         var lastClass = 0;
         for (var i = 0; i < text.Length;)
@@ -67,7 +67,7 @@ internal static class NormalForms
         if (unordered) Order(output, marks);
     }
 
-    /// <summary>Sorts the marks at the end by class; those of one class keep their order.</summary>
+    /// <summary>Sorts the marks at the end by class; marks of one class keep their order.</summary>
     private static void Order(TextBuffer output, int start)
     {
         var marks = new List<(int Rune, int From, int To)>();

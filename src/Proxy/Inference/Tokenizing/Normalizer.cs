@@ -1,6 +1,6 @@
 namespace Proxy.Inference.Tokenizing;
 
-/// <summary>Rewrites a text before it is cut. Immutable; for any number of threads.</summary>
+/// <summary>Rewrites a text before it is split. Immutable and thread-safe.</summary>
 internal abstract class Normalizer
 {
     /// <summary>Rewrites <c>scratch.Text</c>, in place or through the spare buffer.</summary>
@@ -31,7 +31,7 @@ internal abstract class Normalizer
         public override void Apply(TextScratch scratch) => Remove(scratch, UnicodeData.IsMark);
     }
 
-    /// <summary>Letter by letter: a final sigma is not looked for, and U+0130 becomes two.</summary>
+    /// <summary>Lower-cases each code point separately: a final sigma gets no special form, and U+0130 becomes two code points.</summary>
     private protected static void Lower(TextScratch scratch)
     {
         var text = scratch.Text;

@@ -3,13 +3,15 @@ using System.Text.RegularExpressions;
 
 namespace Proxy.Inference.Tokenizing;
 
-/// <summary>Expressions as the reference's engine (Oniguruma) reads them, for .NET's. What would silently mean something else is refused.</summary>
+/// <summary>
+/// Translates regular expressions of the reference's engine (Oniguruma) for .NET. Expressions that .NET would interpret differently are refused.
+/// </summary>
 internal static partial class Oniguruma
 {
-    /// <summary>No text is worth longer: an expression that takes so long runs in exponential time.</summary>
+    /// <summary>An expression that takes longer has exponential run time.</summary>
     private static readonly TimeSpan Longest = TimeSpan.FromSeconds(10);
 
-    /// <summary>Scripts, of which .NET knows none.</summary>
+    /// <summary>Unicode scripts, which .NET's expressions do not support.</summary>
     private static readonly Dictionary<string, string> Scripts = new()
     {
         ["Han"] = @"\u2E80-\u2FD5\u3005\u3007\u3021-\u3029\u3038-\u303B\u3400-\u4DBF\u4E00-\u9FFF\uF900-\uFAD9",
@@ -21,12 +23,12 @@ internal static partial class Oniguruma
     [GeneratedRegex(@"\{\d*,?\d*\}")]
     private static partial Regex Count();
 
-    /// <exception cref="ArgumentException">The expression is wrong, or uses what .NET cannot say.</exception>
+    /// <exception cref="ArgumentException">The expression is invalid, or uses a feature that .NET does not have.</exception>
     public static Regex Translate(string expression)
     {
         var output = new StringBuilder(expression.Length + 16);
         var groups = new Stack<(int Start, bool AnyCase)>();
-        var atom = 0; // where the last thing that a quantifier could stand after begins
+        var atom = 0; // start of the last element to which a quantifier may apply
         for (var at = 0; at < expression.Length;)
         {
             var c = expression[at];
@@ -59,16 +61,16 @@ internal static partial class Oniguruma
                     output.Append(count.Value);
                     at += count.Length;
                     if (at >= expression.Length || expression[at] != '+') break;
-                    output.Insert(atom, "(?:").Append(")+"); // here a + is no more than another quantifier
+                    output.Insert(atom, "(?:").Append(")+"); // in this position a + is just another quantifier
                     at++;
                     break;
                 case 's' or 'S' when groups.TryPeek(out var group) && group.AnyCase:
                     atom = output.Length;
-                    output.Append(@"[sS\u017F]"); // .NET does not take the long s for an s
+                    output.Append(@"[sS\u017F]"); // .NET does not match the long s as an s
                     at++;
                     break;
                 default:
-                    if (char.IsSurrogate(c)) throw new ArgumentException("a char beyond the basic plane stands in it");
+                    if (char.IsSurrogate(c)) throw new ArgumentException("it contains a char beyond the basic plane");
                     atom = output.Length;
                     output.Append(c);
                     at++;
@@ -79,7 +81,7 @@ internal static partial class Oniguruma
         return new(output.ToString(), RegexOptions.CultureInvariant | RegexOptions.Multiline, Longest);
     }
 
-    /// <summary>A + after a quantifier: what was matched is never given back. An atomic group says it.</summary>
+    /// <summary>A + after a quantifier is possessive: the match is never given back. It is translated to an atomic group.</summary>
     private static int Possessive(string expression, int at, StringBuilder output, int atom)
     {
         if (at >= expression.Length || expression[at] != '+') return at;
@@ -106,9 +108,9 @@ internal static partial class Oniguruma
                 return at + 1;
             }
 
-            if (c == '[') throw new ArgumentException("a class stands in a class");
+            if (c == '[') throw new ArgumentException("a class contains a class");
             if (c == '&' && at + 1 < expression.Length && expression[at + 1] == '&') throw new ArgumentException("classes are intersected");
-            if (char.IsSurrogate(c)) throw new ArgumentException("a char beyond the basic plane stands in it");
+            if (char.IsSurrogate(c)) throw new ArgumentException("it contains a char beyond the basic plane");
             if (c == '\\')
             {
                 at = Escape(expression, at, output, inClass: true);
@@ -138,7 +140,7 @@ internal static partial class Oniguruma
             return end + 1;
         }
 
-        // .NET's word chars lack letter numbers, circled letters and two kinds of marks. Outside of a class the engine counts Latin-1's small numbers too.
+        // .NET's word chars lack letter numbers, circled letters and two kinds of marks. Outside of a class the engine also matches Latin-1's small numbers.
         const string Word = @"\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\u24B6-\u24E9";
         const string Numbers = @"\u00B2\u00B3\u00B9\u00BC-\u00BE";
         switch (c)

@@ -1,8 +1,9 @@
 namespace Proxy.Inference.Tokenizing;
 
 /// <summary>
-/// The merges of pieces that were seen lately. 8,192 places, each for the last piece that fell on it: at most about 2 MB. Without locks:
-/// an entry is never changed, and of two threads that put one on a place either may win.
+/// Caches the merges of recent pieces in 8,192 slots, each with the last piece that was hashed to it: at most about 2 MB. It has no locks: entries are
+/// immutable,
+/// and if two threads write the same slot, either may win.
 /// </summary>
 internal sealed class PieceCache
 {

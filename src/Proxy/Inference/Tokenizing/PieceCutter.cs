@@ -1,9 +1,9 @@
 namespace Proxy.Inference.Tokenizing;
 
-/// <summary>What becomes of the matches of a pattern that a text is split at.</summary>
+/// <summary>What happens to the matches of a pattern at which a text is split.</summary>
 internal enum SplitBehavior { Removed, Isolated, MergedWithPrevious, MergedWithNext, Contiguous }
 
-/// <summary>Makes pieces of matches, which come in order, and of what lies between them.</summary>
+/// <summary>Makes pieces from the matches, which come in order, and from the text between them.</summary>
 internal ref struct PieceCutter(PieceList output, SplitBehavior behavior, bool invert, int start, int end)
 {
     private int done = start;
@@ -11,7 +11,7 @@ internal ref struct PieceCutter(PieceList output, SplitBehavior behavior, bool i
     private bool lastMatched;
     private (int Start, int End) pending = (-1, -1);
 
-    /// <summary>A match; an empty one counts for nothing.</summary>
+    /// <summary>Adds a match; an empty one is ignored.</summary>
     public void Match(int from, int to)
     {
         if (from >= to) return;
@@ -44,7 +44,7 @@ internal ref struct PieceCutter(PieceList output, SplitBehavior behavior, bool i
                 if (any && matched && !lastMatched) output.Extend(to);
                 else output.Add(from, to);
                 break;
-            default: // a match waits for what comes next
+            default: // the match is merged with the text after it
                 if (!matched)
                 {
                     output.Add(pending.Start >= 0 ? pending.Start : from, to);

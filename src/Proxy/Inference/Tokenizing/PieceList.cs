@@ -1,9 +1,9 @@
 namespace Proxy.Inference.Tokenizing;
 
-/// <summary>Parts of a text buffer, in order: either text for the model, or an added token that was found there.</summary>
+/// <summary>Parts of a text buffer, in order: each is text for the model or an added token.</summary>
 internal sealed class PieceList
 {
-    /// <param name="Token">The added token's id; <see cref="Text"/> if this is text.</param>
+    /// <param name="Token">The added token's id; <see cref="Text"/> for text.</param>
     internal readonly record struct Piece(int Start, int End, int Token);
 
     public const int Text = -1;
@@ -16,7 +16,7 @@ internal sealed class PieceList
 
     public void Clear() => Count = 0;
 
-    /// <summary>Empty text is dropped.</summary>
+    /// <summary>Appends a piece; empty text is ignored.</summary>
     public void Add(int start, int end, int token = Text)
     {
         if (start >= end && token == Text) return;
@@ -24,6 +24,6 @@ internal sealed class PieceList
         pieces[Count++] = new(start, end, token);
     }
 
-    /// <summary>Lets the last piece reach <paramref name="end"/>.</summary>
+    /// <summary>Extends the last piece to <paramref name="end"/>.</summary>
     public void Extend(int end) => pieces[Count - 1] = pieces[Count - 1] with { End = end };
 }

@@ -1,6 +1,6 @@
 namespace Proxy.Inference.Tokenizing;
 
-/// <summary>Cuts one piece of text into tokens of its vocabulary. Immutable; for any number of threads.</summary>
+/// <summary>Splits one piece of text into tokens of its vocabulary. Immutable and thread-safe.</summary>
 internal abstract class PieceModel
 {
     /// <summary>Appends the tokens of <c>scratch.Text[start..end]</c>, which is not empty.</summary>

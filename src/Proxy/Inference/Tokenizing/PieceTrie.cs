@@ -3,8 +3,8 @@ using System.Numerics;
 namespace Proxy.Inference.Tokenizing;
 
 /// <summary>
-/// A vocabulary as a trie over UTF-16 units; one hash table holds all its edges. A step is one probe, most often of one cache line.
-/// Not changed after <see cref="Read"/>; for any number of threads.
+/// A vocabulary as a trie over UTF-16 units; one hash table holds all its edges. A step is one probe, usually of one cache line.
+/// Not changed after <see cref="Read"/>, so thread-safe.
 /// </summary>
 internal sealed class PieceTrie
 {
@@ -17,7 +17,7 @@ internal sealed class PieceTrie
     private int shift = 64 - 10;
     private int nodes = 1;
 
-    /// <summary>The later of two equal pieces counts. The most nodes are 16 million.</summary>
+    /// <summary>Builds the trie. If a piece occurs twice, the later one counts. At most 16 million nodes.</summary>
     public static PieceTrie Read(IEnumerable<(string Piece, int Id)> vocabulary)
     {
         var trie = new PieceTrie();
@@ -34,10 +34,10 @@ internal sealed class PieceTrie
         return trie;
     }
 
-    /// <summary>The node after one more char; 0 if no piece goes on so.</summary>
+    /// <summary>The node after one more char; 0 if no piece continues with it.</summary>
     public int Step(int node, char c) => node == Root && c < asciiRoots.Length ? asciiRoots[c] : Find(node, c);
 
-    /// <summary>The node after all these chars; 0 if no piece begins so.</summary>
+    /// <summary>The node after all these chars; 0 if no piece begins with them.</summary>
     public int Walk(int node, ReadOnlySpan<char> chars)
     {
         foreach (var c in chars)

@@ -1,8 +1,8 @@
 namespace Proxy.Inference.Tokenizing;
 
-/// <summary>How special tokens stand around one text or two, and which type id each token gets.</summary>
-/// <param name="TrimOffsets">Whether offsets leave out the spaces that a piece begins or ends with.</param>
-/// <param name="PrefixSpace">Whether a space was put before the text, so that trimming does not take one that is not there.</param>
+/// <summary>Where special tokens are added around one text or a pair, and which type id each token gets.</summary>
+/// <param name="TrimOffsets">Whether offsets exclude the spaces with which a piece begins or ends.</param>
+/// <param name="PrefixSpace">Whether a space was added before the text, so that trimming does not remove a space that is not in it.</param>
 internal sealed record PostProcessor(PostProcessor.Part[] Single, PostProcessor.Part[] Pair, bool TrimOffsets, bool PrefixSpace)
 {
     internal enum Source { Special, First, Second }
@@ -11,7 +11,7 @@ internal sealed record PostProcessor(PostProcessor.Part[] Single, PostProcessor.
 
     public static PostProcessor None { get; } = new([new(Source.First, 0, [])], [new(Source.First, 0, []), new(Source.Second, 1, [])], false, false);
 
-    /// <summary>How many special tokens one text or two get.</summary>
+    /// <summary>Number of special tokens for one text or a pair.</summary>
     public int SpecialCount(bool pair) => SpecialCount(pair ? Pair : Single);
 
     public static int SpecialCount(Part[] template)

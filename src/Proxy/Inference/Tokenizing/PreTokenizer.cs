@@ -1,10 +1,10 @@
 namespace Proxy.Inference.Tokenizing;
 
-/// <summary>Cuts a text into the pieces that the model gets. Immutable; for any number of threads.</summary>
+/// <summary>Splits a text into the pieces that the model gets. Immutable and thread-safe.</summary>
 internal abstract class PreTokenizer
 {
-    /// <summary>Cuts every text piece of <c>scratch.Pieces</c> again; added tokens stay as they are.</summary>
-    /// <param name="first">Whether the first piece begins where the whole input does.</param>
+    /// <summary>Splits every text piece of <c>scratch.Pieces</c> further; added tokens are kept.</summary>
+    /// <param name="first">Whether the first piece is at the start of the whole input.</param>
     public virtual void Split(TextScratch scratch, bool first)
     {
         var output = scratch.StartSparePieces();
@@ -30,7 +30,7 @@ internal abstract class PreTokenizer
         protected override void Split(TextScratch scratch, int start, int end, PieceList output) => output.Add(start, end);
     }
 
-    /// <summary>At white space, which goes, and around every punctuation sign.</summary>
+    /// <summary>Splits at white space, which is removed, and around every punctuation character.</summary>
     internal sealed class Bert : PreTokenizer
     {
         private enum Class : byte { Letter, Space, Sign }

@@ -5,9 +5,10 @@ using System.Text;
 namespace Proxy.Inference.Tokenizing;
 
 /// <summary>
-/// SentencePiece's compiled rules: a double-array trie (Darts) over UTF-8 that leads to replacements, each ended by a 0. A cluster of less than six
-/// bytes is looked up as a whole first, then code point by code point; and, as in the reference, the shortest key that the looked-up text begins
-/// with decides for all of it.
+/// SentencePiece's compiled rules: a double-array trie (Darts) over UTF-8 that leads to replacements, each terminated by a 0. A grapheme cluster of less than
+/// six
+/// bytes is looked up as a whole first, then code point by code point. As in the reference, the shortest key with which the looked-up text begins decides for
+/// all of it.
 /// </summary>
 internal sealed class PrecompiledNormalizer : Normalizer
 {
@@ -16,14 +17,18 @@ internal sealed class PrecompiledNormalizer : Normalizer
     private readonly uint[] units;
     private readonly string?[] replacements;
 
-    /// <param name="map">The charsmap, out of its base64.</param>
+    /// <param name="map">The charsmap, decoded from base64.</param>
     public PrecompiledNormalizer(ReadOnlySpan<byte> map)
     {
-        if (map.Length < 4 || BinaryPrimitives.ReadUInt32LittleEndian(map) is var size && (size % 4 != 0 || size > map.Length - 4)) throw new TokenizerException("is cut off");
+        if (map.Length < 4 || BinaryPrimitives.ReadUInt32LittleEndian(map) is var size && (size % 4 != 0 || size > map.Length - 4))
+        {
+            throw new TokenizerException("is cut off");
+        }
+
         units = new uint[size / 4];
         for (var i = 0; i < units.Length; i++) units[i] = BinaryPrimitives.ReadUInt32LittleEndian(map[(4 + i * 4)..]);
 
-        // Kept by the place at which they begin: keys may share the end of a replacement.
+        // Stored by the place at which they begin, because keys may share the end of a replacement.
         var pool = map[(4 + (int)size)..];
         replacements = new string?[pool.Length];
         foreach (var unit in units)
@@ -43,7 +48,7 @@ internal sealed class PrecompiledNormalizer : Normalizer
         for (var at = 0; at < text.Length;)
         {
             var rest = text.Chars[at..];
-            // Two ASCII chars are never one cluster, but for a line's end.
+            // Two ASCII chars never form one cluster, except CR LF.
             var length = rest.Length > 1 && rest[0] < 128 && rest[1] < 128 && rest[0] != '\r' ? 1 : StringInfo.GetNextTextElementLength(rest);
             if (length < WholeCluster && Encoding.UTF8.GetByteCount(rest[..length]) is var bytes and < WholeCluster
                 && Find(utf8[..Encoding.UTF8.GetBytes(rest[..length], utf8)]) is { } whole)
@@ -72,7 +77,7 @@ internal sealed class PrecompiledNormalizer : Normalizer
         scratch.Swap();
     }
 
-    /// <summary>The first of the new comes from the first of the old, and so on; what is left over from the last.</summary>
+    /// <summary>Each new code point gets the origin of the old one at its place; additional ones get that of the last.</summary>
     private static void Put(string replacement, TextBuffer text, int at, int length, TextBuffer output)
     {
         var end = at + length;

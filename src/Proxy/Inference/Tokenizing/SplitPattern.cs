@@ -2,10 +2,10 @@ using System.Text.RegularExpressions;
 
 namespace Proxy.Inference.Tokenizing;
 
-/// <summary>A pattern of the file: a literal or a regular expression. Immutable.</summary>
+/// <summary>A pattern of the tokenizer file: a literal or a regular expression. Immutable.</summary>
 internal abstract class SplitPattern
 {
-    /// <summary>Calls the cutter with every match in <c>scratch.Text[start..end]</c>, as if nothing stood around it.</summary>
+    /// <summary>Calls the cutter with every match in <c>scratch.Text[start..end]</c>, ignoring the text around it.</summary>
     public abstract void Find(TextScratch scratch, int start, int end, ref PieceCutter cutter);
 
     internal sealed class Literal(string text) : SplitPattern
@@ -22,7 +22,7 @@ internal abstract class SplitPattern
     }
 
     /// <summary>
-    /// Interpreted. .NET matches UTF-16 units, the reference code points: so a pair of surrogates is shown to it as one char of the same category.
+    /// An interpreted expression. .NET matches UTF-16 units, the reference code points, so each surrogate pair is replaced by one char of the same category.
     /// </summary>
     internal sealed class Expression(Regex regex) : SplitPattern
     {
@@ -47,11 +47,14 @@ internal abstract class SplitPattern
             }
 
             places[count] = chars.Length;
-            foreach (var match in regex.EnumerateMatches(shadow.AsSpan(0, count))) cutter.Match(start + places[match.Index], start + places[match.Index + match.Length]);
+            foreach (var match in regex.EnumerateMatches(shadow.AsSpan(0, count)))
+            {
+                cutter.Match(start + places[match.Index], start + places[match.Index + match.Length]);
+            }
         }
     }
 
-    /// <summary>Every code point of a kind, one by one.</summary>
+    /// <summary>Matches every code point of a kind separately.</summary>
     internal sealed class Each(Func<int, bool> wanted) : SplitPattern
     {
         public override void Find(TextScratch scratch, int start, int end, ref PieceCutter cutter)

@@ -1,6 +1,6 @@
 namespace Proxy.Inference.Tokenizing;
 
-/// <summary>At the matches of a pattern.</summary>
+/// <summary>Splits at the matches of a pattern.</summary>
 internal sealed class SplitPreTokenizer(SplitPattern pattern, SplitBehavior behavior, bool invert) : PreTokenizer
 {
     protected override void Split(TextScratch scratch, int start, int end, PieceList output)
@@ -11,7 +11,7 @@ internal sealed class SplitPreTokenizer(SplitPattern pattern, SplitBehavior beha
     }
 }
 
-/// <summary>Words, and what is neither word nor white space.</summary>
+/// <summary>Splits into words and runs of other characters, without white space.</summary>
 internal sealed class WhitespacePreTokenizer : PreTokenizer
 {
     private enum Kind { Space, Word, Other }
@@ -36,7 +36,7 @@ internal sealed class WhitespacePreTokenizer : PreTokenizer
     }
 }
 
-/// <summary>So many code points each.</summary>
+/// <summary>Splits into pieces of a fixed number of code points.</summary>
 internal sealed class FixedLengthPreTokenizer(int length) : PreTokenizer
 {
     protected override void Split(TextScratch scratch, int start, int end, PieceList output)
@@ -55,7 +55,7 @@ internal sealed class FixedLengthPreTokenizer(int length) : PreTokenizer
     }
 }
 
-/// <summary>GPT-2's: at its expression if so asked; then every byte becomes its letter of <see cref="Alphabet"/>.</summary>
+/// <summary>GPT-2's: optionally splits by its expression, then replaces every byte by its letter of <see cref="Alphabet"/>.</summary>
 internal sealed class ByteLevelPreTokenizer(bool prefixSpace, bool useExpression) : PreTokenizer
 {
     public override void Split(TextScratch scratch, bool first)
@@ -110,7 +110,7 @@ internal sealed class ByteLevelPreTokenizer(bool prefixSpace, bool useExpression
 
 internal enum PrependScheme { Always, First, Never }
 
-/// <summary>SentencePiece's: spaces become a sign, one more stands at the front, and a piece begins at each.</summary>
+/// <summary>SentencePiece's: replaces spaces by a sign, adds one at the front, and starts a piece at each sign.</summary>
 internal sealed class MetaspacePreTokenizer(char sign, PrependScheme scheme, bool split) : PreTokenizer
 {
     public override void Split(TextScratch scratch, bool first)

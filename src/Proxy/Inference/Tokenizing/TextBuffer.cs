@@ -4,7 +4,7 @@ using System.Text;
 namespace Proxy.Inference.Tokenizing;
 
 /// <summary>
-/// A text on its way through the normalisers: UTF-16 without lone surrogates, and, if asked, from which part of the original each char comes.
+/// A text during normalisation: UTF-16 without lone surrogates and, if requested, the part of the original from which each char comes.
 /// Grows, is reused, belongs to one thread.
 /// </summary>
 internal sealed class TextBuffer
@@ -15,12 +15,12 @@ internal sealed class TextBuffer
 
     public int Length { get; private set; }
 
-    /// <summary>Whether origins are kept; else they cost nothing and read as nothing.</summary>
+    /// <summary>Whether origins are tracked; otherwise they cost nothing and read as 0.</summary>
     public bool Tracking { get; private set; }
 
     public ReadOnlySpan<char> Chars => chars.AsSpan(0, Length);
 
-    /// <summary>To change in place; what is done here must not change the length.</summary>
+    /// <summary>The chars, to change in place without changing the length.</summary>
     public Span<char> Writable => chars.AsSpan(0, Length);
 
     public int Capacity => chars.Length;
@@ -32,13 +32,13 @@ internal sealed class TextBuffer
         if (tracking && from.Length < chars.Length) (from, to) = (new int[chars.Length], new int[chars.Length]);
     }
 
-    /// <summary>Where char <paramref name="index"/> began in the original, in UTF-16 units.</summary>
+    /// <summary>Start of the origin of char <paramref name="index"/>, in UTF-16 units.</summary>
     public int From(int index) => Tracking ? from[index] : 0;
 
-    /// <summary>Where char <paramref name="index"/> ended in the original.</summary>
+    /// <summary>End of the origin of char <paramref name="index"/>.</summary>
     public int To(int index) => Tracking ? to[index] : 0;
 
-    /// <summary>Takes the original in; a lone surrogate becomes U+FFFD. <paramref name="start"/> is where the original's part begins.</summary>
+    /// <summary>Appends original text; a lone surrogate becomes U+FFFD. <paramref name="start"/> is the text's position in the original.</summary>
     public void Load(ReadOnlySpan<char> text, int start)
     {
         EnsureRoom(text.Length);
@@ -55,7 +55,7 @@ internal sealed class TextBuffer
         if (Tracking)
         {
             for (var i = 0; i < text.Length; i++) (from[Length + i], to[Length + i]) = (start + i, start + i + 1);
-            // both halves of a pair come from the whole of it
+            // The origin of both halves of a surrogate pair is the whole pair.
             for (var i = 0; i + 1 < text.Length; i++)
             {
                 if (char.IsHighSurrogate(loaded[i])) (to[Length + i], from[Length + i + 1]) = (start + i + 2, start + i);
@@ -86,7 +86,7 @@ internal sealed class TextBuffer
         Append((char)(0xDC00 + (codePoint & 0x3FF)), originFrom, originTo);
     }
 
-    /// <summary>A part of another buffer, with its origins.</summary>
+    /// <summary>Appends a part of another buffer, with its origins.</summary>
     public void Append(TextBuffer other, int start, int length)
     {
         EnsureRoom(length);
@@ -116,14 +116,14 @@ internal sealed class TextBuffer
 
     public void Truncate(int length) => Length = length;
 
-    /// <summary>Writes the code point over the one at <paramref name="index"/>, which is as long; its origin stays.</summary>
+    /// <summary>Replaces the code point at <paramref name="index"/> by one of the same length; the origin stays.</summary>
     public void ReplaceRune(int index, int codePoint)
     {
         if (codePoint <= 0xFFFF) chars[index] = (char)codePoint;
         else new Rune(codePoint).EncodeToUtf16(chars.AsSpan(index));
     }
 
-    /// <summary>Keeps a char that stands at <paramref name="index"/> as the one at <paramref name="target"/>, which is not after it.</summary>
+    /// <summary>Moves the char at <paramref name="index"/> to <paramref name="target"/>, which is not after it, and changes its value.</summary>
     public void Move(int index, int target, char value)
     {
         chars[target] = value;

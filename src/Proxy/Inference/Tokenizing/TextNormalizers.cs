@@ -1,6 +1,6 @@
 namespace Proxy.Inference.Tokenizing;
 
-/// <summary>Every match of a pattern becomes another text.</summary>
+/// <summary>Replaces every match of a pattern.</summary>
 internal sealed class ReplaceNormalizer(SplitPattern pattern, string content) : Normalizer
 {
     public override void Apply(TextScratch scratch)
@@ -26,7 +26,7 @@ internal sealed class ReplaceNormalizer(SplitPattern pattern, string content) : 
     }
 }
 
-/// <summary>Puts a text before one that is not empty.</summary>
+/// <summary>Adds a prefix to a text that is not empty.</summary>
 internal sealed class PrependNormalizer(string prefix) : Normalizer
 {
     public override void Apply(TextScratch scratch)
@@ -40,7 +40,7 @@ internal sealed class PrependNormalizer(string prefix) : Normalizer
     }
 }
 
-/// <summary>Takes white space off the ends.</summary>
+/// <summary>Removes white space at the ends.</summary>
 internal sealed class StripNormalizer(bool left, bool right) : Normalizer
 {
     public override void Apply(TextScratch scratch)
@@ -59,7 +59,7 @@ internal sealed class StripNormalizer(bool left, bool right) : Normalizer
     }
 }
 
-/// <summary>The cleaning of Google's translation models: controls out, odd spaces plain.</summary>
+/// <summary>The normalisation of Google's translation models: removes control characters, unifies unusual spaces.</summary>
 internal sealed class NmtNormalizer : Normalizer
 {
     public override void Apply(TextScratch scratch)
@@ -67,12 +67,15 @@ internal sealed class NmtNormalizer : Normalizer
         Remove(scratch, static rune => rune is >= 0x01 and <= 0x08 or 0x0B or >= 0x0E and <= 0x1F or 0x7F or 0x8F or 0x9F);
         foreach (ref var c in scratch.Text.Writable)
         {
-            if (c is '\t' or '\n' or '\f' or '\r' or '\u1680' or >= '\u200B' and <= '\u200F' or '\u2028' or '\u2029' or '\u2581' or '\uFEFF' or '\uFFFD') c = ' ';
+            if (c is '\t' or '\n' or '\f' or '\r' or '\u1680' or >= '\u200B' and <= '\u200F' or '\u2028' or '\u2029' or '\u2581' or '\uFEFF' or '\uFFFD')
+            {
+                c = ' ';
+            }
         }
     }
 }
 
-/// <summary>Every byte of the text becomes its letter: <see cref="Alphabet"/>.</summary>
+/// <summary>Replaces every byte of the text by its letter of <see cref="Alphabet"/>.</summary>
 internal sealed class ByteLevelNormalizer : Normalizer
 {
     public override void Apply(TextScratch scratch)

@@ -1,6 +1,6 @@
 namespace Proxy.Inference.Tokenizing;
 
-/// <summary>What one encoding needs while it runs; one a thread, kept between calls unless a text was very long.</summary>
+/// <summary>The buffers of one encoding; one set per thread, kept between calls unless a text was very long.</summary>
 internal sealed class TextScratch
 {
     private const int KeptChars = 1 << 17;
@@ -15,17 +15,17 @@ internal sealed class TextScratch
     private char[] shadow = [];
     private BpeModel.Symbol[] symbols = [];
 
-    /// <summary>The text as the stages so far left it.</summary>
+    /// <summary>The text after the stages so far.</summary>
     public TextBuffer Text { get; private set; } = new();
 
-    /// <summary>The pieces of <see cref="Text"/> that the model gets, one by one.</summary>
+    /// <summary>The pieces of <see cref="Text"/> that the model gets one by one.</summary>
     public PieceList Pieces { get; private set; } = new();
 
     public TokenRun First { get; } = new();
 
     public TokenRun Second { get; } = new();
 
-    /// <summary>To be given back; what another call on this thread holds is not handed out.</summary>
+    /// <summary>Returns buffers that the caller must return; a nested call on the same thread gets others.</summary>
     public static TextScratch Rent()
     {
         var scratch = idle ?? new TextScratch();
@@ -38,7 +38,7 @@ internal sealed class TextScratch
         if (Text.Capacity <= KeptChars && spare.Capacity <= KeptChars && numbers.Length <= KeptChars * 4 && symbols.Length <= KeptChars * 4) idle = this;
     }
 
-    /// <summary>The other buffer, empty, to write the next stage's text into.</summary>
+    /// <summary>The other buffer, emptied, for the next stage's text.</summary>
     public TextBuffer StartSpare()
     {
         spare.Clear(Text.Tracking);
@@ -55,7 +55,7 @@ internal sealed class TextScratch
 
     public void SwapPieces() => (Pieces, sparePieces) = (sparePieces, Pieces);
 
-    /// <summary>Room for a stage's own work, at least so long; what is in it is not said. So are the next three.</summary>
+    /// <summary>A work buffer of at least this length with undefined content. The next three are alike.</summary>
     public int[] NumbersOf(int count) => numbers.Length >= count ? numbers : numbers = new int[Math.Max(count, numbers.Length * 2)];
 
     public double[] ScoresOf(int count) => scores.Length >= count ? scores : scores = new double[Math.Max(count, scores.Length * 2)];

@@ -3,7 +3,7 @@ using System.Text;
 
 namespace Proxy.Inference.Tokenizing;
 
-/// <summary>Tokens back to text: each step rewrites the list, at the end it is one text. Immutable.</summary>
+/// <summary>Converts tokens back to text: each step rewrites the list, and the last leaves one text. Immutable.</summary>
 internal abstract class TokenDecoder
 {
     public string Decode(IReadOnlyList<string> tokens) => string.Concat(Apply(tokens));
@@ -15,7 +15,7 @@ internal abstract class TokenDecoder
         protected override IReadOnlyList<string> Apply(IReadOnlyList<string> tokens) => steps.Aggregate(tokens, (list, step) => step.Apply(list));
     }
 
-    /// <summary>For a file that names none: a space between.</summary>
+    /// <summary>For a file without a decoder: joins tokens with spaces.</summary>
     internal sealed class Spaced : TokenDecoder
     {
         protected override IReadOnlyList<string> Apply(IReadOnlyList<string> tokens) => [string.Join(' ', tokens)];
@@ -26,11 +26,12 @@ internal abstract class TokenDecoder
         protected override IReadOnlyList<string> Apply(IReadOnlyList<string> tokens) => [string.Concat(tokens)];
     }
 
-    /// <summary>BERT's: pieces that go on a word are joined to it; spaces before punctuation go.</summary>
+    /// <summary>BERT's: joins the pieces of a word and removes spaces before punctuation.</summary>
     internal sealed class WordPiece(string prefix, bool cleanUp) : TokenDecoder
     {
         private static readonly (string, string)[] Untidy =
-            [(" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"), (" do not", " don't"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re")];
+            [(" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"), (" do not", " don't"), (" 's", "'s"),
+                (" 've", "'ve"), (" 're", "'re")];
 
         protected override IReadOnlyList<string> Apply(IReadOnlyList<string> tokens) => [.. tokens.Select((token, index) =>
         {
@@ -39,7 +40,7 @@ internal abstract class TokenDecoder
         })];
     }
 
-    /// <summary>Every letter is a byte again: <see cref="Alphabet"/>.</summary>
+    /// <summary>Converts every letter back to its byte: <see cref="Alphabet"/>.</summary>
     internal sealed class ByteLevel : TokenDecoder
     {
         protected override IReadOnlyList<string> Apply(IReadOnlyList<string> tokens)
@@ -55,21 +56,23 @@ internal abstract class TokenDecoder
         }
     }
 
-    /// <summary>Signs are spaces again; the one at the very front was not there.</summary>
+    /// <summary>Converts signs back to spaces; the one at the front is removed, because it was not in the text.</summary>
     internal sealed class Metaspace(char sign, PrependScheme scheme) : TokenDecoder
     {
         protected override IReadOnlyList<string> Apply(IReadOnlyList<string> tokens) =>
-            [.. tokens.Select((token, index) => index == 0 && scheme != PrependScheme.Never ? token.Replace(sign.ToString(), "", StringComparison.Ordinal) : token.Replace(sign, ' '))];
+            [.. tokens.Select((token, index) => index == 0 && scheme != PrependScheme.Never
+                ? token.Replace(sign.ToString(), "", StringComparison.Ordinal) : token.Replace(sign, ' '))];
     }
 
-    /// <summary>Where a word ended is a space, but not at the end.</summary>
+    /// <summary>Replaces the suffix of a word's last piece by a space, except at the end.</summary>
     internal sealed class Bpe(string suffix) : TokenDecoder
     {
         protected override IReadOnlyList<string> Apply(IReadOnlyList<string> tokens) =>
-            [.. tokens.Select((token, index) => suffix.Length == 0 ? token : token.Replace(suffix, index == tokens.Count - 1 ? "" : " ", StringComparison.Ordinal))];
+            [.. tokens.Select(
+                (token, index) => suffix.Length == 0 ? token : token.Replace(suffix, index == tokens.Count - 1 ? "" : " ", StringComparison.Ordinal))];
     }
 
-    /// <summary>Tokens of single bytes in a row are their text; U+FFFD for each if they are none.</summary>
+    /// <summary>Joins consecutive tokens of single bytes to text; each becomes U+FFFD if they are not valid UTF-8.</summary>
     internal sealed class ByteFallback : TokenDecoder
     {
         private static readonly UTF8Encoding Strict = new(false, throwOnInvalidBytes: true);
@@ -80,7 +83,8 @@ internal abstract class TokenDecoder
             var bytes = new List<byte>();
             foreach (var token in tokens)
             {
-                if (token is ['<', '0', 'x', _, _, '>'] && byte.TryParse(token.AsSpan(3, 2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out var value))
+                if (token is ['<', '0', 'x', _, _, '>']
+                    && byte.TryParse(token.AsSpan(3, 2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out var value))
                 {
                     bytes.Add(value);
                     continue;
@@ -115,7 +119,7 @@ internal abstract class TokenDecoder
             pattern.Length == 0 ? tokens : [.. tokens.Select(token => token.Replace(pattern, content, StringComparison.Ordinal))];
     }
 
-    /// <summary>Takes up to so many of a char off each token's ends.</summary>
+    /// <summary>Removes up to a number of chars from the ends of each token.</summary>
     internal sealed class Strip(string content, int start, int stop) : TokenDecoder
     {
         protected override IReadOnlyList<string> Apply(IReadOnlyList<string> tokens) => [.. tokens.Select(token =>

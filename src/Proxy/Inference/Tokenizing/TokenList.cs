@@ -1,6 +1,6 @@
 namespace Proxy.Inference.Tokenizing;
 
-/// <summary>Where an encoding goes. Kept and used again it allocates nothing; belongs to one thread at a time.</summary>
+/// <summary>The result of an encoding. Reused, it allocates nothing; belongs to one thread at a time.</summary>
 internal sealed class TokenList
 {
     private int[] ids = new int[64];
@@ -11,7 +11,7 @@ internal sealed class TokenList
 
     public int Count { get; private set; }
 
-    /// <summary>How many tokens there were before the cut, special ones included.</summary>
+    /// <summary>Number of tokens before the text was cut, special ones included.</summary>
     public int FullLength { get; private set; }
 
     public ReadOnlySpan<int> Ids => ids.AsSpan(0, Count);
@@ -19,10 +19,12 @@ internal sealed class TokenList
     /// <summary>The model's token_type_ids.</summary>
     public ReadOnlySpan<byte> TypeIds => types.AsSpan(0, Count);
 
-    /// <summary>True for the tokens that were put around the text, not for those found in it.</summary>
+    /// <summary>True for the tokens that were added around the text, not for those found in it.</summary>
     public ReadOnlySpan<bool> Special => special.AsSpan(0, Count);
 
-    /// <summary>In bytes of the text's UTF-8, of the first text or of the second as the token is; -1 for special tokens. Empty unless asked for.</summary>
+    /// <summary>
+    /// In bytes of UTF-8 of the text to which the token belongs (the first or the second); -1 for special tokens. Empty unless requested.
+    /// </summary>
     public ReadOnlySpan<(int Start, int Stop)> Offsets => hasOffsets ? offsets.AsSpan(0, Count) : [];
 
     internal void Start(bool withOffsets, int count, int fullLength)

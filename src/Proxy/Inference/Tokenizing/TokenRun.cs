@@ -1,6 +1,6 @@
 namespace Proxy.Inference.Tokenizing;
 
-/// <summary>The tokens of one text before special ones are put around them; offsets are in UTF-16 units of the original.</summary>
+/// <summary>The tokens of one text before special tokens are added; offsets are in UTF-16 units of the original.</summary>
 internal sealed class TokenRun
 {
     private int[] ids = new int[256];
@@ -28,7 +28,7 @@ internal sealed class TokenRun
         Count++;
     }
 
-    /// <summary>A token of the chars <paramref name="start"/> to <paramref name="end"/> of a text.</summary>
+    /// <summary>Adds a token for the chars <paramref name="start"/> to <paramref name="end"/> of a text.</summary>
     public void Add(int id, TextBuffer text, int start, int end)
     {
         if (Tracking) Add(id, text.From(start), text.To(end - 1));

@@ -3,7 +3,7 @@ using System.Text;
 namespace Proxy.Inference.Tokenizing;
 
 /// <summary>
-/// Texts to the token ids of one model, as its <c>tokenizer.json</c> says (<see cref="TokenizerFile"/>). Immutable; for any number of threads.
+/// Converts texts to the token ids of one model by its <c>tokenizer.json</c> (<see cref="TokenizerFile"/>). Immutable and thread-safe.
 /// A lone surrogate counts as U+FFFD.
 /// </summary>
 internal sealed class Tokenizer
@@ -18,34 +18,36 @@ internal sealed class Tokenizer
     private readonly AddedTokens addedNormalized;
     private readonly Dictionary<int, AddedToken> byId;
 
-    internal Tokenizer(Normalizer? normalizer, PreTokenizer? preTokenizer, PieceModel model, PostProcessor post, TokenDecoder decoder, Vocabulary vocabulary, IReadOnlyList<AddedToken> addedTokens)
+    internal Tokenizer(Normalizer? normalizer, PreTokenizer? preTokenizer, PieceModel model, PostProcessor post, TokenDecoder decoder, Vocabulary vocabulary,
+        IReadOnlyList<AddedToken> addedTokens)
     {
-        (this.normalizer, this.preTokenizer, this.model, this.post, this.decoder, this.vocabulary) = (normalizer, preTokenizer, model, post, decoder, vocabulary);
+        (this.normalizer, this.preTokenizer, this.model, this.post, this.decoder, this.vocabulary) = (
+            normalizer, preTokenizer, model, post, decoder, vocabulary);
         added = new(addedTokens.Where(token => !token.Normalized).Select(token => (token.Content, token)));
         addedNormalized = new(addedTokens.Where(token => token.Normalized).Select(token => (Normalize(token.Content), token)));
         byId = [];
         foreach (var token in addedTokens) byId[token.Id] = token;
     }
 
-    /// <summary>One more than the largest id.</summary>
+    /// <summary>The largest id plus one.</summary>
     public int Size => Math.Max(vocabulary.Size, byId.Count == 0 ? 0 : byId.Keys.Max() + 1);
 
-    /// <summary>The token to fill batches with; null if the file names none.</summary>
+    /// <summary>The padding token for batches; null if the file names none.</summary>
     public int? PaddingId { get; init; }
 
-    /// <summary>How many special tokens are put around one text, or around a pair.</summary>
+    /// <summary>Number of special tokens that are added to one text, or to a pair.</summary>
     public int SpecialCount(bool pair) => post.SpecialCount(pair);
 
     /// <summary>The id of a token; null if there is none.</summary>
     public int? IdOf(string token) => byId.Values.FirstOrDefault(t => t.Content == token)?.Id ?? (model.IdOf(token) is var id and >= 0 ? id : null);
 
-    /// <summary>The token as the vocabulary spells it; null if there is none with this id.</summary>
+    /// <summary>The token's text in the vocabulary; null if there is no such id.</summary>
     public string? TextOf(int id) => byId.TryGetValue(id, out var token) ? token.Content : vocabulary[id];
 
     /// <summary>Whether the file calls the token special.</summary>
     public bool IsSpecial(int id) => byId.TryGetValue(id, out var token) && token.Special;
 
-    /// <summary>The text that the tokens stand for, near enough to be read.</summary>
+    /// <summary>The text of the tokens, close enough to the original to be read.</summary>
     public string Decode(ReadOnlySpan<int> ids, bool skipSpecial = true)
     {
         var tokens = new List<string>(ids.Length);
@@ -58,7 +60,7 @@ internal sealed class Tokenizer
         return decoder.Decode(tokens);
     }
 
-    /// <summary>How many tokens the text has. Allocates nothing once it is warm.</summary>
+    /// <summary>Number of tokens in a text. Allocates nothing after the first calls.</summary>
     public int CountTokens(ReadOnlySpan<char> text, bool specialTokens = true)
     {
         var scratch = TextScratch.Rent();
@@ -68,7 +70,7 @@ internal sealed class Tokenizer
         return count;
     }
 
-    /// <summary>Encodes one text into <paramref name="output"/>, whose content is replaced.</summary>
+    /// <summary>Encodes one text into <paramref name="output"/>, replacing its content.</summary>
     public void Encode(ReadOnlySpan<char> text, EncodeOptions options, TokenList output)
     {
         var scratch = TextScratch.Rent();
@@ -80,7 +82,7 @@ internal sealed class Tokenizer
         scratch.Return();
     }
 
-    /// <summary>Encodes a pair of texts, as a cross-encoder's query and document, into <paramref name="output"/>, whose content is replaced.</summary>
+    /// <summary>Encodes a pair of texts, such as a cross-encoder's query and document, into <paramref name="output"/>, replacing its content.</summary>
     public void Encode(ReadOnlySpan<char> text, ReadOnlySpan<char> second, EncodeOptions options, TokenList output)
     {
         var scratch = TextScratch.Rent();
@@ -93,7 +95,7 @@ internal sealed class Tokenizer
         scratch.Return();
     }
 
-    /// <summary>How many tokens each of a pair keeps. <see cref="PairCut.OnlySecond"/> cuts the first too when it alone is too long.</summary>
+    /// <summary>Number of tokens that each text of a pair keeps. <see cref="PairCut.OnlySecond"/> cuts the first too if it alone is too long.</summary>
     internal static (int First, int Second) Share(int first, int second, int room, PairCut cut)
     {
         if ((long)first + second <= room) return (first, second);
@@ -146,7 +148,7 @@ internal sealed class Tokenizer
         }
     }
 
-    /// <summary>The normalised text as pieces: the added tokens that are found in it, and what lies between.</summary>
+    /// <summary>Splits the normalised text into added tokens and the text between them.</summary>
     private void Cut(TextScratch scratch)
     {
         scratch.Pieces.Clear();
@@ -183,14 +185,18 @@ internal sealed class Tokenizer
             for (var i = 0; i < length; i++)
             {
                 var (start, end) = run.Offsets(from + i);
-                // The second text's are told apart from the first's until both are counted in bytes.
+                // Offsets of the second text are marked as negative until both are converted to bytes.
                 if (part.Source == PostProcessor.Source.Second) (start, end) = (-2 - start, -2 - end);
                 output.SetOffsets(at + i, start, end);
             }
         }
     }
 
-    /// <summary>As the reference: by the spaces that the token is spelt with; one before the first stays if the file says that one is put there, be it there already.</summary>
+    /// <summary>
+    /// As in the reference, trims by the spaces with which the token is spelt. A space before the first token is kept if the file adds one there, even if the
+    /// text
+    /// already had it.
+    /// </summary>
     private void TrimSpaces(TokenRun run)
     {
         for (var i = 0; i < run.Count; i++)

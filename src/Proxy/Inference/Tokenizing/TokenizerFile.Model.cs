@@ -13,7 +13,7 @@ internal static partial class TokenizerFile
         var type => throw model.Unknown(type),
     };
 
-    /// <summary>Old files leave the type out; then it is told by what else is there.</summary>
+    /// <summary>Old files lack the type; then the other members determine it.</summary>
     private static string ModelType(JsonPlace model) => model.TextOrNull("type") ?? (
         !model.Optional("merges").IsNull ? "BPE"
         : !model.Optional("unk_id").IsNull ? "Unigram"
@@ -41,7 +41,7 @@ internal static partial class TokenizerFile
         var scores = new List<double>();
         foreach (var row in model["vocab"].Items)
         {
-            if (row.Items.ToArray() is not [var piece, var score]) throw row.Wrong("is no pair of piece and score");
+            if (row.Items.ToArray() is not [var piece, var score]) throw row.Wrong("is not a pair of piece and score");
             pieces.Add((piece.Text, pieces.Count));
             scores.Add(score.Score);
         }
@@ -61,22 +61,28 @@ internal static partial class TokenizerFile
         foreach (var merge in model["merges"].Items)
         {
             var (left, right) = ReadMerge(merge);
-            var (leftId, rightId, joined) = (trie.TokenOf(left), trie.TokenOf(right), trie.TokenOf(left + (right.StartsWith(prefix, StringComparison.Ordinal) ? right[prefix.Length..] : right)));
+            var (leftId, rightId, joined) = (trie.TokenOf(left), trie.TokenOf(right),
+                trie.TokenOf(left + (right.StartsWith(prefix, StringComparison.Ordinal) ? right[prefix.Length..] : right)));
             if (leftId < 0 || rightId < 0 || joined < 0) throw merge.Wrong($"'{left} {right}' is not of the vocabulary");
             merges.Add((leftId, rightId, joined));
         }
 
         var rules = new BpeRules(
-            model.TextOrNull("unk_token") is null ? -1 : UnknownId(model, trie, ""), model.Flag("fuse_unk", false), model.Flag("byte_fallback", false) ? new ByteTokens(trie) : null,
+            model.TextOrNull("unk_token") is null ? -1 : UnknownId(model, trie, ""), model.Flag("fuse_unk", false),
+            model.Flag("byte_fallback", false) ? new ByteTokens(trie) : null,
             model.Flag("ignore_merges", false), prefix, model.TextOrNull("end_of_word_suffix") ?? "");
         return (new BpeModel(trie, new(merges), rules), pieces);
     }
 
-    /// <summary>A list of two, or, in old files, both in one text with a space between.</summary>
+    /// <summary>A list of two, or in old files one text with a space between the two.</summary>
     private static (string Left, string Right) ReadMerge(JsonPlace merge)
     {
-        if (merge.Value.ValueKind == JsonValueKind.Array) return merge.Items.ToArray() is [var left, var right] ? (left.Text, right.Text) : throw merge.Wrong("is no pair");
-        return merge.Text.Split(' ') is [var one, var two] ? (one, two) : throw merge.Wrong("is no pair");
+        if (merge.Value.ValueKind == JsonValueKind.Array)
+        {
+            return merge.Items.ToArray() is [var left, var right] ? (left.Text, right.Text) : throw merge.Wrong("is not a pair");
+        }
+
+        return merge.Text.Split(' ') is [var one, var two] ? (one, two) : throw merge.Wrong("is not a pair");
     }
 
     private static int UnknownId(JsonPlace model, PieceTrie trie, string otherwise)

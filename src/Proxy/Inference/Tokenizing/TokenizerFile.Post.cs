@@ -35,8 +35,8 @@ internal static partial class TokenizerFile
 
     private static PostProcessor.Part Sep(JsonPlace post, byte type) => new(PostProcessor.Source.Special, type, [NamedId(post["sep"])]);
 
-    /// <summary>The id of a pair of token and id.</summary>
-    private static int NamedId(JsonPlace pair) => pair.Items.ToArray() is [_, var id] ? Id(id) : throw pair.Wrong("is no pair of token and id");
+    /// <summary>The id in a pair of token and id.</summary>
+    private static int NamedId(JsonPlace pair) => pair.Items.ToArray() is [_, var id] ? Id(id) : throw pair.Wrong("is not a pair of token and id");
 
     private static PostProcessor.Part[] ReadTemplate(JsonPlace post, string name) => [.. post[name].Items.Select(part =>
     {

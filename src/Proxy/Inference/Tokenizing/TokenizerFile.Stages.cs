@@ -45,9 +45,11 @@ internal static partial class TokenizerFile
         "BertPreTokenizer" => new PreTokenizer.Bert(),
         "Whitespace" => new WhitespacePreTokenizer(),
         "WhitespaceSplit" => new SplitPreTokenizer(new SplitPattern.Each(UnicodeData.IsWhiteSpace), SplitBehavior.Removed, invert: false),
-        "Punctuation" => new SplitPreTokenizer(new SplitPattern.Each(UnicodeData.IsPunctuation), ReadBehavior(preTokenizer.Optional("behavior")), invert: false),
+        "Punctuation" => new SplitPreTokenizer(
+            new SplitPattern.Each(UnicodeData.IsPunctuation), ReadBehavior(preTokenizer.Optional("behavior")), invert: false),
         "Digits" => new SplitPreTokenizer(
-            new SplitPattern.Each(UnicodeData.IsNumeric), preTokenizer.Flag("individual_digits", false) ? SplitBehavior.Isolated : SplitBehavior.Contiguous, invert: false),
+            new SplitPattern.Each(
+                UnicodeData.IsNumeric), preTokenizer.Flag("individual_digits", false) ? SplitBehavior.Isolated : SplitBehavior.Contiguous, invert: false),
         "CharDelimiterSplit" => new SplitPreTokenizer(new SplitPattern.Literal(preTokenizer["delimiter"].Text), SplitBehavior.Removed, invert: false),
         "FixedLength" => new FixedLengthPreTokenizer(preTokenizer.Optional("length") is { IsNull: false } length ? Math.Max(1, length.Number) : 5),
         "Split" => new SplitPreTokenizer(ReadPattern(preTokenizer["pattern"]), ReadBehavior(preTokenizer["behavior"]), preTokenizer.Flag("invert", false)),
@@ -88,7 +90,7 @@ internal static partial class TokenizerFile
         _ => throw metaspace["replacement"].Wrong("is not one char"),
     };
 
-    /// <summary>Old files say add_prefix_space instead.</summary>
+    /// <summary>Old files have add_prefix_space instead.</summary>
     private static PrependScheme ReadScheme(JsonPlace metaspace) => metaspace.TextOrNull("prepend_scheme") switch
     {
         "never" => PrependScheme.Never,

@@ -2,12 +2,12 @@ using System.Text.Json;
 
 namespace Proxy.Inference.Tokenizing;
 
-/// <summary>Reads a Hugging Face <c>tokenizer.json</c>. What is wrong or not known in it throws a <see cref="TokenizerException"/> that says where.</summary>
+/// <summary>Reads a Hugging Face <c>tokenizer.json</c>. Wrong or unsupported values throw a <see cref="TokenizerException"/> that names the place.</summary>
 internal static partial class TokenizerFile
 {
     private static readonly string[] PaddingTokens = ["[PAD]", "<pad>", "<|pad|>", "<|endoftext|>"];
 
-    /// <summary>Reads the file; complaints call it by its name without the folder.</summary>
+    /// <summary>Reads the file; messages use its name without the folder.</summary>
     public static Tokenizer Load(string path)
     {
         byte[] json;
@@ -23,7 +23,7 @@ internal static partial class TokenizerFile
         return Parse(json, Path.GetFileName(path));
     }
 
-    /// <param name="name">What complaints call the file.</param>
+    /// <param name="name">The file's name in messages.</param>
     public static Tokenizer Parse(ReadOnlyMemory<byte> json, string name = "tokenizer.json")
     {
         try
@@ -61,5 +61,5 @@ internal static partial class TokenizerFile
         token.Flag("normalized", !token.Flag("special", false)), token.Flag("special", false));
 
     /// <summary>An id; a vocabulary has fewer than 16 million.</summary>
-    private static int Id(JsonPlace id) => id.Number is var number and >= 0 and < 1 << 24 ? number : throw id.Wrong($"is no id: {id.Number}");
+    private static int Id(JsonPlace id) => id.Number is var number and >= 0 and < 1 << 24 ? number : throw id.Wrong($"is not an id: {id.Number}");
 }

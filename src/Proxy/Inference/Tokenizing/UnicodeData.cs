@@ -3,7 +3,7 @@ using System.Text;
 
 namespace Proxy.Inference.Tokenizing;
 
-/// <summary>What a code point is to a tokenizer. Read from <see cref="UnicodeTables"/> once, into two-stage tables.</summary>
+/// <summary>The properties of code points that a tokenizer needs. Read once from <see cref="UnicodeTables"/> into two-stage tables.</summary>
 internal static class UnicodeData
 {
     [Flags]
@@ -15,43 +15,44 @@ internal static class UnicodeData
     private static readonly TwoStage<ushort> Compatible = ReadDecompositions(compatible: true);
     private static readonly Dictionary<ulong, int> Compositions = ReadCompositions();
 
-    /// <summary>The first of the Hangul syllables, which decompose by arithmetic.</summary>
+    /// <summary>The first Hangul syllable; Hangul syllables decompose by arithmetic.</summary>
     public const int HangulFirst = 0xAC00;
     public const int HangulCount = 11172;
 
     public static bool IsMark(int codePoint) => (Kinds[codePoint] & Kind.Mark) != 0;
 
-    /// <summary>Nonspacing, as Unicode 8.0 had it.</summary>
+    /// <summary>Nonspacing marks of Unicode 8.0.</summary>
     public static bool IsNonspacingMark(int codePoint) => (Kinds[codePoint] & Kind.NonspacingMark8) != 0;
 
-    /// <summary>ASCII's symbols too, as BERT has it.</summary>
+    /// <summary>Punctuation by BERT's definition, which includes ASCII's symbols.</summary>
     public static bool IsPunctuation(int codePoint) =>
         codePoint < 128 ? (uint)(codePoint - 33) < 94 && !char.IsAsciiLetterOrDigit((char)codePoint) : (Kinds[codePoint] & Kind.Punctuation8) != 0;
 
-    /// <summary>Control, format or private use, as Unicode 8.0 had it.</summary>
+    /// <summary>Control, format or private use in Unicode 8.0.</summary>
     public static bool IsOther(int codePoint) => (Kinds[codePoint] & Kind.Other8) != 0;
 
     public static bool IsWhiteSpace(int codePoint) => codePoint <= 0xFFFF && char.IsWhiteSpace((char)codePoint);
 
-    /// <summary>What \w means to the reference: alphabetic, a mark, a decimal digit, a connector or a joiner.</summary>
+    /// <summary>The reference's meaning of \w: alphabetic, a mark, a decimal digit, a connector or a joiner.</summary>
     public static bool IsWord(int codePoint) => codePoint < 128
         ? char.IsAsciiLetterOrDigit((char)codePoint) || codePoint == '_'
         : CharUnicodeInfo.GetUnicodeCategory(codePoint) switch
         {
             <= UnicodeCategory.LetterNumber => true, // letters, marks, decimal digits, letter numbers
             UnicodeCategory.ConnectorPunctuation => true,
-            UnicodeCategory.OtherSymbol => codePoint is >= 0x24B6 and <= 0x24E9 or >= 0x1F130 and <= 0x1F149 or >= 0x1F150 and <= 0x1F169 or >= 0x1F170 and <= 0x1F189,
+            UnicodeCategory.OtherSymbol =>
+                codePoint is >= 0x24B6 and <= 0x24E9 or >= 0x1F130 and <= 0x1F149 or >= 0x1F150 and <= 0x1F169 or >= 0x1F170 and <= 0x1F189,
             _ => codePoint is 0x200C or 0x200D,
         };
 
     public static bool IsNumeric(int codePoint) => codePoint < 128
         ? char.IsAsciiDigit((char)codePoint)
         : CharUnicodeInfo.GetUnicodeCategory(codePoint) is UnicodeCategory.DecimalDigitNumber or UnicodeCategory.LetterNumber or UnicodeCategory.OtherNumber
-            || codePoint is >= 0x11DE0 and <= 0x11DE9 or >= 0x16FF4 and <= 0x16FF6; // of Unicode 17
+            || codePoint is >= 0x11DE0 and <= 0x11DE9 or >= 0x16FF4 and <= 0x16FF6; // added in Unicode 17
 
     public static int CombiningClass(int codePoint) => Classes[codePoint];
 
-    /// <summary>Complete; empty if the code point stays as it is. Hangul is not in here.</summary>
+    /// <summary>The full decomposition; empty if the code point does not decompose. Hangul is not included.</summary>
     public static ReadOnlySpan<uint> Decomposition(int codePoint, bool compatible)
     {
         var entry = (compatible ? Compatible : Canonical)[codePoint];
@@ -60,7 +61,7 @@ internal static class UnicodeData
         return UnicodeTables.Decomposed.Slice((int)(place >> 8), (int)(place & 0xFF));
     }
 
-    /// <summary>What two code points compose to; -1 if nothing.</summary>
+    /// <summary>The composition of two code points; -1 if there is none.</summary>
     public static int Compose(int first, int second)
     {
         if ((uint)(first - 0x1100) < 19 && (uint)(second - 0x1161) < 21) return HangulFirst + ((first - 0x1100) * 21 + (second - 0x1161)) * 28;
@@ -72,12 +73,14 @@ internal static class UnicodeData
     {
         < 128 => (uint)(codePoint - 'A') < 26 ? codePoint | 0x20 : codePoint,
         0x212A => 'k',
-        0xA7CE or 0xA7D2 or 0xA7D4 => codePoint + 1, // of Unicode 17, as the next
+        0xA7CE or 0xA7D2 or 0xA7D4 => codePoint + 1, // added in Unicode 17, like the next ones
         >= 0x16EA0 and <= 0x16EB8 => codePoint + 27,
         _ => Rune.ToLowerInvariant(new Rune(codePoint)).Value,
     };
 
-    /// <summary>A char of the basic plane with the category of a code point beyond it; for an ideograph one of them that no expression's range is likely to name.</summary>
+    /// <summary>
+    /// A char of the basic plane with the same category as a code point beyond it; for ideographs one that an expression's range is unlikely to name.
+    /// </summary>
     public static char StandIn(int codePoint)
     {
         var category = CharUnicodeInfo.GetUnicodeCategory(codePoint);
@@ -125,7 +128,7 @@ internal static class UnicodeData
         for (var i = 0; i < rows.Length; i += 2)
         {
             var forK = rows[i] >> 31 != 0;
-            if (!forK || compatible) entries[(int)(rows[i] & 0x7FFFFFFF)] = (ushort)(i / 2 + 1); // the K row follows the canonical one
+            if (!forK || compatible) entries[(int)(rows[i] & 0x7FFFFFFF)] = (ushort)(i / 2 + 1); // the row of the K form follows the canonical one
         }
 
         return entries;
@@ -139,7 +142,7 @@ internal static class UnicodeData
         return pairs;
     }
 
-    /// <summary>A value for every code point in blocks of 256, of which only those with a value exist.</summary>
+    /// <summary>A value for every code point in blocks of 256; blocks without values are not allocated.</summary>
     private sealed class TwoStage<T> where T : unmanaged
     {
         private readonly T[]?[] blocks = new T[0x1100][];

@@ -1,9 +1,12 @@
 namespace Proxy.Inference.Tokenizing;
 
-/// <summary>SentencePiece's unigram model: of all ways to cut a piece the one with the best sum of scores (Viterbi). Neighbouring unknowns become one token.</summary>
+/// <summary>
+/// SentencePiece's unigram model: of all ways to split a piece, it takes the one with the best sum of scores (Viterbi). Neighbouring unknown chars become one
+/// token.
+/// </summary>
 internal sealed class UnigramModel : PieceModel
 {
-    /// <summary>How much worse than the worst piece an unknown char is.</summary>
+    /// <summary>The score of an unknown char, below that of the worst piece.</summary>
     private const double UnknownPenalty = 10;
 
     private readonly PieceTrie trie;
@@ -12,9 +15,9 @@ internal sealed class UnigramModel : PieceModel
     private readonly double unknownScore;
     private readonly ByteTokens? bytes;
 
-    /// <param name="scores">By id.</param>
-    /// <param name="unknown">-1 if there is none: then what is unknown is dropped.</param>
-    /// <param name="bytes">Tokens for the bytes of what is unknown, if the model has those; else it becomes <paramref name="unknown"/>.</param>
+    /// <param name="scores">Scores by id.</param>
+    /// <param name="unknown">The id for unknown chars; -1 if they are dropped.</param>
+    /// <param name="bytes">Tokens for the bytes of unknown chars, if the model has them; otherwise <paramref name="unknown"/> is used.</param>
     public UnigramModel(PieceTrie trie, double[] scores, int unknown, ByteTokens? bytes)
     {
         (this.trie, this.scores, this.unknown, this.bytes) = (trie, scores, unknown, bytes);
@@ -59,7 +62,7 @@ internal sealed class UnigramModel : PieceModel
             at += runeLength;
         }
 
-        // Turn the links around: from each place to the next, so that the way can be walked forwards.
+        // Reverse the links, so that the path can be followed from the start.
         var place = piece.Length;
         var (next, nextId) = (-1, -1);
         while (place >= 0)

@@ -2,7 +2,7 @@ using System.Text;
 
 namespace Proxy.Inference.Tokenizing;
 
-/// <summary>The pieces by id, packed as UTF-8: a string each would take three times the room.</summary>
+/// <summary>The pieces by id, packed as UTF-8: one string per piece would take three times the memory.</summary>
 internal sealed class Vocabulary
 {
     private readonly byte[] bytes;

@@ -3,8 +3,8 @@ using System.Globalization;
 namespace Proxy.Inference.Tokenizing;
 
 /// <summary>
-/// The two expressions that most byte-level models split by, as code: GPT-2's, and the one of GPT-4, Llama 3 and Qwen. About ten times as fast as
-/// the interpreted expression.
+/// The two expressions by which most byte-level models split, as code: GPT-2's, and the one of GPT-4, Llama 3 and Qwen. About ten times as fast as the
+/// interpreted expression.
 /// </summary>
 internal sealed class WordPattern : SplitPattern
 {
@@ -20,10 +20,10 @@ internal sealed class WordPattern : SplitPattern
 
     private WordPattern(bool newer, int longestNumber) => (this.newer, this.longestNumber) = (newer, longestNumber);
 
-    /// <summary>ByteLevel's own.</summary>
+    /// <summary>The expression of ByteLevel.</summary>
     public static WordPattern OfGpt2 { get; } = new(newer: false, int.MaxValue);
 
-    /// <summary>The code for an expression; null if it is another one.</summary>
+    /// <summary>The code for an expression; null if there is none for it.</summary>
     public static WordPattern? For(string expression) => expression switch
     {
         Gpt2 => OfGpt2,
@@ -60,7 +60,11 @@ internal sealed class WordPattern : SplitPattern
         var kind = KindAt(text, at, out var runeLength);
         var second = at + runeLength;
         if (kind == Kind.Letter) return Run(text, at, Kind.Letter, int.MaxValue);
-        if (kind != Kind.Number && text[at] is not ('\r' or '\n') && second < text.Length && KindAt(text, second, out _) == Kind.Letter) return Run(text, second, Kind.Letter, int.MaxValue);
+        if (kind != Kind.Number && text[at] is not ('\r' or '\n') && second < text.Length && KindAt(text, second, out _) == Kind.Letter)
+        {
+            return Run(text, second, Kind.Letter, int.MaxValue);
+        }
+
         if (kind == Kind.Number) return Run(text, at, Kind.Number, longestNumber);
 
         // ' ?[^\s\p{L}\p{N}]+[\r\n]*'
@@ -78,7 +82,10 @@ internal sealed class WordPattern : SplitPattern
         return lineBreak >= 0 ? at + lineBreak + 1 : Spaces(text, at);
     }
 
-    /// <summary>'\s+(?!\S)|\s+': all of the run, without its last one if a word follows, unless that is the only one. White space is never a pair of surrogates.</summary>
+    /// <summary>
+    /// '\s+(?!\S)|\s+': the whole run; if a word follows and the run has more than one char, the run without its last char. White space is never a surrogate
+    /// pair.
+    /// </summary>
     private static int Spaces(ReadOnlySpan<char> text, int at)
     {
         var end = Run(text, at, Kind.Space, int.MaxValue);
@@ -97,7 +104,7 @@ internal sealed class WordPattern : SplitPattern
         var (first, second) = (after[0], after.Length > 1 ? after[1] : '\0');
         if (anyCase)
         {
-            if (first == '\u017F') return 1; // the long s is an s of another case
+            if (first == '\u017F') return 1; // the long s is a case variant of s
             (first, second) = ((char)(first | ' '), (char)(second | ' '));
         }
 

@@ -1,6 +1,8 @@
 namespace Proxy.Inference.Tokenizing;
 
-/// <summary>BERT's: the longest piece of the vocabulary from the left, again and again; a word that cannot be cut so is unknown as a whole.</summary>
+/// <summary>
+/// BERT's: repeatedly takes the longest piece of the vocabulary from the left; a word that cannot be split in this way is unknown as a whole.
+/// </summary>
 internal sealed class WordPieceModel(PieceTrie trie, string continuation, int unknown, int longestWord) : PieceModel
 {
     private readonly int continued = trie.Walk(PieceTrie.Root, continuation);

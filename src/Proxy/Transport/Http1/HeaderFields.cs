@@ -8,7 +8,7 @@ using Microsoft.Net.Http.Headers;
 namespace Proxy.Transport.Http1;
 
 /// <summary>A message's header fields in their order. There are about ten: to look through a list is quicker than to hash a name.</summary>
-internal sealed class HeaderFields : IHeaderDictionary
+internal sealed class HeaderFields : IHeaderDictionary, IFieldList
 {
     private static readonly SearchValues<char> TextCharacters = SearchValues.Create(['\t', .. Enumerable.Range(' ', '~' - ' ' + 1).Select(code => (char)code)]);
 

@@ -1,3 +1,4 @@
+using System.IO.Pipelines;
 using System.Security.Claims;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
@@ -6,7 +7,7 @@ using Proxy.Transport.Loops;
 namespace Proxy.Transport.Http1;
 
 /// <summary>What the handler of a plain request gets: the request, the response, the connection's features. One for all requests of its connection, one after the other.</summary>
-internal sealed class Http1Context : HttpContext
+internal sealed class Http1Context : HttpContext, IStrictRequest, IEndsUnanswered, IRelayOutput
 {
     private readonly LoopConnection connection;
 
@@ -32,6 +33,9 @@ internal sealed class Http1Context : HttpContext
 
     /// <summary>The connection was given up in the middle of something.</summary>
     public bool IsAborted { get; private set; }
+
+    /// <summary>The response's own writer: it sends from where the bytes are.</summary>
+    PipeWriter IRelayOutput.WriterOf(HttpContext context) => Answer.BodyWriter;
 
     public override void Abort()
     {

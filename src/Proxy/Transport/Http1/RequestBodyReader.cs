@@ -8,7 +8,7 @@ using Proxy.Transport.Loops;
 namespace Proxy.Transport.Http1;
 
 /// <summary>The bytes of one request's body, out of its connection's. Its end is where the request said, not where the connection's is.</summary>
-internal sealed class RequestBodyReader(LoopReader connection) : PipeReader
+internal sealed class RequestBodyReader(LoopReader connection) : PipeReader, IWholeBody
 {
     private ReadOnlySequence<byte> given;
     private bool isStalled;
@@ -48,7 +48,6 @@ internal sealed class RequestBodyReader(LoopReader connection) : PipeReader
         return true;
     }
 
-    /// <summary>All of it, if all of it has come; else nothing is taken.</summary>
     public bool TryTakeWhole(PooledBody into)
     {
         if (isStalled || Left == 0 || !connection.TryRead(out var read)) return false;

@@ -14,7 +14,7 @@ internal sealed class ConnectionFeatures : IFeatureCollection
 
     public ConnectionFeatures(LoopConnection connection) => features = new(12)
     {
-        new(typeof(LoopConnection), connection),
+        new(typeof(IRelayOutput), connection),
         new(typeof(IConnectionIdFeature), connection),
         new(typeof(IConnectionTransportFeature), connection),
         new(typeof(IConnectionItemsFeature), connection),

@@ -16,7 +16,7 @@ internal sealed class DirectWriter : PipeWriter
     private bool isDirect;
     private bool serverHolds;
 
-    private DirectWriter(HttpResponse response, LoopWriter socket)
+    public DirectWriter(HttpResponse response, LoopWriter socket)
     {
         this.response = response;
         this.socket = socket;
@@ -29,12 +29,6 @@ internal sealed class DirectWriter : PipeWriter
     public override bool CanGetUnflushedBytes => server.CanGetUnflushedBytes;
 
     public override long UnflushedBytes => server.UnflushedBytes;
-
-    /// <summary>The server's own writer where there is no such way (under TLS, HTTP/1.0, HTTP/2, another transport), and where it needs none.</summary>
-    public static PipeWriter Of(HttpContext context) =>
-        context is not Http1.Http1Context && context.Features.Get<LoopConnection>() is { IsBare: true } connection && HttpProtocol.IsHttp11(context.Request.Protocol) && !HttpMethods.IsHead(context.Request.Method)
-            ? new DirectWriter(context.Response, connection.Writer)
-            : context.Response.BodyWriter;
 
     public override ValueTask<FlushResult> WriteAsync(ReadOnlyMemory<byte> source, CancellationToken cancellationToken = default)
     {

@@ -4,15 +4,13 @@ using System.Net.Sockets;
 namespace Proxy.Transport.Loops;
 
 /// <summary>One connection to a host, on one loop and used by one exchange at a time. Everything happens on the loop's thread.</summary>
-internal sealed class HostConnection : ILoopTarget
+internal sealed class HostConnection : UpstreamConnection, ILoopTarget
 {
     private readonly EventLoop loop;
     private readonly OpenConnections all;
     private int slot = -1;
     private bool closed;
     private TaskCompletionSource? connecting;
-    private long heard;
-    private long? suspectedAt;
 
     private HostConnection(EventLoop loop, OpenConnections all, int descriptor)
     {
@@ -29,29 +27,11 @@ internal sealed class HostConnection : ILoopTarget
     /// <summary>Where it waits while it is idle.</summary>
     public IdleConnections? Idle { get; set; }
 
-    /// <summary>It has served an exchange before.</summary>
-    public bool IsReused { get; set; }
-
-    /// <summary>How long the host keeps it while idle, as it last said.</summary>
-    public int? KeepAliveSeconds { get; set; }
-
-    /// <summary>When it must not be used any more, in milliseconds of the ticker. Set while idle.</summary>
-    public long ExpiresAt { get; set; }
-
     /// <summary>A receive may bring something: bytes, the end or an error.</summary>
     public bool Readable { get; private set; }
 
     /// <summary>The host sends no more than what has arrived.</summary>
     public bool PeerDone { get; private set; }
-
-    /// <summary>It was there when its host stopped answering.</summary>
-    public bool IsSuspect
-    {
-        set => suspectedAt = value ? heard : null;
-    }
-
-    /// <summary>A suspect that has brought nothing since.</summary>
-    public bool IsSilentSuspect => suspectedAt == heard;
 
     /// <summary>On the loop, and completes there. Throws <see cref="SocketException"/>, or when cancelled.</summary>
     public static async Task<HostConnection> OpenAsync(EventLoop loop, OpenConnections all, IPEndPoint address, CancellationToken cancellation)
@@ -109,7 +89,7 @@ internal sealed class HostConnection : ILoopTarget
         var count = LibC.Receive(Descriptor, target);
         if (count > 0)
         {
-            heard++;
+            Hear();
             all.Hear();
         }
 

@@ -3,9 +3,6 @@ namespace Proxy.Transport.Loops;
 /// <summary>One loop's connections to a host that nobody uses at the moment. The loop tells when the host closes one of them.</summary>
 internal sealed class IdleConnections(EventLoop loop, CoarseTicker ticker) : ILoopWork
 {
-    // Of a host that does not say how long it keeps an idle connection.
-    private const int AssumedKeepAliveSeconds = 60;
-
     private readonly List<HostConnection> connections = [];
     private volatile bool disposed;
 
@@ -29,11 +26,10 @@ internal sealed class IdleConnections(EventLoop loop, CoarseTicker ticker) : ILo
     }
 
     /// <summary>Nothing is under way on it any more.</summary>
-    public void GiveBack(HostConnection connection)
+    /// <param name="keepAliveSeconds">How long the host keeps it, if it said so.</param>
+    public void GiveBack(HostConnection connection, int? keepAliveSeconds)
     {
-        // A second early, so that our next request does not cross the host's farewell.
-        var seconds = Math.Min((connection.KeepAliveSeconds ?? AssumedKeepAliveSeconds + 1) - 1, AssumedKeepAliveSeconds);
-        if (disposed || seconds <= 0)
+        if (!connection.MayRest(keepAliveSeconds, ticker.Now) || disposed)
         {
             connection.Close();
             return;
@@ -41,8 +37,6 @@ internal sealed class IdleConnections(EventLoop loop, CoarseTicker ticker) : ILo
 
         connection.Exchange = null;
         connection.Idle = this;
-        connection.IsReused = true;
-        connection.ExpiresAt = ticker.Now + seconds * 1000L;
         connections.Add(connection);
     }
 

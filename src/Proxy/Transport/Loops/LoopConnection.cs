@@ -2,13 +2,14 @@ using System.IO.Pipelines;
 using System.Net;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
+using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 
 namespace Proxy.Transport.Loops;
 
 /// <summary>A client's connection, on one loop for life. Kestrel uses it from any thread; the descriptor is read and closed on the loop only.</summary>
 internal sealed class LoopConnection : ConnectionContext, ILoopTarget, ILoopWork, ITicked, IDuplexPipe, IConnectionIdFeature, IConnectionTransportFeature, IConnectionItemsFeature,
-    IConnectionLifetimeFeature, IConnectionEndPointFeature
+    IConnectionLifetimeFeature, IConnectionEndPointFeature, IRelayOutput
 {
     // What Run is to do; set from any thread.
     private const int Beginning = 1;
@@ -80,6 +81,11 @@ internal sealed class LoopConnection : ConnectionContext, ILoopTarget, ILoopWork
 
     PipeReader IDuplexPipe.Input => Reader;
     PipeWriter IDuplexPipe.Output => Writer;
+
+    // Not under TLS, in HTTP/1.0 and in HTTP/2.
+    PipeWriter IRelayOutput.WriterOf(HttpContext context) => IsBare && HttpProtocol.IsHttp11(context.Request.Protocol) && !HttpMethods.IsHead(context.Request.Method)
+        ? new DirectWriter(context.Response, Writer)
+        : context.Response.BodyWriter;
 
     /// <summary>Any thread, once.</summary>
     public void Start()

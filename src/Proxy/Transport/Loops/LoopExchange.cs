@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using System.Threading.Tasks.Sources;
 using Proxy.Buffers;
 
@@ -10,107 +11,132 @@ namespace Proxy.Transport.Loops;
 /// </summary>
 internal sealed partial class LoopExchange(LoopUpstream client, CoarseTicker ticker) : UpstreamExchange, IValueTaskSource<ReplyRead>, IValueTaskSource<UpstreamHead>, ILoopWork, ITicked, ISender, IScratchHolder
 {
+    // What Run is to do; set from any thread.
+    private const int GoingOn = 1;
+    private const int Cancelling = 2;
+    private const int Disposing = 4;
+
     private ManualResetValueTaskSourceCore<ReplyRead> source;
-    private volatile EventLoop? loop;
-    private HostConnection? connection;
-
-    // Written by the reader, read by the loop: a continuation is there, and only the loop completes it.
-    private volatile bool attached;
-    private bool elsewhere; // that continuation will not run on the loop's thread
-    private volatile bool cancelled;
-    private volatile bool disposed;
-    private int posted;
-    private bool released;
-    private bool clocked;
-
     private ManualResetValueTaskSourceCore<UpstreamHead> headSource;
-    private bool awaitsHead;
-
-    private ReplyReadKind ended; // Cancelled or TimedOut
-    private bool reading;
-    private bool bodyless;
-    private bool heard;
-    private bool closedByHost;
-    private int error;
-    private bool headRead;
-    private ResponseHead head;
-    private UpstreamOutcome headFailure;
+    private volatile EventLoop? loop;
+    private int asked;
+    private volatile Waiter waiter;
+    private Phase phase;
+    private HostConnection? connection;
+    private ResponseReader response;
+    private bool mustClose; // the connection cannot serve another request: this one was not sent whole, or more than its answer came
     private PooledBody? stash; // of the head what has come; then what came with it and could not stay in the scratch
-    private int scanned;
-    private int interim; // 1xx heads so far
     private int taken; // of the stash
     private int looked; // at the scratch, so far
     private int received; // end of what is ours in the scratch
+
+    /// <summary>How far the exchange is. Only the loop's thread changes it. An exchange goes down this list; the one step back is from <see cref="AwaitingHead"/> to <see cref="Connecting"/>.</summary>
+    private enum Phase : byte
+    {
+        /// <summary>Nothing was sent. A cancellation is remembered, and looked at when the request is sent.</summary>
+        New,
+
+        /// <summary>A connection is being opened. The deadline counts.</summary>
+        Connecting,
+
+        /// <summary>
+        /// The request is being sent, or was, and its answer's head has not come. The deadline counts while a reader waits. Where the host had closed the connection while it was idle,
+        /// another one is opened.
+        /// </summary>
+        AwaitingHead,
+
+        /// <summary>The head came before the whole request was sent, and the rest of the request is being sent. The deadline counts.</summary>
+        Uploading,
+
+        /// <summary>The head was handed out, and the body is read. <see cref="ReplyBody.Deadline"/> and <see cref="ReplyBody.QuietAt"/> count while a read waits.</summary>
+        Reading,
+
+        /// <summary>There is no answer, and the caller of SendAsync knows why. Nothing can be read.</summary>
+        Failed,
+
+        /// <summary>The deadline passed: the connection is closed, and every read says so.</summary>
+        TimedOut,
+
+        /// <summary>As above, by <see cref="Cancel"/>.</summary>
+        Cancelled,
+
+        /// <summary>Disposed: the connection is closed, or idle for another request.</summary>
+        Released,
+    }
+
+    /// <summary>Who waits. The reader sets it when its continuation is attached; from then on only the loop completes the wait, and sets it back.</summary>
+    private enum Waiter : byte
+    {
+        Nobody,
+
+        /// <summary>The caller of SendAsync, over a connection that was idle.</summary>
+        ForHead,
+
+        /// <summary>A read that continues on the loop's thread.</summary>
+        ForRead,
+
+        /// <summary>A read that continues on another thread: it gets a copy of the bytes.</summary>
+        ForCopy,
+    }
 
     public override long Now => ticker.Now;
 
     int ITicked.TickMark { get; set; }
 
-    private bool HasEnded => ended != default;
+    private bool HasEnded => phase is Phase.TimedOut or Phase.Cancelled;
 
-    public override ValueTask<ReplyRead> ReadAsync() => headRead ? NextAsync() : new(new ReplyRead(ReplyReadKind.Failed));
+    private bool IsOver => phase >= Phase.Failed;
 
-    public override void Cancel()
-    {
-        cancelled = true;
-        Post();
-    }
+    public override ValueTask<ReplyRead> ReadAsync() => phase == Phase.Reading || HasEnded ? NextAsync() : new(new ReplyRead(ReplyReadKind.Failed));
+
+    public override void Cancel() => Ask(Cancelling);
 
     public override void Dispose()
     {
-        disposed = true;
         if (loop is { IsCurrent: true }) Release();
-        else Post();
+        else Ask(Disposing);
     }
 
     /// <summary>On the loop: the connection may be read or written.</summary>
     public void OnReady(bool writable)
     {
-        if (writable && HasRest) SendRest();
-        if (attached) GoOn();
+        if (writable && upload.HasRest) OnSent(upload.TrySendRest(connection!.Descriptor));
+        if (waiter != Waiter.Nobody) GoOn();
     }
 
     /// <summary>On the loop: the host was away, and what it still had to say is lost.</summary>
     public void Lose()
     {
-        if (HasEnded || disposed) return;
-        HostWasAway = closedByHost = true;
-        error = LibC.TimedOut;
-        FailSend();
-        sent?.TrySetResult();
-        if (attached) GoOn();
+        if (IsOver) return;
+        HostWasAway = true;
+        response.Close(LibC.Words(LibC.TimedOut));
+        OnSent(false);
+        if (waiter != Waiter.Nobody) GoOn();
     }
 
     void ILoopWork.Run()
     {
-        Volatile.Write(ref posted, 0);
-        if (disposed)
-        {
-            Release();
-            return;
-        }
-
-        if (cancelled) End(ReplyReadKind.Cancelled);
-        if (attached) GoOn();
+        var what = Interlocked.Exchange(ref asked, 0);
+        if ((what & Disposing) != 0) Release();
+        if (phase == Phase.Released) return;
+        if ((what & Cancelling) != 0) End(Phase.Cancelled);
+        if (waiter != Waiter.Nobody) GoOn();
     }
 
     void ITicked.Tick(long now)
     {
-        if (opening || sent is not null)
+        switch (phase)
         {
-            if (now >= Deadline) End(ReplyReadKind.TimedOut);
-        }
-        else if (attached)
-        {
-            if (now >= Deadline)
-            {
-                End(ReplyReadKind.TimedOut);
+            case Phase.Connecting or Phase.Uploading when now >= Deadline:
+                End(Phase.TimedOut);
+                break;
+            case Phase.AwaitingHead or Phase.Reading when waiter != Waiter.Nobody && now >= Deadline:
+                End(Phase.TimedOut);
                 GoOn();
-            }
-            else if (reading && now >= QuietAt)
-            {
+                break;
+            case Phase.Reading when waiter != Waiter.Nobody && now >= QuietAt:
                 Complete(new(ReplyReadKind.Quiet));
-            }
+                break;
         }
     }
 
@@ -120,10 +146,10 @@ internal sealed partial class LoopExchange(LoopUpstream client, CoarseTicker tic
 
     void IValueTaskSource<ReplyRead>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags)
     {
-        elsewhere = (flags & ValueTaskSourceOnCompletedFlags.UseSchedulingContext) != 0
+        var isElsewhere = (flags & ValueTaskSourceOnCompletedFlags.UseSchedulingContext) != 0
             && (SynchronizationContext.Current is { } context && context.GetType() != typeof(SynchronizationContext) || TaskScheduler.Current != TaskScheduler.Default);
         source.OnCompleted(continuation, state, token, flags);
-        Attach();
+        Attach(isElsewhere ? Waiter.ForCopy : Waiter.ForRead);
     }
 
     UpstreamHead IValueTaskSource<UpstreamHead>.GetResult(short token) => headSource.GetResult(token);
@@ -133,19 +159,20 @@ internal sealed partial class LoopExchange(LoopUpstream client, CoarseTicker tic
     void IValueTaskSource<UpstreamHead>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags)
     {
         headSource.OnCompleted(continuation, state, token, flags);
-        Attach();
+        Attach(Waiter.ForHead);
     }
 
-    private void Attach()
+    private void Attach(Waiter who)
     {
         var here = loop!;
-        attached = true; // from here on the loop may complete it; nothing else of this object is touched
-        if (!here.IsCurrent || connection is { Readable: true } || HasEnded) Post();
+        waiter = who; // from here on the loop may complete it; nothing else of this object is touched
+        if (!here.IsCurrent || connection is { Readable: true } || HasEnded) Ask(GoingOn);
     }
 
-    private void Post()
+    // Any thread. Work is posted for each new flag, not only for the first: a flag that was set before there was a loop was not posted.
+    private void Ask(int what)
     {
-        if (loop is { } there && Interlocked.Exchange(ref posted, 1) == 0) there.Post(this);
+        if ((Interlocked.Or(ref asked, what) & what) == 0 && loop is { } there) there.Post(this);
     }
 
     private ValueTask<ReplyRead> NextAsync()
@@ -159,15 +186,15 @@ internal sealed partial class LoopExchange(LoopUpstream client, CoarseTicker tic
     {
         if (TryNext(out var read))
         {
-            if (awaitsHead) CompleteHead(read);
+            if (waiter == Waiter.ForHead) CompleteHead(read);
             else Complete(read);
         }
-        else if (connection!.Readable) Post(); // its turn is over
+        else if (connection!.Readable) Ask(GoingOn); // its turn is over
     }
 
     private void CompleteHead(ReplyRead read)
     {
-        awaitsHead = attached = false;
+        waiter = Waiter.Nobody;
         var pending = HeadAsync(read);
         if (pending.IsCompletedSuccessfully) headSource.SetResult(pending.Result);
         else _ = CompleteLaterAsync(pending);
@@ -191,8 +218,7 @@ internal sealed partial class LoopExchange(LoopUpstream client, CoarseTicker tic
 
     private void Complete(ReplyRead read)
     {
-        attached = false;
-        if (elsewhere && !read.Bytes.IsEmpty)
+        if (waiter == Waiter.ForCopy && !read.Bytes.IsEmpty)
         {
             // The loop's scratch will be somebody else's by the time they are looked at.
             var kept = new PooledBody(read.Bytes.Length);
@@ -203,6 +229,7 @@ internal sealed partial class LoopExchange(LoopUpstream client, CoarseTicker tic
             read = new(read.Kind, kept.Memory);
         }
 
+        waiter = Waiter.Nobody;
         source.SetResult(read);
     }
 
@@ -211,15 +238,24 @@ internal sealed partial class LoopExchange(LoopUpstream client, CoarseTicker tic
     {
         while (true)
         {
-            if (cancelled) End(ReplyReadKind.Cancelled);
-            if (HasEnded)
+            if ((Volatile.Read(ref asked) & Cancelling) != 0) End(Phase.Cancelled);
+            switch (phase)
             {
-                if (ended == ReplyReadKind.TimedOut) Failure ??= "the host was silent for too long";
-                read = new(ended);
-                return true;
+                case Phase.AwaitingHead:
+                    if (TryReadHead(out read)) return true;
+                    break;
+                case Phase.Reading:
+                    if (TryReadBody(out read)) return true;
+                    break;
+                case Phase.TimedOut:
+                    Failure ??= "the host was silent for too long";
+                    read = new(ReplyReadKind.TimedOut);
+                    return true;
+                default:
+                    read = new(ReplyReadKind.Cancelled);
+                    return true;
             }
 
-            if (headRead ? TryReadBody(out read) : TryReadHead(out read)) return true;
             if (!connection!.Readable || loop!.Budget <= 0) return false;
             loop.Budget--;
             Receive();
@@ -230,74 +266,35 @@ internal sealed partial class LoopExchange(LoopUpstream client, CoarseTicker tic
     {
         looked = received = 0;
         var count = connection!.Receive(loop!.TakeScratch());
-        if (count == LibC.WouldBlock) return;
-        if (count > 0)
-        {
-            heard = true;
-            received = count;
-            return;
-        }
-
-        closedByHost = true;
-        if (count == LibC.Failed) error = LibC.LastError;
+        if (count > 0) received = count;
+        else if (count != LibC.WouldBlock) response.Close(count == LibC.Failed ? LibC.Words(LibC.LastError) : null);
     }
 
     private bool TryReadHead(out ReplyRead read)
     {
-        read = new(ReplyReadKind.Failed);
         var bytes = loop!.Scratch.AsSpan(0, received);
         received = 0;
         if (stash is not null)
         {
             stash.Write(bytes);
-            bytes = System.Runtime.InteropServices.MemoryMarshal.AsMemory(stash.Memory).Span;
+            bytes = MemoryMarshal.AsMemory(stash.Memory).Span;
         }
 
-        var at = 0;
-        while (true)
+        var isOver = response.TryReadHead(bytes, out var used);
+        if (stash is not null || !isOver)
         {
-            var rest = bytes[at..];
-            if (!ResponseHead.CanBegin(rest)) return NotHttp("its first bytes are not an HTTP/1.x response");
-            var length = ResponseHead.FindEnd(rest, ref scanned);
-            if (length == 0)
-            {
-                if (rest.Length >= ResponseHead.MaxBytes) return NotHttp($"its head is larger than {ResponseHead.MaxBytes} bytes");
-                if (!closedByHost)
-                {
-                    Keep(bytes, at);
-                    return false;
-                }
-
-                headFailure = UpstreamOutcome.Broken;
-                Failure = error != 0 ? $"the connection broke before the answer: {LibC.Words(error)}" : "the host closed the connection before it answered";
-                return true;
-            }
-
-            if (ResponseHead.Read(rest[..length], bodyless, out head) is { } fault) return NotHttp(fault);
-            at += length;
-            scanned = 0;
-            if (head.Status == 101) return NotHttp("it switched to another protocol");
-            if (head.Status < 200)
-            {
-                if (++interim > ResponseHead.MostInterim) return NotHttp($"more than {ResponseHead.MostInterim} interim answers (1xx) came before it");
-                continue;
-            }
-
-            headRead = true;
-            if (stash is not null)
-            {
-                stash.Consume(at);
-            }
-            else if (at < bytes.Length)
-            {
-                // Whoever waits for the head mostly asks for the body at once: it stays where it is.
-                (looked, received) = (at, bytes.Length);
-                loop.ScratchHolder = this;
-            }
-
-            read = new(ReplyReadKind.Data);
-            return true;
+            Keep(bytes, used);
         }
+        else if (used < bytes.Length)
+        {
+            // Whoever waits for the head mostly asks for the body at once: it stays where it is.
+            (looked, received) = (used, bytes.Length);
+            loop.ScratchHolder = this;
+        }
+
+        if (!response.HasHead) Failure = response.Failure;
+        read = new(response.HasHead ? ReplyReadKind.Data : ReplyReadKind.Failed);
+        return isOver;
     }
 
     void IScratchHolder.LeaveScratch()
@@ -322,49 +319,22 @@ internal sealed partial class LoopExchange(LoopUpstream client, CoarseTicker tic
 
     private bool TryReadBody(out ReplyRead read)
     {
-        while (!head.Body.Done)
+        var isKept = stash is not null && taken < stash.Length; // then nothing of ours is in the scratch
+        var bytes = isKept ? MemoryMarshal.AsMemory(stash!.Memory)[taken..] : loop!.Scratch.AsMemory(looked, received - looked);
+        var isOver = response.TryReadBody(bytes, out var used, out read);
+        if (isKept)
         {
-            if (head.Body.Fault is { } fault) return Fail(fault, out read);
-            if (stash is not null && taken < stash.Length)
-            {
-                var kept = System.Runtime.InteropServices.MemoryMarshal.AsMemory(stash.Memory)[taken..];
-                var length = head.Body.Unframe(kept.Span, out var from, out var used);
-                taken += used;
-                if (length == 0) continue;
-                read = new(ReplyReadKind.Data, kept.Slice(from, length));
-                return true;
-            }
-
-            if (stash is not null)
-            {
-                stash.Dispose();
-                stash = null;
-                taken = 0;
-            }
-
-            if (received > 0)
-            {
-                var come = loop!.Scratch.AsMemory(looked, received - looked);
-                var length = head.Body.Unframe(come.Span, out var from, out var used);
-                if (used < come.Length) abandoned = true; // more than an answer: the connection serves no other
-                ForgetScratch();
-                if (length == 0) continue;
-                read = new(ReplyReadKind.Data, come.Slice(from, length));
-                return true;
-            }
-
-            if (!closedByHost)
-            {
-                read = default;
-                return false;
-            }
-
-            if (error != 0) return Fail($"the host broke off its answer: {LibC.Words(error)}", out read);
-            head.Body.Close();
+            taken += used;
+        }
+        else if (received > 0)
+        {
+            if (used < bytes.Length) mustClose = true;
+            ForgetScratch();
         }
 
-        read = new(ReplyReadKind.End);
-        return true;
+        if (!isOver) DropStash();
+        else if (read.Kind == ReplyReadKind.Failed) Failure = response.Failure;
+        return isOver;
     }
 
     private void ForgetScratch()
@@ -373,87 +343,53 @@ internal sealed partial class LoopExchange(LoopUpstream client, CoarseTicker tic
         if (ReferenceEquals(loop!.ScratchHolder, this)) loop.ScratchHolder = null;
     }
 
-    private bool NotHttp(string why)
+    private void DropStash()
     {
-        headFailure = UpstreamOutcome.NotHttp;
-        Failure = $"the host's answer cannot be read: {why}";
-        return true;
-    }
-
-    private bool Fail(string why, out ReplyRead read)
-    {
-        Failure = why;
-        read = new(ReplyReadKind.Failed);
-        return true;
+        stash?.Dispose();
+        stash = null;
+        taken = 0;
     }
 
     private UpstreamHead Answered()
     {
-        request = default;
-        reading = true;
-        return new(UpstreamOutcome.Answered, head.Status)
-        {
-            ContentType = head.ContentType,
-            ContentLength = head.ContentLength,
-            ContentEncoding = head.ContentEncoding,
-            Headers = head.Headers is { } headers ? headers : [],
-        };
+        phase = Phase.Reading;
+        upload.Forget();
+        return response.Answer();
     }
 
     private UpstreamHead Failed(UpstreamOutcome outcome)
     {
-        opening = false;
-        StopSending();
-        request = default;
-        headRead = false;
+        var head = HasEnded ? Ended(byClock: phase == Phase.TimedOut) : new(outcome) { Failure = Failure };
+        phase = Phase.Failed;
+        upload.Forget();
         connection?.Close();
         connection = null;
-        return ended switch
-        {
-            ReplyReadKind.TimedOut => new(UpstreamOutcome.TimedOut) { Failure = "the host did not answer in time" },
-            ReplyReadKind.Cancelled => new(UpstreamOutcome.Cancelled) { Failure = "the call was cancelled" },
-            _ => new(outcome) { Failure = Failure },
-        };
-    }
-
-    private void Drop()
-    {
-        connection!.Close();
-        connection = null;
-        StopSending();
-        stash?.Dispose();
-        stash = null;
-        scanned = error = interim = 0;
-        ForgetScratch();
-        closedByHost = false;
-        Failure = null;
+        return head;
     }
 
     // Closes at once, whatever is under way; whoever waits is told by the caller.
-    private void End(ReplyReadKind kind)
+    private void End(Phase how)
     {
-        if (HasEnded) return;
-        ended = kind;
+        if (IsOver) return;
+        phase = how;
         connection?.Close();
-        StopSending();
+        upload.Stop();
         connecting?.Cancel();
         sent?.TrySetResult();
     }
 
     private void Release()
     {
-        if (released) return;
-        released = true;
-        if (clocked) loop!.RemoveTicked(this);
+        if (phase == Phase.Released) return;
+        var isWhole = phase == Phase.Reading && response.KeepsConnection && !mustClose && (stash is null || taken == stash.Length) && received == 0;
+        phase = Phase.Released;
+        loop!.RemoveTicked(this);
         if (connection is { } mine)
         {
             connection = null;
-            var whole = headRead && head.Body.Done && head.KeepAlive && !sendFailed && !abandoned && !closedByHost && !HasEnded
-                && (stash is null || taken == stash.Length) && received == 0;
-            if (whole && !mine.Readable)
+            if (isWhole && !mine.Readable)
             {
-                mine.KeepAliveSeconds = head.KeepAliveSeconds ?? mine.KeepAliveSeconds;
-                client.Idle(loop!).GiveBack(mine);
+                client.Idle(loop).GiveBack(mine, response.Head.KeepAliveSeconds);
                 client.KeepSwept();
             }
             else
@@ -462,9 +398,8 @@ internal sealed partial class LoopExchange(LoopUpstream client, CoarseTicker tic
             }
         }
 
-        StopSending();
-        if (loop is not null) ForgetScratch();
-        stash?.Dispose();
-        stash = null;
+        upload.Forget();
+        ForgetScratch();
+        DropStash();
     }
 }

@@ -26,7 +26,7 @@ internal sealed class OpenConnections(EventLoop loop)
         foreach (var connection in (HostConnection[])[.. connections])
         {
             if (connection.IsSilentSuspect) connection.Lose();
-            connection.IsSuspect = false;
+            connection.EndSuspicion();
         }
     }
 
@@ -40,7 +40,7 @@ internal sealed class OpenConnections(EventLoop loop)
                 return;
             }
 
-            foreach (var connection in all.connections) connection.IsSuspect = true;
+            foreach (var connection in all.connections) connection.Suspect();
         }
     }
 }

@@ -6,18 +6,14 @@ using Proxy.Transport;
 
 namespace Proxy.Tests.Transport;
 
-public sealed class SocketUpstreamAwayTests() : UpstreamAwayTests(onLoops: false);
-
-public sealed class LoopUpstreamAwayTests() : UpstreamAwayTests(onLoops: true);
-
-/// <summary>A host that lost its power or its network, or slept: what such a client does with connections that may be dead.</summary>
-public abstract class UpstreamAwayTests(bool onLoops)
+// A host that lost its power or its network, or slept: what such a client does with connections that may be dead.
+public abstract partial class UpstreamContract
 {
     [Fact]
     public async Task Connection_to_a_host_Is_watched_by_the_kernel()
     {
-        using var harness = new UpstreamHarness(onLoops: onLoops);
-        using var peer = await harness.AnswerOnceAsync(UpstreamHarness.Hello);
+        using var harness = Harness();
+        using var peer = await harness.AnswerOnceAsync(Hello);
 
         Assert.Equal("on 30 10 3 60000", WatchOf((IPEndPoint)peer.RemoteEndPoint!));
     }
@@ -25,7 +21,7 @@ public abstract class UpstreamAwayTests(bool onLoops)
     [Fact]
     public async Task Host_is_back_Stream_that_was_silent_since_has_failed()
     {
-        using var harness = new UpstreamHarness(onLoops: onLoops);
+        using var harness = Harness();
         var (exchange, peer) = await harness.StreamAsync();
         using var both = exchange;
         using var host = peer;
@@ -46,7 +42,7 @@ public abstract class UpstreamAwayTests(bool onLoops)
     [Fact]
     public async Task Host_is_back_Stream_that_brought_something_meanwhile_goes_on()
     {
-        using var harness = new UpstreamHarness(onLoops: onLoops);
+        using var harness = Harness();
         var (exchange, peer) = await harness.StreamAsync();
         using var both = exchange;
         using var host = peer;
@@ -67,7 +63,7 @@ public abstract class UpstreamAwayTests(bool onLoops)
     [Fact]
     public async Task Host_is_back_Connection_made_since_is_left_alone()
     {
-        using var harness = new UpstreamHarness(onLoops: onLoops);
+        using var harness = Harness();
         harness.Client.Suspect();
         await harness.SettleAsync();
         var (exchange, peer) = await harness.StreamAsync();
@@ -86,8 +82,8 @@ public abstract class UpstreamAwayTests(bool onLoops)
     [InlineData(true)]
     public async Task Host_is_back_Request_without_an_answer_has_failed_and_is_not_repeated(bool reused)
     {
-        using var harness = new UpstreamHarness(onLoops: onLoops);
-        var peer = reused ? await harness.AnswerOnceAsync(UpstreamHarness.Hello) : null;
+        using var harness = Harness();
+        var peer = reused ? await harness.AnswerOnceAsync(Hello) : null;
         using var exchange = harness.Client.Open();
         var sending = exchange.SendAsync(UpstreamHarness.Post()).AsTask();
         peer ??= await harness.Host.AcceptAsync();
@@ -106,7 +102,7 @@ public abstract class UpstreamAwayTests(bool onLoops)
     [Fact]
     public async Task Host_is_back_Upload_that_it_did_not_read_has_failed()
     {
-        using var harness = new UpstreamHarness(onLoops: onLoops);
+        using var harness = Harness();
         using var exchange = harness.Client.Open();
         var sending = exchange.SendAsync(UpstreamHarness.Post() with { Body = new(new byte[64 << 20]) }).AsTask();
         using var peer = await harness.Host.AcceptAsync();
@@ -122,14 +118,14 @@ public abstract class UpstreamAwayTests(bool onLoops)
     [Fact]
     public async Task Host_is_back_Idle_connection_is_not_used_again()
     {
-        using var harness = new UpstreamHarness(onLoops: onLoops);
-        using var peer = await harness.AnswerOnceAsync(UpstreamHarness.Hello);
+        using var harness = Harness();
+        using var peer = await harness.AnswerOnceAsync(Hello);
 
         harness.Client.Suspect();
         harness.Client.EndSuspects();
 
         await peer.WaitForGoneAsync();
-        using var other = await harness.AnswerOnceAsync(UpstreamHarness.Hello);
+        using var other = await harness.AnswerOnceAsync(Hello);
     }
 
     /// <summary>What the kernel was told of the connection of this process that has the address.</summary>

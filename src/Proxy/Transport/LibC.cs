@@ -1,7 +1,7 @@
 using System.Runtime.InteropServices;
 using System.Runtime.InteropServices.Marshalling;
 
-namespace Proxy.Transport.Loops;
+namespace Proxy.Transport;
 
 /// <summary>What the loops need of Linux. Every descriptor made here is non-blocking and closed on exec.</summary>
 internal static unsafe partial class LibC

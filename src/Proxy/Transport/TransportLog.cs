@@ -1,6 +1,6 @@
 using Microsoft.Extensions.Logging;
 
-namespace Proxy.Transport.Loops;
+namespace Proxy.Transport;
 
 /// <summary>Everything this folder says to the log. Ids 700-799.</summary>
 internal static partial class TransportLog

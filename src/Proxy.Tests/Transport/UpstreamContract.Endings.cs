@@ -4,15 +4,9 @@ using Proxy.Transport;
 
 namespace Proxy.Tests.Transport;
 
-public sealed class SocketUpstreamEndingTests() : UpstreamEndingTests(onLoops: false);
-
-public sealed class LoopUpstreamEndingTests() : UpstreamEndingTests(onLoops: true);
-
-/// <summary>How an exchange of such a client ends before its answer does: cancelled, disposed, timed out; and that silence alone ends none.</summary>
-public abstract class UpstreamEndingTests(bool onLoops)
+// How an exchange of such a client ends before its answer does: cancelled, disposed, timed out; and that silence alone ends none.
+public abstract partial class UpstreamContract
 {
-    private const string Hello = UpstreamHarness.Hello;
-
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
@@ -75,6 +69,26 @@ public abstract class UpstreamEndingTests(bool onLoops)
         var head = await sending;
 
         Assert.Equal(UpstreamOutcome.Cancelled, head.Outcome);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task No_head_came_Nothing_can_be_read(bool byDeadline)
+    {
+        using var harness = Harness();
+        using var exchange = harness.Client.Open();
+        exchange.Deadline = harness.Ticker.Now + 1000;
+        var sending = exchange.SendAsync(UpstreamHarness.Post()).AsTask();
+        using var peer = await harness.Host.AcceptAsync();
+        await peer.ReadRequestAsync();
+
+        if (byDeadline) harness.Time.Advance(TimeSpan.FromSeconds(1.2));
+        else exchange.Cancel();
+        await sending;
+        exchange.Cancel(); // once more, when it is over
+
+        Assert.Equal(ReplyReadKind.Failed, (await exchange.ReadAsync()).Kind);
     }
 
     [Fact]
@@ -250,6 +264,4 @@ public abstract class UpstreamEndingTests(bool onLoops)
 
         Assert.All(outcomes, outcome => Assert.True(outcome is (UpstreamOutcome.Cancelled, _) or (UpstreamOutcome.Answered, ReplyReadKind.Cancelled or ReplyReadKind.End), outcome.ToString()));
     }
-
-    private UpstreamHarness Harness(Uri? address = null, UpstreamHeader[]? headers = null) => new(address, headers, onLoops);
 }

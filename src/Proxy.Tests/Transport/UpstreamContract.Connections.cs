@@ -5,15 +5,9 @@ using Proxy.Transport;
 
 namespace Proxy.Tests.Transport;
 
-public sealed class SocketUpstreamConnectionTests() : UpstreamConnectionTests(onLoops: false);
-
-public sealed class LoopUpstreamConnectionTests() : UpstreamConnectionTests(onLoops: true);
-
-/// <summary>How such a client makes its connections, keeps them and uses them again.</summary>
-public abstract class UpstreamConnectionTests(bool onLoops)
+// How such a client makes its connections, keeps them and uses them again.
+public abstract partial class UpstreamContract
 {
-    private const string Hello = UpstreamHarness.Hello;
-
     [Fact]
     public async Task Port_where_nobody_listens_Is_a_failed_connection()
     {
@@ -30,7 +24,7 @@ public abstract class UpstreamConnectionTests(bool onLoops)
     [Fact]
     public async Task Name_that_does_not_exist_Is_a_failed_connection()
     {
-        using var harness = Harness(new("http://no-such-host.invalid:1"));
+        using var harness = Harness(new($"{Scheme}://no-such-host.invalid:1"));
         using var exchange = harness.Client.Open();
 
         var head = await exchange.SendAsync(UpstreamHarness.Post());
@@ -41,25 +35,24 @@ public abstract class UpstreamConnectionTests(bool onLoops)
     [Fact]
     public async Task Host_with_a_name_Is_resolved()
     {
-        using var host = new FakeHost();
-        using var harness = Harness(new($"http://localhost:{host.Port}")); // ::1 refuses where it is known
+        using var harness = Harness(set: target => target with { Address = new($"{Scheme}://localhost:{target.Address.Port}") }); // ::1 refuses where it is known
         using var exchange = harness.Client.Open();
         var sending = exchange.SendAsync(UpstreamHarness.Post());
-        using var peer = await host.AcceptAsync();
+        using var peer = await harness.Host.AcceptAsync();
         var request = await peer.ReadRequestAsync();
         await peer.SendAsync(Hello);
 
         var head = await sending;
 
         Assert.Equal(200, head.Status);
-        Assert.Contains($"Host: localhost:{host.Port}\r\n", request, StringComparison.Ordinal);
+        Assert.Contains($"Host: localhost:{harness.Host.Port}\r\n", request, StringComparison.Ordinal);
     }
 
     [Fact]
     public async Task Host_that_takes_no_connection_Times_out_after_connect()
     {
         using var full = new FullListener();
-        using var harness = Harness(full.Address);
+        using var harness = Harness(new($"{Scheme}://127.0.0.1:{full.Port}"));
         using var exchange = harness.Client.Open();
         var sending = exchange.SendAsync(UpstreamHarness.Post()).AsTask();
         await harness.SettleAsync();
@@ -76,7 +69,7 @@ public abstract class UpstreamConnectionTests(bool onLoops)
     public async Task Deadline_before_connect_is_over_Is_a_time_out()
     {
         using var full = new FullListener();
-        using var harness = Harness(full.Address);
+        using var harness = Harness(new($"{Scheme}://127.0.0.1:{full.Port}"));
         using var exchange = harness.Client.Open();
         exchange.Deadline = harness.Ticker.Now + 1000;
         var sending = exchange.SendAsync(UpstreamHarness.Post());
@@ -91,7 +84,7 @@ public abstract class UpstreamConnectionTests(bool onLoops)
     public async Task Cancelled_while_connecting_Returns_at_once()
     {
         using var full = new FullListener();
-        using var harness = Harness(full.Address);
+        using var harness = Harness(new($"{Scheme}://127.0.0.1:{full.Port}"));
         using var exchange = harness.Client.Open();
         var sending = exchange.SendAsync(UpstreamHarness.Post());
 
@@ -175,6 +168,22 @@ public abstract class UpstreamConnectionTests(bool onLoops)
         Assert.EndsWith("{\"n\":2}", request, StringComparison.Ordinal);
         Assert.Equal(200, head.Status);
         Assert.Equal(("hello", ReplyReadKind.End), await exchange.ReadAllAsync());
+    }
+
+    [Fact]
+    public async Task Fresh_connection_dies_before_a_byte_Is_broken_and_not_repeated()
+    {
+        using var harness = Harness();
+        using var exchange = harness.Client.Open();
+        var sending = exchange.SendAsync(UpstreamHarness.Post());
+        using var peer = await harness.Host.AcceptAsync();
+        await peer.ReadRequestAsync();
+
+        peer.Reset();
+        var head = await sending;
+
+        Assert.Equal(UpstreamOutcome.Broken, head.Outcome);
+        Assert.False(harness.Host.HasPending);
     }
 
     [Fact]
@@ -265,7 +274,7 @@ public abstract class UpstreamConnectionTests(bool onLoops)
         await peer.WaitForGoneAsync();
     }
 
-    private UpstreamHarness Harness(Uri? address = null, UpstreamHeader[]? headers = null) => new(address, headers, onLoops);
+    private string Scheme => kind == UpstreamKind.Tls ? "https" : "http";
 
     /// <summary>A listener whose queue is full: further connections are neither taken nor refused.</summary>
     private sealed class FullListener : IDisposable
@@ -292,7 +301,7 @@ public abstract class UpstreamConnectionTests(bool onLoops)
             }
         }
 
-        public Uri Address => new($"http://127.0.0.1:{((IPEndPoint)listener.LocalEndPoint!).Port}");
+        public int Port => ((IPEndPoint)listener.LocalEndPoint!).Port;
 
         public void Dispose()
         {

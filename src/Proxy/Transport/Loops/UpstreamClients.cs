@@ -1,6 +1,4 @@
-using Proxy.Transport.Loops;
-
-namespace Proxy.Transport;
+namespace Proxy.Transport.Loops;
 
 /// <summary>Chooses how a host is spoken to.</summary>
 internal static class UpstreamClients
@@ -9,8 +7,7 @@ internal static class UpstreamClients
     public static UpstreamClient Create(UpstreamTarget target, CoarseTicker ticker, EventLoops? loops = null) => target.Address.Scheme switch
     {
         "http" when loops is not null => new LoopUpstream(target, loops, ticker),
-        "http" => new SocketUpstream(target, ticker),
-        "https" => new HandlerUpstream(target, ticker),
+        "http" or "https" => new SocketUpstream(target, ticker),
         var scheme => throw new ArgumentException($"a host is http:// or https://, not {scheme}://", nameof(target)),
     };
 }

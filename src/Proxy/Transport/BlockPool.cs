@@ -1,7 +1,7 @@
 using System.Buffers;
 using Microsoft.AspNetCore.Connections.Features;
 
-namespace Proxy.Transport.Loops;
+namespace Proxy.Transport;
 
 /// <summary>Memory for the server's own buffers. It asks for 0 bytes and means a block; the runtime's shared pool takes that at its word.</summary>
 internal sealed class BlockPool : MemoryPool<byte>, IMemoryPoolFeature

@@ -1,0 +1,3 @@
+namespace Proxy.Tests.Transport;
+
+public sealed class LoopUpstreamTests() : UpstreamContract(UpstreamKind.Loops);

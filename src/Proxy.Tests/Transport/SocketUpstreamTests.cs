@@ -1,0 +1,3 @@
+namespace Proxy.Tests.Transport;
+
+public sealed class SocketUpstreamTests() : UpstreamContract(UpstreamKind.Sockets);

@@ -10,7 +10,10 @@ using Proxy.Transport.Http1;
 
 namespace Proxy.Tests.Harness;
 
-/// <summary>A proxy of this process with routes of the test's own before the direct one: its listeners, its transport and its exchanges are the program's, its clock moves when the test says so.</summary>
+/// <summary>
+/// A proxy in this process with the test's own routes before the direct one. Its listeners, transport and exchanges are the program's; its clock moves when the
+/// test moves it.
+/// </summary>
 internal sealed class RoutedProxy : IAsyncDisposable
 {
     private readonly LogWriter writer;
@@ -25,7 +28,8 @@ internal sealed class RoutedProxy : IAsyncDisposable
         writer = new LogWriter(new Lines(Log));
         parts = new Parts(new LoadedConfig(null, config), writer, Time, routes, follow);
         var date = new HttpDate(Time);
-        listeners = new Listeners(config, null, parts.Loops is null ? null : server => Http1Connection.Use(server, parts.Endpoints.HandleAsync, date, parts.Log));
+        listeners = new Listeners(config, null,
+            parts.Loops is null ? null : server => Http1Connection.Use(server, parts.Endpoints.HandleAsync, date, parts.Log));
         app = ProxyHost.Build(parts, listeners, [], null);
     }
 

@@ -21,7 +21,8 @@ public sealed class RouteTableTests
     private static readonly Route Workflow = new("workflow", static call => call.Pipeline is not null);
 
     private static RoutedCall Split(string model, string? route = null, string? pipeline = null, string? workspace = null) => RouteTable.Split(
-        new ChatCall(new OpenAiChatClientDialect(), new ChatEnvelope(model, null, default), new CallInfo("T", "C", "me") { Route = route, Pipeline = pipeline, Workspace = workspace }, ReadOnlyMemory<byte>.Empty));
+        new ChatCall(new OpenAiChatClientDialect(), new ChatEnvelope(model, null, default),
+            new CallInfo("T", "C", "me") { Route = route, Pipeline = pipeline, Workspace = workspace }, ReadOnlyMemory<byte>.Empty));
 
     private static ProxyError? Find(string model, string? route, string? pipeline, string? workspace)
     {
@@ -86,7 +87,8 @@ public sealed class RouteTableTests
     [InlineData("pipeline/p", "q", null, "pipeline/p", null, "q")]
     [InlineData("m#w", "p", null, "m", "w", "p")]
     [InlineData("#1-model", null, null, "#1-model", null, null)]
-    public void Name_says_more_than_a_model_It_is_split(string name, string? pipeline, string? workspace, string model, string? intoWorkspace, string? intoPipeline)
+    public void Name_says_more_than_a_model_It_is_split(
+        string name, string? pipeline, string? workspace, string model, string? intoWorkspace, string? intoPipeline)
     {
         var split = Split(name, null, pipeline, workspace);
 
@@ -121,13 +123,17 @@ public sealed class RouteTableTests
     {
         var body = """{"model":"m#w","stream":true,"stream_options":{"include_usage":true},"messages":[{"role":"user","content":"hi"}]}"""u8.ToArray();
         Assert.Null(EnvelopePeek.Read(body, out var envelope));
-        var call = RouteTable.Split(new ChatCall(new OpenAiChatClientDialect(), envelope!, new CallInfo("T", "C", "me"), body) { Headers = [new("accept", "x")] });
+        var info = new CallInfo("T", "C", "me");
+        var call = RouteTable.Split(new ChatCall(new OpenAiChatClientDialect(), envelope!, info, body) { Headers = [new("accept", "x")] });
         Assert.Null(call.Call.TryGetRequest(out var request));
 
-        var grounded = call.Edited(request! with { Messages = [new(ChatRole.System, [new ContentPart.Text("context")]), .. request.Messages], IncludeUsage = false });
+        var context = new ChatMessage(ChatRole.System, [new ContentPart.Text("context")]);
+        var grounded = call.Edited(request! with { Messages = [context, .. request.Messages], IncludeUsage = false });
         var renamed = grounded.Edited(request with { Model = "n" });
 
-        Assert.Equal(("m", "m", "w", 2, true, true, false), (grounded.Model, grounded.Call.Envelope.Model, grounded.Workspace, grounded.Call.Envelope.Messages, grounded.Call.Envelope.Stream, grounded.Call.Streams, grounded.Call.Envelope.IncludeUsage));
+        Assert.Equal(("m", "w", true), (grounded.Model, grounded.Workspace, grounded.Call.Streams));
+        var said = grounded.Call.Envelope;
+        Assert.Equal(("m", 2, true, false), (said.Model, said.Messages, said.Stream, said.IncludeUsage));
         Assert.Equal(("n", "n", 1, true), (renamed.Model, renamed.Call.Envelope.Model, renamed.Call.Envelope.Messages, renamed.Call.Envelope.IncludeUsage));
         Assert.Null(grounded.Call.OriginalBody);
         Assert.Null(grounded.Call.Envelope.StreamOptionsSlice);

@@ -18,7 +18,10 @@ internal abstract record ChatAnswer
         public IReadOnlyList<Source>? Sources { get; init; }
     }
 
-    /// <summary>Events to write in the client's dialect. A whole answer is the fold of them. <paramref name="Backend"/> speaks, if one does; <paramref name="Served"/> is the model's name there. Enumerate once: the end gives back what it holds.</summary>
+    /// <summary>
+    /// Events to write in the client's dialect; a whole answer is made of all of them. <paramref name="Backend"/> is the backend that answers, if one does, and
+    /// <paramref name="Served"/> the model's name there. Enumerate once: the end of the enumeration releases the slot.
+    /// </summary>
     public sealed record Events(IAsyncEnumerable<ChatEvent> Stream, string? Backend, string? Served) : ChatAnswer
     {
         /// <summary>One document even for a client that wants a stream: what it asked for has no pieces.</summary>

@@ -3,8 +3,8 @@ using Proxy.Buffers;
 namespace Proxy.Chat;
 
 /// <summary>
-/// What the proxy must know to route a call, found in one forward scan without building the request. <paramref name="ModelSlice"/> is where the model's JSON string stands,
-/// quotes included. <paramref name="Stream"/> is null when the body does not say.
+/// The part of a call that routing needs, found in one forward scan without parsing the request. <paramref name="ModelSlice"/> is the position of the model's
+/// JSON string, quotes included. <paramref name="Stream"/> is null if the body does not say.
 /// </summary>
 internal sealed record ChatEnvelope(string Model, bool? Stream, Range ModelSlice)
 {
@@ -89,7 +89,9 @@ internal sealed class ChatCall : IDisposable
         if (request is null)
         {
             var body = OriginalBody!.Value;
-            if (JsonStructure.IsTooMuch(body.Span)) return new(ProxyErrorKind.BodyTooLarge, $"the body has more than {JsonStructure.MostValues} JSON values, more than is translated for a host; send fewer messages, parts or tools");
+            if (JsonStructure.IsTooMuch(body.Span))
+                return new(ProxyErrorKind.BodyTooLarge, $"the body has more than {JsonStructure.MostValues} JSON values, more than is translated for a host; "
+                    + "send fewer messages, parts or tools");
             using var edited = BodyEdit.Apply(Edits, body.Span);
             problem = Dialect.ReadRequest(edited?.Memory ?? body, out request);
         }

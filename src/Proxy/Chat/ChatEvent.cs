@@ -16,7 +16,9 @@ internal abstract record ChatEvent
     /// <summary>The part of a workflow that published it; null if a model's host sent it.</summary>
     public EventOrigin? Origin { get; init; }
 
-    /// <summary>An object of what not every dialect can say, each member by its own name: <c>logprobs</c> (in OpenAI's form), <c>system_fingerprint</c>, <c>done_reason</c>, signatures.</summary>
+    /// <summary>
+    /// An object of members that not every dialect has: <c>logprobs</c> (in OpenAI's form), <c>system_fingerprint</c>, <c>done_reason</c>, signatures.
+    /// </summary>
     public JsonElement? Opaque { get; init; }
 
     /// <summary>The reply began. <paramref name="Created"/> is in Unix seconds; the host's own id passes unchanged.</summary>
@@ -31,8 +33,8 @@ internal abstract record ChatEvent
     public sealed record ToolCall(int Index, string? Id, string? Name, string? Arguments) : ChatEvent;
 
     /// <summary>
-    /// The block that was open (text, reasoning, a tool call) is complete. Its <see cref="Opaque"/> may hold the <c>signature</c> of a thought; with <c>redacted_thinking</c>
-    /// the event is a block of its own, a thought that was sealed.
+    /// The block that was open (text, reasoning, a tool call) is complete. Its <see cref="Opaque"/> may hold the <c>signature</c> of a thought; with
+    /// <c>redacted_thinking</c> the event is a block of its own, a thought that was encrypted.
     /// </summary>
     public sealed record BlockEnded : ChatEvent;
 
@@ -44,7 +46,7 @@ internal abstract record ChatEvent
     /// <summary>The last event of a choice. With an <paramref name="Error"/>, of the whole reply: it broke off.</summary>
     public sealed record Finished(FinishReason Reason, string? Winner = null, ProxyError? Error = null) : ChatEvent;
 
-    /// <summary>The host sent a part of an answer of this kind, which no dialect here can say. It is counted, never published and never part of a reply.</summary>
+    /// <summary>The host sent a part of this kind, which no dialect here can express. It is counted, never published and never part of a reply.</summary>
     public sealed record Skipped(string Kind) : ChatEvent;
 
     /// <summary>Nothing happened for a while: a writer may keep the connection alive. Never published and never part of a reply.</summary>
@@ -88,7 +90,10 @@ internal enum FinishReason
     Error,
 }
 
-/// <summary>Tokens of one reply, as the host counted them: <paramref name="InputTokens"/> is all of the prompt, cached or not. Details are null when the host did not say.</summary>
+/// <summary>
+/// The tokens of one reply, as the host counted them. <paramref name="InputTokens"/> is the whole prompt, cached or not. Details that the host did not report
+/// are null.
+/// </summary>
 internal sealed record Usage(int InputTokens, int OutputTokens)
 {
     /// <summary>Of the prompt: what came out of the host's cache.</summary>
@@ -104,7 +109,9 @@ internal sealed record Usage(int InputTokens, int OutputTokens)
     public long? PromptEvalDuration { get; init; }
     public long? EvalDuration { get; init; }
 
-    /// <summary>This later report of the same reply, with what only the <paramref name="earlier"/> one said: some hosts count the prompt at the start and the answer at the end.</summary>
+    /// <summary>
+    /// This report, completed from an <paramref name="earlier"/> one of the same reply: some hosts count the prompt at the start and the answer at the end.
+    /// </summary>
     public Usage After(Usage? earlier) => earlier is null || InputTokens > 0 ? this : this with
     {
         InputTokens = earlier.InputTokens,

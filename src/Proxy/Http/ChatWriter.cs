@@ -41,7 +41,8 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
             case ChatAnswer.Events events:
                 var said = Reply(scope, events);
                 scope.Answering(said);
-                return TranslateAsync(scope, Stamp(scope, call) with { RunId = events.RunId }, events.Whole ? null : client, followers, said, new EventSchemaReader());
+                var stamp = Stamp(scope, call) with { RunId = events.RunId };
+                return TranslateAsync(scope, stamp, events.Whole ? null : client, followers, said, new EventSchemaReader());
             default:
                 throw new System.Diagnostics.UnreachableException();
         }
@@ -73,7 +74,8 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
     /// <param name="followers">Who follows the answer besides the client.</param>
     /// <param name="reply">The answer.</param>
     /// <param name="reader">Reads its frames; null: its dialect's own reader.</param>
-    private ValueTask TranslateAsync(CallScope scope, ReplyStamp stamp, ClientStream? client, Followers followers, BackendReply reply, EventReader? reader = null)
+    private ValueTask TranslateAsync(
+        CallScope scope, ReplyStamp stamp, ClientStream? client, Followers followers, BackendReply reply, EventReader? reader = null)
     {
         if (client is null) return RunAsync(scope, client, reply, new FoldingSink(reply, events => FoldAsync(scope, stamp, events), scope.Skip, reader), followers);
         scope.Writer = dialect.NewEventWriter(stamp);
@@ -82,7 +84,8 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
 
     private async ValueTask RunAsync(CallScope scope, ClientStream? client, BackendReply reply, IFrameSink sink, Followers followers)
     {
-        using var generation = new Generation(reply, sink, (reply.Body as EventBody)?.KeepAliveAfter ?? parts.Server().KeepaliveAfter, followers, scope.Lifetime);
+        var keepAliveAfter = (reply.Body as EventBody)?.KeepAliveAfter ?? parts.Server().KeepaliveAfter;
+        using var generation = new Generation(reply, sink, keepAliveAfter, followers, scope.Lifetime);
         var end = await generation.RunAsync();
         scope.Count(end.Usage);
         if (client?.Holding is { } holding) await holding.DrainAsync();

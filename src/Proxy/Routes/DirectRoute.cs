@@ -8,9 +8,10 @@ using Proxy.Chat;
 namespace Proxy.Routes;
 
 /// <summary>Answers from a backend. Bytes stay bytes when both ends speak one dialect; otherwise both sides meet in events.</summary>
-internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher dispatcher, RemoteImages images, PromptPrefixes prefixes, ILogger log, TimeProvider time) : IChatRoute
+internal sealed class DirectRoute(
+    BackendDirectory directory, BackendDispatcher dispatcher, RemoteImages images, PromptPrefixes prefixes, ILogger log, TimeProvider time) : IChatRoute
 {
-    /// <summary>Bytes of a body that are parsed in about a millisecond. A longer one is read and said anew off the event loop, whose other calls would have to wait for it.</summary>
+    /// <summary>Bytes that are parsed in about a millisecond. A longer body is translated off the event loop, so that it does not hold up other calls.</summary>
     private const int LongBody = 64 << 10;
 
     public string Name => "direct";
@@ -146,13 +147,19 @@ internal sealed class DirectRoute(BackendDirectory directory, BackendDispatcher 
             {
                 var wish = call.Streams && backend.Config.StreamUsage ? own.AskUsage(bytes.Span, call.Envelope) : null;
                 var name = served == call.Envelope.Model ? (BodyEdit?)null : new(call.Envelope.ModelSlice, ModelName.Json(served));
-                outgoing = new OutgoingCall("POST", own.ChatPath, Spliced(bytes, name, wish, out var copy), "application/json", own, own, call.Streams, copy) { UnaskedUsage = wish is not null };
+                outgoing = new OutgoingCall("POST", own.ChatPath, Spliced(bytes, name, wish, out var copy), "application/json", own, own, call.Streams, copy)
+                {
+                    UnaskedUsage = wish is not null,
+                };
                 return null;
             }
 
             if (call.TryGetRequest(out var request) is { } problem) return problem;
             if (backend.DialectFor(call.Dialect.Name, request!.Prompt is { Continues: true }) is not { } dialect)
-                return new(ProxyErrorKind.NotImplemented, $"backend '{backend.Name}' does not chat in any dialect that this proxy can speak") { Backend = backend.Name };
+                return new(ProxyErrorKind.NotImplemented, $"backend '{backend.Name}' does not chat in any dialect that this proxy can speak")
+                {
+                    Backend = backend.Name,
+                };
             if (!dialect.TakesImageAddresses && inlined is not null) request = inlined;
             if (!dialect.TakesPrompts && request.Prompt?.UnsayableInChat() is { } prompt) return prompt;
             // Without its original bytes a call may still go to a host of the client's dialect, which counts the tokens of a stream only if asked.

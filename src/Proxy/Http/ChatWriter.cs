@@ -88,7 +88,8 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
         using var generation = new Generation(reply, sink, keepAliveAfter, followers, scope.Lifetime);
         var end = await generation.RunAsync();
         scope.Count(end.Usage);
-        if (client?.Holding is { } holding) await holding.DrainAsync();
+        using var holding = client?.Holding;
+        if (holding is not null) await holding.DrainAsync();
         switch (end.Kind)
         {
             case EndKind.ClientLeft:

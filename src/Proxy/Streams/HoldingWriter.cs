@@ -7,7 +7,7 @@ namespace Proxy.Streams;
 /// The writer to a client whose generation has taps too: a slow client must not hold them up. Buffers up to 1 MiB that the client has not read; beyond that,
 /// <see cref="FlushAsync"/> waits (back-pressure). Called by one thread at a time.
 /// </summary>
-internal sealed class HoldingWriter(PipeWriter client) : PipeWriter
+internal sealed class HoldingWriter(PipeWriter client) : PipeWriter, IDisposable
 {
     /// <summary>Bytes buffered for a client before the generation has to wait for it.</summary>
     public const int Most = 1 << 20;
@@ -58,6 +58,13 @@ internal sealed class HoldingWriter(PipeWriter client) : PipeWriter
     {
         await FlushAsync();
         await sending;
+    }
+
+    public void Dispose()
+    {
+        filling.Dispose();
+        waiting.Dispose();
+        leaving.Dispose();
     }
 
     public override void CancelPendingFlush() => client.CancelPendingFlush();

@@ -72,7 +72,7 @@ internal sealed class EmbeddingRoute(EmbeddingClientDialect dialect, VectorHosts
 
         using (reply)
         {
-            var (said, problem) = await hosts.ReadAsync(reply, sent);
+            var (said, problem) = await VectorHosts.ReadAsync(reply, sent);
             return Fitted(call, (said is null ? (VectorAnswer)new VectorAnswer.Refused(problem!) : new VectorAnswer.Vectors(sent.Asked!, said)).From(reply));
         }
     }

@@ -41,7 +41,7 @@ internal sealed class PartedCall<T>(VectorHosts hosts, VectorCall call, IReadOnl
                 if (reply is not null)
                 {
                     Interlocked.CompareExchange(ref first, reply, null);
-                    (answers[number], failed) = await hosts.ReadAsync(reply, sent[number]);
+                    (answers[number], failed) = await VectorHosts.ReadAsync(reply, sent[number]);
                 }
             }
 

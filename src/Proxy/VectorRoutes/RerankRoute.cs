@@ -67,7 +67,7 @@ internal sealed class RerankRoute(RerankClientDialect dialect, VectorHosts hosts
             return reply.Status >= 300 || !dialect.Sorts || sent.AskedProxy ? new VectorAnswer.Verbatim(reply) : await AsAskedAsync(asked, reply);
         using (reply)
         {
-            var (ranking, problem) = await hosts.ReadAsync(reply, sent);
+            var (ranking, problem) = await VectorHosts.ReadAsync(reply, sent);
             return (ranking is null ? (VectorAnswer)new VectorAnswer.Refused(problem!) : HostReranker.Scores(asked, ranking, sent.HonoursRaw)).From(reply);
         }
     }

@@ -22,7 +22,7 @@ internal sealed class VectorHosts(BackendDirectory directory, BackendDispatcher 
         => ModelRelay.Reply(await dispatcher.SendAsync(sent, call.Model, call.Resolution, cancellation), call.Path);
 
     /// <summary>Reads and parses the answer to a request that we wrote. Frees the slot; the caller still owns the reply.</summary>
-    public async ValueTask<(T? Answer, ProxyError? Error)> ReadAsync<T>(BackendReply reply, HostCall<T> sent)
+    public static async ValueTask<(T? Answer, ProxyError? Error)> ReadAsync<T>(BackendReply reply, HostCall<T> sent)
         where T : class
     {
         using var document = WholeReply.NewRoom(reply);

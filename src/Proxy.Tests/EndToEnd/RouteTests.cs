@@ -300,8 +300,8 @@ public sealed class RouteTests(RouteTests.Doors doors) : IClassFixture<RouteTest
     [Fact]
     public async Task Edited_call_names_no_sources_Client_of_the_hosts_dialect_gets_the_hosts_bytes()
     {
-        const string Counts = """data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795000000,"model":"served","choices":[],"""
-            + """"usage":{"prompt_tokens":9,"completion_tokens":7,"total_tokens":16}}""" + "\n\n";
+        const string Counts = """data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1795000000,"model":"served","choices":[],"usage":"""
+            + """{"prompt_tokens":9,"completion_tokens":7,"total_tokens":16}}""" + "\n\n";
         var sent = OpenAi.Stream("fi", "ne");
         doors.Host("openai").Once(exchange => exchange.StreamAsync(OpenAi.Sse, [.. sent[..^1], Counts, OpenAi.Done]));
 

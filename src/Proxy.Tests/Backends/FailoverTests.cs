@@ -299,7 +299,7 @@ public sealed class FailoverTests : IDisposable
     {
         house.Plays("a", Script.Answer(status, "text/html", "moved", Step.End));
 
-        Assert.StartsWith("502 HostFailed: backend 'a' answered with the unexpected status", await OutcomeAsync(await SendAsync(new Call(streams: false))),
+        Assert.StartsWith("502 HostFailed: backend 'a' answered with status", await OutcomeAsync(await SendAsync(new Call(streams: false))),
             StringComparison.Ordinal);
     }
 

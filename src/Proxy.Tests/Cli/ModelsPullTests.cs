@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Proxy.Cli;
+using Proxy.Cli.Inference;
 using Proxy.Inference;
 using Proxy.Tests.Inference;
 

@@ -29,6 +29,7 @@ internal static class Toml
         Environment = name => environment?.GetValueOrDefault(name),
         ReadText = path => files?.GetValueOrDefault(path) ?? throw new FileNotFoundException("not on this machine", path),
         Folder = "/etc/proxy",
+        ModelProblem = static _ => null,
     };
 
     public static ProxyConfig Good(string toml, ConfigSources? sources = null)

@@ -165,7 +165,6 @@ public sealed class SharedPartsTests
         Assert.Equal(DialectTable.Backends.Count, DialectTable.Backends.Select(dialect => dialect.Name).Distinct().Count());
         Assert.All(DialectTable.Clients, dialect => Assert.Same(dialect, DialectTable.Client(dialect.Name)));
         Assert.All(DialectTable.Backends, dialect => Assert.Same(dialect, DialectTable.Backend(dialect.Name)));
-        Assert.All(DialectTable.Backends, dialect => Assert.NotNull(DialectTable.Family(dialect.Name)));
         Assert.Null(DialectTable.Client(DialectName.Events));
     }
 

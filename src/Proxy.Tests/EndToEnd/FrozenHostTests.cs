@@ -2,57 +2,65 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>A host that stops answering in the middle of a call, and comes back without the call.</summary>
-public sealed class FrozenHostTests(FrozenHostTests.Door door) : IClassFixture<FrozenHostTests.Door>
+/// <summary>
+/// A host that stops answering in the middle of a call, and comes back without the call. The proxy runs in this process and uses the test's clock: the probes
+/// take a minute of real time.
+/// </summary>
+public sealed class FrozenHostTests
 {
-    public sealed class Door : FrontDoor
+    [Theory]
+    [InlineData("epoll")]
+    [InlineData("sockets")]
+    public async Task Host_froze_and_is_back_Its_old_call_is_ended_and_the_slot_serves_the_next(string transport)
     {
-        protected override int Lanes => 1;
-
-        protected override string HostSettings => """
+        await using var host = FakeBackend.Start();
+        await using var proxy = (await PeerProxy.StartAsync(1))[0].Configure($"{FrontDoor.Server(transport: transport)}\n" + PeerProxy.Backend("a", host.Url, """
+            models = ["m"]
+            dialects = ["openai"]
             slots = 1
             first_token = "10m"
             idle = "10m"
-            """;
-    }
-
-    [Fact]
-    [Trait("Category", "Slow")]
-    public async Task Host_froze_and_is_back_Its_old_call_is_ended_and_the_slot_serves_the_next()
-    {
-        var lane = door.Take();
-        var arrival = lane.A.NextCallAsync();
-        lane.A.Once(async exchange =>
+            """));
+        using var stop = new CancellationTokenSource();
+        var probing = proxy.Parts.Probe.RunAsync(stop.Token);
+        await Patience.For(proxy.Parts.Probe.FirstRound, "the first round of probes");
+        var state = proxy.Parts.Directory.Table.All.Single(backend => backend.Name == "a").State;
+        var arrival = host.NextCallAsync();
+        host.Once(async exchange =>
         {
             await exchange.HeadAsync(OpenAi.Sse);
             await exchange.ChunkAsync(OpenAi.Role());
             await exchange.ChunkAsync(OpenAi.Token("half"));
             await exchange.StallAsync();
         });
-        lane.A.Answer(exchange => exchange.JsonAsync(OpenAi.Whole("again")));
-        var old = lane.ChatAsync(lane.Solo, stream: true);
+        host.Answer(exchange => exchange.JsonAsync(OpenAi.Whole("again")));
+        var old = proxy.PostAsync("/v1/chat/completions", OpenAi.Request("m", stream: true));
         await arrival;
 
-        lane.A.Frozen = true;
-        await LoggedAsync("backend_down");
+        host.Frozen = true;
+        var froze = proxy.Time.GetUtcNow();
+        await PassUntilAsync(() => !state.Available);
+        var down = proxy.Time.GetUtcNow();
         Assert.False(old.IsCompleted);
-        lane.A.Frozen = false;
-        await LoggedAsync("backend_up");
+        host.Frozen = false;
+        await PassUntilAsync(() => state.Available);
 
-        var (reply, line) = await Patience.For(old, "the end of the old call");
+        Assert.True(down - froze >= TimeSpan.FromSeconds(25), "a busy host is given up after three probes of five seconds, ten seconds apart");
+        var reply = await Patience.For(old, "the end of the old call");
         Assert.Equal("half", OpenAi.Read(reply));
         Assert.Equal("backend_error", OpenAi.ReadError(reply).GetProperty("type").GetString());
-        Assert.Equal("backend_error backend 200", line.Verdict);
-        Assert.Equal(200, (await lane.ChatAsync(lane.Solo, stream: false)).Reply.Status);
+        Assert.Equal(200, (await proxy.PostAsync("/v1/chat/completions", OpenAi.Request("m", stream: false))).Status);
+        var counted = (await proxy.GetAsync("/metrics")).Text.Split('\n').Where(line => line.StartsWith("proxy_requests_total{", StringComparison.Ordinal)).ToArray();
+        Assert.Contains(counted, line => line.Contains("status=\"200\"", StringComparison.Ordinal) && line.Contains("outcome=\"backend_error\"", StringComparison.Ordinal) && line.EndsWith(" 1", StringComparison.Ordinal));
+        await stop.CancelAsync();
+        await probing;
 
-        async Task LoggedAsync(string name)
-        {
-            // Three probes of five seconds, ten seconds apart, take longer than tests usually wait for a line.
-            using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(90));
-            using var pace = new PeriodicTimer(TimeSpan.FromMilliseconds(100));
-            while (!door.Proxy.Log.Lines.Any(line => ProxyLog.Text(line, "event") == name
-                && line.GetRawText().Contains($"\"{lane.NameA}\"", StringComparison.Ordinal)))
-                await pace.WaitForNextTickAsync(patience.Token);
-        }
+        Task PassUntilAsync(Func<bool> condition) => Patience.Until(
+            () =>
+            {
+                proxy.Time.Advance(TimeSpan.FromSeconds(1));
+                return Task.FromResult(condition());
+            },
+            "the probes have noticed");
     }
 }

@@ -11,9 +11,10 @@ public sealed class SilentHostTests(SilentHostTests.Door door) : IClassFixture<S
 
         protected override int OllamaLanes => 2;
 
-        protected override string HostSettings => """
-            first_token = "4s"
-            idle = "4s"
+        protected override string FirstHostSettings => """
+            connect = "60s"
+            first_token = "1s"
+            idle = "1s"
             """;
     }
 
@@ -133,7 +134,7 @@ public sealed class SilentHostTests(SilentHostTests.Door door) : IClassFixture<S
         var lane = door.Take();
         lane.A.Answer(async exchange =>
         {
-            await Task.Delay(5000); // longer than both limits
+            await Task.Delay(1300); // longer than both limits
             await exchange.JsonAsync(OpenAi.Whole("slow"));
         });
 
@@ -150,10 +151,10 @@ public sealed class SilentHostTests(SilentHostTests.Door door) : IClassFixture<S
         lane.A.Answer(async exchange =>
         {
             await exchange.HeadAsync(OpenAi.Sse);
-            foreach (var frame in OpenAi.Stream("a", "b", "c", "d"))
+            foreach (var frame in OpenAi.Stream([.. "abcdefghijkl".Select(letter => $"{letter}")]))
             {
                 await exchange.ChunkAsync(frame);
-                await Task.Delay(250);
+                await Task.Delay(100); // in all longer than both clocks
             }
 
             await exchange.EndAsync();
@@ -161,7 +162,7 @@ public sealed class SilentHostTests(SilentHostTests.Door door) : IClassFixture<S
 
         var (reply, line) = await lane.ChatAsync(lane.Solo, stream: true);
 
-        Assert.Equal("abcd", OpenAi.Read(reply));
+        Assert.Equal("abcdefghijkl", OpenAi.Read(reply));
         Assert.Equal("ok none 200", line.Verdict);
     }
 

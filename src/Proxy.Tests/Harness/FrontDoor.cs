@@ -31,6 +31,9 @@ public abstract class FrontDoor : IAsyncLifetime
         idle = "120s"
         """;
 
+    /// <summary>Settings of the first host of each pair, where they differ from the second one's.</summary>
+    protected virtual string FirstHostSettings => HostSettings;
+
     /// <summary>Lines of the [server] section beside <c>listen</c>.</summary>
     protected virtual string ServerSettings => "";
 
@@ -59,7 +62,7 @@ public abstract class FrontDoor : IAsyncLifetime
                 dialects = ["{dialect}"]
                 prefixes = ["solo{number}-", "pair{number}-"]
                 weight = 1000
-                {HostSettings}
+                {FirstHostSettings}
                 [[backends]]
                 name = "b{number}"
                 url = "{lane.B.Url}"

@@ -45,6 +45,9 @@ internal sealed class PeerProxy : IAsyncDisposable
 
     public Parts Parts => parts ?? throw new InvalidOperationException("the peer has no configuration yet");
 
+    /// <summary>Its clock stands still until a test moves it.</summary>
+    public FakeTimeProvider Time { get; } = new();
+
     public string Url => app.Urls.First();
 
     /// <summary>Its proxy id.</summary>
@@ -62,7 +65,7 @@ internal sealed class PeerProxy : IAsyncDisposable
     {
         var result = ConfigReader.Read(toml, new ConfigSources());
         if (result.Config is not { } config) throw new InvalidOperationException(string.Join("; ", result.Problems));
-        parts = new Parts(new LoadedConfig(null, config), writer, new FakeTimeProvider());
+        parts = new Parts(new LoadedConfig(null, config), writer, Time);
         return this;
     }
 

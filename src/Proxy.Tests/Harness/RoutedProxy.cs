@@ -26,7 +26,11 @@ internal sealed class RoutedProxy : IAsyncDisposable
         var result = ConfigReader.Read(toml, new ConfigSources());
         if (result.Config is not { } config) throw new InvalidOperationException(string.Join("; ", result.Problems));
         writer = new LogWriter(new Lines(Log));
-        parts = new Parts(new LoadedConfig(null, config), writer, Time, routes, follow);
+        parts = new Parts(new LoadedConfig(null, config), writer, Time, more: parts =>
+        {
+            parts.ChatRoutes.AddRange(routes(parts.Direct));
+            parts.Exchange.Follow = follow ?? parts.Exchange.Follow;
+        });
         var date = new HttpDate(Time);
         listeners = new Listeners(config, null,
             parts.Loops is null ? null : server => Http1Connection.Use(server, parts.Endpoints.HandleAsync, date, parts.Log));

@@ -7,17 +7,13 @@ using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.Extensions.Logging;
 using Proxy.Backends;
+using Proxy.Composition;
 using Proxy.Config;
-using Proxy.Dialects.Anthropic;
-using Proxy.Dialects.OllamaChat;
-using Proxy.Dialects.OpenAiChat;
-using Proxy.Dialects.OpenAiResponses;
 using Proxy.Http;
 using Proxy.Routes;
 using Proxy.Telemetry;
 using Proxy.Tests.Backends;
 using Proxy.Transport;
-using Proxy.VectorRoutes;
 
 namespace Proxy.Tests.Http;
 
@@ -25,6 +21,7 @@ namespace Proxy.Tests.Http;
 internal sealed class Edge : IAsyncDisposable
 {
     private readonly MemoryStream log = new();
+    private readonly Stack<IDisposable> owned = [];
     private readonly LogWriter writer;
     private readonly WebApplication app;
 
@@ -38,28 +35,10 @@ internal sealed class Edge : IAsyncDisposable
         var catalog = new ModelCatalog(House.Directory, probe);
         Parts = new ExchangeParts(Gate, Calls, new CallLedger(writer, LogFormat.Text, Metrics, House.Time), Metrics, () => House.Directory.Table.Config.Server,
             House.Log, House.Time, Ticker, House.Directory.Identity);
-        var prefixes = new PromptPrefixes(new ProxyMetrics());
-        var routes = new RouteTable([new DirectRoute(House.Directory, House.Dispatcher, new RemoteImages(), prefixes, House.Log, House.Time)]);
-        var (openAi, ollama, anthropic) = (new OpenAiChatClientDialect(), new OllamaChatClientDialect(), new AnthropicClientDialect());
-        var endpoints = new Endpoints(
-            new ChatExchange("/v1/chat/completions", openAi, routes, Parts).HandleAsync,
-            new ChatExchange("/v1/completions", openAi, routes, Parts).HandleAsync,
-            new ChatExchange("/v1/responses", new OpenAiResponsesClientDialect(), routes, Parts).HandleAsync,
-            new CountExchange("/v1/responses/input_tokens", new OpenAiResponsesClientDialect(), OpenAiResponsesJson.WriteCount, new TokenCount(House.Directory),
-                Parts).HandleAsync,
-            new ChatExchange("/api/chat", ollama, routes, Parts).HandleAsync,
-            new ChatExchange("/api/generate", ollama, routes, Parts).HandleAsync,
-            new ChatExchange("/v1/messages", anthropic, routes, Parts).HandleAsync,
-            new CountExchange("/v1/messages/count_tokens", new AnthropicClientDialect(counts: true), AnthropicCount.Write, new TokenCount(House.Directory),
-                Parts).HandleAsync,
-            new ModelExchange(openAi, new OpenAiChatBackendDialect(), new ModelRelay(House.Directory, House.Dispatcher), Parts).HandleAsync,
-            new VectorEndpoints(new VectorParts(new VectorHosts(House.Directory, House.Dispatcher, new OpenAiChatBackendDialect(), House.Log), Parts, "0")),
-            new ModelEndpoints(catalog, openAi, ollama, anthropic, Parts, "0"),
-            new OllamaHostEndpoints(catalog, House.Directory, House.Dispatcher, ollama, new OllamaChatBackendDialect(), Parts),
-            new StatusEndpoints(House.Directory, Calls, Metrics, Gate),
-            new AdminEndpoints(House.Directory, catalog, Calls, static () => new([], []), null, static () => { }, House.Time),
-            new ErrorEndpoints(openAi, ollama, anthropic, Parts),
-            Gate);
+        var features = new PartsBuilder(config with { Inference = config.Inference with { Bundled = false } }, House.Directory, House.Slots, House.Dispatcher,
+            catalog, new RemoteImages(), Parts, owned);
+        foreach (var add in Proxy.Composition.Parts.Features) add(features);
+        var endpoints = features.Build(new AdminEndpoints(House.Directory, catalog, Calls, static () => new([], []), null, static () => { }, House.Time));
         var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { Args = ["--hostBuilder:reloadConfigOnChange=false"],
             ContentRootPath = AppContext.BaseDirectory });
         builder.Logging.ClearProviders();
@@ -138,6 +117,7 @@ internal sealed class Edge : IAsyncDisposable
         Client.Dispose();
         await app.StopAsync();
         await app.DisposeAsync();
+        while (owned.TryPop(out var last)) last.Dispose();
         Ticker.Dispose();
         writer.Dispose();
         House.Dispose();

@@ -56,6 +56,7 @@ public sealed partial class OperationsPageTests
     public void Headers_that_are_read_are_those_of_the_code()
     {
         var read = Found(HeaderByName(), match => match.Groups[1].Value, "Http")
+            .Concat(Found(HeaderByName(), match => match.Groups[1].Value, "Composition"))
             .Concat(Found(HeaderByProperty(), match => Kebab(match.Groups[1].Value), "Http"))
             .Concat(Found(HeaderByPrefix(), match => match.Groups[1].Value + "*", "Http"));
 
@@ -134,7 +135,7 @@ public sealed partial class OperationsPageTests
 
     private static string Kebab(string name) => name == "WWWAuthenticate" ? "www-authenticate" : Capital().Replace(name, "-$0").ToLowerInvariant();
 
-    [GeneratedRegex("""(?:Head\(text, |Write\(text, |yield return new\()"(?<name>proxy_[a-z_]+)"(?:, "(?<kind>counter|gauge)")?""")]
+    [GeneratedRegex("""(?:Head\(text, |Write\(text, |new\()"(?<name>proxy_[a-z_]+)"(?:, "(?<kind>counter|gauge)")?""")]
     private static partial Regex Metric();
 
     [GeneratedRegex("_(bucket|sum|count)$")]

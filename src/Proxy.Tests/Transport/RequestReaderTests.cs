@@ -141,4 +141,16 @@ public sealed class RequestReaderTests
     }
 
     private bool Read(string head, out int length) => reader.TryRead(Encoding.Latin1.GetBytes(head), out length);
+
+    [Fact]
+    public void Field_stands_twice_in_a_head_that_came_in_pieces_It_is_not_read()
+    {
+        const string Twins = "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nCookie: 5\r\nContent-Length: 0\r\n\r\n";
+        var reader = new RequestReader();
+        Assert.True(reader.TryRead("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nCookie: 5\r\nAccept: x\r\n\r\n"u8, out _));
+
+        for (var length = 0; length <= Twins.Length; length++) Assert.False(reader.TryRead(Encoding.ASCII.GetBytes(Twins[..length]), out _), Twins[..length]);
+
+        Assert.False(reader.TryRead(Encoding.ASCII.GetBytes(Twins), out _));
+    }
 }

@@ -21,12 +21,12 @@ internal static class HostProbe
     /// client <paramref name="http"/> knows how to reach the host (its authorities, its connect time-out) and adds no header. Throws <see
     /// cref="HostProbeException"/> with the reason if the host cannot be used, <see cref="OperationCanceledException"/> if the caller cancelled.
     /// </summary>
-    public static async Task<HostReport> AskAsync(
-        BackendConfig backend, HttpMessageInvoker http, HostReport? before, CancellationToken cancellation, ProxyIdentity? asker = null)
+    public static async Task<HostReport> AskAsync(BackendConfig backend, HttpMessageInvoker http, HostReport? before, CancellationToken cancellation,
+        ProxyIdentity? asker = null, TimeProvider? time = null)
     {
         if (backend.Url == BackendConfig.BuiltinEcho) return EchoReport(backend);
 
-        var host = new HostQuestions(backend, http, asker, cancellation);
+        var host = new HostQuestions(backend, http, asker, time ?? TimeProvider.System, cancellation);
         var report = await ReportAsync(host, backend, before, asker).ConfigureAwait(false);
         host.RefuseIfUnasked();
         return report;

@@ -13,7 +13,8 @@ namespace Proxy.Backends;
 internal readonly record struct HostAnswer(HttpStatusCode? Status, JsonElement? Body);
 
 /// <summary>Sends the questions to one host and remembers how they failed.</summary>
-internal sealed class HostQuestions(BackendConfig backend, HttpMessageInvoker http, ProxyIdentity? asker, CancellationToken cancellation)
+internal sealed class HostQuestions(
+    BackendConfig backend, HttpMessageInvoker http, ProxyIdentity? asker, TimeProvider time, CancellationToken cancellation)
 {
     private readonly string root = Root(backend.Url);
     private readonly Lock gate = new();
@@ -42,8 +43,8 @@ internal sealed class HostQuestions(BackendConfig backend, HttpMessageInvoker ht
     /// <summary>The answer with any status; without a status if there was no answer.</summary>
     public async Task<HostAnswer> AskAsync(string path, string? json)
     {
-        using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
-        patience.CancelAfter(Patience);
+        using var clock = new CancellationTokenSource(Patience, time);
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellation, clock.Token);
         try
         {
             using var request = Request(path, json);

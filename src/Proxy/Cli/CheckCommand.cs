@@ -2,7 +2,6 @@ using System.CommandLine;
 using System.Text.Json;
 using Proxy.Backends;
 using Proxy.Config;
-using Proxy.Inference;
 using Proxy.Transport;
 
 namespace Proxy.Cli;
@@ -51,9 +50,7 @@ internal static class CheckCommand
         output.WriteLine($"  listens on  {string.Join(", ", config.Server.Listen)}{(config.Server.Tls is null ? "" : " (TLS)")}");
         foreach (var backend in config.Backends)
             output.WriteLine($"  backend     {backend.Name}: {backend.Url} ({Dialects(backend)}){(backend.Name == config.DefaultBackend ? ", default" : "")}");
-        foreach (var model in config.Inference.Models)
-            output.WriteLine($"  model       {model.Name}: {model.Path}");
-        if (config.Inference.Bundled) output.WriteLine($"  model       {LocalModels.BundledName}: built in");
+        foreach (var line in CliFeature.All.SelectMany(feature => feature.Summary(config))) output.WriteLine(line);
         if (config.Aliases.Count > 0) output.WriteLine($"  aliases     {string.Join(", ", config.Aliases.Select(alias => $"{alias.Key} = {alias.Value}"))}");
         output.WriteLine("  keys        " + (config.Auth.Keys.Count > 0 ? string.Join(", ", config.Auth.Keys.Select(key => key.Name))
             : config.Auth.AllowAnonymous ? "none: serves everyone" : "none: serves this machine only"));

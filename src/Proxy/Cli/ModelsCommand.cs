@@ -15,12 +15,8 @@ internal static class ModelsCommand
         var json = ProxyCommand.Json();
         var command = new Command(
             "models", "List models: backend, context length, loaded or not, slots, health. Asks the running proxy or, if none is running, the hosts.")
-        {
-            json,
-            ModelsLocalCommand.Make(around),
-            ModelsPullCommand.Make(around),
-            ModelsRemoveCommand.Make(around),
-        };
+        { json };
+        foreach (var verb in CliFeature.All.SelectMany(feature => feature.ModelVerbs(around))) command.Add(verb);
         command.SetAction(async (parsed, cancellation) => (int)await RunAsync(around, parsed.GetValue(config), parsed.GetValue(json), cancellation)
             .ConfigureAwait(false));
         return command;

@@ -1,6 +1,5 @@
 using Proxy.Composition;
 using Proxy.Config;
-using Proxy.Inference;
 
 namespace Proxy.Cli;
 
@@ -15,7 +14,8 @@ internal sealed record Surroundings(TextWriter Output, TextWriter Error, Func<st
     /// <summary>Whether <see cref="Error"/> is a terminal.</summary>
     public bool IsTerminal { get; init; }
 
-    public ConfigSources Sources => new() { Environment = Environment, ModelProblem = ModelFolder.Problem };
+    public ConfigSources Sources =>
+        CliFeature.All.Aggregate(new ConfigSources { Environment = Environment }, static (sources, feature) => feature.Checked(sources));
 
     /// <summary>Writes problems to stderr, one per line, in the form that editors jump to.</summary>
     public void Tell(string? path, IReadOnlyList<ConfigProblem> problems)

@@ -83,15 +83,14 @@ internal static class ProxyHost
             if (!listener.IsAdmin) log.Listening(listener.Url, listener.Scheme == "https" ? "sockets" : config.Server.Transport);
         }
 
-        var probing = parts.Probe.RunAsync(stop.Token);
-        var warming = parts.Models.WarmAsync(stop.Token);
+        var running = parts.RunAsync(stop.Token);
         manager.Status($"serving on {string.Join(", ", listeners.All.Where(l => !l.IsAdmin).Select(l => l.Url))}");
         manager.Ready();
         var watching = WatchdogAsync(manager, stop.Token);
 
         await Task.Delay(Timeout.Infinite, stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await StopAsync(app, parts, manager, now.Token);
-        await Task.WhenAll(probing, warming, watching);
+        await Task.WhenAll(running, watching);
         log.Stopped();
         return ExitCode.Ok;
     }

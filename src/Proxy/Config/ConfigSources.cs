@@ -12,8 +12,8 @@ internal sealed record ConfigSources
     /// <summary>Whether a folder exists at an absolute path.</summary>
     public Func<string, bool> HasFolder { get; init; } = Directory.Exists;
 
-    /// <summary>Says why a model's folder cannot be served; null if it can.</summary>
-    public Func<InferenceModelConfig, string?> ModelProblem { get; init; } = static _ => null;
+    /// <summary>Says why a model cannot be run in this process; null if it can.</summary>
+    public Func<InferenceModelConfig, string?> ModelProblem { get; init; } = static _ => "this build of proxy runs no models in its own process";
 
     /// <summary>Whether an address belongs to this machine.</summary>
     public Func<System.Net.IPAddress, bool> IsOwnAddress { get; init; } = OwnListener.IsOfThisMachine;

@@ -1,27 +1,23 @@
 using Proxy.Chat;
-using Proxy.Dialects.Anthropic;
-using Proxy.Dialects.OllamaChat;
-using Proxy.Dialects.OllamaGenerate;
-using Proxy.Dialects.OpenAiChat;
-using Proxy.Dialects.OpenAiCompletions;
-using Proxy.Dialects.OpenAiResponses;
 
 namespace Proxy.Dialects;
 
-/// <summary>All dialects, by name. Some have only one half, because the other is not implemented or would make no sense.</summary>
+/// <summary>All dialects, each with the half that serves clients and the half that speaks to hosts.</summary>
 internal static class DialectTable
 {
-    public static readonly IReadOnlyList<ClientDialect> Clients =
+    private static readonly (ClientDialect Client, BackendDialect Backend)[] Rows =
     [
-        new OpenAiChatClientDialect(), new OpenAiCompletionsClientDialect(), new OpenAiResponsesClientDialect(),
-        new OllamaChatClientDialect(), new OllamaGenerateClientDialect(), new AnthropicClientDialect(),
+        (new OpenAiChat.OpenAiChatClientDialect(), new OpenAiChat.OpenAiChatBackendDialect()),
+        (new OpenAiCompletions.OpenAiCompletionsClientDialect(), new OpenAiCompletions.OpenAiCompletionsBackendDialect()),
+        (new OpenAiResponses.OpenAiResponsesClientDialect(), new OpenAiResponses.OpenAiResponsesBackendDialect()),
+        (new OllamaChat.OllamaChatClientDialect(), new OllamaChat.OllamaChatBackendDialect()),
+        (new OllamaGenerate.OllamaGenerateClientDialect(), new OllamaGenerate.OllamaGenerateBackendDialect()),
+        (new Anthropic.AnthropicClientDialect(), new Anthropic.AnthropicBackendDialect()),
     ];
 
-    public static readonly IReadOnlyList<BackendDialect> Backends =
-    [
-        new OpenAiChatBackendDialect(), new OpenAiCompletionsBackendDialect(), new OpenAiResponsesBackendDialect(),
-        new OllamaChatBackendDialect(), new OllamaGenerateBackendDialect(), new AnthropicBackendDialect(),
-    ];
+    public static readonly IReadOnlyList<ClientDialect> Clients = [.. Rows.Select(static row => row.Client)];
+
+    public static readonly IReadOnlyList<BackendDialect> Backends = [.. Rows.Select(static row => row.Backend)];
 
     // Indexed by the enum's value, because every call looks up its dialect.
     private static readonly BackendDialect?[] NumberedBackends =
@@ -30,14 +26,4 @@ internal static class DialectTable
     public static ClientDialect? Client(DialectName name) => Clients.FirstOrDefault(dialect => dialect.Name == name);
 
     public static BackendDialect? Backend(DialectName name) => NumberedBackends[(int)name];
-
-    /// <summary>The word for this dialect in a backend's <c>dialects</c> setting. Null for a dialect that no host speaks.</summary>
-    public static string? Family(DialectName name) => name switch
-    {
-        DialectName.OpenAiChat or DialectName.OpenAiCompletions => "openai",
-        DialectName.OpenAiResponses => "responses",
-        DialectName.OllamaChat or DialectName.OllamaGenerate => "ollama",
-        DialectName.Anthropic => "anthropic",
-        _ => null,
-    };
 }

@@ -37,16 +37,13 @@ internal static class MessageLosses
     /// <summary>Names the losses of members that only Anthropic's dialect has.</summary>
     public static void Name(ChatMessage message, List<string> lost)
     {
-        if (message.ToolFailed) lost.Add("messages[].content[].is_error");
+        lost.AddIf(message.ToolFailed, "messages[].content[].is_error");
         foreach (var thought in message.Thoughts)
         {
             if (thought.Redacted is not null) lost.Add("messages[].content[] of type redacted_thinking");
             else if (thought.Signature is { Length: > 0 }) lost.Add("messages[].content[].signature");
         }
 
-        foreach (var call in message.ToolCalls)
-        {
-            foreach (var member in call.Unknown) lost.Add($"messages[].content[].{member.Key}");
-        }
+        foreach (var call in message.ToolCalls) lost.AddNames("messages[].content[].", call.Unknown);
     }
 }

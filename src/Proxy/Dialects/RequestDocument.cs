@@ -7,9 +7,9 @@ namespace Proxy.Dialects;
 internal static class RequestDocument
 {
     /// <summary>
-    /// Returns the first problem found by the JSON parser or in <paramref name="fields"/>; otherwise null and the result of <paramref name="read"/>.
+    /// Returns the first problem, which the JSON parser or <paramref name="read"/> found; otherwise null and the result of <paramref name="read"/>.
     /// </summary>
-    public static ProxyError? Read(ReadOnlyMemory<byte> body, RequestFields fields, Func<JsonElement, ChatRequest> read, out ChatRequest? request)
+    public static ProxyError? Read(ReadOnlyMemory<byte> body, Func<JsonElement, RequestFields, ChatRequest> read, out ChatRequest? request)
     {
         request = null;
         try
@@ -18,10 +18,10 @@ internal static class RequestDocument
             if (document.RootElement.ValueKind is not JsonValueKind.Object)
                 return new ProxyError(ProxyErrorKind.InvalidRequest, "the body must be a JSON object");
 
-            var made = read(document.RootElement);
-            if (fields.Problem is { } problem) return problem;
-            request = made;
-            return null;
+            var fields = new RequestFields();
+            var made = read(document.RootElement, fields);
+            if (fields.Problem is null) request = made with { Unknown = fields.Unknown, AsItCame = fields.AsItCame };
+            return fields.Problem;
         }
         catch (Exception problem) when (problem is JsonException or InvalidOperationException) // not JSON, or text that is not Unicode
         {

@@ -8,6 +8,12 @@ internal sealed class RequestFields
 {
     public ProxyError? Problem { get; private set; }
 
+    /// <summary>Members of the request that <see cref="ChatRequest"/> does not name. See <see cref="ChatRequest.Unknown"/>.</summary>
+    public List<KeyValuePair<string, JsonElement>> Unknown { get; } = [];
+
+    /// <summary>Members that are understood, in the spelling of the client. See <see cref="ChatRequest.AsItCame"/>.</summary>
+    public List<KeyValuePair<string, JsonElement>> AsItCame { get; } = [];
+
     public double? Number(JsonElement value, string path) => value.ValueKind switch
     {
         JsonValueKind.Null => null,
@@ -79,10 +85,12 @@ internal sealed class RequestFields
         return made;
     }
 
-    public void NeedModel(ChatRequest request)
+    public void NeedModel(ChatRequest request, string missing = "the body has no \"model\"; say which model should answer")
     {
-        if (string.IsNullOrWhiteSpace(request.Model)) Fail("model", "the body has no \"model\"; say which model should answer");
+        if (string.IsNullOrWhiteSpace(request.Model)) Fail("model", missing);
     }
+
+    public void Missing(string path) => Fail(path, $"\"{path}\" is missing");
 
     public void Fail(string path, string message) => Refuse(new ProxyError(ProxyErrorKind.InvalidRequest, message) { Param = path });
 

@@ -15,21 +15,15 @@ internal static class ToolJson
     public static void WriteArguments(Utf8JsonWriter json, ReadOnlySpan<byte> name, string arguments)
     {
         json.WritePropertyName(name);
-        if (string.IsNullOrWhiteSpace(arguments))
-        {
-            json.WriteStartObject();
-            json.WriteEndObject();
-        }
-        else if (WireJson.IsObject(arguments))
+        if (WireJson.IsObject(arguments))
         {
             json.WriteAsItCame(System.Text.Encoding.UTF8.GetBytes(arguments));
+            return;
         }
-        else
-        {
-            json.WriteStartObject();
-            json.WriteString(BrokenArguments, arguments);
-            json.WriteEndObject();
-        }
+
+        json.WriteStartObject();
+        if (!string.IsNullOrWhiteSpace(arguments)) json.WriteString(BrokenArguments, arguments);
+        json.WriteEndObject();
     }
 
     public static IReadOnlyList<ToolDefinition> Read(JsonElement value, RequestFields fields) =>
@@ -43,30 +37,14 @@ internal static class ToolJson
             return new ToolDefinition("", null, null) { Raw = item.Clone() };
         }
 
-        string? description = null;
-        JsonElement? parameters = null;
-        bool? strict = null;
-        var whole = true;
-        foreach (var member in function.EnumerateObject())
-        {
-            switch (member.Name)
-            {
-                case "name": break;
-                case "description" when member.Value.ValueKind is JsonValueKind.String: description = member.Value.GetString(); break;
-                case "parameters": parameters = member.Value.Clone(); break;
-                case "strict" when member.Value.ValueKind is JsonValueKind.True or JsonValueKind.False: strict = member.Value.GetBoolean(); break;
-                default: whole = false; break;
-            }
-        }
-
+        var tool = DescribedSchema.Read(function, "parameters", out var whole);
         foreach (var member in item.EnumerateObject())
         {
-            if (!member.NameEquals("function"u8)
-                && !(member.NameEquals("type"u8) && member.Value.ValueKind is JsonValueKind.String && member.Value.ValueEquals("function"u8)))
-                whole = false;
+            whole &= member.NameEquals("function"u8)
+                || (member.NameEquals("type"u8) && member.Value.ValueKind is JsonValueKind.String && member.Value.ValueEquals("function"u8));
         }
 
-        return new ToolDefinition(named.GetString()!, description, parameters) { Strict = strict, Raw = whole ? null : item.Clone() };
+        return new ToolDefinition(named.GetString()!, tool.Description, tool.Schema) { Strict = tool.Strict, Raw = whole ? null : item.Clone() };
     }
 
     /// <summary>
@@ -91,18 +69,13 @@ internal static class ToolJson
 
             if (tool.Name.Length == 0) continue;
             Open();
-            json.WriteStartObject();
-            json.WriteString("type"u8, "function"u8);
+            json.WriteStartOfType("function"u8);
             json.WriteStartObject("function"u8);
             json.WriteString("name"u8, tool.Name);
-            if (tool.Description is { } description) json.WriteString("description"u8, description);
-            if (tool.Parameters is { } parameters) json.WriteAsItCame("parameters", parameters);
-            if (tool.Strict is { } wanted)
-            {
-                if (strict) json.WriteBoolean("strict"u8, wanted);
-                else if (wanted) lost.Add("tools[].function.strict");
-            }
-
+            json.WriteOptional("description"u8, tool.Description);
+            json.WriteOptional("parameters", tool.Parameters);
+            if (strict) json.WriteOptional("strict"u8, tool.Strict);
+            else lost.AddIf(tool.Strict is true, "tools[].function.strict");
             json.WriteEndObject();
             json.WriteEndObject();
         }

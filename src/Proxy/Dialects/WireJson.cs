@@ -14,6 +14,14 @@ internal static class WireJson
 
     public static readonly JsonDocumentOptions ReadingWhole = new() { MaxDepth = EnvelopePeek.MaxDepth };
 
+    /// <summary>A reader at the first token of the value.</summary>
+    public static Utf8JsonReader Open(ReadOnlySpan<byte> value)
+    {
+        var json = new Utf8JsonReader(value, Reading);
+        json.Read();
+        return json;
+    }
+
     public static Utf8JsonWriter NewWriter(IBufferWriter<byte> output) => new(output, Writing);
 
     /// <summary>Writes a value byte for byte except line breaks. In JSON line breaks occur only between tokens, and in a frame they would end it.</summary>
@@ -58,7 +66,19 @@ internal static class WireJson
         List<string> lost)
     {
         if (own) json.WriteAll(members);
-        else lost.AddRange(members.Select(member => place + member.Key));
+        else lost.AddNames(place, members);
+    }
+
+    /// <summary>Names lost members, with <paramref name="place"/> in front.</summary>
+    public static void AddNames(this List<string> lost, string place, IReadOnlyList<KeyValuePair<string, JsonElement>> members)
+    {
+        foreach (var member in members) lost.Add(place + member.Key);
+    }
+
+    /// <summary>Names a member as lost if the request has it.</summary>
+    public static void AddIf(this List<string> lost, bool present, string name)
+    {
+        if (present) lost.Add(name);
     }
 
     /// <summary>
@@ -84,10 +104,81 @@ internal static class WireJson
     /// <summary>Writes a list of texts; nothing if it is empty.</summary>
     public static void WriteTexts(this Utf8JsonWriter json, ReadOnlySpan<byte> name, IReadOnlyList<string> texts)
     {
-        if (texts.Count == 0) return;
+        if (texts.Count > 0) json.WriteList(name, texts);
+    }
+
+    /// <summary>Writes a list of texts, even an empty one.</summary>
+    public static void WriteList(this Utf8JsonWriter json, ReadOnlySpan<byte> name, params IEnumerable<string> texts)
+    {
         json.WriteStartArray(name);
         foreach (var text in texts) json.WriteStringValue(text);
         json.WriteEndArray();
+    }
+
+    /// <summary>Writes the member if it has a value.</summary>
+    public static void WriteOptional(this Utf8JsonWriter json, ReadOnlySpan<byte> name, string? value)
+    {
+        if (value is not null) json.WriteString(name, value);
+    }
+
+    /// <inheritdoc cref="WriteOptional(Utf8JsonWriter, ReadOnlySpan{byte}, string)"/>
+    public static void WriteOptional(this Utf8JsonWriter json, ReadOnlySpan<byte> name, long? value)
+    {
+        if (value is { } number) json.WriteNumber(name, number);
+    }
+
+    /// <inheritdoc cref="WriteOptional(Utf8JsonWriter, ReadOnlySpan{byte}, string)"/>
+    public static void WriteOptional(this Utf8JsonWriter json, ReadOnlySpan<byte> name, double? value)
+    {
+        if (value is { } number) json.WriteNumber(name, number);
+    }
+
+    /// <inheritdoc cref="WriteOptional(Utf8JsonWriter, ReadOnlySpan{byte}, string)"/>
+    public static void WriteOptional(this Utf8JsonWriter json, ReadOnlySpan<byte> name, bool? value)
+    {
+        if (value is { } flag) json.WriteBoolean(name, flag);
+    }
+
+    /// <inheritdoc cref="WriteOptional(Utf8JsonWriter, ReadOnlySpan{byte}, string)"/>
+    public static void WriteOptional(this Utf8JsonWriter json, string name, JsonElement? value)
+    {
+        if (value is { } some) json.WriteAsItCame(name, some);
+    }
+
+    /// <summary>Begins an object with its member <c>type</c>.</summary>
+    public static void WriteStartOfType(this Utf8JsonWriter json, ReadOnlySpan<byte> type)
+    {
+        json.WriteStartObject();
+        json.WriteString("type"u8, type);
+    }
+
+    /// <summary>Begins the member <paramref name="name"/>, an object with a member <c>type</c>.</summary>
+    public static void WriteStartOfType(this Utf8JsonWriter json, ReadOnlySpan<byte> name, ReadOnlySpan<byte> type)
+    {
+        json.WritePropertyName(name);
+        json.WriteStartOfType(type);
+    }
+
+    /// <summary>Writes an object that has only the member <paramref name="member"/>.</summary>
+    public static void WriteObject(this Utf8JsonWriter json, ReadOnlySpan<byte> name, ReadOnlySpan<byte> member, string? value)
+    {
+        json.WriteStartObject(name);
+        json.WriteString(member, value);
+        json.WriteEndObject();
+    }
+
+    /// <inheritdoc cref="WriteObject(Utf8JsonWriter, ReadOnlySpan{byte}, ReadOnlySpan{byte}, string)"/>
+    public static void WriteObject(this Utf8JsonWriter json, ReadOnlySpan<byte> name, ReadOnlySpan<byte> member, int value)
+    {
+        json.WriteStartObject(name);
+        json.WriteNumber(member, value);
+        json.WriteEndObject();
+    }
+
+    public static void WriteEmptyObject(this Utf8JsonWriter json, ReadOnlySpan<byte> name)
+    {
+        json.WriteStartObject(name);
+        json.WriteEndObject();
     }
 
     /// <summary>The members of an object, without the two named ones.</summary>
@@ -96,11 +187,16 @@ internal static class WireJson
         var others = new List<KeyValuePair<string, JsonElement>>();
         foreach (var member in value.EnumerateObject())
         {
-            if (member.Name != known && member.Name != alsoKnown) others.Add(new(member.Name, member.Value.Clone()));
+            if (member.Name != known && member.Name != alsoKnown) others.Keep(member);
         }
 
         return others;
     }
+
+    /// <summary>Adds the member as it came.</summary>
+    public static void Keep(this List<KeyValuePair<string, JsonElement>> members, JsonProperty member) => members.Keep(member.Name, member.Value);
+
+    public static void Keep(this List<KeyValuePair<string, JsonElement>> members, string name, JsonElement value) => members.Add(new(name, value.Clone()));
 
     public static bool Has(this IReadOnlyList<KeyValuePair<string, JsonElement>> members, string name) => members.Find(name) is not null;
 
@@ -141,11 +237,14 @@ internal static class WireJson
     }
 
     /// <inheritdoc cref="Opaque(ReadOnlySpan{byte}, ReadOnlySpan{byte})"/>
-    public static JsonElement Opaque(ReadOnlySpan<byte> name, string value)
+    public static JsonElement Opaque(ReadOnlySpan<byte> name, string value) => Opaque(name, Written(json => json.WriteStringValue(value)));
+
+    /// <summary>The bytes that <paramref name="write"/> writes.</summary>
+    public static ReadOnlySpan<byte> Written(Action<Utf8JsonWriter> write)
     {
-        var buffer = new ArrayBufferWriter<byte>(value.Length + 2);
-        using (var json = NewWriter(buffer)) json.WriteStringValue(value);
-        return Opaque(name, buffer.WrittenSpan);
+        var buffer = new ArrayBufferWriter<byte>();
+        using (var json = NewWriter(buffer)) write(json);
+        return buffer.WrittenSpan;
     }
 
     /// <summary>Parses a value that owns its memory.</summary>

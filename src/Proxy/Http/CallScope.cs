@@ -10,8 +10,8 @@ namespace Proxy.Http;
 /// <summary>What every exchange is made of, whatever it serves.</summary>
 internal sealed record ExchangeParts(ApiKeyGate Gate, ActiveCalls Calls, CallLedger Ledger, ProxyMetrics Metrics, Func<Config.ServerConfig> Server, ILogger Log, TimeProvider Time, Transport.CoarseTicker Ticker, ProxyIdentity Identity)
 {
-    /// <summary>Who follows the answer to a call besides its client.</summary>
-    public Func<CallInfo, Followers> Follow { get; init; } = static _ => Followers.None;
+    /// <summary>Who follows the answer to a call besides its client. Set before the first call.</summary>
+    public Func<CallInfo, Followers> Follow { get; set; } = static _ => Followers.None;
 }
 
 /// <summary>

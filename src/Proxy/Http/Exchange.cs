@@ -18,7 +18,7 @@ internal abstract class Exchange(string surface, ErrorDialect dialect, ExchangeP
     protected ExchangeParts Parts => parts;
 
     /// <summary>Whether the request's body is read before the call is answered.</summary>
-    protected virtual bool HasBody => true;
+    public bool ReadsBody { get; init; } = true;
 
     public async Task HandleAsync(HttpContext context)
     {
@@ -27,7 +27,7 @@ internal abstract class Exchange(string surface, ErrorDialect dialect, ExchangeP
         {
             PooledBody? body = null;
             var problem = scope.Admit() ?? Forbids(scope);
-            if (problem is null && HasBody) (body, problem) = await RequestBody.ReadAsync(context.Request, parts.Server().BodyLimit, scope.Cancellation);
+            if (problem is null && ReadsBody) (body, problem) = await RequestBody.ReadAsync(context.Request, parts.Server().BodyLimit, scope.Cancellation);
             problem ??= await AnswerAsync(scope, body!);
             if (problem is not null) await scope.RefuseAsync(problem);
         }
@@ -53,7 +53,7 @@ internal abstract class Exchange(string surface, ErrorDialect dialect, ExchangeP
 
     /// <summary>
     /// Answers a call that was admitted, or returns an error to be written in the call's dialect. Owns the body and disposes it; the body is null unless
-    /// <see cref="HasBody"/> is set.
+    /// <see cref="ReadsBody"/> is set.
     /// </summary>
     protected abstract ValueTask<ProxyError?> AnswerAsync(CallScope scope, PooledBody body);
 
@@ -68,13 +68,8 @@ internal abstract class Exchange(string surface, ErrorDialect dialect, ExchangeP
 internal sealed class HandlerExchange(string surface, ErrorDialect dialect, ExchangeParts parts, Func<CallScope, PooledBody, ValueTask<ProxyError?>> answer)
     : Exchange(surface, dialect, parts)
 {
-    /// <summary>The value of <see cref="Exchange.HasBody"/>.</summary>
-    public bool ReadsBody { get; init; }
-
     /// <summary>The result of <see cref="Exchange.Forbids"/>.</summary>
     public Func<CallScope, ProxyError?>? Refuses { get; init; }
-
-    protected override bool HasBody => ReadsBody;
 
     protected override ProxyError? Forbids(CallScope scope) => Refuses?.Invoke(scope);
 

@@ -38,7 +38,7 @@ internal sealed class OllamaHostEndpoints(ModelCatalog catalog, BackendDirectory
         OllamaShow.Write(model, answer);
         await Exchange.WriteAsync(scope, dialect.WholeContentType, answer);
         return null;
-    }) { ReadsBody = true }.HandleAsync(context);
+    }).HandleAsync(context);
 
     /// <summary>Pull, push, create, delete: the body names the model.</summary>
     public Task ManageAsync(HttpContext context) => ChangeAsync(context, "model", "name");
@@ -53,7 +53,6 @@ internal sealed class OllamaHostEndpoints(ModelCatalog catalog, BackendDirectory
         return new HandlerExchange(Blobs + "*", dialect, parts, (scope, body) => PassAsync(scope, backend!, "",
             NewQuestion(scope, context.Request.Path.ToUriComponent(), body) with { ContentType = context.Request.ContentType }))
         {
-            ReadsBody = true,
             Refuses = scope => MayChange(scope) ?? (backend is null ? NotImplemented(context) : null),
         }.HandleAsync(context);
     }
@@ -81,7 +80,7 @@ internal sealed class OllamaHostEndpoints(ModelCatalog catalog, BackendDirectory
             // A client that has pulled a model will use it next. So the proxy asks the host for its models again before it ends the client's stream.
             if (refused is null && context.Response.StatusCode < 300) await catalog.AskAgainAsync(backend, scope.Cancellation);
             return refused;
-        }) { ReadsBody = true, Refuses = MayChange }.HandleAsync(context);
+        }) { Refuses = MayChange }.HandleAsync(context);
 
     /// <summary>Asks one host and forwards its answer as it arrives, a stream piece by piece.</summary>
     private async ValueTask<ProxyError?> PassAsync(CallScope scope, Backend backend, string served, Question question)

@@ -8,7 +8,9 @@ using Proxy.Telemetry;
 namespace Proxy.Http;
 
 /// <summary>Liveness, readiness and metrics. The first two are open to every caller; a caller without a key on another machine gets no details.</summary>
-internal sealed class StatusEndpoints(BackendDirectory directory, ActiveCalls calls, ProxyMetrics metrics, ApiKeyGate gate, Func<bool?>? models = null)
+/// <param name="loaded">Say whether the models that the file configures for this process are loaded; null: it configures none.</param>
+internal sealed class StatusEndpoints(
+    BackendDirectory directory, ActiveCalls calls, ProxyMetrics metrics, ApiKeyGate gate, IReadOnlyList<Func<bool?>> loaded)
 {
     /// <summary>Answers with the text of Ollama's own server, which its clients look for.</summary>
     public static Task RootAsync(HttpContext context) => TextAsync(context, "Ollama is running", "text/plain; charset=utf-8");
@@ -30,8 +32,8 @@ internal sealed class StatusEndpoints(BackendDirectory directory, ActiveCalls ca
     public Task ReadyAsync(HttpContext context)
     {
         var all = directory.Table.All;
-        var loaded = models?.Invoke();
-        var ready = !calls.Draining && loaded is not false && (loaded is true || all.All(static b => b.IsEcho) || all.Any(Answers));
+        bool?[] said = [.. loaded.Select(static check => check())];
+        var ready = !calls.Draining && !said.Contains(false) && (said.Contains(true) || all.All(static b => b.IsEcho) || all.Any(Answers));
         context.Response.StatusCode = ready ? StatusCodes.Status200OK : StatusCodes.Status503ServiceUnavailable;
         return TextAsync(context,
             gate.Trust(context) is null ? Details(ready, all) : ready ? """{"status":"ready"}""" : """{"status":"not ready"}""", "application/json");

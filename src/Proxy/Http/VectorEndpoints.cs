@@ -10,40 +10,38 @@ namespace Proxy.Http;
 /// <summary>Every URL that is answered with vectors or scores.</summary>
 internal sealed class VectorEndpoints(VectorParts parts)
 {
-    private readonly Dictionary<string, VectorExchange> posts = new VectorExchange[]
-    {
-        new("/v1/embeddings", new EmbeddingRoute(new OpenAiEmbeddingsClientDialect(), parts.Hosts), parts),
-        new("/api/embed", new EmbeddingRoute(new OllamaEmbedClientDialect(older: false), parts.Hosts), parts),
-        new("/api/embeddings", new EmbeddingRoute(new OllamaEmbedClientDialect(older: true), parts.Hosts), parts),
-        new("/embed", new EmbeddingRoute(new TeiEmbedClientDialect(tokenByToken: false), parts.Hosts), parts),
-        new("/embed_all", new EmbeddingRoute(new TeiEmbedClientDialect(tokenByToken: true), parts.Hosts), parts),
-        new("/tokenize", new TeiRoute("/tokenize", parts.Hosts), parts),
-        new("/similarity", new TeiRoute("/similarity", parts.Hosts), parts),
-        new("/predict", new TeiRoute("/predict", parts.Hosts), parts),
-        new("/embed_sparse", new TeiRoute("/embed_sparse", parts.Hosts), parts),
-        new("/decode", new TeiRoute("/decode", parts.Hosts), parts),
-        new("/rerank", new RerankRoute(new TeiRerankClientDialect(), parts.Hosts), parts,
-            withDocuments: new RerankRoute(new JinaRerankClientDialect(RerankFlavour.Jina), parts.Hosts)),
-        new("/v1/rerank", new RerankRoute(new JinaRerankClientDialect(RerankFlavour.Both), parts.Hosts), parts),
-        new("/v2/rerank", new RerankRoute(new JinaRerankClientDialect(RerankFlavour.CohereV2), parts.Hosts), parts),
-        new("/score", new RerankRoute(new ScoreClientDialect(), parts.Hosts), parts),
-        new("/v1/score", new RerankRoute(new ScoreClientDialect(), parts.Hosts), parts),
-    }.ToDictionary(static exchange => exchange.Surface);
-
-    /// <summary>The handler of a POST to the path; null if the path is none of these.</summary>
-    public Answer? Find(string path) => posts.TryGetValue(path, out var exchange) ? exchange.HandleAsync : null;
+    public IEnumerable<EndpointRow> Rows =>
+    [
+        Post(new EmbeddingRoute(new OpenAiEmbeddingsClientDialect(), parts.Hosts), "/v1/embeddings", "/embeddings"),
+        Post(new EmbeddingRoute(new OllamaEmbedClientDialect(older: false), parts.Hosts), "/api/embed"),
+        Post(new EmbeddingRoute(new OllamaEmbedClientDialect(older: true), parts.Hosts), "/api/embeddings"),
+        Post(new EmbeddingRoute(new TeiEmbedClientDialect(tokenByToken: false), parts.Hosts), "/embed"),
+        Post(new EmbeddingRoute(new TeiEmbedClientDialect(tokenByToken: true), parts.Hosts), "/embed_all"),
+        .. ((string[])["/tokenize", "/similarity", "/predict", "/embed_sparse", "/decode"]).Select(path => Post(new TeiRoute(path, parts.Hosts), path)),
+        new("POST", ["/rerank"], new VectorExchange("/rerank", new RerankRoute(new TeiRerankClientDialect(), parts.Hosts), parts)
+        {
+            WithDocuments = new RerankRoute(new JinaRerankClientDialect(RerankFlavour.Jina), parts.Hosts),
+        }.HandleAsync),
+        Post(new RerankRoute(new JinaRerankClientDialect(RerankFlavour.Both), parts.Hosts), "/v1/rerank"),
+        Post(new RerankRoute(new JinaRerankClientDialect(RerankFlavour.CohereV2), parts.Hosts), "/v2/rerank"),
+        Post(new RerankRoute(new ScoreClientDialect(), parts.Hosts), "/score"),
+        Post(new RerankRoute(new ScoreClientDialect(), parts.Hosts), "/v1/score"),
+        new("GET", ["/info"], InfoAsync),
+    ];
 
     /// <summary>
     /// TEI's <c>GET /info</c>, for the model in the query or for the first model there is. The answer is a TEI host's own, or describes a model of this
     /// process.
     /// </summary>
-    public Task InfoAsync(HttpContext context) => new HandlerExchange("/info", TeiWords.Instance, parts.Exchange, async (scope, _) =>
+    private Task InfoAsync(HttpContext context) => new HandlerExchange("/info", TeiWords.Instance, parts.Exchange, async (scope, _) =>
     {
         using var body = new PooledBody(1024);
         if (Describe(scope, context.Request.Query["model"], body) is { } problem) return problem;
         await Exchange.WriteAsync(scope, "application/json", body);
         return null;
-    }).HandleAsync(context);
+    }) { ReadsBody = false }.HandleAsync(context);
+
+    private EndpointRow Post(IVectorRoute route, params string[] paths) => new("POST", paths, new VectorExchange(paths[0], route, parts).HandleAsync);
 
     private ProxyError? Describe(CallScope scope, string? named, PooledBody body)
     {

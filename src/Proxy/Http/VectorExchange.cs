@@ -17,16 +17,17 @@ internal sealed record VectorParts(VectorHosts Hosts, ExchangeParts Exchange, st
 /// dialect.
 /// </summary>
 /// <param name="route">Answers the calls to the path.</param>
-/// <param name="withDocuments">If the path has two dialects: answers the calls whose body has <c>documents</c>.</param>
-internal sealed class VectorExchange(string surface, IVectorRoute route, VectorParts parts, IVectorRoute? withDocuments = null)
-    : Exchange(surface, route.Dialect, parts.Exchange)
+internal sealed class VectorExchange(string surface, IVectorRoute route, VectorParts parts) : Exchange(surface, route.Dialect, parts.Exchange)
 {
     private static readonly OllamaChatBackendDialect Ollama = new();
+
+    /// <summary>Where one path has two dialects: answers the calls whose body has <c>documents</c>.</summary>
+    public IVectorRoute? WithDocuments { get; init; }
 
     protected override async ValueTask<ProxyError?> AnswerAsync(CallScope scope, PooledBody body)
     {
         using var held = body;
-        var answering = withDocuments is not null && BodyMembers.Has(body.Span, "documents"u8) ? withDocuments : route;
+        var answering = WithDocuments is not null && BodyMembers.Has(body.Span, "documents"u8) ? WithDocuments : route;
         var dialect = answering.Dialect;
         scope.Dialect = dialect;
         if (EnvelopePeek.Read(body.Span, out var envelope, modelOptional: !dialect.NeedsModel) is { } broken) return dialect.Unreadable(broken);

@@ -18,8 +18,7 @@ internal static class AnthropicErrors
     public static void Write(ProxyError error, string traceId, IBufferWriter<byte> output)
     {
         using var json = WireJson.NewWriter(output);
-        json.WriteStartObject();
-        json.WriteString("type"u8, "error"u8);
+        json.WriteStartOfType("error"u8);
         json.WriteStartObject("error"u8);
         json.WriteString("type"u8, TypeOf(error));
         json.WriteString("message"u8, Message(error));

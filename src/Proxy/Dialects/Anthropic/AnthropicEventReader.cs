@@ -7,7 +7,7 @@ namespace Proxy.Dialects.Anthropic;
 /// Reads the events of a message. Usage and the stop reason are held back until <c>message_stop</c>, so that <see cref="ChatEvent.Finished"/> comes last.
 /// Blocks that only Anthropic's servers produce (a web search and its results) are left out.
 /// </summary>
-internal sealed class AnthropicEventReader : EventReader
+internal sealed class AnthropicEventReader : ObjectEventReader
 {
     private readonly List<Block> blocks = [];
     private Block? last;
@@ -15,32 +15,11 @@ internal sealed class AnthropicEventReader : EventReader
     private FinishReason reason = FinishReason.Stop;
     private JsonElement? stop;
     private int calls;
-    private bool started, stopped, over;
-
-    public override void Read(ReadOnlySpan<byte> frame, List<ChatEvent> events)
-    {
-        if (over || frame.Trim(" \t\r\n"u8).IsEmpty) return;
-        ReadOnlySpan<byte> rest = default;
-        try
-        {
-            var json = new Utf8JsonReader(frame, WireJson.Reading);
-            json.Read();
-            if (json.TokenType is JsonTokenType.StartObject) ReadEvent(ref json, frame, events);
-            else Fail(HostErrorBody.Read(frame), events);
-            rest = frame[(int)json.BytesConsumed..];
-        }
-        // Utf8JsonReader throws these for invalid JSON
-        catch (Exception problem) when (problem is JsonException or InvalidOperationException or FormatException)
-        {
-            Fail(new HostError($"the host sent something that is not JSON: {HostErrorBody.Read(frame).Message}"), events);
-        }
-
-        if (!rest.IsEmpty) Read(rest, events); // two objects in one frame
-    }
+    private bool started, stopped;
 
     public override bool End(List<ChatEvent> events, bool cleanly = true)
     {
-        if (over) return true;
+        if (Over) return true;
         if (cleanly && stopped)
         {
             Release(events);
@@ -56,8 +35,7 @@ internal sealed class AnthropicEventReader : EventReader
     {
         try
         {
-            var json = new Utf8JsonReader(body, WireJson.Reading);
-            json.Read();
+            var json = WireJson.Open(body);
             if (json.TokenType is not JsonTokenType.StartObject) return false;
             var list = ReadMessage(ref json, body, out var start, out var word, out var sequence);
             if (list.TokenType is not JsonTokenType.StartArray) return false;
@@ -90,27 +68,20 @@ internal sealed class AnthropicEventReader : EventReader
         sequence = default;
         while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
         {
-            if (json.ValueTextEquals("id"u8)) id = ReadText(ref json);
-            else if (json.ValueTextEquals("model"u8)) model = ReadText(ref json);
-            else if (json.ValueTextEquals("content"u8)) Remember(ref json, ref list);
-            else if (json.ValueTextEquals("stop_reason"u8)) word = ReadText(ref json);
-            else if (json.ValueTextEquals("stop_sequence"u8)) sequence = ReadRaw(ref json, body);
-            else if (json.ValueTextEquals("usage"u8))
-            {
-                json.Read();
-                usage = AnthropicJson.ReadUsage(ref json);
-            }
-            else
-            {
-                json.Skip();
-            }
+            if (json.ValueTextEquals("id"u8)) id = json.ReadText();
+            else if (json.ValueTextEquals("model"u8)) model = json.ReadText();
+            else if (json.ValueTextEquals("content"u8)) json.ReadLater(JsonTokenType.StartArray, ref list);
+            else if (json.ValueTextEquals("stop_reason"u8)) word = json.ReadText();
+            else if (json.ValueTextEquals("stop_sequence"u8)) sequence = json.ReadRaw(body, JsonTokenType.String);
+            else if (json.ValueTextEquals("usage"u8)) usage = AnthropicJson.ReadUsage(ref json);
+            else json.Skip();
         }
 
         start = new ChatEvent.Started(id, model, null);
         return list;
     }
 
-    private void ReadEvent(ref Utf8JsonReader json, ReadOnlySpan<byte> frame, List<ChatEvent> events)
+    protected override void ReadObject(ref Utf8JsonReader json, ReadOnlySpan<byte> frame, List<ChatEvent> events)
     {
         string? type = null;
         var index = 0;
@@ -120,56 +91,48 @@ internal sealed class AnthropicEventReader : EventReader
         {
             if (json.ValueTextEquals("type"u8))
             {
-                type = ReadText(ref json);
+                type = json.ReadText();
             }
             else if (json.ValueTextEquals("index"u8))
             {
-                json.Read();
-                if (json.TokenType is JsonTokenType.Number) json.TryGetInt32(out index);
-                json.Skip();
+                index = json.ReadInt() ?? index;
             }
             else if (json.ValueTextEquals("message"u8) || json.ValueTextEquals("content_block"u8) || json.ValueTextEquals("delta"u8))
             {
-                json.Read();
-                inside = json;
-                has = json.TokenType is JsonTokenType.StartObject;
-                json.Skip();
+                has = json.ReadLater(JsonTokenType.StartObject, ref inside);
             }
             else if (json.ValueTextEquals("usage"u8))
             {
-                json.Read();
                 if (AnthropicJson.ReadUsage(ref json) is { } counted) usage = counted.After(usage);
             }
-            else if (json.ValueTextEquals("error"u8))
-            {
-                json.Read();
-                if (json.TokenType is JsonTokenType.Null) continue;
-                Fail(AnthropicFrames.ReadError(frame), events);
-                return;
-            }
-            else
+            else if (!json.ValueTextEquals("error"u8))
             {
                 json.Skip();
+            }
+            else if (json.Read() && json.TokenType is not JsonTokenType.Null)
+            {
+                Fail(HostErrorBody.Read(frame), events);
+                return;
             }
         }
 
         switch (type)
         {
-            case "message_start" when has: ReadStart(ref inside, events); break;
+            case "message_start" when has: ReadStart(ref inside, frame, events); break;
             case "content_block_start" when has: OpenBlock(index, ref inside, frame, events); break;
             case "content_block_delta" when has: ReadDelta(index, ref inside, events); break;
             case "content_block_stop": Close(index, events); break;
             case "message_delta" when has: ReadStop(ref inside, frame); break;
             case "message_stop": Release(events); break;
-            case "error": Fail(AnthropicFrames.ReadError(frame), events); break;
+            case "error": Fail(HostErrorBody.Read(frame), events); break;
         }
     }
 
-    private void ReadStart(ref Utf8JsonReader json, List<ChatEvent> events)
+    private void ReadStart(ref Utf8JsonReader json, ReadOnlySpan<byte> frame, List<ChatEvent> events)
     {
         if (started) return;
         started = true;
-        ReadMessage(ref json, default, out var start, out _, out _);
+        ReadMessage(ref json, frame, out var start, out _, out _);
         events.Add(start);
         events.Add(new ChatEvent.RoleGiven(ChatRole.Assistant));
     }
@@ -177,16 +140,17 @@ internal sealed class AnthropicEventReader : EventReader
     private void OpenBlock(int index, ref Utf8JsonReader json, ReadOnlySpan<byte> frame, List<ChatEvent> events)
     {
         string? id = null, name = null, type = null, data = null;
-        Utf8JsonReader said = default, signed = default, input = default;
+        Utf8JsonReader said = default, signed = default;
+        ReadOnlySpan<byte> input = default;
         while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
         {
-            if (json.ValueTextEquals("type"u8)) type = ReadText(ref json);
-            else if (json.ValueTextEquals("id"u8)) id = ReadText(ref json);
-            else if (json.ValueTextEquals("name"u8)) name = ReadText(ref json);
-            else if (json.ValueTextEquals("data"u8)) data = ReadText(ref json);
-            else if (json.ValueTextEquals("text"u8) || json.ValueTextEquals("thinking"u8)) Remember(ref json, ref said);
-            else if (json.ValueTextEquals("signature"u8)) Remember(ref json, ref signed);
-            else if (json.ValueTextEquals("input"u8)) Remember(ref json, ref input);
+            if (json.ValueTextEquals("type"u8)) type = json.ReadText();
+            else if (json.ValueTextEquals("id"u8)) id = json.ReadText();
+            else if (json.ValueTextEquals("name"u8)) name = json.ReadText();
+            else if (json.ValueTextEquals("data"u8)) data = json.ReadText();
+            else if (json.ValueTextEquals("text"u8) || json.ValueTextEquals("thinking"u8)) json.ReadLater(JsonTokenType.String, ref said);
+            else if (json.ValueTextEquals("signature"u8)) json.ReadLater(JsonTokenType.String, ref signed);
+            else if (json.ValueTextEquals("input"u8)) input = json.ReadRaw(frame, JsonTokenType.StartObject);
             else json.Skip();
         }
 
@@ -212,10 +176,8 @@ internal sealed class AnthropicEventReader : EventReader
             case BlockKind.Call:
                 block.Call = calls++;
                 // A host that does not stream its calls may send the complete arguments here. An empty object is the usual start of streamed arguments.
-                var arguments = input.TokenType is JsonTokenType.StartObject ? RawText(ref input, frame) : "";
-                if (arguments.AsSpan().Trim("{} \r\n\t").IsEmpty) arguments = "";
-                block.HasArguments = arguments.Length > 0;
-                events.Add(new ChatEvent.ToolCall(block.Call, id, name, arguments.Length == 0 ? null : arguments));
+                block.HasArguments = !input.Trim("{} \r\n\t"u8).IsEmpty;
+                events.Add(new ChatEvent.ToolCall(block.Call, id, name, block.HasArguments ? System.Text.Encoding.UTF8.GetString(input) : null));
                 break;
         }
     }
@@ -304,7 +266,7 @@ internal sealed class AnthropicEventReader : EventReader
         block.Closed = true;
         Flush(block, events);
         // "{}": an empty string is not valid JSON for other clients
-        if (block is { Kind: BlockKind.Call, HasArguments: false }) events.Add(new ChatEvent.ToolCall(block.Call, null, null, "{}"));
+        if (block is { Kind: BlockKind.Call, HasArguments: false }) Argue(block, "{}", events);
         if (block.Signature is { } signature) events.Add(new ChatEvent.BlockEnded { Opaque = WireJson.Opaque("signature"u8, signature) });
     }
 
@@ -314,8 +276,8 @@ internal sealed class AnthropicEventReader : EventReader
         ReadOnlySpan<byte> sequence = default;
         while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
         {
-            if (json.ValueTextEquals("stop_reason"u8)) word = ReadText(ref json);
-            else if (json.ValueTextEquals("stop_sequence"u8)) sequence = ReadRaw(ref json, frame);
+            if (json.ValueTextEquals("stop_reason"u8)) word = json.ReadText();
+            else if (json.ValueTextEquals("stop_sequence"u8)) sequence = json.ReadRaw(frame, JsonTokenType.String);
             else json.Skip();
         }
 
@@ -333,7 +295,7 @@ internal sealed class AnthropicEventReader : EventReader
 
     private void Release(List<ChatEvent> events)
     {
-        over = true;
+        Over = true;
         foreach (var block in blocks) Close(block, events);
         if (usage is { InputTokens: > 0 } or { OutputTokens: > 0 }) events.Add(new ChatEvent.UsageReported(usage));
         // Some hosts say end_turn after a tool call, and their clients then never run the tool; others say tool_use without a call, and their clients wait for
@@ -346,7 +308,7 @@ internal sealed class AnthropicEventReader : EventReader
     private static void Flush(Block block, List<ChatEvent> events)
     {
         if (block.Pieces.Flush() is not { Length: > 0 } rest) return;
-        if (block.Kind is BlockKind.Call) events.Add(new ChatEvent.ToolCall(block.Call, null, null, rest));
+        if (block.Kind is BlockKind.Call) Argue(block, rest, events);
         else Say(block, rest, events);
     }
 
@@ -354,48 +316,6 @@ internal sealed class AnthropicEventReader : EventReader
     {
         if (text.Length > 0 && block.Kind is BlockKind.Text or BlockKind.Thinking)
             events.Add(new ChatEvent.Token(text, block.Kind is BlockKind.Thinking ? TokenKind.Reasoning : TokenKind.Answer));
-    }
-
-    private void Fail(HostError said, List<ChatEvent> events)
-    {
-        over = true;
-        events.Add(new ChatEvent.Finished(FinishReason.Error, Error: new ProxyError(ProxyErrorKind.HostFailed, said.Message)
-        {
-            Code = said.Code,
-            HostType = said.Type,
-            Param = said.Param
-        }));
-    }
-
-    private static void Remember(ref Utf8JsonReader json, ref Utf8JsonReader place)
-    {
-        json.Read();
-        place = json;
-        json.Skip();
-    }
-
-    private static string? ReadText(ref Utf8JsonReader json)
-    {
-        json.Read();
-        if (json.TokenType is JsonTokenType.String) return json.GetString() is { Length: > 0 } text ? text : null;
-        json.Skip();
-        return null;
-    }
-
-    /// <summary>The raw bytes of a JSON string, quotes included. Empty if the value is not a string.</summary>
-    private static ReadOnlySpan<byte> ReadRaw(scoped ref Utf8JsonReader json, ReadOnlySpan<byte> frame)
-    {
-        json.Read();
-        if (json.TokenType is JsonTokenType.String) return frame.IsEmpty ? default : frame[(int)json.TokenStartIndex..(int)json.BytesConsumed];
-        json.Skip();
-        return default;
-    }
-
-    private static string RawText(ref Utf8JsonReader json, ReadOnlySpan<byte> frame)
-    {
-        var start = (int)json.TokenStartIndex;
-        json.Skip();
-        return System.Text.Encoding.UTF8.GetString(frame[start..(int)json.BytesConsumed]);
     }
 
     private enum BlockKind

@@ -15,27 +15,22 @@ internal static class AnthropicFrames
         if (!body.StartsWith("{"u8) || !body.EndsWith("}"u8)) return false;
         try
         {
-            var json = new Utf8JsonReader(body, WireJson.Reading);
-            json.Read();
+            var json = WireJson.Open(body);
             var (message, content) = (false, false);
             while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
             {
                 if (json.ValueTextEquals("type"u8))
                 {
-                    json.Read();
-                    message = json.TokenType is JsonTokenType.String && json.ValueTextEquals("message"u8);
+                    message = json.ReadIs(JsonTokenType.String) && json.ValueTextEquals("message"u8);
                 }
                 else if (json.ValueTextEquals("content"u8))
                 {
-                    json.Read();
-                    content = json.TokenType is JsonTokenType.StartArray;
+                    content = json.ReadIs(JsonTokenType.StartArray);
                 }
                 else
                 {
-                    json.Read();
+                    json.Skip();
                 }
-
-                json.Skip();
             }
 
             return message && content;
@@ -93,7 +88,6 @@ internal static class AnthropicFrames
             }
             else
             {
-                json.Read();
                 json.Skip();
             }
         }

@@ -45,12 +45,7 @@ internal static class AnthropicJson
     }
 
     /// <summary>Writes that the model itself calls the tool, not a program that the model wrote. Some clients require this member.</summary>
-    public static void WriteCaller(Utf8JsonWriter json)
-    {
-        json.WriteStartObject("caller"u8);
-        json.WriteString("type"u8, "direct"u8);
-        json.WriteEndObject();
-    }
+    public static void WriteCaller(Utf8JsonWriter json) => json.WriteObject("caller"u8, "type"u8, "direct");
 
     /// <summary>True for the member that <see cref="WriteCaller"/> writes. Clients send it back; it carries no information.</summary>
     public static bool IsDirectCaller(JsonProperty member) =>
@@ -62,28 +57,17 @@ internal static class AnthropicJson
     {
         json.WriteStartObject("usage"u8);
         json.WriteNumber("input_tokens"u8, Math.Max(0, (usage?.InputTokens ?? 0) - (usage?.CachedInputTokens ?? 0) - (usage?.CacheWrittenTokens ?? 0)));
-        if (usage?.CacheWrittenTokens is { } written) json.WriteNumber("cache_creation_input_tokens"u8, written);
-        if (usage?.CachedInputTokens is { } cached) json.WriteNumber("cache_read_input_tokens"u8, cached);
+        json.WriteOptional("cache_creation_input_tokens"u8, usage?.CacheWrittenTokens);
+        json.WriteOptional("cache_read_input_tokens"u8, usage?.CachedInputTokens);
         json.WriteNumber("output_tokens"u8, usage?.OutputTokens ?? 0);
-        if (usage?.ReasoningTokens is { } reasoning)
-        {
-            json.WriteStartObject("output_tokens_details"u8);
-            json.WriteNumber("thinking_tokens"u8, reasoning);
-            json.WriteEndObject();
-        }
-
+        if (usage?.ReasoningTokens is { } reasoning) json.WriteObject("output_tokens_details"u8, "thinking_tokens"u8, reasoning);
         json.WriteEndObject();
     }
 
-    /// <summary>Reads the usage object at the reader's position up to its end. Null if it holds no counts.</summary>
+    /// <summary>Reads the usage object that follows. Null if it holds no counts.</summary>
     public static Usage? ReadUsage(ref Utf8JsonReader json)
     {
-        if (json.TokenType is not JsonTokenType.StartObject)
-        {
-            json.Skip();
-            return null;
-        }
-
+        if (!json.Enter(JsonTokenType.StartObject)) return null;
         int? input = null, output = null, cached = null, written = null, reasoning = null;
         while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
         {
@@ -112,7 +96,6 @@ internal static class AnthropicJson
             try
             {
                 var json = new Utf8JsonReader(counts, WireJson.Reading);
-                json.Read();
                 if (ReadUsage(ref json) is { } usage) return usage;
             }
             catch (JsonException)

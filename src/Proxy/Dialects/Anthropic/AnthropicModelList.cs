@@ -29,15 +29,14 @@ internal static class AnthropicModelList
 
     private static void Write(Utf8JsonWriter json, ModelListing model)
     {
-        json.WriteStartObject();
-        json.WriteString("type"u8, "model"u8);
+        json.WriteStartOfType("model"u8);
         json.WriteString("id"u8, model.Name);
         json.WriteString("display_name"u8, model.Name);
         // the API's documentation: "an epoch value if unknown"
         json.WriteString("created_at"u8,
             (model.Created ?? DateTimeOffset.UnixEpoch).UtcDateTime.ToString("yyyy-MM-dd'T'HH:mm:ss'Z'", CultureInfo.InvariantCulture));
         json.WriteString("lifecycle"u8, "active"u8);
-        if (model.ContextLength is { } context) json.WriteNumber("max_input_tokens"u8, context);
+        json.WriteOptional("max_input_tokens"u8, model.ContextLength);
         json.WriteEndObject();
     }
 }

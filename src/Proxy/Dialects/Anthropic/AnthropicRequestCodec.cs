@@ -9,11 +9,8 @@ internal static class AnthropicRequestCodec
     /// <param name="body"></param>
     /// <param name="limited">True if <c>max_tokens</c> is required. It is for an answer, and not for counting tokens.</param>
     /// <param name="request"></param>
-    public static ProxyError? Read(ReadOnlyMemory<byte> body, bool limited, out ChatRequest? request)
-    {
-        var fields = new RequestFields();
-        return RequestDocument.Read(body, fields, root => new AnthropicRequestReader(fields).Read(root, limited), out request);
-    }
+    public static ProxyError? Read(ReadOnlyMemory<byte> body, bool limited, out ChatRequest? request) =>
+        RequestDocument.Read(body, (root, fields) => new AnthropicRequestReader(fields).Read(root, limited), out request);
 
     /// <summary>
     /// Refuses what the host cannot accept and what would change the answer's meaning if it were dropped. Everything else that gets lost is only named in the

@@ -10,95 +10,71 @@ namespace Proxy.Dialects.Anthropic;
 internal sealed class AnthropicRequestReader(RequestFields fields)
 {
     private readonly List<ChatMessage> messages = [];
-    private readonly List<KeyValuePair<string, JsonElement>> unknown = [];
-    private readonly List<KeyValuePair<string, JsonElement>> asItCame = [];
+    private string? effort;
 
     public ChatRequest Read(JsonElement root, bool limited)
     {
         var request = new ChatRequest { Origin = DialectName.Anthropic, Model = "", Messages = messages };
-        var sampling = new SamplingOptions();
-        JsonElement? said = null, thinking = null;
-        string? effort = null;
         foreach (var member in root.EnumerateObject())
         {
-            var value = member.Value;
-            switch (member.Name)
-            {
-                case "tool_choice" or "thinking" or "output_config" or "metadata" when value.ValueKind is JsonValueKind.Null || !fields.IsObject(value, member.Name):
-                    break;
-                case "model":
-                    request = request with { Model = fields.Text(value, "model") ?? "" };
-                    break;
-                case "messages":
-                    said = value;
-                    break;
-                case "system":
-                    if (value.ValueKind is not JsonValueKind.Null) messages.Insert(0, new ChatMessage(ChatRole.System, ReadTexts(value, "system")));
-                    break;
-                case "max_tokens":
-                    sampling = sampling with { MaxTokens = fields.Count(value, "max_tokens") };
-                    break;
-                case "stream":
-                    request = request with { Stream = fields.Flag(value, "stream") ?? false };
-                    break;
-                case "temperature" or "top_p" or "top_k":
-                    SamplingJson.TryRead(member, member.Name, fields, ref sampling);
-                    break;
-                case "stop_sequences":
-                    sampling = sampling with { Stop = fields.Texts(value, "stop_sequences") };
-                    break;
-                case "tools":
-                    if (value.ValueKind is not JsonValueKind.Null)
-                        request = request with { Tools = fields.Objects(value, "tools", static (item, _) => ReadTool(item)) };
-                    break;
-                case "tool_choice":
-                    request = ReadToolChoice(request, value);
-                    break;
-                case "thinking":
-                    thinking = value;
-                    asItCame.Add(new("thinking", value.Clone()));
-                    break;
-                case "output_config":
-                    asItCame.Add(new("output_config", value.Clone()));
-                    request = ReadOutputConfig(request, value, ref effort);
-                    break;
-                case "output_format":
-                    if (ReadFormat(value, "output_format") is not { } format) break;
-                    request = request with { Format = format };
-                    asItCame.Add(new("output_format", value.Clone()));
-                    break;
-                case "metadata":
-                    if (value.TryGetProperty("user_id"u8, out var user)) request = request with { User = fields.Text(user, "metadata.user_id") };
-                    if (value.EnumerateObject().Any(static part => part.Name != "user_id")) unknown.Add(new("metadata", value.Clone()));
-                    break;
-                default:
-                    unknown.Add(new(member.Name, value.Clone()));
-                    break;
-            }
+            if (ReadMember(member, request) is { } read) request = read;
+            else fields.Unknown.Keep(member);
         }
 
-        if (said is { } list) ReadMessages(list);
+        if (root.TryGetProperty("messages"u8, out var list)) ReadMessages(list);
         else fields.Fail("messages", "the body has no \"messages\"; send at least one");
-        if (limited && sampling.MaxTokens is null) fields.Fail("max_tokens", "\"max_tokens\" is missing; say how many tokens the answer may have");
-        if (limited && sampling.MaxTokens <= 0) fields.Fail("max_tokens", "\"max_tokens\" must be above 0");
+        var limit = request.Sampling.MaxTokens;
+        if (limited && limit is null) fields.Fail("max_tokens", "\"max_tokens\" is missing; say how many tokens the answer may have");
+        if (limited && limit <= 0) fields.Fail("max_tokens", "\"max_tokens\" must be above 0");
         fields.NeedModel(request);
-        return request with
+        return request with { Thinking = ReadThinking(root), IncludeUsage = request.Stream }; // this dialect always reports usage
+    }
+
+    /// <summary>The request with the member. Null for a member that only this dialect has; it is kept as it came.</summary>
+    private ChatRequest? ReadMember(JsonProperty member, ChatRequest request)
+    {
+        var (name, value) = (member.Name, member.Value);
+        var isNull = value.ValueKind is JsonValueKind.Null;
+        if (name is "tool_choice" or "thinking" or "output_config" or "metadata" && (isNull || !fields.IsObject(value, name))) return request;
+        if (name is "thinking" or "output_config") fields.AsItCame.Keep(member);
+        if (name is "system" && !isNull) messages.Insert(0, new ChatMessage(ChatRole.System, ReadTexts(value, name)));
+        return name switch
         {
-            Sampling = sampling,
-            Thinking = ReadThinking(thinking, effort),
-            IncludeUsage = request.Stream, // this dialect always reports usage
-            Unknown = unknown,
-            AsItCame = asItCame,
+            "messages" or "thinking" or "system" => request, // messages and thinking are read after all other members
+            "model" => request with { Model = fields.Text(value, name) ?? "" },
+            "max_tokens" => request with { Sampling = request.Sampling with { MaxTokens = fields.Count(value, name) } },
+            "stream" => request with { Stream = fields.Flag(value, name) ?? false },
+            "temperature" or "top_p" or "top_k" => SamplingJson.Read(member, fields, request),
+            "stop_sequences" => request with { Sampling = request.Sampling with { Stop = fields.Texts(value, name) } },
+            "tools" => isNull ? request : request with { Tools = fields.Objects(value, name, static (item, _) => ReadTool(item)) },
+            "tool_choice" => ReadToolChoice(request, value),
+            "output_config" => ReadOutputConfig(request, value),
+            "output_format" => ReadOutputFormat(request, member),
+            "metadata" => ReadMetadata(request, member),
+            _ => null,
         };
     }
 
-    private ChatRequest ReadOutputConfig(ChatRequest request, JsonElement config, ref string? effort)
+    private ChatRequest ReadMetadata(ChatRequest request, JsonProperty metadata)
+    {
+        if (metadata.Value.EnumerateObject().Any(static part => part.Name != "user_id")) fields.Unknown.Keep(metadata);
+        return metadata.Value.TryGetProperty("user_id"u8, out var user) ? request with { User = fields.Text(user, "metadata.user_id") } : request;
+    }
+
+    private ChatRequest ReadOutputFormat(ChatRequest request, JsonProperty member)
+    {
+        if (ReadFormat(member.Value, member.Name) is not { } format) return request;
+        fields.AsItCame.Keep(member);
+        return request with { Format = format };
+    }
+
+    private ChatRequest ReadOutputConfig(ChatRequest request, JsonElement config)
     {
         foreach (var part in config.EnumerateObject())
         {
             if (part.NameEquals("effort"u8)) effort = fields.Text(part.Value, "output_config.effort");
             else if (part.NameEquals("format"u8)) request = request with { Format = ReadFormat(part.Value, "output_config.format") ?? request.Format };
-            else unknown.Add(new($"output_config.{part.Name}", part.Value.Clone()));
+            else fields.Unknown.Keep($"output_config.{part.Name}", part.Value);
         }
 
         return request;
@@ -107,11 +83,11 @@ internal sealed class AnthropicRequestReader(RequestFields fields)
     /// <summary>Converts a thinking budget in tokens into an effort level, for dialects that have only levels.</summary>
     private static string EffortOf(int budget) => budget switch { < 4096 => "low", < 16384 => "medium", _ => "high" };
 
-    private Thinking? ReadThinking(JsonElement? value, string? effort)
+    private Thinking? ReadThinking(JsonElement root)
     {
-        if (value is not { } said) return effort is null ? null : new Thinking(true, effort);
-        var type = said.TryGetProperty("type"u8, out var named) ? fields.Text(named, "thinking.type") : null;
-        switch (type)
+        if (!root.TryGetProperty("thinking"u8, out var said) || said.ValueKind is not JsonValueKind.Object)
+            return effort is null ? null : new Thinking(true, effort);
+        switch (TextOf(said, "type", "thinking"))
         {
             case "disabled":
                 return new Thinking(false);
@@ -119,7 +95,7 @@ internal sealed class AnthropicRequestReader(RequestFields fields)
                 var budget = said.TryGetProperty("budget_tokens"u8, out var tokens) ? fields.Count(tokens, "thinking.budget_tokens") : null;
                 return new Thinking(true, effort ?? (budget is { } some ? EffortOf(some) : null)) { Budget = budget };
             case null:
-                fields.Fail("thinking.type", "\"thinking.type\" is missing");
+                fields.Missing("thinking.type");
                 return null;
             default: // "adaptive", or a type newer than this code: the model decides how much it thinks
                 return new Thinking(true, effort);
@@ -130,47 +106,31 @@ internal sealed class AnthropicRequestReader(RequestFields fields)
     {
         if (value.ValueKind is JsonValueKind.Null || !fields.IsObject(value, path)) return null;
         if (value.TryGetProperty("schema"u8, out var schema) && schema.ValueKind is JsonValueKind.Object) return new OutputFormat(schema.Clone());
-        unknown.Add(new(path, value.Clone()));
+        fields.Unknown.Keep(path, value);
         return null;
     }
 
     private static ToolDefinition ReadTool(JsonElement item)
     {
-        string name = "";
-        string? description = null, type = null;
-        JsonElement? schema = null;
-        bool? strict = null;
-        var whole = true;
-        foreach (var member in item.EnumerateObject())
-        {
-            switch (member.Name)
-            {
-                case "name" when member.Value.ValueKind is JsonValueKind.String: name = member.Value.GetString()!; break;
-                case "description" when member.Value.ValueKind is JsonValueKind.String: description = member.Value.GetString(); break;
-                case "type" when member.Value.ValueKind is JsonValueKind.String: type = member.Value.GetString(); break;
-                case "input_schema": schema = member.Value.Clone(); break;
-                case "strict" when member.Value.ValueKind is JsonValueKind.True or JsonValueKind.False: strict = member.Value.GetBoolean(); break;
-                default: whole = false; break;
-            }
-        }
-
+        var tool = DescribedSchema.Read(item, "input_schema", out var whole);
+        var own = item.TryGetProperty("type"u8, out var type) && type.ValueKind is JsonValueKind.String && !type.ValueEquals("custom"u8);
         // One of Anthropic's built-in tools (web search, computer use, text editor). Only Anthropic's models and servers know what it does.
-        if (type is not (null or "custom") || schema is null) return new ToolDefinition("", null, null) { Raw = item.Clone() };
-        return new ToolDefinition(name, description, schema) { Strict = strict, Raw = whole && type is null ? null : item.Clone() };
+        if (own || tool.Schema is null) return new ToolDefinition("", null, null) { Raw = item.Clone() };
+        return new ToolDefinition(tool.Name ?? "", tool.Description, tool.Schema) { Strict = tool.Strict, Raw = whole ? null : item.Clone() };
     }
 
     private ChatRequest ReadToolChoice(ChatRequest request, JsonElement value)
     {
-        var type = value.TryGetProperty("type"u8, out var named) ? fields.Text(named, "tool_choice.type") : null;
+        var type = TextOf(value, "type", "tool_choice");
         var choice = type switch
         {
             "auto" or "none" => new ToolChoice(type),
             "any" => new ToolChoice("required"),
-            "tool" => new ToolChoice("function", value.TryGetProperty("name"u8, out var tool) ? fields.Text(tool, "tool_choice.name") : null),
+            "tool" => new ToolChoice("function", TextOf(value, "name", "tool_choice")),
             _ => null,
         };
         if (choice is null) fields.Fail("tool_choice.type", "\"tool_choice.type\" must be auto, any, tool or none");
-        else if (choice is { Mode: "function", Name: null }) fields.Fail("tool_choice.name", "\"tool_choice.name\" is missing");
+        else if (choice is { Mode: "function", Name: null }) fields.Missing("tool_choice.name");
         bool? alone = value.TryGetProperty("disable_parallel_tool_use"u8, out var disabled)
             ? fields.Flag(disabled, "tool_choice.disable_parallel_tool_use")
             : null;
@@ -204,7 +164,7 @@ internal sealed class AnthropicRequestReader(RequestFields fields)
             {
                 if (member.NameEquals("role"u8)) role = fields.Text(member.Value, $"{path}.role");
                 else if (member.NameEquals("content"u8)) content = member.Value;
-                else (others ??= []).Add(new(member.Name, member.Value.Clone()));
+                else (others ??= []).Keep(member);
             }
 
             var before = messages.Count;
@@ -213,7 +173,7 @@ internal sealed class AnthropicRequestReader(RequestFields fields)
                 case "user": ReadUser(content, path); break;
                 case "assistant": ReadAssistant(content, path); break;
                 case "system": messages.Add(new ChatMessage(ChatRole.System, content is { } texts ? ReadTexts(texts, $"{path}.content") : [])); break;
-                case null: fields.Fail($"{path}.role", $"\"{path}.role\" is missing"); return;
+                case null: fields.Missing($"{path}.role"); return;
                 default: fields.Fail($"{path}.role", $"\"{path}.role\" must be user or assistant"); return;
             }
 
@@ -229,7 +189,7 @@ internal sealed class AnthropicRequestReader(RequestFields fields)
         if (value is not { } content || content.ValueKind is JsonValueKind.String)
         {
             if (value is { } text) parts.Add(new ContentPart.Text(text.GetString()!));
-            else fields.Fail($"{path}.content", $"\"{path}.content\" is missing");
+            else fields.Missing($"{path}.content");
             messages.Add(new ChatMessage(ChatRole.User, parts));
             return;
         }
@@ -264,25 +224,24 @@ internal sealed class AnthropicRequestReader(RequestFields fields)
     private ChatMessage ReadToolResult(JsonElement block, string path)
     {
         var message = new ChatMessage(ChatRole.Tool, []);
-        List<KeyValuePair<string, JsonElement>>? others = null;
+        var others = new List<KeyValuePair<string, JsonElement>>();
         foreach (var member in block.EnumerateObject())
         {
-            switch (member.Name)
+            var (value, at) = (member.Value, $"{path}.{member.Name}");
+            var read = member.Name switch
             {
-                case "type": break;
-                case "tool_use_id":
-                    message = message with { ToolCallId = fields.Text(member.Value, $"{path}.tool_use_id") is { } id ? AnthropicCallId.Restored(id) : null };
-                    break;
-                case "is_error": message = message with { ToolFailed = fields.Flag(member.Value, $"{path}.is_error") ?? false }; break;
-                case "content":
-                    if (member.Value.ValueKind is not JsonValueKind.Null) message = message with { Content = ReadTexts(member.Value, $"{path}.content") };
-                    break;
-                default: (others ??= []).Add(new(member.Name, member.Value.Clone())); break;
-            }
+                "type" => message,
+                "tool_use_id" => message with { ToolCallId = fields.Text(value, at) is { } id ? AnthropicCallId.Restored(id) : null },
+                "is_error" => message with { ToolFailed = fields.Flag(value, at) ?? false },
+                "content" => value.ValueKind is JsonValueKind.Null ? message : message with { Content = ReadTexts(value, at) },
+                _ => null,
+            };
+            if (read is null) others.Keep(member);
+            message = read ?? message;
         }
 
-        if (message.ToolCallId is null) fields.Fail($"{path}.tool_use_id", $"\"{path}.tool_use_id\" is missing");
-        return others is null ? message : message with { Unknown = others };
+        if (message.ToolCallId is null) fields.Missing($"{path}.tool_use_id");
+        return message with { Unknown = others };
     }
 
     private void ReadAssistant(JsonElement? value, string path)
@@ -290,7 +249,7 @@ internal sealed class AnthropicRequestReader(RequestFields fields)
         var parts = new List<ContentPart>();
         var calls = new List<ToolInvocation>();
         List<Thought>? thoughts = null;
-        if (value is not { } content) fields.Fail($"{path}.content", $"\"{path}.content\" is missing");
+        if (value is not { } content) fields.Missing($"{path}.content");
         else if (content.ValueKind is JsonValueKind.String) parts.Add(new ContentPart.Text(content.GetString()!));
         else if (IsBlocks(content, $"{path}.content"))
         {
@@ -323,23 +282,17 @@ internal sealed class AnthropicRequestReader(RequestFields fields)
 
     private ToolInvocation ReadCall(JsonElement block, string path)
     {
-        List<KeyValuePair<string, JsonElement>>? others = null;
+        var others = new List<KeyValuePair<string, JsonElement>>();
         var input = "{}";
         foreach (var member in block.EnumerateObject())
         {
             if (member.NameEquals("input"u8)) input = member.Value.GetRawText();
-            else if (member.Name is not ("type" or "id" or "name") && !AnthropicJson.IsDirectCaller(member))
-                (others ??= []).Add(new(member.Name, member.Value.Clone()));
+            else if (member.Name is not ("type" or "id" or "name") && !AnthropicJson.IsDirectCaller(member)) others.Keep(member);
         }
 
-        if (TextOf(block, "name", path) is not { } name)
-        {
-            fields.Fail($"{path}.name", $"\"{path}.name\" is missing");
-            name = "";
-        }
-
-        var call = new ToolInvocation(TextOf(block, "id", path) is { } id ? AnthropicCallId.Restored(id) : null, name, input);
-        return others is null ? call : call with { Unknown = others };
+        var name = TextOf(block, "name", path);
+        if (name is null) fields.Missing($"{path}.name");
+        return new ToolInvocation(TextOf(block, "id", path) is { } id ? AnthropicCallId.Restored(id) : null, name ?? "", input) { Unknown = others };
     }
 
     private void ReadPart(JsonElement block, string path, List<ContentPart> parts)
@@ -381,7 +334,7 @@ internal sealed class AnthropicRequestReader(RequestFields fields)
     {
         if (!fields.IsObject(block, path)) return null;
         var type = TextOf(block, "type", path);
-        if (type is null) fields.Fail($"{path}.type", $"\"{path}.type\" is missing");
+        if (type is null) fields.Missing($"{path}.type");
         return type;
     }
 

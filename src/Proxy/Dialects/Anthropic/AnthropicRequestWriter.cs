@@ -47,8 +47,8 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
         int? limit = request.Sampling.MaxTokens is { } said and > 0 ? said : null;
         if (own)
         {
-            if (limit is { } asked) json.WriteNumber("max_tokens"u8, asked);
-            foreach (var member in request.AsItCame) json.WriteAsItCame(member.Key, member.Value);
+            json.WriteOptional("max_tokens"u8, limit);
+            json.WriteAll(request.AsItCame);
             return;
         }
 
@@ -65,16 +65,13 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
         json.WriteNumber("max_tokens"u8, limit ?? (DefaultLimit + (budget ?? 0)));
         if (budget is { } tokens)
         {
-            json.WriteStartObject("thinking"u8);
-            json.WriteString("type"u8, "enabled"u8);
+            json.WriteStartOfType("thinking"u8, "enabled"u8);
             json.WriteNumber("budget_tokens"u8, tokens);
             json.WriteEndObject();
         }
         else if (request.Thinking is { Enabled: false })
         {
-            json.WriteStartObject("thinking"u8);
-            json.WriteString("type"u8, "disabled"u8);
-            json.WriteEndObject();
+            json.WriteObject("thinking"u8, "type"u8, "disabled");
         }
     }
 
@@ -99,8 +96,7 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
         if (parts.Count == 0) return;
         if (parts is [var alone] && IsPlain(alone))
         {
-            json.WriteString("system"u8, alone.Value);
-            NamePartLosses(alone);
+            WriteAlone("system"u8, alone);
             return;
         }
 
@@ -153,8 +149,7 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
             && request.Messages[first] is { Role: not ChatRole.Tool, ToolCalls.Count: 0, Thoughts.Count: 0, Refusal: null, Content: [ContentPart.Text text] }
             && IsPlain(text))
         {
-            json.WriteString("content"u8, text.Value);
-            NamePartLosses(text);
+            WriteAlone("content"u8, text);
         }
         else
         {
@@ -173,6 +168,12 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
 
     /// <summary>True if the text can be written as a plain string. A text with extra members of Anthropic's own format has to remain a block.</summary>
     private bool IsPlain(ContentPart.Text text) => !own || text.Unknown.Count == 0;
+
+    private void WriteAlone(ReadOnlySpan<byte> name, ContentPart.Text text)
+    {
+        json.WriteString(name, text.Value);
+        NamePartLosses(text);
+    }
 
     private void NamePartLosses(ContentPart part) => json.WriteOrLose(part.Unknown, own, "messages[].content[].", lost);
 
@@ -201,8 +202,7 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
         {
             WriteThoughts(message, at++);
             var call = message.ToolCalls[j];
-            json.WriteStartObject();
-            json.WriteString("type"u8, "tool_use"u8);
+            json.WriteStartOfType("tool_use"u8);
             json.WriteString("id"u8, AnthropicCallId.Safe(turns.IdOfCall(number, j)));
             json.WriteString("name"u8, call.Name);
             ToolJson.WriteArguments(json, "input"u8, call.Arguments);
@@ -219,8 +219,7 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
         foreach (var thought in message.Thoughts)
         {
             if (!own || thought.Position != position) continue; // a thought signed by another vendor is of no use to Anthropic
-            json.WriteStartObject();
-            json.WriteString("type"u8, thought.Redacted is null ? "thinking"u8 : "redacted_thinking"u8);
+            json.WriteStartOfType(thought.Redacted is null ? "thinking"u8 : "redacted_thinking"u8);
             if (thought.Redacted is { } sealedThought)
             {
                 json.WriteString("data"u8, sealedThought);
@@ -228,7 +227,7 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
             else
             {
                 json.WriteString("thinking"u8, thought.Text);
-                if (thought.Signature is { } signature) json.WriteString("signature"u8, signature);
+                json.WriteOptional("signature"u8, thought.Signature);
             }
 
             json.WriteEndObject();
@@ -237,13 +236,11 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
 
     private void WriteToolResult(ChatMessage message, int number)
     {
-        json.WriteStartObject();
-        json.WriteString("type"u8, "tool_result"u8);
+        json.WriteStartOfType("tool_result"u8);
         json.WriteString("tool_use_id"u8, AnthropicCallId.Safe(message.ToolCallId ?? turns.IdAnswered(number) ?? ""));
         if (message.Content is [ContentPart.Text alone] && IsPlain(alone))
         {
-            json.WriteString("content"u8, alone.Value);
-            NamePartLosses(alone);
+            WriteAlone("content"u8, alone);
         }
         else if (message.Content.Count > 0)
         {
@@ -267,27 +264,21 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
                 json.WriteAsItCame(other.Raw);
                 return;
             case ContentPart.Text text:
-                json.WriteStartObject();
-                json.WriteString("type"u8, "text"u8);
+                json.WriteStartOfType("text"u8);
                 json.WriteString("text"u8, text.Value);
                 break;
             case ContentPart.Image image:
-                json.WriteStartObject();
-                json.WriteString("type"u8, "image"u8);
-                json.WriteStartObject("source"u8);
-                json.WriteString("type"u8, image.Url is null ? "base64"u8 : "url"u8);
-                if (image.Url is { } url)
-                {
-                    json.WriteString("url"u8, url);
-                }
-                else
+                json.WriteStartOfType("image"u8);
+                json.WriteStartOfType("source"u8, image.Url is null ? "base64"u8 : "url"u8);
+                json.WriteOptional("url"u8, image.Url);
+                if (image.Url is null)
                 {
                     json.WriteString("media_type"u8, ImageText.MediaType(image));
                     json.WriteString("data"u8, image.Base64);
                 }
 
                 json.WriteEndObject();
-                if (image.Detail is not null) lost.Add("messages[].content[].image_url.detail");
+                lost.AddIf(image.Detail is not null, "messages[].content[].image_url.detail");
                 break;
         }
 
@@ -298,9 +289,9 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
     private void NameMessageLosses(ChatMessage message)
     {
         if (own) return;
-        if (message.Name is not null && message.Role is not ChatRole.Tool) lost.Add("messages[].name");
-        if (message.Reasoning is { Length: > 0 }) lost.Add("messages[].reasoning");
-        foreach (var member in message.Unknown) lost.Add($"messages[].{member.Key}");
+        lost.AddIf(message.Name is not null && message.Role is not ChatRole.Tool, "messages[].name");
+        lost.AddIf(message.Reasoning is { Length: > 0 }, "messages[].reasoning");
+        lost.AddNames("messages[].", message.Unknown);
     }
 
     private void WriteTools()
@@ -316,19 +307,18 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
             else WriteTool(tool);
         }
 
-        if (any) json.WriteEndArray();
         if (!any) return; // the API rejects a tool_choice without tools
+        json.WriteEndArray();
         var choice = request.ToolChoice;
         if (choice is null && request.ParallelToolCalls is not false) return;
-        json.WriteStartObject("tool_choice"u8);
-        json.WriteString("type"u8, choice switch
+        json.WriteStartOfType("tool_choice"u8, choice switch
         {
             { Name: not null } => "tool"u8,
             { Mode: "required" } => "any"u8,
             { Mode: "none" } => "none"u8,
             _ => "auto"u8
         });
-        if (choice?.Name is { } name) json.WriteString("name"u8, name);
+        json.WriteOptional("name"u8, choice?.Name);
         if (request.ParallelToolCalls is { } parallel && choice?.Mode is not "none" && (own || !parallel))
             json.WriteBoolean("disable_parallel_tool_use"u8, !parallel);
         json.WriteEndObject();
@@ -338,28 +328,19 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
     {
         json.WriteStartObject();
         json.WriteString("name"u8, tool.Name);
-        if (tool.Description is { } description) json.WriteString("description"u8, description);
-        if (tool.Parameters is { ValueKind: JsonValueKind.Object } schema)
-        {
-            json.WriteAsItCame("input_schema", schema);
-        }
-        else
-        {
-            json.WriteStartObject("input_schema"u8);
-            json.WriteString("type"u8, "object"u8);
-            json.WriteEndObject();
-        }
-
-        if (tool.Strict is { } strict) json.WriteBoolean("strict"u8, strict);
+        json.WriteOptional("description"u8, tool.Description);
+        if (tool.Parameters is { ValueKind: JsonValueKind.Object } schema) json.WriteAsItCame("input_schema", schema);
+        else json.WriteObject("input_schema"u8, "type"u8, "object");
+        json.WriteOptional("strict"u8, tool.Strict);
         json.WriteEndObject();
     }
 
     private void WriteSampling()
     {
         var sampling = request.Sampling;
-        if (sampling.Temperature is { } temperature) json.WriteNumber("temperature"u8, temperature);
-        if (sampling.TopP is { } topP) json.WriteNumber("top_p"u8, topP);
-        if (sampling.TopK is { } topK) json.WriteNumber("top_k"u8, topK);
+        json.WriteOptional("temperature"u8, sampling.Temperature);
+        json.WriteOptional("top_p"u8, sampling.TopP);
+        json.WriteOptional("top_k"u8, sampling.TopK);
         json.WriteTexts("stop_sequences"u8, sampling.Stop);
     }
 
@@ -373,8 +354,7 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
         }
 
         json.WriteStartObject("output_config"u8);
-        json.WriteStartObject("format"u8);
-        json.WriteString("type"u8, "json_schema"u8);
+        json.WriteStartOfType("format"u8, "json_schema"u8);
         json.WriteAsItCame("schema", schema);
         json.WriteEndObject();
         json.WriteEndObject();
@@ -382,15 +362,7 @@ internal sealed class AnthropicRequestWriter(ChatRequest request, Utf8JsonWriter
 
     private void WriteUser()
     {
-        if (own && request.Unknown.Find("metadata") is { } metadata)
-        {
-            json.WriteAsItCame("metadata", metadata);
-        }
-        else if (request.User is { } user)
-        {
-            json.WriteStartObject("metadata"u8);
-            json.WriteString("user_id"u8, user);
-            json.WriteEndObject();
-        }
+        if (own && request.Unknown.Find("metadata") is { } metadata) json.WriteAsItCame("metadata", metadata);
+        else if (request.User is { } user) json.WriteObject("metadata"u8, "user_id"u8, user);
     }
 }

@@ -10,22 +10,21 @@ internal delegate bool MemberTaker(ref Utf8JsonReader json, string name);
 internal static class BodyMembers
 {
     /// <summary>
-    /// Offers every member to <paramref name="take"/>, and adds the names of those not taken to <paramref name="others"/>. Returns the error if the body is not
-    /// valid JSON, otherwise null.
+    /// Offers every member to <paramref name="take"/>, and adds the names of those not taken, except <c>model</c>, to <paramref name="others"/>. Returns the
+    /// error if the body is not valid JSON, otherwise null.
     /// </summary>
     public static ProxyError? Read(ReadOnlySpan<byte> body, List<string> others, MemberTaker take)
     {
         try
         {
-            var json = new Utf8JsonReader(LoneSurrogates.Replaced(body), WireJson.Reading);
-            json.Read();
+            var json = WireJson.Open(LoneSurrogates.Replaced(body));
             if (json.TokenType is not JsonTokenType.StartObject) return new(ProxyErrorKind.InvalidRequest, "the body must be a JSON object");
             while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
             {
                 var name = json.GetString()!;
                 json.Read();
                 if (take(ref json, name)) continue;
-                others.Add(name);
+                if (name is not "model") others.Add(name); // EnvelopePeek has read it, and each host gets its own
                 json.Skip();
             }
 

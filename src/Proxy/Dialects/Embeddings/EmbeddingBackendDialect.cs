@@ -29,7 +29,7 @@ internal abstract class EmbeddingBackendDialect
     protected static void Lose(EmbeddingCall call, bool truncate, List<string> lost)
     {
         lost.AddRange(call.Others);
-        if (truncate && call.TruncateSaid && call.Request.Truncate) lost.Add("truncate");
-        if (call.Request.TruncateLeft) lost.Add("truncation_direction");
+        lost.AddIf(truncate && call.TruncateSaid && call.Request.Truncate, "truncate");
+        lost.AddIf(call.Request.TruncateLeft, "truncation_direction");
     }
 }

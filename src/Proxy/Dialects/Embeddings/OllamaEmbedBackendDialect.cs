@@ -23,7 +23,7 @@ internal sealed class OllamaEmbedBackendDialect : EmbeddingBackendDialect
         json.WritePropertyName("input"u8); // always a list: as a plain string, an empty text would count as no input
         VectorJson.WriteInputs(json, call.Request.Inputs);
         json.WriteBoolean("truncate"u8, call.Request.Truncate);
-        if (call.Request.Dimensions is { } dimensions) json.WriteNumber("dimensions"u8, dimensions);
+        json.WriteOptional("dimensions"u8, call.Request.Dimensions);
         json.WriteEndObject();
         Lose(call, truncate: false, lost);
     }
@@ -32,28 +32,15 @@ internal sealed class OllamaEmbedBackendDialect : EmbeddingBackendDialect
     {
         try
         {
-            var json = new Utf8JsonReader(body, WireJson.Reading);
-            json.Read();
+            var json = WireJson.Open(body);
             if (json.TokenType is not JsonTokenType.StartObject) return null;
             VectorBatch? vectors = null;
             int? tokens = null;
             while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
             {
-                if (json.ValueTextEquals("embeddings"u8))
-                {
-                    json.Read();
-                    vectors = VectorRows.Read(ref json, body.Length);
-                }
-                else if (json.ValueTextEquals("prompt_eval_count"u8))
-                {
-                    json.Read();
-                    if (json.TokenType is JsonTokenType.Number && json.TryGetInt32(out var count)) tokens = count;
-                    else json.Skip();
-                }
-                else
-                {
-                    json.Skip();
-                }
+                if (json.ValueTextEquals("prompt_eval_count"u8)) tokens = json.ReadInt() ?? tokens;
+                else if (!json.ValueTextEquals("embeddings"u8)) json.Skip();
+                else if (json.Read()) vectors = VectorRows.Read(ref json, body.Length);
             }
 
             return vectors is null ? null : new(vectors, tokens);

@@ -42,7 +42,6 @@ internal sealed class OllamaEmbedClientDialect(bool older) : EmbeddingClientDial
                     return false;
             }
         });
-        others.Remove("model");
         if ((fields.Problem ?? problem) is { } wrong) return wrong;
         call = new(new(inputs) { Dimensions = dimensions, Truncate = truncate ?? true, Normalize = older ? null : true })
         {

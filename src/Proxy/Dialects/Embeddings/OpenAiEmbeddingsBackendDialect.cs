@@ -20,7 +20,7 @@ internal sealed class OpenAiEmbeddingsBackendDialect : EmbeddingBackendDialect
         json.WritePropertyName("input"u8);
         VectorJson.WriteInputs(json, call.Request.Inputs);
         json.WriteString("encoding_format"u8, "float"u8);
-        if (call.Request.Dimensions is { } dimensions) json.WriteNumber("dimensions"u8, dimensions);
+        json.WriteOptional("dimensions"u8, call.Request.Dimensions);
         json.WriteEndObject();
         Lose(call, truncate: true, lost);
     }
@@ -58,8 +58,7 @@ internal static class OpenAiEmbeddingsAnswer
     {
         try
         {
-            var json = new Utf8JsonReader(body, WireJson.Reading);
-            json.Read();
+            var json = WireJson.Open(body);
             if (json.TokenType is not JsonTokenType.StartObject) return null;
             var values = new FloatList(body.Length / 10);
             var order = new List<int>();
@@ -82,7 +81,6 @@ internal static class OpenAiEmbeddingsAnswer
                 }
                 else if (json.ValueTextEquals("usage"u8))
                 {
-                    json.Read();
                     tokens = OpenAiChat.OpenAiChatJson.ReadUsage(ref json)?.InputTokens;
                 }
                 else
@@ -104,21 +102,9 @@ internal static class OpenAiEmbeddingsAnswer
         int? index = null;
         while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
         {
-            if (json.ValueTextEquals("embedding"u8))
-            {
-                json.Read();
-                if (!VectorJson.TryReadVector(ref json, ref values)) return false;
-            }
-            else if (json.ValueTextEquals("index"u8))
-            {
-                json.Read();
-                if (json.TokenType is JsonTokenType.Number && json.TryGetInt32(out var said)) index = said;
-                else json.Skip();
-            }
-            else
-            {
-                json.Skip();
-            }
+            if (json.ValueTextEquals("index"u8)) index = json.ReadInt() ?? index;
+            else if (!json.ValueTextEquals("embedding"u8)) json.Skip();
+            else if (!json.Read() || !VectorJson.TryReadVector(ref json, ref values)) return false;
         }
 
         order.Add(index ?? order.Count);

@@ -26,8 +26,6 @@ internal sealed class OpenAiEmbeddingsClientDialect : EmbeddingClientDialect
         {
             switch (name)
             {
-                case "model":
-                    return false;
                 case "input":
                     said = true;
                     if (!VectorJson.TryReadInputs(ref json, inputs))
@@ -47,7 +45,6 @@ internal sealed class OpenAiEmbeddingsClientDialect : EmbeddingClientDialect
                     return false;
             }
         });
-        others.Remove("model");
         if (!said && fields.Problem is null) fields.Fail("input", "the body has no \"input\"; say what to embed");
         if (inputs.Count == 0) fields.Fail("input", "\"input\" is an empty list; there is nothing to embed");
         for (var i = 0; i < inputs.Count; i++)

@@ -41,19 +41,13 @@ internal static class TeiAnswers
         if (model.Kind is VectorModelKind.Rerank)
         {
             json.WriteStartObject("reranker"u8);
-            json.WriteStartObject("id2label"u8);
-            json.WriteString("0"u8, "LABEL_0"u8);
-            json.WriteEndObject();
-            json.WriteStartObject("label2id"u8);
-            json.WriteNumber("LABEL_0"u8, 0);
-            json.WriteEndObject();
+            json.WriteObject("id2label"u8, "0"u8, "LABEL_0");
+            json.WriteObject("label2id"u8, "LABEL_0"u8, 0);
             json.WriteEndObject();
         }
         else
         {
-            json.WriteStartObject("embedding"u8);
-            json.WriteString("pooling"u8, model.Pooling switch { Pooling.FirstToken => "cls", Pooling.LastToken => "last_token", _ => "mean" });
-            json.WriteEndObject();
+            json.WriteObject("embedding"u8, "pooling"u8, model.Pooling switch { Pooling.FirstToken => "cls", Pooling.LastToken => "last_token", _ => "mean" });
         }
 
         json.WriteEndObject();

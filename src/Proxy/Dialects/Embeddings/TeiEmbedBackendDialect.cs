@@ -21,8 +21,8 @@ internal sealed class TeiEmbedBackendDialect : EmbeddingBackendDialect
         json.WriteBoolean("truncate"u8, request.Truncate);
         if (request.TruncateLeft) json.WriteString("truncation_direction"u8, "left"u8);
         if (request.Normalize is false) json.WriteBoolean("normalize"u8, false);
-        if (request.PromptName is { } prompt) json.WriteString("prompt_name"u8, prompt);
-        if (request.Dimensions is { } dimensions) json.WriteNumber("dimensions"u8, dimensions);
+        json.WriteOptional("prompt_name"u8, request.PromptName);
+        json.WriteOptional("dimensions"u8, request.Dimensions);
         json.WriteEndObject();
         lost.AddRange(call.Others);
     }
@@ -31,8 +31,7 @@ internal sealed class TeiEmbedBackendDialect : EmbeddingBackendDialect
     {
         try
         {
-            var json = new Utf8JsonReader(body, WireJson.Reading);
-            json.Read();
+            var json = WireJson.Open(body);
             return VectorRows.Read(ref json, body.Length) is { } vectors ? new(vectors, null) : null;
         }
         catch (Exception problem) when (problem is JsonException or InvalidOperationException)

@@ -52,7 +52,6 @@ internal sealed class TeiEmbedClientDialect(bool tokenByToken) : EmbeddingClient
                     return false;
             }
         });
-        others.Remove("model");
         if (fields.Problem is { } wrong) return TeiErrors.Misfitting(wrong.Param!, wrong.Message);
         if (problem is not null) return TeiErrors.Unreadable(problem);
         if (!said) return TeiErrors.Missing("inputs");

@@ -8,10 +8,10 @@ namespace Proxy.Dialects.OllamaChat;
 /// Reads Ollama's lines, both of chat and of generate, and whole answers, which have the same form as a line. An answer without <c>"done":true</c> is
 /// incomplete: when its engine dies, Ollama ends the stream without an error.
 /// </summary>
-internal sealed class OllamaChatEventReader : EventReader
+internal sealed class OllamaChatEventReader : ObjectEventReader
 {
     private TextPieces answer, reasoning;
-    private bool started, roleSeen, over;
+    private bool started, roleSeen;
     private int calls;
 
     /// <summary>Reads a whole answer. False if the body is not one, or if it contains an error or lacks <c>"done":true</c>.</summary>
@@ -25,34 +25,16 @@ internal sealed class OllamaChatEventReader : EventReader
         return true;
     }
 
-    public override void Read(ReadOnlySpan<byte> frame, List<ChatEvent> events)
-    {
-        if (over || frame.Trim(" \t\r\n"u8).IsEmpty) return;
-        ReadOnlySpan<byte> rest = default;
-        try
-        {
-            var json = new Utf8JsonReader(frame, WireJson.Reading);
-            json.Read();
-            if (json.TokenType is JsonTokenType.StartObject) ReadMembers(ref json, frame, events);
-            else Fail(HostErrorBody.Read(frame), events);
-            rest = frame[(int)json.BytesConsumed..];
-        }
-        // Utf8JsonReader throws these for invalid JSON
-        catch (Exception problem) when (problem is JsonException or InvalidOperationException or FormatException)
-        {
-            Fail(new HostError($"the host sent something that is not JSON: {HostErrorBody.Read(frame).Message}"), events);
-        }
-
-        if (!rest.IsEmpty) Read(rest, events); // two objects in one line
-    }
-
     public override bool End(List<ChatEvent> events, bool cleanly = true)
     {
-        if (!over) Flush(events);
-        return over;
+        if (!Over) Flush(events);
+        return Over;
     }
 
-    private void ReadMembers(ref Utf8JsonReader json, ReadOnlySpan<byte> frame, List<ChatEvent> events)
+    // an error of Ollama's names no parameter
+    protected override void Fail(HostError said, List<ChatEvent> events) => base.Fail(said with { Param = null }, events);
+
+    protected override void ReadObject(ref Utf8JsonReader json, ReadOnlySpan<byte> frame, List<ChatEvent> events)
     {
         string? model = null;
         long? created = null;
@@ -60,16 +42,12 @@ internal sealed class OllamaChatEventReader : EventReader
         bool speaks = false, done = false, generates = false;
         string response = "", thinking = "";
         ReadOnlySpan<byte> probabilities = default, word = default;
-        var reason = FinishReason.Stop;
         var counts = new OllamaChatCounts();
         while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
         {
             if (json.ValueTextEquals("message"u8))
             {
-                json.Read();
-                message = json;
-                speaks = json.TokenType is JsonTokenType.StartObject;
-                json.Skip();
+                speaks = json.ReadLater(JsonTokenType.StartObject, ref message);
             }
             else if (json.ValueTextEquals("response"u8))
             {
@@ -82,9 +60,7 @@ internal sealed class OllamaChatEventReader : EventReader
             }
             else if (json.ValueTextEquals("done"u8))
             {
-                json.Read();
-                done = json.TokenType is JsonTokenType.True;
-                json.Skip();
+                done = json.ReadIs(JsonTokenType.True);
             }
             else if (json.ValueTextEquals("error"u8))
             {
@@ -95,19 +71,11 @@ internal sealed class OllamaChatEventReader : EventReader
             }
             else if (json.ValueTextEquals("done_reason"u8))
             {
-                json.Read();
-                if (json.TokenType is JsonTokenType.String && json.ValueTextEquals("length"u8)) reason = FinishReason.Length;
-                else if (json.TokenType is JsonTokenType.String && json.ValueSpan.Length > 0 && !json.ValueTextEquals("stop"u8))
-                    word = frame[(int)json.TokenStartIndex..(int)json.BytesConsumed];
-                json.Skip();
+                word = json.ReadRaw(frame, JsonTokenType.String);
             }
             else if (json.ValueTextEquals("logprobs"u8))
             {
-                json.Read();
-                var start = (int)json.TokenStartIndex;
-                var some = json.TokenType is JsonTokenType.StartArray;
-                json.Skip();
-                if (some && json.BytesConsumed > start + 2) probabilities = frame[start..(int)json.BytesConsumed];
+                probabilities = json.ReadRaw(frame, JsonTokenType.StartArray);
             }
             else if (!TryReadStart(ref json, ref model, ref created) && !counts.TryRead(ref json))
             {
@@ -115,22 +83,27 @@ internal sealed class OllamaChatEventReader : EventReader
             }
         }
 
-        if (!started)
-        {
-            started = true;
-            events.Add(new ChatEvent.Started(null, model, created));
-        }
-
+        if (!started) events.Add(new ChatEvent.Started(null, model, created));
+        started = true;
+        if (probabilities.Length == 2) probabilities = default; // an empty list
         if (speaks) ReadMessage(ref message, frame, probabilities, events);
         else if (generates) Say(thinking, response, probabilities, events);
-        if (!done) return;
+        if (done) Finish(word, counts.Usage, events);
+    }
 
-        over = true;
+    /// <param name="word">The host's reason as JSON, empty if it gave none.</param>
+    /// <param name="usage"></param>
+    /// <param name="events"></param>
+    private void Finish(ReadOnlySpan<byte> word, Usage? usage, List<ChatEvent> events)
+    {
+        Over = true;
         Flush(events);
-        if (counts.Usage is { } usage) events.Add(new ChatEvent.UsageReported(usage));
-        events.Add(new ChatEvent.Finished(reason is FinishReason.Stop && calls > 0 ? FinishReason.ToolCalls : reason)
+        if (usage is not null) events.Add(new ChatEvent.UsageReported(usage));
+        var isLength = word.SequenceEqual("\"length\""u8);
+        var isOther = !isLength && word.Length > 2 && !word.SequenceEqual("\"stop\""u8);
+        events.Add(new ChatEvent.Finished(isLength ? FinishReason.Length : calls > 0 ? FinishReason.ToolCalls : FinishReason.Stop)
         {
-            Opaque = word.IsEmpty ? null : WireJson.Opaque("done_reason"u8, word),
+            Opaque = isOther ? WireJson.Opaque("done_reason"u8, word) : null,
         });
     }
 
@@ -139,20 +112,13 @@ internal sealed class OllamaChatEventReader : EventReader
         if (started) return false;
         var isModel = json.ValueTextEquals("model"u8);
         if (!isModel && !json.ValueTextEquals("created_at"u8)) return false;
-        json.Read();
-        if (json.TokenType is not JsonTokenType.String) json.Skip();
-        else if (isModel) model = json.GetString();
+        if (!json.ReadIs(JsonTokenType.String)) return true;
+        if (isModel) model = json.GetString();
         else if (json.TryGetDateTimeOffset(out var time)) created = time.ToUnixTimeSeconds();
         return true;
     }
 
-    private static string TakeText(ref Utf8JsonReader json, ref TextPieces pieces)
-    {
-        json.Read();
-        if (json.TokenType is JsonTokenType.String) return pieces.Take(ref json);
-        json.Skip();
-        return "";
-    }
+    private static string TakeText(ref Utf8JsonReader json, ref TextPieces pieces) => json.ReadIs(JsonTokenType.String) ? pieces.Take(ref json) : "";
 
     private void Flush(List<ChatEvent> events)
     {
@@ -167,31 +133,11 @@ internal sealed class OllamaChatEventReader : EventReader
         var called = false;
         while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
         {
-            if (json.ValueTextEquals("content"u8))
-            {
-                said = TakeText(ref json, ref answer);
-            }
-            else if (json.ValueTextEquals("thinking"u8))
-            {
-                thought = TakeText(ref json, ref reasoning);
-            }
-            else if (json.ValueTextEquals("role"u8))
-            {
-                json.Read();
-                if (!roleSeen && json.TokenType is JsonTokenType.String) GiveRole(events);
-                json.Skip();
-            }
-            else if (json.ValueTextEquals("tool_calls"u8))
-            {
-                json.Read();
-                list = json;
-                called = json.TokenType is JsonTokenType.StartArray;
-                json.Skip();
-            }
-            else
-            {
-                json.Skip();
-            }
+            if (json.ValueTextEquals("content"u8)) said = TakeText(ref json, ref answer);
+            else if (json.ValueTextEquals("thinking"u8)) thought = TakeText(ref json, ref reasoning);
+            else if (json.ValueTextEquals("tool_calls"u8)) called = json.ReadLater(JsonTokenType.StartArray, ref list);
+            else if (!json.ValueTextEquals("role"u8)) json.Skip();
+            else if (json.ReadIs(JsonTokenType.String) && !roleSeen) GiveRole(events);
         }
 
         Say(thought, said, probabilities, events);
@@ -226,22 +172,9 @@ internal sealed class OllamaChatEventReader : EventReader
         string? id = null, name = null, arguments = null;
         while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
         {
-            if (json.ValueTextEquals("id"u8))
-            {
-                json.Read();
-                if (json.TokenType is JsonTokenType.String && json.ValueSpan.Length > 0) id = json.GetString();
-                json.Skip();
-            }
-            else if (json.ValueTextEquals("function"u8))
-            {
-                json.Read();
-                if (json.TokenType is JsonTokenType.StartObject) ReadFunction(ref json, frame, out name, out arguments);
-                else json.Skip();
-            }
-            else
-            {
-                json.Skip();
-            }
+            if (json.ValueTextEquals("id"u8)) id = json.ReadText() ?? id;
+            else if (!json.ValueTextEquals("function"u8)) json.Skip();
+            else if (json.Enter(JsonTokenType.StartObject)) ReadFunction(ref json, frame, out name, out arguments);
         }
 
         // "{}": an empty string is not valid JSON for other clients
@@ -255,9 +188,7 @@ internal sealed class OllamaChatEventReader : EventReader
         {
             if (json.ValueTextEquals("name"u8))
             {
-                json.Read();
-                if (json.TokenType is JsonTokenType.String) name = json.GetString();
-                json.Skip();
+                if (json.ReadIs(JsonTokenType.String)) name = json.GetString();
             }
             else if (json.ValueTextEquals("arguments"u8))
             {
@@ -272,12 +203,5 @@ internal sealed class OllamaChatEventReader : EventReader
                 json.Skip();
             }
         }
-    }
-
-    private void Fail(HostError said, List<ChatEvent> events)
-    {
-        over = true;
-        events.Add(new ChatEvent.Finished(FinishReason.Error,
-            Error: new ProxyError(ProxyErrorKind.HostFailed, said.Message) { Code = said.Code, HostType = said.Type }));
     }
 }

@@ -38,12 +38,12 @@ internal static class OllamaChatJson
     public static void WriteUsage(Utf8JsonWriter json, Usage? usage)
     {
         if (usage is null) return;
-        if (usage.TotalDuration is { } total) json.WriteNumber("total_duration"u8, total);
-        if (usage.LoadDuration is { } load) json.WriteNumber("load_duration"u8, load);
+        json.WriteOptional("total_duration"u8, usage.TotalDuration);
+        json.WriteOptional("load_duration"u8, usage.LoadDuration);
         json.WriteNumber("prompt_eval_count"u8, usage.InputTokens);
-        if (usage.PromptEvalDuration is { } prompt) json.WriteNumber("prompt_eval_duration"u8, prompt);
+        json.WriteOptional("prompt_eval_duration"u8, usage.PromptEvalDuration);
         json.WriteNumber("eval_count"u8, usage.OutputTokens);
-        if (usage.EvalDuration is { } answer) json.WriteNumber("eval_duration"u8, answer);
+        json.WriteOptional("eval_duration"u8, usage.EvalDuration);
     }
 
     /// <summary>Finds the counts in a last frame or a whole answer. Other frames are not parsed, because they do not contain the members' names.</summary>
@@ -52,9 +52,8 @@ internal static class OllamaChatJson
         if (frame.IndexOf("\"eval_count\""u8) < 0 && frame.IndexOf("\"prompt_eval_count\""u8) < 0) return null;
         try
         {
-            var json = new Utf8JsonReader(frame, WireJson.Reading);
+            var json = WireJson.Open(frame);
             var counts = new OllamaChatCounts();
-            json.Read();
             if (json.TokenType is not JsonTokenType.StartObject) return null;
             while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
             {

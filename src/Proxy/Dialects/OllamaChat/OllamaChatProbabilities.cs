@@ -11,20 +11,18 @@ internal static class OllamaChatProbabilities
 {
     public static JsonElement Read(ReadOnlySpan<byte> list)
     {
-        var buffer = new ArrayBufferWriter<byte>(list.Length * 2);
-        using (var json = WireJson.NewWriter(buffer))
+        var tokens = WireJson.Parse(list);
+        return WireJson.Parse(WireJson.Written(json =>
         {
             json.WriteStartObject();
             json.WriteStartObject("logprobs"u8);
             json.WriteStartArray("content"u8);
-            foreach (var token in WireJson.Parse(list).EnumerateArray()) WriteToken(json, token, alternatives: true);
+            foreach (var token in tokens.EnumerateArray()) WriteToken(json, token, alternatives: true);
             json.WriteEndArray();
             json.WriteNull("refusal"u8);
             json.WriteEndObject();
             json.WriteEndObject();
-        }
-
-        return WireJson.Parse(buffer.WrittenSpan);
+        }));
     }
 
     /// <summary>Writes the member <c>logprobs</c>, if there is a probability for at least one token of the answer.</summary>

@@ -7,39 +7,27 @@ namespace Proxy.Dialects.OllamaChat;
 /// <summary>Reads and writes requests of <c>/api/chat</c>.</summary>
 internal static class OllamaChatRequestCodec
 {
-    public static ProxyError? Read(ReadOnlyMemory<byte> body, out ChatRequest? request)
-    {
-        var fields = new RequestFields();
-        return RequestDocument.Read(body, fields, root => ReadRequest(root, fields), out request);
-    }
+    public static ProxyError? Read(ReadOnlyMemory<byte> body, out ChatRequest? request) => RequestDocument.Read(body, ReadRequest, out request);
 
     private static ChatRequest ReadRequest(JsonElement root, RequestFields fields)
     {
         var request = new ChatRequest { Origin = DialectName.OllamaChat, Model = "", Messages = [], Stream = true };
-        var unknown = new List<KeyValuePair<string, JsonElement>>();
         foreach (var member in root.EnumerateObject())
         {
-            var value = member.Value;
-            switch (member.Name)
+            var (name, value) = (member.Name, member.Value);
+            var read = name switch
             {
-                case "model":
-                    request = request with { Model = fields.Text(value, "model") ?? "" };
-                    break;
-                case "messages":
-                    if (value.ValueKind is not JsonValueKind.Null)
-                        request = request with { Messages = fields.Objects(value, "messages", (item, path) => ReadMessage(item, path, fields)) };
-                    break;
-                case "tools":
-                    if (value.ValueKind is not JsonValueKind.Null) request = request with { Tools = ToolJson.Read(value, fields) };
-                    break;
-                default:
-                    if (!OllamaMembers.TryRead(member, fields, ref request)) OllamaMembers.Keep(unknown, member);
-                    break;
-            }
+                "messages" or "tools" when value.ValueKind is JsonValueKind.Null => request,
+                "messages" => request with { Messages = fields.Objects(value, name, (item, path) => ReadMessage(item, path, fields)) },
+                "tools" => request with { Tools = ToolJson.Read(value, fields) },
+                _ => OllamaMembers.Read(member, fields, request),
+            };
+            if (read is null) fields.Unknown.Keep(member);
+            request = read ?? request;
         }
 
-        if (string.IsNullOrWhiteSpace(request.Model)) fields.Fail("model", "model is required");
-        return request with { Unknown = unknown, IncludeUsage = request.Stream };
+        fields.NeedModel(request, OllamaMembers.NoModel);
+        return request with { IncludeUsage = request.Stream };
     }
 
     private static ChatMessage ReadMessage(JsonElement item, string path, RequestFields fields)
@@ -50,38 +38,37 @@ internal static class OllamaChatRequestCodec
         string? role = null;
         foreach (var member in item.EnumerateObject())
         {
-            var value = member.Value;
+            var (value, at) = (member.Value, $"{path}.{member.Name}");
             switch (member.Name)
             {
                 case "role":
-                    role = fields.Text(value, $"{path}.role");
+                    role = fields.Text(value, at);
                     break;
                 case "content":
-                    if (fields.Text(value, $"{path}.content") is { } text) content.Insert(0, new ContentPart.Text(text));
+                    if (fields.Text(value, at) is { } text) content.Insert(0, new ContentPart.Text(text));
                     break;
                 case "images":
-                    if (value.ValueKind is JsonValueKind.Null || !fields.IsList(value, $"{path}.images")) break;
-                    foreach (var image in value.EnumerateArray()) content.Add(OllamaMembers.ReadImage(fields.Text(image, $"{path}.images") ?? ""));
+                    content.AddRange(OllamaMembers.ReadImages(value, at, fields));
                     break;
                 case "thinking":
-                    message = message with { Reasoning = fields.Text(value, $"{path}.thinking") };
+                    message = message with { Reasoning = fields.Text(value, at) };
                     break;
                 case "tool_calls":
-                    if (value.ValueKind is not JsonValueKind.Null) message = message with { ToolCalls = ReadToolCalls(value, $"{path}.tool_calls", fields) };
+                    if (value.ValueKind is not JsonValueKind.Null) message = message with { ToolCalls = ReadToolCalls(value, at, fields) };
                     break;
                 case "tool_name":
-                    message = message with { ToolName = fields.Text(value, $"{path}.tool_name") };
+                    message = message with { ToolName = fields.Text(value, at) };
                     break;
                 case "tool_call_id":
-                    message = message with { ToolCallId = fields.Text(value, $"{path}.tool_call_id") };
+                    message = message with { ToolCallId = fields.Text(value, at) };
                     break;
                 default:
-                    OllamaMembers.Keep(unknown, member);
+                    unknown.Keep(member);
                     break;
             }
         }
 
-        if (role is null) fields.Fail($"{path}.role", $"\"{path}.role\" is missing");
+        if (role is null) fields.Missing($"{path}.role");
         ChatRole? known = role switch
         {
             "system" => ChatRole.System,
@@ -141,7 +128,7 @@ internal static class OllamaChatRequestCodec
 
     private static void WriteTools(Utf8JsonWriter json, ChatRequest request, bool own, List<string> lost)
     {
-        if (request.ParallelToolCalls is false) lost.Add("parallel_tool_calls");
+        lost.AddIf(request.ParallelToolCalls is false, "parallel_tool_calls");
         if (request.ToolChoice is { Mode: "none" }) return; // without tools the model makes no calls
 
         var tools = request.Tools;
@@ -166,10 +153,9 @@ internal static class OllamaChatRequestCodec
             WriteContent(json, message, lost);
             if (message.Reasoning is { Length: > 0 } reasoning) json.WriteString("thinking"u8, reasoning);
             WriteToolCalls(json, message, i, own, turns, lost);
-            if ((message.ToolName ?? turns.NameAnswered(i) ?? (message.Role is ChatRole.Tool ? message.Name : null)) is { } tool)
-                json.WriteString("tool_name"u8, tool);
-            if ((message.ToolCallId ?? (own ? null : turns.IdAnswered(i))) is { } id) json.WriteString("tool_call_id"u8, id);
-            if (message.Name is not null && message.Role is not ChatRole.Tool) lost.Add("messages[].name");
+            json.WriteOptional("tool_name"u8, message.ToolName ?? turns.NameAnswered(i) ?? (message.Role is ChatRole.Tool ? message.Name : null));
+            json.WriteOptional("tool_call_id"u8, message.ToolCallId ?? (own ? null : turns.IdAnswered(i)));
+            lost.AddIf(message.Name is not null && message.Role is not ChatRole.Tool, "messages[].name");
             MessageLosses.Name(message, lost);
             json.WriteOrLose(message.Unknown, own, "messages[].", lost);
             json.WriteEndObject();
@@ -189,26 +175,17 @@ internal static class OllamaChatRequestCodec
 
     private static void WriteContent(Utf8JsonWriter json, ChatMessage message, List<string> lost)
     {
-        var texts = new List<string>();
-        var images = false;
         foreach (var part in message.Content)
         {
-            if (part is ContentPart.Text text) texts.Add(text.Value);
-            images |= part is ContentPart.Image;
-            if (part is ContentPart.Image { Detail: not null }) lost.Add("messages[].content[].image_url.detail");
-            foreach (var member in part.Unknown) lost.Add($"messages[].content[].{member.Key}");
+            lost.AddIf(part is ContentPart.Image { Detail: not null }, "messages[].content[].image_url.detail");
+            lost.AddNames("messages[].content[].", part.Unknown);
         }
 
+        List<string> texts = [.. message.Content.OfType<ContentPart.Text>().Select(static part => part.Value)];
         if (message.Refusal is { } refusal) texts.Add(refusal);
-        json.WriteString("content"u8, texts is [var alone] ? alone : string.Join('\n', texts));
-        if (!images) return;
-        json.WriteStartArray("images"u8);
-        foreach (var part in message.Content)
-        {
-            if (part is ContentPart.Image { Base64: { } base64 }) json.WriteStringValue(base64);
-        }
-
-        json.WriteEndArray();
+        json.WriteString("content"u8, string.Join('\n', texts));
+        var images = message.Content.OfType<ContentPart.Image>();
+        if (images.Any()) json.WriteList("images"u8, images.Select(static image => image.Base64).OfType<string>());
     }
 
     private static void WriteToolCalls(Utf8JsonWriter json, ChatMessage message, int number, bool own, ToolTurns turns, List<string> lost)

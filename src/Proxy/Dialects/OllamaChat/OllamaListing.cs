@@ -22,7 +22,7 @@ internal static class OllamaListing
         json.WriteNumber("size"u8, model.Size ?? 0);
         json.WriteString("digest"u8, Digest(model));
         WriteDetails(json, model, ofListing: true);
-        if (model.Capabilities.Count > 0) WriteCapabilities(json, model);
+        json.WriteTexts("capabilities"u8, model.Capabilities);
     });
 
     /// <summary>
@@ -47,7 +47,7 @@ internal static class OllamaListing
         WriteDetails(json, model, ofListing: false);
         json.WriteString("expires_at"u8, Time(now.AddYears(292)));
         json.WriteNumber("size_vram"u8, model.Size ?? 0);
-        if (model.ContextLength is { } context) json.WriteNumber("context_length"u8, context);
+        json.WriteOptional("context_length"u8, model.ContextLength);
     });
 
     /// <summary>With a numeric offset and six decimals: the one form that the date parsers of all clients accept.</summary>
@@ -55,13 +55,6 @@ internal static class OllamaListing
 
     /// <summary>Clients use the digest as a key. If the host has none, it is the hash of the name.</summary>
     private static string Digest(ModelListing model) => model.Digest ?? Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(model.Name)));
-
-    public static void WriteCapabilities(Utf8JsonWriter json, ModelListing model)
-    {
-        json.WriteStartArray("capabilities"u8);
-        foreach (var capability in model.Capabilities) json.WriteStringValue(capability);
-        json.WriteEndArray();
-    }
 
     /// <summary>
     /// Writes the details as the host gave them, otherwise from the known traits. For an alias, <c>parent_model</c> is the model behind it, as in Ollama for a
@@ -81,13 +74,11 @@ internal static class OllamaListing
         json.WriteString("parent_model"u8, model.Resolved ?? "");
         json.WriteString("format"u8, traits.Format ?? "");
         json.WriteString("family"u8, family);
-        json.WriteStartArray("families"u8);
-        if (family.Length > 0) json.WriteStringValue(family);
-        json.WriteEndArray();
+        json.WriteList("families"u8, family.Length > 0 ? [family] : []);
         json.WriteString("parameter_size"u8, traits.ParameterSize ?? "");
         json.WriteString("quantization_level"u8, traits.Quantization ?? "");
-        if (ofListing && (model.ContextLimit ?? model.ContextLength) is { } context) json.WriteNumber("context_length"u8, context);
-        if (ofListing && traits.EmbeddingLength is { } length) json.WriteNumber("embedding_length"u8, length);
+        json.WriteOptional("context_length"u8, ofListing ? model.ContextLimit ?? model.ContextLength : null);
+        json.WriteOptional("embedding_length"u8, ofListing ? traits.EmbeddingLength : null);
         json.WriteEndObject();
     }
 

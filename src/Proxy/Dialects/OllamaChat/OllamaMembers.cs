@@ -7,44 +7,39 @@ namespace Proxy.Dialects.OllamaChat;
 /// <summary>Reads and writes the members of a request that Ollama's chat and generate share: the parameters of the answer, not its content.</summary>
 internal static class OllamaMembers
 {
+    /// <summary>Ollama's own message.</summary>
+    public const string NoModel = "model is required";
+
     private static readonly SearchValues<char> Numerals = SearchValues.Create("0123456789.");
 
-    /// <summary>Reads the member if it is one of them. False if it is not, or if its value is not understood.</summary>
-    public static bool TryRead(JsonProperty member, RequestFields fields, ref ChatRequest request)
+    /// <summary>The request with the member. Null if it is not one of them, or if its value is not understood.</summary>
+    public static ChatRequest? Read(JsonProperty member, RequestFields fields, ChatRequest request)
     {
-        var value = member.Value;
-        var isNull = value.ValueKind is JsonValueKind.Null;
-        switch (member.Name)
+        var (name, value) = (member.Name, member.Value);
+        if (name is "keep_alive" && value.ValueKind is JsonValueKind.String && !IsDuration(value.GetString()))
+            fields.Fail(name, $"time: invalid duration {value.GetRawText()}");
+        return name switch
         {
-            case "stream":
-                request = request with { Stream = fields.Flag(value, "stream") ?? true };
-                return true;
-            case "format":
-                if (value.ValueKind is JsonValueKind.Object) request = request with { Format = new OutputFormat(value.Clone()) };
-                else if (value.ValueKind is JsonValueKind.String && value.ValueEquals("json"u8)) request = request with { Format = new OutputFormat(null) };
-                else return isNull || (value.ValueKind is JsonValueKind.String && value.ValueEquals(""u8));
-                return true;
-            case "think":
-                if (!isNull) request = request with { Thinking = ReadThinking(value, fields) };
-                return true;
-            case "keep_alive":
-                if (value.ValueKind is JsonValueKind.String && !IsDuration(value.GetString()))
-                    fields.Fail("keep_alive", $"time: invalid duration {value.GetRawText()}");
-                else if (!isNull) request = request with { KeepAlive = value.Clone() };
-                return true;
-            case "logprobs":
-                request = request with { LogProbabilities = fields.Flag(value, "logprobs") };
-                return true;
-            case "top_logprobs":
-                request = request with { TopLogProbabilities = fields.Count(value, "top_logprobs") };
-                return true;
-            case "options":
-                if (!isNull && fields.IsObject(value, "options")) request = request with { Sampling = ReadOptions(value, fields) };
-                return true;
-            default:
-                return false;
-        }
+            "model" => request with { Model = fields.Text(value, name) ?? "" },
+            "stream" => request with { Stream = fields.Flag(value, name) ?? true },
+            "logprobs" => request with { LogProbabilities = fields.Flag(value, name) },
+            "top_logprobs" => request with { TopLogProbabilities = fields.Count(value, name) },
+            "format" or "think" or "keep_alive" or "options" when value.ValueKind is JsonValueKind.Null => request,
+            "format" => ReadFormat(value, request),
+            "think" => request with { Thinking = ReadThinking(value, fields) },
+            "keep_alive" => request with { KeepAlive = value.Clone() },
+            "options" => fields.IsObject(value, name) ? request with { Sampling = ReadOptions(value, fields) } : request,
+            _ => null,
+        };
     }
+
+    private static ChatRequest? ReadFormat(JsonElement value, ChatRequest request) => value.ValueKind switch
+    {
+        JsonValueKind.Object => request with { Format = new OutputFormat(value.Clone()) },
+        JsonValueKind.String when value.ValueEquals("json"u8) => request with { Format = new OutputFormat(null) },
+        JsonValueKind.String when value.ValueEquals(""u8) => request,
+        _ => null,
+    };
 
     /// <summary>A duration in Go's notation: 5m, 1h30m, -1s, and 0 without a unit.</summary>
     private static bool IsDuration(ReadOnlySpan<char> text)
@@ -65,11 +60,13 @@ internal static class OllamaMembers
         return parts > 0;
     }
 
-    /// <summary>Reads an image in plain base64. A data URL is accepted too, although Ollama itself refuses it.</summary>
-    public static ContentPart.Image ReadImage(string text) =>
-        text.StartsWith("data:", StringComparison.OrdinalIgnoreCase) ? ImageText.FromUrl(text) : new ContentPart.Image(null, text, null);
-
-    public static void Keep(List<KeyValuePair<string, JsonElement>> unknown, JsonProperty member) => unknown.Add(new(member.Name, member.Value.Clone()));
+    /// <summary>Reads images in plain base64. A data URL is accepted too, although Ollama itself refuses it.</summary>
+    public static IEnumerable<ContentPart.Image> ReadImages(JsonElement value, string path, RequestFields fields)
+    {
+        if (value.ValueKind is JsonValueKind.Null || !fields.IsList(value, path)) return [];
+        return value.EnumerateArray().Select(item => fields.Text(item, path) ?? "").Select(static text =>
+            text.StartsWith("data:", StringComparison.OrdinalIgnoreCase) ? ImageText.FromUrl(text) : new ContentPart.Image(null, text, null));
+    }
 
     /// <summary>Writes all of them, and the unknown ones if the request came in the same dialect; names the others as lost.</summary>
     public static void Write(Utf8JsonWriter json, ChatRequest request, bool own, List<string> lost)
@@ -82,12 +79,12 @@ internal static class OllamaMembers
         }
 
         WriteThinking(json, request, lost);
-        if (request.KeepAlive is { } keepAlive) json.WriteAsItCame("keep_alive", keepAlive);
-        if (request.LogProbabilities is { } probabilities) json.WriteBoolean("logprobs"u8, probabilities);
-        if (request.TopLogProbabilities is { } top) json.WriteNumber("top_logprobs"u8, top);
+        json.WriteOptional("keep_alive", request.KeepAlive);
+        json.WriteOptional("logprobs"u8, request.LogProbabilities);
+        json.WriteOptional("top_logprobs"u8, request.TopLogProbabilities);
         WriteOptions(json, request.Sampling, own);
-        if (request.Choices is > 1) lost.Add("n");
-        if (request.User is not null) lost.Add("user");
+        lost.AddIf(request.Choices is > 1, "n");
+        lost.AddIf(request.User is not null, "user");
         json.WriteOrLose(request.Unknown, own, "", lost);
     }
 
@@ -111,16 +108,15 @@ internal static class OllamaMembers
         var unknown = new List<KeyValuePair<string, JsonElement>>();
         foreach (var option in options.EnumerateObject())
         {
-            var value = option.Value;
             var path = $"options.{option.Name}";
-            switch (option.Name)
+            var read = option.Name switch
             {
-                case "num_ctx": sampling = sampling with { ContextLength = fields.Count(value, path) }; break;
-                case "num_predict": sampling = sampling with { MaxTokens = fields.Count(value, path) }; break;
-                default:
-                    if (!SamplingJson.TryRead(option, path, fields, ref sampling)) Keep(unknown, option);
-                    break;
-            }
+                "num_ctx" => sampling with { ContextLength = fields.Count(option.Value, path) },
+                "num_predict" => sampling with { MaxTokens = fields.Count(option.Value, path) },
+                _ => SamplingJson.Read(option, path, fields, sampling),
+            };
+            if (read is null) unknown.Keep(option);
+            sampling = read ?? sampling;
         }
 
         return sampling with { Unknown = unknown };
@@ -139,29 +135,24 @@ internal static class OllamaMembers
             return;
         }
 
-        if (!thinking.Enabled)
+        var level = thinking.Effort switch
         {
-            json.WriteBoolean("think"u8, false);
-            return;
-        }
-
-        switch (thinking.Effort)
-        {
-            case "minimal" or "low": json.WriteString("think"u8, "low"u8); break;
-            case "medium": json.WriteString("think"u8, "medium"u8); break;
-            case "high": json.WriteString("think"u8, "high"u8); break;
-            case "xhigh" or "max": json.WriteString("think"u8, "max"u8); break;
-            default: json.WriteBoolean("think"u8, true); break;
-        }
+            "minimal" or "low" => "low",
+            "xhigh" or "max" => "max",
+            "medium" or "high" => thinking.Effort,
+            _ => null
+        };
+        if (thinking.Enabled && level is not null) json.WriteString("think"u8, level);
+        else json.WriteBoolean("think"u8, thinking.Enabled);
     }
 
     private static void WriteOptions(Utf8JsonWriter json, SamplingOptions sampling, bool own)
     {
         json.WriteStartObject("options"u8);
-        if (sampling.ContextLength is { } context) json.WriteNumber("num_ctx"u8, context);
-        if (sampling.MaxTokens is { } limit) json.WriteNumber("num_predict"u8, limit);
+        json.WriteOptional("num_ctx"u8, sampling.ContextLength);
+        json.WriteOptional("num_predict"u8, sampling.MaxTokens);
         SamplingJson.Write(json, sampling);
-        if (sampling.RepeatPenalty is { } repeat) json.WriteNumber("repeat_penalty"u8, repeat);
+        json.WriteOptional("repeat_penalty"u8, sampling.RepeatPenalty);
         if (own) json.WriteAll(sampling.Unknown);
         json.WriteEndObject();
     }

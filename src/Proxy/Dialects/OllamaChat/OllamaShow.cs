@@ -71,13 +71,12 @@ internal static class OllamaShow
         using var json = WireJson.NewWriter(output);
         json.WriteStartObject();
         json.WriteString("modelfile"u8, Modelfile(model, template, parameters));
-        if (parameters is not null) json.WriteString("parameters"u8, parameters);
+        json.WriteOptional("parameters"u8, parameters);
         json.WriteString("template"u8, template);
         OllamaListing.WriteDetails(json, model, ofListing: false);
         WriteInfo(json, model);
         // Always written: clients read it without checking that it is there.
-        OllamaListing.WriteCapabilities(json,
-            model.Capabilities.Count > 0 || model.Kind is not (null or ModelKind.Chat) ? model : model with { Capabilities = ["completion"] });
+        json.WriteList("capabilities"u8, model.Capabilities.Count > 0 || model.Kind is not (null or ModelKind.Chat) ? model.Capabilities : ["completion"]);
         json.WriteString("modified_at"u8, OllamaListing.Time(model.Created ?? DateTimeOffset.UnixEpoch));
         json.WriteEndObject();
     }

@@ -8,57 +8,49 @@ namespace Proxy.Dialects.OllamaGenerate;
 /// <summary>Reads and writes requests of <c>/api/generate</c>. A request without a prompt asks to load the model; it has no messages.</summary>
 internal static class OllamaGenerateRequestCodec
 {
-    public static ProxyError? Read(ReadOnlyMemory<byte> body, out ChatRequest? request)
-    {
-        var fields = new RequestFields();
-        return RequestDocument.Read(body, fields, root => ReadRequest(root, fields), out request);
-    }
+    public static ProxyError? Read(ReadOnlyMemory<byte> body, out ChatRequest? request) => RequestDocument.Read(body, ReadRequest, out request);
 
     private static ChatRequest ReadRequest(JsonElement root, RequestFields fields)
     {
         var request = new ChatRequest { Origin = DialectName.OllamaGenerate, Model = "", Messages = [], Stream = true };
         var prompt = new Prompt();
         var content = new List<ContentPart>();
-        var unknown = new List<KeyValuePair<string, JsonElement>>();
         string? system = null, text = null;
         foreach (var member in root.EnumerateObject())
         {
-            var value = member.Value;
-            switch (member.Name)
+            var (name, value) = (member.Name, member.Value);
+            switch (name)
             {
-                case "model":
-                    request = request with { Model = fields.Text(value, "model") ?? "" };
-                    break;
                 case "prompt":
-                    text = fields.SomeText(value, "prompt");
+                    text = fields.SomeText(value, name);
                     break;
                 case "suffix":
-                    prompt = prompt with { Suffix = fields.SomeText(value, "suffix") };
+                    prompt = prompt with { Suffix = fields.SomeText(value, name) };
                     break;
                 case "system":
-                    system = fields.SomeText(value, "system");
+                    system = fields.SomeText(value, name);
                     break;
                 case "template":
-                    prompt = prompt with { Template = fields.SomeText(value, "template") };
+                    prompt = prompt with { Template = fields.SomeText(value, name) };
                     break;
                 case "raw":
-                    prompt = prompt with { Raw = fields.Flag(value, "raw") ?? false };
+                    prompt = prompt with { Raw = fields.Flag(value, name) ?? false };
                     break;
                 case "context":
-                    if (value.ValueKind is JsonValueKind.Null || !fields.IsList(value, "context")) break;
+                    if (value.ValueKind is JsonValueKind.Null || !fields.IsList(value, name)) break;
                     prompt = prompt with { Context = value.GetArrayLength() > 0 ? value.Clone() : null };
                     break;
                 case "images":
-                    if (value.ValueKind is JsonValueKind.Null || !fields.IsList(value, "images")) break;
-                    foreach (var image in value.EnumerateArray()) content.Add(OllamaMembers.ReadImage(fields.Text(image, "images") ?? ""));
+                    content.AddRange(OllamaMembers.ReadImages(value, name, fields));
                     break;
                 default:
-                    if (!OllamaMembers.TryRead(member, fields, ref request)) OllamaMembers.Keep(unknown, member);
+                    if (OllamaMembers.Read(member, fields, request) is { } read) request = read;
+                    else fields.Unknown.Keep(member);
                     break;
             }
         }
 
-        if (string.IsNullOrWhiteSpace(request.Model)) fields.Fail("model", "model is required");
+        fields.NeedModel(request, OllamaMembers.NoModel);
         if (prompt.Raw && (system is not null || prompt.Template is not null || prompt.Context is not null))
             fields.Fail("raw", "raw mode does not support template, system, or context");
         if (text is not null)
@@ -70,7 +62,6 @@ internal static class OllamaGenerateRequestCodec
         return request with
         {
             Prompt = prompt with { Continues = prompt.Untemplated || prompt.Suffix is not null },
-            Unknown = unknown,
             IncludeUsage = request.Stream
         };
     }
@@ -95,27 +86,14 @@ internal static class OllamaGenerateRequestCodec
         json.WriteStartObject();
         json.WriteString("model"u8, model);
         json.WriteString("prompt"u8, PromptMessages.Text(request));
-        if (prompt.Suffix is { } suffix) json.WriteString("suffix"u8, suffix);
+        json.WriteOptional("suffix"u8, prompt.Suffix);
         if (PromptMessages.System(request) is { Length: > 0 } system) json.WriteString("system"u8, system);
-        if (prompt.Template is { } template) json.WriteString("template"u8, template);
+        json.WriteOptional("template"u8, prompt.Template);
         if (prompt.Raw) json.WriteBoolean("raw"u8, true);
-        if (prompt.Context is { } context) json.WriteAsItCame("context", context);
-        WriteImages(json, request);
+        json.WriteOptional("context", prompt.Context);
+        json.WriteTexts("images"u8, [.. PromptMessages.Images(request)]);
         OllamaMembers.Write(json, request, own, lost);
-        if (prompt.BestOf is > 1) lost.Add("best_of");
+        lost.AddIf(prompt.BestOf is > 1, "best_of");
         json.WriteEndObject();
-    }
-
-    private static void WriteImages(Utf8JsonWriter json, ChatRequest request)
-    {
-        var any = false;
-        foreach (var image in PromptMessages.Images(request))
-        {
-            if (!any) json.WriteStartArray("images"u8);
-            any = true;
-            json.WriteStringValue(image);
-        }
-
-        if (any) json.WriteEndArray();
     }
 }

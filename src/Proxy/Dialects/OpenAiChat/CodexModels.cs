@@ -70,13 +70,9 @@ internal static class CodexModels
         json.WriteNumber("limit"u8, ToolOutput);
         json.WriteEndObject();
         json.WriteBoolean("supports_parallel_tool_calls"u8, true);
-        if (model.ContextLength is { } context) json.WriteNumber("context_window"u8, context);
-        json.WriteStartArray("experimental_supported_tools"u8);
-        json.WriteEndArray();
-        json.WriteStartArray("input_modalities"u8);
-        json.WriteStringValue("text"u8);
-        if (model.Capabilities.Contains("vision")) json.WriteStringValue("image"u8);
-        json.WriteEndArray();
+        json.WriteOptional("context_window"u8, model.ContextLength);
+        json.WriteList("experimental_supported_tools"u8);
+        json.WriteList("input_modalities"u8, model.Capabilities.Contains("vision") ? ["text", "image"] : ["text"]);
         json.WriteEndObject();
     }
 

@@ -56,58 +56,35 @@ internal sealed class OpenAiChatChoice(int number)
         {
             if (json.ValueTextEquals("content"u8))
             {
-                json.Read();
+                parts = json.ReadRaw(frame, JsonTokenType.StartArray);
                 if (json.TokenType is JsonTokenType.String) said = answer.Take(ref json);
-                else if (json.TokenType is JsonTokenType.StartArray) parts = Slice(ref json, frame);
-                json.Skip();
             }
             else if (json.ValueTextEquals("role"u8))
             {
-                json.Read();
-                if (!roleSeen && json.TokenType is JsonTokenType.String)
-                {
-                    roleSeen = true;
-                    events.Add(new ChatEvent.RoleGiven(OpenAiChatJson.Role(json.GetString()) ?? ChatRole.Assistant) { Choice = number });
-                }
-
-                json.Skip();
+                if (json.ReadIs(JsonTokenType.String) && !roleSeen) GiveRole(OpenAiChatJson.Role(json.GetString()), events);
             }
             else if (json.ValueTextEquals("reasoning_content"u8) || json.ValueTextEquals("reasoning"u8))
             {
-                json.Read();
                 // a host that sends both members sends the same text twice
-                if (!thoughtSeen && json.TokenType is JsonTokenType.String && json.ValueSpan.Length > 0)
-                {
-                    thoughtSeen = true;
-                    thought = reasoning.Take(ref json);
-                }
-
-                json.Skip();
+                if (!json.ReadIs(JsonTokenType.String) || json.ValueSpan.IsEmpty || thoughtSeen) continue;
+                thoughtSeen = true;
+                thought = reasoning.Take(ref json);
             }
             else if (json.ValueTextEquals("refusal"u8))
             {
-                json.Read();
-                if (json.TokenType is JsonTokenType.String) refused = refusal.Take(ref json);
-                json.Skip();
+                if (json.ReadIs(JsonTokenType.String)) refused = refusal.Take(ref json);
             }
             else if (json.ValueTextEquals("tool_calls"u8))
             {
-                json.Read();
-                list = json;
-                called = json.TokenType is JsonTokenType.StartArray;
-                json.Skip();
+                called = json.ReadLater(JsonTokenType.StartArray, ref list);
             }
             else if (json.ValueTextEquals("function_call"u8))
             {
-                json.Read();
-                if (json.TokenType is JsonTokenType.StartObject) function = Slice(ref json, frame);
-                json.Skip();
+                function = json.ReadRaw(frame, JsonTokenType.StartObject);
             }
             else if (json.ValueTextEquals("reasoning_details"u8))
             {
-                json.Read();
-                if (json.TokenType is JsonTokenType.StartArray) details = Slice(ref json, frame);
-                json.Skip();
+                details = json.ReadRaw(frame, JsonTokenType.StartArray);
             }
             else
             {
@@ -118,8 +95,8 @@ internal sealed class OpenAiChatChoice(int number)
         var before = events.Count;
         thoughtTold |= thoughtSeen;
         Say(thought, TokenKind.Reasoning, said.Length == 0 ? probabilities : default, events);
-        if (!details.IsEmpty && !thoughtTold) ReadDetails(details, events);
-        if (!parts.IsEmpty) ReadParts(parts, probabilities, events);
+        if (!details.IsEmpty && !thoughtTold) ReadDetails(WireJson.Open(details), events);
+        if (!parts.IsEmpty) ReadParts(WireJson.Open(parts), probabilities, events);
         Say(said, TokenKind.Answer, probabilities, events);
         Say(refused, TokenKind.Refusal, default, events);
         if (events.Count == before && probabilities.IndexOf("\"token\""u8) >= 0)
@@ -131,26 +108,27 @@ internal sealed class OpenAiChatChoice(int number)
 
     public void ReadCompletion(ref Utf8JsonReader json, ReadOnlySpan<byte> probabilities, List<ChatEvent> events)
     {
-        if (!roleSeen) events.Add(new ChatEvent.RoleGiven(ChatRole.Assistant) { Choice = number });
-        roleSeen = true;
+        if (!roleSeen) GiveRole(ChatRole.Assistant, events);
         var said = answer.Take(ref json);
         var likely = probabilities.IsEmpty ? null : OpenAiTextProbabilities.Read(probabilities);
         if (said.Length > 0 || likely is not null) events.Add(new ChatEvent.Token(said) { Choice = number, Opaque = likely });
     }
 
     /// <summary>
-    /// Reads content that is a list of parts, as Mistral's models send it: texts and thoughts in order. A part of another kind becomes an event that names only
-    /// its type.
+    /// Reads content that is a list of parts, as Mistral's models send it: texts and thoughts in order. A thought may itself be such a list. A part of another
+    /// kind becomes an event that names only its type.
     /// </summary>
-    private void ReadParts(ReadOnlySpan<byte> parts, ReadOnlySpan<byte> probabilities, List<ChatEvent> events)
+    /// <param name="list">At the beginning of the list.</param>
+    /// <param name="probabilities">They belong to the first text.</param>
+    /// <param name="events"></param>
+    /// <param name="inThought">True if all texts of the list are thoughts.</param>
+    private void ReadParts(Utf8JsonReader list, ReadOnlySpan<byte> probabilities, List<ChatEvent> events, bool inThought = false)
     {
-        var list = new Utf8JsonReader(parts, WireJson.Reading);
-        list.Read();
         while (list.Read() && list.TokenType is not JsonTokenType.EndArray)
         {
             if (list.TokenType is JsonTokenType.String)
             {
-                Say(answer.Take(ref list), TokenKind.Answer, probabilities, events);
+                SayPart(ref list, inThought, probabilities, events);
                 probabilities = default;
                 continue;
             }
@@ -164,13 +142,12 @@ internal sealed class OpenAiChatChoice(int number)
             var part = OpenAiContentPart.Read(ref list);
             if (part.Text.TokenType is JsonTokenType.String)
             {
-                Say(part.Thinks ? reasoning.Take(ref part.Text) : answer.Take(ref part.Text), part.Thinks ? TokenKind.Reasoning : TokenKind.Answer,
-                    probabilities, events);
+                SayPart(ref part.Text, inThought || part.Thinks, probabilities, events);
                 probabilities = default;
             }
-            else if (part.Text.TokenType is JsonTokenType.StartArray)
+            else if (part.Text.TokenType is JsonTokenType.StartArray && !inThought)
             {
-                ReadThoughts(ref part.Text, events);
+                ReadParts(part.Text, default, events, inThought: true);
             }
             else if (!part.Silent)
             {
@@ -179,34 +156,12 @@ internal sealed class OpenAiChatChoice(int number)
         }
     }
 
-    /// <summary>Reads the texts of a thought that is itself a list of parts.</summary>
-    private void ReadThoughts(ref Utf8JsonReader list, List<ChatEvent> events)
-    {
-        while (list.Read() && list.TokenType is not JsonTokenType.EndArray)
-        {
-            if (list.TokenType is JsonTokenType.String)
-            {
-                Say(reasoning.Take(ref list), TokenKind.Reasoning, default, events);
-                continue;
-            }
-
-            if (list.TokenType is not JsonTokenType.StartObject)
-            {
-                list.Skip();
-                continue;
-            }
-
-            var part = OpenAiContentPart.Read(ref list);
-            if (part.Text.TokenType is JsonTokenType.String) Say(reasoning.Take(ref part.Text), TokenKind.Reasoning, default, events);
-            else if (!part.Silent) events.Add(new ChatEvent.Skipped(part.Type ?? "part") { Choice = number });
-        }
-    }
+    private void SayPart(ref Utf8JsonReader text, bool isThought, ReadOnlySpan<byte> probabilities, List<ChatEvent> events) => Say(
+        isThought ? reasoning.Take(ref text) : answer.Take(ref text), isThought ? TokenKind.Reasoning : TokenKind.Answer, probabilities, events);
 
     /// <summary>Reads thoughts if they are only in <c>reasoning_details</c>. Encrypted details and signatures have no text and are skipped.</summary>
-    private void ReadDetails(ReadOnlySpan<byte> details, List<ChatEvent> events)
+    private void ReadDetails(Utf8JsonReader list, List<ChatEvent> events)
     {
-        var list = new Utf8JsonReader(details, WireJson.Reading);
-        list.Read();
         while (list.Read() && list.TokenType is not JsonTokenType.EndArray)
         {
             if (list.TokenType is not JsonTokenType.StartObject)
@@ -216,16 +171,14 @@ internal sealed class OpenAiChatChoice(int number)
             }
 
             var detail = OpenAiContentPart.Read(ref list);
-            if (detail.Text.TokenType is JsonTokenType.String) Say(reasoning.Take(ref detail.Text), TokenKind.Reasoning, default, events);
+            if (detail.Text.TokenType is JsonTokenType.String) SayPart(ref detail.Text, isThought: true, default, events);
         }
     }
 
-    /// <summary>The bytes of the value at the reader's position.</summary>
-    private static ReadOnlySpan<byte> Slice(scoped ref Utf8JsonReader json, ReadOnlySpan<byte> frame)
+    private void GiveRole(ChatRole? role, List<ChatEvent> events)
     {
-        var start = (int)json.TokenStartIndex;
-        json.Skip();
-        return frame[start..(int)json.BytesConsumed];
+        roleSeen = true;
+        events.Add(new ChatEvent.RoleGiven(role ?? ChatRole.Assistant) { Choice = number });
     }
 
     private void Say(string text, TokenKind kind, ReadOnlySpan<byte> probabilities, List<ChatEvent> events)

@@ -100,15 +100,10 @@ internal static class OpenAiChatJson
         json.WriteEndObject();
     }
 
-    /// <summary>Reads the usage object at the reader's position up to its end. Null if it holds no counts.</summary>
+    /// <summary>Reads the usage object that follows. Null if it holds no counts.</summary>
     public static Usage? ReadUsage(ref Utf8JsonReader json)
     {
-        if (json.TokenType is not JsonTokenType.StartObject)
-        {
-            json.Skip();
-            return null;
-        }
-
+        if (!json.Enter(JsonTokenType.StartObject)) return null;
         int? input = null, output = null, cached = null, reasoning = null;
         while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
         {
@@ -123,15 +118,6 @@ internal static class OpenAiChatJson
         return new Usage(input ?? 0, output ?? 0) { CachedInputTokens = cached, ReasoningTokens = reasoning };
     }
 
-    /// <summary>The string that follows. Null if it is empty or not a string.</summary>
-    public static string? ReadText(ref Utf8JsonReader json)
-    {
-        json.Read();
-        if (json.TokenType is JsonTokenType.String) return json.GetString() is { Length: > 0 } text ? text : null;
-        json.Skip();
-        return null;
-    }
-
     /// <summary>Finds the token counts in a frame or body. Null if there are none.</summary>
     public static Usage? FindUsage(ReadOnlySpan<byte> frame)
     {
@@ -141,7 +127,6 @@ internal static class OpenAiChatJson
             try
             {
                 var json = new Utf8JsonReader(counts, WireJson.Reading);
-                json.Read();
                 if (ReadUsage(ref json) is { } usage) return usage;
             }
             catch (JsonException)

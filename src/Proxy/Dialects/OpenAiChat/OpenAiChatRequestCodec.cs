@@ -6,11 +6,8 @@ namespace Proxy.Dialects.OpenAiChat;
 /// <summary>Reads and writes requests of <c>/v1/chat/completions</c>.</summary>
 internal static class OpenAiChatRequestCodec
 {
-    public static ProxyError? Read(ReadOnlyMemory<byte> body, out ChatRequest? request)
-    {
-        var draft = new OpenAiDraft();
-        return RequestDocument.Read(body, draft.Fields, root => OpenAiChatRequestReader.Read(root, draft), out request);
-    }
+    public static ProxyError? Read(ReadOnlyMemory<byte> body, out ChatRequest? request) =>
+        RequestDocument.Read(body, OpenAiChatRequestReader.Read, out request);
 
     /// <summary>Refuses a part that only another dialect has. Without it the model would answer a different question.</summary>
     public static ProxyError? Unsayable(ChatRequest request) => request.Origin is DialectName.OpenAiChat ? null : MessageLosses.FirstOther(request);

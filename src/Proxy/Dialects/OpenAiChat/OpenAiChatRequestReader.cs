@@ -8,69 +8,48 @@ namespace Proxy.Dialects.OpenAiChat;
 /// </summary>
 internal static class OpenAiChatRequestReader
 {
-    public static ChatRequest Read(JsonElement root, OpenAiDraft draft)
+    public static ChatRequest Read(JsonElement root, RequestFields fields)
     {
-        var fields = draft.Fields;
         var request = new ChatRequest { Origin = DialectName.OpenAiChat, Model = "", Messages = [] };
-        var sampling = new SamplingOptions();
-        bool messages = false, newLimit = false;
         foreach (var member in root.EnumerateObject())
         {
-            var value = member.Value;
-            switch (member.Name)
-            {
-                case "model":
-                    request = request with { Model = fields.Text(value, "model") ?? "" };
-                    break;
-                case "messages":
-                    messages = true;
-                    request = request with { Messages = fields.Objects(value, "messages", (item, path) => ReadMessage(item, path, fields)) };
-                    break;
-                case "tools":
-                    if (value.ValueKind is not JsonValueKind.Null) request = request with { Tools = ToolJson.Read(value, fields) };
-                    break;
-                case "tool_choice":
-                    if (ReadToolChoice(value) is { } choice) request = request with { ToolChoice = choice };
-                    else if (value.ValueKind is not JsonValueKind.Null) draft.Keep(member);
-                    break;
-                case "parallel_tool_calls":
-                    request = request with { ParallelToolCalls = fields.Flag(value, "parallel_tool_calls") };
-                    break;
-                case "response_format":
-                    if (value.ValueKind is JsonValueKind.Null || !fields.IsObject(value, "response_format")) break;
-                    request = request with { Format = OpenAiFormat.Read(value, out var whole) };
-                    if (request.Format is null && !whole) draft.Keep(member);
-                    else if (!whole) draft.KeepSpelling("response_format", value);
-                    break;
-                case "reasoning_effort":
-                    if (fields.Text(value, "reasoning_effort") is { } effort) request = request with { Thinking = new Thinking(effort != "none", effort) };
-                    break;
-                case "logprobs":
-                    request = request with { LogProbabilities = fields.Flag(value, "logprobs") };
-                    break;
-                case "top_logprobs":
-                    request = request with { TopLogProbabilities = fields.Count(value, "top_logprobs") };
-                    break;
-                case "max_tokens":
-                    if (newLimit) draft.KeepSpelling("max_tokens", value);
-                    else sampling = sampling with { MaxTokens = fields.Count(value, "max_tokens") };
-                    break;
-                case "max_completion_tokens":
-                    if (value.ValueKind is JsonValueKind.Null) break;
-                    if (sampling.MaxTokens is not null && root.TryGetProperty("max_tokens"u8, out var old)) draft.KeepSpelling("max_tokens", old);
-                    newLimit = true;
-                    sampling = sampling with { MaxTokens = fields.Count(value, "max_completion_tokens") };
-                    draft.KeepSpelling("max_completion_tokens", value);
-                    break;
-                default:
-                    if (!OpenAiMembers.TryRead(member, draft, ref request, ref sampling)) draft.Keep(member);
-                    break;
-            }
+            if (ReadMember(member, root, fields, request) is { } read) request = read;
+            else fields.Unknown.Keep(member);
         }
 
-        if (!messages) fields.Fail("messages", "the body has no \"messages\"; send at least one");
+        if (!root.TryGetProperty("messages"u8, out _)) fields.Fail("messages", "the body has no \"messages\"; send at least one");
         fields.NeedModel(request);
-        return request with { Sampling = sampling, Unknown = draft.Unknown, AsItCame = draft.AsItCame };
+        return request;
+    }
+
+    /// <summary>The request with the member. Null for a member that only this dialect has; it is kept as it came.</summary>
+    private static ChatRequest? ReadMember(JsonProperty member, JsonElement root, RequestFields fields, ChatRequest request)
+    {
+        var (name, value) = (member.Name, member.Value);
+        return name switch
+        {
+            "messages" => request with { Messages = fields.Objects(value, name, (item, path) => ReadMessage(item, path, fields)) },
+            "tools" or "tool_choice" or "max_completion_tokens" when value.ValueKind is JsonValueKind.Null => request,
+            "tools" => request with { Tools = ToolJson.Read(value, fields) },
+            "tool_choice" => ReadToolChoice(value) is { } choice ? request with { ToolChoice = choice } : null,
+            "parallel_tool_calls" => request with { ParallelToolCalls = fields.Flag(value, name) },
+            "response_format" => OpenAiMembers.ReadFormat(member, fields, request, always: false),
+            "reasoning_effort" => fields.Text(value, name) is { } effort ? request with { Thinking = new Thinking(effort != "none", effort) } : request,
+            "logprobs" => request with { LogProbabilities = fields.Flag(value, name) },
+            "top_logprobs" => request with { TopLogProbabilities = fields.Count(value, name) },
+            "max_tokens" or "max_completion_tokens" => ReadLimit(member, root, fields, request),
+            _ => OpenAiMembers.Read(member, fields, request),
+        };
+    }
+
+    /// <summary>The limit has an old and a new name. If a request has both, the new one counts, and the old one is kept as it came.</summary>
+    private static ChatRequest ReadLimit(JsonProperty member, JsonElement root, RequestFields fields, ChatRequest request)
+    {
+        var isNew = member.Name is "max_completion_tokens";
+        if (isNew && request.Sampling.MaxTokens is not null && root.TryGetProperty("max_tokens"u8, out var old)) fields.AsItCame.Keep("max_tokens", old);
+        var isSecond = !isNew && fields.AsItCame.Has("max_completion_tokens");
+        if (isNew || isSecond) fields.AsItCame.Keep(member);
+        return isSecond ? request : request with { Sampling = request.Sampling with { MaxTokens = fields.Count(member.Value, member.Name) } };
     }
 
     private static ToolChoice? ReadToolChoice(JsonElement value)
@@ -86,53 +65,51 @@ internal static class OpenAiChatRequestReader
     {
         var message = new ChatMessage(ChatRole.User, []);
         string? role = null;
-        List<KeyValuePair<string, JsonElement>>? unknown = null, spellings = null;
+        List<KeyValuePair<string, JsonElement>> unknown = [], spellings = [];
         foreach (var member in item.EnumerateObject())
         {
-            var value = member.Value;
+            var (value, at) = (member.Value, $"{path}.{member.Name}");
             switch (member.Name)
             {
                 case "role":
-                    role = fields.Text(value, $"{path}.role");
+                    role = fields.Text(value, at);
                     break;
                 case "content":
-                    message = message with { Content = ReadContent(value, $"{path}.content", fields) };
+                    message = message with { Content = ReadContent(value, at, fields) };
                     break;
                 case "name":
-                    message = message with { Name = fields.Text(value, $"{path}.name") };
+                    message = message with { Name = fields.Text(value, at) };
                     break;
                 case "tool_call_id":
-                    message = message with { ToolCallId = fields.Text(value, $"{path}.tool_call_id") };
+                    message = message with { ToolCallId = fields.Text(value, at) };
                     break;
                 case "refusal":
-                    message = message with { Refusal = fields.Text(value, $"{path}.refusal") };
+                    message = message with { Refusal = fields.Text(value, at) };
                     break;
                 case "tool_calls":
                     if (value.ValueKind is JsonValueKind.Null) break;
-                    message = message with { ToolCalls = ReadToolCalls(value, $"{path}.tool_calls", fields, out var whole) };
-                    if (!whole) Keep(member);
+                    message = message with { ToolCalls = ReadToolCalls(value, at, fields, out var whole) };
+                    if (!whole) unknown.Keep(member);
                     break;
                 case "reasoning_content" or "reasoning":
                     if (value.ValueKind is JsonValueKind.String) message = message with { Reasoning = message.Reasoning ?? value.GetString() };
-                    (spellings ??= []).Add(new(member.Name, value.Clone()));
+                    spellings.Keep(member);
                     break;
                 default:
-                    Keep(member);
+                    unknown.Keep(member);
                     break;
             }
         }
 
-        if (role is null) fields.Fail($"{path}.role", $"\"{path}.role\" is missing");
+        if (role is null) fields.Missing($"{path}.role");
         var known = OpenAiChatJson.Role(role);
         return message with
         {
             Role = known ?? (role == "function" ? ChatRole.Tool : ChatRole.User),
             RoleWord = known is null ? role : null,
-            Unknown = unknown is null ? [] : unknown,
-            AsItCame = spellings is null ? [] : spellings,
+            Unknown = unknown,
+            AsItCame = spellings,
         };
-
-        void Keep(JsonProperty member) => (unknown ??= []).Add(new(member.Name, member.Value.Clone()));
     }
 
     private static List<ContentPart> ReadContent(JsonElement value, string path, RequestFields fields)
@@ -170,7 +147,7 @@ internal static class OpenAiChatRequestReader
             return new ContentPart.Text(fields.Text(text, $"{path}.text") ?? "") { Unknown = part.Others("text") };
         if (type is not "image_url" || !part.TryGetProperty("image_url"u8, out var image))
         {
-            if (type.Length == 0) fields.Fail($"{path}.type", $"\"{path}.type\" is missing");
+            if (type.Length == 0) fields.Missing($"{path}.type");
             return new ContentPart.Other(type, part.Clone());
         }
 

@@ -23,8 +23,8 @@ internal static class OpenAiChatRequestWriter
         WriteTools(json, request, own, lost);
         if (!own || !request.AsItCame.Has("response_format")) OpenAiFormat.Write(json, request.Format);
         WriteThinking(json, request.Thinking, own, lost);
-        if (request.LogProbabilities is { } probabilities) json.WriteBoolean("logprobs"u8, probabilities);
-        if (request.TopLogProbabilities is { } top) json.WriteNumber("top_logprobs"u8, top);
+        json.WriteOptional("logprobs"u8, request.LogProbabilities);
+        json.WriteOptional("top_logprobs"u8, request.TopLogProbabilities);
         OpenAiMembers.Write(json, request, own, lost);
         foreach (var member in request.AsItCame)
         {
@@ -38,24 +38,18 @@ internal static class OpenAiChatRequestWriter
     private static void WriteTools(Utf8JsonWriter json, ChatRequest request, bool own, List<string> lost)
     {
         ToolJson.Write(json, request.Tools, own, strict: true, lost);
-        if (request.ToolChoice is { } choice)
+        if (request.ToolChoice is { Name: { } chosen })
         {
-            if (choice.Name is null)
-            {
-                json.WriteString("tool_choice"u8, choice.Mode);
-            }
-            else
-            {
-                json.WriteStartObject("tool_choice"u8);
-                json.WriteString("type"u8, "function"u8);
-                json.WriteStartObject("function"u8);
-                json.WriteString("name"u8, choice.Name);
-                json.WriteEndObject();
-                json.WriteEndObject();
-            }
+            json.WriteStartOfType("tool_choice"u8, "function"u8);
+            json.WriteObject("function"u8, "name"u8, chosen);
+            json.WriteEndObject();
+        }
+        else
+        {
+            json.WriteOptional("tool_choice"u8, request.ToolChoice?.Mode);
         }
 
-        if (request.ParallelToolCalls is { } parallel) json.WriteBoolean("parallel_tool_calls"u8, parallel);
+        json.WriteOptional("parallel_tool_calls"u8, request.ParallelToolCalls);
     }
 
     private static void WriteThinking(Utf8JsonWriter json, Thinking? thinking, bool own, List<string> lost)
@@ -95,17 +89,12 @@ internal static class OpenAiChatRequestWriter
         json.WriteStartObject();
         json.WriteString("role"u8, message.RoleWord ?? OpenAiChatJson.Word(message.Role));
         WriteContent(json, message, own, lost);
-        if (message.Name is { } name) json.WriteString("name"u8, name);
-        if (message.Refusal is { } refusal) json.WriteString("refusal"u8, refusal);
+        json.WriteOptional("name"u8, message.Name);
+        json.WriteOptional("refusal"u8, message.Refusal);
         if (message.ToolCalls.Count > 0 && !(own && message.Unknown.Has("tool_calls"))) WriteToolCalls(json, message, number, turns);
-        if ((message.ToolCallId ?? (message.Role is ChatRole.Tool ? turns.IdAnswered(number) : null)) is { } answered)
-            json.WriteString("tool_call_id"u8, answered);
-        if (message.Reasoning is { } reasoning && !own)
-        {
-            json.WriteString("reasoning_content"u8, reasoning);
-            json.WriteString("reasoning"u8, reasoning);
-        }
-
+        json.WriteOptional("tool_call_id"u8, message.ToolCallId ?? (message.Role is ChatRole.Tool ? turns.IdAnswered(number) : null));
+        json.WriteOptional("reasoning_content"u8, own ? null : message.Reasoning);
+        json.WriteOptional("reasoning"u8, own ? null : message.Reasoning);
         if (own) json.WriteAll(message.AsItCame);
         MessageLosses.Name(message, lost);
         json.WriteOrLose(message.Unknown, own, "messages[].", lost);
@@ -132,28 +121,23 @@ internal static class OpenAiChatRequestWriter
         json.WriteStartArray("content"u8);
         foreach (var part in content)
         {
-            if (part is ContentPart.Other other)
+            switch (part)
             {
-                json.WriteAsItCame(other.Raw);
-                continue;
-            }
-
-            json.WriteStartObject();
-            if (part is ContentPart.Text text)
-            {
-                json.WriteString("type"u8, "text"u8);
-                json.WriteString("text"u8, text.Value);
-            }
-            else if (part is ContentPart.Image image)
-            {
-                json.WriteString("type"u8, "image_url"u8);
-                if (!own || !image.Unknown.Has("image_url"))
-                {
+                case ContentPart.Other other:
+                    json.WriteAsItCame(other.Raw);
+                    continue;
+                case ContentPart.Text text:
+                    json.WriteStartOfType("text"u8);
+                    json.WriteString("text"u8, text.Value);
+                    break;
+                case ContentPart.Image image:
+                    json.WriteStartOfType("image_url"u8);
+                    if (own && image.Unknown.Has("image_url")) break;
                     json.WriteStartObject("image_url"u8);
                     json.WriteString("url"u8, ImageText.ToUrl(image));
-                    if (image.Detail is { } detail) json.WriteString("detail"u8, detail);
+                    json.WriteOptional("detail"u8, image.Detail);
                     json.WriteEndObject();
-                }
+                    break;
             }
 
             json.WriteOrLose(part.Unknown, own, "messages[].content[].", lost);

@@ -26,7 +26,7 @@ internal ref struct OpenAiContentPart
         {
             if (json.ValueTextEquals("type"u8))
             {
-                var type = OpenAiChatJson.ReadText(ref json);
+                var type = json.ReadText();
                 part.Type = type?.Length > LongestType ? type[..LongestType] : type;
             }
             else if (json.ValueTextEquals("text"u8) || json.ValueTextEquals("summary"u8) || json.ValueTextEquals("thinking"u8)

@@ -17,23 +17,9 @@ internal static class OpenAiFormat
         var type = value.TryGetProperty("type"u8, out var named) && named.ValueKind is JsonValueKind.String ? named.GetString() : null;
         if (type == "json_schema" && value.TryGetProperty("json_schema"u8, out var described) && described.ValueKind is JsonValueKind.Object)
         {
-            JsonElement? schema = null;
-            string? name = null, description = null;
-            bool? strict = null;
-            foreach (var member in described.EnumerateObject())
-            {
-                switch (member.Name)
-                {
-                    case "schema": schema = member.Value.Clone(); break;
-                    case "name" when member.Value.ValueKind is JsonValueKind.String: name = member.Value.GetString(); break;
-                    case "description" when member.Value.ValueKind is JsonValueKind.String: description = member.Value.GetString(); break;
-                    case "strict" when member.Value.ValueKind is JsonValueKind.True or JsonValueKind.False: strict = member.Value.GetBoolean(); break;
-                    default: whole = false; break;
-                }
-            }
-
-            if (value.EnumerateObject().Count() > 2) whole = false;
-            return new OutputFormat(schema) { Name = name, Description = description, Strict = strict };
+            var read = DescribedSchema.Read(described, "schema", out whole);
+            whole &= value.EnumerateObject().Count() <= 2;
+            return new OutputFormat(read.Schema) { Name = read.Name, Description = read.Description, Strict = read.Strict };
         }
 
         whole = type is "json_object" or "text" && value.EnumerateObject().Count() == 1;
@@ -45,14 +31,10 @@ internal static class OpenAiFormat
     public static void Write(Utf8JsonWriter json, OutputFormat? format)
     {
         if (format is null) return;
-        json.WriteStartObject("response_format"u8);
-        if (format.Schema is null && format.Name is null)
+        var described = format.Schema is not null || format.Name is not null;
+        json.WriteStartOfType("response_format"u8, described ? "json_schema"u8 : "json_object"u8);
+        if (described)
         {
-            json.WriteString("type"u8, "json_object"u8);
-        }
-        else
-        {
-            json.WriteString("type"u8, "json_schema"u8);
             json.WriteStartObject("json_schema"u8);
             WriteDescribed(json, format);
             json.WriteEndObject();
@@ -65,8 +47,8 @@ internal static class OpenAiFormat
     public static void WriteDescribed(Utf8JsonWriter json, OutputFormat format)
     {
         json.WriteString("name"u8, format.Name ?? "answer");
-        if (format.Description is { } description) json.WriteString("description"u8, description);
-        if (format.Strict is { } strict) json.WriteBoolean("strict"u8, strict);
-        if (format.Schema is { } schema) json.WriteAsItCame("schema", schema);
+        json.WriteOptional("description"u8, format.Description);
+        json.WriteOptional("strict"u8, format.Strict);
+        json.WriteOptional("schema", format.Schema);
     }
 }

@@ -6,34 +6,45 @@ namespace Proxy.Dialects.OpenAiChat;
 /// <summary>Reads and writes the members of a request that OpenAI's chat and completions share: the parameters of the answer, not its content.</summary>
 internal static class OpenAiMembers
 {
-    /// <summary>Reads the member if it is one of them.</summary>
-    public static bool TryRead(JsonProperty member, OpenAiDraft draft, ref ChatRequest request, ref SamplingOptions sampling)
+    /// <summary>The request with the member, if it is one of them; otherwise null.</summary>
+    public static ChatRequest? Read(JsonProperty member, RequestFields fields, ChatRequest request)
     {
-        var (value, fields) = (member.Value, draft.Fields);
-        switch (member.Name)
+        var (name, value) = (member.Name, member.Value);
+        if (name is "repetition_penalty") fields.AsItCame.Keep(member);
+        return name switch
         {
-            case "stream": request = request with { Stream = fields.Flag(value, "stream") ?? false }; break;
-            case "stream_options": ReadStreamOptions(member, draft, ref request); break;
-            case "n": request = request with { Choices = fields.Count(value, "n") }; break;
-            case "user": request = request with { User = fields.Text(value, "user") }; break;
-            case "max_tokens": sampling = sampling with { MaxTokens = fields.Count(value, "max_tokens") }; break;
-            case "repetition_penalty":
-                sampling = sampling with { RepeatPenalty = fields.Number(value, "repetition_penalty") };
-                draft.KeepSpelling("repetition_penalty", value);
-                break;
-            default: return SamplingJson.TryRead(member, member.Name, fields, ref sampling);
-        }
+            "model" => request with { Model = fields.Text(value, name) ?? "" },
+            "stream" => request with { Stream = fields.Flag(value, name) ?? false },
+            "stream_options" => ReadStreamOptions(member, fields, request),
+            "n" => request with { Choices = fields.Count(value, name) },
+            "user" => request with { User = fields.Text(value, name) },
+            "max_tokens" => request with { Sampling = request.Sampling with { MaxTokens = fields.Count(value, name) } },
+            "repetition_penalty" => request with { Sampling = request.Sampling with { RepeatPenalty = fields.Number(value, name) } },
+            _ => SamplingJson.Read(member, fields, request),
+        };
+    }
 
-        return true;
+    /// <summary>Reads <c>response_format</c>. Null if it has a form of which nothing is understood.</summary>
+    /// <param name="member"></param>
+    /// <param name="fields"></param>
+    /// <param name="request"></param>
+    /// <param name="always">True to keep the member as it came even if the request holds all of it.</param>
+    public static ChatRequest? ReadFormat(JsonProperty member, RequestFields fields, ChatRequest request, bool always)
+    {
+        if (member.Value.ValueKind is JsonValueKind.Null || !fields.IsObject(member.Value, member.Name)) return request;
+        var format = OpenAiFormat.Read(member.Value, out var whole);
+        if (format is null && !whole) return null;
+        if (always || !whole) fields.AsItCame.Keep(member);
+        return request with { Format = format };
     }
 
     /// <summary>Writes all of them except <c>stream_options</c>, and names the ones that are lost.</summary>
     public static void Write(Utf8JsonWriter json, ChatRequest request, bool own, List<string> lost)
     {
-        if (request.Choices is { } n) json.WriteNumber("n"u8, n);
-        if (request.User is { } user) json.WriteString("user"u8, user);
+        json.WriteOptional("n"u8, request.Choices);
+        json.WriteOptional("user"u8, request.User);
         WriteSampling(json, request, own, lost);
-        if (request.KeepAlive is not null) lost.Add("keep_alive");
+        lost.AddIf(request.KeepAlive is not null, "keep_alive");
         foreach (var member in request.Unknown)
         {
             if (!own) lost.Add(member.Key);
@@ -58,13 +69,14 @@ internal static class OpenAiMembers
         json.WriteEndObject();
     }
 
-    private static void ReadStreamOptions(JsonProperty member, OpenAiDraft draft, ref ChatRequest request)
+    private static ChatRequest ReadStreamOptions(JsonProperty member, RequestFields fields, ChatRequest request)
     {
         var value = member.Value;
-        if (value.ValueKind is JsonValueKind.Null || !draft.Fields.IsObject(value, "stream_options")) return;
-        if (value.TryGetProperty("include_usage"u8, out var wish))
-            request = request with { IncludeUsage = draft.Fields.Flag(wish, "stream_options.include_usage") ?? false };
-        if (value.EnumerateObject().Any(static option => option.Name != "include_usage")) draft.Keep(member);
+        if (value.ValueKind is JsonValueKind.Null || !fields.IsObject(value, "stream_options")) return request;
+        if (value.EnumerateObject().Any(static option => option.Name != "include_usage")) fields.Unknown.Keep(member);
+        return value.TryGetProperty("include_usage"u8, out var wish)
+            ? request with { IncludeUsage = fields.Flag(wish, "stream_options.include_usage") ?? false }
+            : request;
     }
 
     private static void WriteSampling(Utf8JsonWriter json, ChatRequest request, bool own, List<string> lost)
@@ -80,7 +92,7 @@ internal static class OpenAiMembers
             if (byVllm || !own) json.WriteNumber("repetition_penalty"u8, repeat); // vLLM's name
         }
 
-        if (sampling.ContextLength is not null) lost.Add("options.num_ctx");
-        foreach (var option in sampling.Unknown) lost.Add($"options.{option.Key}");
+        lost.AddIf(sampling.ContextLength is not null, "options.num_ctx");
+        lost.AddNames("options.", sampling.Unknown);
     }
 }

@@ -42,29 +42,13 @@ internal static class OpenAiModelList
         json.WriteString("object"u8, "model"u8);
         json.WriteNumber("created"u8, model.Created?.ToUnixTimeSeconds() ?? 0);
         json.WriteString("owned_by"u8, model.OwnedBy ?? "proxy");
-        if (model.ContextLength is { } context)
-        {
-            json.WriteNumber("context_length"u8, context);
-            json.WriteNumber("context_window"u8, context);
-            json.WriteNumber("max_model_len"u8, context);
-        }
-
-        if (model.ContextLimit is { } limit) json.WriteNumber("max_context_length"u8, limit);
-        if (model.Capabilities.Count > 0)
-        {
-            json.WriteStartArray("capabilities"u8);
-            foreach (var capability in model.Capabilities) json.WriteStringValue(capability);
-            json.WriteEndArray();
-        }
-
-        if (model.Loaded is { } loaded)
-        {
-            json.WriteStartObject("status"u8);
-            json.WriteString("value"u8, loaded ? "loaded"u8 : "unloaded"u8);
-            json.WriteEndObject();
-        }
-
-        if (model.Resolved is { } resolved) json.WriteString("root"u8, resolved);
+        json.WriteOptional("context_length"u8, model.ContextLength);
+        json.WriteOptional("context_window"u8, model.ContextLength);
+        json.WriteOptional("max_model_len"u8, model.ContextLength);
+        json.WriteOptional("max_context_length"u8, model.ContextLimit);
+        json.WriteTexts("capabilities"u8, model.Capabilities);
+        if (model.Loaded is { } loaded) json.WriteObject("status"u8, "value"u8, loaded ? "loaded" : "unloaded");
+        json.WriteOptional("root"u8, model.Resolved);
         more?.Invoke();
         json.WriteEndObject();
     }

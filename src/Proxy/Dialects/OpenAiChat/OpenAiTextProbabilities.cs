@@ -17,8 +17,7 @@ internal static class OpenAiTextProbabilities
         if (lists.TryGetProperty("content"u8, out _)) return WireJson.Opaque("logprobs"u8, value);
         if (!lists.TryGetProperty("tokens"u8, out var tokens) || tokens.ValueKind is not JsonValueKind.Array || tokens.GetArrayLength() == 0) return null;
 
-        var buffer = new ArrayBufferWriter<byte>(value.Length * 2);
-        using (var json = WireJson.NewWriter(buffer))
+        return WireJson.Parse(WireJson.Written(json =>
         {
             json.WriteStartObject();
             json.WriteStartObject("logprobs"u8);
@@ -29,7 +28,7 @@ internal static class OpenAiTextProbabilities
                 json.WriteStartObject();
                 WriteToken(json, token.ToString(), Item(lists, "token_logprobs"u8, at));
                 json.WriteStartArray("top_logprobs"u8);
-                if (Item(lists, "top_logprobs"u8, at) is { ValueKind: JsonValueKind.Object } others)
+                if (Item(lists, "top_logprobs"u8, at++) is { ValueKind: JsonValueKind.Object } others)
                 {
                     foreach (var other in others.EnumerateObject())
                     {
@@ -41,16 +40,13 @@ internal static class OpenAiTextProbabilities
 
                 json.WriteEndArray();
                 json.WriteEndObject();
-                at++;
             }
 
             json.WriteEndArray();
             json.WriteNull("refusal"u8);
             json.WriteEndObject();
             json.WriteEndObject();
-        }
-
-        return WireJson.Parse(buffer.WrittenSpan);
+        }));
     }
 
     /// <summary>Writes the member's value: the lists, or null if there are no tokens.</summary>

@@ -35,8 +35,7 @@ internal sealed class OpenAiToolCalls(int choice)
     {
         if (calls.Exists(static call => call.HostIndex != LegacyIndex)) return;
         lists++;
-        var json = new Utf8JsonReader(function, WireJson.Reading);
-        json.Read();
+        var json = WireJson.Open(function);
         ReadFunction(ref json, LegacyIndex, null, function, events);
     }
 
@@ -57,26 +56,10 @@ internal sealed class OpenAiToolCalls(int choice)
         Utf8JsonReader function = default;
         while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
         {
-            if (json.ValueTextEquals("index"u8))
-            {
-                json.Read();
-                if (json.TokenType is JsonTokenType.Number && json.TryGetInt32(out var given)) index = given;
-                json.Skip();
-            }
-            else if (json.ValueTextEquals("id"u8))
-            {
-                id = OpenAiChatJson.ReadText(ref json);
-            }
-            else if (json.ValueTextEquals("function"u8))
-            {
-                json.Read();
-                function = json;
-                json.Skip();
-            }
-            else
-            {
-                json.Skip();
-            }
+            if (json.ValueTextEquals("index"u8)) index = json.ReadInt() ?? index;
+            else if (json.ValueTextEquals("id"u8)) id = json.ReadText();
+            else if (json.ValueTextEquals("function"u8)) json.ReadLater(JsonTokenType.StartObject, ref function);
+            else json.Skip();
         }
 
         ReadFunction(ref function, index, id, frame, events);
@@ -88,20 +71,11 @@ internal sealed class OpenAiToolCalls(int choice)
         Utf8JsonReader written = default;
         while (json.TokenType is not JsonTokenType.None && json.Read() && json.TokenType is JsonTokenType.PropertyName)
         {
-            if (json.ValueTextEquals("name"u8))
-            {
-                name = OpenAiChatJson.ReadText(ref json);
-            }
-            else if (json.ValueTextEquals("arguments"u8))
-            {
-                json.Read();
-                written = json;
-                json.Skip();
-            }
-            else
-            {
-                json.Skip();
-            }
+            var argues = json.ValueTextEquals("arguments"u8);
+            if (json.ValueTextEquals("name"u8)) name = json.ReadText();
+            else json.Read();
+            if (argues) written = json;
+            json.Skip();
         }
 
         var call = CallOf(index, id, name, out var lateId);

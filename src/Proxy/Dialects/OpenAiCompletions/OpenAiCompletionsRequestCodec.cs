@@ -8,64 +8,46 @@ namespace Proxy.Dialects.OpenAiCompletions;
 /// <summary>Reads and writes requests of <c>/v1/completions</c>.</summary>
 internal static class OpenAiCompletionsRequestCodec
 {
-    public static ProxyError? Read(ReadOnlyMemory<byte> body, out ChatRequest? request)
-    {
-        var draft = new OpenAiDraft();
-        return RequestDocument.Read(body, draft.Fields, root => ReadRequest(root, draft), out request);
-    }
+    public static ProxyError? Read(ReadOnlyMemory<byte> body, out ChatRequest? request) => RequestDocument.Read(body, ReadRequest, out request);
 
-    private static ChatRequest ReadRequest(JsonElement root, OpenAiDraft draft)
+    private static ChatRequest ReadRequest(JsonElement root, RequestFields fields)
     {
-        var fields = draft.Fields;
         var request = new ChatRequest { Origin = DialectName.OpenAiCompletions, Model = "", Messages = [] };
-        var sampling = new SamplingOptions();
         var prompt = new Prompt { Continues = true };
         IReadOnlyList<ContentPart>? content = null;
         foreach (var member in root.EnumerateObject())
         {
-            var value = member.Value;
-            switch (member.Name)
+            var (name, value) = (member.Name, member.Value);
+            switch (name)
             {
-                case "model":
-                    request = request with { Model = fields.Text(value, "model") ?? "" };
-                    break;
                 case "prompt":
                     content = ReadPrompt(value, fields, ref prompt);
                     break;
                 case "suffix":
-                    prompt = prompt with { Suffix = fields.SomeText(value, "suffix") };
+                    prompt = prompt with { Suffix = fields.SomeText(value, name) };
                     break;
                 case "echo":
-                    prompt = prompt with { Echo = fields.Flag(value, "echo") ?? false };
+                    prompt = prompt with { Echo = fields.Flag(value, name) ?? false };
                     break;
                 case "best_of":
-                    prompt = prompt with { BestOf = fields.Count(value, "best_of") };
+                    prompt = prompt with { BestOf = fields.Count(value, name) };
                     break;
                 case "logprobs":
-                    if (fields.Count(value, "logprobs") is { } top) request = request with { LogProbabilities = true, TopLogProbabilities = top };
-                    break;
-                case "response_format": // vLLM accepts it here too
-                    if (value.ValueKind is JsonValueKind.Null || !fields.IsObject(value, "response_format")) break;
-                    request = request with { Format = OpenAiFormat.Read(value, out var whole) };
-                    if (request.Format is null && !whole) draft.Keep(member);
-                    else draft.KeepSpelling("response_format", value);
+                    if (fields.Count(value, name) is { } top) request = request with { LogProbabilities = true, TopLogProbabilities = top };
                     break;
                 default:
-                    if (!OpenAiMembers.TryRead(member, draft, ref request, ref sampling)) draft.Keep(member);
+                    var read = name is "response_format" // vLLM accepts it here too
+                        ? OpenAiMembers.ReadFormat(member, fields, request, always: true)
+                        : OpenAiMembers.Read(member, fields, request);
+                    if (read is null) fields.Unknown.Keep(member);
+                    request = read ?? request;
                     break;
             }
         }
 
         if (content is null) fields.Fail("prompt", "the body has no \"prompt\"; send the text to continue");
         fields.NeedModel(request);
-        return request with
-        {
-            Messages = PromptMessages.Of(null, content ?? []),
-            Prompt = prompt,
-            Sampling = sampling,
-            Unknown = draft.Unknown,
-            AsItCame = draft.AsItCame
-        };
+        return request with { Messages = PromptMessages.Of(null, content ?? []), Prompt = prompt };
     }
 
     /// <summary>A text, or a list with one text, is the prompt. Several texts, or token numbers, can only be sent to a host of this dialect.</summary>
@@ -112,17 +94,17 @@ internal static class OpenAiCompletionsRequestCodec
         json.WriteString("model"u8, model);
         if (prompt.NotOneText is { } several) json.WriteAsItCame("prompt", several);
         else json.WriteString("prompt"u8, PromptMessages.Text(request));
-        if (prompt.Suffix is { } suffix) json.WriteString("suffix"u8, suffix);
+        json.WriteOptional("suffix"u8, prompt.Suffix);
         if (prompt.Echo) json.WriteBoolean("echo"u8, true);
-        if (prompt.BestOf is { } best) json.WriteNumber("best_of"u8, best);
+        json.WriteOptional("best_of"u8, prompt.BestOf);
         // for llama.cpp, 0 means none
         if (request.LogProbabilities is true) json.WriteNumber("logprobs"u8, request.TopLogProbabilities is { } top && (own || top > 0) ? top : 1);
         if (request.Stream || !own) json.WriteBoolean("stream"u8, request.Stream); // some hosts stream unless told not to
         OpenAiMembers.WriteStreamOptions(json, request, own);
         if (!own && request.Sampling.MaxTokens is null or < 0) json.WriteNull("max_tokens"u8); // if left out, the default would be 16
         if (!own) WriteFormat(json, request.Format);
-        else if (request.AsItCame.Find("response_format") is { } format) json.WriteAsItCame("response_format", format);
-        if (request.Thinking is not null) lost.Add("think");
+        else json.WriteOptional("response_format", request.AsItCame.Find("response_format"));
+        lost.AddIf(request.Thinking is not null, "think");
         OpenAiMembers.Write(json, request, own, lost);
         json.WriteEndObject();
     }
@@ -132,13 +114,7 @@ internal static class OpenAiCompletionsRequestCodec
     {
         if (format is null) return;
         OpenAiFormat.Write(json, format);
-        if (format.Schema is { } schema)
-        {
-            json.WriteAsItCame("json_schema", schema);
-            return;
-        }
-
-        json.WriteStartObject("json_schema"u8);
-        json.WriteEndObject();
+        if (format.Schema is { } schema) json.WriteAsItCame("json_schema", schema);
+        else json.WriteEmptyObject("json_schema"u8);
     }
 }

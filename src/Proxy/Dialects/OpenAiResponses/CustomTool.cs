@@ -18,40 +18,28 @@ internal static class CustomTool
         var wanted = OpenAiResponsesJson.Text(format, "definition"u8) is { } grammar
             ? $"The input as plain text, not as JSON. It must match this {OpenAiResponsesJson.Text(format, "syntax"u8) ?? "formal"} grammar:\n{grammar}"
             : "The input as plain text, not as JSON.";
-        var buffer = new ArrayBufferWriter<byte>(256);
-        using (var json = WireJson.NewWriter(buffer))
+        var schema = WireJson.Written(json =>
         {
-            json.WriteStartObject();
-            json.WriteString("type"u8, "object"u8);
+            json.WriteStartOfType("object"u8);
             json.WriteStartObject("properties"u8);
-            json.WriteStartObject(Input);
-            json.WriteString("type"u8, "string"u8);
+            json.WriteStartOfType(Input, "string"u8);
             json.WriteString("description"u8, wanted);
             json.WriteEndObject();
             json.WriteEndObject();
-            json.WriteStartArray("required"u8);
-            json.WriteStringValue(Input);
-            json.WriteEndArray();
+            json.WriteList("required"u8, "input");
             json.WriteBoolean("additionalProperties"u8, false);
             json.WriteEndObject();
-        }
-
-        return new ToolDefinition(name, description, WireJson.Parse(buffer.WrittenSpan)) { TakesText = true };
+        });
+        return new ToolDefinition(name, description, WireJson.Parse(schema)) { TakesText = true };
     }
 
     /// <summary>Wraps a text as the arguments of such a function.</summary>
-    public static string Arguments(string text)
+    public static string Arguments(string text) => System.Text.Encoding.UTF8.GetString(WireJson.Written(json =>
     {
-        var buffer = new ArrayBufferWriter<byte>(text.Length + 16);
-        using (var json = WireJson.NewWriter(buffer))
-        {
-            json.WriteStartObject();
-            json.WriteString(Input, text);
-            json.WriteEndObject();
-        }
-
-        return System.Text.Encoding.UTF8.GetString(buffer.WrittenSpan);
-    }
+        json.WriteStartObject();
+        json.WriteString(Input, text);
+        json.WriteEndObject();
+    }));
 
     /// <summary>The text inside such arguments.</summary>
     public static string Text(string arguments)

@@ -24,8 +24,7 @@ internal static class OpenAiResponsesErrors
     public static void WriteEvent(Utf8JsonWriter json, ProxyError error, int sequence)
     {
         var row = ProxyErrorTable.Of(error);
-        json.WriteStartObject();
-        json.WriteString("type"u8, "error"u8);
+        json.WriteStartOfType("error"u8);
         json.WriteString("code"u8, error.Code ?? row.Code);
         json.WriteString("message"u8, error.Message);
         json.WriteString("param"u8, error.Param);

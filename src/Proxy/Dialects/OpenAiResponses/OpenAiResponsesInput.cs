@@ -7,7 +7,7 @@ namespace Proxy.Dialects.OpenAiResponses;
 /// Reads and writes a conversation as items. One assistant turn (reasoning, text, calls) is several items here and one message elsewhere. The instructions and
 /// all leading system or developer messages are joined into one message, because most models' chat templates accept only one.
 /// </summary>
-internal sealed class OpenAiResponsesInput(RequestFields fields, List<KeyValuePair<string, JsonElement>> unknown)
+internal sealed class OpenAiResponsesInput(RequestFields fields)
 {
     private readonly List<ChatMessage> messages = [];
     private readonly List<string> leading = [];
@@ -69,10 +69,10 @@ internal sealed class OpenAiResponsesInput(RequestFields fields, List<KeyValuePa
                 fields.Fail(path, $"\"{path}\" refers to an item by its id, and this proxy keeps no responses yet; send the item itself");
                 break;
             case "":
-                fields.Fail($"{path}.type", $"\"{path}.type\" is missing");
+                fields.Missing($"{path}.type");
                 break;
             default:
-                unknown.Add(new("input[] of another type", item.Clone())); // an item of OpenAI's built-in tools; other models do not know them
+                fields.Unknown.Keep("input[] of another type", item); // an item of OpenAI's built-in tools; other models do not know them
                 break;
         }
     }
@@ -80,7 +80,7 @@ internal sealed class OpenAiResponsesInput(RequestFields fields, List<KeyValuePa
     private void ReadMessage(JsonElement item, string path)
     {
         var role = Required(item, "role"u8, $"{path}.role");
-        if (!item.TryGetProperty("content"u8, out var content)) fields.Fail($"{path}.content", $"\"{path}.content\" is missing");
+        if (!item.TryGetProperty("content"u8, out var content)) fields.Missing($"{path}.content");
         var refusal = role is "assistant" ? RefusalOf(content) : null;
         var parts = ReadContent(content, $"{path}.content");
         switch (role)
@@ -148,7 +148,7 @@ internal sealed class OpenAiResponsesInput(RequestFields fields, List<KeyValuePa
             case { } other:
                 return new ContentPart.Other(other, part.Clone());
             default:
-                fields.Fail($"{path}.type", $"\"{path}.type\" is missing");
+                fields.Missing($"{path}.type");
                 return null;
         }
     }
@@ -219,14 +219,13 @@ internal sealed class OpenAiResponsesInput(RequestFields fields, List<KeyValuePa
             if (!own)
             {
                 MessageLosses.Name(message, lost);
-                foreach (var member in message.Unknown) lost.Add($"messages[].{member.Key}");
-                if (message.Name is not null && message.Role is not ChatRole.Tool) lost.Add("messages[].name");
+                lost.AddNames("messages[].", message.Unknown);
+                lost.AddIf(message.Name is not null && message.Role is not ChatRole.Tool, "messages[].name");
             }
 
             if (message.Role is ChatRole.Tool)
             {
-                json.WriteStartObject();
-                json.WriteString("type"u8, turns.AnswersCustomTool(i) ? "custom_tool_call_output"u8 : "function_call_output"u8);
+                json.WriteStartOfType(turns.AnswersCustomTool(i) ? "custom_tool_call_output"u8 : "function_call_output"u8);
                 json.WriteString("call_id"u8, message.ToolCallId ?? turns.IdAnswered(i) ?? "");
                 if (message.Content is [ContentPart.Text alone]) json.WriteString("output"u8, alone.Value);
                 else WriteParts(json, "output", message, own, lost);
@@ -237,8 +236,7 @@ internal sealed class OpenAiResponsesInput(RequestFields fields, List<KeyValuePa
             if (message.Reasoning is { Length: > 0 } reasoning) WriteReasoning(json, i, reasoning);
             if (message.Content.Count > 0 || message.Refusal is not null || message.ToolCalls.Count == 0)
             {
-                json.WriteStartObject();
-                json.WriteString("type"u8, "message"u8);
+                json.WriteStartOfType("message"u8);
                 json.WriteString("role"u8, message.Role switch
                 {
                     ChatRole.Assistant => "assistant",
@@ -258,11 +256,10 @@ internal sealed class OpenAiResponsesInput(RequestFields fields, List<KeyValuePa
 
     private static void WriteCall(Utf8JsonWriter json, ToolInvocation call, string id)
     {
-        json.WriteStartObject();
-        json.WriteString("type"u8, call.TakesText ? "custom_tool_call"u8 : "function_call"u8);
+        json.WriteStartOfType(call.TakesText ? "custom_tool_call"u8 : "function_call"u8);
         json.WriteString("call_id"u8, id);
         json.WriteString("name"u8, CustomTool.OwnName(call.Namespace, call.Name));
-        if (call.Namespace is { } space) json.WriteString("namespace"u8, space);
+        json.WriteOptional("namespace"u8, call.Namespace);
         if (call.TakesText) json.WriteString("input"u8, CustomTool.Text(call.Arguments));
         else json.WriteString("arguments"u8, call.Arguments);
         json.WriteEndObject();
@@ -270,14 +267,11 @@ internal sealed class OpenAiResponsesInput(RequestFields fields, List<KeyValuePa
 
     private static void WriteReasoning(Utf8JsonWriter json, int number, string reasoning)
     {
-        json.WriteStartObject();
-        json.WriteString("type"u8, "reasoning"u8);
+        json.WriteStartOfType("reasoning"u8);
         json.WriteString("id"u8, string.Create(System.Globalization.CultureInfo.InvariantCulture, $"rs_{number}"));
-        json.WriteStartArray("summary"u8);
-        json.WriteEndArray();
+        json.WriteList("summary"u8);
         json.WriteStartArray("content"u8);
-        json.WriteStartObject();
-        json.WriteString("type"u8, "reasoning_text"u8);
+        json.WriteStartOfType("reasoning_text"u8);
         json.WriteString("text"u8, reasoning);
         json.WriteEndObject();
         json.WriteEndArray();
@@ -289,24 +283,21 @@ internal sealed class OpenAiResponsesInput(RequestFields fields, List<KeyValuePa
         json.WriteStartArray(name);
         foreach (var part in message.Content)
         {
-            if (!own) foreach (var member in part.Unknown) lost.Add($"messages[].content[].{member.Key}");
-            if (part is ContentPart.Other other)
+            if (!own) lost.AddNames("messages[].content[].", part.Unknown);
+            switch (part)
             {
-                json.WriteAsItCame(other.Raw);
-                continue;
-            }
-
-            json.WriteStartObject();
-            if (part is ContentPart.Text text)
-            {
-                json.WriteString("type"u8, message.Role is ChatRole.Assistant ? "output_text"u8 : "input_text"u8);
-                json.WriteString("text"u8, text.Value);
-            }
-            else if (part is ContentPart.Image image)
-            {
-                json.WriteString("type"u8, "input_image"u8);
-                json.WriteString("image_url"u8, ImageText.ToUrl(image));
-                json.WriteString("detail"u8, image.Detail ?? "auto");
+                case ContentPart.Other other:
+                    json.WriteAsItCame(other.Raw);
+                    continue;
+                case ContentPart.Text text:
+                    json.WriteStartOfType(message.Role is ChatRole.Assistant ? "output_text"u8 : "input_text"u8);
+                    json.WriteString("text"u8, text.Value);
+                    break;
+                case ContentPart.Image image:
+                    json.WriteStartOfType("input_image"u8);
+                    json.WriteString("image_url"u8, ImageText.ToUrl(image));
+                    json.WriteString("detail"u8, image.Detail ?? "auto");
+                    break;
             }
 
             json.WriteEndObject();
@@ -314,8 +305,7 @@ internal sealed class OpenAiResponsesInput(RequestFields fields, List<KeyValuePa
 
         if (message.Refusal is { } refusal)
         {
-            json.WriteStartObject();
-            json.WriteString("type"u8, "refusal"u8);
+            json.WriteStartOfType("refusal"u8);
             json.WriteString("refusal"u8, refusal);
             json.WriteEndObject();
         }

@@ -25,8 +25,7 @@ internal static class OpenAiResponsesRequestCodec
     public static ProxyError? NeedsMemory(ReadOnlySpan<byte> body)
     {
         if (body.IndexOf(Kept) < 0 && body.IndexOf("\"conversation\""u8) < 0 && body.IndexOf("\"background\""u8) < 0) return null;
-        var json = new Utf8JsonReader(body, WireJson.Reading);
-        json.Read();
+        var json = WireJson.Open(body);
         while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
         {
             var name = json.ValueTextEquals("previous_response_id"u8) ? "previous_response_id"
@@ -41,11 +40,7 @@ internal static class OpenAiResponsesRequestCodec
         return null;
     }
 
-    public static ProxyError? Read(ReadOnlyMemory<byte> body, out ChatRequest? request)
-    {
-        var fields = new RequestFields();
-        return RequestDocument.Read(body, fields, root => ReadRequest(root, fields), out request);
-    }
+    public static ProxyError? Read(ReadOnlyMemory<byte> body, out ChatRequest? request) => RequestDocument.Read(body, ReadRequest, out request);
 
     public static ProxyError Memory(string param) => new(ProxyErrorKind.InvalidRequest, param is "background"
         ? "\"background\" is not possible: this proxy keeps no responses yet, so there would be nothing to fetch later"
@@ -55,99 +50,72 @@ internal static class OpenAiResponsesRequestCodec
     {
         // A response always includes its token counts, so a stream does too.
         var request = new ChatRequest { Origin = DialectName.OpenAiResponses, Model = "", Messages = [], IncludeUsage = true };
-        var sampling = new SamplingOptions();
-        var unknown = new List<KeyValuePair<string, JsonElement>>();
-        var asItCame = new List<KeyValuePair<string, JsonElement>>();
-        var input = default(JsonElement);
         string? instructions = null;
         foreach (var member in root.EnumerateObject())
         {
-            var value = member.Value;
-            if (value.ValueKind is JsonValueKind.Null) continue;
-            if (Echoed.Contains(member.Name)) asItCame.Add(new(member.Name, value.Clone()));
-            switch (member.Name)
-            {
-                case "model":
-                    request = request with { Model = fields.Text(value, "model") ?? "" };
-                    break;
-                case "input":
-                    input = value;
-                    break;
-                case "instructions":
-                    instructions = fields.Text(value, "instructions");
-                    break;
-                case "stream":
-                    request = request with { Stream = fields.Flag(value, "stream") ?? false };
-                    break;
-                case "tools":
-                    request = request with { Tools = OpenAiResponsesTools.Read(value, fields, unknown) };
-                    break;
-                case "parallel_tool_calls":
-                    request = request with { ParallelToolCalls = fields.Flag(value, "parallel_tool_calls") };
-                    break;
-                case "text":
-                    if (fields.IsObject(value, "text")) request = request with { Format = ReadFormat(value, fields, unknown) };
-                    break;
-                case "reasoning":
-                    if (!fields.IsObject(value, "reasoning") || !value.TryGetProperty("effort"u8, out var effort)) break;
-                    if (fields.Text(effort, "reasoning.effort") is { } word) request = request with { Thinking = new Thinking(word != "none", word) };
-                    break;
-                case "max_output_tokens":
-                    sampling = sampling with { MaxTokens = fields.Count(value, "max_output_tokens") };
-                    break;
-                case "temperature" or "top_p":
-                    SamplingJson.TryRead(member, member.Name, fields, ref sampling);
-                    break;
-                case "top_logprobs":
-                    request = request with { TopLogProbabilities = fields.Count(value, "top_logprobs") is > 0 and var top ? top : null };
-                    break;
-                case "include":
-                    if (fields.IsList(value, "include")
-                        && value.EnumerateArray().Any(static item => item.ValueKind is JsonValueKind.String
-                            && item.ValueEquals(OpenAiResponsesJson.LogProbabilities)))
-                        request = request with { LogProbabilities = true };
-                    break;
-                case "user":
-                    request = request with { User = fields.Text(value, "user") };
-                    break;
-                case "previous_response_id" or "conversation" or "background":
-                    if (member.Name is not "background" || fields.Flag(value, "background") is true) fields.Refuse(Memory(member.Name));
-                    break;
-                case "prompt":
-                    fields.Fail("prompt", "\"prompt\" names a template that is kept at OpenAI; send its text as \"instructions\"");
-                    break;
-                case "truncation":
-                    if (fields.Text(value, "truncation") is not "disabled") unknown.Add(new("truncation", value.Clone()));
-                    break;
-                // tool_choice: read below. store: responses are never stored. metadata: only repeated in the answer. stream_options: about padding, which is never written
-                case "tool_choice" or "store" or "metadata" or "stream_options":
-                    break;
-                default:
-                    unknown.Add(new(member.Name, value.Clone()));
-                    break;
-            }
+            if (member.Value.ValueKind is JsonValueKind.Null) continue;
+            if (Echoed.Contains(member.Name)) fields.AsItCame.Keep(member);
+            if (ReadMember(member, fields, request, ref instructions) is { } read) request = read;
+            else fields.Unknown.Keep(member);
         }
 
         if (request.TopLogProbabilities is not null) request = request with { LogProbabilities = true };
-        if (root.TryGetProperty("tool_choice"u8, out var choice)) request = OpenAiResponsesTools.ReadChoice(choice, request, unknown);
-        if (input.ValueKind is JsonValueKind.Undefined) fields.Fail("input", "the body has no \"input\"; send a text or a list of items");
+        if (root.TryGetProperty("tool_choice"u8, out var choice)) request = OpenAiResponsesTools.ReadChoice(choice, request, fields);
+        if (!root.TryGetProperty("input"u8, out var input) || input.ValueKind is JsonValueKind.Null)
+            fields.Fail("input", "the body has no \"input\"; send a text or a list of items");
         fields.NeedModel(request);
-        if (fields.Problem is not null) return request;
-        return request with
+        return fields.Problem is null ? request with { Messages = new OpenAiResponsesInput(fields).Read(input, instructions) } : request;
+    }
+
+    /// <summary>The request with the member. Null for a member that only this dialect has; it is kept as it came.</summary>
+    private static ChatRequest? ReadMember(JsonProperty member, RequestFields fields, ChatRequest request, ref string? instructions)
+    {
+        var (name, value) = (member.Name, member.Value);
+        switch (name)
         {
-            Messages = new OpenAiResponsesInput(fields, unknown).Read(input, instructions),
-            Sampling = sampling,
-            Unknown = unknown,
-            AsItCame = asItCame
+            case "instructions":
+                instructions = fields.Text(value, name);
+                break;
+            case "previous_response_id" or "conversation" or "background":
+                if (name is not "background" || fields.Flag(value, name) is true) fields.Refuse(Memory(name));
+                break;
+            case "prompt":
+                fields.Fail(name, "\"prompt\" names a template that is kept at OpenAI; send its text as \"instructions\"");
+                break;
+        }
+
+        return name switch
+        {
+            // dealt with above, or read when all other members are known
+            "input" or "instructions" or "tool_choice" or "previous_response_id" or "conversation" or "background" or "prompt" => request,
+            // store: responses are never stored. metadata: only repeated in the answer. stream_options: about padding, which is never written
+            "store" or "metadata" or "stream_options" => request,
+            "model" => request with { Model = fields.Text(value, name) ?? "" },
+            "stream" => request with { Stream = fields.Flag(value, name) ?? false },
+            "tools" => request with { Tools = OpenAiResponsesTools.Read(value, fields) },
+            "parallel_tool_calls" => request with { ParallelToolCalls = fields.Flag(value, name) },
+            "text" => fields.IsObject(value, name) ? request with { Format = ReadFormat(value, fields) } : request,
+            "reasoning" => fields.IsObject(value, name) && value.TryGetProperty("effort"u8, out var said)
+                && fields.Text(said, "reasoning.effort") is { } effort ? request with { Thinking = new Thinking(effort != "none", effort) } : request,
+            "max_output_tokens" => request with { Sampling = request.Sampling with { MaxTokens = fields.Count(value, name) } },
+            "temperature" or "top_p" => SamplingJson.Read(member, fields, request),
+            "top_logprobs" => request with { TopLogProbabilities = fields.Count(value, name) is > 0 and var top ? top : null },
+            "include" => fields.IsList(value, name) && value.EnumerateArray().Any(IsLogProbabilities) ? request with { LogProbabilities = true } : request,
+            "user" => request with { User = fields.Text(value, name) },
+            "truncation" => fields.Text(value, name) is "disabled" ? request : null,
+            _ => null,
         };
     }
 
-    private static OutputFormat? ReadFormat(JsonElement text, RequestFields fields, List<KeyValuePair<string, JsonElement>> unknown)
+    private static bool IsLogProbabilities(JsonElement included) =>
+        included.ValueKind is JsonValueKind.String && included.ValueEquals(OpenAiResponsesJson.LogProbabilities);
+
+    private static OutputFormat? ReadFormat(JsonElement text, RequestFields fields)
     {
         foreach (var member in text.EnumerateObject())
         {
             if (!member.NameEquals("format"u8) && member.Value.ValueKind is not JsonValueKind.Null)
-                unknown.Add(new($"text.{member.Name}", member.Value.Clone()));
+                fields.Unknown.Keep($"text.{member.Name}", member.Value);
         }
 
         if (!text.TryGetProperty("format"u8, out var format) || format.ValueKind is JsonValueKind.Null || !fields.IsObject(format, "text.format")) return null;
@@ -167,7 +135,7 @@ internal static class OpenAiResponsesRequestCodec
                         : null,
                 };
             default:
-                unknown.Add(new("text.format", format.Clone()));
+                fields.Unknown.Keep("text.format", format);
                 return null;
         }
     }
@@ -208,51 +176,34 @@ internal static class OpenAiResponsesRequestCodec
     {
         OpenAiResponsesTools.Write(json, request, lost);
         WriteFormat(json, request.Format);
-        if (request.Thinking is { } thinking)
-        {
-            if (thinking.Enabled && thinking.Effort is null) lost.Add("think");
-            else
-            {
-                json.WriteStartObject("reasoning"u8);
-                json.WriteString("effort"u8, thinking.Enabled ? thinking.Effort is "max" ? "high" : thinking.Effort : "none");
-                json.WriteEndObject();
-            }
-        }
+        if (request.Thinking is { Enabled: false }) json.WriteObject("reasoning"u8, "effort"u8, "none");
+        else if (request.Thinking is { Effort: { } effort }) json.WriteObject("reasoning"u8, "effort"u8, effort is "max" ? "high" : effort);
+        else lost.AddIf(request.Thinking is not null, "think");
 
         var sampling = request.Sampling;
-        if (sampling.Temperature is { } temperature) json.WriteNumber("temperature"u8, temperature);
-        if (sampling.TopP is { } topP) json.WriteNumber("top_p"u8, topP);
-        if (sampling.MaxTokens is { } limit and >= 0) json.WriteNumber("max_output_tokens"u8, limit);
+        json.WriteOptional("temperature"u8, sampling.Temperature);
+        json.WriteOptional("top_p"u8, sampling.TopP);
+        json.WriteOptional("max_output_tokens"u8, sampling.MaxTokens is >= 0 ? sampling.MaxTokens : null);
         if (request.LogProbabilities is true)
         {
             json.WriteNumber("top_logprobs"u8, request.TopLogProbabilities ?? 0);
-            json.WriteStartArray("include"u8);
-            json.WriteStringValue(OpenAiResponsesJson.LogProbabilities);
-            json.WriteEndArray();
+            json.WriteList("include"u8, OpenAiResponsesJson.LogProbabilities);
         }
 
-        if (request.User is { } user) json.WriteString("user"u8, user);
-        if (sampling.TopK is not null) lost.Add("top_k");
-        if (sampling.Stop.Count > 0) lost.Add("stop");
+        json.WriteOptional("user"u8, request.User);
+        lost.AddIf(sampling.TopK is not null, "top_k");
+        lost.AddIf(sampling.Stop.Count > 0, "stop");
         SamplingJson.NameLosses(request, lost);
-        foreach (var member in request.Unknown) lost.Add(member.Key);
+        lost.AddNames("", request.Unknown);
     }
 
     private static void WriteFormat(Utf8JsonWriter json, OutputFormat? format)
     {
         if (format is null) return;
         json.WriteStartObject("text"u8);
-        json.WriteStartObject("format"u8);
-        if (format.Schema is null && format.Name is null)
-        {
-            json.WriteString("type"u8, "json_object"u8);
-        }
-        else
-        {
-            json.WriteString("type"u8, "json_schema"u8);
-            OpenAiFormat.WriteDescribed(json, format);
-        }
-
+        var described = format.Schema is not null || format.Name is not null;
+        json.WriteStartOfType("format"u8, described ? "json_schema"u8 : "json_object"u8);
+        if (described) OpenAiFormat.WriteDescribed(json, format);
         json.WriteEndObject();
         json.WriteEndObject();
     }

@@ -9,31 +9,31 @@ namespace Proxy.Dialects.OpenAiResponses;
 internal static class OpenAiResponsesTools
 {
     /// <summary>Reads all tools. A tool that cannot be offered as a function gets an empty name, and hosts of other dialects do not see it.</summary>
-    public static IReadOnlyList<ToolDefinition> Read(JsonElement value, RequestFields fields, List<KeyValuePair<string, JsonElement>> unknown)
+    public static IReadOnlyList<ToolDefinition> Read(JsonElement value, RequestFields fields)
     {
         var tools = new List<ToolDefinition>();
         foreach (var item in fields.Objects(value, "tools", static (item, _) => item))
         {
-            if (OpenAiResponsesJson.Text(item, "type"u8) is "namespace") ReadNamespace(item, tools, unknown);
-            else tools.Add(ReadTool(item, null, unknown));
+            if (OpenAiResponsesJson.Text(item, "type"u8) is "namespace") ReadNamespace(item, tools, fields);
+            else tools.Add(ReadTool(item, null, fields));
         }
 
         return tools;
     }
 
-    private static ToolDefinition ReadTool(JsonElement item, string? space, List<KeyValuePair<string, JsonElement>> unknown)
+    private static ToolDefinition ReadTool(JsonElement item, string? space, RequestFields fields)
     {
         if (OpenAiResponsesJson.Text(item, "name"u8) is { Length: > 0 } name)
         {
             var fullName = CustomTool.FullName(space, name);
-            if (OpenAiResponsesJson.Text(item, "type"u8) is "function") return ReadFunction(item, fullName, unknown) with { Namespace = space };
-            if (OpenAiResponsesJson.Text(item, "type"u8) is "custom") return ReadCustom(item, fullName, unknown) with { Namespace = space };
+            if (OpenAiResponsesJson.Text(item, "type"u8) is "function") return ReadFunction(item, fullName, fields) with { Namespace = space };
+            if (OpenAiResponsesJson.Text(item, "type"u8) is "custom") return ReadCustom(item, fullName, fields) with { Namespace = space };
         }
 
         return new ToolDefinition("", null, null) { Raw = item.Clone() };
     }
 
-    private static void ReadNamespace(JsonElement item, List<ToolDefinition> tools, List<KeyValuePair<string, JsonElement>> unknown)
+    private static void ReadNamespace(JsonElement item, List<ToolDefinition> tools, RequestFields fields)
     {
         if (OpenAiResponsesJson.Text(item, "name"u8) is not { Length: > 0 } space || !item.TryGetProperty("tools"u8, out var inner)
             || inner.ValueKind is not JsonValueKind.Array)
@@ -45,27 +45,27 @@ internal static class OpenAiResponsesTools
         foreach (var member in item.EnumerateObject())
         {
             if (member.Name is not ("type" or "name" or "tools") && member.Value.ValueKind is not JsonValueKind.Null)
-                unknown.Add(new($"tools[].{member.Name} of a namespace", member.Value.Clone()));
+                fields.Unknown.Keep($"tools[].{member.Name} of a namespace", member.Value);
         }
 
         foreach (var tool in inner.EnumerateArray())
         {
-            if (tool.ValueKind is JsonValueKind.Object) tools.Add(ReadTool(tool, space, unknown));
+            if (tool.ValueKind is JsonValueKind.Object) tools.Add(ReadTool(tool, space, fields));
         }
     }
 
-    private static ToolDefinition ReadCustom(JsonElement item, string name, List<KeyValuePair<string, JsonElement>> unknown)
+    private static ToolDefinition ReadCustom(JsonElement item, string name, RequestFields fields)
     {
         foreach (var member in item.EnumerateObject())
         {
             if (member.Name is not ("type" or "name" or "description" or "format") && member.Value.ValueKind is not JsonValueKind.Null)
-                unknown.Add(new($"tools[].{member.Name}", member.Value.Clone()));
+                fields.Unknown.Keep($"tools[].{member.Name}", member.Value);
         }
 
         return CustomTool.AsFunction(name, OpenAiResponsesJson.Text(item, "description"u8), item.TryGetProperty("format"u8, out var format) ? format : default);
     }
 
-    private static ToolDefinition ReadFunction(JsonElement item, string name, List<KeyValuePair<string, JsonElement>> unknown)
+    private static ToolDefinition ReadFunction(JsonElement item, string name, RequestFields fields)
     {
         var tool = new ToolDefinition(name, null, null);
         foreach (var member in item.EnumerateObject())
@@ -79,14 +79,14 @@ internal static class OpenAiResponsesTools
                 case "strict" when member.Value.ValueKind is JsonValueKind.True or JsonValueKind.False:
                     tool = tool with { Strict = member.Value.GetBoolean() };
                     break;
-                default: unknown.Add(new($"tools[].{member.Name}", member.Value.Clone())); break;
+                default: fields.Unknown.Keep($"tools[].{member.Name}", member.Value); break;
             }
         }
 
         return tool;
     }
 
-    public static ChatRequest ReadChoice(JsonElement value, ChatRequest request, List<KeyValuePair<string, JsonElement>> unknown)
+    public static ChatRequest ReadChoice(JsonElement value, ChatRequest request, RequestFields fields)
     {
         if (value.ValueKind is JsonValueKind.String) return request with { ToolChoice = new ToolChoice(value.GetString()!) };
         switch (OpenAiResponsesJson.Text(value, "type"u8))
@@ -105,7 +105,7 @@ internal static class OpenAiResponsesTools
                         tool.Name.Length == 0 || allowed.Contains(tool.Name) || (tool.Namespace is { } space && allowed.Contains(space)))],
                 };
             default:
-                unknown.Add(new("tool_choice", value.Clone()));
+                fields.Unknown.Keep("tool_choice", value);
                 return request;
         }
     }
@@ -119,31 +119,28 @@ internal static class OpenAiResponsesTools
             {
                 ToolJson.NameLosses(tool, lost);
                 if (tool.Name.Length == 0) continue;
-                json.WriteStartObject();
-                json.WriteString("type"u8, "function"u8);
+                json.WriteStartOfType("function"u8);
                 json.WriteString("name"u8, tool.Name);
-                if (tool.Description is { } description) json.WriteString("description"u8, description);
+                json.WriteOptional("description"u8, tool.Description);
                 if (tool.Parameters is { } parameters) json.WriteAsItCame("parameters", parameters);
                 else json.WriteNull("parameters"u8);
-                if (tool.Strict is { } strict) json.WriteBoolean("strict"u8, strict);
-                else json.WriteBoolean("strict"u8, false); // without this member OpenAI assumes true
+                json.WriteBoolean("strict"u8, tool.Strict ?? false); // without this member OpenAI assumes true
                 json.WriteEndObject();
             }
 
             json.WriteEndArray();
         }
 
-        if (request.ParallelToolCalls is { } parallel) json.WriteBoolean("parallel_tool_calls"u8, parallel);
-        if (request.ToolChoice is not { } choice) return;
-        if (choice.Name is null)
+        json.WriteOptional("parallel_tool_calls"u8, request.ParallelToolCalls);
+        if (request.ToolChoice is { Name: { } name })
         {
-            json.WriteString("tool_choice"u8, choice.Mode);
-            return;
+            json.WriteStartOfType("tool_choice"u8, "function"u8);
+            json.WriteString("name"u8, name);
+            json.WriteEndObject();
         }
-
-        json.WriteStartObject("tool_choice"u8);
-        json.WriteString("type"u8, "function"u8);
-        json.WriteString("name"u8, choice.Name);
-        json.WriteEndObject();
+        else
+        {
+            json.WriteOptional("tool_choice"u8, request.ToolChoice?.Mode);
+        }
     }
 }

@@ -61,7 +61,6 @@ internal sealed class JinaRerankClientDialect(RerankFlavour flavour) : RerankCli
                     return false;
             }
         });
-        others.Remove("model");
         if (query is null && fields.Problem is null) fields.Fail("query", "the body has no \"query\"; say what the documents are to be ranked by");
         if (!said) fields.Fail("documents", "the body has no \"documents\"; say what to rank");
         if (documents.Count == 0) fields.Fail("documents", "\"documents\" is an empty list; there is nothing to rank");
@@ -88,13 +87,7 @@ internal sealed class JinaRerankClientDialect(RerankFlavour flavour) : RerankCli
             json.WriteStartObject();
             json.WriteNumber("index"u8, result.Index);
             json.WriteNumber("relevance_score"u8, result.Score);
-            if (call.ReturnDocuments)
-            {
-                json.WriteStartObject("document"u8);
-                json.WriteString("text"u8, call.Document(result.Index));
-                json.WriteEndObject();
-            }
-
+            if (call.ReturnDocuments) json.WriteObject("document"u8, "text"u8, call.Document(result.Index));
             json.WriteEndObject();
         }
 
@@ -103,23 +96,12 @@ internal sealed class JinaRerankClientDialect(RerankFlavour flavour) : RerankCli
         if (flavour is not RerankFlavour.Jina)
         {
             json.WriteStartObject("meta"u8);
-            json.WriteStartObject("api_version"u8);
-            json.WriteString("version"u8, flavour is RerankFlavour.CohereV2 ? "2"u8 : "1"u8);
-            json.WriteEndObject();
-            json.WriteStartObject("billed_units"u8);
-            json.WriteNumber("search_units"u8, 1);
-            json.WriteEndObject();
+            json.WriteObject("api_version"u8, "version"u8, flavour is RerankFlavour.CohereV2 ? "2" : "1");
+            json.WriteObject("billed_units"u8, "search_units"u8, 1);
             json.WriteEndObject();
         }
 
-        if (flavour is not RerankFlavour.CohereV2)
-        {
-            json.WriteStartObject("usage"u8);
-            json.WriteNumber("prompt_tokens"u8, reply.Tokens ?? 0);
-            json.WriteNumber("total_tokens"u8, reply.Tokens ?? 0);
-            json.WriteEndObject();
-        }
-
+        if (flavour is not RerankFlavour.CohereV2) WriteUsage(json, reply);
         json.WriteEndObject();
     }
 

@@ -80,14 +80,12 @@ internal sealed class JinaRerankBackendDialect : RerankBackendDialect
         json.WriteStartObject();
         json.WriteString("model"u8, model);
         json.WriteString("query"u8, call.Request.Query);
-        json.WriteStartArray("documents"u8);
-        foreach (var document in call.Request.Documents) json.WriteStringValue(document);
-        json.WriteEndArray();
-        if (call.Request.MaxTokensPerDocument is { } most) json.WriteNumber("max_tokens_per_doc"u8, most);
+        json.WriteList("documents"u8, call.Request.Documents);
+        json.WriteOptional("max_tokens_per_doc"u8, call.Request.MaxTokensPerDocument);
         json.WriteEndObject();
         lost.AddRange(call.Others);
-        if (!call.Request.Truncate) lost.Add("truncate");
-        if (call.Request.TruncateLeft) lost.Add("truncation_direction");
+        lost.AddIf(!call.Request.Truncate, "truncate");
+        lost.AddIf(call.Request.TruncateLeft, "truncation_direction");
     }
 
     public override HostRanking? Read(ReadOnlySpan<byte> body) => Read(body, "results", "relevance_score", "document");
@@ -104,14 +102,12 @@ internal sealed class TeiRerankBackendDialect : RerankBackendDialect
         using var json = WireJson.NewWriter(output);
         json.WriteStartObject();
         json.WriteString("query"u8, call.Request.Query);
-        json.WriteStartArray("texts"u8);
-        foreach (var document in call.Request.Documents) json.WriteStringValue(document);
-        json.WriteEndArray();
+        json.WriteList("texts"u8, call.Request.Documents);
         json.WriteBoolean("truncate"u8, call.Request.Truncate);
         if (call.Request.RawScores) json.WriteBoolean("raw_scores"u8, true);
         json.WriteEndObject();
         lost.AddRange(call.Others);
-        if (call.Request.MaxTokensPerDocument is not null) lost.Add("max_tokens_per_doc");
+        lost.AddIf(call.Request.MaxTokensPerDocument is not null, "max_tokens_per_doc");
     }
 
     public override HostRanking? Read(ReadOnlySpan<byte> body) => Read(body, "results", "score", "text");

@@ -1,3 +1,4 @@
+using System.Text.Json;
 using Proxy.Buffers;
 using Proxy.Chat;
 using Proxy.Dialects.Embeddings;
@@ -54,4 +55,13 @@ internal abstract class RerankClientDialect : VectorClientDialect
     public abstract ProxyError? Read(ReadOnlySpan<byte> body, out RerankCall? call);
 
     public abstract void Write(RerankCall call, RerankReply reply, RerankStamp stamp, PooledBody output);
+
+    /// <summary>Writes the member <c>usage</c>.</summary>
+    protected static void WriteUsage(Utf8JsonWriter json, RerankReply reply)
+    {
+        json.WriteStartObject("usage"u8);
+        json.WriteNumber("prompt_tokens"u8, reply.Tokens ?? 0);
+        json.WriteNumber("total_tokens"u8, reply.Tokens ?? 0);
+        json.WriteEndObject();
+    }
 }

@@ -35,7 +35,6 @@ internal sealed class ScoreClientDialect : RerankClientDialect
                     return false;
             }
         });
-        others.Remove("model");
         if (queries is not { Count: > 0 } && fields.Problem is null)
             fields.Fail("text_1", "the body has no \"text_1\" (or \"queries\"); say what to score against");
         if (documents is not { Count: > 0 }) fields.Fail("text_2", "the body has no \"text_2\" (or \"documents\"); say what to score");
@@ -70,10 +69,7 @@ internal sealed class ScoreClientDialect : RerankClientDialect
         }
 
         json.WriteEndArray();
-        json.WriteStartObject("usage"u8);
-        json.WriteNumber("prompt_tokens"u8, reply.Tokens ?? 0);
-        json.WriteNumber("total_tokens"u8, reply.Tokens ?? 0);
-        json.WriteEndObject();
+        WriteUsage(json, reply);
         json.WriteEndObject();
     }
 

@@ -41,7 +41,6 @@ internal sealed class TeiRerankClientDialect : RerankClientDialect
 
             return true;
         });
-        others.Remove("model");
         if (fields.Problem is { } wrong) return TeiErrors.Misfitting(wrong.Param!, wrong.Message);
         if (problem is not null) return TeiErrors.Unreadable(problem);
         if (query is null) return TeiErrors.Missing("query");

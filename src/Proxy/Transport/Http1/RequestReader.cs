@@ -62,18 +62,13 @@ internal sealed class RequestReader
         var at = requestLine.Length;
         var count = 0;
         var hosts = 0;
-        var isNew = false;
         long? bodyLength = null;
         while (true)
         {
             var rest = bytes[at..];
             if (rest.StartsWith("\r\n"u8)) break;
             if (count == MostFields) return false;
-            if (count >= known || !rest.StartsWith(lines[count].Bytes))
-            {
-                if (!TryReadLine(rest, count)) return false;
-                isNew = true;
-            }
+            if ((count >= known || !rest.StartsWith(lines[count].Bytes)) && !TryReadLine(rest, count)) return false;
 
             ref var line = ref lines[count];
             at += line.Bytes.Length;
@@ -93,7 +88,7 @@ internal sealed class RequestReader
 
         Fields.Keep(count);
         if (hosts != 1 || bodyLength.HasValue != (Method == "POST")) return false;
-        if (isNew || count > distinct)
+        if (count > distinct)
         {
             if (HasTwins()) return false;
             distinct = count;
@@ -134,6 +129,7 @@ internal sealed class RequestReader
         lines[index] = new() { Bytes = rest[..(end + 2)].ToArray(), Meaning = MeaningOf(name, value, out var number), Number = number };
         Fields.Put(index, name, Encoding.ASCII.GetString(value));
         known = Math.Max(known, index + 1);
+        distinct = Math.Min(distinct, index); // also where the head turns out incomplete: its lines are known when it is read again
         return true;
     }
 

@@ -5,7 +5,7 @@ using Proxy.Config;
 using Proxy.Inference;
 using Proxy.Vectors;
 
-namespace Proxy.Cli;
+namespace Proxy.Cli.Inference;
 
 /// <summary><c>proxy models local</c>: lists the downloaded models, whether or not the configuration serves them.</summary>
 internal static class ModelsLocalCommand

@@ -2,7 +2,7 @@ using System.CommandLine;
 using Proxy.Config;
 using Proxy.Inference;
 
-namespace Proxy.Cli;
+namespace Proxy.Cli.Inference;
 
 /// <summary><c>proxy models remove NAME</c>: deletes a downloaded model, complete or not.</summary>
 internal static class ModelsRemoveCommand

@@ -4,7 +4,7 @@ using System.Text.Json;
 using Proxy.Inference;
 using Proxy.Vectors;
 
-namespace Proxy.Cli;
+namespace Proxy.Cli.Inference;
 
 /// <summary><c>proxy models pull NAME</c>: downloads a model from the hub.</summary>
 internal static class ModelsPullCommand

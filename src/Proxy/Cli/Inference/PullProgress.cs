@@ -1,7 +1,7 @@
 using System.Globalization;
 using Proxy.Inference;
 
-namespace Proxy.Cli;
+namespace Proxy.Cli.Inference;
 
 /// <summary>
 /// Shows the progress of a download: a bar with its rate on a terminal, else one line per file. Writes to stderr, because stdout is for the result.

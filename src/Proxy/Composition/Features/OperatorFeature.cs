@@ -1,0 +1,37 @@
+using Proxy.Backends;
+using Proxy.Http;
+using Proxy.Telemetry;
+
+namespace Proxy.Composition.Features;
+
+/// <summary>Health, readiness and metrics.</summary>
+internal static class OperatorFeature
+{
+    public static void Add(PartsBuilder parts)
+    {
+        var status = new StatusEndpoints(parts.Directory, parts.Exchange.Calls, parts.Exchange.Metrics, parts.Exchange.Gate, parts.Readiness);
+        parts.Exchange.Metrics.Add(() =>
+        [
+            new("proxy_queue_waiting", "Calls waiting for a slot.", "", parts.Slots.Waiting),
+            .. from backend in parts.Directory.Table.All
+               let labels = $"backend=\"{ProxyMetrics.Escape(backend.Name)}\""
+               from gauge in (Gauge[])
+               [
+                   new("proxy_backend_up", "1 while the backend can be given calls.", labels, backend.IsEcho || backend.State.Available ? 1 : 0),
+                   new("proxy_backend_breaker_open", "1 while the backend's circuit breaker is open.", labels,
+                       backend.State.Breaker is BreakerState.Open ? 1 : 0),
+                   new("proxy_backend_in_flight", "Calls running at the backend.", labels, backend.State.InFlight),
+                   .. backend.Slots is { } limit ? (Gauge[])[new("proxy_backend_slots", "Calls that the backend may run at once.", labels, limit)] : [],
+               ]
+               select gauge,
+        ]);
+        parts.Endpoints.AddRange(
+        [
+            new("GET", ["/"], StatusEndpoints.RootAsync),
+            new("GET", ["/api/version"], status.VersionAsync),
+            new("GET", ["/health"], StatusEndpoints.HealthAsync),
+            new("GET", ["/ready"], status.ReadyAsync),
+            new("GET", ["/metrics"], status.MetricsAsync),
+        ]);
+    }
+}

@@ -11,8 +11,8 @@ using Proxy.Transport.Http1;
 namespace Proxy.Tests.Harness;
 
 /// <summary>
-/// A proxy inside the test process, with the test's own routes before the direct one. Its listeners, transport and exchanges are the program's; the test moves
-/// its clock.
+/// A proxy in this process with the test's own routes before the direct one. Its listeners, transport and exchanges are the program's; its clock moves when the
+/// test moves it.
 /// </summary>
 internal sealed class RoutedProxy : IAsyncDisposable
 {
@@ -32,8 +32,8 @@ internal sealed class RoutedProxy : IAsyncDisposable
             parts.Exchange.Follow = follow ?? parts.Exchange.Follow;
         });
         var date = new HttpDate(Time);
-        listeners = new Listeners(
-            config, null, parts.Loops is null ? null : server => Http1Connection.Use(server, parts.Endpoints.HandleAsync, date, parts.Log));
+        listeners = new Listeners(config, null,
+            parts.Loops is null ? null : server => Http1Connection.Use(server, parts.Endpoints.HandleAsync, date, parts.Log));
         app = ProxyHost.Build(parts, listeners, [], null);
     }
 

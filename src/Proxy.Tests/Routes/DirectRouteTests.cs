@@ -1,15 +1,22 @@
 using System.Buffers;
+using System.Text.RegularExpressions;
 using Proxy.Chat;
 using Proxy.Config;
 using Proxy.Dialects;
+using Proxy.Dialects.Anthropic;
 using Proxy.Dialects.OllamaChat;
 using Proxy.Routes;
+using Proxy.Telemetry;
 using Proxy.Tests.Backends;
 
 namespace Proxy.Tests.Routes;
 
 public sealed class DirectRouteTests
 {
+    private const string Answer =
+        """{"id":"c","object":"chat.completion","created":1,"model":"m","choices":"""
+        + """[{"index":0,"message":{"role":"assistant","content":"x"},"finish_reason":"stop"}]}""";
+
     /// <summary>Ollama's chat dialect, which records the thread that parsed a request.</summary>
     private sealed class Watched : ClientDialect
     {
@@ -46,7 +53,7 @@ public sealed class DirectRouteTests
     public async Task Call_has_to_be_translated_Long_bodies_are_parsed_elsewhere(int length, bool here)
     {
         using var house = new House(House.At("a", "m"))
-            .Plays("a", Script.Json("""{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"x"},"finish_reason":"stop"}]}"""));
+            .Plays("a", Script.Json(Answer));
         var (dialect, answer, caller) = await AskAsync(house,
             $$"""{"model":"m","stream":false,"messages":[{"role":"user","content":"{{new string('x', length)}}"}]}""");
 
@@ -66,6 +73,56 @@ public sealed class DirectRouteTests
 
         Assert.IsType<ChatAnswer.Verbatim>(answer).Reply.Dispose();
         Assert.Null(dialect.Parser);
+    }
+
+    [Theory]
+    [InlineData("anthropic", true, false)]
+    [InlineData("anthropic", true, true)]
+    [InlineData("openai", true, false)]
+    [InlineData("anthropic", false, true)]
+    public async Task Agent_marks_each_prompt_Hosts_get_edited_copies_and_the_clients_bytes_stay(string host, bool hygiene, bool renamed)
+    {
+        var family = host == "openai" ? DialectFamily.OpenAi : DialectFamily.Anthropic;
+        const string Whole =
+            """{"id":"m","type":"message","role":"assistant","model":"m","content":[],"stop_reason":"end_turn","usage":{"input_tokens":1,"output_tokens":1}}""";
+        var script = Script.Json(family is DialectFamily.Anthropic ? Whole : Answer);
+        using var house = new House(new ProxyConfig
+        {
+            Backends = [House.At("a", "m") with { Dialects = [family] }],
+            Aliases = new Dictionary<string, string> { ["alias"] = "m" },
+            Server = new() { PrefixHygiene = hygiene },
+        }).Plays("a", script, script);
+        var metrics = new ProxyMetrics();
+        var route = new DirectRoute(house.Directory, house.Dispatcher, new RemoteImages(), new PromptPrefixes(metrics), house.Log, house.Time);
+
+        await AskAsync("fa690", "7654321");
+        await AskAsync("0b1d2", "1234567");
+
+        var blanked = Body("00000", "0000000", "m");
+        string[] expected = hygiene ? [blanked, blanked] : [Body("fa690", "7654321", "m"), Body("0b1d2", "1234567", "m")];
+        var sent = house.Hosts["a"].Exchanges.Select(exchange => exchange.Sent).ToArray();
+        if (family is DialectFamily.Anthropic) Assert.Equal(expected, sent);
+        else Assert.All(sent, request => Assert.Contains("cch=00000; <total_tokens>0000000 tokens", Regex.Unescape(request), StringComparison.Ordinal));
+        var shared = metrics.Expose().Split('\n').Single(line => line.StartsWith("proxy_prompt_shared_bytes_total ", StringComparison.Ordinal));
+        // The count is of the edited prompt, as the host's prefix cache sees it.
+        Assert.Equal(hygiene, long.Parse(shared.Split(' ')[1], System.Globalization.CultureInfo.InvariantCulture) > 9000);
+
+        string Body(string check, string total, string model)
+        {
+            var marks = $"x-anthropic-billing-header: cc=2; cch={check}; <total_tokens>{total} tokens</total_tokens>";
+            return $$"""{"system":"{{marks}}","model":"{{model}}","max_tokens":9,"messages":[{"role":"user","content":"{{new string('x', 9000)}}"}]}""";
+        }
+
+        async Task AskAsync(string check, string total)
+        {
+            var bytes = System.Text.Encoding.UTF8.GetBytes(Body(check, total, renamed ? "alias" : "m"));
+            byte[] before = [.. bytes];
+            Assert.Null(EnvelopePeek.Read(bytes, out var envelope));
+            var call = new ChatCall(new AnthropicClientDialect(), envelope!, new CallInfo("T", "C", "me"), bytes);
+            var answer = await route.AnswerAsync(RouteTable.Split(call), CancellationToken.None);
+            ((answer as ChatAnswer.Verbatim)?.Reply ?? ((ChatAnswer.Translated)answer).Reply).Dispose();
+            Assert.Equal(before, bytes);
+        }
     }
 
     /// <summary>Asks on a thread of its own, like an event loop: all synchronous work runs on that thread.</summary>

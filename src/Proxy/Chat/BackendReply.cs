@@ -34,9 +34,6 @@ internal sealed class BackendReply(ReplyBody body, PooledBody held) : IDisposabl
     public long? ContentLength { get; init; }
     public IReadOnlyList<KeyValuePair<string, string>> Headers { get; init; } = [];
 
-    /// <summary>Silence after which the client of a stream gets a keep-alive; null: as the configuration says.</summary>
-    public TimeSpan? KeepAliveAfter { get; init; }
-
     /// <summary>Silence allowed between two pieces of the body.</summary>
     public TimeSpan Idle { get; init; }
 

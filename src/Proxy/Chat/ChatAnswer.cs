@@ -5,7 +5,7 @@ internal abstract record ChatAnswer
 {
     private ChatAnswer() { }
 
-    /// <summary>Headers that the route adds to the response. They are set before its first byte.</summary>
+    /// <summary>Response headers that the route adds. They are set before the first byte.</summary>
     public IReadOnlyList<KeyValuePair<string, string>> Headers { get; init; } = [];
 
     /// <summary>A backend's reply in the client's dialect, relayed as bytes.</summary>
@@ -14,22 +14,20 @@ internal abstract record ChatAnswer
     /// <summary>A backend's reply in another dialect, or a stream if the client wants a document, or a document if it wants a stream.</summary>
     public sealed record Translated(BackendReply Reply) : ChatAnswer
     {
-        /// <summary>The sources that the route found for the answer.</summary>
+        /// <summary>The sources that the route found before the host was asked.</summary>
         public IReadOnlyList<Source>? Sources { get; init; }
     }
 
     /// <summary>
-    /// Events to write in the client's dialect. A whole answer is the fold of them. <paramref name="Backend"/> is the backend that answers, if any;
-    /// <paramref name="Served"/> is the model's name there. Enumerate once: the end of the enumeration releases the resources.
+    /// Events to write in the client's dialect; a whole answer is made of all of them. <paramref name="Backend"/> is the backend that answers, if one does, and
+    /// <paramref name="Served"/> the model's name there. Enumerate once: the end of the enumeration releases the slot.
     /// </summary>
     public sealed record Events(IAsyncEnumerable<ChatEvent> Stream, string? Backend, string? Served) : ChatAnswer
     {
         /// <summary>Write one document even if the client asked for a stream: the answer has no parts to stream.</summary>
         public bool Whole { get; init; }
 
-        /// <summary>
-        /// The silence after which a stream's client gets a keep-alive. Null: the events decide it themselves, with <see cref="ChatEvent.Quiet"/>.
-        /// </summary>
+        /// <summary>Silence after which the client of a stream gets a keep-alive; null: as the configuration says.</summary>
         public TimeSpan? KeepAliveAfter { get; init; }
 
         /// <summary>The id of the workflow's run.</summary>
@@ -45,7 +43,7 @@ internal interface IChatRoute
     /// <summary>A name for the log: direct, rag, workflow.</summary>
     string Name { get; }
 
-    /// <summary>Whether this route answers the call. The first route that returns true gets it.</summary>
+    /// <summary>True if this route answers the call. The routes are asked in order; the first that takes the call gets it.</summary>
     bool Takes(in RoutedCall call);
 
     /// <summary>Answers the call. The token is cancelled when the client has left or the process stops.</summary>

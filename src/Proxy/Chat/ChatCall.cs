@@ -3,8 +3,8 @@ using Proxy.Buffers;
 namespace Proxy.Chat;
 
 /// <summary>
-/// The values of a request's body that routing needs, found in one forward scan without parsing the request. <paramref name="ModelSlice"/> is the
-/// position of the model's JSON string, including its quotes. <paramref name="Stream"/> is null if the body does not contain it.
+/// The part of a call that routing needs, found in one forward scan without parsing the request. <paramref name="ModelSlice"/> is the position of the model's
+/// JSON string, quotes included. <paramref name="Stream"/> is null if the body does not say.
 /// </summary>
 internal sealed record ChatEnvelope(string Model, bool? Stream, Range ModelSlice)
 {
@@ -79,7 +79,7 @@ internal sealed class ChatCall : IDisposable
     /// <summary>The body as received. Valid until the call is disposed, and never modified. Null if the request was edited.</summary>
     public ReadOnlyMemory<byte>? OriginalBody { get; }
 
-    /// <summary>Edits to apply to <see cref="OriginalBody"/> whenever it is sent or parsed, sorted by position.</summary>
+    /// <summary>Edits that are applied to a copy of <see cref="OriginalBody"/> before it is sent or parsed, sorted by position.</summary>
     public IReadOnlyList<BodyEdit> Edits { get; set; } = [];
 
     public bool Streams => Envelope.Stream ?? Dialect.StreamsByDefault;
@@ -95,8 +95,8 @@ internal sealed class ChatCall : IDisposable
         {
             var body = OriginalBody!.Value;
             if (JsonStructure.IsTooMuch(body.Span))
-                return new(ProxyErrorKind.BodyTooLarge,
-                    $"the body has more than {JsonStructure.MostValues} JSON values, the limit for a translated call; send fewer messages, parts or tools");
+                return new(ProxyErrorKind.BodyTooLarge, $"the body has more than {JsonStructure.MostValues} JSON values, more than is translated for a host; "
+                    + "send fewer messages, parts or tools");
             using var edited = BodyEdit.Apply(Edits, body.Span);
             problem = Dialect.ReadRequest(edited?.Memory ?? body, out request);
         }
@@ -106,28 +106,28 @@ internal sealed class ChatCall : IDisposable
     }
 
     /// <summary>
-    /// A copy of the call with another request, from which it takes the model, the messages and the wish for token counts. Whether the answer is a stream
-    /// stays as the client asked.
+    /// A call with another request. Its envelope has the model, the number of messages and the wish for token counts of that request. Whether the answer is
+    /// streamed stays as the client asked.
     /// </summary>
     public ChatCall Edited(ChatRequest edited) => new(this, edited);
 
     public void Dispose() => owned?.Dispose();
 }
 
-/// <summary>A call with its model, workspace and pipeline, which come from the model's name and the headers. A route is chosen by these alone.</summary>
-/// <param name="Call">The call. Its envelope and the answer have the model's name as the client wrote it.</param>
-/// <param name="Model">The model's name without the workspace.</param>
-/// <param name="Workspace">The documents in which the answer must be grounded (<c>x-workspace</c>, or after <c>#</c> in the model's name).</param>
-/// <param name="Pipeline">The workflow that must answer (<c>x-pipeline</c>, or the model's name <c>pipeline/NAME</c>).</param>
+/// <summary>A call and what its model's name and its headers ask for. A route is chosen by this alone.</summary>
+/// <param name="Call">The call. Its envelope has the model's name as the client wrote it; the answer repeats that name.</param>
+/// <param name="Model">The model that answers: the name without the workspace.</param>
+/// <param name="Workspace">The documents to ground the answer in: <c>x-workspace</c>, or the part of the name after <c>#</c>.</param>
+/// <param name="Pipeline">The workflow that answers: <c>x-pipeline</c>, or NAME in <c>pipeline/NAME</c>.</param>
 internal readonly record struct RoutedCall(ChatCall Call, string Model, string? Workspace = null, string? Pipeline = null)
 {
     /// <summary>
-    /// The sources that a route found for the answer. An answer with sources is written from events, because every dialect's writer can express them.
+    /// The sources that a route found for the answer; null: none. An answer with sources is written from events, because the host's bytes do not contain them.
     /// </summary>
     public IReadOnlyList<Source>? Sources { get; init; }
 
     /// <summary>
-    /// A copy of the call with another request, for the next route. If the edit keeps the client's model name, the copy's model is <see cref="Model"/>.
+    /// The same call with another request, for the next route. If the edit leaves the model as the client wrote it, the request gets <see cref="Model"/>.
     /// </summary>
     public RoutedCall Edited(ChatRequest edited)
     {

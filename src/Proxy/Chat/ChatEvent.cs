@@ -13,12 +13,11 @@ internal abstract record ChatEvent
     /// <summary>The index of the answer that the event belongs to, if the request asked for several (<c>n</c>).</summary>
     public int Choice { get; init; }
 
-    /// <summary>The part of a workflow that published the event; null for events of a model's host.</summary>
+    /// <summary>The part of a workflow that published it; null if a model's host sent it.</summary>
     public EventOrigin? Origin { get; init; }
 
     /// <summary>
-    /// A JSON object with members that not every dialect can express: <c>logprobs</c> (in OpenAI's form), <c>system_fingerprint</c>, <c>done_reason</c>,
-    /// signatures.
+    /// An object of members that not every dialect has: <c>logprobs</c> (in OpenAI's form), <c>system_fingerprint</c>, <c>done_reason</c>, signatures.
     /// </summary>
     public JsonElement? Opaque { get; init; }
 
@@ -34,22 +33,20 @@ internal abstract record ChatEvent
     public sealed record ToolCall(int Index, string? Id, string? Name, string? Arguments) : ChatEvent;
 
     /// <summary>
-    /// The open block (text, reasoning or a tool call) is complete. <see cref="Opaque"/> may hold the <c>signature</c> of a reasoning block. With
-    /// <c>redacted_thinking</c> in it, the event is a block of its own: encrypted reasoning.
+    /// The block that was open (text, reasoning, a tool call) is complete. Its <see cref="Opaque"/> may hold the <c>signature</c> of a thought; with
+    /// <c>redacted_thinking</c> the event is a block of its own, a thought that was encrypted.
     /// </summary>
     public sealed record BlockEnded : ChatEvent;
 
     public sealed record UsageReported(Usage Usage) : ChatEvent;
 
-    /// <summary>The sources of the answer, or further ones.</summary>
+    /// <summary>Sources that the answer relies on. More may follow.</summary>
     public sealed record SourcesFound(IReadOnlyList<Source> Sources) : ChatEvent;
 
     /// <summary>The last event of a choice. With an <paramref name="Error"/> it is the last event of the whole reply, which is then incomplete.</summary>
     public sealed record Finished(FinishReason Reason, string? Winner = null, ProxyError? Error = null) : ChatEvent;
 
-    /// <summary>
-    /// The host sent a part of this kind that no dialect here can express. It is counted, but never published and never part of a reply.
-    /// </summary>
+    /// <summary>The host sent a part of this kind, which no dialect here can express. It is counted, never published and never part of a reply.</summary>
     public sealed record Skipped(string Kind) : ChatEvent;
 
     /// <summary>Nothing has arrived for a while; a writer may send a keep-alive. Never published and never part of a reply.</summary>
@@ -60,12 +57,12 @@ internal abstract record ChatEvent
 }
 
 /// <summary>
-/// The workflow <paramref name="Task"/> that published an event, the <paramref name="Model"/> that it used, and the event's sequence number within its
-/// trace. An event whose number is not higher than that of an earlier one is a duplicate.
+/// Where in a workflow an event comes from: the <paramref name="Task"/>, the <paramref name="Model"/> that the task uses, and the event's number, which rises
+/// within a trace. An event whose number does not rise has been delivered twice.
 /// </summary>
 internal sealed record EventOrigin(string? Task = null, string? Model = null, long? Seq = null);
 
-/// <summary>A document, or a part of one, on which an answer is based. A higher score means more relevant to the question.</summary>
+/// <summary>A document, or a part of one, that an answer relies on. A higher score means a better match with the question.</summary>
 internal sealed record Source(string Id, string? Title = null, string? Uri = null, double? Score = null);
 
 internal enum ChatRole
@@ -94,8 +91,8 @@ internal enum FinishReason
 }
 
 /// <summary>
-/// The token counts of one reply, as reported by the host. <paramref name="InputTokens"/> is the whole prompt, cached or not. Details are null if the host
-/// did not report them.
+/// The tokens of one reply, as the host counted them. <paramref name="InputTokens"/> is the whole prompt, cached or not. Details that the host did not report
+/// are null.
 /// </summary>
 internal sealed record Usage(int InputTokens, int OutputTokens)
 {
@@ -113,8 +110,7 @@ internal sealed record Usage(int InputTokens, int OutputTokens)
     public long? EvalDuration { get; init; }
 
     /// <summary>
-    /// This report, completed with the prompt counts of an <paramref name="earlier"/> report of the same reply: some hosts report the prompt's tokens at the
-    /// start and the answer's at the end.
+    /// This report, completed from an <paramref name="earlier"/> one of the same reply: some hosts count the prompt at the start and the answer at the end.
     /// </summary>
     public Usage After(Usage? earlier) => earlier is null || InputTokens > 0 ? this : this with
     {

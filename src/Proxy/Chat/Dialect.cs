@@ -65,7 +65,7 @@ internal abstract class ClientDialect : ErrorDialect
     public abstract DialectName Name { get; }
     public abstract StreamFraming Framing { get; }
 
-    /// <summary>What its clients do with a model, as one word for error messages ("chat").</summary>
+    /// <summary>One word for what its clients ask a model to do; for error messages.</summary>
     public virtual string Verb => "chat";
 
     public abstract string StreamContentType { get; }
@@ -123,7 +123,7 @@ internal abstract class BackendDialect
     /// <summary>True if it takes a text to continue instead of a conversation.</summary>
     public virtual bool TakesPrompts => false;
 
-    /// <summary>Adjusts the request to what is known of the model at this host, or returns the error if the host cannot serve it.</summary>
+    /// <summary>Adapts the request to the host's model (Ollama's context length). Returns an error if the request does not fit.</summary>
     public virtual ProxyError? Fit(ref ChatRequest request, in HostModelFacts facts) => null;
 
     /// <summary>

@@ -5,20 +5,20 @@ using Proxy.Dialects;
 namespace Proxy.Http;
 
 /// <summary>
-/// Response headers that tell how an answer came about. A whole answer has all of them. A stream starts before most of the values are known, and has them in
-/// its last frame instead.
+/// Response headers that describe how an answer came about. A whole answer has all of them. A stream starts before most of them are known, so it has them in
+/// its last frame instead (<see cref="ProxyNote"/>).
 /// </summary>
 internal static class AnswerHeaders
 {
     private const int LongestWord = 256, LongestList = 4096;
 
-    /// <summary>Sets the headers that the route added to the answer.</summary>
+    /// <summary>Sets the headers that the route added.</summary>
     public static void Set(HttpResponse response, ChatAnswer answer)
     {
         for (var i = 0; i < answer.Headers.Count && !response.HasStarted; i++) response.Headers[answer.Headers[i].Key] = answer.Headers[i].Value;
     }
 
-    /// <summary>Sets the values of <c>x_proxy</c> as headers. Workflow workers choose the values, so each is percent-encoded to be valid in a header.</summary>
+    /// <summary>Sets the values of <c>x_proxy</c>. Workers choose them freely, so each is percent-encoded: any text is then valid in a header.</summary>
     public static void Set(HttpResponse response, IReadOnlyList<ChatEvent> events, ReplyStamp stamp)
     {
         var note = new ProxyNote(stamp);

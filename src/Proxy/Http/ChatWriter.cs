@@ -43,8 +43,8 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
             case ChatAnswer.Events events:
                 var said = Reply(scope, events);
                 scope.Answering(said);
-                return TranslateAsync(
-                    scope, Stamp(scope, call) with { RunId = events.RunId }, events.Whole ? null : client, followers, said, new EventSchemaReader());
+                var stamp = Stamp(scope, call) with { RunId = events.RunId };
+                return TranslateAsync(scope, stamp, events.Whole ? null : client, followers, said, new EventSchemaReader());
             default:
                 throw new System.Diagnostics.UnreachableException();
         }
@@ -75,7 +75,7 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
     /// <param name="client">The client's stream; null if the client wants a document.</param>
     /// <param name="followers">The taps and gates that follow the answer.</param>
     /// <param name="reply">The answer.</param>
-    /// <param name="reader">Reads the reply's frames; null for the reader of the reply's dialect.</param>
+    /// <param name="reader">Reads its frames; null: its dialect's own reader.</param>
     private ValueTask TranslateAsync(
         CallScope scope, ReplyStamp stamp, ClientStream? client, Followers followers, BackendReply reply, EventReader? reader = null)
     {
@@ -87,7 +87,8 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
 
     private async ValueTask RunAsync(CallScope scope, ClientStream? client, BackendReply reply, IFrameSink sink, Followers followers)
     {
-        using var generation = new Generation(reply, sink, reply.KeepAliveAfter ?? parts.Server().KeepaliveAfter, followers, scope.Lifetime);
+        var keepAliveAfter = (reply.Body as EventBody)?.KeepAliveAfter ?? parts.Server().KeepaliveAfter;
+        using var generation = new Generation(reply, sink, keepAliveAfter, followers, scope.Lifetime);
         var end = await generation.RunAsync();
         scope.Count(end.Usage);
         using var holding = client?.Holding;
@@ -122,7 +123,7 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
     /// <summary>Wraps the events of a route that uses no host in a reply.</summary>
     private BackendReply Reply(CallScope scope, ChatAnswer.Events events)
     {
-        var body = new EventBody(events.Stream, new EventSchemaWriter(), parts.Time, scope.Cancellation);
+        var body = new EventBody(events.Stream, new EventSchemaWriter(), parts.Time, scope.Cancellation) { KeepAliveAfter = events.KeepAliveAfter };
         var reply = new BackendReply(body, new PooledBody(16))
         {
             Status = StatusCodes.Status200OK,
@@ -130,7 +131,6 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
             ServedModel = events.Served ?? "",
             Idle = TimeSpan.FromDays(1),
             Streams = true,
-            KeepAliveAfter = events.KeepAliveAfter,
         };
         reply.Bind(null, scope.Cancellation.UnsafeRegister(static state => ((EventBody)state!).Cancel(), body));
         return reply;

@@ -7,21 +7,16 @@ using Proxy.Chat;
 
 namespace Proxy.Routes;
 
-/// <summary>
-/// Answers from a backend. If client and host speak the same dialect, bytes are relayed; otherwise request and answer are translated by way of events.
-/// </summary>
+/// <summary>Answers from a backend. Bytes stay bytes when both ends speak one dialect; otherwise both sides meet in events.</summary>
 internal sealed class DirectRoute(
     BackendDirectory directory, BackendDispatcher dispatcher, RemoteImages images, PromptPrefixes prefixes, ILogger log, TimeProvider time) : IChatRoute
 {
-    /// <summary>
-    /// A body of this many bytes is parsed in about a millisecond. A longer one is translated on the thread pool, because the event loop's other calls
-    /// would have to wait for it.
-    /// </summary>
+    /// <summary>Bytes that are parsed in about a millisecond. A longer body is translated off the event loop, so that it does not hold up other calls.</summary>
     private const int LongBody = 64 << 10;
 
     public string Name => "direct";
 
-    /// <summary>Takes calls without a workspace or a pipeline; other routes answer those.</summary>
+    /// <summary>Only calls that ask for no workspace and no pipeline.</summary>
     public bool Takes(in RoutedCall call) => call is { Workspace: null, Pipeline: null };
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
@@ -30,16 +25,15 @@ internal sealed class DirectRoute(
         var call = routed.Call;
         // 1. Find the backends that serve the model.
         if (Resolve(routed, out var resolution) is { } unserved) return new ChatAnswer.Refused(unserved);
-        // 2. If a long body has to be parsed, leave the event loop.
-        if (call.OriginalBody is { Length: > LongBody } && NeedsParsing(call, resolution!))
-            await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
-        // 3. Normalise values that agents change in every prompt.
+        // 2. Leave the event loop if a long body has to be parsed.
+        if (IsLongToParse(call, resolution!)) await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
+        // 3. Blank the values that agents change in every prompt.
         NormalisePrompt(call, resolution!);
-        // 4. Measure how much of the prompt repeats an earlier one.
+        // 4. Measure how much of the prompt begins like an earlier one.
         prefixes.See(call);
-        // 5. Answer requests that need no host.
+        // 5. Answer a request to load or unload a model that has no such host.
         if (call.Envelope.Messages is null or 0 && WithoutHost(call, resolution!) is { } granted) return granted;
-        // 6. Fetch the images that the host cannot fetch.
+        // 6. Fetch the images that a host cannot fetch.
         ChatRequest? inlined = null;
         if (NamesImages(call, resolution!, out var named))
         {
@@ -47,9 +41,9 @@ internal sealed class DirectRoute(
             if (unreachable is not null) return new ChatAnswer.Refused(unreachable);
         }
 
-        // 7. Send the call to one backend after another until a host answers.
+        // 7. Send the call to the backends until one answers.
         var result = await dispatcher.SendAsync(new Outgoing(call, inlined, log), routed.Model, resolution!, cancellation);
-        // 8. Return its answer: bytes in the client's own dialect, events otherwise.
+        // 8. Pass the reply on as bytes, or translate it.
         return result switch
         {
             DispatchResult.Answered answered => Answer(routed, answered.Reply),
@@ -59,9 +53,7 @@ internal sealed class DirectRoute(
         };
     }
 
-    /// <summary>
-    /// The error for an unknown model. It is the same if the caller's key may not use the model, so that it does not reveal which models exist.
-    /// </summary>
+    /// <summary>The same words whether the model does not exist or is not for this caller.</summary>
     public static ProxyError UnknownModel(string model) =>
         new(ProxyErrorKind.UnknownModel, $"no backend serves the model '{ModelName.Shown(model)}'; the models listing says what there is")
         {
@@ -73,12 +65,12 @@ internal sealed class DirectRoute(
     {
         resolution = directory.Table.Resolve(routed.Model);
         if (resolution is null) return UnknownModel(routed.Model);
-        return resolution.InProcess is null ? null : new(ProxyErrorKind.InvalidRequest,
-            $"\"{ModelName.Shown(routed.Model)}\" does not support {routed.Call.Dialect.Verb}: it runs in this proxy, which embeds and reranks")
-        {
-            Param = "model",
-        };
+        if (resolution.InProcess is null) return null;
+        var (model, verb) = (ModelName.Shown(routed.Model), routed.Call.Dialect.Verb);
+        return new(ProxyErrorKind.InvalidRequest, $"\"{model}\" does not support {verb}: it runs in this proxy, which embeds and reranks") { Param = "model" };
     }
+
+    private static bool IsLongToParse(ChatCall call, Resolution resolution) => call.OriginalBody is { Length: > LongBody } && NeedsParsing(call, resolution);
 
     private static bool NeedsParsing(ChatCall call, Resolution resolution)
     {
@@ -92,8 +84,8 @@ internal sealed class DirectRoute(
 
     private void NormalisePrompt(ChatCall call, Resolution resolution)
     {
-        if (directory.Table.Config.Server.PrefixHygiene && call.OriginalBody is { } body && call.Dialect.NormalisePrompt(body.Span) is { Count: > 0 } edits
-            && !resolution.Candidates.Any(static b => b.IsAnthropicsOwn)) call.Edits = edits;
+        if (!directory.Table.Config.Server.PrefixHygiene || call.OriginalBody is not { } body) return;
+        if (call.Dialect.NormalisePrompt(body.Span) is { Count: > 0 } edits && !resolution.Candidates.Any(static b => b.IsAnthropicsOwn)) call.Edits = edits;
     }
 
     /// <summary>
@@ -117,8 +109,7 @@ internal sealed class DirectRoute(
     {
         var same = reply.Dialect!.Name == routed.Call.Dialect.Name;
         if (reply.Status >= 300) return same ? new ChatAnswer.Verbatim(reply) : Translated(reply);
-        // A host may ignore `stream` and send a document instead of a stream, or the reverse; the answer is then converted, so that the client gets the form
-        // that it asked for. Another proxy sends a document for a stream only if that is right, so its answer is not converted.
+        // Some hosts ignore `stream`; their reply is translated into what the client asked for. A proxy sends a document only where one is right.
         if (same && routed.Sources is null && (reply.Streams == routed.Call.Streams || reply.FromProxy)) return new ChatAnswer.Verbatim(reply);
         return new ChatAnswer.Translated(reply) { Sources = routed.Sources };
     }
@@ -132,8 +123,8 @@ internal sealed class DirectRoute(
         }
 
         var events = EchoBackend.AnswerAsync(request! with { Stream = routed.Call.Streams }, echo.Lease, time, cancellation);
-        return new ChatAnswer.Events(
-            routed.Sources is { } sources ? events.Prepend(new ChatEvent.SourcesFound(sources)) : events, echo.Lease.Backend.Name, echo.Served);
+        if (routed.Sources is { } sources) events = events.Prepend(new ChatEvent.SourcesFound(sources));
+        return new ChatAnswer.Events(events, echo.Lease.Backend.Name, echo.Served);
     }
 
     private static ChatAnswer.Refused Translated(BackendReply refusal)
@@ -167,16 +158,19 @@ internal sealed class DirectRoute(
 
             if (call.TryGetRequest(out var request) is { } problem) return problem;
             if (backend.DialectFor(call.Dialect.Name, request!.Prompt is { Continues: true }) is not { } dialect)
-                return new(ProxyErrorKind.NotImplemented, $"backend '{backend.Name}' speaks no chat dialect of this proxy") { Backend = backend.Name };
+                return new(ProxyErrorKind.NotImplemented, $"backend '{backend.Name}' does not chat in any dialect that this proxy can speak")
+                {
+                    Backend = backend.Name,
+                };
             if (!dialect.TakesImageAddresses && inlined is not null) request = inlined;
             if (!dialect.TakesPrompts && request.Prompt?.UnsayableInChat() is { } prompt) return prompt;
-            // An edited call may go to a host of the client's own dialect, which reports token counts in a stream only if asked.
+            // Without its original bytes a call may still go to a host of the client's dialect, which counts the tokens of a stream only if asked.
             var unasked = call is { OriginalBody: null, Streams: true } && !request.IncludeUsage && backend.Config.StreamUsage;
             request = request with { Model = served, Stream = call.Streams, IncludeUsage = unasked || (request.IncludeUsage && backend.Config.StreamUsage) };
             var known = backend.Learned(served);
-            if (dialect.Fit(ref request, new(backend.Config.Options.NumCtx, known?.ContextLength, known?.ContextLimit,
-                known?.Traits.Capabilities.Contains("thinking") is true)) is { } tooLong) return tooLong;
-            if (dialect.Unsayable(request) is { } unsayable) return unsayable;
+            var thinks = known?.Traits.Capabilities.Contains("thinking") is true;
+            var facts = new HostModelFacts(backend.Config.Options.NumCtx, known?.ContextLength, known?.ContextLimit, thinks);
+            if ((dialect.Fit(ref request, facts) ?? dialect.Unsayable(request)) is { } unfit) return unfit;
             var body = new PooledBody();
             var lost = new List<string>();
             dialect.WriteRequest(request, served, body, lost);
@@ -185,18 +179,17 @@ internal sealed class DirectRoute(
             return null;
         }
 
-        /// <summary>The client's own bytes with the edits applied. A single edit needs no copy; several do.</summary>
+        /// <summary>The client's bytes with the edits. Several edits are made in a copy.</summary>
         private SplicedBody Spliced(ReadOnlyMemory<byte> bytes, BodyEdit? name, BodyEdit? wish, out PooledBody? copy)
         {
             copy = null;
-            if (call.Edits.Count > 0)
-                copy = BodyEdit.Apply(
-                    [.. call.Edits.Concat(new[] { name, wish }.OfType<BodyEdit>()).OrderBy(static edit => edit.Place.Start.Value)], bytes.Span);
-            else if (name is { } first && wish is { } second)
-                copy = first.Place.Start.Value < second.Place.Start.Value
-                    ? BodyEdit.Apply([first, second], bytes.Span)
-                    : BodyEdit.Apply([second, first], bytes.Span);
-            else return (name ?? wish) is { } only ? new(bytes[..only.Place.Start], only.Text, bytes[only.Place.End..]) : new(bytes);
+            if (call.Edits.Count == 0 && (name is null || wish is null))
+                return (name ?? wish) is { } only ? new(bytes[..only.Place.Start], only.Text, bytes[only.Place.End..]) : new(bytes);
+            var (first, second) = (name ?? default, wish ?? default); // an empty edit changes nothing
+            if (second.Place.Start.Value < first.Place.Start.Value) (first, second) = (second, first);
+            copy = call.Edits.Count == 0
+                ? BodyEdit.Apply([first, second], bytes.Span)
+                : BodyEdit.Apply([.. call.Edits.Append(first).Append(second).OrderBy(static edit => edit.Place.Start.Value)], bytes.Span);
             return new(copy.Memory);
         }
     }

@@ -3,22 +3,22 @@ using Proxy.Chat;
 namespace Proxy.Routes;
 
 /// <summary>
-/// The routes in their order; the direct route is the last. A call chooses its route by <c>x-pipeline</c>, otherwise by <c>x-workspace</c>, otherwise by
-/// its model's name. <c>x-route</c> forces a route and must not contradict them. A call that asks for a workspace or pipeline that is not configured is
-/// refused: if the request were ignored, the client would take an ungrounded answer for a grounded one.
+/// The routes in order; the direct one is the last. A call asks for a route by <c>x-pipeline</c>, else by <c>x-workspace</c>, else by its model's name;
+/// <c>x-route</c> forces one and must not contradict. A call for something that is not configured is refused, never answered without it: an ungrounded answer
+/// to a grounded question would be a lie.
 /// </summary>
 internal sealed class RouteTable(IReadOnlyList<IChatRoute> routes)
 {
     private const string PipelinePrefix = "pipeline/";
 
-    /// <summary>Splits the model's name (<c>MODEL#WORKSPACE</c>, <c>pipeline/NAME</c>). Headers take precedence over the name.</summary>
+    /// <summary>Splits the model's name: <c>MODEL#WORKSPACE</c>, <c>pipeline/NAME</c>. A header takes precedence over the name.</summary>
     public static RoutedCall Split(ChatCall call)
     {
         var (model, workspace, pipeline) = Split(call.Info, call.Envelope.Model);
         return new(call, model, workspace, pipeline);
     }
 
-    /// <summary>Finds the first route that takes the call, or returns the error.</summary>
+    /// <summary>Finds the first route that takes the call, or returns why there is none.</summary>
     public ProxyError? Find(in RoutedCall call, out IChatRoute? route)
     {
         route = null;
@@ -34,9 +34,7 @@ internal sealed class RouteTable(IReadOnlyList<IChatRoute> routes)
         return NotConfigured(info, call.Workspace, call.Pipeline);
     }
 
-    /// <summary>
-    /// For calls that have only one route (embeddings, for example): the error if the call asks for another route, a workspace or a pipeline; otherwise null.
-    /// </summary>
+    /// <summary>For calls that have no routes (embeddings, counts): an error if the call asks for a workspace or a pipeline.</summary>
     public static ProxyError? Refusal(CallInfo info, string model)
     {
         var (_, workspace, pipeline) = Split(info, model);
@@ -58,17 +56,16 @@ internal sealed class RouteTable(IReadOnlyList<IChatRoute> routes)
         if (forced is null || forced == asked) return null;
         return Refuse("x-route", asked is "direct"
             ? $"x-route is '{forced}', but no {(forced is "rag" ? "x-workspace" : "x-pipeline")} is given"
-            : pipeline is not null
-                ? $"x-route is '{forced}', but the call asks for pipeline '{ModelName.Shown(pipeline)}'"
-                : $"x-route is '{forced}', but the call asks for workspace '{ModelName.Shown(workspace!)}'");
+            : $"x-route is '{forced}', but the call asks for {(pipeline is null ? "workspace" : "pipeline")} '{ModelName.Shown((pipeline ?? workspace)!)}'");
     }
 
     private static ProxyError? NotConfigured(CallInfo info, string? workspace, string? pipeline) =>
-        pipeline is not null ? Refuse(info.Pipeline is null ? "model" : "x-pipeline",
-            $"there is no pipeline '{ModelName.Shown(pipeline)}': workflows are not configured on this proxy")
-        : workspace is not null ? Refuse(info.Workspace is null ? "model" : "x-workspace",
-            $"there is no workspace '{ModelName.Shown(workspace)}': knowledge is not configured on this proxy")
+        pipeline is not null ? Missing(info.Pipeline, "pipeline", pipeline, "workflows are")
+        : workspace is not null ? Missing(info.Workspace, "workspace", workspace, "knowledge is")
         : null;
+
+    private static ProxyError Missing(string? header, string kind, string name, string feature) =>
+        Refuse(header is null ? "model" : "x-" + kind, $"there is no {kind} '{ModelName.Shown(name)}': {feature} not configured on this proxy");
 
     private static ProxyError Refuse(string param, string message) => new(ProxyErrorKind.InvalidRequest, message) { Param = param };
 }

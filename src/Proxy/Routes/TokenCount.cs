@@ -73,14 +73,7 @@ internal sealed class TokenCount(BackendDirectory directory)
             return body;
         }
 
-        PooledBody Named(ReadOnlyMemory<byte> bytes)
-        {
-            var body = new PooledBody(bytes.Length + 64);
-            body.Write(bytes.Span[..call.Envelope.ModelSlice.Start.Value]);
-            body.Write(ModelName.Json(served).Span);
-            body.Write(bytes.Span[call.Envelope.ModelSlice.End.Value..]);
-            return body;
-        }
+        PooledBody Named(ReadOnlyMemory<byte> bytes) => BodyEdit.Apply([new(call.Envelope.ModelSlice, ModelName.Json(served))], bytes.Span);
     }
 
     /// <summary>Reads <c>input_tokens</c> (Anthropic's and OpenAI's counters) or <c>count</c> (vLLM's). Null if there is neither.</summary>

@@ -31,6 +31,9 @@ internal sealed class EventBody : ReplyBody
         this.time = time;
     }
 
+    /// <summary>Silence after which the client of a stream gets a keep-alive; null: as the configuration says.</summary>
+    public TimeSpan? KeepAliveAfter { get; init; }
+
     public override long Now => (long)time.GetElapsedTime(0).TotalMilliseconds;
 
     public override async ValueTask<ReplyRead> ReadAsync()

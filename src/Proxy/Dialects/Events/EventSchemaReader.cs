@@ -22,24 +22,28 @@ internal sealed class EventSchemaReader : EventReader
         if (frame.Trim(" \t\r\n"u8).IsEmpty) return;
         try
         {
-            var json = new Utf8JsonReader(frame, WireJson.Reading);
-            json.Read();
-            if (json.TokenType is not JsonTokenType.StartObject) throw new JsonException("an event must be a JSON object");
-            var members = new Members();
-            members.Read(ref json);
-            if (members.Seq <= last) return;
-            last = members.Seq ?? last;
-            if (members.ToEvent() is { } happened)
-            {
-                finished |= happened is ChatEvent.Finished;
-                events.Add(happened);
-            }
-            else
+            var published = WireJson.Parse(frame);
+            if (published.ValueKind is not JsonValueKind.Object) throw new JsonException("an event must be a JSON object");
+            var seq = Number(published, "seq"u8);
+            if (seq <= last) return;
+            last = seq ?? last;
+            if (Event(published) is not { } happened)
             {
                 Skipped++;
+                return;
             }
+
+            finished |= happened is ChatEvent.Finished;
+            var task = Text(published, "task"u8);
+            var model = happened is ChatEvent.Started ? null : Text(published, "model"u8); // the start's is the model of the whole answer
+            events.Add(happened with
+            {
+                Choice = (int)(Number(published, "choice"u8) ?? 0),
+                Origin = (task ?? model) is null && seq is null ? null : new(task, model, seq),
+                Opaque = ((JsonElement?)published).Member("opaque"u8),
+            });
         }
-        // Utf8JsonReader throws these for invalid JSON
+        // The parser throws these for invalid JSON
         catch (Exception problem) when (problem is JsonException or InvalidOperationException or FormatException)
         {
             finished = true;
@@ -50,167 +54,66 @@ internal sealed class EventSchemaReader : EventReader
 
     public override bool End(List<ChatEvent> events, bool cleanly = true) => finished;
 
-    /// <summary>The members of all event types. Which of them apply is decided once <c>type</c> is known.</summary>
-    private struct Members
+    /// <summary>Null if this version does not know the type.</summary>
+    private static ChatEvent? Event(JsonElement published) => Text(published, "type"u8) switch
     {
-        private string? type, id, model, role, text, kind, name, arguments, reason, winner, task;
-        private long? created, seq;
-        private IReadOnlyList<Source>? sources;
-        private int index, choice;
-        private int? input, output, cached, written, reasoning;
-        private long? total, load, prompt, answer;
-        private JsonElement? opaque;
-        private ProxyError? error;
+        "started" => new ChatEvent.Started(Text(published, "id"u8), Text(published, "model"u8), Number(published, "created"u8)),
+        "role" => new ChatEvent.RoleGiven(EventSchemaJson.Role(Text(published, "role"u8))),
+        "token" => new ChatEvent.Token(Text(published, "text"u8) ?? "", EventSchemaJson.Kind(Text(published, "kind"u8))),
+        "tool_call" => new ChatEvent.ToolCall(
+            (int)(Number(published, "index"u8) ?? 0), Text(published, "id"u8), Text(published, "name"u8), Arguments(published)),
+        "block_end" => new ChatEvent.BlockEnded(),
+        "usage" => new ChatEvent.UsageReported(Counts(published.TryGetProperty("usage"u8, out var usage) ? usage : published)),
+        "sources" => new ChatEvent.SourcesFound([.. Sources(published)]),
+        "finished" when Error(published) is { } error => new ChatEvent.Finished(FinishReason.Error, Text(published, "winner"u8), error),
+        "finished" => new ChatEvent.Finished(EventSchemaJson.Reason(Text(published, "reason"u8)), Text(published, "winner"u8)),
+        _ => null,
+    };
 
-        public readonly long? Seq => seq;
+    private static string? Arguments(JsonElement published) => ((JsonElement?)published).Member("arguments"u8) switch
+    {
+        { ValueKind: JsonValueKind.String } text => text.GetString(),
+        { } json => json.GetRawText(),
+        null => null,
+    };
 
-        public void Read(ref Utf8JsonReader json)
+    private static Usage Counts(JsonElement said) => new((int)(Number(said, "input_tokens"u8) ?? 0), (int)(Number(said, "output_tokens"u8) ?? 0))
+    {
+        CachedInputTokens = (int?)Number(said, "cached_input_tokens"u8),
+        CacheWrittenTokens = (int?)Number(said, "cache_written_tokens"u8),
+        ReasoningTokens = (int?)Number(said, "reasoning_tokens"u8),
+        TotalDuration = Number(said, "total_duration"u8),
+        LoadDuration = Number(said, "load_duration"u8),
+        PromptEvalDuration = Number(said, "prompt_eval_duration"u8),
+        EvalDuration = Number(said, "eval_duration"u8),
+    };
+
+    /// <summary>A source without an id is identified by its URI; one without either is left out.</summary>
+    private static IEnumerable<Source> Sources(JsonElement published) =>
+        from source in published.TryGetProperty("sources"u8, out var list) && list.ValueKind is JsonValueKind.Array ? list.EnumerateArray().AsEnumerable() : []
+        let uri = Text(source, "uri"u8)
+        let id = Text(source, "id"u8) ?? uri
+        let score = ((JsonElement?)source).Member("score"u8)
+        where id is not null
+        select new Source(id, Text(source, "title"u8), uri, score is { ValueKind: JsonValueKind.Number } number ? number.GetDouble() : null);
+
+    private static ProxyError? Error(JsonElement published)
+    {
+        if (((JsonElement?)published).Member("error"u8) is not { } said) return null;
+        if (said.ValueKind is not JsonValueKind.Object) return new ProxyError(ProxyErrorKind.HostFailed, said.ToString());
+        var error = new ProxyError(EventSchemaJson.ErrorKind(Text(said, "kind"u8)), Text(said, "message"u8) ?? "the worker failed and gave no reason")
         {
-            while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
-            {
-                if (json.ValueTextEquals("type"u8)) type = Text(ref json);
-                else if (json.ValueTextEquals("text"u8)) text = Text(ref json);
-                else if (json.ValueTextEquals("kind"u8)) kind = Text(ref json);
-                else if (json.ValueTextEquals("choice"u8)) choice = (int)(Number(ref json) ?? 0);
-                else if (json.ValueTextEquals("task"u8)) task = Text(ref json);
-                else if (json.ValueTextEquals("seq"u8)) seq = Number(ref json);
-                else if (json.ValueTextEquals("sources"u8)) sources = ReadSources(ref json);
-                else if (json.ValueTextEquals("index"u8)) index = (int)(Number(ref json) ?? 0);
-                else if (json.ValueTextEquals("id"u8)) id = Text(ref json);
-                else if (json.ValueTextEquals("name"u8)) name = Text(ref json);
-                else if (json.ValueTextEquals("arguments"u8)) arguments = TextOrJson(ref json);
-                else if (json.ValueTextEquals("role"u8)) role = Text(ref json);
-                else if (json.ValueTextEquals("model"u8)) model = Text(ref json);
-                else if (json.ValueTextEquals("created"u8)) created = Number(ref json);
-                else if (json.ValueTextEquals("reason"u8)) reason = Text(ref json);
-                else if (json.ValueTextEquals("winner"u8)) winner = Text(ref json);
-                else if (json.ValueTextEquals("error"u8)) error = Error(ref json);
-                else if (json.ValueTextEquals("opaque"u8)) opaque = Element(ref json);
-                else if (json.ValueTextEquals("usage"u8)) ReadUsage(ref json);
-                else if (!TryReadCount(ref json)) json.Skip();
-            }
-        }
-
-        public readonly ChatEvent? ToEvent()
-        {
-            ChatEvent? happened = type switch
-            {
-                "started" => new ChatEvent.Started(id, model, created),
-                "role" => new ChatEvent.RoleGiven(EventSchemaJson.Role(role)),
-                "token" => new ChatEvent.Token(text ?? "", EventSchemaJson.Kind(kind)),
-                "tool_call" => new ChatEvent.ToolCall(index, id, name, arguments),
-                "block_end" => new ChatEvent.BlockEnded(),
-                "usage" => new ChatEvent.UsageReported(new Usage(input ?? 0, output ?? 0)
-                {
-                    CachedInputTokens = cached,
-                    CacheWrittenTokens = written,
-                    ReasoningTokens = reasoning,
-                    TotalDuration = total,
-                    LoadDuration = load,
-                    PromptEvalDuration = prompt,
-                    EvalDuration = answer,
-                }),
-                "sources" => new ChatEvent.SourcesFound(sources ?? []),
-                "finished" => new ChatEvent.Finished(error is null ? EventSchemaJson.Reason(reason) : FinishReason.Error, winner, error),
-                _ => null,
-            };
-            if (happened is null) return null;
-            var speaker = happened is ChatEvent.Started ? null : model; // the model of a start event is that of the whole answer
-            return happened with { Choice = choice, Opaque = opaque, Origin = (task ?? speaker) is null && seq is null ? null : new(task, speaker, seq) };
-        }
-
-        private bool TryReadCount(ref Utf8JsonReader json)
-        {
-            if (json.ValueTextEquals("input_tokens"u8)) input = (int?)Number(ref json);
-            else if (json.ValueTextEquals("output_tokens"u8)) output = (int?)Number(ref json);
-            else if (json.ValueTextEquals("cached_input_tokens"u8)) cached = (int?)Number(ref json);
-            else if (json.ValueTextEquals("cache_written_tokens"u8)) written = (int?)Number(ref json);
-            else if (json.ValueTextEquals("reasoning_tokens"u8)) reasoning = (int?)Number(ref json);
-            else if (json.ValueTextEquals("total_duration"u8)) total = Number(ref json);
-            else if (json.ValueTextEquals("load_duration"u8)) load = Number(ref json);
-            else if (json.ValueTextEquals("prompt_eval_duration"u8)) prompt = Number(ref json);
-            else if (json.ValueTextEquals("eval_duration"u8)) answer = Number(ref json);
-            else return false;
-            return true;
-        }
-
-        private void ReadUsage(ref Utf8JsonReader json)
-        {
-            json.Read();
-            if (json.TokenType is not JsonTokenType.StartObject)
-            {
-                json.Skip();
-                return;
-            }
-
-            while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
-            {
-                if (!TryReadCount(ref json)) json.Skip();
-            }
-        }
-
-        /// <summary>The sources that have an id, or a URI, which then serves as the id. Others are dropped.</summary>
-        private static List<Source> ReadSources(ref Utf8JsonReader json)
-        {
-            var found = new List<Source>();
-            if (Element(ref json) is not { ValueKind: JsonValueKind.Array } list) return found;
-            foreach (var source in list.EnumerateArray())
-            {
-                if (source.ValueKind is JsonValueKind.Object && (Word(source, "id") ?? Word(source, "uri")) is { } id)
-                    found.Add(new(id, Word(source, "title"), Word(source, "uri"),
-                        source.TryGetProperty("score"u8, out var score) && score.ValueKind is JsonValueKind.Number ? score.GetDouble() : null));
-            }
-
-            return found;
-        }
-
-        private static string? Word(JsonElement value, string member) =>
-            value.TryGetProperty(member, out var word) && word.ValueKind is JsonValueKind.String ? word.GetString() : null;
-
-        private static ProxyError? Error(ref Utf8JsonReader json)
-        {
-            if (Element(ref json) is not { } value || value.ValueKind is JsonValueKind.Null) return null;
-            if (value.ValueKind is JsonValueKind.String) return new ProxyError(ProxyErrorKind.HostFailed, value.GetString()!);
-            if (value.ValueKind is not JsonValueKind.Object) return new ProxyError(ProxyErrorKind.HostFailed, value.GetRawText());
-
-            var error = new ProxyError(EventSchemaJson.ErrorKind(Word(value, "kind")), Word(value, "message") ?? "the worker failed and gave no reason")
-            {
-                HostType = Word(value, "type"),
-                Code = Word(value, "code"),
-                Param = Word(value, "param"),
-            };
-            return value.TryGetProperty("status"u8, out var status) && status.ValueKind is JsonValueKind.Number && status.TryGetInt32(out var number)
-                && number != error.Status ? error with { Status = number } : error;
-        }
-
-        private static JsonElement? Element(ref Utf8JsonReader json)
-        {
-            json.Read();
-            return JsonElement.ParseValue(ref json);
-        }
-
-        private static string? Text(ref Utf8JsonReader json)
-        {
-            json.Read();
-            if (json.TokenType is JsonTokenType.String) return json.GetString();
-            json.Skip();
-            return null;
-        }
-
-        private static string? TextOrJson(ref Utf8JsonReader json)
-        {
-            json.Read();
-            if (json.TokenType is JsonTokenType.String) return json.GetString();
-            if (json.TokenType is JsonTokenType.Null) return null;
-            return JsonElement.ParseValue(ref json).GetRawText();
-        }
-
-        private static long? Number(ref Utf8JsonReader json)
-        {
-            json.Read();
-            if (json.TokenType is JsonTokenType.Number && json.TryGetInt64(out var number)) return number;
-            json.Skip();
-            return null;
-        }
+            HostType = Text(said, "type"u8),
+            Code = Text(said, "code"u8),
+            Param = Text(said, "param"u8),
+        };
+        return Number(said, "status"u8) is { } status && status != error.Status ? error with { Status = (int)status } : error;
     }
+
+    /// <summary>The text of that name in an object; null if there is none.</summary>
+    private static string? Text(JsonElement value, ReadOnlySpan<byte> name) =>
+        ((JsonElement?)value).Member(name) is { ValueKind: JsonValueKind.String } text ? text.GetString() : null;
+
+    private static long? Number(JsonElement value, ReadOnlySpan<byte> name) =>
+        ((JsonElement?)value).Member(name) is { ValueKind: JsonValueKind.Number } number && number.TryGetInt64(out var count) ? count : null;
 }

@@ -24,43 +24,34 @@ internal sealed class EventSchemaWriter : EventWriter
         json ??= WireJson.NewWriter(output);
         json.Reset(output);
         json.WriteStartObject();
+        json.WriteString("type"u8, Type(happened));
         switch (happened)
         {
             case ChatEvent.Started started:
-                json.WriteString("type"u8, "started"u8);
                 if (started.Id is { } id) json.WriteString("id"u8, id);
                 if (started.Model is { } model) json.WriteString("model"u8, model);
                 if (started.Created is { } created) json.WriteNumber("created"u8, created);
                 break;
             case ChatEvent.RoleGiven given:
-                json.WriteString("type"u8, "role"u8);
                 json.WriteString("role"u8, EventSchemaJson.Word(given.Role));
                 break;
             case ChatEvent.Token token:
-                json.WriteString("type"u8, "token"u8);
                 json.WriteString("text"u8, token.Text);
                 if (token.Kind is not TokenKind.Answer) json.WriteString("kind"u8, EventSchemaJson.Word(token.Kind));
                 break;
             case ChatEvent.ToolCall call:
-                json.WriteString("type"u8, "tool_call"u8);
                 json.WriteNumber("index"u8, call.Index);
                 if (call.Id is { } callId) json.WriteString("id"u8, callId);
                 if (call.Name is { } name) json.WriteString("name"u8, name);
                 if (call.Arguments is { } arguments) json.WriteString("arguments"u8, arguments);
                 break;
-            case ChatEvent.BlockEnded:
-                json.WriteString("type"u8, "block_end"u8);
-                break;
             case ChatEvent.UsageReported reported:
-                json.WriteString("type"u8, "usage"u8);
                 WriteUsage(json, reported.Usage);
                 break;
             case ChatEvent.SourcesFound found:
-                json.WriteString("type"u8, "sources"u8);
                 ProxyNote.WriteSources(json, found.Sources);
                 break;
             case ChatEvent.Finished finished:
-                json.WriteString("type"u8, "finished"u8);
                 json.WriteString("reason"u8, EventSchemaJson.Word(finished.Reason));
                 if (finished.Winner is { } winner) json.WriteString("winner"u8, winner);
                 if (finished.Error is { } error) WriteError(json, error);
@@ -73,6 +64,18 @@ internal sealed class EventSchemaWriter : EventWriter
         json.WriteEndObject();
         json.Flush();
     }
+
+    private static ReadOnlySpan<byte> Type(ChatEvent happened) => happened switch
+    {
+        ChatEvent.Started => "started"u8,
+        ChatEvent.RoleGiven => "role"u8,
+        ChatEvent.Token => "token"u8,
+        ChatEvent.ToolCall => "tool_call"u8,
+        ChatEvent.BlockEnded => "block_end"u8,
+        ChatEvent.UsageReported => "usage"u8,
+        ChatEvent.SourcesFound => "sources"u8,
+        _ => "finished"u8,
+    };
 
     private static void WriteOrigin(Utf8JsonWriter json, EventOrigin origin)
     {

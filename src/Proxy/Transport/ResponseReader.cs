@@ -6,8 +6,7 @@ namespace Proxy.Transport;
 /// Reads one response of a host from bytes that come piece by piece: skips interim heads (1xx), then gives the head, then the body without its framing. It holds no bytes: the caller
 /// presents those that were not used again, with what came behind them. A mutable value: keep it in one field.
 /// </summary>
-/// <param name="isBodyless">The request was HEAD.</param>
-internal struct ResponseReader(bool isBodyless)
+internal struct ResponseReader
 {
     /// <summary>Interim heads before the answer. A host has one or two to send; one that sends them for ever must not hold a loop.</summary>
     private const int MostInterim = 16;
@@ -18,6 +17,9 @@ internal struct ResponseReader(bool isBodyless)
 
     /// <summary>The answer's, once <see cref="HasHead"/>.</summary>
     public ResponseHead Head;
+
+    /// <summary>The request was HEAD.</summary>
+    public bool IsBodyless { private get; set; }
 
     public bool HasHead { get; private set; }
 
@@ -35,6 +37,12 @@ internal struct ResponseReader(bool isBodyless)
 
     /// <summary>The response was read to its end, and the host keeps the connection.</summary>
     public readonly bool KeepsConnection => HasHead && Head.Body.Done && Head.KeepAlive && !IsClosed;
+
+    /// <summary>A read of the body brings nothing until more bytes have come.</summary>
+    public readonly bool NeedsBytes => !IsClosed && !Head.Body.Done && Head.Body.Fault is null;
+
+    /// <summary>For the same request over another connection.</summary>
+    public void Restart() => this = new() { IsBodyless = IsBodyless };
 
     /// <summary>No more bytes come.</summary>
     /// <param name="why">How the connection broke; null when the host closed it in order.</param>
@@ -60,7 +68,7 @@ internal struct ResponseReader(bool isBodyless)
                 return IsClosed && Fail(UpstreamOutcome.Broken, broken is null ? "the host closed the connection before it answered" : $"the connection broke before the answer: {broken}");
             }
 
-            if (ResponseHead.Read(rest[..length], isBodyless, out Head) is { } fault) return NotHttp(fault);
+            if (ResponseHead.Read(rest[..length], IsBodyless, out Head) is { } fault) return NotHttp(fault);
             used += length;
             scanned = 0;
             if (Head.Status >= 200) return HasHead = true;

@@ -32,11 +32,11 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
     {
         Opening = true;
         StartClock();
+        response.IsBodyless = request.Method == "HEAD";
         for (var fresh = false; ; fresh = true)
         {
             if (await TakeConnectionAsync(fresh) is { } failure) return failure;
 
-            response = new(request.Method == "HEAD");
             var read = await ExchangeHeadsAsync(request);
             if (read.Kind == ReplyReadKind.Data)
             {
@@ -248,6 +248,7 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
         Interlocked.Exchange(ref held, null)?.Close();
         connection!.Dispose();
         Restart();
+        response.Restart();
         start = end = 0;
         sent = false;
         Failure = null;

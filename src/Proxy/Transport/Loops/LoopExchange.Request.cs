@@ -14,7 +14,8 @@ internal sealed partial class LoopExchange
     {
         var here = client.Loop();
         loop = here;
-        upload = new(request);
+        upload.Begin(request);
+        response.IsBodyless = request.Method == "HEAD";
         return here.IsCurrent ? StartAsync(here) : EnterAsync(here);
     }
 
@@ -56,6 +57,7 @@ internal sealed partial class LoopExchange
         connection.Close();
         connection = null;
         upload.Stop();
+        response.Restart();
         ForgetScratch();
         DropStash();
         Failure = null;
@@ -67,7 +69,6 @@ internal sealed partial class LoopExchange
         phase = Phase.AwaitingHead;
         connection = to;
         to.Exchange = this;
-        response = new(upload.Request.Method == "HEAD");
         mustClose = false;
         upload.Queue();
         loop!.SendLater(this);

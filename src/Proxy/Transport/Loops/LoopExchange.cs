@@ -319,6 +319,12 @@ internal sealed partial class LoopExchange(LoopUpstream client, CoarseTicker tic
 
     private bool TryReadBody(out ReplyRead read)
     {
+        if (received == 0 && stash is null && response.NeedsBytes) // so begins each read of a stream
+        {
+            read = default;
+            return false;
+        }
+
         var isKept = stash is not null && taken < stash.Length; // then nothing of ours is in the scratch
         var bytes = isKept ? MemoryMarshal.AsMemory(stash!.Memory)[taken..] : loop!.Scratch.AsMemory(looked, received - looked);
         var isOver = response.TryReadBody(bytes, out var used, out read);

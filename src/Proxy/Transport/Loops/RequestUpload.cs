@@ -3,14 +3,13 @@ using Proxy.Buffers;
 namespace Proxy.Transport.Loops;
 
 /// <summary>A request on its way to the host: what of it the kernel has not taken. Nothing is copied but small bodies and the rest of a head. A mutable value: keep it in one field.</summary>
-internal struct RequestUpload(UpstreamRequest request)
+internal struct RequestUpload
 {
     private const int SmallBody = 8 << 10;
 
+    private UpstreamRequest request;
     private ReadOnlyMemory<byte> head; // the rest of it
     private long rest; // of the body, at its end
-
-    public readonly UpstreamRequest Request => request;
 
     /// <summary>All of it has to be sent.</summary>
     public bool IsQueued { get; private set; }
@@ -19,6 +18,8 @@ internal struct RequestUpload(UpstreamRequest request)
     public readonly bool HasRest => rest > 0 || !head.IsEmpty;
 
     public readonly bool IsUnsent => IsQueued || HasRest;
+
+    public void Begin(in UpstreamRequest wanted) => request = wanted;
 
     public void Queue() => IsQueued = true;
 

@@ -54,6 +54,25 @@ public sealed class EnvelopePeekTests
     }
 
     [Theory]
+    [InlineData("""{"model":"m","prompt":["a","b"],"input":""}""", 0)]
+    [InlineData("""{"model":"m","prompt":["a","b"],"input":[1,2,3]}""", 1)]
+    [InlineData("""{"mod\u0065l":"m","prompt":["a","b"],"input":[1,2,3]}""", 1)]
+    public void Prompt_and_input_The_later_one_is_counted(string body, int texts)
+    {
+        Assert.Null(EnvelopePeek.Read(Encoding.UTF8.GetBytes(body), out var envelope));
+
+        Assert.Equal(texts, envelope!.Messages);
+    }
+
+    [Fact]
+    public void Deep_stream_options_Are_read()
+    {
+        Assert.Null(EnvelopePeek.Read(Encoding.UTF8.GetBytes("{\"model\":\"m\",\"stream_options\":{\"x\":" + new string('[', 64) + new string(']', 64) + ",\"include_usage\":true}}"), out var envelope));
+
+        Assert.True(envelope!.IncludeUsage);
+    }
+
+    [Theory]
     [InlineData("""{"model":"m","stream_options":null}""", "null")]
     [InlineData("""{"model":"m","stream_options":7}""", "7")]
     [InlineData("""{"model":"m","stream_options":{"include_usage":{"a":1}}}""", """{"include_usage":{"a":1}}""")]
@@ -90,6 +109,7 @@ public sealed class EnvelopePeekTests
     [InlineData("""{"model":"a","stream":null,"\u0073tream":true}""", "stream", "twice")]
     [InlineData("""{"model":"a","stream_options":{},"stream_options":{}}""", "stream_options", "twice")]
     [InlineData("""{"model":"a","messages":[],"messages":[1]}""", "messages", "twice")]
+    [InlineData("""{"model":"a","messages":0,"messages":[1]}""", "messages", "twice")]
     [InlineData("""{"model":"a","stream":"true"}""", "stream", "true or false")]
     [InlineData("""{"model":"a","stream":1}""", "stream", "true or false")]
     [InlineData("""{"model":"a"} x""", null, "line 1, byte 15")]

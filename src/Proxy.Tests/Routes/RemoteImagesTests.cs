@@ -122,7 +122,7 @@ public sealed class RemoteImagesTests
     }
 
     [Theory]
-    [InlineData("text/html", "200 OK", "no image")]
+    [InlineData("text/html", "200 OK", "not an image")]
     [InlineData("image/png", "404 Not Found", "404")]
     public async Task Answer_is_no_image_The_client_is_told(string type, string status, string expected)
     {

@@ -104,7 +104,10 @@ public sealed class RandomHeadTests : IAsyncLifetime
     public async Task Heads_Are_read_as_the_server_reads_them_or_left_to_it()
     {
         var plain = 0;
-        await Gen.Select(Heads, Gen.Int[0, 1000]).HoldsAsync(1500, input => $"{string.Join(" then ", input.Item1.Select(head => Properties.Shown(head.Text)))} cut at {input.Item2}", async input =>
+        static string Print((Head[] Heads, int Cut) input) =>
+            $"{string.Join(" then ", input.Heads.Select(head => Properties.Shown(head.Text)))} cut at {input.Cut}";
+
+        await Gen.Select(Heads, Gen.Int[0, 1000]).HoldsAsync(1500, Print, async input =>
         {
             var (heads, cut) = input;
             var reader = new RequestReader();

@@ -150,7 +150,8 @@ public abstract partial class UpstreamContract
             socket.GetRawSocketOption(6, 18, patience);
             return $"{(Option(SocketOptionLevel.Socket, SocketOptionName.KeepAlive) == 0 ? "off" : "on")} "
                 + $"{Option(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveTime)} "
-                + $"{Option(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveInterval)} {Option(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveRetryCount)} {BitConverter.ToInt32(patience)}";
+                + $"{Option(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveInterval)} "
+                + $"{Option(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveRetryCount)} {BitConverter.ToInt32(patience)}";
 
             int Option(SocketOptionLevel level, SocketOptionName name) => (int)socket.GetSocketOption(level, name)!;
         }

@@ -58,8 +58,11 @@ public sealed class VectorModelsTests
         // TEI is told which kind of scores is wanted; the others answer with logits, best first.
         var (said, _) = await TestModels.Rerank.ScoreAsync(asked with { RawScores = raw || family is "openai" }, Cancellation);
         var results = said!.Scores.Index().OrderByDescending(result => result.Item)
-            .Select(result => string.Create(CultureInfo.InvariantCulture, $$"""{"index":{{result.Index}},"{{(family is "tei" ? "score" : "relevance_score")}}":{{result.Item:R}}}"""));
-        house.Plays("a", Script.Json(family is "tei" ? $"[{string.Join(',', results)}]" : $$$"""{"results":[{{{string.Join(',', results)}}}],"usage":{"prompt_tokens":9}}"""));
+            .Select(result => string.Create(CultureInfo.InvariantCulture,
+                $$"""{"index":{{result.Index}},"{{(family is "tei" ? "score" : "relevance_score")}}":{{result.Item:R}}}"""));
+        house.Plays("a", Script.Json(family is "tei"
+            ? $"[{string.Join(',', results)}]"
+            : $$$"""{"results":[{{{string.Join(',', results)}}}],"usage":{"prompt_tokens":9}}"""));
 
         var (scores, error) = await Models(house).Reranker("m")!.ScoreAsync(asked, Cancellation);
 
@@ -134,7 +137,8 @@ public sealed class VectorModelsTests
     public async Task Host_refuses_or_answers_nonsense_The_error_is_a_value(int status, string? message, string kind)
     {
         using var house = NewHouse("openai");
-        for (var i = 0; i < 2; i++) house.Plays("a", Script.Json(message is null ? """{"object":"list"}""" : $$$"""{"error":{"message":"{{{message}}}"}}""", status));
+        for (var i = 0; i < 2; i++)
+            house.Plays("a", Script.Json(message is null ? """{"object":"list"}""" : $$$"""{"error":{"message":"{{{message}}}"}}""", status));
 
         var (vectors, embedError) = await Models(house).Embedder("m")!.EmbedAsync(Request("a"), Cancellation);
         if (kind is nameof(VectorErrorKind.Overloaded)) house.Time.Advance(TimeSpan.FromMinutes(5)); // it is left alone until then
@@ -225,7 +229,8 @@ public sealed class VectorModelsTests
             Aliases = new Dictionary<string, string> { ["mine"] = "all-minilm-q4" },
         });
         house.Directory.Embedders = new EmbedderTable([TestModels.Bundled, TestModels.Rerank]);
-        house["a"].State.Report = new([], [new("m", 512, null, most is null ? null : JsonElement.Parse($$"""{"model_type":{},"max_client_batch_size":{{most}}}"""))], null, null);
+        house["a"].State.Report = new(
+            [], [new("m", 512, null, most is null ? null : JsonElement.Parse($$"""{"model_type":{},"max_client_batch_size":{{most}}}"""))], null, null);
         house.Directory.Refresh();
         return house;
     }

@@ -15,13 +15,15 @@ namespace Proxy.Ci;
 /// </summary>
 public sealed class StatementCount(string root)
 {
-    private readonly List<(string File, SyntaxNode Root)> program = [.. Sources(root).AsParallel().AsOrdered().Select(file => (Path.GetRelativePath(root, file), Root(File.ReadAllText(file))))];
+    private readonly List<(string File, SyntaxNode Root)> program =
+        [.. Sources(root).AsParallel().AsOrdered().Select(file => (Path.GetRelativePath(root, file), Root(File.ReadAllText(file))))];
 
     public static int Of(string source) => Root(source).DescendantNodes().Sum(Weight);
 
     /// <summary>The program's count by folder.</summary>
     public IReadOnlyDictionary<string, int> ByFolder() =>
-        program.GroupBy(source => Folder(source.File)).ToDictionary(sources => sources.Key, sources => sources.Sum(source => source.Root.DescendantNodes().Sum(Weight)));
+        program.GroupBy(source => Folder(source.File))
+            .ToDictionary(sources => sources.Key, sources => sources.Sum(source => source.Root.DescendantNodes().Sum(Weight)));
 
     /// <summary>
     /// Methods, constructors, operators, accessors and local functions that span more lines, from the first line of the declaration (without the attributes

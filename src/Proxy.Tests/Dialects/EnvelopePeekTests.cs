@@ -67,7 +67,9 @@ public sealed class EnvelopePeekTests
     [Fact]
     public void Deep_stream_options_Are_read()
     {
-        Assert.Null(EnvelopePeek.Read(Encoding.UTF8.GetBytes("{\"model\":\"m\",\"stream_options\":{\"x\":" + new string('[', 64) + new string(']', 64) + ",\"include_usage\":true}}"), out var envelope));
+        var deep = new string('[', 64) + new string(']', 64);
+
+        Assert.Null(EnvelopePeek.Read(Encoding.UTF8.GetBytes($$$"""{"model":"m","stream_options":{"x":{{{deep}}},"include_usage":true}}"""), out var envelope));
 
         Assert.True(envelope!.IncludeUsage);
     }

@@ -108,10 +108,10 @@ public sealed class GateTests(GateTests.Doors doors) : IClassFixture<GateTests.D
 
         public void See(long number, ReadOnlySpan<byte> frame, ReadOnlySpan<byte> payload) => Seen.Append(Encoding.UTF8.GetString(frame));
 
-        public async ValueTask<ProxyError?> BeforeEndAsync(GenerationEnd end)
+        public async ValueTask<ProxyError?> BeforeEndAsync(GenerationEnd end, CancellationToken cancellation)
         {
             asked.SetResult(end);
-            return await open.Task;
+            return await open.Task.WaitAsync(cancellation);
         }
     }
 

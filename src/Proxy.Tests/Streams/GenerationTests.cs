@@ -298,10 +298,10 @@ public sealed class GenerationTests
 
         public void Open(ProxyError? error) => open.SetResult(error);
 
-        public async ValueTask<ProxyError?> BeforeEndAsync(GenerationEnd end)
+        public async ValueTask<ProxyError?> BeforeEndAsync(GenerationEnd end, CancellationToken cancellation)
         {
             asked.SetResult();
-            return await open.Task;
+            return await open.Task.WaitAsync(cancellation);
         }
     }
 }

@@ -15,7 +15,7 @@ internal abstract record AttemptResult
     public sealed record Answered(BackendReply Reply) : AttemptResult;
 
     /// <summary>An error that another backend would not avoid.</summary>
-    public sealed record Refused(ProxyError Error) : AttemptResult;
+    public sealed record GaveUp(ProxyError Error) : AttemptResult;
 
     /// <summary>An error that another backend may avoid. <paramref name="Uncertain"/>: the call may be at fault and not the host.</summary>
     public sealed record TryNext(ProxyError Error, bool Uncertain = false) : AttemptResult
@@ -298,7 +298,7 @@ internal sealed class BackendAttempt : IDisposable
                     Backend = backend.Name
                 });
             case 508: // "loop detected" between proxies: through another backend the call would loop just the same
-                return inside || isCut ? new AttemptResult.Refused(Said(said, status)) : Reply(streams: false, complete: true, Said(said, status));
+                return inside || isCut ? new AttemptResult.GaveUp(Said(said, status)) : Reply(streams: false, complete: true, Said(said, status));
             case >= 500 when backend.IsProxy: // the message of another proxy needs no explanation: it names the host that failed
                 log.AttemptFailed(traceId, backend.Name, string.Create(CultureInfo.InvariantCulture, $"status {status}"));
                 return new AttemptResult.TryNext(Said(said, status is 529 ? 503 : status) with { RetryAfter = RetryAfter() },
@@ -316,11 +316,11 @@ internal sealed class BackendAttempt : IDisposable
                 log.AttemptFailed(traceId, backend.Name, "it does not have the model");
                 return new AttemptResult.TryNext(Said(said, status)) { LacksModel = true };
             case >= 400 and < 500 when inside || isCut:
-                return new AttemptResult.Refused(Said(said, status));
+                return new AttemptResult.GaveUp(Said(said, status));
             case >= 400 and < 500:
                 return Reply(streams: false, complete: true, Said(said, status));
             case < 400:
-                return new AttemptResult.Refused(new(ProxyErrorKind.HostFailed,
+                return new AttemptResult.GaveUp(new(ProxyErrorKind.HostFailed,
                     $"backend '{backend.Name}' answered with status {status}, which is not an answer to a call; is its url right?") { Backend = backend.Name });
             default:
                 log.AttemptFailed(traceId, backend.Name, string.Create(CultureInfo.InvariantCulture, $"status {status}{(inside ? " inside a 200" : "")}"));
@@ -421,7 +421,7 @@ internal sealed class BackendAttempt : IDisposable
         return new(new(kind, $"backend '{backend.Name}': {reason}") { Backend = backend.Name });
     }
 
-    private AttemptResult.Refused Left() => new(new(ProxyErrorKind.ClientLeft, "the client left") { Backend = backend.Name });
+    private AttemptResult.GaveUp Left() => new(new(ProxyErrorKind.ClientLeft, "the client left") { Backend = backend.Name });
 
     private AttemptResult.Answered Reply(bool streams, bool complete, ProxyError? refusal = null)
     {

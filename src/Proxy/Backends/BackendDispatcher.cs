@@ -29,7 +29,7 @@ internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue sl
 
             var backend = lease.Backend;
             if (backend.IsEcho) return new DispatchResult.Echo(lease, resolution.Served);
-            var tries = backend.State.Breaker is BreakerState.HalfOpen;
+            var isTrial = backend.State.Breaker is BreakerState.HalfOpen;
             var queued = waits is { } asked ? time.GetElapsedTime(asked) : TimeSpan.Zero;
             var elapsed = backend.Config.Total is null ? TimeSpan.Zero : time.GetElapsedTime(started);
             using var attempt =
@@ -39,16 +39,21 @@ internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue sl
                 case AttemptResult.Answered answered:
                     // Another host accepted the call, so the host that answered it with a 5xx was at fault.
                     if (answered.Reply.Status < 300) uncertain?.ForEach(Blame);
-                    if (tries) slots.Recheck(); // the circuit breaker has closed: calls that waited for this backend may go on
+                    if (isTrial) slots.Recheck(); // the circuit breaker has closed: calls that waited for this backend may go on
                     return new DispatchResult.Answered(answered.Reply);
-                case AttemptResult.Refused refused:
-                    return new DispatchResult.Failed(refused.Error);
+                case AttemptResult.GaveUp final:
+                    return new DispatchResult.Failed(final.Error);
                 case AttemptResult.TryNext next:
                     last = next.Error;
                     lacked |= next.LacksModel;
                     if (next.ComeAgain is { } wait) Avoid(backend, wait);
                     // If several hosts are overloaded, the client gets the shortest of their retry-after times.
-                    if (last is { Kind: ProxyErrorKind.HostRefused, RetryAfter: { } told }) last = soonest = soonest?.RetryAfter <= told ? soonest : last;
+                    if (last is { Kind: ProxyErrorKind.HostRefused, RetryAfter: { } told })
+                    {
+                        soonest = soonest?.RetryAfter <= told ? soonest : last;
+                        last = soonest;
+                    }
+
                     if (!backend.State.Available) slots.Recheck(); // the backend went down: fails the calls that wait for it alone
                     if (next.Uncertain)
                     {
@@ -71,10 +76,10 @@ internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue sl
         if (!ProxyWays.Leads(backend, served, call.Info.Via, directory.Identity))
             return new DispatchResult.Failed(ProxyWays.Loop(served, [backend], directory.Identity));
         using var attempt = Begin(call, new Lease(null, backend), served, TimeSpan.Zero, TimeSpan.Zero, hasAlternative: false, cancellation, out var unsayable);
-        return (attempt is null ? new AttemptResult.Refused(unsayable!) : await attempt.ReadAsync(await attempt.SendAsync(call))) switch
+        return (attempt is null ? new AttemptResult.GaveUp(unsayable!) : await attempt.ReadAsync(await attempt.SendAsync(call))) switch
         {
             AttemptResult.Answered answered => new DispatchResult.Answered(answered.Reply),
-            AttemptResult.Refused refused => new DispatchResult.Failed(refused.Error),
+            AttemptResult.GaveUp final => new DispatchResult.Failed(final.Error),
             AttemptResult.TryNext next => new DispatchResult.Failed(next.Error),
             _ => throw new System.Diagnostics.UnreachableException(),
         };

@@ -3,20 +3,6 @@ using Proxy.Buffers;
 namespace Proxy.Chat;
 
 /// <summary>
-/// Sees every frame of a stream as the host sent it, for example to store it. Synchronous: the bytes are borrowed and valid only during the call.
-/// </summary>
-internal interface IFrameTap
-{
-    /// <summary>True: the generation goes on for this tap when the client has left. False: it is cancelled then.</summary>
-    bool OutlivesClient { get; }
-
-    /// <param name="number">Counts the stream's frames from 1.</param>
-    /// <param name="frame">All bytes of the frame.</param>
-    /// <param name="payload">The JSON that it carries; empty for a comment.</param>
-    void See(long number, ReadOnlySpan<byte> frame, ReadOnlySpan<byte> payload);
-}
-
-/// <summary>
 /// The frames of one read. If the read ends inside a frame, the batch keeps the frame's beginning until the rest arrives. It looks at each byte once,
 /// however many reads a frame is spread over.
 /// Who decides on failover looks at the first frames with it, and hands it on with their cuts.
@@ -120,7 +106,7 @@ internal sealed class FrameBatch(StreamFraming framing) : FrameCutter(framing)
 
     private bool TryRepeat(out ReadOnlySpan<byte> frame, out ReadOnlySpan<byte> payload)
     {
-        // A payload that stands in the scratch is made again.
+        // A payload that was joined from several data lines is no range of the frame: that frame is cut again.
         if (repeated == cuts!.Count || cuts[repeated] is not (var length, { } place))
         {
             if (repeated++ == cuts.Count) cuts = null;

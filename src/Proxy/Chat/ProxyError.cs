@@ -21,7 +21,7 @@ internal enum ProxyErrorKind
     /// <summary>This process has no file descriptors left, so it cannot connect to a host.</summary>
     OutOfDescriptors,
 
-    /// <summary>The host answered 4xx: <see cref="ProxyError.Status"/> and the message are the host's.</summary>
+    /// <summary>The host's own error, with its status, a 4xx above all: <see cref="ProxyError.Status"/> and the message are the host's.</summary>
     HostRefused,
 
     /// <summary>The host rejects the proxy's credentials: a mistake in our configuration, not the client's.</summary>

@@ -138,7 +138,7 @@ internal sealed class CallScope : IDisposable
     {
         Record.Backend = backend is "" ? null : backend;
         Record.Served = served is "" ? null : served;
-        if (status < 300) Record.FirstToken = parts.Time.GetTimestamp();
+        if (status < 300 && Record.FirstToken == 0) Record.FirstToken = parts.Time.GetTimestamp();
     }
 
     /// <summary>Records the reply of a generation. When the generation ends, the key's slot is freed together with the host's.</summary>
@@ -234,6 +234,7 @@ internal sealed class CallScope : IDisposable
         (Record.Outcome, Record.Fault) = error.Kind switch
         {
             ProxyErrorKind.Internal => (CallOutcome.ProxyError, Fault.Proxy),
+            ProxyErrorKind.ClientLeft when Interrupted => (CallOutcome.Drained, Fault.Proxy),
             _ when isGone || error.Kind is ProxyErrorKind.ClientLeft => (CallOutcome.ClientLeft, Fault.Client),
             ProxyErrorKind.HostTimedOut => (CallOutcome.Timeout, Fault.Backend),
             ProxyErrorKind.HostFailed or ProxyErrorKind.NoBackend => (CallOutcome.BackendError, Fault.Backend),

@@ -31,7 +31,7 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
                 return scope.RefuseAsync(refused.Error);
             case ChatAnswer.Verbatim { Reply: { Streams: false } reply }:
                 scope.Answering(reply);
-                return followers.IsNone
+                return followers.IsNone || reply.Refusal is not null
                     ? WholeAsync(scope, call, reply)
                     : RunAsync(scope, null, reply, new DocumentSink(reply, () => WholeAsync(scope, call, reply)), followers);
             case ChatAnswer.Verbatim { Reply: var reply }:

@@ -27,7 +27,7 @@ internal sealed class ClientStream(HttpResponse response, PipeWriter writer, Cli
 
     public override void Begin()
     {
-        if (!response.HasStarted) StreamHeaders.Set(response, dialect.StreamContentType);
+        if (!response.HasStarted && response.ContentType is null) StreamHeaders.Set(response, dialect.StreamContentType);
     }
 
     public override async ValueTask<bool> KeepAliveAsync()

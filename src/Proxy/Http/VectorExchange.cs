@@ -48,6 +48,7 @@ internal sealed class VectorExchange(string surface, IVectorRoute route, VectorP
             Headers = scope.CrossingHeaders,
             Body = body.Memory,
             ModelSlice = isNamed ? envelope.ModelSlice : null,
+            Answering = scope.Answering,
         };
         var started = Parts.Time.GetTimestamp();
         switch (await answering.AnswerAsync(call, scope.Cancellation))
@@ -55,9 +56,8 @@ internal sealed class VectorExchange(string surface, IVectorRoute route, VectorP
             case VectorAnswer.Verbatim verbatim:
                 await RelayAsync(scope, call, dialect, verbatim);
                 return null;
-            case VectorAnswer.Refused { Error: var error, Served: var served } refused:
-                if (served is not null) scope.Answering(error.Backend ?? refused.Backend, served, StatusCodes.Status502BadGateway);
-                return error;
+            case VectorAnswer.Refused refused:
+                return refused.Error;
             case var answer:
                 scope.Answering(answer.Backend, answer.Served);
                 using (var written = Write(scope, call, dialect, answer, Parts.Time.GetElapsedTime(started)))

@@ -11,7 +11,9 @@ namespace Proxy.Routes;
 internal sealed class DirectRoute(
     BackendDirectory directory, BackendDispatcher dispatcher, RemoteImages images, PromptPrefixes prefixes, ILogger log, TimeProvider time) : IChatRoute
 {
-    /// <summary>Bytes that are parsed in about a millisecond. A longer body is translated off the event loop, so that it does not hold up other calls.</summary>
+    /// <summary>
+    /// A body of this many bytes is parsed in about a millisecond. A longer body is translated off the event loop, so that it does not hold up other calls.
+    /// </summary>
     private const int LongBody = 64 << 10;
 
     public string Name => "direct";
@@ -108,7 +110,7 @@ internal sealed class DirectRoute(
     private static ChatAnswer Answer(in RoutedCall routed, BackendReply reply)
     {
         var same = reply.Dialect!.Name == routed.Call.Dialect.Name;
-        if (reply.Status >= 300) return same ? new ChatAnswer.Verbatim(reply) : Translated(reply);
+        if (reply.Status >= 300) return same ? new ChatAnswer.Verbatim(reply) : RefusedBy(reply);
         // Some hosts ignore `stream`; their reply is translated into what the client asked for. A proxy sends a document only where one is right.
         if (same && routed.Sources is null && (reply.Streams == routed.Call.Streams || reply.FromProxy)) return new ChatAnswer.Verbatim(reply);
         return new ChatAnswer.Translated(reply) { Sources = routed.Sources };
@@ -127,7 +129,7 @@ internal sealed class DirectRoute(
         return new ChatAnswer.Events(events, echo.Lease.Backend.Name, echo.Served);
     }
 
-    private static ChatAnswer.Refused Translated(BackendReply refusal)
+    private static ChatAnswer.Refused RefusedBy(BackendReply refusal)
     {
         using (refusal)
         {

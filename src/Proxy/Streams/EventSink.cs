@@ -1,5 +1,3 @@
-using System.IO.Pipelines;
-using Proxy.Buffers;
 using Proxy.Chat;
 
 namespace Proxy.Streams;
@@ -16,7 +14,7 @@ internal abstract class EventSink(BackendReply reply, Action<string> skip, Event
     private readonly EventReader reader = reader ?? reply.Dialect!.NewEventReader();
     private readonly List<ChatEvent> events = [];
 
-    public bool IsOver => false;
+    public bool IsOver => false; // after the finish reason the token counts may still come, so the reply is read to its end
     public bool HasFinished { get; private set; }
     public bool HasFailed => Error is not null;
     public Usage? Usage { get; private set; }
@@ -55,6 +53,7 @@ internal abstract class EventSink(BackendReply reply, Action<string> skip, Event
             if (!isWhole && !HasFailed) Fail(broken ?? reply.Unfinished());
         }
 
+        reply.Dispose(); // it has been read to its end: its connection is free, whatever the client still has to take
         return Error is null ? new(EndKind.Whole, Usage) : new(EndKind.BrokeOff, Usage, Error);
     }
 
@@ -105,57 +104,4 @@ internal abstract class EventSink(BackendReply reply, Action<string> skip, Event
         Code = error.Code is { } code ? secrets.Strike(code) : null,
         HostType = error.HostType is { } type ? secrets.Strike(type) : null,
     };
-}
-
-/// <summary>Writes events as a stream in the client's dialect. The events of one read are flushed together.</summary>
-internal sealed class TranslatingSink(BackendReply reply, EventWriter writer, ClientOutput client, Action<string> skip, EventReader? reader = null)
-    : EventSink(reply, skip, reader)
-{
-    private PipeWriter output = client.Writer;
-    private bool hasBegun;
-
-    public override bool KeepsAlive => client.KeepsAlive;
-
-    public override async ValueTask<bool> SendAsync(FrameBatch batch)
-    {
-        if (output.UnflushedBytes == 0) return true;
-        var flushed = await output.FlushAsync();
-        return !flushed.IsCompleted && !flushed.IsCanceled;
-    }
-
-    public override ValueTask<bool> KeepAliveAsync() => client.KeepAliveAsync();
-
-    public override async ValueTask EndAsync()
-    {
-        writer.End(output);
-        await output.FlushAsync();
-    }
-
-    public override void Detach() => output = NoWriter.Instance;
-
-    protected override void Write(ChatEvent happened)
-    {
-        if (!hasBegun) client.Begin();
-        hasBegun = true;
-        writer.Write(happened, output);
-    }
-}
-
-/// <summary>Collects all events and writes them as one document.</summary>
-internal sealed class FoldingSink(BackendReply reply, Func<IReadOnlyList<ChatEvent>, ValueTask> write, Action<string> skip, EventReader? reader = null)
-    : EventSink(reply, skip, reader)
-{
-    private readonly List<ChatEvent> events = [];
-
-    public override bool KeepsAlive => false;
-
-    public override ValueTask<bool> SendAsync(FrameBatch batch) => new(true);
-
-    public override ValueTask<bool> KeepAliveAsync() => new(true);
-
-    public override ValueTask EndAsync() => write(events);
-
-    public override void Detach() { }
-
-    protected override void Write(ChatEvent happened) => events.Add(happened);
 }

@@ -17,9 +17,11 @@ internal sealed class Generation : IDisposable
     private readonly Followers followers;
     private readonly CallLifetime? lifetime;
     private readonly long quiet;
-    private readonly long idle; // the reply's own, here because an event of a cold stream pays for every object that it touches
+    private readonly long idle; // copied from the reply, which saves a cache miss per event when many streams are slow
     private readonly long total;
+    private readonly bool outlivesClient;
     private bool detached;
+    private bool disposed;
 
     /// <param name="reply">Disposed together with the generation.</param>
     /// <param name="sink">Takes the frames for the client.</param>
@@ -36,9 +38,9 @@ internal sealed class Generation : IDisposable
         total = reply.Total;
         frames = reply.Frames ?? new FrameBatch(reply.Framing);
         frames.Taps = followers.Taps;
-        if (!followers.OutliveClient) return;
         this.lifetime = lifetime;
-        lifetime?.Add();
+        outlivesClient = lifetime is not null && followers.OutliveClient;
+        if (outlivesClient) lifetime!.Add();
     }
 
     /// <summary>Runs until the answer ends, in whatever way. Writes no error: the caller does, because it knows whether the response has begun.</summary>
@@ -83,28 +85,39 @@ internal sealed class Generation : IDisposable
         var end = sink.Close(broken, silent, frames);
         HostIsDone();
         if (end.Kind is not EndKind.Whole) return end;
-        foreach (var gate in followers.Gates)
+        try
         {
-            if (await gate.BeforeEndAsync(end) is { } kept) return end with { Kind = EndKind.BrokeOff, Error = kept };
+            foreach (var gate in followers.Gates)
+            {
+                if (await gate.BeforeEndAsync(end, lifetime?.Token ?? default) is { } kept) return end with { Kind = EndKind.BrokeOff, Error = kept };
+            }
+        }
+        catch (OperationCanceledException) when (lifetime is { IsCancellationRequested: true })
+        {
+            return Left();
         }
 
-        if (detached || lifetime is { ClientHasLeft: true }) return end with { Kind = EndKind.ClientLeft };
+        // Without followers a complete answer is still written: a client that has only closed its sending side reads it.
+        if (detached || (!followers.IsNone && lifetime is { ClientHasLeft: true })) return end with { Kind = EndKind.ClientLeft };
         await sink.EndAsync();
         return end;
     }
 
     public void Dispose()
     {
-        lifetime?.Release();
+        if (disposed) return;
+        disposed = true;
         (sink as IDisposable)?.Dispose();
+        frames.Dispose();
         reply.Dispose();
+        if (outlivesClient) lifetime!.Release(); // last: it may cancel the call, and a reply that was read to its end has a connection to give back
     }
 
     private ValueTask<bool> TakeAsync(ReadOnlyMemory<byte> bytes)
     {
         frames.Fill(bytes);
         sink.Take(frames);
-        if (sink.IsOver) HostIsDone();
+        if (sink.IsOver && sink.HasFinished) HostIsDone();
         var sending = sink.SendAsync(frames);
         frames.Keep();
         return sending;
@@ -119,7 +132,7 @@ internal sealed class Generation : IDisposable
     /// <summary>The client accepts no more bytes. True: the generation goes on without it, for its taps.</summary>
     private bool Detach()
     {
-        if (lifetime is null) return false;
+        if (!outlivesClient) return false;
         if (!detached) sink.Detach();
         return detached = true;
     }

@@ -30,7 +30,9 @@ internal interface IEndGate
     /// Runs before the last frame (<c>[DONE]</c>, <c>message_stop</c>, the last chunk of a whole answer). Null: the frame is sent. An error is sent in its
     /// place.
     /// </summary>
-    ValueTask<ProxyError?> BeforeEndAsync(GenerationEnd end);
+    /// <param name="end">The end that waits.</param>
+    /// <param name="cancellation">The client has left, or the drain's time is over.</param>
+    ValueTask<ProxyError?> BeforeEndAsync(GenerationEnd end, CancellationToken cancellation);
 }
 
 /// <summary>What features add to one generation: taps that see its frames, and gates that hold back its end.</summary>

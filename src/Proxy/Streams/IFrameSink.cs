@@ -8,10 +8,10 @@ namespace Proxy.Streams;
 /// </summary>
 internal interface IFrameSink
 {
-    /// <summary>The host has sent its whole answer. However its connection ends after this, the client misses nothing.</summary>
+    /// <summary>The end marker or an error has arrived. However the host's connection ends after this, the client misses nothing; no more is read.</summary>
     bool IsOver { get; }
 
-    /// <summary>The finish reason has arrived: the answer is complete, except perhaps for its token counts.</summary>
+    /// <summary>The answer can be completed with what has arrived, so that a cancelled read does not cut it.</summary>
     bool HasFinished { get; }
 
     /// <summary>The answer has failed; reading more frames is useless.</summary>

@@ -37,7 +37,7 @@ internal sealed class VerbatimSink : IFrameSink, IDisposable
     }
 
     public bool IsOver => watch.Ended || watch.Error is not null;
-    public bool HasFinished => IsOver;
+    public bool HasFinished => watch.Ended;
     public bool HasFailed => false; // the host's own error frame is forwarded to the client
     public bool KeepsAlive => client.KeepsAlive;
     public Usage? Usage => watch.Usage;
@@ -98,15 +98,16 @@ internal sealed class VerbatimSink : IFrameSink, IDisposable
     public GenerationEnd Close(ProxyError? broken, bool silent, FrameBatch batch)
     {
         var rest = batch.Rest;
-        if (batch.IsTooLong || (broken is not null && !IsOver && !(silent && rest.IsEmpty && SaidWhy(default)))) return new(EndKind.BrokeOff, Usage, broken);
+        var isSilentEnd = silent && rest.IsEmpty && SaidWhy(default); // the host sent the finish reason and then kept the connection open
+        if (batch.IsTooLong || (broken is not null && !IsOver && !isSilentEnd)) return new(EndKind.BrokeOff, Usage, broken);
 
         ReadOnlySpan<byte> payload = default;
-        hasEnd = last is not null;
         if (!rest.IsEmpty)
         {
             // A complete last frame counts even without its line end. Half a frame is not sent: an error frame of ours would become its second half.
             payload = batch.PayloadOfRest(rest);
             watch.Look(payload, batch);
+            hasEnd |= last is not null && watch.Ended;
             if (watch.ErrorIsHidden) rest = default; // we send the error in a form that the client can read
             else if (watch.Error is not null && Struck(rest) is { } struck) Target.Write(struck);
             else if (IsOver) WriteLast(rest, payload);
@@ -114,6 +115,7 @@ internal sealed class VerbatimSink : IFrameSink, IDisposable
 
         if (watch.Error is { } said)
         {
+            if (hasEnd) output.Write(last!.Span); // no gate decides about an answer that has failed
             var error = new ProxyError(ProxyErrorKind.HostFailed, reply.Secrets?.Strike(said.Message) ?? said.Message) { Backend = reply.Backend };
             return new(watch.ErrorIsHidden ? EndKind.BrokeOff : EndKind.HostSaidError, Usage, error);
         }
@@ -121,6 +123,7 @@ internal sealed class VerbatimSink : IFrameSink, IDisposable
         if (watch.Ended) return new(EndKind.Whole, Usage);
         if ((!rest.IsEmpty && !IsFrame(payload)) || !SaidWhy(payload)) return new(EndKind.BrokeOff, Usage, reply.Unfinished());
 
+        hasEnd = last is not null;
         if (!payload.IsEmpty && !(watch.Counted && edits?.LeavesOut(payload) == true))
         {
             WriteLast(rest, payload);

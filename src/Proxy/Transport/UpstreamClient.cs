@@ -66,7 +66,7 @@ internal enum UpstreamOutcome : byte
 }
 
 /// <summary>
-/// A response's head. <see cref="Headers"/> are those that are forwarded to clients (see docs/ARCHITECTURE.md): retry-after, rate limits, request ids;
+/// A response's head. <see cref="Headers"/> are those that are forwarded to clients: retry-after, rate limits, request ids;
 /// Content-Type has its own property.
 /// </summary>
 internal sealed record UpstreamHead(UpstreamOutcome Outcome, int Status = 0)

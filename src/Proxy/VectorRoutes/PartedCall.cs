@@ -35,7 +35,7 @@ internal sealed class PartedCall<T>(VectorHosts hosts, VectorCall call, IReadOnl
     {
         while (!ending.IsCancellationRequested && Interlocked.Increment(ref taken) is var number && number < sent.Count)
         {
-            var (reply, failed) = await hosts.SendAsync(sent[number], call, ending.Token);
+            var (reply, failed) = await hosts.SendAsync(sent[number], call with { Answering = null }, ending.Token);
             using (reply)
             {
                 if (reply is not null)

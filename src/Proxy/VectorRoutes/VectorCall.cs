@@ -29,6 +29,9 @@ internal sealed record VectorCall(CallInfo Info, Resolution Resolution)
     /// <summary>Where the body names its model; null if it names none.</summary>
     public Range? ModelSlice { get; init; }
 
+    /// <summary>Called when a host's reply to the whole call begins; null for a part of a call.</summary>
+    public Action<BackendReply>? Answering { get; init; }
+
     /// <summary>
     /// The client's own bytes, with the model's name replaced if the host knows the model by another name. A call that names no model gets the name inserted
     /// for a proxy, which might choose another model.

@@ -19,7 +19,11 @@ internal sealed class VectorHosts(BackendDirectory directory, BackendDispatcher 
 
     /// <summary>Sends a call to a host that serves its model. Returns the reply, which may be the host's refusal, or our own error.</summary>
     public async ValueTask<(BackendReply? Reply, ProxyError? Error)> SendAsync(IDispatchable sent, VectorCall call, CancellationToken cancellation)
-        => ModelRelay.Reply(await dispatcher.SendAsync(sent, call.Model, call.Resolution, cancellation), call.Path);
+    {
+        var result = ModelRelay.Reply(await dispatcher.SendAsync(sent, call.Model, call.Resolution, cancellation), call.Path);
+        if (result.Reply is { } reply) call.Answering?.Invoke(reply);
+        return result;
+    }
 
     /// <summary>Reads and parses the answer to a request that we wrote. Frees the slot; the caller still owns the reply.</summary>
     public static async ValueTask<(T? Answer, ProxyError? Error)> ReadAsync<T>(BackendReply reply, HostCall<T> sent)

@@ -28,11 +28,8 @@ internal sealed partial class LoopExchange
     private ValueTask<UpstreamHead> StartAsync(EventLoop here)
     {
         here.AddTicked(this);
-        if ((Volatile.Read(ref asked) & Cancelling) != 0)
-        {
-            End(Phase.Cancelled);
-            return new(Failed(default));
-        }
+        if ((Volatile.Read(ref asked) & Cancelling) != 0) End(Phase.Cancelled);
+        if (HasEnded) return new(Failed(default)); // the loop may have taken the wish to cancel before this
 
         if (client.Idle(here).Take() is not { } idle) return OpenAsync(here);
         SendOver(idle);

@@ -38,10 +38,12 @@ public sealed class EarlyCancelTests : IDisposable
         typeof(LoopExchange).GetField("loop", BindingFlags.NonPublic | BindingFlags.Instance)!.SetValue(exchange, loops.All[0]);
         exchange.Cancel();
         await loops.All[0].EnterAsync();
-        await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
+        await LeaveLoopAsync();
 
         var sending = exchange.SendAsync(UpstreamHarness.Post()).AsTask();
         Assert.Equal(UpstreamOutcome.Cancelled, (await Patience.For(sending, "the request ends")).Outcome);
         exchange.Dispose();
     }
+
+    private static async Task LeaveLoopAsync() => await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
 }

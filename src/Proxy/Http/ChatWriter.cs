@@ -33,7 +33,7 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
                 scope.Answering(reply);
                 return followers.IsNone || reply.Refusal is not null
                     ? WholeAsync(scope, call, reply)
-                    : RunAsync(scope, null, reply, new DocumentSink(reply, () => WholeAsync(scope, call, reply)), followers);
+                    : FollowAsync(scope, call, followers, reply);
             case ChatAnswer.Verbatim { Reply: var reply }:
                 scope.Answering(reply);
                 return RelayAsync(scope, call, client ?? Stream(scope, followers), followers, reply);
@@ -53,6 +53,10 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
     /// <summary>Relays the bytes of a host's document that is in the client's dialect.</summary>
     private static ValueTask WholeAsync(CallScope scope, ChatCall call, BackendReply reply) =>
         VerbatimWriter.WriteWholeAsync(scope, reply, reply.Held, call.Envelope.Model, reply.Dialect!);
+
+    // Not in WriteAsync: a lambda there would cost every call a closure.
+    private ValueTask FollowAsync(CallScope scope, ChatCall call, Followers followers, BackendReply reply) =>
+        RunAsync(scope, null, reply, new DocumentSink(reply, () => WholeAsync(scope, call, reply)), followers);
 
     /// <summary>Relays the bytes of a host's stream that is in the client's dialect.</summary>
     private ValueTask RelayAsync(CallScope scope, ChatCall call, ClientStream client, Followers followers, BackendReply reply)

@@ -206,6 +206,56 @@ public sealed class GateTests(GateTests.Doors doors) : IClassFixture<GateTests.D
         Assert.Equal((outlives, outlives), (follower.Seen.ToString().Contains("last", StringComparison.Ordinal), follower.Asked.IsCompleted));
     }
 
+    [Theory]
+    [InlineData("epoll")]
+    [InlineData("sockets")]
+    public async Task Answer_has_begun_The_memory_of_the_request_is_given_back(string transport)
+    {
+        var go = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        ChatCall? seen = null;
+        await using var host = FakeBackend.Start();
+        host.Answer(async exchange =>
+        {
+            await exchange.HeadAsync(OpenAi.Sse);
+            await exchange.ChunkAsync(OpenAi.Token("first"));
+            await go.Task;
+            await exchange.ChunkAsync(OpenAi.Stop() + OpenAi.Done);
+            await exchange.EndAsync();
+        });
+        await using var proxy = await RoutedProxy.StartAsync($"""
+            {FrontDoor.Server("", transport)}
+            [inference]
+            bundled = false
+            [[backends]]
+            name = "a"
+            url = "{host.Url}"
+            dialects = ["openai"]
+            models = ["m"]
+            """, direct => [new Watching(direct, call => seen = call)]);
+        await using var raw = await RawClient.ConnectAsync(proxy.Address);
+        await raw.RequestAsync("POST", "/v1/chat/completions", Encoding.UTF8.GetBytes(OpenAi.Request("m", stream: true)));
+
+        await raw.ReadHeadAsync();
+        await raw.ReadUntilAsync("first");
+        Assert.Null(seen!.OriginalBody);
+        go.SetResult();
+
+        Assert.EndsWith(OpenAi.Done, (await raw.ReadRestAsync()).Text, StringComparison.Ordinal);
+    }
+
+    private sealed class Watching(IChatRoute next, Action<ChatCall> see) : IChatRoute
+    {
+        public string Name => "watching";
+
+        public bool Takes(in RoutedCall call) => true;
+
+        public ValueTask<ChatAnswer> AnswerAsync(RoutedCall call, CancellationToken cancellation)
+        {
+            see(call.Call);
+            return next.AnswerAsync(call, cancellation);
+        }
+    }
+
     private static async Task EndAsync(RawClient raw, string end)
     {
         await raw.ReadHeadAsync();

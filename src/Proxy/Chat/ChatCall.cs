@@ -76,8 +76,8 @@ internal sealed class ChatCall : IDisposable
     /// <summary>The client's headers that are forwarded to a host.</summary>
     public IReadOnlyList<KeyValuePair<string, string>> Headers { get; init; } = [];
 
-    /// <summary>The body as received. Valid until the call is disposed, and never modified. Null if the request was edited.</summary>
-    public ReadOnlyMemory<byte>? OriginalBody { get; }
+    /// <summary>The client's bytes, which are never written to. Null once the request was edited or its body was released.</summary>
+    public ReadOnlyMemory<byte>? OriginalBody { get; private set; }
 
     /// <summary>Edits that are applied to a copy of <see cref="OriginalBody"/> before it is sent or parsed, sorted by position.</summary>
     public IReadOnlyList<BodyEdit> Edits { get; set; } = [];
@@ -111,5 +111,10 @@ internal sealed class ChatCall : IDisposable
     /// </summary>
     public ChatCall Edited(ChatRequest edited) => new(this, edited);
 
-    public void Dispose() => owned?.Dispose();
+    /// <summary>Gives the body's memory back; no code may need the request after this.</summary>
+    public void Dispose()
+    {
+        OriginalBody = null;
+        owned?.Dispose();
+    }
 }

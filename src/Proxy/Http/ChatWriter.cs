@@ -61,6 +61,7 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
     /// <summary>Relays the bytes of a host's stream that is in the client's dialect.</summary>
     private ValueTask RelayAsync(CallScope scope, ChatCall call, ClientStream client, Followers followers, BackendReply reply)
     {
+        call.Dispose(); // the host has the whole request, and its answer is not translated: a stream that lasts minutes holds no body
         var response = scope.Context.Response;
         if (!response.HasStarted)
         {

@@ -44,7 +44,7 @@ public sealed class GateTests(GateTests.Doors doors) : IClassFixture<GateTests.D
             foreach (var family in (string[])["openai", "responses", "ollama", "anthropic"])
             {
                 hosts[family] = FakeBackend.Start();
-                hosts[family].Answer(Transcript);
+                hosts[family].Answer(TranscriptHost.AnswerAsync);
                 sections.AppendLine($"""
                     [[backends]]
                     name = "{family}"
@@ -71,24 +71,6 @@ public sealed class GateTests(GateTests.Doors doors) : IClassFixture<GateTests.D
         {
             foreach (var proxy in proxies.Values) await proxy.DisposeAsync();
             foreach (var host in hosts.Values) await host.DisposeAsync();
-        }
-
-        internal static Task Transcript(FakeExchange exchange)
-        {
-            var name = exchange.Request.Target switch
-            {
-                "/v1/chat/completions" => "openai",
-                "/v1/completions" => "completions",
-                "/v1/responses" => "responses",
-                "/api/chat" => "ollama",
-                "/api/generate" => "generate",
-                _ => "anthropic",
-            };
-            var streams = exchange.Request.Json.TryGetProperty("stream", out var wish) && wish.GetBoolean();
-            if (!streams) return exchange.JsonAsync(Read($"{name}.whole.json").Trim());
-            return name is "ollama" or "generate"
-                ? exchange.StreamAsync(Ollama.Lines, Read($"{name}.jsonl"))
-                : exchange.StreamAsync(OpenAi.Sse, Read($"{name}.sse"));
         }
     }
 
@@ -273,6 +255,4 @@ public sealed class GateTests(GateTests.Doors doors) : IClassFixture<GateTests.D
         await raw.RequestAsync("POST", path, Encoding.UTF8.GetBytes(body), $"x-correlation-id: {correlation}", "anthropic-version: 2023-06-01");
         return (follower, raw, correlation);
     }
-
-    private static string Read(string file) => File.ReadAllText(Path.Combine(Wire.Transcripts, "plain", file));
 }

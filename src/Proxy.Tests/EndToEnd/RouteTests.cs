@@ -50,7 +50,7 @@ public sealed class RouteTests(RouteTests.Doors doors) : IClassFixture<RouteTest
             foreach (var family in Hosts)
             {
                 hosts[family] = FakeBackend.Start();
-                hosts[family].Answer(Transcript);
+                hosts[family].Answer(TranscriptHost.AnswerAsync);
                 sections.AppendLine($"""
                     [[backends]]
                     name = "{family}"
@@ -89,24 +89,6 @@ public sealed class RouteTests(RouteTests.Doors doors) : IClassFixture<RouteTest
         {
             foreach (var proxy in proxies.Values) await proxy.DisposeAsync();
             foreach (var host in hosts.Values) await host.DisposeAsync();
-        }
-
-        private static Task Transcript(FakeExchange exchange)
-        {
-            var name = exchange.Request.Target switch
-            {
-                "/v1/chat/completions" => "openai",
-                "/v1/completions" => "completions",
-                "/v1/responses" => "responses",
-                "/api/chat" => "ollama",
-                "/api/generate" => "generate",
-                _ => "anthropic",
-            };
-            if (!(exchange.Request.Json.TryGetProperty("stream", out var streams) && streams.GetBoolean()))
-                return exchange.JsonAsync(Read($"{name}.whole.json").Trim());
-            return name is "ollama" or "generate"
-                ? exchange.StreamAsync(Ollama.Lines, Read($"{name}.jsonl"))
-                : exchange.StreamAsync(OpenAi.Sse, Read($"{name}.sse"));
         }
     }
 
@@ -367,6 +349,4 @@ public sealed class RouteTests(RouteTests.Doors doors) : IClassFixture<RouteTest
     private static IReadOnlyList<Source> Found(string sources) =>
         [.. JsonNode.Parse(sources)!.AsArray()
             .Select(one => new Source((string)one!["id"]!, (string?)one["title"], (string?)one["uri"], (double?)one["score"]))];
-
-    private static string Read(string file) => File.ReadAllText(Path.Combine(Wire.Transcripts, "plain", file));
 }

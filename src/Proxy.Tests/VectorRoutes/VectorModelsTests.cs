@@ -16,7 +16,7 @@ using Proxy.Vectors;
 
 namespace Proxy.Tests.VectorRoutes;
 
-/// <summary>Models that embed and rerank, by their names: whoever asks does not notice whether one runs in this process or at a host.</summary>
+/// <summary>Models that embed and rerank, found by name. A caller uses a model of this process and one at a host in the same way.</summary>
 public sealed class VectorModelsTests
 {
     private static readonly string[] Texts = ["a text", "another one, which is longer", "", "日本語"];
@@ -202,8 +202,8 @@ public sealed class VectorModelsTests
         Assert.Same(TestModels.Bundled, models.Embedder("mine"));
         Assert.Same(TestModels.Rerank, models.Reranker("tiny-wordpiece-rerank"));
         Assert.Null(models.Embedder("tiny-wordpiece-rerank"));
-        Assert.Null(models.Embedder("nobody"));
-        Assert.Null(models.Reranker("nobody"));
+        Assert.Null(models.Embedder("unknown"));
+        Assert.Null(models.Reranker("unknown"));
         var (scores, _) = await models.Reranker("mine")!.ScoreAsync(new("a text", ["a text", "something else"]), Cancellation);
         Assert.Equal(RerankMethod.Cosine, scores!.Method);
         Assert.Equal(("m", VectorModelKind.Embed, 512),

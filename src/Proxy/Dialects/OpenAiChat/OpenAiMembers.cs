@@ -24,7 +24,7 @@ internal static class OpenAiMembers
         };
     }
 
-    /// <summary>Reads <c>response_format</c>. Null if it has a form of which nothing is understood.</summary>
+    /// <summary>Reads <c>response_format</c>. Null if its form is unknown.</summary>
     /// <param name="member"></param>
     /// <param name="fields"></param>
     /// <param name="request"></param>

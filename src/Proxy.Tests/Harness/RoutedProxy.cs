@@ -21,7 +21,7 @@ internal sealed class RoutedProxy : IAsyncDisposable
     private readonly Listeners listeners;
     private readonly WebApplication app;
 
-    private RoutedProxy(string toml, Func<IChatRoute, IEnumerable<IChatRoute>> routes, Func<CallInfo, Followers>? follow)
+    private RoutedProxy(string toml, Func<IChatRoute, IEnumerable<IChatRoute>> routes, Follow? follow)
     {
         var result = ConfigReader.Read(toml, new ConfigSources());
         if (result.Config is not { } config) throw new InvalidOperationException(string.Join("; ", result.Problems));
@@ -29,7 +29,7 @@ internal sealed class RoutedProxy : IAsyncDisposable
         parts = new Parts(new LoadedConfig(null, config), writer, Time, more: parts =>
         {
             parts.ChatRoutes.AddRange(routes(parts.Direct));
-            parts.Exchange.Follow = follow ?? parts.Exchange.Follow;
+            if (follow is not null) parts.Exchange.Follow.Add(follow);
         });
         var date = new HttpDate(Time);
         listeners = new Listeners(config, null,
@@ -43,7 +43,7 @@ internal sealed class RoutedProxy : IAsyncDisposable
 
     public Uri Address => new(listeners.All[0].Url);
 
-    public static async Task<RoutedProxy> StartAsync(string toml, Func<IChatRoute, IEnumerable<IChatRoute>> routes, Func<CallInfo, Followers>? follow = null)
+    public static async Task<RoutedProxy> StartAsync(string toml, Func<IChatRoute, IEnumerable<IChatRoute>> routes, Follow? follow = null)
     {
         var proxy = new RoutedProxy(toml, routes, follow);
         await proxy.app.StartAsync();

@@ -97,6 +97,8 @@ public sealed class GenerationEdgeTests
     private sealed class Open : IEndGate
     {
         public ValueTask<ProxyError?> BeforeEndAsync(GenerationEnd end, CancellationToken cancellation) => default;
+
+        public void Ended(GenerationEnd end) { }
     }
 
     private sealed class Closed : IEndGate
@@ -109,5 +111,7 @@ public sealed class GenerationEdgeTests
             await new TaskCompletionSource().Task.WaitAsync(cancellation);
             return null;
         }
+
+        public void Ended(GenerationEnd end) { }
     }
 }

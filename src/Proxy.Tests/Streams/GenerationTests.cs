@@ -124,46 +124,36 @@ public sealed class GenerationTests
         }
     }
 
-    [Theory]
-    [InlineData(true)]
-    [InlineData(false)]
-    public async Task Client_leaves_The_pump_goes_on_where_a_tap_outlives_it(bool outlives)
+    [Fact]
+    public async Task Client_leaves_The_pump_ends_and_its_gates_are_told()
     {
-        var tap = new Tap { OutlivesClient = outlives };
+        var (tap, gate) = (new Tap(), new Gate());
         var pipe = new Pipe();
         await pipe.Reader.CompleteAsync();
-        using var lifetime = new CallLifetime();
-        var exchange = new ScriptedExchange(Token, Step.Quiet, Token, Stop, Done, Step.End);
-        var reply = Replies.Of(exchange);
-        var generation = new Generation(reply, new VerbatimSink(reply, new Replies.Client(pipe.Writer, ": k\n\n"), null), TimeSpan.FromSeconds(15),
-            new([tap], []), lifetime);
-        lifetime.ClientLeft();
+        var reply = Replies.Of(new ScriptedExchange(Token, Step.Quiet, Token, Stop, Done, Step.End));
+        using var generation = new Generation(reply, new VerbatimSink(reply, new Replies.Client(pipe.Writer, ": k\n\n"), null), TimeSpan.FromSeconds(15),
+            new([tap], [gate]));
 
-        var end = await generation.RunAsync();
+        Assert.Equal(EndKind.ClientLeft, (await generation.RunAsync()).Kind);
 
-        Assert.Equal(EndKind.ClientLeft, end.Kind);
-        Assert.Equal(outlives ? [Token, Token, Stop, Done] : [Token], tap.Frames);
-        Assert.Equal(!outlives, lifetime.IsCancellationRequested);
-        generation.Dispose();
-        Assert.True(lifetime.IsCancellationRequested);
-        Assert.Equal(1, exchange.Disposals);
+        Assert.Same(reply, tap.Begun);
+        Assert.Equal([Token], tap.Frames);
+        Assert.False(gate.Asked.IsCompleted);
+        Assert.Equal([EndKind.ClientLeft], gate.Ends);
     }
 
     [Fact]
-    public async Task Client_leaves_a_translated_stream_The_tap_sees_the_rest()
+    public async Task Stream_ends_within_its_last_line_The_tap_sees_that_frame_too()
     {
-        var tap = new Tap { OutlivesClient = true };
-        var pipe = new Pipe();
-        await pipe.Reader.CompleteAsync();
-        using var lifetime = new CallLifetime();
-        lifetime.ClientLeft();
-        var reply = Replies.Of(new(Token, Token, Stop, Done, Step.End));
-        var writer = new OllamaChatClientDialect().NewEventWriter(new("t", default, "asked"));
-        using var generation = new Generation(reply, new TranslatingSink(reply, writer, new Replies.Client(pipe.Writer, ""), static _ => { }),
-            TimeSpan.FromSeconds(15), new([tap], []), lifetime);
+        var (tap, gate) = (new Tap(), new Gate());
+        gate.Open(null);
+        var last = Stop.TrimEnd('\n');
 
-        Assert.Equal(EndKind.ClientLeft, (await generation.RunAsync()).Kind);
-        Assert.Equal(4, tap.Frames.Count);
+        var (_, end) = await Replies.RelayAsync(Replies.Of(new(Token, last, Step.End)), followers: new([tap], [gate]));
+
+        Assert.Equal(EndKind.Whole, end.Kind);
+        Assert.Equal([Token, last], tap.Frames);
+        Assert.Equal([EndKind.Whole], gate.Ends);
     }
 
     [Fact]
@@ -277,9 +267,11 @@ public sealed class GenerationTests
 
     private sealed class Tap : IFrameTap
     {
-        public bool OutlivesClient { get; init; }
+        public BackendReply? Begun { get; private set; }
         public List<string> Frames { get; } = [];
         public List<string> Payloads { get; } = [];
+
+        public void Begin(BackendReply reply) => Begun = reply;
 
         public void See(long number, ReadOnlySpan<byte> frame, ReadOnlySpan<byte> payload)
         {
@@ -295,6 +287,10 @@ public sealed class GenerationTests
         private readonly TaskCompletionSource<ProxyError?> open = new();
 
         public Task Asked => asked.Task;
+
+        public List<EndKind> Ends { get; } = [];
+
+        public void Ended(GenerationEnd end) => Ends.Add(end.Kind);
 
         public void Open(ProxyError? error) => open.SetResult(error);
 

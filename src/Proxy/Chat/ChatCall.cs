@@ -36,8 +36,33 @@ internal sealed record CallInfo(string TraceId, string CorrelationId, string Own
     public string? Route { get; init; }
     public string? Session { get; init; }
 
+    /// <summary>What the call's headers ask of the stream, the cache and the publisher; null: nothing.</summary>
+    public CallWishes? Wishes { get; init; }
+
     /// <summary>The proxies that the call has passed through (<see cref="Chat.Via"/>); null if the client called this proxy directly.</summary>
     public string? Via { get; init; }
+}
+
+/// <summary>Headers that few calls have, as the client wrote them. Each is checked by the feature that it is meant for.</summary>
+internal sealed record CallWishes
+{
+    /// <summary><c>Idempotency-Key</c>: calls with the same key and the same body get the same answer.</summary>
+    public string? IdempotencyKey { get; set; }
+
+    /// <summary><c>x-resume</c>: the answer can be read again and followed while it is generated.</summary>
+    public string? Resume { get; set; }
+
+    /// <summary><c>X-Conversation-Id</c>: the same, in llama.cpp's way.</summary>
+    public string? ConversationId { get; set; }
+
+    /// <summary><c>x-publish</c>: <c>none</c> keeps the call's events from being published.</summary>
+    public string? Publish { get; set; }
+
+    /// <summary><c>x-cache</c>: <c>use</c> lets the exact cache answer.</summary>
+    public string? Cache { get; set; }
+
+    /// <summary><c>x-stainless-retry-count</c> is 1 or more: an SDK says that this call is a retry.</summary>
+    public bool IsRetry { get; set; }
 }
 
 /// <summary>

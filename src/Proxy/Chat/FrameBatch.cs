@@ -67,6 +67,15 @@ internal sealed class FrameBatch(StreamFraming framing) : FrameCutter(framing)
         return bytes;
     }
 
+    /// <summary>Shows the taps the last frame of a stream that ended without the line end of its last frame.</summary>
+    public void TakeRest()
+    {
+        if (Taps.Length == 0 || kept is not { Length: > 0 }) return;
+        number++;
+        var payload = PayloadOfRest(kept.Span);
+        foreach (var tap in Taps) tap.See(number, kept.Span, payload);
+    }
+
     /// <summary>Keeps the beginning of a frame that the batch ended in.</summary>
     public void Keep()
     {

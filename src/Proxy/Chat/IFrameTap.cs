@@ -5,8 +5,8 @@ namespace Proxy.Chat;
 /// </summary>
 internal interface IFrameTap
 {
-    /// <summary>True: the generation goes on for this tap when the client has left. False: it is cancelled then.</summary>
-    bool OutlivesClient { get; }
+    /// <summary>The answer has arrived: its host, its status and its dialect are known. Called once, before the first frame.</summary>
+    void Begin(BackendReply reply);
 
     /// <param name="number">Counts the stream's frames from 1.</param>
     /// <param name="frame">All bytes of the frame.</param>

@@ -63,6 +63,7 @@ internal static partial class ConfigReader
             Aliases = file.TextTable("aliases"),
             Auth = ReadAuth(file.Section("auth")),
             Inference = ReadInference(file.Section("inference"), sources),
+            Store = file.Has("store") ? ReadStore(file.Section("store", StoreHints), sources) : StoreOf(sources),
             Log = ReadLog(file.Section("log")),
         };
 
@@ -91,6 +92,7 @@ internal static partial class ConfigReader
             config = config with { Auth = config.Auth with { Keys = [new() { Name = "env", Sha256 = ApiKeyConfig.Digest(key) }] } };
         if (Set("PROXY_ALLOW_ANONYMOUS") == "true")
             config = config with { Auth = config.Auth with { AllowAnonymous = true } };
+        config = config with { Store = StoreOf(sources) };
 
         problems =
         [

@@ -12,8 +12,8 @@ internal sealed record ExchangeParts(
     ApiKeyGate Gate, ActiveCalls Calls, CallLedger Ledger, ProxyMetrics Metrics, Func<Config.ServerConfig> Server, ILogger Log, TimeProvider Time,
     Transport.CoarseTicker Ticker, ProxyIdentity Identity)
 {
-    /// <summary>Who follows the answer to a call besides its client. Set before the first call.</summary>
-    public Func<CallInfo, Followers> Follow { get; set; } = static _ => Followers.None;
+    /// <summary>The features that follow the answers to calls. Complete before the first call.</summary>
+    public List<Follow> Follow { get; } = [];
 }
 
 /// <summary>
@@ -51,6 +51,7 @@ internal sealed class CallScope : IDisposable
             Route = said.Route,
             Session = said.Session,
             Via = said.Via,
+            Wishes = said.Wishes,
         };
         Record = new CallRecord
         {

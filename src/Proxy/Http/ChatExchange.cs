@@ -3,6 +3,7 @@ using Proxy.Buffers;
 using Proxy.Chat;
 using Proxy.Dialects;
 using Proxy.Routes;
+using Proxy.Streams;
 
 namespace Proxy.Http;
 
@@ -35,7 +36,7 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
 
         scope.Record.Route = route!.Name;
         scope.Record.Stream = call.Streams;
-        var followers = Parts.Follow(scope.Info);
+        var followers = Followers.Of(Parts.Follow, routed, scope.Record);
         var client = call.Streams ? writer.Stream(scope, followers) : null;
         var pending = route.AnswerAsync(routed, scope.Cancellation);
         var answer = await (pending.IsCompleted || client is not { KeepsAlive: true } ? pending : client.WhileAsync(pending));

@@ -1,3 +1,4 @@
+using Proxy.Chat;
 using Proxy.Transport;
 
 namespace Proxy.Http;
@@ -20,6 +21,7 @@ internal struct ClientHeaders
     public string? Route;
     public string? Session;
     public string? Via;
+    public CallWishes? Wishes;
     public List<KeyValuePair<string, string>> Crossing;
 
     public static ClientHeaders Of(IHeaderDictionary headers)
@@ -48,6 +50,24 @@ internal struct ClientHeaders
                 break;
             case 7 when Is(name, "x-route"):
                 Route = Wish(values);
+                break;
+            case 7 when Is(name, "x-cache"):
+                if (Wish(values) is { } cache) (Wishes ??= new()).Cache = cache;
+                break;
+            case 8 when Is(name, "x-resume"):
+                if (Wish(values) is { } resume) (Wishes ??= new()).Resume = resume;
+                break;
+            case 9 when Is(name, "x-publish"):
+                if (Wish(values) is { } publish) (Wishes ??= new()).Publish = publish;
+                break;
+            case 15 when Is(name, "idempotency-key"):
+                if (values.Count > 0) (Wishes ??= new()).IdempotencyKey = values.ToString(); // an empty key is refused, not ignored
+                break;
+            case 17 when Is(name, "x-conversation-id"):
+                if (Wish(values) is { } conversation) (Wishes ??= new()).ConversationId = conversation;
+                break;
+            case 23 when Is(name, "x-stainless-retry-count"):
+                if (values.ToString() is not ("0" or "")) (Wishes ??= new()).IsRetry = true;
                 break;
             case 10 when Is(name, "tracestate"):
                 TraceState = Id(values);

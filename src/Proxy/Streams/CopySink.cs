@@ -26,7 +26,5 @@ internal sealed class CopySink(PipeWriter output) : IFrameSink
 
     public GenerationEnd Close(ProxyError? broken, bool silent, FrameBatch batch) => new(broken is null ? EndKind.Whole : EndKind.BrokeOff, null, broken);
 
-    public void Detach() => output = NoWriter.Instance;
-
     public ValueTask EndAsync() => default;
 }

@@ -27,7 +27,5 @@ internal sealed class DocumentSink(BackendReply reply, Func<ValueTask>? write = 
         return new(error is null ? EndKind.Whole : EndKind.BrokeOff, Usage, error);
     }
 
-    public void Detach() { }
-
     public ValueTask EndAsync() => write?.Invoke() ?? default;
 }

@@ -59,8 +59,6 @@ internal abstract class EventSink(BackendReply reply, Action<string> skip, Event
 
     public abstract ValueTask EndAsync();
 
-    public abstract void Detach();
-
     protected abstract void Write(ChatEvent happened);
 
     /// <summary>Reads a reply that is one document.</summary>

@@ -16,7 +16,5 @@ internal sealed class FoldingSink(BackendReply reply, Func<IReadOnlyList<ChatEve
 
     public override ValueTask EndAsync() => write(events);
 
-    public override void Detach() { }
-
     protected override void Write(ChatEvent happened) => events.Add(happened);
 }

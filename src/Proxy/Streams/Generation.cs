@@ -19,15 +19,13 @@ internal sealed class Generation : IDisposable
     private readonly long quiet;
     private readonly long idle; // copied from the reply, which saves a cache miss per event when many streams are slow
     private readonly long total;
-    private readonly bool outlivesClient;
-    private bool detached;
     private bool disposed;
 
     /// <param name="reply">Disposed together with the generation.</param>
     /// <param name="sink">Takes the frames for the client.</param>
     /// <param name="keepAliveAfter">How long the host may be silent before the client gets a keep-alive.</param>
     /// <param name="followers">The taps that see the frames and the gates that hold back the end.</param>
-    /// <param name="lifetime">The call's lifetime; a tap that outlives the client adds a reason to go on.</param>
+    /// <param name="lifetime">The call's lifetime: it ends the wait for a gate.</param>
     public Generation(BackendReply reply, IFrameSink sink, TimeSpan keepAliveAfter, Followers followers, CallLifetime? lifetime = null)
     {
         this.reply = reply;
@@ -39,18 +37,32 @@ internal sealed class Generation : IDisposable
         frames = reply.Frames ?? new FrameBatch(reply.Framing);
         frames.Taps = followers.Taps;
         this.lifetime = lifetime;
-        outlivesClient = lifetime is not null && followers.OutliveClient;
-        if (outlivesClient) lifetime!.Add();
     }
 
     /// <summary>Runs until the answer ends, in whatever way. Writes no error: the caller does, because it knows whether the response has begun.</summary>
-    public async ValueTask<GenerationEnd> RunAsync()
+    public ValueTask<GenerationEnd> RunAsync() => followers.IsNone ? PumpAsync() : FollowedAsync();
+
+    private async ValueTask<GenerationEnd> FollowedAsync()
+    {
+        foreach (var tap in followers.Taps) tap.Begin(reply);
+        var end = new GenerationEnd(EndKind.BrokeOff, null, new(ProxyErrorKind.Internal, "the proxy failed")); // until the pump says otherwise
+        try
+        {
+            return end = await PumpAsync();
+        }
+        finally
+        {
+            foreach (var gate in followers.Gates) gate.Ended(end);
+        }
+    }
+
+    private async ValueTask<GenerationEnd> PumpAsync()
     {
         var body = reply.Body;
         ProxyError? broken = null;
         var silent = false;
         if (reply.IsDocument) foreach (var tap in followers.Taps) tap.See(1, reply.Held.Span, reply.Held.Span);
-        else if (!reply.Held.IsEmpty && !await TakeAsync(reply.Held) && !Detach()) return Left();
+        else if (!reply.Held.IsEmpty && !await TakeAsync(reply.Held)) return Left();
         var goes = !reply.Complete && !sink.HasFailed;
         var now = body.Now;
         body.Deadline = Math.Min(total, now + idle);
@@ -62,7 +74,7 @@ internal sealed class Generation : IDisposable
             switch (read.Kind)
             {
                 case ReplyReadKind.Data:
-                    if (!await TakeAsync(read.Bytes) && !Detach()) return Left();
+                    if (!await TakeAsync(read.Bytes)) return Left();
                     if (frames.IsTooLong) broken = reply.EndlessFrame();
                     goes = broken is null && !sink.HasFailed;
                     now = body.Now;
@@ -70,7 +82,7 @@ internal sealed class Generation : IDisposable
                     break;
                 case ReplyReadKind.Quiet:
                     now = body.Now;
-                    if (!detached && sink.KeepsAlive && !await sink.KeepAliveAsync() && !Detach()) return Left();
+                    if (sink.KeepsAlive && !await sink.KeepAliveAsync()) return Left();
                     break;
                 case ReplyReadKind.Cancelled when !sink.HasFinished:
                     return Left();
@@ -82,6 +94,7 @@ internal sealed class Generation : IDisposable
             }
         }
 
+        if (broken is null) frames.TakeRest();
         var end = sink.Close(broken, silent, frames);
         HostIsDone();
         if (end.Kind is not EndKind.Whole) return end;
@@ -98,7 +111,7 @@ internal sealed class Generation : IDisposable
         }
 
         // Without followers a complete answer is still written: a client that has only closed its sending side reads it.
-        if (detached || (!followers.IsNone && lifetime is { ClientHasLeft: true })) return end with { Kind = EndKind.ClientLeft };
+        if (!followers.IsNone && lifetime is { IsCancellationRequested: true }) return end with { Kind = EndKind.ClientLeft };
         await sink.EndAsync();
         return end;
     }
@@ -110,7 +123,6 @@ internal sealed class Generation : IDisposable
         (sink as IDisposable)?.Dispose();
         frames.Dispose();
         reply.Dispose();
-        if (outlivesClient) lifetime!.Release(); // last: it may cancel the call, and a reply that was read to its end has a connection to give back
     }
 
     private ValueTask<bool> TakeAsync(ReadOnlyMemory<byte> bytes)
@@ -128,14 +140,6 @@ internal sealed class Generation : IDisposable
     /// finds both free.
     /// </summary>
     private void HostIsDone() => reply.GiveBackSlot();
-
-    /// <summary>The client accepts no more bytes. True: the generation goes on without it, for its taps.</summary>
-    private bool Detach()
-    {
-        if (!outlivesClient) return false;
-        if (!detached) sink.Detach();
-        return detached = true;
-    }
 
     private GenerationEnd Left() => new(EndKind.ClientLeft, sink.Usage);
 }

@@ -33,6 +33,9 @@ internal interface IEndGate
     /// <param name="end">The end that waits.</param>
     /// <param name="cancellation">The client has left, or the drain's time is over.</param>
     ValueTask<ProxyError?> BeforeEndAsync(GenerationEnd end, CancellationToken cancellation);
+
+    /// <summary>Called once after the last frame, however the generation ended. Does not wait for anything.</summary>
+    void Ended(GenerationEnd end);
 }
 
 /// <summary>What features add to one generation: taps that see its frames, and gates that hold back its end.</summary>
@@ -40,7 +43,14 @@ internal readonly record struct Followers(IFrameTap[] Taps, IEndGate[] Gates)
 {
     public static readonly Followers None = new([], []);
 
-    public bool IsNone => Taps.Length == 0 && Gates.Length == 0;
+    /// <summary>The followers of a call. A process without features that follow calls pays nothing.</summary>
+    public static Followers Of(IReadOnlyList<Follow> features, in RoutedCall routed, Telemetry.CallRecord record)
+    {
+        if (features.Count == 0) return None;
+        var (call, taps, gates) = (new FollowedCall(routed, record), new List<IFrameTap>(), new List<IEndGate>());
+        foreach (var follow in features) follow(call, taps, gates);
+        return taps.Count + gates.Count == 0 ? None : new([.. taps], [.. gates]);
+    }
 
-    public bool OutliveClient => Array.Exists(Taps, static tap => tap.OutlivesClient);
+    public bool IsNone => Taps.Length == 0 && Gates.Length == 0;
 }

@@ -41,9 +41,6 @@ internal interface IFrameSink
     /// <param name="batch">Holds the bytes after the last complete frame.</param>
     GenerationEnd Close(ProxyError? broken, bool silent, FrameBatch batch);
 
-    /// <summary>The client has left and the generation goes on: sends nothing from here on.</summary>
-    void Detach();
-
     /// <summary>Sends the last frame. Called after the gates, and only if the answer is complete.</summary>
     ValueTask EndAsync();
 }

@@ -7,7 +7,7 @@ namespace Proxy.Streams;
 internal sealed class TranslatingSink(BackendReply reply, EventWriter writer, ClientOutput client, Action<string> skip, EventReader? reader = null)
     : EventSink(reply, skip, reader)
 {
-    private PipeWriter output = client.Writer;
+    private readonly PipeWriter output = client.Writer;
     private bool hasBegun;
 
     public override bool KeepsAlive => client.KeepsAlive;
@@ -26,8 +26,6 @@ internal sealed class TranslatingSink(BackendReply reply, EventWriter writer, Cl
         writer.End(output);
         await output.FlushAsync();
     }
-
-    public override void Detach() => output = NoWriter.Instance;
 
     protected override void Write(ChatEvent happened)
     {

@@ -12,7 +12,7 @@ internal sealed class VerbatimSink : IFrameSink, IDisposable
     private readonly ClientOutput client;
     private readonly FrameEdits? edits;
     private readonly PooledBody? last; // the end marker and everything after it, if a gate holds back the end
-    private PipeWriter output;
+    private readonly PipeWriter output;
     private StreamWatch watch;
     private LastFrames lastFrames;
     private bool hasSent; // the first bytes have been sent, so their buffer is free for the last frames
@@ -138,8 +138,6 @@ internal sealed class VerbatimSink : IFrameSink, IDisposable
     {
         if (last is { Length: > 0 }) await output.WriteAsync(last.Memory);
     }
-
-    public void Detach() => output = NoWriter.Instance;
 
     public void Dispose() => last?.Dispose();
 

@@ -1,0 +1,35 @@
+namespace Proxy.Config;
+
+internal static partial class ConfigReader
+{
+    private static readonly Dictionary<string, string> StoreHints = new()
+    {
+        ["type"] = "write kind",
+        ["path"] = "the file is proxy.db in the state directory ($STATE_DIRECTORY)",
+        ["dsn"] = "write url",
+        ["database_url"] = "write url",
+    };
+
+    private static StoreConfig ReadStore(SectionReader section, ConfigSources sources)
+    {
+        var defaults = new StoreConfig { Kind = "sqlite" };
+        var url = section.Text("url");
+        var kind = section.Choice("kind", url is null ? defaults.Kind : "postgres", "sqlite", "postgres");
+        if (kind is "sqlite" && url is not null) section.Refuse("url", "SQLite needs no url; write kind = \"postgres\", or remove it");
+        url ??= sources.Environment("DATABASE_URL") is { Length: > 0 } variable ? variable : null;
+        if (kind is "postgres" && url is null)
+            section.Refuse("url", "is missing; write url = \"postgres://USER:PASSWORD@HOST:5432/DATABASE\", or set DATABASE_URL");
+        return new()
+        {
+            Kind = kind,
+            Url = kind is "postgres" ? url : null,
+            Schema = section.Text("schema") ?? defaults.Schema,
+            Content = section.Truth("content", defaults.Content),
+            ResponsesTtl = section.Time("responses_ttl", defaults.ResponsesTtl),
+        };
+    }
+
+    /// <summary>The store that the environment names; null: none.</summary>
+    private static StoreConfig? StoreOf(ConfigSources sources) =>
+        sources.Environment("DATABASE_URL") is { Length: > 0 } url ? new() { Kind = "postgres", Url = url } : null;
+}

@@ -1,0 +1,15 @@
+using Proxy.Chat;
+using Proxy.Telemetry;
+
+namespace Proxy.Streams;
+
+/// <summary>A call whose answer a feature may follow.</summary>
+/// <param name="Routed">The call: its request, its ids and what it asks for. Its body may be given back as soon as the answer begins.</param>
+/// <param name="Record">Its line in the log, filled in while the call runs. Only the call's own code writes to it.</param>
+internal sealed record FollowedCall(RoutedCall Routed, CallRecord Record)
+{
+    public CallInfo Info => Routed.Call.Info;
+}
+
+/// <summary>Adds a feature's taps and gates to a call, before its answer is asked for. It adds none to a call that it does not follow.</summary>
+internal delegate void Follow(FollowedCall call, List<IFrameTap> taps, List<IEndGate> gates);

@@ -1,0 +1,39 @@
+namespace Proxy.Streams;
+
+/// <summary>
+/// The database that remembers calls: a file, or PostgreSQL. Thread-safe. Every write is an upsert, so a batch that is sent again after a lost answer changes
+/// nothing. Methods throw <see cref="StoreException"/> when the database cannot be used.
+/// </summary>
+internal interface IRecordStore : IAsyncDisposable
+{
+    /// <summary>Writes all rows in one transaction and returns when they are durable, in this database or in a spool that is delivered to it later.</summary>
+    ValueTask CommitAsync(IReadOnlyList<StoreRow> rows, CancellationToken cancellation);
+
+    /// <summary>The row of an idempotency key; null if there is none or it has expired.</summary>
+    ValueTask<KeyRow?> FindKeyAsync(string owner, string key, CancellationToken cancellation);
+
+    /// <summary>An answer that was kept, by its trace id or by the id that the host gave it; null if there is none, it is another owner's, or it has expired.</summary>
+    ValueTask<AnswerRow?> FindAnswerAsync(string owner, string id, CancellationToken cancellation);
+
+    /// <summary>Removes an answer that was kept. False: there was none.</summary>
+    ValueTask<bool> DeleteAnswerAsync(string owner, string id, CancellationToken cancellation);
+
+    /// <summary>A cached completion; null if there is none or it has expired. With <paramref name="owner"/> empty: one that all owners share.</summary>
+    ValueTask<CompletionRow?> FindCompletionAsync(string owner, string requestId, CancellationToken cancellation);
+
+    /// <summary>Requests and tokens by day, owner and model, newest day first.</summary>
+    /// <param name="owner">Null: all owners.</param>
+    /// <param name="from">The first day (UTC).</param>
+    /// <param name="to">The last day.</param>
+    /// <param name="cancellation">Ends the query.</param>
+    ValueTask<IReadOnlyList<UsageRow>> ReadUsageAsync(string? owner, DateOnly from, DateOnly to, CancellationToken cancellation);
+
+    /// <summary>Deletes everything that belongs to an owner, daily usage included. Returns the number of rows.</summary>
+    ValueTask<long> ForgetAsync(string owner, CancellationToken cancellation);
+
+    /// <summary>Deletes expired rows. Called from time to time.</summary>
+    ValueTask PruneAsync(CancellationToken cancellation);
+}
+
+/// <summary>The database cannot be used. The message says why, for the log and the operator; it is never sent to a client.</summary>
+internal sealed class StoreException(string message, Exception? inner = null) : Exception(message, inner);

@@ -16,6 +16,15 @@ internal abstract record ChatAnswer
     {
         /// <summary>The sources that the route found before the host was asked.</summary>
         public IReadOnlyList<Source>? Sources { get; init; }
+
+        /// <summary>Makes the reader of the reply's frames; null: the reader is the one of its dialect.</summary>
+        public Func<EventReader>? NewReader { get; init; }
+
+        /// <inheritdoc cref="Events.Whole"/>
+        public bool Whole { get; init; }
+
+        /// <inheritdoc cref="Events.RunId"/>
+        public string? RunId { get; init; }
     }
 
     /// <summary>

@@ -63,6 +63,7 @@ internal static partial class ConfigReader
             Aliases = file.TextTable("aliases"),
             Auth = ReadAuth(file.Section("auth")),
             Inference = ReadInference(file.Section("inference"), sources),
+            Streams = ReadStreams(file.Section("streams", StreamsHints)),
             Store = file.Has("store") ? ReadStore(file.Section("store", StoreHints), sources) : StoreOf(sources),
             Log = ReadLog(file.Section("log")),
         };

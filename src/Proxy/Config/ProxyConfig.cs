@@ -18,6 +18,8 @@ internal sealed record ProxyConfig
 
     public InferenceConfig Inference { get; init; } = new();
 
+    public StreamsConfig Streams { get; init; } = new();
+
     /// <summary>Null: calls are remembered in memory only.</summary>
     public StoreConfig? Store { get; init; }
 

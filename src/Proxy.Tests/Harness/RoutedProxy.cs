@@ -4,6 +4,7 @@ using Microsoft.Extensions.Time.Testing;
 using Proxy.Chat;
 using Proxy.Composition;
 using Proxy.Config;
+using Proxy.Http;
 using Proxy.Streams;
 using Proxy.Telemetry;
 using Proxy.Transport.Http1;
@@ -20,6 +21,7 @@ internal sealed class RoutedProxy : IAsyncDisposable
     private readonly Parts parts;
     private readonly Listeners listeners;
     private readonly WebApplication app;
+    private JournalTable? journals;
 
     private RoutedProxy(string toml, Func<IChatRoute, IEnumerable<IChatRoute>> routes, Follow? follow)
     {
@@ -28,6 +30,7 @@ internal sealed class RoutedProxy : IAsyncDisposable
         writer = new LogWriter(new Lines(Log));
         parts = new Parts(new LoadedConfig(null, config), writer, Time, more: parts =>
         {
+            journals = parts.Exchange.Sharing.Journals;
             parts.ChatRoutes.AddRange(routes(parts.Direct));
             if (follow is not null) parts.Exchange.Follow.Add(follow);
         });
@@ -40,6 +43,12 @@ internal sealed class RoutedProxy : IAsyncDisposable
     public FakeTimeProvider Time { get; } = new();
 
     public ProxyLog Log { get; } = new();
+
+    /// <summary>The answers that the proxy keeps.</summary>
+    public JournalTable Journals => journals!;
+
+    /// <summary>The running calls.</summary>
+    public ActiveCalls Calls => parts.Calls;
 
     public Uri Address => new(listeners.All[0].Url);
 

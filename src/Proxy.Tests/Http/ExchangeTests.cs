@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json;
+using Proxy.Http;
 using Proxy.Config;
 using Proxy.Tests.Backends;
 using Proxy.Transport;

@@ -1,4 +1,5 @@
 using System.Text;
+using Proxy.Http;
 using Proxy.Tests.Backends;
 
 namespace Proxy.Tests.Http;

@@ -56,23 +56,21 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
             return;
         }
 
-        var opened = answer is ChatAnswer.Events events ? Open(scope, events) : answer;
-        var reply = ReplyOf(opened);
-        var reader = opened is ChatAnswer.Translated { NewReader: { } make } ? make() : null;
-        var stamp = opened is ChatAnswer.Verbatim
+        var given = answer is ChatAnswer.Events events ? Open(scope, events) : answer;
+        var reply = ReplyOf(given);
+        var reader = given is ChatAnswer.Translated { NewReader: { } make } ? make() : null;
+        var stamp = given is ChatAnswer.Verbatim
             ? new ReplyStamp(scope.Info.TraceId, parts.Time.GetUtcNow(), call.Envelope.Model) { IncludeUsage = call.Envelope.IncludeUsage }
-            : Stamp(scope, call, opened);
+            : Stamp(scope, call, given);
         scope.Answering(reply);
         call.Dispose();
-        journal.Begin(AnswerHead.Of(reply, opened, stamp));
+        journal.Begin(AnswerHead.Of(reply, given, stamp));
+        // Opened before the first frame comes, because an answer that is larger than the memory cannot be opened later.
+        var opening = scope.ClientLeft ? default : JournalReply.OpenAsync(journal, dialect, scope.Context.RequestAborted);
         var pump = JournalPump.RunAsync(reply, journal, reader, followers, scope.Lifetime).AsTask();
         try
         {
-            if (!scope.ClientLeft)
-            {
-                var read = await JournalReply.OpenAsync(journal, dialect, scope.Context.RequestAborted);
-                await ReadAsync(scope, client, journal, read, StreamPlace.Start);
-            }
+            if (await opening is { } opened) await ReadAsync(scope, client, journal, opened, StreamPlace.Start);
         }
         catch (OperationCanceledException) when (scope.Context.RequestAborted.IsCancellationRequested)
         {

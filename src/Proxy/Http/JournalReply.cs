@@ -16,15 +16,15 @@ internal static class JournalReply
     {
         await journal.WhenBegunAsync(cancellation);
         if (journal.Head is not { } head) return new ChatAnswer.Refused(journal.Error!);
+        if (journal.Read() is not { } body) return new ChatAnswer.Refused(Gone);
+        var held = new PooledBody(16);
         if (!head.Streams)
         {
             await journal.WhenEndedAsync(cancellation);
             if (journal is { State: JournalState.Failed, Error: { } error }) return new ChatAnswer.Refused(error);
+            while (await body.ReadAsync() is { Kind: ReplyReadKind.Data } read) held.Write(read.Bytes.Span);
         }
 
-        var body = journal.Read();
-        var held = new PooledBody(16);
-        if (!head.Streams) held.Write(journal.ToArray());
         var reply = head.Reply(body, held, () => body.IsCut ? TooSlow : journal.Error);
         reply.Bind(null, cancellation.UnsafeRegister(static state => ((ReplyBody)state!).Cancel(), body));
         if (head.Verbatim && client.Name == journal.Origin.Dialect.Name) return new ChatAnswer.Verbatim(reply) { Headers = head.RouteHeaders };
@@ -37,6 +37,8 @@ internal static class JournalReply
             RunId = head.Stamp.RunId,
         };
     }
+
+    private static ProxyError Gone => new(ProxyErrorKind.StreamExpired, "the beginning of the answer is not kept any more: it is larger than [streams] memory");
 
     private static ProxyError TooSlow => new(ProxyErrorKind.StreamExpired,
         "the answer is larger than [streams] memory, and this client read it too slowly to get it while it was generated");

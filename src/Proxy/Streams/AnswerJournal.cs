@@ -67,14 +67,21 @@ internal sealed class AnswerJournal
     private int clients;
     private long charged;
 
-    public AnswerJournal(JournalOrigin origin, JournalTable table)
+    /// <param name="origin">The call.</param>
+    /// <param name="table">The table that has the journal.</param>
+    /// <param name="number">Counts the table's journals.</param>
+    public AnswerJournal(JournalOrigin origin, JournalTable table, long number)
     {
+        Number = number;
         Origin = origin;
         this.table = table;
         first = last = new Piece(0);
     }
 
     public JournalOrigin Origin { get; }
+
+    /// <summary>A newer journal has a larger number.</summary>
+    public long Number { get; }
 
     public TimeProvider Time => table.Time;
 
@@ -191,8 +198,11 @@ internal sealed class AnswerJournal
         end.Kind is EndKind.Whole ? JournalState.Finished : JournalState.Failed,
         end.Error ?? (end.Kind is EndKind.ClientLeft ? Cancelled : null));
 
-    /// <summary>The call was refused: there is no answer.</summary>
-    public void Refuse(ProxyError error) => End(JournalState.Failed, error);
+    /// <summary>The call was refused: there is no answer. Does nothing once the answer has begun.</summary>
+    public void Refuse(ProxyError error)
+    {
+        if (State is JournalState.Pending) End(JournalState.Failed, error);
+    }
 
     /// <summary>Waits until the answer begins, or the call is refused.</summary>
     public Task WhenBegunAsync(CancellationToken cancellation) => begun.Task.WaitAsync(cancellation);
@@ -200,18 +210,19 @@ internal sealed class AnswerJournal
     /// <summary>Waits until the answer is complete or has failed.</summary>
     public Task WhenEndedAsync(CancellationToken cancellation) => ended.Task.WaitAsync(cancellation);
 
-    /// <summary>A body that reads the frames from the first one on.</summary>
-    public JournalBody Read()
+    /// <summary>A body that reads the frames from the first one on; null: the first ones are not kept any more.</summary>
+    public JournalBody? Read()
     {
         lock (gate)
         {
-            var body = new JournalBody(this, first ?? last, first is null ? last.Length : 0);
+            if (first is null) return null;
+            var body = new JournalBody(this, first);
             readers.Add(body);
             return body;
         }
     }
 
-    /// <summary>All bytes so far.</summary>
+    /// <summary>All bytes so far, if they are kept.</summary>
     public byte[] ToArray()
     {
         lock (gate)

@@ -4,12 +4,12 @@ using Proxy.Buffers;
 namespace Proxy.Streams;
 
 /// <summary>One client's reading of a journal, as the body of a reply: the generation that writes for that client reads it like a host's.</summary>
-internal sealed class JournalBody(AnswerJournal journal, AnswerJournal.Piece piece, int offset) : ReplyBody, IValueTaskSource<ReplyRead>
+internal sealed class JournalBody(AnswerJournal journal, AnswerJournal.Piece piece) : ReplyBody, IValueTaskSource<ReplyRead>
 {
     // Continuations run where the frames are appended: a token changes no thread.
     private ManualResetValueTaskSourceCore<ReplyRead> source;
     private AnswerJournal.Piece piece = piece;
-    private int offset = offset;
+    private int offset;
     private volatile bool isCancelled;
 
     /// <summary>Bytes that were read.</summary>

@@ -23,6 +23,7 @@ internal sealed class JournalTable : IDisposable
     private readonly Func<long> limit;
     private readonly ITimer timer;
     private long used;
+    private long opened;
     private bool ticks;
 
     /// <param name="time">The clock.</param>
@@ -52,9 +53,12 @@ internal sealed class JournalTable : IDisposable
     /// <summary>Begins a journal.</summary>
     public AnswerJournal Open(JournalOrigin origin)
     {
-        var journal = new AnswerJournal(origin, this);
-        lock (gate) Add(journal);
-        return journal;
+        lock (gate)
+        {
+            var journal = new AnswerJournal(origin, this, ++opened);
+            Add(journal);
+            return journal;
+        }
     }
 
     /// <summary>Begins a journal for a call with an <c>Idempotency-Key</c>, or finds the one that has that key.</summary>
@@ -64,7 +68,7 @@ internal sealed class JournalTable : IDisposable
         lock (gate)
         {
             if (keys.TryGetValue((origin.Owner, origin.Key!), out var there) && there is { IsReadable: true, IsAnswer: true }) return (there, false);
-            var journal = new AnswerJournal(origin, this);
+            var journal = new AnswerJournal(origin, this, ++opened);
             Add(journal);
             keys[(origin.Owner, origin.Key!)] = journal;
             return (journal, true);
@@ -114,7 +118,7 @@ internal sealed class JournalTable : IDisposable
         lock (gate)
         {
             return [.. journals.Values.Where(journal => journal is { IsReadable: true, Origin.Resumable: true } && (owner is null || journal.Origin.Owner == owner))
-                .OrderByDescending(static journal => journal.Origin.TraceId, StringComparer.Ordinal)];
+                .OrderByDescending(static journal => journal.Number)];
         }
     }
 
@@ -169,7 +173,7 @@ internal sealed class JournalTable : IDisposable
         List<AnswerJournal> dropped = [];
         lock (gate)
         {
-            foreach (var old in journals.Values.Where(static journal => journal.IsOver).OrderBy(static journal => journal.Origin.TraceId, StringComparer.Ordinal).ToList())
+            foreach (var old in journals.Values.Where(static journal => journal.IsOver).OrderBy(static journal => journal.Number).ToList())
             {
                 if (Used <= limit()) return;
                 Forget(old);

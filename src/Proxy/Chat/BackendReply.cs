@@ -83,7 +83,7 @@ internal sealed class BackendReply(ReplyBody body, PooledBody held) : IDisposabl
         ? $"backend '{Backend}' did not finish its answer within its total time limit"
         : $"backend '{Backend}' was silent for {Idle.TotalSeconds:0.#} s in the middle of its answer") { Backend = Backend };
 
-    /// <summary>Why the body failed, for a body that is not a host's connection; null, or a null result: its <see cref="ReplyBody.Failure"/> says why.</summary>
+    /// <summary>Why the body failed, if it is not a host's connection. Null, or a null result: its <see cref="ReplyBody.Failure"/> says why.</summary>
     public Func<ProxyError?>? WhyBroken { get; init; }
 
     public ProxyError BrokeOff() => WhyBroken?.Invoke() ??

@@ -51,7 +51,9 @@ internal sealed partial class CallScope
         lock (lifetime) journal = entered;
     }
 
-    /// <summary>Lets an equal call read this call's answer. Returns the journal, which that call has then entered; null: the calls differ, or it is too late.</summary>
+    /// <summary>
+    /// Lets an equal call read this call's answer. Returns the journal, which that call has then entered; null: the calls differ, or it is too late.
+    /// </summary>
     /// <param name="length">The length of that call's body, which is cheap to compare.</param>
     /// <param name="digest">Its digest.</param>
     public AnswerJournal? Join(int length, Func<string> digest)
@@ -89,8 +91,8 @@ internal sealed partial class CallScope
     private bool LeftAtItsTimeout()
     {
         var headers = Context.Request.Headers;
-        if (headers["x-stainless-timeout"].ToString() is not { Length: > 0 } said) said = headers["x-stainless-read-timeout"].ToString();
-        return double.TryParse(said, NumberStyles.Float, CultureInfo.InvariantCulture, out var seconds)
+        return (headers.TryGetValue("x-stainless-timeout", out var said) || headers.TryGetValue("x-stainless-read-timeout", out said))
+            && double.TryParse(said, NumberStyles.Float, CultureInfo.InvariantCulture, out var seconds)
             && parts.Time.GetElapsedTime(Record.Started).TotalSeconds >= 0.9 * seconds;
     }
 }

@@ -104,7 +104,8 @@ internal sealed class CallSharing(JournalTable journals, Func<StreamsConfig> con
     private static ProxyError? ReadKey(string sent, out string key)
     {
         key = sent.Trim();
-        if (key is ['"', .., '"'] && key.Length > 1) key = key[1..^1].Replace("\\\"", "\"", StringComparison.Ordinal).Replace("\\\\", "\\", StringComparison.Ordinal);
+        if (key.Length > 1 && key is ['"', .., '"'])
+            key = key[1..^1].Replace("\\\"", "\"", StringComparison.Ordinal).Replace("\\\\", "\\", StringComparison.Ordinal);
         return key.Length is > 0 and <= LongestKey
             ? null
             : new(ProxyErrorKind.InvalidRequest, $"Idempotency-Key has {key.Length} characters; it must have 1 to {LongestKey}") { Param = "Idempotency-Key" };

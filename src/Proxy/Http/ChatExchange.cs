@@ -55,9 +55,9 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
     {
         scope.Record.Model = ModelName.Shown(call.Envelope.Model);
         scope.Record.Joined = journal.Origin.TraceId;
-        var headers = scope.Context.Response.Headers;
-        headers["x-joined-trace-id"] = journal.Origin.TraceId;
-        if (journal is { IsOver: true, Origin.Key: not null }) headers["idempotent-replayed"] = "true";
+        var response = scope.Context.Response.Headers;
+        response["x-joined-trace-id"] = journal.Origin.TraceId;
+        if (journal is { IsOver: true, Origin.Key: not null }) response["idempotent-replayed"] = "true";
         var client = call.Streams ? writer.Stream(scope, Followers.None) : null;
         var pending = JournalReply.OpenAsync(journal, Dialect as ClientDialect ?? call.Dialect, scope.Cancellation);
         var answer = await (pending.IsCompleted || client is not { KeepsAlive: true } ? pending : client.WhileAsync(pending));

@@ -8,8 +8,8 @@ using Proxy.Streams;
 namespace Proxy.Http;
 
 /// <summary>
-/// Answers that can be resumed: lists the caller's own, reads one from any place and follows it while it is generated, and cancels a call. An answer of a caller
-/// without a key is found by its trace id alone, which nobody can guess.
+/// Answers that can be resumed: lists the caller's own, reads one from any place and follows it while it is generated, and cancels a call. An answer of a
+/// caller without a key is found by its trace id alone, which nobody can guess.
 /// </summary>
 internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
 {
@@ -53,10 +53,8 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
         var query = scope.Context.Request.Query;
         if (DialectOf(query["as"].ToString(), journal.Origin.Dialect) is not { } client)
         {
-            return new(ProxyErrorKind.InvalidRequest, $"as is '{ModelName.Shown(query["as"].ToString())}'; it can be openai, responses, anthropic, ollama or events")
-            {
-                Param = "as",
-            };
+            var said = ModelName.Shown(query["as"].ToString());
+            return new(ProxyErrorKind.InvalidRequest, $"as is '{said}'; it can be openai, responses, anthropic, ollama or events") { Param = "as" };
         }
 
         if (PlaceOf(scope, id, out var after) is { } wrong) return wrong;
@@ -125,7 +123,7 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
         after = StreamPlace.Start;
         var request = scope.Context.Request;
         var asked = request.Query["after"].ToString();
-        var said = asked.Length > 0 ? asked : request.Headers["last-event-id"].ToString();
+        var said = asked.Length > 0 ? asked : request.Headers.TryGetValue("last-event-id", out var last) ? last.ToString() : "";
         if (said.Length == 0 || StreamPlace.TryParse(said, id, out after)) return null;
         var name = asked.Length > 0 ? "after" : "Last-Event-ID";
         return new(ProxyErrorKind.InvalidRequest, $"{name} is '{ModelName.Shown(said)}'; write the number of the last frame that you have, or its whole id")
@@ -148,8 +146,11 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
         new(ProxyErrorKind.InvalidRequest, $"after is {after.Frame}, but the answer has {Frames(journal)} frames so far") { Param = "after" };
 
     private static ProxyError NotFound(string id, bool isGone) => isGone
-        ? new(ProxyErrorKind.StreamExpired, $"the answer {ModelName.Shown(id)} is not kept any more; [streams] keep and memory say for how long answers are kept")
-        : new(ProxyErrorKind.UnknownPath, $"there is no answer {ModelName.Shown(id)} that can be resumed; its call must have x-resume: 1") { Code = "stream_not_found" };
+        ? new(ProxyErrorKind.StreamExpired, $"the answer {ModelName.Shown(id)} is not kept any more; [streams] keep and memory limit how long answers are kept")
+        : new(ProxyErrorKind.UnknownPath, $"there is no answer {ModelName.Shown(id)} that can be resumed; its call must have x-resume: 1")
+        {
+            Code = "stream_not_found",
+        };
 }
 
 /// <summary>Describes journals for listings.</summary>

@@ -109,7 +109,9 @@ internal sealed class AnswerJournal
     /// <summary>When the journal is given up, in the table's milliseconds: a running one without clients, or a finished one. Never if it has clients.</summary>
     public long Until { get; private set; } = ReplyBody.Never;
 
-    /// <summary>This is an answer, or becomes one. The host's own refusal of what the client sent is an answer too; a failure of the host or of ours is none.</summary>
+    /// <summary>
+    /// This is an answer, or becomes one. The host's own refusal of what the client sent is an answer too; a failure of the host or of ours is none.
+    /// </summary>
     public bool IsAnswer => (Error ?? Head?.Refusal) is { } error
         ? error is { Kind: ProxyErrorKind.HostRefused, Status: >= 400 and < 500 and not (408 or 409 or 429) }
         : State is not JournalState.Failed;

@@ -117,7 +117,8 @@ internal sealed class JournalTable : IDisposable
     {
         lock (gate)
         {
-            return [.. journals.Values.Where(journal => journal is { IsReadable: true, Origin.Resumable: true } && (owner is null || journal.Origin.Owner == owner))
+            return [.. journals.Values.Where(static journal => journal is { IsReadable: true, Origin.Resumable: true })
+                .Where(journal => owner is null || journal.Origin.Owner == owner)
                 .OrderByDescending(static journal => journal.Number)];
         }
     }
@@ -231,7 +232,8 @@ internal sealed class JournalTable : IDisposable
 
     private void FreeKey(AnswerJournal journal)
     {
-        if (journal.Origin is { Key: { } key, Owner: var owner } && keys.TryGetValue((owner, key), out var holder) && holder == journal) keys.Remove((owner, key));
+        if (journal.Origin is not { Key: { } key, Owner: var owner }) return;
+        if (keys.TryGetValue((owner, key), out var holder) && holder == journal) keys.Remove((owner, key));
     }
 
     private void Uncharge(AnswerJournal journal) => Interlocked.Add(ref used, -Interlocked.Exchange(ref journal.Charged, 0));

@@ -29,7 +29,7 @@ internal static partial class ConfigReader
             Url = kind is "postgres" ? url : null,
             Schema = section.Text("schema") ?? defaults.Schema,
             Content = section.Truth("content", defaults.Content),
-            ResponsesTtl = section.Time("responses_ttl", defaults.ResponsesTtl),
+            ResponsesTtl = section.Kept("responses_ttl", defaults.ResponsesTtl),
         };
     }
 

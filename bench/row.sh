@@ -19,7 +19,7 @@ start_mock() { # sets mock, its port, and mock_pid
     mock=$(cat "$work/mock.port")
 }
 
-proxy_config() { # arguments: family, an extra line of [server]; listens on $port
+proxy_config() { # arguments: family, an extra line of [server], extra sections; listens on $port
     local url=http://127.0.0.1:$mock
     cat <<TOML
 [server]
@@ -38,6 +38,8 @@ a-longer-name = "mock"
 [[auth.keys]]
 name = "bench"
 sha256 = "$(printf %s $key | sha256sum | cut -d' ' -f1)"
+
+${3:-}
 TOML
 }
 

@@ -43,6 +43,7 @@ public sealed partial class FolderRuleTests
         ("System.CommandLine", @"\bSystem\.CommandLine\b", ["Cli/"]),
         ("ZstdSharp", @"\bZstdSharp\b", ["Buffers/ContentCoding.cs"]),
         ("ONNX Runtime", @"\bMicrosoft\.ML\.OnnxRuntime", ["Inference/"]),
+        ("SQLite", @"\bSqlite3\.|\bsqlite3_", ["Store/Sqlite/"]),
         ("tensor arithmetic", @"\bSystem\.Numerics\.Tensors", ["Inference/"]),
         ("reflection", @"\busing System\.Reflection;|\bActivator\.CreateInstance\b", ["Cli/", "Composition/"]),
     ];

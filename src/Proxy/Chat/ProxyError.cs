@@ -43,6 +43,9 @@ internal enum ProxyErrorKind
     /// <summary>The answer was kept, and is not kept any more.</summary>
     StreamExpired,
 
+    /// <summary>The database of records cannot be used.</summary>
+    StoreFailed,
+
     /// <summary>The client left before its answer was complete. For the log: no client is told.</summary>
     ClientLeft,
 
@@ -120,6 +123,8 @@ internal static class ProxyErrorTable
         ProxyErrorKind.Cancelled => new(409, "validation_error", "cancelled", "api_error") { IsFinal = true },
         ProxyErrorKind.KeyReused => new(422, "validation_error", "idempotency_key_reused", "invalid_request_error") { IsFinal = true },
         ProxyErrorKind.StreamExpired => new(410, "validation_error", "stream_expired", "not_found_error") { IsFinal = true },
+
+        ProxyErrorKind.StoreFailed => new(503, "proxy_error", "store_failed", "api_error"),
         ProxyErrorKind.ClientLeft => new(499, "proxy_error", "client_left", "api_error"),
         _ => new(500, "proxy_error", "internal", "api_error"),
     };

@@ -27,6 +27,7 @@ internal sealed class Parts : IDisposable
         VectorsFeature.Add,
         OperatorFeature.Add,
         StreamsFeature.Add,
+        StoreFeature.Add, // its gate is the last: an answer that is recorded as complete ends well
         OpenAiFeature.Add, // last, because every request that belongs to no other dialect is OpenAI's
     ];
 

@@ -242,7 +242,7 @@ internal sealed partial class CallScope : IDisposable
             ProxyErrorKind.QueueFull => (CallOutcome.Refused, Fault.Backend),
             ProxyErrorKind.Draining => (Interruption is null ? CallOutcome.Refused : CallOutcome.Drained, Fault.Proxy),
             ProxyErrorKind.ProxyLoop => (CallOutcome.Refused, Fault.Proxy), // a URL in a proxy's configuration is wrong, not the client's request
-            ProxyErrorKind.OutOfDescriptors => (CallOutcome.ProxyError, Fault.Proxy),
+            ProxyErrorKind.OutOfDescriptors or ProxyErrorKind.StoreFailed => (CallOutcome.ProxyError, Fault.Proxy),
             ProxyErrorKind.NotImplemented => (CallOutcome.Refused, Fault.Proxy),
             _ => (CallOutcome.Refused, Fault.Client),
         };

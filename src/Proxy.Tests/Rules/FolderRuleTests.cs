@@ -42,6 +42,7 @@ public sealed partial class FolderRuleTests
         ("Tomlyn", @"\bTomlyn\b", ["Config/ConfigReader"]),
         ("System.CommandLine", @"\bSystem\.CommandLine\b", ["Cli/"]),
         ("ZstdSharp", @"\bZstdSharp\b", ["Buffers/ContentCoding.cs"]),
+        ("Npgsql", @"\bNpgsql", ["Store/Postgres/"]),
         ("ONNX Runtime", @"\bMicrosoft\.ML\.OnnxRuntime", ["Inference/"]),
         ("tensor arithmetic", @"\bSystem\.Numerics\.Tensors", ["Inference/"]),
         ("reflection", @"\busing System\.Reflection;|\bActivator\.CreateInstance\b", ["Cli/", "Composition/"]),

@@ -34,6 +34,9 @@ internal enum ProxyErrorKind
     /// <summary>The call has already passed through this proxy, or through too many proxies. Forwarded again it might circulate for ever.</summary>
     ProxyLoop,
 
+    /// <summary>The database of records cannot be used.</summary>
+    StoreFailed,
+
     /// <summary>The client left before its answer was complete. For the log: no client is told.</summary>
     ClientLeft,
 
@@ -108,6 +111,7 @@ internal static class ProxyErrorTable
         ProxyErrorKind.HostFailed => new(502, "backend_error", "backend_failed", "api_error"),
         ProxyErrorKind.HostTimedOut => new(504, "backend_error", "backend_timeout", "timeout_error"),
         ProxyErrorKind.ProxyLoop => new(508, "proxy_error", "proxy_loop", "api_error") { IsFinal = true },
+        ProxyErrorKind.StoreFailed => new(503, "proxy_error", "store_failed", "api_error"),
         ProxyErrorKind.ClientLeft => new(499, "proxy_error", "client_left", "api_error"),
         _ => new(500, "proxy_error", "internal", "api_error"),
     };

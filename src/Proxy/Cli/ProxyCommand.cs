@@ -39,6 +39,7 @@ internal static class ProxyCommand
             VersionCommand.Make(around),
             CompletionCommand.Make(around),
         };
+        foreach (var verb in CliFeature.All.SelectMany(feature => feature.Verbs(around, config))) root.Add(verb);
 
         var parsed = root.Parse(args);
         if (parsed.Action is ParseErrorAction slip)

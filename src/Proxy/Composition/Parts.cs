@@ -25,6 +25,7 @@ internal sealed class Parts : IDisposable
         AnthropicFeature.Add,
         VectorsFeature.Add,
         OperatorFeature.Add,
+        StoreFeature.Add, // its gate is the last: an answer that is recorded as complete ends well
         OpenAiFeature.Add, // last, because every request that belongs to no other dialect is OpenAI's
     ];
 

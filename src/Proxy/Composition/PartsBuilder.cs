@@ -36,6 +36,12 @@ internal sealed record PartsBuilder(
     /// <summary>Each says whether the models that the file configures for this process are loaded; null: it configures none.</summary>
     public List<Func<bool?>> Readiness { get; } = [];
 
+    /// <summary>Rows of the admin socket.</summary>
+    public List<EndpointRow> AdminRows { get; } = [];
+
+    /// <summary>Each says what the process cannot do at present although it serves calls, for an operator; null: nothing.</summary>
+    public List<Func<string?>> Degraded { get; } = [];
+
     /// <summary>Work that runs from the start of the process until it is cancelled.</summary>
     public List<Func<CancellationToken, Task>> Background { get; } = [];
 
@@ -63,6 +69,7 @@ internal sealed record PartsBuilder(
     public Endpoints Build(AdminEndpoints admin)
     {
         ChatRoutes.Add(Direct);
+        admin.More.AddRange(AdminRows);
         return new(Endpoints, admin, Relay, Errors, Exchange.Gate);
     }
 }

@@ -251,6 +251,7 @@ internal static partial class ConfigReader
             {
                 Name = key.Required("name", "\"laptop\""),
                 Sha256 = key.Required("sha256", "\"…\", 64 hex digits; `proxy keys new NAME` prints them").ToLowerInvariant(),
+                Admin = key.Truth("admin", false),
                 Models = key.Texts("models", []),
                 Concurrency = key.Whole("concurrency", least: 1),
                 RequestsPerMinute = key.Whole("requests_per_minute", least: 1),

@@ -12,6 +12,9 @@ namespace Proxy.Http;
 internal sealed class StatusEndpoints(
     BackendDirectory directory, ActiveCalls calls, ProxyMetrics metrics, ApiKeyGate gate, IReadOnlyList<Func<bool?>> loaded)
 {
+    /// <summary>Each says what the process cannot do at present; null: nothing. The details of <c>/ready</c> list it.</summary>
+    public IReadOnlyList<Func<string?>> Degraded { get; init; } = [];
+
     /// <summary>Answers with the text of Ollama's own server, which its clients look for.</summary>
     public static Task RootAsync(HttpContext context) => TextAsync(context, "Ollama is running", "text/plain; charset=utf-8");
 
@@ -71,6 +74,14 @@ internal sealed class StatusEndpoints(
             }
 
             json.WriteEndArray();
+            string[] degraded = [.. Degraded.Select(static check => check()).OfType<string>()];
+            if (degraded.Length > 0)
+            {
+                json.WriteStartArray("degraded");
+                foreach (var one in degraded) json.WriteStringValue(one);
+                json.WriteEndArray();
+            }
+
             json.WriteEndObject();
         }
 

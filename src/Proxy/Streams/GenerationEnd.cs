@@ -21,7 +21,11 @@ internal enum EndKind
 /// <param name="Kind">How it ended.</param>
 /// <param name="Usage">The last token counts that the host sent; null if it sent none.</param>
 /// <param name="Error">With <see cref="EndKind.BrokeOff"/>: the error for the client. With <see cref="EndKind.HostSaidError"/>: the host's own.</param>
-internal readonly record struct GenerationEnd(EndKind Kind, Usage? Usage, ProxyError? Error = null);
+internal readonly record struct GenerationEnd(EndKind Kind, Usage? Usage, ProxyError? Error = null)
+{
+    /// <summary>With <see cref="EndKind.ClientLeft"/>: not the client ended the call but this process, which stops.</summary>
+    public bool Interrupted { get; init; }
+}
 
 /// <summary>Holds back the end of a generation, for example until its record is committed.</summary>
 internal interface IEndGate

@@ -2,8 +2,11 @@ using Proxy.Streams;
 
 namespace Proxy.Store.Sqlite;
 
-/// <summary>Gives one connection to one user at a time, on the thread pool. Opens it at the first use, and again after a failure that broke it.</summary>
-internal sealed class SqliteAccess(Func<Task<SqliteConnection>> open) : IAsyncDisposable
+/// <summary>
+/// Gives one connection to one user at a time, on the thread pool. Opens it at the first use, and again after a failure that broke it or if the file was
+/// deleted: what is written to a deleted file is gone with the connection.
+/// </summary>
+internal sealed class SqliteAccess(string path, Func<string, Task<SqliteConnection>> open) : IAsyncDisposable
 {
     private readonly SemaphoreSlim turn = new(1);
     private SqliteConnection? connection;
@@ -33,9 +36,10 @@ internal sealed class SqliteAccess(Func<Task<SqliteConnection>> open) : IAsyncDi
     private async Task<T> UseAsync<T>(Func<SqliteConnection, T> work)
     {
         if (disposed) throw new StoreException("the store is closed");
+        if (connection is not null && !File.Exists(path)) Close();
         try
         {
-            return work(connection ??= await open().ConfigureAwait(false));
+            return work(connection ??= await open(path).ConfigureAwait(false));
         }
         finally
         {

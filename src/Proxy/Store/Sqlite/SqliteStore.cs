@@ -19,8 +19,8 @@ internal sealed partial class SqliteStore(string path, TimeProvider time) : IRec
 
     private const UnixFileMode OwnFile = UnixFileMode.UserRead | UnixFileMode.UserWrite;
 
-    private readonly SqliteAccess writing = new(() => OpenAsync(path));
-    private readonly SqliteAccess reading = new(() => OpenAsync(path));
+    private readonly SqliteAccess writing = new(path, OpenAsync);
+    private readonly SqliteAccess reading = new(path, OpenAsync);
 
     private long Now => time.GetUtcNow().ToUnixTimeMilliseconds();
 
@@ -202,8 +202,9 @@ internal sealed partial class SqliteStore(string path, TimeProvider time) : IRec
         var folder = Path.GetDirectoryName(path);
         if (!File.Exists(path))
         {
-            while (folder is { Length: > 0 } && !Directory.Exists(folder)) folder = Path.GetDirectoryName(folder);
-            return folder is { Length: > 0 } && Access(folder, WriteAndSearch) == 0 ? null : $"{path}: {folder} may not be written by this user";
+            while (folder is not null && !Path.Exists(folder)) folder = Path.GetDirectoryName(folder); // the rest of them will be made
+            if (!Directory.Exists(folder)) return $"{path}: {folder} is not a folder";
+            return Access(folder, WriteAndSearch) == 0 ? null : $"{path}: {folder} may not be written by this user";
         }
 
         try

@@ -53,7 +53,9 @@ public abstract class PostgresStoreContract(PostgresFixture fixture) : RecordSto
         await base.InitializeAsync();
     }
 
-    private protected override ValueTask<IRecordStore> NewAsync() => new(new PostgresStore(url!, "proxy", Time));
+    private protected string Url => url!;
+
+    private protected override ValueTask<IRecordStore> NewAsync() => new(new PostgresStore(Url, "proxy", Time));
 
     private protected override async Task<IReadOnlyList<string?>> QueryAsync(string sql)
     {
@@ -75,3 +77,25 @@ public sealed class OldestPostgresStoreTests(OldestPostgres server) : PostgresSt
 
 [Trait("Category", "Slow")]
 public sealed class NewestPostgresStoreTests(NewestPostgres server) : PostgresStoreContract(server), IClassFixture<NewestPostgres>;
+
+/// <summary>The contract with PgBouncer between, which gives each transaction whatever session is free.</summary>
+public sealed class PgBouncerStoreTests(UsualPostgres server) : PostgresStoreContract(server), IClassFixture<UsualPostgres>
+{
+    private readonly UsualPostgres server = server;
+    private PgBouncer? bouncer;
+
+    public override async ValueTask InitializeAsync()
+    {
+        bouncer = await PgBouncer.StartAsync(await server.StartAsync());
+        await base.InitializeAsync();
+    }
+
+    public override async ValueTask DisposeAsync()
+    {
+        await base.DisposeAsync();
+        await bouncer!.DisposeAsync();
+    }
+
+    private protected override ValueTask<IRecordStore> NewAsync() =>
+        new(new PostgresStore(new UriBuilder(Url) { Port = bouncer!.Port }.Uri.AbsoluteUri, "proxy", Time));
+}

@@ -42,6 +42,7 @@ public sealed partial class FolderRuleTests
         ("Tomlyn", @"\bTomlyn\b", ["Config/ConfigReader"]),
         ("System.CommandLine", @"\bSystem\.CommandLine\b", ["Cli/"]),
         ("ZstdSharp", @"\bZstdSharp\b", ["Buffers/ContentCoding.cs"]),
+        ("Npgsql", @"\bNpgsql", ["Store/Postgres/"]),
         ("ONNX Runtime", @"\bMicrosoft\.ML\.OnnxRuntime", ["Inference/"]),
         ("SQLite", @"\bSqlite3\.|\bsqlite3_", ["Store/Sqlite/"]),
         ("tensor arithmetic", @"\bSystem\.Numerics\.Tensors", ["Inference/"]),

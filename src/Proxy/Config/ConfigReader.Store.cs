@@ -27,6 +27,7 @@ internal static partial class ConfigReader
             Kind = kind,
             File = file,
             Url = kind is "postgres" ? url : null,
+            Spool = kind is "postgres" ? Spool(sources) : null,
             Schema = section.Text("schema") ?? defaults.Schema,
             Content = section.Truth("content", defaults.Content),
             ResponsesTtl = section.Kept("responses_ttl", defaults.ResponsesTtl),
@@ -35,5 +36,7 @@ internal static partial class ConfigReader
 
     /// <summary>The store that the environment names; null: none.</summary>
     private static StoreConfig? StoreOf(ConfigSources sources) =>
-        sources.Environment("DATABASE_URL") is { Length: > 0 } url ? new() { Kind = "postgres", Url = url } : null;
+        sources.Environment("DATABASE_URL") is { Length: > 0 } url ? new() { Kind = "postgres", Url = url, Spool = Spool(sources) } : null;
+
+    private static string? Spool(ConfigSources sources) => StateDirectory.Find(sources.Environment) is { } state ? Path.Combine(state, "spool") : null;
 }

@@ -46,4 +46,8 @@ internal interface IRecordStore : IAsyncDisposable
 }
 
 /// <summary>The database cannot be used. The message says why, for the log and the operator; it is never sent to a client.</summary>
-internal sealed class StoreException(string message, Exception? inner = null) : Exception(message, inner);
+internal sealed class StoreException(string message, Exception? inner = null) : Exception(message, inner)
+{
+    /// <summary>The database can be used but does not take these rows; another try will fail too.</summary>
+    public bool IsRefusal { get; init; }
+}

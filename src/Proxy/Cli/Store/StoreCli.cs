@@ -17,6 +17,6 @@ internal static class StoreCli
     {
         if (config.Store is not { } settings) return [];
         await using var store = RecordStores.Create(settings, TimeProvider.System);
-        return [.. from problem in await store.CheckAsync(cancellation).ConfigureAwait(false) select $"no records can be kept: {problem}"];
+        return [.. from problem in await store.CheckAsync(cancellation).ConfigureAwait(false) select $"[store] {problem}"];
     }
 }

@@ -24,6 +24,7 @@ internal sealed class Parts : IDisposable
         OllamaFeature.Add,
         AnthropicFeature.Add,
         VectorsFeature.Add,
+        NatsFeature.Add,
         OperatorFeature.Add,
         OpenAiFeature.Add, // last, because every request that belongs to no other dialect is OpenAI's
     ];

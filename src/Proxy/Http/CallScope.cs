@@ -94,7 +94,7 @@ internal sealed class CallScope : IDisposable
     public CancellationToken Cancellation => lifetime.Token;
 
     /// <summary>The drain period has ended while the call was running. The client is still connected and gets an error.</summary>
-    public bool Interrupted { get; private set; }
+    public bool Interrupted => Record.Interrupted;
 
     public bool ClientLeft => !Interrupted && lifetime.ClientHasLeft;
 
@@ -110,8 +110,12 @@ internal sealed class CallScope : IDisposable
         Info.Owner = caller.Name;
         Record.Key = caller.Name;
         Cors.Answer(Context, parts.Gate);
-        return Info.Via is { } via ? ProxyLoop.Refusal(via, parts.Identity) : null;
+        return Unpublished(Info.Wishes?.Publish) ?? (Info.Via is { } via ? ProxyLoop.Refusal(via, parts.Identity) : null);
     }
+
+    /// <summary>Refuses a value of <c>x-publish</c> that has no meaning, also where nothing is published: a wish is never ignored.</summary>
+    private static ProxyError? Unpublished(string? publish) => publish is null or "none" ? null
+        : new(ProxyErrorKind.InvalidRequest, $"x-publish is '{ModelName.Shown(publish)}'; it can only be none") { Param = "x-publish" };
 
     /// <summary>Checks that the caller may use the model, and counts the call against its limits.</summary>
     public ProxyError? Use(string model)
@@ -178,7 +182,7 @@ internal sealed class CallScope : IDisposable
 
     public void Interrupt()
     {
-        Interrupted = true;
+        Record.Interrupted = true;
         lifetime.End();
     }
 

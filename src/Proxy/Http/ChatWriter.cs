@@ -136,6 +136,7 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
             ServedModel = events.Served ?? "",
             Idle = TimeSpan.FromDays(1),
             Streams = true,
+            IsPublished = events.IsPublished,
         };
         reply.Bind(null, scope.Cancellation.UnsafeRegister(static state => ((EventBody)state!).Cancel(), body));
         return reply;

@@ -44,6 +44,7 @@ public sealed partial class FolderRuleTests
         ("System.CommandLine", @"\bSystem\.CommandLine\b", ["Cli/"]),
         ("ZstdSharp", @"\bZstdSharp\b", ["Buffers/ContentCoding.cs"]),
         ("NATS.Client.Core", @"\bNATS\.(Client|NKeys)\b", ["Nats/"]),
+        ("Npgsql", @"\bNpgsql", ["Store/Postgres/"]),
         ("ONNX Runtime", @"\bMicrosoft\.ML\.OnnxRuntime", ["Inference/"]),
         ("tensor arithmetic", @"\bSystem\.Numerics\.Tensors", ["Inference/"]),
         ("reflection", @"\busing System\.Reflection;|\bActivator\.CreateInstance\b", ["Cli/", "Composition/"]),

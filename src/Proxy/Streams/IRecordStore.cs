@@ -6,7 +6,15 @@ namespace Proxy.Streams;
 /// </summary>
 internal interface IRecordStore : IAsyncDisposable
 {
-    /// <summary>Writes all rows in one transaction and returns when they are durable, in this database or in a spool that is delivered to it later.</summary>
+    /// <summary>
+    /// What keeps the database from being used, or from being used fully, one line each; empty: nothing. For <c>proxy check</c>: creates and changes nothing.
+    /// </summary>
+    ValueTask<IReadOnlyList<string>> CheckAsync(CancellationToken cancellation);
+
+    /// <summary>
+    /// Writes all rows in one transaction and returns when they are durable, in this database or in a spool that is delivered to it later. The first call
+    /// opens the database and creates or migrates its tables. Without rows, it shows that the database can be written.
+    /// </summary>
     ValueTask CommitAsync(IReadOnlyList<StoreRow> rows, CancellationToken cancellation);
 
     /// <summary>The row of an idempotency key; null if there is none or it has expired.</summary>
@@ -21,7 +29,7 @@ internal interface IRecordStore : IAsyncDisposable
     /// <summary>A cached completion; null if there is none or it has expired. With <paramref name="owner"/> empty: one that all owners share.</summary>
     ValueTask<CompletionRow?> FindCompletionAsync(string owner, string requestId, CancellationToken cancellation);
 
-    /// <summary>Requests and tokens by day, owner and model, newest day first.</summary>
+    /// <summary>Requests and tokens by day, owner and model: newest day first, then by owner and model.</summary>
     /// <param name="owner">Null: all owners.</param>
     /// <param name="from">The first day (UTC).</param>
     /// <param name="to">The last day.</param>

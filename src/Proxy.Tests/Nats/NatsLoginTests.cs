@@ -60,10 +60,11 @@ public sealed class NatsLoginTests
         using var user = KeyPair.CreatePair(PrefixByte.User);
         const string Unlimited = "\"subs\":-1,\"data\":-1,\"payload\":-1";
         const string Free = "\"imports\":-1,\"exports\":-1,\"wildcards\":true,\"conn\":-1,\"leaf\":-1";
-        var accountToken = Jwt(@operator, account, $$"""{"limits":{{{Unlimited}},{{Free}}},"default_permissions":{"pub":{},"sub":{}},"type":"account","version":2}""");
+        var accountToken = Jwt(
+            @operator, account, "{\"limits\":{" + Unlimited + "," + Free + """},"default_permissions":{"pub":{},"sub":{}},"type":"account","version":2}""");
         var creds = $"""
             -----BEGIN NATS USER JWT-----
-            {Jwt(account, user, $$"""{"pub":{},"sub":{},{{Unlimited}},"type":"user","version":2}""")}
+            {Jwt(account, user, $$$"""{"pub":{},"sub":{},{{{Unlimited}}},"type":"user","version":2}""")}
             ------END NATS USER JWT------
 
             -----BEGIN USER NKEY SEED-----
@@ -149,7 +150,8 @@ public sealed class NatsLoginTests
     /// <summary>A token as nsc makes it.</summary>
     private static string Jwt(KeyPair issuer, KeyPair subject, string claims)
     {
-        var body = $$"""{"jti":"{{Guid.NewGuid():N}}","iat":1795000000,"iss":"{{issuer.GetPublicKey()}}","name":"t","sub":"{{subject.GetPublicKey()}}","nats":{{claims}}}""";
+        var body = $"{{\"jti\":\"{Guid.NewGuid():N}\",\"iat\":1795000000,\"iss\":\"{issuer.GetPublicKey()}\",\"name\":\"t\","
+            + $"\"sub\":\"{subject.GetPublicKey()}\",\"nats\":{claims}}}";
         var token = $"{Encode("""{"typ":"JWT","alg":"ed25519-nkey"}""")}.{Encode(body)}";
         var signature = new byte[64];
         issuer.Sign(Encoding.UTF8.GetBytes(token), signature);

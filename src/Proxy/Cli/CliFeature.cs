@@ -10,8 +10,12 @@ namespace Proxy.Cli;
 internal sealed record CliFeature(
     Func<Surroundings, IReadOnlyList<Command>> ModelVerbs, Func<ConfigSources, ConfigSources> Checked, Func<ProxyConfig, IEnumerable<string>> Summary)
 {
+    /// <summary>Tries the feature's servers for <c>proxy check</c>: a sentence about each that the proxy would have to start without.</summary>
+    public Func<ProxyConfig, CancellationToken, Task<IReadOnlyList<string>>> Warnings { get; init; } = static (_, _) => Task.FromResult<IReadOnlyList<string>>([]);
+
     public static readonly IReadOnlyList<CliFeature> All =
     [
         Inference.InferenceCli.Feature,
+        NatsCli.Feature,
     ];
 }

@@ -10,6 +10,9 @@ internal sealed record CheckResult(bool Ok, string? File, IReadOnlyList<ProblemR
 {
     /// <summary>Prefixes that do not get models that other hosts list.</summary>
     public IReadOnlyList<OverruledRow>? Overruled { get; init; }
+
+    /// <summary>Servers that cannot be used now. The proxy starts without them.</summary>
+    public IReadOnlyList<string>? Warnings { get; init; }
 }
 
 /// <summary>A <see cref="Backends.OverruledPrefix"/> as JSON.</summary>

@@ -16,9 +16,9 @@ internal sealed class NatsParts : IDisposable
         (Config, Log, Time) = (config, log, time);
         prefix = config.Prefix.Length == 0 ? "" : config.Prefix + ".";
         Link = new NatsLink(config, log, time) { Dropped = () => Outbox!.Dropped };
-        Streams = new KeptStreams(config, Link, log);
+        Streams = new KeptStreams(config, Link, log, time);
         Link.Opened = Streams.EnsureAsync;
-        Outbox = new Outbox(Link.Connection, log, time);
+        Outbox = new Outbox(Link.Connection, Streams.Looked, log, time);
         Clock = new BatchClock(time, config.Batch);
     }
 

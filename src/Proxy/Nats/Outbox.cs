@@ -41,11 +41,15 @@ internal sealed class Outbox
     private long toldAt;
     private long published;
 
-    public Outbox(INatsConnection connection, ILogger log, TimeProvider time)
+    /// <param name="connection">Where messages are sent.</param>
+    /// <param name="ready">Nothing is sent before it completes.</param>
+    /// <param name="log">Gets what was dropped.</param>
+    /// <param name="time">The clock.</param>
+    public Outbox(INatsConnection connection, Task ready, ILogger log, TimeProvider time)
     {
         (this.connection, this.log, this.time) = (connection, log, time);
         toldAt = time.GetTimestamp() - (BetweenLines.Ticks * time.TimestampFrequency / TimeSpan.TicksPerSecond);
-        sending = SendAsync();
+        sending = SendAsync(ready);
     }
 
     public long Waiting => Volatile.Read(ref waiting);
@@ -73,8 +77,9 @@ internal sealed class Outbox
         await sending.WaitAsync(patience, time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 
-    private async Task SendAsync()
+    private async Task SendAsync(Task ready)
     {
+        await ready.ConfigureAwait(false);
         await foreach (var message in queue.Reader.ReadAllAsync().ConfigureAwait(false))
         {
             try

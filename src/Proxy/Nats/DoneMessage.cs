@@ -82,7 +82,7 @@ internal sealed class DoneMessage(NatsParts parts, CallSummary summary, Conversa
         {
             return await parts.Streams.Content.PutAsync(summary.TraceId, content, patience.Token).ConfigureAwait(false);
         }
-        catch (Exception problem) when (problem is JetStreamException or NatsException or OperationCanceledException)
+        catch (Exception problem) when (problem is JetStreamException or JsonException or NatsException or OperationCanceledException)
         {
             parts.Log.ConversationCut(summary.TraceId, problem.Message);
             return null;

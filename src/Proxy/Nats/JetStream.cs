@@ -89,9 +89,7 @@ internal sealed class JetStream(INatsConnection connection)
     /// <summary>Publishes and waits until a stream has stored the message. Returns its number there.</summary>
     public async Task<ulong> PublishAsync(string subject, ReadOnlyMemory<byte> data, NatsHeaders? headers, CancellationToken cancellation)
     {
-        var reply = await connection.RequestAsync(
-            subject, data, headers, NatsRawSerializer<ReadOnlyMemory<byte>>.Default, Replies, cancellationToken: cancellation).ConfigureAwait(false);
-        return Read(subject, reply).GetProperty("seq"u8).GetUInt64();
+        return (await RequestAsync(subject, data, headers, cancellation).ConfigureAwait(false)).GetProperty("seq"u8).GetUInt64();
     }
 
     private static long Nanoseconds(TimeSpan time) => time.Ticks * 100;
@@ -110,17 +108,23 @@ internal sealed class JetStream(INatsConnection connection)
         return found.Count == 0 ? null : string.Join("; ", found);
     }
 
-    private async Task<JsonElement> AskAsync(string what, ReadOnlyMemory<byte> body, CancellationToken cancellation)
-    {
-        var reply = await connection.RequestAsync(
-            Api + what, body, null, NatsRawSerializer<ReadOnlyMemory<byte>>.Default, Replies, cancellationToken: cancellation).ConfigureAwait(false);
-        return Read(what, reply);
-    }
+    private Task<JsonElement> AskAsync(string what, ReadOnlyMemory<byte> body, CancellationToken cancellation) =>
+        RequestAsync(Api + what, body, null, cancellation);
 
-    private static JsonElement Read(string what, NatsMsg<byte[]> reply)
+    private async Task<JsonElement> RequestAsync(string subject, ReadOnlyMemory<byte> body, NatsHeaders? headers, CancellationToken cancellation)
     {
-        if (reply.HasNoResponders || reply.Data is not { Length: > 0 } data)
-            throw new JetStreamException($"{what}: the server has no JetStream for it", 0);
+        byte[] data;
+        try
+        {
+            var reply = await connection.RequestAsync(
+                subject, body, headers, NatsRawSerializer<ReadOnlyMemory<byte>>.Default, Replies, cancellationToken: cancellation).ConfigureAwait(false);
+            data = reply.Data ?? [];
+        }
+        catch (NatsNoRespondersException)
+        {
+            throw new JetStreamException("the server has no JetStream, or none for this account", 0);
+        }
+
         var said = JsonElement.Parse(data);
         if (!said.TryGetProperty("error"u8, out var error)) return said;
         var code = error.TryGetProperty("err_code"u8, out var number) ? number.GetInt32() : 0;

@@ -66,7 +66,7 @@ internal sealed class KeptStreams
             else if (differences is not null && IsNews(plan.Name + differences)) log.StreamDiffers(plan.Name, differences);
             return true;
         }
-        catch (JetStreamException refused)
+        catch (Exception refused) when (refused is JetStreamException or System.Text.Json.JsonException)
         {
             if (IsNews(plan.Name + refused.Message)) log.NotKept(string.Join(", ", plan.Subjects), refused.Message);
             return true;
@@ -74,11 +74,6 @@ internal sealed class KeptStreams
         catch (Exception problem) when (problem is NatsException or OperationCanceledException)
         {
             return false;
-        }
-        catch (System.Text.Json.JsonException problem)
-        {
-            log.NotKept(string.Join(", ", plan.Subjects), problem.Message);
-            return true;
         }
     }
 

@@ -55,6 +55,9 @@ internal sealed class BackendReply(ReplyBody body, PooledBody held) : IDisposabl
     /// <summary>The answer comes from another proxy, which has already made every change for this client that we would make.</summary>
     public bool FromProxy { get; init; }
 
+    /// <summary>Its events come from workers that have published them to NATS; they are not published again.</summary>
+    public bool IsPublished { get; init; }
+
     /// <summary>The first bytes of the body, in order. They come before what <see cref="Body"/> still reads.</summary>
     public ReadOnlyMemory<byte> Held => held.Memory;
 

@@ -39,6 +39,9 @@ internal abstract record ChatAnswer
         /// <summary>Silence after which the client of a stream gets a keep-alive; null: as the configuration says.</summary>
         public TimeSpan? KeepAliveAfter { get; init; }
 
+        /// <inheritdoc cref="BackendReply.IsPublished"/>
+        public bool IsPublished { get; init; }
+
         /// <summary>The id of the workflow's run.</summary>
         public string? RunId { get; init; }
     }

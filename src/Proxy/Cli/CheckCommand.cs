@@ -8,7 +8,7 @@ namespace Proxy.Cli;
 
 /// <summary>
 /// <c>proxy check [FILE]</c>: prints every problem of a configuration, or a summary of it. Only if the file has prefixes, it asks the hosts for their models,
-/// because listed names take precedence over prefixes.
+/// because listed names take precedence over prefixes. It tries the other servers that the file names; one that cannot be used is a note, not a problem.
 /// </summary>
 internal static class CheckCommand
 {

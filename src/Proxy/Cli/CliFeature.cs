@@ -22,5 +22,6 @@ internal sealed record CliFeature(
     [
         Inference.InferenceCli.Feature,
         Store.StoreCli.Feature,
+        NatsCli.Feature,
     ];
 }

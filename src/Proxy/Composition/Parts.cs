@@ -25,6 +25,7 @@ internal sealed class Parts : IDisposable
         OllamaFeature.Add,
         AnthropicFeature.Add,
         VectorsFeature.Add,
+        NatsFeature.Add,
         OperatorFeature.Add,
         StreamsFeature.Add,
         StoreFeature.Add, // its gate is the last: an answer that is recorded as complete ends well

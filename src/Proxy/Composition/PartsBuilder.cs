@@ -45,6 +45,9 @@ internal sealed record PartsBuilder(
     /// <summary>Work that runs from the start of the process until it is cancelled.</summary>
     public List<Func<CancellationToken, Task>> Background { get; } = [];
 
+    /// <summary>What <c>/ready</c> reports besides the backends. None of it makes the proxy less ready.</summary>
+    public List<Func<ReadyDetail>> Details { get; } = [];
+
     public List<FixedSetting> FixedSettings { get; } = [];
 
     /// <summary>The last of the chat routes. The others may pass a call on to it.</summary>

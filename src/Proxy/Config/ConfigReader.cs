@@ -65,6 +65,7 @@ internal static partial class ConfigReader
             Inference = ReadInference(file.Section("inference"), sources),
             Streams = ReadStreams(file.Section("streams", StreamsHints)),
             Store = file.Has("store") ? ReadStore(file.Section("store", StoreHints), sources) : StoreOf(sources),
+            Nats = file.Has("nats") ? ReadNats(file.Section("nats", NatsHints), sources) : NatsOf(sources),
             Log = ReadLog(file.Section("log")),
         };
 
@@ -93,7 +94,7 @@ internal static partial class ConfigReader
             config = config with { Auth = config.Auth with { Keys = [new() { Name = "env", Sha256 = ApiKeyConfig.Digest(key) }] } };
         if (Set("PROXY_ALLOW_ANONYMOUS") == "true")
             config = config with { Auth = config.Auth with { AllowAnonymous = true } };
-        config = config with { Store = StoreOf(sources) };
+        config = config with { Store = StoreOf(sources), Nats = NatsOf(sources) };
 
         problems =
         [
@@ -108,6 +109,7 @@ internal static partial class ConfigReader
 
         string Variable(ConfigProblem problem) =>
             IsListen(problem) ? sources.Listen is null ? "PROXY_LISTEN" : "--listen"
+            : problem.Key.StartsWith("nats.", StringComparison.Ordinal) ? NatsVariable
             : problem.Key.EndsWith(".key", StringComparison.Ordinal) ? "LLM_API_KEY"
             : "LLM_BASE_URL";
     }
@@ -204,21 +206,28 @@ internal static partial class ConfigReader
         return families.Count > 0 ? families : null;
     }
 
-    /// <summary>The credential from <c>key</c>, or from the file or systemd credential that <c>key_file</c> names. No message shows it.</summary>
-    private static string? ReadKey(SectionReader section, ConfigSources sources)
+    /// <summary>
+    /// The credential from <c>key</c> (or the setting of another name), or from the file or systemd credential that <c>key_file</c> names. No message shows it.
+    /// </summary>
+    private static string? ReadKey(SectionReader section, ConfigSources sources, string name = "key")
     {
-        var key = section.Text("key");
-        if (section.Text("key_file") is not { } file) return key;
-        if (section.Has("key"))
+        var key = section.Text(name);
+        if (section.Text($"{name}_file") is not { } file) return key;
+        if (section.Has(name))
         {
-            section.Refuse("key_file", "stands beside key; keep one of the two");
+            section.Refuse($"{name}_file", $"stands beside {name}; keep one of the two");
             return key;
         }
 
-        // If the service has systemd credentials, a bare name is the name of one.
+        return ReadFile(section, $"{name}_file", SecretPath(file, sources), sources)?.Trim();
+    }
+
+    /// <summary>The path of a file with a secret. If the service has systemd credentials, a bare name is the name of one.</summary>
+    private static string SecretPath(string file, ConfigSources sources)
+    {
         var folder = !file.Contains('/', StringComparison.Ordinal) && sources.Environment("CREDENTIALS_DIRECTORY") is { Length: > 0 } credentials
             ? credentials : sources.Folder;
-        return ReadFile(section, "key_file", Path.GetFullPath(file, folder), sources)?.Trim();
+        return Path.GetFullPath(file, folder);
     }
 
     private static NamedFile? ReadCa(SectionReader section, ConfigSources sources)
@@ -256,6 +265,7 @@ internal static partial class ConfigReader
                 Models = key.Texts("models", []),
                 Concurrency = key.Whole("concurrency", least: 1),
                 RequestsPerMinute = key.Whole("requests_per_minute", least: 1),
+                Publish = key.Truth("publish", true),
             }),
         ],
     };

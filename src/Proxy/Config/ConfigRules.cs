@@ -27,6 +27,7 @@ internal static partial class ConfigRules
         .. Unlearned(config),
         .. Aliases(config),
         .. Models(config.Inference),
+        .. Nats(config.Nats),
     ];
 
     /// <summary>Null if the name is valid; else what to write instead.</summary>

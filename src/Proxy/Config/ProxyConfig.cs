@@ -23,5 +23,8 @@ internal sealed record ProxyConfig
     /// <summary>Null: calls are remembered in memory only.</summary>
     public StoreConfig? Store { get; init; }
 
+    /// <summary>Null: nothing is published.</summary>
+    public NatsConfig? Nats { get; init; }
+
     public LogConfig Log { get; init; } = new();
 }

@@ -110,8 +110,12 @@ internal sealed partial class CallScope : IDisposable
         Info.Owner = caller.Name;
         Record.Key = caller.Name;
         Cors.Answer(Context, parts.Gate);
-        return Info.Via is { } via ? ProxyLoop.Refusal(via, parts.Identity) : null;
+        return Unpublished(Info.Wishes?.Publish) ?? (Info.Via is { } via ? ProxyLoop.Refusal(via, parts.Identity) : null);
     }
+
+    /// <summary>Refuses a value of <c>x-publish</c> that has no meaning, also where nothing is published: a wish is never ignored.</summary>
+    private static ProxyError? Unpublished(string? publish) => publish is null or "none" ? null
+        : new(ProxyErrorKind.InvalidRequest, $"x-publish is '{ModelName.Shown(publish)}'; it can only be none") { Param = "x-publish" };
 
     /// <summary>Checks that the caller may use the model, and counts the call against its limits.</summary>
     public ProxyError? Use(string model)
@@ -180,6 +184,7 @@ internal sealed partial class CallScope : IDisposable
     public void Interrupt(ProxyError why)
     {
         Interruption = why;
+        Record.Interrupted = why.Kind is ProxyErrorKind.Draining;
         lifetime.End();
     }
 

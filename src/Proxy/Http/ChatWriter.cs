@@ -214,6 +214,7 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
             ServedModel = events.Served ?? "",
             Idle = TimeSpan.FromDays(1),
             Streams = true,
+            IsPublished = events.IsPublished,
         };
         reply.Bind(null, scope.Cancellation.UnsafeRegister(static state => ((EventBody)state!).Cancel(), body));
         return new(reply) { Headers = events.Headers, NewReader = static () => new EventSchemaReader(), Whole = events.Whole, RunId = events.RunId };

@@ -9,7 +9,7 @@ internal static class OperatorFeature
 {
     public static void Add(PartsBuilder parts)
     {
-        var status = new StatusEndpoints(parts.Directory, parts.Exchange.Calls, parts.Exchange.Metrics, parts.Exchange.Gate, parts.Readiness)
+        var status = new StatusEndpoints(parts.Directory, parts.Exchange.Calls, parts.Exchange.Metrics, parts.Exchange.Gate, parts.Readiness, parts.Details)
         {
             Degraded = parts.Degraded,
         };

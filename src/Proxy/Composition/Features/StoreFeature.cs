@@ -29,8 +29,8 @@ internal static class StoreFeature
         if (spool is not null) Add(parts, spool);
         parts.Exchange.Metrics.Add(() =>
         [
-            new("proxy_records_lost_total", "counter", "Records that could not be written.", "", writer.Lost + (spool?.Lost ?? 0)),
-            new("proxy_store_commits_total", "counter", "Transactions of records.", "", writer.Commits),
+            new("proxy_records_lost_total", "Records that could not be written.", "", writer.Lost + (spool?.Lost ?? 0)),
+            new("proxy_store_commits_total", "Transactions of records.", "", writer.Commits),
             new("proxy_store_waiting", "Records that wait for the store.", "", writer.Waiting),
             new("proxy_store_up", "1 while records can be written.", "", writer.Problem is null ? 1 : 0),
         ]);

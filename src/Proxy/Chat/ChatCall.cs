@@ -105,7 +105,18 @@ internal sealed class ChatCall : IDisposable
     public ReadOnlyMemory<byte>? OriginalBody { get; private set; }
 
     /// <summary>Edits that are applied to a copy of <see cref="OriginalBody"/> before it is sent or parsed, sorted by position.</summary>
-    public IReadOnlyList<BodyEdit> Edits { get; set; } = [];
+    public IReadOnlyList<BodyEdit> Edits
+    {
+        get;
+        set
+        {
+            field = value;
+            if (OriginalBody is not null) request = null; // it was parsed without them
+        }
+    } = [];
+
+    /// <summary>The call's digest, if it has been computed (<see cref="RoutedCall.RequestId"/>).</summary>
+    public string? RequestId { get; private set; }
 
     public bool Streams => Envelope.Stream ?? Dialect.StreamsByDefault;
 
@@ -114,20 +125,22 @@ internal sealed class ChatCall : IDisposable
     /// </summary>
     public ProxyError? TryGetRequest(out ChatRequest? parsed)
     {
-        parsed = null;
-        ProxyError? problem = null;
-        if (request is null)
-        {
-            var body = OriginalBody!.Value;
-            if (JsonStructure.IsTooMuch(body.Span))
-                return new(ProxyErrorKind.BodyTooLarge, $"the body has more than {JsonStructure.MostValues} JSON values, more than is translated for a host; "
-                    + "send fewer messages, parts or tools");
-            using var edited = BodyEdit.Apply(Edits, body.Span);
-            problem = Dialect.ReadRequest(edited?.Memory ?? body, out request);
-        }
-
+        var problem = request is null ? Parse(Edits, out request) : null;
         parsed = request;
         return problem;
+    }
+
+    /// <summary>
+    /// Computes <see cref="RequestId"/>. Values that an agent changes in every prompt although they carry no meaning do not count, whether or not they are
+    /// replaced in what the host gets.
+    /// </summary>
+    /// <param name="routed">This call.</param>
+    public string? Identify(in RoutedCall routed)
+    {
+        ChatRequest? whole = null;
+        if (OriginalBody is { } body && Dialect.NormalisePrompt(body.Span) is { Count: > 0 } marks) Parse(marks, out whole);
+        else if (request is not null || OriginalBody is not null) TryGetRequest(out whole);
+        return RequestId = whole is null ? null : RequestDigest.Of(routed, whole);
     }
 
     /// <summary>
@@ -141,5 +154,16 @@ internal sealed class ChatCall : IDisposable
     {
         OriginalBody = null;
         owned?.Dispose();
+    }
+
+    private ProxyError? Parse(IReadOnlyList<BodyEdit> edits, out ChatRequest? parsed)
+    {
+        parsed = null;
+        var body = OriginalBody!.Value;
+        if (JsonStructure.IsTooMuch(body.Span))
+            return new(ProxyErrorKind.BodyTooLarge, $"the body has more than {JsonStructure.MostValues} JSON values, more than is translated for a host; "
+                + "send fewer messages, parts or tools");
+        using var edited = BodyEdit.Apply(edits, body.Span);
+        return Dialect.ReadRequest(edited?.Memory ?? body, out parsed);
     }
 }

@@ -36,6 +36,7 @@ public sealed partial class ExampleTests
         Same(new InferenceConfig(), config.Inference with { Models = [], Threads = null }, "inference");
         Same(new InferenceModelConfig { Name = "bge-small", Path = "/etc/proxy/BAAI/bge-small-en-v1.5" }, config.Inference.Models[0] with { Kind = null },
             "model");
+        Same(new CacheConfig(), config.Cache, "cache");
         Same(new AuthConfig(), config.Auth with { Keys = [] }, "auth");
         Same(BackendConfig.Echo, config.Backends[0], "echo");
         Same(plain, gpu with { Dialects = null, Prefixes = [], Models = [], Slots = null, Key = null, Headers = plain.Headers, Ca = null, Options = new() },
@@ -59,14 +60,14 @@ public sealed partial class ExampleTests
     {
         var spelt = KeyOfLine().Matches(Uncommented).Select(match => match.Groups[1].Value).Where(key => !key.StartsWith('"')).ToHashSet();
         var known = new[] { typeof(ProxyConfig), typeof(ServerConfig), typeof(TlsConfig), typeof(BackendConfig), typeof(AuthConfig), typeof(ApiKeyConfig),
-            typeof(LogConfig), typeof(InferenceConfig), typeof(InferenceModelConfig) }
+            typeof(LogConfig), typeof(InferenceConfig), typeof(InferenceModelConfig), typeof(CacheConfig) }
             .SelectMany(Properties).Where(property => !IsSection(property))
             .Select(property => JsonNamingPolicy.SnakeCaseLower.ConvertName(property.Name)).ToHashSet();
 
         Assert.Equal(known.Order(), spelt.Order());
         Assert.All(Beside, key => Assert.Contains(key, Example, StringComparison.Ordinal));
         foreach (var section in new[] { "[server]", "[server.tls]", "[[backends]]", "[aliases]", "[auth]", "[[auth.keys]]", "[log]", "[inference]",
-            "[[inference.models]]" })
+            "[[inference.models]]", "[cache]" })
             Assert.Contains($"\n{section}\n", Uncommented, StringComparison.Ordinal);
     }
 

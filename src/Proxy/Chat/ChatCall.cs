@@ -39,6 +39,9 @@ internal sealed record CallInfo(string TraceId, string CorrelationId, string Own
     /// <summary>What the call's headers ask of the stream, the cache and the publisher; null: nothing.</summary>
     public CallWishes? Wishes { get; init; }
 
+    /// <summary>What the exact cache did for the call, as the client is told: hit, miss or bypass. Null: there is no cache.</summary>
+    public string? Cache { get; set; }
+
     /// <summary>The proxies that the call has passed through (<see cref="Chat.Via"/>); null if the client called this proxy directly.</summary>
     public string? Via { get; init; }
 }
@@ -58,7 +61,7 @@ internal sealed record CallWishes
     /// <summary><c>x-publish</c>: <c>none</c> keeps the call's events from being published.</summary>
     public string? Publish { get; set; }
 
-    /// <summary><c>x-cache</c>: <c>use</c> lets the exact cache answer.</summary>
+    /// <summary><c>x-cache</c>: <c>use</c> lets the exact cache answer, <c>bypass</c> does not.</summary>
     public string? Cache { get; set; }
 
     /// <summary><c>x-stainless-retry-count</c> is 1 or more: an SDK says that this call is a retry.</summary>
@@ -71,6 +74,8 @@ internal sealed record CallWishes
 /// </summary>
 internal sealed class ChatCall : IDisposable
 {
+    private const int LongBody = 64 << 10;
+
     private readonly PooledBody? owned;
     private ChatRequest? request;
 
@@ -117,6 +122,11 @@ internal sealed class ChatCall : IDisposable
 
     /// <summary>The call's digest, if it has been computed (<see cref="RoutedCall.RequestId"/>).</summary>
     public string? RequestId { get; private set; }
+
+    /// <summary>
+    /// True if the body takes a millisecond or more to parse. Code that runs on an event loop leaves it first, so that other calls are not held up.
+    /// </summary>
+    public bool IsLongToParse => OriginalBody is { Length: > LongBody };
 
     public bool Streams => Envelope.Stream ?? Dialect.StreamsByDefault;
 

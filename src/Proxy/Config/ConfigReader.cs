@@ -64,6 +64,7 @@ internal static partial class ConfigReader
             Auth = ReadAuth(file.Section("auth")),
             Inference = ReadInference(file.Section("inference"), sources),
             Store = file.Has("store") ? ReadStore(file.Section("store", StoreHints), sources) : StoreOf(sources),
+            Cache = ReadCache(file),
             Log = ReadLog(file.Section("log")),
         };
 

@@ -34,13 +34,38 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
         scope.Record.Model = ModelName.Shown(envelope!.Model); // as the client wrote it
         if (problem is not null) return problem;
 
-        scope.Record.Route = route!.Name;
+        if (Unmet(scope.Info) is { } unmet) return unmet;
+        var early = Parts.Early.Count == 0 ? null : await EarlyAsync(routed, scope.Cancellation);
+        scope.Record.Route = early?.By ?? route!.Name;
         scope.Record.Stream = call.Streams;
-        var followers = Followers.Of(Parts.Follow, routed, scope.Record);
+        var followers = Followers.Of(Parts.Follow, routed, scope.Record, isAnswered: early is not null);
+        AnswerHeaders.Set(scope.Context.Response, call);
         var client = call.Streams ? writer.Stream(scope, followers) : null;
-        var pending = route.AnswerAsync(routed, scope.Cancellation);
+        var pending = early is null ? route!.AnswerAsync(routed, scope.Cancellation) : new(early);
         var answer = await (pending.IsCompleted || client is not { KeepsAlive: true } ? pending : client.WhileAsync(pending));
         await writer.WriteAsync(scope, call, client, followers, answer);
+        return null;
+    }
+
+    private async ValueTask<ChatAnswer?> EarlyAsync(RoutedCall routed, CancellationToken cancellation)
+    {
+        foreach (var answer in Parts.Early)
+        {
+            if (await answer(routed, cancellation) is { } early) return early;
+        }
+
+        return null;
+    }
+
+    /// <summary>The error if a header asks for what is not configured here.</summary>
+    private ProxyError? Unmet(CallInfo info)
+    {
+        if (info.Wishes is null) return null;
+        foreach (var refuse in Parts.Refuses)
+        {
+            if (refuse(info) is { } unmet) return unmet;
+        }
+
         return null;
     }
 }

@@ -9,6 +9,9 @@ namespace Proxy.Streams;
 internal sealed record FollowedCall(RoutedCall Routed, CallRecord Record)
 {
     public CallInfo Info => Routed.Call.Info;
+
+    /// <summary>The answer comes from a feature (<see cref="AnswerEarly"/>): no route is asked.</summary>
+    public bool IsAnswered { get; init; }
 }
 
 /// <summary>Adds a feature's taps and gates to a call, before its answer is asked for. It adds none to a call that it does not follow.</summary>

@@ -6,7 +6,13 @@ namespace Proxy.Telemetry;
 
 /// <summary>A value that is read at each scrape.</summary>
 /// <param name="Labels">Labels in exposition format: <c>backend="a"</c>, or empty.</param>
-internal readonly record struct Gauge(string Name, string Help, string Labels, double Value);
+internal readonly record struct Gauge(string Name, string Help, string Labels, double Value)
+{
+    /// <param name="kind"><c>counter</c> for a value that only grows.</param>
+    public Gauge(string name, string kind, string help, string labels, double value) : this(name, help, labels, value) => Kind = kind;
+
+    public string Kind { get; } = "gauge";
+}
 
 /// <summary>
 /// Counts and times of calls, and their text for Prometheus (exposition format 0.0.4). Counting allocates nothing after the first call of a kind.
@@ -128,7 +134,7 @@ internal sealed class ProxyMetrics
         string? last = null;
         foreach (var gauge in gauges.SelectMany(source => source()).OrderBy(g => g.Name, StringComparer.Ordinal))
         {
-            if (gauge.Name != last) Head(text, last = gauge.Name, "gauge", gauge.Help);
+            if (gauge.Name != last) Head(text, last = gauge.Name, gauge.Kind, gauge.Help);
             Line(text, gauge.Name, gauge.Labels, gauge.Value);
         }
 

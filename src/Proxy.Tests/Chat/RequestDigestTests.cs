@@ -5,6 +5,7 @@ using CsCheck;
 using Proxy.Chat;
 using Proxy.Dialects;
 using Proxy.Routes;
+using Proxy.Tests.Dialects;
 using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.Chat;
@@ -186,7 +187,7 @@ public sealed class RequestDigestTests
         Assert.Equal((digest, digest), (routed.RequestId(), routed.Call.RequestId));
     }
 
-    /// <summary>A digest that changes makes every stored answer and every idempotency record unfindable: then the version in the document must change too.</summary>
+    /// <summary>If a digest changes, no stored answer or record is found any more: then the version in the document must change too.</summary>
     [Theory]
     [InlineData(0, "9349a989abcd54237f1abe371aa49c146d55aacf100795d60158cd7c3cdc9bb3")]
     [InlineData(1, "06cd1984f283a137309f92701084d202ebd4552e96347003c9c2deb2e865c487")]
@@ -208,6 +209,18 @@ public sealed class RequestDigestTests
 
         AllDiffer(Conversations, messages => Id(Openai, $$"""{"model":"m","messages":{{messages}}}"""));
         AllDiffer([.. Meanings.Select(same => same[0].Body)], body => Id(Openai, body));
+    }
+
+    [Fact]
+    public void Example_of_the_page_Is_true()
+    {
+        var blocks = File.ReadAllText(Path.Combine(Wire.Root, "docs", "request-identity.md")).Split("```\n");
+        using var copy = new MemoryStream();
+        var routed = Routed(Openai, blocks[1]);
+        routed.Call.TryGetRequest(out var request);
+
+        Assert.Contains($"`{RequestDigest.Of(routed, request!, copy)}`", blocks[4], StringComparison.Ordinal);
+        Assert.Equal(blocks[3], Encoding.UTF8.GetString(copy.ToArray()) + "\n");
     }
 
     [Fact]
@@ -290,7 +303,8 @@ public sealed class RequestDigestTests
     [InlineData("1.2345678901234567890123e+22", "12345678901234567890123")]
     [InlineData("0.10000000000000000001", "0.10000000000000000001", "1.0000000000000000001e-1")]
     [InlineData("1e99999999999", "1e99999999999")]
-    public void Number_Has_one_spelling(string expected, params string[] spelled) => Assert.All(spelled, number => Assert.Equal(expected, CanonicalNumber.Of(number)));
+    public void Number_Has_one_spelling(string expected, params string[] spelled) =>
+        Assert.All(spelled, number => Assert.Equal(expected, CanonicalNumber.Of(number)));
 
     [Fact]
     public void Numbers_are_spelled_as_in_JavaScript() => Gen.Double.Where(double.IsFinite).Holds(1000, static number => $"{number:R}", static number =>
@@ -339,11 +353,17 @@ public sealed class RequestDigestTests
                 break;
             case JsonValue value when value.TryGetValue(out string? word):
                 text.Append('"');
-                foreach (var letter in word) text.Append(letter is '"' or '\\' or < ' ' || char.IsSurrogate(letter) || random.Next(3) == 0 ? $"\\u{(int)letter:x4}" : letter);
+                foreach (var letter in word)
+                {
+                    var escape = letter is '"' or '\\' or < ' ' || char.IsSurrogate(letter) || random.Next(3) == 0;
+                    text.Append(escape ? $"\\u{(int)letter:x4}" : letter.ToString());
+                }
+
                 text.Append('"');
                 break;
-            case JsonValue value when value.ToJsonString() is { } number && char.IsAsciiDigit(number[^1]) && !number.Contains('e', StringComparison.OrdinalIgnoreCase):
-                text.Append(random.Next(3) switch { 0 => number + "e0", 1 => number.Contains('.', StringComparison.Ordinal) ? number + "00" : number + ".0", _ => number });
+            case JsonValue value when value.ToJsonString() is { } number && char.IsAsciiDigit(number[^1]) && !number.Contains('E', StringComparison.Ordinal):
+                var zeros = number.Contains('.', StringComparison.Ordinal) ? "00" : number.Contains('e', StringComparison.Ordinal) ? "" : ".0";
+                text.Append(random.Next(3) switch { 0 when zeros.Length > 0 => number + "e0", 1 => number + zeros, _ => number });
                 break;
             default:
                 text.Append(node?.ToJsonString() ?? "null");
@@ -369,9 +389,7 @@ public sealed class RequestDigestTests
         };
         var bytes = Encoding.UTF8.GetBytes(body.Replace("SCHEMA", Schema, StringComparison.Ordinal));
         Assert.Null(EnvelopePeek.Read(bytes, out var envelope));
-        return RouteTable.Split(new ChatCall(DialectTable.Client(name)!, envelope!, new CallInfo("T", "C", "me") { Workspace = workspace, Pipeline = pipeline }, bytes)
-        {
-            Headers = headers ?? [],
-        });
+        var info = new CallInfo("T", "C", "me") { Workspace = workspace, Pipeline = pipeline };
+        return RouteTable.Split(new ChatCall(DialectTable.Client(name)!, envelope!, info, bytes) { Headers = headers ?? [] });
     }
 }

@@ -67,7 +67,9 @@ public sealed class CacheTests(CacheTests.Door door) : IClassFixture<CacheTests.
             string Read(string file) => File.ReadAllText(Path.Combine(Wire.Transcripts, scenario, file));
             var streams = exchange.Request.Json.TryGetProperty("stream", out var wish) && wish.GetBoolean();
             if (!streams) return exchange.JsonAsync(Read($"{name}.whole.json").Trim());
-            return name is "ollama" or "generate" ? exchange.StreamAsync(Ollama.Lines, Read($"{name}.jsonl")) : exchange.StreamAsync(OpenAi.Sse, Read($"{name}.sse"));
+            return name is "ollama" or "generate"
+                ? exchange.StreamAsync(Ollama.Lines, Read($"{name}.jsonl"))
+                : exchange.StreamAsync(OpenAi.Sse, Read($"{name}.sse"));
         }
     }
 
@@ -393,13 +395,15 @@ public sealed class CacheTests(CacheTests.Door door) : IClassFixture<CacheTests.
             "responses" => ("/v1/responses", $$"""{"model":"{{model}}","max_output_tokens":64,"input":"{{text}}","stream":STREAM}"""),
             _ => ("/v1/chat/completions", $$"""{"model":"{{model}}","max_tokens":64,"messages":[{"role":"user","content":"{{text}}"}],"stream":STREAM{{(stream ? ""","stream_options":{"include_usage":true}""" : "")}}}"""),
         };
-        return door.Proxy.CallAsync(path, body.Replace("STREAM", stream ? "true" : "false", StringComparison.Ordinal), Alice, header, "anthropic-version: 2023-06-01");
+        body = body.Replace("STREAM", stream ? "true" : "false", StringComparison.Ordinal);
+        return door.Proxy.CallAsync(path, body, Alice, header, "anthropic-version: 2023-06-01");
     }
 
     /// <summary>What the client's user sees. An Ollama host gives its calls no ids, so each answer has made-up ones.</summary>
     private static MatrixAnswer Seen(string client, bool stream, RawReply reply, string host)
     {
         var seen = MatrixAnswer.Of(client, stream, reply);
-        return host is "ollama" ? seen with { Calls = string.Join('\n', seen.Calls.Split('\n').Select(static call => call[(call.IndexOf(' ', StringComparison.Ordinal) + 1)..])) } : seen;
+        if (host is not "ollama") return seen;
+        return seen with { Calls = string.Join('\n', seen.Calls.Split('\n').Select(static call => call[(call.IndexOf(' ', StringComparison.Ordinal) + 1)..])) };
     }
 }

@@ -23,6 +23,7 @@ public sealed partial class FolderRuleTests
         ["Dialects"] = ["Chat", "Vectors", "Buffers"],
         ["Streams"] = ["Chat", "Buffers", "Telemetry"],
         ["Store"] = ["Streams", "Buffers", "Config", "Telemetry"],
+        ["Cache"] = ["Chat", "Dialects", "Streams", "Buffers", "Config", "Telemetry"],
         ["Backends"] = ["Chat", "Vectors", "Buffers", "Transport", "Config", "Telemetry"],
         ["Inference"] = ["Vectors", "Buffers", "Config", "Telemetry"],
         ["Routes"] = ["Chat", "Buffers", "Backends", "Telemetry"],

@@ -28,8 +28,11 @@ internal sealed class CachedCalls(CacheConfig config, string anonymous, ExactCac
     public static ProxyError? RefuseValue(string? wish) => wish is null or "use" or Bypass ? null : Refuse($"x-cache is '{wish}'; it can be use or {Bypass}");
 
     /// <summary>The error for <c>x-cache: use</c> where there is no cache.</summary>
-    public static ProxyError? RefuseUse(CallInfo info) =>
-        RefuseValue(info.Wishes?.Cache) ?? (info.Wishes?.Cache is "use" ? Refuse("x-cache asks for the exact cache, which is not configured on this proxy") : null);
+    public static ProxyError? RefuseUse(CallInfo info)
+    {
+        var wish = info.Wishes?.Cache;
+        return RefuseValue(wish) ?? (wish is "use" ? Refuse("x-cache asks for the exact cache, which is not configured on this proxy") : null);
+    }
 
     /// <summary>The error if the call asks for what this cache does not do.</summary>
     public ProxyError? Refuse(CallInfo info)

@@ -75,8 +75,8 @@ internal static class RequestDigest
     };
 
     private static void WriteOthers(CanonicalJson json, ChatRequest request, ClientDialect dialect) =>
-        WriteOthers(json, request.Origin, request.Unknown.Concat(
-            request.AsItCame.Where(member => !dialect.IsOnlySpelling(member.Key, member.Value, request) && request.Unknown.All(known => known.Key != member.Key))));
+        WriteOthers(json, request.Origin, request.Unknown.Concat(request.AsItCame.Where(member =>
+            !dialect.IsOnlySpelling(member.Key, member.Value, request) && request.Unknown.All(known => known.Key != member.Key))));
 
     /// <summary>Writes what the headers <c>anthropic-beta</c> and <c>openai-beta</c> switch on.</summary>
     private static void WriteBetas(CanonicalJson json, IReadOnlyList<KeyValuePair<string, string>> headers)
@@ -184,7 +184,9 @@ internal static class RequestDigest
         json.EndList();
     }
 
-    /// <summary>The members of a tool as it came that <see cref="ToolDefinition"/> does not hold; those of its function have the function's name before them.</summary>
+    /// <summary>
+    /// The members of a tool as it came that <see cref="ToolDefinition"/> does not hold. Those of its function have <c>function</c> before their names.
+    /// </summary>
     private static IEnumerable<KeyValuePair<string, JsonElement>> Unheld(JsonElement tool, string place = "") =>
         from member in tool.EnumerateObject()
         from unheld in member switch

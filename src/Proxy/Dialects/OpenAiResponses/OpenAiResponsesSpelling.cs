@@ -25,12 +25,12 @@ internal static class OpenAiResponsesSpelling
 
     /// <summary>True if the messages that are read from an item hold all of it. The reasoning that OpenAI encrypted is in no message.</summary>
     public static bool IsHeld(JsonElement item) =>
-        HasOnly(item, OfItem) && !HasParts(item, "content", static part => !HasOnly(part, OfPart)) && !HasParts(item, "output", static part => !HasOnly(part, OfPart))
+        HasOnly(item, OfItem) && AreHeld(item, "content"u8) && AreHeld(item, "output"u8)
             && !(OpenAiResponsesJson.Text(item, "encrypted_content"u8) is { } secret && secret.StartsWith("gAAAA", StringComparison.Ordinal));
 
-    private static bool HasParts(JsonElement item, string name, Func<JsonElement, bool> are) =>
-        item.TryGetProperty(name, out var parts) && parts.ValueKind is JsonValueKind.Array
-            && parts.EnumerateArray().Any(part => IsRead(part) && are(part));
+    private static bool AreHeld(JsonElement item, ReadOnlySpan<byte> name) =>
+        !item.TryGetProperty(name, out var parts) || parts.ValueKind is not JsonValueKind.Array
+            || parts.EnumerateArray().All(static part => !IsRead(part) || HasOnly(part, OfPart));
 
     /// <summary>A part of another type is held as it came.</summary>
     private static bool IsRead(JsonElement part) => OpenAiResponsesJson.Text(part, "type"u8)

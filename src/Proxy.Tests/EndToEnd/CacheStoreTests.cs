@@ -140,7 +140,7 @@ public sealed class CacheStoreTests : IAsyncLifetime
         host.Answer(static exchange => exchange.StreamAsync(OpenAi.Sse, OpenAi.Stream("whole")));
         await AskAsync(proxy, "other", stream: true);
 
-        await Patience.Until(() => Task.FromResult(store.Rows.Count > 0), "the second answer is in the database");
+        await Patience.Until(() => Task.FromResult(!store.Rows.IsEmpty), "the second answer is in the database");
         Assert.Equal("whole", Assert.Single(store.Rows).Value.Content);
     }
 

@@ -1,4 +1,4 @@
-using Proxy.Buffers;
+using System.Buffers;
 using Proxy.Chat;
 using Proxy.Dialects;
 using Proxy.Dialects.Events;
@@ -14,7 +14,7 @@ internal sealed class AnswerCollector(CacheKey key, string model, AnswerKeeper k
 {
     private readonly EventSchemaWriter writer = new();
     private readonly List<ChatEvent> events = [];
-    private PooledBody? lines;
+    private readonly ArrayBufferWriter<byte> lines = new();
     private BackendReply? reply;
     private EventReader? reader;
     private CachedAnswer? kept;
@@ -25,7 +25,6 @@ internal sealed class AnswerCollector(CacheKey key, string model, AnswerKeeper k
         this.reply = reply;
         isOut = reply.Status >= 300;
         reader = reply.Dialect?.NewEventReader() ?? new EventSchemaReader(); // a route's events have no host's dialect
-        lines = new PooledBody();
     }
 
     public void See(long number, ReadOnlySpan<byte> frame, ReadOnlySpan<byte> payload)
@@ -46,13 +45,12 @@ internal sealed class AnswerCollector(CacheKey key, string model, AnswerKeeper k
             Collect();
         }
 
-        if (!isOut && isFinished) kept = keeper.Keep(key, lines!.Span);
+        if (!isOut && isFinished) kept = keeper.Keep(key, lines.WrittenSpan);
         return default;
     }
 
     public void Ended(GenerationEnd end)
     {
-        lines?.Dispose();
         if (kept is null) return;
         if (end.Kind is EndKind.Whole) keeper.Save(key, model, reply!.ServedModel, kept);
         else keeper.Forget(key, kept);
@@ -64,10 +62,10 @@ internal sealed class AnswerCollector(CacheKey key, string model, AnswerKeeper k
         {
             if (happened is ChatEvent.Quiet) continue;
             isOut |= happened is ChatEvent.Skipped or ChatEvent.Finished { Error: not null } or ChatEvent.Finished { Reason: FinishReason.Error }
-                || happened.Choice != 0 || happened.Opaque.Member("logprobs"u8) is not null || lines!.Length > keeper.Longest;
+                || happened.Choice != 0 || happened.Opaque.Member("logprobs"u8) is not null || lines.WrittenCount > keeper.Longest;
             if (isOut) break;
             isFinished |= happened is ChatEvent.Finished;
-            writer.Write(happened, lines!);
+            writer.Write(happened, lines);
         }
 
         events.Clear();

@@ -4,8 +4,8 @@ using System.Text.Json;
 namespace Proxy.Chat;
 
 /// <summary>
-/// The part of <see cref="RequestDigest"/> that writes the messages. The ids of tool calls are random, so they are left out: a result has the number of the call
-/// that it answers, counted through the conversation.
+/// The part of <see cref="RequestDigest"/> that writes the messages. The ids of tool calls are random, so they are left out: a result has the number of the
+/// call that it answers, counted through the conversation.
 /// </summary>
 internal static class RequestDigestMessages
 {

@@ -37,6 +37,7 @@ public sealed partial class ExampleTests
         Same(new InferenceModelConfig { Name = "bge-small", Path = "/etc/proxy/BAAI/bge-small-en-v1.5" }, config.Inference.Models[0] with { Kind = null },
             "model");
         Same(new StreamsConfig(), config.Streams, "streams");
+        Same(new CacheConfig(), config.Cache, "cache");
         Same(new AuthConfig(), config.Auth with { Keys = [] }, "auth");
         Same(new StoreConfig { Kind = "sqlite", File = "/s/proxy.db" }, config.Store, "store");
         Same(BackendConfig.Echo, config.Backends[0], "echo");
@@ -61,14 +62,14 @@ public sealed partial class ExampleTests
     {
         var spelt = KeyOfLine().Matches(Uncommented).Select(match => match.Groups[1].Value).Where(key => !key.StartsWith('"')).ToHashSet();
         var known = new[] { typeof(ProxyConfig), typeof(ServerConfig), typeof(TlsConfig), typeof(BackendConfig), typeof(AuthConfig), typeof(ApiKeyConfig),
-            typeof(LogConfig), typeof(StreamsConfig), typeof(InferenceConfig), typeof(InferenceModelConfig), typeof(StoreConfig) }
+            typeof(LogConfig), typeof(StreamsConfig), typeof(InferenceConfig), typeof(InferenceModelConfig), typeof(StoreConfig), typeof(CacheConfig) }
             .SelectMany(Properties).Where(property => !IsSection(property) && property.Name != nameof(StoreConfig.File))
             .Select(property => JsonNamingPolicy.SnakeCaseLower.ConvertName(property.Name)).ToHashSet();
 
         Assert.Equal(known.Order(), spelt.Order());
         Assert.All(Beside, key => Assert.Contains(key, Example, StringComparison.Ordinal));
         foreach (var section in new[] { "[server]", "[server.tls]", "[[backends]]", "[aliases]", "[auth]", "[[auth.keys]]", "[log]", "[streams]", "[inference]",
-            "[[inference.models]]", "[store]" })
+            "[[inference.models]]", "[store]", "[cache]" })
             Assert.Contains($"\n{section}\n", Uncommented, StringComparison.Ordinal);
     }
 

@@ -24,6 +24,7 @@ public sealed partial class FolderRuleTests
         ["Streams"] = ["Chat", "Buffers", "Telemetry"],
         ["Store"] = ["Streams", "Buffers", "Config", "Telemetry"],
         ["Nats"] = ["Streams", "Chat", "Dialects", "Buffers", "Config", "Telemetry"],
+        ["Cache"] = ["Chat", "Dialects", "Streams", "Buffers", "Config", "Telemetry"],
         ["Backends"] = ["Chat", "Vectors", "Buffers", "Transport", "Config", "Telemetry"],
         ["Inference"] = ["Vectors", "Buffers", "Config", "Telemetry"],
         ["Routes"] = ["Chat", "Buffers", "Backends", "Telemetry"],

@@ -8,6 +8,9 @@ internal abstract record ChatAnswer
     /// <summary>Response headers that the route adds. They are set before the first byte.</summary>
     public IReadOnlyList<KeyValuePair<string, string>> Headers { get; init; } = [];
 
+    /// <summary>What answered, for the log, if it was not the call's route.</summary>
+    public string? By { get; init; }
+
     /// <summary>A backend's reply in the client's dialect, relayed as bytes.</summary>
     public sealed record Verbatim(BackendReply Reply) : ChatAnswer;
 

@@ -21,6 +21,7 @@ internal sealed class Parts : IDisposable
     public static readonly IReadOnlyList<Action<PartsBuilder>> Features =
     [
         InferenceFeature.Add,
+        CacheFeature.Add,
         ResponsesFeature.Add,
         OllamaFeature.Add,
         AnthropicFeature.Add,

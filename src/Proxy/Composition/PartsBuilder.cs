@@ -5,6 +5,7 @@ using Proxy.Config;
 using Proxy.Dialects.OpenAiChat;
 using Proxy.Http;
 using Proxy.Routes;
+using Proxy.Streams;
 
 namespace Proxy.Composition;
 
@@ -47,6 +48,8 @@ internal sealed record PartsBuilder(
 
     /// <summary>What <c>/ready</c> reports besides the backends. None of it makes the proxy less ready.</summary>
     public List<Func<ReadyDetail>> Details { get; } = [];
+    /// <summary>The database that remembers calls; null: there is none. Read it when a call needs it: the feature that has it may come later.</summary>
+    public IRecordStore? Store { get; set; }
 
     public List<FixedSetting> FixedSettings { get; } = [];
 

@@ -66,6 +66,7 @@ internal static partial class ConfigReader
             Streams = ReadStreams(file.Section("streams", StreamsHints)),
             Store = file.Has("store") ? ReadStore(file.Section("store", StoreHints), sources) : StoreOf(sources),
             Nats = file.Has("nats") ? ReadNats(file.Section("nats", NatsHints), sources) : NatsOf(sources),
+            Cache = ReadCache(file),
             Log = ReadLog(file.Section("log")),
         };
 

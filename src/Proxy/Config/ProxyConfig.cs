@@ -25,6 +25,8 @@ internal sealed record ProxyConfig
 
     /// <summary>Null: nothing is published.</summary>
     public NatsConfig? Nats { get; init; }
+    /// <summary>Null: no answer is given twice.</summary>
+    public CacheConfig? Cache { get; init; }
 
     public LogConfig Log { get; init; } = new();
 }

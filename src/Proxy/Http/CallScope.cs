@@ -14,6 +14,12 @@ internal sealed record ExchangeParts(
 {
     /// <summary>The features that follow the answers to calls. Complete before the first call.</summary>
     public List<Follow> Follow { get; } = [];
+
+    /// <summary>The features that may answer a call before its route is asked, in this order.</summary>
+    public List<AnswerEarly> Early { get; } = [];
+
+    /// <summary>Each says why it cannot do what a call's headers ask (<see cref="CallInfo.Wishes"/>). Asked only about calls that have such headers.</summary>
+    public List<Func<CallInfo, ProxyError?>> Refuses { get; } = [];
 }
 
 /// <summary>
@@ -238,6 +244,7 @@ internal sealed partial class CallScope : IDisposable
         (Record.Outcome, Record.Fault) = error.Kind switch
         {
             ProxyErrorKind.Internal => (CallOutcome.ProxyError, Fault.Proxy),
+            ProxyErrorKind.ClientLeft when Interruption is { Kind: ProxyErrorKind.Draining } => (CallOutcome.Drained, Fault.Proxy),
             ProxyErrorKind.Cancelled => (CallOutcome.ClientLeft, Fault.Client),
             _ when isGone || error.Kind is ProxyErrorKind.ClientLeft => (CallOutcome.ClientLeft, Fault.Client),
             ProxyErrorKind.HostTimedOut => (CallOutcome.Timeout, Fault.Backend),

@@ -15,6 +15,8 @@ internal sealed record FollowedCall(RoutedCall Routed, CallRecord Record)
 
     /// <summary>The answer must not end well without its record: if that cannot be written, the client gets an error in place of the end.</summary>
     public bool NeedsRecord { get; set; }
+    /// <summary>The answer comes from a feature (<see cref="AnswerEarly"/>): no route is asked.</summary>
+    public bool IsAnswered { get; init; }
 }
 
 /// <summary>Adds a feature's taps and gates to a call, before its answer is asked for. It adds none to a call that it does not follow.</summary>

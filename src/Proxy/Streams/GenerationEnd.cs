@@ -48,10 +48,10 @@ internal readonly record struct Followers(IFrameTap[] Taps, IEndGate[] Gates)
     public static readonly Followers None = new([], []);
 
     /// <summary>The followers of a call. A process without features that follow calls pays nothing.</summary>
-    public static Followers Of(IReadOnlyList<Follow> features, in RoutedCall routed, Telemetry.CallRecord record)
+    public static Followers Of(IReadOnlyList<Follow> features, in RoutedCall routed, Telemetry.CallRecord record, bool isAnswered = false)
     {
         if (features.Count == 0) return None;
-        var (call, taps, gates) = (new FollowedCall(routed, record), new List<IFrameTap>(), new List<IEndGate>());
+        var (call, taps, gates) = (new FollowedCall(routed, record) { IsAnswered = isAnswered }, new List<IFrameTap>(), new List<IEndGate>());
         foreach (var follow in features) follow(call, taps, gates);
         return taps.Count + gates.Count == 0 ? None : new([.. taps], [.. gates]);
     }

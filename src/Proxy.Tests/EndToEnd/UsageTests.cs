@@ -28,6 +28,7 @@ public sealed class UsageTests(UsageTests.Door door) : IClassFixture<UsageTests.
                 {Key("alice")}
                 {Key("bob")}
                 {Key("carol")}
+                {Key("dave")}
                 {Key("ops")}
                 admin = true
                 """;
@@ -55,7 +56,7 @@ public sealed class UsageTests(UsageTests.Door door) : IClassFixture<UsageTests.
 
         Assert.Equal(
             [$"{Today} alice m 2 18 14", $"{Today} alice n 1 9 7", $"{Today} bob m 1 9 7"],
-            Lines(await UsageAsync("ops")).Where(static line => !line.Contains("carol", StringComparison.Ordinal)));
+            Lines(await UsageAsync("ops")).Where(static line => line.Split(' ')[1] is "alice" or "bob"));
         Assert.Equal([$"{Today} bob m 1 9 7"], Lines(await UsageAsync("ops", "?owner=bob")));
         Assert.Equal([$"{Today} bob m 1 9 7"], Lines(await UsageAsync("bob", "?owner=bob")));
     }
@@ -78,10 +79,10 @@ public sealed class UsageTests(UsageTests.Door door) : IClassFixture<UsageTests.
     [Fact]
     public async Task Days_are_asked_for_Others_are_left_out()
     {
-        await CallAsync("bob", "n");
+        await CallAsync("dave", "n");
 
-        Assert.Empty(Lines(await UsageAsync("bob", "?from=2001-01-01&to=2001-12-31")));
-        Assert.NotEmpty(Lines(await UsageAsync("bob", $"?from={Today}&to={Today}")));
+        Assert.Empty(Lines(await UsageAsync("dave", "?from=2001-01-01&to=2001-12-31")));
+        Assert.NotEmpty(Lines(await UsageAsync("dave", $"?from={Today}&to={Today}")));
     }
 
     [Fact]
@@ -94,7 +95,8 @@ public sealed class UsageTests(UsageTests.Door door) : IClassFixture<UsageTests.
         var json = JsonElement.Parse((await door.Proxy.CommandAsync("usage", "--json", "--owner", "carol")).Output);
         Assert.Equal([$"{Today} carol m 1 9 7"], Lines(json, "usage"));
 
-        Assert.Equal((1, 1), ((await door.Proxy.CommandAsync("forget", "carol")).ExitCode, SqliteFile.Count(door.Proxy.StoreFile, "exchanges where owner = 'carol'")));
+        Assert.Equal(1, (await door.Proxy.CommandAsync("forget", "carol")).ExitCode); // the question gets no answer
+        Assert.Equal(1, SqliteFile.Count(door.Proxy.StoreFile, "exchanges where owner = 'carol'"));
         Assert.Equal((0, "2 rows of carol were deleted\n"), await door.Proxy.CommandAsync("forget", "carol", "--yes"));
 
         Assert.Equal(0, SqliteFile.Count(door.Proxy.StoreFile, "exchanges where owner = 'carol'"));
@@ -109,7 +111,7 @@ public sealed class UsageTests(UsageTests.Door door) : IClassFixture<UsageTests.
         await RawClient.SendAsync(proxy.Address, "POST", "/v1/chat/completions", Encoding.UTF8.GetBytes(OpenAi.Request("echo")));
 
         var usage = await RawClient.SendAsync(proxy.Address, "GET", "/v1/usage");
-        Assert.Equal("anonymous echo", string.Join(' ', usage.Json.GetProperty("data")[0].EnumerateObject().Skip(1).Take(2).Select(static value => value.Value)));
+        Assert.StartsWith($"{Today} anonymous echo 1 ", Assert.Single(Lines(usage.Json)), StringComparison.Ordinal);
         Assert.Equal(200, (await RawClient.SendAsync(proxy.Address, "GET", "/v1/usage?owner=other")).Status);
         Assert.Equal(403, (await RawClient.SendAsync(proxy.Address, "GET", "/v1/usage", null, "x-forwarded-for: 192.0.2.1")).Status);
     }

@@ -88,7 +88,8 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
     /// <summary>Runs another verb of the program beside this proxy, with its configuration and its admin socket.</summary>
     public async Task<(int ExitCode, string Output)> CommandAsync(params string[] arguments)
     {
-        await using var command = Launch(await File.ReadAllTextAsync(ConfigFile), arguments, readOutput: true, AdminSocket, state: Path.GetDirectoryName(StoreFile));
+        var config = await File.ReadAllTextAsync(ConfigFile);
+        await using var command = Launch(config, arguments, readOutput: true, AdminSocket, state: Path.GetDirectoryName(StoreFile));
         return await command.FinishAsync();
     }
 

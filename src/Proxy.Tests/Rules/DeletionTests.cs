@@ -30,6 +30,11 @@ public sealed class DeletionTests
             Assert.Contains(":3: inference.models[0].path: this build of proxy runs no models in its own process", output, StringComparison.Ordinal);
         });
 
+    [Fact]
+    public Task Without_a_store_The_rest_builds() => BuildWithoutAsync(
+        ["Store", "Cli/Store", "Composition/Features/StoreFeature.cs"],
+        [("Cli/CliFeature.cs", "StoreCli."), ("Composition/Parts.cs", "StoreFeature.")]);
+
     /// <param name="gone">Folders and files of the program that are deleted.</param>
     /// <param name="lines">Files, and a word that stands in exactly one of its lines, which is deleted.</param>
     /// <param name="use">Uses the program that was built.</param>

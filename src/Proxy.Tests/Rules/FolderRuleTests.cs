@@ -44,6 +44,7 @@ public sealed partial class FolderRuleTests
         ("ZstdSharp", @"\bZstdSharp\b", ["Buffers/ContentCoding.cs"]),
         ("Npgsql", @"\bNpgsql", ["Store/Postgres/"]),
         ("ONNX Runtime", @"\bMicrosoft\.ML\.OnnxRuntime", ["Inference/"]),
+        ("SQLite", @"\bSqlite3\.|\bsqlite3_", ["Store/Sqlite/"]),
         ("tensor arithmetic", @"\bSystem\.Numerics\.Tensors", ["Inference/"]),
         ("reflection", @"\busing System\.Reflection;|\bActivator\.CreateInstance\b", ["Cli/", "Composition/"]),
     ];

@@ -34,7 +34,8 @@ internal static class SqliteFile
         return [.. Enumerable.Range(0, statement.Columns).Select(statement.TextOrNull)];
     }
 
-    public static long Count(string path, string what) => long.Parse(Query(path, $"select count(*) from {what}")[0]!, System.Globalization.CultureInfo.InvariantCulture);
+    public static long Count(string path, string what) =>
+        long.Parse(Query(path, $"select count(*) from {what}")[0]!, System.Globalization.CultureInfo.InvariantCulture);
 }
 
 /// <summary>What only a SQLite file does.</summary>
@@ -99,7 +100,8 @@ public sealed class SqliteStoreTests : IDisposable
         await using var store = new SqliteStore(System.IO.Path.Combine(folder, "state/proxy.db"), TimeProvider.System);
 
         Assert.Contains("state", Assert.Single(await store.CheckAsync(default)), StringComparison.Ordinal);
-        Assert.Contains("state", (await Assert.ThrowsAsync<StoreException>(async () => await store.CommitAsync([], default))).Message, StringComparison.Ordinal);
+        var problem = await Assert.ThrowsAsync<StoreException>(async () => await store.CommitAsync([], default));
+        Assert.Contains("state", problem.Message, StringComparison.Ordinal);
     }
 
     [Fact]

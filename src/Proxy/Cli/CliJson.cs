@@ -126,7 +126,7 @@ internal sealed record UsageLine(string Day, string Owner, string Model, long Re
 
 internal sealed record UsageTotal(long Requests, long InputTokens, long OutputTokens);
 
-/// <summary>The admin socket's answer to <c>POST /forget</c>, and the output of <c>forget --json</c>: the number of rows that were deleted, or an error.</summary>
+/// <summary>The admin socket's answer to <c>POST /forget</c>, and the output of <c>forget --json</c>: how many rows were deleted, or an error.</summary>
 internal sealed record ForgetResult(long? Deleted)
 {
     public string? Error { get; init; }

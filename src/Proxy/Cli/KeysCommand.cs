@@ -34,7 +34,10 @@ internal static class KeysCommand
         var admin = new Option<bool>("--admin") { Description = "It may see and change what belongs to other keys." };
         var json = ProxyCommand.Json();
 
-        var fresh = new Command("new", "Make a key. It is shown once; the configuration holds only its digest.") { name, models, concurrency, rate, admin, json };
+        var fresh = new Command("new", "Make a key. It is shown once; the configuration holds only its digest.")
+        {
+            name, models, concurrency, rate, admin, json,
+        };
         fresh.SetAction(parsed => (int)Run(
             around, parsed.GetRequiredValue(name), parsed.GetValue(models), parsed.GetValue(concurrency), parsed.GetValue(rate), parsed.GetValue(admin),
             parsed.GetValue(json)));

@@ -30,7 +30,7 @@ internal static partial class ConfigReader
             Spool = kind is "postgres" ? Spool(sources) : null,
             Schema = section.Text("schema") ?? defaults.Schema,
             Content = section.Truth("content", defaults.Content),
-            ResponsesTtl = section.Time("responses_ttl", defaults.ResponsesTtl),
+            ResponsesTtl = section.Kept("responses_ttl", defaults.ResponsesTtl),
         };
     }
 

@@ -124,7 +124,8 @@ public sealed class PostgresRecordTests
         var ids = await load.EndAsync();
         await RecoveredAsync(proxy);
 
-        TestContext.Current.SendDiagnosticMessage($"{ids.Count} calls, {spooled >> 20} MiB spooled, resident {before >> 20} MiB before, {highest >> 20} MiB at most");
+        TestContext.Current.SendDiagnosticMessage(
+            $"{ids.Count} calls, {spooled >> 20} MiB spooled, resident {before >> 20} MiB before, {highest >> 20} MiB at most");
         Assert.Equal(ids.Order(), await RowsAsync(server));
         Assert.Equal(0, await MetricAsync(proxy, "proxy_records_lost_total"));
         Assert.InRange(highest, 0, before + (80L << 20));
@@ -202,7 +203,8 @@ public sealed class PostgresRecordTests
         {
             var goal = Math.Min(Count + more, most);
             await Patience.Until(
-                () => clients.FirstOrDefault(static client => client.IsFaulted) is { } failed ? Task.FromException<bool>(failed.Exception!) : Task.FromResult(Count >= goal),
+                () => clients.FirstOrDefault(static client => client.IsFaulted) is { } failed
+                    ? Task.FromException<bool>(failed.Exception!) : Task.FromResult(Count >= goal),
                 $"{more} calls have ended");
         }
 

@@ -255,7 +255,8 @@ public sealed class PostgresDatabaseTests(UsualPostgres fixture) : IClassFixture
         {
             await using var store = Store(server.Url() + parameters);
             await store.CommitAsync([], default);
-            var isEncrypted = await server.QueryAsync("select ssl from pg_stat_ssl s join pg_stat_activity a using (pid) where application_name = 'proxy'");
+            var isEncrypted = await server.QueryAsync(
+                "select ssl from pg_stat_ssl s join pg_stat_activity a using (pid) where application_name = 'proxy'");
             Assert.Contains(!parameters.Contains("disable", StringComparison.Ordinal), isEncrypted);
         }
     }

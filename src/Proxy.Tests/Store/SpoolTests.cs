@@ -69,7 +69,8 @@ public sealed class SpoolTests : IDisposable
         };
         var answer = new AnswerRow
         {
-            TraceId = "1", Owner = "alice", HostId = "h", Meta = "{}"u8.ToArray(), Frames = [1, 2, 3], Request = [4], CreatedAt = Now, ExpiresAt = Now.AddHours(1),
+            TraceId = "1", Owner = "alice", HostId = "h", Meta = "{}"u8.ToArray(), Frames = [1, 2, 3], Request = [4], CreatedAt = Now,
+            ExpiresAt = Now.AddHours(1),
         };
         var completion = new CompletionRow
         {

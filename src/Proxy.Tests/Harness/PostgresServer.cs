@@ -25,6 +25,9 @@ public sealed class PostgresServer : IAsyncDisposable
 
     public int Port { get; } = ServerTree.FreePort();
 
+    /// <summary>The folder of its unix socket.</summary>
+    public string Folder => folder;
+
     /// <summary>What it wrote since it was last started.</summary>
     public string Output => process?.Output ?? "";
 

@@ -204,6 +204,29 @@ public sealed class SpoolTests : IDisposable
     }
 
     [Fact]
+    public async Task Next_version_wrote_the_record_What_this_one_knows_is_delivered()
+    {
+        var body = System.Text.Encoding.UTF8.GetBytes("""
+            {"Later":[1],"Exchanges":[{"TraceId":"1","CorrelationId":"c","Owner":"alice","Surface":"/","Model":"m","Route":"direct","Status":"ok",
+             "Later":{"x":1},"Started":"2026-03-04T12:00:00+00:00","DurationMs":1}]}
+            """);
+        Directory.CreateDirectory(Folder);
+        await File.WriteAllBytesAsync(
+            Path.Combine(Folder, "000-later.spool"),
+            [.. "PROXYSP1"u8, .. BitConverter.GetBytes(body.Length), .. BitConverter.GetBytes(1), .. BitConverter.GetBytes(Checksum(body)), .. body]);
+
+        await using var store = Store();
+        await RecoveredAsync(store);
+
+        Assert.Equal(["1"], Kept());
+
+        // CRC-32C, bit by bit.
+        static uint Checksum(byte[] bytes) => ~bytes.Aggregate(
+            uint.MaxValue,
+            (sum, one) => Enumerable.Range(0, 8).Aggregate(sum ^ one, (sum, _) => (sum >> 1) ^ ((sum & 1) == 1 ? 0x82F63B78 : 0)));
+    }
+
+    [Fact]
     public async Task File_is_of_another_version_It_is_left_alone()
     {
         Directory.CreateDirectory(Folder);

@@ -8,7 +8,8 @@ namespace Proxy.Store.Spooling;
 /// </summary>
 /// <param name="folder">Where the files are; made when it is needed. Null: this machine has no place for them.</param>
 /// <param name="most">The most bytes of all files.</param>
-internal sealed class Spool(string? folder, long most) : IDisposable
+/// <param name="time">Names the files, so that their names are in their order.</param>
+internal sealed class Spool(string? folder, long most, TimeProvider time) : IDisposable
 {
     /// <summary>A file that has so many bytes is followed by a new one, so that delivered rows do not take up space for long.</summary>
     private const long LargestFile = 64 << 20;
@@ -111,7 +112,7 @@ internal sealed class Spool(string? folder, long most) : IDisposable
     private void AddFile(string folder)
     {
         Directory.CreateDirectory(folder, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
-        own = SpoolFile.Create(folder, $"{DateTimeOffset.UtcNow.ToUnixTimeMilliseconds():d15}-{Guid.NewGuid():N}");
+        own = SpoolFile.Create(folder, $"{time.GetUtcNow().ToUnixTimeMilliseconds():d15}-{Guid.NewGuid():N}");
         files.Add(own);
         Bytes += own.Length;
     }

@@ -42,7 +42,7 @@ internal sealed class SpoolingStore : IRecordStore
     public SpoolingStore(IRecordStore database, string? folder, ILogger log, TimeProvider time, long most = MostBytes)
     {
         (this.database, this.log, this.time, this.folder) = (database, log, time, folder ?? "memory");
-        spool = new(folder, most);
+        spool = new(folder, most, time);
         if (Adopt() > 0) Begin("records of an earlier process wait to be delivered");
         delivering = Task.Run(DeliverAsync);
     }

@@ -63,7 +63,7 @@ public sealed partial class ExampleTests
         var spelt = KeyOfLine().Matches(Uncommented).Select(match => match.Groups[1].Value).Where(key => !key.StartsWith('"')).ToHashSet();
         var known = new[] { typeof(ProxyConfig), typeof(ServerConfig), typeof(TlsConfig), typeof(BackendConfig), typeof(AuthConfig), typeof(ApiKeyConfig),
             typeof(LogConfig), typeof(StreamsConfig), typeof(InferenceConfig), typeof(InferenceModelConfig), typeof(StoreConfig), typeof(CacheConfig) }
-            .SelectMany(Properties).Where(property => !IsSection(property) && property.Name != nameof(StoreConfig.File))
+            .SelectMany(Properties).Where(property => !IsSection(property) && property.Name is not (nameof(StoreConfig.File) or nameof(StoreConfig.Spool)))
             .Select(property => JsonNamingPolicy.SnakeCaseLower.ConvertName(property.Name)).ToHashSet();
 
         Assert.Equal(known.Order(), spelt.Order());

@@ -111,7 +111,7 @@ internal sealed class CallPublisher : IFrameTap, IEndGate
     }
 
     /// <summary>An answer that failed has one end, whatever its choices said before.</summary>
-    private IEnumerable<ChatEvent.Finished> Finishes(ProxyError? error)
+    private List<ChatEvent.Finished> Finishes(ProxyError? error)
     {
         if (error is not null) return [new ChatEvent.Finished(FinishReason.Error, Error: error)];
         var whole = finishes.Where(static finish => finish.Error is null).DistinctBy(static finish => finish.Choice).ToList();

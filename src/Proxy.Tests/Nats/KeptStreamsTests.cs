@@ -197,7 +197,7 @@ public sealed class KeptStreamsTests
         return content.ValueKind is JsonValueKind.String ? content.GetString() : content[0].GetProperty("text").GetString();
     }
 
-    private static Task CreatedAsync(ProxyProcess proxy, string stream) => proxy.Log.LineAsync(
+    private static Task<JsonElement> CreatedAsync(ProxyProcess proxy, string stream) => proxy.Log.LineAsync(
         line => ProxyLog.Text(line, "event") == "nats_stream_created" && line.GetRawText().Contains(stream, StringComparison.Ordinal), $"the creation of {stream}");
 
     private static (string Subjects, long Age, long Bytes, string? Discard, string? Storage) Limits(JsonElement config) =>

@@ -17,6 +17,11 @@ public sealed class DeletionTests
         [("Dialects/DialectTable.cs", " Anthropic."), ("Composition/Parts.cs", "AnthropicFeature.")]);
 
     [Fact]
+    public Task Without_nats_The_rest_builds() => BuildWithoutAsync(
+        ["Nats", "Cli/NatsCli.cs", "Composition/Features/NatsFeature.cs"],
+        [("Cli/CliFeature.cs", "NatsCli."), ("Composition/Parts.cs", "NatsFeature.")]);
+
+    [Fact]
     public Task Without_inference_The_rest_builds_and_refuses_models_of_its_own() => BuildWithoutAsync(
         ["Inference", "Cli/Inference", "Composition/Features/InferenceFeature.cs"],
         [("Cli/CliFeature.cs", "InferenceCli."), ("Composition/Parts.cs", "InferenceFeature.")],

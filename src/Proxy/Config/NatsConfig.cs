@@ -33,8 +33,6 @@ internal sealed record NatsConfig
     /// <summary>A credentials file: a user's JWT and the seed of its nkey.</summary>
     public NamedFile? Creds { get; init; }
 
-    public bool IsFull => Record == "full";
-
     // Passwords and seeds are in here.
     public override string ToString() => "[nats]";
 }

@@ -27,7 +27,7 @@ internal sealed class CallPublisher : IFrameTap, IEndGate
         (this.parts, this.call) = (parts, call);
         batch = new EventBatch(parts, call.Info.TraceId);
         // The body is given back when the answer begins, so it is copied.
-        if (parts.Config.IsFull) conversation = new Conversation(call.Routed.Call.Dialect, call.Routed.Call.OriginalBody?.ToArray() ?? []);
+        if (parts.Config.Record is "full") conversation = new Conversation(call.Routed.Call.Dialect, call.Routed.Call.OriginalBody?.ToArray() ?? []);
     }
 
     public void Begin(BackendReply reply)

@@ -26,7 +26,7 @@ start_nats() { # sets nats, its port, and nats_pid; with JetStream, which keeps 
     until (: 3<>"/dev/tcp/127.0.0.1/$nats") 2>/dev/null; do sleep 0.05; done
 }
 
-proxy_config() { # arguments: family, an extra line of [server]; listens on $port
+proxy_config() { # arguments: family, an extra line of [server], extra sections; listens on $port
     local url=http://127.0.0.1:$mock
     cat <<TOML
 [server]
@@ -45,6 +45,8 @@ a-longer-name = "mock"
 [[auth.keys]]
 name = "bench"
 sha256 = "$(printf %s $key | sha256sum | cut -d' ' -f1)"
+
+${3:-}
 TOML
 }
 

@@ -5,7 +5,7 @@
 #   bench/run.sh [--quick] [--only ROW,ROW] [--scenario NAME,NAME] [--rounds N] [--write]
 #
 #   --quick      one short round (about 20 s per row): a smoke test, not a measurement
-#   --only       nginx haproxy kestrel proxy proxy-renamed proxy-translated proxy-nats proxy-sockets proxy-epoll
+#   --only       nginx haproxy kestrel proxy proxy-renamed proxy-translated proxy-journaled proxy-sqlite proxy-nats proxy-sockets proxy-epoll
 #                (default: all but the last). A row that the proxy's configuration check rejects is skipped with a message.
 #                Without nginx there are no ratios.
 #   --scenario   requests (1 KiB in, 1.3 KiB out) · streams200 (× 50 tokens/s) · streams2000 (× 5 tokens/s; memory too) ·
@@ -41,7 +41,7 @@ while [ $# -gt 0 ]; do
     shift
 done
 rows=${rows//,/ } scenarios=" ${scenarios//,/ } "
-known=" nginx haproxy kestrel proxy proxy-renamed proxy-translated proxy-nats proxy-epoll proxy-sockets "
+known=" nginx haproxy kestrel proxy proxy-renamed proxy-translated proxy-journaled proxy-sqlite proxy-nats proxy-epoll proxy-sockets "
 for row in $rows; do
     [[ $known == *" $row "* ]] || { echo "bench: there is no row '$row';$known" >&2; exit 2; }
 done
@@ -175,8 +175,11 @@ HAPROXY
             [ "$1" != proxy-translated ] || family=ollama
             [ "$1" != proxy-epoll ] || transport='transport = "epoll"'
             [ "$1" != proxy-sockets ] || transport='transport = "sockets"'
-            proxy_config "$family" "$transport" >"$dir/config.toml"
-            [ "$1" != proxy-nats ] || printf '\n[nats]\nurl = "nats://127.0.0.1:%s"\n' "$nats" >>"$dir/config.toml"
+            local sections=
+            [ "$1" != proxy-journaled ] || sections=$'[streams]\nresume = "all"\nkeep = "5s"\nmemory = "1GiB"'
+            [ "$1" != proxy-sqlite ] || sections=$'[store]\nkind = "sqlite"'
+            [ "$1" != proxy-nats ] || sections=$'[nats]\n'"url = \"nats://127.0.0.1:$nats\""
+            proxy_config "$family" "$transport" "$sections" >"$dir/config.toml"
             export RUNTIME_DIRECTORY=$dir/run STATE_DIRECTORY=$dir/run CACHE_DIRECTORY=$dir/run
             command=("$proxy" serve --config "$dir/config.toml") ;;
     esac

@@ -4,6 +4,7 @@ using Microsoft.Extensions.Time.Testing;
 using Proxy.Chat;
 using Proxy.Composition;
 using Proxy.Config;
+using Proxy.Http;
 using Proxy.Streams;
 using Proxy.Telemetry;
 using Proxy.Transport.Http1;
@@ -20,16 +21,19 @@ internal sealed class RoutedProxy : IAsyncDisposable
     private readonly Parts parts;
     private readonly Listeners listeners;
     private readonly WebApplication app;
+    private JournalTable? journals;
 
-    private RoutedProxy(string toml, Func<IChatRoute, IEnumerable<IChatRoute>> routes, Follow? follow)
+    private RoutedProxy(string toml, Func<IChatRoute, IEnumerable<IChatRoute>> routes, Follow? follow, Action<PartsBuilder>? more)
     {
         var result = ConfigReader.Read(toml, new ConfigSources());
         if (result.Config is not { } config) throw new InvalidOperationException(string.Join("; ", result.Problems));
         writer = new LogWriter(new Lines(Log));
         parts = new Parts(new LoadedConfig(null, config), writer, Time, more: parts =>
         {
+            journals = parts.Exchange.Sharing.Journals;
             parts.ChatRoutes.AddRange(routes(parts.Direct));
             if (follow is not null) parts.Exchange.Follow.Add(follow);
+            more?.Invoke(parts);
         });
         var date = new HttpDate(Time);
         listeners = new Listeners(config, null,
@@ -41,11 +45,22 @@ internal sealed class RoutedProxy : IAsyncDisposable
 
     public ProxyLog Log { get; } = new();
 
+    /// <summary>The answers that the proxy keeps.</summary>
+    public JournalTable Journals => journals!;
+
+    /// <summary>The running calls.</summary>
+    public ActiveCalls Calls => parts.Calls;
+
     public Uri Address => new(listeners.All[0].Url);
 
-    public static async Task<RoutedProxy> StartAsync(string toml, Func<IChatRoute, IEnumerable<IChatRoute>> routes, Follow? follow = null)
+    /// <param name="toml">The configuration.</param>
+    /// <param name="routes">The test's routes; gets the direct one.</param>
+    /// <param name="follow">Follows every call.</param>
+    /// <param name="more">Adds whatever else a feature can add.</param>
+    public static async Task<RoutedProxy> StartAsync(
+        string toml, Func<IChatRoute, IEnumerable<IChatRoute>> routes, Follow? follow = null, Action<PartsBuilder>? more = null)
     {
-        var proxy = new RoutedProxy(toml, routes, follow);
+        var proxy = new RoutedProxy(toml, routes, follow, more);
         await proxy.app.StartAsync();
         return proxy;
     }

@@ -11,6 +11,7 @@ using Proxy.Composition;
 using Proxy.Config;
 using Proxy.Http;
 using Proxy.Routes;
+using Proxy.Streams;
 using Proxy.Telemetry;
 using Proxy.Tests.Backends;
 using Proxy.Transport;
@@ -34,7 +35,8 @@ internal sealed class Edge : IAsyncDisposable
         var probe = new BackendProbe(House.Directory, House.Slots, static (_, _) => throw new NotSupportedException(), House.Log, House.Time);
         var catalog = new ModelCatalog(House.Directory, probe);
         Parts = new ExchangeParts(Gate, Calls, new CallLedger(writer, LogFormat.Text, Metrics, House.Time), Metrics, () => House.Directory.Table.Config.Server,
-            House.Log, House.Time, Ticker, House.Directory.Identity);
+            House.Log, House.Time, Ticker, House.Directory.Identity,
+            new CallSharing(new JournalTable(House.Time, static () => 64 << 20), static () => new(), Calls, House.Time));
         var features = new PartsBuilder(config with { Inference = config.Inference with { Bundled = false } }, House.Directory, House.Slots, House.Dispatcher,
             catalog, new RemoteImages(), Parts, owned);
         foreach (var add in Proxy.Composition.Parts.Features) add(features);

@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json;
+using Proxy.Http;
 using Proxy.Config;
 using Proxy.Tests.Backends;
 using Proxy.Transport;
@@ -114,7 +115,7 @@ public sealed class ExchangeTests
 
         var reply = await sending;
         var reading = reply.Content.ReadAsStringAsync();
-        foreach (var call in edge.Calls.Snapshot()) call.Interrupt();
+        foreach (var call in edge.Calls.Snapshot()) call.Interrupt(ActiveCalls.ShuttingDown);
         var text = await reading;
 
         Assert.Equal(200, (int)reply.StatusCode);

@@ -1,4 +1,5 @@
 using System.Text;
+using Proxy.Http;
 using Proxy.Tests.Backends;
 
 namespace Proxy.Tests.Http;
@@ -19,7 +20,7 @@ public sealed class InterruptedCallTests
         using var request = Post("/v1/audio/speech", """{"model":"m"}""");
         var reply = await edge.Client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
         await edge.House.Hosts["a"].Exchanges[0].Waiting;
-        foreach (var call in edge.Calls.Snapshot()) call.Interrupt();
+        foreach (var call in edge.Calls.Snapshot()) call.Interrupt(ActiveCalls.ShuttingDown);
         await Assert.ThrowsAnyAsync<Exception>(() => reply.Content.ReadAsStringAsync());
 
         Assert.Contains("outcome=drained fault=proxy", Assert.Single(edge.Log()), StringComparison.Ordinal);
@@ -63,7 +64,7 @@ public sealed class InterruptedCallTests
         using var request = Post(path, Chat(true));
         using var reply = await edge.Client.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
         await edge.House.Hosts["a"].Exchanges[0].Waiting;
-        foreach (var call in edge.Calls.Snapshot()) call.Interrupt();
+        foreach (var call in edge.Calls.Snapshot()) call.Interrupt(ActiveCalls.ShuttingDown);
         var text = await reply.Content.ReadAsStringAsync();
         Assert.Contains("shutting down", text, StringComparison.Ordinal);
         Assert.DoesNotContain("half", text, StringComparison.Ordinal);
@@ -78,7 +79,7 @@ public sealed class InterruptedCallTests
         var sending = edge.SendAsync("POST", "/v1/embeddings", """{"model":"m","input":"x"}""");
         while (edge.House.Hosts["a"].Exchanges.Count == 0) await Task.Yield();
         await edge.House.Hosts["a"].Exchanges[0].Waiting;
-        foreach (var call in edge.Calls.Snapshot()) call.Interrupt();
+        foreach (var call in edge.Calls.Snapshot()) call.Interrupt(ActiveCalls.ShuttingDown);
         await sending;
         Assert.Contains("first_token_ms", Assert.Single(edge.Log()), StringComparison.Ordinal);
     }

@@ -22,6 +22,10 @@ public sealed class DeletionTests
         [("Cli/CliFeature.cs", "NatsCli."), ("Composition/Parts.cs", "NatsFeature.")]);
 
     [Fact]
+    public Task Without_the_cache_The_rest_builds() => BuildWithoutAsync(
+        ["Cache", "Composition/Features/CacheFeature.cs"], [("Composition/Parts.cs", "CacheFeature.")]);
+
+    [Fact]
     public Task Without_inference_The_rest_builds_and_refuses_models_of_its_own() => BuildWithoutAsync(
         ["Inference", "Cli/Inference", "Composition/Features/InferenceFeature.cs"],
         [("Cli/CliFeature.cs", "InferenceCli."), ("Composition/Parts.cs", "InferenceFeature.")],

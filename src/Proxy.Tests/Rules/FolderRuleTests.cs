@@ -24,6 +24,7 @@ public sealed partial class FolderRuleTests
         ["Streams"] = ["Chat", "Buffers", "Telemetry"],
         ["Store"] = ["Streams", "Buffers", "Config", "Telemetry"],
         ["Nats"] = ["Streams", "Chat", "Dialects", "Buffers", "Config", "Telemetry"],
+        ["Cache"] = ["Chat", "Dialects", "Streams", "Buffers", "Config", "Telemetry"],
         ["Backends"] = ["Chat", "Vectors", "Buffers", "Transport", "Config", "Telemetry"],
         ["Inference"] = ["Vectors", "Buffers", "Config", "Telemetry"],
         ["Routes"] = ["Chat", "Buffers", "Backends", "Telemetry"],
@@ -46,6 +47,7 @@ public sealed partial class FolderRuleTests
         ("NATS.Client.Core", @"\bNATS\.(Client|NKeys)\b", ["Nats/"]),
         ("Npgsql", @"\bNpgsql", ["Store/Postgres/"]),
         ("ONNX Runtime", @"\bMicrosoft\.ML\.OnnxRuntime", ["Inference/"]),
+        ("SQLite", @"\bSqlite3\.|\bsqlite3_", ["Store/Sqlite/"]),
         ("tensor arithmetic", @"\bSystem\.Numerics\.Tensors", ["Inference/"]),
         ("reflection", @"\busing System\.Reflection;|\bActivator\.CreateInstance\b", ["Cli/", "Composition/"]),
     ];

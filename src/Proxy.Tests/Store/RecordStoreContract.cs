@@ -356,7 +356,8 @@ public abstract class RecordStoreContract : IAsyncLifetime
     {
         Assert.NotNull(found);
         Assert.Equal(expected, found with { Meta = expected.Meta, Frames = expected.Frames, Request = expected.Request });
-        Assert.Equal((expected.Meta, expected.Frames), (found.Meta, found.Frames));
+        Assert.Equal(expected.Meta, found.Meta);
+        Assert.Equal(expected.Frames, found.Frames);
         Assert.Equal(expected.Request, found.Request);
     }
 

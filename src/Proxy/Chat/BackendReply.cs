@@ -86,8 +86,11 @@ internal sealed class BackendReply(ReplyBody body, PooledBody held) : IDisposabl
         ? $"backend '{Backend}' did not finish its answer within its total time limit"
         : $"backend '{Backend}' was silent for {Idle.TotalSeconds:0.#} s in the middle of its answer") { Backend = Backend };
 
-    public ProxyError BrokeOff() =>
-        new(ProxyErrorKind.HostFailed, $"backend '{Backend}' broke off in the middle of its answer: {Body.Failure}") { Backend = Backend };
+    /// <summary>Why the body failed, if it is not a host's connection. Null, or a null result: its <see cref="ReplyBody.Failure"/> says why.</summary>
+    public Func<ProxyError?>? WhyBroken { get; init; }
+
+    public ProxyError BrokeOff() => WhyBroken?.Invoke() ??
+        new ProxyError(ProxyErrorKind.HostFailed, $"backend '{Backend}' broke off in the middle of its answer: {Body.Failure}") { Backend = Backend };
 
     public ProxyError Unfinished() =>
         new(ProxyErrorKind.HostFailed, $"backend '{Backend}' ended its answer without saying that it was complete") { Backend = Backend };

@@ -8,6 +8,9 @@ internal abstract record ChatAnswer
     /// <summary>Response headers that the route adds. They are set before the first byte.</summary>
     public IReadOnlyList<KeyValuePair<string, string>> Headers { get; init; } = [];
 
+    /// <summary>What answered, for the log, if it was not the call's route.</summary>
+    public string? By { get; init; }
+
     /// <summary>A backend's reply in the client's dialect, relayed as bytes.</summary>
     public sealed record Verbatim(BackendReply Reply) : ChatAnswer;
 
@@ -16,6 +19,15 @@ internal abstract record ChatAnswer
     {
         /// <summary>The sources that the route found before the host was asked.</summary>
         public IReadOnlyList<Source>? Sources { get; init; }
+
+        /// <summary>Makes the reader of the reply's frames; null: the reader is the one of its dialect.</summary>
+        public Func<EventReader>? NewReader { get; init; }
+
+        /// <inheritdoc cref="Events.Whole"/>
+        public bool Whole { get; init; }
+
+        /// <inheritdoc cref="Events.RunId"/>
+        public string? RunId { get; init; }
     }
 
     /// <summary>

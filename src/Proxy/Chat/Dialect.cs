@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Text.Json;
 using Proxy.Buffers;
 
 namespace Proxy.Chat;
@@ -95,6 +96,12 @@ internal abstract class ClientDialect : ErrorDialect
 
     /// <summary>Parses the whole body. For invalid input it returns the error that names the field, and no request.</summary>
     public abstract ProxyError? ReadRequest(ReadOnlyMemory<byte> body, out ChatRequest? request);
+
+    /// <summary>
+    /// True if the request holds everything that this member of its <see cref="ChatRequest.AsItCame"/> says. False if the member says more to a host of this
+    /// dialect.
+    /// </summary>
+    public virtual bool IsOnlySpelling(string name, JsonElement value, ChatRequest request) => true;
 
     /// <summary>
     /// The answer to a request that only a host of this dialect can carry out, if the host is of another dialect (Ollama's load and unload). Null for an

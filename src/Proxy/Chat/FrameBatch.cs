@@ -25,6 +25,9 @@ internal sealed class FrameBatch(StreamFraming framing) : FrameCutter(framing)
     /// <summary>They see each frame once, when it is taken.</summary>
     public IFrameTap[] Taps { get; set; } = [];
 
+    /// <summary>The number of the frame that was taken last; the first one of the stream has number 1.</summary>
+    public long Number => number;
+
     /// <summary>Where in <see cref="Whole"/> the next frame begins; after the last one, the length of all.</summary>
     public int Taken => taken;
 

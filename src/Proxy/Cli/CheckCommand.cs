@@ -33,22 +33,24 @@ internal static class CheckCommand
         var path = ConfigFile.Find(named, around.Environment);
         var result = ConfigFile.Load(path, around.Sources);
         var overruled = result.Config is { } checkedConfig ? await OverruledAsync(checkedConfig, cancellation).ConfigureAwait(false) : [];
-        var warnings = result.Config is { } complete ? await WarningsAsync(complete, cancellation).ConfigureAwait(false) : [];
+        var warnings = new List<string>();
+        if (result.Config is { } used)
+            foreach (var feature in CliFeature.All) warnings.AddRange(await feature.Warnings(used, cancellation).ConfigureAwait(false));
         if (json)
             around.Output.WriteLine(JsonSerializer.Serialize(
                 new CheckResult(result.Config is not null, path, [.. result.Problems.Select(ProblemRow.From)])
                 {
-                    Overruled = OverruledRow.From(overruled), Warnings = warnings.Count == 0 ? null : warnings,
+                    Overruled = OverruledRow.From(overruled), Warnings = warnings.Count > 0 ? warnings : null,
                 },
                 CliJson.Print.CheckResult));
         else if (result.Config is { } config)
-            Summarise(around.Output, path, config, [.. overruled.Select(static one => one.ToString()), .. warnings]);
+            Summarise(around.Output, path, config, overruled, warnings);
         else
             around.Tell(path, result.Problems);
         return result.Config is null ? ExitCode.ConfigProblem : ExitCode.Ok;
     }
 
-    private static void Summarise(TextWriter output, string? path, ProxyConfig config, IEnumerable<string> notes)
+    private static void Summarise(TextWriter output, string? path, ProxyConfig config, IReadOnlyList<OverruledPrefix> overruled, IReadOnlyList<string> warnings)
     {
         output.WriteLine($"{path ?? "no file, the defaults"}: ok");
         output.WriteLine($"  listens on  {string.Join(", ", config.Server.Listen)}{(config.Server.Tls is null ? "" : " (TLS)")}");
@@ -58,11 +60,9 @@ internal static class CheckCommand
         if (config.Aliases.Count > 0) output.WriteLine($"  aliases     {string.Join(", ", config.Aliases.Select(alias => $"{alias.Key} = {alias.Value}"))}");
         output.WriteLine("  keys        " + (config.Auth.Keys.Count > 0 ? string.Join(", ", config.Auth.Keys.Select(key => key.Name))
             : config.Auth.AllowAnonymous ? "none: serves everyone" : "none: serves this machine only"));
-        foreach (var note in notes) output.WriteLine($"  note        {note}");
+        foreach (var one in overruled) output.WriteLine($"  note        {one}");
+        foreach (var one in warnings) output.WriteLine($"  warning     {one}");
     }
-
-    private static async Task<IReadOnlyList<string>> WarningsAsync(ProxyConfig config, CancellationToken cancellation) =>
-        [.. (await Task.WhenAll(CliFeature.All.Select(feature => feature.Warnings(config, cancellation))).ConfigureAwait(false)).SelectMany(static some => some)];
 
     private static async Task<IReadOnlyList<OverruledPrefix>> OverruledAsync(ProxyConfig config, CancellationToken cancellation)
     {

@@ -144,7 +144,7 @@ internal sealed partial class Listeners(ProxyConfig config, Certificates? certif
 
     private static void Remember(ListenOptions options, bool local, bool admin) => options.Use(next => connection =>
     {
-        connection.Features.Set(new ConnectionFeature(local, admin));
+        connection.Features.Set(new ConnectionFeature(local, admin, connection.RemoteEndPoint));
         return next(connection);
     });
 

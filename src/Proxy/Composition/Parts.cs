@@ -4,6 +4,7 @@ using Proxy.Config;
 using Proxy.Dialects;
 using Proxy.Http;
 using Proxy.Routes;
+using Proxy.Streams;
 using Proxy.Telemetry;
 using Proxy.Transport;
 using Proxy.Transport.Loops;
@@ -20,12 +21,15 @@ internal sealed class Parts : IDisposable
     public static readonly IReadOnlyList<Action<PartsBuilder>> Features =
     [
         InferenceFeature.Add,
+        CacheFeature.Add,
         ResponsesFeature.Add,
         OllamaFeature.Add,
         AnthropicFeature.Add,
         VectorsFeature.Add,
         NatsFeature.Add,
         OperatorFeature.Add,
+        StreamsFeature.Add,
+        StoreFeature.Add, // its gate is the last: an answer that is recorded as complete ends well
         OpenAiFeature.Add, // last, because every request that belongs to no other dialect is OpenAI's
     ];
 
@@ -64,7 +68,9 @@ internal sealed class Parts : IDisposable
         gate = new ApiKeyGate(config, time);
         var catalog = new ModelCatalog(Directory, Probe);
         var ledger = new CallLedger(writer, format, metrics, time);
-        var exchange = new ExchangeParts(gate, Calls, ledger, metrics, () => Directory.Table.Config.Server, Log, time, ticker, Directory.Identity);
+        var journals = Own(new JournalTable(time, () => Directory.Table.Config.Streams.Memory));
+        var sharing = new CallSharing(journals, () => Directory.Table.Config.Streams, Calls, time);
+        var exchange = new ExchangeParts(gate, Calls, ledger, metrics, () => Directory.Table.Config.Server, Log, time, ticker, Directory.Identity, sharing);
         var dispatcher = new BackendDispatcher(Directory, slots, Log, time);
         features = new PartsBuilder(config, Directory, slots, dispatcher, catalog, Own(new RemoteImages()), exchange, owned)
         {

@@ -22,6 +22,9 @@ internal sealed record ApiKeyConfig
     /// <summary>SHA-256 of the key, 64 lower-case hex digits.</summary>
     public required string Sha256 { get; init; }
 
+    /// <summary>Whether the key may see and change what belongs to other keys.</summary>
+    public bool Admin { get; init; }
+
     /// <summary>Model names or globs (<c>qwen*</c>) that the key may see and use. If empty, all.</summary>
     public IReadOnlyList<string> Models { get; init; } = [];
 

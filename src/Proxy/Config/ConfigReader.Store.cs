@@ -19,17 +19,24 @@ internal static partial class ConfigReader
         url ??= sources.Environment("DATABASE_URL") is { Length: > 0 } variable ? variable : null;
         if (kind is "postgres" && url is null)
             section.Refuse("url", "is missing; write url = \"postgres://USER:PASSWORD@HOST:5432/DATABASE\", or set DATABASE_URL");
+        var file = kind is "sqlite" && StateDirectory.Find(sources.Environment) is { } state ? Path.Combine(state, "proxy.db") : null;
+        if (kind is "sqlite" && file is null)
+            section.Refuse("kind", "SQLite needs a folder for its file: set STATE_DIRECTORY to one, by its whole path");
         return new()
         {
             Kind = kind,
+            File = file,
             Url = kind is "postgres" ? url : null,
+            Spool = kind is "postgres" ? Spool(sources) : null,
             Schema = section.Text("schema") ?? defaults.Schema,
             Content = section.Truth("content", defaults.Content),
-            ResponsesTtl = section.Time("responses_ttl", defaults.ResponsesTtl),
+            ResponsesTtl = section.Kept("responses_ttl", defaults.ResponsesTtl),
         };
     }
 
     /// <summary>The store that the environment names; null: none.</summary>
     private static StoreConfig? StoreOf(ConfigSources sources) =>
-        sources.Environment("DATABASE_URL") is { Length: > 0 } url ? new() { Kind = "postgres", Url = url } : null;
+        sources.Environment("DATABASE_URL") is { Length: > 0 } url ? new() { Kind = "postgres", Url = url, Spool = Spool(sources) } : null;
+
+    private static string? Spool(ConfigSources sources) => StateDirectory.Find(sources.Environment) is { } state ? Path.Combine(state, "spool") : null;
 }

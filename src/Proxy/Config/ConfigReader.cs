@@ -63,8 +63,10 @@ internal static partial class ConfigReader
             Aliases = file.TextTable("aliases"),
             Auth = ReadAuth(file.Section("auth")),
             Inference = ReadInference(file.Section("inference"), sources),
+            Streams = ReadStreams(file.Section("streams", StreamsHints)),
             Store = file.Has("store") ? ReadStore(file.Section("store", StoreHints), sources) : StoreOf(sources),
             Nats = file.Has("nats") ? ReadNats(file.Section("nats", NatsHints), sources) : NatsOf(sources),
+            Cache = ReadCache(file),
             Log = ReadLog(file.Section("log")),
         };
 
@@ -260,6 +262,7 @@ internal static partial class ConfigReader
             {
                 Name = key.Required("name", "\"laptop\""),
                 Sha256 = key.Required("sha256", "\"…\", 64 hex digits; `proxy keys new NAME` prints them").ToLowerInvariant(),
+                Admin = key.Truth("admin", false),
                 Models = key.Texts("models", []),
                 Concurrency = key.Whole("concurrency", least: 1),
                 RequestsPerMinute = key.Whole("requests_per_minute", least: 1),

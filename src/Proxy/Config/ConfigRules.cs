@@ -28,6 +28,7 @@ internal static partial class ConfigRules
         .. Aliases(config),
         .. Models(config.Inference),
         .. Nats(config.Nats),
+        .. Cache(config),
     ];
 
     /// <summary>Null if the name is valid; else what to write instead.</summary>
@@ -215,6 +216,15 @@ internal static partial class ConfigRules
             }
 
         foreach (var problem in Twins(inference.Models, static model => model.Name, "inference.models", "name")) yield return problem;
+    }
+
+    private static IEnumerable<ConfigProblem> Cache(ProxyConfig config)
+    {
+        if (config.Cache is not { } cache) yield break;
+        if (cache.Ttl <= TimeSpan.Zero) yield return new("cache.ttl", 0, "leaves no time; write a longer one");
+        if (cache.Size < 1 << 20) yield return new("cache.size", 0, $"{ByteSize.Text(cache.Size)} is too small for answers; write \"1MiB\" or more");
+        if (!cache.Shared && config.Auth.Keys.Count == 0)
+            yield return new("cache.shared", 0, "without keys no caller has a cache of its own; write shared = true, or add one with `proxy keys new NAME`");
     }
 
     private static IEnumerable<ConfigProblem> Patterns(IReadOnlyList<string> patterns, string path)

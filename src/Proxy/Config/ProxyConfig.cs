@@ -18,11 +18,15 @@ internal sealed record ProxyConfig
 
     public InferenceConfig Inference { get; init; } = new();
 
+    public StreamsConfig Streams { get; init; } = new();
+
     /// <summary>Null: calls are remembered in memory only.</summary>
     public StoreConfig? Store { get; init; }
 
     /// <summary>Null: nothing is published.</summary>
     public NatsConfig? Nats { get; init; }
+    /// <summary>Null: no answer is given twice.</summary>
+    public CacheConfig? Cache { get; init; }
 
     public LogConfig Log { get; init; } = new();
 }

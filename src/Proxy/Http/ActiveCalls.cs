@@ -1,3 +1,5 @@
+using Proxy.Chat;
+
 namespace Proxy.Http;
 
 /// <summary>The calls that are running. A drain waits for them, and the operator can list them. Thread-safe.</summary>
@@ -6,6 +8,12 @@ internal sealed class ActiveCalls
     private readonly Lock gate = new();
     private readonly LinkedList<CallScope> calls = new();
     private TaskCompletionSource? empty;
+
+    /// <summary>The error of a call that a shutdown interrupts.</summary>
+    public static ProxyError ShuttingDown => new(ProxyErrorKind.Draining, "this proxy is shutting down and could not finish the answer in time")
+    {
+        RetryAfter = TimeSpan.FromSeconds(1),
+    };
 
     /// <summary>New calls are refused.</summary>
     public bool Draining { get; private set; }
@@ -47,6 +55,6 @@ internal sealed class ActiveCalls
     /// <summary>Interrupts all running calls; each stream ends with an error in its dialect.</summary>
     public void InterruptAll()
     {
-        foreach (var call in Snapshot()) call.Interrupt();
+        foreach (var call in Snapshot()) call.Interrupt(ShuttingDown);
     }
 }

@@ -10,14 +10,18 @@ namespace Proxy.Http;
 internal sealed class AdminEndpoints(BackendDirectory directory, ModelCatalog catalog, ActiveCalls calls, Func<ReloadOutcome> reload, string? file,
     Action drain, TimeProvider time)
 {
+    /// <summary>The rows that features add.</summary>
+    public List<EndpointRow> More { get; } = [];
+
     public Task HandleAsync(HttpContext context, string method, string path) => (method, path) switch
     {
         ("GET", "/models") => ModelsAsync(context),
         ("POST", "/reload") => ReloadAsync(context),
         ("POST", "/drain") => DrainAsync(context),
         ("GET", "/calls") => CallsAsync(context),
-        _ => WriteAsync(context, StatusCodes.Status404NotFound,
-            static json => json.WriteString("error", "the admin socket serves GET /models, GET /calls, POST /reload and POST /drain")),
+        _ when More.Find(row => row.Method == method && row.Paths.Contains(path)) is { } row => row.Answer(context),
+        _ => WriteAsync(context, StatusCodes.Status404NotFound, json => json.WriteString("error", "the admin socket serves GET /models, GET /calls, "
+            + string.Concat(More.Select(static row => $"{row.Method} {row.Paths[0]}, ")) + "POST /reload and POST /drain")),
     };
 
     private async Task ModelsAsync(HttpContext context)

@@ -10,17 +10,23 @@ namespace Proxy.Http;
 /// <summary>The objects that all exchanges share.</summary>
 internal sealed record ExchangeParts(
     ApiKeyGate Gate, ActiveCalls Calls, CallLedger Ledger, ProxyMetrics Metrics, Func<Config.ServerConfig> Server, ILogger Log, TimeProvider Time,
-    Transport.CoarseTicker Ticker, ProxyIdentity Identity)
+    Transport.CoarseTicker Ticker, ProxyIdentity Identity, CallSharing Sharing)
 {
     /// <summary>The features that follow the answers to calls. Complete before the first call.</summary>
     public List<Follow> Follow { get; } = [];
+
+    /// <summary>The features that may answer a call before its route is asked, in this order.</summary>
+    public List<AnswerEarly> Early { get; } = [];
+
+    /// <summary>Each says why it cannot do what a call's headers ask (<see cref="CallInfo.Wishes"/>). Asked only about calls that have such headers.</summary>
+    public List<Func<CallInfo, ProxyError?>> Refuses { get; } = [];
 }
 
 /// <summary>
 /// The scope of one call in the HTTP layer, from admission to its log line: ids, caller, cancellation, and errors in the client's dialect. Dispose it when
 /// the answer is written.
 /// </summary>
-internal sealed class CallScope : IDisposable
+internal sealed partial class CallScope : IDisposable
 {
     private const int MostKindsNamed = 16;
 
@@ -68,7 +74,7 @@ internal sealed class CallScope : IDisposable
         response["traceparent"] = Info.TraceParent;
         if (said.Session is { } session) response["x-session-id"] = session;
         if (dialect.RequestIdHeader is { } header) response[header] = traceId;
-        left = context.RequestAborted.UnsafeRegister(static state => ((CallLifetime)state!).ClientLeft(), lifetime);
+        left = context.RequestAborted.UnsafeRegister(static state => ((CallScope)state!).OnClientLeft(), this);
         node = new LinkedListNode<CallScope>(this);
         parts.Calls.Add(node);
         parts.Metrics.Enter();
@@ -93,10 +99,10 @@ internal sealed class CallScope : IDisposable
 
     public CancellationToken Cancellation => lifetime.Token;
 
-    /// <summary>The drain period has ended while the call was running. The client is still connected and gets an error.</summary>
-    public bool Interrupted => Record.Interrupted;
+    /// <summary>Why the proxy ended the call while it was running; null: it did not. The client is still connected and gets this error.</summary>
+    public ProxyError? Interruption { get; private set; }
 
-    public bool ClientLeft => !Interrupted && lifetime.ClientHasLeft;
+    public bool ClientLeft => Interruption is null && lifetime.ClientHasLeft;
 
     public static CallScope Begin(HttpContext context, string surface, ErrorDialect dialect, ExchangeParts parts) => new(context, surface, dialect, parts);
 
@@ -176,13 +182,15 @@ internal sealed class CallScope : IDisposable
     /// <summary>Ends a call whose answer was cut off: the client has disconnected, or the drain period has ended and the client gets an error.</summary>
     public ValueTask LeftAsync()
     {
-        if (!Interrupted) lifetime.ClientLeft();
+        if (Interruption is null) OnClientLeft();
         return RefuseAsync(new(ProxyErrorKind.ClientLeft, "the client left"));
     }
 
-    public void Interrupt()
+    /// <summary>Ends the call with an error, whoever waits for its answer.</summary>
+    public void Interrupt(ProxyError why)
     {
-        Record.Interrupted = true;
+        Interruption = why;
+        Record.Interrupted = why.Kind is ProxyErrorKind.Draining;
         lifetime.End();
     }
 
@@ -192,16 +200,13 @@ internal sealed class CallScope : IDisposable
     /// </summary>
     public async ValueTask RefuseAsync(ProxyError error)
     {
-        if (Interrupted)
-            error = new(ProxyErrorKind.Draining, "this proxy is shutting down and could not finish the answer in time")
-            {
-                RetryAfter = TimeSpan.FromSeconds(1),
-            };
+        error = Interruption ?? error;
+        if (ownsJournal) journal!.Refuse(error); // does nothing if the answer has begun
         var response = Context.Response;
         // Unflushed frames also mean that the stream has started.
         if (!ClientLeft && !response.HasStarted && response.BodyWriter.UnflushedBytes > 0) await response.BodyWriter.FlushAsync(CancellationToken.None);
         Judge(error);
-        GiveBackKey();
+        if (!GeneratesOn) GiveBackKey();
         if (ClientLeft)
         {
             // IEndsUnanswered: if the response has not started, the connection closes itself after the earlier responses are sent.
@@ -239,16 +244,17 @@ internal sealed class CallScope : IDisposable
         (Record.Outcome, Record.Fault) = error.Kind switch
         {
             ProxyErrorKind.Internal => (CallOutcome.ProxyError, Fault.Proxy),
-            ProxyErrorKind.ClientLeft when Interrupted => (CallOutcome.Drained, Fault.Proxy),
+            ProxyErrorKind.ClientLeft when Interruption is { Kind: ProxyErrorKind.Draining } => (CallOutcome.Drained, Fault.Proxy),
+            ProxyErrorKind.Cancelled => (CallOutcome.ClientLeft, Fault.Client),
             _ when isGone || error.Kind is ProxyErrorKind.ClientLeft => (CallOutcome.ClientLeft, Fault.Client),
             ProxyErrorKind.HostTimedOut => (CallOutcome.Timeout, Fault.Backend),
             ProxyErrorKind.HostFailed or ProxyErrorKind.NoBackend => (CallOutcome.BackendError, Fault.Backend),
             ProxyErrorKind.HostUnauthorized => (CallOutcome.BackendError, Fault.Proxy), // the configured key is wrong
             ProxyErrorKind.HostRefused => (CallOutcome.Refused, error.Status is 429 or >= 500 ? Fault.Backend : Fault.Client),
             ProxyErrorKind.QueueFull => (CallOutcome.Refused, Fault.Backend),
-            ProxyErrorKind.Draining => (Interrupted ? CallOutcome.Drained : CallOutcome.Refused, Fault.Proxy),
+            ProxyErrorKind.Draining => (Interruption is null ? CallOutcome.Refused : CallOutcome.Drained, Fault.Proxy),
             ProxyErrorKind.ProxyLoop => (CallOutcome.Refused, Fault.Proxy), // a URL in a proxy's configuration is wrong, not the client's request
-            ProxyErrorKind.OutOfDescriptors => (CallOutcome.ProxyError, Fault.Proxy),
+            ProxyErrorKind.OutOfDescriptors or ProxyErrorKind.StoreFailed => (CallOutcome.ProxyError, Fault.Proxy),
             ProxyErrorKind.NotImplemented => (CallOutcome.Refused, Fault.Proxy),
             _ => (CallOutcome.Refused, Fault.Client),
         };
@@ -261,7 +267,7 @@ internal sealed class CallScope : IDisposable
     /// </summary>
     public async ValueTask FailAsync(Exception problem)
     {
-        if (RequestBody.IsBrokenOff(problem) || (problem is OperationCanceledException or IOException && (ClientLeft || Interrupted)))
+        if (RequestBody.IsBrokenOff(problem) || (problem is OperationCanceledException or IOException && (ClientLeft || Interruption is not null)))
         {
             await LeftAsync();
             return;
@@ -281,6 +287,8 @@ internal sealed class CallScope : IDisposable
     public void Dispose()
     {
         left.Dispose();
+        if (Interlocked.Exchange(ref hasLeft, 1) == 0) journal?.Leave(TimeSpan.Zero);
+        if (ownsJournal) journal!.End(new(EndKind.BrokeOff, null, new(ProxyErrorKind.Internal, "the proxy failed"))); // does nothing if it has ended
         lifetime.Dispose();
         GiveBackKey();
         parts.Metrics.Leave();

@@ -29,18 +29,64 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
         using var call = new ChatCall(dialect, envelope!, scope.Info, body) { Headers = scope.CrossingHeaders };
         if (dialect.Refuses(body.Span) is { } refused) return refused;
         var routed = RouteTable.Split(call);
+        scope.Record.Stream = call.Streams;
+        if (Unmet(scope.Info) is { } unmet) return unmet;
+        AnswerJournal? joined = null;
+        if ((scope.Info.Wishes is not null || !Parts.Sharing.IsIdle) && Parts.Sharing.Begin(scope, call, out joined) is { } unclear) return unclear;
+        if (joined is not null) return await JoinAsync(scope, call, joined);
+
         IChatRoute? route = null;
         var problem = scope.Use(routed.Model) ?? routes.Find(routed, out route);
         scope.Record.Model = ModelName.Shown(envelope!.Model); // as the client wrote it
         if (problem is not null) return problem;
 
-        scope.Record.Route = route!.Name;
-        scope.Record.Stream = call.Streams;
-        var followers = Followers.Of(Parts.Follow, routed, scope.Record);
+        var early = Parts.Early.Count == 0 ? null : await EarlyAsync(routed, scope.Cancellation);
+        scope.Record.Route = early?.By ?? route!.Name;
+        var followers = Followers.Of(Parts.Follow, routed, scope.Record, isAnswered: early is not null);
+        AnswerHeaders.Set(scope.Context.Response, call);
         var client = call.Streams ? writer.Stream(scope, followers) : null;
-        var pending = route.AnswerAsync(routed, scope.Cancellation);
+        scope.OpenJoins(call);
+        var pending = early is null ? route!.AnswerAsync(routed, scope.Cancellation) : new(early);
         var answer = await (pending.IsCompleted || client is not { KeepsAlive: true } ? pending : client.WhileAsync(pending));
-        await writer.WriteAsync(scope, call, client, followers, answer);
+        if (scope.CloseJoins() is { } journal) await writer.KeepAsync(scope, call, client, followers, answer, journal);
+        else await writer.WriteAsync(scope, call, client, followers, answer);
+        return null;
+    }
+
+    /// <summary>Answers with what an equal call generates, or has generated.</summary>
+    private async ValueTask<ProxyError?> JoinAsync(CallScope scope, ChatCall call, AnswerJournal journal)
+    {
+        scope.Record.Model = ModelName.Shown(call.Envelope.Model);
+        scope.Record.Joined = journal.Origin.TraceId;
+        var response = scope.Context.Response.Headers;
+        response["x-joined-trace-id"] = journal.Origin.TraceId;
+        if (journal is { IsOver: true, Origin.Key: not null }) response["idempotent-replayed"] = "true";
+        var client = call.Streams ? writer.Stream(scope, Followers.None) : null;
+        var pending = JournalReply.OpenAsync(journal, Dialect as ClientDialect ?? call.Dialect, scope.Cancellation);
+        var answer = await (pending.IsCompleted || client is not { KeepsAlive: true } ? pending : client.WhileAsync(pending));
+        await writer.ReadAsync(scope, client, journal, answer, StreamPlace.Start);
+        return null;
+    }
+
+    private async ValueTask<ChatAnswer?> EarlyAsync(RoutedCall routed, CancellationToken cancellation)
+    {
+        foreach (var answer in Parts.Early)
+        {
+            if (await answer(routed, cancellation) is { } early) return early;
+        }
+
+        return null;
+    }
+
+    /// <summary>The error if a header asks for what is not configured here.</summary>
+    private ProxyError? Unmet(CallInfo info)
+    {
+        if (info.Wishes is null) return null;
+        foreach (var refuse in Parts.Refuses)
+        {
+            if (refuse(info) is { } unmet) return unmet;
+        }
+
         return null;
     }
 }

@@ -17,6 +17,7 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
         return new(scope.Context.Response, holding ?? writer, dialect, parts.Ticker, parts.Server().KeepaliveAfter) { Holding = holding };
     }
 
+    /// <summary>Writes the answer to the call's client.</summary>
     /// <param name="scope">The call's scope.</param>
     /// <param name="call">The client's call.</param>
     /// <param name="client">The client's stream; null if the client wants a document.</param>
@@ -24,44 +25,124 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
     /// <param name="answer">The answer. This method disposes its reply.</param>
     public ValueTask WriteAsync(CallScope scope, ChatCall call, ClientStream? client, Followers followers, ChatAnswer answer)
     {
-        AnswerHeaders.Set(scope.Context.Response, answer);
-        switch (answer)
+        if (answer is ChatAnswer.Refused refused) return RefuseAsync(scope, refused);
+        if (answer is ChatAnswer.Verbatim { Reply: { Streams: false } reply })
         {
-            case ChatAnswer.Refused refused:
-                return scope.RefuseAsync(refused.Error);
-            case ChatAnswer.Verbatim { Reply: { Streams: false } reply }:
-                scope.Answering(reply);
-                return followers.IsNone || reply.Refusal is not null
-                    ? WholeAsync(scope, call, reply)
-                    : FollowAsync(scope, call, followers, reply);
-            case ChatAnswer.Verbatim { Reply: var reply }:
-                scope.Answering(reply);
-                return RelayAsync(scope, call, client ?? Stream(scope, followers), followers, reply);
-            case ChatAnswer.Translated { Reply: var reply } translated:
-                scope.Answering(reply);
-                return TranslateAsync(scope, Stamp(scope, call) with { Sources = translated.Sources }, client, followers, reply);
-            case ChatAnswer.Events events:
-                var said = Reply(scope, events);
-                scope.Answering(said);
-                var stamp = Stamp(scope, call) with { RunId = events.RunId };
-                return TranslateAsync(scope, stamp, events.Whole ? null : client, followers, said, new EventSchemaReader());
-            default:
-                throw new System.Diagnostics.UnreachableException();
+            AnswerHeaders.Set(scope.Context.Response, answer);
+            scope.Answering(reply);
+            return followers.IsNone || reply.Refusal is not null
+                ? WholeAsync(scope, call.Envelope.Model, reply)
+                : FollowAsync(scope, call, followers, reply);
         }
+
+        var opened = answer is ChatAnswer.Events events ? Open(scope, events) : answer;
+        // A relayed answer needs only the model's name of its stamp.
+        var stamp = opened is ChatAnswer.Verbatim ? new ReplyStamp(scope.Info.TraceId, default, call.Envelope.Model) : Stamp(scope, call, opened);
+        if (opened is ChatAnswer.Verbatim) call.Dispose(); // the host has the whole request, and its answer is not translated: a long stream holds no body
+        return RunAsync(scope, client, followers, opened, stamp, null);
+    }
+
+    /// <summary>
+    /// Generates the answer into a journal and writes it to the call's client from there. Returns when the generation has ended, which may be long after the
+    /// client has left.
+    /// </summary>
+    /// <inheritdoc cref="WriteAsync" path="/param"/>
+    public async ValueTask KeepAsync(CallScope scope, ChatCall call, ClientStream? client, Followers followers, ChatAnswer answer, AnswerJournal journal)
+    {
+        if (answer is ChatAnswer.Refused refused)
+        {
+            journal.Refuse(refused.Error);
+            await RefuseAsync(scope, refused);
+            return;
+        }
+
+        var given = answer is ChatAnswer.Events events ? Open(scope, events) : answer;
+        var reply = ReplyOf(given);
+        var reader = given is ChatAnswer.Translated { NewReader: { } make } ? make() : null;
+        var stamp = given is ChatAnswer.Verbatim
+            ? new ReplyStamp(scope.Info.TraceId, parts.Time.GetUtcNow(), call.Envelope.Model) { IncludeUsage = call.Envelope.IncludeUsage }
+            : Stamp(scope, call, given);
+        scope.Answering(reply);
+        call.Dispose();
+        journal.Begin(AnswerHead.Of(reply, given, stamp));
+        // Opened before the first frame comes, because an answer that is larger than the memory cannot be opened later.
+        var opening = scope.ClientLeft ? default : JournalReply.OpenAsync(journal, dialect, scope.Context.RequestAborted);
+        var pump = JournalPump.RunAsync(reply, journal, reader, followers, scope.Lifetime).AsTask();
+        try
+        {
+            if (await opening is { } opened) await ReadAsync(scope, client, journal, opened, StreamPlace.Start);
+        }
+        catch (OperationCanceledException) when (scope.Context.RequestAborted.IsCancellationRequested)
+        {
+            // The client has left. Its answer goes on, or ends with the journal's last client.
+        }
+        finally
+        {
+            scope.Count((await pump).Usage);
+        }
+
+        if (scope.ClientLeft) await scope.LeftAsync();
+    }
+
+    /// <summary>Writes an answer that another call generates or has generated.</summary>
+    /// <param name="scope">The scope of this call.</param>
+    /// <param name="client">The client's stream; null if the client wants a document.</param>
+    /// <param name="journal">The journal of that answer.</param>
+    /// <param name="answer">The answer, opened by <see cref="JournalReply"/>.</param>
+    /// <param name="after">What the client already has.</param>
+    public ValueTask ReadAsync(CallScope scope, ClientStream? client, AnswerJournal journal, ChatAnswer answer, StreamPlace after)
+    {
+        if (answer is ChatAnswer.Refused refused) return RefuseAsync(scope, refused);
+        var head = journal.Head!;
+        scope.Answering(head.Backend, head.ServedModel, head.Status);
+        journal.WasSeen = true;
+        if (answer is ChatAnswer.Verbatim { Reply: { Streams: false } reply })
+        {
+            AnswerHeaders.Set(scope.Context.Response, answer);
+            return WholeAsync(scope, head.Stamp.Model, reply);
+        }
+
+        var numbers = journal.Origin.Resumable || after != StreamPlace.Start
+            ? new FrameIds(journal.Origin.TraceId, after, writes: journal.Origin.Resumable && dialect.Framing is StreamFraming.ServerSentEvents)
+            : null;
+        return RunAsync(scope, client, Followers.None, answer, head.Stamp, numbers);
+    }
+
+    private static ValueTask RefuseAsync(CallScope scope, ChatAnswer.Refused refused)
+    {
+        AnswerHeaders.Set(scope.Context.Response, refused);
+        return scope.RefuseAsync(refused.Error);
     }
 
     /// <summary>Relays the bytes of a host's document that is in the client's dialect.</summary>
-    private static ValueTask WholeAsync(CallScope scope, ChatCall call, BackendReply reply) =>
-        VerbatimWriter.WriteWholeAsync(scope, reply, reply.Held, call.Envelope.Model, reply.Dialect!);
+    private static ValueTask WholeAsync(CallScope scope, string model, BackendReply reply) =>
+        VerbatimWriter.WriteWholeAsync(scope, reply, reply.Held, model, reply.Dialect!);
+
+    private static BackendReply ReplyOf(ChatAnswer answer) => answer switch
+    {
+        ChatAnswer.Verbatim verbatim => verbatim.Reply,
+        ChatAnswer.Translated translated => translated.Reply,
+        _ => throw new System.Diagnostics.UnreachableException(),
+    };
 
     // Not in WriteAsync: a lambda there would cost every call a closure.
     private ValueTask FollowAsync(CallScope scope, ChatCall call, Followers followers, BackendReply reply) =>
-        RunAsync(scope, null, reply, new DocumentSink(reply, () => WholeAsync(scope, call, reply)), followers);
+        PumpAsync(scope, null, reply, new DocumentSink(reply, () => WholeAsync(scope, call.Envelope.Model, reply)), followers);
+
+    /// <summary>Writes a stream, or a document that is made of events.</summary>
+    private ValueTask RunAsync(CallScope scope, ClientStream? client, Followers followers, ChatAnswer answer, ReplyStamp stamp, FrameIds? ids)
+    {
+        AnswerHeaders.Set(scope.Context.Response, answer);
+        var reply = ReplyOf(answer);
+        scope.Answering(reply);
+        return answer is ChatAnswer.Translated translated
+            ? TranslateAsync(scope, stamp, translated.Whole ? null : client, followers, translated, ids)
+            : RelayAsync(scope, stamp, client ?? Stream(scope, followers), followers, reply, ids);
+    }
 
     /// <summary>Relays the bytes of a host's stream that is in the client's dialect.</summary>
-    private ValueTask RelayAsync(CallScope scope, ChatCall call, ClientStream client, Followers followers, BackendReply reply)
+    private ValueTask RelayAsync(CallScope scope, ReplyStamp stamp, ClientStream client, Followers followers, BackendReply reply, FrameIds? ids)
     {
-        call.Dispose(); // the host has the whole request, and its answer is not translated: a stream that lasts minutes holds no body
         var response = scope.Context.Response;
         if (!response.HasStarted)
         {
@@ -69,33 +150,29 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
             VerbatimWriter.CopyHeaders(reply, response);
         }
 
-        var renamed = reply.ServedModel == call.Envelope.Model ? null : call.Envelope.Model;
+        var renamed = reply.ServedModel == stamp.Model ? null : stamp.Model;
         var edits = renamed is null && !reply.UnaskedUsage ? null : new FrameEdits(renamed, reply.UnaskedUsage ? reply.Dialect : null);
-        return RunAsync(scope, client, reply, new VerbatimSink(reply, client, edits, holdsEnd: followers.Gates.Length > 0), followers);
+        return PumpAsync(scope, client, reply, new VerbatimSink(reply, client, edits, holdsEnd: followers.Gates.Length > 0, ids), followers);
     }
 
     /// <summary>Writes an answer from its events: as a stream if the client wants one, otherwise as one document.</summary>
-    /// <param name="scope">The call's scope.</param>
-    /// <param name="stamp">The values that the answer's writer needs besides the events.</param>
-    /// <param name="client">The client's stream; null if the client wants a document.</param>
-    /// <param name="followers">The taps and gates that follow the answer.</param>
-    /// <param name="reply">The answer.</param>
-    /// <param name="reader">Reads its frames; null: its dialect's own reader.</param>
     private ValueTask TranslateAsync(
-        CallScope scope, ReplyStamp stamp, ClientStream? client, Followers followers, BackendReply reply, EventReader? reader = null)
+        CallScope scope, ReplyStamp stamp, ClientStream? client, Followers followers, ChatAnswer.Translated translated, FrameIds? ids)
     {
+        var (reply, reader) = (translated.Reply, translated.NewReader?.Invoke());
         if (client is null)
-            return RunAsync(scope, client, reply, new FoldingSink(reply, events => FoldAsync(scope, stamp, events), scope.Skip, reader), followers);
+            return PumpAsync(scope, client, reply, new FoldingSink(reply, events => FoldAsync(scope, stamp, events, reply), scope.Skip, reader), followers);
         scope.Writer = dialect.NewEventWriter(stamp);
-        return RunAsync(scope, client, reply, new TranslatingSink(reply, scope.Writer, client, scope.Skip, reader), followers);
+        var numbered = ids is null ? null : new NumberedMessages(ids, dialect.Framing);
+        return PumpAsync(scope, client, reply, new TranslatingSink(reply, scope.Writer, client, scope.Skip, reader, numbered), followers);
     }
 
-    private async ValueTask RunAsync(CallScope scope, ClientStream? client, BackendReply reply, IFrameSink sink, Followers followers)
+    private async ValueTask PumpAsync(CallScope scope, ClientStream? client, BackendReply reply, IFrameSink sink, Followers followers)
     {
         var keepAliveAfter = (reply.Body as EventBody)?.KeepAliveAfter ?? parts.Server().KeepaliveAfter;
         using var generation = new Generation(reply, sink, keepAliveAfter, followers, scope.Lifetime);
         var end = await generation.RunAsync();
-        scope.Count(end.Usage);
+        if (reply.Body is not JournalBody) scope.Count(end.Usage); // else the call that generates the answer counts
         using var holding = client?.Holding;
         if (holding is not null) await holding.DrainAsync();
         switch (end.Kind)
@@ -113,10 +190,11 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
     }
 
     /// <summary>Writes events as one document.</summary>
-    private async ValueTask FoldAsync(CallScope scope, ReplyStamp stamp, IReadOnlyList<ChatEvent> events)
+    private async ValueTask FoldAsync(CallScope scope, ReplyStamp stamp, IReadOnlyList<ChatEvent> events, BackendReply reply)
     {
         using var body = new PooledBody();
-        dialect.WriteWhole(events, stamp with { Created = parts.Time.GetUtcNow() }, body);
+        // A document that is read again is the same document.
+        dialect.WriteWhole(events, reply.Body is JournalBody ? stamp : stamp with { Created = parts.Time.GetUtcNow() }, body);
         var response = scope.Context.Response;
         response.StatusCode = StatusCodes.Status200OK;
         response.ContentType = dialect.WholeContentType;
@@ -126,7 +204,7 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
     }
 
     /// <summary>Wraps the events of a route that uses no host in a reply.</summary>
-    private BackendReply Reply(CallScope scope, ChatAnswer.Events events)
+    private ChatAnswer.Translated Open(CallScope scope, ChatAnswer.Events events)
     {
         var body = new EventBody(events.Stream, new EventSchemaWriter(), parts.Time, scope.Cancellation) { KeepAliveAfter = events.KeepAliveAfter };
         var reply = new BackendReply(body, new PooledBody(16))
@@ -139,12 +217,19 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
             IsPublished = events.IsPublished,
         };
         reply.Bind(null, scope.Cancellation.UnsafeRegister(static state => ((EventBody)state!).Cancel(), body));
-        return reply;
+        return new(reply) { Headers = events.Headers, NewReader = static () => new EventSchemaReader(), Whole = events.Whole, RunId = events.RunId };
     }
 
-    private ReplyStamp Stamp(CallScope scope, ChatCall call)
+    private ReplyStamp Stamp(CallScope scope, ChatCall call, ChatAnswer answer)
     {
         call.TryGetRequest(out var request); // no error is possible: a call that is answered in events has already been parsed
-        return new(scope.Info.TraceId, parts.Time.GetUtcNow(), call.Envelope.Model) { IncludeUsage = call.Envelope.IncludeUsage, Request = request };
+        var translated = answer as ChatAnswer.Translated;
+        return new(scope.Info.TraceId, parts.Time.GetUtcNow(), call.Envelope.Model)
+        {
+            IncludeUsage = call.Envelope.IncludeUsage,
+            Request = request,
+            Sources = translated?.Sources,
+            RunId = translated?.RunId,
+        };
     }
 }

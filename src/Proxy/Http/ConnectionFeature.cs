@@ -1,12 +1,18 @@
+using System.Net;
+
 namespace Proxy.Http;
 
 /// <summary>The facts about a connection: which listener accepted it, and which caller it last identified.</summary>
 /// <param name="local">The listener is bound to loopback or to a unix socket, so only this machine can reach it.</param>
 /// <param name="admin">The listener is the operator's own socket, which needs no key and serves only the admin endpoints.</param>
-internal sealed class ConnectionFeature(bool local, bool admin)
+/// <param name="peer">The other end; null if it is not known.</param>
+internal sealed class ConnectionFeature(bool local, bool admin, EndPoint? peer = null)
 {
     public bool Local => local;
     public bool Admin => admin;
+
+    /// <summary>The address of the client's machine, without the port; <c>local</c> on a unix socket.</summary>
+    public string Peer => peer is IPEndPoint ip ? ip.Address.ToString() : "local";
 
     /// <summary>
     /// The last caller that a key identified, so that the same header on the same connection is not hashed again. Used by one request at a time.

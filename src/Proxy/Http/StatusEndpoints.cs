@@ -17,6 +17,9 @@ internal sealed class StatusEndpoints(
     BackendDirectory directory, ActiveCalls calls, ProxyMetrics metrics, ApiKeyGate gate, IReadOnlyList<Func<bool?>> loaded,
     IReadOnlyList<Func<ReadyDetail>> more)
 {
+    /// <summary>Each says what the process cannot do at present; null: nothing. The details of <c>/ready</c> list it.</summary>
+    public IReadOnlyList<Func<string?>> Degraded { get; init; } = [];
+
     /// <summary>Answers with the text of Ollama's own server, which its clients look for.</summary>
     public static Task RootAsync(HttpContext context) => TextAsync(context, "Ollama is running", "text/plain; charset=utf-8");
 
@@ -76,6 +79,14 @@ internal sealed class StatusEndpoints(
             }
 
             json.WriteEndArray();
+            string[] degraded = [.. Degraded.Select(static check => check()).OfType<string>()];
+            if (degraded.Length > 0)
+            {
+                json.WriteStartArray("degraded");
+                foreach (var one in degraded) json.WriteStringValue(one);
+                json.WriteEndArray();
+            }
+
             foreach (var read in more)
             {
                 var (name, isUp, reason) = read();

@@ -11,11 +11,6 @@ namespace Proxy.Routes;
 internal sealed class DirectRoute(
     BackendDirectory directory, BackendDispatcher dispatcher, RemoteImages images, PromptPrefixes prefixes, ILogger log, TimeProvider time) : IChatRoute
 {
-    /// <summary>
-    /// A body of this many bytes is parsed in about a millisecond. A longer body is translated off the event loop, so that it does not hold up other calls.
-    /// </summary>
-    private const int LongBody = 64 << 10;
-
     public string Name => "direct";
 
     /// <summary>Only calls that ask for no workspace and no pipeline.</summary>
@@ -72,7 +67,7 @@ internal sealed class DirectRoute(
         return new(ProxyErrorKind.InvalidRequest, $"\"{model}\" does not support {verb}: it runs in this proxy, which embeds and reranks") { Param = "model" };
     }
 
-    private static bool IsLongToParse(ChatCall call, Resolution resolution) => call.OriginalBody is { Length: > LongBody } && NeedsParsing(call, resolution);
+    private static bool IsLongToParse(ChatCall call, Resolution resolution) => call.IsLongToParse && NeedsParsing(call, resolution);
 
     private static bool NeedsParsing(ChatCall call, Resolution resolution)
     {

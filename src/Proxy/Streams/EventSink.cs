@@ -22,10 +22,14 @@ internal abstract class EventSink(BackendReply reply, Action<string> skip, Event
 
     protected ProxyError? Error { get; private set; }
 
+    /// <summary>The number of the frame whose events are being written.</summary>
+    protected long Frame { get; private set; }
+
     public void Take(FrameBatch batch)
     {
         while (!HasFailed && batch.TryNext(out _, out var payload))
         {
+            Frame = batch.Number;
             if (JsonStructure.IsTooMuch(payload)) Fail(reply.TooMuchStructure());
             else if (!payload.IsEmpty) reader.Read(payload, events);
             Write();
@@ -46,7 +50,12 @@ internal abstract class EventSink(BackendReply reply, Action<string> skip, Event
         {
             // A stream that ended cleanly may lack the last line end, so the remaining bytes are a frame. After a break they are half a frame and are dropped.
             var rest = broken is null ? batch.PayloadOfRest(batch.Rest) : default;
-            if (!rest.IsEmpty) reader.Read(rest, events);
+            if (!rest.IsEmpty)
+            {
+                Frame = batch.Number + 1;
+                reader.Read(rest, events);
+            }
+
             // A host that sent its finish reason and then fell silent has completed its answer.
             var isWhole = reader.End(events, cleanly: broken is null || (silent && batch.Rest.IsEmpty));
             Write();

@@ -20,7 +20,9 @@ internal interface IRecordStore : IAsyncDisposable
     /// <summary>The row of an idempotency key; null if there is none or it has expired.</summary>
     ValueTask<KeyRow?> FindKeyAsync(string owner, string key, CancellationToken cancellation);
 
-    /// <summary>An answer that was kept, by its trace id or by the id that the host gave it; null if there is none, it is another owner's, or it has expired.</summary>
+    /// <summary>
+    /// An answer that was kept, by its trace id or by the id that the host gave it; null if there is none, it is another owner's, or it has expired.
+    /// </summary>
     ValueTask<AnswerRow?> FindAnswerAsync(string owner, string id, CancellationToken cancellation);
 
     /// <summary>Removes an answer that was kept. False: there was none.</summary>
@@ -44,4 +46,8 @@ internal interface IRecordStore : IAsyncDisposable
 }
 
 /// <summary>The database cannot be used. The message says why, for the log and the operator; it is never sent to a client.</summary>
-internal sealed class StoreException(string message, Exception? inner = null) : Exception(message, inner);
+internal sealed class StoreException(string message, Exception? inner = null) : Exception(message, inner)
+{
+    /// <summary>The database can be used but does not take these rows; another try will fail too.</summary>
+    public bool IsRefusal { get; init; }
+}

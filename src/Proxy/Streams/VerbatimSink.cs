@@ -11,6 +11,7 @@ internal sealed class VerbatimSink : IFrameSink, IDisposable
     private readonly BackendReply reply;
     private readonly ClientOutput client;
     private readonly FrameEdits? edits;
+    private readonly FrameIds? ids;
     private readonly PooledBody? last; // the end marker and everything after it, if a gate holds back the end
     private readonly PipeWriter output;
     private StreamWatch watch;
@@ -24,8 +25,10 @@ internal sealed class VerbatimSink : IFrameSink, IDisposable
     /// <param name="client">The client's stream.</param>
     /// <param name="edits">The edits to its frames; null: none.</param>
     /// <param name="holdsEnd">A gate decides when the end is sent.</param>
-    public VerbatimSink(BackendReply reply, ClientOutput client, FrameEdits? edits, bool holdsEnd = false)
+    /// <param name="ids">Gives the frames their ids; null: they have none.</param>
+    public VerbatimSink(BackendReply reply, ClientOutput client, FrameEdits? edits, bool holdsEnd = false, FrameIds? ids = null)
     {
+        this.ids = ids;
         this.reply = reply;
         this.client = client;
         this.edits = edits;
@@ -42,7 +45,8 @@ internal sealed class VerbatimSink : IFrameSink, IDisposable
     public bool KeepsAlive => client.KeepsAlive;
     public Usage? Usage => watch.Usage;
 
-    private bool Renames => edits is { Renames: true };
+    /// <summary>Every frame is written by itself, because something in it changes.</summary>
+    private bool WritesEach => ids is not null || edits is { Renames: true };
 
     private IBufferWriter<byte> Target => hasEnd ? last! : output;
 
@@ -58,16 +62,16 @@ internal sealed class VerbatimSink : IFrameSink, IDisposable
             if (last is not null && watch.Ended && !hasEnd) HoldEnd(batch.Whole.Span[from..begin]);
             begin = batch.Taken;
             var replaced = watch.Error is null ? null : Struck(frame);
-            if (edits is null && replaced is null) continue;
-            if (replaced is not null || (watch.Counted && edits!.LeavesOut(payload)))
+            if (edits is null && ids is null && replaced is null) continue;
+            if (replaced is not null || (watch.Counted && edits?.LeavesOut(payload) == true))
             {
-                if (!Renames) Target.Write(batch.Whole.Span[from..(batch.Taken - frame.Length)]);
-                if (replaced is not null) Target.Write(replaced);
+                if (!WritesEach) Target.Write(batch.Whole.Span[from..(batch.Taken - frame.Length)]);
+                if (replaced is not null && ids?.Begin(batch.Number, Target) != false) Target.Write(replaced);
                 from = batch.Taken;
             }
-            else if (Renames)
+            else if (WritesEach)
             {
-                edits!.Write(frame, payload, Target);
+                Write(batch.Number, frame, payload);
             }
         }
     }
@@ -79,12 +83,16 @@ internal sealed class VerbatimSink : IFrameSink, IDisposable
         ValueTask<FlushResult> sending = default;
         if (hasEnd)
         {
-            if (!Renames) last!.Write(whole.Span[from..]);
+            if (!WritesEach) last!.Write(whole.Span[from..]);
+            if (output.UnflushedBytes > 0) sending = output.FlushAsync();
+        }
+        else if (WritesEach)
+        {
             if (output.UnflushedBytes > 0) sending = output.FlushAsync();
         }
         else if (!whole.IsEmpty)
         {
-            sending = Renames ? output.FlushAsync() : output.WriteAsync(whole[from..]);
+            sending = output.WriteAsync(whole[from..]);
         }
 
         if (!hasSent) lastFrames.Begin(whole.Length);
@@ -110,7 +118,7 @@ internal sealed class VerbatimSink : IFrameSink, IDisposable
             hasEnd |= last is not null && watch.Ended;
             if (watch.ErrorIsHidden) rest = default; // we send the error in a form that the client can read
             else if (watch.Error is not null && Struck(rest) is { } struck) Target.Write(struck);
-            else if (IsOver) WriteLast(rest, payload);
+            else if (IsOver) Write(batch.Number + 1, rest, payload);
         }
 
         if (watch.Error is { } said)
@@ -126,7 +134,7 @@ internal sealed class VerbatimSink : IFrameSink, IDisposable
         hasEnd = last is not null;
         if (!payload.IsEmpty && !(watch.Counted && edits?.LeavesOut(payload) == true))
         {
-            WriteLast(rest, payload);
+            Write(batch.Number + 1, rest, payload);
             Target.Write("\n\n"u8);
         }
 
@@ -143,8 +151,8 @@ internal sealed class VerbatimSink : IFrameSink, IDisposable
 
     private void HoldEnd(ReadOnlySpan<byte> before)
     {
-        if (!Renames) output.Write(before);
-        from += Renames ? 0 : before.Length;
+        if (!WritesEach) output.Write(before);
+        from += WritesEach ? 0 : before.Length;
         hasEnd = true;
     }
 
@@ -152,9 +160,10 @@ internal sealed class VerbatimSink : IFrameSink, IDisposable
 
     private bool IsFrame(ReadOnlySpan<byte> payload) => payload.IsEmpty || reply.Dialect!.Classify(payload) is not FrameKind.Error;
 
-    private void WriteLast(ReadOnlySpan<byte> frame, ReadOnlySpan<byte> payload)
+    private void Write(long number, ReadOnlySpan<byte> frame, ReadOnlySpan<byte> payload)
     {
-        if (Renames) edits!.Write(frame, payload, Target);
+        if (ids?.Begin(number, Target) == false) return;
+        if (edits is { Renames: true }) edits.Write(frame, payload, Target);
         else Target.Write(frame);
     }
 

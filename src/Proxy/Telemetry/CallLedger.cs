@@ -27,6 +27,9 @@ internal sealed class CallRecord
     public int? Messages { get; set; }
     public string? Route { get; set; }
     public string? Backend { get; set; }
+
+    /// <summary>The trace id of the call whose answer this call read.</summary>
+    public string? Joined { get; set; }
     public int Status { get; set; }
     public long FirstToken { get; set; }
     public int? TokensIn { get; set; }
@@ -68,6 +71,7 @@ internal sealed class CallLedger(LogWriter writer, LogFormat format, ProxyMetric
             .Add(" messages="u8, call.Messages)
             .Add(" route="u8, call.Route)
             .Add(" backend="u8, call.Backend)
+            .Add(" joined="u8, call.Joined)
             .Add(" status="u8, call.Status)
             .Add(" first_token_ms="u8, first?.TotalMilliseconds)
             .Add(" duration_ms="u8, duration.TotalMilliseconds)

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Text.Json;
 using Proxy.Chat;
 using Proxy.Dialects.OpenAiChat;
 
@@ -18,6 +19,8 @@ internal sealed class OpenAiResponsesClientDialect : ClientDialect
     public override ProxyError? Refuses(ReadOnlySpan<byte> body) => OpenAiResponsesRequestCodec.NeedsMemory(body);
 
     public override ProxyError? ReadRequest(ReadOnlyMemory<byte> body, out ChatRequest? request) => OpenAiResponsesRequestCodec.Read(body, out request);
+
+    public override bool IsOnlySpelling(string name, JsonElement value, ChatRequest request) => OpenAiResponsesSpelling.IsOnlySpelling(name, value, request);
 
     public override EventWriter NewEventWriter(ReplyStamp stamp) => new OpenAiResponsesEventWriter(stamp);
 

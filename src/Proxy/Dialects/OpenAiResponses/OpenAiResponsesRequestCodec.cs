@@ -64,7 +64,11 @@ internal static class OpenAiResponsesRequestCodec
         if (!root.TryGetProperty("input"u8, out var input) || input.ValueKind is JsonValueKind.Null)
             fields.Fail("input", "the body has no \"input\"; send a text or a list of items");
         fields.NeedModel(request);
-        return fields.Problem is null ? request with { Messages = new OpenAiResponsesInput(fields).Read(input, instructions) } : request;
+        if (fields.Problem is not null) return request;
+        var conversation = new OpenAiResponsesInput(fields);
+        request = request with { Messages = conversation.Read(input, instructions) };
+        if (!conversation.IsHeld) fields.AsItCame.Keep("input", input);
+        return request;
     }
 
     /// <summary>The request with the member. Null for a member that only this dialect has; it is kept as it came.</summary>
@@ -156,7 +160,8 @@ internal static class OpenAiResponsesRequestCodec
         {
             foreach (var member in request.AsItCame)
             {
-                if (member.Key is not "instructions") json.WriteAsItCame(member.Key, member.Value); // already written as the first message
+                // both are already written as messages
+                if (member.Key is not ("instructions" or "input")) json.WriteAsItCame(member.Key, member.Value);
             }
 
             foreach (var member in request.Unknown)

@@ -1,0 +1,20 @@
+using Proxy.Dialects.OpenAiChat;
+using Proxy.Http;
+using Proxy.Telemetry;
+
+namespace Proxy.Composition.Features;
+
+/// <summary>Answers that can be read again: the resumable ones, and those that wait for a retry.</summary>
+internal static class StreamsFeature
+{
+    public static void Add(PartsBuilder parts)
+    {
+        var journals = parts.Exchange.Sharing.Journals;
+        parts.Endpoints.AddRange(new StreamEndpoints(new OpenAiChatClientDialect(), parts.Exchange).Rows);
+        parts.Exchange.Metrics.Add(() => (Gauge[])
+        [
+            new("proxy_streams_kept", "Answers kept in memory, running ones included.", "", journals.Count),
+            new("proxy_streams_bytes", "Bytes of answers kept in memory.", "", journals.Used),
+        ]);
+    }
+}

@@ -1,0 +1,113 @@
+using Proxy.Chat;
+using Proxy.Config;
+using Proxy.Streams;
+
+namespace Proxy.Http;
+
+/// <summary>
+/// Decides which calls share an answer. A call with an <c>Idempotency-Key</c> gets the answer of the call that had the key before it. A retry joins the equal
+/// call that is still running, if that call's client has not received anything. A call with <c>x-resume: 1</c> gets a journal from which its client can read on
+/// after a broken connection. All other calls pass without cost.
+/// </summary>
+internal sealed class CallSharing(JournalTable journals, Func<StreamsConfig> config, ActiveCalls calls, TimeProvider time)
+{
+    private const int LongestKey = 255;
+
+    public JournalTable Journals => journals;
+
+    public TimeSpan RetryWindow => config().RetryWindow;
+
+    /// <summary>A call that asks for nothing has nothing to share: no answer waits for a retry, and not every answer is kept.</summary>
+    public bool IsIdle => journals.Unclaimed == 0 && config().Resume is not "all";
+
+    /// <summary>
+    /// Finds the answer that the call shares, or begins the journal that it asks for. Called before the call counts against its caller's limits.
+    /// </summary>
+    /// <param name="scope">The call's scope.</param>
+    /// <param name="call">The call.</param>
+    /// <param name="joined">The journal that the call reads instead of asking a route; null: none.</param>
+    public ProxyError? Begin(CallScope scope, ChatCall call, out AnswerJournal? joined)
+    {
+        joined = null;
+        var wishes = scope.Info.Wishes;
+        if (Resumes(wishes?.Resume, out var resumes) is { } unclear) return unclear;
+        string? key = null;
+        if (wishes?.IdempotencyKey is { } sent && ReadKey(sent, out key) is { } problem) return problem;
+        var body = call.OriginalBody!.Value;
+        string? computed = null;
+        string Digest() => computed ??= CallDigest.Of(scope, body.Span);
+
+        if (key is not null)
+        {
+            var origin = Origin(scope, call, Digest(), resumes) with
+            {
+                Key = scope.Caller.IsAnonymous ? $"{CallDigest.Owner(scope)}/{key}" : key,
+                Keep = config().KeysTtl,
+                Linger = resumes && config().Linger > RetryWindow ? config().Linger : RetryWindow,
+            };
+            var (journal, isNew) = journals.Claim(origin);
+            if (journal.Origin.Digest != Digest())
+            {
+                return new(ProxyErrorKind.KeyReused, "this Idempotency-Key was sent before with another request; use a new key for each new request")
+                {
+                    Param = "Idempotency-Key",
+                };
+            }
+
+            if (isNew) scope.Own(journal);
+            else if (journal.Enter()) joined = journal;
+        }
+        else
+        {
+            joined = FindRunning(scope, wishes, body.Length, Digest) ?? (journals.Unclaimed > 0 ? journals.EnterUnclaimed(scope.Caller.Name, Digest()) : null);
+            if (joined is null && resumes) scope.Own(journals.Open(Origin(scope, call, Digest(), resumes)));
+        }
+
+        if (joined is not null) scope.Read(joined);
+        return null;
+    }
+
+    /// <summary>Begins a journal for a call that others join, or whose client will try again.</summary>
+    public AnswerJournal OpenShared(CallScope scope, ChatCall call, string digest) =>
+        journals.Open(Origin(scope, call, digest, resumes: false));
+
+    /// <summary>An SDK's retry finds the call that it repeats.</summary>
+    private AnswerJournal? FindRunning(CallScope scope, CallWishes? wishes, int length, Func<string> digest)
+    {
+        if (wishes is not { IsRetry: true }) return null;
+        foreach (var other in calls.Snapshot())
+        {
+            if (other != scope && other.Info.Owner == scope.Info.Owner && other.Join(length, digest) is { } journal) return journal;
+        }
+
+        return null;
+    }
+
+    private JournalOrigin Origin(CallScope scope, ChatCall call, string digest, bool resumes) => new(
+        scope.Info.TraceId, scope.Info.Owner, call.Dialect, scope.Record.Surface, call.Envelope.Model, call.Streams, time.GetUtcNow())
+    {
+        Digest = digest,
+        Resumable = resumes,
+        Linger = resumes ? config().Linger : TimeSpan.Zero,
+        Keep = resumes ? config().Keep : RetryWindow,
+    };
+
+    private ProxyError? Resumes(string? said, out bool resumes)
+    {
+        resumes = said is null ? config().Resume is "all" : said is "1" or "true";
+        return said is null or "1" or "true" or "0" or "false"
+            ? null
+            : new(ProxyErrorKind.InvalidRequest, $"x-resume is '{ModelName.Shown(said)}'; it can be 1 or 0") { Param = "x-resume" };
+    }
+
+    /// <summary>The value is a structured field's string (RFC 8941), with or without its quotes.</summary>
+    private static ProxyError? ReadKey(string sent, out string key)
+    {
+        key = sent.Trim();
+        if (key.Length > 1 && key is ['"', .., '"'])
+            key = key[1..^1].Replace("\\\"", "\"", StringComparison.Ordinal).Replace("\\\\", "\\", StringComparison.Ordinal);
+        return key.Length is > 0 and <= LongestKey
+            ? null
+            : new(ProxyErrorKind.InvalidRequest, $"Idempotency-Key has {key.Length} characters; it must have 1 to {LongestKey}") { Param = "Idempotency-Key" };
+    }
+}

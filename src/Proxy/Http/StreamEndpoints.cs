@@ -1,0 +1,179 @@
+using System.Text.Json;
+using Proxy.Buffers;
+using Proxy.Chat;
+using Proxy.Dialects;
+using Proxy.Dialects.Events;
+using Proxy.Streams;
+
+namespace Proxy.Http;
+
+/// <summary>
+/// Answers that can be resumed: lists the caller's own, reads one from any place and follows it while it is generated, and cancels a call. An answer of a
+/// caller without a key is found by its trace id alone, which nobody can guess.
+/// </summary>
+internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
+{
+    public const string Root = "/v1/streams";
+
+    private readonly JournalTable journals = parts.Sharing.Journals;
+
+    public IReadOnlyList<EndpointRow> Rows =>
+    [
+        new("GET", [Root], Handler((scope, _) => ListAsync(scope)).HandleAsync),
+        new("GET", [Root + "/"], Handler((scope, _) => ReadAsync(scope)).HandleAsync),
+        new("DELETE", [Root + "/"], Handler((scope, _) => CancelAsync(scope)).HandleAsync),
+    ];
+
+    private HandlerExchange Handler(Func<CallScope, PooledBody, ValueTask<ProxyError?>> answer) => new(Root, dialect, parts, answer) { ReadsBody = false };
+
+    private async ValueTask<ProxyError?> ListAsync(CallScope scope)
+    {
+        if (scope.Caller.IsAnonymous)
+            return new(ProxyErrorKind.Forbidden, "answers are listed only for a caller with an API key; without one, keep the trace id (x-trace-id)");
+        using var body = new PooledBody();
+        await using (var json = new Utf8JsonWriter(body))
+        {
+            json.WriteStartObject();
+            json.WriteString("object", "list");
+            json.WriteStartArray("data");
+            foreach (var journal in journals.List(scope.Caller.Name)) JournalJson.Write(json, journal);
+            json.WriteEndArray();
+            json.WriteEndObject();
+        }
+
+        await Exchange.WriteAsync(scope, "application/json", body);
+        return null;
+    }
+
+    private async ValueTask<ProxyError?> ReadAsync(CallScope scope)
+    {
+        var id = IdOf(scope);
+        if (!journals.TryFind(id, scope.Caller.Name, out var journal, out var isGone)) return NotFound(id, isGone);
+        scope.Record.Joined = id;
+        var query = scope.Context.Request.Query;
+        if (DialectOf(query["as"].ToString(), journal.Origin.Dialect) is not { } client)
+        {
+            var said = ModelName.Shown(query["as"].ToString());
+            return new(ProxyErrorKind.InvalidRequest, $"as is '{said}'; it can be openai, responses, anthropic, ollama or events") { Param = "as" };
+        }
+
+        if (PlaceOf(scope, id, out var after) is { } wrong) return wrong;
+        if (after.Frame > 0 && after.Frame > Frames(journal) + 1) return BeyondTheEnd(after, journal);
+        if (!journal.Enter()) return NotFound(id, isGone: true);
+        scope.Dialect = client;
+        scope.Record.Model = ModelName.Shown(journal.Origin.Model);
+        scope.Record.Stream = journal.Origin.Streams;
+        scope.Read(journal);
+        var writer = new ChatWriter(client, parts);
+        var stream = journal.Origin.Streams ? writer.Stream(scope, Followers.None) : null;
+        var pending = JournalReply.OpenAsync(journal, client, scope.Cancellation);
+        var answer = await (pending.IsCompleted || stream is not { KeepsAlive: true } ? pending : stream.WhileAsync(pending));
+        await writer.ReadAsync(scope, stream, journal, answer, after);
+        EndEmpty(scope.Context.Response);
+        return null;
+    }
+
+    private async ValueTask<ProxyError?> CancelAsync(CallScope scope)
+    {
+        var id = IdOf(scope);
+        var running = parts.Calls.Snapshot().FirstOrDefault(call => call.Info.TraceId == id && call.Info.Owner == scope.Caller.Name && call != scope);
+        var isKept = journals.TryFind(id, scope.Caller.Name, out var journal, out var isGone);
+        if (running is null && !isKept) return NotFound(id, isGone);
+        running?.Interrupt(new(ProxyErrorKind.Cancelled, $"the call was cancelled by DELETE {Root}/{id}"));
+        if (journal is not null) journals.Remove(journal);
+        using var body = new PooledBody(128);
+        await using (var json = new Utf8JsonWriter(body))
+        {
+            json.WriteStartObject();
+            json.WriteString("id", id);
+            json.WriteString("object", "stream.deleted");
+            json.WriteBoolean("cancelled", running is not null);
+            json.WriteEndObject();
+        }
+
+        await Exchange.WriteAsync(scope, "application/json", body);
+        return null;
+    }
+
+    /// <summary>A client that has everything gets 204, which also tells a browser's event source not to connect again.</summary>
+    private static void EndEmpty(HttpResponse response)
+    {
+        if (response.HasStarted || response.BodyWriter.UnflushedBytes > 0 || response.ContentLength is not null) return;
+        response.StatusCode = StatusCodes.Status204NoContent;
+        response.Headers.ContentType = default;
+    }
+
+    private static string IdOf(CallScope scope) => scope.Context.Request.Path.Value![(Root.Length + 1)..].TrimEnd('/');
+
+    /// <summary>The dialect that is asked for, as the client of a stream; null: there is none of that name.</summary>
+    private static ClientDialect? DialectOf(string name, ClientDialect own) => name switch
+    {
+        "" => own,
+        "openai" => DialectTable.Client(DialectName.OpenAiChat),
+        "responses" => DialectTable.Client(DialectName.OpenAiResponses),
+        "anthropic" => DialectTable.Client(DialectName.Anthropic),
+        "ollama" => DialectTable.Client(DialectName.OllamaChat),
+        "events" => new EventSchemaClientDialect(),
+        _ => null,
+    };
+
+    /// <summary>Where the client's copy ends: <c>after</c>, or the header that a browser's event source sends.</summary>
+    private static ProxyError? PlaceOf(CallScope scope, string id, out StreamPlace after)
+    {
+        after = StreamPlace.Start;
+        var request = scope.Context.Request;
+        var asked = request.Query["after"].ToString();
+        var said = asked.Length > 0 ? asked : request.Headers.TryGetValue("last-event-id", out var last) ? last.ToString() : "";
+        if (said.Length == 0 || StreamPlace.TryParse(said, id, out after)) return null;
+        var name = asked.Length > 0 ? "after" : "Last-Event-ID";
+        return new(ProxyErrorKind.InvalidRequest, $"{name} is '{ModelName.Shown(said)}'; write the number of the last frame that you have, or its whole id")
+        {
+            Param = name,
+        };
+    }
+
+    private static long Frames(AnswerJournal journal)
+    {
+        if (journal.Head is not { Streams: true } head) return journal.Length > 0 ? 1 : 0;
+        using var cutter = FrameCutter.For(head.Dialect?.Framing ?? StreamFraming.JsonLines);
+        ReadOnlySpan<byte> pending = journal.ToArray();
+        var count = 0L;
+        while (cutter.TryTake(ref pending, out _, out _)) count++;
+        return count + (pending.IsEmpty ? 0 : 1);
+    }
+
+    private static ProxyError BeyondTheEnd(StreamPlace after, AnswerJournal journal) =>
+        new(ProxyErrorKind.InvalidRequest, $"after is {after.Frame}, but the answer has {Frames(journal)} frames so far") { Param = "after" };
+
+    private static ProxyError NotFound(string id, bool isGone) => isGone
+        ? new(ProxyErrorKind.StreamExpired, $"the answer {ModelName.Shown(id)} is not kept any more; [streams] keep and memory limit how long answers are kept")
+        : new(ProxyErrorKind.UnknownPath, $"there is no answer {ModelName.Shown(id)} that can be resumed; its call must have x-resume: 1")
+        {
+            Code = "stream_not_found",
+        };
+}
+
+/// <summary>Describes journals for listings.</summary>
+internal static class JournalJson
+{
+    public static void Write(Utf8JsonWriter json, AnswerJournal journal)
+    {
+        var origin = journal.Origin;
+        json.WriteStartObject();
+        json.WriteString("id", origin.TraceId);
+        json.WriteString("object", "stream");
+        json.WriteNumber("created", origin.Created.ToUnixTimeSeconds());
+        json.WriteString("owner", origin.Owner);
+        json.WriteString("surface", origin.Surface);
+        json.WriteString("model", origin.Model);
+        json.WriteString("status", journal.State switch
+        {
+            JournalState.Pending => "waiting",
+            JournalState.Running => "running",
+            JournalState.Finished => "finished",
+            _ => "failed",
+        });
+        json.WriteNumber("bytes", journal.Length);
+        json.WriteEndObject();
+    }
+}

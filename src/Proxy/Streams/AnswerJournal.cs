@@ -1,0 +1,363 @@
+using Proxy.Buffers;
+using Proxy.Chat;
+
+namespace Proxy.Streams;
+
+/// <summary>The call whose answer a journal keeps, and what its client asked for.</summary>
+/// <param name="TraceId">The call's id, by which its answer is found.</param>
+/// <param name="Owner">Whose answer it is; nobody else can read it.</param>
+/// <param name="Dialect">The client's dialect.</param>
+/// <param name="Surface">The path that was called.</param>
+/// <param name="Model">The model as the client named it.</param>
+/// <param name="Streams">Whether the client asked for a stream.</param>
+/// <param name="Created">When the call came.</param>
+internal sealed record JournalOrigin(
+    string TraceId, string Owner, ClientDialect Dialect, string Surface, string Model, bool Streams, DateTimeOffset Created)
+{
+    /// <summary>The digest of everything by which two calls are compared. Empty: this call cannot be joined.</summary>
+    public string Digest { get; init; } = "";
+
+    /// <summary>The <c>Idempotency-Key</c>; null: none.</summary>
+    public string? Key { get; init; }
+
+    /// <summary>The client can read the answer again by its trace id.</summary>
+    public bool Resumable { get; init; }
+
+    /// <summary>How long the generation runs on when the last client has left.</summary>
+    public TimeSpan Linger { get; init; }
+
+    /// <summary>How long the finished answer is kept.</summary>
+    public TimeSpan Keep { get; init; }
+}
+
+/// <summary>Where an answer is.</summary>
+internal enum JournalState
+{
+    /// <summary>No answer has come yet.</summary>
+    Pending,
+
+    /// <summary>The answer is being generated.</summary>
+    Running,
+
+    /// <summary>The answer is complete.</summary>
+    Finished,
+
+    /// <summary>The call was refused, or the answer broke off.</summary>
+    Failed,
+}
+
+/// <summary>
+/// The frames of one answer, kept in memory so that any number of clients can read them from the start, while they are generated and afterwards. One generation
+/// appends; each client reads with a <see cref="JournalBody"/> of its own. Appending is synchronous and wakes the readers on the same thread, so a token still
+/// crosses the process on one thread. Thread-safe.
+/// </summary>
+internal sealed class AnswerJournal
+{
+    private const int SmallestPiece = 2048, LargestPiece = 64 << 10;
+
+    private readonly Lock gate = new();
+    private readonly JournalTable table;
+    private readonly List<JournalBody> waiting = [];
+    private readonly List<JournalBody> readers = [];
+    private readonly TaskCompletionSource begun = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private Piece? first; // null: the frames that every reader has passed are dropped
+    private Piece last;
+    private CallLifetime? held;
+    private int clients;
+    private long charged;
+
+    /// <param name="origin">The call.</param>
+    /// <param name="table">The table that has the journal.</param>
+    /// <param name="number">Counts the table's journals.</param>
+    public AnswerJournal(JournalOrigin origin, JournalTable table, long number)
+    {
+        Number = number;
+        Origin = origin;
+        this.table = table;
+        first = last = new Piece(0);
+    }
+
+    public JournalOrigin Origin { get; }
+
+    /// <summary>A newer journal has a larger number.</summary>
+    public long Number { get; }
+
+    public TimeProvider Time => table.Time;
+
+    public JournalState State { get; private set; }
+
+    /// <summary>Null until the answer begins.</summary>
+    public AnswerHead? Head { get; private set; }
+
+    /// <summary>Why the call was refused or the answer broke off.</summary>
+    public ProxyError? Error { get; private set; }
+
+    public long Length { get; private set; }
+
+    /// <summary>Bytes that count against the table's limit. Only the table changes it.</summary>
+    public ref long Charged => ref charged;
+
+    /// <summary>Some client has received a part of the answer.</summary>
+    public bool WasSeen { get; set; }
+
+    /// <summary>The frames are complete from the first one on, so that a new client can read them.</summary>
+    public bool IsReadable => first is not null;
+
+    public bool IsOver => State is JournalState.Finished or JournalState.Failed;
+
+    /// <summary>When the journal is given up, in the table's milliseconds: a running one without clients, or a finished one. Never if it has clients.</summary>
+    public long Until { get; private set; } = ReplyBody.Never;
+
+    /// <summary>
+    /// This is an answer, or becomes one. The host's own refusal of what the client sent is an answer too; a failure of the host or of ours is none.
+    /// </summary>
+    public bool IsAnswer => (Error ?? Head?.Refusal) is { } error
+        ? error is { Kind: ProxyErrorKind.HostRefused, Status: >= 400 and < 500 and not (408 or 409 or 429) }
+        : State is not JournalState.Failed;
+
+    /// <summary>Another call with the same digest gets this answer: nobody has seen any of it, or the call has a key.</summary>
+    public bool IsJoinable => IsReadable && IsAnswer && Origin.Digest.Length > 0 && (!WasSeen || Origin.Key is not null);
+
+    /// <summary>Keeps the work for the call going until <see cref="Release"/>, whether its client stays or not.</summary>
+    public void Hold(CallLifetime lifetime)
+    {
+        lifetime.Add();
+        held = lifetime;
+    }
+
+    /// <summary>A client begins to wait for the answer or to read it. False: the journal has been given up.</summary>
+    public bool Enter()
+    {
+        lock (gate)
+        {
+            if (Until != ReplyBody.Never && !IsOver && Until <= table.Now) return false;
+            clients++;
+            if (!IsOver) Until = ReplyBody.Never;
+        }
+
+        table.SetUnclaimed(this, false);
+        return true;
+    }
+
+    /// <summary>A client has gone. The last one decides how long the generation runs on.</summary>
+    /// <param name="linger">How long, at least; the call may have asked for longer.</param>
+    public void Leave(TimeSpan linger)
+    {
+        var isAbandoned = false;
+        lock (gate)
+        {
+            if (--clients > 0 || IsOver) return;
+            if (Origin.Linger > linger) linger = Origin.Linger;
+            isAbandoned = linger == TimeSpan.Zero || !IsReadable;
+            Until = isAbandoned ? 0 : table.Now + (long)linger.TotalMilliseconds;
+        }
+
+        if (isAbandoned)
+        {
+            Release();
+            return;
+        }
+
+        table.Wake();
+        if (!WasSeen && Origin.Digest.Length > 0) table.SetUnclaimed(this, true);
+    }
+
+    /// <summary>Gives up the generation: if no client waits for it, it is cancelled.</summary>
+    public void Release() => Interlocked.Exchange(ref held, null)?.Release();
+
+    /// <summary>The answer has arrived.</summary>
+    public void Begin(AnswerHead head)
+    {
+        lock (gate)
+        {
+            if (State is not JournalState.Pending) return;
+            Head = head;
+            State = JournalState.Running;
+        }
+
+        begun.TrySetResult();
+    }
+
+    /// <summary>Adds whole frames. Wakes the readers before it returns.</summary>
+    public void Append(ReadOnlySpan<byte> frames)
+    {
+        if (frames.IsEmpty) return;
+        lock (gate)
+        {
+            if (IsOver) return;
+            Copy(frames);
+            Length += frames.Length;
+            if (!IsReadable) CutSlowReaders();
+        }
+
+        table.Charge(this, frames.Length);
+        WakeReaders();
+    }
+
+    /// <summary>The generation has ended.</summary>
+    public void End(GenerationEnd end) => End(
+        end.Kind is EndKind.Whole ? JournalState.Finished : JournalState.Failed,
+        end.Error ?? (end.Kind is EndKind.ClientLeft ? Cancelled : null));
+
+    /// <summary>The call was refused: there is no answer. Does nothing once the answer has begun.</summary>
+    public void Refuse(ProxyError error)
+    {
+        if (State is JournalState.Pending) End(JournalState.Failed, error);
+    }
+
+    /// <summary>Waits until the answer begins, or the call is refused.</summary>
+    public Task WhenBegunAsync(CancellationToken cancellation) => begun.Task.WaitAsync(cancellation);
+
+    /// <summary>Waits until the answer is complete or has failed.</summary>
+    public Task WhenEndedAsync(CancellationToken cancellation) => ended.Task.WaitAsync(cancellation);
+
+    /// <summary>A body that reads the frames from the first one on; null: the first ones are not kept any more.</summary>
+    public JournalBody? Read()
+    {
+        lock (gate)
+        {
+            if (first is null) return null;
+            var body = new JournalBody(this, first);
+            readers.Add(body);
+            return body;
+        }
+    }
+
+    /// <summary>All bytes so far, if they are kept.</summary>
+    public byte[] ToArray()
+    {
+        lock (gate)
+        {
+            var all = new byte[Length];
+            var at = 0;
+            for (var piece = first; piece is not null; piece = piece.Next)
+            {
+                piece.Bytes.AsSpan(0, piece.Length).CopyTo(all.AsSpan(at));
+                at += piece.Length;
+            }
+
+            return all;
+        }
+    }
+
+    /// <summary>
+    /// Keeps from here on only what a reader has not read yet. The present readers get the rest; no new client can read the answer.
+    /// </summary>
+    public void StopKeeping() => first = null;
+
+    /// <summary>Gives up the generation if no client reads it, because none can begin to.</summary>
+    public void ReleaseUnread()
+    {
+        if (Volatile.Read(ref clients) == 0) Release();
+    }
+
+    /// <summary>The next bytes for a reader, or null after noting that it waits for them.</summary>
+    public ReplyRead? TryRead(JournalBody reader)
+    {
+        lock (gate)
+        {
+            if (reader.IsCut) return new(ReplyReadKind.Failed);
+            if (reader.Advance() is { Length: > 0 } bytes) return new(ReplyReadKind.Data, bytes);
+            if (IsOver) return new(State is JournalState.Finished || Error is null ? ReplyReadKind.End : ReplyReadKind.Failed);
+            waiting.Add(reader);
+            return null;
+        }
+    }
+
+    /// <summary>Ends a reader's wait. False: it does not wait, or something else has just ended its wait.</summary>
+    public bool StopWaiting(JournalBody reader)
+    {
+        lock (gate) return waiting.Remove(reader);
+    }
+
+    public void Forget(JournalBody reader)
+    {
+        lock (gate)
+        {
+            waiting.Remove(reader);
+            readers.Remove(reader);
+        }
+    }
+
+    /// <summary>Wakes the readers that have waited longer than they wanted to.</summary>
+    public void Tick(long now)
+    {
+        JournalBody[] quiet;
+        lock (gate) quiet = [.. waiting.Where(reader => reader.QuietAt <= now)];
+        foreach (var reader in quiet)
+        {
+            if (StopWaiting(reader)) reader.Wake(new(ReplyReadKind.Quiet));
+        }
+    }
+
+    private static ProxyError Cancelled => new(ProxyErrorKind.Cancelled, "the generation was cancelled before its answer was complete");
+
+    private void End(JournalState state, ProxyError? error)
+    {
+        lock (gate)
+        {
+            if (IsOver) return;
+            State = state;
+            Error = error;
+            Until = table.Now + (IsAnswer || Origin.Resumable ? (long)Origin.Keep.TotalMilliseconds : 0);
+        }
+
+        begun.TrySetResult();
+        ended.TrySetResult();
+        WakeReaders();
+        Release();
+        table.Ended(this);
+    }
+
+    private void Copy(ReadOnlySpan<byte> frames)
+    {
+        while (!frames.IsEmpty)
+        {
+            if (last.Room == 0) last = last.Next = new Piece((int)Math.Clamp(Math.Max(Length / 8, frames.Length / 8), SmallestPiece, LargestPiece));
+            var count = Math.Min(last.Room, frames.Length);
+            frames[..count].CopyTo(last.Bytes.AsSpan(last.Length));
+            last.Length += count;
+            frames = frames[count..];
+        }
+    }
+
+    /// <summary>A reader that is far behind would keep all frames since then in memory.</summary>
+    private void CutSlowReaders()
+    {
+        foreach (var reader in readers)
+        {
+            if (Length - reader.Position > HoldingWriter.Most) reader.IsCut = true;
+        }
+    }
+
+    private void WakeReaders()
+    {
+        JournalBody[] woken;
+        JournalBody? only = null;
+        lock (gate)
+        {
+            if (waiting.Count == 0) return;
+            if (waiting.Count == 1) (only, woken) = (waiting[0], []);
+            else woken = [.. waiting];
+            waiting.Clear();
+        }
+
+        if (only is not null) Wake(only);
+        foreach (var reader in woken) Wake(reader);
+    }
+
+    private void Wake(JournalBody reader)
+    {
+        if (TryRead(reader) is { } read) reader.Wake(read);
+    }
+
+    /// <summary>A part of the frames. What a piece holds never changes, so that readers need no lock for the bytes.</summary>
+    internal sealed class Piece(int size)
+    {
+        public byte[] Bytes { get; } = size == 0 ? [] : GC.AllocateUninitializedArray<byte>(size);
+        public int Length { get; set; }
+        public int Room => Bytes.Length - Length;
+        public Piece? Next { get; set; }
+    }
+}

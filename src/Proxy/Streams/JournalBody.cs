@@ -1,0 +1,59 @@
+using System.Threading.Tasks.Sources;
+using Proxy.Buffers;
+
+namespace Proxy.Streams;
+
+/// <summary>One client's reading of a journal, as the body of a reply: the generation that writes for that client reads it like a host's.</summary>
+internal sealed class JournalBody(AnswerJournal journal, AnswerJournal.Piece piece) : ReplyBody, IValueTaskSource<ReplyRead>
+{
+    // Continuations run where the frames are appended: a token changes no thread.
+    private ManualResetValueTaskSourceCore<ReplyRead> source;
+    private AnswerJournal.Piece piece = piece;
+    private int offset;
+    private volatile bool isCancelled;
+
+    /// <summary>Bytes that were read.</summary>
+    public long Position { get; private set; }
+
+    /// <summary>The reader was too slow for a journal that keeps nothing any more.</summary>
+    public bool IsCut { get; set; }
+
+    public override long Now => JournalTable.Clock(journal.Time);
+
+    public override ValueTask<ReplyRead> ReadAsync()
+    {
+        if (isCancelled) return new(new ReplyRead(ReplyReadKind.Cancelled));
+        source.Reset();
+        if (journal.TryRead(this) is { } read) return new(read);
+        if (isCancelled && journal.StopWaiting(this)) return new(new ReplyRead(ReplyReadKind.Cancelled));
+        return new(this, source.Version);
+    }
+
+    /// <summary>The bytes that follow those already read; empty: there are none yet. Called under the journal's lock.</summary>
+    public ReadOnlyMemory<byte> Advance()
+    {
+        while (offset == piece.Length && piece.Next is { } next) (piece, offset) = (next, 0);
+        var bytes = piece.Bytes.AsMemory(offset, piece.Length - offset);
+        offset = piece.Length;
+        Position += bytes.Length;
+        return bytes;
+    }
+
+    /// <summary>Completes the read that waits. Called once for each wait, by whoever has ended it.</summary>
+    public void Wake(ReplyRead read) => source.SetResult(read);
+
+    public override void Cancel()
+    {
+        isCancelled = true;
+        if (journal.StopWaiting(this)) Wake(new(ReplyReadKind.Cancelled));
+    }
+
+    public override void Dispose() => journal.Forget(this);
+
+    ReplyRead IValueTaskSource<ReplyRead>.GetResult(short token) => source.GetResult(token);
+
+    ValueTaskSourceStatus IValueTaskSource<ReplyRead>.GetStatus(short token) => source.GetStatus(token);
+
+    void IValueTaskSource<ReplyRead>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+        source.OnCompleted(continuation, state, token, flags);
+}

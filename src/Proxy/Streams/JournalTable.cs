@@ -1,0 +1,240 @@
+using System.Diagnostics.CodeAnalysis;
+using Proxy.Buffers;
+
+namespace Proxy.Streams;
+
+/// <summary>
+/// The journals of this process, by trace id and by <c>Idempotency-Key</c>. Bounded in memory: first whole finished answers go, the oldest first; then the
+/// largest running one can no longer be resumed. A part of an answer is never kept without its beginning. Thread-safe.
+/// </summary>
+internal sealed class JournalTable : IDisposable
+{
+    /// <summary>Ids of answers that were kept and are gone: their readers are told so.</summary>
+    private const int MostGone = 10_000;
+
+    private static readonly TimeSpan Period = TimeSpan.FromMilliseconds(100);
+
+    private readonly Lock gate = new();
+    private readonly Dictionary<string, AnswerJournal> journals = [];
+    private readonly Dictionary<(string Owner, string Key), AnswerJournal> keys = [];
+    private readonly List<AnswerJournal> unclaimed = [];
+    private readonly Dictionary<string, string> gone = [];
+    private readonly Queue<string> goneInOrder = new();
+    private readonly Func<long> limit;
+    private readonly ITimer timer;
+    private long used;
+    private long opened;
+    private bool ticks;
+
+    /// <param name="time">The clock.</param>
+    /// <param name="limit">The number of bytes that may be kept.</param>
+    public JournalTable(TimeProvider time, Func<long> limit)
+    {
+        Time = time;
+        this.limit = limit;
+        timer = time.CreateTimer(static state => ((JournalTable)state!).Tick(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+    }
+
+    public TimeProvider Time { get; }
+
+    /// <summary>Milliseconds from an arbitrary start.</summary>
+    public long Now => Clock(Time);
+
+    /// <summary>Bytes that are kept.</summary>
+    public long Used => Interlocked.Read(ref used);
+
+    /// <summary>Answers that nobody has seen, and that wait for a retry. Read by every call, without the lock.</summary>
+    public int Unclaimed { get; private set; }
+
+    public int Count { get { lock (gate) return journals.Count; } }
+
+    public static long Clock(TimeProvider time) => (long)time.GetElapsedTime(0).TotalMilliseconds;
+
+    /// <summary>Begins a journal.</summary>
+    public AnswerJournal Open(JournalOrigin origin)
+    {
+        lock (gate)
+        {
+            var journal = new AnswerJournal(origin, this, ++opened);
+            Add(journal);
+            return journal;
+        }
+    }
+
+    /// <summary>Begins a journal for a call with an <c>Idempotency-Key</c>, or finds the one that has that key.</summary>
+    /// <returns>The journal, and whether it is new.</returns>
+    public (AnswerJournal Journal, bool IsNew) Claim(JournalOrigin origin)
+    {
+        lock (gate)
+        {
+            if (keys.TryGetValue((origin.Owner, origin.Key!), out var there) && there is { IsReadable: true, IsAnswer: true }) return (there, false);
+            var journal = new AnswerJournal(origin, this, ++opened);
+            Add(journal);
+            keys[(origin.Owner, origin.Key!)] = journal;
+            return (journal, true);
+        }
+    }
+
+    /// <summary>Finds an answer by its trace id. Another owner's is not found.</summary>
+    /// <param name="traceId">The id.</param>
+    /// <param name="owner">Who asks; null finds any owner's.</param>
+    /// <param name="journal">The journal.</param>
+    /// <param name="isGone">It was kept and is not kept any more.</param>
+    public bool TryFind(string traceId, string? owner, [NotNullWhen(true)] out AnswerJournal? journal, out bool isGone)
+    {
+        lock (gate)
+        {
+            isGone = gone.TryGetValue(traceId, out var before) && (owner is null || before == owner);
+            if (!journals.TryGetValue(traceId, out journal) || (owner is not null && journal.Origin.Owner != owner)) journal = null;
+            if (journal is { Origin.Resumable: true, IsReadable: false }) (journal, isGone) = (null, true);
+        }
+
+        return journal is { Origin.Resumable: true };
+    }
+
+    /// <summary>Enters the answer that waits for a retry with this digest; null: none does.</summary>
+    public AnswerJournal? EnterUnclaimed(string owner, string digest)
+    {
+        AnswerJournal? found;
+        lock (gate) found = unclaimed.Find(journal => journal.IsJoinable && journal.Origin.Owner == owner && journal.Origin.Digest == digest);
+        return found?.Enter() == true ? found : null;
+    }
+
+    /// <summary>The last client of a journal has left before it saw anything, or a new one has come.</summary>
+    public void SetUnclaimed(AnswerJournal journal, bool isUnclaimed)
+    {
+        lock (gate)
+        {
+            unclaimed.Remove(journal);
+            if (isUnclaimed && journals.ContainsKey(journal.Origin.TraceId)) unclaimed.Add(journal);
+            Unclaimed = unclaimed.Count;
+        }
+    }
+
+    /// <summary>The resumable answers, the newest first.</summary>
+    /// <param name="owner">Whose; null: everybody's.</param>
+    public IReadOnlyList<AnswerJournal> List(string? owner)
+    {
+        lock (gate)
+        {
+            return [.. journals.Values.Where(static journal => journal is { IsReadable: true, Origin.Resumable: true })
+                .Where(journal => owner is null || journal.Origin.Owner == owner)
+                .OrderByDescending(static journal => journal.Number)];
+        }
+    }
+
+    /// <summary>Removes a finished answer at its owner's wish.</summary>
+    public void Remove(AnswerJournal journal)
+    {
+        lock (gate) Forget(journal);
+    }
+
+    /// <summary>A journal has a time at which it is given up.</summary>
+    public void Wake()
+    {
+        lock (gate)
+        {
+            if (ticks || journals.Count == 0) return;
+            ticks = true;
+            timer.Change(Period, Period);
+        }
+    }
+
+    /// <summary>Called by a journal at its end: a failure is not the answer to its key.</summary>
+    public void Ended(AnswerJournal journal)
+    {
+        if (!journal.IsAnswer && journal.Origin.Key is not null)
+        {
+            lock (gate) FreeKey(journal);
+        }
+
+        Wake();
+    }
+
+    /// <summary>Counts bytes that a journal has kept, and makes room if there are too many.</summary>
+    public void Charge(AnswerJournal journal, int bytes)
+    {
+        if (!journal.IsReadable) return;
+        Interlocked.Add(ref journal.Charged, bytes);
+        if (Interlocked.Add(ref used, bytes) > limit()) MakeRoom();
+    }
+
+    public void Dispose() => timer.Dispose();
+
+    private void Add(AnswerJournal journal)
+    {
+        journals[journal.Origin.TraceId] = journal;
+        if (ticks) return;
+        ticks = true;
+        timer.Change(Period, Period);
+    }
+
+    private void MakeRoom()
+    {
+        List<AnswerJournal> dropped = [];
+        lock (gate)
+        {
+            foreach (var old in journals.Values.Where(static journal => journal.IsOver).OrderBy(static journal => journal.Number).ToList())
+            {
+                if (Used <= limit()) return;
+                Forget(old);
+            }
+
+            while (Used > limit() && journals.Values.Where(static journal => journal.IsReadable).MaxBy(static journal => journal.Length) is { } largest)
+            {
+                largest.StopKeeping();
+                FreeKey(largest);
+                Uncharge(largest);
+                dropped.Add(largest);
+            }
+        }
+
+        foreach (var journal in dropped) journal.ReleaseUnread();
+    }
+
+    private void Tick()
+    {
+        List<AnswerJournal> all;
+        var now = Now;
+        lock (gate)
+        {
+            all = [.. journals.Values];
+            if (all.Count == 0)
+            {
+                ticks = false;
+                timer.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+                return;
+            }
+
+            foreach (var journal in all)
+            {
+                if (journal.IsOver && journal.Until <= now) Forget(journal);
+            }
+        }
+
+        foreach (var journal in all)
+        {
+            if (!journal.IsOver && journal.Until <= now) journal.Release();
+            else journal.Tick(now);
+        }
+    }
+
+    private void Forget(AnswerJournal journal)
+    {
+        if (!journals.Remove(journal.Origin.TraceId)) return;
+        if (unclaimed.Remove(journal)) Unclaimed = unclaimed.Count;
+        FreeKey(journal);
+        Uncharge(journal);
+        if (!journal.Origin.Resumable || !gone.TryAdd(journal.Origin.TraceId, journal.Origin.Owner)) return;
+        goneInOrder.Enqueue(journal.Origin.TraceId);
+        if (goneInOrder.Count > MostGone) gone.Remove(goneInOrder.Dequeue());
+    }
+
+    private void FreeKey(AnswerJournal journal)
+    {
+        if (journal.Origin is not { Key: { } key, Owner: var owner }) return;
+        if (keys.TryGetValue((owner, key), out var holder) && holder == journal) keys.Remove((owner, key));
+    }
+
+    private void Uncharge(AnswerJournal journal) => Interlocked.Add(ref used, -Interlocked.Exchange(ref journal.Charged, 0));
+}

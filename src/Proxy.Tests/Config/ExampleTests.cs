@@ -78,7 +78,8 @@ public sealed partial class ExampleTests
     private static ProxyConfig ReadUncommented() => Toml.Good(Uncommented, Toml.Machine(
         new() { ["GPU_KEY"] = "k", ["STATE_DIRECTORY"] = "/s", ["NATS_PASSWORD"] = "p" }, new()
     {
-        ["/etc/proxy/chain.pem"] = Toml.CertPem, ["/etc/proxy/key.pem"] = Toml.KeyPem, ["/etc/proxy/gpu-ca.pem"] = Toml.CertPem, ["/etc/proxy/nats-ca.pem"] = Toml.CertPem,
+        ["/etc/proxy/chain.pem"] = Toml.CertPem, ["/etc/proxy/key.pem"] = Toml.KeyPem, ["/etc/proxy/gpu-ca.pem"] = Toml.CertPem,
+        ["/etc/proxy/nats-ca.pem"] = Toml.CertPem,
     }));
 
     private static void Same(object expected, object? actual, string path)

@@ -3,7 +3,9 @@ namespace Proxy.Config;
 /// <summary>The <c>[nats]</c> section: the NATS servers that calls are published to.</summary>
 internal sealed record NatsConfig
 {
-    /// <summary>One or more servers of one cluster, separated by commas: <c>nats://HOST:4222</c>, <c>tls://HOST:4222</c>. May hold a user and a password.</summary>
+    /// <summary>
+    /// One or more servers of one cluster, separated by commas: <c>nats://HOST:4222</c>, <c>tls://HOST:4222</c>. May hold a user and a password.
+    /// </summary>
     public required string Url { get; init; }
 
     /// <summary>What every subject begins with, without the dot behind it. Empty: <c>evt.chat.…</c>, <c>done.chat.…</c>.</summary>

@@ -72,7 +72,8 @@ internal sealed class NatsEar : IAsyncDisposable
     }
 
     /// <summary>A call's events, in order.</summary>
-    public async Task<IReadOnlyList<JsonElement>> EventsAsync(string traceId) => [.. (await MessagesAsync(traceId)).SelectMany(static message => message.Lines)];
+    public async Task<IReadOnlyList<JsonElement>> EventsAsync(string traceId) =>
+        [.. (await MessagesAsync(traceId)).SelectMany(static message => message.Lines)];
 
     public async ValueTask DisposeAsync()
     {

@@ -29,7 +29,8 @@ public sealed class KeptStreamsTests
             await again.Log.EventAsync("nats_up");
             await NatsOutageTests.CallAsync(again);
             await Patience.Until(async () => await NatsOutageTests.CountAsync(server, "PROXY_DONE") == 2, "both calls are kept");
-            Assert.DoesNotContain(again.Log.Lines, static line => ProxyLog.Text(line, "event") is "nats_stream_created" or "nats_stream_differs" or "nats_not_kept");
+            Assert.DoesNotContain(
+                again.Log.Lines, static line => ProxyLog.Text(line, "event") is "nats_stream_created" or "nats_stream_differs" or "nats_not_kept");
         }
 
         var events = (await NatsOutageTests.AskAsync(server, "STREAM.INFO.PROXY_EVENTS")).GetProperty("config");
@@ -46,7 +47,8 @@ public sealed class KeptStreamsTests
     {
         await using var server = await NatsServer.StartAsync();
         await NatsOutageTests.AskAsync(server, "STREAM.CREATE.PROXY_DONE", $$"""
-            {"name":"PROXY_DONE","subjects":["done.>"],"storage":"memory","retention":"limits","discard":"old","max_age":{{60 * Second}},"max_bytes":1000000,"num_replicas":1}
+            {"name":"PROXY_DONE","subjects":["done.>"],"storage":"memory","retention":"limits","discard":"old","max_age":{{60 * Second}},
+            "max_bytes":1000000,"num_replicas":1}
             """);
         await using var proxy = await ProxyProcess.StartAsync(NatsOutageTests.Config(server));
 
@@ -143,7 +145,8 @@ public sealed class KeptStreamsTests
         var content = done.GetProperty("content");
         Assert.Equal(("PROXY_CONTENT", reply.TraceId), (content.GetProperty("bucket").GetString(), content.GetProperty("name").GetString()));
         var stored = await ReadObjectAsync(server, "PROXY_CONTENT", reply.TraceId);
-        Assert.Equal((stored.Length, Convert.ToHexStringLower(SHA256.HashData(stored))), (content.GetProperty("size").GetInt32(), content.GetProperty("sha256").GetString()));
+        Assert.Equal((stored.Length, Convert.ToHexStringLower(SHA256.HashData(stored))),
+            (content.GetProperty("size").GetInt32(), content.GetProperty("sha256").GetString()));
         var conversation = JsonElement.Parse(stored);
         Assert.Equal(text, conversation.GetProperty("messages")[0].GetProperty("content").GetString());
         Assert.Equal(text, conversation.GetProperty("answers")[0].GetProperty("content").GetString());
@@ -197,8 +200,9 @@ public sealed class KeptStreamsTests
         return content.ValueKind is JsonValueKind.String ? content.GetString() : content[0].GetProperty("text").GetString();
     }
 
-    private static Task CreatedAsync(ProxyProcess proxy, string stream) => proxy.Log.LineAsync(
-        line => ProxyLog.Text(line, "event") == "nats_stream_created" && line.GetRawText().Contains(stream, StringComparison.Ordinal), $"the creation of {stream}");
+    private static Task<JsonElement> CreatedAsync(ProxyProcess proxy, string stream) => proxy.Log.LineAsync(
+        line => ProxyLog.Text(line, "event") == "nats_stream_created"
+            && line.GetRawText().Contains(stream, StringComparison.Ordinal), $"the creation of {stream}");
 
     private static (string Subjects, long Age, long Bytes, string? Discard, string? Storage) Limits(JsonElement config) =>
         (config.GetProperty("subjects").GetRawText(), config.GetProperty("max_age").GetInt64(), config.GetProperty("max_bytes").GetInt64(),

@@ -93,7 +93,8 @@ public sealed class NatsLoginTests
         var file = Path.GetTempFileName();
         await File.WriteAllTextAsync(file, server.Authority.Pem, TestContext.Current.CancellationToken);
 
-        await PublishesAsync(server.Server, server.Options, $"url = \"{scheme}://127.0.0.1:{server.Server.Port}\"\n{setting.Replace("CA", file, StringComparison.Ordinal)}");
+        await PublishesAsync(server.Server, server.Options,
+            $"url = \"{scheme}://127.0.0.1:{server.Server.Port}\"\n{setting.Replace("CA", file, StringComparison.Ordinal)}");
         File.Delete(file);
     }
 

@@ -46,7 +46,8 @@ public sealed class NatsOutageTests
             await ProgressAsync();
             await server.StartAgainAsync();
             var wanted = i + 2;
-            await Patience.Until(() => Task.FromResult(proxy.Log.Lines.Count(static line => ProxyLog.Text(line, "event") == "nats_up") >= wanted), "it is back");
+            await Patience.Until(
+                () => Task.FromResult(proxy.Log.Lines.Count(static line => ProxyLog.Text(line, "event") == "nats_up") >= wanted), "it is back");
         }
 
         await stop.CancelAsync();

@@ -136,7 +136,8 @@ public sealed class PublishedCallTests(PublishedCallTests.Door door) : IClassFix
             (Text(done, "trace_id"), Text(done, "parent"), Text(done, "request_id"), Text(done, "session")));
         Assert.Equal(("loud", "/v1/chat/completions", "direct", "openai-m", "openai-m"),
             (Text(done, "owner"), Text(done, "surface"), Text(done, "route"), Text(done, "served"), Text(done, "winner")));
-        Assert.Equal((9, 7), (done.GetProperty("usage").GetProperty("input_tokens").GetInt32(), done.GetProperty("usage").GetProperty("output_tokens").GetInt32()));
+        var usage = done.GetProperty("usage");
+        Assert.Equal((9, 7), (usage.GetProperty("input_tokens").GetInt32(), usage.GetProperty("output_tokens").GetInt32()));
         Assert.Equal(1, done.GetProperty("message_count").GetInt32());
         Assert.True(done.GetProperty("first_token_ms").GetDouble() <= done.GetProperty("duration_ms").GetDouble());
         Assert.True(TimeProvider.System.GetUtcNow() - done.GetProperty("started").GetDateTimeOffset() < TimeSpan.FromMinutes(5));

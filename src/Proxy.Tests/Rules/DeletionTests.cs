@@ -17,6 +17,11 @@ public sealed class DeletionTests
         [("Dialects/DialectTable.cs", " Anthropic."), ("Composition/Parts.cs", "AnthropicFeature.")]);
 
     [Fact]
+    public Task Without_nats_The_rest_builds() => BuildWithoutAsync(
+        ["Nats", "Cli/NatsCli.cs", "Composition/Features/NatsFeature.cs"],
+        [("Cli/CliFeature.cs", "NatsCli."), ("Composition/Parts.cs", "NatsFeature.")]);
+
+    [Fact]
     public Task Without_the_cache_The_rest_builds() => BuildWithoutAsync(
         ["Cache", "Composition/Features/CacheFeature.cs"], [("Composition/Parts.cs", "CacheFeature.")]);
 

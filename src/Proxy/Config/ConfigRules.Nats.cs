@@ -13,7 +13,8 @@ internal static partial class ConfigRules
         if (nats.Url.Length > 0 && nats.Url.Split(',').Any(static url => !IsNatsUrl(url.Trim())))
             yield return new("nats.url", 0, "is not a list of NATS servers; write \"nats://HOST:4222\", or tls:// for TLS, and a comma between two");
         if (nats.Prefix.Length > 0 && !IsSubject(nats.Prefix))
-            yield return new("nats.prefix", 0, $"\"{nats.Prefix}\" cannot begin a subject; write letters, digits, \"-\" and \"_\", with single dots between words");
+            yield return new(
+                "nats.prefix", 0, $"\"{nats.Prefix}\" cannot begin a subject; write letters, digits, \"-\" and \"_\", with single dots between words");
         if (nats.Batch > LongestBatch) yield return new("nats.batch", 0, "is too long; write \"10s\" or less");
         if (!nats.TlsVerify && nats.Ca is not null) yield return new("nats.tls_verify", 0, "false ignores ca; leave one of the two out");
 

@@ -3,7 +3,9 @@ namespace Proxy.Config;
 /// <summary>The <c>[nats]</c> section: the NATS servers that calls are published to.</summary>
 internal sealed record NatsConfig
 {
-    /// <summary>One or more servers of one cluster, separated by commas: <c>nats://HOST:4222</c>, <c>tls://HOST:4222</c>. May hold a user and a password.</summary>
+    /// <summary>
+    /// One or more servers of one cluster, separated by commas: <c>nats://HOST:4222</c>, <c>tls://HOST:4222</c>. May hold a user and a password.
+    /// </summary>
     public required string Url { get; init; }
 
     /// <summary>What every subject begins with, without the dot behind it. Empty: <c>evt.chat.…</c>, <c>done.chat.…</c>.</summary>
@@ -32,8 +34,6 @@ internal sealed record NatsConfig
 
     /// <summary>A credentials file: a user's JWT and the seed of its nkey.</summary>
     public NamedFile? Creds { get; init; }
-
-    public bool IsFull => Record == "full";
 
     // Passwords and seeds are in here.
     public override string ToString() => "[nats]";

@@ -27,7 +27,7 @@ internal sealed class CallPublisher : IFrameTap, IEndGate
         (this.parts, this.call) = (parts, call);
         batch = new EventBatch(parts, call.Info.TraceId);
         // The body is given back when the answer begins, so it is copied.
-        if (parts.Config.IsFull) conversation = new Conversation(call.Routed.Call.Dialect, call.Routed.Call.OriginalBody?.ToArray() ?? []);
+        if (parts.Config.Record is "full") conversation = new Conversation(call.Routed.Call.Dialect, call.Routed.Call.OriginalBody?.ToArray() ?? []);
     }
 
     public void Begin(BackendReply reply)
@@ -111,7 +111,7 @@ internal sealed class CallPublisher : IFrameTap, IEndGate
     }
 
     /// <summary>An answer that failed has one end, whatever its choices said before.</summary>
-    private IEnumerable<ChatEvent.Finished> Finishes(ProxyError? error)
+    private List<ChatEvent.Finished> Finishes(ProxyError? error)
     {
         if (error is not null) return [new ChatEvent.Finished(FinishReason.Error, Error: error)];
         var whole = finishes.Where(static finish => finish.Error is null).DistinctBy(static finish => finish.Choice).ToList();

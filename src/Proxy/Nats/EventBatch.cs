@@ -18,6 +18,7 @@ internal sealed class EventBatch(NatsParts parts, string traceId)
     private readonly Lock gate = new();
     private readonly EventSchemaWriter writer = new();
     private readonly string subject = parts.EventSubject(traceId);
+    private readonly int mostBytes = Math.Max(parts.Link.MaxPayload - HeaderRoom, HeaderRoom);
     private PooledBody? lines;
     private long seq;
     private long first;
@@ -61,10 +62,8 @@ internal sealed class EventBatch(NatsParts parts, string traceId)
         }
     }
 
-    private int MostBytes => Math.Max(parts.Link.MaxPayload - HeaderRoom, HeaderRoom);
-
     /// <summary>Characters of text in one event. A character takes at most six bytes in JSON.</summary>
-    private int MostText => Math.Min(32 << 10, MostBytes / 8);
+    private int MostText => Math.Min(32 << 10, mostBytes / 8);
 
     private void Write(ChatEvent happened)
     {
@@ -73,7 +72,7 @@ internal sealed class EventBatch(NatsParts parts, string traceId)
             var body = lines ??= new PooledBody(1024);
             var before = body.Length;
             WriteLine(happened, body);
-            if (body.Length - before > MostBytes)
+            if (body.Length - before > mostBytes)
             {
                 body.Truncate(before);
                 seq--;
@@ -81,7 +80,7 @@ internal sealed class EventBatch(NatsParts parts, string traceId)
                 parts.CountCut();
             }
 
-            if (before > 0 && body.Length > Math.Min(MostBytes, Large)) Split(body, before);
+            if (before > 0 && body.Length > Math.Min(mostBytes, Large)) Split(body, before);
             if (before == 0 || first == 0) first = seq;
             if (!parts.Clock.Collects || lines.Length > Large / 2)
             {

@@ -28,7 +28,8 @@ internal sealed class JetStreamException(string message, int code) : Exception(m
 }
 
 /// <summary>
-/// The requests of JetStream that the proxy needs, over the core client. The vendor's own JetStream client costs four times the processor and 2.3 MB of program.
+/// The requests of JetStream that the proxy needs, over the core client. The vendor's own JetStream client costs four times the processor and 2.3 MB of
+/// program.
 /// The API: https://docs.nats.io/reference/reference-protocols/nats_api_reference
 /// </summary>
 internal sealed class JetStream(INatsConnection connection)

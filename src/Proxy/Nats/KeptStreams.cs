@@ -31,7 +31,7 @@ internal sealed class KeptStreams
         [
             new($"PROXY_EVENTS{suffix}", [$"{prefix}evt.chat.*"], TimeSpan.FromHours(1), Gibibyte) { DuplicateWindow = TimeSpan.FromSeconds(10) },
             new($"PROXY_DONE{suffix}", [$"{prefix}done.chat.*"], TimeSpan.FromDays(7), Gibibyte),
-            .. config.IsFull ? [Content.Plan(TimeSpan.FromDays(7), Gibibyte)] : Array.Empty<StreamPlan>(),
+            .. config.Record is "full" ? [Content.Plan(TimeSpan.FromDays(7), Gibibyte)] : Array.Empty<StreamPlan>(),
         ];
     }
 

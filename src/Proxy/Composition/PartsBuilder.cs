@@ -5,6 +5,7 @@ using Proxy.Config;
 using Proxy.Dialects.OpenAiChat;
 using Proxy.Http;
 using Proxy.Routes;
+using Proxy.Streams;
 
 namespace Proxy.Composition;
 
@@ -38,6 +39,9 @@ internal sealed record PartsBuilder(
 
     /// <summary>Work that runs from the start of the process until it is cancelled.</summary>
     public List<Func<CancellationToken, Task>> Background { get; } = [];
+
+    /// <summary>The database that remembers calls; null: there is none. Read it when a call needs it: the feature that has it may come later.</summary>
+    public IRecordStore? Store { get; set; }
 
     public List<FixedSetting> FixedSettings { get; } = [];
 

@@ -63,14 +63,7 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
         if (after.Frame > 0 && after.Frame > Frames(journal) + 1) return BeyondTheEnd(after, journal);
         if (!journal.Enter()) return NotFound(id, isGone: true);
         scope.Dialect = client;
-        scope.Record.Model = ModelName.Shown(journal.Origin.Model);
-        scope.Record.Stream = journal.Origin.Streams;
-        scope.Read(journal);
-        var writer = new ChatWriter(client, parts);
-        var stream = journal.Origin.Streams ? writer.Stream(scope, Followers.None) : null;
-        var pending = JournalReply.OpenAsync(journal, client, scope.Cancellation);
-        var answer = await (pending.IsCompleted || stream is not { KeepsAlive: true } ? pending : stream.WhileAsync(pending));
-        await writer.ReadAsync(scope, stream, journal, answer, after);
+        await new ChatWriter(client, parts).ReplayAsync(scope, journal, after);
         EndEmpty(scope.Context.Response);
         return null;
     }

@@ -37,7 +37,7 @@ internal static class ResponsesHost
 
     /// <summary>A whole stream.</summary>
     public static string[] Stream(string dialect, string text, string id = "resp_host1", string more = ",\"store\":true") =>
-        [Begin(dialect, id), Token(dialect, text), .. End(dialect, text, id, more)];
+        [Begin(dialect, id) + Token(dialect, text), .. End(dialect, text, id, more)];
 
     /// <summary>A whole answer as one document.</summary>
     public static string Document(string dialect, string text, string id = "resp_host1", string more = ",\"store\":true") => dialect switch

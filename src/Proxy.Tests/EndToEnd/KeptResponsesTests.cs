@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using Proxy.Tests.Harness;
 
@@ -38,7 +39,8 @@ public sealed class KeptResponsesTests
         if (dialect != "responses")
         {
             OpenApiSchema.OpenAi.Valid("Response", done.GetRawText());
-            Assert.Equal((id, true, true), (done.GetProperty("id").GetString(), done.GetProperty("background").GetBoolean(), done.GetProperty("store").GetBoolean()));
+            Assert.Equal((id, true, true),
+                (done.GetProperty("id").GetString(), done.GetProperty("background").GetBoolean(), done.GetProperty("store").GetBoolean()));
         }
 
         var asked = Assert.Single(house.Host.Calls).Json;
@@ -324,6 +326,61 @@ public sealed class KeptResponsesTests
     }
 
     [Fact]
+    public async Task Host_of_the_dialect_refuses_or_fails_in_the_background_The_response_says_why()
+    {
+        await using var house = await StreamHouse.StartAsync(dialect: "responses");
+        house.Host.Once(exchange => exchange.JsonAsync(OpenAi.Error("too long", code: "\"context_length_exceeded\""), 400));
+        house.Expect().End(ResponsesHost.Begin("responses"), ResponsesHost.Token("responses", "half"),
+            "event: response.failed\ndata: {\"type\":\"response.failed\",\"response\":{\"id\":\"resp_host1\",\"status\":\"failed\",\"output\":[],"
+            + "\"error\":{\"code\":\"server_error\",\"message\":\"out of memory\"}}}\n\n");
+
+        var refused = await house.PostAsync(Path, Request("hello", stream: false, ",\"background\":true"), "x-correlation-id: no");
+        Assert.Equal("refused client 400", (await house.Proxy.Log.CallAsync("no")).Verdict);
+        var failed = await house.PostAsync(Path, Request("hello", stream: false, ",\"background\":true"), "x-correlation-id: fails");
+        Assert.Equal("backend_error", (await house.Proxy.Log.CallAsync("fails")).Outcome);
+
+        var first = (await house.GetAsync($"{Path}/resp_{refused.TraceId}")).Json;
+        Assert.Equal(("failed", "context_length_exceeded"), (Status(first), first.GetProperty("error").GetProperty("code").GetString()));
+        var second = (await house.GetAsync($"{Path}/resp_{failed.TraceId}")).Json;
+        Assert.Equal(("failed", "out of memory"), (Status(second), second.GetProperty("error").GetProperty("message").GetString()));
+    }
+
+    [Fact]
+    public async Task Stored_call_is_refused_Nothing_is_kept()
+    {
+        await using var house = await StreamHouse.StartAsync();
+        house.Host.Once(exchange => exchange.JsonAsync(OpenAi.Error("no"), 400));
+
+        var refused = await house.PostAsync(Path, Request("hello", stream: false, ",\"store\":true"));
+        house.Proxy.Time.Advance(TimeSpan.FromSeconds(1));
+
+        Assert.Equal(400, refused.Status);
+        await Patience.Until(() => Task.FromResult(house.Proxy.Journals.Count == 0), "the call is forgotten");
+        Assert.Equal((404, "response_not_found"), Refusal(await house.GetAsync($"{Path}/resp_{refused.TraceId}")));
+    }
+
+    [Fact]
+    public async Task Memory_is_full_The_request_counts_too_and_the_oldest_response_goes_first()
+    {
+        await using var house = await StreamHouse.StartAsync("""
+            [streams]
+            memory = "100KiB"
+            """);
+        var text = new string('x', 40_000);
+        var kept = new List<string>();
+        for (var i = 0; i < 3; i++)
+        {
+            Answer(house, "openai", "short", stream: false);
+            kept.Add((await house.PostAsync(Path, Request(text, stream: false, ",\"store\":true"))).TraceId);
+        }
+
+        Assert.Equal((410, "stream_expired"), Refusal(await house.GetAsync($"{Path}/resp_{kept[0]}")));
+        Assert.Equal(200, (await house.GetAsync($"{Path}/resp_{kept[1]}")).Status);
+        Assert.Equal(200, (await house.GetAsync($"{Path}/resp_{kept[2]}")).Status);
+        Assert.InRange(house.Proxy.Journals.Used, 80_000, 100 << 10);
+    }
+
+    [Fact]
     public async Task Response_is_deleted_It_is_gone_and_its_generation_ends()
     {
         await using var house = await StreamHouse.StartAsync();
@@ -476,8 +533,8 @@ public sealed class KeptResponsesTests
         return asked.TryGetProperty("instructions", out var instructions) ? [instructions.GetString(), .. texts] : texts;
     }
 
-    private static long LastSequence(string text) =>
-        long.Parse(text[(text.LastIndexOf("\"sequence_number\":", StringComparison.Ordinal) + 18)..].Split('}', ',')[0], System.Globalization.CultureInfo.InvariantCulture);
+    private static long LastSequence(string text) => long.Parse(
+        text[(text.LastIndexOf("\"sequence_number\":", StringComparison.Ordinal) + 18)..].Split('}', ',')[0], CultureInfo.InvariantCulture);
 
     /// <summary>The events before the one with that number.</summary>
     private static string Cut(string text, long sequence) => text[..text[..text.IndexOf($"\"sequence_number\":{sequence}", StringComparison.Ordinal)]

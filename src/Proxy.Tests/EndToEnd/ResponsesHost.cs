@@ -48,8 +48,9 @@ internal static class ResponsesHost
     };
 
     private static string Output(string text) => $$"""
-        [{"id":"msg_1","type":"message","status":"completed","role":"assistant","content":[{"type":"output_text","text":{{OpenAi.Quote(text)}},"annotations":[]}]}]
-        """;
+        [{"id":"msg_1","type":"message","status":"completed","role":"assistant",
+        "content":[{"type":"output_text","text":{{OpenAi.Quote(text)}},"annotations":[]}]}]
+        """.ReplaceLineEndings("");
 
     private static string Object(string id, string status, string output, string more = "") =>
         $$"""{"id":"{{id}}","object":"response","created_at":1795000000,"status":"{{status}}","model":"served","output":{{output}}{{more}}}""";

@@ -75,7 +75,8 @@ public sealed class StoredResponsesTests
         KeptResponsesTests.Answer(house, "openai", "x", stream: false);
         await house.PostAsync(Path, KeptResponsesTests.Request("q", stream: false, ",\"store\":false"));
         KeptResponsesTests.Answer(house, "openai", "x", stream: true);
-        var background = await house.PostAsync(Path, KeptResponsesTests.Request("q", stream: false, ",\"store\":false,\"background\":true"), "x-correlation-id: b");
+        var body = KeptResponsesTests.Request("q", stream: false, ",\"store\":false,\"background\":true");
+        var background = await house.PostAsync(Path, body, "x-correlation-id: b");
         await house.Proxy.Log.CallAsync("b");
 
         Assert.Empty(store.Rows);
@@ -141,7 +142,8 @@ public sealed class StoredResponsesTests
         Assert.Equal(1, house.Proxy.Journals.Count);
     }
 
-    private static Task<StreamHouse> StartAsync(AnswerStore store, string dialect) => StreamHouse.StartAsync(dialect: dialect, more: parts => parts.Store = store);
+    private static Task<StreamHouse> StartAsync(AnswerStore store, string dialect) =>
+        StreamHouse.StartAsync(dialect: dialect, more: parts => parts.Store = store);
 
     /// <summary>A database in memory that keeps answers.</summary>
     private sealed class AnswerStore : IRecordStore

@@ -58,6 +58,7 @@ internal sealed class CallSharing(JournalTable journals, Func<StreamsConfig> con
 
             if (isNew) scope.Own(journal);
             else if (journal.Enter()) joined = journal;
+            else if (kept is not null) scope.Own(journals.Open(origin with { Key = null }));
         }
         else
         {

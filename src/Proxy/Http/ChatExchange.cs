@@ -66,7 +66,15 @@ internal class ChatExchange(string surface, ClientDialect dialect, RouteTable ro
 
             pending = pending.Preserve();
             if (pending is { IsCompletedSuccessfully: true, Result: ChatAnswer.Refused { Error: var refused } }) return refused;
-            await WriteStateAsync(scope, scope.Journal!);
+            try
+            {
+                await WriteStateAsync(scope, scope.Journal!);
+            }
+            catch (Exception problem) when (problem is IOException or OperationCanceledException)
+            {
+                // The client has left. The answer is generated without it anyway.
+            }
+
             scope.Detach();
             runsOn = true;
             _ = RunOnAsync(scope, call, followers, pending);

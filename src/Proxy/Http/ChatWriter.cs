@@ -82,7 +82,7 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
         }
 
         if (scope.ClientLeft) await scope.LeftAsync();
-        else if (scope.IsDetached && journal.Error is { } failure) scope.Judge(scope.Interruption ?? failure);
+        else if (scope.IsDetached && (journal.Error ?? journal.Head!.Refusal) is { } failure) scope.Judge(scope.Interruption ?? failure);
     }
 
     /// <summary>Writes an answer that another call generates or has generated.</summary>

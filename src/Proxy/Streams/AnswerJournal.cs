@@ -29,6 +29,9 @@ internal sealed record JournalOrigin(
     /// <summary>Clients can ask for the answer later.</summary>
     public bool IsNamed => Resumable || Request is not null;
 
+    /// <summary>Clients can ask for the answer even if the call was refused.</summary>
+    public bool KeepsRefusal => Resumable || Request is { AnswersAtOnce: true };
+
     /// <summary>How long the generation runs on when the last client has left.</summary>
     public TimeSpan Linger { get; init; }
 
@@ -310,7 +313,7 @@ internal sealed class AnswerJournal
             if (IsOver) return;
             State = state;
             Error = error;
-            Until = table.Now + (IsAnswer || Origin.IsNamed ? (long)Origin.Keep.TotalMilliseconds : 0);
+            Until = table.Now + (IsAnswer || Origin.KeepsRefusal || (Origin.IsNamed && Head is not null) ? (long)Origin.Keep.TotalMilliseconds : 0);
         }
 
         begun.TrySetResult();

@@ -21,7 +21,9 @@ internal static class OpenAiResponsesRequestCodec
 
     public static ProxyError? Read(ReadOnlyMemory<byte> body, out ChatRequest? request) => RequestDocument.Read(body, ReadRequest, out request);
 
-    /// <summary>These members are resolved before a request is translated (<see cref="ResponseWishes"/>), so they can only be in another kind of call.</summary>
+    /// <summary>
+    /// The error for members that are resolved before a request is translated (<see cref="ResponseWishes"/>): here they are in another kind of call.
+    /// </summary>
     private static ProxyError OnlyForResponses(string param) =>
         new(ProxyErrorKind.InvalidRequest, $"\"{param}\" is not possible here; only POST /v1/responses takes it") { Param = param };
 

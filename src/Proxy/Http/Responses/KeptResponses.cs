@@ -108,11 +108,8 @@ internal sealed class KeptResponses(JournalTable journals, Func<ProxyConfig> con
     public static ProxyError Gone(string id) => new(ProxyErrorKind.StreamExpired,
         $"the response {ModelName.Shown(id)} is not kept any more; [streams] keep and memory say for how long responses are kept");
 
-    private static ProxyError Unknown(string id, string why) =>
-        new(ProxyErrorKind.UnknownPreviousResponse, $"the response {ModelName.Shown(id)} {why}, so it cannot be continued; send the whole conversation as \"input\"")
-        {
-            Param = "previous_response_id",
-        };
+    private static ProxyError Unknown(string id, string why) => new(ProxyErrorKind.UnknownPreviousResponse,
+        $"the response {ModelName.Shown(id)} {why}, so it cannot be continued; send the whole conversation as \"input\"") { Param = "previous_response_id" };
 
     private static async ValueTask<AnswerRow?> FindRowAsync(IRecordStore there, string owner, string id, CancellationToken cancellation)
     {

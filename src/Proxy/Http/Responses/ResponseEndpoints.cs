@@ -122,7 +122,13 @@ internal sealed class ResponseEndpoints(KeptResponses kept, ExchangeParts parts)
         if (journal is null) return problem;
         scope.Record.Joined = journal.Origin.TraceId;
         if (journal.Origin.Request is not { Terms.IsBackground: true })
-            return new(ProxyErrorKind.InvalidRequest, "only a response that was called for with \"background\": true can be cancelled") { Param = "response_id" };
+        {
+            return new(ProxyErrorKind.InvalidRequest, "only a response that was called for with \"background\": true can be cancelled")
+            {
+                Param = "response_id",
+            };
+        }
+
         if (!journal.IsOver) Cancel(journal, $"POST {Root}{id}/cancel");
         await journal.WhenEndedAsync(scope.Cancellation);
         await WriteStateAsync(scope, journal);

@@ -8,7 +8,7 @@ public sealed class DeletionTests
 {
     [Fact]
     public Task Without_Responses_The_rest_builds() => BuildWithoutAsync(
-        ["Dialects/OpenAiResponses", "Composition/Features/ResponsesFeature.cs"],
+        ["Dialects/OpenAiResponses", "Http/Responses", "Composition/Features/ResponsesFeature.cs"],
         [("Dialects/DialectTable.cs", "OpenAiResponses."), ("Composition/Parts.cs", "ResponsesFeature.")]);
 
     [Fact]

@@ -64,21 +64,9 @@ internal class ChatExchange(string surface, ClientDialect dialect, RouteTable ro
                 return null;
             }
 
-            pending = pending.Preserve();
-            if (pending is { IsCompletedSuccessfully: true, Result: ChatAnswer.Refused { Error: var refused } }) return refused;
-            try
-            {
-                await WriteStateAsync(scope, scope.Journal!);
-            }
-            catch (Exception problem) when (problem is IOException or OperationCanceledException)
-            {
-                // The client has left. The answer is generated without it anyway.
-            }
-
-            scope.Detach();
-            runsOn = true;
-            _ = RunOnAsync(scope, call, followers, pending);
-            return null;
+            var refused = await LetRunAsync(scope, call, followers, pending.Preserve());
+            runsOn = refused is null;
+            return refused;
         }
         finally
         {
@@ -98,6 +86,27 @@ internal class ChatExchange(string surface, ClientDialect dialect, RouteTable ro
         var answer = await (pending.IsCompleted || client is not { KeepsAlive: true } ? pending : client.WhileAsync(pending));
         if (scope.CloseJoins() is { } journal) await writer.KeepAsync(scope, call, client, Following(followers, journal), answer, journal);
         else await writer.WriteAsync(scope, call, client, followers, answer);
+    }
+
+    /// <summary>
+    /// Tells the client what it needs to ask for the answer later, and lets the work go on, which disposes the scope and the call. Returns the error if the
+    /// route has refused the call already.
+    /// </summary>
+    private async ValueTask<ProxyError?> LetRunAsync(CallScope scope, ChatCall call, Followers followers, ValueTask<ChatAnswer> pending)
+    {
+        if (pending is { IsCompletedSuccessfully: true, Result: ChatAnswer.Refused { Error: var refused } }) return refused;
+        try
+        {
+            await WriteStateAsync(scope, scope.Journal!);
+        }
+        catch (Exception gone) when (gone is IOException or OperationCanceledException)
+        {
+            // The client has left. The answer is generated anyway.
+        }
+
+        scope.Detach();
+        _ = RunOnAsync(scope, call, followers, pending);
+        return null;
     }
 
     /// <summary>Generates the answer of a call whose client does not wait for it.</summary>

@@ -304,6 +304,9 @@ internal sealed class AnswerJournal
         }
     }
 
+    private bool IsKeptAfterEnd =>
+        Origin.KeepsRefusal || (Origin is { Request: not null, Key: null } ? Head is { Refusal: null } : IsAnswer);
+
     private static ProxyError Cancelled => new(ProxyErrorKind.Cancelled, "the generation was cancelled before its answer was complete");
 
     private void End(JournalState state, ProxyError? error)
@@ -313,7 +316,7 @@ internal sealed class AnswerJournal
             if (IsOver) return;
             State = state;
             Error = error;
-            Until = table.Now + (IsAnswer || Origin.KeepsRefusal || (Origin.IsNamed && Head is not null) ? (long)Origin.Keep.TotalMilliseconds : 0);
+            Until = table.Now + (IsKeptAfterEnd ? (long)Origin.Keep.TotalMilliseconds : 0);
         }
 
         begun.TrySetResult();

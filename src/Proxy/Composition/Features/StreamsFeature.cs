@@ -11,6 +11,7 @@ internal static class StreamsFeature
     {
         var journals = parts.Exchange.Sharing.Journals;
         parts.Endpoints.AddRange(new StreamEndpoints(new OpenAiChatClientDialect(), parts.Exchange).Rows);
+        parts.Exchange.Sharing.Store = () => parts.Store;
         parts.Exchange.Metrics.Add(() => (Gauge[])
         [
             new("proxy_streams_kept", "Answers kept in memory, running ones included.", "", journals.Count),

@@ -231,14 +231,14 @@ public sealed class PostgresDatabaseTests(UsualPostgres fixture) : IClassFixture
     [Fact]
     public async Task Several_hosts_are_named_The_one_that_can_be_written_is_used()
     {
-        var (server, name) = await DatabaseAsync();
+        var server = await fixture.StartAsync();
         await using var readOnly = await PostgresServer.StartAsync(settings: "default_transaction_read_only=on");
-        await using var store = Store($"postgres://postgres:postgres@127.0.0.1:1,127.0.0.1:{readOnly.Port},127.0.0.1:{server.Port}/{name}");
-        await readOnly.RunAsync($"set default_transaction_read_only = off; create database {name}");
+        await using var store = new PostgresStore(
+            $"postgres://postgres:postgres@127.0.0.1:1,127.0.0.1:{readOnly.Port},127.0.0.1:{server.Port}/postgres", "several", time);
 
         await store.CommitAsync([Exchange("t1")], default);
 
-        Assert.Equal(["t1"], await server.QueryAsync("select trace_id from proxy.exchanges", name));
+        Assert.Equal(["t1"], await server.QueryAsync("select trace_id from several.exchanges"));
     }
 
     [Fact]

@@ -191,7 +191,8 @@ public sealed class SpoolTests : IDisposable
             foreach (var i in Enumerable.Range(1, 3)) await dead.CommitAsync([Exchange(i)], default);
         var file = Assert.Single(Files);
         var bytes = await File.ReadAllBytesAsync(file);
-        bytes[8 + 12 + BitConverter.ToInt32(bytes, 8) + 12 + 20] ^= 1;
+        var second = 8 + 12 + BitConverter.ToInt32(bytes, 8);
+        bytes[second + bytes.AsSpan(second).IndexOf("completions"u8)] = (byte)'C'; // what is left is JSON
         await File.WriteAllBytesAsync(file, bytes);
         power.IsOff = false;
 

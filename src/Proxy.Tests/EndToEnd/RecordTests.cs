@@ -106,12 +106,12 @@ public sealed class RecordTests(RecordTests.Door door) : IClassFixture<RecordTes
         var before = await CommitsAsync();
         other.Execute("begin immediate");
         var calls = Enumerable.Range(0, 50).Select(_ => CallAsync("openai", "openai-m", true)).ToArray();
-        // One row is with SQLite, which waits for the lock; the others wait for it.
-        await Patience.Until(async () => await MetricAsync("proxy_store_waiting") >= 45, "the calls wait for their rows");
+        // The first rows are with SQLite, which waits for the lock; the others wait for it.
+        await Patience.Until(async () => await MetricAsync("proxy_store_waiting") >= 20, "the calls wait for their rows");
         other.Execute("rollback");
 
         foreach (var (reply, _) in await Task.WhenAll(calls)) Assert.Equal(["ok"], Row(reply.TraceId, "status"));
-        Assert.InRange(await CommitsAsync() - before, 1, 5);
+        Assert.InRange(await CommitsAsync() - before, 1, 31); // 20 of them share one
 
         Task<long> CommitsAsync() => MetricAsync("proxy_store_commits_total");
     }

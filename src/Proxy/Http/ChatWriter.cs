@@ -9,11 +9,11 @@ namespace Proxy.Http;
 /// <summary>Writes a route's answer in the client's dialect: chooses its sink and runs the generation.</summary>
 internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
 {
-    /// <summary>Creates the client's stream. If taps or gates follow the answer, bytes are held for a slow client, so that it does not delay them.</summary>
+    /// <summary>Creates the client's stream. If taps follow the answer, bytes are held for a slow client, so that it does not delay them.</summary>
     public ClientStream Stream(CallScope scope, Followers followers)
     {
         var writer = RelayOutput.Of(scope.Context);
-        var holding = followers.IsNone ? null : new HoldingWriter(writer);
+        var holding = followers.Taps.Length == 0 ? null : new HoldingWriter(writer);
         return new(scope.Context.Response, holding ?? writer, dialect, parts.Ticker, parts.Server().KeepaliveAfter) { Holding = holding };
     }
 

@@ -206,6 +206,19 @@ public sealed class PostgresDatabaseTests(UsualPostgres fixture) : IClassFixture
     }
 
     [Fact]
+    public async Task Many_rows_have_expired_All_are_deleted()
+    {
+        var (server, name) = await DatabaseAsync();
+        await using var store = Store(server.Url(name));
+        await store.CommitAsync([.. Enumerable.Range(0, 2500).Select(i => Answer($"t{i}")), Answer("kept") with { ExpiresAt = Now.AddDays(1) }], default);
+
+        time.Advance(TimeSpan.FromHours(2));
+        await store.PruneAsync(default);
+
+        Assert.Equal(["kept"], await server.QueryAsync("select trace_id from proxy.answers", name));
+    }
+
+    [Fact]
     public async Task Schema_with_a_name_that_needs_quotes_Is_used()
     {
         var (server, name) = await DatabaseAsync();

@@ -1,7 +1,9 @@
 using System.Diagnostics;
 using System.Security.Cryptography.X509Certificates;
+using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
 using Proxy.Store.Postgres;
+using Proxy.Store.Spooling;
 using Proxy.Streams;
 using Proxy.Tests.Harness;
 
@@ -148,6 +150,26 @@ public sealed class PostgresDatabaseTests(UsualPostgres fixture) : IClassFixture
         await server.StartAgainAsync();
 
         Assert.Equal(5, Assert.Single(await store.ReadUsageAsync(null, DateOnly.MinValue, DateOnly.MaxValue, default)).Requests);
+    }
+
+    [Fact]
+    public async Task Read_finds_the_server_gone_The_next_one_does_not_ask_it_until_it_is_back()
+    {
+        await using var server = await PostgresServer.StartAsync();
+        var spool = Directory.CreateTempSubdirectory("proxy-spool-").FullName;
+        await using (var store = new SpoolingStore(Store(server.Url()), spool, NullLogger.Instance, TimeProvider.System))
+        {
+            await store.CommitAsync([], default);
+            await server.StopAsync();
+
+            await Assert.ThrowsAsync<StoreException>(async () => await store.FindKeyAsync("alice", "k", default));
+            Assert.NotNull(store.Problem);
+            await server.StartAgainAsync();
+            await Patience.Until(() => Task.FromResult(store.Problem is null), "the server is found again");
+            Assert.Null(await store.FindKeyAsync("alice", "k", default));
+        }
+
+        Directory.Delete(spool, recursive: true);
     }
 
     [Fact]

@@ -205,6 +205,27 @@ public sealed class SpoolTests : IDisposable
     }
 
     [Fact]
+    public async Task Damaged_record_is_followed_by_a_torn_one_It_counts_as_lost_once()
+    {
+        power.IsOff = true;
+        await using (var dead = Store())
+            foreach (var i in Enumerable.Range(1, 3)) await dead.CommitAsync([Exchange(i)], default);
+        var file = Assert.Single(Files);
+        var bytes = await File.ReadAllBytesAsync(file);
+        var second = 8 + 12 + BitConverter.ToInt32(bytes, 8);
+        bytes[second + 20] ^= 1;
+        await File.WriteAllBytesAsync(file, bytes[..^1]);
+
+        await using var store = Store();
+        await Patience.Until(() => Task.FromResult(store.Problem == "the switch is off"), "a delivery has failed");
+        power.IsOff = false;
+        await RecoveredAsync(store);
+
+        Assert.Equal(["1"], Kept());
+        Assert.Equal(1, store.Lost);
+    }
+
+    [Fact]
     public async Task Next_version_wrote_the_record_What_this_one_knows_is_delivered()
     {
         var body = System.Text.Encoding.UTF8.GetBytes("""

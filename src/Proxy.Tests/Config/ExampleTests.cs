@@ -65,7 +65,7 @@ public sealed partial class ExampleTests
         var known = new[] { typeof(ProxyConfig), typeof(ServerConfig), typeof(TlsConfig), typeof(BackendConfig), typeof(AuthConfig), typeof(ApiKeyConfig),
             typeof(LogConfig), typeof(NatsConfig), typeof(StreamsConfig), typeof(InferenceConfig), typeof(InferenceModelConfig), typeof(StoreConfig),
             typeof(CacheConfig) }
-            .SelectMany(Properties).Where(property => !IsSection(property) && property.Name != nameof(StoreConfig.File))
+            .SelectMany(Properties).Where(property => !IsSection(property) && property.Name is not (nameof(StoreConfig.File) or nameof(StoreConfig.Spool)))
             .Select(property => JsonNamingPolicy.SnakeCaseLower.ConvertName(property.Name)).Except(Beside).ToHashSet();
 
         Assert.Equal(known.Order(), spelt.Order());

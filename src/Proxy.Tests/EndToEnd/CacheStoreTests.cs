@@ -98,6 +98,21 @@ public sealed class CacheStoreTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Several_questions_fail_at_once_The_log_says_it_once()
+    {
+        store.Hangs = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        store.Fails = true;
+        await using var proxy = await StartAsync();
+
+        var asking = Task.WhenAll(Enumerable.Range(0, 5).Select(number => AskAsync(proxy, $"{number}")));
+        await Patience.Until(() => Task.FromResult(store.Asked == 5), "all have asked the database");
+        store.Hangs.SetResult();
+
+        Assert.All(await asking, static reply => Assert.Equal("miss", reply.Header("x-cache")));
+        Assert.Equal(1, Said(proxy));
+    }
+
+    [Fact]
     public async Task Database_hangs_The_call_waits_a_second_and_goes_on()
     {
         store.Hangs = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);

@@ -339,6 +339,35 @@ public sealed class CacheTests(CacheTests.Door door) : IClassFixture<CacheTests.
     }
 
     [Fact]
+    public async Task Route_without_a_host_Is_cached_with_its_winner_and_the_pipeline_is_part_of_the_identity()
+    {
+        await using var proxy = await RoutedProxy.StartAsync($"{Toml("")}\n{Keys}", static _ => [new Pipelines()]);
+        foreach (var pipeline in (string[])["x-pipeline: one", "x-pipeline: two"])
+        {
+            var (first, _) = await proxy.CallAsync("/v1/chat/completions", OpenAi.Request("echo"), Alice, Use, pipeline);
+            var (second, _) = await proxy.CallAsync("/v1/chat/completions", OpenAi.Request("echo", stream: true), Alice, Use, pipeline);
+
+            Assert.Equal(("miss", "hit"), (first.Header("x-cache"), second.Header("x-cache")));
+            Assert.Equal("hello", OpenAi.Read(second));
+            Assert.Contains("\"winner\":\"second opinion\"", second.Text, StringComparison.Ordinal);
+        }
+    }
+
+    private sealed class Pipelines : IChatRoute
+    {
+        public string Name => "workflow";
+
+        public bool Takes(in RoutedCall call) => call.Pipeline is not null;
+
+        public ValueTask<ChatAnswer> AnswerAsync(RoutedCall call, CancellationToken cancellation) => new(new ChatAnswer.Events(new ChatEvent[]
+        {
+            new ChatEvent.Token("hel") { Origin = new EventOrigin("draft", null, 1) },
+            new ChatEvent.Token("lo") { Origin = new EventOrigin("draft", null, 2) },
+            new ChatEvent.Finished(FinishReason.Stop, "second opinion") { Origin = new EventOrigin("draft", null, 3) },
+        }.ToAsyncEnumerable(), null, null));
+    }
+
+    [Fact]
     public async Task Long_request_Is_found_too()
     {
         var body = OpenAi.Request("openai-plain", text: Guid.NewGuid() + new string('x', 200_000));

@@ -65,7 +65,8 @@ public sealed class RecordTests(RecordTests.Door door) : IClassFixture<RecordTes
             ],
             Row(reply.TraceId, "correlation_id, session, owner, surface, model, route, winner, backend, status, input_tokens, output_tokens, request, answer"));
         var times = Row(reply.TraceId, "started_at, first_token_ms, duration_ms").Select(text => double.Parse(text!, CultureInfo.InvariantCulture)).ToArray();
-        Assert.InRange(DateTimeOffset.FromUnixTimeMilliseconds((long)times[0]), TimeProvider.System.GetUtcNow().AddMinutes(-1), TimeProvider.System.GetUtcNow());
+        var now = TimeProvider.System.GetUtcNow();
+        Assert.InRange(DateTimeOffset.FromUnixTimeMilliseconds((long)times[0]), now.AddMinutes(-1), now);
         Assert.InRange(times[1], 0, times[2]);
         Assert.InRange(times[2], 0, 60_000);
     }
@@ -105,12 +106,12 @@ public sealed class RecordTests(RecordTests.Door door) : IClassFixture<RecordTes
         var before = await CommitsAsync();
         other.Execute("begin immediate");
         var calls = Enumerable.Range(0, 50).Select(_ => CallAsync("openai", "openai-m", true)).ToArray();
-        // One row is with SQLite, which waits for the lock; the others wait for it.
-        await Patience.Until(async () => await MetricAsync("proxy_store_waiting") >= 45, "the calls wait for their rows");
+        // The first rows are with SQLite, which waits for the lock; the others wait for it.
+        await Patience.Until(async () => await MetricAsync("proxy_store_waiting") >= 20, "the calls wait for their rows");
         other.Execute("rollback");
 
         foreach (var (reply, _) in await Task.WhenAll(calls)) Assert.Equal(["ok"], Row(reply.TraceId, "status"));
-        Assert.InRange(await CommitsAsync() - before, 1, 5);
+        Assert.InRange(await CommitsAsync() - before, 1, 31); // 20 of them share one
 
         Task<long> CommitsAsync() => MetricAsync("proxy_store_commits_total");
     }

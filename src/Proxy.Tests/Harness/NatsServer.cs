@@ -2,7 +2,9 @@ using System.Net.Sockets;
 
 namespace Proxy.Tests.Harness;
 
-/// <summary>A real nats-server with JetStream on a free port of the loopback. Its data folder outlives <see cref="KillAsync"/> and goes with the server.</summary>
+/// <summary>
+/// A real nats-server with JetStream on a free port of the loopback. Its data folder outlives <see cref="KillAsync"/> and goes with the server.
+/// </summary>
 internal sealed class NatsServer : IAsyncDisposable
 {
     readonly string tree;
@@ -51,7 +53,7 @@ internal sealed class NatsServer : IAsyncDisposable
         }
     }
 
-    /// <summary>Starts it after <see cref="KillAsync"/> or <see cref="StopAsync"/>, on the same port and with the same data, and waits until it answers.</summary>
+    /// <summary>Starts it after <see cref="KillAsync"/> or <see cref="StopAsync"/>, with the same port and data, and waits until it answers.</summary>
     public async Task StartAgainAsync()
     {
         if (process is not null) await process.DisposeAsync();

@@ -25,6 +25,9 @@ public sealed class PostgresServer : IAsyncDisposable
 
     public int Port { get; } = ServerTree.FreePort();
 
+    /// <summary>The folder of its unix socket.</summary>
+    public string Folder => folder;
+
     /// <summary>What it wrote since it was last started.</summary>
     public string Output => process?.Output ?? "";
 
@@ -84,12 +87,13 @@ public sealed class PostgresServer : IAsyncDisposable
         return values;
     }
 
-    /// <summary>Starts it after <see cref="KillAsync"/> or <see cref="StopAsync"/>, on the same port and with the same data, and waits until it answers.</summary>
+    /// <summary>Starts it after <see cref="KillAsync"/> or <see cref="StopAsync"/>, with the same port and data, and waits until it answers.</summary>
     public async Task StartAgainAsync()
     {
         if (process is not null) await process.DisposeAsync();
         string[] all = ["listen_addresses=127.0.0.1", $"port={Port}", "unix_socket_directories=/mnt", "fsync=off", "shared_buffers=32MB", .. settings];
-        process = TreeProcess.Start(tree, folder, "postgres", [programs + "postgres", "-D", "/mnt/data", .. all.SelectMany(setting => new[] { "-c", setting })]);
+        process = TreeProcess.Start(
+            tree, folder, "postgres", [programs + "postgres", "-D", "/mnt/data", .. all.SelectMany(setting => new[] { "-c", setting })]);
         await Patience.Until(AnswersAsync, "PostgreSQL answers");
     }
 

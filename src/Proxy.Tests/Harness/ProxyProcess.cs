@@ -88,7 +88,8 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
     /// <summary>Runs another verb of the program beside this proxy, with its configuration and its admin socket.</summary>
     public async Task<(int ExitCode, string Output)> CommandAsync(params string[] arguments)
     {
-        await using var command = Launch(await File.ReadAllTextAsync(ConfigFile), arguments, readOutput: true, AdminSocket, state: Path.GetDirectoryName(StoreFile));
+        var config = await File.ReadAllTextAsync(ConfigFile);
+        await using var command = Launch(config, arguments, readOutput: true, AdminSocket, state: Path.GetDirectoryName(StoreFile));
         return await command.FinishAsync();
     }
 
@@ -145,6 +146,7 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
             program = ["/bin/sh", "-c", $"ulimit -n {most} && exec \"$@\"", "sh", .. program];
         var start = network?.Within(program[0], program[1..]) ?? new ProcessStartInfo(program[0], program[1..]);
         (start.RedirectStandardError, start.RedirectStandardOutput, start.WorkingDirectory) = (true, true, folder);
+        start.RedirectStandardInput = readOutput;
         if (program.Contains("dotnet"))
         {
             // Here a quick start matters more than the best throughput.
@@ -182,6 +184,7 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
                 File.AppendAllText(copy, line.Data + "\n");
         };
         process.Start();
+        if (readOutput) process.StandardInput.Close(); // a question gets no answer
         process.BeginErrorReadLine();
         if (!readOutput)
             process.BeginOutputReadLine();

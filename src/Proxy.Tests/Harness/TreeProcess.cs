@@ -62,8 +62,8 @@ internal sealed partial class TreeProcess : IAsyncDisposable
     public void Signal(int signal, bool children = false)
     {
         string[] below = children ? File.ReadAllText($"/proc/{Id}/task/{Id}/children").Split(' ', StringSplitOptions.RemoveEmptyEntries) : [];
-        Kill(Id, signal);
-        foreach (var child in below) Kill(int.Parse(child, System.Globalization.CultureInfo.InvariantCulture), signal);
+        _ = Kill(Id, signal);
+        foreach (var child in below) _ = Kill(int.Parse(child, System.Globalization.CultureInfo.InvariantCulture), signal);
     }
 
     /// <summary>SIGKILL to the process and its children. Returns when they are gone.</summary>

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Security.Cryptography.X509Certificates;
 using Microsoft.Extensions.Time.Testing;
 using Proxy.Store.Postgres;
 using Proxy.Streams;
@@ -228,6 +229,30 @@ public sealed class PostgresDatabaseTests(UsualPostgres fixture) : IClassFixture
     }
 
     [Fact]
+    public async Task Several_hosts_are_named_The_one_that_can_be_written_is_used()
+    {
+        var (server, name) = await DatabaseAsync();
+        await using var readOnly = await PostgresServer.StartAsync(settings: "default_transaction_read_only=on");
+        await using var store = Store($"postgres://postgres:postgres@127.0.0.1:1,127.0.0.1:{readOnly.Port},127.0.0.1:{server.Port}/{name}");
+        await readOnly.RunAsync($"set default_transaction_read_only = off; create database {name}");
+
+        await store.CommitAsync([Exchange("t1")], default);
+
+        Assert.Equal(["t1"], await server.QueryAsync("select trace_id from proxy.exchanges", name));
+    }
+
+    [Fact]
+    public async Task Socket_is_named_It_is_used()
+    {
+        var (server, name) = await DatabaseAsync();
+        await using var store = Store($"postgres://postgres:postgres@/{name}?host={server.Folder}&port={server.Port}");
+
+        await store.CommitAsync([Exchange("t1")], default);
+
+        Assert.Equal(["t1"], await server.QueryAsync("select trace_id from proxy.exchanges", name));
+    }
+
+    [Fact]
     public async Task Server_speaks_TLS_The_url_decides_whether_it_is_used_and_checked()
     {
         using var authority = new TestAuthority();
@@ -235,7 +260,7 @@ public sealed class PostgresDatabaseTests(UsualPostgres fixture) : IClassFixture
         var files = new Dictionary<string, string>
         {
             ["server.crt"] = certificate.ExportCertificatePem(),
-            ["server.key"] = System.Security.Cryptography.X509Certificates.ECDsaCertificateExtensions.GetECDsaPrivateKey(certificate)!.ExportPkcs8PrivateKeyPem(),
+            ["server.key"] = certificate.GetECDsaPrivateKey()!.ExportPkcs8PrivateKeyPem(),
         };
         await using var server = await PostgresServer.StartAsync(files: files, settings: "ssl=on");
         var root = Path.GetTempFileName();
@@ -255,7 +280,8 @@ public sealed class PostgresDatabaseTests(UsualPostgres fixture) : IClassFixture
         {
             await using var store = Store(server.Url() + parameters);
             await store.CommitAsync([], default);
-            var isEncrypted = await server.QueryAsync("select ssl from pg_stat_ssl s join pg_stat_activity a using (pid) where application_name = 'proxy'");
+            var isEncrypted = await server.QueryAsync(
+                "select ssl from pg_stat_ssl s join pg_stat_activity a using (pid) where application_name = 'proxy'");
             Assert.Contains(!parameters.Contains("disable", StringComparison.Ordinal), isEncrypted);
         }
     }

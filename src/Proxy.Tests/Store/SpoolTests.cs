@@ -69,7 +69,8 @@ public sealed class SpoolTests : IDisposable
         };
         var answer = new AnswerRow
         {
-            TraceId = "1", Owner = "alice", HostId = "h", Meta = "{}"u8.ToArray(), Frames = [1, 2, 3], Request = [4], CreatedAt = Now, ExpiresAt = Now.AddHours(1),
+            TraceId = "1", Owner = "alice", HostId = "h", Meta = "{}"u8.ToArray(), Frames = [1, 2, 3], Request = [4], CreatedAt = Now,
+            ExpiresAt = Now.AddHours(1),
         };
         var completion = new CompletionRow
         {
@@ -200,6 +201,29 @@ public sealed class SpoolTests : IDisposable
         Assert.Equal(["1", "3"], Kept());
         Assert.Equal(1, store.Lost);
         Assert.Contains("spool_damaged: 1 spooled records were damaged on the disk, they are lost", log.All);
+    }
+
+    [Fact]
+    public async Task Next_version_wrote_the_record_What_this_one_knows_is_delivered()
+    {
+        var body = System.Text.Encoding.UTF8.GetBytes("""
+            {"Later":[1],"Exchanges":[{"TraceId":"1","CorrelationId":"c","Owner":"alice","Surface":"/","Model":"m","Route":"direct","Status":"ok",
+             "Later":{"x":1},"Started":"2026-03-04T12:00:00+00:00","DurationMs":1}]}
+            """);
+        Directory.CreateDirectory(Folder);
+        await File.WriteAllBytesAsync(
+            Path.Combine(Folder, "000-later.spool"),
+            [.. "PROXYSP1"u8, .. BitConverter.GetBytes(body.Length), .. BitConverter.GetBytes(1), .. BitConverter.GetBytes(Checksum(body)), .. body]);
+
+        await using var store = Store();
+        await RecoveredAsync(store);
+
+        Assert.Equal(["1"], Kept());
+
+        // CRC-32C, bit by bit.
+        static uint Checksum(byte[] bytes) => ~bytes.Aggregate(
+            uint.MaxValue,
+            (sum, one) => Enumerable.Range(0, 8).Aggregate(sum ^ one, (sum, _) => (sum >> 1) ^ ((sum & 1) == 1 ? 0x82F63B78 : 0)));
     }
 
     [Fact]

@@ -41,7 +41,7 @@ internal sealed class AnswerCollector(CacheKey key, string model, AnswerKeeper k
     {
         if (!isOut && !reply!.IsDocument)
         {
-            isOut = !reader!.End(events);
+            reader!.End(events);
             Collect();
         }
 

@@ -68,6 +68,15 @@ internal sealed record CallWishes
     public bool IsRetry { get; set; }
 }
 
+/// <summary>How an answer is kept, as a response of OpenAI's Responses repeats it.</summary>
+/// <param name="IsStored">Later calls can continue the answer.</param>
+/// <param name="IsBackground">It is generated whether or not a client reads it.</param>
+/// <param name="Previous">The id of the response that the call continues.</param>
+internal sealed record KeepingTerms(bool IsStored, bool IsBackground, string? Previous);
+
+/// <summary>A call's body for one backend only.</summary>
+internal sealed record RememberedBody(string Backend, ReadOnlyMemory<byte> Bytes, ChatEnvelope Envelope);
+
 /// <summary>
 /// A client's chat call, in up to two forms: the original bytes and the parsed request. A route that edits the request drops the bytes, so that nothing
 /// can forward a stale body. The call owns its body: dispose the call when the answer has been written.
@@ -127,6 +136,15 @@ internal sealed class ChatCall : IDisposable
     /// True if the body takes a millisecond or more to parse. Code that runs on an event loop leaves it first, so that other calls are not held up.
     /// </summary>
     public bool IsLongToParse => OriginalBody is { Length: > LongBody };
+
+    /// <summary>What the answer repeats of the wish to be kept; null: the call says nothing of it.</summary>
+    public KeepingTerms? Terms { get; init; }
+
+    /// <summary>
+    /// The body for the one backend that remembers the beginning of the conversation, without that beginning. Null: no backend does; all get
+    /// <see cref="OriginalBody"/>.
+    /// </summary>
+    public RememberedBody? Remembered { get; init; }
 
     public bool Streams => Envelope.Stream ?? Dialect.StreamsByDefault;
 

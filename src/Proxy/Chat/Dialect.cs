@@ -35,6 +35,9 @@ internal readonly record struct ReplyStamp(string TraceId, DateTimeOffset Create
     /// <summary>The request, for dialects whose answers repeat it.</summary>
     public ChatRequest? Request { get; init; }
 
+    /// <summary>How the answer is kept; null: the call says nothing of it.</summary>
+    public KeepingTerms? Terms { get; init; }
+
     /// <summary>The id of the run of the workflow that answers.</summary>
     public string? RunId { get; init; }
 

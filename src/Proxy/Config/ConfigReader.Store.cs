@@ -14,9 +14,10 @@ internal static partial class ConfigReader
     {
         var defaults = new StoreConfig { Kind = "sqlite" };
         var url = section.Text("url");
-        var kind = section.Choice("kind", url is null ? defaults.Kind : "postgres", "sqlite", "postgres");
+        var variable = DatabaseOf(sources);
+        var kind = section.Choice("kind", url is null && variable is null ? defaults.Kind : "postgres", "sqlite", "postgres");
         if (kind is "sqlite" && url is not null) section.Refuse("url", "SQLite needs no url; write kind = \"postgres\", or remove it");
-        url ??= sources.Environment("DATABASE_URL") is { Length: > 0 } variable ? variable : null;
+        url ??= variable;
         if (kind is "postgres" && url is null)
             section.Refuse("url", "is missing; write url = \"postgres://USER:PASSWORD@HOST:5432/DATABASE\", or set DATABASE_URL");
         var file = kind is "sqlite" && StateDirectory.Find(sources.Environment) is { } state ? Path.Combine(state, "proxy.db") : null;
@@ -36,7 +37,12 @@ internal static partial class ConfigReader
 
     /// <summary>The store that the environment names; null: none.</summary>
     private static StoreConfig? StoreOf(ConfigSources sources) =>
-        sources.Environment("DATABASE_URL") is { Length: > 0 } url ? new() { Kind = "postgres", Url = url, Spool = Spool(sources) } : null;
+        DatabaseOf(sources) is { } url ? new() { Kind = "postgres", Url = url, Spool = Spool(sources) } : null;
+
+    /// <summary>Null if there is none, or if it is another program's database.</summary>
+    private static string? DatabaseOf(ConfigSources sources) =>
+        sources.Environment("DATABASE_URL") is { Length: > 0 } url && (!url.Contains("://", StringComparison.Ordinal)
+            || url.StartsWith("postgres", StringComparison.Ordinal)) ? url : null;
 
     private static string? Spool(ConfigSources sources) => StateDirectory.Find(sources.Environment) is { } state ? Path.Combine(state, "spool") : null;
 }

@@ -6,6 +6,8 @@ namespace Proxy.Config;
 /// <summary>Reads the file's text into the records, once; the rest of the program uses only the records.</summary>
 internal static partial class ConfigReader
 {
+    private static readonly Dictionary<string, string> FileHints = new() { ["qdrant"] = UnusedVariables.Qdrant };
+
     private static readonly Dictionary<string, string> BackendHints = new()
     {
         ["api_key"] = "write key",
@@ -50,7 +52,7 @@ internal static partial class ConfigReader
     public static ProxyConfig ReadDraft(string toml, ConfigSources sources, out IReadOnlyList<ConfigProblem> problems)
     {
         var findings = new Findings();
-        var file = new SectionReader(ReadSyntax(toml, findings), "", "", findings, sources);
+        var file = new SectionReader(ReadSyntax(toml, findings), "", "", findings, sources) { Hints = FileHints };
 
         var backends = file.Sections("backends", BackendHints).Select(section => ReadBackend(section, sources)).ToList();
         var defaultBackend = file.Text("default_backend");
@@ -72,7 +74,8 @@ internal static partial class ConfigReader
 
         findings.RefuseUnknownKeys();
         foreach (var problem in ConfigRules.Check(config).Concat(OwnListener.Check(config, sources)))
-            findings.Add(sources.Listen is not null && IsListen(problem) ? problem with { Key = "--listen" } : problem);
+            findings.Add(sources.Listen is not null && IsListen(problem) ? problem with { Key = "--listen" }
+                : problem.Key is StoreUrl && config.Store?.Url == DatabaseOf(sources) ? problem with { Key = "DATABASE_URL" } : problem);
         problems = findings.InReadingOrder();
         return config;
     }
@@ -112,10 +115,13 @@ internal static partial class ConfigReader
             IsListen(problem) ? sources.Listen is null ? "PROXY_LISTEN" : "--listen"
             : problem.Key.StartsWith("nats.", StringComparison.Ordinal) ? NatsVariable
             : problem.Key.EndsWith(".key", StringComparison.Ordinal) ? "LLM_API_KEY"
+            : problem.Key is StoreUrl ? "DATABASE_URL"
             : "LLM_BASE_URL";
     }
 
     private const string WaysOut = "set PROXY_API_KEY to one, or serve everyone with PROXY_ALLOW_ANONYMOUS=true";
+
+    private const string StoreUrl = "store.url";
 
     private static bool IsListen(ConfigProblem problem) => problem.Key.StartsWith("server.listen", StringComparison.Ordinal);
 

@@ -12,7 +12,7 @@ internal sealed record StoreConfig
     /// <summary>PostgreSQL's address, as a <c>postgres://</c> URI or a connection string.</summary>
     public string? Url { get; init; }
 
-    /// <summary>The folder of the records that wait for PostgreSQL; null for SQLite, and where there is no state directory.</summary>
+    /// <summary>The folder of the records that wait for PostgreSQL; null for SQLite, and where there is no state directory. Not a setting.</summary>
     public string? Spool { get; init; }
 
     /// <summary>The PostgreSQL schema that holds the tables.</summary>

@@ -16,6 +16,22 @@ internal sealed partial class CallScope
     /// <summary>The generation of this call's answer goes on without the client.</summary>
     private bool GeneratesOn => ownsJournal && journal is { IsOver: false } && !lifetime.IsCancellationRequested;
 
+    /// <summary>The client has its answer, which says only that the work has begun. The code that does the work disposes the scope.</summary>
+    public bool IsDetached { get; private set; }
+
+    /// <summary>The journal of this call's answer; null: it has none.</summary>
+    public AnswerJournal? Journal { get { lock (lifetime) return journal; } }
+
+    /// <summary>
+    /// Lets the work go on without the client, whose connection can then carry its next call. What is still written goes nowhere.
+    /// </summary>
+    public void Detach()
+    {
+        IsDetached = true;
+        left.Dispose();
+        Context = new DefaultHttpContext { Response = { Body = Stream.Null } };
+    }
+
     /// <summary>Equal calls can join from now on.</summary>
     public void OpenJoins(ChatCall call)
     {

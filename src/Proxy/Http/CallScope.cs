@@ -80,7 +80,7 @@ internal sealed partial class CallScope : IDisposable
         parts.Metrics.Enter();
     }
 
-    public HttpContext Context { get; }
+    public HttpContext Context { get; private set; }
 
     /// <summary>The dialect of error messages. Can be set later, because one path serves two dialects and only the body shows which one.</summary>
     public ErrorDialect Dialect { get; set; }
@@ -102,7 +102,7 @@ internal sealed partial class CallScope : IDisposable
     /// <summary>Why the proxy ended the call while it was running; null: it did not. The client is still connected and gets this error.</summary>
     public ProxyError? Interruption { get; private set; }
 
-    public bool ClientLeft => Interruption is null && lifetime.ClientHasLeft;
+    public bool ClientLeft => Interruption is null && !IsDetached && lifetime.ClientHasLeft;
 
     public static CallScope Begin(HttpContext context, string surface, ErrorDialect dialect, ExchangeParts parts) => new(context, surface, dialect, parts);
 

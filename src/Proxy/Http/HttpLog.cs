@@ -15,6 +15,9 @@ internal static partial class HttpLog
     [LoggerMessage(304, LogLevel.Error, "The records cannot be read: {Reason}", EventName = "store_unreadable")]
     public static partial void StoreUnreadable(this ILogger logger, string reason);
 
+    [LoggerMessage(305, LogLevel.Error, "Response {Id} is not kept in the store: {Reason}", EventName = "response_not_stored")]
+    public static partial void ResponseNotStored(this ILogger logger, string id, string reason);
+
     [LoggerMessage(302, LogLevel.Error, "Configuration not reloaded, the old one stays in use: {Problems}", EventName = "reload_refused")]
     public static partial void ReloadRefused(this ILogger logger, string problems);
 }

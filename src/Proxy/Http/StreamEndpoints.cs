@@ -36,7 +36,7 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
             json.WriteStartObject();
             json.WriteString("object", "list");
             json.WriteStartArray("data");
-            foreach (var journal in journals.List(scope.Caller.Name)) JournalJson.Write(json, journal);
+            foreach (var journal in journals.List(scope.Caller.Name)) JournalJson.WriteRow(json, journal);
             json.WriteEndArray();
             json.WriteEndObject();
         }
@@ -61,14 +61,7 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
         if (after.Frame > 0 && after.Frame > Frames(journal) + 1) return BeyondTheEnd(after, journal);
         if (!journal.Enter()) return NotFound(id, isGone: true);
         scope.Dialect = client;
-        scope.Record.Model = ModelName.Shown(journal.Origin.Model);
-        scope.Record.Stream = journal.Origin.Streams;
-        scope.Read(journal);
-        var writer = new ChatWriter(client, parts);
-        var stream = journal.Origin.Streams ? writer.Stream(scope, Followers.None) : null;
-        var pending = JournalReply.OpenAsync(journal, client, scope.Cancellation);
-        var answer = await (pending.IsCompleted || stream is not { KeepsAlive: true } ? pending : stream.WhileAsync(pending));
-        await writer.ReadAsync(scope, stream, journal, answer, after);
+        await new ChatWriter(client, parts).ReplayAsync(scope, journal, after);
         EndEmpty(scope.Context.Response);
         return null;
     }
@@ -151,29 +144,4 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
         {
             Code = "stream_not_found",
         };
-}
-
-/// <summary>Describes journals for listings.</summary>
-internal static class JournalJson
-{
-    public static void Write(Utf8JsonWriter json, AnswerJournal journal)
-    {
-        var origin = journal.Origin;
-        json.WriteStartObject();
-        json.WriteString("id", origin.TraceId);
-        json.WriteString("object", "stream");
-        json.WriteNumber("created", origin.Created.ToUnixTimeSeconds());
-        json.WriteString("owner", origin.Owner);
-        json.WriteString("surface", origin.Surface);
-        json.WriteString("model", origin.Model);
-        json.WriteString("status", journal.State switch
-        {
-            JournalState.Pending => "waiting",
-            JournalState.Running => "running",
-            JournalState.Finished => "finished",
-            _ => "failed",
-        });
-        json.WriteNumber("bytes", journal.Length);
-        json.WriteEndObject();
-    }
 }

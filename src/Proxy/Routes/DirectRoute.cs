@@ -144,8 +144,10 @@ internal sealed class DirectRoute(
             outgoing = default;
             if (backend.Native(call.Dialect.Name) is { } own && call.OriginalBody is { } bytes)
             {
-                var wish = call.Streams && backend.Config.StreamUsage ? own.AskUsage(bytes.Span, call.Envelope) : null;
-                var name = served == call.Envelope.Model ? (BodyEdit?)null : new(call.Envelope.ModelSlice, ModelName.Json(served));
+                var envelope = call.Envelope;
+                if (call.Remembered is { } shorter && shorter.Backend == backend.Name) (bytes, envelope) = (shorter.Bytes, shorter.Envelope);
+                var wish = call.Streams && backend.Config.StreamUsage ? own.AskUsage(bytes.Span, envelope) : null;
+                var name = served == envelope.Model ? (BodyEdit?)null : new(envelope.ModelSlice, ModelName.Json(served));
                 outgoing = new OutgoingCall("POST", own.ChatPath, Spliced(bytes, name, wish, out var copy), "application/json", own, own, call.Streams, copy)
                 {
                     UnaskedUsage = wish is not null,

@@ -29,7 +29,7 @@ internal sealed class RecordWriter(IRecordStore store, string place, ILogger log
     private bool disposed;
     private long lost;
     private long commits;
-    private bool hasOpened;
+    private volatile bool hasOpened;
     private string? problem;
     private long? logged;
 
@@ -56,14 +56,14 @@ internal sealed class RecordWriter(IRecordStore store, string place, ILogger log
     /// <summary>Opens the store, tries again while it fails, and has it delete expired rows, until cancelled.</summary>
     public async Task RunAsync(CancellationToken cancellation)
     {
-        var pruned = time.GetTimestamp();
+        long? pruned = null;
         using var timer = new PeriodicTimer(RetryPause, time);
         try
         {
             do
             {
                 if (!hasOpened || Problem is not null) await TryAsync(cancellation).ConfigureAwait(false);
-                if (Problem is not null || time.GetElapsedTime(pruned) < PrunePause) continue;
+                if (Problem is not null || (pruned is { } before && time.GetElapsedTime(before) < PrunePause)) continue;
                 pruned = time.GetTimestamp();
                 await PruneAsync(cancellation).ConfigureAwait(false);
             }

@@ -23,6 +23,15 @@ internal sealed record JournalOrigin(
     /// <summary>The client can read the answer again by its trace id.</summary>
     public bool Resumable { get; init; }
 
+    /// <summary>The request, if the client can fetch the answer by the answer's own id; else null.</summary>
+    public KeptRequest? Request { get; init; }
+
+    /// <summary>Clients can ask for the answer later.</summary>
+    public bool IsNamed => Resumable || Request is not null;
+
+    /// <summary>Clients can ask for the answer even if the call was refused.</summary>
+    public bool KeepsRefusal => Resumable || Request is { AnswersAtOnce: true };
+
     /// <summary>How long the generation runs on when the last client has left.</summary>
     public TimeSpan Linger { get; init; }
 
@@ -97,6 +106,12 @@ internal sealed class AnswerJournal
 
     /// <summary>Bytes that count against the table's limit. Only the table changes it.</summary>
     public ref long Charged => ref charged;
+
+    /// <summary>The names, besides its trace id, by which the answer is found. Only the table changes them.</summary>
+    public List<string> Names { get; } = [];
+
+    /// <summary>Its owner has deleted it.</summary>
+    public bool IsDeleted { get; set; }
 
     /// <summary>Some client has received a part of the answer.</summary>
     public bool WasSeen { get; set; }
@@ -300,7 +315,7 @@ internal sealed class AnswerJournal
             if (IsOver) return;
             State = state;
             Error = error;
-            Until = table.Now + (IsAnswer || Origin.Resumable ? (long)Origin.Keep.TotalMilliseconds : 0);
+            Until = table.Now + (IsAnswer || Origin.KeepsRefusal || (Origin.IsNamed && Head is not null) ? (long)Origin.Keep.TotalMilliseconds : 0);
         }
 
         begun.TrySetResult();

@@ -70,7 +70,7 @@ internal sealed class OpenAiResponsesInput(RequestFields fields)
                 Add(new ChatMessage(ChatRole.Tool, ReadContent(result, $"{path}.output")) { ToolCallId = answered });
                 break;
             case "item_reference":
-                fields.Fail(path, $"\"{path}\" refers to an item by its id, and this proxy keeps no responses yet; send the item itself");
+                fields.Fail(path, $"\"{path}\" refers to an item by its id, which is not supported; send the item itself");
                 break;
             case "":
                 fields.Missing($"{path}.type");

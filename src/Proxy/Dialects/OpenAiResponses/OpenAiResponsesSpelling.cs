@@ -36,6 +36,25 @@ internal static class OpenAiResponsesSpelling
     private static bool IsRead(JsonElement part) => OpenAiResponsesJson.Text(part, "type"u8)
         is "input_text" or "output_text" or "text" or "summary_text" or "reasoning_text" or "refusal" or "input_image";
 
-    private static bool HasOnly(JsonElement value, string[] names) => value.ValueKind is not JsonValueKind.Object
-        || value.EnumerateObject().All(member => member.Value.ValueKind is JsonValueKind.Null || names.Contains(member.Name));
+    private static bool HasOnly(JsonElement value, string[] names)
+    {
+        if (value.ValueKind is not JsonValueKind.Object) return true;
+        foreach (var member in value.EnumerateObject())
+        {
+            if (member.Value.ValueKind is not JsonValueKind.Null && !IsOneOf(member, names)) return false;
+        }
+
+        return true;
+    }
+
+    /// <summary>Compares without making a text of each member's name.</summary>
+    private static bool IsOneOf(JsonProperty member, string[] names)
+    {
+        foreach (var name in names)
+        {
+            if (member.NameEquals(name)) return true;
+        }
+
+        return false;
+    }
 }

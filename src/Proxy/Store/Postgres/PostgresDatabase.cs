@@ -50,7 +50,7 @@ internal sealed class PostgresDatabase : IAsyncDisposable
                 await using var closed = connection.ConfigureAwait(false);
                 return await work(connection, cancellation).ConfigureAwait(false);
             }
-            catch (PostgresException e) when (e.SqlState is PostgresErrorCodes.DeadlockDetected or PostgresErrorCodes.SerializationFailure && attempt < MostTries)
+            catch (PostgresException e) when (IsConflict(e) && attempt < MostTries)
             {
             }
             catch (NpgsqlException e) when (attempt == 1 && IsClosed(e))
@@ -85,6 +85,9 @@ internal sealed class PostgresDatabase : IAsyncDisposable
         return builder.Build();
     }
 
+    /// <summary>Whether another transaction was in the way.</summary>
+    private static bool IsConflict(PostgresException e) => e.SqlState is PostgresErrorCodes.DeadlockDetected or PostgresErrorCodes.SerializationFailure;
+
     /// <summary>Whether the connection ended, or PostgreSQL said that it would end it.</summary>
     private static bool IsClosed(NpgsqlException e) => e is PostgresException said
         ? said.SqlState is PostgresErrorCodes.AdminShutdown or PostgresErrorCodes.CrashShutdown
@@ -93,7 +96,11 @@ internal sealed class PostgresDatabase : IAsyncDisposable
     private StoreException Failure(Exception e)
     {
         if (e is not PostgresException said)
-            return new($"PostgreSQL at {Address} cannot be reached: {(e.InnerException is SocketException or AuthenticationException ? e.InnerException : e).Message}", e);
+        {
+            var cause = e.InnerException is SocketException or AuthenticationException ? e.InnerException : e;
+            return new($"PostgreSQL at {Address} cannot be reached: {cause.Message}", e);
+        }
+
         // Class 22: the data; 23: a constraint; 54: a limit of the program.
         var isRefused = said.SqlState is ['2', '2' or '3', ..] or ['5', '4', ..];
         return new($"PostgreSQL at {Address}: {said.MessageText} ({said.SqlState})", e) { IsRefusal = isRefused };

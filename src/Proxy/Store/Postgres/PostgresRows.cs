@@ -24,8 +24,8 @@ internal sealed class PostgresRows(string schema)
 
     private readonly string insertExchanges = $"""
         with added as (
-            insert into {schema}.exchanges (trace_id, correlation_id, session, owner, req_id, surface, model, route, workspace, pipeline, winner, backend, status,
-                input_tokens, output_tokens, started_at, first_token_ms, duration_ms, request, answer)
+            insert into {schema}.exchanges (trace_id, correlation_id, session, owner, req_id, surface, model, route, workspace, pipeline, winner, backend,
+                status, input_tokens, output_tokens, started_at, first_token_ms, duration_ms, request, answer)
             select * from unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
             on conflict (trace_id) do nothing
             returning (started_at at time zone 'UTC')::date as day, owner, model, input_tokens, output_tokens)

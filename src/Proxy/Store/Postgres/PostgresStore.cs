@@ -188,7 +188,7 @@ internal sealed class PostgresStore : IRecordStore
 
     private async ValueTask<T?> FindAsync<T>(
         string sql, Func<NpgsqlDataReader, T> read, CancellationToken cancellation, params NpgsqlParameter[] parameters) where T : class =>
-        (await ReadAsync(sql, read, cancellation, parameters).ConfigureAwait(false)).FirstOrDefault();
+        await ReadAsync(sql, read, cancellation, parameters).ConfigureAwait(false) is [var first, ..] ? first : null;
 
     private ValueTask<IReadOnlyList<T>> ReadAsync<T>(
         string sql, Func<NpgsqlDataReader, T> read, CancellationToken cancellation, params NpgsqlParameter[] parameters) => UseAsync(

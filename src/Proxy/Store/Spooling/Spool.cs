@@ -8,7 +8,8 @@ namespace Proxy.Store.Spooling;
 /// </summary>
 /// <param name="folder">Where the files are; made when it is needed. Null: this machine has no place for them.</param>
 /// <param name="most">The most bytes of all files.</param>
-internal sealed class Spool(string? folder, long most) : IDisposable
+/// <param name="time">Names the files, so that their names are in their order.</param>
+internal sealed class Spool(string? folder, long most, TimeProvider time) : IDisposable
 {
     /// <summary>A file that has so many bytes is followed by a new one, so that delivered rows do not take up space for long.</summary>
     private const long LargestFile = 64 << 20;
@@ -31,8 +32,11 @@ internal sealed class Spool(string? folder, long most) : IDisposable
 
     public bool IsEmpty => files.Count == 0;
 
-    /// <summary>Whether what waits is less than one commit usually takes.</summary>
-    public bool IsNearlyEmpty => files is [{ Waiting: < MostBytes / 16 }];
+    /// <summary>Bytes that were added in this process.</summary>
+    public long Appended { get; private set; }
+
+    /// <summary>Bytes that were removed in this process.</summary>
+    public long Delivered { get; private set; }
 
     /// <summary>Adds rows of one commit and returns when they are on the disk. Throws <see cref="StoreException"/> if they cannot be written.</summary>
     public void Append(IReadOnlyList<StoreRow> added)
@@ -45,6 +49,7 @@ internal sealed class Spool(string? folder, long most) : IDisposable
             var before = own!.Length;
             own.Append(SpoolRecord.Of(added), added.Count);
             Bytes += own.Length - before;
+            Appended += own.Length - before;
             Volatile.Write(ref rows, rows + added.Count);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
@@ -83,7 +88,7 @@ internal sealed class Spool(string? folder, long most) : IDisposable
 
             // A record may be larger than what is usually taken at once.
             if (found.Count == 0 && start is { } large) (found, at) = ([.. large.Record.Rows], large.Next);
-            if (found.Count > 0) return new(file, found, at, IsLast: files.Count == 1 && at == file.Length);
+            if (found.Count > 0) return new(file, found, at);
             Delete(file);
         }
 
@@ -93,6 +98,7 @@ internal sealed class Spool(string? folder, long most) : IDisposable
     /// <summary>Removes rows that are in the database.</summary>
     public void Remove(SpoolPart part)
     {
+        Delivered += part.Next - part.File.Delivered;
         part.File.Advance(part.Next);
         Volatile.Write(ref rows, Math.Max(0, rows - part.Rows.Count));
         if (part.File.Waiting == 0) Delete(part.File);
@@ -106,7 +112,7 @@ internal sealed class Spool(string? folder, long most) : IDisposable
     private void AddFile(string folder)
     {
         Directory.CreateDirectory(folder, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
-        own = SpoolFile.Create(folder, $"{DateTimeOffset.UtcNow.ToUnixTimeMilliseconds():d15}-{Guid.NewGuid():N}");
+        own = SpoolFile.Create(folder, $"{time.GetUtcNow().ToUnixTimeMilliseconds():d15}-{Guid.NewGuid():N}");
         files.Add(own);
         Bytes += own.Length;
     }
@@ -126,5 +132,4 @@ internal sealed class Spool(string? folder, long most) : IDisposable
 /// <param name="File">Their file.</param>
 /// <param name="Rows">One or more.</param>
 /// <param name="Next">The place in the file that follows them.</param>
-/// <param name="IsLast">Whether no others wait.</param>
-internal sealed record SpoolPart(SpoolFile File, IReadOnlyList<StoreRow> Rows, long Next, bool IsLast);
+internal sealed record SpoolPart(SpoolFile File, IReadOnlyList<StoreRow> Rows, long Next);

@@ -28,6 +28,7 @@ internal sealed class SpoolingStore : IRecordStore
     private readonly Task delivering;
     private string? problem;
     private long failedAt;
+    private long seen; // of spool.Appended
     private long delivered;
     private long lost;
     private int disposed;
@@ -41,7 +42,7 @@ internal sealed class SpoolingStore : IRecordStore
     public SpoolingStore(IRecordStore database, string? folder, ILogger log, TimeProvider time, long most = MostBytes)
     {
         (this.database, this.log, this.time, this.folder) = (database, log, time, folder ?? "memory");
-        spool = new(folder, most);
+        spool = new(folder, most, time);
         if (Adopt() > 0) Begin("records of an earlier process wait to be delivered");
         delivering = Task.Run(DeliverAsync);
     }
@@ -145,7 +146,7 @@ internal sealed class SpoolingStore : IRecordStore
         return await use(database).ConfigureAwait(false);
     }
 
-    /// <summary>Delivers what is spooled, until this is disposed.</summary>
+    /// <summary>Delivers what is spooled, until this is disposed. While the database cannot be used, it is tried without keeping new rows waiting.</summary>
     private async Task DeliverAsync()
     {
         var (works, pause) = (false, FirstPause);
@@ -161,7 +162,7 @@ internal sealed class SpoolingStore : IRecordStore
                 else if (!works)
                 {
                     await database.CommitAsync([], stop.Token).ConfigureAwait(false);
-                    works = true;
+                    (works, seen) = (true, spool.Appended);
                 }
                 else
                 {
@@ -201,35 +202,25 @@ internal sealed class SpoolingStore : IRecordStore
         }
     }
 
-    /// <summary>Delivers the oldest rows. New rows wait while the last ones are delivered: otherwise they could come for ever faster than they leave.</summary>
+    /// <summary>
+    /// Delivers the oldest rows, and twice as many bytes as came in since the last time: new rows wait meanwhile, so the spool becomes empty however fast they
+    /// come.
+    /// </summary>
     private async Task DeliverPartAsync()
     {
-        var part = await NextAsync().ConfigureAwait(false);
-        if (part is not null) await CommitAsync(part.Rows).ConfigureAwait(false);
         await gate.WaitAsync(stop.Token).ConfigureAwait(false);
         try
         {
-            if (part is not null) Remove(part);
-            if (spool.IsNearlyEmpty && spool.Next() is { IsLast: true } last)
+            var goal = spool.Delivered + (2 * (spool.Appended - seen));
+            seen = spool.Appended;
+            do
             {
-                await CommitAsync(last.Rows).ConfigureAwait(false);
-                Remove(last);
+                if (spool.Next() is not { } part) break;
+                await CommitAsync(part.Rows).ConfigureAwait(false);
+                Remove(part);
             }
-
+            while (spool.Delivered < goal);
             if (spool.IsEmpty) End();
-        }
-        finally
-        {
-            gate.Release();
-        }
-    }
-
-    private async Task<SpoolPart?> NextAsync()
-    {
-        await gate.WaitAsync(stop.Token).ConfigureAwait(false);
-        try
-        {
-            return spool.Next();
         }
         finally
         {

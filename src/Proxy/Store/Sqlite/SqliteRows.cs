@@ -77,7 +77,8 @@ internal static class SqliteRows
 
     private static string Day(DateTimeOffset time) => Day(DateOnly.FromDateTime(time.UtcDateTime));
 
-    private static long Insert(SqliteConnection connection, ExchangeRow row) => connection.Prepare(InsertExchange)
+    /// <summary>Returns 0 if there is a row with its trace id.</summary>
+    public static long Insert(SqliteConnection connection, ExchangeRow row) => connection.Prepare(InsertExchange)
         .Bind(row.TraceId).Bind(row.CorrelationId).Bind(row.Session).Bind(row.Owner).Bind(row.RequestId).Bind(row.Surface).Bind(row.Model).Bind(row.Route)
         .Bind(row.Workspace).Bind(row.Pipeline).Bind(row.Winner).Bind(row.Backend).Bind(row.Status).Bind((long?)row.InputTokens).Bind((long?)row.OutputTokens)
         .Bind(row.Started).Bind(row.FirstTokenMs).Bind((double?)row.DurationMs).Bind(row.Request).Bind(row.Answer).Run();

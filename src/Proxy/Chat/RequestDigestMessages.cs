@@ -27,7 +27,8 @@ internal static class RequestDigestMessages
         if (message.ToolCalls.Count > 0) WriteCalls(json, message, request.Origin);
         WriteContent(json, message, request.Origin);
         if (message.ToolFailed) json.Name("failed").Flag(true);
-        if (answered is null) RequestDigest.Write(json, "name", message.ToolName ?? message.Name);
+        var name = message.ToolName ?? message.Name;
+        if (answered is null || name != turns.NameAnswered(at)) RequestDigest.Write(json, "name", name);
         RequestDigest.WriteOthers(json, request.Origin, message.Unknown.Concat(message.AsItCame.Where(spelled => !Holds(message, spelled.Value))));
         RequestDigest.Write(json, "reasoning", message.Reasoning);
         RequestDigest.Write(json, "refusal", message.Refusal);

@@ -1,4 +1,4 @@
-using Proxy.Buffers;
+using System.Buffers;
 using Proxy.Chat;
 using Proxy.Dialects.Events;
 using Proxy.Streams;
@@ -13,7 +13,7 @@ internal sealed class ResponseRecord(AnswerJournal journal, KeptResponses kept) 
     private const int MostFramesBeforeId = 16;
 
     private readonly IRecordStore? store = journal.Origin.Request is { Terms.IsStored: true } ? kept.Store : null;
-    private readonly PooledBody tail = new(16); // the frames that are not in the journal yet
+    private readonly ArrayBufferWriter<byte> tail = new(); // the frames that are not in the journal yet
     private readonly List<ChatEvent> events = [];
     private BackendReply? reply;
     private EventReader? reader; // null once the id is known
@@ -33,9 +33,9 @@ internal sealed class ResponseRecord(AnswerJournal journal, KeptResponses kept) 
     {
         if (reader is not null && !payload.IsEmpty) FindId(number, payload);
         if (store is null || reply!.IsDocument) return; // a document is in the journal from the start
-        if (journal.Length >= tailFrom + tail.Length)
+        if (journal.Length >= tailFrom + tail.WrittenCount)
         {
-            tail.Clear();
+            tail.ResetWrittenCount();
             tailFrom = journal.Length;
         }
 
@@ -69,8 +69,8 @@ internal sealed class ResponseRecord(AnswerJournal journal, KeptResponses kept) 
     private byte[] Frames()
     {
         var written = journal.ToArray();
-        var seen = Math.Min(written.Length - tailFrom, tail.Length);
-        return reply!.IsDocument ? written : [.. written, .. tail.Span[(int)seen..]];
+        var seen = Math.Min(written.Length - tailFrom, tail.WrittenCount);
+        return reply!.IsDocument ? written : [.. written, .. tail.WrittenSpan[(int)seen..]];
     }
 
     private void FindId(long number, ReadOnlySpan<byte> payload)

@@ -61,13 +61,14 @@ internal static class StoredResponse
                 Terms = terms,
             },
         };
-        return journals.Restore(origin, journal =>
+        var restored = journals.Restore(origin, journal =>
         {
             journal.Begin(head);
             journal.Append(row.Frames);
             journal.End(EndOf(meta));
-            if (row.HostId is { } id) journals.Name(journal, id);
         });
+        if (row.HostId is { } id) journals.Name(restored, id);
+        return restored;
     }
 
     private static void Write(Utf8JsonWriter json, AnswerJournal journal, GenerationEnd end)

@@ -86,7 +86,8 @@ internal static class JournalPump
 
         public override ValueTask<FlushResult> WriteAsync(ReadOnlyMemory<byte> source, CancellationToken cancellationToken = default)
         {
-            FlushAsync(CancellationToken.None);
+            journal.Append(buffer.WrittenSpan);
+            buffer.ResetWrittenCount();
             journal.Append(source.Span);
             return default;
         }

@@ -1,4 +1,3 @@
-using Proxy.Buffers;
 using Proxy.Chat;
 using Proxy.Dialects.Events;
 using Proxy.Streams;

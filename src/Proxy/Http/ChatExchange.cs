@@ -50,7 +50,6 @@ internal class ChatExchange(string surface, ClientDialect dialect, RouteTable ro
                 if (joined is not null) return await JoinAsync(scope, call, joined);
             }
 
-
             IChatRoute? route = null;
             var problem = scope.Use(routed.Model) ?? routes.Find(routed, out route);
             scope.Record.Model = ModelName.Shown(call.Envelope.Model); // as the client wrote it

@@ -172,7 +172,10 @@ internal static class JournalJson
         json.WriteEndArray();
     }
 
-    private static KeyValuePair<string, string>[] ReadPairs(JsonElement said, string name) => said.TryGetProperty(name, out var list)
-        ? [.. list.EnumerateArray().Select(static text => text.GetString() ?? "").Chunk(2).Select(static pair => new KeyValuePair<string, string>(pair[0], pair[1]))]
-        : [];
+    private static KeyValuePair<string, string>[] ReadPairs(JsonElement said, string name)
+    {
+        if (!said.TryGetProperty(name, out var list)) return [];
+        var texts = list.EnumerateArray().Select(static text => text.GetString() ?? "");
+        return [.. texts.Chunk(2).Select(static pair => new KeyValuePair<string, string>(pair[0], pair[1]))];
+    }
 }

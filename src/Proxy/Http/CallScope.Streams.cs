@@ -70,13 +70,13 @@ internal sealed partial class CallScope
     /// <summary>
     /// Lets an equal call read this call's answer. Returns the journal, which that call has then entered; null: the calls differ, or it is too late.
     /// </summary>
-    /// <param name="length">The length of that call's body, which is cheap to compare.</param>
+    /// <param name="other">That call's body, which is cheaper to compare than its digest is to compute.</param>
     /// <param name="digest">Its digest.</param>
-    public AnswerJournal? Join(int length, Func<string> digest)
+    public AnswerJournal? Join(ReadOnlySpan<byte> other, Func<string> digest)
     {
         lock (lifetime)
         {
-            if (joinable is not { OriginalBody: { } body } || body.Length != length || lifetime.IsCancellationRequested) return null;
+            if (joinable is not { OriginalBody: { } body } || lifetime.IsCancellationRequested || !body.Span.SequenceEqual(other)) return null;
             if (CallDigest.Of(this, body.Span) is var own && own != digest()) return null;
             if (journal is null) Own(parts.Sharing.OpenShared(this, joinable, own));
             return journal!.IsJoinable && journal.Enter() ? journal : null;

@@ -47,7 +47,7 @@ internal sealed class CallSharing(JournalTable journals, Func<StreamsConfig> con
         string Digest() => computed ??= CallDigest.Of(scope, body.Span);
         if (key is not null) return await BeginKeyedAsync(scope, Origin(scope, call, Digest(), resumes, kept), key);
 
-        var joined = FindRunning(scope, wishes, body.Length, Digest) ?? (journals.Unclaimed > 0 ? journals.EnterUnclaimed(scope.Caller.Name, Digest()) : null);
+        var joined = FindRunning(scope, wishes, body.Span, Digest) ?? (journals.Unclaimed > 0 ? journals.EnterUnclaimed(scope.Caller.Name, Digest()) : null);
         if (joined is not null) scope.Read(joined);
         else if (resumes || kept is not null) scope.Own(journals.Open(Origin(scope, call, Digest(), resumes, kept)));
         return (null, joined);
@@ -89,12 +89,12 @@ internal sealed class CallSharing(JournalTable journals, Func<StreamsConfig> con
         journals.Open(Origin(scope, call, digest, resumes: false, null));
 
     /// <summary>An SDK's retry finds the call that it repeats.</summary>
-    private AnswerJournal? FindRunning(CallScope scope, CallWishes? wishes, int length, Func<string> digest)
+    private AnswerJournal? FindRunning(CallScope scope, CallWishes? wishes, ReadOnlySpan<byte> body, Func<string> digest)
     {
         if (wishes is not { IsRetry: true }) return null;
         foreach (var other in calls.Snapshot())
         {
-            if (other != scope && other.Info.Owner == scope.Info.Owner && other.Join(length, digest) is { } journal) return journal;
+            if (other != scope && other.Info.Owner == scope.Info.Owner && other.Join(body, digest) is { } journal) return journal;
         }
 
         return null;

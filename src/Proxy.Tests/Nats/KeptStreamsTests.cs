@@ -180,13 +180,15 @@ public sealed class KeptStreamsTests
     {
         await using var server = await NatsServer.StartAsync(jetStream: false, config: "max_payload: 8192");
         await using var ear = await NatsEar.StartAsync(server);
-        await using var proxy = await ProxyProcess.StartAsync(NatsOutageTests.Config(server, "record = \"full\""));
-        await proxy.Log.EventAsync("nats_up");
+        await using var host = FakeBackend.Start();
         var text = Text(200_000);
+        host.Answer(exchange => exchange.JsonAsync(OpenAi.Whole(text)));
+        await using var proxy = await ProxyProcess.StartAsync(NatsOutageTests.Config(server, "record = \"full\"", host: host));
+        await proxy.Log.EventAsync("nats_up");
 
-        var reply = await NatsOutageTests.CallAsync(proxy, stream: false, text: text);
+        var reply = await NatsOutageTests.CallAsync(proxy, "m", stream: false, text: text);
 
-        Assert.Equal(text, PublishedCallTests.TextOf(await ear.EventsAsync(reply.TraceId)).TrimEnd());
+        Assert.Equal(text, PublishedCallTests.TextOf(await ear.EventsAsync(reply.TraceId)));
         Assert.True((await ear.DoneAsync(reply.TraceId)).Json.GetProperty("truncated").GetBoolean());
         Assert.DoesNotContain(proxy.Log.Lines, static line => ProxyLog.Text(line, "event") is "nats_error" or "nats_dropped" or "nats_failed");
     }

@@ -65,7 +65,8 @@ internal sealed class AnswerJournal
     private Piece last;
     private CallLifetime? held;
     private int clients;
-    private long charged;
+    private long charged; // bytes that count against the table's limit
+    private bool counts = true;
 
     /// <param name="origin">The call.</param>
     /// <param name="table">The table that has the journal.</param>
@@ -94,9 +95,6 @@ internal sealed class AnswerJournal
     public ProxyError? Error { get; private set; }
 
     public long Length { get; private set; }
-
-    /// <summary>Bytes that count against the table's limit. Only the table changes it.</summary>
-    public ref long Charged => ref charged;
 
     /// <summary>Some client has received a part of the answer.</summary>
     public bool WasSeen { get; set; }
@@ -187,9 +185,14 @@ internal sealed class AnswerJournal
             Copy(frames);
             Length += frames.Length;
             if (!IsReadable) CutSlowReaders();
+            if (counts)
+            {
+                charged += frames.Length;
+                table.CountBytes(frames.Length);
+            }
         }
 
-        table.Charge(this, frames.Length);
+        table.Limit();
         WakeReaders();
     }
 
@@ -242,7 +245,21 @@ internal sealed class AnswerJournal
     /// <summary>
     /// Keeps from here on only what a reader has not read yet. The present readers get the rest; no new client can read the answer.
     /// </summary>
-    public void StopKeeping() => first = null;
+    public void StopKeeping()
+    {
+        lock (gate) first = null;
+        StopCounting();
+    }
+
+    /// <summary>The bytes do not count against the table's limit any more, whether they came already or come later.</summary>
+    public void StopCounting()
+    {
+        lock (gate)
+        {
+            table.CountBytes(-charged);
+            (charged, counts) = (0, false);
+        }
+    }
 
     /// <summary>Gives up the generation if no client reads it, because none can begin to.</summary>
     public void ReleaseUnread()

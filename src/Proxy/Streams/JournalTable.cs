@@ -150,12 +150,13 @@ internal sealed class JournalTable : IDisposable
         Wake();
     }
 
-    /// <summary>Counts bytes that a journal has kept, and makes room if there are too many.</summary>
-    public void Charge(AnswerJournal journal, int bytes)
+    /// <summary>Counts bytes that a journal keeps; negative: that it keeps no longer.</summary>
+    public void CountBytes(long bytes) => Interlocked.Add(ref used, bytes);
+
+    /// <summary>Makes room if more bytes are kept than may be.</summary>
+    public void Limit()
     {
-        if (!journal.IsReadable) return;
-        Interlocked.Add(ref journal.Charged, bytes);
-        if (Interlocked.Add(ref used, bytes) > limit()) MakeRoom();
+        if (Used > limit()) MakeRoom();
     }
 
     public void Dispose() => timer.Dispose();
@@ -183,7 +184,6 @@ internal sealed class JournalTable : IDisposable
             {
                 largest.StopKeeping();
                 FreeKey(largest);
-                Uncharge(largest);
                 dropped.Add(largest);
             }
         }
@@ -223,7 +223,7 @@ internal sealed class JournalTable : IDisposable
         if (!journals.Remove(journal.Origin.TraceId)) return;
         if (unclaimed.Remove(journal)) Unclaimed = unclaimed.Count;
         FreeKey(journal);
-        Uncharge(journal);
+        journal.StopCounting();
         if (!journal.Origin.Resumable || !gone.TryAdd(journal.Origin.TraceId, journal.Origin.Owner)) return;
         goneInOrder.Enqueue(journal.Origin.TraceId);
         if (goneInOrder.Count > MostGone) gone.Remove(goneInOrder.Dequeue());
@@ -233,6 +233,4 @@ internal sealed class JournalTable : IDisposable
     {
         if (journal.Origin is { Key: { } key, Owner: var owner } && keys.TryGetValue((owner, key), out var holder) && holder == journal) keys.Remove((owner, key));
     }
-
-    private void Uncharge(AnswerJournal journal) => Interlocked.Add(ref used, -Interlocked.Exchange(ref journal.Charged, 0));
 }

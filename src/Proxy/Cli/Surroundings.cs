@@ -7,12 +7,15 @@ namespace Proxy.Cli;
 internal sealed record Surroundings(TextWriter Output, TextWriter Error, Func<string, string?> Environment)
 {
     public static Surroundings Process =>
-        new(Console.Out, Console.Error, System.Environment.GetEnvironmentVariable) { IsTerminal = !Console.IsErrorRedirected };
+        new(Console.Out, Console.Error, System.Environment.GetEnvironmentVariable) { IsTerminal = !Console.IsErrorRedirected, OutputIsTerminal = !Console.IsOutputRedirected };
 
     public Func<LoadedConfig, CancellationToken, Task<ExitCode>> Host { get; init; } = ProxyHost.RunAsync;
 
     /// <summary>Whether <see cref="Error"/> is a terminal.</summary>
     public bool IsTerminal { get; init; }
+
+    /// <summary>Whether <see cref="Output"/> is a terminal.</summary>
+    public bool OutputIsTerminal { get; init; }
 
     public ConfigSources Sources =>
         CliFeature.All.Aggregate(new ConfigSources { Environment = Environment }, static (sources, feature) => feature.Checked(sources));

@@ -83,7 +83,10 @@ internal sealed class Parts : IDisposable
         more?.Invoke(features);
         foreach (var add in Features) add(features);
         Own(Directory);
-        Endpoints = features.Build(new AdminEndpoints(Directory, catalog, Calls, Reload, loaded.Path, () => Drain?.Invoke(), time));
+        Endpoints = features.Build(new AdminEndpoints(Directory, catalog, Calls, Reload, loaded.Path, () => Drain?.Invoke(), time)
+        {
+            Rows = features.AdminEndpoints,
+        });
     }
 
     public TimeProvider Time { get; }

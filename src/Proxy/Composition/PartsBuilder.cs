@@ -27,6 +27,9 @@ internal sealed record PartsBuilder(
     /// <summary>The rows of the table of URLs.</summary>
     public List<EndpointRow> Endpoints { get; } = [];
 
+    /// <summary>The rows of the operator's socket.</summary>
+    public List<EndpointRow> AdminEndpoints { get; } = [];
+
     /// <summary>A request belongs to the first of these that has it; the last has every request.</summary>
     public List<Surface> Surfaces { get; } = [];
 

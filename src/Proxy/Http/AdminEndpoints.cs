@@ -10,15 +10,25 @@ namespace Proxy.Http;
 internal sealed class AdminEndpoints(BackendDirectory directory, ModelCatalog catalog, ActiveCalls calls, Func<ReloadOutcome> reload, string? file,
     Action drain, TimeProvider time)
 {
+    /// <summary>What features add. A path that ends in a slash stands for all paths below it.</summary>
+    public IReadOnlyList<EndpointRow> Rows { get; init; } = [];
+
     public Task HandleAsync(HttpContext context, string method, string path) => (method, path) switch
     {
         ("GET", "/models") => ModelsAsync(context),
         ("POST", "/reload") => ReloadAsync(context),
         ("POST", "/drain") => DrainAsync(context),
         ("GET", "/calls") => CallsAsync(context),
-        _ => WriteAsync(context, StatusCodes.Status404NotFound,
-            static json => json.WriteString("error", "the admin socket serves GET /models, GET /calls, POST /reload and POST /drain")),
+        _ when Row(method, path) is { } row => row.Answer(context),
+        _ => WriteAsync(context, StatusCodes.Status404NotFound, json =>
+        {
+            var served = string.Join(", ", Rows.Select(static row => $"{row.Method} {row.Paths[0]}"));
+            json.WriteString("error", $"the admin socket serves GET /models, GET /calls, POST /reload, POST /drain{(served.Length > 0 ? ", " : "")}{served}");
+        }),
     };
+
+    private EndpointRow? Row(string method, string path) => Rows.FirstOrDefault(row =>
+        row.Method == method && row.Paths.Any(each => each == path || (each[^1] == '/' && path.StartsWith(each, StringComparison.Ordinal))));
 
     private async Task ModelsAsync(HttpContext context)
     {

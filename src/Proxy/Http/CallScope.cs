@@ -100,9 +100,13 @@ internal sealed partial class CallScope : IDisposable
 
     public static CallScope Begin(HttpContext context, string surface, ErrorDialect dialect, ExchangeParts parts) => new(context, surface, dialect, parts);
 
+    /// <summary>The call came over the operator's socket, which needs no key.</summary>
+    public bool IsOperators => ConnectionFeature.Of(Context) is { Admin: true };
+
     /// <summary>Authenticates the caller. Returns the error if the call is not admitted.</summary>
     public ProxyError? Admit()
     {
+        if (IsOperators) return null;
         if (parts.Calls.Draining)
             return new(ProxyErrorKind.Draining, "this proxy is shutting down; try again in a moment") { RetryAfter = TimeSpan.FromSeconds(1) };
         if (parts.Gate.Admit(Context, out var caller) is { } problem) return problem;

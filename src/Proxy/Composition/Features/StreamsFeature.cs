@@ -10,7 +10,9 @@ internal static class StreamsFeature
     public static void Add(PartsBuilder parts)
     {
         var journals = parts.Exchange.Sharing.Journals;
-        parts.Endpoints.AddRange(new StreamEndpoints(new OpenAiChatClientDialect(), parts.Exchange).Rows);
+        var streams = new StreamEndpoints(new OpenAiChatClientDialect(), parts.Exchange);
+        parts.Endpoints.AddRange(streams.Rows);
+        parts.AdminEndpoints.AddRange(streams.OperatorRows);
         parts.Exchange.Metrics.Add(() => (Gauge[])
         [
             new("proxy_streams_kept", "Answers kept in memory, running ones included.", "", journals.Count),

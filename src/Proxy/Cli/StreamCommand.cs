@@ -12,7 +12,7 @@ internal static class StreamCommand
     public static Command Make(Surroundings around, Option<string?> config)
     {
         var id = new Argument<string>("TRACE_ID") { Description = "The x-trace-id of the call; proxy streams lists them." };
-        var after = new Option<string?>("--after") { Description = "Leave out the host's frames up to this number.", HelpName = "N" };
+        var after = new Option<string?>("--after") { Description = "Leave out the first N lines of --json, or what they say.", HelpName = "N" };
         var cancel = new Option<bool>("--cancel") { Description = "Cancel the call, and forget its answer." };
         var json = new Option<bool>("--json") { Description = "Print the events, one JSON object on each line, instead of the text." };
         var command = new Command("stream", "Print an answer that can be resumed, as it comes, or cancel it.") { id, after, cancel, json };

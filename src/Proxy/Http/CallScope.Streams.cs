@@ -12,9 +12,41 @@ internal sealed partial class CallScope
     private AnswerJournal? journal;
     private bool ownsJournal; // this call generates the journal's answer
     private int hasLeft;
+    private JournalWriter? kept; // takes the answer's bytes as the client gets them, if they are kept
+    private Task copying = Task.CompletedTask; // copies them to the client
 
     /// <summary>The generation of this call's answer goes on without the client.</summary>
     private bool GeneratesOn => ownsJournal && journal is { IsOver: false } && !lifetime.IsCancellationRequested;
+
+    /// <summary>The answer is written here instead of to the client, who gets a copy; null: its bytes are not kept.</summary>
+    public JournalWriter? Kept => kept;
+
+    /// <summary>A part of the answer has been written, whether the client has got it or not.</summary>
+    public bool HasBegun => Context.Response.HasStarted || kept is { HasBegun: true };
+
+    /// <summary>Keeps the bytes of this call's answer, and its generation going without the client.</summary>
+    public void Keep(AnswerJournal opened)
+    {
+        lock (lifetime)
+        {
+            opened.Hold(lifetime);
+            opened.Enter();
+            kept = new JournalWriter(opened);
+        }
+
+        if (opened.Read() is { } body) copying = JournalCopy.RunAsync(body, Context);
+    }
+
+    /// <summary>The answer's kept bytes are complete. Waits until the client has them.</summary>
+    public async ValueTask EndKeptAsync()
+    {
+        if (kept is not { } writer) return;
+        await writer.FlushAsync();
+        writer.Journal.End(new(EndKind.Whole, null));
+        if (writer.Journal.Length == 0) parts.Sharing.Journals.Remove(writer.Journal); // the answer was no stream
+        await copying;
+        if (ClientLeft) await LeftAsync();
+    }
 
     /// <summary>Equal calls can join from now on.</summary>
     public void OpenJoins(ChatCall call)
@@ -65,6 +97,20 @@ internal sealed partial class CallScope
         }
     }
 
+    /// <summary>Ends the kept bytes with an error. Nobody may be there to read it now, but a client that comes back must not take half an answer for a whole.</summary>
+    private async ValueTask EndKeptAsync(JournalWriter writer, ProxyError error)
+    {
+        if (!writer.Journal.IsOver)
+        {
+            WriteStreamError(error.Kind is ProxyErrorKind.ClientLeft ? AnswerJournal.Cancelled : error, writer);
+            await writer.FlushAsync();
+            writer.Journal.End(new(EndKind.Whole, null));
+        }
+
+        await copying;
+        if (ClientLeft) Context.Abort();
+    }
+
     private void OnClientLeft()
     {
         if (Interlocked.Exchange(ref hasLeft, 1) != 0) return;
@@ -78,6 +124,7 @@ internal sealed partial class CallScope
             read = journal;
         }
 
+        kept?.Journal.Leave(TimeSpan.Zero);
         read?.Leave(window);
         lifetime.ClientLeft();
     }

@@ -200,6 +200,13 @@ internal sealed partial class CallScope : IDisposable
         if (!ClientLeft && !response.HasStarted && response.BodyWriter.UnflushedBytes > 0) await response.BodyWriter.FlushAsync(CancellationToken.None);
         Judge(error);
         if (!GeneratesOn) GiveBackKey();
+        if (kept is { HasBegun: true } writer)
+        {
+            await EndKeptAsync(writer, error);
+            return;
+        }
+
+        kept?.Journal.Refuse(error);
         if (ClientLeft)
         {
             // IEndsUnanswered: if the response has not started, the connection closes itself after the earlier responses are sent.
@@ -210,8 +217,7 @@ internal sealed partial class CallScope : IDisposable
         using var body = new PooledBody(512);
         if (response.HasStarted)
         {
-            if (Writer is { } writer) writer.Write(new ChatEvent.Finished(FinishReason.Error, Error: error), body);
-            else Dialect.WriteStreamError(error, Info.TraceId, body);
+            WriteStreamError(error, body);
         }
         else
         {
@@ -226,6 +232,12 @@ internal sealed partial class CallScope : IDisposable
         }
 
         await response.BodyWriter.WriteAsync(body.Memory, CancellationToken.None);
+    }
+
+    private void WriteStreamError(ProxyError error, System.Buffers.IBufferWriter<byte> output)
+    {
+        if (Writer is { } writer) writer.Write(new ChatEvent.Finished(FinishReason.Error, Error: error), output);
+        else Dialect.WriteStreamError(error, Info.TraceId, output);
     }
 
     /// <summary>Records the outcome and the fault of an error.</summary>
@@ -279,7 +291,13 @@ internal sealed partial class CallScope : IDisposable
     public void Dispose()
     {
         left.Dispose();
-        if (Interlocked.Exchange(ref hasLeft, 1) == 0) journal?.Leave(TimeSpan.Zero);
+        if (Interlocked.Exchange(ref hasLeft, 1) == 0)
+        {
+            journal?.Leave(TimeSpan.Zero);
+            kept?.Journal.Leave(TimeSpan.Zero);
+        }
+
+        kept?.Journal.End(new(EndKind.BrokeOff, null, new(ProxyErrorKind.Internal, "the proxy failed"))); // does nothing if it has ended
         if (ownsJournal) journal!.End(new(EndKind.BrokeOff, null, new(ProxyErrorKind.Internal, "the proxy failed"))); // does nothing if it has ended
         lifetime.Dispose();
         GiveBackKey();

@@ -40,6 +40,7 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
         if (problem is not null) return problem;
 
         scope.Record.Route = route!.Name;
+        if (scope.Info.Wishes is not null && Parts.Sharing.Conversations.Begin(scope, call) is { } wrong) return wrong;
         var followers = Followers.Of(Parts.Follow, routed, scope.Record);
         var client = call.Streams ? writer.Stream(scope, followers) : null;
         scope.OpenJoins(call);
@@ -47,6 +48,7 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
         var answer = await (pending.IsCompleted || client is not { KeepsAlive: true } ? pending : client.WhileAsync(pending));
         if (scope.CloseJoins() is { } journal) await writer.KeepAsync(scope, call, client, followers, answer, journal);
         else await writer.WriteAsync(scope, call, client, followers, answer);
+        if (scope.Kept is not null) await scope.EndKeptAsync();
         return null;
     }
 

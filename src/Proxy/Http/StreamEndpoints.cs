@@ -86,7 +86,8 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
         }
 
         if (PlaceOf(scope, id, out var after) is { } wrong) return wrong;
-        if (after.Frame > 0 && after.Frame > Frames(journal) + 1) return BeyondTheEnd(after, journal);
+        var countsLines = client.Framing is StreamFraming.JsonLines && !(journal.Head is { Verbatim: true } && client.Name == journal.Origin.Dialect.Name);
+        if (!countsLines && after.Frame > 0 && after.Frame > Frames(journal) + 1) return BeyondTheEnd(after, journal);
         if (!journal.Enter()) return NotFound(id, isGone: true);
         scope.Dialect = client;
         scope.Record.Model = ModelName.Shown(journal.Origin.Model);

@@ -23,6 +23,14 @@ internal sealed record JournalOrigin(
     /// <summary>The client can read the answer again by its trace id.</summary>
     public bool Resumable { get; init; }
 
+    /// <summary>
+    /// The <c>X-Conversation-Id</c> by which the answer is found. The journal then keeps the bytes as the client gets them; null: it keeps the host's frames.
+    /// </summary>
+    public string? Conversation { get; init; }
+
+    /// <summary>Tells the journals of one table apart.</summary>
+    public string Id => Conversation is null ? TraceId : $"{Owner}\n{Conversation}";
+
     /// <summary>How long the generation runs on when the last client has left.</summary>
     public TimeSpan Linger { get; init; }
 
@@ -95,6 +103,9 @@ internal sealed class AnswerJournal
     public ProxyError? Error { get; private set; }
 
     public long Length { get; private set; }
+
+    /// <summary>When the answer was complete or failed; null: it is still generated.</summary>
+    public DateTimeOffset? Ended { get; private set; }
 
     /// <summary>Some client has received a part of the answer.</summary>
     public bool WasSeen { get; set; }
@@ -214,12 +225,14 @@ internal sealed class AnswerJournal
     public Task WhenEndedAsync(CancellationToken cancellation) => ended.Task.WaitAsync(cancellation);
 
     /// <summary>A body that reads the frames from the first one on; null: the first ones are not kept any more.</summary>
-    public JournalBody? Read()
+    /// <param name="from">Bytes that are left out, at most <see cref="Length"/>.</param>
+    public JournalBody? Read(long from = 0)
     {
         lock (gate)
         {
             if (first is null) return null;
             var body = new JournalBody(this, first);
+            body.Skip(from);
             readers.Add(body);
             return body;
         }
@@ -306,7 +319,8 @@ internal sealed class AnswerJournal
         }
     }
 
-    private static ProxyError Cancelled => new(ProxyErrorKind.Cancelled, "the generation was cancelled before its answer was complete");
+    /// <summary>Why an answer broke off that nobody waited for any more.</summary>
+    public static ProxyError Cancelled => new(ProxyErrorKind.Cancelled, "the generation was cancelled before its answer was complete");
 
     private void End(JournalState state, ProxyError? error)
     {
@@ -315,6 +329,7 @@ internal sealed class AnswerJournal
             if (IsOver) return;
             State = state;
             Error = error;
+            Ended = Time.GetUtcNow();
             Until = table.Now + (IsAnswer || Origin.Resumable ? (long)Origin.Keep.TotalMilliseconds : 0);
         }
 

@@ -75,6 +75,26 @@ internal sealed class JournalTable : IDisposable
         }
     }
 
+    /// <summary>Begins a conversation's journal in the place of the one that it had.</summary>
+    public (AnswerJournal Journal, AnswerJournal? Previous) Replace(JournalOrigin origin)
+    {
+        lock (gate)
+        {
+            var previous = journals.GetValueOrDefault(origin.Id);
+            if (previous is not null) Forget(previous);
+            var journal = new AnswerJournal(origin, this, ++opened);
+            Add(journal);
+            return (journal, previous);
+        }
+    }
+
+    /// <summary>The journals of an owner's conversations.</summary>
+    public IReadOnlyList<AnswerJournal> Conversations(string owner, Predicate<string> id)
+    {
+        lock (gate)
+            return [.. journals.Values.Where(journal => journal.Origin.Conversation is { } conversation && journal.Origin.Owner == owner && id(conversation))];
+    }
+
     /// <summary>Finds an answer by its trace id. Another owner's is not found.</summary>
     /// <param name="traceId">The id.</param>
     /// <param name="owner">Who asks; null finds any owner's.</param>
@@ -106,7 +126,7 @@ internal sealed class JournalTable : IDisposable
         lock (gate)
         {
             unclaimed.Remove(journal);
-            if (isUnclaimed && journals.ContainsKey(journal.Origin.TraceId)) unclaimed.Add(journal);
+            if (isUnclaimed && journals.ContainsKey(journal.Origin.Id)) unclaimed.Add(journal);
             Unclaimed = unclaimed.Count;
         }
     }
@@ -163,7 +183,7 @@ internal sealed class JournalTable : IDisposable
 
     private void Add(AnswerJournal journal)
     {
-        journals[journal.Origin.TraceId] = journal;
+        journals[journal.Origin.Id] = journal;
         if (ticks) return;
         ticks = true;
         timer.Change(Period, Period);
@@ -220,7 +240,8 @@ internal sealed class JournalTable : IDisposable
 
     private void Forget(AnswerJournal journal)
     {
-        if (!journals.Remove(journal.Origin.TraceId)) return;
+        if (journals.GetValueOrDefault(journal.Origin.Id) != journal) return;
+        journals.Remove(journal.Origin.Id);
         if (unclaimed.Remove(journal)) Unclaimed = unclaimed.Count;
         FreeKey(journal);
         journal.StopCounting();

@@ -12,6 +12,7 @@ internal static class StreamsFeature
         var journals = parts.Exchange.Sharing.Journals;
         var streams = new StreamEndpoints(new OpenAiChatClientDialect(), parts.Exchange);
         parts.Endpoints.AddRange(streams.Rows);
+        parts.Endpoints.AddRange(new ConversationEndpoints(new OpenAiChatClientDialect(), parts.Exchange).Rows);
         parts.AdminEndpoints.AddRange(streams.OperatorRows);
         parts.Exchange.Metrics.Add(() => (Gauge[])
         [

@@ -1,0 +1,80 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using Proxy.Tests.Harness;
+
+namespace Proxy.Tests.Sdk;
+
+/// <summary>
+/// SDKs whose time-out is shorter than the host needs: they retry by themselves, their retries join the first call, and the host generates once.
+/// </summary>
+[Trait("Category", "Sdk")]
+public sealed class SdkRetryTests : IAsyncLifetime
+{
+    private static readonly TimeSpan Late = TimeSpan.FromSeconds(3);
+
+    private readonly FakeBackend host = FakeBackend.Start();
+    private readonly ConcurrentDictionary<string, int> generations = new();
+    private readonly ConcurrentDictionary<string, TimeSpan> left = new();
+    private ProxyProcess? proxy;
+
+    public async ValueTask InitializeAsync()
+    {
+        host.Answer(AnswerAsync);
+        proxy = await ProxyProcess.StartAsync($"""
+            {FrontDoor.Server()}
+            [log]
+            format = "json"
+            [inference]
+            bundled = false
+            [[backends]]
+            name = "a"
+            url = "{host.Url}"
+            dialects = ["openai"]
+            models = ["served"]
+            """);
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (proxy is not null) await proxy.DisposeAsync();
+        await host.DisposeAsync();
+    }
+
+    [Fact]
+    public async Task Clients_for_JavaScript_retry_The_host_generates_once()
+    {
+        var worked = await Script.NodeAsync("retry.mjs", proxy!.Address);
+
+        Assert.Equal(6, worked.Count);
+        Assert.Equal(worked.Order(), generations.Keys.Order());
+        Assert.All(generations, static each => Assert.Equal((each.Key, 1), (each.Key, each.Value)));
+        await Patience.Until(() => Task.FromResult(left.ContainsKey("node leaves early")), "the host is free when its client has left");
+        Assert.True(left["node leaves early"] < TimeSpan.FromSeconds(2), $"the host was free after {left["node leaves early"]}");
+    }
+
+    [Fact]
+    public async Task Clients_for_Python_retry_The_host_generates_once()
+    {
+        var worked = await Script.PythonAsync("retry_client.py", proxy!.Address);
+
+        Assert.Equal(3, worked.Count);
+        Assert.Equal(worked.Order(), generations.Keys.Order());
+        Assert.All(generations, static each => Assert.Equal((each.Key, 1), (each.Key, each.Value)));
+    }
+
+    private async Task AnswerAsync(FakeExchange exchange)
+    {
+        var prompt = exchange.Request.Json.GetProperty("messages").EnumerateArray().Last().GetProperty("content").GetString()!;
+        generations.AddOrUpdate(prompt, 1, static (_, count) => count + 1);
+        var asked = Stopwatch.GetTimestamp();
+        if (await Task.WhenAny(exchange.Gone, Task.Delay(Late)) == exchange.Gone)
+        {
+            left[prompt] = Stopwatch.GetElapsedTime(asked);
+            return;
+        }
+
+        var streams = exchange.Request.Json.TryGetProperty("stream", out var stream) && stream.GetBoolean();
+        if (streams) await exchange.StreamAsync(OpenAi.Sse, OpenAi.Stream("late ", "but ", "here"));
+        else await exchange.JsonAsync(OpenAi.Whole("late but here"));
+    }
+}

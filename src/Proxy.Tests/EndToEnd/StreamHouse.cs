@@ -75,6 +75,7 @@ internal sealed class StreamHouse : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
+        Proxy.Calls.InterruptAll(); // a generation without a client would go on until the test's clock moves
         await Proxy.DisposeAsync();
         await Host.DisposeAsync();
     }

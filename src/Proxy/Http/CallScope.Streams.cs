@@ -130,14 +130,16 @@ internal sealed partial class CallScope
     }
 
     /// <summary>
-    /// Whether the client waited as long as it said that it would. OpenAI's and Anthropic's SDKs send their time-out in seconds, in one of two headers; such a
-    /// client will try again.
+    /// Whether the client waited as long as it said that it would. OpenAI's and Anthropic's SDKs send their time-out in seconds, in one of two headers or in both
+    /// (one of them may be no number, or longer); such a client will try again.
     /// </summary>
     private bool LeftAtItsTimeout()
     {
-        var headers = Context.Request.Headers;
-        if (headers["x-stainless-timeout"].ToString() is not { Length: > 0 } said) said = headers["x-stainless-read-timeout"].ToString();
-        return double.TryParse(said, NumberStyles.Float, CultureInfo.InvariantCulture, out var seconds)
-            && parts.Time.GetElapsedTime(Record.Started).TotalSeconds >= 0.9 * seconds;
+        var waited = parts.Time.GetElapsedTime(Record.Started).TotalSeconds;
+        return Waited("x-stainless-timeout") || Waited("x-stainless-read-timeout");
+
+        bool Waited(string header) =>
+            double.TryParse(Context.Request.Headers[header].ToString(), NumberStyles.Float, CultureInfo.InvariantCulture, out var seconds)
+            && waited >= 0.9 * seconds;
     }
 }

@@ -7,22 +7,23 @@ import { run } from './things.mjs';
 
 const settings = { apiKey: 'sk-unused', timeout: 1000, maxRetries: 6 };
 const openai = new OpenAI({ ...settings, baseURL: `${process.argv[2]}/v1` });
+const announced = { timeout: 1000 }; // this client says its time-out only if it is the call's own
 const anthropic = new Anthropic({ ...settings, baseURL: process.argv[2] });
 const says = content => [{ role: 'user', content }];
 
 await run({
   'node openai whole': async () => {
-    const reply = await openai.chat.completions.create({ model: 'served', messages: says('node openai whole') });
+    const reply = await openai.chat.completions.create({ model: 'served', messages: says('node openai whole') }, announced);
     assert.equal(reply.choices[0].message.content, 'late but here');
   },
   'node openai stream': async () => {
     let text = '';
-    for await (const chunk of await openai.chat.completions.create({ model: 'served', stream: true, messages: says('node openai stream') }))
+    for await (const chunk of await openai.chat.completions.create({ model: 'served', stream: true, messages: says('node openai stream') }, announced))
       text += chunk.choices[0]?.delta?.content ?? '';
     assert.equal(text, 'late but here');
   },
   'node responses whole': async () => {
-    const reply = await openai.responses.create({ model: 'served', input: 'node responses whole' });
+    const reply = await openai.responses.create({ model: 'served', input: 'node responses whole' }, announced);
     assert.equal(reply.output_text, 'late but here');
   },
   'node anthropic whole': async () => {

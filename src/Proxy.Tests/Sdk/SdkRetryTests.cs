@@ -53,6 +53,13 @@ public sealed class SdkRetryTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Chat_of_the_AI_SDK_resumes_by_the_route_in_the_docs()
+    {
+        Assert.Single(await Script.NodeAsync("resume.mjs", proxy!.Address));
+        Assert.Equal(1, generations["node resumes"]);
+    }
+
+    [Fact]
     public async Task Clients_for_Python_retry_The_host_generates_once()
     {
         var worked = await Script.PythonAsync("retry_client.py", proxy!.Address);
@@ -66,6 +73,12 @@ public sealed class SdkRetryTests : IAsyncLifetime
     {
         var prompt = exchange.Request.Json.GetProperty("messages").EnumerateArray().Last().GetProperty("content").GetString()!;
         generations.AddOrUpdate(prompt, 1, static (_, count) => count + 1);
+        if (prompt is "node resumes")
+        {
+            await SlowlyAsync(exchange);
+            return;
+        }
+
         var asked = Stopwatch.GetTimestamp();
         if (await Task.WhenAny(exchange.Gone, Task.Delay(Late)) == exchange.Gone)
         {
@@ -76,5 +89,14 @@ public sealed class SdkRetryTests : IAsyncLifetime
         var streams = exchange.Request.Json.TryGetProperty("stream", out var stream) && stream.GetBoolean();
         if (streams) await exchange.StreamAsync(OpenAi.Sse, OpenAi.Stream("late ", "but ", "here"));
         else await exchange.JsonAsync(OpenAi.Whole("late but here"));
+    }
+
+    private static async Task SlowlyAsync(FakeExchange exchange)
+    {
+        await exchange.HeadAsync(OpenAi.Sse);
+        await exchange.ChunkAsync(OpenAi.Role() + OpenAi.Token("late "));
+        await Task.Delay(TimeSpan.FromSeconds(1));
+        await exchange.ChunkAsync(OpenAi.Token("but ") + OpenAi.Token("here") + OpenAi.Stop() + OpenAi.Done);
+        await exchange.EndAsync();
     }
 }

@@ -159,6 +159,8 @@ static void give_up(struct conn *c, const char *why)
 
 static bool read_event(struct conn *c, const char *text, size_t length)
 {
+    const char *data = length > 4 && memcmp(text, "id: ", 4) == 0 ? memchr(text, '\n', length) : NULL;  // the id line of a stream that can be resumed
+    if (data) length -= (size_t)(++data - text), text = data;
     if (length < 6 || memcmp(text, "data: ", 6) != 0) return text[0] == ':';  // an SSE comment is a keep-alive
     if (memmem(text, length, "[DONE]", 6)) return c->done = true;
     if (memmem(text, length, "\"usage\":{", 9)) c->usage = true;

@@ -19,7 +19,14 @@ start_mock() { # sets mock, its port, and mock_pid
     mock=$(cat "$work/mock.port")
 }
 
-proxy_config() { # arguments: family, an extra line of [server]; listens on $port
+start_nats() { # sets nats, its port, and nats_pid; with JetStream, which keeps what it gets
+    nats=$("$tools/load" port)
+    nats-server -a 127.0.0.1 -p "$nats" -js -sd "$work/nats" >"$work/nats.log" 2>&1 &
+    nats_pid=$!
+    until (: 3<>"/dev/tcp/127.0.0.1/$nats") 2>/dev/null; do sleep 0.05; done
+}
+
+proxy_config() { # arguments: family, an extra line of [server], extra sections; listens on $port
     local url=http://127.0.0.1:$mock
     cat <<TOML
 [server]
@@ -38,6 +45,8 @@ a-longer-name = "mock"
 [[auth.keys]]
 name = "bench"
 sha256 = "$(printf %s $key | sha256sum | cut -d' ' -f1)"
+
+${3:-}
 TOML
 }
 

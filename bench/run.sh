@@ -5,7 +5,7 @@
 #   bench/run.sh [--quick] [--only ROW,ROW] [--scenario NAME,NAME] [--rounds N] [--write]
 #
 #   --quick      one short round (about 20 s per row): a smoke test, not a measurement
-#   --only       nginx haproxy kestrel proxy proxy-renamed proxy-translated proxy-sockets proxy-epoll
+#   --only       nginx haproxy kestrel proxy proxy-renamed proxy-translated proxy-journaled proxy-sqlite proxy-nats proxy-sockets proxy-epoll
 #                (default: all but the last). A row that the proxy's configuration check rejects is skipped with a message.
 #                Without nginx there are no ratios.
 #   --scenario   requests (1 KiB in, 1.3 KiB out) · streams200 (× 50 tokens/s) · streams2000 (× 5 tokens/s; memory too) ·
@@ -24,7 +24,7 @@ if [ "$(nproc)" -gt 2 ] && [ -z "${BENCH_PINNED:-}" ] && command -v taskset >/de
     BENCH_PINNED=1 exec taskset -c 0,1 "$bench/run.sh" "$@"
 fi
 
-rows=nginx,haproxy,kestrel,proxy,proxy-renamed,proxy-translated,proxy-sockets
+rows=nginx,haproxy,kestrel,proxy,proxy-renamed,proxy-translated,proxy-nats,proxy-sockets
 scenarios=start,idle,streams2000,streams200,requests
 rounds=3 seconds=10 request_seconds=6 warm=1 starts=20 settle=2 write=no
 asked="bench/run.sh${*:+ $*}"
@@ -41,7 +41,7 @@ while [ $# -gt 0 ]; do
     shift
 done
 rows=${rows//,/ } scenarios=" ${scenarios//,/ } "
-known=" nginx haproxy kestrel proxy proxy-renamed proxy-translated proxy-epoll proxy-sockets "
+known=" nginx haproxy kestrel proxy proxy-renamed proxy-translated proxy-journaled proxy-sqlite proxy-nats proxy-epoll proxy-sockets "
 for row in $rows; do
     [[ $known == *" $row "* ]] || { echo "bench: there is no row '$row';$known" >&2; exit 2; }
 done
@@ -58,8 +58,8 @@ ulimit -n "$(ulimit -Hn)"
 # --- requirements ---
 
 absent=
-for tool in gcc nginx haproxy; do
-    [[ $tool == gcc || " $rows " == *" $tool "* ]] || continue
+for tool in gcc nginx haproxy nats-server; do
+    [[ $tool == gcc || " $rows " == *" ${tool/nats-server/proxy-nats} "* ]] || continue
     PATH=$PATH:/usr/sbin command -v $tool >/dev/null || absent+=" $tool"
 done
 if [ -n "$absent" ]; then
@@ -108,6 +108,11 @@ trap 'exit 130' INT TERM
 
 start_mock
 running+=("$mock_pid")
+if [[ " $rows " == *" proxy-nats "* ]]; then
+    start_nats
+    running+=("$nats_pid")
+fi
+stayers=("${running[@]}")
 
 # --- the rows: each sets command and model for its port ---
 
@@ -170,7 +175,11 @@ HAPROXY
             [ "$1" != proxy-translated ] || family=ollama
             [ "$1" != proxy-epoll ] || transport='transport = "epoll"'
             [ "$1" != proxy-sockets ] || transport='transport = "sockets"'
-            proxy_config "$family" "$transport" >"$dir/config.toml"
+            local sections=
+            [ "$1" != proxy-journaled ] || sections=$'[streams]\nresume = "all"\nkeep = "5s"\nmemory = "1GiB"'
+            [ "$1" != proxy-sqlite ] || sections=$'[store]\nkind = "sqlite"'
+            [ "$1" != proxy-nats ] || sections=$'[nats]\n'"url = \"nats://127.0.0.1:$nats\""
+            proxy_config "$family" "$transport" "$sections" >"$dir/config.toml"
             export RUNTIME_DIRECTORY=$dir/run STATE_DIRECTORY=$dir/run CACHE_DIRECTORY=$dir/run
             command=("$proxy" serve --config "$dir/config.toml") ;;
     esac
@@ -237,7 +246,7 @@ one_round() { # arguments: row, round
     done
     kill -KILL "$pid" 2>/dev/null && note "$row did not end in 40 s"
     wait "$pid" 2>/dev/null || true
-    running=("${running[0]}")
+    running=("${stayers[@]}")
     : >"$work/$row/log"
 }
 

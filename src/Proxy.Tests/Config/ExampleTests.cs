@@ -14,7 +14,7 @@ public sealed partial class ExampleTests
     private static readonly string Uncommented = SettingLine().Replace(Example, "");
 
     /// <summary>Keys that are an alternative to another key and so are not in the file.</summary>
-    private static readonly string[] Beside = ["key_file"];
+    private static readonly string[] Beside = ["key_file", "password_file", "token", "token_file", "nkey", "nkey_file", "creds"];
 
     [Fact]
     public void As_it_stands_It_is_what_no_file_means()
@@ -36,7 +36,11 @@ public sealed partial class ExampleTests
         Same(new InferenceConfig(), config.Inference with { Models = [], Threads = null }, "inference");
         Same(new InferenceModelConfig { Name = "bge-small", Path = "/etc/proxy/BAAI/bge-small-en-v1.5" }, config.Inference.Models[0] with { Kind = null },
             "model");
+        Same(new NatsConfig { Url = "nats://127.0.0.1:4222" }, config.Nats! with { Ca = null, User = null, Password = null }, "nats");
+        Same(new StreamsConfig(), config.Streams, "streams");
+        Same(new CacheConfig(), config.Cache, "cache");
         Same(new AuthConfig(), config.Auth with { Keys = [] }, "auth");
+        Same(new StoreConfig { Kind = "sqlite", File = "/s/proxy.db" }, config.Store, "store");
         Same(BackendConfig.Echo, config.Backends[0], "echo");
         Same(plain, gpu with { Dialects = null, Prefixes = [], Models = [], Slots = null, Key = null, Headers = plain.Headers, Ca = null, Options = new() },
             "gpu");
@@ -59,20 +63,23 @@ public sealed partial class ExampleTests
     {
         var spelt = KeyOfLine().Matches(Uncommented).Select(match => match.Groups[1].Value).Where(key => !key.StartsWith('"')).ToHashSet();
         var known = new[] { typeof(ProxyConfig), typeof(ServerConfig), typeof(TlsConfig), typeof(BackendConfig), typeof(AuthConfig), typeof(ApiKeyConfig),
-            typeof(LogConfig), typeof(InferenceConfig), typeof(InferenceModelConfig) }
-            .SelectMany(Properties).Where(property => !IsSection(property))
-            .Select(property => JsonNamingPolicy.SnakeCaseLower.ConvertName(property.Name)).ToHashSet();
+            typeof(LogConfig), typeof(NatsConfig), typeof(StreamsConfig), typeof(InferenceConfig), typeof(InferenceModelConfig), typeof(StoreConfig),
+            typeof(CacheConfig) }
+            .SelectMany(Properties).Where(property => !IsSection(property) && property.Name is not (nameof(StoreConfig.File) or nameof(StoreConfig.Spool)))
+            .Select(property => JsonNamingPolicy.SnakeCaseLower.ConvertName(property.Name)).Except(Beside).ToHashSet();
 
         Assert.Equal(known.Order(), spelt.Order());
         Assert.All(Beside, key => Assert.Contains(key, Example, StringComparison.Ordinal));
-        foreach (var section in new[] { "[server]", "[server.tls]", "[[backends]]", "[aliases]", "[auth]", "[[auth.keys]]", "[log]", "[inference]",
-            "[[inference.models]]" })
+        foreach (var section in new[] { "[server]", "[server.tls]", "[[backends]]", "[aliases]", "[auth]", "[[auth.keys]]", "[log]", "[streams]", "[inference]",
+            "[[inference.models]]", "[store]", "[cache]", "[nats]" })
             Assert.Contains($"\n{section}\n", Uncommented, StringComparison.Ordinal);
     }
 
-    private static ProxyConfig ReadUncommented() => Toml.Good(Uncommented, Toml.Machine(new() { ["GPU_KEY"] = "k" }, new()
+    private static ProxyConfig ReadUncommented() => Toml.Good(Uncommented, Toml.Machine(
+        new() { ["GPU_KEY"] = "k", ["STATE_DIRECTORY"] = "/s", ["NATS_PASSWORD"] = "p" }, new()
     {
         ["/etc/proxy/chain.pem"] = Toml.CertPem, ["/etc/proxy/key.pem"] = Toml.KeyPem, ["/etc/proxy/gpu-ca.pem"] = Toml.CertPem,
+        ["/etc/proxy/nats-ca.pem"] = Toml.CertPem,
     }));
 
     private static void Same(object expected, object? actual, string path)

@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using Proxy.Chat;
+using Proxy.Dialects.OpenAiResponses;
 using Proxy.Dialects;
 
 namespace Proxy.Tests.Dialects;
@@ -112,14 +113,14 @@ public sealed class OpenAiResponsesTests
     [Theory]
     [InlineData("""{"model":"m"}""", "input", "no \"input\"")]
     [InlineData("""{"model":"m","input":7}""", "input", "must be a list")]
-    [InlineData("""{"model":"m","input":[{"type":"item_reference","id":"msg_1"}]}""", "input[0]", "keeps no responses yet")]
+    [InlineData("""{"model":"m","input":[{"type":"item_reference","id":"msg_1"}]}""", "input[0]", "not supported")]
     [InlineData("""{"model":"m","input":[{"role":"user","content":[{"type":"input_image","file_id":"f"}]}]}""", "input[0].content[0].image_url",
         "send the image itself")]
     [InlineData("""{"model":"m","input":[{"role":"robot","content":"x"}]}""", "input[0].role", "'robot'")]
     [InlineData("""{"model":"m","input":[{"type":"function_call","name":"f","arguments":"{}"}]}""", "input[0].call_id", "must be a string")]
-    [InlineData("""{"model":"m","input":"x","previous_response_id":"resp_1"}""", "previous_response_id", "keeps no responses yet")]
-    [InlineData("""{"model":"m","input":"x","conversation":{"id":"conv_1"}}""", "conversation", "keeps no responses yet")]
-    [InlineData("""{"model":"m","input":"x","background":true}""", "background", "keeps no responses yet")]
+    [InlineData("""{"model":"m","input":"x","previous_response_id":"resp_1"}""", "previous_response_id", "not possible here")]
+    [InlineData("""{"model":"m","input":"x","conversation":{"id":"conv_1"}}""", "conversation", "not possible here")]
+    [InlineData("""{"model":"m","input":"x","background":true}""", "background", "not possible here")]
     [InlineData("""{"model":"m","input":"x","prompt":{"id":"pmpt_1"}}""", "prompt", "template")]
     [InlineData("""{"model":"m","input":"x","temperature":"hot"}""", "temperature", "must be a number")]
     public void Request_that_cannot_be_answered_Says_why(string body, string param, string why)
@@ -133,12 +134,47 @@ public sealed class OpenAiResponsesTests
     }
 
     [Theory]
-    [InlineData("""{"model":"m","input":"x","previous_response_id":"resp_1"}""", "previous_response_id")]
+    [InlineData("""{"model":"m","input":"x","previous_response_id":"resp_1"}""", true, "resp_1", false)]
+    [InlineData("""{"model":"m","input":"x","previous\u005fresponse_id":"resp_1"}""", true, "resp_1", false)]
+    [InlineData("""{"background":true,"model":"m"}""", true, null, true)]
+    [InlineData("""{"background":false,"previous_response_id":null,"conversation":null,"input":[{"background":true}],"model":"m"}""", true, null, false)]
+    [InlineData("""{"model":"m","store" : true,"input":"x"}""", true, null, false)]
+    [InlineData("""{"model":"m","store": false,"input":"x"}""", false, null, false)]
+    [InlineData("""{"model":"m","input":"x \u00e9"}""", false, null, false)]
+    public void Wishes_Are_found(string body, bool mayBe, string? previous, bool background)
+    {
+        var bytes = Wire.Bytes(body);
+
+        Assert.Equal(mayBe, ResponseWishes.MayBeIn(bytes));
+        Assert.Null(ResponseWishes.Read(bytes, out var wishes));
+        Assert.Equal((previous, background), (wishes.Previous, wishes.Background));
+    }
+
+    [Theory]
     [InlineData("""{"input":[{"content":"\"background\": true","background":true}],"conversation":"c","model":"m"}""", "conversation")]
-    [InlineData("""{"background":true,"model":"m"}""", "background")]
-    [InlineData("""{"background":false,"previous_response_id":null,"conversation":null,"input":[{"background":true}],"model":"m"}""", null)]
-    [InlineData("""{"model":"m","input":"x"}""", null)]
-    public void Memory_Is_refused_whoever_would_answer(string body, string? param) => Assert.Equal(param, Client.Refuses(Wire.Bytes(body))?.Param);
+    [InlineData("""{"model":"m","store":"yes"}""", "store")]
+    [InlineData("""{"model":"m","background":1}""", "background")]
+    [InlineData("""{"model":"m","previous_response_id":{"id":"resp_1"}}""", "previous_response_id")]
+    [InlineData("""{"model":"m","previous_response_id":"resp_1","previous_response_id":"resp_2"}""", "previous_response_id")]
+    public void Wish_that_is_not_possible_Is_refused(string body, string param) =>
+        Assert.Equal(param, ResponseWishes.Read(Wire.Bytes(body), out _)?.Param);
+
+    [Theory]
+    [InlineData("""{"model":"m","input":"x","background":true}""", """{"stream":true,"model":"m","input":"x","background":false}""")]
+    [InlineData("""{"stream":false, "background" : true,"model":"m","input":"x"}""", """{"stream":true, "background" : false,"model":"m","input":"x"}""")]
+    [InlineData("""{"input":"x","model":"m","previous_response_id":"r"}""",
+        """{"input":[1,2,{"role":"user","content":"x"}],"model":"m","previous_response_id":null}""")]
+    [InlineData("""{"previous_response_id":"r","input":[ 3 ],"model":"m"}""", """{"previous_response_id":null,"input":[1,2, 3 ],"model":"m"}""")]
+    [InlineData("""{"previous_response_id":"r","input":[ ],"model":"m"}""", """{"previous_response_id":null,"input":[1,2],"model":"m"}""")]
+    public void Body_for_the_hosts_Has_the_earlier_conversation(string body, string written)
+    {
+        var bytes = Wire.Bytes(body);
+        ResponseWishes.Read(bytes, out var wishes);
+
+        using var result = wishes.Written(bytes, wishes.Previous is null ? default : "1,2"u8);
+
+        Assert.Equal(written, System.Text.Encoding.UTF8.GetString(result.Span));
+    }
 
     [Fact]
     public void Request_rewritten_in_its_own_dialect_Says_the_same()

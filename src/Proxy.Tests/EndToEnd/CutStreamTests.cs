@@ -156,7 +156,8 @@ public sealed class CutStreamTests
             ("/v1/messages", $$"""{"model":"served","max_tokens":100,"stream":true,"messages":[{"role":"user","content":"stream {{number}}"}]}"""),
         "responses" => ("/v1/responses", $$"""{"model":"served","stream":true,"input":"stream {{number}}"}"""),
         "ollama" => ("/api/chat", $$"""{"model":"served","messages":[{"role":"user","content":"stream {{number}}"}]}"""),
-        _ => (StreamHouse.Chat, OpenAi.Request(client is "renamed" ? "other" : "served", stream: true, ""","stream_options":{"include_usage":true}""", $"stream {number}")),
+        _ => (StreamHouse.Chat, OpenAi.Request(
+            client is "renamed" ? "other" : "served", stream: true, ""","stream_options":{"include_usage":true}""", $"stream {number}")),
     };
 
     /// <summary>The frames that the host answers with: thoughts, text with long characters, comments, and tool calls in pieces.</summary>

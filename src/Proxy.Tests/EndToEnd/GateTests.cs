@@ -163,7 +163,6 @@ public sealed class GateTests(GateTests.Doors doors) : IClassFixture<GateTests.D
     }
 
     [Theory]
-    [InlineData("epoll", true)]
     [InlineData("epoll")]
     [InlineData("sockets")]
     public async Task Client_leaves_The_host_is_cancelled_and_the_gate_is_not_asked(string transport)

@@ -221,34 +221,6 @@ public sealed class ResponsesTests(ResponsesTests.Door door) : IClassFixture<Res
         OpenApiSchema.OpenAi.Valid("ErrorResponse", reply.Text);
     }
 
-    [Theory]
-    [InlineData("previous_response_id", "\"resp_1\"")]
-    [InlineData("conversation", "\"conv_1\"")]
-    [InlineData("background", "true")]
-    public async Task Memory_is_asked_for_Refused_and_no_host_asked(string member, string value)
-    {
-        var (reply, _) = await door.CallAsync("/v1/responses", Request("native", stream: false, $", \"{member}\":{value}"));
-
-        Assert.Equal(400, reply.Status);
-        Assert.Equal(member, reply.Json.GetProperty("error").GetProperty("param").GetString());
-        Assert.Contains("keeps no responses yet", reply.Json.GetProperty("error").GetProperty("message").GetString(), StringComparison.Ordinal);
-        Assert.DoesNotContain(door.Native.Calls, call => call.Text.Contains($"\"{member}\"", StringComparison.Ordinal));
-    }
-
-    [Theory]
-    [InlineData("GET", "/v1/responses/resp_1")]
-    [InlineData("DELETE", "/v1/responses/resp_1")]
-    [InlineData("POST", "/v1/responses/resp_1/cancel")]
-    [InlineData("GET", "/v1/responses/resp_1/input_items")]
-    public async Task Response_is_asked_for_by_id_Refused(string method, string path)
-    {
-        var reply = await RawClient.SendAsync(door.Address, method, path, method == "POST" ? "{}"u8.ToArray() : null);
-
-        Assert.Equal(404, reply.Status);
-        Assert.Equal("response_not_found", reply.Json.GetProperty("error").GetProperty("code").GetString());
-        Assert.Contains("keeps no responses yet", reply.Text, StringComparison.Ordinal);
-    }
-
     [Fact]
     public async Task Host_speaks_the_dialect_Bytes_stay_and_the_name_is_changed_in_every_event()
     {

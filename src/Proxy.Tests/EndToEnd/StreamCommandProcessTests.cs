@@ -63,7 +63,8 @@ public sealed class StreamCommandProcessTests
             await exchange.Gone;
         });
         await using var second = await CallAsync();
-        Assert.Equal((0, "cancelled\n"), await proxy.CommandAsync("stream", second.Headers.First(static header => header.Name == "x-trace-id").Value, "--cancel"));
+        var other = second.Headers.First(static header => header.Name == "x-trace-id").Value;
+        Assert.Equal((0, "cancelled\n"), await proxy.CommandAsync("stream", other, "--cancel"));
         await Patience.For((await held.Task).Gone, "the host is cancelled");
         Assert.Equal("cancelled", OpenAi.ReadError(await second.ReadRestAsync()).GetProperty("code").GetString());
 

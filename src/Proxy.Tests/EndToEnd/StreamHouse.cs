@@ -1,6 +1,7 @@
 using System.Text;
 using System.Threading.Channels;
 using Proxy.Chat;
+using Proxy.Composition;
 using Proxy.Streams;
 using Proxy.Tests.Harness;
 
@@ -19,7 +20,8 @@ internal sealed class StreamHouse : IAsyncDisposable
 
     public Uri Address => Proxy.Address;
 
-    public static async Task<StreamHouse> StartAsync(string settings = "", string dialect = "openai", string? transport = null, Follow? follow = null)
+    public static async Task<StreamHouse> StartAsync(
+        string settings = "", string dialect = "openai", string? transport = null, Follow? follow = null, Action<PartsBuilder>? more = null)
     {
         var host = FakeBackend.Start();
         var proxy = await RoutedProxy.StartAsync($"""
@@ -36,7 +38,7 @@ internal sealed class StreamHouse : IAsyncDisposable
             first_token = "1h"
             idle = "1h"
             {settings}
-            """, static _ => [], follow);
+            """, static _ => [], follow, more);
         return new(host, proxy);
     }
 

@@ -13,10 +13,16 @@ internal static class DebianTree
     static readonly string[] Bare = ["libssl*", "libcrypto*", "libicu*", "libstdc++*", "libgcc_s*"];
 
     /// <summary>Skips the test, with the reason, if such a system cannot be made.</summary>
-    public static void Require()
+    public static void RequireTree()
     {
         Machine.NeedsNamespaces();
         Assert.SkipUnless(File.Exists("/usr/sbin/debootstrap"), "needs debootstrap: ./build.sh setup test");
+    }
+
+    /// <summary>Skips the test, with the reason, if such a system cannot be made or there is no published binary to run in it.</summary>
+    public static void Require()
+    {
+        RequireTree();
         Assert.SkipUnless(Binary is not null, "needs the published binary: ./build.sh test without --quick");
     }
 
@@ -33,6 +39,28 @@ internal static class DebianTree
     /// <summary>A Debian that can be booted.</summary>
     public static Task<string> WithSystemdAsync(string release) =>
         Made($"systemd-{release}", folder => DebootstrapAsync(release, folder, "--include=systemd,systemd-sysv,dbus"));
+
+    /// <summary>A Debian with packages, which are installed without being started.</summary>
+    /// <param name="name">The folder's name. It must change with the packages.</param>
+    /// <param name="release">Debian's name of the release.</param>
+    /// <param name="packages">The packages and what they depend on.</param>
+    public static Task<string> WithPackagesAsync(string name, string release, params string[] packages) => Made(name, async folder =>
+    {
+        await DebootstrapAsync(release, folder);
+        var rule = Path.Combine(folder, "usr/sbin/policy-rc.d");
+        await File.WriteAllTextAsync(rule, "#!/bin/sh\nexit 101\n"); // refuses to start a service
+        File.SetUnixFileMode(rule, UnixFileMode.UserRead | UnixFileMode.UserExecute);
+        Directory.CreateDirectory(Path.Combine(folder, "etc/postgresql-common"));
+        await File.WriteAllTextAsync(Path.Combine(folder, "etc/postgresql-common/createcluster.conf"), "create_main_cluster = false\n");
+
+        const string Install = """
+            mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" || exit
+            export DEBIAN_FRONTEND=noninteractive
+            chroot "$0" apt-get -o Acquire::Languages=none -o Acquire::Check-Valid-Until=false update || exit
+            chroot "$0" apt-get install -y --no-install-recommends "$@" && chroot "$0" apt-get clean
+            """;
+        await Command.RunAsync("unshare", ["--mount", "--propagation", "private", "sh", "-c", Install, folder, .. packages]);
+    });
 
     /// <summary>The libraries in <paramref name="folder"/> that a minimal machine must not have.</summary>
     public static IEnumerable<string> Strangers(string folder) =>
@@ -57,7 +85,9 @@ internal static class DebianTree
     {
         var mirror = Environment.GetEnvironmentVariable("DEBIAN_MIRROR") is { Length: > 0 } chosen ? chosen : "http://deb.debian.org/debian";
         string[] before = ["--variant=minbase", .. options, release, folder];
-        if ((await Command.TryAsync("debootstrap", [.. before, mirror])).ExitCode == 0) return;
+        // debootstrap does not know releases that are newer than itself; its recipe for "sid" is the one for all of them.
+        string[] recipe = File.Exists($"/usr/share/debootstrap/scripts/{release}") ? [] : ["/usr/share/debootstrap/scripts/sid"];
+        if ((await Command.TryAsync("debootstrap", [.. before, mirror, .. recipe])).ExitCode == 0) return;
 
         Directory.Delete(folder, recursive: true);
         await Command.RunAsync("debootstrap", [.. before, "http://archive.debian.org/debian"]); // old releases are moved there

@@ -32,6 +32,9 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
     public string ConfigFile => Path.Combine(folder, "config.toml");
     public string AdminSocket { get; }
 
+    /// <summary>The file of a <c>[store]</c> of kind sqlite.</summary>
+    public string StoreFile { get; private set; } = "";
+
     /// <summary>Resident memory in bytes.</summary>
     public long ResidentBytes
     {
@@ -57,9 +60,11 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
     /// <param name="network">The network in which it runs, if not the test's own.</param>
     /// <param name="descriptors">Its limit of file descriptors, if not that of the tests.</param>
     /// <param name="adminSocket">The path of its admin socket, if not in its own folder.</param>
-    public static async Task<ProxyProcess> StartAsync(string config, NetworkNamespace? network = null, int? descriptors = null, string? adminSocket = null)
+    /// <param name="state">Its state folder, if not one of its own.</param>
+    public static async Task<ProxyProcess> StartAsync(
+        string config, NetworkNamespace? network = null, int? descriptors = null, string? adminSocket = null, string? state = null)
     {
-        var proxy = Launch(config, ["serve"], adminSocket: adminSocket, network: network, descriptors: descriptors);
+        var proxy = Launch(config, ["serve"], adminSocket: adminSocket, network: network, descriptors: descriptors, state: state);
         try
         {
             var listening = await proxy.Log.EventAsync("listening");
@@ -83,8 +88,16 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
     /// <summary>Runs another verb of the program beside this proxy, with its configuration and its admin socket.</summary>
     public async Task<(int ExitCode, string Output)> CommandAsync(params string[] arguments)
     {
-        await using var command = Launch(await File.ReadAllTextAsync(ConfigFile), arguments, readOutput: true, AdminSocket);
+        var config = await File.ReadAllTextAsync(ConfigFile);
+        await using var command = Launch(config, arguments, readOutput: true, AdminSocket, state: Path.GetDirectoryName(StoreFile));
         return await command.FinishAsync();
+    }
+
+    /// <summary>Ends it at once, as a crash does.</summary>
+    public Task KillAsync()
+    {
+        process.Kill();
+        return Patience.For(process.WaitForExitAsync(), "the proxy's end");
     }
 
     private async Task<(int ExitCode, string Output)> FinishAsync()
@@ -120,7 +133,8 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
     }
 
     private static ProxyProcess Launch(
-        string config, string[] arguments, bool readOutput = false, string? adminSocket = null, NetworkNamespace? network = null, int? descriptors = null)
+        string config, string[] arguments, bool readOutput = false, string? adminSocket = null, NetworkNamespace? network = null, int? descriptors = null,
+        string? state = null)
     {
         var folder = Directory.CreateTempSubdirectory("proxy-test-").FullName;
         File.WriteAllText(Path.Combine(folder, "config.toml"), config);
@@ -132,6 +146,7 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
             program = ["/bin/sh", "-c", $"ulimit -n {most} && exec \"$@\"", "sh", .. program];
         var start = network?.Within(program[0], program[1..]) ?? new ProcessStartInfo(program[0], program[1..]);
         (start.RedirectStandardError, start.RedirectStandardOutput, start.WorkingDirectory) = (true, true, folder);
+        start.RedirectStandardInput = readOutput;
         if (program.Contains("dotnet"))
         {
             // Here a quick start matters more than the best throughput.
@@ -142,13 +157,14 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
         foreach (var argument in arguments)
             start.ArgumentList.Add(argument);
         // Commands to a running proxy take no file.
-        if (arguments[0] is not ("reload" or "calls" or "drain" or "streams" or "stream"))
+        if (arguments[0] is not ("reload" or "calls" or "drain" or "streams" or "stream" or "usage" or "forget"))
         {
             start.ArgumentList.Add("--config");
             start.ArgumentList.Add(Path.Combine(folder, "config.toml"));
         }
 
         start.Environment["PROXY_ADMIN_SOCKET"] = adminSocket ??= Path.Combine(folder, "admin.sock");
+        start.Environment["STATE_DIRECTORY"] = state ??= Path.Combine(folder, "state");
         // Variables from the environment of the tests must not reach the proxy under test.
         foreach (var name in new[] { "LISTEN_FDS", "LISTEN_PID", "NOTIFY_SOCKET", "WATCHDOG_USEC", "LLM_BASE_URL", "DATABASE_URL", "NATS_URL", "PROXY_LISTEN",
             "PROXY_CONFIG", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY" })
@@ -168,10 +184,11 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
                 File.AppendAllText(copy, line.Data + "\n");
         };
         process.Start();
+        if (readOutput) process.StandardInput.Close(); // a question gets no answer
         process.BeginErrorReadLine();
         if (!readOutput)
             process.BeginOutputReadLine();
-        return new ProxyProcess(process, folder, adminSocket, log);
+        return new ProxyProcess(process, folder, adminSocket, log) { StoreFile = Path.Combine(state, "proxy.db") };
     }
 
     [LibraryImport("libc", EntryPoint = "kill")]

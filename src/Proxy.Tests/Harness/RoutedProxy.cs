@@ -23,7 +23,7 @@ internal sealed class RoutedProxy : IAsyncDisposable
     private readonly WebApplication app;
     private JournalTable? journals;
 
-    private RoutedProxy(string toml, Func<IChatRoute, IEnumerable<IChatRoute>> routes, Follow? follow)
+    private RoutedProxy(string toml, Func<IChatRoute, IEnumerable<IChatRoute>> routes, Follow? follow, Action<PartsBuilder>? more)
     {
         var result = ConfigReader.Read(toml, new ConfigSources());
         if (result.Config is not { } config) throw new InvalidOperationException(string.Join("; ", result.Problems));
@@ -33,6 +33,7 @@ internal sealed class RoutedProxy : IAsyncDisposable
             journals = parts.Exchange.Sharing.Journals;
             parts.ChatRoutes.AddRange(routes(parts.Direct));
             if (follow is not null) parts.Exchange.Follow.Add(follow);
+            more?.Invoke(parts);
         });
         var date = new HttpDate(Time);
         listeners = new Listeners(config, null,
@@ -52,9 +53,14 @@ internal sealed class RoutedProxy : IAsyncDisposable
 
     public Uri Address => new(listeners.All[0].Url);
 
-    public static async Task<RoutedProxy> StartAsync(string toml, Func<IChatRoute, IEnumerable<IChatRoute>> routes, Follow? follow = null)
+    /// <param name="toml">The configuration.</param>
+    /// <param name="routes">The test's routes; gets the direct one.</param>
+    /// <param name="follow">Follows every call.</param>
+    /// <param name="more">Adds whatever else a feature can add.</param>
+    public static async Task<RoutedProxy> StartAsync(
+        string toml, Func<IChatRoute, IEnumerable<IChatRoute>> routes, Follow? follow = null, Action<PartsBuilder>? more = null)
     {
-        var proxy = new RoutedProxy(toml, routes, follow);
+        var proxy = new RoutedProxy(toml, routes, follow, more);
         await proxy.app.StartAsync();
         return proxy;
     }

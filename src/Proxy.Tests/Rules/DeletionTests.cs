@@ -8,13 +8,22 @@ public sealed class DeletionTests
 {
     [Fact]
     public Task Without_Responses_The_rest_builds() => BuildWithoutAsync(
-        ["Dialects/OpenAiResponses", "Composition/Features/ResponsesFeature.cs"],
+        ["Dialects/OpenAiResponses", "Http/Responses", "Composition/Features/ResponsesFeature.cs"],
         [("Dialects/DialectTable.cs", "OpenAiResponses."), ("Composition/Parts.cs", "ResponsesFeature.")]);
 
     [Fact]
     public Task Without_Anthropic_The_rest_builds() => BuildWithoutAsync(
         ["Dialects/Anthropic", "Composition/Features/AnthropicFeature.cs"],
         [("Dialects/DialectTable.cs", " Anthropic."), ("Composition/Parts.cs", "AnthropicFeature.")]);
+
+    [Fact]
+    public Task Without_nats_The_rest_builds() => BuildWithoutAsync(
+        ["Nats", "Cli/NatsCli.cs", "Composition/Features/NatsFeature.cs"],
+        [("Cli/CliFeature.cs", "NatsCli."), ("Composition/Parts.cs", "NatsFeature.")]);
+
+    [Fact]
+    public Task Without_the_cache_The_rest_builds() => BuildWithoutAsync(
+        ["Cache", "Composition/Features/CacheFeature.cs"], [("Composition/Parts.cs", "CacheFeature.")]);
 
     [Fact]
     public Task Without_inference_The_rest_builds_and_refuses_models_of_its_own() => BuildWithoutAsync(
@@ -29,6 +38,11 @@ public sealed class DeletionTests
             Assert.Equal(3, exitCode);
             Assert.Contains(":3: inference.models[0].path: this build of proxy runs no models in its own process", output, StringComparison.Ordinal);
         });
+
+    [Fact]
+    public Task Without_a_store_The_rest_builds() => BuildWithoutAsync(
+        ["Store", "Cli/Store", "Composition/Features/StoreFeature.cs"],
+        [("Cli/CliFeature.cs", "StoreCli."), ("Composition/Parts.cs", "StoreFeature.")]);
 
     /// <param name="gone">Folders and files of the program that are deleted.</param>
     /// <param name="lines">Files, and a word that stands in exactly one of its lines, which is deleted.</param>

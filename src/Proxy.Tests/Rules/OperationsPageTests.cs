@@ -12,7 +12,8 @@ public sealed partial class OperationsPageTests
     public void Metrics_are_those_of_the_code_with_their_type()
     {
         var own = Found(Metric(), match => (match.Groups["name"].Value, match.Groups["kind"] is { Success: true, Value: var kind }
-            ? kind : match.Value.StartsWith("Write", StringComparison.Ordinal) ? "histogram" : "gauge"));
+            ? kind : match.Value.StartsWith("Write", StringComparison.Ordinal) ? "histogram"
+            : match.Groups["name"].Value.EndsWith("_total", StringComparison.Ordinal) ? "counter" : "gauge"));
 
         Assert.Equal(own.Order(), Table("metric").Select(row => (Name(row[0]), row[1])).Order());
     }

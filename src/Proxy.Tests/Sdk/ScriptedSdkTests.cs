@@ -17,7 +17,7 @@ public sealed class ScriptedSdkTests(SdkDoor door)
 
         var worked = await Script.NodeAsync("openai.mjs", door.Address);
 
-        Assert.Equal(45, worked.Count);
+        Assert.Equal(48, worked.Count);
         await EngineStoppedAsync(aborted);
     }
 
@@ -49,7 +49,7 @@ public sealed class ScriptedSdkTests(SdkDoor door)
 
         var worked = await Script.PythonAsync("openai_client.py", door.Address);
 
-        Assert.Equal(13, worked.Count);
+        Assert.Equal(14, worked.Count);
         await EngineStoppedAsync(aborted);
     }
 

@@ -55,6 +55,9 @@ internal sealed class BackendReply(ReplyBody body, PooledBody held) : IDisposabl
     /// <summary>The answer comes from another proxy, which has already made every change for this client that we would make.</summary>
     public bool FromProxy { get; init; }
 
+    /// <summary>Its events come from workers that have published them to NATS; they are not published again.</summary>
+    public bool IsPublished { get; init; }
+
     /// <summary>The first bytes of the body, in order. They come before what <see cref="Body"/> still reads.</summary>
     public ReadOnlyMemory<byte> Held => held.Memory;
 
@@ -83,7 +86,7 @@ internal sealed class BackendReply(ReplyBody body, PooledBody held) : IDisposabl
         ? $"backend '{Backend}' did not finish its answer within its total time limit"
         : $"backend '{Backend}' was silent for {Idle.TotalSeconds:0.#} s in the middle of its answer") { Backend = Backend };
 
-    /// <summary>Why the body failed, for a body that is not a host's connection; null, or a null result: its <see cref="ReplyBody.Failure"/> says why.</summary>
+    /// <summary>Why the body failed, if it is not a host's connection. Null, or a null result: its <see cref="ReplyBody.Failure"/> says why.</summary>
     public Func<ProxyError?>? WhyBroken { get; init; }
 
     public ProxyError BrokeOff() => WhyBroken?.Invoke() ??

@@ -8,6 +8,9 @@ internal abstract record ChatAnswer
     /// <summary>Response headers that the route adds. They are set before the first byte.</summary>
     public IReadOnlyList<KeyValuePair<string, string>> Headers { get; init; } = [];
 
+    /// <summary>What answered, for the log, if it was not the call's route.</summary>
+    public string? By { get; init; }
+
     /// <summary>A backend's reply in the client's dialect, relayed as bytes.</summary>
     public sealed record Verbatim(BackendReply Reply) : ChatAnswer;
 
@@ -38,6 +41,9 @@ internal abstract record ChatAnswer
 
         /// <summary>Silence after which the client of a stream gets a keep-alive; null: as the configuration says.</summary>
         public TimeSpan? KeepAliveAfter { get; init; }
+
+        /// <inheritdoc cref="BackendReply.IsPublished"/>
+        public bool IsPublished { get; init; }
 
         /// <summary>The id of the workflow's run.</summary>
         public string? RunId { get; init; }

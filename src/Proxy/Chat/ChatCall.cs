@@ -39,6 +39,9 @@ internal sealed record CallInfo(string TraceId, string CorrelationId, string Own
     /// <summary>What the call's headers ask of the stream, the cache and the publisher; null: nothing.</summary>
     public CallWishes? Wishes { get; init; }
 
+    /// <summary>What the exact cache did for the call, as the client is told: hit, miss or bypass. Null: there is no cache.</summary>
+    public string? Cache { get; set; }
+
     /// <summary>The proxies that the call has passed through (<see cref="Chat.Via"/>); null if the client called this proxy directly.</summary>
     public string? Via { get; init; }
 }
@@ -58,12 +61,21 @@ internal sealed record CallWishes
     /// <summary><c>x-publish</c>: <c>none</c> keeps the call's events from being published.</summary>
     public string? Publish { get; set; }
 
-    /// <summary><c>x-cache</c>: <c>use</c> lets the exact cache answer.</summary>
+    /// <summary><c>x-cache</c>: <c>use</c> lets the exact cache answer, <c>bypass</c> does not.</summary>
     public string? Cache { get; set; }
 
     /// <summary><c>x-stainless-retry-count</c> is 1 or more: an SDK says that this call is a retry.</summary>
     public bool IsRetry { get; set; }
 }
+
+/// <summary>How an answer is kept, as a response of OpenAI's Responses repeats it.</summary>
+/// <param name="IsStored">Later calls can continue the answer.</param>
+/// <param name="IsBackground">It is generated whether or not a client reads it.</param>
+/// <param name="Previous">The id of the response that the call continues.</param>
+internal sealed record KeepingTerms(bool IsStored, bool IsBackground, string? Previous);
+
+/// <summary>A call's body for one backend only.</summary>
+internal sealed record RememberedBody(string Backend, ReadOnlyMemory<byte> Bytes, ChatEnvelope Envelope);
 
 /// <summary>
 /// A client's chat call, in up to two forms: the original bytes and the parsed request. A route that edits the request drops the bytes, so that nothing
@@ -71,6 +83,8 @@ internal sealed record CallWishes
 /// </summary>
 internal sealed class ChatCall : IDisposable
 {
+    private const int LongBody = 64 << 10;
+
     private readonly PooledBody? owned;
     private ChatRequest? request;
 
@@ -105,7 +119,32 @@ internal sealed class ChatCall : IDisposable
     public ReadOnlyMemory<byte>? OriginalBody { get; private set; }
 
     /// <summary>Edits that are applied to a copy of <see cref="OriginalBody"/> before it is sent or parsed, sorted by position.</summary>
-    public IReadOnlyList<BodyEdit> Edits { get; set; } = [];
+    public IReadOnlyList<BodyEdit> Edits
+    {
+        get;
+        set
+        {
+            field = value;
+            if (OriginalBody is not null) request = null; // it was parsed without them
+        }
+    } = [];
+
+    /// <summary>The call's digest, if it has been computed (<see cref="RoutedCall.RequestId"/>).</summary>
+    public string? RequestId { get; private set; }
+
+    /// <summary>
+    /// True if the body takes a millisecond or more to parse. Code that runs on an event loop leaves it first, so that other calls are not held up.
+    /// </summary>
+    public bool IsLongToParse => OriginalBody is { Length: > LongBody };
+
+    /// <summary>What the answer repeats of the wish to be kept; null: the call says nothing of it.</summary>
+    public KeepingTerms? Terms { get; init; }
+
+    /// <summary>
+    /// The body for the one backend that remembers the beginning of the conversation, without that beginning. Null: no backend does; all get
+    /// <see cref="OriginalBody"/>.
+    /// </summary>
+    public RememberedBody? Remembered { get; init; }
 
     public bool Streams => Envelope.Stream ?? Dialect.StreamsByDefault;
 
@@ -114,20 +153,22 @@ internal sealed class ChatCall : IDisposable
     /// </summary>
     public ProxyError? TryGetRequest(out ChatRequest? parsed)
     {
-        parsed = null;
-        ProxyError? problem = null;
-        if (request is null)
-        {
-            var body = OriginalBody!.Value;
-            if (JsonStructure.IsTooMuch(body.Span))
-                return new(ProxyErrorKind.BodyTooLarge, $"the body has more than {JsonStructure.MostValues} JSON values, more than is translated for a host; "
-                    + "send fewer messages, parts or tools");
-            using var edited = BodyEdit.Apply(Edits, body.Span);
-            problem = Dialect.ReadRequest(edited?.Memory ?? body, out request);
-        }
-
+        var problem = request is null ? Parse(Edits, out request) : null;
         parsed = request;
         return problem;
+    }
+
+    /// <summary>
+    /// Computes <see cref="RequestId"/>. Values that an agent changes in every prompt although they carry no meaning do not count, whether or not they are
+    /// replaced in what the host gets.
+    /// </summary>
+    /// <param name="routed">This call.</param>
+    public string? Identify(in RoutedCall routed)
+    {
+        ChatRequest? whole = null;
+        if (OriginalBody is { } body && Dialect.NormalisePrompt(body.Span) is { Count: > 0 } marks) Parse(marks, out whole);
+        else if (request is not null || OriginalBody is not null) TryGetRequest(out whole);
+        return RequestId = whole is null ? null : RequestDigest.Of(routed, whole);
     }
 
     /// <summary>
@@ -141,5 +182,16 @@ internal sealed class ChatCall : IDisposable
     {
         OriginalBody = null;
         owned?.Dispose();
+    }
+
+    private ProxyError? Parse(IReadOnlyList<BodyEdit> edits, out ChatRequest? parsed)
+    {
+        parsed = null;
+        var body = OriginalBody!.Value;
+        if (JsonStructure.IsTooMuch(body.Span))
+            return new(ProxyErrorKind.BodyTooLarge, $"the body has more than {JsonStructure.MostValues} JSON values, more than is translated for a host; "
+                + "send fewer messages, parts or tools");
+        using var edited = BodyEdit.Apply(edits, body.Span);
+        return Dialect.ReadRequest(edited?.Memory ?? body, out parsed);
     }
 }

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Text.Json;
 using Proxy.Buffers;
 
 namespace Proxy.Chat;
@@ -33,6 +34,9 @@ internal readonly record struct ReplyStamp(string TraceId, DateTimeOffset Create
 
     /// <summary>The request, for dialects whose answers repeat it.</summary>
     public ChatRequest? Request { get; init; }
+
+    /// <summary>How the answer is kept; null: the call says nothing of it.</summary>
+    public KeepingTerms? Terms { get; init; }
 
     /// <summary>The id of the run of the workflow that answers.</summary>
     public string? RunId { get; init; }
@@ -95,6 +99,12 @@ internal abstract class ClientDialect : ErrorDialect
 
     /// <summary>Parses the whole body. For invalid input it returns the error that names the field, and no request.</summary>
     public abstract ProxyError? ReadRequest(ReadOnlyMemory<byte> body, out ChatRequest? request);
+
+    /// <summary>
+    /// True if the request holds everything that this member of its <see cref="ChatRequest.AsItCame"/> says. False if the member says more to a host of this
+    /// dialect.
+    /// </summary>
+    public virtual bool IsOnlySpelling(string name, JsonElement value, ChatRequest request) => true;
 
     /// <summary>
     /// The answer to a request that only a host of this dialect can carry out, if the host is of another dialect (Ollama's load and unload). Null for an

@@ -43,6 +43,12 @@ internal enum ProxyErrorKind
     /// <summary>The answer was kept, and is not kept any more.</summary>
     StreamExpired,
 
+    /// <summary>The database of records cannot be used.</summary>
+    StoreFailed,
+
+    /// <summary><c>previous_response_id</c> names no response that this caller can continue.</summary>
+    UnknownPreviousResponse,
+
     /// <summary>The client left before its answer was complete. For the log: no client is told.</summary>
     ClientLeft,
 
@@ -117,9 +123,11 @@ internal static class ProxyErrorTable
         ProxyErrorKind.HostFailed => new(502, "backend_error", "backend_failed", "api_error"),
         ProxyErrorKind.HostTimedOut => new(504, "backend_error", "backend_timeout", "timeout_error"),
         ProxyErrorKind.ProxyLoop => new(508, "proxy_error", "proxy_loop", "api_error") { IsFinal = true },
+        ProxyErrorKind.StoreFailed => new(503, "proxy_error", "store_failed", "api_error"),
         ProxyErrorKind.Cancelled => new(409, "validation_error", "cancelled", "api_error") { IsFinal = true },
         ProxyErrorKind.KeyReused => new(422, "validation_error", "idempotency_key_reused", "invalid_request_error") { IsFinal = true },
         ProxyErrorKind.StreamExpired => new(410, "validation_error", "stream_expired", "not_found_error") { IsFinal = true },
+        ProxyErrorKind.UnknownPreviousResponse => new(404, "validation_error", "previous_response_not_found", "not_found_error") { IsFinal = true },
         ProxyErrorKind.ClientLeft => new(499, "proxy_error", "client_left", "api_error"),
         _ => new(500, "proxy_error", "internal", "api_error"),
     };

@@ -20,4 +20,10 @@ internal readonly record struct RoutedCall(ChatCall Call, string Model, string? 
         var model = edited.Model == Call.Envelope.Model ? Model : edited.Model;
         return this with { Call = Call.Edited(edited with { Model = model }), Model = model };
     }
+
+    /// <summary>
+    /// The digest of everything in the call that shapes its answer (<see cref="RequestDigest"/>). Computed at the first use, which parses the request, and then
+    /// kept by the call. Null if the request is invalid, or if the call's body was released before the first use.
+    /// </summary>
+    public string? RequestId() => Call.RequestId ?? Call.Identify(this);
 }

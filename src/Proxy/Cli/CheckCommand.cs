@@ -8,7 +8,7 @@ namespace Proxy.Cli;
 
 /// <summary>
 /// <c>proxy check [FILE]</c>: prints every problem of a configuration, or a summary of it. Only if the file has prefixes, it asks the hosts for their models,
-/// because listed names take precedence over prefixes.
+/// because listed names take precedence over prefixes. It tries the other servers that the file names; one that cannot be used is a note, not a problem.
 /// </summary>
 internal static class CheckCommand
 {
@@ -33,18 +33,24 @@ internal static class CheckCommand
         var path = ConfigFile.Find(named, around.Environment);
         var result = ConfigFile.Load(path, around.Sources);
         var overruled = result.Config is { } checkedConfig ? await OverruledAsync(checkedConfig, cancellation).ConfigureAwait(false) : [];
+        var warnings = new List<string>();
+        if (result.Config is { } used)
+            foreach (var feature in CliFeature.All) warnings.AddRange(await feature.Warnings(used, cancellation).ConfigureAwait(false));
         if (json)
             around.Output.WriteLine(JsonSerializer.Serialize(
-                new CheckResult(result.Config is not null, path, [.. result.Problems.Select(ProblemRow.From)]) { Overruled = OverruledRow.From(overruled) },
+                new CheckResult(result.Config is not null, path, [.. result.Problems.Select(ProblemRow.From)])
+                {
+                    Overruled = OverruledRow.From(overruled), Warnings = warnings.Count > 0 ? warnings : null,
+                },
                 CliJson.Print.CheckResult));
         else if (result.Config is { } config)
-            Summarise(around.Output, path, config, overruled);
+            Summarise(around.Output, path, config, overruled, warnings);
         else
             around.Tell(path, result.Problems);
         return result.Config is null ? ExitCode.ConfigProblem : ExitCode.Ok;
     }
 
-    private static void Summarise(TextWriter output, string? path, ProxyConfig config, IReadOnlyList<OverruledPrefix> overruled)
+    private static void Summarise(TextWriter output, string? path, ProxyConfig config, IReadOnlyList<OverruledPrefix> overruled, IReadOnlyList<string> warnings)
     {
         output.WriteLine($"{path ?? "no file, the defaults"}: ok");
         output.WriteLine($"  listens on  {string.Join(", ", config.Server.Listen)}{(config.Server.Tls is null ? "" : " (TLS)")}");
@@ -55,6 +61,7 @@ internal static class CheckCommand
         output.WriteLine("  keys        " + (config.Auth.Keys.Count > 0 ? string.Join(", ", config.Auth.Keys.Select(key => key.Name))
             : config.Auth.AllowAnonymous ? "none: serves everyone" : "none: serves this machine only"));
         foreach (var one in overruled) output.WriteLine($"  note        {one}");
+        foreach (var one in warnings) output.WriteLine($"  warning     {one}");
     }
 
     private static async Task<IReadOnlyList<OverruledPrefix>> OverruledAsync(ProxyConfig config, CancellationToken cancellation)

@@ -10,6 +10,9 @@ internal sealed record CheckResult(bool Ok, string? File, IReadOnlyList<ProblemR
 {
     /// <summary>Prefixes that do not get models that other hosts list.</summary>
     public IReadOnlyList<OverruledRow>? Overruled { get; init; }
+
+    /// <summary>What does not work although the configuration is valid.</summary>
+    public IReadOnlyList<string>? Warnings { get; init; }
 }
 
 /// <summary>A <see cref="Backends.OverruledPrefix"/> as JSON.</summary>
@@ -129,6 +132,23 @@ internal sealed record PulledFileRow(string Path, long SizeBytes);
 /// <summary>The output of <c>keys new --json</c>. The key is stored nowhere.</summary>
 internal sealed record NewKey(string Name, string Key, string Sha256, string Toml);
 
+/// <summary>The admin socket's answer to <c>GET /usage</c>, and the output of <c>usage --json</c>. Either an error, or all the rest.</summary>
+internal sealed record UsageTable(string? From, string? To, IReadOnlyList<UsageLine>? Usage, UsageTotal? Total)
+{
+    public string? Error { get; init; }
+}
+
+/// <summary>The finished calls of an owner and model on a day (of UTC), and their tokens.</summary>
+internal sealed record UsageLine(string Day, string Owner, string Model, long Requests, long InputTokens, long OutputTokens);
+
+internal sealed record UsageTotal(long Requests, long InputTokens, long OutputTokens);
+
+/// <summary>The admin socket's answer to <c>POST /forget</c>, and the output of <c>forget --json</c>: how many rows were deleted, or an error.</summary>
+internal sealed record ForgetResult(long? Deleted)
+{
+    public string? Error { get; init; }
+}
+
 /// <summary>The output of <c>version --json</c>.</summary>
 internal sealed record VersionInfo(string Version, string Runtime, string Platform);
 
@@ -145,6 +165,8 @@ internal sealed record VersionInfo(string Version, string Runtime, string Platfo
 [JsonSerializable(typeof(LocalModelTable))]
 [JsonSerializable(typeof(PullResult))]
 [JsonSerializable(typeof(NewKey))]
+[JsonSerializable(typeof(UsageTable))]
+[JsonSerializable(typeof(ForgetResult))]
 [JsonSerializable(typeof(VersionInfo))]
 internal sealed partial class CliJson : JsonSerializerContext
 {

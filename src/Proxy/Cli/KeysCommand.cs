@@ -31,19 +31,24 @@ internal static class KeysCommand
             {
                 if (result.GetValueOrDefault<int?>() < 1) result.AddError($"{limit.Name} takes a number of 1 or more.");
             });
+        var admin = new Option<bool>("--admin") { Description = "It may see and change what belongs to other keys." };
         var json = ProxyCommand.Json();
 
-        var fresh = new Command("new", "Make a key. It is shown once; the configuration holds only its digest.") { name, models, concurrency, rate, json };
+        var fresh = new Command("new", "Make a key. It is shown once; the configuration holds only its digest.")
+        {
+            name, models, concurrency, rate, admin, json,
+        };
         fresh.SetAction(parsed => (int)Run(
-            around, parsed.GetRequiredValue(name), parsed.GetValue(models), parsed.GetValue(concurrency), parsed.GetValue(rate), parsed.GetValue(json)));
+            around, parsed.GetRequiredValue(name), parsed.GetValue(models), parsed.GetValue(concurrency), parsed.GetValue(rate), parsed.GetValue(admin),
+            parsed.GetValue(json)));
         return new("keys", "Manage API keys.") { fresh };
     }
 
-    private static ExitCode Run(Surroundings around, string name, string? models, int? concurrency, int? rate, bool json)
+    private static ExitCode Run(Surroundings around, string name, string? models, int? concurrency, int? rate, bool admin, bool json)
     {
         var key = $"pxy-{RandomNumberGenerator.GetString(Alphabet, Length)}";
         var toml = Toml(name, ApiKeyConfig.Digest(key), models?.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries) ?? [],
-            concurrency, rate);
+            concurrency, rate, admin);
         if (json)
         {
             around.Output.WriteLine(JsonSerializer.Serialize(new NewKey(name, key, ApiKeyConfig.Digest(key), toml), CliJson.Print.NewKey));
@@ -56,9 +61,10 @@ internal static class KeysCommand
         return ExitCode.Ok;
     }
 
-    private static string Toml(string name, string digest, string[] models, int? concurrency, int? rate)
+    private static string Toml(string name, string digest, string[] models, int? concurrency, int? rate, bool admin)
     {
         var toml = new StringBuilder($"[[auth.keys]]\nname = \"{name}\"\nsha256 = \"{digest}\"\n");
+        if (admin) toml.Append("admin = true\n");
         if (models.Length > 0) toml.Append("models = [").AppendJoin(", ", models.Select(Quoted)).Append("]\n");
         if (concurrency is { } calls) toml.Append("concurrency = ").Append(calls).Append('\n');
         if (rate is { } starts) toml.Append("requests_per_minute = ").Append(starts).Append('\n');

@@ -38,9 +38,10 @@ internal static class ProxyCommand
             StreamCommand.Make(around, config),
             ReloadCommand.Make(around, config),
             DrainCommand.Make(around, config),
-            VersionCommand.Make(around),
-            CompletionCommand.Make(around),
         };
+        foreach (var verb in CliFeature.All.SelectMany(feature => feature.Verbs(around, config))) root.Add(verb);
+        root.Add(VersionCommand.Make(around));
+        root.Add(CompletionCommand.Make(around));
 
         var parsed = root.Parse(args);
         if (parsed.Action is ParseErrorAction slip)

@@ -7,9 +7,14 @@ namespace Proxy.Cli;
 internal sealed record Surroundings(TextWriter Output, TextWriter Error, Func<string, string?> Environment)
 {
     public static Surroundings Process =>
-        new(Console.Out, Console.Error, System.Environment.GetEnvironmentVariable) { IsTerminal = !Console.IsErrorRedirected, OutputIsTerminal = !Console.IsOutputRedirected };
+        new(Console.Out, Console.Error, System.Environment.GetEnvironmentVariable) {
+            IsTerminal = !Console.IsErrorRedirected, OutputIsTerminal = !Console.IsOutputRedirected, ReadLine = Console.ReadLine,
+        };
 
     public Func<LoadedConfig, CancellationToken, Task<ExitCode>> Host { get; init; } = ProxyHost.RunAsync;
+
+    /// <summary>The user's answer to a question; null: there is none to ask.</summary>
+    public Func<string?> ReadLine { get; init; } = static () => null;
 
     /// <summary>Whether <see cref="Error"/> is a terminal.</summary>
     public bool IsTerminal { get; init; }

@@ -29,4 +29,7 @@ internal static partial class HostLog
 
     [LoggerMessage(108, LogLevel.Error, "The certificate was not reloaded, the old one stays in use: {Reason}", EventName = "certificate_kept")]
     public static partial void CertificateKept(this ILogger logger, string reason);
+
+    [LoggerMessage(120, LogLevel.Warning, "{Variable} is set but not used: {Reason}", EventName = "unused_variable")]
+    public static partial void UnusedVariable(this ILogger logger, string variable, string reason);
 }

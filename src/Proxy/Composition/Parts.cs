@@ -21,12 +21,15 @@ internal sealed class Parts : IDisposable
     public static readonly IReadOnlyList<Action<PartsBuilder>> Features =
     [
         InferenceFeature.Add,
+        CacheFeature.Add,
         ResponsesFeature.Add,
         OllamaFeature.Add,
         AnthropicFeature.Add,
         VectorsFeature.Add,
+        NatsFeature.Add,
         OperatorFeature.Add,
         StreamsFeature.Add,
+        StoreFeature.Add, // its gate is the last: an answer that is recorded as complete ends well
         OpenAiFeature.Add, // last, because every request that belongs to no other dialect is OpenAI's
     ];
 
@@ -83,10 +86,7 @@ internal sealed class Parts : IDisposable
         more?.Invoke(features);
         foreach (var add in Features) add(features);
         Own(Directory);
-        Endpoints = features.Build(new AdminEndpoints(Directory, catalog, Calls, Reload, loaded.Path, () => Drain?.Invoke(), time)
-        {
-            Rows = features.AdminEndpoints,
-        });
+        Endpoints = features.Build(new AdminEndpoints(Directory, catalog, Calls, Reload, loaded.Path, () => Drain?.Invoke(), time));
     }
 
     public TimeProvider Time { get; }

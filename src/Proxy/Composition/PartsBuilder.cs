@@ -5,6 +5,7 @@ using Proxy.Config;
 using Proxy.Dialects.OpenAiChat;
 using Proxy.Http;
 using Proxy.Routes;
+using Proxy.Streams;
 
 namespace Proxy.Composition;
 
@@ -27,9 +28,6 @@ internal sealed record PartsBuilder(
     /// <summary>The rows of the table of URLs.</summary>
     public List<EndpointRow> Endpoints { get; } = [];
 
-    /// <summary>The rows of the operator's socket.</summary>
-    public List<EndpointRow> AdminEndpoints { get; } = [];
-
     /// <summary>A request belongs to the first of these that has it; the last has every request.</summary>
     public List<Surface> Surfaces { get; } = [];
 
@@ -39,8 +37,19 @@ internal sealed record PartsBuilder(
     /// <summary>Each says whether the models that the file configures for this process are loaded; null: it configures none.</summary>
     public List<Func<bool?>> Readiness { get; } = [];
 
+    /// <summary>Rows of the admin socket.</summary>
+    public List<EndpointRow> AdminRows { get; } = [];
+
+    /// <summary>Each says what the process cannot do at present although it serves calls, for an operator; null: nothing.</summary>
+    public List<Func<string?>> Degraded { get; } = [];
+
     /// <summary>Work that runs from the start of the process until it is cancelled.</summary>
     public List<Func<CancellationToken, Task>> Background { get; } = [];
+
+    /// <summary>What <c>/ready</c> reports besides the backends. None of it makes the proxy less ready.</summary>
+    public List<Func<ReadyDetail>> Details { get; } = [];
+    /// <summary>The database that remembers calls; null: there is none. Read it when a call needs it: the feature that has it may come later.</summary>
+    public IRecordStore? Store { get; set; }
 
     public List<FixedSetting> FixedSettings { get; } = [];
 
@@ -66,6 +75,7 @@ internal sealed record PartsBuilder(
     public Endpoints Build(AdminEndpoints admin)
     {
         ChatRoutes.Add(Direct);
+        admin.More.AddRange(AdminRows);
         return new(Endpoints, admin, Relay, Errors, Exchange.Gate);
     }
 }

@@ -78,6 +78,7 @@ internal static class ProxyHost
 
         if (noAdmin is not null) log.NoAdmin(noAdmin);
         log.Started(Version, loaded.Path ?? "no file", config.Backends.Count, config.Auth.Keys.Count);
+        foreach (var (variable, reason) in UnusedVariables.Find(config, loaded.Sources.Environment)) log.UnusedVariable(variable, reason);
         foreach (var listener in listeners.All)
         {
             if (!listener.IsAdmin) log.Listening(listener.Url, listener.Scheme == "https" ? "sockets" : config.Server.Transport);

@@ -22,6 +22,9 @@ internal sealed record ApiKeyConfig
     /// <summary>SHA-256 of the key, 64 lower-case hex digits.</summary>
     public required string Sha256 { get; init; }
 
+    /// <summary>Whether the key may see and change what belongs to other keys.</summary>
+    public bool Admin { get; init; }
+
     /// <summary>Model names or globs (<c>qwen*</c>) that the key may see and use. If empty, all.</summary>
     public IReadOnlyList<string> Models { get; init; } = [];
 
@@ -30,6 +33,9 @@ internal sealed record ApiKeyConfig
 
     /// <summary>Calls that the key may start in a minute. Null means no limit.</summary>
     public int? RequestsPerMinute { get; init; }
+
+    /// <summary>False: nothing about the key's calls is published to NATS.</summary>
+    public bool Publish { get; init; } = true;
 
     /// <summary>The digest of a key that the file holds: the SHA-256 of its UTF-8 bytes, as lower-case hex.</summary>
     public static string Digest(string key) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(key)));

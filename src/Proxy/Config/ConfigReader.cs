@@ -6,6 +6,8 @@ namespace Proxy.Config;
 /// <summary>Reads the file's text into the records, once; the rest of the program uses only the records.</summary>
 internal static partial class ConfigReader
 {
+    private static readonly Dictionary<string, string> FileHints = new() { ["qdrant"] = UnusedVariables.Qdrant };
+
     private static readonly Dictionary<string, string> BackendHints = new()
     {
         ["api_key"] = "write key",
@@ -50,7 +52,7 @@ internal static partial class ConfigReader
     public static ProxyConfig ReadDraft(string toml, ConfigSources sources, out IReadOnlyList<ConfigProblem> problems)
     {
         var findings = new Findings();
-        var file = new SectionReader(ReadSyntax(toml, findings), "", "", findings, sources);
+        var file = new SectionReader(ReadSyntax(toml, findings), "", "", findings, sources) { Hints = FileHints };
 
         var backends = file.Sections("backends", BackendHints).Select(section => ReadBackend(section, sources)).ToList();
         var defaultBackend = file.Text("default_backend");
@@ -65,12 +67,15 @@ internal static partial class ConfigReader
             Inference = ReadInference(file.Section("inference"), sources),
             Streams = ReadStreams(file.Section("streams", StreamsHints)),
             Store = file.Has("store") ? ReadStore(file.Section("store", StoreHints), sources) : StoreOf(sources),
+            Nats = file.Has("nats") ? ReadNats(file.Section("nats", NatsHints), sources) : NatsOf(sources),
+            Cache = ReadCache(file),
             Log = ReadLog(file.Section("log")),
         };
 
         findings.RefuseUnknownKeys();
         foreach (var problem in ConfigRules.Check(config).Concat(OwnListener.Check(config, sources)))
-            findings.Add(sources.Listen is not null && IsListen(problem) ? problem with { Key = "--listen" } : problem);
+            findings.Add(sources.Listen is not null && IsListen(problem) ? problem with { Key = "--listen" }
+                : problem.Key is StoreUrl && config.Store?.Url == DatabaseOf(sources) ? problem with { Key = "DATABASE_URL" } : problem);
         problems = findings.InReadingOrder();
         return config;
     }
@@ -93,7 +98,7 @@ internal static partial class ConfigReader
             config = config with { Auth = config.Auth with { Keys = [new() { Name = "env", Sha256 = ApiKeyConfig.Digest(key) }] } };
         if (Set("PROXY_ALLOW_ANONYMOUS") == "true")
             config = config with { Auth = config.Auth with { AllowAnonymous = true } };
-        config = config with { Store = StoreOf(sources) };
+        config = config with { Store = StoreOf(sources), Nats = NatsOf(sources) };
 
         problems =
         [
@@ -108,11 +113,15 @@ internal static partial class ConfigReader
 
         string Variable(ConfigProblem problem) =>
             IsListen(problem) ? sources.Listen is null ? "PROXY_LISTEN" : "--listen"
+            : problem.Key.StartsWith("nats.", StringComparison.Ordinal) ? NatsVariable
             : problem.Key.EndsWith(".key", StringComparison.Ordinal) ? "LLM_API_KEY"
+            : problem.Key is StoreUrl ? "DATABASE_URL"
             : "LLM_BASE_URL";
     }
 
     private const string WaysOut = "set PROXY_API_KEY to one, or serve everyone with PROXY_ALLOW_ANONYMOUS=true";
+
+    private const string StoreUrl = "store.url";
 
     private static bool IsListen(ConfigProblem problem) => problem.Key.StartsWith("server.listen", StringComparison.Ordinal);
 
@@ -204,21 +213,28 @@ internal static partial class ConfigReader
         return families.Count > 0 ? families : null;
     }
 
-    /// <summary>The credential from <c>key</c>, or from the file or systemd credential that <c>key_file</c> names. No message shows it.</summary>
-    private static string? ReadKey(SectionReader section, ConfigSources sources)
+    /// <summary>
+    /// The credential from <c>key</c> (or the setting of another name), or from the file or systemd credential that <c>key_file</c> names. No message shows it.
+    /// </summary>
+    private static string? ReadKey(SectionReader section, ConfigSources sources, string name = "key")
     {
-        var key = section.Text("key");
-        if (section.Text("key_file") is not { } file) return key;
-        if (section.Has("key"))
+        var key = section.Text(name);
+        if (section.Text($"{name}_file") is not { } file) return key;
+        if (section.Has(name))
         {
-            section.Refuse("key_file", "stands beside key; keep one of the two");
+            section.Refuse($"{name}_file", $"stands beside {name}; keep one of the two");
             return key;
         }
 
-        // If the service has systemd credentials, a bare name is the name of one.
+        return ReadFile(section, $"{name}_file", SecretPath(file, sources), sources)?.Trim();
+    }
+
+    /// <summary>The path of a file with a secret. If the service has systemd credentials, a bare name is the name of one.</summary>
+    private static string SecretPath(string file, ConfigSources sources)
+    {
         var folder = !file.Contains('/', StringComparison.Ordinal) && sources.Environment("CREDENTIALS_DIRECTORY") is { Length: > 0 } credentials
             ? credentials : sources.Folder;
-        return ReadFile(section, "key_file", Path.GetFullPath(file, folder), sources)?.Trim();
+        return Path.GetFullPath(file, folder);
     }
 
     private static NamedFile? ReadCa(SectionReader section, ConfigSources sources)
@@ -252,9 +268,11 @@ internal static partial class ConfigReader
             {
                 Name = key.Required("name", "\"laptop\""),
                 Sha256 = key.Required("sha256", "\"…\", 64 hex digits; `proxy keys new NAME` prints them").ToLowerInvariant(),
+                Admin = key.Truth("admin", false),
                 Models = key.Texts("models", []),
                 Concurrency = key.Whole("concurrency", least: 1),
                 RequestsPerMinute = key.Whole("requests_per_minute", least: 1),
+                Publish = key.Truth("publish", true),
             }),
         ],
     };

@@ -27,6 +27,9 @@ internal static partial class ConfigRules
         .. Unlearned(config),
         .. Aliases(config),
         .. Models(config.Inference),
+        .. Nats(config.Nats),
+        .. Cache(config),
+        .. Store(config.Store),
     ];
 
     /// <summary>Null if the name is valid; else what to write instead.</summary>
@@ -215,6 +218,27 @@ internal static partial class ConfigRules
 
         foreach (var problem in Twins(inference.Models, static model => model.Name, "inference.models", "name")) yield return problem;
     }
+
+    private static IEnumerable<ConfigProblem> Cache(ProxyConfig config)
+    {
+        if (config.Cache is not { } cache) yield break;
+        if (cache.Ttl <= TimeSpan.Zero) yield return new("cache.ttl", 0, "leaves no time; write a longer one");
+        if (cache.Size < 1 << 20) yield return new("cache.size", 0, $"{ByteSize.Text(cache.Size)} is too small for answers; write \"1MiB\" or more");
+        if (!cache.Shared && config.Auth.Keys.Count == 0)
+            yield return new("cache.shared", 0, "without keys no caller has a cache of its own; write shared = true, or add one with `proxy keys new NAME`");
+    }
+
+    private static IEnumerable<ConfigProblem> Store(StoreConfig? store)
+    {
+        if (store is null) yield break;
+        if (store.Url is { } url && !PostgresUrl.TryParse(url, out _, out var problem)) yield return new("store.url", 0, problem);
+        if (!SchemaName().IsMatch(store.Schema))
+            yield return new("store.schema", 0, $"\"{store.Schema}\" is not a schema's name; write letters, digits and \"_\" (at most 63)");
+    }
+
+    /// <summary>Names that need no quotes in SQL written by hand, apart from capital letters. PostgreSQL keeps those that begin with pg_ for itself.</summary>
+    [GeneratedRegex("^(?!pg_)[A-Za-z_][A-Za-z0-9_]{0,62}$")]
+    private static partial Regex SchemaName();
 
     private static IEnumerable<ConfigProblem> Patterns(IReadOnlyList<string> patterns, string path)
     {

@@ -10,6 +10,8 @@ internal static class Duration
     /// <summary>Timers accept at most about 49 days; no setting needs more than this.</summary>
     private static readonly TimeSpan Longest = TimeSpan.FromDays(20);
 
+    private const int MostDays = 3650;
+
     private static readonly (string Unit, TimeSpan Length)[] Units =
     [
         ("h", TimeSpan.FromHours(1)), ("m", TimeSpan.FromMinutes(1)), ("s", TimeSpan.FromSeconds(1)), ("ms", TimeSpan.FromMilliseconds(1)),
@@ -42,6 +44,15 @@ internal static class Duration
         }
 
         return duration <= Longest;
+    }
+
+    /// <summary>How long something is kept: whole days such as <c>30d</c>, at most ten years of them, or a duration.</summary>
+    public static bool TryParseKept(string text, out TimeSpan kept)
+    {
+        if (!text.EndsWith('d')) return TryParse(text, out kept);
+        var isNumber = int.TryParse(text.AsSpan(0, text.Length - 1), NumberStyles.None, CultureInfo.InvariantCulture, out var days);
+        kept = TimeSpan.FromDays(Math.Min(days, MostDays));
+        return isNumber && days <= MostDays;
     }
 
     public static string Text(TimeSpan duration)

@@ -23,5 +23,10 @@ internal sealed record ProxyConfig
     /// <summary>Null: calls are remembered in memory only.</summary>
     public StoreConfig? Store { get; init; }
 
+    /// <summary>Null: nothing is published.</summary>
+    public NatsConfig? Nats { get; init; }
+    /// <summary>Null: no answer is given twice.</summary>
+    public CacheConfig? Cache { get; init; }
+
     public LogConfig Log { get; init; } = new();
 }

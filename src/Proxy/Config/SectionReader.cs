@@ -104,6 +104,17 @@ internal sealed class SectionReader
 
     public TimeSpan Time(string key, TimeSpan otherwise) => Time(key, otherwise, canBeOff: false) ?? otherwise;
 
+    /// <summary>How long something is kept.</summary>
+    public TimeSpan Kept(string key, TimeSpan otherwise)
+    {
+        if (Ask(key) is not { } setting) return otherwise;
+        if (setting is not Setting.Text written) return Wrong(key, setting, "a duration with its unit in quotes, such as \"30d\" or \"12h\"", otherwise);
+        if (Expand(PathOf(key), written) is not { } text) return otherwise;
+        if (Duration.TryParseKept(text, out var kept)) return kept;
+        Refuse(key, $"\"{text}\" is not a duration; write whole days such as \"30d\" (at most 3650), or \"12h\"");
+        return otherwise;
+    }
+
     /// <summary>A duration, or null for <c>"off"</c>.</summary>
     public TimeSpan? TimeOrOff(string key) => Time(key, null, canBeOff: true);
 

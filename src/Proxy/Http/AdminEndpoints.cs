@@ -10,8 +10,8 @@ namespace Proxy.Http;
 internal sealed class AdminEndpoints(BackendDirectory directory, ModelCatalog catalog, ActiveCalls calls, Func<ReloadOutcome> reload, string? file,
     Action drain, TimeProvider time)
 {
-    /// <summary>What features add. A path that ends in a slash stands for all paths below it.</summary>
-    public IReadOnlyList<EndpointRow> Rows { get; init; } = [];
+    /// <summary>The rows that features add. A path that ends in a slash stands for all paths below it.</summary>
+    public List<EndpointRow> More { get; } = [];
 
     public Task HandleAsync(HttpContext context, string method, string path) => (method, path) switch
     {
@@ -20,14 +20,11 @@ internal sealed class AdminEndpoints(BackendDirectory directory, ModelCatalog ca
         ("POST", "/drain") => DrainAsync(context),
         ("GET", "/calls") => CallsAsync(context),
         _ when Row(method, path) is { } row => row.Answer(context),
-        _ => WriteAsync(context, StatusCodes.Status404NotFound, json =>
-        {
-            var served = string.Join(", ", Rows.Select(static row => $"{row.Method} {row.Paths[0]}"));
-            json.WriteString("error", $"the admin socket serves GET /models, GET /calls, POST /reload, POST /drain{(served.Length > 0 ? ", " : "")}{served}");
-        }),
+        _ => WriteAsync(context, StatusCodes.Status404NotFound, json => json.WriteString("error", "the admin socket serves GET /models, GET /calls, "
+            + string.Concat(More.Select(static row => $"{row.Method} {row.Paths[0]}, ")) + "POST /reload and POST /drain")),
     };
 
-    private EndpointRow? Row(string method, string path) => Rows.FirstOrDefault(row =>
+    private EndpointRow? Row(string method, string path) => More.Find(row =>
         row.Method == method && row.Paths.Any(each => each == path || (each[^1] == '/' && path.StartsWith(each, StringComparison.Ordinal))));
 
     private async Task ModelsAsync(HttpContext context)

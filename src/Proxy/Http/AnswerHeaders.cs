@@ -12,6 +12,13 @@ internal static class AnswerHeaders
 {
     private const int LongestWord = 256, LongestList = 4096;
 
+    /// <summary>Sets what is known of the call before its answer begins.</summary>
+    public static void Set(HttpResponse response, ChatCall call)
+    {
+        if (call.RequestId is { } id) response.Headers["x-req-id"] = id;
+        if (call.Info.Cache is { } cache) response.Headers["x-cache"] = cache;
+    }
+
     /// <summary>Sets the headers that the route added.</summary>
     public static void Set(HttpResponse response, ChatAnswer answer)
     {

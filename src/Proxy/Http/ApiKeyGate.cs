@@ -19,6 +19,9 @@ internal sealed class Caller(string name, ApiKeyConfig? key, KeyUse? use)
     /// <summary>Whether the caller may use every model, including models that are added later.</summary>
     public bool MayUseAll => key is null || key.Models.Count == 0;
 
+    /// <summary>Whether the caller's key is an operator's.</summary>
+    public bool IsAdmin => key is { Admin: true };
+
     /// <summary>Whether the caller sent no key.</summary>
     public bool IsAnonymous => key is null;
 
@@ -140,6 +143,12 @@ internal sealed class ApiKeyGate(ProxyConfig config, TimeProvider time)
             return new(ProxyErrorKind.Unauthenticated, "from another machine, this needs an API key");
         return RefusePage(context, current);
     }
+
+    /// <summary>
+    /// Whether an admitted caller may see and change what belongs to others: with an admin key or, if no key is configured, from this machine.
+    /// </summary>
+    public bool IsAdmin(HttpContext context, Caller caller) => caller.IsAdmin || (caller.IsAnonymous && Volatile.Read(ref table).Keys.Length == 0
+        && ConnectionFeature.Of(context) is { Local: true } && !IsForwarded(context.Request.Headers));
 
     /// <summary>The origin to name in the answer's CORS headers; null if the request has none, or if it is not configured.</summary>
     public string? AllowedOrigin(HttpContext context)

@@ -48,6 +48,22 @@ internal sealed partial class CallScope
         if (ClientLeft) await LeftAsync();
     }
 
+    /// <summary>The client has its answer, which says only that the work has begun. The code that does the work disposes the scope.</summary>
+    public bool IsDetached { get; private set; }
+
+    /// <summary>The journal of this call's answer; null: it has none.</summary>
+    public AnswerJournal? Journal { get { lock (lifetime) return journal; } }
+
+    /// <summary>
+    /// Lets the work go on without the client, whose connection can then carry its next call. What is still written goes nowhere.
+    /// </summary>
+    public void Detach()
+    {
+        IsDetached = true;
+        left.Dispose();
+        Context = new DefaultHttpContext { Response = { Body = Stream.Null } };
+    }
+
     /// <summary>Equal calls can join from now on.</summary>
     public void OpenJoins(ChatCall call)
     {
@@ -83,7 +99,9 @@ internal sealed partial class CallScope
         lock (lifetime) journal = entered;
     }
 
-    /// <summary>Lets an equal call read this call's answer. Returns the journal, which that call has then entered; null: the calls differ, or it is too late.</summary>
+    /// <summary>
+    /// Lets an equal call read this call's answer. Returns the journal, which that call has then entered; null: the calls differ, or it is too late.
+    /// </summary>
     /// <param name="length">The length of that call's body, which is cheap to compare.</param>
     /// <param name="digest">Its digest.</param>
     public AnswerJournal? Join(int length, Func<string> digest)
@@ -97,7 +115,7 @@ internal sealed partial class CallScope
         }
     }
 
-    /// <summary>Ends the kept bytes with an error. Nobody may be there to read it now, but a client that comes back must not take half an answer for a whole.</summary>
+    /// <summary>Ends the kept bytes with an error: a client that comes back must not take half an answer for a whole.</summary>
     private async ValueTask EndKeptAsync(JournalWriter writer, ProxyError error)
     {
         if (!writer.Journal.IsOver)
@@ -130,16 +148,16 @@ internal sealed partial class CallScope
     }
 
     /// <summary>
-    /// Whether the client waited as long as it said that it would. OpenAI's and Anthropic's SDKs send their time-out in seconds, in one of two headers or in both
-    /// (one of them may be no number, or longer); such a client will try again.
+    /// Whether the client waited as long as it said that it would. OpenAI's and Anthropic's SDKs send their time-out in seconds, in one of two headers, or in
+    /// both (one of them may be no number, or longer); such a client will try again.
     /// </summary>
     private bool LeftAtItsTimeout()
     {
+        var headers = Context.Request.Headers;
         var waited = parts.Time.GetElapsedTime(Record.Started).TotalSeconds;
-        return Waited("x-stainless-timeout") || Waited("x-stainless-read-timeout");
+        return (headers.TryGetValue("x-stainless-timeout", out var said) && Waited(said))
+            || (headers.TryGetValue("x-stainless-read-timeout", out said) && Waited(said));
 
-        bool Waited(string header) =>
-            double.TryParse(Context.Request.Headers[header].ToString(), NumberStyles.Float, CultureInfo.InvariantCulture, out var seconds)
-            && waited >= 0.9 * seconds;
+        bool Waited(string? text) => double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var seconds) && waited >= 0.9 * seconds;
     }
 }

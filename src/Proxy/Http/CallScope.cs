@@ -14,6 +14,12 @@ internal sealed record ExchangeParts(
 {
     /// <summary>The features that follow the answers to calls. Complete before the first call.</summary>
     public List<Follow> Follow { get; } = [];
+
+    /// <summary>The features that may answer a call before its route is asked, in this order.</summary>
+    public List<AnswerEarly> Early { get; } = [];
+
+    /// <summary>Each says why it cannot do what a call's headers ask (<see cref="CallInfo.Wishes"/>). Asked only about calls that have such headers.</summary>
+    public List<Func<CallInfo, ProxyError?>> Refuses { get; } = [];
 }
 
 /// <summary>
@@ -74,7 +80,7 @@ internal sealed partial class CallScope : IDisposable
         parts.Metrics.Enter();
     }
 
-    public HttpContext Context { get; }
+    public HttpContext Context { get; private set; }
 
     /// <summary>The dialect of error messages. Can be set later, because one path serves two dialects and only the body shows which one.</summary>
     public ErrorDialect Dialect { get; set; }
@@ -96,7 +102,7 @@ internal sealed partial class CallScope : IDisposable
     /// <summary>Why the proxy ended the call while it was running; null: it did not. The client is still connected and gets this error.</summary>
     public ProxyError? Interruption { get; private set; }
 
-    public bool ClientLeft => Interruption is null && lifetime.ClientHasLeft;
+    public bool ClientLeft => Interruption is null && !IsDetached && lifetime.ClientHasLeft;
 
     public static CallScope Begin(HttpContext context, string surface, ErrorDialect dialect, ExchangeParts parts) => new(context, surface, dialect, parts);
 
@@ -114,8 +120,12 @@ internal sealed partial class CallScope : IDisposable
         Info.Owner = caller.Name;
         Record.Key = caller.Name;
         Cors.Answer(Context, parts.Gate);
-        return Info.Via is { } via ? ProxyLoop.Refusal(via, parts.Identity) : null;
+        return Unpublished(Info.Wishes?.Publish) ?? (Info.Via is { } via ? ProxyLoop.Refusal(via, parts.Identity) : null);
     }
+
+    /// <summary>Refuses a value of <c>x-publish</c> that has no meaning, also where nothing is published: a wish is never ignored.</summary>
+    private static ProxyError? Unpublished(string? publish) => publish is null or "none" ? null
+        : new(ProxyErrorKind.InvalidRequest, $"x-publish is '{ModelName.Shown(publish)}'; it can only be none") { Param = "x-publish" };
 
     /// <summary>Checks that the caller may use the model, and counts the call against its limits.</summary>
     public ProxyError? Use(string model)
@@ -184,6 +194,7 @@ internal sealed partial class CallScope : IDisposable
     public void Interrupt(ProxyError why)
     {
         Interruption = why;
+        Record.Interrupted = why.Kind is ProxyErrorKind.Draining;
         lifetime.End();
     }
 
@@ -249,6 +260,7 @@ internal sealed partial class CallScope : IDisposable
         (Record.Outcome, Record.Fault) = error.Kind switch
         {
             ProxyErrorKind.Internal => (CallOutcome.ProxyError, Fault.Proxy),
+            ProxyErrorKind.ClientLeft when Interruption is { Kind: ProxyErrorKind.Draining } => (CallOutcome.Drained, Fault.Proxy),
             ProxyErrorKind.Cancelled => (CallOutcome.ClientLeft, Fault.Client),
             _ when isGone || error.Kind is ProxyErrorKind.ClientLeft => (CallOutcome.ClientLeft, Fault.Client),
             ProxyErrorKind.HostTimedOut => (CallOutcome.Timeout, Fault.Backend),
@@ -258,7 +270,7 @@ internal sealed partial class CallScope : IDisposable
             ProxyErrorKind.QueueFull => (CallOutcome.Refused, Fault.Backend),
             ProxyErrorKind.Draining => (Interruption is null ? CallOutcome.Refused : CallOutcome.Drained, Fault.Proxy),
             ProxyErrorKind.ProxyLoop => (CallOutcome.Refused, Fault.Proxy), // a URL in a proxy's configuration is wrong, not the client's request
-            ProxyErrorKind.OutOfDescriptors => (CallOutcome.ProxyError, Fault.Proxy),
+            ProxyErrorKind.OutOfDescriptors or ProxyErrorKind.StoreFailed => (CallOutcome.ProxyError, Fault.Proxy),
             ProxyErrorKind.NotImplemented => (CallOutcome.Refused, Fault.Proxy),
             _ => (CallOutcome.Refused, Fault.Client),
         };

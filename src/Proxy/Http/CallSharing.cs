@@ -28,8 +28,9 @@ internal sealed class CallSharing(JournalTable journals, Func<StreamsConfig> con
     /// </summary>
     /// <param name="scope">The call's scope.</param>
     /// <param name="call">The call.</param>
+    /// <param name="kept">The request, if the client can fetch the answer by its own id; else null.</param>
     /// <param name="joined">The journal that the call reads instead of asking a route; null: none.</param>
-    public ProxyError? Begin(CallScope scope, ChatCall call, out AnswerJournal? joined)
+    public ProxyError? Begin(CallScope scope, ChatCall call, KeptRequest? kept, out AnswerJournal? joined)
     {
         joined = null;
         var wishes = scope.Info.Wishes;
@@ -42,11 +43,12 @@ internal sealed class CallSharing(JournalTable journals, Func<StreamsConfig> con
 
         if (key is not null)
         {
-            var origin = Origin(scope, call, Digest(), resumes) with
+            var origin = Origin(scope, call, Digest(), resumes, kept);
+            origin = origin with
             {
                 Key = scope.Caller.IsAnonymous ? $"{CallDigest.Owner(scope)}/{key}" : key,
                 Keep = config().KeysTtl,
-                Linger = resumes && config().Linger > RetryWindow ? config().Linger : RetryWindow,
+                Linger = origin.Linger > RetryWindow ? origin.Linger : RetryWindow,
             };
             var (journal, isNew) = journals.Claim(origin);
             if (journal.Origin.Digest != Digest())
@@ -59,11 +61,12 @@ internal sealed class CallSharing(JournalTable journals, Func<StreamsConfig> con
 
             if (isNew) scope.Own(journal);
             else if (journal.Enter()) joined = journal;
+            else if (kept is not null) scope.Own(journals.Open(origin with { Key = null }));
         }
         else
         {
             joined = FindRunning(scope, wishes, body.Length, Digest) ?? (journals.Unclaimed > 0 ? journals.EnterUnclaimed(scope.Caller.Name, Digest()) : null);
-            if (joined is null && resumes) scope.Own(journals.Open(Origin(scope, call, Digest(), resumes)));
+            if (joined is null && (resumes || kept is not null)) scope.Own(journals.Open(Origin(scope, call, Digest(), resumes, kept)));
         }
 
         if (joined is not null) scope.Read(joined);
@@ -72,7 +75,7 @@ internal sealed class CallSharing(JournalTable journals, Func<StreamsConfig> con
 
     /// <summary>Begins a journal for a call that others join, or whose client will try again.</summary>
     public AnswerJournal OpenShared(CallScope scope, ChatCall call, string digest) =>
-        journals.Open(Origin(scope, call, digest, resumes: false));
+        journals.Open(Origin(scope, call, digest, resumes: false, null));
 
     /// <summary>An SDK's retry finds the call that it repeats.</summary>
     private AnswerJournal? FindRunning(CallScope scope, CallWishes? wishes, int length, Func<string> digest)
@@ -86,13 +89,14 @@ internal sealed class CallSharing(JournalTable journals, Func<StreamsConfig> con
         return null;
     }
 
-    private JournalOrigin Origin(CallScope scope, ChatCall call, string digest, bool resumes) => new(
+    private JournalOrigin Origin(CallScope scope, ChatCall call, string digest, bool resumes, KeptRequest? kept) => new(
         scope.Info.TraceId, scope.Info.Owner, call.Dialect, scope.Record.Surface, call.Envelope.Model, call.Streams, time.GetUtcNow())
     {
         Digest = digest,
         Resumable = resumes,
-        Linger = resumes ? config().Linger : TimeSpan.Zero,
-        Keep = resumes ? config().Keep : RetryWindow,
+        Request = kept,
+        Linger = kept is { Terms.IsBackground: true } ? TimeSpan.MaxValue : resumes ? config().Linger : TimeSpan.Zero,
+        Keep = resumes || kept is not null ? config().Keep : RetryWindow,
     };
 
     private ProxyError? Resumes(string? said, out bool resumes)
@@ -107,7 +111,8 @@ internal sealed class CallSharing(JournalTable journals, Func<StreamsConfig> con
     private static ProxyError? ReadKey(string sent, out string key)
     {
         key = sent.Trim();
-        if (key is ['"', .., '"'] && key.Length > 1) key = key[1..^1].Replace("\\\"", "\"", StringComparison.Ordinal).Replace("\\\\", "\\", StringComparison.Ordinal);
+        if (key.Length > 1 && key is ['"', .., '"'])
+            key = key[1..^1].Replace("\\\"", "\"", StringComparison.Ordinal).Replace("\\\\", "\\", StringComparison.Ordinal);
         return key.Length is > 0 and <= LongestKey
             ? null
             : new(ProxyErrorKind.InvalidRequest, $"Idempotency-Key has {key.Length} characters; it must have 1 to {LongestKey}") { Param = "Idempotency-Key" };

@@ -11,45 +11,113 @@ namespace Proxy.Http;
 /// One chat call: reads the body's envelope, chooses the route, gets its answer and writes it (<see cref="ChatWriter"/>). Only this folder writes to
 /// clients.
 /// </summary>
-internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteTable routes, ExchangeParts parts) : Exchange(surface, dialect, parts)
+internal class ChatExchange(string surface, ClientDialect dialect, RouteTable routes, ExchangeParts parts) : Exchange(surface, dialect, parts)
 {
     private readonly ChatWriter writer = new(dialect, parts);
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    protected override async ValueTask<ProxyError?> AnswerAsync(CallScope scope, PooledBody body)
+    protected override ValueTask<ProxyError?> AnswerAsync(CallScope scope, PooledBody body) =>
+        Open(scope, body, out var call) is { } problem ? new(problem) : AnswerAsync(scope, call!, null);
+
+    /// <summary>Makes a call of the body. The call owns it; if there is a problem, the body is disposed.</summary>
+    protected ProxyError? Open(CallScope scope, PooledBody body, out ChatCall? call)
     {
-        var unreadable = EnvelopePeek.Read(body.Span, out var envelope);
+        call = null;
+        var problem = EnvelopePeek.Read(body.Span, out var envelope);
         scope.Record.Messages = envelope?.Messages; // recorded even if the call is refused below
-        if (unreadable is not null)
+        problem ??= dialect.Refuses(body.Span);
+        if (problem is not null) body.Dispose();
+        else call = new ChatCall(dialect, envelope!, scope.Info, body) { Headers = scope.CrossingHeaders };
+        return problem;
+    }
+
+    /// <summary>Answers the call, and disposes it.</summary>
+    /// <param name="scope">The call's scope.</param>
+    /// <param name="call">The call.</param>
+    /// <param name="kept">The request, if the client can fetch the answer by its own id; else null.</param>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    protected async ValueTask<ProxyError?> AnswerAsync(CallScope scope, ChatCall call, KeptRequest? kept)
+    {
+        var runsOn = false;
+        try
         {
-            body.Dispose();
-            return unreadable;
+            var routed = RouteTable.Split(call);
+            scope.Record.Stream = call.Streams;
+            if (Unmet(scope.Info) is { } unmet) return unmet;
+            AnswerJournal? joined = null;
+            if ((scope.Info.Wishes is not null || kept is not null || !Parts.Sharing.IsIdle)
+                && Parts.Sharing.Begin(scope, call, kept, out joined) is { } unclear) return unclear;
+            if (joined is not null) return await JoinAsync(scope, call, joined);
+
+            IChatRoute? route = null;
+            var problem = scope.Use(routed.Model) ?? routes.Find(routed, out route);
+            scope.Record.Model = ModelName.Shown(call.Envelope.Model); // as the client wrote it
+            if (problem is not null) return problem;
+
+            if (scope.Info.Wishes is not null && Parts.Sharing.Conversations.Begin(scope, call) is { } wrong) return wrong;
+            var early = Parts.Early.Count == 0 ? null : await EarlyAsync(routed, scope.Cancellation);
+            scope.Record.Route = early?.By ?? route!.Name;
+            var waits = kept is not { AnswersAtOnce: true };
+            var followers = Followers.Of(Parts.Follow, routed, scope.Record, isAnswered: early is not null);
+            AnswerHeaders.Set(scope.Context.Response, call);
+            var client = call.Streams && waits ? writer.Stream(scope, followers) : null;
+            scope.OpenJoins(call);
+            var pending = early is null ? route!.AnswerAsync(routed, scope.Cancellation) : new(early);
+            if (waits)
+            {
+                await GenerateAsync(scope, call, client, followers, pending);
+                return null;
+            }
+
+            pending = pending.Preserve();
+            if (pending is { IsCompletedSuccessfully: true, Result: ChatAnswer.Refused { Error: var refused } }) return refused;
+            try
+            {
+                await WriteStateAsync(scope, scope.Journal!);
+            }
+            catch (Exception gone) when (gone is IOException or OperationCanceledException)
+            {
+                // The client has left. The answer is generated without it anyway.
+            }
+
+            scope.Detach();
+            runsOn = true;
+            _ = RunOnAsync(scope, call, followers, pending);
+            return null;
         }
+        finally
+        {
+            if (!runsOn) call.Dispose();
+        }
+    }
 
-        using var call = new ChatCall(dialect, envelope!, scope.Info, body) { Headers = scope.CrossingHeaders };
-        if (dialect.Refuses(body.Span) is { } refused) return refused;
-        var routed = RouteTable.Split(call);
-        scope.Record.Stream = call.Streams;
-        AnswerJournal? joined = null;
-        if ((scope.Info.Wishes is not null || !Parts.Sharing.IsIdle) && Parts.Sharing.Begin(scope, call, out joined) is { } unclear) return unclear;
-        if (joined is not null) return await JoinAsync(scope, call, joined);
+    /// <summary>The taps and gates that follow an answer that is kept.</summary>
+    protected virtual Followers Following(Followers followers, AnswerJournal journal) => followers;
 
-        IChatRoute? route = null;
-        var problem = scope.Use(routed.Model) ?? routes.Find(routed, out route);
-        scope.Record.Model = ModelName.Shown(envelope!.Model); // as the client wrote it
-        if (problem is not null) return problem;
+    /// <summary>Writes what there is of an answer now, for a client that does not wait for it.</summary>
+    protected virtual ValueTask WriteStateAsync(CallScope scope, AnswerJournal journal) => throw new NotSupportedException();
 
-        scope.Record.Route = route!.Name;
-        if (scope.Info.Wishes is not null && Parts.Sharing.Conversations.Begin(scope, call) is { } wrong) return wrong;
-        var followers = Followers.Of(Parts.Follow, routed, scope.Record);
-        var client = call.Streams ? writer.Stream(scope, followers) : null;
-        scope.OpenJoins(call);
-        var pending = route.AnswerAsync(routed, scope.Cancellation);
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
+    private async ValueTask GenerateAsync(CallScope scope, ChatCall call, ClientStream? client, Followers followers, ValueTask<ChatAnswer> pending)
+    {
         var answer = await (pending.IsCompleted || client is not { KeepsAlive: true } ? pending : client.WhileAsync(pending));
-        if (scope.CloseJoins() is { } journal) await writer.KeepAsync(scope, call, client, followers, answer, journal);
+        if (scope.CloseJoins() is { } journal) await writer.KeepAsync(scope, call, client, Following(followers, journal), answer, journal);
         else await writer.WriteAsync(scope, call, client, followers, answer);
         if (scope.Kept is not null) await scope.EndKeptAsync();
-        return null;
+    }
+
+    /// <summary>Generates the answer of a call whose client does not wait for it.</summary>
+    private async Task RunOnAsync(CallScope scope, ChatCall call, Followers followers, ValueTask<ChatAnswer> pending)
+    {
+        using var ended = scope;
+        using var owned = call;
+        try
+        {
+            await GenerateAsync(scope, call, null, followers, pending);
+        }
+        catch (Exception problem) // no caller is left that could handle it; the log gets the reason
+        {
+            await scope.FailAsync(problem);
+        }
     }
 
     /// <summary>Answers with what an equal call generates, or has generated.</summary>
@@ -57,13 +125,41 @@ internal sealed class ChatExchange(string surface, ClientDialect dialect, RouteT
     {
         scope.Record.Model = ModelName.Shown(call.Envelope.Model);
         scope.Record.Joined = journal.Origin.TraceId;
-        var headers = scope.Context.Response.Headers;
-        headers["x-joined-trace-id"] = journal.Origin.TraceId;
-        if (journal is { IsOver: true, Origin.Key: not null }) headers["idempotent-replayed"] = "true";
+        var response = scope.Context.Response.Headers;
+        response["x-joined-trace-id"] = journal.Origin.TraceId;
+        if (journal is { IsOver: true, Origin.Key: not null }) response["idempotent-replayed"] = "true";
+        if (journal is { Origin.Request.AnswersAtOnce: true })
+        {
+            await WriteStateAsync(scope, journal);
+            return null;
+        }
+
         var client = call.Streams ? writer.Stream(scope, Followers.None) : null;
         var pending = JournalReply.OpenAsync(journal, Dialect as ClientDialect ?? call.Dialect, scope.Cancellation);
         var answer = await (pending.IsCompleted || client is not { KeepsAlive: true } ? pending : client.WhileAsync(pending));
         await writer.ReadAsync(scope, client, journal, answer, StreamPlace.Start);
+        return null;
+    }
+
+    private async ValueTask<ChatAnswer?> EarlyAsync(RoutedCall routed, CancellationToken cancellation)
+    {
+        foreach (var answer in Parts.Early)
+        {
+            if (await answer(routed, cancellation) is { } early) return early;
+        }
+
+        return null;
+    }
+
+    /// <summary>The error if a header asks for what is not configured here.</summary>
+    private ProxyError? Unmet(CallInfo info)
+    {
+        if (info.Wishes is null) return null;
+        foreach (var refuse in Parts.Refuses)
+        {
+            if (refuse(info) is { } unmet) return unmet;
+        }
+
         return null;
     }
 }

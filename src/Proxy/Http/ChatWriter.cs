@@ -9,11 +9,11 @@ namespace Proxy.Http;
 /// <summary>Writes a route's answer in the client's dialect: chooses its sink and runs the generation.</summary>
 internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
 {
-    /// <summary>Creates the client's stream. If taps or gates follow the answer, bytes are held for a slow client, so that it does not delay them.</summary>
+    /// <summary>Creates the client's stream. If taps follow the answer, bytes are held for a slow client, so that it does not delay them.</summary>
     public ClientStream Stream(CallScope scope, Followers followers)
     {
         var writer = scope.Kept ?? RelayOutput.Of(scope.Context);
-        var holding = followers.IsNone || scope.Kept is not null ? null : new HoldingWriter(writer);
+        var holding = followers.Taps.Length == 0 || scope.Kept is not null ? null : new HoldingWriter(writer);
         return new(scope.Context.Response, holding ?? writer, dialect, parts.Ticker, parts.Server().KeepaliveAfter) { Holding = holding };
     }
 
@@ -67,7 +67,7 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
         journal.Begin(AnswerHead.Of(reply, given, stamp));
         // Opened before the first frame comes, because an answer that is larger than the memory cannot be opened later.
         var reading = scope.Kept is null ? scope.Context.RequestAborted : scope.Cancellation;
-        var opening = scope.ClientLeft && scope.Kept is null ? default : JournalReply.OpenAsync(journal, dialect, reading);
+        var opening = scope.IsDetached || (scope.ClientLeft && scope.Kept is null) ? default : JournalReply.OpenAsync(journal, dialect, reading);
         var pump = JournalPump.RunAsync(reply, journal, reader, followers, scope.Lifetime).AsTask();
         try
         {
@@ -83,6 +83,7 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
         }
 
         if (scope.ClientLeft && scope.Kept is null) await scope.LeftAsync();
+        else if (scope.IsDetached && (journal.Error ?? journal.Head!.Refusal) is { } failure) scope.Judge(scope.Interruption ?? failure);
     }
 
     /// <summary>Writes an answer that another call generates or has generated.</summary>
@@ -104,9 +105,25 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
         }
 
         var numbers = journal.Origin.Resumable || after != StreamPlace.Start
-            ? new FrameIds(journal.Origin.TraceId, after, writes: journal.Origin.Resumable && dialect.Framing is StreamFraming.ServerSentEvents && scope.Kept is null)
+            ? new FrameIds(journal.Origin.TraceId, after,
+                writes: journal.Origin.Resumable && dialect.Framing is StreamFraming.ServerSentEvents && scope.Kept is null)
             : null;
         return RunAsync(scope, client, Followers.None, answer, head.Stamp, numbers);
+    }
+
+    /// <summary>Writes an answer that is kept, from a place on, and follows it to its end.</summary>
+    /// <param name="scope">The scope of the call that reads.</param>
+    /// <param name="journal">The answer. The caller has entered it.</param>
+    /// <param name="after">What the client already has.</param>
+    public async ValueTask ReplayAsync(CallScope scope, AnswerJournal journal, StreamPlace after)
+    {
+        scope.Record.Model = ModelName.Shown(journal.Origin.Model);
+        scope.Record.Stream = journal.Origin.Streams;
+        scope.Read(journal);
+        var stream = journal.Origin.Streams ? Stream(scope, Followers.None) : null;
+        var pending = JournalReply.OpenAsync(journal, dialect, scope.Cancellation);
+        var answer = await (pending.IsCompleted || stream is not { KeepsAlive: true } ? pending : stream.WhileAsync(pending));
+        await ReadAsync(scope, stream, journal, answer, after);
     }
 
     private static ValueTask RefuseAsync(CallScope scope, ChatAnswer.Refused refused)
@@ -215,6 +232,7 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
             ServedModel = events.Served ?? "",
             Idle = TimeSpan.FromDays(1),
             Streams = true,
+            IsPublished = events.IsPublished,
         };
         reply.Bind(null, scope.Cancellation.UnsafeRegister(static state => ((EventBody)state!).Cancel(), body));
         return new(reply) { Headers = events.Headers, NewReader = static () => new EventSchemaReader(), Whole = events.Whole, RunId = events.RunId };
@@ -230,6 +248,7 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
             Request = request,
             Sources = translated?.Sources,
             RunId = translated?.RunId,
+            Terms = call.Terms,
         };
     }
 }

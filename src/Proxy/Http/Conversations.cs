@@ -37,7 +37,8 @@ internal sealed class Conversations(JournalTable journals, Func<StreamsConfig> c
     public AnswerJournal? Find(CallScope scope, string id) => journals.Conversations(CallDigest.Owner(scope), each => each == id).FirstOrDefault();
 
     /// <summary>
-    /// The streams of these conversations of this caller. llama.cpp's web page appends the model's name to an id (<c>ID::MODEL</c>): the id alone finds them too.
+    /// The streams of these conversations of this caller. llama.cpp's web page appends the model's name to an id (<c>ID::MODEL</c>): the id alone finds
+    /// them too.
     /// </summary>
     public IEnumerable<AnswerJournal> Find(CallScope scope, IEnumerable<string> ids) => ids.SelectMany(id =>
         journals.Conversations(CallDigest.Owner(scope), each => each == id || each.StartsWith(id + "::", StringComparison.Ordinal)));

@@ -22,7 +22,7 @@ internal abstract class Exchange(string surface, ErrorDialect dialect, ExchangeP
 
     public async Task HandleAsync(HttpContext context)
     {
-        using var scope = Begin(context);
+        var scope = Begin(context);
         try
         {
             PooledBody? body = null;
@@ -34,6 +34,10 @@ internal abstract class Exchange(string surface, ErrorDialect dialect, ExchangeP
         catch (Exception problem) // for every failure, the client gets an error in its dialect and the log gets the reason
         {
             await scope.FailAsync(problem);
+        }
+        finally
+        {
+            if (!scope.IsDetached) scope.Dispose();
         }
     }
 

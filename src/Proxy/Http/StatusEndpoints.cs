@@ -7,11 +7,19 @@ using Proxy.Telemetry;
 
 namespace Proxy.Http;
 
+/// <summary>Another server that the proxy uses: its name in <c>/ready</c>, whether it can be used now, and why not.</summary>
+internal sealed record ReadyDetail(string Name, bool IsUp, string? Reason);
+
 /// <summary>Liveness, readiness and metrics. The first two are open to every caller; a caller without a key on another machine gets no details.</summary>
 /// <param name="loaded">Say whether the models that the file configures for this process are loaded; null: it configures none.</param>
+/// <param name="more">What the details report besides the backends.</param>
 internal sealed class StatusEndpoints(
-    BackendDirectory directory, ActiveCalls calls, ProxyMetrics metrics, ApiKeyGate gate, IReadOnlyList<Func<bool?>> loaded)
+    BackendDirectory directory, ActiveCalls calls, ProxyMetrics metrics, ApiKeyGate gate, IReadOnlyList<Func<bool?>> loaded,
+    IReadOnlyList<Func<ReadyDetail>> more)
 {
+    /// <summary>Each says what the process cannot do at present; null: nothing. The details of <c>/ready</c> list it.</summary>
+    public IReadOnlyList<Func<string?>> Degraded { get; init; } = [];
+
     /// <summary>Answers with the text of Ollama's own server, which its clients look for.</summary>
     public static Task RootAsync(HttpContext context) => TextAsync(context, "Ollama is running", "text/plain; charset=utf-8");
 
@@ -71,6 +79,23 @@ internal sealed class StatusEndpoints(
             }
 
             json.WriteEndArray();
+            string[] degraded = [.. Degraded.Select(static check => check()).OfType<string>()];
+            if (degraded.Length > 0)
+            {
+                json.WriteStartArray("degraded");
+                foreach (var one in degraded) json.WriteStringValue(one);
+                json.WriteEndArray();
+            }
+
+            foreach (var read in more)
+            {
+                var (name, isUp, reason) = read();
+                json.WriteStartObject(name);
+                json.WriteString("health", isUp ? "up" : "down");
+                if (!isUp && reason is not null) json.WriteString("reason", reason);
+                json.WriteEndObject();
+            }
+
             json.WriteEndObject();
         }
 

@@ -8,8 +8,8 @@ using Proxy.Streams;
 namespace Proxy.Http;
 
 /// <summary>
-/// Answers that can be resumed: lists the caller's own, reads one from any place and follows it while it is generated, and cancels a call. An answer of a caller
-/// without a key is found by its trace id alone, which nobody can guess.
+/// Answers that can be resumed: lists the caller's own, reads one from any place and follows it while it is generated, and cancels a call. An answer of a
+/// caller without a key is found by its trace id alone, which nobody can guess.
 /// </summary>
 internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
 {
@@ -43,7 +43,7 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
         {
             json.WriteStartObject();
             json.WriteStartArray("streams");
-            foreach (var journal in journals.List(null)) JournalJson.Write(json, journal, parts.Time.GetUtcNow());
+            foreach (var journal in journals.List(null)) JournalJson.WriteRow(json, journal, parts.Time.GetUtcNow());
             json.WriteEndArray();
             json.WriteEndObject();
         }
@@ -62,7 +62,7 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
             json.WriteStartObject();
             json.WriteString("object", "list");
             json.WriteStartArray("data");
-            foreach (var journal in journals.List(scope.Caller.Name)) JournalJson.Write(json, journal, parts.Time.GetUtcNow());
+            foreach (var journal in journals.List(scope.Caller.Name)) JournalJson.WriteRow(json, journal, parts.Time.GetUtcNow());
             json.WriteEndArray();
             json.WriteEndObject();
         }
@@ -79,10 +79,8 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
         var query = scope.Context.Request.Query;
         if (DialectOf(query["as"].ToString(), scope.IsOperators ? new EventSchemaClientDialect() : journal.Origin.Dialect) is not { } client)
         {
-            return new(ProxyErrorKind.InvalidRequest, $"as is '{ModelName.Shown(query["as"].ToString())}'; it can be openai, responses, anthropic, ollama or events")
-            {
-                Param = "as",
-            };
+            var said = ModelName.Shown(query["as"].ToString());
+            return new(ProxyErrorKind.InvalidRequest, $"as is '{said}'; it can be openai, responses, anthropic, ollama or events") { Param = "as" };
         }
 
         if (PlaceOf(scope, id, out var after) is { } wrong) return wrong;
@@ -90,14 +88,7 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
         if (!countsLines && after.Frame > 0 && after.Frame > Frames(journal) + 1) return BeyondTheEnd(after, journal);
         if (!journal.Enter()) return NotFound(id, isGone: true);
         scope.Dialect = client;
-        scope.Record.Model = ModelName.Shown(journal.Origin.Model);
-        scope.Record.Stream = journal.Origin.Streams;
-        scope.Read(journal);
-        var writer = new ChatWriter(client, parts);
-        var stream = journal.Origin.Streams ? writer.Stream(scope, Followers.None) : null;
-        var pending = JournalReply.OpenAsync(journal, client, scope.Cancellation);
-        var answer = await (pending.IsCompleted || stream is not { KeepsAlive: true } ? pending : stream.WhileAsync(pending));
-        await writer.ReadAsync(scope, stream, journal, answer, after);
+        await new ChatWriter(client, parts).ReplayAsync(scope, journal, after);
         EndEmpty(scope.Context.Response);
         return null;
     }
@@ -106,10 +97,12 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
     {
         var id = IdOf(scope);
         var owner = OwnerOf(scope);
-        var running = parts.Calls.Snapshot().FirstOrDefault(call => call.Info.TraceId == id && (owner ?? call.Info.Owner) == call.Info.Owner && call != scope);
+        var running = parts.Calls.Snapshot()
+            .FirstOrDefault(call => call.Info.TraceId == id && (owner ?? call.Info.Owner) == call.Info.Owner && call != scope);
         var isKept = journals.TryFind(id, owner, out var journal, out var isGone);
         if (running is null && !isKept) return NotFound(id, isGone);
-        running?.Interrupt(new(ProxyErrorKind.Cancelled, scope.IsOperators ? "the operator cancelled the call" : $"the call was cancelled by DELETE {Root}/{id}"));
+        running?.Interrupt(new(ProxyErrorKind.Cancelled,
+            scope.IsOperators ? "the operator cancelled the call" : $"the call was cancelled by DELETE {Root}/{id}"));
         if (journal is not null) journals.Remove(journal);
         using var body = new PooledBody(128);
         await using (var json = new Utf8JsonWriter(body))
@@ -160,7 +153,7 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
         after = StreamPlace.Start;
         var request = scope.Context.Request;
         var asked = request.Query["after"].ToString();
-        var said = asked.Length > 0 ? asked : request.Headers["last-event-id"].ToString();
+        var said = asked.Length > 0 ? asked : request.Headers.TryGetValue("last-event-id", out var last) ? last.ToString() : "";
         if (said.Length == 0 || StreamPlace.TryParse(said, id, out after)) return null;
         var name = asked.Length > 0 ? "after" : "Last-Event-ID";
         return new(ProxyErrorKind.InvalidRequest, $"{name} is '{ModelName.Shown(said)}'; write the number of the last frame that you have, or its whole id")
@@ -183,32 +176,9 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
         new(ProxyErrorKind.InvalidRequest, $"after is {after.Frame}, but the answer has {Frames(journal)} frames so far") { Param = "after" };
 
     private static ProxyError NotFound(string id, bool isGone) => isGone
-        ? new(ProxyErrorKind.StreamExpired, $"the answer {ModelName.Shown(id)} is not kept any more; [streams] keep and memory say for how long answers are kept")
-        : new(ProxyErrorKind.UnknownPath, $"there is no answer {ModelName.Shown(id)} that can be resumed; its call must have x-resume: 1") { Code = "stream_not_found" };
-}
-
-/// <summary>Describes journals for listings.</summary>
-internal static class JournalJson
-{
-    public static void Write(Utf8JsonWriter json, AnswerJournal journal, DateTimeOffset now)
-    {
-        var origin = journal.Origin;
-        json.WriteStartObject();
-        json.WriteString("id", origin.TraceId);
-        json.WriteString("object", "stream");
-        json.WriteNumber("created", origin.Created.ToUnixTimeSeconds());
-        json.WriteString("owner", origin.Owner);
-        json.WriteString("surface", origin.Surface);
-        json.WriteString("model", origin.Model);
-        json.WriteString("status", journal.State switch
+        ? new(ProxyErrorKind.StreamExpired, $"the answer {ModelName.Shown(id)} is not kept any more; [streams] keep and memory limit how long answers are kept")
+        : new(ProxyErrorKind.UnknownPath, $"there is no answer {ModelName.Shown(id)} that can be resumed; its call must have x-resume: 1")
         {
-            JournalState.Pending => "waiting",
-            JournalState.Running => "running",
-            JournalState.Finished => "finished",
-            _ => "failed",
-        });
-        json.WriteNumber("bytes", journal.Length);
-        json.WriteNumber("age_ms", (long)(now - origin.Created).TotalMilliseconds);
-        json.WriteEndObject();
-    }
+            Code = "stream_not_found",
+        };
 }

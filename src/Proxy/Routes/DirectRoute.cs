@@ -11,11 +11,6 @@ namespace Proxy.Routes;
 internal sealed class DirectRoute(
     BackendDirectory directory, BackendDispatcher dispatcher, RemoteImages images, PromptPrefixes prefixes, ILogger log, TimeProvider time) : IChatRoute
 {
-    /// <summary>
-    /// A body of this many bytes is parsed in about a millisecond. A longer body is translated off the event loop, so that it does not hold up other calls.
-    /// </summary>
-    private const int LongBody = 64 << 10;
-
     public string Name => "direct";
 
     /// <summary>Only calls that ask for no workspace and no pipeline.</summary>
@@ -72,7 +67,7 @@ internal sealed class DirectRoute(
         return new(ProxyErrorKind.InvalidRequest, $"\"{model}\" does not support {verb}: it runs in this proxy, which embeds and reranks") { Param = "model" };
     }
 
-    private static bool IsLongToParse(ChatCall call, Resolution resolution) => call.OriginalBody is { Length: > LongBody } && NeedsParsing(call, resolution);
+    private static bool IsLongToParse(ChatCall call, Resolution resolution) => call.IsLongToParse && NeedsParsing(call, resolution);
 
     private static bool NeedsParsing(ChatCall call, Resolution resolution)
     {
@@ -149,8 +144,10 @@ internal sealed class DirectRoute(
             outgoing = default;
             if (backend.Native(call.Dialect.Name) is { } own && call.OriginalBody is { } bytes)
             {
-                var wish = call.Streams && backend.Config.StreamUsage ? own.AskUsage(bytes.Span, call.Envelope) : null;
-                var name = served == call.Envelope.Model ? (BodyEdit?)null : new(call.Envelope.ModelSlice, ModelName.Json(served));
+                var envelope = call.Envelope;
+                if (call.Remembered is { } shorter && shorter.Backend == backend.Name) (bytes, envelope) = (shorter.Bytes, shorter.Envelope);
+                var wish = call.Streams && backend.Config.StreamUsage ? own.AskUsage(bytes.Span, envelope) : null;
+                var name = served == envelope.Model ? (BodyEdit?)null : new(envelope.ModelSlice, ModelName.Json(served));
                 outgoing = new OutgoingCall("POST", own.ChatPath, Spliced(bytes, name, wish, out var copy), "application/json", own, own, call.Streams, copy)
                 {
                     UnaskedUsage = wish is not null,

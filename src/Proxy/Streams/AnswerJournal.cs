@@ -31,6 +31,15 @@ internal sealed record JournalOrigin(
     /// <summary>Tells the journals of one table apart.</summary>
     public string Id => Conversation is null ? TraceId : $"{Owner}\n{Conversation}";
 
+    /// <summary>The request, if the client can fetch the answer by the answer's own id; else null.</summary>
+    public KeptRequest? Request { get; init; }
+
+    /// <summary>Clients can ask for the answer later.</summary>
+    public bool IsNamed => Resumable || Request is not null;
+
+    /// <summary>Clients can ask for the answer even if the call was refused.</summary>
+    public bool KeepsRefusal => Resumable || Request is { AnswersAtOnce: true };
+
     /// <summary>How long the generation runs on when the last client has left.</summary>
     public TimeSpan Linger { get; init; }
 
@@ -107,6 +116,12 @@ internal sealed class AnswerJournal
     /// <summary>When the answer was complete or failed; null: it is still generated.</summary>
     public DateTimeOffset? Ended { get; private set; }
 
+    /// <summary>The names, besides its trace id, by which the answer is found. Only the table changes them.</summary>
+    public List<string> Names { get; } = [];
+
+    /// <summary>Its owner has deleted it.</summary>
+    public bool IsDeleted { get; set; }
+
     /// <summary>Some client has received a part of the answer.</summary>
     public bool WasSeen { get; set; }
 
@@ -118,7 +133,9 @@ internal sealed class AnswerJournal
     /// <summary>When the journal is given up, in the table's milliseconds: a running one without clients, or a finished one. Never if it has clients.</summary>
     public long Until { get; private set; } = ReplyBody.Never;
 
-    /// <summary>This is an answer, or becomes one. The host's own refusal of what the client sent is an answer too; a failure of the host or of ours is none.</summary>
+    /// <summary>
+    /// This is an answer, or becomes one. The host's own refusal of what the client sent is an answer too; a failure of the host or of ours is none.
+    /// </summary>
     public bool IsAnswer => (Error ?? Head?.Refusal) is { } error
         ? error is { Kind: ProxyErrorKind.HostRefused, Status: >= 400 and < 500 and not (408 or 409 or 429) }
         : State is not JournalState.Failed;
@@ -196,11 +213,7 @@ internal sealed class AnswerJournal
             Copy(frames);
             Length += frames.Length;
             if (!IsReadable) CutSlowReaders();
-            if (counts)
-            {
-                charged += frames.Length;
-                table.CountBytes(frames.Length);
-            }
+            Count(frames.Length);
         }
 
         table.Limit();
@@ -262,6 +275,12 @@ internal sealed class AnswerJournal
     {
         lock (gate) first = null;
         StopCounting();
+    }
+
+    /// <summary>Counts the request, which is kept with the answer.</summary>
+    public void CountRequest(int bytes)
+    {
+        lock (gate) Count(bytes);
     }
 
     /// <summary>The bytes do not count against the table's limit any more, whether they came already or come later.</summary>
@@ -330,7 +349,7 @@ internal sealed class AnswerJournal
             State = state;
             Error = error;
             Ended = Time.GetUtcNow();
-            Until = table.Now + (IsAnswer || Origin.Resumable ? (long)Origin.Keep.TotalMilliseconds : 0);
+            Until = table.Now + (IsAnswer || Origin.KeepsRefusal || (Origin.IsNamed && Head is not null) ? (long)Origin.Keep.TotalMilliseconds : 0);
         }
 
         begun.TrySetResult();
@@ -338,6 +357,13 @@ internal sealed class AnswerJournal
         WakeReaders();
         Release();
         table.Ended(this);
+    }
+
+    private void Count(int bytes)
+    {
+        if (!counts) return;
+        charged += bytes;
+        table.CountBytes(bytes);
     }
 
     private void Copy(ReadOnlySpan<byte> frames)

@@ -9,6 +9,14 @@ namespace Proxy.Streams;
 internal sealed record FollowedCall(RoutedCall Routed, CallRecord Record)
 {
     public CallInfo Info => Routed.Call.Info;
+
+    /// <summary>Rows that are written in the transaction of the call's record, if its answer is complete. A gate adds them before the end.</summary>
+    public List<StoreRow> Rows => field ??= [];
+
+    /// <summary>The answer must not end well without its record: if that cannot be written, the client gets an error in place of the end.</summary>
+    public bool NeedsRecord { get; set; }
+    /// <summary>The answer comes from a feature (<see cref="AnswerEarly"/>): no route is asked.</summary>
+    public bool IsAnswered { get; init; }
 }
 
 /// <summary>Adds a feature's taps and gates to a call, before its answer is asked for. It adds none to a call that it does not follow.</summary>

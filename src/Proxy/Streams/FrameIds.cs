@@ -37,7 +37,7 @@ internal readonly record struct StreamPlace(long Frame, int Message = int.MaxVal
 /// </summary>
 /// <param name="traceId">The id of the call that is answered.</param>
 /// <param name="after">Where the client's copy ends.</param>
-/// <param name="writes">False for a dialect whose frames have no place for an id. Its clients count the messages that they have, and ask by that number.</param>
+/// <param name="writes">False for a dialect whose frames have no place for an id. Its clients count the messages that they have.</param>
 internal sealed class FrameIds(string traceId, StreamPlace after, bool writes)
 {
     private readonly bool countsMessages = !writes && after.Message == int.MaxValue;

@@ -141,5 +141,6 @@ internal sealed class Generation : IDisposable
     /// </summary>
     private void HostIsDone() => reply.GiveBackSlot();
 
-    private GenerationEnd Left() => new(EndKind.ClientLeft, sink.Usage);
+    private GenerationEnd Left() =>
+        new(EndKind.ClientLeft, sink.Usage) { Interrupted = lifetime is { IsCancellationRequested: true, ClientHasLeft: false } };
 }

@@ -21,7 +21,11 @@ internal enum EndKind
 /// <param name="Kind">How it ended.</param>
 /// <param name="Usage">The last token counts that the host sent; null if it sent none.</param>
 /// <param name="Error">With <see cref="EndKind.BrokeOff"/>: the error for the client. With <see cref="EndKind.HostSaidError"/>: the host's own.</param>
-internal readonly record struct GenerationEnd(EndKind Kind, Usage? Usage, ProxyError? Error = null);
+internal readonly record struct GenerationEnd(EndKind Kind, Usage? Usage, ProxyError? Error = null)
+{
+    /// <summary>With <see cref="EndKind.ClientLeft"/>: not the client ended the call but this process, which stops.</summary>
+    public bool Interrupted { get; init; }
+}
 
 /// <summary>Holds back the end of a generation, for example until its record is committed.</summary>
 internal interface IEndGate
@@ -44,10 +48,10 @@ internal readonly record struct Followers(IFrameTap[] Taps, IEndGate[] Gates)
     public static readonly Followers None = new([], []);
 
     /// <summary>The followers of a call. A process without features that follow calls pays nothing.</summary>
-    public static Followers Of(IReadOnlyList<Follow> features, in RoutedCall routed, Telemetry.CallRecord record)
+    public static Followers Of(IReadOnlyList<Follow> features, in RoutedCall routed, Telemetry.CallRecord record, bool isAnswered = false)
     {
         if (features.Count == 0) return None;
-        var (call, taps, gates) = (new FollowedCall(routed, record), new List<IFrameTap>(), new List<IEndGate>());
+        var (call, taps, gates) = (new FollowedCall(routed, record) { IsAnswered = isAnswered }, new List<IFrameTap>(), new List<IEndGate>());
         foreach (var follow in features) follow(call, taps, gates);
         return taps.Count + gates.Count == 0 ? None : new([.. taps], [.. gates]);
     }

@@ -13,44 +13,38 @@ internal sealed class HoldingWriter(PipeWriter client) : PipeWriter, IDisposable
     public const int Most = 1 << 20;
 
     private readonly Lock gate = new();
-    private readonly PooledBody filling = new(); // the generation writes here
-    private PooledBody waiting = new(); // flushed by the generation and not yet being sent; guarded by the lock
-    private PooledBody leaving = new(); // being sent
+    private PooledBody? filling; // what the generation has written and not flushed
+    private PooledBody? waiting; // flushed by the generation while the client is slow; guarded by the lock
+    private PooledBody? leaving; // being sent
     private Task sending = Task.CompletedTask;
-    private bool isSending;
-    private bool hasLeft;
+    private bool isSending; // guarded by the lock
+    private volatile bool hasLeft;
 
     public override bool CanGetUnflushedBytes => true;
 
-    public override long UnflushedBytes => filling.Length;
+    public override long UnflushedBytes => filling?.Length ?? 0;
 
-    public override Memory<byte> GetMemory(int sizeHint = 0) => filling.GetMemory(sizeHint);
+    private PooledBody Filling => filling ??= new PooledBody(1024);
 
-    public override Span<byte> GetSpan(int sizeHint = 0) => filling.GetSpan(sizeHint);
+    public override Memory<byte> GetMemory(int sizeHint = 0) => Filling.GetMemory(sizeHint);
 
-    public override void Advance(int bytes) => filling.Advance(bytes);
+    public override Span<byte> GetSpan(int sizeHint = 0) => Filling.GetSpan(sizeHint);
+
+    public override void Advance(int bytes) => Filling.Advance(bytes);
 
     public override ValueTask<FlushResult> WriteAsync(ReadOnlyMemory<byte> source, CancellationToken cancellationToken = default)
     {
-        filling.Write(source.Span);
+        if (UnflushedBytes == 0) return PassAsync(source);
+        Filling.Write(source.Span);
         return FlushAsync(cancellationToken);
     }
 
-    public override async ValueTask<FlushResult> FlushAsync(CancellationToken cancellationToken = default)
+    public override ValueTask<FlushResult> FlushAsync(CancellationToken cancellationToken = default)
     {
-        bool begins, waits;
-        lock (gate)
-        {
-            if (!hasLeft) waiting.Write(filling.Span);
-            filling.Clear();
-            begins = !isSending;
-            isSending = true;
-            waits = waiting.Length > Most;
-        }
-
-        if (begins) sending = SendAsync();
-        if (waits) await sending;
-        return new(isCanceled: false, isCompleted: hasLeft);
+        if (filling is not { Length: > 0 }) return new(Result);
+        var passing = PassAsync(filling.Memory);
+        filling.Clear(); // the bytes have been sent or copied, even if the task is pending
+        return passing;
     }
 
     /// <summary>Waits until everything has been written to the client, or the client has left.</summary>
@@ -62,27 +56,71 @@ internal sealed class HoldingWriter(PipeWriter client) : PipeWriter, IDisposable
 
     public void Dispose()
     {
-        filling.Dispose();
-        waiting.Dispose();
-        leaving.Dispose();
+        filling?.Dispose();
+        waiting?.Dispose();
+        leaving?.Dispose();
     }
 
     public override void CancelPendingFlush() => client.CancelPendingFlush();
 
     public override void Complete(Exception? exception = null) => client.Complete(exception);
 
-    /// <summary>Sends until nothing is waiting. Starts on the generation's thread, so that a token changes no thread while the client keeps up.</summary>
-    private async Task SendAsync()
+    private FlushResult Result => new(isCanceled: false, isCompleted: hasLeft);
+
+    /// <summary>Sends the bytes at once while the client keeps up: then they are not copied, and a token changes no thread. Otherwise they wait here.</summary>
+    private ValueTask<FlushResult> PassAsync(ReadOnlyMemory<byte> bytes)
+    {
+        if (hasLeft) return new(Result);
+        lock (gate)
+        {
+            if (isSending)
+            {
+                (waiting ??= new PooledBody(bytes.Length)).Write(bytes.Span);
+                return waiting.Length > Most ? new(FullAsync()) : new(Result);
+            }
+        }
+
+        try
+        {
+            var writing = client.WriteAsync(bytes); // consumes the bytes before it returns
+            if (!writing.IsCompletedSuccessfully)
+            {
+                lock (gate) isSending = true;
+                sending = SendAsync(writing);
+            }
+            else if (writing.GetAwaiter().GetResult() is { IsCompleted: true } or { IsCanceled: true })
+            {
+                hasLeft = true;
+            }
+        }
+        catch (Exception problem) when (HasClientLeft(problem))
+        {
+            hasLeft = true;
+        }
+
+        return new(Result);
+    }
+
+    private async Task<FlushResult> FullAsync()
+    {
+        await sending;
+        return Result;
+    }
+
+    /// <summary>Sends until nothing is waiting.</summary>
+    private async Task SendAsync(ValueTask<FlushResult> writing)
     {
         try
         {
-            while (Next())
+            while (true)
             {
-                var flushed = await client.WriteAsync(leaving.Memory);
+                var flushed = await writing;
                 hasLeft |= flushed.IsCompleted || flushed.IsCanceled;
+                if (!Next()) return;
+                writing = client.WriteAsync(leaving!.Memory);
             }
         }
-        catch (Exception problem) when (problem is IOException or OperationCanceledException or InvalidOperationException)
+        catch (Exception problem) when (HasClientLeft(problem))
         {
             hasLeft = true;
         }
@@ -92,11 +130,13 @@ internal sealed class HoldingWriter(PipeWriter client) : PipeWriter, IDisposable
     {
         lock (gate)
         {
-            leaving.Clear();
-            isSending = !hasLeft && waiting.Length > 0;
+            leaving?.Clear();
+            isSending = !hasLeft && waiting is { Length: > 0 };
             if (!isSending) return false;
             (waiting, leaving) = (leaving, waiting);
             return true;
         }
     }
+
+    private static bool HasClientLeft(Exception problem) => problem is IOException or OperationCanceledException or InvalidOperationException;
 }

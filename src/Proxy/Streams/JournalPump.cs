@@ -20,7 +20,8 @@ internal static class JournalPump
             if (reply.IsDocument) journal.Append(reply.Held.Span);
             if (reply.Refusal is not null) followers = Followers.None;
             else if (reader is not null) followers = new([.. followers.Taps, new Appending(journal)], followers.Gates);
-            using var generation = new Generation(reply, Sink(reply, journal, reader, followers.Gates.Length > 0), Timeout.InfiniteTimeSpan, followers, lifetime);
+            var sink = Sink(reply, journal, reader, followers.Gates.Length > 0);
+            using var generation = new Generation(reply, sink, Timeout.InfiniteTimeSpan, followers, lifetime);
             end = await generation.RunAsync();
             return end;
         }

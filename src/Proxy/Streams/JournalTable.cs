@@ -17,6 +17,7 @@ internal sealed class JournalTable : IDisposable
     private readonly Lock gate = new();
     private readonly Dictionary<string, AnswerJournal> journals = [];
     private readonly Dictionary<(string Owner, string Key), AnswerJournal> keys = [];
+    private readonly Dictionary<(string Owner, string Name), AnswerJournal> names = [];
     private readonly List<AnswerJournal> unclaimed = [];
     private readonly Dictionary<string, string> gone = [];
     private readonly Queue<string> goneInOrder = new();
@@ -53,26 +54,32 @@ internal sealed class JournalTable : IDisposable
     /// <summary>Begins a journal.</summary>
     public AnswerJournal Open(JournalOrigin origin)
     {
+        AnswerJournal journal;
         lock (gate)
         {
-            var journal = new AnswerJournal(origin, this, ++opened);
+            journal = new AnswerJournal(origin, this, ++opened);
             Add(journal);
-            return journal;
         }
+
+        ChargeRequest(journal);
+        return journal;
     }
 
     /// <summary>Begins a journal for a call with an <c>Idempotency-Key</c>, or finds the one that has that key.</summary>
     /// <returns>The journal, and whether it is new.</returns>
     public (AnswerJournal Journal, bool IsNew) Claim(JournalOrigin origin)
     {
+        AnswerJournal journal;
         lock (gate)
         {
             if (keys.TryGetValue((origin.Owner, origin.Key!), out var there) && there is { IsReadable: true, IsAnswer: true }) return (there, false);
-            var journal = new AnswerJournal(origin, this, ++opened);
+            journal = new AnswerJournal(origin, this, ++opened);
             Add(journal);
             keys[(origin.Owner, origin.Key!)] = journal;
-            return (journal, true);
         }
+
+        ChargeRequest(journal);
+        return (journal, true);
     }
 
     /// <summary>Begins a conversation's journal in the place of the one that it had.</summary>
@@ -112,6 +119,53 @@ internal sealed class JournalTable : IDisposable
         return journal is { Origin.Resumable: true };
     }
 
+    /// <summary>Finds an answer by one of its names. Another owner's is not found.</summary>
+    /// <param name="name">The name: the id that the host or this proxy gave the answer.</param>
+    /// <param name="owner">Who asks.</param>
+    /// <param name="isGone">It was kept and is not kept any more.</param>
+    public AnswerJournal? FindNamed(string name, string owner, out bool isGone)
+    {
+        lock (gate)
+        {
+            var found = names.GetValueOrDefault((owner, name));
+            isGone = found is { IsReadable: false } || (found is null && gone.TryGetValue(name, out var before) && before == owner);
+            return found is { IsReadable: true } ? found : null;
+        }
+    }
+
+    /// <summary>Gives an answer a name by which it is found. A newer answer takes the name from an older one of the same owner.</summary>
+    public void Name(AnswerJournal journal, string name)
+    {
+        lock (gate)
+        {
+            if (journal.Names.Contains(name) || !journals.ContainsKey(journal.Origin.TraceId)) return;
+            journal.Names.Add(name);
+            names[(journal.Origin.Owner, name)] = journal;
+        }
+    }
+
+    /// <summary>Adds a finished answer that was kept elsewhere, unless it is here.</summary>
+    /// <param name="origin">The answer's call.</param>
+    /// <param name="fill">Adds the frames, and ends the journal.</param>
+    public AnswerJournal Restore(JournalOrigin origin, Action<AnswerJournal> fill)
+    {
+        AnswerJournal journal;
+        lock (gate) journal = new AnswerJournal(origin, this, ++opened);
+        fill(journal);
+        ChargeRequest(journal);
+        lock (gate)
+        {
+            if (journals.TryGetValue(origin.TraceId, out var there))
+            {
+                journal.StopCounting();
+                return there;
+            }
+
+            Add(journal);
+            return journal;
+        }
+    }
+
     /// <summary>Enters the answer that waits for a retry with this digest; null: none does.</summary>
     public AnswerJournal? EnterUnclaimed(string owner, string digest)
     {
@@ -137,7 +191,8 @@ internal sealed class JournalTable : IDisposable
     {
         lock (gate)
         {
-            return [.. journals.Values.Where(journal => journal is { IsReadable: true, Origin.Resumable: true } && (owner is null || journal.Origin.Owner == owner))
+            return [.. journals.Values.Where(static journal => journal is { IsReadable: true, Origin.Resumable: true })
+                .Where(journal => owner is null || journal.Origin.Owner == owner)
                 .OrderByDescending(static journal => journal.Number)];
         }
     }
@@ -145,7 +200,11 @@ internal sealed class JournalTable : IDisposable
     /// <summary>Removes a finished answer at its owner's wish.</summary>
     public void Remove(AnswerJournal journal)
     {
-        lock (gate) Forget(journal);
+        lock (gate)
+        {
+            journal.IsDeleted = true;
+            Forget(journal);
+        }
     }
 
     /// <summary>A journal has a time at which it is given up.</summary>
@@ -184,9 +243,17 @@ internal sealed class JournalTable : IDisposable
     private void Add(AnswerJournal journal)
     {
         journals[journal.Origin.Id] = journal;
+        if (journal.Origin.Request is { } request) Name(journal, request.Name);
         if (ticks) return;
         ticks = true;
         timer.Change(Period, Period);
+    }
+
+    private void ChargeRequest(AnswerJournal journal)
+    {
+        if (journal.Origin.Request is not { } request) return;
+        journal.CountRequest(request.Body.Length);
+        Limit();
     }
 
     private void MakeRoom()
@@ -245,13 +312,23 @@ internal sealed class JournalTable : IDisposable
         if (unclaimed.Remove(journal)) Unclaimed = unclaimed.Count;
         FreeKey(journal);
         journal.StopCounting();
-        if (!journal.Origin.Resumable || !gone.TryAdd(journal.Origin.TraceId, journal.Origin.Owner)) return;
-        goneInOrder.Enqueue(journal.Origin.TraceId);
-        if (goneInOrder.Count > MostGone) gone.Remove(goneInOrder.Dequeue());
+        foreach (var name in journal.Names)
+        {
+            if (names.TryGetValue((journal.Origin.Owner, name), out var holder) && holder == journal) names.Remove((journal.Origin.Owner, name));
+        }
+
+        if (!journal.Origin.IsNamed || journal.IsDeleted || (journal.Head is null && !journal.Origin.KeepsRefusal)) return;
+        foreach (var id in journal.Names.Prepend(journal.Origin.TraceId))
+        {
+            if (!gone.TryAdd(id, journal.Origin.Owner)) continue;
+            goneInOrder.Enqueue(id);
+            if (goneInOrder.Count > MostGone) gone.Remove(goneInOrder.Dequeue());
+        }
     }
 
     private void FreeKey(AnswerJournal journal)
     {
-        if (journal.Origin is { Key: { } key, Owner: var owner } && keys.TryGetValue((owner, key), out var holder) && holder == journal) keys.Remove((owner, key));
+        if (journal.Origin is not { Key: { } key, Owner: var owner }) return;
+        if (keys.TryGetValue((owner, key), out var holder) && holder == journal) keys.Remove((owner, key));
     }
 }

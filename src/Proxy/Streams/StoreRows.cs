@@ -3,7 +3,10 @@ namespace Proxy.Streams;
 /// <summary>A row to be written to an <see cref="IRecordStore"/>.</summary>
 internal abstract record StoreRow;
 
-/// <summary>One finished generation: a row of <c>exchanges</c>, which also counts in <c>usage_daily</c> when it is first inserted.</summary>
+/// <summary>
+/// One finished generation: a row of <c>exchanges</c>, which also counts in <c>usage_daily</c> when it is first inserted. A second row with the same trace id
+/// changes nothing.
+/// </summary>
 internal sealed record ExchangeRow : StoreRow
 {
     public required string TraceId { get; init; }
@@ -43,7 +46,7 @@ internal sealed record ExchangeRow : StoreRow
     public byte[]? Answer { get; init; }
 }
 
-/// <summary>A row of <c>idempotency_log</c>.</summary>
+/// <summary>A row of <c>idempotency_log</c>. Of two rows with one key, the one with the later <see cref="UpdatedAt"/> holds.</summary>
 internal sealed record KeyRow : StoreRow
 {
     public required string Owner { get; init; }
@@ -83,7 +86,10 @@ internal sealed record AnswerRow : StoreRow
     public required DateTimeOffset ExpiresAt { get; init; }
 }
 
-/// <summary>A row of <c>completions_cache</c>. Texts are as the client of an OpenAI chat would get them; <see cref="Events"/> is what is replayed.</summary>
+/// <summary>
+/// A row of <c>completions_cache</c>. Texts are as the client of an OpenAI chat would get them; <see cref="Events"/> is what is replayed. Of two rows for one
+/// digest, the one with the later <see cref="CreatedAt"/> holds.
+/// </summary>
 internal sealed record CompletionRow : StoreRow
 {
     /// <summary>Empty: shared by all owners.</summary>
@@ -109,5 +115,8 @@ internal sealed record CompletionRow : StoreRow
     public required DateTimeOffset ExpiresAt { get; init; }
 }
 
-/// <summary>A row of <c>usage_daily</c>.</summary>
+/// <summary>
+/// A row of <c>usage_daily</c>. The day is that of UTC on which the calls began; the model is <see cref="ExchangeRow.Model"/>. An unknown number of tokens
+/// counts as 0.
+/// </summary>
 internal sealed record UsageRow(DateOnly Day, string Owner, string Model, long Requests, long InputTokens, long OutputTokens);

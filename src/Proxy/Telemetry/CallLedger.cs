@@ -37,6 +37,9 @@ internal sealed class CallRecord
     public CallOutcome Outcome { get; set; }
     public Fault Fault { get; set; }
 
+    /// <summary>The drain period ended while the call was running.</summary>
+    public bool Interrupted { get; set; }
+
     /// <summary>The error's machine-readable code. Never its message, which may quote a prompt.</summary>
     public string? Error { get; set; }
 }

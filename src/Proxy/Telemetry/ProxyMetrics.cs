@@ -4,7 +4,7 @@ using System.Text;
 
 namespace Proxy.Telemetry;
 
-/// <summary>A value that is read at each scrape.</summary>
+/// <summary>A value that is read at each scrape: a counter if its name ends in <c>_total</c>.</summary>
 /// <param name="Labels">Labels in exposition format: <c>backend="a"</c>, or empty.</param>
 internal readonly record struct Gauge(string Name, string Help, string Labels, double Value);
 
@@ -128,7 +128,7 @@ internal sealed class ProxyMetrics
         string? last = null;
         foreach (var gauge in gauges.SelectMany(source => source()).OrderBy(g => g.Name, StringComparer.Ordinal))
         {
-            if (gauge.Name != last) Head(text, last = gauge.Name, "gauge", gauge.Help);
+            if (gauge.Name != last) Head(text, last = gauge.Name, gauge.Name.EndsWith("_total", StringComparison.Ordinal) ? "counter" : "gauge", gauge.Help);
             Line(text, gauge.Name, gauge.Labels, gauge.Value);
         }
 

@@ -223,7 +223,7 @@ const things = {
     const reply = await client.responses.create({ model: 'tiny-bigram', input: 'hello', max_output_tokens: 200, store: true });
     assert.match(reply.output_text, /\w+ \w+/);
     assert.equal(reply.status, 'completed');
-    assert.equal(reply.store, false);
+    assert.equal(reply.store, true);
     assert.ok(reply.usage.output_tokens > 0);
     const short = await client.responses.create({ model: 'tiny-bigram', input: 'hello', max_output_tokens: 2 });
     assert.deepEqual([short.status, short.incomplete_details], ['incomplete', { reason: 'max_output_tokens' }]);
@@ -242,6 +242,60 @@ const things = {
       assert.ok(text.length > 3);
       assert.ok(final.usage.total_tokens > 0);
       assert.equal(final.instructions, 'be brief');
+    }
+  },
+
+  async responses_in_the_background() {
+    for (const model of ['tiny-bigram', 'native-hello', ...over('openai', 'ollama', 'anthropic')]) {
+      let reply = await client.responses.create({ model, input: 'hello', background: true });
+      assert.deepEqual([reply.status, reply.background], ['queued', true]);
+      const { id } = reply;
+      while (reply.status === 'queued' || reply.status === 'in_progress') reply = await client.responses.retrieve(id);
+      assert.deepEqual([reply.status, reply.id], ['completed', id]);
+      assert.ok(reply.output_text.length > 3);
+      assert.equal((await client.responses.cancel(id)).status, 'completed');
+      await client.responses.delete(id);
+      await assert.rejects(client.responses.retrieve(id), NotFoundError);
+    }
+  },
+
+  async responses_resumed() {
+    for (const model of ['tiny-bigram', 'native-hello']) {
+      const first = await client.responses.create({ model, input: 'hello', background: true, stream: true });
+      const events = [];
+      for await (const event of first) if (events.push(event) === 5) break;
+      const { id } = events[0].response, last = events[4].sequence_number;
+      const rest = [];
+      for await (const event of await client.responses.retrieve(id, { stream: true, starting_after: last })) rest.push(event);
+      assert.deepEqual(rest.map(event => event.sequence_number), rest.map((_, i) => last + 1 + i));
+      assert.equal(rest.at(-1).type, 'response.completed');
+      const all = [];
+      for await (const event of await client.responses.retrieve(id, { stream: true })) all.push(event);
+      assert.deepEqual(all, [...events, ...rest]);
+
+      const stream = client.responses.stream({ response_id: id, starting_after: last });
+      const told = [];
+      for await (const event of stream) told.push(event.sequence_number);
+      assert.deepEqual(told, rest.map(event => event.sequence_number));
+      assert.equal((await stream.finalResponse()).output_text, (await client.responses.retrieve(id)).output_text);
+      const nothing = [];
+      for await (const event of await client.responses.retrieve(id, { stream: true, starting_after: rest.at(-1).sequence_number })) nothing.push(event);
+      assert.deepEqual(nothing, []);
+    }
+  },
+
+  async responses_continued() {
+    for (const model of ['tiny-bigram', 'native-hello']) {
+      const first = await client.responses.create({ model, input: 'hello', store: true });
+      const second = await client.responses.create({ model, input: [{ role: 'user', content: 'and?' }], previous_response_id: first.id, store: true });
+      assert.equal(second.previous_response_id, first.id);
+      const third = await client.responses.stream({ model, input: 'more', previous_response_id: second.id }).finalResponse();
+      assert.ok(third.output_text.length > 3);
+      const items = [];
+      for await (const item of client.responses.inputItems.list(second.id, { order: 'asc', limit: 1 })) items.push(item.content[0].text);
+      assert.deepEqual(items, ['and?']);
+      await assert.rejects(client.responses.cancel(second.id), BadRequestError);
+      await assert.rejects(client.responses.create({ model, input: 'x', previous_response_id: third.id }), NotFoundError);
     }
   },
 
@@ -271,7 +325,7 @@ const things = {
   async responses_errors() {
     await assert.rejects(client.responses.create({ model: 'never-heard-of', input: 'x' }), NotFoundError);
     await assert.rejects(client.responses.create({ model: 'tiny-bigram', input: 'x', previous_response_id: 'resp_1' }), error =>
-      error instanceof BadRequestError && error.param === 'previous_response_id');
+      error instanceof NotFoundError && error.param === 'previous_response_id' && error.code === 'previous_response_not_found');
     await assert.rejects(client.responses.retrieve('resp_1'), NotFoundError);
     for (const model of ['fake-dies', 'native-silent-end']) {
       const stream = await client.responses.create({ model, input: 'x', stream: true });

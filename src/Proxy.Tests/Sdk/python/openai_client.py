@@ -130,6 +130,28 @@ def responses():
         assert "I take no such prompt" in str(rejected(openai.BadRequestError, lambda: client.responses.create(model=model, input="refuse")))
 
 
+def responses_kept():
+    for model in ("tiny-bigram", "any-openai", "any-ollama", "any-anthropic"):
+        reply = client.responses.create(model=model, input="hello", background=True)
+        response_id = reply.id
+        while reply.status in ("queued", "in_progress"):
+            reply = client.responses.retrieve(response_id)
+        assert reply.status == "completed" and len(reply.output_text) > 3, reply
+        following = client.responses.create(model=model, input="hello", previous_response_id=response_id, store=True)
+        assert (following.previous_response_id, following.status) == (response_id, "completed"), following
+        assert [item.content[0].text for item in client.responses.input_items.list(following.id)] == ["hello"]
+        with client.responses.create(model=model, input="hello", background=True, stream=True) as events:
+            begun = [event for event, _ in zip(events, range(4))]
+        number = begun[-1].sequence_number
+        rest = list(client.responses.retrieve(begun[0].response.id, stream=True, starting_after=number))
+        assert [event.sequence_number for event in rest] == [number + 1 + i for i in range(len(rest))], rest
+        assert rest[-1].type == "response.completed", rest
+        client.responses.delete(response_id)
+        rejected(openai.NotFoundError, lambda: client.responses.retrieve(response_id))
+        assert rejected(openai.NotFoundError, lambda: client.responses.create(model=model, input="x", previous_response_id="resp_1")).param \
+            == "previous_response_id"
+
+
 def anthropic_host():
     assert client.chat.completions.create(model="any-anthropic", messages=HELLO).choices[0].message.content == "Héllo 😀"
     assert read(client.chat.completions.create(model="any-anthropic", messages=HELLO, stream=True)) == "Héllo 😀"
@@ -137,7 +159,7 @@ def anthropic_host():
 
 failed = False
 for thing in (chat, stream, stream_asynchronously, leaving, tools, two_tools_streamed, models, embeddings, errors, faults, ollama_host, responses,
-    anthropic_host):
+    responses_kept, anthropic_host):
     try:
         thing()
         print("ok", thing.__name__)

@@ -9,7 +9,10 @@ internal static class OperatorFeature
 {
     public static void Add(PartsBuilder parts)
     {
-        var status = new StatusEndpoints(parts.Directory, parts.Exchange.Calls, parts.Exchange.Metrics, parts.Exchange.Gate, parts.Readiness);
+        var status = new StatusEndpoints(parts.Directory, parts.Exchange.Calls, parts.Exchange.Metrics, parts.Exchange.Gate, parts.Readiness, parts.Details)
+        {
+            Degraded = parts.Degraded,
+        };
         parts.Exchange.Metrics.Add(() =>
         [
             new("proxy_queue_waiting", "Calls waiting for a slot.", "", parts.Slots.Waiting),

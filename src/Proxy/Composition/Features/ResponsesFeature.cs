@@ -1,27 +1,23 @@
-using Proxy.Chat;
 using Proxy.Dialects.OpenAiResponses;
+using Proxy.Http.Responses;
+using Proxy.Routes;
 
 namespace Proxy.Composition.Features;
 
-/// <summary>OpenAI's Responses. None is stored, so none can be fetched by its id.</summary>
+/// <summary>OpenAI's Responses, and those of them that are kept.</summary>
 internal static class ResponsesFeature
 {
     public static void Add(PartsBuilder parts)
     {
-        var dialect = new OpenAiResponsesClientDialect();
+        var exchange = parts.Exchange;
+        var kept = new KeptResponses(exchange.Sharing.Journals, () => parts.Directory.Table.Config, () => parts.Store, exchange.Log, exchange.Time);
         parts.Endpoints.AddRange(
         [
-            parts.Chat(dialect, "/v1/responses", "/responses"),
-            parts.Count(dialect, OpenAiResponsesJson.WriteCount, "/v1/responses/input_tokens"),
+            new("POST", ["/v1/responses", "/responses"], new ResponsesExchange("/v1/responses", new RouteTable(parts.ChatRoutes), kept, exchange).HandleAsync),
+            parts.Count(KeptResponses.Dialect, OpenAiResponsesJson.WriteCount, "/v1/responses/input_tokens"),
             new("POST", ["/v1/responses/compact"], parts.Relay.HandleAsync),
             new("*", ["/v1/responses/compact"], parts.Errors.UnknownPathAsync),
-            new("*", ["/v1/responses/"], context => parts.Errors.RefuseAsync(context, NotKept(context.Request))),
+            .. new ResponseEndpoints(kept, exchange).Rows,
         ]);
     }
-
-    private static ProxyError NotKept(HttpRequest request) =>
-        new(ProxyErrorKind.UnknownPath, $"this proxy keeps no responses yet: there is nothing at {request.Method} {request.Path}")
-        {
-            Code = "response_not_found",
-        };
 }

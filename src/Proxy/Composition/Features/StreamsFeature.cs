@@ -13,7 +13,7 @@ internal static class StreamsFeature
         var streams = new StreamEndpoints(new OpenAiChatClientDialect(), parts.Exchange);
         parts.Endpoints.AddRange(streams.Rows);
         parts.Endpoints.AddRange(new ConversationEndpoints(new OpenAiChatClientDialect(), parts.Exchange).Rows);
-        parts.AdminEndpoints.AddRange(streams.OperatorRows);
+        parts.AdminRows.AddRange(streams.OperatorRows);
         parts.Exchange.Metrics.Add(() => (Gauge[])
         [
             new("proxy_streams_kept", "Answers kept in memory, running ones included.", "", journals.Count),

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Text.Json;
 using Proxy.Chat;
 
 namespace Proxy.Dialects.Anthropic;
@@ -25,6 +26,8 @@ internal sealed class AnthropicClientDialect(bool counts = false) : ClientDialec
 
     public override ProxyError? ReadRequest(ReadOnlyMemory<byte> body, out ChatRequest? request) =>
         AnthropicRequestCodec.Read(body, limited: !counts, out request);
+
+    public override bool IsOnlySpelling(string name, JsonElement value, ChatRequest request) => AnthropicRequestCodec.IsOnlySpelling(name, value);
 
     public override EventWriter NewEventWriter(ReplyStamp stamp) => new AnthropicEventWriter(stamp);
 

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Text.Json;
 using Proxy.Chat;
 
 namespace Proxy.Dialects.Anthropic;
@@ -28,6 +29,20 @@ internal static class AnthropicRequestCodec
             _ => null,
         });
     }
+
+    /// <inheritdoc cref="ClientDialect.IsOnlySpelling"/>
+    public static bool IsOnlySpelling(string name, JsonElement value) => name switch
+    {
+        // display and newer members change what the answer shows of the thoughts
+        "thinking" => value.EnumerateObject().All(static member => member.Name is "budget_tokens"
+            || (member.Name is "type" && member.Value.ValueKind is JsonValueKind.String && member.Value.GetString() is "enabled" or "disabled" or "adaptive")),
+        "output_format" => IsSchema(value),
+        "output_config" => !value.TryGetProperty("format"u8, out var format) || IsSchema(format), // its other members are among the unknown ones
+        _ => true,
+    };
+
+    private static bool IsSchema(JsonElement format) => format.ValueKind is JsonValueKind.Null
+        || (format.ValueKind is JsonValueKind.Object && format.EnumerateObject().All(static member => member.Name is "type" or "schema"));
 
     public static void Write(ChatRequest request, string model, IBufferWriter<byte> output, List<string> lost)
     {

@@ -19,7 +19,10 @@ internal sealed class EventSchemaWriter : EventWriter
     public override void End(IBufferWriter<byte> output) { }
 
     /// <summary>Writes one event without the line break, for transports that send each event as a message.</summary>
-    public void WriteObject(ChatEvent happened, IBufferWriter<byte> output)
+    /// <param name="happened">The event.</param>
+    /// <param name="output">Receives it.</param>
+    /// <param name="seq">Its number, in place of the one that it came with; null: that one.</param>
+    public void WriteObject(ChatEvent happened, IBufferWriter<byte> output, long? seq = null)
     {
         json ??= WireJson.NewWriter(output);
         json.Reset(output);
@@ -60,6 +63,7 @@ internal sealed class EventSchemaWriter : EventWriter
 
         if (happened.Choice != 0) json.WriteNumber("choice"u8, happened.Choice);
         if (happened.Origin is { } origin) WriteOrigin(json, origin);
+        if ((seq ?? happened.Origin?.Seq) is { } number) json.WriteNumber("seq"u8, number);
         if (happened.Opaque is { } opaque) json.WriteAsItCame("opaque", opaque);
         json.WriteEndObject();
         json.Flush();
@@ -81,10 +85,10 @@ internal sealed class EventSchemaWriter : EventWriter
     {
         if (origin.Task is { } task) json.WriteString("task"u8, task);
         if (origin.Model is { } model) json.WriteString("model"u8, model);
-        if (origin.Seq is { } seq) json.WriteNumber("seq"u8, seq);
     }
 
-    private static void WriteUsage(Utf8JsonWriter json, Usage usage)
+    /// <summary>Writes the members of token counts into an object that is open.</summary>
+    public static void WriteUsage(Utf8JsonWriter json, Usage usage)
     {
         json.WriteNumber("input_tokens"u8, usage.InputTokens);
         json.WriteNumber("output_tokens"u8, usage.OutputTokens);

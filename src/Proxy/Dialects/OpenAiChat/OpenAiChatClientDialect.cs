@@ -20,6 +20,8 @@ internal sealed class OpenAiChatClientDialect : ClientDialect
 
     public override ProxyError? ReadRequest(ReadOnlyMemory<byte> body, out ChatRequest? request) => OpenAiChatRequestCodec.Read(body, out request);
 
+    public override bool IsOnlySpelling(string name, JsonElement value, ChatRequest request) => OpenAiMembers.IsOnlySpelling(name, value, request);
+
     public override EventWriter NewEventWriter(ReplyStamp stamp) => new OpenAiChatEventWriter(stamp);
 
     public override void WriteWhole(IReadOnlyList<ChatEvent> events, ReplyStamp stamp, IBufferWriter<byte> output)

@@ -38,6 +38,17 @@ internal static class OpenAiMembers
         return request with { Format = format };
     }
 
+    /// <inheritdoc cref="ClientDialect.IsOnlySpelling"/>
+    public static bool IsOnlySpelling(string name, JsonElement value, ChatRequest request) => name switch
+    {
+        "max_tokens" or "max_completion_tokens" => IsNumber(value, request.Sampling.MaxTokens),
+        "repetition_penalty" => IsNumber(value, request.Sampling.RepeatPenalty),
+        _ => false, // a form of the answer that has more members than OutputFormat
+    };
+
+    private static bool IsNumber(JsonElement value, double? number) =>
+        value.ValueKind is JsonValueKind.Number && value.TryGetDouble(out var said) && said == number;
+
     /// <summary>Writes all of them except <c>stream_options</c>, and names the ones that are lost.</summary>
     public static void Write(Utf8JsonWriter json, ChatRequest request, bool own, List<string> lost)
     {

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Text.Json;
 using Proxy.Chat;
 using Proxy.Dialects.OpenAiChat;
 
@@ -16,6 +17,8 @@ internal sealed class OpenAiCompletionsClientDialect : ClientDialect
     public override ReadOnlySpan<byte> KeepAlive => OpenAiChatClientDialect.Comment;
 
     public override ProxyError? ReadRequest(ReadOnlyMemory<byte> body, out ChatRequest? request) => OpenAiCompletionsRequestCodec.Read(body, out request);
+
+    public override bool IsOnlySpelling(string name, JsonElement value, ChatRequest request) => OpenAiMembers.IsOnlySpelling(name, value, request);
 
     public override EventWriter NewEventWriter(ReplyStamp stamp) => new OpenAiCompletionsEventWriter(stamp);
 

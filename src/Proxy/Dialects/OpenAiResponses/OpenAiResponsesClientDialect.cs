@@ -1,10 +1,13 @@
 using System.Buffers;
+using System.Text.Json;
 using Proxy.Chat;
 using Proxy.Dialects.OpenAiChat;
 
 namespace Proxy.Dialects.OpenAiResponses;
 
-/// <summary><c>POST /v1/responses</c>, for OpenAI's clients and Codex. Responses are not stored: each call carries its whole conversation.</summary>
+/// <summary>
+/// <c>POST /v1/responses</c>, for OpenAI's clients and Codex. A request that continues an earlier response has the whole conversation when it comes here.
+/// </summary>
 internal sealed class OpenAiResponsesClientDialect : ClientDialect
 {
     public override DialectName Name => DialectName.OpenAiResponses;
@@ -15,9 +18,9 @@ internal sealed class OpenAiResponsesClientDialect : ClientDialect
     public override bool StreamsByDefault => false;
     public override ReadOnlySpan<byte> KeepAlive => OpenAiChatClientDialect.Comment;
 
-    public override ProxyError? Refuses(ReadOnlySpan<byte> body) => OpenAiResponsesRequestCodec.NeedsMemory(body);
-
     public override ProxyError? ReadRequest(ReadOnlyMemory<byte> body, out ChatRequest? request) => OpenAiResponsesRequestCodec.Read(body, out request);
+
+    public override bool IsOnlySpelling(string name, JsonElement value, ChatRequest request) => OpenAiResponsesSpelling.IsOnlySpelling(name, value, request);
 
     public override EventWriter NewEventWriter(ReplyStamp stamp) => new OpenAiResponsesEventWriter(stamp);
 

@@ -15,6 +15,9 @@ internal sealed class OpenAiResponsesInput(RequestFields fields)
     private readonly List<ToolInvocation> calls = [];
     private ChatMessage? turn;
 
+    /// <summary>True if the messages hold everything that the input says to a host of this dialect.</summary>
+    public bool IsHeld { get; private set; } = true;
+
     public IReadOnlyList<ChatMessage> Read(JsonElement input, string? instructions)
     {
         if (!string.IsNullOrEmpty(instructions)) leading.Add(instructions);
@@ -42,6 +45,7 @@ internal sealed class OpenAiResponsesInput(RequestFields fields)
     {
         var type = OpenAiResponsesJson.Text(item, "type"u8)
             ?? (item.TryGetProperty("role"u8, out _) ? "message" : item.TryGetProperty("id"u8, out _) ? "item_reference" : "");
+        IsHeld &= OpenAiResponsesSpelling.IsHeld(item);
         switch (type)
         {
             case "message":
@@ -66,12 +70,13 @@ internal sealed class OpenAiResponsesInput(RequestFields fields)
                 Add(new ChatMessage(ChatRole.Tool, ReadContent(result, $"{path}.output")) { ToolCallId = answered });
                 break;
             case "item_reference":
-                fields.Fail(path, $"\"{path}\" refers to an item by its id, and this proxy keeps no responses yet; send the item itself");
+                fields.Fail(path, $"\"{path}\" refers to an item by its id, which is not supported; send the item itself");
                 break;
             case "":
                 fields.Missing($"{path}.type");
                 break;
             default:
+                IsHeld = false;
                 fields.Unknown.Keep("input[] of another type", item); // an item of OpenAI's built-in tools; other models do not know them
                 break;
         }

@@ -19,32 +19,13 @@ internal static class OpenAiResponsesRequestCodec
         "safety_identifier", "temperature", "text", "tool_choice", "tools", "top_logprobs", "top_p", "user",
     ];
 
-    private static ReadOnlySpan<byte> Kept => "\"previous_response_id\""u8;
-
-    /// <summary>Refuses a request that needs stored responses. Null if the body asks for none. Bodies without the three names are not parsed.</summary>
-    public static ProxyError? NeedsMemory(ReadOnlySpan<byte> body)
-    {
-        if (body.IndexOf(Kept) < 0 && body.IndexOf("\"conversation\""u8) < 0 && body.IndexOf("\"background\""u8) < 0) return null;
-        var json = WireJson.Open(body);
-        while (json.Read() && json.TokenType is JsonTokenType.PropertyName)
-        {
-            var name = json.ValueTextEquals("previous_response_id"u8) ? "previous_response_id"
-                : json.ValueTextEquals("conversation"u8) ? "conversation"
-                : json.ValueTextEquals("background"u8) ? "background"
-                : null;
-            json.Read();
-            if (name is not null && json.TokenType is not (JsonTokenType.Null or JsonTokenType.False)) return Memory(name);
-            json.Skip();
-        }
-
-        return null;
-    }
-
     public static ProxyError? Read(ReadOnlyMemory<byte> body, out ChatRequest? request) => RequestDocument.Read(body, ReadRequest, out request);
 
-    public static ProxyError Memory(string param) => new(ProxyErrorKind.InvalidRequest, param is "background"
-        ? "\"background\" is not possible: this proxy keeps no responses yet, so there would be nothing to fetch later"
-        : $"this proxy keeps no responses yet, so \"{param}\" names nothing here; send the whole conversation as \"input\"") { Param = param };
+    /// <summary>
+    /// The error for members that are resolved before a request is translated (<see cref="ResponseWishes"/>): here they are in another kind of call.
+    /// </summary>
+    private static ProxyError OnlyForResponses(string param) =>
+        new(ProxyErrorKind.InvalidRequest, $"\"{param}\" is not possible here; only POST /v1/responses takes it") { Param = param };
 
     private static ChatRequest ReadRequest(JsonElement root, RequestFields fields)
     {
@@ -64,7 +45,11 @@ internal static class OpenAiResponsesRequestCodec
         if (!root.TryGetProperty("input"u8, out var input) || input.ValueKind is JsonValueKind.Null)
             fields.Fail("input", "the body has no \"input\"; send a text or a list of items");
         fields.NeedModel(request);
-        return fields.Problem is null ? request with { Messages = new OpenAiResponsesInput(fields).Read(input, instructions) } : request;
+        if (fields.Problem is not null) return request;
+        var conversation = new OpenAiResponsesInput(fields);
+        request = request with { Messages = conversation.Read(input, instructions) };
+        if (!conversation.IsHeld) fields.AsItCame.Keep("input", input);
+        return request;
     }
 
     /// <summary>The request with the member. Null for a member that only this dialect has; it is kept as it came.</summary>
@@ -77,7 +62,7 @@ internal static class OpenAiResponsesRequestCodec
                 instructions = fields.Text(value, name);
                 break;
             case "previous_response_id" or "conversation" or "background":
-                if (name is not "background" || fields.Flag(value, name) is true) fields.Refuse(Memory(name));
+                if (name is not "background" || fields.Flag(value, name) is true) fields.Refuse(OnlyForResponses(name));
                 break;
             case "prompt":
                 fields.Fail(name, "\"prompt\" names a template that is kept at OpenAI; send its text as \"instructions\"");
@@ -88,7 +73,7 @@ internal static class OpenAiResponsesRequestCodec
         {
             // dealt with above, or read when all other members are known
             "input" or "instructions" or "tool_choice" or "previous_response_id" or "conversation" or "background" or "prompt" => request,
-            // store: responses are never stored. metadata: only repeated in the answer. stream_options: about padding, which is never written
+            // store: kept by this proxy, not by the host. metadata: only repeated in the answer. stream_options: about padding, which is never written
             "store" or "metadata" or "stream_options" => request,
             "model" => request with { Model = fields.Text(value, name) ?? "" },
             "stream" => request with { Stream = fields.Flag(value, name) ?? false },
@@ -156,7 +141,8 @@ internal static class OpenAiResponsesRequestCodec
         {
             foreach (var member in request.AsItCame)
             {
-                if (member.Key is not "instructions") json.WriteAsItCame(member.Key, member.Value); // already written as the first message
+                // both are already written as messages
+                if (member.Key is not ("instructions" or "input")) json.WriteAsItCame(member.Key, member.Value);
             }
 
             foreach (var member in request.Unknown)

@@ -51,7 +51,7 @@ internal sealed class ResponseEcho
         json.WriteNumber("created_at"u8, created);
         if (end.Status == "completed") json.WriteNumber("completed_at"u8, Math.Max(created, stamp.Created.ToUnixTimeSeconds()));
         json.WriteString("status"u8, end.Status);
-        json.WriteBoolean("background"u8, false);
+        json.WriteBoolean("background"u8, stamp.Terms is { IsBackground: true });
         WriteError(json, end.Error);
         WriteIncomplete(json, end.IncompleteReason);
         WriteAsked(json, "instructions");
@@ -61,12 +61,12 @@ internal sealed class ResponseEcho
         json.WriteString("model"u8, stamp.Model);
         WriteOutput(json, end, items);
         json.WriteBoolean("parallel_tool_calls"u8, Asked("parallel_tool_calls") is not { ValueKind: JsonValueKind.False });
-        json.WriteNull("previous_response_id"u8);
+        json.WriteString("previous_response_id"u8, stamp.Terms?.Previous);
         WriteAsked(json, "prompt_cache_key");
         WriteReasoning(json);
         WriteAsked(json, "safety_identifier");
         json.WriteString("service_tier"u8, "default"u8);
-        json.WriteBoolean("store"u8, false);
+        json.WriteBoolean("store"u8, stamp.Terms is { IsStored: true });
         WriteNumber(json, "temperature", 1);
         WriteText(json);
         WriteToolChoice(json);
@@ -95,7 +95,7 @@ internal sealed class ResponseEcho
         json.WriteEndArray();
     }
 
-    private static void WriteError(Utf8JsonWriter json, ProxyError? error)
+    public static void WriteError(Utf8JsonWriter json, ProxyError? error)
     {
         if (error is null)
         {

@@ -1,7 +1,6 @@
 using Proxy.Chat;
-using Proxy.Dialects;
 
-namespace Proxy.Tests.Dialects;
+namespace Proxy.Tests.Chat;
 
 public sealed class ToolTurnsTests
 {

@@ -1,7 +1,6 @@
 using System.Globalization;
-using Proxy.Chat;
 
-namespace Proxy.Dialects;
+namespace Proxy.Chat;
 
 /// <summary>
 /// Matches tool messages with the calls that they answer, because dialects link them in different ways: by id (OpenAI), by the tool's name, or only by order
@@ -9,8 +8,9 @@ namespace Proxy.Dialects;
 /// </summary>
 internal sealed class ToolTurns
 {
-    private sealed class Call(int message, string id, ToolInvocation made)
+    private sealed class Call(int number, int message, string id, ToolInvocation made)
     {
+        public int Number => number;
         public int Message => message;
         public string Id => id;
         public string Name => made.Name;
@@ -33,7 +33,7 @@ internal sealed class ToolTurns
             for (var j = 0; j < message.ToolCalls.Count; j++)
             {
                 var made = message.ToolCalls[j];
-                var call = new Call(i, made.Id ?? string.Create(CultureInfo.InvariantCulture, $"call_{i}_{j}"), made);
+                var call = new Call(callIds.Count + 1, i, made.Id ?? string.Create(CultureInfo.InvariantCulture, $"call_{i}_{j}"), made);
                 latest[call.Id] = call;
                 anyOpen.Enqueue(call);
                 if (!open.TryGetValue(call.Name, out var named)) open[call.Name] = named = new();
@@ -58,6 +58,9 @@ internal sealed class ToolTurns
     public string? IdAnswered(int message) => answers.GetValueOrDefault(message)?.Id;
 
     public string? NameAnswered(int message) => answers.GetValueOrDefault(message)?.Name;
+
+    /// <summary>The number of the answered call, counted from 1 over all messages. Null if the message answers no call.</summary>
+    public int? NumberAnswered(int message) => answers.GetValueOrDefault(message)?.Number;
 
     /// <summary>True if the answered call takes free text instead of JSON arguments.</summary>
     public bool AnswersCustomTool(int message) => answers.GetValueOrDefault(message)?.TakesText is true;

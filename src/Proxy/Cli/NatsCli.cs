@@ -1,0 +1,14 @@
+using Proxy.Nats;
+
+namespace Proxy.Cli;
+
+/// <summary>NATS in <c>proxy check</c>.</summary>
+internal static class NatsCli
+{
+    public static readonly CliFeature Feature = CliFeature.None with
+    {
+        Summary = static config => config.Nats is { } nats ? [$"  nats        {NatsServers.Shown(nats)}, {nats.Record} messages"] : [],
+        Warnings = static async (config, cancellation) =>
+            config.Nats is { } nats ? await NatsCheck.WarningsAsync(nats, cancellation).ConfigureAwait(false) : [],
+    };
+}

@@ -1,0 +1,27 @@
+namespace Proxy.Config;
+
+/// <summary>
+/// Variables of the environment that name a service which the configuration does not use. Someone set them in the belief that they matter, so each is a line
+/// of the log at start.
+/// </summary>
+internal static class UnusedVariables
+{
+    /// <summary>What to do about a Qdrant, for the variable and for a section of the file.</summary>
+    public const string Qdrant = "Qdrant is not supported; vectors are kept in files of the state directory, or by PostgreSQL with pgvector where [store] "
+        + "has kind = \"postgres\"";
+
+    public static IEnumerable<(string Name, string Reason)> Find(ProxyConfig config, Func<string, string?> environment)
+    {
+        if (environment("DATABASE_URL") is { Length: > 0 } url && config.Store?.Url != url)
+        {
+            yield return ("DATABASE_URL", config.Store switch
+            {
+                null => "its scheme is not postgres://",
+                { Kind: "sqlite" } => "[store] has kind = \"sqlite\"",
+                _ => "[store] has a url of its own",
+            });
+        }
+
+        if (environment("QDRANT_URL") is { Length: > 0 }) yield return ("QDRANT_URL", Qdrant);
+    }
+}

@@ -1,0 +1,134 @@
+using System.Text;
+using System.Text.Json;
+using NATS.Client.Core;
+using Proxy.Buffers;
+
+namespace Proxy.Nats;
+
+/// <summary>How a stream is created. Sizes in bytes.</summary>
+/// <param name="Name">The stream's name.</param>
+/// <param name="Subjects">What it keeps.</param>
+/// <param name="MaxAge">How long it keeps a message.</param>
+/// <param name="MaxBytes">Above this, the oldest messages go.</param>
+internal sealed record StreamPlan(string Name, IReadOnlyList<string> Subjects, TimeSpan MaxAge, long MaxBytes)
+{
+    /// <summary>How long the server remembers a <c>Nats-Msg-Id</c>. Each costs it memory for that long.</summary>
+    public TimeSpan DuplicateWindow { get; init; } = TimeSpan.FromMinutes(2);
+
+    /// <summary>A message may replace all earlier ones of its subject, as an object store's descriptions do.</summary>
+    public bool AllowRollup { get; init; }
+}
+
+/// <summary>JetStream refused, or is not there. <paramref name="Code"/> is its <c>err_code</c>, 0 if it gave none.</summary>
+internal sealed class JetStreamException(string message, int code) : Exception(message)
+{
+    public const int NoSuchStream = 10059;
+
+    public int Code => code;
+}
+
+/// <summary>
+/// The requests of JetStream that the proxy needs, over the core client. The vendor's own JetStream client costs four times the processor and 2.3 MB of
+/// program.
+/// The API: https://docs.nats.io/reference/reference-protocols/nats_api_reference
+/// </summary>
+internal sealed class JetStream(INatsConnection connection)
+{
+    private const string Api = "$JS.API.";
+
+    private static readonly NatsRawSerializer<byte[]> Replies = NatsRawSerializer<byte[]>.Default;
+
+    /// <summary>A stream's configuration as the server reports it; null if there is no such stream.</summary>
+    public async Task<JsonElement?> FindStreamAsync(string name, CancellationToken cancellation)
+    {
+        try
+        {
+            return (await AskAsync($"STREAM.INFO.{name}", default, cancellation).ConfigureAwait(false)).GetProperty("config"u8);
+        }
+        catch (JetStreamException refused) when (refused.Code is JetStreamException.NoSuchStream)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>Creates a stream in files that drops its oldest messages when it is full.</summary>
+    public async Task CreateStreamAsync(StreamPlan plan, CancellationToken cancellation)
+    {
+        using var body = new PooledBody(512);
+        using (var json = new Utf8JsonWriter(body))
+        {
+            json.WriteStartObject();
+            json.WriteString("name"u8, plan.Name);
+            json.WriteStartArray("subjects"u8);
+            foreach (var subject in plan.Subjects) json.WriteStringValue(subject);
+            json.WriteEndArray();
+            json.WriteString("storage"u8, "file"u8);
+            json.WriteString("retention"u8, "limits"u8);
+            json.WriteString("discard"u8, "old"u8);
+            json.WriteNumber("max_age"u8, Nanoseconds(plan.MaxAge));
+            json.WriteNumber("max_bytes"u8, plan.MaxBytes);
+            json.WriteNumber("duplicate_window"u8, Nanoseconds(plan.DuplicateWindow));
+            json.WriteNumber("num_replicas"u8, 1);
+            json.WriteBoolean("allow_direct"u8, true);
+            if (plan.AllowRollup) json.WriteBoolean("allow_rollup_hdrs"u8, true);
+            json.WriteEndObject();
+        }
+
+        await AskAsync($"STREAM.CREATE.{plan.Name}", body.Memory, cancellation).ConfigureAwait(false);
+    }
+
+    /// <summary>
+    /// Creates the stream unless there is one of its name. Returns how that one differs from the plan; null if it does not, or was created.
+    /// </summary>
+    public async Task<(bool IsNew, string? Differences)> EnsureAsync(StreamPlan plan, CancellationToken cancellation)
+    {
+        if (await FindStreamAsync(plan.Name, cancellation).ConfigureAwait(false) is { } there) return (false, Differences(plan, there));
+        await CreateStreamAsync(plan, cancellation).ConfigureAwait(false);
+        return (true, null);
+    }
+
+    /// <summary>Publishes and waits until a stream has stored the message. Returns its number there.</summary>
+    public async Task<ulong> PublishAsync(string subject, ReadOnlyMemory<byte> data, NatsHeaders? headers, CancellationToken cancellation)
+    {
+        return (await RequestAsync(subject, data, headers, cancellation).ConfigureAwait(false)).GetProperty("seq"u8).GetUInt64();
+    }
+
+    private static long Nanoseconds(TimeSpan time) => time.Ticks * 100;
+
+    /// <summary>Only what the proxy relies on is compared: other settings are the operator's.</summary>
+    private static string? Differences(StreamPlan plan, JsonElement there)
+    {
+        var found = new List<string>();
+        if (there.TryGetProperty("max_age"u8, out var age) && age.GetInt64() != Nanoseconds(plan.MaxAge))
+            found.Add($"it keeps messages for {(age.GetInt64() == 0 ? "ever" : TimeSpan.FromTicks(age.GetInt64() / 100).ToString("c"))}, not {plan.MaxAge:c}");
+        if (there.TryGetProperty("max_bytes"u8, out var bytes) && bytes.GetInt64() != plan.MaxBytes)
+            found.Add($"it keeps {(bytes.GetInt64() < 0 ? "any number of" : bytes.GetInt64())} bytes, not {plan.MaxBytes}");
+        if (there.TryGetProperty("discard"u8, out var discard) && discard.GetString() != "old") found.Add("it refuses new messages when it is full");
+        var subjects = there.TryGetProperty("subjects"u8, out var list) ? list.EnumerateArray().Select(static one => one.GetString()).ToArray() : [];
+        if (!plan.Subjects.All(subjects.Contains)) found.Add($"it keeps {string.Join(", ", subjects)}, not {string.Join(", ", plan.Subjects)}");
+        return found.Count == 0 ? null : string.Join("; ", found);
+    }
+
+    private Task<JsonElement> AskAsync(string what, ReadOnlyMemory<byte> body, CancellationToken cancellation) =>
+        RequestAsync(Api + what, body, null, cancellation);
+
+    private async Task<JsonElement> RequestAsync(string subject, ReadOnlyMemory<byte> body, NatsHeaders? headers, CancellationToken cancellation)
+    {
+        byte[] data;
+        try
+        {
+            var reply = await connection.RequestAsync(
+                subject, body, headers, NatsRawSerializer<ReadOnlyMemory<byte>>.Default, Replies, cancellationToken: cancellation).ConfigureAwait(false);
+            data = reply.Data ?? [];
+        }
+        catch (NatsNoRespondersException)
+        {
+            throw new JetStreamException("the server has no JetStream, or none for this account", 0);
+        }
+
+        var said = JsonElement.Parse(data);
+        if (!said.TryGetProperty("error"u8, out var error)) return said;
+        var code = error.TryGetProperty("err_code"u8, out var number) ? number.GetInt32() : 0;
+        throw new JetStreamException(error.TryGetProperty("description"u8, out var text) ? text.GetString()! : Encoding.UTF8.GetString(data), code);
+    }
+}

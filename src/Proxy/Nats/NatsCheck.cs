@@ -1,0 +1,29 @@
+using NATS.Client.Core;
+using Proxy.Config;
+
+namespace Proxy.Nats;
+
+/// <summary>Tries the servers of a configuration once.</summary>
+internal static class NatsCheck
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
+
+    /// <summary>What an operator should know before the start; empty: the servers can be used.</summary>
+    public static async Task<IReadOnlyList<string>> WarningsAsync(NatsConfig config, CancellationToken cancellation)
+    {
+        var connection = new NatsConnection(NatsServers.Options(config) with { ConnectTimeout = Patience });
+        await using var closing = connection.ConfigureAwait(false);
+        try
+        {
+            await connection.ConnectAsync().AsTask().WaitAsync(Patience, cancellation).ConfigureAwait(false);
+        }
+        catch (Exception problem) when (problem is not OperationCanceledException) // whatever keeps a connection from being made
+        {
+            var reason = problem is TimeoutException ? "it does not answer" : (problem.InnerException ?? problem).Message;
+            return [$"[nats] {NatsServers.Shown(config)} cannot be reached: {reason}; the proxy starts without it and tries again"];
+        }
+
+        return connection.ServerInfo?.JetStreamAvailable is true ? []
+            : [$"[nats] {NatsServers.Shown(config)} has no JetStream: what is published reaches only those who are subscribed at the time"];
+    }
+}

@@ -1,0 +1,53 @@
+using Microsoft.Extensions.Logging;
+using Proxy.Config;
+
+namespace Proxy.Nats;
+
+/// <summary>What the calls share to publish themselves. Dispose it when the last call has ended: what still waits is sent then.</summary>
+internal sealed class NatsParts : IDisposable
+{
+    private static readonly TimeSpan LastWords = TimeSpan.FromSeconds(2);
+
+    private readonly string prefix;
+    private long cut;
+
+    public NatsParts(NatsConfig config, ILogger log, TimeProvider time)
+    {
+        (Config, Log, Time) = (config, log, time);
+        prefix = config.Prefix.Length == 0 ? "" : config.Prefix + ".";
+        Link = new NatsLink(config, log, time) { Dropped = () => Outbox!.Dropped };
+        Streams = new KeptStreams(config, Link, log, time);
+        Link.Opened = Streams.EnsureAsync;
+        Outbox = new Outbox(Link.Connection, Streams.Looked, log, time);
+        Clock = new BatchClock(time, config.Batch);
+    }
+
+    public NatsConfig Config { get; }
+    public ILogger Log { get; }
+    public TimeProvider Time { get; }
+    public NatsLink Link { get; }
+    public KeptStreams Streams { get; }
+    public Outbox Outbox { get; }
+    public BatchClock Clock { get; }
+
+    /// <summary>Messages that lost a part because the server does not take them whole.</summary>
+    public long Cut => Volatile.Read(ref cut);
+
+    public void CountCut() => Interlocked.Increment(ref cut);
+
+    public string EventSubject(string traceId) => $"{prefix}evt.chat.{traceId}";
+
+    public string DoneSubject(string traceId) => $"{prefix}done.chat.{traceId}";
+
+    public void Dispose()
+    {
+        Clock.Dispose();
+        EndAsync().Wait(LastWords + LastWords);
+    }
+
+    private async Task EndAsync()
+    {
+        await Outbox.CloseAsync(Link.IsUp ? LastWords : TimeSpan.Zero).ConfigureAwait(false);
+        await Link.DisposeAsync().ConfigureAwait(false);
+    }
+}

@@ -164,6 +164,7 @@ public sealed class RequestDigestTests
         Called("""{"id":"1","function":{"name":"a","arguments":"{\"x\":\"\\ud800\"}"}}""", "1"), Called("""{"id":"1","function":{"name":"a","arguments":"{}"}}""", "2"),
         Called("""{"id":"1","function":{"name":"a","arguments":"{}"}},{"id":"2","function":{"name":"a","arguments":"{}"}}""", "1"),
         Called("""{"id":"1","function":{"name":"a","arguments":"{}"}},{"id":"2","function":{"name":"a","arguments":"{}"}}""", "2"),
+        Called("""{"id":"1","function":{"name":"a","arguments":"{}"}}""", "1").Replace("\"tool\",", "\"tool\",\"name\":\"b\",", StringComparison.Ordinal),
         Called("""{"id":"1","new":1,"function":{"name":"a","arguments":"{}"}}""", "1"), Called("""{"id":"1","type":"custom","custom":{"name":"a"}}""", "1"),
     ];
 

@@ -192,7 +192,9 @@ public sealed class CacheTests(CacheTests.Door door) : IClassFixture<CacheTests.
         Assert.Equal("miss", await TryAsync(proxy, body, Alice, Use));
         Assert.Equal(("hit", "hit"), (await TryAsync(proxy, body, Bob, Use), await TryAsync(proxy, body, Use)));
         Assert.Equal("bypass", await TryAsync(proxy, OpenAi.Request("openai-m", more: ",\"temperature\":0"), Alice)); // exact is off
-        Assert.Single(host.Calls, static call => !call.Text.Contains("temperature", StringComparison.Ordinal));
+        // A host may obey the first one of two members, and the digest is that of the last one.
+        Assert.Equal("bypass", await TryAsync(proxy, OpenAi.Request("openai-m", more: ",\"tools\":[{}],\"tools\":null"), Alice, Use));
+        Assert.Equal(3, host.Calls.Count);
     }
 
     [Theory]

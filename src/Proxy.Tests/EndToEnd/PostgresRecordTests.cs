@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Security.Cryptography.X509Certificates;
 using System.Text;
 using Proxy.Tests.Harness;
 
@@ -91,6 +92,27 @@ public sealed class PostgresRecordTests
         await server.StartAgainAsync();
         await RecoveredAsync(proxy);
         Assert.Equal(ids.Order(), await RowsAsync(server));
+    }
+
+    [Fact]
+    public async Task Url_asks_for_TLS_with_an_authority_Records_arrive()
+    {
+        using var authority = new TestAuthority();
+        using var certificate = authority.Issue();
+        var files = new Dictionary<string, string>
+        {
+            ["server.crt"] = certificate.ExportCertificatePem(), ["server.key"] = certificate.GetECDsaPrivateKey()!.ExportPkcs8PrivateKeyPem(),
+        };
+        await using var server = await PostgresServer.StartAsync(files: files, settings: "ssl=on");
+        var root = Path.GetTempFileName();
+        await File.WriteAllTextAsync(root, authority.Pem);
+        await using var proxy = await ProxyProcess.StartAsync(Config($"{server.Url()}?sslmode=verify-full&sslrootcert={root}"));
+
+        var ids = await CallAsync(proxy, 5);
+
+        Assert.Equal(ids.Order(), await RowsAsync(server));
+        Assert.Contains(true, await server.QueryAsync("select ssl from pg_stat_ssl s join pg_stat_activity a using (pid) where application_name = 'proxy'"));
+        File.Delete(root);
     }
 
     [Fact]

@@ -43,6 +43,7 @@ public sealed class StoredResponsesTests
 
         Assert.Equal(200, (await later.DeleteAsync($"{Path}/{id}")).Status);
         Assert.Equal(404, (await later.GetAsync($"{Path}/{id}")).Status);
+        Assert.Equal(404, (await later.GetAsync($"{Path}/resp_{first.TraceId}")).Status);
         Assert.DoesNotContain(first.TraceId, store.Rows.Keys);
     }
 

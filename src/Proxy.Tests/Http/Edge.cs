@@ -36,7 +36,7 @@ internal sealed class Edge : IAsyncDisposable
         var catalog = new ModelCatalog(House.Directory, probe);
         Parts = new ExchangeParts(Gate, Calls, new CallLedger(writer, LogFormat.Text, Metrics, House.Time), Metrics, () => House.Directory.Table.Config.Server,
             House.Log, House.Time, Ticker, House.Directory.Identity,
-            new CallSharing(new JournalTable(House.Time, static () => 64 << 20), static () => new(), Calls, House.Time));
+            new CallSharing(new JournalTable(House.Time, static () => 64 << 20), static () => new(), Calls, House.Log, House.Time));
         var features = new PartsBuilder(config with { Inference = config.Inference with { Bundled = false } }, House.Directory, House.Slots, House.Dispatcher,
             catalog, new RemoteImages(), Parts, owned);
         foreach (var add in Proxy.Composition.Parts.Features) add(features);

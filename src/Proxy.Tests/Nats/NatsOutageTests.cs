@@ -122,7 +122,7 @@ public sealed class NatsOutageTests
         var (jsonCode, json) = await ProxyProcess.RunAsync(Config(server), "check", "--json");
 
         Assert.Equal((0, 0), (exitCode, jsonCode));
-        Assert.Contains($"  note        [nats] {server.Url} cannot be reached: ", output, StringComparison.Ordinal);
+        Assert.Contains($"  warning     [nats] {server.Url} cannot be reached: ", output, StringComparison.Ordinal);
         Assert.Contains($"[nats] {server.Url} cannot be reached", Assert.Single(JsonElement.Parse(json).GetProperty("warnings").EnumerateArray()).GetString(),
             StringComparison.Ordinal);
     }
@@ -136,7 +136,7 @@ public sealed class NatsOutageTests
 
         Assert.Equal(0, exitCode);
         Assert.Contains($"  nats        {server.Url}, summary messages\n", output, StringComparison.Ordinal);
-        Assert.DoesNotContain("note", output, StringComparison.Ordinal);
+        Assert.DoesNotContain("warning", output, StringComparison.Ordinal);
     }
 
     internal static string Config(NatsServer server, string more = "", string batch = "50ms", FakeBackend? host = null) => $"""

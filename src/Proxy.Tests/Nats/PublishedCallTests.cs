@@ -298,6 +298,8 @@ public sealed class PublishedCallTests(PublishedCallTests.Door door) : IClassFix
         var session = $"sensor-{Guid.NewGuid():N}";
         using var stop = new CancellationTokenSource();
         var answered = 0;
+        var ears = await door.Ear.Connection.SubscribeCoreAsync<byte[]>("done.chat.>", cancellationToken: stop.Token);
+        await door.Ear.Connection.PingAsync(stop.Token); // the server has the subscription
         var sensing = SenseAsync();
 
         for (var i = 0; i < 3; i++) await CallAsync("openai", "openai", true, $"x-session-id: {session}");
@@ -313,7 +315,7 @@ public sealed class PublishedCallTests(PublishedCallTests.Door door) : IClassFix
         {
             try
             {
-                await foreach (var message in door.Ear.Connection.SubscribeAsync<byte[]>("done.chat.>", cancellationToken: stop.Token))
+                await foreach (var message in ears.Msgs.ReadAllAsync(stop.Token))
                 {
                     var done = JsonElement.Parse(message.Data!);
                     if (Text(done, "session") != session) continue;

@@ -1,7 +1,9 @@
 using System.Diagnostics;
 using System.Security.Cryptography.X509Certificates;
+using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
 using Proxy.Store.Postgres;
+using Proxy.Store.Spooling;
 using Proxy.Streams;
 using Proxy.Tests.Harness;
 
@@ -151,6 +153,26 @@ public sealed class PostgresDatabaseTests(UsualPostgres fixture) : IClassFixture
     }
 
     [Fact]
+    public async Task Read_finds_the_server_gone_The_next_one_does_not_ask_it_until_it_is_back()
+    {
+        await using var server = await PostgresServer.StartAsync();
+        var spool = Directory.CreateTempSubdirectory("proxy-spool-").FullName;
+        await using (var store = new SpoolingStore(Store(server.Url()), spool, NullLogger.Instance, TimeProvider.System))
+        {
+            await store.CommitAsync([], default);
+            await server.StopAsync();
+
+            await Assert.ThrowsAsync<StoreException>(async () => await store.FindKeyAsync("alice", "k", default));
+            Assert.NotNull(store.Problem);
+            await server.StartAgainAsync();
+            await Patience.Until(() => Task.FromResult(store.Problem is null), "the server is found again");
+            Assert.Null(await store.FindKeyAsync("alice", "k", default));
+        }
+
+        Directory.Delete(spool, recursive: true);
+    }
+
+    [Fact]
     public async Task Server_hangs_The_commit_fails_in_time()
     {
         await using var server = await PostgresServer.StartAsync();
@@ -206,6 +228,19 @@ public sealed class PostgresDatabaseTests(UsualPostgres fixture) : IClassFixture
     }
 
     [Fact]
+    public async Task Many_rows_have_expired_All_are_deleted()
+    {
+        var (server, name) = await DatabaseAsync();
+        await using var store = Store(server.Url(name));
+        await store.CommitAsync([.. Enumerable.Range(0, 2500).Select(i => Answer($"t{i}")), Answer("kept") with { ExpiresAt = Now.AddDays(1) }], default);
+
+        time.Advance(TimeSpan.FromHours(2));
+        await store.PruneAsync(default);
+
+        Assert.Equal(["kept"], await server.QueryAsync("select trace_id from proxy.answers", name));
+    }
+
+    [Fact]
     public async Task Schema_with_a_name_that_needs_quotes_Is_used()
     {
         var (server, name) = await DatabaseAsync();
@@ -231,14 +266,14 @@ public sealed class PostgresDatabaseTests(UsualPostgres fixture) : IClassFixture
     [Fact]
     public async Task Several_hosts_are_named_The_one_that_can_be_written_is_used()
     {
-        var (server, name) = await DatabaseAsync();
+        var server = await fixture.StartAsync();
         await using var readOnly = await PostgresServer.StartAsync(settings: "default_transaction_read_only=on");
-        await using var store = Store($"postgres://postgres:postgres@127.0.0.1:1,127.0.0.1:{readOnly.Port},127.0.0.1:{server.Port}/{name}");
-        await readOnly.RunAsync($"set default_transaction_read_only = off; create database {name}");
+        await using var store = new PostgresStore(
+            $"postgres://postgres:postgres@127.0.0.1:1,127.0.0.1:{readOnly.Port},127.0.0.1:{server.Port}/postgres", "several", time);
 
         await store.CommitAsync([Exchange("t1")], default);
 
-        Assert.Equal(["t1"], await server.QueryAsync("select trace_id from proxy.exchanges", name));
+        Assert.Equal(["t1"], await server.QueryAsync("select trace_id from several.exchanges"));
     }
 
     [Fact]

@@ -191,7 +191,8 @@ public sealed class SpoolTests : IDisposable
             foreach (var i in Enumerable.Range(1, 3)) await dead.CommitAsync([Exchange(i)], default);
         var file = Assert.Single(Files);
         var bytes = await File.ReadAllBytesAsync(file);
-        bytes[8 + 12 + BitConverter.ToInt32(bytes, 8) + 12 + 20] ^= 1;
+        var second = 8 + 12 + BitConverter.ToInt32(bytes, 8);
+        bytes[second + bytes.AsSpan(second).IndexOf("completions"u8)] = (byte)'C'; // what is left is JSON
         await File.WriteAllBytesAsync(file, bytes);
         power.IsOff = false;
 
@@ -201,6 +202,27 @@ public sealed class SpoolTests : IDisposable
         Assert.Equal(["1", "3"], Kept());
         Assert.Equal(1, store.Lost);
         Assert.Contains("spool_damaged: 1 spooled records were damaged on the disk, they are lost", log.All);
+    }
+
+    [Fact]
+    public async Task Damaged_record_is_followed_by_a_torn_one_It_counts_as_lost_once()
+    {
+        power.IsOff = true;
+        await using (var dead = Store())
+            foreach (var i in Enumerable.Range(1, 3)) await dead.CommitAsync([Exchange(i)], default);
+        var file = Assert.Single(Files);
+        var bytes = await File.ReadAllBytesAsync(file);
+        var second = 8 + 12 + BitConverter.ToInt32(bytes, 8);
+        bytes[second + 20] ^= 1;
+        await File.WriteAllBytesAsync(file, bytes[..^1]);
+
+        await using var store = Store();
+        await Patience.Until(() => Task.FromResult(store.Problem == "the switch is off"), "a delivery has failed");
+        power.IsOff = false;
+        await RecoveredAsync(store);
+
+        Assert.Equal(["1"], Kept());
+        Assert.Equal(1, store.Lost);
     }
 
     [Fact]

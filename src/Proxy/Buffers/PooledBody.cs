@@ -10,6 +10,10 @@ internal sealed class PooledBody(int capacity = 4096) : IBufferWriter<byte>, IDi
     private byte[]? array = ByteArrays.Rent(Math.Max(capacity, 16));
 
     public int Length { get; private set; }
+
+    /// <summary>Bytes of memory that it holds.</summary>
+    public int Capacity => array?.Length ?? 0;
+
     public ReadOnlyMemory<byte> Memory => array.AsMemory(0, Length);
     public ReadOnlySpan<byte> Span => array.AsSpan(0, Length);
 

@@ -102,10 +102,12 @@ internal sealed class CachedCalls(CacheConfig config, string anonymous, ExactCac
         return wish is "use" || (config.Exact && (body.Span.IndexOf("\"temperature\""u8) >= 0 || body.Span.IndexOf("\"seed\""u8) >= 0));
     }
 
-    private static bool TakesPart(in RoutedCall routed)
+    private bool TakesPart(in RoutedCall routed)
     {
         // The route says what is wrong with an invalid request.
         if (routed.Call.TryGetRequest(out var request) is not null) return false;
+        // A host may read the other one of two members of one name. Its answer to that question must not become everyone's answer to ours.
+        if (config.Shared && JsonStructure.IsAmbiguous(routed.Call.OriginalBody!.Value)) return false;
         if (request is not { Choices: null or 1, Prompt: null or { NotOneText: null }, LogProbabilities: not true }) return false;
         return routed.Call.Info.Wishes?.Cache is "use" || request.Sampling is { Temperature: 0 } or { Seed: not null };
     }

@@ -14,6 +14,24 @@ internal static class JsonStructure
     /// </summary>
     public const int MostValues = 300_000;
 
+    private static readonly JsonDocumentOptions Strict = new() { AllowDuplicateProperties = false };
+
+    /// <summary>
+    /// True if an object of the text has two members of one name, so that two parsers may read different values. True also for text that is not JSON.
+    /// </summary>
+    public static bool IsAmbiguous(ReadOnlyMemory<byte> json)
+    {
+        try
+        {
+            JsonDocument.Parse(json, Strict).Dispose();
+            return false;
+        }
+        catch (JsonException) // the parser throws this for two members of one name, and for invalid JSON
+        {
+            return true;
+        }
+    }
+
     /// <summary>True if there are more than <see cref="MostValues"/>. False for text that is not JSON; its parser reports that.</summary>
     public static bool IsTooMuch(ReadOnlySpan<byte> json)
     {

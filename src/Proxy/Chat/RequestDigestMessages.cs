@@ -27,7 +27,8 @@ internal static class RequestDigestMessages
         if (message.ToolCalls.Count > 0) WriteCalls(json, message, request.Origin);
         WriteContent(json, message, request.Origin);
         if (message.ToolFailed) json.Name("failed").Flag(true);
-        if (answered is null) RequestDigest.Write(json, "name", message.ToolName ?? message.Name);
+        var name = message.ToolName ?? message.Name;
+        if (answered is null || name != turns.NameAnswered(at)) RequestDigest.Write(json, "name", name);
         RequestDigest.WriteOthers(json, request.Origin, message.Unknown.Concat(message.AsItCame.Where(spelled => !Holds(message, spelled.Value))));
         RequestDigest.Write(json, "reasoning", message.Reasoning);
         RequestDigest.Write(json, "refusal", message.Refusal);
@@ -61,24 +62,24 @@ internal static class RequestDigestMessages
     private static void WriteArguments(CanonicalJson json, string arguments)
     {
         if (string.IsNullOrWhiteSpace(arguments)) json.StartObject().EndObject();
-        else if (ParsedObject(arguments) is { } parsed) json.Value(parsed);
-        else json.Text(arguments);
+        else if (!TryWriteObject(json, arguments)) json.Text(arguments);
     }
 
-    private static JsonElement? ParsedObject(string arguments)
+    private static bool TryWriteObject(CanonicalJson json, string arguments)
     {
-        if (!arguments.AsSpan().TrimStart().StartsWith('{')) return null;
+        if (!arguments.AsSpan().TrimStart().StartsWith('{')) return false;
         var bytes = Encoding.UTF8.GetBytes(arguments);
-        if (JsonStructure.IsTooMuch(bytes)) return null;
+        if (JsonStructure.IsTooMuch(bytes)) return false;
         try
         {
             using var document = JsonDocument.Parse(bytes);
-            Read(document.RootElement);
-            return document.RootElement.Clone();
+            if (arguments.Contains("\\u", StringComparison.Ordinal)) Read(document.RootElement); // before anything is written
+            json.Value(document.RootElement);
+            return true;
         }
-        catch (Exception problem) when (problem is JsonException or InvalidOperationException) // not JSON, or text that is not Unicode
+        catch (Exception problem) when (problem is JsonException or InvalidOperationException) // not JSON, or an escape that is half of a character
         {
-            return null;
+            return false;
         }
     }
 

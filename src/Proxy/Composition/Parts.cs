@@ -69,7 +69,7 @@ internal sealed class Parts : IDisposable
         var catalog = new ModelCatalog(Directory, Probe);
         var ledger = new CallLedger(writer, format, metrics, time);
         var journals = Own(new JournalTable(time, () => Directory.Table.Config.Streams.Memory));
-        var sharing = new CallSharing(journals, () => Directory.Table.Config.Streams, Calls, time);
+        var sharing = new CallSharing(journals, () => Directory.Table.Config.Streams, Calls, Log, time);
         var exchange = new ExchangeParts(gate, Calls, ledger, metrics, () => Directory.Table.Config.Server, Log, time, ticker, Directory.Identity, sharing);
         var dispatcher = new BackendDispatcher(Directory, slots, Log, time);
         features = new PartsBuilder(config, Directory, slots, dispatcher, catalog, Own(new RemoteImages()), exchange, owned)

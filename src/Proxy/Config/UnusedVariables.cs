@@ -7,8 +7,7 @@ namespace Proxy.Config;
 internal static class UnusedVariables
 {
     /// <summary>What to do about a Qdrant, for the variable and for a section of the file.</summary>
-    public const string Qdrant = "Qdrant is not supported; vectors are kept in files of the state directory, or by PostgreSQL with pgvector where [store] "
-        + "has kind = \"postgres\"";
+    public const string Qdrant = "Qdrant is not supported; PostgreSQL with pgvector takes its place ([store] kind = \"postgres\")";
 
     public static IEnumerable<(string Name, string Reason)> Find(ProxyConfig config, Func<string, string?> environment)
     {

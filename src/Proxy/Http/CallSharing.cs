@@ -9,9 +9,18 @@ namespace Proxy.Http;
 /// call that is still running, if that call's client has not received anything. A call with <c>x-resume: 1</c> gets a journal from which its client can read on
 /// after a broken connection. All other calls pass without cost.
 /// </summary>
-internal sealed class CallSharing(JournalTable journals, Func<StreamsConfig> config, ActiveCalls calls, TimeProvider time)
+internal sealed class CallSharing(JournalTable journals, Func<StreamsConfig> config, ActiveCalls calls, ILogger log, TimeProvider time)
 {
     private const int LongestKey = 255;
+
+    public static ProxyError KeyReused => new(ProxyErrorKind.KeyReused,
+        "this Idempotency-Key was sent before with another request; use a new key for each new request")
+    {
+        Param = "Idempotency-Key",
+    };
+
+    /// <summary>The database that remembers keys; null: they are remembered in memory only. Set before the first call.</summary>
+    public Func<IRecordStore?> Store { get; set; } = static () => null;
 
     public JournalTable Journals => journals;
 
@@ -29,48 +38,53 @@ internal sealed class CallSharing(JournalTable journals, Func<StreamsConfig> con
     /// <param name="scope">The call's scope.</param>
     /// <param name="call">The call.</param>
     /// <param name="kept">The request, if the client can fetch the answer by its own id; else null.</param>
-    /// <param name="joined">The journal that the call reads instead of asking a route; null: none.</param>
-    public ProxyError? Begin(CallScope scope, ChatCall call, KeptRequest? kept, out AnswerJournal? joined)
+    /// <returns>Why the call is refused, and the journal that the call reads instead of asking a route; null: none.</returns>
+    public async ValueTask<(ProxyError? Problem, AnswerJournal? Joined)> BeginAsync(CallScope scope, ChatCall call, KeptRequest? kept)
     {
-        joined = null;
         var wishes = scope.Info.Wishes;
-        if (Resumes(wishes?.Resume, out var resumes) is { } unclear) return unclear;
+        if (Resumes(wishes?.Resume, out var resumes) is { } unclear) return (unclear, null);
         string? key = null;
-        if (wishes?.IdempotencyKey is { } sent && ReadKey(sent, out key) is { } problem) return problem;
+        if (wishes?.IdempotencyKey is { } sent && ReadKey(sent, out key) is { } problem) return (problem, null);
         var body = call.OriginalBody!.Value;
         string? computed = null;
         string Digest() => computed ??= CallDigest.Of(scope, body.Span);
+        if (key is not null) return await BeginKeyedAsync(scope, Origin(scope, call, Digest(), resumes, kept), key);
 
-        if (key is not null)
-        {
-            var origin = Origin(scope, call, Digest(), resumes, kept);
-            origin = origin with
-            {
-                Key = scope.Caller.IsAnonymous ? $"{CallDigest.Owner(scope)}/{key}" : key,
-                Keep = config().KeysTtl,
-                Linger = origin.Linger > RetryWindow ? origin.Linger : RetryWindow,
-            };
-            var (journal, isNew) = journals.Claim(origin);
-            if (journal.Origin.Digest != Digest())
-            {
-                return new(ProxyErrorKind.KeyReused, "this Idempotency-Key was sent before with another request; use a new key for each new request")
-                {
-                    Param = "Idempotency-Key",
-                };
-            }
-
-            if (isNew) scope.Own(journal);
-            else if (journal.Enter()) joined = journal;
-            else if (kept is not null) scope.Own(journals.Open(origin with { Key = null }));
-        }
-        else
-        {
-            joined = FindRunning(scope, wishes, body.Length, Digest) ?? (journals.Unclaimed > 0 ? journals.EnterUnclaimed(scope.Caller.Name, Digest()) : null);
-            if (joined is null && (resumes || kept is not null)) scope.Own(journals.Open(Origin(scope, call, Digest(), resumes, kept)));
-        }
-
+        var joined = FindRunning(scope, wishes, body.Length, Digest) ?? (journals.Unclaimed > 0 ? journals.EnterUnclaimed(scope.Caller.Name, Digest()) : null);
         if (joined is not null) scope.Read(joined);
-        return null;
+        else if (resumes || kept is not null) scope.Own(journals.Open(Origin(scope, call, Digest(), resumes, kept)));
+        return (null, joined);
+    }
+
+    private async ValueTask<(ProxyError? Problem, AnswerJournal? Joined)> BeginKeyedAsync(CallScope scope, JournalOrigin origin, string key)
+    {
+        origin = origin with
+        {
+            Key = scope.Caller.IsAnonymous ? $"{CallDigest.Owner(scope)}/{key}" : key,
+            Keep = config().KeysTtl,
+            Linger = origin.Linger > RetryWindow ? origin.Linger : RetryWindow,
+        };
+        var (journal, isNew) = journals.Claim(origin);
+        if (journal.Origin.Digest != origin.Digest) return (KeyReused, null);
+        if (!isNew && journal.Enter())
+        {
+            scope.Read(journal);
+            return (null, journal);
+        }
+
+        if (!isNew) journal = journals.Open(origin with { Key = null }); // that one is being given up at this moment
+        scope.Own(journal);
+        if (!isNew || Store() is not { } store) return (null, null);
+        try
+        {
+            var reused = await KeyRecord.RestoreAsync(store, journal, scope.Cancellation);
+            return (reused, journal.IsOver ? journal : null);
+        }
+        catch (StoreException problem)
+        {
+            log.StoreUnreadable(problem.Message); // the call is answered: that the key was used before cannot be known now
+            return (null, null);
+        }
     }
 
     /// <summary>Begins a journal for a call that others join, or whose client will try again.</summary>

@@ -43,10 +43,13 @@ internal class ChatExchange(string surface, ClientDialect dialect, RouteTable ro
             var routed = RouteTable.Split(call);
             scope.Record.Stream = call.Streams;
             if (Unmet(scope.Info) is { } unmet) return unmet;
-            AnswerJournal? joined = null;
-            if ((scope.Info.Wishes is not null || kept is not null || !Parts.Sharing.IsIdle)
-                && Parts.Sharing.Begin(scope, call, kept, out joined) is { } unclear) return unclear;
-            if (joined is not null) return await JoinAsync(scope, call, joined);
+            if (scope.Info.Wishes is not null || kept is not null || !Parts.Sharing.IsIdle)
+            {
+                var (unclear, joined) = await Parts.Sharing.BeginAsync(scope, call, kept);
+                if (unclear is not null) return unclear;
+                if (joined is not null) return await JoinAsync(scope, call, joined);
+            }
+
 
             IChatRoute? route = null;
             var problem = scope.Use(routed.Model) ?? routes.Find(routed, out route);
@@ -57,7 +60,7 @@ internal class ChatExchange(string surface, ClientDialect dialect, RouteTable ro
             var early = Parts.Early.Count == 0 ? null : await EarlyAsync(routed, scope.Cancellation);
             scope.Record.Route = early?.By ?? route!.Name;
             var waits = kept is not { AnswersAtOnce: true };
-            var followers = Followers.Of(Parts.Follow, routed, scope.Record, isAnswered: early is not null);
+            var followers = Followers.Of(Parts.Follow, routed, scope.Record, early is not null, scope.Journal);
             AnswerHeaders.Set(scope.Context.Response, call);
             var client = call.Streams && waits ? writer.Stream(scope, followers) : null;
             scope.OpenJoins(call);
@@ -68,21 +71,9 @@ internal class ChatExchange(string surface, ClientDialect dialect, RouteTable ro
                 return null;
             }
 
-            pending = pending.Preserve();
-            if (pending is { IsCompletedSuccessfully: true, Result: ChatAnswer.Refused { Error: var refused } }) return refused;
-            try
-            {
-                await WriteStateAsync(scope, scope.Journal!);
-            }
-            catch (Exception gone) when (gone is IOException or OperationCanceledException)
-            {
-                // The client has left. The answer is generated without it anyway.
-            }
-
-            scope.Detach();
-            runsOn = true;
-            _ = RunOnAsync(scope, call, followers, pending);
-            return null;
+            var refused = await LetRunAsync(scope, call, followers, pending.Preserve());
+            runsOn = refused is null;
+            return refused;
         }
         finally
         {
@@ -105,6 +96,27 @@ internal class ChatExchange(string surface, ClientDialect dialect, RouteTable ro
         if (scope.Kept is not null) await scope.EndKeptAsync();
     }
 
+    /// <summary>
+    /// Tells the client what it needs to ask for the answer later, and lets the work go on, which disposes the scope and the call. Returns the error if the
+    /// route has refused the call already.
+    /// </summary>
+    private async ValueTask<ProxyError?> LetRunAsync(CallScope scope, ChatCall call, Followers followers, ValueTask<ChatAnswer> pending)
+    {
+        if (pending is { IsCompletedSuccessfully: true, Result: ChatAnswer.Refused { Error: var refused } }) return refused;
+        try
+        {
+            await WriteStateAsync(scope, scope.Journal!);
+        }
+        catch (Exception gone) when (gone is IOException or OperationCanceledException)
+        {
+            // The client has left. The answer is generated anyway.
+        }
+
+        scope.Detach();
+        _ = RunOnAsync(scope, call, followers, pending);
+        return null;
+    }
+
     /// <summary>Generates the answer of a call whose client does not wait for it.</summary>
     private async Task RunOnAsync(CallScope scope, ChatCall call, Followers followers, ValueTask<ChatAnswer> pending)
     {
@@ -124,9 +136,9 @@ internal class ChatExchange(string surface, ClientDialect dialect, RouteTable ro
     private async ValueTask<ProxyError?> JoinAsync(CallScope scope, ChatCall call, AnswerJournal journal)
     {
         scope.Record.Model = ModelName.Shown(call.Envelope.Model);
-        scope.Record.Joined = journal.Origin.TraceId;
+        scope.Record.Joined = journal.Head?.Stamp.TraceId ?? journal.Origin.TraceId; // another than the origin's if the answer comes from the store
         var response = scope.Context.Response.Headers;
-        response["x-joined-trace-id"] = journal.Origin.TraceId;
+        response["x-joined-trace-id"] = scope.Record.Joined;
         if (journal is { IsOver: true, Origin.Key: not null }) response["idempotent-replayed"] = "true";
         if (journal is { Origin.Request.AnswersAtOnce: true })
         {

@@ -11,7 +11,9 @@ internal sealed class AnswerTexts
     private const int Most = 32 << 20;
 
     private readonly SortedDictionary<int, Choice> choices = [];
-    private int length;
+
+    /// <summary>Characters that were collected.</summary>
+    public int Length { get; private set; }
 
     /// <summary>The answer was longer than what is kept of one.</summary>
     public bool IsCut { get; private set; }
@@ -24,8 +26,8 @@ internal sealed class AnswerTexts
             ChatEvent.ToolCall call => call.Arguments?.Length ?? 0,
             _ => 0,
         };
-        if (IsCut |= length + more > Most) return;
-        length += more;
+        if (IsCut |= Length + more > Most) return;
+        Length += more;
         if (happened is not (ChatEvent.Token or ChatEvent.ToolCall)) return;
         if (!choices.TryGetValue(happened.Choice, out var choice)) choices[happened.Choice] = choice = new();
         choice.Add(happened);

@@ -123,6 +123,7 @@ internal sealed class CallPublisher : IFrameTap, IEndGate
         if (end.Kind is EndKind.Whole) return null;
         var error = end.Kind is not EndKind.ClientLeft ? end.Error ?? new(ProxyErrorKind.HostFailed, "the answer broke off")
             : call.Record.Interrupted ? new(ProxyErrorKind.Draining, "the proxy was stopped before the answer was complete")
+            : end.Interrupted ? new(ProxyErrorKind.Cancelled, "the call was cancelled")
             : new(ProxyErrorKind.ClientLeft, "the client left before the answer was complete");
         return reply?.Secrets is { } secrets ? error with { Message = secrets.Strike(error.Message) } : error;
     }
@@ -163,10 +164,10 @@ internal sealed class CallPublisher : IFrameTap, IEndGate
     private static Telemetry.CallOutcome Outcome(ProxyError? error) => error?.Kind switch
     {
         null => Telemetry.CallOutcome.Ok,
-        ProxyErrorKind.ClientLeft => Telemetry.CallOutcome.ClientLeft,
+        ProxyErrorKind.ClientLeft or ProxyErrorKind.Cancelled => Telemetry.CallOutcome.ClientLeft,
         ProxyErrorKind.Draining => Telemetry.CallOutcome.Drained,
         ProxyErrorKind.HostTimedOut => Telemetry.CallOutcome.Timeout,
-        ProxyErrorKind.Internal => Telemetry.CallOutcome.ProxyError,
+        ProxyErrorKind.Internal or ProxyErrorKind.StoreFailed => Telemetry.CallOutcome.ProxyError,
         _ => Telemetry.CallOutcome.BackendError,
     };
 }

@@ -15,7 +15,7 @@ internal sealed class Conversation(ClientDialect dialect, byte[] body)
     public AnswerTexts Answer { get; } = new();
 
     /// <summary>The memory that it holds.</summary>
-    public int Size => body.Length;
+    public long Size => body.Length + (2L * Answer.Length);
 
     /// <summary>The request's messages. Null if the request cannot be read; the host may have understood it all the same.</summary>
     public IReadOnlyList<JsonElement>? ReadMessages()

@@ -18,7 +18,7 @@ internal sealed class DoneMessage(NatsParts parts, CallSummary summary, Conversa
 
     private static readonly TimeSpan StorePatience = TimeSpan.FromSeconds(10);
 
-    public override long Size { get; } = 1024 + (conversation?.Size ?? 0);
+    public override long Size { get; } = 2048 + (conversation?.Size ?? 0);
 
     public override async ValueTask SendAsync(INatsConnection connection)
     {
@@ -42,7 +42,7 @@ internal sealed class DoneMessage(NatsParts parts, CallSummary summary, Conversa
         var messages = texts.ReadMessages();
         var isCut = messages is null || texts.Answer.IsCut;
         var room = parts.Link.MaxPayload - Reserve - (int)(json.BytesCommitted + json.BytesPending);
-        using var whole = new PooledBody(texts.Size + Reserve);
+        using var whole = new PooledBody((int)texts.Size + Reserve);
         using (var content = WireJson.NewWriter(whole))
         {
             content.WriteStartObject();

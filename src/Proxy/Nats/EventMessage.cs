@@ -14,7 +14,10 @@ internal sealed class EventMessage(string subject, string id, PooledBody lines) 
 
     public const string MessageId = "Nats-Msg-Id";
 
-    public override long Size { get; } = lines.Length;
+    /// <summary>What the message holds besides its array.</summary>
+    private const int Overhead = 512;
+
+    public override long Size { get; } = lines.Capacity + Overhead;
 
     public override ValueTask SendAsync(INatsConnection connection) => connection.PublishAsync(
         subject, lines.Memory, new NatsHeaders(2) { [ContentType] = EventSchemaJson.ContentType, [MessageId] = id },

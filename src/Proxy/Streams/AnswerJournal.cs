@@ -251,6 +251,12 @@ internal sealed class AnswerJournal
         }
     }
 
+    /// <summary>What a gate holds back of the end; null: no gate does. For gates, which run before the end is in the journal.</summary>
+    public Func<ReadOnlyMemory<byte>>? HeldEnd { private get; set; }
+
+    /// <summary>The whole answer, the end that a gate holds back included.</summary>
+    public byte[] ToWholeArray() => HeldEnd is { } held ? [.. ToArray(), .. held().Span] : ToArray();
+
     /// <summary>All bytes so far, if they are kept.</summary>
     public byte[] ToArray()
     {
@@ -338,6 +344,9 @@ internal sealed class AnswerJournal
         }
     }
 
+    private bool IsKeptAfterEnd =>
+        Origin.KeepsRefusal || (Origin is { Request: not null, Key: null } ? Head is { Refusal: null } : IsAnswer);
+
     /// <summary>Why an answer broke off that nobody waited for any more.</summary>
     public static ProxyError Cancelled => new(ProxyErrorKind.Cancelled, "the generation was cancelled before its answer was complete");
 
@@ -349,7 +358,7 @@ internal sealed class AnswerJournal
             State = state;
             Error = error;
             Ended = Time.GetUtcNow();
-            Until = table.Now + (IsAnswer || Origin.KeepsRefusal || (Origin.IsNamed && Head is not null) ? (long)Origin.Keep.TotalMilliseconds : 0);
+            Until = table.Now + (IsKeptAfterEnd ? (long)Origin.Keep.TotalMilliseconds : 0);
         }
 
         begun.TrySetResult();

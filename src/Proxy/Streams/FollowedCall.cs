@@ -10,6 +10,9 @@ internal sealed record FollowedCall(RoutedCall Routed, CallRecord Record)
 {
     public CallInfo Info => Routed.Call.Info;
 
+    /// <summary>Keeps the answer; null: only the client reads it, at least when the route is asked.</summary>
+    public AnswerJournal? Journal { get; init; }
+
     /// <summary>Rows that are written in the transaction of the call's record, if its answer is complete. A gate adds them before the end.</summary>
     public List<StoreRow> Rows => field ??= [];
 

@@ -21,12 +21,14 @@ internal static class JournalPump
             if (reply.Refusal is not null) followers = Followers.None;
             else if (reader is not null) followers = new([.. followers.Taps, new Appending(journal)], followers.Gates);
             var sink = Sink(reply, journal, reader, followers.Gates.Length > 0);
+            if (sink is VerbatimSink verbatim) journal.HeldEnd = () => verbatim.HeldEnd;
             using var generation = new Generation(reply, sink, Timeout.InfiniteTimeSpan, followers, lifetime);
             end = await generation.RunAsync();
             return end;
         }
         finally
         {
+            journal.HeldEnd = null;
             journal.End(end);
         }
     }

@@ -317,7 +317,7 @@ internal sealed class JournalTable : IDisposable
             if (names.TryGetValue((journal.Origin.Owner, name), out var holder) && holder == journal) names.Remove((journal.Origin.Owner, name));
         }
 
-        if (!journal.Origin.IsNamed || journal.IsDeleted || (journal.Head is null && !journal.Origin.KeepsRefusal)) return;
+        if (!journal.Origin.IsNamed || journal.IsDeleted || (journal.Head is not { Refusal: null } && !journal.Origin.KeepsRefusal)) return;
         foreach (var id in journal.Names.Prepend(journal.Origin.TraceId))
         {
             if (!gone.TryAdd(id, journal.Origin.Owner)) continue;

@@ -45,6 +45,9 @@ internal sealed class VerbatimSink : IFrameSink, IDisposable
     public bool KeepsAlive => client.KeepsAlive;
     public Usage? Usage => watch.Usage;
 
+    /// <summary>The end marker and what follows it, while a gate holds it back.</summary>
+    public ReadOnlyMemory<byte> HeldEnd => last is { Length: > 0 } ? last.Memory : default;
+
     /// <summary>Every frame is written by itself, because something in it changes.</summary>
     private bool WritesEach => ids is not null || edits is { Renames: true };
 

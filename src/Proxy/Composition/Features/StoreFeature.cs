@@ -39,6 +39,7 @@ internal static class StoreFeature
         {
             var content = config.Content ? new ContentTap(call.Routed.Call.OriginalBody?.ToArray()) : null;
             if (content is not null) taps.Add(content);
+            if (call.Journal is { Origin.Key: not null } journal) gates.Add(new KeyRecord(call, journal, call.Routed.Call.OriginalBody?.ToArray(), time));
             gates.Add(new RecordGate(call, writer, content, time));
         });
         Serve(new UsageEndpoints(store, writer, dialect, parts.Exchange));

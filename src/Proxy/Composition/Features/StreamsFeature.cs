@@ -14,6 +14,7 @@ internal static class StreamsFeature
         parts.Endpoints.AddRange(streams.Rows);
         parts.Endpoints.AddRange(new ConversationEndpoints(new OpenAiChatClientDialect(), parts.Exchange).Rows);
         parts.AdminRows.AddRange(streams.OperatorRows);
+        parts.Exchange.Sharing.Store = () => parts.Store;
         parts.Exchange.Metrics.Add(() => (Gauge[])
         [
             new("proxy_streams_kept", "Answers kept in memory, running ones included.", "", journals.Count),

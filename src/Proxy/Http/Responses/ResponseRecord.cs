@@ -1,4 +1,3 @@
-using Proxy.Buffers;
 using Proxy.Chat;
 using Proxy.Dialects.Events;
 using Proxy.Streams;
@@ -13,12 +12,10 @@ internal sealed class ResponseRecord(AnswerJournal journal, KeptResponses kept) 
     private const int MostFramesBeforeId = 16;
 
     private readonly IRecordStore? store = journal.Origin.Request is { Terms.IsStored: true } ? kept.Store : null;
-    private readonly PooledBody tail = new(16); // the frames that are not in the journal yet
     private readonly List<ChatEvent> events = [];
     private BackendReply? reply;
     private EventReader? reader; // null once the id is known
     private string? hostId;
-    private long tailFrom;
 
     /// <summary>The response is written to a store.</summary>
     public bool IsStored => store is not null;
@@ -32,14 +29,6 @@ internal sealed class ResponseRecord(AnswerJournal journal, KeptResponses kept) 
     public void See(long number, ReadOnlySpan<byte> frame, ReadOnlySpan<byte> payload)
     {
         if (reader is not null && !payload.IsEmpty) FindId(number, payload);
-        if (store is null || reply!.IsDocument) return; // a document is in the journal from the start
-        if (journal.Length >= tailFrom + tail.Length)
-        {
-            tail.Clear();
-            tailFrom = journal.Length;
-        }
-
-        tail.Write(frame);
     }
 
     public async ValueTask<ProxyError?> BeforeEndAsync(GenerationEnd end, CancellationToken cancellation)
@@ -58,19 +47,12 @@ internal sealed class ResponseRecord(AnswerJournal journal, KeptResponses kept) 
         if (journal.IsDeleted) return;
         try
         {
-            await store!.CommitAsync([StoredResponse.Row(journal, hostId, Frames(), end, kept.Now + kept.StoredFor)], cancellation);
+            await store!.CommitAsync([StoredResponse.Row(journal, hostId, journal.ToWholeArray(), end, kept.Now + kept.StoredFor)], cancellation);
         }
         catch (StoreException problem)
         {
             kept.Log.ResponseNotStored(KeptResponses.NameOf(journal.Origin.TraceId), problem.Message);
         }
-    }
-
-    private byte[] Frames()
-    {
-        var written = journal.ToArray();
-        var seen = Math.Min(written.Length - tailFrom, tail.Length);
-        return reply!.IsDocument ? written : [.. written, .. tail.Span[(int)seen..]];
     }
 
     private void FindId(long number, ReadOnlySpan<byte> payload)

@@ -37,13 +37,14 @@ internal static class StoredResponse
         var terms = new KeepingTerms(IsStored: true, JournalJson.Flag(meta, "background"), JournalJson.Text(meta, "previous"));
         var earlier = (int)JournalJson.Number(meta, "earlier");
         var request = new KeptRequest(KeptResponses.NameOf(row.TraceId), body, earlier, terms, JournalJson.Flag(meta, "at_once"));
-        return journals.Restore(origin with { Request = request, Keep = keep, Digest = "", Key = null }, journal =>
+        var restored = journals.Restore(origin with { Request = request, Keep = keep, Digest = "", Key = null }, journal =>
         {
             journal.Begin(head with { Stamp = head.Stamp with { Terms = terms } });
             journal.Append(row.Frames);
             journal.End(JournalJson.ReadEnd(meta));
-            if (row.HostId is { } id) journals.Name(journal, id);
         });
+        if (row.HostId is { } id) journals.Name(restored, id);
+        return restored;
     }
 
     private static void Write(Utf8JsonWriter json, AnswerJournal journal, GenerationEnd end)

@@ -11,6 +11,9 @@ internal sealed class PostgresStore : IRecordStore
 {
     private const string UndefinedSchema = "3F000";
 
+    /// <summary>Rows that are deleted in one transaction when expired ones go, so that no transaction is long.</summary>
+    private const int PruneAtOnce = 1000;
+
     private readonly PostgresDatabase database;
     private readonly string schema;
     private readonly string quoted;
@@ -155,8 +158,10 @@ internal sealed class PostgresStore : IRecordStore
     {
         foreach (var table in (string[])["idempotency_log", "answers", "completions_cache"])
         {
-            await RunAsync([new($"delete from {quoted}.{table} where expires_at <= $1") { Parameters = { Parameter(Now) } }], cancellation)
-                .ConfigureAwait(false);
+            var sql = $"delete from {quoted}.{table} where ctid = any(array(select ctid from {quoted}.{table} where expires_at <= $1 limit {PruneAtOnce}))";
+            while (await RunAsync([new(sql) { Parameters = { Parameter(Now) } }], cancellation).ConfigureAwait(false) == PruneAtOnce)
+            {
+            }
         }
     }
 

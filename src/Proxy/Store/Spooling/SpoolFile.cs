@@ -23,6 +23,7 @@ internal sealed partial class SpoolFile : IDisposable
     private readonly FileStream file;
     private long read = Magic.Length;
     private long end;
+    private long damagedAt;
 
     private SpoolFile(string path, FileStream file, long end) => (Path, this.file, this.end) = (path, file, end);
 
@@ -141,7 +142,8 @@ internal sealed partial class SpoolFile : IDisposable
             ReadWhole(body, at + HeadLength);
             if (Checksum(body) == BinaryPrimitives.ReadUInt32LittleEndian(head[8..]) && Parse(body) is { } record) return (record, next);
             if (next == end) return null;
-            Damaged += BinaryPrimitives.ReadInt32LittleEndian(head[4..]);
+            if (at > damagedAt) Damaged += BinaryPrimitives.ReadInt32LittleEndian(head[4..]); // it may be read again
+            damagedAt = Math.Max(at, damagedAt);
             at = next;
         }
 

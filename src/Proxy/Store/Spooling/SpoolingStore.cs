@@ -1,3 +1,4 @@
+using System.Data.Common;
 using Microsoft.Extensions.Logging;
 using Proxy.Streams;
 
@@ -30,6 +31,7 @@ internal sealed class SpoolingStore : IRecordStore
     private long failedAt;
     private long seen; // of spool.Appended
     private long delivered;
+    private long damaged; // of spool.Damaged, those that are counted
     private long lost;
     private int disposed;
 
@@ -114,6 +116,7 @@ internal sealed class SpoolingStore : IRecordStore
         await database.DisposeAsync().ConfigureAwait(false);
         await gate.WaitAsync().ConfigureAwait(false); // a commit may still be writing
         spool.Dispose();
+        gate.Release();
     }
 
     /// <summary>False: the database can be used again, so the rows belong there.</summary>
@@ -143,7 +146,15 @@ internal sealed class SpoolingStore : IRecordStore
     private async ValueTask<T> UseAsync<T>(Func<IRecordStore, ValueTask<T>> use)
     {
         if (Problem is { } why) throw new StoreException(why);
-        return await use(database).ConfigureAwait(false);
+        try
+        {
+            return await use(database).ConfigureAwait(false);
+        }
+        catch (StoreException e) when (e.InnerException is DbException { IsTransient: true })
+        {
+            Begin(e.Message); // the next call need not wait to find out that the database is down
+            throw;
+        }
     }
 
     /// <summary>Delivers what is spooled, until this is disposed. While the database cannot be used, it is tried without keeping new rows waiting.</summary>
@@ -217,9 +228,11 @@ internal sealed class SpoolingStore : IRecordStore
             {
                 if (spool.Next() is not { } part) break;
                 await CommitAsync(part.Rows).ConfigureAwait(false);
-                Remove(part);
+                spool.Remove(part);
+                delivered += part.Rows.Count;
             }
             while (spool.Delivered < goal);
+            CountDamaged();
             if (spool.IsEmpty) End();
         }
         finally
@@ -228,14 +241,12 @@ internal sealed class SpoolingStore : IRecordStore
         }
     }
 
-    private void Remove(SpoolPart part)
+    private void CountDamaged()
     {
-        var before = spool.Damaged;
-        spool.Remove(part);
-        delivered += part.Rows.Count;
-        if (spool.Damaged - before is not (> 0 and var damaged)) return;
-        Interlocked.Add(ref lost, damaged);
-        log.SpoolDamaged(damaged);
+        if (spool.Damaged - damaged is not (> 0 and var more)) return;
+        damaged += more;
+        Interlocked.Add(ref lost, more);
+        log.SpoolDamaged(more);
     }
 
     private async Task CommitAsync(IReadOnlyList<StoreRow> rows)

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
+using System.Text;
 using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.Sdk;
@@ -32,6 +33,10 @@ public sealed class SdkRetryTests : IAsyncLifetime
             dialects = ["openai"]
             models = ["served"]
             """);
+        // A process that has just started is slow at its first call: it would see less of the client's second than there is.
+        foreach (var (path, streams) in ((string, bool)[])[("/v1/chat/completions", true), ("/v1/chat/completions", false), ("/v1/messages", false)])
+            await WarmUpAsync(path, streams);
+        generations.Clear();
     }
 
     public async ValueTask DisposeAsync()
@@ -69,6 +74,12 @@ public sealed class SdkRetryTests : IAsyncLifetime
         Assert.All(generations, static each => Assert.Equal((each.Key, 1), (each.Key, each.Value)));
     }
 
+    private async Task WarmUpAsync(string path, bool streams)
+    {
+        var body = $$"""{"model":"served","max_tokens":9,"stream":{{(streams ? "true" : "false")}},"messages":[{"role":"user","content":"at once"}]}""";
+        Assert.Equal(200, (await RawClient.SendAsync(proxy!.Address, "POST", path, Encoding.UTF8.GetBytes(body))).Status);
+    }
+
     private async Task AnswerAsync(FakeExchange exchange)
     {
         var prompt = exchange.Request.Json.GetProperty("messages").EnumerateArray().Last().GetProperty("content").GetString()!;
@@ -80,7 +91,7 @@ public sealed class SdkRetryTests : IAsyncLifetime
         }
 
         var asked = Stopwatch.GetTimestamp();
-        if (await Task.WhenAny(exchange.Gone, Task.Delay(Late)) == exchange.Gone)
+        if (prompt is not "at once" && await Task.WhenAny(exchange.Gone, Task.Delay(Late)) == exchange.Gone)
         {
             left[prompt] = Stopwatch.GetElapsedTime(asked);
             return;

@@ -5,7 +5,7 @@ using Proxy.Streams;
 namespace Proxy.Tests.Streams;
 
 /// <summary>The memory that kept answers take.</summary>
-public sealed class JournalTableTests
+public sealed class JournalTableTests : IDisposable
 {
     private readonly JournalTable table = new(new FakeTimeProvider(), static () => 100);
 
@@ -39,6 +39,8 @@ public sealed class JournalTableTests
         Assert.Equal(journals.Where(static journal => journal.IsReadable).Sum(static journal => journal.Length), table.Used);
         Assert.True(table.Used <= 100, $"{table.Used} bytes");
     }
+
+    public void Dispose() => table.Dispose();
 
     private AnswerJournal Open(string id) =>
         table.Open(new(id, "ann", new OpenAiChatClientDialect(), "/v1/chat/completions", "m", Streams: true, default) { Resumable = true });

@@ -34,7 +34,8 @@ internal sealed class Conversations(JournalTable journals, Func<StreamsConfig> c
     }
 
     /// <summary>The stream that is kept for a conversation of this caller; null: none.</summary>
-    public AnswerJournal? Find(CallScope scope, string id) => journals.Conversations(CallDigest.Owner(scope), each => each == id) is [var found, ..] ? found : null;
+    public AnswerJournal? Find(CallScope scope, string id) =>
+        journals.Conversations(CallDigest.Owner(scope), each => each == id) is [var found, ..] ? found : null;
 
     /// <summary>
     /// The streams of these conversations of this caller. llama.cpp's web page appends the model's name to an id (<c>ID::MODEL</c>): the id alone finds

@@ -37,7 +37,7 @@ public sealed class CommandsTests : IDisposable
     }
 
     [Theory]
-    [InlineData("foo", "proxy has no command 'foo'. Its commands: serve, check, healthcheck, models, keys, calls, reload, drain, usage, forget, version, ")]
+    [InlineData("foo", "proxy has no command 'foo'. Its commands: serve, check, healthcheck, models, keys, calls, streams, stream, reload, drain, usage, forget, version, ")]
     [InlineData("relod", "proxy has no command 'relod'. Did you mean reload?")]
     [InlineData("checkk x", "proxy has no command 'checkk'. Did you mean check?")]
     [InlineData("models foo", "models has no command 'foo'. Its commands: local, pull, remove.")]
@@ -60,6 +60,8 @@ public sealed class CommandsTests : IDisposable
     [InlineData("--config x.toml reload")]
     [InlineData("calls -c x.toml")]
     [InlineData("drain -c x.toml")]
+    [InlineData("streams -c x.toml")]
+    [InlineData("stream T1 -c x.toml")]
     public async Task A_file_for_the_running_proxy_Is_refused(string line)
     {
         await using var admin = new RecordedHost(proxy.AdminSocket).Json("/reload", """{"ok":true,"problems":[]}""");
@@ -123,7 +125,7 @@ public sealed class CommandsTests : IDisposable
         var (code, help, _) = await proxy.RunAsync("--help");
 
         Assert.Equal(ExitCode.Ok, code);
-        Assert.All(["serve", "check", "healthcheck", "models", "keys", "calls", "reload", "drain", "version", "completion"],
+        Assert.All(["serve", "check", "healthcheck", "models", "keys", "calls", "streams", "stream", "reload", "drain", "version", "completion"],
             verb => Assert.Contains($"\n  {verb} ", help, StringComparison.Ordinal));
         Assert.All(Enum.GetValues<ExitCode>(),
             exit => Assert.Matches($@"(^|\W){(int)exit} [a-z]", help[help.IndexOf("Exit codes:", StringComparison.Ordinal)..]));

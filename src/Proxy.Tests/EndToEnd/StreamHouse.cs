@@ -72,8 +72,12 @@ internal sealed class StreamHouse : IAsyncDisposable
     public AnswerJournal? Journal(string location) =>
         Proxy.Journals.TryFind(location[(location.LastIndexOf('/') + 1)..], null, out var journal, out _) ? journal : null;
 
+    /// <summary>The only stream that is kept for a conversation; null: none.</summary>
+    public AnswerJournal? Kept() => Proxy.Journals.Conversations("anonymous@127.0.0.1", static _ => true).SingleOrDefault();
+
     public async ValueTask DisposeAsync()
     {
+        Proxy.Calls.InterruptAll(); // a generation without a client would go on until the test's clock moves
         await Proxy.DisposeAsync();
         await Host.DisposeAsync();
     }

@@ -157,7 +157,7 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
         foreach (var argument in arguments)
             start.ArgumentList.Add(argument);
         // Commands to a running proxy take no file.
-        if (arguments[0] is not ("reload" or "calls" or "drain" or "usage" or "forget"))
+        if (arguments[0] is not ("reload" or "calls" or "drain" or "streams" or "stream" or "usage" or "forget"))
         {
             start.ArgumentList.Add("--config");
             start.ArgumentList.Add(Path.Combine(folder, "config.toml"));

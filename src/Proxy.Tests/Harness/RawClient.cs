@@ -29,6 +29,9 @@ internal sealed class RawClient : IAsyncDisposable
     public IReadOnlyList<(string Name, string Value)> Headers { get; private set; } = [];
 
     /// <summary>The part of the body that has been read, without its framing.</summary>
+    public byte[] BytesSoFar => [.. body];
+
+    /// <inheritdoc cref="BytesSoFar"/>
     public string BodySoFar => Encoding.UTF8.GetString([.. body]);
 
     public static async Task<RawClient> ConnectAsync(Uri address, int? receiveBuffer = null)
@@ -120,6 +123,9 @@ internal sealed class RawClient : IAsyncDisposable
                 throw new IOException($"the body ended before '{text}' came; it was: {BodySoFar}");
         }
     }
+
+    /// <summary>Reads what comes next of the body. False: it has ended.</summary>
+    public async Task<bool> ReadPieceAsync() => await PieceAsync() == Piece.Bytes;
 
     /// <summary>Reads the answer to its end.</summary>
     public async Task<RawReply> ReadReplyAsync(string method = "POST")

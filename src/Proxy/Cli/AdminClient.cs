@@ -27,9 +27,7 @@ internal sealed class AdminClient(Func<string, string?> environment)
     public async Task<T> AskAsync<T>(HttpMethod method, string path, JsonTypeInfo<T> type, CancellationToken cancellation)
     {
         using var connection = await ConnectAsync(cancellation).ConfigureAwait(false);
-        using var handler =
-            new SocketsHttpHandler { UseProxy = false, ConnectCallback = (_, _) => ValueTask.FromResult<Stream>(new NetworkStream(connection)) };
-        using var http = new HttpClient(handler) { BaseAddress = new Uri("http://localhost") };
+        using var http = Over(connection);
         try
         {
             using var response = await http.SendAsync(new HttpRequestMessage(method, path), cancellation).ConfigureAwait(false);
@@ -45,6 +43,49 @@ internal sealed class AdminClient(Func<string, string?> environment)
             throw new AdminException(ExitCode.Failed, $"the connection to the running proxy broke: {e.Message}");
         }
     }
+
+    /// <summary>
+    /// Reads an answer line by line, as it comes, for as long as it takes. Throws <see cref="AdminException"/> if it is refused or the connection breaks.
+    /// </summary>
+    public async Task FollowAsync(string path, Action<string> see, CancellationToken cancellation)
+    {
+        using var connection = await ConnectAsync(cancellation).ConfigureAwait(false);
+        using var http = Over(connection);
+        http.Timeout = Timeout.InfiniteTimeSpan;
+        try
+        {
+            using var response = await http.GetAsync(path, HttpCompletionOption.ResponseHeadersRead, cancellation).ConfigureAwait(false);
+            if (!response.IsSuccessStatusCode)
+            {
+                var refusal = await response.Content.ReadAsStringAsync(cancellation).ConfigureAwait(false);
+                throw new AdminException(ExitCode.Failed, JsonSerializer.Deserialize(refusal, CliJson.Default.AdminRefusal)?.Error?.Message
+                    ?? throw new JsonException());
+            }
+
+            using var reader = new StreamReader(await response.Content.ReadAsStreamAsync(cancellation).ConfigureAwait(false));
+            while (await reader.ReadLineAsync(cancellation).ConfigureAwait(false) is { } line)
+            {
+                if (line.Length > 0) see(line);
+            }
+        }
+        catch (JsonException)
+        {
+            throw new AdminException(ExitCode.Failed, $"the running proxy does not know {path}; it has another version than this command");
+        }
+        catch (Exception e) when (e is HttpRequestException or IOException)
+        {
+            throw new AdminException(ExitCode.Failed, $"the connection to the running proxy broke: {e.Message}");
+        }
+    }
+
+    private static HttpClient Over(Socket connection) => new(new SocketsHttpHandler
+    {
+        UseProxy = false,
+        ConnectCallback = (_, _) => ValueTask.FromResult<Stream>(new NetworkStream(connection)),
+    })
+    {
+        BaseAddress = new Uri("http://localhost"),
+    };
 
     private async Task<Socket> ConnectAsync(CancellationToken cancellation)
     {

@@ -58,6 +58,23 @@ internal sealed record CallRow(string TraceId, string Surface, bool Stream, bool
     public string? Backend { get; init; }
 }
 
+/// <summary>The admin socket's answer to <c>GET /streams</c>, and the output of <c>streams --json</c>.</summary>
+internal sealed record StreamTable(IReadOnlyList<StreamRow> Streams);
+
+/// <summary>An answer that is kept. <paramref name="Created"/> in Unix seconds; <paramref name="Status"/>: waiting, running, finished or failed.</summary>
+internal sealed record StreamRow(string Id, long Created, string Owner, string Surface, string Model, string Status, long Bytes, long AgeMs);
+
+/// <summary>The admin socket's answer to <c>DELETE /streams/{id}</c>, and the output of <c>stream --cancel --json</c>.</summary>
+internal sealed record StreamDeleted(string? Id, bool Cancelled)
+{
+    public AdminError? Error { get; init; }
+}
+
+/// <summary>A refusal on the admin socket.</summary>
+internal sealed record AdminRefusal(AdminError? Error);
+
+internal sealed record AdminError(string Message);
+
 /// <summary>The admin socket's answer to <c>POST /drain</c>.</summary>
 internal sealed record DrainResult(int Running);
 
@@ -140,6 +157,9 @@ internal sealed record VersionInfo(string Version, string Runtime, string Platfo
 [JsonSerializable(typeof(CheckResult))]
 [JsonSerializable(typeof(ReloadResult))]
 [JsonSerializable(typeof(CallTable))]
+[JsonSerializable(typeof(StreamTable))]
+[JsonSerializable(typeof(StreamDeleted))]
+[JsonSerializable(typeof(AdminRefusal))]
 [JsonSerializable(typeof(DrainResult))]
 [JsonSerializable(typeof(ModelTable))]
 [JsonSerializable(typeof(LocalModelTable))]

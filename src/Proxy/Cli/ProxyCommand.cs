@@ -34,6 +34,8 @@ internal static class ProxyCommand
             ModelsCommand.Make(around, config),
             KeysCommand.Make(around),
             CallsCommand.Make(around, config),
+            StreamsCommand.Make(around, config),
+            StreamCommand.Make(around, config),
             ReloadCommand.Make(around, config),
             DrainCommand.Make(around, config),
         };

@@ -8,7 +8,7 @@ internal sealed record Surroundings(TextWriter Output, TextWriter Error, Func<st
 {
     public static Surroundings Process =>
         new(Console.Out, Console.Error, System.Environment.GetEnvironmentVariable) {
-            IsTerminal = !Console.IsErrorRedirected, ReadLine = Console.ReadLine,
+            IsTerminal = !Console.IsErrorRedirected, OutputIsTerminal = !Console.IsOutputRedirected, ReadLine = Console.ReadLine,
         };
 
     public Func<LoadedConfig, CancellationToken, Task<ExitCode>> Host { get; init; } = ProxyHost.RunAsync;
@@ -18,6 +18,9 @@ internal sealed record Surroundings(TextWriter Output, TextWriter Error, Func<st
 
     /// <summary>Whether <see cref="Error"/> is a terminal.</summary>
     public bool IsTerminal { get; init; }
+
+    /// <summary>Whether <see cref="Output"/> is a terminal.</summary>
+    public bool OutputIsTerminal { get; init; }
 
     public ConfigSources Sources =>
         CliFeature.All.Aggregate(new ConfigSources { Environment = Environment }, static (sources, feature) => feature.Checked(sources));

@@ -10,7 +10,7 @@ namespace Proxy.Http;
 internal sealed class AdminEndpoints(BackendDirectory directory, ModelCatalog catalog, ActiveCalls calls, Func<ReloadOutcome> reload, string? file,
     Action drain, TimeProvider time)
 {
-    /// <summary>The rows that features add.</summary>
+    /// <summary>The rows that features add. A path that ends in a slash stands for all paths below it.</summary>
     public List<EndpointRow> More { get; } = [];
 
     public Task HandleAsync(HttpContext context, string method, string path) => (method, path) switch
@@ -19,10 +19,13 @@ internal sealed class AdminEndpoints(BackendDirectory directory, ModelCatalog ca
         ("POST", "/reload") => ReloadAsync(context),
         ("POST", "/drain") => DrainAsync(context),
         ("GET", "/calls") => CallsAsync(context),
-        _ when More.Find(row => row.Method == method && row.Paths.Contains(path)) is { } row => row.Answer(context),
+        _ when Row(method, path) is { } row => row.Answer(context),
         _ => WriteAsync(context, StatusCodes.Status404NotFound, json => json.WriteString("error", "the admin socket serves GET /models, GET /calls, "
             + string.Concat(More.Select(static row => $"{row.Method} {row.Paths[0]}, ")) + "POST /reload and POST /drain")),
     };
+
+    private EndpointRow? Row(string method, string path) => More.Find(row =>
+        row.Method == method && row.Paths.Any(each => each == path || (each[^1] == '/' && path.StartsWith(each, StringComparison.Ordinal))));
 
     private async Task ModelsAsync(HttpContext context)
     {

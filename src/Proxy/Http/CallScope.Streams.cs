@@ -12,9 +12,41 @@ internal sealed partial class CallScope
     private AnswerJournal? journal;
     private bool ownsJournal; // this call generates the journal's answer
     private int hasLeft;
+    private JournalWriter? kept; // takes the answer's bytes as the client gets them, if they are kept
+    private Task copying = Task.CompletedTask; // copies them to the client
 
     /// <summary>The generation of this call's answer goes on without the client.</summary>
     private bool GeneratesOn => ownsJournal && journal is { IsOver: false } && !lifetime.IsCancellationRequested;
+
+    /// <summary>The answer is written here instead of to the client, who gets a copy; null: its bytes are not kept.</summary>
+    public JournalWriter? Kept => kept;
+
+    /// <summary>A part of the answer has been written, whether the client has got it or not.</summary>
+    public bool HasBegun => Context.Response.HasStarted || kept is { HasBegun: true };
+
+    /// <summary>Keeps the bytes of this call's answer, and its generation going without the client.</summary>
+    public void Keep(AnswerJournal opened)
+    {
+        lock (lifetime)
+        {
+            opened.Hold(lifetime);
+            opened.Enter();
+            kept = new JournalWriter(opened);
+        }
+
+        if (opened.Read() is { } body) copying = JournalCopy.RunAsync(body, Context);
+    }
+
+    /// <summary>The answer's kept bytes are complete. Waits until the client has them.</summary>
+    public async ValueTask EndKeptAsync()
+    {
+        if (kept is not { } writer) return;
+        await writer.FlushAsync();
+        writer.Journal.End(new(EndKind.Whole, null));
+        if (writer.Journal.Length == 0) parts.Sharing.Journals.Remove(writer.Journal); // the answer was no stream
+        await copying;
+        if (ClientLeft) await LeftAsync();
+    }
 
     /// <summary>The client has its answer, which says only that the work has begun. The code that does the work disposes the scope.</summary>
     public bool IsDetached { get; private set; }
@@ -83,6 +115,20 @@ internal sealed partial class CallScope
         }
     }
 
+    /// <summary>Ends the kept bytes with an error: a client that comes back must not take half an answer for a whole.</summary>
+    private async ValueTask EndKeptAsync(JournalWriter writer, ProxyError error)
+    {
+        if (!writer.Journal.IsOver)
+        {
+            WriteStreamError(error.Kind is ProxyErrorKind.ClientLeft ? AnswerJournal.Cancelled : error, writer);
+            await writer.FlushAsync();
+            writer.Journal.End(new(EndKind.Whole, null));
+        }
+
+        await copying;
+        if (ClientLeft) Context.Abort();
+    }
+
     private void OnClientLeft()
     {
         if (Interlocked.Exchange(ref hasLeft, 1) != 0) return;
@@ -96,19 +142,22 @@ internal sealed partial class CallScope
             read = journal;
         }
 
+        kept?.Journal.Leave(TimeSpan.Zero);
         read?.Leave(window);
         lifetime.ClientLeft();
     }
 
     /// <summary>
-    /// Whether the client waited as long as it said that it would. OpenAI's and Anthropic's SDKs send their time-out in seconds, in one of two headers; such a
-    /// client will try again.
+    /// Whether the client waited as long as it said that it would. OpenAI's and Anthropic's SDKs send their time-out in seconds, in one of two headers, or in
+    /// both (one of them may be no number, or longer); such a client will try again.
     /// </summary>
     private bool LeftAtItsTimeout()
     {
         var headers = Context.Request.Headers;
-        return (headers.TryGetValue("x-stainless-timeout", out var said) || headers.TryGetValue("x-stainless-read-timeout", out said))
-            && double.TryParse(said, NumberStyles.Float, CultureInfo.InvariantCulture, out var seconds)
-            && parts.Time.GetElapsedTime(Record.Started).TotalSeconds >= 0.9 * seconds;
+        var waited = parts.Time.GetElapsedTime(Record.Started).TotalSeconds;
+        return (headers.TryGetValue("x-stainless-timeout", out var said) && Waited(said))
+            || (headers.TryGetValue("x-stainless-read-timeout", out said) && Waited(said));
+
+        bool Waited(string? text) => double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var seconds) && waited >= 0.9 * seconds;
     }
 }

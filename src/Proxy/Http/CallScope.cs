@@ -106,9 +106,13 @@ internal sealed partial class CallScope : IDisposable
 
     public static CallScope Begin(HttpContext context, string surface, ErrorDialect dialect, ExchangeParts parts) => new(context, surface, dialect, parts);
 
+    /// <summary>The call came over the operator's socket, which needs no key.</summary>
+    public bool IsOperators => ConnectionFeature.Of(Context) is { Admin: true };
+
     /// <summary>Authenticates the caller. Returns the error if the call is not admitted.</summary>
     public ProxyError? Admit()
     {
+        if (IsOperators) return null;
         if (parts.Calls.Draining)
             return new(ProxyErrorKind.Draining, "this proxy is shutting down; try again in a moment") { RetryAfter = TimeSpan.FromSeconds(1) };
         if (parts.Gate.Admit(Context, out var caller) is { } problem) return problem;
@@ -207,6 +211,13 @@ internal sealed partial class CallScope : IDisposable
         if (!ClientLeft && !response.HasStarted && response.BodyWriter.UnflushedBytes > 0) await response.BodyWriter.FlushAsync(CancellationToken.None);
         Judge(error);
         if (!GeneratesOn) GiveBackKey();
+        if (kept is { HasBegun: true } writer)
+        {
+            await EndKeptAsync(writer, error);
+            return;
+        }
+
+        kept?.Journal.Refuse(error);
         if (ClientLeft)
         {
             // IEndsUnanswered: if the response has not started, the connection closes itself after the earlier responses are sent.
@@ -217,8 +228,7 @@ internal sealed partial class CallScope : IDisposable
         using var body = new PooledBody(512);
         if (response.HasStarted)
         {
-            if (Writer is { } writer) writer.Write(new ChatEvent.Finished(FinishReason.Error, Error: error), body);
-            else Dialect.WriteStreamError(error, Info.TraceId, body);
+            WriteStreamError(error, body);
         }
         else
         {
@@ -233,6 +243,12 @@ internal sealed partial class CallScope : IDisposable
         }
 
         await response.BodyWriter.WriteAsync(body.Memory, CancellationToken.None);
+    }
+
+    private void WriteStreamError(ProxyError error, System.Buffers.IBufferWriter<byte> output)
+    {
+        if (Writer is { } writer) writer.Write(new ChatEvent.Finished(FinishReason.Error, Error: error), output);
+        else Dialect.WriteStreamError(error, Info.TraceId, output);
     }
 
     /// <summary>Records the outcome and the fault of an error.</summary>
@@ -287,7 +303,13 @@ internal sealed partial class CallScope : IDisposable
     public void Dispose()
     {
         left.Dispose();
-        if (Interlocked.Exchange(ref hasLeft, 1) == 0) journal?.Leave(TimeSpan.Zero);
+        if (Interlocked.Exchange(ref hasLeft, 1) == 0)
+        {
+            journal?.Leave(TimeSpan.Zero);
+            kept?.Journal.Leave(TimeSpan.Zero);
+        }
+
+        kept?.Journal.End(new(EndKind.BrokeOff, null, new(ProxyErrorKind.Internal, "the proxy failed"))); // does nothing if it has ended
         if (ownsJournal) journal!.End(new(EndKind.BrokeOff, null, new(ProxyErrorKind.Internal, "the proxy failed"))); // does nothing if it has ended
         lifetime.Dispose();
         GiveBackKey();

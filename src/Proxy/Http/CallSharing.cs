@@ -24,6 +24,9 @@ internal sealed class CallSharing(JournalTable journals, Func<StreamsConfig> con
 
     public JournalTable Journals => journals;
 
+    /// <summary>What is kept in llama.cpp's way.</summary>
+    public Conversations Conversations { get; } = new(journals, config, calls, time);
+
     public TimeSpan RetryWindow => config().RetryWindow;
 
     /// <summary>A call that asks for nothing has nothing to share: no answer waits for a retry, and not every answer is kept.</summary>

@@ -55,6 +55,7 @@ internal class ChatExchange(string surface, ClientDialect dialect, RouteTable ro
             scope.Record.Model = ModelName.Shown(call.Envelope.Model); // as the client wrote it
             if (problem is not null) return problem;
 
+            if (scope.Info.Wishes is not null && Parts.Sharing.Conversations.Begin(scope, call) is { } wrong) return wrong;
             var early = Parts.Early.Count == 0 ? null : await EarlyAsync(routed, scope.Cancellation);
             scope.Record.Route = early?.By ?? route!.Name;
             var waits = kept is not { AnswersAtOnce: true };
@@ -91,6 +92,7 @@ internal class ChatExchange(string surface, ClientDialect dialect, RouteTable ro
         var answer = await (pending.IsCompleted || client is not { KeepsAlive: true } ? pending : client.WhileAsync(pending));
         if (scope.CloseJoins() is { } journal) await writer.KeepAsync(scope, call, client, Following(followers, journal), answer, journal);
         else await writer.WriteAsync(scope, call, client, followers, answer);
+        if (scope.Kept is not null) await scope.EndKeptAsync();
     }
 
     /// <summary>

@@ -12,8 +12,8 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
     /// <summary>Creates the client's stream. If taps follow the answer, bytes are held for a slow client, so that it does not delay them.</summary>
     public ClientStream Stream(CallScope scope, Followers followers)
     {
-        var writer = RelayOutput.Of(scope.Context);
-        var holding = followers.Taps.Length == 0 ? null : new HoldingWriter(writer);
+        var writer = scope.Kept ?? RelayOutput.Of(scope.Context);
+        var holding = followers.Taps.Length == 0 || scope.Kept is not null ? null : new HoldingWriter(writer);
         return new(scope.Context.Response, holding ?? writer, dialect, parts.Ticker, parts.Server().KeepaliveAfter) { Holding = holding };
     }
 
@@ -66,13 +66,14 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
         call.Dispose();
         journal.Begin(AnswerHead.Of(reply, given, stamp));
         // Opened before the first frame comes, because an answer that is larger than the memory cannot be opened later.
-        var opening = scope.ClientLeft || scope.IsDetached ? default : JournalReply.OpenAsync(journal, dialect, scope.Context.RequestAborted);
+        var reading = scope.Kept is null ? scope.Context.RequestAborted : scope.Cancellation;
+        var opening = scope.IsDetached || (scope.ClientLeft && scope.Kept is null) ? default : JournalReply.OpenAsync(journal, dialect, reading);
         var pump = JournalPump.RunAsync(reply, journal, reader, followers, scope.Lifetime).AsTask();
         try
         {
             if (await opening is { } opened) await ReadAsync(scope, client, journal, opened, StreamPlace.Start);
         }
-        catch (OperationCanceledException) when (scope.Context.RequestAborted.IsCancellationRequested)
+        catch (OperationCanceledException) when (reading.IsCancellationRequested)
         {
             // The client has left. Its answer goes on, or ends with the journal's last client.
         }
@@ -81,7 +82,7 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
             scope.Count((await pump).Usage);
         }
 
-        if (scope.ClientLeft) await scope.LeftAsync();
+        if (scope.ClientLeft && scope.Kept is null) await scope.LeftAsync();
         else if (scope.IsDetached && (journal.Error ?? journal.Head!.Refusal) is { } failure) scope.Judge(scope.Interruption ?? failure);
     }
 
@@ -104,7 +105,8 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
         }
 
         var numbers = journal.Origin.Resumable || after != StreamPlace.Start
-            ? new FrameIds(journal.Origin.TraceId, after, writes: journal.Origin.Resumable && dialect.Framing is StreamFraming.ServerSentEvents)
+            ? new FrameIds(journal.Origin.TraceId, after,
+                writes: journal.Origin.Resumable && dialect.Framing is StreamFraming.ServerSentEvents && scope.Kept is null)
             : null;
         return RunAsync(scope, client, Followers.None, answer, head.Stamp, numbers);
     }

@@ -98,7 +98,7 @@ internal static class JournalJson
         said.TryGetProperty("error", out var error) ? ReadError(error) : null);
 
     /// <summary>Writes a row of a listing.</summary>
-    public static void WriteRow(Utf8JsonWriter json, AnswerJournal journal)
+    public static void WriteRow(Utf8JsonWriter json, AnswerJournal journal, DateTimeOffset now)
     {
         var origin = journal.Origin;
         json.WriteStartObject();
@@ -116,6 +116,7 @@ internal static class JournalJson
             _ => "failed",
         });
         json.WriteNumber("bytes", journal.Length);
+        json.WriteNumber("age_ms", (long)(now - origin.Created).TotalMilliseconds);
         json.WriteEndObject();
     }
 

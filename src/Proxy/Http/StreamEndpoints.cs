@@ -14,6 +14,7 @@ namespace Proxy.Http;
 internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
 {
     public const string Root = "/v1/streams";
+    private const string OperatorsRoot = "/streams";
 
     private readonly JournalTable journals = parts.Sharing.Journals;
 
@@ -24,7 +25,32 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
         new("DELETE", [Root + "/"], Handler((scope, _) => CancelAsync(scope)).HandleAsync),
     ];
 
-    private HandlerExchange Handler(Func<CallScope, PooledBody, ValueTask<ProxyError?>> answer) => new(Root, dialect, parts, answer) { ReadsBody = false };
+    /// <summary>The same for the operator, who sees everybody's answers, and as events.</summary>
+    public IReadOnlyList<EndpointRow> OperatorRows =>
+    [
+        new("GET", [OperatorsRoot], Handler((scope, _) => ListAllAsync(scope), OperatorsRoot).HandleAsync),
+        new("GET", [OperatorsRoot + "/"], Handler((scope, _) => ReadAsync(scope), OperatorsRoot).HandleAsync),
+        new("DELETE", [OperatorsRoot + "/"], Handler((scope, _) => CancelAsync(scope), OperatorsRoot).HandleAsync),
+    ];
+
+    private HandlerExchange Handler(Func<CallScope, PooledBody, ValueTask<ProxyError?>> answer, string surface = Root) =>
+        new(surface, dialect, parts, answer) { ReadsBody = false };
+
+    private async ValueTask<ProxyError?> ListAllAsync(CallScope scope)
+    {
+        using var body = new PooledBody();
+        await using (var json = new Utf8JsonWriter(body))
+        {
+            json.WriteStartObject();
+            json.WriteStartArray("streams");
+            foreach (var journal in journals.List(null)) JournalJson.WriteRow(json, journal, parts.Time.GetUtcNow());
+            json.WriteEndArray();
+            json.WriteEndObject();
+        }
+
+        await Exchange.WriteAsync(scope, "application/json", body);
+        return null;
+    }
 
     private async ValueTask<ProxyError?> ListAsync(CallScope scope)
     {
@@ -36,7 +62,7 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
             json.WriteStartObject();
             json.WriteString("object", "list");
             json.WriteStartArray("data");
-            foreach (var journal in journals.List(scope.Caller.Name)) JournalJson.WriteRow(json, journal);
+            foreach (var journal in journals.List(scope.Caller.Name)) JournalJson.WriteRow(json, journal, parts.Time.GetUtcNow());
             json.WriteEndArray();
             json.WriteEndObject();
         }
@@ -48,17 +74,18 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
     private async ValueTask<ProxyError?> ReadAsync(CallScope scope)
     {
         var id = IdOf(scope);
-        if (!journals.TryFind(id, scope.Caller.Name, out var journal, out var isGone)) return NotFound(id, isGone);
+        if (!journals.TryFind(id, OwnerOf(scope), out var journal, out var isGone)) return NotFound(id, isGone);
         scope.Record.Joined = id;
         var query = scope.Context.Request.Query;
-        if (DialectOf(query["as"].ToString(), journal.Origin.Dialect) is not { } client)
+        if (DialectOf(query["as"].ToString(), scope.IsOperators ? new EventSchemaClientDialect() : journal.Origin.Dialect) is not { } client)
         {
             var said = ModelName.Shown(query["as"].ToString());
             return new(ProxyErrorKind.InvalidRequest, $"as is '{said}'; it can be openai, responses, anthropic, ollama or events") { Param = "as" };
         }
 
         if (PlaceOf(scope, id, out var after) is { } wrong) return wrong;
-        if (after.Frame > 0 && after.Frame > Frames(journal) + 1) return BeyondTheEnd(after, journal);
+        var countsLines = client.Framing is StreamFraming.JsonLines && !(journal.Head is { Verbatim: true } && client.Name == journal.Origin.Dialect.Name);
+        if (!countsLines && after.Frame > 0 && after.Frame > Frames(journal) + 1) return BeyondTheEnd(after, journal);
         if (!journal.Enter()) return NotFound(id, isGone: true);
         scope.Dialect = client;
         await new ChatWriter(client, parts).ReplayAsync(scope, journal, after);
@@ -69,10 +96,13 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
     private async ValueTask<ProxyError?> CancelAsync(CallScope scope)
     {
         var id = IdOf(scope);
-        var running = parts.Calls.Snapshot().FirstOrDefault(call => call.Info.TraceId == id && call.Info.Owner == scope.Caller.Name && call != scope);
-        var isKept = journals.TryFind(id, scope.Caller.Name, out var journal, out var isGone);
+        var owner = OwnerOf(scope);
+        var running = parts.Calls.Snapshot()
+            .FirstOrDefault(call => call.Info.TraceId == id && (owner ?? call.Info.Owner) == call.Info.Owner && call != scope);
+        var isKept = journals.TryFind(id, owner, out var journal, out var isGone);
         if (running is null && !isKept) return NotFound(id, isGone);
-        running?.Interrupt(new(ProxyErrorKind.Cancelled, $"the call was cancelled by DELETE {Root}/{id}"));
+        running?.Interrupt(new(ProxyErrorKind.Cancelled,
+            scope.IsOperators ? "the operator cancelled the call" : $"the call was cancelled by DELETE {Root}/{id}"));
         if (journal is not null) journals.Remove(journal);
         using var body = new PooledBody(128);
         await using (var json = new Utf8JsonWriter(body))
@@ -96,7 +126,14 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
         response.Headers.ContentType = default;
     }
 
-    private static string IdOf(CallScope scope) => scope.Context.Request.Path.Value![(Root.Length + 1)..].TrimEnd('/');
+    /// <summary>Whose answers the caller may see; null: everybody's.</summary>
+    private static string? OwnerOf(CallScope scope) => scope.IsOperators ? null : scope.Caller.Name;
+
+    private static string IdOf(CallScope scope)
+    {
+        var path = scope.Context.Request.Path.Value!.TrimEnd('/');
+        return path[(path.LastIndexOf('/') + 1)..];
+    }
 
     /// <summary>The dialect that is asked for, as the client of a stream; null: there is none of that name.</summary>
     private static ClientDialect? DialectOf(string name, ClientDialect own) => name switch

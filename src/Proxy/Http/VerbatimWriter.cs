@@ -47,7 +47,7 @@ internal static class VerbatimWriter
         var response = scope.Context.Response;
         if (reply.Refusal is { } refusal)
         {
-            if (response.HasStarted)
+            if (scope.HasBegun)
             {
                 // Keep-alives have already begun a stream, so the refusal is sent as an error inside it.
                 await scope.RefuseAsync(refusal);

@@ -23,6 +23,14 @@ internal sealed record JournalOrigin(
     /// <summary>The client can read the answer again by its trace id.</summary>
     public bool Resumable { get; init; }
 
+    /// <summary>
+    /// The <c>X-Conversation-Id</c> by which the answer is found. The journal then keeps the bytes as the client gets them; null: it keeps the host's frames.
+    /// </summary>
+    public string? Conversation { get; init; }
+
+    /// <summary>Tells the journals of one table apart.</summary>
+    public string Id => Conversation is null ? TraceId : $"{Owner}\n{Conversation}";
+
     /// <summary>The request, if the client can fetch the answer by the answer's own id; else null.</summary>
     public KeptRequest? Request { get; init; }
 
@@ -74,7 +82,8 @@ internal sealed class AnswerJournal
     private Piece last;
     private CallLifetime? held;
     private int clients;
-    private long charged;
+    private long charged; // bytes that count against the table's limit
+    private bool counts = true;
 
     /// <param name="origin">The call.</param>
     /// <param name="table">The table that has the journal.</param>
@@ -104,8 +113,8 @@ internal sealed class AnswerJournal
 
     public long Length { get; private set; }
 
-    /// <summary>Bytes that count against the table's limit. Only the table changes it.</summary>
-    public ref long Charged => ref charged;
+    /// <summary>When the answer was complete or failed; null: it is still generated.</summary>
+    public DateTimeOffset? Ended { get; private set; }
 
     /// <summary>The names, besides its trace id, by which the answer is found. Only the table changes them.</summary>
     public List<string> Names { get; } = [];
@@ -204,9 +213,10 @@ internal sealed class AnswerJournal
             Copy(frames);
             Length += frames.Length;
             if (!IsReadable) CutSlowReaders();
+            Count(frames.Length);
         }
 
-        table.Charge(this, frames.Length);
+        table.Limit();
         WakeReaders();
     }
 
@@ -228,12 +238,14 @@ internal sealed class AnswerJournal
     public Task WhenEndedAsync(CancellationToken cancellation) => ended.Task.WaitAsync(cancellation);
 
     /// <summary>A body that reads the frames from the first one on; null: the first ones are not kept any more.</summary>
-    public JournalBody? Read()
+    /// <param name="from">Bytes that are left out, at most <see cref="Length"/>.</param>
+    public JournalBody? Read(long from = 0)
     {
         lock (gate)
         {
             if (first is null) return null;
             var body = new JournalBody(this, first);
+            body.Skip(from);
             readers.Add(body);
             return body;
         }
@@ -265,7 +277,27 @@ internal sealed class AnswerJournal
     /// <summary>
     /// Keeps from here on only what a reader has not read yet. The present readers get the rest; no new client can read the answer.
     /// </summary>
-    public void StopKeeping() => first = null;
+    public void StopKeeping()
+    {
+        lock (gate) first = null;
+        StopCounting();
+    }
+
+    /// <summary>Counts the request, which is kept with the answer.</summary>
+    public void CountRequest(int bytes)
+    {
+        lock (gate) Count(bytes);
+    }
+
+    /// <summary>The bytes do not count against the table's limit any more, whether they came already or come later.</summary>
+    public void StopCounting()
+    {
+        lock (gate)
+        {
+            table.CountBytes(-charged);
+            (charged, counts) = (0, false);
+        }
+    }
 
     /// <summary>Gives up the generation if no client reads it, because none can begin to.</summary>
     public void ReleaseUnread()
@@ -315,7 +347,8 @@ internal sealed class AnswerJournal
     private bool IsKeptAfterEnd =>
         Origin.KeepsRefusal || (Origin is { Request: not null, Key: null } ? Head is { Refusal: null } : IsAnswer);
 
-    private static ProxyError Cancelled => new(ProxyErrorKind.Cancelled, "the generation was cancelled before its answer was complete");
+    /// <summary>Why an answer broke off that nobody waited for any more.</summary>
+    public static ProxyError Cancelled => new(ProxyErrorKind.Cancelled, "the generation was cancelled before its answer was complete");
 
     private void End(JournalState state, ProxyError? error)
     {
@@ -324,6 +357,7 @@ internal sealed class AnswerJournal
             if (IsOver) return;
             State = state;
             Error = error;
+            Ended = Time.GetUtcNow();
             Until = table.Now + (IsKeptAfterEnd ? (long)Origin.Keep.TotalMilliseconds : 0);
         }
 
@@ -332,6 +366,13 @@ internal sealed class AnswerJournal
         WakeReaders();
         Release();
         table.Ended(this);
+    }
+
+    private void Count(int bytes)
+    {
+        if (!counts) return;
+        charged += bytes;
+        table.CountBytes(bytes);
     }
 
     private void Copy(ReadOnlySpan<byte> frames)

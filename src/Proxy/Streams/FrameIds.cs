@@ -37,9 +37,11 @@ internal readonly record struct StreamPlace(long Frame, int Message = int.MaxVal
 /// </summary>
 /// <param name="traceId">The id of the call that is answered.</param>
 /// <param name="after">Where the client's copy ends.</param>
-/// <param name="writes">False for a dialect whose frames have no place for an id.</param>
+/// <param name="writes">False for a dialect whose frames have no place for an id. Its clients count the messages that they have.</param>
 internal sealed class FrameIds(string traceId, StreamPlace after, bool writes)
 {
+    private readonly bool countsMessages = !writes && after.Message == int.MaxValue;
+    private long messages;
     private readonly byte[] start = Encoding.ASCII.GetBytes($"id: {traceId}/");
 
     /// <summary>Writes the line with the id, which stands before the frame's own lines. False: the client has the frame, so it is not written.</summary>
@@ -53,7 +55,7 @@ internal sealed class FrameIds(string traceId, StreamPlace after, bool writes)
     /// <summary>The same for the message with the number <paramref name="message"/> of those that are written from one frame.</summary>
     public bool Begin(long frame, int message, IBufferWriter<byte> output)
     {
-        if (new StreamPlace(frame, message).IsAtOrBefore(after)) return false;
+        if (countsMessages ? ++messages <= after.Frame : new StreamPlace(frame, message).IsAtOrBefore(after)) return false;
         if (writes) Write(frame, message, output);
         return true;
     }

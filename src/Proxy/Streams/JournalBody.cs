@@ -39,6 +39,14 @@ internal sealed class JournalBody(AnswerJournal journal, AnswerJournal.Piece pie
         return bytes;
     }
 
+    /// <summary>Leaves out bytes at the beginning. Called under the journal's lock, before the first read.</summary>
+    public void Skip(long bytes)
+    {
+        Position = bytes;
+        for (; bytes > piece.Length && piece.Next is { } next; piece = next) bytes -= piece.Length;
+        offset = (int)bytes;
+    }
+
     /// <summary>Completes the read that waits. Called once for each wait, by whoever has ended it.</summary>
     public void Wake(ReplyRead read) => source.SetResult(read);
 

@@ -1,5 +1,3 @@
-using System.IO.Pipelines;
-using Proxy.Buffers;
 using Proxy.Chat;
 
 namespace Proxy.Streams;
@@ -62,45 +60,12 @@ internal static class JournalPump
         protected override void Write(ChatEvent happened) { }
     }
 
-    private sealed class Output(AnswerJournal journal) : ClientOutput(new Writer(journal))
+    private sealed class Output(AnswerJournal journal) : ClientOutput(new JournalWriter(journal))
     {
         public override bool KeepsAlive => false; // each client gets its own
 
         public override void Begin() { }
 
         public override ValueTask<bool> KeepAliveAsync() => new(true);
-    }
-
-    private sealed class Writer(AnswerJournal journal) : PipeWriter
-    {
-        private readonly System.Buffers.ArrayBufferWriter<byte> buffer = new();
-
-        public override bool CanGetUnflushedBytes => true;
-        public override long UnflushedBytes => buffer.WrittenCount;
-
-        public override Memory<byte> GetMemory(int sizeHint = 0) => buffer.GetMemory(sizeHint);
-
-        public override Span<byte> GetSpan(int sizeHint = 0) => buffer.GetSpan(sizeHint);
-
-        public override void Advance(int bytes) => buffer.Advance(bytes);
-
-        public override ValueTask<FlushResult> WriteAsync(ReadOnlyMemory<byte> source, CancellationToken cancellationToken = default)
-        {
-            journal.Append(buffer.WrittenSpan);
-            buffer.ResetWrittenCount();
-            journal.Append(source.Span);
-            return default;
-        }
-
-        public override ValueTask<FlushResult> FlushAsync(CancellationToken cancellationToken = default)
-        {
-            journal.Append(buffer.WrittenSpan);
-            buffer.ResetWrittenCount();
-            return default;
-        }
-
-        public override void CancelPendingFlush() { }
-
-        public override void Complete(Exception? exception = null) { }
     }
 }

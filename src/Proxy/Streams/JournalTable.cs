@@ -82,6 +82,26 @@ internal sealed class JournalTable : IDisposable
         return (journal, true);
     }
 
+    /// <summary>Begins a conversation's journal in the place of the one that it had.</summary>
+    public (AnswerJournal Journal, AnswerJournal? Previous) Replace(JournalOrigin origin)
+    {
+        lock (gate)
+        {
+            var previous = journals.GetValueOrDefault(origin.Id);
+            if (previous is not null) Forget(previous);
+            var journal = new AnswerJournal(origin, this, ++opened);
+            Add(journal);
+            return (journal, previous);
+        }
+    }
+
+    /// <summary>The journals of an owner's conversations.</summary>
+    public IReadOnlyList<AnswerJournal> Conversations(string owner, Predicate<string> id)
+    {
+        lock (gate)
+            return [.. journals.Values.Where(journal => journal.Origin.Conversation is { } conversation && journal.Origin.Owner == owner && id(conversation))];
+    }
+
     /// <summary>Finds an answer by its trace id. Another owner's is not found.</summary>
     /// <param name="traceId">The id.</param>
     /// <param name="owner">Who asks; null finds any owner's.</param>
@@ -137,7 +157,7 @@ internal sealed class JournalTable : IDisposable
         {
             if (journals.TryGetValue(origin.TraceId, out var there))
             {
-                Uncharge(journal);
+                journal.StopCounting();
                 return there;
             }
 
@@ -160,7 +180,7 @@ internal sealed class JournalTable : IDisposable
         lock (gate)
         {
             unclaimed.Remove(journal);
-            if (isUnclaimed && journals.ContainsKey(journal.Origin.TraceId)) unclaimed.Add(journal);
+            if (isUnclaimed && journals.ContainsKey(journal.Origin.Id)) unclaimed.Add(journal);
             Unclaimed = unclaimed.Count;
         }
     }
@@ -209,19 +229,20 @@ internal sealed class JournalTable : IDisposable
         Wake();
     }
 
-    /// <summary>Counts bytes that a journal has kept, and makes room if there are too many.</summary>
-    public void Charge(AnswerJournal journal, int bytes)
+    /// <summary>Counts bytes that a journal keeps; negative: that it keeps no longer.</summary>
+    public void CountBytes(long bytes) => Interlocked.Add(ref used, bytes);
+
+    /// <summary>Makes room if more bytes are kept than may be.</summary>
+    public void Limit()
     {
-        if (!journal.IsReadable) return;
-        Interlocked.Add(ref journal.Charged, bytes);
-        if (Interlocked.Add(ref used, bytes) > limit()) MakeRoom();
+        if (Used > limit()) MakeRoom();
     }
 
     public void Dispose() => timer.Dispose();
 
     private void Add(AnswerJournal journal)
     {
-        journals[journal.Origin.TraceId] = journal;
+        journals[journal.Origin.Id] = journal;
         if (journal.Origin.Request is { } request) Name(journal, request.Name);
         if (ticks) return;
         ticks = true;
@@ -230,7 +251,9 @@ internal sealed class JournalTable : IDisposable
 
     private void ChargeRequest(AnswerJournal journal)
     {
-        if (journal.Origin.Request is { } request) Charge(journal, request.Body.Length);
+        if (journal.Origin.Request is not { } request) return;
+        journal.CountRequest(request.Body.Length);
+        Limit();
     }
 
     private void MakeRoom()
@@ -248,7 +271,6 @@ internal sealed class JournalTable : IDisposable
             {
                 largest.StopKeeping();
                 FreeKey(largest);
-                Uncharge(largest);
                 dropped.Add(largest);
             }
         }
@@ -285,10 +307,11 @@ internal sealed class JournalTable : IDisposable
 
     private void Forget(AnswerJournal journal)
     {
-        if (!journals.Remove(journal.Origin.TraceId)) return;
+        if (journals.GetValueOrDefault(journal.Origin.Id) != journal) return;
+        journals.Remove(journal.Origin.Id);
         if (unclaimed.Remove(journal)) Unclaimed = unclaimed.Count;
         FreeKey(journal);
-        Uncharge(journal);
+        journal.StopCounting();
         foreach (var name in journal.Names)
         {
             if (names.TryGetValue((journal.Origin.Owner, name), out var holder) && holder == journal) names.Remove((journal.Origin.Owner, name));
@@ -308,6 +331,4 @@ internal sealed class JournalTable : IDisposable
         if (journal.Origin is not { Key: { } key, Owner: var owner }) return;
         if (keys.TryGetValue((owner, key), out var holder) && holder == journal) keys.Remove((owner, key));
     }
-
-    private void Uncharge(AnswerJournal journal) => Interlocked.Add(ref used, -Interlocked.Exchange(ref journal.Charged, 0));
 }

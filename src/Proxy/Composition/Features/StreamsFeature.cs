@@ -10,7 +10,10 @@ internal static class StreamsFeature
     public static void Add(PartsBuilder parts)
     {
         var journals = parts.Exchange.Sharing.Journals;
-        parts.Endpoints.AddRange(new StreamEndpoints(new OpenAiChatClientDialect(), parts.Exchange).Rows);
+        var streams = new StreamEndpoints(new OpenAiChatClientDialect(), parts.Exchange);
+        parts.Endpoints.AddRange(streams.Rows);
+        parts.Endpoints.AddRange(new ConversationEndpoints(new OpenAiChatClientDialect(), parts.Exchange).Rows);
+        parts.AdminRows.AddRange(streams.OperatorRows);
         parts.Exchange.Sharing.Store = () => parts.Store;
         parts.Exchange.Metrics.Add(() => (Gauge[])
         [

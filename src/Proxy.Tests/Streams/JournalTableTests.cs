@@ -1,0 +1,47 @@
+using Microsoft.Extensions.Time.Testing;
+using Proxy.Dialects.OpenAiChat;
+using Proxy.Streams;
+
+namespace Proxy.Tests.Streams;
+
+/// <summary>The memory that kept answers take.</summary>
+public sealed class JournalTableTests : IDisposable
+{
+    private readonly JournalTable table = new(new FakeTimeProvider(), static () => 100);
+
+    [Fact]
+    public void Answer_is_removed_while_it_is_generated_What_still_comes_does_not_count()
+    {
+        var journal = Open("a");
+        journal.Append(new byte[10]);
+
+        table.Remove(journal);
+        journal.Append(new byte[10]);
+        journal.End(new(EndKind.Whole, null));
+
+        Assert.Equal(0, table.Used);
+    }
+
+    [Fact]
+    public async Task Largest_answer_is_dropped_while_it_grows_The_count_stays_true()
+    {
+        var journals = Enumerable.Range(0, 4).Select(i => Open($"t{i}")).ToArray();
+
+        await Task.WhenAll(journals.Select(journal => Task.Run(() =>
+        {
+            for (var i = 0; i < 1000; i++)
+            {
+                journal.Append(new byte[1]);
+                if (journal.Read() is { } reader) reader.Dispose();
+            }
+        })));
+
+        Assert.Equal(journals.Where(static journal => journal.IsReadable).Sum(static journal => journal.Length), table.Used);
+        Assert.True(table.Used <= 100, $"{table.Used} bytes");
+    }
+
+    public void Dispose() => table.Dispose();
+
+    private AnswerJournal Open(string id) =>
+        table.Open(new(id, "ann", new OpenAiChatClientDialect(), "/v1/chat/completions", "m", Streams: true, default) { Resumable = true });
+}

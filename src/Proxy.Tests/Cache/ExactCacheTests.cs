@@ -86,6 +86,19 @@ public sealed class ExactCacheTests
     }
 
     [Fact]
+    public void Owner_is_removed_The_answers_of_others_stay()
+    {
+        var cache = new ExactCache(10_000, time);
+        cache.Add(new("a", "one"), Answer(10));
+        cache.Add(new("a", "two"), Answer(10));
+        cache.Add(new("b", "one"), Answer(10));
+
+        cache.Remove("a");
+
+        Assert.Equal((false, false, true), (cache.Find(new("a", "one")) is not null, cache.Find(new("a", "two")) is not null, cache.Find(new("b", "one")) is not null));
+    }
+
+    [Fact]
     public void Replayed_answer_Has_neither_the_id_nor_the_time_of_the_first_one()
     {
         var answer = new CachedAnswer("""

@@ -23,7 +23,7 @@ public sealed class CacheConfigTests
     {
         Toml.IsRefused("[cache]\nttl = \"0s\"\n" + Keys, 2, "cache.ttl", "leaves no time");
         Toml.IsRefused("[cache]\nsize = \"512KiB\"\n" + Keys, 2, "cache.size", "512KiB is too small for answers; write \"1MiB\" or more");
-        Toml.IsRefused("[cache]\nexact = true\n", 1, "cache.shared", "write shared = true, or add one with `proxy keys new NAME`");
+        Toml.IsRefused("[cache]\nexact = true\n", 1, "cache.shared", "write shared = true, or add a key with `proxy keys new NAME`");
         Toml.IsRefused("[cache]\nshared = false\n", 2, "cache.shared", "without keys no caller has a cache of its own");
     }
 

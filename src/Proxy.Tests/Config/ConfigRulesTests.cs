@@ -131,7 +131,7 @@ public sealed class ConfigRulesTests
     [InlineData(Backend + "key = \"a b\"", 4, "backends[0].key", "a header cannot carry")]
     [InlineData(Backend + "headers = { \"x y\" = \"1\" }", 4, "backends[0].headers.x y", "not a header's name")]
     [InlineData(Backend + "headers = { Host = \"1\" }", 4, "backends[0].headers.Host", "is set by the proxy")]
-    [InlineData(Backend + "key = \"k\"\nheaders = { Authorization = \"1\" }", 5, "backends[0].headers.Authorization", "stands beside key")]
+    [InlineData(Backend + "key = \"k\"\nheaders = { Authorization = \"1\" }", 5, "backends[0].headers.Authorization", "is set together with key")]
     [InlineData(Backend + "headers = { a = \"x\\r\\ny: z\" }", 4, "backends[0].headers.a", "a line break")]
     [InlineData(Backend + "dialects = [\"openai\"]\noptions = { num_ctx = 4096 }", 5, "backends[0].options.num_ctx", "Ollama hosts")]
     [InlineData("[[backends]]\nname = \"g p\"\nurl = \"http://h\"", 2, "backends[0].name", "is not a valid name")]

@@ -25,10 +25,12 @@ public sealed class UsageTests(UsageTests.Door door) : IClassFixture<UsageTests.
                 models = ["m", "n"]
                 [store]
                 kind = "sqlite"
+                [cache]
                 {Key("alice")}
                 {Key("bob")}
                 {Key("carol")}
                 {Key("dave")}
+                {Key("erin")}
                 {Key("ops")}
                 admin = true
                 """;
@@ -102,6 +104,24 @@ public sealed class UsageTests(UsageTests.Door door) : IClassFixture<UsageTests.
         Assert.Equal(0, SqliteFile.Count(door.Proxy.StoreFile, "exchanges where owner = 'carol'"));
         Assert.Empty(Lines(await UsageAsync("carol")));
         Assert.Equal((0, "{\n  \"deleted\": 0\n}\n"), await door.Proxy.CommandAsync("forget", "carol", "--yes", "--json"));
+    }
+
+    [Fact]
+    public async Task Owner_is_forgotten_Her_answers_leave_the_memory_too()
+    {
+        string[] key = ["Authorization: Bearer sk-erin"];
+        var response = await door.PostAsync("/v1/responses", """{"model":"m","input":"x"}""", key);
+        var stream = await door.PostAsync("/v1/chat/completions", OpenAi.Request("m"), [.. key, "x-resume: 1", "x-cache: use"]);
+        string[] paths = [$"/v1/responses/resp_{response.TraceId}", $"/v1/streams/{stream.TraceId}"];
+        foreach (var path in paths) Assert.Equal(200, (await door.GetAsync(path, key)).Status);
+        Assert.Equal("hit", await CacheAsync());
+
+        Assert.Equal(0, (await door.Proxy.CommandAsync("forget", "erin", "--yes")).ExitCode);
+
+        foreach (var path in paths) Assert.Equal(404, (await door.GetAsync(path, key)).Status);
+        Assert.Equal("miss", await CacheAsync());
+
+        async Task<string?> CacheAsync() => (await door.PostAsync("/v1/chat/completions", OpenAi.Request("m"), [.. key, "x-cache: use"])).Header("x-cache");
     }
 
     [Fact]

@@ -39,7 +39,7 @@ internal sealed class CachedCalls(CacheConfig config, string anonymous, ExactCac
     {
         if (RefuseValue(info.Wishes?.Cache) is { } wrong) return wrong;
         return info.Wishes?.Cache is "use" && HasNone(info)
-            ? Refuse("x-cache asks for the exact cache, which each API key has for itself on this proxy; call with a key, or let the operator share it")
+            ? Refuse("x-cache asks for the exact cache, of which each API key has its own on this proxy; call with a key, or ask the operator to write shared = true")
             : null;
     }
 

@@ -58,6 +58,15 @@ internal sealed class ExactCache(long size, TimeProvider time)
         }
     }
 
+    /// <summary>Removes every answer of an owner.</summary>
+    public void Remove(string owner)
+    {
+        lock (gate)
+        {
+            foreach (var node in table.Values.Where(node => node.Value.Key.Owner == owner).ToList()) Drop(node);
+        }
+    }
+
     private void Drop(LinkedListNode<(CacheKey Key, CachedAnswer Answer)> node)
     {
         recent.Remove(node);

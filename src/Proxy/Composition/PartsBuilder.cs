@@ -48,6 +48,10 @@ internal sealed record PartsBuilder(
 
     /// <summary>What <c>/ready</c> reports besides the backends. None of it makes the proxy less ready.</summary>
     public List<Func<ReadyDetail>> Details { get; } = [];
+
+    /// <summary>Each removes from memory what a feature keeps there of an owner, once the owner's records have been deleted.</summary>
+    public List<Action<string>> Forgets { get; } = [];
+
     /// <summary>The database that remembers calls; null: there is none. Read it when a call needs it: the feature that has it may come later.</summary>
     public IRecordStore? Store { get; set; }
 

@@ -222,7 +222,7 @@ internal static partial class ConfigReader
         if (section.Text($"{name}_file") is not { } file) return key;
         if (section.Has(name))
         {
-            section.Refuse($"{name}_file", $"stands beside {name}; keep one of the two");
+            section.Refuse($"{name}_file", $"is set together with {name}; keep one of the two");
             return key;
         }
 

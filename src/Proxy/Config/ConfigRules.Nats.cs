@@ -28,12 +28,12 @@ internal static partial class ConfigRules
             ("user", nats.User is not null || nats.Password is not null), ("token", nats.Token is not null), ("nkey", nats.Nkey is not null),
             ("creds", nats.Creds is not null),
         }.Where(static way => way.Item2).Select(static way => way.Item1).ToList();
-        if (ways.Count > 1) yield return new($"nats.{ways[1]}", 0, $"stands beside {ways[0]}; a proxy logs in in one way: keep one of the two");
+        if (ways.Count > 1) yield return new($"nats.{ways[1]}", 0, $"is set together with {ways[0]}, but only one way to log in can be used; keep one of the two");
         if (nats.User is null != nats.Password is null)
         {
             yield return nats.User is null
-                ? new("nats.password", 0, "stands without user; write user = \"…\", or token for a password alone")
-                : new("nats.user", 0, "stands without password; write password = \"…\" or password_file");
+                ? new("nats.password", 0, "is set without user; write user = \"…\", or token for a password alone")
+                : new("nats.user", 0, "is set without password; write password = \"…\" or password_file");
         }
 
         if (nats.Nkey is { } seed && !(seed.StartsWith("SU", StringComparison.Ordinal) && seed.Length == 58))

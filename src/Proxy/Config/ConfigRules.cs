@@ -124,7 +124,7 @@ internal static partial class ConfigRules
             }
             else if (backend.Key is not null && name.Equals("authorization", StringComparison.OrdinalIgnoreCase))
             {
-                yield return new($"{path}.headers.{name}", 0, "stands beside key, which is sent in the same header; keep one of the two");
+                yield return new($"{path}.headers.{name}", 0, "is set together with key, which is sent in the same header; keep one of the two");
             }
 
             if (value.Any(char.IsControl)) yield return new($"{path}.headers.{name}", 0, "holds a line break or another character that a header cannot carry");
@@ -225,7 +225,7 @@ internal static partial class ConfigRules
         if (cache.Ttl <= TimeSpan.Zero) yield return new("cache.ttl", 0, "leaves no time; write a longer one");
         if (cache.Size < 1 << 20) yield return new("cache.size", 0, $"{ByteSize.Text(cache.Size)} is too small for answers; write \"1MiB\" or more");
         if (!cache.Shared && config.Auth.Keys.Count == 0)
-            yield return new("cache.shared", 0, "without keys no caller has a cache of its own; write shared = true, or add one with `proxy keys new NAME`");
+            yield return new("cache.shared", 0, "without keys no caller has a cache of its own; write shared = true, or add a key with `proxy keys new NAME`");
     }
 
     private static IEnumerable<ConfigProblem> Store(StoreConfig? store)

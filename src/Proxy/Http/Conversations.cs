@@ -18,7 +18,7 @@ internal sealed class Conversations(JournalTable journals, Func<StreamsConfig> c
         if (scope.Info.Wishes?.ConversationId is not { } id || !call.Streams) return null;
         if (id.Length > LongestId)
         {
-            return new(ProxyErrorKind.InvalidRequest, $"X-Conversation-Id has {id.Length} characters; it can have {LongestId}") { Param = "X-Conversation-Id" };
+            return new(ProxyErrorKind.InvalidRequest, $"X-Conversation-Id has {id.Length} characters; it may have at most {LongestId}") { Param = "X-Conversation-Id" };
         }
 
         var (journal, previous) = journals.Replace(new(

@@ -177,7 +177,8 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
 
     private static ProxyError NotFound(string id, bool isGone) => isGone
         ? new(ProxyErrorKind.StreamExpired, $"the answer {ModelName.Shown(id)} is not kept any more; [streams] keep and memory limit how long answers are kept")
-        : new(ProxyErrorKind.UnknownPath, $"there is no answer {ModelName.Shown(id)} that can be resumed; its call must have x-resume: 1")
+        : new(ProxyErrorKind.UnknownPath, $"there is no answer with the trace id {ModelName.Shown(id)} to resume: "
+            + "its call did not say x-resume: 1, or it was deleted, or the proxy has been restarted since")
         {
             Code = "stream_not_found",
         };

@@ -9,13 +9,14 @@ namespace Proxy.Http;
 
 /// <summary>
 /// Daily usage from the store: for callers at <c>/v1/usage</c> (a key sees its own, an admin key everyone's), and for the operator on the admin socket, who
-/// can also have an owner forgotten. Without a store, both say how to configure one.
+/// can also delete the records of an owner. Without a store, both say how to configure one.
 /// </summary>
 /// <param name="store">Null: none is configured.</param>
 /// <param name="writer">What is handed over to it is written before an owner is forgotten; null without a store.</param>
+/// <param name="forgets">Each removes from memory what is kept there of an owner.</param>
 /// <param name="dialect">The dialect of errors.</param>
 /// <param name="parts">What every exchange is made of.</param>
-internal sealed class UsageEndpoints(IRecordStore? store, IRecordWriter? writer, ErrorDialect dialect, ExchangeParts parts)
+internal sealed class UsageEndpoints(IRecordStore? store, IRecordWriter? writer, IReadOnlyList<Action<string>> forgets, ErrorDialect dialect, ExchangeParts parts)
 {
     public const string NoStore = "this proxy keeps no records: add a section [store] with kind = \"sqlite\" to its configuration and restart it";
 
@@ -79,7 +80,9 @@ internal sealed class UsageEndpoints(IRecordStore? store, IRecordWriter? writer,
             // Then nothing waits any more.
         }
 
-        json.WriteNumber("deleted", await store!.ForgetAsync(owner, context.RequestAborted));
+        var deleted = await store!.ForgetAsync(owner, context.RequestAborted);
+        foreach (var forget in forgets) forget(owner);
+        json.WriteNumber("deleted", deleted);
     });
 
     /// <summary>Answers the operator: with what is written, or with the reason why it cannot be.</summary>

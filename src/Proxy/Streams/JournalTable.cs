@@ -207,6 +207,19 @@ internal sealed class JournalTable : IDisposable
         }
     }
 
+    /// <summary>Removes every finished answer of an owner. Running ones stay.</summary>
+    public void RemoveFinished(string owner)
+    {
+        lock (gate)
+        {
+            foreach (var journal in journals.Values.Where(journal => journal.IsOver && journal.Origin.Owner == owner).ToList())
+            {
+                journal.IsDeleted = true;
+                Forget(journal);
+            }
+        }
+    }
+
     /// <summary>A journal has a time at which it is given up.</summary>
     public void Wake()
     {

@@ -16,11 +16,12 @@ internal static class CacheFeature
         }
 
         var time = parts.Exchange.Time;
-        var calls = new CachedCalls(
-            config, Caller.AnonymousName, new ExactCache(config.Size, time), new StoredAnswers(() => parts.Store, parts.Exchange.Log, time), time);
+        var memory = new ExactCache(config.Size, time);
+        var calls = new CachedCalls(config, Caller.AnonymousName, memory, new StoredAnswers(() => parts.Store, parts.Exchange.Log, time), time);
         parts.Exchange.Refuses.Add(calls.Refuse);
         parts.Exchange.Early.Add(calls.AnswerAsync);
         parts.Exchange.Follow.Add(calls.Follow);
         parts.Exchange.Metrics.Add(calls.Measure);
+        parts.Forgets.Add(memory.Remove);
     }
 }

@@ -16,7 +16,7 @@ internal static class StoreFeature
         parts.FixedSettings.Add(new("[store]", static config => config.Store));
         if (parts.Config.Store is not { } config)
         {
-            Serve(new UsageEndpoints(null, null, dialect, parts.Exchange));
+            Serve(new UsageEndpoints(null, null, [], dialect, parts.Exchange));
             return;
         }
 
@@ -42,7 +42,7 @@ internal static class StoreFeature
             if (call.Journal is { Origin.Key: not null } journal) gates.Add(new KeyRecord(call, journal, call.Routed.Call.OriginalBody?.ToArray(), time));
             gates.Add(new RecordGate(call, writer, content, time));
         });
-        Serve(new UsageEndpoints(store, writer, dialect, parts.Exchange));
+        Serve(new UsageEndpoints(store, writer, parts.Forgets, dialect, parts.Exchange));
 
         void Serve(UsageEndpoints usage)
         {

@@ -15,6 +15,7 @@ internal static class StreamsFeature
         parts.Endpoints.AddRange(new ConversationEndpoints(new OpenAiChatClientDialect(), parts.Exchange).Rows);
         parts.AdminRows.AddRange(streams.OperatorRows);
         parts.Exchange.Sharing.Store = () => parts.Store;
+        parts.Forgets.Add(journals.RemoveFinished);
         parts.Exchange.Metrics.Add(() => (Gauge[])
         [
             new("proxy_streams_kept", "Answers kept in memory, running ones included.", "", journals.Count),

@@ -7,8 +7,12 @@ namespace Proxy.Http;
 /// <summary>The part of a call that other calls can share: its answer.</summary>
 internal sealed partial class CallScope
 {
-    // Guarded by the lock on the lifetime, which no other code takes: an object for the lock alone would cost every call an allocation.
-    private ChatCall? joinable; // while equal calls can join: from the time when a route is asked until its answer begins
+    private const int Closed = 0, Open = 1, LookedAt = 2;
+
+    // Calls look at each other under the lock on the lifetime, which no other code takes: an object for the lock alone would cost every call an allocation. A
+    // call at which no other looks takes no lock.
+    private int joins = Closed; // Open from the time when a route is asked until its answer begins
+    private ChatCall? joinable; // read only while others can join
     private AnswerJournal? journal;
     private bool ownsJournal; // this call generates the journal's answer
     private int hasLeft;
@@ -52,7 +56,7 @@ internal sealed partial class CallScope
     public bool IsDetached { get; private set; }
 
     /// <summary>The journal of this call's answer; null: it has none.</summary>
-    public AnswerJournal? Journal { get { lock (lifetime) return journal; } }
+    public AnswerJournal? Journal => Volatile.Read(ref journal);
 
     /// <summary>
     /// Lets the work go on without the client, whose connection can then carry its next call. What is still written goes nowhere.
@@ -67,17 +71,19 @@ internal sealed partial class CallScope
     /// <summary>Equal calls can join from now on.</summary>
     public void OpenJoins(ChatCall call)
     {
-        lock (lifetime) joinable = call;
+        joinable = call;
+        Volatile.Write(ref joins, Open);
     }
 
     /// <summary>The answer begins, so no other call can join. Returns the journal that the answer goes to; null: only the client reads it.</summary>
     public AnswerJournal? CloseJoins()
     {
-        lock (lifetime)
+        if (Interlocked.CompareExchange(ref joins, Closed, Open) != Open)
         {
-            joinable = null;
-            return journal;
+            lock (lifetime) joins = Closed; // waits until the other call has looked
         }
+
+        return journal;
     }
 
     /// <summary>This call generates the answer that the journal keeps.</summary>
@@ -108,10 +114,18 @@ internal sealed partial class CallScope
     {
         lock (lifetime)
         {
-            if (joinable is not { OriginalBody: { } body } || lifetime.IsCancellationRequested || !body.Span.SequenceEqual(other)) return null;
-            if (CallDigest.Of(this, body.Span) is var own && own != digest()) return null;
-            if (journal is null) Own(parts.Sharing.OpenShared(this, joinable, own));
-            return journal!.IsJoinable && journal.Enter() ? journal : null;
+            if (Interlocked.CompareExchange(ref joins, LookedAt, Open) != Open) return null;
+            try
+            {
+                if (joinable is not { OriginalBody: { } body } || lifetime.IsCancellationRequested || !body.Span.SequenceEqual(other)) return null;
+                if (CallDigest.Of(this, body.Span) is var own && own != digest()) return null;
+                if (journal is null) Own(parts.Sharing.OpenShared(this, joinable, own));
+                return journal!.IsJoinable && journal.Enter() ? journal : null;
+            }
+            finally
+            {
+                Volatile.Write(ref joins, Open);
+            }
         }
     }
 
@@ -136,10 +150,12 @@ internal sealed partial class CallScope
         var window = TimeSpan.Zero;
         lock (lifetime)
         {
-            if (LeftAtItsTimeout() && (journal is null ? joinable is not null : !journal.WasSeen)) window = parts.Sharing.RetryWindow;
+            var isOpen = Interlocked.CompareExchange(ref joins, LookedAt, Open) == Open;
+            if (LeftAtItsTimeout() && (journal is null ? isOpen : !journal.WasSeen)) window = parts.Sharing.RetryWindow;
             if (journal is null && window > TimeSpan.Zero && joinable is { OriginalBody: { } body })
                 Own(parts.Sharing.OpenShared(this, joinable, CallDigest.Of(this, body.Span)));
             read = journal;
+            if (isOpen) Volatile.Write(ref joins, Open);
         }
 
         kept?.Journal.Leave(TimeSpan.Zero);

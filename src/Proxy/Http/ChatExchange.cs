@@ -66,7 +66,8 @@ internal class ChatExchange(string surface, ClientDialect dialect, RouteTable ro
             var pending = early is null ? route!.AnswerAsync(routed, scope.Cancellation) : new(early);
             if (waits)
             {
-                await GenerateAsync(scope, call, client, followers, pending);
+                var answer = await (pending.IsCompleted || client is not { KeepsAlive: true } ? pending : client.WhileAsync(pending));
+                await WriteAsync(scope, call, client, followers, answer);
                 return null;
             }
 
@@ -86,13 +87,20 @@ internal class ChatExchange(string surface, ClientDialect dialect, RouteTable ro
     /// <summary>Writes what there is of an answer now, for a client that does not wait for it.</summary>
     protected virtual ValueTask WriteStateAsync(CallScope scope, AnswerJournal journal) => throw new NotSupportedException();
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder))]
-    private async ValueTask GenerateAsync(CallScope scope, ChatCall call, ClientStream? client, Followers followers, ValueTask<ChatAnswer> pending)
+    /// <summary>Writes the answer to the client, or to whoever reads it.</summary>
+    private ValueTask WriteAsync(CallScope scope, ChatCall call, ClientStream? client, Followers followers, ChatAnswer answer)
     {
-        var answer = await (pending.IsCompleted || client is not { KeepsAlive: true } ? pending : client.WhileAsync(pending));
-        if (scope.CloseJoins() is { } journal) await writer.KeepAsync(scope, call, client, Following(followers, journal), answer, journal);
+        var journal = scope.CloseJoins();
+        return journal is null && scope.Kept is null
+            ? writer.WriteAsync(scope, call, client, followers, answer)
+            : KeepAsync(scope, call, client, followers, answer, journal);
+    }
+
+    private async ValueTask KeepAsync(CallScope scope, ChatCall call, ClientStream? client, Followers followers, ChatAnswer answer, AnswerJournal? journal)
+    {
+        if (journal is not null) await writer.KeepAsync(scope, call, client, Following(followers, journal), answer, journal);
         else await writer.WriteAsync(scope, call, client, followers, answer);
-        if (scope.Kept is not null) await scope.EndKeptAsync();
+        await scope.EndKeptAsync();
     }
 
     /// <summary>
@@ -123,7 +131,7 @@ internal class ChatExchange(string surface, ClientDialect dialect, RouteTable ro
         using var owned = call;
         try
         {
-            await GenerateAsync(scope, call, null, followers, pending);
+            await WriteAsync(scope, call, null, followers, await pending);
         }
         catch (Exception problem) // no caller is left that could handle it; the log gets the reason
         {

@@ -26,7 +26,7 @@ internal sealed class NatsLink : IAsyncDisposable
         connection = new NatsConnection(NatsServers.Options(config));
         connection.ConnectionOpened += (_, _) => OpenedAsync();
         connection.ConnectionDisconnected += (_, lost) => ClosedAsync(lost.Message);
-        connection.ReconnectFailed += (_, failed) => ClosedAsync(failed.Message);
+        connection.ReconnectFailed += (_, _) => ClosedAsync("it cannot be reached"); // the event has the address only
         connection.ServerError += (_, said) =>
         {
             log.NatsError(said.Error);

@@ -115,6 +115,7 @@ public sealed class UsageTests(UsageTests.Door door) : IClassFixture<UsageTests.
         string[] paths = [$"/v1/responses/resp_{response.TraceId}", $"/v1/streams/{stream.TraceId}"];
         foreach (var path in paths) Assert.Equal(200, (await door.GetAsync(path, key)).Status);
         Assert.Equal("hit", await CacheAsync());
+        Assert.Equal(2, SqliteFile.Count(door.Proxy.StoreFile, $"exchanges where req_id = '{stream.Header("x-req-id")}'"));
 
         Assert.Equal(0, (await door.Proxy.CommandAsync("forget", "erin", "--yes")).ExitCode);
 

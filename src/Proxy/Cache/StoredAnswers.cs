@@ -61,7 +61,7 @@ internal sealed class StoredAnswers(Func<IRecordStore?> store, ILogger log, Time
         {
             if (Usable() is { } records) await records.CommitAsync([row()], CancellationToken.None);
         }
-        catch (Exception problem) // nobody waits for this task: whatever went wrong is logged here, and the answer is not kept
+        catch (Exception problem) // no caller awaits this task, so every failure is logged here, and the answer is not kept
         {
             Failed(problem.Message);
         }

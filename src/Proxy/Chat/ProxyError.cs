@@ -34,7 +34,7 @@ internal enum ProxyErrorKind
     /// <summary>The call has already passed through this proxy, or through too many proxies. Forwarded again it might circulate for ever.</summary>
     ProxyLoop,
 
-    /// <summary>The generation was cancelled by its owner, or nobody waited for it any more.</summary>
+    /// <summary>The generation was cancelled by its owner, or because no client waited for it any more.</summary>
     Cancelled,
 
     /// <summary>An <c>Idempotency-Key</c> was sent before with another request.</summary>

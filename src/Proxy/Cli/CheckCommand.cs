@@ -35,7 +35,11 @@ internal static class CheckCommand
         var overruled = result.Config is { } checkedConfig ? await OverruledAsync(checkedConfig, cancellation).ConfigureAwait(false) : [];
         var warnings = new List<string>();
         if (result.Config is { } used)
+        {
             foreach (var feature in CliFeature.All) warnings.AddRange(await feature.Warnings(used, cancellation).ConfigureAwait(false));
+            foreach (var (name, reason) in UnusedVariables.Find(used, around.Environment)) warnings.Add($"{name} is set but not used: {reason}");
+        }
+
         if (json)
             around.Output.WriteLine(JsonSerializer.Serialize(
                 new CheckResult(result.Config is not null, path, [.. result.Problems.Select(ProblemRow.From)])

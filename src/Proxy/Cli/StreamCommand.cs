@@ -4,15 +4,15 @@ using System.Text.Json;
 namespace Proxy.Cli;
 
 /// <summary>
-/// <c>proxy stream TRACE_ID</c>: prints an answer that can be resumed, and follows it while it is generated. Whoever stops the command leaves the answer
-/// running; only <c>--cancel</c> ends it.
+/// <c>proxy stream TRACE_ID</c>: prints an answer that can be resumed, and follows it while it is generated. Stopping the command leaves the answer running;
+/// only <c>--cancel</c> ends it.
 /// </summary>
 internal static class StreamCommand
 {
     public static Command Make(Surroundings around, Option<string?> config)
     {
         var id = new Argument<string>("TRACE_ID") { Description = "The x-trace-id of the call; proxy streams lists them." };
-        var after = new Option<string?>("--after") { Description = "Leave out the first N lines of --json, or what they say.", HelpName = "N" };
+        var after = new Option<string?>("--after") { Description = "Leave out the first N events (the lines of --json).", HelpName = "N" };
         var cancel = new Option<bool>("--cancel") { Description = "Cancel the call, and forget its answer." };
         var json = new Option<bool>("--json") { Description = "Print the events, one JSON object on each line, instead of the text." };
         var command = new Command("stream", "Print an answer that can be resumed, as it comes, or cancel it.") { id, after, cancel, json };

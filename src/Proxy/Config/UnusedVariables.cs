@@ -1,8 +1,8 @@
 namespace Proxy.Config;
 
 /// <summary>
-/// Variables of the environment that name a service which the configuration does not use. Someone set them in the belief that they matter, so each is a line
-/// of the log at start.
+/// Variables of the environment that name a service which the configuration does not use. They were probably set in the belief that they have an effect, so
+/// each is a line of the log at start and a warning of <c>proxy check</c>.
 /// </summary>
 internal static class UnusedVariables
 {

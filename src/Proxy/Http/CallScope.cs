@@ -190,7 +190,7 @@ internal sealed partial class CallScope : IDisposable
         return RefuseAsync(new(ProxyErrorKind.ClientLeft, "the client left"));
     }
 
-    /// <summary>Ends the call with an error, whoever waits for its answer.</summary>
+    /// <summary>Ends the call with an error, for every client that waits for its answer.</summary>
     public void Interrupt(ProxyError why)
     {
         Interruption = why;

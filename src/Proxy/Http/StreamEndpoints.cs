@@ -9,7 +9,7 @@ namespace Proxy.Http;
 
 /// <summary>
 /// Answers that can be resumed: lists the caller's own, reads one from any place and follows it while it is generated, and cancels a call. An answer of a
-/// caller without a key is found by its trace id alone, which nobody can guess.
+/// caller without a key is found by its trace id alone, which cannot be guessed.
 /// </summary>
 internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
 {
@@ -25,7 +25,7 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
         new("DELETE", [Root + "/"], Handler((scope, _) => CancelAsync(scope)).HandleAsync),
     ];
 
-    /// <summary>The same for the operator, who sees everybody's answers, and as events.</summary>
+    /// <summary>The same for the operator, who sees the answers of all owners, by default as events.</summary>
     public IReadOnlyList<EndpointRow> OperatorRows =>
     [
         new("GET", [OperatorsRoot], Handler((scope, _) => ListAllAsync(scope), OperatorsRoot).HandleAsync),
@@ -126,7 +126,7 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
         response.Headers.ContentType = default;
     }
 
-    /// <summary>Whose answers the caller may see; null: everybody's.</summary>
+    /// <summary>Whose answers the caller may see; null: those of all owners.</summary>
     private static string? OwnerOf(CallScope scope) => scope.IsOperators ? null : scope.Caller.Name;
 
     private static string IdOf(CallScope scope)

@@ -16,7 +16,8 @@ namespace Proxy.Http;
 /// <param name="forgets">Each removes from memory what is kept there of an owner.</param>
 /// <param name="dialect">The dialect of errors.</param>
 /// <param name="parts">What every exchange is made of.</param>
-internal sealed class UsageEndpoints(IRecordStore? store, IRecordWriter? writer, IReadOnlyList<Action<string>> forgets, ErrorDialect dialect, ExchangeParts parts)
+internal sealed class UsageEndpoints(
+    IRecordStore? store, IRecordWriter? writer, IReadOnlyList<Action<string>> forgets, ErrorDialect dialect, ExchangeParts parts)
 {
     public const string NoStore = "this proxy keeps no records: add a section [store] with kind = \"sqlite\" to its configuration and restart it";
 

@@ -25,8 +25,8 @@ internal sealed class NatsLink : IAsyncDisposable
         (this.log, this.time, Server) = (log, time, NatsServers.Shown(config));
         connection = new NatsConnection(NatsServers.Options(config));
         connection.ConnectionOpened += (_, _) => OpenedAsync();
-        connection.ConnectionDisconnected += (_, lost) => ClosedAsync(lost.Message);
-        connection.ReconnectFailed += (_, failed) => ClosedAsync(failed.Message);
+        connection.ConnectionDisconnected += (_, _) => ClosedAsync("the connection was lost"); // these two events have the address only
+        connection.ReconnectFailed += (_, _) => ClosedAsync("it cannot be reached");
         connection.ServerError += (_, said) =>
         {
             log.NatsError(said.Error);
@@ -88,10 +88,10 @@ internal sealed class NatsLink : IAsyncDisposable
     }
 
     /// <summary>Logs the loss once, not every attempt.</summary>
-    private ValueTask ClosedAsync(string? reason)
+    private ValueTask ClosedAsync(string reason)
     {
         if (stop.IsCancellationRequested) return ValueTask.CompletedTask;
-        Reason = reason is { Length: > 0 } ? reason : "the connection was lost";
+        Reason = reason;
         if (hasFailed) return ValueTask.CompletedTask;
         hasFailed = true;
         log.NatsDown(Server, Reason);

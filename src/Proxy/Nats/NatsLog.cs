@@ -5,7 +5,7 @@ namespace Proxy.Nats;
 /// <summary>The log events of this folder. Ids 600-699.</summary>
 internal static partial class NatsLog
 {
-    [LoggerMessage(600, LogLevel.Information, "Connected to NATS {Version} at {Server}; {Dropped} messages were dropped before", EventName = "nats_up")]
+    [LoggerMessage(600, LogLevel.Information, "Connected to NATS {Version} at {Server}; messages dropped since the start: {Dropped}", EventName = "nats_up")]
     public static partial void NatsUp(this ILogger logger, string server, string version, long dropped);
 
     [LoggerMessage(601, LogLevel.Warning, "No connection to NATS at {Server}: {Reason}; calls are served, their events wait or are dropped",

@@ -5,7 +5,7 @@ namespace Proxy.Streams;
 
 /// <summary>The call whose answer a journal keeps, and what its client asked for.</summary>
 /// <param name="TraceId">The call's id, by which its answer is found.</param>
-/// <param name="Owner">Whose answer it is; nobody else can read it.</param>
+/// <param name="Owner">The caller whose answer it is. No other caller can read it.</param>
 /// <param name="Dialect">The client's dialect.</param>
 /// <param name="Surface">The path that was called.</param>
 /// <param name="Model">The model as the client named it.</param>
@@ -140,7 +140,7 @@ internal sealed class AnswerJournal
         ? error is { Kind: ProxyErrorKind.HostRefused, Status: >= 400 and < 500 and not (408 or 409 or 429) }
         : State is not JournalState.Failed;
 
-    /// <summary>Another call with the same digest gets this answer: nobody has seen any of it, or the call has a key.</summary>
+    /// <summary>Another call with the same digest gets this answer: no client has received any of it, or the call has a key.</summary>
     public bool IsJoinable => IsReadable && IsAnswer && Origin.Digest.Length > 0 && (!WasSeen || Origin.Key is not null);
 
     /// <summary>Keeps the work for the call going until <see cref="Release"/>, whether its client stays or not.</summary>
@@ -347,7 +347,7 @@ internal sealed class AnswerJournal
     private bool IsKeptAfterEnd =>
         Origin.KeepsRefusal || (Origin is { Request: not null, Key: null } ? Head is { Refusal: null } : IsAnswer);
 
-    /// <summary>Why an answer broke off that nobody waited for any more.</summary>
+    /// <summary>Why an answer was broken off that no client waited for any more.</summary>
     public static ProxyError Cancelled => new(ProxyErrorKind.Cancelled, "the generation was cancelled before its answer was complete");
 
     private void End(JournalState state, ProxyError? error)

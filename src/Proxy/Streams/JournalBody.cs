@@ -47,7 +47,7 @@ internal sealed class JournalBody(AnswerJournal journal, AnswerJournal.Piece pie
         offset = (int)bytes;
     }
 
-    /// <summary>Completes the read that waits. Called once for each wait, by whoever has ended it.</summary>
+    /// <summary>Completes the read that waits. Called once for each wait, by the thread that ended it.</summary>
     public void Wake(ReplyRead read) => source.SetResult(read);
 
     public override void Cancel()

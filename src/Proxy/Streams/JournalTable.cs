@@ -44,7 +44,7 @@ internal sealed class JournalTable : IDisposable
     /// <summary>Bytes that are kept.</summary>
     public long Used => Interlocked.Read(ref used);
 
-    /// <summary>Answers that nobody has seen, and that wait for a retry. Read by every call, without the lock.</summary>
+    /// <summary>Answers that no client has received any of, and that wait for a retry. Read by every call, without the lock.</summary>
     public int Unclaimed { get; private set; }
 
     public int Count { get { lock (gate) return journals.Count; } }
@@ -186,7 +186,7 @@ internal sealed class JournalTable : IDisposable
     }
 
     /// <summary>The resumable answers, the newest first.</summary>
-    /// <param name="owner">Whose; null: everybody's.</param>
+    /// <param name="owner">Whose; null: those of all owners.</param>
     public IReadOnlyList<AnswerJournal> List(string? owner)
     {
         lock (gate)
@@ -197,7 +197,7 @@ internal sealed class JournalTable : IDisposable
         }
     }
 
-    /// <summary>Removes a finished answer at its owner's wish.</summary>
+    /// <summary>Removes an answer that its owner deleted.</summary>
     public void Remove(AnswerJournal journal)
     {
         lock (gate)

@@ -50,6 +50,7 @@ internal sealed class RecordGate(FollowedCall call, IRecordWriter writer, Conten
             CorrelationId = info.CorrelationId,
             Session = info.Session,
             Owner = info.Owner,
+            RequestId = call.Routed.Call.RequestId,
             Surface = record.Surface,
             Model = record.Model ?? call.Routed.Model,
             Route = record.Route ?? "",

@@ -102,8 +102,8 @@ internal sealed class KeptResponses(JournalTable journals, Func<ProxyConfig> con
     }
 
     public static ProxyError NotFound(string id) =>
-        new(ProxyErrorKind.UnknownPath, $"no response with the id {ModelName.Shown(id)} is kept; responses are kept that are called for with "
-            + "\"store\": true, \"background\": true or x-resume: 1") { Code = "response_not_found" };
+        new(ProxyErrorKind.UnknownPath, $"no response with the id {ModelName.Shown(id)} is kept: it is unknown, was deleted, or its call did not ask "
+            + "to keep it (\"store\": true, \"background\": true or x-resume: 1)") { Code = "response_not_found" };
 
     public static ProxyError Gone(string id) => new(ProxyErrorKind.StreamExpired,
         $"the response {ModelName.Shown(id)} is not kept any more; [streams] keep and memory say for how long responses are kept");

@@ -54,7 +54,7 @@ internal sealed class Spool(string? folder, long most, TimeProvider time) : IDis
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
-            own = null; // the next append begins a new file: after a failed fdatasync nobody knows what the disk has of this one
+            own = null; // the next append begins a new file: after a failed fdatasync it is unknown what the disk has of this one
             throw new StoreException($"the spool in {folder} cannot be written: {e.Message}", e);
         }
     }

@@ -9,7 +9,7 @@ namespace Proxy.Store.Spooling;
 /// <summary>
 /// A file of records that wait for the database: eight bytes that name the format, then for each record its length, its number of rows and its CRC-32C (4 bytes
 /// each, little endian), and its JSON. It is locked as long as a process owns it, and the kernel frees the lock when the process dies. A record whose write did
-/// not finish is left out when the file is read; whoever waited for it was not told that it is durable.
+/// not finish is left out when the file is read; its writer was not told that it is durable.
 /// </summary>
 internal sealed partial class SpoolFile : IDisposable
 {

@@ -21,14 +21,17 @@ internal enum ClientKind
 /// <summary>One call of a crash matrix and its client, which checks what it receives.</summary>
 internal sealed partial class CrashCall(CrashHouse house, string name, ClientKind kind, bool streams, Random random)
 {
-    private const int MostTries = 200;
+    /// <summary>The failure of a client that closes the connection itself.</summary>
+    public const string Left = "the client closed the connection";
+
+    private const int MostTries = 400;
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(50);
 
     private readonly TaskCompletionSource sends = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly int tokens = random.Next(6, 15);
     private readonly int pause = random.Next(5, 20);
     private readonly int delay = random.Next(0, 250);
-    private readonly int patience = random.Next(1, 9); // frames after which a resuming client closes its connection
+    private readonly int patience = random.Next(1, 9); // frames after which a client that will come back closes its connection
     private readonly List<string> frames = []; // of a stream that is resumed, without their ids
     private int cuts = random.Next(0, 3);
     private string? location;
@@ -46,6 +49,7 @@ internal sealed partial class CrashCall(CrashHouse house, string name, ClientKin
     /// <summary>What must not happen whichever process was killed.</summary>
     public List<string> Violations { get; } = [];
 
+    /// <summary>Answers that came from the store or from the call before.</summary>
     public int Replays { get; private set; }
 
     public int Resumes { get; private set; }
@@ -65,6 +69,15 @@ internal sealed partial class CrashCall(CrashHouse house, string name, ClientKin
         CrashPhase.Middle => house.Host.ReachedAsync(name, random.Next(2) == 0 ? HostStep.First : HostStep.Middle),
         CrashPhase.End => house.Host.ReachedAsync(name, HostStep.Last),
         _ => house.Host.ReachedAsync(name, HostStep.Sent),
+    };
+
+    /// <summary>Milliseconds after which the call is still in a phase, if the machine is not busy.</summary>
+    public int WithinPhase(CrashPhase phase) => phase switch
+    {
+        CrashPhase.BeforeAccept => 0,
+        CrashPhase.End => random.Next(pause / 2),
+        CrashPhase.Gate => random.Next(20),
+        _ => random.Next(2 * pause),
     };
 
     /// <summary>The phase that the call is in; null: it has not begun or is over.</summary>
@@ -102,7 +115,7 @@ internal sealed partial class CrashCall(CrashHouse house, string name, ClientKin
         IsOver = true;
     }
 
-    /// <summary>The stream that a client wants to resume is gone.</summary>
+    /// <summary>The stream that a client wants to resume is gone, or has failed.</summary>
     public bool IsLost { get; private set; }
 
     /// <summary>Null: the client has the whole answer. Else why it has not.</summary>
@@ -125,11 +138,23 @@ internal sealed partial class CrashCall(CrashHouse house, string name, ClientKin
         }
 
         if (reply.Headers.Contains("idempotent-replayed")) Replays++;
+        if (kind is ClientKind.Keyed && streams && cuts > 0) return await LeaveAsync(reply);
         var (text, broken) = await ReadAsync(reply);
         if (text == Expected && broken is null) return Acknowledge(TraceId(reply));
         if (!streams) return broken ?? Violate($"got another document: {text}");
         if (text == Expected) return broken; // without the end of its framing
         return IsBeginning(text, broken) ? broken ?? "the host failed" : Violate($"got another stream ({broken}): {text}");
+    }
+
+    /// <summary>Closes the connection after some frames.</summary>
+    private async Task<string?> LeaveAsync(HttpResponseMessage reply)
+    {
+        await using var stream = await reply.Content.ReadAsStreamAsync();
+        using var reader = new StreamReader(stream, Encoding.UTF8);
+        for (var i = 0; i < 2 * patience; i++) await reader.ReadLineAsync();
+        cuts--;
+        Cuts++;
+        return Left;
     }
 
     private async Task<string?> ResumeAsync(HttpClient http)
@@ -138,7 +163,8 @@ internal sealed partial class CrashCall(CrashHouse house, string name, ClientKin
         using var request = new HttpRequestMessage(HttpMethod.Get, new Uri(house.Proxy.Address, location));
         if (frames.Count > 0) request.Headers.Add("Last-Event-ID", $"{location![(location!.LastIndexOf('/') + 1)..]}/{frames.Count}");
         using var reply = await http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead);
-        if (reply.StatusCode is HttpStatusCode.NotFound or HttpStatusCode.Gone) IsLost = true;
+        // 502: the host failed, and the client has all frames that came before.
+        if (reply.StatusCode is HttpStatusCode.NotFound or HttpStatusCode.Gone or HttpStatusCode.BadGateway) IsLost = true;
         if (reply.StatusCode != HttpStatusCode.OK) return $"status {(int)reply.StatusCode}: {await reply.Content.ReadAsStringAsync()}";
         var before = frames.Count;
         var failed = await ReadFramesAsync(reply);
@@ -175,7 +201,7 @@ internal sealed partial class CrashCall(CrashHouse house, string name, ClientKin
             if (cuts == 0 || frames.Count % patience != 0) continue;
             cuts--;
             Cuts++;
-            return "the client closed the connection";
+            return Left;
         }
 
         var whole = string.Concat(frames);

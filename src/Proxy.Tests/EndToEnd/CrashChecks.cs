@@ -50,7 +50,7 @@ internal sealed class CrashChecks(CrashHouse house, CrashTable table, string rou
     /// <summary>Neither NATS nor PostgreSQL may cost a call anything; a call that begins when all are there must succeed.</summary>
     private void CheckFailures(CrashCall call)
     {
-        foreach (var (begun, why) in call.Failures.Where(static failure => failure.Why != "the client closed the connection"))
+        foreach (var (begun, why) in call.Failures.Where(static failure => failure.Why != CrashCall.Left))
         {
             if (victim is Victim.Nats or Victim.Postgres) Violate($"{call.Name} ({call.Kind}) failed: {why}");
             else if (begun > restarted + (victim is Victim.Host ? Probing : TimeSpan.Zero) && !call.IsLost) Violate($"{call.Name} failed after the restart: {why}");
@@ -105,7 +105,7 @@ internal sealed class CrashChecks(CrashHouse house, CrashTable table, string rou
         table.Add("calls", calls.Count);
         table.Add("calls whose whole answer its client has", calls.Count(static call => call.Acknowledged is not null));
         table.Add("  of these, with the record in the spool at that time", calls.Count(static call => call.Acknowledged is { WasSpooled: true }));
-        table.Add("attempts that failed", calls.Sum(static call => call.Failures.Count(static failure => failure.Why != "the client closed the connection")));
+        table.Add("attempts that failed", calls.Sum(static call => call.Failures.Count(static failure => failure.Why != CrashCall.Left)));
         table.Add("answers replayed or joined by their key", calls.Sum(static call => call.Replays));
         table.Add("connections that clients closed", calls.Sum(static call => call.Cuts));
         table.Add("reads of a stream by its id", calls.Sum(static call => call.Resumes));

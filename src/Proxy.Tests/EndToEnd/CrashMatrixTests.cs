@@ -29,7 +29,7 @@ internal enum CrashPhase
 /// </summary>
 public sealed class CrashMatrixTests
 {
-    private static readonly int Kills = Number("PROXY_CRASH_KILLS") ?? 3;
+    private static readonly int Kills = Number("PROXY_CRASH_KILLS") ?? 5;
     private static readonly int Seed = Number("PROXY_CRASH_SEED") ?? Environment.TickCount & 0xfffff;
 
     [Fact]
@@ -80,7 +80,7 @@ internal sealed class CrashRound(CrashHouse house, CrashTable table, string name
     {
         var calls = Calls();
         var target = calls[random.Next(calls.Count)];
-        var more = random.Next(0, 15);
+        var more = target.WithinPhase(phase);
         var down = random.Next(0, 400);
 
         var running = Task.WhenAll(calls.Select(static call => Task.Run(call.RunAsync)));

@@ -15,9 +15,8 @@ internal sealed class CrashChecks(CrashHouse house, CrashTable table, string rou
         var keys = await KeysAsync();
         if (victim is Victim.Postgres or Victim.Host)
         {
-            await Patience.Until(
-                () => Task.FromResult(calls.Where(static call => call.Acknowledged is not null).All(call => house.Dones.Contains(call.Acknowledged!.Value.TraceId))),
-                $"the messages of the calls of {round}, seed {table.Seed}");
+            var ids = calls.Select(static call => call.Acknowledged?.TraceId).OfType<string>().ToList();
+            await Patience.Until(() => Task.FromResult(house.Dones.IsSupersetOf(ids)), $"the messages of the calls of {round}, seed {table.Seed}");
         }
 
         foreach (var call in calls)
@@ -86,12 +85,11 @@ internal sealed class CrashChecks(CrashHouse house, CrashTable table, string rou
             Violate($"the end of {twice.Key} was published twice");
         table.Add("ends heard twice under one message id", ends.Count - ends.DistinctBy(static end => (end.Seen.TraceId, end.MessageId)).Count());
 
-        foreach (var row in rows)
+        var records = rows.ToDictionary(static row => row.TraceId);
+        foreach (var end in ends.Where(static end => end.Reason == "stop"))
         {
-            foreach (var end in ends.Where(end => end.Seen.TraceId == row.TraceId && end.Reason == "stop"))
-            {
-                if (!IsDurable(end.Seen, row)) Violate($"the end of {row.CallName} was published {Early(end.Seen, row)} before its record was durable");
-            }
+            if (records.TryGetValue(end.Seen.TraceId, out var row) && !IsDurable(end.Seen, row))
+                Violate($"the end of {row.CallName} was published {Early(end.Seen, row)} before its record was durable");
         }
 
         var heard = ends.Select(static end => end.Seen.TraceId).ToHashSet();
@@ -101,10 +99,10 @@ internal sealed class CrashChecks(CrashHouse house, CrashTable table, string rou
 
     private void Count(List<RecordRow> rows)
     {
-        var dones = house.Dones.ToHashSet();
+        var dones = house.Dones;
         table.Add("calls", calls.Count);
         table.Add("calls whose whole answer its client has", calls.Count(static call => call.Acknowledged is not null));
-        table.Add("  of these, with the record in the spool at that time", calls.Count(static call => call.Acknowledged is { WasSpooled: true }));
+        table.Add("calls whose record was in the spool when their client had the answer", calls.Count(static call => call.Acknowledged is { WasSpooled: true }));
         table.Add("attempts that failed", calls.Sum(static call => call.Failures.Count(static failure => failure.Why != CrashCall.Left)));
         table.Add("answers replayed or joined by their key", calls.Sum(static call => call.Replays));
         table.Add("connections that clients closed", calls.Sum(static call => call.Cuts));

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.Json;
+using System.Text.RegularExpressions;
 using Microsoft.Win32.SafeHandles;
 using NATS.Client.Core;
 using Proxy.Tests.Harness;
@@ -30,7 +31,10 @@ internal sealed partial class CrashHouse : IAsyncDisposable
         """;
 
     private readonly List<HeardEnd> ends = [];
-    private readonly List<string> dones = [];
+    private readonly HashSet<string> dones = new(StringComparer.Ordinal);
+    private readonly HashSet<string> spooled = new(StringComparer.Ordinal); // every trace id that was in the spool
+    private readonly Dictionary<string, long> spoolRead = new(StringComparer.Ordinal);
+    private long heard;
     private readonly Lock gate = new();
     private readonly NatsConnection ear;
     private readonly CancellationTokenSource stop = new();
@@ -88,13 +92,16 @@ internal sealed partial class CrashHouse : IAsyncDisposable
     }
 
     /// <summary>The trace ids of the messages of finished calls.</summary>
-    public IReadOnlyList<string> Dones
+    public HashSet<string> Dones
     {
         get
         {
             lock (gate) return [.. dones];
         }
     }
+
+    /// <summary>Messages that a subscriber got.</summary>
+    public long Heard => Volatile.Read(ref heard);
 
     /// <summary>SIGKILL. Returns when it is gone.</summary>
     public Task KillAsync(Victim victim) => victim switch
@@ -175,6 +182,10 @@ internal sealed partial class CrashHouse : IAsyncDisposable
             url = "{Host.Url}"
             dialects = ["openai"]
             models = ["served"]
+            [[backends]]
+            name = "echo"
+            url = "builtin:echo"
+            models = ["echo"]
             [store]
             kind = "postgres"
             url = "{Postgres.Url()}"
@@ -198,6 +209,7 @@ internal sealed partial class CrashHouse : IAsyncDisposable
 
     private void Hear(NatsMsg<byte[]> message)
     {
+        Interlocked.Increment(ref heard);
         var traceId = message.Subject[(message.Subject.LastIndexOf('.') + 1)..];
         if (message.Subject.StartsWith("done.", StringComparison.Ordinal))
         {
@@ -215,22 +227,37 @@ internal sealed partial class CrashHouse : IAsyncDisposable
         }
     }
 
+    /// <summary>Whether the spool has, or had, the record. A record leaves it when it is committed.</summary>
     private bool IsSpooled(string traceId)
     {
+        const int LongestMember = 64; // of a trace id, which may have been cut off by the end of the last read
+
         var folder = Path.Combine(state, "spool");
-        if (!Directory.Exists(folder)) return false;
-        var wanted = Encoding.ASCII.GetBytes(traceId);
-        return Directory.EnumerateFiles(folder, "*.spool").Any(file => ReadLocked(file).AsSpan().IndexOf(wanted) >= 0);
+        lock (spooled)
+        {
+            foreach (var file in Directory.Exists(folder) ? Directory.EnumerateFiles(folder, "*.spool") : [])
+            {
+                var from = spoolRead.GetValueOrDefault(file);
+                var text = Encoding.Latin1.GetString(ReadLocked(file, from));
+                foreach (Match match in TraceIds().Matches(text)) spooled.Add(match.Groups[1].Value);
+                spoolRead[file] = Math.Max(from, from + text.Length - LongestMember);
+            }
+
+            return spooled.Contains(traceId);
+        }
     }
 
     /// <summary>The proxy holds a lock on its spool, which .NET's files respect; the file is read without asking for one.</summary>
-    private static byte[] ReadLocked(string path)
+    private static byte[] ReadLocked(string path, long from)
     {
         using var handle = Open(path, 0);
-        if (handle.IsInvalid) return []; // delivered and deleted just now
-        var bytes = new byte[RandomAccess.GetLength(handle)];
-        return bytes[..RandomAccess.Read(handle, bytes, 0)];
+        if (handle.IsInvalid || RandomAccess.GetLength(handle) is var length && length <= from) return []; // perhaps delivered and deleted just now
+        var bytes = new byte[length - from];
+        return bytes[..RandomAccess.Read(handle, bytes, from)];
     }
+
+    [GeneratedRegex("\"TraceId\":\"(\\w+)\"")]
+    private static partial Regex TraceIds();
 
     [LibraryImport("libc", EntryPoint = "open", StringMarshalling = StringMarshalling.Utf8)]
     private static partial SafeFileHandle Open(string path, int flags);

@@ -128,6 +128,9 @@ internal sealed class CrashTable(int seed)
 
     public List<string> Violations { get; } = [];
 
+    /// <summary>The counts without the kills.</summary>
+    public string Totals => string.Concat(totals.Select(static total => $"{total.Value,8} {total.Key}\n")) + $"{Violations.Count,8} violations\n";
+
     public void Count(Victim victim, CrashPhase? phase, List<CrashCall> calls)
     {
         kills[(int)victim, phase is { } at ? (int)at : Phases]++;
@@ -151,7 +154,6 @@ internal sealed class CrashTable(int seed)
             text.AppendLine($"{kills[(int)victim, Phases],8}{all,8}");
         }
 
-        foreach (var (what, count) in totals) text.AppendLine($"{count,8} {what}");
-        return text.AppendLine($"{Violations.Count,8} violations").ToString();
+        return text.Append(Totals).ToString();
     }
 }

@@ -43,6 +43,7 @@ public sealed class OutageTests
         await using var house = await CrashHouse.StartAsync();
         using var load = new SlowLoad(house);
         await using var bulk = new BulkLoad(house);
+        await bulk.ReachAsync(300);
         await load.ReachAsync(100);
         var before = house.Proxy.ResidentBytes;
 
@@ -168,11 +169,22 @@ public sealed class OutageTests
         private readonly Task[] clients;
         private int begun;
 
+        private int Count
+        {
+            get
+            {
+                lock (ids) return ids.Count;
+            }
+        }
+
         public BulkLoad(CrashHouse house)
         {
             var body = Encoding.UTF8.GetBytes(OpenAi.Request("echo", stream: true, text: new string('x', 64 << 10)));
             clients = [.. Enumerable.Range(0, 4).Select(_ => Task.Run(() => RunAsync(house, body)))];
         }
+
+        public Task ReachAsync(int count) => Patience.Until(
+            () => Task.FromResult(Count >= count || clients.Any(static client => client.IsFaulted)), $"{count} large calls have ended");
 
         /// <returns>The trace ids of all answers.</returns>
         public async Task<List<string>> EndAsync()

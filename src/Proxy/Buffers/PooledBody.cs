@@ -10,6 +10,10 @@ internal sealed class PooledBody(int capacity = 4096) : IBufferWriter<byte>, IDi
     private byte[]? array = ByteArrays.Rent(Math.Max(capacity, 16));
 
     public int Length { get; private set; }
+
+    /// <summary>Bytes of memory that it holds, written to or not.</summary>
+    public int Capacity => array?.Length ?? 0;
+
     public ReadOnlyMemory<byte> Memory => array.AsMemory(0, Length);
     public ReadOnlySpan<byte> Span => array.AsSpan(0, Length);
 
@@ -45,6 +49,19 @@ internal sealed class PooledBody(int capacity = 4096) : IBufferWriter<byte>, IDi
     public void Truncate(int length) => Length = Math.Min(length, Length);
 
     public void Clear() => Length = 0;
+
+    /// <summary>
+    /// Exchanges the array for a smaller one if less than half of it is used, before the bytes are kept for long. A JSON writer reserves six times the length
+    /// of a text.
+    /// </summary>
+    public void Trim()
+    {
+        if (array is null || Length >= array.Length / 2) return;
+        var smaller = ByteArrays.Rent(Math.Max(Length, 16));
+        Span.CopyTo(smaller);
+        ByteArrays.Return(array);
+        array = smaller;
+    }
 
     public void Dispose()
     {

@@ -14,7 +14,10 @@ internal sealed class EventMessage(string subject, string id, PooledBody lines) 
 
     public const string MessageId = "Nats-Msg-Id";
 
-    public override long Size { get; } = lines.Length;
+    /// <summary>The memory of the objects of a message beside its bytes.</summary>
+    private const int Overhead = 256;
+
+    public override long Size { get; } = lines.Capacity + Overhead;
 
     public override ValueTask SendAsync(INatsConnection connection) => connection.PublishAsync(
         subject, lines.Memory, new NatsHeaders(2) { [ContentType] = EventSchemaJson.ContentType, [MessageId] = id },

@@ -15,8 +15,8 @@ internal enum Victim { Proxy, Nats, Postgres, Host }
 /// <summary>When something was seen, and whether the record of its call was in the spool then.</summary>
 internal readonly record struct Sighting(string TraceId, DateTime Time, bool WasSpooled);
 
-/// <summary>The end of a call as an event: its name in the schema, and why the answer ended.</summary>
-internal readonly record struct HeardEnd(Sighting Seen, string Reason, string? MessageId);
+/// <summary>The event of a call's end: when it was heard, why the answer ended, and the event's number.</summary>
+internal readonly record struct HeardEnd(Sighting Seen, string Reason, long Seq);
 
 /// <summary>A row of <c>exchanges</c>, with the time of the transaction that wrote it.</summary>
 internal sealed record RecordRow(string TraceId, string CallName, string Status, DateTime Committed);
@@ -223,7 +223,7 @@ internal sealed partial class CrashHouse : IAsyncDisposable
             var happened = JsonElement.Parse(line);
             if (happened.GetProperty("type").GetString() != "finished") continue;
             var reason = happened.GetProperty("reason").GetString()!;
-            lock (gate) ends.Add(new(seen, reason, message.Headers?["Nats-Msg-Id"].ToString()));
+            lock (gate) ends.Add(new(seen, reason, happened.GetProperty("seq").GetInt64()));
         }
     }
 

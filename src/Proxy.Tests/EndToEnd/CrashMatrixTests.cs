@@ -142,6 +142,8 @@ internal sealed class CrashTable(int seed)
 
     public void Add(string what, int count) => totals[what] = totals.GetValueOrDefault(what) + count;
 
+    public void Set(string what, int count) => totals[what] = count;
+
     public override string ToString()
     {
         var text = new StringBuilder($"seed {seed}; kills by the phase of the call that was aimed at, and calls in that phase when something was killed\n");

@@ -42,9 +42,9 @@ internal sealed partial class CrashHouse : IAsyncDisposable
     private Task hearing = Task.CompletedTask;
     private ProxyProcess? proxy;
 
-    private CrashHouse(SlowHost host, NatsServer nats, PostgresServer postgres)
+    private CrashHouse(NatsServer nats, PostgresServer postgres)
     {
-        (Host, Nats, Postgres) = (host, nats, postgres);
+        (Nats, Postgres) = (nats, postgres);
         ear = new(new NatsOpts
         {
             Url = nats.Url,
@@ -52,7 +52,7 @@ internal sealed partial class CrashHouse : IAsyncDisposable
         });
     }
 
-    public SlowHost Host { get; }
+    public SlowHost Host { get; } = new();
 
     public NatsServer Nats { get; }
 
@@ -62,10 +62,12 @@ internal sealed partial class CrashHouse : IAsyncDisposable
 
     public static async Task<CrashHouse> StartAsync()
     {
-        var house = new CrashHouse(await SlowHost.StartAsync(), await NatsServer.StartAsync(), await PostgresServer.StartAsync("trixie", null,
-            "track_commit_timestamp=on"));
+        await SlowHost.NeedsPythonAsync();
+        var house = new CrashHouse(
+            await NatsServer.StartAsync(), await PostgresServer.StartAsync(ServerTree.Usual, null, "track_commit_timestamp=on"));
         try
         {
+            await house.Host.StartAgainAsync();
             await house.StartProxyAsync();
             await house.Proxy.Log.EventAsync("store_open");
             await house.Postgres.RunAsync(SlowCommits);

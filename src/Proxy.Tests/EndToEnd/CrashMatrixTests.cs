@@ -36,7 +36,6 @@ public sealed class CrashMatrixTests
     [Trait("Category", "Slow")]
     public async Task Any_process_is_killed_Nothing_that_a_client_was_told_is_lost()
     {
-        Assert.SkipUnless(await HasPythonAsync(), "needs python3, for a host that can be killed");
         var table = new CrashTable(Seed);
         await using var house = await CrashHouse.StartAsync();
         var random = new Random(Seed);
@@ -57,18 +56,6 @@ public sealed class CrashMatrixTests
 
     private static int? Number(string variable) =>
         int.TryParse(Environment.GetEnvironmentVariable(variable), CultureInfo.InvariantCulture, out var number) ? number : null;
-
-    private static async Task<bool> HasPythonAsync()
-    {
-        try
-        {
-            return (await Command.TryAsync("python3", "--version")).ExitCode == 0;
-        }
-        catch (System.ComponentModel.Win32Exception)
-        {
-            return false;
-        }
-    }
 }
 
 /// <summary>Some calls at once, and one kill when one of them is in a phase.</summary>

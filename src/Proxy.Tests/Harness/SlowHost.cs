@@ -104,17 +104,21 @@ internal sealed class SlowHost : IAsyncDisposable
     private readonly ConcurrentDictionary<string, (HostStep Step, int Times)> calls = new();
     private Process? process;
 
-    private SlowHost() { }
-
     public int Port { get; } = ServerTree.FreePort();
 
     public string Url => $"http://127.0.0.1:{Port}";
 
-    public static async Task<SlowHost> StartAsync()
+    /// <summary>Skips the test on a machine without Python.</summary>
+    public static async Task NeedsPythonAsync()
     {
-        var host = new SlowHost();
-        await host.StartAgainAsync();
-        return host;
+        try
+        {
+            await Command.RunAsync("python3", "--version");
+        }
+        catch (System.ComponentModel.Win32Exception)
+        {
+            Assert.Skip("needs python3, for a host that can be killed: install python3");
+        }
     }
 
     /// <summary>The text of a message that orders an answer.</summary>
@@ -148,7 +152,7 @@ internal sealed class SlowHost : IAsyncDisposable
         foreach (var (call, state) in calls) calls[call] = state with { Step = HostStep.None };
     }
 
-    /// <summary>Starts it after <see cref="KillAsync"/>, on the same port, and waits until it listens.</summary>
+    /// <summary>Starts it, also after <see cref="KillAsync"/>, always on the same port, and waits until it listens.</summary>
     public async Task StartAgainAsync()
     {
         process?.Dispose();

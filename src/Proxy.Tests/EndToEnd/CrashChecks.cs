@@ -49,10 +49,11 @@ internal sealed class CrashChecks(CrashHouse house, CrashTable table, string rou
     /// <summary>Neither NATS nor PostgreSQL may cost a call anything; a call that begins when all are there must succeed.</summary>
     private void CheckFailures(CrashCall call)
     {
+        var mayFail = victim is Victim.Host ? restarted + Probing : restarted;
         foreach (var (begun, why) in call.Failures.Where(static failure => failure.Why != CrashCall.Left))
         {
             if (victim is Victim.Nats or Victim.Postgres) Violate($"{call.Name} ({call.Kind}) failed: {why}");
-            else if (begun > restarted + (victim is Victim.Host ? Probing : TimeSpan.Zero) && !call.IsLost) Violate($"{call.Name} failed after the restart: {why}");
+            else if (begun > mayFail && !call.IsLost) Violate($"{call.Name} failed after the restart: {why}");
         }
 
         if (call.Kind is ClientKind.Keyed && call.Acknowledged is null) Violate($"{call.Name} never got its answer: {call.Failures[^1].Why}");
@@ -94,7 +95,8 @@ internal sealed class CrashChecks(CrashHouse house, CrashTable table, string rou
 
         var heard = ends.Select(static end => end.Seen.TraceId).ToHashSet();
         if (victim is Victim.Nats or Victim.Proxy) return;
-        foreach (var call in calls.Where(call => call.Acknowledged is { } seen && !heard.Contains(seen.TraceId))) Violate($"the end of {call.Name} was not published");
+        foreach (var call in calls.Where(call => call.Acknowledged is { } seen && !heard.Contains(seen.TraceId)))
+            Violate($"the end of {call.Name} was not published");
     }
 
     private void Count(List<RecordRow> rows)
@@ -102,8 +104,9 @@ internal sealed class CrashChecks(CrashHouse house, CrashTable table, string rou
         var dones = house.Dones;
         table.Add("calls", calls.Count);
         table.Add("calls whose whole answer its client has", calls.Count(static call => call.Acknowledged is not null));
-        table.Add("calls whose record was in the spool when their client had the answer", calls.Count(static call => call.Acknowledged is { WasSpooled: true }));
-        table.Add("attempts that failed", calls.Sum(static call => call.Failures.Count(static failure => failure.Why != CrashCall.Left)));
+        table.Add("calls whose record was in the spool when their client had the answer",
+            calls.Count(static call => call.Acknowledged is { WasSpooled: true }));
+        table.Add("attempts that failed", calls.Sum(static call => call.Failures.Count(static one => one.Why != CrashCall.Left)));
         table.Add("answers replayed or joined by their key", calls.Sum(static call => call.Replays));
         table.Add("connections that clients closed", calls.Sum(static call => call.Cuts));
         table.Add("reads of a stream by its id", calls.Sum(static call => call.Resumes));

@@ -63,7 +63,8 @@ public sealed class OutageTests
         var (heard, dones) = (house.Heard, house.Dones);
         var unheard = calls.Count(call => !dones.Contains(call.Acknowledged!.Value.TraceId)) + large.Count(id => !dones.Contains(id));
         var table = await CheckAsync(house, Victim.Nats, calls,
-            $"{sent} messages sent, {heard} heard, {dropped} dropped; {unheard} of {calls.Count + large.Count} calls have no message; {Memory(before, highest, house)}");
+            $"{sent} messages sent, {heard} heard, {dropped} dropped; {unheard} of {calls.Count + large.Count} calls have no message; "
+                + Memory(before, highest, house));
         Assert.Equal(large.Order(), (await house.RowsAsync("bulk-")).Where(static row => row.Status == "ok").Select(static row => row.TraceId).Order());
         Assert.InRange(waiting, 1, 32 << 20);
         Assert.InRange(heard, 1, sent);

@@ -10,7 +10,16 @@ using Proxy.Tests.Harness;
 namespace Proxy.Tests.EndToEnd;
 
 /// <summary>What a crash matrix kills.</summary>
-internal enum Victim { Proxy, Nats, Postgres, Host }
+internal enum Victim
+{
+    Proxy,
+    Nats,
+    Postgres,
+    Host,
+
+    /// <summary>PostgreSQL, and the proxy while it spools.</summary>
+    Both,
+}
 
 /// <summary>When something was seen, and whether the record of its call was in the spool then.</summary>
 internal readonly record struct Sighting(string TraceId, DateTime Time, bool WasSpooled);
@@ -106,8 +115,11 @@ internal sealed partial class CrashHouse : IAsyncDisposable
     public long Heard => Volatile.Read(ref heard);
 
     /// <summary>SIGKILL. Returns when it is gone.</summary>
-    public Task KillAsync(Victim victim) => victim switch
+    /// <param name="victim">What is killed.</param>
+    /// <param name="between">If it is two processes: the milliseconds between their ends.</param>
+    public Task KillAsync(Victim victim, int between = 0) => victim switch
     {
+        Victim.Both => KillBothAsync(between),
         Victim.Proxy => Proxy.KillAsync(),
         Victim.Nats => Nats.KillAsync(),
         Victim.Postgres => Postgres.KillAsync(),
@@ -117,6 +129,7 @@ internal sealed partial class CrashHouse : IAsyncDisposable
     /// <summary>Starts what was killed.</summary>
     public Task StartAgainAsync(Victim victim) => victim switch
     {
+        Victim.Both => StartBothAsync(),
         Victim.Proxy => StartProxyAsync(),
         Victim.Nats => Nats.StartAgainAsync(),
         Victim.Postgres => Postgres.StartAgainAsync(),
@@ -168,6 +181,20 @@ internal sealed partial class CrashHouse : IAsyncDisposable
         await Postgres.DisposeAsync();
         stop.Dispose();
         Directory.Delete(state, recursive: true);
+    }
+
+    private async Task KillBothAsync(int between)
+    {
+        await Postgres.KillAsync();
+        await Task.Delay(between);
+        await Proxy.KillAsync();
+    }
+
+    /// <summary>The proxy serves before the database does.</summary>
+    private async Task StartBothAsync()
+    {
+        await StartProxyAsync();
+        await Postgres.StartAgainAsync();
     }
 
     private async Task StartProxyAsync()

@@ -24,7 +24,7 @@ internal enum CrashPhase
 }
 
 /// <summary>
-/// Kills the proxy, NATS, PostgreSQL and the host at random points of their calls' lives, and checks after each recovery what clients, database and subscribers
+/// Kills the proxy, NATS, PostgreSQL, the host, and PostgreSQL with the proxy at random points of their calls' lives, and checks after each recovery what clients, database and subscribers
 /// have seen. <c>PROXY_CRASH_KILLS</c> is the number of kills of each (long form: 50), <c>PROXY_CRASH_SEED</c> repeats a run's choices.
 /// </summary>
 public sealed class CrashMatrixTests
@@ -69,19 +69,21 @@ internal sealed class CrashRound(CrashHouse house, CrashTable table, string name
         var target = calls[random.Next(calls.Count)];
         var more = target.WithinPhase(phase);
         var down = random.Next(0, 400);
+        var between = random.Next(0, 150);
 
         var running = Task.WhenAll(calls.Select(static call => Task.Run(call.RunAsync)));
         await Task.WhenAny(target.ReachedAsync(phase), running);
         await Task.Delay(more);
         table.Count(victim, target.Phase(), calls);
-        await house.KillAsync(victim);
+        var killed = DateTime.UtcNow;
+        await house.KillAsync(victim, between);
         await Task.Delay(down);
         await house.StartAgainAsync(victim);
         var restarted = DateTime.UtcNow;
         await Patience.For(running, $"the ends of the calls of {name}, seed {table.Seed}", Long);
         await house.RecoverAsync($"canary-{name}");
 
-        await new CrashChecks(house, table, name, victim, calls, restarted).RunAsync();
+        await new CrashChecks(house, table, name, victim, calls, killed, restarted).RunAsync();
     }
 
     private List<CrashCall> Calls()

@@ -89,7 +89,7 @@ public sealed class OutageTests
     private static async Task<CrashTable> CheckAsync(CrashHouse house, Victim victim, List<CrashCall> calls, string figures)
     {
         var table = new CrashTable(0);
-        await new CrashChecks(house, table, SlowLoad.Name, victim, calls, DateTime.UtcNow).RunAsync();
+        await new CrashChecks(house, table, SlowLoad.Name, victim, calls, DateTime.MinValue, DateTime.UtcNow).RunAsync();
         await CrashChecks.CheckUsageAsync(house, table);
         var text = $"{victim} was down for {Down.TotalSeconds:0} s under load: {figures}\n{table.Totals}";
         TestContext.Current.TestOutputHelper?.WriteLine(text);

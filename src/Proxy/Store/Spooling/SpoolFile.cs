@@ -127,7 +127,8 @@ internal sealed partial class SpoolFile : IDisposable
 
     /// <summary>The record at the place that was reached, and the place after it; null at the end of what is whole.</summary>
     /// <param name="at">0: what was delivered last.</param>
-    public (SpoolRecord Record, long Next)? Read(long at = 0)
+    /// <param name="counts">Whether damaged records are counted.</param>
+    public (SpoolRecord Record, long Next)? Read(long at = 0, bool counts = true)
     {
         Span<byte> head = stackalloc byte[HeadLength];
         for (at = Math.Max(at, read); at + HeadLength <= end;)
@@ -141,7 +142,7 @@ internal sealed partial class SpoolFile : IDisposable
             ReadWhole(body, at + HeadLength);
             if (Checksum(body) == BinaryPrimitives.ReadUInt32LittleEndian(head[8..]) && Parse(body) is { } record) return (record, next);
             if (next == end) return null;
-            Damaged += BinaryPrimitives.ReadInt32LittleEndian(head[4..]);
+            if (counts) Damaged += BinaryPrimitives.ReadInt32LittleEndian(head[4..]);
             at = next;
         }
 

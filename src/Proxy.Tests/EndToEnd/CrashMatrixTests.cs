@@ -49,8 +49,7 @@ public sealed class CrashMatrixTests
             await new CrashRound(house, table, $"r{number}", random).RunAsync(plan[number].victim, plan[number].Phase);
 
         await CrashChecks.CheckUsageAsync(house, table);
-        TestContext.Current.TestOutputHelper?.WriteLine(table.ToString());
-        TestContext.Current.SendDiagnosticMessage(table.ToString());
+        await Console.Out.WriteLineAsync(table.ToString()); // also of a run that succeeds
         Assert.True(table.Violations.Count == 0, $"{string.Join('\n', table.Violations)}\n{table}");
     }
 

@@ -17,6 +17,8 @@ usage() {
                                      --quick: the inner loop, without publishing and without the slow tests;
                                      FILTER: only tests whose full name contains it
                                      PROXY_PROPERTY_SECONDS=60: every property test runs for so long
+                                     PROXY_CRASH_KILLS=50: kills of each process in the crash matrix (5)
+                                     PROXY_OUTAGE_SECONDS=60: how long PostgreSQL or NATS is down under load (5)
 ./build.sh bench [ARGUMENTS]         the speed table (bench/run.sh)
 ./build.sh bench inference [ARGUMENTS]
                                      the same table for embedding and reranking (bench/inference.sh)

@@ -56,6 +56,24 @@ public sealed class PooledBodyTests
     }
 
     [Theory]
+    [InlineData(0)]
+    [InlineData(5)]
+    [InlineData(1000)]
+    [InlineData(4000)]
+    public void Trimmed_It_holds_less_than_twice_its_bytes_and_can_be_written_to(int length)
+    {
+        using var body = new PooledBody();
+        body.Write(new byte[length]);
+        body.GetMemory(100_000); // as a JSON writer reserves it
+
+        body.Trim();
+        body.Write("end"u8);
+
+        Assert.Equal([.. new byte[length], .. "end"u8], body.Span);
+        Assert.InRange(body.Capacity, length, Math.Max(2 * body.Length, 32));
+    }
+
+    [Theory]
     [InlineData("", "", "")]
     [InlineData("abc", "", "")]
     [InlineData("{\"model\":", "\"x\"", "}")]

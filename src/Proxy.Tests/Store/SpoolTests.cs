@@ -127,6 +127,41 @@ public sealed class SpoolTests : IDisposable
     }
 
     [Fact]
+    public async Task Process_dies_Its_keys_and_answers_are_found_before_they_are_delivered_and_afterwards()
+    {
+        var key = new KeyRow
+        {
+            Owner = "alice", Key = "k", TraceId = "1", Digest = "d", Status = "done", UpdatedAt = DateTimeOffset.UtcNow,
+            ExpiresAt = DateTimeOffset.UtcNow.AddHours(1),
+        };
+        var answer = new AnswerRow
+        {
+            TraceId = "1", Owner = "alice", Meta = "{}"u8.ToArray(), Frames = [1, 2, 3], CreatedAt = key.UpdatedAt, ExpiresAt = key.ExpiresAt,
+        };
+        power.IsOff = true;
+        await using (var dead = Store())
+        {
+            await dead.CommitAsync([Exchange(1), key with { TraceId = "0", Digest = "old" }], default);
+            await dead.CommitAsync([Exchange(2), key, answer], default);
+        }
+
+        await using var store = Store();
+
+        for (var time = 0; time < 2; time++)
+        {
+            Assert.Equal("d", (await store.FindKeyAsync("alice", "k", default))?.Digest);
+            Assert.Equal([1, 2, 3], (await store.FindAnswerAsync("alice", "1", default))?.Frames);
+            if (time > 0) continue;
+            await Assert.ThrowsAsync<StoreException>(async () => await store.FindKeyAsync("bob", "k", default));
+            await Assert.ThrowsAsync<StoreException>(async () => await store.FindAnswerAsync("alice", "2", default));
+            power.IsOff = false;
+            await RecoveredAsync(store);
+        }
+
+        Assert.Equal(0, store.Lost);
+    }
+
+    [Fact]
     public async Task Two_processes_share_the_folder_Each_delivers_its_own_and_the_survivor_those_of_the_dead()
     {
         var time = new FakeTimeProvider(Now);

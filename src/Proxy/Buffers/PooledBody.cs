@@ -50,6 +50,19 @@ internal sealed class PooledBody(int capacity = 4096) : IBufferWriter<byte>, IDi
 
     public void Clear() => Length = 0;
 
+    /// <summary>
+    /// Exchanges the array for a smaller one if less than half of it is used, before the bytes are kept for long. A JSON writer reserves six times the length
+    /// of a text.
+    /// </summary>
+    public void Trim()
+    {
+        if (array is null || Length >= array.Length / 2) return;
+        var smaller = ByteArrays.Rent(Math.Max(Length, 16));
+        Span.CopyTo(smaller);
+        ByteArrays.Return(array);
+        array = smaller;
+    }
+
     public void Dispose()
     {
         if (Interlocked.Exchange(ref array, null) is { } rented) ByteArrays.Return(rented);

@@ -113,6 +113,7 @@ internal sealed class EventBatch(NatsParts parts, string traceId)
     private void Seal()
     {
         if (lines is not { Length: > 0 } whole) return;
+        whole.Trim(); // it may wait for as long as the server is away
         parts.Outbox.Add(new EventMessage(subject, $"{traceId}/{first}", whole), isEvent: true);
         (lines, first) = (null, 0);
     }

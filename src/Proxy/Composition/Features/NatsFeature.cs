@@ -26,7 +26,7 @@ internal static class NatsFeature
         parts.Exchange.Metrics.Add(() =>
         [
             new("proxy_nats_up", "1 while there is a connection to NATS.", "", nats.Link.IsUp ? 1 : 0),
-            new("proxy_nats_waiting_bytes", "Bytes that wait to be sent to NATS.", "", nats.Outbox.Waiting),
+            new("proxy_nats_waiting_bytes", "Memory of what waits to be sent to NATS.", "", nats.Outbox.Waiting),
             new("proxy_nats_messages_total", "Messages sent to NATS.", "", nats.Outbox.Published),
             new("proxy_nats_dropped_total", "Messages that were not sent to NATS: too many were waiting, or it refused them.", "", nats.Outbox.Dropped),
             new("proxy_nats_truncated_total", "Messages to NATS that lost a part because they were too large.", "", nats.Cut),

@@ -18,6 +18,8 @@ internal sealed class Spool(string? folder, long most, TimeProvider time) : IDis
     private const int MostRows = 500, MostBytes = 4 << 20;
 
     private readonly List<SpoolFile> files = [];
+    private readonly List<SpoolFile> unread = []; // adopted files whose rows are not in places yet
+    private readonly Dictionary<(Type Kind, string Owner, string Name), (SpoolFile File, long At)> places = []; // keys and answers of adopted files
     private SpoolFile? own;
     private long rows;
 
@@ -31,6 +33,9 @@ internal sealed class Spool(string? folder, long most, TimeProvider time) : IDis
     public long Damaged { get; private set; }
 
     public bool IsEmpty => files.Count == 0;
+
+    /// <summary>Rows of a process that has died are here, or were here since the spool was last empty. May be read at any time.</summary>
+    public bool HasAdopted { get; private set; }
 
     /// <summary>Bytes that were added in this process.</summary>
     public long Appended { get; private set; }
@@ -67,6 +72,8 @@ internal sealed class Spool(string? folder, long most, TimeProvider time) : IDis
         var adopted = Directory.EnumerateFiles(folder, "*" + SpoolFile.Extension).Order(StringComparer.Ordinal)
             .Where(path => files.All(file => file.Path != path)).Select(SpoolFile.Adopt).OfType<SpoolFile>().ToList();
         files.InsertRange(0, adopted);
+        unread.AddRange(adopted);
+        HasAdopted |= adopted.Count > 0;
         Bytes += adopted.Sum(static file => file.Length);
         Volatile.Write(ref rows, rows + adopted.Sum(static file => file.CountRows()));
         return adopted.Count;
@@ -95,6 +102,22 @@ internal sealed class Spool(string? folder, long most, TimeProvider time) : IDis
         return null;
     }
 
+    /// <summary>Looks for an idempotency key or an answer that a dead process spooled. This process knows its own without the spool.</summary>
+    /// <param name="owner">The row's owner.</param>
+    /// <param name="name">The key, or the answer's trace id.</param>
+    /// <param name="row">The latest such row; null: it has been delivered.</param>
+    /// <returns>False: there was none.</returns>
+    public bool TryFind<T>(string owner, string name, out T? row) where T : StoreRow
+    {
+        row = null;
+        foreach (var file in unread) AddPlaces(file);
+        unread.Clear();
+        if (!places.TryGetValue((typeof(T), owner, name), out var place)) return false;
+        if (files.Contains(place.File) && place.At >= place.File.Delivered && place.File.Read(place.At) is { } found)
+            row = found.Record.Rows.OfType<T>().LastOrDefault(one => NameOf(one) == (owner, name));
+        return true;
+    }
+
     /// <summary>Removes rows that are in the database.</summary>
     public void Remove(SpoolPart part)
     {
@@ -117,12 +140,40 @@ internal sealed class Spool(string? folder, long most, TimeProvider time) : IDis
         Bytes += own.Length;
     }
 
+    private void AddPlaces(SpoolFile file)
+    {
+        var at = file.Delivered;
+        while (file.Read(at) is { } found)
+        {
+            foreach (var row in found.Record.Rows)
+            {
+                if (NameOf(row) is { } name) places[(row.GetType(), name.Owner, name.Name)] = (file, at);
+            }
+
+            at = found.Next;
+        }
+    }
+
+    private static (string Owner, string Name)? NameOf(StoreRow row) => row switch
+    {
+        KeyRow key => (key.Owner, key.Key),
+        AnswerRow answer => (answer.Owner, answer.TraceId),
+        _ => null,
+    };
+
     private void Delete(SpoolFile file)
     {
         Damaged += file.Damaged;
         files.Remove(file);
+        unread.Remove(file);
         Bytes -= file.Length;
-        if (files.Count == 0) Volatile.Write(ref rows, 0);
+        if (files.Count == 0)
+        {
+            Volatile.Write(ref rows, 0);
+            places.Clear();
+            HasAdopted = false;
+        }
+
         if (own == file) own = null;
         file.Delete();
     }

@@ -6,8 +6,8 @@ namespace Proxy.Store.Spooling;
 
 /// <summary>
 /// A store whose commits succeed while its database cannot be used. Their rows go to a spool on this machine's disk and from there to the database when it
-/// returns, in their order. Until all are delivered, new rows go behind them, and every read fails: it would not see what waits. Files that a dead process left
-/// in the folder are delivered too.
+/// returns, in their order. Until all are delivered, new rows go behind them, and reads fail: they would not see what waits. Files that a dead process left in the
+/// folder are delivered too; only keys and answers are found in them meanwhile.
 /// </summary>
 internal sealed class SpoolingStore : IRecordStore
 {
@@ -86,10 +86,10 @@ internal sealed class SpoolingStore : IRecordStore
     }
 
     public ValueTask<KeyRow?> FindKeyAsync(string owner, string key, CancellationToken cancellation) =>
-        UseAsync(store => store.FindKeyAsync(owner, key, cancellation));
+        FindAsync<KeyRow>(owner, key, store => store.FindKeyAsync(owner, key, cancellation), cancellation);
 
     public ValueTask<AnswerRow?> FindAnswerAsync(string owner, string id, CancellationToken cancellation) =>
-        UseAsync(store => store.FindAnswerAsync(owner, id, cancellation));
+        FindAsync<AnswerRow>(owner, id, store => store.FindAnswerAsync(owner, id, cancellation), cancellation);
 
     public ValueTask<bool> DeleteAnswerAsync(string owner, string id, CancellationToken cancellation) =>
         UseAsync(store => store.DeleteAnswerAsync(owner, id, cancellation));
@@ -141,6 +141,38 @@ internal sealed class SpoolingStore : IRecordStore
         {
             gate.Release();
         }
+    }
+
+    /// <summary>
+    /// Reads the database, or, while that is not complete, what a process spooled before it died: a client that repeats its call after such an end gets the
+    /// answer that was recorded.
+    /// </summary>
+    private async ValueTask<T?> FindAsync<T>(string owner, string name, Func<IRecordStore, ValueTask<T?>> find, CancellationToken cancellation)
+        where T : StoreRow
+    {
+        if (Problem is { } why)
+        {
+            if (!spool.HasAdopted) throw new StoreException(why);
+            await gate.WaitAsync(cancellation).ConfigureAwait(false);
+            try
+            {
+                if (Problem is not null)
+                {
+                    if (!spool.TryFind<T>(owner, name, out var row)) throw new StoreException(why);
+                    if (row is not null) return row;
+                }
+            }
+            catch (IOException e)
+            {
+                throw new StoreException($"the spool in {folder} cannot be read: {e.Message}", e);
+            }
+            finally
+            {
+                gate.Release();
+            }
+        }
+
+        return await find(database).ConfigureAwait(false);
     }
 
     private async ValueTask<T> UseAsync<T>(Func<IRecordStore, ValueTask<T>> use)

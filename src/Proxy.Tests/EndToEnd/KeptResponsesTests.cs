@@ -505,6 +505,34 @@ public sealed class KeptResponsesTests
         Assert.Single(house.Host.Calls);
     }
 
+    [Fact]
+    public async Task Background_and_not_with_one_key_Are_different_requests()
+    {
+        await using var house = await StreamHouse.StartAsync();
+        house.Expect().End(OpenAi.Stream("once"));
+        var first = await house.PostAsync(Path, Request("hello", stream: true, ",\"store\":true,\"background\":false"), "Idempotency-Key: k1");
+
+        var second = await house.PostAsync(Path, Request("hello", stream: false, ",\"store\":true,\"background\":true"), "Idempotency-Key: k1");
+
+        Assert.Equal((200, 422), (first.Status, second.Status));
+    }
+
+    [Fact]
+    public async Task Background_is_sent_again_as_a_retry_It_is_generated_once()
+    {
+        await using var house = await StreamHouse.StartAsync();
+        var answer = house.Expect();
+        house.Expect().End(OpenAi.Stream("twice"));
+        var body = Request("hello", stream: false, ",\"background\":true");
+        var first = await house.PostAsync(Path, body);
+        await answer.Asked;
+
+        var retry = await house.PostAsync(Path, body, "x-stainless-retry-count: 1");
+
+        Assert.Equal(first.Json.GetProperty("id").GetString(), retry.Json.GetProperty("id").GetString());
+        answer.End(OpenAi.Stream("once"));
+    }
+
     internal static void Answer(StreamHouse house, string dialect, string text, bool stream, string id = "resp_host1", string more = ",\"store\":true")
     {
         if (stream) house.Expect(ResponsesHost.ContentType(dialect)).End(ResponsesHost.Stream(dialect, text, id, more));

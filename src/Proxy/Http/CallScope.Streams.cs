@@ -109,7 +109,8 @@ internal sealed partial class CallScope
         lock (lifetime)
         {
             if (joinable is not { OriginalBody: { } body } || lifetime.IsCancellationRequested || !body.Span.SequenceEqual(other)) return null;
-            if (CallDigest.Of(this, body.Span) is var own && own != digest()) return null;
+            var own = journal?.Origin.Digest ?? CallDigest.Of(this, joinable);
+            if (own != digest()) return null;
             if (journal is null) Own(parts.Sharing.OpenShared(this, joinable, own));
             return journal!.IsJoinable && journal.Enter() ? journal : null;
         }
@@ -137,8 +138,8 @@ internal sealed partial class CallScope
         lock (lifetime)
         {
             if (LeftAtItsTimeout() && (journal is null ? joinable is not null : !journal.WasSeen)) window = parts.Sharing.RetryWindow;
-            if (journal is null && window > TimeSpan.Zero && joinable is { OriginalBody: { } body })
-                Own(parts.Sharing.OpenShared(this, joinable, CallDigest.Of(this, body.Span)));
+            if (journal is null && window > TimeSpan.Zero && joinable is { OriginalBody: not null })
+                Own(parts.Sharing.OpenShared(this, joinable, CallDigest.Of(this, joinable)));
             read = journal;
         }
 

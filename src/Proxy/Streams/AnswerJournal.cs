@@ -72,6 +72,9 @@ internal sealed class AnswerJournal
 {
     private const int SmallestPiece = 2048, LargestPiece = 64 << 10;
 
+    /// <summary>Bytes that a finished answer takes besides its frames: its key, its head, and its places in the table. So the number of answers is bounded too.</summary>
+    private const int Overhead = 1536;
+
     private readonly Lock gate = new();
     private readonly JournalTable table;
     private readonly List<JournalBody> waiting = [];
@@ -337,7 +340,12 @@ internal sealed class AnswerJournal
     public void Tick(long now)
     {
         JournalBody[] quiet;
-        lock (gate) quiet = [.. waiting.Where(reader => reader.QuietAt <= now)];
+        lock (gate)
+        {
+            if (waiting.Count == 0) return;
+            quiet = [.. waiting.Where(reader => reader.QuietAt <= now)];
+        }
+
         foreach (var reader in quiet)
         {
             if (StopWaiting(reader)) reader.Wake(new(ReplyReadKind.Quiet));
@@ -359,6 +367,7 @@ internal sealed class AnswerJournal
             Error = error;
             Ended = Time.GetUtcNow();
             Until = table.Now + (IsKeptAfterEnd ? (long)Origin.Keep.TotalMilliseconds : 0);
+            Count(Overhead + last.Room);
         }
 
         begun.TrySetResult();

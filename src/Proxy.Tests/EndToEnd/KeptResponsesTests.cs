@@ -380,6 +380,24 @@ public sealed class KeptResponsesTests
         Assert.InRange(house.Proxy.Journals.Used, 80_000, 100 << 10);
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Request_is_larger_than_the_memory_Its_client_gets_the_answer(bool stream)
+    {
+        await using var house = await StreamHouse.StartAsync("""
+            [streams]
+            memory = "16KiB"
+            """);
+        Answer(house, "openai", "short", stream);
+
+        var reply = await house.PostAsync(Path, Request(new string('x', 40_000), stream, ",\"store\":true"));
+
+        Assert.Equal(200, reply.Status);
+        Assert.Contains("short", reply.Text, StringComparison.Ordinal);
+        Assert.Equal(410, (await house.GetAsync($"{Path}/resp_{reply.TraceId}")).Status);
+    }
+
     [Fact]
     public async Task Response_is_deleted_It_is_gone_and_its_generation_ends()
     {

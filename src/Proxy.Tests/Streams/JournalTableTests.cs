@@ -66,6 +66,25 @@ public sealed class JournalTableTests : IDisposable
         Assert.True(kept.Used <= 1 << 20, $"{kept.Used} bytes");
     }
 
+    [Fact]
+    public void Nobody_came_back_in_time_The_key_is_free_although_the_generation_has_not_ended_yet()
+    {
+        var time = new FakeTimeProvider();
+        using var kept = new JournalTable(time, static () => 1 << 20);
+        var origin = new JournalOrigin("t", "ann", new OpenAiChatClientDialect(), "/x", "m", Streams: true, default) { Key = "k" };
+        var (journal, _) = kept.Claim(origin);
+        journal.Enter();
+        journal.Leave(TimeSpan.FromSeconds(10));
+        Assert.False(kept.Claim(origin with { TraceId = "u" }).IsNew);
+
+        time.Advance(TimeSpan.FromSeconds(10));
+        var (next, isNew) = kept.Claim(origin with { TraceId = "v" });
+        journal.End(new(EndKind.ClientLeft, null));
+
+        Assert.True(isNew);
+        Assert.Equal((next, false), kept.Claim(origin with { TraceId = "w" }));
+    }
+
     public void Dispose() => table.Dispose();
 
     private AnswerJournal Open(string id) =>

@@ -136,6 +136,12 @@ internal sealed class AnswerJournal
     /// <summary>When the journal is given up, in the table's milliseconds: a running one without clients, or a finished one. Never if it has clients.</summary>
     public long Until { get; private set; } = ReplyBody.Never;
 
+    /// <summary>The time in which a client could come back is over; the generation ends.</summary>
+    public bool IsGivenUp => !IsOver && Until <= table.Now;
+
+    /// <summary>Bytes that count against the table's limit.</summary>
+    public long Charged => Volatile.Read(ref charged);
+
     /// <summary>
     /// This is an answer, or becomes one. The host's own refusal of what the client sent is an answer too; a failure of the host or of ours is none.
     /// </summary>
@@ -158,7 +164,7 @@ internal sealed class AnswerJournal
     {
         lock (gate)
         {
-            if (Until != ReplyBody.Never && !IsOver && Until <= table.Now) return false;
+            if (IsGivenUp) return false;
             clients++;
             if (!IsOver) Until = ReplyBody.Never;
         }

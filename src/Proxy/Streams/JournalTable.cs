@@ -73,7 +73,8 @@ internal sealed class JournalTable : IDisposable
         AnswerJournal journal;
         lock (gate)
         {
-            if (keys.TryGetValue((origin.Owner, origin.Key!), out var there) && there is { IsReadable: true, IsAnswer: true }) return (there, false);
+            if (keys.TryGetValue((origin.Owner, origin.Key!), out var there) && there is { IsReadable: true, IsAnswer: true, IsGivenUp: false })
+                return (there, false);
             journal = new AnswerJournal(origin, this, ++opened);
             Add(journal);
             keys[(origin.Owner, origin.Key!)] = journal;
@@ -267,8 +268,9 @@ internal sealed class JournalTable : IDisposable
         lock (gate)
         {
             while (Used > limit() && finished.Count > 0) Forget(finished.First().Value);
-            while (Used > limit()
-                && journals.Values.Where(static journal => journal is { IsReadable: true, IsOver: false }).MaxBy(static journal => journal.Length) is { } largest)
+            // A call that has no frame yet stays: its first client could not read them either.
+            while (Used > limit() && journals.Values.Where(static journal => journal is { IsReadable: true, IsOver: false, Length: > 0 })
+                .MaxBy(static journal => journal.Charged) is { } largest)
             {
                 largest.StopKeeping();
                 FreeKey(largest);

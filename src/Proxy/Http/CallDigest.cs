@@ -23,7 +23,7 @@ internal static class CallDigest
         Add(hash, request.QueryString.Value ?? "");
         foreach (var (name, value) in Shaping(request.Headers).Order()) Add(hash, $"{name}: {value}");
         if (call.Terms is { } terms) Add(hash, $"{terms.IsStored} {terms.IsBackground} {terms.Previous}"); // the body for the hosts does not say it
-        hash.AppendData(call.OriginalBody!.Value.Span);
+        hash.AppendData((call.OriginalBody ?? default).Span); // none: the call ends at this moment
         return Convert.ToHexStringLower(hash.GetHashAndReset());
     }
 

@@ -380,6 +380,24 @@ public sealed class KeptResponsesTests
         Assert.InRange(house.Proxy.Journals.Used, 80_000, 100 << 10);
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Request_is_larger_than_the_memory_Its_client_gets_the_answer(bool stream)
+    {
+        await using var house = await StreamHouse.StartAsync("""
+            [streams]
+            memory = "16KiB"
+            """);
+        Answer(house, "openai", "short", stream);
+
+        var reply = await house.PostAsync(Path, Request(new string('x', 40_000), stream, ",\"store\":true"));
+
+        Assert.Equal(200, reply.Status);
+        Assert.Contains("short", reply.Text, StringComparison.Ordinal);
+        Assert.Equal(410, (await house.GetAsync($"{Path}/resp_{reply.TraceId}")).Status);
+    }
+
     [Fact]
     public async Task Response_is_deleted_It_is_gone_and_its_generation_ends()
     {
@@ -503,6 +521,34 @@ public sealed class KeptResponsesTests
         Assert.Equal(first.Json.GetProperty("id").GetString(), second.Json.GetProperty("id").GetString());
         await Patience.Until(async () => TextOf((await house.GetAsync($"{Path}/resp_{first.TraceId}")).Json) == "once", "it is complete");
         Assert.Single(house.Host.Calls);
+    }
+
+    [Fact]
+    public async Task Background_and_not_with_one_key_Are_different_requests()
+    {
+        await using var house = await StreamHouse.StartAsync();
+        house.Expect().End(OpenAi.Stream("once"));
+        var first = await house.PostAsync(Path, Request("hello", stream: true, ",\"store\":true,\"background\":false"), "Idempotency-Key: k1");
+
+        var second = await house.PostAsync(Path, Request("hello", stream: false, ",\"store\":true,\"background\":true"), "Idempotency-Key: k1");
+
+        Assert.Equal((200, 422), (first.Status, second.Status));
+    }
+
+    [Fact]
+    public async Task Background_is_sent_again_as_a_retry_It_is_generated_once()
+    {
+        await using var house = await StreamHouse.StartAsync();
+        var answer = house.Expect();
+        house.Expect().End(OpenAi.Stream("twice"));
+        var body = Request("hello", stream: false, ",\"background\":true");
+        var first = await house.PostAsync(Path, body);
+        await answer.Asked;
+
+        var retry = await house.PostAsync(Path, body, "x-stainless-retry-count: 1");
+
+        Assert.Equal(first.Json.GetProperty("id").GetString(), retry.Json.GetProperty("id").GetString());
+        answer.End(OpenAi.Stream("once"));
     }
 
     internal static void Answer(StreamHouse house, string dialect, string text, bool stream, string id = "resp_host1", string more = ",\"store\":true")

@@ -69,6 +69,20 @@ public sealed class StoredResponsesTests
     }
 
     [Fact]
+    public async Task Response_is_larger_than_the_memory_Nothing_false_is_stored()
+    {
+        var store = new AnswerStore();
+        await using var house = await StartAsync(store, "openai", "[streams]\nmemory = \"16KiB\"");
+        KeptResponsesTests.Answer(house, "openai", new string('x', 40_000), stream: true);
+
+        var whole = await house.PostAsync(Path, KeptResponsesTests.Request("q", stream: true, ""));
+
+        Assert.Contains("response.completed", whole.Text, StringComparison.Ordinal);
+        Assert.Empty(store.Rows);
+        Assert.Equal(410, (await house.GetAsync($"{Path}/resp_{whole.TraceId}")).Status);
+    }
+
+    [Fact]
     public async Task Only_what_is_to_be_stored_Is_stored()
     {
         var store = new AnswerStore();
@@ -143,8 +157,8 @@ public sealed class StoredResponsesTests
         Assert.Equal(1, house.Proxy.Journals.Count);
     }
 
-    private static Task<StreamHouse> StartAsync(AnswerStore store, string dialect) =>
-        StreamHouse.StartAsync(dialect: dialect, more: parts => parts.Store = store);
+    private static Task<StreamHouse> StartAsync(AnswerStore store, string dialect, string settings = "") =>
+        StreamHouse.StartAsync(settings, dialect, more: parts => parts.Store = store);
 
     /// <summary>A database in memory that keeps answers.</summary>
     private sealed class AnswerStore : IRecordStore

@@ -128,7 +128,8 @@ public sealed class AnswerJournalTests
             journal.End(new(EndKind.Whole, null));
         }
 
-        Assert.Equal((20_000, 2), (table.Used, table.Count));
+        Assert.Equal(2, table.Count);
+        Assert.InRange(table.Used, 20_000, 26_000);
         time.Advance(TimeSpan.FromMinutes(2));
         Assert.Equal((0, 0), (table.Used, table.Count));
     }

@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Time.Testing;
+using Proxy.Chat;
 using Proxy.Dialects.OpenAiChat;
 using Proxy.Streams;
 
@@ -38,6 +39,50 @@ public sealed class JournalTableTests : IDisposable
 
         Assert.Equal(journals.Where(static journal => journal.IsReadable).Sum(static journal => journal.Length), table.Used);
         Assert.True(table.Used <= 100, $"{table.Used} bytes");
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Small_answers_and_refusals_count_with_all_the_memory_that_they_take(bool refused)
+    {
+        using var kept = new JournalTable(new FakeTimeProvider(), static () => 1 << 20);
+
+        for (var i = 0; i < 5000; i++)
+        {
+            var (journal, _) = kept.Claim(
+                new($"t{i}", "ann", new OpenAiChatClientDialect(), "/x", "m", Streams: true, default) { Key = $"k{i}", Keep = TimeSpan.FromDays(1) });
+            if (refused)
+            {
+                journal.Refuse(new(ProxyErrorKind.HostRefused, "no") { Status = 400 });
+                continue;
+            }
+
+            journal.Append(new byte[10]);
+            journal.End(new(EndKind.Whole, null));
+        }
+
+        Assert.InRange(kept.Count, 100, 1000); // each takes one to four KiB
+        Assert.True(kept.Used <= 1 << 20, $"{kept.Used} bytes");
+    }
+
+    [Fact]
+    public void Nobody_came_back_in_time_The_key_is_free_although_the_generation_has_not_ended_yet()
+    {
+        var time = new FakeTimeProvider();
+        using var kept = new JournalTable(time, static () => 1 << 20);
+        var origin = new JournalOrigin("t", "ann", new OpenAiChatClientDialect(), "/x", "m", Streams: true, default) { Key = "k" };
+        var (journal, _) = kept.Claim(origin);
+        journal.Enter();
+        journal.Leave(TimeSpan.FromSeconds(10));
+        Assert.False(kept.Claim(origin with { TraceId = "u" }).IsNew);
+
+        time.Advance(TimeSpan.FromSeconds(10));
+        var (next, isNew) = kept.Claim(origin with { TraceId = "v" });
+        journal.End(new(EndKind.ClientLeft, null));
+
+        Assert.True(isNew);
+        Assert.Equal((next, false), kept.Claim(origin with { TraceId = "w" }));
     }
 
     public void Dispose() => table.Dispose();

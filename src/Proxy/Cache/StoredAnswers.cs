@@ -28,8 +28,8 @@ internal sealed class StoredAnswers(Func<IRecordStore?> store, ILogger log, Time
     public async ValueTask<CachedAnswer?> FindAsync(CacheKey key, CancellationToken cancellation)
     {
         if (Usable() is not { } records) return null;
-        using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
-        using var timer = time.CreateTimer(static state => ((CancellationTokenSource)state!).Cancel(), limit, Patience, Timeout.InfiniteTimeSpan);
+        using var patience = new CancellationTokenSource(Patience, time);
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellation, patience.Token);
         try
         {
             var row = await records.FindCompletionAsync(key.Owner, key.RequestId, limit.Token).AsTask().WaitAsync(limit.Token);

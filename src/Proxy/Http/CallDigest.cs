@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using System.Text;
+using Proxy.Chat;
 
 namespace Proxy.Http;
 
@@ -13,7 +14,7 @@ internal static class CallDigest
     private static readonly string[] Starts = ["x-rag-", "anthropic-", "openai-"];
 
     /// <summary>The SHA-256, in hexadecimal, of everything that is compared.</summary>
-    public static string Of(CallScope scope, ReadOnlySpan<byte> body)
+    public static string Of(CallScope scope, ChatCall call)
     {
         var request = scope.Context.Request;
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
@@ -21,7 +22,8 @@ internal static class CallDigest
         Add(hash, request.Path.Value ?? "");
         Add(hash, request.QueryString.Value ?? "");
         foreach (var (name, value) in Shaping(request.Headers).Order()) Add(hash, $"{name}: {value}");
-        hash.AppendData(body);
+        if (call.Terms is { } terms) Add(hash, $"{terms.IsStored} {terms.IsBackground} {terms.Previous}"); // the body for the hosts does not say it
+        hash.AppendData((call.OriginalBody ?? default).Span); // none: the call ends at this moment
         return Convert.ToHexStringLower(hash.GetHashAndReset());
     }
 

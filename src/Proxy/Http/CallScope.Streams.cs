@@ -19,6 +19,9 @@ internal sealed partial class CallScope
     private JournalWriter? kept; // takes the answer's bytes as the client gets them, if they are kept
     private Task copying = Task.CompletedTask; // copies them to the client
 
+    /// <summary>The client's leaving has been counted.</summary>
+    private bool HasLeft => Volatile.Read(ref hasLeft) != 0;
+
     /// <summary>The generation of this call's answer goes on without the client.</summary>
     private bool GeneratesOn => ownsJournal && journal is { IsOver: false } && !lifetime.IsCancellationRequested;
 
@@ -31,13 +34,16 @@ internal sealed partial class CallScope
     /// <summary>Keeps the bytes of this call's answer, and its generation going without the client.</summary>
     public void Keep(AnswerJournal opened)
     {
+        bool isLate;
         lock (lifetime)
         {
             opened.Hold(lifetime);
             opened.Enter();
             kept = new JournalWriter(opened);
+            isLate = HasLeft;
         }
 
+        if (isLate) opened.Leave(TimeSpan.Zero);
         if (opened.Read() is { } body) copying = JournalCopy.RunAsync(body, Context);
     }
 
@@ -89,20 +95,25 @@ internal sealed partial class CallScope
     /// <summary>This call generates the answer that the journal keeps.</summary>
     public void Own(AnswerJournal opened)
     {
+        bool isLate;
         lock (lifetime)
         {
             opened.Hold(lifetime);
             opened.Enter();
             (journal, ownsJournal) = (opened, true);
+            isLate = HasLeft;
         }
 
+        if (isLate) opened.Leave(TimeSpan.Zero);
         if (opened.Origin.Resumable) Context.Response.Headers.Location = $"{StreamEndpoints.Root}/{Info.TraceId}";
     }
 
     /// <summary>This call reads the answer that another one generates. The caller has entered the journal.</summary>
     public void Read(AnswerJournal entered)
     {
-        lock (lifetime) journal = entered;
+        bool isLate; // the client left before this call had a journal to leave
+        lock (lifetime) (journal, isLate) = (entered, HasLeft);
+        if (isLate) entered.Leave(TimeSpan.Zero);
     }
 
     /// <summary>
@@ -118,7 +129,8 @@ internal sealed partial class CallScope
             try
             {
                 if (joinable is not { OriginalBody: { } body } || lifetime.IsCancellationRequested || !body.Span.SequenceEqual(other)) return null;
-                if (CallDigest.Of(this, body.Span) is var own && own != digest()) return null;
+                var own = journal?.Origin.Digest ?? CallDigest.Of(this, joinable);
+                if (own != digest() || (journal is null && HasLeft)) return null;
                 if (journal is null) Own(parts.Sharing.OpenShared(this, joinable, own));
                 return journal!.IsJoinable && journal.Enter() ? journal : null;
             }
@@ -145,20 +157,22 @@ internal sealed partial class CallScope
 
     private void OnClientLeft()
     {
-        if (Interlocked.Exchange(ref hasLeft, 1) != 0) return;
         AnswerJournal? read;
+        JournalWriter? written;
         var window = TimeSpan.Zero;
         lock (lifetime)
         {
+            if (HasLeft) return;
             var isOpen = Interlocked.CompareExchange(ref joins, LookedAt, Open) == Open;
             if (LeftAtItsTimeout() && (journal is null ? isOpen : !journal.WasSeen)) window = parts.Sharing.RetryWindow;
-            if (journal is null && window > TimeSpan.Zero && joinable is { OriginalBody: { } body })
-                Own(parts.Sharing.OpenShared(this, joinable, CallDigest.Of(this, body.Span)));
-            read = journal;
+            if (isOpen && journal is null && window > TimeSpan.Zero && joinable is { OriginalBody: not null })
+                Own(parts.Sharing.OpenShared(this, joinable, CallDigest.Of(this, joinable)));
             if (isOpen) Volatile.Write(ref joins, Open);
+            (read, written) = (journal, kept);
+            Volatile.Write(ref hasLeft, 1); // what the call opens or enters from now on is left at once
         }
 
-        kept?.Journal.Leave(TimeSpan.Zero);
+        written?.Journal.Leave(TimeSpan.Zero);
         read?.Leave(window);
         lifetime.ClientLeft();
     }

@@ -47,7 +47,7 @@ internal sealed class CallSharing(JournalTable journals, Func<StreamsConfig> con
         if (wishes?.IdempotencyKey is { } sent && ReadKey(sent, out key) is { } problem) return (problem, null);
         var body = call.OriginalBody!.Value;
         string? computed = null;
-        string Digest() => computed ??= CallDigest.Of(scope, body.Span);
+        string Digest() => computed ??= CallDigest.Of(scope, call);
         if (key is not null) return await BeginKeyedAsync(scope, Origin(scope, call, Digest(), resumes, kept), key);
 
         var joined = FindRunning(scope, wishes, body.Span, Digest) ?? (journals.Unclaimed > 0 ? journals.EnterUnclaimed(scope.Caller.Name, Digest()) : null);

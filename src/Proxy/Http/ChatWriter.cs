@@ -61,7 +61,7 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
         var reader = given is ChatAnswer.Translated { NewReader: { } make } ? make() : null;
         var stamp = given is ChatAnswer.Verbatim
             ? new ReplyStamp(scope.Info.TraceId, parts.Time.GetUtcNow(), call.Envelope.Model) { IncludeUsage = call.Envelope.IncludeUsage }
-            : Stamp(scope, call, given);
+            : KeptStamp(scope, call, given, journal);
         scope.Answering(reply);
         call.Dispose();
         journal.Begin(AnswerHead.Of(reply, given, stamp));
@@ -236,6 +236,15 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
         };
         reply.Bind(null, scope.Cancellation.UnsafeRegister(static state => ((EventBody)state!).Cancel(), body));
         return new(reply) { Headers = events.Headers, NewReader = static () => new EventSchemaReader(), Whole = events.Whole, RunId = events.RunId };
+    }
+
+    /// <summary>The stamp of an answer that is kept. Only Responses repeats its request, which then counts as kept too.</summary>
+    private ReplyStamp KeptStamp(CallScope scope, ChatCall call, ChatAnswer answer, AnswerJournal journal)
+    {
+        var stamp = Stamp(scope, call, answer);
+        if (dialect.Name != DialectName.OpenAiResponses) return stamp with { Request = null };
+        if (journal.Origin.Request is null) journal.CountRequest(call.OriginalBody?.Length ?? 0);
+        return stamp;
     }
 
     private ReplyStamp Stamp(CallScope scope, ChatCall call, ChatAnswer answer)

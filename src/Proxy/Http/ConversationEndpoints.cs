@@ -122,13 +122,15 @@ internal static class JournalCopy
         var output = Transport.RelayOutput.Of(context);
         try
         {
-            while (await body.ReadAsync() is { Kind: ReplyReadKind.Data } read)
+            ReplyRead read;
+            while ((read = await body.ReadAsync()).Kind is ReplyReadKind.Data)
             {
                 var flushed = await output.WriteAsync(read.Bytes);
                 if (flushed.IsCompleted || flushed.IsCanceled) return;
             }
 
-            if (body.IsCut) context.Abort(); // half a stream must not look complete
+            // Half a stream must not look complete. Of a call that was refused there is nothing yet: its client gets the refusal.
+            if (body.IsCut || (read.Kind is ReplyReadKind.Failed && body.Position > 0)) context.Abort();
         }
         catch (Exception problem) when (problem is IOException or OperationCanceledException or InvalidOperationException)
         {

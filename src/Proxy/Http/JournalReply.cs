@@ -18,12 +18,7 @@ internal static class JournalReply
         if (journal.Head is not { } head) return new ChatAnswer.Refused(journal.Error!);
         if (journal.Read() is not { } body) return new ChatAnswer.Refused(Gone);
         var held = new PooledBody(16);
-        if (!head.Streams)
-        {
-            await journal.WhenEndedAsync(cancellation);
-            if (journal is { State: JournalState.Failed, Error: { } error }) return new ChatAnswer.Refused(error);
-            while (await body.ReadAsync() is { Kind: ReplyReadKind.Data } read) held.Write(read.Bytes.Span);
-        }
+        if (!head.Streams && await ReadDocumentAsync(journal, body, held, cancellation) is { } failure) return new ChatAnswer.Refused(failure);
 
         var reply = head.Reply(body, held, () => body.IsCut ? TooSlow : journal.Error);
         reply.Bind(null, cancellation.UnsafeRegister(static state => ((ReplyBody)state!).Cancel(), body));
@@ -36,6 +31,28 @@ internal static class JournalReply
             Sources = head.Stamp.Sources,
             RunId = head.Stamp.RunId,
         };
+    }
+
+    /// <summary>Reads a whole document. If there is none, disposes what it would be read with.</summary>
+    private static async ValueTask<ProxyError?> ReadDocumentAsync(AnswerJournal journal, JournalBody body, PooledBody held, CancellationToken cancellation)
+    {
+        var isRead = false;
+        try
+        {
+            await journal.WhenEndedAsync(cancellation);
+            if (journal is { State: JournalState.Failed, Error: { } error }) return error;
+            while (await body.ReadAsync() is { Kind: ReplyReadKind.Data } read) held.Write(read.Bytes.Span);
+            isRead = true;
+            return null;
+        }
+        finally
+        {
+            if (!isRead)
+            {
+                body.Dispose();
+                held.Dispose();
+            }
+        }
     }
 
     private static ProxyError Gone => new(ProxyErrorKind.StreamExpired, "the beginning of the answer is not kept any more: it is larger than [streams] memory");

@@ -72,6 +72,9 @@ internal sealed class AnswerJournal
 {
     private const int SmallestPiece = 2048, LargestPiece = 64 << 10;
 
+    /// <summary>Bytes that a finished answer takes besides its frames: its key, its head, and its places in the table. So the number of answers is bounded too.</summary>
+    private const int Overhead = 1536;
+
     private readonly Lock gate = new();
     private readonly JournalTable table;
     private readonly List<JournalBody> waiting = [];
@@ -133,6 +136,12 @@ internal sealed class AnswerJournal
     /// <summary>When the journal is given up, in the table's milliseconds: a running one without clients, or a finished one. Never if it has clients.</summary>
     public long Until { get; private set; } = ReplyBody.Never;
 
+    /// <summary>The time in which a client could come back is over; the generation ends.</summary>
+    public bool IsGivenUp => !IsOver && Until <= table.Now;
+
+    /// <summary>Bytes that count against the table's limit.</summary>
+    public long Charged => Volatile.Read(ref charged);
+
     /// <summary>
     /// This is an answer, or becomes one. The host's own refusal of what the client sent is an answer too; a failure of the host or of ours is none.
     /// </summary>
@@ -155,7 +164,7 @@ internal sealed class AnswerJournal
     {
         lock (gate)
         {
-            if (Until != ReplyBody.Never && !IsOver && Until <= table.Now) return false;
+            if (IsGivenUp) return false;
             clients++;
             if (!IsOver) Until = ReplyBody.Never;
         }
@@ -337,7 +346,12 @@ internal sealed class AnswerJournal
     public void Tick(long now)
     {
         JournalBody[] quiet;
-        lock (gate) quiet = [.. waiting.Where(reader => reader.QuietAt <= now)];
+        lock (gate)
+        {
+            if (waiting.Count == 0) return;
+            quiet = [.. waiting.Where(reader => reader.QuietAt <= now)];
+        }
+
         foreach (var reader in quiet)
         {
             if (StopWaiting(reader)) reader.Wake(new(ReplyReadKind.Quiet));
@@ -359,6 +373,7 @@ internal sealed class AnswerJournal
             Error = error;
             Ended = Time.GetUtcNow();
             Until = table.Now + (IsKeptAfterEnd ? (long)Origin.Keep.TotalMilliseconds : 0);
+            Count(Overhead + last.Room);
         }
 
         begun.TrySetResult();

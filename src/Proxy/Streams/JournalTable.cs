@@ -18,6 +18,7 @@ internal sealed class JournalTable : IDisposable
     private readonly Dictionary<string, AnswerJournal> journals = [];
     private readonly Dictionary<(string Owner, string Key), AnswerJournal> keys = [];
     private readonly Dictionary<(string Owner, string Name), AnswerJournal> names = [];
+    private readonly SortedDictionary<long, AnswerJournal> finished = []; // by number: the oldest first
     private readonly List<AnswerJournal> unclaimed = [];
     private readonly Dictionary<string, string> gone = [];
     private readonly Queue<string> goneInOrder = new();
@@ -72,7 +73,8 @@ internal sealed class JournalTable : IDisposable
         AnswerJournal journal;
         lock (gate)
         {
-            if (keys.TryGetValue((origin.Owner, origin.Key!), out var there) && there is { IsReadable: true, IsAnswer: true }) return (there, false);
+            if (keys.TryGetValue((origin.Owner, origin.Key!), out var there) && there is { IsReadable: true, IsAnswer: true, IsGivenUp: false })
+                return (there, false);
             journal = new AnswerJournal(origin, this, ++opened);
             Add(journal);
             keys[(origin.Owner, origin.Key!)] = journal;
@@ -234,12 +236,15 @@ internal sealed class JournalTable : IDisposable
     /// <summary>Called by a journal at its end: a failure is not the answer to its key.</summary>
     public void Ended(AnswerJournal journal)
     {
-        if (!journal.IsAnswer && journal.Origin.Key is not null)
+        lock (gate)
         {
-            lock (gate) FreeKey(journal);
+            if (!journal.IsAnswer) FreeKey(journal);
+            if (journals.GetValueOrDefault(journal.Origin.Id) == journal) finished[journal.Number] = journal;
+            if (!journal.IsReadable) Forget(journal);
         }
 
         Wake();
+        Limit();
     }
 
     /// <summary>Counts bytes that a journal keeps; negative: that it keeps no longer.</summary>
@@ -256,6 +261,7 @@ internal sealed class JournalTable : IDisposable
     private void Add(AnswerJournal journal)
     {
         journals[journal.Origin.Id] = journal;
+        if (journal.IsOver) finished[journal.Number] = journal;
         if (journal.Origin.Request is { } request) Name(journal, request.Name);
         if (ticks) return;
         ticks = true;
@@ -274,13 +280,10 @@ internal sealed class JournalTable : IDisposable
         List<AnswerJournal> dropped = [];
         lock (gate)
         {
-            foreach (var old in journals.Values.Where(static journal => journal.IsOver).OrderBy(static journal => journal.Number).ToList())
-            {
-                if (Used <= limit()) return;
-                Forget(old);
-            }
-
-            while (Used > limit() && journals.Values.Where(static journal => journal.IsReadable).MaxBy(static journal => journal.Length) is { } largest)
+            while (Used > limit() && finished.Count > 0) Forget(finished.First().Value);
+            // A call that has no frame yet stays: its first client could not read them either.
+            while (Used > limit() && journals.Values.Where(static journal => journal is { IsReadable: true, IsOver: false, Length: > 0 })
+                .MaxBy(static journal => journal.Charged) is { } largest)
             {
                 largest.StopKeeping();
                 FreeKey(largest);
@@ -293,27 +296,29 @@ internal sealed class JournalTable : IDisposable
 
     private void Tick()
     {
-        List<AnswerJournal> all;
+        List<AnswerJournal> running = [], expired = [];
         var now = Now;
         lock (gate)
         {
-            all = [.. journals.Values];
-            if (all.Count == 0)
+            if (journals.Count == 0)
             {
                 ticks = false;
                 timer.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
                 return;
             }
 
-            foreach (var journal in all)
+            foreach (var journal in journals.Values)
             {
-                if (journal.IsOver && journal.Until <= now) Forget(journal);
+                if (!journal.IsOver) running.Add(journal);
+                else if (journal.Until <= now) expired.Add(journal);
             }
+
+            foreach (var journal in expired) Forget(journal);
         }
 
-        foreach (var journal in all)
+        foreach (var journal in running)
         {
-            if (!journal.IsOver && journal.Until <= now) journal.Release();
+            if (journal.Until <= now) journal.Release();
             else journal.Tick(now);
         }
     }
@@ -322,6 +327,7 @@ internal sealed class JournalTable : IDisposable
     {
         if (journals.GetValueOrDefault(journal.Origin.Id) != journal) return;
         journals.Remove(journal.Origin.Id);
+        finished.Remove(journal.Number);
         if (unclaimed.Remove(journal)) Unclaimed = unclaimed.Count;
         FreeKey(journal);
         journal.StopCounting();

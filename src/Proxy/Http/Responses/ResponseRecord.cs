@@ -45,6 +45,12 @@ internal sealed class ResponseRecord(AnswerJournal journal, KeptResponses kept) 
     private async ValueTask CommitAsync(GenerationEnd end, CancellationToken cancellation)
     {
         if (journal.IsDeleted) return;
+        if (!journal.IsReadable)
+        {
+            kept.Log.ResponseNotStored(KeptResponses.NameOf(journal.Origin.TraceId), "it is larger than [streams] memory");
+            return;
+        }
+
         try
         {
             await store!.CommitAsync([StoredResponse.Row(journal, hostId, journal.ToWholeArray(), end, kept.Now + kept.StoredFor)], cancellation);

@@ -48,7 +48,13 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
     private async ValueTask<ProxyError?> ReadAsync(CallScope scope)
     {
         var id = IdOf(scope);
-        if (!journals.TryFind(id, scope.Caller.Name, out var journal, out var isGone)) return NotFound(id, isGone);
+        if (!journals.TryFind(id, scope.Caller.Name, out var journal, out var isGone))
+        {
+            ProxyError? unknown = null;
+            if (!isGone && parts.Sharing.Shared is { } shared) (journal, isGone, unknown) = await shared.FindAsync(id, scope.Caller.Name, scope.Cancellation);
+            if (journal is null) return unknown ?? NotFound(id, isGone);
+        }
+
         scope.Record.Joined = id;
         var query = scope.Context.Request.Query;
         if (DialectOf(query["as"].ToString(), journal.Origin.Dialect) is not { } client)
@@ -58,7 +64,7 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
         }
 
         if (PlaceOf(scope, id, out var after) is { } wrong) return wrong;
-        if (after.Frame > 0 && after.Frame > Frames(journal) + 1) return BeyondTheEnd(after, journal);
+        if (after.Frame > 0 && !IsBehind(journal) && after.Frame > Frames(journal) + 1) return BeyondTheEnd(after, journal);
         if (!journal.Enter()) return NotFound(id, isGone: true);
         scope.Dialect = client;
         await new ChatWriter(client, parts).ReplayAsync(scope, journal, after);
@@ -71,7 +77,8 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
         var id = IdOf(scope);
         var running = parts.Calls.Snapshot().FirstOrDefault(call => call.Info.TraceId == id && call.Info.Owner == scope.Caller.Name && call != scope);
         var isKept = journals.TryFind(id, scope.Caller.Name, out var journal, out var isGone);
-        if (running is null && !isKept) return NotFound(id, isGone);
+        var (isElsewhere, isCancelled, unknown) = await DeleteSharedAsync(scope, id, running, journal);
+        if (running is null && !isKept && !isElsewhere) return unknown ?? NotFound(id, isGone);
         running?.Interrupt(new(ProxyErrorKind.Cancelled, $"the call was cancelled by DELETE {Root}/{id}"));
         if (journal is not null) journals.Remove(journal);
         using var body = new PooledBody(128);
@@ -80,13 +87,20 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
             json.WriteStartObject();
             json.WriteString("id", id);
             json.WriteString("object", "stream.deleted");
-            json.WriteBoolean("cancelled", running is not null);
+            json.WriteBoolean("cancelled", running is not null || isCancelled);
             json.WriteEndObject();
         }
 
         await Exchange.WriteAsync(scope, "application/json", body);
         return null;
     }
+
+    /// <summary>Deletes the answer where other proxies find it.</summary>
+    private ValueTask<(bool IsFound, bool IsCancelled, ProxyError? Problem)> DeleteSharedAsync(
+        CallScope scope, string id, CallScope? running, AnswerJournal? journal) =>
+        parts.Sharing.Shared is not { } shared || (running is not null && journal is null)
+            ? default
+            : shared.DeleteAsync(id, scope.Caller.Name, scope.Cancellation);
 
     /// <summary>A client that has everything gets 204, which also tells a browser's event source not to connect again.</summary>
     private static void EndEmpty(HttpResponse response)
@@ -95,6 +109,9 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
         response.StatusCode = StatusCodes.Status204NoContent;
         response.Headers.ContentType = default;
     }
+
+    /// <summary>The client may have more of an answer that another proxy generates than has been journaled.</summary>
+    private bool IsBehind(AnswerJournal journal) => parts.Sharing.Shared is { } shared && shared.IsMirrored(journal);
 
     private static string IdOf(CallScope scope) => scope.Context.Request.Path.Value![(Root.Length + 1)..].TrimEnd('/');
 

@@ -82,6 +82,36 @@ internal sealed class JournalTable : IDisposable
         return (journal, true);
     }
 
+    /// <summary>Begins a journal that another process fills, or finds the one of this answer.</summary>
+    /// <returns>The journal, and whether it is new.</returns>
+    public (AnswerJournal Journal, bool IsNew) Mirror(JournalOrigin origin)
+    {
+        lock (gate)
+        {
+            if (journals.TryGetValue(origin.TraceId, out var there)) return (there, false);
+            var journal = new AnswerJournal(origin, this, ++opened);
+            Add(journal);
+            return (journal, true);
+        }
+    }
+
+    /// <summary>A journal that has just begun gets the answer to another call: it is found by that call's id from now on.</summary>
+    public void Adopt(AnswerJournal journal, JournalOrigin origin)
+    {
+        lock (gate)
+        {
+            if (journals.GetValueOrDefault(journal.Origin.TraceId) == journal) journals.Remove(journal.Origin.TraceId);
+            if (journals.TryGetValue(origin.TraceId, out var other))
+            {
+                other.IsDeleted = true; // its readers go on
+                Forget(other);
+            }
+
+            journal.Origin = origin;
+            Add(journal);
+        }
+    }
+
     /// <summary>Finds an answer by its trace id. Another owner's is not found.</summary>
     /// <param name="traceId">The id.</param>
     /// <param name="owner">Who asks; null finds any owner's.</param>
@@ -212,7 +242,7 @@ internal sealed class JournalTable : IDisposable
     /// <summary>Counts bytes that a journal has kept, and makes room if there are too many.</summary>
     public void Charge(AnswerJournal journal, int bytes)
     {
-        if (!journal.IsReadable) return;
+        if (!journal.IsReadable || journal.IsDeleted) return;
         Interlocked.Add(ref journal.Charged, bytes);
         if (Interlocked.Add(ref used, bytes) > limit()) MakeRoom();
     }
@@ -285,7 +315,8 @@ internal sealed class JournalTable : IDisposable
 
     private void Forget(AnswerJournal journal)
     {
-        if (!journals.Remove(journal.Origin.TraceId)) return;
+        if (journals.GetValueOrDefault(journal.Origin.TraceId) == journal) journals.Remove(journal.Origin.TraceId);
+        else if (journal.Origin.Key is null) return;
         if (unclaimed.Remove(journal)) Unclaimed = unclaimed.Count;
         FreeKey(journal);
         Uncharge(journal);

@@ -146,8 +146,10 @@ internal sealed class NatsJournals : ISharedJournals
         {
             if (ask is not OwnerAsk.Cancel)
             {
+                using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+                patience.CancelAfter(Patience);
                 await link.Connection.PublishAsync(
-                    subject, Encoding.UTF8.GetBytes(owner), headers, serializer: NatsRawSerializer<byte[]>.Default, cancellationToken: cancellation)
+                    subject, Encoding.UTF8.GetBytes(owner), headers, serializer: NatsRawSerializer<byte[]>.Default, cancellationToken: patience.Token)
                     .ConfigureAwait(false);
                 return true;
             }
@@ -312,8 +314,9 @@ internal sealed class NatsJournals : ISharedJournals
         }
         catch (Exception refused) when (refused is JetStreamException or JsonException)
         {
+            if (isThere) return false; // a server that has just started again
             if (missing != refused.Message) log.NoSharedJournal(refused.Message);
-            (isThere, missing) = (false, refused.Message);
+            missing = refused.Message;
             return true;
         }
         catch (Exception problem) when (problem is NatsException or OperationCanceledException)

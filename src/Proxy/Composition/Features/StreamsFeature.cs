@@ -1,5 +1,4 @@
 using Proxy.Dialects.OpenAiChat;
-using Proxy.Chat;
 using Proxy.Http;
 using Proxy.Http.Shared;
 using Proxy.Streams;
@@ -31,11 +30,11 @@ internal static class StreamsFeature
         var shared = new SharedJournals(
             store, exchange.Sharing.Journals, () => parts.Directory.Table.Config.Streams, exchange.Calls, exchange.Log, exchange.Time);
         exchange.Sharing.Shared = shared;
+        parts.Owned.Push(shared);
         exchange.Follow.Add((call, _, gates) =>
         {
             if (call.Journal is not { } journal || shared.Ship(journal) is not { } shipper) return;
-            // Only Responses repeat their requests.
-            if (journal.Origin.Dialect.Name is DialectName.OpenAiResponses) shipper.Request = call.Routed.Call.OriginalBody?.ToArray();
+            shipper.Request = call.Routed.Call.OriginalBody?.ToArray();
             gates.Add(shipper);
         });
         exchange.Metrics.Add(() =>

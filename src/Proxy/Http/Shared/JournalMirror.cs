@@ -34,7 +34,7 @@ internal sealed class JournalMirror(AnswerJournal journal, ulong known, SharedJo
         await foreach (var next in shared.Store.FollowAsync(traceId, Pace, stop.Token))
         {
             if (journal.IsOver) return;
-            if (journal.HasClients && (toldAt == 0 || time.GetElapsedTime(toldAt) > Pace))
+            if (journal.HasClients && shared.Store.IsUsable && (toldAt == 0 || time.GetElapsedTime(toldAt) > Pace))
             {
                 toldAt = time.GetTimestamp();
                 await shared.Store.AskOwnerAsync(traceId, journal.Origin.Owner, OwnerAsk.GoOn, stop.Token);
@@ -94,7 +94,7 @@ internal sealed class JournalMirror(AnswerJournal journal, ulong known, SharedJo
     {
         ChatRequest? parsed = null;
         if (request.Length > 0) journal.Origin.Dialect.ReadRequest(request.Memory, out parsed);
-        if (SharedJson.ReadHead(message, parsed) is { } head) journal.Begin(head with { Stamp = head.Stamp with { Terms = journal.Origin.Request?.Terms } });
+        if (SharedJson.ReadHead(message, parsed) is { } head) journal.Begin(head);
         else Break(new(EndKind.BrokeOff, null, new(ProxyErrorKind.NotImplemented, "this version of the proxy cannot read that answer")));
     }
 

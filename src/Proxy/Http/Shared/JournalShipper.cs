@@ -28,19 +28,19 @@ internal sealed class JournalShipper : IEndGate, IDisposable
     private readonly Channel<bool> changed = Channel.CreateBounded<bool>(new BoundedChannelOptions(1) { FullMode = BoundedChannelFullMode.DropWrite });
     private readonly TaskCompletionSource ending = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource stored = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private readonly CancellationTokenSource stop = new();
     private readonly PooledBody batch = new();
     private readonly Lock gate = new();
     private readonly SharedJournals shared;
     private readonly JournalBody reader;
     private readonly TimeProvider time;
-    private (long Length, byte[] Tail)? held; // the end of a whole answer, which the clients get when it is stored
+    private volatile HeldEnd? held; // the end of a whole answer, which the clients get when it is stored
     private ReadOnlyMemory<byte> taken; // read from the journal and not yet in the batch
     private long collected; // bytes of the journal that were put into batches
     private ulong last;
     private long shippedAt;
     private long heardAt; // when another proxy last spoke of a client; 0: there is none
     private bool hasHead;
+    private bool isDone;
 
     /// <param name="journal">A journal that has just begun.</param>
     /// <param name="shared">Where it goes.</param>
@@ -57,9 +57,13 @@ internal sealed class JournalShipper : IEndGate, IDisposable
     /// <summary>The client's request, if the answer may repeat it. Set before the answer begins.</summary>
     public byte[]? Request { private get; set; }
 
+    /// <summary>Completes when everything is stored, or never will be.</summary>
+    public Task Done => stored.Task;
+
     public async ValueTask<ProxyError?> BeforeEndAsync(GenerationEnd end, CancellationToken cancellation)
     {
-        held = Journal.ToHeldEnd();
+        var (length, tail) = Journal.ToHeldEnd();
+        held = new(length, tail);
         OnChanged();
         ending.TrySetResult();
         try
@@ -81,7 +85,7 @@ internal sealed class JournalShipper : IEndGate, IDisposable
     {
         lock (gate)
         {
-            if (heardAt == 0 && !Journal.Enter()) return;
+            if (isDone || (heardAt == 0 && !Journal.Enter())) return;
             heardAt = time.GetTimestamp();
         }
     }
@@ -102,7 +106,8 @@ internal sealed class JournalShipper : IEndGate, IDisposable
         {
             Journal.Changed = null;
             stored.TrySetResult();
-            ForgetClients(always: true);
+            lock (gate) isDone = true;
+            ForgetClients();
             Dispose();
         }
     }
@@ -110,8 +115,7 @@ internal sealed class JournalShipper : IEndGate, IDisposable
     public void Dispose()
     {
         reader.Dispose();
-        lock (gate) batch.Dispose();
-        stop.Dispose();
+        batch.Dispose();
     }
 
     private bool IsEnding => held is not null || Journal.IsOver;
@@ -217,7 +221,8 @@ internal sealed class JournalShipper : IEndGate, IDisposable
         {
             try
             {
-                var (result, sequence) = await shared.Store.AppendAsync(Journal.Origin.TraceId, kind, data, last, stop.Token);
+                if (!shared.Store.IsUsable) throw new SharedJournalException("there is no connection to NATS");
+                var (result, sequence) = await shared.Store.AppendAsync(Journal.Origin.TraceId, kind, data, last, CancellationToken.None);
                 shared.Reached();
                 if (result is AppendResult.Stored)
                 {
@@ -242,14 +247,18 @@ internal sealed class JournalShipper : IEndGate, IDisposable
         }
     }
 
-    private void ForgetClients(bool always = false)
+    private void ForgetClients()
     {
         lock (gate)
         {
-            if (heardAt == 0 || (!always && time.GetElapsedTime(heardAt) < LongestSilence)) return;
+            if (heardAt == 0 || (!isDone && time.GetElapsedTime(heardAt) < LongestSilence)) return;
             heardAt = 0;
         }
 
         Journal.Leave(TimeSpan.Zero);
     }
+
+    /// <param name="Length">The bytes before it.</param>
+    /// <param name="Tail">The end.</param>
+    private sealed record HeldEnd(long Length, byte[] Tail);
 }

@@ -10,7 +10,7 @@ namespace Proxy.Http.Shared;
 /// Lets several proxies continue each other's answers: this process's answers are written to shared journals, those of others are read from there, and two
 /// proxies that get the same <c>Idempotency-Key</c> generate one answer. Thread-safe.
 /// </summary>
-internal sealed class SharedJournals
+internal sealed class SharedJournals : IDisposable
 {
     /// <summary>A journal without a message for this time has lost the process that writes it.</summary>
     public static readonly TimeSpan LongestSilence = TimeSpan.FromSeconds(10);
@@ -18,7 +18,13 @@ internal sealed class SharedJournals
     /// <summary>How long the end of an answer waits until it is stored.</summary>
     private static readonly TimeSpan LongestEnd = TimeSpan.FromSeconds(5);
 
+    /// <summary>How long a stopping process waits until its journals are complete.</summary>
+    private static readonly TimeSpan LastWords = TimeSpan.FromSeconds(2);
+
     private const int MostTries = 5;
+
+    /// <summary>Answers that are written, or wait to be written, at one time.</summary>
+    private const int MostShippers = 4096;
 
     private readonly ConcurrentDictionary<string, JournalShipper> shippers = [];
     private readonly ConcurrentDictionary<AnswerJournal, JournalMirror> mirrors = [];
@@ -71,6 +77,12 @@ internal sealed class SharedJournals
     {
         if (Store.IsMissing || journal.Origin is { Resumable: false, Key: null } || !journal.IsReadable || journal.IsOver) return null;
         if (shippers.TryGetValue(journal.Origin.TraceId, out var running)) return running;
+        if (shippers.Count >= MostShippers)
+        {
+            EndedUnstored(journal.Origin.TraceId);
+            return null;
+        }
+
         var shipper = new JournalShipper(journal, this, time);
         shippers[journal.Origin.TraceId] = shipper;
         _ = ShipAsync(shipper);
@@ -183,6 +195,8 @@ internal sealed class SharedJournals
 
     /// <summary>Removes a journal that was read from elsewhere.</summary>
     public void Forget(AnswerJournal journal) => journals.Remove(journal);
+
+    public void Dispose() => Task.WhenAll(shippers.Values.Select(static shipper => shipper.Done)).Wait(LastWords);
 
     private static ProxyError Unreadable => new(ProxyErrorKind.StoreFailed, "the journal that this proxy shares with others cannot be read now; try again")
     {

@@ -16,10 +16,22 @@ internal static class SharedJson
 
     public static JournalOrigin? ReadOrigin(SharedMessage message) => TryParse(message, out var said) ? JournalJson.ReadOrigin(said) : null;
 
-    public static void WriteHead(IBufferWriter<byte> output, AnswerHead head) => Write(output, json => JournalJson.WriteHead(json, head));
+    public static void WriteHead(IBufferWriter<byte> output, AnswerHead head) => Write(output, json =>
+    {
+        JournalJson.WriteHead(json, head);
+        if (head.Stamp.Terms is not { } terms) return;
+        json.WriteBoolean("stored", terms.IsStored);
+        json.WriteBoolean("background", terms.IsBackground);
+        json.WriteString("previous", terms.Previous);
+    });
 
-    public static AnswerHead? ReadHead(SharedMessage message, ChatRequest? request) =>
-        TryParse(message, out var said) ? JournalJson.ReadHead(said, request) : null;
+    public static AnswerHead? ReadHead(SharedMessage message, ChatRequest? request)
+    {
+        if (!TryParse(message, out var said) || JournalJson.ReadHead(said, request) is not { } head) return null;
+        if (!said.TryGetProperty("stored"u8, out _)) return head;
+        var terms = new KeepingTerms(JournalJson.Flag(said, "stored"), JournalJson.Flag(said, "background"), JournalJson.Text(said, "previous"));
+        return head with { Stamp = head.Stamp with { Terms = terms } };
+    }
 
     /// <param name="output">Gets the object.</param>
     /// <param name="end">How the answer ended.</param>

@@ -86,16 +86,21 @@ internal static class JournalPump
 
         public override ValueTask<FlushResult> WriteAsync(ReadOnlyMemory<byte> source, CancellationToken cancellationToken = default)
         {
-            FlushAsync(CancellationToken.None);
+            AppendWritten();
             journal.Append(source.Span);
             return default;
         }
 
         public override ValueTask<FlushResult> FlushAsync(CancellationToken cancellationToken = default)
         {
+            AppendWritten();
+            return default;
+        }
+
+        private void AppendWritten()
+        {
             journal.Append(buffer.WrittenSpan);
             buffer.ResetWrittenCount();
-            return default;
         }
 
         public override void CancelPendingFlush() { }

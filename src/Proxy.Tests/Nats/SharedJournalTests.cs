@@ -9,7 +9,8 @@ public sealed class SharedJournalTests
 {
     private static readonly string[] Answer =
     [
-        OpenAi.Role(), OpenAi.Token("One"), OpenAi.Token(" two"), OpenAi.Token(" three"), OpenAi.Token(" four"), OpenAi.Token(" five"), OpenAi.Stop(), OpenAi.Done,
+        OpenAi.Role(), OpenAi.Token("One"), OpenAi.Token(" two"), OpenAi.Token(" three"), OpenAi.Token(" four"), OpenAi.Token(" five"),
+        OpenAi.Stop(), OpenAi.Done,
     ];
 
     private static readonly Dictionary<string, (string Path, string Body)> Clients = new()
@@ -47,7 +48,12 @@ public sealed class SharedJournalTests
         Assert.Equal(whole.Text, (await second.ReadRestAsync()).Text);
         Assert.Equal(whole.Text, (await JournalHouse.GetAsync(house.B, location)).Text);
         Assert.Contains("five", ended.Text, StringComparison.Ordinal);
-        Assert.Equal((await JournalHouse.GetAsync(house.A, $"{location}?as=events")).Text, (await JournalHouse.GetAsync(house.B, $"{location}?as=events")).Text);
+        foreach (var other in (string[])["openai", "responses", "anthropic", "ollama", "events"])
+        {
+            var there = await JournalHouse.GetAsync(house.A, $"{location}?as={other}");
+            Assert.Equal((200, there.Text), (there.Status, (await JournalHouse.GetAsync(house.B, $"{location}?as={other}")).Text));
+        }
+
         Assert.Single(house.Host.Calls);
     }
 

@@ -21,7 +21,8 @@ internal static partial class HttpLog
     [LoggerMessage(302, LogLevel.Error, "Configuration not reloaded, the old one stays in use: {Problems}", EventName = "reload_refused")]
     public static partial void ReloadRefused(this ILogger logger, string problems);
 
-    [LoggerMessage(310, LogLevel.Warning, "The shared journals cannot be reached: {Reason}; answers go on, what is journaled waits here", EventName = "journal_away")]
+    [LoggerMessage(310, LogLevel.Warning, "The shared journals cannot be reached: {Reason}; answers go on, what is journaled waits here",
+        EventName = "journal_away")]
     public static partial void JournalsAway(this ILogger logger, string reason);
 
     [LoggerMessage(311, LogLevel.Information, "The shared journals can be reached again", EventName = "journal_back")]

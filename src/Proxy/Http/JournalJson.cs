@@ -173,6 +173,7 @@ internal static class JournalJson
     }
 
     private static KeyValuePair<string, string>[] ReadPairs(JsonElement said, string name) => said.TryGetProperty(name, out var list)
-        ? [.. list.EnumerateArray().Select(static text => text.GetString() ?? "").Chunk(2).Select(static pair => new KeyValuePair<string, string>(pair[0], pair[1]))]
+        ? [.. list.EnumerateArray().Select(static text => text.GetString() ?? "").Chunk(2)
+            .Select(static pair => new KeyValuePair<string, string>(pair[0], pair[1]))]
         : [];
 }

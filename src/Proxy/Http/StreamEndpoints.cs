@@ -50,8 +50,8 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
         var id = IdOf(scope);
         if (!journals.TryFind(id, scope.Caller.Name, out var journal, out var isGone))
         {
-            ProxyError? unknown = null;
-            if (!isGone && parts.Sharing.Shared is { } shared) (journal, isGone, unknown) = await shared.FindAsync(id, scope.Caller.Name, scope.Cancellation);
+            if (isGone || parts.Sharing.Shared is not { } shared) return NotFound(id, isGone);
+            (journal, isGone, var unknown) = await shared.FindAsync(id, scope.Caller.Name, scope.Cancellation);
             if (journal is null) return unknown ?? NotFound(id, isGone);
         }
 

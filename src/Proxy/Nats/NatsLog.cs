@@ -41,7 +41,7 @@ internal static partial class NatsLog
     public static partial void MessageFailed(this ILogger logger, Exception problem);
 
     [LoggerMessage(610, LogLevel.Error,
-        "[streams] journal is \"jetstream\", but JetStream keeps no journal: {Reason}; answers stay in this process's memory and no other proxy can continue them",
+        "[streams] journal is \"jetstream\", but JetStream keeps none: {Reason}; answers stay in this process's memory, no other proxy can continue them",
         EventName = "nats_no_journal")]
     public static partial void NoSharedJournal(this ILogger logger, string reason);
 }

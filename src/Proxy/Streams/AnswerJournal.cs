@@ -120,6 +120,9 @@ internal sealed class AnswerJournal
     /// <summary>Its owner has deleted it.</summary>
     public bool IsDeleted { get; set; }
 
+    /// <summary>Another journal of the same answer has taken its place in the table.</summary>
+    public bool IsReplaced { get; set; }
+
     /// <summary>Some client has received a part of the answer.</summary>
     public bool WasSeen { get; set; }
 

@@ -79,7 +79,9 @@ internal interface ISharedJournals
     /// <summary>Bytes of the largest content of one message.</summary>
     int LargestData { get; }
 
-    /// <summary>Answers what other proxies ask about a call: its trace id, its owner, and the question. Returns whether this process generates its answer.</summary>
+    /// <summary>
+    /// Answers what other proxies ask about a call: its trace id, its owner, and the question. Returns whether this process generates its answer.
+    /// </summary>
     Func<string, string, OwnerAsk, bool> Asked { set; }
 
     /// <summary>Appends a message to the journal of an answer. Returns its number.</summary>

@@ -103,8 +103,8 @@ internal sealed class JournalTable : IDisposable
             if (journals.GetValueOrDefault(journal.Origin.TraceId) == journal) journals.Remove(journal.Origin.TraceId);
             if (journals.TryGetValue(origin.TraceId, out var other))
             {
-                other.IsDeleted = true; // its readers go on
-                Forget(other);
+                Forget(other); // its readers go on
+                other.IsReplaced = true;
             }
 
             journal.Origin = origin;
@@ -242,7 +242,7 @@ internal sealed class JournalTable : IDisposable
     /// <summary>Counts bytes that a journal has kept, and makes room if there are too many.</summary>
     public void Charge(AnswerJournal journal, int bytes)
     {
-        if (!journal.IsReadable || journal.IsDeleted) return;
+        if (!journal.IsReadable || journal.IsReplaced) return;
         Interlocked.Add(ref journal.Charged, bytes);
         if (Interlocked.Add(ref used, bytes) > limit()) MakeRoom();
     }
@@ -315,8 +315,7 @@ internal sealed class JournalTable : IDisposable
 
     private void Forget(AnswerJournal journal)
     {
-        if (journals.GetValueOrDefault(journal.Origin.TraceId) == journal) journals.Remove(journal.Origin.TraceId);
-        else if (journal.Origin.Key is null) return;
+        if (journal.IsReplaced || !journals.Remove(journal.Origin.TraceId)) return;
         if (unclaimed.Remove(journal)) Unclaimed = unclaimed.Count;
         FreeKey(journal);
         Uncharge(journal);

@@ -133,7 +133,7 @@ internal sealed class SharedJournals : IDisposable
     }
 
     /// <summary>
-    /// Takes a new journal's key for this process. If another process has it, the journal gets that one's answer. Without a connection, the key is this process's.
+    /// Takes a new journal's key for this process. If another process has it, the journal gets that one's answer. Without a connection, this process answers.
     /// </summary>
     /// <returns>The error if the key was sent with another request, and whether another process answers.</returns>
     public async ValueTask<(ProxyError? Reused, bool IsElsewhere)> ClaimAsync(AnswerJournal journal, CancellationToken cancellation)
@@ -203,7 +203,8 @@ internal sealed class SharedJournals : IDisposable
         RetryAfter = TimeSpan.FromSeconds(1),
     };
 
-    private static bool IsTraceId(string text) => text.Length is > 0 and <= 64 && text.All(static letter => char.IsAsciiLetterOrDigit(letter) || letter is '-' or '_');
+    private static bool IsTraceId(string text) =>
+        text.Length is > 0 and <= 64 && text.All(static letter => char.IsAsciiLetterOrDigit(letter) || letter is '-' or '_');
 
     private TimeSpan Age(SharedMessage message) => time.GetUtcNow() - message.Stored;
 
@@ -290,7 +291,9 @@ internal sealed class SharedJournals : IDisposable
         throw new SharedJournalException("the key changes hands all the time");
     }
 
-    /// <summary>Whether the call that has a key has answered it, or is about to. If its process is gone, its journal is closed, which stops it if it is not.</summary>
+    /// <summary>
+    /// Whether the call that has a key has answered it, or is about to. If its process is silent, its journal is closed, which stops the process if it lives.
+    /// </summary>
     private async Task<bool> AnswersAsync(string traceId, SharedMessage claim, CancellationToken cancellation)
     {
         if (await Store.LastAsync(traceId, cancellation) is not { } last) return Age(claim) < LongestSilence;

@@ -21,6 +21,11 @@ internal sealed class SharedJournals : IDisposable
     /// <summary>How long a stopping process waits until its journals are complete.</summary>
     private static readonly TimeSpan LastWords = TimeSpan.FromSeconds(2);
 
+    /// <summary>How long after its start a process waits for its first connection.</summary>
+    private static readonly TimeSpan Start = TimeSpan.FromSeconds(5);
+
+    private static readonly TimeSpan Pace = TimeSpan.FromMilliseconds(50);
+
     private const int MostTries = 5;
 
     /// <summary>Answers that are written, or wait to be written, at one time.</summary>
@@ -33,6 +38,7 @@ internal sealed class SharedJournals : IDisposable
     private readonly ActiveCalls calls;
     private readonly ILogger log;
     private readonly TimeProvider time;
+    private readonly long started;
     private long missedSince; // 0: the last append was stored
     private long messages;
     private long unstored;
@@ -42,6 +48,7 @@ internal sealed class SharedJournals : IDisposable
         ISharedJournals store, JournalTable journals, Func<StreamsConfig> config, ActiveCalls calls, ILogger log, TimeProvider time)
     {
         (Store, this.journals, this.config, this.calls, this.log, this.time) = (store, journals, config, calls, log, time);
+        started = time.GetTimestamp();
         store.Asked = Answer;
     }
 
@@ -96,7 +103,7 @@ internal sealed class SharedJournals : IDisposable
         if (Store.IsMissing || !IsTraceId(traceId)) return default;
         try
         {
-            if (!Store.IsUsable) return (null, false, Unreadable);
+            if (!await IsUsableAsync(cancellation)) return (null, false, Unreadable);
             if (await FindOriginAsync(traceId, owner, cancellation) is not { } found) return default;
             if (!found.Origin.Resumable) return default;
             if (found.Last.Kind is SharedKind.End && Age(found.Last) > config().Keep) return (null, true, null);
@@ -115,7 +122,7 @@ internal sealed class SharedJournals : IDisposable
         if (Store.IsMissing || !IsTraceId(traceId)) return default;
         try
         {
-            if (!Store.IsUsable) return (false, false, Unreadable);
+            if (!await IsUsableAsync(cancellation)) return (false, false, Unreadable);
             if (await FindOriginAsync(traceId, owner, cancellation) is not { } found) return default;
             var isCancelled = found.Last.Kind is not SharedKind.End && await Store.AskOwnerAsync(traceId, owner, OwnerAsk.Cancel, cancellation);
             for (var tries = 0; tries < MostTries; tries++)
@@ -141,7 +148,7 @@ internal sealed class SharedJournals : IDisposable
         if (Store.IsMissing) return default;
         try
         {
-            if (!Store.IsUsable) throw new SharedJournalException("there is no connection to NATS");
+            if (!await IsUsableAsync(cancellation)) throw new SharedJournalException("there is no connection to NATS");
             if (await FindHolderAsync(journal.Origin, cancellation) is { } holder)
             {
                 if (holder.Digest != journal.Origin.Digest) return (CallSharing.KeyReused, false);
@@ -205,6 +212,12 @@ internal sealed class SharedJournals : IDisposable
 
     private static bool IsTraceId(string text) =>
         text.Length is > 0 and <= 64 && text.All(static letter => char.IsAsciiLetterOrDigit(letter) || letter is '-' or '_');
+
+    private async ValueTask<bool> IsUsableAsync(CancellationToken cancellation)
+    {
+        while (!Store.IsUsable && !Store.IsMissing && time.GetElapsedTime(started) < Start) await Task.Delay(Pace, time, cancellation);
+        return Store.IsUsable;
+    }
 
     private TimeSpan Age(SharedMessage message) => time.GetUtcNow() - message.Stored;
 

@@ -80,6 +80,8 @@ public sealed class NatsConfigTests
     }
 
     [Theory]
+    [InlineData("[streams]\njournal = \"jetstream\"", 2, "streams.journal", "needs a NATS server; add [nats]")]
+    [InlineData(Url + "[streams]\njournal = \"disk\"", 4, "streams.journal", "memory")]
     [InlineData("[nats]", 1, "nats.url", "is missing; write url = \"nats://127.0.0.1:4222\", or set NATS_URL")]
     [InlineData("[nats]\nurl = \"http://a:4222\"", 2, "nats.url", "is not a list of NATS servers")]
     [InlineData("[nats]\nurl = \"nats://a:4222,\"", 2, "nats.url", "is not a list of NATS servers")]

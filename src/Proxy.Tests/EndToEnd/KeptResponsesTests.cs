@@ -569,14 +569,14 @@ public sealed class KeptResponsesTests
     private static (int Status, string? Code) Refusal(RawReply reply) => (reply.Status, reply.Status >= 400 ? reply.ErrorCode : null);
 
     /// <summary>The texts of a request to a host of any dialect.</summary>
-    private static List<string?> Conversation(JsonElement asked)
+    private static string[] Conversation(JsonElement asked)
     {
         var list = asked.TryGetProperty("messages", out var messages) ? messages : asked.GetProperty("input");
-        List<string?> texts = list.ValueKind is JsonValueKind.String
-            ? [list.GetString()]
+        string[] texts = list.ValueKind is JsonValueKind.String
+            ? [list.GetString()!]
             : [.. list.EnumerateArray().Select(static item => item.GetProperty("content"))
-                .Select(static content => content.ValueKind is JsonValueKind.String ? content.GetString() : content[0].GetProperty("text").GetString())];
-        return asked.TryGetProperty("instructions", out var instructions) ? [instructions.GetString(), .. texts] : texts;
+                .Select(static content => content.ValueKind is JsonValueKind.String ? content.GetString()! : content[0].GetProperty("text").GetString()!)];
+        return asked.TryGetProperty("instructions", out var instructions) ? [instructions.GetString()!, .. texts] : texts;
     }
 
     private static long LastSequence(string text) => long.Parse(

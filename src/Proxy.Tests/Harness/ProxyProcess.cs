@@ -192,5 +192,5 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
     }
 
     [LibraryImport("libc", EntryPoint = "kill")]
-    private static partial int Kill(int process, int signal);
+    internal static partial int Kill(int process, int signal);
 }

@@ -28,8 +28,8 @@ internal sealed class Parts : IDisposable
         VectorsFeature.Add,
         NatsFeature.Add,
         OperatorFeature.Add,
-        StreamsFeature.Add,
-        StoreFeature.Add, // its gate is the last: an answer that is recorded as complete ends well
+        StoreFeature.Add,
+        StreamsFeature.Add, // its gate is the last, and always lets the end pass: an answer that is recorded as complete ends well
         OpenAiFeature.Add, // last, because every request that belongs to no other dialect is OpenAI's
     ];
 

@@ -55,6 +55,9 @@ internal sealed record PartsBuilder(
     /// <summary>The database that remembers calls; null: there is none. Read it when a call needs it: the feature that has it may come later.</summary>
     public IRecordStore? Store { get; set; }
 
+    /// <summary>The journals that are shared with other proxies; null: there are none.</summary>
+    public ISharedJournals? Journals { get; set; }
+
     public List<FixedSetting> FixedSettings { get; } = [];
 
     /// <summary>The last of the chat routes. The others may pass a call on to it.</summary>

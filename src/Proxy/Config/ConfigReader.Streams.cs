@@ -7,6 +7,8 @@ internal static partial class ConfigReader
         ["ttl"] = "write keep for finished answers, or keys_ttl for those of an Idempotency-Key",
         ["retry"] = "write retry_window",
         ["size"] = "write memory",
+        ["store"] = "write journal = \"memory\" or \"jetstream\"",
+        ["shared"] = "write journal = \"jetstream\"",
     };
 
     private static StreamsConfig ReadStreams(SectionReader section)
@@ -20,6 +22,7 @@ internal static partial class ConfigReader
             Keep = section.Time("keep", defaults.Keep),
             Memory = section.Size("memory", defaults.Memory),
             KeysTtl = section.Time("keys_ttl", defaults.KeysTtl),
+            Journal = section.Choice("journal", defaults.Journal, "memory", "jetstream"),
         };
     }
 }

@@ -21,6 +21,12 @@ internal static partial class ConfigRules
         foreach (var problem in NatsLogin(nats)) yield return problem;
     }
 
+    private static IEnumerable<ConfigProblem> Journal(ProxyConfig config)
+    {
+        if (config is { Streams.Journal: "jetstream", Nats: null })
+            yield return new("streams.journal", 0, "\"jetstream\" needs a NATS server; add [nats] with its url, or set NATS_URL");
+    }
+
     private static IEnumerable<ConfigProblem> NatsLogin(NatsConfig nats)
     {
         var ways = new[]

@@ -28,6 +28,7 @@ internal static partial class ConfigRules
         .. Aliases(config),
         .. Models(config.Inference),
         .. Nats(config.Nats),
+        .. Journal(config),
         .. Cache(config),
         .. Store(config.Store),
     ];

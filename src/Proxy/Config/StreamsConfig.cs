@@ -22,4 +22,7 @@ internal sealed record StreamsConfig
 
     /// <summary>How long the answer to an <c>Idempotency-Key</c> is kept.</summary>
     public TimeSpan KeysTtl { get; init; } = TimeSpan.FromHours(24);
+
+    /// <summary>Where answers are kept: <c>memory</c>, or also in <c>jetstream</c>, so that other proxies on the same NATS can continue them.</summary>
+    public string Journal { get; init; } = "memory";
 }

@@ -108,6 +108,14 @@ internal sealed partial class CallScope
         if (opened.Origin.Resumable) Context.Response.Headers.Location = $"{StreamEndpoints.Root}/{Info.TraceId}";
     }
 
+    /// <summary>Another process generates the answer after all. This call only reads it.</summary>
+    public void HandOver()
+    {
+        lock (lifetime) ownsJournal = false;
+        if (journal!.Origin.Resumable) Context.Response.Headers.Location = $"{StreamEndpoints.Root}/{journal.Origin.TraceId}";
+        journal.Release();
+    }
+
     /// <summary>This call reads the answer that another one generates. The caller has entered the journal.</summary>
     public void Read(AnswerJournal entered)
     {

@@ -1,5 +1,6 @@
 using Proxy.Chat;
 using Proxy.Config;
+using Proxy.Http.Shared;
 using Proxy.Streams;
 
 namespace Proxy.Http;
@@ -21,6 +22,9 @@ internal sealed class CallSharing(JournalTable journals, Func<StreamsConfig> con
 
     /// <summary>The database that remembers keys; null: they are remembered in memory only. Set before the first call.</summary>
     public Func<IRecordStore?> Store { get; set; } = static () => null;
+
+    /// <summary>The journals of several proxies; null: each has its own. Set before the first call.</summary>
+    public SharedJournals? Shared { get; set; }
 
     public JournalTable Journals => journals;
 
@@ -74,17 +78,34 @@ internal sealed class CallSharing(JournalTable journals, Func<StreamsConfig> con
 
         if (!isNew) journal = journals.Open(origin with { Key = null }); // that one is being given up at this moment
         scope.Own(journal);
-        if (!isNew || Store() is not { } store) return (null, null);
+        if (!isNew) return (null, null);
+        var known = await RestoreAsync(scope, journal);
+        return known is not null || journal.IsOver ? (known, journal.IsOver ? journal : null) : await ClaimAsync(scope, journal);
+    }
+
+    /// <summary>Finds the key's answer in the store, if there is one. Returns the error if the key was sent with another request.</summary>
+    private async ValueTask<ProxyError?> RestoreAsync(CallScope scope, AnswerJournal journal)
+    {
+        if (Store() is not { } store) return null;
         try
         {
-            var reused = await KeyRecord.RestoreAsync(store, journal, scope.Cancellation);
-            return (reused, journal.IsOver ? journal : null);
+            return await KeyRecord.RestoreAsync(store, journal, scope.Cancellation);
         }
         catch (StoreException problem)
         {
             log.StoreUnreadable(problem.Message); // the call is answered: that the key was used before cannot be known now
-            return (null, null);
+            return null;
         }
+    }
+
+    /// <summary>Takes the key among all proxies, or reads the answer of the one that has it.</summary>
+    private async ValueTask<(ProxyError? Problem, AnswerJournal? Joined)> ClaimAsync(CallScope scope, AnswerJournal journal)
+    {
+        if (Shared is null) return (null, null);
+        var (reused, isElsewhere) = await Shared.ClaimAsync(journal, scope.Cancellation);
+        if (!isElsewhere) return (reused, null);
+        scope.HandOver();
+        return (null, journal);
     }
 
     /// <summary>Begins a journal for a call that others join, or whose client will try again.</summary>

@@ -20,4 +20,26 @@ internal static partial class HttpLog
 
     [LoggerMessage(302, LogLevel.Error, "Configuration not reloaded, the old one stays in use: {Problems}", EventName = "reload_refused")]
     public static partial void ReloadRefused(this ILogger logger, string problems);
+
+    [LoggerMessage(310, LogLevel.Warning, "The shared journals cannot be reached: {Reason}; answers go on, what is journaled waits here",
+        EventName = "journal_away")]
+    public static partial void JournalsAway(this ILogger logger, string reason);
+
+    [LoggerMessage(311, LogLevel.Information, "The shared journals can be reached again", EventName = "journal_back")]
+    public static partial void JournalsBack(this ILogger logger);
+
+    [LoggerMessage(312, LogLevel.Warning, "Call {TraceId}: its answer ended before all of it was in the shared journal", EventName = "journal_end_not_stored")]
+    public static partial void EndNotStored(this ILogger logger, string traceId);
+
+    [LoggerMessage(313, LogLevel.Warning, "Call {TraceId}: its shared journal cannot be written on: {Reason}", EventName = "journal_lost")]
+    public static partial void JournalLost(this ILogger logger, string traceId, string reason);
+
+    [LoggerMessage(314, LogLevel.Warning, "Call {TraceId}: its Idempotency-Key is not known to other proxies: {Reason}", EventName = "key_not_shared")]
+    public static partial void KeyNotShared(this ILogger logger, string traceId, string reason);
+
+    [LoggerMessage(315, LogLevel.Error, "The answer to call {TraceId} could not be read from its shared journal", EventName = "journal_unread")]
+    public static partial void MirrorFailed(this ILogger logger, Exception problem, string traceId);
+
+    [LoggerMessage(316, LogLevel.Error, "The answer to call {TraceId} could not be written to its shared journal", EventName = "journal_failed")]
+    public static partial void ShippingFailed(this ILogger logger, Exception problem, string traceId);
 }

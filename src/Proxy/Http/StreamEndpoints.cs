@@ -74,7 +74,14 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
     private async ValueTask<ProxyError?> ReadAsync(CallScope scope)
     {
         var id = IdOf(scope);
-        if (!journals.TryFind(id, OwnerOf(scope), out var journal, out var isGone)) return NotFound(id, isGone);
+        var owner = OwnerOf(scope);
+        if (!journals.TryFind(id, owner, out var journal, out var isGone))
+        {
+            if (isGone || owner is null || parts.Sharing.Shared is not { } shared) return NotFound(id, isGone);
+            (journal, isGone, var unknown) = await shared.FindAsync(id, owner, scope.Cancellation);
+            if (journal is null) return unknown ?? NotFound(id, isGone);
+        }
+
         scope.Record.Joined = id;
         var query = scope.Context.Request.Query;
         if (DialectOf(query["as"].ToString(), scope.IsOperators ? new EventSchemaClientDialect() : journal.Origin.Dialect) is not { } client)
@@ -85,7 +92,7 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
 
         if (PlaceOf(scope, id, out var after) is { } wrong) return wrong;
         var countsLines = client.Framing is StreamFraming.JsonLines && !(journal.Head is { Verbatim: true } && client.Name == journal.Origin.Dialect.Name);
-        if (!countsLines && after.Frame > 0 && after.Frame > Frames(journal) + 1) return BeyondTheEnd(after, journal);
+        if (!countsLines && after.Frame > 0 && !IsBehind(journal) && after.Frame > Frames(journal) + 1) return BeyondTheEnd(after, journal);
         if (!journal.Enter()) return NotFound(id, isGone: true);
         scope.Dialect = client;
         await new ChatWriter(client, parts).ReplayAsync(scope, journal, after);
@@ -100,7 +107,8 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
         var running = parts.Calls.Snapshot()
             .FirstOrDefault(call => call.Info.TraceId == id && (owner ?? call.Info.Owner) == call.Info.Owner && call != scope);
         var isKept = journals.TryFind(id, owner, out var journal, out var isGone);
-        if (running is null && !isKept) return NotFound(id, isGone);
+        var (isElsewhere, isCancelled, unknown) = await DeleteSharedAsync(scope, id, running, journal);
+        if (running is null && !isKept && !isElsewhere) return unknown ?? NotFound(id, isGone);
         running?.Interrupt(new(ProxyErrorKind.Cancelled,
             scope.IsOperators ? "the operator cancelled the call" : $"the call was cancelled by DELETE {Root}/{id}"));
         if (journal is not null) journals.Remove(journal);
@@ -110,13 +118,20 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
             json.WriteStartObject();
             json.WriteString("id", id);
             json.WriteString("object", "stream.deleted");
-            json.WriteBoolean("cancelled", running is not null);
+            json.WriteBoolean("cancelled", running is not null || isCancelled);
             json.WriteEndObject();
         }
 
         await Exchange.WriteAsync(scope, "application/json", body);
         return null;
     }
+
+    /// <summary>Deletes the answer where other proxies find it.</summary>
+    private ValueTask<(bool IsFound, bool IsCancelled, ProxyError? Problem)> DeleteSharedAsync(
+        CallScope scope, string id, CallScope? running, AnswerJournal? journal) =>
+        parts.Sharing.Shared is not { } shared || (running is not null && journal is null)
+            ? default
+            : shared.DeleteAsync(id, scope.Caller.Name, scope.Cancellation);
 
     /// <summary>A client that has everything gets 204, which also tells a browser's event source not to connect again.</summary>
     private static void EndEmpty(HttpResponse response)
@@ -134,6 +149,10 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
         var path = scope.Context.Request.Path.Value!.TrimEnd('/');
         return path[(path.LastIndexOf('/') + 1)..];
     }
+
+    /// <summary>The client may have more of an answer that another proxy generates than has been journaled.</summary>
+    private bool IsBehind(AnswerJournal journal) => parts.Sharing.Shared is { } shared && shared.IsMirrored(journal);
+
 
     /// <summary>The dialect that is asked for, as the client of a stream; null: there is none of that name.</summary>
     private static ClientDialect? DialectOf(string name, ClientDialect own) => name switch

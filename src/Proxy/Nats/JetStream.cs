@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Text;
 using System.Text.Json;
 using NATS.Client.Core;
@@ -17,12 +18,18 @@ internal sealed record StreamPlan(string Name, IReadOnlyList<string> Subjects, T
 
     /// <summary>A message may replace all earlier ones of its subject, as an object store's descriptions do.</summary>
     public bool AllowRollup { get; init; }
+
+    /// <summary>Under which subject the stream publishes what it has stored, and from which one; null: it does not.</summary>
+    public (string From, string To)? Republish { get; init; }
 }
 
 /// <summary>JetStream refused, or is not there. <paramref name="Code"/> is its <c>err_code</c>, 0 if it gave none.</summary>
 internal sealed class JetStreamException(string message, int code) : Exception(message)
 {
     public const int NoSuchStream = 10059;
+
+    /// <summary>The subject's last message is not the one that was expected.</summary>
+    public const int WrongLastSequence = 10071;
 
     public int Code => code;
 }
@@ -71,6 +78,14 @@ internal sealed class JetStream(INatsConnection connection)
             json.WriteNumber("num_replicas"u8, 1);
             json.WriteBoolean("allow_direct"u8, true);
             if (plan.AllowRollup) json.WriteBoolean("allow_rollup_hdrs"u8, true);
+            if (plan.Republish is { } again)
+            {
+                json.WriteStartObject("republish"u8);
+                json.WriteString("src"u8, again.From);
+                json.WriteString("dest"u8, again.To);
+                json.WriteEndObject();
+            }
+
             json.WriteEndObject();
         }
 
@@ -93,6 +108,30 @@ internal sealed class JetStream(INatsConnection connection)
         return (await RequestAsync(subject, data, headers, cancellation).ConfigureAwait(false)).GetProperty("seq"u8).GetUInt64();
     }
 
+    /// <summary>
+    /// Stored messages, each with its number in the header <c>Nats-Sequence</c>. None: there is no such message.
+    /// </summary>
+    /// <param name="stream">The stream's name.</param>
+    /// <param name="which">The question as JSON: https://docs.nats.io/reference/reference-protocols/nats_api_reference</param>
+    /// <param name="most">
+    /// More than 1: the question has a <c>batch</c>. Servers before 2.11 ignore that and send one message, without <c>Nats-Num-Pending</c>.
+    /// </param>
+    /// <param name="cancellation">Gives up.</param>
+    public async IAsyncEnumerable<NatsMsg<byte[]>> ReadAsync(
+        string stream, string which, int most, [EnumeratorCancellation] CancellationToken cancellation)
+    {
+        var replies = connection.RequestManyAsync(
+            $"{Api}DIRECT.GET.{stream}", Encoding.UTF8.GetBytes(which), replySerializer: Replies,
+            replyOpts: new() { MaxMsgs = most + 1, ThrowIfNoResponders = true }, requestSerializer: NatsRawSerializer<byte[]>.Default,
+            cancellationToken: cancellation);
+        await foreach (var reply in replies.ConfigureAwait(false))
+        {
+            if (reply.Headers is not { } headers || !headers.ContainsKey("Nats-Sequence")) yield break; // 404, or the end of a batch
+            yield return reply;
+            if (most == 1 || !headers.ContainsKey("Nats-Num-Pending")) yield break;
+        }
+    }
+
     private static long Nanoseconds(TimeSpan time) => time.Ticks * 100;
 
     /// <summary>Only what the proxy relies on is compared: other settings are the operator's.</summary>
@@ -105,6 +144,8 @@ internal sealed class JetStream(INatsConnection connection)
             found.Add($"it keeps {(bytes.GetInt64() < 0 ? "any number of" : bytes.GetInt64())} bytes, not {plan.MaxBytes}");
         if (there.TryGetProperty("discard"u8, out var discard) && discard.GetString() != "old") found.Add("it refuses new messages when it is full");
         var subjects = there.TryGetProperty("subjects"u8, out var list) ? list.EnumerateArray().Select(static one => one.GetString()).ToArray() : [];
+        if (plan.Republish is { } again && !(there.TryGetProperty("republish"u8, out var live) && live.GetProperty("dest"u8).GetString() == again.To))
+            found.Add($"it does not publish to {again.To} what it has stored");
         if (!plan.Subjects.All(subjects.Contains)) found.Add($"it keeps {string.Join(", ", subjects)}, not {string.Join(", ", plan.Subjects)}");
         return found.Count == 0 ? null : string.Join("; ", found);
     }

@@ -39,4 +39,9 @@ internal static partial class NatsLog
 
     [LoggerMessage(609, LogLevel.Error, "A message to NATS could not be written and was dropped", EventName = "nats_failed")]
     public static partial void MessageFailed(this ILogger logger, Exception problem);
+
+    [LoggerMessage(610, LogLevel.Error,
+        "[streams] journal is \"jetstream\", but JetStream keeps none: {Reason}; answers stay in this process's memory, no other proxy can continue them",
+        EventName = "nats_no_journal")]
+    public static partial void NoSharedJournal(this ILogger logger, string reason);
 }

@@ -11,13 +11,18 @@ internal sealed class NatsParts : IDisposable
     private readonly string prefix;
     private long cut;
 
-    public NatsParts(NatsConfig config, ILogger log, TimeProvider time)
+    /// <param name="config">The servers.</param>
+    /// <param name="sharesJournals">Journals are kept there too.</param>
+    /// <param name="log">Gets what happens to the connection and to what is published.</param>
+    /// <param name="time">The clock.</param>
+    public NatsParts(NatsConfig config, bool sharesJournals, ILogger log, TimeProvider time)
     {
         (Config, Log, Time) = (config, log, time);
         prefix = config.Prefix.Length == 0 ? "" : config.Prefix + ".";
         Link = new NatsLink(config, log, time) { Dropped = () => Outbox!.Dropped };
         Streams = new KeptStreams(config, Link, log, time);
-        Link.Opened = Streams.EnsureAsync;
+        Journals = sharesJournals ? new NatsJournals(config, Link, log, time) : null;
+        Link.Opened = () => Task.WhenAll(Streams.EnsureAsync(), Journals?.EnsureAsync() ?? Task.CompletedTask);
         Outbox = new Outbox(Link.Connection, Streams.Looked, log, time);
         Clock = new BatchClock(time, config.Batch);
     }
@@ -27,6 +32,9 @@ internal sealed class NatsParts : IDisposable
     public TimeProvider Time { get; }
     public NatsLink Link { get; }
     public KeptStreams Streams { get; }
+
+    /// <summary>Null: journals are kept in memory only.</summary>
+    public NatsJournals? Journals { get; }
     public Outbox Outbox { get; }
     public BatchClock Clock { get; }
 

@@ -99,7 +99,8 @@ internal sealed class AnswerJournal
         first = last = new Piece(0);
     }
 
-    public JournalOrigin Origin { get; }
+    /// <summary>Only the table changes it.</summary>
+    public JournalOrigin Origin { get; set; }
 
     /// <summary>A newer journal has a larger number.</summary>
     public long Number { get; }
@@ -121,6 +122,12 @@ internal sealed class AnswerJournal
 
     /// <summary>The names, besides its trace id, by which the answer is found. Only the table changes them.</summary>
     public List<string> Names { get; } = [];
+
+    /// <summary>Told, on the appending thread, when the answer begins, grows or ends. Must not wait.</summary>
+    public Action? Changed { get; set; }
+
+    /// <summary>Some client waits for the answer or reads it.</summary>
+    public bool HasClients => Volatile.Read(ref clients) > 0;
 
     /// <summary>Its owner has deleted it.</summary>
     public bool IsDeleted { get; set; }
@@ -210,6 +217,7 @@ internal sealed class AnswerJournal
         }
 
         begun.TrySetResult();
+        Changed?.Invoke();
     }
 
     /// <summary>Adds whole frames. Wakes the readers before it returns.</summary>
@@ -227,6 +235,7 @@ internal sealed class AnswerJournal
 
         table.Limit();
         WakeReaders();
+        Changed?.Invoke();
     }
 
     /// <summary>The generation has ended.</summary>
@@ -262,6 +271,19 @@ internal sealed class AnswerJournal
 
     /// <summary>What a gate holds back of the end; null: no gate does. For gates, which run before the end is in the journal.</summary>
     public Func<ReadOnlyMemory<byte>>? HeldEnd { private get; set; }
+
+    /// <summary>The end that a gate holds back, and the number of bytes before it.</summary>
+    public (long Length, byte[] Tail) ToHeldEnd() => (Length, HeldEnd?.Invoke().ToArray() ?? []);
+
+    /// <summary>What a reader that does not wait has not read yet, as far as it is in one piece. False: it was too slow for what is kept.</summary>
+    public bool TryTake(JournalBody reader, out ReadOnlyMemory<byte> bytes)
+    {
+        lock (gate)
+        {
+            bytes = reader.IsCut ? default : reader.Advance();
+            return !reader.IsCut;
+        }
+    }
 
     /// <summary>The whole answer, the end that a gate holds back included.</summary>
     public byte[] ToWholeArray() => HeldEnd is { } held ? [.. ToArray(), .. held().Span] : ToArray();
@@ -311,7 +333,7 @@ internal sealed class AnswerJournal
     /// <summary>Gives up the generation if no client reads it, because none can begin to.</summary>
     public void ReleaseUnread()
     {
-        if (Volatile.Read(ref clients) == 0) Release();
+        if (!HasClients) Release();
     }
 
     /// <summary>The next bytes for a reader, or null after noting that it waits for them.</summary>
@@ -381,6 +403,7 @@ internal sealed class AnswerJournal
         WakeReaders();
         Release();
         table.Ended(this);
+        Changed?.Invoke();
     }
 
     private void Count(int bytes)

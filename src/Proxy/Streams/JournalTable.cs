@@ -104,6 +104,31 @@ internal sealed class JournalTable : IDisposable
             return [.. journals.Values.Where(journal => journal.Origin.Conversation is { } conversation && journal.Origin.Owner == owner && id(conversation))];
     }
 
+    /// <summary>Begins a journal that another process fills, or finds the one of this answer.</summary>
+    /// <returns>The journal, and whether it is new.</returns>
+    public (AnswerJournal Journal, bool IsNew) Mirror(JournalOrigin origin)
+    {
+        lock (gate)
+        {
+            if (journals.TryGetValue(origin.Id, out var there)) return (there, false);
+            var journal = new AnswerJournal(origin, this, ++opened);
+            Add(journal);
+            return (journal, true);
+        }
+    }
+
+    /// <summary>A journal that has just begun gets the answer to another call: it is found by that call's id from now on.</summary>
+    public void Adopt(AnswerJournal journal, JournalOrigin origin)
+    {
+        lock (gate)
+        {
+            if (journals.GetValueOrDefault(journal.Origin.Id) == journal) journals.Remove(journal.Origin.Id);
+            if (journals.TryGetValue(origin.Id, out var other)) Forget(other); // its readers go on
+            journal.Origin = origin;
+            Add(journal);
+        }
+    }
+
     /// <summary>Finds an answer by its trace id. Another owner's is not found.</summary>
     /// <param name="traceId">The id.</param>
     /// <param name="owner">Who asks; null finds any owner's.</param>

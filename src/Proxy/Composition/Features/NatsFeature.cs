@@ -11,10 +11,16 @@ internal static class NatsFeature
         parts.FixedSettings.Add(new("[nats]", static config => config.Nats));
         if (parts.Config.Nats is not { } config) return;
 
-        var nats = new NatsParts(config, parts.Exchange.Log, parts.Exchange.Time);
+        var nats = new NatsParts(config, parts.Config.Streams.Journal is "jetstream", parts.Exchange.Log, parts.Exchange.Time);
         var silent = new SilentKeys(() => parts.Directory.Table.Config);
         parts.Owned.Push(nats);
         parts.Background.Add(_ => nats.Link.ConnectAsync());
+        if (nats.Journals is { } journals)
+        {
+            parts.Journals = journals;
+            parts.Background.Add(journals.ListenAsync);
+        }
+
         parts.Exchange.Follow.Add((call, taps, gates) =>
         {
             if (call.Info.Wishes?.Publish is not null || silent.Has(call.Info.Owner)) return;

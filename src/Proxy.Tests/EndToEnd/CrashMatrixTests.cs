@@ -24,8 +24,9 @@ internal enum CrashPhase
 }
 
 /// <summary>
-/// Kills the proxy, NATS, PostgreSQL, the host, and PostgreSQL with the proxy at random points of their calls' lives, and checks after each recovery what clients, database and subscribers
-/// have seen. <c>PROXY_CRASH_KILLS</c> is the number of kills of each (long form: 50), <c>PROXY_CRASH_SEED</c> repeats a run's choices.
+/// Kills the proxy, NATS, PostgreSQL, the host, and PostgreSQL with the proxy at random points of their calls' lives, and checks after each recovery what
+/// clients, database and subscribers have seen. <c>PROXY_CRASH_KILLS</c> is the number of kills of each (long form: 50), <c>PROXY_CRASH_SEED</c> repeats a
+/// run's choices.
 /// </summary>
 public sealed class CrashMatrixTests
 {

@@ -6,8 +6,8 @@ namespace Proxy.Store.Spooling;
 
 /// <summary>
 /// A store whose commits succeed while its database cannot be used. Their rows go to a spool on this machine's disk and from there to the database when it
-/// returns, in their order. Until all are delivered, new rows go behind them, and reads fail: they would not see what waits. Files that a dead process left in the
-/// folder are delivered too; only keys and answers are found in them meanwhile.
+/// returns, in their order. Until all are delivered, new rows go behind them, and reads fail: they would not see what waits. Files that a dead process left in
+/// the folder are delivered too; meanwhile keys and answers are found in them.
 /// </summary>
 internal sealed class SpoolingStore : IRecordStore
 {

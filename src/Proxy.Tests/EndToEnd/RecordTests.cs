@@ -311,7 +311,7 @@ public sealed class RecordTests(RecordTests.Door door) : IClassFixture<RecordTes
             Assert.Equal(1, (await proxy.CommandAsync("usage")).ExitCode);
             var (code, said) = await proxy.CommandAsync("check");
             Assert.Equal(0, code);
-            Assert.Contains($"warning     no records can be kept: {file}: the file is damaged", said, StringComparison.Ordinal);
+            Assert.Contains($"warning     [store] {file}: the file is damaged", said, StringComparison.Ordinal);
 
             File.Delete(file);
             await RawClient.SendAsync(proxy.Address, "POST", "/v1/chat/completions", Body("openai", "openai-m", true));

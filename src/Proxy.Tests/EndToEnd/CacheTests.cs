@@ -179,7 +179,7 @@ public sealed class CacheTests(CacheTests.Door door) : IClassFixture<CacheTests.
         Assert.Equal(("bypass", "bypass"), (await TryAsync(door.Proxy, body), await TryAsync(door.Proxy, body)));
         var (refused, _) = await door.Proxy.CallAsync("/v1/chat/completions", body, Use);
         Assert.Equal(400, refused.Status);
-        Assert.Contains("each API key has for itself", refused.ErrorMessage, StringComparison.Ordinal);
+        Assert.Contains("each API key has its own", refused.ErrorMessage, StringComparison.Ordinal);
     }
 
     [Fact]

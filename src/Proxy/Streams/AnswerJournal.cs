@@ -72,7 +72,9 @@ internal sealed class AnswerJournal
 {
     private const int SmallestPiece = 2048, LargestPiece = 64 << 10;
 
-    /// <summary>Bytes that a finished answer takes besides its frames: its key, its head, and its places in the table. So the number of answers is bounded too.</summary>
+    /// <summary>
+    /// Bytes that a finished answer takes besides its frames: its key, its head, and its places in the table. So the number of answers is bounded too.
+    /// </summary>
     private const int Overhead = 1536;
 
     private readonly Lock gate = new();

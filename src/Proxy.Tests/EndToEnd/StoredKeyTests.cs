@@ -47,7 +47,7 @@ public sealed class StoredKeyTests
             await using (var proxy = await ProxyProcess.StartAsync(config, state: state))
             {
                 first = await CallAsync(proxy.Address, body);
-                Assert.Equal(200, first.Status);
+                Assert.Equal((200, 64), (first.Status, first.Header("x-req-id")?.Length));
                 await proxy.KillAsync();
             }
 

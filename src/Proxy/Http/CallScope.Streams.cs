@@ -84,7 +84,7 @@ internal sealed partial class CallScope
     /// <summary>The answer begins, so no other call can join. Returns the journal that the answer goes to; null: only the client reads it.</summary>
     public AnswerJournal? CloseJoins()
     {
-        if (Interlocked.CompareExchange(ref joins, Closed, Open) != Open)
+        if (Volatile.Read(ref joins) != Closed && Interlocked.CompareExchange(ref joins, Closed, Open) != Open)
         {
             lock (lifetime) joins = Closed; // waits until the other call has looked
         }

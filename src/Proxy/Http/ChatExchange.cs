@@ -77,7 +77,11 @@ internal class ChatExchange(string surface, ClientDialect dialect, RouteTable ro
         }
         finally
         {
-            if (!runsOn) call.Dispose();
+            if (!runsOn)
+            {
+                scope.CloseJoins(); // no other call may look at a body that is given back
+                call.Dispose();
+            }
         }
     }
 
@@ -135,6 +139,7 @@ internal class ChatExchange(string surface, ClientDialect dialect, RouteTable ro
         }
         catch (Exception problem) // no caller is left that could handle it; the log gets the reason
         {
+            scope.CloseJoins();
             await scope.FailAsync(problem);
         }
     }

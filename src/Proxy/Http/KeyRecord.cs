@@ -15,6 +15,8 @@ namespace Proxy.Http;
 /// <param name="time">The clock.</param>
 internal sealed class KeyRecord(FollowedCall call, AnswerJournal journal, byte[]? request, TimeProvider time) : IEndGate
 {
+    private readonly string? requestId = call.Routed.RequestId(); // computed now, because the body is given back when the answer begins
+
     public ValueTask<ProxyError?> BeforeEndAsync(GenerationEnd end, CancellationToken cancellation)
     {
         if (!journal.IsReadable) return default; // too large to be kept, so the key has no answer
@@ -46,6 +48,7 @@ internal sealed class KeyRecord(FollowedCall call, AnswerJournal journal, byte[]
             Key = origin.Key!,
             TraceId = origin.TraceId,
             Digest = origin.Digest,
+            RequestId = requestId,
             Status = "done",
             UpdatedAt = now,
             ExpiresAt = now + origin.Keep,

@@ -196,6 +196,7 @@ internal sealed partial class CallScope
         return (headers.TryGetValue("x-stainless-timeout", out var said) && Waited(said))
             || (headers.TryGetValue("x-stainless-read-timeout", out said) && Waited(said));
 
-        bool Waited(string? text) => double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var seconds) && waited >= 0.9 * seconds;
+        bool Waited(string? text) => double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var seconds)
+            && seconds > 0 && waited >= 0.9 * seconds;
     }
 }

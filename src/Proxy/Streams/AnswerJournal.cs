@@ -178,7 +178,7 @@ internal sealed class AnswerJournal
             if (!IsOver) Until = ReplyBody.Never;
         }
 
-        table.SetUnclaimed(this, false);
+        table.UpdateUnclaimed(this);
         return true;
     }
 
@@ -202,7 +202,7 @@ internal sealed class AnswerJournal
         }
 
         table.Wake();
-        if (!WasSeen && Origin.Digest.Length > 0) table.SetUnclaimed(this, true);
+        table.UpdateUnclaimed(this);
     }
 
     /// <summary>Gives up the generation: if no client waits for it, it is cancelled.</summary>

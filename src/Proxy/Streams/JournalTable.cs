@@ -202,12 +202,13 @@ internal sealed class JournalTable : IDisposable
     }
 
     /// <summary>The last client of a journal has left before it saw anything, or a new one has come.</summary>
-    public void SetUnclaimed(AnswerJournal journal, bool isUnclaimed)
+    public void UpdateUnclaimed(AnswerJournal journal)
     {
         lock (gate)
         {
             unclaimed.Remove(journal);
-            if (isUnclaimed && journals.ContainsKey(journal.Origin.Id)) unclaimed.Add(journal);
+            var waits = journal is { HasClients: false, WasSeen: false, Origin.Digest.Length: > 0 }; // read here: clients may come and go at once
+            if (waits && journals.ContainsKey(journal.Origin.Id)) unclaimed.Add(journal);
             Unclaimed = unclaimed.Count;
         }
     }

@@ -22,6 +22,7 @@ public sealed class KeptStreamsTests
         {
             await CreatedAsync(proxy, "PROXY_DONE");
             reply = await NatsOutageTests.CallAsync(proxy);
+            await Patience.Until(async () => await NatsOutageTests.CountAsync(server, "PROXY_DONE") == 1, "the first call is kept");
         }
 
         await using (var again = await ProxyProcess.StartAsync(NatsOutageTests.Config(server)))

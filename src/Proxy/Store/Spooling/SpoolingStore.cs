@@ -172,12 +172,13 @@ internal sealed class SpoolingStore : IRecordStore
             }
         }
 
-        return await find(database).ConfigureAwait(false);
+        return await AskAsync(find).ConfigureAwait(false);
     }
 
-    private async ValueTask<T> UseAsync<T>(Func<IRecordStore, ValueTask<T>> use)
+    private ValueTask<T> UseAsync<T>(Func<IRecordStore, ValueTask<T>> use) => Problem is { } why ? throw new StoreException(why) : AskAsync(use);
+
+    private async ValueTask<T> AskAsync<T>(Func<IRecordStore, ValueTask<T>> use)
     {
-        if (Problem is { } why) throw new StoreException(why);
         try
         {
             return await use(database).ConfigureAwait(false);

@@ -130,7 +130,7 @@ public sealed class PostgresRecordTests
 
     [Fact]
     [Trait("Category", "Slow")]
-    public async Task Database_is_down_for_a_minute_under_load_No_call_fails_no_record_is_lost_and_memory_is_bounded()
+    public async Task More_is_spooled_than_the_memory_may_grow_No_call_fails_and_no_record_is_lost()
     {
         await using var server = await PostgresServer.StartAsync();
         await using var proxy = await ProxyProcess.StartAsync(Config(server.Url(), content: true));
@@ -139,8 +139,13 @@ public sealed class PostgresRecordTests
         var before = proxy.ResidentBytes;
 
         await server.KillAsync();
-        var highest = await load.RunForAsync(TimeSpan.FromSeconds(60), () => proxy.ResidentBytes);
-        var spooled = await MetricAsync(proxy, "proxy_spool_bytes");
+        long highest = 0, spooled = 0;
+        for (var rounds = 0; spooled < 100 << 20 && rounds < 30; rounds++)
+        {
+            highest = Math.Max(highest, await load.RunForAsync(TimeSpan.FromSeconds(4), () => proxy.ResidentBytes));
+            spooled = await MetricAsync(proxy, "proxy_spool_bytes");
+        }
+
         await server.StartAgainAsync();
         await load.ReachAsync(200); // also while the spool is being delivered
         var ids = await load.EndAsync();

@@ -91,7 +91,7 @@ internal class ChatExchange(string surface, ClientDialect dialect, RouteTable ro
     /// <summary>Writes what there is of an answer now, for a client that does not wait for it.</summary>
     protected virtual ValueTask WriteStateAsync(CallScope scope, AnswerJournal journal) => throw new NotSupportedException();
 
-    /// <summary>Writes the answer to the client, or to whoever reads it.</summary>
+    /// <summary>Writes the answer to the client, or into what its clients read.</summary>
     private ValueTask WriteAsync(CallScope scope, ChatCall call, ClientStream? client, Followers followers, ChatAnswer answer)
     {
         var journal = scope.CloseJoins();

@@ -111,7 +111,7 @@ internal interface ISharedJournals
     /// <inheritdoc cref="AppendAsync" path="/exception"/>
     Task<AppendResult> ClaimKeyAsync(string owner, string key, ReadOnlyMemory<byte> data, ulong last, CancellationToken cancellation);
 
-    /// <summary>Who has a key; null: nobody.</summary>
+    /// <summary>The claim of the call that has a key; null: no call has it.</summary>
     /// <exception cref="SharedJournalException">It cannot be read.</exception>
     Task<SharedMessage?> FindKeyAsync(string owner, string key, CancellationToken cancellation);
 

@@ -49,6 +49,12 @@ internal enum ProxyErrorKind
     /// <summary><c>previous_response_id</c> names no response that this caller can continue.</summary>
     UnknownPreviousResponse,
 
+    /// <summary>A workspace that does not exist, or that this caller may not know of.</summary>
+    UnknownWorkspace,
+
+    /// <summary>A file that does not exist, or that this caller may not know of.</summary>
+    UnknownFile,
+
     /// <summary>The client left before its answer was complete. For the log: no client is told.</summary>
     ClientLeft,
 
@@ -128,6 +134,8 @@ internal static class ProxyErrorTable
         ProxyErrorKind.KeyReused => new(422, "validation_error", "idempotency_key_reused", "invalid_request_error") { IsFinal = true },
         ProxyErrorKind.StreamExpired => new(410, "validation_error", "stream_expired", "not_found_error") { IsFinal = true },
         ProxyErrorKind.UnknownPreviousResponse => new(404, "validation_error", "previous_response_not_found", "not_found_error") { IsFinal = true },
+        ProxyErrorKind.UnknownWorkspace => new(404, "validation_error", "workspace_not_found", "not_found_error") { IsFinal = true },
+        ProxyErrorKind.UnknownFile => new(404, "validation_error", "file_not_found", "not_found_error") { IsFinal = true },
         ProxyErrorKind.ClientLeft => new(499, "proxy_error", "client_left", "api_error"),
         _ => new(500, "proxy_error", "internal", "api_error"),
     };

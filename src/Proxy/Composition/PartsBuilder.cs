@@ -4,6 +4,7 @@ using Proxy.Chat;
 using Proxy.Config;
 using Proxy.Dialects.OpenAiChat;
 using Proxy.Http;
+using Proxy.Knowledge;
 using Proxy.Routes;
 using Proxy.Streams;
 
@@ -54,6 +55,9 @@ internal sealed record PartsBuilder(
 
     /// <summary>The database that remembers calls; null: there is none. Read it when a call needs it: the feature that has it may come later.</summary>
     public IRecordStore? Store { get; set; }
+
+    /// <summary>Workspaces of documents; null: knowledge is off, or has no place.</summary>
+    public KnowledgeParts? Knowledge { get; set; }
 
     /// <summary>The journals that are shared with other proxies; null: there are none.</summary>
     public ISharedJournals? Journals { get; set; }

@@ -37,6 +37,11 @@ internal sealed record ApiKeyConfig
     /// <summary>False: nothing about the key's calls is published to NATS.</summary>
     public bool Publish { get; init; } = true;
 
+    /// <summary>
+    /// Names or globs (<c>docs*</c>) of the workspaces that the key may use, whoever made them. If empty, its own and those made on the command line.
+    /// </summary>
+    public IReadOnlyList<string> Workspaces { get; init; } = [];
+
     /// <summary>The digest of a key that the file holds: the SHA-256 of its UTF-8 bytes, as lower-case hex.</summary>
     public static string Digest(string key) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(key)));
 }

@@ -69,6 +69,7 @@ internal static partial class ConfigReader
             Store = file.Has("store") ? ReadStore(file.Section("store", StoreHints), sources) : StoreOf(sources),
             Nats = file.Has("nats") ? ReadNats(file.Section("nats", NatsHints), sources) : NatsOf(sources),
             Cache = ReadCache(file),
+            Knowledge = ReadKnowledge(file, sources),
             Log = ReadLog(file.Section("log")),
         };
 
@@ -98,7 +99,7 @@ internal static partial class ConfigReader
             config = config with { Auth = config.Auth with { Keys = [new() { Name = "env", Sha256 = ApiKeyConfig.Digest(key) }] } };
         if (Set("PROXY_ALLOW_ANONYMOUS") == "true")
             config = config with { Auth = config.Auth with { AllowAnonymous = true } };
-        config = config with { Store = StoreOf(sources), Nats = NatsOf(sources) };
+        config = config with { Store = StoreOf(sources), Nats = NatsOf(sources), Knowledge = new() { Folder = KnowledgeFolder(sources) } };
 
         problems =
         [
@@ -273,6 +274,7 @@ internal static partial class ConfigReader
                 Concurrency = key.Whole("concurrency", least: 1),
                 RequestsPerMinute = key.Whole("requests_per_minute", least: 1),
                 Publish = key.Truth("publish", true),
+                Workspaces = key.Texts("workspaces", []),
             }),
         ],
     };

@@ -25,8 +25,11 @@ internal sealed record ProxyConfig
 
     /// <summary>Null: nothing is published.</summary>
     public NatsConfig? Nats { get; init; }
+
     /// <summary>Null: no answer is given twice.</summary>
     public CacheConfig? Cache { get; init; }
+
+    public KnowledgeConfig Knowledge { get; init; } = new();
 
     public LogConfig Log { get; init; } = new();
 }

@@ -156,6 +156,10 @@ internal sealed class SectionReader
         }
     }
 
+    /// <summary>A list of texts, or one text as a list of one.</summary>
+    public IReadOnlyList<string> TextOrTexts(string key) =>
+        table.Items.GetValueOrDefault(key) is not Setting.Text ? Texts(key, []) : Text(key) is { } single ? [single] : [];
+
     /// <summary>A table whose keys the user chooses.</summary>
     public IReadOnlyDictionary<string, string> TextTable(string key)
     {

@@ -1,0 +1,48 @@
+using Proxy.Knowledge.Index;
+
+namespace Proxy.Knowledge.Analysis;
+
+/// <summary>Turns text into the terms that it is found by. The same for documents and queries.</summary>
+internal interface ITextAnalyzer
+{
+    /// <summary>Rises with every change that gives other terms for the same text; indexes made by another version are made anew.</summary>
+    int Version { get; }
+
+    /// <summary>The terms in their order, repeated as often as they occur.</summary>
+    List<string> Terms(string text);
+}
+
+internal static class AnalyzerExtensions
+{
+    /// <summary>The terms of a chunk.</summary>
+    /// <param name="analyzer">The analyser.</param>
+    /// <param name="title">The chunk's title (<see cref="ChunkTitle"/>).</param>
+    /// <param name="text">The chunk's text.</param>
+    public static ChunkTerms TermsOf(this ITextAnalyzer analyzer, string title, string text)
+    {
+        var titles = Count(analyzer.Terms(title));
+        var body = Count(analyzer.Terms(text));
+        foreach (var (term, count) in titles) body[term] = body.GetValueOrDefault(term) + count;
+        return new(body, titles);
+    }
+
+    private static Dictionary<string, int> Count(List<string> terms)
+    {
+        var counts = new Dictionary<string, int>(terms.Count);
+        foreach (var term in terms) counts[term] = counts.GetValueOrDefault(term) + 1;
+        return counts;
+    }
+}
+
+/// <summary>The title of a chunk, for the index and the embedding model: the file's name without its extension, and the headings above the chunk.</summary>
+internal static class ChunkTitle
+{
+    public static string Of(string fileName, string heading)
+    {
+        var name = Path.GetFileNameWithoutExtension(fileName);
+        return heading.Length == 0 ? name : $"{name} › {heading}";
+    }
+
+    /// <summary>What is embedded of a chunk.</summary>
+    public static string Embedded(string title, string text) => title.Length == 0 ? text : $"{title}. {text}";
+}

@@ -1,0 +1,36 @@
+using Microsoft.Extensions.Logging;
+using Proxy.Config;
+using Proxy.Knowledge.Analysis;
+using Proxy.Knowledge.Ingest;
+using Proxy.Knowledge.Search;
+using Proxy.Vectors;
+
+namespace Proxy.Knowledge;
+
+/// <summary>The objects of knowledge, made once a process: the proxy's, or a command's that works without a running proxy.</summary>
+internal sealed class KnowledgeParts(IKnowledgeStore store, KnowledgeModels models, KnowledgeBase knowledge, IngestQueue ingest) : IDisposable
+{
+    public IKnowledgeStore Store => store;
+    public KnowledgeModels Models => models;
+    public KnowledgeBase Base => knowledge;
+    public IngestQueue Ingest => ingest;
+
+    /// <param name="store">Where documents are kept.</param>
+    /// <param name="models">Finds models by name.</param>
+    /// <param name="config">Names the models.</param>
+    /// <param name="here">The models of this process, of which the first are used if none is named.</param>
+    /// <param name="analyzer">The analyser of texts and queries.</param>
+    /// <param name="log">The log.</param>
+    /// <param name="time">The clock.</param>
+    public static KnowledgeParts Make(
+        IKnowledgeStore store, IVectorModels models, KnowledgeConfig config, EmbedderTable here, ITextAnalyzer analyzer, ILogger log, TimeProvider time)
+    {
+        IReadOnlyList<string> embedders = config.Embedders.Count > 0 ? config.Embedders : here.FirstEmbedder is { } first ? [first.Info.Name] : [];
+        var used = new KnowledgeModels(models, embedders, config.Reranker ?? here.FirstReranker?.Info.Name);
+        var ingest = new IngestQueue(store, used, analyzer, log, time);
+        var knowledge = new KnowledgeBase(store, new KnowledgeSearch(store, used, analyzer, time), ingest, time);
+        return new(store, used, knowledge, ingest);
+    }
+
+    public void Dispose() => store.DisposeAsync().AsTask().GetAwaiter().GetResult();
+}

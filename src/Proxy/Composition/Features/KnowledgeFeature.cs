@@ -28,6 +28,15 @@ internal static class KnowledgeFeature
         parts.Owned.Push(knowledge);
         parts.Knowledge = knowledge;
         parts.Background.Add(knowledge.Ingest.RunAsync);
+        parts.DocumentsOf = (call, cancellation) => VersionsAsync(knowledge, CallerOf(parts, call.Call.Info.Owner), call.Workspace, cancellation);
+    }
+
+    private static async ValueTask<string?> VersionsAsync(
+        KnowledgeParts knowledge, KnowledgeCaller caller, string? workspaces, CancellationToken cancellation)
+    {
+        if (workspaces is null) return "";
+        var (found, _) = await knowledge.Base.FindAsync(caller, workspaces.Split(',', StringSplitOptions.TrimEntries), "x-workspace", cancellation);
+        return found.Count == 0 ? null : string.Join(' ', found.Select(static workspace => $"{workspace.Id}@{workspace.Version}"));
     }
 
     /// <summary>What the caller of this name may use, by the keys of the running configuration.</summary>

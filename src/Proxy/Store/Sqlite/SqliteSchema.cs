@@ -6,7 +6,7 @@ namespace Proxy.Store.Sqlite;
 /// </summary>
 internal static class SqliteSchema
 {
-    private static readonly string[] Scripts =
+    public static readonly string[] Scripts =
     [
         """
         create table exchanges(
@@ -94,22 +94,4 @@ internal static class SqliteSchema
     ];
 
     public static readonly string[] Tables = ["exchanges", "idempotency_log", "completions_cache", "usage_daily", "answers", "semantic_cache"];
-
-    /// <summary>Runs the scripts that the database has not had. One of a newer version is left as it is.</summary>
-    public static void Migrate(SqliteConnection connection)
-    {
-        if (Version(connection) >= Scripts.Length) return;
-        connection.Write(static connection =>
-        {
-            // Asked again: another process may have migrated it in the meantime.
-            for (var version = Version(connection); version < Scripts.Length; version++) connection.Execute(Scripts[version]);
-            SetVersion(connection);
-        });
-    }
-
-    /// <summary>Writes something that changes nothing, which fails where nothing can be written.</summary>
-    public static void SetVersion(SqliteConnection connection) =>
-        connection.Execute($"pragma user_version = {Math.Max(Version(connection), Scripts.Length)}");
-
-    private static long Version(SqliteConnection connection) => connection.Integer("pragma user_version");
 }

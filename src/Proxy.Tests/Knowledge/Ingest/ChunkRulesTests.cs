@@ -28,6 +28,6 @@ public sealed class ChunkRulesTests
         Assert.Equal(240, ChunkRules.Window([small, prompted]));
         Assert.Equal(510, ChunkRules.Window([silent]));
         Assert.Equal(510, ChunkRules.Window([null]));
-        Assert.Equal(510, ChunkRules.Window([]));
+        Assert.Equal(254, ChunkRules.Window([]));
     }
 }

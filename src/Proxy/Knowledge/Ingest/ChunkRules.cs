@@ -15,8 +15,8 @@ internal static class ChunkRules
     /// <summary>Of the model's window, for <c>auto</c>: the rest is for headings, and for the overlap to end at a sentence.</summary>
     private const double AutoShare = 0.85, OverlapShare = 0.15;
 
-    /// <summary>The window where nothing is known of the model, and where words alone are searched.</summary>
-    private const int UnknownWindow = 512;
+    /// <summary>The window of a model at a host that does not report one, and the window where words alone are searched.</summary>
+    private const int UnknownWindow = 512, WindowWithoutModel = 256;
 
     /// <summary>What a model adds to a text: special tokens at both ends, and its prompt for documents.</summary>
     private const int SpecialTokens = 2, PromptTokens = 14;
@@ -52,6 +52,6 @@ internal static class ChunkRules
             least = Math.Min(least, Math.Max(1, reads - added));
         }
 
-        return least is int.MaxValue ? UnknownWindow - SpecialTokens : least;
+        return least is int.MaxValue ? WindowWithoutModel - SpecialTokens : least;
     }
 }

@@ -56,6 +56,9 @@ internal sealed record PartsBuilder(
     /// <summary>The database that remembers calls; null: there is none. Read it when a call needs it: the feature that has it may come later.</summary>
     public IRecordStore? Store { get; set; }
 
+    /// <summary>Where documents are kept; null: where the configuration says.</summary>
+    public IKnowledgeStore? Documents { get; set; }
+
     /// <summary>Workspaces of documents; null: knowledge is off, or has no place.</summary>
     public KnowledgeParts? Knowledge { get; set; }
 

@@ -1,5 +1,6 @@
 using Proxy.Chat;
 using Proxy.Dialects.OpenAiChat;
+using Proxy.Http.Knowledge;
 using Proxy.Knowledge;
 using Proxy.Knowledge.Analysis;
 using Proxy.Knowledge.Ingest;
@@ -19,12 +20,17 @@ internal static class KnowledgeFeature
         parts.FixedSettings.Add(new("[knowledge] embedder", static file => string.Join('\n', file.Knowledge.Embedders)));
         parts.FixedSettings.Add(new("[knowledge] listed", static file => string.Join('\n', file.Knowledge.Listed)));
         var analyzer = new TextAnalyzer();
-        if (!config.Enabled || KnowledgeStores.Create(parts.Config, analyzer, parts.Exchange.Time) is not { } store) return;
+        var store = parts.Documents ?? (config.Enabled ? KnowledgeStores.Create(parts.Config, analyzer, parts.Exchange.Time) : null);
+        if (store is not null) AddStore(parts, store, analyzer);
+        parts.Endpoints.AddRange(new KnowledgeEndpoints(parts.Knowledge, config, parts.Errors, parts.Exchange).Rows);
+    }
 
+    private static void AddStore(PartsBuilder parts, IKnowledgeStore store, ITextAnalyzer analyzer)
+    {
         // Calls of the proxy itself, not of a client: no one waits for their answers under an id.
         var hosts = new VectorHosts(parts.Directory, parts.Dispatcher, new OpenAiChatBackendDialect(), parts.Exchange.Log);
         var models = new VectorModels(hosts, new CallInfo("knowledge", "knowledge", KnowledgeCaller.LocalOwner));
-        var knowledge = KnowledgeParts.Make(store, models, config, parts.Directory.Embedders, analyzer, parts.Exchange.Log, parts.Exchange.Time);
+        var knowledge = KnowledgeParts.Make(store, models, parts.Config.Knowledge, parts.Directory.Embedders, analyzer, parts.Exchange.Log, parts.Exchange.Time);
         parts.Owned.Push(knowledge);
         parts.Knowledge = knowledge;
         parts.Background.Add(knowledge.Ingest.RunAsync);

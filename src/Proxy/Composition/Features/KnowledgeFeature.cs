@@ -1,5 +1,6 @@
 using Proxy.Chat;
 using Proxy.Dialects.OpenAiChat;
+using Proxy.Http.Knowledge;
 using Proxy.Knowledge;
 using Proxy.Knowledge.Analysis;
 using Proxy.Knowledge.Ingest;
@@ -19,7 +20,11 @@ internal static class KnowledgeFeature
         parts.FixedSettings.Add(new("[knowledge] embedder", static file => string.Join('\n', file.Knowledge.Embedders)));
         parts.FixedSettings.Add(new("[knowledge] listed", static file => string.Join('\n', file.Knowledge.Listed)));
         var analyzer = new TextAnalyzer();
-        if (!config.Enabled || KnowledgeStores.Create(parts.Config, analyzer, parts.Exchange.Time) is not { } store) return;
+        if (!config.Enabled || KnowledgeStores.Create(parts.Config, analyzer, parts.Exchange.Time) is not { } store)
+        {
+            parts.AdminRows.AddRange(new KnowledgeAdmin(null, KnowledgeParts.Absent(config), config, parts.Exchange.Time).AdminRows);
+            return;
+        }
 
         // Calls of the proxy itself, not of a client: no one waits for their answers under an id.
         var hosts = new VectorHosts(parts.Directory, parts.Dispatcher, new OpenAiChatBackendDialect(), parts.Exchange.Log);
@@ -27,7 +32,8 @@ internal static class KnowledgeFeature
         var knowledge = KnowledgeParts.Make(store, models, config, parts.Directory.Embedders, analyzer, parts.Exchange.Log, parts.Exchange.Time);
         parts.Owned.Push(knowledge);
         parts.Knowledge = knowledge;
-        parts.Background.Add(knowledge.Ingest.RunAsync);
+        parts.AdminRows.AddRange(new KnowledgeAdmin(knowledge, "", config, parts.Exchange.Time).AdminRows);
+        parts.Background.Add(cancellation => IngestLock.HoldAsync(config.Folder, knowledge.Ingest.RunAsync, parts.Exchange.Time, cancellation));
     }
 
     /// <summary>What the caller of this name may use, by the keys of the running configuration.</summary>

@@ -52,10 +52,12 @@ internal sealed class Reembedding(IKnowledgeStore store, KnowledgeModels models)
         var names = new Dictionary<string, string>();
         try
         {
-            while (true)
+            for (var last = -1; ;)
             {
                 var slot = await store.SwitchAsync(workspace.Id, cancellation).ConfigureAwait(false);
                 if (slot < 0) return null;
+                if (slot == last) return $"the chunk in slot {slot} still lacks a vector";
+                last = slot;
                 // The workspace may have been deleted, or other models chosen, since the caller read it.
                 if (await store.WorkspaceAsync(workspace.Id, cancellation).ConfigureAwait(false) is not { Building.Count: > 0 } now) return null;
                 if (await FillAsync(now, slot, names, cancellation).ConfigureAwait(false) is { } problem) return problem;

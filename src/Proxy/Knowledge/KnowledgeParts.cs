@@ -35,7 +35,7 @@ internal sealed class KnowledgeParts(
         IReadOnlyList<string> embedders = config.Embedders.Count > 0 ? config.Embedders : here.FirstEmbedder is { } first ? [first.Info.Name] : [];
         var used = new KnowledgeModels(models, embedders, config.Reranker ?? here.FirstReranker?.Info.Name);
         var reembedding = new Reembedding(store, used);
-        var ingest = new IngestQueue(store, used, analyzer, log, time);
+        var ingest = new IngestQueue(store, used, reembedding, analyzer, log, time);
         var knowledge = new KnowledgeBase(store, new KnowledgeSearch(store, used, analyzer, time), ingest, time);
         return new(store, used, knowledge, ingest, reembedding);
     }

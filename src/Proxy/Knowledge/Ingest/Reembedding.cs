@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Globalization;
 using Proxy.Chat;
 using Proxy.Knowledge.Analysis;
 using Proxy.Vectors;
@@ -16,26 +17,26 @@ internal readonly record struct ReembedProgress(int Done, int Total);
 /// </summary>
 internal sealed class Reembedding(IKnowledgeStore store, KnowledgeModels models)
 {
-    /// <summary>Chunks that are read, embedded and stored together.</summary>
+    /// <summary>Chunks that are read, embedded and stored in one step. A client's call waits for at most one such batch.</summary>
     private const int BatchChunks = 32;
 
-    private readonly ConcurrentDictionary<string, ReembedProgress> progress = new();
+    private readonly ConcurrentDictionary<string, Work> running = new();
 
     /// <summary>How far the workspace is; null if this process does not compute its vectors at present.</summary>
-    public ReembedProgress? Of(string workspace) => progress.TryGetValue(workspace, out var reached) ? reached : null;
+    public ReembedProgress? Of(string workspace) => running.TryGetValue(workspace, out var work) ? work.Reached : null;
 
     /// <summary>The workspace with the models that are configured now as the ones to compute; or why that cannot be begun.</summary>
     public async ValueTask<(Workspace? Begun, string? Problem)> BeginAsync(Workspace workspace, CancellationToken cancellation)
     {
         if (models.Embedders.Count == 0) return (null, "no model embeds: [inference] has bundled = false and no other model, and [knowledge] names no embedder");
-        var id = workspace.Vectors.Concat(workspace.Building).Select(static set => int.TryParse(set.Id, out var number) ? number : 0).DefaultIfEmpty().Max();
+        var id = workspace.Vectors.Concat(workspace.Building).Max(static set => (int?)int.Parse(set.Id, CultureInfo.InvariantCulture)) ?? 0;
         var sets = new List<VectorSet>();
         foreach (var name in models.Embedders)
         {
             if (models.Embedder(name) is not { } embedder) return (null, NotServed(name));
-            var (vectors, error) = await embedder.EmbedAsync(Asked(["length"]), cancellation).ConfigureAwait(false);
-            if (vectors is null) return (null, $"the embedding model {name} failed: {error!.Message}");
-            sets.Add(new((++id).ToString(System.Globalization.CultureInfo.InvariantCulture), name, vectors.Dimensions));
+            var (vectors, error) = await embedder.EmbedAsync(Asked(["dimensions"]), cancellation).ConfigureAwait(false);
+            if (vectors is null) return (null, $"the embedding model '{name}' failed: {error!.Message}");
+            sets.Add(new((++id).ToString(CultureInfo.InvariantCulture), name, vectors.Dimensions));
         }
 
         var begun = workspace with { Building = sets };
@@ -44,71 +45,104 @@ internal sealed class Reembedding(IKnowledgeStore store, KnowledgeModels models)
     }
 
     /// <summary>
-    /// Computes what is missing and switches. Returns null when that is done or the workspace is gone, else why the work stopped, for example because a host does
-    /// not serve the model at present: call it again later.
+    /// Does a part of the work of one workspace, short enough to look for more urgent work after it. False: no workspace needs any. Throws
+    /// <see cref="IngestException"/> if it cannot go on at present, for example because a model is away.
     /// </summary>
-    public async Task<string?> RunAsync(Workspace workspace, CancellationToken cancellation)
+    public async Task<bool> StepAsync(CancellationToken cancellation)
     {
-        var names = new Dictionary<string, string>();
-        try
+        var workspaces = await store.WorkspacesAsync(cancellation).ConfigureAwait(false);
+        if (workspaces.FirstOrDefault(static workspace => workspace.Building.Count > 0) is not { } workspace)
         {
-            for (var last = -1; ;)
-            {
-                var slot = await store.SwitchAsync(workspace.Id, cancellation).ConfigureAwait(false);
-                if (slot < 0) return null;
-                if (slot == last) return $"the chunk in slot {slot} still lacks a vector";
-                last = slot;
-                // The workspace may have been deleted, or other models chosen, since the caller read it.
-                if (await store.WorkspaceAsync(workspace.Id, cancellation).ConfigureAwait(false) is not { Building.Count: > 0 } now) return null;
-                if (await FillAsync(now, slot, names, cancellation).ConfigureAwait(false) is { } problem) return problem;
-            }
+            running.Clear();
+            return false;
         }
-        finally
-        {
-            progress.TryRemove(workspace.Id, out _);
-        }
+
+        // Other models than before may have been asked for.
+        if (!running.TryGetValue(workspace.Id, out var work) || !work.Sets.SequenceEqual(workspace.Building))
+            running[workspace.Id] = work = new Work(workspace.Building);
+        if (work.Slot < 0 && !await FindAsync(workspace, work, cancellation).ConfigureAwait(false)) return true;
+        await FillAsync(workspace, work, cancellation).ConfigureAwait(false);
+        return true;
     }
 
     /// <summary>What to do about a model that nothing serves.</summary>
     internal static string NotServed(string name) =>
-        $"nothing serves the embedding model {ModelName.Shown(name)} at present: start its host, or name another in [knowledge] embedder";
+        $"nothing serves the embedding model '{ModelName.Shown(name)}' at present: start its host, or name another model in [knowledge] embedder";
 
-    /// <summary>Fills the sets from a slot to the workspace's end.</summary>
-    private async Task<string?> FillAsync(Workspace workspace, int slot, Dictionary<string, string> names, CancellationToken cancellation)
+    /// <summary>Finds where to go on. False: all is computed, and the workspace has switched.</summary>
+    private async Task<bool> FindAsync(Workspace workspace, Work work, CancellationToken cancellation)
     {
-        while (true)
+        var slot = await store.SwitchAsync(workspace.Id, cancellation).ConfigureAwait(false);
+        if (slot < 0)
         {
-            progress[workspace.Id] = new(Math.Min(slot, workspace.Slots), workspace.Slots);
-            var chunks = await store.ChunksFromAsync(workspace.Id, slot, BatchChunks, cancellation).ConfigureAwait(false);
-            if (chunks.Count == 0) return null;
-            var texts = new List<string>(chunks.Count);
-            foreach (var chunk in chunks)
-            {
-                var title = ChunkTitle.Of(await NameAsync(workspace.Id, chunk.FileId, names, cancellation).ConfigureAwait(false), chunk.Heading);
-                texts.Add(ChunkTitle.Embedded(title, chunk.Text));
-            }
-
-            foreach (var set in workspace.Building)
-            {
-                if (models.Embedder(set.Model) is not { } embedder) return NotServed(set.Model);
-                var (vectors, error) = await embedder.EmbedAsync(Asked(texts), cancellation).ConfigureAwait(false);
-                if (vectors is null) return $"the embedding model {set.Model} failed: {error!.Message}";
-                if (vectors.Dimensions != set.Dimensions)
-                    return $"the embedding model {set.Model} gives {vectors.Dimensions} numbers now, and gave {set.Dimensions}: begin again with proxy workspaces reembed";
-                await store.FillAsync(workspace.Id, set, [.. chunks.Select((chunk, i) => (chunk.Slot, vectors[i].ToArray()))], cancellation)
-                    .ConfigureAwait(false);
-            }
-
-            slot = chunks.Max(static chunk => chunk.Slot) + 1;
+            running.TryRemove(workspace.Id, out _);
+            return false;
         }
+
+        // Nothing was stored for this slot although all were looked at.
+        if (slot == work.Lacking) throw new IngestException($"the chunk in slot {slot} of workspace '{workspace.Name}' gets no vector");
+        work.Lacking = work.Slot = slot;
+        return true;
     }
 
-    private async ValueTask<string> NameAsync(string workspace, string fileId, Dictionary<string, string> names, CancellationToken cancellation)
+    private async Task FillAsync(Workspace workspace, Work work, CancellationToken cancellation)
     {
-        if (names.TryGetValue(fileId, out var name)) return name;
-        return names[fileId] = (await store.AttachedAsync(workspace, fileId, cancellation).ConfigureAwait(false))?.Name ?? "";
+        var chunks = await store.ChunksFromAsync(workspace.Id, work.Slot, BatchChunks, cancellation).ConfigureAwait(false);
+        if (chunks.Count == 0)
+        {
+            work.Slot = -1;
+            return;
+        }
+
+        var texts = new List<string>(chunks.Count);
+        foreach (var chunk in chunks)
+        {
+            var name = await NameAsync(workspace.Id, chunk.FileId, work, cancellation).ConfigureAwait(false);
+            texts.Add(ChunkTitle.Embedded(ChunkTitle.Of(name, chunk.Heading), chunk.Text));
+        }
+
+        foreach (var set in workspace.Building)
+        {
+            var embedder = models.Embedder(set.Model) ?? throw new IngestException(NotServed(set.Model));
+            var (vectors, error) = await embedder.EmbedAsync(Asked(texts), cancellation).ConfigureAwait(false);
+            if (vectors is null) throw new IngestException($"the embedding model '{set.Model}' failed: {error!.Message}");
+            if (vectors.Dimensions != set.Dimensions)
+            {
+                throw new IngestException($"the embedding model '{set.Model}' gives {vectors.Dimensions} numbers now, and gave {set.Dimensions}; "
+                    + "`proxy workspaces reembed` begins again");
+            }
+
+            await store.FillAsync(workspace.Id, set, [.. chunks.Select((chunk, i) => (chunk.Slot, vectors[i].ToArray()))], cancellation).ConfigureAwait(false);
+        }
+
+        work.Slot = chunks.Max(static chunk => chunk.Slot) + 1;
+        work.Reached = new(Math.Min(work.Slot, workspace.Slots), workspace.Slots);
     }
 
-    private static EmbedRequest Asked(List<string> texts) =>
-        new([.. texts.Select(static text => new EmbedInput(text))]) { Normalize = true, Truncate = true, Prompt = PromptKind.Document };
+    private async ValueTask<string> NameAsync(string workspace, string fileId, Work work, CancellationToken cancellation)
+    {
+        if (work.Names.TryGetValue(fileId, out var name)) return name;
+        return work.Names[fileId] = (await store.AttachedAsync(workspace, fileId, cancellation).ConfigureAwait(false))?.Name ?? "";
+    }
+
+    private static EmbedRequest Asked(List<string> texts) => new([.. texts.Select(static text => new EmbedInput(text))])
+    {
+        Normalize = true, Truncate = true, Prompt = PromptKind.Document, IsBackground = true,
+    };
+
+    /// <summary>The state of one workspace's work.</summary>
+    private sealed class Work(IReadOnlyList<VectorSet> sets)
+    {
+        public IReadOnlyList<VectorSet> Sets => sets;
+
+        /// <summary>The slot to go on from; -1: to be found.</summary>
+        public int Slot { get; set; } = -1;
+
+        /// <summary>The slot without a vector that was found last.</summary>
+        public int Lacking { get; set; } = -1;
+        public ReembedProgress Reached { get; set; }
+
+        /// <summary>The names of files, by their ids: they are embedded with their chunks.</summary>
+        public Dictionary<string, string> Names { get; } = [];
+    }
 }

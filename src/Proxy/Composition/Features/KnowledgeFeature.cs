@@ -23,6 +23,8 @@ internal static class KnowledgeFeature
         var store = parts.Documents ?? (config.Enabled ? KnowledgeStores.Create(parts.Config, analyzer, parts.Exchange.Time) : null);
         if (store is not null) AddStore(parts, store, analyzer);
         parts.Endpoints.AddRange(new KnowledgeEndpoints(parts.Knowledge, config, parts.Errors, parts.Exchange).Rows);
+        var absent = parts.Knowledge is null ? KnowledgeParts.Absent(config) : "";
+        parts.AdminRows.AddRange(new KnowledgeAdmin(parts.Knowledge, absent, config, parts.Exchange.Time).AdminRows);
     }
 
     private static void AddStore(PartsBuilder parts, IKnowledgeStore store, ITextAnalyzer analyzer)
@@ -33,7 +35,8 @@ internal static class KnowledgeFeature
         var knowledge = KnowledgeParts.Make(store, models, parts.Config.Knowledge, parts.Directory.Embedders, analyzer, parts.Exchange.Log, parts.Exchange.Time);
         parts.Owned.Push(knowledge);
         parts.Knowledge = knowledge;
-        parts.Background.Add(knowledge.Ingest.RunAsync);
+        parts.Background.Add(cancellation =>
+            IngestLock.HoldAsync(parts.Config.Knowledge.Folder, knowledge.Ingest.RunAsync, parts.Exchange.Time, cancellation));
         parts.DocumentsOf = (call, cancellation) => VersionsAsync(knowledge, CallerOf(parts, call.Call.Info.Owner), call.Workspace, cancellation);
     }
 

@@ -2,8 +2,10 @@ using Proxy.Chat;
 using Proxy.Dialects.OpenAiChat;
 using Proxy.Knowledge;
 using Proxy.Knowledge.Analysis;
+using Proxy.Knowledge.Chat;
 using Proxy.Knowledge.Ingest;
 using Proxy.Knowledge.Search;
+using Proxy.Routes;
 using Proxy.Store;
 using Proxy.VectorRoutes;
 
@@ -19,7 +21,11 @@ internal static class KnowledgeFeature
         parts.FixedSettings.Add(new("[knowledge] embedder", static file => string.Join('\n', file.Knowledge.Embedders)));
         parts.FixedSettings.Add(new("[knowledge] listed", static file => string.Join('\n', file.Knowledge.Listed)));
         var analyzer = new TextAnalyzer();
-        if (!config.Enabled || KnowledgeStores.Create(parts.Config, analyzer, parts.Exchange.Time) is not { } store) return;
+        if (!config.Enabled || KnowledgeStores.Create(parts.Config, analyzer, parts.Exchange.Time) is not { } store)
+        {
+            parts.Exchange.Refuses.Add(RefuseWishes);
+            return;
+        }
 
         // Calls of the proxy itself, not of a client: no one waits for their answers under an id.
         var hosts = new VectorHosts(parts.Directory, parts.Dispatcher, new OpenAiChatBackendDialect(), parts.Exchange.Log);
@@ -28,7 +34,26 @@ internal static class KnowledgeFeature
         parts.Owned.Push(knowledge);
         parts.Knowledge = knowledge;
         parts.Background.Add(knowledge.Ingest.RunAsync);
+        AddRoute(parts, knowledge.Base);
     }
+
+    /// <summary>Adds the route that answers chats from documents.</summary>
+    public static void AddRoute(PartsBuilder parts, KnowledgeBase knowledge) => parts.ChatRoutes.Add(new RagRoute(
+        knowledge, owner => CallerOf(parts, owner), parts.Direct, model => ContextOf(parts, model), new RagMetrics(parts.Exchange.Metrics, parts.Exchange.Time)));
+
+    /// <summary>The error if headers say how to search documents, of which there are none.</summary>
+    private static ProxyError? RefuseWishes(CallInfo info) => info.Wishes?.Rag is { } rag
+        ? new(ProxyErrorKind.InvalidRequest, $"{rag.First} asks for a search in documents: {RouteTable.NoKnowledge}") { Param = rag.First }
+        : null;
+
+    /// <summary>
+    /// The least context, in tokens, with which the backends of a model run it. An Ollama host runs a model with as much as a call needs, up to the model's limit.
+    /// Null if it is not known.
+    /// </summary>
+    private static int? ContextOf(PartsBuilder parts, string model) =>
+        parts.Directory.Table.Resolve(model) is not { } resolution ? null
+        : resolution.Candidates.Min(backend => backend.Config.Options.NumCtx
+            ?? (backend.Learned(resolution.Served) is { } known ? (backend.IsOllama ? known.ContextLimit : null) ?? known.ContextLength ?? known.ContextLimit : null));
 
     /// <summary>What the caller of this name may use, by the keys of the running configuration.</summary>
     public static KnowledgeCaller CallerOf(PartsBuilder parts, string owner)

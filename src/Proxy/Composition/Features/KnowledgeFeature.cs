@@ -20,6 +20,12 @@ internal static class KnowledgeFeature
         parts.FixedSettings.Add(new("[knowledge]", static file => file.Knowledge with { Embedders = [], Listed = [] }));
         parts.FixedSettings.Add(new("[knowledge] embedder", static file => string.Join('\n', file.Knowledge.Embedders)));
         parts.FixedSettings.Add(new("[knowledge] listed", static file => string.Join('\n', file.Knowledge.Listed)));
+        if (parts.Knowledge is { } made)
+        {
+            AddRoute(parts, made.Base); // over documents that were opened before
+            return;
+        }
+
         var analyzer = new TextAnalyzer();
         if (!config.Enabled || KnowledgeStores.Create(parts.Config, analyzer, parts.Exchange.Time) is not { } store)
         {

@@ -1,4 +1,5 @@
 using Npgsql;
+using Proxy.Store.Postgres.Knowledge;
 
 namespace Proxy.Store.Postgres;
 
@@ -83,6 +84,7 @@ internal static class PostgresTables
         create index completions_cache_expires_at on {0}.completions_cache (expires_at);
         create index idempotency_log_expires_at on {0}.idempotency_log (expires_at);
         """,
+        KnowledgeTables.Script,
     ];
 
     /// <summary>The number of the last script.</summary>

@@ -6,8 +6,7 @@ namespace Proxy.Store.Postgres.Knowledge;
 
 /// <summary>A file of a workspace with its claim.</summary>
 /// <param name="Worker">Who has the claim; null: no one.</param>
-/// <param name="ClaimedSets">The ids of the workspace's vector sets when it was claimed; null or empty: none.</param>
-internal sealed record AttachedRow(WorkspaceFile File, string? Worker, string? ClaimedSets);
+internal sealed record AttachedRow(WorkspaceFile File, string? Worker);
 
 /// <summary>Reads and writes the files of workspaces, their batches and claims.</summary>
 /// <param name="schema">The schema's name, quoted.</param>
@@ -16,7 +15,7 @@ internal sealed class AttachedRows(string schema)
     /// <summary>The columns of <see cref="ReadFile"/>, of the tables f and w.</summary>
     private const string Columns = """
         w.id, f.file_id, f.ordinal, f.name, f.path, f.sha256, f.status, f.error_code, f.error, f.attributes::text, f.chunk_tokens, f.overlap_tokens, f.batch,
-        f.created_at, f.chunks, f.text_bytes + f.chunks::bigint * w.vector_bytes, f.worker, f.claimed_sets
+        f.created_at, f.chunks, f.text_bytes + f.chunks::bigint * w.vector_bytes, f.worker
         """;
 
     private readonly string select =
@@ -29,7 +28,7 @@ internal sealed class AttachedRows(string schema)
     /// <summary>The row with its claim, locked until the end of the transaction.</summary>
     public async Task<AttachedRow?> LockAsync(NpgsqlConnection connection, int workspace, string fileId, CancellationToken cancellation) =>
         (await connection.RowsAsync(
-            $"{select} f.workspace = $1 and f.file_id = $2 for update of f", static row => new AttachedRow(ReadFile(row), row.TextOrNull(16), row.TextOrNull(17)),
+            $"{select} f.workspace = $1 and f.file_id = $2 for update of f", static row => new AttachedRow(ReadFile(row), row.TextOrNull(16)),
             cancellation, Of(workspace), Text(fileId)).ConfigureAwait(false)).FirstOrDefault();
 
     public Task<List<WorkspaceFile>> PageAsync(
@@ -100,14 +99,13 @@ internal sealed class AttachedRows(string schema)
     /// <summary>Notes chunks that were appended, and who has the claim from now on.</summary>
     public Task GrowAsync(
         NpgsqlConnection connection, int workspace, WorkspaceFile file, int chunks, long textBytes, FileStatus status, string? worker, DateTimeOffset? until,
-        string? sets, CancellationToken cancellation) =>
+        CancellationToken cancellation) =>
         connection.RunAsync(
             $"""
-            update {schema}.workspace_files set chunks = chunks + $3, text_bytes = text_bytes + $4, status = $5, worker = $6, leased_until = $7,
-                claimed_sets = $8
+            update {schema}.workspace_files set chunks = chunks + $3, text_bytes = text_bytes + $4, status = $5, worker = $6, leased_until = $7
             where workspace = $1 and file_id = $2
             """,
-            cancellation, Of(workspace), Text(file.FileId), Of(chunks), Of(textBytes), Integer((int)status), Text(worker), Time(until), Text(sets));
+            cancellation, Of(workspace), Text(file.FileId), Of(chunks), Of(textBytes), Integer((int)status), Text(worker), Time(until));
 
     public Task DeleteAsync(NpgsqlConnection connection, int workspace, string fileId, CancellationToken cancellation) =>
         connection.RunAsync($"delete from {schema}.workspace_files where workspace = $1 and file_id = $2", cancellation, Of(workspace), Text(fileId));
@@ -120,8 +118,7 @@ internal sealed class AttachedRows(string schema)
             with next as materialized (
                 select workspace, file_id from {schema}.workspace_files where status = 0 and (worker is null or leased_until <= $2)
                 order by created_at, ordinal limit 1 for update skip locked)
-            update {schema}.workspace_files f set worker = $1, leased_until = $3,
-                claimed_sets = (select string_agg(s ->> 'id', ',') from json_array_elements(w.vectors) s)
+            update {schema}.workspace_files f set worker = $1, leased_until = $3
             from next, {schema}.workspaces w
             where f.workspace = next.workspace and f.file_id = next.file_id and w.number = f.workspace returning {Columns}
             """,
@@ -134,12 +131,13 @@ internal sealed class AttachedRows(string schema)
         """,
         cancellation, Text(file.Workspace), Text(file.FileId), Text(worker));
 
-    public Task AddBatchAsync(NpgsqlConnection connection, FileBatch batch, CancellationToken cancellation) => connection.RunAsync(
-        $"""
-        insert into {schema}.file_batches (id, workspace, created_at, is_cancelled) select $1, number, $3, $4 from {schema}.workspaces where id = $2
-        on conflict (id) do nothing
-        """,
-        cancellation, Text(batch.Id), Text(batch.Workspace), Time(batch.CreatedAt), Of(batch.IsCancelled));
+    /// <summary>Ends the claims in a workspace: its workers have vectors of models that were replaced.</summary>
+    public Task ReleaseAllAsync(NpgsqlConnection connection, int workspace, CancellationToken cancellation) => connection.RunAsync(
+        $"update {schema}.workspace_files set worker = null, leased_until = null where workspace = $1 and status = 0", cancellation, Of(workspace));
+
+    public Task AddBatchAsync(NpgsqlConnection connection, int workspace, FileBatch batch, CancellationToken cancellation) => connection.RunAsync(
+        $"insert into {schema}.file_batches (id, workspace, created_at, is_cancelled) values ($1, $2, $3, $4) on conflict (id) do nothing", cancellation,
+        Text(batch.Id), Of(workspace), Time(batch.CreatedAt), Of(batch.IsCancelled));
 
     public async Task<FileBatch?> BatchAsync(NpgsqlConnection connection, string workspace, string id, CancellationToken cancellation) =>
         (await connection.RowsAsync(

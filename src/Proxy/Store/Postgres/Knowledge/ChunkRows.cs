@@ -3,7 +3,6 @@ using Npgsql;
 using Proxy.Knowledge;
 using Proxy.Knowledge.Analysis;
 using Proxy.Knowledge.Index;
-using Proxy.Streams;
 using static Proxy.Store.Postgres.Knowledge.PostgresCommands;
 
 namespace Proxy.Store.Postgres.Knowledge;
@@ -33,8 +32,6 @@ internal sealed class ChunkRows(string schema, WorkspaceRows workspaces, Postgre
         CancellationToken cancellation)
     {
         var sets = workspace.Workspace.Vectors;
-        if (chunks.FirstOrDefault(chunk => chunk.Vectors.Count != sets.Count) is { } wrong)
-            throw new StoreException($"a chunk has vectors of {wrong.Vectors.Count} models, and its workspace of {sets.Count}");
         var slots = await TakeSlotsAsync(connection, workspace, chunks.Count, cancellation).ConfigureAwait(false);
         var texts = chunks.Select(static chunk => PostgresText.Clean(chunk.Text)).ToArray();
         var headings = chunks.Select(static chunk => PostgresText.Clean(chunk.Heading)).ToArray();

@@ -22,6 +22,11 @@ internal sealed class FileRows(KnowledgeDatabase database, TimeProvider time)
 
     private readonly string schema = database.Schema;
 
+    /// <summary>A condition, at the time of the parameter.</summary>
+    private static string IsThere(string now) => $"is_complete and (expires_at is null or expires_at > {now})";
+
+    private NpgsqlParameter Now => Time(time.GetUtcNow());
+
     public async Task<KnowledgeFile> AddAsync(KnowledgeFile file, Stream content, CancellationToken cancellation)
     {
         using var digest = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
@@ -49,23 +54,23 @@ internal sealed class FileRows(KnowledgeDatabase database, TimeProvider time)
     }
 
     public async Task<KnowledgeFile?> FindAsync(NpgsqlConnection connection, string id, CancellationToken cancellation) =>
-        (await connection.RowsAsync($"select {Columns} from {schema}.files where id = $1 and is_complete", Read, cancellation, Text(id)).ConfigureAwait(false))
+        (await connection.RowsAsync($"select {Columns} from {schema}.files where id = $1 and {IsThere("$2")}", Read, cancellation, Text(id), Now).ConfigureAwait(false))
         .FirstOrDefault();
 
     public Task<List<KnowledgeFile>> PageAsync(
         NpgsqlConnection connection, string? owner, string? purpose, Page page, CancellationToken cancellation) =>
         Pages.ReadAsync(
             connection,
-            $"select {Columns} from {schema}.files where is_complete and ($1::text is null or owner = $1) and ($2::text is null or purpose = $2)",
+            $"select {Columns} from {schema}.files where {IsThere("$3")} and ($1::text is null or owner = $1) and ($2::text is null or purpose = $2)",
             "created_at, id", id => $"select o.created_at, o.id from {schema}.files o where o.id = {id}", page, Read, cancellation, Text(owner),
-            Text(purpose));
+            Text(purpose), Now);
 
     public async Task<bool> CopyAsync(string id, Stream to, CancellationToken cancellation)
     {
         var parts = await database.ReadAsync<long?>(
             null,
             async (connection, cancellation) => (await connection.RowsAsync<long?>(
-                $"select bytes from {schema}.files where id = $1 and is_complete", static row => row.GetInt64(0), cancellation, Text(id))
+                $"select bytes from {schema}.files where id = $1 and {IsThere("$2")}", static row => row.GetInt64(0), cancellation, Text(id), Now)
                 .ConfigureAwait(false)).FirstOrDefault(),
             cancellation).ConfigureAwait(false) is { } bytes ? (int)((bytes + PartBytes - 1) / PartBytes) : -1;
         for (var part = 0; part < parts; part++)
@@ -85,6 +90,9 @@ internal sealed class FileRows(KnowledgeDatabase database, TimeProvider time)
     /// <summary>Deletes the row and its content.</summary>
     public async Task<bool> DeleteAsync(NpgsqlConnection connection, string id, CancellationToken cancellation) =>
         await connection.RunAsync($"delete from {schema}.files where id = $1 and is_complete", cancellation, Text(id)).ConfigureAwait(false) > 0;
+
+    public Task<List<string>> ExpiredAsync(NpgsqlConnection connection, CancellationToken cancellation) =>
+        connection.RowsAsync($"select id from {schema}.files where is_complete and expires_at <= $1", static row => row.GetString(0), cancellation, Now);
 
     public Task<List<string>> OfOwnerAsync(NpgsqlConnection connection, string owner, CancellationToken cancellation) =>
         connection.RowsAsync($"select id from {schema}.files where owner = $1 and is_complete", static row => row.GetString(0), cancellation, Text(owner));

@@ -19,7 +19,8 @@ internal static class KnowledgeTables
             expires_after_days integer,
             vectors json not null, -- [{"id","model","dimensions"}]: the sets that searches use
             building json not null, -- those that will replace them
-            version bigint not null default 0, -- rises when searches can find something else
+            last_set bigint not null default 0, -- the highest id of a set that there was
+            version bigint not null default 1, -- rises when searches can find something else
             revision bigint not null default 0, -- rises with every change of the slots
             analyzer integer not null, -- the version of the analyser that made the postings
             chunks bigint not null default 0,
@@ -40,6 +41,7 @@ internal static class KnowledgeTables
             is_complete boolean not null,
             written_at timestamptz not null); -- when its last part came
         create index files_owner on {0}.files (owner, created_at, id);
+        create index files_expires_at on {0}.files (expires_at) where expires_at is not null;
         create index files_incomplete on {0}.files (written_at) where not is_complete;
         create table {0}.file_parts (
             file_id text collate "C" not null references {0}.files on delete cascade,
@@ -66,7 +68,6 @@ internal static class KnowledgeTables
             text_bytes bigint not null default 0,
             worker text, -- who has the claim
             leased_until timestamptz,
-            claimed_sets text, -- the ids of the workspace's vector sets at the time of the claim
             primary key (workspace, file_id));
         create unique index workspace_files_ordinal on {0}.workspace_files (workspace, ordinal);
         create index workspace_files_created_at on {0}.workspace_files (workspace, created_at, file_id);

@@ -12,6 +12,9 @@ namespace Proxy.Store.Postgres.Knowledge;
 /// </summary>
 internal sealed class PostgresKnowledgeStore : IKnowledgeStore
 {
+    /// <summary>The least time between two deletions of what has expired.</summary>
+    private static readonly TimeSpan PruneStep = TimeSpan.FromMinutes(1);
+
     private readonly PostgresSchema schema;
     private readonly KnowledgeDatabase database;
     private readonly TimeProvider time;
@@ -22,40 +25,47 @@ internal sealed class PostgresKnowledgeStore : IKnowledgeStore
     private readonly PostgresVectors vectors;
     private readonly ChunkRows chunks;
     private readonly SlotCache slots;
+    private long pruned;
 
     /// <summary>Connects to nothing yet.</summary>
     /// <param name="schema">The schema of the tables. The store owns it.</param>
     /// <param name="analyzer">The analyser that makes the terms of chunks.</param>
     /// <param name="time">Says which claims have ended.</param>
-    public PostgresKnowledgeStore(PostgresSchema schema, ITextAnalyzer analyzer, TimeProvider time)
+    /// <param name="exactRows">Up to so many vectors are compared one by one; 20,000 take about as long as a search through the index.</param>
+    public PostgresKnowledgeStore(PostgresSchema schema, ITextAnalyzer analyzer, TimeProvider time, int exactRows = 20_000)
     {
         (this.schema, this.time, this.analyzer, database) = (schema, time, analyzer, new(schema));
-        (workspaces, attached, vectors) = (new(schema.Quoted), new(schema.Quoted), new(schema.Quoted));
+        (workspaces, attached, vectors) = (new(schema.Quoted), new(schema.Quoted), new(schema.Quoted, exactRows));
         (files, slots) = (new(database, time), new(schema.Quoted, workspaces));
         chunks = new(schema.Quoted, workspaces, vectors, analyzer);
     }
 
     public async ValueTask<IReadOnlyList<Workspace>> WorkspacesAsync(CancellationToken cancellation) =>
-        [.. (await database.ReadAsync([], workspaces.AllAsync, cancellation).ConfigureAwait(false)).Select(static row => row.Workspace)];
+        [.. (await database.ReadAsync(
+            [], (connection, cancellation) => workspaces.AllAsync(connection, Now, cancellation), cancellation).ConfigureAwait(false)).Select(static row => row.Workspace)];
 
     public async ValueTask<Workspace?> WorkspaceAsync(string id, CancellationToken cancellation) =>
-        (await database.ReadAsync(null, (connection, cancellation) => workspaces.FindAsync(connection, id, cancellation), cancellation).ConfigureAwait(false))
-        ?.Workspace;
+        (await database.ReadAsync(null, (connection, cancellation) => workspaces.FindAsync(connection, id, Now, cancellation), cancellation)
+            .ConfigureAwait(false))?.Workspace;
 
-    public async ValueTask SaveAsync(Workspace workspace, CancellationToken cancellation) => await database.WriteAsync(
-        async (connection, cancellation) =>
-        {
-            await vectors.ExtensionAsync(connection, cancellation).ConfigureAwait(false);
-            var old = await workspaces.LockAsync(connection, workspace.Id, cancellation).ConfigureAwait(false);
-            await workspaces.SaveAsync(connection, workspace, analyzer.Version, cancellation).ConfigureAwait(false);
-            var row = (await workspaces.FindAsync(connection, workspace.Id, cancellation).ConfigureAwait(false))!;
-            IReadOnlyList<VectorSet> before = [.. old?.AllSets ?? []], after = [.. row.AllSets];
-            await vectors.CreateAsync(connection, row.Number, after.ExceptBy(before.Select(Id), Id), cancellation).ConfigureAwait(false);
-            await vectors.DropAsync(connection, row.Number, before.ExceptBy(after.Select(Id), Id), cancellation).ConfigureAwait(false);
-            if (old is not null && old.SetIds != row.SetIds) await MarkAsync(connection, row, cancellation).ConfigureAwait(false);
-            return true;
-        },
-        cancellation).ConfigureAwait(false);
+    public async ValueTask SaveAsync(Workspace workspace, CancellationToken cancellation)
+    {
+        await database.WriteAsync(
+            async (connection, cancellation) =>
+            {
+                await vectors.ExtensionAsync(connection, cancellation).ConfigureAwait(false);
+                var old = await workspaces.LockAsync(connection, workspace.Id, cancellation).ConfigureAwait(false);
+                var row = await workspaces.SaveAsync(connection, old, workspace, analyzer.Version, cancellation).ConfigureAwait(false);
+                IReadOnlyList<VectorSet> before = [.. old?.AllSets ?? []], after = [.. row.AllSets];
+                await vectors.CreateAsync(connection, row.Number, after.Except(before), cancellation).ConfigureAwait(false);
+                await vectors.DropAsync(connection, row.Number, before.Except(after), cancellation).ConfigureAwait(false);
+                if (old is not null && !old.Workspace.Vectors.SequenceEqual(row.Workspace.Vectors))
+                    await MarkAsync(connection, row, cancellation).ConfigureAwait(false);
+                return true;
+            },
+            cancellation).ConfigureAwait(false);
+        await PruneAsync(cancellation).ConfigureAwait(false);
+    }
 
     public ValueTask<bool> DeleteWorkspaceAsync(string id, CancellationToken cancellation) => database.WriteAsync(
         (connection, cancellation) => DeleteWorkspaceAsync(connection, id, cancellation), cancellation);
@@ -78,15 +88,19 @@ internal sealed class PostgresKnowledgeStore : IKnowledgeStore
     public ValueTask<bool> DeleteFileAsync(string id, CancellationToken cancellation) =>
         database.WriteAsync((connection, cancellation) => DeleteFileAsync(connection, id, cancellation), cancellation);
 
-    public ValueTask<WorkspaceFile> AttachAsync(WorkspaceFile file, CancellationToken cancellation) => database.WriteAsync(
-        async (connection, cancellation) =>
-        {
-            var workspace = await LockAsync(connection, file.Workspace, cancellation).ConfigureAwait(false)
-                ?? throw new KnowledgeStoreException($"the workspace {file.Workspace} does not exist");
-            await DetachAsync(connection, workspace, file.FileId, cancellation).ConfigureAwait(false);
-            return await attached.AddAsync(connection, workspace, file, cancellation).ConfigureAwait(false);
-        },
-        cancellation);
+    public async ValueTask<WorkspaceFile> AttachAsync(WorkspaceFile file, CancellationToken cancellation)
+    {
+        var added = await database.WriteAsync(
+            async (connection, cancellation) =>
+            {
+                var workspace = await LockAsync(connection, file.Workspace, cancellation).ConfigureAwait(false) ?? throw Missing(file.Workspace);
+                await DetachAsync(connection, workspace, file.FileId, cancellation).ConfigureAwait(false);
+                return await attached.AddAsync(connection, workspace, file, cancellation).ConfigureAwait(false);
+            },
+            cancellation).ConfigureAwait(false);
+        await PruneAsync(cancellation).ConfigureAwait(false);
+        return added;
+    }
 
     public ValueTask<WorkspaceFile?> AttachedAsync(string workspace, string fileId, CancellationToken cancellation) =>
         database.ReadAsync(null, (connection, cancellation) => attached.FindAsync(connection, workspace, fileId, cancellation), cancellation);
@@ -133,7 +147,8 @@ internal sealed class PostgresKnowledgeStore : IKnowledgeStore
     public async ValueTask AddBatchAsync(FileBatch batch, CancellationToken cancellation) => await database.WriteAsync(
         async (connection, cancellation) =>
         {
-            await attached.AddBatchAsync(connection, batch, cancellation).ConfigureAwait(false);
+            var workspace = await LockAsync(connection, batch.Workspace, cancellation).ConfigureAwait(false) ?? throw Missing(batch.Workspace);
+            await attached.AddBatchAsync(connection, workspace.Number, batch, cancellation).ConfigureAwait(false);
             return true;
         },
         cancellation).ConfigureAwait(false);
@@ -147,14 +162,12 @@ internal sealed class PostgresKnowledgeStore : IKnowledgeStore
             && await attached.CancelBatchAsync(connection, row.Number, id, cancellation).ConfigureAwait(false),
         cancellation);
 
-    public ValueTask<WorkspaceFile?> ClaimAsync(string worker, TimeSpan lease, CancellationToken cancellation) => database.ReadAsync(
-        null,
-        (connection, cancellation) =>
-        {
-            var now = time.GetUtcNow();
-            return attached.ClaimAsync(connection, worker, now, now + lease, cancellation);
-        },
-        cancellation);
+    public async ValueTask<WorkspaceFile?> ClaimAsync(string worker, TimeSpan lease, CancellationToken cancellation)
+    {
+        await PruneAsync(cancellation).ConfigureAwait(false);
+        return await database.ReadAsync(
+            null, (connection, cancellation) => attached.ClaimAsync(connection, worker, Now, Now + lease, cancellation), cancellation).ConfigureAwait(false);
+    }
 
     public ValueTask<bool> AppendAsync(
         string worker, TimeSpan lease, WorkspaceFile file, int from, IReadOnlyList<NewChunk> added, bool isLast, CancellationToken cancellation) =>
@@ -162,22 +175,18 @@ internal sealed class PostgresKnowledgeStore : IKnowledgeStore
             async (connection, cancellation) =>
             {
                 if (await LockAsync(connection, file.Workspace, cancellation).ConfigureAwait(false) is not { } workspace) return false;
-                var found = await attached.LockAsync(connection, workspace.Number, file.FileId, cancellation).ConfigureAwait(false);
-                if (found is null || found.File.Ordinal != file.Ordinal || found.File.Status != FileStatus.InProgress || found.File.Chunks != from) return false;
-                if (found.Worker is not null && found.Worker != worker) return false;
-                if (found.ClaimedSets is { Length: > 0 } sets && sets != workspace.SetIds)
-                {
-                    // The vectors may be of models that were replaced since the file was claimed. It can be claimed again at once.
-                    await attached.ReleaseAsync(connection, worker, file, cancellation).ConfigureAwait(false);
+                if (await attached.LockAsync(connection, workspace.Number, file.FileId, cancellation).ConfigureAwait(false) is not { } found) return false;
+                if (found.Worker != worker || found.File.Status != FileStatus.InProgress || found.File.Ordinal != file.Ordinal || found.File.Chunks != from)
                     return false;
-                }
+                // Else the sets have changed since the worker read them: it has to read them again.
+                if (!added.All(chunk => chunk.Vectors.Select(static vector => vector.Length)
+                    .SequenceEqual(workspace.Workspace.Vectors.Select(static set => set.Dimensions)))) return false;
 
                 var bytes = await chunks.AppendAsync(connection, workspace, found.File, file, added, isLast, cancellation).ConfigureAwait(false);
                 await attached.GrowAsync(
                     connection, workspace.Number, file, added.Count, bytes, isLast ? FileStatus.Completed : FileStatus.InProgress, isLast ? null : worker,
-                    isLast ? null : time.GetUtcNow() + lease, workspace.SetIds, cancellation).ConfigureAwait(false);
-                if (isLast && found.File.Path is { } path)
-                    await RemoveOlderAsync(connection, file.Workspace, path, file.Ordinal, cancellation).ConfigureAwait(false);
+                    isLast ? null : Now + lease, cancellation).ConfigureAwait(false);
+                if (isLast && found.File.Path is { } path) await RemoveOlderAsync(connection, workspace, path, file.Ordinal, cancellation).ConfigureAwait(false);
                 return true;
             },
             cancellation);
@@ -204,7 +213,8 @@ internal sealed class PostgresKnowledgeStore : IKnowledgeStore
         async (connection, cancellation) =>
         {
             if (await LockAsync(connection, workspace, cancellation).ConfigureAwait(false) is not { } row) return false;
-            if (row.Workspace.Building.All(building => building.Id != set.Id)) return false;
+            if (!row.Workspace.Building.Contains(set)) return false;
+            // Slots are not used again while a set is being built, so a slot has the chunk of which this is the vector, or none.
             var present = (await connection.RowsAsync(
                 $"select slot from {schema.Quoted}.chunks where workspace = $1 and slot = any($2)", static found => found.GetInt32(0), cancellation,
                 Of(row.Number), Integers(filled.Select(static vector => vector.Slot))).ConfigureAwait(false)).ToHashSet();
@@ -225,6 +235,7 @@ internal sealed class PostgresKnowledgeStore : IKnowledgeStore
 
             await workspaces.SwitchAsync(connection, row, cancellation).ConfigureAwait(false);
             await vectors.DropAsync(connection, row.Number, row.Workspace.Vectors, cancellation).ConfigureAwait(false);
+            await attached.ReleaseAllAsync(connection, row.Number, cancellation).ConfigureAwait(false);
             return -1;
         },
         cancellation);
@@ -272,10 +283,10 @@ internal sealed class PostgresKnowledgeStore : IKnowledgeStore
 
     public ValueTask DisposeAsync() => database.DisposeAsync();
 
-    private static string Id(VectorSet set) => set.Id;
+    private DateTimeOffset Now => time.GetUtcNow();
 
     private ValueTask<(WorkspaceRow Row, SlotTable Slots)?> ReadSlotsAsync(string workspace, CancellationToken cancellation) =>
-        database.ReadAsync(null, (connection, cancellation) => slots.ReadAsync(connection, workspace, cancellation), cancellation);
+        database.ReadAsync(null, (connection, cancellation) => slots.ReadAsync(connection, workspace, Now, cancellation), cancellation);
 
     /// <summary>Takes the workspace's lock for this transaction. Postings of an older analyser are made anew first.</summary>
     private async Task<WorkspaceRow?> LockAsync(NpgsqlConnection connection, string id, CancellationToken cancellation) =>
@@ -317,13 +328,26 @@ internal sealed class PostgresKnowledgeStore : IKnowledgeStore
     }
 
     /// <summary>Removes the earlier files of a path. A later one that is still being read stays: it will replace this one.</summary>
-    private async Task RemoveOlderAsync(NpgsqlConnection connection, string id, string path, int ordinal, CancellationToken cancellation)
+    private async Task RemoveOlderAsync(NpgsqlConnection connection, WorkspaceRow workspace, string path, int ordinal, CancellationToken cancellation)
     {
-        var workspace = (await workspaces.FindAsync(connection, id, cancellation).ConfigureAwait(false))!;
         foreach (var file in await attached.OlderOfPathAsync(connection, workspace.Number, path, ordinal, cancellation).ConfigureAwait(false))
-        {
-            workspace = await chunks.RemoveAsync(connection, workspace, file, cancellation).ConfigureAwait(false);
-            await attached.DeleteAsync(connection, workspace.Number, file.FileId, cancellation).ConfigureAwait(false);
-        }
+            await DetachAsync(connection, workspace, file.FileId, cancellation).ConfigureAwait(false);
     }
+
+    /// <summary>Deletes what has expired, at most once a minute.</summary>
+    private async Task PruneAsync(CancellationToken cancellation)
+    {
+        var now = Now.Ticks;
+        var last = Volatile.Read(ref pruned);
+        if (now - last < PruneStep.Ticks || Interlocked.CompareExchange(ref pruned, now, last) != last) return;
+        var (gone, files) = await database.ReadAsync(
+            ([], []),
+            async (connection, cancellation) => (await workspaces.ExpiredAsync(connection, Now, cancellation).ConfigureAwait(false),
+                await this.files.ExpiredAsync(connection, cancellation).ConfigureAwait(false)),
+            cancellation).ConfigureAwait(false);
+        foreach (var id in gone) await DeleteWorkspaceAsync(id, cancellation).ConfigureAwait(false);
+        foreach (var id in files) await DeleteFileAsync(id, cancellation).ConfigureAwait(false);
+    }
+
+    private static KnowledgeStoreException Missing(string workspace) => new($"there is no workspace {workspace}");
 }

@@ -13,11 +13,9 @@ namespace Proxy.Store.Postgres.Knowledge;
 /// dropped with it. The extension's schema is looked up, because it need not be in the search path.
 /// </summary>
 /// <param name="schema">The schema's name, quoted.</param>
-internal sealed class PostgresVectors(string schema)
+/// <param name="exactRows">Up to so many vectors are compared one by one, which is exact.</param>
+internal sealed class PostgresVectors(string schema, int exactRows)
 {
-    /// <summary>Up to so many vectors are compared one by one, which is exact and fast enough.</summary>
-    private const int ExactRows = 20_000;
-
     private const int MostCandidates = 1000; // the limit of hnsw.ef_search
 
     /// <summary>The vectors that a search through the index looks at before it gives up finding enough that the filter lets through.</summary>
@@ -143,14 +141,14 @@ internal sealed class PostgresVectors(string schema)
     {
         var vector = await ExtensionAsync(connection, cancellation).ConfigureAwait(false);
         var (table, distance) = (Table(workspace, set), $"v operator({vector}.<#>) $1::real[]::{vector}.halfvec({set.Dimensions})");
-        if (filter.Count > ExactRows)
+        if (filter.Count > exactRows)
         {
             var found = await ThroughIndexAsync(connection, table, distance, query, count, filter, cancellation).ConfigureAwait(false);
             if (found.Count == Math.Min(count, filter.Count)) return Sorted(found);
         }
 
         // The distances are computed before they are sorted: else PostgreSQL may take the index, which is not exact.
-        var isFew = filter.Count <= ExactRows && !filter.IsAll;
+        var isFew = filter.Count <= exactRows && !filter.IsAll;
         var rows = isFew ? $"unnest($3::integer[]) as slots (slot) join {table} using (slot)" : $"{table} where {SlotFilter.Sql("$3", "$4")}";
         return Sorted(await connection.RowsAsync(
             $"with all_of as materialized (select slot, {distance} as distance from {rows}) select slot, distance from all_of order by distance, slot limit $2",
@@ -194,10 +192,9 @@ internal sealed class PostgresVectors(string schema)
         return found;
     }
 
-    private string Table(int workspace, VectorSet set)
-    {
-        if (!long.TryParse(set.Id, NumberStyles.None, CultureInfo.InvariantCulture, out var number))
-            throw new StoreException($"the vector set's id '{set.Id}' is not a number");
-        return string.Create(CultureInfo.InvariantCulture, $"{schema}.vec_{workspace}_{number}");
-    }
+    /// <summary>The number that a set's id is.</summary>
+    public static long NumberOf(VectorSet set) => long.TryParse(set.Id, NumberStyles.None, CultureInfo.InvariantCulture, out var number)
+        ? number : throw new StoreException($"the vector set's id '{set.Id}' is not a number");
+
+    private string Table(int workspace, VectorSet set) => string.Create(CultureInfo.InvariantCulture, $"{schema}.vec_{workspace}_{NumberOf(set)}");
 }

@@ -20,38 +20,39 @@ internal sealed class SlotCache(string schema, WorkspaceRows workspaces)
     private long clock;
 
     /// <summary>The workspace and its slots as they are now; null: there is no such workspace.</summary>
-    public async Task<(WorkspaceRow Row, SlotTable Slots)?> ReadAsync(NpgsqlConnection connection, string workspace, CancellationToken cancellation)
+    public async Task<(WorkspaceRow Row, SlotTable Slots)?> ReadAsync(
+        NpgsqlConnection connection, string workspace, DateTimeOffset now, CancellationToken cancellation)
     {
         var known = Find(workspace);
         if (known is not null)
         {
-            var row = await workspaces.FindAsync(connection, workspace, cancellation).ConfigureAwait(false);
-            if (row is null) return null;
-            if (row.Workspace.Version == known.Row.Workspace.Version) return (row, known.Slots);
+            var same = await workspaces.FindAsync(connection, workspace, now, cancellation).ConfigureAwait(false);
+            if (same is null) return null;
+            if (same.Workspace.Version == known.Row.Workspace.Version) return (same, known.Slots);
         }
 
         // The transaction's statements see the database as it is at one moment.
         var transaction = await connection.BeginTransactionAsync(IsolationLevel.RepeatableRead, cancellation).ConfigureAwait(false);
         await using var ended = transaction.ConfigureAwait(false);
-        if (await workspaces.FindAsync(connection, workspace, cancellation).ConfigureAwait(false) is not { } now) return null;
+        if (await workspaces.FindAsync(connection, workspace, now, cancellation).ConfigureAwait(false) is not { } row) return null;
         // After the database was restored from a backup the version can be lower: then everything is read.
-        if (known?.Row.Workspace.Version > now.Workspace.Version) known = null;
+        if (known?.Row.Workspace.Version > row.Workspace.Version) known = null;
         var live = await connection.RowsAsync(
-            $"select ordinal from {schema}.workspace_files where workspace = $1 and status = 1", static row => row.GetInt32(0), cancellation, Of(now.Number))
+            $"select ordinal from {schema}.workspace_files where workspace = $1 and status = 1", static row => row.GetInt32(0), cancellation, Of(row.Number))
             .ConfigureAwait(false);
-        var slots = new ulong[now.Workspace.Slots];
+        var slots = new ulong[row.Workspace.Slots];
         if (known is not null) known.Slots.Packed[..Math.Min(known.Slots.Length, slots.Length)].CopyTo(slots);
         await connection.RowsAsync(
             $"select block, data from {schema}.slot_blocks where workspace = $1 and revision > $2",
-            row =>
+            found =>
             {
-                SlotTable.Read(row.GetFieldValue<byte[]>(1), row.GetInt32(0), slots);
+                SlotTable.Read(found.GetFieldValue<byte[]>(1), found.GetInt32(0), slots);
                 return 0;
             },
-            cancellation, Of(now.Number), Of(known?.Row.Revision ?? -1)).ConfigureAwait(false);
+            cancellation, Of(row.Number), Of(known?.Row.Revision ?? -1)).ConfigureAwait(false);
         var table = new SlotTable(slots, live.ToHashSet());
-        Keep(workspace, new(now, table));
-        return (now, table);
+        Keep(workspace, new(row, table));
+        return (row, table);
     }
 
     private Entry? Find(string workspace)

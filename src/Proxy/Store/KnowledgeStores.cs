@@ -1,6 +1,7 @@
 using Proxy.Config;
 using Proxy.Knowledge;
 using Proxy.Knowledge.Analysis;
+using Proxy.Store.Sqlite.Knowledge;
 
 namespace Proxy.Store;
 
@@ -10,8 +11,8 @@ internal static class KnowledgeStores
     /// <summary>PostgreSQL where it keeps the records too, else SQLite in the state directory; null if there is no state directory.</summary>
     public static IKnowledgeStore? Create(ProxyConfig config, ITextAnalyzer analyzer, TimeProvider time)
     {
-        _ = (config, analyzer, time);
-        return null;
+        if (config.Store is { Kind: "postgres" }) return null;
+        return config.Knowledge.Folder is { } folder ? new SqliteKnowledgeStore(folder, analyzer, time) : null;
     }
 
     /// <summary>Where documents are kept, for messages.</summary>

@@ -23,6 +23,8 @@ internal static class KnowledgeFeature
         var store = parts.Documents ?? (config.Enabled ? KnowledgeStores.Create(parts.Config, analyzer, parts.Exchange.Time) : null);
         if (store is not null) AddStore(parts, store, analyzer);
         parts.Endpoints.AddRange(new KnowledgeEndpoints(parts.Knowledge, config, parts.Errors, parts.Exchange).Rows);
+        var absent = parts.Knowledge is null ? KnowledgeParts.Absent(config) : "";
+        parts.AdminRows.AddRange(new KnowledgeAdmin(parts.Knowledge, absent, config, parts.Exchange.Time).AdminRows);
     }
 
     private static void AddStore(PartsBuilder parts, IKnowledgeStore store, ITextAnalyzer analyzer)
@@ -33,7 +35,17 @@ internal static class KnowledgeFeature
         var knowledge = KnowledgeParts.Make(store, models, parts.Config.Knowledge, parts.Directory.Embedders, analyzer, parts.Exchange.Log, parts.Exchange.Time);
         parts.Owned.Push(knowledge);
         parts.Knowledge = knowledge;
-        parts.Background.Add(knowledge.Ingest.RunAsync);
+        parts.Background.Add(cancellation =>
+            IngestLock.HoldAsync(parts.Config.Knowledge.Folder, knowledge.Ingest.RunAsync, parts.Exchange.Time, cancellation));
+        parts.DocumentsOf = (call, cancellation) => VersionsAsync(knowledge, CallerOf(parts, call.Call.Info.Owner), call.Workspace, cancellation);
+    }
+
+    private static async ValueTask<string?> VersionsAsync(
+        KnowledgeParts knowledge, KnowledgeCaller caller, string? workspaces, CancellationToken cancellation)
+    {
+        if (workspaces is null) return "";
+        var (found, _) = await knowledge.Base.FindAsync(caller, workspaces.Split(',', StringSplitOptions.TrimEntries), "x-workspace", cancellation);
+        return found.Count == 0 ? null : string.Join(' ', found.Select(static workspace => $"{workspace.Id}@{workspace.Version}"));
     }
 
     /// <summary>What the caller of this name may use, by the keys of the running configuration.</summary>

@@ -41,7 +41,8 @@ internal sealed class KnowledgeBase(IKnowledgeStore store, IKnowledgeSearch sear
     public async ValueTask<IReadOnlyList<Workspace>> ListAsync(KnowledgeCaller caller, CancellationToken cancellation)
     {
         var all = await store.WorkspacesAsync(cancellation).ConfigureAwait(false);
-        return [.. all.Where(caller.MayUse).OrderByDescending(static w => w.CreatedAt).ThenByDescending(static w => w.Id, StringComparer.Ordinal)];
+        var now = time.GetUtcNow();
+        return [.. all.Where(w => caller.MayUse(w) && !(w.ExpiresAt <= now)).OrderByDescending(static w => w.CreatedAt).ThenByDescending(static w => w.Id, StringComparer.Ordinal)];
     }
 
     /// <summary>
@@ -114,7 +115,7 @@ internal sealed class KnowledgeBase(IKnowledgeStore store, IKnowledgeSearch sear
         KnowledgeCaller caller, string id, string param, CancellationToken cancellation)
     {
         var file = await store.FileAsync(id, cancellation).ConfigureAwait(false);
-        return file is not null && (caller.IsAdmin || file.Owner == caller.Owner)
+        return file is not null && (caller.IsAdmin || file.Owner == caller.Owner) && !(file.ExpiresAt <= time.GetUtcNow())
             ? (file, null)
             : (null, new(ProxyErrorKind.UnknownFile, $"there is no file '{ModelName.Shown(id)}'") { Param = param });
     }
@@ -161,7 +162,8 @@ internal sealed class KnowledgeBase(IKnowledgeStore store, IKnowledgeSearch sear
     {
         var last = name[(name.LastIndexOfAny(['/', '\\']) + 1)..];
         var plain = string.Concat(last.Where(static c => !char.IsControl(c))).Trim();
-        return plain is "" or "." or ".." ? "file" : plain.Length <= 255 ? plain : plain[^255..];
+        if (plain is "" or "." or "..") return "file";
+        return plain.Length <= 255 ? plain : plain[(char.IsLowSurrogate(plain[^255]) ? ^254 : ^255)..];
     }
 
     private static int Rank(KnowledgeCaller caller, Workspace workspace) =>

@@ -25,10 +25,8 @@ internal static class KnowledgeJson
     /// <param name="json">The writer.</param>
     /// <param name="workspace">The workspace.</param>
     /// <param name="counts">Its files.</param>
-    /// <param name="now">The present time.</param>
-    public static void Write(Utf8JsonWriter json, Workspace workspace, FileCounts counts, DateTimeOffset now)
+    public static void Write(Utf8JsonWriter json, Workspace workspace, FileCounts counts)
     {
-        var isExpired = workspace.ExpiresAt <= now;
         json.WriteStartObject();
         json.WriteString("id"u8, workspace.Id);
         json.WriteString("object"u8, "vector_store"u8);
@@ -37,7 +35,7 @@ internal static class KnowledgeJson
         json.WriteString("description"u8, workspace.Description);
         json.WriteNumber("usage_bytes"u8, workspace.UsageBytes);
         WriteCounts(json, counts);
-        json.WriteString("status"u8, isExpired ? "expired"u8 : counts.InProgress > 0 ? "in_progress"u8 : "completed"u8);
+        json.WriteString("status"u8, counts.InProgress > 0 ? "in_progress"u8 : "completed"u8);
         if (workspace.ExpiresAfterDays is { } days)
         {
             json.WriteStartObject("expires_after"u8);

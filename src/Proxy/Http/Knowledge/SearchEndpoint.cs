@@ -18,7 +18,7 @@ internal static class SearchEndpoint
         if (call.Scope.Enter() is { } limited) return limited;
         var (workspace, problem) = await call.WorkspaceAsync();
         if (workspace is null) return problem;
-        var request = Read(call.Form) with { Trace = call.Scope.Context.Request.Headers["x-rag-trace"].ToString() is "1" };
+        var request = Read(call.Form);
         if (call.Form.Problem is { } wrong) return wrong;
         var (outcome, refused) = await call.Base.SearchAsync([workspace], request, call.Cancellation);
         return outcome is null ? refused : await call.AnswerAsync(json => Write(json, request, outcome));
@@ -81,7 +81,6 @@ internal static class SearchEndpoint
         json.WriteEndArray();
         json.WriteBoolean("has_more"u8, false);
         json.WriteNull("next_page"u8);
-        if (outcome.Trace is { } trace) SearchTraceJson.Write(json, "x_trace"u8, trace, outcome.LexicalOnly);
         json.WriteEndObject();
     }
 }

@@ -48,7 +48,7 @@ internal sealed class WorkspaceEndpoints(TimeProvider time)
         return await AnswerAsync(call, workspace);
     }
 
-    private async ValueTask<ProxyError?> ListAsync(KnowledgeCall call)
+    private static async ValueTask<ProxyError?> ListAsync(KnowledgeCall call)
     {
         if (PageQuery.Read(call.Query, UsualListed, MostListed, out var page) is { } wrong) return wrong;
         var all = (IEnumerable<Workspace>)await call.Base.ListAsync(call.Caller, call.Cancellation);
@@ -56,7 +56,7 @@ internal sealed class WorkspaceEndpoints(TimeProvider time)
         var counts = new Dictionary<string, FileCounts>();
         foreach (var row in rows) counts[row.Id] = await call.Store.CountsAsync(row.Id, null, call.Cancellation);
         return await call.AnswerAsync(json => KnowledgeJson.WriteList(json, rows, hasMore, static workspace => workspace.Id,
-            workspace => KnowledgeJson.Write(json, workspace, counts[workspace.Id], time.GetUtcNow())));
+            workspace => KnowledgeJson.Write(json, workspace, counts[workspace.Id])));
     }
 
     private async ValueTask<ProxyError?> ReadAsync(KnowledgeCall call)
@@ -100,7 +100,7 @@ internal sealed class WorkspaceEndpoints(TimeProvider time)
     private async ValueTask<ProxyError?> AnswerAsync(KnowledgeCall call, Workspace workspace)
     {
         var counts = await call.Store.CountsAsync(workspace.Id, null, call.Cancellation);
-        return await call.AnswerStateAsync(workspace.LastActiveAt, time, json => KnowledgeJson.Write(json, workspace, counts, time.GetUtcNow()));
+        return await call.AnswerStateAsync(workspace.LastActiveAt, time, json => KnowledgeJson.Write(json, workspace, counts));
     }
 
     private static int? DaysOf(JsonForm form)

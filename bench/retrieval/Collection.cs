@@ -23,13 +23,16 @@ internal sealed record Collection(IReadOnlyList<Document> Documents, IReadOnlyLi
     public void Write(string folder)
     {
         Directory.CreateDirectory(folder);
-        WriteLines(folder, "docs.jsonl", Documents.Select(static document => new[] { ("id", document.Id), ("title", document.Title), ("text", document.Text) }));
+        WriteLines(
+            folder, "docs.jsonl",
+            Documents.Select(static document => new[] { ("id", document.Id), ("title", document.Title), ("text", document.Text) }));
         WriteLines(folder, "queries.jsonl", Queries.Select(static (query, number) => new[] { ("id", $"q{number}"), ("text", query.Text) }));
         File.WriteAllLines(Path.Combine(folder, "qrels.tsv"),
             Queries.SelectMany((query, number) => query.Relevant.Select(at => $"q{number}\t{Documents[at].Id}\t1\t-")).Prepend("query\tdocument\tgrade\t-"));
     }
 
-    private static IEnumerable<JsonElement> Lines(string folder, string file) => File.ReadLines(Path.Combine(folder, file)).Select(static line => JsonElement.Parse(line));
+    private static IEnumerable<JsonElement> Lines(string folder, string file) =>
+        File.ReadLines(Path.Combine(folder, file)).Select(static line => JsonElement.Parse(line));
 
     private static string Text(JsonElement row, string name) => row.GetProperty(name).GetString()!;
 

@@ -14,6 +14,9 @@ internal static partial class ManPages
     private const int ShortestText = 300;
     private const int MostQueries = 600;
 
+    private static readonly HashSet<string> TextMacros =
+        ["", "B", "I", "BR", "RB", "BI", "IR", "RI", "IB", "SS", "IP", "Nm", "Ar", "Fl", "It", "Pa", "Xr", "Fn", "Cm"];
+
     public static Collection Read(string folder)
     {
         var (documents, descriptions, names) = (new List<Document>(), new List<string>(), new HashSet<string>());
@@ -24,6 +27,7 @@ internal static partial class ManPages
             var (description, text) = Plain(unzipped.ReadToEnd());
             var name = Path.GetFileNameWithoutExtension(file);
             var title = name[..name.LastIndexOf('.')];
+            if (description.Length > 0) text = text.Replace(description, "", StringComparison.OrdinalIgnoreCase);
             if (description.Split(' ').Length < 3 || text.Length < ShortestText || !names.Add(title)) continue;
             documents.Add(new(name, title, text.Length > LongestText ? text[..LongestText] : text));
             descriptions.Add(description);
@@ -56,9 +60,9 @@ internal static partial class ManPages
                 if (macro is "Nd") words = " - " + words;
                 if (macro is "" or "Nm" or "Nd" or "B" or "BR") description.Append(' ').Append(words);
             }
-            else if (macro is "" or "B" or "I" or "BR" or "RB" or "BI" or "IR" or "RI" or "IB" or "SS" or "IP" or "Nm" or "Ar" or "Fl" or "It" or "Pa" or "Xr" or "Fn" or "Cm")
+            else if (TextMacros.Contains(macro))
             {
-                text.Append(macro is "Fl" ? " -" : macro is "BR" or "RB" or "BI" or "IR" or "RI" or "IB" ? " " : " ")
+                text.Append(macro is "Fl" ? " -" : " ")
                     .Append(macro.Length == 2 && macro is not ("SS" or "IP") ? Joined(words) : words.Replace("\"", "", StringComparison.Ordinal));
                 if (macro is "SS" or "IP") text.Append('\n');
             }
@@ -75,8 +79,9 @@ internal static partial class ManPages
     private static string Unescape(string text)
     {
         text = Font().Replace(text, "");
-        text = text.Replace("\\-", "-", StringComparison.Ordinal).Replace("\\(aq", "'", StringComparison.Ordinal).Replace("\\(em", " - ", StringComparison.Ordinal)
-            .Replace("\\(en", "-", StringComparison.Ordinal).Replace("\\(bu", " ", StringComparison.Ordinal).Replace("\\e", "\\", StringComparison.Ordinal);
+        text = text.Replace("\\-", "-", StringComparison.Ordinal).Replace("\\(aq", "'", StringComparison.Ordinal)
+            .Replace("\\(em", " - ", StringComparison.Ordinal).Replace("\\(en", "-", StringComparison.Ordinal)
+            .Replace("\\(bu", " ", StringComparison.Ordinal).Replace("\\e", "\\", StringComparison.Ordinal);
         return Escape().Replace(text, "");
     }
 

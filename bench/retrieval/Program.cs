@@ -17,8 +17,9 @@ using Proxy.Vectors;
 namespace Proxy.Bench;
 
 /// <summary>
-/// <c>pages FOLDER COLLECTION</c> makes a collection of unpacked manual pages; <c>embed COLLECTION</c> writes the vectors of its documents and queries beside it
-/// (<c>d.f32</c>, <c>q.f32</c>); <c>run COLLECTION [RERANKER_FOLDER]</c> prints the table. Exit code 1: a goal is missed.
+/// <c>pages FOLDER COLLECTION</c> makes a collection of unpacked manual pages; <c>embed COLLECTION</c> writes the vectors of its documents and queries beside
+/// it (<c>d.f32</c>, <c>q.f32</c>); <c>run COLLECTION [RERANKER_FOLDER]</c> prints the table; <c>speed COLLECTION CHUNKS</c> times words and fusion over that
+/// many made-up chunks. Exit code 1: a goal is missed.
 /// </summary>
 internal static partial class Program
 {
@@ -30,6 +31,8 @@ internal static partial class Program
             return 0;
         }
 
+        if (arguments is ["speed", var source, var chunks])
+            return await Speed.RunAsync(Collection.Read(source), int.Parse(chunks, CultureInfo.InvariantCulture));
         if (arguments is not [var verb, var folder, .. var rest] || verb is not ("embed" or "run")) return 2;
         using var models = new LocalModels(new(), NullLogger.Instance);
         var collection = Collection.Read(folder);
@@ -114,8 +117,8 @@ internal static partial class Program
         }
 
         var random = new Random(14);
-        var identifiers = places.Where(static place => place.Value.Count == 1 && Identifier().IsMatch(place.Key)).OrderBy(static place => place.Key, StringComparer.Ordinal)
-            .OrderBy(_ => random.Next()).Take(600).ToList();
+        var identifiers = places.Where(static place => place.Value.Count == 1 && Identifier().IsMatch(place.Key))
+            .OrderBy(static place => place.Key, StringComparer.Ordinal).OrderBy(_ => random.Next()).Take(600).ToList();
         var analyzer = new TextAnalyzer();
         var store = await FillAsync(collection, analyzer, embedder.Info.Name, documents);
         var workspace = (await store.WorkspaceAsync("vs_pages", default))!;
@@ -126,7 +129,7 @@ internal static partial class Program
             var (outcome, error) = await search.SearchAsync([workspace], new([token]) { Most = 3, Trace = true }, default);
             if (outcome is null) throw new InvalidOperationException(error!.Message);
             if (outcome.Hits.Count > 0 && outcome.Hits[0].File.FileId == $"file-{where.Single()}") first++;
-            else Console.WriteLine($"not first: {token}, {collection.Documents[where.Single()].Title}; {outcome.LexicalOnly} {string.Join("; ", outcome.Trace!.Notes)}");
+            else Console.WriteLine($"not first: {token} of {collection.Documents[where.Single()].Title}; {string.Join("; ", outcome.Trace!.Notes)}");
         }
 
         return (first, identifiers.Count);

@@ -38,7 +38,11 @@ internal sealed class SearchBox
         var id = $"vs_{++ids}";
         var now = TimeProvider.System.GetUtcNow();
         await Store.SaveAsync(
-            new Workspace { Id = id, Owner = "local", Name = $"w{ids}", CreatedAt = now, LastActiveAt = now, Vectors = sets is [] ? [new("1", Model, dimensions)] : sets },
+            new Workspace
+            {
+                Id = id, Owner = "local", Name = $"w{ids}", CreatedAt = now, LastActiveAt = now,
+                Vectors = sets is [] ? [new("1", Model, dimensions)] : sets,
+            },
             default);
         return id;
     }

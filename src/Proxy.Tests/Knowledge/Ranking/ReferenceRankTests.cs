@@ -121,7 +121,8 @@ public sealed class ReferenceRankTests
             const string Folder = "src/Proxy.Tests/Knowledge/Ranking/reference/";
             List<(string, string)> documents =
                 [.. Lines(Folder + "documents.jsonl").Select(static row => (row.GetProperty("title").GetString()!, row.GetProperty("text").GetString()!))];
-            List<ReferenceQuery> queries = [.. Lines(Folder + "queries.jsonl").Select(static row => new ReferenceQuery(row.GetProperty("text").GetString()!, row))];
+            List<ReferenceQuery> queries =
+                [.. Lines(Folder + "queries.jsonl").Select(static row => new ReferenceQuery(row.GetProperty("text").GetString()!, row))];
             var bytes = File.ReadAllBytes(Path.Combine(Repository.Root, Folder, "vectors.i8"));
             float[][] vectors = [.. MemoryMarshal.Cast<byte, sbyte>(bytes).ToArray().Chunk(384).Select(Scaled)];
             Assert.Equal(documents.Count + queries.Count, vectors.Length);

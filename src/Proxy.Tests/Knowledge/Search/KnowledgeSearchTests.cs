@@ -219,7 +219,7 @@ public sealed class KnowledgeSearchTests
     public async Task Passages_that_say_the_same_Are_returned_once()
     {
         const string Text = "The proxy listens on this port unless the server section of the file says otherwise and then it listens there and nowhere else at all "
-            + "so that no other program on the machine can take the address away while it runs, which is what the operator wants to be sure of at night";
+            + "so that no other program on the machine can take the address away while it runs, as the operator wants it at night";
         var place = await box.AddWorkspaceAsync();
         await box.AddAsync(place, "a.md", (Text + ".", [1, 0]));
         await box.AddAsync(place, "copy.md", (Text + "!", [1, 0.01f]));

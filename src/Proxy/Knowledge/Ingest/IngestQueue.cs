@@ -10,7 +10,8 @@ namespace Proxy.Knowledge.Ingest;
 /// Reads the files that were put into workspaces, one after the other, in the background: text, chunks, vectors, index. What is stored survives the end of the
 /// process; a file that was half read is continued, by this process or by another one on the same store.
 /// </summary>
-internal sealed class IngestQueue(IKnowledgeStore store, KnowledgeModels models, ITextAnalyzer analyzer, ILogger log, TimeProvider time)
+internal sealed class IngestQueue(
+    IKnowledgeStore store, KnowledgeModels models, Reembedding reembedding, ITextAnalyzer analyzer, ILogger log, TimeProvider time)
 {
     /// <summary>Chunks that are embedded in one call. A client's call waits for at most one such batch.</summary>
     private const int EmbeddedAtOnce = 32;
@@ -59,10 +60,12 @@ internal sealed class IngestQueue(IKnowledgeStore store, KnowledgeModels models,
         {
             try
             {
-                while (await ReadNextAsync(cancellation).ConfigureAwait(false))
+                // Files first: a search can find nothing of them before they are read, and the old vectors of a workspace serve until the new ones are there.
+                while (await ReadNextAsync(cancellation).ConfigureAwait(false) || await reembedding.StepAsync(cancellation).ConfigureAwait(false))
                 {
                 }
 
+                Problem = null;
                 await signal.WaitAsync(Pause, cancellation).ConfigureAwait(false);
             }
             catch (OperationCanceledException) when (cancellation.IsCancellationRequested)
@@ -116,7 +119,7 @@ internal sealed class IngestQueue(IKnowledgeStore store, KnowledgeModels models,
         if (await WorkspaceAsync(file.Workspace, cancellation).ConfigureAwait(false) is not { } workspace) return null;
         if (await TextAsync(file, cancellation).ConfigureAwait(false) is not { } document) return null;
         var embedders = Embedders(workspace);
-        var limits = ChunkRules.LimitsOf(file, embedders.Count > 0 ? embedders.Min(static embedder => embedder.Info.MaxInputLength) : null);
+        var limits = ChunkRules.Of(models, workspace, file.ChunkTokens, file.OverlapTokens);
         var (number, pending) = (0, new List<Chunk>());
         var stored = file.Chunks; // a process that ended stored these
         await foreach (var chunk in Chunker.CutAsync(document, limits, Counter(embedders), cancellation).ConfigureAwait(false))

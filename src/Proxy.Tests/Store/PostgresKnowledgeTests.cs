@@ -10,6 +10,51 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.Store;
 
+/// <summary>The contract on a real PostgreSQL with pgvector.</summary>
+public abstract class PostgresKnowledgeContract(PostgresFixture fixture) : KnowledgeStoreContract
+{
+    private string? url;
+
+    private protected string Url => url!;
+
+    public override async ValueTask InitializeAsync()
+    {
+        var server = await fixture.StartAsync();
+        url = await server.DatabaseAsync();
+        await server.RunAsync("create extension vector", new Uri(url).AbsolutePath[1..]);
+        await base.InitializeAsync();
+    }
+
+    private protected override ValueTask<IKnowledgeStore> NewAsync() => new(new PostgresKnowledgeStore(new PostgresSchema(Url, "proxy"), Analyzer, Time));
+}
+
+public sealed class PostgresKnowledgeContractTests(UsualPostgres server) : PostgresKnowledgeContract(server), IClassFixture<UsualPostgres>;
+
+[Trait("Category", "Slow")]
+public sealed class NewestPostgresKnowledgeContractTests(NewestPostgres server) : PostgresKnowledgeContract(server), IClassFixture<NewestPostgres>;
+
+/// <summary>The contract with PgBouncer between, which gives each transaction whatever session is free.</summary>
+public sealed class PgBouncerKnowledgeContractTests(UsualPostgres server) : PostgresKnowledgeContract(server), IClassFixture<UsualPostgres>
+{
+    private readonly UsualPostgres server = server;
+    private PgBouncer? bouncer;
+
+    public override async ValueTask InitializeAsync()
+    {
+        bouncer = await PgBouncer.StartAsync(await server.StartAsync());
+        await base.InitializeAsync();
+    }
+
+    public override async ValueTask DisposeAsync()
+    {
+        await base.DisposeAsync();
+        await bouncer!.DisposeAsync();
+    }
+
+    private protected override ValueTask<IKnowledgeStore> NewAsync() => new(new PostgresKnowledgeStore(
+        new PostgresSchema(new UriBuilder(Url) { Port = bouncer!.Port }.Uri.AbsoluteUri, "proxy"), Analyzer, Time));
+}
+
 /// <summary>What PostgreSQL alone has: the extension, rights, the index of vectors, several processes, and texts that it does not take.</summary>
 public sealed class PostgresKnowledgeTests(UsualPostgres fixture) : IClassFixture<UsualPostgres>
 {

@@ -3,8 +3,10 @@ using Proxy.Dialects.OpenAiChat;
 using Proxy.Http.Knowledge;
 using Proxy.Knowledge;
 using Proxy.Knowledge.Analysis;
+using Proxy.Knowledge.Chat;
 using Proxy.Knowledge.Ingest;
 using Proxy.Knowledge.Search;
+using Proxy.Routes;
 using Proxy.Store;
 using Proxy.VectorRoutes;
 
@@ -19,9 +21,15 @@ internal static class KnowledgeFeature
         parts.FixedSettings.Add(new("[knowledge]", static file => file.Knowledge with { Embedders = [], Listed = [] }));
         parts.FixedSettings.Add(new("[knowledge] embedder", static file => string.Join('\n', file.Knowledge.Embedders)));
         parts.FixedSettings.Add(new("[knowledge] listed", static file => string.Join('\n', file.Knowledge.Listed)));
-        var analyzer = new TextAnalyzer();
-        var store = parts.Documents ?? (config.Enabled ? KnowledgeStores.Create(parts.Config, analyzer, parts.Exchange.Time) : null);
-        if (store is not null) AddStore(parts, store, analyzer);
+        if (parts.Knowledge is null) // else it is over documents that were opened before
+        {
+            var analyzer = new TextAnalyzer();
+            var store = parts.Documents ?? (config.Enabled ? KnowledgeStores.Create(parts.Config, analyzer, parts.Exchange.Time) : null);
+            if (store is not null) AddStore(parts, store, analyzer);
+        }
+
+        if (parts.Knowledge is { } knowledge) AddRoute(parts, knowledge.Base);
+        else parts.Exchange.Refuses.Add(RefuseWishes);
         parts.Endpoints.AddRange(new KnowledgeEndpoints(parts.Knowledge, config, parts.Errors, parts.Exchange).Rows);
         var absent = parts.Knowledge is null ? KnowledgeParts.Absent(config) : "";
         parts.AdminRows.AddRange(new KnowledgeAdmin(parts.Knowledge, absent, config, parts.Exchange.Time).AdminRows);
@@ -47,6 +55,24 @@ internal static class KnowledgeFeature
         var (found, _) = await knowledge.Base.FindAsync(caller, workspaces.Split(',', StringSplitOptions.TrimEntries), "x-workspace", cancellation);
         return found.Count == 0 ? null : string.Join(' ', found.Select(static workspace => $"{workspace.Id}@{workspace.Version}"));
     }
+
+    /// <summary>Adds the route that answers chats from documents.</summary>
+    public static void AddRoute(PartsBuilder parts, KnowledgeBase knowledge) => parts.ChatRoutes.Add(new RagRoute(
+        knowledge, owner => CallerOf(parts, owner), parts.Direct, model => ContextOf(parts, model), new RagMetrics(parts.Exchange.Metrics, parts.Exchange.Time)));
+
+    /// <summary>The error if headers say how to search documents, of which there are none.</summary>
+    private static ProxyError? RefuseWishes(CallInfo info) => info.Wishes?.Rag is { } rag
+        ? new(ProxyErrorKind.InvalidRequest, $"{rag.First} asks for a search in documents: {RouteTable.NoKnowledge}") { Param = rag.First }
+        : null;
+
+    /// <summary>
+    /// The least context, in tokens, with which the backends of a model run it. An Ollama host runs a model with as much as a call needs, up to the model's limit.
+    /// Null if it is not known.
+    /// </summary>
+    private static int? ContextOf(PartsBuilder parts, string model) =>
+        parts.Directory.Table.Resolve(model) is not { } resolution ? null
+        : resolution.Candidates.Min(backend => backend.Config.Options.NumCtx
+            ?? (backend.Learned(resolution.Served) is { } known ? (backend.IsOllama ? known.ContextLimit : null) ?? known.ContextLength ?? known.ContextLimit : null));
 
     /// <summary>What the caller of this name may use, by the keys of the running configuration.</summary>
     public static KnowledgeCaller CallerOf(PartsBuilder parts, string owner)

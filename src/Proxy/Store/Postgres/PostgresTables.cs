@@ -1,4 +1,5 @@
 using Npgsql;
+using Proxy.Store.Postgres.Knowledge;
 
 namespace Proxy.Store.Postgres;
 
@@ -97,6 +98,7 @@ internal static class PostgresTables
         create index semantic_cache_words on {0}.semantic_cache (scope, md5(words));
         create index semantic_cache_expires_at on {0}.semantic_cache (expires_at);
         """,
+        KnowledgeTables.Script,
     ];
 
     /// <summary>The number of the last script.</summary>

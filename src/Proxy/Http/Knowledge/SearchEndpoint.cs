@@ -59,7 +59,7 @@ internal static class SearchEndpoint
             ? form.Texts("query", MostQueries, LongestQuery)
             : form.Text("query", LongestQuery) is { } one ? [one] : [];
         if (queries is null) return [];
-        if (queries.Count == 0 || queries.All(string.IsNullOrWhiteSpace)) form.Refuse("query", "is missing or empty");
+        if (queries.Count == 0 || queries.Any(string.IsNullOrWhiteSpace)) form.Refuse("query", "is missing or empty");
         return queries;
     }
 

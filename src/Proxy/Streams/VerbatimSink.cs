@@ -165,9 +165,18 @@ internal sealed class VerbatimSink : IFrameSink, IDisposable
 
     private void Write(long number, ReadOnlySpan<byte> frame, ReadOnlySpan<byte> payload)
     {
-        if (ids?.Begin(number, Target) == false) return;
-        if (edits is { Renames: true }) edits.Write(frame, payload, Target);
-        else Target.Write(frame);
+        if (edits is { Renames: true })
+        {
+            if (ids?.Begin(number, Target) != false) edits.Write(frame, payload, Target);
+        }
+        else if (ids is not null)
+        {
+            ids.Write(number, frame, Target);
+        }
+        else
+        {
+            Target.Write(frame);
+        }
     }
 
     /// <summary>An error frame with our credentials removed; null if it contains none.</summary>

@@ -107,4 +107,8 @@ internal sealed record TokenVectors(IReadOnlyList<ReadOnlyMemory<float>> Matrice
 /// One token of a text. <paramref name="Text"/> is its slice of the text, and <paramref name="Start"/> and <paramref name="Stop"/> are its position in the
 /// UTF-8 bytes. A special token has its name as <paramref name="Text"/> and no position.
 /// </summary>
-internal readonly record struct TextToken(int Id, string Text, bool Special, int? Start, int? Stop);
+internal readonly record struct TextToken(int Id, string Text, bool Special, int? Start, int? Stop)
+{
+    /// <summary>The token stands for text that the model's vocabulary lacks.</summary>
+    public bool IsUnknown { get; init; }
+}

@@ -119,7 +119,7 @@ internal sealed class IngestQueue(
         if (await WorkspaceAsync(file.Workspace, cancellation).ConfigureAwait(false) is not { } workspace) return null;
         if (await TextAsync(file, cancellation).ConfigureAwait(false) is not { } document) return null;
         var embedders = Embedders(workspace);
-        var limits = ChunkRules.LimitsOf(file, embedders.Count > 0 ? embedders.Min(static embedder => embedder.Info.MaxInputLength) : null);
+        var limits = ChunkRules.Of(models, workspace, file.ChunkTokens, file.OverlapTokens);
         var (number, pending) = (0, new List<Chunk>());
         var stored = file.Chunks; // a process that ended stored these
         await foreach (var chunk in Chunker.CutAsync(document, limits, Counter(embedders), cancellation).ConfigureAwait(false))

@@ -103,6 +103,20 @@ public sealed class KnowledgeSearchTests
         Assert.Empty(none.Hits);
     }
 
+    /// <summary>The parts stand in many chunks, and their vectors are as near.</summary>
+    [Theory]
+    [InlineData("JobQueue_Limit")]
+    [InlineData("job-queue")]
+    [InlineData("where is jobQueueLimit set")]
+    public async Task An_identifier_Finds_the_chunk_that_has_it(string query)
+    {
+        var place = await box.AddWorkspaceAsync();
+        for (var i = 0; i < 30; i++) await box.AddAsync(place, $"{i}.md", ($"a job, a queue, a limit; the queue of jobs, set {i}", [1, 0.01f * i]));
+        await box.AddAsync(place, "one.md", ("Among other things jobqueue_limit, or job-queue and jobQueueLimit, in a longer text", [1, 1]));
+
+        Assert.Equal("one.md", (await box.SearchAsync(place, new([query]))).Hits[0].File.Name);
+    }
+
     [Theory]
     [InlineData("gone", "nothing serves the embedding model 'test-embed' now")]
     [InlineData("failing", "the embedding model 'test-embed' failed: out of memory")]
@@ -218,8 +232,8 @@ public sealed class KnowledgeSearchTests
     [Fact]
     public async Task Passages_that_say_the_same_Are_returned_once()
     {
-        const string Text = "The proxy listens on this port unless the server section of the file says otherwise and then it listens there and nowhere else at all "
-            + "so that no other program on the machine can take the address away while it runs, as the operator wants it at night";
+        const string Text = "The proxy listens on this port unless the server section of the file says otherwise and then it listens there and nowhere else "
+            + "at all so that no other program on the machine can take the address away while it runs, as the operator wants it at night";
         var place = await box.AddWorkspaceAsync();
         await box.AddAsync(place, "a.md", (Text + ".", [1, 0]));
         await box.AddAsync(place, "copy.md", (Text + "!", [1, 0.01f]));

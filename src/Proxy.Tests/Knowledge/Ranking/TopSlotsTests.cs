@@ -18,16 +18,16 @@ public sealed class TopSlotsTests
                 if (random.Next(4) > 0) mask.Add(slot);
             }
 
-            var top = new TopSlots(random.Next(12));
+            var most = random.Next(12);
+            var top = new TopSlots(most);
             var all = new TopSlots(scores.Length);
             top.AddPositive(scores, mask, 100);
             foreach (var slot in Enumerable.Range(0, scores.Length).OrderBy(_ => random.Next())) all.Add(slot, scores[slot]);
 
             var sorted = scores.Select(static (score, slot) => new ScoredSlot(slot, score))
                 .OrderByDescending(static s => s.Score).ThenBy(static s => s.Slot).ToList();
-            var kept = top.Sorted();
             Assert.Equal(sorted, all.Sorted());
-            Assert.Equal(sorted.Where(s => mask[s.Slot] && s.Score > 0).Take(kept.Length).Select(static s => s with { Slot = s.Slot + 100 }), kept);
+            Assert.Equal(sorted.Where(s => mask[s.Slot] && s.Score > 0).Take(most).Select(static s => s with { Slot = s.Slot + 100 }), top.Sorted());
         }
     }
 
@@ -41,7 +41,7 @@ public sealed class TopSlotsTests
 
         // Mean 1.5 and deviation 1.6583 of 4, 2, 0, 0; mean 3 and deviation 1 of 4, 2.
         Assert.Equal((2.5 / 1.6583, -1.5 / 1.6583), (zeros.Z(4), zeros.LeastZ), new Near());
-        Assert.Equal((1, -1), (whole.Z(4), whole.LeastZ), new Near());
+        Assert.Equal((1.0, -1.0), (whole.Z(4), whole.LeastZ), new Near());
         Assert.Equal(whole.LeastZ, whole.Z(0.5));
         Assert.Equal(0, new ScoreList([], 0).LeastZ);
     }

@@ -152,7 +152,7 @@ internal sealed class TextAnalyzer : ITextAnalyzer
 
         Span<char> lower = stackalloc char[LongestTerm];
         lower = lower[..word.ToLowerInvariant(lower)];
-        if (!Ascii.IsValid(word))
+        if (!Ascii.IsValid(lower))
         {
             AddForeign(lower, terms);
             return;

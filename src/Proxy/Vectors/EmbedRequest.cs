@@ -35,6 +35,9 @@ internal sealed record EmbedRequest(IReadOnlyList<EmbedInput> Inputs)
     /// <summary>Scale each vector to length 1. Null: the model's default, which is yes for most models.</summary>
     public bool? Normalize { get; init; }
 
+    /// <summary>Whether a model of this process computes it only when no other call waits. Hosts are not told.</summary>
+    public bool IsBackground { get; init; }
+
     public PromptKind Prompt { get; init; }
 
     /// <summary>A prompt by its name in the model's folder; takes precedence over <see cref="Prompt"/>.</summary>

@@ -23,6 +23,7 @@ internal static partial class ConfigRules
         .. config.Backends.SelectMany((backend, i) => Backend(backend, $"backends[{i}]")),
         .. Twins(config.Backends, backend => backend.Name, "backends", "name"),
         .. Keys(config.Auth),
+        .. Knowledge(config.Knowledge),
         .. DefaultBackend(config),
         .. Unlearned(config),
         .. Aliases(config),
@@ -165,6 +166,7 @@ internal static partial class ConfigRules
             if (key.Sha256.Length > 0 && (key.Sha256.Length != 64 || !key.Sha256.All(char.IsAsciiHexDigitLower)))
                 yield return new($"{path}.sha256", 0, "is not a SHA-256 digest, which has 64 hex digits; `proxy keys new NAME` prints a key and its digest");
             foreach (var twice in Patterns(key.Models, $"{path}.models")) yield return twice;
+            foreach (var twice in Patterns(key.Workspaces, $"{path}.workspaces")) yield return twice;
         }
 
         foreach (var problem in Twins(auth.Keys, key => key.Name, "auth.keys", "name")) yield return problem;

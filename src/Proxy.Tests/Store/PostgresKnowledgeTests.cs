@@ -158,7 +158,9 @@ public sealed class PostgresKnowledgeTests(UsualPostgres fixture) : IClassFixtur
         const int Rows = 4000, Dimensions = 48, Top = 200;
         var random = new Random(7);
         var vectors = Enumerable.Range(0, Rows).Select(_ => Random(random, Dimensions)).ToArray();
-        await using var store = await NewAsync(exactRows: 500);
+        var (server, name) = await DatabaseAsync();
+        await server.RunAsync("create extension vector", name);
+        await using var store = Store(server.Url(name), exactRows: 500);
         await store.SaveAsync(NewWorkspace(Dimensions), default);
         await AddAsync(store, "file-1", "one", vectors.Length, i => $"chunk {i}", i => vectors[i]);
         using var index = (await store.OpenAsync("vs_1", default))!;
@@ -185,6 +187,13 @@ public sealed class PostgresKnowledgeTests(UsualPostgres fixture) : IClassFixtur
             Assert.True(ten >= 0.95 * 20 * 10, $"recall@10 is {ten / 200.0} with one slot in {share}");
             Assert.True(found >= 0.95 * 20 * Math.Min(Top, Rows / share), $"recall@{Top} is {found / 20.0 / Math.Min(Top, Rows / share)} with one in {share}");
         }
+
+        // The index answered all but the last, and found enough: else the vectors would have been compared one by one.
+        await Patience.Until(
+            async () => (long)Assert.Single(await server.QueryAsync(
+                "select idx_scan from pg_stat_user_indexes where relname = 'vec_1_1' and indexrelname like '%v_idx'", name))! >= 60,
+            "PostgreSQL counts the uses of the index");
+        Assert.InRange((long)Assert.Single(await server.QueryAsync("select seq_scan from pg_stat_user_tables where relname = 'vec_1_1'", name))!, 0, 19);
     }
 
     [Fact]

@@ -34,12 +34,26 @@ internal sealed class KeyHold(IRecordStore store, IKeyLeases leases, AnswerJourn
     {
         for (var pause = FirstPause; ; pause = pause * 2 < LongestPause ? pause * 2 : LongestPause)
         {
-            var now = await leases.TakeAsync(lease, Duration, cancellation);
+            if (await TryTakeAsync(cancellation) is not { } now) return await KeyRecord.RestoreAsync(store, journal, cancellation);
             if (now.Holder == lease.Holder) return await BeginAsHolderAsync(cancellation);
             if (now.Digest != lease.Digest) return CallSharing.KeyReused;
             if (await KeyRecord.RestoreAsync(store, journal, cancellation) is { } reused) return reused;
             if (journal.IsOver) return null;
             await Task.Delay(pause, time, cancellation);
+        }
+    }
+
+    /// <summary>Null: the database takes no lease, for example because the disk is full. An answer may be found in it all the same.</summary>
+    private async ValueTask<KeyLease?> TryTakeAsync(CancellationToken cancellation)
+    {
+        try
+        {
+            return await leases.TakeAsync(lease, Duration, cancellation);
+        }
+        catch (StoreException problem)
+        {
+            log.KeyNotShared(lease.Holder, problem.Message);
+            return null;
         }
     }
 

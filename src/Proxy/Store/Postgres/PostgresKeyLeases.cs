@@ -1,5 +1,4 @@
 using Npgsql;
-using Proxy.Store.Postgres.Knowledge;
 using Proxy.Streams;
 using static Proxy.Store.Postgres.Knowledge.PostgresCommands;
 
@@ -25,24 +24,35 @@ internal sealed class PostgresKeyLeases(PostgresSchema schema) : IKeyLeases
         {
             while (true)
             {
-                if (await connection.RunAsync(take, cancellation, [.. Names(wanted), Text(wanted.Digest), Of(duration.TotalSeconds)]).ConfigureAwait(false) > 0)
+                if (await RunAsync(connection, take, [.. Names(wanted), Text(wanted.Digest), Of(duration.TotalSeconds)], cancellation).ConfigureAwait(false) > 0)
                     return wanted;
-                var held = await connection.RowsAsync(
-                    $"select holder, digest from {schema.Quoted}.key_leases where owner = $1 and key = $2",
-                    row => wanted with { Holder = row.GetString(0), Digest = row.GetString(1) }, cancellation, Names(wanted)[..2]).ConfigureAwait(false);
-                if (held is [var other]) return other; // else it was given back at this moment
+                var find = new NpgsqlCommand($"select holder, digest from {schema.Quoted}.key_leases where owner = $1 and key = $2", connection);
+                await using var ended = find.ConfigureAwait(false);
+                find.Parameters.AddRange(Names(wanted)[..2]);
+                var row = await find.ExecuteReaderAsync(cancellation).ConfigureAwait(false);
+                await using var closed = row.ConfigureAwait(false);
+                // Without a row, it was given back at this moment.
+                if (await row.ReadAsync(cancellation).ConfigureAwait(false)) return wanted with { Holder = row.GetString(0), Digest = row.GetString(1) };
             }
         },
         cancellation).ConfigureAwait(false);
 
     public async ValueTask<bool> RenewAsync(KeyLease lease, TimeSpan duration, CancellationToken cancellation) => await schema.UseAsync(
-        (connection, cancellation) => connection.RunAsync(renew, cancellation, [.. Names(lease), Of(duration.TotalSeconds)]), cancellation)
+        (connection, cancellation) => RunAsync(connection, renew, [.. Names(lease), Of(duration.TotalSeconds)], cancellation), cancellation)
         .ConfigureAwait(false) > 0;
 
     public async ValueTask ReleaseAsync(KeyLease lease, CancellationToken cancellation) => await schema.UseAsync(
-        (connection, cancellation) => connection.RunAsync(
-            $"delete from {schema.Quoted}.key_leases where owner = $1 and key = $2 and holder = $3", cancellation, Names(lease)),
+        (connection, cancellation) => RunAsync(
+            connection, $"delete from {schema.Quoted}.key_leases where owner = $1 and key = $2 and holder = $3", Names(lease), cancellation),
         cancellation).ConfigureAwait(false);
+
+    private static async Task<int> RunAsync(NpgsqlConnection connection, string sql, NpgsqlParameter[] parameters, CancellationToken cancellation)
+    {
+        var command = new NpgsqlCommand(sql, connection);
+        await using var ended = command.ConfigureAwait(false);
+        command.Parameters.AddRange(parameters);
+        return await command.ExecuteNonQueryAsync(cancellation).ConfigureAwait(false);
+    }
 
     private static NpgsqlParameter[] Names(KeyLease lease) =>
         [Text(lease.Owner), Text(PostgresText.Indexed(lease.Key)), Text(lease.Holder)];

@@ -250,7 +250,8 @@ public sealed class PostgresKnowledgeTests(UsualPostgres fixture) : IClassFixtur
         using var one = (await store.OpenAsync("vs_1", default))!;
         using var two = (await memory.OpenAsync("vs_1", default))!;
         Assert.Equal(two.Slots.Packed.ToArray(), one.Slots.Packed.ToArray());
-        TermKey[] terms = [.. words.SelectMany(word => Analyzer.Terms(word)).SelectMany(term => new TermKey[] { new(TermField.Body, term), new(TermField.Title, term) })];
+        var stems = words.SelectMany(Analyzer.Terms).ToArray();
+        TermKey[] terms = [.. stems.Select(term => new TermKey(TermField.Body, term)), .. stems.Select(term => new TermKey(TermField.Title, term))];
         Assert.Equal((await two.PostingsAsync(terms, default)).Select(Shown), (await one.PostingsAsync(terms, default)).Select(Shown));
         for (var query = 0; query < 10; query++)
         {
@@ -283,8 +284,10 @@ public sealed class PostgresKnowledgeTests(UsualPostgres fixture) : IClassFixtur
             while (await store.ClaimAsync(worker, Lease, default) is { } file)
             {
                 for (var from = 0; from < 60; from += 20)
-                    Assert.True(await store.AppendAsync(
-                        worker, Lease, file, from, [.. Enumerable.Range(from, 20).Select(n => Chunk(file.Name, $"shared word{n}", [1, n]))], from == 40, default));
+                {
+                    var chunks = Enumerable.Range(from, 20).Select(n => Chunk(file.Name, $"shared word{n}", [1, n])).ToArray();
+                    Assert.True(await store.AppendAsync(worker, Lease, file, from, chunks, from == 40, default));
+                }
             }
         }));
 
@@ -325,7 +328,11 @@ public sealed class PostgresKnowledgeTests(UsualPostgres fixture) : IClassFixtur
 
         await using var store = Store(server.Url(name), new NewerAnalyzer());
         using (var index = (await store.OpenAsync("vs_1", default))!)
-            Assert.Equal([0, 1], (await index.PostingsAsync([new(TermField.Body, "red"), new(TermField.Body, "new-red")], default)).Select(list => Slots(list).Count));
+        {
+            TermKey[] terms = [new(TermField.Body, "red"), new(TermField.Body, "new-red")];
+            Assert.Equal([0, 1], (await index.PostingsAsync(terms, default)).Select(list => Slots(list).Count));
+        }
+
         await store.DetachAsync("vs_1", "file-1", default);
 
         Assert.Equal([0L], await server.QueryAsync("select count(*) from proxy.postings", name));

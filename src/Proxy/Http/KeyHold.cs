@@ -4,8 +4,8 @@ using Proxy.Streams;
 namespace Proxy.Http;
 
 /// <summary>
-/// One call's hold of its <c>Idempotency-Key</c> among the processes that share a database. The first call takes the key's lease, generates, and renews the lease
-/// meanwhile. Another call waits until the answer is in the database; if the lease ends without one, because its process died or its generation failed, that
+/// One call's hold of its <c>Idempotency-Key</c> among the processes that share a database. The first call takes the key's lease, generates, and renews the
+/// lease meanwhile. Another call waits until the answer is in the database; if the lease ends without one, because its process died or its generation failed, that
 /// call takes the lease and generates.
 /// </summary>
 /// <param name="store">Has the answers.</param>

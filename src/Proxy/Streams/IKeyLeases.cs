@@ -1,8 +1,8 @@
 namespace Proxy.Streams;
 
 /// <summary>
-/// Leases on idempotency keys, in a database that several processes share: the process that has a key's lease generates the answer. A lease that was not renewed
-/// in time can be taken by another call. Thread-safe. Methods throw <see cref="StoreException"/> when the database cannot be used.
+/// Leases on idempotency keys, in a database that several processes share: the process that has a key's lease generates the answer. A lease that was not
+/// renewed in time can be taken by another call. Thread-safe. Methods throw <see cref="StoreException"/> when the database cannot be used.
 /// </summary>
 internal interface IKeyLeases
 {

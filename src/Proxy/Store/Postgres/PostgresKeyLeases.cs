@@ -24,8 +24,8 @@ internal sealed class PostgresKeyLeases(PostgresSchema schema) : IKeyLeases
         {
             while (true)
             {
-                if (await RunAsync(connection, take, [.. Names(wanted), Text(wanted.Digest), Of(duration.TotalSeconds)], cancellation).ConfigureAwait(false) > 0)
-                    return wanted;
+                NpgsqlParameter[] values = [.. Names(wanted), Text(wanted.Digest), Of(duration.TotalSeconds)];
+                if (await RunAsync(connection, take, values, cancellation).ConfigureAwait(false) > 0) return wanted;
                 var find = new NpgsqlCommand($"select holder, digest from {schema.Quoted}.key_leases where owner = $1 and key = $2", connection);
                 await using var ended = find.ConfigureAwait(false);
                 find.Parameters.AddRange(Names(wanted)[..2]);

@@ -56,7 +56,7 @@ public abstract class RecordStoreContract : IAsyncLifetime
         var minute = TimeSpan.FromMinutes(1);
 
         Assert.Equal(a.Holder, (await one.TakeAsync(a, minute, default)).Holder);
-        Assert.Equal(("t1", "d1"), (await two.TakeAsync(b, minute, default)) is var held ? (held.Holder, held.Digest) : default);
+        Assert.Equal(a, await two.TakeAsync(b, minute, default));
         Assert.Equal(bob, await two.TakeAsync(bob, minute, default)); // another owner's key is another key
         Assert.True(await one.RenewAsync(a, minute, default));
         await two.ReleaseAsync(b, default); // is not its to give back

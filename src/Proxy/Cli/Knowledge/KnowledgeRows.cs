@@ -142,8 +142,13 @@ internal sealed partial class KnowledgeRows : JsonSerializerContext
     /// <summary>For terminals and jq, not for web pages: "é" and "+" are not escaped.</summary>
     public static KnowledgeRows Print => Relaxed.Context;
 
+    /// <summary>The same, each object on one line.</summary>
+    public static KnowledgeRows OneLine => Relaxed.Line;
+
     private static class Relaxed
     {
         public static readonly KnowledgeRows Context = new(new JsonSerializerOptions(Default.Options) { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
+
+        public static readonly KnowledgeRows Line = new(new JsonSerializerOptions(Context.Options) { WriteIndented = false });
     }
 }

@@ -29,8 +29,9 @@ internal sealed class OwnLine : IOperatorLine
         requests = new(knowledge, config.Knowledge, parts.Time);
         Place = KnowledgeStores.Place(config) ?? "";
         IsOwn = works;
-        // Models at hosts are found by asking the hosts.
-        working = works ? Task.WhenAll(knowledge.Ingest.RunAsync(stop.Token), parts.Probe.RunAsync(stop.Token)) : parts.Probe.RunAsync(stop.Token);
+        // Only a model that is named may be one at a host, and is found by asking the hosts.
+        var probing = config.Knowledge is { Embedders.Count: 0, Reranker: null } ? Task.CompletedTask : parts.Probe.RunAsync(stop.Token);
+        working = works ? Task.WhenAll(probing, WorkAsync()) : probing;
     }
 
     public string Place { get; }
@@ -78,6 +79,7 @@ internal sealed class OwnLine : IOperatorLine
     {
         using var request = JsonDocument.Parse(asked);
         using var body = new PooledBody();
+        await parts.Probe.FirstRound.WaitAsync(cancellation).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         try
         {
             var json = new Utf8JsonWriter(body);
@@ -117,6 +119,12 @@ internal sealed class OwnLine : IOperatorLine
         writer.Dispose();
         held?.Dispose();
         stop.Dispose();
+    }
+
+    private async Task WorkAsync()
+    {
+        await parts.Probe.FirstRound.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await knowledge.Ingest.RunAsync(stop.Token).ConfigureAwait(false);
     }
 
     private static IngestLock Take(string folder)

@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Net;
 using System.Net.Http.Headers;
+using System.Text;
 using System.Text.Json;
 
 namespace Proxy.Cli.Knowledge;
@@ -17,6 +18,10 @@ internal sealed class PublicLibrary : Library
     private const int LongestAttribute = 512;
 
     private const int PageSize = 100;
+
+    /// <summary>How often a request is sent that is refused for a while: keys may have a limit of calls a minute.</summary>
+    private const int MostTries = 30;
+    private const string Uploads = "v1/files";
 
     private readonly HttpClient http;
 
@@ -74,17 +79,8 @@ internal sealed class PublicLibrary : Library
 
     public override async Task<string> AddAsync(WorkspaceRow workspace, OutgoingFile file, Stream content, CancellationToken cancellation)
     {
-        using var form = new MultipartFormDataContent();
-        form.Add(new StringContent("assistants"), "purpose");
-        using var part = new StreamContent(content);
-        // Written by hand, because .NET encodes a name in two ways, and not every server reads either.
-        part.Headers.TryAddWithoutValidation(
-            "Content-Disposition", $"form-data; name=\"file\"; filename=\"{file.Name.Replace("\\", "_", StringComparison.Ordinal).Replace('"', '_')}\"");
-        form.Add(part);
-        using var request = new HttpRequestMessage(HttpMethod.Post, "v1/files") { Content = form };
-        var sent = await SendAsync(request, cancellation).ConfigureAwait(false);
-        var id = sent is { } stored ? Text(stored, "id") : null;
-        if (id is null) throw Unreadable("v1/files");
+        var sent = await SendAsync(() => Upload(file, content), cancellation).ConfigureAwait(false);
+        if (sent is not { } stored || Text(stored, "id") is not { } id) throw Unreadable("v1/files");
         await PostAsync($"v1/vector_stores/{workspace.Id}/files", json =>
         {
             json.WriteString("file_id", id);
@@ -144,6 +140,18 @@ internal sealed class PublicLibrary : Library
     {
         http.Dispose();
         return ValueTask.CompletedTask;
+    }
+
+    private static HttpRequestMessage Upload(OutgoingFile file, Stream content)
+    {
+        content.Position = 0; // a request that was refused for a while is sent again
+        var part = new Part(content);
+        // Written by hand, because .NET encodes a name in two ways, and not every server reads either.
+        part.Headers.TryAddWithoutValidation("Content-Disposition", $"form-data; name=\"file\"; filename=\"{Quotable(file.Name)}\"");
+        var form = new MultipartFormDataContent { HeaderEncodingSelector = static (_, _) => Encoding.UTF8 };
+        form.Add(new StringContent("assistants"), "purpose");
+        form.Add(part);
+        return new(HttpMethod.Post, Uploads) { Content = form };
     }
 
     private static WorkspaceRow Row(JsonElement store)
@@ -232,43 +240,52 @@ internal sealed class PublicLibrary : Library
             json.WriteEndObject();
         }
 
-        using var content = new ReadOnlyMemoryContent(body.WrittenMemory);
-        content.Headers.ContentType = new MediaTypeHeaderValue("application/json");
-        return await TryAsync(HttpMethod.Post, path, content, cancellation).ConfigureAwait(false) ?? throw new LibraryException($"{Place} has nothing at /{path}");
+        return await TryAsync(HttpMethod.Post, path, body.WrittenMemory, cancellation).ConfigureAwait(false)
+            ?? throw new LibraryException($"{Place} has nothing at /{path}");
     }
 
     /// <summary>Null: 404.</summary>
-    private async Task<JsonElement?> TryAsync(HttpMethod method, string path, HttpContent? content, CancellationToken cancellation)
+    private Task<JsonElement?> TryAsync(HttpMethod method, string path, ReadOnlyMemory<byte>? body, CancellationToken cancellation) => SendAsync(() =>
     {
-        using var request = new HttpRequestMessage(method, path) { Content = content };
-        return await SendAsync(request, cancellation).ConfigureAwait(false);
+        var request = new HttpRequestMessage(method, path);
+        if (body is not { } bytes) return request;
+        request.Content = new ReadOnlyMemoryContent(bytes);
+        request.Content.Headers.ContentType = new MediaTypeHeaderValue("application/json");
+        return request;
+    }, cancellation);
+
+    private async Task<JsonElement?> SendAsync(Func<HttpRequestMessage> make, CancellationToken cancellation)
+    {
+        for (var tries = 1; ; tries++)
+        {
+            using var request = make();
+            try
+            {
+                using var response = await http.SendAsync(request, cancellation).ConfigureAwait(false);
+                var body = await response.Content.ReadAsByteArrayAsync(cancellation).ConfigureAwait(false);
+                if (response.IsSuccessStatusCode) return JsonElement.Parse(body);
+                if (response.StatusCode is HttpStatusCode.NotFound && request.Method != HttpMethod.Post) return null;
+                if (response.StatusCode is not (HttpStatusCode.TooManyRequests or HttpStatusCode.ServiceUnavailable) || tries >= MostTries)
+                    throw Refusal(response, body, request.RequestUri?.OriginalString is Uploads);
+                await Task.Delay(response.Headers.RetryAfter?.Delta ?? TimeSpan.FromSeconds(1), cancellation).ConfigureAwait(false);
+            }
+            catch (JsonException)
+            {
+                throw Unreadable(request.RequestUri?.OriginalString ?? "");
+            }
+            catch (HttpRequestException e)
+            {
+                throw new LibraryException($"{Place} cannot be reached: {(e.InnerException ?? e).Message}");
+            }
+        }
     }
 
-    private async Task<JsonElement?> SendAsync(HttpRequestMessage request, CancellationToken cancellation)
+    private LibraryException Refusal(HttpResponseMessage response, byte[] body, bool isUpload)
     {
-        try
-        {
-            using var response = await http.SendAsync(request, cancellation).ConfigureAwait(false);
-            var body = await response.Content.ReadAsByteArrayAsync(cancellation).ConfigureAwait(false);
-            if (response.IsSuccessStatusCode) return JsonElement.Parse(body);
-            if (response.StatusCode is HttpStatusCode.NotFound && request.Method != HttpMethod.Post) return null;
-            var error = JsonElement.Parse(body).TryGetProperty("error", out var member) ? member : default;
-            var message = Text(error, "message") ?? $"{Place} answers {(int)response.StatusCode}";
-            if (response.StatusCode is HttpStatusCode.Unauthorized) message += " (the key is taken from PROXY_KEY)";
-            throw new LibraryException(message)
-            {
-                IsOfFile = request.RequestUri?.OriginalString is "v1/files"
-                    && response.StatusCode is HttpStatusCode.BadRequest or HttpStatusCode.RequestEntityTooLarge,
-            };
-        }
-        catch (JsonException)
-        {
-            throw Unreadable(request.RequestUri?.OriginalString ?? "");
-        }
-        catch (HttpRequestException e)
-        {
-            throw new LibraryException($"{Place} cannot be reached: {(e.InnerException ?? e).Message}");
-        }
+        var error = JsonElement.Parse(body) is { ValueKind: JsonValueKind.Object } answer && answer.TryGetProperty("error", out var member) ? member : default;
+        var message = Text(error, "message") ?? $"{Place} answers {(int)response.StatusCode}";
+        if (response.StatusCode is HttpStatusCode.Unauthorized) message += " (the key is taken from PROXY_KEY)";
+        return new(message) { IsOfFile = isUpload && response.StatusCode is HttpStatusCode.BadRequest or HttpStatusCode.RequestEntityTooLarge };
     }
 
     private LibraryException Unreadable(string path) => new($"the answer of {Place} at /{path} cannot be read; is it a proxy of this version?");
@@ -276,5 +293,23 @@ internal sealed class PublicLibrary : Library
     private static string? Text(JsonElement of, string member) =>
         of.ValueKind is JsonValueKind.Object && of.TryGetProperty(member, out var value) && value.ValueKind is JsonValueKind.String ? value.GetString() : null;
 
+    /// <summary>A name that can stand between quotes in a header.</summary>
+    private static string Quotable(string name) => string.Concat(name.Select(static c => c is '"' or '\\' || char.IsControl(c) ? '_' : c));
+
     private static string Escaped(string text) => Uri.EscapeDataString(text);
+
+    /// <summary>A stream that is left open, so that it can be sent again.</summary>
+    private sealed class Part(Stream content) : HttpContent
+    {
+        protected override Task SerializeToStreamAsync(Stream stream, TransportContext? context) => content.CopyToAsync(stream);
+
+        protected override Task SerializeToStreamAsync(Stream stream, TransportContext? context, CancellationToken cancellationToken) =>
+            content.CopyToAsync(stream, cancellationToken);
+
+        protected override bool TryComputeLength(out long length)
+        {
+            length = 0; // a file may grow while it is sent
+            return false;
+        }
+    }
 }

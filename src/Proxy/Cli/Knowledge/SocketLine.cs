@@ -80,7 +80,7 @@ internal sealed class SocketLine(HttpClient http) : IOperatorLine
             {
                 var refusal = await response.Content.ReadAsStringAsync(cancellation).ConfigureAwait(false);
                 var message = JsonSerializer.Deserialize(refusal, CliJson.Default.AdminRefusal)?.Error?.Message ?? throw new JsonException();
-                throw new LibraryException(message) { IsOfFile = verb == "add" };
+                throw new LibraryException(message) { IsOfFile = verb == "add" && response.StatusCode is HttpStatusCode.BadRequest };
             }
         }
         catch (JsonException)

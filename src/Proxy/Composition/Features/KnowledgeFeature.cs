@@ -21,9 +21,13 @@ internal static class KnowledgeFeature
         parts.FixedSettings.Add(new("[knowledge]", static file => file.Knowledge with { Embedders = [], Listed = [] }));
         parts.FixedSettings.Add(new("[knowledge] embedder", static file => string.Join('\n', file.Knowledge.Embedders)));
         parts.FixedSettings.Add(new("[knowledge] listed", static file => string.Join('\n', file.Knowledge.Listed)));
-        var analyzer = new TextAnalyzer();
-        var store = parts.Knowledge is not null ? null : parts.Documents ?? (config.Enabled ? KnowledgeStores.Create(parts.Config, analyzer, parts.Exchange.Time) : null);
-        if (store is not null) AddStore(parts, store, analyzer);
+        if (parts.Knowledge is null) // else it is over documents that were opened before
+        {
+            var analyzer = new TextAnalyzer();
+            var store = parts.Documents ?? (config.Enabled ? KnowledgeStores.Create(parts.Config, analyzer, parts.Exchange.Time) : null);
+            if (store is not null) AddStore(parts, store, analyzer);
+        }
+
         if (parts.Knowledge is { } knowledge) AddRoutes(parts, knowledge.Base);
         else parts.Exchange.Refuses.Add(RefuseWishes);
         parts.Endpoints.AddRange(new KnowledgeEndpoints(parts.Knowledge, config, parts.Errors, parts.Exchange).Rows);

@@ -46,7 +46,7 @@ internal sealed class KnowledgeAdmin(KnowledgeParts? knowledge, string absent, C
         }
         catch (Exception problem) when (problem is OperatorException or KnowledgeStoreException or JsonException)
         {
-            status = StatusCodes.Status400BadRequest;
+            status = problem is KnowledgeStoreException ? StatusCodes.Status503ServiceUnavailable : StatusCodes.Status400BadRequest;
             body.Clear();
             await using var json = new Utf8JsonWriter(body);
             json.WriteStartObject();

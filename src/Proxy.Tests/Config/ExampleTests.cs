@@ -38,6 +38,7 @@ public sealed partial class ExampleTests
             "model");
         Same(new NatsConfig { Url = "nats://127.0.0.1:4222" }, config.Nats! with { Ca = null, User = null, Password = null }, "nats");
         Same(new StreamsConfig(), config.Streams, "streams");
+        Same(new KnowledgeConfig(), config.Knowledge with { Embedders = [], Reranker = null, Listed = [], Folder = null }, "knowledge");
         Same(new CacheConfig(), config.Cache, "cache");
         Same(new AuthConfig(), config.Auth with { Keys = [] }, "auth");
         Same(new StoreConfig { Kind = "sqlite", File = "/s/proxy.db" }, config.Store, "store");
@@ -64,14 +65,15 @@ public sealed partial class ExampleTests
         var spelt = KeyOfLine().Matches(Uncommented).Select(match => match.Groups[1].Value).Where(key => !key.StartsWith('"')).ToHashSet();
         var known = new[] { typeof(ProxyConfig), typeof(ServerConfig), typeof(TlsConfig), typeof(BackendConfig), typeof(AuthConfig), typeof(ApiKeyConfig),
             typeof(LogConfig), typeof(NatsConfig), typeof(StreamsConfig), typeof(InferenceConfig), typeof(InferenceModelConfig), typeof(StoreConfig),
-            typeof(CacheConfig) }
-            .SelectMany(Properties).Where(property => !IsSection(property) && property.Name is not (nameof(StoreConfig.File) or nameof(StoreConfig.Spool)))
-            .Select(property => JsonNamingPolicy.SnakeCaseLower.ConvertName(property.Name)).Except(Beside).ToHashSet();
+            typeof(CacheConfig), typeof(KnowledgeConfig) }
+            .SelectMany(Properties).Where(property => !IsSection(property)
+                && property.Name is not (nameof(StoreConfig.File) or nameof(StoreConfig.Spool) or nameof(KnowledgeConfig.Folder)))
+            .Select(property => property.Name is nameof(KnowledgeConfig.Embedders) ? "embedder" : JsonNamingPolicy.SnakeCaseLower.ConvertName(property.Name)).Except(Beside).ToHashSet();
 
         Assert.Equal(known.Order(), spelt.Order());
         Assert.All(Beside, key => Assert.Contains(key, Example, StringComparison.Ordinal));
         foreach (var section in new[] { "[server]", "[server.tls]", "[[backends]]", "[aliases]", "[auth]", "[[auth.keys]]", "[log]", "[streams]", "[inference]",
-            "[[inference.models]]", "[store]", "[cache]", "[nats]" })
+            "[[inference.models]]", "[store]", "[cache]", "[nats]", "[knowledge]" })
             Assert.Contains($"\n{section}\n", Uncommented, StringComparison.Ordinal);
     }
 

@@ -31,6 +31,7 @@ internal static partial class ConfigRules
         .. Journal(config),
         .. Cache(config),
         .. Store(config.Store),
+        .. Knowledge(config.Knowledge),
     ];
 
     /// <summary>Null if the name is valid; else what to write instead.</summary>
@@ -40,8 +41,12 @@ internal static partial class ConfigRules
             : $"\"{name}\" is not a valid name; {NameAdvice}";
 
     /// <summary>Null if the name is valid for a key; else what to write instead.</summary>
-    public static string? KeyNameProblem(string name) =>
-        name == "anonymous" ? "\"anonymous\" is what callers without a key are called; write another name" : NameProblem(name);
+    public static string? KeyNameProblem(string name) => name switch
+    {
+        "anonymous" => "\"anonymous\" is what callers without a key are called; write another name",
+        "local" => "\"local\" owns the documents of the command line, which every key may use; write another name",
+        _ => NameProblem(name),
+    };
 
     private static IEnumerable<ConfigProblem> Listeners(ProxyConfig config)
     {
@@ -165,6 +170,7 @@ internal static partial class ConfigRules
             if (key.Sha256.Length > 0 && (key.Sha256.Length != 64 || !key.Sha256.All(char.IsAsciiHexDigitLower)))
                 yield return new($"{path}.sha256", 0, "is not a SHA-256 digest, which has 64 hex digits; `proxy keys new NAME` prints a key and its digest");
             foreach (var twice in Patterns(key.Models, $"{path}.models")) yield return twice;
+            foreach (var twice in Patterns(key.Workspaces, $"{path}.workspaces")) yield return twice;
         }
 
         foreach (var problem in Twins(auth.Keys, key => key.Name, "auth.keys", "name")) yield return problem;

@@ -6,7 +6,11 @@ namespace Proxy.Tests.Cli.Knowledge;
 /// <summary>A folder of documents, and the command line with a state folder of its own, in which no proxy runs.</summary>
 internal sealed class Shelf : IDisposable
 {
-    public Shelf() => Line.Environment["STATE_DIRECTORY"] = State;
+    public Shelf()
+    {
+        Line.Environment["STATE_DIRECTORY"] = State;
+        Line.Config = "";
+    }
 
     public CommandLine Line { get; } = new();
 

@@ -50,7 +50,7 @@ public sealed class RagHouse : IAsyncLifetime
                 """);
         }
 
-        foreach (var (name, more) in new[] { ("limited", "workspaces = [\"wi*\"]"), ("other", ""), ("boss", "admin = true") })
+        foreach (var (name, more) in new[] { ("limited", "workspaces = [\"wi*\"]"), ("other", ""), ("boss", "admin = true"), ("wiki-only", "models = [\"ollama*\"]") })
         {
             sections.AppendLine($"""
                 [[auth.keys]]

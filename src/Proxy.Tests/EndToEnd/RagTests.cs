@@ -308,6 +308,32 @@ public sealed class RagTests(RagHouse house) : IClassFixture<RagHouse>
         Assert.Contains("The queue holds for 3 min.", MatrixAnswer.Of(client, false, reply).Text, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData(null, true, false)]
+    [InlineData("sk-other", true, true)]
+    [InlineData("sk-limited", false, false)]
+    [InlineData("sk-wiki-only", false, false)]
+    public async Task Pairs_are_listed_Who_may_use_both_sees_them(string? key, bool docs, bool secret)
+    {
+        string[] headers = key is null ? [] : [$"Authorization: Bearer {key}"];
+        var openai = (await GetAsync("/v1/models", headers)).Json.GetProperty("data").EnumerateArray().Select(one => one.GetProperty("id").GetString()!).ToList();
+        var anthropic = (await GetAsync("/v1/models", [.. headers, "anthropic-version: 2023-06-01"])).Json.GetProperty("data").EnumerateArray()
+            .Select(one => one.GetProperty("id").GetString()!).ToList();
+        var ollama = (await GetAsync("/api/tags", headers)).Json.GetProperty("models").EnumerateArray().Select(one => one.GetProperty("name").GetString()!).ToList();
+
+        foreach (var names in new[] { openai, anthropic, ollama })
+        {
+            Assert.Equal(docs, names.Any(name => name.StartsWith("openai-tiny#docs", StringComparison.Ordinal)));
+            Assert.Equal(secret, names.Any(name => name.StartsWith("openai-tiny#secret", StringComparison.Ordinal)));
+            Assert.DoesNotContain(names, name => name.StartsWith("gone", StringComparison.Ordinal)); // no backend has the model
+        }
+
+        var one = await GetAsync("/v1/models/openai-tiny%23docs", headers);
+        var shown = await RawClient.SendAsync(house.Proxy.Address, "POST", "/api/show", """{"model":"openai-tiny#docs"}"""u8.ToArray(), headers);
+        Assert.Equal(docs ? (200, 200) : (404, 404), (one.Status, shown.Status));
+        if (docs) Assert.Equal("openai-tiny#docs", one.Json.GetProperty("id").GetString());
+    }
+
     [Fact]
     public async Task Searches_are_counted()
     {
@@ -328,6 +354,8 @@ public sealed class RagTests(RagHouse house) : IClassFixture<RagHouse>
         return house.AskAsync(parts[0], parts[1].Replace("MODEL", model, StringComparison.Ordinal).Replace("QUESTION", question, StringComparison.Ordinal)
             .Replace("STREAM", stream ? "true" : "false", StringComparison.Ordinal), headers);
     }
+
+    private Task<RawReply> GetAsync(string path, params string[] headers) => RawClient.SendAsync(house.Proxy.Address, "GET", path, null, headers);
 
     /// <summary>The note that stands once, in the last frame that can hold it or in the whole answer.</summary>
     private static JsonNode? Note(string client, bool stream, RawReply reply)

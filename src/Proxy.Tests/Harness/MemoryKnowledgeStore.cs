@@ -161,7 +161,8 @@ internal sealed class MemoryKnowledgeStore(TimeProvider? time = null) : IKnowled
         if (isLast)
         {
             there.Row = there.Row with { Status = FileStatus.Completed };
-            foreach (var old in place.Files.Values.Where(o => o != there && o.Row.Path is { } path && path == there.Row.Path).ToList()) place.Remove(old.Row.FileId);
+            var others = place.Files.Values.Where(other => other != there && other.Row.Path is { } path && path == there.Row.Path).ToList();
+            foreach (var old in others) place.Remove(old.Row.FileId);
         }
 
         place.Changed();
@@ -175,7 +176,8 @@ internal sealed class MemoryKnowledgeStore(TimeProvider? time = null) : IKnowled
 
     public ValueTask<IReadOnlyList<StoredChunk>> ChunksOfAsync(string workspace, string fileId, int from, int most, CancellationToken cancellation) =>
         Do<IReadOnlyList<StoredChunk>>(() =>
-            [.. Chunks(workspace).Where(chunk => chunk.FileId == fileId && chunk.Number >= from).OrderBy(static chunk => chunk.Number).Take(most)], cancellation);
+            [.. Chunks(workspace).Where(chunk => chunk.FileId == fileId && chunk.Number >= from).OrderBy(static chunk => chunk.Number).Take(most)],
+            cancellation);
 
     public ValueTask<IReadOnlyList<StoredChunk>> ChunksFromAsync(string workspace, int slot, int most, CancellationToken cancellation) =>
         Do<IReadOnlyList<StoredChunk>>(() => [.. Chunks(workspace).Where(chunk => chunk.Slot >= slot).Take(most)], cancellation);
@@ -208,9 +210,8 @@ internal sealed class MemoryKnowledgeStore(TimeProvider? time = null) : IKnowled
     {
         if (!places.TryGetValue(workspace, out var place)) return null;
         Open++;
-        return new MemoryWorkspaceIndex(
-            place.Seen, [.. place.Slots], place.Files.Values.Where(static file => file.Row.Status == FileStatus.Completed).Select(static file => file.Row.Ordinal),
-            () => Open--);
+        var live = place.Files.Values.Where(static file => file.Row.Status == FileStatus.Completed).Select(static file => file.Row.Ordinal);
+        return new MemoryWorkspaceIndex(place.Seen, [.. place.Slots], live, () => Open--);
     }, cancellation);
 
     public ValueTask<int> ForgetAsync(string owner, CancellationToken cancellation) => Do(() =>

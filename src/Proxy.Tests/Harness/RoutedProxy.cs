@@ -17,6 +17,12 @@ namespace Proxy.Tests.Harness;
 /// </summary>
 internal sealed class RoutedProxy : IAsyncDisposable
 {
+    /// <summary>Without a folder of the user's: a test must leave nothing there.</summary>
+    private static readonly ConfigSources Homeless = new()
+    {
+        Environment = static name => name is "STATE_DIRECTORY" or "XDG_DATA_HOME" or "HOME" ? null : System.Environment.GetEnvironmentVariable(name),
+    };
+
     private readonly LogWriter writer;
     private readonly Parts parts;
     private readonly Listeners listeners;
@@ -26,7 +32,7 @@ internal sealed class RoutedProxy : IAsyncDisposable
     private RoutedProxy(string toml, Func<IChatRoute, IEnumerable<IChatRoute>> routes, Follow? follow, Action<PartsBuilder>? more,
         Func<ProxyConfig, ProxyConfig>? change)
     {
-        var result = ConfigReader.Read(toml, new ConfigSources());
+        var result = ConfigReader.Read(toml, Homeless);
         if (result.Config is not { } config) throw new InvalidOperationException(string.Join("; ", result.Problems));
         if (change is not null) config = change(config);
         writer = new LogWriter(new Lines(Log));

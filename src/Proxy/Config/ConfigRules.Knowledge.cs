@@ -11,10 +11,10 @@ internal static partial class ConfigRules
             yield return new("knowledge.file_limit", 0, $"{ByteSize.Text(knowledge.FileLimit)} is out of range; write \"1KiB\" to \"64GiB\"");
         if (knowledge.Embedders.Count > MostEmbedders)
             yield return new("knowledge.embedder", 0, $"names {knowledge.Embedders.Count} models; name one or two: every one computes vectors of every text");
-        foreach (var problem in Patterns(knowledge.Embedders, "knowledge.embedder")) yield return problem;
+        foreach (var pattern in Patterns(knowledge.Embedders, "knowledge.embedder")) yield return pattern;
         foreach (var name in knowledge.Embedders)
         {
-            if (AddressProblem(name) is { } problem) yield return new("knowledge.embedder", 0, problem);
+            if (AddressProblem(name) is { } address) yield return new("knowledge.embedder", 0, address);
         }
 
         if (knowledge.Reranker is { } reranker && (AddressProblem(reranker) ?? PatternProblem(reranker)) is { } wrong)
@@ -22,8 +22,9 @@ internal static partial class ConfigRules
         for (var i = 0; i < knowledge.Listed.Count; i++)
         {
             var (pair, path) = (knowledge.Listed[i], $"knowledge.listed[{i}]");
-            if (pair.IndexOf('#', StringComparison.Ordinal) is not (> 0 and var at) || at == pair.Length - 1)
-                yield return new(path, 0, $"\"{pair}\" is not a model and a workspace; write \"MODEL#WORKSPACE\", such as \"qwen3:8b#docs\"");
+            if (pair.LastIndexOf('#') is not (> 0 and var at) || at == pair.Length - 1)
+                yield return new(path, 0, $"\"{pair}\" is not a pair; write \"MODEL#WORKSPACE\", for example \"qwen3:8b#docs\"");
+            else if (PatternProblem(pair) is { } problem) yield return new(path, 0, problem);
             else if (knowledge.Listed.Take(i).Contains(pair)) yield return new(path, 0, $"\"{pair}\" is listed twice; keep one");
         }
     }

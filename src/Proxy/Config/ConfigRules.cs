@@ -23,6 +23,7 @@ internal static partial class ConfigRules
         .. config.Backends.SelectMany((backend, i) => Backend(backend, $"backends[{i}]")),
         .. Twins(config.Backends, backend => backend.Name, "backends", "name"),
         .. Keys(config.Auth),
+        .. Knowledge(config.Knowledge),
         .. DefaultBackend(config),
         .. Unlearned(config),
         .. Aliases(config),
@@ -31,7 +32,6 @@ internal static partial class ConfigRules
         .. Journal(config),
         .. Cache(config),
         .. Store(config.Store),
-        .. Knowledge(config.Knowledge),
     ];
 
     /// <summary>Null if the name is valid; else what to write instead.</summary>

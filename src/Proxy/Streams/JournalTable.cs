@@ -51,8 +51,8 @@ internal sealed class JournalTable : IDisposable
 
     public int Count { get { lock (gate) return journals.Count; } }
 
-    public static long Clock(TimeProvider time) =>
-        time.TimestampFrequency == 1_000_000_000 ? time.GetTimestamp() / 1_000_000 : (long)time.GetElapsedTime(0).TotalMilliseconds;
+    /// <summary>The same of a clock. That of the system is read by each event: a coarse one is enough.</summary>
+    public static long Clock(TimeProvider time) => time == TimeProvider.System ? Environment.TickCount64 : (long)time.GetElapsedTime(0).TotalMilliseconds;
 
     /// <summary>Begins a journal.</summary>
     public AnswerJournal Open(JournalOrigin origin)

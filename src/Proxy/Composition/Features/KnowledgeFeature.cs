@@ -21,16 +21,14 @@ internal static class KnowledgeFeature
         parts.FixedSettings.Add(new("[knowledge]", static file => file.Knowledge with { Embedders = [], Listed = [] }));
         parts.FixedSettings.Add(new("[knowledge] embedder", static file => string.Join('\n', file.Knowledge.Embedders)));
         parts.FixedSettings.Add(new("[knowledge] listed", static file => string.Join('\n', file.Knowledge.Listed)));
-        if (parts.Knowledge is { } made)
+        if (parts.Knowledge is null) // else it is over documents that were opened before
         {
-            AddRoute(parts, made.Base); // over documents that were opened before
-            return;
+            var analyzer = new TextAnalyzer();
+            var store = parts.Documents ?? (config.Enabled ? KnowledgeStores.Create(parts.Config, analyzer, parts.Exchange.Time) : null);
+            if (store is not null) AddStore(parts, store, analyzer);
         }
 
-        var analyzer = new TextAnalyzer();
-        var store = parts.Documents ?? (config.Enabled ? KnowledgeStores.Create(parts.Config, analyzer, parts.Exchange.Time) : null);
-        if (store is not null) AddStore(parts, store, analyzer);
-        if (parts.Knowledge is { } knowledge) AddRoute(parts, knowledge.Base);
+        if (parts.Knowledge is { } knowledge) AddRoutes(parts, knowledge.Base);
         else parts.Exchange.Refuses.Add(RefuseWishes);
         parts.Endpoints.AddRange(new KnowledgeEndpoints(parts.Knowledge, config, parts.Errors, parts.Exchange).Rows);
         var absent = parts.Knowledge is null ? KnowledgeParts.Absent(config) : "";
@@ -58,9 +56,30 @@ internal static class KnowledgeFeature
         return found.Count == 0 ? null : string.Join(' ', found.Select(static workspace => $"{workspace.Id}@{workspace.Version}"));
     }
 
-    /// <summary>Adds the route that answers chats from documents.</summary>
-    public static void AddRoute(PartsBuilder parts, KnowledgeBase knowledge) => parts.ChatRoutes.Add(new RagRoute(
-        knowledge, owner => CallerOf(parts, owner), parts.Direct, model => ContextOf(parts, model), new RagMetrics(parts.Exchange.Metrics, parts.Exchange.Time)));
+    /// <summary>Adds the route that answers chats from documents, and lists its pairs of models and workspaces.</summary>
+    private static void AddRoutes(PartsBuilder parts, KnowledgeBase knowledge)
+    {
+        parts.ChatRoutes.Add(new RagRoute(knowledge, owner => CallerOf(parts, owner), parts.Direct, model => ContextOf(parts, model),
+            new RagMetrics(parts.Exchange.Metrics, parts.Exchange.Time)));
+        if (parts.Config.Knowledge.Listed is { Count: > 0 } listed) parts.Catalog.PairsOf = owner => PairsOfAsync(parts, knowledge, listed, owner);
+    }
+
+    /// <summary>The pairs of which the owner may use every workspace; all of them for the operator, and none while the store cannot be read.</summary>
+    private static async ValueTask<IReadOnlyList<string>> PairsOfAsync(
+        PartsBuilder parts, KnowledgeBase knowledge, IReadOnlyList<string> listed, string? owner)
+    {
+        if (owner is null) return listed;
+        try
+        {
+            var usable = await knowledge.ListAsync(CallerOf(parts, owner), CancellationToken.None);
+            return [.. listed.Where(pair => pair[(pair.LastIndexOf('#') + 1)..].Split(',', StringSplitOptions.TrimEntries)
+                .All(name => usable.Any(workspace => workspace.Name == name || workspace.Id == name)))];
+        }
+        catch (KnowledgeStoreException)
+        {
+            return [];
+        }
+    }
 
     /// <summary>The error if headers say how to search documents, of which there are none.</summary>
     private static ProxyError? RefuseWishes(CallInfo info) => info.Wishes?.Rag is { } rag

@@ -69,7 +69,7 @@ internal sealed class KnowledgeEndpoints(KnowledgeParts? knowledge, KnowledgeCon
         KnowledgeRow row, CallScope scope, PooledBody? body, KnowledgeParts? knowledge, KnowledgeConfig config, ExchangeParts parts)
     {
         using var held = body;
-        if (knowledge is null) return new(ProxyErrorKind.NotImplemented, WhyNone(config));
+        if (knowledge is null) return new(ProxyErrorKind.NotImplemented, KnowledgeParts.Absent(config));
         var (form, problem) = JsonForm.Read(body is null ? default : body.Span);
         if (form is null) return problem;
         await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding); // stores may work on the caller's thread, which is a loop's
@@ -91,10 +91,6 @@ internal sealed class KnowledgeEndpoints(KnowledgeParts? knowledge, KnowledgeCon
 
     private static KnowledgeCaller CallerOf(CallScope scope, ApiKeyGate gate) =>
         new(scope.Caller.Name, gate.IsAdmin(scope.Context, scope.Caller), scope.Caller.Workspaces);
-
-    private static string WhyNone(KnowledgeConfig config) => config.Enabled
-        ? "this proxy has no place for documents: give it a state directory (STATE_DIRECTORY, or a home folder), or [store] kind = \"postgres\""
-        : "files and workspaces are turned off here: the operator can remove enabled = false from [knowledge]";
 
     /// <summary>The segments of the path below <c>/v1</c>, with or without it, as a row has them.</summary>
     private static string[] Split(HttpContext context)

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Proxy.Chat;
 using Proxy.Dialects;
+using Proxy.Knowledge.Chat;
 using Proxy.Knowledge.Filters;
 using Proxy.Knowledge.Search;
 
@@ -18,10 +19,13 @@ internal static class SearchEndpoint
         if (call.Scope.Enter() is { } limited) return limited;
         var (workspace, problem) = await call.WorkspaceAsync();
         if (workspace is null) return problem;
-        var request = Read(call.Form);
+        var request = Read(call.Form) with { Trace = call.Scope.Info.Wishes?.Rag?.Trace is "1" };
         if (call.Form.Problem is { } wrong) return wrong;
         var (outcome, refused) = await call.Base.SearchAsync([workspace], request, call.Cancellation);
-        return outcome is null ? refused : await call.AnswerAsync(json => Write(json, request, outcome));
+        if (outcome is null) return refused;
+        if (outcome.Trace is { } trace)
+            call.Scope.Context.Response.Headers["x-rag-trace"] = RagTrace.Of(request.Queries[0], trace, outcome.LexicalOnly);
+        return await call.AnswerAsync(json => Write(json, request, outcome));
     }
 
     private static SearchRequest Read(JsonForm form)
@@ -55,7 +59,7 @@ internal static class SearchEndpoint
             ? form.Texts("query", MostQueries, LongestQuery)
             : form.Text("query", LongestQuery) is { } one ? [one] : [];
         if (queries is null) return [];
-        if (queries.Count == 0 || queries.All(string.IsNullOrWhiteSpace)) form.Refuse("query", "is missing or empty");
+        if (queries.Count == 0 || queries.Any(string.IsNullOrWhiteSpace)) form.Refuse("query", "is missing or empty");
         return queries;
     }
 

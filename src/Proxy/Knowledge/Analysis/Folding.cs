@@ -21,7 +21,8 @@ internal static class Folding
         + "iiiioooooooooooooooooooooooouuuuuuuuuuuuuuyyyyyyyy......";
 
     /// <summary>U+FF61 to U+FF9F in full width.</summary>
-    private const string HalfWidth = "。「」、・ヲァィゥェォャュョッーアイウエオカキクケコサシスセソタチツテトナニヌネノハヒフヘホマミムメモヤユヨラリルレロワン\u3099\u309A";
+    private const string HalfWidth = "。「」、・ヲァィゥェォャュョッーアイウエオカキクケコサシスセソ"
+        + "タチツテトナニヌネノハヒフヘホマミムメモヤユヨラリルレロワン\u3099\u309A";
 
     private static readonly SearchValues<char> Rare = SearchValues.Create(
         "\u00AD\u00B2\u00B3\u00B5\u00B9\u03C2\u200B\u200C\u200D\u2060\uFEFF\u2010\u2011\u2018\u2019\u02BC\u3000\u3099\u309A"

@@ -203,7 +203,8 @@ internal static class Porter2
         private readonly bool EndsShort() => ShortBefore(Length);
 
         /// <summary>
-        /// Whether a short syllable ends there: a vowel between consonants of which the last is not w, x or Y, or a vowel at the word's beginning and a consonant.
+        /// Whether a short syllable ends there: a vowel between consonants of which the last is not w, x or Y, or a vowel at the word's beginning and a
+        /// consonant.
         /// </summary>
         private readonly bool ShortBefore(int end) => end == 2
             ? IsVowel(Word[0]) && !IsVowel(Word[1])

@@ -142,8 +142,8 @@ internal sealed class TextAnalyzer : ITextAnalyzer
     }
 
     /// <summary>
-    /// Adds the parts of <c>camelCase</c>, <c>HTTPServer2</c> or <c>E1234</c>, without single characters. Random characters, such as hashes, have too many parts
-    /// and are not cut.
+    /// Adds the parts of <c>camelCase</c>, <c>HTTPServer2</c> or <c>E1234</c>, without single characters. Random characters, such as hashes, have too many
+    /// parts and are not cut.
     /// </summary>
     private void AddHumps(ReadOnlySpan<char> word, ReadOnlySpan<char> lower, List<string> terms)
     {
@@ -165,7 +165,7 @@ internal sealed class TextAnalyzer : ITextAnalyzer
         }
     }
 
-    /// <summary>Whether a part begins there: between letters and digits, before a capital after a small letter, and before the last capital of several.</summary>
+    /// <summary>Whether a part begins there: between letters and digits, before a capital after a small letter, before the last capital of several.</summary>
     private static bool IsHump(ReadOnlySpan<char> word, int at)
     {
         var (before, here) = (word[at - 1], word[at]);

@@ -53,8 +53,8 @@ internal sealed class LexicalFeedback(LexicalPass pass, ChunkSource chunks, ITex
     }
 
     /// <summary>
-    /// The terms with the highest weights. Terms are looked up in the order of their shares, until even the rarest term could not be among the best with the next
-    /// share: so most lists are not read.
+    /// The terms with the highest weights. Terms are looked up in the order of their shares, until even the rarest term could not be among the best with the
+    /// next share: so most lists are not read.
     /// </summary>
     private async ValueTask<List<(TermPostings Term, double Weight)>> StrongestAsync(
         List<KeyValuePair<string, double>> shares, Dictionary<string, TermPostings> known, CancellationToken cancellation)

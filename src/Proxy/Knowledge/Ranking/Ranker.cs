@@ -36,7 +36,8 @@ internal sealed class Ranker(SearchedSlots slots, ChunkSource chunks, ITextAnaly
     public async ValueTask<QueryWords> WordsAsync(string query, CancellationToken cancellation)
     {
         var terms = analyzer.Terms(query).Distinct().ToList();
-        TermKey[] keys = [.. terms.Select(static term => new TermKey(TermField.Body, term)), .. terms.Select(static term => new TermKey(TermField.Title, term))];
+        TermKey[] keys =
+            [.. terms.Select(static term => new TermKey(TermField.Body, term)), .. terms.Select(static term => new TermKey(TermField.Title, term))];
         var found = await lexical.ReadAsync(keys, cancellation).ConfigureAwait(false);
         return new(found, lexical.Score(found.Select(static term => (term, 1.0)), cancellation));
     }

@@ -13,7 +13,9 @@ internal sealed class HitJoiner(SearchedSlots slots)
     public async ValueTask<List<SearchHit>> JoinAsync(List<Candidate> candidates, CancellationToken cancellation)
     {
         var hits = new List<(int Rank, SearchHit Hit)>();
-        foreach (var file in candidates.Select(static (candidate, rank) => (candidate, rank)).GroupBy(static c => (c.candidate.Chunk.Index, c.candidate.Chunk.File.FileId)))
+        var files = candidates.Select(static (candidate, rank) => (candidate, rank))
+            .GroupBy(static c => (c.candidate.Chunk.Index, c.candidate.Chunk.File.FileId));
+        foreach (var file in files)
         {
             var run = new List<(Candidate Candidate, int Rank)>();
             foreach (var next in file.OrderBy(static c => c.candidate.Chunk.Chunk.Number))

@@ -28,8 +28,8 @@ internal sealed class RankedQuery
     public Ranking.Ranking Ranking { get; }
 
     /// <summary>
-    /// The score of a hit: the cosine, from 0 to 1. A vector knows little of an identifier; so a chunk that a rare identifier of the query names has at least its
-    /// share of the best chunk's score by words.
+    /// The score of a hit: the cosine, from 0 to 1. A vector knows little of an identifier; so a chunk that a rare identifier of the query names has at least
+    /// its share of the best chunk's score by words.
     /// </summary>
     public double ScoreOf(int number, double cosine) => Math.Clamp(Math.Max(cosine, named.GetValueOrDefault(number)), 0, 1);
 

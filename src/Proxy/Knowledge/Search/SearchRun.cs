@@ -136,7 +136,10 @@ internal sealed class SearchRun
             var query = ranked[group.Key];
             var cosines = await query.Ranker.CosinesAsync(group.Select(static place => place.Slot), query.Vectors, cancellation).ConfigureAwait(false);
             foreach (var place in group)
-                scores[place.Slot] = cosines.TryGetValue(place.Slot, out var cosine) ? (cosine, query.ScoreOf(place.Slot, cosine)) : (null, query.ShareOf(place.Score));
+            {
+                var hasCosine = cosines.TryGetValue(place.Slot, out var cosine);
+                scores[place.Slot] = hasCosine ? (cosine, query.ScoreOf(place.Slot, cosine)) : (null, query.ShareOf(place.Score));
+            }
         }
 
         var candidates = new List<Candidate>(merged.Count);

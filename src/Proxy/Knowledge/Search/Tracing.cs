@@ -14,8 +14,8 @@ internal static class Tracing
 
     private static TracedCandidate Traced(Ranks ranks, Candidate candidate, int at)
     {
-        var (lexical, dense, first) = (
-            ranks.Lexical.GetValueOrDefault(candidate.Number), ranks.Dense.GetValueOrDefault(candidate.Number), ranks.First.GetValueOrDefault(candidate.Number));
+        var number = candidate.Number;
+        var (lexical, dense, first) = (ranks.Lexical.GetValueOrDefault(number), ranks.Dense.GetValueOrDefault(number), ranks.First.GetValueOrDefault(number));
         return new(candidate.Chunk.File.FileId, candidate.Chunk.File.Name, candidate.Chunk.Chunk.Number)
         {
             LexicalRank = lexical.Rank > 0 ? lexical.Rank : null,

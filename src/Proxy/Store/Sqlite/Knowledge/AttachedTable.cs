@@ -90,9 +90,9 @@ internal static class AttachedTable
         connection.Prepare("update workspace_files set worker = ?, lease_until = ? where id = ?")
             .Bind(worker).Bind(worker is null ? null : until).Bind(id).Run();
 
-    /// <summary>Ends the claims in a workspace: its workers have to begin again with what has changed.</summary>
+    /// <summary>Takes the claims of a workspace from its workers, who have to begin again with what has changed. No worker has an empty name.</summary>
     public static void Unclaim(SqliteConnection connection, long workspace) =>
-        connection.Prepare("update workspace_files set worker = null, lease_until = null where ws = ? and status = 0").Bind(workspace).Run();
+        connection.Prepare("update workspace_files set worker = '', lease_until = 0 where ws = ? and status = 0 and worker is not null").Bind(workspace).Run();
 
     /// <summary>The oldest file that waits for a worker.</summary>
     public static long? NextPending(SqliteConnection connection, long now)

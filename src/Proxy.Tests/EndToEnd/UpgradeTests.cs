@@ -78,6 +78,7 @@ public sealed class UpgradeTests : IAsyncLifetime
         var (first, other) = await StartBothAsync(upgrade);
         var answer = Expect();
         var call = PostAsync(first, Body, Key);
+        await Patience.For(answer.Asked, "the call");
         answer.Send(Answer[0] + Answer[1]);
         await using var joined = await CallAsync(other, Body, Key);
         await joined.ReadHeadAsync();

@@ -232,7 +232,7 @@ public sealed class CommandsTests : IDisposable
     [Fact]
     public async Task A_new_key_Is_shown_once_and_its_section_lets_it_in()
     {
-        var (code, output, _) = await proxy.RunAsync("keys new laptop --models qwen*,echo --concurrency 2 --requests-per-minute 60");
+        var (code, output, _) = await proxy.RunAsync("keys new laptop --models qwen*,echo --workspaces docs,team-* --concurrency 2 --requests-per-minute 60");
         var (_, another, _) = await proxy.RunAsync("keys new laptop");
 
         Assert.Equal(ExitCode.Ok, code);
@@ -243,6 +243,7 @@ public sealed class CommandsTests : IDisposable
         var read = Assert.Single(Toml.Good(output[output.IndexOf('#', StringComparison.Ordinal)..]).Auth.Keys);
         Assert.Equal(("laptop", ApiKeyConfig.Digest(key), 2, 60), (read.Name, read.Sha256, read.Concurrency, read.RequestsPerMinute));
         Assert.Equal(["qwen*", "echo"], read.Models);
+        Assert.Equal(["docs", "team-*"], read.Workspaces);
     }
 
     [Fact]

@@ -23,6 +23,7 @@ internal static partial class ConfigRules
         .. config.Backends.SelectMany((backend, i) => Backend(backend, $"backends[{i}]")),
         .. Twins(config.Backends, backend => backend.Name, "backends", "name"),
         .. Keys(config.Auth),
+        .. Knowledge(config.Knowledge),
         .. DefaultBackend(config),
         .. Unlearned(config),
         .. Aliases(config),
@@ -165,6 +166,7 @@ internal static partial class ConfigRules
             if (key.Sha256.Length > 0 && (key.Sha256.Length != 64 || !key.Sha256.All(char.IsAsciiHexDigitLower)))
                 yield return new($"{path}.sha256", 0, "is not a SHA-256 digest, which has 64 hex digits; `proxy keys new NAME` prints a key and its digest");
             foreach (var twice in Patterns(key.Models, $"{path}.models")) yield return twice;
+            foreach (var twice in Patterns(key.Workspaces, $"{path}.workspaces")) yield return twice;
         }
 
         foreach (var problem in Twins(auth.Keys, key => key.Name, "auth.keys", "name")) yield return problem;
@@ -225,6 +227,8 @@ internal static partial class ConfigRules
         if (config.Cache is not { } cache) yield break;
         if (cache.Ttl <= TimeSpan.Zero) yield return new("cache.ttl", 0, "leaves no time; write a longer one");
         if (cache.Size < 1 << 20) yield return new("cache.size", 0, $"{ByteSize.Text(cache.Size)} is too small for answers; write \"1MiB\" or more");
+        if (config.Store is null && (cache.Semantic.Count > 0 || cache.SemanticWorkspaces.Count > 0))
+            yield return new("cache.semantic", 0, "needs a database for the answers; add a section [store] with kind = \"sqlite\"");
         if (!cache.Shared && config.Auth.Keys.Count == 0)
             yield return new("cache.shared", 0, "without keys no caller has a cache of its own; write shared = true, or add a key with `proxy keys new NAME`");
     }

@@ -18,6 +18,12 @@ internal static partial class HttpLog
     [LoggerMessage(305, LogLevel.Error, "Response {Id} is not kept in the store: {Reason}", EventName = "response_not_stored")]
     public static partial void ResponseNotStored(this ILogger logger, string id, string reason);
 
+    [LoggerMessage(306, LogLevel.Error, "The store of documents cannot be used: {Reason}", EventName = "documents_unusable")]
+    public static partial void DocumentsUnusable(this ILogger logger, string reason);
+
+    [LoggerMessage(307, LogLevel.Error, "An upload cannot be kept on the disk: {Reason}", EventName = "upload_not_kept")]
+    public static partial void UploadNotKept(this ILogger logger, string reason);
+
     [LoggerMessage(302, LogLevel.Error, "Configuration not reloaded, the old one stays in use: {Problems}", EventName = "reload_refused")]
     public static partial void ReloadRefused(this ILogger logger, string problems);
 

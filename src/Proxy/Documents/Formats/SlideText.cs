@@ -1,0 +1,115 @@
+using System.Globalization;
+using System.Text;
+using System.Xml;
+
+namespace Proxy.Documents.Formats;
+
+/// <summary>Reads PPTX: one section for each slide, with its title as heading and the speaker's notes at the end.</summary>
+internal static class SlideText
+{
+    private const string Presentation = "ppt/presentation.xml";
+
+    public static void Read(PackageFile package, BlockList blocks)
+    {
+        blocks.Title = package.CoreTitle(blocks.Guard);
+        var number = 0;
+        foreach (var slide in Slides(package, blocks.Guard))
+        {
+            blocks.EndSections();
+            blocks.Page = ++number;
+            Slide(package, slide, blocks, withTitle: true);
+            foreach (var relation in package.Relations(slide).Values)
+            {
+                if (relation.Type == "notesSlide") Slide(package, relation.Name, blocks, withTitle: false);
+            }
+        }
+    }
+
+    /// <summary>The slides in the order in which they are shown.</summary>
+    private static List<string> Slides(PackageFile package, ReadGuard guard)
+    {
+        var relations = package.Relations(Presentation);
+        var slides = new List<string>();
+        using var xml = package.Xml(Presentation);
+        while (xml is not null && xml.Advance(guard))
+        {
+            if (xml.NodeType != XmlNodeType.Element || xml.LocalName != "sldId") continue;
+            var id = xml.GetAttribute("id", "http://schemas.openxmlformats.org/officeDocument/2006/relationships")
+                ?? xml.GetAttribute("id", "http://purl.oclc.org/ooxml/officeDocument/relationships");
+            if (id is not null && relations.TryGetValue(id, out var slide) && package.Has(slide.Name)) slides.Add(slide.Name);
+        }
+
+        return slides.Count > 0
+            ? slides
+            : [.. package.Names.Where(static name => name.StartsWith("ppt/slides/slide", StringComparison.OrdinalIgnoreCase)).OrderBy(Number)];
+    }
+
+    private static int Number(string name) =>
+        int.TryParse(name.AsSpan("ppt/slides/slide".Length, name.Length - "ppt/slides/slide".Length - ".xml".Length), CultureInfo.InvariantCulture, out var number)
+            ? number : int.MaxValue;
+
+    private static void Slide(PackageFile package, string name, BlockList blocks, bool withTitle)
+    {
+        var paragraphs = new List<string>();
+        var cells = new List<string>();
+        var text = new StringBuilder();
+        TableRows? table = null;
+        bool isTitle = false, isSkipped = false;
+        using var xml = package.Xml(name);
+        while (xml is not null && xml.Advance(blocks.Guard))
+        {
+            var local = xml.LocalName;
+            if (xml.NodeType == XmlNodeType.Element)
+            {
+                if (local == "t") text.Append(xml.ElementText(blocks.Guard));
+                else if (local == "br") text.Append('\n');
+                else if (local == "tbl") table = new(blocks);
+                else if (local == "Fallback") xml.SkipElement(blocks.Guard);
+                else if (local == "ph")
+                {
+                    var type = xml.GetAttribute("type");
+                    isTitle = withTitle && type is "title" or "ctrTitle";
+                    isSkipped = type is "sldNum" or "dt" or "ftr" or "hdr" or "sldImg";
+                }
+            }
+            else if (xml.NodeType == XmlNodeType.EndElement)
+            {
+                if (local == "p") EndParagraph(text, paragraphs);
+                else if (local == "sp") EndShape();
+                else if (local == "tc") EndCell();
+                else if (local == "tr") EndRow();
+                else if (local == "tbl") table?.End();
+            }
+        }
+
+        EndParagraph(text, paragraphs);
+        EndShape();
+
+        void EndCell()
+        {
+            if (cells.Count == DocumentLimits.Columns) throw new DocumentException(DocumentFault.Invalid, $"a row has more than {DocumentLimits.Columns:N0} columns");
+            cells.Add(string.Join(' ', paragraphs));
+            paragraphs.Clear();
+        }
+
+        void EndRow()
+        {
+            table?.Add(cells);
+            cells.Clear();
+        }
+
+        void EndShape()
+        {
+            if (isTitle) blocks.Heading(1, string.Join(' ', paragraphs));
+            else if (!isSkipped) blocks.Add(string.Join('\n', paragraphs));
+            paragraphs.Clear();
+            (isTitle, isSkipped) = (false, false);
+        }
+    }
+
+    private static void EndParagraph(StringBuilder text, List<string> paragraphs)
+    {
+        if (!string.IsNullOrWhiteSpace(text.ToString())) paragraphs.Add(text.ToString());
+        text.Clear();
+    }
+}

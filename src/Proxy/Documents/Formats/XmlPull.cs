@@ -28,7 +28,7 @@ internal sealed class XmlPull(Stream file, ReadGuard guard) : IDisposable
 
     public XmlPart Part { get; private set; }
 
-    /// <summary>The element's name without its prefix.</summary>
+    /// <summary>The element's name without its prefix; empty for text.</summary>
     public string Name { get; private set; } = "";
 
     /// <summary>The text of a <see cref="XmlPart.Text"/>.</summary>
@@ -92,7 +92,7 @@ internal sealed class XmlPull(Stream file, ReadGuard guard) : IDisposable
     {
         if (IsEmpty) return "";
         var depth = Depth;
-        string first = "";
+        var first = "";
         StringBuilder? more = null;
         while (Read() && Depth > depth)
         {
@@ -135,6 +135,7 @@ internal sealed class XmlPull(Stream file, ReadGuard guard) : IDisposable
     private bool Is(XmlPart part, string value)
     {
         (Part, Value, Depth, IsEmpty) = (part, value, open, false);
+        if (part == XmlPart.Text) Name = "";
         return true;
     }
 

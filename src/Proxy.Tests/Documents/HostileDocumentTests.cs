@@ -47,7 +47,9 @@ public sealed class HostileDocumentTests
 
     [Fact]
     public void Json_nested_too_deep_Is_refused() =>
-        Assert.Contains("nested", Invalid(Encoding.UTF8.GetBytes(SampleDocuments.Repeat("[", Deep) + SampleDocuments.Repeat("]", Deep)), "a.json"), StringComparison.Ordinal);
+        Assert.Contains(
+            "nested",
+            Invalid(Encoding.UTF8.GetBytes(SampleDocuments.Repeat("[", Deep) + SampleDocuments.Repeat("]", Deep)), "a.json"), StringComparison.Ordinal);
 
     [Fact]
     public void Docx_nested_too_deep_Is_refused()
@@ -80,14 +82,16 @@ public sealed class HostileDocumentTests
     [Fact]
     public void Archive_of_too_many_files_Is_refused() =>
         Assert.Contains("files", Invalid(
-            SampleDocuments.Zip([("word/document.xml", "<a/>"), .. Enumerable.Range(0, DocumentLimits.ArchiveEntries).Select(static n => ($"x/{n}", ""))]), "a.docx"),
+            SampleDocuments.Zip(
+                [("word/document.xml", "<a/>"), .. Enumerable.Range(0, DocumentLimits.ArchiveEntries).Select(static n => ($"x/{n}", ""))]), "a.docx"),
             StringComparison.Ordinal);
 
     [Fact]
     public void Archive_with_paths_that_lead_outside_Is_only_read()
     {
         var document = SampleDocuments.Read(
-            SampleDocuments.Docx(SampleDocuments.Paragraph("text"), ("../../../../tmp/outside", "x"), ("/etc/outside", "x"), ("word/../word/styles.xml", "x")), "../../a.docx");
+            SampleDocuments.Docx(
+                SampleDocuments.Paragraph("text"), ("../../../../tmp/outside", "x"), ("/etc/outside", "x"), ("word/../word/styles.xml", "x")), "../../a.docx");
 
         Assert.Equal(["text"], document.Texts());
         Assert.False(File.Exists("/tmp/outside"));

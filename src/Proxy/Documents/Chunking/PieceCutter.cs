@@ -4,8 +4,8 @@ using System.Runtime.CompilerServices;
 namespace Proxy.Documents.Chunking;
 
 /// <summary>
-/// Cuts blocks into pieces that fit into a chunk: text into sentences, code and rows only if they do not fit as a whole: into lines. What is still too long is cut
-/// at white space. Many pieces are counted in one call.
+/// Cuts blocks into pieces that fit into a chunk: text into sentences, code and rows only if they do not fit as a whole: into lines. What is still too long is
+/// cut at white space. Many pieces are counted in one call.
 /// </summary>
 internal sealed class PieceCutter(DocumentText document, int maxTokens, TokenCounter count)
 {

@@ -90,7 +90,9 @@ internal static class MarkdownInline
         return end;
     }
 
-    /// <summary>Of a link or picture, skips the address or label behind the text, and takes back the bracket before it. Other brackets are characters.</summary>
+    /// <summary>
+    /// Of a link or picture, skips the address or label behind the text, and takes back the bracket before it. Other brackets are characters.
+    /// </summary>
     private static int LinkEnd(string markup, int at, StringBuilder text, Stack<int> opened)
     {
         if (opened.TryPop(out var start) && at + 1 < markup.Length && markup[at + 1] is '(' or '[')

@@ -12,8 +12,8 @@ internal enum XmlPart
 }
 
 /// <summary>
-/// Reads the XML of Office files and EPUB part by part, while it is unpacked: elements, attributes, text, CDATA, the five entities and character references. A DTD
-/// is refused, so there is nothing to expand. The reader of the framework would add half a megabyte to the program.
+/// Reads the XML of Office files and EPUB part by part, while it is unpacked: elements, attributes, text, CDATA, the five entities and character references. A
+/// DTD is refused, so there is nothing to expand. The reader of the framework would add half a megabyte to the program.
 /// </summary>
 internal sealed class XmlPull(Stream file, ReadGuard guard) : IDisposable
 {
@@ -149,7 +149,8 @@ internal sealed class XmlPull(Stream file, ReadGuard guard) : IDisposable
             return false;
         }
 
-        if (!Begins("[CDATA[")) throw new DocumentException(DocumentFault.Invalid, "the file's XML has a document type declaration (DTD), which no document needs");
+        if (!Begins("[CDATA["))
+            throw new DocumentException(DocumentFault.Invalid, "the file's XML has a document type declaration (DTD), which no document needs");
         Until("]]>", DocumentLimits.TextLength);
         return open > 0;
     }

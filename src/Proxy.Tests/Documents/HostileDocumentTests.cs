@@ -198,7 +198,7 @@ public sealed class HostileDocumentTests
         var document = SampleDocuments.Read(line, name);
 
         Assert.All(document.Blocks, static block => Assert.InRange(block.Text.Length, 1, DocumentLimits.BlockLength));
-        Assert.Equal(10_000_000, document.Blocks.Sum(static block => block.Text.AsSpan().Count(' ') + 1));
+        Assert.Equal(10_000_000, document.Blocks.Sum(static block => block.Text.AsSpan().Count(' ') + 1 - block.Text.AsSpan().Count('|')));
     }
 
     [Fact]

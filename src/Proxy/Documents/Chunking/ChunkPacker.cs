@@ -27,7 +27,8 @@ internal sealed class ChunkPacker(DocumentText document, ChunkLimits limits, Joi
     /// <summary>A chunk that is not written yet.</summary>
     /// <param name="Pieces">In the document's order, without gaps.</param>
     /// <param name="WithHead">Whether the head of the table is repeated in front.</param>
-    internal sealed record Draft(Piece[] Pieces, bool WithHead);
+    /// <param name="Repeated">How many of its first pieces the chunk before it has too.</param>
+    internal sealed record Draft(Piece[] Pieces, bool WithHead, int Repeated);
 
     public void Add(Piece piece)
     {
@@ -85,7 +86,7 @@ internal sealed class ChunkPacker(DocumentText document, ChunkLimits limits, Joi
 
     private void EndGroup()
     {
-        if (group.Count > 0) ready.Enqueue(new([.. group], WithHead: HeadOf(group[0]) > 0));
+        if (group.Count > 0) ready.Enqueue(new([.. group], HeadOf(group[0]) > 0, Repeated: 0));
         group.Clear();
         (groupTokens, groupSections) = (0, 0);
     }
@@ -117,7 +118,7 @@ internal sealed class ChunkPacker(DocumentText document, ChunkLimits limits, Joi
 
     private void Emit(int from, int end)
     {
-        ready.Enqueue(new([.. section[from..end]], WithHead: HeadOf(section[from]) > 0));
+        ready.Enqueue(new([.. section[from..end]], HeadOf(section[from]) > 0, repeated));
         hasEmitted = true;
     }
 

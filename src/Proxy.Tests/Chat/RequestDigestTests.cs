@@ -232,10 +232,15 @@ public sealed class RequestDigestTests
         [
             Id(Openai, Body), Id(Openai, """{"model":"n","messages":[]}"""), Routed(Openai, Body, workspace: "w").RequestId(),
             Routed(Openai, Body, pipeline: "w").RequestId(), Routed(Openai, Body, headers: [new("openai-beta", "w")]).RequestId(),
+            Routed(Openai, Body, workspace: "w", rag: new() { TopK = "3" }).RequestId(),
+            Routed(Openai, Body, workspace: "w", rag: new() { TopK = "3", Rerank = "off" }).RequestId(),
+            Routed(Openai, Body, workspace: "w", rag: new() { Threshold = "3" }).RequestId(),
+            Routed(Openai, Body, workspace: "w", rag: new() { Filter = "3" }).RequestId(),
         ];
 
         Assert.Equal(ids.Length, ids.Distinct().Count());
         Assert.Equal(Routed(Openai, """{"model":"m#w","messages":[]}""").RequestId(), Routed(Openai, Body, workspace: "w").RequestId());
+        Assert.Equal(Routed(Openai, Body, workspace: "w", rag: new() { Trace = "1" }).RequestId(), Routed(Openai, Body, workspace: "w").RequestId());
     }
 
     [Fact]
@@ -377,7 +382,7 @@ public sealed class RequestDigestTests
     private static string? Id(string dialect, string body) => Routed(dialect, body).RequestId();
 
     private static RoutedCall Routed(string dialect, string body, IReadOnlyList<KeyValuePair<string, string>>? headers = null,
-        string? workspace = null, string? pipeline = null)
+        string? workspace = null, string? pipeline = null, RagWishes? rag = null)
     {
         var name = dialect switch
         {
@@ -390,7 +395,7 @@ public sealed class RequestDigestTests
         };
         var bytes = Encoding.UTF8.GetBytes(body.Replace("SCHEMA", Schema, StringComparison.Ordinal));
         Assert.Null(EnvelopePeek.Read(bytes, out var envelope));
-        var info = new CallInfo("T", "C", "me") { Workspace = workspace, Pipeline = pipeline };
+        var info = new CallInfo("T", "C", "me") { Workspace = workspace, Pipeline = pipeline, Wishes = new() { Rag = rag } };
         return RouteTable.Split(new ChatCall(DialectTable.Client(name)!, envelope!, info, bytes) { Headers = headers ?? [] });
     }
 }

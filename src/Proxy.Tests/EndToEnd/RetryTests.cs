@@ -96,13 +96,54 @@ public sealed class RetryTests
     }
 
     [Theory]
-    [InlineData(Timeout, 5)] // before its time-out
-    [InlineData("x-nothing: 1", 60)] // it announced none
-    public async Task Client_leaves_for_another_reason_The_host_is_free_at_once(string header, int seconds)
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Retry_that_announces_no_time_out_leaves_The_next_retry_joins(bool stream)
+    {
+        await using var house = await StreamHouse.StartAsync();
+        var refused = house.Expect(stream ? OpenAi.Sse : "application/json");
+        var first = await house.CallAsync(StreamHouse.Chat, OpenAi.Request("served", stream), FirstTry, "x-correlation-id: first");
+        await Patience.For(refused.Asked, "the call");
+        await first.DisposeAsync();
+        await refused.GoneAsync();
+        Assert.Equal("client_left", (await house.Proxy.Log.CallAsync("first")).Outcome);
+
+        var answer = house.Expect(stream ? OpenAi.Sse : "application/json");
+        for (var retry = 1; retry < 4; retry++)
+        {
+            var leaving = await house.CallAsync(
+                StreamHouse.Chat, OpenAi.Request("served", stream), $"x-stainless-retry-count: {retry}", $"x-correlation-id: retry {retry}");
+            if (retry == 1)
+            {
+                await Patience.For(answer.Asked, "the retry");
+                await LeaveAsync(house, leaving);
+                continue;
+            }
+
+            await JoinedAsync(house);
+            await leaving.DisposeAsync();
+            Assert.Equal("client_left", (await house.Proxy.Log.CallAsync($"retry {retry}")).Outcome);
+        }
+
+        var last = house.PostAsync(StreamHouse.Chat, OpenAi.Request("served", stream), "x-stainless-retry-count: 4");
+        await JoinedAsync(house);
+        Assert.False(answer.IsGone);
+        if (stream) answer.End(Tokens);
+        else answer.End(OpenAi.Whole("all"));
+
+        Assert.Equal(stream ? string.Concat(Tokens) : OpenAi.Whole("all"), (await last).Text);
+        Assert.Equal(2, house.Host.Calls.Count);
+    }
+
+    [Theory]
+    [InlineData(Timeout, FirstTry, 5)] // before its time-out
+    [InlineData(Timeout, Retry, 5)] // it is a retry, but was ended by something else than its time-out
+    [InlineData("x-nothing: 1", FirstTry, 60)] // it announced none
+    public async Task Client_leaves_for_another_reason_The_host_is_free_at_once(string header, string count, int seconds)
     {
         await using var house = await StreamHouse.StartAsync();
         var answer = house.Expect();
-        var first = await house.CallAsync(StreamHouse.Chat, OpenAi.Request("served", stream: true), header, FirstTry);
+        var first = await house.CallAsync(StreamHouse.Chat, OpenAi.Request("served", stream: true), header, count);
         await Patience.For(answer.Asked, "the call");
         house.Proxy.Time.Advance(TimeSpan.FromSeconds(seconds));
         await first.DisposeAsync();

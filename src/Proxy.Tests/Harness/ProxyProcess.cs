@@ -61,10 +61,11 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
     /// <param name="descriptors">Its limit of file descriptors, if not that of the tests.</param>
     /// <param name="adminSocket">The path of its admin socket, if not in its own folder.</param>
     /// <param name="state">Its state folder, if not one of its own.</param>
+    /// <param name="binary">Another version's binary.</param>
     public static async Task<ProxyProcess> StartAsync(
-        string config, NetworkNamespace? network = null, int? descriptors = null, string? adminSocket = null, string? state = null)
+        string config, NetworkNamespace? network = null, int? descriptors = null, string? adminSocket = null, string? state = null, string? binary = null)
     {
-        var proxy = Launch(config, ["serve"], adminSocket: adminSocket, network: network, descriptors: descriptors, state: state);
+        var proxy = Launch(config, ["serve"], adminSocket: adminSocket, network: network, descriptors: descriptors, state: state, other: binary);
         try
         {
             var listening = await proxy.Log.EventAsync("listening");
@@ -134,12 +135,12 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
 
     private static ProxyProcess Launch(
         string config, string[] arguments, bool readOutput = false, string? adminSocket = null, NetworkNamespace? network = null, int? descriptors = null,
-        string? state = null)
+        string? state = null, string? other = null)
     {
         var folder = Directory.CreateTempSubdirectory("proxy-test-").FullName;
         File.WriteAllText(Path.Combine(folder, "config.toml"), config);
 
-        string[] program = Environment.GetEnvironmentVariable("PROXY_BINARY") is { Length: > 0 } binary
+        string[] program = (other ?? Environment.GetEnvironmentVariable("PROXY_BINARY")) is { Length: > 0 } binary
             ? [Path.GetFullPath(binary)]
             : ["dotnet", Path.Combine(AppContext.BaseDirectory, "proxy.dll")];
         if (descriptors is { } most)

@@ -17,16 +17,24 @@ namespace Proxy.Tests.Harness;
 /// </summary>
 internal sealed class RoutedProxy : IAsyncDisposable
 {
+    /// <summary>Without a folder of the user's: a test must leave nothing there.</summary>
+    private static readonly ConfigSources Homeless = new()
+    {
+        Environment = static name => name is "STATE_DIRECTORY" or "XDG_DATA_HOME" or "HOME" ? null : System.Environment.GetEnvironmentVariable(name),
+    };
+
     private readonly LogWriter writer;
     private readonly Parts parts;
     private readonly Listeners listeners;
     private readonly WebApplication app;
     private JournalTable? journals;
 
-    private RoutedProxy(string toml, Func<IChatRoute, IEnumerable<IChatRoute>> routes, Follow? follow, Action<PartsBuilder>? more)
+    private RoutedProxy(string toml, Func<IChatRoute, IEnumerable<IChatRoute>> routes, Follow? follow, Action<PartsBuilder>? more,
+        Func<ProxyConfig, ProxyConfig>? change)
     {
-        var result = ConfigReader.Read(toml, new ConfigSources());
+        var result = ConfigReader.Read(toml, Homeless);
         if (result.Config is not { } config) throw new InvalidOperationException(string.Join("; ", result.Problems));
+        if (change is not null) config = change(config);
         writer = new LogWriter(new Lines(Log));
         parts = new Parts(new LoadedConfig(null, config), writer, Time, more: parts =>
         {
@@ -57,10 +65,12 @@ internal sealed class RoutedProxy : IAsyncDisposable
     /// <param name="routes">The test's routes; gets the direct one.</param>
     /// <param name="follow">Follows every call.</param>
     /// <param name="more">Adds whatever else a feature can add.</param>
+    /// <param name="change">Changes the configuration after it was checked, for what a test replaces by a part of its own.</param>
     public static async Task<RoutedProxy> StartAsync(
-        string toml, Func<IChatRoute, IEnumerable<IChatRoute>> routes, Follow? follow = null, Action<PartsBuilder>? more = null)
+        string toml, Func<IChatRoute, IEnumerable<IChatRoute>> routes, Follow? follow = null, Action<PartsBuilder>? more = null,
+        Func<ProxyConfig, ProxyConfig>? change = null)
     {
-        var proxy = new RoutedProxy(toml, routes, follow, more);
+        var proxy = new RoutedProxy(toml, routes, follow, more, change);
         await proxy.app.StartAsync();
         return proxy;
     }

@@ -43,6 +43,28 @@ public sealed class BatchQueueTests
     }
 
     [Fact]
+    public async Task A_background_call_Waits_for_calls_that_came_after_it()
+    {
+        using var runner = new HandRunner();
+        using var queue = new BatchQueue("test", runner, tokens: 64, limit: 1000, workers: 1);
+        var first = Call(4, 16); // one batch, held
+        Assert.True(queue.TryEnqueue(first));
+        runner.WaitUntilHeld();
+        var background = Call(4, 16);
+        background.IsBackground = true;
+        Assert.True(queue.TryEnqueue(background));
+        var bulk = Call(8, 16); // two batches
+        Assert.True(queue.TryEnqueue(bulk));
+
+        for (var i = 0; i < 3; i++) runner.LetOne();
+
+        Assert.Null(await bulk.Completion.WaitAsync(Long, TestContext.Current.CancellationToken));
+        Assert.False(background.Completion.IsCompleted);
+        runner.LetAll();
+        Assert.Null(await background.Completion.WaitAsync(Long, TestContext.Current.CancellationToken));
+    }
+
+    [Fact]
     public async Task Two_workers_Share_the_bulk_and_the_tokens_and_a_small_call_waits_for_neither()
     {
         using var runner = new HandRunner(static batch => batch[0].Length == 16);

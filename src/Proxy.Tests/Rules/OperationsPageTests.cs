@@ -12,7 +12,7 @@ public sealed partial class OperationsPageTests
     public void Metrics_are_those_of_the_code_with_their_type()
     {
         var own = Found(Metric(), match => (match.Groups["name"].Value, match.Groups["kind"] is { Success: true, Value: var kind }
-            ? kind : match.Value.StartsWith("Write", StringComparison.Ordinal) ? "histogram"
+            ? kind : match.Value.StartsWith("Write", StringComparison.Ordinal) || match.Value.StartsWith("AddHistogram", StringComparison.Ordinal) ? "histogram"
             : match.Groups["name"].Value.EndsWith("_total", StringComparison.Ordinal) ? "counter" : "gauge"));
 
         Assert.Equal(own.Order(), Table("metric").Select(row => (Name(row[0]), row[1])).Order());
@@ -136,7 +136,7 @@ public sealed partial class OperationsPageTests
 
     private static string Kebab(string name) => name == "WWWAuthenticate" ? "www-authenticate" : Capital().Replace(name, "-$0").ToLowerInvariant();
 
-    [GeneratedRegex("""(?:Head\(text, |Write\(text, |new\()"(?<name>proxy_[a-z_]+)"(?:, "(?<kind>counter|gauge)")?""")]
+    [GeneratedRegex("""(?:Head\(text, |Write\(text, |AddHistogram\(|new\()"(?<name>proxy_[a-z_]+)"(?:, "(?<kind>counter|gauge)")?""")]
     private static partial Regex Metric();
 
     [GeneratedRegex("_(bucket|sum|count)$")]

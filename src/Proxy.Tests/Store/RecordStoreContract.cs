@@ -49,6 +49,39 @@ public abstract class RecordStoreContract : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Key_is_leased_One_call_at_a_time_has_it()
+    {
+        var (one, two) = (Store.Leases!, (await OpenAsync()).Leases!);
+        KeyLease a = new("alice", "k\0ey", "t1", "d1"), b = a with { Holder = "t2", Digest = "d2" }, bob = b with { Owner = "bob" };
+        var minute = TimeSpan.FromMinutes(1);
+
+        Assert.Equal(a.Holder, (await one.TakeAsync(a, minute, default)).Holder);
+        Assert.Equal(a, await two.TakeAsync(b, minute, default));
+        Assert.Equal(bob, await two.TakeAsync(bob, minute, default)); // another owner's key is another key
+        Assert.True(await one.RenewAsync(a, minute, default));
+        await two.ReleaseAsync(b, default); // is not its to give back
+        Assert.Equal("t1", (await two.TakeAsync(b, minute, default)).Holder);
+        await one.ReleaseAsync(a, default);
+        Assert.Equal(b, await two.TakeAsync(b, TimeSpan.Zero, default));
+        Assert.False(await one.RenewAsync(a, minute, default));
+        Assert.True(await two.RenewAsync(b, TimeSpan.Zero, default)); // it has ended, but no other call has taken it
+        Assert.Equal(a, await one.TakeAsync(a, minute, default));
+        Assert.False(await two.RenewAsync(b, minute, default));
+    }
+
+    [Fact]
+    public async Task Several_calls_want_a_key_One_gets_it()
+    {
+        var other = await OpenAsync();
+        await Store.CommitAsync([], default);
+
+        var holders = await Task.WhenAll(Enumerable.Range(0, 20).Select(async i =>
+            (await (i % 2 == 0 ? Store : other).Leases!.TakeAsync(new("alice", "k", $"t{i}", "d"), TimeSpan.FromMinutes(1), default)).Holder));
+
+        Assert.Single(holders.Distinct());
+    }
+
+    [Fact]
     public async Task Exchange_without_the_values_that_may_lack_Has_none()
     {
         await WriteAsync(Store, Exchange("t1") with { InputTokens = null, OutputTokens = null });
@@ -209,19 +242,38 @@ public abstract class RecordStoreContract : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Question_Is_found_by_its_scope_and_words_the_newest_until_it_expires()
+    {
+        var row = Question("s", "d1") with { Words = "how reset \u0001 пароль" };
+        var newer = row with { RequestId = "d2", CreatedAt = Start.AddSeconds(1), Events = "newer"u8.ToArray() };
+        await WriteAsync(Store, row, newer, Question("s", "d3"), Question("t", "d1"));
+        await WriteAsync(Store, newer with { CreatedAt = Start, Events = "older"u8.ToArray() });
+
+        var found = await Store.FindQuestionAsync("s", row.Words, default);
+        Assert.Equal((newer.RequestId, newer.Owner, newer.CreatedAt, newer.ExpiresAt), (found!.RequestId, found.Owner, found.CreatedAt, found.ExpiresAt));
+        Assert.Equal(newer.Vector, found.Vector);
+        Assert.Equal(newer.Events, found.Events);
+        Assert.Null(await Store.FindQuestionAsync("t", row.Words, default));
+        Assert.Equal("d1", (await Store.FindQuestionAsync("t", "words", default))!.RequestId);
+        Time.Advance(TimeSpan.FromHours(24));
+        Assert.Null(await Store.FindQuestionAsync("s", row.Words, default));
+    }
+
+    [Fact]
     public async Task Owner_is_forgotten_Everything_of_hers_is_gone_and_nothing_of_others()
     {
         foreach (var owner in (string[])["alice", "bob"])
         {
             await WriteAsync(
                 Store, Exchange($"{owner}-1", owner), Exchange($"{owner}-2", owner) with { Started = Start.AddDays(-1) }, Key("k", "t") with { Owner = owner },
-                Answer($"{owner}-1", owner), Completion("r") with { Owner = owner });
+                Answer($"{owner}-1", owner), Completion("r") with { Owner = owner },
+                Question(owner, "d") with { Owner = owner });
         }
 
-        Assert.Equal(7, await Store.ForgetAsync("alice", default)); // two exchanges on two days, a key, an answer, a completion
+        Assert.Equal(8, await Store.ForgetAsync("alice", default)); // two exchanges on two days, a key, an answer, a completion, a question
         Assert.Equal(0, await Store.ForgetAsync("alice", default));
 
-        foreach (var table in (string[])["exchanges", "idempotency_log", "completions_cache", "usage_daily", "answers"])
+        foreach (var table in (string[])["exchanges", "idempotency_log", "completions_cache", "usage_daily", "answers", "semantic_cache"])
         {
             Assert.Equal(["0"], await QueryAsync($"select count(*) from {table} where owner = 'alice'"));
             Assert.NotEqual(["0"], await QueryAsync($"select count(*) from {table} where owner = 'bob'"));
@@ -233,14 +285,15 @@ public abstract class RecordStoreContract : IAsyncLifetime
     {
         await WriteAsync(
             Store, Exchange("t1"), Key("k1", "t1"), Key("k2", "t2") with { ExpiresAt = Start.AddDays(9) }, Answer("t1"),
-            Answer("t2") with { ExpiresAt = Start.AddDays(9) }, Completion("r1"), Completion("r2") with { ExpiresAt = Start.AddDays(9) });
+            Answer("t2") with { ExpiresAt = Start.AddDays(9) }, Completion("r1"), Completion("r2") with { ExpiresAt = Start.AddDays(9) },
+            Question("s", "d1"), Question("s", "d2") with { ExpiresAt = Start.AddDays(9) });
 
         Time.Advance(TimeSpan.FromHours(24));
         await Store.PruneAsync(default);
 
-        Assert.Equal(["1", "k2", "t2", "r2", "1"], await QueryAsync("""
+        Assert.Equal(["1", "k2", "t2", "r2", "d2", "1"], await QueryAsync("""
             select (select count(*) from exchanges), (select key from idempotency_log), (select trace_id from answers),
-                   (select req_id from completions_cache), (select count(*) from usage_daily)
+                   (select req_id from completions_cache), (select req_id from semantic_cache), (select count(*) from usage_daily)
             """));
     }
 
@@ -337,6 +390,12 @@ public abstract class RecordStoreContract : IAsyncLifetime
     private protected static CompletionRow Completion(string requestId) => new()
     {
         Owner = "alice", RequestId = requestId, Model = "m", Events = "{}\n"u8.ToArray(), CreatedAt = Start, ExpiresAt = Start.AddHours(24),
+    };
+
+    private protected static SemanticRow Question(string scope, string requestId) => new()
+    {
+        Scope = scope, RequestId = requestId, Owner = "alice", Vector = [1, 2, 3, 4], Words = "words", Events = "{}\n"u8.ToArray(), CreatedAt = Start,
+        ExpiresAt = Start.AddHours(24),
     };
 
     private protected static async Task WriteAsync(IRecordStore store, params StoreRow[] rows) => await store.CommitAsync(rows, default);

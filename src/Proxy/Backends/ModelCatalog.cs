@@ -11,11 +11,20 @@ internal sealed class ModelCatalog(BackendDirectory directory, BackendProbe prob
     private const long LastSecond = 253_402_300_799;
 
     /// <summary>
+    /// The pairs <c>MODEL#WORKSPACE</c> to list besides the models, whose workspaces a caller may use; by the caller's name, null for the operator.
+    /// </summary>
+    public Func<string?, ValueTask<IReadOnlyList<string>>> PairsOf { get; set; } = static _ => new([]);
+
+    /// <summary>
     /// The models that a caller may see, in the order of the file and of the hosts. Waits for the hosts' first answer, two seconds at most. Models known only
     /// from
     /// hosts that are down are left out unless <paramref name="evenDown"/>, because a call for them would fail.
     /// </summary>
-    public async ValueTask<IReadOnlyList<ModelListing>> ListAsync(Func<string, bool> mayUse, bool evenDown = false)
+    /// <param name="mayUse">Whether the caller may use a model.</param>
+    /// <param name="pairs">The pairs to list (<see cref="PairsOf"/>); null: none.</param>
+    /// <param name="evenDown">Also models of hosts that are down.</param>
+    public async ValueTask<IReadOnlyList<ModelListing>> ListAsync(
+        Func<string, bool> mayUse, IReadOnlyList<string>? pairs = null, bool evenDown = false)
     {
         await FirstRoundAsync();
         var table = directory.Table;
@@ -46,7 +55,13 @@ internal sealed class ModelCatalog(BackendDirectory directory, BackendProbe prob
             }
         }
 
-        return [.. listed.Values.Where(m => mayUse(m.Name))];
+        foreach (var pair in pairs ?? [])
+        {
+            var model = pair[..pair.LastIndexOf('#')];
+            if (listed.GetValueOrDefault(model) is { } known) listed.TryAdd(pair, known with { Name = pair, Workspace = pair[(model.Length + 1)..] });
+        }
+
+        return [.. listed.Values.Where(m => mayUse(m.Model))];
 
         void Add(string name, Backend backend, HostModel? model)
         {
@@ -72,6 +87,10 @@ internal sealed class ModelCatalog(BackendDirectory directory, BackendProbe prob
 
         return told;
     }
+
+    /// <summary>The model of a listed pair that the caller may use; any other name as it is.</summary>
+    public async ValueTask<string> ModelOfAsync(string name, string caller) =>
+        name.LastIndexOf('#') is var mark and > 0 && (await PairsOf(caller)).Contains(name) ? name[..mark] : name;
 
     /// <summary>One model by a name that may be asked for, listed or not; null if no backend serves it.</summary>
     public async ValueTask<ModelListing?> FindAsync(string name)

@@ -20,6 +20,9 @@ internal abstract record ChatAnswer
         /// <summary>The sources that the route found before the host was asked.</summary>
         public IReadOnlyList<Source>? Sources { get; init; }
 
+        /// <inheritdoc cref="RoutedCall.Search"/>
+        public SearchNote? Search { get; init; }
+
         /// <summary>Makes the reader of the reply's frames; null: the reader is the one of its dialect.</summary>
         public Func<EventReader>? NewReader { get; init; }
 
@@ -44,6 +47,12 @@ internal abstract record ChatAnswer
 
         /// <inheritdoc cref="BackendReply.IsPublished"/>
         public bool IsPublished { get; init; }
+
+        /// <inheritdoc cref="Translated.Sources"/>
+        public IReadOnlyList<Source>? Sources { get; init; }
+
+        /// <inheritdoc cref="RoutedCall.Search"/>
+        public SearchNote? Search { get; init; }
 
         /// <summary>The id of the workflow's run.</summary>
         public string? RunId { get; init; }

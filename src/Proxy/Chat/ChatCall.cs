@@ -39,8 +39,13 @@ internal sealed record CallInfo(string TraceId, string CorrelationId, string Own
     /// <summary>What the call's headers ask of the stream, the cache and the publisher; null: nothing.</summary>
     public CallWishes? Wishes { get; init; }
 
-    /// <summary>What the exact cache did for the call, as the client is told: hit, miss or bypass. Null: there is no cache.</summary>
+    /// <summary>
+    /// What the caches did for the call, as the client is told: hit, miss, bypass, or semantic with the similarity. Null: there is no cache.
+    /// </summary>
     public string? Cache { get; set; }
+
+    /// <summary>The exact cache was asked and has no answer; it keeps the one that comes.</summary>
+    public bool IsCacheMiss { get; set; }
 
     /// <summary>The proxies that the call has passed through (<see cref="Chat.Via"/>); null if the client called this proxy directly.</summary>
     public string? Via { get; init; }
@@ -64,8 +69,40 @@ internal sealed record CallWishes
     /// <summary><c>x-cache</c>: <c>use</c> lets the exact cache answer, <c>bypass</c> does not.</summary>
     public string? Cache { get; set; }
 
+    /// <summary>The headers <c>x-rag-*</c>; null: there are none.</summary>
+    public RagWishes? Rag { get; set; }
+
     /// <summary><c>x-stainless-retry-count</c> is 1 or more: an SDK says that this call is a retry.</summary>
     public bool IsRetry { get; set; }
+}
+
+/// <summary>The headers that say how documents are searched, as the client wrote them; null where it did not.</summary>
+internal sealed record RagWishes
+{
+    /// <summary>The start of the names of these headers.</summary>
+    public const string Prefix = "x-rag-";
+
+    /// <summary><c>x-rag-top-k</c>: the most passages.</summary>
+    public string? TopK { get; set; }
+
+    /// <summary><c>x-rag-threshold</c>: the least score of a passage.</summary>
+    public string? Threshold { get; set; }
+
+    /// <summary><c>x-rag-filter</c>: which files, as JSON.</summary>
+    public string? Filter { get; set; }
+
+    /// <summary><c>x-rag-rerank</c>: <c>on</c> or <c>off</c>.</summary>
+    public string? Rerank { get; set; }
+
+    /// <summary><c>x-rag-trace</c>: <c>1</c> asks for the stages of the search.</summary>
+    public string? Trace { get; set; }
+
+    /// <summary>The name of a header that begins like these and is none of them.</summary>
+    public string? Unknown { get; set; }
+
+    /// <summary>The name of one of the headers that were sent, for an error.</summary>
+    public string First => TopK is not null ? "x-rag-top-k" : Threshold is not null ? "x-rag-threshold" : Filter is not null ? "x-rag-filter"
+        : Rerank is not null ? "x-rag-rerank" : Trace is not null ? "x-rag-trace" : Unknown ?? Prefix + "*";
 }
 
 /// <summary>How an answer is kept, as a response of OpenAI's Responses repeats it.</summary>
@@ -106,6 +143,17 @@ internal sealed class ChatCall : IDisposable
         Info = origin.Info;
         Headers = origin.Headers;
         request = edited;
+    }
+
+    private ChatCall(ChatCall origin, IReadOnlyList<BodyEdit> edits)
+    {
+        Dialect = origin.Dialect;
+        Envelope = origin.Envelope;
+        Info = origin.Info;
+        Headers = origin.Headers;
+        Terms = origin.Terms;
+        OriginalBody = origin.OriginalBody;
+        Edits = edits;
     }
 
     public ClientDialect Dialect { get; }
@@ -176,6 +224,12 @@ internal sealed class ChatCall : IDisposable
     /// streamed stays as the client asked.
     /// </summary>
     public ChatCall Edited(ChatRequest edited) => new(this, edited);
+
+    /// <summary>
+    /// A call with the same bytes, of which its hosts get these edits, sorted by position. Every backend gets the whole conversation. The bytes stay those of
+    /// this call: do not use the other one after this one is disposed.
+    /// </summary>
+    public ChatCall EditedBytes(IReadOnlyList<BodyEdit> edits) => new(this, edits);
 
     /// <summary>Gives the body's memory back; no code may need the request after this.</summary>
     public void Dispose()

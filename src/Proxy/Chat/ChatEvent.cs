@@ -63,7 +63,32 @@ internal abstract record ChatEvent
 internal sealed record EventOrigin(string? Task = null, string? Model = null, long? Seq = null);
 
 /// <summary>A document, or a part of one, that an answer relies on. A higher score means a better match with the question.</summary>
-internal sealed record Source(string Id, string? Title = null, string? Uri = null, double? Score = null);
+internal sealed record Source(string Id, string? Title = null, string? Uri = null, double? Score = null)
+{
+    /// <summary>The number by which the model cites it, from 1; null: it was given none.</summary>
+    public int? Number { get; init; }
+
+    /// <summary>The file that it is a part of, if it comes from a workspace.</summary>
+    public string? FileId { get; init; }
+    public string? FileName { get; init; }
+
+    /// <summary>The page of the file, from 1, if the file has pages.</summary>
+    public int? Page { get; init; }
+
+    /// <summary>The passage itself. Only answers that asked for it contain it.</summary>
+    public string? Text { get; init; }
+
+    /// <summary>The file's attributes, a JSON object.</summary>
+    public JsonElement? Attributes { get; init; }
+}
+
+/// <summary>A search in workspaces that was made for an answer.</summary>
+/// <param name="Queries">What was looked for.</param>
+internal sealed record SearchNote(IReadOnlyList<string> Queries)
+{
+    /// <summary>The stages of the search as JSON in ASCII, if the client asked for them.</summary>
+    public string? Trace { get; init; }
+}
 
 internal enum ChatRole
 {

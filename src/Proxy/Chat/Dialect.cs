@@ -43,6 +43,9 @@ internal readonly record struct ReplyStamp(string TraceId, DateTimeOffset Create
 
     /// <summary>The sources that are known before the answer starts.</summary>
     public IReadOnlyList<Source>? Sources { get; init; }
+
+    /// <summary>The search that found them; null: none was made.</summary>
+    public SearchNote? Search { get; init; }
 }
 
 /// <summary>How a surface reports errors. This is all that surfaces without chat have in common. Stateless and shared.</summary>
@@ -96,6 +99,15 @@ internal abstract class ClientDialect : ErrorDialect
 
     /// <summary>Adds the positions of the prompt's pieces, in the order in which a model reads them.</summary>
     public virtual void CutPrompt(ReadOnlySpan<byte> body, List<Range> pieces) { }
+
+    /// <summary>
+    /// The edit that puts a text in front of the last turn of the user. Null if the body has no such turn in a form that an edit can reach; the request then
+    /// has to be written anew.
+    /// </summary>
+    public virtual BodyEdit? PutBeforeLastTurn(ReadOnlySpan<byte> body, string text) => null;
+
+    /// <summary>What the body asks of a search in documents; null: nothing. Called for every call, so it must be cheap when there is nothing.</summary>
+    public virtual FileSearch? FindFileSearch(ReadOnlySpan<byte> body) => null;
 
     /// <summary>Parses the whole body. For invalid input it returns the error that names the field, and no request.</summary>
     public abstract ProxyError? ReadRequest(ReadOnlyMemory<byte> body, out ChatRequest? request);

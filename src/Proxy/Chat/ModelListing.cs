@@ -5,6 +5,12 @@ namespace Proxy.Chat;
 /// <summary>A model as listings show it. Facts that the host did not report are null and left out, not guessed.</summary>
 internal sealed record ModelListing(string Name)
 {
+    /// <summary>The workspace, in a pair <c>MODEL#WORKSPACE</c> that is listed like a model; else null.</summary>
+    public string? Workspace { get; init; }
+
+    /// <summary>The name of the model that answers: without the workspace.</summary>
+    public string Model => Workspace is null ? Name : Name[..^(Workspace.Length + 1)];
+
     /// <summary>For an alias, the name at the host of the model behind it. Null for a model's own name.</summary>
     public string? Resolved { get; init; }
     public DateTimeOffset? Created { get; init; }

@@ -33,6 +33,7 @@ internal static class RequestDigest
         if (request.ParallelToolCalls is { } parallel) json.Name("parallel_tool_calls").Flag(parallel);
         Write(json, "pipeline", routed.Pipeline);
         if (request.Prompt is { } prompt) WritePrompt(json, prompt);
+        if (routed.Call.Info.Wishes?.Rag is { } rag) WriteRag(json, rag);
         WriteSampling(json, request);
         if (request.Thinking is { } thinking) WriteThinking(json, thinking);
         if (request.ToolChoice is { } choice && choice is not { Mode: "auto", Name: null }) WriteToolChoice(json, choice);
@@ -117,6 +118,18 @@ internal static class RequestDigest
         if (prompt.Raw) json.Name("raw").Flag(true);
         Write(json, "suffix", prompt.Suffix);
         Write(json, "template", prompt.Template);
+        json.EndObject();
+    }
+
+    /// <summary>Writes how documents are searched. Whether the search is traced does not shape the answer.</summary>
+    private static void WriteRag(CanonicalJson json, RagWishes rag)
+    {
+        if ((rag.Filter ?? rag.Rerank ?? rag.Threshold ?? rag.TopK) is null) return;
+        json.Name("rag").StartObject();
+        Write(json, "filter", rag.Filter);
+        Write(json, "rerank", rag.Rerank);
+        Write(json, "threshold", rag.Threshold);
+        Write(json, "top_k", rag.TopK);
         json.EndObject();
     }
 

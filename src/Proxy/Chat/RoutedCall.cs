@@ -12,6 +12,9 @@ internal readonly record struct RoutedCall(ChatCall Call, string Model, string? 
     /// </summary>
     public IReadOnlyList<Source>? Sources { get; init; }
 
+    /// <summary>The search that found them; null: none was made.</summary>
+    public SearchNote? Search { get; init; }
+
     /// <summary>
     /// The same call with another request, for the next route. If the edit leaves the model as the client wrote it, the request gets <see cref="Model"/>.
     /// </summary>

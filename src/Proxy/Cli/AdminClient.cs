@@ -78,6 +78,19 @@ internal sealed class AdminClient(Func<string, string?> environment)
         }
     }
 
+    /// <summary>Whether a proxy answers. Throws <see cref="AdminException"/> if none does.</summary>
+    public async Task ReachAsync(CancellationToken cancellation) => (await ConnectAsync(cancellation).ConfigureAwait(false)).Dispose();
+
+    /// <summary>A client for many requests of any length. A connection that cannot be made throws an <see cref="AdminException"/> within its exception.</summary>
+    public HttpClient Open() => new(new SocketsHttpHandler
+    {
+        UseProxy = false,
+        ConnectCallback = async (_, cancellation) => new NetworkStream(await ConnectAsync(cancellation).ConfigureAwait(false), ownsSocket: true),
+    })
+    {
+        BaseAddress = new Uri("http://localhost"), Timeout = Timeout.InfiniteTimeSpan,
+    };
+
     private static HttpClient Over(Socket connection) => new(new SocketsHttpHandler
     {
         UseProxy = false,

@@ -22,6 +22,7 @@ internal sealed record CliFeature(
     [
         Inference.InferenceCli.Feature,
         Store.StoreCli.Feature,
+        Knowledge.KnowledgeCli.Feature,
         NatsCli.Feature,
     ];
 }

@@ -24,6 +24,11 @@ internal static class KeysCommand
         });
         var models =
             new Option<string?>("--models") { Description = "Models the key may use, globs too, separated by commas. If left out, all.", HelpName = "A,B" };
+        var workspaces = new Option<string?>("--workspaces")
+        {
+            Description = "Workspaces the key may use, globs too, separated by commas. If left out, its own and those made on the command line.",
+            HelpName = "A,B",
+        };
         var concurrency = new Option<int?>("--concurrency") { Description = "Calls it may have running at once.", HelpName = "N" };
         var rate = new Option<int?>("--requests-per-minute") { Description = "Calls it may start in a minute.", HelpName = "N" };
         foreach (var limit in new[] { concurrency, rate })
@@ -36,22 +41,24 @@ internal static class KeysCommand
 
         var fresh = new Command("new", "Make a key. It is shown once; the configuration holds only its digest.")
         {
-            name, models, concurrency, rate, admin, json,
+            name, models, workspaces, concurrency, rate, admin, json,
         };
         fresh.SetAction(parsed => (int)Run(
-            around, parsed.GetRequiredValue(name), parsed.GetValue(models), parsed.GetValue(concurrency), parsed.GetValue(rate), parsed.GetValue(admin),
+            around,
+            new() { Name = parsed.GetRequiredValue(name), Sha256 = "", Models = List(parsed.GetValue(models)), Workspaces = List(parsed.GetValue(workspaces)),
+                Concurrency = parsed.GetValue(concurrency), RequestsPerMinute = parsed.GetValue(rate), Admin = parsed.GetValue(admin) },
             parsed.GetValue(json)));
         return new("keys", "Manage API keys.") { fresh };
     }
 
-    private static ExitCode Run(Surroundings around, string name, string? models, int? concurrency, int? rate, bool admin, bool json)
+    private static ExitCode Run(Surroundings around, ApiKeyConfig wanted, bool json)
     {
         var key = $"pxy-{RandomNumberGenerator.GetString(Alphabet, Length)}";
-        var toml = Toml(name, ApiKeyConfig.Digest(key), models?.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries) ?? [],
-            concurrency, rate, admin);
+        var (name, digest) = (wanted.Name, ApiKeyConfig.Digest(key));
+        var toml = Toml(wanted with { Sha256 = digest });
         if (json)
         {
-            around.Output.WriteLine(JsonSerializer.Serialize(new NewKey(name, key, ApiKeyConfig.Digest(key), toml), CliJson.Print.NewKey));
+            around.Output.WriteLine(JsonSerializer.Serialize(new NewKey(name, key, digest, toml), CliJson.Print.NewKey));
             return ExitCode.Ok;
         }
 
@@ -61,13 +68,16 @@ internal static class KeysCommand
         return ExitCode.Ok;
     }
 
-    private static string Toml(string name, string digest, string[] models, int? concurrency, int? rate, bool admin)
+    private static string[] List(string? said) => said?.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries) ?? [];
+
+    private static string Toml(ApiKeyConfig key)
     {
-        var toml = new StringBuilder($"[[auth.keys]]\nname = \"{name}\"\nsha256 = \"{digest}\"\n");
-        if (admin) toml.Append("admin = true\n");
-        if (models.Length > 0) toml.Append("models = [").AppendJoin(", ", models.Select(Quoted)).Append("]\n");
-        if (concurrency is { } calls) toml.Append("concurrency = ").Append(calls).Append('\n');
-        if (rate is { } starts) toml.Append("requests_per_minute = ").Append(starts).Append('\n');
+        var toml = new StringBuilder($"[[auth.keys]]\nname = \"{key.Name}\"\nsha256 = \"{key.Sha256}\"\n");
+        if (key.Admin) toml.Append("admin = true\n");
+        if (key.Models.Count > 0) toml.Append("models = [").AppendJoin(", ", key.Models.Select(Quoted)).Append("]\n");
+        if (key.Workspaces.Count > 0) toml.Append("workspaces = [").AppendJoin(", ", key.Workspaces.Select(Quoted)).Append("]\n");
+        if (key.Concurrency is { } calls) toml.Append("concurrency = ").Append(calls).Append('\n');
+        if (key.RequestsPerMinute is { } starts) toml.Append("requests_per_minute = ").Append(starts).Append('\n');
         return toml.ToString();
     }
 

@@ -9,12 +9,16 @@ internal sealed record Surroundings(TextWriter Output, TextWriter Error, Func<st
     public static Surroundings Process =>
         new(Console.Out, Console.Error, System.Environment.GetEnvironmentVariable) {
             IsTerminal = !Console.IsErrorRedirected, OutputIsTerminal = !Console.IsOutputRedirected, ReadLine = Console.ReadLine,
+            Input = Console.OpenStandardInput,
         };
 
     public Func<LoadedConfig, CancellationToken, Task<ExitCode>> Host { get; init; } = ProxyHost.RunAsync;
 
     /// <summary>The user's answer to a question; null: there is none to ask.</summary>
     public Func<string?> ReadLine { get; init; } = static () => null;
+
+    /// <summary>Opens the standard input.</summary>
+    public Func<Stream> Input { get; init; } = static () => Stream.Null;
 
     /// <summary>Whether <see cref="Error"/> is a terminal.</summary>
     public bool IsTerminal { get; init; }

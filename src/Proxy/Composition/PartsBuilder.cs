@@ -56,8 +56,16 @@ internal sealed record PartsBuilder(
     /// <summary>The database that remembers calls; null: there is none. Read it when a call needs it: the feature that has it may come later.</summary>
     public IRecordStore? Store { get; set; }
 
+    /// <summary>Where documents are kept; null: where the configuration says.</summary>
+    public IKnowledgeStore? Documents { get; set; }
+
     /// <summary>Workspaces of documents; null: knowledge is off, or has no place.</summary>
     public KnowledgeParts? Knowledge { get; set; }
+
+    /// <summary>
+    /// The workspaces that a call is to be grounded in, with their versions, as one text that changes when an answer may; null, or its result: they cannot be told.
+    /// </summary>
+    public Func<RoutedCall, CancellationToken, ValueTask<string?>>? DocumentsOf { get; set; }
 
     /// <summary>The journals that are shared with other proxies; null: there are none.</summary>
     public ISharedJournals? Journals { get; set; }

@@ -9,6 +9,7 @@ internal static partial class ConfigReader
         ["embedders"] = "write embedder = [\"NAME\", \"NAME\"]",
         ["rerank_model"] = "write reranker",
         ["max_file_size"] = "write file_limit",
+        ["models"] = "write listed = [\"MODEL#WORKSPACE\"]",
         ["qdrant"] = "documents are kept in SQLite, or in PostgreSQL with pgvector where [store] has kind = \"postgres\"",
     };
 

@@ -23,6 +23,7 @@ internal static partial class ConfigRules
         .. config.Backends.SelectMany((backend, i) => Backend(backend, $"backends[{i}]")),
         .. Twins(config.Backends, backend => backend.Name, "backends", "name"),
         .. Keys(config.Auth),
+        .. Knowledge(config.Knowledge),
         .. DefaultBackend(config),
         .. Unlearned(config),
         .. Aliases(config),
@@ -40,8 +41,12 @@ internal static partial class ConfigRules
             : $"\"{name}\" is not a valid name; {NameAdvice}";
 
     /// <summary>Null if the name is valid for a key; else what to write instead.</summary>
-    public static string? KeyNameProblem(string name) =>
-        name == "anonymous" ? "\"anonymous\" is what callers without a key are called; write another name" : NameProblem(name);
+    public static string? KeyNameProblem(string name) => name switch
+    {
+        "anonymous" => "\"anonymous\" is what callers without a key are called; write another name",
+        "local" => "\"local\" owns the documents of the command line, which every key may use; write another name",
+        _ => NameProblem(name),
+    };
 
     private static IEnumerable<ConfigProblem> Listeners(ProxyConfig config)
     {
@@ -165,6 +170,7 @@ internal static partial class ConfigRules
             if (key.Sha256.Length > 0 && (key.Sha256.Length != 64 || !key.Sha256.All(char.IsAsciiHexDigitLower)))
                 yield return new($"{path}.sha256", 0, "is not a SHA-256 digest, which has 64 hex digits; `proxy keys new NAME` prints a key and its digest");
             foreach (var twice in Patterns(key.Models, $"{path}.models")) yield return twice;
+            foreach (var twice in Patterns(key.Workspaces, $"{path}.workspaces", "workspace")) yield return twice;
         }
 
         foreach (var problem in Twins(auth.Keys, key => key.Name, "auth.keys", "name")) yield return problem;
@@ -225,6 +231,8 @@ internal static partial class ConfigRules
         if (config.Cache is not { } cache) yield break;
         if (cache.Ttl <= TimeSpan.Zero) yield return new("cache.ttl", 0, "leaves no time; write a longer one");
         if (cache.Size < 1 << 20) yield return new("cache.size", 0, $"{ByteSize.Text(cache.Size)} is too small for answers; write \"1MiB\" or more");
+        if (config.Store is null && (cache.Semantic.Count > 0 || cache.SemanticWorkspaces.Count > 0))
+            yield return new("cache.semantic", 0, "needs a database for the answers; add a section [store] with kind = \"sqlite\"");
         if (!cache.Shared && config.Auth.Keys.Count == 0)
             yield return new("cache.shared", 0, "without keys no caller has a cache of its own; write shared = true, or add a key with `proxy keys new NAME`");
     }
@@ -241,18 +249,18 @@ internal static partial class ConfigRules
     [GeneratedRegex("^(?!pg_)[A-Za-z_][A-Za-z0-9_]{0,62}$")]
     private static partial Regex SchemaName();
 
-    private static IEnumerable<ConfigProblem> Patterns(IReadOnlyList<string> patterns, string path)
+    private static IEnumerable<ConfigProblem> Patterns(IReadOnlyList<string> patterns, string path, string kind = "model")
     {
         for (var i = 0; i < patterns.Count; i++)
-            if (PatternProblem(patterns[i]) is { } problem) yield return new($"{path}[{i}]", 0, problem);
+            if (PatternProblem(patterns[i], kind) is { } problem) yield return new($"{path}[{i}]", 0, problem);
             else if (patterns.Take(i).Contains(patterns[i])) yield return new($"{path}[{i}]", 0, $"\"{patterns[i]}\" is listed twice; keep one");
     }
 
     /// <summary>Every model name may be a pattern; a pattern that no model can have as its name is refused.</summary>
-    private static string? PatternProblem(string pattern) =>
-        pattern.Length == 0 ? "is empty, and no model's name is; leave it out"
+    private static string? PatternProblem(string pattern, string kind = "model") =>
+        pattern.Length == 0 ? $"is empty, and no {kind}'s name is; leave it out"
         : pattern.Any(char.IsControl) || pattern.Trim().Length != pattern.Length
-        ? $"\"{pattern}\" begins or ends with a space or contains a control character, which no model's name does"
+        ? $"\"{pattern}\" begins or ends with a space or contains a control character, which no {kind}'s name does"
         : null;
 
     private static IEnumerable<ConfigProblem> Twins<T>(IReadOnlyList<T> all, Func<T, string> name, string path, string key)

@@ -44,16 +44,29 @@ internal struct ProxyNote(ReplyStamp stamp)
     }
 
     /// <summary>Writes the member <c>sources</c> in the form in which workers publish it.</summary>
-    public static void WriteSources(Utf8JsonWriter json, IReadOnlyList<Source> sources)
+    /// <param name="json">The writer, inside an object.</param>
+    /// <param name="sources">The sources.</param>
+    /// <param name="whole">Also writes the passages and the attributes of their files, for a reader inside the proxy.</param>
+    public static void WriteSources(Utf8JsonWriter json, IReadOnlyList<Source> sources, bool whole = false)
     {
         json.WriteStartArray("sources"u8);
         foreach (var source in sources)
         {
             json.WriteStartObject();
+            json.WriteOptional("number"u8, source.Number);
             json.WriteString("id"u8, source.Id);
             if (source.Title is { } title) json.WriteString("title"u8, title);
             if (source.Uri is { } uri) json.WriteString("uri"u8, uri);
             if (source.Score is { } score) json.WriteNumber("score"u8, score);
+            json.WriteOptional("file_id"u8, source.FileId);
+            json.WriteOptional("filename"u8, source.FileName);
+            json.WriteOptional("page"u8, source.Page);
+            if (whole)
+            {
+                json.WriteOptional("text"u8, source.Text);
+                json.WriteOptional("attributes", source.Attributes);
+            }
+
             json.WriteEndObject();
         }
 

@@ -29,14 +29,14 @@ internal sealed class AdminEndpoints(BackendDirectory directory, ModelCatalog ca
 
     private async Task ModelsAsync(HttpContext context)
     {
-        var models = await catalog.ListAsync(static _ => true, evenDown: true);
+        var models = await catalog.ListAsync(static _ => true, await catalog.PairsOf(null), evenDown: true);
         var table = directory.Table;
         await WriteAsync(context, StatusCodes.Status200OK, json =>
         {
             json.WriteStartArray("models");
             foreach (var model in models)
             {
-                if (table.Resolve(model.Name) is not { } resolution) continue;
+                if (table.Resolve(model.Model) is not { } resolution) continue;
                 if (resolution.InProcess is not null) WriteInProcess(json, model);
                 foreach (var backend in resolution.Candidates)
                 {

@@ -22,6 +22,9 @@ internal sealed class Caller(string name, ApiKeyConfig? key, KeyUse? use)
     /// <summary>Whether the caller's key is an operator's.</summary>
     public bool IsAdmin => key is { Admin: true };
 
+    /// <summary>Names and globs of the workspaces that the key may use; empty: its own, and those made on the command line.</summary>
+    public IReadOnlyList<string> Workspaces => key?.Workspaces ?? [];
+
     /// <summary>Whether the caller sent no key.</summary>
     public bool IsAnonymous => key is null;
 

@@ -172,7 +172,7 @@ internal sealed partial class CallScope
         {
             if (HasLeft) return;
             var isOpen = Interlocked.CompareExchange(ref joins, LookedAt, Open) == Open;
-            if (LeftAtItsTimeout() && (journal is null ? isOpen : !journal.WasSeen)) window = parts.Sharing.RetryWindow;
+            if (WillTryAgain() && (journal is null ? isOpen : !journal.WasSeen)) window = parts.Sharing.RetryWindow;
             if (isOpen && journal is null && window > TimeSpan.Zero && joinable is { OriginalBody: not null })
                 Own(parts.Sharing.OpenShared(this, joinable, CallDigest.Of(this, joinable)));
             if (isOpen) Volatile.Write(ref joins, Open);
@@ -186,17 +186,23 @@ internal sealed partial class CallScope
     }
 
     /// <summary>
-    /// Whether the client waited as long as it said that it would. OpenAI's and Anthropic's SDKs send their time-out in seconds, in one of two headers, or in
-    /// both (one of them may be no number, or longer); such a client will try again.
+    /// Whether the client has left to try again. OpenAI's and Anthropic's SDKs send their time-out in seconds, in one of two headers, or in both (one of them
+    /// may be no number, or longer): such a client tries again if it waited as long as it said. OpenAI's client for JavaScript says nothing of a time-out that
+    /// was set for the whole client. If such a call is itself a retry, the client has shown that it tries again.
     /// </summary>
-    private bool LeftAtItsTimeout()
+    private bool WillTryAgain()
     {
         var headers = Context.Request.Headers;
         var waited = parts.Time.GetElapsedTime(Record.Started).TotalSeconds;
-        return (headers.TryGetValue("x-stainless-timeout", out var said) && Waited(said))
-            || (headers.TryGetValue("x-stainless-read-timeout", out said) && Waited(said));
+        var isAnnounced = false;
+        return Waited("x-stainless-timeout") || Waited("x-stainless-read-timeout") || (!isAnnounced && Info.Wishes is { IsRetry: true });
 
-        bool Waited(string? text) => double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out var seconds)
-            && seconds > 0 && waited >= 0.9 * seconds;
+        bool Waited(string header)
+        {
+            if (!headers.TryGetValue(header, out var said)) return false;
+            if (!double.TryParse(said, NumberStyles.Float, CultureInfo.InvariantCulture, out var seconds) || !(seconds > 0)) return false;
+            isAnnounced = true;
+            return waited >= 0.9 * seconds;
+        }
     }
 }

@@ -40,8 +40,9 @@ internal class ChatExchange(string surface, ClientDialect dialect, RouteTable ro
         var runsOn = false;
         try
         {
-            var routed = RouteTable.Split(call);
+            var routed = routes.Read(call);
             scope.Record.Stream = call.Streams;
+            if (routed.Workspace is { } workspace) scope.Record.Workspace = ModelName.Shown(workspace);
             if (Unmet(scope.Info) is { } unmet) return unmet;
             if (scope.Info.Wishes is not null || kept is not null || !Parts.Sharing.IsIdle)
             {

@@ -235,7 +235,15 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
             IsPublished = events.IsPublished,
         };
         reply.Bind(null, scope.Cancellation.UnsafeRegister(static state => ((EventBody)state!).Cancel(), body));
-        return new(reply) { Headers = events.Headers, NewReader = static () => new EventSchemaReader(), Whole = events.Whole, RunId = events.RunId };
+        return new(reply)
+        {
+            Headers = events.Headers,
+            NewReader = static () => new EventSchemaReader(),
+            Whole = events.Whole,
+            Sources = events.Sources,
+            Search = events.Search,
+            RunId = events.RunId,
+        };
     }
 
     /// <summary>The stamp of an answer that is kept. Only Responses repeats its request, which then counts as kept too.</summary>
@@ -256,6 +264,7 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
             IncludeUsage = call.Envelope.IncludeUsage,
             Request = request,
             Sources = translated?.Sources,
+            Search = translated?.Search,
             RunId = translated?.RunId,
             Terms = call.Terms,
         };

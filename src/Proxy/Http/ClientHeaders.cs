@@ -96,11 +96,24 @@ internal struct ClientHeaders
             case 16 when Is(name, "x-correlation-id"):
                 CorrelationId = Id(values);
                 break;
+            case > 6 when name[0] is 'x' or 'X' && name.StartsWith(RagWishes.Prefix, StringComparison.OrdinalIgnoreCase):
+                if (Wish(values) is { } wish) TakeRag((Wishes ??= new()).Rag ??= new(), name, wish);
+                break;
             case > 7 when name[0] is 'a' or 'A' or 'o' or 'O'
                 && (name.StartsWith("anthropic-", StringComparison.OrdinalIgnoreCase) || name.StartsWith("openai-", StringComparison.OrdinalIgnoreCase)):
                 Crossing.Add(new(name, values.ToString()));
                 break;
         }
+    }
+
+    private static void TakeRag(RagWishes rag, string name, string wish)
+    {
+        if (Is(name, "x-rag-top-k")) rag.TopK = wish;
+        else if (Is(name, "x-rag-threshold")) rag.Threshold = wish;
+        else if (Is(name, "x-rag-filter")) rag.Filter = wish;
+        else if (Is(name, "x-rag-rerank")) rag.Rerank = wish;
+        else if (Is(name, "x-rag-trace")) rag.Trace = wish;
+        else rag.Unknown = name;
     }
 
     private static bool Is(string name, string other) => name.Equals(other, StringComparison.OrdinalIgnoreCase);

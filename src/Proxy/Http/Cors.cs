@@ -30,7 +30,7 @@ internal static class Cors
         response.AccessControlAllowOrigin = origin;
         response.Vary = "Origin";
         response.AccessControlExposeHeaders = "x-trace-id, x-correlation-id, x-request-id, x-session-id, request-id, x-token-count, "
-            + "x-proxy-winner, x-proxy-task, x-proxy-run-id, x-proxy-sources, x-req-id, x-cache, x-joined-trace-id, "
-            + "idempotent-replayed, location, retry-after";
+            + "x-proxy-winner, x-proxy-task, x-proxy-run-id, x-proxy-sources, x-rag-sources, x-rag-trace, x-req-id, x-cache, x-joined-trace-id, "
+            + "idempotent-replayed, location, openai-poll-after-ms, content-disposition, retry-after";
     }
 }

@@ -18,6 +18,12 @@ internal static partial class HttpLog
     [LoggerMessage(305, LogLevel.Error, "Response {Id} is not kept in the store: {Reason}", EventName = "response_not_stored")]
     public static partial void ResponseNotStored(this ILogger logger, string id, string reason);
 
+    [LoggerMessage(306, LogLevel.Error, "The store of documents cannot be used: {Reason}", EventName = "documents_unusable")]
+    public static partial void DocumentsUnusable(this ILogger logger, string reason);
+
+    [LoggerMessage(307, LogLevel.Error, "An upload cannot be kept on the disk: {Reason}", EventName = "upload_not_kept")]
+    public static partial void UploadNotKept(this ILogger logger, string reason);
+
     [LoggerMessage(302, LogLevel.Error, "Configuration not reloaded, the old one stays in use: {Problems}", EventName = "reload_refused")]
     public static partial void ReloadRefused(this ILogger logger, string problems);
 
@@ -42,4 +48,11 @@ internal static partial class HttpLog
 
     [LoggerMessage(316, LogLevel.Error, "The answer to call {TraceId} could not be written to its shared journal", EventName = "journal_failed")]
     public static partial void ShippingFailed(this ILogger logger, Exception problem, string traceId);
+
+    [LoggerMessage(317, LogLevel.Warning, "Call {TraceId}: another proxy has taken over its Idempotency-Key, so its generation is stopped",
+        EventName = "key_lost")]
+    public static partial void KeyLost(this ILogger logger, string traceId);
+
+    [LoggerMessage(318, LogLevel.Error, "The lease on the Idempotency-Key of call {TraceId} failed in a way that is a bug", EventName = "key_lease_failed")]
+    public static partial void KeyLeaseFailed(this ILogger logger, Exception problem, string traceId);
 }

@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Proxy.Chat;
 using Proxy.Dialects;
+using Proxy.Dialects.Events;
 using Proxy.Streams;
 
 namespace Proxy.Http;
@@ -54,6 +55,8 @@ internal static class JournalJson
         json.WriteNumber("stamped", head.Stamp.Created.UtcTicks);
         json.WriteBoolean("include_usage", head.Stamp.IncludeUsage);
         json.WriteString("run", head.Stamp.RunId);
+        if (head.Stamp.Sources is { } sources) ProxyNote.WriteSources(json, sources, whole: true);
+        if (head.Stamp.Search is { } search) json.WriteList("queries"u8, search.Queries);
         if (head.Refusal is { } refusal) WriteError(json, "refusal", refusal);
     }
 
@@ -81,6 +84,9 @@ internal static class JournalJson
             {
                 IncludeUsage = Flag(said, "include_usage"),
                 RunId = Text(said, "run"),
+                Sources = said.TryGetProperty("sources", out _) ? [.. EventSchemaReader.Sources(said)] : null,
+                Search = said.TryGetProperty("queries", out var queries) && queries.ValueKind is JsonValueKind.Array
+                    ? new SearchNote([.. queries.EnumerateArray().Select(static query => query.GetString() ?? "")]) : null,
                 Request = request,
             },
         };

@@ -29,6 +29,7 @@ internal static class JournalReply
             NewReader = head.Dialect is null ? static () => new EventSchemaReader() : null,
             Whole = head.Whole,
             Sources = head.Stamp.Sources,
+            Search = head.Stamp.Search,
             RunId = head.Stamp.RunId,
         };
     }

@@ -26,6 +26,7 @@ internal sealed class OllamaHostEndpoints(ModelCatalog catalog, BackendDirectory
         if (OllamaShow.Read(body.Memory, out var asked) is { } problem) return problem;
 
         scope.Record.Model = ModelName.Shown(asked.Model);
+        asked = asked with { Model = await catalog.ModelOfAsync(asked.Model, scope.Info.Owner) };
         if (!scope.Caller.MayUse(asked.Model) || await catalog.FindAsync(asked.Model) is not { } model) return Unknown(asked.Model);
         if (directory.Table.Resolve(asked.Model) is { } resolution && Teller(resolution, scope.Info.Via) is { } backend)
         {

@@ -59,7 +59,7 @@ internal static class RequestBody
     /// <summary>
     /// The error for a body whose framing is malformed; null for other exceptions. The server wraps the overflow of a chunk's size in another exception.
     /// </summary>
-    private static ProxyError? WrongBytes(Exception problem) => problem switch
+    public static ProxyError? WrongBytes(Exception problem) => problem switch
     {
         _ when IsBrokenOff(problem) => null,
         BadHttpRequestException bad => BadRequest(bad),

@@ -38,6 +38,9 @@ internal abstract class BatchCall
     /// <summary>Must be set before the call is queued.</summary>
     public IReadOnlyList<Sequence> Sequences { get; set; } = [];
 
+    /// <summary>Whether it waits until no other call has work. Must be set before the call is queued.</summary>
+    public bool IsBackground { get; set; }
+
     /// <summary>Receives a result, on a computing thread.</summary>
     /// <param name="index">Index of the sequence.</param>
     /// <param name="row">The graph's output for it: a vector per token, or a few numbers.</param>

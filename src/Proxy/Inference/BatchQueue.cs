@@ -15,7 +15,7 @@ internal interface IBatchRunner
 /// <summary>
 /// The queue of one model. Two workers take bulk work, and small calls if there is none; two, because one batch does not keep all cores busy (no operator
 /// parallelizes perfectly). One more thread takes only small calls, so that a user who waits for one vector does not wait for a batch of another client's ten
-/// thousand texts.
+/// thousand texts. Background calls are computed when there is nothing else to do.
 /// </summary>
 internal sealed class BatchQueue : IDisposable
 {
@@ -33,6 +33,7 @@ internal sealed class BatchQueue : IDisposable
     private readonly Lock gate = new();
     private readonly LinkedList<Sequence> small = new();
     private readonly LinkedList<Sequence> bulk = new();
+    private readonly LinkedList<Sequence> background = new();
     private readonly SemaphoreSlim smallReady = new(0);
     private readonly SemaphoreSlim bulkReady = new(0);
     private readonly IBatchRunner runner;
@@ -61,13 +62,13 @@ internal sealed class BatchQueue : IDisposable
     {
         var sequences = call.Sequences;
         call.Begin();
-        var isSmall = sequences.Count <= SmallCall && sequences.Sum(static sequence => sequence.Length) <= SmallTokens;
+        var isSmall = !call.IsBackground && sequences.Count <= SmallCall && sequences.Sum(static sequence => sequence.Length) <= SmallTokens;
         bool help;
         lock (gate)
         {
             if (isClosed || (waiting > 0 && waiting + sequences.Count > limit)) return false;
             Volatile.Write(ref waiting, waiting + sequences.Count);
-            var line = isSmall ? small : bulk;
+            var line = isSmall ? small : call.IsBackground ? background : bulk;
             foreach (var sequence in sequences) line.AddLast(sequence);
             help = !isSmall || running > 0 || small.Count > sequences.Count;
         }
@@ -82,7 +83,7 @@ internal sealed class BatchQueue : IDisposable
     {
         lock (gate)
         {
-            foreach (var line in (LinkedList<Sequence>[])[small, bulk])
+            foreach (var line in (LinkedList<Sequence>[])[small, bulk, background])
             {
                 for (var node = line.First; node is not null;)
                 {
@@ -105,9 +106,10 @@ internal sealed class BatchQueue : IDisposable
         lock (gate)
         {
             isClosed = true;
-            left = [.. small, .. bulk];
+            left = [.. small, .. bulk, .. background];
             small.Clear();
             bulk.Clear();
+            background.Clear();
         }
 
         foreach (var sequence in left) sequence.Call.Fail(new(VectorErrorKind.Failed, "the model is being unloaded"));
@@ -138,7 +140,7 @@ internal sealed class BatchQueue : IDisposable
                 var line = NextLine(isBulk);
                 var dropped = planner.Take(line, batch);
                 Volatile.Write(ref waiting, waiting - dropped - batch.Count);
-                takesBulk = line == bulk;
+                takesBulk = line == bulk || line == background;
                 if (batch.Count > 0) running++;
                 if (batch.Count > 0 && takesBulk) bulkRunning++;
                 // Small calls may have waited while both workers computed small calls; now that one computes bulk work, the third thread may start.
@@ -175,6 +177,7 @@ internal sealed class BatchQueue : IDisposable
     private LinkedList<Sequence> NextLine(bool isBulk)
     {
         if (isBulk && bulk.Count > 0) return bulk;
+        if (isBulk && (small.Count == 0 || running >= workers)) return background;
         return running < workers || (!isBulk && bulkRunning > 0) ? small : Nothing;
     }
 

@@ -173,7 +173,10 @@ internal abstract class LocalModel(string name, ModelFolder folder, ModelSetting
             var (start, stop) = list.Offsets[i];
             tokens.Add(list.Special[i] || start < 0
                 ? new(list.Ids[i], tokenizer.TextOf(list.Ids[i]) ?? "", true, null, null)
-                : new(list.Ids[i], Encoding.UTF8.GetString(bytes, start, stop - start), tokenizer.IsSpecial(list.Ids[i]), start, stop));
+                : new(list.Ids[i], Encoding.UTF8.GetString(bytes, start, stop - start), tokenizer.IsSpecial(list.Ids[i]), start, stop)
+                {
+                    IsUnknown = list.Ids[i] == tokenizer.UnknownId,
+                });
         }
 
         return tokens;

@@ -15,7 +15,10 @@ internal sealed class OnnxEmbedder(string name, ModelFolder folder, ModelSetting
         if (dimensions < 1 || dimensions > model.Width)
             return (null, new(VectorErrorKind.InvalidDimensions, $"the model \"{Info.Name}\" has {model.Width} dimensions; {dimensions} is not possible"));
 
-        var call = new PooledCall(request.Inputs.Count, dimensions, model.Runner.Rank == 2 ? null : Folder.Pooling, request.Normalize ?? Folder.Normalizes);
+        var call = new PooledCall(request.Inputs.Count, dimensions, model.Runner.Rank == 2 ? null : Folder.Pooling, request.Normalize ?? Folder.Normalizes)
+        {
+            IsBackground = request.IsBackground,
+        };
         var (tokens, refusal) = await EncodeAsync(model, request, call, cancellation);
         if (tokens is null) return (null, refusal);
         if (await ComputeAsync(model, call, cancellation) is { } failure) return (null, failure);

@@ -30,7 +30,7 @@ internal sealed record NewAttachment
 /// Workspaces and files as their callers see them: every method checks what the caller may use. What belongs to others is answered like what does not exist.
 /// Failures of the store are <see cref="KnowledgeStoreException"/>.
 /// </summary>
-internal sealed class KnowledgeBase(IKnowledgeStore store, KnowledgeSearch search, IngestQueue ingest, TimeProvider time)
+internal sealed class KnowledgeBase(IKnowledgeStore store, IKnowledgeSearch search, IngestQueue ingest, TimeProvider time)
 {
     /// <summary>The time after which an unchanged workspace's last activity is written again.</summary>
     private static readonly TimeSpan ActivityStep = TimeSpan.FromMinutes(10);
@@ -41,7 +41,8 @@ internal sealed class KnowledgeBase(IKnowledgeStore store, KnowledgeSearch searc
     public async ValueTask<IReadOnlyList<Workspace>> ListAsync(KnowledgeCaller caller, CancellationToken cancellation)
     {
         var all = await store.WorkspacesAsync(cancellation).ConfigureAwait(false);
-        return [.. all.Where(caller.MayUse).OrderByDescending(static w => w.CreatedAt).ThenByDescending(static w => w.Id, StringComparer.Ordinal)];
+        var now = time.GetUtcNow();
+        return [.. all.Where(w => caller.MayUse(w) && !(w.ExpiresAt <= now)).OrderByDescending(static w => w.CreatedAt).ThenByDescending(static w => w.Id, StringComparer.Ordinal)];
     }
 
     /// <summary>
@@ -114,7 +115,7 @@ internal sealed class KnowledgeBase(IKnowledgeStore store, KnowledgeSearch searc
         KnowledgeCaller caller, string id, string param, CancellationToken cancellation)
     {
         var file = await store.FileAsync(id, cancellation).ConfigureAwait(false);
-        return file is not null && (caller.IsAdmin || file.Owner == caller.Owner)
+        return file is not null && (caller.IsAdmin || file.Owner == caller.Owner) && !(file.ExpiresAt <= time.GetUtcNow())
             ? (file, null)
             : (null, new(ProxyErrorKind.UnknownFile, $"there is no file '{ModelName.Shown(id)}'") { Param = param });
     }
@@ -161,7 +162,8 @@ internal sealed class KnowledgeBase(IKnowledgeStore store, KnowledgeSearch searc
     {
         var last = name[(name.LastIndexOfAny(['/', '\\']) + 1)..];
         var plain = string.Concat(last.Where(static c => !char.IsControl(c))).Trim();
-        return plain is "" or "." or ".." ? "file" : plain.Length <= 255 ? plain : plain[^255..];
+        if (plain is "" or "." or "..") return "file";
+        return plain.Length <= 255 ? plain : plain[(char.IsLowSurrogate(plain[^255]) ? ^254 : ^255)..];
     }
 
     private static int Rank(KnowledgeCaller caller, Workspace workspace) =>

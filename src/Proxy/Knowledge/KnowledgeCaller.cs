@@ -21,6 +21,11 @@ internal sealed record KnowledgeCaller(string Owner, bool IsAdmin, IReadOnlyList
         return Workspaces.Count == 0 ? workspace.Owner == LocalOwner : MayName(workspace.Name);
     }
 
+    /// <summary>
+    /// Whether the caller may change the workspace: its own, and those of its key's list. Those that were made on the command line may be searched without it.
+    /// </summary>
+    public bool MayChange(Workspace workspace) => IsAdmin || workspace.Owner == Owner || (Workspaces.Count > 0 && MayName(workspace.Name));
+
     /// <summary>Whether the key's list, if it has one, allows the name.</summary>
     public bool MayName(string name)
     {

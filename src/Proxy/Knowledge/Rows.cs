@@ -24,6 +24,9 @@ internal sealed record Workspace
     /// <summary>It is deleted this many days after it was last active; null: never.</summary>
     public int? ExpiresAfterDays { get; init; }
 
+    /// <summary>When it is deleted; null: never.</summary>
+    public DateTimeOffset? ExpiresAt => ExpiresAfterDays is { } days ? LastActiveAt.AddDays(days) : null;
+
     /// <summary>
     /// The vectors that searches use, one set for each embedding model; empty before the first file, and where no model embeds: then words alone are searched.
     /// </summary>

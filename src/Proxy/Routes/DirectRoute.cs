@@ -82,7 +82,8 @@ internal sealed class DirectRoute(
     private void NormalisePrompt(ChatCall call, Resolution resolution)
     {
         if (!directory.Table.Config.Server.PrefixHygiene || call.OriginalBody is not { } body) return;
-        if (call.Dialect.NormalisePrompt(body.Span) is { Count: > 0 } edits && !resolution.Candidates.Any(static b => b.IsAnthropicsOwn)) call.Edits = edits;
+        if (call.Dialect.NormalisePrompt(body.Span) is not { Count: > 0 } edits || resolution.Candidates.Any(static b => b.IsAnthropicsOwn)) return;
+        call.Edits = call.Edits.Count == 0 ? edits : [.. call.Edits.Concat(edits).OrderBy(static edit => edit.Place.Start.Value)];
     }
 
     /// <summary>
@@ -108,7 +109,7 @@ internal sealed class DirectRoute(
         if (reply.Status >= 300) return same ? new ChatAnswer.Verbatim(reply) : RefusedBy(reply);
         // Some hosts ignore `stream`; their reply is translated into what the client asked for. A proxy sends a document only where one is right.
         if (same && routed.Sources is null && (reply.Streams == routed.Call.Streams || reply.FromProxy)) return new ChatAnswer.Verbatim(reply);
-        return new ChatAnswer.Translated(reply) { Sources = routed.Sources };
+        return new ChatAnswer.Translated(reply) { Sources = routed.Sources, Search = routed.Search };
     }
 
     private ChatAnswer Answer(in RoutedCall routed, DispatchResult.Echo echo, CancellationToken cancellation)
@@ -120,8 +121,7 @@ internal sealed class DirectRoute(
         }
 
         var events = EchoBackend.AnswerAsync(request! with { Stream = routed.Call.Streams }, echo.Lease, time, cancellation);
-        if (routed.Sources is { } sources) events = events.Prepend(new ChatEvent.SourcesFound(sources));
-        return new ChatAnswer.Events(events, echo.Lease.Backend.Name, echo.Served);
+        return new ChatAnswer.Events(events, echo.Lease.Backend.Name, echo.Served) { Sources = routed.Sources, Search = routed.Search };
     }
 
     private static ChatAnswer.Refused RefusedBy(BackendReply refusal)

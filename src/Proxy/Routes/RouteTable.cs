@@ -9,6 +9,9 @@ namespace Proxy.Routes;
 /// </summary>
 internal sealed class RouteTable(IReadOnlyList<IChatRoute> routes)
 {
+    /// <summary>Why a call for a workspace is refused where nothing answers from documents.</summary>
+    public const string NoKnowledge = "knowledge is not configured on this proxy; it needs a state directory or PostgreSQL, and [knowledge] enabled = true";
+
     private const string PipelinePrefix = "pipeline/";
 
     /// <summary>Splits the model's name: <c>MODEL#WORKSPACE</c>, <c>pipeline/NAME</c>. A header takes precedence over the name.</summary>
@@ -16,6 +19,14 @@ internal sealed class RouteTable(IReadOnlyList<IChatRoute> routes)
     {
         var (model, workspace, pipeline) = Split(call.Info, call.Envelope.Model);
         return new(call, model, workspace, pipeline);
+    }
+
+    /// <summary>The call with all that its name, its headers and its body ask of the routes.</summary>
+    public RoutedCall Read(ChatCall call)
+    {
+        var routed = Split(call);
+        for (var i = 0; i < routes.Count; i++) routed = routes[i].Read(routed);
+        return routed;
     }
 
     /// <summary>Finds the first route that takes the call, or returns why there is none.</summary>
@@ -38,7 +49,8 @@ internal sealed class RouteTable(IReadOnlyList<IChatRoute> routes)
     public static ProxyError? Refusal(CallInfo info, string model)
     {
         var (_, workspace, pipeline) = Split(info, model);
-        return Contradiction(info.Route, workspace, pipeline) ?? NotConfigured(info, workspace, pipeline);
+        return Contradiction(info.Route, workspace, pipeline) ?? NotConfigured(info, workspace, pipeline)
+            ?? (info.Wishes?.Rag is { } rag ? Refuse(rag.First, $"{rag.First} asks for a search in documents; only chats are answered from documents") : null);
     }
 
     private static (string Model, string? Workspace, string? Pipeline) Split(CallInfo info, string name)
@@ -60,12 +72,12 @@ internal sealed class RouteTable(IReadOnlyList<IChatRoute> routes)
     }
 
     private static ProxyError? NotConfigured(CallInfo info, string? workspace, string? pipeline) =>
-        pipeline is not null ? Missing(info.Pipeline, "pipeline", pipeline, "workflows are")
-        : workspace is not null ? Missing(info.Workspace, "workspace", workspace, "knowledge is")
+        pipeline is not null ? Missing(info.Pipeline, "pipeline", pipeline, "workflows are not configured on this proxy")
+        : workspace is not null ? Missing(info.Workspace, "workspace", workspace, NoKnowledge)
         : null;
 
-    private static ProxyError Missing(string? header, string kind, string name, string feature) =>
-        Refuse(header is null ? "model" : "x-" + kind, $"there is no {kind} '{ModelName.Shown(name)}': {feature} not configured on this proxy");
+    private static ProxyError Missing(string? header, string kind, string name, string why) =>
+        Refuse(header is null ? "model" : "x-" + kind, $"there is no {kind} '{ModelName.Shown(name)}': {why}");
 
     private static ProxyError Refuse(string param, string message) => new(ProxyErrorKind.InvalidRequest, message) { Param = param };
 }

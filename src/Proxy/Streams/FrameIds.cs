@@ -48,21 +48,29 @@ internal sealed class FrameIds(string traceId, StreamPlace after, bool writes)
     public bool Begin(long frame, IBufferWriter<byte> output)
     {
         if (frame <= after.Frame) return false;
-        if (writes) Write(frame, null, output);
+        if (writes) Write(frame, null, output, default);
         return true;
+    }
+
+    /// <summary>Writes a frame with its id, unless the client has it.</summary>
+    public void Write(long frame, ReadOnlySpan<byte> bytes, IBufferWriter<byte> output)
+    {
+        if (frame <= after.Frame) return;
+        if (writes) Write(frame, null, output, bytes);
+        else output.Write(bytes);
     }
 
     /// <summary>The same for the message with the number <paramref name="message"/> of those that are written from one frame.</summary>
     public bool Begin(long frame, int message, IBufferWriter<byte> output)
     {
         if (countsMessages ? ++messages <= after.Frame : new StreamPlace(frame, message).IsAtOrBefore(after)) return false;
-        if (writes) Write(frame, message, output);
+        if (writes) Write(frame, message, output, default);
         return true;
     }
 
-    private void Write(long frame, int? message, IBufferWriter<byte> output)
+    private void Write(long frame, int? message, IBufferWriter<byte> output, ReadOnlySpan<byte> rest)
     {
-        var line = output.GetSpan(start.Length + 40);
+        var line = output.GetSpan(start.Length + 40 + rest.Length);
         start.CopyTo(line);
         Utf8Formatter.TryFormat(frame, line[start.Length..], out var length);
         length += start.Length;
@@ -74,6 +82,7 @@ internal sealed class FrameIds(string traceId, StreamPlace after, bool writes)
         }
 
         line[length++] = (byte)'\n';
-        output.Advance(length);
+        rest.CopyTo(line[length..]);
+        output.Advance(length + rest.Length);
     }
 }

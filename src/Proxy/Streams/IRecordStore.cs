@@ -20,6 +20,9 @@ internal interface IRecordStore : IAsyncDisposable
     /// <summary>The row of an idempotency key; null if there is none or it has expired.</summary>
     ValueTask<KeyRow?> FindKeyAsync(string owner, string key, CancellationToken cancellation);
 
+    /// <summary>Leases on keys; null: no other process uses this database, or it cannot be used now.</summary>
+    IKeyLeases? Leases => null;
+
     /// <summary>
     /// An answer that was kept, by its trace id or by the id that the host gave it; null if there is none, it is another owner's, or it has expired.
     /// </summary>
@@ -30,6 +33,11 @@ internal interface IRecordStore : IAsyncDisposable
 
     /// <summary>A cached completion; null if there is none or it has expired. With <paramref name="owner"/> empty: one that all owners share.</summary>
     ValueTask<CompletionRow?> FindCompletionAsync(string owner, string requestId, CancellationToken cancellation);
+
+    /// <summary>
+    /// The newest row of <c>semantic_cache</c> with this scope and these words; null if there is none or it has expired.
+    /// </summary>
+    ValueTask<SemanticRow?> FindQuestionAsync(string scope, string words, CancellationToken cancellation);
 
     /// <summary>Requests and tokens by day, owner and model: newest day first, then by owner and model.</summary>
     /// <param name="owner">Null: all owners.</param>

@@ -29,6 +29,9 @@ internal sealed class JournalBody(AnswerJournal journal, AnswerJournal.Piece pie
         return new(this, source.Version);
     }
 
+    /// <summary>There are bytes that were not read yet. Called under the journal's lock.</summary>
+    public bool HasMore => Position < journal.Length;
+
     /// <summary>The bytes that follow those already read; empty: there are none yet. Called under the journal's lock.</summary>
     public ReadOnlyMemory<byte> Advance()
     {

@@ -27,6 +27,7 @@ internal sealed class JournalTable : IDisposable
     private long used;
     private long opened;
     private bool ticks;
+    private List<AnswerJournal>? spare; // for the journals of the next tick
 
     /// <param name="time">The clock.</param>
     /// <param name="limit">The number of bytes that may be kept.</param>
@@ -50,7 +51,8 @@ internal sealed class JournalTable : IDisposable
 
     public int Count { get { lock (gate) return journals.Count; } }
 
-    public static long Clock(TimeProvider time) => (long)time.GetElapsedTime(0).TotalMilliseconds;
+    /// <summary>The same of a clock. That of the system is read by each event: a coarse one is enough.</summary>
+    public static long Clock(TimeProvider time) => time == TimeProvider.System ? Environment.TickCount64 : (long)time.GetElapsedTime(0).TotalMilliseconds;
 
     /// <summary>Begins a journal.</summary>
     public AnswerJournal Open(JournalOrigin origin)
@@ -322,7 +324,8 @@ internal sealed class JournalTable : IDisposable
 
     private void Tick()
     {
-        List<AnswerJournal> running = [], expired = [];
+        List<AnswerJournal>? expired = null;
+        var running = Interlocked.Exchange(ref spare, null) ?? []; // a slow tick may still run when the next one begins
         var now = Now;
         lock (gate)
         {
@@ -336,10 +339,10 @@ internal sealed class JournalTable : IDisposable
             foreach (var journal in journals.Values)
             {
                 if (!journal.IsOver) running.Add(journal);
-                else if (journal.Until <= now) expired.Add(journal);
+                else if (journal.Until <= now) (expired ??= []).Add(journal);
             }
 
-            foreach (var journal in expired) Forget(journal);
+            foreach (var journal in expired ?? []) Forget(journal);
         }
 
         foreach (var journal in running)
@@ -347,6 +350,9 @@ internal sealed class JournalTable : IDisposable
             if (journal.Until <= now) journal.Release();
             else journal.Tick(now);
         }
+
+        running.Clear();
+        spare = running;
     }
 
     private void Forget(AnswerJournal journal)

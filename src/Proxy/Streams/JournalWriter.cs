@@ -41,6 +41,7 @@ internal sealed class JournalWriter(AnswerJournal journal) : PipeWriter
 
     private void Flush()
     {
+        if (buffer.WrittenCount == 0) return;
         journal.Append(buffer.WrittenSpan);
         buffer.ResetWrittenCount();
     }

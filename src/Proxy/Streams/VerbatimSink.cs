@@ -8,6 +8,12 @@ namespace Proxy.Streams;
 /// <summary>Forwards a host's frames to a client of the same dialect. Without edits, every byte is the host's.</summary>
 internal sealed class VerbatimSink : IFrameSink, IDisposable
 {
+    private const int LargestSpare = 64 << 10;
+
+    // For the frames of one batch. All streams of a thread use it, so its memory is in the processor's cache; that of a client's writer is not.
+    [ThreadStatic]
+    private static PooledBody? spare;
+
     private readonly BackendReply reply;
     private readonly ClientOutput client;
     private readonly FrameEdits? edits;
@@ -18,6 +24,7 @@ internal sealed class VerbatimSink : IFrameSink, IDisposable
     private LastFrames lastFrames;
     private bool hasSent; // the first bytes have been sent, so their buffer is free for the last frames
     private bool hasEnd; // the end marker has arrived and is held back
+    private PooledBody? each; // the batch's frames that are written one by one, between Take and SendAsync
     private int from; // where the next bytes to send begin in the batch
     private int lastFrame;
 
@@ -51,12 +58,13 @@ internal sealed class VerbatimSink : IFrameSink, IDisposable
     /// <summary>Every frame is written by itself, because something in it changes.</summary>
     private bool WritesEach => ids is not null || edits is { Renames: true };
 
-    private IBufferWriter<byte> Target => hasEnd ? last! : output;
+    private IBufferWriter<byte> Target => hasEnd ? last! : each ?? (IBufferWriter<byte>)output;
 
     public void Take(FrameBatch batch)
     {
         from = 0;
         lastFrame = 0;
+        if (WritesEach) (each, spare) = (spare ?? new PooledBody(), null);
         var begin = batch.Taken;
         while (batch.TryNext(out var frame, out var payload))
         {
@@ -84,13 +92,13 @@ internal sealed class VerbatimSink : IFrameSink, IDisposable
         var whole = batch.Whole;
         // The writer has consumed the bytes when its method returns, even if its task is still pending. The batch's memory need not live longer.
         ValueTask<FlushResult> sending = default;
-        if (hasEnd)
+        if (WritesEach)
         {
-            if (!WritesEach) last!.Write(whole.Span[from..]);
-            if (output.UnflushedBytes > 0) sending = output.FlushAsync();
+            sending = SendEachAsync();
         }
-        else if (WritesEach)
+        else if (hasEnd)
         {
+            last!.Write(whole.Span[from..]);
             if (output.UnflushedBytes > 0) sending = output.FlushAsync();
         }
         else if (!whole.IsEmpty)
@@ -159,15 +167,40 @@ internal sealed class VerbatimSink : IFrameSink, IDisposable
         hasEnd = true;
     }
 
+    private ValueTask<FlushResult> SendEachAsync()
+    {
+        var written = each!;
+        each = null;
+        var sending = written.Length > 0 ? output.WriteAsync(written.Memory) : output.UnflushedBytes > 0 ? output.FlushAsync() : default;
+        if (written.Capacity > LargestSpare)
+        {
+            written.Dispose();
+            return sending;
+        }
+
+        written.Clear();
+        spare = written;
+        return sending;
+    }
+
     private bool SaidWhy(ReadOnlySpan<byte> rest) => watch.SaidWhy && lastFrames.SayWhy(reply.Dialect!, rest);
 
     private bool IsFrame(ReadOnlySpan<byte> payload) => payload.IsEmpty || reply.Dialect!.Classify(payload) is not FrameKind.Error;
 
     private void Write(long number, ReadOnlySpan<byte> frame, ReadOnlySpan<byte> payload)
     {
-        if (ids?.Begin(number, Target) == false) return;
-        if (edits is { Renames: true }) edits.Write(frame, payload, Target);
-        else Target.Write(frame);
+        if (edits is { Renames: true })
+        {
+            if (ids?.Begin(number, Target) != false) edits.Write(frame, payload, Target);
+        }
+        else if (ids is not null)
+        {
+            ids.Write(number, frame, Target);
+        }
+        else
+        {
+            Target.Write(frame);
+        }
     }
 
     /// <summary>An error frame with our credentials removed; null if it contains none.</summary>

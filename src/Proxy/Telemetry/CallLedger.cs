@@ -28,6 +28,9 @@ internal sealed class CallRecord
     public string? Route { get; set; }
     public string? Backend { get; set; }
 
+    /// <summary>The workspaces that the call asks for, as the client wrote them.</summary>
+    public string? Workspace { get; set; }
+
     /// <summary>The trace id of the call whose answer this call read.</summary>
     public string? Joined { get; set; }
     public int Status { get; set; }
@@ -70,6 +73,7 @@ internal sealed class CallLedger(LogWriter writer, LogFormat format, ProxyMetric
             .Add(" stream="u8, call.Stream)
             .Add(" messages="u8, call.Messages)
             .Add(" route="u8, call.Route)
+            .Add(" workspace="u8, call.Workspace)
             .Add(" backend="u8, call.Backend)
             .Add(" joined="u8, call.Joined)
             .Add(" status="u8, call.Status)

@@ -33,6 +33,7 @@ internal sealed class ProxyMetrics
     private readonly ConcurrentDictionary<string, Histogram> firstTokens = new();
     private readonly ConcurrentDictionary<string, Histogram> durations = new();
     private readonly List<Func<IEnumerable<Gauge>>> gauges = [];
+    private readonly List<(string Name, string Help, DurationHistogram Durations)> histograms = [];
     private Series? last;
     private int unlisted;
     private long inFlight;
@@ -61,6 +62,14 @@ internal sealed class ProxyMetrics
 
     /// <summary>Adds values that are read at every scrape. Call it while composing.</summary>
     public void Add(Func<IEnumerable<Gauge>> source) => gauges.Add(source);
+
+    /// <summary>Adds durations without labels. Call it while composing.</summary>
+    public DurationHistogram AddHistogram(string name, string help)
+    {
+        var added = new DurationHistogram();
+        histograms.Add((name, help, added));
+        return added;
+    }
 
     public void Count(CallRecord call, TimeSpan duration, TimeSpan? firstToken)
     {
@@ -123,6 +132,12 @@ internal sealed class ProxyMetrics
         Line(text, "proxy_answer_parts_skipped_total", "", Volatile.Read(ref skippedParts));
         Write(text, "proxy_first_token_seconds", "Time from the request to the first content.", "backend", firstTokens);
         Write(text, "proxy_request_duration_seconds", "Time from the request to the end of its answer.", "surface", durations);
+        foreach (var (name, help, durations) in histograms)
+        {
+            Head(text, name, "histogram", help);
+            Write(text, name, "", durations.Counts);
+        }
+
         Head(text, "proxy_in_flight", "gauge", "Calls running now.");
         Line(text, "proxy_in_flight", "", InFlight);
         string? last = null;
@@ -151,21 +166,23 @@ internal sealed class ProxyMetrics
     private static void Write(StringBuilder text, string name, string help, string label, ConcurrentDictionary<string, Histogram> all)
     {
         Head(text, name, "histogram", help);
-        foreach (var (key, histogram) in all)
-        {
-            var labels = $"{label}=\"{Escape(key)}\"";
-            var total = 0L;
-            for (var i = 0; i < histogram.Bounds.Length; i++)
-            {
-                total += histogram.Bucket(i);
-                Line(text, name + "_bucket", $"{labels},le=\"{histogram.Bounds[i].ToString(CultureInfo.InvariantCulture)}\"", total);
-            }
+        foreach (var (key, histogram) in all) Write(text, name, $"{label}=\"{Escape(key)}\"", histogram);
+    }
 
-            total += histogram.Bucket(histogram.Bounds.Length);
-            Line(text, name + "_bucket", $"{labels},le=\"+Inf\"", total);
-            Line(text, name + "_sum", labels, histogram.Sum);
-            Line(text, name + "_count", labels, total);
+    private static void Write(StringBuilder text, string name, string labels, Histogram histogram)
+    {
+        var before = labels.Length == 0 ? "" : labels + ",";
+        var total = 0L;
+        for (var i = 0; i < histogram.Bounds.Length; i++)
+        {
+            total += histogram.Bucket(i);
+            Line(text, name + "_bucket", $"{before}le=\"{histogram.Bounds[i].ToString(CultureInfo.InvariantCulture)}\"", total);
         }
+
+        total += histogram.Bucket(histogram.Bounds.Length);
+        Line(text, name + "_bucket", $"{before}le=\"+Inf\"", total);
+        Line(text, name + "_sum", labels, histogram.Sum);
+        Line(text, name + "_count", labels, total);
     }
 
     /// <summary>
@@ -191,6 +208,14 @@ internal sealed class ProxyMetrics
                 && ReferenceEquals(call.Served ?? call.Model, model);
     }
 
+    /// <summary>Durations of a feature's own work.</summary>
+    internal sealed class DurationHistogram
+    {
+        internal Histogram Counts { get; } = new(FirstTokenBounds);
+
+        public void Observe(TimeSpan duration) => Counts.Observe(duration.TotalSeconds);
+    }
+
     private sealed class Counter
     {
         private long value;
@@ -198,7 +223,7 @@ internal sealed class ProxyMetrics
         public void Add(long more) => Interlocked.Add(ref value, more);
     }
 
-    private sealed class Histogram(double[] bounds)
+    internal sealed class Histogram(double[] bounds)
     {
         private readonly long[] counts = new long[bounds.Length + 1];
         private long microseconds;

@@ -35,6 +35,9 @@ internal sealed record EmbedRequest(IReadOnlyList<EmbedInput> Inputs)
     /// <summary>Scale each vector to length 1. Null: the model's default, which is yes for most models.</summary>
     public bool? Normalize { get; init; }
 
+    /// <summary>Whether a model of this process computes it only when no other call waits. Hosts are not told.</summary>
+    public bool IsBackground { get; init; }
+
     public PromptKind Prompt { get; init; }
 
     /// <summary>A prompt by its name in the model's folder; takes precedence over <see cref="Prompt"/>.</summary>
@@ -104,4 +107,8 @@ internal sealed record TokenVectors(IReadOnlyList<ReadOnlyMemory<float>> Matrice
 /// One token of a text. <paramref name="Text"/> is its slice of the text, and <paramref name="Start"/> and <paramref name="Stop"/> are its position in the
 /// UTF-8 bytes. A special token has its name as <paramref name="Text"/> and no position.
 /// </summary>
-internal readonly record struct TextToken(int Id, string Text, bool Special, int? Start, int? Stop);
+internal readonly record struct TextToken(int Id, string Text, bool Special, int? Start, int? Stop)
+{
+    /// <summary>The token stands for text that the model's vocabulary lacks.</summary>
+    public bool IsUnknown { get; init; }
+}

@@ -24,6 +24,8 @@ internal sealed class AnthropicClientDialect(bool counts = false) : ClientDialec
 
     public override void CutPrompt(ReadOnlySpan<byte> body, List<Range> pieces) => PromptPieces.Find(body, pieces);
 
+    public override BodyEdit? PutBeforeLastTurn(ReadOnlySpan<byte> body, string text) => LastUserTurn.PutBefore(body, "messages"u8, "text"u8, text);
+
     public override ProxyError? ReadRequest(ReadOnlyMemory<byte> body, out ChatRequest? request) =>
         AnthropicRequestCodec.Read(body, limited: !counts, out request);
 

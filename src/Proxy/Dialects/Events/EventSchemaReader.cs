@@ -89,13 +89,21 @@ internal sealed class EventSchemaReader : EventReader
     };
 
     /// <summary>A source without an id is identified by its URI; one without either is left out.</summary>
-    private static IEnumerable<Source> Sources(JsonElement published) =>
+    internal static IEnumerable<Source> Sources(JsonElement published) =>
         from source in published.TryGetProperty("sources"u8, out var list) && list.ValueKind is JsonValueKind.Array ? list.EnumerateArray().AsEnumerable() : []
         let uri = Text(source, "uri"u8)
         let id = Text(source, "id"u8) ?? uri
         let score = ((JsonElement?)source).Member("score"u8)
         where id is not null
-        select new Source(id, Text(source, "title"u8), uri, score is { ValueKind: JsonValueKind.Number } number ? number.GetDouble() : null);
+        select new Source(id, Text(source, "title"u8), uri, score is { ValueKind: JsonValueKind.Number } number ? number.GetDouble() : null)
+        {
+            Number = (int?)Number(source, "number"u8),
+            FileId = Text(source, "file_id"u8),
+            FileName = Text(source, "filename"u8),
+            Page = (int?)Number(source, "page"u8),
+            Text = Text(source, "text"u8),
+            Attributes = ((JsonElement?)source).Member("attributes"u8),
+        };
 
     private static ProxyError? Error(JsonElement published)
     {

@@ -15,6 +15,8 @@ internal sealed class OllamaChatClientDialect : ClientDialect
 
     public override void CutPrompt(ReadOnlySpan<byte> body, List<Range> pieces) => PromptPieces.Find(body, pieces);
 
+    public override BodyEdit? PutBeforeLastTurn(ReadOnlySpan<byte> body, string text) => LastUserTurn.PutBefore(body, "messages"u8, "text"u8, text);
+
     public override ProxyError? ReadRequest(ReadOnlyMemory<byte> body, out ChatRequest? request) => OllamaChatRequestCodec.Read(body, out request);
 
     public override IReadOnlyList<ChatEvent>? AnswerElsewhere(ChatRequest request) => OllamaLoad.IsAsked(request) ? OllamaLoad.Answer(request) : null;

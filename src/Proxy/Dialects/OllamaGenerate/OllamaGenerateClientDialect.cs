@@ -15,6 +15,8 @@ internal sealed class OllamaGenerateClientDialect : ClientDialect
     public override bool StreamsByDefault => true;
     public override ReadOnlySpan<byte> KeepAlive => default;
 
+    public override BodyEdit? PutBeforeLastTurn(ReadOnlySpan<byte> body, string text) => LastUserTurn.PutBeforePrompt(body, text);
+
     public override ProxyError? ReadRequest(ReadOnlyMemory<byte> body, out ChatRequest? request) => OllamaGenerateRequestCodec.Read(body, out request);
 
     public override IReadOnlyList<ChatEvent>? AnswerElsewhere(ChatRequest request) => OllamaLoad.IsAsked(request) ? OllamaLoad.Answer(request) : null;

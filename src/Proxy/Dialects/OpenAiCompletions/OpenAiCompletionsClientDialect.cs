@@ -16,6 +16,8 @@ internal sealed class OpenAiCompletionsClientDialect : ClientDialect
     public override bool StreamsByDefault => false;
     public override ReadOnlySpan<byte> KeepAlive => OpenAiChatClientDialect.Comment;
 
+    public override BodyEdit? PutBeforeLastTurn(ReadOnlySpan<byte> body, string text) => LastUserTurn.PutBeforePrompt(body, text);
+
     public override ProxyError? ReadRequest(ReadOnlyMemory<byte> body, out ChatRequest? request) => OpenAiCompletionsRequestCodec.Read(body, out request);
 
     public override bool IsOnlySpelling(string name, JsonElement value, ChatRequest request) => OpenAiMembers.IsOnlySpelling(name, value, request);

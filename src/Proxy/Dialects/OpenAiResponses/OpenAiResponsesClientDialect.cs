@@ -18,6 +18,10 @@ internal sealed class OpenAiResponsesClientDialect : ClientDialect
     public override bool StreamsByDefault => false;
     public override ReadOnlySpan<byte> KeepAlive => OpenAiChatClientDialect.Comment;
 
+    public override BodyEdit? PutBeforeLastTurn(ReadOnlySpan<byte> body, string text) => LastUserTurn.PutBefore(body, "input"u8, "input_text"u8, text);
+
+    public override FileSearch? FindFileSearch(ReadOnlySpan<byte> body) => FileSearchTool.Find(body);
+
     public override ProxyError? ReadRequest(ReadOnlyMemory<byte> body, out ChatRequest? request) => OpenAiResponsesRequestCodec.Read(body, out request);
 
     public override bool IsOnlySpelling(string name, JsonElement value, ChatRequest request) => OpenAiResponsesSpelling.IsOnlySpelling(name, value, request);
@@ -30,11 +34,18 @@ internal sealed class OpenAiResponsesClientDialect : ClientDialect
         var echo = new ResponseEcho(stamp);
         var answer = whole.Choices[0];
         var items = new List<ResponseItem>();
+        if (stamp.Search is { } search) items.Add(ResponseItem.OfSearch(stamp, search, whole.Note.Sources, 0));
         if (answer.Reasoning.Length > 0) Part(Item(ResponseItemKind.Reasoning, "rs"), echo.ReasoningPart, answer.Reasoning);
         if (answer.Answer.Length > 0 || answer.Refusal.Length > 0)
         {
             var message = Item(ResponseItemKind.Message, "msg");
-            if (answer.Answer.Length > 0) Part(message, ResponsePartKind.Text, answer.Answer).LogProbabilities.AddRange(answer.LogProbabilities);
+            if (answer.Answer.Length > 0)
+            {
+                var text = Part(message, ResponsePartKind.Text, answer.Answer);
+                text.LogProbabilities.AddRange(answer.LogProbabilities);
+                if (stamp.Search is not null) text.Citations = FileCitation.Of(answer.Answer, whole.Note.Sources);
+            }
+
             if (answer.Refusal.Length > 0) Part(message, ResponsePartKind.Refusal, answer.Refusal);
         }
 

@@ -73,7 +73,7 @@ internal sealed class OpenAiResponsesEventWriter(ReplyStamp stamp) : EventWriter
         // the model made these calls, so the client has to see them
         foreach (var call in nameless) WriteArguments(AnnounceCall(call.ToPiece(0), output), call.ToPiece(0), output);
         var end = ResponseEnd.Of(reason);
-        foreach (var item in items) Close(item, output, item == items[^1] && end.IncompleteReason is not null ? "incomplete" : "completed");
+        foreach (var item in items) Close(item, output, item == items[^1] && !item.Closed && end.IncompleteReason is not null ? "incomplete" : "completed");
         WriteResponse($"response.{end.Status}", end, output);
     }
 
@@ -92,6 +92,23 @@ internal sealed class OpenAiResponsesEventWriter(ReplyStamp stamp) : EventWriter
         begun = true;
         WriteResponse("response.created", ResponseEnd.Running, output);
         WriteResponse("response.in_progress", ResponseEnd.Running, output);
+        if (stamp.Search is { } search) WriteSearch(ResponseItem.OfSearch(stamp, search, note.Sources, items.Count), output);
+    }
+
+    /// <summary>Writes the search that was made before the model was asked, with OpenAI's events in their order.</summary>
+    private void WriteSearch(ResponseItem item, IBufferWriter<byte> output)
+    {
+        Announce(item, output);
+        foreach (var type in (ReadOnlySpan<string>)
+            ["response.file_search_call.in_progress", "response.file_search_call.searching", "response.file_search_call.completed"])
+        {
+            BeginFrame(type, output);
+            WritePlace(type, item);
+            EndObject(output);
+        }
+
+        item.Closed = true;
+        WriteItem("response.output_item.done", item, "completed", empty: false, output);
     }
 
     private void WriteToken(ChatEvent.Token token, IBufferWriter<byte> output)
@@ -213,6 +230,7 @@ internal sealed class OpenAiResponsesEventWriter(ReplyStamp stamp) : EventWriter
     {
         if (item.Parts.Count == 0 || item.Parts[^1] is not { Closed: false } part) return;
         part.Closed = true;
+        if (part.Kind is ResponsePartKind.Text && stamp.Search is not null) WriteCitations(item, part, output);
         var (type, member) = part.Kind switch
         {
             ResponsePartKind.Text => ("response.output_text.done", "text"),
@@ -227,6 +245,20 @@ internal sealed class OpenAiResponsesEventWriter(ReplyStamp stamp) : EventWriter
         EndObject(output);
         WritePart(part.Kind is ResponsePartKind.ReasoningSummary ? "response.reasoning_summary_part.done" : "response.content_part.done", item, part,
             empty: false, output);
+    }
+
+    private void WriteCitations(ResponseItem item, ResponsePart part, IBufferWriter<byte> output)
+    {
+        part.Citations = FileCitation.Of(part.Text, note.Sources);
+        for (var i = 0; i < part.Citations.Count; i++)
+        {
+            BeginFrame("response.output_text.annotation.added", output);
+            WritePartPlace("response.output_text.annotation.added", item, part);
+            json!.WriteNumber("annotation_index"u8, i);
+            json.WritePropertyName("annotation"u8);
+            part.Citations[i].Write(json);
+            EndObject(output);
+        }
     }
 
     private void Close(ResponseItem item, IBufferWriter<byte> output, string status = "completed")

@@ -7,6 +7,7 @@ namespace Proxy.Dialects.OpenAiResponses;
 internal static class OpenAiResponsesJson
 {
     public const string EncryptedReasoning = "reasoning.encrypted_content";
+    public const string SearchResults = "file_search_call.results";
     public const string LogProbabilities = "message.output_text.logprobs";
 
     /// <summary>The answer's id: the host's own if it has this dialect's form, otherwise a new one.</summary>

@@ -30,8 +30,8 @@ internal sealed class ResponseEcho
         this.stamp = stamp;
         asked = stamp.Request is { Origin: DialectName.OpenAiResponses } request ? request.AsItCame : [];
         SummarisesReasoning = OpenAiResponsesJson.Text(Asked("reasoning"), "summary"u8) is not null;
-        EncryptsReasoning = Asked("include") is { ValueKind: JsonValueKind.Array } include
-            && include.EnumerateArray().Any(static item => item.ValueKind is JsonValueKind.String && item.ValueEquals(OpenAiResponsesJson.EncryptedReasoning));
+        EncryptsReasoning = Includes(OpenAiResponsesJson.EncryptedReasoning);
+        IncludesResults = Includes(OpenAiResponsesJson.SearchResults);
     }
 
     /// <summary>True if the client asked for a summary of the reasoning. The reasoning is then written as summary parts, otherwise as reasoning text.</summary>
@@ -39,6 +39,9 @@ internal sealed class ResponseEcho
 
     /// <summary>True if the client wants reasoning in an opaque form that it can send back.</summary>
     public bool EncryptsReasoning { get; }
+
+    /// <summary>True if the client wants the passages that a search of documents found.</summary>
+    public bool IncludesResults { get; }
 
     public ResponsePartKind ReasoningPart => SummarisesReasoning ? ResponsePartKind.ReasoningSummary : ResponsePartKind.ReasoningText;
 
@@ -84,6 +87,9 @@ internal sealed class ResponseEcho
         if (end != ResponseEnd.Running) note.Write(json);
         json.WriteEndObject();
     }
+
+    private bool Includes(string wanted) => Asked("include") is { ValueKind: JsonValueKind.Array } include
+        && include.EnumerateArray().Any(item => item.ValueKind is JsonValueKind.String && item.ValueEquals(wanted));
 
     private JsonElement Asked(string name) => asked.Find(name) ?? default;
 

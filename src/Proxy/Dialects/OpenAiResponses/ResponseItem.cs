@@ -10,6 +10,7 @@ internal enum ResponseItemKind
     Reasoning,
     FunctionCall,
     CustomToolCall,
+    FileSearchCall,
 }
 
 /// <summary>One element of a response's <c>output</c>, as far as it has arrived.</summary>
@@ -39,8 +40,16 @@ internal sealed class ResponseItem(ResponseItemKind kind, int index, string id)
     /// <summary>A function call's arguments as JSON, or a custom tool call's plain text.</summary>
     public string Arguments => arguments.ToString();
 
+    /// <summary>What a search of documents looked for, and what it found.</summary>
+    public IReadOnlyList<string> Queries { get; init; } = [];
+    public IReadOnlyList<Source> Results { get; init; } = [];
+
     /// <summary>True once the item is complete and takes no more content.</summary>
     public bool Closed { get; set; }
+
+    /// <summary>The item for a search that was made before the model was asked.</summary>
+    public static ResponseItem OfSearch(ReplyStamp stamp, SearchNote search, IReadOnlyList<Source> found, int place) =>
+        new(ResponseItemKind.FileSearchCall, place, OpenAiResponsesJson.ItemId("fs", stamp, place)) { Queries = search.Queries, Results = found };
 
     /// <summary>Takes a piece of the arguments as the host sends them and returns what it adds to <see cref="Arguments"/>.</summary>
     public string? AddArguments(string? piece)
@@ -92,6 +101,12 @@ internal sealed class ResponseItem(ResponseItemKind kind, int index, string id)
                 json.WriteString("type"u8, "reasoning"u8);
                 WriteReasoning(json, empty, echo);
                 break;
+            case ResponseItemKind.FileSearchCall:
+                json.WriteString("type"u8, "file_search_call"u8);
+                json.WriteString("status"u8, status);
+                json.WriteList("queries"u8, empty ? [] : Queries);
+                WriteResults(json, empty || !echo.IncludesResults);
+                break;
             default:
                 var custom = kind is ResponseItemKind.CustomToolCall;
                 json.WriteString("type"u8, custom ? "custom_tool_call"u8 : "function_call"u8);
@@ -104,6 +119,30 @@ internal sealed class ResponseItem(ResponseItemKind kind, int index, string id)
         }
 
         json.WriteEndObject();
+    }
+
+    private void WriteResults(Utf8JsonWriter json, bool none)
+    {
+        if (none)
+        {
+            json.WriteNull("results"u8);
+            return;
+        }
+
+        json.WriteStartArray("results"u8);
+        foreach (var found in Results)
+        {
+            json.WriteStartObject();
+            if (found.Attributes is { } attributes) json.WriteAsItCame("attributes", attributes);
+            else json.WriteEmptyObject("attributes"u8);
+            json.WriteString("file_id"u8, found.FileId ?? found.Id);
+            json.WriteString("filename"u8, found.FileName ?? found.Title ?? found.Id);
+            json.WriteNumber("score"u8, found.Score ?? 0);
+            json.WriteString("text"u8, found.Text ?? "");
+            json.WriteEndObject();
+        }
+
+        json.WriteEndArray();
     }
 
     private void WriteReasoning(Utf8JsonWriter json, bool empty, ResponseEcho echo)
@@ -142,6 +181,9 @@ internal sealed class ResponsePart(ResponsePartKind kind)
     /// <summary>The <c>logprobs</c> of each piece of text, in the form that Chat Completions uses.</summary>
     public List<JsonElement> LogProbabilities { get; } = [];
 
+    /// <summary>The sources that the text cites. Known when the text is complete.</summary>
+    public IReadOnlyList<FileCitation> Citations { get; set; } = [];
+
     /// <summary>True once the part is complete and takes no more content.</summary>
     public bool Closed { get; set; }
 
@@ -157,6 +199,7 @@ internal sealed class ResponsePart(ResponsePartKind kind)
                 json.WriteString("type"u8, "output_text"u8);
                 json.WriteLongString("text"u8, said);
                 json.WriteStartArray("annotations"u8);
+                if (!empty) foreach (var citation in Citations) citation.Write(json);
                 json.WriteEndArray();
                 WriteProbabilities(json, empty ? [] : LogProbabilities);
                 break;

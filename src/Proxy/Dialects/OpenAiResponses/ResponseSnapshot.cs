@@ -76,13 +76,16 @@ internal sealed class ResponseSnapshot
     }
 
     /// <summary>Writes the items of the output, separated by commas. Returns their number.</summary>
-    public int WriteOutput(IBufferWriter<byte> output)
+    /// <param name="output">Gets the items.</param>
+    /// <param name="searches">False leaves out searches of documents, which hosts that did not make them do not know.</param>
+    public int WriteOutput(IBufferWriter<byte> output, bool searches = true)
     {
         if (response.ValueKind is not JsonValueKind.Object || !response.TryGetProperty("output"u8, out var list) || list.ValueKind is not JsonValueKind.Array)
             return 0;
         var count = 0;
         foreach (var item in list.EnumerateArray())
         {
+            if (!searches && OpenAiResponsesJson.Text(item, "type"u8) is "file_search_call") continue;
             if (count++ > 0) output.Write(","u8);
             using var json = WireJson.NewWriter(output);
             json.WriteAsItCame(item);

@@ -94,7 +94,7 @@ internal sealed class KeptResponses(JournalTable journals, Func<ProxyConfig> con
         var items = new ArrayBufferWriter<byte>(request.Body.Length + 1024);
         var count = new ResponseInputItems(request.Body, 0, journal.Origin.TraceId).WriteAsTheyCame(items);
         using var output = new PooledBody();
-        var written = snapshot.WriteOutput(output);
+        var written = snapshot.WriteOutput(output, searches: journal.Head is { Verbatim: true });
         if (count > 0 && written > 0) items.Write(","u8);
         items.Write(output.Span);
         var remembers = journal.Head is { Verbatim: true, Dialect.Name: DialectName.OpenAiResponses } && snapshot is { IsStored: true } && snapshot.Id == id;

@@ -14,6 +14,8 @@ internal sealed class BpeModel(PieceTrie trie, MergeTable merges, BpeRules rules
 
     private readonly PieceCache cache = new();
 
+    public override int UnknownId => rules.Unknown;
+
     public override int IdOf(ReadOnlySpan<char> piece) => trie.TokenOf(piece);
 
     public override void Encode(TextScratch scratch, int start, int end, TokenRun output)

@@ -8,4 +8,7 @@ internal abstract class PieceModel
 
     /// <summary>The id of a piece; -1 if the vocabulary has none.</summary>
     public abstract int IdOf(ReadOnlySpan<char> piece);
+
+    /// <summary>The id of the token for text that the vocabulary lacks; -1 if the model has none.</summary>
+    public abstract int UnknownId { get; }
 }

@@ -35,6 +35,9 @@ internal sealed class Tokenizer
     /// <summary>The padding token for batches; null if the file names none.</summary>
     public int? PaddingId { get; init; }
 
+    /// <summary>The id of the token for text that the vocabulary lacks; -1 if the model has none.</summary>
+    public int UnknownId => model.UnknownId;
+
     /// <summary>Number of special tokens that are added to one text, or to a pair.</summary>
     public int SpecialCount(bool pair) => post.SpecialCount(pair);
 

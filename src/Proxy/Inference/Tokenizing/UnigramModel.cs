@@ -24,6 +24,8 @@ internal sealed class UnigramModel : PieceModel
         unknownScore = (scores.Length == 0 ? 0 : scores.Min()) - UnknownPenalty;
     }
 
+    public override int UnknownId => unknown;
+
     public override int IdOf(ReadOnlySpan<char> piece) => trie.TokenOf(piece);
 
     public override void Encode(TextScratch scratch, int start, int end, TokenRun output)

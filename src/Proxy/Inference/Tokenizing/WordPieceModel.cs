@@ -7,6 +7,8 @@ internal sealed class WordPieceModel(PieceTrie trie, string continuation, int un
 {
     private readonly int continued = trie.Walk(PieceTrie.Root, continuation);
 
+    public override int UnknownId => unknown;
+
     public override int IdOf(ReadOnlySpan<char> piece) => trie.TokenOf(piece);
 
     public override void Encode(TextScratch scratch, int start, int end, TokenRun output)

@@ -9,17 +9,13 @@ namespace Proxy.Store.Postgres;
 /// </summary>
 internal sealed class PostgresStore : IRecordStore
 {
-    private const string UndefinedSchema = "3F000";
-
     /// <summary>Rows that are deleted in one transaction when expired ones go, so that no transaction is long.</summary>
     private const int PruneAtOnce = 1000;
 
-    private readonly PostgresDatabase database;
-    private readonly string schema;
+    private readonly PostgresSchema schema;
     private readonly string quoted;
     private readonly TimeProvider time;
     private readonly PostgresRows writing;
-    private volatile bool isMigrated;
 
     /// <summary>Connects to nothing yet. Throws <see cref="StoreException"/> if the address cannot be read.</summary>
     /// <param name="url">A URI or a connection string.</param>
@@ -27,24 +23,17 @@ internal sealed class PostgresStore : IRecordStore
     /// <param name="time">Says what has expired.</param>
     public PostgresStore(string url, string schema, TimeProvider time)
     {
-        (database, this.schema, this.time, quoted) = (new(url), schema, time, PostgresTables.Quote(schema));
+        (this.schema, this.time) = (new(url, schema), time);
+        quoted = this.schema.Quoted;
+        Leases = new PostgresKeyLeases(this.schema);
         writing = new(quoted);
     }
 
+    public IKeyLeases Leases { get; }
+
     private DateTime Now => time.GetUtcNow().UtcDateTime;
 
-    public async ValueTask<IReadOnlyList<string>> CheckAsync(CancellationToken cancellation)
-    {
-        try
-        {
-            return await database.RunAsync((connection, cancellation) => PostgresCheck.RunAsync(connection, schema, cancellation), cancellation)
-                .ConfigureAwait(false);
-        }
-        catch (StoreException problem)
-        {
-            return [problem.Message];
-        }
-    }
+    public ValueTask<IReadOnlyList<string>> CheckAsync(CancellationToken cancellation) => schema.CheckAsync(cancellation);
 
     public async ValueTask CommitAsync(IReadOnlyList<StoreRow> rows, CancellationToken cancellation)
     {
@@ -136,6 +125,24 @@ internal sealed class PostgresStore : IRecordStore
         },
         cancellation, Parameter(PostgresText.Clean(owner)), Parameter(PostgresText.Indexed(requestId)), Parameter(Now));
 
+    public ValueTask<SemanticRow?> FindQuestionAsync(string scope, string words, CancellationToken cancellation) => FindAsync(
+        $"""
+        select req_id, owner, vector, content, created_at, expires_at from {quoted}.semantic_cache
+        where scope = $1 and md5(words) = md5($2) and words = $2 and expires_at > $3 order by created_at desc limit 1
+        """,
+        row => new SemanticRow
+        {
+            Scope = scope,
+            Words = words,
+            RequestId = row.GetString(0),
+            Owner = row.GetString(1),
+            Vector = row.GetFieldValue<byte[]>(2),
+            Events = row.GetFieldValue<byte[]>(3),
+            CreatedAt = Time(row, 4),
+            ExpiresAt = Time(row, 5),
+        },
+        cancellation, Parameter(PostgresText.Clean(scope)), Parameter(PostgresText.Clean(words)), Parameter(Now));
+
     public ValueTask<IReadOnlyList<UsageRow>> ReadUsageAsync(string? owner, DateOnly from, DateOnly to, CancellationToken cancellation) => ReadAsync(
         $"""
         select day, owner, model, requests, input_tokens, output_tokens from {quoted}.usage_daily
@@ -156,7 +163,8 @@ internal sealed class PostgresStore : IRecordStore
 
     public async ValueTask PruneAsync(CancellationToken cancellation)
     {
-        foreach (var table in (string[])["idempotency_log", "answers", "completions_cache"])
+        await RunAsync([new($"delete from {quoted}.key_leases where expires_at < clock_timestamp() - interval '1 hour'")], cancellation).ConfigureAwait(false);
+        foreach (var table in (string[])["idempotency_log", "answers", "completions_cache", "semantic_cache"])
         {
             var sql = $"delete from {quoted}.{table} where ctid = any(array(select ctid from {quoted}.{table} where expires_at <= $1 limit {PruneAtOnce}))";
             while (await RunAsync([new(sql) { Parameters = { Parameter(Now) } }], cancellation).ConfigureAwait(false) == PruneAtOnce)
@@ -165,9 +173,9 @@ internal sealed class PostgresStore : IRecordStore
         }
     }
 
-    public ValueTask DisposeAsync() => database.DisposeAsync();
+    public ValueTask DisposeAsync() => schema.DisposeAsync();
 
-    private async ValueTask WriteAsync(IReadOnlyList<StoreRow> rows, CancellationToken cancellation) => await UseAsync(
+    private async ValueTask WriteAsync(IReadOnlyList<StoreRow> rows, CancellationToken cancellation) => await schema.UseAsync(
         async (connection, cancellation) =>
         {
             var batch = new NpgsqlBatch(connection);
@@ -180,7 +188,7 @@ internal sealed class PostgresStore : IRecordStore
         cancellation).ConfigureAwait(false);
 
     /// <returns>The number of rows that were changed.</returns>
-    private ValueTask<long> RunAsync(IReadOnlyList<NpgsqlBatchCommand> commands, CancellationToken cancellation) => UseAsync(
+    private ValueTask<long> RunAsync(IReadOnlyList<NpgsqlBatchCommand> commands, CancellationToken cancellation) => schema.UseAsync(
         async (connection, cancellation) =>
         {
             var batch = new NpgsqlBatch(connection);
@@ -196,7 +204,7 @@ internal sealed class PostgresStore : IRecordStore
         await ReadAsync(sql, read, cancellation, parameters).ConfigureAwait(false) is [var first, ..] ? first : null;
 
     private ValueTask<IReadOnlyList<T>> ReadAsync<T>(
-        string sql, Func<NpgsqlDataReader, T> read, CancellationToken cancellation, params NpgsqlParameter[] parameters) => UseAsync(
+        string sql, Func<NpgsqlDataReader, T> read, CancellationToken cancellation, params NpgsqlParameter[] parameters) => schema.UseAsync(
         async (connection, cancellation) =>
         {
             var command = new NpgsqlCommand(sql, connection);
@@ -209,29 +217,6 @@ internal sealed class PostgresStore : IRecordStore
             return (IReadOnlyList<T>)found;
         },
         cancellation);
-
-    private async ValueTask<T> UseAsync<T>(Func<NpgsqlConnection, CancellationToken, Task<T>> work, CancellationToken cancellation)
-    {
-        try
-        {
-            return await database.RunAsync(
-                async (connection, cancellation) =>
-                {
-                    if (!isMigrated) await PostgresTables.MigrateAsync(connection, schema, cancellation).ConfigureAwait(false);
-                    isMigrated = true;
-                    return await work(connection, cancellation).ConfigureAwait(false);
-                },
-                cancellation).ConfigureAwait(false);
-        }
-        catch (StoreException e) when (e.InnerException is PostgresException said)
-        {
-            // The tables were dropped, or the address leads to another database now.
-            if (said.SqlState is PostgresErrorCodes.UndefinedTable or UndefinedSchema) isMigrated = false;
-            if (said.SqlState is not PostgresErrorCodes.InsufficientPrivilege) throw;
-            var advice = await CheckAsync(cancellation).ConfigureAwait(false);
-            throw new StoreException(string.Join("; ", advice.Prepend(e.Message)), e);
-        }
-    }
 
     private static NpgsqlParameter<T> Parameter<T>(T value) => new() { TypedValue = value };
 

@@ -61,6 +61,8 @@ internal sealed class SpoolingStore : IRecordStore
     /// <summary>Spooled rows that the disk has damaged or that the database does not take.</summary>
     public long Lost => Volatile.Read(ref lost);
 
+    public IKeyLeases? Leases => Problem is null ? database.Leases : null;
+
     public ValueTask<IReadOnlyList<string>> CheckAsync(CancellationToken cancellation) => database.CheckAsync(cancellation);
 
     public async ValueTask CommitAsync(IReadOnlyList<StoreRow> rows, CancellationToken cancellation)
@@ -93,6 +95,9 @@ internal sealed class SpoolingStore : IRecordStore
 
     public ValueTask<bool> DeleteAnswerAsync(string owner, string id, CancellationToken cancellation) =>
         UseAsync(store => store.DeleteAnswerAsync(owner, id, cancellation));
+
+    public ValueTask<SemanticRow?> FindQuestionAsync(string scope, string words, CancellationToken cancellation) =>
+        UseAsync(store => store.FindQuestionAsync(scope, words, cancellation));
 
     public ValueTask<CompletionRow?> FindCompletionAsync(string owner, string requestId, CancellationToken cancellation) =>
         UseAsync(store => store.FindCompletionAsync(owner, requestId, cancellation));

@@ -51,7 +51,12 @@ internal sealed unsafe class SqliteConnection : IDisposable
     /// <summary>The statement of an SQL text, which is prepared at its first use.</summary>
     public SqliteStatement Prepare(string sql)
     {
-        if (statements.TryGetValue(sql, out var known)) return known;
+        if (statements.TryGetValue(sql, out var known))
+        {
+            known.Reset(); // it may have failed in the middle
+            return known;
+        }
+
         int code;
         nint statement;
         fixed (byte* text = Terminated(sql)) code = Sqlite3.Prepare(handle, text, -1, Sqlite3.Persistent, out statement, null);
@@ -81,6 +86,20 @@ internal sealed unsafe class SqliteConnection : IDisposable
         {
             _ = TryExecute("rollback");
             throw;
+        }
+    }
+
+    /// <summary>Does reads that must see the same state of the database.</summary>
+    public T Read<T>(Func<SqliteConnection, T> work)
+    {
+        Execute("begin");
+        try
+        {
+            return work(this);
+        }
+        finally
+        {
+            _ = TryExecute("rollback");
         }
     }
 

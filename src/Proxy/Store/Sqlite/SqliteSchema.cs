@@ -6,7 +6,7 @@ namespace Proxy.Store.Sqlite;
 /// </summary>
 internal static class SqliteSchema
 {
-    private static readonly string[] Scripts =
+    public static readonly string[] Scripts =
     [
         """
         create table exchanges(
@@ -77,25 +77,30 @@ internal static class SqliteSchema
         create index completions_cache_expires_at on completions_cache(expires_at);
         create index idempotency_log_expires_at on idempotency_log(expires_at);
         """,
+        """
+        create table semantic_cache(
+            scope text not null,
+            req_id text not null,
+            owner text not null,
+            vector blob not null, -- 32-bit numbers, little-endian
+            words text not null,
+            content blob not null, -- the answer's events
+            created_at integer not null,
+            expires_at integer not null,
+            primary key (scope, req_id));
+        create index semantic_cache_words on semantic_cache(scope, words);
+        create index semantic_cache_expires_at on semantic_cache(expires_at);
+        """,
+        """
+        create table key_leases(
+            owner text not null,
+            key text not null,
+            holder text not null, -- the trace id of the call that generates the answer
+            digest text not null,
+            expires_at integer not null,
+            primary key (owner, key));
+        """,
     ];
 
-    public static readonly string[] Tables = ["exchanges", "idempotency_log", "completions_cache", "usage_daily", "answers"];
-
-    /// <summary>Runs the scripts that the database has not had. One of a newer version is left as it is.</summary>
-    public static void Migrate(SqliteConnection connection)
-    {
-        if (Version(connection) >= Scripts.Length) return;
-        connection.Write(static connection =>
-        {
-            // Asked again: another process may have migrated it in the meantime.
-            for (var version = Version(connection); version < Scripts.Length; version++) connection.Execute(Scripts[version]);
-            SetVersion(connection);
-        });
-    }
-
-    /// <summary>Writes something that changes nothing, which fails where nothing can be written.</summary>
-    public static void SetVersion(SqliteConnection connection) =>
-        connection.Execute($"pragma user_version = {Math.Max(Version(connection), Scripts.Length)}");
-
-    private static long Version(SqliteConnection connection) => connection.Integer("pragma user_version");
+    public static readonly string[] Tables = ["exchanges", "idempotency_log", "completions_cache", "usage_daily", "answers", "semantic_cache", "key_leases"];
 }

@@ -58,6 +58,13 @@ internal sealed unsafe class SqliteStatement(SqliteConnection connection, nint h
         return this;
     }
 
+    /// <summary>Bytes that are copied.</summary>
+    public SqliteStatement BindBytes(ReadOnlySpan<byte> value)
+    {
+        fixed (byte* bytes = value.IsEmpty ? [0] : value) Check(Sqlite3.BindBlob(handle, ++bound, bytes, value.Length, Sqlite3.Transient));
+        return this;
+    }
+
     public SqliteStatement Bind(long? value)
     {
         if (value is not { } number) return BindNull();
@@ -85,6 +92,15 @@ internal sealed unsafe class SqliteStatement(SqliteConnection connection, nint h
     public string? TextOrNull(int column) => IsNull(column) ? null : Text(column);
 
     public byte[] Bytes(int column) => new ReadOnlySpan<byte>(Sqlite3.Bytes(handle, column), Sqlite3.Length(handle, column)).ToArray();
+
+    /// <summary>A blob, valid until the next step.</summary>
+    public ReadOnlySpan<byte> Span(int column) => new(Sqlite3.Bytes(handle, column), Sqlite3.Length(handle, column));
+
+    public int Number(int column) => (int)Integer(column);
+
+    public int? NumberOrNull(int column) => IsNull(column) ? null : Number(column);
+
+    public DateTimeOffset? TimeOrNull(int column) => IsNull(column) ? null : Time(column);
 
     public byte[]? BytesOrNull(int column) => IsNull(column) ? null : Bytes(column);
 

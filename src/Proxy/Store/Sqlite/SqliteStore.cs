@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using Proxy.Streams;
 
 namespace Proxy.Store.Sqlite;
@@ -10,22 +9,20 @@ namespace Proxy.Store.Sqlite;
 /// </summary>
 /// <param name="path">The file. It is made, and its folder, at the first write; only their user may read them.</param>
 /// <param name="time">Says what has expired.</param>
-internal sealed partial class SqliteStore(string path, TimeProvider time) : IRecordStore
+internal sealed class SqliteStore(string path, TimeProvider time) : IRecordStore
 {
     /// <summary>Rows that are deleted in one transaction when expired ones go, so that records do not wait for it.</summary>
     private const int PruneAtOnce = 500;
 
-    private const int WriteAndSearch = 2 | 1; // for access(2)
-
-    private const UnixFileMode OwnFile = UnixFileMode.UserRead | UnixFileMode.UserWrite;
-
     private readonly SqliteAccess writing = new(path, OpenAsync);
     private readonly SqliteAccess reading = new(path, OpenAsync);
+
+    public IKeyLeases Leases => new SqliteKeyLeases(writing, time);
 
     private long Now => time.GetUtcNow().ToUnixTimeMilliseconds();
 
     public ValueTask<IReadOnlyList<string>> CheckAsync(CancellationToken cancellation) =>
-        new(Task.Run<IReadOnlyList<string>>(() => Check(path) is { } problem ? [problem] : [], cancellation));
+        new(Task.Run<IReadOnlyList<string>>(() => SqliteDatabase.Check(path) is { } problem ? [problem] : [], cancellation));
 
     public async ValueTask CommitAsync(IReadOnlyList<StoreRow> rows, CancellationToken cancellation) =>
         await writing.RunAsync(
@@ -33,7 +30,7 @@ internal sealed partial class SqliteStore(string path, TimeProvider time) : IRec
             {
                 connection.Write(connection =>
                 {
-                    if (rows.Count == 0) SqliteSchema.SetVersion(connection);
+                    if (rows.Count == 0) SqliteDatabase.SetVersion(connection, SqliteSchema.Scripts);
                     SqliteRows.Write(connection, rows);
                 });
                 return true;
@@ -68,6 +65,18 @@ internal sealed partial class SqliteStore(string path, TimeProvider time) : IRec
                 Owner = owner, RequestId = requestId, Model = row.Text(0), Content = row.TextOrNull(1), ToolCalls = row.TextOrNull(2),
                 Reasoning = row.TextOrNull(3), FinishReason = row.TextOrNull(4), Winner = row.TextOrNull(5), Usage = row.TextOrNull(6), Events = row.Bytes(7),
                 CreatedAt = row.Time(8), ExpiresAt = row.Time(9),
+            }), cancellation);
+
+    public ValueTask<SemanticRow?> FindQuestionAsync(string scope, string words, CancellationToken cancellation) => reading.RunAsync(
+        connection => Find(
+            connection.Prepare("""
+                select req_id, owner, vector, content, created_at, expires_at from semantic_cache
+                where scope = ? and words = ? and expires_at > ? order by created_at desc limit 1
+                """).Bind(scope).Bind(words).Bind((long?)Now),
+            row => new SemanticRow
+            {
+                Scope = scope, Words = words, RequestId = row.Text(0), Owner = row.Text(1), Vector = row.Bytes(2), Events = row.Bytes(3),
+                CreatedAt = row.Time(4), ExpiresAt = row.Time(5),
             }), cancellation);
 
     public ValueTask<IReadOnlyList<UsageRow>> ReadUsageAsync(string? owner, DateOnly from, DateOnly to, CancellationToken cancellation) =>
@@ -108,7 +117,7 @@ internal sealed partial class SqliteStore(string path, TimeProvider time) : IRec
 
     public async ValueTask PruneAsync(CancellationToken cancellation)
     {
-        foreach (var table in (string[])["idempotency_log", "completions_cache", "answers"])
+        foreach (var table in (string[])["idempotency_log", "completions_cache", "answers", "semantic_cache", "key_leases"])
         {
             var sql = $"delete from {table} where rowid in (select rowid from {table} where expires_at <= ? limit {PruneAtOnce})";
             while (await writing.RunAsync(connection => connection.Prepare(sql).Bind((long?)Now).Run(), cancellation).ConfigureAwait(false) == PruneAtOnce)
@@ -123,60 +132,7 @@ internal sealed partial class SqliteStore(string path, TimeProvider time) : IRec
         await writing.DisposeAsync().ConfigureAwait(false); // last: it moves what is in the write-ahead log into the file
     }
 
-    private static async Task<SqliteConnection> OpenAsync(string path)
-    {
-        try
-        {
-            var folder = Path.GetDirectoryName(path)!;
-            if (!Directory.Exists(folder)) Directory.CreateDirectory(folder, OwnFile | UnixFileMode.UserExecute);
-            // SQLite gives a new file to everyone who may read. Only a new file is opened here: closing it would end the locks of other connections.
-            var own = new FileStreamOptions { Mode = FileMode.CreateNew, Access = FileAccess.Write, UnixCreateMode = OwnFile };
-            if (!File.Exists(path)) await File.Open(path, own).DisposeAsync().ConfigureAwait(false);
-        }
-        catch (IOException) when (File.Exists(path))
-        {
-            // Another process has made it just now.
-        }
-        catch (Exception problem) when (problem is IOException or UnauthorizedAccessException)
-        {
-            throw new StoreException(problem.Message, problem);
-        }
-
-        var connection = new SqliteConnection(path);
-        try
-        {
-            await UseWriteAheadLogAsync(connection).ConfigureAwait(false);
-            connection.Execute("pragma synchronous = full; pragma journal_size_limit = 16777216; pragma temp_store = memory");
-            SqliteSchema.Migrate(connection);
-            return connection;
-        }
-        catch
-        {
-            connection.Dispose();
-            throw;
-        }
-    }
-
-    /// <summary>
-    /// The file remembers it. The change needs the file alone, and SQLite does not wait for that by itself: without another try, of several processes that open
-    /// a new file at once all but one would fail.
-    /// </summary>
-    private static async Task UseWriteAheadLogAsync(SqliteConnection connection)
-    {
-        var since = TimeProvider.System.GetTimestamp();
-        while (true)
-        {
-            try
-            {
-                connection.Execute("pragma journal_mode = wal");
-                return;
-            }
-            catch (StoreException) when (!connection.IsBroken && TimeProvider.System.GetElapsedTime(since) < SqliteConnection.Patience)
-            {
-                await Task.Delay(TimeSpan.FromMilliseconds(20)).ConfigureAwait(false);
-            }
-        }
-    }
+    private static Task<SqliteConnection> OpenAsync(string path) => SqliteDatabase.OpenAsync(path, "", SqliteSchema.Scripts);
 
     private static T? Find<T>(SqliteStatement query, Func<SqliteStatement, T> read) where T : class
     {
@@ -196,30 +152,4 @@ internal sealed partial class SqliteStore(string path, TimeProvider time) : IRec
             Owner = owner, TraceId = row.Text(0), HostId = row.TextOrNull(1), Meta = row.Bytes(2), Frames = row.Bytes(3), Request = row.BytesOrNull(4),
             CreatedAt = row.Time(5), ExpiresAt = row.Time(6),
         });
-
-    private static string? Check(string path)
-    {
-        var folder = Path.GetDirectoryName(path);
-        if (!File.Exists(path))
-        {
-            while (folder is not null && !Path.Exists(folder)) folder = Path.GetDirectoryName(folder); // the rest of them will be made
-            if (!Directory.Exists(folder)) return $"{path}: {folder} is not a folder";
-            return Access(folder, WriteAndSearch) == 0 ? null : $"{path}: {folder} may not be written by this user";
-        }
-
-        try
-        {
-            using var connection = new SqliteConnection(path);
-            _ = connection.Integer("select count(*) from sqlite_schema");
-            connection.Execute("begin immediate; rollback");
-            return null;
-        }
-        catch (StoreException problem)
-        {
-            return problem.Message;
-        }
-    }
-
-    [LibraryImport("libc", EntryPoint = "access", StringMarshalling = StringMarshalling.Utf8)]
-    private static partial int Access(string path, int mode);
 }

@@ -1,0 +1,43 @@
+using Proxy.Telemetry;
+
+namespace Proxy.Knowledge.Chat;
+
+/// <summary>How the search for a chat ended.</summary>
+internal enum SearchEnd { Some, None, Failed }
+
+/// <summary>Counts and times the searches that chats make.</summary>
+internal sealed class RagMetrics
+{
+    private readonly TimeProvider time;
+    private readonly ProxyMetrics.DurationHistogram durations;
+    private long some, none, failed, passages;
+
+    public RagMetrics(ProxyMetrics metrics, TimeProvider time)
+    {
+        this.time = time;
+        durations = metrics.AddHistogram("proxy_rag_search_seconds", "Time of a search in documents for a chat.");
+        metrics.Add(Measure);
+    }
+
+    public long Begin() => time.GetTimestamp();
+
+    public void Searched(long began) => durations.Observe(time.GetElapsedTime(began));
+
+    public void Count(SearchEnd end, int found = 0)
+    {
+        Interlocked.Add(ref passages, found);
+        Interlocked.Increment(ref end is SearchEnd.Some ? ref some : ref end is SearchEnd.None ? ref none : ref failed);
+    }
+
+    private IEnumerable<Gauge> Measure()
+    {
+        const string Help = "Searches in documents for chats: with passages, without any, or failed.";
+        return
+        [
+            new("proxy_rag_searches_total", Help, "hits=\"some\"", Volatile.Read(ref some)),
+            new("proxy_rag_searches_total", Help, "hits=\"none\"", Volatile.Read(ref none)),
+            new("proxy_rag_searches_total", Help, "hits=\"failed\"", Volatile.Read(ref failed)),
+            new("proxy_rag_passages_total", "Passages that were given to models.", "", Volatile.Read(ref passages)),
+        ];
+    }
+}

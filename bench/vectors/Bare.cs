@@ -4,7 +4,9 @@ using System.Runtime.Intrinsics.X86;
 
 namespace Proxy.Bench;
 
-/// <summary>The yardstick: int8 rows that follow each other in memory, multiplied with an int8 query on all cores, of which only the best score is kept.</summary>
+/// <summary>
+/// The yardstick: int8 rows that follow each other in memory, multiplied with an int8 query on all cores, of which only the best score is kept.
+/// </summary>
 internal sealed unsafe class Bare(sbyte* rows, int count, int dimensions)
 {
     public long Bytes => (long)count * dimensions;

@@ -11,22 +11,24 @@ namespace Proxy.Bench;
 /// <summary>
 /// Fills a workspace of the embedded store with real vectors, perturbed, and searches it. Prints the rate of appending, the times of the dense stage beside a
 /// bare scan of the same number of int8 rows in memory, the recall against exact float cosines, and memory. Arguments: a file of 384 floats a vector, the
-/// number of chunks, the folder of the store, which is deleted afterwards. Exit code 1: the recall of the best ten is below 0.99.
+/// number of chunks, the folder of the store, which is deleted afterwards, and the terms of a chunk. Exit code 1: the recall of the best ten is below 0.99.
 /// </summary>
 internal static class Program
 {
     private const int Dimensions = 384;
     private const int Batch = 256;
     private const int Queries = 100;
-    private const int TermsOfAChunk = 60;
     private const int Seed = 20260304;
+
+    private static int termsOfAChunk = 60;
 
     public static async Task<int> Main(string[] arguments)
     {
         var real = MemoryMarshal.Cast<byte, float>(await File.ReadAllBytesAsync(arguments[0])).ToArray();
         var chunks = int.Parse(arguments[1], CultureInfo.InvariantCulture);
+        if (arguments.Length > 3) termsOfAChunk = int.Parse(arguments[3], CultureInfo.InvariantCulture);
         var folder = Directory.CreateDirectory(Path.Combine(arguments[2], $"vectors-bench-{Environment.ProcessId}")).FullName;
-        Print($"{chunks:N0} chunks x {Dimensions}, {real.Length / Dimensions} real vectors perturbed by noise of length 0.6, seed {Seed}, {Environment.ProcessorCount} cores");
+        Print($"{chunks:N0} chunks x {Dimensions}: {real.Length / Dimensions} real vectors perturbed by noise of length 0.6, seed {Seed}");
         try
         {
             var queries = Enumerable.Range(0, Queries).Select(i => Perturbed(real, i * 7919, -1 - i)).ToArray();
@@ -69,7 +71,8 @@ internal static class Program
             spent += took;
         }
 
-        Print($"append: {chunks / spent.TotalSeconds:F0} chunks/s in commits of {Batch} with {TermsOfAChunk} terms a chunk; a commit p50 {Median(commits):F1} ms, last hundred {Median(commits.TakeLast(100)):F1} ms");
+        Print($"append: {chunks / spent.TotalSeconds:F0} chunks/s in commits of {Batch} with {termsOfAChunk} terms a chunk");
+        Print($"a commit: p50 {Median(commits):F1} ms, of the last hundred {Median(commits.TakeLast(100)):F1} ms");
         return exact;
     }
 
@@ -105,7 +108,8 @@ internal static class Program
         }
 
         var recall = hits / (10.0 * queries.Length);
-        Print($"dense stage, best 200: p50 {Median(times):F2} ms, least {times.Min():F2} ms; bare int8 scan, best score: p50 {Median(bares):F2} ms, least {bares.Min():F2} ms");
+        Print($"dense stage, best 200: p50 {Median(times):F2} ms, least {times.Min():F2} ms");
+        Print($"bare int8 scan, best score: p50 {Median(bares):F2} ms, least {bares.Min():F2} ms");
         Print($"open of an unchanged index: p50 {Median(opens):F2} ms; recall@10 against exact floats {recall:F4}");
         var (bareBytes, resident) = (bare.Bytes, Resident());
         Print($"resident {resident >> 20} MB, of which {bareBytes >> 20} MB are the bare scan's: {(resident - bareBytes) >> 20} MB");
@@ -117,7 +121,7 @@ internal static class Program
     {
         var terms = new Dictionary<string, int>();
         // Few words are frequent and most are rare, as in texts.
-        while (terms.Count < TermsOfAChunk) terms[$"w{(int)(Math.Pow(random.NextDouble(), 4) * 200_000)}"] = 1 + random.Next(3);
+        while (terms.Count < termsOfAChunk) terms[$"w{(int)(Math.Pow(random.NextDouble(), 4) * 200_000)}"] = 1 + random.Next(3);
         return new()
         {
             Text = $"chunk {number} {new string('x', 900)}", Tokens = 200, Terms = new(terms, new Dictionary<string, int> { ["bench"] = 1 }), Vectors = [],
@@ -152,7 +156,8 @@ internal static class Program
     }
 
     private static long Resident() => long.Parse(
-        File.ReadLines("/proc/self/status").First(static line => line.StartsWith("VmRSS:", StringComparison.Ordinal)).Split(' ', StringSplitOptions.RemoveEmptyEntries)[1],
+        File.ReadLines("/proc/self/status").First(static line => line.StartsWith("VmRSS:", StringComparison.Ordinal))
+            .Split([' ', '\t'], StringSplitOptions.RemoveEmptyEntries)[1],
         CultureInfo.InvariantCulture) << 10;
 
     private static double Median(IEnumerable<double> values) => values.Order().ToArray() is var sorted ? sorted[sorted.Length / 2] : 0;

@@ -11,7 +11,7 @@ public sealed class SqliteKnowledgeContractTests : KnowledgeStoreContract
 {
     private readonly string folder = Directory.CreateTempSubdirectory("proxy-knowledge-").FullName;
 
-    private string Secret => "a secret of alice";
+    private static string Secret => "a secret of alice";
 
     private protected override ValueTask<IKnowledgeStore> NewAsync() => new(new SqliteKnowledgeStore(folder, Analyzer, Time));
 
@@ -215,7 +215,8 @@ public sealed class SqliteKnowledgeContractTests : KnowledgeStoreContract
                 }
             });
             await Assert.ThrowsAsync<KnowledgeStoreException>(async () =>
-                await store.AddFileAsync(new() { Id = "file-2", Owner = "a", Name = "a", Sha256 = "", CreatedAt = Start }, new MemoryStream(new byte[4 << 20]), default));
+                await store.AddFileAsync(
+                    new() { Id = "file-2", Owner = "a", Name = "a", Sha256 = "", CreatedAt = Start }, new MemoryStream(new byte[4 << 20]), default));
 
             Assert.Equal(chunks, (await store.WorkspaceAsync(Docs, default))!.Chunks);
             Assert.Equal($"word{chunks - 1} ", (await store.ChunksOfAsync(Docs, "file-1", chunks - 1, 1, default))[0].Text[..$"word{chunks - 1} ".Length]);

@@ -57,7 +57,8 @@ internal sealed partial class VectorFile : IDisposable
         try
         {
             file.DangerousAddRef(ref added);
-            if (DataSync((int)file.DangerousGetHandle()) != 0) throw new IOException($"fdatasync of a vector file failed, error {Marshal.GetLastPInvokeError()}");
+            if (DataSync((int)file.DangerousGetHandle()) != 0)
+                throw new IOException($"fdatasync of a vector file failed, error {Marshal.GetLastPInvokeError()}");
         }
         finally
         {

@@ -5,8 +5,8 @@ using Microsoft.Win32.SafeHandles;
 namespace Proxy.Store.Sqlite.Knowledge;
 
 /// <summary>
-/// A vector file in memory, for reading. Writers of any process change it meanwhile, but only slots that no committed state lists. A file is never made shorter,
-/// and one that was deleted stays readable until it is unmapped, which happens when no one uses it any more.
+/// A vector file in memory, for reading. Writers of any process change it meanwhile, but only slots that no committed state lists. A file is never made
+/// shorter, and one that was deleted stays readable until it is unmapped, which happens when no one uses it any more.
 /// </summary>
 internal sealed unsafe class VectorMap
 {

@@ -128,9 +128,9 @@ internal static class AttachedTable
             var row = new WorkspaceFile
             {
                 Workspace = rows.Text(1), FileId = rows.Text(2), Ordinal = rows.Number(3), Name = rows.Text(4), Path = rows.TextOrNull(5),
-                Sha256 = rows.Text(6), Status = (FileStatus)rows.Number(7), ErrorCode = rows.TextOrNull(8), Error = rows.TextOrNull(9), Attributes = rows.Text(10),
-                ChunkTokens = rows.NumberOrNull(11), OverlapTokens = rows.NumberOrNull(12), Batch = rows.TextOrNull(13), CreatedAt = rows.Time(14),
-                Chunks = rows.Number(15), UsageBytes = rows.Integer(16),
+                Sha256 = rows.Text(6), Status = (FileStatus)rows.Number(7), ErrorCode = rows.TextOrNull(8), Error = rows.TextOrNull(9),
+                Attributes = rows.Text(10), ChunkTokens = rows.NumberOrNull(11), OverlapTokens = rows.NumberOrNull(12), Batch = rows.TextOrNull(13),
+                CreatedAt = rows.Time(14), Chunks = rows.Number(15), UsageBytes = rows.Integer(16),
             };
             found.Add(new(row, rows.Integer(0), rows.TextOrNull(17)));
         }

@@ -108,8 +108,8 @@ internal static class WorkspaceTable
             var row = new Workspace
             {
                 Id = rows.Text(1), Owner = rows.Text(2), Name = rows.Text(3), Description = rows.TextOrNull(4), Metadata = rows.Text(5),
-                CreatedAt = rows.Time(6), LastActiveAt = rows.Time(7), ExpiresAfterDays = rows.NumberOrNull(8), Version = rows.Integer(9), Chunks = rows.Integer(11),
-                Slots = rows.Number(13),
+                CreatedAt = rows.Time(6), LastActiveAt = rows.Time(7), ExpiresAfterDays = rows.NumberOrNull(8), Version = rows.Integer(9),
+                Chunks = rows.Integer(11), Slots = rows.Number(13),
             };
             found.Add(new(row)
             {

@@ -7,6 +7,7 @@ using Proxy.Store.Sqlite.Knowledge;
 namespace Proxy.Tests.Store;
 
 /// <summary>Processes that fill a workspace are killed in the middle, one after the other.</summary>
+[Trait("Category", "Slow")]
 public sealed class KnowledgeCrashTests
 {
     private const string Docs = "vs_docs";

@@ -5,7 +5,8 @@ namespace Proxy.Knowledge;
 /// <summary>
 /// Keeps workspaces, files, chunks, postings and vectors. Every method is one transaction: all of it or nothing, also after the end of the process. Several
 /// processes may use one store. Failures are <see cref="KnowledgeStoreException"/>. Ids that do not exist are answered with null, false or an empty list. The
-/// database is made at the first write; before that, everything is empty. What has expired is not returned, and is deleted with one of the next writes or claims.
+/// database is made at the first write; before that, everything is empty. What has expired is not returned, and is deleted with one of the next writes or
+/// claims.
 /// </summary>
 internal interface IKnowledgeStore : IAsyncDisposable
 {

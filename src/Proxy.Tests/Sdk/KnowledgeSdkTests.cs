@@ -7,7 +7,7 @@ using OpenAI.Files;
 using OpenAI.VectorStores;
 using Proxy.Tests.Harness;
 
-#pragma warning disable OPENAI001 // the SDK still calls its vector stores a preview
+#pragma warning disable OPENAI001 // the package marks vector stores as a preview; they are what is tested
 
 namespace Proxy.Tests.Sdk;
 

@@ -357,7 +357,11 @@ public sealed class KnowledgeSearchTests
         static NewChunk Both(float[] one, float[] two) => new() { Text = "same text", Vectors = [SearchBox.Unit(one), SearchBox.Unit(two)], Terms = null! };
     }
 
-    private static AttributeFilter.Comparison Language(string value) => new(FilterOperator.Equal, "language", new(JsonValueKind.String, value, 0));
+    private static AttributeFilter Language(string value)
+    {
+        Assert.Null(AttributeFilter.Read(JsonElement.Parse($$"""{"type":"eq","key":"language","value":"{{value}}"}"""), out var filter));
+        return filter!;
+    }
 
     private sealed class SlowAnalyzer : ITextAnalyzer
     {

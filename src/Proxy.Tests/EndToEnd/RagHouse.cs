@@ -50,7 +50,10 @@ public sealed class RagHouse : IAsyncLifetime
                 """);
         }
 
-        foreach (var (name, more) in new[] { ("limited", "workspaces = [\"wi*\"]"), ("other", ""), ("boss", "admin = true"), ("wiki-only", "models = [\"ollama*\"]") })
+        foreach (var (name, more) in new[]
+        {
+            ("limited", "workspaces = [\"wi*\"]"), ("other", ""), ("boss", "admin = true"), ("wiki-only", "models = [\"ollama*\"]"),
+        })
         {
             sections.AppendLine($"""
                 [[auth.keys]]

@@ -353,6 +353,32 @@ public sealed class RagTests(RagHouse house) : IClassFixture<RagHouse>
         static List<string> Names(JsonElement list, string member) => [.. list.EnumerateArray().Select(one => one.GetProperty(member).GetString()!)];
     }
 
+    [Theory]
+    [InlineData("x-workspace: docs", "echo", "x-workspace")]
+    [InlineData("x-route: rag", "echo#docs", "model")]
+    [InlineData("x-rag-top-k: 3", "echo", "x-rag-top-k")]
+    public async Task Knowledge_is_off_Refusal_says_what_to_configure(string header, string model, string param)
+    {
+        await using var proxy = await RoutedProxy.StartAsync($"""
+            {FrontDoor.Server("", "epoll")}
+            [inference]
+            bundled = false
+            [log]
+            format = "json"
+            [knowledge]
+            enabled = false
+            [[backends]]
+            name = "echo"
+            url = "builtin:echo"
+            models = ["echo"]
+            """, static _ => []);
+
+        var (reply, _) = await proxy.CallAsync("/v1/chat/completions", OpenAi.Request(model), header);
+
+        Assert.Equal((400, param), (reply.Status, reply.Json.GetProperty("error").GetProperty("param").GetString()));
+        Assert.Contains("[knowledge] enabled = true", reply.ErrorMessage, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task Searches_are_counted()
     {

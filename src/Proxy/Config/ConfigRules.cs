@@ -41,8 +41,12 @@ internal static partial class ConfigRules
             : $"\"{name}\" is not a valid name; {NameAdvice}";
 
     /// <summary>Null if the name is valid for a key; else what to write instead.</summary>
-    public static string? KeyNameProblem(string name) =>
-        name == "anonymous" ? "\"anonymous\" is what callers without a key are called; write another name" : NameProblem(name);
+    public static string? KeyNameProblem(string name) => name switch
+    {
+        "anonymous" => "\"anonymous\" is what callers without a key are called; write another name",
+        "local" => "\"local\" owns the documents of the command line, which every key may use; write another name",
+        _ => NameProblem(name),
+    };
 
     private static IEnumerable<ConfigProblem> Listeners(ProxyConfig config)
     {

@@ -43,7 +43,7 @@ public sealed class GitIgnoreTests : IDisposable
     [InlineData("[[:digit:]]x", "7x", true)]
     [InlineData("[[:digit:]]x", "ax", false)]
     [InlineData("[[:wrong:]]x", ":x", false)]
-    [InlineData("[ab", "a", false)]
+    [InlineData("[ab", "b", false)]
     [InlineData("a[/]b", "a/b", false)]
     [InlineData("# c", "# c", false)]
     [InlineData("\\# c", "# c", true)]

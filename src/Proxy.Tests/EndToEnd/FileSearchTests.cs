@@ -34,7 +34,7 @@ public sealed class FileSearchTests(RagHouse house) : IClassFixture<RagHouse>
             Assert.Equal((added.GetProperty("id").GetString(), 0), (one.GetProperty("item_id").GetString(), one.GetProperty("output_index").GetInt32())));
         var response = events[^1].GetProperty("response");
         SameOutput(response.GetProperty("output"), added.GetProperty("id").GetString()!, null);
-        Assert.Equal($"{house.Id("docs")},{house.Id("wiki")} rag", $"{line["workspace"]} {line["route"]}");
+        Assert.Equal($"{RagHouse.Id("docs")},{RagHouse.Id("wiki")} rag", $"{line["workspace"]} {line["route"]}");
     }
 
     [Fact]

@@ -32,7 +32,7 @@ public sealed class RagHouse : IAsyncLifetime
     internal FakeBackend Host(string family) => hosts[family];
 
     /// <summary>The id of a workspace.</summary>
-    internal string Id(string name) => $"vs_{name}";
+    internal static string Id(string name) => $"vs_{name}";
 
     public async ValueTask InitializeAsync()
     {
@@ -78,8 +78,6 @@ public sealed class RagHouse : IAsyncLifetime
             format = "json"
             [auth]
             allow_anonymous = true
-            [aliases]
-            "small" = "echo"
             [knowledge]
             listed = ["openai-tiny#docs", "openai-tiny#secret", "gone#docs"]
             [[backends]]

@@ -238,7 +238,7 @@ public sealed class SqliteKnowledgeContractTests : KnowledgeStoreContract
     }
 
     /// <summary>Gives other terms.</summary>
-    private sealed class OtherAnalyzer : Knowledge.Analysis.ITextAnalyzer
+    private sealed class OtherAnalyzer : Proxy.Knowledge.Analysis.ITextAnalyzer
     {
         public int Version => 999;
 

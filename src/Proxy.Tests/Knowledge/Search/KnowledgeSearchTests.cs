@@ -55,7 +55,7 @@ public sealed class KnowledgeSearchTests
         NewChunk[] chunks = [new() { Text = "the port of the server", Vectors = [SearchBox.Unit([1, 0])], Terms = null! }];
         var german = await box.AddAsync(place, "de.md", """{"language":"de"}""", chunks);
         await box.AddAsync(place, "en.md", """{"language":"en"}""", chunks);
-        var request = new SearchRequest(["port"]) { Filter = new Language("de") };
+        var request = new SearchRequest(["port"]) { Filter = Language("de") };
 
         var before = await box.SearchAsync(place, request);
         await box.Store.SaveAsync(german with { Status = FileStatus.Completed, Attributes = """{"language":"fr"}""" }, default);
@@ -357,9 +357,10 @@ public sealed class KnowledgeSearchTests
         static NewChunk Both(float[] one, float[] two) => new() { Text = "same text", Vectors = [SearchBox.Unit(one), SearchBox.Unit(two)], Terms = null! };
     }
 
-    private sealed record Language(string Value) : AttributeFilter
+    private static AttributeFilter Language(string value)
     {
-        public override bool Matches(JsonElement attributes) => attributes.GetProperty("language").GetString() == Value;
+        Assert.Null(AttributeFilter.Read(JsonElement.Parse($$"""{"type":"eq","key":"language","value":"{{value}}"}"""), out var filter));
+        return filter!;
     }
 
     private sealed class SlowAnalyzer : ITextAnalyzer

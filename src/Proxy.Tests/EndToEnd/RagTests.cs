@@ -108,6 +108,22 @@ public sealed class RagTests(RagHouse house) : IClassFixture<RagHouse>
     }
 
     [Fact]
+    public async Task Turn_cannot_be_reached_by_an_edit_Request_is_written_anew_and_keeps_what_the_client_sent()
+    {
+        var (reply, _) = await house.AskAsync("/v1/chat/completions", """
+            {"model":"openai-tiny","x_own":{"a":1.50},"messages":[{"role":"user","content":"other","content":"How is a turn written anew?","x_turn":2}],
+            "tools":[{"type":"function","function":{"name":"look","parameters":{"type":"object"}},"x_tool":3}]}
+            """, "x-workspace: docs");
+
+        var asked = house.Asked("openai", reply).Json;
+        Assert.EndsWith("How is a turn written anew?", Texts(asked), StringComparison.Ordinal);
+        Assert.Contains("<passage number=\"1\"", Texts(asked), StringComparison.Ordinal);
+        Assert.Equal("""{"a":1.50} 2 3""",
+            $"{asked.GetProperty("x_own").GetRawText()} {asked.GetProperty("messages")[0].GetProperty("x_turn")} {asked.GetProperty("tools")[0].GetProperty("x_tool")}");
+        Assert.Equal(2, reply.Json.GetProperty("x_proxy").GetProperty("sources").GetArrayLength());
+    }
+
+    [Fact]
     public async Task Agent_calls_again_with_a_tools_result_The_same_passages_stand_in_the_same_turn()
     {
         const string Head = """{"model":"openai-tiny","messages":[{"role":"user","content":"Please look into the limits of queues"}""";

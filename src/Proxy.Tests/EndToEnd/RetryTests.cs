@@ -102,10 +102,11 @@ public sealed class RetryTests
     {
         await using var house = await StreamHouse.StartAsync();
         var refused = house.Expect(stream ? OpenAi.Sse : "application/json");
-        var first = await house.CallAsync(StreamHouse.Chat, OpenAi.Request("served", stream), FirstTry);
+        var first = await house.CallAsync(StreamHouse.Chat, OpenAi.Request("served", stream), FirstTry, "x-correlation-id: first");
         await Patience.For(refused.Asked, "the call");
         await first.DisposeAsync();
         await refused.GoneAsync();
+        Assert.Equal("client_left", (await house.Proxy.Log.CallAsync("first")).Outcome);
 
         var answer = house.Expect(stream ? OpenAi.Sse : "application/json");
         for (var retry = 1; retry < 4; retry++)

@@ -78,6 +78,7 @@ public sealed class UpgradeTests : IAsyncLifetime
         var (first, other) = await StartBothAsync(upgrade);
         var answer = Expect();
         var call = PostAsync(first, Body, Key);
+        await Patience.For(answer.Asked, "the call");
         answer.Send(Answer[0] + Answer[1]);
         await using var joined = await CallAsync(other, Body, Key);
         await joined.ReadHeadAsync();
@@ -114,7 +115,7 @@ public sealed class UpgradeTests : IAsyncLifetime
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
-    public async Task SQLite_file_is_taken_over_and_back(bool upgrade)
+    public async Task SQLite_file_is_shared_and_taken_over_and_back(bool upgrade)
     {
         var state = Directory.CreateTempSubdirectory("proxy-upgrade-").FullName;
         try
@@ -123,7 +124,8 @@ public sealed class UpgradeTests : IAsyncLifetime
             var texts = new List<string>();
             for (var turn = 0; turn < keys.Length; turn++)
             {
-                await using var proxy = await StartAsync(isPrevious: turn % 2 == 0 == upgrade, "[store]\nkind = \"sqlite\"", state);
+                var proxy = await StartAsync(isPrevious: turn % 2 == 0 == upgrade, "[store]\nkind = \"sqlite\"", state);
+                proxies.Add(proxy);
                 for (var before = 0; before < turn; before++)
                 {
                     var replayed = await PostAsync(proxy, Body, keys[before]);
@@ -135,13 +137,14 @@ public sealed class UpgradeTests : IAsyncLifetime
                 Assert.EndsWith(OpenAi.Done, texts[turn], StringComparison.Ordinal);
                 await Patience.Until(async () => (await GetAsync(proxy, "/v1/usage")).Json.GetProperty("data").EnumerateArray()
                     .Sum(static day => day.GetProperty("requests").GetInt64()) == turn + 1, "the usage counts the calls of both versions");
-                await proxy.KillAsync();
+                if (turn > 0) await proxies[turn - 1].KillAsync(); // both have been open for a while
             }
 
             Assert.Equal(keys.Length, host.Calls.Count);
         }
         finally
         {
+            await proxies[^1].KillAsync();
             Directory.Delete(state, recursive: true);
         }
     }

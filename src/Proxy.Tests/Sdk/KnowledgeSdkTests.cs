@@ -7,6 +7,8 @@ using OpenAI.Files;
 using OpenAI.VectorStores;
 using Proxy.Tests.Harness;
 
+#pragma warning disable OPENAI001 // the package marks vector stores as a preview; they are what is tested
+
 namespace Proxy.Tests.Sdk;
 
 /// <summary>OpenAI's clients put files into vector stores and search these, with the bundled model and the embedded store.</summary>

@@ -24,9 +24,6 @@ internal static class DocumentLimits
     /// <summary>Elements of XML inside each other.</summary>
     public const int XmlDepth = 1_000;
 
-    /// <summary>Characters of one file of XML.</summary>
-    public const long XmlLength = 256 << 20;
-
     /// <summary>Files in an archive (DOCX, PPTX, XLSX, EPUB).</summary>
     public const int ArchiveEntries = 20_000;
 

@@ -87,7 +87,7 @@ internal sealed class ChunkWriter(DocumentText document, ChunkLimits limits, Tok
             var last = first;
             while (++i < draft.Pieces.Length && draft.Pieces[i].Block == first.Block) last = draft.Pieces[i];
             var block = document.Blocks[first.Block];
-            if (text.Length > 0 && !text.ToString(text.Length - 2, 2).Equals(BlockJoint, StringComparison.Ordinal)) text.Append(BlockJoint);
+            if (section is not null) text.Append(BlockJoint);
             if (several && (section is null || !section.SequenceEqual(block.Headings, StringComparer.Ordinal))) text.Append(block.Headings[^1]).Append('\n');
             section = block.Headings;
             text.Append(block.Text, first.From, last.To - first.From);

@@ -51,13 +51,14 @@ internal sealed partial class SqliteKnowledgeStore(string folder, ITextAnalyzer 
                 return true;
             }, cancellation).ConfigureAwait(false);
         await PruneAsync(cancellation).ConfigureAwait(false);
+        await CleanAsync().ConfigureAwait(false);
     }
 
     public async ValueTask<bool> DeleteWorkspaceAsync(string id, CancellationToken cancellation)
     {
         if (!database.Exists) return false;
         var deleted = await database.DeleteAsync(connection => Delete(connection, id), cancellation).ConfigureAwait(false);
-        if (deleted) await CleanAsync(cancellation).ConfigureAwait(false);
+        if (deleted) await CleanAsync().ConfigureAwait(false);
         return deleted;
     }
 

@@ -68,6 +68,6 @@ public sealed class KnowledgeConfigTests
         Assert.Equal(["docs", "team-*"], Toml.Good(Key + "workspaces = [\"docs\", \"team-*\"]\n").Auth.Keys[0].Workspaces);
         Assert.Empty(Toml.Good(Key).Auth.Keys[0].Workspaces);
         Toml.IsRefused(Key + "workspaces = [\" docs\"]\n", 4, "auth.keys[0].workspaces[0]", "begins or ends with a space");
-        Toml.IsRefused(Key + "workspace = \"docs\"\n", 4, "auth.keys[0].workspace", "write workspaces");
+        Toml.IsRefused(Key + "vector_stores = [\"docs\"]\n", 4, "auth.keys[0].vector_stores", "write workspaces");
     }
 }

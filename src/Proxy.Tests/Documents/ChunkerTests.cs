@@ -221,7 +221,8 @@ public sealed class ChunkerTests
 
     private static string Sentence(Random random)
     {
-        var words = Enumerable.Range(0, random.Next(1, random.Next(10) == 0 ? 120 : 15)).Select(_ => new string((char)random.Next('a', 'z' + 1), random.Next(1, 9)));
+        var words = Enumerable.Range(0, random.Next(1, random.Next(10) == 0 ? 120 : 15)).Select(
+            _ => new string((char)random.Next('a', 'z' + 1), random.Next(1, 9)));
         return "S" + string.Join(' ', words) + (random.Next(4) == 0 ? "?" : ".");
     }
 }

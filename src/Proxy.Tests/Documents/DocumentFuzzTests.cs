@@ -18,10 +18,11 @@ public sealed class DocumentFuzzTests
         ["a.xlsx"] = SampleDocuments.Xlsx("Sheet", ["Name", "Day"], ["x", new DateTime(2024, 1, 2)], ["y", 4.5]),
         ["a.epub"] = SampleDocuments.Epub("Book", "<h1>One</h1><p>text</p>", "<table><tr><th>a<th>b<tr><td>c<td>d</table>"),
         ["a.html"] = Encoding.UTF8.GetBytes(
-            "<!doctype html><title>T</title><nav>menu</nav><main><h1 id='a'>H&amp;</h1><p>text <b>bold</b><table><tr><th>a<th>b<tr><td>c<td>d</table><pre>x\n y</pre>"
-            + "<script>if (a<b) {}</script><!-- no --><ul><li>one<li>two</ul></main>"),
+            "<!doctype html><title>T</title><nav>menu</nav><main><h1 id='a'>H&amp;</h1><p>text <b>bold</b>"
+            + "<table><tr><th>a<th>b<tr><td>c<td>d</table><pre>x\n y</pre><script>if (a<b) {}</script><!-- no --><ul><li>one<li>two</ul></main>"),
         ["a.md"] = Encoding.UTF8.GetBytes(
-            "---\ntitle: T\n---\n# H\n\ntext *em* [a](b) ![c][d] `e` <br> \\* é\n\n- one\n  - two\n\n```\ncode\n```\n\na | b\n--|--\nc | d\n\n> quote\n\nS\n===\n    code\n"),
+            "---\ntitle: T\n---\n# H\n\ntext *em* [a](b) ![c][d] `e` <br> \\* é\n\n- one\n  - two\n\n"
+            + "```\ncode\n```\n\na | b\n--|--\nc | d\n\n> quote\n\nS\n===\n    code\n"),
         ["a.json"] = Encoding.UTF8.GetBytes("{\"a\":[1,2,{\"b\":\"\\u00e9\\n\"}],\"c\":{\"d\":[[true,null]],\"e\":-1.5e3}}"),
         ["a.jsonl"] = Encoding.UTF8.GetBytes("{\"a\":1}\n[\"b\",{\"c\":\"d\"}]\n\"e\"\n"),
         ["a.csv"] = Encoding.UTF8.GetBytes("name,note\n\"a\"\"b\",\"c\nd\"\né,f\n"),
@@ -74,7 +75,8 @@ public sealed class DocumentFuzzTests
 
         if (random.Next(2) == 0)
         {
-            var content = "q 1 0 0 1 50 700 cm BT /F1 12 Tf 14 TL (words) ' (more) Tj T* [(x) 5 <41>] TJ ET Q /P <</MCID 0>> BDC EMC BI /W 1 /H 1 ID x EI"u8.ToArray();
+            var content =
+                "q 1 0 0 1 50 700 cm BT /F1 12 Tf 14 TL (words) ' (more) Tj T* [(x) 5 <41>] TJ ET Q /P <</MCID 0>> BDC EMC BI /W 1 /H 1 ID x EI"u8.ToArray();
             objects[5] = SampleDocuments.Deflated(Mutated(content, random));
         }
 

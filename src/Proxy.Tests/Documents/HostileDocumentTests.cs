@@ -47,7 +47,9 @@ public sealed class HostileDocumentTests
 
     [Fact]
     public void Json_nested_too_deep_Is_refused() =>
-        Assert.Contains("nested", Invalid(Encoding.UTF8.GetBytes(SampleDocuments.Repeat("[", Deep) + SampleDocuments.Repeat("]", Deep)), "a.json"), StringComparison.Ordinal);
+        Assert.Contains(
+            "nested",
+            Invalid(Encoding.UTF8.GetBytes(SampleDocuments.Repeat("[", Deep) + SampleDocuments.Repeat("]", Deep)), "a.json"), StringComparison.Ordinal);
 
     [Fact]
     public void Docx_nested_too_deep_Is_refused()
@@ -80,14 +82,16 @@ public sealed class HostileDocumentTests
     [Fact]
     public void Archive_of_too_many_files_Is_refused() =>
         Assert.Contains("files", Invalid(
-            SampleDocuments.Zip([("word/document.xml", "<a/>"), .. Enumerable.Range(0, DocumentLimits.ArchiveEntries).Select(static n => ($"x/{n}", ""))]), "a.docx"),
+            SampleDocuments.Zip(
+                [("word/document.xml", "<a/>"), .. Enumerable.Range(0, DocumentLimits.ArchiveEntries).Select(static n => ($"x/{n}", ""))]), "a.docx"),
             StringComparison.Ordinal);
 
     [Fact]
     public void Archive_with_paths_that_lead_outside_Is_only_read()
     {
         var document = SampleDocuments.Read(
-            SampleDocuments.Docx(SampleDocuments.Paragraph("text"), ("../../../../tmp/outside", "x"), ("/etc/outside", "x"), ("word/../word/styles.xml", "x")), "../../a.docx");
+            SampleDocuments.Docx(
+                SampleDocuments.Paragraph("text"), ("../../../../tmp/outside", "x"), ("/etc/outside", "x"), ("word/../word/styles.xml", "x")), "../../a.docx");
 
         Assert.Equal(["text"], document.Texts());
         Assert.False(File.Exists("/tmp/outside"));
@@ -134,6 +138,7 @@ public sealed class HostileDocumentTests
         }
         catch (DocumentException)
         {
+            // Refused: as good as read.
         }
     }
 
@@ -163,17 +168,17 @@ public sealed class HostileDocumentTests
         Assert.Contains(message, Invalid(Encoding.Latin1.GetBytes(content), name), StringComparison.Ordinal);
 
     [Theory]
-    [InlineData("", DocumentFault.Empty, "empty")]
-    [InlineData(" \n\t\r\n", DocumentFault.Empty, "no text")]
-    [InlineData("\u0089PNG\r\n\u001A\n", DocumentFault.Unsupported, "picture")]
-    [InlineData("{\\rtf1 text}", DocumentFault.Unsupported, "RTF")]
-    [InlineData("\u00D0\u00CF\u0011\u00E0\u00A1\u00B1\u001A\u00E1", DocumentFault.Unsupported, "save it as .docx")]
-    [InlineData("\u0001\0\u0002\0", DocumentFault.Unsupported, "binary")]
-    internal void Files_without_readable_text_Say_why(string content, DocumentFault fault, string message)
+    [InlineData("", nameof(DocumentFault.Empty), "empty")]
+    [InlineData(" \n\t\r\n", nameof(DocumentFault.Empty), "no text")]
+    [InlineData("\u0089PNG\r\n\u001A\n", nameof(DocumentFault.Unsupported), "picture")]
+    [InlineData("{\\rtf1 text}", nameof(DocumentFault.Unsupported), "RTF")]
+    [InlineData("\u00D0\u00CF\u0011\u00E0\u00A1\u00B1\u001A\u00E1", nameof(DocumentFault.Unsupported), "save it as .docx")]
+    [InlineData("\u0001\0\u0002\0", nameof(DocumentFault.Unsupported), "binary")]
+    public void Files_without_readable_text_Say_why(string content, string fault, string message)
     {
         var refused = SampleDocuments.Refused(Encoding.Latin1.GetBytes(content), "a.x");
 
-        Assert.Equal(fault, refused.Fault);
+        Assert.Equal(fault, refused.Fault.ToString());
         Assert.Contains(message, refused.Message, StringComparison.Ordinal);
     }
 
@@ -193,7 +198,7 @@ public sealed class HostileDocumentTests
         var document = SampleDocuments.Read(line, name);
 
         Assert.All(document.Blocks, static block => Assert.InRange(block.Text.Length, 1, DocumentLimits.BlockLength));
-        Assert.Equal(10_000_000, document.Blocks.Sum(static block => block.Text.AsSpan().Count(' ') + 1));
+        Assert.Equal(10_000_000, document.Blocks.Sum(static block => block.Text.AsSpan().Count(' ') + 1 - block.Text.AsSpan().Count('|')));
     }
 
     [Fact]

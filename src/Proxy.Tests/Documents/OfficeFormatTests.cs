@@ -13,7 +13,8 @@ public sealed class OfficeFormatTests
             + SampleDocuments.Table(["only a frame"])
             + SampleDocuments.Paragraph("After");
         var document = SampleDocuments.Read(
-            SampleDocuments.Docx(body, ("word/footnotes.xml", "<w:footnotes xmlns:w=\"w\"><w:footnote><w:p><w:r><w:t>A note.</w:t></w:r></w:p></w:footnote></w:footnotes>")),
+            SampleDocuments.Docx(
+                body, ("word/footnotes.xml", "<w:footnotes xmlns:w=\"w\"><w:footnote><w:p><w:r><w:t>A note.</w:t></w:r></w:p></w:footnote></w:footnotes>")),
             "a.docx");
 
         Assert.Equal("The handbook", document.Title);
@@ -57,7 +58,8 @@ public sealed class OfficeFormatTests
     [Fact]
     public void Epub_Pages_come_in_the_order_of_reading()
     {
-        var document = SampleDocuments.Read(SampleDocuments.Epub("The book", "<html><title>x</title><h1>One</h1><p>first</p>", "<h1>Two</h1><p>second</p>"), "a.epub");
+        var document = SampleDocuments.Read(
+            SampleDocuments.Epub("The book", "<html><title>x</title><h1>One</h1><p>first</p>", "<h1>Two</h1><p>second</p>"), "a.epub");
 
         Assert.Equal("The book", document.Title);
         Assert.Equal([("One", "first"), ("Two", "second")], document.Blocks.Select(static block => (block.Heading(), block.Text)));

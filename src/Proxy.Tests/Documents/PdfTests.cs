@@ -24,10 +24,12 @@ public sealed class PdfTests
     [Fact]
     public void Headers_and_footers_that_repeat_Are_left_out()
     {
-        var pages = Enumerable.Range(1, 6).Select(n => new[] { "Annual report", "", "", $"Words of page {(char)('a' + n)}.", "", "", $"Page {n} of 6" }).ToArray();
+        var pages = Enumerable.Range(1, 6).Select(
+            n => new[] { "Annual report", "", "", $"Words of page {(char)('a' + n)}.", "", "", $"Page {n} of 6" }).ToArray();
         var document = SampleDocuments.Read(SampleDocuments.Pdf("x", pages), "a.pdf");
 
-        Assert.Equal(["Words of page b.", "Words of page c.", "Words of page d.", "Words of page e.", "Words of page f.", "Words of page g."], document.Texts());
+        Assert.Equal(
+            ["Words of page b.", "Words of page c.", "Words of page d.", "Words of page e.", "Words of page f.", "Words of page g."], document.Texts());
     }
 
     [Fact]
@@ -57,7 +59,9 @@ public sealed class PdfTests
             "(This text is not readable at all)");
         objects.Add(Descriptor);
         objects.Add(SampleDocuments.Deflated(
-            "/CIDInit /ProcSet findresource begin\nbegincmap\n1 begincodespacerange\n<00> <FF>\nendcodespacerange\n1 beginbfrange\n<20> <7E> <E020>\nendbfrange\nendcmap\nend"u8.ToArray()));
+            Encoding.Latin1.GetBytes(
+            "/CIDInit /ProcSet findresource begin\nbegincmap\n1 begincodespacerange\n<00> <FF>\nendcodespacerange\n"
+            + "1 beginbfrange\n<20> <7E> <E020>\nendbfrange\nendcmap\nend")));
 
         Assert.Contains("decoded", Invalid(SampleDocuments.Pdf(objects)), StringComparison.Ordinal);
     }
@@ -67,7 +71,9 @@ public sealed class PdfTests
     {
         var objects = Objects("<< /Type /Font /Subtype /Type0 /BaseFont /STSong-Light /Encoding /None-EUC-H /DescendantFonts [8 0 R] >>", "<D6D0CEC4>");
         objects.Add(Descriptor);
-        objects.Add("<< /Type /Font /Subtype /CIDFontType0 /BaseFont /A /CIDSystemInfo << /Registry (Adobe) /Ordering (GB1) /Supplement 2 >> /FontDescriptor 7 0 R >>"u8.ToArray());
+        objects.Add(Encoding.Latin1.GetBytes(
+            "<< /Type /Font /Subtype /CIDFontType0 /BaseFont /A /FontDescriptor 7 0 R"
+            + " /CIDSystemInfo << /Registry (Adobe) /Ordering (GB1) /Supplement 2 >> >>"));
 
         Assert.Contains("character maps", Invalid(SampleDocuments.Pdf(objects)), StringComparison.Ordinal);
     }
@@ -77,7 +83,8 @@ public sealed class PdfTests
     {
         var plain = Encoding.Latin1.GetString(SampleDocuments.Pdf("x", ["Secret words."]));
         var key = SampleDocuments.Repeat("41", 32);
-        var locked = plain.Replace("/Root 1 0 R", $"/Encrypt << /Filter /Standard /V 1 /R 2 /O <{key}> /U <{key}> /P -4 >> /ID [<00><00>] /Root 1 0 R", StringComparison.Ordinal);
+        var locked = plain.Replace(
+            "/Root 1 0 R", $"/Encrypt << /Filter /Standard /V 1 /R 2 /O <{key}> /U <{key}> /P -4 >> /ID [<00><00>] /Root 1 0 R", StringComparison.Ordinal);
 
         var refused = SampleDocuments.Refused(Encoding.Latin1.GetBytes(locked), "a.pdf");
 
@@ -85,8 +92,8 @@ public sealed class PdfTests
         Assert.Contains("password", refused.Message, StringComparison.Ordinal);
     }
 
-    private static byte[] Descriptor =>
-        "<< /Type /FontDescriptor /FontName /A /Flags 4 /FontBBox [0 0 1000 1000] /ItalicAngle 0 /Ascent 800 /Descent -200 /CapHeight 700 /StemV 80 >>"u8.ToArray();
+    private static byte[] Descriptor => Encoding.Latin1.GetBytes(
+        "<< /Type /FontDescriptor /FontName /A /Flags 4 /FontBBox [0 0 1000 1000] /ItalicAngle 0 /Ascent 800 /Descent -200 /CapHeight 700 /StemV 80 >>");
 
     private static string Invalid(byte[] pdf)
     {
@@ -98,7 +105,8 @@ public sealed class PdfTests
     /// <summary>A page whose text is drawn by this operand.</summary>
     internal static List<byte[]> Objects(string font, string operand) =>
     [
-        "<< /Type /Catalog /Pages 2 0 R >>"u8.ToArray(), "<< /Type /Pages /Count 1 /Kids [5 0 R] >>"u8.ToArray(), Encoding.Latin1.GetBytes(font), "<< >>"u8.ToArray(),
+        "<< /Type /Catalog /Pages 2 0 R >>"u8.ToArray(), "<< /Type /Pages /Count 1 /Kids [5 0 R] >>"u8.ToArray(),
+        Encoding.Latin1.GetBytes(font), "<< >>"u8.ToArray(),
         "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Resources << /Font << /F1 3 0 R >> >> /Contents 6 0 R >>"u8.ToArray(),
         SampleDocuments.Deflated(Encoding.Latin1.GetBytes($"BT /F1 12 Tf 72 740 Td {operand} Tj ET")),
     ];

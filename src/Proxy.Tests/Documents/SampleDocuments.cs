@@ -11,7 +11,8 @@ internal static class SampleDocuments
     private const string Office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships";
     private const string Packages = "http://schemas.openxmlformats.org/package/2006/relationships";
     private const string Word = "xmlns:w=\"http://schemas.openxmlformats.org/wordprocessingml/2006/main\"";
-    private const string Drawing = "xmlns:a=\"http://schemas.openxmlformats.org/drawingml/2006/main\" xmlns:p=\"http://schemas.openxmlformats.org/presentationml/2006/main\"";
+    private const string Drawing = "xmlns:a=\"http://schemas.openxmlformats.org/drawingml/2006/main\""
+        + " xmlns:p=\"http://schemas.openxmlformats.org/presentationml/2006/main\"";
 
     public static DocumentText Read(byte[] content, string name, CancellationToken cancellation = default)
     {
@@ -49,7 +50,8 @@ internal static class SampleDocuments
             foreach (var line in lines)
             {
                 // A line in angle brackets is written in hexadecimal, for fonts with codes of two bytes.
-                var shown = line.StartsWith('<') ? line : $"({line.Replace("(", "\\(", StringComparison.Ordinal).Replace(")", "\\)", StringComparison.Ordinal)})";
+                var shown = line.StartsWith('<') ? line
+                    : $"({line.Replace("(", "\\(", StringComparison.Ordinal).Replace(")", "\\)", StringComparison.Ordinal)})";
                 content.Append(line.Length == 0 ? "0 -14 Td " : $"{shown} Tj 0 -14 Td ");
             }
 
@@ -129,16 +131,21 @@ internal static class SampleDocuments
         var files = new List<(string, string)>
         {
             ("ppt/presentation.xml", $"<p:presentation {Drawing} xmlns:r=\"{Office}\"><p:sldIdLst>"
-                + string.Concat(Enumerable.Range(1, slides.Length).Reverse().Select(n => $"<p:sldId id=\"{255 + n}\" r:id=\"r{n}\"/>")) + "</p:sldIdLst></p:presentation>"),
+                + string.Concat(Enumerable.Range(1, slides.Length).Reverse().Select(n => $"<p:sldId id=\"{255 + n}\" r:id=\"r{n}\"/>"))
+                + "</p:sldIdLst></p:presentation>"),
             ("ppt/_rels/presentation.xml.rels", $"<Relationships xmlns=\"{Packages}\">"
-                + string.Concat(Enumerable.Range(1, slides.Length).Select(n => $"<Relationship Id=\"r{n}\" Type=\"{Office}/slide\" Target=\"slides/slide{n}.xml\"/>"))
+                + string.Concat(Enumerable.Range(1, slides.Length).Select(
+                    n => $"<Relationship Id=\"r{n}\" Type=\"{Office}/slide\" Target=\"slides/slide{n}.xml\"/>"))
                 + "</Relationships>"),
         };
         for (var i = 0; i < slides.Length; i++)
         {
-            files.Add(($"ppt/slides/slide{i + 1}.xml", $"<p:sld {Drawing}>{Shape("title", slides[i].Title)}{Shape("body", slides[i].Text)}{Shape("sldNum", "77")}</p:sld>"));
+            files.Add((
+                $"ppt/slides/slide{i + 1}.xml",
+                $"<p:sld {Drawing}>{Shape("title", slides[i].Title)}{Shape("body", slides[i].Text)}{Shape("sldNum", "77")}</p:sld>"));
             files.Add(($"ppt/slides/_rels/slide{i + 1}.xml.rels",
-                $"<Relationships xmlns=\"{Packages}\"><Relationship Id=\"n\" Type=\"{Office}/notesSlide\" Target=\"../notesSlides/notes{i + 1}.xml\"/></Relationships>"));
+                $"<Relationships xmlns=\"{Packages}\">"
+                + $"<Relationship Id=\"n\" Type=\"{Office}/notesSlide\" Target=\"../notesSlides/notes{i + 1}.xml\"/></Relationships>"));
             files.Add(($"ppt/notesSlides/notes{i + 1}.xml", $"<p:notes {Drawing}>{Shape("body", slides[i].Notes)}</p:notes>"));
         }
 
@@ -162,8 +169,8 @@ internal static class SampleDocuments
 
         return Zip(
             ("xl/workbook.xml", $"<workbook xmlns:r=\"{Office}\"><sheets><sheet name=\"{sheet}\" sheetId=\"1\" r:id=\"r1\"/></sheets></workbook>"),
-            ("xl/_rels/workbook.xml.rels", $"<Relationships xmlns=\"{Packages}\"><Relationship Id=\"r1\" Type=\"{Office}/worksheet\" Target=\"/xl/worksheets/data.xml\"/>"
-                + "</Relationships>"),
+            ("xl/_rels/workbook.xml.rels", $"<Relationships xmlns=\"{Packages}\">"
+                + $"<Relationship Id=\"r1\" Type=\"{Office}/worksheet\" Target=\"/xl/worksheets/data.xml\"/></Relationships>"),
             ("xl/styles.xml", """
                 <styleSheet><numFmts><numFmt numFmtId="170" formatCode="yyyy\-mm\-dd&quot; at &quot;hh:mm"/></numFmts>
                 <cellStyleXfs><xf numFmtId="14"/></cellStyleXfs><cellXfs><xf numFmtId="0"/><xf numFmtId="14"/><xf numFmtId="170"/></cellXfs></styleSheet>

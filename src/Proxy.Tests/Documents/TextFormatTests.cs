@@ -156,7 +156,8 @@ public sealed class TextFormatTests
     [Fact]
     public void Json_Records_Are_lines_of_paths()
     {
-        var array = SampleDocuments.Read("""[{"name":"Ada","tags":["x","y"],"at":{"city":"London","zip":null}},{"name":"Bob","list":[{"k":1},{"k":2}]}]""", "a.json");
+        var array = SampleDocuments.Read(
+            """[{"name":"Ada","tags":["x","y"],"at":{"city":"London","zip":null}},{"name":"Bob","list":[{"k":1},{"k":2}]}]""", "a.json");
         var whole = SampleDocuments.Read("""{"version":2,"on":true,"items":[{"id":1},{"id":2}],"more":{"a":"b"}} // end""", "b.json");
 
         Assert.Equal(["name: Ada\ntags: x, y\nat.city: London", "name: Bob\nlist[0].k: 1\nlist[1].k: 2"], array.Texts());

@@ -8,7 +8,7 @@ namespace Proxy.Tests.EndToEnd;
 /// </summary>
 public sealed class KnowledgeCommandTests : IAsyncLifetime
 {
-    private const string Config = "[server]\nlisten = [\"127.0.0.1:0\"]\n";
+    private const string Config = "[server]\nlisten = [\"127.0.0.1:0\"]\n[log]\nformat = \"json\"\n";
     private readonly string folder = Directory.CreateTempSubdirectory("proxy-documents-").FullName;
     private ProxyProcess proxy = null!;
 

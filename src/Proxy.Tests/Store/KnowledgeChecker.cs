@@ -34,7 +34,7 @@ internal sealed class KnowledgeChecker(string folder, ITextAnalyzer analyzer, Fu
             foreach (var set in workspace.Row.Vectors)
             {
                 files.Add(VectorFiles.NameOf(workspace.Row.Id, set.Id));
-                Vectors(connection, vectors, workspace, set, chunks);
+                Vectors(vectors, workspace, set, chunks);
             }
         }
 
@@ -124,10 +124,8 @@ internal sealed class KnowledgeChecker(string folder, ITextAnalyzer analyzer, Fu
         foreach (var (_, _, term) in expected.Keys) problems.Add($"{workspace.Row.Id}: {term} has no postings");
     }
 
-    private void Vectors(
-        SqliteConnection connection, VectorFiles vectors, StoredWorkspace workspace, VectorSet set, Dictionary<int, (ulong, ChunkTerms, string Text)> chunks)
+    private void Vectors(VectorFiles vectors, StoredWorkspace workspace, VectorSet set, Dictionary<int, (ulong, ChunkTerms, string Text)> chunks)
     {
-        _ = connection;
         var map = vectors.Map(workspace, set, 0);
         for (var slot = 0; slot < workspace.Row.Slots; slot++)
         {

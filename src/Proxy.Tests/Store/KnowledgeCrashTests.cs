@@ -7,6 +7,7 @@ using Proxy.Store.Sqlite.Knowledge;
 namespace Proxy.Tests.Store;
 
 /// <summary>Processes that fill a workspace are killed in the middle, one after the other.</summary>
+[Trait("Category", "Slow")]
 public sealed class KnowledgeCrashTests
 {
     private const string Docs = "vs_docs";
@@ -77,7 +78,8 @@ public sealed class KnowledgeCrashTests
             if (random.Next(4) != 0) continue;
             var upload = $"upload-{worker}-{i}";
             await store.AddFileAsync(
-                new() { Id = upload, Owner = "a", Name = "a", Sha256 = "", CreatedAt = DateTimeOffset.UnixEpoch }, new MemoryStream(new byte[2_500_000]), default);
+                new() { Id = upload, Owner = "a", Name = "a", Sha256 = "", CreatedAt = DateTimeOffset.UnixEpoch },
+                new MemoryStream(new byte[2_500_000]), default);
             await store.DeleteFileAsync(upload, default);
         }
     }
@@ -146,7 +148,8 @@ public sealed class KnowledgeCrashTests
         }
     }
 
-    private static string[] Texts(string file) => [.. Enumerable.Range(0, 1 + (int.Parse(file.Split('-')[1]) * 7 % 23)).Select(i => $"common word{i} of {file}")];
+    private static string[] Texts(string file) =>
+        [.. Enumerable.Range(0, 1 + (KnowledgeStoreContract.StableHash(file) & 15)).Select(i => $"common word{i} of {file}")];
 
     private static float[] VectorOf(string text)
     {

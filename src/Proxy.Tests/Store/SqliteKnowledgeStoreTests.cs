@@ -11,7 +11,7 @@ public sealed class SqliteKnowledgeContractTests : KnowledgeStoreContract
 {
     private readonly string folder = Directory.CreateTempSubdirectory("proxy-knowledge-").FullName;
 
-    private string Secret => "a secret of alice";
+    private static string Secret => "a secret of alice";
 
     private protected override ValueTask<IKnowledgeStore> NewAsync() => new(new SqliteKnowledgeStore(folder, Analyzer, Time));
 
@@ -46,8 +46,9 @@ public sealed class SqliteKnowledgeContractTests : KnowledgeStoreContract
         await WorkspaceAsync();
         await IngestAsync("file-1", [.. Enumerable.Range(0, 50).Select(n => $"{Secret} {n}")]);
         await IngestAsync("file-2", "beta");
-        var row = new byte[20];
-        VectorFile.Quantise(VectorOf($"{Secret} 7", Small), System.Runtime.InteropServices.MemoryMarshal.Cast<byte, sbyte>(row.AsSpan()));
+        var (high, low) = (new sbyte[20], new sbyte[20]);
+        VectorFile.Quantise(VectorOf($"{Secret} 7", Small), high, low);
+        var row = System.Runtime.InteropServices.MemoryMarshal.AsBytes<sbyte>(high).ToArray();
         Assert.True(Contains(row));
 
         await Store.DeleteFileAsync("file-1", default);
@@ -214,7 +215,8 @@ public sealed class SqliteKnowledgeContractTests : KnowledgeStoreContract
                 }
             });
             await Assert.ThrowsAsync<KnowledgeStoreException>(async () =>
-                await store.AddFileAsync(new() { Id = "file-2", Owner = "a", Name = "a", Sha256 = "", CreatedAt = Start }, new MemoryStream(new byte[4 << 20]), default));
+                await store.AddFileAsync(
+                    new() { Id = "file-2", Owner = "a", Name = "a", Sha256 = "", CreatedAt = Start }, new MemoryStream(new byte[4 << 20]), default));
 
             Assert.Equal(chunks, (await store.WorkspaceAsync(Docs, default))!.Chunks);
             Assert.Equal($"word{chunks - 1} ", (await store.ChunksOfAsync(Docs, "file-1", chunks - 1, 1, default))[0].Text[..$"word{chunks - 1} ".Length]);

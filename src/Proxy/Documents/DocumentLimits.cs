@@ -30,7 +30,9 @@ internal static class DocumentLimits
     /// <summary>Bytes that an archive may unpack to, all files that are read of it together.</summary>
     public const long UnpackedBytes = 512 << 20;
 
-    /// <summary>How many times its packed size a file of an archive may have, once it is larger than <see cref="RatioFreeBytes"/>. Office files reach 50.</summary>
+    /// <summary>
+    /// How many times its packed size a file of an archive may have, once it is larger than <see cref="RatioFreeBytes"/>. Office files reach 50.
+    /// </summary>
     public const int CompressionRatio = 250;
 
     public const long RatioFreeBytes = 8 << 20;

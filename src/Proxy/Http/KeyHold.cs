@@ -5,8 +5,8 @@ namespace Proxy.Http;
 
 /// <summary>
 /// One call's hold of its <c>Idempotency-Key</c> among the processes that share a database. The first call takes the key's lease, generates, and renews the
-/// lease meanwhile. Another call waits until the answer is in the database; if the lease ends without one, because its process died or its generation failed, that
-/// call takes the lease and generates.
+/// lease meanwhile. Another call waits until the answer is in the database; if the lease ends without one, because its process died or its generation failed,
+/// that call takes the lease and generates.
 /// </summary>
 /// <param name="store">Has the answers.</param>
 /// <param name="leases">The leases.</param>
@@ -86,9 +86,9 @@ internal sealed class KeyHold(IRecordStore store, IKeyLeases leases, AnswerJourn
 
             await leases.ReleaseAsync(lease, default);
         }
-        catch (StoreException)
+        catch (Exception problem) when (problem is StoreException or ObjectDisposedException)
         {
-            // The lease ends by itself.
+            // The database is away, or this process ends. The lease ends by itself.
         }
         catch (Exception problem) // no caller is left
         {

@@ -129,7 +129,8 @@ public sealed class FileWalkTests : IDisposable
     private List<string> Taken(FileWalk walk) =>
         [.. walk.Find(folder).Where(static file => file.Reason is null).Select(file => Path.GetRelativePath(folder, file.Path))];
 
-    private List<FoundFile> Skipped() => [.. new FileWalk(false, false).Find(folder).Where(static file => file is { Reason: not null, Skip: SkipKind.Skipped })];
+    private List<FoundFile> Skipped() =>
+        [.. new FileWalk(false, false).Find(folder).Where(static file => file is { Reason: not null, Skip: SkipKind.Skipped })];
 
     private void Write(string path, string text)
     {

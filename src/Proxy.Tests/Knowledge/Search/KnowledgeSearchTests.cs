@@ -182,7 +182,7 @@ public sealed class KnowledgeSearchTests
         var (_, busy) = await box.TryAsync([place], new(["words"]));
         var (_, empty) = await box.TryAsync([place], new([" "]));
 
-        Assert.Equal((ProxyErrorKind.QueueFull, "512 texts are waiting", TimeSpan.FromSeconds(1)), (busy!.Kind, busy.Message, busy.RetryAfter));
+        Assert.Equal((ProxyErrorKind.QueueFull, "512 texts are waiting", (TimeSpan?)TimeSpan.FromSeconds(1)), (busy!.Kind, busy.Message, busy.RetryAfter));
         Assert.Equal((ProxyErrorKind.InvalidRequest, "query"), (empty!.Kind, empty.Param));
         Assert.Equal(0, box.Store.Open);
     }
@@ -201,7 +201,7 @@ public sealed class KnowledgeSearchTests
         var without = await box.SearchAsync(place, new(["apples"]) { Rerank = false });
 
         Assert.Equal([("far.md", 0.9), ("near.md", 0.1)], reranked.Hits.Select(static hit => (hit.File.Name, Math.Round(hit.Score, 3))));
-        Assert.Equal((1, 2), (reranked.Trace!.Candidates[0].RerankRank, reranked.Trace.Candidates[0].FusedRank));
+        Assert.Equal<(int?, int?)>((1, 2), (reranked.Trace!.Candidates[0].RerankRank, reranked.Trace.Candidates[0].FusedRank));
         Assert.Equal(["far.md"], cut.Hits.Select(static hit => hit.File.Name));
         Assert.Equal("near.md", without.Hits[0].File.Name);
         Assert.Equal(2, reranker.Calls.Count);
@@ -299,10 +299,11 @@ public sealed class KnowledgeSearchTests
         var trace = (await box.SearchAsync(place, new(["words"]) { Trace = true })).Trace!;
 
         Assert.Equal(["open", "words", "embed", "vectors", "feedback", "load", "select"], trace.Stages.Select(static stage => stage.Stage));
-        Assert.Equal(("a.md", 0, 1, 1, 1, 1),
+        Assert.Equal<(string, int, int?, int?, int?, int?)>(
+            ("a.md", 0, 1, 1, 1, 1),
             (trace.Candidates[0].FileName, trace.Candidates[0].Chunk, trace.Candidates[0].LexicalRank, trace.Candidates[0].DenseRank,
                 trace.Candidates[0].FirstPassRank, trace.Candidates[0].FusedRank));
-        Assert.Equal((null, 2), (trace.Candidates[1].LexicalRank, trace.Candidates[1].DenseRank));
+        Assert.Equal<(int?, int?)>((null, 2), (trace.Candidates[1].LexicalRank, trace.Candidates[1].DenseRank));
         Assert.Equal(0.7071, trace.Candidates[1].Cosine!.Value, 0.001);
         Assert.Empty(trace.Notes);
     }

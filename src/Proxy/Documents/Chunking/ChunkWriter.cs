@@ -42,12 +42,13 @@ internal sealed class ChunkWriter(DocumentText document, ChunkLimits limits, Tok
         return chunks.ConvertAll(static c => c.Chunk!);
     }
 
-    /// <summary>Without the table's head, or else in two halves.</summary>
+    /// <summary>Without the table's head, or without what it repeats, or else in two halves.</summary>
     private static IEnumerable<ChunkPacker.Draft> Divide(ChunkPacker.Draft draft)
     {
         if (draft.WithHead) return [draft with { WithHead = false }];
+        if (draft.Repeated > 0) return [draft with { Pieces = draft.Pieces[draft.Repeated..], Repeated = 0 }];
         var half = draft.Pieces.Length / 2;
-        return [new(draft.Pieces[..half], false), new(draft.Pieces[half..], false)];
+        return [new(draft.Pieces[..half], false, 0), new(draft.Pieces[half..], false, 0)];
     }
 
     /// <summary>Where each block begins in the document's text.</summary>

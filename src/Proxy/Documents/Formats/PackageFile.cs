@@ -3,8 +3,8 @@ using System.IO.Compression;
 namespace Proxy.Documents.Formats;
 
 /// <summary>
-/// A document that is an archive of files (Office, EPUB). Nothing is written to the disk, so the names in the archive are only names. What is unpacked is counted,
-/// not what the archive says of itself.
+/// A document that is an archive of files (Office, EPUB). Nothing is written to the disk, so the names in the archive are only names. What is unpacked is
+/// counted, not what the archive says of itself.
 /// </summary>
 internal sealed class PackageFile : IDisposable
 {
@@ -39,7 +39,8 @@ internal sealed class PackageFile : IDisposable
         }
         catch (InvalidDataException damaged)
         {
-            throw new DocumentException(DocumentFault.Invalid, "the file is damaged: its archive (ZIP) has no valid list of files; it may be cut short", damaged);
+            throw new DocumentException(
+                DocumentFault.Invalid, "the file is damaged: its archive (ZIP) has no valid list of files; it may be cut short", damaged);
         }
 
         try

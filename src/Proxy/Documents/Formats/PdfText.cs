@@ -18,7 +18,8 @@ internal static class PdfText
         "the PDF has no text, only pictures (it was probably scanned); run OCR on it first, for example with ocrmypdf";
 
     private const string WhyNoise =
-        "most of the PDF's text cannot be decoded: its fonts do not say which characters their glyphs are, or need the Chinese, Japanese or Korean character maps that"
+        "most of the PDF's text cannot be decoded: its fonts do not say which characters their glyphs are, or need the Chinese, Japanese or Korean character"
+            + " maps that"
         + " are not included; export it again with a text layer, or convert it to text";
 
     public static DocumentText Read(GuardedStream file, BlockList blocks)
@@ -74,7 +75,8 @@ internal static class PdfText
         {
             var title = pdf.Information.Title?.Trim();
             // What word processors write when there is no title.
-            return string.IsNullOrEmpty(title) || title.StartsWith("Microsoft Word", StringComparison.Ordinal) || title is "untitled" or "Untitled" ? null : title;
+            var isNone = string.IsNullOrEmpty(title) || title.StartsWith("Microsoft Word", StringComparison.Ordinal) || title is "untitled" or "Untitled";
+            return isNone ? null : title;
         }
         catch (Exception damaged) when (damaged is not (DocumentException or OperationCanceledException or OutOfMemoryException))
         {
@@ -99,8 +101,8 @@ internal static class PdfText
     }
 
     /// <summary>
-    /// Whether the page shows text of which hardly any letters came out: PdfPig leaves out text whose font it cannot load, for example because it needs a character
-    /// map that is not there.
+    /// Whether the page shows text of which hardly any letters came out: PdfPig leaves out text whose font it cannot load, for example because it needs a
+    /// character map that is not there.
     /// </summary>
     private static bool HasLostText(Page page)
     {
@@ -112,7 +114,8 @@ internal static class PdfText
     {
         long noise = pages.Sum(static page => page.Noise), all = pages.Sum(static page => page.Visible);
         var damaged = pages.Count(static page => page.Damage is not null);
-        if (noise > all * NoiseShare || pages.Count(static page => page.HasLostText) > pages.Count * NoiseShare) throw new DocumentException(DocumentFault.Invalid, WhyNoise);
+        if (noise > all * NoiseShare || pages.Count(static page => page.HasLostText) > pages.Count * NoiseShare)
+            throw new DocumentException(DocumentFault.Invalid, WhyNoise);
         if (damaged * 2 > pages.Count || (damaged > 0 && all == 0))
         {
             var first = pages.First(static page => page.Damage is not null).Damage!;

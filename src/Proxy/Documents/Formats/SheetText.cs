@@ -71,7 +71,8 @@ internal sealed class SheetText
             {
                 length += text.Length + 16;
                 if (length > DocumentLimits.TextLength)
-                    throw new DocumentException(DocumentFault.Invalid, $"the workbook has more than {DocumentLimits.TextLength >> 20} million characters of text");
+                    throw new DocumentException(
+                        DocumentFault.Invalid, $"the workbook has more than {DocumentLimits.TextLength >> 20} million characters of text");
                 shared.Add(text.ToString());
                 text.Clear();
             }
@@ -145,7 +146,8 @@ internal sealed class SheetText
             else if (xml.Part == XmlPart.Element && local == "rPh") xml.Skip();
             else if (xml.Part == XmlPart.EndElement && local == "c" && value.Length > 0)
             {
-                if (column >= DocumentLimits.Columns) throw new DocumentException(DocumentFault.Invalid, $"a row has more than {DocumentLimits.Columns:N0} columns");
+                if (column >= DocumentLimits.Columns)
+                    throw new DocumentException(DocumentFault.Invalid, $"a row has more than {DocumentLimits.Columns:N0} columns");
                 while (cells.Count <= column) cells.Add("");
                 cells[column] = Shown(type, value.ToString(), style);
             }

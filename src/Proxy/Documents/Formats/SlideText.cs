@@ -42,9 +42,11 @@ internal static class SlideText
             : [.. package.Names.Where(static name => name.StartsWith("ppt/slides/slide", StringComparison.OrdinalIgnoreCase)).OrderBy(Number)];
     }
 
-    private static int Number(string name) =>
-        int.TryParse(name.AsSpan("ppt/slides/slide".Length, name.Length - "ppt/slides/slide".Length - ".xml".Length), CultureInfo.InvariantCulture, out var number)
-            ? number : int.MaxValue;
+    private static int Number(string name)
+    {
+        var digits = new string([.. name.Where(char.IsAsciiDigit)]);
+        return int.TryParse(digits, CultureInfo.InvariantCulture, out var number) ? number : int.MaxValue;
+    }
 
     private static void Slide(PackageFile package, string name, BlockList blocks, bool withTitle)
     {
@@ -85,7 +87,8 @@ internal static class SlideText
 
         void EndCell()
         {
-            if (cells.Count == DocumentLimits.Columns) throw new DocumentException(DocumentFault.Invalid, $"a row has more than {DocumentLimits.Columns:N0} columns");
+            if (cells.Count == DocumentLimits.Columns)
+                throw new DocumentException(DocumentFault.Invalid, $"a row has more than {DocumentLimits.Columns:N0} columns");
             cells.Add(string.Join(' ', paragraphs));
             paragraphs.Clear();
         }

@@ -12,8 +12,8 @@ internal enum XmlPart
 }
 
 /// <summary>
-/// Reads the XML of Office files and EPUB part by part, while it is unpacked: elements, attributes, text, CDATA, the five entities and character references. A DTD
-/// is refused, so there is nothing to expand. The reader of the framework would add half a megabyte to the program.
+/// Reads the XML of Office files and EPUB part by part, while it is unpacked: elements, attributes, text, CDATA, the five entities and character references. A
+/// DTD is refused, so there is nothing to expand. The reader of the framework would add half a megabyte to the program.
 /// </summary>
 internal sealed class XmlPull(Stream file, ReadGuard guard) : IDisposable
 {
@@ -28,7 +28,7 @@ internal sealed class XmlPull(Stream file, ReadGuard guard) : IDisposable
 
     public XmlPart Part { get; private set; }
 
-    /// <summary>The element's name without its prefix.</summary>
+    /// <summary>The element's name without its prefix; empty for text.</summary>
     public string Name { get; private set; } = "";
 
     /// <summary>The text of a <see cref="XmlPart.Text"/>.</summary>
@@ -92,7 +92,7 @@ internal sealed class XmlPull(Stream file, ReadGuard guard) : IDisposable
     {
         if (IsEmpty) return "";
         var depth = Depth;
-        string first = "";
+        var first = "";
         StringBuilder? more = null;
         while (Read() && Depth > depth)
         {
@@ -135,6 +135,7 @@ internal sealed class XmlPull(Stream file, ReadGuard guard) : IDisposable
     private bool Is(XmlPart part, string value)
     {
         (Part, Value, Depth, IsEmpty) = (part, value, open, false);
+        if (part == XmlPart.Text) Name = "";
         return true;
     }
 
@@ -148,7 +149,8 @@ internal sealed class XmlPull(Stream file, ReadGuard guard) : IDisposable
             return false;
         }
 
-        if (!Begins("[CDATA[")) throw new DocumentException(DocumentFault.Invalid, "the file's XML has a document type declaration (DTD), which no document needs");
+        if (!Begins("[CDATA["))
+            throw new DocumentException(DocumentFault.Invalid, "the file's XML has a document type declaration (DTD), which no document needs");
         Until("]]>", DocumentLimits.TextLength);
         return open > 0;
     }

@@ -51,7 +51,7 @@ internal sealed class Ranker(SearchedSlots slots, ChunkSource chunks, ITextAnaly
         return new(found, lexical.Score(found.Select(static term => (term, 1.0)), cancellation));
 
         bool Names(Identifier identifier) =>
-            frequencies.GetValueOrDefault(identifier.Term) is > 0 and var chunks && (identifier.IsCode || (isAlone && chunks <= FewChunks));
+            frequencies.GetValueOrDefault(identifier.Term) is > 0 and var count && (identifier.IsCode || (isAlone && count <= FewChunks));
     }
 
     /// <summary>Scores by vectors: for each of them the nearest chunks of the workspaces that have vectors of its model.</summary>

@@ -33,7 +33,8 @@ internal sealed class SearchRun
         using (var giveUp = CancellationTokenSource.CreateLinkedTokenSource(cancellation))
         {
             // The feedback's temperature belongs to shares that sum up to 1.
-            var weights = request.LexicalWeight + request.DenseWeight is > 0 and var sum ? sum : 1;
+            var sum = request.LexicalWeight + request.DenseWeight;
+            var weights = sum > 0 ? sum : 1;
 
             // The words are scored while the model embeds.
             var embedding = new QueryEmbedder(models).EmbedAsync(slots.Indexes, request.Queries, giveUp.Token);

@@ -105,7 +105,8 @@ internal sealed partial class SqliteKnowledgeStore
         }, cancellation);
 
     private static bool IsTurn(StoredFile stored, string worker, WorkspaceFile file, int from) =>
-        stored.Row.Status is FileStatus.InProgress && (stored.Worker is null || stored.Worker == worker) && stored.Row.Ordinal == file.Ordinal && stored.Row.Chunks == from;
+        stored.Row.Status is FileStatus.InProgress && (stored.Worker is null || stored.Worker == worker)
+        && stored.Row.Ordinal == file.Ordinal && stored.Row.Chunks == from;
 
     /// <summary>A slot whose chunk lacks a vector of a set that is being built.</summary>
     private int? Missing(SqliteConnection connection, StoredWorkspace workspace)

@@ -61,7 +61,9 @@ internal sealed partial class SqliteKnowledgeStore
         }
     }
 
-    /// <summary>Deletes what has expired, what ended processes have left, and uploads that were abandoned. Now and then; a failure is left to the next time.</summary>
+    /// <summary>
+    /// Deletes what has expired, what ended processes have left, and uploads that were abandoned. Now and then; a failure is left to the next time.
+    /// </summary>
     private async ValueTask PruneAsync(CancellationToken cancellation)
     {
         var now = Now;

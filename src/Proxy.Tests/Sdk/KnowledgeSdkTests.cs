@@ -15,12 +15,18 @@ namespace Proxy.Tests.Sdk;
 [Trait("Category", "Sdk")]
 public sealed class KnowledgeSdkTests
 {
+    private static readonly string Config = FrontDoor.Server() + """
+
+        [log]
+        format = "json"
+        """;
+
     private static CancellationToken Stop => TestContext.Current.CancellationToken;
 
     [Fact]
     public async Task Client_for_JavaScript_Everything_works()
     {
-        await using var proxy = await ProxyProcess.StartAsync(FrontDoor.Server());
+        await using var proxy = await ProxyProcess.StartAsync(Config);
 
         Assert.Equal(13, (await Script.NodeAsync("knowledge.mjs", proxy.Address)).Count);
     }
@@ -28,7 +34,7 @@ public sealed class KnowledgeSdkTests
     [Fact]
     public async Task Client_for_Python_Everything_works()
     {
-        await using var proxy = await ProxyProcess.StartAsync(FrontDoor.Server());
+        await using var proxy = await ProxyProcess.StartAsync(Config);
 
         Assert.Equal(10, (await Script.PythonAsync("knowledge_client.py", proxy.Address)).Count);
     }
@@ -36,7 +42,7 @@ public sealed class KnowledgeSdkTests
     [Fact]
     public async Task Client_for_dotnet_Everything_works()
     {
-        await using var proxy = await ProxyProcess.StartAsync(FrontDoor.Server());
+        await using var proxy = await ProxyProcess.StartAsync(Config);
         var client = new OpenAIClient(
             new ApiKeyCredential("sk-unused"), new OpenAIClientOptions { Endpoint = new Uri(proxy.Address, "/v1"), RetryPolicy = new ClientRetryPolicy(0) });
         var (files, stores) = (client.GetOpenAIFileClient(), client.GetVectorStoreClient());

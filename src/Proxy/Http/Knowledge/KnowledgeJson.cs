@@ -1,6 +1,5 @@
 using System.Text.Json;
 using Proxy.Dialects;
-using Proxy.Documents;
 using Proxy.Knowledge;
 
 namespace Proxy.Http.Knowledge;
@@ -53,8 +52,9 @@ internal static class KnowledgeJson
 
     /// <param name="json">The writer.</param>
     /// <param name="file">The file in its workspace.</param>
-    /// <param name="limits">How it is cut.</param>
-    public static void Write(Utf8JsonWriter json, WorkspaceFile file, ChunkLimits limits)
+    /// <param name="tokens">The longest chunk.</param>
+    /// <param name="overlap">What a chunk repeats of the one before it, in tokens.</param>
+    public static void Write(Utf8JsonWriter json, WorkspaceFile file, int tokens, int overlap)
     {
         json.WriteStartObject();
         json.WriteString("id"u8, file.FileId);
@@ -77,8 +77,8 @@ internal static class KnowledgeJson
 
         json.WriteStartOfType("chunking_strategy"u8, "static"u8);
         json.WriteStartObject("static"u8);
-        json.WriteNumber("max_chunk_size_tokens"u8, limits.MaxTokens);
-        json.WriteNumber("chunk_overlap_tokens"u8, limits.OverlapTokens);
+        json.WriteNumber("max_chunk_size_tokens"u8, tokens);
+        json.WriteNumber("chunk_overlap_tokens"u8, overlap);
         json.WriteEndObject();
         json.WriteEndObject();
         WriteMap(json, "attributes"u8, file.Attributes);

@@ -129,8 +129,11 @@ internal sealed class WorkspaceFileEndpoints(TimeProvider time)
     private ValueTask<ProxyError?> AnswerAsync(KnowledgeCall call, Workspace workspace, WorkspaceFile file) =>
         call.AnswerStateAsync(file.CreatedAt, time, json => Write(json, call, workspace, file));
 
-    private static void Write(Utf8JsonWriter json, KnowledgeCall call, Workspace workspace, WorkspaceFile file) =>
-        KnowledgeJson.Write(json, file, ChunkRules.Of(call.Parts.Models, workspace, file.ChunkTokens, file.OverlapTokens));
+    private static void Write(Utf8JsonWriter json, KnowledgeCall call, Workspace workspace, WorkspaceFile file)
+    {
+        var (tokens, overlap) = ChunkRules.Of(call.Parts.Models, workspace, file.ChunkTokens, file.OverlapTokens);
+        KnowledgeJson.Write(json, file, tokens, overlap);
+    }
 
     private static ProxyError NotThere(KnowledgeCall call) => new(ProxyErrorKind.UnknownFile,
         $"No file found with id '{ModelName.Shown(call.Ids[1])}' in vector store '{ModelName.Shown(call.Ids[0])}'.") { Param = "file_id" };

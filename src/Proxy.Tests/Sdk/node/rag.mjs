@@ -8,8 +8,8 @@ import { run } from './things.mjs';
 
 const base = process.argv[2];
 const headers = { 'x-workspace': 'docs' };
-const openai = new OpenAI({ apiKey: 'unused', baseURL: `${base}/v1`, maxRetries: 0 });
-const anthropic = new Anthropic({ apiKey: 'unused', baseURL: base, maxRetries: 0 });
+const openai = new OpenAI({ apiKey: 'sk-other', baseURL: `${base}/v1`, maxRetries: 0 });
+const anthropic = new Anthropic({ apiKey: 'sk-other', baseURL: base, maxRetries: 0 });
 const ollama = new Ollama({ host: base });
 const messages = [{ role: 'user', content: 'Why does the queue hold for long?' }];
 const answer = 'The queue holds a "short" wait.\n';

@@ -65,7 +65,9 @@ public sealed class KnowledgeCommandTests : IAsyncLifetime
         Write("small.md", "Rivers.");
 
         var (code, output) = await proxy.CommandAsync("ingest", "docs", folder);
+        var (_, remote) = await proxy.CommandAsync("ingest", "others", folder, "--url", proxy.Address.ToString());
 
+        Assert.StartsWith("others: 1 added, 1 could not be read", remote, StringComparison.Ordinal);
         Assert.Equal(0, code);
         Assert.StartsWith("docs: 1 added, 1 could not be read", output, StringComparison.Ordinal);
         Assert.Contains("large.md: is larger than [knowledge] file_limit (0.001 MB)", output, StringComparison.Ordinal);

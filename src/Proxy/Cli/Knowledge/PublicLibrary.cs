@@ -259,6 +259,7 @@ internal sealed class PublicLibrary : Library
         for (var tries = 1; ; tries++)
         {
             using var request = make();
+            var path = request.RequestUri!.OriginalString; // the client makes it a whole address
             try
             {
                 using var response = await http.SendAsync(request, cancellation).ConfigureAwait(false);
@@ -266,12 +267,12 @@ internal sealed class PublicLibrary : Library
                 if (response.IsSuccessStatusCode) return JsonElement.Parse(body);
                 if (response.StatusCode is HttpStatusCode.NotFound && request.Method != HttpMethod.Post) return null;
                 if (response.StatusCode is not (HttpStatusCode.TooManyRequests or HttpStatusCode.ServiceUnavailable) || tries >= MostTries)
-                    throw Refusal(response, body, request.RequestUri?.OriginalString is Uploads);
+                    throw Refusal(response, body, path is Uploads);
                 await Task.Delay(response.Headers.RetryAfter?.Delta ?? TimeSpan.FromSeconds(1), cancellation).ConfigureAwait(false);
             }
             catch (JsonException)
             {
-                throw Unreadable(request.RequestUri?.OriginalString ?? "");
+                throw Unreadable(path);
             }
             catch (HttpRequestException e)
             {

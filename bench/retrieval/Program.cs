@@ -106,11 +106,12 @@ internal static partial class Program
     /// <summary>Searches for identifiers through the whole search, as a user would.</summary>
     private static async Task<(int First, int Asked)> LookUpsAsync(Collection collection, IEmbedder embedder, List<float[]> documents)
     {
-        var places = new Dictionary<string, HashSet<int>>();
+        var places = new Dictionary<string, HashSet<int>>(StringComparer.OrdinalIgnoreCase);
         for (var i = 0; i < collection.Documents.Count; i++)
         {
             foreach (Match match in Token().Matches(collection.Documents[i].Title + " " + collection.Documents[i].Text))
             {
+                // Case does not distinguish: RATE is also the word rate.
                 if (!places.TryGetValue(match.Value, out var where)) places[match.Value] = where = [];
                 where.Add(i);
             }

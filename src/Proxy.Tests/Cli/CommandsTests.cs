@@ -28,6 +28,21 @@ public sealed class CommandsTests : IDisposable
     [InlineData("healthcheck --timeout 0s")]
     [InlineData("healthcheck --listen nowhere")]
     [InlineData("completion tcsh")]
+    [InlineData("keys new local")]
+    [InlineData("ingest docs")]
+    [InlineData("ingest docs --jsonl - --watch")]
+    [InlineData("ingest docs --jsonl x --prune")]
+    [InlineData("ingest docs . --attributes team")]
+    [InlineData("ingest docs . --attributes a=1 --attributes a=2")]
+    [InlineData("ingest docs . --url nowhere")]
+    [InlineData("search docs")]
+    [InlineData("search docs words --top 0")]
+    [InlineData("search docs words --top 51")]
+    [InlineData("search docs words --filter [1]")]
+    [InlineData("search docs words --rerank maybe")]
+    [InlineData("search docs words --trace --url http://127.0.0.1:9")]
+    [InlineData("workspaces rm")]
+    [InlineData("backup")]
     public async Task A_wrong_command_line_Exits_2_and_says_why(string line)
     {
         var (code, _, error) = await proxy.RunAsync(line);
@@ -37,7 +52,7 @@ public sealed class CommandsTests : IDisposable
     }
 
     [Theory]
-    [InlineData("foo", "proxy has no command 'foo'. Its commands: serve, check, healthcheck, models, keys, calls, streams, stream, reload, drain, usage, forget, version, ")]
+    [InlineData("foo", "proxy has no command 'foo'. Its commands: serve, check, healthcheck, models, keys, calls, streams, stream, reload, drain, usage, forget, ingest, search, workspaces, backup, version, ")]
     [InlineData("relod", "proxy has no command 'relod'. Did you mean reload?")]
     [InlineData("checkk x", "proxy has no command 'checkk'. Did you mean check?")]
     [InlineData("models foo", "models has no command 'foo'. Its commands: local, pull, remove.")]
@@ -125,7 +140,8 @@ public sealed class CommandsTests : IDisposable
         var (code, help, _) = await proxy.RunAsync("--help");
 
         Assert.Equal(ExitCode.Ok, code);
-        Assert.All(["serve", "check", "healthcheck", "models", "keys", "calls", "streams", "stream", "reload", "drain", "version", "completion"],
+        Assert.All(["serve", "check", "healthcheck", "models", "keys", "calls", "streams", "stream", "reload", "drain", "ingest", "search", "workspaces",
+            "backup", "version", "completion"],
             verb => Assert.Contains($"\n  {verb} ", help, StringComparison.Ordinal));
         Assert.All(Enum.GetValues<ExitCode>(),
             exit => Assert.Matches($@"(^|\W){(int)exit} [a-z]", help[help.IndexOf("Exit codes:", StringComparison.Ordinal)..]));

@@ -41,6 +41,7 @@ public sealed partial class ExampleTests
         Same(new CacheConfig(), config.Cache, "cache");
         Same(new AuthConfig(), config.Auth with { Keys = [] }, "auth");
         Same(new StoreConfig { Kind = "sqlite", File = "/s/proxy.db" }, config.Store, "store");
+        Same(new KnowledgeConfig { Folder = "/s/knowledge" }, config.Knowledge with { Embedders = [], Reranker = null, Listed = [] }, "knowledge");
         Same(BackendConfig.Echo, config.Backends[0], "echo");
         Same(plain, gpu with { Dialects = null, Prefixes = [], Models = [], Slots = null, Key = null, Headers = plain.Headers, Ca = null, Options = new() },
             "gpu");
@@ -53,7 +54,7 @@ public sealed partial class ExampleTests
         var gpu = config.Backends.Single(backend => backend.Name == "gpu");
 
         foreach (var (record, name) in new (object, string)[] { (config, "top"), (gpu, "gpu"), (gpu.Options, "options"), (config.Server.Tls!, "tls"),
-            (config.Auth.Keys[0], "key"), (config.Inference, "inference") })
+            (config.Auth.Keys[0], "key"), (config.Inference, "inference"), (config.Knowledge, "knowledge") })
             foreach (var property in Properties(record.GetType()).Where(property => property.Name != nameof(BackendConfig.Total)))
                 Assert.False(property.GetValue(record) is null or "" or ICollection { Count: 0 }, $"{name}.{property.Name} has no example");
     }
@@ -64,14 +65,16 @@ public sealed partial class ExampleTests
         var spelt = KeyOfLine().Matches(Uncommented).Select(match => match.Groups[1].Value).Where(key => !key.StartsWith('"')).ToHashSet();
         var known = new[] { typeof(ProxyConfig), typeof(ServerConfig), typeof(TlsConfig), typeof(BackendConfig), typeof(AuthConfig), typeof(ApiKeyConfig),
             typeof(LogConfig), typeof(NatsConfig), typeof(StreamsConfig), typeof(InferenceConfig), typeof(InferenceModelConfig), typeof(StoreConfig),
-            typeof(CacheConfig) }
-            .SelectMany(Properties).Where(property => !IsSection(property) && property.Name is not (nameof(StoreConfig.File) or nameof(StoreConfig.Spool)))
-            .Select(property => JsonNamingPolicy.SnakeCaseLower.ConvertName(property.Name)).Except(Beside).ToHashSet();
+            typeof(CacheConfig), typeof(KnowledgeConfig) }
+            .SelectMany(Properties).Where(property => !IsSection(property)
+                && property.Name is not (nameof(StoreConfig.File) or nameof(StoreConfig.Spool) or nameof(KnowledgeConfig.Folder)))
+            .Select(property => property.Name is nameof(KnowledgeConfig.Embedders) ? "embedder" : JsonNamingPolicy.SnakeCaseLower.ConvertName(property.Name))
+            .Except(Beside).ToHashSet();
 
         Assert.Equal(known.Order(), spelt.Order());
         Assert.All(Beside, key => Assert.Contains(key, Example, StringComparison.Ordinal));
         foreach (var section in new[] { "[server]", "[server.tls]", "[[backends]]", "[aliases]", "[auth]", "[[auth.keys]]", "[log]", "[streams]", "[inference]",
-            "[[inference.models]]", "[store]", "[cache]", "[nats]" })
+            "[[inference.models]]", "[store]", "[cache]", "[nats]", "[knowledge]" })
             Assert.Contains($"\n{section}\n", Uncommented, StringComparison.Ordinal);
     }
 

@@ -32,7 +32,7 @@ public sealed class RagHouse : IAsyncLifetime
     internal FakeBackend Host(string family) => hosts[family];
 
     /// <summary>The id of a workspace.</summary>
-    internal string Id(string name) => $"vs_{name}";
+    internal static string Id(string name) => $"vs_{name}";
 
     public async ValueTask InitializeAsync()
     {
@@ -50,7 +50,10 @@ public sealed class RagHouse : IAsyncLifetime
                 """);
         }
 
-        foreach (var (name, more) in new[] { ("limited", "workspaces = [\"wi*\"]"), ("other", ""), ("boss", "admin = true"), ("wiki-only", "models = [\"ollama*\"]") })
+        foreach (var (name, more) in new[]
+        {
+            ("limited", "workspaces = [\"wi*\"]"), ("other", ""), ("boss", "admin = true"), ("wiki-only", "models = [\"ollama*\"]"),
+        })
         {
             sections.AppendLine($"""
                 [[auth.keys]]
@@ -75,8 +78,6 @@ public sealed class RagHouse : IAsyncLifetime
             format = "json"
             [auth]
             allow_anonymous = true
-            [aliases]
-            "small" = "echo"
             [knowledge]
             listed = ["openai-tiny#docs", "openai-tiny#secret", "gone#docs"]
             [[backends]]

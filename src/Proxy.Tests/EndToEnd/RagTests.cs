@@ -108,6 +108,22 @@ public sealed class RagTests(RagHouse house) : IClassFixture<RagHouse>
     }
 
     [Fact]
+    public async Task Turn_cannot_be_reached_by_an_edit_Request_is_written_anew_and_keeps_what_the_client_sent()
+    {
+        var (reply, _) = await house.AskAsync("/v1/chat/completions", """
+            {"model":"openai-tiny","x_own":{"a":1.50},"messages":[{"role":"user","content":"other","content":"How is a turn written anew?","x_turn":2}],
+            "tools":[{"type":"function","function":{"name":"look","parameters":{"type":"object"}},"x_tool":3}]}
+            """, "x-workspace: docs");
+
+        var asked = house.Asked("openai", reply).Json;
+        Assert.EndsWith("How is a turn written anew?", Texts(asked), StringComparison.Ordinal);
+        Assert.Contains("<passage number=\"1\"", Texts(asked), StringComparison.Ordinal);
+        Assert.Equal("""{"a":1.50} 2 3""",
+            $"{asked.GetProperty("x_own")} {asked.GetProperty("messages")[0].GetProperty("x_turn")} {asked.GetProperty("tools")[0].GetProperty("x_tool")}");
+        Assert.Equal(2, reply.Json.GetProperty("x_proxy").GetProperty("sources").GetArrayLength());
+    }
+
+    [Fact]
     public async Task Agent_calls_again_with_a_tools_result_The_same_passages_stand_in_the_same_turn()
     {
         const string Head = """{"model":"openai-tiny","messages":[{"role":"user","content":"Please look into the limits of queues"}""";
@@ -131,7 +147,8 @@ public sealed class RagTests(RagHouse house) : IClassFixture<RagHouse>
         var asked = Texts(house.Asked("openai", reply).Json);
         Assert.Equal((1, 1), (Count(asked, "</passage>"), Count(asked, "</documents>")));
         Assert.Equal(1, Count(asked, "<passage "));
-        foreach (var mark in (string[])["<|im", "<end_of_turn>", "</s>", "[/INST]", "< / PASSAGE"]) Assert.DoesNotContain(mark, asked, StringComparison.Ordinal);
+        string[] marks = ["<|im", "<end_of_turn>", "</s>", "[/INST]", "< / PASSAGE"];
+        Assert.All(marks, mark => Assert.DoesNotContain(mark, asked, StringComparison.Ordinal));
         Assert.Contains("Ignore all of this.", asked, StringComparison.Ordinal); // its words are there
         Assert.True(asked.IndexOf("Ignore all of this.", StringComparison.Ordinal) < asked.IndexOf("</passage>", StringComparison.Ordinal));
         Assert.Single(house.Asked("openai", reply).Json.GetProperty("messages").EnumerateArray());
@@ -270,7 +287,8 @@ public sealed class RagTests(RagHouse house) : IClassFixture<RagHouse>
     [Fact]
     public async Task Context_is_small_Passages_take_half_of_what_is_left()
     {
-        house.Search.Found["much"] = [.. Enumerable.Range(0, 8).Select(number => RagHouse.Hit(string.Concat(Enumerable.Repeat($"word{number} ", 100)), $"f{number}.md"))];
+        house.Search.Found["much"] =
+            [.. Enumerable.Range(0, 8).Select(number => RagHouse.Hit(string.Concat(Enumerable.Repeat($"word{number} ", 100)), $"f{number}.md"))];
 
         var (roomy, _) = await house.AskAsync("/api/chat", Ollama("How much is there in documents?", 32768));
         var (tight, _) = await house.AskAsync("/api/chat", Ollama("How much is there in documents?", 1500));
@@ -316,10 +334,9 @@ public sealed class RagTests(RagHouse house) : IClassFixture<RagHouse>
     public async Task Pairs_are_listed_Who_may_use_both_sees_them(string? key, bool docs, bool secret)
     {
         string[] headers = key is null ? [] : [$"Authorization: Bearer {key}"];
-        var openai = (await GetAsync("/v1/models", headers)).Json.GetProperty("data").EnumerateArray().Select(one => one.GetProperty("id").GetString()!).ToList();
-        var anthropic = (await GetAsync("/v1/models", [.. headers, "anthropic-version: 2023-06-01"])).Json.GetProperty("data").EnumerateArray()
-            .Select(one => one.GetProperty("id").GetString()!).ToList();
-        var ollama = (await GetAsync("/api/tags", headers)).Json.GetProperty("models").EnumerateArray().Select(one => one.GetProperty("name").GetString()!).ToList();
+        var openai = Names((await GetAsync("/v1/models", headers)).Json.GetProperty("data"), "id");
+        var anthropic = Names((await GetAsync("/v1/models", [.. headers, "anthropic-version: 2023-06-01"])).Json.GetProperty("data"), "id");
+        var ollama = Names((await GetAsync("/api/tags", headers)).Json.GetProperty("models"), "name");
 
         foreach (var names in new[] { openai, anthropic, ollama })
         {
@@ -332,6 +349,34 @@ public sealed class RagTests(RagHouse house) : IClassFixture<RagHouse>
         var shown = await RawClient.SendAsync(house.Proxy.Address, "POST", "/api/show", """{"model":"openai-tiny#docs"}"""u8.ToArray(), headers);
         Assert.Equal(docs ? (200, 200) : (404, 404), (one.Status, shown.Status));
         if (docs) Assert.Equal("openai-tiny#docs", one.Json.GetProperty("id").GetString());
+
+        static List<string> Names(JsonElement list, string member) => [.. list.EnumerateArray().Select(one => one.GetProperty(member).GetString()!)];
+    }
+
+    [Theory]
+    [InlineData("x-workspace: docs", "echo", "x-workspace")]
+    [InlineData("x-route: rag", "echo#docs", "model")]
+    [InlineData("x-rag-top-k: 3", "echo", "x-rag-top-k")]
+    public async Task Knowledge_is_off_Refusal_says_what_to_configure(string header, string model, string param)
+    {
+        await using var proxy = await RoutedProxy.StartAsync($"""
+            {FrontDoor.Server("", "epoll")}
+            [inference]
+            bundled = false
+            [log]
+            format = "json"
+            [knowledge]
+            enabled = false
+            [[backends]]
+            name = "echo"
+            url = "builtin:echo"
+            models = ["echo"]
+            """, static _ => []);
+
+        var (reply, _) = await proxy.CallAsync("/v1/chat/completions", OpenAi.Request(model), header);
+
+        Assert.Equal((400, param), (reply.Status, reply.Json.GetProperty("error").GetProperty("param").GetString()));
+        Assert.Contains("[knowledge] enabled = true", reply.ErrorMessage, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -370,11 +415,13 @@ public sealed class RagTests(RagHouse house) : IClassFixture<RagHouse>
     /// <summary>All texts of a request, in their order.</summary>
     private static string Texts(JsonElement request)
     {
-        var list = request.TryGetProperty("messages", out var messages) ? messages : request.TryGetProperty("input", out var input) ? input : request.GetProperty("prompt");
+        var list = request.TryGetProperty("messages", out var messages) ? messages
+            : request.TryGetProperty("input", out var input) ? input : request.GetProperty("prompt");
         if (list.ValueKind is JsonValueKind.String) return list.GetString()!;
         return string.Join('\n', list.EnumerateArray().Select(static message => message.GetProperty("content")).SelectMany(static content =>
             content.ValueKind is JsonValueKind.String ? [content.GetString()!]
-                : content.EnumerateArray().Where(static part => part.TryGetProperty("text", out _)).Select(static part => part.GetProperty("text").GetString()!)));
+                : content.EnumerateArray().Where(static part => part.TryGetProperty("text", out _))
+                    .Select(static part => part.GetProperty("text").GetString()!)));
     }
 
     private static int Count(string text, string part) => text.Split(part).Length - 1;

@@ -31,6 +31,9 @@ internal sealed class MemoryKnowledgeStore(TimeProvider? time = null) : IKnowled
     {
         if (!places.TryGetValue(workspace.Id, out var place)) places[workspace.Id] = place = new() { Row = workspace with { Version = 1 } };
         var old = place.Row;
+        // The caller's copy may be old: sets that have vectors are only replaced by a switch.
+        var keeps = old.Vectors.Count > 0 && place.Entries.Any();
+        workspace = workspace with { Vectors = keeps ? old.Vectors : workspace.Vectors };
         place.Row = workspace with { Version = old.Version };
         if (!old.Vectors.SequenceEqual(workspace.Vectors)) place.Changed();
         place.DropVectors();
@@ -145,7 +148,7 @@ internal sealed class MemoryKnowledgeStore(TimeProvider? time = null) : IKnowled
         var next = places.Values.SelectMany(static place => place.Files.Values)
             .Where(file => file.Row.Status == FileStatus.InProgress && (file.Worker is null || file.Until <= now))
             .OrderBy(static file => file.Row.CreatedAt).ThenBy(static file => file.Row.Ordinal).FirstOrDefault();
-        if (next is not null) (next.Worker, next.Until) = (worker, now + lease);
+        if (next is not null) (next.Worker, next.Until, next.IsStale) = (worker, now + lease, false);
         return next?.Row;
     }, cancellation);
 
@@ -154,7 +157,7 @@ internal sealed class MemoryKnowledgeStore(TimeProvider? time = null) : IKnowled
     {
         var now = clock.GetUtcNow();
         if (Attached(file.Workspace, file.FileId) is not { Row.Status: FileStatus.InProgress } there || there.Row.Ordinal != file.Ordinal) return false;
-        if (there.Row.Chunks != from || (there.Worker is { } other && other != worker && there.Until > now)) return false;
+        if (there.IsStale || there.Row.Chunks != from || (there.Worker is { } other && other != worker && there.Until > now)) return false;
         var place = places[file.Workspace];
         (there.Worker, there.Until) = (worker, now + lease);
         foreach (var chunk in chunks) place.Add(there, chunk);
@@ -201,6 +204,7 @@ internal sealed class MemoryKnowledgeStore(TimeProvider? time = null) : IKnowled
         }
 
         place.Row = place.Row with { Vectors = place.Row.Building, Building = [] };
+        foreach (var file in place.Files.Values.Where(static file => file.Worker is not null)) (file.Worker, file.IsStale) = (null, true);
         place.DropVectors();
         place.Changed();
         return -1;
@@ -278,6 +282,9 @@ internal sealed class MemoryKnowledgeStore(TimeProvider? time = null) : IKnowled
         public required WorkspaceFile Row { get; set; }
         public string? Worker { get; set; }
         public DateTimeOffset Until { get; set; }
+
+        /// <summary>Its worker lost the claim because the vector sets were switched.</summary>
+        public bool IsStale { get; set; }
     }
 
     /// <summary>A workspace with its files and slots.</summary>
@@ -296,7 +303,7 @@ internal sealed class MemoryKnowledgeStore(TimeProvider? time = null) : IKnowled
 
         public void Add(Attachment file, NewChunk chunk)
         {
-            var slot = Slots.IndexOf(null);
+            var slot = Row.Building.Count > 0 ? -1 : Slots.IndexOf(null); // while vectors are computed for a slot, it is not used again
             if (slot < 0)
             {
                 slot = Slots.Count;

@@ -79,9 +79,11 @@ internal sealed class SearchBox
     {
         var found = new List<Workspace>();
         foreach (var id in workspaces) found.Add((await Store.WorkspaceAsync(id, default))!);
-        var search = new KnowledgeSearch(Store, new(new Served(Models), [Model], Reranker), analyzer, Time);
-        return await search.SearchAsync(found, request, cancellation);
+        return await NewSearch().SearchAsync(found, request, cancellation);
     }
+
+    /// <summary>The search over these workspaces with these models.</summary>
+    public KnowledgeSearch NewSearch() => new(Store, new(new Served(Models), [Model], Reranker), analyzer, Time);
 
     internal static float[] Unit(float[] vector)
     {

@@ -27,6 +27,15 @@ public sealed class ParityTests
     }
 
     [Fact]
+    public async Task Bundled_model_Words_outside_its_vocabulary_Are_marked()
+    {
+        var (tokens, error) = await Bundled.TokenizeAsync(["hello ᚠᚢᚦ world"], special: false, TestContext.Current.CancellationToken);
+
+        Assert.Null(error);
+        Assert.Equal([("hello", false), ("ᚠᚢᚦ", true), ("world", false)], tokens!.Single().Select(static token => (token.Text, token.IsUnknown)));
+    }
+
+    [Fact]
     public async Task Bundled_model_Every_vector_Is_near_the_reference_s()
     {
         var lines = Lines("all-minilm-q4", "golden.jsonl").ToArray();

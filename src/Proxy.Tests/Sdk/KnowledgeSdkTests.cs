@@ -7,6 +7,8 @@ using OpenAI.Files;
 using OpenAI.VectorStores;
 using Proxy.Tests.Harness;
 
+#pragma warning disable OPENAI001 // the package marks vector stores as a preview; they are what is tested
+
 namespace Proxy.Tests.Sdk;
 
 /// <summary>OpenAI's clients put files into vector stores and search these, with the bundled model and the embedded store.</summary>
@@ -39,7 +41,8 @@ public sealed class KnowledgeSdkTests
             new ApiKeyCredential("sk-unused"), new OpenAIClientOptions { Endpoint = new Uri(proxy.Address, "/v1"), RetryPolicy = new ClientRetryPolicy(0) });
         var (files, stores) = (client.GetOpenAIFileClient(), client.GetVectorStoreClient());
 
-        OpenAIFile file = await files.UploadFileAsync(new MemoryStream("Tulips grow from bulbs."u8.ToArray()), "tulips é.txt", FileUploadPurpose.Assistants, Stop);
+        using var tulips = new MemoryStream("Tulips grow from bulbs."u8.ToArray());
+        OpenAIFile file = await files.UploadFileAsync(tulips, "tulips é.txt", FileUploadPurpose.Assistants, Stop);
         OpenAIFile other = await files.UploadFileAsync(BinaryData.FromString("Oaks grow from acorns."), "oaks.txt", FileUploadPurpose.UserData);
         VectorStore store = await stores.CreateVectorStoreAsync(new VectorStoreCreationOptions
         {

@@ -204,8 +204,8 @@ public abstract partial class KnowledgeStoreContract
             var count = 0;
             for (; await store.ClaimAsync($"w{i}", Lease, default) is { } file; count++)
             {
-                Assert.True(await store.AppendAsync($"w{i}", Lease, file, 0, Chunks(file, [$"all {file.FileId} a"], Small), false, default));
-                Assert.True(await store.AppendAsync($"w{i}", Lease, file, 1, Chunks(file, [$"all {file.FileId} b"], Small), true, default));
+                Assert.True(await store.AppendAsync($"w{i}", Lease, file, 0, Chunks(file, [$"common {file.FileId} a"], Small), false, default));
+                Assert.True(await store.AppendAsync($"w{i}", Lease, file, 1, Chunks(file, [$"common {file.FileId} b"], Small), true, default));
                 if (count % 3 == 0) Assert.True(await store.DetachAsync(Docs, file.FileId, default));
             }
 
@@ -215,8 +215,8 @@ public abstract partial class KnowledgeStoreContract
         Assert.Equal(Files, read.Sum());
         var left = (await Store.AttachedAsync(Docs, FileStatus.Completed, null, new(100), default)).Select(static file => file.FileId).ToArray();
         Assert.Equal(left.Length * 2, (await Store.WorkspaceAsync(Docs, default))!.Chunks);
-        Assert.Equal(left.SelectMany(static id => (string[])[$"all {id} a", $"all {id} b"]).Order(StringComparer.Ordinal), await FoundAsync("all"));
-        foreach (var id in left) Assert.Equal($"all {id} b", (await NearestAsync($"all {id} b", 1))[0]);
+        Assert.Equal(left.SelectMany(static id => (string[])[$"common {id} a", $"common {id} b"]).Order(StringComparer.Ordinal), await FoundAsync("common"));
+        foreach (var id in left) Assert.Equal($"common {id} b", (await NearestAsync($"common {id} b", 1))[0]);
     }
 
     [Fact]

@@ -233,7 +233,7 @@ public abstract partial class KnowledgeStoreContract : IAsyncLifetime
         return [.. vector.Select(number => number / length)];
     }
 
-    private protected static int StableHash(string text) => text.Aggregate(17, static (hash, c) => unchecked((hash * 31) + c));
+    internal static int StableHash(string text) => text.Aggregate(17, static (hash, c) => unchecked((hash * 31) + c));
 
     /// <summary>The texts that the workspace finds by a term, by what the postings and the slots say.</summary>
     private protected async Task<string[]> FoundAsync(string term, string workspace = Docs, TermField field = TermField.Body, IKnowledgeStore? store = null)

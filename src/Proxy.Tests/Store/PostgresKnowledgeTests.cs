@@ -158,7 +158,9 @@ public sealed class PostgresKnowledgeTests(UsualPostgres fixture) : IClassFixtur
         const int Rows = 4000, Dimensions = 48, Top = 200;
         var random = new Random(7);
         var vectors = Enumerable.Range(0, Rows).Select(_ => Random(random, Dimensions)).ToArray();
-        await using var store = await NewAsync(exactRows: 500);
+        var (server, name) = await DatabaseAsync();
+        await server.RunAsync("create extension vector", name);
+        await using var store = Store(server.Url(name), exactRows: 500);
         await store.SaveAsync(NewWorkspace(Dimensions), default);
         await AddAsync(store, "file-1", "one", vectors.Length, i => $"chunk {i}", i => vectors[i]);
         using var index = (await store.OpenAsync("vs_1", default))!;
@@ -185,6 +187,13 @@ public sealed class PostgresKnowledgeTests(UsualPostgres fixture) : IClassFixtur
             Assert.True(ten >= 0.95 * 20 * 10, $"recall@10 is {ten / 200.0} with one slot in {share}");
             Assert.True(found >= 0.95 * 20 * Math.Min(Top, Rows / share), $"recall@{Top} is {found / 20.0 / Math.Min(Top, Rows / share)} with one in {share}");
         }
+
+        // The index answered all but the last, and found enough: else the vectors would have been compared one by one.
+        await Patience.Until(
+            async () => (long)Assert.Single(await server.QueryAsync(
+                "select idx_scan from pg_stat_user_indexes where relname = 'vec_1_1' and indexrelname like '%v_idx'", name))! >= 60,
+            "PostgreSQL counts the uses of the index");
+        Assert.InRange((long)Assert.Single(await server.QueryAsync("select seq_scan from pg_stat_user_tables where relname = 'vec_1_1'", name))!, 0, 19);
     }
 
     [Fact]
@@ -241,7 +250,8 @@ public sealed class PostgresKnowledgeTests(UsualPostgres fixture) : IClassFixtur
         using var one = (await store.OpenAsync("vs_1", default))!;
         using var two = (await memory.OpenAsync("vs_1", default))!;
         Assert.Equal(two.Slots.Packed.ToArray(), one.Slots.Packed.ToArray());
-        TermKey[] terms = [.. words.SelectMany(word => Analyzer.Terms(word)).SelectMany(term => new TermKey[] { new(TermField.Body, term), new(TermField.Title, term) })];
+        var stems = words.SelectMany(Analyzer.Terms).ToArray();
+        TermKey[] terms = [.. stems.Select(term => new TermKey(TermField.Body, term)), .. stems.Select(term => new TermKey(TermField.Title, term))];
         Assert.Equal((await two.PostingsAsync(terms, default)).Select(Shown), (await one.PostingsAsync(terms, default)).Select(Shown));
         for (var query = 0; query < 10; query++)
         {
@@ -274,8 +284,10 @@ public sealed class PostgresKnowledgeTests(UsualPostgres fixture) : IClassFixtur
             while (await store.ClaimAsync(worker, Lease, default) is { } file)
             {
                 for (var from = 0; from < 60; from += 20)
-                    Assert.True(await store.AppendAsync(
-                        worker, Lease, file, from, [.. Enumerable.Range(from, 20).Select(n => Chunk(file.Name, $"shared word{n}", [1, n]))], from == 40, default));
+                {
+                    var chunks = Enumerable.Range(from, 20).Select(n => Chunk(file.Name, $"shared word{n}", [1, n])).ToArray();
+                    Assert.True(await store.AppendAsync(worker, Lease, file, from, chunks, from == 40, default));
+                }
             }
         }));
 
@@ -316,7 +328,11 @@ public sealed class PostgresKnowledgeTests(UsualPostgres fixture) : IClassFixtur
 
         await using var store = Store(server.Url(name), new NewerAnalyzer());
         using (var index = (await store.OpenAsync("vs_1", default))!)
-            Assert.Equal([0, 1], (await index.PostingsAsync([new(TermField.Body, "red"), new(TermField.Body, "new-red")], default)).Select(list => Slots(list).Count));
+        {
+            TermKey[] terms = [new(TermField.Body, "red"), new(TermField.Body, "new-red")];
+            Assert.Equal([0, 1], (await index.PostingsAsync(terms, default)).Select(list => Slots(list).Count));
+        }
+
         await store.DetachAsync("vs_1", "file-1", default);
 
         Assert.Equal([0L], await server.QueryAsync("select count(*) from proxy.postings", name));

@@ -49,6 +49,39 @@ public abstract class RecordStoreContract : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Key_is_leased_One_call_at_a_time_has_it()
+    {
+        var (one, two) = (Store.Leases!, (await OpenAsync()).Leases!);
+        KeyLease a = new("alice", "k\0ey", "t1", "d1"), b = a with { Holder = "t2", Digest = "d2" }, bob = b with { Owner = "bob" };
+        var minute = TimeSpan.FromMinutes(1);
+
+        Assert.Equal(a.Holder, (await one.TakeAsync(a, minute, default)).Holder);
+        Assert.Equal(a, await two.TakeAsync(b, minute, default));
+        Assert.Equal(bob, await two.TakeAsync(bob, minute, default)); // another owner's key is another key
+        Assert.True(await one.RenewAsync(a, minute, default));
+        await two.ReleaseAsync(b, default); // is not its to give back
+        Assert.Equal("t1", (await two.TakeAsync(b, minute, default)).Holder);
+        await one.ReleaseAsync(a, default);
+        Assert.Equal(b, await two.TakeAsync(b, TimeSpan.Zero, default));
+        Assert.False(await one.RenewAsync(a, minute, default));
+        Assert.True(await two.RenewAsync(b, TimeSpan.Zero, default)); // it has ended, but no other call has taken it
+        Assert.Equal(a, await one.TakeAsync(a, minute, default));
+        Assert.False(await two.RenewAsync(b, minute, default));
+    }
+
+    [Fact]
+    public async Task Several_calls_want_a_key_One_gets_it()
+    {
+        var other = await OpenAsync();
+        await Store.CommitAsync([], default);
+
+        var holders = await Task.WhenAll(Enumerable.Range(0, 20).Select(async i =>
+            (await (i % 2 == 0 ? Store : other).Leases!.TakeAsync(new("alice", "k", $"t{i}", "d"), TimeSpan.FromMinutes(1), default)).Holder));
+
+        Assert.Single(holders.Distinct());
+    }
+
+    [Fact]
     public async Task Exchange_without_the_values_that_may_lack_Has_none()
     {
         await WriteAsync(Store, Exchange("t1") with { InputTokens = null, OutputTokens = null });

@@ -81,7 +81,9 @@ internal sealed class AdminClient(Func<string, string?> environment)
     /// <summary>Whether a proxy answers. Throws <see cref="AdminException"/> if none does.</summary>
     public async Task ReachAsync(CancellationToken cancellation) => (await ConnectAsync(cancellation).ConfigureAwait(false)).Dispose();
 
-    /// <summary>A client for many requests of any length. A connection that cannot be made throws an <see cref="AdminException"/> within its exception.</summary>
+    /// <summary>
+    /// A client for many requests of any length. A connection that cannot be made throws an <see cref="AdminException"/> within its exception.
+    /// </summary>
     public HttpClient Open() => new(new SocketsHttpHandler
     {
         UseProxy = false,

@@ -26,7 +26,8 @@ internal static class KeysCommand
             new Option<string?>("--models") { Description = "Models the key may use, globs too, separated by commas. If left out, all.", HelpName = "A,B" };
         var workspaces = new Option<string?>("--workspaces")
         {
-            Description = "Workspaces the key may use, globs too, separated by commas. If left out, its own and those made on the command line.", HelpName = "A,B",
+            Description = "Workspaces the key may use, globs too, separated by commas. If left out, its own and those made on the command line.",
+            HelpName = "A,B",
         };
         var concurrency = new Option<int?>("--concurrency") { Description = "Calls it may have running at once.", HelpName = "N" };
         var rate = new Option<int?>("--requests-per-minute") { Description = "Calls it may start in a minute.", HelpName = "N" };

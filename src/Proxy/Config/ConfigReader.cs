@@ -36,7 +36,6 @@ internal static partial class ConfigReader
     {
         ["key"] = "the file holds only the key's digest; `proxy keys new NAME` prints what to paste",
         ["rpm"] = "write requests_per_minute",
-        ["workspace"] = "write workspaces = [\"NAME\"]",
         ["vector_stores"] = "write workspaces = [\"NAME\"]",
     };
 

@@ -41,8 +41,12 @@ internal static partial class ConfigRules
             : $"\"{name}\" is not a valid name; {NameAdvice}";
 
     /// <summary>Null if the name is valid for a key; else what to write instead.</summary>
-    public static string? KeyNameProblem(string name) =>
-        name == "anonymous" ? "\"anonymous\" is what callers without a key are called; write another name" : NameProblem(name);
+    public static string? KeyNameProblem(string name) => name switch
+    {
+        "anonymous" => "\"anonymous\" is what callers without a key are called; write another name",
+        "local" => "\"local\" owns the documents of the command line, which every key may use; write another name",
+        _ => NameProblem(name),
+    };
 
     private static IEnumerable<ConfigProblem> Listeners(ProxyConfig config)
     {
@@ -166,7 +170,7 @@ internal static partial class ConfigRules
             if (key.Sha256.Length > 0 && (key.Sha256.Length != 64 || !key.Sha256.All(char.IsAsciiHexDigitLower)))
                 yield return new($"{path}.sha256", 0, "is not a SHA-256 digest, which has 64 hex digits; `proxy keys new NAME` prints a key and its digest");
             foreach (var twice in Patterns(key.Models, $"{path}.models")) yield return twice;
-            foreach (var twice in Patterns(key.Workspaces, $"{path}.workspaces")) yield return twice;
+            foreach (var twice in Patterns(key.Workspaces, $"{path}.workspaces", "workspace")) yield return twice;
         }
 
         foreach (var problem in Twins(auth.Keys, key => key.Name, "auth.keys", "name")) yield return problem;
@@ -245,18 +249,18 @@ internal static partial class ConfigRules
     [GeneratedRegex("^(?!pg_)[A-Za-z_][A-Za-z0-9_]{0,62}$")]
     private static partial Regex SchemaName();
 
-    private static IEnumerable<ConfigProblem> Patterns(IReadOnlyList<string> patterns, string path)
+    private static IEnumerable<ConfigProblem> Patterns(IReadOnlyList<string> patterns, string path, string kind = "model")
     {
         for (var i = 0; i < patterns.Count; i++)
-            if (PatternProblem(patterns[i]) is { } problem) yield return new($"{path}[{i}]", 0, problem);
+            if (PatternProblem(patterns[i], kind) is { } problem) yield return new($"{path}[{i}]", 0, problem);
             else if (patterns.Take(i).Contains(patterns[i])) yield return new($"{path}[{i}]", 0, $"\"{patterns[i]}\" is listed twice; keep one");
     }
 
     /// <summary>Every model name may be a pattern; a pattern that no model can have as its name is refused.</summary>
-    private static string? PatternProblem(string pattern) =>
-        pattern.Length == 0 ? "is empty, and no model's name is; leave it out"
+    private static string? PatternProblem(string pattern, string kind = "model") =>
+        pattern.Length == 0 ? $"is empty, and no {kind}'s name is; leave it out"
         : pattern.Any(char.IsControl) || pattern.Trim().Length != pattern.Length
-        ? $"\"{pattern}\" begins or ends with a space or contains a control character, which no model's name does"
+        ? $"\"{pattern}\" begins or ends with a space or contains a control character, which no {kind}'s name does"
         : null;
 
     private static IEnumerable<ConfigProblem> Twins<T>(IReadOnlyList<T> all, Func<T, string> name, string path, string key)

@@ -22,7 +22,8 @@ internal sealed class BlockList(ReadGuard guard)
     public ReadGuard Guard => guard;
 
     /// <summary>
-    /// Begins a section; it ends with the next heading of the same or a higher level. A heading without any text below it becomes a block, so that it is not lost.
+    /// Begins a section; it ends with the next heading of the same or a higher level. A heading without any text below it becomes a block, so that it is not
+    /// lost.
     /// </summary>
     /// <param name="level">From 1, the outermost.</param>
     /// <param name="text">Without markup.</param>
@@ -100,7 +101,8 @@ internal sealed class BlockList(ReadGuard guard)
         guard.Step();
         length += block.Text.Length + 2;
         if (length > DocumentLimits.TextLength)
-            throw new DocumentException(DocumentFault.Invalid, $"the document has more than {DocumentLimits.TextLength >> 20} million characters of text; split it");
+            throw new DocumentException(
+                DocumentFault.Invalid, $"the document has more than {DocumentLimits.TextLength >> 20} million characters of text; split it");
         if (blocks.Count == DocumentLimits.Blocks)
             throw new DocumentException(DocumentFault.Invalid, $"the document has more than {DocumentLimits.Blocks:N0} paragraphs or rows; split it");
         blocks.Add(block);

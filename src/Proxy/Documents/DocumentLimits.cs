@@ -24,16 +24,15 @@ internal static class DocumentLimits
     /// <summary>Elements of XML inside each other.</summary>
     public const int XmlDepth = 1_000;
 
-    /// <summary>Characters of one file of XML.</summary>
-    public const long XmlLength = 256 << 20;
-
     /// <summary>Files in an archive (DOCX, PPTX, XLSX, EPUB).</summary>
     public const int ArchiveEntries = 20_000;
 
     /// <summary>Bytes that an archive may unpack to, all files that are read of it together.</summary>
     public const long UnpackedBytes = 512 << 20;
 
-    /// <summary>How many times its packed size a file of an archive may have, once it is larger than <see cref="RatioFreeBytes"/>. Office files reach 50.</summary>
+    /// <summary>
+    /// How many times its packed size a file of an archive may have, once it is larger than <see cref="RatioFreeBytes"/>. Office files reach 50.
+    /// </summary>
     public const int CompressionRatio = 250;
 
     public const long RatioFreeBytes = 8 << 20;

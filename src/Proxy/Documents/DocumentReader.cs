@@ -31,7 +31,9 @@ internal static class DocumentReader
             throw new DocumentException(DocumentFault.Invalid, $"the name ends in .{FormatNames.Extension(name)}, but the content is not of that format");
         var text = TextFile.Open(file, guard) ?? throw (named is DocumentFormat.Unknown or DocumentFormat.Other
             ? new DocumentException(DocumentFault.Unsupported, "the file holds binary data, or text of another encoding than UTF-8, UTF-16 or Windows-1252")
-            : new DocumentException(DocumentFault.Invalid, $"the name ends in .{FormatNames.Extension(name)}, but the file holds binary data, or another encoding than UTF-8, UTF-16 or Windows-1252"));
+            : new DocumentException(
+                DocumentFault.Invalid,
+                $"the name ends in .{FormatNames.Extension(name)}, but the file holds binary data, or another encoding than UTF-8, UTF-16 or Windows-1252"));
         using var reader = text.Reader;
         Text(named, text, blocks);
         return blocks.Finish("the file holds no text");

@@ -83,13 +83,18 @@ internal sealed class CallSharing(JournalTable journals, Func<StreamsConfig> con
         return known is not null || journal.IsOver ? (known, journal.IsOver ? journal : null) : await ClaimAsync(scope, journal);
     }
 
-    /// <summary>Finds the key's answer in the store, if there is one. Returns the error if the key was sent with another request.</summary>
+    /// <summary>
+    /// Finds the key's answer in the store, and waits for it if another process generates it. Returns the error if the key was sent with another request.
+    /// </summary>
     private async ValueTask<ProxyError?> RestoreAsync(CallScope scope, AnswerJournal journal)
     {
         if (Store() is not { } store) return null;
         try
         {
-            return await KeyRecord.RestoreAsync(store, journal, scope.Cancellation);
+            // Shared journals have claims on keys of their own.
+            return Shared is null && store.Leases is { } leases
+                ? await new KeyHold(store, leases, journal, calls, log, time).BeginAsync(scope.Cancellation)
+                : await KeyRecord.RestoreAsync(store, journal, scope.Cancellation);
         }
         catch (StoreException problem)
         {

@@ -48,4 +48,11 @@ internal static partial class HttpLog
 
     [LoggerMessage(316, LogLevel.Error, "The answer to call {TraceId} could not be written to its shared journal", EventName = "journal_failed")]
     public static partial void ShippingFailed(this ILogger logger, Exception problem, string traceId);
+
+    [LoggerMessage(317, LogLevel.Warning, "Call {TraceId}: another proxy has taken over its Idempotency-Key, so its generation is stopped",
+        EventName = "key_lost")]
+    public static partial void KeyLost(this ILogger logger, string traceId);
+
+    [LoggerMessage(318, LogLevel.Error, "The lease on the Idempotency-Key of call {TraceId} failed in a way that is a bug", EventName = "key_lease_failed")]
+    public static partial void KeyLeaseFailed(this ILogger logger, Exception problem, string traceId);
 }

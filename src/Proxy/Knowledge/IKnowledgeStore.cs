@@ -5,7 +5,8 @@ namespace Proxy.Knowledge;
 /// <summary>
 /// Keeps workspaces, files, chunks, postings and vectors. Every method is one transaction: all of it or nothing, also after the end of the process. Several
 /// processes may use one store. Failures are <see cref="KnowledgeStoreException"/>. Ids that do not exist are answered with null, false or an empty list. The
-/// database is made at the first write; before that, everything is empty.
+/// database is made at the first write; before that, everything is empty. What has expired is not returned, and is deleted with one of the next writes or
+/// claims.
 /// </summary>
 internal interface IKnowledgeStore : IAsyncDisposable
 {
@@ -13,7 +14,11 @@ internal interface IKnowledgeStore : IAsyncDisposable
 
     ValueTask<Workspace?> WorkspaceAsync(string id, CancellationToken cancellation);
 
-    /// <summary>Adds the workspace, or changes its descriptive members and its vector sets. Vectors of sets that it no longer names are deleted.</summary>
+    /// <summary>
+    /// Adds the workspace, or changes its descriptive members and its vector sets. Vectors of sets that it no longer names are deleted, except that
+    /// <see cref="Workspace.Vectors"/> of stored chunks are only replaced by <see cref="SwitchAsync"/>: a caller may save a copy that it read before they were
+    /// there.
+    /// </summary>
     ValueTask SaveAsync(Workspace workspace, CancellationToken cancellation);
 
     /// <summary>Deletes the workspace and all that is in it, but not the files.</summary>

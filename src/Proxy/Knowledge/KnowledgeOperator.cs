@@ -249,7 +249,8 @@ internal sealed class KnowledgeOperator(KnowledgeParts parts, KnowledgeConfig co
     private string? Problem(Workspace workspace, FileCounts counts)
     {
         IEnumerable<string> needed = workspace.Building.Select(static set => set.Model);
-        if (counts.InProgress > 0) needed = needed.Concat(workspace.Vectors.Count > 0 ? workspace.Vectors.Select(static set => set.Model) : parts.Models.Embedders);
+        if (counts.InProgress > 0)
+            needed = needed.Concat(workspace.Vectors.Count > 0 ? workspace.Vectors.Select(static set => set.Model) : parts.Models.Embedders);
         return needed.FirstOrDefault(name => parts.Models.Embedder(name) is null) is { } missing ? Ingest.Reembedding.NotServed(missing) : null;
     }
 

@@ -1,4 +1,4 @@
-using Proxy.Config;
+using System.Globalization;
 
 namespace Proxy.Knowledge;
 
@@ -19,7 +19,7 @@ internal sealed class LimitedStream(Stream content, long limit) : Stream
     }
 
     /// <summary>What to say of a file that is too large.</summary>
-    public static string TooLarge(long limit) => $"is larger than [knowledge] file_limit ({ByteSize.Text(limit)})";
+    public static string TooLarge(long limit) => string.Create(CultureInfo.InvariantCulture, $"is larger than [knowledge] file_limit ({limit / 1e6:0.###} MB)");
 
     public override int Read(byte[] buffer, int offset, int count) => Counted(content.Read(buffer, offset, count));
 

@@ -20,6 +20,9 @@ internal interface IRecordStore : IAsyncDisposable
     /// <summary>The row of an idempotency key; null if there is none or it has expired.</summary>
     ValueTask<KeyRow?> FindKeyAsync(string owner, string key, CancellationToken cancellation);
 
+    /// <summary>Leases on keys; null: no other process uses this database, or it cannot be used now.</summary>
+    IKeyLeases? Leases => null;
+
     /// <summary>
     /// An answer that was kept, by its trace id or by the id that the host gave it; null if there is none, it is another owner's, or it has expired.
     /// </summary>

@@ -25,7 +25,7 @@ public sealed class SearchEndpointTests(RagHouse house) : IClassFixture<RagHouse
             """.ReplaceLineEndings(""), reply.Text);
         Assert.Equal("/v1/vector_stores/{vector_store_id}/search", line["surface"]);
         var (workspaces, request) = Assert.Single(house.Search.Of("how long are queues held"));
-        Assert.Equal(house.Id("docs"), Assert.Single(workspaces).Id);
+        Assert.Equal(RagHouse.Id("docs"), Assert.Single(workspaces).Id);
         Assert.Equal((10, null, null, null, 0.6, 0.4, false, false), (request.Most, request.Filter, request.Threshold, request.Rerank, request.DenseWeight,
             request.LexicalWeight, request.Join, request.Trace));
     }

@@ -67,7 +67,8 @@ public sealed class WorkspaceEndpointsTests
         {
             var (_, json, _) = await door.SendAsync("GET", "/v1/vector_stores?" + query);
             Valid("ListVectorStoresResponse", json);
-            return (string.Join(' ', json.GetProperty("data").EnumerateArray().Select(store => Text(store, "name"))), json.GetProperty("has_more").GetBoolean());
+            return (string.Join(' ', json.GetProperty("data").EnumerateArray().Select(static store => Text(store, "name"))),
+                json.GetProperty("has_more").GetBoolean());
         }
     }
 

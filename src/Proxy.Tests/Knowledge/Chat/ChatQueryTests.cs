@@ -14,7 +14,8 @@ public sealed class ChatQueryTests
         Assert.Equal("What is a queue?\nAnd how long?", ChatQuery.Of(Of(User("What is a queue?"), Said("A list."), User("And how long?"))));
 
     [Fact]
-    public void Turn_is_short_and_alone_It_is_the_query() => Assert.Equal("queue limits", ChatQuery.Of(Of(new(ChatRole.System, [Text("Be brief.")]), User("queue limits"))));
+    public void Turn_is_short_and_alone_It_is_the_query() =>
+        Assert.Equal("queue limits", ChatQuery.Of(Of(new(ChatRole.System, [Text("Be brief.")]), User("queue limits"))));
 
     [Fact]
     public void Tools_answered_Their_results_are_no_turn() =>
@@ -23,7 +24,8 @@ public sealed class ChatQueryTests
 
     [Fact]
     public void Last_turn_is_an_image_The_text_before_it_is_the_query() =>
-        Assert.Equal("What is a queue?", ChatQuery.Of(Of(User("What is a queue?"), new ChatMessage(ChatRole.User, [new ContentPart.Image(null, "AA==", null)]))));
+        Assert.Equal("What is a queue?",
+            ChatQuery.Of(Of(User("What is a queue?"), new ChatMessage(ChatRole.User, [new ContentPart.Image(null, "AA==", null)]))));
 
     [Fact]
     public void User_wrote_nothing_There_is_no_query() => Assert.Equal("", ChatQuery.Of(Of(new ChatMessage(ChatRole.System, [Text("Be brief.")]))));

@@ -46,7 +46,7 @@ def pages():
 
 
 def search():
-    found = client.vector_stores.search(made["store"], query="Which cheese is made in the west of England?", max_num_results=2)
+    found = client.vector_stores.search(made["store"], query="Which cheese comes from Somerset?", max_num_results=2)
     assert found.data[0].filename == "cheddar.md"
     assert "Somerset" in found.data[0].content[0].text
     filtered = client.vector_stores.search(made["store"], query="cheese", filters={"type": "gt", "key": "age", "value": 3})

@@ -82,8 +82,9 @@ internal static class Attributes
 
     private static void Write(Utf8JsonWriter json, string name, string value)
     {
+        const NumberStyles Number = NumberStyles.AllowLeadingSign | NumberStyles.AllowDecimalPoint;
         if (value is "true" or "false") json.WriteBoolean(name, value == "true");
-        else if (value.Length < 20 && decimal.TryParse(value, NumberStyles.AllowLeadingSign | NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out var number))
+        else if (value.Length < 20 && decimal.TryParse(value, Number, CultureInfo.InvariantCulture, out var number))
             json.WriteNumber(name, number);
         else json.WriteString(name, value is ['"', .., '"'] ? value[1..^1] : value);
     }

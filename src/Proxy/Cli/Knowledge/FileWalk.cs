@@ -1,3 +1,5 @@
+using Proxy.Documents;
+
 namespace Proxy.Cli.Knowledge;
 
 /// <summary>Why an entry is not read.</summary>
@@ -31,12 +33,6 @@ internal sealed class FileWalk(bool hidden, bool ignored)
     public const string Binary = "binary";
 
     private const int Sniffed = 8000;
-
-    /// <summary>Formats that are binary and are read all the same.</summary>
-    private static readonly string[] Packed = [".pdf", ".docx", ".pptx", ".xlsx", ".epub", ".xlsm", ".docm", ".pptm"];
-
-    /// <summary>Formats of text: a file that has such a name and binary content is not what it says, which its reader reports.</summary>
-    private static readonly string[] Texts = [".txt", ".md", ".markdown", ".html", ".htm", ".json", ".jsonl", ".csv", ".xml", ".rst"];
 
     /// <summary>The files below a path, which may be a file itself, in the order of their names.</summary>
     public IEnumerable<FoundFile> Find(string named)
@@ -95,7 +91,14 @@ internal sealed class FileWalk(bool hidden, bool ignored)
         if (facts.Bytes == 0) return Left(path, "empty", isNamed);
         // A word processor's mark that a document is open.
         if (name.StartsWith("~$", StringComparison.Ordinal)) return Left(path, "temporary", isNamed);
-        if (Is(Packed) || Is(Texts)) return new(path, facts);
+        switch (FormatNames.Of(name))
+        {
+            case DocumentFormat.Other:
+                return Left(path, "of a format that is not read", isNamed);
+            case not DocumentFormat.Unknown:
+                return new(path, facts); // its reader reports one that is not what its name says
+        }
+
         try
         {
             return IsBinary(path) ? Left(path, Binary, isNamed) : new(path, facts);
@@ -104,8 +107,6 @@ internal sealed class FileWalk(bool hidden, bool ignored)
         {
             return Failed(path, Why(e));
         }
-
-        bool Is(string[] endings) => Array.Exists(endings, ending => name.EndsWith(ending, StringComparison.OrdinalIgnoreCase));
     }
 
     /// <summary>The reason without the path, which stands before it.</summary>

@@ -39,7 +39,9 @@ internal sealed record IgnorePattern(string Glob, bool IsNegated, bool FoldersOn
     }
 }
 
-/// <summary>The patterns of one file, and of the files of the folders around it: those of inner folders come first, and in a file the last match decides.</summary>
+/// <summary>
+/// The patterns of one file, and of the files of the folders around it: those of inner folders come first, and in a file the last match decides.
+/// </summary>
 /// <param name="Folder">The folder that the patterns are relative to, as a whole path.</param>
 /// <param name="Patterns">In the file's order.</param>
 /// <param name="Outer">The files of the folders around; null: there are none.</param>
@@ -64,7 +66,9 @@ internal sealed record IgnoreFile(string Folder, IReadOnlyList<IgnorePattern> Pa
         return false;
     }
 
-    /// <summary>The rules for what lies in a folder, given those of the folders around it. A repository of its own is not subject to the rules around it.</summary>
+    /// <summary>
+    /// The rules for what lies in a folder, given those of the folders around it. A repository of its own is not subject to the rules around it.
+    /// </summary>
     public static IgnoreFile? Enter(string folder, IgnoreFile? around)
     {
         if (GitFolder(folder) is { } git) around = Read(folder, Path.Combine(git, "info", "exclude"), null);

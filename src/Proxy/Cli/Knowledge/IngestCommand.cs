@@ -23,7 +23,10 @@ internal static class IngestCommand
             Description = "Documents of other systems: a JSON object on each line with id, text, and if you like title, url, attributes; \"-\" reads stdin.",
             HelpName = "FILE",
         };
-        var attributes = new Option<string[]>("--attributes") { Description = "An attribute of every file, for filters; may be repeated.", HelpName = "NAME=VALUE" };
+        var attributes = new Option<string[]>("--attributes")
+        {
+            Description = "An attribute of every file, for filters; may be repeated.", HelpName = "NAME=VALUE",
+        };
         var prune = Flag("--prune", "Remove files below PATH that are no longer on the disk.");
         var watch = Flag("--watch", "Stay, and follow every change.");
         var dry = Flag("--dry-run", "Only say what would be done.");

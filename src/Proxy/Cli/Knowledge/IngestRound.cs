@@ -171,6 +171,8 @@ internal sealed class IngestRound(
         }
         else
         {
+            // What was not given stays as it is, as it does for files that are unchanged.
+            if (!labels && rows.Find(static row => row.Status is "completed") is { } before) file = file with { Attributes = before.Attributes };
             await SendAsync(file, open, rows, cancellation).ConfigureAwait(false);
         }
     }

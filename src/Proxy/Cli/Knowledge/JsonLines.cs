@@ -17,8 +17,8 @@ internal sealed record ExportedDocument(string Id, string Name, string Text, Jso
 }
 
 /// <summary>
-/// Reads exports: one object on each line, <c>{"id", "text", "title"?, "url"?, "attributes"?}</c>. A line that is none is reported by its number, and the others
-/// are read.
+/// Reads exports: one object on each line, <c>{"id", "text", "title"?, "url"?, "attributes"?}</c>. A line that is none is reported by its number, and the
+/// others are read.
 /// </summary>
 internal static class JsonLines
 {
@@ -29,7 +29,7 @@ internal static class JsonLines
     /// <param name="common">Attributes for every document; its own come first. Null: none.</param>
     public static IEnumerable<(int Line, ExportedDocument? Document, string? Problem)> Read(Stream input, JsonElement? common)
     {
-        using var reader = new StreamReader(input, new UTF8Encoding(false, throwOnInvalidBytes: false), detectEncodingFromByteOrderMarks: true, leaveOpen: true);
+        using var reader = new StreamReader(input, new UTF8Encoding(false), detectEncodingFromByteOrderMarks: true, leaveOpen: true);
         var seen = new Dictionary<string, int>(StringComparer.Ordinal);
         for (var number = 1; reader.ReadLine() is { } line; number++)
         {

@@ -147,7 +147,8 @@ internal sealed partial class KnowledgeRows : JsonSerializerContext
 
     private static class Relaxed
     {
-        public static readonly KnowledgeRows Context = new(new JsonSerializerOptions(Default.Options) { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
+        public static readonly KnowledgeRows Context =
+            new(new JsonSerializerOptions(Default.Options) { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping });
 
         public static readonly KnowledgeRows Line = new(new JsonSerializerOptions(Context.Options) { WriteIndented = false });
     }

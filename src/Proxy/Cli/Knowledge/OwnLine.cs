@@ -10,8 +10,8 @@ using Proxy.Telemetry;
 namespace Proxy.Cli.Knowledge;
 
 /// <summary>
-/// The operator's requests to the store of this user, in this process, because no proxy runs. Everything is made as the proxy makes it, but nothing listens, and
-/// files are read only while a command waits for them.
+/// The operator's requests to the store of this user, in this process, because no proxy runs. Everything is made as the proxy makes it, but nothing listens,
+/// and files are read only while a command waits for them.
 /// </summary>
 internal sealed class OwnLine : IOperatorLine
 {

@@ -9,6 +9,9 @@ internal static class SearchCommand
 {
     private const int Usual = 5, Most = 50;
 
+    /// <summary>The candidates of a trace that are printed as text.</summary>
+    private const int Shown = 20;
+
     public static Command Make(Surroundings around, Option<string?> config)
     {
         var workspace = IngestCommand.Workspace("The workspace's name or id, or several with commas between them.");
@@ -92,11 +95,12 @@ internal static class SearchCommand
         foreach (var note in trace.Notes) output.WriteLine(note);
         output.WriteLine();
         TextTable.Write(output, ["FILE", "CHUNK", "WORDS", "COSINE", "FIRST_PASS", "FUSED", "RERANK"],
-            trace.Candidates.Select(static row => (IReadOnlyList<string>)
+            trace.Candidates.Take(Shown).Select(static row => (IReadOnlyList<string>)
         [
             SafeText.Of(row.File), row.Chunk.ToString(CultureInfo.InvariantCulture), Rank(row.Lexical), Rank(row.Dense), Rank(row.FirstPass), Rank(row.Fused),
             Rank(row.Rerank),
         ]));
+        if (trace.Candidates.Count > Shown) output.WriteLine($"and {trace.Candidates.Count - Shown} more, which --json prints too");
     }
 
     private static string Rank(RankRow? row) => row is null ? "-"

@@ -27,7 +27,8 @@ internal static class Snippet
     private static int Best(string text, string query)
     {
         if (text.Length <= Length) return 0;
-        var words = query.Split([' ', ',', '.', '?', '!', '"', '(', ')'], StringSplitOptions.RemoveEmptyEntries).Where(static word => word.Length > 2).ToArray();
+        var words = query.Split([' ', ',', '.', '?', '!', '"', '(', ')'], StringSplitOptions.RemoveEmptyEntries)
+            .Where(static word => word.Length > 2).ToArray();
         var (best, most) = (0, 0);
         for (var start = 0; start < text.Length - (Length / 2); start = Next(text, start))
         {

@@ -43,8 +43,10 @@ internal sealed class SocketLine(HttpClient http) : IOperatorLine
         {
             using var stream = await response.Content.ReadAsStreamAsync(cancellation).ConfigureAwait(false);
             using var input = new BufferedStream(stream, 1 << 16);
-            while (JsonSerializer.Deserialize(await LineAsync(input, cancellation).ConfigureAwait(false), KnowledgeRows.Default.BackupFile) is { Name: { } name } file)
+            while (true)
             {
+                var line = await LineAsync(input, cancellation).ConfigureAwait(false);
+                if (JsonSerializer.Deserialize(line, KnowledgeRows.Default.BackupFile) is not { Name: { } name } file) break;
                 var path = Path.GetFullPath(name, folder);
                 if (!path.StartsWith(folder + Path.DirectorySeparatorChar, StringComparison.Ordinal)) throw new JsonException();
                 Directory.CreateDirectory(Path.GetDirectoryName(path)!);

@@ -114,7 +114,11 @@ internal static class WorkspacesCommand
         var states = new List<string>();
         if (row.Files.InProgress > 0) states.Add($"reading {row.Files.InProgress} files");
         if (row.Building is { } building)
-            states.Add(string.Create(CultureInfo.InvariantCulture, $"embedding with {string.Join(",", building)}{(row.Built is { } part ? $" ({part:0%})" : "")}"));
+        {
+            var done = row.Built is { } part ? string.Create(CultureInfo.InvariantCulture, $" ({part:0%})") : "";
+            states.Add($"embedding with {string.Join(",", building)}{done}");
+        }
+
         if (row.Files.Failed > 0) states.Add($"{row.Files.Failed} files failed");
         return states.Count > 0 ? string.Join(", ", states) : "ready";
     }

@@ -40,7 +40,8 @@ internal static class KnowledgeFeature
         // Calls of the proxy itself, not of a client: no one waits for their answers under an id.
         var hosts = new VectorHosts(parts.Directory, parts.Dispatcher, new OpenAiChatBackendDialect(), parts.Exchange.Log);
         var models = new VectorModels(hosts, new CallInfo("knowledge", "knowledge", KnowledgeCaller.LocalOwner));
-        var knowledge = KnowledgeParts.Make(store, models, parts.Config.Knowledge, parts.Directory.Embedders, analyzer, parts.Exchange.Log, parts.Exchange.Time);
+        var (config, here, log) = (parts.Config.Knowledge, parts.Directory.Embedders, parts.Exchange.Log);
+        var knowledge = KnowledgeParts.Make(store, models, config, here, analyzer, log, parts.Exchange.Time);
         parts.Owned.Push(knowledge);
         parts.Knowledge = knowledge;
         parts.Background.Add(cancellation =>
@@ -87,13 +88,14 @@ internal static class KnowledgeFeature
         : null;
 
     /// <summary>
-    /// The least context, in tokens, with which the backends of a model run it. An Ollama host runs a model with as much as a call needs, up to the model's limit.
-    /// Null if it is not known.
+    /// The least context, in tokens, with which the backends of a model run it. An Ollama host runs a model with as much as a call needs, up to the model's
+    /// limit. Null if it is not known.
     /// </summary>
     private static int? ContextOf(PartsBuilder parts, string model) =>
         parts.Directory.Table.Resolve(model) is not { } resolution ? null
         : resolution.Candidates.Min(backend => backend.Config.Options.NumCtx
-            ?? (backend.Learned(resolution.Served) is { } known ? (backend.IsOllama ? known.ContextLimit : null) ?? known.ContextLength ?? known.ContextLimit : null));
+            ?? (backend.Learned(resolution.Served) is not { } known ? null
+                : (backend.IsOllama ? known.ContextLimit : null) ?? known.ContextLength ?? known.ContextLimit));
 
     /// <summary>What the caller of this name may use, by the keys of the running configuration.</summary>
     public static KnowledgeCaller CallerOf(PartsBuilder parts, string owner)

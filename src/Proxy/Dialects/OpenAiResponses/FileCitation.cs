@@ -53,7 +53,8 @@ internal readonly record struct FileCitation(string FileId, string FileName, int
         var cited = new List<Source>();
         foreach (var part in rest[..end].Split(','))
         {
-            if (!int.TryParse(rest[..end][part], NumberStyles.AllowLeadingWhite | NumberStyles.AllowTrailingWhite, CultureInfo.InvariantCulture, out var number)) return;
+            const NumberStyles Digits = NumberStyles.AllowLeadingWhite | NumberStyles.AllowTrailingWhite;
+            if (!int.TryParse(rest[..end][part], Digits, CultureInfo.InvariantCulture, out var number)) return;
             var source = sources.FirstOrDefault(source => source.Number == number);
             if (source is { FileId: not null }) cited.Add(source);
         }

@@ -79,7 +79,7 @@ internal static class FileSearchTool
 
     private static FileSearch ReadRanking(JsonElement options, string place, FileSearch search)
     {
-        if (Given(options, "ranker"u8) is { } ranker) search = search with { Rerank = ranker.ValueKind is JsonValueKind.String && ranker.ValueEquals("none"u8) ? false : null };
+        if (Given(options, "ranker"u8) is { ValueKind: JsonValueKind.String } ranker && ranker.ValueEquals("none"u8)) search = search with { Rerank = false };
         if (Given(options, "score_threshold"u8) is { } threshold)
         {
             if (Share(threshold) is not { } least) return Wrong(search, $"{place}.score_threshold", "must be a number from 0 to 1");

@@ -5,15 +5,17 @@ internal readonly record struct JointTokens(int InBlock, int BetweenBlocks);
 
 /// <summary>
 /// Makes chunks of pieces. A section (the blocks below the same headings) is not mixed with others, except that neighbouring sections with one parent that are
-/// all very short share a chunk. A section that is too long is cut where a block ends, else where a sentence ends; its last two chunks share what is left evenly.
-/// The next chunk repeats the last whole sentences of text, not of code or tables.
+/// all very short share a chunk. A section that is too long is cut where a block ends, else where a sentence ends; its last two chunks share what is left
+/// evenly. The next chunk repeats the last whole sentences of text, not of code or tables.
 /// </summary>
 internal sealed class ChunkPacker(DocumentText document, ChunkLimits limits, JointTokens joints, Func<string, int> headTokens)
 {
     /// <summary>Sections up to this share of a chunk are joined with their neighbours, up to that share of a chunk.</summary>
     private const double TinyShare = .125, GroupShare = .5;
 
-    /// <summary>How much shorter a chunk may become, as a share of its aim, to end with a block instead of a sentence, or with a sentence instead of inside one.</summary>
+    /// <summary>
+    /// How much shorter a chunk may become, as a share of its aim, to end with a block instead of a sentence, or with a sentence instead of inside one.
+    /// </summary>
     private const double BlockWorth = .35, SentenceWorth = .25;
 
     private readonly List<Piece> section = [];
@@ -25,7 +27,8 @@ internal sealed class ChunkPacker(DocumentText document, ChunkLimits limits, Joi
     /// <summary>A chunk that is not written yet.</summary>
     /// <param name="Pieces">In the document's order, without gaps.</param>
     /// <param name="WithHead">Whether the head of the table is repeated in front.</param>
-    internal sealed record Draft(Piece[] Pieces, bool WithHead);
+    /// <param name="Repeated">How many of its first pieces the chunk before it has too.</param>
+    internal sealed record Draft(Piece[] Pieces, bool WithHead, int Repeated);
 
     public void Add(Piece piece)
     {
@@ -83,7 +86,7 @@ internal sealed class ChunkPacker(DocumentText document, ChunkLimits limits, Joi
 
     private void EndGroup()
     {
-        if (group.Count > 0) ready.Enqueue(new([.. group], WithHead: HeadOf(group[0]) > 0));
+        if (group.Count > 0) ready.Enqueue(new([.. group], HeadOf(group[0]) > 0, Repeated: 0));
         group.Clear();
         (groupTokens, groupSections) = (0, 0);
     }
@@ -115,11 +118,13 @@ internal sealed class ChunkPacker(DocumentText document, ChunkLimits limits, Joi
 
     private void Emit(int from, int end)
     {
-        ready.Enqueue(new([.. section[from..end]], WithHead: HeadOf(section[from]) > 0));
+        ready.Enqueue(new([.. section[from..end]], HeadOf(section[from]) > 0, repeated));
         hasEmitted = true;
     }
 
-    /// <summary>The tokens of a table's head in front of a chunk that begins with one of its rows; 0 if none is repeated, for example because it is long.</summary>
+    /// <summary>
+    /// The tokens of a table's head in front of a chunk that begins with one of its rows; 0 if none is repeated, for example because it is long.
+    /// </summary>
     private int HeadOf(Piece first)
     {
         if (document.Blocks[first.Block].TableHead is not { } head) return 0;
@@ -153,7 +158,8 @@ internal sealed class ChunkPacker(DocumentText document, ChunkLimits limits, Joi
         var (last, next) = (section[end - 1], section[end]);
         if (last.Block == next.Block) return last.EndsSentence ? SentenceWorth : 0;
         // The row with the names of a table's columns stays with the first row.
-        var isHead = document.Blocks[next.Block].TableHead is { } head && document.Blocks[last.Block].TableHead is null && document.Blocks[last.Block].Text == head;
+        var (before, after) = (document.Blocks[last.Block], document.Blocks[next.Block]);
+        var isHead = after.TableHead is { } head && before.TableHead is null && before.Text == head;
         return isHead ? 0 : SentenceWorth + BlockWorth;
     }
 

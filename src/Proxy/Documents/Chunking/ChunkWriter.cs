@@ -42,12 +42,13 @@ internal sealed class ChunkWriter(DocumentText document, ChunkLimits limits, Tok
         return chunks.ConvertAll(static c => c.Chunk!);
     }
 
-    /// <summary>Without the table's head, or else in two halves.</summary>
+    /// <summary>Without the table's head, or without what it repeats, or else in two halves.</summary>
     private static IEnumerable<ChunkPacker.Draft> Divide(ChunkPacker.Draft draft)
     {
         if (draft.WithHead) return [draft with { WithHead = false }];
+        if (draft.Repeated > 0) return [draft with { Pieces = draft.Pieces[draft.Repeated..], Repeated = 0 }];
         var half = draft.Pieces.Length / 2;
-        return [new(draft.Pieces[..half], false), new(draft.Pieces[half..], false)];
+        return [new(draft.Pieces[..half], false, 0), new(draft.Pieces[half..], false, 0)];
     }
 
     /// <summary>Where each block begins in the document's text.</summary>
@@ -87,7 +88,7 @@ internal sealed class ChunkWriter(DocumentText document, ChunkLimits limits, Tok
             var last = first;
             while (++i < draft.Pieces.Length && draft.Pieces[i].Block == first.Block) last = draft.Pieces[i];
             var block = document.Blocks[first.Block];
-            if (text.Length > 0 && !text.ToString(text.Length - 2, 2).Equals(BlockJoint, StringComparison.Ordinal)) text.Append(BlockJoint);
+            if (section is not null) text.Append(BlockJoint);
             if (several && (section is null || !section.SequenceEqual(block.Headings, StringComparer.Ordinal))) text.Append(block.Headings[^1]).Append('\n');
             section = block.Headings;
             text.Append(block.Text, first.From, last.To - first.From);

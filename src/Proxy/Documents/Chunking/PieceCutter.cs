@@ -1,10 +1,11 @@
+using System.Buffers;
 using System.Runtime.CompilerServices;
 
 namespace Proxy.Documents.Chunking;
 
 /// <summary>
-/// Cuts blocks into pieces that fit into a chunk: text into sentences, code and rows only if they do not fit as a whole: into lines. What is still too long is cut
-/// at white space. Many pieces are counted in one call.
+/// Cuts blocks into pieces that fit into a chunk: text into sentences, code and rows only if they do not fit as a whole: into lines. What is still too long is
+/// cut at white space. Many pieces are counted in one call.
 /// </summary>
 internal sealed class PieceCutter(DocumentText document, int maxTokens, TokenCounter count)
 {
@@ -16,6 +17,9 @@ internal sealed class PieceCutter(DocumentText document, int maxTokens, TokenCou
 
     /// <summary>Tokens of the parts of a sentence that is too long, as a share of a chunk, so that parts fill chunks well.</summary>
     private const double PartShare = .4;
+
+    /// <summary>Characters after which a sentence that is too long is cut.</summary>
+    private static readonly SearchValues<char> Gaps = SearchValues.Create(" \n\t\u3000，、,;");
 
     private readonly Dictionary<string, int> heads = new(StringComparer.Ordinal);
 
@@ -122,7 +126,7 @@ internal sealed class PieceCutter(DocumentText document, int maxTokens, TokenCou
             if (whole.To - to < size / 2) to = whole.To;
             if (to < whole.To)
             {
-                var space = text.AsSpan(from, to - from).LastIndexOfAny(" \n\t\u3000，、,;");
+                var space = text.AsSpan(from, to - from).LastIndexOfAny(Gaps);
                 if (space > 0 && space >= (to - from) / 2) to = from + space + 1;
                 else if (char.IsHighSurrogate(text[to - 1])) to = to - 1 > from ? to - 1 : to + 1;
             }

@@ -5,8 +5,10 @@ internal static class Sentences
 {
     /// <summary>Words before a full stop that does not end a sentence, in small letters and without the stop.</summary>
     private static readonly HashSet<string> Abbreviations = new(
-        ("mr mrs ms dr prof sr jr st vs etc e.g i.e eg ie cf al fig figs eq eqs sec ch chap vol no nos pp p ed eds rev dept inc ltd co corp gov sen rep gen col capt"
-            + " lt sgt approx est min max jan feb mar apr jun jul aug sep sept oct nov dec mon tue wed thu fri sat sun u.s u.k a.m p.m resp incl excl ca z.b d.h"
+        ("mr mrs ms dr prof sr jr st vs etc e.g i.e eg ie cf al fig figs eq eqs sec ch chap vol no nos pp p ed eds rev dept inc ltd co corp gov sen rep gen"
+            + " col capt"
+            + " lt sgt approx est min max jan feb mar apr jun jul aug sep sept oct nov dec mon tue wed thu fri sat sun u.s u.k a.m p.m resp incl excl ca z.b"
+            + " d.h"
             + " u.a bzw usw vgl abs art nr str bspw ggf evtl m.e mme mlle av bd env n.b op viz ibid").Split(' '),
         StringComparer.Ordinal);
 
@@ -43,7 +45,9 @@ internal static class Sentences
         return (from, to);
     }
 
-    /// <summary>Whether a sentence ends with the character at <paramref name="at"/>, which is then moved behind it and the quotes and brackets that follow.</summary>
+    /// <summary>
+    /// Whether a sentence ends with the character at <paramref name="at"/>, which is then moved behind it and the quotes and brackets that follow.
+    /// </summary>
     private static bool Ends(string text, int from, ref int at)
     {
         var c = text[at];

@@ -71,7 +71,7 @@ internal static class CsvText
             }
             else
             {
-                if (cell.Length >= 2 * CellLength) EndCell();
+                if (cell.Length >= 2 * CellLength && (c == ' ' || cell.Length >= 4 * CellLength)) EndCell();
                 cell.Append((char)c);
             }
         }

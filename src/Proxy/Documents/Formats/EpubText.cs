@@ -1,5 +1,4 @@
 using System.Text;
-using System.Xml;
 
 namespace Proxy.Documents.Formats;
 
@@ -47,9 +46,9 @@ internal static class EpubText
     private static string PackagePath(PackageFile package, ReadGuard guard)
     {
         using var xml = package.Xml(Container);
-        while (xml is not null && xml.Advance(guard))
+        while (xml is not null && xml.Read())
         {
-            if (xml.NodeType == XmlNodeType.Element && xml.LocalName == "rootfile" && xml.GetAttribute("full-path") is { Length: > 0 } path)
+            if (xml.Part == XmlPart.Element && xml.Name == "rootfile" && xml.Attribute("full-path") is { Length: > 0 } path)
                 return PackageFile.Path("", path);
         }
 
@@ -62,12 +61,12 @@ internal static class EpubText
         var hrefs = new Dictionary<string, string>(StringComparer.Ordinal);
         var pages = new List<string>();
         using var xml = package.Xml(opf) ?? throw PackageFile.Missing(opf);
-        while (xml.Advance(guard))
+        while (xml.Read())
         {
-            if (xml.NodeType != XmlNodeType.Element) continue;
-            if (xml.LocalName == "title") title ??= xml.ElementText(guard).Trim();
-            else if (xml.LocalName == "item" && xml.GetAttribute("id") is { } id && xml.GetAttribute("href") is { } href) hrefs[id] = href;
-            else if (xml.LocalName == "itemref" && xml.GetAttribute("idref") is { } reference && hrefs.TryGetValue(reference, out var page)) pages.Add(page);
+            if (xml.Part != XmlPart.Element) continue;
+            if (xml.Name == "title") title ??= xml.Text().Trim();
+            else if (xml.Name == "item" && xml.Attribute("id") is { } id && xml.Attribute("href") is { } href) hrefs[id] = href;
+            else if (xml.Name == "itemref" && xml.Attribute("idref") is { } reference && hrefs.TryGetValue(reference, out var page)) pages.Add(page);
         }
 
         return (title, pages);

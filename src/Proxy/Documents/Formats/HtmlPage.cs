@@ -144,7 +144,8 @@ internal sealed class HtmlPage(BlockList blocks)
         public void BeginCell(bool isHead)
         {
             if (isLayout) return;
-            if (row.Count == DocumentLimits.Columns) throw new DocumentException(DocumentFault.Invalid, $"a row has more than {DocumentLimits.Columns:N0} columns");
+            if (row.Count == DocumentLimits.Columns)
+                throw new DocumentException(DocumentFault.Invalid, $"a row has more than {DocumentLimits.Columns:N0} columns");
             row.Add([]);
             if (isHead) heads++;
         }

@@ -9,7 +9,8 @@ internal static class HtmlText
     /// <summary>Elements whose content is not text of the page. Their ends are searched; without an end tag only the tag itself is skipped.</summary>
     private static readonly HashSet<string> Left =
     [
-        "script", "style", "noscript", "template", "iframe", "object", "svg", "math", "canvas", "nav", "footer", "select", "button", "textarea", "dialog", "menu",
+        "script", "style", "noscript", "template", "iframe", "object", "svg", "math", "canvas", "nav", "footer", "select", "button", "textarea", "dialog",
+        "menu",
     ];
 
     /// <summary>Elements whose content is not markup.</summary>
@@ -18,7 +19,8 @@ internal static class HtmlText
     /// <summary>Elements that begin and end a block.</summary>
     private static readonly HashSet<string> Borders =
     [
-        "p", "div", "li", "ul", "ol", "dl", "dt", "dd", "section", "article", "main", "header", "aside", "blockquote", "figure", "figcaption", "form", "fieldset",
+        "p", "div", "li", "ul", "ol", "dl", "dt", "dd", "section", "article", "main", "header", "aside", "blockquote", "figure", "figcaption", "form",
+        "fieldset",
         "hr", "address", "details", "summary", "body", "html", "head", "caption", "center", "tbody", "thead", "tfoot", "option", "legend", "title", "h1", "h2",
         "h3", "h4", "h5", "h6", "pre", "table", "tr", "td", "th",
     ];

@@ -4,8 +4,8 @@ using System.Text.Json;
 namespace Proxy.Documents.Formats;
 
 /// <summary>
-/// Reads JSON as lines of the form <c>path: value</c>. A record is one block: an element of the outermost array, a member of the outermost object or, where that
-/// is an array of objects, each of its elements.
+/// Reads JSON as lines of the form <c>path: value</c>. A record is one block: an element of the outermost array, a member of the outermost object or, where
+/// that is an array of objects, each of its elements.
 /// </summary>
 internal static class JsonText
 {
@@ -29,7 +29,8 @@ internal static class JsonText
         catch (JsonException wrong)
         {
             throw new DocumentException(
-                DocumentFault.Invalid, $"the file is not valid JSON (line {wrong.LineNumber + 1}), or nested more than {DocumentLimits.JsonDepth} levels deep", wrong);
+                DocumentFault.Invalid,
+                $"the file is not valid JSON (line {wrong.LineNumber + 1}), or nested more than {DocumentLimits.JsonDepth} levels deep", wrong);
         }
     }
 

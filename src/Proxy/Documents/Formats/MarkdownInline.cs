@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Net;
 using System.Text;
 
@@ -12,6 +13,8 @@ internal static class MarkdownInline
     /// <summary>Stands for a character that turned out to be markup.</summary>
     private const char Dropped = '\0';
 
+    private static readonly SearchValues<char> Marks = SearchValues.Create("*_`[]<&\\!~");
+
     /// <summary>Tags that are taken out. Others are likely to be something else: List&lt;string&gt;, &lt;name&gt;.</summary>
     private static readonly HashSet<string> Tags = new(
         ("a abbr b big blockquote br center code dd del details dfn div dl dt em font h1 h2 h3 h4 h5 h6 hr i img input ins kbd li mark ol p picture pre s samp"
@@ -22,7 +25,7 @@ internal static class MarkdownInline
 
     public static string Plain(string markup)
     {
-        if (markup.AsSpan().IndexOfAny("*_`[]<&\\!~") < 0) return markup;
+        if (markup.AsSpan().IndexOfAny(Marks) < 0) return markup;
         var text = new StringBuilder(markup.Length);
         var opened = new Stack<int>();
         for (var at = 0; at < markup.Length;)
@@ -87,7 +90,9 @@ internal static class MarkdownInline
         return end;
     }
 
-    /// <summary>Of a link or picture, skips the address or label behind the text, and takes back the bracket before it. Other brackets are characters.</summary>
+    /// <summary>
+    /// Of a link or picture, skips the address or label behind the text, and takes back the bracket before it. Other brackets are characters.
+    /// </summary>
     private static int LinkEnd(string markup, int at, StringBuilder text, Stack<int> opened)
     {
         if (opened.TryPop(out var start) && at + 1 < markup.Length && markup[at + 1] is '(' or '[')

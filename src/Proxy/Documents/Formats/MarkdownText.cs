@@ -3,8 +3,8 @@ using System.Text;
 namespace Proxy.Documents.Formats;
 
 /// <summary>
-/// Reads Markdown line by line: headings, fenced code, tables, lists, quotations, the front matter's title. Everything is linear in the file's length and nothing
-/// recurses, which holds for no full parser of CommonMark: 100,000 nested quotations or brackets are only text here.
+/// Reads Markdown line by line: headings, fenced code, tables, lists, quotations, the front matter's title. Everything is linear in the file's length and
+/// nothing recurses, which holds for no full parser of CommonMark: 100,000 nested quotations or brackets are only text here.
 /// </summary>
 internal sealed class MarkdownText
 {

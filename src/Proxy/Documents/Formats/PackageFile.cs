@@ -1,11 +1,10 @@
 using System.IO.Compression;
-using System.Xml;
 
 namespace Proxy.Documents.Formats;
 
 /// <summary>
-/// A document that is an archive of files (Office, EPUB). Nothing is written to the disk, so the names in the archive are only names. What is unpacked is counted,
-/// not what the archive says of itself.
+/// A document that is an archive of files (Office, EPUB). Nothing is written to the disk, so the names in the archive are only names. What is unpacked is
+/// counted, not what the archive says of itself.
 /// </summary>
 internal sealed class PackageFile : IDisposable
 {
@@ -40,7 +39,8 @@ internal sealed class PackageFile : IDisposable
         }
         catch (InvalidDataException damaged)
         {
-            throw new DocumentException(DocumentFault.Invalid, "the file is damaged: its archive (ZIP) has no valid list of files; it may be cut short", damaged);
+            throw new DocumentException(
+                DocumentFault.Invalid, "the file is damaged: its archive (ZIP) has no valid list of files; it may be cut short", damaged);
         }
 
         try
@@ -61,14 +61,18 @@ internal sealed class PackageFile : IDisposable
         entries.TryGetValue(name, out var entry) ? new UnpackedStream(entry.Open(), entry.CompressedLength, this, guard) : null;
 
     /// <summary>A reader of a file with XML; null if there is none of that name. A DTD is refused, so there are no entities to expand.</summary>
-    public XmlReader? Xml(string name)
+    public XmlPull? Xml(string name) => File(name) is { } file ? new(file, guard) : null;
+
+    /// <summary>The title that an Office file states.</summary>
+    public string? CoreTitle()
     {
-        if (File(name) is not { } file) return null;
-        return XmlReader.Create(file, new()
+        using var xml = Xml("docProps/core.xml");
+        while (xml is not null && xml.Read())
         {
-            DtdProcessing = DtdProcessing.Prohibit, XmlResolver = null, IgnoreComments = true, IgnoreProcessingInstructions = true, CloseInput = true,
-            MaxCharactersFromEntities = 1, MaxCharactersInDocument = DocumentLimits.XmlLength, CheckCharacters = false,
-        });
+            if (xml.Part == XmlPart.Element && xml.Name == "title") return xml.Text().Trim() is { Length: > 0 } title ? title : null;
+        }
+
+        return null;
     }
 
     /// <summary>
@@ -80,11 +84,11 @@ internal sealed class PackageFile : IDisposable
         var folder = of[..(slash + 1)];
         var relations = new Dictionary<string, Relation>(StringComparer.Ordinal);
         using var xml = Xml($"{folder}_rels/{of[(slash + 1)..]}.rels");
-        while (xml is not null && xml.Advance(guard))
+        while (xml is not null && xml.Read())
         {
-            if (xml.NodeType != XmlNodeType.Element || xml.LocalName != "Relationship") continue;
-            if (xml.GetAttribute("Id") is not { } id || xml.GetAttribute("Target") is not { } target) continue;
-            var type = xml.GetAttribute("Type") ?? "";
+            if (xml.Part != XmlPart.Element || xml.Name != "Relationship") continue;
+            if (xml.Attribute("Id") is not { } id || xml.Attribute("Target") is not { } target) continue;
+            var type = xml.Attribute("Type") ?? "";
             relations[id] = new(Path(folder, target), type[(type.LastIndexOf('/') + 1)..]);
         }
 

@@ -16,7 +16,7 @@ internal sealed class PdfFilters(ReadGuard guard) : IFilterProvider
 
     public IReadOnlyList<IFilter> GetAllFilters() => Bounded(DefaultFilterProvider.Instance.GetAllFilters());
 
-    private IReadOnlyList<IFilter> Bounded(IReadOnlyList<IFilter> filters)
+    private IFilter[] Bounded(IReadOnlyList<IFilter> filters)
     {
         var list = new IFilter[filters.Count];
         for (var i = 0; i < list.Length; i++)

@@ -34,6 +34,9 @@ internal sealed class PdfPage
 
     public int Noise { get; }
 
+    /// <summary>Whether text is shown whose letters are not known.</summary>
+    public bool HasLostText { get; init; }
+
     /// <summary>Why the page could not be read.</summary>
     public Exception? Damage { get; init; }
 

@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Text;
-using System.Xml;
 
 namespace Proxy.Documents.Formats;
 
@@ -30,7 +29,7 @@ internal sealed class SheetText
 
     private void Read()
     {
-        blocks.Title = package.CoreTitle(blocks.Guard);
+        blocks.Title = package.CoreTitle();
         var relations = package.Relations(Workbook);
         SharedTexts(relations.Values.FirstOrDefault(static r => r.Type == "sharedStrings")?.Name ?? "xl/sharedStrings.xml");
         Styles(relations.Values.FirstOrDefault(static r => r.Type == "styles")?.Name ?? "xl/styles.xml");
@@ -49,11 +48,11 @@ internal sealed class SheetText
     {
         var sheets = new List<(string, string)>();
         using var xml = package.Xml(Workbook);
-        while (xml is not null && xml.Advance(blocks.Guard))
+        while (xml is not null && xml.Read())
         {
-            if (xml.NodeType != XmlNodeType.Element) continue;
-            if (xml.LocalName == "workbookPr") from1904 = xml.GetAttribute("date1904") is "1" or "true";
-            else if (xml.LocalName == "sheet") sheets.Add((xml.GetAttribute("name") ?? "", xml.Attribute("id") ?? ""));
+            if (xml.Part != XmlPart.Element) continue;
+            if (xml.Name == "workbookPr") from1904 = xml.Attribute("date1904") is "1" or "true";
+            else if (xml.Name == "sheet") sheets.Add((xml.Attribute("name") ?? "", xml.Attribute("id", withPrefix: true) ?? ""));
         }
 
         return sheets;
@@ -64,15 +63,16 @@ internal sealed class SheetText
         using var xml = package.Xml(part);
         var text = new StringBuilder();
         long length = 0;
-        while (xml is not null && xml.Advance(blocks.Guard))
+        while (xml is not null && xml.Read())
         {
-            if (xml.NodeType == XmlNodeType.Element && xml.LocalName == "t") text.Append(xml.ElementText(blocks.Guard));
-            else if (xml.NodeType == XmlNodeType.Element && xml.LocalName == "rPh") xml.SkipElement(blocks.Guard);
-            else if (xml.LocalName == "si" && (xml.NodeType == XmlNodeType.EndElement || xml.IsEmptyElement))
+            if (xml.Part == XmlPart.Element && xml.Name == "t") text.Append(xml.Text());
+            else if (xml.Part == XmlPart.Element && xml.Name == "rPh") xml.Skip();
+            else if (xml.Name == "si" && (xml.Part == XmlPart.EndElement || xml.IsEmpty))
             {
                 length += text.Length + 16;
                 if (length > DocumentLimits.TextLength)
-                    throw new DocumentException(DocumentFault.Invalid, $"the workbook has more than {DocumentLimits.TextLength >> 20} million characters of text");
+                    throw new DocumentException(
+                        DocumentFault.Invalid, $"the workbook has more than {DocumentLimits.TextLength >> 20} million characters of text");
                 shared.Add(text.ToString());
                 text.Clear();
             }
@@ -85,13 +85,13 @@ internal sealed class SheetText
         using var xml = package.Xml(part);
         var custom = new Dictionary<int, DateShape>();
         var inCells = false;
-        while (xml is not null && xml.Advance(blocks.Guard))
+        while (xml is not null && xml.Read())
         {
-            if (xml.LocalName == "cellXfs") inCells = xml.NodeType == XmlNodeType.Element;
-            if (xml.NodeType != XmlNodeType.Element) continue;
-            if (!int.TryParse(xml.GetAttribute("numFmtId"), CultureInfo.InvariantCulture, out var format)) continue;
-            if (xml.LocalName == "numFmt") custom[format] = ShapeOf(xml.GetAttribute("formatCode") ?? "");
-            else if (inCells && xml.LocalName == "xf") shapes.Add(custom.TryGetValue(format, out var shape) ? shape : BuiltIn(format));
+            if (xml.Name == "cellXfs") inCells = xml.Part == XmlPart.Element;
+            if (xml.Part != XmlPart.Element) continue;
+            if (!int.TryParse(xml.Attribute("numFmtId"), CultureInfo.InvariantCulture, out var format)) continue;
+            if (xml.Name == "numFmt") custom[format] = ShapeOf(xml.Attribute("formatCode") ?? "");
+            else if (inCells && xml.Name == "xf") shapes.Add(custom.TryGetValue(format, out var shape) ? shape : BuiltIn(format));
         }
     }
 
@@ -132,25 +132,26 @@ internal sealed class SheetText
         var value = new StringBuilder();
         int column = 0, style = 0;
         using var xml = package.Xml(part);
-        while (xml is not null && xml.Advance(blocks.Guard))
+        while (xml is not null && xml.Read())
         {
-            var local = xml.LocalName;
-            if (xml.NodeType == XmlNodeType.Element && local == "c")
+            var local = xml.Name;
+            if (xml.Part == XmlPart.Element && local == "c")
             {
-                type = xml.GetAttribute("t") ?? "";
-                column = Column(xml.GetAttribute("r")) ?? cells.Count;
-                style = int.TryParse(xml.GetAttribute("s"), CultureInfo.InvariantCulture, out var number) ? number : 0;
+                type = xml.Attribute("t") ?? "";
+                column = Column(xml.Attribute("r")) ?? cells.Count;
+                style = int.TryParse(xml.Attribute("s"), CultureInfo.InvariantCulture, out var number) ? number : 0;
                 value.Clear();
             }
-            else if (xml.NodeType == XmlNodeType.Element && local is "v" or "t") value.Append(xml.ElementText(blocks.Guard));
-            else if (xml.NodeType == XmlNodeType.Element && local == "rPh") xml.SkipElement(blocks.Guard);
-            else if (xml.NodeType == XmlNodeType.EndElement && local == "c" && value.Length > 0)
+            else if (xml.Part == XmlPart.Element && local is "v" or "t") value.Append(xml.Text());
+            else if (xml.Part == XmlPart.Element && local == "rPh") xml.Skip();
+            else if (xml.Part == XmlPart.EndElement && local == "c" && value.Length > 0)
             {
-                if (column >= DocumentLimits.Columns) throw new DocumentException(DocumentFault.Invalid, $"a row has more than {DocumentLimits.Columns:N0} columns");
+                if (column >= DocumentLimits.Columns)
+                    throw new DocumentException(DocumentFault.Invalid, $"a row has more than {DocumentLimits.Columns:N0} columns");
                 while (cells.Count <= column) cells.Add("");
                 cells[column] = Shown(type, value.ToString(), style);
             }
-            else if (xml.NodeType == XmlNodeType.EndElement && local == "row")
+            else if (xml.Part == XmlPart.EndElement && local == "row")
             {
                 rows.Add(cells);
                 cells.Clear();

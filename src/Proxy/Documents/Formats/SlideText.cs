@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Text;
-using System.Xml;
 
 namespace Proxy.Documents.Formats;
 
@@ -11,7 +10,7 @@ internal static class SlideText
 
     public static void Read(PackageFile package, BlockList blocks)
     {
-        blocks.Title = package.CoreTitle(blocks.Guard);
+        blocks.Title = package.CoreTitle();
         var number = 0;
         foreach (var slide in Slides(package, blocks.Guard))
         {
@@ -31,11 +30,10 @@ internal static class SlideText
         var relations = package.Relations(Presentation);
         var slides = new List<string>();
         using var xml = package.Xml(Presentation);
-        while (xml is not null && xml.Advance(guard))
+        while (xml is not null && xml.Read())
         {
-            if (xml.NodeType != XmlNodeType.Element || xml.LocalName != "sldId") continue;
-            var id = xml.GetAttribute("id", "http://schemas.openxmlformats.org/officeDocument/2006/relationships")
-                ?? xml.GetAttribute("id", "http://purl.oclc.org/ooxml/officeDocument/relationships");
+            if (xml.Part != XmlPart.Element || xml.Name != "sldId") continue;
+            var id = xml.Attribute("id", withPrefix: true);
             if (id is not null && relations.TryGetValue(id, out var slide) && package.Has(slide.Name)) slides.Add(slide.Name);
         }
 
@@ -44,9 +42,11 @@ internal static class SlideText
             : [.. package.Names.Where(static name => name.StartsWith("ppt/slides/slide", StringComparison.OrdinalIgnoreCase)).OrderBy(Number)];
     }
 
-    private static int Number(string name) =>
-        int.TryParse(name.AsSpan("ppt/slides/slide".Length, name.Length - "ppt/slides/slide".Length - ".xml".Length), CultureInfo.InvariantCulture, out var number)
-            ? number : int.MaxValue;
+    private static int Number(string name)
+    {
+        var digits = new string([.. name.Where(char.IsAsciiDigit)]);
+        return int.TryParse(digits, CultureInfo.InvariantCulture, out var number) ? number : int.MaxValue;
+    }
 
     private static void Slide(PackageFile package, string name, BlockList blocks, bool withTitle)
     {
@@ -56,23 +56,23 @@ internal static class SlideText
         TableRows? table = null;
         bool isTitle = false, isSkipped = false;
         using var xml = package.Xml(name);
-        while (xml is not null && xml.Advance(blocks.Guard))
+        while (xml is not null && xml.Read())
         {
-            var local = xml.LocalName;
-            if (xml.NodeType == XmlNodeType.Element)
+            var local = xml.Name;
+            if (xml.Part == XmlPart.Element)
             {
-                if (local == "t") text.Append(xml.ElementText(blocks.Guard));
+                if (local == "t") text.Append(xml.Text());
                 else if (local == "br") text.Append('\n');
                 else if (local == "tbl") table = new(blocks);
-                else if (local == "Fallback") xml.SkipElement(blocks.Guard);
+                else if (local == "Fallback") xml.Skip();
                 else if (local == "ph")
                 {
-                    var type = xml.GetAttribute("type");
+                    var type = xml.Attribute("type");
                     isTitle = withTitle && type is "title" or "ctrTitle";
                     isSkipped = type is "sldNum" or "dt" or "ftr" or "hdr" or "sldImg";
                 }
             }
-            else if (xml.NodeType == XmlNodeType.EndElement)
+            else if (xml.Part == XmlPart.EndElement)
             {
                 if (local == "p") EndParagraph(text, paragraphs);
                 else if (local == "sp") EndShape();
@@ -87,7 +87,8 @@ internal static class SlideText
 
         void EndCell()
         {
-            if (cells.Count == DocumentLimits.Columns) throw new DocumentException(DocumentFault.Invalid, $"a row has more than {DocumentLimits.Columns:N0} columns");
+            if (cells.Count == DocumentLimits.Columns)
+                throw new DocumentException(DocumentFault.Invalid, $"a row has more than {DocumentLimits.Columns:N0} columns");
             cells.Add(string.Join(' ', paragraphs));
             paragraphs.Clear();
         }

@@ -19,8 +19,8 @@ internal sealed record TextFile(TextReader Reader, string Start, long Bytes)
     private static readonly byte[] Utf16Little = [0xFF, 0xFE], Utf16Big = [0xFE, 0xFF], Utf32Big = [0, 0, 0xFE, 0xFF];
 
     /// <summary>
-    /// Opens a file as UTF-8, as UTF-16 or UTF-32 with a byte order mark, or else as Windows-1252. Null if it is not text: it has zero bytes at its beginning, or more
-    /// than 0.5 % control characters.
+    /// Opens a file as UTF-8, as UTF-16 or UTF-32 with a byte order mark, or else as Windows-1252. Null if it is not text: it has zero bytes at its beginning,
+    /// or more than 0.5 % control characters.
     /// </summary>
     public static TextFile? Open(GuardedStream file, ReadGuard guard)
     {

@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Text;
-using System.Xml;
 
 namespace Proxy.Documents.Formats;
 
@@ -22,7 +21,7 @@ internal sealed class WordText
     public static void Read(PackageFile package, BlockList blocks)
     {
         var reader = new WordText(package, blocks);
-        blocks.Title = package.CoreTitle(blocks.Guard);
+        blocks.Title = package.CoreTitle();
         reader.Styles();
         reader.Part("word/document.xml");
         blocks.EndSections();
@@ -35,12 +34,12 @@ internal sealed class WordText
     {
         using var xml = package.Xml("word/styles.xml");
         var id = "";
-        while (xml is not null && xml.Advance(blocks.Guard))
+        while (xml is not null && xml.Read())
         {
-            if (xml.NodeType != XmlNodeType.Element) continue;
-            if (xml.LocalName == "style") id = xml.Attribute("styleId") ?? "";
-            else if (xml.LocalName == "name" && HeadingLevel(xml.Attribute("val")) is { } named) headings[id] = named;
-            else if (xml.LocalName == "outlineLvl" && Number(xml.Attribute("val")) is >= 0 and < 9 and var outline) headings.TryAdd(id, outline + 1);
+            if (xml.Part != XmlPart.Element) continue;
+            if (xml.Name == "style") id = xml.Attribute("styleId") ?? "";
+            else if (xml.Name == "name" && HeadingLevel(xml.Attribute("val")) is { } named) headings[id] = named;
+            else if (xml.Name == "outlineLvl" && Number(xml.Attribute("val")) is >= 0 and < 9 and var outline) headings.TryAdd(id, outline + 1);
         }
     }
 
@@ -55,29 +54,29 @@ internal sealed class WordText
     private void Part(string name)
     {
         using var xml = package.Xml(name);
-        while (xml is not null && xml.Advance(blocks.Guard))
+        while (xml is not null && xml.Read())
         {
-            if (xml.NodeType == XmlNodeType.Element) Open(xml);
-            else if (xml.NodeType == XmlNodeType.EndElement) Close(xml.LocalName);
+            if (xml.Part == XmlPart.Element) Open(xml);
+            else if (xml.Part == XmlPart.EndElement) Close(xml.Name);
         }
 
         EndParagraph();
     }
 
-    private void Open(XmlReader xml)
+    private void Open(XmlPull xml)
     {
-        switch (xml.LocalName)
+        switch (xml.Name)
         {
-            case "t": text.Append(xml.ElementText(blocks.Guard)); break;
+            case "t": text.Append(xml.Text()); break;
             case "tab" when xml.Attribute("val") is null: text.Append('\t'); break;
             case "br" or "cr": text.Append('\n'); break;
             case "noBreakHyphen": text.Append('-'); break;
             case "pStyle": level = xml.Attribute("val") is { } style ? headings.TryGetValue(style, out var at) ? at : HeadingLevel(style) ?? 0 : 0; break;
             case "numPr": isItem = true; break;
             // The same content once more, for programs that do not know the first form; and text that was deleted with changes tracked.
-            case "Fallback" or "del" or "moveFrom": xml.SkipElement(blocks.Guard); break;
+            case "Fallback" or "del" or "moveFrom": xml.Skip(); break;
             case "tbl": OpenTable(); break;
-            case "p" when xml.IsEmptyElement: EndParagraph(); break;
+            case "p" when xml.IsEmpty: EndParagraph(); break;
         }
     }
 

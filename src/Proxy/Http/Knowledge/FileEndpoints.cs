@@ -89,7 +89,7 @@ internal sealed class FileEndpoints(KnowledgeConfig config, ILogger log, TimePro
     {
         response.ContentType = "application/octet-stream";
         response.ContentLength = file.Bytes;
-        response.Headers.ContentDisposition = $"attachment; filename*=UTF-8''{Uri.EscapeDataString(file.Name)}";
-        response.Headers.XContentTypeOptions = "nosniff"; // a page of this address must not come out of an upload
+        response.Headers["content-disposition"] = $"attachment; filename*=UTF-8''{Uri.EscapeDataString(file.Name)}";
+        response.Headers["x-content-type-options"] = "nosniff"; // a page of this address must not come out of an upload
     }
 }

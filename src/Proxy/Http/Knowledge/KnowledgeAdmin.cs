@@ -7,8 +7,8 @@ using Proxy.Knowledge;
 namespace Proxy.Http.Knowledge;
 
 /// <summary>
-/// Documents on the admin socket: <c>POST /knowledge/VERB</c> with a line of JSON, and after it the content of a file if the verb takes one. The answer is a JSON
-/// object, or <c>{"error":{"message"}}</c>. <c>backup</c> answers with the files of the copy instead: before each a line of JSON, at the end an empty object.
+/// Documents on the admin socket: <c>POST /knowledge/VERB</c> with a line of JSON, and after it the content of a file if the verb takes one. The answer is a
+/// JSON object, or <c>{"error":{"message"}}</c>. <c>backup</c> answers with the files of the copy instead: before each a line of JSON, at the end an empty one.
 /// </summary>
 /// <param name="knowledge">Null: this proxy has no knowledge.</param>
 /// <param name="absent">Why it has none.</param>

@@ -26,7 +26,8 @@ internal sealed class KnowledgeEndpoints(KnowledgeParts? knowledge, KnowledgeCon
     private const string Prefix = "/v1";
     private static readonly string[] Roots = ["/files", "/vector_stores"];
 
-    private readonly (KnowledgeRow Row, HandlerExchange Exchange)[] table = [.. AllRows(config, parts).Select(row => (row, Handler(row, knowledge, config, parts)))];
+    private readonly (KnowledgeRow Row, HandlerExchange Exchange)[] table =
+        [.. AllRows(config, parts).Select(row => (row, Handler(row, knowledge, config, parts)))];
 
     public IReadOnlyList<EndpointRow> Rows =>
         [new("*", [.. Roots.SelectMany(static root => (string[])[Prefix + root, Prefix + root + "/", root, root + "/"])], RouteAsync)];

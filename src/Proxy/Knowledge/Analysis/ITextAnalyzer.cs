@@ -10,7 +10,20 @@ internal interface ITextAnalyzer
 
     /// <summary>The terms in their order, repeated as often as they occur.</summary>
     List<string> Terms(string text);
+
+    /// <summary>The terms of a query, each once.</summary>
+    IReadOnlyList<QueryTerm> QueryTerms(string query) => [.. Terms(query).Distinct().Select(static term => new QueryTerm(term, []))];
 }
+
+/// <summary>A term of a query.</summary>
+/// <param name="Term">The term.</param>
+/// <param name="PartOf">The identifiers of which it is a part; empty: it stands for itself.</param>
+internal sealed record QueryTerm(string Term, IReadOnlyList<Identifier> PartOf);
+
+/// <summary>An identifier in a query.</summary>
+/// <param name="Term">Its term as a whole.</param>
+/// <param name="IsCode">False: words of a language, joined by hyphens or slashes.</param>
+internal readonly record struct Identifier(string Term, bool IsCode);
 
 internal static class AnalyzerExtensions
 {

@@ -21,8 +21,21 @@ internal sealed class TextAnalyzer : ITextAnalyzer
 
     public List<string> Terms(string text)
     {
+        var terms = new TermList((text.Length / 8) + 4);
+        Read(text, terms);
+        return terms.Terms;
+    }
+
+    public IReadOnlyList<QueryTerm> QueryTerms(string query)
+    {
+        var terms = new QueryTermList();
+        Read(query, terms);
+        return terms.Distinct();
+    }
+
+    private void Read(string text, TermList terms)
+    {
         text = Folding.Compatible(text);
-        var terms = new List<string>((text.Length / 8) + 4);
         for (var at = 0; at < text.Length;)
         {
             switch (Characters.KindAt(text, at, out var length))
@@ -38,12 +51,10 @@ internal sealed class TextAnalyzer : ITextAnalyzer
                     break;
             }
         }
-
-        return terms;
     }
 
     /// <summary>Reads a word or identifier; returns its end.</summary>
-    private int Read(ReadOnlySpan<char> text, int start, List<string> terms)
+    private int Read(ReadOnlySpan<char> text, int start, TermList terms)
     {
         var (end, isJoined) = (start, false);
         while (end < text.Length)
@@ -88,34 +99,48 @@ internal sealed class TextAnalyzer : ITextAnalyzer
     }
 
     /// <summary>Adds an identifier, then its parts: those of paths, then those of dotted names, then those of compound words.</summary>
-    private void AddIdentifier(ReadOnlySpan<char> run, int level, List<string> terms)
+    private void AddIdentifier(ReadOnlySpan<char> run, int level, TermList terms)
     {
         for (; level < Characters.Connectors.Length; level++)
         {
             var connectors = Characters.Connectors[level];
             if (run.IndexOfAny(connectors) < 0) continue;
-            if (run.Length <= LongestIdentifier && run.IndexOfAnyExcept('_', '-') >= 0) AddWhole(run, terms);
+            var isWhole = run.Length <= LongestIdentifier && run.IndexOfAnyExcept('_', '-') >= 0;
+            if (isWhole) terms.Begin(AddWhole(run, terms), IsCode(run));
             foreach (var part in run.SplitAny(connectors))
             {
                 if (!run[part].IsEmpty) AddIdentifier(run[part], level + 1, terms);
             }
 
+            if (isWhole) terms.End();
             return;
         }
 
         AddWord(run, terms);
     }
 
-    private void AddWhole(ReadOnlySpan<char> run, List<string> terms)
+    private string AddWhole(ReadOnlySpan<char> run, TermList terms)
     {
         Span<char> lower = stackalloc char[LongestIdentifier];
         lower = lower[..run.ToLowerInvariant(lower)];
-        if (lower.Length > LongestTerm) terms.Add(Shortened(lower));
-        else terms.Add(pool.Same(lower));
+        var term = lower.Length > LongestTerm ? Shortened(lower) : pool.Same(lower);
+        terms.Add(term);
+        return term;
+    }
+
+    /// <summary>Whether an identifier is more than words joined by hyphens or slashes, as in and/or or well-known.</summary>
+    private static bool IsCode(ReadOnlySpan<char> run)
+    {
+        foreach (var c in run)
+        {
+            if (!char.IsLetter(c) && c is not ('-' or '/')) return true;
+        }
+
+        return false;
     }
 
     /// <summary>Adds a word without connectors, and its parts if its case or digits show them.</summary>
-    private void AddWord(ReadOnlySpan<char> word, List<string> terms)
+    private void AddWord(ReadOnlySpan<char> word, TermList terms)
     {
         if (word.Length > LongestTerm)
         {
@@ -127,13 +152,20 @@ internal sealed class TextAnalyzer : ITextAnalyzer
 
         Span<char> lower = stackalloc char[LongestTerm];
         lower = lower[..word.ToLowerInvariant(lower)];
-        if (!Ascii.IsValid(word)) AddForeign(lower, terms);
-        else if (pool.OfWord(lower) is { Length: > 0 } term) terms.Add(term);
-        AddHumps(word, lower, terms);
+        if (!Ascii.IsValid(lower))
+        {
+            AddForeign(lower, terms);
+            return;
+        }
+
+        var term = pool.OfWord(lower);
+        if (term.Length == 0) return;
+        terms.Add(term);
+        AddHumps(word, lower, term, terms);
     }
 
     /// <summary>Adds a word that is not ASCII as it is, and without its diacritics.</summary>
-    private void AddForeign(ReadOnlySpan<char> lower, List<string> terms)
+    private void AddForeign(ReadOnlySpan<char> lower, TermList terms)
     {
         terms.Add(pool.Same(lower));
         Span<char> plain = stackalloc char[2 * LongestTerm];
@@ -145,9 +177,9 @@ internal sealed class TextAnalyzer : ITextAnalyzer
     /// Adds the parts of <c>camelCase</c>, <c>HTTPServer2</c> or <c>E1234</c>, without single characters. Random characters, such as hashes, have too many
     /// parts and are not cut.
     /// </summary>
-    private void AddHumps(ReadOnlySpan<char> word, ReadOnlySpan<char> lower, List<string> terms)
+    private void AddHumps(ReadOnlySpan<char> word, ReadOnlySpan<char> lower, string whole, TermList terms)
     {
-        if (word.Length < 3 || word.Length != lower.Length) return;
+        if (word.Length < 3) return;
         var count = 0;
         Span<int> ends = stackalloc int[LongestTerm];
         for (var i = 1; i < word.Length; i++)
@@ -158,11 +190,14 @@ internal sealed class TextAnalyzer : ITextAnalyzer
         if (count == 0 || 3 * (count + 1) > word.Length + 4) return;
         ends[count++] = word.Length;
         var start = 0;
+        terms.Begin(whole, isCode: true);
         foreach (var end in ends[..count])
         {
             if (end - start > 1 && pool.OfWord(lower[start..end]) is { Length: > 0 } term) terms.Add(term);
             start = end;
         }
+
+        terms.End();
     }
 
     /// <summary>Whether a part begins there: between letters and digits, before a capital after a small letter, before the last capital of several.</summary>
@@ -177,7 +212,7 @@ internal sealed class TextAnalyzer : ITextAnalyzer
     }
 
     /// <summary>Reads characters of a script without spaces; returns their end.</summary>
-    private int ReadUnspaced(ReadOnlySpan<char> text, int start, List<string> terms)
+    private int ReadUnspaced(ReadOnlySpan<char> text, int start, TermList terms)
     {
         var (before, at, isAlone) = (-1, start, true);
         while (at < text.Length && Characters.KindAt(text, at, out var length) == CharacterKind.Unspaced)

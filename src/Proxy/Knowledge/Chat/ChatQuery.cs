@@ -11,7 +11,9 @@ internal static class ChatQuery
 {
     public const int FewWords = 5;
 
-    /// <summary>The most characters of a query. Of a longer text, its beginning and its end are used: questions stand before or after what they are about.</summary>
+    /// <summary>
+    /// The most characters of a query. Of a longer text, its beginning and its end are used: questions stand before or after what they are about.
+    /// </summary>
     public const int MostCharacters = 4000;
 
     /// <summary>The query; empty if the user wrote nothing.</summary>

@@ -29,15 +29,14 @@ internal sealed class RagMetrics
         Interlocked.Increment(ref end is SearchEnd.Some ? ref some : ref end is SearchEnd.None ? ref none : ref failed);
     }
 
-    private IEnumerable<Gauge> Measure()
-    {
-        const string Help = "Searches in documents for chats: with passages, without any, or failed.";
-        return
-        [
-            new("proxy_rag_searches_total", Help, "hits=\"some\"", Volatile.Read(ref some)),
-            new("proxy_rag_searches_total", Help, "hits=\"none\"", Volatile.Read(ref none)),
-            new("proxy_rag_searches_total", Help, "hits=\"failed\"", Volatile.Read(ref failed)),
-            new("proxy_rag_passages_total", "Passages that were given to models.", "", Volatile.Read(ref passages)),
-        ];
-    }
+    private IEnumerable<Gauge> Measure() =>
+    [
+        Searches("some", Volatile.Read(ref some)),
+        Searches("none", Volatile.Read(ref none)),
+        Searches("failed", Volatile.Read(ref failed)),
+        new("proxy_rag_passages_total", "Passages that were given to models.", "", Volatile.Read(ref passages)),
+    ];
+
+    private static Gauge Searches(string hits, long count) =>
+        new("proxy_rag_searches_total", "Searches in documents for chats: with passages, without any, or failed.", $"hits=\"{hits}\"", count);
 }

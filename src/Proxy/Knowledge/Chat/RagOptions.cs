@@ -59,7 +59,8 @@ internal sealed record RagOptions
             DenseWeight = tool.EmbeddingWeight ?? options.DenseWeight,
         };
         if (tool.Filters is not { } filters) return null;
-        if (AttributeFilter.Read(filters, out var filter) is { } wrong) return Wrong($"{tool.Place}.filters", $"\"{tool.Place}.filters\" is not valid: {wrong}");
+        var place = $"{tool.Place}.filters";
+        if (AttributeFilter.Read(filters, out var filter) is { } wrong) return Wrong(place, $"\"{place}\" is not valid: {wrong}");
         options = options with { Filter = filter };
         return null;
     }

@@ -38,11 +38,13 @@ internal sealed class RagRoute(
         var said = call.Call.Info.Wishes?.Rag;
         var tool = call.Call.OriginalBody is { } body ? call.Call.Dialect.FindFileSearch(body.Span) : null;
         if (RagOptions.Read(said, tool, out var options) is { } invalid) return new ChatAnswer.Refused(invalid);
-        if (call.Workspace is null) return Refused(said!.First, $"{said.First} says how to search documents, but the call names no workspace; send x-workspace");
+        if (call.Workspace is null)
+            return Refused(said!.First, $"{said.First} says how to search documents, but the call names no workspace; send x-workspace");
         try
         {
             var (workspaces, unknown) = await FindAsync(call, tool, cancellation).ConfigureAwait(false);
-            return unknown is not null ? new ChatAnswer.Refused(unknown) : await AnswerAsync(call, tool, options, workspaces, cancellation).ConfigureAwait(false);
+            if (unknown is not null) return new ChatAnswer.Refused(unknown);
+            return await AnswerAsync(call, tool, options, workspaces, cancellation).ConfigureAwait(false);
         }
         catch (KnowledgeStoreException)
         {
@@ -56,13 +58,13 @@ internal sealed class RagRoute(
     {
         if (call.Call.TryGetRequest(out var request) is { } problem) return new ChatAnswer.Refused(problem);
         if (request!.Messages.Count == 0) return await next.AnswerAsync(call, cancellation).ConfigureAwait(false); // it loads the model
-        if (tool is { IsForbidden: true }) return await next.AnswerAsync(call with { Call = call.Call.EditedBytes(tool.Edits) }, cancellation).ConfigureAwait(false);
-        if (request.Prompt?.NotOneText is not null) return Refused("prompt", "a call with documents takes one text as \"prompt\", not several and not token numbers");
+        if (tool is { IsForbidden: true })
+            return await next.AnswerAsync(call with { Call = call.Call.EditedBytes(tool.Edits) }, cancellation).ConfigureAwait(false);
+        if (request.Prompt?.NotOneText is not null)
+            return Refused("prompt", "a call with documents takes one text as \"prompt\", not several and not token numbers");
         var query = ChatQuery.Of(request);
         if (query.Length == 0) return Refused("x-workspace", "the call asks for an answer from documents, but the user's last turn has no text to search for");
-        if (RoomFor(call.Model, request) is not { } room)
-            return new ChatAnswer.Refused(new(ProxyErrorKind.ContextLengthExceeded, "the conversation leaves no room for passages of documents in the model's context; "
-                + "send fewer messages or use a model with a larger context") { Param = "messages" });
+        if (RoomFor(call.Model, request) is not { } room) return new ChatAnswer.Refused(NoRoom);
 
         var (outcome, failure) = await SearchAsync(workspaces, options.Request(query), cancellation).ConfigureAwait(false);
         if (failure is not null) return new ChatAnswer.Refused(failure);
@@ -113,8 +115,8 @@ internal sealed class RagRoute(
     }
 
     /// <summary>
-    /// The tokens for passages: at most <see cref="PassageText.MostTokens"/>, and half of what the conversation and its answer leave of the model's context. Null
-    /// if that is too little.
+    /// The tokens for passages: at most <see cref="PassageText.MostTokens"/>, and half of what the conversation and its answer leave of the model's context.
+    /// Null if that is too little.
     /// </summary>
     private int? RoomFor(string model, ChatRequest request)
     {
@@ -140,6 +142,12 @@ internal sealed class RagRoute(
         messages[turn] = messages[turn] with { Content = [new ContentPart.Text(passages.Text), .. messages[turn].Content] };
         return call.Edited(request with { Messages = messages });
     }
+
+    private static ProxyError NoRoom => new(ProxyErrorKind.ContextLengthExceeded,
+        "the conversation leaves no room for passages of documents in the model's context; send fewer messages or use a model with a larger context")
+    {
+        Param = "messages",
+    };
 
     private static ChatAnswer.Refused Refused(string param, string message) => new(new ProxyError(ProxyErrorKind.InvalidRequest, message) { Param = param });
 }

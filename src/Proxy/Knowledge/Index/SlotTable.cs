@@ -18,9 +18,12 @@ internal sealed class SlotTable
     public SlotTable(ulong[] slots, IReadOnlySet<int> live)
     {
         (this.slots, Live) = (slots, live);
+        var (last, isLive) = (0, false);
         foreach (var slot in slots)
         {
-            if (!IsLive(slot)) continue;
+            var file = (int)(slot >> 32);
+            if (file != last) (last, isLive) = (file, live.Contains(file)); // the chunks of a file mostly follow each other
+            if (!isLive || slot == 0) continue;
             Count++;
             BodyTerms += BodyOf(slot);
             TitleTerms += TitleOf(slot);

@@ -2,8 +2,8 @@ namespace Proxy.Knowledge.Ingest;
 
 /// <summary>
 /// The right to read documents into the store of one folder: of a proxy while it runs, or of a command that works without one. The store itself would bear
-/// several; what they would do twice is the work: walk the same folders, and load a model each and compute with all cores. A database server's store has no such
-/// lock, because proxies on several machines share its work. The kernel frees it when its process ends, however it ends.
+/// several; what they would do twice is the work: walk the same folders, and load a model each and compute with all cores. A database server's store has no
+/// such lock, because proxies on several machines share its work. The kernel frees it when its process ends, however it ends.
 /// </summary>
 internal sealed class IngestLock : IDisposable
 {

@@ -32,14 +32,26 @@ internal sealed class Ranker(SearchedSlots slots, ChunkSource chunks, ITextAnaly
 
     private readonly LexicalPass lexical = new(slots);
 
-    /// <summary>Scores by the query's words. Each term counts once.</summary>
+    /// <summary>An identifier names chunks if it stands in no more of them than this.</summary>
+    public const int FewChunks = 3;
+
+    /// <summary>
+    /// Scores by the query's words. Each term counts once. The parts of an identifier are looked for only if no chunk has the whole: else its one chunk would
+    /// be lost among the many that have a part. Words joined by a hyphen are looked for as parts too, unless they are the whole query and name few chunks.
+    /// </summary>
     public async ValueTask<QueryWords> WordsAsync(string query, CancellationToken cancellation)
     {
-        var terms = analyzer.Terms(query).Distinct().ToList();
-        TermKey[] keys =
-            [.. terms.Select(static term => new TermKey(TermField.Body, term)), .. terms.Select(static term => new TermKey(TermField.Title, term))];
-        var found = await lexical.ReadAsync(keys, cancellation).ConfigureAwait(false);
+        var terms = analyzer.QueryTerms(query);
+        TermKey[] keys = [.. terms.SelectMany(static term => new TermKey[] { new(TermField.Body, term.Term), new(TermField.Title, term.Term) })];
+        var read = await lexical.ReadAsync(keys, cancellation).ConfigureAwait(false);
+        var frequencies = read.Where(static term => term.Key.Field == TermField.Body).ToDictionary(static term => term.Key.Term, static term => term.Frequency);
+        var isAlone = terms.Count(static term => term.PartOf.Count == 0) == 1;
+        var dropped = terms.Where(term => term.PartOf.Any(Names)).Select(static term => term.Term).ToHashSet();
+        var found = read.FindAll(term => !dropped.Contains(term.Key.Term));
         return new(found, lexical.Score(found.Select(static term => (term, 1.0)), cancellation));
+
+        bool Names(Identifier identifier) =>
+            frequencies.GetValueOrDefault(identifier.Term) is > 0 and var count && (identifier.IsCode || (isAlone && count <= FewChunks));
     }
 
     /// <summary>Scores by vectors: for each of them the nearest chunks of the workspaces that have vectors of its model.</summary>

@@ -47,7 +47,7 @@ internal sealed class TopSlots(int most)
         return sorted;
     }
 
-    private float Least => count < most ? 0 : heap[0].Score;
+    private float Least => count < most || most == 0 ? 0 : heap[0].Score;
 
     private static bool IsWorse(ScoredSlot left, ScoredSlot right) => left.Score < right.Score || (left.Score == right.Score && left.Slot > right.Slot);
 

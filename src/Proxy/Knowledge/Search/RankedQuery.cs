@@ -6,9 +6,6 @@ namespace Proxy.Knowledge.Search;
 /// <summary>A query with its ranking, and what its scores mean.</summary>
 internal sealed class RankedQuery
 {
-    /// <summary>An identifier names a chunk if it stands in no more chunks than this.</summary>
-    private const int FewChunks = 3;
-
     private readonly Dictionary<int, double> named = [];
 
     public RankedQuery(Ranker ranker, QueryWords words, IReadOnlyList<QueryVector> vectors, Ranking.Ranking ranking)
@@ -18,7 +15,7 @@ internal sealed class RankedQuery
         var shares = words.Scores.Top.ToDictionary(static scored => scored.Slot, scored => (double)scored.Score / best.Score);
         foreach (var term in words.Terms)
         {
-            if (term.Key.Field != TermField.Body || term.Frequency > FewChunks || !IsIdentifier(term.Key.Term)) continue;
+            if (term.Key.Field != TermField.Body || term.Frequency > Ranker.FewChunks || !IsIdentifier(term.Key.Term)) continue;
             foreach (var number in ranker.ChunksWith(term)) named[number] = shares.GetValueOrDefault(number);
         }
     }

@@ -32,6 +32,10 @@ internal sealed class SearchRun
         var ranked = new List<RankedQuery>();
         using (var giveUp = CancellationTokenSource.CreateLinkedTokenSource(cancellation))
         {
+            // The feedback's temperature belongs to shares that sum up to 1.
+            var sum = request.LexicalWeight + request.DenseWeight;
+            var weights = sum > 0 ? sum : 1;
+
             // The words are scored while the model embeds.
             var embedding = new QueryEmbedder(models).EmbedAsync(slots.Indexes, request.Queries, giveUp.Token);
             var words = new List<(Ranker Ranker, QueryWords Words, TimeSpan Took)>();
@@ -39,7 +43,7 @@ internal sealed class SearchRun
             {
                 foreach (var query in request.Queries)
                 {
-                    var ranker = new Ranker(slots, chunks, analyzer, request.LexicalWeight, request.DenseWeight);
+                    var ranker = new Ranker(slots, chunks, analyzer, request.LexicalWeight / weights, request.DenseWeight / weights);
                     words.Add((ranker, await ranker.WordsAsync(query, cancellation).ConfigureAwait(false), clock.End("words")));
                 }
             }

@@ -48,7 +48,7 @@ internal static class PostgresCheck
 
         if (found.HasVector) yield break;
         var package = found.HasVectorFiles ? "" : $"install pgvector on the database's machine (in Debian: postgresql-{found.Version}-pgvector), then ";
-        yield return $"the extension \"vector\" is missing; records work without it; to add it, {package}"
+        yield return $"the extension \"vector\" is missing; records work without it, workspaces of documents do not; to add it, {package}"
             + $"the owner of {database} has to run: create extension vector;";
     }
 

@@ -3,7 +3,9 @@ using Proxy.Streams;
 
 namespace Proxy.Store.Postgres;
 
-/// <summary>The proxy's schema in a database. The first write creates or migrates its tables; several processes may share them, also of different versions.</summary>
+/// <summary>
+/// The proxy's schema in a database. The first write creates or migrates its tables; several processes may share them, also of different versions.
+/// </summary>
 internal sealed class PostgresSchema : IAsyncDisposable
 {
     private const string UndefinedSchema = "3F000";

@@ -25,8 +25,11 @@ internal sealed class PostgresStore : IRecordStore
     {
         (this.schema, this.time) = (new(url, schema), time);
         quoted = this.schema.Quoted;
+        Leases = new PostgresKeyLeases(this.schema);
         writing = new(quoted);
     }
+
+    public IKeyLeases Leases { get; }
 
     private DateTime Now => time.GetUtcNow().UtcDateTime;
 
@@ -160,6 +163,7 @@ internal sealed class PostgresStore : IRecordStore
 
     public async ValueTask PruneAsync(CancellationToken cancellation)
     {
+        await RunAsync([new($"delete from {quoted}.key_leases where expires_at < clock_timestamp() - interval '1 hour'")], cancellation).ConfigureAwait(false);
         foreach (var table in (string[])["idempotency_log", "answers", "completions_cache", "semantic_cache"])
         {
             var sql = $"delete from {quoted}.{table} where ctid = any(array(select ctid from {quoted}.{table} where expires_at <= $1 limit {PruneAtOnce}))";

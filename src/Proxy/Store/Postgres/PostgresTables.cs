@@ -10,7 +10,7 @@ namespace Proxy.Store.Postgres;
 internal static class PostgresTables
 {
     /// <summary>The tables that hold records, in the order in which every transaction touches them, so that no two wait for each other.</summary>
-    public static readonly string[] Names = ["exchanges", "usage_daily", "idempotency_log", "answers", "completions_cache", "semantic_cache"];
+    public static readonly string[] Names = ["exchanges", "usage_daily", "idempotency_log", "answers", "completions_cache", "semantic_cache", "key_leases"];
 
     private static readonly string[] Scripts =
     [
@@ -99,6 +99,15 @@ internal static class PostgresTables
         create index semantic_cache_expires_at on {0}.semantic_cache (expires_at);
         """,
         KnowledgeTables.Script,
+        """
+        create table {0}.key_leases (
+            owner text not null,
+            key text not null,
+            holder text not null, -- the trace id of the call that generates the answer
+            digest text not null,
+            expires_at timestamptz not null, -- by the database's clock
+            primary key (owner, key));
+        """,
     ];
 
     /// <summary>The number of the last script.</summary>

@@ -61,6 +61,8 @@ internal sealed class SpoolingStore : IRecordStore
     /// <summary>Spooled rows that the disk has damaged or that the database does not take.</summary>
     public long Lost => Volatile.Read(ref lost);
 
+    public IKeyLeases? Leases => Problem is null ? database.Leases : null;
+
     public ValueTask<IReadOnlyList<string>> CheckAsync(CancellationToken cancellation) => database.CheckAsync(cancellation);
 
     public async ValueTask CommitAsync(IReadOnlyList<StoreRow> rows, CancellationToken cancellation)

@@ -91,7 +91,16 @@ internal static class SqliteSchema
         create index semantic_cache_words on semantic_cache(scope, words);
         create index semantic_cache_expires_at on semantic_cache(expires_at);
         """,
+        """
+        create table key_leases(
+            owner text not null,
+            key text not null,
+            holder text not null, -- the trace id of the call that generates the answer
+            digest text not null,
+            expires_at integer not null,
+            primary key (owner, key));
+        """,
     ];
 
-    public static readonly string[] Tables = ["exchanges", "idempotency_log", "completions_cache", "usage_daily", "answers", "semantic_cache"];
+    public static readonly string[] Tables = ["exchanges", "idempotency_log", "completions_cache", "usage_daily", "answers", "semantic_cache", "key_leases"];
 }

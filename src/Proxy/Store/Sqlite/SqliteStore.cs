@@ -17,6 +17,8 @@ internal sealed class SqliteStore(string path, TimeProvider time) : IRecordStore
     private readonly SqliteAccess writing = new(path, OpenAsync);
     private readonly SqliteAccess reading = new(path, OpenAsync);
 
+    public IKeyLeases Leases => new SqliteKeyLeases(writing, time);
+
     private long Now => time.GetUtcNow().ToUnixTimeMilliseconds();
 
     public ValueTask<IReadOnlyList<string>> CheckAsync(CancellationToken cancellation) =>
@@ -115,7 +117,7 @@ internal sealed class SqliteStore(string path, TimeProvider time) : IRecordStore
 
     public async ValueTask PruneAsync(CancellationToken cancellation)
     {
-        foreach (var table in (string[])["idempotency_log", "completions_cache", "answers", "semantic_cache"])
+        foreach (var table in (string[])["idempotency_log", "completions_cache", "answers", "semantic_cache", "key_leases"])
         {
             var sql = $"delete from {table} where rowid in (select rowid from {table} where expires_at <= ? limit {PruneAtOnce})";
             while (await writing.RunAsync(connection => connection.Prepare(sql).Bind((long?)Now).Run(), cancellation).ConfigureAwait(false) == PruneAtOnce)

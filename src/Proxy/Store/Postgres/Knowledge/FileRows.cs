@@ -54,7 +54,8 @@ internal sealed class FileRows(KnowledgeDatabase database, TimeProvider time)
     }
 
     public async Task<KnowledgeFile?> FindAsync(NpgsqlConnection connection, string id, CancellationToken cancellation) =>
-        (await connection.RowsAsync($"select {Columns} from {schema}.files where id = $1 and {IsThere("$2")}", Read, cancellation, Text(id), Now).ConfigureAwait(false))
+        (await connection.RowsAsync(
+            $"select {Columns} from {schema}.files where id = $1 and {IsThere("$2")}", Read, cancellation, Text(id), Now).ConfigureAwait(false))
         .FirstOrDefault();
 
     public Task<List<KnowledgeFile>> PageAsync(

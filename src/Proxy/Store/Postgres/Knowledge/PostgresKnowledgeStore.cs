@@ -7,8 +7,8 @@ using static Proxy.Store.Postgres.Knowledge.PostgresCommands;
 namespace Proxy.Store.Postgres.Knowledge;
 
 /// <summary>
-/// Documents in PostgreSQL, which needs the extension <c>vector</c> for them. Transactions that change a workspace take a lock on it, so that several proxies can
-/// share the tables; nothing stays in a session, so PgBouncer may be between.
+/// Documents in PostgreSQL, which needs the extension <c>vector</c> for them. Transactions that change a workspace take a lock on it, so that several proxies
+/// can share the tables; nothing stays in a session, so PgBouncer may be between.
 /// </summary>
 internal sealed class PostgresKnowledgeStore : IKnowledgeStore
 {
@@ -41,8 +41,11 @@ internal sealed class PostgresKnowledgeStore : IKnowledgeStore
     }
 
     public async ValueTask<IReadOnlyList<Workspace>> WorkspacesAsync(CancellationToken cancellation) =>
-        [.. (await database.ReadAsync(
-            [], (connection, cancellation) => workspaces.AllAsync(connection, Now, cancellation), cancellation).ConfigureAwait(false)).Select(static row => row.Workspace)];
+        [
+            .. (await database.ReadAsync(
+                [], (connection, cancellation) => workspaces.AllAsync(connection, Now, cancellation), cancellation).ConfigureAwait(false))
+                .Select(static row => row.Workspace),
+        ];
 
     public async ValueTask<Workspace?> WorkspaceAsync(string id, CancellationToken cancellation) =>
         (await database.ReadAsync(null, (connection, cancellation) => workspaces.FindAsync(connection, id, Now, cancellation), cancellation)
@@ -186,7 +189,8 @@ internal sealed class PostgresKnowledgeStore : IKnowledgeStore
                 await attached.GrowAsync(
                     connection, workspace.Number, file, added.Count, bytes, isLast ? FileStatus.Completed : FileStatus.InProgress, isLast ? null : worker,
                     isLast ? null : Now + lease, cancellation).ConfigureAwait(false);
-                if (isLast && found.File.Path is { } path) await RemoveOlderAsync(connection, workspace, path, file.Ordinal, cancellation).ConfigureAwait(false);
+                if (isLast && found.File.Path is { } path)
+                    await RemoveOlderAsync(connection, workspace, path, file.Ordinal, cancellation).ConfigureAwait(false);
                 return true;
             },
             cancellation);

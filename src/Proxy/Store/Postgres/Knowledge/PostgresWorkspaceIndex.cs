@@ -12,7 +12,8 @@ namespace Proxy.Store.Postgres.Knowledge;
 /// <param name="slots">What is known of its slots.</param>
 /// <param name="chunks">Reads chunks and postings.</param>
 /// <param name="vectors">Reads vectors.</param>
-internal sealed class PostgresWorkspaceIndex(KnowledgeDatabase database, WorkspaceRow row, SlotTable slots, ChunkRows chunks, PostgresVectors vectors) : IWorkspaceIndex
+internal sealed class PostgresWorkspaceIndex(
+    KnowledgeDatabase database, WorkspaceRow row, SlotTable slots, ChunkRows chunks, PostgresVectors vectors) : IWorkspaceIndex
 {
     public Workspace Workspace => row.Workspace;
 

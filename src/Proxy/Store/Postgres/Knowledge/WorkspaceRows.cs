@@ -22,7 +22,9 @@ internal sealed record WorkspaceRow(int Number, Workspace Workspace, long Revisi
 /// <param name="schema">The schema's name, quoted.</param>
 internal sealed class WorkspaceRows(string schema)
 {
-    /// <summary>A condition on w, at the time of the first parameter. Expired workspaces are not shown, and deleted by one of the next writes or claims.</summary>
+    /// <summary>
+    /// A condition on w, at the time of the first parameter. Expired workspaces are not shown, and deleted by one of the next writes or claims.
+    /// </summary>
     private const string IsExpired = "(w.expires_after_days is not null and w.last_active_at + make_interval(days => w.expires_after_days) <= $1)";
 
     /// <summary>The columns of <see cref="Read"/>, of a table that is called w.</summary>
@@ -108,7 +110,8 @@ internal sealed class WorkspaceRows(string schema)
         NpgsqlConnection connection, WorkspaceRow row, int chunks, long textBytes, int slots, bool isVisible, CancellationToken cancellation) =>
         (await connection.RowsAsync(
             $"""
-            update {schema}.workspaces w set chunks = chunks + $2, text_bytes = text_bytes + $3, slots = greatest(slots, $4), version = version + $5, revision = revision + 1
+            update {schema}.workspaces w set chunks = chunks + $2, text_bytes = text_bytes + $3, slots = greatest(slots, $4),
+                version = version + $5, revision = revision + 1
             where number = $1 returning {Columns}
             """,
             Read, cancellation, Of(row.Number), Of(chunks), Of(textBytes), Of(slots), Of(isVisible ? 1 : 0)).ConfigureAwait(false))[0];

@@ -9,8 +9,8 @@ internal sealed record StoredFile(WorkspaceFile Row, long Id, string? Worker);
 internal static class AttachedTable
 {
     private const string Select = """
-        select f.id, w.id, f.file, f.ordinal, f.name, f.path, f.sha256, f.status, f.error_code, f.error, f.attributes, f.chunk_tokens, f.overlap_tokens, f.batch,
-            f.created_at, f.chunks,
+        select f.id, w.id, f.file, f.ordinal, f.name, f.path, f.sha256, f.status, f.error_code, f.error, f.attributes, f.chunk_tokens, f.overlap_tokens,
+            f.batch, f.created_at, f.chunks,
             f.text_bytes + f.chunks * (select coalesce(sum(dimensions), 0) from vector_sets s where s.ws = f.ws and s.building = 0), f.worker
         from workspace_files f join workspaces w on w.number = f.ws
         """;
@@ -127,10 +127,10 @@ internal static class AttachedTable
         {
             var row = new WorkspaceFile
             {
-                Workspace = rows.Text(1), FileId = rows.Text(2), Ordinal = rows.Number(3), Name = rows.Text(4), Path = rows.TextOrNull(5), Sha256 = rows.Text(6),
-                Status = (FileStatus)rows.Number(7), ErrorCode = rows.TextOrNull(8), Error = rows.TextOrNull(9), Attributes = rows.Text(10),
-                ChunkTokens = rows.NumberOrNull(11), OverlapTokens = rows.NumberOrNull(12), Batch = rows.TextOrNull(13), CreatedAt = rows.Time(14),
-                Chunks = rows.Number(15), UsageBytes = rows.Integer(16),
+                Workspace = rows.Text(1), FileId = rows.Text(2), Ordinal = rows.Number(3), Name = rows.Text(4), Path = rows.TextOrNull(5),
+                Sha256 = rows.Text(6), Status = (FileStatus)rows.Number(7), ErrorCode = rows.TextOrNull(8), Error = rows.TextOrNull(9),
+                Attributes = rows.Text(10), ChunkTokens = rows.NumberOrNull(11), OverlapTokens = rows.NumberOrNull(12), Batch = rows.TextOrNull(13),
+                CreatedAt = rows.Time(14), Chunks = rows.Number(15), UsageBytes = rows.Integer(16),
             };
             found.Add(new(row, rows.Integer(0), rows.TextOrNull(17)));
         }

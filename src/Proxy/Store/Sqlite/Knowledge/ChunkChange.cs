@@ -5,8 +5,8 @@ using Proxy.Knowledge.Index;
 namespace Proxy.Store.Sqlite.Knowledge;
 
 /// <summary>
-/// The chunks that a transaction removes from a workspace and adds to it, with all that follows from them: texts, postings, slots, vectors and counts. Remove
-/// first, then add, then <see cref="Save"/> once.
+/// The chunks that a transaction removes from a workspace and adds to it, with all that follows from them: texts, postings, slots, vectors and counts. Take
+/// slots first, then remove, then add, then <see cref="Save"/> once.
 /// </summary>
 internal sealed class ChunkChange(SqliteConnection connection, StoredWorkspace workspace, ITextAnalyzer analyzer)
 {
@@ -34,7 +34,10 @@ internal sealed class ChunkChange(SqliteConnection connection, StoredWorkspace w
         now = now with { Row = now.Row with { Chunks = now.Row.Chunks - gone.Count, Version = now.Row.Version + 1 }, TextBytes = now.TextBytes - bytes };
     }
 
-    /// <summary>Slots for new chunks, rising. Slots that this transaction frees are not among them: their vectors are those of stored chunks until it ends.</summary>
+    /// <summary>
+    /// Slots for new chunks, rising. Take them before anything is removed: until the transaction ends, the vectors of slots that it frees are those of stored
+    /// chunks.
+    /// </summary>
     public List<int> TakeSlots(int count)
     {
         // While another model's vectors are computed for what stands in a slot, or a backup copies them, it stays that chunk's slot.

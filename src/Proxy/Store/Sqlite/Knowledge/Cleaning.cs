@@ -3,9 +3,9 @@ using Proxy.Knowledge;
 namespace Proxy.Store.Sqlite.Knowledge;
 
 /// <summary>
-/// Deletes in small transactions what a committed transaction has left to be deleted: the content of workspaces that are gone, the vectors of deleted chunks, the
-/// files of vector sets. A vector is overwritten only after the deletion of its chunk is committed, and under the write lock, so that no one can have given its
-/// slot to another chunk. After a crash the next process goes on.
+/// Deletes in small transactions what a committed transaction has left to be deleted: the content of workspaces that are gone, the vectors of deleted chunks,
+/// the files of vector sets. A vector is overwritten only after the deletion of its chunk is committed, and under the write lock, so that no one can have
+/// given its slot to another chunk. After a crash the next process goes on.
 /// </summary>
 internal static class Cleaning
 {

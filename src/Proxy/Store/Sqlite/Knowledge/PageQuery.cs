@@ -3,8 +3,8 @@ using Proxy.Knowledge;
 namespace Proxy.Store.Sqlite.Knowledge;
 
 /// <summary>
-/// The conditions and the order of a page's rows, which are ordered by time and id. With <see cref="Page.Before"/> they are read backwards from there, and turned
-/// round afterwards. An id that does not exist gives an empty page.
+/// The conditions and the order of a page's rows, which are ordered by time and id. With <see cref="Page.Before"/> they are read backwards from there, and
+/// turned round afterwards. An id that does not exist gives an empty page.
 /// </summary>
 internal readonly struct PageQuery(Page page, string table, string time, string id)
 {

@@ -18,6 +18,7 @@ internal sealed partial class SqliteKnowledgeStore
                 return AttachedTable.Find(connection, file.Workspace, file.FileId)!.Row;
             }, cancellation).ConfigureAwait(false);
         await PruneAsync(cancellation).ConfigureAwait(false);
+        await CleanAsync().ConfigureAwait(false);
         return attached;
     }
 
@@ -60,7 +61,7 @@ internal sealed partial class SqliteKnowledgeStore
         if (!database.Exists) return false;
         var detached = await database.DeleteAsync(
             connection => AttachedTable.Find(connection, workspace, fileId) is { } file && Detach(connection, file), cancellation).ConfigureAwait(false);
-        if (detached) await CleanAsync(cancellation).ConfigureAwait(false);
+        if (detached) await CleanAsync().ConfigureAwait(false);
         return detached;
     }
 

@@ -51,7 +51,7 @@ internal sealed partial class SqliteKnowledgeStore
         var appended = isLast && file.Path is not null
             ? await database.DeleteAsync(Work, cancellation).ConfigureAwait(false)
             : await database.WriteAsync(Work, cancellation).ConfigureAwait(false);
-        if (replaced) await CleanAsync(cancellation).ConfigureAwait(false);
+        if (replaced) await CleanAsync().ConfigureAwait(false);
         return appended;
     }
 
@@ -90,7 +90,7 @@ internal sealed partial class SqliteKnowledgeStore
                 WorkspaceTable.Save(connection, stored with { Row = stored.Row with { Version = stored.Row.Version + 1 } });
                 return (-1, stored.Number);
             }, cancellation).ConfigureAwait(false);
-        if (number != 0) await CleanAsync(cancellation).ConfigureAwait(false);
+        if (number != 0) await CleanAsync().ConfigureAwait(false);
         return missing;
     }
 
@@ -105,7 +105,8 @@ internal sealed partial class SqliteKnowledgeStore
         }, cancellation);
 
     private static bool IsTurn(StoredFile stored, string worker, WorkspaceFile file, int from) =>
-        stored.Row.Status is FileStatus.InProgress && (stored.Worker is null || stored.Worker == worker) && stored.Row.Ordinal == file.Ordinal && stored.Row.Chunks == from;
+        stored.Row.Status is FileStatus.InProgress && (stored.Worker is null || stored.Worker == worker)
+        && stored.Row.Ordinal == file.Ordinal && stored.Row.Chunks == from;
 
     /// <summary>A slot whose chunk lacks a vector of a set that is being built.</summary>
     private int? Missing(SqliteConnection connection, StoredWorkspace workspace)

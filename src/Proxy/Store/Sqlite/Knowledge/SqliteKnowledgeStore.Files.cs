@@ -61,7 +61,7 @@ internal sealed partial class SqliteKnowledgeStore
     {
         if (!database.Exists) return false;
         var deleted = await database.DeleteAsync(connection => DeleteFile(connection, id), cancellation).ConfigureAwait(false);
-        if (deleted) await CleanAsync(cancellation).ConfigureAwait(false);
+        if (deleted) await CleanAsync().ConfigureAwait(false);
         return deleted;
     }
 

@@ -17,7 +17,7 @@ internal sealed partial class SqliteKnowledgeStore
                 foreach (var file in files) DeleteFile(connection, file);
                 return workspaces.Count + files.Count;
             }, cancellation).ConfigureAwait(false);
-        await CleanAsync(cancellation).ConfigureAwait(false);
+        await CleanAsync().ConfigureAwait(false);
         await database.CheckpointAsync(cancellation).ConfigureAwait(false);
         return gone;
     }
@@ -56,12 +56,14 @@ internal sealed partial class SqliteKnowledgeStore
                         Holds.End(connection, id);
                         return true;
                     }, CancellationToken.None).ConfigureAwait(false);
-                await CleanAsync(CancellationToken.None).ConfigureAwait(false);
+                await CleanAsync().ConfigureAwait(false);
             }
         }
     }
 
-    /// <summary>Deletes what has expired, what ended processes have left, and uploads that were abandoned. Now and then; a failure is left to the next time.</summary>
+    /// <summary>
+    /// Deletes what has expired, what ended processes have left, and uploads that were abandoned. Now and then; a failure is left to the next time.
+    /// </summary>
     private async ValueTask PruneAsync(CancellationToken cancellation)
     {
         var now = Now;
@@ -72,7 +74,7 @@ internal sealed partial class SqliteKnowledgeStore
         {
             if (await database.ReadAsync(false, connection => IsPruneDue(connection, now), cancellation).ConfigureAwait(false))
                 await database.DeleteAsync(connection => Prune(connection, now), cancellation).ConfigureAwait(false);
-            await CleanAsync(cancellation).ConfigureAwait(false);
+            await CleanAsync().ConfigureAwait(false);
         }
         catch (KnowledgeStoreException)
         {
@@ -93,12 +95,22 @@ internal sealed partial class SqliteKnowledgeStore
         return true;
     }
 
-    /// <summary>Deletes what committed transactions have left to be deleted, in steps, so that other writers come in between.</summary>
-    private async ValueTask CleanAsync(CancellationToken cancellation)
+    /// <summary>
+    /// Deletes what committed transactions have left to be deleted, in steps, so that other writers come in between. It is not cancelled with the call that has
+    /// done its work already, and a failure is left to the next time.
+    /// </summary>
+    private async ValueTask CleanAsync()
     {
-        while (await database.ReadAsync(false, Cleaning.IsDue, cancellation).ConfigureAwait(false)
-            && await database.DeleteAsync(connection => Cleaning.Step(connection, vectors), cancellation).ConfigureAwait(false))
+        try
         {
+            while (await database.ReadAsync(false, Cleaning.IsDue, CancellationToken.None).ConfigureAwait(false)
+                && await database.DeleteAsync(connection => Cleaning.Step(connection, vectors), CancellationToken.None).ConfigureAwait(false))
+            {
+            }
+        }
+        catch (KnowledgeStoreException)
+        {
+            // The disk is full, for example: what is left is noted in the database.
         }
     }
 }

@@ -6,8 +6,8 @@ namespace Proxy.Store.Sqlite.Knowledge;
 
 /// <summary>
 /// Documents in a SQLite file, <c>knowledge.db</c>, and their vectors in files beside it (<see cref="VectorLayout"/>). Vectors are written inside the write
-/// transaction and are on the disk before it is committed: a slot that the database lists always has its vector, also after a crash. All of it runs on the thread
-/// pool. What has expired is not returned, and deleted by one of the next writes or claims.
+/// transaction and are on the disk before it is committed: a slot that the database lists always has its vector, also after a crash. All of it runs on the
+/// thread pool. What has expired is not returned, and deleted by one of the next writes or claims.
 /// </summary>
 /// <param name="folder">The folder. It is made at the first write; only its user may read it.</param>
 /// <param name="analyzer">Gives the terms of a stored chunk again, when it is deleted.</param>
@@ -51,13 +51,14 @@ internal sealed partial class SqliteKnowledgeStore(string folder, ITextAnalyzer 
                 return true;
             }, cancellation).ConfigureAwait(false);
         await PruneAsync(cancellation).ConfigureAwait(false);
+        await CleanAsync().ConfigureAwait(false);
     }
 
     public async ValueTask<bool> DeleteWorkspaceAsync(string id, CancellationToken cancellation)
     {
         if (!database.Exists) return false;
         var deleted = await database.DeleteAsync(connection => Delete(connection, id), cancellation).ConfigureAwait(false);
-        if (deleted) await CleanAsync(cancellation).ConfigureAwait(false);
+        if (deleted) await CleanAsync().ConfigureAwait(false);
         return deleted;
     }
 

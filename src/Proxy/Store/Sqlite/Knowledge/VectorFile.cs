@@ -11,12 +11,13 @@ internal sealed partial class VectorFile : IDisposable
 {
     private readonly SafeFileHandle file;
     private readonly VectorLayout layout;
-    private readonly byte[] row;
+    private readonly sbyte[] high;
+    private readonly sbyte[] low;
     private long length;
 
     private VectorFile(SafeFileHandle file, VectorLayout layout)
     {
-        (this.file, this.layout, row) = (file, layout, new byte[layout.Stride]);
+        (this.file, this.layout, high, low) = (file, layout, new sbyte[layout.Stride], new sbyte[layout.Stride]);
         length = RandomAccess.GetLength(file);
     }
 
@@ -37,18 +38,16 @@ internal sealed partial class VectorFile : IDisposable
     {
         if (vector.Length != layout.Dimensions) throw new IOException($"a vector has {vector.Length} dimensions instead of {layout.Dimensions}");
         Grow(slot);
-        var scale = Quantise(vector, MemoryMarshal.Cast<byte, sbyte>(row.AsSpan()));
-        RandomAccess.Write(file, row, layout.RowAt(slot));
-        RandomAccess.Write(file, BitConverter.GetBytes(scale), layout.ScaleAt(slot));
+        Store(slot, Quantise(vector, high, low));
     }
 
     /// <summary>Overwrites a slot with zeros: it has no vector.</summary>
     public void Clear(int slot)
     {
         if (layout.BlocksIn(length) <= slot / VectorLayout.BlockSlots) return;
-        Array.Clear(row);
-        RandomAccess.Write(file, BitConverter.GetBytes(0f), layout.ScaleAt(slot));
-        RandomAccess.Write(file, row, layout.RowAt(slot));
+        Array.Clear(high);
+        Array.Clear(low);
+        Store(slot, 0);
     }
 
     /// <summary>Returns when what was written is on the disk.</summary>
@@ -58,7 +57,8 @@ internal sealed partial class VectorFile : IDisposable
         try
         {
             file.DangerousAddRef(ref added);
-            if (DataSync((int)file.DangerousGetHandle()) != 0) throw new IOException($"fdatasync of a vector file failed, error {Marshal.GetLastPInvokeError()}");
+            if (DataSync((int)file.DangerousGetHandle()) != 0)
+                throw new IOException($"fdatasync of a vector file failed, error {Marshal.GetLastPInvokeError()}");
         }
         finally
         {
@@ -68,27 +68,31 @@ internal sealed partial class VectorFile : IDisposable
 
     public void Dispose() => file.Dispose();
 
-    /// <summary>The numbers as int8. Returns the factor that gives the row length 1.</summary>
-    internal static float Quantise(ReadOnlySpan<float> vector, Span<sbyte> into)
+    /// <summary>The numbers as 16 bits, rounded to the nearest: 8 in each row. Returns the factor that gives (high + low / 256) length 1.</summary>
+    internal static float Quantise(ReadOnlySpan<float> vector, Span<sbyte> high, Span<sbyte> low)
     {
+        high.Clear();
+        low.Clear();
         var most = 0f;
         foreach (var number in vector) most = Math.Max(most, Math.Abs(number));
-        if (most is 0 || !float.IsFinite(most))
-        {
-            into.Clear();
-            return 1;
-        }
-
-        var (factor, squares) = (127 / most, 0L);
+        if (most is 0 || !float.IsFinite(most)) return 1;
+        var (factor, squares) = (127 * 256 / most, 0.0);
         for (var i = 0; i < vector.Length; i++)
         {
             var number = (int)MathF.Round(vector[i] * factor);
-            into[i] = (sbyte)number;
-            squares += number * number;
+            var upper = (number + 128) >> 8;
+            (high[i], low[i]) = ((sbyte)upper, (sbyte)(number - (upper << 8)));
+            squares += (double)number * number;
         }
 
-        into[vector.Length..].Clear();
-        return (float)(1 / Math.Sqrt(squares));
+        return (float)(256 / Math.Sqrt(squares));
+    }
+
+    private void Store(int slot, float scale)
+    {
+        RandomAccess.Write(file, MemoryMarshal.AsBytes<sbyte>(high), layout.RowAt(slot));
+        RandomAccess.Write(file, MemoryMarshal.AsBytes<sbyte>(low), layout.LowRowAt(slot));
+        RandomAccess.Write(file, BitConverter.GetBytes(scale), layout.ScaleAt(slot));
     }
 
     /// <summary>By an eighth, so that readers need not map the file anew at every commit. The new part takes no space before it is written.</summary>

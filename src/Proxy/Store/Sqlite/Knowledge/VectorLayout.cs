@@ -4,8 +4,10 @@ namespace Proxy.Store.Sqlite.Knowledge;
 
 /// <summary>
 /// The layout of a vector file, little-endian. A header of 4096 bytes: "PXVEC001", the dimensions and the stride as 32-bit numbers, zeros. Then blocks of
-/// <see cref="BlockSlots"/> slots: first a float a slot, then a row a slot of <see cref="Stride"/> bytes: an int8 for each dimension, and zeros. A vector is the
-/// row times the float, which gives it length 1; a float of 0 says that the slot has no vector. The file is sparse and grows by whole blocks.
+/// <see cref="BlockSlots"/> slots, each of three parts: a float a slot; a row a slot of <see cref="Stride"/> bytes, an int8 for each dimension, and zeros; and
+/// such a row again for lower digits. A vector is (first row + second row / 256) times the float, which gives it length 1; a float of 0 says that the slot has
+/// no vector. A scan reads the floats and the first rows alone, the second rows are for the few that are scored again. The file is sparse and grows by whole
+/// blocks.
 /// </summary>
 internal readonly record struct VectorLayout(int Dimensions)
 {
@@ -19,7 +21,7 @@ internal readonly record struct VectorLayout(int Dimensions)
     /// <summary>A multiple of what the scan reads at once.</summary>
     public int Stride => (Dimensions + 15) / 16 * 16;
 
-    public long BlockBytes => (long)BlockSlots * (ScaleBytes + Stride);
+    public long BlockBytes => (long)BlockSlots * (ScaleBytes + (2 * Stride));
 
     public long BytesOf(long blocks) => HeaderBytes + (blocks * BlockBytes);
 
@@ -28,6 +30,8 @@ internal readonly record struct VectorLayout(int Dimensions)
     public long ScaleAt(int slot) => BytesOf(slot / BlockSlots) + ((slot % BlockSlots) * ScaleBytes);
 
     public long RowAt(int slot) => BytesOf(slot / BlockSlots) + (BlockSlots * ScaleBytes) + ((long)(slot % BlockSlots) * Stride);
+
+    public long LowRowAt(int slot) => RowAt(slot) + ((long)BlockSlots * Stride);
 
     public void WriteHeader(Span<byte> header)
     {

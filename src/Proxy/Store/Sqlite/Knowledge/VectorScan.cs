@@ -6,13 +6,17 @@ using Proxy.Knowledge.Index;
 namespace Proxy.Store.Sqlite.Knowledge;
 
 /// <summary>
-/// Finds the nearest vectors by reading all of them. The query has 16 bits a dimension, so that only the rows' rounding counts; the products of 8 dimensions are
-/// added at once. Blocks are shared out among threads.
+/// Finds the nearest vectors by reading all of them. The query has 16 bits a dimension and a row 8, so that only the rows' rounding counts; the
+/// best are scored again with 16 bits of both. The products of 8 dimensions are added at once, and blocks are shared out among threads.
 /// </summary>
 internal static unsafe class VectorScan
 {
     private const int BlockSlots = VectorLayout.BlockSlots;
     private const int BlocksAtOnce = 8;
+
+    /// <summary>Slots that are kept beyond those asked for, because the scores of the scan are rounded; and how many are scored again.</summary>
+    private const int Spare = 64;
+    private const int Rescored = 128;
 
     /// <summary>Below this, another thread costs more than it saves.</summary>
     private const int SlotsAThread = 16 * BlockSlots;
@@ -33,12 +37,12 @@ internal static unsafe class VectorScan
         var wide = Widen(query.Span, map.Layout.Stride, out var unit);
         var used = Math.Clamp(slots / SlotsAThread, 1, threads);
         var blocks = (slots + BlockSlots - 1) / BlockSlots;
-        // The 16 bits of the query move a score by less than 0.0001: a few more than asked for are scored again with all of its bits.
+        // The rows' lower digits move a score by about 0.0005: they can only change the order of neighbours.
         var best = new TopSlots[used];
         var next = 0;
         void Work(int worker)
         {
-            var top = best[worker] = new(count + 16);
+            var top = best[worker] = new(count + Spare);
             var dots = stackalloc int[BlockSlots];
             var bits = stackalloc ulong[BlockSlots / 64];
             fixed (short* q = wide)
@@ -57,10 +61,15 @@ internal static unsafe class VectorScan
         }
 
         Run(Work, used);
-        var found = best.SelectMany(static top => top.All).Select(slot => new ScoredSlot(slot.Slot, map.Cosine(slot.Slot, query.Span))).ToArray();
-        Array.Sort(found, static (a, b) => a.Score != b.Score ? b.Score.CompareTo(a.Score) : a.Slot.CompareTo(b.Slot));
+        var found = best.SelectMany(static top => top.All).ToArray();
+        Array.Sort(found, BestFirst);
+        var again = Math.Min(found.Length, Rescored);
+        for (var i = 0; i < again; i++) found[i] = new(found[i].Slot, map.Cosine(found[i].Slot, query.Span));
+        Array.Sort(found, BestFirst);
         return found.Length <= count ? found : found[..count];
     }
+
+    private static int BestFirst(ScoredSlot a, ScoredSlot b) => a.Score != b.Score ? b.Score.CompareTo(a.Score) : a.Slot.CompareTo(b.Slot);
 
     /// <summary>The products of a query with rows that follow each other.</summary>
     internal static void Dots(short* query, sbyte* rows, int count, int stride, int* into)

@@ -39,10 +39,8 @@ internal static class WorkspaceTable
     public static StoredWorkspace? ByNumber(SqliteConnection connection, long number) =>
         Read(connection, connection.Prepare($"select {Columns} from workspaces where number = ?").Bind(number)).FirstOrDefault();
 
-    public static IReadOnlyList<string> Ids(SqliteConnection connection, string where, long value) =>
-        Texts(connection.Prepare($"select id from workspaces where {where}").Bind(value));
-
-    public static IReadOnlyList<string> ExpiredIds(SqliteConnection connection, long now) => Ids(connection, $"not {NotExpired}", now);
+    public static IReadOnlyList<string> ExpiredIds(SqliteConnection connection, long now) =>
+        Texts(connection.Prepare($"select id from workspaces where not {NotExpired}").Bind(now));
 
     public static IReadOnlyList<string> IdsOf(SqliteConnection connection, string owner) =>
         Texts(connection.Prepare("select id from workspaces where owner = ?").Bind(owner));
@@ -109,9 +107,9 @@ internal static class WorkspaceTable
         {
             var row = new Workspace
             {
-                Id = rows.Text(1), Owner = rows.Text(2), Name = rows.Text(3), Description = rows.TextOrNull(4), Metadata = rows.Text(5), CreatedAt = rows.Time(6),
-                LastActiveAt = rows.Time(7), ExpiresAfterDays = rows.NumberOrNull(8), Version = rows.Integer(9), Chunks = rows.Integer(11),
-                Slots = rows.Number(13),
+                Id = rows.Text(1), Owner = rows.Text(2), Name = rows.Text(3), Description = rows.TextOrNull(4), Metadata = rows.Text(5),
+                CreatedAt = rows.Time(6), LastActiveAt = rows.Time(7), ExpiresAfterDays = rows.NumberOrNull(8), Version = rows.Integer(9),
+                Chunks = rows.Integer(11), Slots = rows.Number(13),
             };
             found.Add(new(row)
             {

@@ -1,0 +1,162 @@
+using System.Text.Json;
+using Proxy.Tests.Harness;
+
+namespace Proxy.Tests.EndToEnd;
+
+/// <summary>
+/// The commands for documents beside a running proxy that has no model host and no configuration for documents: over the admin socket, and over the public API.
+/// </summary>
+public sealed class KnowledgeCommandTests : IAsyncLifetime
+{
+    private const string Config = "[server]\nlisten = [\"127.0.0.1:0\"]\n[log]\nformat = \"json\"\n";
+    private readonly string folder = Directory.CreateTempSubdirectory("proxy-documents-").FullName;
+    private ProxyProcess proxy = null!;
+
+    public async ValueTask InitializeAsync() => proxy = await ProxyProcess.StartAsync(Config);
+
+    public async ValueTask DisposeAsync()
+    {
+        await proxy.DisposeAsync();
+        Directory.Delete(folder, recursive: true);
+    }
+
+    [Fact]
+    public async Task The_first_minute_Ingest_and_search_answer_from_the_bundled_model()
+    {
+        Write("install.md", "# Install\n\nUnpack the archive into /opt and start the service with systemctl.\n");
+        Write("bread.md", "# Bread\n\nMix flour, water, salt and yeast, and bake the dough in a hot oven.\n");
+
+        var (code, output) = await proxy.CommandAsync("ingest", "docs", folder);
+        var (found, hits) = await proxy.CommandAsync("search", "docs", "how do I bake a loaf?", "--top", "1");
+        var (_, again) = await proxy.CommandAsync("ingest", "docs", folder);
+        var (_, traced) = await proxy.CommandAsync("search", "docs", "how do I bake a loaf?", "--trace");
+        var (_, table) = await proxy.CommandAsync("workspaces", "--json");
+        var (missed, none) = await proxy.CommandAsync("search", "nowhere", "x");
+
+        Assert.Equal((0, "docs: 2 added; 2 chunks in all\n"), (code, output));
+        Assert.Equal(0, found);
+        Assert.StartsWith("1. bread.md › Bread", hits, StringComparison.Ordinal);
+        Assert.Equal("docs: 2 unchanged; 2 chunks in all\n", again);
+        Assert.Contains("\nSTAGE ", traced, StringComparison.Ordinal);
+        Assert.Contains("\nFILE ", traced, StringComparison.Ordinal);
+        var row = JsonDocument.Parse(table).RootElement.GetProperty("workspaces")[0];
+        Assert.Equal(("docs", "local", 2), (row.GetProperty("name").GetString(), row.GetProperty("owner").GetString(), row.GetProperty("chunks").GetInt32()));
+        Assert.Equal((1, "there is no workspace 'nowhere'"), (missed, none));
+    }
+
+    [Fact]
+    public async Task The_proxy_Needs_not_see_the_files_and_reads_them_after_the_command_has_ended()
+    {
+        Write("gone.md", "Rivers flow to the sea.");
+
+        var (_, output) = await proxy.CommandAsync("ingest", "docs", folder, "--no-wait");
+        File.Delete(Path.Combine(folder, "gone.md"));
+        await Patience.Until(async () => (await proxy.CommandAsync("search", "docs", "rivers")).ExitCode == 0, "the file is found");
+
+        Assert.Equal("docs: 1 waiting to be read\n", output);
+    }
+
+    [Fact]
+    public async Task A_file_over_the_limit_Is_refused_by_itself()
+    {
+        await proxy.DisposeAsync();
+        proxy = await ProxyProcess.StartAsync(Config + "[knowledge]\nfile_limit = \"1KiB\"\n");
+        Write("large.md", new string('x', 2000));
+        Write("small.md", "Rivers.");
+
+        var (code, output) = await proxy.CommandAsync("ingest", "docs", folder);
+
+        Assert.Equal(0, code);
+        Assert.StartsWith("docs: 1 added, 1 could not be read", output, StringComparison.Ordinal);
+        Assert.Contains("large.md: is larger than [knowledge] file_limit (0.001 MB)", output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Another_machines_proxy_Is_filled_and_searched_over_its_public_api()
+    {
+        Write("a b/rivers \"1\".md", "Rivers flow to the sea.");
+        Write("mountains.md", "Mountains are high.");
+        var url = proxy.Address.ToString();
+
+        var (code, output) = await proxy.CommandAsync("ingest", "docs", folder, "--url", url, "--attributes", "team=geo");
+        Write("mountains.md", "Deserts are dry.");
+        File.Delete(Path.Combine(folder, "a b/rivers \"1\".md"));
+        var (_, again) = await proxy.CommandAsync("ingest", "docs", folder, "--url", url, "--prune");
+        var (found, json) = await proxy.CommandAsync(
+            "search", "docs", "dry places", "--url", url, "--json", "--filter", """{"type":"eq","key":"team","value":"geo"}""");
+        var (_, table) = await proxy.CommandAsync("workspaces", "--url", url);
+        var (_, files) = await proxy.CommandAsync("workspaces", "rm", "docs", "--url", url, "--yes");
+        var left = await RawClient.SendAsync(proxy.Address, "GET", "/v1/files", null);
+
+        Assert.Equal((0, "docs: 2 added\n"), (code, output));
+        Assert.Equal("docs: 1 replaced, 1 removed\n", again);
+        // The second command gave no attributes, so those of the first stay.
+        Assert.Equal(0, found);
+        var hit = Assert.Single(JsonDocument.Parse(json).RootElement.GetProperty("hits").EnumerateArray());
+        Assert.Equal(("mountains.md", "Deserts are dry."), (hit.GetProperty("file").GetString(), hit.GetProperty("text").GetString()));
+        Assert.Contains("docs  vs_", table, StringComparison.Ordinal);
+        Assert.Equal("deleted docs\n", files);
+        Assert.DoesNotContain("file-", left.Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_backup_Is_made_while_the_proxy_runs_and_starts_another()
+    {
+        Write("a.md", "Rivers flow to the sea.");
+        await proxy.CommandAsync("ingest", "docs", folder);
+        var copy = Path.Combine(folder, "copy/knowledge");
+
+        var (code, output) = await proxy.CommandAsync("backup", copy);
+        await using var other = await ProxyProcess.StartAsync(Config, state: Path.Combine(folder, "copy"));
+        var (found, hits) = await other.CommandAsync("search", "docs", "rivers");
+
+        Assert.True(code == 0, output);
+        Assert.Equal(0, found);
+        Assert.Contains("Rivers flow", hits, StringComparison.Ordinal);
+        Assert.Empty(Directory.GetDirectories(Path.GetDirectoryName(proxy.StoreFile)!, "backup-*"));
+    }
+
+    [Fact]
+    public async Task Vectors_Are_computed_anew_by_the_running_proxy()
+    {
+        Write("a.md", "Rivers flow to the sea.");
+        await proxy.CommandAsync("ingest", "docs", folder);
+
+        var (code, output) = await proxy.CommandAsync("workspaces", "reembed", "docs");
+        var (found, _) = await proxy.CommandAsync("search", "docs", "streams of water");
+
+        Assert.Equal((0, "docs: embedded with all-minilm-q4\n"), (code, output));
+        Assert.Equal(0, found);
+    }
+
+    [Fact]
+    public async Task A_proxy_that_starts_while_a_command_reads_Waits_for_its_lock()
+    {
+        await proxy.KillAsync();
+        Write("a.md", "Rivers flow to the sea.");
+        var state = Path.Combine(folder, ".state");
+        ProxyProcess started;
+        using (Proxy.Knowledge.Ingest.IngestLock.TryTake(Path.Combine(state, "knowledge")))
+        {
+            started = await ProxyProcess.StartAsync(Config, state: state);
+            var (_, output) = await started.CommandAsync("ingest", "docs", folder, "--no-wait");
+            var (code, _) = await started.CommandAsync("search", "docs", "rivers");
+
+            Assert.Equal(("docs: 1 waiting to be read\n", 1), (output, code));
+        }
+
+        await using (started)
+        {
+            var (code, output) = await started.CommandAsync("ingest", "docs", folder);
+
+            Assert.Equal((0, "docs: 1 added; 1 chunks in all\n"), (code, output));
+        }
+    }
+
+    private void Write(string path, string text)
+    {
+        var whole = Path.Combine(folder, path);
+        Directory.CreateDirectory(Path.GetDirectoryName(whole)!);
+        File.WriteAllText(whole, text);
+    }
+}

@@ -1,0 +1,35 @@
+namespace Proxy.Knowledge.Analysis;
+
+/// <summary>Takes the terms of a text.</summary>
+internal class TermList(int capacity)
+{
+    public List<string> Terms { get; } = new(capacity);
+
+    public virtual void Add(string term) => Terms.Add(term);
+
+    /// <summary>The next terms are parts of an identifier, until <see cref="End"/>.</summary>
+    public virtual void Begin(string identifier, bool isCode)
+    {
+    }
+
+    public virtual void End()
+    {
+    }
+}
+
+/// <summary>Takes the terms of a query, with the identifiers of which they are parts.</summary>
+internal sealed class QueryTermList() : TermList(8)
+{
+    private readonly List<QueryTerm> terms = [];
+    private readonly List<Identifier> around = [];
+
+    public override void Add(string term) => terms.Add(new(term, [.. around]));
+
+    public override void Begin(string identifier, bool isCode) => around.Add(new(identifier, isCode));
+
+    public override void End() => around.RemoveAt(around.Count - 1);
+
+    /// <summary>Each term once. What stands for itself anywhere is no part.</summary>
+    public IReadOnlyList<QueryTerm> Distinct() =>
+        [.. terms.GroupBy(static term => term.Term).Select(static same => same.MinBy(static term => term.PartOf.Count)!)];
+}

@@ -4,8 +4,8 @@ using Proxy.Tests.Harness;
 namespace Proxy.Tests.EndToEnd;
 
 /// <summary>
-/// Two proxies with <c>[streams] journal = "jetstream"</c>, of which one, or NATS, or the host is killed at random points of their calls' lives. Afterwards what
-/// NATS has of each answer is compared with what both proxies give of it and with what its client got. <c>PROXY_CRASH_KILLS</c> is the number of kills of
+/// Two proxies with <c>[streams] journal = "jetstream"</c>, of which one, or NATS, or the host is killed at random points of their calls' lives. Afterwards
+/// what NATS has of each answer is compared with what both proxies give of it and with what its client got. <c>PROXY_CRASH_KILLS</c> is the number of kills of
 /// each, <c>PROXY_CRASH_SEED</c> repeats a run's choices.
 /// </summary>
 public sealed class CrashJournalTests

@@ -91,7 +91,8 @@ internal sealed partial class CrashStream(CrashPair pair, string name, int first
     private async Task SendAsync(HttpClient http, CancellationTokenSource silent)
     {
         using var request = new HttpRequestMessage(HttpMethod.Post, new Uri(pair.Proxy(first).Address, StreamHouse.Chat));
-        request.Content = new StringContent(OpenAi.Request("served", stream: true, text: SlowHost.Order(name, tokens, pause)), Encoding.UTF8, "application/json");
+        var body = OpenAi.Request("served", stream: true, text: SlowHost.Order(name, tokens, pause));
+        request.Content = new StringContent(body, Encoding.UTF8, "application/json");
         request.Headers.Add("Authorization", CrashPair.Key);
         request.Headers.Add("x-resume", "1");
         sends.TrySetResult();

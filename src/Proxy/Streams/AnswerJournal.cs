@@ -73,8 +73,8 @@ internal sealed class AnswerJournal
     private const int SmallestPiece = 2048, LargestPiece = 64 << 10;
 
     /// <summary>
-    /// From this size on, a piece is an object that the garbage collector does not move. All pieces live for minutes; moving them twice, and clearing memory for
-    /// them, was a third of what journaling costs.
+    /// From this size on, a piece is an object that the garbage collector does not move. All pieces live for minutes; moving them twice, and clearing memory
+    /// for them, was a third of what journaling costs.
     /// </summary>
     private const int SmallestPinned = 4096;
 

@@ -158,7 +158,11 @@ internal sealed class VerbatimSink : IFrameSink, IDisposable
         if (last is { Length: > 0 }) await output.WriteAsync(last.Memory);
     }
 
-    public void Dispose() => last?.Dispose();
+    public void Dispose()
+    {
+        last?.Dispose();
+        each?.Dispose(); // the batch failed
+    }
 
     private void HoldEnd(ReadOnlySpan<byte> before)
     {

@@ -99,7 +99,7 @@ internal static class LastUserTurn
         return null;
     }
 
-    private static BodyEdit InText(int quote, string text) => new((quote + 1)..(quote + 1), Quoted(text)[1..^1]);
+    private static BodyEdit InText(int quote, string text) => new((quote + 1)..(quote + 1), Quoted(text).AsMemory(1..^1));
 
     private static BodyEdit? InParts(ReadOnlySpan<byte> body, Range parts, ReadOnlySpan<byte> textType, string text)
     {

@@ -72,7 +72,7 @@ internal sealed class KnowledgeBase(IKnowledgeStore store, IKnowledgeSearch sear
         KnowledgeCaller caller, string idOrName, string param, CancellationToken cancellation)
     {
         var (found, error) = await FindAsync(caller, [idOrName], param, cancellation).ConfigureAwait(false);
-        return (found.FirstOrDefault(), error);
+        return (found.Count == 0 ? null : found[0], error);
     }
 
     public async ValueTask<Workspace> CreateAsync(KnowledgeCaller caller, NewWorkspace wanted, CancellationToken cancellation)

@@ -40,5 +40,9 @@ internal sealed class KnowledgeParts(
         return new(store, used, knowledge, ingest, reembedding);
     }
 
-    public void Dispose() => store.DisposeAsync().AsTask().GetAwaiter().GetResult();
+    public void Dispose()
+    {
+        store.DisposeAsync().AsTask().GetAwaiter().GetResult();
+        ingest.Dispose();
+    }
 }

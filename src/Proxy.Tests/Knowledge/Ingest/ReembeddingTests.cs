@@ -7,12 +7,14 @@ using Proxy.Vectors;
 
 namespace Proxy.Tests.Knowledge.Ingest;
 
-public sealed class ReembeddingTests
+public sealed class ReembeddingTests : IAsyncDisposable
 {
     private static readonly CancellationToken None = TestContext.Current.CancellationToken;
 
     private readonly MemoryKnowledgeStore store = new();
     private readonly Table models = new();
+
+    public ValueTask DisposeAsync() => store.DisposeAsync();
 
     [Fact]
     public async Task Vectors_of_another_model_Replace_the_old_ones_when_all_are_there_and_not_before()

@@ -77,11 +77,15 @@ internal sealed class OperatorLibrary(IOperatorLine line) : Library
 
     public override Task<IReadOnlyList<BackupFile>> BackupAsync(string folder, CancellationToken cancellation) => line.BackupAsync(folder, cancellation);
 
-    public override ValueTask DisposeAsync() => line.DisposeAsync();
+    public override async ValueTask DisposeAsync()
+    {
+        await line.DisposeAsync().ConfigureAwait(false);
+        await base.DisposeAsync().ConfigureAwait(false);
+    }
 
     private static Action<Utf8JsonWriter> Of(WorkspaceRow workspace) => json => json.WriteString("workspace", workspace.Id);
 
-    private Task DoAsync(string verb, Action<Utf8JsonWriter> write, CancellationToken cancellation) => line.AskAsync(verb, Line(write), null, cancellation);
+    private Task<ReadOnlyMemory<byte>> DoAsync(string verb, Action<Utf8JsonWriter> write, CancellationToken cancellation) => line.AskAsync(verb, Line(write), null, cancellation);
 
     private async Task<T> AskAsync<T>(
         string verb, Action<Utf8JsonWriter> write, JsonTypeInfo<T> type, CancellationToken cancellation, Stream? content = null)

@@ -139,7 +139,7 @@ internal sealed class PublicLibrary : Library
     public override ValueTask DisposeAsync()
     {
         http.Dispose();
-        return ValueTask.CompletedTask;
+        return base.DisposeAsync();
     }
 
     private static HttpRequestMessage Upload(OutgoingFile file, Stream content)

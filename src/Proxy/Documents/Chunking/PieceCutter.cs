@@ -89,7 +89,7 @@ internal sealed class PieceCutter(DocumentText document, int maxTokens, TokenCou
         return counts;
     }
 
-    private IEnumerable<Candidate> Cut(Candidate whole, int tokens)
+    private List<Candidate> Cut(Candidate whole, int tokens)
     {
         var text = document.Blocks[whole.Block].Text;
         var lines = whole.Grain == Grain.Block ? Lines(whole, text) : [];

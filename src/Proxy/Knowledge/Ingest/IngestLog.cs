@@ -13,4 +13,7 @@ internal static partial class IngestLog
 
     [LoggerMessage(1002, LogLevel.Warning, "Files wait to be read into workspaces: {Reason}", EventName = "ingest_waits")]
     public static partial void IngestWaits(this ILogger log, string reason);
+
+    [LoggerMessage(1003, LogLevel.Error, "File {File} cannot be read into workspace {Workspace} because of a bug", EventName = "ingest_bug")]
+    public static partial void IngestBug(this ILogger log, Exception problem, string workspace, string file);
 }

@@ -11,7 +11,7 @@ namespace Proxy.Knowledge.Ingest;
 /// process; a file that was half read is continued, by this process or by another one on the same store.
 /// </summary>
 internal sealed class IngestQueue(
-    IKnowledgeStore store, KnowledgeModels models, Reembedding reembedding, ITextAnalyzer analyzer, ILogger log, TimeProvider time)
+    IKnowledgeStore store, KnowledgeModels models, Reembedding reembedding, ITextAnalyzer analyzer, ILogger log, TimeProvider time) : IDisposable
 {
     /// <summary>Chunks that are embedded in one call. A client's call waits for at most one such batch.</summary>
     private const int EmbeddedAtOnce = 32;
@@ -28,6 +28,10 @@ internal sealed class IngestQueue(
     /// <summary>How long it waits after a failure that is not the file's fault.</summary>
     private static readonly TimeSpan AfterFailure = TimeSpan.FromSeconds(2);
 
+    /// <summary>How long a file waits whose model could not be used.</summary>
+    private static readonly TimeSpan Postponement = TimeSpan.FromSeconds(5);
+
+    private readonly Queue<(WorkspaceFile File, DateTimeOffset Until)> postponed = [];
     private readonly SemaphoreSlim signal = new(0, 1);
     private readonly string worker = $"{Environment.MachineName}:{Environment.ProcessId}:{Guid.NewGuid():N}";
     private long files;
@@ -40,6 +44,8 @@ internal sealed class IngestQueue(
     /// <summary>Why files wait at present although they could be read; null: nothing is in the way.</summary>
     public string? Problem { get; private set; }
 
+    public void Dispose() => signal.Dispose();
+
     /// <summary>There may be a file to read.</summary>
     public void Wake()
     {
@@ -47,9 +53,9 @@ internal sealed class IngestQueue(
         {
             if (signal.CurrentCount == 0) signal.Release();
         }
-        catch (SemaphoreFullException)
+        catch (Exception e) when (e is SemaphoreFullException or ObjectDisposedException)
         {
-            // Another caller woke it at the same moment.
+            // Another caller woke it at the same moment, or the process ends.
         }
     }
 
@@ -60,13 +66,14 @@ internal sealed class IngestQueue(
         {
             try
             {
+                await ReleasePostponedAsync().ConfigureAwait(false);
                 // Files first: a search can find nothing of them before they are read, and the old vectors of a workspace serve until the new ones are there.
                 while (await ReadNextAsync(cancellation).ConfigureAwait(false) || await reembedding.StepAsync(cancellation).ConfigureAwait(false))
                 {
                 }
 
-                Problem = null;
-                await signal.WaitAsync(Pause, cancellation).ConfigureAwait(false);
+                if (postponed.Count == 0) Problem = null;
+                await signal.WaitAsync(postponed.Count == 0 ? Pause : AfterFailure, cancellation).ConfigureAwait(false);
             }
             catch (OperationCanceledException) when (cancellation.IsCancellationRequested)
             {
@@ -93,7 +100,6 @@ internal sealed class IngestQueue(
             if (await ReadAsync(file, cancellation).ConfigureAwait(false) is { } count)
                 log.FileIngested(file.Workspace, file.Name, count, Stopwatch.GetElapsedTime(began).TotalMilliseconds);
             Interlocked.Increment(ref files);
-            Problem = null;
         }
         catch (DocumentException problem)
         {
@@ -102,15 +108,32 @@ internal sealed class IngestQueue(
             var code = problem.Fault is DocumentFault.Unsupported ? "unsupported_file" : "invalid_file";
             await store.SaveAsync(file with { Status = FileStatus.Failed, ErrorCode = code, Error = problem.Message }, cancellation).ConfigureAwait(false);
         }
-        catch (Exception problem)
+        catch (Exception problem) when (problem is IngestException)
+        {
+            // Other files may be readable: this one stays claimed until it is tried again.
+            postponed.Enqueue((file, time.GetUtcNow() + Postponement));
+            throw;
+        }
+        catch (Exception problem) when (problem is not (OperationCanceledException or KnowledgeStoreException))
+        {
+            Interlocked.Increment(ref failed);
+            log.IngestBug(problem, file.Workspace, file.Name);
+            const string Reason = "the file cannot be read because of a fault of the proxy; its log says more";
+            await store.SaveAsync(file with { Status = FileStatus.Failed, ErrorCode = "server_error", Error = Reason }, cancellation).ConfigureAwait(false);
+        }
+        catch
         {
             await ReleaseAsync(file).ConfigureAwait(false);
-            if (problem is not (OperationCanceledException or KnowledgeStoreException or IngestException))
-                throw new IngestException($"{file.Name}: {problem.Message}", problem);
             throw;
         }
 
         return true;
+    }
+
+    /// <summary>Lets files be claimed again whose time has come.</summary>
+    private async Task ReleasePostponedAsync()
+    {
+        while (postponed.TryPeek(out var next) && next.Until <= time.GetUtcNow()) await ReleaseAsync(postponed.Dequeue().File).ConfigureAwait(false);
     }
 
     /// <summary>The number of chunks; null if the file or its workspace was deleted in the meantime, or another process reads it.</summary>

@@ -29,6 +29,7 @@ internal sealed class MemoryKnowledgeStore(TimeProvider? time = null) : IKnowled
 
     public ValueTask SaveAsync(Workspace workspace, CancellationToken cancellation) => Do(() =>
     {
+        if (!places.ContainsKey(workspace.Id) && workspace.Version > 0) return;
         if (!places.TryGetValue(workspace.Id, out var place)) places[workspace.Id] = place = new() { Row = workspace with { Version = 1 } };
         var old = place.Row;
         // The caller's copy may be old: sets that have vectors are only replaced by a switch.
@@ -115,6 +116,7 @@ internal sealed class MemoryKnowledgeStore(TimeProvider? time = null) : IKnowled
     public ValueTask SaveAsync(WorkspaceFile file, CancellationToken cancellation) => Do(() =>
     {
         if (Attached(file.Workspace, file.FileId) is not { } there || there.Row.Ordinal != file.Ordinal) return;
+        if (file.Status is FileStatus.InProgress) file = file with { Status = there.Row.Status, ErrorCode = there.Row.ErrorCode, Error = there.Row.Error };
         there.Row = there.Row with
         {
             Status = file.Status, ErrorCode = file.ErrorCode, Error = file.Error, Attributes = file.Attributes, Name = file.Name, Path = file.Path,

@@ -126,6 +126,31 @@ public abstract partial class KnowledgeStoreContract
     }
 
     [Fact]
+    public async Task File_that_has_ended_Is_not_made_one_that_is_read_by_an_old_copy()
+    {
+        await WorkspaceAsync();
+        var old = await AttachAsync("file-1");
+        await Store.SaveAsync(old with { Status = FileStatus.Failed, ErrorCode = "invalid_file", Error = "why" }, default);
+
+        await Store.SaveAsync(old with { Attributes = "{\"n\":2}" }, default);
+
+        var now = (await Store.AttachedAsync(Docs, "file-1", default))!;
+        Assert.Equal((FileStatus.Failed, "why", "{\"n\":2}"), (now.Status, now.Error, now.Attributes));
+    }
+
+    [Fact]
+    public async Task Workspace_that_was_deleted_Is_not_brought_back_by_an_old_copy()
+    {
+        await WorkspaceAsync();
+        var old = (await Store.WorkspaceAsync(Docs, default))!;
+        await Store.DeleteWorkspaceAsync(Docs, default);
+
+        await Store.SaveAsync(old with { Vectors = [Small] }, default);
+
+        Assert.Null(await Store.WorkspaceAsync(Docs, default));
+    }
+
+    [Fact]
     public async Task Workspace_is_unknown_A_file_is_not_attached()
     {
         await WorkspaceAsync();

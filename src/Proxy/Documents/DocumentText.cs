@@ -40,4 +40,7 @@ internal enum DocumentFault
 
     /// <summary>The file holds no text, for example scanned pages.</summary>
     Empty,
+
+    /// <summary>It is not the file's fault: it can be read later.</summary>
+    Busy,
 }

@@ -36,7 +36,7 @@ internal sealed class ReadGuard
     {
         cancellation.ThrowIfCancellationRequested();
         if (Volatile.Read(ref lost) >= DocumentLimits.LostReaders)
-            throw new DocumentException(DocumentFault.Invalid, "too many damaged documents are still being read; restart the process to read more");
+            throw new DocumentException(DocumentFault.Busy, "too many damaged documents are still being read; restart the process to read more");
         var guard = new ReadGuard(cancellation);
         T? result = null;
         Exception? failure = null;

@@ -17,7 +17,7 @@ internal interface IKnowledgeStore : IAsyncDisposable
     /// <summary>
     /// Adds the workspace, or changes its descriptive members and its vector sets. Vectors of sets that it no longer names are deleted, except that
     /// <see cref="Workspace.Vectors"/> of stored chunks are only replaced by <see cref="SwitchAsync"/>: a caller may save a copy that it read before they were
-    /// there.
+    /// there. A copy of a workspace that was deleted since (its <see cref="Workspace.Version"/> is not 0) does not bring it back.
     /// </summary>
     ValueTask SaveAsync(Workspace workspace, CancellationToken cancellation);
 
@@ -45,7 +45,8 @@ internal interface IKnowledgeStore : IAsyncDisposable
     ValueTask<bool> DeleteFileAsync(string id, CancellationToken cancellation);
 
     /// <summary>
-    /// Puts a file into a workspace, to be read: it begins as <see cref="FileStatus.InProgress"/> without chunks. If the workspace has it already, its chunks are
+    /// Puts a file into a workspace, to be read: it begins as <see cref="FileStatus.InProgress"/> without chunks. If the workspace has it already, its
+    /// chunks are
     /// deleted and it begins anew. Returns the row with its ordinal.
     /// </summary>
     ValueTask<WorkspaceFile> AttachAsync(WorkspaceFile file, CancellationToken cancellation);
@@ -64,7 +65,9 @@ internal interface IKnowledgeStore : IAsyncDisposable
 
     ValueTask<FileCounts> CountsAsync(string workspace, string? batch, CancellationToken cancellation);
 
-    /// <summary>Changes status, error, attributes, name and path. A row that is gone stays gone.</summary>
+    /// <summary>
+    /// Changes status, error, attributes, name and path. A row that is gone stays gone; one that has ended is not made one that is being read.
+    /// </summary>
     ValueTask SaveAsync(WorkspaceFile file, CancellationToken cancellation);
 
     /// <summary>Removes a file from a workspace, with its chunks, postings and vectors. The file itself stays.</summary>
@@ -84,7 +87,8 @@ internal interface IKnowledgeStore : IAsyncDisposable
     ValueTask<WorkspaceFile?> ClaimAsync(string worker, TimeSpan lease, CancellationToken cancellation);
 
     /// <summary>
-    /// Appends chunks to a file that is in progress. False, and nothing is stored, if another worker has the claim, if the file has another number of chunks than
+    /// Appends chunks to a file that is in progress. False, and nothing is stored, if another worker has the claim, if the file has another number of chunks
+    /// than
     /// <paramref name="from"/>, or if it is no longer in progress. With <paramref name="isLast"/> it is then completed, and other rows of its
     /// <see cref="WorkspaceFile.Path"/> are removed with their chunks.
     /// </summary>

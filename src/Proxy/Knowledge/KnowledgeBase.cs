@@ -35,6 +35,9 @@ internal sealed class KnowledgeBase(IKnowledgeStore store, IKnowledgeSearch sear
     /// <summary>The time after which an unchanged workspace's last activity is written again.</summary>
     private static readonly TimeSpan ActivityStep = TimeSpan.FromMinutes(10);
 
+    /// <summary>The most workspaces of one call: each is opened.</summary>
+    public const int MostWorkspaces = 100;
+
     public IKnowledgeStore Store => store;
 
     /// <summary>The workspaces that the caller may use, newest first; expired ones are left out.</summary>
@@ -46,8 +49,9 @@ internal sealed class KnowledgeBase(IKnowledgeStore store, IKnowledgeSearch sear
     }
 
     /// <summary>
-    /// Finds workspaces by their ids or names, each once. A name finds the caller's own workspace first, then one of the command line, then another that its key
-    /// may use; of several, the newest.
+    /// Finds workspaces by their ids or names, each once. A name finds the caller's own workspace first, then one of the command line, then another that its
+    /// key
+    /// may use; of several of its own or of the command line the newest, of others the oldest, so that no one takes over a name in use.
     /// </summary>
     /// <param name="caller">Who asks.</param>
     /// <param name="idsOrNames">What the client wrote.</param>
@@ -56,11 +60,14 @@ internal sealed class KnowledgeBase(IKnowledgeStore store, IKnowledgeSearch sear
     public async ValueTask<(IReadOnlyList<Workspace> Found, ProxyError? Error)> FindAsync(
         KnowledgeCaller caller, IEnumerable<string> idsOrNames, string param, CancellationToken cancellation)
     {
+        IReadOnlyList<string> asks = [.. idsOrNames.Take(MostWorkspaces + 1)];
+        if (asks.Count > MostWorkspaces)
+            return ([], new(ProxyErrorKind.InvalidRequest, $"\"{param}\" names more than {MostWorkspaces} workspaces") { Param = param });
         var usable = await ListAsync(caller, cancellation).ConfigureAwait(false);
         var found = new List<Workspace>();
-        foreach (var asked in idsOrNames)
+        foreach (var asked in asks)
         {
-            var workspace = usable.FirstOrDefault(w => w.Id == asked) ?? usable.Where(w => w.Name == asked).OrderBy(w => Rank(caller, w)).FirstOrDefault();
+            var workspace = usable.FirstOrDefault(w => w.Id == asked) ?? Named(caller, usable, asked);
             if (workspace is null) return ([], Unknown(caller, asked, param));
             if (!found.Contains(workspace)) found.Add(workspace);
         }
@@ -164,6 +171,15 @@ internal sealed class KnowledgeBase(IKnowledgeStore store, IKnowledgeSearch sear
         var plain = string.Concat(last.Where(static c => !char.IsControl(c))).Trim();
         if (plain is "" or "." or "..") return "file";
         return plain.Length <= 255 ? plain : plain[(char.IsLowSurrogate(plain[^255]) ? ^254 : ^255)..];
+    }
+
+    /// <param name="caller">Who asks.</param>
+    /// <param name="usable">Newest first.</param>
+    /// <param name="name">The name.</param>
+    private static Workspace? Named(KnowledgeCaller caller, IReadOnlyList<Workspace> usable, string name)
+    {
+        var best = usable.Where(w => w.Name == name).GroupBy(w => Rank(caller, w)).MinBy(static group => group.Key);
+        return best?.Key is 2 ? best.Last() : best?.First();
     }
 
     private static int Rank(KnowledgeCaller caller, Workspace workspace) =>

@@ -6,8 +6,10 @@ namespace Proxy.Cache.Semantic;
 
 /// <summary>
 /// The words of a question in a form in which questions that mean the same are often equal, and questions that do not are not: politeness, articles,
-/// contractions, and the capital of a question's first word are levelled, nothing else is left out. Numbers, names, negations, prepositions, tenses, plurals and
-/// the order of the words stay, because each of them can turn a question into another one. The vectors of two such questions cannot tell them apart: "turn it on"
+/// contractions, and the capital of a question's first word are levelled, nothing else is left out. Numbers, names, negations, prepositions, tenses, plurals
+/// and
+/// the order of the words stay, because each of them can turn a question into another one. The vectors of two such questions cannot tell them apart: "turn
+/// it on"
 /// and "turn it off" are closer to each other than most paraphrases.
 /// </summary>
 internal static partial class QuestionWords
@@ -35,8 +37,10 @@ internal static partial class QuestionWords
     /// <summary>Words that no article stands before: "a" before one of them is a name, as in "between a and b".</summary>
     private static readonly HashSet<string> NoNouns =
     [
-        "a", "an", "the", "and", "or", "nor", "but", "is", "are", "am", "was", "were", "be", "do", "does", "did", "has", "have", "had", "can", "will", "to", "in",
-        "on", "of", "for", "with", "from", "by", "at", "as", "than", "that", "if", "when", "who", "what", "which", "where", "how", "why", "not", "plus", "minus",
+        "a", "an", "the", "and", "or", "nor", "but", "is", "are", "am", "was", "were", "be", "do", "does", "did", "has", "have", "had", "can", "will", "to",
+        "in",
+        "on", "of", "for", "with", "from", "by", "at", "as", "than", "that", "if", "when", "who", "what", "which", "where", "how", "why", "not", "plus",
+        "minus",
         "times", "equals",
     ];
 
@@ -44,21 +48,32 @@ internal static partial class QuestionWords
     /// Words after which "a" is an article. After others it can be a part of a name: "vitamin a deficiency".
     /// </summary>
     private static readonly HashSet<string> BeforeArticle = [.. (
-        "is are was were be do does did has have had having in on of for with to from by at as into about and or than if like without through using what's it's "
-        + "that's who's where's i me you it add apply ask bake become boil bring build buy calculate call change check choose clean close configure connect contain "
-        + "convert cook copy create debug declare define delete deploy describe download draw edit explain export find fix format get give grow handle implement "
-        + "import install join keep learn list load make merge move name need open paint parse pass pick plant plot print read remove rename repair replace reset "
+        "is are was were be do does did has have had having in on of for with to from by at as into about and or than if like without through using what's "
+        + "it's "
+        + "that's who's where's i me you it add apply ask bake become boil bring build buy calculate call change check choose clean close configure connect "
+        + "contain "
+        + "convert cook copy create debug declare define delete deploy describe download draw edit explain export find fix format get give grow handle "
+        + "implement "
+        + "import install join keep learn list load make merge move name need open paint parse pass pick plant plot print read remove rename repair replace "
+        + "reset "
         + "return run save see send set show start stop take teach tell test tie train update upload use want wash write").Split(' ')];
 
     /// <summary>Words that begin questions, whose capital says nothing there. Another word with a capital may be a name: "Rust", "Polish", "Windows".</summary>
     private static readonly HashSet<string> FirstWords = [.. (
-        "how what what's whats why when where where's who who's whose which is isn't are aren't am was wasn't were do don't does doesn't did didn't can can't could "
-        + "couldn't should shouldn't would wouldn't will may might must has hasn't have haven't had shall in on at for if to from with i i'm i'd i've i'll it it's "
-        + "there my our your this that these those the an please kindly hi hello hey thanks thank quick tell give show list describe explain define compare write "
+        "how what what's whats why when where where's who who's whose which is isn't are aren't am was wasn't were do don't does doesn't did didn't can "
+        + "can't could "
+        + "couldn't should shouldn't would wouldn't will may might must has hasn't have haven't had shall in on at for if to from with i i'm i'd i've i'll "
+        + "it it's "
+        + "there my our your this that these those the an please kindly hi hello hey thanks thank quick tell give show list describe explain define compare "
+        + "write "
         + "name find help let let's any and or so also").Split(' ')];
 
     /// <summary>Verbs with which "how do you" asks about the one who is asked.</summary>
-    private static readonly HashSet<string> Yours = ["feel", "work", "sleep", "think", "know", "look", "see", "like", "want", "live", "differ", "compare", "respond"];
+    private static readonly HashSet<string> Yours = 
+    [
+        "compare", "differ", "feel", "know", "like", "live", "look", "respond", "see", "sleep",
+        "think", "want", "work",
+    ];
 
     /// <summary>Beginnings that only ask for an answer, longest first within those that begin alike; they are taken off as long as one fits.</summary>
     private static readonly string[][] Openings = [.. new[]
@@ -73,7 +88,8 @@ internal static partial class QuestionWords
     /// <summary>Ways of asking for a way, and their shortest form.</summary>
     private static readonly (string[] Said, string[] Meant)[] Ways = [.. new (string, string)[]
     {
-        ("how do i", "how"), ("how do we", "how"), ("how do you", "how"), ("how do one", "how"), ("how can i", "how"), ("how can we", "how"), ("how can you", "how"),
+        ("how do i", "how"), ("how do we", "how"), ("how do you", "how"), ("how do one", "how"), ("how can i", "how"), ("how can we", "how"),
+        ("how can you", "how"),
         ("how can one", "how"), ("how could i", "how"), ("how could we", "how"), ("how would i", "how"), ("how would you", "how"), ("how to", "how"),
         ("how i can", "how"), ("how you can", "how"), ("how we can", "how"), ("what be way to", "how"), ("which way be there to", "how"),
         ("what way be there to", "how"),
@@ -194,7 +210,8 @@ internal static partial class QuestionWords
         _ => false,
     };
 
-    /// <summary>Whether a character that is in no word matters: an operator, a currency, a path; but not a comma or the mark at the end of a sentence.</summary>
+    /// <summary>Whether a character that is in no word matters: an operator, a currency, a path; but not a comma or the mark at the end of a
+    /// sentence.</summary>
     private static bool IsSymbol(string text, int at)
     {
         var c = text[at];
@@ -219,7 +236,8 @@ internal static partial class QuestionWords
         at > 0 && (char.IsDigit(text[at - 1]) || text[at - 1] is ')' || (IsPart(text, at - 1) && (at < 2 || !IsPart(text, at - 2))));
 
     /// <summary>White space, a quotation mark, a bracket, or an end of the text.</summary>
-    private static bool IsBorder(string text, int at) => at < 0 || at >= text.Length || char.IsWhiteSpace(text[at]) || text[at] is '"' or '\'' or '`' or '(' or ')';
+    private static bool IsBorder(string text, int at) =>
+        at < 0 || at >= text.Length || char.IsWhiteSpace(text[at]) || text[at] is '"' or '\'' or '`' or '(' or ')';
 
     /// <summary>Whether two letters stand there, one after the other in the direction.</summary>
     private static bool IsWordAt(string text, int at, int step) =>

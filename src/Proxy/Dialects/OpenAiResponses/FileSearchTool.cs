@@ -10,7 +10,7 @@ namespace Proxy.Dialects.OpenAiResponses;
 /// </summary>
 internal static class FileSearchTool
 {
-    private const int MostResults = 50;
+    private const int MostResults = 50, MostStores = 100;
 
     /// <summary>What the body asks for; null: it has no such tool.</summary>
     public static FileSearch? Find(ReadOnlySpan<byte> body)
@@ -50,7 +50,9 @@ internal static class FileSearchTool
         var isList = listed is { ValueKind: JsonValueKind.Array } list && list.GetArrayLength() > 0
             && list.EnumerateArray().All(static id => id.ValueKind is JsonValueKind.String && id.GetString() is { Length: > 0 });
         if (!isList) return Wrong(earlier, $"{place}.vector_store_ids", "must be a list of at least one id of a vector store");
-        foreach (var id in listed!.Value.EnumerateArray())
+        if (listed!.Value.GetArrayLength() + stores.Count > MostStores)
+            return Wrong(earlier, $"{place}.vector_store_ids", $"has more than {MostStores} ids, with those of other tools");
+        foreach (var id in listed.Value.EnumerateArray())
         {
             if (!stores.Contains(id.GetString()!)) stores.Add(id.GetString()!);
         }

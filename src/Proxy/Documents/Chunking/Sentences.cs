@@ -68,7 +68,12 @@ internal static class Sentences
         var end = at + 1;
         while (end < text.Length && text[end] is '.' or '!' or '?') end++;
         end = AfterClosers(text, end);
-        if (end < text.Length && !char.IsWhiteSpace(text[end])) return false;
+        if (end < text.Length && !char.IsWhiteSpace(text[end]))
+        {
+            at = end - 1; // no sentence ends within the run either
+            return false;
+        }
+
         var next = end;
         while (next < text.Length && char.IsWhiteSpace(text[next])) next++;
         if (next < text.Length && char.IsLower(text[next])) return false;

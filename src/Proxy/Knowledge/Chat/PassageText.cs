@@ -108,9 +108,11 @@ internal sealed partial record PassageText(string Text, IReadOnlyList<Source> So
         return text[..(space > end / 2 ? space : end)] + " …";
     }
 
-    // Our own two tags, and the marks of the chat templates of Llama, Qwen, Gemma, Mistral, Phi and DeepSeek (whose bar is a wide one).
+    // Our own two tags, also with look-alikes and characters that are not seen, and the marks of the chat templates of Llama, Qwen, Gemma, Mistral,
+    // Phi and DeepSeek (whose bar is a wide one).
     [GeneratedRegex(
-        """<(?=\s*/?\s*(?:documents|passage)\b)|<(?=[|｜])"""
+        """[<＜﹤](?=[\s\p{Cf}]*/?[\s\p{Cf}]*(?:d\p{Cf}*o\p{Cf}*c\p{Cf}*u\p{Cf}*m\p{Cf}*e\p{Cf}*n\p{Cf}*t\p{Cf}*s"""
+        + """|p\p{Cf}*a\p{Cf}*s\p{Cf}*s\p{Cf}*a\p{Cf}*g\p{Cf}*e)(?![a-z0-9_-]))|<(?=[|｜])"""
         + """|<(?=/?(?:start_of_turn|end_of_turn|start_of_image|s|bos|eos|think|tool_call|tool_response)>)|<(?=</?SYS>)"""
         + """|\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS|TOOL_RESULTS|TOOL_CONTENT)\])""",
         RegexOptions.IgnoreCase | RegexOptions.CultureInvariant)]

@@ -79,9 +79,11 @@ internal sealed class IngestQueue(
             {
                 return;
             }
-            catch (Exception problem) when (problem is KnowledgeStoreException or IngestException)
+            catch (Exception problem)
             {
-                if (Problem != problem.Message) log.IngestWaits(problem.Message);
+                // Whatever it is, other files have to be read: the loop ends with the process alone.
+                var isExpected = problem is KnowledgeStoreException or IngestException;
+                if (Problem != problem.Message) log.IngestWaits(isExpected ? problem.Message : problem.ToString());
                 Problem = problem.Message;
                 await Task.Delay(AfterFailure, time, cancellation).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
@@ -106,7 +108,7 @@ internal sealed class IngestQueue(
             Interlocked.Increment(ref failed);
             log.FileNotIngested(file.Workspace, file.Name, problem.Message);
             var code = problem.Fault is DocumentFault.Unsupported ? "unsupported_file" : "invalid_file";
-            await store.SaveAsync(file with { Status = FileStatus.Failed, ErrorCode = code, Error = problem.Message }, cancellation).ConfigureAwait(false);
+            await FailAsync(file, code, problem.Message, cancellation).ConfigureAwait(false);
         }
         catch (Exception problem) when (problem is IngestException)
         {
@@ -119,7 +121,7 @@ internal sealed class IngestQueue(
             Interlocked.Increment(ref failed);
             log.IngestBug(problem, file.Workspace, file.Name);
             const string Reason = "the file cannot be read because of a fault of the proxy; its log says more";
-            await store.SaveAsync(file with { Status = FileStatus.Failed, ErrorCode = "server_error", Error = Reason }, cancellation).ConfigureAwait(false);
+            await FailAsync(file, "server_error", Reason, cancellation).ConfigureAwait(false);
         }
         catch
         {
@@ -128,6 +130,14 @@ internal sealed class IngestQueue(
         }
 
         return true;
+    }
+
+    /// <summary>Notes that a file cannot be read. What its client has changed or cancelled in the meantime stays.</summary>
+    private async Task FailAsync(WorkspaceFile file, string code, string reason, CancellationToken cancellation)
+    {
+        if (await store.AttachedAsync(file.Workspace, file.FileId, cancellation).ConfigureAwait(false) is not { Status: FileStatus.InProgress } now) return;
+        if (now.Ordinal != file.Ordinal) return; // it was attached again
+        await store.SaveAsync(now with { Status = FileStatus.Failed, ErrorCode = code, Error = reason }, cancellation).ConfigureAwait(false);
     }
 
     /// <summary>Lets files be claimed again whose time has come.</summary>
@@ -177,22 +187,27 @@ internal sealed class IngestQueue(
 
     private async Task<DocumentText?> TextAsync(WorkspaceFile file, CancellationToken cancellation)
     {
-        // Readers of PDF and Office files jump about in the file, so it is put into one that the system deletes when it is closed.
+        // Readers of PDF and Office files jump about in the file, so it is put into one without a name: nothing of it remains if the process ends.
         var path = Path.Combine(Path.GetTempPath(), $"proxy-{Guid.NewGuid():N}");
         var options = new FileStreamOptions
         {
-            Mode = FileMode.CreateNew, Access = FileAccess.ReadWrite, Share = FileShare.None, Options = FileOptions.DeleteOnClose | FileOptions.Asynchronous,
+            Mode = FileMode.CreateNew, Access = FileAccess.ReadWrite, Share = FileShare.None, Options = FileOptions.Asynchronous,
             UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
         };
         try
         {
             var content = new FileStream(path, options);
             await using var closed = content.ConfigureAwait(false);
+            File.Delete(path);
             if (!await store.CopyFileAsync(file.FileId, content, cancellation).ConfigureAwait(false)) return null;
             content.Position = 0;
             return await Task.Run(() => DocumentReader.Read(content, file.Name, cancellation), cancellation).ConfigureAwait(false);
         }
-        catch (IOException problem)
+        catch (DocumentException problem) when (problem.Fault is DocumentFault.Busy)
+        {
+            throw new IngestException(problem.Message, problem);
+        }
+        catch (Exception problem) when (problem is IOException or UnauthorizedAccessException)
         {
             throw new IngestException($"{file.Name} cannot be unpacked into {Path.GetTempPath()}: {problem.Message}", problem);
         }
@@ -238,7 +253,10 @@ internal sealed class IngestQueue(
             Truncate = true, Normalize = true, Prompt = PromptKind.Document, IsBackground = true,
         };
         var (vectors, error) = await embedder.EmbedAsync(request, cancellation).ConfigureAwait(false);
+        if (error is { Kind: VectorErrorKind.TooLong }) // waiting does not make the text shorter
+            throw new DocumentException(DocumentFault.Invalid, $"the model '{embedder.Info.Name}' cannot read a part of the file: {error.Message}");
         if (vectors is null) throw new IngestException($"the model '{embedder.Info.Name}' does not embed: {error!.Message}");
+        if (vectors.Count != texts.Count) throw new IngestException($"the model '{embedder.Info.Name}' gave {vectors.Count} vectors for {texts.Count} texts");
         return [.. Enumerable.Range(0, vectors.Count).Select(i => vectors[i].ToArray())];
     }
 

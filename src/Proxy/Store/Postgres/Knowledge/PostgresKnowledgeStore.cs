@@ -58,6 +58,7 @@ internal sealed class PostgresKnowledgeStore : IKnowledgeStore
             {
                 await vectors.ExtensionAsync(connection, cancellation).ConfigureAwait(false);
                 var old = await workspaces.LockAsync(connection, workspace.Id, cancellation).ConfigureAwait(false);
+                if (old is null && workspace.Version > 0) return false; // it was stored, and deleted since the caller read it
                 var row = await workspaces.SaveAsync(connection, old, workspace, analyzer.Version, cancellation).ConfigureAwait(false);
                 IReadOnlyList<VectorSet> before = [.. old?.AllSets ?? []], after = [.. row.AllSets];
                 await vectors.CreateAsync(connection, row.Number, after.Except(before), cancellation).ConfigureAwait(false);
@@ -133,6 +134,8 @@ internal sealed class PostgresKnowledgeStore : IKnowledgeStore
             var found = await attached.LockAsync(connection, workspace.Number, file.FileId, cancellation).ConfigureAwait(false);
             if (found is null || found.File.Ordinal != file.Ordinal) return false;
             var old = found.File;
+            // The caller may have read a file that was being read, and has been since: that state is no news.
+            if (file.Status is FileStatus.InProgress) file = file with { Status = old.Status, ErrorCode = old.ErrorCode, Error = old.Error };
             if (old.Name != file.Name && old.Chunks > 0) await chunks.RenameAsync(connection, workspace, old, file.Name, cancellation).ConfigureAwait(false);
             await attached.SaveAsync(connection, workspace.Number, file, cancellation).ConfigureAwait(false);
             if (old.Status == FileStatus.Completed || file.Status == FileStatus.Completed)

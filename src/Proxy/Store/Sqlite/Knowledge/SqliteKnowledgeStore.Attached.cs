@@ -47,6 +47,9 @@ internal sealed partial class SqliteKnowledgeStore
             {
                 // One that was attached again is another row: what an earlier worker says of it is too late.
                 if (AttachedTable.Find(connection, file.Workspace, file.FileId) is not { } old || old.Row.Ordinal != file.Ordinal) return false;
+                // The caller may have read a file that was being read, and has been since: that state is no news.
+                if (file.Status is FileStatus.InProgress)
+                    file = file with { Status = old.Row.Status, ErrorCode = old.Row.ErrorCode, Error = old.Row.Error };
                 AttachedTable.Save(connection, old, file);
                 if (old.Row.Status is not FileStatus.Completed && file.Status is not FileStatus.Completed) return true;
                 var change = new ChunkChange(connection, Find(connection, file.Workspace)!, analyzer);

@@ -38,7 +38,12 @@ internal sealed partial class SqliteKnowledgeStore(string folder, ITextAnalyzer 
         await database.WriteAsync(
             connection =>
             {
-                if (Find(connection, workspace.Id) is null) WorkspaceTable.Add(connection, workspace);
+                if (Find(connection, workspace.Id) is null)
+                {
+                    if (workspace.Version > 0) return false; // it was stored, and deleted since the caller read it
+                    WorkspaceTable.Add(connection, workspace);
+                }
+
                 var saved = SaveSets(connection, Find(connection, workspace.Id)!, workspace);
                 WorkspaceTable.Save(connection, saved with
                 {

@@ -118,15 +118,26 @@ internal static class WorkspaceTable
             });
         }
 
-        for (var i = 0; i < found.Count; i++) found[i] = WithSets(connection, found[i]);
+        if (found.Count == 0) return found;
+        // One statement for all: every chat with documents lists the workspaces.
+        var sets = new Dictionary<long, (List<VectorSet> Vectors, List<VectorSet> Building)>();
+        const string Select = "select ws, id, model, dimensions, building from vector_sets";
+        var each = found.Count == 1
+            ? connection.Prepare($"{Select} where ws = ? order by position").Bind(found[0].Number)
+            : connection.Prepare($"{Select} order by ws, position");
+        while (each.Step())
+        {
+            if (!sets.TryGetValue(each.Integer(0), out var own)) sets[each.Integer(0)] = own = ([], []);
+            (each.Number(4) == 0 ? own.Vectors : own.Building).Add(new(each.Text(1), each.Text(2), each.Number(3)));
+        }
+
+        for (var i = 0; i < found.Count; i++)
+            found[i] = sets.TryGetValue(found[i].Number, out var own) ? WithSets(found[i], own.Vectors, own.Building) : WithSets(found[i], [], []);
         return found;
     }
 
-    private static StoredWorkspace WithSets(SqliteConnection connection, StoredWorkspace stored)
+    private static StoredWorkspace WithSets(StoredWorkspace stored, List<VectorSet> vectors, List<VectorSet> building)
     {
-        var (vectors, building) = (new List<VectorSet>(), new List<VectorSet>());
-        var rows = connection.Prepare("select id, model, dimensions, building from vector_sets where ws = ? order by position").Bind(stored.Number);
-        while (rows.Step()) (rows.Number(3) == 0 ? vectors : building).Add(new(rows.Text(0), rows.Text(1), rows.Number(2)));
         var usage = stored.TextBytes + (stored.Row.Chunks * vectors.Sum(static set => (long)set.Dimensions));
         return stored with { Row = stored.Row with { Vectors = vectors, Building = building, UsageBytes = usage } };
     }

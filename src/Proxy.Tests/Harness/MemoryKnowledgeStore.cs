@@ -235,6 +235,11 @@ internal sealed class MemoryKnowledgeStore(TimeProvider? time = null) : IKnowled
     {
         var sorted = rows.OrderBy(row => key(row).At).ThenBy(row => key(row).Id, StringComparer.Ordinal).ToList();
         if (page.Descending) sorted.Reverse();
+        foreach (var id in (string?[])[page.After, page.Before])
+        {
+            if (id is not null && sorted.TrueForAll(row => key(row).Id != id)) return [];
+        }
+
         var from = page.After is null ? 0 : sorted.FindIndex(row => key(row).Id == page.After) + 1;
         var to = page.Before is null ? -1 : sorted.FindIndex(row => key(row).Id == page.Before);
         if (to < 0) return [.. sorted.Skip(from).Take(page.Most)];

@@ -95,6 +95,8 @@ public abstract partial class KnowledgeStoreContract
         Assert.Equal("", await Page(new(2, Before: "file-5")));
         Assert.Equal("", await Page(new(2, After: "file-0")));
         Assert.Equal("432", await Page(new(10, After: "file-5", Before: "file-1")));
+        Assert.Equal("", await Page(new(10, Descending: false, After: "file-b"))); // of another owner: as one that does not exist
+        Assert.Equal("", await Page(new(10, Before: "file-b")));
         Assert.Equal(7, (await Store.FilesAsync(null, null, new(10), default)).Count);
         Assert.Empty(await Store.FilesAsync(null, "other", new(10), default));
         Assert.Equal(6, (await Store.FilesAsync("alice", "assistants", new(10), default)).Count);

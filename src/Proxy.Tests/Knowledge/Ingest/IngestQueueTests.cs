@@ -71,6 +71,20 @@ public sealed class IngestQueueTests : IAsyncDisposable
         Assert.Equal((FileStatus.Failed, "the file is empty", "{\"a\":1}"), (file.Status, file.Error, file.Attributes));
     }
 
+    [Fact]
+    public async Task File_was_deleted_at_the_moment_it_was_put_in_It_does_not_wait_for_ever()
+    {
+        await AddAsync("a text");
+        await store.AttachAsync(new() { Workspace = "vs_1", FileId = "file-2", Name = "b.txt", Sha256 = "", CreatedAt = DateTimeOffset.UnixEpoch }, None);
+        using var queue = Queue();
+
+        while (await queue.ReadNextAsync(None))
+        {
+        }
+
+        Assert.Equal(FileStatus.Failed, (await store.AttachedAsync("vs_1", "file-2", None))!.Status);
+    }
+
     private IngestQueue Queue()
     {
         var known = new KnowledgeModels(models, ["m"], null);

@@ -10,7 +10,8 @@ namespace Proxy.Http.Knowledge;
 /// <summary>The search of one vector store.</summary>
 internal static class SearchEndpoint
 {
-    private const int UsualResults = 10, MostResults = 50, MostQueries = 32, LongestQuery = 64 << 10, LongestWord = 64;
+    // Embedding a query of 64 KB takes seconds, and no model reads more than its beginning.
+    private const int UsualResults = 10, MostResults = 50, MostQueries = 16, LongestQuery = 4096, LongestWord = 64;
 
     public static IReadOnlyList<KnowledgeRow> Rows => [new("POST", "/v1/vector_stores/{vector_store_id}/search", SearchAsync)];
 

@@ -199,7 +199,13 @@ internal sealed class IngestQueue(
             var content = new FileStream(path, options);
             await using var closed = content.ConfigureAwait(false);
             File.Delete(path);
-            if (!await store.CopyFileAsync(file.FileId, content, cancellation).ConfigureAwait(false)) return null;
+            if (!await store.CopyFileAsync(file.FileId, content, cancellation).ConfigureAwait(false))
+            {
+                // Mostly its row is gone as well. One that was put in at the moment of the deletion would wait for ever.
+                await FailAsync(file, "invalid_file", "the file was deleted before it was read", cancellation).ConfigureAwait(false);
+                return null;
+            }
+
             content.Position = 0;
             return await Task.Run(() => DocumentReader.Read(content, file.Name, cancellation), cancellation).ConfigureAwait(false);
         }

@@ -63,8 +63,9 @@ internal sealed class FileRows(KnowledgeDatabase database, TimeProvider time)
         Pages.ReadAsync(
             connection,
             $"select {Columns} from {schema}.files where {IsThere("$3")} and ($1::text is null or owner = $1) and ($2::text is null or purpose = $2)",
-            "created_at, id", id => $"select o.created_at, o.id from {schema}.files o where o.id = {id}", page, Read, cancellation, Text(owner),
-            Text(purpose), Now);
+            "created_at, id",
+            id => $"select o.created_at, o.id from {schema}.files o where o.id = {id} and ($1::text is null or o.owner = $1)", page, Read, cancellation,
+            Text(owner), Text(purpose), Now);
 
     public async Task<bool> CopyAsync(string id, Stream to, CancellationToken cancellation)
     {

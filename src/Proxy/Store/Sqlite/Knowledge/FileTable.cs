@@ -14,10 +14,12 @@ internal static class FileTable
 
     public static List<KnowledgeFile> List(SqliteConnection connection, string? owner, string? purpose, Page page, long now)
     {
+        const string Own = "(?1 is null or owner = ?1)"; // also of the row of an id, which may be another's
         var query = new PageQuery(page, "files", "created_at", "id");
         var rows = connection.Prepare($"""
             select {Columns} from files
-            where (?1 is null or owner = ?1) and (?2 is null or purpose = ?2) and (expires_at is null or expires_at > ?3) {query.Where("id = ?4", "id = ?5")}
+            where {Own} and (?2 is null or purpose = ?2) and (expires_at is null or expires_at > ?3)
+            {query.Where($"id = ?4 and {Own}", $"id = ?5 and {Own}")}
             order by {query.Order} limit ?6
             """).Bind(owner).Bind(purpose).Bind(now).Bind(page.After).Bind(page.Before).Bind(page.Most);
         return query.InOrder(Read(rows));

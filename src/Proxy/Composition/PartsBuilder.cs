@@ -63,7 +63,8 @@ internal sealed record PartsBuilder(
     public KnowledgeParts? Knowledge { get; set; }
 
     /// <summary>
-    /// The workspaces that a call is to be grounded in, with their versions, as one text that changes when an answer may; null, or its result: they cannot be told.
+    /// The workspaces that a call is to be grounded in, with their versions, as one text that changes when an answer may; null, or its
+    /// result: they cannot be told.
     /// </summary>
     public Func<RoutedCall, CancellationToken, ValueTask<string?>>? DocumentsOf { get; set; }
 

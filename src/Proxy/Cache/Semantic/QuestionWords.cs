@@ -6,8 +6,8 @@ namespace Proxy.Cache.Semantic;
 /// <summary>
 /// The words of a question in a form in which questions that mean the same are often equal, and questions that do not are never: upper case, politeness,
 /// articles, contractions and the plural are levelled, nothing else is left out. Numbers, names, negations, prepositions, tenses and the order of the words
-/// stay, because each of them can turn a question into another one. The vectors of two such questions cannot tell them apart: "turn it on" and "turn it off" are
-/// closer to each other than most paraphrases.
+/// stay, because each of them can turn a question into another one. The vectors of two such questions cannot tell them apart: "turn it on" and "turn it off"
+/// are closer to each other than most paraphrases.
 /// </summary>
 internal static class QuestionWords
 {
@@ -21,6 +21,12 @@ internal static class QuestionWords
         ["i'll"] = ["i", "will"], ["you'll"] = ["you", "will"], ["we'll"] = ["we", "will"], ["it'll"] = ["it", "will"],
         ["is"] = ["be"], ["are"] = ["be"], ["am"] = ["be"], ["does"] = ["do"], ["has"] = ["have"],
     };
+
+    /// <summary>Characters that are never part of what a question asks.</summary>
+    private const string Punctuation = "\"“”„«»‘’',;:¿¡…。？！，";
+
+    /// <summary>What may follow a mark that ends a sentence.</summary>
+    private const string AfterAnEnd = "\"')?!.";
 
     private static readonly Dictionary<string, string> NumberWords = new(StringComparer.Ordinal)
     {
@@ -44,7 +50,8 @@ internal static class QuestionWords
     /// <summary>Ways of asking for a way, and their shortest form.</summary>
     private static readonly (string[] Said, string[] Meant)[] Ways = [.. new (string, string)[]
     {
-        ("how do i", "how"), ("how do we", "how"), ("how do you", "how"), ("how do one", "how"), ("how can i", "how"), ("how can we", "how"), ("how can you", "how"),
+        ("how do i", "how"), ("how do we", "how"), ("how do you", "how"), ("how do one", "how"), ("how can i", "how"), ("how can we", "how"),
+        ("how can you", "how"),
         ("how can one", "how"), ("how could i", "how"), ("how could we", "how"), ("how would i", "how"), ("how would you", "how"), ("how to", "how"),
         ("how i can", "how"), ("how you can", "how"), ("how we can", "how"), ("what be way to", "how"), ("which way be there to", "how"),
         ("what way be there to", "how"),
@@ -155,13 +162,13 @@ internal static class QuestionWords
         _ => false,
     };
 
-    /// <summary>Whether a character that is in no word matters: an operator, a currency, a path; but not a comma or the mark at the end of a sentence.</summary>
+    /// <summary>Whether a character that is in no word matters: an operator, a currency, a path; not a comma or the mark that ends a sentence.</summary>
     private static bool IsSymbol(string text, int at)
     {
         var c = text[at];
         if (char.IsWhiteSpace(c) || char.IsControl(c)) return false;
-        if (c is '"' or '“' or '”' or '„' or '«' or '»' or '‘' or '’' or '\'' or ',' or ';' or ':' or '¿' or '¡' or '…' or '。' or '？' or '！' or '，') return false;
-        if (c is '.' or '?' or '!') return at + 1 < text.Length && !char.IsWhiteSpace(text[at + 1]) && text[at + 1] is not ('"' or '\'' or ')' or '?' or '!' or '.');
+        if (Punctuation.Contains(c, StringComparison.Ordinal)) return false;
+        if (c is '.' or '?' or '!') return at + 1 < text.Length && !char.IsWhiteSpace(text[at + 1]) && !AfterAnEnd.Contains(text[at + 1], StringComparison.Ordinal);
         if (c is '-' or '–' or '—') return !(at > 0 && at + 1 < text.Length && char.IsLetter(text[at - 1]) && char.IsLetter(text[at + 1]));
         return true;
     }

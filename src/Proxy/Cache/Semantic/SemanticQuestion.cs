@@ -5,7 +5,7 @@ using Proxy.Chat;
 namespace Proxy.Cache.Semantic;
 
 /// <summary>A call that the semantic cache may answer.</summary>
-/// <param name="Scope">Equal for calls that differ in nothing but the question: owner, model, system prompt, sampling, format, documents. 64 hex digits.</param>
+/// <param name="Scope">Equal for calls that differ only in the question: owner, model, system prompt, sampling, format, documents. 64 hex digits.</param>
 /// <param name="Text">The question.</param>
 /// <param name="Words">Its words (<see cref="QuestionWords"/>).</param>
 internal sealed record SemanticQuestion(string Scope, string Text, string Words)

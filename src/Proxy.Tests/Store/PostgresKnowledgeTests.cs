@@ -339,25 +339,6 @@ public sealed class PostgresKnowledgeTests(UsualPostgres fixture) : IClassFixtur
     }
 
     [Fact]
-    public async Task File_is_renamed_It_is_found_by_its_new_title_and_deleted_without_a_trace()
-    {
-        var (server, name) = await DatabaseAsync();
-        await server.RunAsync("create extension vector", name);
-        await using var store = Store(server.Url(name));
-        await store.SaveAsync(NewWorkspace(2), default);
-        var file = await AddAsync(store, "file-1", "old.md", "a red fox", [1, 0]);
-
-        await store.SaveAsync(file with { Status = FileStatus.Completed, Name = "young.md" }, default);
-        using (var index = (await store.OpenAsync("vs_1", default))!)
-            Assert.Equal([0, 1, 1], (await index.PostingsAsync(
-                [new(TermField.Title, "old"), new(TermField.Title, Analyzer.Terms("young")[0]), new(TermField.Body, "red")], default))
-                .Select(list => Slots(list).Count));
-        await store.DetachAsync("vs_1", "file-1", default);
-
-        Assert.Equal([0L], await server.QueryAsync("select count(*) from proxy.postings", name));
-    }
-
-    [Fact]
     public async Task Text_that_PostgreSQL_does_not_take_Is_kept_as_far_as_it_can_and_deleted_without_a_trace()
     {
         var (server, name) = await DatabaseAsync();

@@ -123,12 +123,13 @@ public abstract partial class KnowledgeStoreContract
     }
 
     [Theory]
-    [InlineData(FileStatus.Completed)]
-    [InlineData(FileStatus.Failed)]
-    [InlineData(FileStatus.Cancelled)]
-    [InlineData(FileStatus.InProgress)]
-    public async Task Attributes_are_set_Nothing_else_of_the_file_changes_and_the_version_rises(FileStatus status)
+    [InlineData("Completed")]
+    [InlineData("Failed")]
+    [InlineData("Cancelled")]
+    [InlineData("InProgress")]
+    public async Task Attributes_are_set_Nothing_else_of_the_file_changes_and_the_version_rises(string state)
     {
+        var status = Enum.Parse<FileStatus>(state);
         await WorkspaceAsync();
         await AttachAsync("file-1");
         var before = (await Store.ClaimAsync("worker", Lease, default))!;
@@ -151,11 +152,12 @@ public abstract partial class KnowledgeStoreContract
     }
 
     [Theory]
-    [InlineData(FileStatus.Completed)]
-    [InlineData(FileStatus.Failed)]
-    [InlineData(FileStatus.Cancelled)]
-    public async Task File_is_no_longer_in_progress_Its_status_stays(FileStatus status)
+    [InlineData("Completed")]
+    [InlineData("Failed")]
+    [InlineData("Cancelled")]
+    public async Task File_is_no_longer_in_progress_Its_status_stays(string state)
     {
+        var status = Enum.Parse<FileStatus>(state);
         await WorkspaceAsync();
         var read = await AttachAsync("file-1");
         if (status is FileStatus.Completed) Assert.True(await AppendAllAsync("file-1", ["alpha"]));

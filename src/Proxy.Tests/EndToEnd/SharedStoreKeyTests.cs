@@ -79,6 +79,30 @@ public sealed class SharedStoreKeyTests
         Assert.Equal(2, house.Host.Calls.Count);
     }
 
+    [Fact]
+    public async Task Call_waits_long_for_the_answer_of_the_other_proxy_Its_stream_is_kept_alive()
+    {
+        await using var house = await House.StartAsync("sqlite", "keepalive_after = \"100ms\"");
+        var running = house.Expect();
+        await using var first = await House.CallAsync(house.A, Body, Key);
+        running.Send(OpenAi.Role() + OpenAi.Token("One"));
+        await first.ReadHeadAsync();
+        await first.ReadUntilAsync("One");
+
+        await using var waiting = await House.CallAsync(house.B, Body, Key);
+        await waiting.ReadHeadAsync();
+        await waiting.ReadUntilAsync(":");
+        running.End(OpenAi.Token(" two"), OpenAi.Done);
+
+        var (one, two) = (await first.ReadRestAsync(), await waiting.ReadRestAsync());
+        Assert.Equal((200, true), (two.Status, two.Text.StartsWith(':')));
+        Assert.Equal(Frames(one), Frames(two));
+        Assert.Single(house.Host.Calls);
+
+        static IEnumerable<string> Frames(RawReply reply) =>
+            reply.Text.Split("\n\n").Where(static frame => !frame.StartsWith(':'));
+    }
+
     [Theory]
     [InlineData("postgres")]
     [InlineData("sqlite")]
@@ -116,11 +140,11 @@ public sealed class SharedStoreKeyTests
 
         public ProxyProcess B { get; private set; } = null!;
 
-        public static async Task<House> StartAsync(string kind)
+        public static async Task<House> StartAsync(string kind, string settings = "")
         {
             var house = new House(kind == "postgres" ? await PostgresServer.StartAsync() : null);
-            house.A = await house.StartProxyAsync();
-            house.B = await house.StartProxyAsync();
+            house.A = await house.StartProxyAsync(settings);
+            house.B = await house.StartProxyAsync(settings);
             return house;
         }
 
@@ -150,9 +174,9 @@ public sealed class SharedStoreKeyTests
             Directory.Delete(state, recursive: true);
         }
 
-        private Task<ProxyProcess> StartProxyAsync() => ProxyProcess.StartAsync(
+        private Task<ProxyProcess> StartProxyAsync(string settings) => ProxyProcess.StartAsync(
             $"""
-            {FrontDoor.Server()}
+            {FrontDoor.Server(settings)}
             [inference]
             bundled = false
             [log]

@@ -115,13 +115,18 @@ internal sealed class MemoryKnowledgeStore(TimeProvider? time = null) : IKnowled
 
     public ValueTask SaveAsync(WorkspaceFile file, CancellationToken cancellation) => Do(() =>
     {
-        if (Attached(file.Workspace, file.FileId) is not { } there || there.Row.Ordinal != file.Ordinal) return;
-        if (file.Status is FileStatus.InProgress) file = file with { Status = there.Row.Status, ErrorCode = there.Row.ErrorCode, Error = there.Row.Error };
-        there.Row = there.Row with
-        {
-            Status = file.Status, ErrorCode = file.ErrorCode, Error = file.Error, Attributes = file.Attributes, Name = file.Name, Path = file.Path,
-        };
+        if (Attached(file.Workspace, file.FileId) is not { Row.Status: FileStatus.InProgress } there || there.Row.Ordinal != file.Ordinal) return;
+        there.Row = there.Row with { Status = file.Status, ErrorCode = file.ErrorCode, Error = file.Error };
+        there.Worker = null;
         places[file.Workspace].Changed();
+    }, cancellation);
+
+    public ValueTask<WorkspaceFile?> SetAttributesAsync(string workspace, string fileId, string attributes, CancellationToken cancellation) => Do(() =>
+    {
+        if (Attached(workspace, fileId) is not { } there) return null;
+        there.Row = there.Row with { Attributes = attributes };
+        places[workspace].Changed();
+        return there.Row;
     }, cancellation);
 
     public ValueTask<bool> DetachAsync(string workspace, string fileId, CancellationToken cancellation) =>
@@ -149,7 +154,8 @@ internal sealed class MemoryKnowledgeStore(TimeProvider? time = null) : IKnowled
         var now = clock.GetUtcNow();
         var next = places.Values.SelectMany(static place => place.Files.Values)
             .Where(file => file.Row.Status == FileStatus.InProgress && (file.Worker is null || file.Until <= now))
-            .OrderBy(static file => file.Row.CreatedAt).ThenBy(static file => file.Row.Ordinal).FirstOrDefault();
+            .OrderBy(static file => file.Row.CreatedAt).ThenBy(static file => file.Row.FileId, StringComparer.Ordinal)
+            .ThenBy(static file => file.Row.Workspace, StringComparer.Ordinal).FirstOrDefault();
         if (next is not null) (next.Worker, next.Until, next.IsStale) = (worker, now + lease, false);
         return next?.Row;
     }, cancellation);
@@ -166,8 +172,8 @@ internal sealed class MemoryKnowledgeStore(TimeProvider? time = null) : IKnowled
         if (isLast)
         {
             there.Row = there.Row with { Status = FileStatus.Completed };
-            var others = place.Files.Values.Where(other => other != there && other.Row.Path is { } path && path == there.Row.Path).ToList();
-            foreach (var old in others) place.Remove(old.Row.FileId);
+            var older = place.Files.Values.Where(other => other.Row.Ordinal < there.Row.Ordinal && other.Row.Path is { } path && path == there.Row.Path);
+            foreach (var old in older.ToList()) place.Remove(old.Row.FileId);
         }
 
         place.Changed();

@@ -19,6 +19,23 @@ public abstract partial class KnowledgeStoreContract
     }
 
     [Fact]
+    public async Task Files_of_several_workspaces_wait_The_oldest_is_claimed_first_then_by_id_then_by_workspace()
+    {
+        await WorkspaceAsync("vs_b");
+        await WorkspaceAsync("vs_a");
+        await AttachAsync("file-2", workspace: "vs_b");
+        await AttachAsync("file-3", workspace: "vs_b", created: Start.AddSeconds(-1));
+        await AttachAsync("file-1", workspace: "vs_b");
+        await AttachAsync("file-2", workspace: "vs_a");
+        await AttachAsync("file-0", workspace: "vs_a", created: Start.AddSeconds(1));
+
+        var claimed = new List<string>();
+        while (await Store.ClaimAsync("worker", Lease, default) is { } file) claimed.Add($"{file.Workspace} {file.FileId}");
+
+        Assert.Equal(["vs_b file-3", "vs_b file-1", "vs_a file-2", "vs_b file-2", "vs_a file-0"], claimed);
+    }
+
+    [Fact]
     public async Task Lease_has_ended_Another_worker_gets_the_file_and_the_first_is_refused()
     {
         await WorkspaceAsync();
@@ -170,6 +187,24 @@ public abstract partial class KnowledgeStoreContract
     }
 
     [Fact]
+    public async Task File_of_a_path_is_complete_A_later_one_that_is_still_read_stays_and_then_replaces_it()
+    {
+        await WorkspaceAsync();
+        await AttachAsync("file-1", path: "/a");
+        var older = (await Store.ClaimAsync("one", Lease, default))!;
+        await AttachAsync("file-2", path: "/a", created: Start.AddSeconds(-1)); // what counts is when it was attached
+        var newer = (await Store.ClaimAsync("two", Lease, default))!;
+        Assert.True(await Store.AppendAsync("two", Lease, newer, 0, Chunks(newer, ["alpha new"], Small), false, default));
+
+        Assert.True(await Store.AppendAsync("one", Lease, older, 0, Chunks(older, ["alpha old"], Small), true, default));
+
+        Assert.Equal(["alpha old"], await FoundAsync("alpha"));
+        Assert.True(await Store.AppendAsync("two", Lease, newer, 1, Chunks(newer, ["alpha newer"], Small), true, default));
+        Assert.Equal(["alpha new", "alpha newer"], await FoundAsync("alpha"));
+        Assert.Null(await Store.AttachedAsync(Docs, "file-1", default));
+    }
+
+    [Fact]
     public async Task File_is_detached_Its_postings_vectors_and_counts_are_gone()
     {
         await WorkspaceAsync();
@@ -195,23 +230,6 @@ public abstract partial class KnowledgeStoreContract
         Assert.True(index.Workspace.Version > before.Version);
         Assert.Equal(["beta delta"], await NearestAsync("alpha beta", 5));
         Assert.False(await Store.DetachAsync(Docs, "file-1", default));
-    }
-
-    [Fact]
-    public async Task File_was_renamed_after_it_was_read_Its_postings_go_all_the_same()
-    {
-        await WorkspaceAsync();
-        await IngestAsync("file-1", "alpha");
-        await Store.SaveAsync((await Store.AttachedAsync(Docs, "file-1", default))! with { Name = "renamed.md" }, default);
-
-        Assert.True(await Store.DetachAsync(Docs, "file-1", default));
-
-        using var index = (await Store.OpenAsync(Docs, default))!;
-        foreach (var term in Analyzer.Terms("file-1 guide renamed"))
-        {
-            Assert.Empty(await PostingsAsync(index, term));
-            Assert.Empty(await PostingsAsync(index, term, TermField.Title));
-        }
     }
 
     [Fact]

@@ -119,12 +119,72 @@ public abstract partial class KnowledgeStoreContract
         Assert.Equal(attached, await Store.AttachedAsync(Docs, "file-1", default));
         Assert.Equal(attached, Assert.Single(await Store.AttachedAsync(Docs, [attached.Ordinal, 99], default)));
 
-        var failed = attached with
-        {
-            Status = FileStatus.Failed, ErrorCode = "invalid_file", Error = "why", Attributes = "{}", Name = "b.md", Path = "/home/b.md",
-        };
-        await Store.SaveAsync(failed, default);
+        var failed = attached with { Status = FileStatus.Failed, ErrorCode = "invalid_file", Error = "why" };
+        await Store.SaveAsync(failed with { Attributes = "{}", Name = "b.md", Path = "/home/b.md" }, default);
         Assert.Equal(failed, await Store.AttachedAsync(Docs, "file-1", default));
+    }
+
+    [Theory]
+    [InlineData("Completed")]
+    [InlineData("Failed")]
+    [InlineData("Cancelled")]
+    [InlineData("InProgress")]
+    public async Task Attributes_are_set_Nothing_else_of_the_file_changes_and_the_version_rises(string state)
+    {
+        var status = Enum.Parse<FileStatus>(state);
+        await WorkspaceAsync();
+        await AttachAsync("file-1");
+        var before = (await Store.ClaimAsync("worker", Lease, default))!;
+        Assert.True(await Store.AppendAsync("worker", Lease, before, 0, Chunks(before, ["alpha"], Small), status is FileStatus.Completed, default));
+        if (status is not (FileStatus.Completed or FileStatus.InProgress)) await Store.SaveAsync(before with { Status = status }, default);
+        before = (await Store.AttachedAsync(Docs, "file-1", default))!;
+        var version = (await Store.WorkspaceAsync(Docs, default))!.Version;
+
+        var after = await Store.SetAttributesAsync(Docs, "file-1", "{\"n\":1.5}", default);
+
+        Assert.Equal((status, 1), (before.Status, before.Chunks));
+        Assert.Equal(before with { Attributes = "{\"n\":1.5}" }, after);
+        Assert.Equal(after, await Store.AttachedAsync(Docs, "file-1", default));
+        Assert.True((await Store.WorkspaceAsync(Docs, default))!.Version > version);
+        using var index = (await Store.OpenAsync(Docs, default))!;
+        Assert.True(index.Workspace.Version > version);
+        Assert.Null(await Store.ClaimAsync("other", Lease, default)); // the claim stays
+        Assert.Null(await Store.SetAttributesAsync(Docs, "file-2", "{}", default));
+        Assert.Null(await Store.SetAttributesAsync("vs_none", "file-1", "{}", default));
+    }
+
+    [Theory]
+    [InlineData("Completed")]
+    [InlineData("Failed")]
+    [InlineData("Cancelled")]
+    public async Task File_is_no_longer_in_progress_Its_status_stays(string state)
+    {
+        var status = Enum.Parse<FileStatus>(state);
+        await WorkspaceAsync();
+        var read = await AttachAsync("file-1");
+        if (status is FileStatus.Completed) Assert.True(await AppendAllAsync("file-1", ["alpha"]));
+        else await Store.SaveAsync(read with { Status = status, Error = "first" }, default);
+        var before = await Store.AttachedAsync(Docs, "file-1", default);
+
+        foreach (var other in Enum.GetValues<FileStatus>()) await Store.SaveAsync(read with { Status = other, Error = "second" }, default);
+
+        Assert.Equal(before, await Store.AttachedAsync(Docs, "file-1", default));
+        Assert.Equal(status is FileStatus.Completed ? ["alpha"] : [], await FoundAsync("alpha"));
+        Assert.Null(await Store.ClaimAsync("worker", Lease, default));
+    }
+
+    [Fact]
+    public async Task Status_changes_The_version_rises_and_the_claim_ends()
+    {
+        await WorkspaceAsync();
+        await AttachAsync("file-1");
+        var claimed = (await Store.ClaimAsync("worker", Lease, default))!;
+        var version = (await Store.WorkspaceAsync(Docs, default))!.Version;
+
+        await Store.SaveAsync(claimed with { Status = FileStatus.Failed }, default);
+
+        Assert.True((await Store.WorkspaceAsync(Docs, default))!.Version > version);
+        Assert.False(await Store.AppendAsync("worker", Lease, claimed, 0, Chunks(claimed, ["alpha"], Small), true, default));
     }
 
     [Fact]

@@ -17,7 +17,7 @@ public abstract partial class KnowledgeStoreContract
     [Fact]
     public async Task Operations_in_any_order_Leave_what_the_store_in_memory_has()
     {
-        var operation = Gen.Select(Gen.Int[0, 10], Gen.Int[0, 4], Gen.Int[0, 99], static (kind, file, seed) => (Kind: kind, File: file, Seed: seed));
+        var operation = Gen.Select(Gen.Int[0, 11], Gen.Int[0, 4], Gen.Int[0, 99], static (kind, file, seed) => (Kind: kind, File: file, Seed: seed));
         await operation.Array[5, 40].HoldsAsync(Sequences, static all => string.Join(' ', all), async operations =>
         {
             var workspace = $"vs_{++samples}";
@@ -75,6 +75,8 @@ public abstract partial class KnowledgeStoreContract
                 await store.SaveAsync(row with { Status = FileStatus.Failed, Error = $"{seed}" }, default);
                 return "failed";
             case 9:
+                return $"{(await store.SetAttributesAsync(workspace, id, $"{{\"n\":{seed}}}", default))?.Attributes}";
+            case 10:
                 var now = (await store.WorkspaceAsync(workspace, default))!;
                 var next = int.Parse(now.Vectors[0].Id, System.Globalization.CultureInfo.InvariantCulture) + 1;
                 if (now.Building.Count == 0) await store.SaveAsync(now with { Building = [new($"{next}", $"model {next}", 16 + (next % 3))] }, default);

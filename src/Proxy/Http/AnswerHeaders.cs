@@ -17,6 +17,7 @@ internal static class AnswerHeaders
     /// <summary>Sets what is known of the call before its answer begins.</summary>
     public static void Set(HttpResponse response, ChatCall call)
     {
+        if (response.HasStarted) return;
         if (call.RequestId is { } id) response.Headers["x-req-id"] = id;
         if (call.Info.Cache is { } cache) response.Headers["x-cache"] = cache;
     }

@@ -46,7 +46,7 @@ internal class ChatExchange(string surface, ClientDialect dialect, RouteTable ro
             if (Unmet(scope.Info) is { } unmet) return unmet;
             if (scope.Info.Wishes is not null || kept is not null || !Parts.Sharing.IsIdle)
             {
-                var (unclear, joined) = await Parts.Sharing.BeginAsync(scope, call, kept);
+                var (unclear, joined) = await ShareAsync(scope, call, kept);
                 if (unclear is not null) return unclear;
                 if (joined is not null) return await JoinAsync(scope, call, joined);
             }
@@ -145,14 +145,32 @@ internal class ChatExchange(string surface, ClientDialect dialect, RouteTable ro
         }
     }
 
+    /// <summary>
+    /// Finds the answer that the call shares, or begins its journal. While it waits for another process that generates the answer to its key, its client's
+    /// stream is kept alive.
+    /// </summary>
+    private ValueTask<(ProxyError? Problem, AnswerJournal? Joined)> ShareAsync(CallScope scope, ChatCall call, KeptRequest? kept)
+    {
+        var pending = Parts.Sharing.BeginAsync(scope, call, kept);
+        if (pending.IsCompleted || !call.Streams || kept is { AnswersAtOnce: true }) return pending;
+        // Shared journals set headers at the end of their wait, and the bytes of a conversation's stream are kept from the first on.
+        if (Parts.Sharing.Shared is not null || scope.Info.Wishes?.ConversationId is not null) return pending;
+        var client = writer.Stream(scope, Followers.None);
+        return client.KeepsAlive ? client.WhileAsync(pending) : pending;
+    }
+
     /// <summary>Answers with what an equal call generates, or has generated.</summary>
     private async ValueTask<ProxyError?> JoinAsync(CallScope scope, ChatCall call, AnswerJournal journal)
     {
         scope.Record.Model = ModelName.Shown(call.Envelope.Model);
         scope.Record.Joined = journal.Head?.Stamp.TraceId ?? journal.Origin.TraceId; // another than the origin's if the answer comes from the store
-        var response = scope.Context.Response.Headers;
-        response["x-joined-trace-id"] = scope.Record.Joined;
-        if (journal is { IsOver: true, Origin.Key: not null }) response["idempotent-replayed"] = "true";
+        var response = scope.Context.Response;
+        if (!response.HasStarted)
+        {
+            response.Headers["x-joined-trace-id"] = scope.Record.Joined;
+            if (journal is { IsOver: true, Origin.Key: not null }) response.Headers["idempotent-replayed"] = "true";
+        }
+
         if (journal is { Origin.Request.AnswersAtOnce: true })
         {
             await WriteStateAsync(scope, journal);

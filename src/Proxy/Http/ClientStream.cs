@@ -37,8 +37,10 @@ internal sealed class ClientStream(HttpResponse response, PipeWriter writer, Cli
         return !flushed.IsCompleted && !flushed.IsCanceled;
     }
 
-    /// <summary>Waits for the route's answer and sends keep-alives in the meantime. After that, only the caller writes to the response.</summary>
-    public async ValueTask<ChatAnswer> WhileAsync(ValueTask<ChatAnswer> pending)
+    /// <summary>
+    /// Waits, usually for the route's answer, and sends keep-alives in the meantime. After that, only the caller writes to the response.
+    /// </summary>
+    public async ValueTask<T> WhileAsync<T>(ValueTask<T> pending)
     {
         due = ticker.Now + period;
         seeks = true;

@@ -65,9 +65,13 @@ internal interface IKnowledgeStore : IAsyncDisposable
     ValueTask<FileCounts> CountsAsync(string workspace, string? batch, CancellationToken cancellation);
 
     /// <summary>
-    /// Changes status, error, attributes, name and path. A row that is gone stays gone; one that has ended is not made one that is being read.
+    /// Changes the status and the error of a row that is in progress, and ends its claim. It does nothing if the row is no longer in progress, is gone, or was
+    /// attached again since it was read.
     /// </summary>
     ValueTask SaveAsync(WorkspaceFile file, CancellationToken cancellation);
+
+    /// <summary>Changes the attributes of a file, whatever its status is. Returns the row as it is then; null: there is none.</summary>
+    ValueTask<WorkspaceFile?> SetAttributesAsync(string workspace, string fileId, string attributes, CancellationToken cancellation);
 
     /// <summary>Removes a file from a workspace, with its chunks, postings and vectors. The file itself stays.</summary>
     ValueTask<bool> DetachAsync(string workspace, string fileId, CancellationToken cancellation);
@@ -80,15 +84,15 @@ internal interface IKnowledgeStore : IAsyncDisposable
     ValueTask<bool> CancelBatchAsync(string workspace, string id, CancellationToken cancellation);
 
     /// <summary>
-    /// The next file that is in progress and that no worker has claimed, oldest first; it is claimed for the worker until the lease ends. Null: there is none.
-    /// Every <see cref="AppendAsync"/> renews the lease.
+    /// The oldest file that is in progress and that no worker has claimed, by time of creation, then by its id, then by its workspace's id. It is claimed for
+    /// the worker until the lease ends. Null: there is none. Every <see cref="AppendAsync"/> renews the lease.
     /// </summary>
     ValueTask<WorkspaceFile?> ClaimAsync(string worker, TimeSpan lease, CancellationToken cancellation);
 
     /// <summary>
     /// Appends chunks to a file that is in progress. False, and nothing is stored, if another worker has the claim, if the file has another number of chunks
-    /// than <paramref name="from"/>, or if it is no longer in progress. With <paramref name="isLast"/> it is then completed, and other rows of its
-    /// <see cref="WorkspaceFile.Path"/> are removed with their chunks.
+    /// than <paramref name="from"/>, or if it is no longer in progress. With <paramref name="isLast"/> it is then completed, and rows of its
+    /// <see cref="WorkspaceFile.Path"/> that were attached before it are removed with their chunks. Later ones stay: they replace it when they are completed.
     /// </summary>
     ValueTask<bool> AppendAsync(
         string worker, TimeSpan lease, WorkspaceFile file, int from, IReadOnlyList<NewChunk> chunks, bool isLast, CancellationToken cancellation);

@@ -107,8 +107,7 @@ internal sealed class KnowledgeOperator(KnowledgeParts parts, KnowledgeConfig co
     private async Task AttributesAsync(JsonElement asked, Utf8JsonWriter json, CancellationToken cancellation)
     {
         var workspace = await WorkspaceAsync(asked, cancellation).ConfigureAwait(false);
-        var file = await Store.AttachedAsync(workspace.Id, Text(asked, "file_id"), cancellation).ConfigureAwait(false);
-        if (file is not null) await Store.SaveAsync(file with { Attributes = Attributes(asked) }, cancellation).ConfigureAwait(false);
+        var file = await Store.SetAttributesAsync(workspace.Id, Text(asked, "file_id"), Attributes(asked), cancellation).ConfigureAwait(false);
         json.WriteBoolean("changed", file is not null);
     }
 

@@ -35,7 +35,7 @@ internal sealed record Workspace
     /// <summary>The vectors of other models that are being computed, to replace <see cref="Vectors"/> when they are complete; empty: none are.</summary>
     public IReadOnlyList<VectorSet> Building { get; init; } = [];
 
-    /// <summary>Rises with every change of what a search can find. Kept by the store.</summary>
+    /// <summary>Rises with every change of what a search can find, and of a file's attributes. Kept by the store.</summary>
     public long Version { get; init; }
 
     /// <summary>The chunks of all files, also of files that are still being read. Kept by the store.</summary>

@@ -58,7 +58,7 @@ public sealed class KnowledgeSearchTests
         var request = new SearchRequest(["port"]) { Filter = Language("de") };
 
         var before = await box.SearchAsync(place, request);
-        await box.Store.SaveAsync(german with { Status = FileStatus.Completed, Attributes = """{"language":"fr"}""" }, default);
+        await box.Store.SetAttributesAsync(german.Workspace, german.FileId, """{"language":"fr"}""", default);
         var after = await box.SearchAsync(place, request);
 
         Assert.Equal("de.md", before.Hits.Single().File.Name);

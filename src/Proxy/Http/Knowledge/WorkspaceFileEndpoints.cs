@@ -65,9 +65,8 @@ internal sealed class WorkspaceFileEndpoints(TimeProvider time)
         if (!call.Form.Has("attributes")) call.Form.Refuse("attributes", "is missing");
         var attributes = call.Form.Map("attributes", isTexts: false) ?? "{}";
         if (call.Form.Problem is { } wrong) return wrong;
-        file = file with { Attributes = attributes };
-        await call.Store.SaveAsync(file, call.Cancellation);
-        return await AnswerAsync(call, workspace!, file);
+        file = await call.Store.SetAttributesAsync(workspace!.Id, file.FileId, attributes, call.Cancellation);
+        return file is null ? NotThere(call) : await AnswerAsync(call, workspace, file);
     }
 
     private static async ValueTask<ProxyError?> DetachAsync(KnowledgeCall call)

@@ -86,15 +86,22 @@ internal sealed class AttachedRows(string schema)
         };
     }
 
-    /// <summary>Changes the descriptive members of a row. The claim ends with the work.</summary>
-    public Task SaveAsync(NpgsqlConnection connection, int workspace, WorkspaceFile file, CancellationToken cancellation) => connection.RunAsync(
-        $"""
-        update {schema}.workspace_files set status = $3, error_code = $4, error = $5, attributes = $6::json, name = $7, path = $8,
-            worker = case when $3 = 0 then worker end, leased_until = case when $3 = 0 then leased_until end
-        where workspace = $1 and file_id = $2
-        """,
-        cancellation, Of(workspace), Text(file.FileId), Integer((int)file.Status), Text(file.ErrorCode), Text(file.Error), Text(file.Attributes),
-        Text(file.Name), Text(file.Path));
+    /// <summary>Changes the status of a row that is in progress, and ends its claim. False: there is none.</summary>
+    public async Task<bool> SaveAsync(NpgsqlConnection connection, int workspace, WorkspaceFile file, CancellationToken cancellation) =>
+        await connection.RunAsync(
+            $"""
+            update {schema}.workspace_files set status = $4, error_code = $5, error = $6, worker = null, leased_until = null
+            where workspace = $1 and file_id = $2 and ordinal = $3 and status = 0
+            """,
+            cancellation, Of(workspace), Text(file.FileId), Of(file.Ordinal), Integer((int)file.Status), Text(file.ErrorCode), Text(file.Error))
+            .ConfigureAwait(false) > 0;
+
+    /// <summary>Changes the attributes of a row. False: there is none.</summary>
+    public async Task<bool> SetAttributesAsync(
+        NpgsqlConnection connection, int workspace, string fileId, string attributes, CancellationToken cancellation) =>
+        await connection.RunAsync(
+            $"update {schema}.workspace_files set attributes = $3::json where workspace = $1 and file_id = $2", cancellation, Of(workspace), Text(fileId),
+            Text(attributes)).ConfigureAwait(false) > 0;
 
     /// <summary>Notes chunks that were appended, and who has the claim from now on.</summary>
     public Task GrowAsync(
@@ -116,8 +123,8 @@ internal sealed class AttachedRows(string schema)
         (await connection.RowsAsync(
             $"""
             with next as materialized (
-                select workspace, file_id from {schema}.workspace_files where status = 0 and (worker is null or leased_until <= $2)
-                order by created_at, ordinal limit 1 for update skip locked)
+                select workspace, file_id from {schema}.workspace_files o where status = 0 and (worker is null or leased_until <= $2)
+                order by created_at, file_id, (select id from {schema}.workspaces where number = o.workspace) limit 1 for update skip locked)
             update {schema}.workspace_files f set worker = $1, leased_until = $3
             from next, {schema}.workspaces w
             where f.workspace = next.workspace and f.file_id = next.file_id and w.number = f.workspace returning {Columns}

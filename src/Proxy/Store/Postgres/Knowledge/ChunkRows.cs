@@ -101,23 +101,6 @@ internal sealed class ChunkRows(string schema, WorkspaceRows workspaces, Postgre
         return workspace;
     }
 
-    /// <summary>Gives the chunks of a file that is renamed the terms of its new name, which is a part of their titles.</summary>
-    public async Task RenameAsync(
-        NpgsqlConnection connection, WorkspaceRow workspace, WorkspaceFile file, string name, CancellationToken cancellation)
-    {
-        for (var from = 0; from < file.Chunks; from += AtOnce)
-        {
-            var chunks = await OfFileAsync(connection, file.Workspace, file.FileId, from, AtOnce, cancellation).ConfigureAwait(false);
-            var (changes, packed) = (new PostingChanges(), new Dictionary<int, ulong>(chunks.Count));
-            foreach (var chunk in chunks) changes.Remove(chunk.Slot, TermsOf(file.Name, chunk.Heading, chunk.Text));
-            AddAll(chunks.OrderBy(static chunk => chunk.Slot), name, file.Ordinal, changes, packed);
-            workspace = await workspaces.ChangeAsync(connection, workspace, 0, 0, workspace.Workspace.Slots, isVisible: true, cancellation)
-                .ConfigureAwait(false);
-            await postings.ChangeAsync(connection, workspace.Number, changes, cancellation).ConfigureAwait(false);
-            await postings.ChangeAsync(connection, workspace.Number, workspace.Revision, packed, cancellation).ConfigureAwait(false);
-        }
-    }
-
     /// <summary>Makes all postings anew, if an older analyser made them.</summary>
     public async Task<WorkspaceRow> ReindexAsync(NpgsqlConnection connection, WorkspaceRow workspace, CancellationToken cancellation)
     {
@@ -200,16 +183,6 @@ internal sealed class ChunkRows(string schema, WorkspaceRows workspaces, Postgre
             """,
             static row => row.GetInt32(0), cancellation, Of(workspace.Number), Of(count)).ConfigureAwait(false);
         return [.. free.Order(), .. Enumerable.Range(workspace.Workspace.Slots, count - free.Count)];
-    }
-
-    private void AddAll(IEnumerable<StoredChunk> chunks, string name, int ordinal, PostingChanges changes, Dictionary<int, ulong> packed)
-    {
-        foreach (var chunk in chunks)
-        {
-            var terms = TermsOf(name, chunk.Heading, chunk.Text);
-            changes.Add(chunk.Slot, terms);
-            packed[chunk.Slot] = SlotTable.Pack(ordinal, terms.BodyLength, terms.TitleLength);
-        }
     }
 
     private ChunkTerms TermsOf(string name, string heading, string text) => analyzer.TermsOf(ChunkTitle.Of(name, heading), text);

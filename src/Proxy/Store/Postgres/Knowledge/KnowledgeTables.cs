@@ -72,7 +72,7 @@ internal static class KnowledgeTables
         create unique index workspace_files_ordinal on {0}.workspace_files (workspace, ordinal);
         create index workspace_files_created_at on {0}.workspace_files (workspace, created_at, file_id);
         create index workspace_files_file on {0}.workspace_files (file_id);
-        create index workspace_files_waiting on {0}.workspace_files (created_at, ordinal) where status = 0;
+        create index workspace_files_waiting on {0}.workspace_files (created_at, file_id) where status = 0;
         create table {0}.file_batches (
             id text primary key,
             workspace integer not null references {0}.workspaces on delete cascade,

@@ -131,18 +131,22 @@ internal sealed class PostgresKnowledgeStore : IKnowledgeStore
         async (connection, cancellation) =>
         {
             if (await LockAsync(connection, file.Workspace, cancellation).ConfigureAwait(false) is not { } workspace) return false;
-            var found = await attached.LockAsync(connection, workspace.Number, file.FileId, cancellation).ConfigureAwait(false);
-            if (found is null || found.File.Ordinal != file.Ordinal) return false;
-            var old = found.File;
-            // The caller may have read a file that was being read, and has been since: that state is no news.
-            if (file.Status is FileStatus.InProgress) file = file with { Status = old.Status, ErrorCode = old.ErrorCode, Error = old.Error };
-            if (old.Name != file.Name && old.Chunks > 0) await chunks.RenameAsync(connection, workspace, old, file.Name, cancellation).ConfigureAwait(false);
-            await attached.SaveAsync(connection, workspace.Number, file, cancellation).ConfigureAwait(false);
-            if (old.Status == FileStatus.Completed || file.Status == FileStatus.Completed)
-                await MarkAsync(connection, workspace, cancellation).ConfigureAwait(false);
+            if (!await attached.SaveAsync(connection, workspace.Number, file, cancellation).ConfigureAwait(false)) return false;
+            await MarkAsync(connection, workspace, cancellation).ConfigureAwait(false);
             return true;
         },
         cancellation).ConfigureAwait(false);
+
+    public ValueTask<WorkspaceFile?> SetAttributesAsync(string workspace, string fileId, string attributes, CancellationToken cancellation) =>
+        database.WriteAsync(
+            async (connection, cancellation) =>
+            {
+                if (await LockAsync(connection, workspace, cancellation).ConfigureAwait(false) is not { } row) return null;
+                if (!await attached.SetAttributesAsync(connection, row.Number, fileId, attributes, cancellation).ConfigureAwait(false)) return null;
+                await MarkAsync(connection, row, cancellation).ConfigureAwait(false);
+                return await attached.FindAsync(connection, workspace, fileId, cancellation).ConfigureAwait(false);
+            },
+            cancellation);
 
     public ValueTask<bool> DetachAsync(string workspace, string fileId, CancellationToken cancellation) => database.WriteAsync(
         async (connection, cancellation) =>

@@ -23,8 +23,9 @@ internal static class AttachedTable
     public static List<StoredFile> ByFile(SqliteConnection connection, string file) =>
         Read(connection.Prepare($"{Select} where f.file = ?").Bind(file));
 
-    public static List<StoredFile> ByPath(SqliteConnection connection, long workspace, string path) =>
-        Read(connection.Prepare($"{Select} where f.ws = ? and f.path = ?").Bind(workspace).Bind(path));
+    /// <summary>The files of a path that were attached before an ordinal was given.</summary>
+    public static List<StoredFile> OlderOfPath(SqliteConnection connection, long workspace, string path, int ordinal) =>
+        Read(connection.Prepare($"{Select} where f.ws = ? and f.path = ? and f.ordinal < ?").Bind(workspace).Bind(path).Bind(ordinal));
 
     public static List<WorkspaceFile> List(SqliteConnection connection, string workspace, FileStatus? status, string? batch, Page page)
     {
@@ -68,22 +69,18 @@ internal static class AttachedTable
         """).Bind(workspace).Bind(file.FileId).Bind(file.Ordinal).Bind(file.Name).Bind(file.Path).Bind(file.Sha256).Bind(file.Attributes)
         .Bind(file.ChunkTokens).Bind(file.OverlapTokens).Bind(file.Batch).Bind(file.CreatedAt).Run();
 
-    /// <summary>Writes what a caller may change. A claim ends with the state in which it was taken.</summary>
-    public static void Save(SqliteConnection connection, StoredFile old, WorkspaceFile file)
-    {
-        connection.Prepare("update workspace_files set status = ?, error_code = ?, error = ?, attributes = ?, name = ?, path = ? where id = ?")
-            .Bind((int)file.Status).Bind(file.ErrorCode).Bind(file.Error).Bind(file.Attributes).Bind(file.Name).Bind(file.Path).Bind(old.Id).Run();
-        if (old.Row.Status != file.Status) Claim(connection, old.Id, null, 0);
-    }
-
     /// <summary>Adds to the counts of what is stored of the file.</summary>
     public static void Grow(SqliteConnection connection, long id, int chunks, long textBytes) =>
         connection.Prepare("update workspace_files set chunks = chunks + ?, text_bytes = text_bytes + ? where id = ?")
             .Bind(chunks).Bind(textBytes).Bind(id).Run();
 
-    public static void SetStatus(SqliteConnection connection, long id, FileStatus status) =>
-        connection.Prepare("update workspace_files set status = ?, error_code = null, error = null, worker = null, lease_until = null where id = ?")
-            .Bind((int)status).Bind(id).Run();
+    /// <summary>Sets the status, and ends the claim.</summary>
+    public static void SetStatus(SqliteConnection connection, long id, FileStatus status, string? code = null, string? error = null) =>
+        connection.Prepare("update workspace_files set status = ?, error_code = ?, error = ?, worker = null, lease_until = null where id = ?")
+            .Bind((int)status).Bind(code).Bind(error).Bind(id).Run();
+
+    public static void SetAttributes(SqliteConnection connection, long id, string attributes) =>
+        connection.Prepare("update workspace_files set attributes = ? where id = ?").Bind(attributes).Bind(id).Run();
 
     /// <summary>Gives the file to a worker; null: to no one.</summary>
     public static void Claim(SqliteConnection connection, long id, string? worker, long until) =>
@@ -97,7 +94,10 @@ internal static class AttachedTable
     /// <summary>The oldest file that waits for a worker.</summary>
     public static long? NextPending(SqliteConnection connection, long now)
     {
-        var row = connection.Prepare("select id from workspace_files where status = 0 and (worker is null or lease_until <= ?) order by id limit 1").Bind(now);
+        var row = connection.Prepare("""
+            select f.id from workspace_files f where status = 0 and (worker is null or lease_until <= ?)
+            order by created_at, file, (select w.id from workspaces w where w.number = f.ws) limit 1
+            """).Bind(now);
         long? found = row.Step() ? row.Integer(0) : null;
         row.Reset();
         return found;

@@ -79,7 +79,7 @@ internal static class KnowledgeSchema
         create unique index workspace_files_ordinal on workspace_files(ws, ordinal);
         create index workspace_files_created_at on workspace_files(ws, created_at, file);
         create index workspace_files_live on workspace_files(ws, ordinal) where status = 1;
-        create index workspace_files_pending on workspace_files(id) where status = 0;
+        create index workspace_files_pending on workspace_files(created_at, file) where status = 0;
         create index workspace_files_path on workspace_files(ws, path) where path is not null;
         create index workspace_files_batch on workspace_files(ws, batch) where batch is not null;
         create index workspace_files_by_file on workspace_files(file);

@@ -46,16 +46,24 @@ internal sealed partial class SqliteKnowledgeStore
             connection =>
             {
                 // One that was attached again is another row: what an earlier worker says of it is too late.
-                if (AttachedTable.Find(connection, file.Workspace, file.FileId) is not { } old || old.Row.Ordinal != file.Ordinal) return false;
-                // The caller may have read a file that was being read, and has been since: that state is no news.
-                if (file.Status is FileStatus.InProgress)
-                    file = file with { Status = old.Row.Status, ErrorCode = old.Row.ErrorCode, Error = old.Row.Error };
-                AttachedTable.Save(connection, old, file);
-                if (old.Row.Status is not FileStatus.Completed && file.Status is not FileStatus.Completed) return true;
-                var change = new ChunkChange(connection, Find(connection, file.Workspace)!, analyzer);
-                change.Touch();
-                change.Save();
+                if (AttachedTable.Find(connection, file.Workspace, file.FileId) is not { Row.Status: FileStatus.InProgress } old) return false;
+                if (old.Row.Ordinal != file.Ordinal) return false;
+                AttachedTable.SetStatus(connection, old.Id, file.Status, file.ErrorCode, file.Error);
+                Touch(connection, file.Workspace);
                 return true;
+            }, cancellation).ConfigureAwait(false);
+    }
+
+    public async ValueTask<WorkspaceFile?> SetAttributesAsync(string workspace, string fileId, string attributes, CancellationToken cancellation)
+    {
+        if (!database.Exists) return null;
+        return await database.WriteAsync(
+            connection =>
+            {
+                if (AttachedTable.Find(connection, workspace, fileId) is not { } file) return null;
+                AttachedTable.SetAttributes(connection, file.Id, attributes);
+                Touch(connection, workspace);
+                return file.Row with { Attributes = attributes };
             }, cancellation).ConfigureAwait(false);
     }
 
@@ -121,6 +129,14 @@ internal sealed partial class SqliteKnowledgeStore
                 AttachedTable.Claim(connection, found.Id, null, 0);
                 return true;
             }, cancellation).ConfigureAwait(false);
+    }
+
+    /// <summary>Notes that searches can find something else now.</summary>
+    private void Touch(SqliteConnection connection, string workspace)
+    {
+        var change = new ChunkChange(connection, Find(connection, workspace)!, analyzer);
+        change.Touch();
+        change.Save();
     }
 
     /// <summary>Removes a file with its chunks.</summary>

@@ -24,7 +24,7 @@ internal sealed partial class SqliteKnowledgeStore
             var into = change.TakeSlots(chunks.Count);
             if (isLast && stored.Row.Path is { } path)
             {
-                foreach (var other in AttachedTable.ByPath(connection, workspace.Number, path).Where(other => other.Id != stored.Id))
+                foreach (var other in AttachedTable.OlderOfPath(connection, workspace.Number, path, stored.Row.Ordinal))
                 {
                     replaced = true;
                     change.Remove(other);

@@ -17,8 +17,8 @@ namespace Proxy.Tests.EndToEnd;
 /// </summary>
 public sealed class KnowledgeKillTests
 {
-    private static readonly int Seed =
-        int.TryParse(Environment.GetEnvironmentVariable("PROXY_CRASH_SEED"), CultureInfo.InvariantCulture, out var given) ? given : Environment.TickCount & 0xfffff;
+    private static readonly int Seed = int.TryParse(Environment.GetEnvironmentVariable("PROXY_CRASH_SEED"), CultureInfo.InvariantCulture, out var given)
+        ? given : Environment.TickCount & 0xfffff;
 
     [Fact]
     public Task Proxy_is_killed_Every_document_is_read_once() => RunAsync(kills: 5, files: 60, passages: 300);
@@ -40,8 +40,8 @@ public sealed class KnowledgeKillTests
 }
 
 /// <summary>
-/// Documents that a client puts into a workspace, one of them a large one, and the proxies that it puts them into. Each paragraph becomes a chunk. The model is a
-/// host of the test, whose vectors follow from the text.
+/// Documents that a client puts into a workspace, one of them a large one, and the proxies that take and read them. Each paragraph becomes a chunk. The model
+/// is a host of the test, whose vectors follow from the text.
 /// </summary>
 internal sealed class CrashShelf : IAsyncDisposable
 {
@@ -95,7 +95,8 @@ internal sealed class CrashShelf : IAsyncDisposable
         await sending;
         await proxy.DisposeAsync();
         proxy = null;
-        lives.Add(string.Create(CultureInfo.InvariantCulture, $"{number}: {Volatile.Read(ref calls) - began} calls, {ids.Count(static id => id is not null)} files"));
+        var confirmed = ids.Count(static id => id is not null);
+        lives.Add(string.Create(CultureInfo.InvariantCulture, $"{number}: {Volatile.Read(ref calls) - began} calls, {confirmed} files"));
     }
 
     /// <summary>Sends the rest and waits until everything is read.</summary>
@@ -103,7 +104,7 @@ internal sealed class CrashShelf : IAsyncDisposable
     {
         await StartProxyAsync();
         await SendAsync();
-        Assert.DoesNotContain(null, ids);
+        Assert.All(ids, Assert.NotNull);
         await IdleAsync();
     }
 
@@ -181,7 +182,8 @@ internal sealed class CrashShelf : IAsyncDisposable
                 var sent = new List<string>();
                 foreach (var file in missing) sent.Add(uploads[file] ??= await UploadAsync(file));
                 var attached = await PostAsync($"/v1/vector_stores/{store}/file_batches", $$$"""
-                    {"file_ids":{{{JsonSerializer.Serialize(sent)}}},"chunking_strategy":{"type":"static","static":{"max_chunk_size_tokens":100,"chunk_overlap_tokens":0} } }
+                    {"file_ids":{{{JsonSerializer.Serialize(sent)}}},
+                    "chunking_strategy":{"type":"static","static":{"max_chunk_size_tokens":100,"chunk_overlap_tokens":0} } }
                     """);
                 // They may be attached although the answer was lost; then the same ones are attached again.
                 if (!attached.Whole || attached.Status != 200) return;
@@ -237,16 +239,14 @@ internal sealed class CrashShelf : IAsyncDisposable
     {
         var input = exchange.Request.Json.GetProperty("input").EnumerateArray().Select(static text => text.GetString()!).ToArray();
         Interlocked.Increment(ref calls);
-        var rows = input.Select(static (text, i) => $$"""
-            {"object":"embedding","index":{{i}},"embedding":[{{string.Join(',', VectorOf(text).Select(static number => number.ToString("R", CultureInfo.InvariantCulture)))}}]}
-            """);
+        var rows = input.Select(static (text, i) => $$"""{"object":"embedding","index":{{i}},"embedding":{{JsonSerializer.Serialize(VectorOf(text))}}}""");
         await exchange.JsonAsync($$"""{"object":"list","model":"words","data":[{{string.Join(',', rows)}}],"usage":{"prompt_tokens":1,"total_tokens":1} }""");
     }
 
     /// <summary>A text of paragraphs, the second word of each of which is in no other. Two paragraphs are longer than a chunk.</summary>
-    private static string Document(int file, int paragraphs) => string.Join("\n\n", Enumerable.Range(0, paragraphs).Select(number => string.Create(
-        CultureInfo.InvariantCulture,
-        $"Passage zq{file}x{number} tells of word{number % 7} and word{(file + number) % 11} at length so that no other one fits beside it in the same chunk, which is why it goes on and on with words that mean nothing at all until it is long enough for that.")));
+    private static string Document(int file, int paragraphs) => string.Join("\n\n", Enumerable.Range(0, paragraphs).Select(number =>
+        $"Passage zq{file}x{number} tells of word{number % 7} and word{(file + number) % 11} at such length that no other passage fits beside it in the same "
+        + "chunk, which is why it goes on and on with words that mean nothing at all until it is long enough for that, and here it ends."));
 
     /// <summary>The sum of a vector for each word, of length 1. What stands before the first full stop and a space is the chunk's title.</summary>
     private static float[] VectorOf(string text)

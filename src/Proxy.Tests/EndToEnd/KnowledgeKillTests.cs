@@ -89,7 +89,8 @@ internal sealed class CrashShelf : IAsyncDisposable
         var until = began + random.Next(share);
         var sending = Task.Run(SendAsync);
         // A proxy to which nothing is left to read is killed too.
-        await Task.WhenAny(Patience.Until(() => Task.FromResult(Volatile.Read(ref calls) >= until), "the model is called"), IdleAsync());
+        await Patience.Until(
+            async () => Volatile.Read(ref calls) >= until || (!ids.Contains(null) && await LeftAsync() == 0), "a part of the documents is read");
         await Task.Delay(random.Next(40));
         await proxy!.KillAsync();
         await sending;
@@ -209,10 +210,10 @@ internal sealed class CrashShelf : IAsyncDisposable
     /// <summary>Waits until all that was sent is read. There is no limit while the work goes on.</summary>
     private async Task IdleAsync()
     {
-        for (int left = int.MaxValue, before = -1; left > 0 || ids.Contains(null);)
+        for (var seen = (Left: int.MaxValue, Calls: 0); seen.Left > 0;)
         {
-            await Patience.Until(async () => (left = await LeftAsync()) != before, "a document is read");
-            before = left;
+            var before = seen;
+            await Patience.Until(async () => (seen = (await LeftAsync(), Volatile.Read(ref calls))) != before, "a document is read");
         }
     }
 

@@ -40,9 +40,17 @@ public sealed class DeletionTests
         });
 
     [Fact]
-    public Task Without_a_store_The_rest_builds() => BuildWithoutAsync(
-        ["Store", "Cli/Store", "Composition/Features/StoreFeature.cs"],
-        [("Cli/CliFeature.cs", "StoreCli."), ("Composition/Parts.cs", "StoreFeature.")]);
+    public Task Without_a_store_and_knowledge_which_needs_one_The_rest_builds() => BuildWithoutAsync(
+        ["Store", "Cli/Store", "Composition/Features/StoreFeature.cs", .. Knowledge],
+        [("Cli/CliFeature.cs", "StoreCli."), ("Composition/Parts.cs", "StoreFeature."), .. NamesOfKnowledge]);
+
+    [Fact]
+    public Task Without_knowledge_The_rest_builds() => BuildWithoutAsync([.. Knowledge, "Store/Sqlite/Knowledge", "Store/Postgres/Knowledge",
+        "Store/KnowledgeStores.cs"], NamesOfKnowledge);
+
+    private static readonly string[] Knowledge = ["Cli/Knowledge", "Composition/Features/KnowledgeFeature.cs"];
+
+    private static readonly (string, string)[] NamesOfKnowledge = [("Cli/CliFeature.cs", "KnowledgeCli."), ("Composition/Parts.cs", "KnowledgeFeature.")];
 
     /// <param name="gone">Folders and files of the program that are deleted.</param>
     /// <param name="lines">Files, and a word that stands in exactly one of its lines, which is deleted.</param>

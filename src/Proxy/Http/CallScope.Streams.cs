@@ -195,12 +195,13 @@ internal sealed partial class CallScope
         var headers = Context.Request.Headers;
         var waited = parts.Time.GetElapsedTime(Record.Started).TotalSeconds;
         var isAnnounced = false;
-        return Waited("x-stainless-timeout") || Waited("x-stainless-read-timeout") || (!isAnnounced && Info.Wishes is { IsRetry: true });
+        return (headers.TryGetValue("x-stainless-timeout", out var said) && Waited(said))
+            || (headers.TryGetValue("x-stainless-read-timeout", out said) && Waited(said))
+            || (!isAnnounced && Info.Wishes is { IsRetry: true });
 
-        bool Waited(string header)
+        bool Waited(string? timeout)
         {
-            if (!headers.TryGetValue(header, out var said)) return false;
-            if (!double.TryParse(said, NumberStyles.Float, CultureInfo.InvariantCulture, out var seconds) || !(seconds > 0)) return false;
+            if (!double.TryParse(timeout, NumberStyles.Float, CultureInfo.InvariantCulture, out var seconds) || !(seconds > 0)) return false;
             isAnnounced = true;
             return waited >= 0.9 * seconds;
         }

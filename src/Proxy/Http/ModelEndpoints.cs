@@ -48,7 +48,8 @@ internal sealed class ModelEndpoints(ModelCatalog catalog, IReadOnlyList<Surface
     /// </summary>
     private async ValueTask<(IReadOnlyList<ModelListing> Models, IReadOnlyList<ProxyTold>? Told)> ModelsAsync(CallScope scope)
     {
-        if (Via.LastProxy(scope.Info.Via) is not { } asker) return (await catalog.ListAsync(scope.Caller.MayUse, await catalog.PairsOf(scope.Info.Owner)), null);
+        if (Via.LastProxy(scope.Info.Via) is not { } asker)
+            return (await catalog.ListAsync(scope.Caller.MayUse, await catalog.PairsOf(scope.Info.Owner)), null);
         var told = await catalog.ListForAsync(asker, scope.Caller.MayUse);
         return ([.. told.Select(static one => one.Listing)], told);
     }

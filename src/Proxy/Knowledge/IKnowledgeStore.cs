@@ -45,8 +45,8 @@ internal interface IKnowledgeStore : IAsyncDisposable
     ValueTask<bool> DeleteFileAsync(string id, CancellationToken cancellation);
 
     /// <summary>
-    /// Puts a file into a workspace, to be read: it begins as <see cref="FileStatus.InProgress"/> without chunks. If the workspace has it already, its chunks are
-    /// deleted and it begins anew. Returns the row with its ordinal.
+    /// Puts a file into a workspace, to be read: it begins as <see cref="FileStatus.InProgress"/> without chunks. If the workspace has it already, its chunks
+    /// are deleted and it begins anew. Returns the row with its ordinal.
     /// </summary>
     ValueTask<WorkspaceFile> AttachAsync(WorkspaceFile file, CancellationToken cancellation);
 
@@ -84,8 +84,8 @@ internal interface IKnowledgeStore : IAsyncDisposable
     ValueTask<WorkspaceFile?> ClaimAsync(string worker, TimeSpan lease, CancellationToken cancellation);
 
     /// <summary>
-    /// Appends chunks to a file that is in progress. False, and nothing is stored, if another worker has the claim, if the file has another number of chunks than
-    /// <paramref name="from"/>, or if it is no longer in progress. With <paramref name="isLast"/> it is then completed, and other rows of its
+    /// Appends chunks to a file that is in progress. False, and nothing is stored, if another worker has the claim, if the file has another number of chunks
+    /// than <paramref name="from"/>, or if it is no longer in progress. With <paramref name="isLast"/> it is then completed, and other rows of its
     /// <see cref="WorkspaceFile.Path"/> are removed with their chunks.
     /// </summary>
     ValueTask<bool> AppendAsync(

@@ -42,12 +42,13 @@ internal sealed class KnowledgeBase(IKnowledgeStore store, IKnowledgeSearch sear
     {
         var all = await store.WorkspacesAsync(cancellation).ConfigureAwait(false);
         var now = time.GetUtcNow();
-        return [.. all.Where(w => caller.MayUse(w) && !(w.ExpiresAt <= now)).OrderByDescending(static w => w.CreatedAt).ThenByDescending(static w => w.Id, StringComparer.Ordinal)];
+        return [.. all.Where(w => caller.MayUse(w) && !(w.ExpiresAt <= now))
+            .OrderByDescending(static w => w.CreatedAt).ThenByDescending(static w => w.Id, StringComparer.Ordinal)];
     }
 
     /// <summary>
-    /// Finds workspaces by their ids or names, each once. A name finds the caller's own workspace first, then one of the command line, then another that its key
-    /// may use; of several, the newest.
+    /// Finds workspaces by their ids or names, each once. A name finds the caller's own workspace first, then one of the command line, then another that its
+    /// key may use; of several, the newest.
     /// </summary>
     /// <param name="caller">Who asks.</param>
     /// <param name="idsOrNames">What the client wrote.</param>

@@ -85,7 +85,8 @@ internal sealed class OperatorLibrary(IOperatorLine line) : Library
 
     private static Action<Utf8JsonWriter> Of(WorkspaceRow workspace) => json => json.WriteString("workspace", workspace.Id);
 
-    private Task<ReadOnlyMemory<byte>> DoAsync(string verb, Action<Utf8JsonWriter> write, CancellationToken cancellation) => line.AskAsync(verb, Line(write), null, cancellation);
+    private Task<ReadOnlyMemory<byte>> DoAsync(string verb, Action<Utf8JsonWriter> write, CancellationToken cancellation) =>
+        line.AskAsync(verb, Line(write), null, cancellation);
 
     private async Task<T> AskAsync<T>(
         string verb, Action<Utf8JsonWriter> write, JsonTypeInfo<T> type, CancellationToken cancellation, Stream? content = null)

@@ -47,15 +47,6 @@ internal static class KnowledgeFeature
         // A database server's documents are read by all proxies that share it.
         var locked = parts.Config.Store is { Kind: "postgres" } ? null : config.Folder;
         parts.Background.Add(cancellation => IngestLock.HoldAsync(locked, knowledge.Ingest.RunAsync, parts.Exchange.Time, cancellation));
-        parts.DocumentsOf = (call, cancellation) => VersionsAsync(knowledge, CallerOf(parts, call.Call.Info.Owner), call.Workspace, cancellation);
-    }
-
-    private static async ValueTask<string?> VersionsAsync(
-        KnowledgeParts knowledge, KnowledgeCaller caller, string? workspaces, CancellationToken cancellation)
-    {
-        if (workspaces is null) return "";
-        var (found, _) = await knowledge.Base.FindAsync(caller, workspaces.Split(',', StringSplitOptions.TrimEntries), "x-workspace", cancellation);
-        return found.Count == 0 ? null : string.Join(' ', found.Select(static workspace => $"{workspace.Id}@{workspace.Version}"));
     }
 
     /// <summary>Adds the route that answers chats from documents, and lists its pairs of models and workspaces.</summary>

@@ -103,7 +103,8 @@ internal sealed class PostingChanges
     private readonly Dictionary<(TermKey Key, int Block), (List<Posting> Added, HashSet<int>? Removed)> changes = [];
 
     public IEnumerable<(TermKey Key, int Block, IReadOnlyList<Posting> Added, IReadOnlySet<int>? Removed)> All =>
-        changes.Select(static change => (change.Key.Key, change.Key.Block, (IReadOnlyList<Posting>)change.Value.Added, (IReadOnlySet<int>?)change.Value.Removed));
+        changes.Select(static change => (change.Key.Key, change.Key.Block, (IReadOnlyList<Posting>)change.Value.Added,
+            (IReadOnlySet<int>?)change.Value.Removed));
 
     /// <summary>Adds a chunk's terms. Call it in rising order of the slots.</summary>
     public void Add(int slot, ChunkTerms terms)

@@ -233,7 +233,8 @@ internal sealed class IngestQueue(
     private IEmbedder Embedder(string name) => models.Embedder(name)
         ?? throw new IngestException($"nothing serves the embedding model '{name}'");
 
-    private static TokenCounter Counter(List<IEmbedder> embedders) => (texts, cancellation) => TokenCounts.OfAsync(embedders.FirstOrDefault(), texts, cancellation);
+    private static TokenCounter Counter(List<IEmbedder> embedders) =>
+        (texts, cancellation) => TokenCounts.OfAsync(embedders.FirstOrDefault(), texts, cancellation);
 
     private static async Task<IReadOnlyList<float[]>> EmbedAsync(IEmbedder embedder, IReadOnlyList<string> texts, CancellationToken cancellation)
     {

@@ -13,7 +13,8 @@ internal sealed record SearchRequest(IReadOnlyList<string> Queries)
     public AttributeFilter? Filter { get; init; }
 
     /// <summary>
-    /// The least score of a hit: the reranker's where one ranked, else the cosine. Null: no limit. Ignored where words alone are ranked, which has no such score.
+    /// The least score of a hit: the reranker's where one ranked, else the cosine. Null: no limit. Ignored where words alone are ranked, because
+    /// they have no such score.
     /// </summary>
     public double? Threshold { get; init; }
 

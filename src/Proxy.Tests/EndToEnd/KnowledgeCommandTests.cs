@@ -36,10 +36,10 @@ public sealed class KnowledgeCommandTests : IAsyncLifetime
         var (_, table) = await proxy.CommandAsync("workspaces", "--json");
         var (missed, none) = await proxy.CommandAsync("search", "nowhere", "x");
 
-        Assert.Equal((0, "docs: 2 added; 2 chunks in all\n"), (code, output));
+        Assert.Equal((0, "docs: 2 added; 2 chunks in all\n"), (code, Line(output)));
         Assert.Equal(0, found);
         Assert.StartsWith("1. bread.md › Bread", hits, StringComparison.Ordinal);
-        Assert.Equal("docs: 2 unchanged; 2 chunks in all\n", again);
+        Assert.Equal("docs: 2 unchanged; 2 chunks in all\n", Line(again));
         Assert.Contains("\nSTAGE ", traced, StringComparison.Ordinal);
         Assert.Contains("\nFILE ", traced, StringComparison.Ordinal);
         var row = Row(table);
@@ -56,7 +56,7 @@ public sealed class KnowledgeCommandTests : IAsyncLifetime
         File.Delete(Path.Combine(folder, "gone.md"));
         await Patience.Until(async () => (await proxy.CommandAsync("search", "docs", "rivers")).ExitCode == 0, "the file is found");
 
-        Assert.Equal("docs: 1 waiting to be read\n", output);
+        Assert.Equal("docs: 1 waiting to be read\n", Line(output));
     }
 
     [Fact]
@@ -93,8 +93,8 @@ public sealed class KnowledgeCommandTests : IAsyncLifetime
         var (_, files) = await proxy.CommandAsync("workspaces", "rm", "docs", "--url", url, "--yes");
         var left = await RawClient.SendAsync(proxy.Address, "GET", "/v1/files", null);
 
-        Assert.Equal((0, "docs: 2 added\n"), (code, output));
-        Assert.Equal("docs: 1 replaced, 1 removed\n", again);
+        Assert.Equal((0, "docs: 2 added\n"), (code, Line(output)));
+        Assert.Equal("docs: 1 replaced, 1 removed\n", Line(again));
         // The second command gave no attributes, so those of the first stay.
         Assert.Equal(0, found);
         var hit = Assert.Single(JsonDocument.Parse(json).RootElement.GetProperty("hits").EnumerateArray());
@@ -130,7 +130,7 @@ public sealed class KnowledgeCommandTests : IAsyncLifetime
         var (code, output) = await proxy.CommandAsync("workspaces", "reembed", "docs");
         var (found, _) = await proxy.CommandAsync("search", "docs", "streams of water");
 
-        Assert.Equal((0, "docs: embedded with all-minilm-q4\n"), (code, output));
+        Assert.Equal((0, "docs: embedded with all-minilm-q4\n"), (code, Line(output)));
         Assert.Equal(0, found);
     }
 
@@ -152,7 +152,7 @@ public sealed class KnowledgeCommandTests : IAsyncLifetime
 
         Assert.Equal(0, before);
         Assert.Equal("all-minilm-q4", Row(old).GetProperty("models")[0].GetString());
-        Assert.Equal((0, "docs: embedded with all-minilm\n"), (code, output));
+        Assert.Equal((0, "docs: embedded with all-minilm\n"), (code, Line(output)));
         Assert.StartsWith("1. a.md", hits, StringComparison.Ordinal);
         Assert.Equal("all-minilm", Row(table).GetProperty("models")[0].GetString());
         Assert.False(Row(table).TryGetProperty("building", out _));
@@ -169,7 +169,7 @@ public sealed class KnowledgeCommandTests : IAsyncLifetime
         var (_, hits) = await proxy.CommandAsync("search", "docs", "rivers");
         var (_, table) = await proxy.CommandAsync("workspaces", "--json");
 
-        Assert.Equal((0, "docs: 1 replaced; 1 chunks in all\n"), (code, output));
+        Assert.Equal((0, "docs: 1 replaced; 1 chunks in all\n"), (code, Line(output)));
         Assert.DoesNotContain("Rivers", hits, StringComparison.Ordinal);
         Assert.Contains("Deserts", hits, StringComparison.Ordinal);
         Assert.Equal((1, 1), (Row(table).GetProperty("chunks").GetInt32(), Row(table).GetProperty("files").GetProperty("completed").GetInt32()));
@@ -214,7 +214,7 @@ public sealed class KnowledgeCommandTests : IAsyncLifetime
 
         Assert.Equal(0, found);
         Assert.Contains("Rivers", hits, StringComparison.Ordinal);
-        Assert.Equal((0, "docs: 1 added, 1 unchanged; 2 chunks in all\n"), (code, output));
+        Assert.Equal((0, "docs: 1 added, 1 unchanged; 2 chunks in all\n"), (code, Line(output)));
         Assert.Contains("Mountains", later, StringComparison.Ordinal);
     }
 
@@ -232,7 +232,7 @@ public sealed class KnowledgeCommandTests : IAsyncLifetime
         Assert.Equal(1, code);
         Assert.Contains("belongs to another user", output, StringComparison.Ordinal);
         Assert.Contains("--url http://127.0.0.1:11435 and PROXY_KEY", output, StringComparison.Ordinal);
-        Assert.Equal((0, "docs: 1 added\n"), (other, added));
+        Assert.Equal((0, "docs: 1 added\n"), (other, Line(added)));
 
         Task<(int ExitCode, string Output)> RunAsync(params string[] more) => Command.TryAsync(
             ordinary[0], [.. ordinary[1..], "env", $"PROXY_ADMIN_SOCKET={proxy.AdminSocket}", .. ProxyProcess.Program(), "ingest", "docs", folder, .. more]);
@@ -251,19 +251,22 @@ public sealed class KnowledgeCommandTests : IAsyncLifetime
             var (_, output) = await started.CommandAsync("ingest", "docs", folder, "--no-wait");
             var (code, _) = await started.CommandAsync("search", "docs", "rivers");
 
-            Assert.Equal(("docs: 1 waiting to be read\n", 1), (output, code));
+            Assert.Equal(("docs: 1 waiting to be read\n", 1), (Line(output), code));
         }
 
         await using (started)
         {
             var (code, output) = await started.CommandAsync("ingest", "docs", folder);
 
-            Assert.Equal((0, "docs: 1 added; 1 chunks in all\n"), (code, output));
+            Assert.Equal((0, "docs: 1 added; 1 chunks in all\n"), (code, Line(output)));
         }
     }
 
     /// <summary>The only workspace that <c>proxy workspaces --json</c> printed.</summary>
     private static JsonElement Row(string table) => Assert.Single(JsonElement.Parse(table).GetProperty("workspaces").EnumerateArray());
+
+    /// <summary>The result. Behind it is what a slow machine's command says about its progress.</summary>
+    private static string Line(string output) => output[..(output.IndexOf('\n', StringComparison.Ordinal) + 1)];
 
     private void Write(string path, string text)
     {

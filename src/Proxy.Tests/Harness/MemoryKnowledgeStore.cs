@@ -185,6 +185,11 @@ internal sealed class MemoryKnowledgeStore(TimeProvider? time = null) : IKnowled
         if (Attached(file.Workspace, file.FileId) is { } there && there.Worker == worker) there.Worker = null;
     }, cancellation);
 
+    public ValueTask EndLeasesAsync(CancellationToken cancellation) => Do(() =>
+    {
+        foreach (var file in places.Values.SelectMany(static place => place.Files.Values)) file.Until = default;
+    }, cancellation);
+
     public ValueTask<IReadOnlyList<StoredChunk>> ChunksOfAsync(string workspace, string fileId, int from, int most, CancellationToken cancellation) =>
         Do<IReadOnlyList<StoredChunk>>(() =>
             [.. Chunks(workspace).Where(chunk => chunk.FileId == fileId && chunk.Number >= from).OrderBy(static chunk => chunk.Number).Take(most)],

@@ -94,6 +94,12 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
         return await command.FinishAsync();
     }
 
+    /// <summary>How the program is started: its path, and arguments before its own.</summary>
+    /// <param name="other">Another version's binary.</param>
+    public static string[] Program(string? other = null) => (other ?? Environment.GetEnvironmentVariable("PROXY_BINARY")) is { Length: > 0 } binary
+        ? [Path.GetFullPath(binary)]
+        : ["dotnet", Path.Combine(AppContext.BaseDirectory, "proxy.dll")];
+
     /// <summary>Ends it at once, as a crash does.</summary>
     public Task KillAsync()
     {
@@ -140,9 +146,7 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
         var folder = Directory.CreateTempSubdirectory("proxy-test-").FullName;
         File.WriteAllText(Path.Combine(folder, "config.toml"), config);
 
-        string[] program = (other ?? Environment.GetEnvironmentVariable("PROXY_BINARY")) is { Length: > 0 } binary
-            ? [Path.GetFullPath(binary)]
-            : ["dotnet", Path.Combine(AppContext.BaseDirectory, "proxy.dll")];
+        var program = Program(other);
         if (descriptors is { } most)
             program = ["/bin/sh", "-c", $"ulimit -n {most} && exec \"$@\"", "sh", .. program];
         var start = network?.Within(program[0], program[1..]) ?? new ProcessStartInfo(program[0], program[1..]);

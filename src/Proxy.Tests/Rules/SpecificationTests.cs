@@ -75,7 +75,9 @@ public sealed class SpecificationTests
     private static Task PublishAsync(DirectoryInfo folder, string model, string more = "")
     {
         string[] others = ["CreateChatCompletionResponse", "CreateChatCompletionStreamResponse", "CreateCompletionResponse", "CreateEmbeddingResponse",
-            "ErrorResponse", "ListModelsResponse", "Response", "ResponseStreamEvent", "TokenCountsResource"];
+            "DeleteFileResponse", "DeleteVectorStoreFileResponse", "DeleteVectorStoreResponse", "ErrorResponse", "ListFilesResponse", "ListModelsResponse",
+            "ListVectorStoreFilesResponse", "ListVectorStoresResponse", "OpenAIFile", "Response", "ResponseStreamEvent", "TokenCountsResource",
+            "VectorStoreFileBatchObject", "VectorStoreFileContentResponse", "VectorStoreFileObject", "VectorStoreObject", "VectorStoreSearchResultsPage"];
         var schemas = string.Concat(others.Select(static name => $$""","{{name}}":{"type":"object"}"""));
         return File.WriteAllTextAsync(
             Path.Combine(folder.FullName, "openai.openapi.json"),

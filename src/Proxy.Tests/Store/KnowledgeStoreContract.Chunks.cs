@@ -71,6 +71,22 @@ public abstract partial class KnowledgeStoreContract
     }
 
     [Fact]
+    public async Task Leases_are_ended_Another_worker_gets_the_file_at_once_and_goes_on_with_it()
+    {
+        await WorkspaceAsync();
+        await AttachAsync("file-1");
+        var claimed = (await Store.ClaimAsync("a", Lease, default))!;
+        Assert.True(await Store.AppendAsync("a", Lease, claimed, 0, Chunks(claimed, ["alpha"], Small), false, default));
+
+        await Store.EndLeasesAsync(default);
+
+        var taken = (await Store.ClaimAsync("b", Lease, default))!;
+        Assert.Equal(("file-1", 1), (taken.FileId, taken.Chunks));
+        Assert.False(await Store.AppendAsync("a", Lease, claimed, 1, Chunks(claimed, ["beta"], Small), true, default));
+        Assert.True(await Store.AppendAsync("b", Lease, taken, 1, Chunks(taken, ["beta"], Small), true, default));
+    }
+
+    [Fact]
     public async Task Chunks_are_appended_with_another_count_or_to_another_state_They_are_refused()
     {
         await WorkspaceAsync();

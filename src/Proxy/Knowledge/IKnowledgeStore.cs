@@ -100,6 +100,9 @@ internal interface IKnowledgeStore : IAsyncDisposable
     /// <summary>Gives a claim back, so that the file can be claimed again at once.</summary>
     ValueTask ReleaseAsync(string worker, WorkspaceFile file, CancellationToken cancellation);
 
+    /// <summary>Ends every lease: for a process that knows that no other is at work, so that files of one that was killed need not wait.</summary>
+    ValueTask EndLeasesAsync(CancellationToken cancellation);
+
     /// <summary>Chunks of one file, by number.</summary>
     ValueTask<IReadOnlyList<StoredChunk>> ChunksOfAsync(string workspace, string fileId, int from, int most, CancellationToken cancellation);
 

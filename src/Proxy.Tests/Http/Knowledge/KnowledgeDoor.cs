@@ -64,7 +64,7 @@ internal sealed class KnowledgeDoor : IAsyncDisposable
     }
 
     /// <summary>Begins to read files into workspaces.</summary>
-    public void Read() => reading = Knowledge.Ingest.RunAsync(stop.Token);
+    public void Read() => reading = Knowledge.Ingest.RunAsync(isAlone: false, stop.Token);
 
     public async Task<(int Status, JsonElement Json, HttpResponseMessage Reply)> SendAsync(string method, string path, string? body = null, string? key = null)
     {

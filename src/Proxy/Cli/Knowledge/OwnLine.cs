@@ -124,7 +124,7 @@ internal sealed class OwnLine : IOperatorLine
     private async Task WorkAsync()
     {
         await parts.Probe.FirstRound.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        await knowledge.Ingest.RunAsync(stop.Token).ConfigureAwait(false);
+        await knowledge.Ingest.RunAsync(held is not null, stop.Token).ConfigureAwait(false);
     }
 
     private static IngestLock Take(string folder)

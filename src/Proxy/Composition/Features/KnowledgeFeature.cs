@@ -44,8 +44,9 @@ internal static class KnowledgeFeature
         var knowledge = KnowledgeParts.Make(store, models, config, here, analyzer, log, parts.Exchange.Time);
         parts.Owned.Push(knowledge);
         parts.Knowledge = knowledge;
-        parts.Background.Add(cancellation =>
-            IngestLock.HoldAsync(parts.Config.Knowledge.Folder, knowledge.Ingest.RunAsync, parts.Exchange.Time, cancellation));
+        // A database server's documents are read by all proxies that share it.
+        var locked = parts.Config.Store is { Kind: "postgres" } ? null : config.Folder;
+        parts.Background.Add(cancellation => IngestLock.HoldAsync(locked, knowledge.Ingest.RunAsync, parts.Exchange.Time, cancellation));
     }
 
     /// <summary>Adds the route that answers chats from documents, and lists its pairs of models and workspaces.</summary>

@@ -35,10 +35,10 @@ internal sealed class IngestLock : IDisposable
     /// process first.
     /// </summary>
     /// <param name="folder">Null: there is nothing to lock.</param>
-    /// <param name="work">The work.</param>
+    /// <param name="work">The work, and whether it is done under the lock.</param>
     /// <param name="time">The clock.</param>
     /// <param name="cancellation">Ends both.</param>
-    public static async Task HoldAsync(string? folder, Func<CancellationToken, Task> work, TimeProvider time, CancellationToken cancellation)
+    public static async Task HoldAsync(string? folder, Func<bool, CancellationToken, Task> work, TimeProvider time, CancellationToken cancellation)
     {
         IngestLock? held = null;
         try
@@ -57,7 +57,7 @@ internal sealed class IngestLock : IDisposable
                 if (held is null) await Task.Delay(Pause, time, cancellation).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
 
-            if (!cancellation.IsCancellationRequested) await work(cancellation).ConfigureAwait(false);
+            if (!cancellation.IsCancellationRequested) await work(held is not null, cancellation).ConfigureAwait(false);
         }
         finally
         {

@@ -60,12 +60,16 @@ internal sealed class IngestQueue(
     }
 
     /// <summary>Reads files until it is cancelled.</summary>
-    public async Task RunAsync(CancellationToken cancellation)
+    /// <param name="isAlone">Whether no other process reads files into the store: what one that was killed had claimed is then read at once.</param>
+    /// <param name="cancellation">Ends it.</param>
+    public async Task RunAsync(bool isAlone, CancellationToken cancellation)
     {
         while (!cancellation.IsCancellationRequested)
         {
             try
             {
+                if (isAlone) await store.EndLeasesAsync(cancellation).ConfigureAwait(false);
+                isAlone = false; // its own leases stay
                 await ReleasePostponedAsync().ConfigureAwait(false);
                 // Files first: a search can find nothing of them before they are read, and the old vectors of a workspace serve until the new ones are there.
                 while (await ReadNextAsync(cancellation).ConfigureAwait(false) || await reembedding.StepAsync(cancellation).ConfigureAwait(false))

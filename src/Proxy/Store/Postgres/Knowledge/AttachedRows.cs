@@ -142,6 +142,9 @@ internal sealed class AttachedRows(string schema)
     public Task ReleaseAllAsync(NpgsqlConnection connection, int workspace, CancellationToken cancellation) => connection.RunAsync(
         $"update {schema}.workspace_files set worker = null, leased_until = null where workspace = $1 and status = 0", cancellation, Of(workspace));
 
+    public Task EndLeasesAsync(NpgsqlConnection connection, CancellationToken cancellation) => connection.RunAsync(
+        $"update {schema}.workspace_files set worker = null, leased_until = null where status = 0 and worker is not null", cancellation);
+
     public Task AddBatchAsync(NpgsqlConnection connection, int workspace, FileBatch batch, CancellationToken cancellation) => connection.RunAsync(
         $"insert into {schema}.file_batches (id, workspace, created_at, is_cancelled) values ($1, $2, $3, $4) on conflict (id) do nothing", cancellation,
         Text(batch.Id), Of(workspace), Time(batch.CreatedAt), Of(batch.IsCancelled));

@@ -210,6 +210,14 @@ internal sealed class PostgresKnowledgeStore : IKnowledgeStore
         },
         cancellation).ConfigureAwait(false);
 
+    public async ValueTask EndLeasesAsync(CancellationToken cancellation) => await database.WriteAsync(
+        async (connection, cancellation) =>
+        {
+            await attached.EndLeasesAsync(connection, cancellation).ConfigureAwait(false);
+            return true;
+        },
+        cancellation).ConfigureAwait(false);
+
     public async ValueTask<IReadOnlyList<StoredChunk>> ChunksOfAsync(string workspace, string fileId, int from, int most, CancellationToken cancellation) =>
         await database.ReadAsync(
             [], (connection, cancellation) => chunks.OfFileAsync(connection, workspace, fileId, from, most, cancellation), cancellation)

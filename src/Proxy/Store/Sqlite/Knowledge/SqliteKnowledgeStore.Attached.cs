@@ -139,6 +139,14 @@ internal sealed partial class SqliteKnowledgeStore
         change.Save();
     }
 
+    public async ValueTask EndLeasesAsync(CancellationToken cancellation)
+    {
+        if (!database.Exists) return;
+        await database.WriteAsync(
+            static connection => connection.Prepare("update workspace_files set lease_until = 0 where status = 0 and worker is not null").Run(), cancellation)
+            .ConfigureAwait(false);
+    }
+
     /// <summary>Removes a file with its chunks.</summary>
     private bool Detach(SqliteConnection connection, StoredFile file)
     {

@@ -61,26 +61,24 @@ internal static class PostingTable
         }
     }
 
-    /// <summary>The lists of terms, in their order. Block by block and by the terms' keys, so that neighbouring pages are read one after the other.</summary>
     public static List<PostingList> Read(SqliteConnection connection, long workspace, int slots, IReadOnlyList<TermKey> terms)
     {
-        var order = new int[terms.Count];
-        for (var i = 0; i < order.Length; i++) order[i] = i;
-        Array.Sort(order, (a, b) => terms[a].Field != terms[b].Field ? terms[a].Field.CompareTo(terms[b].Field)
-            : string.CompareOrdinal(terms[a].Term, terms[b].Term));
-        var blocks = new List<(int Block, ReadOnlyMemory<byte> Data)>?[order.Length];
+        var found = new List<PostingList>(terms.Count);
         var last = slots == 0 ? -1 : PostingBlock.Of(slots - 1);
-        var row = connection.Prepare("select data from postings where ws = ? and block = ? and field = ? and term = ?");
-        for (var block = 0; block <= last; block++)
+        foreach (var (field, term) in terms)
         {
-            foreach (var i in order)
+            var blocks = new List<(int Block, ReadOnlyMemory<byte> Data)>();
+            for (var block = 0; block <= last; block++)
             {
-                row.Bind(workspace).Bind(block).Bind((int)terms[i].Field).Bind(terms[i].Term);
-                if (row.Step()) (blocks[i] ??= []).Add((block, row.Bytes(0)));
+                var row = connection.Prepare("select data from postings where ws = ? and block = ? and field = ? and term = ?")
+                    .Bind(workspace).Bind(block).Bind((int)field).Bind(term);
+                if (row.Step()) blocks.Add((block, row.Bytes(0)));
                 row.Reset();
             }
+
+            found.Add(blocks.Count == 0 ? PostingList.Empty : new(blocks));
         }
 
-        return [.. blocks.Select(static found => found is null ? PostingList.Empty : new PostingList(found))];
+        return found;
     }
 }

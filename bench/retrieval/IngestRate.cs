@@ -43,7 +43,8 @@ internal static class IngestRate
                 if (number == 0) continue;
                 shares.Add(alone / took);
                 Console.WriteLine(string.Create(
-                    CultureInfo.InvariantCulture, $"{count} chunks: {count / took:F1} chunks/s, embedding alone {count / alone:F1} chunks/s: {alone / took:P1}"));
+                    CultureInfo.InvariantCulture,
+                    $"{count} chunks: {count / took:F1} chunks/s, embedding alone {count / alone:F1} chunks/s: {alone / took:P1}"));
             }
 
             var median = shares.Order().ElementAt(shares.Count / 2);

@@ -11,8 +11,8 @@ namespace Proxy.Bench;
 
 /// <summary>
 /// Times the whole search over the embedded store: many made-up chunks, the bundled model, the search as the routes use it. Beside it, in turn with it, a bare
-/// scan of as many int8 rows in memory. A made-up chunk is of sentences of two pages, so that its words are as frequent as in real texts, and a word of its own;
-/// its vector is that of a page, perturbed.
+/// scan of as many int8 rows in memory. A made-up chunk is of parts of pages, so that its words are as frequent as in real texts, and a word of its own; its
+/// vector is that of a page, perturbed.
 /// </summary>
 internal sealed class Speed(Collection collection, IEmbedder embedder, List<float[]> real, int chunks)
 {

@@ -12,8 +12,8 @@ namespace Proxy.Tests.Knowledge.Ranking;
 /// <summary>
 /// A collection of 208 short documents and 25 queries, ranked by the recipe's reference in numpy with the ASCII analyser. <c>reference/</c> has the documents,
 /// the queries with the 25 best (document, score) of every stage, and the vectors that the bundled model gives: int8 steps, of length 1 when scaled;
-/// the scores were computed from these. Of words with equal weights at the 20th place of the feedback, the first by its characters is taken, as the product does;
-/// numpy takes any of them.
+/// the scores were computed from these. Of words with equal weights at the 20th place of the feedback, the first by its characters is taken, as the product
+/// does; numpy takes any of them.
 /// </summary>
 public sealed class ReferenceRankTests
 {

@@ -18,8 +18,8 @@ namespace Proxy.Bench;
 
 /// <summary>
 /// <c>pages FOLDER COLLECTION</c> makes a collection of unpacked manual pages; <c>embed COLLECTION</c> writes the vectors of its documents and queries beside
-/// it (<c>d.f32</c>, <c>q.f32</c>); <c>run COLLECTION [RERANKER_FOLDER]</c> prints the table; <c>speed COLLECTION CHUNKS</c> times words and fusion over that
-/// many made-up chunks. Exit code 1: a goal is missed.
+/// it (<c>d.f32</c>, <c>q.f32</c>); <c>run COLLECTION [RERANKER_FOLDER]</c> prints the table; <c>speed COLLECTION CHUNKS FOLDER</c> times searches in that
+/// many made-up chunks, kept in a folder; <c>ingest COLLECTION FOLDER</c> compares reading files with embedding alone. Exit code 1: a goal is missed.
 /// </summary>
 internal static partial class Program
 {
@@ -31,12 +31,18 @@ internal static partial class Program
             return 0;
         }
 
-        if (arguments is ["speed", var source, var chunks])
-            return await Speed.RunAsync(Collection.Read(source), int.Parse(chunks, CultureInfo.InvariantCulture));
-        if (arguments is not [var verb, var folder, .. var rest] || verb is not ("embed" or "run")) return 2;
+        if (arguments is not [var verb, var folder, .. var rest] || verb is not ("embed" or "run" or "speed" or "ingest")) return 2;
         using var models = new LocalModels(new(), NullLogger.Instance);
         var collection = Collection.Read(folder);
         var embedder = models.Table.FirstEmbedder!;
+        if (verb == "speed")
+        {
+            var real = await EmbedAsync(embedder, collection.Documents.Take(400).Select(Embedded), PromptKind.Document);
+            await new Speed(collection, embedder, real, int.Parse(rest[0], CultureInfo.InvariantCulture)).RunAsync(rest[1]);
+            return 0;
+        }
+
+        if (verb == "ingest") return await IngestRate.RunAsync(collection, embedder, rest[0]) >= 0.9 ? 0 : 1;
         if (verb == "run") return await RunAsync(collection, embedder, rest.FirstOrDefault());
         Write(Path.Combine(folder, "d.f32"), await EmbedAsync(embedder, collection.Documents.Select(Embedded), PromptKind.Document));
         Write(Path.Combine(folder, "q.f32"), await EmbedAsync(embedder, collection.Queries.Select(static query => query.Text), PromptKind.Query));
@@ -106,21 +112,26 @@ internal static partial class Program
     /// <summary>Searches for identifiers through the whole search, as a user would.</summary>
     private static async Task<(int First, int Asked)> LookUpsAsync(Collection collection, IEmbedder embedder, List<float[]> documents)
     {
-        var places = new Dictionary<string, HashSet<int>>(StringComparer.OrdinalIgnoreCase);
+        var analyzer = new TextAnalyzer();
+        var (places, tokens) = (new Dictionary<string, List<int>>(), new HashSet<string>());
         for (var i = 0; i < collection.Documents.Count; i++)
         {
-            foreach (Match match in Token().Matches(collection.Documents[i].Title + " " + collection.Documents[i].Text))
+            var (title, text) = (collection.Documents[i].Title, collection.Documents[i].Text);
+            foreach (var term in analyzer.TermsOf(title, text).Body.Keys)
             {
-                // Case does not distinguish: RATE is also the word rate.
-                if (!places.TryGetValue(match.Value, out var where)) places[match.Value] = where = [];
+                if (!places.TryGetValue(term, out var where)) places[term] = where = [];
                 where.Add(i);
             }
+
+            foreach (Match match in Token().Matches(title + " " + text)) tokens.Add(match.Value);
         }
 
+        // The token as a whole is one term, which stands in one document.
         var random = new Random(14);
-        var identifiers = places.Where(static place => place.Value.Count == 1 && Identifier().IsMatch(place.Key))
-            .OrderBy(static place => place.Key, StringComparer.Ordinal).OrderBy(_ => random.Next()).Take(600).ToList();
-        var analyzer = new TextAnalyzer();
+        var identifiers = tokens.Where(static token => Identifier().IsMatch(token)).Order(StringComparer.Ordinal)
+            .Select(token => (Token: token, Whole: analyzer.QueryTerms(token).Where(static term => term.PartOf.Count == 0).ToList()))
+            .Where(token => token.Whole is [var whole] && places.GetValueOrDefault(whole.Term) is [_])
+            .Select(token => (token.Token, Where: places[token.Whole[0].Term][0])).OrderBy(_ => random.Next()).Take(600).ToList();
         var store = await FillAsync(collection, analyzer, embedder.Info.Name, documents);
         var workspace = (await store.WorkspaceAsync("vs_pages", default))!;
         var search = new KnowledgeSearch(store, new(new OneModel(embedder), [embedder.Info.Name], null), analyzer, TimeProvider.System);
@@ -129,8 +140,8 @@ internal static partial class Program
         {
             var (outcome, error) = await search.SearchAsync([workspace], new([token]) { Most = 3, Trace = true }, default);
             if (outcome is null) throw new InvalidOperationException(error!.Message);
-            if (outcome.Hits.Count > 0 && outcome.Hits[0].File.FileId == $"file-{where.Single()}") first++;
-            else Console.WriteLine($"not first: {token} of {collection.Documents[where.Single()].Title}; {string.Join("; ", outcome.Trace!.Notes)}");
+            if (outcome.Hits.Count > 0 && outcome.Hits[0].File.FileId == $"file-{where}") first++;
+            else Console.WriteLine($"not first: {token} of {collection.Documents[where].Title}; {string.Join("; ", outcome.Trace!.Notes)}");
         }
 
         return (first, identifiers.Count);
@@ -183,16 +194,9 @@ internal static partial class Program
     [GeneratedRegex(@"[A-Za-z0-9_](?:[A-Za-z0-9_.:/-]*[A-Za-z0-9_])?")]
     private static partial Regex Token();
 
-    /// <summary>With letters, and a digit, a connector or a capital inside.</summary>
-    [GeneratedRegex(@"^(?=.*[A-Za-z])(?=.{4,64}$)(?:.*[0-9_].*|[A-Za-z]+[-.:/][A-Za-z].*|[a-z]+[A-Z].*|[A-Z]{4,})$")]
+    /// <summary>With letters, and a digit, a connector or a capital inside. Words in capitals are words.</summary>
+    [GeneratedRegex(@"^(?=.*[A-Za-z])(?=.{4,64}$)(?:.*[0-9_].*|[A-Za-z]+[-.:/][A-Za-z].*|[a-z]+[A-Z].*)$")]
     private static partial Regex Identifier();
-
-    private sealed class OneModel(IEmbedder embedder) : IVectorModels
-    {
-        public IEmbedder? Embedder(string model) => model == embedder.Info.Name ? embedder : null;
-
-        public IReranker? Reranker(string model) => null;
-    }
 }
 
 /// <summary>Means over queries.</summary>

@@ -1,144 +1,201 @@
 using System.Diagnostics;
 using System.Globalization;
+using Proxy.Inference;
 using Proxy.Knowledge;
 using Proxy.Knowledge.Analysis;
-using Proxy.Knowledge.Index;
-using Proxy.Knowledge.Ranking;
-using Proxy.Tests.Harness;
+using Proxy.Knowledge.Search;
+using Proxy.Store.Sqlite.Knowledge;
+using Proxy.Vectors;
 
 namespace Proxy.Bench;
 
 /// <summary>
-/// Times the ranking by words and the fusion, without a scan of vectors: a made-up chunk is a page of the collection in which some terms are exchanged for
-/// those of another page. The nearest chunks by vectors are drawn at random, so they cost nothing.
+/// Times the whole search over the embedded store: many made-up chunks, the bundled model, the search as the routes use it. Beside it, in turn with it, a bare
+/// scan of as many int8 rows in memory. A made-up chunk is of parts of pages, so that its words are as frequent as in real texts, and a word of its own; its
+/// vector is that of a page, perturbed.
 /// </summary>
-internal static class Speed
+internal sealed class Speed(Collection collection, IEmbedder embedder, List<float[]> real, int chunks)
 {
     private const int Seed = 14;
+    private const int Dimensions = 384;
+    private const int Batch = 4096;
+    private const int WordsOfAChunk = 110;
+    private const double Noise = 0.6;
 
-    public static async Task<int> RunAsync(Collection collection, int chunks)
+    private readonly TextAnalyzer analyzer = new();
+    private readonly string[][] pages = [.. collection.Documents.Select(static document => document.Text.Split(' '))];
+
+    public async Task RunAsync(string folder)
     {
-        var analyzer = new TextAnalyzer();
-        var began = Environment.CpuUsage.TotalTime;
-        var characters = 0L;
-        var terms = new List<ChunkTerms>();
-        for (var round = 0; round < 5; round++)
+        Print($"load average {File.ReadAllText("/proc/loadavg").Trim()}, {Environment.ProcessorCount} cores; seed {Seed}; noise of length {Noise}");
+        Analyse();
+        folder = Directory.CreateDirectory(Path.Combine(folder, $"speed-bench-{Environment.ProcessId}")).FullName;
+        try
         {
-            terms.Clear();
+            await using var store = new SqliteKnowledgeStore(folder, analyzer, TimeProvider.System);
+            await FillAsync(store);
+            await SearchAsync(store);
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+
+        Print($"load average {File.ReadAllText("/proc/loadavg").Trim()}");
+    }
+
+    private void Analyse()
+    {
+        var best = 0.0;
+        for (var round = 0; round < 8; round++)
+        {
+            var (began, characters) = (Environment.CpuUsage.TotalTime, 0L);
             foreach (var document in collection.Documents)
             {
                 characters += document.Text.Length + document.Title.Length;
-                terms.Add(analyzer.TermsOf(document.Title, document.Text));
+                analyzer.TermsOf(document.Title, document.Text);
+            }
+
+            best = Math.Max(best, characters / 1e6 / (Environment.CpuUsage.TotalTime - began).TotalSeconds);
+        }
+
+        Print($"analysed and counted {best:F1} million characters a second of CPU time, at best");
+    }
+
+    private async Task FillAsync(SqliteKnowledgeStore store)
+    {
+        var set = new VectorSet("1", embedder.Info.Name, Dimensions);
+        await store.SaveAsync(new Workspace { Id = "vs_speed", Owner = "local", CreatedAt = default, LastActiveAt = default, Vectors = [set] }, default);
+        await store.AttachAsync(new() { Workspace = "vs_speed", FileId = "file-1", Name = "pages.txt", Sha256 = "", CreatedAt = default }, default);
+        var file = (await store.ClaimAsync("bench", TimeSpan.FromHours(9), default))!;
+        var start = Stopwatch.GetTimestamp();
+        for (var from = 0; from < chunks; from += Batch)
+        {
+            var (batch, first) = (new NewChunk[Math.Min(Batch, chunks - from)], from);
+            Parallel.For(0, batch.Length, i => batch[i] = MakeUp(first + i));
+            if (!await store.AppendAsync("bench", TimeSpan.FromHours(9), file, from, batch, from + batch.Length == chunks, default))
+                throw new InvalidOperationException("not appended");
+        }
+
+        Print($"{chunks:N0} chunks of {WordsOfAChunk} words made and stored in {Stopwatch.GetElapsedTime(start).TotalSeconds:F0} s");
+    }
+
+    private NewChunk MakeUp(int number)
+    {
+        var random = new Random((Seed * 1_000_003) + number);
+        var words = new List<string>(WordsOfAChunk + 1);
+        while (words.Count < WordsOfAChunk)
+        {
+            var page = pages[random.Next(pages.Length)];
+            var take = Math.Min(WordsOfAChunk / 2, page.Length);
+            words.AddRange(page.AsSpan(random.Next(page.Length - take + 1), take));
+        }
+
+        words.Add($"w{number:x5}q");
+        var text = string.Join(' ', words);
+        var heading = collection.Documents[number % pages.Length].Title;
+        return new()
+        {
+            Text = text, Heading = heading, Tokens = 200, Vectors = [Perturbed(real[number % real.Count], random)],
+            Terms = analyzer.TermsOf(ChunkTitle.Of("pages.txt", heading), text),
+        };
+    }
+
+    private async Task SearchAsync(SqliteKnowledgeStore store)
+    {
+        var workspace = (await store.WorkspaceAsync("vs_speed", default))!;
+        var ready = new Ready(embedder);
+        foreach (var query in collection.Queries.Take(300)) ready.Vectors[query.Text] = await ready.AskAsync(query.Text);
+        var whole = new KnowledgeSearch(store, new(new OneModel(embedder), [embedder.Info.Name], null), analyzer, TimeProvider.System);
+        var searching = new KnowledgeSearch(store, new(new OneModel(ready), [embedder.Info.Name], null), analyzer, TimeProvider.System);
+        var bare = Bare.Make(chunks, Dimensions, Seed);
+        var (withModel, without, bares, stages) = (new List<double>(), new List<double>(), new List<double>(), new Dictionary<string, List<double>>());
+        var left = 0;
+        for (var i = -60; i < 240; i++)
+        {
+            var text = collection.Queries[(i + 60) % collection.Queries.Count].Text;
+            var start = Stopwatch.GetTimestamp();
+            var trace = await AskAsync(searching, workspace, text);
+            var middle = Stopwatch.GetTimestamp();
+            await AskAsync(whole, workspace, collection.Queries[(i + 360) % collection.Queries.Count].Text);
+            var end = Stopwatch.GetTimestamp();
+            bare.Scan();
+            if (i < 0) continue;
+            bares.Add(Stopwatch.GetElapsedTime(end).TotalMilliseconds);
+            without.Add(Stopwatch.GetElapsedTime(start, middle).TotalMilliseconds);
+            withModel.Add(Stopwatch.GetElapsedTime(middle, end).TotalMilliseconds);
+            left += trace.Notes.Count;
+            foreach (var stage in trace.Stages)
+            {
+                if (!stages.TryGetValue(stage.Stage, out var times)) stages[stage.Stage] = times = [];
+                times.Add(stage.Milliseconds);
             }
         }
 
-        Print($"analysed and counted {characters / 1e6 / (Environment.CpuUsage.TotalTime - began).TotalSeconds:F1} million characters a second of CPU time");
-        using var index = new MadeUpIndex(collection, terms, chunks);
-        var store = new MemoryKnowledgeStore();
-        await store.SaveAsync(index.Workspace, default);
-        var file = await store.AttachAsync(
-            new() { Workspace = index.Workspace.Id, FileId = "file-1", Name = "page.txt", Sha256 = "", CreatedAt = default }, default);
-        Print($"{chunks} chunks, {index.Postings / 1e6:F1} million postings, {index.Bytes / 1e6:F0} MB; seed {Seed}; file {file.Ordinal}");
+        Line("whole search", withModel);
+        Line("without the embedding", without);
+        foreach (var (stage, times) in stages) Line("- " + stage, times);
+        Line("bare int8 scan, best score", bares);
+        Print($"searches whose feedback was left out because the first pass took too long: {left}");
+        var resident = Resident();
+        Print($"resident {resident >> 20} MB, of which {bare.Bytes >> 20} MB are the bare scan's: {(resident - bare.Bytes) >> 20} MB");
+        bare.Free();
+    }
 
-        var (words, first, feedback) = (new List<double>(), new List<double>(), new List<double>());
-        var slots = new SearchedSlots([index], [null]);
-        IReadOnlyList<QueryVector> vectors = [new(MadeUpIndex.Model, new float[MadeUpIndex.Dimensions])];
-        for (var i = -20; i < 200; i++)
+    private static async Task<SearchTrace> AskAsync(KnowledgeSearch search, Workspace workspace, string query)
+    {
+        var (outcome, error) = await search.SearchAsync([workspace], new([query]) { Trace = true }, default);
+        return outcome?.Trace ?? throw new InvalidOperationException(error?.Message);
+    }
+
+    private static float[] Perturbed(float[] from, Random random)
+    {
+        var vector = new float[Dimensions];
+        var (deviation, squares) = (Noise / Math.Sqrt(Dimensions), 0.0);
+        for (var i = 0; i < vector.Length; i++)
         {
-            var ranker = new Ranker(slots, new(slots, store), analyzer, 0.4, 0.6);
-            var text = collection.Queries[(i + 20) % collection.Queries.Count].Text;
-            var start = Stopwatch.GetTimestamp();
-            var found = await ranker.WordsAsync(text, default);
-            var wordsEnd = Stopwatch.GetTimestamp();
-            var fused = ranker.Fuse(found, vectors, await ranker.VectorsAsync(vectors, default));
-            var firstEnd = Stopwatch.GetTimestamp();
-            await ranker.FeedBackAsync(fused, found, vectors, default);
-            if (i < 0) continue;
-            words.Add(Stopwatch.GetElapsedTime(start, wordsEnd).TotalMilliseconds);
-            first.Add(Stopwatch.GetElapsedTime(wordsEnd, firstEnd).TotalMilliseconds);
-            feedback.Add(Stopwatch.GetElapsedTime(firstEnd).TotalMilliseconds);
+            // The sum of four uniform numbers is nearly normal, and cheap.
+            var normal = (random.NextDouble() + random.NextDouble() + random.NextDouble() + random.NextDouble() - 2) * Math.Sqrt(3);
+            vector[i] = (float)(from[i] + (normal * deviation));
+            squares += vector[i] * vector[i];
         }
 
-        Print($"words p50 {At(words, 0.5):F2} ms, p95 {At(words, 0.95):F2} ms");
-        Print($"first fusion p50 {At(first, 0.5):F2} ms, p95 {At(first, 0.95):F2} ms");
-        Print($"feedback, second words and fusion p50 {At(feedback, 0.5):F2} ms, p95 {At(feedback, 0.95):F2} ms");
-        return 0;
+        for (var i = 0; i < vector.Length; i++) vector[i] /= (float)Math.Sqrt(squares);
+        return vector;
     }
+
+    private static long Resident() => long.Parse(
+        File.ReadLines("/proc/self/status").First(static line => line.StartsWith("VmRSS:", StringComparison.Ordinal))
+            .Split([' ', '\t'], StringSplitOptions.RemoveEmptyEntries)[1],
+        CultureInfo.InvariantCulture) << 10;
+
+    private static void Line(string name, List<double> times) => Print($"| {name} | {At(times, 0.5):F2} | {At(times, 0.95):F2} | {times.Min():F2} |");
 
     private static double At(List<double> values, double share) => values.Order().ElementAt((int)(share * (values.Count - 1)));
 
     private static void Print(FormattableString line) => Console.WriteLine(line.ToString(CultureInfo.InvariantCulture));
 
-    private sealed class MadeUpIndex : IWorkspaceIndex
+    /// <summary>The model with its vectors at hand.</summary>
+    private sealed class Ready(IEmbedder inner) : IEmbedder
     {
-        public const string Model = "none";
-        public const int Dimensions = 384;
+        public Dictionary<string, float[]> Vectors { get; } = [];
 
-        private readonly Dictionary<TermKey, PostingList> lists = [];
-        private readonly Collection collection;
-        private readonly int count;
+        public VectorModelInfo Info => inner.Info;
 
-        public MadeUpIndex(Collection collection, List<ChunkTerms> terms, int count)
+        public async Task<float[]> AskAsync(string text)
         {
-            (this.collection, this.count) = (collection, count);
-            var random = new Random(Seed);
-            var postings = new Dictionary<TermKey, List<Posting>>();
-            var packed = new ulong[count];
-            for (var slot = 0; slot < count; slot++)
-            {
-                var (own, other) = (terms[slot % terms.Count], terms[random.Next(terms.Count)]);
-                var body = own.Body.Where(_ => random.NextDouble() < 0.7).Concat(other.Body.Where(_ => random.NextDouble() < 0.3))
-                    .DistinctBy(static term => term.Key).ToDictionary(static term => term.Key, static term => term.Value);
-                var made = new ChunkTerms(body, own.Title);
-                packed[slot] = SlotTable.Pack(1, made.BodyLength, made.TitleLength);
-                foreach (var (key, times) in made.All)
-                {
-                    if (!postings.TryGetValue(key, out var list)) postings[key] = list = [];
-                    list.Add(new(slot, times));
-                    Postings++;
-                }
-            }
-
-            foreach (var (key, list) in postings)
-            {
-                lists[key] = new([
-                    .. list.GroupBy(static posting => PostingBlock.Of(posting.Slot))
-                        .Select(static block => (block.Key, (ReadOnlyMemory<byte>)PostingBlock.Merge([], block.Key, [.. block], null))),
-                ]);
-                Bytes += lists[key].Blocks.Sum(static block => block.Data.Length);
-            }
-
-            Slots = new(packed, new HashSet<int> { 1 });
+            var request = new EmbedRequest([new EmbedInput(text)]) { Truncate = true, Prompt = PromptKind.Query, Normalize = true };
+            var (batch, error) = await inner.EmbedAsync(request, default);
+            return batch is null ? throw new InvalidOperationException(error!.Message) : batch[0].ToArray();
         }
 
-        public long Postings { get; }
-        public long Bytes { get; }
-        public SlotTable Slots { get; }
-        public Workspace Workspace { get; } = new()
-        {
-            Id = "vs_speed", Owner = "local", CreatedAt = default, LastActiveAt = default, Vectors = [new("1", Model, Dimensions)],
-        };
+        public ValueTask<(VectorBatch? Vectors, VectorError? Error)> EmbedAsync(EmbedRequest request, CancellationToken cancellation) =>
+            new((new VectorBatch(Vectors[request.Inputs[0].Text!], Dimensions, [1]), null));
 
-        public ValueTask<IReadOnlyList<PostingList>> PostingsAsync(IReadOnlyList<TermKey> terms, CancellationToken cancellation) =>
-            new([.. terms.Select(term => lists.GetValueOrDefault(term, PostingList.Empty))]);
+        public ValueTask<(TokenVectors? Vectors, VectorError? Error)> EmbedTokensAsync(EmbedRequest request, CancellationToken cancellation) =>
+            inner.EmbedTokensAsync(request, cancellation);
 
-        public ValueTask<IReadOnlyList<ScoredSlot>> NearestAsync(
-            int set, ReadOnlyMemory<float> query, int most, SlotMask? mask, CancellationToken cancellation)
-        {
-            var random = new Random(Seed);
-            return new([.. Enumerable.Range(0, most).Select(i => new ScoredSlot(random.Next(count / most) + (i * (count / most)), 0.8f - (i * 0.002f)))]);
-        }
-
-        public ValueTask<IReadOnlyList<float[]>> VectorsAsync(int set, IReadOnlyList<int> slots, CancellationToken cancellation) =>
-            new([.. slots.Select(static _ => new float[Dimensions])]);
-
-        public ValueTask<IReadOnlyList<StoredChunk>> ChunksAsync(IReadOnlyList<int> slots, CancellationToken cancellation) =>
-            new([.. slots.Select(slot => new StoredChunk(slot, "file-1", slot, collection.Documents[slot % collection.Documents.Count].Text))]);
-
-        public ValueTask<IReadOnlyList<StoredChunk>> NeighboursAsync(string fileId, IReadOnlyList<int> numbers, CancellationToken cancellation) => new([]);
-
-        public void Dispose()
-        {
-        }
+        public ValueTask<(IReadOnlyList<IReadOnlyList<TextToken>>? Tokens, VectorError? Error)> TokenizeAsync(
+            IReadOnlyList<string> texts, bool special, CancellationToken cancellation) => new((null, null));
     }
 }

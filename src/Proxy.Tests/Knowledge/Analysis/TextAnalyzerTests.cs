@@ -1,3 +1,4 @@
+using System.Text.RegularExpressions;
 using Proxy.Knowledge.Analysis;
 using Proxy.Knowledge.Index;
 
@@ -98,6 +99,47 @@ public sealed class TextAnalyzerTests
         Assert.Equal((5, 2), (terms.BodyLength, terms.TitleLength));
         Assert.Equal((2, 1), (terms.Body["buffer"], terms.Title["buffer"]));
         Assert.Contains((new TermKey(TermField.Title, "nginx"), 1), terms.All);
+    }
+
+    /// <summary>Lengths, counts and terms of plain text are those with which the recipe was measured; only the stemmer is a newer one.</summary>
+    [Theory]
+    [InlineData("The boundary-layer of a two-dimensional wing at mach 2.5 (fig. 3-b) and/or 60-degree cones, e.g. lift/drag in ft/sec")]
+    [InlineData("Results for 1957-58 were 12:30, 3.14 and 1,250 + 50% of the U.S. total; H2O and NACA0012 are McDonald's")]
+    [InlineData("Call foo_bar or src/HttpServer.cs on 10.0.0.1 with --dry-run; std::vector")]
+    [InlineData("end of one.Next sentence x = y/z [12], \"quoted\" (so-called) e-mail")]
+    public void The_words_of_ASCII_text_Are_those_of_the_recipe(string text)
+    {
+        var plain = text.Replace("'s", "", StringComparison.Ordinal);
+        var expected = Regex.Matches(plain.ToLowerInvariant(), "[a-z0-9]+").Select(static match => match.Value)
+            .Where(static word => !StopWords.All.Contains(word)).Select(word => analyzer.Terms(word)[0]).ToList();
+
+        var counts = analyzer.Count(text);
+
+        Assert.Equal(expected.Count, counts.Length);
+        Assert.Equal(expected.CountBy(static term => term).OrderBy(static term => term.Key), counts.Words.OrderBy(static term => term.Key));
+        Assert.Equal(analyzer.Terms(text).Order(), counts.All().SelectMany(static term => Enumerable.Repeat(term.Key, term.Value)).Order());
+    }
+
+    [Theory]
+    [InlineData("well-known", false)]
+    [InlineData("ft/sec", false)]
+    [InlineData("60-degree", false)]
+    [InlineData("2.5", false)]
+    [InlineData("12:30", false)]
+    [InlineData("1957-58", false)]
+    [InlineData("u.s.a", false)]
+    [InlineData("foo.bar", true)]
+    [InlineData("10.0.0.1", true)]
+    [InlineData("snake_case", true)]
+    [InlineData("me@example", true)]
+    [InlineData("std::vector", true)]
+    [InlineData("utf_8", true)]
+    public void Compounds_of_prose_Are_told_from_code(string text, bool isCode)
+    {
+        var terms = analyzer.QueryTerms(text);
+
+        Assert.Equal((text, !isCode), (terms[0].Term, terms[0].IsCompound));
+        Assert.All(terms.Skip(1), term => Assert.Equal(new Identifier(text, isCode), term.PartOf[0]));
     }
 
     [Fact]

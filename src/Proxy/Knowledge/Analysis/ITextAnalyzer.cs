@@ -11,6 +11,14 @@ internal interface ITextAnalyzer
     /// <summary>The terms in their order, repeated as often as they occur.</summary>
     List<string> Terms(string text);
 
+    /// <summary>The terms with how often each occurs.</summary>
+    TermCounts Count(string text)
+    {
+        var counts = new TermCounts();
+        foreach (var term in Terms(text)) counts.Add(term);
+        return counts;
+    }
+
     /// <summary>The terms of a query, each once.</summary>
     IReadOnlyList<QueryTerm> QueryTerms(string query) => [.. Terms(query).Distinct().Select(static term => new QueryTerm(term, []))];
 }
@@ -18,11 +26,15 @@ internal interface ITextAnalyzer
 /// <summary>A term of a query.</summary>
 /// <param name="Term">The term.</param>
 /// <param name="PartOf">The identifiers of which it is a part; empty: it stands for itself.</param>
-internal sealed record QueryTerm(string Term, IReadOnlyList<Identifier> PartOf);
+internal sealed record QueryTerm(string Term, IReadOnlyList<Identifier> PartOf)
+{
+    /// <summary>It is an identifier as a whole, but one of words or numbers that are joined (<see cref="Identifier.IsCode"/>).</summary>
+    public bool IsCompound { get; init; }
+}
 
 /// <summary>An identifier in a query.</summary>
 /// <param name="Term">Its term as a whole.</param>
-/// <param name="IsCode">False: words of a language, joined by hyphens or slashes.</param>
+/// <param name="IsCode">False: words and numbers of a text, as in two-dimensional, and/or, e.g. and 2.5.</param>
 internal readonly record struct Identifier(string Term, bool IsCode);
 
 internal static class AnalyzerExtensions
@@ -33,17 +45,9 @@ internal static class AnalyzerExtensions
     /// <param name="text">The chunk's text.</param>
     public static ChunkTerms TermsOf(this ITextAnalyzer analyzer, string title, string text)
     {
-        var titles = Count(analyzer.Terms(title));
-        var body = Count(analyzer.Terms(text));
-        foreach (var (term, count) in titles) body[term] = body.GetValueOrDefault(term) + count;
-        return new(body, titles);
-    }
-
-    private static Dictionary<string, int> Count(List<string> terms)
-    {
-        var counts = new Dictionary<string, int>(terms.Count);
-        foreach (var term in terms) counts[term] = counts.GetValueOrDefault(term) + 1;
-        return counts;
+        var (titles, body) = (analyzer.Count(title), analyzer.Count(text));
+        body.Add(titles);
+        return new(body.All(), titles.All()) { BodyLength = body.Length, TitleLength = titles.Length };
     }
 }
 

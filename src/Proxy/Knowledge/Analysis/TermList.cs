@@ -7,6 +7,9 @@ internal class TermList(int capacity)
 
     public virtual void Add(string term) => Terms.Add(term);
 
+    /// <summary>Adds a term that stands beside the words: it does not count into the length of the text.</summary>
+    public virtual void AddBeside(string term) => Terms.Add(term);
+
     /// <summary>The next terms are parts of an identifier, until <see cref="End"/>.</summary>
     public virtual void Begin(string identifier, bool isCode)
     {
@@ -25,7 +28,13 @@ internal sealed class QueryTermList() : TermList(8)
 
     public override void Add(string term) => terms.Add(new(term, [.. around]));
 
-    public override void Begin(string identifier, bool isCode) => around.Add(new(identifier, isCode));
+    public override void AddBeside(string term) => Add(term);
+
+    public override void Begin(string identifier, bool isCode)
+    {
+        if (!isCode && terms.Count > 0 && terms[^1].Term == identifier) terms[^1] = terms[^1] with { IsCompound = true };
+        around.Add(new(identifier, isCode));
+    }
 
     public override void End() => around.RemoveAt(around.Count - 1);
 

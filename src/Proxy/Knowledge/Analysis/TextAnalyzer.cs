@@ -6,7 +6,8 @@ namespace Proxy.Knowledge.Analysis;
 /// <summary>
 /// The analyser of the product. Words of letters and digits are lower-cased; English stop words are left out and words of ASCII letters stemmed. A word with
 /// diacritics is a term as it is, and without them as another word. An identifier is a term as a whole, and so are its parts. Scripts without spaces become
-/// overlapping pairs of characters. No term is longer than <see cref="LongestTerm"/>.
+/// overlapping pairs of characters. No term is longer than <see cref="LongestTerm"/>. The words of plain ASCII text are those of the retrieval recipe: runs of
+/// letters and digits; whole identifiers with connectors, and the parts of words with capitals or digits inside, stand beside them.
 /// </summary>
 internal sealed class TextAnalyzer : ITextAnalyzer
 {
@@ -15,15 +16,25 @@ internal sealed class TextAnalyzer : ITextAnalyzer
     /// <summary>Identifiers longer than this, such as encoded data, are terms in parts only.</summary>
     private const int LongestIdentifier = 256;
 
+    private static readonly SearchValues<char> Numeric = SearchValues.Create("0123456789.:,-/+%");
+    private static readonly SearchValues<char> CodeConnectors = SearchValues.Create("_\\:@+~#%$");
+
     private readonly TermPool pool = new();
 
-    public int Version => 1;
+    public int Version => 2;
 
     public List<string> Terms(string text)
     {
         var terms = new TermList((text.Length / 8) + 4);
         Read(text, terms);
         return terms.Terms;
+    }
+
+    public TermCounts Count(string text)
+    {
+        var counts = new TermCounts();
+        Read(text, counts);
+        return counts;
     }
 
     public IReadOnlyList<QueryTerm> QueryTerms(string query)
@@ -124,16 +135,26 @@ internal sealed class TextAnalyzer : ITextAnalyzer
         Span<char> lower = stackalloc char[LongestIdentifier];
         lower = lower[..run.ToLowerInvariant(lower)];
         var term = lower.Length > LongestTerm ? Shortened(lower) : pool.Same(lower);
-        terms.Add(term);
+        terms.AddBeside(term);
         return term;
     }
 
-    /// <summary>Whether an identifier is more than words joined by hyphens or slashes, as in and/or or well-known.</summary>
+    /// <summary>
+    /// Whether an identifier is more than words and numbers of a text: such are joined by hyphens or slashes (well-known, and/or, 60-degree), abbreviations
+    /// (e.g, u.s.a) and numbers of two parts (2.5, 12:30).
+    /// </summary>
     private static bool IsCode(ReadOnlySpan<char> run)
     {
-        foreach (var c in run)
+        if (!run.ContainsAnyExcept(Numeric)) return run.Count('.') + run.Count(':') > 1;
+        return run.ContainsAny(CodeConnectors) || (run.Contains('.') && HasLongPart(run));
+    }
+
+    /// <summary>Whether a dot stands beside a part with a letter and another character, as in foo.bar.</summary>
+    private static bool HasLongPart(ReadOnlySpan<char> run)
+    {
+        foreach (var part in run.Split('.'))
         {
-            if (!char.IsLetter(c) && c is not ('-' or '/')) return true;
+            if (run[part].Length > 1 && run[part].ContainsAnyExcept(Numeric)) return true;
         }
 
         return false;
@@ -170,7 +191,7 @@ internal sealed class TextAnalyzer : ITextAnalyzer
         terms.Add(pool.Same(lower));
         Span<char> plain = stackalloc char[2 * LongestTerm];
         var length = Folding.Plain(lower, plain);
-        if (length is > 0 and <= LongestTerm && pool.OfWord(plain[..length]) is { Length: > 0 } term) terms.Add(term);
+        if (length is > 0 and <= LongestTerm && pool.OfWord(plain[..length]) is { Length: > 0 } term) terms.AddBeside(term);
     }
 
     /// <summary>
@@ -193,7 +214,7 @@ internal sealed class TextAnalyzer : ITextAnalyzer
         terms.Begin(whole, isCode: true);
         foreach (var end in ends[..count])
         {
-            if (end - start > 1 && pool.OfWord(lower[start..end]) is { Length: > 0 } term) terms.Add(term);
+            if (end - start > 1 && pool.OfWord(lower[start..end]) is { Length: > 0 } term) terms.AddBeside(term);
             start = end;
         }
 

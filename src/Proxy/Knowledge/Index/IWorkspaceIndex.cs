@@ -54,9 +54,9 @@ internal readonly record struct TermKey(TermField Field, string Term);
 /// <summary>The terms of a chunk with how often each occurs, by field.</summary>
 internal sealed record ChunkTerms(IReadOnlyDictionary<string, int> Body, IReadOnlyDictionary<string, int> Title)
 {
-    /// <summary>The number of terms, each as often as it occurs.</summary>
-    public int BodyLength { get; } = Body.Values.Sum();
-    public int TitleLength { get; } = Title.Values.Sum();
+    /// <summary>The number of words, each as often as it occurs. Terms that stand beside a word, such as whole identifiers, do not count.</summary>
+    public int BodyLength { get; init; } = Body.Values.Sum();
+    public int TitleLength { get; init; } = Title.Values.Sum();
 
     public IEnumerable<(TermKey Key, int Count)> All =>
         Body.Select(static term => (new TermKey(TermField.Body, term.Key), term.Value))

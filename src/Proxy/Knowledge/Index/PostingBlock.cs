@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Proxy.Knowledge.Index;
 
 /// <summary>A slot that has a term, and how often.</summary>
@@ -44,22 +46,34 @@ internal static class PostingBlock
 
         public bool Next(out Posting posting)
         {
+            var isThere = Next(out var at, out var count);
+            posting = new(at, count);
+            return isThere;
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public bool Next(out int slot, out int count)
+        {
             if (at >= data.Length)
             {
-                posting = default;
+                slot = count = 0;
                 return false;
             }
 
-            slot += Number();
-            posting = new(slot, Number());
+            slot = this.slot += Number();
+            count = Number();
             return true;
         }
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         private int Number()
         {
             int value = data[at++];
-            if (value < 0x80) return value;
-            value &= 0x7f;
+            return value < 0x80 ? value : Long(value & 0x7f);
+        }
+
+        private int Long(int value)
+        {
             for (var shift = 7; ; shift += 7)
             {
                 int next = data[at++];

@@ -43,8 +43,9 @@ internal sealed class LexicalFeedback(LexicalPass pass, ChunkSource chunks, ITex
         foreach (var (slot, weight) in best)
         {
             if (chunks.Find(slot) is not { } chunk) continue;
-            var terms = analyzer.TermsOf(chunk.Title, chunk.Chunk.Text);
-            foreach (var (term, count) in terms.Body) shares[term] = shares.GetValueOrDefault(term) + (weight * count / Math.Max(terms.BodyLength, 1));
+            var counts = analyzer.Count(chunk.Chunk.Text);
+            counts.Add(analyzer.Count(chunk.Title));
+            foreach (var (term, count) in counts.Words) shares[term] = shares.GetValueOrDefault(term) + (weight * count / Math.Max(counts.Length, 1));
         }
 
         var sorted = shares.ToList();
@@ -54,29 +55,31 @@ internal sealed class LexicalFeedback(LexicalPass pass, ChunkSource chunks, ITex
 
     /// <summary>
     /// The terms with the highest weights. Terms are looked up in the order of their shares, until even the rarest term could not be among the best with the
-    /// next share: so most lists are not read.
+    /// next share: so most lists are not read. Of terms that were counted before, only the lists of the best are.
     /// </summary>
     private async ValueTask<List<(TermPostings Term, double Weight)>> StrongestAsync(
         List<KeyValuePair<string, double>> shares, Dictionary<string, TermPostings> known, CancellationToken cancellation)
     {
         var rarest = Math.Sqrt(pass.RarityOf(1));
-        var found = new List<(TermPostings Term, double Weight)>();
+        var found = new List<(string Term, double Weight)>();
+        var lists = new Dictionary<string, TermPostings>(known);
         for (var at = 0; at < shares.Count; at += Step)
         {
             if (found.Count >= Terms && found[Terms - 1].Weight >= shares[at].Value * rarest) break;
             var step = shares.GetRange(at, Math.Min(Step, shares.Count - at));
-            TermKey[] unknown = [.. step.Where(term => !known.ContainsKey(term.Key)).Select(static term => new TermKey(TermField.Body, term.Key))];
-            var read = (await pass.ReadAsync(unknown, cancellation).ConfigureAwait(false)).ToDictionary(static term => term.Key.Term);
+            var (frequencies, read) = await pass.CountAsync(step.Select(static term => term.Key), cancellation).ConfigureAwait(false);
+            foreach (var (term, postings) in read) lists.TryAdd(term, postings);
             foreach (var (term, share) in step)
             {
-                if ((known.GetValueOrDefault(term) ?? read.GetValueOrDefault(term)) is { } postings)
-                    found.Add((postings, share * Math.Sqrt(pass.RarityOf(postings.Frequency))));
+                if (frequencies[term] is > 0 and var frequency) found.Add((term, share * Math.Sqrt(pass.RarityOf(frequency))));
             }
 
-            found.Sort(static (a, b) => a.Weight != b.Weight ? b.Weight.CompareTo(a.Weight) : string.CompareOrdinal(a.Term.Key.Term, b.Term.Key.Term));
+            found.Sort(static (a, b) => a.Weight != b.Weight ? b.Weight.CompareTo(a.Weight) : string.CompareOrdinal(a.Term, b.Term));
             if (found.Count > Terms) found.RemoveRange(Terms, found.Count - Terms);
         }
 
-        return found;
+        TermKey[] missing = [.. found.Where(term => !lists.ContainsKey(term.Term)).Select(static term => new TermKey(TermField.Body, term.Term))];
+        foreach (var term in await pass.ReadAsync(missing, cancellation).ConfigureAwait(false)) lists[term.Key.Term] = term;
+        return [.. found.Where(term => lists.ContainsKey(term.Term)).Select(term => (lists[term.Term], term.Weight))];
     }
 }

@@ -16,6 +16,25 @@ internal sealed class LexicalPass(SearchedSlots slots)
 
     public SearchedSlots Slots => slots;
 
+    /// <summary>
+    /// In how many live chunks each term stands. The lists of those that were not counted before are read and returned too; of the others only the number.
+    /// </summary>
+    public async ValueTask<(Dictionary<string, int> Frequencies, Dictionary<string, TermPostings> Read)> CountAsync(
+        IEnumerable<string> terms, CancellationToken cancellation)
+    {
+        var frequencies = new Dictionary<string, int>();
+        var unknown = new List<TermKey>();
+        foreach (var term in terms)
+        {
+            if (slots.KnownFrequency(term) is { } frequency) frequencies[term] = frequency;
+            else unknown.Add(new(TermField.Body, term));
+        }
+
+        var read = (await ReadAsync(unknown, cancellation).ConfigureAwait(false)).ToDictionary(static term => term.Key.Term);
+        foreach (var key in unknown) frequencies[key.Term] = read.TryGetValue(key.Term, out var postings) ? postings.Frequency : 0;
+        return (frequencies, read);
+    }
+
     /// <summary>Reads the lists of terms; those that no live chunk has are left out.</summary>
     public async ValueTask<List<TermPostings>> ReadAsync(IReadOnlyList<TermKey> terms, CancellationToken cancellation)
     {
@@ -31,7 +50,7 @@ internal sealed class LexicalPass(SearchedSlots slots)
         for (var i = 0; i < terms.Count; i++)
         {
             var frequency = 0;
-            for (var index = 0; index < lists[i].Length; index++) frequency += slots.CountLive(index, lists[i][index]);
+            for (var index = 0; index < lists[i].Length; index++) frequency += slots.CountLive(index, terms[i], lists[i][index]);
             if (frequency > 0) found.Add(new(terms[i], lists[i], frequency));
         }
 
@@ -85,11 +104,11 @@ internal sealed class LexicalPass(SearchedSlots slots)
         foreach (var (block, data) in term.Lists[index].Blocks)
         {
             var reader = new PostingBlock.Reader(data.Span, block);
-            while (reader.Next(out var posting))
+            while (reader.Next(out var slot, out var count))
             {
-                if ((uint)posting.Slot >= (uint)packed.Length) break; // added after the table was read
-                var length = (ushort)(packed[posting.Slot] >> shift);
-                own[posting.Slot] += factor * posting.Count / (posting.Count + fixedPart + (perTerm * length));
+                if ((uint)slot >= (uint)packed.Length || (uint)slot >= (uint)own.Length) break; // added after the table was read
+                var length = (ushort)(packed[slot] >> shift);
+                own[slot] += factor * count / (count + fixedPart + (perTerm * length));
             }
         }
     }

@@ -37,7 +37,7 @@ internal sealed class Ranker(SearchedSlots slots, ChunkSource chunks, ITextAnaly
 
     /// <summary>
     /// Scores by the query's words. Each term counts once. The parts of an identifier are looked for only if no chunk has the whole: else its one chunk would
-    /// be lost among the many that have a part. Words joined by a hyphen are looked for as parts too, unless they are the whole query and name few chunks.
+    /// be lost among the many that have a part. Words joined by a hyphen are looked for as words, unless they are the whole query and name few chunks.
     /// </summary>
     public async ValueTask<QueryWords> WordsAsync(string query, CancellationToken cancellation)
     {
@@ -46,7 +46,8 @@ internal sealed class Ranker(SearchedSlots slots, ChunkSource chunks, ITextAnaly
         var read = await lexical.ReadAsync(keys, cancellation).ConfigureAwait(false);
         var frequencies = read.Where(static term => term.Key.Field == TermField.Body).ToDictionary(static term => term.Key.Term, static term => term.Frequency);
         var isAlone = terms.Count(static term => term.PartOf.Count == 0) == 1;
-        var dropped = terms.Where(term => term.PartOf.Any(Names)).Select(static term => term.Term).ToHashSet();
+        var dropped = terms.Where(term => term.PartOf.Any(Names) || (term.IsCompound && !Names(new(term.Term, IsCode: false))))
+            .Select(static term => term.Term).ToHashSet();
         var found = read.FindAll(term => !dropped.Contains(term.Key.Term));
         return new(found, lexical.Score(found.Select(static term => (term, 1.0)), cancellation));
 
@@ -88,11 +89,23 @@ internal sealed class Ranker(SearchedSlots slots, ChunkSource chunks, ITextAnaly
     public async ValueTask<Ranking> FeedBackAsync(Ranking first, QueryWords words, IReadOnlyList<QueryVector> query, CancellationToken cancellation)
     {
         var moved = await MoveAsync(query, Fusion.Best(first.FirstFused, DenseChunks), cancellation).ConfigureAwait(false);
-        var best = Fusion.Best(first.FirstFused, LexicalFeedback.Chunks);
-        var widened = await new LexicalFeedback(lexical, chunks, analyzer).WidenAsync(words.Terms, best, cancellation).ConfigureAwait(false);
-        var dense = await VectorsAsync(moved, cancellation).ConfigureAwait(false);
-        var second = new PassScores(lexical.Score(widened, cancellation), dense);
-        return first with { Last = second, Fused = FusionOf(query).Fuse(second) };
+        // The vectors are scanned while the words are looked up.
+        using var giveUp = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        var nearest = VectorsAsync(moved, giveUp.Token).AsTask();
+        try
+        {
+            var best = Fusion.Best(first.FirstFused, LexicalFeedback.Chunks);
+            var widened = await new LexicalFeedback(lexical, chunks, analyzer).WidenAsync(words.Terms, best, cancellation).ConfigureAwait(false);
+            var second = new PassScores(lexical.Score(widened, cancellation), await nearest.ConfigureAwait(false));
+            return first with { Last = second, Fused = FusionOf(query).Fuse(second) };
+        }
+        catch
+        {
+            // The scan reads what the caller is about to close.
+            await giveUp.CancelAsync().ConfigureAwait(false);
+            await ((Task)nearest).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            throw;
+        }
     }
 
     /// <summary>The cosines of chunks to a query, by the first model of their workspaces among those that embedded it.</summary>

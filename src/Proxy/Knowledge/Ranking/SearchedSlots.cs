@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Numerics;
 using System.Runtime.CompilerServices;
 using Proxy.Knowledge.Index;
@@ -10,6 +11,9 @@ namespace Proxy.Knowledge.Ranking;
 internal sealed class SearchedSlots
 {
     private static readonly ConditionalWeakTable<SlotTable, LiveSlots> LiveOf = [];
+
+    /// <summary>About 10 MB.</summary>
+    private const int MostFrequencies = 100_000;
 
     private readonly int[] offsets;
     private readonly SlotMask?[] masks;
@@ -70,8 +74,30 @@ internal sealed class SearchedSlots
         return (index, number - offsets[index]);
     }
 
-    /// <summary>The chunks of a posting list that are live.</summary>
-    public int CountLive(int index, PostingList list)
+    /// <summary>In how many live chunks a term of the text stands; null if it was not counted yet in every workspace.</summary>
+    public int? KnownFrequency(string term)
+    {
+        var sum = 0;
+        foreach (var one in live)
+        {
+            if (!one.Frequencies.TryGetValue(term, out var frequency)) return null;
+            sum += frequency;
+        }
+
+        return sum;
+    }
+
+    /// <summary>The chunks of a term's posting list that are live.</summary>
+    public int CountLive(int index, TermKey key, PostingList list)
+    {
+        var known = live[index].Frequencies;
+        if (key.Field == TermField.Body && known.TryGetValue(key.Term, out var count)) return count;
+        count = CountLive(index, list);
+        if (key.Field == TermField.Body && known.Count < MostFrequencies) known[key.Term] = count;
+        return count;
+    }
+
+    private int CountLive(int index, PostingList list)
     {
         var count = 0;
         var mask = LiveIn(index);
@@ -118,5 +144,8 @@ internal sealed class SearchedSlots
         }
 
         public SlotMask? Mask { get; }
+
+        /// <summary>In how many live chunks the terms stand that were looked for.</summary>
+        public ConcurrentDictionary<string, int> Frequencies { get; } = new(StringComparer.Ordinal);
     }
 }

@@ -38,7 +38,7 @@ public sealed partial class ExampleTests
             "model");
         Same(new NatsConfig { Url = "nats://127.0.0.1:4222" }, config.Nats! with { Ca = null, User = null, Password = null }, "nats");
         Same(new StreamsConfig(), config.Streams, "streams");
-        Same(new CacheConfig(), config.Cache! with { Semantic = [], SemanticWorkspaces = [] }, "cache");
+        Same(new CacheConfig(), config.Cache, "cache");
         Same(new AuthConfig(), config.Auth with { Keys = [] }, "auth");
         Same(new StoreConfig { Kind = "sqlite", File = "/s/proxy.db" }, config.Store, "store");
         Same(new KnowledgeConfig { Folder = "/s/knowledge" }, config.Knowledge with { Embedders = [], Reranker = null, Listed = [] }, "knowledge");

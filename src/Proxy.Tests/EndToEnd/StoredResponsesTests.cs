@@ -191,8 +191,6 @@ public sealed class StoredResponsesTests
 
         public ValueTask<KeyRow?> FindKeyAsync(string owner, string key, CancellationToken cancellation) => default;
 
-        public ValueTask<SemanticRow?> FindQuestionAsync(string scope, string words, CancellationToken cancellation) => default;
-
         public ValueTask<CompletionRow?> FindCompletionAsync(string owner, string requestId, CancellationToken cancellation) => default;
 
         public ValueTask<IReadOnlyList<UsageRow>> ReadUsageAsync(string? owner, DateOnly from, DateOnly to, CancellationToken cancellation) => new([]);

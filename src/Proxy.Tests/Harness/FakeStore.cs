@@ -8,10 +8,6 @@ internal sealed class FakeStore : IRecordStore
 {
     private int asked;
 
-    private readonly ConcurrentDictionary<(string Scope, string RequestId), SemanticRow> questions = [];
-
-    public ICollection<SemanticRow> Questions => questions.Values;
-
     public ConcurrentDictionary<(string Owner, string RequestId), CompletionRow> Rows { get; } = [];
 
     /// <summary>Every call fails.</summary>
@@ -30,12 +26,8 @@ internal sealed class FakeStore : IRecordStore
     {
         if (Fails || FailsToWrite) throw new StoreException("the database is gone");
         foreach (var row in rows.OfType<CompletionRow>()) Rows[(row.Owner, row.RequestId)] = row;
-        foreach (var row in rows.OfType<SemanticRow>()) questions[(row.Scope, row.RequestId)] = row;
         return default;
     }
-
-    public ValueTask<SemanticRow?> FindQuestionAsync(string scope, string words, CancellationToken cancellation) =>
-        new(questions.Values.Where(row => row.Scope == scope && row.Words == words).MaxBy(row => row.CreatedAt));
 
     public async ValueTask<CompletionRow?> FindCompletionAsync(string owner, string requestId, CancellationToken cancellation)
     {

@@ -29,12 +29,10 @@ internal sealed class RoutedProxy : IAsyncDisposable
     private readonly WebApplication app;
     private JournalTable? journals;
 
-    private RoutedProxy(string toml, Func<IChatRoute, IEnumerable<IChatRoute>> routes, Follow? follow, Action<PartsBuilder>? more,
-        Func<ProxyConfig, ProxyConfig>? change)
+    private RoutedProxy(string toml, Func<IChatRoute, IEnumerable<IChatRoute>> routes, Follow? follow, Action<PartsBuilder>? more)
     {
         var result = ConfigReader.Read(toml, Homeless);
         if (result.Config is not { } config) throw new InvalidOperationException(string.Join("; ", result.Problems));
-        if (change is not null) config = change(config);
         writer = new LogWriter(new Lines(Log));
         parts = new Parts(new LoadedConfig(null, config), writer, Time, more: parts =>
         {
@@ -65,12 +63,10 @@ internal sealed class RoutedProxy : IAsyncDisposable
     /// <param name="routes">The test's routes; gets the direct one.</param>
     /// <param name="follow">Follows every call.</param>
     /// <param name="more">Adds whatever else a feature can add.</param>
-    /// <param name="change">Changes the configuration after it was checked, for what a test replaces by a part of its own.</param>
     public static async Task<RoutedProxy> StartAsync(
-        string toml, Func<IChatRoute, IEnumerable<IChatRoute>> routes, Follow? follow = null, Action<PartsBuilder>? more = null,
-        Func<ProxyConfig, ProxyConfig>? change = null)
+        string toml, Func<IChatRoute, IEnumerable<IChatRoute>> routes, Follow? follow = null, Action<PartsBuilder>? more = null)
     {
-        var proxy = new RoutedProxy(toml, routes, follow, more, change);
+        var proxy = new RoutedProxy(toml, routes, follow, more);
         await proxy.app.StartAsync();
         return proxy;
     }

@@ -26,7 +26,7 @@ public sealed partial class FolderRuleTests
         ["Knowledge"] = ["Documents", "Vectors", "Chat", "Routes", "Buffers", "Config", "Telemetry"],
         ["Store"] = ["Streams", "Knowledge", "Buffers", "Config", "Telemetry"],
         ["Nats"] = ["Streams", "Chat", "Dialects", "Buffers", "Config", "Telemetry"],
-        ["Cache"] = ["Chat", "Vectors", "Dialects", "Streams", "Buffers", "Config", "Telemetry"],
+        ["Cache"] = ["Chat", "Dialects", "Streams", "Buffers", "Config", "Telemetry"],
         ["Backends"] = ["Chat", "Vectors", "Buffers", "Transport", "Config", "Telemetry"],
         ["Inference"] = ["Vectors", "Buffers", "Config", "Telemetry"],
         ["Routes"] = ["Chat", "Buffers", "Backends", "Telemetry"],

@@ -242,38 +242,19 @@ public abstract class RecordStoreContract : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Question_Is_found_by_its_scope_and_words_the_newest_until_it_expires()
-    {
-        var row = Question("s", "d1") with { Words = "how reset \u0001 пароль" };
-        var newer = row with { RequestId = "d2", CreatedAt = Start.AddSeconds(1), Events = "newer"u8.ToArray() };
-        await WriteAsync(Store, row, newer, Question("s", "d3"), Question("t", "d1"));
-        await WriteAsync(Store, newer with { CreatedAt = Start, Events = "older"u8.ToArray() });
-
-        var found = await Store.FindQuestionAsync("s", row.Words, default);
-        Assert.Equal((newer.RequestId, newer.Owner, newer.CreatedAt, newer.ExpiresAt), (found!.RequestId, found.Owner, found.CreatedAt, found.ExpiresAt));
-        Assert.Equal(newer.Vector, found.Vector);
-        Assert.Equal(newer.Events, found.Events);
-        Assert.Null(await Store.FindQuestionAsync("t", row.Words, default));
-        Assert.Equal("d1", (await Store.FindQuestionAsync("t", "words", default))!.RequestId);
-        Time.Advance(TimeSpan.FromHours(24));
-        Assert.Null(await Store.FindQuestionAsync("s", row.Words, default));
-    }
-
-    [Fact]
     public async Task Owner_is_forgotten_Everything_of_hers_is_gone_and_nothing_of_others()
     {
         foreach (var owner in (string[])["alice", "bob"])
         {
             await WriteAsync(
                 Store, Exchange($"{owner}-1", owner), Exchange($"{owner}-2", owner) with { Started = Start.AddDays(-1) }, Key("k", "t") with { Owner = owner },
-                Answer($"{owner}-1", owner), Completion("r") with { Owner = owner },
-                Question(owner, "d") with { Owner = owner });
+                Answer($"{owner}-1", owner), Completion("r") with { Owner = owner });
         }
 
-        Assert.Equal(8, await Store.ForgetAsync("alice", default)); // two exchanges on two days, a key, an answer, a completion, a question
+        Assert.Equal(7, await Store.ForgetAsync("alice", default)); // two exchanges on two days, a key, an answer, a completion
         Assert.Equal(0, await Store.ForgetAsync("alice", default));
 
-        foreach (var table in (string[])["exchanges", "idempotency_log", "completions_cache", "usage_daily", "answers", "semantic_cache"])
+        foreach (var table in (string[])["exchanges", "idempotency_log", "completions_cache", "usage_daily", "answers"])
         {
             Assert.Equal(["0"], await QueryAsync($"select count(*) from {table} where owner = 'alice'"));
             Assert.NotEqual(["0"], await QueryAsync($"select count(*) from {table} where owner = 'bob'"));
@@ -285,15 +266,14 @@ public abstract class RecordStoreContract : IAsyncLifetime
     {
         await WriteAsync(
             Store, Exchange("t1"), Key("k1", "t1"), Key("k2", "t2") with { ExpiresAt = Start.AddDays(9) }, Answer("t1"),
-            Answer("t2") with { ExpiresAt = Start.AddDays(9) }, Completion("r1"), Completion("r2") with { ExpiresAt = Start.AddDays(9) },
-            Question("s", "d1"), Question("s", "d2") with { ExpiresAt = Start.AddDays(9) });
+            Answer("t2") with { ExpiresAt = Start.AddDays(9) }, Completion("r1"), Completion("r2") with { ExpiresAt = Start.AddDays(9) });
 
         Time.Advance(TimeSpan.FromHours(24));
         await Store.PruneAsync(default);
 
-        Assert.Equal(["1", "k2", "t2", "r2", "d2", "1"], await QueryAsync("""
+        Assert.Equal(["1", "k2", "t2", "r2", "1"], await QueryAsync("""
             select (select count(*) from exchanges), (select key from idempotency_log), (select trace_id from answers),
-                   (select req_id from completions_cache), (select req_id from semantic_cache), (select count(*) from usage_daily)
+                   (select req_id from completions_cache), (select count(*) from usage_daily)
             """));
     }
 
@@ -390,12 +370,6 @@ public abstract class RecordStoreContract : IAsyncLifetime
     private protected static CompletionRow Completion(string requestId) => new()
     {
         Owner = "alice", RequestId = requestId, Model = "m", Events = "{}\n"u8.ToArray(), CreatedAt = Start, ExpiresAt = Start.AddHours(24),
-    };
-
-    private protected static SemanticRow Question(string scope, string requestId) => new()
-    {
-        Scope = scope, RequestId = requestId, Owner = "alice", Vector = [1, 2, 3, 4], Words = "words", Events = "{}\n"u8.ToArray(), CreatedAt = Start,
-        ExpiresAt = Start.AddHours(24),
     };
 
     private protected static async Task WriteAsync(IRecordStore store, params StoreRow[] rows) => await store.CommitAsync(rows, default);

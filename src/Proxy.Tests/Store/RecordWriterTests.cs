@@ -230,9 +230,6 @@ public sealed class RecordWriterTests : IDisposable
 
         public ValueTask<bool> DeleteAnswerAsync(string owner, string id, CancellationToken cancellation) => throw new NotSupportedException();
 
-        public ValueTask<SemanticRow?> FindQuestionAsync(string scope, string words, CancellationToken cancellation) =>
-            throw new NotSupportedException();
-
         public ValueTask<CompletionRow?> FindCompletionAsync(string owner, string requestId, CancellationToken cancellation) =>
             throw new NotSupportedException();
 

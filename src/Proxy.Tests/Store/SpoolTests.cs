@@ -423,8 +423,6 @@ public sealed class SpoolTests : IDisposable
                 store.FindAnswerAsync(owner, id, cancellation);
             public ValueTask<bool> DeleteAnswerAsync(string owner, string id, CancellationToken cancellation) =>
                 store.DeleteAnswerAsync(owner, id, cancellation);
-            public ValueTask<SemanticRow?> FindQuestionAsync(string scope, string words, CancellationToken cancellation) =>
-                store.FindQuestionAsync(scope, words, cancellation);
             public ValueTask<CompletionRow?> FindCompletionAsync(string owner, string requestId, CancellationToken cancellation) =>
                 store.FindCompletionAsync(owner, requestId, cancellation);
             public ValueTask<IReadOnlyList<UsageRow>> ReadUsageAsync(string? owner, DateOnly from, DateOnly to, CancellationToken cancellation) =>

@@ -10,7 +10,7 @@ namespace Proxy.Cache;
 /// Collects the events of one answer, and keeps them when the answer is complete. An answer that failed or was cut, that has several choices, log probabilities
 /// or parts that no event can express is not kept.
 /// </summary>
-internal sealed class AnswerCollector(CacheKey key, string model, IAnswerKeeper keeper) : IFrameTap, IEndGate
+internal sealed class AnswerCollector(CacheKey key, string model, AnswerKeeper keeper) : IFrameTap, IEndGate
 {
     private readonly EventSchemaWriter writer = new();
     private readonly List<ChatEvent> events = [];

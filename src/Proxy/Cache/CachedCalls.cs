@@ -58,7 +58,6 @@ internal sealed class CachedCalls(CacheConfig config, string anonymous, ExactCac
             if (await stored.FindAsync(key, cancellation) is not { } read)
             {
                 info.Cache = Miss;
-                info.IsCacheMiss = true;
                 Interlocked.Increment(ref misses);
                 return null;
             }
@@ -74,7 +73,7 @@ internal sealed class CachedCalls(CacheConfig config, string anonymous, ExactCac
     /// <summary>Collects the answer of a call that was looked up and not found.</summary>
     public void Follow(FollowedCall call, List<IFrameTap> taps, List<IEndGate> gates)
     {
-        if (call.IsAnswered || !call.Info.IsCacheMiss || call.Routed.RequestId() is not { } id) return;
+        if (call.IsAnswered || call.Info.Cache is not Miss || call.Routed.RequestId() is not { } id) return;
         var collector = new AnswerCollector(KeyOf(call.Info, id), call.Routed.Model, keeper);
         taps.Add(collector);
         gates.Add(collector);

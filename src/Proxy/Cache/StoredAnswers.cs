@@ -27,25 +27,13 @@ internal sealed class StoredAnswers(Func<IRecordStore?> store, ILogger log, Time
     /// <summary>The answer; null if there is none or the database cannot be asked.</summary>
     public async ValueTask<CachedAnswer?> FindAsync(CacheKey key, CancellationToken cancellation)
     {
-        var row = await AskAsync((records, limit) => records.FindCompletionAsync(key.Owner, key.RequestId, limit), cancellation);
-        return row is null || row.ExpiresAt <= time.GetUtcNow() ? null : new(row.Events, row.ExpiresAt);
-    }
-
-    /// <summary>The newest answer to a question with these words; null if there is none or the database cannot be asked.</summary>
-    public async ValueTask<SemanticRow?> FindQuestionAsync(string scope, string words, CancellationToken cancellation)
-    {
-        var row = await AskAsync((records, limit) => records.FindQuestionAsync(scope, words, limit), cancellation);
-        return row is null || row.ExpiresAt <= time.GetUtcNow() ? null : row;
-    }
-
-    private async ValueTask<T?> AskAsync<T>(Func<IRecordStore, CancellationToken, ValueTask<T?>> ask, CancellationToken cancellation) where T : class
-    {
         if (Usable() is not { } records) return null;
         using var patience = new CancellationTokenSource(Patience, time);
         using var limit = CancellationTokenSource.CreateLinkedTokenSource(cancellation, patience.Token);
         try
         {
-            return await ask(records, limit.Token).AsTask().WaitAsync(limit.Token);
+            var row = await records.FindCompletionAsync(key.Owner, key.RequestId, limit.Token).AsTask().WaitAsync(limit.Token);
+            return row is null || row.ExpiresAt <= time.GetUtcNow() ? null : new(row.Events, row.ExpiresAt);
         }
         catch (StoreException problem)
         {
@@ -63,16 +51,15 @@ internal sealed class StoredAnswers(Func<IRecordStore?> store, ILogger log, Time
     public bool Takes => Usable() is not null && Volatile.Read(ref waiting) < MostWaiting;
 
     /// <summary>Writes an answer in the background.</summary>
-    /// <param name="row">Makes the row; null: there is nothing to write after all.</param>
-    public void Save(Func<ValueTask<StoreRow?>> row) => _ = SaveAsync(row);
+    public void Save(Func<CompletionRow> row) => _ = SaveAsync(row);
 
-    private async Task SaveAsync(Func<ValueTask<StoreRow?>> row)
+    private async Task SaveAsync(Func<CompletionRow> row)
     {
         Interlocked.Increment(ref waiting);
         await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding); // the client need not wait until the row is made
         try
         {
-            if (Usable() is { } records && await row() is { } made) await records.CommitAsync([made], CancellationToken.None);
+            if (Usable() is { } records) await records.CommitAsync([row()], CancellationToken.None);
         }
         catch (Exception problem) // no caller awaits this task, so every failure is logged here, and the answer is not kept
         {

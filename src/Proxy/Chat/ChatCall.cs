@@ -39,13 +39,8 @@ internal sealed record CallInfo(string TraceId, string CorrelationId, string Own
     /// <summary>What the call's headers ask of the stream, the cache and the publisher; null: nothing.</summary>
     public CallWishes? Wishes { get; init; }
 
-    /// <summary>
-    /// What the caches did for the call, as the client is told: hit, miss, bypass, or semantic with the similarity. Null: there is no cache.
-    /// </summary>
+    /// <summary>What the exact cache did for the call, as the client is told: hit, miss or bypass. Null: there is no cache.</summary>
     public string? Cache { get; set; }
-
-    /// <summary>The exact cache was asked and has no answer; it keeps the one that comes.</summary>
-    public bool IsCacheMiss { get; set; }
 
     /// <summary>The proxies that the call has passed through (<see cref="Chat.Via"/>); null if the client called this proxy directly.</summary>
     public string? Via { get; init; }

@@ -62,12 +62,6 @@ internal sealed record PartsBuilder(
     /// <summary>Workspaces of documents; null: knowledge is off, or has no place.</summary>
     public KnowledgeParts? Knowledge { get; set; }
 
-    /// <summary>
-    /// The workspaces that a call is to be grounded in, with their versions, as one text that changes when an answer may; null, or its
-    /// result: they cannot be told.
-    /// </summary>
-    public Func<RoutedCall, CancellationToken, ValueTask<string?>>? DocumentsOf { get; set; }
-
     /// <summary>The journals that are shared with other proxies; null: there are none.</summary>
     public ISharedJournals? Journals { get; set; }
 

@@ -6,12 +6,6 @@ internal sealed record CacheConfig
     /// <summary>Whether every call with temperature 0 or a seed takes part. If not, only calls with <c>x-cache: use</c> do.</summary>
     public bool Exact { get; init; }
 
-    /// <summary>Names or globs of the keys whose questions may get the answer to one that means the same; <c>*</c>: all. Empty: none.</summary>
-    public IReadOnlyList<string> Semantic { get; init; } = [];
-
-    /// <summary>Names or globs of workspaces; questions to them take part too, whoever asks.</summary>
-    public IReadOnlyList<string> SemanticWorkspaces { get; init; } = [];
-
     /// <summary>How long an answer is given again.</summary>
     public TimeSpan Ttl { get; init; } = TimeSpan.FromHours(24);
 

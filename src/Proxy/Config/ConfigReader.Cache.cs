@@ -18,8 +18,6 @@ internal static partial class ConfigReader
         return new()
         {
             Exact = section.Truth("exact", defaults.Exact),
-            Semantic = section.TruthOrTexts("semantic"),
-            SemanticWorkspaces = section.TextOrTexts("semantic_workspaces"),
             Ttl = section.Time("ttl", defaults.Ttl),
             Size = section.Size("size", defaults.Size),
             Shared = section.Truth("shared", defaults.Shared),

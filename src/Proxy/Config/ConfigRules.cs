@@ -231,8 +231,6 @@ internal static partial class ConfigRules
         if (config.Cache is not { } cache) yield break;
         if (cache.Ttl <= TimeSpan.Zero) yield return new("cache.ttl", 0, "leaves no time; write a longer one");
         if (cache.Size < 1 << 20) yield return new("cache.size", 0, $"{ByteSize.Text(cache.Size)} is too small for answers; write \"1MiB\" or more");
-        if (config.Store is null && (cache.Semantic.Count > 0 || cache.SemanticWorkspaces.Count > 0))
-            yield return new("cache.semantic", 0, "needs a database for the answers; add a section [store] with kind = \"sqlite\"");
         if (!cache.Shared && config.Auth.Keys.Count == 0)
             yield return new("cache.shared", 0, "without keys no caller has a cache of its own; write shared = true, or add a key with `proxy keys new NAME`");
     }

@@ -160,10 +160,6 @@ internal sealed class SectionReader
     public IReadOnlyList<string> TextOrTexts(string key) =>
         table.Items.GetValueOrDefault(key) is not Setting.Text ? Texts(key, []) : Text(key) is { } single ? [single] : [];
 
-    /// <summary>The same, where true stands for <c>*</c>, and false for none.</summary>
-    public IReadOnlyList<string> TruthOrTexts(string key) =>
-        table.Items.GetValueOrDefault(key) is not Setting.Truth ? TextOrTexts(key) : Truth(key, false) ? ["*"] : [];
-
     /// <summary>A table whose keys the user chooses.</summary>
     public IReadOnlyDictionary<string, string> TextTable(string key)
     {

@@ -206,7 +206,6 @@ internal sealed class RecordWriter(IRecordStore store, string place, ILogger log
         ExchangeRow exchange => (exchange.Request?.Length ?? 0L) + (exchange.Answer?.Length ?? 0),
         AnswerRow answer => answer.Frames.Length + (answer.Request?.Length ?? 0L),
         CompletionRow completion => completion.Events.Length + (2L * (completion.Content?.Length ?? 0)),
-        SemanticRow question => question.Events.Length + question.Vector.Length,
         _ => 0,
     };
 

@@ -34,11 +34,6 @@ internal interface IRecordStore : IAsyncDisposable
     /// <summary>A cached completion; null if there is none or it has expired. With <paramref name="owner"/> empty: one that all owners share.</summary>
     ValueTask<CompletionRow?> FindCompletionAsync(string owner, string requestId, CancellationToken cancellation);
 
-    /// <summary>
-    /// The newest row of <c>semantic_cache</c> with this scope and these words; null if there is none or it has expired.
-    /// </summary>
-    ValueTask<SemanticRow?> FindQuestionAsync(string scope, string words, CancellationToken cancellation);
-
     /// <summary>Requests and tokens by day, owner and model: newest day first, then by owner and model.</summary>
     /// <param name="owner">Null: all owners.</param>
     /// <param name="from">The first day (UTC).</param>

@@ -116,32 +116,6 @@ internal sealed record CompletionRow : StoreRow
 }
 
 /// <summary>
-/// A row of <c>semantic_cache</c>: the answer to a question. Of two rows for one scope and digest, the one with the later <see cref="CreatedAt"/> holds.
-/// </summary>
-internal sealed record SemanticRow : StoreRow
-{
-    /// <summary>A digest of everything but the question.</summary>
-    public required string Scope { get; init; }
-
-    /// <summary>A digest of the question's text.</summary>
-    public required string RequestId { get; init; }
-
-    /// <summary>Empty: shared by all owners.</summary>
-    public required string Owner { get; init; }
-
-    /// <summary>The question's vector, as 32-bit numbers in the machine's byte order (little-endian).</summary>
-    public required byte[] Vector { get; init; }
-
-    /// <summary>The question's words, which an equal question has too.</summary>
-    public required string Words { get; init; }
-
-    /// <summary>The answer's events, one JSON object a line, in the event schema: the column <c>content</c>.</summary>
-    public required byte[] Events { get; init; }
-    public required DateTimeOffset CreatedAt { get; init; }
-    public required DateTimeOffset ExpiresAt { get; init; }
-}
-
-/// <summary>
 /// A row of <c>usage_daily</c>. The day is that of UTC on which the calls began; the model is <see cref="ExchangeRow.Model"/>. An unknown number of tokens
 /// counts as 0.
 /// </summary>

@@ -46,15 +46,6 @@ internal static class KnowledgeFeature
         parts.Knowledge = knowledge;
         parts.Background.Add(cancellation =>
             IngestLock.HoldAsync(parts.Config.Knowledge.Folder, knowledge.Ingest.RunAsync, parts.Exchange.Time, cancellation));
-        parts.DocumentsOf = (call, cancellation) => VersionsAsync(knowledge, CallerOf(parts, call.Call.Info.Owner), call.Workspace, cancellation);
-    }
-
-    private static async ValueTask<string?> VersionsAsync(
-        KnowledgeParts knowledge, KnowledgeCaller caller, string? workspaces, CancellationToken cancellation)
-    {
-        if (workspaces is null) return "";
-        var (found, _) = await knowledge.Base.FindAsync(caller, workspaces.Split(',', StringSplitOptions.TrimEntries), "x-workspace", cancellation);
-        return found.Count == 0 ? null : string.Join(' ', found.Select(static workspace => $"{workspace.Id}@{workspace.Version}"));
     }
 
     /// <summary>Adds the route that answers chats from documents, and lists its pairs of models and workspaces.</summary>

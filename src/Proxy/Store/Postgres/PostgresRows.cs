@@ -65,14 +65,6 @@ internal sealed class PostgresRows(string schema)
         where excluded.created_at >= old.created_at
         """;
 
-    private readonly string upsertQuestions = $"""
-        insert into {schema}.semantic_cache as old (scope, req_id, owner, vector, words, content, created_at, expires_at)
-        select * from unnest($1, $2, $3, $4, $5, $6, $7, $8)
-        on conflict (scope, req_id) do update set vector = excluded.vector, words = excluded.words, content = excluded.content,
-            created_at = excluded.created_at, expires_at = excluded.expires_at
-        where excluded.created_at >= old.created_at
-        """;
-
     /// <summary>Adds the statements that write the rows.</summary>
     public void Write(NpgsqlBatch batch, IReadOnlyList<StoreRow> rows)
     {
@@ -84,8 +76,6 @@ internal sealed class PostgresRows(string schema)
             batch.BatchCommands.Add(Upsert(part));
         foreach (var part in Parts(Last(rows.OfType<CompletionRow>(), row => (row.Owner, row.RequestId), row => row.CreatedAt), Size))
             batch.BatchCommands.Add(Upsert(part));
-        foreach (var part in Parts(Last(rows.OfType<SemanticRow>(), row => (row.Scope, row.RequestId), row => row.CreatedAt), Size))
-            batch.BatchCommands.Add(Upsert(part));
     }
 
     private static long Size(ExchangeRow row) => 1024 + (row.Request?.Length ?? 0) + (row.Answer?.Length ?? 0);
@@ -94,8 +84,6 @@ internal sealed class PostgresRows(string schema)
 
     private static long Size(CompletionRow row) =>
         1024 + row.Events.Length + (4 * ((row.Content?.Length ?? 0) + (row.ToolCalls?.Length ?? 0) + (row.Reasoning?.Length ?? 0)));
-
-    private static long Size(SemanticRow row) => 1024 + row.Events.Length + row.Vector.Length + (4 * row.Words.Length);
 
     /// <summary>One statement may not update a row twice, so of the rows with one key only the latest is kept, sorted by key.</summary>
     private static IEnumerable<T> Last<T>(IEnumerable<T> rows, Func<T, (string, string)> key, Func<T, DateTimeOffset> time) =>
@@ -194,21 +182,6 @@ internal sealed class PostgresRows(string schema)
             Column(rows, static row => PostgresText.CleanOrNull(row.FinishReason), Texts),
             Column(rows, static row => PostgresText.CleanOrNull(row.Winner), Texts),
             Column(rows, static row => PostgresText.CleanOrNull(row.Usage), Texts),
-            Column(rows, static row => row.Events, Bytes),
-            Column(rows, static row => row.CreatedAt.UtcDateTime, Times),
-            Column(rows, static row => row.ExpiresAt.UtcDateTime, Times),
-        },
-    };
-
-    private NpgsqlBatchCommand Upsert(List<SemanticRow> rows) => new(upsertQuestions)
-    {
-        Parameters =
-        {
-            Column(rows, static row => PostgresText.Clean(row.Scope), Texts),
-            Column(rows, static row => PostgresText.Clean(row.RequestId), Texts),
-            Column(rows, static row => PostgresText.Clean(row.Owner), Texts),
-            Column(rows, static row => row.Vector, Bytes),
-            Column(rows, static row => PostgresText.Clean(row.Words), Texts),
             Column(rows, static row => row.Events, Bytes),
             Column(rows, static row => row.CreatedAt.UtcDateTime, Times),
             Column(rows, static row => row.ExpiresAt.UtcDateTime, Times),

@@ -125,24 +125,6 @@ internal sealed class PostgresStore : IRecordStore
         },
         cancellation, Parameter(PostgresText.Clean(owner)), Parameter(PostgresText.Indexed(requestId)), Parameter(Now));
 
-    public ValueTask<SemanticRow?> FindQuestionAsync(string scope, string words, CancellationToken cancellation) => FindAsync(
-        $"""
-        select req_id, owner, vector, content, created_at, expires_at from {quoted}.semantic_cache
-        where scope = $1 and md5(words) = md5($2) and words = $2 and expires_at > $3 order by created_at desc limit 1
-        """,
-        row => new SemanticRow
-        {
-            Scope = scope,
-            Words = words,
-            RequestId = row.GetString(0),
-            Owner = row.GetString(1),
-            Vector = row.GetFieldValue<byte[]>(2),
-            Events = row.GetFieldValue<byte[]>(3),
-            CreatedAt = Time(row, 4),
-            ExpiresAt = Time(row, 5),
-        },
-        cancellation, Parameter(PostgresText.Clean(scope)), Parameter(PostgresText.Clean(words)), Parameter(Now));
-
     public ValueTask<IReadOnlyList<UsageRow>> ReadUsageAsync(string? owner, DateOnly from, DateOnly to, CancellationToken cancellation) => ReadAsync(
         $"""
         select day, owner, model, requests, input_tokens, output_tokens from {quoted}.usage_daily
@@ -164,7 +146,7 @@ internal sealed class PostgresStore : IRecordStore
     public async ValueTask PruneAsync(CancellationToken cancellation)
     {
         await RunAsync([new($"delete from {quoted}.key_leases where expires_at < clock_timestamp() - interval '1 hour'")], cancellation).ConfigureAwait(false);
-        foreach (var table in (string[])["idempotency_log", "answers", "completions_cache", "semantic_cache"])
+        foreach (var table in (string[])["idempotency_log", "answers", "completions_cache"])
         {
             var sql = $"delete from {quoted}.{table} where ctid = any(array(select ctid from {quoted}.{table} where expires_at <= $1 limit {PruneAtOnce}))";
             while (await RunAsync([new(sql) { Parameters = { Parameter(Now) } }], cancellation).ConfigureAwait(false) == PruneAtOnce)

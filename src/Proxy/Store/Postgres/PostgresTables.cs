@@ -10,7 +10,7 @@ namespace Proxy.Store.Postgres;
 internal static class PostgresTables
 {
     /// <summary>The tables that hold records, in the order in which every transaction touches them, so that no two wait for each other.</summary>
-    public static readonly string[] Names = ["exchanges", "usage_daily", "idempotency_log", "answers", "completions_cache", "semantic_cache", "key_leases"];
+    public static readonly string[] Names = ["exchanges", "usage_daily", "idempotency_log", "answers", "completions_cache", "key_leases"];
 
     private static readonly string[] Scripts =
     [
@@ -83,20 +83,6 @@ internal static class PostgresTables
         create index answers_expires_at on {0}.answers (expires_at);
         create index completions_cache_expires_at on {0}.completions_cache (expires_at);
         create index idempotency_log_expires_at on {0}.idempotency_log (expires_at);
-        """,
-        """
-        create table {0}.semantic_cache (
-            scope text not null,
-            req_id text not null,
-            owner text not null,
-            vector bytea not null, -- 32-bit numbers, little-endian
-            words text not null,
-            content bytea not null, -- the answer's events
-            created_at timestamptz not null,
-            expires_at timestamptz not null,
-            primary key (scope, req_id));
-        create index semantic_cache_words on {0}.semantic_cache (scope, md5(words));
-        create index semantic_cache_expires_at on {0}.semantic_cache (expires_at);
         """,
         KnowledgeTables.Script,
         """

@@ -13,10 +13,9 @@ internal sealed record SpoolRecord
     public IReadOnlyList<KeyRow>? Keys { get; init; }
     public IReadOnlyList<AnswerRow>? Answers { get; init; }
     public IReadOnlyList<CompletionRow>? Completions { get; init; }
-    public IReadOnlyList<SemanticRow>? Questions { get; init; }
 
     [JsonIgnore]
-    public IEnumerable<StoreRow> Rows => [.. Exchanges ?? [], .. Keys ?? [], .. Answers ?? [], .. Completions ?? [], .. Questions ?? []];
+    public IEnumerable<StoreRow> Rows => [.. Exchanges ?? [], .. Keys ?? [], .. Answers ?? [], .. Completions ?? []];
 
     public static SpoolRecord Of(IReadOnlyList<StoreRow> rows) => new()
     {
@@ -24,7 +23,6 @@ internal sealed record SpoolRecord
         Keys = Kind<KeyRow>(rows),
         Answers = Kind<AnswerRow>(rows),
         Completions = Kind<CompletionRow>(rows),
-        Questions = Kind<SemanticRow>(rows),
     };
 
     private static List<T>? Kind<T>(IReadOnlyList<StoreRow> rows) where T : StoreRow => rows.OfType<T>().ToList() is { Count: > 0 } some ? some : null;

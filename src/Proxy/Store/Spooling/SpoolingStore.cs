@@ -96,9 +96,6 @@ internal sealed class SpoolingStore : IRecordStore
     public ValueTask<bool> DeleteAnswerAsync(string owner, string id, CancellationToken cancellation) =>
         UseAsync(store => store.DeleteAnswerAsync(owner, id, cancellation));
 
-    public ValueTask<SemanticRow?> FindQuestionAsync(string scope, string words, CancellationToken cancellation) =>
-        UseAsync(store => store.FindQuestionAsync(scope, words, cancellation));
-
     public ValueTask<CompletionRow?> FindCompletionAsync(string owner, string requestId, CancellationToken cancellation) =>
         UseAsync(store => store.FindCompletionAsync(owner, requestId, cancellation));
 

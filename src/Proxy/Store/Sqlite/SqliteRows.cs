@@ -43,13 +43,6 @@ internal static class SqliteRows
         where excluded.created_at >= created_at
         """;
 
-    private const string UpsertQuestion = """
-        insert into semantic_cache(scope, req_id, owner, vector, words, content, created_at, expires_at) values (?, ?, ?, ?, ?, ?, ?, ?)
-        on conflict do update set vector = excluded.vector, words = excluded.words, content = excluded.content, created_at = excluded.created_at,
-            expires_at = excluded.expires_at
-        where excluded.created_at >= created_at
-        """;
-
     public static void Write(SqliteConnection connection, IReadOnlyList<StoreRow> rows)
     {
         // Exchanges of one day, owner and model share one update of their sums.
@@ -71,9 +64,6 @@ internal static class SqliteRows
                     break;
                 case CompletionRow completion:
                     Upsert(connection, completion);
-                    break;
-                case SemanticRow question:
-                    Upsert(connection, question);
                     break;
             }
         }
@@ -103,7 +93,4 @@ internal static class SqliteRows
     private static void Upsert(SqliteConnection connection, CompletionRow row) => connection.Prepare(UpsertCompletion)
         .Bind(row.Owner).Bind(row.RequestId).Bind(row.Model).Bind(row.Content).Bind(row.ToolCalls).Bind(row.Reasoning).Bind(row.FinishReason)
         .Bind(row.Winner).Bind(row.Usage).Bind(row.Events).Bind(row.CreatedAt).Bind(row.ExpiresAt).Run();
-
-    private static void Upsert(SqliteConnection connection, SemanticRow row) => connection.Prepare(UpsertQuestion)
-        .Bind(row.Scope).Bind(row.RequestId).Bind(row.Owner).Bind(row.Vector).Bind(row.Words).Bind(row.Events).Bind(row.CreatedAt).Bind(row.ExpiresAt).Run();
 }

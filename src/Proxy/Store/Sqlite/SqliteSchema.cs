@@ -78,20 +78,6 @@ internal static class SqliteSchema
         create index idempotency_log_expires_at on idempotency_log(expires_at);
         """,
         """
-        create table semantic_cache(
-            scope text not null,
-            req_id text not null,
-            owner text not null,
-            vector blob not null, -- 32-bit numbers, little-endian
-            words text not null,
-            content blob not null, -- the answer's events
-            created_at integer not null,
-            expires_at integer not null,
-            primary key (scope, req_id));
-        create index semantic_cache_words on semantic_cache(scope, words);
-        create index semantic_cache_expires_at on semantic_cache(expires_at);
-        """,
-        """
         create table key_leases(
             owner text not null,
             key text not null,
@@ -102,5 +88,5 @@ internal static class SqliteSchema
         """,
     ];
 
-    public static readonly string[] Tables = ["exchanges", "idempotency_log", "completions_cache", "usage_daily", "answers", "semantic_cache", "key_leases"];
+    public static readonly string[] Tables = ["exchanges", "idempotency_log", "completions_cache", "usage_daily", "answers", "key_leases"];
 }

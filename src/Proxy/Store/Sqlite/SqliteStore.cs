@@ -67,18 +67,6 @@ internal sealed class SqliteStore(string path, TimeProvider time) : IRecordStore
                 CreatedAt = row.Time(8), ExpiresAt = row.Time(9),
             }), cancellation);
 
-    public ValueTask<SemanticRow?> FindQuestionAsync(string scope, string words, CancellationToken cancellation) => reading.RunAsync(
-        connection => Find(
-            connection.Prepare("""
-                select req_id, owner, vector, content, created_at, expires_at from semantic_cache
-                where scope = ? and words = ? and expires_at > ? order by created_at desc limit 1
-                """).Bind(scope).Bind(words).Bind((long?)Now),
-            row => new SemanticRow
-            {
-                Scope = scope, Words = words, RequestId = row.Text(0), Owner = row.Text(1), Vector = row.Bytes(2), Events = row.Bytes(3),
-                CreatedAt = row.Time(4), ExpiresAt = row.Time(5),
-            }), cancellation);
-
     public ValueTask<IReadOnlyList<UsageRow>> ReadUsageAsync(string? owner, DateOnly from, DateOnly to, CancellationToken cancellation) =>
         reading.RunAsync(
             connection =>
@@ -117,7 +105,7 @@ internal sealed class SqliteStore(string path, TimeProvider time) : IRecordStore
 
     public async ValueTask PruneAsync(CancellationToken cancellation)
     {
-        foreach (var table in (string[])["idempotency_log", "completions_cache", "answers", "semantic_cache", "key_leases"])
+        foreach (var table in (string[])["idempotency_log", "completions_cache", "answers", "key_leases"])
         {
             var sql = $"delete from {table} where rowid in (select rowid from {table} where expires_at <= ? limit {PruneAtOnce})";
             while (await writing.RunAsync(connection => connection.Prepare(sql).Bind((long?)Now).Run(), cancellation).ConfigureAwait(false) == PruneAtOnce)

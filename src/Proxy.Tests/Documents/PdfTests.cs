@@ -42,6 +42,14 @@ public sealed class PdfTests
     }
 
     [Fact]
+    public void Names_that_are_not_utf8_Do_not_matter()
+    {
+        const string font = "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Caf#E9 /#81#9F >>";
+
+        Assert.Equal(["Hello there."], SampleDocuments.Read(SampleDocuments.Pdf("x", font, ["Hello there."]), "a.pdf").Texts());
+    }
+
+    [Fact]
     public void Without_text_Is_refused_as_scanned()
     {
         var refused = SampleDocuments.Refused(SampleDocuments.Pdf("x", [""], [""]), "scan.pdf");

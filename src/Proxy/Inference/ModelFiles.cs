@@ -1,3 +1,5 @@
+using System.Globalization;
+
 namespace Proxy.Inference;
 
 /// <summary>The files of one model, by their paths inside its folder: a folder on disk, or the bundled model's resources.</summary>
@@ -53,27 +55,33 @@ internal sealed class FolderFiles(string folder) : ModelFiles
     private string Full(string path) => Path.Combine(folder, path);
 }
 
-/// <summary>The bundled model. Its pages are read from the program's file only when they are used.</summary>
+/// <summary>The bundled model. Its pages are read from the program's file only when they are used; its large files are compressed.</summary>
 internal sealed class BundledFiles : ModelFiles
 {
     private const string Prefix = "all-minilm/";
 
     public override string NameOf(string path) => $"{path} of the bundled model";
 
-    public override bool Has(string path) => typeof(NativeRuntime).Assembly.GetManifestResourceInfo(Prefix + path) is not null;
+    public override bool Has(string path)
+    {
+        using var file = Plain(path) ?? Packed(path);
+        return file is not null;
+    }
 
     public override byte[] Read(string path)
     {
-        using var stream = Open(path);
-        var bytes = new byte[stream.Length];
-        stream.ReadExactly(bytes);
+        var bytes = new byte[Length(path)];
+        using var to = new MemoryStream(bytes);
+        Copy(path, to);
         return bytes;
     }
 
     public override long Length(string path)
     {
-        using var stream = Open(path);
-        return stream.Length;
+        using var length = NativeRuntime.Resource($"{Prefix}{path}.length");
+        if (length is not null) return long.Parse(new StreamReader(length).ReadToEnd(), CultureInfo.InvariantCulture);
+        using var file = Plain(path) ?? throw Missing(path);
+        return file.Length;
     }
 
     public override IReadOnlyList<string> Graphs() => ["onnx/model.onnx"];
@@ -84,12 +92,25 @@ internal sealed class BundledFiles : ModelFiles
         var descriptor = NativeRuntime.AnonymousFile("model", NativeRuntime.CloseOnExec);
         if (descriptor < 0) throw new IOException("no memory for the bundled model's file");
         var file = new FileStream(new Microsoft.Win32.SafeHandles.SafeFileHandle(descriptor, ownsHandle: true), FileAccess.Write, bufferSize: 0);
-        using var stream = Open(path);
-        stream.CopyTo(file, 1 << 18);
-        NativeRuntime.Drop(stream);
+        Copy(path, file);
         return new($"/proc/self/fd/{descriptor}", file);
     }
 
-    private static Stream Open(string path) =>
-        typeof(NativeRuntime).Assembly.GetManifestResourceStream(Prefix + path) ?? throw new FileNotFoundException($"this build does not contain {path}");
+    private static void Copy(string path, Stream to)
+    {
+        if (Packed(path) is { } packed)
+        {
+            using (packed) NativeRuntime.Unpack(packed, to);
+            return;
+        }
+
+        using var file = Plain(path) ?? throw Missing(path);
+        file.CopyTo(to);
+    }
+
+    private static Stream? Plain(string path) => NativeRuntime.Resource(Prefix + path);
+
+    private static Stream? Packed(string path) => NativeRuntime.Resource($"{Prefix}{path}.br");
+
+    private static FileNotFoundException Missing(string path) => new($"this build does not contain {path}");
 }

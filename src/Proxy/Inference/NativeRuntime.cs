@@ -125,7 +125,8 @@ internal static partial class NativeRuntime
         return NativeLibrary.Load($"/proc/self/fd/{descriptor}");
     }
 
-    private static void Unpack(Stream packed, Stream to)
+    /// <summary>Decompresses a resource.</summary>
+    internal static void Unpack(Stream packed, Stream to)
     {
         packed.Position = 0;
         using var brotli = new BrotliStream(packed, CompressionMode.Decompress, leaveOpen: true);
@@ -133,7 +134,7 @@ internal static partial class NativeRuntime
         Drop(packed);
     }
 
-    private static Stream? Resource(string name) => typeof(NativeRuntime).Assembly.GetManifestResourceStream(name);
+    internal static Stream? Resource(string name) => typeof(NativeRuntime).Assembly.GetManifestResourceStream(name);
 
     /// <summary>Creates a file in memory that is deleted with its descriptor; negative if the kernel refuses.</summary>
     [LibraryImport("libc", EntryPoint = "memfd_create", StringMarshalling = StringMarshalling.Utf8)]
@@ -146,7 +147,7 @@ internal static partial class NativeRuntime
     public static void TrimHeap() => _ = TrimHeap(0);
 
     /// <summary>Drops the pages of a resource after it was read; if needed again, they are read from the program's file.</summary>
-    public static unsafe void Drop(Stream resource)
+    private static unsafe void Drop(Stream resource)
     {
         // Only a program compiled ahead of time maps its file directly; otherwise these pages might be the only copy.
         if (RuntimeFeature.IsDynamicCodeSupported || resource is not UnmanagedMemoryStream memory) return;

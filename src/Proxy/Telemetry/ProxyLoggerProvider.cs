@@ -21,15 +21,17 @@ internal sealed class ProxyLoggerProvider(LogWriter writer, LogFormat format, Ti
 
         public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
         {
-            if (!IsEnabled(logLevel)) return;
-            var line = LogLine.Begin(owner.Format, owner.Time.GetUtcNow(), logLevel, Encoding.UTF8.GetBytes($" {Snake(eventId.Name ?? category)}"))
-                .Add(" message="u8, formatter(state, exception));
-            if (state is IReadOnlyList<KeyValuePair<string, object?>> values)
+            if (IsEnabled(logLevel)) Write(logLevel, eventId, formatter(state, exception), state as IReadOnlyList<KeyValuePair<string, object?>>, exception);
+        }
+
+        /// <summary>Is not generic, because the program has a copy of a generic method for each kind of message.</summary>
+        private void Write(LogLevel level, EventId id, string message, IReadOnlyList<KeyValuePair<string, object?>>? values, Exception? exception)
+        {
+            var line = LogLine.Begin(owner.Format, owner.Time.GetUtcNow(), level, Encoding.UTF8.GetBytes($" {Snake(id.Name ?? category)}"))
+                .Add(" message="u8, message);
+            foreach (var (key, value) in values ?? [])
             {
-                foreach (var (key, value) in values)
-                {
-                    if (key != "{OriginalFormat}") line.Add(Encoding.UTF8.GetBytes($" {Snake(key)}="), value?.ToString());
-                }
+                if (key != "{OriginalFormat}") line.Add(Encoding.UTF8.GetBytes($" {Snake(key)}="), value?.ToString());
             }
 
             line.Add(" exception="u8, exception?.ToString()).End(owner.Writer);

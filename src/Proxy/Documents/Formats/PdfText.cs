@@ -56,6 +56,7 @@ internal static class PdfText
 
     private static PdfDocument Open(GuardedStream file, ReadGuard guard)
     {
+        Windows1252Provider.Register();
         try
         {
             return PdfDocument.Open(file, new ParsingOptions

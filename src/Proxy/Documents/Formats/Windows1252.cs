@@ -35,3 +35,21 @@ internal sealed class Windows1252 : Encoding
 
     public override int GetMaxCharCount(int byteCount) => byteCount;
 }
+
+/// <summary>Has <see cref="Encoding.GetEncoding(string)"/> find <see cref="Windows1252"/>, which PdfPig asks for by its name.</summary>
+internal sealed class Windows1252Provider : EncodingProvider
+{
+    private static readonly Windows1252Provider Instance = new();
+
+    private Windows1252Provider()
+    {
+    }
+
+    /// <summary>Registering it again has no effect.</summary>
+    public static void Register() => Encoding.RegisterProvider(Instance);
+
+    public override Encoding? GetEncoding(int codepage) => codepage == 1252 ? Windows1252.Instance : null;
+
+    public override Encoding? GetEncoding(string name) =>
+        name.Equals("windows-1252", StringComparison.OrdinalIgnoreCase) ? Windows1252.Instance : null;
+}

@@ -117,7 +117,7 @@ public sealed class RagHouse : IAsyncLifetime
         var models = new KnowledgeModels(new NoModels(), [], null);
         var reembedding = new Reembedding(Store, models);
         var ingest = new IngestQueue(Store, models, reembedding, new TextAnalyzer(), NullLogger.Instance, TimeProvider.System);
-        return new(Store, models, new KnowledgeBase(Store, Search, ingest, TimeProvider.System), ingest, reembedding);
+        return new(Store, models, new WorkspaceAccess(Store, Search, ingest, TimeProvider.System), ingest, reembedding);
     }
 
     private sealed class NoModels : IVectorModels

@@ -23,7 +23,7 @@ public sealed class RagSearchTests : IAsyncLifetime
         var models = new KnowledgeModels(null!, [SearchBox.Model], null);
         var reembedding = new Reembedding(box.Store, models);
         var ingest = new IngestQueue(box.Store, models, reembedding, new TextAnalyzer(), NullLogger.Instance, TimeProvider.System);
-        var knowledge = new KnowledgeBase(box.Store, box.NewSearch(), ingest, TimeProvider.System);
+        var knowledge = new WorkspaceAccess(box.Store, box.NewSearch(), ingest, TimeProvider.System);
         proxy = await RoutedProxy.StartAsync($"""
             {FrontDoor.Server("", "epoll")}
             [inference]

@@ -43,7 +43,7 @@ internal sealed class KnowledgeOperator(KnowledgeParts parts, KnowledgeConfig co
     private async Task ListAsync(Utf8JsonWriter json, CancellationToken cancellation)
     {
         json.WriteStartArray("workspaces");
-        foreach (var workspace in await parts.Base.ListAsync(KnowledgeCaller.Local, cancellation).ConfigureAwait(false))
+        foreach (var workspace in await parts.Access.ListAsync(KnowledgeCaller.Local, cancellation).ConfigureAwait(false))
             await WriteAsync(json, workspace, cancellation).ConfigureAwait(false);
         json.WriteEndArray();
     }
@@ -58,10 +58,10 @@ internal sealed class KnowledgeOperator(KnowledgeParts parts, KnowledgeConfig co
     /// <summary>Finds a workspace, or makes one of that name. Answers also what a command must know before it sends files.</summary>
     private async Task EnsureAsync(string name, Utf8JsonWriter json, CancellationToken cancellation)
     {
-        var (workspace, _) = await parts.Base.FindAsync(KnowledgeCaller.Local, name, "workspace", cancellation).ConfigureAwait(false);
+        var (workspace, _) = await parts.Access.FindAsync(KnowledgeCaller.Local, name, "workspace", cancellation).ConfigureAwait(false);
         var isNew = workspace is null;
         if (isNew && name.StartsWith("vs_", StringComparison.Ordinal)) throw new OperatorException($"there is no workspace '{ModelName.Shown(name)}'");
-        workspace ??= await parts.Base.CreateAsync(KnowledgeCaller.Local, new(name), cancellation).ConfigureAwait(false);
+        workspace ??= await parts.Access.CreateAsync(KnowledgeCaller.Local, new(name), cancellation).ConfigureAwait(false);
         json.WritePropertyName("workspace");
         await WriteAsync(json, workspace, cancellation).ConfigureAwait(false);
         json.WriteBoolean("is_new", isNew);
@@ -88,10 +88,10 @@ internal sealed class KnowledgeOperator(KnowledgeParts parts, KnowledgeConfig co
         var (path, name, attributes) = (Text(asked, "path"), Text(asked, "name"), Attributes(asked));
         var limited = new LimitedStream(content, config.FileLimit);
         await using var _ = limited.ConfigureAwait(false);
-        var file = await parts.Base.UploadAsync(KnowledgeCaller.Local, name, "assistants", null, limited, cancellation).ConfigureAwait(false);
+        var file = await parts.Access.UploadAsync(KnowledgeCaller.Local, name, "assistants", null, limited, cancellation).ConfigureAwait(false);
         try
         {
-            await parts.Base.AttachAsync(workspace, file, new() { Path = path, Attributes = attributes }, cancellation).ConfigureAwait(false);
+            await parts.Access.AttachAsync(workspace, file, new() { Path = path, Attributes = attributes }, cancellation).ConfigureAwait(false);
         }
         catch
         {
@@ -146,7 +146,7 @@ internal sealed class KnowledgeOperator(KnowledgeParts parts, KnowledgeConfig co
     private async Task SearchAsync(JsonElement asked, Utf8JsonWriter json, CancellationToken cancellation)
     {
         var names = asked.GetProperty("workspaces").EnumerateArray().Select(static name => name.GetString()!);
-        var (workspaces, unknown) = await parts.Base.FindAsync(KnowledgeCaller.Local, names, "workspace", cancellation).ConfigureAwait(false);
+        var (workspaces, unknown) = await parts.Access.FindAsync(KnowledgeCaller.Local, names, "workspace", cancellation).ConfigureAwait(false);
         if (unknown is not null) throw new OperatorException(unknown.Message);
         AttributeFilter? filter = null;
         if (asked.TryGetProperty("filter", out var written) && AttributeFilter.Read(written, out filter) is { } problem)
@@ -157,7 +157,7 @@ internal sealed class KnowledgeOperator(KnowledgeParts parts, KnowledgeConfig co
         {
             Most = asked.GetProperty("most").GetInt32(), Filter = filter, Rerank = rerank, Join = true, Trace = asked.GetProperty("trace").GetBoolean(),
         };
-        var (outcome, error) = await parts.Base.SearchAsync(workspaces, request, cancellation).ConfigureAwait(false);
+        var (outcome, error) = await parts.Access.SearchAsync(workspaces, request, cancellation).ConfigureAwait(false);
         if (outcome is null) throw new OperatorException(error!.Message);
         SearchJson.Write(json, outcome);
     }
@@ -172,7 +172,7 @@ internal sealed class KnowledgeOperator(KnowledgeParts parts, KnowledgeConfig co
             if (file.Path is not null) files.Add(file.FileId);
         }
 
-        await parts.Base.DeleteAsync(workspace, cancellation).ConfigureAwait(false);
+        await parts.Access.DeleteAsync(workspace, cancellation).ConfigureAwait(false);
         foreach (var id in files) await DeleteOwnAsync(id, cancellation).ConfigureAwait(false);
         json.WriteNumber("files", files.Count);
     }
@@ -193,7 +193,7 @@ internal sealed class KnowledgeOperator(KnowledgeParts parts, KnowledgeConfig co
 
     private async ValueTask<Workspace> WorkspaceAsync(JsonElement asked, CancellationToken cancellation)
     {
-        var (workspace, error) = await parts.Base.FindAsync(KnowledgeCaller.Local, Text(asked, "workspace"), "workspace", cancellation).ConfigureAwait(false);
+        var (workspace, error) = await parts.Access.FindAsync(KnowledgeCaller.Local, Text(asked, "workspace"), "workspace", cancellation).ConfigureAwait(false);
         return workspace ?? throw new OperatorException(error!.Message);
     }
 

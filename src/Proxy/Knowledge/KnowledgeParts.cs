@@ -9,11 +9,11 @@ namespace Proxy.Knowledge;
 
 /// <summary>The objects of knowledge, made once a process: the proxy's, or a command's that works without a running proxy.</summary>
 internal sealed class KnowledgeParts(
-    IKnowledgeStore store, KnowledgeModels models, KnowledgeBase knowledge, IngestQueue ingest, Reembedding reembedding) : IDisposable
+    IKnowledgeStore store, KnowledgeModels models, WorkspaceAccess knowledge, IngestQueue ingest, Reembedding reembedding) : IDisposable
 {
     public IKnowledgeStore Store => store;
     public KnowledgeModels Models => models;
-    public KnowledgeBase Base => knowledge;
+    public WorkspaceAccess Access => knowledge;
     public IngestQueue Ingest => ingest;
     public Reembedding Reembedding => reembedding;
 
@@ -36,7 +36,7 @@ internal sealed class KnowledgeParts(
         var used = new KnowledgeModels(models, embedders, config.Reranker ?? here.FirstReranker?.Info.Name);
         var reembedding = new Reembedding(store, used);
         var ingest = new IngestQueue(store, used, reembedding, analyzer, log, time);
-        var knowledge = new KnowledgeBase(store, new KnowledgeSearch(store, used, analyzer, time), ingest, time);
+        var knowledge = new WorkspaceAccess(store, new KnowledgeSearch(store, used, analyzer, time), ingest, time);
         return new(store, used, knowledge, ingest, reembedding);
     }
 

@@ -62,7 +62,7 @@ public sealed class KnowledgeAccessTests
     public async Task WorkspaceOfTheCommandLine_IsSearchedByEveryKeyWithoutAList_ButNotChanged()
     {
         await using var door = await KnowledgeDoor.StartAsync(KnowledgeDoor.Keys);
-        var local = await door.Knowledge.Base.CreateAsync(KnowledgeCaller.Local, new("manual"), Stop);
+        var local = await door.Knowledge.Access.CreateAsync(KnowledgeCaller.Local, new("manual"), Stop);
 
         Assert.Equal(200, (await door.SendAsync("GET", "/v1/vector_stores/manual", key: "key-ann")).Status);
         Assert.Equal(200, (await door.SendAsync("GET", $"/v1/vector_stores/{local.Id}/files", key: "key-ann")).Status);
@@ -79,7 +79,7 @@ public sealed class KnowledgeAccessTests
         await using var door = await KnowledgeDoor.StartAsync(KnowledgeDoor.Keys);
         var own = await door.WorkspaceAsync("docs", "key-ann");
         door.Proxy.Time.Advance(TimeSpan.FromSeconds(1));
-        await door.Knowledge.Base.CreateAsync(KnowledgeCaller.Local, new("docs"), Stop);
+        await door.Knowledge.Access.CreateAsync(KnowledgeCaller.Local, new("docs"), Stop);
 
         Assert.Equal(own, (await door.SendAsync("GET", "/v1/vector_stores/docs", key: "key-ann")).Json.GetProperty("id").GetString());
     }
@@ -88,7 +88,7 @@ public sealed class KnowledgeAccessTests
     public async Task WithoutKeys_TheMachinesUserMayDoEverything()
     {
         await using var door = await KnowledgeDoor.StartAsync();
-        await door.Knowledge.Base.CreateAsync(KnowledgeCaller.Local, new("manual"), Stop);
+        await door.Knowledge.Access.CreateAsync(KnowledgeCaller.Local, new("manual"), Stop);
 
         Assert.Equal(200, (await door.SendAsync("POST", "/v1/vector_stores/manual", """{"description":"x"}""")).Status);
         Assert.Equal(200, (await door.SendAsync("DELETE", "/v1/vector_stores/manual")).Status);

@@ -23,7 +23,7 @@ public sealed class IngestQueueTests : IAsyncDisposable
         models.Fails = () => throw new OperationCanceledException("a timeout of the model's host, not the end of the proxy");
         using var queue = Queue();
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(None);
-        var running = queue.RunAsync(stop.Token);
+        var running = queue.RunAsync(false, stop.Token);
         await Patience.Until(() => Task.FromResult(queue.Problem is not null || running.IsCompleted), "the failure is seen");
 
         models.Fails = null;

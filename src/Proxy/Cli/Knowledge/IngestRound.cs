@@ -101,7 +101,7 @@ internal sealed class IngestRound(
         try
         {
             var digest = await DigestAsync(file, cancellation).ConfigureAwait(false);
-            var outgoing = new OutgoingFile(file.Path, KnowledgeBase.PlainName(file.Path), digest, options.Attributes ?? Attributes.None);
+            var outgoing = new OutgoingFile(file.Path, WorkspaceAccess.PlainName(file.Path), digest, options.Attributes ?? Attributes.None);
             await OfferAsync(outgoing, () => File.OpenRead(file.Path), options.Attributes is not null, cancellation).ConfigureAwait(false);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)

@@ -83,6 +83,6 @@ internal static class JsonLines
     private static string Name(string title)
     {
         var plain = title.Replace('/', ' ').Replace('\\', ' ');
-        return KnowledgeBase.PlainName(plain.Length <= LongestName ? plain : plain[..LongestName]) + ".txt";
+        return WorkspaceAccess.PlainName(plain.Length <= LongestName ? plain : plain[..LongestName]) + ".txt";
     }
 }

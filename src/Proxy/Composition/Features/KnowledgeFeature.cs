@@ -28,7 +28,7 @@ internal static class KnowledgeFeature
             if (store is not null) AddStore(parts, store, analyzer);
         }
 
-        if (parts.Knowledge is { } knowledge) AddRoutes(parts, knowledge.Base);
+        if (parts.Knowledge is { } knowledge) AddRoutes(parts, knowledge.Access);
         else parts.Exchange.Refuses.Add(RefuseWishes);
         parts.Endpoints.AddRange(new KnowledgeEndpoints(parts.Knowledge, config, parts.Errors, parts.Exchange).Rows);
         var absent = parts.Knowledge is null ? KnowledgeParts.Absent(config) : "";
@@ -50,7 +50,7 @@ internal static class KnowledgeFeature
     }
 
     /// <summary>Adds the route that answers chats from documents, and lists its pairs of models and workspaces.</summary>
-    private static void AddRoutes(PartsBuilder parts, KnowledgeBase knowledge)
+    private static void AddRoutes(PartsBuilder parts, WorkspaceAccess knowledge)
     {
         parts.ChatRoutes.Add(new RagRoute(knowledge, owner => CallerOf(parts, owner), parts.Direct, model => ContextOf(parts, model),
             new RagMetrics(parts.Exchange.Metrics, parts.Exchange.Time)));
@@ -59,7 +59,7 @@ internal static class KnowledgeFeature
 
     /// <summary>The pairs of which the owner may use every workspace; all of them for the operator, and none while the store cannot be read.</summary>
     private static async ValueTask<IReadOnlyList<string>> PairsOfAsync(
-        PartsBuilder parts, KnowledgeBase knowledge, IReadOnlyList<string> listed, string? owner)
+        PartsBuilder parts, WorkspaceAccess knowledge, IReadOnlyList<string> listed, string? owner)
     {
         if (owner is null) return listed;
         try

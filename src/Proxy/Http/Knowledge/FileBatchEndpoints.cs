@@ -26,7 +26,7 @@ internal sealed class FileBatchEndpoints(TimeProvider time)
         if (call.Form.Problem is { } wrong) return wrong;
         var (found, unknown) = await NewFile.FindAsync(call, files);
         if (unknown is not null) return unknown;
-        var batch = await call.Base.AddBatchAsync(workspace, call.Cancellation);
+        var batch = await call.Access.AddBatchAsync(workspace, call.Cancellation);
         foreach (var (file, how) in found) await NewFile.AttachAsync(call, workspace, file, how with { Batch = batch.Id });
         return await AnswerAsync(call, batch);
     }

@@ -28,7 +28,7 @@ internal sealed class FileEndpoints(KnowledgeConfig config, ILogger log, TimePro
             (form, var problem) = await UploadForm.ReadAsync(call.Scope.Context.Request, config.FileLimit, config.Folder, call.Cancellation);
             if (form is null) return problem;
             DateTimeOffset? end = form.ExpiresAfter is { } after ? time.GetUtcNow() + after : null;
-            var file = await call.Base.UploadAsync(call.Caller, form.FileName, form.Purpose, end, form.Content, call.Cancellation);
+            var file = await call.Access.UploadAsync(call.Caller, form.FileName, form.Purpose, end, form.Content, call.Cancellation);
             return await call.AnswerAsync(json => KnowledgeJson.Write(json, file));
         }
         catch (Exception problem) when (problem is UnauthorizedAccessException or IOException && !RequestBody.IsBrokenOff(problem) && !call.Scope.ClientLeft)
@@ -46,7 +46,7 @@ internal sealed class FileEndpoints(KnowledgeConfig config, ILogger log, TimePro
     {
         if (PageQuery.Read(call.Query, MostListed, MostListed, out var page) is { } wrong) return wrong;
         var purpose = call.Query["purpose"].ToString() is { Length: > 0 } said ? said : null;
-        var (rows, hasMore) = page.Cut(await call.Base.FilesAsync(call.Caller, purpose, page.Page, call.Cancellation));
+        var (rows, hasMore) = page.Cut(await call.Access.FilesAsync(call.Caller, purpose, page.Page, call.Cancellation));
         return await call.AnswerAsync(json => KnowledgeJson.WriteList(json, rows, hasMore, static file => file.Id, file => KnowledgeJson.Write(json, file)));
     }
 

@@ -18,7 +18,7 @@ internal sealed record KnowledgeCall(CallScope Scope, KnowledgeParts Parts, Know
     /// <summary>The range of the time after which a client asks again whether a file has been read.</summary>
     private const long LeastPause = 100, MostPause = 1000;
 
-    public KnowledgeBase Base => Parts.Base;
+    public WorkspaceAccess Access => Parts.Access;
 
     public IKnowledgeStore Store => Parts.Store;
 
@@ -30,7 +30,7 @@ internal sealed record KnowledgeCall(CallScope Scope, KnowledgeParts Parts, Know
     /// <param name="changes">Whether the call changes it. Those that were made on the command line may be searched by all keys, but not changed.</param>
     public async ValueTask<(Workspace? Found, ProxyError? Problem)> WorkspaceAsync(bool changes = false)
     {
-        var (found, problem) = await Base.FindAsync(Caller, Ids[0], "vector_store_id", Cancellation);
+        var (found, problem) = await Access.FindAsync(Caller, Ids[0], "vector_store_id", Cancellation);
         if (problem is { Kind: ProxyErrorKind.UnknownWorkspace })
             problem = problem with { Message = $"No vector store found with id '{ModelName.Shown(Ids[0])}'." };
         if (found is null || !changes || Caller.MayChange(found)) return (found, problem);
@@ -41,7 +41,7 @@ internal sealed record KnowledgeCall(CallScope Scope, KnowledgeParts Parts, Know
     /// <summary>A file of the caller.</summary>
     public async ValueTask<(KnowledgeFile? Found, ProxyError? Problem)> FileAsync(string id, string param)
     {
-        var (found, problem) = await Base.FileAsync(Caller, id, param, Cancellation);
+        var (found, problem) = await Access.FileAsync(Caller, id, param, Cancellation);
         return problem is { Kind: ProxyErrorKind.UnknownFile } ? (null, NoFile(id, param)) : (found, problem);
     }
 

@@ -64,7 +64,7 @@ internal sealed record NewFile(string Id, string Param, NewAttachment How)
             how = how with { ChunkTokens = limits.MaxTokens, OverlapTokens = limits.OverlapTokens };
         }
 
-        return call.Base.AttachAsync(workspace, file, how, call.Cancellation);
+        return call.Access.AttachAsync(workspace, file, how, call.Cancellation);
     }
 
     private static NewAttachment HowOf(JsonForm form)

@@ -22,7 +22,7 @@ internal static class SearchEndpoint
         if (workspace is null) return problem;
         var request = Read(call.Form) with { Trace = call.Scope.Info.Wishes?.Rag?.Trace is "1" };
         if (call.Form.Problem is { } wrong) return wrong;
-        var (outcome, refused) = await call.Base.SearchAsync([workspace], request, call.Cancellation);
+        var (outcome, refused) = await call.Access.SearchAsync([workspace], request, call.Cancellation);
         if (outcome is null) return refused;
         if (outcome.Trace is { } trace)
             call.Scope.Context.Response.Headers["x-rag-trace"] = RagTrace.Of(request.Queries[0], trace, outcome.LexicalOnly);

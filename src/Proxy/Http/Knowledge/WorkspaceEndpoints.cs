@@ -43,7 +43,7 @@ internal sealed class WorkspaceEndpoints(TimeProvider time)
 
         var (found, problem) = await NewFile.FindAsync(call, files);
         if (problem is not null) return problem;
-        var workspace = await call.Base.CreateAsync(call.Caller, wanted, call.Cancellation);
+        var workspace = await call.Access.CreateAsync(call.Caller, wanted, call.Cancellation);
         foreach (var (file, how) in found) await NewFile.AttachAsync(call, workspace, file, how);
         return await AnswerAsync(call, workspace);
     }
@@ -51,7 +51,7 @@ internal sealed class WorkspaceEndpoints(TimeProvider time)
     private static async ValueTask<ProxyError?> ListAsync(KnowledgeCall call)
     {
         if (PageQuery.Read(call.Query, UsualListed, MostListed, out var page) is { } wrong) return wrong;
-        var all = (IEnumerable<Workspace>)await call.Base.ListAsync(call.Caller, call.Cancellation);
+        var all = (IEnumerable<Workspace>)await call.Access.ListAsync(call.Caller, call.Cancellation);
         var (rows, hasMore) = page.Cut(page.Of(page.Page.Descending ? all : all.Reverse(), static workspace => workspace.Id));
         var counts = new Dictionary<string, FileCounts>();
         foreach (var row in rows) counts[row.Id] = await call.Store.CountsAsync(row.Id, null, call.Cancellation);
@@ -85,7 +85,7 @@ internal sealed class WorkspaceEndpoints(TimeProvider time)
             ExpiresAfterDays = form.Has("expires_after") ? days : workspace.ExpiresAfterDays,
             LastActiveAt = time.GetUtcNow(),
         };
-        await call.Base.SaveAsync(changed, call.Cancellation);
+        await call.Access.SaveAsync(changed, call.Cancellation);
         return await AnswerAsync(call, changed);
     }
 
@@ -93,7 +93,7 @@ internal sealed class WorkspaceEndpoints(TimeProvider time)
     {
         var (workspace, problem) = await call.WorkspaceAsync(changes: true);
         if (workspace is null) return problem;
-        await call.Base.DeleteAsync(workspace, call.Cancellation);
+        await call.Access.DeleteAsync(workspace, call.Cancellation);
         return await call.AnswerAsync(json => KnowledgeJson.WriteDeleted(json, workspace.Id, "vector_store.deleted"u8));
     }
 

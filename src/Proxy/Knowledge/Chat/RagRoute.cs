@@ -14,7 +14,7 @@ namespace Proxy.Knowledge.Chat;
 /// <param name="contextOf">The context of a model in tokens; null: unknown.</param>
 /// <param name="metrics">Counts and times searches.</param>
 internal sealed class RagRoute(
-    KnowledgeBase knowledge, Func<string, KnowledgeCaller> callerOf, IChatRoute next, Func<string, int?> contextOf, RagMetrics metrics) : IChatRoute
+    WorkspaceAccess knowledge, Func<string, KnowledgeCaller> callerOf, IChatRoute next, Func<string, int?> contextOf, RagMetrics metrics) : IChatRoute
 {
     /// <summary>The tokens that are left to an answer whose call does not limit it.</summary>
     private const int AnswerTokens = 1024;

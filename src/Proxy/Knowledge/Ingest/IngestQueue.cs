@@ -257,7 +257,7 @@ internal sealed class IngestQueue(
     private static TokenCounter Counter(List<IEmbedder> embedders) =>
         (texts, cancellation) => TokenCounts.OfAsync(embedders.FirstOrDefault(), texts, cancellation);
 
-    private static async Task<IReadOnlyList<float[]>> EmbedAsync(IEmbedder embedder, IReadOnlyList<string> texts, CancellationToken cancellation)
+    private static async Task<IReadOnlyList<float[]>> EmbedAsync(IEmbedder embedder, string[] texts, CancellationToken cancellation)
     {
         var request = new EmbedRequest([.. texts.Select(static text => new EmbedInput(text))])
         {
@@ -267,7 +267,7 @@ internal sealed class IngestQueue(
         if (error is { Kind: VectorErrorKind.TooLong }) // waiting does not make the text shorter
             throw new DocumentException(DocumentFault.Invalid, $"the model '{embedder.Info.Name}' cannot read a part of the file: {error.Message}");
         if (vectors is null) throw new IngestException($"the model '{embedder.Info.Name}' does not embed: {error!.Message}");
-        if (vectors.Count != texts.Count) throw new IngestException($"the model '{embedder.Info.Name}' gave {vectors.Count} vectors for {texts.Count} texts");
+        if (vectors.Count != texts.Length) throw new IngestException($"the model '{embedder.Info.Name}' gave {vectors.Count} vectors for {texts.Length} texts");
         return [.. Enumerable.Range(0, vectors.Count).Select(i => vectors[i].ToArray())];
     }
 

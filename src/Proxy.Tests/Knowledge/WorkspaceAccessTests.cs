@@ -11,16 +11,16 @@ using Proxy.Vectors;
 namespace Proxy.Tests.Knowledge;
 
 /// <summary>Checks whose workspace a name finds.</summary>
-public sealed class KnowledgeBaseTests : IAsyncDisposable
+public sealed class WorkspaceAccessTests : IAsyncDisposable
 {
     private static readonly CancellationToken None = TestContext.Current.CancellationToken;
 
     private readonly MemoryKnowledgeStore store = new();
     private readonly FakeTimeProvider time = new();
     private readonly IngestQueue ingest;
-    private readonly KnowledgeBase knowledge;
+    private readonly WorkspaceAccess knowledge;
 
-    public KnowledgeBaseTests()
+    public WorkspaceAccessTests()
     {
         var models = new KnowledgeModels(new NoModels(), [], null);
         var analyzer = new TextAnalyzer();
@@ -52,7 +52,7 @@ public sealed class KnowledgeBaseTests : IAsyncDisposable
     [Fact]
     public async Task Too_many_names_Are_refused()
     {
-        var (found, error) = await knowledge.FindAsync(new("a", false, []), Enumerable.Repeat("docs", KnowledgeBase.MostWorkspaces + 1), "x-workspace", None);
+        var (found, error) = await knowledge.FindAsync(new("a", false, []), Enumerable.Repeat("docs", WorkspaceAccess.MostWorkspaces + 1), "x-workspace", None);
 
         Assert.Empty(found);
         Assert.Equal((ProxyErrorKind.InvalidRequest, "x-workspace"), (error!.Kind, error.Param));

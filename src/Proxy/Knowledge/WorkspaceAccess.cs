@@ -30,7 +30,7 @@ internal sealed record NewAttachment
 /// Workspaces and files as their callers see them: every method checks what the caller may use. What belongs to others is answered like what does not exist.
 /// Failures of the store are <see cref="KnowledgeStoreException"/>.
 /// </summary>
-internal sealed class KnowledgeBase(IKnowledgeStore store, IKnowledgeSearch search, IngestQueue ingest, TimeProvider time)
+internal sealed class WorkspaceAccess(IKnowledgeStore store, IKnowledgeSearch search, IngestQueue ingest, TimeProvider time)
 {
     /// <summary>The time after which an unchanged workspace's last activity is written again.</summary>
     private static readonly TimeSpan ActivityStep = TimeSpan.FromMinutes(10);

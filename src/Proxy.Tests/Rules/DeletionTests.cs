@@ -45,8 +45,7 @@ public sealed class DeletionTests
         [("Cli/CliFeature.cs", "StoreCli."), ("Composition/Parts.cs", "StoreFeature."), .. NamesOfKnowledge]);
 
     [Fact]
-    public Task Without_knowledge_The_rest_builds() => BuildWithoutAsync([.. Knowledge, "Store/Sqlite/Knowledge", "Store/Postgres/Knowledge",
-        "Store/KnowledgeStores.cs"], NamesOfKnowledge);
+    public Task Without_knowledge_The_rest_builds() => BuildWithoutAsync(Knowledge, NamesOfKnowledge);
 
     private static readonly string[] Knowledge = ["Cli/Knowledge", "Composition/Features/KnowledgeFeature.cs"];
 

@@ -27,7 +27,8 @@ internal sealed class IngestProgress(TextWriter output, bool isTerminal, bool qu
 
         var part = Math.Clamp((double)done / total, 0, 1);
         var full = (int)(part * BarWidth);
-        var line = string.Create(CultureInfo.InvariantCulture, $"{doing} [{new string('#', full)}{new string('.', BarWidth - full)}] {part,4:0%}  {done}/{total} {Unit}");
+        var bar = new string('#', full) + new string('.', BarWidth - full);
+        var line = string.Create(CultureInfo.InvariantCulture, $"{doing} [{bar}] {part,4:0%}  {done}/{total} {Unit}");
         output.Write("\r" + line.PadRight(drawn));
         drawn = line.Length;
     }

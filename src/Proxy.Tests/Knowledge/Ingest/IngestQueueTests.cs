@@ -62,7 +62,7 @@ public sealed class IngestQueueTests : IAsyncDisposable
     public async Task File_cannot_be_read_What_its_client_changed_meanwhile_stays()
     {
         await AddAsync("");
-        models.Before = async () => await store.SaveAsync((await FileAsync()) with { Attributes = "{\"a\":1}" }, None);
+        models.Before = async () => await store.SetAttributesAsync((await FileAsync()).Workspace, (await FileAsync()).FileId, "{\"a\":1}", None);
         using var queue = Queue();
 
         await queue.ReadNextAsync(None);

@@ -136,13 +136,9 @@ internal sealed class IngestQueue(
         return true;
     }
 
-    /// <summary>Notes that a file cannot be read. What its client has changed or cancelled in the meantime stays.</summary>
-    private async Task FailAsync(WorkspaceFile file, string code, string reason, CancellationToken cancellation)
-    {
-        if (await store.AttachedAsync(file.Workspace, file.FileId, cancellation).ConfigureAwait(false) is not { Status: FileStatus.InProgress } now) return;
-        if (now.Ordinal != file.Ordinal) return; // it was attached again
-        await store.SaveAsync(now with { Status = FileStatus.Failed, ErrorCode = code, Error = reason }, cancellation).ConfigureAwait(false);
-    }
+    /// <summary>Notes that a file cannot be read, unless its client has cancelled it or put it in again in the meantime.</summary>
+    private ValueTask FailAsync(WorkspaceFile file, string code, string reason, CancellationToken cancellation) =>
+        store.SaveAsync(file with { Status = FileStatus.Failed, ErrorCode = code, Error = reason }, cancellation);
 
     /// <summary>Lets files be claimed again whose time has come.</summary>
     private async Task ReleasePostponedAsync()

@@ -41,7 +41,7 @@ public sealed class EventSchemaTests
     [InlineData("""{"text":"x","type":"token"}""", """{"type":"token","text":"x"}""")]
     [InlineData("""{"seq":4,"text":"x","new":{"a":[1]},"type":"token"}""", """{"type":"token","text":"x","seq":4}""")]
     [InlineData("""{"type":"sources"}""", """{"type":"sources","sources":[]}""")]
-    [InlineData("""{"type":"sources","sources":[{"uri":"file:///a","score":"high","page":4},{"title":"lost"},7]}""", """{"type":"sources","sources":[{"id":"file:///a","uri":"file:///a"}]}""")]
+    [InlineData("""{"type":"sources","sources":[{"uri":"file:///a","score":"high","line":4},{"title":"lost"},7]}""", """{"type":"sources","sources":[{"id":"file:///a","uri":"file:///a"}]}""")]
     [InlineData("""{"type":"token"}""", """{"type":"token","text":""}""")]
     [InlineData("""{"type":"tool_call","name":"f","arguments":{"a": 1.50}}""", """{"type":"tool_call","index":0,"name":"f","arguments":"{\"a\": 1.50}"}""")]
     [InlineData("""{"type":"usage","usage":{"input_tokens":9,"output_tokens":7}}""", """{"type":"usage","input_tokens":9,"output_tokens":7}""")]

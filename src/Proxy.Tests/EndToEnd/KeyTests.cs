@@ -120,7 +120,7 @@ public sealed class KeyTests(KeyTests.Door door) : IClassFixture<KeyTests.Door>
     [InlineData("/v1/model/unload")]
     [InlineData("/v1/model/unload/")]
     [InlineData("/v1/model%2funload", 400)]
-    [InlineData("/v1/files")]
+    [InlineData("/v1/uploads")]
     [InlineData("/v1/fine_tuning/jobs")]
     [InlineData("/v1/realtime/sessions")]
     [InlineData("/v1/audio/voices")]

@@ -38,7 +38,7 @@ internal sealed record ApiKeyConfig
     public bool Publish { get; init; } = true;
 
     /// <summary>
-    /// Names or globs (<c>docs*</c>) of the workspaces that the key may use, whoever made them. If empty, its own and those made on the command line.
+    /// Names or globs (<c>docs*</c>) of the workspaces that the key may use, also those of other keys. If empty, its own and those made on the command line.
     /// </summary>
     public IReadOnlyList<string> Workspaces { get; init; } = [];
 

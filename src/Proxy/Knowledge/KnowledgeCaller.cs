@@ -4,7 +4,7 @@ namespace Proxy.Knowledge;
 /// <param name="Owner">The name of the API key, <c>anonymous</c>, or <see cref="LocalOwner"/>.</param>
 /// <param name="IsAdmin">May use everything.</param>
 /// <param name="Workspaces">
-/// Names or globs of the workspaces that the key may use, whoever made them; empty: its own, and those that were made on the command line.
+/// Names or globs of the workspaces that the key may use, also those of other keys; empty: its own, and those that were made on the command line.
 /// </param>
 internal sealed record KnowledgeCaller(string Owner, bool IsAdmin, IReadOnlyList<string> Workspaces)
 {

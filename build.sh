@@ -250,6 +250,7 @@ report() { # xunit's XML, of each run
     skipped=$((skipped + $(count "$result" skipped)))
   done
   ((skipped == 0)) || not_run_here "$@"
+  ((failed == 0)) || failed_here "$@"
   step "tested"
   echo "$passed passed, $failed failed, $skipped skipped"
   ((failed == 0)) || exit 1
@@ -263,6 +264,12 @@ report() { # xunit's XML, of each run
 not_run_here() { # xunit's XML, of each run
   step "not run on this machine:"
   grep -ohsP '<reason>(<!\[CDATA\[)?\K.*?(?=(\]\]>)?</reason>)' "$@" | sort | uniq -c | sort -rn || true
+}
+
+# Names the failed tests once more, for they stand far above by now.
+failed_here() { # xunit's XML, of each run
+  step "failed:"
+  grep -ohsP '<test [^>]*result="Fail"[^>]*>' "$@" | grep -oP ' name="\K[^"]*' | sort | uniq -c || true
 }
 
 bench() {

@@ -21,6 +21,7 @@ internal sealed class Parts : IDisposable
     public static readonly IReadOnlyList<Action<PartsBuilder>> Features =
     [
         InferenceFeature.Add,
+        WorkflowsFeature.Add,
         KnowledgeFeature.Add, // its route is asked before the direct one
         CacheFeature.Add,
         ResponsesFeature.Add,

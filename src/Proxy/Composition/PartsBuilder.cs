@@ -7,6 +7,7 @@ using Proxy.Http;
 using Proxy.Knowledge;
 using Proxy.Routes;
 using Proxy.Streams;
+using Proxy.Workflows;
 
 namespace Proxy.Composition;
 
@@ -64,6 +65,15 @@ internal sealed record PartsBuilder(
 
     /// <summary>The journals that are shared with other proxies; null: there are none.</summary>
     public ISharedJournals? Journals { get; set; }
+
+    /// <summary>What starts the jobs of pipelines, one for each word of <c>launcher</c>.</summary>
+    public List<ILauncher> Launchers { get; } = [];
+
+    /// <summary>What carries the events of jobs that run elsewhere; null: there is no NATS.</summary>
+    public IWorkflowBus? Bus { get; set; }
+
+    /// <summary>Where what jobs produce is kept; null: nowhere.</summary>
+    public IArtifactStore? Artifacts { get; set; }
 
     public List<FixedSetting> FixedSettings { get; } = [];
 

@@ -42,6 +42,11 @@ internal sealed record ApiKeyConfig
     /// </summary>
     public IReadOnlyList<string> Workspaces { get; init; } = [];
 
+    /// <summary>
+    /// Names or globs (<c>b*</c>) of the pipelines that the key may see and use. Null: all of them, or none if the key is limited to some models.
+    /// </summary>
+    public IReadOnlyList<string>? Pipelines { get; init; }
+
     /// <summary>The digest of a key that the file holds: the SHA-256 of its UTF-8 bytes, as lower-case hex.</summary>
     public static string Digest(string key) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(key)));
 }

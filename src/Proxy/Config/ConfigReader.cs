@@ -71,6 +71,7 @@ internal static partial class ConfigReader
             Nats = file.Has("nats") ? ReadNats(file.Section("nats", NatsHints), sources) : NatsOf(sources),
             Cache = ReadCache(file),
             Knowledge = ReadKnowledge(file, sources),
+            Pipelines = [.. file.Sections("pipelines", PipelineHints).Select(ReadPipeline)],
             Log = ReadLog(file.Section("log")),
         };
 
@@ -276,6 +277,7 @@ internal static partial class ConfigReader
                 RequestsPerMinute = key.Whole("requests_per_minute", least: 1),
                 Publish = key.Truth("publish", true),
                 Workspaces = key.Texts("workspaces", []),
+                Pipelines = key.Has("pipelines") ? key.Texts("pipelines", []) : null,
             }),
         ],
     };

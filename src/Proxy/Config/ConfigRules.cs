@@ -32,6 +32,7 @@ internal static partial class ConfigRules
         .. Journal(config),
         .. Cache(config),
         .. Store(config.Store),
+        .. Pipelines(config),
     ];
 
     /// <summary>Null if the name is valid; else what to write instead.</summary>
@@ -171,6 +172,7 @@ internal static partial class ConfigRules
                 yield return new($"{path}.sha256", 0, "is not a SHA-256 digest, which has 64 hex digits; `proxy keys new NAME` prints a key and its digest");
             foreach (var twice in Patterns(key.Models, $"{path}.models")) yield return twice;
             foreach (var twice in Patterns(key.Workspaces, $"{path}.workspaces", "workspace")) yield return twice;
+            foreach (var twice in Patterns(key.Pipelines ?? [], $"{path}.pipelines", "pipeline")) yield return twice;
         }
 
         foreach (var problem in Twins(auth.Keys, key => key.Name, "auth.keys", "name")) yield return problem;

@@ -31,5 +31,8 @@ internal sealed record ProxyConfig
 
     public KnowledgeConfig Knowledge { get; init; } = new();
 
+    /// <summary>Workflows that answer chats, in the file's order.</summary>
+    public IReadOnlyList<PipelineConfig> Pipelines { get; init; } = [];
+
     public LogConfig Log { get; init; } = new();
 }

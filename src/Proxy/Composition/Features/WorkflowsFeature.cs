@@ -1,0 +1,14 @@
+using Proxy.Workflows;
+
+namespace Proxy.Composition.Features;
+
+/// <summary>Workflows that answer chats, and what starts their jobs.</summary>
+internal static class WorkflowsFeature
+{
+    public static void Add(PartsBuilder parts)
+    {
+        // Launchers of this process; one that needs NATS comes from NatsFeature.
+        parts.ChatRoutes.Add(new WorkflowRoute(() => parts.Directory.Table.Config, parts.Launchers, () => parts.Bus, () => parts.Artifacts,
+            new WorkflowMetrics(parts.Exchange.Metrics), parts.Exchange.Log, parts.Exchange.Time));
+    }
+}

@@ -8,7 +8,7 @@ internal static class WorkflowsFeature
     public static void Add(PartsBuilder parts)
     {
         // Launchers of this process; one that needs NATS comes from NatsFeature.
-        parts.ChatRoutes.Add(new WorkflowRoute(() => parts.Directory.Table.Config, parts.Launchers, () => parts.Bus, () => parts.Artifacts,
-            new WorkflowMetrics(parts.Exchange.Metrics), parts.Exchange.Log, parts.Exchange.Time));
+        parts.ChatRoutes.Add(new WorkflowRoute(new(() => parts.Directory.Table.Config, parts.Launchers, () => parts.Bus, () => parts.Artifacts,
+            () => parts.BaseUrl, new WorkflowMetrics(parts.Exchange.Metrics), parts.Exchange.Log, parts.Exchange.Time)));
     }
 }

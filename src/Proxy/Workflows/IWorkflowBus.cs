@@ -46,9 +46,12 @@ internal interface IArtifactStore
 
 /// <summary>Something that a job produced besides its answer: where it is, or itself.</summary>
 /// <param name="TraceId">The call's id.</param>
-/// <param name="Owner">Whose call it is.</param>
 /// <param name="Key">Its name within the trace.</param>
 /// <param name="MediaType">Its media type, if the job said it.</param>
 /// <param name="Uri">Where it is; null: it is <paramref name="Value"/>.</param>
 /// <param name="Value">The artifact itself, as JSON; null: it is at <paramref name="Uri"/>.</param>
-internal sealed record Artifact(string TraceId, string Owner, string Key, string? MediaType, string? Uri, string? Value);
+internal sealed record Artifact(string TraceId, string Key, string? MediaType, string? Uri, string? Value)
+{
+    /// <summary>Whose call it is.</summary>
+    public string Owner { get; init; } = "";
+}

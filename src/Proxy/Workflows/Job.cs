@@ -8,13 +8,20 @@ namespace Proxy.Workflows;
 /// <param name="TraceId">The call's id, by which the job's events are found.</param>
 /// <param name="Document">What the job is to do, as JSON: the schema is in <c>docs/events.md</c>. It has no credential.</param>
 /// <param name="Deadline">When the job must have ended.</param>
-internal sealed record Job(PipelineConfig Pipeline, string TraceId, ReadOnlyMemory<byte> Document, DateTimeOffset Deadline);
+internal sealed record Job(PipelineConfig Pipeline, string TraceId, ReadOnlyMemory<byte> Document, DateTimeOffset Deadline)
+{
+    /// <summary>Whose call it is.</summary>
+    public string Owner { get; init; } = "";
+}
 
 /// <summary>Starts jobs in one way. An implementation is thread-safe.</summary>
 internal interface ILauncher
 {
     /// <summary>The word for it in the configuration.</summary>
     string Name { get; }
+
+    /// <summary>The events of its jobs come over the bus; false: the jobs write them (<see cref="IJobRun.Output"/>).</summary>
+    bool UsesBus => Name is not "process";
 
     /// <summary>Why no job of the pipeline can be launched now; null: one can.</summary>
     string? Absent(PipelineConfig pipeline);

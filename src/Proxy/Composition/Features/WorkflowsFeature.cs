@@ -10,9 +10,8 @@ internal static class WorkflowsFeature
     {
         var processes = new ProcessLauncher(parts.Exchange.Log, parts.Exchange.Time);
         parts.Owned.Push(processes);
-        parts.Launchers.Add(processes);
-        // One that needs NATS comes from NatsFeature.
-        parts.ChatRoutes.Add(new WorkflowRoute(() => parts.Directory.Table.Config, parts.Launchers, () => parts.Bus, () => parts.Artifacts,
-            new WorkflowMetrics(parts.Exchange.Metrics), parts.Exchange.Log, parts.Exchange.Time));
+        parts.Launchers.Add(processes); // one that needs NATS comes from NatsFeature
+        parts.ChatRoutes.Add(new WorkflowRoute(new(() => parts.Directory.Table.Config, parts.Launchers, () => parts.Bus, () => parts.Artifacts,
+            () => parts.BaseUrl, new WorkflowMetrics(parts.Exchange.Metrics), parts.Exchange.Log, parts.Exchange.Time)));
     }
 }

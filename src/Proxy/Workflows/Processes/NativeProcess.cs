@@ -19,7 +19,7 @@ internal static unsafe partial class NativeProcess
     private const short DefaultSignals = 0x04, SignalMask = 0x08, OwnSession = 0x80; // POSIX_SPAWN_SETSIGDEF, _SETSIGMASK, _SETSID
     private const int SignalSet = 128; // bytes of a sigset_t
     private const int Opaque = 512; // more than glibc's posix_spawnattr_t (336 bytes) and posix_spawn_file_actions_t (80)
-    private const int ById = 1, Exited = 4, NoWait = 1, LeaveWaitable = 0x1000000; // P_PID, WEXITED, WNOHANG, WNOWAIT
+    private const int ById = 1, Exited = 4, NoWait = 1, LeaveWaitable = 0x1000000, EndedItself = 1; // P_PID, WEXITED, WNOHANG, WNOWAIT, CLD_EXITED
 
     /// <summary>The most bytes of a process's environment that are looked through.</summary>
     private const int MostEnvironment = 64 << 10;
@@ -76,24 +76,23 @@ internal static unsafe partial class NativeProcess
     }
 
     /// <summary>Whether a program has ended. Its id is not given to another one until <see cref="Reap"/>.</summary>
-    public static bool HasEnded(int id)
+    /// <param name="id">The program.</param>
+    /// <param name="code">Its exit code, or the signal that ended it, negative.</param>
+    public static bool HasEnded(int id, out int code)
     {
-        var info = stackalloc int[32]; // siginfo_t has 128 bytes; the first member stays 0 while the program runs
+        var info = stackalloc int[32]; // siginfo_t: 128 bytes, of which si_signo stays 0 while the program runs
         info[0] = 0;
-        return waitid(ById, id, info, Exited | NoWait | LeaveWaitable) != 0 || info[0] != 0;
+        var hasEnded = waitid(ById, id, info, Exited | NoWait | LeaveWaitable) != 0 || info[0] != 0;
+        code = info[2] is EndedItself ? info[6] : -info[6]; // si_code, si_status
+        return hasEnded;
     }
 
-    /// <summary>Gives an ended program's id back. Returns its exit code, or the signal that ended it, negative.</summary>
-    public static int Reap(int id)
+    /// <summary>Gives an ended program's id back, and those of its group that have become children of this process, as process 1 gets them.</summary>
+    public static void Reap(int id)
     {
-        var result = 0;
-        // Also those of its group that have become children of this process, which happens to process 1 of a container.
-        while (waitpid(-id, out var status, NoWait) is > 0 and var reaped)
+        while (waitpid(-id, out _, NoWait) > 0)
         {
-            if (reaped == id) result = (status & 0x7f) is not 0 and var signal ? -signal : (status >> 8) & 0xff;
         }
-
-        return result;
     }
 
     /// <summary>Signals all of a program's group.</summary>

@@ -20,6 +20,8 @@ internal sealed class ProcessLauncher(ILogger log, TimeProvider time) : ILaunche
 
     private static readonly TimeSpan LastWait = ProcessRun.Grace + ProcessRun.Quiet + ProcessRun.Quiet;
 
+    private static readonly TimeSpan LongestDelay = TimeSpan.FromDays(40); // .NET's is 49 days
+
     private readonly ConcurrentDictionary<int, ProcessRun> running = [];
     private readonly Lock gate = new();
     private PosixSignalRegistration? children;
@@ -44,7 +46,7 @@ internal sealed class ProcessLauncher(ILogger log, TimeProvider time) : ILaunche
     {
         lock (gate) isDisposed = true;
         foreach (var run in running.Values) run.Stop("the proxy stops");
-        Task.WhenAll(running.Values.Select(static run => run.Ended)).Wait(LastWait);
+        Task.WhenAll(running.Values.Select(static run => run.Gone)).Wait(LastWait);
         foreach (var run in running.Values) run.Kill();
         children?.Dispose();
     }
@@ -68,8 +70,8 @@ internal sealed class ProcessLauncher(ILogger log, TimeProvider time) : ILaunche
         var id = NativeProcess.Start(job.Pipeline.Command, environment, job.Document.Span, out var output, out var error);
         var run = new ProcessRun(id, job.TraceId, Encoding.UTF8.GetBytes(mark + '\0'), new Socket(output), new Socket(error), log);
         running[id] = run;
-        var left = job.Deadline - time.GetUtcNow();
-        _ = run.WatchAsync(left > TimeSpan.Zero ? left : TimeSpan.Zero, time, over => running.TryRemove(over, out _));
+        var left = TimeSpan.FromTicks(Math.Clamp((job.Deadline - time.GetUtcNow()).Ticks, 0, LongestDelay.Ticks));
+        _ = run.WatchAsync(left, time, over => running.TryRemove(over, out _));
         Look(); // it may have ended before it was in the table
         lock (gate) if (isDisposed) run.Stop("the proxy stops");
         return run;
@@ -80,7 +82,7 @@ internal sealed class ProcessLauncher(ILogger log, TimeProvider time) : ILaunche
     {
         foreach (var (id, run) in running)
         {
-            if (NativeProcess.HasEnded(id)) run.HasEnded();
+            if (NativeProcess.HasEnded(id, out var code)) run.HasEnded(code);
         }
     }
 }

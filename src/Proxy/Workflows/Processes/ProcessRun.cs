@@ -17,9 +17,6 @@ namespace Proxy.Workflows.Processes;
 /// <param name="log">Gets the lines of its stderr.</param>
 internal sealed class ProcessRun(int id, string traceId, byte[] mark, Socket output, Socket error, ILogger log) : IJobRun
 {
-    /// <summary>The longest line of its stdout, in bytes.</summary>
-    public const int LongestLine = 1 << 20;
-
     /// <summary>The most lines of its stderr that are logged, and the most bytes of one; a longer line is logged as several.</summary>
     public const int MostLines = 200, LongestLogged = 1024;
 
@@ -34,10 +31,11 @@ internal sealed class ProcessRun(int id, string traceId, byte[] mark, Socket out
 
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(50);
 
-    private readonly TaskCompletionSource exited = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource<int> exited = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource stopping = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource drained = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource<JobEnd> ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource gone = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private CancellationTokenSource silence = new(); // ends a read
     private int isTaken; // the output has a reader
     private string? stopped; // why it was ended
@@ -69,8 +67,11 @@ internal sealed class ProcessRun(int id, string traceId, byte[] mark, Socket out
         stopping.TrySetResult();
     }
 
-    /// <summary>Told that the program has ended.</summary>
-    public void HasEnded() => exited.TrySetResult();
+    /// <summary>Told that the program has ended: with an exit code, or with a signal, negative.</summary>
+    public void HasEnded(int code) => exited.TrySetResult(code);
+
+    /// <summary>Completes when nothing is left of it.</summary>
+    public Task Gone => gone.Task;
 
     /// <summary>Kills everything that the program started, at once.</summary>
     public void Kill()
@@ -103,15 +104,18 @@ internal sealed class ProcessRun(int id, string traceId, byte[] mark, Socket out
             }
         }
 
+        // What the program started may still write.
         silence.CancelAfter(Quiet);
+        await hearing.WaitAsync(Quiet).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await drained.Task.ConfigureAwait(false);
+        ended.SetResult(End(await exited.Task.ConfigureAwait(false)));
         await EndChildrenAsync().ConfigureAwait(false);
         forget(id);
-        var code = NativeProcess.Reap(id);
+        NativeProcess.Reap(id);
         output.Dispose();
-        await hearing.WaitAsync(Quiet).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         error.Dispose();
-        ended.SetResult(End(code));
+        await hearing.ConfigureAwait(false);
+        gone.SetResult();
     }
 
     /// <summary>Ends what the program started and left running.</summary>
@@ -144,20 +148,8 @@ internal sealed class ProcessRun(int id, string traceId, byte[] mark, Socket out
         using var leaving = cancellation.UnsafeRegister(static run => ((ProcessRun)run!).silence.Cancel(), this);
         try
         {
-            var (buffer, line) = (new byte[Piece], 0);
-            while (await ReceiveAsync(buffer).ConfigureAwait(false) is > 0 and var count)
-            {
-                var at = buffer.AsSpan(0, count).LastIndexOf((byte)'\n');
-                line = at < 0 ? line + count : count - at - 1;
-                if (line > LongestLine)
-                {
-                    Stop("a line of its output is longer than 1 MiB");
-                    yield break;
-                }
-
-                yield return buffer.AsMemory(0, count);
-            }
-
+            var buffer = new byte[Piece];
+            while (await ReceiveAsync(buffer).ConfigureAwait(false) is > 0 and var count) yield return buffer.AsMemory(0, count);
             cancellation.ThrowIfCancellationRequested();
         }
         finally

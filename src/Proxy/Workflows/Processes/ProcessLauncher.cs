@@ -70,7 +70,8 @@ internal sealed class ProcessLauncher(ILogger log, TimeProvider time) : ILaunche
         var id = NativeProcess.Start(job.Pipeline.Command, environment, job.Document.Span, out var output, out var error);
         var run = new ProcessRun(id, job.TraceId, Encoding.UTF8.GetBytes(mark + '\0'), new Socket(output), new Socket(error), log);
         running[id] = run;
-        var left = TimeSpan.FromTicks(Math.Clamp((job.Deadline - time.GetUtcNow()).Ticks, 0, LongestDelay.Ticks));
+        // The relay ends a job in time; this is for one that goes on after its answer.
+        var left = TimeSpan.FromTicks(Math.Clamp((job.Deadline - time.GetUtcNow() + ProcessRun.Grace).Ticks, 0, LongestDelay.Ticks));
         _ = run.WatchAsync(left, time, over => running.TryRemove(over, out _));
         Look(); // it may have ended before it was in the table
         lock (gate) if (isDisposed) run.Stop("the proxy stops");

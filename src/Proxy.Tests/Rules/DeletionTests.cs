@@ -18,7 +18,7 @@ public sealed class DeletionTests
 
     [Fact]
     public Task Without_nats_The_rest_builds() => BuildWithoutAsync(
-        ["Nats", "Cli/NatsCli.cs", "Composition/Features/NatsFeature.cs"],
+        ["Nats", "Cli/NatsCli.cs", "Cli/EventsCommand.cs", "Composition/Features/NatsFeature.cs"],
         [("Cli/CliFeature.cs", "NatsCli."), ("Composition/Parts.cs", "NatsFeature.")]);
 
     [Fact]

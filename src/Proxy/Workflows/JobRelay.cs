@@ -230,7 +230,7 @@ internal sealed class JobRelay : IAsyncDisposable
 
         try
         {
-            await store.PutAsync(artifact, stop.Token).ConfigureAwait(false);
+            await store.PutAsync(artifact with { Owner = job.Owner }, stop.Token).ConfigureAwait(false);
             parts.Metrics.Kept();
         }
         catch (IOException problem)

@@ -1,4 +1,5 @@
 using Proxy.Workflows;
+using Proxy.Workflows.Processes;
 
 namespace Proxy.Composition.Features;
 
@@ -7,7 +8,9 @@ internal static class WorkflowsFeature
 {
     public static void Add(PartsBuilder parts)
     {
-        // Launchers of this process; one that needs NATS comes from NatsFeature.
+        var processes = new ProcessLauncher(parts.Exchange.Log, parts.Exchange.Time);
+        parts.Owned.Push(processes);
+        parts.Launchers.Add(processes); // one that needs NATS comes from NatsFeature
         parts.ChatRoutes.Add(new WorkflowRoute(new(() => parts.Directory.Table.Config, parts.Launchers, () => parts.Bus, () => parts.Artifacts,
             () => parts.BaseUrl, new WorkflowMetrics(parts.Exchange.Metrics), parts.Exchange.Log, parts.Exchange.Time)));
     }

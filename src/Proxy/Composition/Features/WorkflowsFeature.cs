@@ -1,4 +1,5 @@
 using Proxy.Workflows;
+using Proxy.Workflows.Dagster;
 
 namespace Proxy.Composition.Features;
 
@@ -8,6 +9,9 @@ internal static class WorkflowsFeature
     public static void Add(PartsBuilder parts)
     {
         // Launchers of this process; one that needs NATS comes from NatsFeature.
+        var dagster = new DagsterLauncher(parts.Exchange.Log, parts.Exchange.Time);
+        parts.Launchers.Add(dagster);
+        parts.Owned.Push(dagster);
         parts.ChatRoutes.Add(new WorkflowRoute(() => parts.Directory.Table.Config, parts.Launchers, () => parts.Bus, () => parts.Artifacts,
             new WorkflowMetrics(parts.Exchange.Metrics), parts.Exchange.Log, parts.Exchange.Time));
     }

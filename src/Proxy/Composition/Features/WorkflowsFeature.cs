@@ -12,7 +12,7 @@ internal static class WorkflowsFeature
         var dagster = new DagsterLauncher(parts.Exchange.Log, parts.Exchange.Time);
         parts.Launchers.Add(dagster);
         parts.Owned.Push(dagster);
-        parts.ChatRoutes.Add(new WorkflowRoute(() => parts.Directory.Table.Config, parts.Launchers, () => parts.Bus, () => parts.Artifacts,
-            new WorkflowMetrics(parts.Exchange.Metrics), parts.Exchange.Log, parts.Exchange.Time));
+        parts.ChatRoutes.Add(new WorkflowRoute(new(() => parts.Directory.Table.Config, parts.Launchers, () => parts.Bus, () => parts.Artifacts,
+            () => parts.BaseUrl, new WorkflowMetrics(parts.Exchange.Metrics), parts.Exchange.Log, parts.Exchange.Time)));
     }
 }

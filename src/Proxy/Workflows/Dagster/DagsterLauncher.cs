@@ -100,7 +100,8 @@ internal sealed class DagsterLauncher(ILogger log, TimeProvider time) : ILaunche
         try
         {
             var question = DagsterServer.Question(DagsterSchema.Launch, json => WriteParams(json, job, place));
-            answer = await server.AskAsync(url, question, job.Pipeline.LaunchTimeout, CancellationToken.None).ConfigureAwait(false);
+            var patience = job.Pipeline.LaunchTimeout > Patience ? job.Pipeline.LaunchTimeout : Patience;
+            answer = await server.AskAsync(url, question, patience, CancellationToken.None).ConfigureAwait(false);
         }
         catch (LaunchException)
         {

@@ -20,6 +20,7 @@ internal sealed class DagsterServer(TimeProvider time) : IDisposable
     private readonly HttpMessageInvoker http = new(new SocketsHttpHandler
     {
         UseProxy = false, UseCookies = false, AllowAutoRedirect = false, ConnectTimeout = TimeSpan.FromSeconds(5), ActivityHeadersPropagator = null,
+        PooledConnectionIdleTimeout = TimeSpan.FromSeconds(3), // Dagster's web server closes idle connections after 5
     });
 
     /// <summary>The body of a question.</summary>

@@ -182,7 +182,7 @@ async def _jobs(context, url, stream, subjects, batch):
     try:
         for acknowledge, trace_id in json.loads(context.cursor or "[]"):
             if _has_run(context.instance, trace_id):
-                await connection.request(acknowledge, b"+ACK", timeout=5)
+                await _acknowledge(connection, acknowledge)
         client = connection.jetstream()
         try:
             consumers = {consumer.config.filter_subject: consumer.name for consumer in await client.consumers_info(stream)}
@@ -194,7 +194,7 @@ async def _jobs(context, url, stream, subjects, batch):
             document = json.loads(message.data)
             trace_id, attempt = document["trace_id"], message.metadata.num_delivered
             if _has_run(context.instance, trace_id):
-                await message.ack_sync()
+                await _acknowledge(connection, message.reply)
                 continue
             tags = {TRACE_TAG: trace_id, "proxy/pipeline": document["pipeline"]}
             if correlation := document.get("correlation_id"):
@@ -234,7 +234,7 @@ async def _exchanges(context, url, stream, subject, durable, partitions, batch):
     try:
         # What the evaluation before this one returned is stored when this one runs.
         for acknowledge in json.loads(context.cursor or "[]"):
-            await connection.request(acknowledge, b"+ACK", timeout=5)
+            await _acknowledge(connection, acknowledge)
         client = connection.jetstream()
         try:
             await client.consumer_info(stream, durable)
@@ -253,6 +253,13 @@ async def _exchanges(context, url, stream, subject, durable, partitions, batch):
             cursor=json.dumps(waiting))
     finally:
         await connection.close()
+
+
+async def _acknowledge(connection, subject):
+    try:
+        await connection.request(subject, b"+ACK", timeout=5)
+    except (NoRespondersError, NatsTimeout):
+        pass  # the message comes again, and is known
 
 
 async def _pull(client, stream, consumer, batch):

@@ -25,5 +25,6 @@ internal sealed record CliFeature(
         Knowledge.KnowledgeCli.Feature,
         NatsCli.Feature,
         Workflows.WorkflowsCli.Feature,
+        DagsterCli.Feature,
     ];
 }

@@ -1,4 +1,5 @@
 using Proxy.Workflows;
+using Proxy.Workflows.Dagster;
 using Proxy.Workflows.Processes;
 
 namespace Proxy.Composition.Features;
@@ -11,6 +12,9 @@ internal static class WorkflowsFeature
         var processes = new ProcessLauncher(parts.Exchange.Log, parts.Exchange.Time);
         parts.Owned.Push(processes);
         parts.Launchers.Add(processes); // one that needs NATS comes from NatsFeature
+        var dagster = new DagsterLauncher(parts.Exchange.Log, parts.Exchange.Time);
+        parts.Launchers.Add(dagster);
+        parts.Owned.Push(dagster);
         parts.ChatRoutes.Add(new WorkflowRoute(new(() => parts.Directory.Table.Config, parts.Launchers, () => parts.Bus, () => parts.Artifacts,
             () => parts.BaseUrl, new WorkflowMetrics(parts.Exchange.Metrics), parts.Exchange.Log, parts.Exchange.Time)));
     }

@@ -24,5 +24,6 @@ internal sealed record CliFeature(
         Store.StoreCli.Feature,
         Knowledge.KnowledgeCli.Feature,
         NatsCli.Feature,
+        SystemdCli.Feature,
     ];
 }

@@ -1,4 +1,5 @@
 using Proxy.Workflows;
+using Proxy.Workflows.Systemd;
 
 namespace Proxy.Composition.Features;
 
@@ -8,7 +9,16 @@ internal static class WorkflowsFeature
     public static void Add(PartsBuilder parts)
     {
         // Launchers of this process; one that needs NATS comes from NatsFeature.
+        AddSystemd(parts);
         parts.ChatRoutes.Add(new WorkflowRoute(() => parts.Directory.Table.Config, parts.Launchers, () => parts.Bus, () => parts.Artifacts,
             new WorkflowMetrics(parts.Exchange.Metrics), parts.Exchange.Log, parts.Exchange.Time));
+    }
+
+    private static void AddSystemd(PartsBuilder parts)
+    {
+        var launcher = new SystemdLauncher(JobFiles.Find(Environment.GetEnvironmentVariable), new(), parts.Exchange.Log, parts.Exchange.Time);
+        parts.Owned.Push(launcher);
+        parts.Background.Add(launcher.CleanAsync);
+        parts.Launchers.Add(launcher);
     }
 }

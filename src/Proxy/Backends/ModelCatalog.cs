@@ -55,6 +55,12 @@ internal sealed class ModelCatalog(BackendDirectory directory, BackendProbe prob
             }
         }
 
+        foreach (var pipeline in table.Config.Pipelines)
+        {
+            var name = ModelName.PipelinePrefix + pipeline.Name;
+            listed.TryAdd(name, Pipeline(name));
+        }
+
         foreach (var pair in pairs ?? [])
         {
             var model = pair[..pair.LastIndexOf('#')];
@@ -96,8 +102,16 @@ internal sealed class ModelCatalog(BackendDirectory directory, BackendProbe prob
     public async ValueTask<ModelListing?> FindAsync(string name)
     {
         await FirstRoundAsync();
+        foreach (var pipeline in directory.Table.Config.Pipelines)
+        {
+            if (name.StartsWith(ModelName.PipelinePrefix, StringComparison.Ordinal) && name.AsSpan(ModelName.PipelinePrefix.Length).SequenceEqual(pipeline.Name))
+                return Pipeline(name);
+        }
+
         return directory.Table.Resolve(name) is { } resolution ? Describe(name, resolution) : null;
     }
+
+    private static ModelListing Pipeline(string name) => new(name) { OwnedBy = "proxy", Kind = ModelKind.Chat, Capabilities = ["completion"] };
 
     /// <summary>Probes a host whose models were changed; when the task completes, the change is known.</summary>
     public Task AskAgainAsync(Backend backend, CancellationToken cancellation) => probe.AskAsync(backend, cancellation);

@@ -19,6 +19,9 @@ internal static class ModelName
     /// <summary>The <see cref="ProxyError.Code"/> for a longer name.</summary>
     public const string TooLongCode = "model_name_too_long";
 
+    /// <summary>What the name of a pipeline begins with where it stands for a model.</summary>
+    public const string PipelinePrefix = "pipeline/";
+
     private const int LongestShown = 128;
 
     /// <summary>The tag that Ollama and its clients append to a name without one.</summary>

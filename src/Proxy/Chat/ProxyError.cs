@@ -52,6 +52,9 @@ internal enum ProxyErrorKind
     /// <summary>A workspace that does not exist, or that this caller may not know of.</summary>
     UnknownWorkspace,
 
+    /// <summary>A pipeline that is not configured.</summary>
+    UnknownPipeline,
+
     /// <summary>A file that does not exist, or that this caller may not know of.</summary>
     UnknownFile,
 
@@ -135,6 +138,7 @@ internal static class ProxyErrorTable
         ProxyErrorKind.StreamExpired => new(410, "validation_error", "stream_expired", "not_found_error") { IsFinal = true },
         ProxyErrorKind.UnknownPreviousResponse => new(404, "validation_error", "previous_response_not_found", "not_found_error") { IsFinal = true },
         ProxyErrorKind.UnknownWorkspace => new(404, "validation_error", "workspace_not_found", "not_found_error") { IsFinal = true },
+        ProxyErrorKind.UnknownPipeline => new(404, "validation_error", "pipeline_not_found", "not_found_error") { IsFinal = true },
         ProxyErrorKind.UnknownFile => new(404, "validation_error", "file_not_found", "not_found_error") { IsFinal = true },
         ProxyErrorKind.ClientLeft => new(499, "proxy_error", "client_left", "api_error"),
         _ => new(500, "proxy_error", "internal", "api_error"),

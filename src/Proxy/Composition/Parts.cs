@@ -1,3 +1,4 @@
+using System.Net;
 using Proxy.Backends;
 using Proxy.Composition.Features;
 using Proxy.Config;
@@ -138,6 +139,23 @@ internal sealed class Parts : IDisposable
             Log.Reloaded(next.Backends.Count, next.Auth.Keys.Count);
             return new([], late);
         }
+    }
+
+    /// <summary>Says where the process listens, so that its jobs can call it.</summary>
+    public void ListensAt(IReadOnlyList<Listener> listeners)
+    {
+        var config = loaded.Config.Server;
+        var url = config.PublicUrls is [var known, ..] ? known : null;
+        foreach (var listener in listeners)
+        {
+            if (listener.IsAdmin || listener.Options.EndPoint is not IPEndPoint ip) continue;
+            // An address that stands for all is reached at the machine's own.
+            var own = ip.Address.Equals(IPAddress.Any) ? IPAddress.Loopback : ip.Address.Equals(IPAddress.IPv6Any) ? IPAddress.IPv6Loopback : ip.Address;
+            url ??= $"{listener.Scheme}://{new IPEndPoint(own, ip.Port)}";
+        }
+
+        url ??= HasInheritedSockets && config.Listen is [var first, ..] && !first.StartsWith("unix:", StringComparison.Ordinal) ? $"http://{first}" : null;
+        features.BaseUrl = url is null ? null : url.TrimEnd('/') + "/v1";
     }
 
     /// <summary>Runs the background work of all features until it is cancelled.</summary>

@@ -72,6 +72,9 @@ internal sealed record PartsBuilder(
     /// <summary>What carries the events of jobs that run elsewhere; null: there is no NATS.</summary>
     public IWorkflowBus? Bus { get; set; }
 
+    /// <summary>The base of OpenAI's API at this proxy, as a program on this machine reaches it; null until the process listens.</summary>
+    public string? BaseUrl { get; set; }
+
     /// <summary>Where what jobs produce is kept; null: nowhere.</summary>
     public IArtifactStore? Artifacts { get; set; }
 

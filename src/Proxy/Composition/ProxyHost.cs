@@ -84,6 +84,7 @@ internal static class ProxyHost
             if (!listener.IsAdmin) log.Listening(listener.Url, listener.Scheme == "https" ? "sockets" : config.Server.Transport);
         }
 
+        parts.ListensAt(listeners.All);
         var running = parts.RunAsync(stop.Token);
         manager.Status($"serving on {string.Join(", ", listeners.All.Where(l => !l.IsAdmin).Select(l => l.Url))}");
         manager.Ready();

@@ -30,11 +30,24 @@ internal sealed class Caller(string name, ApiKeyConfig? key, KeyUse? use)
 
     public bool MayUse(string model)
     {
+        if (model.StartsWith(ModelName.PipelinePrefix, StringComparison.Ordinal)) return MayRun(model[ModelName.PipelinePrefix.Length..]);
         if (key is null || key.Models.Count == 0) return true;
         foreach (var allowed in key.Models)
         {
             if (ModelName.Same(allowed, model) || (allowed.AsSpan().ContainsAny('*', '?')
                 && (BackendTable.Matches(allowed, model) || BackendTable.Matches(allowed, ModelName.Bare(model))))) return true;
+        }
+
+        return false;
+    }
+
+    /// <summary>Whether the caller may use the pipeline. A key that is limited to some models may use those only that it names.</summary>
+    public bool MayRun(string pipeline)
+    {
+        if (key is null || (key.Pipelines is null && key.Models.Count == 0)) return true;
+        foreach (var allowed in key.Pipelines ?? [])
+        {
+            if (allowed == pipeline || (allowed.AsSpan().ContainsAny('*', '?') && BackendTable.Matches(allowed, pipeline))) return true;
         }
 
         return false;

@@ -134,6 +134,12 @@ internal sealed partial class CallScope : IDisposable
         return Caller.MayUse(model) ? Enter() : Routes.DirectRoute.UnknownModel(model);
     }
 
+    /// <summary>Checks that the caller may use the pipeline, and counts the call against its limits.</summary>
+    /// <param name="pipeline">The pipeline's name.</param>
+    /// <param name="param">What named it.</param>
+    public ProxyError? UsePipeline(string pipeline, string param) => Caller.MayRun(pipeline) ? Enter()
+        : new(ProxyErrorKind.Forbidden, $"key '{Caller.Name}' may not use the pipeline '{ModelName.Shown(pipeline)}'") { Param = param };
+
     /// <summary>
     /// Whether the caller may manage models at a host. A host's disk and memory are shared by all callers, so a key that is limited to some models may not
     /// change them, and an anonymous caller may do so only on a local connection.

@@ -52,7 +52,8 @@ internal class ChatExchange(string surface, ClientDialect dialect, RouteTable ro
             }
 
             IChatRoute? route = null;
-            var problem = scope.Use(routed.Model) ?? routes.Find(routed, out route);
+            var problem = (routed.Pipeline is not { } pipeline ? scope.Use(routed.Model)
+                : scope.UsePipeline(pipeline, scope.Info.Pipeline is null ? "model" : "x-pipeline")) ?? routes.Find(routed, out route);
             scope.Record.Model = ModelName.Shown(call.Envelope.Model); // as the client wrote it
             if (problem is not null) return problem;
 

@@ -12,8 +12,6 @@ internal sealed class RouteTable(IReadOnlyList<IChatRoute> routes)
     /// <summary>Why a call for a workspace is refused where nothing answers from documents.</summary>
     public const string NoKnowledge = "knowledge is not configured on this proxy; it needs a state directory or PostgreSQL, and [knowledge] enabled = true";
 
-    private const string PipelinePrefix = "pipeline/";
-
     /// <summary>Splits the model's name: <c>MODEL#WORKSPACE</c>, <c>pipeline/NAME</c>. A header takes precedence over the name.</summary>
     public static RoutedCall Split(ChatCall call)
     {
@@ -49,13 +47,15 @@ internal sealed class RouteTable(IReadOnlyList<IChatRoute> routes)
     public static ProxyError? Refusal(CallInfo info, string model)
     {
         var (_, workspace, pipeline) = Split(info, model);
-        return Contradiction(info.Route, workspace, pipeline) ?? NotConfigured(info, workspace, pipeline)
+        return Contradiction(info.Route, workspace, pipeline)
+            ?? (pipeline is null ? NotConfigured(info, workspace, null) : Missing(info.Pipeline, "pipeline", pipeline, "pipelines answer only chats"))
             ?? (info.Wishes?.Rag is { } rag ? Refuse(rag.First, $"{rag.First} asks for a search in documents; only chats are answered from documents") : null);
     }
 
     private static (string Model, string? Workspace, string? Pipeline) Split(CallInfo info, string name)
     {
-        if (name.StartsWith(PipelinePrefix, StringComparison.Ordinal)) return (name, info.Workspace, info.Pipeline ?? name[PipelinePrefix.Length..]);
+        if (name.StartsWith(ModelName.PipelinePrefix, StringComparison.Ordinal))
+            return (name, info.Workspace, info.Pipeline ?? name[ModelName.PipelinePrefix.Length..]);
         return name.LastIndexOf('#') is var mark and > 0
             ? (name[..mark], info.Workspace ?? name[(mark + 1)..], info.Pipeline)
             : (name, info.Workspace, info.Pipeline);

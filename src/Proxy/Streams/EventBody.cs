@@ -17,8 +17,10 @@ internal sealed class EventBody : ReplyBody
     private readonly TimeProvider time;
     private readonly PooledBody buffer = new();
     private readonly TaskCompletionSource cancelled = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly CancellationTokenSource stop;
     private Task<bool>? next;
     private bool ended;
+    private int isDisposed;
 
     /// <param name="stream">Enumerated once and then disposed, which releases what it holds.</param>
     /// <param name="writer">Writes the frames.</param>
@@ -26,7 +28,8 @@ internal sealed class EventBody : ReplyBody
     /// <param name="cancellation">Ends the events.</param>
     public EventBody(IAsyncEnumerable<ChatEvent> stream, EventWriter writer, TimeProvider time, CancellationToken cancellation)
     {
-        events = stream.GetAsyncEnumerator(cancellation);
+        stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        events = stream.GetAsyncEnumerator(stop.Token);
         this.writer = writer;
         this.time = time;
     }
@@ -48,7 +51,15 @@ internal sealed class EventBody : ReplyBody
                 if (await WaitAsync() is { } instead) return new(instead);
             }
 
-            ended = !await next;
+            try
+            {
+                ended = !await next;
+            }
+            catch (OperationCanceledException) when (stop.IsCancellationRequested)
+            {
+                return new(ReplyReadKind.Cancelled);
+            }
+
             next = null;
             if (ended) break;
             if (events.Current is ChatEvent.Quiet && buffer.Length == 0) return new(ReplyReadKind.Quiet);
@@ -64,7 +75,7 @@ internal sealed class EventBody : ReplyBody
     public override void Dispose()
     {
         Cancel();
-        _ = EndAsync();
+        if (Interlocked.Exchange(ref isDisposed, 1) == 0) _ = EndAsync();
     }
 
     /// <summary>Waits for the next event. Null: it is ready. Otherwise the reason to return without it: silence, the deadline or cancellation.</summary>
@@ -81,9 +92,11 @@ internal sealed class EventBody : ReplyBody
 
     private async Task EndAsync()
     {
+        await stop.CancelAsync();
         // An enumerator must not be disposed while its next event is awaited.
         if (next is not null) await ((Task)next).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await events.DisposeAsync();
+        stop.Dispose();
         buffer.Dispose();
     }
 }

@@ -16,6 +16,9 @@ internal interface ILauncher
     /// <summary>The word for it in the configuration.</summary>
     string Name { get; }
 
+    /// <summary>The events of its jobs come over the bus; false: the jobs write them (<see cref="IJobRun.Output"/>).</summary>
+    bool UsesBus => Name is not "process";
+
     /// <summary>Why no job of the pipeline can be launched now; null: one can.</summary>
     string? Absent(PipelineConfig pipeline);
 

@@ -10,8 +10,8 @@ internal static class WorkflowsFeature
     {
         // Launchers of this process; one that needs NATS comes from NatsFeature.
         AddSystemd(parts);
-        parts.ChatRoutes.Add(new WorkflowRoute(() => parts.Directory.Table.Config, parts.Launchers, () => parts.Bus, () => parts.Artifacts,
-            new WorkflowMetrics(parts.Exchange.Metrics), parts.Exchange.Log, parts.Exchange.Time));
+        parts.ChatRoutes.Add(new WorkflowRoute(new(() => parts.Directory.Table.Config, parts.Launchers, () => parts.Bus, () => parts.Artifacts,
+            () => parts.BaseUrl, new WorkflowMetrics(parts.Exchange.Metrics), parts.Exchange.Log, parts.Exchange.Time)));
     }
 
     private static void AddSystemd(PartsBuilder parts)

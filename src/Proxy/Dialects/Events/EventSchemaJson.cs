@@ -48,13 +48,15 @@ internal static class EventSchemaJson
         _ => "stop",
     };
 
-    public static FinishReason Reason(string? word) => word switch
+    /// <summary>The reason of that word; without one, stop. Null: there is no such reason.</summary>
+    public static FinishReason? Reason(string? word) => word switch
     {
+        null or "stop" => FinishReason.Stop,
         "length" => FinishReason.Length,
         "tool_calls" => FinishReason.ToolCalls,
         "content_filter" => FinishReason.ContentFilter,
         "error" => FinishReason.Error,
-        _ => FinishReason.Stop,
+        _ => null,
     };
 
     /// <summary>The kind that belongs to an error's code. Each kind has a code of its own in <see cref="ProxyErrorTable"/>.</summary>

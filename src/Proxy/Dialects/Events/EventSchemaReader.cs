@@ -27,21 +27,14 @@ internal sealed class EventSchemaReader : EventReader
             var seq = Number(published, "seq"u8);
             if (seq <= last) return;
             last = seq ?? last;
-            if (Event(published) is not { } happened)
+            if (Read(published) is not { } happened)
             {
                 Skipped++;
                 return;
             }
 
             finished |= happened is ChatEvent.Finished;
-            var task = Text(published, "task"u8);
-            var model = happened is ChatEvent.Started ? null : Text(published, "model"u8); // the start's is the model of the whole answer
-            events.Add(happened with
-            {
-                Choice = (int)(Number(published, "choice"u8) ?? 0),
-                Origin = (task ?? model) is null && seq is null ? null : new(task, model, seq),
-                Opaque = ((JsonElement?)published).Member("opaque"u8),
-            });
+            events.Add(happened);
         }
         // The parser throws these for invalid JSON
         catch (Exception problem) when (problem is JsonException or InvalidOperationException or FormatException)
@@ -54,7 +47,23 @@ internal sealed class EventSchemaReader : EventReader
 
     public override bool End(List<ChatEvent> events, bool cleanly = true) => finished;
 
-    /// <summary>Null if this version does not know the type.</summary>
+    /// <summary>Reads one event. Null if this version does not know its type.</summary>
+    /// <exception cref="InvalidOperationException">A member has the wrong form.</exception>
+    /// <exception cref="FormatException">A number is too large.</exception>
+    public static ChatEvent? Read(JsonElement published)
+    {
+        if (Event(published) is not { } happened) return null;
+        var task = Text(published, "task"u8);
+        var model = happened is ChatEvent.Started ? null : Text(published, "model"u8); // the start's is the model of the whole answer
+        var seq = Number(published, "seq"u8);
+        return happened with
+        {
+            Choice = (int)(Number(published, "choice"u8) ?? 0),
+            Origin = (task ?? model) is null && seq is null ? null : new(task, model, seq),
+            Opaque = ((JsonElement?)published).Member("opaque"u8),
+        };
+    }
+
     private static ChatEvent? Event(JsonElement published) => Text(published, "type"u8) switch
     {
         "started" => new ChatEvent.Started(Text(published, "id"u8), Text(published, "model"u8), Number(published, "created"u8)),
@@ -65,10 +74,19 @@ internal sealed class EventSchemaReader : EventReader
         "block_end" => new ChatEvent.BlockEnded(),
         "usage" => new ChatEvent.UsageReported(Counts(published.TryGetProperty("usage"u8, out var usage) ? usage : published)),
         "sources" => new ChatEvent.SourcesFound([.. Sources(published)]),
-        "finished" when Error(published) is { } error => new ChatEvent.Finished(FinishReason.Error, Text(published, "winner"u8), error),
-        "finished" => new ChatEvent.Finished(EventSchemaJson.Reason(Text(published, "reason"u8)), Text(published, "winner"u8)),
+        "finished" => Finished(published),
         _ => null,
     };
+
+    /// <summary>The end. Only known reasons are an end like a model's; any other is how a worker says that it failed.</summary>
+    private static ChatEvent.Finished Finished(JsonElement published)
+    {
+        var word = Text(published, "reason"u8);
+        var error = Error(published);
+        if (error is null && EventSchemaJson.Reason(word) is { } reason and not FinishReason.Error) return new(reason, Text(published, "winner"u8));
+        error ??= new(ProxyErrorKind.HostFailed, word is "error" ? "the worker failed and gave no reason" : $"the worker ended with the reason '{ModelName.Shown(word!)}'");
+        return new(FinishReason.Error, Text(published, "winner"u8), error);
+    }
 
     private static string? Arguments(JsonElement published) => ((JsonElement?)published).Member("arguments"u8) switch
     {
@@ -77,16 +95,29 @@ internal sealed class EventSchemaReader : EventReader
         null => null,
     };
 
-    private static Usage Counts(JsonElement said) => new((int)(Number(said, "input_tokens"u8) ?? 0), (int)(Number(said, "output_tokens"u8) ?? 0))
+    /// <summary>Reads token counts, by our names or by those of OpenAI, Anthropic or Ollama.</summary>
+    private static Usage Counts(JsonElement said)
     {
-        CachedInputTokens = (int?)Number(said, "cached_input_tokens"u8),
-        CacheWrittenTokens = (int?)Number(said, "cache_written_tokens"u8),
-        ReasoningTokens = (int?)Number(said, "reasoning_tokens"u8),
-        TotalDuration = Number(said, "total_duration"u8),
-        LoadDuration = Number(said, "load_duration"u8),
-        PromptEvalDuration = Number(said, "prompt_eval_duration"u8),
-        EvalDuration = Number(said, "eval_duration"u8),
-    };
+        var input = Count(said, "input_tokens"u8) ?? Count(said, "prompt_tokens"u8) ?? Count(said, "prompt_eval_count"u8) ?? 0;
+        var (read, written) = (Count(said, "cache_read_input_tokens"u8), Count(said, "cache_creation_input_tokens"u8));
+        return new(input + (read ?? 0) + (written ?? 0), // Anthropic counts what the cache has apart
+            Count(said, "output_tokens"u8) ?? Count(said, "completion_tokens"u8) ?? Count(said, "eval_count"u8) ?? 0)
+        {
+            CachedInputTokens = Count(said, "cached_input_tokens"u8) ?? read ?? Count(Part(said, "prompt_tokens_details"u8), "cached_tokens"u8)
+                ?? Count(Part(said, "input_tokens_details"u8), "cached_tokens"u8),
+            CacheWrittenTokens = Count(said, "cache_written_tokens"u8) ?? written,
+            ReasoningTokens = Count(said, "reasoning_tokens"u8) ?? Count(Part(said, "completion_tokens_details"u8), "reasoning_tokens"u8)
+                ?? Count(Part(said, "output_tokens_details"u8), "reasoning_tokens"u8),
+            TotalDuration = Number(said, "total_duration"u8),
+            LoadDuration = Number(said, "load_duration"u8),
+            PromptEvalDuration = Number(said, "prompt_eval_duration"u8),
+            EvalDuration = Number(said, "eval_duration"u8),
+        };
+    }
+
+    private static JsonElement Part(JsonElement said, ReadOnlySpan<byte> name) => said.TryGetProperty(name, out var part) ? part : default;
+
+    private static int? Count(JsonElement said, ReadOnlySpan<byte> name) => said.ValueKind is JsonValueKind.Object ? (int?)Number(said, name) : null;
 
     /// <summary>A source without an id is identified by its URI; one without either is left out.</summary>
     internal static IEnumerable<Source> Sources(JsonElement published) =>
@@ -119,9 +150,10 @@ internal sealed class EventSchemaReader : EventReader
     }
 
     /// <summary>The text of that name in an object; null if there is none.</summary>
-    private static string? Text(JsonElement value, ReadOnlySpan<byte> name) =>
+    public static string? Text(JsonElement value, ReadOnlySpan<byte> name) =>
         ((JsonElement?)value).Member(name) is { ValueKind: JsonValueKind.String } text ? text.GetString() : null;
 
-    private static long? Number(JsonElement value, ReadOnlySpan<byte> name) =>
+    /// <summary>The whole number of that name in an object; null if there is none.</summary>
+    public static long? Number(JsonElement value, ReadOnlySpan<byte> name) =>
         ((JsonElement?)value).Member(name) is { ValueKind: JsonValueKind.Number } number && number.TryGetInt64(out var count) ? count : null;
 }

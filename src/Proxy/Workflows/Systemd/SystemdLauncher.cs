@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Logging;
+using Proxy.Chat;
 using Proxy.Config;
 using Tmds.DBus.Protocol;
 
@@ -24,13 +25,18 @@ internal sealed class SystemdLauncher(JobFiles? files, SystemdBus bus, ILogger l
         var starting = run.StartAsync(job.Document);
         try
         {
-            await starting.WaitAsync(cancellation).ConfigureAwait(false);
+            await starting.WaitAsync(job.Pipeline.LaunchTimeout, time, cancellation).ConfigureAwait(false);
             return run;
         }
         catch (OperationCanceledException)
         {
             _ = run.AbandonAsync(starting);
             throw;
+        }
+        catch (TimeoutException)
+        {
+            _ = run.AbandonAsync(starting);
+            throw new LaunchException(new ProxyError(ProxyErrorKind.HostTimedOut, $"systemd did not accept the unit {unit} within {job.Pipeline.LaunchTimeout:g}"));
         }
         catch (Exception problem) when (problem is DBusExceptionBase or ObjectDisposedException)
         {

@@ -26,5 +26,6 @@ internal sealed record CliFeature(
         NatsCli.Feature,
         Workflows.WorkflowsCli.Feature,
         DagsterCli.Feature,
+        SystemdCli.Feature,
     ];
 }

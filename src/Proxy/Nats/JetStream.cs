@@ -135,9 +135,9 @@ internal sealed class JetStream(INatsConnection connection)
 
     /// <summary>Creates a durable consumer from which workers pull what they acknowledge one by one.</summary>
     public Task CreateConsumerAsync(string stream, string name, string subject, TimeSpan ackWait, int deliveries, CancellationToken cancellation) =>
-        AskAsync($"CONSUMER.DURABLE.CREATE.{stream}.{name}", Encoding.UTF8.GetBytes($$"""
-            {"stream_name":"{{stream}}","config":{"durable_name":"{{name}}","filter_subject":"{{subject}}","deliver_policy":"all","ack_policy":"explicit",
-            "ack_wait":{{Nanoseconds(ackWait)}},"max_deliver":{{deliveries}}}}
+        AskAsync($"CONSUMER.DURABLE.CREATE.{stream}.{name}", Encoding.UTF8.GetBytes($$$"""
+            {"stream_name":"{{{stream}}}","config":{"durable_name":"{{{name}}}","filter_subject":"{{{subject}}}","deliver_policy":"all","ack_policy":"explicit",
+            "ack_wait":{{{Nanoseconds(ackWait)}}},"max_deliver":{{{deliveries}}}}}
             """), cancellation);
 
     /// <summary>Takes a message out of a stream. Does nothing if it is not there.</summary>

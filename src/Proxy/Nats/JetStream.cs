@@ -135,14 +135,40 @@ internal sealed class JetStream(INatsConnection connection)
 
     /// <summary>Creates a durable consumer from which workers pull what they acknowledge one by one.</summary>
     public Task CreateConsumerAsync(string stream, string name, string subject, TimeSpan ackWait, int deliveries, CancellationToken cancellation) =>
-        AskAsync($"CONSUMER.DURABLE.CREATE.{stream}.{name}", Encoding.UTF8.GetBytes($$"""
-            {"stream_name":"{{stream}}","config":{"durable_name":"{{name}}","filter_subject":"{{subject}}","deliver_policy":"all","ack_policy":"explicit",
-            "ack_wait":{{Nanoseconds(ackWait)}},"max_deliver":{{deliveries}}}}
+        AskAsync($"CONSUMER.DURABLE.CREATE.{stream}.{name}", Encoding.UTF8.GetBytes($$$"""
+            {"stream_name":"{{{stream}}}","config":{"durable_name":"{{{name}}}","filter_subject":"{{{subject}}}","deliver_policy":"all","ack_policy":"explicit",
+            "ack_wait":{{{Nanoseconds(ackWait)}}},"max_deliver":{{{deliveries}}}}}
             """), cancellation);
 
     /// <summary>Takes a message out of a stream. Does nothing if it is not there.</summary>
     public Task DeleteAsync(string stream, ulong sequence, CancellationToken cancellation) =>
         AskAsync($"STREAM.MSG.DELETE.{stream}", Encoding.UTF8.GetBytes($$"""{"seq":{{sequence}},"no_erase":true}"""), cancellation);
+
+    /// <summary>Has a stream send its messages to a subject, those that it keeps and those to come, for as long as there is a subscriber.</summary>
+    /// <param name="stream">The stream's name.</param>
+    /// <param name="filter">Which of its subjects.</param>
+    /// <param name="to">Where it sends them.</param>
+    /// <param name="from">Only messages from then on; null: all.</param>
+    /// <param name="cancellation">Gives up.</param>
+    public async Task DeliverAsync(string stream, string filter, string to, DateTimeOffset? from, CancellationToken cancellation)
+    {
+        using var body = new PooledBody(512);
+        using (var json = new Utf8JsonWriter(body))
+        {
+            json.WriteStartObject();
+            json.WriteString("stream_name"u8, stream);
+            json.WriteStartObject("config"u8);
+            json.WriteString("deliver_subject"u8, to);
+            json.WriteString("filter_subject"u8, filter);
+            json.WriteString("ack_policy"u8, "none"u8);
+            json.WriteString("deliver_policy"u8, from is null ? "all"u8 : "by_start_time"u8);
+            if (from is { } time) json.WriteString("opt_start_time"u8, time.UtcDateTime);
+            json.WriteEndObject();
+            json.WriteEndObject();
+        }
+
+        await AskAsync($"CONSUMER.CREATE.{stream}", body.Memory, cancellation).ConfigureAwait(false);
+    }
 
     /// <summary>Publishes and waits until a stream has stored the message. Returns its number there.</summary>
     public async Task<ulong> PublishAsync(string subject, ReadOnlyMemory<byte> data, NatsHeaders? headers, CancellationToken cancellation)

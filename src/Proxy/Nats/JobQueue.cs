@@ -218,7 +218,7 @@ internal sealed class JobQueue : ILauncher
             var stored = await content.PutAsync(job.TraceId, large.Memory, cancellation).ConfigureAwait(false);
             small.Truncate(small.Length - 1); // its brace
             small.Write(System.Text.Encoding.UTF8.GetBytes(
-                $$""","content":{"bucket":"{{stored.Bucket}}","name":"{{stored.Name}}","size":{{stored.Size}},"sha256":"{{stored.Sha256}}"}}"""));
+                $$$""","content":{"bucket":"{{{stored.Bucket}}}","name":"{{{stored.Name}}}","size":{{{stored.Size}}},"sha256":"{{{stored.Sha256}}}"}}"""));
         }
         catch (Exception refused) when (refused is JetStreamException { Code: not 0 } or JsonException)
         {

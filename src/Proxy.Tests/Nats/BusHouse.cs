@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text;
 using System.Text.Json;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -23,7 +22,8 @@ internal sealed class BusHouse : IAsyncDisposable
         wire = new CutWire(server.Port);
         Worker = new NatsConnection(new NatsOpts { Url = server.Url, RequestTimeout = TimeSpan.FromSeconds(10) });
         Parts = new NatsParts(
-            new NatsConfig { Url = $"nats://127.0.0.1:{wire.Port}", Prefix = prefix }, () => this.pipelines, sharesJournals, NullLogger.Instance, TimeProvider.System);
+            new NatsConfig { Url = $"nats://127.0.0.1:{wire.Port}", Prefix = prefix }, () => this.pipelines, sharesJournals, NullLogger.Instance,
+            TimeProvider.System);
         Bus = new WorkflowBus(Parts);
     }
 
@@ -111,15 +111,7 @@ internal sealed class BusHouse : IAsyncDisposable
     public Task<JsonElement> AskAsync(string what, string body = "") => NatsOutageTests.AskAsync(Server, what, body);
 
     /// <summary>Pulls a job, as a worker does. Null: there is none.</summary>
-    public async Task<(JsonElement Document, NatsHeaders? Headers, string Ack, int Attempt)?> PullAsync(string consumer, double seconds = 10, string suffix = "")
-    {
-        var request = $$"""{"batch":1,"expires":{{(long)(seconds * 1e9)}}}""";
-        var reply = await Worker.RequestAsync<byte[], byte[]>(
-            $"$JS.API.CONSUMER.MSG.NEXT.PROXY_JOBS{suffix}.{consumer}", Encoding.UTF8.GetBytes(request), replyOpts: new() { Timeout = TimeSpan.FromSeconds(seconds + 10) });
-        if (reply.ReplyTo is not { } ack || !ack.StartsWith("$JS.ACK.", StringComparison.Ordinal)) return null;
-        var words = ack.Split('.');
-        return (JsonElement.Parse(reply.Data), reply.Headers, ack, int.Parse(words[words.Length < 11 ? 4 : 6], CultureInfo.InvariantCulture));
-    }
+    public Task<PulledJob?> PullAsync(string consumer, double seconds = 10) => PulledJob.TakeAsync(Worker, consumer, seconds);
 
     public async ValueTask DisposeAsync()
     {

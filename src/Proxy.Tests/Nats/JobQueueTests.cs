@@ -28,13 +28,13 @@ public sealed class JobQueueTests
 
         await using var run = await LaunchAsync(house, job);
         await using var again = await LaunchAsync(house, job);
-        var first = (await house.PullAsync("research"))!.Value;
-        var second = (await house.PullAsync("research"))!.Value; // after 300 ms: the first worker has said nothing
-        await house.Worker.PublishAsync(second.Ack, "+ACK"u8.ToArray(), cancellationToken: Stop);
+        var first = (await house.PullAsync("research"))!;
+        var second = (await house.PullAsync("research"))!; // after 300 ms: the first worker has said nothing
+        await second.AcknowledgeAsync(Stop);
 
         Assert.Equal((1, 2), (first.Attempt, second.Attempt));
         Assert.Equal(JsonElement.Parse(job.Document.Span).GetRawText(), first.Document.GetRawText());
-        Assert.Equal((job.TraceId, "application/json"), (first.Headers?["Nats-Msg-Id"].ToString(), first.Headers?["Content-Type"].ToString()));
+        Assert.Equal((job.TraceId, "application/json"), (first.Headers["Nats-Msg-Id"].ToString(), first.Headers["Content-Type"].ToString()));
         await Patience.Until(async () => await NatsOutageTests.CountAsync(server, "PROXY_JOBS") == 0, "it leaves the queue, and was there once");
 
         var stream = (await house.AskAsync("STREAM.INFO.PROXY_JOBS")).GetProperty("config");
@@ -45,7 +45,7 @@ public sealed class JobQueueTests
             (made.GetProperty("durable_name").GetString(), made.GetProperty("filter_subject").GetString(), made.GetProperty("ack_policy").GetString(),
                 made.GetProperty("max_deliver").GetInt32(), made.GetProperty("ack_wait").GetInt64()));
         // A server that can drop a job at its deadline is told when that is.
-        Assert.Equal(release == ServerTree.Newest, first.Headers!.ContainsKey("Nats-TTL"));
+        Assert.Equal(release == ServerTree.Newest, first.Headers.ContainsKey("Nats-TTL"));
         Assert.False(run.Ended.IsCompleted);
     }
 
@@ -70,7 +70,7 @@ public sealed class JobQueueTests
 
         await using var run = await LaunchAsync(house, job);
 
-        var document = (await house.PullAsync("research"))!.Value.Document;
+        var document = (await house.PullAsync("research"))!.Document;
         var content = document.GetProperty("content");
         var (bucket, name) = (content.GetProperty("bucket").GetString()!, content.GetProperty("name").GetString()!);
         var stored = await KeptStreamsTests.ReadObjectAsync(house.Server, bucket, name);
@@ -140,8 +140,8 @@ public sealed class JobQueueTests
         await using var house = await BusHouse.StartAsync(server, pipelines: Research);
 
         await using var run = await LaunchAsync(house, BusHouse.Job(Research, BusHouse.Trace()));
-        Assert.Equal(1, (await house.PullAsync("research"))!.Value.Attempt);
-        Assert.Equal(2, (await house.PullAsync("research"))!.Value.Attempt);
+        Assert.Equal(1, (await house.PullAsync("research"))!.Attempt);
+        Assert.Equal(2, (await house.PullAsync("research"))!.Attempt);
         var pull = house.PullAsync("research", seconds: 5); // the server notices when it would give it again
         var end = await Patience.For(run.Ended, "its end");
 

@@ -152,6 +152,9 @@ public sealed class JetStreamPipelineTests : IAsyncLifetime
         Assert.Contains("the server has no JetStream", line.GetRawText(), StringComparison.Ordinal);
         Assert.Equal(503, reply.Status);
         Assert.Contains("the server has no JetStream", reply.Text, StringComparison.Ordinal);
+        var (exit, said) = await ProxyProcess.RunAsync(Config(core), "check");
+        Assert.Equal(0, exit);
+        Assert.Contains("and calls of pipelines with launcher \"jetstream\" are refused", said, StringComparison.Ordinal);
     }
 
     /// <summary>A server without JetStream serves the launchers whose jobs need no queue.</summary>

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using System.Text;
 using Proxy.Tests.Harness;
@@ -292,6 +293,23 @@ public sealed class ProcessPipelineTests(ProcessPipelineTests.House house) : ICl
         (code, output) = await house.Proxy.CommandAsync("run", "tools", "x", "--json", "--url", url);
         Assert.Equal(0, code);
         Assert.Contains("{\"type\":\"token\",\"text\":\"\\nweather", output, StringComparison.Ordinal); // the client offers no such tool
+    }
+
+    [Fact]
+    public async Task Operator_presses_Ctrl_C_The_program_is_ended()
+    {
+        var program = ProxyProcess.Program();
+        using var command = Process.Start(new ProcessStartInfo(
+            program[0], [.. program[1..], "run", "slow-stop", "x", "--url", house.Proxy.Address.ToString()]) { RedirectStandardOutput = true, RedirectStandardError = true })!;
+        var buffer = new char[7];
+        await Patience.For(command.StandardOutput.ReadBlockAsync(buffer).AsTask(), "the first word");
+        var id = (await File.ReadAllTextAsync(house.In("pid-stop"))).Trim();
+
+        ProxyProcess.Kill(command.Id, 2);
+
+        await Patience.For(command.WaitForExitAsync(), "the command's end");
+        Assert.Equal((1, "working"), (command.ExitCode, new string(buffer)));
+        await Patience.Until(() => Task.FromResult(!Directory.Exists($"/proc/{id}")), "the program is gone");
     }
 
     private Task<RawReply> AskAsync(string client, bool stream, string pipeline, string more = "", params string[] headers)

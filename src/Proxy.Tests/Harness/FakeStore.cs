@@ -3,12 +3,15 @@ using Proxy.Streams;
 
 namespace Proxy.Tests.Harness;
 
-/// <summary>A database in memory that keeps completions, and that can fail and hang.</summary>
+/// <summary>A database in memory that keeps completions and artifacts, and that can fail and hang.</summary>
 internal sealed class FakeStore : IRecordStore
 {
     private int asked;
 
     public ConcurrentDictionary<(string Owner, string RequestId), CompletionRow> Rows { get; } = [];
+
+    /// <summary>The artifacts, by trace id and key.</summary>
+    public ConcurrentDictionary<(string TraceId, string Key), ArtifactRow> Artifacts { get; } = [];
 
     /// <summary>Every call fails.</summary>
     public bool Fails { get; set; }
@@ -26,6 +29,7 @@ internal sealed class FakeStore : IRecordStore
     {
         if (Fails || FailsToWrite) throw new StoreException("the database is gone");
         foreach (var row in rows.OfType<CompletionRow>()) Rows[(row.Owner, row.RequestId)] = row;
+        foreach (var row in rows.OfType<ArtifactRow>()) Artifacts[(row.TraceId, row.Key)] = row;
         return default;
     }
 

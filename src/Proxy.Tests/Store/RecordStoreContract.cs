@@ -97,7 +97,7 @@ public abstract class RecordStoreContract : IAsyncLifetime
     [Fact]
     public async Task Batch_is_sent_again_Nothing_changes()
     {
-        StoreRow[] batch = [Exchange("t1"), Exchange("t2"), Key("k", "t1"), Answer("t1"), Completion("r")];
+        StoreRow[] batch = [Exchange("t1"), Exchange("t2"), Key("k", "t1"), Answer("t1"), Completion("r"), Artifact("t1", "a")];
 
         await WriteAsync(Store, batch);
         await WriteAsync(Store, batch);
@@ -105,8 +105,10 @@ public abstract class RecordStoreContract : IAsyncLifetime
 
         Assert.Equal(["3"], await QueryAsync("select count(*) from exchanges"));
         Assert.Equal([new UsageRow(Day, "alice", "m", 3, 30, 15)], await UsageAsync(null));
-        Assert.Equal(["1", "1", "1"], await QueryAsync(
-            "select (select count(*) from idempotency_log), (select count(*) from answers), (select count(*) from completions_cache)"));
+        Assert.Equal(["1", "1", "1", "1"], await QueryAsync("""
+            select (select count(*) from idempotency_log), (select count(*) from answers), (select count(*) from completions_cache),
+                   (select count(*) from artifacts)
+            """));
     }
 
     [Fact]
@@ -242,19 +244,43 @@ public abstract class RecordStoreContract : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Artifact_Is_one_row_by_trace_and_key_and_the_later_one_of_its_owner_holds()
+    {
+        await WriteAsync(
+            Store, Artifact("t1", "score") with { Value = "{\"n\":1}" }, Artifact("t1", "score") with { Value = "{\"n\":2}" },
+            Artifact("t1", "file") with { Uri = "s3://b/\0k", MediaType = "text/plain" }, Artifact("t2", "score"));
+        await WriteAsync(Store, Artifact("t1", "score") with { Value = "3", CreatedAt = Start.AddSeconds(-1) }); // late
+        await WriteAsync(Store, Artifact("t1", "score") with { Value = "4", Owner = "bob", CreatedAt = Start.AddSeconds(1) });
+
+        Assert.Equal(["3", "alice", "{\"n\":2}", null], await QueryAsync(
+            "select (select count(*) from artifacts), owner, cast(value as text), uri from artifacts where trace_id = 't1' and key = 'score'"));
+        Assert.Equal(["text/plain", null, null], await QueryAsync("select media_type, value, expires_at from artifacts where key = 'file'"));
+        await WriteAsync(Store, Artifact("t1", "score") with { Uri = "u", CreatedAt = Start.AddSeconds(1) });
+        Assert.Equal([null, "u"], await QueryAsync("select value, uri from artifacts where trace_id = 't1' and key = 'score'"));
+    }
+
+    [Fact]
+    public async Task Artifact_with_a_key_of_any_length_Is_kept()
+    {
+        await WriteAsync(Store, Artifact("t1", new string('k', 5000)), Artifact("t1", new string('k', 5001)));
+
+        Assert.NotEqual(["0"], await QueryAsync("select count(*) from artifacts"));
+    }
+
+    [Fact]
     public async Task Owner_is_forgotten_Everything_of_hers_is_gone_and_nothing_of_others()
     {
         foreach (var owner in (string[])["alice", "bob"])
         {
             await WriteAsync(
                 Store, Exchange($"{owner}-1", owner), Exchange($"{owner}-2", owner) with { Started = Start.AddDays(-1) }, Key("k", "t") with { Owner = owner },
-                Answer($"{owner}-1", owner), Completion("r") with { Owner = owner });
+                Answer($"{owner}-1", owner), Completion("r") with { Owner = owner }, Artifact($"{owner}-1", "a") with { Owner = owner });
         }
 
-        Assert.Equal(7, await Store.ForgetAsync("alice", default)); // two exchanges on two days, a key, an answer, a completion
+        Assert.Equal(8, await Store.ForgetAsync("alice", default)); // two exchanges on two days, a key, an answer, a completion, an artifact
         Assert.Equal(0, await Store.ForgetAsync("alice", default));
 
-        foreach (var table in (string[])["exchanges", "idempotency_log", "completions_cache", "usage_daily", "answers"])
+        foreach (var table in (string[])["exchanges", "idempotency_log", "completions_cache", "usage_daily", "answers", "artifacts"])
         {
             Assert.Equal(["0"], await QueryAsync($"select count(*) from {table} where owner = 'alice'"));
             Assert.NotEqual(["0"], await QueryAsync($"select count(*) from {table} where owner = 'bob'"));
@@ -266,14 +292,15 @@ public abstract class RecordStoreContract : IAsyncLifetime
     {
         await WriteAsync(
             Store, Exchange("t1"), Key("k1", "t1"), Key("k2", "t2") with { ExpiresAt = Start.AddDays(9) }, Answer("t1"),
-            Answer("t2") with { ExpiresAt = Start.AddDays(9) }, Completion("r1"), Completion("r2") with { ExpiresAt = Start.AddDays(9) });
+            Answer("t2") with { ExpiresAt = Start.AddDays(9) }, Completion("r1"), Completion("r2") with { ExpiresAt = Start.AddDays(9) },
+            Artifact("t1", "gone") with { ExpiresAt = Start.AddHours(1) }, Artifact("t1", "stays"));
 
         Time.Advance(TimeSpan.FromHours(24));
         await Store.PruneAsync(default);
 
-        Assert.Equal(["1", "k2", "t2", "r2", "1"], await QueryAsync("""
+        Assert.Equal(["1", "k2", "t2", "r2", "1", "stays"], await QueryAsync("""
             select (select count(*) from exchanges), (select key from idempotency_log), (select trace_id from answers),
-                   (select req_id from completions_cache), (select count(*) from usage_daily)
+                   (select req_id from completions_cache), (select count(*) from usage_daily), (select key from artifacts)
             """));
     }
 
@@ -371,6 +398,8 @@ public abstract class RecordStoreContract : IAsyncLifetime
     {
         Owner = "alice", RequestId = requestId, Model = "m", Events = "{}\n"u8.ToArray(), CreatedAt = Start, ExpiresAt = Start.AddHours(24),
     };
+
+    private protected static ArtifactRow Artifact(string traceId, string key) => new() { TraceId = traceId, Key = key, Owner = "alice", CreatedAt = Start };
 
     private protected static async Task WriteAsync(IRecordStore store, params StoreRow[] rows) => await store.CommitAsync(rows, default);
 

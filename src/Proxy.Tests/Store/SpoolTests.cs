@@ -77,14 +77,19 @@ public sealed class SpoolTests : IDisposable
             Owner = "", RequestId = "r", Model = "m", Content = "c", ToolCalls = "[]", Reasoning = "w", FinishReason = "stop", Winner = "m2", Usage = "{}",
             Events = [5], CreatedAt = Now, ExpiresAt = Now.AddHours(1),
         };
+        var artifact = new ArtifactRow
+        {
+            TraceId = "1", Key = "k\0", Owner = "alice", MediaType = "text/plain", Uri = "u", Value = "{\"é\":1}", CreatedAt = Now.AddTicks(1),
+            ExpiresAt = Now.AddHours(1),
+        };
         await using var store = Store();
 
         power.IsOff = true;
-        await store.CommitAsync([completion, answer, key, exchange], default);
+        await store.CommitAsync([artifact, completion, answer, key, exchange], default);
         power.IsOff = false;
         await RecoveredAsync(store);
 
-        Assert.Equivalent(new StoreRow[] { exchange, key, answer, completion }, power.Written, strict: true);
+        Assert.Equivalent(new StoreRow[] { exchange, key, answer, completion, artifact }, power.Written, strict: true);
     }
 
     [Fact]

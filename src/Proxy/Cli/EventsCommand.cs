@@ -66,7 +66,8 @@ internal static class EventsCommand
                 {
                     foreach (var line in Encoding.UTF8.GetString(data).Split('\n', StringSplitOptions.RemoveEmptyEntries))
                     {
-                        around.Output.WriteLine(json ? line : Shown(line, ref hasFinished, ref hasFailed));
+                        var text = Shown(line, ref hasFinished, ref hasFailed);
+                        around.Output.WriteLine(json ? line : text);
                         if (hasFinished && !isDone) end.CancelAfter(AfterFinished);
                     }
 

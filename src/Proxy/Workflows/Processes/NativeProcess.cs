@@ -43,7 +43,8 @@ internal static unsafe partial class NativeProcess
         using var stdout = Pipe(command, out output);
         using var stderr = Pipe(command, out error);
         byte* actions = stackalloc byte[Opaque], attributes = stackalloc byte[Opaque], signals = stackalloc byte[SignalSet];
-        var (words, variables) = (Vector(command), Vector(environment));
+        var words = Vector(command);
+        var variables = Vector(environment);
         _ = posix_spawn_file_actions_init(actions);
         _ = posix_spawnattr_init(attributes);
         try

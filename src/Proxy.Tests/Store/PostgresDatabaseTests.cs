@@ -119,7 +119,7 @@ public sealed class PostgresDatabaseTests(UsualPostgres fixture) : IClassFixture
         await store.CommitAsync([Exchange("t1"), Answer("t1")], default);
 
         Assert.NotNull(await store.FindAnswerAsync("alice", "t1", default));
-        Assert.Equal([1, 2, 3, 1000], await server.QueryAsync("select version from proxy.migrations order by 1", name));
+        Assert.Equal([1, 2, 3, 4, 1000], await server.QueryAsync("select version from proxy.migrations order by 1", name));
     }
 
     [Fact]

@@ -24,6 +24,8 @@ internal sealed record CliFeature(
         Store.StoreCli.Feature,
         Knowledge.KnowledgeCli.Feature,
         NatsCli.Feature,
+        Workflows.WorkflowsCli.Feature,
+        DagsterCli.Feature,
         SystemdCli.Feature,
     ];
 }

@@ -74,7 +74,8 @@ internal static class HealthcheckCommand
         return ExitCode.Failed;
     }
 
-    private static async ValueTask<Stream> ConnectAsync(ListenAddress address, CancellationToken cancellation)
+    /// <summary>Connects to a listener of this machine.</summary>
+    internal static async ValueTask<Stream> ConnectAsync(ListenAddress address, CancellationToken cancellation)
     {
         EndPoint end = address switch
         {

@@ -7,6 +7,7 @@ internal static class NatsCli
 {
     public static readonly CliFeature Feature = CliFeature.None with
     {
+        Verbs = static (around, config) => [EventsCommand.Make(around, config)],
         Summary = static config => config.Nats is { } nats ? [$"  nats        {NatsServers.Shown(nats)}, {nats.Record} messages"] : [],
         Warnings = static async (config, cancellation) =>
             config.Nats is { } nats ? await NatsCheck.WarningsAsync(nats, cancellation).ConfigureAwait(false) : [],

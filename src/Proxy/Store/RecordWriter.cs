@@ -206,6 +206,7 @@ internal sealed class RecordWriter(IRecordStore store, string place, ILogger log
         ExchangeRow exchange => (exchange.Request?.Length ?? 0L) + (exchange.Answer?.Length ?? 0),
         AnswerRow answer => answer.Frames.Length + (answer.Request?.Length ?? 0L),
         CompletionRow completion => completion.Events.Length + (2L * (completion.Content?.Length ?? 0)),
+        ArtifactRow artifact => 2L * ((artifact.Value?.Length ?? 0) + (artifact.Uri?.Length ?? 0)),
         _ => 0,
     };
 

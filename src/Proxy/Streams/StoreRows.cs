@@ -116,6 +116,28 @@ internal sealed record CompletionRow : StoreRow
 }
 
 /// <summary>
+/// Something that a job produced besides its answer: a row of <c>artifacts</c>. Of two rows of one owner with the same trace id and key, the one with the later
+/// <see cref="CreatedAt"/> holds.
+/// </summary>
+internal sealed record ArtifactRow : StoreRow
+{
+    public required string TraceId { get; init; }
+    public required string Key { get; init; }
+    public required string Owner { get; init; }
+    public string? MediaType { get; init; }
+
+    /// <summary>Where it is; null: it is <see cref="Value"/>.</summary>
+    public string? Uri { get; init; }
+
+    /// <summary>The artifact itself, as JSON; null: it is at <see cref="Uri"/>.</summary>
+    public string? Value { get; init; }
+    public required DateTimeOffset CreatedAt { get; init; }
+
+    /// <summary>Null: it is kept until its owner is forgotten.</summary>
+    public DateTimeOffset? ExpiresAt { get; init; }
+}
+
+/// <summary>
 /// A row of <c>usage_daily</c>. The day is that of UTC on which the calls began; the model is <see cref="ExchangeRow.Model"/>. An unknown number of tokens
 /// counts as 0.
 /// </summary>

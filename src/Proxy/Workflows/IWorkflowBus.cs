@@ -50,4 +50,8 @@ internal interface IArtifactStore
 /// <param name="MediaType">Its media type, if the job said it.</param>
 /// <param name="Uri">Where it is; null: it is <paramref name="Value"/>.</param>
 /// <param name="Value">The artifact itself, as JSON; null: it is at <paramref name="Uri"/>.</param>
-internal sealed record Artifact(string TraceId, string Key, string? MediaType, string? Uri, string? Value);
+internal sealed record Artifact(string TraceId, string Key, string? MediaType, string? Uri, string? Value)
+{
+    /// <summary>Whose call it is.</summary>
+    public string Owner { get; init; } = "";
+}

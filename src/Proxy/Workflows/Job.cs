@@ -8,7 +8,11 @@ namespace Proxy.Workflows;
 /// <param name="TraceId">The call's id, by which the job's events are found.</param>
 /// <param name="Document">What the job is to do, as JSON: the schema is in <c>docs/events.md</c>. It has no credential.</param>
 /// <param name="Deadline">When the job must have ended.</param>
-internal sealed record Job(PipelineConfig Pipeline, string TraceId, ReadOnlyMemory<byte> Document, DateTimeOffset Deadline);
+internal sealed record Job(PipelineConfig Pipeline, string TraceId, ReadOnlyMemory<byte> Document, DateTimeOffset Deadline)
+{
+    /// <summary>Whose call it is.</summary>
+    public string Owner { get; init; } = "";
+}
 
 /// <summary>Starts jobs in one way. An implementation is thread-safe.</summary>
 internal interface ILauncher

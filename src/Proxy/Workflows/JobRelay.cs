@@ -230,7 +230,7 @@ internal sealed class JobRelay : IAsyncDisposable
 
         try
         {
-            await store.PutAsync(artifact, stop.Token).ConfigureAwait(false);
+            await store.PutAsync(artifact with { Owner = job.Owner }, stop.Token).ConfigureAwait(false);
             parts.Metrics.Kept();
         }
         catch (IOException problem)
@@ -242,6 +242,7 @@ internal sealed class JobRelay : IAsyncDisposable
 
     private void Read(ReadOnlySpan<byte> line)
     {
+        if (failure is not null) return;
         try
         {
             if (JobEvent.Read(job.TraceId, line, out var isUnknown) is not { } happened)
@@ -267,7 +268,10 @@ internal sealed class JobRelay : IAsyncDisposable
     {
         parts.Log.JobAgain(job.TraceId, job.Pipeline.Name, order.Attempt);
         if (branches.HasSpoken && (job.Pipeline.OnRetry is not "restart" || branches.HasCalled))
+        {
             failure ??= Error($"its job began again, as attempt {order.Attempt}, after a part of the answer had been sent");
+            order.Discard();
+        }
         else if (branches.HasSpoken) shown.Add(new ChatEvent.Token("\n\n[the job began again]\n\n"));
         branches.Restart();
     }

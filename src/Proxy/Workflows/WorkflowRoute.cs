@@ -41,7 +41,7 @@ internal sealed class WorkflowRoute(WorkflowParts parts) : IChatRoute
         using var document = new PooledBody(1024);
         var deadline = parts.Time.GetUtcNow() + pipeline.Timeout;
         JobDocument.Write(call, request!, deadline, new(parts.BaseUrl(), bus), document);
-        var job = new Job(pipeline, call.Call.Info.TraceId, document.Span.ToArray(), deadline);
+        var job = new Job(pipeline, call.Call.Info.TraceId, document.Span.ToArray(), deadline) { Owner = call.Call.Info.Owner };
         if (absent is not null) return Refused(job, new ProxyError(ProxyErrorKind.NoBackend, $"no job can be launched by '{pipeline.Launcher}': {absent}"));
         return await LaunchAsync(job, launcher!, bus, request!, cancellation).ConfigureAwait(false);
     }

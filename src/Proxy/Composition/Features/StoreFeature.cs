@@ -23,7 +23,7 @@ internal static class StoreFeature
         var (log, time) = (parts.Exchange.Log, parts.Exchange.Time);
         var (store, spool) = RecordStores.CreateServing(config, log, time);
         var writer = new RecordWriter(store, RecordStores.Place(config), log, time);
-        parts.Store = store;
+        (parts.Store, parts.Artifacts) = (store, new ArtifactWriter(writer, time));
         parts.Owned.Push(writer);
         parts.Background.Add(writer.RunAsync);
         parts.Degraded.Add(() => writer.Problem is { } problem ? $"calls are served without a record: {problem}" : null);

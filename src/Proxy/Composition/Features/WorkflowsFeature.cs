@@ -1,4 +1,6 @@
 using Proxy.Workflows;
+using Proxy.Workflows.Dagster;
+using Proxy.Workflows.Processes;
 using Proxy.Workflows.Systemd;
 
 namespace Proxy.Composition.Features;
@@ -8,6 +10,12 @@ internal static class WorkflowsFeature
 {
     public static void Add(PartsBuilder parts)
     {
+        var processes = new ProcessLauncher(parts.Exchange.Log, parts.Exchange.Time);
+        parts.Owned.Push(processes);
+        parts.Launchers.Add(processes); // one that needs NATS comes from NatsFeature
+        var dagster = new DagsterLauncher(parts.Exchange.Log, parts.Exchange.Time);
+        parts.Launchers.Add(dagster);
+        parts.Owned.Push(dagster);
         // Launchers of this process; one that needs NATS comes from NatsFeature.
         AddSystemd(parts);
         parts.ChatRoutes.Add(new WorkflowRoute(new(() => parts.Directory.Table.Config, parts.Launchers, () => parts.Bus, () => parts.Artifacts,

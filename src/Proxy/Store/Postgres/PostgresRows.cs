@@ -65,6 +65,15 @@ internal sealed class PostgresRows(string schema)
         where excluded.created_at >= old.created_at
         """;
 
+    private readonly string upsertArtifacts = $"""
+        insert into {schema}.artifacts as old (trace_id, key, owner, media_type, uri, value, created_at, expires_at)
+        select trace_id, key, owner, media_type, uri, value::json, created_at, expires_at
+        from unnest($1, $2, $3, $4, $5, $6, $7, $8) as new (trace_id, key, owner, media_type, uri, value, created_at, expires_at)
+        on conflict (trace_id, key) do update set media_type = excluded.media_type, uri = excluded.uri, value = excluded.value,
+            created_at = excluded.created_at, expires_at = excluded.expires_at
+        where excluded.owner = old.owner and excluded.created_at >= old.created_at
+        """;
+
     /// <summary>Adds the statements that write the rows.</summary>
     public void Write(NpgsqlBatch batch, IReadOnlyList<StoreRow> rows)
     {
@@ -76,6 +85,8 @@ internal sealed class PostgresRows(string schema)
             batch.BatchCommands.Add(Upsert(part));
         foreach (var part in Parts(Last(rows.OfType<CompletionRow>(), row => (row.Owner, row.RequestId), row => row.CreatedAt), Size))
             batch.BatchCommands.Add(Upsert(part));
+        foreach (var part in Parts(Last(rows.OfType<ArtifactRow>(), row => (row.TraceId, PostgresText.Indexed(row.Key)), row => row.CreatedAt), Size))
+            batch.BatchCommands.Add(Upsert(part));
     }
 
     private static long Size(ExchangeRow row) => 1024 + (row.Request?.Length ?? 0) + (row.Answer?.Length ?? 0);
@@ -84,6 +95,8 @@ internal sealed class PostgresRows(string schema)
 
     private static long Size(CompletionRow row) =>
         1024 + row.Events.Length + (4 * ((row.Content?.Length ?? 0) + (row.ToolCalls?.Length ?? 0) + (row.Reasoning?.Length ?? 0)));
+
+    private static long Size(ArtifactRow row) => 1024 + (4 * ((row.Value?.Length ?? 0) + (row.Uri?.Length ?? 0)));
 
     /// <summary>One statement may not update a row twice, so of the rows with one key only the latest is kept, sorted by key.</summary>
     private static IEnumerable<T> Last<T>(IEnumerable<T> rows, Func<T, (string, string)> key, Func<T, DateTimeOffset> time) =>
@@ -185,6 +198,21 @@ internal sealed class PostgresRows(string schema)
             Column(rows, static row => row.Events, Bytes),
             Column(rows, static row => row.CreatedAt.UtcDateTime, Times),
             Column(rows, static row => row.ExpiresAt.UtcDateTime, Times),
+        },
+    };
+
+    private NpgsqlBatchCommand Upsert(List<ArtifactRow> rows) => new(upsertArtifacts)
+    {
+        Parameters =
+        {
+            Column(rows, static row => PostgresText.Indexed(row.TraceId), Texts),
+            Column(rows, static row => PostgresText.Indexed(row.Key), Texts),
+            Column(rows, static row => PostgresText.Clean(row.Owner), Texts),
+            Column(rows, static row => PostgresText.CleanOrNull(row.MediaType), Texts),
+            Column(rows, static row => PostgresText.CleanOrNull(row.Uri), Texts),
+            Column(rows, static row => PostgresText.CleanOrNull(row.Value), Texts),
+            Column(rows, static row => row.CreatedAt.UtcDateTime, Times),
+            Column(rows, static row => row.ExpiresAt?.UtcDateTime, Times),
         },
     };
 

@@ -146,7 +146,7 @@ internal sealed class PostgresStore : IRecordStore
     public async ValueTask PruneAsync(CancellationToken cancellation)
     {
         await RunAsync([new($"delete from {quoted}.key_leases where expires_at < clock_timestamp() - interval '1 hour'")], cancellation).ConfigureAwait(false);
-        foreach (var table in (string[])["idempotency_log", "answers", "completions_cache"])
+        foreach (var table in (string[])["idempotency_log", "answers", "completions_cache", "artifacts"])
         {
             var sql = $"delete from {quoted}.{table} where ctid = any(array(select ctid from {quoted}.{table} where expires_at <= $1 limit {PruneAtOnce}))";
             while (await RunAsync([new(sql) { Parameters = { Parameter(Now) } }], cancellation).ConfigureAwait(false) == PruneAtOnce)

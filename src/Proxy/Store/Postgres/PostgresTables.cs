@@ -10,7 +10,7 @@ namespace Proxy.Store.Postgres;
 internal static class PostgresTables
 {
     /// <summary>The tables that hold records, in the order in which every transaction touches them, so that no two wait for each other.</summary>
-    public static readonly string[] Names = ["exchanges", "usage_daily", "idempotency_log", "answers", "completions_cache", "key_leases"];
+    public static readonly string[] Names = ["exchanges", "usage_daily", "idempotency_log", "answers", "completions_cache", "artifacts", "key_leases"];
 
     private static readonly string[] Scripts =
     [
@@ -93,6 +93,19 @@ internal static class PostgresTables
             digest text not null,
             expires_at timestamptz not null, -- by the database's clock
             primary key (owner, key));
+        """,
+        """
+        create table {0}.artifacts (
+            trace_id text not null,
+            key text not null,
+            owner text not null,
+            media_type text,
+            uri text,
+            value json,
+            created_at timestamptz not null,
+            expires_at timestamptz, -- null: never
+            primary key (trace_id, key));
+        create index artifacts_owner on {0}.artifacts (owner);
         """,
     ];
 

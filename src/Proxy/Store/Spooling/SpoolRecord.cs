@@ -13,9 +13,10 @@ internal sealed record SpoolRecord
     public IReadOnlyList<KeyRow>? Keys { get; init; }
     public IReadOnlyList<AnswerRow>? Answers { get; init; }
     public IReadOnlyList<CompletionRow>? Completions { get; init; }
+    public IReadOnlyList<ArtifactRow>? Artifacts { get; init; }
 
     [JsonIgnore]
-    public IEnumerable<StoreRow> Rows => [.. Exchanges ?? [], .. Keys ?? [], .. Answers ?? [], .. Completions ?? []];
+    public IEnumerable<StoreRow> Rows => [.. Exchanges ?? [], .. Keys ?? [], .. Answers ?? [], .. Completions ?? [], .. Artifacts ?? []];
 
     public static SpoolRecord Of(IReadOnlyList<StoreRow> rows) => new()
     {
@@ -23,6 +24,7 @@ internal sealed record SpoolRecord
         Keys = Kind<KeyRow>(rows),
         Answers = Kind<AnswerRow>(rows),
         Completions = Kind<CompletionRow>(rows),
+        Artifacts = Kind<ArtifactRow>(rows),
     };
 
     private static List<T>? Kind<T>(IReadOnlyList<StoreRow> rows) where T : StoreRow => rows.OfType<T>().ToList() is { Count: > 0 } some ? some : null;

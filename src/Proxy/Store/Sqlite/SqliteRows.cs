@@ -43,6 +43,13 @@ internal static class SqliteRows
         where excluded.created_at >= created_at
         """;
 
+    private const string UpsertArtifact = """
+        insert into artifacts(trace_id, key, owner, media_type, uri, value, created_at, expires_at) values (?, ?, ?, ?, ?, ?, ?, ?)
+        on conflict do update set media_type = excluded.media_type, uri = excluded.uri, value = excluded.value, created_at = excluded.created_at,
+            expires_at = excluded.expires_at
+        where excluded.owner = owner and excluded.created_at >= created_at
+        """;
+
     public static void Write(SqliteConnection connection, IReadOnlyList<StoreRow> rows)
     {
         // Exchanges of one day, owner and model share one update of their sums.
@@ -64,6 +71,9 @@ internal static class SqliteRows
                     break;
                 case CompletionRow completion:
                     Upsert(connection, completion);
+                    break;
+                case ArtifactRow artifact:
+                    Upsert(connection, artifact);
                     break;
             }
         }
@@ -93,4 +103,8 @@ internal static class SqliteRows
     private static void Upsert(SqliteConnection connection, CompletionRow row) => connection.Prepare(UpsertCompletion)
         .Bind(row.Owner).Bind(row.RequestId).Bind(row.Model).Bind(row.Content).Bind(row.ToolCalls).Bind(row.Reasoning).Bind(row.FinishReason)
         .Bind(row.Winner).Bind(row.Usage).Bind(row.Events).Bind(row.CreatedAt).Bind(row.ExpiresAt).Run();
+
+    private static void Upsert(SqliteConnection connection, ArtifactRow row) => connection.Prepare(UpsertArtifact)
+        .Bind(row.TraceId).Bind(row.Key).Bind(row.Owner).Bind(row.MediaType).Bind(row.Uri).Bind(row.Value).Bind(row.CreatedAt)
+        .Bind(row.ExpiresAt?.ToUnixTimeMilliseconds()).Run();
 }

@@ -86,7 +86,20 @@ internal static class SqliteSchema
             expires_at integer not null,
             primary key (owner, key));
         """,
+        """
+        create table artifacts(
+            trace_id text not null,
+            key text not null,
+            owner text not null,
+            media_type text,
+            uri text,
+            value text, -- JSON
+            created_at integer not null,
+            expires_at integer, -- null: never
+            primary key (trace_id, key));
+        create index artifacts_owner on artifacts(owner);
+        """,
     ];
 
-    public static readonly string[] Tables = ["exchanges", "idempotency_log", "completions_cache", "usage_daily", "answers", "key_leases"];
+    public static readonly string[] Tables = ["exchanges", "idempotency_log", "completions_cache", "usage_daily", "answers", "key_leases", "artifacts"];
 }

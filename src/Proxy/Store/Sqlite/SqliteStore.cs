@@ -105,7 +105,7 @@ internal sealed class SqliteStore(string path, TimeProvider time) : IRecordStore
 
     public async ValueTask PruneAsync(CancellationToken cancellation)
     {
-        foreach (var table in (string[])["idempotency_log", "completions_cache", "answers", "key_leases"])
+        foreach (var table in (string[])["idempotency_log", "completions_cache", "answers", "key_leases", "artifacts"])
         {
             var sql = $"delete from {table} where rowid in (select rowid from {table} where expires_at <= ? limit {PruneAtOnce})";
             while (await writing.RunAsync(connection => connection.Prepare(sql).Bind((long?)Now).Run(), cancellation).ConfigureAwait(false) == PruneAtOnce)

@@ -6,6 +6,7 @@ import os
 import threading
 import urllib.request
 import uuid
+from datetime import datetime, timezone
 
 import dagster as dg
 import nats
@@ -69,13 +70,13 @@ class Events:
         self._count += 1
         event = {"type": kind, "attempt": self._job.get("attempt", 1), **self._origin, **members}
         body = json.dumps({name: value for name, value in event.items() if value is not None}, ensure_ascii=False)
-        self._await(self._publish(body.encode(), f"{self._job['trace_id']}/{self._id}/{self._count}"))
+        self._await(self._publish(body.encode(), f"{self._job['trace_id']}/{self._job.get('attempt', 1)}/{self._id}-{self._count}"))
 
     def _await(self, work):
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
     async def _open(self):
-        self._connection = await nats.connect(self._url, max_reconnect_attempts=-1)
+        self._connection = await _connect(self._url, max_reconnect_attempts=-1)
         self._stream = self._connection.jetstream()
         if "control" in self._job:
             await self._connection.subscribe(self._job["control"], cb=self._command)
@@ -98,6 +99,8 @@ class Events:
                 await asyncio.sleep(0.3)
 
     async def _command(self, message):
+        if "Proxy-Do" in (message.headers or {}):
+            return  # between proxies
         command = json.loads(message.data)
         if command.get("type") == "cancel":
             self._reason = command.get("reason") or "cancelled"
@@ -116,12 +119,18 @@ class ProxyResource(dg.ConfigurableResource):
     def document(self):
         if not self.job:
             raise dg.Failure("this run was not started for a chat call: resources.proxy.config.job is empty", allow_retries=False)
-        return json.loads(self.job)
+        document = json.loads(self.job)
+        if content := document.get("content"):  # too large for a message
+            document |= json.loads(asyncio.run(_stored(self._url(document), content)))
+        return document
+
+    def _url(self, document):
+        return self.nats_url or os.environ.get("NATS_URL") or document["nats"]["url"]
 
     def events(self, task=None, model=None):
         """Opens the way to the client. The task is the name of the branch, if the job has several."""
         document = self.document
-        return Events(document, self.nats_url or os.environ.get("NATS_URL") or document["nats"]["url"], task, model)
+        return Events(document, self._url(document), task, model)
 
     def ask(self, model, messages=None, **params):
         """
@@ -164,7 +173,7 @@ def jobs_sensor(pipelines, prefix="", name="proxy_jobs", nats_url=None, batch=10
     """
     Starts runs for the jobs of pipelines whose launcher is "jetstream". `pipelines` has Dagster's job for each pipeline's name.
 
-    A job is acknowledged when its run exists, which is one evaluation after the one that requested it; until then its acknowledgement waits in the
+    It pulls from the consumers that the proxy has made. A job is acknowledged when its run exists, which is one evaluation after the one that requested it; until then its acknowledgement waits in the
     cursor. If Dagster dies in between, NATS delivers the job again, as the next attempt, and the run that exists is found by its tag.
     """
     stream = "PROXY_JOBS" + (f"_{prefix.replace('.', '_')}" if prefix else "")
@@ -178,21 +187,20 @@ def jobs_sensor(pipelines, prefix="", name="proxy_jobs", nats_url=None, batch=10
 
 
 async def _jobs(context, url, stream, subjects, batch):
-    connection = await nats.connect(url, connect_timeout=5, allow_reconnect=False)
+    connection = await _connect(url, connect_timeout=5, allow_reconnect=False)
     try:
         for acknowledge, trace_id in json.loads(context.cursor or "[]"):
             if _has_run(context.instance, trace_id):
                 await _acknowledge(connection, acknowledge)
         client = connection.jetstream()
-        try:
-            consumers = {consumer.config.filter_subject: consumer.name for consumer in await client.consumers_info(stream)}
-        except NotFoundError:
-            return dg.SensorResult(skip_reason=f"NATS has no stream {stream}; the proxy creates it when it starts with such a pipeline", cursor="[]")
-        pulled = await asyncio.gather(*(_pull(client, stream, consumers[subject], batch) for subject in subjects if subject in consumers))
+        pulled = await asyncio.gather(*(_pull(client, stream, subject.rpartition(".")[2], batch) for subject in subjects))
         requests, waiting = [], []
         for message in (message for messages in pulled for message in messages):
             document = json.loads(message.data)
             trace_id, attempt = document["trace_id"], message.metadata.num_delivered
+            if datetime.fromisoformat(document["deadline"]) < datetime.now(timezone.utc):
+                await message.term()  # nobody waits for its answer any more
+                continue
             if _has_run(context.instance, trace_id):
                 await _acknowledge(connection, message.reply)
                 continue
@@ -230,7 +238,7 @@ def exchanges_asset(asset="exchanges"):
 
 
 async def _exchanges(context, url, stream, subject, durable, partitions, batch):
-    connection = await nats.connect(url, connect_timeout=5, allow_reconnect=False)
+    connection = await _connect(url, connect_timeout=5, allow_reconnect=False)
     try:
         # What the evaluation before this one returned is stored when this one runs.
         for acknowledge in json.loads(context.cursor or "[]"):
@@ -266,8 +274,20 @@ async def _pull(client, stream, consumer, batch):
     subscription = await client.pull_subscribe_bind(consumer, stream)
     try:
         return await subscription.fetch(batch, timeout=0.5)
-    except NatsTimeout:
+    except (NatsTimeout, APIError):  # nothing is there; or no consumer, which the proxy makes when it has such a pipeline
         return []
+
+
+async def _connect(url, **options):
+    return await nats.connect([server.strip() for server in url.split(",")], **options)
+
+
+async def _stored(url, content):
+    connection = await _connect(url)
+    try:
+        return (await (await connection.jetstream().object_store(content["bucket"])).get(content["name"])).data
+    finally:
+        await connection.close()
 
 
 def _has_run(instance, trace_id):

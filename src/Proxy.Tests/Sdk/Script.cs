@@ -13,6 +13,7 @@ internal static class Script
     private static readonly Lazy<Task<string>> Dagster = new(() =>
         InstallPythonAsync("dagster", Path.Combine(Root, "packaging", "dagster", "requirements.txt"), "dagster", "dagster", "sdk"));
     private static readonly Lazy<Task<string>> Agents = new(InstallAgentsAsync);
+    private static readonly Lazy<Task<string>> Workers = new(InstallWorkersAsync);
 
     /// <summary>The folder that holds Proxy.sln.</summary>
     public static string Root { get; } = FindRoot();
@@ -43,6 +44,23 @@ internal static class Script
 
     /// <summary>The folder with the coding agents' packages.</summary>
     public static Task<string> AgentsFolderAsync() => Agents.Value;
+
+    /// <summary>Starts a worker of <c>packaging/workers</c>, in a folder that also has <c>stuck.mjs</c>, whose jobs say nothing.</summary>
+    public static async Task<RunningScript> WorkerAsync(
+        string program, IReadOnlyList<string> arguments, IReadOnlyList<(string Name, string Value)> environment) =>
+        new(await Workers.Value, program, arguments, environment);
+
+    private static async Task<string> InstallWorkersAsync()
+    {
+        var folder = Path.Combine(Root, ".build", "sdk", "workers");
+        Directory.CreateDirectory(folder);
+        foreach (var file in Directory.GetFiles(Path.Combine(Root, "packaging", "workers")))
+            File.Copy(file, Path.Combine(folder, Path.GetFileName(file)), overwrite: true);
+        await File.WriteAllTextAsync(Path.Combine(folder, "stuck.mjs"), "export default () => new Promise(() => {});\n");
+        await OnceAsync(folder, await File.ReadAllTextAsync(Path.Combine(folder, "package.json")), () =>
+            MustRunAsync(folder, "npm", ["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund"]));
+        return folder;
+    }
 
     private static async Task<string> InstallAgentsAsync()
     {

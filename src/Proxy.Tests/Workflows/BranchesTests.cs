@@ -25,7 +25,7 @@ public sealed class BranchesTests
         var shown = new List<ChatEvent>();
         foreach (var line in lines.Split('\n', StringSplitOptions.RemoveEmptyEntries))
         {
-            var said = JobEvent.Read("T", Encoding.UTF8.GetBytes(line), out _)!;
+            var said = JobEvent.Read("T", Encoding.UTF8.GetBytes(line), out _);
             branches.Take(said.Happened!, said.IsWholeCall, shown);
         }
 

@@ -98,6 +98,17 @@ public sealed class WorkflowRouteTests : IAsyncLifetime
         Assert.Equal(reply.TraceId, reply.Header("x-proxy-run-id"));
     }
 
+    /// <summary>The clock stands still, so nothing here is waited for.</summary>
+    [Fact]
+    public async Task Events_of_an_unknown_type_Are_skipped_without_a_wait_for_their_numbers()
+    {
+        var reply = await CallAsync("/v1/chat/completions", OpenAi.Request("pipeline/first"), static run => run.Say(
+            Token("one ", ",\"seq\":1"), """{"type":"progress","percent":50,"seq":2}""", """{"type":"artifact","seq":3}""", Token("two", ",\"seq\":4"),
+            Finished(",\"seq\":5")));
+
+        Assert.Equal("one two", OpenAi.Read(reply));
+    }
+
     [Fact]
     public async Task Job_is_launched_It_is_told_what_the_call_asks_and_no_credential()
     {

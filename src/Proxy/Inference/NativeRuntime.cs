@@ -137,7 +137,7 @@ internal static partial class NativeRuntime
     }
 
     /// <summary>Decompresses a library, whose calls are packed in another form on x64 (NativeRuntime.targets).</summary>
-    private static void UnpackCode(string name, Stream packed, Stream to)
+    internal static void UnpackCode(string name, Stream packed, Stream to)
     {
         if (RuntimeInformation.ProcessArchitecture is not Architecture.X64)
         {

@@ -40,6 +40,7 @@ internal sealed class JobQueue : ILauncher
     private readonly JetStream jetStream;
     private readonly ObjectStore content;
     private volatile bool hasTtl;
+    private INatsSub<byte[]>? advisories; // the client itself keeps no hold of a subscription
     private int isListening;
 
     public JobQueue(NatsParts parts, Func<IReadOnlyList<PipelineConfig>> pipelines)
@@ -257,7 +258,7 @@ internal sealed class JobQueue : ILauncher
     /// <summary>Hears of jobs that were given to workers as often as they may be, and ends them.</summary>
     private async Task ListenAsync()
     {
-        var advisories = await parts.Link.SubscribeAsync(
+        advisories = await parts.Link.SubscribeAsync(
             $"$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.{Stream}.*", StoredMessages.Capacity, CancellationToken.None).ConfigureAwait(false);
         while (await advisories.Msgs.WaitToReadAsync().ConfigureAwait(false))
         {

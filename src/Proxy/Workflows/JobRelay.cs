@@ -212,7 +212,8 @@ internal sealed class JobRelay : IAsyncDisposable
                 continue;
             }
 
-            branches.Take(happened.Happened!, happened.IsWholeCall, shown);
+            if (happened.Happened is null) continue;
+            branches.Take(happened.Happened, happened.IsWholeCall, shown);
             if (shown is not [.., ChatEvent.Finished finished]) continue;
             isOver |= happened.Happened is ChatEvent.Finished; // else it is an error of ours
             failure ??= finished.Error;
@@ -245,12 +246,8 @@ internal sealed class JobRelay : IAsyncDisposable
         if (failure is not null) return;
         try
         {
-            if (JobEvent.Read(job.TraceId, line, out var isUnknown) is not { } happened)
-            {
-                if (isUnknown) parts.Metrics.Unknown();
-                return;
-            }
-
+            var happened = JobEvent.Read(job.TraceId, line, out var isUnknown);
+            if (isUnknown) parts.Metrics.Unknown();
             if (!order.Add(happened, out var isNewer)) parts.Metrics.Dropped();
             if (isNewer) Again();
         }

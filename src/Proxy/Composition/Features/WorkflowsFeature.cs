@@ -16,7 +16,6 @@ internal static class WorkflowsFeature
         var dagster = new DagsterLauncher(parts.Exchange.Log, parts.Exchange.Time);
         parts.Launchers.Add(dagster);
         parts.Owned.Push(dagster);
-        // Launchers of this process; one that needs NATS comes from NatsFeature.
         AddSystemd(parts);
         parts.ChatRoutes.Add(new WorkflowRoute(new(() => parts.Directory.Table.Config, parts.Launchers, () => parts.Bus, () => parts.Artifacts,
             () => parts.BaseUrl, new WorkflowMetrics(parts.Exchange.Metrics), parts.Exchange.Log, parts.Exchange.Time)));

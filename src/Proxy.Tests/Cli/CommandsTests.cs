@@ -43,6 +43,7 @@ public sealed class CommandsTests : IDisposable
     [InlineData("search docs words --trace --url http://127.0.0.1:9")]
     [InlineData("workspaces rm")]
     [InlineData("backup")]
+    [InlineData("polkit --user two;words")]
     public async Task A_wrong_command_line_Exits_2_and_says_why(string line)
     {
         var (code, _, error) = await proxy.RunAsync(line);
@@ -52,7 +53,7 @@ public sealed class CommandsTests : IDisposable
     }
 
     [Theory]
-    [InlineData("foo", "proxy has no command 'foo'. Its commands: serve, check, healthcheck, models, keys, calls, streams, stream, reload, drain, usage, forget, ingest, search, workspaces, backup, version, ")]
+    [InlineData("foo", "proxy has no command 'foo'. Its commands: serve, check, healthcheck, models, keys, calls, streams, stream, reload, drain, usage, forget, ingest, search, workspaces, backup, polkit, version, ")]
     [InlineData("relod", "proxy has no command 'relod'. Did you mean reload?")]
     [InlineData("checkk x", "proxy has no command 'checkk'. Did you mean check?")]
     [InlineData("models foo", "models has no command 'foo'. Its commands: local, pull, remove.")]
@@ -141,7 +142,7 @@ public sealed class CommandsTests : IDisposable
 
         Assert.Equal(ExitCode.Ok, code);
         Assert.All(["serve", "check", "healthcheck", "models", "keys", "calls", "streams", "stream", "reload", "drain", "ingest", "search", "workspaces",
-            "backup", "version", "completion"],
+            "backup", "polkit", "version", "completion"],
             verb => Assert.Contains($"\n  {verb} ", help, StringComparison.Ordinal));
         Assert.All(Enum.GetValues<ExitCode>(),
             exit => Assert.Matches($@"(^|\W){(int)exit} [a-z]", help[help.IndexOf("Exit codes:", StringComparison.Ordinal)..]));

@@ -42,6 +42,7 @@ public sealed partial class ExampleTests
         Same(new AuthConfig(), config.Auth with { Keys = [] }, "auth");
         Same(new StoreConfig { Kind = "sqlite", File = "/s/proxy.db" }, config.Store, "store");
         Same(new KnowledgeConfig { Folder = "/s/knowledge" }, config.Knowledge with { Embedders = [], Reranker = null, Listed = [] }, "knowledge");
+        Same(new PipelineConfig { Name = "research", Launcher = "process" }, config.Pipelines[0] with { Command = [] }, "pipelines");
         Same(BackendConfig.Echo, config.Backends[0], "echo");
         Same(plain, gpu with { Dialects = null, Prefixes = [], Models = [], Slots = null, Key = null, Headers = plain.Headers, Ca = null, Options = new() },
             "gpu");
@@ -65,7 +66,7 @@ public sealed partial class ExampleTests
         var spelt = KeyOfLine().Matches(Uncommented).Select(match => match.Groups[1].Value).Where(key => !key.StartsWith('"')).ToHashSet();
         var known = new[] { typeof(ProxyConfig), typeof(ServerConfig), typeof(TlsConfig), typeof(BackendConfig), typeof(AuthConfig), typeof(ApiKeyConfig),
             typeof(LogConfig), typeof(NatsConfig), typeof(StreamsConfig), typeof(InferenceConfig), typeof(InferenceModelConfig), typeof(StoreConfig),
-            typeof(CacheConfig), typeof(KnowledgeConfig) }
+            typeof(CacheConfig), typeof(KnowledgeConfig), typeof(PipelineConfig) }
             .SelectMany(Properties).Where(property => !IsSection(property)
                 && property.Name is not (nameof(StoreConfig.File) or nameof(StoreConfig.Spool) or nameof(KnowledgeConfig.Folder)))
             .Select(property => property.Name is nameof(KnowledgeConfig.Embedders) ? "embedder" : JsonNamingPolicy.SnakeCaseLower.ConvertName(property.Name))
@@ -74,7 +75,7 @@ public sealed partial class ExampleTests
         Assert.Equal(known.Order(), spelt.Order());
         Assert.All(Beside, key => Assert.Contains(key, Example, StringComparison.Ordinal));
         foreach (var section in new[] { "[server]", "[server.tls]", "[[backends]]", "[aliases]", "[auth]", "[[auth.keys]]", "[log]", "[streams]", "[inference]",
-            "[[inference.models]]", "[store]", "[cache]", "[nats]", "[knowledge]" })
+            "[[inference.models]]", "[store]", "[cache]", "[nats]", "[knowledge]", "[[pipelines]]" })
             Assert.Contains($"\n{section}\n", Uncommented, StringComparison.Ordinal);
     }
 

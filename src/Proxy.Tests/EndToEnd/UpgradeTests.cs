@@ -61,6 +61,8 @@ public sealed class UpgradeTests : IAsyncLifetime
     {
         var (first, other) = await StartBothAsync(upgrade);
         var (location, _, _) = await BeginAsync(first);
+        // The answer's first frames reach its shared journal a moment after its client.
+        await Patience.Until(IsThereAsync, "the other version knows the answer");
         await using var reading = await RawClient.ConnectAsync(other.Address);
         await reading.RequestAsync("GET", location, null, Ann);
         await reading.ReadHeadAsync();
@@ -68,6 +70,14 @@ public sealed class UpgradeTests : IAsyncLifetime
         await first.KillAsync();
 
         Assert.Contains("\"error\"", (await reading.ReadRestAsync()).Text, StringComparison.Ordinal);
+
+        async Task<bool> IsThereAsync()
+        {
+            await using var asking = await RawClient.ConnectAsync(other.Address);
+            await asking.RequestAsync("GET", location, null, Ann);
+            await asking.ReadHeadAsync();
+            return asking.Status is 200;
+        }
     }
 
     [Theory]

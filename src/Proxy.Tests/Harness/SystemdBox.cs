@@ -5,13 +5,15 @@ namespace Proxy.Tests.Harness;
 /// <summary>
 /// A booted Debian 12 with systemd, a network of its own, and the proxy's Debian package installed. Changes in it are lost when it ends.
 /// </summary>
-public sealed class SystemdBox : IAsyncDisposable
+public class SystemdBox : IAsyncDisposable
 {
     /// <summary>The address of proxy.socket and of the package's configuration.</summary>
     internal static readonly Uri Address = new("http://127.0.0.1:11435");
 
     /// <summary>The path of the package in the box.</summary>
     internal const string Package = "/root/proxy.deb";
+
+    static int boxes;
 
     readonly SemaphoreSlim starting = new(1);
     Process? container;
@@ -20,20 +22,32 @@ public sealed class SystemdBox : IAsyncDisposable
     /// <summary>The network that the system's processes share; the test's clients and hosts are created in it.</summary>
     internal NetworkNamespace Network => new(first);
 
-    /// <summary>Boots the box at the first call; skips the test if that is impossible.</summary>
+    /// <summary>Boots the box at the first call and installs the package; skips the test if that is impossible.</summary>
     internal async Task StartAsync()
     {
         DebianTree.Require();
-        Assert.SkipUnless(File.Exists("/usr/bin/systemd-nspawn"), "needs systemd-nspawn: ./build.sh setup test");
         var package = Environment.GetEnvironmentVariable("PROXY_PACKAGE");
         Assert.SkipWhen(string.IsNullOrEmpty(package), "needs the Debian package: ./build.sh test without --quick");
+        await BootAsync();
+        if (File.Exists(Inside(Package))) return;
+
+        File.Copy(package!, Inside(Package));
+        await RunAsync("dpkg", "--install", Package);
+        await RunAsync("cp", "/etc/proxy/config.toml", "/root/config.toml");
+    }
+
+    /// <summary>Boots the box at the first call, without the package.</summary>
+    internal async Task BootAsync()
+    {
+        DebianTree.RequireTree();
+        Assert.SkipUnless(File.Exists("/usr/bin/systemd-nspawn"), "needs systemd-nspawn: ./build.sh setup test");
 
         await starting.WaitAsync(TestContext.Current.CancellationToken);
         try
         {
             if (container is not null) return;
 
-            var tree = await DebianTree.WithSystemdAsync("bookworm");
+            var tree = await TreeAsync();
             container = Boot(tree);
             await Patience.Until(async () =>
             {
@@ -41,9 +55,6 @@ public sealed class SystemdBox : IAsyncDisposable
                 return await FirstProcessAsync() is { } found && (first = found) > 0
                     && (await TryAsync("systemctl", "is-system-running")).Output.Trim() is "running" or "degraded";
             }, "the box has booted");
-            File.Copy(package!, Inside(Package));
-            await RunAsync("dpkg", "--install", Package);
-            await RunAsync("cp", "/etc/proxy/config.toml", "/root/config.toml");
         }
         finally
         {
@@ -78,7 +89,11 @@ public sealed class SystemdBox : IAsyncDisposable
         }
 
         container.Dispose();
+        GC.SuppressFinalize(this);
     }
+
+    /// <summary>The system that is booted, as a folder.</summary>
+    private protected virtual Task<string> TreeAsync() => DebianTree.WithSystemdAsync("bookworm");
 
     string[] Enter => ["--target", $"{first}", "--all", "--wd=/"];
 
@@ -86,7 +101,7 @@ public sealed class SystemdBox : IAsyncDisposable
     {
         var start = new ProcessStartInfo("systemd-nspawn",
         [
-            "--quiet", "--directory", tree, "--machine", $"proxy-test-{Environment.ProcessId}", "--boot", "--volatile=overlay",
+            "--quiet", "--directory", tree, "--machine", $"proxy-test-{Environment.ProcessId}-{Interlocked.Increment(ref boxes)}", "--boot", "--volatile=overlay",
             "--private-network", "--register=no", "--keep-unit",
         ])
         {

@@ -23,5 +23,17 @@ public sealed class BundledFilesTests
     }
 
     [Fact]
+    public void The_program_has_ONNX_Runtime_byte_for_byte()
+    {
+        using var packed = NativeRuntime.Resource("libonnxruntime.so.br")!;
+        using var unpacked = new MemoryStream();
+        using var digest = new StreamReader(NativeRuntime.Resource("libonnxruntime.so.sha256")!);
+
+        NativeRuntime.UnpackCode("libonnxruntime.so", packed, unpacked);
+
+        Assert.Equal(digest.ReadToEnd(), Convert.ToHexStringLower(SHA256.HashData(unpacked.GetBuffer().AsSpan(0, (int)unpacked.Length))));
+    }
+
+    [Fact]
     public void A_file_that_the_model_does_not_have_is_not_there() => Assert.False(new BundledFiles().Has("config_sentence_transformers.json"));
 }

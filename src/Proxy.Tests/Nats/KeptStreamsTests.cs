@@ -212,7 +212,7 @@ public sealed class KeptStreamsTests
             config.GetProperty("discard").GetString(), config.GetProperty("storage").GetString());
 
     /// <summary>Reads an object as NATS' own clients do: its description, then its chunks in order, checked against the digest.</summary>
-    private static async Task<byte[]> ReadObjectAsync(NatsServer server, string bucket, string name)
+    internal static async Task<byte[]> ReadObjectAsync(NatsServer server, string bucket, string name)
     {
         var encoded = Convert.ToBase64String(Encoding.UTF8.GetBytes(name)).Replace('+', '-').Replace('/', '_');
         var info = JsonElement.Parse(await MessageAsync($$"""{"last_by_subj":"$O.{{bucket}}.M.{{encoded}}"}"""));

@@ -31,7 +31,8 @@ public sealed class RouteTableTests
         var refusal = new RouteTable([Direct]).Find(call, out var found);
 
         Assert.Same(refusal is null ? Direct : null, found);
-        Assert.Equal(refusal, RouteTable.Refusal(call.Call.Info, model)); // what a call that knows one route is told
+        var other = RouteTable.Refusal(call.Call.Info, model); // what a call that knows one route is told
+        Assert.Equal((refusal?.Kind, refusal?.Param), (other?.Kind, other?.Param));
         return refusal;
     }
 

@@ -22,8 +22,10 @@ public sealed class DeletionTests
         [("Cli/CliFeature.cs", "NatsCli."), ("Composition/Parts.cs", "NatsFeature.")]);
 
     [Fact]
-    public Task Without_the_cache_The_rest_builds() => BuildWithoutAsync(
-        ["Cache", "Composition/Features/CacheFeature.cs"], [("Composition/Parts.cs", "CacheFeature.")]);
+    public Task Without_the_cache_and_workflows_The_rest_builds() => BuildWithoutAsync(
+        ["Cache", "Composition/Features/CacheFeature.cs",
+            "Workflows/Processes", "Workflows/Systemd", "Workflows/Dagster", "Cli/Workflows", "Composition/Features/WorkflowsFeature.cs"],
+        [("Composition/Parts.cs", "CacheFeature."), ("Composition/Parts.cs", "WorkflowsFeature."), ("Cli/CliFeature.cs", "WorkflowsCli.")]);
 
     [Fact]
     public Task Without_inference_The_rest_builds_and_refuses_models_of_its_own() => BuildWithoutAsync(
@@ -39,22 +41,10 @@ public sealed class DeletionTests
             Assert.Contains(":3: inference.models[0].path: this build of proxy runs no models in its own process", output, StringComparison.Ordinal);
         });
 
-    [Fact]
-    public Task Without_a_store_and_knowledge_which_needs_one_The_rest_builds() => BuildWithoutAsync(
-        ["Store", "Cli/Store", "Composition/Features/StoreFeature.cs", .. Knowledge],
-        [("Cli/CliFeature.cs", "StoreCli."), ("Composition/Parts.cs", "StoreFeature."), .. NamesOfKnowledge]);
-
-    [Fact]
-    public Task Without_knowledge_The_rest_builds() => BuildWithoutAsync(Knowledge, NamesOfKnowledge);
-
-    private static readonly string[] Knowledge = ["Cli/Knowledge", "Composition/Features/KnowledgeFeature.cs"];
-
-    private static readonly (string, string)[] NamesOfKnowledge = [("Cli/CliFeature.cs", "KnowledgeCli."), ("Composition/Parts.cs", "KnowledgeFeature.")];
-
     /// <param name="gone">Folders and files of the program that are deleted.</param>
     /// <param name="lines">Files, and a word that stands in exactly one of its lines, which is deleted.</param>
     /// <param name="use">Uses the program that was built.</param>
-    private static async Task BuildWithoutAsync(string[] gone, (string File, string Word)[] lines, Func<string, Task>? use = null)
+    internal static async Task BuildWithoutAsync(string[] gone, (string File, string Word)[] lines, Func<string, Task>? use = null)
     {
         var copy = Directory.CreateTempSubdirectory("proxy-without-").FullName;
         try
@@ -93,4 +83,21 @@ public sealed class DeletionTests
             Directory.Delete(copy, recursive: true);
         }
     }
+}
+
+/// <summary>More of <see cref="DeletionTests"/>, so that two build at the same time.</summary>
+[Trait("Category", "Slow")]
+public sealed class StoreDeletionTests
+{
+    [Fact]
+    public Task Without_a_store_and_knowledge_which_needs_one_The_rest_builds() => DeletionTests.BuildWithoutAsync(
+        ["Store", "Cli/Store", "Composition/Features/StoreFeature.cs", .. Knowledge],
+        [("Cli/CliFeature.cs", "StoreCli."), ("Composition/Parts.cs", "StoreFeature."), .. NamesOfKnowledge]);
+
+    [Fact]
+    public Task Without_knowledge_The_rest_builds() => DeletionTests.BuildWithoutAsync(Knowledge, NamesOfKnowledge);
+
+    private static readonly string[] Knowledge = ["Cli/Knowledge", "Composition/Features/KnowledgeFeature.cs"];
+
+    private static readonly (string, string)[] NamesOfKnowledge = [("Cli/CliFeature.cs", "KnowledgeCli."), ("Composition/Parts.cs", "KnowledgeFeature.")];
 }

@@ -10,7 +10,10 @@ internal static class Script
     private static readonly TimeSpan Limit = TimeSpan.FromMinutes(4);
     private static readonly Lazy<Task<string>> Node = new(InstallNodeAsync);
     private static readonly Lazy<Task<string>> Python = new(InstallPythonAsync); // lazy, so that the package index is contacted at most once
+    private static readonly Lazy<Task<string>> Dagster = new(() =>
+        InstallPythonAsync("dagster", Path.Combine(Root, "packaging", "dagster", "requirements.txt"), "dagster", "dagster", "sdk"));
     private static readonly Lazy<Task<string>> Agents = new(InstallAgentsAsync);
+    private static readonly Lazy<Task<string>> Workers = new(InstallWorkersAsync);
 
     /// <summary>The folder that holds Proxy.sln.</summary>
     public static string Root { get; } = FindRoot();
@@ -36,8 +39,28 @@ internal static class Script
     /// <summary>The folder with the packages for node and our scripts.</summary>
     public static Task<string> NodeFolderAsync() => Node.Value;
 
+    /// <summary>The folder of a Python environment with Dagster.</summary>
+    public static Task<string> DagsterFolderAsync() => Dagster.Value;
+
     /// <summary>The folder with the coding agents' packages.</summary>
     public static Task<string> AgentsFolderAsync() => Agents.Value;
+
+    /// <summary>Starts a worker of <c>packaging/workers</c>, in a folder that also has <c>stuck.mjs</c>, whose jobs say nothing.</summary>
+    public static async Task<RunningScript> WorkerAsync(
+        string program, IReadOnlyList<string> arguments, IReadOnlyList<(string Name, string Value)> environment) =>
+        new(await Workers.Value, program, arguments, environment);
+
+    private static async Task<string> InstallWorkersAsync()
+    {
+        var folder = Path.Combine(Root, ".build", "sdk", "workers");
+        Directory.CreateDirectory(folder);
+        foreach (var file in Directory.GetFiles(Path.Combine(Root, "packaging", "workers")))
+            File.Copy(file, Path.Combine(folder, Path.GetFileName(file)), overwrite: true);
+        await File.WriteAllTextAsync(Path.Combine(folder, "stuck.mjs"), "export default () => new Promise(() => {});\n");
+        await OnceAsync(folder, await File.ReadAllTextAsync(Path.Combine(folder, "package.json")), () =>
+            MustRunAsync(folder, "npm", ["install", "--no-save", "--ignore-scripts", "--no-audit", "--no-fund"]));
+        return folder;
+    }
 
     private static async Task<string> InstallAgentsAsync()
     {
@@ -70,22 +93,28 @@ internal static class Script
         return folder;
     }
 
-    private static async Task<string> InstallPythonAsync()
+    private static Task<string> InstallPythonAsync() =>
+        InstallPythonAsync("python", Path.Combine(Sources, "python", "requirements.txt"), "openai", "sdk");
+
+    /// <param name="name">The folder of its environment.</param>
+    /// <param name="requirements">The file that names the packages.</param>
+    /// <param name="probe">One of them, by which an index is tried.</param>
+    /// <param name="mirrors">Folders of the mirror that have them.</param>
+    private static async Task<string> InstallPythonAsync(string name, string requirements, string probe, params string[] mirrors)
     {
-        var folder = Path.Combine(Root, ".build", "sdk", "python");
+        var folder = Path.Combine(Root, ".build", "sdk", name);
         Directory.CreateDirectory(folder);
-        var requirements = Path.Combine(Sources, "python", "requirements.txt");
         await OnceAsync(folder, await File.ReadAllTextAsync(requirements), async () =>
         {
             await MustRunAsync(folder, "python3", ["-m", "venv", "--clear", folder]);
             var python = Path.Combine(folder, "bin", "python");
             // A mirror beside the repository serves machines that cannot reach a package index.
-            var wheels = Path.Combine(Root, "..", "shared", "wheels", "sdk");
-            string[] from = ["--no-index", "--find-links", wheels];
-            if (!Directory.Exists(wheels))
+            string[] wheels = [.. mirrors.Select(static mirror => Path.Combine(Root, "..", "shared", "wheels", mirror))];
+            string[] from = ["--no-index", .. wheels.SelectMany(static folder => new[] { "--find-links", folder })];
+            if (!wheels.All(Directory.Exists))
             {
                 var (reached, _) = await RunAsync(folder, python,
-                    ["-m", "pip", "index", "versions", "openai", "--retries", "0", "--timeout", "5", "--disable-pip-version-check"]);
+                    ["-m", "pip", "index", "versions", probe, "--retries", "0", "--timeout", "5", "--disable-pip-version-check"]);
                 Assert.SkipUnless(reached == 0, "needs a Python package index, and pip reaches none: name one in PIP_INDEX_URL");
                 from = [];
             }

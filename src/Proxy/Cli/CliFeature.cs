@@ -25,5 +25,7 @@ internal sealed record CliFeature(
         Knowledge.KnowledgeCli.Feature,
         NatsCli.Feature,
         Workflows.WorkflowsCli.Feature,
+        DagsterCli.Feature,
+        SystemdCli.Feature,
     ];
 }

@@ -10,6 +10,6 @@ internal static class NatsCli
         Verbs = static (around, config) => [EventsCommand.Make(around, config)],
         Summary = static config => config.Nats is { } nats ? [$"  nats        {NatsServers.Shown(nats)}, {nats.Record} messages"] : [],
         Warnings = static async (config, cancellation) =>
-            config.Nats is { } nats ? await NatsCheck.WarningsAsync(nats, cancellation).ConfigureAwait(false) : [],
+            config.Nats is { } nats ? await NatsCheck.WarningsAsync(nats, config.Pipelines, cancellation).ConfigureAwait(false) : [],
     };
 }

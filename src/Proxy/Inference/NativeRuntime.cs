@@ -1,3 +1,5 @@
+using System.Buffers.Binary;
+using System.Globalization;
 using System.IO.Compression;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
@@ -99,7 +101,7 @@ internal static partial class NativeRuntime
             var unfinished = $"{path}.{Environment.ProcessId}";
             using (var file = new FileStream(unfinished,
                 new FileStreamOptions { Mode = FileMode.Create, Access = FileAccess.Write, UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserExecute }))
-                Unpack(packed, file);
+                UnpackCode(name, packed, file);
             File.Move(unfinished, path, overwrite: true);
             return path;
         }
@@ -121,7 +123,7 @@ internal static partial class NativeRuntime
 
         // The descriptor stays open, because glibc identifies a library by its path and would return this one for the next file with the same number.
         var handle = new SafeFileHandle(descriptor, ownsHandle: false);
-        using (var file = new FileStream(handle, FileAccess.Write, bufferSize: 0)) Unpack(packed, file);
+        using (var file = new FileStream(handle, FileAccess.Write, bufferSize: 0)) UnpackCode(name, packed, file);
         return NativeLibrary.Load($"/proc/self/fd/{descriptor}");
     }
 
@@ -132,6 +134,59 @@ internal static partial class NativeRuntime
         using var brotli = new BrotliStream(packed, CompressionMode.Decompress, leaveOpen: true);
         brotli.CopyTo(to, 1 << 18);
         Drop(packed);
+    }
+
+    /// <summary>Decompresses a library, whose calls are packed in another form on x64 (NativeRuntime.targets).</summary>
+    internal static void UnpackCode(string name, Stream packed, Stream to)
+    {
+        if (RuntimeInformation.ProcessArchitecture is not Architecture.X64)
+        {
+            Unpack(packed, to);
+            return;
+        }
+
+        using var said = new StreamReader(Resource($"{name}.length")!);
+        var length = int.Parse(said.ReadToEnd(), CultureInfo.InvariantCulture);
+        packed.Position = 0;
+        using var brotli = new BrotliStream(packed, CompressionMode.Decompress, leaveOpen: true);
+        var buffer = new byte[1 << 18];
+        for (int done = 0, held = 0, end; ; done += end - held) // buffer[0] is the library's byte at done
+        {
+            end = held + brotli.ReadAtLeast(buffer.AsSpan(held), buffer.Length - held, throwOnEndOfStream: false);
+            var isLast = end < buffer.Length;
+            var at = RestoreCalls(buffer.AsSpan(0, end), done, length);
+            to.Write(buffer, 0, isLast ? end : at);
+            if (isLast) break;
+            held = end - at; // a call may go on in the next part
+            Buffer.BlockCopy(buffer, at, buffer, 0, held);
+        }
+
+        Drop(packed);
+    }
+
+    /// <summary>Gives calls their distances back. Returns where the last bytes begin that are too few for a call.</summary>
+    /// <param name="code">A part of a library.</param>
+    /// <param name="offset">Where it begins in the library.</param>
+    /// <param name="length">The library's length.</param>
+    internal static int RestoreCalls(Span<byte> code, int offset, int length)
+    {
+        var at = 0;
+        while (at + 5 <= code.Length)
+        {
+            if ((code[at] & 0xfe) != 0xe8)
+            {
+                at++;
+                continue;
+            }
+
+            var here = offset + at;
+            var operand = code[(at + 1)..];
+            var value = BinaryPrimitives.ReadInt32LittleEndian(operand);
+            if (value >= -here && value < length) BinaryPrimitives.WriteInt32LittleEndian(operand, value >= 0 ? value - here : value + length);
+            at += 5;
+        }
+
+        return at;
     }
 
     internal static Stream? Resource(string name) => typeof(NativeRuntime).Assembly.GetManifestResourceStream(name);

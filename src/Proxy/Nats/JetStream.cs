@@ -19,14 +19,30 @@ internal sealed record StreamPlan(string Name, IReadOnlyList<string> Subjects, T
     /// <summary>A message may replace all earlier ones of its subject, as an object store's descriptions do.</summary>
     public bool AllowRollup { get; init; }
 
+    /// <summary>
+    /// Each message is for one consumer and goes when that has acknowledged it; a full stream refuses new messages, and messages may say how long they live, if
+    /// the server can do that (2.11).
+    /// </summary>
+    public bool IsQueue { get; init; }
+
     /// <summary>Under which subject the stream publishes what it has stored, and from which one; null: it does not.</summary>
     public (string From, string To)? Republish { get; init; }
 }
+
+/// <summary>A stream that is there.</summary>
+/// <param name="IsNew">It was created just now.</param>
+/// <param name="Differences">How it differs from its plan; null: it does not.</param>
+/// <param name="Created">When it was created, by the server's clock: another time is another stream, which numbers its messages anew.</param>
+/// <param name="IsRepublished">It publishes what it has stored, if that is planned.</param>
+/// <param name="HasTtl">A message may say how long it lives.</param>
+internal sealed record KeptStream(bool IsNew, string? Differences, string Created, bool IsRepublished, bool HasTtl);
 
 /// <summary>JetStream refused, or is not there. <paramref name="Code"/> is its <c>err_code</c>, 0 if it gave none.</summary>
 internal sealed class JetStreamException(string message, int code) : Exception(message)
 {
     public const int NoSuchStream = 10059;
+
+    public const int NoSuchConsumer = 10014;
 
     /// <summary>The subject's last message is not the one that was expected.</summary>
     public const int WrongLastSequence = 10071;
@@ -45,12 +61,12 @@ internal sealed class JetStream(INatsConnection connection)
 
     private static readonly NatsRawSerializer<byte[]> Replies = NatsRawSerializer<byte[]>.Default;
 
-    /// <summary>A stream's configuration as the server reports it; null if there is no such stream.</summary>
+    /// <summary>A stream's configuration and when it was created, as the server reports them; null if there is no such stream.</summary>
     public async Task<JsonElement?> FindStreamAsync(string name, CancellationToken cancellation)
     {
         try
         {
-            return (await AskAsync($"STREAM.INFO.{name}", default, cancellation).ConfigureAwait(false)).GetProperty("config"u8);
+            return await AskAsync($"STREAM.INFO.{name}", default, cancellation).ConfigureAwait(false);
         }
         catch (JetStreamException refused) when (refused.Code is JetStreamException.NoSuchStream)
         {
@@ -58,8 +74,8 @@ internal sealed class JetStream(INatsConnection connection)
         }
     }
 
-    /// <summary>Creates a stream in files that drops its oldest messages when it is full.</summary>
-    public async Task CreateStreamAsync(StreamPlan plan, CancellationToken cancellation)
+    /// <summary>Creates a stream in files that drops its oldest messages when it is full, or a queue.</summary>
+    private async Task<JsonElement> CreateStreamAsync(StreamPlan plan, CancellationToken cancellation)
     {
         using var body = new PooledBody(512);
         using (var json = new Utf8JsonWriter(body))
@@ -70,8 +86,9 @@ internal sealed class JetStream(INatsConnection connection)
             foreach (var subject in plan.Subjects) json.WriteStringValue(subject);
             json.WriteEndArray();
             json.WriteString("storage"u8, "file"u8);
-            json.WriteString("retention"u8, "limits"u8);
-            json.WriteString("discard"u8, "old"u8);
+            json.WriteString("retention"u8, plan.IsQueue ? "workqueue"u8 : "limits"u8);
+            json.WriteString("discard"u8, plan.IsQueue ? "new"u8 : "old"u8);
+            if (plan.IsQueue) json.WriteBoolean("allow_msg_ttl"u8, true); // older servers skip it
             json.WriteNumber("max_age"u8, Nanoseconds(plan.MaxAge));
             json.WriteNumber("max_bytes"u8, plan.MaxBytes);
             json.WriteNumber("duplicate_window"u8, Nanoseconds(plan.DuplicateWindow));
@@ -89,18 +106,43 @@ internal sealed class JetStream(INatsConnection connection)
             json.WriteEndObject();
         }
 
-        await AskAsync($"STREAM.CREATE.{plan.Name}", body.Memory, cancellation).ConfigureAwait(false);
+        return await AskAsync($"STREAM.CREATE.{plan.Name}", body.Memory, cancellation).ConfigureAwait(false);
     }
 
-    /// <summary>
-    /// Creates the stream unless there is one of its name. Returns how that one differs from the plan; null if it does not, or was created.
-    /// </summary>
-    public async Task<(bool IsNew, string? Differences)> EnsureAsync(StreamPlan plan, CancellationToken cancellation)
+    /// <summary>Creates the stream unless there is one of its name.</summary>
+    public async Task<KeptStream> EnsureAsync(StreamPlan plan, CancellationToken cancellation)
     {
-        if (await FindStreamAsync(plan.Name, cancellation).ConfigureAwait(false) is { } there) return (false, Differences(plan, there));
-        await CreateStreamAsync(plan, cancellation).ConfigureAwait(false);
-        return (true, null);
+        var there = await FindStreamAsync(plan.Name, cancellation).ConfigureAwait(false);
+        var info = there ?? await CreateStreamAsync(plan, cancellation).ConfigureAwait(false);
+        var created = info.TryGetProperty("created"u8, out var when) ? when.GetString() : null;
+        var config = info.GetProperty("config"u8);
+        var hasTtl = config.TryGetProperty("allow_msg_ttl"u8, out var ttl) && ttl.ValueKind is JsonValueKind.True;
+        return new(there is null, there is null ? null : Differences(plan, config), created ?? "", IsRepublished(plan, config), hasTtl);
     }
+
+    /// <summary>A consumer as the server reports it; null if there is no such consumer.</summary>
+    public async Task<JsonElement?> FindConsumerAsync(string stream, string name, CancellationToken cancellation)
+    {
+        try
+        {
+            return await AskAsync($"CONSUMER.INFO.{stream}.{name}", default, cancellation).ConfigureAwait(false);
+        }
+        catch (JetStreamException refused) when (refused.Code is JetStreamException.NoSuchConsumer)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>Creates a durable consumer from which workers pull what they acknowledge one by one.</summary>
+    public Task CreateConsumerAsync(string stream, string name, string subject, TimeSpan ackWait, int deliveries, CancellationToken cancellation) =>
+        AskAsync($"CONSUMER.DURABLE.CREATE.{stream}.{name}", Encoding.UTF8.GetBytes($$$"""
+            {"stream_name":"{{{stream}}}","config":{"durable_name":"{{{name}}}","filter_subject":"{{{subject}}}","deliver_policy":"all","ack_policy":"explicit",
+            "ack_wait":{{{Nanoseconds(ackWait)}}},"max_deliver":{{{deliveries}}}}}
+            """), cancellation);
+
+    /// <summary>Takes a message out of a stream. Does nothing if it is not there.</summary>
+    public Task DeleteAsync(string stream, ulong sequence, CancellationToken cancellation) =>
+        AskAsync($"STREAM.MSG.DELETE.{stream}", Encoding.UTF8.GetBytes($$"""{"seq":{{sequence}},"no_erase":true}"""), cancellation);
 
     /// <summary>Has a stream send its messages to a subject, those that it keeps and those to come, for as long as there is a subscriber.</summary>
     /// <param name="stream">The stream's name.</param>
@@ -164,17 +206,23 @@ internal sealed class JetStream(INatsConnection connection)
     private static string? Differences(StreamPlan plan, JsonElement there)
     {
         var found = new List<string>();
-        if (there.TryGetProperty("max_age"u8, out var age) && age.GetInt64() != Nanoseconds(plan.MaxAge))
+        if (there.TryGetProperty("max_age"u8, out var age) && age.GetInt64() != Nanoseconds(plan.MaxAge)
+            && !(plan.IsQueue && (age.GetInt64() == 0 || age.GetInt64() > Nanoseconds(plan.MaxAge)))) // jobs have a deadline of their own
             found.Add($"it keeps messages for {(age.GetInt64() == 0 ? "ever" : TimeSpan.FromTicks(age.GetInt64() / 100).ToString("c"))}, not {plan.MaxAge:c}");
         if (there.TryGetProperty("max_bytes"u8, out var bytes) && bytes.GetInt64() != plan.MaxBytes)
             found.Add($"it keeps {(bytes.GetInt64() < 0 ? "any number of" : bytes.GetInt64())} bytes, not {plan.MaxBytes}");
-        if (there.TryGetProperty("discard"u8, out var discard) && discard.GetString() != "old") found.Add("it refuses new messages when it is full");
+        if (plan.IsQueue && there.TryGetProperty("retention"u8, out var kind) && kind.GetString() != "workqueue")
+            found.Add("it keeps messages that were acknowledged");
+        if (!plan.IsQueue && there.TryGetProperty("discard"u8, out var discard) && discard.GetString() != "old") found.Add("it refuses new messages when it is full");
         var subjects = there.TryGetProperty("subjects"u8, out var list) ? list.EnumerateArray().Select(static one => one.GetString()).ToArray() : [];
-        if (plan.Republish is { } again && !(there.TryGetProperty("republish"u8, out var live) && live.GetProperty("dest"u8).GetString() == again.To))
-            found.Add($"it does not publish to {again.To} what it has stored");
+        if (!IsRepublished(plan, there)) found.Add($"it does not publish to {plan.Republish?.To} what it has stored");
         if (!plan.Subjects.All(subjects.Contains)) found.Add($"it keeps {string.Join(", ", subjects)}, not {string.Join(", ", plan.Subjects)}");
         return found.Count == 0 ? null : string.Join("; ", found);
     }
+
+    /// <summary>The stream publishes what it has stored to where the plan says, or the plan says nowhere.</summary>
+    private static bool IsRepublished(StreamPlan plan, JsonElement there) => plan.Republish is not { } again
+        || (there.TryGetProperty("republish"u8, out var live) && live.GetProperty("dest"u8).GetString() == again.To);
 
     private Task<JsonElement> AskAsync(string what, ReadOnlyMemory<byte> body, CancellationToken cancellation) =>
         RequestAsync(Api + what, body, null, cancellation);

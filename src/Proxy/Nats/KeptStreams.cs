@@ -29,7 +29,10 @@ internal sealed class KeptStreams
         Content = new ObjectStore($"PROXY_CONTENT{suffix}", new JetStream(link.Connection), link.Connection);
         plans =
         [
-            new($"PROXY_EVENTS{suffix}", [$"{prefix}evt.chat.*"], TimeSpan.FromHours(1), Gibibyte) { DuplicateWindow = TimeSpan.FromSeconds(10) },
+            new($"PROXY_EVENTS{suffix}", [$"{prefix}evt.chat.*"], TimeSpan.FromHours(1), Gibibyte)
+            {
+                DuplicateWindow = TimeSpan.FromSeconds(10), Republish = ($"{prefix}evt.chat.*", $"{prefix}live.evt.chat.{{{{wildcard(1)}}}}"),
+            },
             new($"PROXY_DONE{suffix}", [$"{prefix}done.chat.*"], TimeSpan.FromDays(7), Gibibyte),
             .. config.Record is "full" ? [Content.Plan(TimeSpan.FromDays(7), Gibibyte)] : Array.Empty<StreamPlan>(),
         ];
@@ -37,6 +40,12 @@ internal sealed class KeptStreams
 
     /// <summary>Where conversations go that are too large for a message.</summary>
     public ObjectStore Content { get; }
+
+    /// <summary>The name of the stream of events.</summary>
+    public string Events => plans[0].Name;
+
+    /// <summary>When the stream of events was created, if it publishes to <c>live.evt.chat.*</c> what it has stored; null: it does not, or there is none.</summary>
+    public string? Republished { get; private set; }
 
     /// <summary>Completes when the server was asked for every stream once. What is published before may not be kept.</summary>
     public Task Looked => looked.Task;
@@ -61,13 +70,15 @@ internal sealed class KeptStreams
     {
         try
         {
-            var (isNew, differences) = await new JetStream(link.Connection).EnsureAsync(plan, CancellationToken.None).ConfigureAwait(false);
-            if (isNew) log.StreamCreated(plan.Name, string.Join(", ", plan.Subjects));
-            else if (differences is not null && IsNews(plan.Name + differences)) log.StreamDiffers(plan.Name, differences);
+            var there = await new JetStream(link.Connection).EnsureAsync(plan, CancellationToken.None).ConfigureAwait(false);
+            if (there.IsNew) log.StreamCreated(plan.Name, string.Join(", ", plan.Subjects));
+            else if (there.Differences is not null && IsNews(plan.Name + there.Differences)) log.StreamDiffers(plan.Name, there.Differences);
+            if (plan.Republish is not null) Republished = there.IsRepublished ? there.Created : null;
             return true;
         }
         catch (Exception refused) when (refused is JetStreamException or System.Text.Json.JsonException)
         {
+            if (plan.Republish is not null) Republished = null;
             if (IsNews(plan.Name + refused.Message)) log.NotKept(string.Join(", ", plan.Subjects), refused.Message);
             return true;
         }

@@ -9,7 +9,7 @@ internal static class NatsCheck
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
 
     /// <summary>What an operator should know before the start; empty: the servers can be used.</summary>
-    public static async Task<IReadOnlyList<string>> WarningsAsync(NatsConfig config, CancellationToken cancellation)
+    public static async Task<IReadOnlyList<string>> WarningsAsync(NatsConfig config, IReadOnlyList<PipelineConfig> pipelines, CancellationToken cancellation)
     {
         var connection = new NatsConnection(NatsServers.Options(config) with { ConnectTimeout = Patience });
         await using var closing = connection.ConfigureAwait(false);
@@ -23,7 +23,13 @@ internal static class NatsCheck
             return [$"[nats] {NatsServers.Shown(config)} cannot be reached: {reason}; the proxy starts without it and tries again"];
         }
 
-        return connection.ServerInfo?.JetStreamAvailable is true ? []
-            : [$"[nats] {NatsServers.Shown(config)} has no JetStream: what is published reaches only those who are subscribed at the time"];
+        if (connection.ServerInfo?.JetStreamAvailable is true) return [];
+        var queued = "";
+        foreach (var pipeline in pipelines)
+        {
+            if (pipeline.Launcher is "jetstream") queued = ", and calls of pipelines with launcher \"jetstream\" are refused";
+        }
+
+        return [$"[nats] {NatsServers.Shown(config)} has no JetStream: what is published reaches only those who are subscribed at the time{queued}"];
     }
 }

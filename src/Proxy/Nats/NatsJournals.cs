@@ -16,17 +16,14 @@ namespace Proxy.Nats;
 /// </summary>
 internal sealed class NatsJournals : ISharedJournals
 {
-    private const string KindHeader = "Proxy-Kind", MarkHeader = "Proxy-Mark", DoHeader = "Proxy-Do", SequenceHeader = "Nats-Sequence";
+    private const string DoHeader = "Proxy-Do";
 
     /// <summary>Room for the subject, the headers and what the server adds to them.</summary>
     private const int Envelope = 1024;
 
-    private const int Batch = 64;
-
     private static readonly TimeSpan Pause = TimeSpan.FromSeconds(1);
 
-    /// <summary>How long the server may take for one question.</summary>
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(3);
+    private static readonly TimeSpan Patience = StoredMessages.Patience;
 
     private readonly string process = Convert.ToHexStringLower(RandomNumberGenerator.GetBytes(8));
     private readonly string prefix;
@@ -34,6 +31,7 @@ internal sealed class NatsJournals : ISharedJournals
     private readonly ILogger log;
     private readonly TimeProvider time;
     private readonly JetStream stream;
+    private readonly StoredMessages stored;
     private readonly StreamPlan plan;
     private volatile bool isThere;
     private volatile string? missing;
@@ -49,6 +47,7 @@ internal sealed class NatsJournals : ISharedJournals
             DuplicateWindow = TimeSpan.FromSeconds(1),
             Republish = ($"{prefix}jrn.chat.*", $"{prefix}live.chat.{{{{wildcard(1)}}}}"),
         };
+        stored = new(link, plan.Name, time);
     }
 
     public Func<string, string, OwnerAsk, bool> Asked { private get; set; } = static (_, _, _) => false;
@@ -88,7 +87,7 @@ internal sealed class NatsJournals : ISharedJournals
         AppendToAsync(Chat(traceId), kind.ToString().ToLowerInvariant(), data, last, cancellation);
 
     public Task<SharedMessage?> FirstAsync(string traceId, ulong from, CancellationToken cancellation) =>
-        OneAsync($$"""{"seq":{{Math.Max(1, from)}},"next_by_subj":"{{Chat(traceId)}}"}""", cancellation);
+        stored.OneAsync($$"""{"seq":{{Math.Max(1, from)}},"next_by_subj":"{{Chat(traceId)}}"}""", cancellation);
 
     public Task<SharedMessage?> LastAsync(string traceId, CancellationToken cancellation) => LastOfAsync(Chat(traceId), cancellation);
 
@@ -100,42 +99,7 @@ internal sealed class NatsJournals : ISharedJournals
     public async IAsyncEnumerable<SharedMessage?> FollowAsync(string traceId, TimeSpan quiet, [EnumeratorCancellation] CancellationToken cancellation)
     {
         await using var live = await SubscribedAsync(traceId, cancellation).ConfigureAwait(false);
-        var last = 0UL;
-        Task<bool>? arriving = null;
-        var hasGap = true; // the history may hold messages that were not published to this subscription
-        while (true)
-        {
-            while (hasGap)
-            {
-                var (history, hasFailed) = await HistoryAsync(traceId, last + 1, cancellation).ConfigureAwait(false);
-                foreach (var message in history)
-                {
-                    last = message.Sequence;
-                    yield return message;
-                }
-
-                hasGap = history.Count > 0 && !hasFailed; // if it failed, it is asked again at the next message, or when none comes
-            }
-
-            while (!hasGap && live.Msgs.TryRead(out var sent))
-            {
-                var sequence = Number(sent.Headers, SequenceHeader);
-                if (sequence <= last) continue;
-                hasGap = Number(sent.Headers, "Nats-Last-Sequence") > last; // the history has the missing ones, and this one
-                if (hasGap) break;
-                last = sequence;
-                yield return Read(sent);
-            }
-
-            if (hasGap) continue;
-            arriving ??= live.Msgs.WaitToReadAsync(cancellation).AsTask();
-            await ((Task)arriving).WaitAsync(quiet, time, cancellation).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            cancellation.ThrowIfCancellationRequested();
-            var isQuiet = !arriving.IsCompleted;
-            if (!isQuiet) arriving = null;
-            else hasGap = true; // after a lost connection nothing else tells that there is more
-            if (isQuiet) yield return null;
-        }
+        await foreach (var message in stored.FollowAsync(live, Chat(traceId), isBegun: true, quiet, cancellation).ConfigureAwait(false)) yield return message;
     }
 
     public async Task<bool> AskOwnerAsync(string traceId, string owner, OwnerAsk ask, CancellationToken cancellation)
@@ -159,31 +123,13 @@ internal sealed class NatsJournals : ISharedJournals
                 replyOpts: new() { Timeout = Patience }, cancellationToken: cancellation).ConfigureAwait(false);
             return true;
         }
-        catch (Exception silent) when (silent is NatsException || IsTimeout(silent, cancellation))
+        catch (Exception silent) when (silent is NatsException || StoredMessages.IsTimeout(silent, cancellation))
         {
             return false;
         }
     }
 
-    private static bool IsTimeout(Exception problem, CancellationToken cancellation) =>
-        problem is OperationCanceledException && !cancellation.IsCancellationRequested;
-
-    private static ulong Number(NatsHeaders? headers, string name) =>
-        headers is not null && headers.TryGetLastValue(name, out var text) && ulong.TryParse(text, CultureInfo.InvariantCulture, out var number) ? number : 0;
-
     private static string Quoted(string text) => $"\"{JsonEncodedText.Encode(text)}\"";
-
-    private static SharedMessage Read(NatsMsg<byte[]> message)
-    {
-        var headers = message.Headers!;
-        var kind = headers.TryGetLastValue(KindHeader, out var said) && Enum.TryParse<SharedKind>(said, ignoreCase: true, out var known) ? known : default;
-        var stored = headers.TryGetLastValue("Nats-Time-Stamp", out var when)
-            && DateTimeOffset.TryParse(when, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var at) ? at : default;
-        return new(Number(headers, SequenceHeader), kind, message.Data ?? [], stored)
-        {
-            Mark = headers.TryGetLastValue(MarkHeader, out var mark) ? mark : null,
-        };
-    }
 
     private string Chat(string traceId) => $"{prefix}jrn.chat.{traceId}";
 
@@ -201,8 +147,7 @@ internal sealed class NatsJournals : ISharedJournals
     /// <summary>Confirmed by a round trip: the server publishes to it what is stored from now on.</summary>
     private async Task<INatsSub<byte[]>> SubscribedAsync(string traceId, CancellationToken cancellation)
     {
-        var live = await link.Connection.SubscribeCoreAsync(
-            $"{prefix}live.chat.{traceId}", serializer: NatsRawSerializer<byte[]>.Default, cancellationToken: cancellation).ConfigureAwait(false);
+        var live = await link.SubscribeAsync($"{prefix}live.chat.{traceId}", StoredMessages.Capacity, cancellation).ConfigureAwait(false);
         try
         {
             if (link.IsUp) await link.Connection.PingAsync(cancellation).AsTask().WaitAsync(Patience, time, cancellation).ConfigureAwait(false);
@@ -215,51 +160,8 @@ internal sealed class NatsJournals : ISharedJournals
         return live;
     }
 
-    private async Task<(List<SharedMessage> Messages, bool HasFailed)> HistoryAsync(string traceId, ulong from, CancellationToken cancellation)
-    {
-        var found = new List<SharedMessage>();
-        try
-        {
-            await foreach (var message in ReadAsync(
-                $$"""{"seq":{{from}},"next_by_subj":"{{Chat(traceId)}}","batch":{{Batch}}}""", Batch, cancellation).ConfigureAwait(false)) found.Add(message);
-            return (found, false);
-        }
-        catch (SharedJournalException)
-        {
-            return (found, true);
-        }
-    }
-
     private Task<SharedMessage?> LastOfAsync(string subject, CancellationToken cancellation) =>
-        OneAsync($$"""{"last_by_subj":{{Quoted(subject)}}}""", cancellation);
-
-    private async Task<SharedMessage?> OneAsync(string which, CancellationToken cancellation)
-    {
-        await foreach (var message in ReadAsync(which, 1, cancellation).ConfigureAwait(false)) return message;
-        return null;
-    }
-
-    private async IAsyncEnumerable<SharedMessage> ReadAsync(string which, int most, [EnumeratorCancellation] CancellationToken cancellation)
-    {
-        using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
-        patience.CancelAfter(Patience);
-        await using var replies = stream.ReadAsync(plan.Name, which, most, patience.Token).GetAsyncEnumerator(patience.Token);
-        while (true)
-        {
-            SharedMessage message;
-            try
-            {
-                if (!await replies.MoveNextAsync().ConfigureAwait(false)) yield break;
-                message = Read(replies.Current);
-            }
-            catch (Exception problem) when (problem is NatsException or IOException || IsTimeout(problem, cancellation))
-            {
-                throw new SharedJournalException("NATS does not answer", problem);
-            }
-
-            yield return message;
-        }
-    }
+        stored.OneAsync($$"""{"last_by_subj":{{Quoted(subject)}}}""", cancellation);
 
     private async Task<(AppendResult Result, ulong Sequence)> AppendToAsync(
         string subject, string kind, ReadOnlyMemory<byte> data, ulong last, CancellationToken cancellation)
@@ -268,8 +170,8 @@ internal sealed class NatsJournals : ISharedJournals
         patience.CancelAfter(Patience);
         var headers = new NatsHeaders(3)
         {
-            [KindHeader] = kind,
-            [MarkHeader] = Mark(last),
+            [StoredMessages.KindHeader] = kind,
+            [StoredMessages.MarkHeader] = Mark(last),
             ["Nats-Expected-Last-Subject-Sequence"] = last.ToString(CultureInfo.InvariantCulture),
         };
         try
@@ -284,7 +186,7 @@ internal sealed class NatsJournals : ISharedJournals
         {
             throw new SharedJournalException(refused.Message, refused);
         }
-        catch (Exception problem) when (problem is NatsException or IOException || IsTimeout(problem, cancellation))
+        catch (Exception problem) when (problem is NatsException or IOException || StoredMessages.IsTimeout(problem, cancellation))
         {
             throw new SharedJournalException("NATS does not answer", problem);
         }
@@ -306,9 +208,9 @@ internal sealed class NatsJournals : ISharedJournals
     {
         try
         {
-            var (isNew, differences) = await stream.EnsureAsync(plan, CancellationToken.None).ConfigureAwait(false);
-            if (isNew) log.StreamCreated(plan.Name, string.Join(", ", plan.Subjects));
-            else if (differences is not null && !isThere) log.StreamDiffers(plan.Name, differences);
+            var there = await stream.EnsureAsync(plan, CancellationToken.None).ConfigureAwait(false);
+            if (there.IsNew) log.StreamCreated(plan.Name, string.Join(", ", plan.Subjects));
+            else if (there.Differences is not null && !isThere) log.StreamDiffers(plan.Name, there.Differences);
             (isThere, missing) = (true, null);
             return true;
         }

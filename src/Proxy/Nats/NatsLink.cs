@@ -1,3 +1,4 @@
+using System.Threading.Channels;
 using Microsoft.Extensions.Logging;
 using NATS.Client.Core;
 using Proxy.Config;
@@ -18,6 +19,8 @@ internal sealed class NatsLink : IAsyncDisposable
     private readonly ILogger log;
     private readonly TimeProvider time;
     private readonly CancellationTokenSource stop = new();
+    private TaskCompletionSource changed = NewSignal();
+    private int losses;
     private bool hasFailed;
 
     public NatsLink(NatsConfig config, ILogger log, TimeProvider time)
@@ -25,7 +28,12 @@ internal sealed class NatsLink : IAsyncDisposable
         (this.log, this.time, Server) = (log, time, NatsServers.Shown(config));
         connection = new NatsConnection(NatsServers.Options(config));
         connection.ConnectionOpened += (_, _) => OpenedAsync();
-        connection.ConnectionDisconnected += (_, _) => ClosedAsync("the connection was lost"); // these two events have the address only
+        connection.ConnectionDisconnected += (_, _) =>
+        {
+            Interlocked.Increment(ref losses);
+            Signal();
+            return ClosedAsync("the connection was lost"); // this event and the next have the address only
+        };
         connection.ReconnectFailed += (_, _) => ClosedAsync("it cannot be reached");
         connection.ServerError += (_, said) =>
         {
@@ -44,6 +52,12 @@ internal sealed class NatsLink : IAsyncDisposable
     /// <summary>Why there is no connection; null while there is one.</summary>
     public string? Reason { get; private set; } = "not connected yet";
 
+    /// <summary>How often the connection was lost.</summary>
+    public int Losses => Volatile.Read(ref losses);
+
+    /// <summary>Completes when the connection is made or lost the next time.</summary>
+    public Task Changed => Volatile.Read(ref changed).Task;
+
     /// <summary>Bytes of the largest message that the server takes, headers included.</summary>
     public int MaxPayload => connection.ServerInfo?.MaxPayload is > 0 and var said ? said : UsualPayload;
 
@@ -52,6 +66,19 @@ internal sealed class NatsLink : IAsyncDisposable
 
     /// <summary>The number that the line of a connect reports.</summary>
     public Func<long> Dropped { get; set; } = static () => 0;
+
+    /// <summary>Subscribes. It ends when it is disposed, not when <paramref name="cancellation"/> is cancelled later.</summary>
+    /// <param name="subject">May have wildcards.</param>
+    /// <param name="capacity">
+    /// Messages that may wait for the reader; more are dropped. Waiting for the reader instead would hold up every other subscription.
+    /// </param>
+    /// <param name="cancellation">Gives up.</param>
+    public async Task<INatsSub<byte[]>> SubscribeAsync(string subject, int capacity, CancellationToken cancellation)
+    {
+        var options = new NatsSubOpts { ChannelOpts = new() { Capacity = capacity, FullMode = BoundedChannelFullMode.DropWrite } };
+        return await connection.SubscribeCoreAsync(subject, serializer: NatsRawSerializer<byte[]>.Default, opts: options, cancellationToken: CancellationToken.None)
+            .AsTask().WaitAsync(cancellation).ConfigureAwait(false);
+    }
 
     /// <summary>Makes the first connection; the client makes the later ones itself.</summary>
     public async Task ConnectAsync()
@@ -79,9 +106,14 @@ internal sealed class NatsLink : IAsyncDisposable
         stop.Dispose();
     }
 
+    private static TaskCompletionSource NewSignal() => new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    private void Signal() => Interlocked.Exchange(ref changed, NewSignal()).TrySetResult();
+
     private ValueTask OpenedAsync()
     {
         (Reason, hasFailed) = (null, false);
+        Signal();
         log.NatsUp(Server, connection.ServerInfo?.Version ?? "", Dropped());
         _ = Opened();
         return ValueTask.CompletedTask;

@@ -44,4 +44,12 @@ internal static partial class NatsLog
         "[streams] journal is \"jetstream\", but JetStream keeps none: {Reason}; answers stay in this process's memory, no other proxy can continue them",
         EventName = "nats_no_journal")]
     public static partial void NoSharedJournal(this ILogger logger, string reason);
+
+    [LoggerMessage(611, LogLevel.Error, "Pipeline {Pipeline} has no queue in JetStream: {Reason}; its calls are refused until it has one",
+        EventName = "nats_no_queue")]
+    public static partial void NoQueue(this ILogger logger, string pipeline, string reason);
+
+    [LoggerMessage(612, LogLevel.Information, "Pipeline {Pipeline} has its queue: workers pull from the consumer {Pipeline} of {Stream}",
+        EventName = "nats_queue")]
+    public static partial void HasQueue(this ILogger logger, string pipeline, string stream);
 }

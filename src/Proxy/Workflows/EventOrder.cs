@@ -34,8 +34,7 @@ internal sealed class EventOrder
         if (isNewer)
         {
             (Attempt, next, hasBegun) = (attempt, 1, false);
-            waiting.Clear();
-            ready.Clear();
+            Discard();
         }
 
         if (happened.Seq is not { } seq)
@@ -59,6 +58,13 @@ internal sealed class EventOrder
         next = first;
         Release();
         return first;
+    }
+
+    /// <summary>Drops what has not been taken.</summary>
+    public void Discard()
+    {
+        waiting.Clear();
+        ready.Clear();
     }
 
     /// <summary>Adds an event after all others.</summary>

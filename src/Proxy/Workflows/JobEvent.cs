@@ -8,7 +8,7 @@ namespace Proxy.Workflows;
 /// <summary>One event as a job published it.</summary>
 /// <param name="Seq">Its number within the attempt; null: the job does not number its events.</param>
 /// <param name="Attempt">The attempt that it comes from; null: the job does not say.</param>
-/// <param name="Happened">What it means for the answer; null: it is an artifact.</param>
+/// <param name="Happened">What it means for the answer; null: it is an artifact, or unknown.</param>
 /// <param name="Artifact">What the job produced besides; null: nothing.</param>
 internal sealed record JobEvent(long? Seq, long? Attempt, ChatEvent? Happened, Artifact? Artifact)
 {
@@ -16,10 +16,11 @@ internal sealed record JobEvent(long? Seq, long? Attempt, ChatEvent? Happened, A
     public bool IsWholeCall { get; private init; }
 
     /// <summary>
-    /// Reads one event. Null with <paramref name="isUnknown"/>: it is of a type that this version does not know, or an artifact without a key.
+    /// Reads one event. With <paramref name="isUnknown"/> it is of a type that this version does not know, or an artifact without a key: only its number
+    /// counts.
     /// </summary>
     /// <exception cref="JsonException">The line is not a JSON object, or a member has the wrong form.</exception>
-    public static JobEvent? Read(string traceId, ReadOnlySpan<byte> line, out bool isUnknown)
+    public static JobEvent Read(string traceId, ReadOnlySpan<byte> line, out bool isUnknown)
     {
         isUnknown = false;
         try
@@ -30,12 +31,11 @@ internal sealed record JobEvent(long? Seq, long? Attempt, ChatEvent? Happened, A
             if (EventSchemaReader.Text(said, "type"u8) is "artifact")
             {
                 isUnknown = EventSchemaReader.Text(said, "key"u8) is not { Length: > 0 };
-                return isUnknown ? null : new(seq, attempt, null, ReadArtifact(traceId, said));
+                return new(seq, attempt, null, isUnknown ? null : ReadArtifact(traceId, said));
             }
 
             var happened = EventSchemaReader.Read(said);
             isUnknown = happened is null;
-            if (happened is null) return null;
             return new(seq, attempt, happened, null) { IsWholeCall = happened is ChatEvent.ToolCall && !said.TryGetProperty("index"u8, out _) };
         }
         catch (Exception problem) when (problem is InvalidOperationException or FormatException) // the parser's, for a member of the wrong form

@@ -212,7 +212,8 @@ internal sealed class JobRelay : IAsyncDisposable
                 continue;
             }
 
-            branches.Take(happened.Happened!, happened.IsWholeCall, shown);
+            if (happened.Happened is null) continue;
+            branches.Take(happened.Happened, happened.IsWholeCall, shown);
             if (shown is not [.., ChatEvent.Finished finished]) continue;
             isOver |= happened.Happened is ChatEvent.Finished; // else it is an error of ours
             failure ??= finished.Error;
@@ -242,14 +243,11 @@ internal sealed class JobRelay : IAsyncDisposable
 
     private void Read(ReadOnlySpan<byte> line)
     {
+        if (failure is not null) return;
         try
         {
-            if (JobEvent.Read(job.TraceId, line, out var isUnknown) is not { } happened)
-            {
-                if (isUnknown) parts.Metrics.Unknown();
-                return;
-            }
-
+            var happened = JobEvent.Read(job.TraceId, line, out var isUnknown);
+            if (isUnknown) parts.Metrics.Unknown();
             if (!order.Add(happened, out var isNewer)) parts.Metrics.Dropped();
             if (isNewer) Again();
         }
@@ -267,7 +265,10 @@ internal sealed class JobRelay : IAsyncDisposable
     {
         parts.Log.JobAgain(job.TraceId, job.Pipeline.Name, order.Attempt);
         if (branches.HasSpoken && (job.Pipeline.OnRetry is not "restart" || branches.HasCalled))
+        {
             failure ??= Error($"its job began again, as attempt {order.Attempt}, after a part of the answer had been sent");
+            order.Discard();
+        }
         else if (branches.HasSpoken) shown.Add(new ChatEvent.Token("\n\n[the job began again]\n\n"));
         branches.Restart();
     }

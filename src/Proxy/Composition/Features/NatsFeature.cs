@@ -11,9 +11,12 @@ internal static class NatsFeature
         parts.FixedSettings.Add(new("[nats]", static config => config.Nats));
         if (parts.Config.Nats is not { } config) return;
 
-        var nats = new NatsParts(config, parts.Config.Streams.Journal is "jetstream", parts.Exchange.Log, parts.Exchange.Time);
+        var nats = new NatsParts(
+            config, () => parts.Directory.Table.Config.Pipelines, parts.Config.Streams.Journal is "jetstream", parts.Exchange.Log, parts.Exchange.Time);
         var silent = new SilentKeys(() => parts.Directory.Table.Config);
         parts.Owned.Push(nats);
+        parts.Bus = new WorkflowBus(nats);
+        parts.Launchers.Add(nats.Jobs);
         parts.Background.Add(_ => nats.Link.ConnectAsync());
         if (nats.Journals is { } journals)
         {

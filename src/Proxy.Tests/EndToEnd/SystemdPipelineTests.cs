@@ -1,0 +1,182 @@
+using System.Net;
+using System.Text;
+using Proxy.Tests.Harness;
+
+namespace Proxy.Tests.EndToEnd;
+
+/// <summary>Pipelines as units, started by the packaged service as its own user, whom polkit lets do so by the rule that the package writes.</summary>
+[Trait("Category", "System")]
+[Collection(WorkflowBox.Shared)]
+public sealed class SystemdPipelineTests(WorkflowBox box) : IAsyncLifetime
+{
+    private const string Rule = "/etc/polkit-1/rules.d/50-proxy.rules";
+
+    /// <summary>A worker that publishes a token, waits for the test, and does what its prompt says.</summary>
+    private const string Worker = """
+        #!/bin/bash
+        job=$(cat)
+        [[ $job =~ \"trace_id\":\"([^\"]+)\" ]] && trace=${BASH_REMATCH[1]}
+        [[ $job =~ \"reply\":\"([^\"]+)\" ]] && reply=${BASH_REMATCH[1]}
+        exec 3<>/dev/tcp/127.0.0.1/4222
+        printf 'CONNECT {"verbose":false}\r\n' >&3
+        say() { printf 'PUB %s %d\r\n%s\r\n' "$reply" "${#1}" "$1" >&3; }
+        say '{"type":"token","text":"working","seq":1}'
+        until [ -e "/run/go-$trace" ]; do sleep 0.05; done
+        case $job in
+          *please-fail*) echo "the last word"; sleep 0.2; exit 3 ;;
+          *say-nothing*) exit 0 ;;
+        esac
+        say '{"type":"token","text":" done","seq":2}'
+        say '{"type":"finished","reason":"stop","seq":3}'
+        printf 'PING\r\n' >&3
+        until read -r line <&3 && [[ $line == PONG* ]]; do :; done
+
+        """;
+
+    private const string Config = """
+        [server]
+        listen = ["127.0.0.1:11435"]
+        [nats]
+        url = "nats://127.0.0.1:4222"
+        [[pipelines]]
+        name = "oneshot"
+        launcher = "systemd"
+        unit = "job-oneshot@{trace_id}.service"
+        [[pipelines]]
+        name = "exec"
+        launcher = "systemd"
+        unit = "job-exec@{trace_id}.service"
+
+        """;
+
+    private HttpClient client = null!;
+
+    public async ValueTask InitializeAsync()
+    {
+        await box.StartAsync();
+        client = box.Network.Client(SystemdBox.Address);
+        if (await box.ShowAsync("proxy", "ActiveState") == "active") return;
+
+        Directory.CreateDirectory(box.Inside("/opt/jobs"));
+        await File.WriteAllTextAsync(box.Inside("/opt/jobs/talk"), Worker);
+        await box.RunAsync("chmod", "755", "/opt/jobs/talk");
+        foreach (var type in (string[])["oneshot", "exec"]) await box.TemplateAsync($"job-{type}@", $"Type={type}\nDynamicUser=yes\nExecStart=/opt/jobs/talk");
+        await File.WriteAllTextAsync(box.Inside("/etc/proxy/config.toml"), Config);
+        Directory.CreateDirectory(box.Inside("/etc/systemd/system/proxy.service.d"));
+        await File.WriteAllTextAsync(box.Inside("/etc/systemd/system/proxy.service.d/test.conf"), "[Service]\nSupplementaryGroups=systemd-journal\n");
+        await box.RunAsync("dpkg", "--install", SystemdBox.Package); // an upgrade, which writes polkit's rule
+        await box.RunAsync("systemctl", "restart", "nats-server", "polkit");
+        await box.RunAsync("systemctl", "restart", "proxy");
+    }
+
+    public ValueTask DisposeAsync()
+    {
+        client?.Dispose();
+        return ValueTask.CompletedTask;
+    }
+
+    [Theory]
+    [InlineData("oneshot", "activating")]
+    [InlineData("exec", "active")]
+    public async Task Job_works_Its_words_arrive_while_the_unit_runs_and_its_end_ends_the_answer(string type, string state)
+    {
+        var (answer, trace, body) = await BeginAsync(type, "hello");
+        using var _ = answer;
+        Assert.Equal(state, await box.ShowAsync(Unit(type, trace), "ActiveState")); // its first word is here
+
+        await box.RunAsync("touch", $"/run/go-{trace}");
+        var rest = await Patience.For(body.ReadToEndAsync(TestContext.Current.CancellationToken), "the end of the answer");
+
+        Assert.Contains(" done", rest, StringComparison.Ordinal);
+        Assert.Contains("\"finish_reason\":\"stop\"", rest, StringComparison.Ordinal);
+        Assert.EndsWith("data: [DONE]\n\n", rest, StringComparison.Ordinal);
+        await Patience.Until(async () => await box.ShowAsync(Unit(type, trace), "ActiveState") == "inactive", "the unit is over");
+        await Patience.Until(() => Task.FromResult(!File.Exists(box.Inside($"/run/proxy/jobs/{trace}.json"))), "the job's file is deleted");
+    }
+
+    [Theory]
+    [InlineData("oneshot", "please-fail", "failed: exit-code, status 3; its last line: the last word")]
+    [InlineData("exec", "please-fail", "failed: exit-code, status 3; its last line: the last word")]
+    [InlineData("oneshot", "say-nothing", "ended without the event \\\"finished\\\"")]
+    public async Task Job_fails_The_answer_ends_with_the_units_result(string type, string prompt, string how)
+    {
+        var (answer, trace, body) = await BeginAsync(type, prompt);
+        using var _ = answer;
+
+        await box.RunAsync("touch", $"/run/go-{trace}");
+        var rest = await Patience.For(body.ReadToEndAsync(TestContext.Current.CancellationToken), "the end of the answer");
+
+        Assert.Contains($"the unit {Unit(type, trace)} {how}", rest.Replace("\\u0022", "\\\"", StringComparison.Ordinal), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("oneshot")]
+    [InlineData("exec")]
+    public async Task Client_leaves_The_unit_is_stopped(string type)
+    {
+        var (answer, trace, _) = await BeginAsync(type, "hello");
+
+        answer.Dispose();
+
+        await Patience.Until(async () => await box.ShowAsync(Unit(type, trace), "ActiveState") is "inactive" or "failed", "the unit is over");
+    }
+
+    [Fact]
+    public async Task Rule_is_missing_The_answer_and_the_check_say_how_to_write_it()
+    {
+        await box.RunAsync("mv", Rule, "/root/rule");
+        await box.RunAsync("systemctl", "restart", "polkit");
+        try
+        {
+            using var answer = await SendAsync("oneshot", "hello");
+
+            Assert.Equal(HttpStatusCode.BadGateway, answer.StatusCode);
+            const string Remedy = $"run sudo proxy polkit | sudo tee {Rule}";
+            Assert.Contains(Remedy, await answer.Content.ReadAsStringAsync(TestContext.Current.CancellationToken), StringComparison.Ordinal);
+            Assert.Contains(Remedy, await box.RunAsync("proxy", "check"), StringComparison.Ordinal);
+        }
+        finally
+        {
+            await box.RunAsync("mv", "/root/rule", Rule);
+            await box.RunAsync("systemctl", "restart", "polkit");
+        }
+
+        Assert.DoesNotContain("polkit", await box.RunAsync("proxy", "check"), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Templates_do_not_fit_The_check_names_each()
+    {
+        await box.TemplateAsync("job-restarts@", "Restart=always\nExecStart=/bin/true");
+        await File.WriteAllTextAsync(
+            box.Inside("/root/other.toml"), Config.Replace("job-oneshot", "job-restarts", StringComparison.Ordinal).Replace("job-exec", "job-nowhere", StringComparison.Ordinal));
+
+        var check = await box.RunAsync("proxy", "check", "/root/other.toml");
+
+        Assert.Contains("pipeline oneshot: the unit job-restarts@.service sets Restart=always", check, StringComparison.Ordinal);
+        Assert.Contains("pipeline exec: there is no unit job-nowhere@.service", check, StringComparison.Ordinal);
+    }
+
+    private static string Unit(string type, string trace) => $"job-{type}@{trace}.service";
+
+    private Task<HttpResponseMessage> SendAsync(string pipeline, string prompt) => Patience.For(client.SendAsync(
+        new(HttpMethod.Post, "/v1/chat/completions")
+        {
+            Content = new StringContent(
+                $$"""{"model":"pipeline/{{pipeline}}","stream":true,"messages":[{"role":"user","content":"{{prompt}}"}]}""", Encoding.UTF8, "application/json"),
+        },
+        HttpCompletionOption.ResponseHeadersRead), "the head of the answer");
+
+    /// <summary>Returns when the job's first word has arrived.</summary>
+    private async Task<(HttpResponseMessage Answer, string Trace, StreamReader Body)> BeginAsync(string pipeline, string prompt)
+    {
+        var answer = await SendAsync(pipeline, prompt);
+        Assert.True(answer.StatusCode is HttpStatusCode.OK, await ErrorAsync(answer));
+        var body = new StreamReader(await answer.Content.ReadAsStreamAsync(TestContext.Current.CancellationToken));
+        while (await Patience.For(body.ReadLineAsync(TestContext.Current.CancellationToken).AsTask(), "the first word") is { } line
+            && !line.Contains("working", StringComparison.Ordinal)) ;
+        return (answer, answer.Headers.GetValues("x-trace-id").Single(), body);
+    }
+
+    private static async Task<string> ErrorAsync(HttpResponseMessage answer) => answer.IsSuccessStatusCode ? "" : await answer.Content.ReadAsStringAsync();
+}

@@ -179,7 +179,8 @@ internal static partial class NativeRuntime
                 continue;
             }
 
-            var (here, operand) = (offset + at, code[(at + 1)..]);
+            var here = offset + at;
+            var operand = code[(at + 1)..];
             var value = BinaryPrimitives.ReadInt32LittleEndian(operand);
             if (value >= -here && value < length) BinaryPrimitives.WriteInt32LittleEndian(operand, value >= 0 ? value - here : value + length);
             at += 5;

@@ -218,7 +218,7 @@ public sealed class DagsterLauncherTests : IAsyncDisposable
         Assert.EndsWith("/graphql", exchange.Request.Target, StringComparison.Ordinal);
         if (question.Contains("__type(", StringComparison.Ordinal))
         {
-            await exchange.JsonAsync($$"""{"data":{"__type":{"fields":[{{Members()}}],"inputFields":null,"enumValues":null}}}""");
+            await exchange.JsonAsync($$"""{"data": {"__type": {"fields":[{{Members()}}],"inputFields":null,"enumValues":null} } }""");
             return;
         }
 
@@ -230,7 +230,7 @@ public sealed class DagsterLauncherTests : IAsyncDisposable
             data = queue.Count > 1 ? queue.Dequeue() : queue.Peek();
         }
 
-        if (data.Length > 0) await exchange.JsonAsync($$"""{"data":{"field":{{data.ReplaceLineEndings(" ")}}}}""");
+        if (data.Length > 0) await exchange.JsonAsync($$"""{"data":{"field": {{data.ReplaceLineEndings(" ")}} } }""");
     }
 
     /// <summary>Every member that any type is asked for.</summary>

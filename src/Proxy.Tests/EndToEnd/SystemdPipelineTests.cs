@@ -145,6 +145,29 @@ public sealed class SystemdPipelineTests(WorkflowBox box) : IAsyncLifetime
     }
 
     [Fact]
+    public async Task User_is_made_by_systemd_for_one_run_The_answer_and_the_check_say_what_to_do()
+    {
+        await box.RunAsync("systemctl", "stop", "proxy");
+        await box.RunAsync("userdel", "llm-proxy");
+        await box.RunAsync("systemctl", "start", "proxy");
+        try
+        {
+            using var answer = await SendAsync("oneshot", "hello");
+
+            Assert.Equal(HttpStatusCode.BadGateway, answer.StatusCode);
+            const string Remedy = "sudo useradd --system --no-create-home llm-proxy";
+            Assert.Contains(Remedy, await answer.Content.ReadAsStringAsync(TestContext.Current.CancellationToken), StringComparison.Ordinal);
+            Assert.Contains(Remedy, await box.RunAsync("proxy", "check"), StringComparison.Ordinal);
+        }
+        finally
+        {
+            await box.RunAsync("systemctl", "stop", "proxy");
+            await box.MakeUserAsync();
+            await box.RunAsync("systemctl", "start", "proxy");
+        }
+    }
+
+    [Fact]
     public async Task Templates_do_not_fit_The_check_names_each()
     {
         await box.TemplateAsync("job-restarts@", "Restart=always\nExecStart=/bin/true");

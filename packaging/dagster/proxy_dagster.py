@@ -73,7 +73,10 @@ class Events:
         self._await(self._publish(body.encode(), f"{self._job['trace_id']}/{self._job.get('attempt', 1)}/{self._id}-{self._count}"))
 
     def _await(self, work):
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
+        try:
+            return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
+        except TimeoutError:
+            raise RuntimeError("NATS does not answer: is NATS_URL right, and may its user publish?") from None
 
     async def _open(self):
         self._connection = await _connect(self._url, max_reconnect_attempts=-1)

@@ -70,6 +70,7 @@ public sealed class DagsterTests(DagsterHouse house) : IClassFixture<DagsterHous
     [InlineData("lost", "has no job lost; it has ")]
     [InlineData("doubtful", "the job research is in several places of Dagster")]
     [InlineData("demanding", "refuses the run's configuration: Missing required config entry \"ops\"")]
+    [InlineData("without_resource", "refuses the run's configuration: Received unexpected config entry \"proxy\"")]
     [InlineData("unreached", "cannot be reached: Connection refused")]
     public async Task Run_cannot_be_started_The_answer_is_an_error_that_says_why(string pipeline, string reason)
     {

@@ -38,6 +38,12 @@ public sealed class RecordTests(RecordTests.Door door) : IClassFixture<RecordTes
                     """);
             }
 
+            sections.AppendLine("""
+                [[pipelines]]
+                name = "judged"
+                launcher = "process"
+                command = ["/bin/sh", "-c", "echo '{\"type\":\"token\",\"text\":\"a\",\"task\":\"A\"}'; echo '{\"type\":\"finished\",\"winner\":\"A\"}'"]
+                """);
             return sections.ToString();
         }
     }
@@ -97,6 +103,15 @@ public sealed class RecordTests(RecordTests.Door door) : IClassFixture<RecordTes
         await ending;
 
         Assert.Equal(["ok"], Row((await client.ReadRestAsync()).TraceId, "status"));
+    }
+
+    [Fact]
+    public async Task Pipeline_answers_The_row_has_its_name_and_the_winner()
+    {
+        var (reply, _) = await CallAsync("openai", "pipeline/judged", true);
+
+        Assert.EndsWith(OpenAi.Done, reply.Text, StringComparison.Ordinal);
+        Assert.Equal(["workflow", "judged", "A", "ok"], Row(reply.TraceId, "route, pipeline, winner, status"));
     }
 
     [Fact]

@@ -110,6 +110,10 @@ public sealed class EventsCommandTests : IAsyncLifetime
 
     private ValueTask EventAsync(string trace, string lines) => worker!.PublishAsync($"evt.chat.{trace}", Encoding.UTF8.GetBytes(lines));
 
-    private ValueTask DoneAsync(string trace, string? parent) => worker!.PublishAsync($"done.chat.{trace}", Encoding.UTF8.GetBytes(
-        $$"""{"trace_id":"{{trace}}",{{(parent is null ? "" : $"\"parent\":\"{parent}\",")}}"owner":"o","model":"m","duration_ms":1500,"outcome":"ok","usage":{"input_tokens":3,"output_tokens":2}}"""));
+    private ValueTask DoneAsync(string trace, string? parent)
+    {
+        const string Rest = """ "owner":"o","model":"m","duration_ms":1500,"outcome":"ok","usage":{"input_tokens":3,"output_tokens":2}} """;
+        var message = $"{{\"trace_id\":\"{trace}\",{(parent is null ? "" : $"\"parent\":\"{parent}\",")}{Rest}";
+        return worker!.PublishAsync($"done.chat.{trace}", Encoding.UTF8.GetBytes(message));
+    }
 }

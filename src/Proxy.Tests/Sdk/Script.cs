@@ -11,7 +11,7 @@ internal static class Script
     private static readonly Lazy<Task<string>> Node = new(InstallNodeAsync);
     private static readonly Lazy<Task<string>> Python = new(InstallPythonAsync); // lazy, so that the package index is contacted at most once
     private static readonly Lazy<Task<string>> Dagster = new(() =>
-        InstallPythonAsync("dagster", Path.Combine(Root, "packaging", "dagster", "requirements.txt"), "dagster", "dagster", "sdk"));
+        InstallPythonAsync("dagster", Path.Combine(FindRoot(), "packaging", "dagster", "requirements.txt"), "dagster", "dagster", "sdk"));
     private static readonly Lazy<Task<string>> Agents = new(InstallAgentsAsync);
     private static readonly Lazy<Task<string>> Workers = new(InstallWorkersAsync);
 

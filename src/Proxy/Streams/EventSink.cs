@@ -22,6 +22,9 @@ internal abstract class EventSink(BackendReply reply, Action<string> skip, Event
 
     protected ProxyError? Error { get; private set; }
 
+    /// <summary>The task or model that a workflow has chosen; null: none was named.</summary>
+    private string? winner;
+
     /// <summary>The number of the frame whose events are being written.</summary>
     protected long Frame { get; private set; }
 
@@ -63,7 +66,7 @@ internal abstract class EventSink(BackendReply reply, Action<string> skip, Event
         }
 
         reply.Dispose(); // it has been read to its end: its connection is free, whatever the client still has to take
-        return Error is null ? new(EndKind.Whole, Usage) : new(EndKind.BrokeOff, Usage, Error);
+        return Error is null ? new(EndKind.Whole, Usage) { Winner = winner } : new(EndKind.BrokeOff, Usage, Error);
     }
 
     public abstract ValueTask EndAsync();
@@ -87,6 +90,9 @@ internal abstract class EventSink(BackendReply reply, Action<string> skip, Event
             {
                 case ChatEvent.Finished { Error: { } error }:
                     Fail(error);
+                    break;
+                case ChatEvent.Finished finished:
+                    winner ??= finished.Winner;
                     break;
                 case ChatEvent.UsageReported reported:
                     Usage = reported.Usage;

@@ -25,6 +25,9 @@ internal readonly record struct GenerationEnd(EndKind Kind, Usage? Usage, ProxyE
 {
     /// <summary>With <see cref="EndKind.ClientLeft"/>: not the client ended the call but this process, which stops.</summary>
     public bool Interrupted { get; init; }
+
+    /// <summary>With <see cref="EndKind.Whole"/>: the task or model that a workflow chose; null: none was named.</summary>
+    public string? Winner { get; init; }
 }
 
 /// <summary>Holds back the end of a generation, for example until its record is committed.</summary>

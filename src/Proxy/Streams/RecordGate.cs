@@ -56,7 +56,7 @@ internal sealed class RecordGate(FollowedCall call, IRecordWriter writer, Conten
             Route = record.Route ?? "",
             Workspace = call.Routed.Workspace,
             Pipeline = call.Routed.Pipeline,
-            Winner = record.Served,
+            Winner = end.Winner ?? record.Served,
             Backend = record.Backend,
             Status = status,
             InputTokens = end.Usage?.InputTokens,

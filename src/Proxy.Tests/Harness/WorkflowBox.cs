@@ -32,6 +32,9 @@ public sealed class WorkflowBox : SystemdBox
         "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager", .. call,
     ]);
 
+    /// <summary>Has polkit read its rules now: it watches the folder, and tells nobody when it has read it.</summary>
+    internal Task RestartPolkitAsync() => RunAsync("sh", "-c", "systemctl reset-failed polkit; systemctl restart polkit"); // the first for the limit on starts
+
     /// <summary>Makes the service's user, so that it is in /etc/passwd; does nothing if it is.</summary>
     internal Task MakeUserAsync() => RunAsync("sh", "-c", "grep -q ^llm-proxy: /etc/passwd || useradd --system --no-create-home llm-proxy");
 }

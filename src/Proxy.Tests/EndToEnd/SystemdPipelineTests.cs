@@ -65,7 +65,8 @@ public sealed class SystemdPipelineTests(WorkflowBox box) : IAsyncLifetime
         Directory.CreateDirectory(box.Inside("/etc/systemd/system/proxy.service.d"));
         await File.WriteAllTextAsync(box.Inside("/etc/systemd/system/proxy.service.d/test.conf"), "[Service]\nSupplementaryGroups=systemd-journal\n");
         await box.RunAsync("dpkg", "--install", SystemdBox.Package); // an upgrade, which writes polkit's rule
-        await box.RunAsync("systemctl", "restart", "nats-server", "polkit");
+        await box.RestartPolkitAsync();
+        await box.RunAsync("systemctl", "restart", "nats-server");
         await box.RunAsync("systemctl", "restart", "proxy");
     }
 
@@ -125,7 +126,7 @@ public sealed class SystemdPipelineTests(WorkflowBox box) : IAsyncLifetime
     public async Task Rule_is_missing_The_answer_and_the_check_say_how_to_write_it()
     {
         await box.RunAsync("mv", Rule, "/root/rule");
-        await box.RunAsync("systemctl", "restart", "polkit");
+        await box.RestartPolkitAsync();
         try
         {
             using var answer = await SendAsync("oneshot", "hello");
@@ -138,10 +139,33 @@ public sealed class SystemdPipelineTests(WorkflowBox box) : IAsyncLifetime
         finally
         {
             await box.RunAsync("mv", "/root/rule", Rule);
-            await box.RunAsync("systemctl", "restart", "polkit");
+            await box.RestartPolkitAsync();
         }
 
         Assert.DoesNotContain("polkit", await box.RunAsync("proxy", "check"), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task User_is_made_by_systemd_for_one_run_The_answer_and_the_check_say_what_to_do()
+    {
+        await box.RunAsync("systemctl", "stop", "proxy");
+        await box.RunAsync("userdel", "llm-proxy");
+        await box.RunAsync("systemctl", "start", "proxy");
+        try
+        {
+            using var answer = await SendAsync("oneshot", "hello");
+
+            Assert.Equal(HttpStatusCode.BadGateway, answer.StatusCode);
+            const string Remedy = "sudo useradd --system --no-create-home llm-proxy";
+            Assert.Contains(Remedy, await answer.Content.ReadAsStringAsync(TestContext.Current.CancellationToken), StringComparison.Ordinal);
+            Assert.Contains(Remedy, await box.RunAsync("proxy", "check"), StringComparison.Ordinal);
+        }
+        finally
+        {
+            await box.RunAsync("systemctl", "stop", "proxy");
+            await box.MakeUserAsync();
+            await box.RunAsync("systemctl", "start", "proxy");
+        }
     }
 
     [Fact]

@@ -118,7 +118,7 @@ public sealed class SystemdLauncherTests(WorkflowBox box) : IAsyncLifetime
 
     [Theory]
     [InlineData("Restart=on-failure\nExecStart=/bin/true", "sets Restart=on-failure")]
-    [InlineData("ExecStart=relative", "systemd cannot use the unit")]
+    [InlineData("Type=exec", "systemd cannot use the unit")]
     [InlineData(null, "there is no unit")]
     public async Task Template_cannot_run_jobs_The_launch_is_refused_and_says_why(string? service, string why)
     {

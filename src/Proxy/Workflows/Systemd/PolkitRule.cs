@@ -44,29 +44,30 @@ internal static class PolkitRule
     }
 
     /// <summary>What to do where polkit refuses.</summary>
-    public static string Remedy() => Missing() is { } package ? $"install the package {package}, then run {Install}" : $"run {Install}";
+    public static string Remedy() => HasPolkit ? $"run {Install}" : $"install the package polkitd, then run {Install}";
 
-    /// <summary>The package without which the rule cannot work; null: all are there.</summary>
-    private static string? Missing()
+    /// <summary>What to do where D-Bus lets the service not in; null: its user is not the reason.</summary>
+    public static string? UserRemedy()
     {
         try
         {
-            if (!System.IO.File.Exists("/usr/share/dbus-1/system-services/org.freedesktop.PolicyKit1.service")) return "polkitd";
-            foreach (var line in System.IO.File.ReadLines("/etc/nsswitch.conf"))
-                if (line.StartsWith("passwd:", StringComparison.Ordinal) && !line.Contains("systemd", StringComparison.Ordinal)) return "libnss-systemd";
+            foreach (var line in System.IO.File.ReadLines("/etc/passwd"))
+                if (line.StartsWith(User + ":", StringComparison.Ordinal)) return null;
         }
         catch (Exception problem) when (problem is IOException or UnauthorizedAccessException)
         {
-            // Not a Debian: the rule's absence is the likelier reason.
+            return null;
         }
 
-        return null;
+        // dbus-daemon must not ask systemd, so it does not know the users that systemd makes for one run of a service.
+        return $"dbus-daemon lets only users in that are in /etc/passwd: stop the proxy, run sudo useradd --system --no-create-home {User}, start the proxy";
     }
 
-    /// <summary>What keeps polkit from letting the service start units, as far as this process can see; null: nothing.</summary>
+    /// <summary>What keeps the service from starting units, as far as this process can see; null: nothing.</summary>
     public static string? Fault(IReadOnlyList<PipelineConfig> pipelines)
     {
-        if (Missing() is { } package) return $"the package {package} is missing, without which the service may not start units";
+        if (!HasPolkit) return "the package polkitd is missing, without which the service may not start units";
+        if (UserRemedy() is { } user) return user;
         try
         {
             // The folder is readable for root and polkit only.
@@ -78,4 +79,6 @@ internal static class PolkitRule
             return null;
         }
     }
+
+    private static bool HasPolkit => System.IO.File.Exists("/usr/share/dbus-1/system-services/org.freedesktop.PolicyKit1.service");
 }

@@ -35,7 +35,7 @@ internal sealed class SystemdBus(string socket = SystemdBus.Usual) : IDisposable
         DBusErrorReplyException { ErrorName: "org.freedesktop.DBus.Error.AccessDenied" or "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired" } =>
             $"this service may not start the unit {unit}: {PolkitRule.Remedy()}",
         DBusErrorReplyException reply => $"systemd does not start the unit {unit}: {reply.ErrorMessage}",
-        _ => $"systemd cannot be reached over D-Bus: {problem.Message}",
+        _ => $"systemd cannot be reached over D-Bus: {(Environment.IsPrivilegedProcess ? null : PolkitRule.UserRemedy()) ?? problem.Message}",
     };
 
     public void Dispose()

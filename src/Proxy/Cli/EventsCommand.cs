@@ -66,9 +66,10 @@ internal static class EventsCommand
                 {
                     foreach (var line in Encoding.UTF8.GetString(data).Split('\n', StringSplitOptions.RemoveEmptyEntries))
                     {
+                        var wasRunning = !hasFinished;
                         var text = Shown(line, ref hasFinished, ref hasFailed);
                         around.Output.WriteLine(json ? line : text);
-                        if (hasFinished && !isDone) end.CancelAfter(AfterFinished);
+                        if (hasFinished && wasRunning && !isDone) end.CancelAfter(AfterFinished);
                     }
 
                     around.Output.Flush();

@@ -20,6 +20,7 @@ internal static class Program
     private static readonly TimeSpan WarmUp = TimeSpan.FromSeconds(3);
 
     private static readonly ConcurrentBag<double> Bare = [], Relayed = [];
+    private static Task[] Working = []; // the client keeps no hold of a subscription
     private static bool isOn;
 
     public static async Task<int> Main(string[] arguments)
@@ -31,8 +32,7 @@ internal static class Program
         await ear.PingAsync();
         _ = HearAsync(heard.Msgs);
         using var stop = new CancellationTokenSource();
-        _ = WorkAsync(worker, "stream", stop.Token, job => SpeakAsync(worker, job, stop.Token));
-        _ = WorkAsync(worker, "launch", stop.Token, job => AnswerAsync(worker, job));
+        Working = [WorkAsync(worker, "stream", job => SpeakAsync(worker, job, stop.Token)), WorkAsync(worker, "launch", job => AnswerAsync(worker, job))];
 
         var clients = Enumerable.Range(0, workflows).Select(_ => Task.Run(() => ReadAsync(proxy, "stream"))).ToArray();
         await Task.Delay(WarmUp);
@@ -89,24 +89,18 @@ internal static class Program
     }
 
     /// <summary>Pulls the jobs of a pipeline.</summary>
-    private static async Task WorkAsync(NatsConnection connection, string pipeline, CancellationToken cancellation, Func<JsonElement, Task> work)
+    private static async Task WorkAsync(NatsConnection connection, string pipeline, Func<JsonElement, Task> work)
     {
+        var inbox = $"worker.{Guid.NewGuid():N}";
+        await using var jobs = await connection.SubscribeCoreAsync<byte[]>(inbox);
         while (true)
         {
-            try
-            {
-                var job = await connection.RequestAsync<byte[], byte[]>(
-                    $"$JS.API.CONSUMER.MSG.NEXT.PROXY_JOBS.{pipeline}", """{"batch":1,"expires":5000000000}"""u8.ToArray(),
-                    replyOpts: new() { Timeout = TimeSpan.FromSeconds(10) });
-                if (job.ReplyTo?.StartsWith("$JS.ACK.", StringComparison.Ordinal) is not true) continue;
-                await connection.PublishAsync(job.ReplyTo, "+ACK"u8.ToArray());
-                _ = work(JsonElement.Parse(job.Data));
-            }
-            catch (NatsException problem)
-            {
-                await Console.Error.WriteLineAsync(problem.Message);
-                await Task.Delay(200, CancellationToken.None);
-            }
+            await connection.PublishAsync(
+                $"$JS.API.CONSUMER.MSG.NEXT.PROXY_JOBS.{pipeline}", """{"batch":1,"expires":5000000000}"""u8.ToArray(), replyTo: inbox);
+            var job = await jobs.Msgs.ReadAsync();
+            if (job.ReplyTo?.StartsWith("$JS.ACK.", StringComparison.Ordinal) is not true) continue;
+            await connection.PublishAsync(job.ReplyTo, "+ACK"u8.ToArray());
+            _ = work(JsonElement.Parse(job.Data));
         }
     }
 

@@ -63,12 +63,12 @@ class Events:
         """The end of the whole job, once, from its last step. What the job stores must have been committed before: the client hears of the end at once."""
         self.send("finished", winner=winner, reason=reason, error=error)
 
-    def send(self, kind, **members):
+    def send(self, type, /, **members):
         """Sends an event of any type. Raises Cancelled if nobody waits for the answer any more."""
         if self._reason is not None:
             raise Cancelled(self._reason)
         self._count += 1
-        event = {"type": kind, "attempt": self._job.get("attempt", 1), **self._origin, **members}
+        event = {"type": type, "attempt": self._job.get("attempt", 1), **self._origin, **members}
         body = json.dumps({name: value for name, value in event.items() if value is not None}, ensure_ascii=False)
         self._await(self._publish(body.encode(), f"{self._job['trace_id']}/{self._job.get('attempt', 1)}/{self._id}-{self._count}"))
 

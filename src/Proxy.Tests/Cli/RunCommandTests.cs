@@ -83,7 +83,7 @@ public sealed class RunCommandTests : IDisposable
             [[pipelines]]
             name = "home"
             launcher = "process"
-            command = ["/home/ann/job"]
+            command = ["/home/job"]
             [[pipelines]]
             name = "fine"
             launcher = "process"
@@ -101,7 +101,7 @@ public sealed class RunCommandTests : IDisposable
         Assert.Equal($"script: {script} may not be executed by this user", warnings[1]);
         Assert.StartsWith("script: node compiles code while it runs, which the proxy's systemd unit forbids (MemoryDenyWriteExecute); ", warnings[2], StringComparison.Ordinal);
         Assert.Contains("launcher = \"systemd\"", warnings[2], StringComparison.Ordinal);
-        Assert.StartsWith("home: /home/ann/job does not exist", warnings[3], StringComparison.Ordinal);
-        Assert.StartsWith("home: /home/ann/job is in a folder that the proxy's systemd unit hides; ", warnings[4], StringComparison.Ordinal);
+        Assert.StartsWith("home: /home/job does not exist", warnings[3], StringComparison.Ordinal);
+        Assert.StartsWith("home: /home/job is in a folder that the proxy's systemd unit hides; ", warnings[4], StringComparison.Ordinal);
     }
 }

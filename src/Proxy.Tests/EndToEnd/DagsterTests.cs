@@ -1,6 +1,7 @@
 using System.Text;
 using System.Text.Json;
 using Proxy.Tests.Harness;
+using Proxy.Tests.Nats;
 
 namespace Proxy.Tests.EndToEnd;
 
@@ -119,6 +120,47 @@ public sealed class DagsterTests(DagsterHouse house) : IClassFixture<DagsterHous
         Assert.Contains("is still QUEUED after 1s and was ended: is dagster-daemon running", reply.ErrorMessage, StringComparison.Ordinal);
         await box.StatusAsync(reply.TraceId, "CANCELED");
     }
+
+    [Fact]
+    public async Task Sensors_run_Jobs_of_the_queue_are_answered_and_finished_exchanges_become_partitions()
+    {
+        await house.StartAsync();
+        await using var ear = await NatsEar.StartAsync(house.Nats);
+        await using var proxy = await ProxyProcess.StartAsync($"""
+            {FrontDoor.Server()}
+
+            [log]
+            format = "json"
+
+            [nats]
+            url = "{house.Nats.Url}"
+
+            [[pipelines]]
+            name = "research"
+            launcher = "jetstream"
+            present = "winner"
+            """);
+        await proxy.Log.EventAsync("nats_up");
+        house.Box.StartDaemon();
+        using var client = new HttpClient { BaseAddress = proxy.Address, Timeout = TimeSpan.FromMinutes(2) };
+
+        using var content = new StringContent(OpenAi.Request("pipeline/research", text: Question), Encoding.UTF8, "application/json");
+        using var response = await client.PostAsync(new Uri(Path, UriKind.Relative), content);
+
+        var answer = JsonElement.Parse(await response.Content.ReadAsStringAsync());
+        Assert.True(response.IsSuccessStatusCode, $"{answer}\n{house.Box.Output}");
+        Assert.Equal(Question, answer.GetProperty("choices")[0].GetProperty("message").GetProperty("content").GetString());
+        var traceId = response.Headers.GetValues("x-trace-id").Single();
+        Assert.Equal($"{traceId}/1", await house.Box.TagAsync(traceId, "dagster/run_key"));
+        await Patience.Until(async () => await NatsOutageTests.CountAsync(house.Nats, "PROXY_JOBS") == 0, "the job is acknowledged");
+
+        await Patience.Until(async () => (await house.Box.PartitionsAsync()).Contains(traceId), "the exchange is an asset's partition");
+        var own = Assert.Single(ear.Heard, message => message.Subject.StartsWith("done.", StringComparison.Ordinal)
+            && message.Json.TryGetProperty("parent", out var parent) && parent.GetString() == traceId);
+        Assert.DoesNotContain(own.TraceId, await house.Box.PartitionsAsync());
+    }
+
+    private const string Question = "Which of you says more than the one who makes up words?";
 
     private Task<RawReply> CallAsync(string pipeline, ProxyProcess? proxy = null, bool stream = true) => RawClient.SendAsync(
         (proxy ?? house.Proxy).Address, "POST", Path, Encoding.UTF8.GetBytes(OpenAi.Request($"pipeline/{pipeline}", stream)));

@@ -55,15 +55,29 @@ internal sealed class CutWire : IDisposable
                 var server = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
                 client.NoDelay = true;
                 lock (gate) open.AddRange([client, server]);
-                await server.ConnectAsync(IPAddress.Loopback, target);
-                _ = CopyAsync(client, server);
-                _ = CopyAsync(server, client);
+                _ = JoinAsync(client, server);
             }
         }
         catch (Exception cut) when (cut is SocketException or ObjectDisposedException)
         {
             // The test has cut it.
         }
+    }
+
+    private async Task JoinAsync(Socket client, Socket server)
+    {
+        try
+        {
+            await server.ConnectAsync(IPAddress.Loopback, target);
+        }
+        catch (Exception away) when (away is SocketException or ObjectDisposedException)
+        {
+            client.Dispose(); // as a closed port does
+            return;
+        }
+
+        _ = CopyAsync(client, server);
+        _ = CopyAsync(server, client);
     }
 
     private static async Task CopyAsync(Socket from, Socket to)

@@ -80,6 +80,23 @@ internal sealed class DagsterBox : IAsyncDisposable
         return [.. runs.EnumerateArray().Select(static run => (run.GetProperty("runId").GetString()!, run.GetProperty("status").GetString()!))];
     }
 
+    /// <summary>A tag of the call's only run.</summary>
+    public async Task<string?> TagAsync(string traceId, string name)
+    {
+        var (id, _) = Assert.Single(await RunsAsync(traceId));
+        var run = (await AskAsync($$"""{ runOrError(runId: "{{id}}") { ... on Run { tags { key value } } } }""")).GetProperty("runOrError");
+        return run.GetProperty("tags").EnumerateArray().FirstOrDefault(tag => tag.GetProperty("key").GetString() == name).GetProperty("value").GetString();
+    }
+
+    /// <summary>The partitions of the asset <c>exchanges</c> that were materialised.</summary>
+    public async Task<IReadOnlyList<string?>> PartitionsAsync()
+    {
+        var asset = (await AskAsync("""{ assetOrError(assetKey: {path: ["exchanges"]}) { ... on Asset { assetMaterializations { partition } } } }"""))
+            .GetProperty("assetOrError");
+        return asset.TryGetProperty("assetMaterializations", out var all)
+            ? [.. all.EnumerateArray().Select(static one => one.GetProperty("partition").GetString())] : [];
+    }
+
     /// <summary>Waits until the call's only run has the state.</summary>
     public Task StatusAsync(string traceId, string status) =>
         Patience.Until(async () => await RunsAsync(traceId) is [var run] && run.Status == status, $"the run is {status}");
@@ -106,6 +123,7 @@ internal sealed class DagsterBox : IAsyncDisposable
         };
         start.Environment["DAGSTER_HOME"] = home;
         start.Environment["NATS_URL"] = nats;
+        start.Environment["MODEL_A"] = "echo"; // the example's first branch asks the proxy
         start.Environment["PYTHONPATH"] = Path.GetDirectoryName(Example);
         start.Environment["PYTHONDONTWRITEBYTECODE"] = "1";
         foreach (var name in new[] { "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "all_proxy" }) start.Environment.Remove(name);

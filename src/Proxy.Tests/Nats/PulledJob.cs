@@ -23,10 +23,23 @@ internal sealed class PulledJob(NatsConnection connection, NatsMsg<byte[]> messa
     public static async Task<PulledJob?> TakeAsync(
         NatsConnection connection, string pipeline, double seconds = 10, CancellationToken cancellation = default)
     {
-        var request = $$"""{"batch":1,"expires":{{(long)(seconds * 1e9)}}}""";
-        var reply = await connection.RequestAsync<byte[], byte[]>(
-            $"$JS.API.CONSUMER.MSG.NEXT.PROXY_JOBS.{pipeline}", Encoding.UTF8.GetBytes(request),
-            replyOpts: new() { Timeout = TimeSpan.FromSeconds(seconds + 10) }, cancellationToken: cancellation);
+        // Below the client's own inbox it would look for the subject of the request, but a job comes under its own.
+        var inbox = $"worker.{Guid.NewGuid():N}";
+        await using var replies = await connection.SubscribeCoreAsync<byte[]>(inbox, cancellationToken: cancellation);
+        await connection.PublishAsync($"$JS.API.CONSUMER.MSG.NEXT.PROXY_JOBS.{pipeline}",
+            Encoding.UTF8.GetBytes($$"""{"batch":1,"expires":{{(long)(seconds * 1e9)}}}"""), replyTo: inbox, cancellationToken: cancellation);
+        using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        patience.CancelAfter(TimeSpan.FromSeconds(seconds + 10));
+        NatsMsg<byte[]> reply;
+        try
+        {
+            reply = await replies.Msgs.ReadAsync(patience.Token);
+        }
+        catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
+        {
+            return null;
+        }
+
         if (reply.ReplyTo is not { } ack || !ack.StartsWith("$JS.ACK.", StringComparison.Ordinal)) return null;
         var words = ack.Split('.');
         return new(connection, reply, JsonElement.Parse(reply.Data), int.Parse(words[words.Length < 11 ? 4 : 6], CultureInfo.InvariantCulture));

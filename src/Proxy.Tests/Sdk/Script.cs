@@ -10,8 +10,7 @@ internal static class Script
     private static readonly TimeSpan Limit = TimeSpan.FromMinutes(4);
     private static readonly Lazy<Task<string>> Node = new(InstallNodeAsync);
     private static readonly Lazy<Task<string>> Python = new(InstallPythonAsync); // lazy, so that the package index is contacted at most once
-    private static readonly Lazy<Task<string>> Dagster = new(() =>
-        InstallPythonAsync("dagster", Path.Combine(FindRoot(), "packaging", "dagster", "requirements.txt"), "dagster", "dagster", "sdk"));
+    private static readonly Lazy<Task<string>> Dagster = new(InstallDagsterAsync);
     private static readonly Lazy<Task<string>> Agents = new(InstallAgentsAsync);
     private static readonly Lazy<Task<string>> Workers = new(InstallWorkersAsync);
 
@@ -95,6 +94,9 @@ internal static class Script
 
     private static Task<string> InstallPythonAsync() =>
         InstallPythonAsync("python", Path.Combine(Sources, "python", "requirements.txt"), "openai", "sdk");
+
+    private static Task<string> InstallDagsterAsync() =>
+        InstallPythonAsync("dagster", Path.Combine(Root, "packaging", "dagster", "requirements.txt"), "dagster", "dagster", "sdk");
 
     /// <param name="name">The folder of its environment.</param>
     /// <param name="requirements">The file that names the packages.</param>

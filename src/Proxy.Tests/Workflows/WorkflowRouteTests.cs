@@ -90,7 +90,8 @@ public sealed class WorkflowRouteTests : IAsyncLifetime
     public async Task Header_names_the_pipeline_The_whole_answer_says_who_won()
     {
         var reply = await CallAsync("/v1/chat/completions", OpenAi.Request("any"), static run => run.Say(
-            Token("a", ",\"task\":\"A\",\"model\":\"small\""), Token("b", ",\"task\":\"B\",\"model\":\"large\""), Finished(",\"winner\":\"large\"")), "x-pipeline: judged");
+            Token("a", ",\"task\":\"A\",\"model\":\"small\""), Token("b", ",\"task\":\"B\",\"model\":\"large\""), Finished(",\"winner\":\"large\"")),
+            "x-pipeline: judged");
 
         Assert.Equal("b", reply.Json.GetProperty("choices")[0].GetProperty("message").GetProperty("content").GetString());
         Assert.Equal("any", reply.Json.GetProperty("model").GetString());
@@ -102,7 +103,7 @@ public sealed class WorkflowRouteTests : IAsyncLifetime
     [Fact]
     public async Task Events_of_an_unknown_type_Are_skipped_without_a_wait_for_their_numbers()
     {
-        var reply = await CallAsync("/v1/chat/completions", OpenAi.Request("pipeline/first"), static run => run.Say(
+        var reply = await CallAsync("/v1/chat/completions", OpenAi.Request("pipeline/first", stream: true), static run => run.Say(
             Token("one ", ",\"seq\":1"), """{"type":"progress","percent":50,"seq":2}""", """{"type":"artifact","seq":3}""", Token("two", ",\"seq\":4"),
             Finished(",\"seq\":5")));
 

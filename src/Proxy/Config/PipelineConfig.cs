@@ -24,7 +24,7 @@ internal sealed record PipelineConfig
     public string? Location { get; init; }
 
     /// <summary>Which branch of the workflow the client sees: <c>first</c>, <c>winner</c>, or <c>task:NAME</c>.</summary>
-    public string Present { get; init; } = FirstBranch;
+    public string Present { get; init; } = "first";
 
     /// <summary>What becomes of calls of tools that the client did not offer: <c>client</c>, <c>reasoning</c> or <c>hide</c>.</summary>
     public string ToolCalls { get; init; } = "reasoning";
@@ -41,7 +41,6 @@ internal sealed record PipelineConfig
     /// <summary>What happens when another attempt of the job speaks after the client has content: <c>error</c> or <c>restart</c>.</summary>
     public string OnRetry { get; init; } = "error";
 
-    public const string FirstBranch = "first";
     public const string WinningBranch = "winner";
     public const string TaskPrefix = "task:";
 

@@ -10,8 +10,8 @@ namespace Proxy.Workflows;
 internal sealed record RelayParts(IWorkflowBus? Bus, IArtifactStore? Artifacts, WorkflowMetrics Metrics, ILogger Log, TimeProvider Time);
 
 /// <summary>
-/// Reads the events of one job, from what it writes itself or from the bus, and gives what the client is to see of them. Ends with the job's <c>finished</c>, or
-/// with an error if the job fails, falls silent, or takes too long. Dispose it to stop a job that is not over. For one reader.
+/// Reads the events of one job, from what it writes itself or from the bus, and gives what the client is to see of them. Ends with the job's
+/// <c>finished</c>, or with an error if the job fails, falls silent, or takes too long. Dispose it to stop a job that is not over. For one reader.
 /// </summary>
 internal sealed class JobRelay : IAsyncDisposable
 {
@@ -152,7 +152,8 @@ internal sealed class JobRelay : IAsyncDisposable
             if (await arriving.ConfigureAwait(false))
             {
                 heard = parts.Time.GetTimestamp();
-                if (!lines.Take(source.Current.Span, isWhole: feed is not null, read)) failure ??= Error($"a line of its output is longer than {JobLines.Longest} bytes");
+                if (!lines.Take(source.Current.Span, isWhole: feed is not null, read))
+                    failure ??= Error($"a line of its output is longer than {JobLines.Longest} bytes");
                 return;
             }
 

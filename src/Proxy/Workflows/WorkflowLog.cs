@@ -28,6 +28,7 @@ internal static partial class WorkflowLog
         EventName = "job_events_missing")]
     public static partial void EventsMissing(this ILogger logger, string traceId, string pipeline, long seq);
 
-    [LoggerMessage(1107, LogLevel.Warning, "Call {TraceId}: the job of pipeline {Pipeline} could not be told to stop: {Reason}", EventName = "job_not_cancelled")]
+    [LoggerMessage(1107, LogLevel.Warning, "Call {TraceId}: the job of pipeline {Pipeline} could not be told to stop: {Reason}",
+        EventName = "job_not_cancelled")]
     public static partial void NotCancelled(this ILogger logger, string traceId, string pipeline, string reason);
 }

@@ -53,7 +53,12 @@ internal sealed class WorkflowRoute(WorkflowParts parts) : IChatRoute
         try
         {
             // Before the launch, so that not even the job's first event is missed.
-            if (launcher.UsesBus) feed = await (bus ?? throw new LaunchException("there is no [nats]")).FollowAsync(job.TraceId, cancellation).ConfigureAwait(false);
+            if (launcher.UsesBus)
+            {
+                if (bus is null) throw new LaunchException("there is no [nats]");
+                feed = await bus.FollowAsync(job.TraceId, cancellation).ConfigureAwait(false);
+            }
+
             run = await launcher.LaunchAsync(job, cancellation).ConfigureAwait(false);
         }
         catch (LaunchException refused)
@@ -129,7 +134,10 @@ internal sealed class WorkflowRoute(WorkflowParts parts) : IChatRoute
 
     /// <summary>The error for a request that a job cannot be given, or whose answer could not be said.</summary>
     private static ProxyError? Unsayable(ChatRequest request, PipelineConfig pipeline) => request.Choices is > 1
-        ? new(ProxyErrorKind.InvalidRequest, $"pipeline '{pipeline.Name}' gives one answer (present = \"{pipeline.Present}\"); leave n out or send 1") { Param = "n" }
+        ? new(ProxyErrorKind.InvalidRequest, $"pipeline '{pipeline.Name}' gives one answer (present = \"{pipeline.Present}\"); leave n out or send 1")
+        {
+            Param = "n",
+        }
         : OpenAiChatRequestCodec.Unsayable(request);
 
     private static ProxyError Unknown(in RoutedCall call) =>

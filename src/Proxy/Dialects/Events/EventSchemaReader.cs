@@ -84,7 +84,8 @@ internal sealed class EventSchemaReader : EventReader
         var word = Text(published, "reason"u8);
         var error = Error(published);
         if (error is null && EventSchemaJson.Reason(word) is { } reason and not FinishReason.Error) return new(reason, Text(published, "winner"u8));
-        error ??= new(ProxyErrorKind.HostFailed, word is "error" ? "the worker failed and gave no reason" : $"the worker ended with the reason '{ModelName.Shown(word!)}'");
+        error ??= new(ProxyErrorKind.HostFailed,
+            word is "error" ? "the worker failed and gave no reason" : $"the worker ended with the reason '{ModelName.Shown(word!)}'");
         return new(FinishReason.Error, Text(published, "winner"u8), error);
     }
 

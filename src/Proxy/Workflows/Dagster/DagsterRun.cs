@@ -32,7 +32,7 @@ internal sealed class DagsterRun : IJobRun
     private readonly ILogger log;
     private readonly TimeProvider time;
     private long cancelledAt; // 0: it is to go on
-    private volatile string? asked; // the policy by which the run was last told to end
+    private string? asked; // the policy by which the run was last told to end
 
     public DagsterRun(DagsterServer server, PipelineConfig pipeline, string run, string traceId, ILogger log, TimeProvider time)
     {
@@ -143,7 +143,7 @@ internal sealed class DagsterRun : IJobRun
     private async Task EndAsync()
     {
         var policy = time.GetElapsedTime(Volatile.Read(ref cancelledAt)) < Grace ? "SAFE_TERMINATE" : "MARK_AS_CANCELED_IMMEDIATELY";
-        if (asked == policy) return;
+        if (Interlocked.Exchange(ref asked, policy) == policy) return;
         try
         {
             await AskAsync(DagsterSchema.Terminate, json =>
@@ -151,11 +151,10 @@ internal sealed class DagsterRun : IJobRun
                 json.WriteString("run"u8, run);
                 json.WriteString("policy"u8, policy);
             }).ConfigureAwait(false);
-            asked = policy;
         }
         catch (LaunchException)
         {
-            // Said again at the next look.
+            asked = null; // said again at the next look
         }
     }
 

@@ -73,7 +73,7 @@ internal sealed class WorkflowRoute(WorkflowParts parts) : IChatRoute
         parts.Metrics.Launched();
         parts.Log.JobLaunched(job.TraceId, job.Pipeline.Name, run.RunId ?? job.TraceId);
         var relay = new JobRelay(job, run, feed, request.Tools, new(feed is null ? null : bus, parts.Artifacts(), parts.Metrics, parts.Log, parts.Time));
-        return await BeginAsync(relay, run.RunId ?? job.TraceId, feed is null, cancellation).ConfigureAwait(false);
+        return await BeginAsync(relay, run.RunId ?? job.TraceId, feed is not null, cancellation).ConfigureAwait(false);
     }
 
     /// <summary>Waits for the first event, but not for long. A job that fails before is an error with a status of its own.</summary>

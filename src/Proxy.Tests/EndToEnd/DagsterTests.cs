@@ -56,6 +56,16 @@ public sealed class DagsterTests(DagsterHouse house) : IClassFixture<DagsterHous
     }
 
     [Fact]
+    public async Task Step_fails_in_a_job_with_the_hook_The_job_itself_ends_the_stream()
+    {
+        await house.StartAsync();
+
+        var reply = await CallAsync("telling");
+
+        Assert.Equal(("so far", "break_down: no water"), (OpenAi.Read(reply), OpenAi.ReadError(reply).GetProperty("message").GetString()));
+    }
+
+    [Fact]
     public async Task Run_succeeds_without_an_end_The_stream_ends_with_stop()
     {
         await house.StartAsync();

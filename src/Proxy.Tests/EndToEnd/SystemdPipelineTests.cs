@@ -46,6 +46,19 @@ public sealed class SystemdPipelineTests(WorkflowBox box) : IAsyncLifetime
         name = "exec"
         launcher = "systemd"
         unit = "job-exec@{trace_id}.service"
+        [[pipelines]]
+        name = "process"
+        launcher = "process"
+        command = ["/opt/jobs/say"]
+
+        """;
+
+    /// <summary>A job that is a child of the proxy, and tries to leave the service's sandbox.</summary>
+    private const string Child = """
+        #!/bin/bash
+        cat >/dev/null
+        if touch /opt/jobs/was-here 2>/dev/null; then word=free; else word=fenced; fi
+        printf '{"type":"token","text":"%s %s"}\n{"type":"finished","reason":"stop"}\n' "$(id -un)" "$word"
 
         """;
 
@@ -59,7 +72,8 @@ public sealed class SystemdPipelineTests(WorkflowBox box) : IAsyncLifetime
 
         Directory.CreateDirectory(box.Inside("/opt/jobs"));
         await File.WriteAllTextAsync(box.Inside("/opt/jobs/talk"), Worker);
-        await box.RunAsync("chmod", "755", "/opt/jobs/talk");
+        await File.WriteAllTextAsync(box.Inside("/opt/jobs/say"), Child);
+        await box.RunAsync("chmod", "755", "/opt/jobs/talk", "/opt/jobs/say");
         foreach (var type in (string[])["oneshot", "exec"]) await box.TemplateAsync($"job-{type}@", $"Type={type}\nDynamicUser=yes\nExecStart=/opt/jobs/talk");
         await File.WriteAllTextAsync(box.Inside("/etc/proxy/config.toml"), Config);
         Directory.CreateDirectory(box.Inside("/etc/systemd/system/proxy.service.d"));
@@ -68,6 +82,7 @@ public sealed class SystemdPipelineTests(WorkflowBox box) : IAsyncLifetime
         await box.RestartPolkitAsync();
         await box.RunAsync("systemctl", "restart", "nats-server");
         await box.RunAsync("systemctl", "restart", "proxy");
+        await ConnectedAsync();
     }
 
     public ValueTask DisposeAsync()
@@ -123,6 +138,16 @@ public sealed class SystemdPipelineTests(WorkflowBox box) : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Job_is_a_child_of_the_service_It_works_in_the_services_sandbox()
+    {
+        using var answer = await SendAsync("process", "hello");
+        var text = await Patience.For(answer.Content.ReadAsStringAsync(TestContext.Current.CancellationToken), "the end of the answer");
+
+        Assert.Contains("llm-proxy fenced", text, StringComparison.Ordinal);
+        Assert.EndsWith("data: [DONE]\n\n", text, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Rule_is_missing_The_answer_and_the_check_say_how_to_write_it()
     {
         await box.RunAsync("mv", Rule, "/root/rule");
@@ -134,7 +159,7 @@ public sealed class SystemdPipelineTests(WorkflowBox box) : IAsyncLifetime
             Assert.Equal(HttpStatusCode.BadGateway, answer.StatusCode);
             const string Remedy = $"run sudo proxy polkit | sudo tee {Rule}";
             Assert.Contains(Remedy, await answer.Content.ReadAsStringAsync(TestContext.Current.CancellationToken), StringComparison.Ordinal);
-            Assert.Contains(Remedy, await box.RunAsync("proxy", "check"), StringComparison.Ordinal);
+            Assert.Contains(Remedy, await CheckAsync(), StringComparison.Ordinal);
         }
         finally
         {
@@ -142,7 +167,7 @@ public sealed class SystemdPipelineTests(WorkflowBox box) : IAsyncLifetime
             await box.RestartPolkitAsync();
         }
 
-        Assert.DoesNotContain("polkit", await box.RunAsync("proxy", "check"), StringComparison.Ordinal);
+        Assert.DoesNotContain("polkit", await CheckAsync(), StringComparison.Ordinal);
     }
 
     [Fact]
@@ -151,6 +176,7 @@ public sealed class SystemdPipelineTests(WorkflowBox box) : IAsyncLifetime
         await box.RunAsync("systemctl", "stop", "proxy");
         await box.RunAsync("userdel", "llm-proxy");
         await box.RunAsync("systemctl", "start", "proxy");
+        await ConnectedAsync();
         try
         {
             using var answer = await SendAsync("oneshot", "hello");
@@ -158,13 +184,14 @@ public sealed class SystemdPipelineTests(WorkflowBox box) : IAsyncLifetime
             Assert.Equal(HttpStatusCode.BadGateway, answer.StatusCode);
             const string Remedy = "sudo useradd --system --no-create-home llm-proxy";
             Assert.Contains(Remedy, await answer.Content.ReadAsStringAsync(TestContext.Current.CancellationToken), StringComparison.Ordinal);
-            Assert.Contains(Remedy, await box.RunAsync("proxy", "check"), StringComparison.Ordinal);
+            Assert.Contains(Remedy, await CheckAsync(), StringComparison.Ordinal);
         }
         finally
         {
             await box.RunAsync("systemctl", "stop", "proxy");
             await box.MakeUserAsync();
             await box.RunAsync("systemctl", "start", "proxy");
+            await ConnectedAsync();
         }
     }
 
@@ -175,11 +202,19 @@ public sealed class SystemdPipelineTests(WorkflowBox box) : IAsyncLifetime
         await File.WriteAllTextAsync(
             box.Inside("/root/other.toml"), Config.Replace("job-oneshot", "job-restarts", StringComparison.Ordinal).Replace("job-exec", "job-nowhere", StringComparison.Ordinal));
 
-        var check = await box.RunAsync("proxy", "check", "/root/other.toml");
+        var check = await CheckAsync("/root/other.toml");
 
         Assert.Contains("pipeline oneshot: the unit job-restarts@.service sets Restart=always", check, StringComparison.Ordinal);
         Assert.Contains("pipeline exec: there is no unit job-nowhere@.service", check, StringComparison.Ordinal);
     }
+
+    /// <summary>A pipeline is refused while there is no connection to NATS.</summary>
+    private Task ConnectedAsync() => Patience.Until(
+        async () => (await client.GetStringAsync("/metrics", TestContext.Current.CancellationToken)).Contains("proxy_nats_up 1", StringComparison.Ordinal),
+        "the proxy is connected to NATS");
+
+    /// <summary>What <c>proxy check</c> prints. It needs a working folder, which a command that enters the box does not have.</summary>
+    private Task<string> CheckAsync(string file = "/etc/proxy/config.toml") => box.RunAsync("sh", "-c", $"cd /root && proxy check {file}");
 
     private static string Unit(string type, string trace) => $"job-{type}@{trace}.service";
 

@@ -176,8 +176,9 @@ def jobs_sensor(pipelines, prefix="", name="proxy_jobs", nats_url=None, batch=10
     """
     Starts runs for the jobs of pipelines whose launcher is "jetstream". `pipelines` has Dagster's job for each pipeline's name.
 
-    It pulls from the consumers that the proxy has made. A job is acknowledged when its run exists, which is one evaluation after the one that requested it; until then its acknowledgement waits in the
-    cursor. If Dagster dies in between, NATS delivers the job again, as the next attempt, and the run that exists is found by its tag.
+    It pulls from the consumers that the proxy has made. A job is acknowledged when its run exists, which is one evaluation after the one that requested it;
+    until then its acknowledgement waits in the cursor. If Dagster dies in between, NATS delivers the job again, as the next attempt, and the run that exists
+    is found by its tag.
     """
     stream = "PROXY_JOBS" + (f"_{prefix.replace('.', '_')}" if prefix else "")
     subjects = {f"{prefix + '.' if prefix else ''}job.chat.{pipeline}": job for pipeline, job in pipelines.items()}

@@ -5,7 +5,9 @@ using Proxy.Tests.Nats;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>Jobs of a real Dagster answer chats: started, streamed, failed and cancelled; and everything that keeps a run from starting is an error at once.</summary>
+/// <summary>
+/// Jobs of a real Dagster answer chats: started, streamed, failed and cancelled; and everything that keeps a run from starting is an error at once.
+/// </summary>
 [Trait("Category", "Sdk")]
 public sealed class DagsterTests(DagsterHouse house) : IClassFixture<DagsterHouse>
 {

@@ -25,8 +25,8 @@ class Events:
     Sends the events of one step to the client's stream, in the order of the calls. Use it as a context manager.
 
     The steps of a job run in processes of their own, which share no counter, so the events have no `seq`. Each has an id instead (Nats-Msg-Id): where
-    JetStream keeps the events, a message is sent again under its id until the server has stored it, and the server drops what comes twice.
-    Where it does not, an event is sent once.
+    JetStream keeps the events, a message is sent again under its id until the server has stored it, for nine seconds, and the server drops what
+    comes twice. Where it does not, an event is sent once.
     """
 
     def __init__(self, job, url, task=None, model=None):

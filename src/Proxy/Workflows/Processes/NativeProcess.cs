@@ -143,7 +143,8 @@ internal static unsafe partial class NativeProcess
     private static LaunchException Failure(IReadOnlyList<string> command, int error)
     {
         const int NoSuchFile = 2;
-        var reason = error is NoSuchFile && File.Exists(command[0]) ? "the interpreter that its first line names is missing" : Marshal.GetPInvokeErrorMessage(error);
+        var reason = error is NoSuchFile && File.Exists(command[0]) ? "the interpreter that its first line names is missing"
+            : Marshal.GetPInvokeErrorMessage(error);
         return new($"{command[0]} cannot be started: {reason}");
     }
 

@@ -88,8 +88,8 @@ public sealed class PipelineSdkTests : IAsyncLifetime
         var reply = await CallAsync("research", text);
 
         Assert.Equal(string.Concat(Long), Text(reply));
-        Assert.All(host.Requests, request => Assert.Equal(text, request.Json.GetProperty("messages")[0].GetProperty("content").GetString()));
-        Assert.Equal(2, host.Requests.Count);
+        Assert.All(host.Calls, request => Assert.Equal(text, request.Json.GetProperty("messages")[0].GetProperty("content").GetString()));
+        Assert.Equal(2, host.Calls.Count);
     }
 
     [Fact]

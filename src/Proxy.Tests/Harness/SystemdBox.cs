@@ -101,7 +101,8 @@ public class SystemdBox : IAsyncDisposable
     {
         var start = new ProcessStartInfo("systemd-nspawn",
         [
-            "--quiet", "--directory", tree, "--machine", $"proxy-test-{Environment.ProcessId}-{Interlocked.Increment(ref boxes)}", "--boot", "--volatile=overlay",
+            "--quiet", "--directory", tree, "--machine", $"proxy-test-{Environment.ProcessId}-{Interlocked.Increment(ref boxes)}", "--boot",
+            "--volatile=overlay",
             "--private-network", "--register=no", "--keep-unit",
         ])
         {

@@ -189,7 +189,8 @@ public sealed class JetStreamPipelineTests : IAsyncLifetime
         var whole = routed.CallAsync("/v1/chat/completions", OpenAi.Request("pipeline/unit"));
         var first = await Patience.For(jobs.NextAsync(), "the launch");
         await SayAsync(first, "{\"type\":\"token\",\"text\":\"hello\",\"seq\":1}\n{\"type\":\"finished\",\"seq\":2}");
-        Assert.Equal("hello", OpenAi.Read((await Patience.For(whole, "the answer")).Reply));
+        var answer = (await Patience.For(whole, "the answer")).Reply.Json;
+        Assert.Equal("hello", answer.GetProperty("choices")[0].GetProperty("message").GetProperty("content").GetString());
 
         await using var client = await RawClient.ConnectAsync(routed.Address);
         await client.RequestAsync("POST", "/v1/chat/completions", Encoding.UTF8.GetBytes(OpenAi.Request("pipeline/unit", stream: true)));

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Runtime.InteropServices;
 using System.Text;
 using Proxy.Tests.Harness;
 using Proxy.Tests.Store;
@@ -105,7 +106,7 @@ public sealed class ProcessPipelineTests(ProcessPipelineTests.House house) : ICl
             Directory.Delete(folder, recursive: true);
         }
 
-        private static string Pipeline(string name, params string[] command) =>
+        internal static string Pipeline(string name, params string[] command) =>
             $"[[pipelines]]\nname = \"{name}\"\nlauncher = \"process\"\ncommand = [{string.Join(", ", command.Select(static word => $"\"{word}\""))}]\n";
     }
 
@@ -163,8 +164,8 @@ public sealed class ProcessPipelineTests(ProcessPipelineTests.House house) : ICl
     {
         var id = (await AskAsync("openai", false, "garbage")).TraceId;
 
-        var lines = house.Proxy.Log.Lines.Where(line => ProxyLog.Text(line, "event") is "job_line_unread" && line.GetRawText().Contains(id, StringComparison.Ordinal));
-        Assert.Equal(3, lines.Count());
+        Assert.Equal(3, house.Proxy.Log.Lines.Count(
+            line => ProxyLog.Text(line, "event") is "job_line_unread" && line.GetRawText().Contains(id, StringComparison.Ordinal)));
         var metrics = (await RawClient.SendAsync(house.Proxy.Address, "GET", "/metrics")).Text;
         Assert.Matches("proxy_workflow_unreadable_total [1-9]", metrics);
         Assert.Matches("proxy_workflow_unknown_total [1-9]", metrics);
@@ -299,8 +300,9 @@ public sealed class ProcessPipelineTests(ProcessPipelineTests.House house) : ICl
     public async Task Operator_presses_Ctrl_C_The_program_is_ended()
     {
         var program = ProxyProcess.Program();
-        using var command = Process.Start(new ProcessStartInfo(
-            program[0], [.. program[1..], "run", "slow-stop", "x", "--url", house.Proxy.Address.ToString()]) { RedirectStandardOutput = true, RedirectStandardError = true })!;
+        var start = new ProcessStartInfo(program[0], [.. program[1..], "run", "slow-stop", "x", "--url", house.Proxy.Address.ToString()]);
+        (start.RedirectStandardOutput, start.RedirectStandardError) = (true, true);
+        using var command = Process.Start(start)!;
         var buffer = new char[7];
         await Patience.For(command.StandardOutput.ReadBlockAsync(buffer).AsTask(), "the first word");
         var id = (await File.ReadAllTextAsync(house.In("pid-stop"))).Trim();
@@ -310,6 +312,28 @@ public sealed class ProcessPipelineTests(ProcessPipelineTests.House house) : ICl
         await Patience.For(command.WaitForExitAsync(), "the command's end");
         Assert.Equal((1, "working"), (command.ExitCode, new string(buffer)));
         await Patience.Until(() => Task.FromResult(!Directory.Exists($"/proc/{id}")), "the program is gone");
+    }
+
+    [Fact]
+    public async Task Proxy_stops_Its_programs_have_ended_before_it()
+    {
+        await using var proxy = await ProxyProcess.StartAsync($"""
+            {FrontDoor.Server("drain = \"1s\"")}
+            [log]
+            format = "json"
+            [inference]
+            bundled = false
+            {House.Pipeline("stubborn", "/bin/sh", "-c", "trap '' TERM; setsid sleep 1000 & echo '{{}}'; while :; do sleep 1; done")}
+            """);
+        await using var client = await RawClient.ConnectAsync(proxy.Address);
+        await client.RequestAsync("POST", "/v1/chat/completions", Body(Clients["openai"].Body, true, "stubborn"));
+        await client.ReadHeadAsync(); // two seconds after the launch
+        Assert.True(IsLeft(TraceOf(client)));
+
+        proxy.Signal(PosixSignal.SIGTERM);
+        await proxy.ExitAsync();
+
+        Assert.False(IsLeft(TraceOf(client)));
     }
 
     private Task<RawReply> AskAsync(string client, bool stream, string pipeline, string more = "", params string[] headers)
@@ -335,9 +359,10 @@ public sealed class ProcessPipelineTests(ProcessPipelineTests.House house) : ICl
 
     private static string TraceOf(RawClient client) => client.Headers.First(static header => header.Name == "x-trace-id").Value;
 
-    private static Task GoneAsync(string trace) => Patience.Until(
-        () => Task.FromResult(Directory.EnumerateDirectories("/proc").All(folder => !Environ(folder).Contains(trace, StringComparison.Ordinal))),
-        "no process of the job is left");
+    private static Task GoneAsync(string trace) => Patience.Until(() => Task.FromResult(!IsLeft(trace)), "no process of the job is left");
+
+    private static bool IsLeft(string trace) =>
+        Directory.EnumerateDirectories("/proc").Any(folder => Environ(folder).Contains(trace, StringComparison.Ordinal));
 
     private static string Environ(string folder)
     {

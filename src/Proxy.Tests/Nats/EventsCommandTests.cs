@@ -31,7 +31,8 @@ public sealed class EventsCommandTests : IAsyncLifetime
         // The streams are there, as a proxy makes them, and hold what was published before the command began.
         var trace = Id(1);
         await using var proxy = await ProxyProcess.StartAsync(Config());
-        await Patience.Until(() => Task.FromResult(proxy.Log.Lines.Count(line => ProxyLog.Text(line, "event") is "nats_stream_created") >= 2), "the streams are there");
+        await proxy.Log.LineAsync(
+            static line => ProxyLog.Text(line, "event") is "nats_stream_created" && ProxyLog.Text(line, "stream") is "PROXY_DONE", "the streams");
         await EventAsync(trace, """{"type":"token","seq":1,"task":"a","model":"m","text":"be\u001bfore"}""");
         await DoneAsync(Id(2), trace);
         await DoneAsync(Id(3), Id(2));

@@ -28,7 +28,7 @@ internal static class EventsCommand
                 result.AddError($"'{given.Value}' is not a trace id: it has 26 letters and digits");
         });
         var json = new Option<bool>("--json") { Description = "Print the events, and at the end the calls, one JSON object on each line." };
-        var command = new Command("events", "Print what NATS has of a call as it comes: its events, then the calls that were made for it as a tree.") { id, json };
+        var command = new Command("events", "Print what NATS has of a call as it comes: its events, then the calls that were made for it.") { id, json };
         command.SetAction(async (parsed, cancellation) =>
         {
             var path = ConfigFile.Find(parsed.GetValue(config), around.Environment);
@@ -66,9 +66,10 @@ internal static class EventsCommand
                 {
                     foreach (var line in Encoding.UTF8.GetString(data).Split('\n', StringSplitOptions.RemoveEmptyEntries))
                     {
+                        var wasRunning = !hasFinished;
                         var text = Shown(line, ref hasFinished, ref hasFailed);
                         around.Output.WriteLine(json ? line : text);
-                        if (hasFinished && !isDone) end.CancelAfter(AfterFinished);
+                        if (hasFinished && wasRunning && !isDone) end.CancelAfter(AfterFinished);
                     }
 
                     around.Output.Flush();

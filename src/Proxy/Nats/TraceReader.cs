@@ -34,7 +34,7 @@ internal static class TraceReader
 
         async Task FollowAsync(string stream, string subject, DateTimeOffset? from, bool isDone)
         {
-            var inbox = connection.NewInbox();
+            var inbox = $"_INBOX.{Guid.NewGuid():N}"; // with NewInbox() the client gets neither these nor its replies
             var hasHistory = true;
             var heard = await connection.SubscribeCoreAsync(inbox, serializer: NatsRawSerializer<byte[]>.Default, opts: Wide, cancellationToken: cancellation)
                 .ConfigureAwait(false);

@@ -11,7 +11,7 @@ internal static class ForgetCommand
         var owner = new Argument<string>("OWNER") { Description = "The key's name; \"anonymous\" is what calls without a key are recorded as." };
         var yes = new Option<bool>("--yes", "-y") { Description = "Do not ask." };
         var json = ProxyCommand.Json();
-        var command = new Command("forget", "Delete everything that is kept of a key: its calls, usage, answers, artifacts and idempotency keys.") { owner, yes, json };
+        var command = new Command("forget", "Delete all that is kept of a key: calls, usage, answers, artifacts and idempotency keys.") { owner, yes, json };
         AdminClient.TakesNoFile(command, config);
         command.SetAction(async (parsed, cancellation) => (int)await RunAsync(
             around, parsed.GetRequiredValue(owner), parsed.GetValue(yes), parsed.GetValue(json), cancellation).ConfigureAwait(false));

@@ -8,8 +8,8 @@ using Proxy.Config;
 namespace Proxy.Cli.Workflows;
 
 /// <summary>
-/// <c>proxy run PIPELINE TEXT…</c>: asks a pipeline as a client does, and prints its answer as it comes. Ctrl-C cancels the job. It calls the public listener,
-/// with the key in $PROXY_KEY if the proxy has keys.
+/// <c>proxy run PIPELINE TEXT…</c>: asks a pipeline as a client does, and prints its answer as it comes. Ctrl-C cancels the job. It calls the public
+/// listener, with the key in $PROXY_KEY if the proxy has keys.
 /// </summary>
 internal static class RunCommand
 {
@@ -130,7 +130,8 @@ internal static class RunCommand
         }
 
         var root = whole.GetLeftPart(UriPartial.Path).TrimEnd('/');
-        var http = new HttpClient(handler) { BaseAddress = new Uri((root.EndsWith("/v1", StringComparison.Ordinal) ? root[..^3] : root + "/")), Timeout = Timeout.InfiniteTimeSpan };
+        if (root.EndsWith("/v1", StringComparison.Ordinal)) root = root[..^3];
+        var http = new HttpClient(handler) { BaseAddress = new Uri(root.TrimEnd('/') + "/"), Timeout = Timeout.InfiniteTimeSpan };
         if (around.Environment("PROXY_KEY") is { Length: > 0 } key) http.DefaultRequestHeaders.Authorization = new("Bearer", key.Trim());
         return http;
     }

@@ -10,7 +10,7 @@ internal static class Sandbox
     private static readonly string[] Hidden = ["/home/", "/root/", "/run/user/"];
 
     /// <summary>Programs that compile code while they run, and end at once where they may not.</summary>
-    private static readonly string[] Compilers = ["node", "nodejs", "deno", "bun", "npx", "tsx", "ts-node", "java", "dotnet", "pwsh", "luajit", "pypy", "pypy3"];
+    private static readonly string[] Compilers = ["node", "nodejs", "deno", "bun", "npx", "tsx", "java", "dotnet", "pwsh", "luajit", "pypy3"];
 
     /// <summary>Why a program cannot run there; null: nothing speaks against it.</summary>
     public static string? Problem(IReadOnlyList<string> command)

@@ -18,6 +18,6 @@ internal static class WorkflowsCli
         if (pipeline.Launcher is not "process") yield break;
         if (ProcessLauncher.Problem(pipeline) is { } problem) yield return $"[[pipelines]] {pipeline.Name}: {problem}";
         if (Sandbox.Problem(pipeline.Command) is { } sandboxed)
-            yield return $"[[pipelines]] {pipeline.Name}: {sandboxed}; under the packaged unit, use launcher = \"systemd\", whose units have a sandbox of their own";
+            yield return $"[[pipelines]] {pipeline.Name}: {sandboxed}; under that unit, write launcher = \"systemd\", whose units have a sandbox of their own";
     }
 }

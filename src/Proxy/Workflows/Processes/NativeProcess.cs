@@ -96,6 +96,15 @@ internal static unsafe partial class NativeProcess
         }
     }
 
+    /// <summary>
+    /// Keeps this process's descriptors from the programs that it starts: those that it was given at its start are not marked so. Kernels before 5.11 cannot.
+    /// </summary>
+    public static void KeepDescriptors()
+    {
+        const int CloseRange = 436, MarkOnly = 4; // on every architecture; CLOSE_RANGE_CLOEXEC
+        _ = syscall(CloseRange, 3, uint.MaxValue, MarkOnly);
+    }
+
     /// <summary>Signals all of a program's group.</summary>
     public static void SignalGroup(int id, int signal) => _ = kill(-id, signal);
 
@@ -134,7 +143,8 @@ internal static unsafe partial class NativeProcess
     private static LaunchException Failure(IReadOnlyList<string> command, int error)
     {
         const int NoSuchFile = 2;
-        var reason = error is NoSuchFile && File.Exists(command[0]) ? "the interpreter that its first line names is missing" : Marshal.GetPInvokeErrorMessage(error);
+        var reason = error is NoSuchFile && File.Exists(command[0]) ? "the interpreter that its first line names is missing"
+            : Marshal.GetPInvokeErrorMessage(error);
         return new($"{command[0]} cannot be started: {reason}");
     }
 
@@ -159,6 +169,9 @@ internal static unsafe partial class NativeProcess
 
     [LibraryImport("libc", StringMarshalling = StringMarshalling.Utf8, SetLastError = true)]
     private static partial int memfd_create(string name, uint flags);
+
+    [LibraryImport("libc")]
+    private static partial nint syscall(nint number, uint first, uint last, int flags);
 
     [LibraryImport("libc", SetLastError = true)]
     private static partial int pipe2(int* ends, int flags);

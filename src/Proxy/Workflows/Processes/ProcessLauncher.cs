@@ -56,6 +56,7 @@ internal sealed class ProcessLauncher(ILogger log, TimeProvider time) : ILaunche
         lock (gate)
         {
             if (isDisposed) throw new LaunchException("the proxy stops");
+            if (children is null) NativeProcess.KeepDescriptors();
             children ??= PosixSignalRegistration.Create(PosixSignal.SIGCHLD, _ => Look());
         }
 

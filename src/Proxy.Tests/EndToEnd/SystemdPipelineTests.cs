@@ -199,8 +199,8 @@ public sealed class SystemdPipelineTests(WorkflowBox box) : IAsyncLifetime
     public async Task Templates_do_not_fit_The_check_names_each()
     {
         await box.TemplateAsync("job-restarts@", "Restart=always\nExecStart=/bin/true");
-        await File.WriteAllTextAsync(
-            box.Inside("/root/other.toml"), Config.Replace("job-oneshot", "job-restarts", StringComparison.Ordinal).Replace("job-exec", "job-nowhere", StringComparison.Ordinal));
+        var other = Config.Replace("job-oneshot", "job-restarts", StringComparison.Ordinal).Replace("job-exec", "job-nowhere", StringComparison.Ordinal);
+        await File.WriteAllTextAsync(box.Inside("/root/other.toml"), other);
 
         var check = await CheckAsync("/root/other.toml");
 

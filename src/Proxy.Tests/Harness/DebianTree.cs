@@ -39,8 +39,11 @@ internal static class DebianTree
     /// <summary>A Debian that can be booted.</summary>
     /// <param name="release">Debian's name of the release.</param>
     /// <param name="more">Packages that it has besides systemd and D-Bus.</param>
-    public static Task<string> WithSystemdAsync(string release, params string[] more) => Made(
-        string.Join('-', ["systemd", release, .. more]), folder => DebootstrapAsync(release, folder, "--include=" + string.Join(',', ["systemd", "systemd-sysv", "dbus", .. more])));
+    public static Task<string> WithSystemdAsync(string release, params string[] more)
+    {
+        string[] packages = ["systemd", "systemd-sysv", "dbus", .. more];
+        return Made(string.Join('-', ["systemd", release, .. more]), folder => DebootstrapAsync(release, folder, "--include=" + string.Join(',', packages)));
+    }
 
     /// <summary>A Debian with packages, which are installed without being started.</summary>
     /// <param name="name">The folder's name. It must change with the packages.</param>

@@ -18,6 +18,7 @@ public class SystemdBox : IAsyncDisposable
     readonly SemaphoreSlim starting = new(1);
     Process? container;
     int first;
+    bool hasPackage;
 
     /// <summary>The network that the system's processes share; the test's clients and hosts are created in it.</summary>
     internal NetworkNamespace Network => new(first);
@@ -29,11 +30,12 @@ public class SystemdBox : IAsyncDisposable
         var package = Environment.GetEnvironmentVariable("PROXY_PACKAGE");
         Assert.SkipWhen(string.IsNullOrEmpty(package), "needs the Debian package: ./build.sh test without --quick");
         await BootAsync();
-        if (File.Exists(Inside(Package))) return;
+        if (hasPackage) return;
 
-        File.Copy(package!, Inside(Package));
+        File.Copy(package!, Inside(Package), overwrite: true);
         await RunAsync("dpkg", "--install", Package);
         await RunAsync("cp", "/etc/proxy/config.toml", "/root/config.toml");
+        hasPackage = true;
     }
 
     /// <summary>Boots the box at the first call, without the package.</summary>
@@ -101,7 +103,8 @@ public class SystemdBox : IAsyncDisposable
     {
         var start = new ProcessStartInfo("systemd-nspawn",
         [
-            "--quiet", "--directory", tree, "--machine", $"proxy-test-{Environment.ProcessId}-{Interlocked.Increment(ref boxes)}", "--boot", "--volatile=overlay",
+            "--quiet", "--directory", tree, "--machine", $"proxy-test-{Environment.ProcessId}-{Interlocked.Increment(ref boxes)}", "--boot",
+            "--volatile=overlay",
             "--private-network", "--register=no", "--keep-unit",
         ])
         {

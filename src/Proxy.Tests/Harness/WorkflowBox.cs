@@ -24,7 +24,7 @@ public sealed class WorkflowBox : SystemdBox
         await RunAsync("systemctl", "daemon-reload");
     }
 
-    /// <summary>Calls systemd's manager as a user in a sandbox like the packaged service's. The user is made for the call, unless there is one of that name.</summary>
+    /// <summary>Calls systemd's manager as a user, in a sandbox like the packaged service's. The user is made for the call, unless there is one.</summary>
     /// <returns>The exit code, and what D-Bus answered.</returns>
     internal Task<(int ExitCode, string Output)> CallAsAsync(string user, params string[] call) => TryAsync(
     [

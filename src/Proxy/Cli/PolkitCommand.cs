@@ -13,7 +13,7 @@ internal static class PolkitCommand
     {
         var user = new Option<string>("--user") { Description = "The user that the proxy runs as.", DefaultValueFactory = static _ => PolkitRule.User };
         var command = new Command(
-            "polkit", $"Print the polkit rule for the units of the pipelines with launcher \"systemd\": sudo proxy polkit | sudo tee {PolkitRule.File}") { user };
+            "polkit", $"Print the polkit rule for the units of pipelines: sudo proxy polkit | sudo tee {PolkitRule.File}") { user };
         command.SetAction(parsed => (int)Run(around, parsed.GetValue(config), parsed.GetValue(user)!));
         return command;
     }

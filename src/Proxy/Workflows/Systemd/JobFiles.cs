@@ -1,3 +1,5 @@
+using Tmds.DBus.Protocol;
+
 namespace Proxy.Workflows.Systemd;
 
 /// <summary>
@@ -57,7 +59,7 @@ internal sealed class JobFiles(string folder)
             foreach (var file in old)
                 if (!running.Contains(Path.GetFileNameWithoutExtension(file))) File.Delete(file);
         }
-        catch (Exception problem) when (problem is Tmds.DBus.Protocol.DBusExceptionBase or IOException or UnauthorizedAccessException or ObjectDisposedException)
+        catch (Exception problem) when (problem is DBusExceptionBase or IOException or UnauthorizedAccessException or ObjectDisposedException)
         {
             // They stay until the service ends, which removes the folder.
         }

@@ -36,7 +36,8 @@ internal sealed class SystemdLauncher(JobFiles? files, SystemdBus bus, ILogger l
         catch (TimeoutException)
         {
             _ = run.AbandonAsync(starting);
-            throw new LaunchException(new ProxyError(ProxyErrorKind.HostTimedOut, $"systemd did not accept the unit {unit} within {job.Pipeline.LaunchTimeout:g}"));
+            var limit = job.Pipeline.LaunchTimeout;
+            throw new LaunchException(new ProxyError(ProxyErrorKind.HostTimedOut, $"systemd did not accept the unit {unit} within {limit:g}"));
         }
         catch (Exception problem) when (problem is DBusExceptionBase or ObjectDisposedException)
         {

@@ -20,6 +20,7 @@ public sealed class ProcessPipelineTests(ProcessPipelineTests.House house) : ICl
             echo run >> runs-talk
             say '{"type":"token","text":"Hel"}' '{"type":"token","kind":"reasoning","text":"hm"}' '{"type":"token","text":"lo, wörld"}'
             say '{"type":"usage","input_tokens":3,"output_tokens":2}' '{"type":"finished","reason":"stop"}';;
+        cached) echo run >> runs-cached; say '{"type":"token","text":"once"}' '{"type":"finished"}';;
         tools)
             say '{"type":"tool_call","index":0,"id":"toolu_1","name":"weather","arguments":"{\"city\":"}'
             say '{"type":"tool_call","index":0,"arguments":"\"Rome\"}"}' '{"type":"finished","reason":"tool_calls"}';;
@@ -38,7 +39,7 @@ public sealed class ProcessPipelineTests(ProcessPipelineTests.House house) : ICl
         esac
         """;
 
-    private static readonly string[] Names = ["talk", "tools", "early", "late", "garbage", "quiet", "long", "artifact", "document"];
+    private static readonly string[] Names = ["talk", "tools", "early", "late", "garbage", "quiet", "long", "artifact", "document", "cached"];
 
     /// <summary>By client: its path, its body, and its tools.</summary>
     private static readonly Dictionary<string, (string Path, string Body, string Tools)> Clients = new(StringComparer.Ordinal)
@@ -94,6 +95,8 @@ public sealed class ProcessPipelineTests(ProcessPipelineTests.House house) : ICl
                 bundled = false
                 [store]
                 kind = "sqlite"
+                [cache]
+                shared = true
                 {pipelines}
                 {Pipeline("missing", "/no/such/program")}
                 {Pipeline("hang", program, "hang")}idle = "1s"
@@ -263,6 +266,19 @@ public sealed class ProcessPipelineTests(ProcessPipelineTests.House house) : ICl
         Assert.Equal(1, Runs() - before);
 
         int Runs() => File.Exists(house.In("runs-talk")) ? File.ReadAllLines(house.In("runs-talk")).Length : 0;
+    }
+
+    [Fact]
+    public async Task Equal_call_may_be_answered_from_the_cache_The_program_runs_once()
+    {
+        const string Use = "x-cache: use";
+
+        var first = await AskAsync("openai", false, "cached", "", Use);
+        var second = await AskAsync("openai", true, "cached", "", Use);
+
+        Assert.Equal(("miss", "hit"), (first.Header("x-cache"), second.Header("x-cache")));
+        Assert.Equal("once", OpenAi.Read(second));
+        Assert.Single(await File.ReadAllLinesAsync(house.In("runs-cached")));
     }
 
     [Fact]

@@ -46,7 +46,7 @@ internal static class ProgramCompiler
         var properties = project.GetProperty("Properties");
         var parsing = CSharpParseOptions.Default.WithLanguageVersion(LanguageVersion.Latest)
             .WithPreprocessorSymbols(properties.GetProperty("DefineConstants").GetString()!.Split(';'));
-        var generated = Path.Combine(Repository.Root, "src/Proxy", properties.GetProperty("IntermediateOutputPath").GetString()!);
+        var generated = Path.Combine(Repository.Root, "src/Proxy", properties.GetProperty("IntermediateOutputPath").GetString()!.Replace('\\', '/'));
         var loader = new GeneratorLoader();
         return new(
             parsing,

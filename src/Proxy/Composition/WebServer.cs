@@ -10,7 +10,7 @@ using Proxy.Transport.Loops;
 namespace Proxy.Composition;
 
 /// <summary>
-/// Kestrel, and nothing of ASP.NET's hosts around it: their pages, routes, policies and configuration would be a sixtieth of the program, and no call uses them.
+/// Kestrel, and nothing of ASP.NET's hosts around it: no call uses their pages, routes, policies and configuration, which would make the program larger.
 /// </summary>
 internal sealed class WebServer : IHttpApplication<HttpContext>, IAsyncDisposable
 {

@@ -25,8 +25,8 @@ class Events:
     Sends the events of one step to the client's stream, in the order of the calls. Use it as a context manager.
 
     The steps of a job run in processes of their own, which share no counter, so the events have no `seq`. Each has an id instead (Nats-Msg-Id): where
-    JetStream keeps the events, a message is sent again under its id until the server has stored it, and the server drops what comes twice.
-    Where it does not, an event is sent once.
+    JetStream keeps the events, a message is sent again under its id until the server has stored it, for nine seconds, and the server drops what
+    comes twice. Where it does not, an event is sent once.
     """
 
     def __init__(self, job, url, task=None, model=None):
@@ -176,8 +176,9 @@ def jobs_sensor(pipelines, prefix="", name="proxy_jobs", nats_url=None, batch=10
     """
     Starts runs for the jobs of pipelines whose launcher is "jetstream". `pipelines` has Dagster's job for each pipeline's name.
 
-    It pulls from the consumers that the proxy has made. A job is acknowledged when its run exists, which is one evaluation after the one that requested it; until then its acknowledgement waits in the
-    cursor. If Dagster dies in between, NATS delivers the job again, as the next attempt, and the run that exists is found by its tag.
+    It pulls from the consumers that the proxy has made. A job is acknowledged when its run exists, which is one evaluation after the one that requested it;
+    until then its acknowledgement waits in the cursor. If Dagster dies in between, NATS delivers the job again, as the next attempt, and the run that exists
+    is found by its tag.
     """
     stream = "PROXY_JOBS" + (f"_{prefix.replace('.', '_')}" if prefix else "")
     subjects = {f"{prefix + '.' if prefix else ''}job.chat.{pipeline}": job for pipeline, job in pipelines.items()}

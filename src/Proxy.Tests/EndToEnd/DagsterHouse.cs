@@ -54,7 +54,7 @@ public sealed class DagsterHouse : IAsyncDisposable
         {Pipeline("research", box.Url, "research", "location = \"definitions.py\"\npresent = \"winner\"")}
         {Pipeline("doubtful", box.Url, "research")}
         {Pipeline("unreached", $"http://127.0.0.1:{ServerTree.FreePort()}", "research")}
-        {string.Join('\n', new[] { "speaking", "silent", "failing", "endless", "demanding", "without_resource", "lost" }
+        {string.Join('\n', new[] { "speaking", "silent", "failing", "telling", "endless", "demanding", "without_resource", "lost" }
             .Select(job => Pipeline(job, box.Url, job)))}
         """;
 

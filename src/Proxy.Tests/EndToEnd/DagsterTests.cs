@@ -5,7 +5,9 @@ using Proxy.Tests.Nats;
 
 namespace Proxy.Tests.EndToEnd;
 
-/// <summary>Jobs of a real Dagster answer chats: started, streamed, failed and cancelled; and everything that keeps a run from starting is an error at once.</summary>
+/// <summary>
+/// Jobs of a real Dagster answer chats: started, streamed, failed and cancelled; and everything that keeps a run from starting is an error at once.
+/// </summary>
 [Trait("Category", "Sdk")]
 public sealed class DagsterTests(DagsterHouse house) : IClassFixture<DagsterHouse>
 {
@@ -53,6 +55,16 @@ public sealed class DagsterTests(DagsterHouse house) : IClassFixture<DagsterHous
         var error = OpenAi.ReadError(reply);
         Assert.Contains("break_down: ValueError: the well is dry", error.GetProperty("message").GetString(), StringComparison.Ordinal);
         Assert.Equal("backend_failed", error.GetProperty("code").GetString());
+    }
+
+    [Fact]
+    public async Task Step_fails_in_a_job_with_the_hook_The_job_itself_ends_the_stream()
+    {
+        await house.StartAsync();
+
+        var reply = await CallAsync("telling");
+
+        Assert.Equal(("so far", "break_down: no water"), (OpenAi.Read(reply), OpenAi.ReadError(reply).GetProperty("message").GetString()));
     }
 
     [Fact]

@@ -1,5 +1,4 @@
 using System.Text;
-using Microsoft.AspNetCore.Builder;
 using Microsoft.Extensions.Time.Testing;
 using Proxy.Chat;
 using Proxy.Composition;
@@ -26,7 +25,7 @@ internal sealed class RoutedProxy : IAsyncDisposable
     private readonly LogWriter writer;
     private readonly Parts parts;
     private readonly Listeners listeners;
-    private readonly WebApplication app;
+    private readonly WebServer app;
     private JournalTable? journals;
 
     private RoutedProxy(string toml, Func<IChatRoute, IEnumerable<IChatRoute>> routes, Follow? follow, Action<PartsBuilder>? more)

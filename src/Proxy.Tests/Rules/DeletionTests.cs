@@ -2,7 +2,8 @@ using Proxy.Tests.Harness;
 
 namespace Proxy.Tests.Rules;
 
-/// <summary>An optional feature can be deleted: without its folders, its file and one line in each list that names it, the program builds.</summary>
+/// <summary>An optional feature can be deleted: without its folders, its file and one line in each list that names it, the program
+/// compiles.</summary>
 [Trait("Category", "Slow")]
 public sealed class DeletionTests
 {
@@ -41,63 +42,50 @@ public sealed class DeletionTests
             Assert.Contains(":3: inference.models[0].path: this build of proxy runs no models in its own process", output, StringComparison.Ordinal);
         });
 
-    /// <param name="gone">Folders and files of the program that are deleted.</param>
-    /// <param name="lines">Files, and a word that stands in exactly one of its lines, which is deleted.</param>
-    /// <param name="use">Uses the program that was built.</param>
-    internal static async Task BuildWithoutAsync(string[] gone, (string File, string Word)[] lines, Func<string, Task>? use = null)
-    {
-        var copy = Directory.CreateTempSubdirectory("proxy-without-").FullName;
-        try
-        {
-            var program = Path.Combine(copy, "src/Proxy");
-            foreach (var file in Repository.Files("src/Proxy"))
-            {
-                Directory.CreateDirectory(Path.GetDirectoryName(Path.Combine(copy, file))!);
-                File.Copy(Path.Combine(Repository.Root, file), Path.Combine(copy, file));
-            }
-
-            foreach (var file in Directory.EnumerateFiles(Repository.Root)) File.Copy(file, Path.Combine(copy, Path.GetFileName(file)));
-            foreach (var folder in (string[])["models", "packaging"])
-                File.CreateSymbolicLink(Path.Combine(copy, folder), Path.Combine(Repository.Root, folder));
-            foreach (var path in gone)
-            {
-                if (path.EndsWith(".cs", StringComparison.Ordinal)) File.Delete(Path.Combine(program, path));
-                else Directory.Delete(Path.Combine(program, path), recursive: true);
-            }
-
-            foreach (var (file, word) in lines)
-            {
-                var text = await File.ReadAllLinesAsync(Path.Combine(program, file));
-                Assert.Single(text, line => line.Contains(word, StringComparison.Ordinal));
-                await File.WriteAllLinesAsync(Path.Combine(program, file), text.Where(line => !line.Contains(word, StringComparison.Ordinal)));
-            }
-
-            var (exitCode, output) = await Command.TryAsync(
-                "dotnet", "build", program, "-o", Path.Combine(copy, "out"), "-v", "q", "-nologo", "-nodeReuse:false", "-p:RunAnalyzers=false");
-
-            Assert.True(exitCode == 0, output);
-            if (use is not null) await use(Path.Combine(copy, "out/proxy.dll"));
-        }
-        finally
-        {
-            Directory.Delete(copy, recursive: true);
-        }
-    }
-}
-
-/// <summary>More of <see cref="DeletionTests"/>, so that two build at the same time.</summary>
-[Trait("Category", "Slow")]
-public sealed class StoreDeletionTests
-{
     [Fact]
-    public Task Without_a_store_and_knowledge_which_needs_one_The_rest_builds() => DeletionTests.BuildWithoutAsync(
+    public Task Without_a_store_and_knowledge_which_needs_one_The_rest_builds() => BuildWithoutAsync(
         ["Store", "Cli/Store", "Composition/Features/StoreFeature.cs", .. Knowledge],
         [("Cli/CliFeature.cs", "StoreCli."), ("Composition/Parts.cs", "StoreFeature."), .. NamesOfKnowledge]);
 
     [Fact]
-    public Task Without_knowledge_The_rest_builds() => DeletionTests.BuildWithoutAsync(Knowledge, NamesOfKnowledge);
+    public Task Without_knowledge_The_rest_builds() => BuildWithoutAsync(Knowledge, NamesOfKnowledge);
 
     private static readonly string[] Knowledge = ["Cli/Knowledge", "Composition/Features/KnowledgeFeature.cs"];
 
     private static readonly (string, string)[] NamesOfKnowledge = [("Cli/CliFeature.cs", "KnowledgeCli."), ("Composition/Parts.cs", "KnowledgeFeature.")];
+
+    /// <param name="gone">Folders and files of the program that are deleted.</param>
+    /// <param name="lines">Files, and a word that stands in exactly one of their lines, which is deleted.</param>
+    /// <param name="use">Uses the program that was compiled.</param>
+    private static async Task BuildWithoutAsync(string[] gone, (string File, string Word)[] lines, Func<string, Task>? use = null)
+    {
+        Assert.All(gone, static path => Assert.True(Path.Exists(Path.Combine(Repository.Root, "src/Proxy", path)), $"there is no {path}"));
+        Assert.All(lines, static line => Assert.Single(Repository.Read("src/Proxy/" + line.File).Split('\n'), text => text.Contains(line.Word, StringComparison.Ordinal)));
+
+        var (program, problems) = await ProgramCompiler.CompileAsync((path, text) =>
+            gone.Any(one => path == one || path.StartsWith(one + "/", StringComparison.Ordinal)) ? null : Without(path, text));
+
+        Assert.Empty(problems.Select(static problem => problem.ToString()));
+        if (use is null) return;
+        var folder = Directory.CreateTempSubdirectory("proxy-without-").FullName;
+        try
+        {
+            foreach (var file in Directory.EnumerateFiles(AppContext.BaseDirectory)) File.CreateSymbolicLink(Path.Combine(folder, Path.GetFileName(file)), file);
+            var binary = Path.Combine(folder, "proxy.dll");
+            File.Delete(binary);
+            await using (var file = File.Create(binary)) Assert.True(program.Emit(file).Success);
+            await use(binary);
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+
+        string Without(string path, string text)
+        {
+            foreach (var (file, word) in lines)
+                if (file == path) text = string.Join('\n', text.Split('\n').Where(line => !line.Contains(word, StringComparison.Ordinal)));
+            return text;
+        }
+    }
 }

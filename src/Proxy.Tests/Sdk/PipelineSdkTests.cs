@@ -72,10 +72,24 @@ public sealed class PipelineSdkTests : IAsyncLifetime
 
         // Both branches were calls through the proxy, found by the call's id.
         var lines = Proxy.Log.Lines.Where(static line => ProxyLog.Text(line, "event") == "call").ToArray();
-        var job = lines.First(static line => ProxyLog.Text(line, "path") is "/v1/messages");
-        Assert.Equal(["left", "right"], lines.Where(line => ProxyLog.Text(line, "correlation_id") == ProxyLog.Text(job, "trace_id") && line.ToString() != job.ToString())
-            .Select(static line => ProxyLog.Text(line, "model")).Order());
+        var job = ProxyLog.Text(lines.Last(static line => ProxyLog.Text(line, "model") == "left"), "correlation_id");
+        Assert.Contains(lines, line => ProxyLog.Text(line, "model") == "right" && ProxyLog.Text(line, "correlation_id") == job);
+        Assert.Contains(lines, line => ProxyLog.Text(line, "model") == "pipeline/research" && ProxyLog.Text(line, "trace_id") == job);
         await Patience.Until(async () => await NatsOutageTests.CountAsync(Server, "PROXY_JOBS") == 0, "the worker has acknowledged every job");
+    }
+
+    [Fact]
+    public async Task Job_is_larger_than_a_message_The_node_worker_reads_it_from_the_object_store()
+    {
+        await using var worker = await StartAsync(
+            "research", "node", ["worker.mjs", "research", "./two-branches.mjs"], ("MODELS", "left,right"));
+        var text = string.Concat(Enumerable.Repeat("née 語 ", 200_000));
+
+        var reply = await CallAsync("research", text);
+
+        Assert.Equal(string.Concat(Long), Text(reply));
+        Assert.All(host.Calls, request => Assert.Equal(text, request.Json.GetProperty("messages")[0].GetProperty("content").GetString()));
+        Assert.Equal(2, host.Calls.Count);
     }
 
     [Fact]

@@ -65,7 +65,8 @@ public sealed class DagsterLauncherTests : IAsyncDisposable
     }
 
     [Theory]
-    [InlineData("""{"__typename":"UnauthorizedError","message":"no right"}""", nameof(ProxyErrorKind.HostUnauthorized), "does not let the proxy launch runs: no right")]
+    [InlineData("""{"__typename":"UnauthorizedError","message":"no right"}""", nameof(ProxyErrorKind.HostUnauthorized),
+        "does not let the proxy launch runs: no right")]
     [InlineData("""{"__typename":"PythonError","message":"Disk\nfull"}""", nameof(ProxyErrorKind.HostFailed), "refuses the run (PythonError): Disk full")]
     [InlineData("""{"__typename":"SomethingNew"}""", nameof(ProxyErrorKind.HostFailed), "refuses the run (SomethingNew)")]
     public async Task Dagster_refuses_the_launch_The_reason_is_told(string answer, string kind, string message)
@@ -88,7 +89,8 @@ public sealed class DagsterLauncherTests : IAsyncDisposable
         Assert.Contains("is it the address of dagster-webserver?", (await Assert.ThrowsAsync<LaunchException>(LaunchAsync)).Message, StringComparison.Ordinal);
 
         server.Answer(static exchange => exchange.JsonAsync("""{"errors":[{"message":"Cannot query field"}]}""", 400));
-        Assert.Contains("refuses what the proxy asks: Cannot query field", (await Assert.ThrowsAsync<LaunchException>(LaunchAsync)).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "refuses what the proxy asks: Cannot query field", (await Assert.ThrowsAsync<LaunchException>(LaunchAsync)).Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -124,7 +126,8 @@ public sealed class DagsterLauncherTests : IAsyncDisposable
         var problem = await Assert.ThrowsAsync<LaunchException>(LaunchAsync);
         Assert.Contains("location \"one\" with repository \"r\", location \"two\" with repository \"r\"", problem.Message, StringComparison.Ordinal);
         await using var run = await launcher.LaunchAsync(NewJob(Pipeline with { Location = "two" }), Stop);
-        Assert.Equal("two", Asked("launchRun").GetProperty("variables").GetProperty("params").GetProperty("selector").GetProperty("repositoryLocationName").GetString());
+        var selector = Asked("launchRun").GetProperty("variables").GetProperty("params").GetProperty("selector");
+        Assert.Equal("two", selector.GetProperty("repositoryLocationName").GetString());
         var unknown = await Assert.ThrowsAsync<LaunchException>(async () => await launcher.LaunchAsync(NewJob(Pipeline with { Job = "lost" }), Stop));
         Assert.Contains("has no job lost; it has research, research, other", unknown.Message, StringComparison.Ordinal);
     }
@@ -183,7 +186,8 @@ public sealed class DagsterLauncherTests : IAsyncDisposable
             await AnswerAsync(exchange);
         });
         var launch = launcher.LaunchAsync(NewJob(Pipeline), leaving.Token).AsTask();
-        await Patience.Until(() => Task.FromResult(server.Calls.Any(static call => call.Text.Contains("launchRun(", StringComparison.Ordinal))), "the launch is sent");
+        await Patience.Until(
+            () => Task.FromResult(server.Calls.Any(static call => call.Text.Contains("launchRun(", StringComparison.Ordinal))), "the launch is sent");
 
         await leaving.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => launch);
@@ -248,6 +252,7 @@ public sealed class DagsterLauncherTests : IAsyncDisposable
     private string Members() => string.Join(',', new[]
     {
         "repositoriesOrError", "runsOrError", "runOrError", "logsForRun", "launchRun", "terminateRun", "selector", "runConfigData", "executionMetadata",
-        "repositoryName", "repositoryLocationName", "jobName", "tags", "key", "value", "SAFE_TERMINATE", "MARK_AS_CANCELED_IMMEDIATELY", "run", "runId", "status",
+        "repositoryName", "repositoryLocationName", "jobName", "tags", "key", "value", "SAFE_TERMINATE", "MARK_AS_CANCELED_IMMEDIATELY", "run", "runId",
+        "status",
     }.Where(name => name != missing).Select(static name => $$"""{"name":"{{name}}"}"""));
 }

@@ -134,7 +134,7 @@ public sealed class ProcessLauncherTests : IDisposable
     {
         var run = await LaunchAsync("echo $$; exec cat /dev/zero");
         var pieces = run.Output!.GetAsyncEnumerator();
-        Assert.True(await pieces.MoveNextAsync());
+        Assert.True(await NextAsync(pieces));
 
         // A process that waits in a write uses no processor time.
         await Patience.Until(async () =>
@@ -173,11 +173,11 @@ public sealed class ProcessLauncherTests : IDisposable
     {
         var run = await LaunchAsync("trap '' TERM; (trap '' TERM; sleep 1000) & sleep 1000 & echo ready; while :; do sleep 1; done");
         var pieces = run.Output!.GetAsyncEnumerator();
-        Assert.True(await pieces.MoveNextAsync());
+        Assert.True(await NextAsync(pieces));
         Assert.InRange(Left().Count, 3, 4);
 
         await run.CancelAsync();
-        while (await pieces.MoveNextAsync())
+        while (await NextAsync(pieces))
         {
         }
 
@@ -191,13 +191,13 @@ public sealed class ProcessLauncherTests : IDisposable
     {
         var run = await LaunchAsync("trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.05; done");
         var pieces = run.Output!.GetAsyncEnumerator();
-        Assert.True(await pieces.MoveNextAsync());
+        Assert.True(await NextAsync(pieces));
 
         await run.CancelAsync();
-        Assert.True(await pieces.MoveNextAsync());
+        Assert.True(await NextAsync(pieces));
 
         Assert.Equal("bye\n", Encoding.UTF8.GetString(pieces.Current.Span));
-        Assert.False(await pieces.MoveNextAsync());
+        Assert.False(await NextAsync(pieces));
         Assert.NotNull((await EndAsync(run)).Error); // an end that was asked for is no success
         await GoneAsync();
     }
@@ -268,7 +268,7 @@ public sealed class ProcessLauncherTests : IDisposable
     {
         var run = await LaunchAsync("trap '' TERM; setsid sleep 1000 & echo ready; while :; do sleep 1; done");
         var pieces = run.Output!.GetAsyncEnumerator(); // a reader that has stopped reading
-        Assert.True(await pieces.MoveNextAsync());
+        Assert.True(await NextAsync(pieces));
 
         launcher.Dispose();
 
@@ -305,9 +305,13 @@ public sealed class ProcessLauncherTests : IDisposable
     private static async Task<string> ReadAsync(IJobRun run)
     {
         var text = new StringBuilder();
-        await foreach (var piece in run.Output!) text.Append(Encoding.UTF8.GetString(piece.Span));
+        await using var pieces = run.Output!.GetAsyncEnumerator();
+        while (await NextAsync(pieces)) text.Append(Encoding.UTF8.GetString(pieces.Current.Span));
         return text.ToString();
     }
+
+    private static Task<bool> NextAsync(IAsyncEnumerator<ReadOnlyMemory<byte>> pieces) =>
+        Patience.For(pieces.MoveNextAsync().AsTask(), "the job's next output, or its end");
 
     private static Task<JobEnd> EndAsync(IJobRun run) => Patience.For(run.Ended, "the job's end");
 

@@ -107,7 +107,7 @@ public sealed class WorkflowRouteTests : IAsyncLifetime
             Token("one ", ",\"seq\":1"), """{"type":"progress","percent":50,"seq":2}""", """{"type":"artifact","seq":3}""", Token("two", ",\"seq\":4"),
             Finished(",\"seq\":5")));
 
-        Assert.Equal("one two", reply.Json.GetProperty("choices")[0].GetProperty("message").GetProperty("content").GetString());
+        Assert.Equal("one two", OpenAi.Read(reply));
     }
 
     [Fact]

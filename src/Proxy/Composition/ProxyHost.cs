@@ -100,31 +100,18 @@ internal static class ProxyHost
     public static string Version =>
         typeof(ProxyHost).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "0";
 
-    public static WebApplication Build(Parts parts, Listeners listeners, IReadOnlyList<InheritedSocket> inherited, string? adminPath)
+    public static WebServer Build(Parts parts, Listeners listeners, IReadOnlyList<InheritedSocket> inherited, string? adminPath)
     {
-        // The default host watches its content root for changes, which under systemd is the whole disk.
-        var builder = WebApplication.CreateSlimBuilder(
-            new WebApplicationOptions { Args = ["--hostBuilder:reloadConfigOnChange=false"], ContentRootPath = AppContext.BaseDirectory });
-        builder.Logging.ClearProviders();
-        builder.Logging.AddProvider(parts.LoggerProvider);
-        builder.Logging.SetMinimumLevel(LogLevel.Warning);
-        // With any level enabled, it creates an activity for every request; the proxy has its own ledger and trace ids.
-        builder.Logging.AddFilter("Microsoft.AspNetCore.Hosting.Diagnostics", LogLevel.None);
-        // The proxy itself logs why it cannot start.
-        builder.Logging.AddFilter("Microsoft.Extensions.Hosting.Internal.Host", LogLevel.None);
-        builder.Services.AddSingleton<IHostLifetime, NoLifetime>();
-        builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = Timeout.InfiniteTimeSpan);
-        builder.Services.AddSingleton<IConnectionListenerFactory>(new SocketTransport(parts.Time, parts.Log));
+        var loggers = new LoggerFactory([parts.LoggerProvider], new LoggerFilterOptions { MinLevel = LogLevel.Warning });
+        var transports = new List<IConnectionListenerFactory> { new SocketTransport(parts.Time, parts.Log) };
         if (parts.Loops is { } loops)
         {
             // TLS computes, which would delay a loop's other connections. The admin socket needs .NET's transport to know its peer.
-            builder.Services.AddSingleton<IConnectionListenerFactory>(new LoopTransport(
-                loops, parts.Log, endpoint =>
-                    parts.Directory.Table.Config.Server.Tls is null && (endpoint as UnixDomainSocketEndPoint)?.ToString() != adminPath));
+            transports.Add(new LoopTransport(loops, parts.Log, endpoint =>
+                parts.Directory.Table.Config.Server.Tls is null && (endpoint as UnixDomainSocketEndPoint)?.ToString() != adminPath));
         }
 
-        builder.WebHost.UseKestrelHttpsConfiguration();
-        builder.WebHost.ConfigureKestrel(kestrel =>
+        return new(parts.Endpoints.HandleAsync, loggers, transports, kestrel =>
         {
             kestrel.AddServerHeader = false;
             kestrel.AllowResponseHeaderCompression = false;
@@ -135,13 +122,10 @@ internal static class ProxyHost
             kestrel.Limits.MinResponseDataRate = new MinDataRate(1, TimeSpan.FromMinutes(5));
             listeners.Configure(kestrel, inherited, adminPath);
         });
-        var app = builder.Build();
-        app.Run(parts.Endpoints.HandleAsync);
-        return app;
     }
 
     /// <summary>Takes no new calls, lets the running ones finish, then breaks off the others, ending each stream with its dialect's error.</summary>
-    private static async Task StopAsync(WebApplication app, Parts parts, SystemdNotify manager, CancellationToken now)
+    private static async Task StopAsync(WebServer app, Parts parts, SystemdNotify manager, CancellationToken now)
     {
         var drain = parts.Directory.Table.Config.Server.Drain;
         manager.Stopping();
@@ -189,13 +173,5 @@ internal static class ProxyHost
             manager.Watchdog();
             await Task.Delay(period, TimeProvider.System, cancellation).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
-    }
-
-    /// <summary>The proxy handles signals itself, because the default lifetime would stop the server without a drain.</summary>
-    private sealed class NoLifetime : IHostLifetime
-    {
-        public Task WaitForStartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
-
-        public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
     }
 }

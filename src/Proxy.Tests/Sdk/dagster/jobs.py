@@ -4,7 +4,7 @@ import time
 
 import dagster as dg
 
-from proxy_dagster import ProxyResource
+from proxy_dagster import ProxyResource, tell_failure
 
 
 @dg.op
@@ -63,6 +63,11 @@ def failing():
     break_down()
 
 
+@dg.job(executor_def=dg.in_process_executor, hooks={tell_failure})
+def telling():
+    break_down()
+
+
 @dg.job(executor_def=dg.in_process_executor)
 def endless():
     go_on()
@@ -85,4 +90,4 @@ def another_research():
 
 
 defs = dg.Definitions(
-    jobs=[speaking, silent, failing, endless, demanding, without_resource, another_research], resources={"proxy": ProxyResource()})
+    jobs=[speaking, silent, failing, telling, endless, demanding, without_resource, another_research], resources={"proxy": ProxyResource()})

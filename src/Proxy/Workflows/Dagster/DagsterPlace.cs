@@ -34,11 +34,13 @@ internal sealed record DagsterPlace(string Location, string Repository)
         }
 
         if (count > 1)
-            throw new LaunchException($"the job {pipeline.Job} is in several places of Dagster at {url}: {places}; name one in the pipeline's location and repository");
+            throw new LaunchException(
+                $"the job {pipeline.Job} is in several places of Dagster at {url}: {places}; name one in the pipeline's location and repository");
         return found ?? throw new LaunchException($"Dagster at {url} has no job {pipeline.Job}{Where(pipeline)}; "
             + (jobs.Length > 0 ? $"it has {DagsterServer.Quote(jobs.ToString())}" : "it has loaded no jobs, and its own page of deployments says why"));
     }
 
     private static string Where(PipelineConfig pipeline) =>
-        (pipeline.Location is { } location ? $" in the location {location}" : "") + (pipeline.Repository is { } repository ? $" in the repository {repository}" : "");
+        (pipeline.Location is { } location ? $" in the location {location}" : "")
+        + (pipeline.Repository is { } repository ? $" in the repository {repository}" : "");
 }

@@ -138,7 +138,8 @@ internal sealed class DagsterRun : IJobRun
             + "which starts queued runs, and is there room for another run?";
 
     /// <summary>
-    /// Tells the run to end: first so that it can clean up, and after <see cref="Grace"/> by marking it as cancelled. Each is said until the server has heard it.
+    /// Tells the run to end: first so that it can clean up, and after <see cref="Grace"/> by marking it as cancelled. Each is repeated until the server has
+    /// answered.
     /// </summary>
     private async Task EndAsync()
     {

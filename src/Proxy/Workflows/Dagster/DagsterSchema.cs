@@ -65,7 +65,8 @@ internal static class DagsterSchema
         }
 
         if (missing.Length > 0)
-            throw new LaunchException($"Dagster at {url} has another GraphQL schema than the proxy knows: {missing} is missing; use a release of both that fit");
+            throw new LaunchException(
+                $"Dagster at {url} has another GraphQL schema than the proxy knows: {missing} is missing; use a release of Dagster that has it");
     }
 
     private static bool Has(JsonElement type, string member)

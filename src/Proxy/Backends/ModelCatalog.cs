@@ -104,8 +104,7 @@ internal sealed class ModelCatalog(BackendDirectory directory, BackendProbe prob
         await FirstRoundAsync();
         foreach (var pipeline in directory.Table.Config.Pipelines)
         {
-            if (name.StartsWith(ModelName.PipelinePrefix, StringComparison.Ordinal) && name.AsSpan(ModelName.PipelinePrefix.Length).SequenceEqual(pipeline.Name))
-                return Pipeline(name);
+            if (name == ModelName.PipelinePrefix + pipeline.Name) return Pipeline(name);
         }
 
         return directory.Table.Resolve(name) is { } resolution ? Describe(name, resolution) : null;

@@ -25,7 +25,5 @@ internal sealed record CliFeature(
         Knowledge.KnowledgeCli.Feature,
         NatsCli.Feature,
         Workflows.WorkflowsCli.Feature,
-        DagsterCli.Feature,
-        SystemdCli.Feature,
     ];
 }

@@ -15,8 +15,8 @@ internal sealed record RelayParts(IWorkflowBus? Bus, IArtifactStore? Artifacts, 
 /// </summary>
 internal sealed class JobRelay : IAsyncDisposable
 {
-    /// <summary>How long the last events may take to arrive after the job has ended.</summary>
-    private static readonly TimeSpan LastWords = TimeSpan.FromSeconds(3);
+    /// <summary>How long the last events may take to arrive after the job has ended well. After a failure none is needed.</summary>
+    private static readonly TimeSpan LastWords = TimeSpan.FromSeconds(3), LastWordsOfFailure = TimeSpan.FromSeconds(1);
 
     private const int MostLinesLogged = 5;
 
@@ -119,6 +119,8 @@ internal sealed class JobRelay : IAsyncDisposable
         parts.Metrics.Ended();
     }
 
+    private TimeSpan Grace => run.Ended is { IsCompletedSuccessfully: true, Result.Error: not null } ? LastWordsOfFailure : LastWords;
+
     private ProxyError Error(string message, ProxyErrorKind kind = ProxyErrorKind.HostFailed) => new(kind, $"pipeline '{job.Pipeline.Name}': {message}");
 
     private void Failed(ProxyError error)
@@ -134,7 +136,7 @@ internal sealed class JobRelay : IAsyncDisposable
         var time = parts.Time;
         var wait = Least(job.Pipeline.Timeout - time.GetElapsedTime(launched), job.Pipeline.Idle - time.GetElapsedTime(heard));
         if (gapSince is { } gap) wait = Least(wait, EventOrder.Patience - time.GetElapsedTime(gap));
-        if (endedAt is { } ended) wait = Least(wait, LastWords - time.GetElapsedTime(ended));
+        if (endedAt is { } ended) wait = Least(wait, Grace - time.GetElapsedTime(ended));
         if (wait <= TimeSpan.Zero) return;
         using var timer = CancellationTokenSource.CreateLinkedTokenSource(stop.Token);
         var delay = Task.Delay(wait + TimeSpan.FromMilliseconds(1), time, timer.Token);
@@ -178,7 +180,7 @@ internal sealed class JobRelay : IAsyncDisposable
         gapSince = order.HasGap ? gapSince ?? time.GetTimestamp() : null;
         if (run.Ended.IsCompleted) endedAt ??= time.GetTimestamp();
         // What a job writes itself has been read when it has ended; what it published may still be on its way.
-        var isEnd = endedAt is { } ended && (feed is null ? isDry : time.GetElapsedTime(ended) >= LastWords);
+        var isEnd = endedAt is { } ended && (feed is null ? isDry : time.GetElapsedTime(ended) >= Grace);
         while (order.HasGap && (isEnd || (gapSince is { } gap && time.GetElapsedTime(gap) >= EventOrder.Patience)))
         {
             parts.Log.EventsMissing(job.TraceId, job.Pipeline.Name, order.GiveUp());

@@ -1,23 +1,32 @@
 using Proxy.Config;
 using Proxy.Workflows.Processes;
+using Proxy.Workflows.Systemd;
 
 namespace Proxy.Cli.Workflows;
 
-/// <summary>Pipelines: run from a terminal, and what <c>proxy check</c> says of them.</summary>
+/// <summary>Pipelines: run from a terminal, the rule that lets units start, and what <c>proxy check</c> says of pipelines.</summary>
 internal static class WorkflowsCli
 {
     public static CliFeature Feature => CliFeature.None with
     {
-        Verbs = static (around, config) => [RunCommand.Make(around, config)],
+        Verbs = static (around, config) => [RunCommand.Make(around, config), PolkitCommand.Make(around, config)],
         Summary = static config => config.Pipelines.Select(static pipeline => $"  pipeline    {pipeline.Name}: {pipeline.Launcher}"),
-        Warnings = static (config, _) => new((IReadOnlyList<string>)[.. config.Pipelines.SelectMany(Warnings)]),
+        Warnings = WarningsAsync,
     };
 
-    private static IEnumerable<string> Warnings(PipelineConfig pipeline)
+    private static async ValueTask<IReadOnlyList<string>> WarningsAsync(ProxyConfig config, CancellationToken cancellation)
     {
-        if (pipeline.Launcher is not "process") yield break;
-        if (ProcessLauncher.Problem(pipeline) is { } problem) yield return $"[[pipelines]] {pipeline.Name}: {problem}";
-        if (Sandbox.Problem(pipeline.Command) is { } sandboxed)
-            yield return $"[[pipelines]] {pipeline.Name}: {sandboxed}; under that unit, write launcher = \"systemd\", whose units have a sandbox of their own";
+        var warnings = new List<string>();
+        foreach (var pipeline in config.Pipelines)
+        {
+            if (pipeline.Launcher is not "process") continue;
+            if (ProcessLauncher.Problem(pipeline) is { } problem) warnings.Add($"[[pipelines]] {pipeline.Name}: {problem}");
+            if (Sandbox.Problem(pipeline.Command) is { } sandboxed)
+                warnings.Add($"[[pipelines]] {pipeline.Name}: {sandboxed}; under that unit, write launcher = \"systemd\", whose units have a sandbox of their own");
+        }
+
+        warnings.AddRange(await SystemdCheck.WarningsAsync(config.Pipelines, cancellation).ConfigureAwait(false));
+        warnings.AddRange(await DagsterCheck.WarningsAsync(config, cancellation).ConfigureAwait(false));
+        return warnings;
     }
 }

@@ -2,16 +2,14 @@ using Proxy.Config;
 using Proxy.Workflows;
 using Proxy.Workflows.Dagster;
 
-namespace Proxy.Cli;
+namespace Proxy.Cli.Workflows;
 
 /// <summary>The servers of Dagster's pipelines in <c>proxy check</c>.</summary>
-internal static class DagsterCli
+internal static class DagsterCheck
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
 
-    public static readonly CliFeature Feature = CliFeature.None with { Warnings = WarningsAsync };
-
-    private static async ValueTask<IReadOnlyList<string>> WarningsAsync(ProxyConfig config, CancellationToken cancellation)
+    public static async ValueTask<IReadOnlyList<string>> WarningsAsync(ProxyConfig config, CancellationToken cancellation)
     {
         var warnings = new List<string>();
         using var server = new DagsterServer(TimeProvider.System);

@@ -2,7 +2,7 @@ using System.CommandLine;
 using Proxy.Config;
 using Proxy.Workflows.Systemd;
 
-namespace Proxy.Cli;
+namespace Proxy.Cli.Workflows;
 
 /// <summary><c>proxy polkit</c>: prints the rule by which the service may start the units of the configured pipelines.</summary>
 internal static class PolkitCommand

@@ -22,8 +22,21 @@ internal sealed record ConfigSources
     public string HostName { get; init; } = System.Net.Dns.GetHostName();
 
     /// <summary>Folder that relative paths start from: the configuration file's.</summary>
-    public string Folder { get; init; } = Directory.GetCurrentDirectory();
+    public string Folder { get; init; } = CurrentFolder();
 
     /// <summary>Listen addresses from the command line. They replace the file's, and the same rules apply to them.</summary>
     public IReadOnlyList<string>? Listen { get; init; }
+
+    /// <summary>The folder that the program was started in; the root if somebody has deleted it.</summary>
+    private static string CurrentFolder()
+    {
+        try
+        {
+            return Directory.GetCurrentDirectory();
+        }
+        catch (IOException)
+        {
+            return "/";
+        }
+    }
 }

@@ -153,7 +153,9 @@ internal sealed class Speed(Collection collection, IEmbedder embedder, List<floa
         Line("bare int8 scan, best score", bares);
         Print($"searches whose feedback was left out because the first pass took too long: {left}");
         var resident = Resident("VmRSS:");
-        Print($"resident {resident >> 20} MB, of which {bare.Bytes >> 20} MB are the bare scan's: {(resident - bare.Bytes) >> 20} MB; {(resident - bare.Bytes - before) >> 20} MB of them came with the searches, {Resident("RssFile:") >> 20} MB are mapped files");
+        var own = resident - bare.Bytes;
+        Print($"resident {resident >> 20} MB, of which {bare.Bytes >> 20} MB are the bare scan's: {own >> 20} MB");
+        Print($"{(own - before) >> 20} MB of them came with the searches; {Resident("RssFile:") >> 20} MB are mapped files");
         bare.Free();
     }
 

@@ -63,7 +63,8 @@ internal static class Program
         return Relayed.Count >= Bare.Count * 0.99 && p50 <= 1 && p99 <= 5 ? 0 : 1;
     }
 
-    private static int Number(string[] arguments, int index, int usual) => arguments.Length > index ? int.Parse(arguments[index], CultureInfo.InvariantCulture) : usual;
+    private static int Number(string[] arguments, int index, int usual) =>
+        arguments.Length > index ? int.Parse(arguments[index], CultureInfo.InvariantCulture) : usual;
 
     private static double At(IEnumerable<double> times, double part)
     {

@@ -10,8 +10,8 @@ using Proxy.Tests.Nats;
 namespace Proxy.Tests.EndToEnd;
 
 /// <summary>
-/// Many jobs at the same time, while the NATS server restarts once and workers are killed. Their jobs go to others, which write other words. What each client got
-/// is compared with what a job's worker said. <c>PROXY_CRASH_JOBS</c> is the number of jobs (long form: 500).
+/// Many jobs at the same time, while the NATS server restarts once and workers are killed. Their jobs go to others, which write other words. What each
+/// client got is compared with what a job's worker said. <c>PROXY_CRASH_JOBS</c> is the number of jobs (long form: 500).
 /// </summary>
 public sealed partial class JobCrowdTests
 {

@@ -60,7 +60,8 @@ public sealed class DeletionTests
     private static async Task BuildWithoutAsync(string[] gone, (string File, string Word)[] lines, Func<string, Task>? use = null)
     {
         Assert.All(gone, static path => Assert.True(Path.Exists(Path.Combine(Repository.Root, "src/Proxy", path)), $"there is no {path}"));
-        Assert.All(lines, static line => Assert.Single(Repository.Read("src/Proxy/" + line.File).Split('\n'), text => text.Contains(line.Word, StringComparison.Ordinal)));
+        Assert.All(lines, static line =>
+            Assert.Single(Repository.Read("src/Proxy/" + line.File).Split('\n'), text => text.Contains(line.Word, StringComparison.Ordinal)));
 
         var (program, problems) = await ProgramCompiler.CompileAsync((path, text) =>
             gone.Any(one => path == one || path.StartsWith(one + "/", StringComparison.Ordinal)) ? null : Without(path, text));
@@ -70,7 +71,8 @@ public sealed class DeletionTests
         var folder = Directory.CreateTempSubdirectory("proxy-without-").FullName;
         try
         {
-            foreach (var file in Directory.EnumerateFiles(AppContext.BaseDirectory)) File.CreateSymbolicLink(Path.Combine(folder, Path.GetFileName(file)), file);
+            foreach (var file in Directory.EnumerateFiles(AppContext.BaseDirectory))
+                File.CreateSymbolicLink(Path.Combine(folder, Path.GetFileName(file)), file);
             var binary = Path.Combine(folder, "proxy.dll");
             File.Delete(binary);
             await using (var file = File.Create(binary)) Assert.True(program.Emit(file).Success);

@@ -13,6 +13,10 @@ namespace Proxy.Tests.Rules;
 /// <summary>Compiles the program in this process, with the references and source generators of its project: several times as fast as a build.</summary>
 internal static class ProgramCompiler
 {
+    /// <summary>What builds suppress too: assemblies of different versions.</summary>
+    private static readonly Dictionary<string, ReportDiagnostic> Quiet =
+        new() { ["CS1701"] = ReportDiagnostic.Suppress, ["CS1702"] = ReportDiagnostic.Suppress };
+
     private static readonly Lazy<Task<Inputs>> Loaded = new(LoadAsync);
 
     /// <summary>Compiles the program from other sources.</summary>
@@ -29,16 +33,18 @@ internal static class ProgramCompiler
         }
 
         var options = new CSharpCompilationOptions(OutputKind.ConsoleApplication, allowUnsafe: true, nullableContextOptions: NullableContextOptions.Enable,
-            specificDiagnosticOptions: new Dictionary<string, ReportDiagnostic> { ["CS1701"] = ReportDiagnostic.Suppress, ["CS1702"] = ReportDiagnostic.Suppress });
+            specificDiagnosticOptions: Quiet);
         var compilation = CSharpCompilation.Create("proxy", trees, inputs.References, options);
         CSharpGeneratorDriver.Create(inputs.Generators, parseOptions: inputs.Parsing)
             .RunGeneratorsAndUpdateCompilation(compilation, out var program, out var said);
-        return (program, [.. said.Concat(program.GetDiagnostics()).Where(static one => one is { Severity: >= DiagnosticSeverity.Warning, IsSuppressed: false })]);
+        var problems = said.Concat(program.GetDiagnostics()).Where(static one => one is { Severity: >= DiagnosticSeverity.Warning, IsSuppressed: false });
+        return (program, [.. problems]);
     }
 
     private static async Task<Inputs> LoadAsync()
     {
-        var (exitCode, output) = await Command.TryAsync("dotnet", "msbuild", Path.Combine(Repository.Root, "src/Proxy/Proxy.csproj"), "-nologo", "-nodeReuse:false",
+        var (exitCode, output) = await Command.TryAsync(
+            "dotnet", "msbuild", Path.Combine(Repository.Root, "src/Proxy/Proxy.csproj"), "-nologo", "-nodeReuse:false",
             "-t:ResolveTargetingPackAssets", "-t:FindReferenceAssembliesForReferences", "-getItem:ReferencePathWithRefAssemblies", "-getItem:Analyzer",
             "-getProperty:DefineConstants", "-getProperty:IntermediateOutputPath");
         Assert.True(exitCode == 0, output);

@@ -213,7 +213,8 @@ internal sealed class JetStream(INatsConnection connection)
             found.Add($"it keeps {(bytes.GetInt64() < 0 ? "any number of" : bytes.GetInt64())} bytes, not {plan.MaxBytes}");
         if (plan.IsQueue && there.TryGetProperty("retention"u8, out var kind) && kind.GetString() != "workqueue")
             found.Add("it keeps messages that were acknowledged");
-        if (!plan.IsQueue && there.TryGetProperty("discard"u8, out var discard) && discard.GetString() != "old") found.Add("it refuses new messages when it is full");
+        if (!plan.IsQueue && there.TryGetProperty("discard"u8, out var discard) && discard.GetString() != "old")
+            found.Add("it refuses new messages when it is full");
         var subjects = there.TryGetProperty("subjects"u8, out var list) ? list.EnumerateArray().Select(static one => one.GetString()).ToArray() : [];
         if (!IsRepublished(plan, there)) found.Add($"it does not publish to {plan.Republish?.To} what it has stored");
         if (!plan.Subjects.All(subjects.Contains)) found.Add($"it keeps {string.Join(", ", subjects)}, not {string.Join(", ", plan.Subjects)}");

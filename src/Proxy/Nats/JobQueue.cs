@@ -325,6 +325,7 @@ internal sealed class QueuedJob : IJobRun
         }
 
         if (isTaken is false)
-            await GiveUpAsync(new(ProxyErrorKind.HostTimedOut, $"no worker took the job within {job.Pipeline.LaunchTimeout.TotalSeconds} s")).ConfigureAwait(false);
+            var reason = $"no worker took the job within {job.Pipeline.LaunchTimeout.TotalSeconds} s";
+            await GiveUpAsync(new(ProxyErrorKind.HostTimedOut, reason)).ConfigureAwait(false);
     }
 }

@@ -44,7 +44,9 @@ internal sealed class KeptStreams
     /// <summary>The name of the stream of events.</summary>
     public string Events => plans[0].Name;
 
-    /// <summary>When the stream of events was created, if it publishes to <c>live.evt.chat.*</c> what it has stored; null: it does not, or there is none.</summary>
+    /// <summary>
+    /// When the stream of events was created, if it publishes to <c>live.evt.chat.*</c> what it has stored; null: it does not, or there is none.
+    /// </summary>
     public string? Republished { get; private set; }
 
     /// <summary>Completes when the server was asked for every stream once. What is published before may not be kept.</summary>

@@ -76,7 +76,8 @@ internal sealed class NatsLink : IAsyncDisposable
     public async Task<INatsSub<byte[]>> SubscribeAsync(string subject, int capacity, CancellationToken cancellation)
     {
         var options = new NatsSubOpts { ChannelOpts = new() { Capacity = capacity, FullMode = BoundedChannelFullMode.DropWrite } };
-        return await connection.SubscribeCoreAsync(subject, serializer: NatsRawSerializer<byte[]>.Default, opts: options, cancellationToken: CancellationToken.None)
+        return await connection
+            .SubscribeCoreAsync(subject, serializer: NatsRawSerializer<byte[]>.Default, opts: options, cancellationToken: CancellationToken.None)
             .AsTask().WaitAsync(cancellation).ConfigureAwait(false);
     }
 

@@ -203,7 +203,7 @@ public sealed class JetStreamPipelineTests : IAsyncLifetime
 
         Assert.Contains("the connection to NATS was lost, and events of the job may have been missed", reply.Text, StringComparison.Ordinal);
         await stop.CancelAsync();
-        await ((Task)background).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await Task.WhenAny(background);
 
         async Task SayAsync(string trace, string lines)
         {

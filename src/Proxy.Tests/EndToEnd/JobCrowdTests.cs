@@ -55,7 +55,7 @@ public sealed partial class JobCrowdTests
         await workers[2].KillAsync();
         workers.AddRange(Enumerable.Range(9, 3).Select(number => new CrowdWorker(this, server, number)));
         await Patience.For(Task.WhenAll(calls), "the end of every call", TimeSpan.FromMinutes(3));
-        foreach (var worker in workers.Skip(3)) await worker.KillAsync();
+        foreach (var worker in workers) await worker.DisposeAsync();
 
         var ends = calls.Select(static call => call.Result).ToArray();
         var violations = ends.Select(Violation).OfType<string>().ToArray();
@@ -114,7 +114,7 @@ public sealed partial class JobCrowdTests
     private static partial Regex Word();
 
     /// <summary>Works on many jobs at a time, and writes its own name into every word.</summary>
-    private sealed class CrowdWorker
+    private sealed class CrowdWorker : IAsyncDisposable
     {
         private readonly CancellationTokenSource stop = new();
         private readonly NatsConnection connection;
@@ -135,6 +135,12 @@ public sealed partial class JobCrowdTests
             await stop.CancelAsync();
             await Task.WhenAll(pulling);
             await connection.DisposeAsync();
+        }
+
+        public async ValueTask DisposeAsync()
+        {
+            if (!stop.IsCancellationRequested) await KillAsync();
+            stop.Dispose();
         }
 
         private async Task PullAsync()

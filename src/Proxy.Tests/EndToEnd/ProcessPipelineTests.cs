@@ -323,7 +323,7 @@ public sealed class ProcessPipelineTests(ProcessPipelineTests.House house) : ICl
         await Patience.For(command.StandardOutput.ReadBlockAsync(buffer).AsTask(), "the first word");
         var id = (await File.ReadAllTextAsync(house.In("pid-stop"))).Trim();
 
-        ProxyProcess.Kill(command.Id, 2);
+        _ = ProxyProcess.Kill(command.Id, 2);
 
         await Patience.For(command.WaitForExitAsync(), "the command's end");
         Assert.Equal((1, "working"), (command.ExitCode, new string(buffer)));

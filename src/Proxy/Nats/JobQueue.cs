@@ -325,7 +325,9 @@ internal sealed class QueuedJob : IJobRun
         }
 
         if (isTaken is false)
+        {
             var reason = $"no worker took the job within {job.Pipeline.LaunchTimeout.TotalSeconds} s";
             await GiveUpAsync(new(ProxyErrorKind.HostTimedOut, reason)).ConfigureAwait(false);
+        }
     }
 }

@@ -72,7 +72,10 @@ public sealed class ProcessLauncherTests : IDisposable
     {
         await using var ours = File.Open(Path.Combine(folder, "ours"), FileMode.Create);
         using var listener = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp);
-        var said = await ReadAsync(await LaunchAsync("ps -o pid=,pgid=,sid= -p $$; grep -E '^Sig(Blk|Ign)' /proc/$$/status; ls -l /proc/$$/fd"));
+        var said = await ReadAsync(await LaunchAsync(
+            // The shell reads its own state: while it starts another program, it blocks signals.
+            "ps -o pid=,pgid=,sid= -p $$; while IFS= read -r line; do case $line in SigBlk*|SigIgn*) echo \"$line\";; esac; done < /proc/$$/status; "
+            + "ls -l /proc/$$/fd"));
         var lines = said.Split('\n', StringSplitOptions.RemoveEmptyEntries);
 
         Assert.Single(Regex.Matches(lines[0], "[0-9]+").Select(static number => number.Value).Distinct());

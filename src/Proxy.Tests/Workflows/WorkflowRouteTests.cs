@@ -246,6 +246,17 @@ public sealed class WorkflowRouteTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Pipeline_answers_The_log_line_names_it_its_run_and_the_winner()
+    {
+        var calling = Proxy.CallAsync("/v1/chat/completions", OpenAi.Request("m", stream: true), "x-pipeline: first");
+        SayHello(await jobs.NextAsync());
+
+        var (reply, line) = await Patience.For(calling, "the answer");
+
+        Assert.Equal(("workflow", "first", "A", reply.TraceId), (line["route"], line["pipeline"], line["winner"], line["run_id"]));
+    }
+
+    [Fact]
     public async Task Answer_is_resumed_It_is_the_same_bytes_and_the_job_ran_once()
     {
         var first = await CallAsync("/v1/chat/completions", OpenAi.Request("pipeline/first", stream: true), SayHello, "x-resume: 1");

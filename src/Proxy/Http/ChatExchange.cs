@@ -43,6 +43,7 @@ internal class ChatExchange(string surface, ClientDialect dialect, RouteTable ro
             var routed = routes.Read(call);
             scope.Record.Stream = call.Streams;
             if (routed.Workspace is { } workspace) scope.Record.Workspace = ModelName.Shown(workspace);
+            if (routed.Pipeline is { } asked) scope.Record.Pipeline = ModelName.Shown(asked);
             if (Unmet(scope.Info) is { } unmet) return unmet;
             if (scope.Info.Wishes is not null || kept is not null || !Parts.Sharing.IsIdle)
             {
@@ -63,6 +64,7 @@ internal class ChatExchange(string surface, ClientDialect dialect, RouteTable ro
             var waits = kept is not { AnswersAtOnce: true };
             var followers = Followers.Of(Parts.Follow, routed, scope.Record, early is not null, scope.Journal);
             AnswerHeaders.Set(scope.Context.Response, call);
+            scope.Record.RequestId = call.RequestId;
             var client = call.Streams && waits ? writer.Stream(scope, followers) : null;
             scope.OpenJoins(call);
             var pending = early is null ? route!.AnswerAsync(routed, scope.Cancellation) : new(early);

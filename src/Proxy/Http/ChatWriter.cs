@@ -79,7 +79,9 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
         }
         finally
         {
-            scope.Count((await pump).Usage);
+            var end = await pump;
+            scope.Count(end.Usage);
+            scope.Record.Winner = end.Winner;
         }
 
         if (scope.ClientLeft && scope.Kept is null) await scope.LeftAsync();
@@ -190,7 +192,12 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
         var keepAliveAfter = (reply.Body as EventBody)?.KeepAliveAfter ?? parts.Server().KeepaliveAfter;
         using var generation = new Generation(reply, sink, keepAliveAfter, followers, scope.Lifetime);
         var end = await generation.RunAsync();
-        if (reply.Body is not JournalBody) scope.Count(end.Usage); // else the call that generates the answer counts
+        if (reply.Body is not JournalBody)
+        {
+            scope.Count(end.Usage); // else the call that generates the answer counts
+            scope.Record.Winner = end.Winner;
+        }
+
         using var holding = client?.Holding;
         if (holding is not null) await holding.DrainAsync();
         switch (end.Kind)
@@ -259,6 +266,7 @@ internal sealed class ChatWriter(ClientDialect dialect, ExchangeParts parts)
     {
         call.TryGetRequest(out var request); // no error is possible: a call that is answered in events has already been parsed
         var translated = answer as ChatAnswer.Translated;
+        scope.Record.RunId = translated?.RunId;
         return new(scope.Info.TraceId, parts.Time.GetUtcNow(), call.Envelope.Model)
         {
             IncludeUsage = call.Envelope.IncludeUsage,

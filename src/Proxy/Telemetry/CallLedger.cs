@@ -31,6 +31,18 @@ internal sealed class CallRecord
     /// <summary>The workspaces that the call asks for, as the client wrote them.</summary>
     public string? Workspace { get; set; }
 
+    /// <summary>The pipeline that the call asks for, as the client wrote it.</summary>
+    public string? Pipeline { get; set; }
+
+    /// <summary>The workflow's run.</summary>
+    public string? RunId { get; set; }
+
+    /// <summary>The task or model that the workflow chose.</summary>
+    public string? Winner { get; set; }
+
+    /// <summary>The digest of everything that shapes the answer, if it was needed.</summary>
+    public string? RequestId { get; set; }
+
     /// <summary>The trace id of the call whose answer this call read.</summary>
     public string? Joined { get; set; }
     public int Status { get; set; }
@@ -65,15 +77,19 @@ internal sealed class CallLedger(LogWriter writer, LogFormat format, ProxyMetric
         LogLine.Begin(format, time.GetUtcNow(), LogLevel.Information, " call"u8)
             .Add(" trace_id="u8, call.TraceId)
             .Add(" correlation_id="u8, call.CorrelationId)
+            .Add(" req_id="u8, call.RequestId)
             .Add(" session="u8, call.Session)
             .Add(" key="u8, call.Key)
             .Add(" surface="u8, call.Surface)
             .Add(" model="u8, call.Model)
             .Add(" served="u8, call.Served)
+            .Add(" winner="u8, call.Winner)
             .Add(" stream="u8, call.Stream)
             .Add(" messages="u8, call.Messages)
             .Add(" route="u8, call.Route)
             .Add(" workspace="u8, call.Workspace)
+            .Add(" pipeline="u8, call.Pipeline)
+            .Add(" run_id="u8, call.RunId)
             .Add(" backend="u8, call.Backend)
             .Add(" joined="u8, call.Joined)
             .Add(" status="u8, call.Status)

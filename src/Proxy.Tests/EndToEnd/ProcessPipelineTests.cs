@@ -167,8 +167,8 @@ public sealed class ProcessPipelineTests(ProcessPipelineTests.House house) : ICl
     {
         var id = (await AskAsync("openai", false, "garbage")).TraceId;
 
-        Assert.Equal(3, house.Proxy.Log.Lines.Count(
-            line => ProxyLog.Text(line, "event") is "job_line_unread" && line.GetRawText().Contains(id, StringComparison.Ordinal)));
+        await Patience.Until(() => Task.FromResult(3 == house.Proxy.Log.Lines.Count(
+            line => ProxyLog.Text(line, "event") is "job_line_unread" && line.GetRawText().Contains(id, StringComparison.Ordinal))), "three lines are logged");
         var metrics = (await RawClient.SendAsync(house.Proxy.Address, "GET", "/metrics")).Text;
         Assert.Matches("proxy_workflow_unreadable_total [1-9]", metrics);
         Assert.Matches("proxy_workflow_unknown_total [1-9]", metrics);

@@ -299,7 +299,7 @@ public sealed class RouteTests(RouteTests.Doors doors) : IClassFixture<RouteTest
     [Theory]
     [InlineData("sk-limited", "openai#handbook", 200)]
     [InlineData("sk-limited", "ollama#handbook", 404)]
-    [InlineData("sk-limited", "pipeline/support", 404)]
+    [InlineData("sk-limited", "pipeline/support", 403)]
     [InlineData("sk-piper", "pipeline/support", 200)]
     [InlineData("sk-piper", "openai#handbook", 404)]
     public async Task Key_may_use_some_models_The_one_that_is_left_of_the_name_counts(string key, string model, int status)

@@ -372,6 +372,7 @@ public sealed class WorkflowRouteTests : IAsyncLifetime
     [InlineData("models = [\"m\"]", "first", 403)]
     [InlineData("models = [\"m\"]\npipelines = [\"f*\"]", "first", 200)]
     [InlineData("models = [\"m\"]\npipelines = [\"f*\"]", "judged", 403)]
+    [InlineData("models = [\"m\", \"pipeline/first\"]", "first", 200)] // named as a model
     [InlineData("pipelines = [\"first\"]", "first", 200)]
     [InlineData("pipelines = [\"firs\"]", "first", 403)]
     [InlineData("pipelines = []", "first", 403)]

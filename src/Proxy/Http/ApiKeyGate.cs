@@ -28,9 +28,11 @@ internal sealed class Caller(string name, ApiKeyConfig? key, KeyUse? use)
     /// <summary>Whether the caller sent no key.</summary>
     public bool IsAnonymous => key is null;
 
-    public bool MayUse(string model)
+    public bool MayUse(string model) =>
+        model.StartsWith(ModelName.PipelinePrefix, StringComparison.Ordinal) ? MayRun(model[ModelName.PipelinePrefix.Length..]) : HasModel(model);
+
+    private bool HasModel(string model)
     {
-        if (model.StartsWith(ModelName.PipelinePrefix, StringComparison.Ordinal)) return MayRun(model[ModelName.PipelinePrefix.Length..]);
         if (key is null || key.Models.Count == 0) return true;
         foreach (var allowed in key.Models)
         {
@@ -41,11 +43,11 @@ internal sealed class Caller(string name, ApiKeyConfig? key, KeyUse? use)
         return false;
     }
 
-    /// <summary>Whether the caller may use the pipeline. A key that is limited to some models may use those only that it names.</summary>
+    /// <summary>Whether the caller may use the pipeline. A key that is limited to some models may use those only that it names, as a pipeline or a model.</summary>
     public bool MayRun(string pipeline)
     {
-        if (key is null || (key.Pipelines is null && key.Models.Count == 0)) return true;
-        foreach (var allowed in key.Pipelines ?? [])
+        if (key?.Pipelines is not { } named) return HasModel(ModelName.PipelinePrefix + pipeline);
+        foreach (var allowed in named)
         {
             if (allowed == pipeline || (allowed.AsSpan().ContainsAny('*', '?') && BackendTable.Matches(allowed, pipeline))) return true;
         }

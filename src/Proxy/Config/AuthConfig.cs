@@ -43,7 +43,7 @@ internal sealed record ApiKeyConfig
     public IReadOnlyList<string> Workspaces { get; init; } = [];
 
     /// <summary>
-    /// Names or globs (<c>b*</c>) of the pipelines that the key may see and use. Null: all of them, or none if the key is limited to some models.
+    /// Names or globs (<c>b*</c>) of the pipelines that the key may see and use. Null: all of them, or those that <see cref="Models"/> names.
     /// </summary>
     public IReadOnlyList<string>? Pipelines { get; init; }
 

@@ -43,7 +43,9 @@ internal sealed class Caller(string name, ApiKeyConfig? key, KeyUse? use)
         return false;
     }
 
-    /// <summary>Whether the caller may use the pipeline. A key that is limited to some models may use those only that it names, as a pipeline or a model.</summary>
+    /// <summary>
+    /// Whether the caller may use the pipeline. A key that is limited to some models may use those only that it names, as a pipeline or a model.
+    /// </summary>
     public bool MayRun(string pipeline)
     {
         if (key?.Pipelines is not { } named) return HasModel(ModelName.PipelinePrefix + pipeline);

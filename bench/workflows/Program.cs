@@ -135,13 +135,14 @@ internal static class Program
         await socket.ConnectAsync(IPAddress.Loopback, port);
         var body = $$"""{"model":"pipeline/{{pipeline}}","stream":true,"messages":[{"role":"user","content":"hi"}]}""";
         await socket.SendAsync(Encoding.ASCII.GetBytes(
-            $"POST /v1/chat/completions HTTP/1.1\r\nHost: bench\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {body.Length}\r\n\r\n{body}"));
+            $"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {body.Length}\r\n\r\n{body}"));
         var (buffer, first) = (new byte[16 << 10], 0L);
         var all = new StringBuilder();
         while (await socket.ReceiveAsync(buffer) is > 0 and var count)
         {
             var piece = buffer.AsSpan(0, count);
-            if (first == 0 && piece.IndexOf("\"content\":\""u8) >= 0 && piece.IndexOf("\"content\":\"\""u8) < 0) first = Stopwatch.GetTimestamp();
+            // The role comes with an empty text.
+            if (first == 0 && piece.LastIndexOf("\"content\":\""u8) is >= 0 and var at && piece[at + 11] is not (byte)'"') first = Stopwatch.GetTimestamp();
             Count(Relayed, piece, "\"content\":\""u8);
             if (all.Length < 2000) all.Append(Encoding.UTF8.GetString(piece));
         }

@@ -20,7 +20,8 @@ internal static class ResponseState
         var (origin, request) = (journal.Origin, journal.Origin.Request!);
         var stamp = journal.Head?.Stamp ?? new ReplyStamp(origin.TraceId, origin.Created, origin.Model);
         if (stamp.Request is null && KeptResponses.Dialect.ReadRequest(request.Body, out var parsed) is null) stamp = stamp with { Request = parsed };
-        Fold(journal).Write(stamp with { Terms = request.Terms }, EndOf(journal), output);
+        var end = EndOf(journal); // before the frames are read: a response that is complete has all of them
+        Fold(journal).Write(stamp with { Terms = request.Terms }, end, output);
     }
 
     /// <summary>How the response ended, or that it has not.</summary>
@@ -81,6 +82,7 @@ internal static class ResponseState
     {
         using var cutter = FrameCutter.For(head.Dialect?.Framing ?? StreamFraming.JsonLines);
         using var translation = head.Verbatim ? null : new Translation(head, take);
+        var isFinished = journal.State is JournalState.Finished; // before the frames are read, as above
         ReadOnlySpan<byte> pending = journal.ToArray();
         var number = 0L;
         while (cutter.TryTake(ref pending, out _, out var payload))
@@ -91,7 +93,7 @@ internal static class ResponseState
             else translation.See(number, payload);
         }
 
-        if (journal.State is not JournalState.Finished) return;
+        if (!isFinished) return;
         var rest = cutter.PayloadOfRest(pending);
         if (translation is not null) translation.End(rest, number);
         else if (!rest.IsEmpty) take(new(number + 1), rest);

@@ -3,9 +3,9 @@
 #
 #   bench/workflows.sh [BINARY] [WORKFLOWS] [SECONDS]     default: dist/proxy, 100 workflows at a time with ten tokens a second each, 20 seconds
 #
-# It needs nats-server ($NATS_SERVER) with JetStream and the .NET SDK. Everything listens on free ports of 127.0.0.1 and is ended at the end. The launchers systemd and dagster
-# need a systemd and a Dagster; their tests print their times. Exit code 1: the client's median is more than 1 ms, or its 99th percentile more than 5 ms, above
-# the subscriber's.
+# It needs nats-server ($NATS_SERVER) with JetStream and the .NET SDK. Everything listens on free ports of 127.0.0.1 and is ended at the end. The launchers
+# systemd and dagster are left out: they need a systemd and a Dagster. Exit code 1: the client's median is more than 1 ms, or its 99th percentile more than
+# 5 ms, above the subscriber's. bench/WORKFLOWS.md has the figures.
 set -Eeuo pipefail
 bench=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(dirname "$bench")

@@ -11,6 +11,8 @@ internal sealed class FakeJobs : ILauncher
 
     public string Name => "process";
 
+    public bool UsesBus => false;
+
     public string? Missing { get; set; }
 
     /// <summary>Why the next job is not launched.</summary>

@@ -21,7 +21,7 @@ internal interface ILauncher
     string Name { get; }
 
     /// <summary>The events of its jobs come over the bus; false: the jobs write them (<see cref="IJobRun.Output"/>).</summary>
-    bool UsesBus => Name is not "process";
+    bool UsesBus => true;
 
     /// <summary>Why no job of the pipeline can be launched now; null: one can.</summary>
     string? Absent(PipelineConfig pipeline);

@@ -29,6 +29,8 @@ internal sealed class ProcessLauncher(ILogger log, TimeProvider time) : ILaunche
 
     public string Name => "process";
 
+    public bool UsesBus => false;
+
     /// <summary>Why a pipeline's program cannot be started; null: it can.</summary>
     public static string? Problem(PipelineConfig pipeline) =>
         pipeline.Command is not [var program, ..] ? "no command is configured"

@@ -58,7 +58,7 @@ internal static class OpenAiTextProbabilities
         var tokens = new List<JsonElement>();
         foreach (var piece in pieces)
         {
-            if (piece.TryGetProperty("content"u8, out var list) && list.ValueKind is JsonValueKind.Array) tokens.AddRange(list.EnumerateArray());
+            if (piece.TryGetProperty("content"u8, out var list) && list.ValueKind is JsonValueKind.Array) tokens.AddRange(list.EnumerateArray().Where(IsToken));
         }
 
         if (tokens.Count == 0)
@@ -94,7 +94,7 @@ internal static class OpenAiTextProbabilities
         if (token.TryGetProperty("top_logprobs"u8, out var top) && top.ValueKind is JsonValueKind.Array)
         {
             var named = new HashSet<string>();
-            foreach (var other in top.EnumerateArray())
+            foreach (var other in top.EnumerateArray().Where(IsToken))
             {
                 if (!named.Add(Text(other))) continue; // tokens whose bytes are not valid text can look alike
                 json.WritePropertyName(Text(other));
@@ -120,8 +120,9 @@ internal static class OpenAiTextProbabilities
         json.WriteBytes("bytes"u8, text);
     }
 
-    private static string Text(JsonElement token) =>
-        token.TryGetProperty("token"u8, out var text) && text.ValueKind is JsonValueKind.String ? text.GetString()! : "";
+    private static bool IsToken(JsonElement token) => token.ValueKind is JsonValueKind.Object;
+
+    private static string Text(JsonElement token) => token.TextOrEmpty("token"u8);
 
     private static JsonElement? Item(JsonElement lists, ReadOnlySpan<byte> name, int at) =>
         lists.TryGetProperty(name, out var list) && list.ValueKind is JsonValueKind.Array && at < list.GetArrayLength() ? list[at] : null;

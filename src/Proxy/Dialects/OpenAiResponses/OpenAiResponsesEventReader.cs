@@ -40,7 +40,7 @@ internal sealed class OpenAiResponsesEventReader : EventReader
     public override bool End(List<ChatEvent> events, bool cleanly = true) => over;
 
     /// <summary>Reads a whole answer. False if the body is not one.</summary>
-    public static bool TryReadWhole(ReadOnlySpan<byte> body, List<ChatEvent> events)
+    public static bool ReadWhole(ReadOnlySpan<byte> body, List<ChatEvent> events)
     {
         if (!OpenAiResponsesFrames.IsWholeAnswer(body)) return false;
         var reader = new OpenAiResponsesEventReader();

@@ -72,6 +72,7 @@ internal static partial class ConfigReader
             Cache = ReadCache(file),
             Knowledge = ReadKnowledge(file, sources),
             Pipelines = [.. file.Sections("pipelines", PipelineHints).Select(ReadPipeline)],
+            Console = ReadConsole(file.Section("console", ConsoleHints)),
             Log = ReadLog(file.Section("log")),
         };
 

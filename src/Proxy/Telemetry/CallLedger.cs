@@ -65,6 +65,9 @@ internal sealed class CallLedger(LogWriter writer, LogFormat format, ProxyMetric
     private static readonly string[] Outcomes = ["ok", "client_left", "timeout", "backend_error", "refused", "drained", "proxy_error"];
     private static readonly string[] Faults = ["none", "client", "backend", "proxy"];
 
+    /// <summary>Gets every finished call and its duration; null: no feature asks for them. The record does not change any more.</summary>
+    public Action<CallRecord, TimeSpan>? Finished { get; set; }
+
     public static string Name(CallOutcome outcome) => Outcomes[(int)outcome];
 
     public void Write(CallRecord call)
@@ -72,6 +75,7 @@ internal sealed class CallLedger(LogWriter writer, LogFormat format, ProxyMetric
         var duration = time.GetElapsedTime(call.Started);
         TimeSpan? first = call.FirstToken == 0 ? null : time.GetElapsedTime(call.Started, call.FirstToken);
         metrics.Count(call, duration, first);
+        Finished?.Invoke(call, duration);
         if (writer.Least > LogLevel.Information) return;
 
         LogLine.Begin(format, time.GetUtcNow(), LogLevel.Information, " call"u8)

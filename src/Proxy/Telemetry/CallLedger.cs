@@ -47,6 +47,15 @@ internal sealed class CallRecord
     public string? Joined { get; set; }
     public int Status { get; set; }
     public long FirstToken { get; set; }
+
+    /// <summary>How long the call waited for slots, in units of the timestamp; null: it asked for none.</summary>
+    public long? Waited { get; set; }
+
+    /// <summary>How long the last host took to accept a connection, in units of the timestamp; null: an idle one was used.</summary>
+    public long? Connecting { get; set; }
+
+    /// <summary>From the first content of a host's stream to its end, in units of the timestamp; null: a host has streamed nothing.</summary>
+    public long? Generating { get; set; }
     public int? TokensIn { get; set; }
     public int? TokensOut { get; set; }
     public CallOutcome Outcome { get; set; }
@@ -74,6 +83,7 @@ internal sealed class CallLedger(LogWriter writer, LogFormat format, ProxyMetric
     {
         var duration = time.GetElapsedTime(call.Started);
         TimeSpan? first = call.FirstToken == 0 ? null : time.GetElapsedTime(call.Started, call.FirstToken);
+        var perToken = call is { Generating: { } generating, TokensOut: > 1 and var tokens } ? Span(generating) / (tokens - 1) : (TimeSpan?)null;
         metrics.Count(call, duration, first);
         Finished?.Invoke(call, duration);
         if (writer.Least > LogLevel.Information) return;
@@ -97,7 +107,10 @@ internal sealed class CallLedger(LogWriter writer, LogFormat format, ProxyMetric
             .Add(" backend="u8, call.Backend)
             .Add(" joined="u8, call.Joined)
             .Add(" status="u8, call.Status)
+            .Add(" queue_ms="u8, Span(call.Waited)?.TotalMilliseconds)
+            .Add(" connect_ms="u8, Span(call.Connecting)?.TotalMilliseconds)
             .Add(" first_token_ms="u8, first?.TotalMilliseconds)
+            .Add(" per_token_ms="u8, perToken?.TotalMilliseconds)
             .Add(" duration_ms="u8, duration.TotalMilliseconds)
             .Add(" tokens_in="u8, call.TokensIn)
             .Add(" tokens_out="u8, call.TokensOut)
@@ -106,4 +119,6 @@ internal sealed class CallLedger(LogWriter writer, LogFormat format, ProxyMetric
             .Add(" error="u8, call.Error)
             .End(writer);
     }
+
+    private TimeSpan? Span(long? units) => units is { } some ? time.GetElapsedTime(0, some) : null;
 }

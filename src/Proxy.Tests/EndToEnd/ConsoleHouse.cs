@@ -83,10 +83,14 @@ public sealed class ConsoleHouse : IAsyncLifetime
     internal async Task<ChromiumPage> OpenAsync(string view = "live", string? key = Boss)
     {
         var page = await Browser.OpenAsync();
-        await page.GoAsync(Url);
+        if (key is not null)
+        {
+            var set = $"sessionStorage.setItem('console-key', {JsonSerializer.Serialize(key)})";
+            await page.SendAsync("Page.addScriptToEvaluateOnNewDocument", new() { ["source"] = set });
+        }
+
+        await page.GoAsync($"{Url}#{view}");
         if (key is null) return page;
-        await page.EvalAsync($"sessionStorage.setItem('console-key', {JsonSerializer.Serialize(key)})");
-        await page.GoAsync($"{Url}?again#{view}");
         await page.UntilAsync("document.querySelector('.view')", "the console opens");
         return page;
     }

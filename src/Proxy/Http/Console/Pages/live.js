@@ -6,7 +6,7 @@ import { count, duration, h, list, rate, row, say, setClass, table } from './dom
 const hostColumns = [['Host', 'host'], ['Health', ''], ['Slots', 'slots'], ['Waiting', 'number'], ['Models', 'models']];
 const callColumns = [['Caller', ''], ['Model', 'name'], ['Host', ''], ['Stage', 'stage'], ['Age', 'number'], ['First token', 'number narrow'],
   ['Frames', 'number narrow'], ['Per second', 'number'], ['Trace id', 'mono wide-only'], ['', 'actions']];
-const doneColumns = [['Ended', 'number'], ['Caller', ''], ['Model', 'name'], ['Host', ''], ['Outcome', ''], ['Time', 'bar'], ['', 'number'],
+const doneColumns = [['Ended', 'number'], ['Caller', ''], ['Model', 'name'], ['Host', ''], ['Outcome', ''], ['Time', 'times'], ['', 'number'],
   ['First token', 'number narrow'], ['Tokens', 'number narrow'], ['Per second', 'number narrow'], ['Trace id', 'mono wide-only']];
 
 const shown = 100; // rows of finished calls
@@ -32,7 +32,7 @@ export function live() {
   let memory = null;
 
   filter.addEventListener('input', () => memory && update(memory));
-  const node = h('div', { class: 'view' }, strip, notes,
+  const node = h('div', { class: 'view live' }, strip, notes,
     h('section', {}, h('h2', { text: 'Hosts' }), hosts.node),
     h('section', {}, h('h2', {}, 'In flight ', total), calls.node, noCalls),
     h('section', {}, h('div', { class: 'line' }, h('h2', { text: 'Finished' }), h('span', { class: 'spring' }), legend(), filter), done.node, noneDone));
@@ -163,8 +163,8 @@ function makeCall(call, resumesAll) {
   const label = name => `${name} the call of ${call.key ?? 'anonymous'} to ${call.model ?? call.surface}`;
   const stage = h('span');
   cells[3].append(stage);
-  cells[9].append(
-    h('button', { type: 'button', class: 'small follow-it', text: 'Follow', 'aria-label': label('Follow'), onclick: () => follow(now, resumesAll()) }),
+  const read = h('button', { type: 'button', text: 'Follow', 'aria-label': label('Follow'), onclick: () => follow(now, resumesAll()) });
+  cells[9].append(read,
     h('button', { type: 'button', class: 'small cancel-it', text: 'Cancel', 'aria-label': label('Cancel'), onclick: () => askToCancel(now) }));
   node.addEventListener('keydown', event => { if (event.key === 'Enter' && event.target === node) follow(now, resumesAll()); });
   return {
@@ -184,6 +184,8 @@ function makeCall(call, resumesAll) {
       say(cells[6], call.frames ? count(call.frames) : '');
       say(cells[7], rate(speedOf(call)));
       say(cells[8], call.trace_id);
+      setClass(read, call.follow ? 'small follow-it' : 'small follow-it off');
+      read.title = call.follow ? '' : 'only its client can read this answer';
     },
   };
 }

@@ -67,7 +67,7 @@ export function playground() {
   };
 }
 
-const field = (label, control, hint) => h('label', { class: 'field' }, h('span', { text: label }), control, hint ? h('small', { class: 'muted', text: hint }) : null);
+const field = (label, control, hint, name = 'field') => h('label', { class: name }, h('span', { text: label }), control, hint ? h('small', { class: 'muted', text: hint }) : null);
 
 /** Fills a choice, and keeps what is chosen if it is still there. */
 function fill(select, options) {
@@ -90,7 +90,7 @@ function choose(select, value) {
   }
 }
 
-const workspaceOptions = state => state.knowledge.workspaces.map(each => [each.id, `${each.name || each.id} (${count(each.completed)} files)`]);
+const workspaceOptions = state => state.knowledge.workspaces.map(each => [each.id, `${each.name || each.id} (${count(each.completed)} ${each.completed === 1 ? 'file' : 'files'})`]);
 const embeds = model => model.capabilities?.includes('embedding');
 const quote = text => `'${text.replaceAll("'", `'\\''`)}'`;
 
@@ -234,7 +234,7 @@ function chat() {
   text.addEventListener('keydown', event => { if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) start(); });
   return {
     node: h('div', { class: 'split' },
-      h('div', { class: 'side' }, field('Model', model), field('Workspace', workspace), field('System prompt', system), field('Temperature', temperature), field('Most tokens', most)),
+      h('div', { class: 'side' }, field('Model', model), field('Workspace', workspace), field('System prompt', system, '', 'field whole'), field('Temperature', temperature), field('Most tokens', most)),
       h('div', { class: 'work' }, talk, error, text, h('div', { class: 'line' }, send, stop, h('span', { class: 'spring' }), clear), raw.node)),
     field: text,
     stop: halt,

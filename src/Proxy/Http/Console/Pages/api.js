@@ -4,7 +4,11 @@ const place = 'console-key';
 let key = read();
 
 function read() {
-  try { return sessionStorage.getItem(place) ?? ''; } catch { return ''; }
+  try {
+    return sessionStorage.getItem(place) ?? '';
+  } catch {
+    return '';
+  }
 }
 
 export const hasKey = () => key !== '';
@@ -34,7 +38,12 @@ export async function call(path, { method = 'GET', body, headers = {}, signal } 
   let answer;
   try {
     answer = await fetch(path, {
-      method, headers: sent, body: body === undefined ? undefined : JSON.stringify(body), signal, cache: 'no-store', credentials: 'omit',
+      method,
+      headers: sent,
+      body: body === undefined ? undefined : JSON.stringify(body),
+      signal,
+      cache: 'no-store',
+      credentials: 'omit',
     });
   } catch (problem) {
     if (signal?.aborted) throw problem;
@@ -97,7 +106,10 @@ export function watch({ show, refused, lost }) {
   async function stream() {
     const limit = new AbortController();
     const signal = AbortSignal.any([stop.signal, limit.signal]);
-    let timer = setTimeout(() => { polls = true; limit.abort(); }, 5000);
+    let timer = setTimeout(() => {
+      polls = true;
+      limit.abort();
+    }, 5000);
     try {
       const answer = await call(`/console/api/events?after=${after}`, { signal });
       for await (const data of events(answer)) {

@@ -25,11 +25,25 @@ export function closeAll() {
 export function askToCancel(running) {
   const error = h('p', { class: 'error', role: 'alert' });
   const yes = h('button', { type: 'button', class: 'danger', text: 'Cancel the call' });
-  const dialog = openDialog('Cancel this call?', h('div', {},
-    h('p', {}, 'The call of ', h('b', { text: running.key ?? 'anonymous' }), ' to ', h('b', { text: running.model ?? running.surface }),
-      ' ends with an error at its client, and its host stops working for it.'),
-    h('p', { class: 'mono muted', text: running.trace_id }), error,
-    h('div', { class: 'line end' }, h('button', { type: 'button', text: 'Let it run', onclick: () => dialog.close() }), yes)));
+  const dialog = openDialog(
+    'Cancel this call?',
+    h(
+      'div',
+      {},
+      h(
+        'p',
+        {},
+        'The call of ',
+        h('b', { text: running.key ?? 'anonymous' }),
+        ' to ',
+        h('b', { text: running.model ?? running.surface }),
+        ' ends with an error at its client, and its host stops working for it.',
+      ),
+      h('p', { class: 'mono muted', text: running.trace_id }),
+      error,
+      h('div', { class: 'line end' }, h('button', { type: 'button', text: 'Let it run', onclick: () => dialog.close() }), yes),
+    ),
+  );
   yes.addEventListener('click', async () => {
     yes.disabled = true;
     try {
@@ -49,30 +63,67 @@ export const cancel = id => call(`/v1/streams/${encodeURIComponent(id)}`, { meth
 export function follow(running, resumesAll) {
   const heading = running.model ?? running.surface;
   if (!running.follow) {
-    openDialog('This answer cannot be followed', h('div', {},
-      h('p', { text: resumesAll
-        ? 'The proxy keeps no journal of it: it is not a chat, its answer has not begun to be kept, or it was too large for [streams] memory.'
-        : 'The proxy keeps no journal of it, so only its client can read it.' }),
-      h('p', {}, 'A call can be followed if it is sent with the header ', h('code', { text: 'x-resume: 1' }), ', and every chat if the configuration has ',
-        h('code', { text: 'resume = "all"' }), ' in ', h('code', { text: '[streams]' }), '.')));
+    openDialog(
+      'This answer cannot be followed',
+      h(
+        'div',
+        {},
+        h('p', {
+          text: resumesAll
+            ? 'The proxy keeps no journal of it: it is not a chat, its answer has not begun to be kept, or it was too large for [streams] memory.'
+            : 'The proxy keeps no journal of it, so only its client can read it.',
+        }),
+        h(
+          'p',
+          {},
+          'A call can be followed if it is sent with the header ',
+          h('code', { text: 'x-resume: 1' }),
+          ', and every chat if the configuration has ',
+          h('code', { text: 'resume = "all"' }),
+          ' in ',
+          h('code', { text: '[streams]' }),
+          '.',
+        ),
+      ),
+    );
     return;
   }
   const stop = new AbortController();
   const text = h('div', { class: 'answer', 'aria-live': 'off', tabindex: '0', 'aria-label': 'The answer' });
   const status = h('p', { class: 'muted', role: 'status', text: 'waiting for the first token' });
-  const end = h('button', { type: 'button', class: 'danger', text: 'Cancel the call', onclick: async () => {
-    end.disabled = true;
-    try {
-      await cancel(running.trace_id);
-    } catch (problem) {
-      say(status, problem.message);
-    }
-  } });
-  openDialog(heading, h('div', { class: 'follow' },
-    h('p', { class: 'muted' }, `${running.key ?? 'anonymous'} · ${running.backend ?? 'no host yet'} · `, h('span', { class: 'mono', text: running.follow })),
-    text, status), { wide: true, buttons: [end], ended: () => stop.abort() });
+  const end = h('button', {
+    type: 'button',
+    class: 'danger',
+    text: 'Cancel the call',
+    onclick: async () => {
+      end.disabled = true;
+      try {
+        await cancel(running.trace_id);
+      } catch (problem) {
+        say(status, problem.message);
+      }
+    },
+  });
+  openDialog(
+    heading,
+    h(
+      'div',
+      { class: 'follow' },
+      h(
+        'p',
+        { class: 'muted' },
+        `${running.key ?? 'anonymous'} · ${running.backend ?? 'no host yet'} · `,
+        h('span', { class: 'mono', text: running.follow }),
+      ),
+      text,
+      status,
+    ),
+    { wide: true, buttons: [end], ended: () => stop.abort() },
+  );
   text.focus();
-  read(running.follow, text, status, stop.signal).finally(() => { end.disabled = true; });
+  read(running.follow, text, status, stop.signal).finally(() => {
+    end.disabled = true;
+  });
 }
 
 async function read(id, text, status, signal) {
@@ -89,7 +140,7 @@ async function read(id, text, status, signal) {
         tokens++;
         if (kind !== (happened.kind ?? 'answer')) {
           kind = happened.kind ?? 'answer';
-          text.append(part = h('span', { class: kind }));
+          text.append((part = h('span', { class: kind })));
         }
         const isAtEnd = text.scrollTop + text.clientHeight >= text.scrollHeight - 8;
         part.append(happened.text ?? '');
@@ -97,10 +148,20 @@ async function read(id, text, status, signal) {
         say(status, `${tokens} tokens`);
       } else if (happened.type === 'tool_call') {
         kind = null;
-        text.append(h('span', { class: 'call', text: `${happened.name ?? ''}${happened.arguments ? ` ${typeof happened.arguments === 'string' ? happened.arguments : JSON.stringify(happened.arguments)}` : ''}` }));
+        text.append(
+          h('span', {
+            class: 'call',
+            text: `${happened.name ?? ''}${happened.arguments ? ` ${typeof happened.arguments === 'string' ? happened.arguments : JSON.stringify(happened.arguments)}` : ''}`,
+          }),
+        );
       } else if (happened.type === 'finished') {
         const problem = happened.error ? (happened.error.message ?? happened.error) : null;
-        say(status, problem ? `ended with an error: ${problem}` : `finished (${happened.reason ?? 'stop'}), ${tokens} tokens, followed for ${duration(performance.now() - began)}`);
+        say(
+          status,
+          problem
+            ? `ended with an error: ${problem}`
+            : `finished (${happened.reason ?? 'stop'}), ${tokens} tokens, followed for ${duration(performance.now() - began)}`,
+        );
       }
     }
   } catch (problem) {

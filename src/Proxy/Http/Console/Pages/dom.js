@@ -32,7 +32,7 @@ export function setClass(node, name) {
  * make(item) returns { node, update(item) }.
  */
 export function list(parent, items, key, make) {
-  const known = parent.known ??= new Map();
+  const known = (parent.known ??= new Map());
   const seen = new Set();
   let before = null;
   for (const item of items) {
@@ -40,7 +40,7 @@ export function list(parent, items, key, make) {
     if (seen.has(id)) continue;
     seen.add(id);
     let entry = known.get(id);
-    if (!entry) known.set(id, entry = make(item));
+    if (!entry) known.set(id, (entry = make(item)));
     entry.update(item);
     const place = before ? before.nextSibling : parent.firstChild;
     if (entry.node !== place) parent.insertBefore(entry.node, place);
@@ -56,8 +56,24 @@ export function list(parent, items, key, make) {
 /** A table with a heading. Columns are [title, class]. */
 export function table(label, columns) {
   const body = h('tbody');
-  const node = h('div', { class: 'scroll' }, h('table', { 'aria-label': label },
-    h('thead', {}, h('tr', {}, columns.map(([title, name]) => h('th', { scope: 'col', class: name, text: title })))), body));
+  const node = h(
+    'div',
+    { class: 'scroll' },
+    h(
+      'table',
+      { 'aria-label': label },
+      h(
+        'thead',
+        {},
+        h(
+          'tr',
+          {},
+          columns.map(([title, name]) => h('th', { scope: 'col', class: name, text: title })),
+        ),
+      ),
+      body,
+    ),
+  );
   return { node, body };
 }
 
@@ -75,7 +91,7 @@ export function duration(ms) {
   const seconds = Math.floor(ms / 1000);
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
   const hours = Math.floor(seconds / 3600);
-  return hours < 48 ? `${hours} h ${Math.floor(seconds % 3600 / 60)} min` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
+  return hours < 48 ? `${hours} h ${Math.floor((seconds % 3600) / 60)} min` : `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
 export function bytes(count) {
@@ -86,4 +102,5 @@ export function bytes(count) {
 }
 
 export const count = number => number.toLocaleString('en');
-export const rate = speed => speed === null || speed === undefined || !isFinite(speed) ? '' : speed >= 100 ? String(Math.round(speed)) : speed.toFixed(1);
+export const rate = speed =>
+  speed === null || speed === undefined || !isFinite(speed) ? '' : speed >= 100 ? String(Math.round(speed)) : speed.toFixed(1);

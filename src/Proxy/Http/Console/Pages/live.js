@@ -3,58 +3,144 @@
 import { askToCancel, follow } from './dialogs.js';
 import { count, duration, h, list, rate, row, say, setClass, table } from './dom.js';
 
-const hostColumns = [['Host', 'host'], ['Health', ''], ['Slots', 'slots'], ['Waiting', 'number'], ['Models', 'models']];
-const callColumns = [['Caller', ''], ['Model', 'name'], ['Host', ''], ['Stage', 'stage'], ['Age', 'number'], ['First token', 'number narrow'],
-  ['Frames', 'number narrow'], ['Per second', 'number'], ['Trace id', 'mono wide-only'], ['', 'actions']];
-const doneColumns = [['Ended', 'number'], ['Caller', ''], ['Model', 'name'], ['Host', ''], ['Outcome', ''], ['Time', 'times'], ['', 'number'],
-  ['First token', 'number narrow'], ['Tokens', 'number narrow'], ['Per second', 'number narrow'], ['Trace id', 'mono wide-only']];
+const hostColumns = [
+  ['Host', 'host'],
+  ['Health', ''],
+  ['Slots', 'slots'],
+  ['Waiting', 'number'],
+  ['Models', 'models'],
+];
+const callColumns = [
+  ['Caller', ''],
+  ['Model', 'name'],
+  ['Host', ''],
+  ['Stage', 'stage'],
+  ['Age', 'number'],
+  ['First token', 'number narrow'],
+  ['Frames', 'number narrow'],
+  ['Per second', 'number'],
+  ['Trace id', 'mono wide-only'],
+  ['', 'actions'],
+];
+const doneColumns = [
+  ['Ended', 'number'],
+  ['Caller', ''],
+  ['Model', 'name'],
+  ['Host', ''],
+  ['Outcome', ''],
+  ['Time', 'times'],
+  ['', 'number'],
+  ['First token', 'number narrow'],
+  ['Tokens', 'number narrow'],
+  ['Per second', 'number narrow'],
+  ['Trace id', 'mono wide-only'],
+];
 
 const shown = 100; // rows of finished calls
 
 /** A call's speed: frames after the first, over the time since the first. A frame of a chat is nearly always one token. */
-const speedOf = call => call.frames > 1 && call.answering_ms > 250 ? (call.frames - 1) / call.answering_ms * 1000 : null;
-const speedAfter = call => call.generating_ms > 0 && call.tokens_out > 1 ? (call.tokens_out - 1) / call.generating_ms * 1000 : null;
-const median = numbers => numbers.length === 0 ? null : numbers.sort((a, b) => a - b)[numbers.length >> 1];
+const speedOf = call => (call.frames > 1 && call.answering_ms > 250 ? ((call.frames - 1) / call.answering_ms) * 1000 : null);
+const speedAfter = call => (call.generating_ms > 0 && call.tokens_out > 1 ? ((call.tokens_out - 1) / call.generating_ms) * 1000 : null);
+const median = numbers => (numbers.length === 0 ? null : numbers.sort((a, b) => a - b)[numbers.length >> 1]);
 
 export function live() {
   const tiles = {};
-  const strip = h('div', { class: 'tiles' }, [['flight', 'in flight'], ['waiting', 'in line for a slot'], ['speed', 'frames per second'], ['hosts', 'hosts up'],
-    ['first', 'median first token'], ['failed', 'failed of the last 200']].map(([name, label]) =>
-    h('div', { class: 'tile' }, tiles[name] = h('b', { text: '–' }), h('span', { text: label }))));
+  const strip = h(
+    'div',
+    { class: 'tiles' },
+    [
+      ['flight', 'in flight'],
+      ['waiting', 'in line for a slot'],
+      ['speed', 'frames per second'],
+      ['hosts', 'hosts up'],
+      ['first', 'median first token'],
+      ['failed', 'failed of the last 200'],
+    ].map(([name, label]) => h('div', { class: 'tile' }, (tiles[name] = h('b', { text: '–' })), h('span', { text: label }))),
+  );
   const notes = h('div', { role: 'status' });
   const hosts = table('Hosts', hostColumns);
   const calls = table('Calls in flight', callColumns);
   const done = table('Calls that finished', doneColumns);
   const noCalls = h('p', { class: 'empty' });
   const noneDone = h('p', { class: 'empty' });
-  const filter = h('input', { type: 'search', placeholder: 'caller, model, host, outcome, trace id', 'aria-label': 'Filter the calls (/)', id: 'filter' });
+  const filter = h('input', {
+    type: 'search',
+    placeholder: 'caller, model, host, outcome, trace id',
+    'aria-label': 'Filter the calls (/)',
+    id: 'filter',
+  });
   const total = h('small');
   let memory = null;
 
   filter.addEventListener('input', () => memory && update(memory));
-  const node = h('div', { class: 'view live' }, strip, notes,
+  const node = h(
+    'div',
+    { class: 'view live' },
+    strip,
+    notes,
     h('section', {}, h('h2', { text: 'Hosts' }), hosts.node),
     h('section', {}, h('h2', {}, 'In flight ', total), calls.node, noCalls),
-    h('section', {}, h('div', { class: 'line' }, h('h2', { text: 'Finished' }), h('span', { class: 'spring' }), legend(), filter), done.node, noneDone));
+    h(
+      'section',
+      {},
+      h('div', { class: 'line' }, h('h2', { text: 'Finished' }), h('span', { class: 'spring' }), legend(), filter),
+      done.node,
+      noneDone,
+    ),
+  );
 
   function update(next) {
     memory = next;
     const { state, finished } = next;
     const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const matches = call => words.every(word => [call.key, call.model, call.served, call.backend, call.outcome, call.trace_id, call.surface, call.pipeline,
-      call.workspace, call.error, call.stage].some(value => value?.toLowerCase().includes(word)));
+    const matches = call =>
+      words.every(word =>
+        [
+          call.key,
+          call.model,
+          call.served,
+          call.backend,
+          call.outcome,
+          call.trace_id,
+          call.surface,
+          call.pipeline,
+          call.workspace,
+          call.error,
+          call.stage,
+        ].some(value => value?.toLowerCase().includes(word)),
+      );
     showTiles(tiles, state, finished);
-    list(notes, notesOf(state), each => each, text => ({ node: h('p', { class: 'note', text }), update() {} }));
+    list(
+      notes,
+      notesOf(state),
+      each => each,
+      text => ({ node: h('p', { class: 'note', text }), update() {} }),
+    );
     list(hosts.body, state.hosts, host => host.name, makeHost);
     const running = state.calls.filter(matches);
-    list(calls.body, running, call => call.trace_id, call => makeCall(call, () => memory.state.resumes_all));
+    list(
+      calls.body,
+      running,
+      call => call.trace_id,
+      call => makeCall(call, () => memory.state.resumes_all),
+    );
     say(total, state.call_count > running.length ? `${running.length} of ${state.call_count}` : state.call_count || '');
     calls.node.hidden = running.length === 0;
     noCalls.hidden = running.length > 0;
-    say(noCalls, state.call_count > 0 ? 'No call in flight matches the filter.' : 'No call is running. Send one from the playground (2), or point a client at this proxy.');
+    say(
+      noCalls,
+      state.call_count > 0
+        ? 'No call in flight matches the filter.'
+        : 'No call is running. Send one from the playground (2), or point a client at this proxy.',
+    );
     const rows = finished.filter(matches).reverse().slice(0, shown);
     const longest = Math.max(...rows.map(call => call.duration_ms), 1);
-    list(done.body, rows, call => call.number, call => makeDone(call, longest));
+    list(
+      done.body,
+      rows,
+      call => call.number,
+      call => makeDone(call, longest),
+    );
     for (const each of done.body.children) each.scale(longest);
     done.node.hidden = rows.length === 0;
     noneDone.hidden = rows.length > 0;
@@ -79,8 +165,16 @@ export function live() {
   return { node, update, key };
 }
 
-const legend = () => h('span', { class: 'legend', 'aria-hidden': 'true' }, [['queue', 'in line'], ['wait', 'to the first token'], ['flow', 'answer']].map(([name, text]) =>
-  h('span', {}, h('i', { class: name }), text)));
+const legend = () =>
+  h(
+    'span',
+    { class: 'legend', 'aria-hidden': 'true' },
+    [
+      ['queue', 'in line'],
+      ['wait', 'to the first token'],
+      ['flow', 'answer'],
+    ].map(([name, text]) => h('span', {}, h('i', { class: name }), text)),
+  );
 
 function notesOf(state) {
   const notes = state.degraded.map(text => `Degraded: ${text}`);
@@ -124,10 +218,13 @@ function makeHost(host) {
     node,
     update(host) {
       say(about, [host.url, [host.kind, host.version].filter(Boolean).join(' '), host.dialects?.join(', ')].filter(Boolean).join(' · '));
-      setClass(health, `state ${host.avoided && host.health === 'up' ? 'warn' : { up: 'good', unknown: '' }[host.health] ?? 'bad'}`);
+      setClass(health, `state ${host.avoided && host.health === 'up' ? 'warn' : ({ up: 'good', unknown: '' }[host.health] ?? 'bad')}`);
       say(health, host.breaker === 'half open' ? 'on trial' : host.avoided && host.health === 'up' ? 'paused (it asked for time)' : host.health);
-      say(reason, host.health === 'up' ? '' : host.reason ?? '');
-      say(used, host.in_use === undefined ? '' : host.slots ? `${host.in_use} of ${host.slots}` : host.in_use ? `${host.in_use}, no limit` : 'no limit');
+      say(reason, host.health === 'up' ? '' : (host.reason ?? ''));
+      say(
+        used,
+        host.in_use === undefined ? '' : host.slots ? `${host.in_use} of ${host.slots}` : host.in_use ? `${host.in_use}, no limit` : 'no limit',
+      );
       bars(meter, host);
       say(cells[3], host.waiting || '');
       setClass(cells[3], host.waiting ? 'number warn' : 'number');
@@ -135,13 +232,27 @@ function makeHost(host) {
       if (key !== loaded) {
         loaded = key;
         const first = host.models.slice(0, 8);
-        models.replaceChildren(...first.map(model => h('span', {
-          class: model.loaded ? 'chip loaded' : 'chip', text: model.name,
-          title: [model.loaded === true ? 'loaded' : model.loaded === false ? 'not loaded' : '', model.context ? `${count(model.context)} tokens of context` : ''].filter(Boolean).join(', ') || undefined,
-        })));
+        models.replaceChildren(
+          ...first.map(model =>
+            h('span', {
+              class: model.loaded ? 'chip loaded' : 'chip',
+              text: model.name,
+              title:
+                [
+                  model.loaded === true ? 'loaded' : model.loaded === false ? 'not loaded' : '',
+                  model.context ? `${count(model.context)} tokens of context` : '',
+                ]
+                  .filter(Boolean)
+                  .join(', ') || undefined,
+            }),
+          ),
+        );
         const rest = (host.model_count ?? host.models.length) - first.length;
         say(more, rest > 0 ? ` and ${rest} more` : host.models.length === 0 ? 'none known' : '');
-        more.title = host.models.slice(8).map(model => model.name).join('\n');
+        more.title = host.models
+          .slice(8)
+          .map(model => model.name)
+          .join('\n');
       }
     },
   };
@@ -153,7 +264,7 @@ function bars(meter, host) {
   meter.setAttribute('aria-label', `${host.in_use} of ${host.slots} slots in use`);
   while (meter.children.length > slots) meter.lastChild.remove();
   while (meter.children.length < slots) meter.append(h('i'));
-  const full = host.slots > 32 ? Math.round(host.in_use * 32 / host.slots) : host.in_use;
+  const full = host.slots > 32 ? Math.round((host.in_use * 32) / host.slots) : host.in_use;
   [...meter.children].forEach((each, at) => setClass(each, at < full ? 'on' : ''));
 }
 
@@ -164,19 +275,35 @@ function makeCall(call, resumesAll) {
   const stage = h('span');
   cells[3].append(stage);
   const read = h('button', { type: 'button', text: 'Follow', 'aria-label': label('Follow'), onclick: () => follow(now, resumesAll()) });
-  cells[9].append(read,
-    h('button', { type: 'button', class: 'small cancel-it', text: 'Cancel', 'aria-label': label('Cancel'), onclick: () => askToCancel(now) }));
-  node.addEventListener('keydown', event => { if (event.key === 'Enter' && event.target === node) follow(now, resumesAll()); });
+  cells[9].append(
+    read,
+    h('button', { type: 'button', class: 'small cancel-it', text: 'Cancel', 'aria-label': label('Cancel'), onclick: () => askToCancel(now) }),
+  );
+  node.addEventListener('keydown', event => {
+    if (event.key === 'Enter' && event.target === node) follow(now, resumesAll());
+  });
   return {
     node,
     update(call) {
       now = call;
       say(cells[0], call.key);
       say(cells[1], call.model ?? call.surface);
-      cells[1].title = [call.surface, call.served && call.served !== call.model ? `served as ${call.served}` : '', call.workspace ? `workspace ${call.workspace}` : '',
-        call.pipeline ? `pipeline ${call.pipeline}` : '', call.session ? `session ${call.session}` : ''].filter(Boolean).join('\n');
+      cells[1].title = [
+        call.surface,
+        call.served && call.served !== call.model ? `served as ${call.served}` : '',
+        call.workspace ? `workspace ${call.workspace}` : '',
+        call.pipeline ? `pipeline ${call.pipeline}` : '',
+        call.session ? `session ${call.session}` : '',
+      ]
+        .filter(Boolean)
+        .join('\n');
       say(cells[2], call.backend ?? (call.route && call.route !== 'direct' ? call.route : ''));
-      say(stage, call.stage === 'queued' ? `in line, place ${call.place}` : { starting: 'starting', waiting: 'at the host', answering: call.stream ? 'streaming' : 'answering' }[call.stage]);
+      say(
+        stage,
+        call.stage === 'queued'
+          ? `in line, place ${call.place}`
+          : { starting: 'starting', waiting: 'at the host', answering: call.stream ? 'streaming' : 'answering' }[call.stage],
+      );
       setClass(stage, `state ${{ queued: 'warn', answering: 'good' }[call.stage] ?? ''}`);
       stage.title = call.failed_attempts ? `${call.failed_attempts} host(s) failed before` : '';
       say(cells[4], duration(call.age_ms));
@@ -193,17 +320,32 @@ function makeCall(call, resumesAll) {
 function makeDone(call) {
   const { node, cells } = row(doneColumns);
   const outcome = h('span', {
-    class: `state ${{ ok: 'good', client_left: '' }[call.outcome] ?? 'bad'}`, text: call.outcome === 'ok' ? 'ok' : call.outcome.replace('_', ' '),
+    class: `state ${{ ok: 'good', client_left: '' }[call.outcome] ?? 'bad'}`,
+    text: call.outcome === 'ok' ? 'ok' : call.outcome.replace('_', ' '),
     title: [`status ${call.status}`, call.error].filter(Boolean).join(', '),
   });
   const parts = stagesOf(call);
-  const bar = h('span', { class: 'timing', role: 'img', 'aria-label': parts.map(([, ms, what]) => `${what} ${duration(ms)}`).join(', '),
-    title: parts.map(([, ms, what]) => `${what}: ${duration(ms)}`).join('\n') }, parts.map(([name]) => h('i', { class: name })));
+  const bar = h(
+    'span',
+    {
+      class: 'timing',
+      role: 'img',
+      'aria-label': parts.map(([, ms, what]) => `${what} ${duration(ms)}`).join(', '),
+      title: parts.map(([, ms, what]) => `${what}: ${duration(ms)}`).join('\n'),
+    },
+    parts.map(([name]) => h('i', { class: name })),
+  );
   say(cells[0], new Date(call.ended).toLocaleTimeString('en-GB'));
   say(cells[1], call.key);
   say(cells[2], call.model ?? call.surface);
-  cells[2].title = [call.surface, call.served && call.served !== call.model ? `served as ${call.served}` : '', call.workspace ? `workspace ${call.workspace}` : '',
-    call.joined ? `answer of ${call.joined}` : ''].filter(Boolean).join('\n');
+  cells[2].title = [
+    call.surface,
+    call.served && call.served !== call.model ? `served as ${call.served}` : '',
+    call.workspace ? `workspace ${call.workspace}` : '',
+    call.joined ? `answer of ${call.joined}` : '',
+  ]
+    .filter(Boolean)
+    .join('\n');
   say(cells[3], call.backend ?? '');
   cells[4].append(outcome, call.error ? h('small', { class: 'muted', text: ` ${call.error}` }) : '');
   cells[5].append(bar);
@@ -212,10 +354,11 @@ function makeDone(call) {
   say(cells[8], call.tokens_out === undefined ? '' : `${count(call.tokens_in ?? 0)} → ${count(call.tokens_out)}`);
   say(cells[9], rate(speedAfter(call)));
   say(cells[10], call.trace_id);
-  node.scale = longest => parts.forEach(([, ms], at) => {
-    const width = `${Math.max(ms / longest * 100, ms > 0 ? 0.6 : 0).toFixed(2)}%`;
-    if (bar.children[at].style.width !== width) bar.children[at].style.width = width;
-  });
+  node.scale = longest =>
+    parts.forEach(([, ms], at) => {
+      const width = `${Math.max((ms / longest) * 100, ms > 0 ? 0.6 : 0).toFixed(2)}%`;
+      if (bar.children[at].style.width !== width) bar.children[at].style.width = width;
+    });
   return { node, update() {} };
 }
 
@@ -223,6 +366,9 @@ function makeDone(call) {
 function stagesOf(call) {
   const queue = Math.min(call.queue_ms ?? 0, call.duration_ms);
   const first = call.first_token_ms === undefined ? call.duration_ms : Math.max(Math.min(call.first_token_ms, call.duration_ms), queue);
-  return [['queue', queue, 'in line'], ['wait', first - queue, call.first_token_ms === undefined ? 'until its end' : 'to the first token'],
-    ['flow', call.duration_ms - first, 'answer']];
+  return [
+    ['queue', queue, 'in line'],
+    ['wait', first - queue, call.first_token_ms === undefined ? 'until its end' : 'to the first token'],
+    ['flow', call.duration_ms - first, 'answer'],
+  ];
 }

@@ -43,8 +43,16 @@ function lost(problem) {
   setClass(link, 'link bad');
   say(link, 'not connected');
   link.title = problem.message;
-  if (!current) main.replaceChildren(h('section', { class: 'login' }, h('h1', { text: 'Not connected' }), h('p', { class: 'error', text: problem.message }),
-    h('p', { class: 'muted', text: 'This page tries again every second.' })));
+  if (!current)
+    main.replaceChildren(
+      h(
+        'section',
+        { class: 'login' },
+        h('h1', { text: 'Not connected' }),
+        h('p', { class: 'error', text: problem.message }),
+        h('p', { class: 'muted', text: 'This page tries again every second.' }),
+      ),
+    );
 }
 
 function refused(problem) {
@@ -63,22 +71,43 @@ function refused(problem) {
 
 function login(problem) {
   const field = h('input', {
-    id: 'key', type: 'password', autocomplete: 'off', spellcheck: 'false', 'aria-describedby': 'key-help key-error', 'aria-invalid': problem ? 'true' : undefined,
+    id: 'key',
+    type: 'password',
+    autocomplete: 'off',
+    spellcheck: 'false',
+    'aria-describedby': 'key-help key-error',
+    'aria-invalid': problem ? 'true' : undefined,
   });
   const enter = () => {
     if (!field.value.trim()) return;
     setKey(field.value.trim());
     connect();
   };
-  field.addEventListener('keydown', event => { if (event.key === 'Enter') enter(); });
-  main.replaceChildren(h('section', { class: 'login' },
-    h('h1', { text: 'Operator’s key' }),
-    h('p', { id: 'key-help', class: 'muted' }, 'The console needs a key with ', h('code', { text: 'admin = true' }), ' in its section. Make one with ',
-      h('code', { text: 'proxy keys new NAME --admin' }), ', add the section that it prints to the configuration, and run ',
-      h('code', { text: 'proxy reload' }), '.'),
-    h('label', { for: 'key', text: 'Key' }), h('div', { class: 'line' }, field, h('button', { type: 'button', class: 'main', text: 'Open', onclick: enter })),
-    h('p', { id: 'key-error', class: 'error', role: 'alert', text: problem }),
-    h('p', { class: 'muted', text: 'It stays in this tab until the tab is closed, and is sent to this proxy only.' })));
+  field.addEventListener('keydown', event => {
+    if (event.key === 'Enter') enter();
+  });
+  main.replaceChildren(
+    h(
+      'section',
+      { class: 'login' },
+      h('h1', { text: 'Operator’s key' }),
+      h(
+        'p',
+        { id: 'key-help', class: 'muted' },
+        'The console needs a key with ',
+        h('code', { text: 'admin = true' }),
+        ' in its section. Make one with ',
+        h('code', { text: 'proxy keys new NAME --admin' }),
+        ', add the section that it prints to the configuration, and run ',
+        h('code', { text: 'proxy reload' }),
+        '.',
+      ),
+      h('label', { for: 'key', text: 'Key' }),
+      h('div', { class: 'line' }, field, h('button', { type: 'button', class: 'main', text: 'Open', onclick: enter })),
+      h('p', { id: 'key-error', class: 'error', role: 'alert', text: problem }),
+      h('p', { class: 'muted', text: 'It stays in this tab until the tab is closed, and is sent to this proxy only.' }),
+    ),
+  );
   field.focus();
 }
 
@@ -128,8 +157,29 @@ const keys = [
 ];
 
 function help() {
-  openDialog('Keys', h('table', { class: 'keys' }, h('tbody', {}, keys.map(([names, what]) => h('tr', {},
-    h('td', {}, names.split(' ').flatMap(each => [h('kbd', { text: each }), ' '])), h('td', { text: what }))))));
+  openDialog(
+    'Keys',
+    h(
+      'table',
+      { class: 'keys' },
+      h(
+        'tbody',
+        {},
+        keys.map(([names, what]) =>
+          h(
+            'tr',
+            {},
+            h(
+              'td',
+              {},
+              names.split(' ').flatMap(each => [h('kbd', { text: each }), ' ']),
+            ),
+            h('td', { text: what }),
+          ),
+        ),
+      ),
+    ),
+  );
 }
 
 document.addEventListener('keydown', event => {

@@ -5,8 +5,17 @@ import { count, duration, h, list, rate, say, setClass } from './dom.js';
 
 export function playground() {
   const parts = { chat: chat(), embeddings: embeddings(), search: search() };
-  const tabs = h('div', { class: 'tabs', role: 'tablist', 'aria-label': 'What to try' }, [['chat', 'Chat'], ['embeddings', 'Embeddings'], ['search', 'Search']].map(([name, title]) =>
-    h('button', { type: 'button', role: 'tab', id: `tab-${name}`, 'aria-controls': `part-${name}`, text: title, onclick: () => pick(name) })));
+  const tabs = h(
+    'div',
+    { class: 'tabs', role: 'tablist', 'aria-label': 'What to try' },
+    [
+      ['chat', 'Chat'],
+      ['embeddings', 'Embeddings'],
+      ['search', 'Search'],
+    ].map(([name, title]) =>
+      h('button', { type: 'button', role: 'tab', id: `tab-${name}`, 'aria-controls': `part-${name}`, text: title, onclick: () => pick(name) }),
+    ),
+  );
   tabs.addEventListener('keydown', event => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!step) return;
@@ -48,7 +57,12 @@ export function playground() {
 
   pick(current);
   return {
-    node: h('div', { class: 'view playground' }, tabs, Object.values(parts).map(part => part.node)),
+    node: h(
+      'div',
+      { class: 'view playground' },
+      tabs,
+      Object.values(parts).map(part => part.node),
+    ),
     update({ state }) {
       for (const part of Object.values(parts)) part.update?.(state);
     },
@@ -67,7 +81,8 @@ export function playground() {
   };
 }
 
-const field = (label, control, hint, name = 'field') => h('label', { class: name }, h('span', { text: label }), control, hint ? h('small', { class: 'muted', text: hint }) : null);
+const field = (label, control, hint, name = 'field') =>
+  h('label', { class: name }, h('span', { text: label }), control, hint ? h('small', { class: 'muted', text: hint }) : null);
 
 /** Fills a choice, and keeps what is chosen if it is still there. */
 function fill(select, options) {
@@ -90,31 +105,46 @@ function choose(select, value) {
   }
 }
 
-const workspaceOptions = state => state.knowledge.workspaces.map(each => [each.id, `${each.name || each.id} (${count(each.completed)} ${each.completed === 1 ? 'file' : 'files'})`]);
+const workspaceOptions = state =>
+  state.knowledge.workspaces.map(each => [each.id, `${each.name || each.id} (${count(each.completed)} ${each.completed === 1 ? 'file' : 'files'})`]);
 const embeds = model => model.capabilities?.includes('embedding');
 const quote = text => `'${text.replaceAll("'", `'\\''`)}'`;
 
 /** The request as a command, with the key left out. */
 function curl(path, body, headers = {}) {
-  const lines = [`curl -N ${quote(location.origin + path)}`, ...Object.entries({ 'content-type': 'application/json', ...headers }).map(([name, value]) => `-H ${quote(`${name}: ${value}`)}`)];
+  const lines = [
+    `curl -N ${quote(location.origin + path)}`,
+    ...Object.entries({ 'content-type': 'application/json', ...headers }).map(([name, value]) => `-H ${quote(`${name}: ${value}`)}`),
+  ];
   if (hasKey()) lines.push('-H "authorization: Bearer $PROXY_KEY"');
   return [...lines, `-d ${quote(JSON.stringify(body))}`].join(' \\\n  ');
 }
 
 function rawRequest() {
   const text = h('pre', { tabindex: '0', 'aria-label': 'The request as a command' });
-  const copy = h('button', { type: 'button', class: 'small', text: 'Copy', onclick: async () => {
-    try {
-      await navigator.clipboard.writeText(text.textContent);
-      say(copy, 'Copied');
-    } catch {
-      getSelection().selectAllChildren(text);
-      say(copy, 'Press Ctrl C');
-    }
-    setTimeout(() => say(copy, 'Copy'), 2000);
-  } });
+  const copy = h('button', {
+    type: 'button',
+    class: 'small',
+    text: 'Copy',
+    onclick: async () => {
+      try {
+        await navigator.clipboard.writeText(text.textContent);
+        say(copy, 'Copied');
+      } catch {
+        getSelection().selectAllChildren(text);
+        say(copy, 'Press Ctrl C');
+      }
+      setTimeout(() => say(copy, 'Copy'), 2000);
+    },
+  });
   const node = h('details', { class: 'raw', hidden: true }, h('summary', { text: 'The request as curl' }), text, copy);
-  return { node, show(command) { say(text, command); node.hidden = false; } };
+  return {
+    node,
+    show(command) {
+      say(text, command);
+      node.hidden = false;
+    },
+  };
 }
 
 function chat() {
@@ -153,8 +183,12 @@ function chat() {
     running = new AbortController();
     send.disabled = true;
     stop.disabled = false;
-    const body = { model: model.value, stream: true, stream_options: { include_usage: true },
-      messages: [...(system.value.trim() ? [{ role: 'system', content: system.value }] : []), ...messages] };
+    const body = {
+      model: model.value,
+      stream: true,
+      stream_options: { include_usage: true },
+      messages: [...(system.value.trim() ? [{ role: 'system', content: system.value }] : []), ...messages],
+    };
     if (temperature.value !== '') body.temperature = Number(temperature.value);
     if (most.value !== '') body.max_tokens = Number(most.value);
     const headers = workspace.value ? { 'x-workspace': workspace.value } : {};
@@ -213,9 +247,20 @@ function chat() {
   function tell(facts, answer) {
     const end = answer.ended ?? performance.now();
     const tokens = answer.usage?.completion_tokens ?? answer.frames;
-    const speed = answer.first && tokens > 1 && end > answer.first ? (tokens - 1) / (end - answer.first) * 1000 : null;
-    say(facts, [answer.first ? `first token ${duration(answer.first - answer.began)}` : '', tokens ? `${count(tokens)} tokens` : '', speed ? `${rate(speed)} tokens/s` : '',
-      answer.usage?.prompt_tokens ? `${count(answer.usage.prompt_tokens)} in the prompt` : '', answer.finish && answer.finish !== 'stop' ? answer.finish : '', answer.trace].filter(Boolean).join(' · '));
+    const speed = answer.first && tokens > 1 && end > answer.first ? ((tokens - 1) / (end - answer.first)) * 1000 : null;
+    say(
+      facts,
+      [
+        answer.first ? `first token ${duration(answer.first - answer.began)}` : '',
+        tokens ? `${count(tokens)} tokens` : '',
+        speed ? `${rate(speed)} tokens/s` : '',
+        answer.usage?.prompt_tokens ? `${count(answer.usage.prompt_tokens)} in the prompt` : '',
+        answer.finish && answer.finish !== 'stop' ? answer.finish : '',
+        answer.trace,
+      ]
+        .filter(Boolean)
+        .join(' · '),
+    );
   }
 
   const halt = () => {
@@ -231,11 +276,24 @@ function chat() {
     talk.replaceChildren(empty);
     say(error, '');
   });
-  text.addEventListener('keydown', event => { if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) start(); });
+  text.addEventListener('keydown', event => {
+    if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) start();
+  });
   return {
-    node: h('div', { class: 'split' },
-      h('div', { class: 'side' }, field('Model', model), field('Workspace', workspace), field('System prompt', system, '', 'field whole'), field('Temperature', temperature), field('Most tokens', most)),
-      h('div', { class: 'work' }, talk, error, text, h('div', { class: 'line' }, send, stop, h('span', { class: 'spring' }), clear), raw.node)),
+    node: h(
+      'div',
+      { class: 'split' },
+      h(
+        'div',
+        { class: 'side' },
+        field('Model', model),
+        field('Workspace', workspace),
+        field('System prompt', system, '', 'field whole'),
+        field('Temperature', temperature),
+        field('Most tokens', most),
+      ),
+      h('div', { class: 'work' }, talk, error, text, h('div', { class: 'line' }, send, stop, h('span', { class: 'spring' }), clear), raw.node),
+    ),
     field: text,
     stop: halt,
     choose: value => choose(model, value),
@@ -243,7 +301,10 @@ function chat() {
     models({ all, problem }) {
       if (problem) say(error, `The models cannot be listed: ${problem}`);
       else if (all) {
-        fill(model, all.filter(each => !embeds(each)).map(each => [each.id, each.id]));
+        fill(
+          model,
+          all.filter(each => !embeds(each)).map(each => [each.id, each.id]),
+        );
         if (!model.options.length) say(error, 'No model is listed that chats. Is a host up?');
       }
     },
@@ -272,10 +333,29 @@ function embeddings() {
       const took = performance.now() - began;
       const vectors = answer.data.map(each => each.embedding);
       result.replaceChildren(
-        h('div', { class: 'tiles' }, tile(count(vectors[0].length), 'dimensions'), tile(vectors.length > 1 ? cosine(vectors[0], vectors[1]).toFixed(4) : '–', 'cosine of the two texts'),
-          tile(duration(took), 'for the call'), tile(count(answer.usage?.prompt_tokens ?? 0), 'tokens')),
-        ...vectors.map((vector, at) => h('div', {}, h('h3', { text: at === 0 ? 'First values of the first text' : 'First values of the second text' }),
-          h('pre', { class: 'vector', text: vector.slice(0, 12).map(value => value.toFixed(5)).join('  ') }))));
+        h(
+          'div',
+          { class: 'tiles' },
+          tile(count(vectors[0].length), 'dimensions'),
+          tile(vectors.length > 1 ? cosine(vectors[0], vectors[1]).toFixed(4) : '–', 'cosine of the two texts'),
+          tile(duration(took), 'for the call'),
+          tile(count(answer.usage?.prompt_tokens ?? 0), 'tokens'),
+        ),
+        ...vectors.map((vector, at) =>
+          h(
+            'div',
+            {},
+            h('h3', { text: at === 0 ? 'First values of the first text' : 'First values of the second text' }),
+            h('pre', {
+              class: 'vector',
+              text: vector
+                .slice(0, 12)
+                .map(value => value.toFixed(5))
+                .join('  '),
+            }),
+          ),
+        ),
+      );
     } catch (problem) {
       result.replaceChildren();
       say(error, problem.message);
@@ -285,10 +365,25 @@ function embeddings() {
 
   const tile = (value, label) => h('div', { class: 'tile' }, h('b', { text: value }), h('span', { text: label }));
   run.addEventListener('click', start);
-  for (const each of [first, second]) each.addEventListener('keydown', event => { if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) start(); });
+  for (const each of [first, second])
+    each.addEventListener('keydown', event => {
+      if (event.key === 'Enter' && (event.ctrlKey || event.metaKey)) start();
+    });
   return {
-    node: h('div', { class: 'split' }, h('div', { class: 'side' }, field('Model', model), h('p', { class: 'muted', text: 'Models that only chat refuse to embed, or embed badly.' })),
-      h('div', { class: 'work' }, h('div', { class: 'two' }, field('First text', first), field('Second text', second, 'may be empty')), h('div', { class: 'line' }, run), error, result, raw.node)),
+    node: h(
+      'div',
+      { class: 'split' },
+      h('div', { class: 'side' }, field('Model', model), h('p', { class: 'muted', text: 'Models that only chat refuse to embed, or embed badly.' })),
+      h(
+        'div',
+        { class: 'work' },
+        h('div', { class: 'two' }, field('First text', first), field('Second text', second, 'may be empty')),
+        h('div', { class: 'line' }, run),
+        error,
+        result,
+        raw.node,
+      ),
+    ),
     field: first,
     choose: value => choose(model, value),
     models({ all, problem }) {
@@ -340,10 +435,28 @@ function search() {
       const { data } = await answer.json();
       const ranks = new Map();
       for (const each of trace.candidates ?? []) if (!ranks.has(each.file_id)) ranks.set(each.file_id, each);
-      stages.replaceChildren(...Object.entries(trace.stages ?? {}).map(([name, ms]) => h('span', {}, h('b', { text: duration(ms) }), ` ${name}`)),
-        h('span', {}, h('b', { text: duration(performance.now() - began) }), ' in all'), ...[trace.lexical_only, ...(trace.notes ?? [])].filter(Boolean).map(text => h('p', { class: 'note', text })));
-      hits.replaceChildren(...data.map(hit => h('li', {}, h('div', { class: 'line' }, h('b', { text: hit.filename }), h('span', { class: 'muted', text: place(ranks.get(hit.file_id)) }),
-        h('span', { class: 'spring' }), h('span', { class: 'score', text: hit.score.toFixed(3) })), h('p', { text: hit.content.map(each => each.text).join('\n') }))));
+      stages.replaceChildren(
+        ...Object.entries(trace.stages ?? {}).map(([name, ms]) => h('span', {}, h('b', { text: duration(ms) }), ` ${name}`)),
+        h('span', {}, h('b', { text: duration(performance.now() - began) }), ' in all'),
+        ...[trace.lexical_only, ...(trace.notes ?? [])].filter(Boolean).map(text => h('p', { class: 'note', text })),
+      );
+      hits.replaceChildren(
+        ...data.map(hit =>
+          h(
+            'li',
+            {},
+            h(
+              'div',
+              { class: 'line' },
+              h('b', { text: hit.filename }),
+              h('span', { class: 'muted', text: place(ranks.get(hit.file_id)) }),
+              h('span', { class: 'spring' }),
+              h('span', { class: 'score', text: hit.score.toFixed(3) }),
+            ),
+            h('p', { text: hit.content.map(each => each.text).join('\n') }),
+          ),
+        ),
+      );
       nothing.hidden = data.length > 0;
       say(nothing, 'Nothing was found.');
     } catch (problem) {
@@ -354,12 +467,24 @@ function search() {
     run.disabled = false;
   }
 
-  const place = ranks => ranks ? ['lexical', 'dense', 'rerank'].filter(name => ranks[name]?.[0]).map(name => `${{ lexical: 'words', dense: 'vectors', rerank: 'reranker' }[name]} #${ranks[name][0]}`).join(' · ') : '';
+  const place = ranks =>
+    ranks
+      ? ['lexical', 'dense', 'rerank']
+          .filter(name => ranks[name]?.[0])
+          .map(name => `${{ lexical: 'words', dense: 'vectors', rerank: 'reranker' }[name]} #${ranks[name][0]}`)
+          .join(' · ')
+      : '';
   run.addEventListener('click', start);
-  query.addEventListener('keydown', event => { if (event.key === 'Enter') start(); });
+  query.addEventListener('keydown', event => {
+    if (event.key === 'Enter') start();
+  });
   return {
-    node: h('div', { class: 'split' }, h('div', { class: 'side' }, field('Workspace', workspace), field('Most passages', most)),
-      h('div', { class: 'work' }, h('div', { class: 'line' }, query, run), error, stages, hits, nothing, raw.node)),
+    node: h(
+      'div',
+      { class: 'split' },
+      h('div', { class: 'side' }, field('Workspace', workspace), field('Most passages', most)),
+      h('div', { class: 'work' }, h('div', { class: 'line' }, query, run), error, stages, hits, nothing, raw.node),
+    ),
     field: query,
     choose: value => choose(workspace, value),
     update: state => fill(workspace, workspaceOptions(state)),

@@ -2,17 +2,37 @@
 
 import { bytes, count, h, list, row, say, setClass, table } from './dom.js';
 
-const workspaceColumns = [['Workspace', 'host'], ['Owner', ''], ['Files', 'progress'], ['Chunks', 'number'], ['Size', 'number'], ['Embedded by', 'narrow'],
-  ['Last used', 'number narrow'], ['', 'actions']];
-const pipelineColumns = [['Pipeline', 'name'], ['Launcher', ''], ['Runs', 'mono'], ['Shows', 'narrow'], ['Time limit', 'number'], ['Running', 'number'], ['', 'actions']];
+const workspaceColumns = [
+  ['Workspace', 'host'],
+  ['Owner', ''],
+  ['Files', 'progress'],
+  ['Chunks', 'number'],
+  ['Size', 'number'],
+  ['Embedded by', 'narrow'],
+  ['Last used', 'number narrow'],
+  ['', 'actions'],
+];
+const pipelineColumns = [
+  ['Pipeline', 'name'],
+  ['Launcher', ''],
+  ['Runs', 'mono'],
+  ['Shows', 'narrow'],
+  ['Time limit', 'number'],
+  ['Running', 'number'],
+  ['', 'actions'],
+];
 
 export function workspaces() {
   const rows = table('Workspaces', workspaceColumns);
   const note = h('p', { class: 'note', role: 'status' });
   const done = h('small');
-  const empty = h('div', { class: 'empty' }, h('p', { text: 'There is no workspace yet. Read a folder into one:' }),
+  const empty = h(
+    'div',
+    { class: 'empty' },
+    h('p', { text: 'There is no workspace yet. Read a folder into one:' }),
     h('pre', { text: 'proxy ingest docs ./docs' }),
-    h('p', {}, 'Then ask about it in the playground, or send ', h('code', { text: 'x-workspace: docs' }), ' with a chat.'));
+    h('p', {}, 'Then ask about it in the playground, or send ', h('code', { text: 'x-workspace: docs' }), ' with a chat.'),
+  );
   const node = h('div', { class: 'view' }, h('section', {}, h('h2', {}, 'Workspaces ', done), note, rows.node, empty));
   return {
     node,
@@ -22,8 +42,15 @@ export function workspaces() {
       list(rows.body, knowledge.workspaces, each => each.id, makeWorkspace);
       rows.node.hidden = knowledge.workspaces.length === 0;
       empty.hidden = knowledge.workspaces.length > 0 || !!knowledge.problem;
-      say(done, [knowledge.count > knowledge.workspaces.length ? `the newest ${knowledge.workspaces.length} of ${count(knowledge.count)}` : '',
-        knowledge.files_read ? `${count(knowledge.files_read)} files read since the start, ${count(knowledge.chunks_stored)} chunks` : ''].filter(Boolean).join(' · '));
+      say(
+        done,
+        [
+          knowledge.count > knowledge.workspaces.length ? `the newest ${knowledge.workspaces.length} of ${count(knowledge.count)}` : '',
+          knowledge.files_read ? `${count(knowledge.files_read)} files read since the start, ${count(knowledge.chunks_stored)} chunks` : '',
+        ]
+          .filter(Boolean)
+          .join(' · '),
+      );
     },
   };
 }
@@ -37,7 +64,14 @@ function makeWorkspace(workspace) {
   const words = h('small', {});
   cells[0].append(name, h('br'), about);
   cells[2].append(files, bar, words);
-  cells[7].append(h('a', { class: 'button small', href: `#playground/search/${workspace.id}`, text: 'Search', 'aria-label': `Search in ${workspace.name || workspace.id}` }));
+  cells[7].append(
+    h('a', {
+      class: 'button small',
+      href: `#playground/search/${workspace.id}`,
+      text: 'Search',
+      'aria-label': `Search in ${workspace.name || workspace.id}`,
+    }),
+  );
   return {
     node,
     update(workspace) {
@@ -62,9 +96,13 @@ function makeWorkspace(workspace) {
 
 export function pipelines() {
   const rows = table('Pipelines', pipelineColumns);
-  const empty = h('div', { class: 'empty' }, h('p', { text: 'No pipeline is configured. A pipeline is a program that answers chats like a model:' }),
+  const empty = h(
+    'div',
+    { class: 'empty' },
+    h('p', { text: 'No pipeline is configured. A pipeline is a program that answers chats like a model:' }),
     h('pre', { text: '[[pipelines]]\nname = "research"\nlauncher = "process"\ncommand = ["/usr/local/bin/research"]' }),
-    h('p', {}, 'Clients then ask for the model ', h('code', { text: 'pipeline/research' }), '.'));
+    h('p', {}, 'Clients then ask for the model ', h('code', { text: 'pipeline/research' }), '.'),
+  );
   const node = h('div', { class: 'view' }, h('section', {}, h('h2', { text: 'Pipelines' }), rows.node, empty));
   return {
     node,
@@ -78,7 +116,9 @@ export function pipelines() {
 
 function makePipeline(pipeline) {
   const { node, cells } = row(pipelineColumns);
-  cells[6].append(h('a', { class: 'button small', href: `#playground/chat/pipeline/${pipeline.name}`, text: 'Try', 'aria-label': `Try ${pipeline.name}` }));
+  cells[6].append(
+    h('a', { class: 'button small', href: `#playground/chat/pipeline/${pipeline.name}`, text: 'Try', 'aria-label': `Try ${pipeline.name}` }),
+  );
   return {
     node,
     update(pipeline) {

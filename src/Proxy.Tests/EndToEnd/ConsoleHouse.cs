@@ -11,6 +11,8 @@ namespace Proxy.Tests.EndToEnd;
 /// </summary>
 public sealed class ConsoleHouse : IAsyncLifetime
 {
+    internal const string Shared = "console";
+
     internal const string Boss = "sk-boss", Worker = "sk-worker";
 
     internal const string Hostile = "<img src=x onerror=window.hacked=1>";
@@ -157,3 +159,6 @@ public sealed class ConsoleHouse : IAsyncLifetime
             StringComparison.Ordinal), "the document is read");
     }
 }
+
+[CollectionDefinition(ConsoleHouse.Shared)]
+public sealed class ConsoleCollection : ICollectionFixture<ConsoleHouse>;

@@ -6,7 +6,8 @@ namespace Proxy.Tests.EndToEnd;
 
 /// <summary>The console in a real Chromium, in front of a proxy with hosts, keys, documents and a pipeline.</summary>
 [Trait("Category", "Sdk")]
-public sealed class ConsoleTests(ConsoleHouse house) : IClassFixture<ConsoleHouse>
+[Collection(ConsoleHouse.Shared)]
+public sealed class ConsoleTests(ConsoleHouse house)
 {
     [Fact]
     public async Task Key_is_asked_for_Only_an_operators_opens_the_console()
@@ -59,6 +60,12 @@ public sealed class ConsoleTests(ConsoleHouse house) : IClassFixture<ConsoleHous
         var cut = await first.ReadRestAsync();
         Assert.Contains("the operator cancelled the call", cut.Text, StringComparison.Ordinal);
         await page.ShowsAsync("table[aria-label='Calls that finished'] tr", "client left");
+        await page.KeyAsync("1");
+        await page.EvalAsync("document.querySelector('tr[data-done]').focus()");
+        await page.KeyAsync("Enter");
+        await page.ShowsAsync("dialog .facts", "cancelled");
+        await page.ShowsAsync("dialog .facts", "small, served as served");
+        await page.KeyAsync("Escape");
         await second.ReadHeadAsync(); // it has the slot now
         house.Release();
         Assert.Contains("third", (await second.ReadRestAsync()).Text, StringComparison.Ordinal);

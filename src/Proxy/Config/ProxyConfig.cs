@@ -36,5 +36,7 @@ internal sealed record ProxyConfig
 
     public ConsoleConfig Console { get; init; } = new();
 
+    public MetricsConfig Metrics { get; init; } = new();
+
     public LogConfig Log { get; init; } = new();
 }

@@ -171,8 +171,8 @@ internal sealed class ApiKeyGate(ProxyConfig config, TimeProvider time)
         && ConnectionFeature.Of(context) is { Local: true } && !IsForwarded(context.Request.Headers));
 
     /// <summary>
-    /// For the operator's pages: admits an admin key or, as long as no key is configured, a browser on this very machine that shows a page of this proxy. Returns
-    /// null, or why the caller is refused.
+    /// For the operator's pages: admits an admin key or, as long as no key is configured, a browser on this very machine that shows a page of this proxy.
+    /// Returns null, or why the caller is refused.
     /// </summary>
     public ProxyError? AdmitOperator(HttpContext context)
     {

@@ -110,7 +110,8 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
         var (isElsewhere, isCancelled, unknown) = await DeleteSharedAsync(scope, id, running, journal);
         if (running is null && !isKept && !isElsewhere) return unknown ?? NotFound(id, isGone);
         running?.Interrupt(new(ProxyErrorKind.Cancelled,
-            scope.IsOperators || running.Info.Owner != scope.Caller.Name ? "the operator cancelled the call" : $"the call was cancelled by DELETE {Root}/{id}"));
+            scope.IsOperators || running.Info.Owner != scope.Caller.Name
+                ? "the operator cancelled the call" : $"the call was cancelled by DELETE {Root}/{id}"));
         if (journal is not null) journals.Remove(journal);
         using var body = new PooledBody(128);
         await using (var json = new Utf8JsonWriter(body))

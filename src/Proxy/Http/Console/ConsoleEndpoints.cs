@@ -75,7 +75,9 @@ internal sealed class ConsoleEndpoints(ConsoleSnapshot snapshot, Func<bool> isOn
         if (!HttpMethods.IsHead(context.Request.Method)) await context.Response.BodyWriter.WriteAsync(body.Memory);
     }
 
-    /// <summary>A state each second as server-sent events, until the page is closed or the process drains. Each has the calls that finished since the last.</summary>
+    /// <summary>
+    /// A state each second as server-sent events, until the page is closed or the process drains. Each has the calls that finished since the last one.
+    /// </summary>
     private async Task EventsAsync(HttpContext context)
     {
         var after = AfterOf(context);

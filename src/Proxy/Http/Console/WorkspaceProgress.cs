@@ -6,8 +6,8 @@ namespace Proxy.Http.Console;
 internal sealed record WorkspaceState(Workspace Workspace, FileCounts Files);
 
 /// <summary>
-/// The workspaces as the console shows them. They are read in the background and at most every few seconds, however many pages are open, so that a slow database
-/// holds up neither the pages nor itself. Thread-safe.
+/// The workspaces as the console shows them. They are read in the background and at most every few seconds, however many pages are open, so that a slow
+/// database holds up neither the pages nor itself. Thread-safe.
 /// </summary>
 /// <param name="knowledge">Null: this proxy has none.</param>
 /// <param name="absent">Why it has none.</param>

@@ -148,12 +148,8 @@ async function read(id, text, status, signal) {
         say(status, `${tokens} tokens`);
       } else if (happened.type === 'tool_call') {
         kind = null;
-        text.append(
-          h('span', {
-            class: 'call',
-            text: `${happened.name ?? ''}${happened.arguments ? ` ${typeof happened.arguments === 'string' ? happened.arguments : JSON.stringify(happened.arguments)}` : ''}`,
-          }),
-        );
+        const values = typeof happened.arguments === 'string' ? happened.arguments : JSON.stringify(happened.arguments ?? '');
+        text.append(h('span', { class: 'call', text: `${happened.name ?? ''} ${values}` }));
       } else if (happened.type === 'finished') {
         const problem = happened.error ? (happened.error.message ?? happened.error) : null;
         say(

@@ -1,6 +1,6 @@
 // Hosts, calls in flight, and the calls that finished last.
 
-import { askToCancel, follow } from './dialogs.js';
+import { askToCancel, follow, openDialog } from './dialogs.js';
 import { count, duration, h, list, rate, row, say, setClass, table } from './dom.js';
 
 const hostColumns = [
@@ -147,17 +147,17 @@ export function live() {
     say(noneDone, finished.length > 0 ? 'No finished call matches the filter.' : 'No call has finished since the proxy started.');
   }
 
-  const marked = () => document.activeElement?.closest?.('tr[data-call]');
+  const marked = () => document.activeElement?.closest?.('tr[data-call], tr[data-done]');
   function key(name) {
     if (name === '/') {
       filter.focus();
       return true;
     }
-    const rows = [...calls.body.children];
+    const rows = [...calls.body.children, ...done.body.children];
     const at = rows.indexOf(marked());
     if (name === 'j' || name === 'k') rows[name === 'j' ? Math.min(at + 1, rows.length - 1) : Math.max(at - 1, 0)]?.focus();
-    else if (name === 'f' && at >= 0) rows[at].querySelector('.follow-it').click();
-    else if (name === 'x' && at >= 0) rows[at].querySelector('.cancel-it').click();
+    else if (name === 'f' && at >= 0) rows[at].querySelector('.follow-it')?.click();
+    else if (name === 'x' && at >= 0) rows[at].querySelector('.cancel-it')?.click();
     else return false;
     return true;
   }
@@ -318,7 +318,9 @@ function makeCall(call, resumesAll) {
 }
 
 function makeDone(call) {
-  const { node, cells } = row(doneColumns);
+  const { node, cells } = row(doneColumns, { tabindex: '-1', 'data-done': call.trace_id });
+  node.addEventListener('click', () => details(call));
+  node.addEventListener('keydown', event => event.key === 'Enter' && details(call));
   const outcome = h('span', {
     class: `state ${{ ok: 'good', client_left: '' }[call.outcome] ?? 'bad'}`,
     text: call.outcome === 'ok' ? 'ok' : call.outcome.replace('_', ' '),
@@ -360,6 +362,41 @@ function makeDone(call) {
       if (bar.children[at].style.width !== width) bar.children[at].style.width = width;
     });
   return { node, update() {} };
+}
+
+/** Shows everything that is known of a finished call. */
+function details(call) {
+  const facts = [
+    ['Trace id', call.trace_id],
+    ['Caller', call.key],
+    ['Path', call.surface],
+    ['Model', call.served && call.served !== call.model ? `${call.model}, served as ${call.served}` : call.model],
+    ['Host', call.backend],
+    ['Route', call.route],
+    ['Workspace', call.workspace],
+    ['Pipeline', call.pipeline],
+    ['Session', call.session],
+    ['Answer of', call.joined],
+    ['Ended', new Date(call.ended).toLocaleString('en-GB')],
+    ['Outcome', [call.outcome.replace('_', ' '), `status ${call.status}`, call.error].filter(Boolean).join(', ')],
+    ...stagesOf(call).map(([, ms, what]) => [what[0].toUpperCase() + what.slice(1), ms > 0 ? duration(ms) : '']),
+    ['Connecting', duration(call.connect_ms)],
+    ['In all', duration(call.duration_ms)],
+    ['Tokens', call.tokens_out === undefined ? '' : `${count(call.tokens_in ?? 0)} in, ${count(call.tokens_out)} out`],
+    ['Tokens per second', rate(speedAfter(call))],
+  ].filter(([, value]) => value);
+  openDialog(
+    'Call',
+    h(
+      'table',
+      { class: 'facts' },
+      h(
+        'tbody',
+        {},
+        facts.map(([name, value]) => h('tr', {}, h('th', { scope: 'row', text: name }), h('td', { text: value }))),
+      ),
+    ),
+  );
 }
 
 /** The stages of a call as [class, milliseconds, words]; together they are its duration. */

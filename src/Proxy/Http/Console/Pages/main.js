@@ -146,7 +146,8 @@ const nextTheme = () => theme(themes[(themes.indexOf(document.documentElement.da
 
 const keys = [
   ['1 2 3 4', 'Live, Playground, Workspaces, Pipelines'],
-  ['j k', 'next and previous call in flight'],
+  ['j k', 'next and previous call'],
+  ['Enter', 'follow the call in flight that is marked, or show all about a finished one'],
   ['f', 'follow the call that is marked'],
   ['x', 'cancel the call that is marked, after a question'],
   ['/', 'filter the calls, or write into the playground'],

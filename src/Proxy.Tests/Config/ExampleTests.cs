@@ -67,7 +67,8 @@ public sealed partial class ExampleTests
     {
         var spelt = KeyOfLine().Matches(Uncommented).Select(match => match.Groups[1].Value).Where(key => !key.StartsWith('"')).ToHashSet();
         var known = new[] { typeof(ProxyConfig), typeof(ServerConfig), typeof(TlsConfig), typeof(BackendConfig), typeof(AuthConfig), typeof(ApiKeyConfig),
-            typeof(LogConfig), typeof(MetricsConfig), typeof(ConsoleConfig), typeof(NatsConfig), typeof(StreamsConfig), typeof(InferenceConfig), typeof(InferenceModelConfig),
+            typeof(LogConfig), typeof(MetricsConfig), typeof(ConsoleConfig),
+            typeof(NatsConfig), typeof(StreamsConfig), typeof(InferenceConfig), typeof(InferenceModelConfig),
             typeof(StoreConfig), typeof(CacheConfig), typeof(KnowledgeConfig), typeof(PipelineConfig) }
             .SelectMany(Properties).Where(property => !IsSection(property)
                 && property.Name is not (nameof(StoreConfig.File) or nameof(StoreConfig.Spool) or nameof(KnowledgeConfig.Folder)))

@@ -160,7 +160,8 @@ public sealed class ConsolePictureTests(ConsoleHouse house)
         {
             var call = new JsonObject
             {
-                ["trace_id"] = TraceId(at), ["key"] = row.Key, ["surface"] = "/v1/chat/completions", ["model"] = row.Model, ["stream"] = true, ["stage"] = row.Stage,
+                ["trace_id"] = TraceId(at), ["key"] = row.Key,
+                ["surface"] = "/v1/chat/completions", ["model"] = row.Model, ["stream"] = true, ["stage"] = row.Stage,
                 ["age_ms"] = row.Age,
             };
             if (row.Host is { } host) call["backend"] = host;
@@ -178,17 +179,20 @@ public sealed class ConsolePictureTests(ConsoleHouse house)
         {
             var which = number * 7 % 4;
             var isBad = number == 37;
-            var (queue, first, flow) = (number % 5 == 0 ? 900 + (number * 37 % 800) : 0, 120 + (number * 97 % 640), which == 3 ? 0 : 900 + (number * 313 % 5200));
+            var (queue, first, flow) =
+                (number % 5 == 0 ? 900 + (number * 37 % 800) : 0, 120 + (number * 97 % 640), which == 3 ? 0 : 900 + (number * 313 % 5200));
             var call = new JsonObject
             {
-                ["number"] = number, ["trace_id"] = TraceId(number), ["key"] = keys[number % 4], ["surface"] = "/v1/chat/completions", ["model"] = models[which],
+                ["number"] = number, ["trace_id"] = TraceId(number), ["key"] = keys[number % 4],
+                ["surface"] = "/v1/chat/completions", ["model"] = models[which],
                 ["backend"] = isBad ? "attic" : which == 2 ? "desk" : "gpu", ["stream"] = true, ["status"] = isBad ? 502 : 200,
                 ["ended"] = new DateTime(2026, 5, 4, 12, 0, 0, DateTimeKind.Utc).AddSeconds(number * 11).ToString("O", CultureInfo.InvariantCulture),
                 ["outcome"] = isBad ? "backend_error" : number == 33 ? "client_left" : "ok", ["queue_ms"] = queue,
                 ["duration_ms"] = isBad ? 640 : queue + first + flow,
             };
             if (isBad) call["error"] = "backend_failed";
-            else (call["first_token_ms"], call["generating_ms"], call["tokens_in"], call["tokens_out"]) = (queue + first, flow, 40 + (number * 71 % 3000), flow / 20);
+            else (call["first_token_ms"], call["generating_ms"], call["tokens_in"], call["tokens_out"]) =
+                (queue + first, flow, 40 + (number * 71 % 3000), flow / 20);
             return (JsonNode)call;
         })];
     }

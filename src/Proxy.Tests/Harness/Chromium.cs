@@ -250,7 +250,8 @@ internal sealed class ChromiumPage(Chromium browser, string session, string cont
     public Task SchemeAsync(string scheme) => SendAsync("Emulation.setEmulatedMedia", new()
     {
         ["features"] = new JsonArray(
-            new JsonObject { ["name"] = "prefers-color-scheme", ["value"] = scheme }, new JsonObject { ["name"] = "prefers-reduced-motion", ["value"] = "reduce" }),
+            new JsonObject { ["name"] = "prefers-color-scheme", ["value"] = scheme },
+            new JsonObject { ["name"] = "prefers-reduced-motion", ["value"] = "reduce" }),
     });
 
     /// <summary>A picture of what the page shows, as PNG.</summary>
@@ -261,7 +262,8 @@ internal sealed class ChromiumPage(Chromium browser, string session, string cont
     public async Task AnswerAsync(string part, string answer)
     {
         fixedAnswers[part] = answer;
-        await SendAsync("Fetch.enable", new() { ["patterns"] = new JsonArray([.. fixedAnswers.Keys.Select(one => new JsonObject { ["urlPattern"] = $"*{one}*" })]) });
+        var patterns = fixedAnswers.Keys.Select(static one => new JsonObject { ["urlPattern"] = $"*{one}*" });
+        await SendAsync("Fetch.enable", new() { ["patterns"] = new JsonArray([.. patterns]) });
     }
 
     public async ValueTask DisposeAsync() => await browser.SendAsync("Target.disposeBrowserContext", new() { ["browserContextId"] = context });

@@ -95,13 +95,13 @@ internal sealed class ConsoleEndpoints(ConsoleSnapshot snapshot, Func<bool> isOn
                 await context.Response.BodyWriter.WriteAsync(body.Memory, end.Token);
                 await Task.Delay(Pace, parts.Time, end.Token);
             }
-
-            await context.Response.BodyWriter.WriteAsync("event: end\ndata: {}\n\n"u8.ToArray(), end.Token);
         }
         catch (OperationCanceledException)
         {
             // The page was closed, or the process drains.
         }
+
+        if (!context.RequestAborted.IsCancellationRequested) await context.Response.BodyWriter.WriteAsync("event: end\ndata: {}\n\n"u8.ToArray());
     }
 
     private static long AfterOf(HttpContext context) =>

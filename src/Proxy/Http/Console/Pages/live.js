@@ -217,7 +217,16 @@ function makeHost(host) {
   return {
     node,
     update(host) {
-      say(about, [host.url, [host.kind, host.version].filter(Boolean).join(' '), host.dialects?.join(', ')].filter(Boolean).join(' · '));
+      say(
+        about,
+        [
+          host.url,
+          [host.dialects?.includes(host.kind) && !host.version ? '' : host.kind, host.version].filter(Boolean).join(' '),
+          host.dialects?.join(', '),
+        ]
+          .filter(Boolean)
+          .join(' · '),
+      );
       setClass(health, `state ${host.avoided && host.health === 'up' ? 'warn' : ({ up: 'good', unknown: '' }[host.health] ?? 'bad')}`);
       say(health, host.breaker === 'half open' ? 'on trial' : host.avoided && host.health === 'up' ? 'paused (it asked for time)' : host.health);
       say(reason, host.health === 'up' ? '' : (host.reason ?? ''));

@@ -59,8 +59,8 @@ public sealed class ConsoleTests(ConsoleHouse house)
 
         var cut = await first.ReadRestAsync();
         Assert.Contains("the operator cancelled the call", cut.Text, StringComparison.Ordinal);
-        await page.ShowsAsync("table[aria-label='Calls that finished'] tr", "client left");
-        await page.KeyAsync("1");
+        await page.UntilAsync("!document.querySelector('dialog')", "the window is closed");
+        await page.UntilAsync("/worker.*small.*client left/s.test(document.querySelector('tr[data-done]').innerText)", "the call is among the finished ones");
         await page.EvalAsync("document.querySelector('tr[data-done]').focus()");
         await page.KeyAsync("Enter");
         await page.ShowsAsync("dialog .facts", "cancelled");

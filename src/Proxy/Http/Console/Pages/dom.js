@@ -33,23 +33,21 @@ export function setClass(node, name) {
  */
 export function list(parent, items, key, make) {
   const known = (parent.known ??= new Map());
-  const seen = new Set();
+  const wanted = new Map(items.map(item => [key(item), item]));
+  // What goes is removed first: to move a node that stays would take the focus from it.
+  for (const [id, entry] of known) {
+    if (wanted.has(id)) continue;
+    entry.node.remove();
+    known.delete(id);
+  }
   let before = null;
-  for (const item of items) {
-    const id = key(item);
-    if (seen.has(id)) continue;
-    seen.add(id);
+  for (const [id, item] of wanted) {
     let entry = known.get(id);
     if (!entry) known.set(id, (entry = make(item)));
     entry.update(item);
     const place = before ? before.nextSibling : parent.firstChild;
     if (entry.node !== place) parent.insertBefore(entry.node, place);
     before = entry.node;
-  }
-  for (const [id, entry] of known) {
-    if (seen.has(id)) continue;
-    entry.node.remove();
-    known.delete(id);
   }
 }
 

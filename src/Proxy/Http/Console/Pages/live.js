@@ -277,6 +277,15 @@ function bars(meter, host) {
   [...meter.children].forEach((each, at) => setClass(each, at < full ? 'on' : ''));
 }
 
+/** Acts when Enter is pressed on a row. The key must not act on the window that opens, too. */
+function onEnter(node, act) {
+  node.addEventListener('keydown', event => {
+    if (event.key !== 'Enter' || event.target !== node) return;
+    event.preventDefault();
+    act();
+  });
+}
+
 function makeCall(call, resumesAll) {
   let now = call;
   const { node, cells } = row(callColumns, { tabindex: '0', 'data-call': call.trace_id });
@@ -288,9 +297,7 @@ function makeCall(call, resumesAll) {
     read,
     h('button', { type: 'button', class: 'small cancel-it', text: 'Cancel', 'aria-label': label('Cancel'), onclick: () => askToCancel(now) }),
   );
-  node.addEventListener('keydown', event => {
-    if (event.key === 'Enter' && event.target === node) follow(now, resumesAll());
-  });
+  onEnter(node, () => follow(now, resumesAll()));
   return {
     node,
     update(call) {
@@ -329,7 +336,7 @@ function makeCall(call, resumesAll) {
 function makeDone(call) {
   const { node, cells } = row(doneColumns, { tabindex: '-1', 'data-done': call.trace_id });
   node.addEventListener('click', () => details(call));
-  node.addEventListener('keydown', event => event.key === 'Enter' && details(call));
+  onEnter(node, () => details(call));
   const outcome = h('span', {
     class: `state ${{ ok: 'good', client_left: '' }[call.outcome] ?? 'bad'}`,
     text: call.outcome === 'ok' ? 'ok' : call.outcome.replace('_', ' '),

@@ -161,4 +161,4 @@ public sealed class ConsoleHouse : IAsyncLifetime
 }
 
 [CollectionDefinition(ConsoleHouse.Shared)]
-public sealed class ConsoleCollection : ICollectionFixture<ConsoleHouse>;
+public sealed class ConsoleHouseTests : ICollectionFixture<ConsoleHouse>;

@@ -298,7 +298,7 @@ internal sealed class ChromiumPage(Chromium browser, string session, string cont
         }
     }
 
-    private Task AnswerAsync(JsonObject paused)
+    private Task<JsonObject> AnswerAsync(JsonObject paused)
     {
         var url = (string)paused["request"]!["url"]!;
         var (part, answer) = fixedAnswers.First(one => url.Contains(one.Key, StringComparison.Ordinal));

@@ -33,6 +33,7 @@ public sealed partial class ExampleTests
 
         Same(new ServerConfig(), config.Server with { Tls = null }, "server");
         Same(new LogConfig(), config.Log, "log");
+        Same(new ConsoleConfig(), config.Console, "console");
         Same(new MetricsConfig(), config.Metrics, "metrics");
         Same(new InferenceConfig(), config.Inference with { Models = [], Threads = null }, "inference");
         Same(new InferenceModelConfig { Name = "bge-small", Path = "/etc/proxy/BAAI/bge-small-en-v1.5" }, config.Inference.Models[0] with { Kind = null },
@@ -66,7 +67,8 @@ public sealed partial class ExampleTests
     {
         var spelt = KeyOfLine().Matches(Uncommented).Select(match => match.Groups[1].Value).Where(key => !key.StartsWith('"')).ToHashSet();
         var known = new[] { typeof(ProxyConfig), typeof(ServerConfig), typeof(TlsConfig), typeof(BackendConfig), typeof(AuthConfig), typeof(ApiKeyConfig),
-            typeof(LogConfig), typeof(MetricsConfig), typeof(NatsConfig), typeof(StreamsConfig), typeof(InferenceConfig), typeof(InferenceModelConfig),
+            typeof(LogConfig), typeof(MetricsConfig), typeof(ConsoleConfig),
+            typeof(NatsConfig), typeof(StreamsConfig), typeof(InferenceConfig), typeof(InferenceModelConfig),
             typeof(StoreConfig), typeof(CacheConfig), typeof(KnowledgeConfig), typeof(PipelineConfig) }
             .SelectMany(Properties).Where(property => !IsSection(property)
                 && property.Name is not (nameof(StoreConfig.File) or nameof(StoreConfig.Spool) or nameof(KnowledgeConfig.Folder)))
@@ -93,7 +95,7 @@ public sealed partial class ExampleTests
         foreach (var property in Properties(expected.GetType()))
         {
             var (want, have) = (property.GetValue(expected), property.GetValue(actual));
-            if (want is ServerConfig or AuthConfig or LogConfig or MetricsConfig or InferenceConfig or BackendOptions)
+            if (want is ServerConfig or AuthConfig or LogConfig or MetricsConfig or ConsoleConfig or InferenceConfig or BackendOptions)
                 Same(want, have, $"{path}.{property.Name}");
             else if (want is IEnumerable<BackendConfig> backends)
                 foreach (var (a, b) in backends.Zip((IEnumerable<BackendConfig>)have!)) Same(a, b, $"{path}.{a.Name}");

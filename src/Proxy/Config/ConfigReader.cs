@@ -80,6 +80,7 @@ internal static partial class ConfigReader
             Cache = ReadCache(file),
             Knowledge = ReadKnowledge(file, sources),
             Pipelines = [.. file.Sections("pipelines", PipelineHints).Select(ReadPipeline)],
+            Console = ReadConsole(file.Section("console", ConsoleHints)),
             Metrics = new() { Hosts = file.Section("metrics", MetricsHints).Truth("hosts", false) },
             Log = ReadLog(file.Section("log")),
         };

@@ -84,6 +84,9 @@ internal sealed class CallLedger(LogWriter writer, LogFormat format, ProxyMetric
     private static readonly string[] Outcomes = ["ok", "client_left", "timeout", "backend_error", "refused", "drained", "proxy_error"];
     private static readonly string[] Faults = ["none", "client", "backend", "proxy"];
 
+    /// <summary>Gets every finished call and its duration; null: no feature asks for them. The record does not change any more.</summary>
+    public Action<CallRecord, TimeSpan>? Finished { get; set; }
+
     public static string Name(CallOutcome outcome) => Outcomes[(int)outcome];
 
     public void Write(CallRecord call)
@@ -93,6 +96,7 @@ internal sealed class CallLedger(LogWriter writer, LogFormat format, ProxyMetric
         var (queued, generating) = (Span(call.Waited), Span(call.Generating));
         var perToken = call.TokensOut is > 1 and var tokens ? generating / (tokens - 1) : null;
         metrics.Count(call, duration, first, queued, generating);
+        Finished?.Invoke(call, duration);
         if (writer.Least > LogLevel.Information) return;
 
         LogLine.Begin(format, time.GetUtcNow(), LogLevel.Information, " call"u8)

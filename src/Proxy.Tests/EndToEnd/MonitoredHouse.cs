@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Net;
 using System.Text;
 using System.Text.Json;
 using Proxy.Tests.Harness;
@@ -21,6 +22,9 @@ public sealed class MonitoredHouse : IAsyncLifetime
     private int port;
     private int round;
 
+    /// <summary>The file of the first proxy's bodies.</summary>
+    internal string BodiesFile => Path.Combine(folder, "log", "bodies.log");
+
     /// <summary>The text of the first proxy's metrics after all calls.</summary>
     internal string Text { get; private set; } = "";
 
@@ -28,6 +32,7 @@ public sealed class MonitoredHouse : IAsyncLifetime
     internal async Task<JsonElement> AskAsync(string path, string query)
     {
         using var response = await client.GetAsync(new Uri($"http://127.0.0.1:{port}/api/v1/{path}?query={Uri.EscapeDataString(query)}"));
+        if (response.StatusCode is HttpStatusCode.ServiceUnavailable) throw new HttpRequestException("Prometheus is starting");
         var answer = JsonElement.Parse(await response.Content.ReadAsStringAsync());
         return answer.GetProperty("status").GetString() == "success" ? answer.GetProperty("data")
             : throw new InvalidOperationException($"{query}: {answer.GetProperty("error").GetString()}");
@@ -88,6 +93,7 @@ public sealed class MonitoredHouse : IAsyncLifetime
         {FrontDoor.Server("queue = 2")}
         [log]
         format = "json"
+        bodies = "{BodiesFile}"
         [metrics]
         hosts = true
         [store]

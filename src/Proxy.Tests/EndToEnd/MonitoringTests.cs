@@ -90,6 +90,24 @@ public sealed partial class MonitoringTests(MonitoredHouse house) : IClassFixtur
     }
 
     [Fact]
+    public async Task Bodies_are_asked_for_The_file_has_each_call_s_request_and_answer()
+    {
+        Assert.Contains("\nproxy_bodies_lost_total 0\n", house.Text, StringComparison.Ordinal);
+
+        var lines = (await File.ReadAllLinesAsync(house.BodiesFile)).Select(static line => JsonElement.Parse(line)).ToArray();
+
+        Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(house.BodiesFile));
+        var call = lines.Where(static line => line.GetProperty("kind").GetString() == "answer" && line.GetProperty("body").GetArrayLength() > 3)
+            .Select(static line => line.GetProperty("trace_id").GetString()).First();
+        var (request, answer) = (lines.Single(line => Is(line, "request")), lines.Single(line => Is(line, "answer")));
+        Assert.Equal("hello", request.GetProperty("body")[0].GetProperty("messages")[0].GetProperty("content").GetString());
+        Assert.Equal("one two three", string.Concat(answer.GetProperty("body").EnumerateArray().SelectMany(static chunk => chunk.GetProperty("choices")
+            .EnumerateArray()).Select(static choice => choice.GetProperty("delta").TryGetProperty("content", out var text) ? text.GetString() : "")));
+
+        bool Is(JsonElement line, string kind) => line.GetProperty("trace_id").GetString() == call && line.GetProperty("kind").GetString() == kind;
+    }
+
+    [Fact]
     public void Panels_do_not_overlap_and_each_has_a_number_of_its_own()
     {
         var places = Panels.Select(static panel => panel.GetProperty("gridPos")).SelectMany(static place =>

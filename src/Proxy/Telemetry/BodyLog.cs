@@ -206,6 +206,6 @@ internal sealed partial class BodyLog(string path, long size, int files, ILogger
         }
     }
 
-    [LoggerMessage(1190, LogLevel.Warning, "Bodies cannot be written to {Path}: {Reason}", EventName = "bodies_failed")]
+    [LoggerMessage(1200, LogLevel.Warning, "Bodies cannot be written to {Path}: {Reason}", EventName = "bodies_failed")]
     private static partial void Unwritable(ILogger logger, string path, string reason);
 }

@@ -58,7 +58,7 @@ build_needs="clang:clang cmake:cmake make:make binutils:readelf ca-certificates:
   debian-archive-keyring:/usr/share/keyrings/debian-archive-keyring.gpg"
 test_needs="debootstrap:debootstrap systemd-container:systemd-nspawn openssl:openssl curl:curl
   nodejs:node npm:npm python3:python3 python3-venv:/usr/share/doc/python3-venv chromium:chromium
-  nginx:nginx haproxy:haproxy caddy:caddy"
+  nginx:nginx haproxy:haproxy caddy:caddy prometheus:prometheus"
 bench_needs="nginx:nginx haproxy:haproxy gcc:gcc libc6-dev:/usr/include/stdio.h
   nodejs:node npm:npm"
 
@@ -89,7 +89,7 @@ install_packages() {
   local log=.build/apt.log options=(-y --no-install-recommends -o DPkg::Lock::Timeout=300)
   export DEBIAN_FRONTEND=noninteractive
   mkdir -p .build
-  keep_services_off # the benchmark starts nginx itself, so its package must not
+  keep_services_off # tests and benchmarks start servers themselves, so their packages must not
   apt-get install "${options[@]}" "$@" >"$log" 2>&1 \
     || { apt-get update && apt-get install "${options[@]}" "$@"; } >"$log" 2>&1 \
     || { tail -20 "$log" >&2; die "apt-get could not install $*"; }

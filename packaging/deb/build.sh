@@ -15,7 +15,7 @@ install -Dm644 -t "$root/lib/systemd/system" proxy.service proxy.socket
 for document in README.md CHANGELOG.md docs/*.md; do
   [[ ! -e $document ]] || install -Dm644 -t "$root/usr/share/doc/proxy" "$document"
 done
-for examples in workers dagster systemd quadlet; do
+for examples in workers dagster systemd quadlet grafana vector; do
   find "packaging/$examples" -maxdepth 1 -type f -print0 | xargs -0 install -Dm644 -t "$root/usr/share/doc/proxy/examples/$examples"
 done
 install -Dm644 packaging/copyright "$root/usr/share/doc/proxy/copyright"

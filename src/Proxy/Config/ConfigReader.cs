@@ -32,6 +32,14 @@ internal static partial class ConfigReader
         ["cert"] = "it belongs in [server.tls]",
     };
 
+    private static readonly Dictionary<string, string> LogHints = new()
+    {
+        ["file"] = "the log goes to standard error; bodies = \"/path\" writes the bodies of chats to a file",
+        ["path"] = "the log goes to standard error; bodies = \"/path\" writes the bodies of chats to a file",
+        ["body"] = "write bodies = \"/path\"",
+        ["prompts"] = "write bodies = \"/path\"",
+    };
+
     private static readonly Dictionary<string, string> MetricsHints = new()
     {
         ["enabled"] = "GET /metrics needs no setting; write hosts = true to show the hosts' own figures there",
@@ -82,7 +90,7 @@ internal static partial class ConfigReader
             Pipelines = [.. file.Sections("pipelines", PipelineHints).Select(ReadPipeline)],
             Console = ReadConsole(file.Section("console", ConsoleHints)),
             Metrics = new() { Hosts = file.Section("metrics", MetricsHints).Truth("hosts", false) },
-            Log = ReadLog(file.Section("log")),
+            Log = ReadLog(file.Section("log", LogHints), sources),
         };
 
         findings.RefuseUnknownKeys();
@@ -292,13 +300,16 @@ internal static partial class ConfigReader
         ],
     };
 
-    private static LogConfig ReadLog(SectionReader section)
+    private static LogConfig ReadLog(SectionReader section, ConfigSources sources)
     {
         var defaults = new LogConfig();
         return new()
         {
             Level = section.Choice("level", defaults.Level, "trace", "debug", "info", "warn", "error"),
             Format = section.Choice("format", defaults.Format, "text", "json"),
+            Bodies = section.Text("bodies") is { Length: > 0 } path ? Path.GetFullPath(path, sources.Folder) : null,
+            BodiesSize = section.Size("bodies_size", defaults.BodiesSize),
+            BodiesFiles = section.Whole("bodies_files", least: 0, most: 100) ?? defaults.BodiesFiles,
         };
     }
 

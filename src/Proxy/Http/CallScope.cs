@@ -166,7 +166,7 @@ internal sealed partial class CallScope : IDisposable
     public void Answering(BackendReply reply)
     {
         reply.Finished = OnHostDone;
-        Info.Times.Frames = reply.Frames;
+        Info.Times.Frames ??= reply.Frames; // a call whose answer goes through a journal reads it from there too
         Answering(reply.Backend, reply.ServedModel, reply.Status);
     }
 
@@ -195,7 +195,7 @@ internal sealed partial class CallScope : IDisposable
 
     private void OnHostDone()
     {
-        Info.Times.Ended = parts.Time.GetTimestamp();
+        if (Info.Times.Ended == 0) Info.Times.Ended = parts.Time.GetTimestamp();
         GiveBackKey();
     }
 

@@ -53,7 +53,7 @@ public sealed class CommandsTests : IDisposable
     }
 
     [Theory]
-    [InlineData("foo", "proxy has no command 'foo'. Its commands: serve, check, healthcheck, models, keys, calls, streams, stream, reload, drain, usage, forget, ingest, search, workspaces, backup, events, run, polkit, version, ")]
+    [InlineData("foo", "proxy has no command 'foo'. Its commands: serve, check, doctor, healthcheck, models, keys, calls, streams, stream, reload, drain, usage, forget, ingest, search, workspaces, backup, events, run, polkit, version, ")]
     [InlineData("relod", "proxy has no command 'relod'. Did you mean reload?")]
     [InlineData("checkk x", "proxy has no command 'checkk'. Did you mean check?")]
     [InlineData("models foo", "models has no command 'foo'. Its commands: local, pull, remove.")]

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Invocation;
+using Proxy.Cli.Doctor;
 using Proxy.Config;
 
 namespace Proxy.Cli;
@@ -30,6 +31,7 @@ internal static class ProxyCommand
             config,
             ServeCommand.Make(around, config),
             CheckCommand.Make(around, config),
+            DoctorCommand.Make(around, config),
             HealthcheckCommand.Make(around, config),
             ModelsCommand.Make(around, config),
             KeysCommand.Make(around),

@@ -44,6 +44,7 @@ internal static class ProxyCommand
         foreach (var verb in CliFeature.All.SelectMany(feature => feature.Verbs(around, config))) root.Add(verb);
         root.Add(VersionCommand.Make(around));
         root.Add(CompletionCommand.Make(around));
+        root.Add(ManCommand.Make(around));
 
         var parsed = root.Parse(args);
         if (parsed.Action is ParseErrorAction slip)

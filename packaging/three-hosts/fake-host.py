@@ -3,10 +3,12 @@
 
 It says what it heard and then counts to 40, a word every 25 ms."""
 import json
+import os
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+ADDRESS = os.environ.get("ADDRESS", "127.0.0.1")
 MODELS = sys.argv[2:]
 
 
@@ -54,4 +56,4 @@ class Host(BaseHTTPRequestHandler):
         pass
 
 
-ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Host).serve_forever()
+ThreadingHTTPServer((ADDRESS, int(sys.argv[1])), Host).serve_forever()

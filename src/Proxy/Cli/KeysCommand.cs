@@ -44,7 +44,7 @@ internal static class KeysCommand
         };
         file.Validators.Add(result =>
         {
-            if (Array.Find<Option>([models, workspaces, concurrency, rate, admin, json], option => result.GetResult(option) is not null) is { } other)
+            if (Array.Find<Option>([models, workspaces, concurrency, rate, admin, json], option => result.GetResult(option) is { Implicit: false }) is { } other)
                 result.AddError($"--env-file takes no {other.Name}: a key of the environment has no limits.");
         });
 

@@ -33,6 +33,7 @@ clean() {
 trap clean EXIT
 fail() {
   echo "failed: $*" >&2
+  [[ ! -e $work/up.log ]] || tail -20 "$work/up.log" >&2
   for one in $(podman ps --all --format '{{.Names}}'); do echo "--- $one" >&2; podman logs --tail 8 "$one" >&2 2>&1 || true; done
   exit 1
 }
@@ -47,7 +48,7 @@ wait_for() { # what, command...
 }
 
 # ---- images ----
-tar -C "$tree" --exclude=./proc/* --exclude=./sys/* --exclude=./dev/* -c . 2>/dev/null | podman import - localhost/debian:test >/dev/null
+tar -C "$tree" --exclude=./proc/* --exclude=./sys/* --exclude=./dev/* -c . 2>/dev/null | podman import --quiet - localhost/debian:test >/dev/null
 cp /etc/ssl/certs/ca-certificates.crt "$work"
 cat >"$work/wget" <<'C'
 #!/bin/bash
@@ -94,9 +95,16 @@ cp "$here"/compose.yaml "$here"/vector.sql "$here/Dockerfile" "$work/packaging/c
 cd "$work/packaging/container"
 podman run --rm --network none --user root -v "$PWD:/here" localhost/proxy:latest keys new me --env-file /here/.env >/dev/null
 echo 'LLM_BASE_URL=http://host.docker.internal:18434' >>.env
-podman-compose -f compose.yaml up -d >"$work/up.log" 2>&1 || { cat "$work/up.log" >&2; fail 'podman-compose up'; }
+podman network create proxy_default >/dev/null
+gateway=$(podman network inspect proxy_default | jq -r '.[0].subnets[0].gateway')
+if ! podman create --add-host here:host-gateway --network none --name probe localhost/proxy:latest >/dev/null 2>&1; then
+  sed -i "s/host-gateway/$gateway/" compose.yaml
+  ok "host-gateway: podman $(podman version --format '{{.Client.Version}}') does not know it; its meaning, $gateway, is written in its place"
+fi
+podman rm --force probe >/dev/null 2>&1 || true
+podman-compose -p proxy -f compose.yaml up -d >"$work/up.log" 2>&1 || { cat "$work/up.log" >&2; fail 'podman-compose up'; }
 # On this machine, at the address that host.docker.internal means.
-ADDRESS=$(podman network inspect proxy_default | jq -r '.[0].subnets[0].gateway') python3 "$here/../three-hosts/fake-host.py" 18434 small &
+ADDRESS=$gateway python3 "$here/../three-hosts/fake-host.py" 18434 small &
 host=$!
 for service in postgres nats proxy; do
   wait_for "$service is healthy" podman healthcheck run "proxy_${service}_1"

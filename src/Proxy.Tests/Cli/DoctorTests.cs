@@ -1,13 +1,15 @@
 using System.Net;
 using System.Net.Sockets;
 using System.Text.Json;
+using System.Text.RegularExpressions;
 using Proxy.Cli;
 using Proxy.Cli.Doctor;
 using Proxy.Tests.Backends;
+using Proxy.Tests.Rules;
 
 namespace Proxy.Tests.Cli;
 
-public sealed class DoctorTests : IDisposable
+public sealed partial class DoctorTests : IDisposable
 {
     private const string Models = """{"object":"list","data":[{"id":"qwen3:8b","object":"model"},{"id":"other","object":"model"}]}""";
 
@@ -200,6 +202,22 @@ public sealed class DoctorTests : IDisposable
         Assert.Equal(long.MaxValue, RunningProxy.OpenFiles("Max open files            1024                 unlimited            files"));
         Assert.Null(RunningProxy.OpenFiles("Max cpu time  unlimited  unlimited  seconds"));
     }
+
+    [Fact]
+    public void Areas_are_those_of_the_page()
+    {
+        var code = Repository.Sources().Where(static source => source.Text.Contains("DoctorCheck", StringComparison.Ordinal));
+        var areas = code.SelectMany(static source => Area().Matches(source.Text)).Select(static match => match.Groups[1].Value).Distinct();
+        var page = Repository.Read("docs/operations.md").Split("\n## ").Single(static part => part.StartsWith("Doctor\n", StringComparison.Ordinal));
+
+        Assert.Equal(areas.Order(StringComparer.Ordinal), Row().Matches(page).Select(static match => match.Groups[1].Value).Order(StringComparer.Ordinal));
+    }
+
+    [GeneratedRegex("""(?:DoctorCheck(?:\.Of)?|new)\("([a-z]+)", """)]
+    private static partial Regex Area();
+
+    [GeneratedRegex(@"(?m)^\| `([a-z]+)` \|")]
+    private static partial Regex Row();
 
     private static string Unused()
     {

@@ -61,8 +61,10 @@ public sealed class PackageTests
             await Command.RunAsync("gunzip", Path.Combine(deb, "usr/share/man/man1/proxy.1.gz"));
             foreach (var (file, verb) in ((string, string[])[])
             [
-                ("usr/share/man/man1/proxy.1", ["man"]), ("usr/share/bash-completion/completions/proxy", ["completion", "bash"]),
-                ("usr/share/zsh/vendor-completions/_proxy", ["completion", "zsh"]), ("usr/share/fish/vendor_completions.d/proxy.fish", ["completion", "fish"]),
+                ("usr/share/man/man1/proxy.1", ["man"]),
+                ("usr/share/bash-completion/completions/proxy", ["completion", "bash"]),
+                ("usr/share/zsh/vendor-completions/_proxy", ["completion", "zsh"]),
+                ("usr/share/fish/vendor_completions.d/proxy.fish", ["completion", "fish"]),
             ])
                 Assert.Equal(await Command.RunAsync(program, verb), (await File.ReadAllTextAsync(Path.Combine(deb, file))).TrimEnd());
 
@@ -70,7 +72,7 @@ public sealed class PackageTests
             var listed = parts.RootElement.GetProperty("components").EnumerateArray()
                 .ToDictionary(static part => part.GetProperty("name").GetString()!, static part => part.GetProperty("version").GetString()!);
             foreach (var (name, version) in await PackagesOfTheProgramAsync()) Assert.Equal(version, listed[name]);
-            Assert.Superset(new HashSet<string> { "openssl", "libstdc++", "libgcc_s", "all-MiniLM-L6-v2" }, [.. listed.Keys]);
+            Assert.Superset(new HashSet<string> { "openssl", "libstdc++", "libgcc_s", "all-MiniLM-L6-v2" }, listed.Keys.ToHashSet());
             Assert.DoesNotContain("Microsoft.CodeAnalysis.BannedApiAnalyzers", listed.Keys);
             var digest = Convert.ToHexStringLower(SHA256.HashData(await File.ReadAllBytesAsync(program)));
             Assert.Equal(digest, parts.RootElement.GetProperty("metadata").GetProperty("component").GetProperty("hashes")[0].GetProperty("content").GetString());
@@ -102,7 +104,8 @@ public sealed class PackageTests
             .ToDictionary(static one => one.Attribute("Include")!.Value, static one => one.Attribute("Version")!.Value);
         var projects = Repository.Files("src/Proxy").Where(static file => Path.GetExtension(file) is ".csproj" or ".targets");
         var names = projects.SelectMany(static file => XDocument.Parse(Repository.Read(file)).Descendants("PackageReference"))
-            .Select(static one => one.Attribute("Include")!.Value).Where(static name => !name.Contains("Analyzers", StringComparison.Ordinal)).Distinct().ToList();
+            .Select(static one => one.Attribute("Include")!.Value).Where(static name => !name.Contains("Analyzers", StringComparison.Ordinal))
+            .Distinct().ToList();
         Assert.True(names.Count > 8, "nothing was read");
         return [.. names.Select(name => (name, versions[name]))];
     }

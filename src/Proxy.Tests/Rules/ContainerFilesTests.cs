@@ -22,7 +22,7 @@ public sealed partial class ContainerFilesTests
         var set = Setting().Matches(Docker[Docker.IndexOf("ENV ", StringComparison.Ordinal)..]).Concat(Pair().Matches(Part(proxy, "environment")))
             .Select(static match => match.Groups[1].Value).ToList();
 
-        Assert.Superset(new HashSet<string> { "PROXY_LISTEN", "STATE_DIRECTORY", "PROXY_API_KEY", "LLM_BASE_URL", "DATABASE_URL", "NATS_URL" }, [.. set]);
+        Assert.Superset(new HashSet<string> { "PROXY_LISTEN", "STATE_DIRECTORY", "PROXY_API_KEY", "LLM_BASE_URL", "DATABASE_URL", "NATS_URL" }, set.ToHashSet());
         Assert.All(set, static name => Assert.Contains($"\"{name}\"", Code, StringComparison.Ordinal));
     }
 

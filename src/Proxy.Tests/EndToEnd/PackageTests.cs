@@ -75,7 +75,8 @@ public sealed class PackageTests
             Assert.Superset(new HashSet<string> { "openssl", "libstdc++", "libgcc_s", "all-MiniLM-L6-v2" }, listed.Keys.ToHashSet());
             Assert.DoesNotContain("Microsoft.CodeAnalysis.BannedApiAnalyzers", listed.Keys);
             var digest = Convert.ToHexStringLower(SHA256.HashData(await File.ReadAllBytesAsync(program)));
-            Assert.Equal(digest, parts.RootElement.GetProperty("metadata").GetProperty("component").GetProperty("hashes")[0].GetProperty("content").GetString());
+            var whole = parts.RootElement.GetProperty("metadata").GetProperty("component");
+            Assert.Equal(digest, whole.GetProperty("hashes")[0].GetProperty("content").GetString());
 
             var (exitCode, output) = await Command.TryAsync(
                 "sh", "-c", "cd \"$1\" && sha256sum --check --strict SHA256SUMS", "sh", Path.GetDirectoryName(Path.GetFullPath(package!))!);

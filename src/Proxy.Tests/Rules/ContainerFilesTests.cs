@@ -22,7 +22,8 @@ public sealed partial class ContainerFilesTests
         var set = Setting().Matches(Docker[Docker.IndexOf("ENV ", StringComparison.Ordinal)..]).Concat(Pair().Matches(Part(proxy, "environment")))
             .Select(static match => match.Groups[1].Value).ToList();
 
-        Assert.Superset(new HashSet<string> { "PROXY_LISTEN", "STATE_DIRECTORY", "PROXY_API_KEY", "LLM_BASE_URL", "DATABASE_URL", "NATS_URL" }, set.ToHashSet());
+        HashSet<string> least = ["PROXY_LISTEN", "STATE_DIRECTORY", "PROXY_API_KEY", "LLM_BASE_URL", "DATABASE_URL", "NATS_URL"];
+        Assert.Superset(least, set.ToHashSet());
         Assert.All(set, static name => Assert.Contains($"\"{name}\"", Code, StringComparison.Ordinal));
     }
 
@@ -30,7 +31,7 @@ public sealed partial class ContainerFilesTests
     public void Variables_of_the_page_are_read_by_the_program()
     {
         var ours = Words().Matches(Repository.Read("docs/deploy/container.md")).Select(static match => match.Groups[1].Value).Distinct()
-            .Except(["PORT", "HOST", "API_KEY", "NAME", "POSTGRES_PASSWORD"]).ToList();
+            .Where(static name => !name.EndsWith('_')).Except(["PORT", "HOST", "API_KEY", "NAME", "POSTGRES_PASSWORD"]).ToList();
 
         Assert.True(ours.Count >= 8, "nothing was read");
         Assert.All(ours, static name => Assert.Contains($"\"{name}\"", Code, StringComparison.Ordinal));
@@ -101,7 +102,7 @@ public sealed partial class ContainerFilesTests
         foreach (var file in files)
         {
             var keys = file.Contains("[[auth.keys]]", StringComparison.Ordinal) ? "" : $"\n[[auth.keys]]\nname = \"k\"\nsha256 = \"{new string('a', 64)}\"\n";
-            Toml.Good(file + keys);
+            Toml.Good(file + keys, Toml.Machine(new() { ["STATE_DIRECTORY"] = "/s" }));
         }
     }
 

@@ -44,7 +44,8 @@ internal static class KeysCommand
         };
         file.Validators.Add(result =>
         {
-            if (Array.Find<Option>([models, workspaces, concurrency, rate, admin, json], option => result.GetResult(option) is { Implicit: false }) is { } other)
+            Option[] others = [models, workspaces, concurrency, rate, admin, json];
+            if (Array.Find(others, option => result.GetResult(option) is { Implicit: false }) is { } other)
                 result.AddError($"--env-file takes no {other.Name}: a key of the environment has no limits.");
         });
 

@@ -14,7 +14,7 @@ internal static class DoctorCommand
     /// <summary>Width of the mark and its two spaces, and of the area and its two spaces.</summary>
     private const int MarkWidth = 6, AreaWidth = 11;
 
-    private static readonly IReadOnlyDictionary<Mark, string> Colours = new Dictionary<Mark, string>
+    private static readonly Dictionary<Mark, string> Colours = new()
     {
         [Mark.Ok] = "\e[32m", [Mark.Warn] = "\e[33m", [Mark.Fail] = "\e[31m",
     };

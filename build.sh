@@ -26,7 +26,10 @@ usage() {
 ./build.sh bench pairs OLD NEW [PAIRS]
                                      compares what two binaries cost (bench/pairs.sh)
 ./build.sh count                     the program's statements by folder, and methods that are too long
-./build.sh package                   dist/proxy_VERSION_ARCHITECTURE.deb
+./build.sh package [arm64]           dist/proxy_VERSION_ARCHITECTURE.deb
+./build.sh tarball [arm64]           dist/proxy_VERSION_ARCHITECTURE.tar.gz, the same files for systems without dpkg
+./build.sh release [arm64]           both, dist/proxy_VERSION_ARCHITECTURE.cdx.json (what the program is made of) and dist/SHA256SUMS;
+                                     arm64: cross-linked, from any machine
 ./build.sh setup [build|test|bench]  install what those verbs need (for all of them if none is named); every verb
                                      calls this itself, and it is quick when nothing is missing
 TEXT
@@ -56,9 +59,11 @@ logged() { # log, command...
 # Each entry is a Debian package and the command or file that shows that it is installed.
 build_needs="clang:clang cmake:cmake make:make binutils:readelf ca-certificates:/etc/ssl/certs/ca-certificates.crt
   debian-archive-keyring:/usr/share/keyrings/debian-archive-keyring.gpg"
+package_needs="jq:jq"
+arm64_needs="lld:ld.lld llvm:llvm-objcopy qemu-user-static:qemu-aarch64-static" # only on another processor
 test_needs="debootstrap:debootstrap systemd-container:systemd-nspawn openssl:openssl curl:curl
   nodejs:node npm:npm python3:python3 python3-venv:/usr/share/doc/python3-venv chromium:chromium
-  nginx:nginx haproxy:haproxy caddy:caddy prometheus:prometheus"
+  nginx:nginx haproxy:haproxy caddy:caddy iproute2:ip jq:jq prometheus:prometheus"
 bench_needs="nginx:nginx haproxy:haproxy gcc:gcc libc6-dev:/usr/include/stdio.h
   nodejs:node npm:npm"
 
@@ -68,8 +73,10 @@ setup() { # groups
     case $group in
       build) needs+=" $build_needs" ;;
       test) needs+=" $test_needs" ;;
+      package) needs+=" $package_needs" ;;
+      arm64) needs+=" $arm64_needs" ;;
       bench) needs+=" $bench_needs" ;;
-      *) die "setup knows build, test and bench, not '$group'" ;;
+      *) die "setup knows build, package, arm64, test and bench, not '$group'" ;;
     esac
   done
   for pair in $needs; do
@@ -141,42 +148,58 @@ sources() {
     -print0 | sort -z | xargs -0 sha256sum | sha256sum
 }
 
-publish() {
-  local now
+# The binary of a processor: dist/proxy for this machine's, dist/arm64/proxy if it is another.
+binary_for() { if [[ $(rid "$1") == $(rid "") ]]; then echo dist/proxy; else echo "dist/$1/proxy"; fi; }
+
+rid() { # architecture, empty for this machine's
+  case ${1:-$(uname -m)} in
+    x86_64 | amd64) echo linux-x64 ;;
+    aarch64 | arm64) echo linux-arm64 ;;
+    *) die "there is no runtime for ${1:-$(uname -m)}" ;;
+  esac
+}
+
+publish() { # architecture, empty for this machine's
+  local now target=${1:-} binary suffix=""
+  binary=$(binary_for "$target")
+  [[ $binary == dist/proxy ]] || suffix=-$target
   now=$(sources)
-  if [[ -x dist/proxy && -f .build/published && $(<.build/published) == "$now" ]]; then
-    step "dist/proxy is up to date"
+  setup_sysroot "$suffix"
+  if [[ -x $binary && -f .build/published$suffix && $(<.build/published$suffix) == "$now" ]]; then
+    step "$binary is up to date"
     return
   fi
-  setup_sysroot
-  step "publishing dist/proxy (native: one to two minutes)"
-  rm -rf .build/publish .build/published
-  CMAKE_PREFIX_PATH="$PROXY_SYSROOT/usr" logged .build/publish.log \
-    dotnet publish src/Proxy -c Release -r "$(runtime_identifier)" -o .build/publish -v minimal --nologo
-  ! grep -E 'warning IL[0-9]+' .build/publish.log >&2 || die "the ahead-of-time compiler printed warnings"
-  check_binary .build/publish/proxy
-  mkdir -p dist
-  mv .build/publish/proxy dist/proxy # its debug symbols stay in .build/publish
-  echo "$now" >.build/published
-  step "dist/proxy: $(stat -c %s dist/proxy | awk '{ printf "%.1f MB", $1 / 1e6 }'), needs glibc $(glibc_floor dist/proxy) or newer and nothing else"
+  step "publishing $binary (native: one to two minutes)"
+  rm -rf ".build/publish$suffix" ".build/published$suffix"
+  [[ -z $suffix ]] || export PROXY_TARGET=aarch64-linux-gnu
+  CMAKE_PREFIX_PATH="$PROXY_SYSROOT/usr" PROXY_ROOT=$PWD logged ".build/publish$suffix.log" \
+    dotnet publish src/Proxy -c Release -r "$(rid "$target")" -o ".build/publish$suffix" -v minimal --nologo
+  unset PROXY_TARGET
+  ! grep -E 'warning IL[0-9]+' ".build/publish$suffix.log" >&2 || die "the ahead-of-time compiler printed warnings"
+  check_binary ".build/publish$suffix/proxy"
+  mkdir -p "$(dirname "$binary")"
+  mv ".build/publish$suffix/proxy" "$binary" # its debug symbols stay in .build/publish
+  cp src/Proxy/obj/project.assets.json ".build/assets$suffix.json"
+  echo "$now" >".build/published$suffix"
+  step "$binary: $(stat -c %s "$binary" | awk '{ printf "%.1f MB", $1 / 1e6 }'), needs glibc $(glibc_floor "$binary") or newer and nothing else"
 }
 
-setup_sysroot() {
+setup_sysroot() { # empty, or "-arm64" on another processor
   local recipe
   recipe=$(sha256sum <packaging/sysroot.sh)
-  export PROXY_SYSROOT="$PWD/.build/sysroot-${recipe:0:12}"
+  export PROXY_SYSROOT="$PWD/.build/sysroot$1-${recipe:0:12}"
   [[ -d $PROXY_SYSROOT ]] && return
   step "fetching the Debian 11 headers and libraries to link against"
-  rm -rf .build/sysroot-*
-  logged .build/sysroot.log packaging/sysroot.sh "$PROXY_SYSROOT"
-}
-
-runtime_identifier() {
-  case $(uname -m) in
-    x86_64) echo linux-x64 ;;
-    aarch64) echo linux-arm64 ;;
-    *) die "no runtime for $(uname -m)" ;;
-  esac
+  mkdir -p .build
+  if [[ $1 ]]; then
+    rm -rf .build/sysroot-arm64-*
+    # apt, which fetches them, takes the processor's packages; it must not look at those that are installed here.
+    printf 'APT::Architecture "arm64";\nAPT::Architectures { "arm64"; };\nDir::State::status "/dev/null";\n' >.build/apt-arm64.conf
+    APT_CONFIG=$PWD/.build/apt-arm64.conf logged .build/sysroot-arm64.log packaging/sysroot.sh "$PROXY_SYSROOT"
+  else
+    rm -rf .build/sysroot-[0-9a-f][0-9a-f][0-9a-f]*
+    logged .build/sysroot.log packaging/sysroot.sh "$PROXY_SYSROOT"
+  fi
 }
 
 # dist/proxy is one file that runs anywhere: it may need only glibc's libraries, and no glibc newer than Debian 11's.
@@ -214,10 +237,12 @@ run_tests() {
   if [[ $quick ]]; then
     setup_dotnet
   else
-    setup build test
+    setup build package test
     publish
     package
-    export PROXY_BINARY="$PWD/dist/proxy" PROXY_PACKAGE
+    tarball
+    checksums
+    export PROXY_BINARY="$PWD/dist/proxy" PROXY_PACKAGE PROXY_TARBALL
   fi
   step "building the tests"
   logged .build/test-build.log dotnet build src/Proxy.Tests -v minimal --nologo
@@ -322,10 +347,52 @@ count_statements() {
   exec dotnet .ci/count/bin/Release/net10.0/count.dll
 }
 
-package() {
+# The time that archives give their files: the last commit's, so that two builds of it are equal.
+export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)}
+
+version() { sed -n 's|.*<Version>\(.*\)</Version>.*|\1|p' Directory.Build.props; }
+
+sbom() { # architecture: prints the path
+  local binary suffix="" path
+  binary=$(binary_for "$1")
+  [[ $binary == dist/proxy ]] || suffix=-$1
+  path=dist/proxy_$(version)_$(if [[ $(rid "$1") == linux-arm64 ]]; then echo arm64; else echo amd64; fi).cdx.json
+  packaging/sbom.sh "$binary" ".build/assets$suffix.json" "$PROXY_SYSROOT" >"$path"
+  echo "$path"
+}
+
+package() { # architecture
   step "packing the Debian package"
-  PROXY_PACKAGE=$(packaging/deb/build.sh dist/proxy dist)
+  PROXY_PACKAGE=$(packaging/deb/build.sh "$(binary_for "${1:-}")" dist "$(sbom "${1:-}")")
   step "$PROXY_PACKAGE"
+}
+
+tarball() { # architecture
+  step "packing the tarball"
+  PROXY_TARBALL=$(packaging/tarball.sh "$(binary_for "${1:-}")" dist "$(sbom "${1:-}")")
+  step "$PROXY_TARBALL"
+}
+
+checksums() {
+  (cd dist && LC_ALL=C && sha256sum proxy_*.deb proxy_*.tar.gz proxy_*.cdx.json >SHA256SUMS)
+  step "dist/SHA256SUMS"
+}
+
+pack() { # verb, architecture
+  local target=${2:-}
+  [[ -z $target || $target == arm64 ]] || die "$1 knows arm64 only, besides this machine's processor"
+  setup build package
+  [[ $(binary_for "$target") == dist/proxy ]] || setup arm64
+  publish "$target"
+  case $1 in
+    package) package "$target" ;;
+    tarball) tarball "$target" ;;
+    release)
+      package "$target"
+      tarball "$target"
+      checksums
+      ;;
+  esac
 }
 
 case ${1:-} in
@@ -335,15 +402,11 @@ case ${1:-} in
     ;;
   run | bench) "$@" ;;
   count) count_statements ;;
-  package)
-    setup build
-    publish
-    package
-    ;;
+  package | tarball | release) pack "$@" ;;
   test) run_tests "${@:2}" ;;
   setup)
     shift
-    (($# > 0)) || set -- build test bench
+    (($# > 0)) || set -- build package test bench
     setup "$@"
     step "everything is there"
     ;;

@@ -1,37 +1,32 @@
 #!/usr/bin/env bash
-# Packs a published binary as a Debian package and prints the package's path.
-#   packaging/deb/build.sh BINARY FOLDER
+# Packs a published binary as a Debian package and prints the package's path. The same inputs and $SOURCE_DATE_EPOCH give the same bytes.
+#   packaging/deb/build.sh BINARY FOLDER [SBOM]
 set -euo pipefail
-binary=$(realpath "$1") folder=$(realpath "$2")
+binary=$(realpath "$1") folder=$(realpath "$2") sbom=${3:+$(realpath "$3")}
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 version=$(sed -n 's|.*<Version>\(.*\)</Version>.*|\1|p' Directory.Build.props)
-architecture=$(dpkg --print-architecture)
+case $(readelf -h "$binary" | sed -n 's/ *Machine: *//p') in
+  *X86-64) architecture=amd64 ;;
+  AArch64) architecture=arm64 ;;
+  *) echo "no Debian architecture for $binary" >&2; exit 1 ;;
+esac
 root=.build/deb
-rm -rf "$root"
-install -Dm755 "$binary" "$root/usr/bin/proxy"
-install -Dm644 config.example.toml "$root/etc/proxy/config.toml"
-install -Dm644 -t "$root/lib/systemd/system" proxy.service proxy.socket
-for document in README.md CHANGELOG.md docs/*.md; do
-  [[ ! -e $document ]] || install -Dm644 -t "$root/usr/share/doc/proxy" "$document"
-done
-for examples in workers dagster systemd quadlet grafana vector; do
-  find "packaging/$examples" -maxdepth 1 -type f -print0 | xargs -0 install -Dm644 -t "$root/usr/share/doc/proxy/examples/$examples"
-done
-install -Dm644 packaging/copyright "$root/usr/share/doc/proxy/copyright"
-"$root/usr/bin/proxy" version --licenses | gzip -9n >"$root/usr/share/doc/proxy/NOTICES.gz"
-chmod 644 "$root/usr/share/doc/proxy/NOTICES.gz"
+packaging/stage.sh "$binary" "$root" ${sbom:+"$sbom"}
 
 mkdir -p "$root/DEBIAN"
 cp packaging/deb/postinst packaging/deb/prerm packaging/deb/postrm "$root/DEBIAN"
-chmod 755 "$root"/DEBIAN/*
+chmod 755 "$root"/DEBIAN "$root"/DEBIAN/*
 echo /etc/proxy/config.toml >"$root/DEBIAN/conffiles"
-sed -e "s/@VERSION@/$version/" -e "s/@ARCHITECTURE@/$architecture/" \
-  -e "s/@SIZE@/$(du -sk --exclude=DEBIAN "$root" | cut -f1)/" packaging/deb/control >"$root/DEBIAN/control"
-(cd "$root" && find . -path ./DEBIAN -prune -o -type f -printf '%P\0' | sort -z | xargs -0 md5sum >DEBIAN/md5sums)
+# The sum of the files and not what they take on this disk, so that it is the same everywhere.
+size=$(find "$root" -path "$root/DEBIAN" -prune -o -type f -printf '%s\n' | awk '{ kib += int(($1 + 1023) / 1024) } END { print kib }')
+sed -e "s/@VERSION@/$version/" -e "s/@ARCHITECTURE@/$architecture/" -e "s/@SIZE@/$size/" packaging/deb/control >"$root/DEBIAN/control"
+(cd "$root" && find . -path ./DEBIAN -prune -o -type f -printf '%P\0' | LC_ALL=C sort -z | xargs -0 md5sum >DEBIAN/md5sums)
+chmod 644 "$root"/DEBIAN/{control,conffiles,md5sums}
 
-# xz, because Debian 11 cannot unpack zstd, the default on newer machines.
+# xz, because Debian 11 cannot unpack zstd, the default on newer machines. One thread, because more of them cut the file into other blocks.
 package=$folder/proxy_${version}_$architecture.deb
-dpkg-deb --root-owner-group -Zxz -z2 --build "$root" "$package" >/dev/null
+dpkg-deb --root-owner-group --threads-max=1 -Zxz -z2 --build "$root" "$package" >/dev/null 2>&1 \
+  || dpkg-deb --root-owner-group -Zxz -z2 --build "$root" "$package" >/dev/null # older than Debian 12
 rm -rf "$root"
 echo "$package"

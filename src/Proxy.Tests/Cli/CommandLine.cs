@@ -13,6 +13,9 @@ internal sealed class CommandLine : IDisposable
 
     public string AdminSocket => Path.Combine(folder, "admin.sock");
 
+    /// <summary>Takes the place of /proc. It need not exist.</summary>
+    public string Processes => Path.Combine(folder, "proc");
+
     public string ConfigPath => Path.Combine(folder, "config.toml");
 
     public string Config
@@ -26,7 +29,7 @@ internal sealed class CommandLine : IDisposable
     {
         using var output = new StringWriter();
         using var error = new StringWriter();
-        var around = new Surroundings(output, error, Environment.GetValueOrDefault);
+        var around = new Surroundings(output, error, Environment.GetValueOrDefault) { Processes = Processes };
         if (change is not null) around = change(around);
 
         var code = await ProxyCommand.RunAsync(line.Split(' ', StringSplitOptions.RemoveEmptyEntries), around, TestContext.Current.CancellationToken);

@@ -28,6 +28,7 @@ public sealed class CommandsTests : IDisposable
     [InlineData("healthcheck --timeout 0s")]
     [InlineData("healthcheck --listen nowhere")]
     [InlineData("completion tcsh")]
+    [InlineData("keys new k --env-file f --admin")]
     [InlineData("keys new local")]
     [InlineData("ingest docs")]
     [InlineData("ingest docs --jsonl - --watch")]
@@ -53,7 +54,7 @@ public sealed class CommandsTests : IDisposable
     }
 
     [Theory]
-    [InlineData("foo", "proxy has no command 'foo'. Its commands: serve, check, healthcheck, models, keys, calls, streams, stream, reload, drain, usage, forget, ingest, search, workspaces, backup, events, run, polkit, version, ")]
+    [InlineData("foo", "proxy has no command 'foo'. Its commands: serve, check, doctor, healthcheck, models, keys, calls, streams, stream, reload, drain, usage, forget, ingest, search, workspaces, backup, events, run, polkit, version, ")]
     [InlineData("relod", "proxy has no command 'relod'. Did you mean reload?")]
     [InlineData("checkk x", "proxy has no command 'checkk'. Did you mean check?")]
     [InlineData("models foo", "models has no command 'foo'. Its commands: local, pull, remove.")]
@@ -99,6 +100,25 @@ public sealed class CommandsTests : IDisposable
 
         Assert.Equal((ExitCode.NeedsRestart, "reloaded\n"), (code, output));
         Assert.Equal(["[server] listen", "[log] format"], error.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(told => told.Split(':')[0]));
+    }
+
+    [Fact]
+    public async Task A_key_for_a_file_of_variables_Is_written_there_once_and_not_shown()
+    {
+        var file = proxy.InFolder(".env");
+        await File.WriteAllTextAsync(file, "A=1", TestContext.Current.CancellationToken);
+
+        var (code, output, _) = await proxy.RunAsync($"keys new box --env-file {file}");
+        var lines = await File.ReadAllLinesAsync(file, TestContext.Current.CancellationToken);
+        var (again, _, error) = await proxy.RunAsync($"keys new box --env-file {file}");
+
+        Assert.Equal((ExitCode.Ok, $"{file} has the key now, as PROXY_API_KEY\n"), (code, output));
+        Assert.Equal("A=1", lines[0]);
+        Assert.Matches("^PROXY_API_KEY=pxy-[0-9A-Za-z]{43}$", lines[1]);
+        Assert.Equal((ExitCode.Failed, $"{file} has a PROXY_API_KEY already; remove the line to make another\n"), (again, error));
+        Assert.Equal(lines, await File.ReadAllLinesAsync(file, TestContext.Current.CancellationToken));
+        var (_, _, _) = await proxy.RunAsync($"keys new box --env-file {proxy.InFolder("fresh")}");
+        Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(proxy.InFolder("fresh")));
     }
 
     [Fact]

@@ -37,6 +37,28 @@ public sealed class SystemdTests(SystemdBox box) : IClassFixture<SystemdBox>, IA
     }
 
     [Fact]
+    public async Task Doctor_Sees_the_service_as_it_runs_and_without_it_what_it_would_find()
+    {
+        await box.RunAsync("sh", "-c", $"printf '[store]\\nkind = \"sqlite\"\\n' >>{Config}");
+        await box.RunAsync("systemctl", "start", "proxy");
+        var process = await box.ShowAsync("proxy", "MainPID");
+
+        var running = await box.RunAsync("proxy", "doctor");
+        await box.RunAsync("systemctl", "stop", "proxy");
+        var stopped = await box.RunAsync("proxy", "doctor");
+
+        Assert.Contains($"ok    proxy      runs as process {process}\n", running, StringComparison.Ordinal);
+        Assert.Contains("answers and is ready\n", running, StringComparison.Ordinal);
+        Assert.Contains("ok    files      the running proxy may have 524,288 files open\n", running, StringComparison.Ordinal);
+        Assert.Contains("ok    proxy      is not running\n", stopped, StringComparison.Ordinal);
+        foreach (var told in (string[])[running, stopped])
+        {
+            Assert.Contains($"ok    config     {Config}: 1 backend", told, StringComparison.Ordinal);
+            Assert.Contains("ok    records    /var/lib/proxy/proxy.db: can be written", told, StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
     public async Task First_connection_Starts_the_service_on_the_socket_that_systemd_holds()
     {
         await box.RunAsync("systemctl", "start", "proxy.socket");

@@ -116,6 +116,20 @@ public abstract partial class UpstreamContract
     }
 
     [Fact]
+    public async Task Host_is_away_Idle_connection_is_not_used_for_a_call()
+    {
+        using var harness = Harness();
+        using var peer = await harness.AnswerOnceAsync(Hello);
+
+        harness.Client.Suspect();
+        await harness.SettleAsync();
+
+        // On the old connection, the call would wait until the kernel gives up on bytes that are not acknowledged.
+        using var other = await harness.AnswerOnceAsync(Hello);
+        await peer.WaitForGoneAsync();
+    }
+
+    [Fact]
     public async Task Host_is_back_Idle_connection_is_not_used_again()
     {
         using var harness = Harness();

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Proxy.Cli.Doctor;
 using Proxy.Config;
 
 namespace Proxy.Cli;
@@ -14,6 +15,9 @@ internal sealed record CliFeature(
     Func<ConfigSources, ConfigSources> Checked, Func<ProxyConfig, IEnumerable<string>> Summary,
     Func<ProxyConfig, CancellationToken, ValueTask<IReadOnlyList<string>>> Warnings)
 {
+    /// <summary>The feature's checks in <c>proxy doctor</c>.</summary>
+    public Func<Installation, IEnumerable<DoctorCheck>> Checks { get; init; } = static _ => [];
+
     /// <summary>A feature that adds nothing, to be changed with <c>with</c>.</summary>
     public static readonly CliFeature None =
         new(static (_, _) => [], static _ => [], static sources => sources, static _ => [], static (_, _) => new(Array.Empty<string>()));

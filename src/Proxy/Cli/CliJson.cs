@@ -149,6 +149,16 @@ internal sealed record ForgetResult(long? Deleted)
     public string? Error { get; init; }
 }
 
+/// <summary>The output of <c>doctor --json</c>. <paramref name="Ok"/>: nothing failed.</summary>
+internal sealed record DoctorReport(bool Ok, IReadOnlyList<DoctorRow> Checks);
+
+/// <summary>One finding. <paramref name="Mark"/>: ok, warn or fail. <paramref name="Ms"/>: how long its check took.</summary>
+internal sealed record DoctorRow(string Area, string Mark, string Text, long Ms)
+{
+    /// <summary>What to do about it.</summary>
+    public string? Advice { get; init; }
+}
+
 /// <summary>The output of <c>version --json</c>.</summary>
 internal sealed record VersionInfo(string Version, string Runtime, string Platform);
 
@@ -167,6 +177,7 @@ internal sealed record VersionInfo(string Version, string Runtime, string Platfo
 [JsonSerializable(typeof(NewKey))]
 [JsonSerializable(typeof(UsageTable))]
 [JsonSerializable(typeof(ForgetResult))]
+[JsonSerializable(typeof(DoctorReport))]
 [JsonSerializable(typeof(VersionInfo))]
 internal sealed partial class CliJson : JsonSerializerContext
 {

@@ -31,7 +31,7 @@ internal static class CompletionCommand
             [[ $PREFIX == -* ]] || found=(${found:#-*})
             compadd -a found || _files
         }
-        compdef _proxy proxy
+        if [[ ${funcstack[1]} == _proxy ]]; then _proxy "$@"; else compdef _proxy proxy; fi
         """;
 
     private const string Fish = """

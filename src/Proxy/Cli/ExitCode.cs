@@ -3,10 +3,10 @@ namespace Proxy.Cli;
 /// <summary>The exit codes of the process. Scripts rely on the numbers: never renumber them.</summary>
 internal enum ExitCode
 {
-    /// <summary>Done; for <c>healthcheck</c>: healthy.</summary>
+    /// <summary>Done; for <c>healthcheck</c>: healthy; for <c>doctor</c>: nothing failed, though there may be warnings.</summary>
     Ok = 0,
 
-    /// <summary>The command failed; for <c>healthcheck</c>: not healthy, or no answer in time.</summary>
+    /// <summary>The command failed; for <c>healthcheck</c>: not healthy, or no answer in time; for <c>doctor</c>: something does not work.</summary>
     Failed = 1,
 
     /// <summary>The command line itself is wrong.</summary>

@@ -51,16 +51,9 @@ internal static class HealthcheckCommand
         patience.CancelAfter(timeout);
         try
         {
-            using var handler =
-                new SocketsHttpHandler { UseProxy = false, AllowAutoRedirect = false, ConnectCallback = (_, token) => ConnectAsync(address, token) };
-#pragma warning disable CA5359 // the listener is on this machine, and its certificate is for the name that clients use
-            handler.SslOptions.RemoteCertificateValidationCallback = static (_, _, _, _) => true;
-#pragma warning restore CA5359
-            using var http = new HttpMessageInvoker(handler);
-            using var request = new HttpRequestMessage(HttpMethod.Get, $"{(server.Tls is null ? "http" : "https")}://localhost{path}");
-            using var response = await http.SendAsync(request, patience.Token).ConfigureAwait(false);
-            if (response.StatusCode is HttpStatusCode.OK) return ExitCode.Ok;
-            around.Error.WriteLine($"{address} answers {(int)response.StatusCode} at {path}");
+            var status = await AskAsync(server, address, path, patience.Token).ConfigureAwait(false);
+            if (status is HttpStatusCode.OK) return ExitCode.Ok;
+            around.Error.WriteLine($"{address} answers {(int)status} at {path}");
         }
         catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
         {
@@ -72,6 +65,20 @@ internal static class HealthcheckCommand
         }
 
         return ExitCode.Failed;
+    }
+
+    /// <summary>The status of a GET to a listener of this machine. Throws <see cref="HttpRequestException"/>.</summary>
+    internal static async Task<HttpStatusCode> AskAsync(ServerConfig server, ListenAddress address, string path, CancellationToken cancellation)
+    {
+        using var handler =
+            new SocketsHttpHandler { UseProxy = false, AllowAutoRedirect = false, ConnectCallback = (_, token) => ConnectAsync(address, token) };
+#pragma warning disable CA5359 // the listener is on this machine, and its certificate is for the name that clients use
+        handler.SslOptions.RemoteCertificateValidationCallback = static (_, _, _, _) => true;
+#pragma warning restore CA5359
+        using var http = new HttpMessageInvoker(handler);
+        using var request = new HttpRequestMessage(HttpMethod.Get, $"{(server.Tls is null ? "http" : "https")}://localhost{path}");
+        using var response = await http.SendAsync(request, cancellation).ConfigureAwait(false);
+        return response.StatusCode;
     }
 
     /// <summary>Connects to a listener of this machine.</summary>

@@ -38,22 +38,65 @@ internal static class KeysCommand
             });
         var admin = new Option<bool>("--admin") { Description = "It may see and change what belongs to other keys." };
         var json = ProxyCommand.Json();
+        var file = new Option<string?>("--env-file")
+        {
+            Description = "Write the key into this file as PROXY_API_KEY, for compose.yaml and a proxy without a file, and do not show it.", HelpName = "FILE",
+        };
+        file.Validators.Add(result =>
+        {
+            Option[] others = [models, workspaces, concurrency, rate, admin, json];
+            if (Array.Find(others, option => result.GetResult(option) is { Implicit: false }) is { } other)
+                result.AddError($"--env-file takes no {other.Name}: a key of the environment has no limits.");
+        });
 
         var fresh = new Command("new", "Make a key. It is shown once; the configuration holds only its digest.")
         {
-            name, models, workspaces, concurrency, rate, admin, json,
+            name, models, workspaces, concurrency, rate, admin, json, file,
         };
-        fresh.SetAction(parsed => (int)Run(
+        fresh.SetAction(parsed => (int)(parsed.GetValue(file) is { } path ? WriteEnvironment(around, path) : Run(
             around,
             new() { Name = parsed.GetRequiredValue(name), Sha256 = "", Models = List(parsed.GetValue(models)), Workspaces = List(parsed.GetValue(workspaces)),
                 Concurrency = parsed.GetValue(concurrency), RequestsPerMinute = parsed.GetValue(rate), Admin = parsed.GetValue(admin) },
-            parsed.GetValue(json)));
+            parsed.GetValue(json))));
         return new("keys", "Manage API keys.") { fresh };
     }
 
+    /// <summary>Adds the key to a file of variables, which only its owner may read. Never replaces one that is there.</summary>
+    private static ExitCode WriteEnvironment(Surroundings around, string path)
+    {
+        const string Variable = "PROXY_API_KEY=";
+        try
+        {
+            var before = File.Exists(path) ? File.ReadAllText(path) : "";
+            if (before.Split('\n').Any(static line => line.StartsWith(Variable, StringComparison.Ordinal)))
+            {
+                around.Error.WriteLine($"{path} has a PROXY_API_KEY already; remove the line to make another");
+                return ExitCode.Failed;
+            }
+
+            var options = new FileStreamOptions
+            {
+                Mode = FileMode.Append, Access = FileAccess.Write, UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
+            };
+            using var file = new StreamWriter(path, options);
+            if (before.Length > 0 && !before.EndsWith('\n')) file.Write('\n');
+            file.Write($"{Variable}{NewKeyText()}\n");
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            around.Error.WriteLine($"{path}: {e.Message}");
+            return ExitCode.Failed;
+        }
+
+        around.Output.WriteLine($"{path} has the key now, as PROXY_API_KEY");
+        return ExitCode.Ok;
+    }
+
+    private static string NewKeyText() => $"pxy-{RandomNumberGenerator.GetString(Alphabet, Length)}";
+
     private static ExitCode Run(Surroundings around, ApiKeyConfig wanted, bool json)
     {
-        var key = $"pxy-{RandomNumberGenerator.GetString(Alphabet, Length)}";
+        var key = NewKeyText();
         var (name, digest) = (wanted.Name, ApiKeyConfig.Digest(key));
         var toml = Toml(wanted with { Sha256 = digest });
         if (json)

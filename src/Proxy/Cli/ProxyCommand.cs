@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Invocation;
+using Proxy.Cli.Doctor;
 using Proxy.Config;
 
 namespace Proxy.Cli;
@@ -30,6 +31,7 @@ internal static class ProxyCommand
             config,
             ServeCommand.Make(around, config),
             CheckCommand.Make(around, config),
+            DoctorCommand.Make(around, config),
             HealthcheckCommand.Make(around, config),
             ModelsCommand.Make(around, config),
             KeysCommand.Make(around),
@@ -42,6 +44,7 @@ internal static class ProxyCommand
         foreach (var verb in CliFeature.All.SelectMany(feature => feature.Verbs(around, config))) root.Add(verb);
         root.Add(VersionCommand.Make(around));
         root.Add(CompletionCommand.Make(around));
+        root.Add(ManCommand.Make(around));
 
         var parsed = root.Parse(args);
         if (parsed.Action is ParseErrorAction slip)

@@ -20,6 +20,9 @@ internal sealed record Surroundings(TextWriter Output, TextWriter Error, Func<st
     /// <summary>Opens the standard input.</summary>
     public Func<Stream> Input { get; init; } = static () => Stream.Null;
 
+    /// <summary>The folder in which the kernel shows processes.</summary>
+    public string Processes { get; init; } = "/proc";
+
     /// <summary>Whether <see cref="Error"/> is a terminal.</summary>
     public bool IsTerminal { get; init; }
 

@@ -84,7 +84,7 @@ internal sealed class SocketUpstream : UpstreamClient
                 idle.RemoveAt(idle.Count - 1);
             }
 
-            if (ticker.Now < taken.ExpiresAt && !taken.IsStale) return taken;
+            if (ticker.Now < taken.ExpiresAt && !taken.IsSilentSuspect && !taken.IsStale) return taken;
             Drop(taken);
         }
     }

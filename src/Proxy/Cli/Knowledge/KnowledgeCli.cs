@@ -1,3 +1,4 @@
+using Proxy.Cli.Doctor;
 using Proxy.Config;
 using Proxy.Knowledge.Analysis;
 using Proxy.Store;
@@ -15,7 +16,16 @@ internal static class KnowledgeCli
         ],
         Summary = Summary,
         Warnings = WarningsAsync,
+        Checks = static installation => installation.Config.Knowledge.Enabled && KnowledgeStores.Place(installation.Config) is { } place
+            ? [new DoctorCheck("documents", place, cancellation => LookAsync(installation.Config, place, cancellation))] : [],
     };
+
+    private static async ValueTask<IReadOnlyList<Finding>> LookAsync(ProxyConfig config, string place, CancellationToken cancellation)
+    {
+        var problems = await WarningsAsync(config, cancellation).ConfigureAwait(false);
+        return problems.Count == 0 ? [Finding.Ok($"{place}: can be used")]
+            : [.. from problem in problems select new Finding(Mark.Warn, problem, "until then workspaces of documents do not work; chats do")];
+    }
 
     private static IEnumerable<string> Summary(ProxyConfig config)
     {

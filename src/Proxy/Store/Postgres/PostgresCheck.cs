@@ -5,6 +5,9 @@ namespace Proxy.Store.Postgres;
 /// <summary>Says what a database lacks, with the SQL that its owner has to run. Changes nothing.</summary>
 internal static class PostgresCheck
 {
+    /// <summary>How the text begins that says so of pgvector, without which records can be kept.</summary>
+    public const string NoVector = "the extension \"vector\" is missing";
+
     /// <summary>One row: what there is, and what the user of the connection may do.</summary>
     private const string Sql = """
         select current_user::text, current_database()::text,
@@ -48,7 +51,7 @@ internal static class PostgresCheck
 
         if (found.HasVector) yield break;
         var package = found.HasVectorFiles ? "" : $"install pgvector on the database's machine (in Debian: postgresql-{found.Version}-pgvector), then ";
-        yield return $"the extension \"vector\" is missing; records work without it, workspaces of documents do not; to add it, {package}"
+        yield return $"{NoVector}; records work without it, workspaces of documents do not; to add it, {package}"
             + $"the owner of {database} has to run: create extension vector;";
     }
 

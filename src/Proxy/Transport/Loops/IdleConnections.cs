@@ -18,7 +18,7 @@ internal sealed class IdleConnections(EventLoop loop, CoarseTicker ticker) : ILo
         {
             var taken = connections[^1];
             connections.RemoveAt(connections.Count - 1);
-            if (ticker.Now < taken.ExpiresAt && !taken.Readable) return taken;
+            if (ticker.Now < taken.ExpiresAt && !taken.IsSilentSuspect && !taken.Readable) return taken;
             taken.Close();
         }
 

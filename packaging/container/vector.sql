@@ -1,0 +1,2 @@
+-- Workspaces of documents need it.
+create extension if not exists vector;

@@ -30,6 +30,7 @@ internal sealed class Parts : IDisposable
         AnthropicFeature.Add,
         VectorsFeature.Add,
         NatsFeature.Add,
+        TracesFeature.Add,
         OperatorFeature.Add,
         StoreFeature.Add,
         StreamsFeature.Add, // its gate is the last, and always lets the end pass: an answer that is recorded as complete ends well

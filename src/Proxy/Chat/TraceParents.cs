@@ -8,6 +8,9 @@ namespace Proxy.Chat;
 /// <summary>W3C Trace Context's <c>traceparent</c>: <c>version-traceid-parentid-flags</c> in lower-case hex.</summary>
 internal static class TraceParents
 {
+    /// <summary>Where the trace's id stands in a valid text.</summary>
+    public static readonly Range TraceId = 3..35;
+
     private const int Length = 55;
     private static readonly uint[] Pairs =
         [.. Enumerable.Range(0, 256).Select(b => MemoryMarshal.Cast<char, uint>(b.ToString("x2", CultureInfo.InvariantCulture))[0])];
@@ -52,7 +55,7 @@ internal static class TraceParents
     public static (UInt128 Trace, ulong Span, bool IsSampled) Read(string valid)
     {
         var text = valid.AsSpan();
-        return (UInt128.Parse(text[3..35], NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture),
+        return (UInt128.Parse(text[TraceId], NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture),
             ulong.Parse(text[36..52], NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture),
             (byte.Parse(text[53..55], NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture) & 1) != 0);
     }

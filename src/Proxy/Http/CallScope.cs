@@ -71,6 +71,7 @@ internal sealed partial class CallScope : IDisposable
             Session = said.Session,
             Surface = surface,
             Started = parts.Time.GetTimestamp(),
+            OtelTraceId = span.TraceParent?[TraceParents.TraceId],
         };
         var response = context.Response.Headers;
         response["x-trace-id"] = traceId;
@@ -170,7 +171,8 @@ internal sealed partial class CallScope : IDisposable
     /// <summary>Records the reply of a generation. When the generation ends, the key's slot is freed together with the host's.</summary>
     public void Answering(BackendReply reply)
     {
-        reply.Finished = GiveBackKey;
+        reply.Finished = OnHostDone;
+        Info.Times.Frames = reply.Frames;
         Answering(reply.Backend, reply.ServedModel, reply.Status);
     }
 
@@ -193,6 +195,12 @@ internal sealed partial class CallScope : IDisposable
     /// Frees the key's slot when the generation ends, even if the client is still reading. A client that calls again at the last byte is therefore admitted.
     /// </summary>
     public void GiveBackKey() => Interlocked.Exchange(ref entered, null)?.Leave();
+
+    private void OnHostDone()
+    {
+        Info.Times.Ended = parts.Time.GetTimestamp();
+        GiveBackKey();
+    }
 
     /// <summary>Ends a call whose answer was cut off: the client has disconnected, or the drain period has ended and the client gets an error.</summary>
     public ValueTask LeftAsync()
@@ -311,6 +319,14 @@ internal sealed partial class CallScope : IDisposable
         }
     }
 
+    private void NoteTimes()
+    {
+        var times = Info.Times;
+        if (times.Asked != 0) Record.Waited = times.Waited;
+        if (times.Connected != 0) Record.Connecting = times.Connected - times.Sent;
+        if (times is { Content: not 0, Ended: not 0, Frames: not null }) Record.Generating = times.Ended - times.Content;
+    }
+
     public void Dispose()
     {
         left.Dispose();
@@ -327,7 +343,8 @@ internal sealed partial class CallScope : IDisposable
         parts.Metrics.Leave();
         if (skipped is not null) parts.Log.PartsSkipped(Info.TraceId, Record.Backend, string.Join(", ", skipped));
         if (Record.Status == 0) Record.Status = Context.Response.StatusCode; // Judge has set the status of calls that failed
-        if (Info.Span.IsOn) CallSpans.End(Info, Record);
+        NoteTimes();
+        if (Info.Span.IsOn) CallSpans.End(Info, Record, parts.Time);
         parts.Ledger.Write(Record);
         parts.Calls.Remove(node); // last: when no call is left, a draining process closes the log
     }

@@ -14,6 +14,9 @@ internal sealed class CallRecord
     public required string TraceId { get; init; }
     public required string CorrelationId { get; set; }
 
+    /// <summary>The id of the call's trace in OpenTelemetry, 32 hex digits; null: the call is not traced.</summary>
+    public string? OtelTraceId { get; init; }
+
     /// <summary>The conversation, by the client's name for it.</summary>
     public string? Session { get; init; }
     public required string Surface { get; init; }
@@ -47,6 +50,15 @@ internal sealed class CallRecord
     public string? Joined { get; set; }
     public int Status { get; set; }
     public long FirstToken { get; set; }
+
+    /// <summary>How long the call waited for slots, in units of the timestamp; null: it asked for none.</summary>
+    public long? Waited { get; set; }
+
+    /// <summary>How long the last host took to accept a connection, in units of the timestamp; null: an idle one was used.</summary>
+    public long? Connecting { get; set; }
+
+    /// <summary>From the first content of a host's stream to its end, in units of the timestamp; null: a host has streamed nothing.</summary>
+    public long? Generating { get; set; }
     public int? TokensIn { get; set; }
     public int? TokensOut { get; set; }
     public CallOutcome Outcome { get; set; }
@@ -71,12 +83,14 @@ internal sealed class CallLedger(LogWriter writer, LogFormat format, ProxyMetric
     {
         var duration = time.GetElapsedTime(call.Started);
         TimeSpan? first = call.FirstToken == 0 ? null : time.GetElapsedTime(call.Started, call.FirstToken);
+        var perToken = call is { Generating: { } generating, TokensOut: > 1 and var tokens } ? Span(generating) / (tokens - 1) : (TimeSpan?)null;
         metrics.Count(call, duration, first);
         if (writer.Least > LogLevel.Information) return;
 
         LogLine.Begin(format, time.GetUtcNow(), LogLevel.Information, " call"u8)
             .Add(" trace_id="u8, call.TraceId)
             .Add(" correlation_id="u8, call.CorrelationId)
+            .Add(" otel_trace_id="u8, call.OtelTraceId)
             .Add(" req_id="u8, call.RequestId)
             .Add(" session="u8, call.Session)
             .Add(" key="u8, call.Key)
@@ -93,7 +107,10 @@ internal sealed class CallLedger(LogWriter writer, LogFormat format, ProxyMetric
             .Add(" backend="u8, call.Backend)
             .Add(" joined="u8, call.Joined)
             .Add(" status="u8, call.Status)
+            .Add(" queue_ms="u8, Span(call.Waited)?.TotalMilliseconds)
+            .Add(" connect_ms="u8, Span(call.Connecting)?.TotalMilliseconds)
             .Add(" first_token_ms="u8, first?.TotalMilliseconds)
+            .Add(" per_token_ms="u8, perToken?.TotalMilliseconds)
             .Add(" duration_ms="u8, duration.TotalMilliseconds)
             .Add(" tokens_in="u8, call.TokensIn)
             .Add(" tokens_out="u8, call.TokensOut)
@@ -102,4 +119,6 @@ internal sealed class CallLedger(LogWriter writer, LogFormat format, ProxyMetric
             .Add(" error="u8, call.Error)
             .End(writer);
     }
+
+    private TimeSpan? Span(long? units) => units is { } some ? time.GetElapsedTime(0, some) : null;
 }

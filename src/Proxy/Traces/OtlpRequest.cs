@@ -85,7 +85,8 @@ internal sealed class OtlpRequest(string version)
     /// <summary>Reads the first field of a message, if it is this one.</summary>
     private static bool TryField(ReadOnlySpan<byte> message, int field, int type, out ulong value, out ReadOnlySpan<byte> rest)
     {
-        (value, rest) = (0, default);
+        value = 0;
+        rest = default;
         if (message.IsEmpty || message[0] != ((field << 3) | type)) return false;
         for (var i = 1; i < Math.Min(message.Length, 11); i++)
         {

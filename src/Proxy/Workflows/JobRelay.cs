@@ -116,6 +116,7 @@ internal sealed class JobRelay : IAsyncDisposable
         await run.DisposeAsync().ConfigureAwait(false);
         lines.Dispose();
         stop.Dispose();
+        job.Span.Dispose();
         parts.Metrics.Ended();
     }
 
@@ -126,6 +127,7 @@ internal sealed class JobRelay : IAsyncDisposable
     private void Failed(ProxyError error)
     {
         failure ??= error;
+        job.Span.Fail(ProxyErrorTable.Of(error).Code);
         parts.Metrics.Failed();
         parts.Log.JobFailed(job.TraceId, job.Pipeline.Name, error.Message);
     }

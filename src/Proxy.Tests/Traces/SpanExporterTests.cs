@@ -1,7 +1,9 @@
+using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Security;
 using System.Net.Sockets;
 using System.Text;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Proxy.Chat;
 using Proxy.Config;
@@ -92,7 +94,7 @@ public sealed class SpanExporterTests : IAsyncDisposable
         ear.Host.Answer(static async exchange =>
         {
             await exchange.SendAsync("HTTP/1.0 200 OK\r\nContent-Type: application/x-protobuf\r\n\r\n");
-            exchange.Close();
+            await exchange.EndConnectionAsync();
         });
         var exporter = Exporter();
         for (var i = 0; i < 4 * SpanQueue.MostTogether; i++) Span($"s{i}").Dispose();
@@ -181,8 +183,43 @@ public sealed class SpanExporterTests : IAsyncDisposable
         });
     }
 
+    [Fact]
+    public async Task Receiver_goes_and_returns_The_log_says_each_once_and_counts_what_was_lost()
+    {
+        var log = new ListLog();
+        var told = new SpanQueue(log, TimeProvider.System);
+        ear.Host.Once(static exchange => exchange.WholeAsync(503, "text/plain", "busy", "Retry-After: 0"));
+        ear.Host.Once(static exchange => exchange.WholeAsync(503, "text/plain", "busy", "Retry-After: 0"));
+        ear.Host.Once(static exchange => exchange.WholeAsync(400, "text/plain", "no"));
+        using var exporter = new SpanExporter(told, new OtlpReceiver(new() { Otlp = ear.Url }, TimeProvider.System), "1", log, TimeProvider.System);
+        Span("lost", told).Dispose();
+        await Patience.Until(() => Task.FromResult(told.Dropped == 1), "the span is dropped");
+        Span("sent", told).Dispose();
+        await Patience.Until(() => Task.FromResult(log.Lines.Count == 3), "the receiver is back");
+
+        Assert.Equal(
+        [
+            $"The traces cannot be sent to {ear.Url}/v1/traces: it answers with status 503; calls are served, their spans wait or are dropped",
+            "1 spans were dropped, 1 since the start: it answers with status 400",
+            $"The traces are sent to {ear.Url}/v1/traces again; spans dropped since the start: 1",
+        ], log.Lines);
+    }
+
     private SpanExporter Exporter(TracesConfig? config = null) => new(
         queue, new OtlpReceiver(config ?? new() { Otlp = ear.Url }, TimeProvider.System), "1", NullLogger.Instance, TimeProvider.System);
+
+    private sealed class ListLog : ILogger
+    {
+        private readonly ConcurrentQueue<string> lines = new();
+
+        public IReadOnlyCollection<string> Lines => [.. lines];
+
+        public IDisposable? BeginScope<T>(T state) where T : notnull => null;
+
+        public bool IsEnabled(LogLevel level) => true;
+
+        public void Log<T>(LogLevel level, EventId id, T state, Exception? problem, Func<T, Exception?, string> text) => lines.Enqueue(text(state, problem));
+    }
 
     private TracedSpan Span(string name, SpanQueue? other = null) =>
         new(other ?? queue, new LocalTrace(TraceParents.NewTrace(), TimeProvider.System), 0, name, SpanKind.Internal);

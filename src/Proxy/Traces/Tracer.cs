@@ -36,6 +36,8 @@ internal sealed class Tracer(Func<double> share, SpanQueue spans, TimeProvider t
         }
 
         var span = new TracedSpan(spans, new(trace, time), parent, $"{method} {surface}", SpanKind.Server);
+        span.Set("http.request.method", method);
+        span.Set("http.route", surface);
         traceParent = span.TraceParent;
         return span;
     }

@@ -4,14 +4,15 @@ namespace Proxy.Chat;
 internal enum SpanKind { Internal = 1, Server = 2, Client = 3, Producer = 4 }
 
 /// <summary>
-/// A piece of a call's work that is traced: it has a beginning, an end, a parent and values. Begin and end it where the work is done; dispose it to end it.
-/// If the call is not traced, every span of it is <see cref="None"/>, which does nothing, so that callers need no check. One thread at a time may change a span.
+/// A piece of a call's work that is traced: it has a beginning, an end, a parent and values. Begin it where the work is done, and dispose it to end it.
+/// If the call is not traced, every span of it is <see cref="None"/>, which does nothing, so that callers need no check. One thread at a time may change a
+/// span.
 /// </summary>
 internal abstract class CallSpan : IDisposable
 {
     public static readonly CallSpan None = new NoSpan();
 
-    /// <summary>Somebody will read it. Ask before computing values for <see cref="Set(string, string?)"/>.</summary>
+    /// <summary>The span is written. Ask before computing values for <see cref="Set(string, string?)"/>.</summary>
     public abstract bool IsOn { get; }
 
     /// <summary>

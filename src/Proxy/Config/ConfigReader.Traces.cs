@@ -39,11 +39,14 @@ internal static partial class ConfigReader
 
     private static string? OtlpOf(ConfigSources sources) => sources.Environment(OtlpVariable) is { Length: > 0 } otlp ? otlp : null;
 
-    /// <summary>Headers as OpenTelemetry has them: <c>name=value,name=value</c>, with percent-encoded values. What has no "=" is refused later as a name.</summary>
+    /// <summary>
+    /// Headers as OpenTelemetry has them: <c>name=value,name=value</c>, with percent-encoded values. What has no "=" is refused later as a name.
+    /// </summary>
     private static Dictionary<string, string> OtlpHeadersOf(ConfigSources sources)
     {
         var headers = new Dictionary<string, string>(StringComparer.Ordinal);
-        foreach (var pair in (sources.Environment(OtlpHeadersVariable) ?? "").Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))
+        var pairs = (sources.Environment(OtlpHeadersVariable) ?? "").Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
+        foreach (var pair in pairs)
         {
             var at = pair.IndexOf('=', StringComparison.Ordinal);
             headers[at < 0 ? $"{pair}=" : pair[..at].Trim()] = at < 0 ? "" : Uri.UnescapeDataString(pair[(at + 1)..].Trim());

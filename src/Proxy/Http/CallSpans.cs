@@ -4,8 +4,8 @@ using Proxy.Telemetry;
 namespace Proxy.Http;
 
 /// <summary>
-/// Ends the span of a traced call: with the values of its log line, by the names of OpenTelemetry's conventions for HTTP and GenAI where those have one, and with
-/// a span below it for each stage that <see cref="CallTimes"/> has noted.
+/// Ends the span of a traced call: with the values of its log line, by the names of OpenTelemetry's conventions for HTTP and GenAI where those have one, and
+/// with a span below it for each stage that <see cref="CallTimes"/> has noted.
 /// </summary>
 internal static class CallSpans
 {

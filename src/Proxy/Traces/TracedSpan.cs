@@ -5,7 +5,9 @@ namespace Proxy.Traces;
 /// <summary>A value of a span: a text, or a number if the text is null.</summary>
 internal readonly record struct SpanValue(string Key, string? Text, long Number);
 
-/// <summary>One trace's part in this process: its id, and the time by which all its spans are dated, so that a change of the system's clock moves none.</summary>
+/// <summary>
+/// One trace's part in this process: its id, and the time by which all its spans are dated, so that a change of the system's clock moves none.
+/// </summary>
 /// <param name="Id">The trace's id.</param>
 /// <param name="Time">The clock.</param>
 internal sealed record LocalTrace(UInt128 Id, TimeProvider Time)

@@ -67,6 +67,8 @@ internal sealed class Parts : IDisposable
         Directory.Changed = slots.Recheck;
         probes = Own(new ProbeClients(Directory, time));
         Probe = new BackendProbe(Directory, slots, probes.AskAsync, Log, time);
+        var hosts = new HostMetrics(Directory, probes.FiguresAsync, time);
+        metrics.Add(hosts.Read);
 
         // The edge
         gate = new ApiKeyGate(config, time);
@@ -78,7 +80,7 @@ internal sealed class Parts : IDisposable
         var dispatcher = new BackendDispatcher(Directory, slots, Log, time);
         features = new PartsBuilder(config, Directory, slots, dispatcher, catalog, Own(new RemoteImages()), exchange, owned)
         {
-            Background = { Probe.RunAsync },
+            Background = { Probe.RunAsync, hosts.RunAsync },
             FixedSettings =
             {
                 new("[server] listen", file => HasInheritedSockets ? "" : string.Join(' ', file.Server.Listen)),

@@ -181,6 +181,9 @@ internal sealed partial class CallScope : IDisposable
         if (usage is null) return;
         Record.TokensIn = usage.InputTokens;
         Record.TokensOut = usage.OutputTokens;
+        Record.TokensCached = usage.CachedInputTokens;
+        Record.TokensCacheWritten = usage.CacheWrittenTokens;
+        Record.TokensReasoning = usage.ReasoningTokens;
     }
 
     /// <summary>Records that a part of the answer was left out because no dialect here can express its kind.</summary>
@@ -319,12 +322,19 @@ internal sealed partial class CallScope : IDisposable
         }
     }
 
+    /// <summary>Notes in the record how long the call's stages took, and counts the attempts that failed.</summary>
     private void NoteTimes()
     {
         var times = Info.Times;
         if (times.Asked != 0) Record.Waited = times.Waited;
         if (times.Connected != 0) Record.Connecting = times.Connected - times.Sent;
-        if (times is { Content: not 0, Ended: not 0, Frames: not null }) Record.Generating = times.Ended - times.Content;
+        if (times is { Content: not 0, Ended: not 0, Frames: { } frames })
+        {
+            Record.Generating = times.Ended - times.Content;
+            Record.Chunks = frames.Number;
+        }
+
+        for (var failed = times.Failed; failed is not null; failed = failed.Before) parts.Metrics.CountFailure(failed.Backend);
     }
 
     public void Dispose()

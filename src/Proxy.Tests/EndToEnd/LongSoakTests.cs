@@ -37,13 +37,13 @@ public sealed class LongSoakTests
         {
             if (ProxyLog.Text(line, "level") is "error" || ProxyLog.Text(line, "fault") is "proxy") bugs.Enqueue(line.GetRawText());
         };
-        await RunAsync(house, IsLong ? TimeSpan.FromSeconds(30) : TimeSpan.FromSeconds(2), watches: false);
+        await RunAsync(house, IsLong ? TimeSpan.FromSeconds(30) : TimeSpan.FromSeconds(1), watches: false);
         var before = await QuietAsync(house);
         Say($"before: {before}");
         calls = 0;
 
         var clock = Stopwatch.StartNew();
-        await RunAsync(house, IsLong ? TimeSpan.FromMinutes(Minutes) : TimeSpan.FromSeconds(5), watches: true);
+        await RunAsync(house, IsLong ? TimeSpan.FromMinutes(Minutes) : TimeSpan.FromSeconds(4), watches: true);
         var rate = calls / clock.Elapsed.TotalSeconds;
         var after = await QuietAsync(house);
 

@@ -134,7 +134,7 @@ internal sealed partial class SoakHouse : IAsyncDisposable
         dialects = ["openai"]
         models = ["pair", "vec"]
         slots = 6
-        first_token = "8s"
+        first_token = "3s"
         idle = "1s"
         [[backends]]
         name = "b"
@@ -142,7 +142,7 @@ internal sealed partial class SoakHouse : IAsyncDisposable
         dialects = ["openai"]
         models = ["pair", "vec"]
         slots = 6
-        first_token = "8s"
+        first_token = "3s"
         idle = "1s"
         [[backends]]
         name = "o"
@@ -150,7 +150,7 @@ internal sealed partial class SoakHouse : IAsyncDisposable
         dialects = ["ollama"]
         models = ["lama"]
         slots = 6
-        first_token = "8s"
+        first_token = "3s"
         idle = "1s"
         """;
 

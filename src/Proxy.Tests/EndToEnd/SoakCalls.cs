@@ -126,6 +126,6 @@ internal sealed class SoakCalls(SoakHouse house)
     }
 
     /// <summary>The answer says that it is complete, or that it failed.</summary>
-    private static bool IsEnded(RawReply reply) => Regex.IsMatch(
-        reply.Text, "\"error\"|\\[DONE\\]|\"done\":true|message_stop|response\\.(completed|failed|incomplete)|\"finish_reason\":\"stop\"|\"status\":\"completed\"");
+    private static bool IsEnded(RawReply reply) => Regex.IsMatch(reply.Text, "\"error\"|\\[DONE\\]|\"done\":true|message_stop|"
+        + "response\\.(completed|failed|incomplete)|\"finish_reason\":\"stop\"|\"status\":\"completed\"");
 }

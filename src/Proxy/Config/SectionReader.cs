@@ -266,6 +266,12 @@ internal sealed class SectionReader
     private string? Expand(string path, Setting.Text text)
     {
         var value = text.Value;
+        if (value.Contains('\0', StringComparison.Ordinal))
+        {
+            findings.Add(path, text.Line, "holds a null character, which no setting can; leave it out");
+            return null;
+        }
+
         if (!value.Contains("${", StringComparison.Ordinal)) return value;
 
         var expanded = new StringBuilder();

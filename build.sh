@@ -19,6 +19,7 @@ usage() {
                                      FILTER: only tests whose full name contains it
                                      PROXY_PROPERTY_SECONDS=60: every property test runs for so long
                                      PROXY_CRASH_KILLS=50: kills of each process in the crash matrix (5)
+                                     PROXY_SOAK_MINUTES=30: how long every kind of call runs with faults at random (5 s)
                                      PROXY_OUTAGE_SECONDS=60: how long PostgreSQL or NATS is down under load (5)
 ./build.sh bench [ARGUMENTS]         the speed table (bench/run.sh)
 ./build.sh bench inference [ARGUMENTS]

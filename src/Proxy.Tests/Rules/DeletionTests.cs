@@ -18,9 +18,9 @@ public sealed class DeletionTests
         [("Dialects/DialectTable.cs", " Anthropic."), ("Composition/Parts.cs", "AnthropicFeature.")]);
 
     [Fact]
-    public Task Without_nats_The_rest_builds() => BuildWithoutAsync(
-        ["Nats", "Cli/NatsCli.cs", "Cli/EventsCommand.cs", "Composition/Features/NatsFeature.cs"],
-        [("Cli/CliFeature.cs", "NatsCli."), ("Composition/Parts.cs", "NatsFeature.")]);
+    public Task Without_nats_and_traces_The_rest_builds() => BuildWithoutAsync(
+        ["Nats", "Cli/NatsCli.cs", "Cli/EventsCommand.cs", "Composition/Features/NatsFeature.cs", "Traces", "Composition/Features/TracesFeature.cs"],
+        [("Cli/CliFeature.cs", "NatsCli."), ("Composition/Parts.cs", "NatsFeature."), ("Composition/Parts.cs", "TracesFeature.")]);
 
     [Fact]
     public Task Without_the_cache_workflows_and_the_console_The_rest_builds() => BuildWithoutAsync(

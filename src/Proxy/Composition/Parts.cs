@@ -30,6 +30,7 @@ internal sealed class Parts : IDisposable
         AnthropicFeature.Add,
         VectorsFeature.Add,
         NatsFeature.Add,
+        TracesFeature.Add,
         OperatorFeature.Add,
         ConsoleFeature.Add,
         BodiesFeature.Add,

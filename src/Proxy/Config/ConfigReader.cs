@@ -85,6 +85,7 @@ internal static partial class ConfigReader
             Streams = ReadStreams(file.Section("streams", StreamsHints)),
             Store = file.Has("store") ? ReadStore(file.Section("store", StoreHints), sources) : StoreOf(sources),
             Nats = file.Has("nats") ? ReadNats(file.Section("nats", NatsHints), sources) : NatsOf(sources),
+            Traces = file.Has("traces") ? ReadTraces(file.Section("traces", TracesHints), sources) : TracesOf(sources),
             Cache = ReadCache(file),
             Knowledge = ReadKnowledge(file, sources),
             Pipelines = [.. file.Sections("pipelines", PipelineHints).Select(ReadPipeline)],
@@ -119,7 +120,10 @@ internal static partial class ConfigReader
             config = config with { Auth = config.Auth with { Keys = [new() { Name = "env", Sha256 = ApiKeyConfig.Digest(key) }] } };
         if (Set("PROXY_ALLOW_ANONYMOUS") == "true")
             config = config with { Auth = config.Auth with { AllowAnonymous = true } };
-        config = config with { Store = StoreOf(sources), Nats = NatsOf(sources), Knowledge = new() { Folder = KnowledgeFolder(sources) } };
+        config = config with
+        {
+            Store = StoreOf(sources), Nats = NatsOf(sources), Traces = TracesOf(sources), Knowledge = new() { Folder = KnowledgeFolder(sources) },
+        };
 
         problems =
         [
@@ -135,6 +139,8 @@ internal static partial class ConfigReader
         string Variable(ConfigProblem problem) =>
             IsListen(problem) ? sources.Listen is null ? "PROXY_LISTEN" : "--listen"
             : problem.Key.StartsWith("nats.", StringComparison.Ordinal) ? NatsVariable
+            : problem.Key.StartsWith("traces.headers", StringComparison.Ordinal) ? OtlpHeadersVariable
+            : problem.Key.StartsWith("traces.", StringComparison.Ordinal) ? OtlpVariable
             : problem.Key.EndsWith(".key", StringComparison.Ordinal) ? "LLM_API_KEY"
             : problem.Key is StoreUrl ? "DATABASE_URL"
             : "LLM_BASE_URL";

@@ -29,6 +29,7 @@ internal static partial class ConfigRules
         .. Aliases(config),
         .. Models(config.Inference),
         .. Nats(config.Nats),
+        .. Traces(config.Traces),
         .. Journal(config),
         .. Cache(config),
         .. Log(config.Log),

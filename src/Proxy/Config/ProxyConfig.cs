@@ -26,6 +26,9 @@ internal sealed record ProxyConfig
     /// <summary>Null: nothing is published.</summary>
     public NatsConfig? Nats { get; init; }
 
+    /// <summary>Null: no call is traced.</summary>
+    public TracesConfig? Traces { get; init; }
+
     /// <summary>Null: no answer is given twice.</summary>
     public CacheConfig? Cache { get; init; }
 

@@ -14,6 +14,9 @@ internal sealed class CallRecord
     public required string TraceId { get; init; }
     public required string CorrelationId { get; set; }
 
+    /// <summary>The id of the call's trace in OpenTelemetry, 32 hex digits; null: the call is not traced.</summary>
+    public string? OtelTraceId { get; init; }
+
     /// <summary>The conversation, by the client's name for it.</summary>
     public string? Session { get; init; }
     public required string Surface { get; init; }
@@ -102,6 +105,7 @@ internal sealed class CallLedger(LogWriter writer, LogFormat format, ProxyMetric
         LogLine.Begin(format, time.GetUtcNow(), LogLevel.Information, " call"u8)
             .Add(" trace_id="u8, call.TraceId)
             .Add(" correlation_id="u8, call.CorrelationId)
+            .Add(" otel_trace_id="u8, call.OtelTraceId)
             .Add(" req_id="u8, call.RequestId)
             .Add(" session="u8, call.Session)
             .Add(" key="u8, call.Key)

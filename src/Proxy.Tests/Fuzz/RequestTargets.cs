@@ -38,6 +38,8 @@ internal static class RequestTargets
     private static void Check(ClientDialect client, BackendDialect own, byte[] body)
     {
         if (EnvelopePeek.Read(body, out var envelope) is not null) return; // such a body gets to no dialect
+        if (JsonStructure.IsTooMuch(body) || client.Refuses(body) is not null) return;
+        client.FindFileSearch(body);
         var error = client.ReadRequest(body, out var request);
         if (error is not null)
         {

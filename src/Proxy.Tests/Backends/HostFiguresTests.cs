@@ -18,9 +18,10 @@ public sealed class HostFiguresTests
             vllm:num_requests_running{engine="1",model_name="m"} 2.0
             vllm:num_requests_waiting{engine="0",model_name="m"} 7.0
             vllm:num_requests_waiting_by_reason{engine="0",reason="capacity"} 99.0
-            vllm:gpu_cache_usage_perc{engine="0",model_name="m"} 0.9
             vllm:kv_cache_usage_perc{engine="0",model_name="m"} 0.25
             vllm:kv_cache_usage_perc{engine="1",model_name="m"} 0.5
+            vllm:gpu_cache_usage_perc{engine="0",model_name="m"} 0.9
+            vllm:gpu_prefix_cache_hits_total{engine="0",model_name="m"} 5
             vllm:prefix_cache_queries_total{engine="0",model_name="m"} 1.2e+06
             vllm:prefix_cache_hits_total{engine="0",model_name="m"} 800000.0
             vllm:prefix_cache_hits_created{engine="0",model_name="m"} 1.7e+09

@@ -19,6 +19,7 @@ usage() {
                                      FILTER: only tests whose full name contains it
                                      PROXY_PROPERTY_SECONDS=60: every property test runs for so long
                                      PROXY_CRASH_KILLS=50: kills of each process in the crash matrix (5)
+                                     PROXY_SOAK_MINUTES=30: how long every kind of call runs with faults at random (5 s)
                                      PROXY_OUTAGE_SECONDS=60: how long PostgreSQL or NATS is down under load (5)
 ./build.sh bench [ARGUMENTS]         the speed table (bench/run.sh)
 ./build.sh bench inference [ARGUMENTS]
@@ -63,7 +64,7 @@ package_needs="jq:jq"
 arm64_needs="lld:ld.lld llvm:llvm-objcopy qemu-user-static:qemu-aarch64-static" # only on another processor
 test_needs="debootstrap:debootstrap systemd-container:systemd-nspawn openssl:openssl curl:curl
   nodejs:node npm:npm python3:python3 python3-venv:/usr/share/doc/python3-venv chromium:chromium
-  nginx:nginx haproxy:haproxy caddy:caddy iproute2:ip jq:jq"
+  nginx:nginx haproxy:haproxy caddy:caddy iproute2:ip jq:jq prometheus:prometheus"
 bench_needs="nginx:nginx haproxy:haproxy gcc:gcc libc6-dev:/usr/include/stdio.h
   nodejs:node npm:npm"
 
@@ -96,7 +97,7 @@ install_packages() {
   local log=.build/apt.log options=(-y --no-install-recommends -o DPkg::Lock::Timeout=300)
   export DEBIAN_FRONTEND=noninteractive
   mkdir -p .build
-  keep_services_off # the benchmark starts nginx itself, so its package must not
+  keep_services_off # tests and benchmarks start servers themselves, so their packages must not
   apt-get install "${options[@]}" "$@" >"$log" 2>&1 \
     || { apt-get update && apt-get install "${options[@]}" "$@"; } >"$log" 2>&1 \
     || { tail -20 "$log" >&2; die "apt-get could not install $*"; }

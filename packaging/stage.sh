@@ -16,7 +16,7 @@ for document in README.md CHANGELOG.md docs/*.md; do
   [[ ! -e $document ]] || install -Dm644 -t "$documents" "$document"
 done
 install -Dm644 -t "$documents/deploy" docs/deploy/*.md
-for examples in workers dagster systemd quadlet container three-hosts; do
+for examples in workers dagster systemd quadlet container three-hosts grafana vector; do
   find "packaging/$examples" -maxdepth 1 -type f -print0 | xargs -0 install -Dm644 -t "$documents/examples/$examples"
 done
 install -Dm644 packaging/copyright "$documents/copyright"

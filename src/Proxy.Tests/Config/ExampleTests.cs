@@ -32,12 +32,14 @@ public sealed partial class ExampleTests
         var plain = new BackendConfig { Name = gpu.Name, Url = gpu.Url };
 
         Same(new ServerConfig(), config.Server with { Tls = null }, "server");
-        Same(new LogConfig(), config.Log, "log");
+        Same(new ConsoleConfig(), config.Console, "console");
+        Same(new LogConfig(), config.Log with { Bodies = null }, "log");
         Same(new MetricsConfig(), config.Metrics, "metrics");
         Same(new InferenceConfig(), config.Inference with { Models = [], Threads = null }, "inference");
         Same(new InferenceModelConfig { Name = "bge-small", Path = "/etc/proxy/BAAI/bge-small-en-v1.5" }, config.Inference.Models[0] with { Kind = null },
             "model");
         Same(new NatsConfig { Url = "nats://127.0.0.1:4222" }, config.Nats! with { Ca = null, User = null, Password = null }, "nats");
+        Same(new TracesConfig { Otlp = "https://otel.example:4318" }, config.Traces! with { Headers = new Dictionary<string, string>(), Ca = null }, "traces");
         Same(new StreamsConfig(), config.Streams, "streams");
         Same(new CacheConfig(), config.Cache, "cache");
         Same(new AuthConfig(), config.Auth with { Keys = [] }, "auth");
@@ -66,7 +68,8 @@ public sealed partial class ExampleTests
     {
         var spelt = KeyOfLine().Matches(Uncommented).Select(match => match.Groups[1].Value).Where(key => !key.StartsWith('"')).ToHashSet();
         var known = new[] { typeof(ProxyConfig), typeof(ServerConfig), typeof(TlsConfig), typeof(BackendConfig), typeof(AuthConfig), typeof(ApiKeyConfig),
-            typeof(LogConfig), typeof(MetricsConfig), typeof(NatsConfig), typeof(StreamsConfig), typeof(InferenceConfig), typeof(InferenceModelConfig),
+            typeof(LogConfig), typeof(MetricsConfig), typeof(ConsoleConfig), typeof(TracesConfig),
+            typeof(NatsConfig), typeof(StreamsConfig), typeof(InferenceConfig), typeof(InferenceModelConfig),
             typeof(StoreConfig), typeof(CacheConfig), typeof(KnowledgeConfig), typeof(PipelineConfig) }
             .SelectMany(Properties).Where(property => !IsSection(property)
                 && property.Name is not (nameof(StoreConfig.File) or nameof(StoreConfig.Spool) or nameof(KnowledgeConfig.Folder)))
@@ -76,15 +79,15 @@ public sealed partial class ExampleTests
         Assert.Equal(known.Order(), spelt.Order());
         Assert.All(Beside, key => Assert.Contains(key, Example, StringComparison.Ordinal));
         foreach (var section in new[] { "[server]", "[server.tls]", "[[backends]]", "[aliases]", "[auth]", "[[auth.keys]]", "[log]", "[metrics]", "[streams]",
-            "[inference]", "[[inference.models]]", "[store]", "[cache]", "[nats]", "[knowledge]", "[[pipelines]]" })
+            "[inference]", "[[inference.models]]", "[store]", "[cache]", "[nats]", "[traces]", "[knowledge]", "[[pipelines]]" })
             Assert.Contains($"\n{section}\n", Uncommented, StringComparison.Ordinal);
     }
 
     private static ProxyConfig ReadUncommented() => Toml.Good(Uncommented, Toml.Machine(
-        new() { ["GPU_KEY"] = "k", ["STATE_DIRECTORY"] = "/s", ["NATS_PASSWORD"] = "p" }, new()
+        new() { ["GPU_KEY"] = "k", ["STATE_DIRECTORY"] = "/s", ["NATS_PASSWORD"] = "p", ["OTLP_TOKEN"] = "t" }, new()
     {
         ["/etc/proxy/chain.pem"] = Toml.CertPem, ["/etc/proxy/key.pem"] = Toml.KeyPem, ["/etc/proxy/gpu-ca.pem"] = Toml.CertPem,
-        ["/etc/proxy/nats-ca.pem"] = Toml.CertPem,
+        ["/etc/proxy/nats-ca.pem"] = Toml.CertPem, ["/etc/proxy/otlp-ca.pem"] = Toml.CertPem,
     }));
 
     private static void Same(object expected, object? actual, string path)
@@ -93,7 +96,7 @@ public sealed partial class ExampleTests
         foreach (var property in Properties(expected.GetType()))
         {
             var (want, have) = (property.GetValue(expected), property.GetValue(actual));
-            if (want is ServerConfig or AuthConfig or LogConfig or MetricsConfig or InferenceConfig or BackendOptions)
+            if (want is ServerConfig or AuthConfig or LogConfig or MetricsConfig or ConsoleConfig or InferenceConfig or BackendOptions)
                 Same(want, have, $"{path}.{property.Name}");
             else if (want is IEnumerable<BackendConfig> backends)
                 foreach (var (a, b) in backends.Zip((IEnumerable<BackendConfig>)have!)) Same(a, b, $"{path}.{a.Name}");

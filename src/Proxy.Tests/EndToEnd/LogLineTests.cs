@@ -9,7 +9,7 @@ public sealed class LogLineTests(LogLineTests.Door door) : IClassFixture<LogLine
 {
     public sealed class Door : FrontDoor
     {
-        protected override int Lanes => 4;
+        protected override int Lanes => 5;
 
         protected override int OllamaLanes => 2;
 
@@ -113,8 +113,10 @@ public sealed class LogLineTests(LogLineTests.Door door) : IClassFixture<LogLine
         Assert.Equal(("short", "short"), (line["session"], reply.Header("x-session-id")));
     }
 
-    [Fact]
-    public async Task First_token_takes_its_time_The_line_tells_it_from_the_duration()
+    [Theory]
+    [InlineData("x-resume: 0")]
+    [InlineData("x-resume: 1")] // the client reads the answer from a journal
+    public async Task First_token_takes_its_time_The_line_tells_it_from_the_duration(string header)
     {
         var lane = door.Take();
         lane.A.Answer(async exchange =>
@@ -128,7 +130,7 @@ public sealed class LogLineTests(LogLineTests.Door door) : IClassFixture<LogLine
             await exchange.EndAsync();
         });
 
-        var (_, line) = await lane.ChatAsync(lane.Solo, stream: true);
+        var (_, line) = await door.ChatAsync(lane.Solo, stream: true, "", header);
 
         // The role does not count as a token.
         Assert.InRange(line.Line.GetProperty("first_token_ms").GetDouble(), 190, 30_000);

@@ -144,6 +144,9 @@ public sealed class SystemdTests(SystemdBox box) : IClassFixture<SystemdBox>, IA
 
         await File.WriteAllTextAsync(box.Inside(Config), "nonsense = ", TestContext.Current.CancellationToken);
         Assert.NotEqual(0, (await box.TryAsync("systemctl", "reload", "proxy")).ExitCode);
+        var problems = await box.RunAsync("journalctl", "--unit", "proxy", "--priority", "err", "--output", "cat", "--no-pager");
+        Assert.Contains("reload_refused", problems, StringComparison.Ordinal); // each line has its priority, which the journal takes from its beginning
+        Assert.DoesNotContain("<3>", problems, StringComparison.Ordinal);
         using var after = await StreamedChat.BeginAsync(client, "slow");
         Assert.Equal(TokenHost.Stream("slow"), await after.EndAsync());
     }

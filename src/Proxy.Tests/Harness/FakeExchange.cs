@@ -81,6 +81,13 @@ internal sealed class FakeExchange(FakeRequest request, Socket socket, Task gone
     /// <summary>Closes the connection with FIN, complete or not.</summary>
     public void Close() => socket.Close();
 
+    /// <summary>Ends an answer whose end is that of the connection, and waits until the other side has closed it too.</summary>
+    public Task EndConnectionAsync()
+    {
+        socket.Shutdown(SocketShutdown.Send);
+        return gone;
+    }
+
     /// <summary>Sends nothing more until the other side leaves.</summary>
     public Task StallAsync() => gone;
 

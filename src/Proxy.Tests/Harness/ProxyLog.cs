@@ -11,6 +11,12 @@ internal sealed class ProxyLog
     private readonly List<(Func<JsonElement, bool> Wanted, TaskCompletionSource<JsonElement> Found)> waiting = [];
     private bool closed;
 
+    /// <summary>The lines that are remembered at most, for a test that makes very many; null: all.</summary>
+    public int? Most { get; set; }
+
+    /// <summary>Called for each line, under a lock.</summary>
+    public Action<JsonElement> Read { get; set; } = static _ => { };
+
     /// <summary>Lines that are not JSON objects; there must be none.</summary>
     public IReadOnlyList<string> Strays
     {
@@ -54,7 +60,9 @@ internal sealed class ProxyLog
                 return;
             }
 
+            Read(found);
             lines.Add(found);
+            if (Most is { } most && lines.Count > 2 * most) lines.RemoveRange(0, most);
             foreach (var waiter in waiting.Where(waiter => waiter.Wanted(found)).ToArray())
             {
                 waiting.Remove(waiter);

@@ -172,7 +172,7 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
         start.Environment["STATE_DIRECTORY"] = state ??= Path.Combine(folder, "state");
         // Variables from the environment of the tests must not reach the proxy under test.
         foreach (var name in new[] { "LISTEN_FDS", "LISTEN_PID", "NOTIFY_SOCKET", "WATCHDOG_USEC", "LLM_BASE_URL", "DATABASE_URL", "NATS_URL", "PROXY_LISTEN",
-            "PROXY_CONFIG", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY" })
+            "PROXY_CONFIG", "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "OTEL_EXPORTER_OTLP_ENDPOINT" })
             start.Environment.Remove(name);
 
         var log = new ProxyLog();

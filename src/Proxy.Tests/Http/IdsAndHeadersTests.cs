@@ -1,5 +1,6 @@
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Time.Testing;
+using Proxy.Chat;
 using Proxy.Http;
 
 namespace Proxy.Tests.Http;

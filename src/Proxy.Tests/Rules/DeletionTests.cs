@@ -18,15 +18,16 @@ public sealed class DeletionTests
         [("Dialects/DialectTable.cs", " Anthropic."), ("Composition/Parts.cs", "AnthropicFeature.")]);
 
     [Fact]
-    public Task Without_nats_The_rest_builds() => BuildWithoutAsync(
-        ["Nats", "Cli/NatsCli.cs", "Cli/EventsCommand.cs", "Composition/Features/NatsFeature.cs"],
-        [("Cli/CliFeature.cs", "NatsCli."), ("Composition/Parts.cs", "NatsFeature.")]);
+    public Task Without_nats_and_traces_The_rest_builds() => BuildWithoutAsync(
+        ["Nats", "Cli/NatsCli.cs", "Cli/EventsCommand.cs", "Composition/Features/NatsFeature.cs", "Traces", "Composition/Features/TracesFeature.cs"],
+        [("Cli/CliFeature.cs", "NatsCli."), ("Composition/Parts.cs", "NatsFeature."), ("Composition/Parts.cs", "TracesFeature.")]);
 
     [Fact]
-    public Task Without_the_cache_and_workflows_The_rest_builds() => BuildWithoutAsync(
-        ["Cache", "Composition/Features/CacheFeature.cs",
+    public Task Without_the_cache_workflows_and_the_console_The_rest_builds() => BuildWithoutAsync(
+        ["Cache", "Composition/Features/CacheFeature.cs", "Http/Console", "Composition/Features/ConsoleFeature.cs",
             "Workflows/Processes", "Workflows/Systemd", "Workflows/Dagster", "Cli/Workflows", "Composition/Features/WorkflowsFeature.cs"],
-        [("Composition/Parts.cs", "CacheFeature."), ("Composition/Parts.cs", "WorkflowsFeature."), ("Cli/CliFeature.cs", "WorkflowsCli.")]);
+        [("Composition/Parts.cs", "CacheFeature."), ("Composition/Parts.cs", "ConsoleFeature."),
+            ("Composition/Parts.cs", "WorkflowsFeature."), ("Cli/CliFeature.cs", "WorkflowsCli.")]);
 
     [Fact]
     public Task Without_inference_The_rest_builds_and_refuses_models_of_its_own() => BuildWithoutAsync(

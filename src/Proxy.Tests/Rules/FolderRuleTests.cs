@@ -27,6 +27,7 @@ public sealed partial class FolderRuleTests
         ["Workflows"] = ["Chat", "Dialects", "Buffers", "Config", "Telemetry"],
         ["Store"] = ["Streams", "Knowledge", "Workflows", "Buffers", "Config", "Telemetry"],
         ["Nats"] = ["Streams", "Workflows", "Chat", "Dialects", "Buffers", "Config", "Telemetry"],
+        ["Traces"] = ["Chat", "Transport", "Buffers", "Config", "Telemetry"],
         ["Cache"] = ["Chat", "Dialects", "Streams", "Buffers", "Config", "Telemetry"],
         ["Backends"] = ["Chat", "Vectors", "Buffers", "Transport", "Config", "Telemetry"],
         ["Inference"] = ["Vectors", "Buffers", "Config", "Telemetry"],

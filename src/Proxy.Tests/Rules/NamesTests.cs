@@ -9,7 +9,8 @@ public sealed class NamesTests
     /// <summary>The log's event ids, by folder. A new folder takes the next hundred.</summary>
     private static readonly Dictionary<string, int> Hundreds =
         new() { ["Composition"] = 100, ["Backends"] = 200, ["Http"] = 300, ["Cache"] = 500, ["Nats"] = 600,
-            ["Transport"] = 700, ["Inference"] = 800, ["Store"] = 900, ["Knowledge"] = 1000, ["Workflows"] = 1100 };
+            ["Transport"] = 700, ["Inference"] = 800, ["Store"] = 900, ["Knowledge"] = 1000, ["Workflows"] = 1100, ["Telemetry"] = 1200,
+            ["Traces"] = 1300 };
 
     [Fact]
     public void Log_events_Have_ids_of_their_own_in_their_folders_hundred()

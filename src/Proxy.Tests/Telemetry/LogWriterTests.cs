@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json;
+using Microsoft.Extensions.Logging;
 using Proxy.Telemetry;
 
 namespace Proxy.Tests.Telemetry;
@@ -24,6 +25,30 @@ public sealed class LogWriterTests
         foreach (var thread in lines.GroupBy(line => line[0]))
             Assert.Equal(Enumerable.Range(0, 5000), thread.Select(line => int.Parse(line.Split(' ')[1], System.Globalization.CultureInfo.InvariantCulture)));
     }
+
+    [Fact]
+    public void Lines_go_to_the_journal_Each_begins_with_its_priority()
+    {
+        var output = new MemoryStream();
+        using (var writer = new LogWriter(output) { IsJournal = true })
+        {
+            foreach (var (format, level) in ((LogFormat, LogLevel)[])[
+                (LogFormat.Text, LogLevel.Debug), (LogFormat.Text, LogLevel.Information), (LogFormat.Json, LogLevel.Warning), (LogFormat.Text, LogLevel.Error),
+                (LogFormat.Json, LogLevel.Critical)])
+                LogLine.Begin(format, default, level, " event"u8).Add(" text="u8, "two\nlines").End(writer);
+        }
+
+        var lines = Encoding.UTF8.GetString(output.ToArray()).Split('\n', StringSplitOptions.RemoveEmptyEntries);
+
+        Assert.Equal(["<7>0", "<6>0", "<4>{", "<3>0", "<2>{"], lines.Select(static line => line[..4]));
+    }
+
+    [Theory]
+    [InlineData(null)]
+    [InlineData("")]
+    [InlineData("8:1")]
+    [InlineData("nonsense")]
+    public void Standard_error_is_not_the_journal_that_the_variable_names(string? stream) => Assert.False(LogWriter.IsStandardErrorJournal(stream));
 
     [Theory]
     [InlineData(LogFormat.Text)]

@@ -19,7 +19,7 @@ internal sealed class PendingMove
     /// <summary>A step was begun and its result was not taken.</summary>
     public bool IsBegun { get; private set; }
 
-    /// <summary>Its result can be taken. A <see cref="ValueTask"/> may be asked only once its continuation has been called, so this is not its own flag.</summary>
+    /// <summary>Its result can be taken. Not the flag of the <see cref="ValueTask"/>: that may be asked only once its continuation was called.</summary>
     public bool IsDone => isDone;
 
     public void Begin(ValueTask<bool> begun)

@@ -29,7 +29,11 @@ internal sealed record CallInfo(string TraceId, string CorrelationId, string Own
     /// <summary>When the call's stages began.</summary>
     public CallTimes Times { get; } = new();
 
+    /// <summary>What is passed on with the call: the client's, a new one, or that of <see cref="Span"/>.</summary>
     public string? TraceParent { get; init; }
+
+    /// <summary>The span of the call.</summary>
+    public CallSpan Span { get; init; } = CallSpan.None;
     public string? TraceState { get; init; }
     public string? RequestId { get; init; }
     public string? Workspace { get; init; }

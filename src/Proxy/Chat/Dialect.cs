@@ -159,8 +159,26 @@ internal abstract class BackendDialect
 
     public abstract EventReader NewEventReader();
 
-    /// <summary>Reads a whole answer as events. False if the body is not one, or says itself that it is incomplete.</summary>
-    public abstract bool TryReadWhole(ReadOnlySpan<byte> body, List<ChatEvent> events);
+    /// <summary>Reads a whole answer as events. False, and no events, if the body is not one, or says itself that it is incomplete.</summary>
+    public bool TryReadWhole(ReadOnlySpan<byte> body, List<ChatEvent> events)
+    {
+        var read = new List<ChatEvent>();
+        try
+        {
+            if (!ReadWhole(body, read)) return false;
+        }
+        // The parser's: for what is not JSON, for a member of the wrong form, and for a string that is not UTF-8.
+        catch (Exception problem) when (problem is JsonException or InvalidOperationException or FormatException)
+        {
+            return false;
+        }
+
+        events.AddRange(read);
+        return true;
+    }
+
+    /// <summary>Does so. May throw what the JSON parser throws.</summary>
+    protected abstract bool ReadWhole(ReadOnlySpan<byte> body, List<ChatEvent> events);
 
     /// <summary>
     /// The edit to a client's own body that makes the host report a stream's token counts although the client did not ask. Null if none is needed.

@@ -24,10 +24,25 @@ internal sealed class HostMetrics(BackendDirectory directory, Func<Backend, Canc
                 ? [.. directory.Table.All.Where(static b => !b.IsEcho && !b.IsProxy && b.State is { Available: true, Report.Kind: not ("ollama" or "tei") })]
                 : [];
             foreach (var gone in said.Keys.Except(asked.Select(static backend => backend.Name))) said.TryRemove(gone, out _);
-            await Task.WhenAll(asked.Select(async backend => said[backend.Name] = await ask(backend, cancellation).ConfigureAwait(false)))
-                .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await Task.WhenAll(asked.Select(backend => AskAsync(backend, cancellation))).ConfigureAwait(false);
             await Task.Delay(Rhythm, time, cancellation).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
+    }
+
+    /// <summary>Never throws for what a host does.</summary>
+    private async Task AskAsync(Backend backend, CancellationToken cancellation)
+    {
+        HostFigures? figures = null;
+        try
+        {
+            figures = await ask(backend, cancellation).ConfigureAwait(false);
+        }
+        catch (Exception problem) when (problem is HttpRequestException or IOException or OperationCanceledException or InvalidOperationException)
+        {
+            // The host could not be asked; it may be gone, or its client was closed by a reload.
+        }
+
+        said[backend.Name] = figures;
     }
 
     public IEnumerable<Gauge> Read()

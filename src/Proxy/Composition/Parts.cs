@@ -30,7 +30,10 @@ internal sealed class Parts : IDisposable
         AnthropicFeature.Add,
         VectorsFeature.Add,
         NatsFeature.Add,
+        TracesFeature.Add,
         OperatorFeature.Add,
+        ConsoleFeature.Add,
+        BodiesFeature.Add,
         StoreFeature.Add,
         StreamsFeature.Add, // its gate is the last, and always lets the end pass: an answer that is recorded as complete ends well
         OpenAiFeature.Add, // last, because every request that belongs to no other dialect is OpenAI's

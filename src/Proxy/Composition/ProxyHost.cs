@@ -22,7 +22,10 @@ internal static class ProxyHost
     /// <summary>Serves until the token is cancelled or a signal stops it.</summary>
     public static async Task<ExitCode> RunAsync(LoadedConfig loaded, CancellationToken cancellation)
     {
-        using var writer = new LogWriter(Console.OpenStandardError());
+        using var writer = new LogWriter(Console.OpenStandardError())
+        {
+            IsJournal = LogWriter.IsStandardErrorJournal(Environment.GetEnvironmentVariable("JOURNAL_STREAM")),
+        };
         using var parts = new Parts(loaded, writer, TimeProvider.System);
         using var manager = SystemdNotify.FromEnvironment(TimeProvider.System);
         var config = loaded.Config;

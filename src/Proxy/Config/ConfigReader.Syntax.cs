@@ -178,8 +178,8 @@ internal static partial class ConfigReader
                 return new Setting.Whole(whole.Value, line);
             case BooleanValueSyntax truth:
                 return new Setting.Truth(truth.Value, line);
-            case FloatValueSyntax:
-                return new Setting.Other("a fraction", line);
+            case FloatValueSyntax fraction:
+                return new Setting.Fraction(fraction.Value, line);
             case DateTimeValueSyntax:
                 return new Setting.Other("a date", line);
             case ArraySyntax list:

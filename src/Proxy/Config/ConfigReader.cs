@@ -32,6 +32,14 @@ internal static partial class ConfigReader
         ["cert"] = "it belongs in [server.tls]",
     };
 
+    private static readonly Dictionary<string, string> LogHints = new()
+    {
+        ["file"] = "the log goes to standard error; bodies = \"/path\" writes the bodies of chats to a file",
+        ["path"] = "the log goes to standard error; bodies = \"/path\" writes the bodies of chats to a file",
+        ["body"] = "write bodies = \"/path\"",
+        ["prompts"] = "write bodies = \"/path\"",
+    };
+
     private static readonly Dictionary<string, string> MetricsHints = new()
     {
         ["enabled"] = "GET /metrics needs no setting; write hosts = true to show the hosts' own figures there",
@@ -77,11 +85,13 @@ internal static partial class ConfigReader
             Streams = ReadStreams(file.Section("streams", StreamsHints)),
             Store = file.Has("store") ? ReadStore(file.Section("store", StoreHints), sources) : StoreOf(sources),
             Nats = file.Has("nats") ? ReadNats(file.Section("nats", NatsHints), sources) : NatsOf(sources),
+            Traces = file.Has("traces") ? ReadTraces(file.Section("traces", TracesHints), sources) : TracesOf(sources),
             Cache = ReadCache(file),
             Knowledge = ReadKnowledge(file, sources),
             Pipelines = [.. file.Sections("pipelines", PipelineHints).Select(ReadPipeline)],
+            Console = ReadConsole(file.Section("console", ConsoleHints)),
             Metrics = new() { Hosts = file.Section("metrics", MetricsHints).Truth("hosts", false) },
-            Log = ReadLog(file.Section("log")),
+            Log = ReadLog(file.Section("log", LogHints), sources),
         };
 
         findings.RefuseUnknownKeys();
@@ -110,7 +120,10 @@ internal static partial class ConfigReader
             config = config with { Auth = config.Auth with { Keys = [new() { Name = "env", Sha256 = ApiKeyConfig.Digest(key) }] } };
         if (Set("PROXY_ALLOW_ANONYMOUS") == "true")
             config = config with { Auth = config.Auth with { AllowAnonymous = true } };
-        config = config with { Store = StoreOf(sources), Nats = NatsOf(sources), Knowledge = new() { Folder = KnowledgeFolder(sources) } };
+        config = config with
+        {
+            Store = StoreOf(sources), Nats = NatsOf(sources), Traces = TracesOf(sources), Knowledge = new() { Folder = KnowledgeFolder(sources) },
+        };
 
         problems =
         [
@@ -126,6 +139,8 @@ internal static partial class ConfigReader
         string Variable(ConfigProblem problem) =>
             IsListen(problem) ? sources.Listen is null ? "PROXY_LISTEN" : "--listen"
             : problem.Key.StartsWith("nats.", StringComparison.Ordinal) ? NatsVariable
+            : problem.Key.StartsWith("traces.headers", StringComparison.Ordinal) ? OtlpHeadersVariable
+            : problem.Key.StartsWith("traces.", StringComparison.Ordinal) ? OtlpVariable
             : problem.Key.EndsWith(".key", StringComparison.Ordinal) ? "LLM_API_KEY"
             : problem.Key is StoreUrl ? "DATABASE_URL"
             : "LLM_BASE_URL";
@@ -291,13 +306,16 @@ internal static partial class ConfigReader
         ],
     };
 
-    private static LogConfig ReadLog(SectionReader section)
+    private static LogConfig ReadLog(SectionReader section, ConfigSources sources)
     {
         var defaults = new LogConfig();
         return new()
         {
             Level = section.Choice("level", defaults.Level, "trace", "debug", "info", "warn", "error"),
             Format = section.Choice("format", defaults.Format, "text", "json"),
+            Bodies = section.Text("bodies") is { Length: > 0 } path ? Path.GetFullPath(path, sources.Folder) : null,
+            BodiesSize = section.Size("bodies_size", defaults.BodiesSize),
+            BodiesFiles = section.Whole("bodies_files", least: 0, most: 100) ?? defaults.BodiesFiles,
         };
     }
 

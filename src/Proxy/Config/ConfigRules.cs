@@ -29,8 +29,10 @@ internal static partial class ConfigRules
         .. Aliases(config),
         .. Models(config.Inference),
         .. Nats(config.Nats),
+        .. Traces(config.Traces),
         .. Journal(config),
         .. Cache(config),
+        .. Log(config.Log),
         .. Store(config.Store),
         .. Pipelines(config),
     ];
@@ -48,6 +50,11 @@ internal static partial class ConfigRules
         "local" => "\"local\" owns the documents of the command line, which every key may use; write another name",
         _ => NameProblem(name),
     };
+
+    private static IEnumerable<ConfigProblem> Log(LogConfig log)
+    {
+        if (log.BodiesSize < 1 << 20) yield return new("log.bodies_size", 0, $"{ByteSize.Text(log.BodiesSize)} is too small for bodies; write \"1MiB\" or more");
+    }
 
     private static IEnumerable<ConfigProblem> Listeners(ProxyConfig config)
     {

@@ -26,6 +26,9 @@ internal sealed record ProxyConfig
     /// <summary>Null: nothing is published.</summary>
     public NatsConfig? Nats { get; init; }
 
+    /// <summary>Null: no call is traced.</summary>
+    public TracesConfig? Traces { get; init; }
+
     /// <summary>Null: no answer is given twice.</summary>
     public CacheConfig? Cache { get; init; }
 
@@ -33,6 +36,8 @@ internal sealed record ProxyConfig
 
     /// <summary>Workflows that answer chats, in the file's order.</summary>
     public IReadOnlyList<PipelineConfig> Pipelines { get; init; } = [];
+
+    public ConsoleConfig Console { get; init; } = new();
 
     public MetricsConfig Metrics { get; init; } = new();
 

@@ -86,6 +86,15 @@ internal sealed class SectionReader
         }
     }
 
+    /// <summary>A share, such as 0.5; its range is checked by the rules.</summary>
+    public double Share(string key, double otherwise) => Ask(key) switch
+    {
+        null => otherwise,
+        Setting.Whole whole => whole.Value,
+        Setting.Fraction fraction => fraction.Value,
+        var other => Wrong(key, other, $"a number without quotes, such as {key} = 0.01", otherwise),
+    };
+
     public bool Truth(string key, bool otherwise) => Ask(key) switch
     {
         null => otherwise,
@@ -257,6 +266,12 @@ internal sealed class SectionReader
     private string? Expand(string path, Setting.Text text)
     {
         var value = text.Value;
+        if (value.Contains('\0', StringComparison.Ordinal))
+        {
+            findings.Add(path, text.Line, "holds a null character, which no setting can; leave it out");
+            return null;
+        }
+
         if (!value.Contains("${", StringComparison.Ordinal)) return value;
 
         var expanded = new StringBuilder();

@@ -21,7 +21,12 @@ internal abstract record Setting(int Line)
         public override string Kind => Value ? "true" : "false";
     }
 
-    /// <summary>A kind of TOML value that no setting takes: a fraction or a date.</summary>
+    internal sealed record Fraction(double Value, int Line) : Setting(Line)
+    {
+        public override string Kind => "a fraction";
+    }
+
+    /// <summary>A kind of TOML value that no setting takes: a date.</summary>
     internal sealed record Other(string Kind, int Line) : Setting(Line)
     {
         public override string Kind { get; } = Kind;

@@ -21,6 +21,12 @@ internal static class UnusedVariables
             });
         }
 
+        if (environment("OTEL_EXPORTER_OTLP_ENDPOINT") is { Length: > 0 } otlp && config.Traces?.Otlp != otlp)
+            yield return ("OTEL_EXPORTER_OTLP_ENDPOINT", "[traces] has an otlp of its own");
+        if (environment("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") is { Length: > 0 })
+            yield return ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "set OTEL_EXPORTER_OTLP_ENDPOINT, or otlp in [traces]");
+        if (config.Traces is not null && environment("OTEL_EXPORTER_OTLP_PROTOCOL") is { Length: > 0 } protocol and not "http/protobuf")
+            yield return ("OTEL_EXPORTER_OTLP_PROTOCOL", $"traces are sent as http/protobuf, not as {protocol}");
         if (environment("QDRANT_URL") is { Length: > 0 }) yield return ("QDRANT_URL", Qdrant);
     }
 }

@@ -19,6 +19,18 @@ internal static class LastUserTurn
     /// <returns>Null if there is no such turn, or if two parsers could find different ones.</returns>
     public static BodyEdit? PutBefore(ReadOnlySpan<byte> body, ReadOnlySpan<byte> list, ReadOnlySpan<byte> textType, string text)
     {
+        try
+        {
+            return Find(body, list, textType, text);
+        }
+        catch (InvalidOperationException) // a name or word with half of a surrogate pair, which parsers read differently
+        {
+            return null;
+        }
+    }
+
+    private static BodyEdit? Find(ReadOnlySpan<byte> body, ReadOnlySpan<byte> list, ReadOnlySpan<byte> textType, string text)
+    {
         if (Member(body, list) is not { } place) return null;
         if (body[place.Start.Value] is (byte)'"') return InText(place.Start.Value, text);
         if (body[place.Start.Value] is not (byte)'[') return null;

@@ -22,6 +22,20 @@ internal static class WireJson
         return json;
     }
 
+    /// <summary>The text of an object's member; empty if it has none, or none that is valid text.</summary>
+    public static string TextOrEmpty(this JsonElement value, ReadOnlySpan<byte> name)
+    {
+        if (!value.TryGetProperty(name, out var text) || text.ValueKind is not JsonValueKind.String) return "";
+        try
+        {
+            return text.GetString()!;
+        }
+        catch (InvalidOperationException) // half of a surrogate pair, or bytes that are not UTF-8
+        {
+            return "";
+        }
+    }
+
     public static Utf8JsonWriter NewWriter(IBufferWriter<byte> output) => new(output, Writing);
 
     /// <summary>Writes a value byte for byte except line breaks. In JSON line breaks occur only between tokens, and in a frame they would end it.</summary>

@@ -170,6 +170,58 @@ internal sealed class ApiKeyGate(ProxyConfig config, TimeProvider time)
     public bool IsAdmin(HttpContext context, Caller caller) => caller.IsAdmin || (caller.IsAnonymous && Volatile.Read(ref table).Keys.Length == 0
         && ConnectionFeature.Of(context) is { Local: true } && !IsForwarded(context.Request.Headers));
 
+    /// <summary>
+    /// For the operator's pages: admits an admin key or, as long as no key is configured, a browser on this very machine that shows a page of this proxy.
+    /// Returns null, or why the caller is refused.
+    /// </summary>
+    public ProxyError? AdmitOperator(HttpContext context)
+    {
+        var current = Volatile.Read(ref table);
+        if (current.Keys.Length == 0) return RefuseStranger(context);
+        if (Presented(context.Request.Headers) is not { Length: > 0 } presented)
+            return new(ProxyErrorKind.Unauthenticated, "the console needs the key of an operator: one that has admin = true in its section");
+        return current.Find(presented) switch
+        {
+            null => new(ProxyErrorKind.Unauthenticated, "the API key is not valid"),
+            { Admin: true } => null,
+            var key => new(ProxyErrorKind.Forbidden, $"the key '{key.Name}' is not an operator's: its section needs admin = true"),
+        };
+    }
+
+    /// <summary>
+    /// Whether the operator's pages may be shown at all. They hold no data, so with keys configured everyone may load them and is asked for a key there.
+    /// </summary>
+    public ProxyError? AdmitPage(HttpContext context) => Volatile.Read(ref table).Keys.Length == 0 ? RefuseStranger(context) : null;
+
+    /// <summary>
+    /// Without keys, only this machine is trusted: the connection must be local, no other server may have forwarded the request, the Host must be a name of
+    /// loopback (a stranger's name can be made to resolve to it), and if a page makes the request, it must be a page of this proxy.
+    /// </summary>
+    private static ProxyError? RefuseStranger(HttpContext context)
+    {
+        var headers = context.Request.Headers;
+        var host = headers.Host.ToString();
+        var origin = headers.Origin.ToString();
+        const string Advice = "make a key with `proxy keys new NAME --admin`, add it to the configuration and run `proxy reload`";
+        if (ConnectionFeature.Of(context) is not { Local: true })
+            return new(ProxyErrorKind.Forbidden, $"no key is configured, so the console is shown on this machine only; to see it from another one, {Advice}");
+        if (WasForwarded(headers))
+        {
+            return new(ProxyErrorKind.Forbidden,
+                $"no key is configured, and another server forwarded this request, so it may come from another machine; {Advice}");
+        }
+
+        if (!OwnNames.IsLoopback(host))
+        {
+            return new(ProxyErrorKind.Forbidden, $"no key is configured, so the console is shown at http://localhost and http://127.0.0.1 only, "
+                + $"not at '{Shown(host)}'; to see it there, {Advice}");
+        }
+
+        var isForeign = (origin.Length > 0 && !IsOwnOrigin(context, host, origin))
+            || (headers.TryGetValue("sec-fetch-site", out var site) && site.ToString() is "cross-site" or "same-site");
+        return isForeign ? new(ProxyErrorKind.Forbidden, "a page of another origin may not use the console") : null;
+    }
+
     /// <summary>The origin to name in the answer's CORS headers; null if the request has none, or if it is not configured.</summary>
     public string? AllowedOrigin(HttpContext context)
     {
@@ -209,6 +261,18 @@ internal sealed class ApiKeyGate(ProxyConfig config, TimeProvider time)
 
     /// <summary>Whether a reverse proxy forwarded the request. It then comes from another machine, even over a local connection.</summary>
     private static bool IsForwarded(IHeaderDictionary headers) => headers.ContainsKey("x-forwarded-for") || headers.ContainsKey("forwarded");
+
+    /// <summary>Whether any of the headers is there that a server adds to a request which it passes on.</summary>
+    private static bool WasForwarded(IHeaderDictionary headers)
+    {
+        if (headers.ContainsKey("forwarded") || headers.ContainsKey("via") || headers.ContainsKey("x-real-ip")) return true;
+        foreach (var (name, _) in headers)
+        {
+            if (name.StartsWith("x-forwarded-", StringComparison.OrdinalIgnoreCase)) return true;
+        }
+
+        return false;
+    }
 
     private static string? Presented(IHeaderDictionary headers)
     {

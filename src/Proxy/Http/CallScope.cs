@@ -15,6 +15,9 @@ internal sealed record ExchangeParts(
     /// <summary>The features that follow the answers to calls. Complete before the first call.</summary>
     public List<Follow> Follow { get; } = [];
 
+    /// <summary>Traces calls. Set before the first call.</summary>
+    public CallTracer Tracer { get; set; } = CallTracer.None;
+
     /// <summary>The features that may answer a call before its route is asked, in this order.</summary>
     public List<AnswerEarly> Early { get; } = [];
 
@@ -47,10 +50,12 @@ internal sealed partial class CallScope : IDisposable
         var correlationId = said.CorrelationId ?? traceId;
         var requestId = said.RequestId ?? traceId;
         CrossingHeaders = said.Crossing;
+        var span = parts.Tracer.Begin(said.TraceParent, context.Request.Method, surface, out var traceParent);
         Info = new CallInfo(traceId, correlationId, Caller.AnonymousName)
         {
             RequestId = requestId,
-            TraceParent = said.TraceParent ?? TraceParents.Mint(),
+            TraceParent = traceParent,
+            Span = span,
             TraceState = said.TraceParent is null ? null : said.TraceState,
             Workspace = said.Workspace,
             Pipeline = said.Pipeline,
@@ -66,6 +71,7 @@ internal sealed partial class CallScope : IDisposable
             Session = said.Session,
             Surface = surface,
             Started = parts.Time.GetTimestamp(),
+            OtelTraceId = span.TraceParent?[TraceParents.TraceId],
         };
         var response = context.Response.Headers;
         response["x-trace-id"] = traceId;
@@ -166,7 +172,7 @@ internal sealed partial class CallScope : IDisposable
     public void Answering(BackendReply reply)
     {
         reply.Finished = OnHostDone;
-        Info.Times.Frames = reply.Frames;
+        Info.Times.Frames ??= reply.Frames; // a call whose answer goes through a journal reads it from there too
         Answering(reply.Backend, reply.ServedModel, reply.Status);
     }
 
@@ -195,7 +201,7 @@ internal sealed partial class CallScope : IDisposable
 
     private void OnHostDone()
     {
-        Info.Times.Ended = parts.Time.GetTimestamp();
+        if (Info.Times.Ended == 0) Info.Times.Ended = parts.Time.GetTimestamp();
         GiveBackKey();
     }
 
@@ -348,6 +354,7 @@ internal sealed partial class CallScope : IDisposable
         if (skipped is not null) parts.Log.PartsSkipped(Info.TraceId, Record.Backend, string.Join(", ", skipped));
         if (Record.Status == 0) Record.Status = Context.Response.StatusCode; // Judge has set the status of calls that failed
         NoteTimes();
+        if (Info.Span.IsOn) CallSpans.End(Info, Record, parts.Time);
         parts.Ledger.Write(Record);
         parts.Calls.Remove(node); // last: when no call is left, a draining process closes the log
     }

@@ -18,6 +18,8 @@ internal static class MultipartModel
 
         // The first delimiter may be the beginning of the body; every other one is at the beginning of a line. In the middle of a line it is content.
         var at = body.StartsWith(delimiter.AsSpan(2)) ? delimiter.Length - 2 : After(body, 0, delimiter);
+        // Some parsers take a delimiter in the middle of a line before the first one for the first.
+        if (at < 0 || body[..Math.Max(at - delimiter.Length, 0)].IndexOf(delimiter.AsSpan(2)) >= 0) return null;
         while (at >= 0 && !body[at..].StartsWith("--"u8))
         {
             if (body[at..].IndexOf("\r\n"u8) is not (var lineEnd and >= 0) || !body.Slice(at, lineEnd).Trim(" \t"u8).IsEmpty) return null;
@@ -38,8 +40,12 @@ internal static class MultipartModel
             at = next;
         }
 
-        return at < 0 ? null : found;
+        // After the last delimiter comes nothing that another parser could take for a part: not all of them stop there.
+        return at < 0 || !IsEnd(body[(at + 2)..], delimiter) ? null : found;
     }
+
+    private static bool IsEnd(ReadOnlySpan<byte> rest, ReadOnlySpan<byte> delimiter) =>
+        rest.IndexOf(delimiter) < 0 && (rest.TrimStart(" \t"u8) is var line && (line.IsEmpty || line.StartsWith("\r\n"u8)));
 
     private static int After(ReadOnlySpan<byte> body, int from, ReadOnlySpan<byte> delimiter) =>
         body[from..].IndexOf(delimiter) is var at and >= 0 ? from + at + delimiter.Length : -1;

@@ -47,6 +47,15 @@ internal sealed class OwnNames
         return false;
     }
 
+    /// <summary>Whether a Host header is a name or an address of loopback, which no name server can point elsewhere.</summary>
+    public static bool IsLoopback(string host)
+    {
+        if (!Uri.TryCreate("http://" + host, UriKind.Absolute, out var url) || url.Authority.Length == 0 || url.UserInfo.Length > 0) return false;
+        var name = url.Host.TrimEnd('.');
+        return name.Equals("localhost", StringComparison.OrdinalIgnoreCase)
+            || (IPAddress.TryParse(url.HostNameType is UriHostNameType.IPv6 ? name.Trim('[', ']') : name, out var address) && IPAddress.IsLoopback(address));
+    }
+
     /// <summary>Whether a page of this origin is our own, served through a reverse proxy.</summary>
     public bool HasOrigin(string origin)
     {

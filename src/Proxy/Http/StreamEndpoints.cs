@@ -75,7 +75,7 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
     {
         var id = IdOf(scope);
         var owner = OwnerOf(scope);
-        if (!journals.TryFind(id, owner, out var journal, out var isGone))
+        if (!journals.TryFind(id, owner, out var journal, out var isGone) && !(IsAdmin(scope) && journals.TryFind(id, null, out journal, out isGone)))
         {
             if (isGone || owner is null || parts.Sharing.Shared is not { } shared) return NotFound(id, isGone);
             (journal, isGone, var unknown) = await shared.FindAsync(id, owner, scope.Cancellation);
@@ -103,14 +103,15 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
     private async ValueTask<ProxyError?> CancelAsync(CallScope scope)
     {
         var id = IdOf(scope);
-        var owner = OwnerOf(scope);
+        var owner = IsAdmin(scope) ? null : OwnerOf(scope);
         var running = parts.Calls.Snapshot()
             .FirstOrDefault(call => call.Info.TraceId == id && (owner ?? call.Info.Owner) == call.Info.Owner && call != scope);
         var isKept = journals.TryFind(id, owner, out var journal, out var isGone);
         var (isElsewhere, isCancelled, unknown) = await DeleteSharedAsync(scope, id, running, journal);
         if (running is null && !isKept && !isElsewhere) return unknown ?? NotFound(id, isGone);
         running?.Interrupt(new(ProxyErrorKind.Cancelled,
-            scope.IsOperators ? "the operator cancelled the call" : $"the call was cancelled by DELETE {Root}/{id}"));
+            scope.IsOperators || running.Info.Owner != scope.Caller.Name
+                ? "the operator cancelled the call" : $"the call was cancelled by DELETE {Root}/{id}"));
         if (journal is not null) journals.Remove(journal);
         using var body = new PooledBody(128);
         await using (var json = new Utf8JsonWriter(body))
@@ -143,6 +144,9 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
 
     /// <summary>Whose answers the caller may see; null: those of all owners.</summary>
     private static string? OwnerOf(CallScope scope) => scope.IsOperators ? null : scope.Caller.Name;
+
+    /// <summary>Whether the caller may also read and cancel what belongs to others.</summary>
+    private bool IsAdmin(CallScope scope) => !scope.IsOperators && parts.Gate.IsAdmin(scope.Context, scope.Caller);
 
     private static string IdOf(CallScope scope)
     {

@@ -25,7 +25,7 @@ internal sealed class CallPublisher : IFrameTap, IEndGate
     public CallPublisher(NatsParts parts, FollowedCall call)
     {
         (this.parts, this.call) = (parts, call);
-        batch = new EventBatch(parts, call.Info.TraceId);
+        batch = new EventBatch(parts, call.Info.TraceId) { TraceParent = call.Info.Span.TraceParent }; // there are many: only of traced calls
         // The body is given back when the answer begins, so it is copied.
         if (parts.Config.Record is "full") conversation = new Conversation(call.Routed.Call.Dialect, call.Routed.Call.OriginalBody?.ToArray() ?? []);
     }
@@ -77,7 +77,7 @@ internal sealed class CallPublisher : IFrameTap, IEndGate
             batch.Flush();
         }
 
-        parts.Outbox.Add(new DoneMessage(parts, Summary(end, error), conversation), isEvent: false);
+        parts.Outbox.Add(new DoneMessage(parts, Summary(end, error), conversation) { TraceParent = call.Info.TraceParent }, isEvent: false);
     }
 
     /// <summary>Adds what the reader read to the batch, and holds the ends of choices back.</summary>

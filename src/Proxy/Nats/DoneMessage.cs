@@ -18,6 +18,9 @@ internal sealed class DoneMessage(NatsParts parts, CallSummary summary, Conversa
 
     private static readonly TimeSpan StorePatience = TimeSpan.FromSeconds(10);
 
+    /// <summary>The call's <c>traceparent</c>; null: the message has none.</summary>
+    public string? TraceParent { get; init; }
+
     public override long Size { get; } = 2048 + (conversation?.Size ?? 0);
 
     public override async ValueTask SendAsync(INatsConnection connection)
@@ -29,10 +32,10 @@ internal sealed class DoneMessage(NatsParts parts, CallSummary summary, Conversa
         if (conversation is not null) await WriteConversationAsync(json, conversation).ConfigureAwait(false);
         json.WriteEndObject();
         json.Flush();
+        var headers = new NatsHeaders(3) { [EventMessage.ContentType] = Json, [EventMessage.MessageId] = summary.TraceId };
+        if (TraceParent is not null) headers[EventMessage.TraceParentName] = TraceParent;
         await connection.PublishAsync(
-            parts.DoneSubject(summary.TraceId), body.Memory,
-            new NatsHeaders(2) { [EventMessage.ContentType] = Json, [EventMessage.MessageId] = summary.TraceId },
-            serializer: NatsRawSerializer<ReadOnlyMemory<byte>>.Default).ConfigureAwait(false);
+            parts.DoneSubject(summary.TraceId), body.Memory, headers, serializer: NatsRawSerializer<ReadOnlyMemory<byte>>.Default).ConfigureAwait(false);
     }
 
     public override void Dispose() { }

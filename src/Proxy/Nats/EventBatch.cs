@@ -20,6 +20,9 @@ internal sealed class EventBatch(NatsParts parts, string traceId)
     private readonly string subject = parts.EventSubject(traceId);
     private readonly int mostBytes = Math.Max(parts.Link.MaxPayload - HeaderRoom, HeaderRoom);
     private PooledBody? lines;
+
+    /// <summary>The call's <c>traceparent</c>; null: its messages have none.</summary>
+    public string? TraceParent { get; init; }
     private long seq;
     private long first;
     private bool isTimed;
@@ -114,7 +117,7 @@ internal sealed class EventBatch(NatsParts parts, string traceId)
     {
         if (lines is not { Length: > 0 } whole) return;
         whole.Trim(); // it may wait for as long as the server is away
-        parts.Outbox.Add(new EventMessage(subject, $"{traceId}/{first}", whole), isEvent: true);
+        parts.Outbox.Add(new EventMessage(subject, $"{traceId}/{first}", whole) { TraceParent = TraceParent }, isEvent: true);
         (lines, first) = (null, 0);
     }
 

@@ -192,7 +192,8 @@ internal sealed class JobQueue : ILauncher
 
     private async Task<QueuedJob> PublishAsync(Job job, CancellationToken cancellation)
     {
-        var headers = new NatsHeaders(3) { [EventMessage.MessageId] = job.TraceId, [EventMessage.ContentType] = "application/json" };
+        var headers = new NatsHeaders(4) { [EventMessage.MessageId] = job.TraceId, [EventMessage.ContentType] = "application/json" };
+        if (job.TraceParent is { } traceParent) headers[EventMessage.TraceParentName] = traceParent;
         if (hasTtl)
         {
             var seconds = Math.Max(1, (long)Math.Ceiling((job.Deadline - parts.Time.GetUtcNow()).TotalSeconds));

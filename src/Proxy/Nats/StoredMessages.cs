@@ -111,7 +111,7 @@ internal sealed class StoredMessages(NatsLink link, string stream, TimeProvider 
         }
     }
 
-    /// <summary>Completes when the connection is made or lost the next time, and rings then. Nothing of it stays with the connection once it is cancelled.</summary>
+    /// <summary>Completes when the connection is made or lost the next time, and rings then. Once cancelled, nothing of it stays with the connection.</summary>
     private Task Watch(Alarm alarm, CancellationToken cancellation)
     {
         var changed = link.Changed.WaitAsync(cancellation);

@@ -18,6 +18,7 @@ internal sealed class RecordGate(FollowedCall call, IRecordWriter writer, Conten
     public async ValueTask<ProxyError?> BeforeEndAsync(GenerationEnd end, CancellationToken cancellation)
     {
         isRecorded = true;
+        using var span = call.Info.Span.Begin("commit");
         try
         {
             await writer.WriteAsync([Row("ok", end), .. call.Rows], cancellation).ConfigureAwait(false);
@@ -25,6 +26,7 @@ internal sealed class RecordGate(FollowedCall call, IRecordWriter writer, Conten
         }
         catch (StoreException)
         {
+            span.Fail("store_failed");
             return call.NeedsRecord ? new(ProxyErrorKind.StoreFailed, "the answer is complete, but its record cannot be written") : null;
         }
     }

@@ -14,6 +14,9 @@ internal sealed class CallRecord
     public required string TraceId { get; init; }
     public required string CorrelationId { get; set; }
 
+    /// <summary>The id of the call's trace in OpenTelemetry, 32 hex digits; null: the call is not traced.</summary>
+    public string? OtelTraceId { get; init; }
+
     /// <summary>The conversation, by the client's name for it.</summary>
     public string? Session { get; init; }
     public required string Surface { get; init; }
@@ -84,6 +87,9 @@ internal sealed class CallLedger(LogWriter writer, LogFormat format, ProxyMetric
     private static readonly string[] Outcomes = ["ok", "client_left", "timeout", "backend_error", "refused", "drained", "proxy_error"];
     private static readonly string[] Faults = ["none", "client", "backend", "proxy"];
 
+    /// <summary>Gets every finished call and its duration; null: no feature asks for them. The record does not change any more.</summary>
+    public Action<CallRecord, TimeSpan>? Finished { get; set; }
+
     public static string Name(CallOutcome outcome) => Outcomes[(int)outcome];
 
     public void Write(CallRecord call)
@@ -93,11 +99,13 @@ internal sealed class CallLedger(LogWriter writer, LogFormat format, ProxyMetric
         var (queued, generating) = (Span(call.Waited), Span(call.Generating));
         var perToken = call.TokensOut is > 1 and var tokens ? generating / (tokens - 1) : null;
         metrics.Count(call, duration, first, queued, generating);
+        Finished?.Invoke(call, duration);
         if (writer.Least > LogLevel.Information) return;
 
         LogLine.Begin(format, time.GetUtcNow(), LogLevel.Information, " call"u8)
             .Add(" trace_id="u8, call.TraceId)
             .Add(" correlation_id="u8, call.CorrelationId)
+            .Add(" otel_trace_id="u8, call.OtelTraceId)
             .Add(" req_id="u8, call.RequestId)
             .Add(" session="u8, call.Session)
             .Add(" key="u8, call.Key)

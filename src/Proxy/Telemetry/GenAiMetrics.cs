@@ -110,7 +110,7 @@ internal sealed class GenAiMetrics
 
             foreach (var (labels, counts) in series)
             {
-                if (row.Times is { } times) text.Write(row.Exposed, labels, times(counts));
+                if (row.Times?.Invoke(counts) is { IsEmpty: false } times) text.Write(row.Exposed, labels, times);
                 if (row.Total is { } total) text.Line(row.Exposed, labels, total(counts).Value);
             }
         }
@@ -123,13 +123,21 @@ internal sealed class GenAiMetrics
             .Select(static group => (Labels: $"backend=\"{MetricsText.Escape(group.Key.Backend)}\",model=\"{MetricsText.Escape(group.Key.Model)}\"",
                 Series: group.ToArray())).ToArray();
         text.Head("proxy_first_token_seconds", "histogram", "Time from the request to the first content of a stream.");
-        foreach (var (labels, series) in models)
-            text.Write("proxy_first_token_seconds", labels, Histogram.Of([.. series.Select(static one => one.FirstToken)]));
+        WriteOurs("proxy_first_token_seconds", static one => one.FirstToken);
         text.Head("proxy_time_per_output_token_seconds", "histogram", "Time of a stream for each token after the first.");
-        foreach (var (labels, series) in models)
-            text.Write("proxy_time_per_output_token_seconds", labels, Histogram.Of([.. series.Select(static one => one.PerToken)]));
+        WriteOurs("proxy_time_per_output_token_seconds", static one => one.PerToken);
         text.Head("proxy_cached_tokens_total", "counter", "Tokens of prompts that hosts read from their caches.");
         foreach (var (labels, series) in models) text.Line("proxy_cached_tokens_total", labels, series.Sum(static one => one.CacheRead.Value));
+
+        // A model that never streams has no times of streams.
+        void WriteOurs(string name, Func<InferenceSeries, Histogram> times)
+        {
+            foreach (var (labels, series) in models)
+            {
+                var sum = Histogram.Of([.. series.Select(times)]);
+                if (!sum.IsEmpty) text.Write(name, labels, sum);
+            }
+        }
     }
 
     private string Labels(Key key) => $"backend=\"{MetricsText.Escape(key.Backend)}\",gen_ai_operation_name=\"{key.Operation}\","

@@ -25,6 +25,9 @@ internal sealed class Histogram(double[] bounds)
     /// <summary>The sum of all observations, in seconds.</summary>
     public double Sum => Volatile.Read(ref microseconds) / 1e6;
 
+    /// <summary>Nothing was observed yet.</summary>
+    public bool IsEmpty => !counts.AsSpan().ContainsAnyExcept(0);
+
     /// <summary>The number of observations in one bucket alone.</summary>
     public long Bucket(int at) => Volatile.Read(ref counts[at]);
 

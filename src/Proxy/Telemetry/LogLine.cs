@@ -27,6 +27,7 @@ internal sealed class LogLine
     private byte[] text = new byte[1024]; // of a text line
     private int length;
     private LogFormat format;
+    private LogLevel severity;
 
     // The timestamp and level of this thread's last text line; most lines begin with the same.
     private long second = -1;
@@ -45,6 +46,7 @@ internal sealed class LogLine
     {
         var line = current ??= new LogLine();
         line.format = format;
+        line.severity = level;
         if (format is LogFormat.Json)
         {
             line.BeginJson(time, level, named);
@@ -136,13 +138,13 @@ internal sealed class LogLine
     {
         if (format is LogFormat.Text)
         {
-            writer.Write(text.AsSpan(0, length));
+            writer.Write(text.AsSpan(0, length), severity);
             return;
         }
 
         json.WriteEndObject();
         json.Flush();
-        writer.Write(buffer.Span);
+        writer.Write(buffer.Span, severity);
     }
 
     // Except for the milliseconds, the buffer usually still holds this text from the last line.

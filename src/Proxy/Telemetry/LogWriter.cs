@@ -37,10 +37,14 @@ internal sealed class LogWriter : IDisposable
         thread.Start();
     }
 
+    /// <summary>Whether the lines go to systemd's journal, which reads a line's priority from <c>&lt;6&gt;</c> at its beginning.</summary>
+    public bool IsJournal { get; init; }
+
     /// <summary>Appends one line; the line end is added.</summary>
-    public void Write(ReadOnlySpan<byte> line)
+    public void Write(ReadOnlySpan<byte> line, LogLevel level = LogLevel.Information)
     {
         bool wake;
+        var prefix = IsJournal ? Priority(level) : default;
         lock (gate)
         {
             if (stopped) return;
@@ -50,10 +54,11 @@ internal sealed class LogWriter : IDisposable
                 return;
             }
 
-            var room = filling.GetSpan(line.Length + 1);
-            line.CopyTo(room);
-            room[line.Length] = (byte)'\n';
-            filling.Advance(line.Length + 1);
+            var room = filling.GetSpan(prefix.Length + line.Length + 1);
+            prefix.CopyTo(room);
+            line.CopyTo(room[prefix.Length..]);
+            room[prefix.Length + line.Length] = (byte)'\n';
+            filling.Advance(prefix.Length + line.Length + 1);
             wake = asleep;
             asleep = false;
         }
@@ -75,6 +80,32 @@ internal sealed class LogWriter : IDisposable
         something.Dispose();
     }
 
+    /// <summary>
+    /// Whether standard error is the journal: <c>JOURNAL_STREAM</c> has its device and inode, and a service may have redirected the stream since.
+    /// </summary>
+    public static bool IsStandardErrorJournal(string? stream)
+    {
+        if (stream?.Split(':') is not [_, var inode]) return false;
+        try
+        {
+            return File.ResolveLinkTarget("/proc/self/fd/2", returnFinalTarget: false) is { } target
+                && target.Name.EndsWith($"socket:[{inode}]", StringComparison.Ordinal);
+        }
+        catch (IOException)
+        {
+            return false;
+        }
+    }
+
+    private static ReadOnlySpan<byte> Priority(LogLevel level) => level switch
+    {
+        LogLevel.Trace or LogLevel.Debug => "<7>"u8,
+        LogLevel.Information => "<6>"u8,
+        LogLevel.Warning => "<4>"u8,
+        LogLevel.Critical => "<2>"u8,
+        _ => "<3>"u8,
+    };
+
     private void Run()
     {
         while (true)
@@ -85,6 +116,7 @@ internal sealed class LogWriter : IDisposable
                 (filling, writing) = (writing, filling);
                 if (dropped > 0)
                 {
+                    if (IsJournal) filling.Write(Priority(LogLevel.Warning));
                     filling.Write(Encoding.UTF8.GetBytes(Format is LogFormat.Json
                         ? $"{{\"level\":\"warn\",\"event\":\"lines_dropped\",\"lines\":{dropped},\"message\":\"the reader of this log is too slow\"}}\n"
                         : $"log: {dropped} lines dropped, the reader of this log is too slow\n"));

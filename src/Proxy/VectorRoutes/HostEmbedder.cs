@@ -32,14 +32,15 @@ internal sealed class HostEmbedder(VectorHosts hosts, VectorCall call) : HostMod
     {
         var inputs = asked.Request.Inputs;
         if (inputs.Count == 0) return new VectorAnswer.Vectors(asked, new(new(default, 0, []), null)) { Served = Call.Resolution.Served };
+        var call = CallUnder(asked.Request.TraceParent);
         var sent = Cut(asked)
-            .Select(place => new EmbeddingHostCall(hosts, Call, asked with { Request = asked.Request with { Inputs = [.. inputs.Take(place)] } })
+            .Select(place => new EmbeddingHostCall(hosts, call, asked with { Request = asked.Request with { Inputs = [.. inputs.Take(place)] } })
             {
                 Client = client,
                 IsPart = true
             })
             .ToArray();
-        var (answers, first, problem) = await new PartedCall<EmbeddingReply>(hosts, Call, sent).SendAsync(cancellation);
+        var (answers, first, problem) = await new PartedCall<EmbeddingReply>(hosts, call, sent).SendAsync(cancellation);
         if (problem is null && answers.Any(answer => answer.Vectors.Dimensions != answers[0].Vectors.Dimensions))
             problem = new(ProxyErrorKind.HostFailed, $"the backends of '{ModelName.Shown(Call.Model)}' answered with vectors of different lengths");
         return (problem is not null

@@ -8,6 +8,9 @@ internal abstract class HostModel(VectorCall call, VectorModelKind kind) : IVect
 {
     protected VectorCall Call => call;
 
+    /// <summary>The call as hosts see it: with another <c>traceparent</c>, if there is one.</summary>
+    protected VectorCall CallUnder(string? traceParent) => traceParent is null ? call : call with { Info = call.Info with { TraceParent = traceParent } };
+
     /// <summary>
     /// What the hosts have reported so far: the context length, if one of them has. The number of inputs is not limited, because a call is sent in parts.
     /// </summary>

@@ -22,11 +22,12 @@ internal sealed class HostReranker(VectorHosts hosts, VectorCall call) : HostMod
     public async ValueTask<VectorAnswer> AskAsync(RerankCall asked, CancellationToken cancellation)
     {
         var places = Cut(asked);
+        var call = CallUnder(asked.Request.TraceParent);
         RerankHostCall[] sent = places.Count == 1
-            ? [new(hosts, Call, asked)]
-            : [.. places.Select(place => new RerankHostCall(hosts, Call,
+            ? [new(hosts, call, asked)]
+            : [.. places.Select(place => new RerankHostCall(hosts, call,
                 asked with { Requests = [asked.Request with { Documents = [.. asked.Request.Documents.Take(place)] }] }))];
-        var (answers, first, problem) = await new PartedCall<HostRanking>(hosts, Call, sent).SendAsync(cancellation);
+        var (answers, first, problem) = await new PartedCall<HostRanking>(hosts, call, sent).SendAsync(cancellation);
         if (problem is not null) return new VectorAnswer.Refused(problem).From(first);
         var results = answers.SelectMany((answer, number) =>
             answer.Results.Select(result => result with { Index = result.Index + places[number].Start.Value }));

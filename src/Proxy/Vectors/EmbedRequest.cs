@@ -38,6 +38,9 @@ internal sealed record EmbedRequest(IReadOnlyList<EmbedInput> Inputs)
     /// <summary>Whether a model of this process computes it only when no other call waits. Hosts are not told.</summary>
     public bool IsBackground { get; init; }
 
+    /// <summary>The <c>traceparent</c> that hosts get, if not that of the call.</summary>
+    public string? TraceParent { get; init; }
+
     public PromptKind Prompt { get; init; }
 
     /// <summary>A prompt by its name in the model's folder; takes precedence over <see cref="Prompt"/>.</summary>

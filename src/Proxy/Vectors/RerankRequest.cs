@@ -9,6 +9,9 @@ internal sealed record RerankRequest(string Query, IReadOnlyList<string> Documen
     /// </summary>
     public bool RawScores { get; init; }
 
+    /// <summary>The <c>traceparent</c> that hosts get, if not that of the call.</summary>
+    public string? TraceParent { get; init; }
+
     /// <summary>Cut inputs that are too long; otherwise they fail with <see cref="VectorErrorKind.TooLong"/>, whose input is the document's index.</summary>
     public bool Truncate { get; init; } = true;
 

@@ -12,6 +12,12 @@ internal sealed record Job(PipelineConfig Pipeline, string TraceId, ReadOnlyMemo
 {
     /// <summary>Whose call it is.</summary>
     public string Owner { get; init; } = "";
+
+    /// <summary>Its span, from before the launch to its end.</summary>
+    public CallSpan Span { get; init; } = CallSpan.None;
+
+    /// <summary>W3C's trace context for whoever runs it, as in the document.</summary>
+    public string? TraceParent { get; init; }
 }
 
 /// <summary>Starts jobs in one way. An implementation is thread-safe.</summary>

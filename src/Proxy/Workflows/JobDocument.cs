@@ -23,8 +23,10 @@ internal static class JobDocument
     /// <param name="request">Its request.</param>
     /// <param name="deadline">When the job must have ended.</param>
     /// <param name="places">Where the job finds what it needs.</param>
+    /// <param name="traceParent">W3C's trace context for the job.</param>
     /// <param name="output">Receives the document.</param>
-    public static void Write(in RoutedCall call, ChatRequest request, DateTimeOffset deadline, JobPlaces places, IBufferWriter<byte> output)
+    public static void Write(in RoutedCall call, ChatRequest request, DateTimeOffset deadline, JobPlaces places, string? traceParent,
+        IBufferWriter<byte> output)
     {
         var info = call.Call.Info;
         using var json = WireJson.NewWriter(output);
@@ -44,7 +46,7 @@ internal static class JobDocument
         }
 
         json.WriteString("deadline"u8, deadline.UtcDateTime);
-        json.WriteOptional("traceparent"u8, info.TraceParent);
+        json.WriteOptional("traceparent"u8, traceParent);
         if (places.BaseUrl is { } url) json.WriteObject("proxy"u8, "base_url"u8, url);
         if (places.Bus is { } server) json.WriteObject("nats"u8, "url"u8, server.Url);
         json.WriteEndObject();

@@ -115,6 +115,7 @@ internal sealed class JobRelay : IAsyncDisposable
         lines.Dispose();
         alarm.Dispose();
         stop.Dispose();
+        job.Span.Dispose();
         parts.Metrics.Ended();
     }
 
@@ -131,6 +132,7 @@ internal sealed class JobRelay : IAsyncDisposable
     private void Failed(ProxyError error)
     {
         failure ??= error;
+        job.Span.Fail(ProxyErrorTable.Of(error).Code);
         parts.Metrics.Failed();
         parts.Log.JobFailed(job.TraceId, job.Pipeline.Name, error.Message);
     }

@@ -40,8 +40,12 @@ internal sealed class WorkflowRoute(WorkflowParts parts) : IChatRoute
         var bus = parts.Bus();
         using var document = new PooledBody(1024);
         var deadline = parts.Time.GetUtcNow() + pipeline.Timeout;
-        JobDocument.Write(call, request!, deadline, new(parts.BaseUrl(), bus), document);
-        var job = new Job(pipeline, call.Call.Info.TraceId, document.Span.ToArray(), deadline) { Owner = call.Call.Info.Owner };
+        var info = call.Call.Info;
+        var span = info.Span.Begin("job", SpanKind.Client);
+        span.Set("proxy.pipeline", pipeline.Name);
+        var traceParent = span.TraceParent ?? info.TraceParent;
+        JobDocument.Write(call, request!, deadline, new(parts.BaseUrl(), bus), traceParent, document);
+        var job = new Job(pipeline, info.TraceId, document.Span.ToArray(), deadline) { Owner = info.Owner, Span = span, TraceParent = traceParent };
         if (absent is not null) return Refused(job, new ProxyError(ProxyErrorKind.NoBackend, $"no job can be launched by '{pipeline.Launcher}': {absent}"));
         return await LaunchAsync(job, launcher!, bus, request!, cancellation).ConfigureAwait(false);
     }
@@ -59,6 +63,7 @@ internal sealed class WorkflowRoute(WorkflowParts parts) : IChatRoute
                 feed = await bus.FollowAsync(job.TraceId, cancellation).ConfigureAwait(false);
             }
 
+            using var launch = job.Span.Begin("launch", SpanKind.Producer);
             run = await launcher.LaunchAsync(job, cancellation).ConfigureAwait(false);
         }
         catch (LaunchException refused)
@@ -67,9 +72,11 @@ internal sealed class WorkflowRoute(WorkflowParts parts) : IChatRoute
         }
         finally
         {
+            if (run is null) job.Span.Dispose();
             if (run is null && feed is not null) await feed.DisposeAsync().ConfigureAwait(false);
         }
 
+        job.Span.Set("proxy.run_id", run.RunId);
         parts.Metrics.Launched();
         parts.Log.JobLaunched(job.TraceId, job.Pipeline.Name, run.RunId ?? job.TraceId);
         var relay = new JobRelay(job, run, feed, request.Tools, new(feed is null ? null : bus, parts.Artifacts(), parts.Metrics, parts.Log, parts.Time));
@@ -128,6 +135,8 @@ internal sealed class WorkflowRoute(WorkflowParts parts) : IChatRoute
     private ChatAnswer.Refused Refused(Job job, ProxyError error)
     {
         parts.Metrics.Failed();
+        job.Span.Fail(ProxyErrorTable.Of(error).Code);
+        job.Span.Dispose();
         parts.Log.JobNotLaunched(job.TraceId, job.Pipeline.Name, error.Message);
         return new(error with { Message = $"pipeline '{job.Pipeline.Name}': {error.Message}" });
     }

@@ -18,13 +18,8 @@ internal sealed class AnthropicBackendDialect : BackendDialect
 
     public override EventReader NewEventReader() => new AnthropicEventReader();
 
-    public override bool TryReadWhole(ReadOnlySpan<byte> body, List<ChatEvent> events)
-    {
-        var read = new List<ChatEvent>();
-        if (!AnthropicFrames.IsWholeAnswer(body) || !new AnthropicEventReader().TryReadWhole(body, read)) return false;
-        events.AddRange(read);
-        return true;
-    }
+    protected override bool ReadWhole(ReadOnlySpan<byte> body, List<ChatEvent> events) =>
+        AnthropicFrames.IsWholeAnswer(body) && new AnthropicEventReader().ReadWhole(body, events);
 
     public override FrameKind Classify(ReadOnlySpan<byte> frame) => AnthropicFrames.Classify(frame);
 

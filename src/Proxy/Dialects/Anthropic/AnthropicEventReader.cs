@@ -31,32 +31,24 @@ internal sealed class AnthropicEventReader : ObjectEventReader
     }
 
     /// <summary>Reads a whole message. False if the body is not one.</summary>
-    public bool TryReadWhole(ReadOnlySpan<byte> body, List<ChatEvent> events)
+    public bool ReadWhole(ReadOnlySpan<byte> body, List<ChatEvent> events)
     {
-        try
+        var json = WireJson.Open(body);
+        if (json.TokenType is not JsonTokenType.StartObject) return false;
+        var list = ReadMessage(ref json, body, out var start, out var word, out var sequence);
+        if (list.TokenType is not JsonTokenType.StartArray || json.Read()) return false;
+        started = true;
+        events.Add(start);
+        events.Add(new ChatEvent.RoleGiven(ChatRole.Assistant));
+        for (var index = 0; list.Read() && list.TokenType is JsonTokenType.StartObject; index++)
         {
-            var json = WireJson.Open(body);
-            if (json.TokenType is not JsonTokenType.StartObject) return false;
-            var list = ReadMessage(ref json, body, out var start, out var word, out var sequence);
-            if (list.TokenType is not JsonTokenType.StartArray) return false;
-            started = true;
-            events.Add(start);
-            events.Add(new ChatEvent.RoleGiven(ChatRole.Assistant));
-            for (var index = 0; list.Read() && list.TokenType is JsonTokenType.StartObject; index++)
-            {
-                OpenBlock(index, ref list, body, events);
-                Close(index, events);
-            }
+            OpenBlock(index, ref list, body, events);
+            Close(index, events);
+        }
 
-            Stopped(word, sequence);
-            Release(events);
-            return true;
-        }
-        // Utf8JsonReader throws these for invalid JSON
-        catch (Exception problem) when (problem is JsonException or InvalidOperationException or FormatException)
-        {
-            return false;
-        }
+        Stopped(word, sequence);
+        Release(events);
+        return true;
     }
 
     private Utf8JsonReader ReadMessage(ref Utf8JsonReader json, ReadOnlySpan<byte> body, out ChatEvent.Started start, out string? word,

@@ -98,7 +98,7 @@ internal static class AnthropicJson
                 var json = new Utf8JsonReader(counts, WireJson.Reading);
                 if (ReadUsage(ref json) is { } usage) return usage;
             }
-            catch (JsonException)
+            catch (Exception problem) when (problem is JsonException or InvalidOperationException) // not JSON, or a text that is not Unicode
             {
                 // A malformed frame from the host is still passed on to the client; only its counts are ignored.
             }

@@ -24,7 +24,7 @@ internal class OllamaChatBackendDialect : BackendDialect
 
     public override EventReader NewEventReader() => new OllamaChatEventReader();
 
-    public override bool TryReadWhole(ReadOnlySpan<byte> body, List<ChatEvent> events) => OllamaChatEventReader.TryReadWhole(body, events);
+    protected override bool ReadWhole(ReadOnlySpan<byte> body, List<ChatEvent> events) => OllamaChatEventReader.ReadWhole(body, events);
 
     public override bool TakesImageAddresses => false;
 

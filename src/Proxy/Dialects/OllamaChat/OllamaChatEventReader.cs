@@ -15,14 +15,11 @@ internal sealed class OllamaChatEventReader : ObjectEventReader
     private int calls;
 
     /// <summary>Reads a whole answer. False if the body is not one, or if it contains an error or lacks <c>"done":true</c>.</summary>
-    public static bool TryReadWhole(ReadOnlySpan<byte> body, List<ChatEvent> events)
+    public static bool ReadWhole(ReadOnlySpan<byte> body, List<ChatEvent> events)
     {
         var reader = new OllamaChatEventReader();
-        var read = new List<ChatEvent>();
-        reader.Read(body, read);
-        if (!reader.End(read) || read is [.., ChatEvent.Finished { Error: not null }]) return false;
-        events.AddRange(read);
-        return true;
+        reader.Read(body, events);
+        return reader.End(events) && events is not [.., ChatEvent.Finished { Error: not null }];
     }
 
     public override bool End(List<ChatEvent> events, bool cleanly = true)

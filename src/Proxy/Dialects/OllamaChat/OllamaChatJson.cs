@@ -62,8 +62,9 @@ internal static class OllamaChatJson
 
             return counts.Usage;
         }
-        catch (JsonException) // a malformed frame from the host is still passed on to the client; only its counts are ignored
+        catch (Exception problem) when (problem is JsonException or InvalidOperationException)
         {
+            // A malformed frame from the host is still passed on to the client; only its counts are ignored.
             return null;
         }
     }

@@ -17,7 +17,7 @@ internal static class OllamaChatProbabilities
             json.WriteStartObject();
             json.WriteStartObject("logprobs"u8);
             json.WriteStartArray("content"u8);
-            foreach (var token in tokens.EnumerateArray()) WriteToken(json, token, alternatives: true);
+            foreach (var token in tokens.EnumerateArray().Where(IsToken)) WriteToken(json, token, alternatives: true);
             json.WriteEndArray();
             json.WriteNull("refusal"u8);
             json.WriteEndObject();
@@ -32,7 +32,7 @@ internal static class OllamaChatProbabilities
         foreach (var piece in pieces)
         {
             if (!piece.TryGetProperty("content"u8, out var list) || list.ValueKind is not JsonValueKind.Array) continue;
-            foreach (var token in list.EnumerateArray())
+            foreach (var token in list.EnumerateArray().Where(IsToken))
             {
                 if (!any) json.WriteStartArray("logprobs"u8);
                 any = true;
@@ -43,9 +43,11 @@ internal static class OllamaChatProbabilities
         if (any) json.WriteEndArray();
     }
 
+    private static bool IsToken(JsonElement token) => token.ValueKind is JsonValueKind.Object;
+
     private static void WriteToken(Utf8JsonWriter json, JsonElement token, bool alternatives)
     {
-        var text = token.TryGetProperty("token"u8, out var said) && said.ValueKind is JsonValueKind.String ? said.GetString()! : "";
+        var text = token.TextOrEmpty("token"u8);
         json.WriteStartObject();
         json.WriteString("token"u8, text);
         if (token.TryGetProperty("logprob"u8, out var probability)) json.WriteAsItCame("logprob", probability);
@@ -56,7 +58,7 @@ internal static class OllamaChatProbabilities
             json.WriteStartArray("top_logprobs"u8);
             if (token.TryGetProperty("top_logprobs"u8, out var top) && top.ValueKind is JsonValueKind.Array)
             {
-                foreach (var other in top.EnumerateArray()) WriteToken(json, other, alternatives: false);
+                foreach (var other in top.EnumerateArray().Where(IsToken)) WriteToken(json, other, alternatives: false);
             }
 
             json.WriteEndArray();

@@ -18,13 +18,7 @@ internal class OpenAiChatBackendDialect : BackendDialect
 
     public override EventReader NewEventReader() => new OpenAiChatEventReader();
 
-    public override bool TryReadWhole(ReadOnlySpan<byte> body, List<ChatEvent> events)
-    {
-        var read = new List<ChatEvent>();
-        if (!new OpenAiChatEventReader().TryReadWhole(body, read)) return false;
-        events.AddRange(read);
-        return true;
-    }
+    protected override bool ReadWhole(ReadOnlySpan<byte> body, List<ChatEvent> events) => new OpenAiChatEventReader().ReadWhole(body, events);
 
     public override BodyEdit? AskUsage(ReadOnlySpan<byte> body, ChatEnvelope envelope) => OpenAiUsageWish.In(body, envelope);
 

@@ -35,7 +35,7 @@ internal sealed class OpenAiChatEventReader : ObjectEventReader
     }
 
     /// <summary>Reads a whole answer. False if the body is not one.</summary>
-    public bool TryReadWhole(ReadOnlySpan<byte> body, List<ChatEvent> events)
+    public bool ReadWhole(ReadOnlySpan<byte> body, List<ChatEvent> events)
     {
         base.Read(body, events);
         if (Over || choices.Count == 0) return false;

@@ -91,7 +91,7 @@ internal static class OpenAiTextProbabilities
     private static void WriteAlternatives(Utf8JsonWriter json, JsonElement token)
     {
         json.WriteStartObject();
-        if (token.TryGetProperty("top_logprobs"u8, out var top) && top.ValueKind is JsonValueKind.Array)
+        if (Member(token, "top_logprobs"u8) is { ValueKind: JsonValueKind.Array } top)
         {
             var named = new HashSet<string>();
             foreach (var other in top.EnumerateArray())
@@ -107,7 +107,7 @@ internal static class OpenAiTextProbabilities
 
     private static void WriteNumber(Utf8JsonWriter json, JsonElement token)
     {
-        if (token.TryGetProperty("logprob"u8, out var number) && number.ValueKind is JsonValueKind.Number)
+        if (Member(token, "logprob"u8) is { ValueKind: JsonValueKind.Number } number)
             json.WriteRawValue(JsonMarshal.GetRawUtf8Value(number), skipInputValidation: true);
         else json.WriteNumberValue(0);
     }
@@ -120,8 +120,31 @@ internal static class OpenAiTextProbabilities
         json.WriteBytes("bytes"u8, text);
     }
 
-    private static string Text(JsonElement token) =>
-        token.TryGetProperty("token"u8, out var text) && text.ValueKind is JsonValueKind.String ? text.GetString()! : "";
+    /// <summary>The token's text; U+FFFD if it is not Unicode, such as half of a character.</summary>
+    private static string Text(JsonElement token)
+    {
+        try
+        {
+            return Member(token, "token"u8) is { ValueKind: JsonValueKind.String } text ? text.GetString()! : "";
+        }
+        catch (InvalidOperationException)
+        {
+            return "\ufffd";
+        }
+    }
+
+    /// <summary>Null if there is no such member, or if its neighbours' names cannot be read.</summary>
+    private static JsonElement? Member(JsonElement token, ReadOnlySpan<byte> name)
+    {
+        try
+        {
+            return token.TryGetProperty(name, out var value) ? value : null;
+        }
+        catch (InvalidOperationException) // it is no object, or a name in it is not Unicode
+        {
+            return null;
+        }
+    }
 
     private static JsonElement? Item(JsonElement lists, ReadOnlySpan<byte> name, int at) =>
         lists.TryGetProperty(name, out var list) && list.ValueKind is JsonValueKind.Array && at < list.GetArrayLength() ? list[at] : null;

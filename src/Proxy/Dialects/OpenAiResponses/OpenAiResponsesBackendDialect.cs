@@ -17,7 +17,7 @@ internal sealed class OpenAiResponsesBackendDialect : BackendDialect
 
     public override EventReader NewEventReader() => new OpenAiResponsesEventReader();
 
-    public override bool TryReadWhole(ReadOnlySpan<byte> body, List<ChatEvent> events) => OpenAiResponsesEventReader.TryReadWhole(body, events);
+    protected override bool ReadWhole(ReadOnlySpan<byte> body, List<ChatEvent> events) => OpenAiResponsesEventReader.ReadWhole(body, events);
 
     public override bool IsEnd(ReadOnlySpan<byte> frame) => OpenAiResponsesFrames.IsEnd(frame);
 

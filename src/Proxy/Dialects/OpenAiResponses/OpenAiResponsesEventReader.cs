@@ -40,14 +40,23 @@ internal sealed class OpenAiResponsesEventReader : EventReader
     public override bool End(List<ChatEvent> events, bool cleanly = true) => over;
 
     /// <summary>Reads a whole answer. False if the body is not one.</summary>
-    public static bool TryReadWhole(ReadOnlySpan<byte> body, List<ChatEvent> events)
+    public static bool ReadWhole(ReadOnlySpan<byte> body, List<ChatEvent> events)
     {
         if (!OpenAiResponsesFrames.IsWholeAnswer(body)) return false;
-        var reader = new OpenAiResponsesEventReader();
-        var response = WireJson.Parse(body);
-        reader.Start(response, events);
-        reader.Finish(response, events);
-        return true;
+        var before = events.Count;
+        try
+        {
+            var reader = new OpenAiResponsesEventReader();
+            var response = WireJson.Parse(body);
+            reader.Start(response, events);
+            reader.Finish(response, events);
+            return true;
+        }
+        catch (Exception problem) when (problem is JsonException or InvalidOperationException) // not JSON, or a text that is not Unicode
+        {
+            events.RemoveRange(before, events.Count - before);
+            return false;
+        }
     }
 
     private void ReadEvent(JsonElement root, ReadOnlySpan<byte> frame, List<ChatEvent> events)

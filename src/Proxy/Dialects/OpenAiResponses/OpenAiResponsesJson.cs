@@ -67,7 +67,7 @@ internal static class OpenAiResponsesJson
             {
                 if (ReadUsage(WireJson.Parse(counts)) is { } usage) return usage;
             }
-            catch (JsonException)
+            catch (Exception problem) when (problem is JsonException or InvalidOperationException) // not JSON, or a text that is not Unicode
             {
                 // A malformed frame from the host is still passed on to the client; only its counts are ignored.
             }

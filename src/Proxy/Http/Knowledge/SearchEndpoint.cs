@@ -20,10 +20,12 @@ internal static class SearchEndpoint
         if (call.Scope.Enter() is { } limited) return limited;
         var (workspace, problem) = await call.WorkspaceAsync();
         if (workspace is null) return problem;
-        var request = Read(call.Form) with { Trace = call.Scope.Info.Wishes?.Rag?.Trace is "1" };
+        using var span = call.Scope.Info.Span.Begin("retrieve");
+        var request = Read(call.Form) with { Trace = call.Scope.Info.Wishes?.Rag?.Trace is "1", Span = span };
         if (call.Form.Problem is { } wrong) return wrong;
         var (outcome, refused) = await call.Access.SearchAsync([workspace], request, call.Cancellation);
         if (outcome is null) return refused;
+        span.Set("proxy.passages", outcome.Hits.Count);
         if (outcome.Trace is { } trace)
             call.Scope.Context.Response.Headers["x-rag-trace"] = RagTrace.Of(request.Queries[0], trace, outcome.LexicalOnly);
         return await call.AnswerAsync(json => Write(json, request, outcome));

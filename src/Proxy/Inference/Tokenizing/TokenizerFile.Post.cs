@@ -15,7 +15,7 @@ internal static partial class TokenizerFile
             case "ByteLevel":
                 return PostProcessor.None with { TrimOffsets = post.Flag("trim_offsets", true), PrefixSpace = post.Flag("add_prefix_space", true) };
             case "TemplateProcessing":
-                return new(ReadTemplate(post, "single"), ReadTemplate(post, "pair"), false, false);
+                return new(ReadSingle(post), ReadTemplate(post, "pair"), false, false);
             case "BertProcessing":
                 return new([Cls(post), First(0), Sep(post, 0)], [Cls(post), First(0), Sep(post, 0), Second(1), Sep(post, 1)], false, false);
             case "RobertaProcessing":
@@ -38,7 +38,17 @@ internal static partial class TokenizerFile
     /// <summary>The id in a pair of token and id.</summary>
     private static int NamedId(JsonPlace pair) => pair.Items.ToArray() is [_, var id] ? Id(id) : throw pair.Wrong("is not a pair of token and id");
 
-    private static PostProcessor.Part[] ReadTemplate(JsonPlace post, string name) => [.. post[name].Items.Select(part =>
+    private static PostProcessor.Part[] ReadSingle(JsonPlace post)
+    {
+        var parts = ReadTemplate(post, "single");
+        if (parts.Count(static part => part.Source is PostProcessor.Source.First) == 1 && !parts.Any(static part => part.Source is PostProcessor.Source.Second))
+            return parts;
+        throw post["single"].Wrong("does not have the sequence A once and no other");
+    }
+
+    private static PostProcessor.Part[] ReadTemplate(JsonPlace post, string name) => [.. post[name].Items.Select(part => ReadPart(post, part))];
+
+    private static PostProcessor.Part ReadPart(JsonPlace post, JsonPlace part)
     {
         if (part.Optional("Sequence") is { IsNull: false } sequence)
         {
@@ -54,7 +64,7 @@ internal static partial class TokenizerFile
         var special = part["SpecialToken"];
         var ids = post["special_tokens"][special["id"].Text]["ids"].Items.Select(Id).ToArray();
         return new PostProcessor.Part(PostProcessor.Source.Special, TypeId(special), ids);
-    })];
+    }
 
     private static byte TypeId(JsonPlace part) => part.Optional("type_id") is { IsNull: false } type ? (byte)type.Number : (byte)0;
 }

@@ -66,7 +66,7 @@ internal sealed class RagRoute(
         if (query.Length == 0) return Refused("x-workspace", "the call asks for an answer from documents, but the user's last turn has no text to search for");
         if (RoomFor(call.Model, request) is not { } room) return new ChatAnswer.Refused(NoRoom);
 
-        var (outcome, failure) = await SearchAsync(workspaces, options.Request(query), cancellation).ConfigureAwait(false);
+        var (outcome, failure) = await SearchAsync(call.Call.Info, workspaces, options.Request(query), cancellation).ConfigureAwait(false);
         if (failure is not null) return new ChatAnswer.Refused(failure);
         var passages = PassageText.Of(outcome!.Hits, room);
         metrics.Count(passages.Sources.Count == 0 ? SearchEnd.None : SearchEnd.Some, passages.Sources.Count);
@@ -105,12 +105,16 @@ internal sealed class RagRoute(
     }
 
     private async ValueTask<(SearchOutcome? Outcome, ProxyError? Error)> SearchAsync(
-        IReadOnlyList<Workspace> workspaces, SearchRequest request, CancellationToken cancellation)
+        CallInfo info, IReadOnlyList<Workspace> workspaces, SearchRequest request, CancellationToken cancellation)
     {
         var began = metrics.Begin();
-        var result = await knowledge.SearchAsync(workspaces, request, cancellation).ConfigureAwait(false);
+        using var span = info.Span.Begin("retrieve");
+        var result = await knowledge.SearchAsync(workspaces, request with { Span = span }, cancellation).ConfigureAwait(false);
         metrics.Searched(began);
-        if (result.Error is not null) metrics.Count(SearchEnd.Failed);
+        span.Set("proxy.passages", result.Outcome?.Hits.Count);
+        if (result.Error is not { } error) return result;
+        metrics.Count(SearchEnd.Failed);
+        span.Fail(ProxyErrorTable.Of(error.Kind).Code);
         return result;
     }
 

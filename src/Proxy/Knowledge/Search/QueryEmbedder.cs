@@ -12,7 +12,9 @@ internal sealed record EmbeddedQueries(IReadOnlyList<IReadOnlyList<QueryVector>>
 }
 
 /// <summary>Embeds the queries of a search: one call a model, however many workspaces have its vectors.</summary>
-internal sealed class QueryEmbedder(KnowledgeModels models)
+/// <param name="models">The models.</param>
+/// <param name="search">The span of the search.</param>
+internal sealed class QueryEmbedder(KnowledgeModels models, CallSpan search)
 {
     /// <summary>With a larger share of unknown tokens, a query's vector says little.</summary>
     private const double MostUnknown = 0.3;
@@ -58,12 +60,20 @@ internal sealed class QueryEmbedder(KnowledgeModels models)
     private async Task<Answer> AskAsync(VectorSet set, IReadOnlyList<string> queries, CancellationToken cancellation)
     {
         if (models.Embedder(set.Model) is not { } embedder) return new($"nothing serves the embedding model '{set.Model}' now");
+        using var span = search.Begin("embed", SpanKind.Client);
+        span.Set("gen_ai.operation.name", "embeddings");
+        span.Set("gen_ai.request.model", set.Model);
         var request = new EmbedRequest([.. queries.Select(static query => new EmbedInput(query))])
         {
-            Truncate = true, Prompt = PromptKind.Query, Normalize = true,
+            Truncate = true, Prompt = PromptKind.Query, Normalize = true, TraceParent = span.TraceParent,
         };
         var (batch, error) = await embedder.EmbedAsync(request, cancellation).ConfigureAwait(false);
-        if (batch is null) return Refused(set.Model, error!);
+        if (batch is null)
+        {
+            span.Fail(error!.Kind.ToString());
+            return Refused(set.Model, error);
+        }
+
         if (batch.Count != queries.Count || batch.Dimensions != set.Dimensions)
             return new($"the embedding model '{set.Model}' gives {batch.Dimensions} numbers, and the workspace has {set.Dimensions}; embed it anew");
 

@@ -1,10 +1,14 @@
+using Proxy.Chat;
 using Proxy.Knowledge.Analysis;
 using Proxy.Vectors;
 
 namespace Proxy.Knowledge.Search;
 
 /// <summary>The last stage: a model reads the query together with each of the best chunks.</summary>
-internal sealed class Reranking(KnowledgeModels models, StageClock clock)
+/// <param name="models">The models.</param>
+/// <param name="clock">Gets what is unusual.</param>
+/// <param name="search">The span of the search.</param>
+internal sealed class Reranking(KnowledgeModels models, StageClock clock, CallSpan search)
 {
     /// <summary>How many chunks it reads.</summary>
     public const int Most = 50;
@@ -24,15 +28,19 @@ internal sealed class Reranking(KnowledgeModels models, StageClock clock)
     public async ValueTask<List<Candidate>> RankAsync(
         IReranker reranker, IReadOnlyList<string> queries, List<Candidate> candidates, CancellationToken cancellation)
     {
+        using var span = search.Begin("rerank", SpanKind.Client);
+        span.Set("gen_ai.operation.name", "rerank");
+        span.Set("gen_ai.request.model", reranker.Info.Name);
         var read = candidates.GetRange(0, Math.Min(Most, candidates.Count));
         string[] documents = [.. read.Select(static candidate => ChunkTitle.Embedded(candidate.Chunk.Title, candidate.Chunk.Chunk.Text))];
         var best = new float[read.Count];
         best.AsSpan().Fill(float.NegativeInfinity);
         foreach (var query in queries)
         {
-            var (scores, error) = await reranker.ScoreAsync(new(query, documents), cancellation).ConfigureAwait(false);
+            var (scores, error) = await reranker.ScoreAsync(new(query, documents) { TraceParent = span.TraceParent }, cancellation).ConfigureAwait(false);
             if (scores is null || scores.Scores.Count != documents.Length)
             {
+                span.Fail(error?.Kind.ToString() ?? "Failed");
                 clock.Note($"the reranker '{reranker.Info.Name}' failed: {error?.Message ?? "it gave another number of scores"}");
                 return candidates;
             }

@@ -1,3 +1,4 @@
+using Proxy.Chat;
 using Proxy.Knowledge.Filters;
 
 namespace Proxy.Knowledge.Search;
@@ -6,6 +7,9 @@ namespace Proxy.Knowledge.Search;
 /// <param name="Queries">One or more questions or lists of words. With several, a chunk gets the best of its ranks.</param>
 internal sealed record SearchRequest(IReadOnlyList<string> Queries)
 {
+    /// <summary>The span of the search. Its stages are below it.</summary>
+    public CallSpan Span { get; init; } = CallSpan.None;
+
     /// <summary>The most hits to return.</summary>
     public int Most { get; init; } = 10;
 

@@ -24,7 +24,7 @@ internal sealed class SearchRun
         SearchedSlots slots, SearchRequest request, IKnowledgeStore store, KnowledgeModels models, ITextAnalyzer analyzer, StageClock clock)
     {
         (this.slots, this.request, this.models, this.analyzer, this.clock) = (slots, request, models, analyzer, clock);
-        (chunks, reranking, joiner) = (new(slots, store), new(models, clock), new(slots));
+        (chunks, reranking, joiner) = (new(slots, store), new(models, clock, request.Span), new(slots));
     }
 
     public async ValueTask<(SearchOutcome? Outcome, ProxyError? Error)> RunAsync(CancellationToken cancellation)
@@ -37,7 +37,7 @@ internal sealed class SearchRun
             var weights = sum > 0 ? sum : 1;
 
             // The words are scored while the model embeds.
-            var embedding = new QueryEmbedder(models).EmbedAsync(slots.Indexes, request.Queries, giveUp.Token);
+            var embedding = new QueryEmbedder(models, request.Span).EmbedAsync(slots.Indexes, request.Queries, giveUp.Token);
             var words = new List<(Ranker Ranker, QueryWords Words, TimeSpan Took)>();
             try
             {

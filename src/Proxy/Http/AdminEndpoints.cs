@@ -25,7 +25,7 @@ internal sealed class AdminEndpoints(BackendDirectory directory, ModelCatalog ca
     };
 
     private EndpointRow? Row(string method, string path) => More.Find(row =>
-        row.Method == method && row.Paths.Any(each => each == path || (each[^1] == '/' && path.StartsWith(each, StringComparison.Ordinal))));
+        (row.Method == method || row.Method is "*") && row.Paths.Any(each => each == path || (each[^1] == '/' && path.StartsWith(each, StringComparison.Ordinal))));
 
     private async Task ModelsAsync(HttpContext context)
     {

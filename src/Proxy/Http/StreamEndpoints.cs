@@ -77,6 +77,7 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
         var owner = OwnerOf(scope);
         if (!journals.TryFind(id, owner, out var journal, out var isGone))
         {
+            if (await parts.Forwarding.AnswerAsync(scope)) return null;
             if (isGone || owner is null || parts.Sharing.Shared is not { } shared) return NotFound(id, isGone);
             (journal, isGone, var unknown) = await shared.FindAsync(id, owner, scope.Cancellation);
             if (journal is null) return unknown ?? NotFound(id, isGone);
@@ -107,6 +108,7 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
         var running = parts.Calls.Snapshot()
             .FirstOrDefault(call => call.Info.TraceId == id && (owner ?? call.Info.Owner) == call.Info.Owner && call != scope);
         var isKept = journals.TryFind(id, owner, out var journal, out var isGone);
+        if (running is null && !isKept && await parts.Forwarding.AnswerAsync(scope)) return null;
         var (isElsewhere, isCancelled, unknown) = await DeleteSharedAsync(scope, id, running, journal);
         if (running is null && !isKept && !isElsewhere) return unknown ?? NotFound(id, isGone);
         running?.Interrupt(new(ProxyErrorKind.Cancelled,

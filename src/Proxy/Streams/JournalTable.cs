@@ -86,6 +86,12 @@ internal sealed class JournalTable : IDisposable
         return (journal, true);
     }
 
+    /// <summary>The journal that has an <c>Idempotency-Key</c>; null: none does.</summary>
+    public AnswerJournal? FindKeyed(string owner, string key)
+    {
+        lock (gate) return keys.TryGetValue((owner, key), out var there) && there is { IsReadable: true, IsAnswer: true, IsGivenUp: false } ? there : null;
+    }
+
     /// <summary>Begins a conversation's journal in the place of the one that it had.</summary>
     public (AnswerJournal Journal, AnswerJournal? Previous) Replace(JournalOrigin origin)
     {

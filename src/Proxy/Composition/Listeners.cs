@@ -34,8 +34,6 @@ internal sealed record Listener(ListenOptions Options, string Scheme, bool IsAdm
 /// <param name="plain">Middleware that serves plain requests before Kestrel sees the connection; null if Kestrel gets every connection.</param>
 internal sealed partial class Listeners(ProxyConfig config, Certificates? certificates, Func<ConnectionDelegate, ConnectionDelegate>? plain) : IDisposable
 {
-    private static readonly List<SocketClaim> Kept = []; // those that another process has: a finalizer would release the lock for both
-
     private readonly List<Listener> all = [];
     private readonly List<SocketClaim> claims = [];
     private readonly List<SocketClaim> adoptable = [];
@@ -103,8 +101,7 @@ internal sealed partial class Listeners(ProxyConfig config, Certificates? certif
     /// <summary>Another process has the claims from now on: they are not released when this one ends.</summary>
     public void HandOver()
     {
-        lock (Kept) Kept.AddRange(claims);
-        claims.Clear();
+        foreach (var claim in claims) claim.HandOver();
     }
 
     private void Inherit(KestrelServerOptions kestrel, InheritedSocket socket)

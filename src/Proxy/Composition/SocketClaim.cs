@@ -15,7 +15,10 @@ internal sealed class SocketClaim : IDisposable
     private const int WouldBlock = 11; // EWOULDBLOCK
     private readonly FileStream held;
 
+    private static readonly List<SocketClaim> Kept = []; // handed over: a finalizer would release the lock for both processes
+
     private readonly bool isAdopted;
+    private volatile bool isHandedOver;
 
     private SocketClaim(string path, FileStream held, bool isAdopted = false) => (Path, this.held, this.isAdopted) = (path, held, isAdopted);
 
@@ -61,9 +64,17 @@ internal sealed class SocketClaim : IDisposable
         }
     }
 
+    /// <summary>Another process, which shares the lock, has the claim from now on. It does not end with this process.</summary>
+    public void HandOver()
+    {
+        isHandedOver = true;
+        lock (Kept) Kept.Add(this);
+    }
+
     /// <summary>Also removes the socket of an adopted claim: only the process that binds a socket removes it by itself.</summary>
     public void Dispose()
     {
+        if (isHandedOver) return;
         if (isAdopted) File.Delete(Path);
         held.Dispose();
     }

@@ -29,11 +29,11 @@ internal sealed class HandoffDesk(
     private static readonly TimeSpan Switch = TimeSpan.FromSeconds(10);
 
     private static readonly TimeSpan ReportPause = TimeSpan.FromSeconds(1);
-    private static readonly List<SocketClaim> Kept = []; // the new process has the lock: a finalizer would release it for both
 
     private readonly TaskCompletionSource<int> handedOver = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private HandoffTalk? talk;
     private int running;
+    private volatile bool isOver;
 
     /// <summary>Completes with the id of the process that serves now.</summary>
     public Task<int> HandedOver => handedOver.Task;
@@ -67,7 +67,11 @@ internal sealed class HandoffDesk(
 
     void ISlotSource.GiveBack(Backend backend) => talk?.Post(new("returned") { Backend = SlotKey.Of(backend) });
 
-    public void Dispose() => talk?.Dispose();
+    public void Dispose()
+    {
+        isOver = true;
+        talk?.Dispose();
+    }
 
     private async Task RunAsync(HandoffWish wish, ChannelWriter<HandoffStep> steps)
     {
@@ -129,7 +133,7 @@ internal sealed class HandoffDesk(
         parts.Predecessors.Leave();
         sockets.HandOver();
         listeners.HandOver();
-        lock (Kept) Kept.Add(admin);
+        admin.HandOver();
         manager.HandOver(pid);
         opened.Post(new("main"));
         _ = ListenAsync(opened);
@@ -211,7 +215,7 @@ internal sealed class HandoffDesk(
     private async Task ListenAsync(HandoffTalk with)
     {
         while (await with.ReadAsync(CancellationToken.None).ConfigureAwait(false) is { } message) Hear(message);
-        parts.Log.SuccessorEnded();
+        if (!isOver) parts.Log.SuccessorEnded();
     }
 
     private void Hear(HandoffMessage message)

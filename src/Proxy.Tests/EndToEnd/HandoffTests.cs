@@ -1,0 +1,180 @@
+using System.Net;
+using System.Runtime.InteropServices;
+using System.Text;
+using Proxy.Tests.Harness;
+
+namespace Proxy.Tests.EndToEnd;
+
+/// <summary>A new process of the program takes over from the running one, which finishes its calls.</summary>
+public sealed class HandoffTests
+{
+    [Theory]
+    [InlineData("epoll")]
+    [InlineData("sockets")]
+    public async Task Handoffs_under_load_No_call_fails_and_no_stream_is_cut(string transport)
+    {
+        await using var house = await HandoffHouse.StartAsync(slots: 2, transport: transport);
+        var streams = await Task.WhenAll(Enumerable.Range(0, 5).Select(n => house.StreamAsync("many", $"s{n}")));
+        using var enough = new CancellationTokenSource();
+        var callers = Enumerable.Range(0, 6).Select(n => CallAsync(house, keepsAlive: n % 2 == 0, enough.Token)).ToArray();
+
+        for (var round = 0; round < 2; round++)
+        {
+            await house.HandoffAsync();
+            await Task.WhenAny(Task.WhenAll(callers), Task.Delay(300, TestContext.Current.CancellationToken)); // calls that the new process serves
+        }
+
+        await enough.CancelAsync();
+        var counts = await Patience.For(Task.WhenAll(callers), "the callers' ends");
+        for (var n = 0; n < streams.Length; n++)
+        {
+            house.End($"s{n}");
+            HandoffHouse.AssertWhole($"s{n}", await streams[n].ReadRestAsync());
+        }
+
+        Assert.All(counts, static count => Assert.True(count > 5, $"only {count} calls were made"));
+        Assert.InRange(house.Most("few"), 1, 2);
+        Assert.Equal(0, house.Proxy.Log.Lines.Count(line => ProxyLog.Text(line, "event") == "call" && ProxyLog.Text(line, "outcome") != "ok"));
+        await Patience.Until(() => Task.FromResult(!ProxyProcess.IsAlive(house.Proxy.Id)), "the first process has ended");
+    }
+
+    [Fact]
+    public async Task New_process_cannot_serve_The_old_one_serves_on()
+    {
+        await using var house = await HandoffHouse.StartAsync();
+        var stream = await house.StreamAsync("few", "s");
+        var folder = Path.GetDirectoryName(house.Proxy.ConfigFile)!;
+        var hangs = Path.Combine(folder, "hangs");
+        await File.WriteAllTextAsync(hangs, "#!/bin/sh\nexec sleep 60\n", TestContext.Current.CancellationToken);
+        File.SetUnixFileMode(hangs, UnixFileMode.UserRead | UnixFileMode.UserExecute);
+        var good = await File.ReadAllTextAsync(house.Proxy.ConfigFile, TestContext.Current.CancellationToken);
+
+        var gone = await house.Proxy.HandoffAsync("--binary", Path.Combine(folder, "missing"));
+        var ended = await house.Proxy.HandoffAsync("--binary", "/bin/false");
+        var hung = await house.Proxy.HandoffAsync("--binary", hangs, "--patience", "0.5");
+        await File.WriteAllTextAsync(house.Proxy.ConfigFile, good + "\nnonsense = 1\n", TestContext.Current.CancellationToken);
+        var wrong = await house.Proxy.HandoffAsync();
+        await File.WriteAllTextAsync(house.Proxy.ConfigFile, good, TestContext.Current.CancellationToken);
+
+        Assert.Equal((1, true), (gone.ExitCode, gone.Output.Contains("No such file", StringComparison.Ordinal)));
+        Assert.Equal((1, true), (ended.ExitCode, ended.Output.Contains("ended before it was ready", StringComparison.Ordinal)));
+        Assert.Equal((1, true), (hung.ExitCode, hung.Output.Contains("not ready within 0.5 s", StringComparison.Ordinal)));
+        Assert.True(wrong.ExitCode == 1 && wrong.Output.Contains("nonsense", StringComparison.Ordinal), wrong.Output);
+        Assert.Equal(200, (await house.PostAsync(HandoffHouse.Chat, OpenAi.Request("few"))).Status);
+        house.End("s");
+        HandoffHouse.AssertWhole("s", await stream.ReadRestAsync());
+        Assert.Equal(0, (await house.Proxy.CommandAsync("calls")).ExitCode);
+        Assert.Equal(house.Proxy.Id, house.Proxy.Serving);
+    }
+
+    [Fact]
+    public async Task Three_processes_still_stream_They_share_the_slots_and_a_fourth_handoff_is_refused()
+    {
+        await using var house = await HandoffHouse.StartAsync(slots: 3);
+        var streams = new List<RawClient>();
+        for (var n = 0; n < 3; n++)
+        {
+            streams.Add(await house.StreamAsync("few", $"s{n}"));
+            await house.HandoffAsync();
+        }
+
+        var waits = house.PostAsync(HandoffHouse.Chat, OpenAi.Request("few"));
+        var refused = await house.Proxy.HandoffAsync();
+        Assert.Equal(1, refused.ExitCode);
+        Assert.Contains($"process {house.Proxy.Id} with 1 calls", refused.Output, StringComparison.Ordinal);
+        Assert.False(waits.IsCompleted);
+        house.End("s1"); // of the second process
+        HandoffHouse.AssertWhole("s1", await streams[1].ReadRestAsync());
+        var served = await Patience.For(waits, "the call that waited for a slot");
+
+        Assert.Equal(200, served.Status);
+        Assert.Equal(3, house.Most("few"));
+        await streams[1].DisposeAsync();
+        await Patience.Until(async () => (await house.GetAsync("/metrics")).Text.Contains("proxy_predecessors 2", StringComparison.Ordinal), "one has ended");
+        Assert.Contains("proxy_handoffs_total 3", (await house.GetAsync("/metrics")).Text, StringComparison.Ordinal);
+        await house.HandoffAsync();
+        foreach (var n in (int[])[0, 2])
+        {
+            house.End($"s{n}");
+            HandoffHouse.AssertWhole($"s{n}", await streams[n].ReadRestAsync());
+        }
+
+        Assert.Equal(200, (await house.PostAsync(HandoffHouse.Chat, OpenAi.Request("few"))).Status);
+        Assert.Equal(3, house.Most("few"));
+    }
+
+    [Theory]
+    [InlineData("epoll")]
+    [InlineData("sockets")]
+    public async Task Connection_is_used_across_a_handoff_Its_next_call_is_served_and_the_connection_closed(string transport)
+    {
+        await using var house = await HandoffHouse.StartAsync(slots: 1, transport: transport);
+        await using var client = await RawClient.ConnectAsync(house.Address);
+        var body = Encoding.UTF8.GetBytes(OpenAi.Request("few"));
+        await client.RequestAsync("POST", HandoffHouse.Chat, body);
+        Assert.Equal(200, (await client.ReadReplyAsync()).Status);
+        var stream = await house.StreamAsync("many", "s"); // the old process lives
+        await house.HandoffAsync();
+        var holder = await house.StreamAsync("few", "holder"); // in the new process: the only slot
+
+        await client.RequestAsync("POST", HandoffHouse.Chat, body); // the old process has to ask for a slot
+        var pending = client.ReadReplyAsync();
+        await Patience.Until(async () => (await house.GetAsync("/metrics")).Text.Contains("proxy_predecessor_calls 2", StringComparison.Ordinal), "both run");
+        await Patience.Until(async () => (await house.GetAsync("/metrics")).Text.Contains("proxy_queue_waiting 1", StringComparison.Ordinal), "it waits");
+        house.End("holder");
+        HandoffHouse.AssertWhole("holder", await holder.ReadRestAsync());
+        var reply = await Patience.For(pending, "the call that asked for a slot");
+
+        Assert.Equal((200, "close"), (reply.Status, reply.Header("connection")));
+        Assert.Equal("", await client.ReadToEndAsync());
+        Assert.Equal(1, house.Most("few"));
+        Assert.Equal(200, (await house.PostAsync(HandoffHouse.Chat, OpenAi.Request("few"))).Status); // the slot has come back
+        house.End("s");
+        HandoffHouse.AssertWhole("s", await stream.ReadRestAsync());
+    }
+
+    [Fact]
+    public async Task Service_stops_during_a_drain_Streams_of_the_old_process_end_with_an_error()
+    {
+        await using var house = await HandoffHouse.StartAsync("drain = \"200ms\"");
+        var stream = await house.StreamAsync("few", "s");
+        await house.HandoffAsync();
+
+        house.Proxy.SignalAll(PosixSignal.SIGTERM);
+        var reply = await Patience.For(stream.ReadRestAsync(), "the stream's end");
+
+        Assert.Contains("shutting down", OpenAi.ReadError(reply).GetProperty("message").GetString()!, StringComparison.Ordinal);
+        Assert.Equal(0, await house.Proxy.ExitAsync());
+        await Patience.Until(() => Task.FromResult(!ProxyProcess.IsAlive(house.Proxy.Serving)), "the new process has ended too");
+        Assert.Empty(Directory.GetFiles(Path.GetDirectoryName(house.Proxy.AdminSocket)!, "*.sock"));
+    }
+
+    [Fact]
+    public async Task Drain_of_a_handoff_has_a_clock_of_its_own()
+    {
+        await using var house = await HandoffHouse.StartAsync("handoff_drain = \"300ms\"");
+        var stream = await house.StreamAsync("few", "s");
+        await house.HandoffAsync();
+
+        var reply = await Patience.For(stream.ReadRestAsync(), "the stream's end");
+
+        Assert.Contains("shutting down", OpenAi.ReadError(reply).GetProperty("message").GetString()!, StringComparison.Ordinal);
+        await Patience.Until(() => Task.FromResult(!ProxyProcess.IsAlive(house.Proxy.Id)), "the old process has ended");
+        Assert.Equal(200, (await house.PostAsync(HandoffHouse.Chat, OpenAi.Request("few"))).Status);
+    }
+
+    private static async Task<int> CallAsync(HandoffHouse house, bool keepsAlive, CancellationToken enough)
+    {
+        using var client = new HttpClient { BaseAddress = house.Address };
+        client.DefaultRequestHeaders.ConnectionClose = !keepsAlive;
+        var count = 0;
+        for (; !enough.IsCancellationRequested; count++)
+        {
+            using var content = new StringContent(OpenAi.Request("few"), Encoding.UTF8, "application/json");
+            using var reply = await client.PostAsync(HandoffHouse.Chat, content, CancellationToken.None);
+            Assert.Equal(HttpStatusCode.OK, reply.StatusCode);
+        }
+
+        return count;
+    }
+}

@@ -5,8 +5,8 @@ using Proxy.Tests.Harness;
 namespace Proxy.Tests.EndToEnd;
 
 /// <summary>
-/// A proxy in processes of its own, one after the other, with a host that counts what runs at the same time. A chat whose text is <c>slow</c> streams tokens until
-/// the test lets it end; any other is answered whole, soon.
+/// A proxy in processes of its own, one after the other, with a host that counts what runs at the same time. A chat whose text is <c>slow</c> streams tokens
+/// until the test lets it end; any other is answered whole, soon.
 /// </summary>
 internal sealed class HandoffHouse : IAsyncDisposable
 {

@@ -30,6 +30,7 @@ public sealed class HandoffTests
         {
             house.End($"s{n}");
             HandoffHouse.AssertWhole($"s{n}", await streams[n].ReadRestAsync());
+            await streams[n].DisposeAsync();
         }
 
         Assert.All(counts, static count => Assert.True(count > 5, $"only {count} calls were made"));

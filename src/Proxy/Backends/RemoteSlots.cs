@@ -12,8 +12,8 @@ internal sealed record SlotKey(string Name, string Url)
 internal sealed record RemoteShare(IReadOnlyDictionary<SlotKey, int> Held, IReadOnlyList<IReadOnlyList<SlotKey>> Wants);
 
 /// <summary>
-/// The slots that this process counts for a process that handed over to it, and those that it gets for it. Dispose it when that process has ended: its slots are
-/// free then. Thread-safe.
+/// The slots that this process counts for a process that handed over to it, and those that it gets for it. Dispose it when that process has ended: its slots
+/// are free then. Thread-safe.
 /// </summary>
 /// <param name="slots">Grants the slots.</param>
 /// <param name="directory">Knows the backends. A slot of a backend that is not there is granted at once: this process sends nothing to it.</param>

@@ -18,8 +18,8 @@ internal static class HandoffCommand
             Description = "The longest time that the new process may take until it is ready, in seconds.", HelpName = "SECONDS",
             DefaultValueFactory = static _ => 60,
         };
-        var command = new Command("handoff", "Start the program anew, after an upgrade for instance, and let the new process take over. The old one finishes its "
-            + "calls. If the new one does not become ready, the old one serves on (exit 1).") { binary, patience };
+        var command = new Command("handoff", "Start the program anew, after an upgrade for instance, and let the new process take over. The old one finishes "
+            + "its calls. If the new one does not become ready, the old one serves on (exit 1).") { binary, patience };
         AdminClient.TakesNoFile(command, config);
         command.SetAction(async (parsed, cancellation) => (int)await RunAsync(around, parsed.GetValue(binary), parsed.GetValue(patience), cancellation)
             .ConfigureAwait(false));

@@ -2,14 +2,13 @@ using System.Collections;
 using System.Globalization;
 using Microsoft.Win32.SafeHandles;
 using Proxy.Composition;
-using Proxy.Workflows;
-using Proxy.Workflows.Processes;
+using Proxy.Composition.Handoff;
 
 namespace Proxy.Cli;
 
 /// <summary>
-/// Starts a program in the background and ends. A running proxy uses it, and not an operator: the program is then a child of the service manager. Arguments: the
-/// descriptor to which the program's id is written, or why it cannot be started; the descriptors that the program gets; the program and its arguments.
+/// Starts a program in the background and ends. A running proxy uses it, and not an operator: the program is then a child of the service manager. Arguments:
+/// the descriptor to which the program's id is written, or why it cannot be started; the descriptors that the program gets; the program and its arguments.
 /// </summary>
 internal static class HandoffStart
 {
@@ -26,10 +25,10 @@ internal static class HandoffStart
         foreach (DictionaryEntry one in Environment.GetEnvironmentVariables()) environment.Add($"{one.Key}={one.Value}");
         try
         {
-            answer.Write(NativeProcess.Start([.. arguments.Skip(3)], environment, descriptors).ToString(CultureInfo.InvariantCulture));
+            answer.Write(ProgramStart.Start([.. arguments.Skip(3)], environment, descriptors).ToString(CultureInfo.InvariantCulture));
             return (int)ExitCode.Ok;
         }
-        catch (LaunchException problem)
+        catch (IOException problem)
         {
             answer.Write(problem.Message);
             return (int)ExitCode.Failed;

@@ -2,7 +2,9 @@ using Proxy.Transport;
 
 namespace Proxy.Composition;
 
-/// <summary>Every request of a client passes here. After a handoff, each connection is closed after its next response, so that its client connects anew.</summary>
+/// <summary>
+/// Every request of a client passes here. After a handoff, each connection is closed after its next response, so that its client connects anew.
+/// </summary>
 /// <param name="answer">Answers a request.</param>
 internal sealed class ClientDoor(RequestDelegate answer)
 {

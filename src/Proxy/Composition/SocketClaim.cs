@@ -1,4 +1,5 @@
 using System.Net.Sockets;
+using Microsoft.Win32.SafeHandles;
 using Proxy.Config;
 
 namespace Proxy.Composition;
@@ -29,7 +30,7 @@ internal sealed class SocketClaim : IDisposable
 
     /// <summary>The claim of the process that started this one to take over.</summary>
     public static SocketClaim Adopt(string path, int descriptor) =>
-        new(path, new FileStream(new Microsoft.Win32.SafeHandles.SafeFileHandle(descriptor, ownsHandle: true), FileAccess.Read, bufferSize: 0), isAdopted: true);
+        new(path, new FileStream(new SafeFileHandle(descriptor, ownsHandle: true), FileAccess.Read, bufferSize: 0), isAdopted: true);
 
     /// <summary>Returns null and the reason if the path cannot be claimed; else the path is free to bind.</summary>
     public static SocketClaim? Take(string path, out string? reason)

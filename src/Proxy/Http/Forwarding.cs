@@ -31,8 +31,8 @@ internal sealed class Forwarding(Func<IReadOnlyList<string>> sockets) : IDisposa
     /// <summary>Headers that belong to a connection, to a body that was decoded, or to what this process has checked already.</summary>
     private static readonly HashSet<string> NotForwarded = new(StringComparer.OrdinalIgnoreCase)
     {
-        "connection", "keep-alive", "transfer-encoding", "te", "upgrade", "content-length", "content-encoding", "expect", "authorization", "x-api-key", "api-key",
-        "proxy-connection",
+        "connection", "keep-alive", "transfer-encoding", "te", "upgrade", "content-length", "content-encoding", "expect", "authorization", "x-api-key",
+        "api-key", "proxy-connection",
     };
 
     private static readonly HashSet<string> NotCopied = new(StringComparer.OrdinalIgnoreCase)

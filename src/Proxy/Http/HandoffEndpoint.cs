@@ -34,7 +34,8 @@ internal sealed class HandoffEndpoint(Func<HandoffWish, ChannelReader<HandoffSte
     {
         var query = context.Request.Query;
         var binary = query["binary"].ToString() is { Length: > 0 } named ? named : null;
-        var patience = double.TryParse(query["patience"].ToString(), NumberStyles.Float, CultureInfo.InvariantCulture, out var seconds) && seconds is > 0 and < 3600
+        var said = query["patience"].ToString();
+        var patience = double.TryParse(said, NumberStyles.Float, CultureInfo.InvariantCulture, out var seconds) && seconds is > 0 and < 3600
             ? TimeSpan.FromSeconds(seconds)
             : UsualPatience;
         context.Response.ContentType = "application/x-ndjson";

@@ -130,7 +130,7 @@ internal sealed class SocketListener(Socket socket, Descriptors descriptors, Lis
             Task pause;
             lock (gate)
             {
-                if (resumed is null && sockets.IsPaused && pausing is { IsCancellationRequested: false }) resumed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+                if (sockets.IsPaused) resumed ??= new(TaskCreationOptions.RunContinuationsAsynchronously);
                 if (resumed is null) return pausing;
                 pause = resumed.Task;
             }

@@ -10,7 +10,8 @@ namespace Proxy.Transport;
 /// once, in an endless loop; and it reserves no descriptors for connections to hosts. Register this as <see cref="IConnectionListenerFactory"/> after
 /// Kestrel's own.
 /// </summary>
-internal sealed class SocketTransport(TimeProvider time, ILogger log, ListeningSockets? sockets = null) : IConnectionListenerFactory, IConnectionListenerFactorySelector
+internal sealed class SocketTransport(TimeProvider time, ILogger log, ListeningSockets? sockets = null)
+    : IConnectionListenerFactory, IConnectionListenerFactorySelector
 {
     private const int Backlog = 4096;
 

@@ -5,7 +5,6 @@ using Proxy.Backends;
 using Proxy.Config;
 using Proxy.Http;
 using Proxy.Transport;
-using Proxy.Workflows;
 
 namespace Proxy.Composition.Handoff;
 
@@ -88,7 +87,7 @@ internal sealed class HandoffDesk(
             }
             catch (Exception problem) // the operator waits for an answer, and this process serves on
             {
-                last = new("failed") { Reason = problem is IOException or LaunchException ? problem.Message : problem.ToString() };
+                last = new("failed") { Reason = problem is IOException ? problem.Message : problem.ToString() };
             }
 
             if (last.Event is not "serving") Volatile.Write(ref running, 0);

@@ -1,8 +1,6 @@
 using System.Globalization;
 using System.IO.Pipes;
 using Proxy.Cli;
-using Proxy.Workflows;
-using Proxy.Workflows.Processes;
 
 namespace Proxy.Composition.Handoff;
 
@@ -19,25 +17,25 @@ internal static class Successor
     /// <param name="command">The program to start, and its arguments.</param>
     /// <param name="environment">All of its environment.</param>
     /// <param name="descriptors">The descriptors that it gets, under the same numbers.</param>
-    /// <exception cref="LaunchException">It cannot be started.</exception>
+    /// <exception cref="IOException">It cannot be started.</exception>
     public static async Task<int> StartAsync(
         IReadOnlyList<string> self, IReadOnlyList<string> command, IReadOnlyList<string> environment, IReadOnlyList<int> descriptors)
     {
         using var pipe = new AnonymousPipeServerStream(PipeDirection.In, HandleInheritability.None);
         var answer = (int)pipe.ClientSafePipeHandle.DangerousGetHandle();
         string[] helper = [.. self, HandoffStart.Verb, Text(answer), string.Join(',', descriptors.Select(Text)), .. command];
-        var id = NativeProcess.Start(helper, environment, [.. descriptors, answer]);
+        var id = ProgramStart.Start(helper, environment, [.. descriptors, answer]);
         pipe.DisposeLocalCopyOfClientHandle();
-        _ = Task.Run(() => NativeProcess.WaitFor(id));
+        _ = Task.Run(() => ProgramStart.WaitFor(id));
         using var reader = new StreamReader(pipe);
         var said = await reader.ReadToEndAsync().WaitAsync(Patience).ConfigureAwait(false);
         return int.TryParse(said, NumberStyles.None, CultureInfo.InvariantCulture, out var pid)
             ? pid
-            : throw new LaunchException(said.Length > 0 ? said : $"{command[0]} cannot be started");
+            : throw new IOException(said.Length > 0 ? said : $"{command[0]} cannot be started");
     }
 
     /// <summary>Ends a process that is not to take over after all.</summary>
-    public static void Kill(int pid) => NativeProcess.Signal(pid, NativeProcess.Kill);
+    public static void Kill(int pid) => ProgramStart.Kill(pid);
 
     private static string Text(int number) => number.ToString(CultureInfo.InvariantCulture);
 }

@@ -76,42 +76,6 @@ internal static unsafe partial class NativeProcess
         }
     }
 
-    /// <summary>Starts a program with this process's standard streams, in its session and group, and returns its id when the program runs.</summary>
-    /// <param name="command">The program's path and its arguments.</param>
-    /// <param name="environment">All of its environment, as <c>NAME=value</c>.</param>
-    /// <param name="descriptors">The descriptors that it inherits besides, under the same numbers.</param>
-    /// <exception cref="LaunchException">It cannot be started.</exception>
-    public static int Start(IReadOnlyList<string> command, IReadOnlyList<string> environment, IReadOnlyList<int> descriptors)
-    {
-        byte* actions = stackalloc byte[Opaque], attributes = stackalloc byte[Opaque], signals = stackalloc byte[SignalSet];
-        var words = Vector(command);
-        var variables = Vector(environment);
-        _ = posix_spawn_file_actions_init(actions);
-        _ = posix_spawnattr_init(attributes);
-        try
-        {
-            // A descriptor that is duplicated to its own number stays open in the program (glibc 2.29).
-            foreach (var descriptor in descriptors) _ = posix_spawn_file_actions_adddup2(actions, descriptor, descriptor);
-            new Span<byte>(signals, SignalSet).Clear();
-            _ = posix_spawnattr_setsigmask(attributes, signals);
-            new Span<byte>(signals, SignalSet).Fill(0xff);
-            _ = posix_spawnattr_setsigdefault(attributes, signals);
-            _ = posix_spawnattr_setflags(attributes, DefaultSignals | SignalMask);
-            if (posix_spawn(out var id, (byte*)words[0], actions, attributes, words, variables) is not 0 and var refused) throw Failure(command, refused);
-            return id;
-        }
-        finally
-        {
-            _ = posix_spawn_file_actions_destroy(actions);
-            _ = posix_spawnattr_destroy(attributes);
-            NativeMemory.Free(words);
-            NativeMemory.Free(variables);
-        }
-    }
-
-    /// <summary>Waits for the end of a program, and gives its id back.</summary>
-    public static void WaitFor(int id) => _ = waitpid(id, out _, 0);
-
     /// <summary>Whether a program has ended. Its id is not given to another one until <see cref="Reap"/>.</summary>
     /// <param name="id">The program.</param>
     /// <param name="code">Its exit code, or the signal that ended it, negative.</param>

@@ -25,13 +25,18 @@ internal sealed class HandoffHouse : IAsyncDisposable
 
     public Uri Address => Proxy.Address;
 
+    /// <summary>The time between two tokens of a stream.</summary>
+    public TimeSpan Pace { get; init; } = TimeSpan.FromMilliseconds(20);
+
     /// <param name="server">Lines of the [server] section.</param>
     /// <param name="slots">The slots of the backend of the model <c>few</c>. The model <c>many</c> has a backend without a limit.</param>
     /// <param name="transport">How connections are served.</param>
     /// <param name="sections">More of the file.</param>
-    public static async Task<HandoffHouse> StartAsync(string server = "", int slots = 3, string? transport = null, string sections = "")
+    /// <param name="pace">The time between two tokens, if not the usual one.</param>
+    public static async Task<HandoffHouse> StartAsync(
+        string server = "", int slots = 3, string? transport = null, string sections = "", TimeSpan? pace = null)
     {
-        var house = new HandoffHouse();
+        var house = pace is { } slow ? new HandoffHouse { Pace = slow } : new HandoffHouse();
         house.proxy = await ProxyProcess.StartAsync($"""
             {FrontDoor.Server(server, transport)}
             [inference]
@@ -48,7 +53,7 @@ internal sealed class HandoffHouse : IAsyncDisposable
             name = "many"
             url = "{house.Host.Url}"
             dialects = ["openai"]
-            models = ["many"]
+            models = ["many", "words"]
             {sections}
             """);
         return house;
@@ -112,6 +117,12 @@ internal sealed class HandoffHouse : IAsyncDisposable
     private async Task AnswerAsync(FakeExchange exchange)
     {
         var model = exchange.Request.Json.GetProperty("model").GetString()!;
+        if (model == "words")
+        {
+            await EmbedAsync(exchange);
+            return;
+        }
+
         var text = exchange.Request.Json.GetProperty("messages")[0].GetProperty("content").GetString()!;
         var now = running.AddOrUpdate(model, 1, static (_, count) => count + 1);
         most.AddOrUpdate(model, now, (_, before) => Math.Max(before, now));
@@ -130,6 +141,14 @@ internal sealed class HandoffHouse : IAsyncDisposable
         else if (!exchange.Gone.IsCompleted) await EndAsync(exchange);
     }
 
+    /// <summary>The vectors mean nothing: what counts is that each text gets one.</summary>
+    private static Task EmbedAsync(FakeExchange exchange)
+    {
+        var rows = exchange.Request.Json.GetProperty("input").EnumerateArray()
+            .Select(static (text, i) => $$"""{"object":"embedding","index":{{i}},"embedding":[1,{{text.GetString()!.Length}},0.5,0.25]}""");
+        return exchange.JsonAsync($$"""{"object":"list","model":"words","data":[{{string.Join(',', rows)}}],"usage":{"prompt_tokens":1,"total_tokens":1} }""");
+    }
+
     private async Task StreamAsync(FakeExchange exchange, string name)
     {
         await exchange.HeadAsync(OpenAi.Sse);
@@ -138,7 +157,7 @@ internal sealed class HandoffHouse : IAsyncDisposable
         {
             await exchange.ChunkAsync(OpenAi.Token($" {name}-{number}"));
             if (number > 0 && ends[name].Task.IsCompleted) return;
-            await Task.WhenAny(Task.Delay(20), exchange.Gone);
+            await Task.WhenAny(Task.Delay(Pace), exchange.Gone);
         }
     }
 

@@ -1,4 +1,3 @@
-using System.Net;
 using System.Runtime.InteropServices;
 using System.Text;
 using Proxy.Tests.Harness;
@@ -8,37 +7,6 @@ namespace Proxy.Tests.EndToEnd;
 /// <summary>A new process of the program takes over from the running one, which finishes its calls.</summary>
 public sealed class HandoffTests
 {
-    [Theory]
-    [InlineData("epoll")]
-    [InlineData("sockets")]
-    public async Task Handoffs_under_load_No_call_fails_and_no_stream_is_cut(string transport)
-    {
-        await using var house = await HandoffHouse.StartAsync(slots: 2, transport: transport);
-        var streams = await Task.WhenAll(Enumerable.Range(0, 5).Select(n => house.StreamAsync("many", $"s{n}")));
-        using var enough = new CancellationTokenSource();
-        var callers = Enumerable.Range(0, 6).Select(n => CallAsync(house, keepsAlive: n % 2 == 0, enough.Token)).ToArray();
-
-        for (var round = 0; round < 2; round++)
-        {
-            await house.HandoffAsync();
-            await Task.WhenAny(Task.WhenAll(callers), Task.Delay(300, TestContext.Current.CancellationToken)); // calls that the new process serves
-        }
-
-        await enough.CancelAsync();
-        var counts = await Patience.For(Task.WhenAll(callers), "the callers' ends");
-        for (var n = 0; n < streams.Length; n++)
-        {
-            house.End($"s{n}");
-            HandoffHouse.AssertWhole($"s{n}", await streams[n].ReadRestAsync());
-            await streams[n].DisposeAsync();
-        }
-
-        Assert.All(counts, static count => Assert.True(count > 5, $"only {count} calls were made"));
-        Assert.InRange(house.Most("few"), 1, 2);
-        Assert.Equal(0, house.Proxy.Log.Lines.Count(line => ProxyLog.Text(line, "event") == "call" && ProxyLog.Text(line, "outcome") != "ok"));
-        await Patience.Until(() => Task.FromResult(!ProxyProcess.IsAlive(house.Proxy.Id)), "the first process has ended");
-    }
-
     [Fact]
     public async Task New_process_cannot_serve_The_old_one_serves_on()
     {
@@ -162,20 +130,5 @@ public sealed class HandoffTests
         Assert.Contains("shutting down", OpenAi.ReadError(reply).GetProperty("message").GetString()!, StringComparison.Ordinal);
         await Patience.Until(() => Task.FromResult(!ProxyProcess.IsAlive(house.Proxy.Id)), "the old process has ended");
         Assert.Equal(200, (await house.PostAsync(HandoffHouse.Chat, OpenAi.Request("few"))).Status);
-    }
-
-    private static async Task<int> CallAsync(HandoffHouse house, bool keepsAlive, CancellationToken enough)
-    {
-        using var client = new HttpClient { BaseAddress = house.Address };
-        client.DefaultRequestHeaders.ConnectionClose = !keepsAlive;
-        var count = 0;
-        for (; !enough.IsCancellationRequested; count++)
-        {
-            using var content = new StringContent(OpenAi.Request("few"), Encoding.UTF8, "application/json");
-            using var reply = await client.PostAsync(HandoffHouse.Chat, content, CancellationToken.None);
-            Assert.Equal(HttpStatusCode.OK, reply.StatusCode);
-        }
-
-        return count;
     }
 }

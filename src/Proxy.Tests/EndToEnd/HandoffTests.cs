@@ -119,6 +119,29 @@ public sealed class HandoffTests
     }
 
     [Fact]
+    public async Task Stream_has_ended_in_the_old_process_It_can_be_read_again_when_that_is_gone()
+    {
+        await using var house = await HandoffHouse.StartAsync();
+        var resumable = await house.StreamAsync("many", "r", "x-resume: 1");
+        var keyed = await house.StreamAsync("many", "k", "Idempotency-Key: k1");
+        await house.HandoffAsync();
+        house.End("r");
+        house.End("k");
+        var (first, second) = (await resumable.ReadRestAsync(), await keyed.ReadRestAsync());
+        await resumable.DisposeAsync();
+        await keyed.DisposeAsync();
+        await Patience.Until(() => Task.FromResult(!ProxyProcess.IsAlive(house.Proxy.Id)), "the old process has ended");
+        var calls = house.Host.Calls.Count;
+
+        var read = await house.GetAsync($"/v1/streams/{first.TraceId}");
+        var again = await house.PostAsync(HandoffHouse.Chat, OpenAi.Request("many", stream: true, text: "slow k"), "Idempotency-Key: k1");
+
+        Assert.Equal(first.Text, read.Text);
+        Assert.Equal((second.Text, "true"), (again.Text, again.Header("idempotent-replayed")));
+        Assert.Equal(calls, house.Host.Calls.Count);
+    }
+
+    [Fact]
     public async Task Drain_of_a_handoff_has_a_clock_of_its_own()
     {
         await using var house = await HandoffHouse.StartAsync("handoff_drain = \"300ms\"");

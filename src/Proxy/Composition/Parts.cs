@@ -92,6 +92,8 @@ internal sealed class Parts : IDisposable
                 new("[log] format", static file => file.Log.Format),
             },
         };
+        Kept = new HandedJournals(journals, exchange.Forwarding);
+        features.AdminRows.Add(new("POST", [HandedJournals.Path], Kept.ReceiveAsync));
         features.AdminRows.Add(new("POST", [HandoffEndpoint.Path], new HandoffEndpoint(wish => Handoff(wish)).HandleAsync));
         more?.Invoke(features);
         foreach (var add in Features) add(features);
@@ -117,6 +119,9 @@ internal sealed class Parts : IDisposable
 
     /// <summary>Grants the slots of the hosts.</summary>
     public SlotQueue Slots { get; }
+
+    /// <summary>The finished answers that clients can read again.</summary>
+    public HandedJournals Kept { get; }
 
     /// <summary>The processes that handed over to this one.</summary>
     public Predecessors Predecessors { get; }

@@ -18,6 +18,7 @@ internal sealed class Serving(
     /// </summary>
     private static readonly TimeSpan LongestIdle = TimeSpan.FromSeconds(10);
 
+    private static readonly TimeSpan LongestGiving = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan Pace = TimeSpan.FromMilliseconds(100);
 
     private readonly ListeningSockets sockets = new();
@@ -71,6 +72,7 @@ internal sealed class Serving(
             adminSockets.HandOver();
             var reporting = desk.ReportAsync(until.Token);
             await FinishAsync(app, pid, stop.Token, now.Token);
+            if (!stop.IsCancellationRequested) await GiveKeptAsync(claim!.Path, stop.Token);
             await until.CancelAsync();
             await reporting;
             File.Delete(desk.MovedAdmin);
@@ -153,6 +155,21 @@ internal sealed class Serving(
 
         hard.CancelAfter(LastWords);
         await stopping.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    }
+
+    /// <summary>Gives the answers that were promised to be kept to the process that serves now.</summary>
+    private async Task GiveKeptAsync(string newest, CancellationToken stop)
+    {
+        using var limit = CancellationTokenSource.CreateLinkedTokenSource(stop);
+        limit.CancelAfter(LongestGiving);
+        try
+        {
+            await parts.Kept.SendAsync(newest, limit.Token);
+        }
+        catch (OperationCanceledException)
+        {
+            // They end with this process, as at a restart.
+        }
     }
 
     /// <summary>Takes no new calls, lets the running ones finish, then breaks off the others, ending each stream with its dialect's error.</summary>

@@ -93,6 +93,22 @@ internal sealed class Forwarding(Func<IReadOnlyList<string>> sockets) : IDisposa
         return answers;
     }
 
+    /// <summary>Posts something to a process's admin socket. False: it did not take it.</summary>
+    public async Task<bool> PostAsync(string socket, string path, ReadOnlyMemory<byte> body, CancellationToken cancellation)
+    {
+        using var message = new HttpRequestMessage(HttpMethod.Post, $"http://{NameOf(socket)}{path}") { Content = new ReadOnlyMemoryContent(body) };
+        message.Options.Set(Socket, socket);
+        try
+        {
+            using var response = await client.SendAsync(message, cancellation);
+            return response.IsSuccessStatusCode;
+        }
+        catch (HttpRequestException)
+        {
+            return false;
+        }
+    }
+
     public void Dispose() => client.Dispose();
 
     /// <summary>Serves a request of the process that took over, as that process's own endpoints would. Makes a call of a client of it.</summary>

@@ -201,6 +201,42 @@ internal sealed class JournalTable : IDisposable
         }
     }
 
+    /// <summary>Adds a finished answer of another process of this proxy, unless it is here, and gives it its key and the place of its conversation.</summary>
+    /// <param name="origin">The answer's call.</param>
+    /// <param name="fill">Adds the frames, and ends the journal.</param>
+    public void TakeOver(JournalOrigin origin, Action<AnswerJournal> fill)
+    {
+        AnswerJournal journal;
+        lock (gate)
+        {
+            if (journals.ContainsKey(origin.Id)) return; // a conversation has gone on here
+            journal = new AnswerJournal(origin, this, ++opened);
+        }
+
+        fill(journal);
+        lock (gate)
+        {
+            if (journals.ContainsKey(origin.Id))
+            {
+                journal.StopCounting();
+                return;
+            }
+
+            Add(journal);
+            if (origin.Key is { } key && journal.IsAnswer) keys.TryAdd((origin.Owner, key), journal);
+        }
+    }
+
+    /// <summary>The finished answers that clients can read again, without those that have a request of their own.</summary>
+    public IReadOnlyList<AnswerJournal> Finished()
+    {
+        lock (gate)
+        {
+            return [.. finished.Values.Where(static journal => journal is { IsReadable: true, IsDeleted: false, Origin.Request: null }
+                && journal.Head?.Stamp.Request is null && (journal.Origin.Resumable || journal.Origin.Key is not null || journal.Origin.Conversation is not null))];
+        }
+    }
+
     /// <summary>Enters the answer that waits for a retry with this digest; null: none does.</summary>
     public AnswerJournal? EnterUnclaimed(string owner, string digest)
     {

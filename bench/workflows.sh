@@ -24,7 +24,10 @@ port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)
 nats=$(port) listen=$(port)
 "${NATS_SERVER:-nats-server}" -a 127.0.0.1 -p "$nats" -js -sd "$work/nats" >"$work/nats.log" 2>&1 &
 running+=($!)
-until (: 3<>"/dev/tcp/127.0.0.1/$nats") 2>/dev/null; do sleep 0.05; done
+until (: 3<>"/dev/tcp/127.0.0.1/$nats") 2>/dev/null; do
+    kill -0 "${running[-1]}" 2>/dev/null || { cat "$work/nats.log" >&2; exit 2; }
+    sleep 0.05
+done
 
 cat >"$work/job" <<'EOF'
 #!/bin/sh

@@ -33,6 +33,7 @@ public sealed partial class ExampleTests
 
         Same(new ServerConfig(), config.Server with { Tls = null }, "server");
         Same(new LogConfig(), config.Log, "log");
+        Same(new MetricsConfig(), config.Metrics, "metrics");
         Same(new InferenceConfig(), config.Inference with { Models = [], Threads = null }, "inference");
         Same(new InferenceModelConfig { Name = "bge-small", Path = "/etc/proxy/BAAI/bge-small-en-v1.5" }, config.Inference.Models[0] with { Kind = null },
             "model");
@@ -65,8 +66,8 @@ public sealed partial class ExampleTests
     {
         var spelt = KeyOfLine().Matches(Uncommented).Select(match => match.Groups[1].Value).Where(key => !key.StartsWith('"')).ToHashSet();
         var known = new[] { typeof(ProxyConfig), typeof(ServerConfig), typeof(TlsConfig), typeof(BackendConfig), typeof(AuthConfig), typeof(ApiKeyConfig),
-            typeof(LogConfig), typeof(NatsConfig), typeof(StreamsConfig), typeof(InferenceConfig), typeof(InferenceModelConfig), typeof(StoreConfig),
-            typeof(CacheConfig), typeof(KnowledgeConfig), typeof(PipelineConfig) }
+            typeof(LogConfig), typeof(MetricsConfig), typeof(NatsConfig), typeof(StreamsConfig), typeof(InferenceConfig), typeof(InferenceModelConfig),
+            typeof(StoreConfig), typeof(CacheConfig), typeof(KnowledgeConfig), typeof(PipelineConfig) }
             .SelectMany(Properties).Where(property => !IsSection(property)
                 && property.Name is not (nameof(StoreConfig.File) or nameof(StoreConfig.Spool) or nameof(KnowledgeConfig.Folder)))
             .Select(property => property.Name is nameof(KnowledgeConfig.Embedders) ? "embedder" : JsonNamingPolicy.SnakeCaseLower.ConvertName(property.Name))
@@ -74,8 +75,8 @@ public sealed partial class ExampleTests
 
         Assert.Equal(known.Order(), spelt.Order());
         Assert.All(Beside, key => Assert.Contains(key, Example, StringComparison.Ordinal));
-        foreach (var section in new[] { "[server]", "[server.tls]", "[[backends]]", "[aliases]", "[auth]", "[[auth.keys]]", "[log]", "[streams]", "[inference]",
-            "[[inference.models]]", "[store]", "[cache]", "[nats]", "[knowledge]", "[[pipelines]]" })
+        foreach (var section in new[] { "[server]", "[server.tls]", "[[backends]]", "[aliases]", "[auth]", "[[auth.keys]]", "[log]", "[metrics]", "[streams]",
+            "[inference]", "[[inference.models]]", "[store]", "[cache]", "[nats]", "[knowledge]", "[[pipelines]]" })
             Assert.Contains($"\n{section}\n", Uncommented, StringComparison.Ordinal);
     }
 
@@ -92,7 +93,8 @@ public sealed partial class ExampleTests
         foreach (var property in Properties(expected.GetType()))
         {
             var (want, have) = (property.GetValue(expected), property.GetValue(actual));
-            if (want is ServerConfig or AuthConfig or LogConfig or InferenceConfig or BackendOptions) Same(want, have, $"{path}.{property.Name}");
+            if (want is ServerConfig or AuthConfig or LogConfig or MetricsConfig or InferenceConfig or BackendOptions)
+                Same(want, have, $"{path}.{property.Name}");
             else if (want is IEnumerable<BackendConfig> backends)
                 foreach (var (a, b) in backends.Zip((IEnumerable<BackendConfig>)have!)) Same(a, b, $"{path}.{a.Name}");
             else if (want is IEnumerable and not string)

@@ -124,7 +124,7 @@ public sealed class LogLineTests(LogLineTests.Door door) : IClassFixture<LogLine
             await Task.Delay(200);
             await exchange.ChunkAsync(OpenAi.Token("late"));
             await Task.Delay(200);
-            await exchange.ChunkAsync(OpenAi.Stop() + OpenAi.Done);
+            await exchange.ChunkAsync(OpenAi.Stop() + "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":3}}\n\n" + OpenAi.Done);
             await exchange.EndAsync();
         });
 
@@ -133,6 +133,9 @@ public sealed class LogLineTests(LogLineTests.Door door) : IClassFixture<LogLine
         // The role does not count as a token.
         Assert.InRange(line.Line.GetProperty("first_token_ms").GetDouble(), 190, 30_000);
         Assert.InRange(line.Line.GetProperty("duration_ms").GetDouble() - line.Line.GetProperty("first_token_ms").GetDouble(), 150, 30_000);
+        Assert.InRange(line.Line.GetProperty("per_token_ms").GetDouble(), 75, 15_000); // two tokens after the first
+        Assert.Equal("0", line["queue_ms"]);
+        Assert.InRange(line.Line.GetProperty("connect_ms").GetDouble(), 0, 30_000);
     }
 
     [Theory]

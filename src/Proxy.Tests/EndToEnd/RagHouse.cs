@@ -130,6 +130,12 @@ public sealed class RagHouse : IAsyncLifetime
     /// <summary>Finds what the query's script says; else two passages, and none in the workspace <c>empty</c>.</summary>
     internal sealed class ScriptedSearch : IKnowledgeSearch
     {
+        public event Action<IReadOnlyList<StageTime>>? Timed
+        {
+            add { }
+            remove { }
+        }
+
         private readonly ConcurrentQueue<(IReadOnlyList<Workspace> Workspaces, SearchRequest Request)> searches = new();
 
         /// <summary>What is found for a query that contains the key.</summary>

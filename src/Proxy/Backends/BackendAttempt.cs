@@ -52,6 +52,8 @@ internal sealed class BackendAttempt : IDisposable
     private readonly Backend backend;
     private readonly string served;
     private readonly string traceId;
+    private readonly CallTimes times;
+    private readonly TimeProvider time;
     private readonly OutgoingCall call;
     private readonly ILogger log;
     private readonly UpstreamExchange exchange;
@@ -68,14 +70,16 @@ internal sealed class BackendAttempt : IDisposable
     /// <param name="queued">How long the call waited for this slot. Deducted from the time to the first token; time spent on earlier, failed backends is
     /// not.</param>
     /// <param name="elapsed">How long the call has run in all. Deducted from the time for the whole answer.</param>
-    public BackendAttempt(OutgoingCall call, Lease lease, string served, string traceId, TimeSpan queued, TimeSpan elapsed, ILogger log,
+    public BackendAttempt(OutgoingCall call, Lease lease, string served, CallInfo info, TimeSpan queued, TimeSpan elapsed, ILogger log, TimeProvider time,
         CancellationToken cancellation)
     {
         this.call = call;
         this.lease = lease;
         this.served = served;
-        this.traceId = traceId;
+        traceId = info.TraceId;
+        times = info.Times;
         this.log = log;
+        this.time = time;
         backend = lease.Backend;
         late = queued > backend.Config.FirstToken / 2;
         exchange = backend.Upstream.Open();
@@ -96,6 +100,7 @@ internal sealed class BackendAttempt : IDisposable
         var headers = CrossingHeaders.Of(from.Headers, from.Info, backend);
         if (call.Errors.VersionHeader is { } version && !headers.Any(header => header.Name.Equals(version.Key, StringComparison.OrdinalIgnoreCase)))
             headers = [.. headers, new(version.Key, version.Value)];
+        times.Send(time.GetTimestamp());
         return exchange.SendAsync(
             new(call.Method, backend.PathOf(call.Path), call.Body) { ContentType = call.ContentType, Headers = headers, Via = from.Info.Via });
     }
@@ -104,7 +109,9 @@ internal sealed class BackendAttempt : IDisposable
     public ValueTask<AttemptResult> ReadAsync(UpstreamHead answered)
     {
         head = answered;
+        times.Connected = exchange.Connected;
         if (head.Outcome is not UpstreamOutcome.Answered) return new(NoAnswer(head));
+        times.Head = time.GetTimestamp();
         if (head.ContentEncoding is { } coding) Decode(coding);
         if (head.Status is < 200 or > 299) return RefusalAsync();
         if (call.Dialect is null) return new(Reply(streams: false, complete: false));
@@ -450,7 +457,12 @@ internal sealed class BackendAttempt : IDisposable
             FromProxy = backend.IsProxy,
         };
         reply.Bind(lease, registration);
-        if (head.Status < 300) backend.State.MarkServed();
+        if (head.Status < 300)
+        {
+            times.Content = time.GetTimestamp();
+            backend.State.MarkServed();
+        }
+
         return new(reply);
     }
 }

@@ -16,6 +16,8 @@ internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue sl
         var started = time.GetTimestamp();
         var candidates = resolution.HasProxies ? ProxyWays.Open(resolution, call.Info.Via, directory.Identity) : resolution.Candidates;
         if (candidates.Count == 0) return new DispatchResult.Failed(ProxyWays.Loop(model, resolution.Candidates, directory.Identity));
+        var times = call.Info.Times;
+        times.Ask(started);
         ProxyError? last = null;
         ProxyError? soonest = null;
         var lacked = false;
@@ -23,14 +25,18 @@ internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue sl
         while (true)
         {
             var pending = slots.TakeAsync(model, candidates, directory.Table.Config.Server.Queue, Patience(candidates), cancellation);
-            long? waits = pending.IsCompleted ? null : time.GetTimestamp();
+            long? began = pending.IsCompleted ? null : time.GetTimestamp();
+            if (began is { } waits) times.Wait(waits);
             var grant = await pending;
+            var now = time.GetTimestamp();
+            if (began is not null) times.EndWait(now);
             if (grant.Lease is not { } lease) return new DispatchResult.Failed(last ?? Explain(grant.Refusal, model, candidates));
 
+            times.Grant(now);
             var backend = lease.Backend;
             if (backend.IsEcho) return new DispatchResult.Echo(lease, resolution.Served);
             var isTrial = backend.State.Breaker is BreakerState.HalfOpen;
-            var queued = waits is { } asked ? time.GetElapsedTime(asked) : TimeSpan.Zero;
+            var queued = began is { } asked ? time.GetElapsedTime(asked, now) : TimeSpan.Zero;
             var elapsed = backend.Config.Total is null ? TimeSpan.Zero : time.GetElapsedTime(started);
             using var attempt =
                 Begin(call, lease, resolution.Served, queued, elapsed, !lacked && IsAnyOther(candidates, backend), cancellation, out var unsayable);
@@ -42,9 +48,11 @@ internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue sl
                     if (isTrial) slots.Recheck(); // the circuit breaker has closed: calls that waited for this backend may go on
                     return new DispatchResult.Answered(answered.Reply);
                 case AttemptResult.GaveUp final:
+                    times.Fail(backend.Name, final.Error.Kind, time.GetTimestamp());
                     return new DispatchResult.Failed(final.Error);
                 case AttemptResult.TryNext next:
                     last = next.Error;
+                    times.Fail(backend.Name, last.Kind, time.GetTimestamp());
                     lacked |= next.LacksModel;
                     if (next.ComeAgain is { } wait) Avoid(backend, wait);
                     // If several hosts are overloaded, the client gets the shortest of their retry-after times.
@@ -96,7 +104,7 @@ internal sealed class BackendDispatcher(BackendDirectory directory, SlotQueue sl
             unsayable = call.Prepare(lease.Backend, served, out outgoing);
             if (unsayable is null)
             {
-                attempt = new BackendAttempt(outgoing, lease, served, call.Info.TraceId, queued, elapsed, log, cancellation)
+                attempt = new BackendAttempt(outgoing, lease, served, call.Info, queued, elapsed, log, time, cancellation)
                 {
                     HasAlternative = hasAlternative
                 };

@@ -43,18 +43,43 @@ internal sealed class HostQuestions(
     /// <summary>The answer with any status; without a status if there was no answer.</summary>
     public async Task<HostAnswer> AskAsync(string path, string? json)
     {
+        if (await SendAsync(path, json).ConfigureAwait(false) is not { } answer) return default;
+        using (answer.Response)
+        {
+            var body = Parsed(answer.Body);
+            if (json is null) Reached(path, answer.Response, body);
+            return new(answer.Response.StatusCode, body);
+        }
+    }
+
+    /// <summary>The text of the answer to a GET; null if there is none with status 200.</summary>
+    public async Task<byte[]?> TextAsync(string path)
+    {
+        if (await SendAsync(path, null).ConfigureAwait(false) is not { } answer) return null;
+        using (answer.Response) return answer.Response.StatusCode is HttpStatusCode.OK ? answer.Body : null;
+    }
+
+    /// <summary>Sends a question and reads its answer whole; null if there was none, and <see cref="unreached"/> has the reason.</summary>
+    private async Task<(HttpResponseMessage Response, byte[] Body)?> SendAsync(string path, string? json)
+    {
         using var clock = new CancellationTokenSource(Patience, time);
         using var patience = CancellationTokenSource.CreateLinkedTokenSource(cancellation, clock.Token);
         try
         {
             using var request = Request(path, json);
-            using var response = await http.SendAsync(request, patience.Token).ConfigureAwait(false);
-            await response.Content.LoadIntoBufferAsync(LongestAnswer, patience.Token).ConfigureAwait(false);
-            if (response.Headers.TryGetValues(ProxyIdentity.Header, out var ids) && ids.FirstOrDefault() is { } id && ProxyIdentity.IsId(id)) ProxyId = id;
-            var body = Parsed(Decoded(
-                await response.Content.ReadAsByteArrayAsync(patience.Token).ConfigureAwait(false), string.Join(',', response.Content.Headers.ContentEncoding)));
-            if (json is null) Reached(path, response, body);
-            return new(response.StatusCode, body);
+            var response = await http.SendAsync(request, patience.Token).ConfigureAwait(false);
+            try
+            {
+                await response.Content.LoadIntoBufferAsync(LongestAnswer, patience.Token).ConfigureAwait(false);
+                if (response.Headers.TryGetValues(ProxyIdentity.Header, out var ids) && ids.FirstOrDefault() is { } id && ProxyIdentity.IsId(id)) ProxyId = id;
+                var bytes = await response.Content.ReadAsByteArrayAsync(patience.Token).ConfigureAwait(false);
+                return (response, Decoded(bytes, string.Join(',', response.Content.Headers.ContentEncoding)));
+            }
+            catch
+            {
+                response.Dispose();
+                throw;
+            }
         }
         catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
         {
@@ -71,7 +96,7 @@ internal sealed class HostQuestions(
             Failed($"the connection broke: {e.Message}");
         }
 
-        return default;
+        return null;
     }
 
     /// <summary>Throws if a question could not be sent for lack of descriptors: the other answers alone would give an incomplete report.</summary>

@@ -26,6 +26,9 @@ internal sealed record CallInfo(string TraceId, string CorrelationId, string Own
     /// <summary>The name of the API key, or <c>anonymous</c>. Set once, after authentication.</summary>
     public string Owner { get; set; } = Owner;
 
+    /// <summary>When the call's stages began.</summary>
+    public CallTimes Times { get; } = new();
+
     public string? TraceParent { get; init; }
     public string? TraceState { get; init; }
     public string? RequestId { get; init; }

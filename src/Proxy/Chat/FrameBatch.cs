@@ -52,6 +52,9 @@ internal sealed class FrameBatch(StreamFraming framing) : FrameCutter(framing)
         bytes = MayEnd(kept.Span, before) ? kept.Memory : default;
     }
 
+    /// <summary>Counts frames that the client got without this batch.</summary>
+    public void Pass(int frames) => number += frames;
+
     /// <summary>Takes the next whole frame; false when the batch has no more.</summary>
     public bool TryNext(out ReadOnlySpan<byte> frame, out ReadOnlySpan<byte> payload)
     {

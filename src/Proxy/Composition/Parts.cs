@@ -69,6 +69,8 @@ internal sealed class Parts : IDisposable
         Predecessors = Own(new Predecessors(slots, Directory, Log, time));
         probes = Own(new ProbeClients(Directory, time));
         Probe = new BackendProbe(Directory, slots, probes.AskAsync, Log, time);
+        var hosts = new HostMetrics(Directory, probes.FiguresAsync, time);
+        metrics.Add(hosts.Read);
 
         // The edge
         gate = new ApiKeyGate(config, time);
@@ -83,7 +85,7 @@ internal sealed class Parts : IDisposable
         var dispatcher = new BackendDispatcher(Directory, slots, Log, time);
         features = new PartsBuilder(config, Directory, slots, dispatcher, catalog, Own(new RemoteImages()), exchange, owned)
         {
-            Background = { Probe.RunAsync },
+            Background = { Probe.RunAsync, hosts.RunAsync },
             FixedSettings =
             {
                 new("[server] listen", file => HasInheritedSockets ? "" : string.Join(' ', file.Server.Listen)),

@@ -11,7 +11,7 @@ internal sealed class ProbeClients(BackendDirectory directory, TimeProvider time
 
     public async Task<HostReport> AskAsync(Backend backend, CancellationToken cancellation)
     {
-        var http = clients.GetOrAdd(backend, static (b, time) => HostHttp.Create(BackendDirectory.Target(b.Config), time), time);
+        var http = Client(backend);
         var before = backend.State is { Report: { } last, Health: var health } && (health is BackendHealth.Up || last.IsSelf) ? last : null;
         var report = await HostProbe.AskAsync(backend.Config, http, before, cancellation, directory.Identity, time);
         // Another proxy's own copy of a model of this process is no reason to go there for it.
@@ -21,6 +21,10 @@ internal sealed class ProbeClients(BackendDirectory directory, TimeProvider time
         };
     }
 
+    /// <summary>What the host says in its own metrics; null: it has none, or does not answer in time.</summary>
+    public async Task<HostFigures?> FiguresAsync(Backend backend, CancellationToken cancellation) =>
+        HostFigures.Read(await new HostQuestions(backend.Config, Client(backend), null, time, cancellation).TextAsync("/metrics").ConfigureAwait(false));
+
     /// <summary>Closes the connections to backends that a reload removed.</summary>
     public void Prune()
     {
@@ -29,6 +33,9 @@ internal sealed class ProbeClients(BackendDirectory directory, TimeProvider time
             if (clients.TryRemove(gone, out var client)) client.Dispose();
         }
     }
+
+    private HttpMessageInvoker Client(Backend backend) =>
+        clients.GetOrAdd(backend, static (b, time) => HostHttp.Create(BackendDirectory.Target(b.Config), time), time);
 
     public void Dispose()
     {

@@ -32,6 +32,14 @@ internal static partial class ConfigReader
         ["cert"] = "it belongs in [server.tls]",
     };
 
+    private static readonly Dictionary<string, string> MetricsHints = new()
+    {
+        ["enabled"] = "GET /metrics needs no setting; write hosts = true to show the hosts' own figures there",
+        ["path"] = "the path is /metrics",
+        ["backends"] = "write hosts",
+        ["host"] = "write hosts",
+    };
+
     private static readonly Dictionary<string, string> KeyHints = new()
     {
         ["key"] = "the file holds only the key's digest; `proxy keys new NAME` prints what to paste",
@@ -72,6 +80,7 @@ internal static partial class ConfigReader
             Cache = ReadCache(file),
             Knowledge = ReadKnowledge(file, sources),
             Pipelines = [.. file.Sections("pipelines", PipelineHints).Select(ReadPipeline)],
+            Metrics = new() { Hosts = file.Section("metrics", MetricsHints).Truth("hosts", false) },
             Log = ReadLog(file.Section("log")),
         };
 

@@ -34,5 +34,7 @@ internal sealed record ProxyConfig
     /// <summary>Workflows that answer chats, in the file's order.</summary>
     public IReadOnlyList<PipelineConfig> Pipelines { get; init; } = [];
 
+    public MetricsConfig Metrics { get; init; } = new();
+
     public LogConfig Log { get; init; } = new();
 }

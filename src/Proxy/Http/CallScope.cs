@@ -168,7 +168,8 @@ internal sealed partial class CallScope : IDisposable
     /// <summary>Records the reply of a generation. When the generation ends, the key's slot is freed together with the host's.</summary>
     public void Answering(BackendReply reply)
     {
-        reply.Finished = GiveBackKey;
+        reply.Finished = OnHostDone;
+        Info.Times.Frames = reply.Frames;
         Answering(reply.Backend, reply.ServedModel, reply.Status);
     }
 
@@ -177,6 +178,9 @@ internal sealed partial class CallScope : IDisposable
         if (usage is null) return;
         Record.TokensIn = usage.InputTokens;
         Record.TokensOut = usage.OutputTokens;
+        Record.TokensCached = usage.CachedInputTokens;
+        Record.TokensCacheWritten = usage.CacheWrittenTokens;
+        Record.TokensReasoning = usage.ReasoningTokens;
     }
 
     /// <summary>Records that a part of the answer was left out because no dialect here can express its kind.</summary>
@@ -191,6 +195,12 @@ internal sealed partial class CallScope : IDisposable
     /// Frees the key's slot when the generation ends, even if the client is still reading. A client that calls again at the last byte is therefore admitted.
     /// </summary>
     public void GiveBackKey() => Interlocked.Exchange(ref entered, null)?.Leave();
+
+    private void OnHostDone()
+    {
+        Info.Times.Ended = parts.Time.GetTimestamp();
+        GiveBackKey();
+    }
 
     /// <summary>Ends a call whose answer was cut off: the client has disconnected, or the drain period has ended and the client gets an error.</summary>
     public ValueTask LeftAsync()
@@ -309,6 +319,21 @@ internal sealed partial class CallScope : IDisposable
         }
     }
 
+    /// <summary>Notes in the record how long the call's stages took, and counts the attempts that failed.</summary>
+    private void NoteTimes()
+    {
+        var times = Info.Times;
+        if (times.Asked != 0) Record.Waited = times.Waited;
+        if (times.Connected != 0) Record.Connecting = times.Connected - times.Sent;
+        if (times is { Content: not 0, Ended: not 0, Frames: { } frames })
+        {
+            Record.Generating = times.Ended - times.Content;
+            Record.Chunks = frames.Number;
+        }
+
+        for (var failed = times.Failed; failed is not null; failed = failed.Before) parts.Metrics.CountFailure(failed.Backend);
+    }
+
     public void Dispose()
     {
         left.Dispose();
@@ -325,6 +350,7 @@ internal sealed partial class CallScope : IDisposable
         parts.Metrics.Leave();
         if (skipped is not null) parts.Log.PartsSkipped(Info.TraceId, Record.Backend, string.Join(", ", skipped));
         if (Record.Status == 0) Record.Status = Context.Response.StatusCode; // Judge has set the status of calls that failed
+        NoteTimes();
         parts.Ledger.Write(Record);
         parts.Calls.Remove(node); // last: when no call is left, a draining process closes the log
     }

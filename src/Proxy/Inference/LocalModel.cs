@@ -55,7 +55,7 @@ internal abstract class LocalModel(string name, ModelFolder folder, ModelSetting
     }
 
     /// <summary>Tokens computed so far, and those that only filled batches up. Both are 0 before the first call.</summary>
-    public (long Tokens, long Padding) Work => Loaded?.Runner.Work ?? default;
+    public (long Tokens, long Padding, long Batches) Work => Loaded?.Runner.Work ?? default;
 
     /// <summary>Number of waiting texts.</summary>
     public int Waiting => Loaded?.Queue.Waiting ?? 0;

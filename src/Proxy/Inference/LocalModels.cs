@@ -39,9 +39,9 @@ internal sealed class LocalModels : IDisposable
         }
     }
 
-    /// <summary>For each model its name, the tokens computed, those that only filled batches up, and the number of waiting texts.</summary>
-    public IEnumerable<(string Name, long Tokens, long Padding, int Waiting)> Load() =>
-        all.Select(static model => (model.Info.Name, model.Work.Tokens, model.Work.Padding, model.Waiting));
+    /// <summary>For each model its name, the tokens computed, those that only filled batches up, the batches, and the number of waiting texts.</summary>
+    public IEnumerable<(string Name, long Tokens, long Padding, long Batches, int Waiting)> Load() =>
+        all.Select(static model => (model.Info.Name, model.Work.Tokens, model.Work.Padding, model.Work.Batches, model.Waiting));
 
     public void Dispose()
     {

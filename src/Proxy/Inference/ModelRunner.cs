@@ -24,6 +24,7 @@ internal sealed class ModelRunner : IBatchRunner, IDisposable
     private readonly int padId;
     private long tokens;
     private long padding;
+    private long batches;
 
     private ModelRunner(InferenceSession session, string output, int padId)
     {
@@ -37,7 +38,7 @@ internal sealed class ModelRunner : IBatchRunner, IDisposable
         var trial = new Trial(padId);
         Run([.. trial.Sequences]);
         Width = trial.Width;
-        (tokens, padding) = (0, 0);
+        (tokens, padding, batches) = (0, 0, 0);
     }
 
     /// <summary>3: a vector per token. 2: one row per text.</summary>
@@ -46,8 +47,8 @@ internal sealed class ModelRunner : IBatchRunner, IDisposable
     /// <summary>Length of a vector.</summary>
     public int Width { get; }
 
-    /// <summary>Tokens computed so far, and additional tokens that only filled batches up.</summary>
-    public (long Tokens, long Padding) Work => (Interlocked.Read(ref tokens), Interlocked.Read(ref padding));
+    /// <summary>Tokens computed so far, additional tokens that only filled batches up, and batches.</summary>
+    public (long Tokens, long Padding, long Batches) Work => (Interlocked.Read(ref tokens), Interlocked.Read(ref padding), Interlocked.Read(ref batches));
 
     /// <summary>Loads the graph. Throws <see cref="ModelFolderException"/> if it cannot be served, and the exceptions of the runtime.</summary>
     public static ModelRunner Load(ModelFolder folder, int threads)
@@ -107,6 +108,7 @@ internal sealed class ModelRunner : IBatchRunner, IDisposable
             using var results = session.Run(options, inputs, values, outputs);
             Interlocked.Add(ref tokens, sum);
             Interlocked.Add(ref padding, count * longest - sum);
+            Interlocked.Increment(ref batches);
             Give(batch, results[0], longest);
         }
         finally

@@ -39,6 +39,7 @@ internal sealed class WorkspaceAccess(IKnowledgeStore store, IKnowledgeSearch se
     public const int MostWorkspaces = 100;
 
     public IKnowledgeStore Store => store;
+    public IKnowledgeSearch Searches => search;
 
     /// <summary>The workspaces that the caller may use, newest first; expired ones are left out.</summary>
     public async ValueTask<IReadOnlyList<Workspace>> ListAsync(KnowledgeCaller caller, CancellationToken cancellation)

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Runtime.CompilerServices;
 using NATS.Client.Core;
+using Proxy.Buffers;
 using Proxy.Streams;
 
 namespace Proxy.Nats;
@@ -47,18 +48,19 @@ internal sealed class StoredMessages(NatsLink link, string stream, TimeProvider 
     /// <param name="subject">Under which it is stored.</param>
     /// <param name="isBegun">Messages may have been stored before the subscription.</param>
     /// <param name="quiet">After so long without a message, the stream is asked whether it has one.</param>
-    /// <param name="cancellation">The follower leaves.</param>
+    /// <param name="cancellation">The follower leaves. It must be cancelled in the end: until then a part of it stays with the connection.</param>
     public async IAsyncEnumerable<SharedMessage?> FollowAsync(
         INatsSub<byte[]> live, string subject, bool isBegun, TimeSpan quiet, [EnumeratorCancellation] CancellationToken cancellation)
     {
         var (last, hasGap, hasDropped) = (0UL, isBegun, false);
-        var changed = link.Changed;
-        Task<bool>? arriving = null;
+        using var alarm = new Alarm(time);
+        var changed = Watch(alarm, cancellation);
+        var arriving = new PendingMove(alarm);
         while (true)
         {
             while (hasGap)
             {
-                changed = link.Changed;
+                if (changed.IsCompleted) changed = Watch(alarm, cancellation);
                 var (history, hasFailed) = await HistoryAsync(subject, last + 1, cancellation).ConfigureAwait(false);
                 foreach (var message in history)
                 {
@@ -93,19 +95,28 @@ internal sealed class StoredMessages(NatsLink link, string stream, TimeProvider 
             hasGap |= hasDropped;
             hasDropped = false;
             if (hasGap) continue;
-            arriving ??= live.Msgs.WaitToReadAsync(cancellation).AsTask();
-            await ((Task)Task.WhenAny(arriving, changed)).WaitAsync(quiet, time, cancellation).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            if (!arriving.IsBegun) arriving.Begin(live.Msgs.WaitToReadAsync(cancellation));
+            var since = time.GetTimestamp();
+            while (!arriving.IsDone && !changed.IsCompleted && quiet - time.GetElapsedTime(since) is var left && left > TimeSpan.Zero)
+                await alarm.WaitAsync(left).ConfigureAwait(false);
             cancellation.ThrowIfCancellationRequested();
-            if (!arriving.IsCompleted)
+            if (!arriving.IsDone)
             {
                 hasGap = true; // what was published while there was no connection
                 if (!changed.IsCompleted) yield return null;
                 continue;
             }
 
-            if (!await arriving.ConfigureAwait(false)) yield break;
-            arriving = null;
+            if (!arriving.Take()) yield break;
         }
+    }
+
+    /// <summary>Completes when the connection is made or lost the next time, and rings then. Nothing of it stays with the connection once it is cancelled.</summary>
+    private Task Watch(Alarm alarm, CancellationToken cancellation)
+    {
+        var changed = link.Changed.WaitAsync(cancellation);
+        changed.ConfigureAwait(false).GetAwaiter().UnsafeOnCompleted(alarm.RingElsewhere);
+        return changed;
     }
 
     private static ulong Number(NatsHeaders? headers, string name) =>

@@ -229,7 +229,9 @@ internal sealed class AnswerJournal
     }
 
     /// <summary>Adds whole frames. Wakes the readers before it returns.</summary>
-    public void Append(ReadOnlySpan<byte> frames)
+    /// <param name="frames">The frames.</param>
+    /// <param name="isPlain">They are one frame, which has content and says nothing about the answer's end.</param>
+    public void Append(ReadOnlySpan<byte> frames, bool isPlain = false)
     {
         if (frames.IsEmpty) return;
         JournalBody? only = null;
@@ -252,7 +254,13 @@ internal sealed class AnswerJournal
         }
 
         table.Limit();
-        only?.Wake(read);
+        if (only is not null)
+        {
+            // Whole means that it is not cut by the end of a piece. The reader had read everything before it, because it was waiting.
+            if (isPlain && read.Bytes.Length == frames.Length && only.Direct is { } direct) _ = only.SendAsync(direct, read.Bytes);
+            else only.Wake(read);
+        }
+
         if (isShared) WakeReaders();
         Changed?.Invoke();
     }

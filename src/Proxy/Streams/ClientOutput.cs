@@ -13,6 +13,9 @@ internal abstract class ClientOutput(PipeWriter writer)
     /// <summary>Sets the response's status and headers, unless the response has begun.</summary>
     public abstract void Begin();
 
+    /// <summary>Writes frames and sends them. <paramref name="isPlain"/>: they are one frame, which has content and says nothing about the answer's end.</summary>
+    public virtual ValueTask<FlushResult> SendAsync(ReadOnlyMemory<byte> frames, bool isPlain) => writer.WriteAsync(frames);
+
     /// <summary>Sends a keep-alive; no other code does. False: the client accepts no more bytes.</summary>
     public abstract ValueTask<bool> KeepAliveAsync();
 }

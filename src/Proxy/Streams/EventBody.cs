@@ -16,10 +16,11 @@ internal sealed class EventBody : ReplyBody
     private readonly EventWriter writer;
     private readonly TimeProvider time;
     private readonly PooledBody buffer = new();
-    private readonly TaskCompletionSource cancelled = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly Alarm alarm;
     private readonly CancellationTokenSource stop;
-    private Task<bool>? next;
+    private readonly PendingMove next;
     private bool ended;
+    private volatile bool isCancelled;
     private int isDisposed;
 
     /// <param name="stream">Enumerated once and then disposed, which releases what it holds.</param>
@@ -32,6 +33,8 @@ internal sealed class EventBody : ReplyBody
         events = stream.GetAsyncEnumerator(stop.Token);
         this.writer = writer;
         this.time = time;
+        alarm = new Alarm(time);
+        next = new PendingMove(alarm);
     }
 
     /// <summary>Silence after which the client of a stream gets a keep-alive; null: as the configuration says.</summary>
@@ -44,8 +47,8 @@ internal sealed class EventBody : ReplyBody
         buffer.Clear();
         while (!ended)
         {
-            next ??= events.MoveNextAsync().AsTask();
-            if (!next.IsCompleted)
+            if (!next.IsBegun) next.Begin(events.MoveNextAsync());
+            if (!next.IsDone)
             {
                 if (buffer.Length > 0) break;
                 if (await WaitAsync() is { } instead) return new(instead);
@@ -53,14 +56,13 @@ internal sealed class EventBody : ReplyBody
 
             try
             {
-                ended = !await next;
+                ended = !next.Take();
             }
             catch (OperationCanceledException) when (stop.IsCancellationRequested)
             {
                 return new(ReplyReadKind.Cancelled);
             }
 
-            next = null;
             if (ended) break;
             if (events.Current is ChatEvent.Quiet && buffer.Length == 0) return new(ReplyReadKind.Quiet);
             writer.Write(events.Current, buffer);
@@ -70,7 +72,11 @@ internal sealed class EventBody : ReplyBody
         return buffer.Length > 0 ? new(ReplyReadKind.Data, buffer.Memory) : new(ReplyReadKind.End);
     }
 
-    public override void Cancel() => cancelled.TrySetResult();
+    public override void Cancel()
+    {
+        isCancelled = true;
+        alarm.RingElsewhere();
+    }
 
     public override void Dispose()
     {
@@ -81,22 +87,24 @@ internal sealed class EventBody : ReplyBody
     /// <summary>Waits for the next event. Null: it is ready. Otherwise the reason to return without it: silence, the deadline or cancellation.</summary>
     private async ValueTask<ReplyReadKind?> WaitAsync()
     {
-        var until = Math.Min(QuietAt, Deadline);
-        using var timer = new CancellationTokenSource();
-        var delay = until == Never ? Timeout.InfiniteTimeSpan : TimeSpan.FromMilliseconds(Math.Max(until - Now, 0));
-        await Task.WhenAny(next!, cancelled.Task, Task.Delay(delay, time, timer.Token));
-        await timer.CancelAsync();
-        if (next!.IsCompleted) return null;
-        return cancelled.Task.IsCompleted ? ReplyReadKind.Cancelled : Now >= Deadline ? ReplyReadKind.TimedOut : ReplyReadKind.Quiet;
+        while (!next.IsDone)
+        {
+            if (isCancelled) return ReplyReadKind.Cancelled;
+            var (now, until) = (Now, Math.Min(QuietAt, Deadline));
+            if (now >= until) return now >= Deadline ? ReplyReadKind.TimedOut : ReplyReadKind.Quiet;
+            await alarm.WaitAsync(until == Never ? Timeout.InfiniteTimeSpan : TimeSpan.FromMilliseconds(until - now));
+        }
+
+        return null;
     }
 
     private async Task EndAsync()
     {
         await stop.CancelAsync();
-        // An enumerator must not be disposed while its next event is awaited.
-        if (next is not null) await ((Task)next).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await next.SettleAsync();
         await events.DisposeAsync();
         stop.Dispose();
+        alarm.Dispose();
         buffer.Dispose();
     }
 }

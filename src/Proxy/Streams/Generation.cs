@@ -63,6 +63,8 @@ internal sealed class Generation : IDisposable
         var silent = false;
         if (reply.IsDocument) foreach (var tap in followers.Taps) tap.See(1, reply.Held.Span, reply.Held.Span);
         else if (!reply.Held.IsEmpty && !await TakeAsync(reply.Held)) return Left();
+        if (body is JournalBody journal && sink is VerbatimSink { TakesPlain: true } verbatim && followers.Taps.Length == 0)
+            journal.SendPlainTo(verbatim, sink.KeepsAlive ? quiet : ReplyBody.Never);
         var goes = !reply.Complete && !sink.HasFailed;
         var now = body.Now;
         body.Deadline = Math.Min(total, now + idle);

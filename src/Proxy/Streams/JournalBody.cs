@@ -11,6 +11,7 @@ internal sealed class JournalBody(AnswerJournal journal, AnswerJournal.Piece pie
     private AnswerJournal.Piece piece = piece;
     private int offset;
     private volatile bool isCancelled;
+    private long quiet;
 
     /// <summary>Bytes that were read.</summary>
     public long Position { get; private set; }
@@ -48,6 +49,41 @@ internal sealed class JournalBody(AnswerJournal journal, AnswerJournal.Piece pie
         Position = bytes;
         for (; bytes > piece.Length && piece.Next is { } next; piece = next) bytes -= piece.Length;
         offset = (int)bytes;
+    }
+
+    /// <summary>
+    /// What plain frames are sent to while a read waits, without ending its wait: most frames are plain, and waking the generation for each of them is half of
+    /// what a journal costs. Null: every frame is read.
+    /// </summary>
+    public VerbatimSink? Direct { get; private set; }
+
+    /// <summary>Plain frames may go to the sink from here on.</summary>
+    /// <param name="sink">The sink of the generation that reads this body.</param>
+    /// <param name="keepAliveAfter">Milliseconds of silence after which the read returns; <see cref="ReplyBody.Never"/>: it does not.</param>
+    public void SendPlainTo(VerbatimSink sink, long keepAliveAfter)
+    {
+        Direct = sink;
+        quiet = keepAliveAfter;
+    }
+
+    /// <summary>Sends a plain frame while a read waits. Nothing else ends that wait until the frame is sent.</summary>
+    public async Task SendAsync(VerbatimSink sink, ReadOnlyMemory<byte> frame)
+    {
+        bool isTaken;
+        try
+        {
+            isTaken = await sink.SendPlainAsync(frame);
+        }
+        catch (Exception problem) // whatever it is, the reader gets it and not the thread that appends
+        {
+            source.SetException(problem);
+            return;
+        }
+
+        if (quiet != Never) QuietAt = Now + quiet;
+        if (!isTaken) Wake(new(ReplyReadKind.Cancelled));
+        else if (journal.TryRead(this) is { } read) Wake(read);
+        else if (isCancelled && journal.StopWaiting(this)) Wake(new(ReplyReadKind.Cancelled));
     }
 
     /// <summary>Completes the read that waits. Called once for each wait, by the thread that ended it.</summary>

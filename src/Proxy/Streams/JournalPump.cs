@@ -1,3 +1,4 @@
+using System.IO.Pipelines;
 using Proxy.Chat;
 
 namespace Proxy.Streams;
@@ -65,6 +66,13 @@ internal static class JournalPump
         public override bool KeepsAlive => false; // each client gets its own
 
         public override void Begin() { }
+
+        public override ValueTask<FlushResult> SendAsync(ReadOnlyMemory<byte> frames, bool isPlain)
+        {
+            if (Writer.UnflushedBytes > 0) return Writer.WriteAsync(frames);
+            journal.Append(frames.Span, isPlain);
+            return default;
+        }
 
         public override ValueTask<bool> KeepAliveAsync() => new(true);
     }

@@ -27,6 +27,8 @@ internal sealed class VerbatimSink : IFrameSink, IDisposable
     private PooledBody? each; // the batch's frames that are written one by one, between Take and SendAsync
     private int from; // where the next bytes to send begin in the batch
     private int lastFrame;
+    private long number; // of the last frame
+    private int passed; // plain frames since the last batch
 
     /// <param name="reply">The host's reply.</param>
     /// <param name="client">The client's stream.</param>
@@ -55,6 +57,9 @@ internal sealed class VerbatimSink : IFrameSink, IDisposable
     /// <summary>The end marker and what follows it, while a gate holds it back.</summary>
     public ReadOnlyMemory<byte> HeldEnd => last is { Length: > 0 } ? last.Memory : default;
 
+    /// <summary>Frames may be given to <see cref="SendPlainAsync"/>: nothing in them changes, and the first bytes have been sent.</summary>
+    public bool TakesPlain => hasSent && edits is not { Renames: true };
+
     /// <summary>Every frame is written by itself, because something in it changes.</summary>
     private bool WritesEach => ids is not null || edits is { Renames: true };
 
@@ -64,6 +69,7 @@ internal sealed class VerbatimSink : IFrameSink, IDisposable
     {
         from = 0;
         lastFrame = 0;
+        CatchUp(batch);
         if (WritesEach) (each, spare) = (spare ?? new PooledBody(), null);
         var begin = batch.Taken;
         while (batch.TryNext(out var frame, out var payload))
@@ -85,6 +91,31 @@ internal sealed class VerbatimSink : IFrameSink, IDisposable
                 Write(batch.Number, frame, payload);
             }
         }
+
+        number = batch.Number;
+    }
+
+    /// <summary>
+    /// Sends one whole frame that is no batch's, and that another sink has found to be plain: it has content and says nothing about the answer's end. The next
+    /// batch counts it. False: the client accepts no more bytes.
+    /// </summary>
+    public ValueTask<bool> SendPlainAsync(ReadOnlyMemory<byte> frame)
+    {
+        passed++;
+        number++;
+        ValueTask<FlushResult> sending;
+        if (ids is null)
+        {
+            sending = output.WriteAsync(frame);
+        }
+        else
+        {
+            (each, spare) = (spare ?? new PooledBody(), null);
+            ids.Write(number, frame.Span, each);
+            sending = SendEachAsync();
+        }
+
+        return sending.IsCompletedSuccessfully ? new(Taken(sending.GetAwaiter().GetResult())) : SentAsync(sending);
     }
 
     public ValueTask<bool> SendAsync(FrameBatch batch)
@@ -103,7 +134,7 @@ internal sealed class VerbatimSink : IFrameSink, IDisposable
         }
         else if (!whole.IsEmpty)
         {
-            sending = output.WriteAsync(whole[from..]);
+            sending = client.SendAsync(whole[from..], IsPlain(whole.Length));
         }
 
         if (!hasSent) lastFrames.Begin(whole.Length);
@@ -116,6 +147,7 @@ internal sealed class VerbatimSink : IFrameSink, IDisposable
 
     public GenerationEnd Close(ProxyError? broken, bool silent, FrameBatch batch)
     {
+        CatchUp(batch);
         var rest = batch.Rest;
         var isSilentEnd = silent && rest.IsEmpty && SaidWhy(default); // the host sent the finish reason and then kept the connection open
         if (batch.IsTooLong || (broken is not null && !IsOver && !isSilentEnd)) return new(EndKind.BrokeOff, Usage, broken);
@@ -162,6 +194,15 @@ internal sealed class VerbatimSink : IFrameSink, IDisposable
     {
         last?.Dispose();
         each?.Dispose(); // the batch failed
+    }
+
+    /// <summary>The batch is one frame, and nothing in it matters to whoever watches the answer.</summary>
+    private bool IsPlain(int length) => from == 0 && lastFrame == length && watch is { SaidWhy: false, Counted: false, Ended: false, Error: null };
+
+    private void CatchUp(FrameBatch batch)
+    {
+        batch.Pass(passed);
+        passed = 0;
     }
 
     private void HoldEnd(ReadOnlySpan<byte> before)

@@ -47,8 +47,27 @@ internal sealed class CallRecord
     public string? Joined { get; set; }
     public int Status { get; set; }
     public long FirstToken { get; set; }
+
+    /// <summary>How long the call waited for slots, in units of the timestamp; null: it asked for none.</summary>
+    public long? Waited { get; set; }
+
+    /// <summary>How long the last host took to accept a connection, in units of the timestamp; null: an idle one was used.</summary>
+    public long? Connecting { get; set; }
+
+    /// <summary>From the first content of a host's stream to its end, in units of the timestamp; null: a host has streamed nothing.</summary>
+    public long? Generating { get; set; }
+
+    /// <summary>The number of that stream's frames.</summary>
+    public long? Chunks { get; set; }
     public int? TokensIn { get; set; }
     public int? TokensOut { get; set; }
+
+    /// <summary>Those of <see cref="TokensIn"/> that the host read from its cache, and those that it wrote there.</summary>
+    public int? TokensCached { get; set; }
+    public int? TokensCacheWritten { get; set; }
+
+    /// <summary>Those of <see cref="TokensOut"/> that were reasoning.</summary>
+    public int? TokensReasoning { get; set; }
     public CallOutcome Outcome { get; set; }
     public Fault Fault { get; set; }
 
@@ -71,7 +90,9 @@ internal sealed class CallLedger(LogWriter writer, LogFormat format, ProxyMetric
     {
         var duration = time.GetElapsedTime(call.Started);
         TimeSpan? first = call.FirstToken == 0 ? null : time.GetElapsedTime(call.Started, call.FirstToken);
-        metrics.Count(call, duration, first);
+        var (queued, generating) = (Span(call.Waited), Span(call.Generating));
+        var perToken = call.TokensOut is > 1 and var tokens ? generating / (tokens - 1) : null;
+        metrics.Count(call, duration, first, queued, generating);
         if (writer.Least > LogLevel.Information) return;
 
         LogLine.Begin(format, time.GetUtcNow(), LogLevel.Information, " call"u8)
@@ -93,7 +114,10 @@ internal sealed class CallLedger(LogWriter writer, LogFormat format, ProxyMetric
             .Add(" backend="u8, call.Backend)
             .Add(" joined="u8, call.Joined)
             .Add(" status="u8, call.Status)
+            .Add(" queue_ms="u8, queued?.TotalMilliseconds)
+            .Add(" connect_ms="u8, Span(call.Connecting)?.TotalMilliseconds)
             .Add(" first_token_ms="u8, first?.TotalMilliseconds)
+            .Add(" per_token_ms="u8, perToken?.TotalMilliseconds)
             .Add(" duration_ms="u8, duration.TotalMilliseconds)
             .Add(" tokens_in="u8, call.TokensIn)
             .Add(" tokens_out="u8, call.TokensOut)
@@ -102,4 +126,6 @@ internal sealed class CallLedger(LogWriter writer, LogFormat format, ProxyMetric
             .Add(" error="u8, call.Error)
             .End(writer);
     }
+
+    private TimeSpan? Span(long? units) => units is { } some ? time.GetElapsedTime(0, some) : null;
 }

@@ -1,6 +1,4 @@
 using System.Collections.Concurrent;
-using System.Globalization;
-using System.Text;
 
 namespace Proxy.Telemetry;
 
@@ -14,10 +12,6 @@ internal readonly record struct Gauge(string Name, string Help, string Labels, d
 /// </summary>
 internal sealed class ProxyMetrics
 {
-    // The bounds that the OpenTelemetry conventions give for the time to the first token, and four more, because a large prompt takes minutes.
-    private static readonly double[] FirstTokenBounds = [.001, .005, .01, .02, .04, .06, .08, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10, 30, 60, 120, 300];
-    private static readonly double[] DurationBounds = [.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600];
-
     /// <summary>
     /// The most models with series of their own, and the most of them with names that neither the file nor a host lists: names that match a prefix, and names
     /// that
@@ -30,10 +24,11 @@ internal sealed class ProxyMetrics
     private readonly ConcurrentDictionary<(string Surface, string Backend, string Model, CallOutcome Outcome, int Status), Series> requests = new();
     private readonly ConcurrentDictionary<string, string> labels = new();
     private readonly ConcurrentDictionary<(string Backend, string Model, bool Input), Counter> tokens = new();
-    private readonly ConcurrentDictionary<string, Histogram> firstTokens = new();
     private readonly ConcurrentDictionary<string, Histogram> durations = new();
+    private readonly ConcurrentDictionary<(string Backend, string Model), Histogram> queued = new();
+    private readonly ConcurrentDictionary<string, Counter> failures = new();
     private readonly List<Func<IEnumerable<Gauge>>> gauges = [];
-    private readonly List<(string Name, string Help, DurationHistogram Durations)> histograms = [];
+    private readonly List<(string Name, string Help, Durations Durations)> histograms = [];
     private Series? last;
     private int unlisted;
     private long inFlight;
@@ -43,6 +38,9 @@ internal sealed class ProxyMetrics
 
     /// <summary>Whether the file or a host lists a model's name. Listed models have series of their own.</summary>
     public Func<string, bool> Lists { get; set; } = static _ => false;
+
+    /// <summary>The calls to models by the conventions' names.</summary>
+    public GenAiMetrics GenAi { get; } = new();
 
     public long InFlight => Volatile.Read(ref inFlight);
 
@@ -63,36 +61,52 @@ internal sealed class ProxyMetrics
     /// <summary>Adds values that are read at every scrape. Call it while composing.</summary>
     public void Add(Func<IEnumerable<Gauge>> source) => gauges.Add(source);
 
-    /// <summary>Adds durations without labels. Call it while composing.</summary>
-    public DurationHistogram AddHistogram(string name, string help)
+    /// <summary>Adds durations of a feature's work. Call it while composing.</summary>
+    public Durations AddHistogram(string name, string help, string label = "")
     {
-        var added = new DurationHistogram();
+        var added = new Durations(label);
         histograms.Add((name, help, added));
         return added;
     }
 
-    public void Count(CallRecord call, TimeSpan duration, TimeSpan? firstToken)
+    /// <summary>Counts an attempt at a backend that failed, whether another backend then answered or not.</summary>
+    public void CountFailure(string backend) => failures.GetOrAdd(backend, static _ => new()).Add(1);
+
+    /// <param name="call">The finished call.</param>
+    /// <param name="duration">How long it took.</param>
+    /// <param name="firstToken">How long its first content took; null: it has none.</param>
+    /// <param name="queued">How long it waited for slots; null: it asked for none.</param>
+    /// <param name="generating">From the first content of a host's stream to its end; null: there is no such stream.</param>
+    public void Count(CallRecord call, TimeSpan duration, TimeSpan? firstToken, TimeSpan? queued = null, TimeSpan? generating = null)
     {
         var series = last;
         if (series?.IsOf(call) != true) last = series = Find(call);
         series.Requests.Add(1);
         series.Durations.Observe(duration.TotalSeconds);
-        if (firstToken is { } first)
-        {
-            (series.FirstTokens ??= firstTokens.GetOrAdd(call.Backend ?? "", static _ => new(FirstTokenBounds))).Observe(first.TotalSeconds);
-        }
-
+        if (queued is { } waited) (series.Queued ??= Queued(call)).Observe(waited.TotalSeconds);
+        series.Inference?.Observe(duration.TotalSeconds);
         if (call.Served is null) return;
         if (call.TokensIn is { } input) (series.Input ??= Tokens(call, input: true)).Add(input);
         if (call.TokensOut is { } output) (series.Output ??= Tokens(call, input: false)).Add(output);
+        if (series.Inference is not null) (series.Answers ??= GenAi.Series(series.Key)).Count(call, firstToken, generating);
     }
 
     private Series Find(CallRecord call)
     {
-        var key = (call.Surface, call.Backend ?? "", Label(call), call.Outcome, call.Status);
-        return requests.TryGetValue(key, out var known)
-            ? known : requests.GetOrAdd(key, new Series(call, durations.GetOrAdd(call.Surface, static _ => new(DurationBounds))));
+        var model = Label(call);
+        var key = (call.Surface, call.Backend ?? "", model, call.Outcome, call.Status);
+        if (requests.TryGetValue(key, out var known)) return known;
+        var made = new Series(call, durations.GetOrAdd(call.Surface, static _ => new(Histogram.Duration)));
+        if (call.Backend is { } backend && GenAiMetrics.OperationOf(call.Surface) is { } operation)
+        {
+            made.Key = new(operation, backend, model);
+            made.Inference = GenAi.Duration(made.Key, call.Outcome);
+        }
+
+        return requests.GetOrAdd(key, made);
     }
+
+    private Histogram Queued(CallRecord call) => queued.GetOrAdd((call.Backend ?? "", Label(call)), static _ => new(Histogram.Queue));
 
     private Counter Tokens(CallRecord call, bool input) => tokens.GetOrAdd((call.Backend ?? "", Label(call), input), static _ => new());
 
@@ -113,76 +127,54 @@ internal sealed class ProxyMetrics
 
     public string Expose()
     {
-        var text = new StringBuilder(4096);
-        Head(text, "proxy_requests_total", "counter", "Finished calls.");
+        var text = new MetricsText();
+        text.Head("proxy_requests_total", "counter", "Finished calls.");
         foreach (var (key, series) in requests)
-            Line(text, "proxy_requests_total",
+            text.Line("proxy_requests_total",
                 $"surface=\"{Escape(key.Surface)}\",backend=\"{Escape(key.Backend)}\",model=\"{Escape(key.Model)}\","
                     + $"outcome=\"{CallLedger.Name(key.Outcome)}\",status=\"{key.Status}\"", series.Requests.Value);
-        Head(text, "proxy_tokens_total", "counter", "Tokens as the hosts counted them.");
+        text.Head("proxy_tokens_total", "counter", "Tokens as the hosts counted them.");
         foreach (var (key, counter) in tokens)
-            Line(text, "proxy_tokens_total",
+            text.Line("proxy_tokens_total",
                 $"backend=\"{Escape(key.Backend)}\",model=\"{Escape(key.Model)}\",direction=\"{(key.Input ? "input" : "output")}\"", counter.Value);
-        Head(text, "proxy_prompt_bytes_total", "counter", "Bytes of prompts of 8 KiB or more.");
-        Line(text, "proxy_prompt_bytes_total", "", Volatile.Read(ref promptBytes));
-        Head(text, "proxy_prompt_shared_bytes_total", "counter",
+        text.Head("proxy_backend_failures_total", "counter", "Attempts at a backend that failed.");
+        foreach (var (backend, counter) in failures) text.Line("proxy_backend_failures_total", $"backend=\"{Escape(backend)}\"", counter.Value);
+        text.Head("proxy_prompt_bytes_total", "counter", "Bytes of prompts of 8 KiB or more.");
+        text.Line("proxy_prompt_bytes_total", "", Volatile.Read(ref promptBytes));
+        text.Head("proxy_prompt_shared_bytes_total", "counter",
             "Those of them that repeat the beginning of an earlier prompt of the same key and model: what a prefix cache can save.");
-        Line(text, "proxy_prompt_shared_bytes_total", "", Volatile.Read(ref sharedPromptBytes));
-        Head(text, "proxy_answer_parts_skipped_total", "counter", "Answer parts of unknown types, left out in translation.");
-        Line(text, "proxy_answer_parts_skipped_total", "", Volatile.Read(ref skippedParts));
-        Write(text, "proxy_first_token_seconds", "Time from the request to the first content.", "backend", firstTokens);
-        Write(text, "proxy_request_duration_seconds", "Time from the request to the end of its answer.", "surface", durations);
-        foreach (var (name, help, durations) in histograms)
-        {
-            Head(text, name, "histogram", help);
-            Write(text, name, "", durations.Counts);
-        }
-
-        Head(text, "proxy_in_flight", "gauge", "Calls running now.");
-        Line(text, "proxy_in_flight", "", InFlight);
-        string? last = null;
-        foreach (var gauge in gauges.SelectMany(source => source()).OrderBy(g => g.Name, StringComparer.Ordinal))
-        {
-            if (gauge.Name != last) Head(text, last = gauge.Name, gauge.Name.EndsWith("_total", StringComparison.Ordinal) ? "counter" : "gauge", gauge.Help);
-            Line(text, gauge.Name, gauge.Labels, gauge.Value);
-        }
-
+        text.Line("proxy_prompt_shared_bytes_total", "", Volatile.Read(ref sharedPromptBytes));
+        text.Head("proxy_answer_parts_skipped_total", "counter", "Answer parts of unknown types, left out in translation.");
+        text.Line("proxy_answer_parts_skipped_total", "", Volatile.Read(ref skippedParts));
+        text.Head("proxy_request_duration_seconds", "histogram", "Time from the request to the end of its answer.");
+        foreach (var (surface, histogram) in durations) text.Write("proxy_request_duration_seconds", $"surface=\"{Escape(surface)}\"", histogram);
+        text.Head("proxy_queue_seconds", "histogram", "Time that a call waited for slots.");
+        foreach (var (key, histogram) in queued)
+            text.Write("proxy_queue_seconds", $"backend=\"{Escape(key.Backend)}\",model=\"{Escape(key.Model)}\"", histogram);
+        GenAi.Expose(text);
+        text.Head("proxy_in_flight", "gauge", "Calls running now.");
+        text.Line("proxy_in_flight", "", InFlight);
+        ExposeFeatures(text);
         return text.ToString();
     }
 
-    public static string Escape(string label) =>
-        label.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("\"", "\\\"", StringComparison.Ordinal).Replace("\n", "\\n", StringComparison.Ordinal);
+    public static string Escape(string label) => MetricsText.Escape(label);
 
-    private static void Head(StringBuilder text, string name, string kind, string help)
-        => text.Append("# HELP ").Append(name).Append(' ').Append(help).Append("\n# TYPE ").Append(name).Append(' ').Append(kind).Append('\n');
-
-    private static void Line(StringBuilder text, string name, string labels, double value)
+    /// <summary>The histograms and values of the features.</summary>
+    private void ExposeFeatures(MetricsText text)
     {
-        text.Append(name);
-        if (labels.Length > 0) text.Append('{').Append(labels).Append('}');
-        text.Append(' ').Append(value.ToString(CultureInfo.InvariantCulture)).Append('\n');
-    }
-
-    private static void Write(StringBuilder text, string name, string help, string label, ConcurrentDictionary<string, Histogram> all)
-    {
-        Head(text, name, "histogram", help);
-        foreach (var (key, histogram) in all) Write(text, name, $"{label}=\"{Escape(key)}\"", histogram);
-    }
-
-    private static void Write(StringBuilder text, string name, string labels, Histogram histogram)
-    {
-        var before = labels.Length == 0 ? "" : labels + ",";
-        var total = 0L;
-        for (var i = 0; i < histogram.Bounds.Length; i++)
+        foreach (var (name, help, added) in histograms)
         {
-            total += histogram.Bucket(i);
-            Line(text, name + "_bucket", $"{before}le=\"{histogram.Bounds[i].ToString(CultureInfo.InvariantCulture)}\"", total);
+            text.Head(name, "histogram", help);
+            foreach (var (value, histogram) in added.All) text.Write(name, value.Length == 0 ? "" : $"{added.Label}=\"{Escape(value)}\"", histogram);
         }
 
-        total += histogram.Bucket(histogram.Bounds.Length);
-        Line(text, name + "_bucket", $"{before}le=\"+Inf\"", total);
-        Line(text, name + "_sum", labels, histogram.Sum);
-        Line(text, name + "_count", labels, total);
+        string? last = null;
+        foreach (var gauge in gauges.SelectMany(source => source()).OrderBy(g => g.Name, StringComparer.Ordinal))
+        {
+            if (gauge.Name != last) text.Head(last = gauge.Name, gauge.Name.EndsWith("_total", StringComparison.Ordinal) ? "counter" : "gauge", gauge.Help);
+            text.Line(gauge.Name, gauge.Labels, gauge.Value);
+        }
     }
 
     /// <summary>
@@ -199,45 +191,21 @@ internal sealed class ProxyMetrics
 
         public Counter Requests { get; } = new();
         public Histogram Durations => durations;
-        public Histogram? FirstTokens { get; set; }
+        public Histogram? Queued { get; set; }
+
+        /// <summary>The durations of a model's answers; null: the calls generate nothing.</summary>
+        public Histogram? Inference { get; set; }
+
+        /// <summary>Names the numbers of these calls' model, if the calls generate something.</summary>
+        public GenAiMetrics.Key Key { get; set; }
+
+        /// <summary>What is counted of a model's answers; null: none was answered.</summary>
+        public InferenceSeries? Answers { get; set; }
         public Counter? Input { get; set; }
         public Counter? Output { get; set; }
 
         public bool IsOf(CallRecord call) =>
             ReferenceEquals(call.Surface, surface) && ReferenceEquals(call.Backend, backend) && call.Outcome == outcome && call.Status == status
                 && ReferenceEquals(call.Served ?? call.Model, model);
-    }
-
-    /// <summary>Durations of a feature's own work.</summary>
-    internal sealed class DurationHistogram
-    {
-        internal Histogram Counts { get; } = new(FirstTokenBounds);
-
-        public void Observe(TimeSpan duration) => Counts.Observe(duration.TotalSeconds);
-    }
-
-    private sealed class Counter
-    {
-        private long value;
-        public long Value => Volatile.Read(ref value);
-        public void Add(long more) => Interlocked.Add(ref value, more);
-    }
-
-    internal sealed class Histogram(double[] bounds)
-    {
-        private readonly long[] counts = new long[bounds.Length + 1];
-        private long microseconds;
-
-        public double[] Bounds => bounds;
-        public double Sum => Volatile.Read(ref microseconds) / 1e6;
-        public long Bucket(int at) => Volatile.Read(ref counts[at]);
-
-        public void Observe(double seconds)
-        {
-            var at = 0;
-            while (at < bounds.Length && seconds > bounds[at]) at++;
-            Interlocked.Increment(ref counts[at]);
-            Interlocked.Add(ref microseconds, (long)(seconds * 1e6));
-        }
     }
 }

@@ -147,7 +147,9 @@ internal sealed class SocketExchange(SocketUpstream client, CoarseTicker ticker)
         try
         {
             if (IsEnded) return Failed(default);
-            return Hold(await client.ConnectAsync(patience.Token));
+            var opened = await client.ConnectAsync(patience.Token);
+            Connected = Ticker.Time.GetTimestamp();
+            return Hold(opened);
         }
         catch (OperationCanceledException)
         {

@@ -88,6 +88,9 @@ internal sealed record UpstreamHead(UpstreamOutcome Outcome, int Status = 0)
 /// </summary>
 internal abstract class UpstreamExchange : ReplyBody
 {
+    /// <summary>When a new connection was ready, by <see cref="TimeProvider.GetTimestamp"/>; 0: an idle one was used.</summary>
+    public long Connected { get; protected set; }
+
     /// <summary>
     /// Connects or takes an idle connection, sends the request, and waits for the head; skips 1xx heads. If a reused connection breaks before any byte of
     /// the response, the request is retried once on a new connection. Network failures are results, never exceptions. Call it once.

@@ -2,6 +2,7 @@ using System.Runtime.CompilerServices;
 using System.Text;
 using System.Text.Json;
 using Microsoft.Extensions.Logging;
+using Proxy.Buffers;
 using Proxy.Chat;
 
 namespace Proxy.Workflows;
@@ -23,7 +24,7 @@ internal sealed class JobRelay : IAsyncDisposable
     private const int MostOfLine = 200;
 
     private readonly CancellationTokenSource stop = new();
-    private readonly TaskCompletionSource<bool> nothing = new(); // what is waited for when nothing more can come
+    private readonly Alarm alarm;
     private readonly Job job;
     private readonly RelayParts parts;
     private readonly IJobRun run;
@@ -53,26 +54,24 @@ internal sealed class JobRelay : IAsyncDisposable
         branches = new Branches(job.Pipeline, tools);
         read = Read;
         launched = heard = parts.Time.GetTimestamp();
+        alarm = new Alarm(parts.Time);
+        run.Ended.ConfigureAwait(false).GetAwaiter().UnsafeOnCompleted(alarm.RingElsewhere);
     }
 
     /// <summary>What the client is to see. The last event is <see cref="ChatEvent.Finished"/>. Enumerate once.</summary>
     public async IAsyncEnumerable<ChatEvent> ReadAsync([EnumeratorCancellation] CancellationToken cancellation)
     {
-        await using var leaving = cancellation.UnsafeRegister(static state => ((CancellationTokenSource)state!).Cancel(), stop);
+        await using var leaving = cancellation.UnsafeRegister(static state => ((JobRelay)state!).Leave(), this);
         await using var source = (run.Output ?? feed!.ReadAsync(stop.Token)).GetAsyncEnumerator(stop.Token);
-        Task<bool>? arriving = null;
+        var arriving = new PendingMove(alarm);
         try
         {
             while (true)
             {
-                arriving ??= isDry ? nothing.Task : source.MoveNextAsync().AsTask();
-                if (!arriving.IsCompleted) await WaitAsync(arriving).ConfigureAwait(false);
+                if (!isDry && !arriving.IsBegun) arriving.Begin(source.MoveNextAsync());
+                if (!arriving.IsDone) await WaitAsync().ConfigureAwait(false);
                 cancellation.ThrowIfCancellationRequested();
-                if (arriving.IsCompleted)
-                {
-                    await TakeAsync(arriving, source).ConfigureAwait(false);
-                    arriving = null;
-                }
+                if (arriving.IsDone) Take(arriving, source);
 
                 Settle();
                 await TakeOrderedAsync().ConfigureAwait(false);
@@ -90,8 +89,7 @@ internal sealed class JobRelay : IAsyncDisposable
         finally
         {
             await stop.CancelAsync().ConfigureAwait(false);
-            // An enumerator must not be disposed while its next element is awaited.
-            if (arriving is not null && !isDry) await ((Task)arriving).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await arriving.SettleAsync().ConfigureAwait(false);
         }
     }
 
@@ -115,8 +113,15 @@ internal sealed class JobRelay : IAsyncDisposable
         if (feed is not null) await feed.DisposeAsync().ConfigureAwait(false);
         await run.DisposeAsync().ConfigureAwait(false);
         lines.Dispose();
+        alarm.Dispose();
         stop.Dispose();
         parts.Metrics.Ended();
+    }
+
+    private void Leave()
+    {
+        stop.Cancel();
+        alarm.RingElsewhere();
     }
 
     private TimeSpan Grace => run.Ended is { IsCompletedSuccessfully: true, Result.Error: not null } ? LastWordsOfFailure : LastWords;
@@ -130,28 +135,25 @@ internal sealed class JobRelay : IAsyncDisposable
         parts.Log.JobFailed(job.TraceId, job.Pipeline.Name, error.Message);
     }
 
-    /// <summary>Waits until something arrives, the job ends, or a time is over.</summary>
-    private async ValueTask WaitAsync(Task arriving)
+    /// <summary>Waits until something arrives, the job ends, or a time is over. Sometimes shorter.</summary>
+    private ValueTask WaitAsync()
     {
         var time = parts.Time;
         var wait = Least(job.Pipeline.Timeout - time.GetElapsedTime(launched), job.Pipeline.Idle - time.GetElapsedTime(heard));
         if (gapSince is { } gap) wait = Least(wait, EventOrder.Patience - time.GetElapsedTime(gap));
         if (endedAt is { } ended) wait = Least(wait, Grace - time.GetElapsedTime(ended));
-        if (wait <= TimeSpan.Zero) return;
-        using var timer = CancellationTokenSource.CreateLinkedTokenSource(stop.Token);
-        var delay = Task.Delay(wait + TimeSpan.FromMilliseconds(1), time, timer.Token);
-        await (endedAt is null ? Task.WhenAny(arriving, run.Ended, delay) : Task.WhenAny(arriving, delay)).ConfigureAwait(false);
-        await timer.CancelAsync().ConfigureAwait(false);
+        else if (run.Ended.IsCompleted) return default;
+        return wait <= TimeSpan.Zero ? default : alarm.WaitAsync(wait);
     }
 
     private static TimeSpan Least(TimeSpan one, TimeSpan other) => one < other ? one : other;
 
     /// <summary>Reads what arrived.</summary>
-    private async ValueTask TakeAsync(Task<bool> arriving, IAsyncEnumerator<ReadOnlyMemory<byte>> source)
+    private void Take(PendingMove arrived, IAsyncEnumerator<ReadOnlyMemory<byte>> source)
     {
         try
         {
-            if (await arriving.ConfigureAwait(false))
+            if (arrived.Take())
             {
                 heard = parts.Time.GetTimestamp();
                 if (!lines.Take(source.Current.Span, isWhole: feed is not null, read))

@@ -19,6 +19,7 @@ internal static class InferenceFeature
                 new("proxy_inference_waiting", "Texts waiting for a model of this process.", labels, load.Waiting),
                 new("proxy_inference_tokens", "Tokens that a model of this process has computed.", labels, load.Tokens),
                 new("proxy_inference_padding", "Tokens computed only to fill batches up.", labels, load.Padding),
+                new("proxy_inference_batches_total", "Batches that a model of this process has computed.", labels, load.Batches),
             ]
             select gauge);
         parts.Readiness.Add(() => models.AreReady);

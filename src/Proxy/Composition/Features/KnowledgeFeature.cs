@@ -52,8 +52,9 @@ internal static class KnowledgeFeature
     /// <summary>Adds the route that answers chats from documents, and lists its pairs of models and workspaces.</summary>
     private static void AddRoutes(PartsBuilder parts, WorkspaceAccess knowledge)
     {
-        parts.ChatRoutes.Add(new RagRoute(knowledge, owner => CallerOf(parts, owner), parts.Direct, model => ContextOf(parts, model),
-            new RagMetrics(parts.Exchange.Metrics, parts.Exchange.Time)));
+        var metrics = new RagMetrics(parts.Exchange.Metrics, parts.Exchange.Time);
+        knowledge.Searches.Timed += metrics.Timed;
+        parts.ChatRoutes.Add(new RagRoute(knowledge, owner => CallerOf(parts, owner), parts.Direct, model => ContextOf(parts, model), metrics));
         if (parts.Config.Knowledge.Listed is { Count: > 0 } listed) parts.Catalog.PairsOf = owner => PairsOfAsync(parts, knowledge, listed, owner);
     }
 

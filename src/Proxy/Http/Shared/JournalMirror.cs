@@ -31,27 +31,34 @@ internal sealed class JournalMirror(AnswerJournal journal, ulong known, SharedJo
         await Task.Yield();
         using var stop = new CancellationTokenSource();
         var (heardAt, toldAt) = (time.GetTimestamp(), 0L);
-        await foreach (var next in shared.Store.FollowAsync(traceId, Pace, stop.Token))
+        try
         {
-            if (journal.IsOver) return;
-            if (journal.HasClients && shared.Store.IsUsable && (toldAt == 0 || time.GetElapsedTime(toldAt) > Pace))
+            await foreach (var next in shared.Store.FollowAsync(traceId, Pace, stop.Token))
             {
-                toldAt = time.GetTimestamp();
-                await shared.Store.AskOwnerAsync(traceId, journal.Origin.Owner, OwnerAsk.GoOn, stop.Token);
-            }
+                if (journal.IsOver) return;
+                if (journal.HasClients && shared.Store.IsUsable && (toldAt == 0 || time.GetElapsedTime(toldAt) > Pace))
+                {
+                    toldAt = time.GetTimestamp();
+                    await shared.Store.AskOwnerAsync(traceId, journal.Origin.Owner, OwnerAsk.GoOn, stop.Token);
+                }
 
-            if (next is { } message)
-            {
-                heardAt = time.GetTimestamp();
-                Take(message);
-                if (message.Sequence >= known) caughtUp.TrySetResult();
-            }
-            else if (time.GetElapsedTime(heardAt) > (shared.Store.IsUsable ? SharedJournals.LongestSilence : LongestOutage))
-            {
-                Break(SharedJournals.Broken);
-            }
+                if (next is { } message)
+                {
+                    heardAt = time.GetTimestamp();
+                    Take(message);
+                    if (message.Sequence >= known) caughtUp.TrySetResult();
+                }
+                else if (time.GetElapsedTime(heardAt) > (shared.Store.IsUsable ? SharedJournals.LongestSilence : LongestOutage))
+                {
+                    Break(SharedJournals.Broken);
+                }
 
-            if (journal.IsOver) return;
+                if (journal.IsOver) return;
+            }
+        }
+        finally
+        {
+            await stop.CancelAsync();
         }
     }
 

@@ -1,3 +1,4 @@
+using Proxy.Knowledge.Search;
 using Proxy.Telemetry;
 
 namespace Proxy.Knowledge.Chat;
@@ -9,19 +10,28 @@ internal enum SearchEnd { Some, None, Failed }
 internal sealed class RagMetrics
 {
     private readonly TimeProvider time;
-    private readonly ProxyMetrics.DurationHistogram durations;
+    private readonly Durations durations;
+    private readonly Durations stages;
     private long some, none, failed, passages;
 
     public RagMetrics(ProxyMetrics metrics, TimeProvider time)
     {
         this.time = time;
         durations = metrics.AddHistogram("proxy_rag_search_seconds", "Time of a search in documents for a chat.");
+        stages = metrics.AddHistogram("proxy_rag_stage_seconds", "Time of a stage of a search in documents, for chats and other callers.", "stage");
+        foreach (var stage in StageClock.Names) stages.Of(stage);
         metrics.Add(Measure);
     }
 
     public long Begin() => time.GetTimestamp();
 
     public void Searched(long began) => durations.Observe(time.GetElapsedTime(began));
+
+    /// <summary>A search has ended, for a chat or another caller.</summary>
+    public void Timed(IReadOnlyList<StageTime> took)
+    {
+        foreach (var (stage, milliseconds) in took) stages.Observe(TimeSpan.FromMilliseconds(milliseconds), stage);
+    }
 
     public void Count(SearchEnd end, int found = 0)
     {

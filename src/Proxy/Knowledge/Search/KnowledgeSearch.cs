@@ -8,6 +8,9 @@ namespace Proxy.Knowledge.Search;
 /// <summary>Finds the passages of workspaces that answer a query.</summary>
 internal interface IKnowledgeSearch
 {
+    /// <summary>Told how long the stages of each search took, also of one that failed.</summary>
+    event Action<IReadOnlyList<StageTime>>? Timed;
+
     /// <summary>Searches all workspaces as one. Returns why it cannot be done.</summary>
     ValueTask<(SearchOutcome? Outcome, ProxyError? Error)> SearchAsync(
         IReadOnlyList<Workspace> workspaces, SearchRequest request, CancellationToken cancellation);
@@ -21,6 +24,9 @@ internal interface IKnowledgeSearch
 internal sealed class KnowledgeSearch(IKnowledgeStore store, KnowledgeModels models, ITextAnalyzer analyzer, TimeProvider time) : IKnowledgeSearch
 {
     private readonly FilterMasks masks = new(store);
+
+    /// <inheritdoc/>
+    public event Action<IReadOnlyList<StageTime>>? Timed;
 
     /// <summary>Searches workspaces as one collection. An error is for the client: an empty query, a busy model.</summary>
     public async ValueTask<(SearchOutcome? Outcome, ProxyError? Error)> SearchAsync(
@@ -52,6 +58,7 @@ internal sealed class KnowledgeSearch(IKnowledgeStore store, KnowledgeModels mod
         finally
         {
             foreach (var index in opened) index.Dispose();
+            Timed?.Invoke(clock.Stages);
         }
     }
 }

@@ -3,6 +3,9 @@ namespace Proxy.Knowledge.Search;
 /// <summary>Times the stages of a search, one after the other, and keeps what the search did differently from the usual.</summary>
 internal sealed class StageClock(TimeProvider time)
 {
+    /// <summary>The stages of a search, in their order.</summary>
+    public static readonly IReadOnlyList<string> Names = ["open", "words", "embed", "vectors", "feedback", "load", "rerank", "select"];
+
     private readonly List<StageTime> stages = [];
     private readonly List<string> notes = [];
     private long last = time.GetTimestamp();

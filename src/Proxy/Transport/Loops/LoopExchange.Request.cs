@@ -98,6 +98,7 @@ internal sealed partial class LoopExchange
             var opened = await client.Addresses.ConnectAsync(OpenAsync, client.Target.Connect, patience.Token).ConfigureAwait(false);
             await here.EnterAsync();
             connection = opened;
+            Connected = ticker.Time.GetTimestamp();
             return HasEnded ? Failed(default) : null;
         }
         catch (OperationCanceledException)

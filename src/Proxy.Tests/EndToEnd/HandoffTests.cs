@@ -10,17 +10,23 @@ public sealed class HandoffTests
     [Fact]
     public async Task New_process_cannot_serve_The_old_one_serves_on()
     {
-        await using var house = await HandoffHouse.StartAsync();
+        await using var house = await HandoffHouse.StartAsync(slots: 1);
         var stream = await house.StreamAsync("few", "s");
         var folder = Path.GetDirectoryName(house.Proxy.ConfigFile)!;
-        var hangs = Path.Combine(folder, "hangs");
-        await File.WriteAllTextAsync(hangs, "#!/bin/sh\nexec sleep 60\n", TestContext.Current.CancellationToken);
-        File.SetUnixFileMode(hangs, UnixFileMode.UserRead | UnixFileMode.UserExecute);
+        var hangs = await WriteAsync("hangs", "#!/bin/sh\nexec sleep 60\n");
+        // It says that it is ready, waits until the old process has stepped back, and ends.
+        var late = await WriteAsync("late", """
+            #!/bin/bash
+            talk=$(sed 's/.*"talk":\([0-9]*\).*/\1/' <<<"$PROXY_HANDOFF")
+            echo '{"kind":"prepared","version":7,"news":[]}' >&$talk
+            while read -r line <&$talk; do case $line in *'"go"'*) exit;; esac; done
+            """);
         var good = await File.ReadAllTextAsync(house.Proxy.ConfigFile, TestContext.Current.CancellationToken);
 
         var gone = await house.Proxy.HandoffAsync("--binary", Path.Combine(folder, "missing"));
         var ended = await house.Proxy.HandoffAsync("--binary", "/bin/false");
         var hung = await house.Proxy.HandoffAsync("--binary", hangs, "--patience", "0.5");
+        var gaveUp = await house.Proxy.HandoffAsync("--binary", late);
         await File.WriteAllTextAsync(house.Proxy.ConfigFile, good + "\nnonsense = 1\n", TestContext.Current.CancellationToken);
         var wrong = await house.Proxy.HandoffAsync();
         await File.WriteAllTextAsync(house.Proxy.ConfigFile, good, TestContext.Current.CancellationToken);
@@ -28,12 +34,23 @@ public sealed class HandoffTests
         Assert.Equal((1, true), (gone.ExitCode, gone.Output.Contains("No such file", StringComparison.Ordinal)));
         Assert.Equal((1, true), (ended.ExitCode, ended.Output.Contains("ended before it was ready", StringComparison.Ordinal)));
         Assert.Equal((1, true), (hung.ExitCode, hung.Output.Contains("not ready within 0.5 s", StringComparison.Ordinal)));
+        Assert.Equal((1, true), (gaveUp.ExitCode, gaveUp.Output.Contains("ended before it was ready", StringComparison.Ordinal)));
         Assert.True(wrong.ExitCode == 1 && wrong.Output.Contains("nonsense", StringComparison.Ordinal), wrong.Output);
-        Assert.Equal(200, (await house.PostAsync(HandoffHouse.Chat, OpenAi.Request("few"))).Status);
+        var waits = house.PostAsync(HandoffHouse.Chat, OpenAi.Request("few"));
         house.End("s");
         HandoffHouse.AssertWhole("s", await stream.ReadRestAsync());
+        Assert.Equal(200, (await Patience.For(waits, "the call after the failures")).Status);
         Assert.Equal(0, (await house.Proxy.CommandAsync("calls")).ExitCode);
         Assert.Equal(house.Proxy.Id, house.Proxy.Serving);
+        Assert.Equal(1, house.Most("few"));
+
+        async Task<string> WriteAsync(string name, string text)
+        {
+            var path = Path.Combine(folder, name);
+            await File.WriteAllTextAsync(path, text, TestContext.Current.CancellationToken);
+            File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserExecute);
+            return path;
+        }
     }
 
     [Fact]

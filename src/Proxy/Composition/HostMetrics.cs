@@ -24,7 +24,7 @@ internal sealed class HostMetrics(BackendDirectory directory, Func<Backend, Canc
                 ? [.. directory.Table.All.Where(static b => !b.IsEcho && !b.IsProxy && b.State is { Available: true, Report.Kind: not ("ollama" or "tei") })]
                 : [];
             foreach (var gone in said.Keys.Except(asked.Select(static backend => backend.Name))) said.TryRemove(gone, out _);
-            await Task.WhenAll(asked.Select(async backend => said[backend.Name] = await ask(backend, cancellation).ConfigureAwait(false)))
+            await ((Task)Task.WhenAll(asked.Select(async backend => said[backend.Name] = await ask(backend, cancellation).ConfigureAwait(false))))
                 .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             await Task.Delay(Rhythm, time, cancellation).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }

@@ -48,6 +48,7 @@ public sealed class HandoffForwardingTests(HandoffForwardingTests.Pair pair) : I
     {
         var path = $"/v1/streams/{pair.IdOf("resumed")}";
         var foreign = await pair.House.GetAsync(path, Bob);
+        var (listed, others) = (await pair.House.GetAsync("/v1/streams", Ann), await pair.House.GetAsync("/v1/streams", Bob));
         var resumed = await RawClient.ConnectAsync(pair.House.Address);
         await resumed.RequestAsync("GET", $"{path}?after=2", null, Ann);
         await resumed.ReadHeadAsync();
@@ -58,6 +59,8 @@ public sealed class HandoffForwardingTests(HandoffForwardingTests.Pair pair) : I
         var unknown = await pair.House.GetAsync("/v1/streams/0123456789", Ann);
 
         Assert.Equal(404, foreign.Status);
+        Assert.Contains(pair.IdOf("resumed"), listed.Text, StringComparison.Ordinal);
+        Assert.Equal(0, others.Json.GetProperty("data").GetArrayLength());
         Assert.True(rest.Whole);
         Assert.StartsWith($"id: {pair.IdOf("resumed")}/3\n", rest.Text, StringComparison.Ordinal);
         Assert.EndsWith(OpenAi.Done, rest.Text, StringComparison.Ordinal);

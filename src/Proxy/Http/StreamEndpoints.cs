@@ -44,6 +44,7 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
             json.WriteStartObject();
             json.WriteStartArray("streams");
             foreach (var journal in journals.List(null)) JournalJson.WriteRow(json, journal, parts.Time.GetUtcNow());
+            await WriteOthersAsync(scope, json, "streams");
             json.WriteEndArray();
             json.WriteEndObject();
         }
@@ -63,12 +64,23 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
             json.WriteString("object", "list");
             json.WriteStartArray("data");
             foreach (var journal in journals.List(scope.Caller.Name)) JournalJson.WriteRow(json, journal, parts.Time.GetUtcNow());
+            await WriteOthersAsync(scope, json, "data");
             json.WriteEndArray();
             json.WriteEndObject();
         }
 
         await Exchange.WriteAsync(scope, "application/json", body);
         return null;
+    }
+
+    /// <summary>Writes the rows of the processes that handed over.</summary>
+    private async ValueTask WriteOthersAsync(CallScope scope, Utf8JsonWriter json, string member)
+    {
+        foreach (var answer in await parts.Forwarding.AskAllAsync(scope))
+        {
+            using var said = JsonDocument.Parse(answer);
+            foreach (var row in said.RootElement.GetProperty(member).EnumerateArray()) row.WriteTo(json);
+        }
     }
 
     private async ValueTask<ProxyError?> ReadAsync(CallScope scope)

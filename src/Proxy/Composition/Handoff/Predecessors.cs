@@ -83,21 +83,21 @@ internal sealed class Predecessors(SlotQueue slots, BackendDirectory directory, 
     {
         lock (gate)
         {
-            foreach (var one in all) one.Talk.Dispose();
+            foreach (var one in all) one.Dispose();
             all.Clear();
         }
     }
 
     public void Dispose()
     {
-        foreach (var one in All()) one.Talk.Dispose();
+        foreach (var one in All()) one.Dispose();
     }
 
     private void Remove(Predecessor ended)
     {
         lock (gate) all.Remove(ended);
         ended.Share.Dispose();
-        ended.Talk.Dispose();
+        ended.Dispose();
         log.PredecessorEnded(ended.Pid);
     }
 }
@@ -108,7 +108,7 @@ internal sealed class Predecessors(SlotQueue slots, BackendDirectory directory, 
 /// <param name="talk">The talk with it.</param>
 /// <param name="share">The slots that it holds.</param>
 /// <param name="ended">Called at its end.</param>
-internal sealed class Predecessor(int pid, string admin, HandoffTalk talk, RemoteSlots share, Action<Predecessor> ended)
+internal sealed class Predecessor(int pid, string admin, HandoffTalk talk, RemoteSlots share, Action<Predecessor> ended) : IDisposable
 {
     private CancellationTokenSource listening = new();
     private Task<bool> listener = Task.FromResult(false);
@@ -129,6 +129,7 @@ internal sealed class Predecessor(int pid, string admin, HandoffTalk talk, Remot
     /// <summary>Hears what it says from now on.</summary>
     public void Listen()
     {
+        listening.Dispose();
         listening = new();
         listener = ListenAsync(listening.Token);
     }
@@ -138,6 +139,13 @@ internal sealed class Predecessor(int pid, string admin, HandoffTalk talk, Remot
     {
         await listening.CancelAsync().ConfigureAwait(false);
         return await listener.ConfigureAwait(false);
+    }
+
+    /// <summary>Ends the talk in this process.</summary>
+    public void Dispose()
+    {
+        talk.Dispose();
+        listening.Dispose();
     }
 
     /// <summary>Takes a message about slots and calls.</summary>

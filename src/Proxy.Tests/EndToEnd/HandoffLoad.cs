@@ -13,17 +13,19 @@ namespace Proxy.Tests.EndToEnd;
 /// <param name="Shortest">The duration of the shortest stream.</param>
 /// <param name="Longest">The duration of the longest.</param>
 /// <param name="Rate">Other calls in a second.</param>
-internal sealed record HandoffForm(int Handoffs, TimeSpan Pause, int Streams, TimeSpan Shortest, TimeSpan Longest, int Rate)
+/// <param name="Slots">The slots of their host.</param>
+internal sealed record HandoffForm(int Handoffs, TimeSpan Pause, int Streams, TimeSpan Shortest, TimeSpan Longest, int Rate, int Slots)
 {
     /// <summary>PROXY_HANDOFF_MINUTES asks for the long form: two handoffs a minute.</summary>
-    public static HandoffForm Asked => double.TryParse(Environment.GetEnvironmentVariable("PROXY_HANDOFF_MINUTES"), CultureInfo.InvariantCulture, out var minutes)
-        ? new((int)(2 * minutes), TimeSpan.FromSeconds(30), 100, TimeSpan.FromSeconds(5), TimeSpan.FromSeconds(60), 200)
-        : new(2, TimeSpan.FromMilliseconds(400), 10, TimeSpan.FromMilliseconds(200), TimeSpan.FromSeconds(2), 60);
+    public static HandoffForm Asked =>
+        double.TryParse(Environment.GetEnvironmentVariable("PROXY_HANDOFF_MINUTES"), CultureInfo.InvariantCulture, out var minutes)
+        ? new((int)(2 * minutes), TimeSpan.FromSeconds(30), 100, TimeSpan.FromSeconds(5), TimeSpan.FromSeconds(60), 200, 32)
+        : new(2, TimeSpan.FromMilliseconds(400), 10, TimeSpan.FromMilliseconds(200), TimeSpan.FromSeconds(2), 60, 4);
 }
 
 /// <summary>
-/// Clients that stream, clients that call at a fixed rate, a client that uses one connection without a second try, and one that puts documents into a workspace,
-/// while processes hand over to each other.
+/// Clients that stream, clients that call at a fixed rate, a client that uses one connection without a second try, and one that puts documents into a
+/// workspace, while processes hand over to each other.
 /// </summary>
 internal sealed class HandoffLoad(HandoffHouse house, HandoffForm form, bool ingests) : IDisposable
 {
@@ -70,8 +72,9 @@ internal sealed class HandoffLoad(HandoffHouse house, HandoffForm form, bool ing
         foreach (var (began, milliseconds) in latencies)
             (handoffs.Exists(one => began >= one.Began && Stopwatch.GetElapsedTime(one.Began, began) < Around) ? around : between).Add(milliseconds);
         return string.Create(CultureInfo.InvariantCulture, $"""
-            {form.Handoffs} handoffs of {handoffs.Average(static one => one.Milliseconds):0} ms on average; {Calls} calls, {streams} streams, {documents} documents;
-            failed or cut: {failures.Count}; the most at the host: {house.Most("few")} of {HandoffLoadTests.Slots} slots;
+            {form.Handoffs} handoffs of {handoffs.Average(static one => one.Milliseconds):0} ms on average;
+            {Calls} calls, {streams} streams, {documents} documents;
+            failed or cut: {failures.Count}; the most at the host: {house.Most("few")} of {form.Slots} slots;
             latency within {Around.TotalSeconds} s of a handoff: p50 {At(around, .5):0.0} ms, p99 {At(around, .99):0.0} ms, most {At(around, 1):0.0} ms;
             otherwise: p50 {At(between, .5):0.0} ms, p99 {At(between, .99):0.0} ms, most {At(between, 1):0.0} ms
             """);
@@ -160,7 +163,8 @@ internal sealed class HandoffLoad(HandoffHouse house, HandoffForm form, bool ing
             try
             {
                 await using var stream = await house.StreamAsync("many", name);
-                _ = Task.Delay(form.Shortest + (random.NextDouble() * (form.Longest - form.Shortest))).ContinueWith(_ => house.End(name), TaskScheduler.Default);
+                var duration = form.Shortest + (random.NextDouble() * (form.Longest - form.Shortest));
+                _ = Task.Delay(duration).ContinueWith(_ => house.End(name), TaskScheduler.Default);
                 HandoffHouse.AssertWhole(name, await stream.ReadRestAsync());
                 Interlocked.Increment(ref streams);
             }
@@ -178,7 +182,8 @@ internal sealed class HandoffLoad(HandoffHouse house, HandoffForm form, bool ing
         var store = made.Json.GetProperty("id").GetString()!;
         while (!enough.IsCancellationRequested)
         {
-            var text = string.Join("\n\n", Enumerable.Range(0, 40).Select(number => $"Paragraph {documents}x{number} of a document, with words enough to be one."));
+            var text = string.Join("\n\n",
+                Enumerable.Range(0, 40).Select(number => $"Paragraph {documents}x{number} of a document, with words enough to be one."));
             var form = $"--limit\r\nContent-Disposition: form-data; name=\"purpose\"\r\n\r\nassistants\r\n--limit\r\n"
                 + $"Content-Disposition: form-data; name=\"file\"; filename=\"d{documents}.txt\"\r\n\r\n{text}\r\n--limit--\r\n";
             var file = await house.PostAsync("/v1/files", form, "Content-Type: multipart/form-data; boundary=limit");

@@ -8,8 +8,6 @@ namespace Proxy.Tests.EndToEnd;
 /// </summary>
 public sealed class HandoffLoadTests
 {
-    internal const int Slots = 4;
-
     [Theory]
     [InlineData("epoll", false)]
     [InlineData("sockets", true)]
@@ -26,7 +24,7 @@ public sealed class HandoffLoadTests
                 printf '%s\n' '{"type":"token","text":"said"}' '{"type":"finished","reason":"stop"}'
                 """, TestContext.Current.CancellationToken);
             File.SetUnixFileMode(program, UnixFileMode.UserRead | UnixFileMode.UserExecute);
-            await using var house = await HandoffHouse.StartAsync(slots: Slots, transport: transport, pace: form.Longest / 100, sections: $"""
+            await using var house = await HandoffHouse.StartAsync(slots: form.Slots, transport: transport, pace: form.Longest / 100, sections: $"""
                 [[pipelines]]
                 name = "say"
                 launcher = "process"
@@ -41,7 +39,7 @@ public sealed class HandoffLoadTests
             await Console.Out.WriteLineAsync($"{transport}, {(spools ? "spool" : "store")}: {load.Report()}");
 
             Assert.Empty(load.Failures);
-            Assert.InRange(house.Most("few"), 1, Slots);
+            Assert.InRange(house.Most("few"), 1, form.Slots);
             Assert.True(load.Calls > form.Rate / 2 && load.Streams >= form.Streams, load.Report());
             Assert.DoesNotContain(house.Proxy.Log.Lines, static line => ProxyLog.Text(line, "event") is "store_failed" or "call_failed"
                 || (ProxyLog.Text(line, "event") == "call" && ProxyLog.Text(line, "outcome") != "ok"));

@@ -233,7 +233,8 @@ internal sealed class JournalTable : IDisposable
         lock (gate)
         {
             return [.. finished.Values.Where(static journal => journal is { IsReadable: true, IsDeleted: false, Origin.Request: null }
-                && journal.Head?.Stamp.Request is null && (journal.Origin.Resumable || journal.Origin.Key is not null || journal.Origin.Conversation is not null))];
+                && journal.Head?.Stamp.Request is null
+                && (journal.Origin.Resumable || journal.Origin.Key is not null || journal.Origin.Conversation is not null))];
         }
     }
 

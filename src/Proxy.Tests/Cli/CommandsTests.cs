@@ -54,7 +54,7 @@ public sealed class CommandsTests : IDisposable
     }
 
     [Theory]
-    [InlineData("foo", "proxy has no command 'foo'. Its commands: serve, check, doctor, healthcheck, models, keys, calls, streams, stream, reload, drain, usage, forget, ingest, search, workspaces, backup, events, run, polkit, version, ")]
+    [InlineData("foo", "proxy has no command 'foo'. Its commands: serve, check, doctor, healthcheck, models, keys, calls, streams, stream, reload, drain, handoff, usage, forget, ingest, search, workspaces, backup, events, run, polkit, version, ")]
     [InlineData("relod", "proxy has no command 'relod'. Did you mean reload?")]
     [InlineData("checkk x", "proxy has no command 'checkk'. Did you mean check?")]
     [InlineData("models foo", "models has no command 'foo'. Its commands: local, pull, remove.")]
@@ -161,8 +161,8 @@ public sealed class CommandsTests : IDisposable
         var (code, help, _) = await proxy.RunAsync("--help");
 
         Assert.Equal(ExitCode.Ok, code);
-        Assert.All(["serve", "check", "healthcheck", "models", "keys", "calls", "streams", "stream", "reload", "drain", "ingest", "search", "workspaces",
-            "backup", "polkit", "version", "completion"],
+        Assert.All(["serve", "check", "healthcheck", "models", "keys", "calls", "streams", "stream", "reload", "drain", "handoff", "ingest", "search",
+            "workspaces", "backup", "polkit", "version", "completion"],
             verb => Assert.Contains($"\n  {verb} ", help, StringComparison.Ordinal));
         Assert.All(Enum.GetValues<ExitCode>(),
             exit => Assert.Matches($@"(^|\W){(int)exit} [a-z]", help[help.IndexOf("Exit codes:", StringComparison.Ordinal)..]));

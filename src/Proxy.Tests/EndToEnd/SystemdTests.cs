@@ -180,17 +180,66 @@ public sealed class SystemdTests(SystemdBox box) : IClassFixture<SystemdBox>, IA
     }
 
     [Fact]
-    public async Task Package_is_upgraded_and_removed_The_service_is_replaced_and_gone()
+    public async Task Handoff_on_systemds_socket_The_new_process_is_the_service_and_the_stream_goes_on()
     {
+        using var socket = await box.Network.ListenAsync();
+        await using var host = await TokenHost.StartAsync(socket);
+        await ConfigureAsync(host);
+        await WithWatchdogAsync();
+        await box.RunAsync("systemctl", "start", "proxy.socket");
+        using var client = box.Network.Client(SystemdBox.Address);
+        using var chat = await StreamedChat.BeginAsync(client, "slow"); // starts the service
+        await Patience.Until(async () => await box.ShowAsync("proxy.service", "ActiveState") == "active", "the service is active");
+        var (process, invocation) = (await box.ShowAsync("proxy", "MainPID"), await box.ShowAsync("proxy", "InvocationID"));
+
+        var said = await box.RunAsync("proxy", "handoff");
+
+        var next = await box.ShowAsync("proxy", "MainPID");
+        Assert.NotEqual(process, next);
+        Assert.Contains($"process {next} serves now; the old one finishes 1 call", said, StringComparison.Ordinal);
+        Assert.Contains("PPid:\t1\n", await box.RunAsync("cat", $"/proc/{next}/status"), StringComparison.Ordinal); // systemd notices its end
+        await box.RunAsync("systemctl", "reload", "proxy");
+        var sign = await box.ShowAsync("proxy", "WatchdogTimestampMonotonic");
+        await Patience.Until(async () => await box.ShowAsync("proxy", "WatchdogTimestampMonotonic") != sign, "the new process gives a sign of life");
+        Assert.NotEqual(0, (await box.TryAsync("proxy", "handoff", "--binary", "/bin/false")).ExitCode);
+        host.Release();
+        Assert.Equal(TokenHost.Stream("slow"), await chat.EndAsync());
+        await Patience.Until(async () => !await RunsAsync(process), "the old process has ended");
+        Assert.Equal((next, invocation, "0"),
+            (await box.ShowAsync("proxy", "MainPID"), await box.ShowAsync("proxy", "InvocationID"), await box.ShowAsync("proxy", "NRestarts")));
+        using var again = await StreamedChat.BeginAsync(client, "slow");
+        Assert.Equal(TokenHost.Stream("slow"), await again.EndAsync());
+
+        await box.RunAsync("systemctl", "kill", "--kill-whom=main", "--signal=KILL", "proxy"); // as in a crash
+        await Patience.Until(async () => await box.ShowAsync("proxy", "NRestarts") == "1" && await box.ShowAsync("proxy", "ActiveState") == "active",
+            "systemd has started the service anew");
+    }
+
+    [Fact]
+    public async Task Package_is_upgraded_and_removed_The_stream_goes_on_until_the_service_stops_and_is_gone()
+    {
+        using var socket = await box.Network.ListenAsync();
+        await using var host = await TokenHost.StartAsync(socket);
+        await ConfigureAsync(host, "drain = \"1s\"");
         await box.RunAsync("systemctl", "enable", "--now", "proxy");
-        var process = await box.ShowAsync("proxy", "MainPID");
+        var (process, invocation) = (await box.ShowAsync("proxy", "MainPID"), await box.ShowAsync("proxy", "InvocationID"));
+        using var client = box.Network.Client(SystemdBox.Address);
+        using var chat = await StreamedChat.BeginAsync(client, "slow");
         await File.AppendAllTextAsync(box.Inside(Config), "# edited\n", TestContext.Current.CancellationToken);
 
         await box.RunAsync("dpkg", "--install", SystemdBox.Package);
 
         Assert.Equal("active", await box.ShowAsync("proxy", "ActiveState"));
-        Assert.NotEqual(process, await box.ShowAsync("proxy", "MainPID"));
+        var next = await box.ShowAsync("proxy", "MainPID");
+        Assert.NotEqual(process, next);
+        Assert.Equal(invocation, await box.ShowAsync("proxy", "InvocationID")); // it was not restarted
+        Assert.True(await RunsAsync(process), "the old process was ended");
         Assert.EndsWith("# edited", await box.RunAsync("cat", Config), StringComparison.Ordinal);
+
+        await box.RunAsync("systemctl", "stop", "proxy");
+        Assert.Contains("shutting down", await chat.EndAsync(), StringComparison.Ordinal);
+        foreach (var ended in (string[])[process, next]) Assert.False(await RunsAsync(ended), $"process {ended} runs on");
+        Assert.Equal("success", await box.ShowAsync("proxy", "Result"));
         try
         {
             await box.RunAsync("dpkg", "--remove", "proxy");
@@ -204,9 +253,12 @@ public sealed class SystemdTests(SystemdBox box) : IClassFixture<SystemdBox>, IA
         }
     }
 
-    async Task ConfigureAsync(TokenHost host) => await File.WriteAllTextAsync(box.Inside(Config), $"""
+    async Task<bool> RunsAsync(string process) => (await box.TryAsync("test", "-d", $"/proc/{process}")).ExitCode == 0;
+
+    async Task ConfigureAsync(TokenHost host, string server = "") => await File.WriteAllTextAsync(box.Inside(Config), $"""
         [server]
         listen = ["127.0.0.1:11435"]
+        {server}
         [[backends]]
         name = "slow"
         url = "{host.Url}"

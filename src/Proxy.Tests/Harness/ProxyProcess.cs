@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
 using System.Runtime.InteropServices;
+using System.Text.RegularExpressions;
 
 namespace Proxy.Tests.Harness;
 
@@ -12,6 +13,7 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
 {
     private readonly Process process;
     private readonly string folder;
+    private readonly List<int> successors = [];
     private Uri? address;
 
     private ProxyProcess(Process process, string folder, string adminSocket, ProxyLog log)
@@ -19,6 +21,7 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
         this.process = process;
         this.folder = folder;
         AdminSocket = adminSocket;
+        Serving = process.Id;
         Log = log;
     }
 
@@ -94,6 +97,41 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
         return await command.FinishAsync();
     }
 
+    /// <summary>The process that serves: this one, or the one that took over last.</summary>
+    public int Serving { get; private set; }
+
+    /// <summary>Hands over to a new process of the program, which ends with this object.</summary>
+    public async Task<(int ExitCode, string Output)> HandoffAsync(params string[] arguments)
+    {
+        var result = await CommandAsync(["handoff", .. arguments]);
+        if (Successor().Match(result.Output) is { Success: true } found)
+        {
+            Serving = int.Parse(found.Groups[1].Value, CultureInfo.InvariantCulture);
+            successors.Add(Serving);
+        }
+
+        return result;
+    }
+
+    /// <summary>Whether a process exists and has not ended.</summary>
+    public static bool IsAlive(int process)
+    {
+        try
+        {
+            return !File.ReadAllText($"/proc/{process}/stat").Contains(") Z ", StringComparison.Ordinal);
+        }
+        catch (IOException)
+        {
+            return false;
+        }
+    }
+
+    /// <summary>Sends a signal to all processes of this service, as systemd does when it stops one.</summary>
+    public void SignalAll(PosixSignal signal)
+    {
+        foreach (var id in successors.Append(process.Id).Where(IsAlive)) _ = Kill(id, Number(signal));
+    }
+
     /// <summary>How the program is started: its path, and arguments before its own.</summary>
     /// <param name="other">Another version's binary.</param>
     public static string[] Program(string? other = null) => (other ?? Environment.GetEnvironmentVariable("PROXY_BINARY")) is { Length: > 0 } binary
@@ -116,10 +154,12 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
 
     public void Signal(PosixSignal signal)
     {
-        var number = signal switch { PosixSignal.SIGTERM => 15, PosixSignal.SIGHUP => 1, _ => throw new ArgumentOutOfRangeException(nameof(signal)) };
-        if (Kill(process.Id, number) != 0)
+        if (Kill(process.Id, Number(signal)) != 0)
             throw new InvalidOperationException($"the signal {signal} did not reach process {process.Id}");
     }
+
+    private static int Number(PosixSignal signal) =>
+        signal switch { PosixSignal.SIGTERM => 15, PosixSignal.SIGHUP => 1, _ => throw new ArgumentOutOfRangeException(nameof(signal)) };
 
     public async Task<int> ExitAsync()
     {
@@ -129,6 +169,12 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
+        foreach (var successor in successors)
+        {
+            _ = Kill(successor, 9);
+            await Patience.Until(() => Task.FromResult(!IsAlive(successor)), "the end of the process that took over");
+        }
+
         if (!process.HasExited)
         {
             process.Kill();
@@ -162,7 +208,7 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
         foreach (var argument in arguments)
             start.ArgumentList.Add(argument);
         // Commands to a running proxy take no file.
-        if (arguments[0] is not ("reload" or "calls" or "drain" or "streams" or "stream" or "usage" or "forget"))
+        if (arguments[0] is not ("reload" or "calls" or "drain" or "streams" or "stream" or "usage" or "forget" or "handoff"))
         {
             start.ArgumentList.Add("--config");
             start.ArgumentList.Add(Path.Combine(folder, "config.toml"));
@@ -195,6 +241,9 @@ internal sealed partial class ProxyProcess : IAsyncDisposable
             process.BeginOutputReadLine();
         return new ProxyProcess(process, folder, adminSocket, log) { StoreFile = Path.Combine(state, "proxy.db") };
     }
+
+    [GeneratedRegex("process ([0-9]+) serves now")]
+    private static partial Regex Successor();
 
     [LibraryImport("libc", EntryPoint = "kill")]
     internal static partial int Kill(int process, int signal);

@@ -43,7 +43,7 @@ internal sealed class RoutedProxy : IAsyncDisposable
         var date = new HttpDate(Time);
         listeners = new Listeners(config, null,
             parts.Loops is null ? null : server => Http1Connection.Use(server, parts.Endpoints.HandleAsync, date, parts.Log));
-        app = ProxyHost.Build(parts, listeners, [], null);
+        app = ProxyHost.Build(parts, listeners, []);
     }
 
     public FakeTimeProvider Time { get; } = new();

@@ -56,7 +56,13 @@ internal sealed class BackendState(string name, TimeProvider time)
     /// <summary>Generations that the host runs at a time, by the current configuration; null means no limit.</summary>
     public int? Slots { get; set; }
 
-    /// <summary>Calls that hold a slot. Changed under the <see cref="SlotQueue"/>'s lock.</summary>
+    /// <summary>
+    /// The slots that this process may use after it has handed over to another one, which grants all the others; null: it has not. Changed under the
+    /// <see cref="SlotQueue"/>'s lock.
+    /// </summary>
+    public int? Quota { get; set; }
+
+    /// <summary>Calls that hold a slot, also those of processes that handed over to this one. Changed under the <see cref="SlotQueue"/>'s lock.</summary>
     public int InFlight { get; set; }
 
     /// <summary>Number of calls given to it. Used to spread calls over equally free backends by weight.</summary>

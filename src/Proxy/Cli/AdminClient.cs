@@ -47,14 +47,18 @@ internal sealed class AdminClient(Func<string, string?> environment)
     /// <summary>
     /// Reads an answer line by line, as it comes, for as long as it takes. Throws <see cref="AdminException"/> if it is refused or the connection breaks.
     /// </summary>
-    public async Task FollowAsync(string path, Action<string> see, CancellationToken cancellation)
+    public Task FollowAsync(string path, Action<string> see, CancellationToken cancellation) => FollowAsync(HttpMethod.Get, path, see, cancellation);
+
+    /// <inheritdoc cref="FollowAsync(string, Action{string}, CancellationToken)"/>
+    public async Task FollowAsync(HttpMethod method, string path, Action<string> see, CancellationToken cancellation)
     {
         using var connection = await ConnectAsync(cancellation).ConfigureAwait(false);
         using var http = Over(connection);
         http.Timeout = Timeout.InfiniteTimeSpan;
         try
         {
-            using var response = await http.GetAsync(path, HttpCompletionOption.ResponseHeadersRead, cancellation).ConfigureAwait(false);
+            using var request = new HttpRequestMessage(method, path);
+            using var response = await http.SendAsync(request, HttpCompletionOption.ResponseHeadersRead, cancellation).ConfigureAwait(false);
             if (!response.IsSuccessStatusCode)
             {
                 var refusal = await response.Content.ReadAsStringAsync(cancellation).ConfigureAwait(false);

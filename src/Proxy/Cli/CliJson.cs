@@ -39,6 +39,9 @@ internal sealed record ReloadResult(bool Ok, IReadOnlyList<ProblemRow>? Problems
     public IReadOnlyList<string>? NeedsRestart { get; init; }
 }
 
+/// <summary>A line of the admin socket's answer to <c>POST /handoff</c>.</summary>
+internal sealed record HandoffLine(string Event, int? Pid, int? Calls, string? Reason);
+
 /// <summary>The admin socket's answer to <c>GET /calls</c>, and the output of <c>calls --json</c>.</summary>
 internal sealed record CallTable(IReadOnlyList<CallRow> Calls);
 
@@ -164,6 +167,7 @@ internal sealed record VersionInfo(string Version, string Runtime, string Platfo
 
 [JsonSourceGenerationOptions(
     PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull, WriteIndented = true)]
+[JsonSerializable(typeof(HandoffLine))]
 [JsonSerializable(typeof(CheckResult))]
 [JsonSerializable(typeof(ReloadResult))]
 [JsonSerializable(typeof(CallTable))]

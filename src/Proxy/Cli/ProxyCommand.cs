@@ -20,6 +20,7 @@ internal static class ProxyCommand
 
     public static async Task<int> RunAsync(IReadOnlyList<string> args, Surroundings around, CancellationToken cancellation)
     {
+        if (args is [HandoffStart.Verb, ..]) return HandoffStart.Run(args);
         var config = new Option<string?>("--config", "-c")
         {
             Description = "The configuration file. Without it: $PROXY_CONFIG, ./config.toml, proxy/config.toml in the XDG folder, /etc/proxy/config.toml.",
@@ -40,6 +41,7 @@ internal static class ProxyCommand
             StreamCommand.Make(around, config),
             ReloadCommand.Make(around, config),
             DrainCommand.Make(around, config),
+            HandoffCommand.Make(around, config),
         };
         foreach (var verb in CliFeature.All.SelectMany(feature => feature.Verbs(around, config))) root.Add(verb);
         root.Add(VersionCommand.Make(around));

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Proxy.Composition.Handoff;
 using Proxy.Config;
 
 namespace Proxy.Cli;
@@ -30,6 +31,8 @@ internal static class ServeCommand
         if (result.Config is not { } config)
         {
             around.Tell(path, result.Problems);
+            using var inheritance = Inheritance.Take();
+            inheritance.Fail(string.Join("; ", result.Problems.Select(problem => problem.In(path ?? "environment"))));
             return ExitCode.ConfigProblem;
         }
 

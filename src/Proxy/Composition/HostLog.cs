@@ -30,6 +30,24 @@ internal static partial class HostLog
     [LoggerMessage(108, LogLevel.Error, "The certificate was not reloaded, the old one stays in use: {Reason}", EventName = "certificate_kept")]
     public static partial void CertificateKept(this ILogger logger, string reason);
 
+    [LoggerMessage(109, LogLevel.Information, "Handed over to process {Pid}; {Running} running calls have {Drain} to finish here", EventName = "handed_over")]
+    public static partial void HandedOver(this ILogger logger, int pid, int running, TimeSpan drain);
+
+    [LoggerMessage(110, LogLevel.Warning, "No handoff: {Reason}", EventName = "handoff_refused")]
+    public static partial void HandoffRefused(this ILogger logger, string reason);
+
+    [LoggerMessage(111, LogLevel.Error, "The handoff failed, this process serves on: {Reason}", EventName = "handoff_failed")]
+    public static partial void HandoffFailed(this ILogger logger, string reason);
+
+    [LoggerMessage(112, LogLevel.Information, "Took over from process {Pid}; {Predecessors} earlier processes still finish calls", EventName = "took_over")]
+    public static partial void TookOver(this ILogger logger, int pid, int predecessors);
+
+    [LoggerMessage(113, LogLevel.Information, "Process {Pid}, which handed over, has ended", EventName = "predecessor_ended")]
+    public static partial void PredecessorEnded(this ILogger logger, int pid);
+
+    [LoggerMessage(114, LogLevel.Warning, "The process that took over has ended; running calls finish here", EventName = "successor_ended")]
+    public static partial void SuccessorEnded(this ILogger logger);
+
     [LoggerMessage(120, LogLevel.Warning, "{Variable} is set but not used: {Reason}", EventName = "unused_variable")]
     public static partial void UnusedVariable(this ILogger logger, string variable, string reason);
 }

@@ -3,10 +3,11 @@ using System.Runtime.InteropServices;
 
 namespace Proxy.Composition;
 
-/// <summary>A listening socket that the service manager had already bound.</summary>
+/// <summary>A listening socket that the service manager, or the process before this one, had already bound.</summary>
 /// <param name="Descriptor">The file descriptor, open and owned by this process.</param>
 /// <param name="Name">The socket unit's name for it (<c>FileDescriptorName</c>); empty if it has none.</param>
-internal sealed record InheritedSocket(int Descriptor, string Name);
+/// <param name="Listen">The entry of <c>[server] listen</c> for which the process before this one bound it; null: the service manager bound it.</param>
+internal sealed record InheritedSocket(int Descriptor, string Name, string? Listen = null);
 
 /// <summary>Socket activation (<c>man sd_listen_fds</c>).</summary>
 internal static partial class InheritedSockets
@@ -28,9 +29,12 @@ internal static partial class InheritedSockets
             Environment.GetEnvironmentVariable(Names),
             Environment.ProcessId);
         foreach (var name in (string[])[ForProcess, Count, Names]) Environment.SetEnvironmentVariable(name, null);
-        foreach (var socket in sockets) _ = Control(socket.Descriptor, SetDescriptorFlags, CloseOnExec);
+        foreach (var socket in sockets) Keep(socket.Descriptor);
         return sockets;
     }
+
+    /// <summary>Keeps a descriptor from the programs that this process starts.</summary>
+    public static void Keep(int descriptor) => _ = Control(descriptor, SetDescriptorFlags, CloseOnExec);
 
     internal static IReadOnlyList<InheritedSocket> Read(string? process, string? count, string? names, int self)
     {

@@ -12,14 +12,21 @@ using Proxy.Transport;
 namespace Proxy.Composition;
 
 /// <summary>A listener and the URL scheme that its clients use.</summary>
-internal sealed record Listener(ListenOptions Options, string Scheme, bool IsAdmin)
+/// <param name="Options">Kestrel's.</param>
+/// <param name="Scheme">http or https.</param>
+/// <param name="IsAdmin">It is the operator's own socket.</param>
+/// <param name="Source">The socket that it was given, or the entry of the file that it was made for.</param>
+internal sealed record Listener(ListenOptions Options, string Scheme, bool IsAdmin, InheritedSocket Source)
 {
+    /// <summary>Where it is bound.</summary>
+    public EndPoint? Address => Options.EndPoint is FileHandleEndPoint ? Listeners.AddressOf(Source) : Options.EndPoint;
+
     /// <summary>Its URL, with the port that was actually bound.</summary>
-    public string Url => Options.EndPoint switch
+    public string Url => Address switch
     {
         IPEndPoint ip => $"{Scheme}://{ip}",
         UnixDomainSocketEndPoint unix => $"{(Scheme == "https" ? "https+" : "")}unix:{unix}",
-        _ => $"{Scheme}://(descriptor {Options.FileHandle})",
+        _ => $"{Scheme}://(descriptor {Source.Descriptor})",
     };
 }
 
@@ -29,8 +36,16 @@ internal sealed partial class Listeners(ProxyConfig config, Certificates? certif
 {
     private readonly List<Listener> all = [];
     private readonly List<SocketClaim> claims = [];
+    private readonly List<SocketClaim> adoptable = [];
+    private int connections;
 
     public IReadOnlyList<Listener> All => all;
+
+    /// <summary>The claims of the unix sockets among them.</summary>
+    public IReadOnlyList<SocketClaim> Claims => claims;
+
+    /// <summary>Connections of clients that are open.</summary>
+    public int Connections => Volatile.Read(ref connections);
 
     /// <summary>Why the inherited sockets may not be served; null if they may.</summary>
     public static string? Refusal(IReadOnlyList<InheritedSocket> inherited, ProxyConfig config, ConfigSources sources)
@@ -47,33 +62,52 @@ internal sealed partial class Listeners(ProxyConfig config, Certificates? certif
                 + "add [[auth.keys]], or set [auth] allow_anonymous = true";
     }
 
-    public void Configure(KestrelServerOptions kestrel, IReadOnlyList<InheritedSocket> inherited, string? adminPath)
+    public void Configure(KestrelServerOptions kestrel, IReadOnlyList<InheritedSocket> inherited)
     {
-        if (inherited.Count > 0)
+        var given = inherited.Where(static socket => socket.Listen is null).ToList();
+        foreach (var socket in given) Inherit(kestrel, socket);
+        if (given.Count > 0) return;
+        foreach (var text in config.Server.Listen)
         {
-            foreach (var socket in inherited)
+            if (!ListenAddress.TryParse(text, out var address, out var problem)) throw new InvalidOperationException(problem);
+            if (inherited.FirstOrDefault(socket => socket.Listen == text) is { } socket)
             {
-                var local = IsLocal(AddressOf(socket));
-                kestrel.ListenHandle((ulong)socket.Descriptor, options => Public(options, local));
+                Inherit(kestrel, socket);
+                if (address.UnixPath is { } path && adoptable.Find(claim => claim.Path == path) is { } adopted) claims.Add(adopted);
+                continue;
             }
-        }
-        else
-        {
-            foreach (var text in config.Server.Listen)
+
+            var source = new InheritedSocket(-1, "", text);
+            if (address.Ip is { } ip)
             {
-                if (!ListenAddress.TryParse(text, out var address, out var problem)) throw new InvalidOperationException(problem);
-                if (address.Ip is { } ip)
-                {
-                    kestrel.Listen(ip, options => Public(options, address.IsLocal));
-                    continue;
-                }
-
-                claims.Add(SocketClaim.Take(address.UnixPath!, out problem) ?? throw new IOException(problem));
-                kestrel.ListenUnixSocket(address.UnixPath!, options => Public(options, local: true));
+                kestrel.Listen(ip, options => Public(options, address.IsLocal, source));
+                continue;
             }
-        }
 
-        if (adminPath is not null) kestrel.ListenUnixSocket(adminPath, Admin);
+            claims.Add(SocketClaim.Take(address.UnixPath!, out problem) ?? throw new IOException(problem));
+            kestrel.ListenUnixSocket(address.UnixPath!, options => Public(options, local: true, source));
+        }
+    }
+
+    /// <summary>Listens on the operator's socket.</summary>
+    public void ConfigureAdmin(KestrelServerOptions kestrel, string path) => kestrel.ListenUnixSocket(path, Admin);
+
+    /// <summary>The claim of this path that the process before this one had; null: it had none.</summary>
+    public SocketClaim? Adopted(string path) => adoptable.Find(claim => claim.Path == path);
+
+    /// <summary>The process before this one had claimed a unix socket that it hands over.</summary>
+    public void Adopt(SocketClaim claim) => adoptable.Add(claim);
+
+    /// <summary>Another process has the claims from now on: they are not released when this one ends.</summary>
+    public void HandOver()
+    {
+        foreach (var claim in claims) claim.HandOver();
+    }
+
+    private void Inherit(KestrelServerOptions kestrel, InheritedSocket socket)
+    {
+        var local = IsLocal(AddressOf(socket));
+        kestrel.ListenHandle((ulong)socket.Descriptor, options => Public(options, local, socket));
     }
 
     /// <summary>
@@ -102,7 +136,7 @@ internal sealed partial class Listeners(ProxyConfig config, Certificates? certif
         foreach (var claim in claims) claim.Dispose();
     }
 
-    private static EndPoint? AddressOf(InheritedSocket inherited)
+    public static EndPoint? AddressOf(InheritedSocket inherited)
     {
         using var socket = new Socket(new SafeSocketHandle(inherited.Descriptor, ownsHandle: false));
         return socket.LocalEndPoint;
@@ -110,8 +144,20 @@ internal sealed partial class Listeners(ProxyConfig config, Certificates? certif
 
     private static bool IsLocal(EndPoint? address) => address is UnixDomainSocketEndPoint || (address is IPEndPoint ip && IPAddress.IsLoopback(ip.Address));
 
-    private void Public(ListenOptions options, bool local)
+    private void Public(ListenOptions options, bool local, InheritedSocket source)
     {
+        options.Use(next => async connection =>
+        {
+            Interlocked.Increment(ref connections);
+            try
+            {
+                await next(connection);
+            }
+            finally
+            {
+                Interlocked.Decrement(ref connections);
+            }
+        });
         Remember(options, local, admin: false);
         options.Protocols = certificates is null ? HttpProtocols.Http1 : HttpProtocols.Http1AndHttp2;
         if (certificates is not null)
@@ -130,7 +176,7 @@ internal sealed partial class Listeners(ProxyConfig config, Certificates? certif
             options.Use(PriorKnowledge.Use);
         }
 
-        all.Add(new(options, certificates is null ? "http" : "https", IsAdmin: false));
+        all.Add(new(options, certificates is null ? "http" : "https", IsAdmin: false, source));
     }
 
     private void Admin(ListenOptions options)
@@ -139,7 +185,7 @@ internal sealed partial class Listeners(ProxyConfig config, Certificates? certif
         options.Use(static next => connection => connection.Features.Get<IConnectionSocketFeature>() is { } feature && IsOwner(feature.Socket)
             ? next(connection) : Task.CompletedTask);
         Remember(options, local: true, admin: true);
-        all.Add(new(options, "http", IsAdmin: true));
+        all.Add(new(options, "http", IsAdmin: true, new(-1, "")));
     }
 
     private static void Remember(ListenOptions options, bool local, bool admin) => options.Use(next => connection =>

@@ -1,6 +1,8 @@
 using System.Net;
+using System.Threading.Channels;
 using Proxy.Backends;
 using Proxy.Composition.Features;
+using Proxy.Composition.Handoff;
 using Proxy.Config;
 using Proxy.Dialects;
 using Proxy.Http;
@@ -65,8 +67,9 @@ internal sealed class Parts : IDisposable
         Own(new MemoryTrimmer(time));
         if (config.Server.Transport == "epoll") Loops = Own(new EventLoops(Environment.ProcessorCount, ticker, Log));
         Directory = new BackendDirectory(config, target => UpstreamClients.Create(target, ticker, Loops), DialectTable.Backend, time);
-        var slots = new SlotQueue(time);
+        var slots = Slots = new SlotQueue(time);
         Directory.Changed = slots.Recheck;
+        Predecessors = Own(new Predecessors(slots, Directory, Log, time));
         probes = Own(new ProbeClients(Directory, time));
         Probe = new BackendProbe(Directory, slots, probes.AskAsync, Log, time);
         var hosts = new HostMetrics(Directory, probes.FiguresAsync, time);
@@ -78,7 +81,10 @@ internal sealed class Parts : IDisposable
         var ledger = new CallLedger(writer, format, metrics, time);
         var journals = Own(new JournalTable(time, () => Directory.Table.Config.Streams.Memory));
         var sharing = new CallSharing(journals, () => Directory.Table.Config.Streams, Calls, Log, time);
-        var exchange = new ExchangeParts(gate, Calls, ledger, metrics, () => Directory.Table.Config.Server, Log, time, ticker, Directory.Identity, sharing);
+        var exchange = new ExchangeParts(gate, Calls, ledger, metrics, () => Directory.Table.Config.Server, Log, time, ticker, Directory.Identity, sharing)
+        {
+            Forwarding = Own(new Forwarding(() => Predecessors.AdminSockets)),
+        };
         var dispatcher = new BackendDispatcher(Directory, slots, Log, time);
         features = new PartsBuilder(config, Directory, slots, dispatcher, catalog, Own(new RemoteImages()), exchange, owned)
         {
@@ -91,9 +97,18 @@ internal sealed class Parts : IDisposable
                 new("[log] format", static file => file.Log.Format),
             },
         };
+        Kept = new HandedJournals(journals, exchange.Forwarding);
+        features.AdminRows.Add(new("POST", [HandedJournals.Path], Kept.ReceiveAsync));
+        features.AdminRows.Add(new("POST", [HandoffEndpoint.Path], new HandoffEndpoint(wish => Handoff(wish)).HandleAsync));
         more?.Invoke(features);
         foreach (var add in Features) add(features);
         Own(Directory);
+        metrics.Add(() =>
+        [
+            new("proxy_handoffs_total", "Handoffs to a new process since the service was started.", "", Handoffs),
+            new("proxy_predecessors", "Processes that handed over and still finish calls.", "", Predecessors.Count),
+            new("proxy_predecessor_calls", "Calls that those processes still finish.", "", Predecessors.Calls),
+        ]);
         Endpoints = features.Build(new AdminEndpoints(Directory, catalog, Calls, Reload, loaded.Path, () => Drain?.Invoke(), time));
     }
 
@@ -106,13 +121,29 @@ internal sealed class Parts : IDisposable
 
     public BackendDirectory Directory { get; }
     public BackendProbe Probe { get; }
+
+    /// <summary>Grants the slots of the hosts.</summary>
+    public SlotQueue Slots { get; }
+
+    /// <summary>The finished answers that clients can read again.</summary>
+    public HandedJournals Kept { get; }
+
+    /// <summary>The processes that handed over to this one.</summary>
+    public Predecessors Predecessors { get; }
+
     public ActiveCalls Calls { get; } = new();
     public Endpoints Endpoints { get; }
 
     /// <summary>What the operator's wish to drain does; the host sets it.</summary>
     public Action? Drain { get; set; }
 
-    /// <summary>Told after a reload.</summary>
+    /// <summary>What the operator's wish to hand over does; the host sets it.</summary>
+    public Func<HandoffWish, ChannelReader<HandoffStep>> Handoff { get; set; } = static _ => throw new InvalidOperationException("nothing is served");
+
+    /// <summary>The handoffs that led to this process, or to the one that took over from it.</summary>
+    public long Handoffs { get; set; }
+
+    /// <summary>Told after a reload.
     public Action? Reloaded { get; set; }
 
     /// <summary>Another process bound what we serve: <c>[server] listen</c> says nothing to this one.</summary>
@@ -153,7 +184,7 @@ internal sealed class Parts : IDisposable
         var url = config.PublicUrls is [var known, ..] ? known : null;
         foreach (var listener in listeners)
         {
-            if (listener.IsAdmin || listener.Options.EndPoint is not IPEndPoint ip) continue;
+            if (listener.IsAdmin || listener.Address is not IPEndPoint ip) continue;
             // An address that stands for all is reached at the machine's own.
             var own = ip.Address.Equals(IPAddress.Any) ? IPAddress.Loopback : ip.Address.Equals(IPAddress.IPv6Any) ? IPAddress.IPv6Loopback : ip.Address;
             url ??= $"{listener.Scheme}://{new IPEndPoint(own, ip.Port)}";
@@ -163,8 +194,19 @@ internal sealed class Parts : IDisposable
         features.BaseUrl = url is null ? null : url.TrimEnd('/') + "/v1";
     }
 
-    /// <summary>Runs the background work of all features until it is cancelled.</summary>
-    public Task RunAsync(CancellationToken cancellation) => Task.WhenAll(features.Background.Select(run => run(cancellation)));
+    /// <summary>Runs the background work of all features.</summary>
+    /// <param name="alone">Ends the work that only one process may do.</param>
+    /// <param name="cancellation">Ends the rest.</param>
+    public Task RunAsync(CancellationToken alone, CancellationToken cancellation) =>
+        Task.WhenAll(features.Background.Select(run => run(cancellation)).Concat(features.Alone.Select(run => run(alone))));
+
+    /// <summary>Waits until the hosts were asked what they serve, and the models that the file configures for this process are loaded.</summary>
+    public async Task PrepareAsync(CancellationToken cancellation)
+    {
+        await Probe.FirstRound.WaitAsync(cancellation).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        while (features.Readiness.Any(static check => check() is false) && !cancellation.IsCancellationRequested)
+            await Task.Delay(TimeSpan.FromMilliseconds(50), Time, cancellation).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+    }
 
     public void Dispose()
     {

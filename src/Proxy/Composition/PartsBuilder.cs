@@ -48,6 +48,11 @@ internal sealed record PartsBuilder(
     /// <summary>Work that runs from the start of the process until it is cancelled.</summary>
     public List<Func<CancellationToken, Task>> Background { get; } = [];
 
+    /// <summary>
+    /// Work that only one process of a service may do at a time. It ends when this process hands over to another, and when this process stops.
+    /// </summary>
+    public List<Func<CancellationToken, Task>> Alone { get; } = [];
+
     /// <summary>What <c>/ready</c> reports besides the backends. None of it makes the proxy less ready.</summary>
     public List<Func<ReadyDetail>> Details { get; } = [];
 
@@ -103,6 +108,8 @@ internal sealed record PartsBuilder(
     {
         ChatRoutes.Add(Direct);
         admin.More.AddRange(AdminRows);
-        return new(Endpoints, admin, Relay, Errors, Exchange.Gate);
+        var all = new Endpoints(Endpoints, admin, Relay, Errors, Exchange.Gate);
+        admin.More.Add(new("*", [Forwarding.Root], context => Forwarding.ServeAsync(context, Exchange.Gate, all.HandleAsync)));
+        return all;
     }
 }

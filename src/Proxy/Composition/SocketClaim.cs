@@ -1,4 +1,5 @@
 using System.Net.Sockets;
+using Microsoft.Win32.SafeHandles;
 using Proxy.Config;
 
 namespace Proxy.Composition;
@@ -15,9 +16,21 @@ internal sealed class SocketClaim : IDisposable
     private const int WouldBlock = 11; // EWOULDBLOCK
     private readonly FileStream held;
 
-    private SocketClaim(string path, FileStream held) => (Path, this.held) = (path, held);
+    private static readonly List<SocketClaim> Kept = []; // handed over: a finalizer would release the lock for both processes
+
+    private readonly bool isAdopted;
+    private volatile bool isHandedOver;
+
+    private SocketClaim(string path, FileStream held, bool isAdopted = false) => (Path, this.held, this.isAdopted) = (path, held, isAdopted);
 
     public string Path { get; }
+
+    /// <summary>The locked file's descriptor. A process that inherits it shares the lock, which ends with the last of them.</summary>
+    public int Descriptor => (int)held.SafeFileHandle.DangerousGetHandle();
+
+    /// <summary>The claim of the process that started this one to take over.</summary>
+    public static SocketClaim Adopt(string path, int descriptor) =>
+        new(path, new FileStream(new SafeFileHandle(descriptor, ownsHandle: true), FileAccess.Read, bufferSize: 0), isAdopted: true);
 
     /// <summary>Returns null and the reason if the path cannot be claimed; else the path is free to bind.</summary>
     public static SocketClaim? Take(string path, out string? reason)
@@ -52,7 +65,20 @@ internal sealed class SocketClaim : IDisposable
         }
     }
 
-    public void Dispose() => held.Dispose();
+    /// <summary>Another process, which shares the lock, has the claim from now on. It does not end with this process.</summary>
+    public void HandOver()
+    {
+        isHandedOver = true;
+        lock (Kept) Kept.Add(this);
+    }
+
+    /// <summary>Also removes the socket of an adopted claim: only the process that binds a socket removes it by itself.</summary>
+    public void Dispose()
+    {
+        if (isHandedOver) return;
+        if (isAdopted) File.Delete(Path);
+        held.Dispose();
+    }
 
     /// <summary>
     /// Null if another process holds the lock. FileShare.None is <c>flock(LOCK_EX | LOCK_NB)</c>, which excludes only processes that take the lock too.

@@ -13,6 +13,7 @@ internal sealed class SystemdNotify : IDisposable
 {
     readonly TimeProvider time;
     readonly Socket? socket;
+    volatile bool hasHandedOver;
 
     /// <param name="address">A path, or <c>@</c> and a name for an abstract socket; null without a manager.</param>
     /// <param name="watchdog">The longest silence that the manager allows; null if it does not watch.</param>
@@ -52,6 +53,15 @@ internal sealed class SystemdNotify : IDisposable
     /// <summary>Reports that the process has started, or has finished reloading.</summary>
     public void Ready() => Send("READY=1");
 
+    /// <summary>
+    /// Reports that another process is the service from now on. What this process says afterwards is not meant for the manager any more, so it is not sent.
+    /// </summary>
+    public void HandOver(int pid)
+    {
+        Send(string.Create(CultureInfo.InvariantCulture, $"MAINPID={pid}"));
+        hasHandedOver = true;
+    }
+
     public void Stopping() => Send("STOPPING=1");
 
     /// <summary>Must be followed by <see cref="Ready"/>. The time lets the manager distinguish this reload from an earlier one.</summary>
@@ -67,6 +77,7 @@ internal sealed class SystemdNotify : IDisposable
 
     void Send(string message)
     {
+        if (hasHandedOver) return;
         try
         {
             socket?.Send(Encoding.UTF8.GetBytes(message));

@@ -163,6 +163,7 @@ internal static partial class ConfigReader
             BodyLimit = section.Size("body_limit", defaults.BodyLimit),
             Queue = section.Whole("queue", least: 0) ?? defaults.Queue,
             Drain = section.Time("drain", defaults.Drain),
+            HandoffDrain = section.Time("handoff_drain", defaults.HandoffDrain),
             KeepaliveAfter = section.Time("keepalive_after", defaults.KeepaliveAfter),
             PrefixHygiene = section.Truth("prefix_hygiene", defaults.PrefixHygiene),
             FetchImages = section.Truth("fetch_images", defaults.FetchImages),

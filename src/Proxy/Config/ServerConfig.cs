@@ -20,6 +20,11 @@ internal sealed record ServerConfig
     /// <summary>How long running streams may continue after SIGTERM. Keep it below the unit's TimeoutStopSec, or systemd kills them.</summary>
     public TimeSpan Drain { get; init; } = TimeSpan.FromSeconds(30);
 
+    /// <summary>
+    /// How long running streams may continue in the old process after a handoff. A stop during that time ends them after <see cref="Drain"/>.
+    /// </summary>
+    public TimeSpan HandoffDrain { get; init; } = TimeSpan.FromHours(1);
+
     /// <summary>A client whose stream waits gets its first keep-alive after this silence; shorter than the idle limits of common load balancers.</summary>
     public TimeSpan KeepaliveAfter { get; init; } = TimeSpan.FromSeconds(15);
 

@@ -21,11 +21,12 @@ internal sealed class AdminEndpoints(BackendDirectory directory, ModelCatalog ca
         ("GET", "/calls") => CallsAsync(context),
         _ when Row(method, path) is { } row => row.Answer(context),
         _ => WriteAsync(context, StatusCodes.Status404NotFound, json => json.WriteString("error", "the admin socket serves GET /models, GET /calls, "
-            + string.Concat(More.Select(static row => $"{row.Method} {row.Paths[0]}, ")) + "POST /reload and POST /drain")),
+            + string.Concat(More.Where(static row => row.Method is not "*").Select(static row => $"{row.Method} {row.Paths[0]}, "))
+            + "POST /reload and POST /drain")),
     };
 
-    private EndpointRow? Row(string method, string path) => More.Find(row =>
-        row.Method == method && row.Paths.Any(each => each == path || (each[^1] == '/' && path.StartsWith(each, StringComparison.Ordinal))));
+    private EndpointRow? Row(string method, string path) => More.Find(row => (row.Method == method || row.Method is "*")
+        && row.Paths.Any(each => each == path || (each[^1] == '/' && path.StartsWith(each, StringComparison.Ordinal))));
 
     private async Task ModelsAsync(HttpContext context)
     {

@@ -134,6 +134,12 @@ internal sealed class ApiKeyGate(ProxyConfig config, TimeProvider time)
         var current = Volatile.Read(ref table);
         var headers = context.Request.Headers;
         var connection = ConnectionFeature.Of(context);
+        if (connection?.Known is { } known)
+        {
+            caller = known;
+            return null;
+        }
+
         var header = headers.Authorization.ToString();
         if (connection?.Last is { } last && ReferenceEquals(last.Header, header) && ReferenceEquals(last.Keys, current))
         {
@@ -152,6 +158,14 @@ internal sealed class ApiKeyGate(ProxyConfig config, TimeProvider time)
         if (!MayBeAnonymous(context, current))
             return new(ProxyErrorKind.Unauthenticated, "an API key is needed: send it as 'Authorization: Bearer …' or 'x-api-key: …'");
         return RefusePage(context, current);
+    }
+
+    /// <summary>The caller of this name, with what its key may do by the present configuration.</summary>
+    public Caller Named(string name)
+    {
+        if (name == Caller.AnonymousName) return Caller.Anonymous;
+        var key = Array.Find(Volatile.Read(ref table).Keys, key => key.Name == name) ?? new ApiKeyConfig { Name = name, Sha256 = "" };
+        return new Caller(name, key, uses.GetOrAdd(name, static (_, clock) => new KeyUse(clock), time));
     }
 
     /// <summary>For endpoints that only callers with a valid key or on this machine may use. Returns null, or why the caller is refused.</summary>

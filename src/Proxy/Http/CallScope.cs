@@ -21,6 +21,9 @@ internal sealed record ExchangeParts(
     /// <summary>The features that may answer a call before its route is asked, in this order.</summary>
     public List<AnswerEarly> Early { get; } = [];
 
+    /// <summary>The processes that handed over to this one, and still run calls.</summary>
+    public Forwarding Forwarding { get; init; } = Forwarding.None;
+
     /// <summary>Each says why it cannot do what a call's headers ask (<see cref="CallInfo.Wishes"/>). Asked only about calls that have such headers.</summary>
     public List<Func<CallInfo, ProxyError?>> Refuses { get; } = [];
 }

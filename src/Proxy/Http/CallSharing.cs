@@ -60,11 +60,40 @@ internal sealed class CallSharing(JournalTable journals, Func<StreamsConfig> con
         return (null, joined);
     }
 
+    /// <summary>Whether the call may be answered with the answer of an earlier one.</summary>
+    public static bool MayJoin(CallScope scope) => scope.Info.Wishes is { } wishes && (wishes.IdempotencyKey is not null || wishes.IsRetry);
+
+    /// <summary>Finds the answer that the call shares, and begins none. Returns the error if its key was sent with another request.</summary>
+    public (ProxyError? Problem, AnswerJournal? Joined) Find(CallScope scope, ChatCall call)
+    {
+        var wishes = scope.Info.Wishes;
+        var body = call.OriginalBody!.Value;
+        string? computed = null;
+        string Digest() => computed ??= CallDigest.Of(scope, call);
+        AnswerJournal? found;
+        if (wishes?.IdempotencyKey is { } sent)
+        {
+            if (ReadKey(sent, out var key) is { } problem) return (problem, null);
+            found = journals.FindKeyed(scope.Caller.Name, KeyOf(scope, key));
+            if (found is not null && found.Origin.Digest != Digest()) return (KeyReused, null);
+            if (found?.Enter() is not true) return (null, null);
+        }
+        else
+        {
+            found = FindRunning(scope, wishes, body.Span, Digest) ?? (journals.Unclaimed > 0 ? journals.EnterUnclaimed(scope.Caller.Name, Digest()) : null);
+        }
+
+        if (found is not null) scope.Read(found);
+        return (null, found);
+    }
+
+    private static string KeyOf(CallScope scope, string key) => scope.Caller.IsAnonymous ? $"{CallDigest.Owner(scope)}/{key}" : key;
+
     private async ValueTask<(ProxyError? Problem, AnswerJournal? Joined)> BeginKeyedAsync(CallScope scope, JournalOrigin origin, string key)
     {
         origin = origin with
         {
-            Key = scope.Caller.IsAnonymous ? $"{CallDigest.Owner(scope)}/{key}" : key,
+            Key = KeyOf(scope, key),
             Keep = config().KeysTtl,
             Linger = origin.Linger > RetryWindow ? origin.Linger : RetryWindow,
         };

@@ -47,6 +47,9 @@ internal class ChatExchange(string surface, ClientDialect dialect, RouteTable ro
             if (Unmet(scope.Info) is { } unmet) return unmet;
             if (scope.Info.Wishes is not null || kept is not null || !Parts.Sharing.IsIdle)
             {
+                if (ConnectionFeature.Of(scope.Context) is { Joins: true }) return await JoinOnlyAsync(scope, call);
+                if (CallSharing.MayJoin(scope) && Parts.Forwarding.IsNeeded
+                    && await Parts.Forwarding.AnswerAsync(scope, call.OriginalBody!.Value, joins: true)) return null;
                 var (unclear, joined) = await ShareAsync(scope, call, kept);
                 if (unclear is not null) return unclear;
                 if (joined is not null) return await JoinAsync(scope, call, joined);
@@ -160,6 +163,14 @@ internal class ChatExchange(string surface, ClientDialect dialect, RouteTable ro
         if (Parts.Sharing.Shared is not null || scope.Info.Wishes?.ConversationId is not null) return pending;
         var client = writer.Stream(scope, Followers.None);
         return client.KeepsAlive ? client.WhileAsync(pending) : pending;
+    }
+
+    /// <summary>For the process that took over: answers with what an equal call generates here, or has generated.</summary>
+    private async ValueTask<ProxyError?> JoinOnlyAsync(CallScope scope, ChatCall call)
+    {
+        var (problem, joined) = Parts.Sharing.Find(scope, call);
+        if (problem is not null) return problem;
+        return joined is null ? new(ProxyErrorKind.UnknownPath, "no equal call runs here") : await JoinAsync(scope, call, joined);
     }
 
     /// <summary>Answers with what an equal call generates, or has generated.</summary>

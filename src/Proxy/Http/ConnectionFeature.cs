@@ -14,6 +14,15 @@ internal sealed class ConnectionFeature(bool local, bool admin, EndPoint? peer =
     /// <summary>The address of the client's machine, without the port; <c>local</c> on a unix socket.</summary>
     public string Peer => peer is IPEndPoint ip ? ip.Address.ToString() : "local";
 
+    /// <summary>The request comes from the process that took over from this one.</summary>
+    public bool IsForwarded { get; init; }
+
+    /// <summary>The call may be answered only with what an equal call generates, or has generated.</summary>
+    public bool Joins { get; init; }
+
+    /// <summary>The caller of the request, whom another process of this proxy has identified; null: this process does so.</summary>
+    public Caller? Known { get; init; }
+
     /// <summary>
     /// The last caller that a key identified, so that the same header on the same connection is not hashed again. Used by one request at a time.
     /// </summary>

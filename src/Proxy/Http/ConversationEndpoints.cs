@@ -19,7 +19,7 @@ internal sealed class ConversationEndpoints(ErrorDialect dialect, ExchangeParts 
     public IReadOnlyList<EndpointRow> Rows =>
     [
         new("GET", [Stream], new HandlerExchange(Stream, dialect, parts, (scope, _) => ReadAsync(scope)) { ReadsBody = false }.HandleAsync),
-        new("DELETE", [Stream], new HandlerExchange(Stream, dialect, parts, (scope, _) => new(Cancel(scope))) { ReadsBody = false }.HandleAsync),
+        new("DELETE", [Stream], new HandlerExchange(Stream, dialect, parts, (scope, _) => CancelAsync(scope)) { ReadsBody = false }.HandleAsync),
         new("POST", [Lookup], new HandlerExchange(Lookup, dialect, parts, LookUpAsync).HandleAsync),
     ];
 
@@ -37,7 +37,8 @@ internal sealed class ConversationEndpoints(ErrorDialect dialect, ExchangeParts 
     private async ValueTask<ProxyError?> ReadAsync(CallScope scope)
     {
         if (IdOf(scope) is not { Length: > 0 } id) return NoId;
-        if (conversations.Find(scope, id) is not { State: not JournalState.Failed } journal) return NotFound;
+        if (conversations.Find(scope, id) is not { State: not JournalState.Failed } journal)
+            return await parts.Forwarding.AnswerAsync(scope) ? null : NotFound;
         var said = scope.Context.Request.Query["from"].ToString();
         var from = 0L;
         if (said.Length > 0 && !long.TryParse(said, NumberStyles.None, CultureInfo.InvariantCulture, out from))
@@ -56,10 +57,12 @@ internal sealed class ConversationEndpoints(ErrorDialect dialect, ExchangeParts 
         return null;
     }
 
-    private ProxyError? Cancel(CallScope scope)
+    private async ValueTask<ProxyError?> CancelAsync(CallScope scope)
     {
         if (IdOf(scope) is not { Length: > 0 } id) return NoId;
         if (conversations.Find(scope, id) is { } journal) conversations.Cancel(journal, $"the call was cancelled by DELETE {Stream}");
+        else if (ConnectionFeature.Of(scope.Context) is { IsForwarded: true }) return NotFound; // another process may have it
+        else if (await parts.Forwarding.AnswerAsync(scope)) return null;
         scope.Context.Response.StatusCode = StatusCodes.Status204NoContent; // also if there is none: it may have ended by itself
         return null;
     }
@@ -74,6 +77,12 @@ internal sealed class ConversationEndpoints(ErrorDialect dialect, ExchangeParts 
         {
             json.WriteStartArray();
             foreach (var journal in conversations.Find(scope, ids)) Write(json, journal);
+            foreach (var others in await parts.Forwarding.AskAllAsync(scope, request.Memory))
+            {
+                using var rows = JsonDocument.Parse(others);
+                foreach (var row in rows.RootElement.EnumerateArray()) row.WriteTo(json);
+            }
+
             json.WriteEndArray();
         }
 

@@ -44,6 +44,7 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
             json.WriteStartObject();
             json.WriteStartArray("streams");
             foreach (var journal in journals.List(null)) JournalJson.WriteRow(json, journal, parts.Time.GetUtcNow());
+            await WriteOthersAsync(scope, json, "streams");
             json.WriteEndArray();
             json.WriteEndObject();
         }
@@ -63,6 +64,7 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
             json.WriteString("object", "list");
             json.WriteStartArray("data");
             foreach (var journal in journals.List(scope.Caller.Name)) JournalJson.WriteRow(json, journal, parts.Time.GetUtcNow());
+            await WriteOthersAsync(scope, json, "data");
             json.WriteEndArray();
             json.WriteEndObject();
         }
@@ -71,12 +73,23 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
         return null;
     }
 
+    /// <summary>Writes the rows of the processes that handed over.</summary>
+    private async ValueTask WriteOthersAsync(CallScope scope, Utf8JsonWriter json, string member)
+    {
+        foreach (var answer in await parts.Forwarding.AskAllAsync(scope))
+        {
+            using var said = JsonDocument.Parse(answer);
+            foreach (var row in said.RootElement.GetProperty(member).EnumerateArray()) row.WriteTo(json);
+        }
+    }
+
     private async ValueTask<ProxyError?> ReadAsync(CallScope scope)
     {
         var id = IdOf(scope);
         var owner = OwnerOf(scope);
         if (!journals.TryFind(id, owner, out var journal, out var isGone) && !(IsAdmin(scope) && journals.TryFind(id, null, out journal, out isGone)))
         {
+            if (await parts.Forwarding.AnswerAsync(scope)) return null;
             if (isGone || owner is null || parts.Sharing.Shared is not { } shared) return NotFound(id, isGone);
             (journal, isGone, var unknown) = await shared.FindAsync(id, owner, scope.Cancellation);
             if (journal is null) return unknown ?? NotFound(id, isGone);
@@ -107,6 +120,7 @@ internal sealed class StreamEndpoints(ErrorDialect dialect, ExchangeParts parts)
         var running = parts.Calls.Snapshot()
             .FirstOrDefault(call => call.Info.TraceId == id && (owner ?? call.Info.Owner) == call.Info.Owner && call != scope);
         var isKept = journals.TryFind(id, owner, out var journal, out var isGone);
+        if (running is null && !isKept && await parts.Forwarding.AnswerAsync(scope)) return null;
         var (isElsewhere, isCancelled, unknown) = await DeleteSharedAsync(scope, id, running, journal);
         if (running is null && !isKept && !isElsewhere) return unknown ?? NotFound(id, isGone);
         running?.Interrupt(new(ProxyErrorKind.Cancelled,

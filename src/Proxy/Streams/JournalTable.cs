@@ -86,6 +86,12 @@ internal sealed class JournalTable : IDisposable
         return (journal, true);
     }
 
+    /// <summary>The journal that has an <c>Idempotency-Key</c>; null: none does.</summary>
+    public AnswerJournal? FindKeyed(string owner, string key)
+    {
+        lock (gate) return keys.TryGetValue((owner, key), out var there) && there is { IsReadable: true, IsAnswer: true, IsGivenUp: false } ? there : null;
+    }
+
     /// <summary>Begins a conversation's journal in the place of the one that it had.</summary>
     public (AnswerJournal Journal, AnswerJournal? Previous) Replace(JournalOrigin origin)
     {
@@ -192,6 +198,43 @@ internal sealed class JournalTable : IDisposable
 
             Add(journal);
             return journal;
+        }
+    }
+
+    /// <summary>Adds a finished answer of another process of this proxy, unless it is here, and gives it its key and the place of its conversation.</summary>
+    /// <param name="origin">The answer's call.</param>
+    /// <param name="fill">Adds the frames, and ends the journal.</param>
+    public void TakeOver(JournalOrigin origin, Action<AnswerJournal> fill)
+    {
+        AnswerJournal journal;
+        lock (gate)
+        {
+            if (journals.ContainsKey(origin.Id)) return; // a conversation has gone on here
+            journal = new AnswerJournal(origin, this, ++opened);
+        }
+
+        fill(journal);
+        lock (gate)
+        {
+            if (journals.ContainsKey(origin.Id))
+            {
+                journal.StopCounting();
+                return;
+            }
+
+            Add(journal);
+            if (origin.Key is { } key && journal.IsAnswer) keys.TryAdd((origin.Owner, key), journal);
+        }
+    }
+
+    /// <summary>The finished answers that clients can read again, without those that have a request of their own.</summary>
+    public IReadOnlyList<AnswerJournal> Finished()
+    {
+        lock (gate)
+        {
+            return [.. finished.Values.Where(static journal => journal is { IsReadable: true, IsDeleted: false, Origin.Request: null }
+                && journal.Head?.Stamp.Request is null
+                && (journal.Origin.Resumable || journal.Origin.Key is not null || journal.Origin.Conversation is not null))];
         }
     }
 

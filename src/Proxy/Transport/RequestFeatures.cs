@@ -14,6 +14,13 @@ internal interface IStrictRequest;
 /// </summary>
 internal interface IEndsUnanswered;
 
+/// <summary>Implemented by a request's context: no further request is served on its connection.</summary>
+internal interface IClosesAfter
+{
+    /// <summary>Call it before the response begins.</summary>
+    void CloseAfter();
+}
+
 /// <summary>Implemented by a request's body reader that can hand over a completely received body without an asynchronous read.</summary>
 internal interface IWholeBody
 {

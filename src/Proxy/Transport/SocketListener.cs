@@ -8,7 +8,8 @@ using Microsoft.Extensions.Logging;
 namespace Proxy.Transport;
 
 /// <summary>Accepts connections for Kestrel's transport. Pauses while no file descriptors are left for clients.</summary>
-internal sealed class SocketListener(Socket socket, Descriptors descriptors, TimeProvider time, ILogger log) : IConnectionListener
+internal sealed class SocketListener(Socket socket, Descriptors descriptors, ListeningSockets sockets, TimeProvider time, ILogger log)
+    : IConnectionListener, IPausable
 {
     private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(100);
 
@@ -17,10 +18,15 @@ internal sealed class SocketListener(Socket socket, Descriptors descriptors, Tim
 
     private readonly SocketConnectionContextFactory connections = new(new() { UnsafePreferInlineScheduling = true }, log);
     private readonly CancellationTokenSource unbound = new();
+    private readonly Lock gate = new();
+    private TaskCompletionSource? resumed; // null: it accepts
+    private CancellationTokenSource pausing = new();
     private bool isFull;
     private long? toldAt;
 
     public EndPoint EndPoint { get; } = socket.LocalEndPoint!;
+
+    public Socket Socket => socket;
 
     /// <summary>Creates a listening socket for any end point that Kestrel can be configured with.</summary>
     public static Socket Bind(EndPoint endpoint, int backlog)
@@ -48,7 +54,9 @@ internal sealed class SocketListener(Socket socket, Descriptors descriptors, Tim
             try
             {
                 while (isFull && !descriptors.HasRoom()) await Task.Delay(Pause, time, unbound.Token);
-                client = await socket.AcceptAsync(cancellationToken);
+                if (await WhenAcceptingAsync() is not { } accepting) return null;
+                client = await AcceptAsync(accepting.Token, cancellationToken);
+                if (client is null) continue; // a pause has begun
                 isFull = client.SafeHandle.DangerousGetHandle() >= descriptors.Ceiling;
                 if (isFull) Tell(null);
                 if (client.LocalEndPoint is IPEndPoint) client.NoDelay = true;
@@ -74,19 +82,78 @@ internal sealed class SocketListener(Socket socket, Descriptors descriptors, Tim
         }
     }
 
+    public Task PauseAsync()
+    {
+        lock (gate)
+        {
+            resumed ??= new(TaskCreationOptions.RunContinuationsAsynchronously);
+            pausing.Cancel();
+        }
+
+        return Task.CompletedTask;
+    }
+
+    public Task ResumeAsync()
+    {
+        lock (gate)
+        {
+            if (resumed is null) return Task.CompletedTask;
+            pausing = new();
+            resumed.SetResult();
+            resumed = null;
+        }
+
+        return Task.CompletedTask;
+    }
+
     public ValueTask UnbindAsync(CancellationToken cancellationToken = default)
     {
         unbound.Cancel();
-        socket.Dispose();
+        pausing.Cancel();
+        sockets.Close(socket);
         return default;
     }
 
     public ValueTask DisposeAsync()
     {
         unbound.Cancel();
-        socket.Dispose();
+        sockets.Close(socket);
         connections.Dispose();
         return default;
+    }
+
+    /// <summary>Waits for the end of a pause. Returns what the next pause cancels; null: the listener has ended.</summary>
+    private async ValueTask<CancellationTokenSource?> WhenAcceptingAsync()
+    {
+        while (!unbound.IsCancellationRequested)
+        {
+            Task pause;
+            lock (gate)
+            {
+                if (sockets.IsPaused) resumed ??= new(TaskCreationOptions.RunContinuationsAsynchronously);
+                if (resumed is null) return pausing;
+                pause = resumed.Task;
+            }
+
+            await pause.WaitAsync(unbound.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+
+        return null;
+    }
+
+    /// <summary>The next connection; null: a pause began before there was one. A connection that was accepted at that moment is not lost.</summary>
+    private async ValueTask<Socket?> AcceptAsync(CancellationToken pause, CancellationToken cancellation)
+    {
+        try
+        {
+            if (!cancellation.CanBeCanceled) return await socket.AcceptAsync(pause);
+            using var either = CancellationTokenSource.CreateLinkedTokenSource(pause, cancellation);
+            return await socket.AcceptAsync(either.Token);
+        }
+        catch (OperationCanceledException) when (pause.IsCancellationRequested && !cancellation.IsCancellationRequested)
+        {
+            return null;
+        }
     }
 
     private void Tell(string? problem)

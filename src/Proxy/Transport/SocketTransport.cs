@@ -10,12 +10,19 @@ namespace Proxy.Transport;
 /// once, in an endless loop; and it reserves no descriptors for connections to hosts. Register this as <see cref="IConnectionListenerFactory"/> after
 /// Kestrel's own.
 /// </summary>
-internal sealed class SocketTransport(TimeProvider time, ILogger log) : IConnectionListenerFactory, IConnectionListenerFactorySelector
+internal sealed class SocketTransport(TimeProvider time, ILogger log, ListeningSockets? sockets = null)
+    : IConnectionListenerFactory, IConnectionListenerFactorySelector
 {
     private const int Backlog = 4096;
+
+    private readonly ListeningSockets sockets = sockets ?? new();
 
     public bool CanBind(EndPoint endpoint) => endpoint is IPEndPoint or UnixDomainSocketEndPoint or FileHandleEndPoint;
 
     public ValueTask<IConnectionListener> BindAsync(EndPoint endpoint, CancellationToken cancellationToken = default)
-        => new(new SocketListener(SocketListener.Bind(endpoint, Backlog), Descriptors.OfProcess(), time, log));
+    {
+        var listener = new SocketListener(SocketListener.Bind(endpoint, Backlog), Descriptors.OfProcess(), sockets, time, log);
+        sockets.Add(listener);
+        return new(listener);
+    }
 }

@@ -20,7 +20,7 @@ internal static class LeastBusy
             var candidate = candidates[i];
             if (!candidate.State.MayTake && !(evenDown && candidate.State.Breaker is BreakerState.Closed)) continue;
             if (IsPassedOver(candidate, candidates)) continue;
-            var free = candidate.Slots is { } slots ? slots - candidate.State.InFlight : int.MaxValue;
+            var free = candidate.Slots is { } slots ? (candidate.State.Quota ?? slots) - candidate.State.InFlight : int.MaxValue;
             if (free <= 0) continue;
             if (best is null || free > bestFree || (free == bestFree && Compare(candidate, best) < 0)) (best, bestFree) = (candidate, free);
         }

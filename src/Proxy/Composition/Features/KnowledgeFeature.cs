@@ -46,7 +46,7 @@ internal static class KnowledgeFeature
         parts.Knowledge = knowledge;
         // A database server's documents are read by all proxies that share it.
         var locked = parts.Config.Store is { Kind: "postgres" } ? null : config.Folder;
-        parts.Background.Add(cancellation => IngestLock.HoldAsync(locked, knowledge.Ingest.RunAsync, parts.Exchange.Time, cancellation));
+        parts.Alone.Add(cancellation => IngestLock.HoldAsync(locked, knowledge.Ingest.RunAsync, parts.Exchange.Time, cancellation));
     }
 
     /// <summary>Adds the route that answers chats from documents, and lists its pairs of models and workspaces.</summary>

@@ -28,12 +28,15 @@ internal sealed class ResponseEndpoints(KeptResponses kept, ExchangeParts parts)
     ];
 
     private EndpointRow Row(string method, Func<ResponseEndpoints, CallScope, string, string, ValueTask<ProxyError?>> answer) =>
-        new(method, [Root, BareRoot], new HandlerExchange(Root + "{id}", KeptResponses.Dialect, parts, (scope, _) =>
+        new(method, [Root, BareRoot], new HandlerExchange(Root + "{id}", KeptResponses.Dialect, parts, async (scope, _) =>
         {
             var path = scope.Context.Request.Path.Value!;
             path = path[(path.StartsWith(Root, StringComparison.Ordinal) ? Root : BareRoot).Length..].TrimEnd('/');
             var slash = path.IndexOf('/');
-            return slash < 0 ? answer(this, scope, path, "") : answer(this, scope, path[..slash], path[(slash + 1)..]);
+            var id = slash < 0 ? path : path[..slash];
+            // What runs in a process that handed over is not here, and not in the store yet.
+            if (kept.Journals.FindNamed(id, scope.Caller.Name, out var _) is null && await parts.Forwarding.AnswerAsync(scope)) return null;
+            return await answer(this, scope, id, slash < 0 ? "" : path[(slash + 1)..]);
         }) { ReadsBody = false }.HandleAsync);
 
     private async ValueTask<ProxyError?> ReadAsync(CallScope scope, string id)

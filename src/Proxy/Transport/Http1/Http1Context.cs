@@ -7,7 +7,7 @@ using Proxy.Transport.Loops;
 namespace Proxy.Transport.Http1;
 
 /// <summary>The <see cref="HttpContext"/> of a plain request. One instance serves all requests of its connection, one after the other.</summary>
-internal sealed class Http1Context : HttpContext, IStrictRequest, IEndsUnanswered, IRelayOutput
+internal sealed class Http1Context : HttpContext, IStrictRequest, IEndsUnanswered, IClosesAfter, IRelayOutput
 {
     private readonly LoopConnection connection;
 
@@ -36,6 +36,8 @@ internal sealed class Http1Context : HttpContext, IStrictRequest, IEndsUnanswere
 
     /// <summary>The response's own writer already sends relayed frames without a copy.</summary>
     PipeWriter IRelayOutput.WriterOf(HttpContext context) => Answer.BodyWriter;
+
+    void IClosesAfter.CloseAfter() => Answer.Closes = true;
 
     public override void Abort()
     {

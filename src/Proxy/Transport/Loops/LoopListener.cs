@@ -7,7 +7,8 @@ using Microsoft.Extensions.Logging;
 namespace Proxy.Transport.Loops;
 
 /// <summary>A listening socket that all loops watch with EPOLLEXCLUSIVE: the kernel wakes one of them per connection.</summary>
-internal sealed class LoopListener(Socket socket, EndPoint endpoint, EventLoops loops, Descriptors descriptors, ILogger log) : IConnectionListener
+internal sealed class LoopListener(Socket socket, EndPoint endpoint, EventLoops loops, Descriptors descriptors, ListeningSockets sockets, ILogger log)
+    : IConnectionListener, IPausable
 {
     // While there are more clients than descriptors, accepting pauses and resumes all the time; log it once a minute at most.
     private const long SayAgainAfter = 60_000;
@@ -29,10 +30,32 @@ internal sealed class LoopListener(Socket socket, EndPoint endpoint, EventLoops 
             await loop.EnterAsync();
             var acceptor = new Acceptor(this, loop);
             acceptors.Add(acceptor);
-            acceptor.Start();
+            if (!sockets.IsPaused) acceptor.Start();
         }
 
         await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding); // the caller must not continue on a loop's thread
+    }
+
+    public async Task PauseAsync()
+    {
+        foreach (var acceptor in acceptors)
+        {
+            await acceptor.Loop.EnterAsync();
+            acceptor.Stop();
+        }
+
+        await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
+    }
+
+    public async Task ResumeAsync()
+    {
+        foreach (var acceptor in acceptors)
+        {
+            await acceptor.Loop.EnterAsync();
+            acceptor.Resume();
+        }
+
+        await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
     }
 
     public async ValueTask<ConnectionContext?> AcceptAsync(CancellationToken cancellationToken = default)
@@ -48,14 +71,8 @@ internal sealed class LoopListener(Socket socket, EndPoint endpoint, EventLoops 
     public async ValueTask UnbindAsync(CancellationToken cancellationToken = default)
     {
         if (Interlocked.Exchange(ref unbound, 1) != 0) return;
-        foreach (var acceptor in acceptors)
-        {
-            await acceptor.Loop.EnterAsync();
-            acceptor.Stop();
-        }
-
-        await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
-        socket.Dispose();
+        await PauseAsync();
+        sockets.Close(socket);
         accepted.Writer.TryComplete();
     }
 
@@ -93,6 +110,13 @@ internal sealed class LoopListener(Socket socket, EndPoint endpoint, EventLoops 
         {
             slot = loop.Watch(descriptor, this, LibC.Readable | LibC.Exclusive);
             if (slot < 0) throw new IOException($"the listener cannot be watched: {LibC.Words(LibC.LastError)}");
+        }
+
+        /// <summary>Accepts again, unless it does.</summary>
+        public void Resume()
+        {
+            loop.RemoveTicked(this);
+            if (slot < 0) Start();
         }
 
         public void Stop()
@@ -145,7 +169,7 @@ internal sealed class LoopListener(Socket socket, EndPoint endpoint, EventLoops 
         }
     }
 
-    private Socket Socket => socket;
+    public Socket Socket => socket;
     private EventLoops Loops => loops;
     private Descriptors Descriptors => descriptors;
     private bool NeedsLocalAddress => bound is IPEndPoint { Address: var address } && (address.Equals(IPAddress.Any) || address.Equals(IPAddress.IPv6Any));

@@ -10,10 +10,12 @@ namespace Proxy.Transport.Loops;
 /// <see cref="IConnectionListenerFactory"/> after Kestrel's own. End points for which <paramref name="serves"/> returns false stay with Kestrel's
 /// transport: those with TLS, because handshakes would block the loops.
 /// </summary>
-internal sealed class LoopTransport(EventLoops loops, ILogger log, Func<EndPoint, bool>? serves = null)
+internal sealed class LoopTransport(EventLoops loops, ILogger log, Func<EndPoint, bool>? serves = null, ListeningSockets? sockets = null)
     : IConnectionListenerFactory, IConnectionListenerFactorySelector
 {
     private const int Backlog = 4096;
+
+    private readonly ListeningSockets sockets = sockets ?? new();
 
     public bool CanBind(EndPoint endpoint) =>
         (endpoint is IPEndPoint or UnixDomainSocketEndPoint or FileHandleEndPoint) && serves?.Invoke(endpoint) != false;
@@ -22,7 +24,8 @@ internal sealed class LoopTransport(EventLoops loops, ILogger log, Func<EndPoint
     {
         var socket = SocketListener.Bind(endpoint, Backlog); // the runtime's Socket binds and closes; only accept is our own system call
         socket.Blocking = false;
-        var listener = new LoopListener(socket, endpoint, loops, Descriptors.OfProcess(), log);
+        var listener = new LoopListener(socket, endpoint, loops, Descriptors.OfProcess(), sockets, log);
+        sockets.Add(listener);
         await listener.StartAsync();
         return listener;
     }

@@ -14,8 +14,8 @@ public sealed class AlarmTests
         alarm.Ring();
         alarm.Ring();
 
-        Assert.True(alarm.WaitAsync(Timeout.InfiniteTimeSpan).IsCompleted);
-        Assert.False(alarm.WaitAsync(Timeout.InfiniteTimeSpan).IsCompleted);
+        Assert.True(alarm.WaitAsync(Timeout.InfiniteTimeSpan).AsTask().IsCompleted);
+        Assert.False(alarm.WaitAsync(Timeout.InfiniteTimeSpan).AsTask().IsCompleted);
     }
 
     [Fact]

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.IO.Pipelines;
 using System.Text;
 using Microsoft.Extensions.Time.Testing;
@@ -173,11 +174,11 @@ public sealed class PlainFrameTests : IDisposable
     /// <summary>A client that can be slow, gone or broken.</summary>
     private sealed class Output : PipeWriter
     {
-        private readonly MemoryStream sent = new();
+        private readonly ArrayBufferWriter<byte> sent = new();
         private TaskCompletionSource<FlushResult>? held;
         private bool holds;
 
-        public string Text => Encoding.UTF8.GetString(sent.ToArray());
+        public string Text => Encoding.UTF8.GetString(sent.WrittenSpan);
 
         public int Writes { get; private set; }
 

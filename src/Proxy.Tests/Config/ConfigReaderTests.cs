@@ -154,7 +154,7 @@ public sealed class ConfigReaderTests
     [InlineData("[log]\nqueue = 3", 2, "log.queue", "it belongs in [server]")]
     [InlineData("queue = 3", 1, "queue", "it belongs in [server]")]
     [InlineData("[serve]\nqueue = 3", 1, "serve", "did you mean \"server\"?")]
-    [InlineData("frobnicate = 3", 1, "frobnicate", "the top of the file takes aliases, auth, backends, default_backend, inference, log, metrics, pipelines, server")]
+    [InlineData("frobnicate = 3", 1, "frobnicate", "the top of the file takes aliases, auth, backends, console, default_backend, inference, log, metrics, pipelines, server")]
     [InlineData(Backend + "api_key = \"x\"", 4, "backends[0].api_key", "write key")]
     [InlineData(Backend + "[backends.options]\nnumctx = 3", 5, "backends[0].options.numctx", "did you mean \"num_ctx\"?")]
     public void An_unknown_key_Is_a_problem_that_says_what_was_meant(string toml, int line, string key, string message) =>

@@ -49,7 +49,7 @@ internal static class OtherTargets
             + "Content-Disposition: form-data; name=\"model\"; x=\"y\"\r\n\r\n\r\n--line--\r\nepilogue",
     ];
 
-    /// <summary>The model by which a call is authorised is the one field of that name that a reader of forms finds. A form means the same however it is cut.</summary>
+    /// <summary>The model that authorises a call is the one field of that name that a reader of forms finds. A form means the same however it is cut.</summary>
     private static void CheckForm(byte[] body)
     {
         var whole = Parts(body, body.Length);
@@ -171,7 +171,7 @@ internal static class OtherTargets
         foreach (var tokenizer in Tokenizers.Value) CheckTokens(tokenizer, Encoding.UTF8.GetString(text));
     }
 
-    /// <summary>Counting counts what encoding makes, tokens are places of the text in order, and a shorter limit gives the first tokens of a longer one.</summary>
+    /// <summary>Counting counts what encoding makes, tokens are places of the text in order, and a shorter limit gives the first of them.</summary>
     private static void CheckTokens(Tokenizer tokenizer, string text)
     {
         var tokens = new TokenList();

@@ -10,18 +10,20 @@ internal sealed record FuzzTarget(string Name, IReadOnlyList<byte[]> Seeds, Acti
 
 /// <summary>
 /// Parsers of what others send, fed with changed inputs. Each target checks what an input means, most by a second reader, and not only that nothing is thrown.
-/// <c>PROXY_FUZZ_MINUTES</c> is how long each target runs (a moment without it), <c>PROXY_FUZZ_SEED</c> repeats a run. An input that fails is written to
+/// <c>PROXY_FUZZ_MINUTES</c> is how long each target runs, with inputs of its own each time; <c>PROXY_FUZZ_SEED</c> repeats a run. Without it, each gets a few
+/// that are always the same, so that what is looked for by chance does not fail another change. An input that fails is written to
 /// <c>.build/fuzz</c>; put it into <c>Corpus/TARGET</c> when it is mended: those inputs are checked first, in every run.
 /// </summary>
 public sealed class FuzzTests
 {
-    private static readonly TimeSpan Moment = TimeSpan.FromMilliseconds(400);
+    private const int Few = 1000, UsualSeed = 20261201;
 
     private static readonly TimeSpan Long = TimeSpan.FromMinutes(
         double.TryParse(Environment.GetEnvironmentVariable("PROXY_FUZZ_MINUTES"), CultureInfo.InvariantCulture, out var minutes) ? minutes : 0);
 
     private static readonly int Seed =
-        int.TryParse(Environment.GetEnvironmentVariable("PROXY_FUZZ_SEED"), CultureInfo.InvariantCulture, out var seed) ? seed : Environment.TickCount;
+        int.TryParse(Environment.GetEnvironmentVariable("PROXY_FUZZ_SEED"), CultureInfo.InvariantCulture, out var seed) ? seed
+            : Long > TimeSpan.Zero ? Environment.TickCount : UsualSeed;
 
     private static readonly Dictionary<string, FuzzTarget> Targets =
         RequestTargets.All.Concat(StreamTargets.All).Concat(OtherTargets.All).ToDictionary(static target => target.Name);
@@ -42,10 +44,11 @@ public sealed class FuzzTests
             Check(target, Mutation.Of(target.Seeds, random), $"seed {Seed}, input {tried}");
             tried++;
         }
-        while (Stopwatch.GetElapsedTime(start) < (Long > Moment ? Long : Moment));
+        while (Long > TimeSpan.Zero ? Stopwatch.GetElapsedTime(start) < Long : tried < Few);
 
         TestContext.Current.TestOutputHelper?.WriteLine($"{name}: {tried} inputs, seed {Seed}");
-        if (Long > Moment) Console.WriteLine($"{name}: {tried} inputs in {Stopwatch.GetElapsedTime(start).TotalMinutes:F1} minutes, seed {Seed}, 0 findings");
+        if (Long > TimeSpan.Zero)
+            Console.WriteLine($"{name}: {tried} inputs in {Stopwatch.GetElapsedTime(start).TotalMinutes:F1} minutes, seed {Seed}, 0 findings");
     }
 
     private static void Check(FuzzTarget target, byte[] input, string label)

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Diagnostics.CodeAnalysis;
 using System.Text.RegularExpressions;
 using Tomlyn.Parsing;
 using Tomlyn.Syntax;
@@ -24,6 +25,21 @@ internal static partial class ConfigReader
         return root;
     }
 
+    /// <summary>False for an escape that is no character, which the library does not check.</summary>
+    private static bool TryParse(string[] lines, int count, [NotNullWhen(true)] out DocumentSyntax? document)
+    {
+        try
+        {
+            document = SyntaxParser.Parse(string.Join('\n', lines, 0, count), sourceName: null, validate: false);
+            return true;
+        }
+        catch (ArgumentOutOfRangeException)
+        {
+            document = null;
+            return false;
+        }
+    }
+
     /// <summary>
     /// Only a parser's first complaint is reliable. So its line is noted and replaced by a valid one, and the text is parsed again, until there is no
     /// complaint.
@@ -33,7 +49,15 @@ internal static partial class ConfigReader
         var lines = toml.Split('\n');
         while (true)
         {
-            var document = SyntaxParser.Parse(string.Join('\n', lines), sourceName: null, validate: false);
+            if (!TryParse(lines, lines.Length, out var document))
+            {
+                var at = 1;
+                while (TryParse(lines, at, out _)) at++;
+                findings.AddSyntax(at, "is not TOML: an escape in it, after a backslash, is no character");
+                lines[at - 1] = "";
+                continue;
+            }
+
             if (document.Diagnostics.MinBy(diagnostic => diagnostic.Span.Start.Offset) is not { } first) return document;
 
             var line = Math.Min(first.Span.Start.Line, lines.Length - 1);

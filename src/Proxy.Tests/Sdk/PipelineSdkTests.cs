@@ -70,12 +70,18 @@ public sealed class PipelineSdkTests : IAsyncLifetime
 
         Assert.Equal(7, (await Script.NodeAsync("pipeline.mjs", Proxy.Address)).Count);
 
-        // Both branches were calls through the proxy, found by the call's id.
-        var lines = Proxy.Log.Lines.Where(static line => ProxyLog.Text(line, "event") == "call").ToArray();
-        var job = ProxyLog.Text(lines.Last(static line => ProxyLog.Text(line, "model") == "left"), "correlation_id");
-        Assert.Contains(lines, line => ProxyLog.Text(line, "model") == "right" && ProxyLog.Text(line, "correlation_id") == job);
-        Assert.Contains(lines, line => ProxyLog.Text(line, "model") == "pipeline/research" && ProxyLog.Text(line, "trace_id") == job);
+        // Both branches were calls through the proxy, found by the call's id. A call's line comes when its answer has gone out already.
+        await Patience.Until(() => Task.FromResult(HasCalls()), "the lines of a job's call and of both of its branches");
         await Patience.Until(async () => await NatsOutageTests.CountAsync(Server, "PROXY_JOBS") == 0, "the worker has acknowledged every job");
+
+        bool HasCalls()
+        {
+            var lines = Proxy.Log.Lines.Where(static line => ProxyLog.Text(line, "event") == "call").ToArray();
+            var left = lines.Where(static line => ProxyLog.Text(line, "model") == "left").ToArray();
+            var job = left.Length > 0 ? ProxyLog.Text(left[^1], "correlation_id") : null;
+            return job is not null && lines.Any(line => ProxyLog.Text(line, "model") == "right" && ProxyLog.Text(line, "correlation_id") == job)
+                && lines.Any(line => ProxyLog.Text(line, "model") == "pipeline/research" && ProxyLog.Text(line, "trace_id") == job);
+        }
     }
 
     [Fact]

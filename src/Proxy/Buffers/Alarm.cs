@@ -31,7 +31,7 @@ internal sealed class Alarm : IValueTaskSource, IDisposable
     /// <summary>Wakes the reader on another thread.</summary>
     public void RingElsewhere() => Wake(elsewhere: true);
 
-    /// <summary>Waits until it rings, at the latest after the given time. <see cref="Timeout.InfiniteTimeSpan"/>: only when somebody rings.</summary>
+    /// <summary>Waits until it rings, at the latest after the given time. <see cref="Timeout.InfiniteTimeSpan"/>: only when it is rung.</summary>
     public ValueTask WaitAsync(TimeSpan atMost)
     {
         lock (gate)

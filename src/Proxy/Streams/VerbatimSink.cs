@@ -196,7 +196,7 @@ internal sealed class VerbatimSink : IFrameSink, IDisposable
         each?.Dispose(); // the batch failed
     }
 
-    /// <summary>The batch is one frame, and nothing in it matters to whoever watches the answer.</summary>
+    /// <summary>The batch is one frame without token counts, a finish reason, an end marker or an error.</summary>
     private bool IsPlain(int length) => from == 0 && lastFrame == length && watch is { SaidWhy: false, Counted: false, Ended: false, Error: null };
 
     private void CatchUp(FrameBatch batch)
